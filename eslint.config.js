@@ -1,0 +1,14 @@
+import neostandard, { resolveIgnoresFromGitignore } from 'neostandard'
+
+export default [
+  ...neostandard({ ts: true, ignores: resolveIgnoresFromGitignore() }),
+  {
+    rules: {
+      'no-void': 'off'
+    }
+  },
+  {
+    files: ['lib/**/*.ts'],
+    rules: { 'no-console': 'error', '@typescript-eslint/no-explicit-any': 'error' }
+  }
+]

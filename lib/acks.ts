@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto'
+import type { Control } from './adapters/adapter.js'
+import type { Room } from './rooms/room.js'
+import type { EventHead } from './protocol/codec.js'
+
+/** User ids, one for each connection: connection ids are secrets of their own clients. */
+export interface AckResult {
+  readonly acked: string[]
+  readonly missing: string[]
+  readonly left: string[]
+  /** nodes that did not say who their members are */
+  readonly unknown: number
+}
+
+interface Waiting {
+  readonly pending: Map<string, string>
+  readonly acked: string[]
+  readonly left: string[]
+  /** answers that came before the report of their node */
+  readonly early: Map<string, 'acked' | 'left'>
+  reports: number
+  /** nodes that are to report; known when the publication is done */
+  nodes: number | undefined
+  readonly settle: () => void
+}
+
+/** Milliseconds for which a node passes on the answers to another node's broadcast. */
+const REMOTE = 60_000
+const MAX_REMOTE = 10_000
+
+/** Acknowledged broadcasts: those of this node, and what its members answer to those of others. Nothing is left behind after a timeout. */
+export class Acks {
+  readonly #node: string
+  readonly #control: Control | undefined
+  readonly #onError: (error: unknown) => void
+  readonly #waiting = new Map<string, Waiting>()
+  readonly #remote = new Map<string, { readonly pending: Set<string>, readonly until: number }>()
+  /** answers that belong to no broadcast under way: late, repeated, or made up */
+  unmatched = 0
+
+  constructor (node: string, control: Control | undefined, onError: (error: unknown) => void) {
+    this.#node = node
+    this.#control = control
+    this.#onError = onError
+  }
+
+  newId (): string { return `${this.#node}.${randomBytes(9).toString('base64url')}` }
+
+  has (id: string): boolean { return this.#waiting.has(id) || this.#remote.has(id) }
+
+  get size (): number { return this.#waiting.size + this.#remote.size }
+
+  /** @param timeout milliseconds; the result is there then, or when all have answered */
+  wait (id: string, timeout: number): Promise<AckResult> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => { waiting.settle() }, timeout)
+      const waiting: Waiting = {
+        pending: new Map(),
+        acked: [],
+        left: [],
+        early: new Map(),
+        reports: 0,
+        nodes: undefined,
+        settle: () => {
+          clearTimeout(timer)
+          this.#waiting.delete(id)
+          const unknown = Math.max(0, (waiting.nodes ?? 0) - waiting.reports)
+          resolve({ acked: waiting.acked, missing: [...waiting.pending.values()], left: waiting.left, unknown })
+        }
+      }
+      this.#waiting.set(id, waiting)
+    })
+  }
+
+  /** An event that wants answers is about to be handed to a room's members here: who they are is who is waited for. */
+  offered ({ ack }: EventHead, members: Room['members'], isOffered: (membership: Room['members'][number]) => boolean): void {
+    if (ack === undefined) return
+    const named = members.filter(isOffered).map(({ member }) => ({ connection: member.id, userId: member.userId }))
+    const waiting = this.#waiting.get(ack)
+    if (waiting !== undefined) this.#expect(waiting, named)
+    else if (this.#control !== undefined && !ack.startsWith(`${this.#node}.`)) this.#forward(ack, named)
+  }
+
+  #expect (waiting: Waiting, members: ReadonlyArray<{ connection: string, userId: string }>): void {
+    for (const { connection, userId } of members) {
+      const early = waiting.early.get(connection)
+      if (early === undefined) waiting.pending.set(connection, userId)
+      else waiting[early].push(userId)
+      waiting.early.delete(connection)
+    }
+  }
+
+  #forward (ack: string, members: ReadonlyArray<{ connection: string, userId: string }>): void {
+    const now = performance.now()
+    for (const [id, { until, pending }] of this.#remote) {
+      if (until > now && pending.size > 0 && this.#remote.size < MAX_REMOTE) break
+      this.#remote.delete(id)
+    }
+    this.#remote.set(ack, { pending: new Set(members.map(({ connection }) => connection)), until: now + REMOTE })
+    this.#control!.send({ type: 'members', ack, members }).catch(this.#onError)
+  }
+
+  /** Another node says who its members were. */
+  report (id: string, members: ReadonlyArray<{ connection: string, userId: string }>): void {
+    const waiting = this.#waiting.get(id)
+    if (waiting === undefined) return
+    waiting.reports++
+    this.#expect(waiting, members)
+    this.#check(waiting)
+  }
+
+  /** The publication is done: so many other nodes will report. */
+  seal (id: string, nodes: number): void {
+    const waiting = this.#waiting.get(id)
+    if (waiting === undefined) return
+    waiting.nodes = nodes
+    this.#check(waiting)
+  }
+
+  /** A connection of this node answers. */
+  acked (id: string, connection: string): void { this.#answer(id, connection, 'acked') }
+
+  /** A connection of this node ended: it will not answer. */
+  gone (connection: string): void {
+    for (const [id, { pending }] of this.#waiting) if (pending.has(connection)) this.#answer(id, connection, 'left')
+    for (const [id, { pending }] of this.#remote) if (pending.has(connection)) this.#answer(id, connection, 'left')
+  }
+
+  #answer (id: string, connection: string, how: 'acked' | 'left'): void {
+    const remote = this.#remote.get(id)
+    if (remote === undefined) return this.answered(id, connection, how)
+    if (!remote.pending.delete(connection)) {
+      this.unmatched++
+      return
+    }
+    if (remote.pending.size === 0) this.#remote.delete(id)
+    this.#control!.send({ type: how === 'acked' ? 'acked' : 'gone', ack: id, connection }).catch(this.#onError)
+  }
+
+  /** A connection somewhere has answered a broadcast of this node. */
+  answered (id: string, connection: string, how: 'acked' | 'left'): void {
+    const waiting = this.#waiting.get(id)
+    const userId = waiting?.pending.get(connection)
+    if (waiting === undefined || (userId === undefined && this.#isComplete(waiting))) {
+      this.unmatched++
+      return
+    }
+    if (userId === undefined) {
+      waiting.early.set(connection, how)
+      return
+    }
+    waiting.pending.delete(connection)
+    waiting[how].push(userId)
+    this.#check(waiting)
+  }
+
+  #isComplete ({ nodes, reports }: Waiting): boolean { return nodes !== undefined && reports >= nodes }
+
+  #check (waiting: Waiting): void {
+    if (this.#isComplete(waiting) && waiting.pending.size === 0) waiting.settle()
+  }
+
+  /** The publication failed. */
+  cancel (id: string): void { this.#waiting.get(id)?.settle() }
+
+  close (): void {
+    for (const waiting of [...this.#waiting.values()]) waiting.settle()
+    this.#remote.clear()
+  }
+}

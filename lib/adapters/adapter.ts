@@ -1,0 +1,202 @@
+import type { Delivery } from '../contract/types.js'
+import type { Except, Packet } from '../protocol/codec.js'
+import type { Position } from '../protocol/position.js'
+
+/** A value now or later: what is in memory is not worth a promise. Callers must handle both. */
+export type Later<T> = T | Promise<T>
+
+/** How a room's stream is kept; the same on every node. */
+export interface RoomSettings {
+  /** `false`: no offsets, no positions, at most once */
+  readonly history: { readonly size: number, /** milliseconds */ readonly ttl: number } | false
+  /** a `latest` event is declared: values have to be kept */
+  readonly latest: boolean
+  /** name pattern of the definition, e.g. `chat/:id` */
+  readonly definition: string
+}
+
+/** What a node asks to be published. */
+export interface Publication {
+  readonly type: string
+  /** JSON text, serialised once by the publisher */
+  readonly data: string
+  readonly delivery: Delivery
+  /** of a `latest` event: the value of its key property */
+  readonly key?: string | undefined
+  /** Unix time, milliseconds */
+  readonly timestamp: number
+  readonly except?: Except | undefined
+  /** id of an acknowledged broadcast: live only, no offset, never replayed */
+  readonly ack?: string | undefined
+  readonly idempotencyKey?: string | undefined
+}
+
+export interface Published {
+  /** absent without history, for `volatile` and `latest` events, and for acknowledged broadcasts */
+  readonly position?: Position | undefined
+  /** members on this node that were offered the event */
+  readonly recipients: number
+  /** other nodes that were handed the event, as far as the broker tells; absent or 0 on one node */
+  readonly nodes?: number
+}
+
+export interface HistoryQuery {
+  /** events after this position */
+  readonly since?: Position | undefined
+  /** without `since`: the newest n, oldest of them first */
+  readonly last?: number | undefined
+  /** most events in one answer */
+  readonly limit: number
+}
+
+export interface HistoryPage {
+  /** `since` was honoured: its epoch is the stream's (or is known to lead into it) and every retained-class event after it is still there */
+  readonly resumed: boolean
+  /** oldest first; empty when `resumed` is false and `since` was asked */
+  readonly events: readonly Packet[]
+  /** the newest position of the stream */
+  readonly top: Position
+  /** position before the oldest retained event: where a reader that was trimmed away goes on */
+  readonly floor: Position
+}
+
+export interface PresenceChange {
+  readonly sequence: number
+  readonly joined: ReadonlyArray<{ readonly userId: string, readonly data?: unknown }>
+  readonly left: ReadonlyArray<{ readonly userId: string, readonly data?: unknown }>
+}
+
+export interface PresenceSnapshot {
+  readonly sequence: number
+  readonly total: number
+  /** absent above `limit` users */
+  readonly list?: ReadonlyArray<{ readonly userId: string, readonly data?: unknown }>
+}
+
+export interface PresenceEntry {
+  readonly userId: string
+  readonly connection: string
+  readonly data?: unknown
+}
+
+/** Who is in a room, by user. The store decides joins and leaves in one atomic step, so that exactly one node announces each. */
+export interface PresenceStore {
+  /**
+   * Adds or renews an entry until `lease` ms from now. When it is the first of its user, the change is announced to all nodes that
+   * subscribed the room, this one included, with the next sequence.
+   */
+  join (room: string, entry: PresenceEntry, lease: number): Later<void>
+  /** Lets the entry run out `grace` ms from now; its user's leave is announced by a sweep after the last entry has run out. */
+  leave (room: string, entry: PresenceEntry, grace: number): Later<void>
+  /** Prolongs the leases of connections that live on this node. */
+  renew? (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Later<void>
+  snapshot (room: string, limit: number): Later<PresenceSnapshot>
+  /** Removes entries whose time is past and announces the leaves. Called every few seconds for rooms with members here. */
+  sweep (rooms: Iterable<string>): Later<void>
+}
+
+/** Bounded slots held across nodes, for limits per user and per room. Absent where one node sees everything. */
+export interface LeaseStore {
+  /** Takes one of `limit` slots of `key` for `holder`; a holder that has one renews it. */
+  acquire (key: string, holder: string, limit: number, ttl: number): Promise<boolean>
+  /** Renews; a lease found missing is taken again unconditionally. */
+  renew (leases: ReadonlyArray<{ readonly key: string, readonly holder: string }>, ttl: number): Promise<void>
+  release (key: string, holder: string): Promise<void>
+  count (key: string): Promise<number>
+}
+
+export type Claim =
+  /** nobody ran this: run it, then settle */
+  | { readonly state: 'claimed' }
+  /** it ran: `outcome` is what was settled */
+  | { readonly state: 'settled', readonly outcome: string }
+  /** somebody is running it */
+  | { readonly state: 'running', /** milliseconds until its lease ends */ readonly retryAfter: number }
+  /** the id was used for other content */
+  | { readonly state: 'conflict' }
+
+/** Message ids that take effect once, and one-use values such as tickets. */
+export interface ClaimStore {
+  claim (key: string, hash: string, lease: number): Later<Claim>
+  /** Stores the outcome for `ttl` ms; `undefined` gives the claim back, so that the message may run again. */
+  settle (key: string, hash: string, outcome: string | undefined, ttl: number): Later<void>
+  /** Keeps a value for one `take` within `ttl` ms. */
+  put (key: string, value: string, ttl: number): Later<void>
+  /** Returns the value exactly once. */
+  take (key: string): Later<string | undefined>
+}
+
+/** What nodes tell each other apart from events. Fire and forget: nobody waits for all nodes. */
+export interface Control {
+  /** To all other nodes. Resolves when the broker took it; rejects with `unavailable` when it is away. */
+  send (message: ControlMessage): Promise<void>
+}
+
+export type ControlMessage =
+  | { readonly type: 'revoke', readonly user?: string, readonly tokenId?: string, readonly connection?: string, readonly message?: string }
+  | { readonly type: 'join' | 'leave', readonly user?: string, readonly connection?: string, readonly room: string }
+  | { readonly type: 'members', readonly ack: string, readonly members: ReadonlyArray<{ readonly connection: string, readonly userId: string }> }
+  | { readonly type: 'acked', readonly ack: string, readonly connection: string }
+  | { readonly type: 'gone', readonly ack: string, readonly connection: string }
+
+/** Users and token ids kept out until a time. Consulted at every entry. */
+export interface DenialStore {
+  /** @param until Unix time in milliseconds */
+  deny (subject: string, until: number): Later<void>
+  isDenied (subjects: readonly string[]): Later<boolean>
+}
+
+/** What an adapter tells the node that started it. */
+export interface AdapterHost {
+  readonly nodeId: string
+  readonly log: { info (object: object, message: string): void, warn (object: object, message: string): void }
+  /**
+   * One event of a subscribed room, in offset order per room, each once.
+   * @returns members on this node that were offered it
+   */
+  event (room: string, packet: Packet): number
+  /** Events after `from` up to `to` are lost to this node (or, with `from` equal to `to`, only the epoch is new). Delivery continues after `to`. */
+  gap (room: string, gap: { readonly epoch: string, readonly from?: number, readonly to: number }): void
+  presence (room: string, change: PresenceChange): void
+  /** @param from id of the sending node; messages of this node do not come back */
+  control (message: ControlMessage, from: string): void
+  /** the broker became reachable or unreachable */
+  state (isUp: boolean): void
+}
+
+/**
+ * The layer between nodes. The node calls `start` once, then any other method, then `close` once. Room names are in their encoded
+ * ASCII form. Every method may reject with a Refusal `unavailable` while the broker is away: nothing is queued, nothing hangs.
+ * An absent capability is an absent property, never a method that throws.
+ *
+ * Written by implementers outside this package too: whatever is not said here is not relied on.
+ */
+export interface Adapter {
+  readonly name: string
+  start (host: AdapterHost): Promise<void>
+  /** Settles everything that waits, frees every connection and timer. */
+  close (): Promise<void>
+  /**
+   * The first member of a room appeared on this node. Resolves with the newest position (`undefined` without history); every event
+   * after it is given to `host.event`. Called again only after `unsubscribe`.
+   */
+  subscribe (room: string, settings: RoomSettings): Later<Position | undefined>
+  /** The last member left; no event of the room is given to the node any more. */
+  unsubscribe (room: string): Later<void>
+  /**
+   * Accepts an event: gives it a position, keeps it, hands it to all subscribed nodes. Resolves when it was accepted and, where this
+   * node is subscribed, handed to `host.event`. A repeated `idempotencyKey` within the window resolves with the first position and 0 recipients.
+   */
+  publish (room: string, publication: Publication, settings: RoomSettings): Later<Published>
+  /** Reads retained events. Absent: this adapter keeps none. */
+  history? (room: string, query: HistoryQuery, settings: RoomSettings): Later<HistoryPage>
+  /** Current value of each `latest` key, oldest set first. Absent: live only. */
+  latest? (room: string, settings: RoomSettings): Later<readonly Packet[]>
+  readonly presence?: PresenceStore
+  readonly leases?: LeaseStore
+  readonly claims?: ClaimStore
+  readonly denials?: DenialStore
+  readonly control?: Control
+  /** Numbers for `/ws/stats`, e.g. whether the broker is reachable. */
+  stats? (): Record<string, number | boolean | string>
+}

@@ -1,0 +1,221 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import type { Auth } from './auth.js'
+import type { Identity } from './connection/connection.js'
+import type { Dispatch, Entry, Peer } from './dispatch.js'
+import { Refusal } from './errors.js'
+import { checkOrigin } from './origin.js'
+import { DEFAULTS, type Settings } from './options.js'
+import { decodeCursor, isConnectionId, type Cursor } from './protocol/cursor.js'
+import { EPOCH, isOffset, type Position } from './protocol/position.js'
+import { isRoomName } from './contract/names.js'
+import { ALL, RESERVED_SEGMENTS } from './rooms/declaration.js'
+import type { JoinRequest, Rooms } from './rooms/rooms.js'
+import type { Slots } from './slots.js'
+
+export interface AdmissionOptions {
+  readonly settings: Settings
+  readonly auth: Auth
+  readonly slots: Slots
+  readonly rooms: Rooms
+  readonly dispatch: () => Dispatch
+  readonly isAccepting: () => boolean
+  /** milliseconds after which a refused client may try again */
+  readonly retryAfter: () => number
+  readonly ofUser: (userId: string) => Peer[]
+  readonly find: (id: string) => Peer | undefined
+}
+
+/** What kind of connection is asked for: it decides what is checked and what is reserved. */
+export type Kind = 'websocket' | 'sse' | 'polling' | 'uplink' | 'verdict'
+
+/** The outcome of an admission; slots of `connectionId` are taken where the kind takes any. */
+export interface Admitted {
+  readonly kind: Kind
+  readonly identity: Identity
+  readonly carrier: string | undefined
+  readonly connectionId: string
+  readonly entries: readonly Entry[]
+  /** rooms of the URL, then the built-in ones: what a cursor covers, in this order */
+  readonly cursorRooms: readonly string[]
+  readonly cursor: Cursor | undefined
+  /** a poll of a connection that is here */
+  readonly known: Peer | undefined
+}
+
+interface Query { readonly room?: unknown, readonly since?: unknown, readonly last?: unknown, readonly at?: unknown, readonly connection?: unknown }
+
+export function newConnectionId (): string {
+  return randomBytes(16).toString('base64url')
+}
+
+/** The decision, before anything is upgraded or streamed, to let a connection in. */
+export class Admission {
+  readonly #options: AdmissionOptions
+
+  constructor (options: AdmissionOptions) {
+    this.#options = options
+  }
+
+  /**
+   * In this order: draining, server full and address limit (a look), origin, room name, credential, room unknown, user limit (a look),
+   * authorize; then all slots of this node in one synchronous step, then the adapter's leases.
+   *
+   * @param path the room of the URL as it stood there, undecoded; empty for the bare prefix
+   * @throws Refusal of the first check that fails
+   */
+  async admit (request: FastifyRequest, kind: Kind, path: string): Promise<Admitted> {
+    const { settings, slots, auth } = this.#options
+    const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
+    this.checkAccepting()
+    const query = request.query as Query
+    const credential = auth.find(request)
+    const polled = kind === 'polling' ? peek(query) : undefined
+    if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') slots.checkServer(request.ip ?? '')
+    checkOrigin(request, settings.origins, credential === undefined || credential.carrier === 'cookie', kind === 'websocket' || kind === 'uplink')
+    const names = this.#names(path, query, kind)
+    const identity = await auth.identify(request, credential)
+    const { rooms } = this.#options
+    for (const name of names) inRoom(name, () => rooms.resolve(name))
+    const dispatch = this.#options.dispatch()
+    const builtIn = dispatch.builtIn(identity.userId)
+    const cursorRooms = [...names, ...builtIn.filter((name) => !names.includes(name))]
+    const cursor = readCursor(query, cursorRooms)
+    const known = kind === 'polling' && cursor !== undefined ? this.#known(cursor.connection, identity.userId) : undefined
+    if (isHeld && known === undefined) this.#makeRoom(identity.userId, false)
+    const entries: Entry[] = []
+    for (const [index, name] of cursorRooms.entries()) {
+      const found = index < names.length ? await dispatch.allow(name, identity) : rooms.resolve(name)
+      entries.push({ name, found, request: requestOf(query, cursor, index, name) })
+    }
+    const connectionId = known?.id ?? (kind === 'polling' && cursor !== undefined && !slots.has(cursor.connection) ? cursor.connection : newConnectionId())
+    if (isHeld && known === undefined) await this.#reserve(request, connectionId, identity, entries)
+    return { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, known }
+  }
+
+  /** For a POST that enters no room: address limit and origin. @throws Refusal */
+  checkCaller (request: FastifyRequest): void {
+    const { auth, settings, slots } = this.#options
+    slots.checkAddress(request.ip ?? '')
+    const credential = auth.find(request)
+    checkOrigin(request, settings.origins, credential === undefined || credential.carrier === 'cookie', true)
+  }
+
+  checkAccepting (): void {
+    if (!this.#options.isAccepting()) throw new Refusal('draining', { retryAfter: this.#options.retryAfter() })
+  }
+
+  #names (path: string, query: Query, kind: Kind): string[] {
+    const names = new Set<string>()
+    if (path !== '') names.add(path)
+    const named = query.room === undefined ? [] : Array.isArray(query.room) ? query.room : [query.room]
+    for (const name of named) names.add(String(name))
+    for (const name of names) {
+      const [first = ''] = name.split('/')
+      if (!isRoomName(name) || RESERVED_SEGMENTS.has(first.toLowerCase())) throw new Refusal('room_invalid', { room: printable(name) })
+    }
+    const most = kind === 'websocket' ? this.#options.settings.limits.rooms : Math.min(DEFAULTS.streamRooms, this.#options.settings.limits.rooms)
+    if (names.size > most) throw new Refusal('room_limit', { message: `at most ${most} rooms on one connection of this kind` })
+    return [...names]
+  }
+
+  #known (id: string, userId: string): Peer | undefined {
+    const peer = this.#options.find(id)
+    return peer !== undefined && peer.isOpen && peer.userId === userId && peer.transport === 'polling' ? peer : undefined
+  }
+
+  /** @param isTaking replaces the user's oldest connection where the limit says so */
+  #makeRoom (userId: string, isTaking: boolean): void {
+    const { slots, settings, ofUser } = this.#options
+    if (slots.hasUserSlot(userId)) return
+    if (settings.limits.user.then === 'reject') throw new Refusal('user_limit')
+    if (!isTaking) return
+    const oldest = ofUser(userId).find((peer) => peer.isOpen)
+    if (oldest === undefined) throw new Refusal('user_limit')
+    slots.releaseUser(oldest.id)
+    oldest.close('replaced')
+  }
+
+  async #reserve (request: FastifyRequest, id: string, { userId }: Identity, entries: readonly Entry[]): Promise<void> {
+    const { slots } = this.#options
+    // It went while it was being looked at: nothing would ever release the slots.
+    checkAlive(request)
+    const rooms = entries.map(({ name, found }) => ({ name, capacity: found.declaration.capacity }))
+    slots.checkServer(request.ip ?? '')
+    this.#makeRoom(userId, true)
+    slots.reserve(id, userId, request.ip ?? '', rooms)
+    try {
+      await slots.lease(id, rooms)
+      checkAlive(request)
+    } catch (error) {
+      slots.release(id)
+      throw error
+    }
+  }
+}
+
+/** Under `injectWS` there is no socket. */
+function checkAlive ({ raw }: FastifyRequest): void {
+  const { socket } = raw as { socket?: { destroyed: boolean } }
+  if (socket?.destroyed === true) throw new Refusal('timeout', { message: 'the connection has gone' })
+}
+
+function inRoom (name: string, step: () => unknown): void {
+  try {
+    step()
+  } catch (error) {
+    throw error instanceof Refusal ? error.in(name) : error
+  }
+}
+
+/** The connection id of a cursor, before its room list is known. */
+function peek ({ since }: Query): string | undefined {
+  if (typeof since !== 'string' || since.length > 4096) return undefined
+  const [, id] = Buffer.from(since, 'base64url').toString('latin1').split('.')
+  return id
+}
+
+function readCursor (query: Query, rooms: readonly string[]): Cursor | undefined {
+  const { since } = query
+  if (since === undefined || since === '') return undefined
+  const cursor = typeof since === 'string' ? decodeCursor(since, rooms) : undefined
+  if (cursor === undefined) throw new Refusal('invalid_message', { message: 'since is no cursor of this list of rooms' })
+  return cursor
+}
+
+function requestOf (query: Query, cursor: Cursor | undefined, index: number, name: string): JoinRequest {
+  const last = numberOf(query.last)
+  const entry = cursor?.entries[index]
+  const since = entry?.position ?? positionOf(query.at, index, name)
+  return {
+    ...(since === undefined ? {} : { since }),
+    ...(last === undefined ? {} : { last }),
+    ...(cursor !== undefined ? { former: cursor.connection } : isConnectionId(query.connection) ? { former: query.connection } : {}),
+    ...(entry?.version === undefined ? {} : { version: entry.version }),
+    ...(entry?.presence === undefined ? {} : { sequence: entry.presence })
+  }
+}
+
+function numberOf (value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  const number = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : undefined
+  if (number === undefined) throw new Refusal('invalid_message', { message: 'last must be a whole number, 0 or more' })
+  return number
+}
+
+/** `at=<index of the room in the URL, or @all or @user>:<epoch>:<offset>`: a position without a cursor. */
+function positionOf (at: unknown, index: number, name: string): Position | undefined {
+  if (at === undefined) return undefined
+  const builtIn = name === ALL ? '@all' : name.startsWith('@user/') ? '@user' : undefined
+  for (const each of Array.isArray(at) ? at as unknown[] : [at]) {
+    const [which, epoch = '', text = ''] = String(each).split(':')
+    const offset = Number(text)
+    if (!EPOCH.test(epoch) || !/^\d{1,16}$/.test(text) || !isOffset(offset)) throw new Refusal('invalid_message', { message: 'at must be <room>:<epoch>:<offset>' })
+    if (which === String(index) || which === builtIn) return { epoch, offset }
+  }
+  return undefined
+}
+
+function printable (name: string): string {
+  return name.slice(0, 255)
+}

@@ -1,0 +1,230 @@
+import { randomBytes } from 'node:crypto'
+import type { Acks } from './acks.js'
+import type { Adapter, ControlMessage } from './adapters/adapter.js'
+import type { Auth } from './auth.js'
+import type { Connections } from './connection/connections.js'
+import { shape } from './contexts.js'
+import type { AnyAddress } from './contract/types.js'
+import type { Dispatch, Peer } from './dispatch.js'
+import type { Drain } from './drain.js'
+import { REALTIME_ERR_NOT_READY, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal } from './errors.js'
+import { DEFAULTS } from './options.js'
+import type { Position } from './protocol/position.js'
+import { ALL, USER } from './rooms/declaration.js'
+import type { Membership } from './rooms/room.js'
+import type { PublishOptions, Rooms as Engine } from './rooms/rooms.js'
+import type { Slots } from './slots.js'
+import type { BroadcastOptions, Rooms, Target } from './types.js'
+
+export interface AppRoomsOptions {
+  readonly engine: Engine
+  readonly connections: Connections<Membership>
+  readonly dispatch: Dispatch
+  readonly acks: Acks
+  readonly slots: Slots
+  readonly auth: Auth
+  readonly drain: Drain
+  readonly adapter: Adapter
+  readonly isReady: () => boolean
+  readonly stats: () => Promise<Record<string, unknown>>
+  /** a broadcast that nobody awaited has failed */
+  readonly onUnhandled: (error: unknown, room: string, event: string) => void
+}
+
+type Named = string | AnyAddress
+type Broadcast = Promise<{ position?: Position, recipients: number }>
+
+/** The name of a room given as such or as an address. @throws REALTIME_ERR_ROOM for a definition that still needs its params */
+export function nameOf (room: unknown): string {
+  if (typeof room === 'string') return room
+  const name = (room as { name?: unknown } | null)?.name
+  if (typeof name !== 'string') throw new REALTIME_ERR_ROOM('a room is given by its name or by its address, e.g. chat.at({ id: \'42\' })')
+  if (name.includes(':') && name.split('/').some((segment) => segment.startsWith(':'))) {
+    throw new REALTIME_ERR_ROOM(`"${name}" is a family of rooms; name one of them with .at({ ... })`)
+  }
+  return name
+}
+
+/** `app.rooms`: what REST handlers, timers and tests call. */
+export class AppRooms implements Rooms {
+  readonly #options: AppRoomsOptions
+
+  constructor (options: AppRoomsOptions) {
+    this.#options = options
+  }
+
+  #check (): void {
+    if (!this.#options.isReady()) throw new REALTIME_ERR_NOT_READY('app.rooms works from onReady until close; call it in a handler, in an onReady hook, or after await app.ready()')
+  }
+
+  broadcast (room: Named, event: string, data: unknown, options: BroadcastOptions = {}): Broadcast {
+    const { except, idempotencyKey } = options
+    return this.publish(room, event, data, { except: except === undefined ? undefined : { connection: except }, idempotencyKey })
+  }
+
+  publish (room: Named, event: string, data: unknown, options: PublishOptions): Broadcast {
+    const work = (async () => {
+      this.#check()
+      return shape(await this.#options.engine.publish(nameOf(room), event, data, options))
+    })()
+    // Marks the rejection as handled; whoever awaits the promise still gets it.
+    work.catch((error: unknown) => { this.#options.onUnhandled(error, String((room as { name?: unknown }).name ?? room), event) })
+    return work
+  }
+
+  broadcastAll (event: string, data: unknown): Broadcast { return this.broadcast(ALL, event, data) }
+
+  sendToUser (userId: string, event: string, data: unknown): Broadcast {
+    return this.broadcast(`${USER}/${encodeURIComponent(userId)}`, event, data)
+  }
+
+  async broadcastWithAck (room: Named, event: string, data: unknown, options: BroadcastOptions & { timeout?: number } = {}): Promise<{ acked: string[], missing: string[], left: string[], unknown: number }> {
+    this.#check()
+    const { engine, acks, adapter } = this.#options
+    const name = nameOf(room)
+    const ack = acks.newId()
+    const waiting = acks.wait(ack, options.timeout ?? DEFAULTS.ackTimeout)
+    try {
+      const except = options.except === undefined ? undefined : { connection: options.except }
+      const { nodes = 0 } = await engine.publish(name, event, data, { except, ack })
+      // Other nodes report who their members are; without a way to hear of them, this node's are all.
+      acks.seal(ack, adapter.control === undefined ? 0 : nodes)
+    } catch (error) {
+      acks.cancel(ack)
+      await waiting
+      throw error
+    }
+    return await waiting
+  }
+
+  async join (target: Target, room: Named): Promise<number> {
+    this.#check()
+    const name = this.#enterable(room)
+    this.#options.engine.locate(name)
+    const results = await Promise.all(this.#targets(target).map(async (peer) => await this.#options.dispatch.joinByServer(peer, name)))
+    await this.#tell({ type: 'join', ...target, room: name })
+    return results.filter(Boolean).length
+  }
+
+  async leave (target: Target, room: Named): Promise<number> {
+    this.#check()
+    const name = this.#enterable(room)
+    const touched = this.#targets(target).filter((peer) => this.#options.dispatch.leaveByServer(peer, name)).length
+    await this.#tell({ type: 'leave', ...target, room: name })
+    return touched
+  }
+
+  #enterable (room: Named): string {
+    const name = nameOf(room)
+    if (name.startsWith('@')) throw new REALTIME_ERR_ROOM(`nobody is put into or out of "${name}": every connection is in its built-in rooms for as long as it lives`)
+    return name
+  }
+
+  async ping (target: Target, { timeout = DEFAULTS.pingTimeout }: { timeout?: number } = {}): Promise<{ alive: boolean, latency?: number }> {
+    this.#check()
+    const answers = this.#targets(target).map(async (peer) => {
+      const latency = await peer.ping(randomBytes(6).toString('base64url'), timeout)
+      if (latency === undefined || Number.isNaN(latency)) throw new Refusal('timeout')
+      return latency
+    })
+    try {
+      return { alive: true, latency: await Promise.any(answers) }
+    } catch {
+      return { alive: false }
+    }
+  }
+
+  async revoke (target: Target | { tokenId: string }, { message, until }: { message?: string, until?: number } = {}): Promise<number> {
+    this.#check()
+    const { auth } = this.#options
+    const end = until ?? Date.now() + DEFAULTS.denial
+    if ('user' in target) await auth.deny(`user:${target.user}`, end)
+    else if ('tokenId' in target) await auth.deny(`token:${target.tokenId}`, until ?? this.#lifeOf(target.tokenId) ?? end)
+    const peers = 'tokenId' in target ? this.#ofToken(target.tokenId) : this.#targets(target)
+    for (const peer of peers) peer.close('revoked', message)
+    await this.#tell({ type: 'revoke', ...target, ...(message === undefined ? {} : { message }) })
+    return peers.length
+  }
+
+  /** A token is denied for as long as it could be used. */
+  #lifeOf (tokenId: string): number | undefined {
+    const exp = Math.max(...this.#ofToken(tokenId).map(({ identity }) => identity.exp ?? 0))
+    return exp > 0 ? exp * 1_000 + DEFAULTS.tolerance : undefined
+  }
+
+  #ofToken (tokenId: string): Peer[] {
+    return this.#options.connections.all().filter(({ identity }) => identity.tokenId === tokenId)
+  }
+
+  async members (room: Named): Promise<Array<{ userId: string, data: unknown }>> {
+    this.#check()
+    const { list = [] } = await this.#options.engine.members(nameOf(room), Number.POSITIVE_INFINITY)
+    return list.map(({ userId, data }) => ({ userId, data }))
+  }
+
+  async count (room: Named): Promise<number> {
+    this.#check()
+    return (await this.#options.engine.members(nameOf(room), 0)).total
+  }
+
+  async isOnline (userId: string): Promise<boolean> {
+    this.#check()
+    return await this.#options.slots.countUser(userId) > 0
+  }
+
+  async history (room: Named, { since, limit }: { since?: Position, limit?: number } = {}): Promise<{ position: Position, resumed: boolean, events: Array<{ type: string, data: unknown, offset: number, timestamp: number }> }> {
+    this.#check()
+    const { top, resumed, events } = await this.#options.engine.history(nameOf(room), since, limit)
+    return {
+      position: top,
+      resumed,
+      events: events.map((packet) => {
+        const { type, data, timestamp } = JSON.parse(packet.payload.toString()) as { type: string, data: unknown, timestamp: number }
+        return { type, data, offset: packet.position!.offset, timestamp }
+      })
+    }
+  }
+
+  isAccepting (): boolean { return this.#options.isReady() && !this.#options.drain.isDraining }
+
+  async drain ({ timeout }: { timeout?: number } = {}): Promise<void> { await this.#options.drain.run(timeout) }
+
+  async stats (): Promise<Record<string, unknown>> { return await this.#options.stats() }
+
+  #targets (target: Target): Peer[] {
+    const { connections } = this.#options
+    if ('user' in target && typeof target.user === 'string') return connections.ofUser(target.user)
+    if ('connection' in target && typeof target.connection === 'string') {
+      const peer = connections.get(target.connection)
+      return peer === undefined ? [] : [peer]
+    }
+    throw new REALTIME_ERR_TARGET('a target is { user: id } or { connection: id }')
+  }
+
+  async #tell (message: ControlMessage): Promise<void> { await this.#options.adapter.control?.send(message) }
+
+  /** What another node asks of this one. */
+  async control (message: ControlMessage): Promise<void> {
+    const { dispatch, acks } = this.#options
+    switch (message.type) {
+      case 'revoke': {
+        const peers = message.tokenId === undefined ? this.#targets(message as Target) : this.#ofToken(message.tokenId)
+        for (const peer of peers) peer.close('revoked', message.message)
+        return
+      }
+      case 'join':
+        for (const peer of this.#targets(message as Target)) await dispatch.joinByServer(peer, message.room)
+        return
+      case 'leave':
+        for (const peer of this.#targets(message as Target)) dispatch.leaveByServer(peer, message.room)
+        return
+      case 'members':
+        acks.report(message.ack, message.members)
+        return
+      case 'acked':
+        acks.answered(message.ack, message.connection, 'acked')
+        return
+      case 'gone': acks.answered(message.ack, message.connection, 'left')
+    }
+  }
+}

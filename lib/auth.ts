@@ -1,0 +1,230 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import type { ClaimStore, DenialStore } from './adapters/adapter.js'
+import type { Identity } from './connection/connection.js'
+import { REALTIME_ERR_ADAPTER, Refusal } from './errors.js'
+import { DEFAULTS, type Settings } from './options.js'
+import { PROTOCOL } from './protocol/frames.js'
+import type { Carrier, RealtimeOptions, User } from './types.js'
+
+/** What a request carries, before anything is verified. */
+export interface Credential { readonly carrier: Carrier, readonly token: string }
+
+export interface AuthOptions {
+  readonly settings: Settings['auth']
+  /** milliseconds */
+  readonly timeout: number
+  readonly authenticate: RealtimeOptions['authenticate']
+  readonly userId: RealtimeOptions['userId']
+  readonly claims: ClaimStore | undefined
+  readonly denials: DenialStore | undefined
+  /** credentials of the query, which were taken out of the URL before anybody could log it */
+  readonly queryOf: (request: FastifyRequest) => { readonly token?: string | undefined, readonly ticket?: string | undefined }
+}
+
+/** Values of `Sec-WebSocket-Protocol`, in the order of the list. */
+export function offeredProtocols (request: FastifyRequest): string[] {
+  const header = request.headers['sec-websocket-protocol']
+  return header === undefined ? [] : header.split(',').map((part) => part.trim()).filter((part) => part !== '')
+}
+
+const BEARER = 'bearer.'
+
+/** Who is asking: finds the credential, verifies it, and keeps the one-use tickets. */
+export class Auth {
+  readonly #options: AuthOptions
+  /** tickets of this node that may still be open: ends in Unix ms, by user */
+  readonly #open = new Map<string, number[]>()
+  #count = 0
+
+  constructor (options: AuthOptions) {
+    this.#options = options
+  }
+
+  /** The first credential found, in the order of the carriers. */
+  find (request: FastifyRequest, carriers: readonly Carrier[] = this.#options.settings.carriers): Credential | undefined {
+    for (const carrier of carriers) {
+      const token = this.#read(request, carrier)
+      if (token !== undefined) return { carrier, token }
+    }
+    return undefined
+  }
+
+  #read (request: FastifyRequest, carrier: Carrier): string | undefined {
+    switch (carrier) {
+      case 'header': {
+        const { authorization } = request.headers
+        if (authorization === undefined) return undefined
+        return /^Bearer +(\S+) *$/i.exec(authorization)?.[1] ?? ''
+      }
+      case 'subprotocol': return offeredProtocols(request).find((name) => name.startsWith(BEARER))?.slice(BEARER.length)
+      case 'ticket': return this.#options.queryOf(request).ticket
+      case 'query': return this.#options.queryOf(request).token
+      case 'cookie': return cookieOf(request, this.#options.settings.cookie!)
+    }
+  }
+
+  /**
+   * @throws Refusal `unauthorized`, `token_expired`, `revoked`, or `unavailable` when authentication itself fails
+   */
+  async identify (request: FastifyRequest, credential: Credential | undefined): Promise<Identity> {
+    const identity = credential?.carrier === 'ticket'
+      ? await this.#redeem(credential.token)
+      : await this.#verify(request, credential?.token)
+    await this.checkDenied(identity)
+    return identity
+  }
+
+  async #verify (request: FastifyRequest, token: string | undefined): Promise<Identity> {
+    const { authenticate, userId: idOf, settings, timeout } = this.#options
+    if (token === '' || (token === undefined && authenticate === undefined)) throw new Refusal('unauthorized')
+    const user = authenticate === undefined
+      ? await verifyJwt(request, token!)
+      : await within(timeout, callOut(() => authenticate(request, token)))
+    if (user === null || user === undefined) throw new Refusal('unauthorized')
+    const { sub, exp, jti } = (typeof user === 'object' ? user : {}) as { sub?: unknown, exp?: unknown, jti?: unknown }
+    const userId = idOf === undefined ? sub : await callOut(() => idOf(user as User))
+    if (typeof userId !== 'string' || userId === '') throw new Refusal('unauthorized', { message: 'the credential names no user' })
+    if (exp === undefined || exp === null) {
+      if (settings.requireExp) throw new Refusal('unauthorized', { message: 'the credential has no expiry (exp)' })
+    } else if (typeof exp !== 'number' || !Number.isFinite(exp)) throw new Refusal('unauthorized', { message: 'the credential has no valid expiry (exp)' })
+    else if (exp * 1_000 + DEFAULTS.tolerance <= Date.now()) throw new Refusal('token_expired')
+    return {
+      user,
+      userId,
+      ...(typeof exp === 'number' ? { exp } : {}),
+      ...(typeof jti === 'string' ? { tokenId: jti } : {})
+    }
+  }
+
+  /** @throws Refusal `revoked` */
+  async checkDenied ({ userId, tokenId }: Identity): Promise<void> {
+    const subjects = tokenId === undefined ? [`user:${userId}`] : [`user:${userId}`, `token:${tokenId}`]
+    if (await this.#options.denials?.isDenied(subjects) === true) throw new Refusal('revoked')
+  }
+
+  /**
+   * A one-use ticket for the bearer of another credential.
+   *
+   * @param spend throws when the user asks too often
+   */
+  async issueTicket (request: FastifyRequest, spend: (userId: string) => void): Promise<{ ticket: string, expires: number }> {
+    const { settings, claims } = this.#options
+    if (claims === undefined) throw new Refusal('unavailable', { message: 'this server keeps no tickets' })
+    const credential = this.find(request, settings.carriers.filter((carrier) => carrier !== 'ticket'))
+    const identity = await this.identify(request, credential)
+    spend(identity.userId)
+    const now = Date.now()
+    const open = this.#openOf(identity.userId, now)
+    if (open.length >= DEFAULTS.ticketsPerUser || this.#count >= DEFAULTS.tickets) {
+      throw new Refusal('rate_limited', { message: 'too many open tickets', retryAfter: Math.max(1, (open[0] ?? now + settings.ticket) - now) })
+    }
+    const ticket = randomBytes(24).toString('base64url')
+    const expires = now + settings.ticket
+    open.push(expires)
+    this.#open.set(identity.userId, open)
+    this.#count++
+    await claims.put(`ticket:${ticket}`, JSON.stringify(identity), settings.ticket)
+    return { ticket, expires }
+  }
+
+  #openOf (userId: string, now: number): number[] {
+    if (this.#count >= DEFAULTS.tickets) for (const each of [...this.#open.keys()]) this.#forget(each, now)
+    return this.#forget(userId, now)
+  }
+
+  #forget (userId: string, now: number): number[] {
+    const open = this.#open.get(userId) ?? []
+    const alive = open.filter((end) => end > now)
+    this.#count -= open.length - alive.length
+    if (alive.length === 0) this.#open.delete(userId)
+    else this.#open.set(userId, alive)
+    return alive
+  }
+
+  /** The identity behind a ticket that a connection sends to refresh itself. @throws Refusal */
+  async redeem (ticket: string): Promise<Identity> {
+    const identity = await this.#redeem(ticket)
+    await this.checkDenied(identity)
+    return identity
+  }
+
+  async #redeem (ticket: string): Promise<Identity> {
+    const value = await this.#options.claims?.take(`ticket:${ticket}`)
+    if (value === undefined) throw new Refusal('unauthorized', { message: 'the ticket is spent, expired or unknown' })
+    const identity = JSON.parse(value) as Identity
+    const open = this.#open.get(identity.userId)
+    if (open !== undefined) {
+      open.shift()
+      this.#count--
+      if (open.length === 0) this.#open.delete(identity.userId)
+    }
+    if (identity.exp !== undefined && identity.exp * 1_000 + DEFAULTS.tolerance <= Date.now()) throw new Refusal('token_expired')
+    return identity
+  }
+
+  /** Who the app itself found behind a request, by @fastify/jwt's `request.user`; `undefined` when it did not look. */
+  userIdOf ({ user }: FastifyRequest): string | undefined {
+    if (typeof user !== 'object' || user === null) return undefined
+    const id: unknown = this.#options.userId === undefined ? (user as { sub?: unknown }).sub : this.#options.userId(user as User)
+    return typeof id === 'string' ? id : undefined
+  }
+
+  /** Keeps users or tokens out from now on. @param until Unix milliseconds */
+  async deny (subject: string, until: number): Promise<void> {
+    const { denials } = this.#options
+    if (denials === undefined) throw new REALTIME_ERR_ADAPTER('this adapter keeps no denials: revoke cannot keep anybody out; use the memory or redis adapter')
+    await denials.deny(subject, until)
+  }
+}
+
+/** Every failure of verification is 401: @fastify/jwt answers 500 for a future nbf, an algorithm that is not allowed, a padded token. */
+async function verifyJwt (request: FastifyRequest, token: string): Promise<unknown> {
+  try {
+    // The option is documented for the call and typed for the registration only.
+    return await request.jwtVerify<object>({ extractToken: () => token } as object)
+  } catch (error) {
+    throw new Refusal((error as { code?: unknown }).code === 'FST_JWT_AUTHORIZATION_TOKEN_EXPIRED' ? 'token_expired' : 'unauthorized')
+  }
+}
+
+/** What the application throws while it authenticates: a 4xx is 401, anything else is ours to be sorry for. */
+async function callOut<T> (step: () => T | Promise<T>): Promise<T> {
+  try {
+    return await step()
+  } catch (error) {
+    if (error instanceof Refusal) throw error
+    const status = (error as { statusCode?: unknown } | null)?.statusCode
+    if (typeof status === 'number' && status >= 400 && status < 500) throw new Refusal('unauthorized')
+    throw Object.assign(new Refusal('unavailable', { message: 'authentication is not available', retryAfter: 1_000 }), { cause: error })
+  }
+}
+
+async function within<T> (timeout: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => { reject(new Refusal('unavailable', { message: 'authentication takes too long', retryAfter: 1_000 })) }, timeout)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+    work.catch(() => undefined)
+  }
+}
+
+function cookieOf (request: FastifyRequest, name: string): string | undefined {
+  const { cookies } = request as { cookies?: Record<string, string | undefined> }
+  if (cookies !== undefined) return cookies[name]
+  for (const part of request.headers.cookie?.split(';') ?? []) {
+    const at = part.indexOf('=')
+    if (at !== -1 && part.slice(0, at).trim() === name) return part.slice(at + 1).trim()
+  }
+  return undefined
+}
+
+/** What the server selects: never a token, wherever it stands in the list. */
+export function selectProtocol (offered: Iterable<string>): string | false {
+  for (const name of offered) if (name === PROTOCOL) return PROTOCOL
+  return false
+}

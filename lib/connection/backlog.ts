@@ -1,0 +1,61 @@
+import type { Packet } from '../protocol/codec.js'
+
+/**
+ * What waits for a link that lags: a queue in order, thinned out by delivery class. A newer `latest` event removes the older one of
+ * its key and is appended at the end; a `volatile` one is not taken at all.
+ */
+export class Backlog {
+  #packets: Array<Packet | undefined> = []
+  #head = 0
+  #latest: Map<string, number> | undefined
+  bytes = 0
+  /** events in it */
+  events = 0
+  count = 0
+
+  /** @returns what became of the pair: kept, or kept at the cost of an older value */
+  push (packet: Packet): 'kept' | 'conflated' {
+    let outcome: 'kept' | 'conflated' = 'kept'
+    const { event } = packet
+    if (event?.delivery === 'latest' && event.key !== undefined) {
+      const key = `${event.room}\n${event.type}\n${event.key}`
+      this.#latest ??= new Map()
+      const older = this.#latest.get(key)
+      if (older !== undefined && older >= this.#head && this.#packets[older] !== undefined) {
+        this.#take(older)
+        outcome = 'conflated'
+      }
+      this.#latest.set(key, this.#packets.length)
+    }
+    this.#packets.push(packet)
+    this.bytes += packet.bytes.length
+    this.count++
+    if (event !== undefined) this.events++
+    return outcome
+  }
+
+  /** Removes the oldest packets, up to `bytes` together but at least one. */
+  shift (bytes: number): Packet[] {
+    const taken: Packet[] = []
+    let size = 0
+    while (this.#head < this.#packets.length) {
+      const packet = this.#packets[this.#head]
+      if (packet !== undefined) {
+        if (taken.length > 0 && size + packet.bytes.length > bytes) break
+        size += packet.bytes.length
+        taken.push(this.#take(this.#head))
+      }
+      this.#head++
+    }
+    return taken
+  }
+
+  #take (index: number): Packet {
+    const packet = this.#packets[index]!
+    this.#packets[index] = undefined
+    this.bytes -= packet.bytes.length
+    this.count--
+    if (packet.event !== undefined) this.events--
+    return packet
+  }
+}

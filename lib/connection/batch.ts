@@ -1,0 +1,69 @@
+import type { Packet } from '../protocol/codec.js'
+
+/**
+ * A sequence of packets, as a node in a trie of the sequences that are pending in one turn: connections that wait for the same
+ * frames point to the same node, and its bytes are joined once for all of them.
+ */
+export class Batch {
+  readonly #parent: Batch | undefined
+  readonly #packet: Packet | undefined
+  /** bytes in WebSocket form */
+  readonly size: number
+  readonly count: number
+  /** events among them, offered live */
+  readonly live: number
+  /** events among them, offered by replay */
+  readonly replayed: number
+  #next: Packet | undefined
+  #child: Batch | undefined
+  #others: Map<Packet, Batch> | undefined
+  #bytes: Uint8Array | undefined
+
+  constructor (parent?: Batch, packet?: Packet) {
+    this.#parent = parent
+    this.#packet = packet
+    const isEvent = packet?.event === undefined ? 0 : 1
+    this.size = (parent?.size ?? 0) + (packet?.bytes.length ?? 0)
+    this.count = packet === undefined ? 0 : parent!.count + 1
+    this.live = (parent?.live ?? 0) + (packet?.isReplay === true ? 0 : isEvent)
+    this.replayed = (parent?.replayed ?? 0) + (packet?.isReplay === true ? isEvent : 0)
+  }
+
+  /** This sequence with one more packet: the same node for everybody who adds the same one. */
+  add (packet: Packet): Batch {
+    if (this.#next === packet) return this.#child!
+    if (this.#next === undefined) {
+      this.#next = packet
+      this.#child = new Batch(this, packet)
+      return this.#child
+    }
+    this.#others ??= new Map()
+    let child = this.#others.get(packet)
+    if (child === undefined) {
+      child = new Batch(this, packet)
+      this.#others.set(packet, child)
+    }
+    return child
+  }
+
+  /** All frames as one write. */
+  get bytes (): Uint8Array {
+    if (this.count === 1) return this.#packet!.bytes
+    if (this.#bytes === undefined) {
+      this.#bytes = Buffer.allocUnsafeSlow(this.size)
+      let end = this.size
+      for (let node: Batch = this; node.#packet !== undefined; node = node.#parent!) {
+        end -= node.#packet.bytes.length
+        this.#bytes.set(node.#packet.bytes, end)
+      }
+    }
+    return this.#bytes
+  }
+
+  /** oldest first */
+  get packets (): Packet[] {
+    const packets: Packet[] = []
+    for (let node: Batch = this; node.#packet !== undefined; node = node.#parent!) packets.push(node.#packet)
+    return packets.reverse()
+  }
+}

@@ -1,0 +1,255 @@
+import { codes, type Code } from '../protocol/codes.js'
+import { encodeFrame, type Packet } from '../protocol/codec.js'
+import { parseCommand, type Command, type ErrorData, type Fault } from '../protocol/frames.js'
+import { parseText } from '../protocol/text.js'
+import { Refusal } from '../errors.js'
+import type { Flusher } from './flusher.js'
+import { Handles, type Handle } from './handles.js'
+import type { Link, LinkEvents, Transport } from './link.js'
+import { Outbox } from './outbox.js'
+import { Bucket, type Rate } from './rate-limit.js'
+import type { Tally } from './tally.js'
+
+/** Who is behind a connection, as authentication found it. */
+export interface Identity {
+  readonly user: unknown
+  readonly userId: string
+  /** Unix seconds, as in a JWT; absent: does not expire */
+  readonly exp?: number | undefined
+  /** `jti` of the credential */
+  readonly tokenId?: string | undefined
+}
+
+/** What a connection is handed from outside: it knows neither rooms nor the server. */
+export interface ConnectionHost<H extends Handle> {
+  readonly flusher: Flusher
+  readonly tally: Tally & { messagesIn: number, bytesIn: number }
+  readonly outboxLimit: number
+  readonly rate: Rate
+  /** a command of the peer, in order of arrival */
+  onCommand (connection: Connection<H>, command: Command, bytes: number): void
+  /** what the peer sent was no command; counted, and answered by an `error` frame */
+  onFault (connection: Connection<H>, fault: Fault): void
+  /** the end, once: `reason` is a word of the code table, `gone` when the peer went, `left` when it said so */
+  onClosed (connection: Connection<H>, reason: string): void
+}
+
+export interface ConnectionOptions {
+  readonly id: string
+  readonly address: string
+  readonly identity: Identity
+}
+
+/** One authenticated live link as the server knows it. */
+export class Connection<H extends Handle = Handle> implements LinkEvents {
+  readonly id: string
+  readonly userId: string
+  readonly address: string
+  /** Unix milliseconds */
+  readonly openedAt = Date.now()
+  readonly rooms = new Handles<H>()
+  /** what heartbeats need, moved by the one sweep */
+  seenAt: number
+  beatAt = 0
+  isAwaited = false
+  lagsSince = 0
+  /** monotonic milliseconds at which the connection must end, for streams of limited age */
+  endsAt = Number.POSITIVE_INFINITY
+  /** milliseconds after which its client may come back, told while the server drains */
+  retryAfter: number | undefined
+  /** why it was ended by us */
+  ending: Refusal | undefined
+  /** round trip of the last heartbeat in milliseconds */
+  latency: number | undefined
+  #identity: Identity
+  #link: Link | undefined
+  readonly #host: ConnectionHost<H>
+  #outbox: Outbox | undefined
+  #bucket: Bucket | undefined
+  #state: 'open' | 'closing' | 'closed' = 'open'
+  #onClosed: Array<() => void> | undefined
+  #pongs: Map<string, (latency: number) => void> | undefined
+
+  constructor (host: ConnectionHost<H>, { id, address, identity }: ConnectionOptions) {
+    this.#host = host
+    this.id = id
+    this.address = address
+    this.userId = identity.userId
+    this.#identity = identity
+    this.seenAt = performance.now()
+  }
+
+  get user (): unknown { return this.#identity.user }
+  get identity (): Identity { return this.#identity }
+  get isOpen (): boolean { return this.#state === 'open' }
+  /** nothing of the transport is left: slots can be given back */
+  get isClosed (): boolean { return this.#state === 'closed' }
+  get transport (): Transport { return this.#link?.transport ?? 'polling' }
+  get outbox (): Outbox | undefined { return this.#outbox }
+  get isLagging (): boolean { return this.#outbox?.isLagging ?? false }
+
+  /** Takes a link: once for a stream, again and again for a connection that polls. */
+  attach (link: Link): void {
+    this.#link = link
+    this.#outbox = new Outbox(link, this.#host.flusher, this.#host.tally, this.#host.outboxLimit, () => { this.cut() })
+    link.attach(this)
+  }
+
+  /** Lets a finished poll go; the connection stays. */
+  detach (): void {
+    this.#outbox?.drop()
+    this.#outbox = undefined
+    this.#link = undefined
+  }
+
+  /** A fresh credential of the same user. */
+  renew (identity: Identity): void { this.#identity = identity }
+
+  /** @returns false while the link lags or is gone */
+  send (packet: Packet, flush = 0): boolean {
+    return this.#state === 'open' && this.#outbox !== undefined && this.#outbox.push(packet, flush)
+  }
+
+  sendFrame (frame: { type: string, room?: string | undefined, id?: string | undefined, data?: unknown }): void {
+    this.send(encodeFrame(frame))
+  }
+
+  sendError (data: ErrorData, id?: string, room?: string): void {
+    this.sendFrame({ type: 'error', room, id, data })
+  }
+
+  drained (callback?: () => void): void {
+    if (callback === undefined) this.#outbox?.drained()
+    else if (this.#outbox === undefined) callback()
+    else this.#outbox.whenDrained(callback)
+  }
+
+  /** @returns 0, or the milliseconds until the next message is allowed; a peer that floods is cut */
+  spend (now: number): number {
+    this.#bucket ??= new Bucket(this.#host.rate, now)
+    const wait = this.#bucket.take(now)
+    if (wait > 0 && this.#bucket.isFlooded) this.close('rate_limited')
+    return wait
+  }
+
+  text (text: string, bytes: number): void {
+    if (this.#state !== 'open') return
+    const { tally } = this.#host
+    tally.messagesIn++
+    tally.bytesIn += bytes
+    this.alive()
+    let command: Command | Fault
+    try {
+      command = parseCommand(parseText(text))
+    } catch (error) {
+      command = { fault: `not acceptable JSON: ${(error as Error).message}` }
+    }
+    if ('fault' in command) this.#host.onFault(this, command)
+    else this.#host.onCommand(this, command, bytes)
+  }
+
+  violation (message: string): void {
+    this.close('protocol', message)
+  }
+
+  alive (): void {
+    const now = performance.now()
+    if (this.isAwaited) {
+      this.isAwaited = false
+      this.latency = now - this.beatAt
+    }
+    this.seenAt = now
+  }
+
+  reply (bytes: Uint8Array): void {
+    if (this.#state === 'open') this.#outbox?.raw(bytes)
+  }
+
+  /** Asks for a sign of life; `false` where the transport has none. */
+  beat (): boolean {
+    const bytes = this.#link?.beat?.()
+    if (bytes === undefined) return false
+    this.#outbox?.raw(bytes)
+    return true
+  }
+
+  pong (payload: string): void {
+    this.alive()
+    this.#pongs?.get(payload)?.(performance.now())
+  }
+
+  /** Resolves with the round trip in milliseconds, or `undefined` after `timeout` or when the connection ends. */
+  ping (payload: string, timeout: number): Promise<number | undefined> {
+    return new Promise((resolve) => {
+      if (this.#state !== 'open') return resolve(undefined)
+      const start = performance.now()
+      const pongs = (this.#pongs ??= new Map())
+      const settle = (at?: number): void => {
+        clearTimeout(timer)
+        pongs.delete(payload)
+        resolve(at === undefined ? undefined : at - start)
+      }
+      const timer = setTimeout(settle, timeout)
+      pongs.set(payload, settle)
+      const bytes = this.#link?.beat?.(payload)
+      if (bytes === undefined) this.sendFrame({ type: 'ping', id: payload })
+      else this.#outbox?.raw(bytes)
+    })
+  }
+
+  /** A reader that is too slow: its memory is freed at once, the close frame goes behind what the link already has. */
+  cut (): void { this.#end('slow_consumer', undefined, false) }
+
+  /** Ends the connection behind everything that is queued. */
+  close (word: Code, message?: string): void { this.#end(word, message, true) }
+
+  /** Ends it without a code of ours: the peer asked, or a stream is old enough and may come again. */
+  finish (reason: 'left' | 'gone' = 'left'): void { this.#end(undefined, undefined, true, reason) }
+
+  #end (word: Code | undefined, message: string | undefined, isFlushed: boolean, reason: string = word ?? 'left'): void {
+    if (this.#state !== 'open') return
+    if (word !== undefined) this.ending = new Refusal(word, { message })
+    if (isFlushed) {
+      // A stream has no close code: its last frame says why, where there is something to say.
+      if (this.ending !== undefined && this.#link?.transport === 'sse') this.sendError(this.ending.data)
+      this.#outbox?.flush()
+    }
+    this.#state = 'closing'
+    const link = this.#link
+    this.#outbox?.drop()
+    this.#settle(reason)
+    link?.close(word === undefined ? 1000 : codes[word].close ?? 1000, word === undefined ? '' : message ?? word)
+    // A connection that polls has no transport of its own that could say that it is closed.
+    if (link === undefined || link.transport === 'polling') this.closed(1000)
+  }
+
+  /** Ends the transport without waiting for the peer's answer. */
+  destroy (): void { this.#link?.destroy?.() }
+
+  /** Bytes for the link alone, in order: an SSE field that is no frame. */
+  raw (bytes: Uint8Array): void { this.#outbox?.raw(bytes) }
+
+  closed (code: number): void {
+    if (this.#state === 'closed') return
+    const wasOpen = this.#state === 'open'
+    this.#state = 'closed'
+    if (wasOpen) {
+      this.#outbox?.drop()
+      this.#settle(code === 1009 ? 'message_too_large' : code === 1002 || code === 1007 || code === 1008 ? 'protocol' : 'gone')
+    }
+    const waiting = this.#onClosed
+    this.#onClosed = undefined
+    if (waiting !== undefined) for (const callback of waiting) callback()
+  }
+
+  #settle (reason: string): void {
+    if (this.#pongs !== undefined) for (const settle of [...this.#pongs.values()]) settle(Number.NaN)
+    this.#host.onClosed(this, reason)
+  }
+
+  /** Calls back once when nothing of the transport is left. */
+  whenClosed (callback: () => void): void {
+    if (this.#state === 'closed') callback()
+    else (this.#onClosed ??= []).push(callback)
+  }
+}

@@ -1,0 +1,72 @@
+import type { Connection } from './connection.js'
+import type { Handle } from './handles.js'
+
+export interface HeartbeatOptions {
+  /** milliseconds between two heartbeats of a WebSocket */
+  readonly interval: number
+  /** milliseconds that an answer may take */
+  readonly timeout: number
+  /** milliseconds between two comments on an SSE stream */
+  readonly comment: number
+  /** milliseconds that a credential is still good after its `exp` */
+  readonly tolerance: number
+}
+
+/** Longest time between two sweeps: an expiry is found within it. */
+const MAX_SWEEP = 1_000
+
+/** Liveness of all connections by one sweep; a timer each would cost memory and order. */
+export class Heartbeat<H extends Handle> {
+  readonly #connections: Iterable<Connection<H>>
+  readonly #options: HeartbeatOptions
+  readonly #period: number
+  #timer: NodeJS.Timeout | undefined
+  #last = 0
+
+  constructor (connections: { values (): Iterable<Connection<H>> }, options: HeartbeatOptions) {
+    this.#connections = { [Symbol.iterator]: () => connections.values()[Symbol.iterator]() }
+    this.#options = options
+    const shortest = Math.min(options.interval, options.timeout, options.comment)
+    this.#period = Math.max(10, Math.min(MAX_SWEEP, Math.floor(shortest / 5)))
+  }
+
+  start (): void {
+    this.#last = performance.now()
+    this.#timer = setInterval(() => { this.sweep(performance.now(), Date.now()) }, this.#period).unref()
+  }
+
+  stop (): void { clearInterval(this.#timer) }
+
+  /** @param now monotonic milliseconds; @param wall Unix milliseconds */
+  sweep (now: number, wall: number): void {
+    // A pong that waits in the kernel while this process was busy is not missing.
+    const stalled = Math.max(0, now - this.#last - 2 * this.#period)
+    this.#last = now
+    const { interval, timeout, comment, tolerance } = this.#options
+    for (const connection of this.#connections) {
+      const { exp } = connection.identity
+      if (exp !== undefined && wall >= exp * 1_000 + tolerance) connection.close('token_expired')
+      else if (now >= connection.endsAt) connection.finish(connection.transport === 'polling' ? 'gone' : 'left')
+      else if (connection.isLagging) {
+        // No heartbeat fits into a full link. One that takes nothing for as long as a silent one may be silent is as dead.
+        if (connection.lagsSince === 0) connection.lagsSince = now
+        else if (now - connection.lagsSince > interval + timeout) connection.cut()
+      } else if (connection.transport === 'sse') {
+        connection.lagsSince = 0
+        if (now - connection.beatAt >= comment) {
+          connection.beatAt = now
+          connection.beat()
+        }
+      } else if (connection.transport === 'websocket') {
+        connection.lagsSince = 0
+        if (connection.isAwaited) {
+          connection.beatAt += stalled
+          if (now - connection.beatAt > timeout) connection.close('heartbeat_timeout')
+        } else if (now - Math.max(connection.beatAt, connection.beatAt === 0 ? connection.seenAt : 0) >= interval) {
+          connection.beatAt = now
+          connection.isAwaited = connection.beat()
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import type { Packet } from '../protocol/codec.js'
+import { Backlog } from './backlog.js'
+import type { Batch } from './batch.js'
+import type { Flusher } from './flusher.js'
+import { LINK_BUFFER, type Link } from './link.js'
+import type { Tally } from './tally.js'
+
+/**
+ * The bounded queue of frames waiting to be written to one connection. While the link keeps up it is a pointer to the sequence of this
+ * turn; while the link lags, a backlog. Past `limit` bytes the owner is told and cuts the connection.
+ */
+export class Outbox {
+  readonly #link: Link
+  readonly #flusher: Flusher
+  readonly #tally: Tally
+  readonly #limit: number
+  readonly #overflow: () => void
+  #batch: Batch | undefined
+  #isDue = false
+  #isWindowed = false
+  #isLagging = false
+  #isClosed = false
+  #backlog: Backlog | undefined
+  #waiters: Array<() => void> | undefined
+
+  constructor (link: Link, flusher: Flusher, tally: Tally, limit: number, overflow: () => void) {
+    this.#link = link
+    this.#flusher = flusher
+    this.#tally = tally
+    this.#limit = limit
+    this.#overflow = overflow
+  }
+
+  get bytes (): number { return (this.#batch?.size ?? 0) + (this.#backlog?.bytes ?? 0) }
+  get frames (): number { return (this.#batch?.count ?? 0) + (this.#backlog?.count ?? 0) }
+  /** events waiting: the `queued` column of the ledger */
+  get events (): number {
+    return (this.#batch === undefined ? 0 : this.#batch.live + this.#batch.replayed) + (this.#backlog?.events ?? 0)
+  }
+
+  get isLagging (): boolean { return this.#isLagging }
+
+  /**
+   * @param flush milliseconds that the frame may wait for others; a frame without such a window takes everything before it along
+   * @returns false while the link lags: who reads from a history waits for `drained`
+   */
+  push (packet: Packet, flush = 0): boolean {
+    if (this.#isClosed) return false
+    if (packet.event !== undefined) this.#tally.meant++
+    if (this.#isLagging || this.#link.pending !== undefined) return this.#wait(packet)
+    this.#batch = (this.#batch ?? this.#flusher.root).add(packet)
+    if (this.#batch.size > LINK_BUFFER) this.flush()
+    else if (flush > 0) {
+      if (!this.#isDue && !this.#isWindowed) {
+        this.#isWindowed = true
+        this.#flusher.later(this, flush)
+      }
+    } else if (!this.#isDue) {
+      this.#isDue = true
+      this.#flusher.soon(this)
+    }
+    return !this.#isLagging
+  }
+
+  /** Bytes that are no packet (a control frame, a comment), behind everything queued; skipped while the link lags. */
+  raw (bytes: Uint8Array): void {
+    if (this.#isClosed || this.#isLagging) return
+    this.flush()
+    if (!this.#isLagging) this.#write(bytes)
+  }
+
+  /** Writes what waits for the end of the turn. */
+  flush (): void {
+    this.#isDue = false
+    this.#isWindowed = false
+    const batch = this.#batch
+    if (batch === undefined || this.#isClosed) return
+    this.#batch = undefined
+    this.#count(batch.count, batch.live, batch.replayed)
+    if (this.#link.encode === undefined) this.#write(batch.bytes)
+    else this.#write(this.#encode(batch.packets))
+  }
+
+  #encode (packets: readonly Packet[]): Uint8Array {
+    const { encode } = this.#link
+    if (encode === undefined) return packets.length === 1 ? packets[0]!.bytes : Buffer.concat(packets.map(({ bytes }) => bytes))
+    const parts = packets.map((packet) => this.#link.encode!(packet))
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+  }
+
+  #write (bytes: Uint8Array): void {
+    this.#tally.writes++
+    this.#tally.bytesOut += bytes.length
+    if (!this.#link.write(bytes)) this.#isLagging = true
+  }
+
+  #count (frames: number, live: number, replayed: number): void {
+    this.#tally.framesOut += frames
+    this.#tally.delivered += live
+    this.#tally.resumed += replayed
+  }
+
+  #wait (packet: Packet): boolean {
+    const isPolled = this.#link.pending !== undefined
+    if (packet.event?.delivery === 'volatile' && !isPolled) {
+      this.#tally.dropped++
+      return false
+    }
+    this.#backlog ??= new Backlog()
+    if (this.#backlog.push(packet) === 'conflated') this.#tally.conflated++
+    if (this.#backlog.bytes > this.#limit) this.#overflow()
+    else if (isPolled) this.#link.pending()
+    return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
+  }
+
+  /** The link has room again. */
+  drained (): void {
+    if (!this.#isLagging || this.#isClosed) return
+    this.#isLagging = false
+    while (this.#backlog !== undefined && !this.#isLagging) {
+      const packets = this.#backlog.shift(LINK_BUFFER)
+      if (this.#backlog.count === 0) this.#backlog = undefined
+      if (packets.length === 0) break
+      this.#countPackets(packets)
+      this.#write(this.#encode(packets))
+    }
+    if (!this.#isLagging) this.#wake()
+  }
+
+  /** Polling only: all that waits, counted as delivered because the caller writes it now. */
+  take (): Packet[] {
+    const packets = this.#backlog?.shift(Number.POSITIVE_INFINITY) ?? []
+    this.#backlog = undefined
+    this.#countPackets(packets)
+    return packets
+  }
+
+  #countPackets (packets: readonly Packet[]): void {
+    let live = 0
+    let replayed = 0
+    for (const { event, isReplay } of packets) {
+      if (event === undefined) continue
+      if (isReplay) replayed++
+      else live++
+    }
+    this.#count(packets.length, live, replayed)
+  }
+
+  /** Calls back once when the link no longer lags, or when the outbox is closed. */
+  whenDrained (callback: () => void): void {
+    (this.#waiters ??= []).push(callback)
+  }
+
+  #wake (): void {
+    const waiters = this.#waiters
+    this.#waiters = undefined
+    if (waiters !== undefined) for (const waiter of waiters) waiter()
+  }
+
+  /** Gives back everything that waits. Nothing is written any more. */
+  drop (): void {
+    if (this.#isClosed) return
+    this.#tally.gone += this.events
+    this.#isClosed = true
+    this.#batch = undefined
+    this.#backlog = undefined
+    this.#wake()
+  }
+}

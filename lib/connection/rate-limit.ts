@@ -1,0 +1,39 @@
+export interface Rate { /** per second */ readonly messages: number, readonly burst: number }
+
+/**
+ * A token bucket that can go into debt: a refused message costs as well, so that a peer that goes on after its refusals reaches
+ * `-burst` and can be cut, while one that slows down recovers.
+ */
+export class Bucket {
+  #tokens: number
+  #at: number
+  readonly #rate: Rate
+
+  /** @param now milliseconds of a monotonic clock, as in `take` */
+  constructor (rate: Rate, now: number) {
+    this.#rate = rate
+    this.#tokens = rate.burst
+    this.#at = now
+  }
+
+  /** @returns 0 when allowed; else the milliseconds until the next message is */
+  take (now: number): number {
+    const { messages, burst } = this.#rate
+    const filled = Math.min(burst, this.#tokens + (now - this.#at) * messages / 1_000)
+    this.#at = now
+    if (filled >= 1) {
+      this.#tokens = filled - 1
+      return 0
+    }
+    this.#tokens = Math.max(filled - 1, -burst - 1)
+    return Math.max(1, Math.ceil((1 - this.#tokens) * 1_000 / messages))
+  }
+
+  /** the peer took no notice of as many refusals as its burst */
+  get isFlooded (): boolean { return this.#tokens <= -this.#rate.burst }
+
+  /** untouched for so long that a new bucket would be the same */
+  isFull (now: number): boolean {
+    return this.#tokens + (now - this.#at) * this.#rate.messages / 1_000 >= this.#rate.burst
+  }
+}

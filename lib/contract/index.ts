@@ -1,0 +1,2 @@
+export { defineRoom } from './define-room.js'
+export type * from './types.js'

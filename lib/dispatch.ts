@@ -1,0 +1,448 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Acks } from './acks.js'
+import { Connection, type ConnectionHost, type Identity } from './connection/connection.js'
+import type { Connections } from './connection/connections.js'
+import { Bucket } from './connection/rate-limit.js'
+import { JoinContext, LeaveContext, type ContextSource } from './contexts.js'
+import { Refusal, REALTIME_ERR_EVENT, refusalOf } from './errors.js'
+import { Lanes } from './lanes.js'
+import type { Messages, Outcome } from './messages.js'
+import type { Packet } from './protocol/codec.js'
+import { isConnectionId } from './protocol/cursor.js'
+import type { AuthCommand, Command, Fault, HistoryCommand, JoinCommand, MembersCommand, MessageCommand } from './protocol/frames.js'
+import { isRoomName } from './contract/names.js'
+import { ALL, USER, type Declaration, type Found } from './rooms/declaration.js'
+import type { JoinData, Membership } from './rooms/room.js'
+import { describe, type Joining, type JoinRequest, type Rooms } from './rooms/rooms.js'
+import type { Slots } from './slots.js'
+import type { Ledger, Transport } from './stats/ledger.js'
+
+export type Peer = Connection<Membership>
+
+export interface DispatchOptions {
+  readonly rooms: Rooms
+  readonly connections: Connections<Membership>
+  readonly slots: Slots
+  readonly messages: Messages
+  readonly acks: Acks
+  readonly ledger: Ledger
+  readonly log: FastifyBaseLogger
+  /** rooms of one connection */
+  readonly roomLimit: number
+  readonly presenceList: number
+  /** a fresh identity for a ticket; throws a Refusal */
+  readonly redeem: (ticket: string) => Promise<Identity>
+}
+
+/** One room that a connection enters: found and allowed. */
+export interface Entry { readonly name: string, readonly found: Found, readonly request: JoinRequest }
+
+/** What came of entering one room. */
+export type Entered = { readonly name: string, readonly data: JoinData } | { readonly name: string, readonly refusal: Refusal }
+
+interface Ready { readonly name: string, readonly joining: Joining, readonly held: Packet[] }
+
+/** Where connections and rooms act on each other; nothing else knows both. */
+export class Dispatch {
+  readonly #options: DispatchOptions
+  readonly #lanes = new Lanes()
+  /** commands that arrived before the welcome, with the handshake */
+  readonly #opening = new Map<Peer, Array<() => void>>()
+
+  constructor (options: DispatchOptions) {
+    this.#options = options
+  }
+
+  /** What connections call. */
+  get host (): Pick<ConnectionHost<Membership>, 'onCommand' | 'onFault' | 'onClosed'> {
+    return {
+      onCommand: (connection, command, bytes) => { this.#command(connection, command, bytes) },
+      onFault: (connection, fault) => { this.#fault(connection, fault) },
+      onClosed: (connection, reason) => { this.#closed(connection, reason) }
+    }
+  }
+
+  // Entering and leaving
+
+  /** The rooms that a user is in from the start, as far as they are declared. */
+  builtIn (userId: string): string[] {
+    const own = `${USER}/${encodeURIComponent(userId)}`
+    return [ALL, own].filter((name) => isRoomName(name) && this.#options.rooms.declarations.find(name) !== undefined)
+  }
+
+  /** Whether `name` is a room that only its own user may name. */
+  static isForeign (name: string, userId: string): boolean {
+    return name.startsWith('@') && name !== ALL && name !== `${USER}/${encodeURIComponent(userId)}`
+  }
+
+  /**
+   * Whether a user may enter: asked at every entry.
+   *
+   * @throws Refusal `room_invalid`, `room_unknown` or `forbidden`
+   */
+  async allow (name: string, { user, userId }: Identity): Promise<Found> {
+    const found = this.#options.rooms.resolve(name)
+    if (Dispatch.isForeign(name, userId)) throw new Refusal('forbidden', { room: name })
+    await this.authorize(name, found, { user, userId })
+    return found
+  }
+
+  async authorize (name: string, { declaration, params }: Found, { user, userId }: Identity): Promise<void> {
+    if (declaration.authorize === undefined) return
+    if (await declaration.authorize({ user, userId, params }) !== true) throw new Refusal('forbidden', { room: name })
+  }
+
+  /**
+   * Enters all rooms of a new stream and says `welcome`. Commands that came with the handshake wait until then.
+   *
+   * @param welcome makes the frame from what came of each room, sent before any event; a poll has none
+   */
+  async open (connection: Peer, entries: readonly Entry[], welcome: (rooms: readonly Entered[]) => Packet | undefined): Promise<void> {
+    this.#opening.set(connection, [])
+    const results = await Promise.all(entries.map(async ({ name, found, request }) => {
+      try {
+        return await this.#enter(connection, name, found, request)
+      } catch (error) {
+        return { name, refusal: this.#refusal(error, name, connection) }
+      }
+    }))
+    const waiting = this.#opening.get(connection) ?? []
+    this.#opening.delete(connection)
+    if (!connection.isOpen) {
+      for (const result of results) if ('joining' in result) result.joining.cancel()
+      return
+    }
+    const starts: Array<() => void> = []
+    const entered = results.map((result): Entered => {
+      if (!('joining' in result)) return result
+      const { data, start } = this.#commit(connection, result)
+      starts.push(start)
+      return { name: result.name, data }
+    })
+    const packet = welcome(entered)
+    if (packet !== undefined) connection.send(packet)
+    for (const start of starts) start()
+    for (const result of entered) if ('refusal' in result) connection.sendError(result.refusal.data, undefined, result.name)
+    for (const task of waiting) task()
+  }
+
+  /** Everything of a join that may wait, up to its ack. */
+  async #enter (connection: Peer, name: string, found: Found, request: JoinRequest): Promise<Ready> {
+    const { rooms } = this.#options
+    const { declaration } = found
+    const joining = await rooms.join(name, found, request)
+    try {
+      const source = this.#source(connection, name, found)
+      const held: Packet[] = []
+      let send = (packet: Packet): void => { held.push(packet) }
+      if (declaration.onJoin !== undefined) {
+        await declaration.onJoin(new JoinContext(source, joining.resumed === true, (packet) => { send(packet) }))
+        send = (packet) => { connection.send(packet) }
+      }
+      if (declaration.hasPresence) {
+        const data = this.#memberData(declaration, source)
+        await joining.announce({ userId: connection.userId, connection: connection.id, ...(data === undefined ? {} : { data }) })
+      }
+      return { name, joining, held }
+    } catch (error) {
+      joining.cancel()
+      throw error
+    }
+  }
+
+  #memberData (declaration: Declaration, source: ContextSource): unknown {
+    const data = declaration.presence?.({ user: source.user, userId: source.userId, params: source.params })
+    if (declaration.member !== undefined && !declaration.member.check(data)) {
+      throw new REALTIME_ERR_EVENT(`member data of "${declaration.pattern.source}" does not fit its schema: ${describe(declaration.member.violations(data))}`)
+    }
+    return data
+  }
+
+  #commit (connection: Peer, { joining, held }: Ready): { membership: Membership, data: JoinData, start: () => void } {
+    const { membership, data, start } = joining.commit(connection)
+    if (held.length > 0) membership.held = held
+    connection.rooms.add(membership)
+    return { membership, data, start }
+  }
+
+  async #join (connection: Peer, { room: name, id, since, last, connection: former }: JoinCommand): Promise<void> {
+    try {
+      const found = await this.allow(name, connection.identity)
+      if (!connection.isOpen) return
+      const known = connection.rooms.get(name)
+      if (known !== undefined && found.declaration.builtIn === undefined) {
+        connection.sendFrame({ type: 'ack', room: name, id, data: known.room.hasHistory ? known.room.position : {} })
+        return
+      }
+      const request = { since, last, former: isConnectionId(former) ? former : undefined }
+      if (known !== undefined) this.#leave(connection, known, 'left', false)
+      const { data, start } = await this.#add(connection, name, found, request)
+      connection.sendFrame({ type: 'ack', room: name, id, data })
+      start()
+    } catch (error) {
+      const refusal = this.#refusal(error, name, connection)
+      if (connection.isOpen) this.#refuse(connection, refusal, id, name)
+    }
+  }
+
+  /** @throws Refusal; when the connection has gone meanwhile, too */
+  async #add (connection: Peer, name: string, found: Found, request: JoinRequest): Promise<{ membership: Membership, data: JoinData, start: () => void }> {
+    const { slots, roomLimit } = this.#options
+    if (connection.rooms.size >= roomLimit + this.builtIn(connection.userId).length) throw new Refusal('room_limit', { message: `at most ${roomLimit} rooms on one connection` })
+    await slots.enter(connection.id, name, found.declaration.capacity)
+    let ready: Ready
+    try {
+      ready = await this.#enter(connection, name, found, request)
+    } catch (error) {
+      slots.leave(connection.id, name)
+      throw error
+    }
+    if (!connection.isOpen) {
+      ready.joining.cancel()
+      throw new Refusal('timeout', { message: 'the connection has gone' })
+    }
+    return this.#commit(connection, ready)
+  }
+
+  /** @param isMeant the peer or the server ends it on purpose: presence without grace */
+  #leave (connection: Peer, membership: Membership, code: string, isMeant: boolean): void {
+    if (!this.#options.rooms.leave(membership, isMeant)) return
+    connection.rooms.delete(membership.name)
+    this.#options.slots.leave(connection.id, membership.name)
+    const { onLeave } = membership.room.declaration
+    if (onLeave === undefined) return
+    const failed = (error: unknown): void => { this.#options.log.error({ err: error, room: membership.name, connectionId: connection.id }, 'onLeave failed') }
+    try {
+      const left = onLeave(new LeaveContext(this.#source(connection, membership.name, membership.room), code))
+      if (left instanceof Promise) left.catch(failed)
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  /** The server puts a connection into a room: no authorisation, for as long as the connection lives. */
+  async joinByServer (connection: Peer, name: string): Promise<boolean> {
+    const found = this.#options.rooms.locate(name)
+    if (connection.rooms.get(name) !== undefined) return false
+    return await new Promise<boolean>((resolve) => {
+      const isTaken = this.#lanes.run(laneOf(connection, name), async () => {
+        if (!connection.isOpen || connection.rooms.get(name) !== undefined) return resolve(false)
+        try {
+          const { membership, data, start } = await this.#add(connection, name, found, {})
+          membership.isByServer = true
+          connection.sendFrame({ type: 'joined', room: name, data })
+          start()
+          resolve(true)
+        } catch (error) {
+          this.#refusal(error, name, connection)
+          resolve(false)
+        }
+      })
+      if (!isTaken) resolve(false)
+    })
+  }
+
+  /** The server takes a connection out of a room, with a `left` frame. */
+  leaveByServer (connection: Peer, name: string, word = 'left'): boolean {
+    const membership = connection.rooms.get(name)
+    if (membership === undefined) return false
+    this.#leave(connection, membership, word, true)
+    connection.sendFrame({ type: 'left', room: name, data: { code: word } })
+    return true
+  }
+
+  #closed (connection: Peer, reason: string): void {
+    const { connections, ledger, acks, log } = this.#options
+    const transport: Transport = connection.transport
+    for (const membership of connection.rooms.all()) this.#leave(connection, membership, reason, false)
+    acks.gone(connection.id)
+    if (!connections.delete(connection, transport)) return
+    ledger.closed(reason)
+    log.info({ connectionId: connection.id, transport, code: reason, duration: Date.now() - connection.openedAt }, 'connection closed')
+  }
+
+  // Commands
+
+  #command (connection: Peer, command: Command, bytes: number): void {
+    const opening = this.#opening.get(connection)
+    if (!this.#isAffordable(connection, command)) return
+    if (opening !== undefined) opening.push(() => { this.#run(connection, command, bytes) })
+    else this.#run(connection, command, bytes)
+  }
+
+  /** Spends a token of the room's own bucket for a message where it declares one, of the connection's for everything else. */
+  #isAffordable (connection: Peer, command: Command): boolean {
+    if (command.type === 'ack' && this.#options.acks.has(command.id)) return true
+    const now = performance.now()
+    let wait: number
+    const membership = command.type === 'message' ? connection.rooms.get(command.room) : undefined
+    const rate = membership?.room.declaration.rate
+    if (membership === undefined || rate === undefined) wait = connection.spend(now)
+    else {
+      const bucket = (membership.bucket ??= new Bucket(rate, now)) as Bucket
+      wait = bucket.take(now)
+      if (wait > 0 && bucket.isFlooded) connection.close('rate_limited')
+    }
+    if (wait === 0) return true
+    if (connection.isOpen) this.#refuse(connection, new Refusal('rate_limited', { retryAfter: wait }), command.id, 'room' in command ? command.room : undefined)
+    return false
+  }
+
+  #run (connection: Peer, command: Command, bytes: number): void {
+    if (!connection.isOpen) return
+    const { acks } = this.#options
+    switch (command.type) {
+      case 'ping': return connection.sendFrame({ type: 'pong', id: command.id })
+      case 'pong': return command.id === undefined ? undefined : connection.pong(command.id)
+      case 'ack': return void acks.acked(command.id, connection.id)
+      case 'auth': return void this.#auth(connection, command)
+    }
+    const isTaken = this.#lanes.run(laneOf(connection, command.room), () => {
+      if (!connection.isOpen) return undefined
+      switch (command.type) {
+        case 'join': return this.#join(connection, command)
+        case 'leave': return this.#left(connection, command.room, command.id)
+        case 'members': return this.#members(connection, command)
+        case 'history': return this.#history(connection, command)
+        case 'message': return this.#message(connection, command, bytes)
+      }
+    })
+    if (!isTaken) this.#refuse(connection, new Refusal('rate_limited', { message: 'too many frames wait for this room' }), command.id, command.room)
+  }
+
+  /** @returns false when it is not in the room, or cannot leave it */
+  leaveByPeer (connection: Peer, name: string): boolean {
+    const membership = connection.rooms.get(name)
+    if (membership === undefined || membership.room.declaration.builtIn !== undefined) return false
+    this.#leave(connection, membership, 'left', true)
+    return true
+  }
+
+  #left (connection: Peer, name: string, id: string | undefined): void {
+    if (!this.leaveByPeer(connection, name)) return this.#notJoined(connection, name, id)
+    if (id !== undefined) connection.sendFrame({ type: 'ack', room: name, id })
+  }
+
+  #notJoined (connection: Peer, name: string, id: string | undefined): void {
+    this.#refuse(connection, new Refusal(isRoomName(name) ? 'not_joined' : 'room_invalid'), id, name)
+  }
+
+  async #message (connection: Peer, { name: type, room: name, id, data }: MessageCommand, bytes: number): Promise<void> {
+    const membership = connection.rooms.get(name)
+    if (membership === undefined) return this.#notJoined(connection, name, id)
+    const { declaration, params } = membership.room
+    const { rooms } = this.#options
+    const outcome = await this.#options.messages.run({
+      rooms, declaration, params, name, type, data, bytes, user: connection.user, userId: connection.userId, sender: connection.id, messageId: id
+    })
+    if ('error' in outcome) {
+      this.#options.ledger.errored(outcome.error.code)
+      connection.sendError(outcome.error, id, name)
+      return
+    }
+    if (id === undefined) return
+    try {
+      connection.sendFrame({ type: 'ack', room: name, id, data: outcome.data })
+    } catch (error) {
+      // A reply that is no JSON: a cycle, or a BigInt.
+      this.#refuse(connection, this.#refusal(error, name, connection), id, name)
+    }
+  }
+
+  /** A message of an HTTP caller: no membership is needed, `authorize` is asked each time. */
+  async post (identity: Identity, sender: string | undefined, command: MessageCommand, bytes: number): Promise<Outcome> {
+    const { rooms } = this.#options
+    const { declaration, params } = await this.allow(command.room, identity)
+    return await this.#options.messages.run({
+      rooms, declaration, params, name: command.room, type: command.name, data: command.data, bytes, user: identity.user, userId: identity.userId, sender, messageId: command.id
+    })
+  }
+
+  async #members (connection: Peer, { room, id }: MembersCommand): Promise<void> {
+    try {
+      if (connection.rooms.get(room) === undefined) return this.#notJoined(connection, room, id)
+      connection.sendFrame({ type: 'ack', room, id, data: await this.presence(room) })
+    } catch (error) {
+      this.#refuse(connection, this.#refusal(error, room, connection), id, room)
+    }
+  }
+
+  async presence (room: string): Promise<unknown> {
+    try {
+      return await this.#options.rooms.members(room, this.#options.presenceList)
+    } catch (error) {
+      if ((error as { code?: unknown }).code === 'REALTIME_ERR_PRESENCE_OFF') throw new Refusal('invalid_message', { message: 'the room has no presence' })
+      throw error
+    }
+  }
+
+  async #history (connection: Peer, { room, id, since, limit }: HistoryCommand): Promise<void> {
+    try {
+      const membership = connection.rooms.get(room)
+      if (membership === undefined) return this.#notJoined(connection, room, id)
+      connection.sendFrame({ type: 'ack', room, id, data: await this.past(room, since, limit, (packet) => membership.isExcepted(packet.event!)) })
+    } catch (error) {
+      this.#refuse(connection, this.#refusal(error, room, connection), id, room)
+    }
+  }
+
+  async past (room: string, since: HistoryCommand['since'], limit: number | undefined, isExcepted: (packet: Packet) => boolean): Promise<unknown> {
+    const { events, resumed, top } = await this.#options.rooms.history(room, since, limit)
+    return {
+      position: top,
+      ...(since === undefined ? {} : { resumed }),
+      events: events.filter((packet) => !isExcepted(packet)).map((packet) => JSON.parse(packet.payload.toString()) as unknown)
+    }
+  }
+
+  /** In-band refresh: the same user with a newer credential; rooms that it no longer allows are left. */
+  async #auth (connection: Peer, { ticket, id }: AuthCommand): Promise<void> {
+    let identity: Identity
+    try {
+      identity = await this.#options.redeem(ticket)
+    } catch (error) {
+      if (connection.isOpen) this.#refuse(connection, this.#refusal(error, undefined, connection), id)
+      return
+    }
+    if (!connection.isOpen) return
+    if (identity.userId !== connection.userId) {
+      connection.close('forbidden', 'the ticket is another user\'s')
+      return
+    }
+    connection.renew(identity)
+    for (const membership of connection.rooms.all()) {
+      if (membership.isByServer || membership.room.declaration.builtIn !== undefined) continue
+      try {
+        await this.authorize(membership.name, membership.room, identity)
+      } catch (error) {
+        this.leaveByServer(connection, membership.name, this.#refusal(error, membership.name, connection).code)
+      }
+    }
+    connection.sendFrame({ type: 'ack', id, data: identity.exp === undefined ? {} : { expires: identity.exp * 1_000 } })
+  }
+
+  #fault (connection: Peer, { fault, id, room }: Fault): void {
+    const wait = connection.spend(performance.now())
+    if (!connection.isOpen) return
+    this.#refuse(connection, wait > 0 ? new Refusal('rate_limited', { retryAfter: wait }) : new Refusal('invalid_message', { message: fault }), id, room)
+  }
+
+  #refuse (connection: Peer, refusal: Refusal, id?: string, room?: string): void {
+    this.#options.ledger.errored(refusal.word)
+    connection.sendError(refusal.data, id, room)
+  }
+
+  #refusal (error: unknown, room: string | undefined, connection: Peer): Refusal {
+    const { refusal, cause } = refusalOf(error)
+    if (cause !== undefined) this.#options.log.error({ err: cause, room, connectionId: connection.id }, 'entering a room failed')
+    return refusal
+  }
+
+  #source (connection: Peer, name: string, { declaration, params }: Found): ContextSource {
+    return { rooms: this.#options.rooms, declaration, name, params, user: connection.user, userId: connection.userId, sender: connection.id, messageId: undefined }
+  }
+}
+
+function laneOf (connection: Peer, room: string): string {
+  return `${connection.id} ${room}`
+}

@@ -1,0 +1,115 @@
+import type { Connections } from './connection/connections.js'
+import type { Peer } from './dispatch.js'
+import type { Membership } from './rooms/room.js'
+import { encodeRetry } from './transports/sse.js'
+
+export interface DrainOptions {
+  /** connections per second */
+  readonly rate: number
+  /** milliseconds in all */
+  readonly timeout: number
+}
+
+/** Milliseconds that a peer may take to answer its close. */
+const ANSWER = 1_000
+
+/**
+ * The paced end of all connections: each is told its own delay and served until then, so that they come back to the other nodes one
+ * after another. A peer that does not answer is ended; one that does not read is cut at the deadline.
+ */
+export class Drain {
+  readonly #connections: Connections<Membership>
+  readonly #options: DrainOptions
+  #isDraining = false
+  #deadline = 0
+  #done: Promise<void> | undefined
+  #hurry: (() => void) | undefined
+
+  constructor (connections: Connections<Membership>, options: DrainOptions) {
+    this.#connections = connections
+    this.#options = options
+  }
+
+  get isDraining (): boolean { return this.#isDraining }
+
+  /** milliseconds until the drain is over: when a refused client may hope for another node */
+  get remaining (): number { return Math.max(1_000, this.#deadline - performance.now()) }
+
+  /** @param timeout milliseconds; a second call can only shorten the first */
+  async run (timeout: number = this.#options.timeout): Promise<void> {
+    const deadline = performance.now() + timeout
+    if (this.#done !== undefined) {
+      if (deadline < this.#deadline) {
+        this.#deadline = deadline
+        this.#hurry?.()
+      }
+      return await this.#done
+    }
+    this.#isDraining = true
+    this.#deadline = deadline
+    this.#done = this.#all(timeout)
+    await this.#done
+  }
+
+  async #all (timeout: number): Promise<void> {
+    const all = this.#connections.all()
+    // The last turn leaves its peer the time to answer.
+    const span = Math.min(all.length / this.#options.rate * 1_000, Math.max(0, timeout - ANSWER))
+    const step = all.length === 0 ? 0 : span / all.length
+    const start = performance.now()
+    const waiting: Array<{ connection: Peer, at: number }> = []
+    for (const [index, connection] of all.entries()) {
+      const delay = Math.round(index * step)
+      connection.retryAfter = delay
+      if (connection.transport === 'polling') {
+        connection.finish('gone')
+        continue
+      }
+      if (connection.transport === 'sse') connection.raw(encodeRetry(delay))
+      connection.sendFrame({ type: 'drain', data: { retryAfter: delay } })
+      waiting.push({ connection, at: start + delay })
+    }
+    const ends: Array<Promise<void>> = []
+    for (const { connection, at } of waiting) {
+      await this.#until(at)
+      ends.push(this.#end(connection))
+    }
+    await Promise.all(ends)
+  }
+
+  /** Waits for a turn, or for the deadline where that has come nearer. */
+  async #until (at: number): Promise<void> {
+    for (;;) {
+      const wait = Math.min(at, this.#deadline - ANSWER) - performance.now()
+      if (wait <= 0) return
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, wait)
+        this.#hurry = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+  }
+
+  async #end (connection: Peer): Promise<void> {
+    await new Promise<void>((resolve) => {
+      let timer: NodeJS.Timeout | undefined
+      connection.whenClosed(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+      const close = (): void => {
+        clearTimeout(timer)
+        connection.close('draining')
+        if (!connection.isClosed) timer = setTimeout(() => { connection.destroy() }, Math.max(0, Math.min(ANSWER, this.#deadline - performance.now())))
+      }
+      if (!connection.isLagging) return close()
+      timer = setTimeout(() => {
+        connection.cut()
+        connection.destroy()
+      }, Math.max(0, this.#deadline - performance.now()))
+      connection.drained(close)
+    })
+  }
+}

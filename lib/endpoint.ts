@@ -1,0 +1,407 @@
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type { Admission, Admitted, Kind } from './admission.js'
+import { offeredProtocols, selectProtocol, type Auth } from './auth.js'
+import { Connection, type ConnectionHost } from './connection/connection.js'
+import type { Connections } from './connection/connections.js'
+import type { Link } from './connection/link.js'
+import type { Acks } from './acks.js'
+import type { Dispatch, Entered, Peer } from './dispatch.js'
+import { httpError, Refusal, refusalOf } from './errors.js'
+import type { Settings } from './options.js'
+import type { Polls } from './polls.js'
+import { encodeFrame, type Packet } from './protocol/codec.js'
+import { parseCommand, PROTOCOL, type Command } from './protocol/frames.js'
+import { isOffset } from './protocol/position.js'
+import { parseText } from './protocol/text.js'
+import type { Membership } from './rooms/room.js'
+import type { Slots } from './slots.js'
+import type { Ledger, Transport } from './stats/ledger.js'
+import { CursorTrack } from './transports/cursor-track.js'
+import { encodeRetry, retryAdvice, SSE_HEADERS, SseLink } from './transports/sse.js'
+import type { Upgrade, WebSocketTransport } from './transports/websocket.js'
+import type { RealtimeOptions } from './types.js'
+import type { UserRates } from './user-rates.js'
+import { DEFAULTS } from './options.js'
+
+export interface EndpointOptions {
+  readonly settings: Settings
+  readonly route: RealtimeOptions['route']
+  readonly admission: Admission
+  readonly auth: Auth
+  readonly dispatch: Dispatch
+  readonly connections: Connections<Membership>
+  readonly slots: Slots
+  readonly polls: Polls
+  readonly acks: Acks
+  readonly rates: UserRates
+  readonly ledger: Ledger
+  readonly host: ConnectionHost<Membership>
+  readonly websocket: WebSocketTransport
+  readonly upgradeOf: (request: FastifyRequest) => Upgrade | undefined
+  readonly settle: (request: FastifyRequest) => void
+  /** milliseconds of a drain turn, while draining: what a connection that just opened is told */
+  readonly log: FastifyBaseLogger
+  readonly logSerializers: Record<string, (value: never) => unknown>
+}
+
+const VERSION = 1
+
+type Hook = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+
+/** The routes of all rooms: one URL for WebSocket, Server-Sent Events, long polls and messages by POST, behind one admission. */
+export class Endpoint {
+  readonly #options: EndpointOptions
+  readonly #admitted = new WeakMap<FastifyRequest, Admitted>()
+  #prefix = ''
+
+  constructor (options: EndpointOptions) {
+    this.#options = options
+  }
+
+  register (scope: FastifyInstance): void {
+    const { settings, route = {}, logSerializers } = this.#options
+    this.#prefix = scope.prefix
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: settings.limits.message }, (_request, body, done) => {
+      try {
+        done(null, { json: parseText(body as string), bytes: Buffer.byteLength(body as string) })
+      } catch (error) {
+        done(new Refusal('invalid_message', { message: `not acceptable JSON: ${(error as Error).message}` }))
+      }
+    })
+    const own: Hook = async (request) => { await this.#admit(request) }
+    const upgrade: Hook = async (request, reply) => { if (request.ws) this.#upgrade(request, reply) }
+    const common: Omit<RouteOptions, 'method' | 'url' | 'handler'> = {
+      ...(route.constraints === undefined ? {} : { constraints: route.constraints }),
+      ...(route.logLevel === undefined ? {} : { logLevel: route.logLevel }),
+      config: { ...route.config, realtime: true } as object,
+      logSerializers: logSerializers as never,
+      onRequest: list<Hook>(route.onRequest),
+      preValidation: [...list<Hook>(route.preValidation), own],
+      preHandler: [...list<Hook>(route.preHandler), upgrade],
+      errorHandler: (error, request, reply) => { this.#refuse(error, request, reply) },
+      exposeHeadRoute: false
+    }
+    const schema = { ...route.schema } as FastifySchema
+    const head: Handler = async (_request, reply) => await reply.headers(ANSWER_HEADERS).send()
+    const get: Handler = async (request, reply) => await this.#get(request, reply)
+    const post: Handler = async (request, reply) => await this.#post(request, reply)
+    const ticket: Handler = async (request, reply) => await this.#ticket(request, reply)
+    for (const url of ['', '/*']) {
+      scope.route({ ...common, method: 'HEAD', url, schema: { ...schema, hide: true } as FastifySchema, handler: head })
+      scope.route({ ...common, method: 'GET', url, schema, handler: get })
+      scope.route({ ...common, method: 'POST', url, schema, bodyLimit: settings.limits.message, handler: post })
+    }
+    scope.route({ ...common, preValidation: list<Hook>(route.preValidation), method: 'POST', url: '/ticket', schema, handler: ticket })
+  }
+
+  /** The room of the URL as it stood there: decoding first would let `%2F` part a name. */
+  #path (request: FastifyRequest): string {
+    const url = request.raw.url ?? ''
+    const end = url.search(/[?#;]/)
+    const path = (end === -1 ? url : url.slice(0, end)).slice(this.#prefix.length)
+    return path.startsWith('/') ? path.slice(1) : path
+  }
+
+  async #admit (request: FastifyRequest): Promise<void> {
+    const kind = kindOf(request)
+    if (kind === 'websocket') checkHandshake(request)
+    this.#admitted.set(request, await this.#options.admission.admit(request, kind, this.#path(request)))
+  }
+
+  #refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const refusal = fromFastify(error)
+    const { cause } = refusal === undefined ? refusalOf(error) : { cause: undefined }
+    if (cause !== undefined) request.log.error({ err: cause }, 'a request to a room failed')
+    else if (error instanceof Error && error.cause !== undefined && error instanceof Refusal) request.log.error({ err: error.cause }, 'authentication failed')
+    const said = refusal ?? refusalOf(error).refusal
+    this.#options.ledger.refused(said.word)
+    void reply
+      .code(said.statusCode)
+      .headers({ ...ANSWER_HEADERS, connection: 'close' })
+    if (said.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
+    if (said.statusCode === 426) void reply.header('sec-websocket-version', '13')
+    if (said.data.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(said.data.retryAfter / 1_000))))
+    void reply.send(httpError(said))
+  }
+
+  // WebSocket
+
+  #upgrade (request: FastifyRequest, reply: FastifyReply): void {
+    const admitted = this.#admitted.get(request)!
+    this.#admitted.delete(request)
+    const { websocket, slots, upgradeOf, settle } = this.#options
+    const upgrade = upgradeOf(request)
+    void reply.hijack()
+    const { connectionId } = admitted
+    if (upgrade === undefined) {
+      slots.release(connectionId)
+      return
+    }
+    const { socket } = upgrade
+    let isAccepted = false
+    // Until the handshake is done, nothing but the socket tells that the client has gone.
+    const gone = (): void => { if (!isAccepted) slots.release(connectionId) }
+    socket.once('close', gone)
+    if (socket.destroyed) {
+      gone()
+      return
+    }
+    settle(request)
+    releaseResponse(reply)
+    websocket.accept(upgrade, (link) => {
+      isAccepted = true
+      socket.removeListener('close', gone)
+      const connection = this.#connect(admitted, request.ip ?? '', link)
+      void this.#open(connection, admitted)
+    })
+  }
+
+  #connect ({ connectionId, identity }: Admitted, address: string, link: Link | undefined, transport: Transport = link!.transport): Peer {
+    const { host, connections, ledger, slots } = this.#options
+    const connection = new Connection<Membership>(host, { id: connectionId, address, identity })
+    connections.add(connection, transport)
+    ledger.opened[transport]++
+    connection.whenClosed(() => { slots.release(connectionId) })
+    if (link !== undefined) connection.attach(link)
+    return connection
+  }
+
+  async #open (connection: Peer, { entries }: Admitted, entered?: (rooms: readonly Entered[]) => void): Promise<void> {
+    try {
+      await this.#options.dispatch.open(connection, entries, (rooms) => {
+        entered?.(rooms)
+        return this.#welcome(connection, rooms)
+      })
+    } catch (error) {
+      this.#options.log.error({ err: error, connectionId: connection.id }, 'opening a connection failed')
+      connection.close('internal')
+    }
+  }
+
+  #welcome (connection: Peer, rooms: readonly Entered[]): Packet {
+    const { settings } = this.#options
+    const { exp } = connection.identity
+    return encodeFrame({
+      type: 'welcome',
+      data: {
+        connectionId: connection.id,
+        userId: connection.userId,
+        version: VERSION,
+        heartbeat: connection.transport === 'sse' ? settings.sse.comment : settings.heartbeat,
+        ...(exp === undefined ? {} : { expires: exp * 1_000 }),
+        limits: { message: settings.limits.message, rooms: settings.limits.rooms, rate: settings.limits.rate },
+        rooms: roomsOf(rooms)
+      }
+    })
+  }
+
+  // Streams and polls
+
+  async #get (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    const admitted = this.#admitted.get(request)!
+    this.#admitted.delete(request)
+    switch (admitted.kind) {
+      case 'verdict': return await reply.headers(ANSWER_HEADERS).send({ userId: admitted.identity.userId, rooms: admitted.entries.map(({ name }) => name) })
+      case 'sse': return this.#stream(request, reply, admitted)
+      default: return await this.#poll(request, reply, admitted)
+    }
+  }
+
+  #stream (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): FastifyReply {
+    const { slots, settings } = this.#options
+    const { raw } = reply
+    void reply.hijack()
+    const release = (): void => { slots.release(admitted.connectionId) }
+    if (raw.destroyed || raw.socket?.destroyed === true) {
+      release()
+      return reply
+    }
+    const { cursorRooms, cursor, connectionId } = admitted
+    const track = new CursorTrack(connectionId, cursorRooms)
+    for (const [index, name] of cursorRooms.entries()) {
+      const entry = cursor?.entries[index]
+      if (entry !== undefined) track.set(name, { ...entry })
+    }
+    // What the app's hooks set (CORS above all) is lost by a hijack unless it is copied.
+    raw.writeHead(200, { ...reply.getHeaders() as Record<string, string>, vary: varied(reply), ...SSE_HEADERS })
+    raw.write(encodeRetry(retryAdvice()))
+    raw.flushHeaders()
+    const connection = this.#connect(admitted, request.ip ?? '', new SseLink(raw, track))
+    connection.beatAt = performance.now()
+    // A stream opened by ticket cannot come back by itself: its credential is spent.
+    if (admitted.carrier !== 'ticket') connection.endsAt = performance.now() + settings.sse.age * (0.8 + Math.random() * 0.4)
+    void this.#open(connection, admitted, (rooms) => {
+      for (const result of rooms) {
+        if ('refusal' in result) continue
+        const { epoch, offset, members } = result.data
+        track.set(result.name, {
+          ...(epoch === undefined ? {} : { position: { epoch, offset: offset! } }),
+          presence: members?.sequence
+        })
+      }
+    })
+    return reply
+  }
+
+  async #poll (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): Promise<unknown> {
+    const { dispatch, polls, slots } = this.#options
+    const { known, entries, cursor } = admitted
+    const { raw } = reply
+    if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) {
+      slots.release(admitted.connectionId)
+      return await reply.send()
+    }
+    const connection = known ?? this.#connect(admitted, request.ip ?? '', undefined, 'polling')
+    if (known !== undefined) connection.renew(admitted.identity)
+    // Without a cursor it is a first look: answered at once.
+    const wait = cursor === undefined ? 0 : waitOf(request)
+    const answer = await polls.run(connection, admitted, wait, async () => {
+      let entered: readonly Entered[] = []
+      await dispatch.open(connection, entries, (rooms) => {
+        entered = rooms
+        return undefined
+      })
+      return entered
+    }, (callback) => { raw.once('close', () => { if (!raw.writableFinished) callback() }) })
+    if (answer instanceof Refusal) throw answer
+    if (connection.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))
+    return await reply.headers(ANSWER_HEADERS).send(answer)
+  }
+
+  // Uplink
+
+  async #post (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    const { identity } = this.#admitted.get(request)!
+    this.#admitted.delete(request)
+    const { json, bytes } = (request.body ?? {}) as { json?: unknown, bytes?: number }
+    const path = this.#path(request)
+    const frame = typeof json === 'object' && json !== null && path !== '' ? { room: path, ...json } : json
+    if (path !== '' && (frame as { room?: unknown } | undefined)?.room !== path) throw new Refusal('invalid_message', { message: 'the room of the body is not the room of the URL' })
+    const own = this.#own(request, identity.userId)
+    if ((json as { type?: unknown, room?: unknown } | undefined)?.type === 'leave' && (json as { room?: unknown }).room === undefined) {
+      // Without a room it is the connection itself that leaves: a poll has no other way to say so.
+      if (own === undefined) throw new Refusal('not_joined')
+      own.finish()
+      return await reply.headers(ANSWER_HEADERS).send({ type: 'ack' })
+    }
+    const command = parseCommand(frame)
+    if ('fault' in command) throw new Refusal('invalid_message', { message: command.fault, room: command.room })
+    return await reply.headers(ANSWER_HEADERS).send(await this.#uplink(command, identity, own, bytes ?? 0))
+  }
+
+  async #uplink (command: Command, identity: Admitted['identity'], own: Peer | undefined, bytes: number): Promise<unknown> {
+    const { dispatch, acks } = this.#options
+    switch (command.type) {
+      case 'message': {
+        this.#options.ledger.messagesIn++
+        this.#options.ledger.bytesIn += bytes
+        this.#options.rates.spend(identity.userId)
+        const outcome = await dispatch.post(identity, own?.id, command, bytes)
+        if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, command.room)
+        return { type: 'ack', room: command.room, ...(command.id === undefined ? {} : { id: command.id }), ...(outcome.data === undefined ? {} : { data: outcome.data }) }
+      }
+      case 'ack':
+        if (own !== undefined) acks.acked(command.id, own.id)
+        return { type: 'ack', id: command.id }
+      case 'pong':
+        if (own !== undefined && command.id !== undefined) own.pong(command.id)
+        return { type: 'ack' }
+      case 'ping': return { type: 'pong', ...(command.id === undefined ? {} : { id: command.id }) }
+      case 'leave':
+        if (own === undefined || !dispatch.leaveByPeer(own, command.room)) throw new Refusal('not_joined')
+        return { type: 'ack', room: command.room, ...(command.id === undefined ? {} : { id: command.id }) }
+      case 'members':
+        await dispatch.allow(command.room, identity)
+        return { type: 'ack', room: command.room, data: await dispatch.presence(command.room) }
+      case 'history':
+        await dispatch.allow(command.room, identity)
+        return {
+          type: 'ack',
+          room: command.room,
+          data: await dispatch.past(command.room, command.since, command.limit, (packet) => {
+            const { except } = packet.event!
+            return except !== undefined && except.connection === own?.id
+          })
+        }
+      default: throw new Refusal('invalid_message', { message: `${command.type} cannot be posted; it belongs to a WebSocket` })
+    }
+  }
+
+  /** The caller's connection, named by `x-connection-id`: only one of its own user is believed. */
+  #own (request: FastifyRequest, userId: string): Peer | undefined {
+    const id = request.headers['x-connection-id']
+    const peer = typeof id === 'string' ? this.#options.connections.get(id) : undefined
+    return peer?.userId === userId ? peer : undefined
+  }
+
+  async #ticket (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    const { admission, auth } = this.#options
+    admission.checkAccepting()
+    admission.checkCaller(request)
+    return await reply.headers(ANSWER_HEADERS).send(await auth.issueTicket(request, (userId) => { this.#options.rates.spend(userId) }))
+  }
+}
+
+const ANSWER_HEADERS = { 'cache-control': 'no-store', vary: 'Accept, Origin, Authorization' } as const
+
+function varied (reply: FastifyReply): string {
+  const own = reply.getHeader('vary')
+  return own === undefined ? ANSWER_HEADERS.vary : `${String(own)}, ${ANSWER_HEADERS.vary}`
+}
+
+function list<H> (hooks: unknown): H[] {
+  return hooks === undefined ? [] : Array.isArray(hooks) ? hooks as H[] : [hooks as H]
+}
+
+export function kindOf (request: FastifyRequest): Kind {
+  if (request.ws) return 'websocket'
+  if (request.method === 'POST') return 'uplink'
+  const { verdict, transport } = request.query as { verdict?: unknown, transport?: unknown }
+  if (request.method === 'HEAD' || verdict === '1') return 'verdict'
+  if (transport === 'sse') return 'sse'
+  return transport !== 'polling' && /(^|,)\s*text\/event-stream\s*(;|,|$)/i.test(request.headers.accept ?? '') ? 'sse' : 'polling'
+}
+
+/** What `ws` would refuse after the admission is refused before it, so that no slot is taken for it. */
+function checkHandshake (request: FastifyRequest): void {
+  const { headers } = request
+  if (String(headers['sec-websocket-version']) !== '13') {
+    throw new Refusal('protocol', { message: 'Sec-WebSocket-Version must be 13', as: { code: 'protocol', statusCode: 426 } })
+  }
+  if (!/^[+/0-9A-Za-z]{22}==$/.test(String(headers['sec-websocket-key']))) throw new Refusal('protocol', { message: 'Sec-WebSocket-Key is missing or malformed' })
+  const offered = offeredProtocols(request)
+  if (offered.length > 0 && selectProtocol(offered) === false) throw new Refusal('protocol', { message: `offer the subprotocol ${PROTOCOL}` })
+}
+
+function waitOf (request: FastifyRequest): number {
+  const { wait } = request.query as { wait?: unknown }
+  if (wait === undefined) return DEFAULTS.pollWait
+  const asked = typeof wait === 'string' && /^\d{1,9}$/.test(wait) ? Number(wait) : undefined
+  if (!isOffset(asked)) throw new Refusal('invalid_message', { message: 'wait must be milliseconds, a whole number' })
+  return Math.min(asked, DEFAULTS.pollWait)
+}
+
+function roomsOf (rooms: readonly Entered[]): Record<string, unknown> {
+  const named: Record<string, unknown> = {}
+  for (const result of rooms) if ('data' in result) named[result.name] = result.data
+  return named
+}
+
+/** Fastify's own refusals in our words: a body too large, a media type, a body that is no JSON. */
+function fromFastify (error: unknown): Refusal | undefined {
+  const { code, statusCode, message } = error as { code?: unknown, statusCode?: unknown, message?: unknown }
+  if (typeof code !== 'string' || !code.startsWith('FST_') || typeof statusCode !== 'number' || statusCode >= 500) return undefined
+  if (statusCode === 413) return new Refusal('message_too_large')
+  return new Refusal('invalid_message', { message: statusCode === 415 ? 'send application/json' : String(message), as: { code: 'invalid_message', statusCode } })
+}
+
+/**
+ * An upgraded socket needs its request and response no more; both would stay in memory with it, hooks and headers included.
+ * `detachSocket` is what Node itself does when a response ends.
+ */
+function releaseResponse (reply: FastifyReply): void {
+  const { raw } = reply
+  if (raw.socket !== null && raw.socket !== undefined) raw.detachSocket(raw.socket)
+}

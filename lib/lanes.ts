@@ -1,0 +1,43 @@
+type Task = () => unknown
+
+/** Tasks that may wait in one lane. */
+const MAX_WAITING = 64
+
+/** Runs the tasks of one key one at a time in order of arrival, those of different keys concurrently. A lane exists only while it is busy. */
+export class Lanes {
+  readonly #lanes = new Map<string, Task[]>()
+
+  /** @returns false when too many wait already */
+  run (key: string, task: Task): boolean {
+    const waiting = this.#lanes.get(key)
+    if (waiting !== undefined) {
+      if (waiting.length >= MAX_WAITING) return false
+      waiting.push(task)
+      return true
+    }
+    const result = task()
+    if (result instanceof Promise) {
+      this.#lanes.set(key, [])
+      this.#follow(key, result)
+    }
+    return true
+  }
+
+  #follow (key: string, running: Promise<unknown>): void {
+    void running.then(() => {
+      const waiting = this.#lanes.get(key)!
+      for (;;) {
+        const task = waiting.shift()
+        if (task === undefined) {
+          this.#lanes.delete(key)
+          return
+        }
+        const result = task()
+        if (result instanceof Promise) {
+          this.#follow(key, result)
+          return
+        }
+      }
+    })
+  }
+}

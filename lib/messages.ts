@@ -1,0 +1,157 @@
+import { hash } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import type { ClaimStore } from './adapters/adapter.js'
+import { MessageContext, type ContextSource } from './contexts.js'
+import { REALTIME_ERR_EVENT, Refusal, refusalOf } from './errors.js'
+import type { ErrorData } from './protocol/frames.js'
+import { describe } from './rooms/rooms.js'
+
+/** What a message came to: its ack's data, or its error with the status that HTTP shows. */
+export type Outcome = { readonly data?: unknown } | { readonly error: ErrorData, readonly status: number }
+
+export interface MessageCall extends ContextSource {
+  readonly type: string
+  readonly data: unknown
+  readonly bytes: number
+}
+
+export interface MessagesOptions {
+  /** milliseconds that a handler may take */
+  readonly timeout: number
+  /** milliseconds that an outcome is kept */
+  readonly window: number
+  readonly validateOutput: boolean
+}
+
+/** A holder that has not settled by then is given up, milliseconds after the handler's timeout. */
+const SETTLE = 5_000
+
+interface Running { readonly hash: string, readonly outcome: Promise<Outcome> }
+
+/** Runs declared messages: parse, check, handler with a deadline, and once per message id. */
+export class Messages {
+  readonly #claims: ClaimStore | undefined
+  readonly #options: MessagesOptions
+  readonly #running = new Map<string, Running>()
+
+  constructor (claims: ClaimStore | undefined, options: MessagesOptions) {
+    this.#claims = claims
+    this.#options = options
+  }
+
+  /** Never rejects: what goes wrong is an outcome. */
+  async run (call: MessageCall): Promise<Outcome> {
+    try {
+      this.#check(call)
+      if (call.messageId === undefined) return await this.#handle(call).answer
+      return await this.#once(call, call.messageId)
+    } catch (error) {
+      return failed(refusalOf(error).refusal)
+    }
+  }
+
+  #check ({ declaration, type, data, bytes }: MessageCall): void {
+    const rule = declaration.messages.get(type)
+    if (rule === undefined) throw new Refusal('message_unknown', { message: `${declaration.pattern.source} has no message ${JSON.stringify(type)}` })
+    if (declaration.messageLimit !== undefined && bytes > declaration.messageLimit) throw new Refusal('message_too_large')
+    if (!rule.data.check(data)) {
+      const details = rule.data.violations(data)
+      throw new Refusal('invalid_message', { message: `data does not fit: ${describe(details)}`, details })
+    }
+  }
+
+  async #once (call: MessageCall, id: string): Promise<Outcome> {
+    const key = `${call.userId}\n${id}`
+    const content = hash('sha1', `${call.name}\n${call.type}\n${JSON.stringify(call.data)}`, 'base64')
+    const running = this.#running.get(key)
+    if (running !== undefined) {
+      if (running.hash !== content) throw new Refusal('duplicate')
+      return await running.outcome
+    }
+    let settle!: (outcome: Outcome) => void
+    const outcome = new Promise<Outcome>((resolve) => { settle = resolve })
+    const mine = { hash: content, outcome }
+    this.#running.set(key, mine)
+    const forget = (): void => { if (this.#running.get(key) === mine) this.#running.delete(key) }
+    try {
+      const claim = await this.#claims?.claim(key, content, this.#options.timeout + SETTLE)
+      if (claim?.state === 'conflict') throw new Refusal('duplicate')
+      if (claim?.state === 'running') throw new Refusal('unavailable', { message: 'the message is being handled elsewhere', retryAfter: claim.retryAfter })
+      if (claim?.state === 'settled') {
+        const known = JSON.parse(claim.outcome) as Outcome
+        forget()
+        settle(known)
+        return known
+      }
+    } catch (error) {
+      forget()
+      const refused = failed(refusalOf(error).refusal)
+      settle(refused)
+      return refused
+    }
+    const { answer, end } = this.#handle(call)
+    const expiry = setTimeout(forget, this.#options.timeout + SETTLE).unref()
+    end.then(async (final) => {
+      clearTimeout(expiry)
+      const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
+      await this.#claims?.settle(key, content, isStored ? JSON.stringify(final) : undefined, this.#options.window)
+    }).catch((error: unknown) => {
+      (call.declaration.log as FastifyBaseLogger).warn({ err: error }, 'the outcome of a message could not be stored')
+    }).finally(forget)
+    settle(await answer)
+    return await outcome
+  }
+
+  /** `answer` is there by the deadline; `end` is what the handler came to in the end. */
+  #handle (call: MessageCall): { answer: Promise<Outcome>, end: Promise<Outcome> } {
+    const end = this.#invoke(call)
+    if (!(end instanceof Promise)) {
+      const done = Promise.resolve(end)
+      return { answer: done, end: done }
+    }
+    const answer = new Promise<Outcome>((resolve) => {
+      const timer = setTimeout(() => { resolve(failed(new Refusal('timeout'))) }, this.#options.timeout)
+      void end.then((outcome) => {
+        clearTimeout(timer)
+        resolve(outcome)
+      })
+    })
+    return { answer, end }
+  }
+
+  #invoke (call: MessageCall): Outcome | Promise<Outcome> {
+    const rule = call.declaration.messages.get(call.type)!
+    try {
+      const result = rule.handler(new MessageContext(call, call.data))
+      if (isThenable(result)) return Promise.resolve(result).then((reply) => this.#replied(call, reply)).catch((error: unknown) => thrown(call, error))
+      return this.#replied(call, result)
+    } catch (error) {
+      return thrown(call, error)
+    }
+  }
+
+  #replied (call: MessageCall, reply: unknown): Outcome {
+    const rule = call.declaration.messages.get(call.type)!
+    if (rule.reply === undefined) return {}
+    if (this.#options.validateOutput && !rule.reply.check(reply)) {
+      throw new REALTIME_ERR_EVENT(`the reply to "${call.type}" of "${call.declaration.pattern.source}" does not fit its schema: ${describe(rule.reply.violations(reply))}`)
+    }
+    return { data: reply }
+  }
+}
+
+function isThenable (value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+function failed (refusal: Refusal): Outcome {
+  return { error: refusal.data, status: refusal.statusCode }
+}
+
+function thrown (call: MessageCall, error: unknown): Outcome {
+  const { refusal, cause } = refusalOf(error)
+  if (cause !== undefined) {
+    (call.declaration.log as FastifyBaseLogger).error({ err: cause, room: call.name, message: call.type, connectionId: call.sender }, 'a message handler failed')
+  }
+  return failed(refusal)
+}

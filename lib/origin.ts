@@ -1,0 +1,34 @@
+import type { FastifyRequest } from 'fastify'
+import { Refusal } from './errors.js'
+import type { Settings } from './options.js'
+
+function isSame (origin: string, request: FastifyRequest): boolean {
+  if (!URL.canParse(origin)) return false
+  const { host, protocol, origin: plain } = new URL(origin)
+  if (plain !== origin || (protocol !== 'http:' && protocol !== 'https:')) return false
+  // A proxy that ends TLS makes https look like http; the reverse does not happen honestly.
+  if (protocol === 'http:' && request.protocol === 'https') return false
+  const own = `${protocol}//${request.host}`
+  return URL.canParse(own) && new URL(own).host === host
+}
+
+/**
+ * Whether a page may use this server. Browsers let any page open a WebSocket and send it cookies; only the Origin tells.
+ *
+ * @param isAmbient the credential is one that a browser adds by itself (a cookie), so that silence is no consent
+ * @param isWrite an upgrade or a POST
+ * @throws Refusal `origin_refused`
+ */
+export function checkOrigin (request: FastifyRequest, origins: Settings['origins'], isAmbient: boolean, isWrite: boolean): void {
+  const { origin } = request.headers
+  if (origin !== undefined) {
+    const isAllowed = origins === 'any' ||
+      (origins === 'same' ? isSame(origin, request) : typeof origins === 'function' ? origins(origin, request) === true : origins.includes(origin))
+    if (!isAllowed) throw new Refusal('origin_refused')
+    return
+  }
+  if (!isAmbient) return
+  const site = request.headers['sec-fetch-site']
+  // A same-origin EventSource sends no Origin, but says which site it comes from.
+  if (isWrite || site === 'cross-site' || site === 'same-site') throw new Refusal('origin_refused')
+}

@@ -1,0 +1,253 @@
+/// <reference types="@fastify/jwt" preserve="true" />
+/// <reference types="@fastify/websocket" preserve="true" />
+import { randomBytes } from 'node:crypto'
+import fastifyJwt from '@fastify/jwt'
+import fastifyWebsocket from '@fastify/websocket'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { Acks } from './acks.js'
+import { MemoryAdapter } from './adapters/memory.js'
+import type { Adapter, AdapterHost } from './adapters/adapter.js'
+import { Admission } from './admission.js'
+import { AppRooms } from './app-rooms.js'
+import { Auth, selectProtocol } from './auth.js'
+import type { ConnectionHost } from './connection/connection.js'
+import { Connections } from './connection/connections.js'
+import { Flusher } from './connection/flusher.js'
+import { Heartbeat } from './connection/heartbeat.js'
+import type { AnyAddress, AnyMessages, Definition, EventData, EventName } from './contract/types.js'
+import { Dispatch } from './dispatch.js'
+import { Drain } from './drain.js'
+import { Endpoint } from './endpoint.js'
+import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM } from './errors.js'
+import { Messages } from './messages.js'
+import { checkRoomOptions, DEFAULTS, resolveOptions } from './options.js'
+import { Polls } from './polls.js'
+import { declareReplyBroadcast } from './reply-broadcast.js'
+import { declare, type RoomHooks, type RoomLimits } from './rooms/declaration.js'
+import type { Membership } from './rooms/room.js'
+import { Rooms as Engine } from './rooms/rooms.js'
+import { Slots } from './slots.js'
+import { Ledger } from './stats/ledger.js'
+import { WebSocketTransport } from './transports/websocket.js'
+import type { RealtimeOptions, RoomOptions, Rooms } from './types.js'
+import { createUpgradeGuard } from './upgrade-guard.js'
+import { refusePlainUpgrades } from './upgrade-refusal.js'
+import { createUrlCredentials } from './url-credentials.js'
+import { UserRates } from './user-rates.js'
+
+declare module 'fastify' {
+  interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {
+    rooms: Rooms
+    /** Declares a family of rooms. `this` and the logger come from the calling scope; its prefix and hooks do not apply. */
+    room<N extends string, P, M extends AnyMessages, E, D> (
+      definition: Definition<N, P, M, E, D>,
+      ...options: [keyof M] extends [never] ? [D] extends [undefined] ? [options?: RoomOptions<P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>>] : [options: RoomOptions<P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>>] : [options: RoomOptions<P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>>]
+    ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
+  }
+  interface FastifyReply {
+    /** Held until the reply has gone out with 2xx, dropped otherwise; leaves out the connection named by `x-connection-id`. */
+    broadcast<R extends string | AnyAddress, K extends EventName<R>> (room: R, event: K, data: EventData<R, K>): FastifyReply
+  }
+}
+
+/** The smallest ws that this plugin is safe on: 8.23.0 bounds the pongs that a flood of pings makes it keep. */
+function checkWs (app: FastifyInstance): void {
+  const { options } = app.websocketServer as unknown as { options?: { maxPendingAutoPongs?: number } }
+  if (options !== undefined && options.maxPendingAutoPongs === undefined) {
+    app.log.warn('@fastify/websocket uses a ws older than 8.23.0, which has known denial-of-service faults; update it')
+  }
+}
+
+async function registerNeeds (app: FastifyInstance, options: RealtimeOptions): Promise<void> {
+  if (app.hasRequestDecorator('jwtVerify')) {
+    if (options.jwt !== undefined) throw new REALTIME_ERR_PLUGIN('options.jwt is given, but the app has registered @fastify/jwt itself; remove options.jwt, or the app\'s registration')
+  } else if (options.jwt !== undefined) {
+    const verify = { clockTolerance: DEFAULTS.tolerance, ...(options.jwt as { verify?: object }).verify }
+    await app.register(fastifyJwt, { ...options.jwt, verify } as never)
+  } else if (options.authenticate === undefined) {
+    throw new REALTIME_ERR_PLUGIN('nothing can verify a credential: give jwt: { secret }, register @fastify/jwt (without namespace) before this plugin, or give authenticate: (request, token) => user')
+  }
+  if (app.hasDecorator('websocketServer')) {
+    if (options.websocket !== undefined) throw new REALTIME_ERR_PLUGIN('options.websocket is given, but the app has registered @fastify/websocket itself; remove options.websocket, or the app\'s registration')
+  } else await app.register(fastifyWebsocket, options.websocket ?? {})
+  checkWs(app)
+}
+
+function bind (hooks: object, scope: FastifyInstance): RoomHooks {
+  const bound: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(hooks)) {
+    if (typeof value === 'function') bound[key] = value.bind(scope)
+    else if (key === 'on' && typeof value === 'object' && value !== null) bound.on = bind(value, scope)
+    else bound[key] = value
+  }
+  return bound
+}
+
+const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
+  if (app.hasDecorator('rooms')) throw new REALTIME_ERR_PLUGIN('fastify-realtime is registered twice in this app; register it once, at the root')
+  const settings = resolveOptions(options)
+  await registerNeeds(app, options)
+
+  const nodeId = randomBytes(6).toString('base64url')
+  const { log } = app
+  const ledger = new Ledger()
+  const connections = new Connections<Membership>()
+  const flusher = new Flusher()
+  const adapter: Adapter = options.adapter ?? new MemoryAdapter({ bytes: settings.historyBytes, idempotency: DEFAULTS.idempotency })
+  const failed = (error: unknown, what: string): void => { log.warn({ err: error, what }, 'the adapter failed') }
+  const acks = new Acks(nodeId, adapter.control, (error) => { failed(error, 'control') })
+  const engine = new Engine(adapter, {
+    presence: settings.presence,
+    presenceList: DEFAULTS.presenceList,
+    eventLimit: settings.limits.event,
+    validateOutput: settings.validateOutput,
+    onError: failed,
+    onOffered: (event, members, isOffered) => { acks.offered(event, members, isOffered) }
+  })
+  const slots = new Slots({
+    capacity: settings.capacity,
+    user: settings.limits.user.connections,
+    address: settings.limits.address,
+    whenUnavailable: settings.limits.whenUnavailable
+  }, adapter.leases, (error) => { failed(error, 'leases') })
+  const messages = new Messages(adapter.claims, { timeout: settings.timeouts.handler, window: DEFAULTS.idempotency, validateOutput: settings.validateOutput })
+  const guard = createUpgradeGuard(app.server, {
+    deadline: settings.timeouts.upgrade,
+    pending: DEFAULTS.pendingUpgrades,
+    pendingPerAddress: DEFAULTS.pendingPerAddress,
+    onRefused: (code) => { ledger.refused(code) },
+    log
+  })
+  guard.follow(app.websocketServer)
+  refusePlainUpgrades(app, guard, () => { ledger.refused('protocol') })
+  const vault = createUrlCredentials(app.server, settings.prefix)
+  const auth = new Auth({
+    settings: settings.auth,
+    timeout: settings.timeouts.authentication,
+    authenticate: options.authenticate,
+    userId: options.userId,
+    claims: adapter.claims,
+    denials: adapter.denials,
+    queryOf: ({ raw }) => vault.of(raw)
+  })
+  const dispatch = new Dispatch({
+    rooms: engine,
+    connections,
+    slots,
+    messages,
+    acks,
+    ledger,
+    log,
+    roomLimit: settings.limits.rooms,
+    presenceList: DEFAULTS.presenceList,
+    redeem: async (ticket) => await auth.redeem(ticket)
+  })
+  const drain = new Drain(connections, settings.drain)
+  let isReady = false
+  const rooms = new AppRooms({
+    engine,
+    connections,
+    dispatch,
+    acks,
+    slots,
+    auth,
+    drain,
+    adapter,
+    isReady: () => isReady,
+    stats: async () => ({}),
+    onUnhandled: (error, room, event) => { log.warn({ err: error, room, event }, 'a broadcast failed') }
+  })
+  const host: ConnectionHost<Membership> = { flusher, tally: ledger, outboxLimit: settings.limits.outbox, rate: settings.limits.rate, ...dispatch.host }
+  const heartbeat = new Heartbeat(connections, {
+    interval: settings.heartbeat,
+    timeout: Math.ceil(settings.heartbeat * 0.4),
+    comment: settings.sse.comment,
+    tolerance: DEFAULTS.tolerance
+  })
+  const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, selectProtocol })
+  const admission = new Admission({
+    settings,
+    auth,
+    slots,
+    rooms: engine,
+    dispatch: () => dispatch,
+    isAccepting: () => rooms.isAccepting(),
+    retryAfter: () => drain.isDraining ? drain.remaining : 1_000,
+    ofUser: (userId) => connections.ofUser(userId),
+    find: (id) => connections.get(id)
+  })
+  const endpoint = new Endpoint({
+    settings,
+    route: options.route,
+    admission,
+    auth,
+    dispatch,
+    connections,
+    slots,
+    polls: new Polls({ rooms: engine, grace: settings.presence.grace, now: () => performance.now() }),
+    acks,
+    rates: new UserRates(settings.limits.rate),
+    ledger,
+    host,
+    websocket,
+    upgradeOf: ({ raw }: FastifyRequest) => {
+      const upgrade = guard.upgradeOf(raw)
+      return upgrade === undefined ? undefined : { raw, ...upgrade }
+    },
+    settle: ({ raw }: FastifyRequest) => { guard.settle(raw) },
+    log,
+    logSerializers: vault.logSerializers(log) as never
+  })
+
+  app.decorate('rooms', rooms as unknown as Rooms)
+  app.decorate('room', function (this: FastifyInstance, definition: unknown, given: object = {}) {
+    if (isReady) throw new REALTIME_ERR_ROOM('app.room was called after the app is ready; declare all rooms before app.ready() or app.listen()')
+    const { authorize, onJoin, onLeave, presence, on, ...limits } = given as RoomHooks & RoomLimits
+    const name = (definition as { name?: string } | null)?.name ?? '?'
+    checkRoomOptions(name, given)
+    const hooks = bind(Object.fromEntries(Object.entries({ authorize, onJoin, onLeave, presence, on }).filter(([, value]) => value !== undefined)), this)
+    engine.declarations.add(declare(definition, hooks, limits, { history: settings.history }, this.log))
+    return this
+  } as never)
+  declareReplyBroadcast(app, engine, {
+    userIdOf: (request) => auth.userIdOf(request),
+    isReady: () => isReady
+  })
+
+  await app.register(async (scope) => { endpoint.register(scope) }, { prefix: settings.prefix })
+
+  app.addHook('onReady', async () => {
+    const adapterHost: AdapterHost = {
+      nodeId,
+      log,
+      ...engine.host,
+      control: (message) => { rooms.control(message).catch((error: unknown) => { failed(error, 'control') }) },
+      state: (isUp) => { log.warn({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected') }
+    }
+    await adapter.start(adapterHost)
+    engine.start()
+    slots.start()
+    heartbeat.start()
+    isReady = true
+  })
+  app.addHook('preClose', async () => {
+    await drain.run()
+    await guard.close()
+    acks.close()
+  })
+  app.addHook('onClose', async () => {
+    isReady = false
+    heartbeat.stop()
+    slots.stop()
+    engine.stop()
+    flusher.close()
+    websocket.close()
+    vault.stop()
+    guard.stop()
+    await adapter.close()
+  })
+}
+
+export default fp(plugin, { fastify: '5.x', name: 'fastify-realtime' })
+export type { FastifyReply }

@@ -1,0 +1,84 @@
+import { EPOCH, isOffset, type Position } from './position.js'
+
+/** Where a stream or poll stands in one room. `undefined` position: the room keeps no history. */
+export interface CursorEntry {
+  position?: Position | undefined
+  /** sequence of the presence that the peer has seen */
+  presence?: number | undefined
+  /** highest version of a `latest` value that the peer has seen */
+  version?: number | undefined
+}
+
+/** The opaque string form of the positions of a stream's or poll's rooms, in the order of `rooms`. Not signed: authorisation runs again. */
+export interface Cursor {
+  readonly connection: string
+  readonly entries: readonly CursorEntry[]
+}
+
+const VERSION = '1'
+
+/** Four bytes that tell a cursor of another room list apart (FNV-1a). */
+export function hashRooms (rooms: readonly string[]): string {
+  let hash = 0x811c9dc5
+  for (const char of rooms.join(' ')) {
+    hash ^= char.charCodeAt(0)
+    hash = Math.imul(hash, 0x01000193)
+  }
+  return (hash >>> 0).toString(16).padStart(8, '0')
+}
+
+/** `rooms` is the hash of the list, taken once per stream: a cursor is written for every event. */
+export function encodeCursor (connection: string, rooms: string, entries: readonly CursorEntry[]): string {
+  let text = `${VERSION}.${connection}.${rooms}`
+  for (const { position, presence, version } of entries) {
+    text += position === undefined ? '.-' : `.${position.epoch}:${position.offset.toString(36)}`
+    if (presence !== undefined || version !== undefined) text += `:${presence?.toString(36) ?? ''}:${version?.toString(36) ?? ''}`
+  }
+  return Buffer.from(text, 'latin1').toString('base64url')
+}
+
+function parseNumber (text: string | undefined): number | undefined | null {
+  if (text === undefined || text === '') return undefined
+  if (!/^[0-9a-z]{1,11}$/.test(text)) return null
+  const value = Number.parseInt(text, 36)
+  return isOffset(value) ? value : null
+}
+
+function parseEntry (text: string): CursorEntry | undefined {
+  const parts = text.split(':')
+  const bare = parts[0] === '-'
+  const [presence, version] = bare ? [parts[1], parts[2]] : [parts[2], parts[3]]
+  const entry: CursorEntry = {}
+  if (!bare) {
+    const offset = parseNumber(parts[1])
+    if (!EPOCH.test(parts[0] ?? '') || typeof offset !== 'number') return undefined
+    entry.position = { epoch: parts[0]!, offset }
+  }
+  if (parts.length > (bare ? 3 : 4)) return undefined
+  const sequence = parseNumber(presence)
+  const top = parseNumber(version)
+  if (sequence === null || top === null) return undefined
+  if (sequence !== undefined) entry.presence = sequence
+  if (top !== undefined) entry.version = top
+  return entry
+}
+
+/** @returns `undefined` when malformed, truncated, or made for another list of rooms */
+export function decodeCursor (text: string, rooms: readonly string[]): Cursor | undefined {
+  if (text.length > 4096 || !/^[A-Za-z0-9_-]+$/.test(text)) return undefined
+  const [version, connection, hash, ...rest] = Buffer.from(text, 'base64url').toString('latin1').split('.')
+  if (version !== VERSION || connection === undefined || !isConnectionId(connection)) return undefined
+  if (hash !== hashRooms(rooms) || rest.length !== rooms.length) return undefined
+  const entries: CursorEntry[] = []
+  for (const part of rest) {
+    const entry = parseEntry(part)
+    if (entry === undefined) return undefined
+    entries.push(entry)
+  }
+  return { connection, entries }
+}
+
+/** Connection ids are 16 random bytes in base64url: a secret between the server and its own client. */
+export function isConnectionId (value: unknown): value is string {
+  return typeof value === 'string' && /^[A-Za-z0-9_-]{22}$/.test(value)
+}

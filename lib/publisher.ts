@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto'
+import type { Adapter } from './adapters/adapter.js'
+import { nameOf } from './app-rooms.js'
+import { shape } from './contexts.js'
+import type { Definition } from './contract/types.js'
+import { DEFAULTS } from './options.js'
+import { ALL, declare, USER } from './rooms/declaration.js'
+import { Rooms as Engine } from './rooms/rooms.js'
+import type { BroadcastOptions, Rooms } from './types.js'
+
+type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll'> & { close (): Promise<void> }
+
+const SILENT = { info: () => undefined, warn: () => undefined }
+
+/**
+ * Broadcasts from a process that serves no connections: a worker, a cron job. The rooms must be the same definitions as on the nodes.
+ *
+ * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA for definitions that the nodes would refuse, too
+ */
+// `any`: a list of definitions of different types has no other element type; nothing is read through it.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export async function createPublisher ({ adapter, rooms }: { adapter: Adapter, rooms: ReadonlyArray<Definition<string, any, any, any, any>> }): Promise<Publisher> {
+  const engine = new Engine(adapter, {
+    presence: DEFAULTS.presence,
+    presenceList: DEFAULTS.presenceList,
+    eventLimit: DEFAULTS.event,
+    validateOutput: true,
+    onError: () => undefined
+  })
+  for (const definition of rooms) engine.declarations.add(declare(definition, {}, {}, { history: DEFAULTS.history }, undefined, true))
+  await adapter.start({
+    nodeId: randomBytes(6).toString('base64url'),
+    log: SILENT,
+    ...engine.host,
+    control: () => undefined,
+    state: () => undefined
+  })
+  const broadcast = async (room: unknown, event: string, data: unknown, { except, idempotencyKey }: BroadcastOptions = {}): ReturnType<Rooms['broadcastAll']> =>
+    shape(await engine.publish(nameOf(room), event, data, { except: except === undefined ? undefined : { connection: except }, idempotencyKey }))
+  return {
+    broadcast,
+    broadcastAll: async (event, data) => await broadcast(ALL, event, data),
+    sendToUser: async (userId, event, data) => await broadcast(`${USER}/${encodeURIComponent(userId)}`, event, data),
+    close: async () => { await adapter.close() }
+  }
+}

@@ -1,0 +1,198 @@
+import type { TSchema } from '@sinclair/typebox'
+import { contractOf } from '../contract/define-room.js'
+import { matchPattern, parsePattern, type Pattern } from '../contract/names.js'
+import type { Delivery, MessageSpecs, EventSpecs } from '../contract/types.js'
+import type { Later, RoomSettings } from '../adapters/adapter.js'
+import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors.js'
+import { RESERVED_TYPES } from '../protocol/frames.js'
+import { compile, schemaFault, type Checker } from '../protocol/validate.js'
+
+/** First segments of the URL space that are not rooms. */
+export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket', 'health', 'asyncapi.json'])
+export const ALL = '@all'
+export const USER = '@user'
+
+type Hook<C, R> = (context: C) => Later<R>
+
+/** The options of `app.room` as the engine uses them: bound to their scope, contexts built by the dispatcher. */
+export interface RoomHooks {
+  readonly authorize?: Hook<unknown, boolean> | undefined
+  readonly onJoin?: Hook<unknown, void> | undefined
+  readonly onLeave?: Hook<unknown, void> | undefined
+  readonly presence?: Hook<unknown, unknown> | boolean | undefined
+  readonly on?: Readonly<Record<string, Hook<unknown, unknown>>> | undefined
+}
+
+export interface RoomLimits {
+  readonly capacity?: number | undefined
+  readonly history?: { readonly size?: number, readonly ttl?: number } | false | undefined
+  readonly limits?: { readonly message?: number, readonly rate?: { readonly messages: number, readonly burst: number } } | undefined
+  readonly flush?: number | undefined
+}
+
+interface MessageRule { readonly data: Checker, readonly reply: Checker | undefined, readonly handler: Hook<unknown, unknown> }
+interface EventRule { readonly data: Checker, readonly delivery: Delivery, readonly key: string | undefined }
+
+/** A definition made ready on this node: compiled schemas, options with defaults, handlers. */
+export interface Declaration {
+  readonly pattern: Pattern
+  /** the rooms that every connection is in from the start, and nobody else can name */
+  readonly builtIn: 'all' | 'user' | undefined
+  readonly settings: RoomSettings
+  readonly messages: ReadonlyMap<string, MessageRule>
+  readonly events: ReadonlyMap<string, EventRule>
+  readonly member: Checker | undefined
+  readonly hasPresence: boolean
+  readonly presence: Hook<unknown, unknown> | undefined
+  readonly authorize: Hook<unknown, boolean> | undefined
+  readonly onJoin: Hook<unknown, void> | undefined
+  readonly onLeave: Hook<unknown, void> | undefined
+  readonly capacity: number | undefined
+  readonly flush: number
+  readonly messageLimit: number | undefined
+  readonly rate: { readonly messages: number, readonly burst: number } | undefined
+  /** the scope's logger, as it was handed in */
+  readonly log: unknown
+}
+
+function split (spec: MessageSpecs[string] | EventSpecs[string]): { data: TSchema, reply?: TSchema, delivery?: Delivery, key?: string } {
+  const whole = spec as { data?: unknown, type?: unknown }
+  // A schema has a `type` or another keyword of its own; a spec has `data`, which is a schema object.
+  return typeof whole.data === 'object' && whole.data !== null && whole.type === undefined
+    ? spec as unknown as { data: TSchema, reply?: TSchema, delivery?: Delivery, key?: string }
+    : { data: spec as unknown as TSchema }
+}
+
+function checker (schema: TSchema, where: string): Checker {
+  const fault = schemaFault(schema)
+  if (fault !== undefined) throw new REALTIME_ERR_SCHEMA(`${where}: ${fault}`)
+  try {
+    return compile(schema)
+  } catch (error) {
+    throw new REALTIME_ERR_SCHEMA(`${where} is not a schema that can be compiled; build it with TypeBox's Type (${(error as Error).message})`)
+  }
+}
+
+/**
+ * Compiles a definition and the options given with it.
+ *
+ * @param isPublishOnly for a process that serves no connections: handlers and presence are not asked for
+ * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA, naming the fix
+ */
+export function declare (
+  definition: unknown, hooks: RoomHooks, limits: RoomLimits, defaults: { history: { size: number, ttl: number } | false }, log: unknown, isPublishOnly = false
+): Declaration {
+  const contract = contractOf(definition)
+  if (contract === undefined) throw new REALTIME_ERR_ROOM('app.room takes a definition made by defineRoom("name/:param", { ... })')
+  const pattern = parsePattern((definition as { name: string }).name)
+  const name = pattern.source
+  const first = pattern.segments[0]!.value
+  if (RESERVED_SEGMENTS.has(first.toLowerCase())) {
+    throw new REALTIME_ERR_ROOM(`"${name}" begins with "${first}", which is a URL of the plugin; rename the room (reserved: ${[...RESERVED_SEGMENTS].join(', ')})`)
+  }
+  const builtIn = name === ALL ? 'all' : pattern.shape === `${USER}/:` ? 'user' : undefined
+  if (first.startsWith('@') && builtIn === undefined) throw new REALTIME_ERR_ROOM(`"${name}": names beginning with "@" are built in; only "${ALL}" and "${USER}/:id" can be declared`)
+  if (builtIn !== undefined) {
+    const extra = (['on', 'authorize'] as const).find((key) => hooks[key] !== undefined) ?? (limits.capacity === undefined ? undefined : 'capacity')
+    if (extra !== undefined) throw new REALTIME_ERR_ROOM(`"${name}" takes no ${extra}: every connection is a member from the start; remove the option`)
+    if (Object.keys(contract.messages ?? {}).length > 0) throw new REALTIME_ERR_ROOM(`"${name}" cannot have messages; declare them on a room of your own`)
+  }
+  const messages = new Map<string, MessageRule>()
+  for (const [type, spec] of Object.entries(contract.messages ?? {})) {
+    reserve(name, 'message', type)
+    const { data, reply } = split(spec)
+    if (isPublishOnly) continue
+    const handler = hooks.on?.[type]
+    if (typeof handler !== 'function') throw new REALTIME_ERR_ROOM(`"${name}" declares the message "${type}": give its handler as on: { ${type} (context) { ... } }`)
+    messages.set(type, {
+      data: checker(data, `message "${type}" of "${name}"`),
+      reply: reply === undefined ? undefined : checker(reply, `reply of "${type}" of "${name}"`),
+      handler
+    })
+  }
+  for (const type of Object.keys(hooks.on ?? {})) {
+    if (!messages.has(type)) throw new REALTIME_ERR_ROOM(`"${name}" has a handler for "${type}" but declares no such message; add it to messages in defineRoom or remove the handler`)
+  }
+  const events = new Map<string, EventRule>()
+  let latest = false
+  for (const [type, spec] of Object.entries(contract.events ?? {})) {
+    reserve(name, 'event', type)
+    const { data, delivery = 'reliable', key } = split(spec)
+    if (delivery === 'latest' && typeof key !== 'string') throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'latest' and needs key: the property whose newest value is kept`)
+    if (delivery !== 'latest' && key !== undefined) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" has a key, which only delivery: 'latest' uses`)
+    if (!['reliable', 'latest', 'volatile'].includes(delivery)) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}": delivery is 'reliable', 'latest' or 'volatile'`)
+    latest ||= delivery === 'latest'
+    events.set(type, { data: checker(data, `event "${type}" of "${name}"`), delivery, key })
+  }
+  const hasPresence = hooks.presence !== undefined && hooks.presence !== false
+  if (!isPublishOnly && contract.member !== undefined && typeof hooks.presence !== 'function') {
+    throw new REALTIME_ERR_ROOM(`"${name}" declares member data: give the option presence: ({ user }) => data`)
+  }
+  const history = limits.history === false || (limits.history === undefined && defaults.history === false)
+    ? false
+    : { size: 100, ttl: 300_000, ...(defaults.history === false ? {} : defaults.history), ...limits.history }
+  return {
+    pattern,
+    builtIn,
+    settings: { history, latest, definition: name },
+    messages,
+    events,
+    member: contract.member === undefined ? undefined : checker(contract.member as unknown as TSchema, `member of "${name}"`),
+    hasPresence,
+    presence: typeof hooks.presence === 'function' ? hooks.presence : undefined,
+    authorize: hooks.authorize,
+    onJoin: hooks.onJoin,
+    onLeave: hooks.onLeave,
+    capacity: limits.capacity,
+    flush: limits.flush ?? 0,
+    messageLimit: limits.limits?.message,
+    rate: limits.limits?.rate,
+    log
+  }
+}
+
+function reserve (room: string, kind: string, type: string): void {
+  if (RESERVED_TYPES.has(type)) throw new REALTIME_ERR_ROOM(`${kind} "${type}" of "${room}": the name is a frame type of the protocol; rename it (reserved: ${[...RESERVED_TYPES].join(', ')})`)
+  if (!/^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/.test(type)) throw new REALTIME_ERR_ROOM(`${kind} "${type}" of "${room}": a name begins with a letter and has up to 64 of A-Z a-z 0-9 _ . : -`)
+}
+
+export interface Found { readonly declaration: Declaration, readonly params: Readonly<Record<string, string>> }
+
+/** All declared families of rooms, found by name: static beats parametric, the earlier segment decides. */
+export class Declarations {
+  readonly #bySize = new Map<number, Declaration[]>()
+  readonly #shapes = new Map<string, string>()
+
+  add (declaration: Declaration): void {
+    const { pattern } = declaration
+    const same = this.#shapes.get(pattern.shape)
+    if (same !== undefined) {
+      throw new REALTIME_ERR_ROOM(`"${pattern.source}" matches the same names as "${same}", which is declared; rename one, or declare it once with both contracts`)
+    }
+    this.#shapes.set(pattern.shape, pattern.source)
+    const list = this.#bySize.get(pattern.segments.length) ?? []
+    list.push(declaration)
+    list.sort((a, b) => rank(a.pattern).localeCompare(rank(b.pattern)))
+    this.#bySize.set(pattern.segments.length, list)
+  }
+
+  find (name: string): Found | undefined {
+    let size = 1
+    for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) === 0x2f) size++
+    for (const declaration of this.#bySize.get(size) ?? []) {
+      const params = matchPattern(declaration.pattern, name)
+      if (params !== undefined) return { declaration, params }
+    }
+    return undefined
+  }
+
+  get patterns (): string[] { return [...this.#shapes.values()] }
+
+  * values (): Generator<Declaration> {
+    for (const list of this.#bySize.values()) yield * list
+  }
+}
+
+function rank ({ segments }: Pattern): string {
+  return segments.map(({ param }) => param ? '1' : '0').join('')
+}

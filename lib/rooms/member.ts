@@ -1,0 +1,15 @@
+import type { Packet } from '../protocol/codec.js'
+
+/** What a room needs of who is in it. A connection satisfies it; so does an object literal in a test. */
+export interface Member {
+  readonly id: string
+  readonly userId: string
+  /**
+   * @param flush milliseconds that the frame may wait for others
+   * @returns false while the member lags: a reader of history waits for `drained`
+   */
+  send (packet: Packet, flush?: number): boolean
+  /** Calls back once when the member no longer lags, or has gone. */
+  drained (callback: () => void): void
+  readonly isOpen: boolean
+}

@@ -1,0 +1,67 @@
+import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
+
+export interface PresenceOptions {
+  /** milliseconds between a connection's end and its leave */
+  readonly grace: number
+  /** milliseconds that an entry outlives a node that died */
+  readonly lease: number
+}
+
+/** Longest time between two looks for entries that have run out. */
+const MAX_SWEEP = 5_000
+
+/** Keeps the presence entries of this node's members alive, and sweeps the rooms that have members here. */
+export class PresenceKeeper {
+  readonly #store: PresenceStore
+  readonly #options: PresenceOptions
+  readonly #rooms: () => Iterable<string>
+  readonly #onError: (error: unknown) => void
+  readonly #entries = new Map<string, { room: string, entry: PresenceEntry }>()
+  #sweeper: NodeJS.Timeout | undefined
+  #renewer: NodeJS.Timeout | undefined
+
+  constructor (store: PresenceStore, options: PresenceOptions, rooms: () => Iterable<string>, onError: (error: unknown) => void) {
+    this.#store = store
+    this.#options = options
+    this.#rooms = rooms
+    this.#onError = onError
+  }
+
+  start (): void {
+    const { grace, lease } = this.#options
+    const sweep = Math.max(20, Math.min(MAX_SWEEP, grace / 3))
+    this.#sweeper = setInterval(() => { this.#run(() => this.#store.sweep(this.#rooms())) }, sweep).unref()
+    if (this.#store.renew === undefined) return
+    this.#renewer = setInterval(() => { this.#run(() => this.#store.renew!([...this.#entries.values()], lease)) }, lease / 3).unref()
+  }
+
+  stop (): void {
+    clearInterval(this.#sweeper)
+    clearInterval(this.#renewer)
+  }
+
+  async join (room: string, entry: PresenceEntry): Promise<void> {
+    this.#entries.set(keyOf(room, entry), { room, entry })
+    const joined = this.#store.join(room, entry, this.#options.lease)
+    if (joined instanceof Promise) await joined
+  }
+
+  /** @param isMeant the peer said that it leaves: no grace */
+  leave (room: string, entry: PresenceEntry, isMeant: boolean): void {
+    this.#entries.delete(keyOf(room, entry))
+    this.#run(() => this.#store.leave(room, entry, isMeant ? 0 : this.#options.grace))
+  }
+
+  #run (step: () => unknown): void {
+    try {
+      const result = step()
+      if (result instanceof Promise) result.catch(this.#onError)
+    } catch (error) {
+      this.#onError(error)
+    }
+  }
+}
+
+function keyOf (room: string, { connection }: PresenceEntry): string {
+  return `${connection} ${room}`
+}

@@ -1,0 +1,82 @@
+import type { HistoryPage, Later } from '../adapters/adapter.js'
+import type { Packet } from '../protocol/codec.js'
+import type { Position } from '../protocol/position.js'
+
+/** Events read and written at a time. */
+export const PAGE = 128
+/** Milliseconds until a history that could not be read is asked again. */
+const RETRY = 500
+
+export interface Gap { readonly epoch: string, readonly from?: number, readonly to: number }
+
+/** Where a follower reads. */
+export interface Source {
+  read (since: Position): Later<HistoryPage>
+  /** offset of the newest event that live members of this node have been offered */
+  readonly top: number
+}
+
+/** Who follows. */
+export interface Follower {
+  /** where it stands; moved as events are written */
+  position: Position
+  readonly isGone: boolean
+  /** @returns false while its link lags */
+  replay (packet: Packet): boolean
+  drained (callback: () => void): void
+  /** events were lost to it; it goes on at the end of the gap */
+  gap (gap: Gap): void
+  /** caught up: from here on events come live */
+  live (): void
+}
+
+/**
+ * Lets a member follow a stream page by page, as fast as its link drains, until it has caught up. Nothing is queued for it meanwhile:
+ * what is published while it reads is read as well. A stream trimmed under it, or replaced, is a gap, never silence.
+ */
+export function follow (follower: Follower, source: Source): void {
+  let page: Later<HistoryPage>
+  for (;;) {
+    if (follower.isGone) return
+    page = source.read(follower.position)
+    if (page instanceof Promise) break
+    if (!step(follower, source, page, () => { follow(follower, source) })) return
+  }
+  page.then(
+    (read) => { if (!follower.isGone && step(follower, source, read, () => { follow(follower, source) })) follow(follower, source) },
+    () => { setTimeout(() => { follow(follower, source) }, RETRY).unref() }
+  )
+}
+
+/** @returns whether to read on at once */
+function step (follower: Follower, source: Source, page: HistoryPage, resume: () => void): boolean {
+  const { position } = follower
+  if (!page.resumed) {
+    const { epoch, offset } = page.floor
+    follower.position = page.floor
+    follower.gap(epoch === position.epoch ? { epoch, from: position.offset, to: offset } : { epoch, to: offset })
+  } else {
+    if (page.top.epoch !== position.epoch) {
+      follower.position = { epoch: page.top.epoch, offset: position.offset }
+      follower.gap({ epoch: page.top.epoch, from: position.offset, to: position.offset })
+    }
+    for (const packet of page.events) {
+      follower.position = packet.position!
+      if (!follower.replay(packet)) {
+        follower.drained(resume)
+        return false
+      }
+    }
+  }
+  const isRead = page.resumed && page.events.length === 0
+  if (isRead && follower.position.offset < page.top.offset) follower.position = page.top
+  const { offset } = follower.position
+  if (offset >= page.top.offset && offset >= source.top) {
+    follower.live()
+    return false
+  }
+  if (!isRead) return true
+  // Told of an event that the history does not show yet: a replica behind its primary.
+  setTimeout(resume, RETRY).unref()
+  return false
+}

@@ -1,0 +1,265 @@
+import type { HistoryPage, HistoryQuery, Later, PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
+import { encodeFrame, type EventHead, type Packet } from '../protocol/codec.js'
+import type { Position } from '../protocol/position.js'
+import type { Declaration } from './declaration.js'
+import type { Member } from './member.js'
+import { follow, PAGE, type Follower, type Gap } from './resume.js'
+
+/** The data of a join's ack. */
+export interface JoinData {
+  readonly epoch?: string
+  readonly offset?: number
+  readonly resumed?: boolean
+  readonly members?: PresenceSnapshot
+}
+
+export interface JoinPlan {
+  /** read on from here; absent: live from the top */
+  readonly since: Position | undefined
+  /** answer to a `since` that was asked; absent when none was */
+  readonly resumed: boolean | undefined
+  readonly snapshot: PresenceSnapshot | undefined
+  /** the connection that the member was before a break: what left it out then leaves it out now */
+  readonly former: string | undefined
+  /** `latest` values up to this version are known to the member */
+  readonly version: number | undefined
+}
+
+/** One member's place in one room. */
+export class Membership implements Follower {
+  readonly name: string
+  readonly room: Room
+  readonly member: Member
+  former: string | undefined
+  position: Position
+  /** events up to here have been offered */
+  floor = 0
+  sequence: number
+  index = -1
+  /** `parked`: the member polls, and is between two polls */
+  state: 'joining' | 'following' | 'live' | 'parked' | 'left' = 'joining'
+  /** its entry in the room's presence */
+  entry: PresenceEntry | undefined
+  /** joined by the server: not checked by `authorize` again */
+  isByServer = false
+  /** what the application sent to the joining member: goes out behind the replay */
+  held: Packet[] | undefined
+  #known: number | undefined
+  /** the room's own rate bucket, where it declares one; kept by the dispatcher */
+  bucket: unknown
+
+  constructor (room: Room, member: Member, position: Position, { snapshot, former, version }: JoinPlan) {
+    this.name = room.name
+    this.room = room
+    this.member = member
+    this.position = position
+    this.sequence = snapshot?.sequence ?? 0
+    this.former = former
+    this.#known = version
+  }
+
+  get isGone (): boolean { return this.state === 'left' || this.state === 'parked' || !this.member.isOpen }
+
+  isExcepted ({ except }: EventHead): boolean {
+    if (except === undefined) return false
+    if (except.connection !== this.member.id && except.connection !== this.former) return false
+    return except.user === undefined || except.user === this.member.userId
+  }
+
+  /** Between two polls: events are not offered, the next poll reads them from where its cursor says. */
+  park (): void { if (this.state !== 'left') this.state = 'parked' }
+
+  /** The next poll. */
+  unpark (position: Position, version: number | undefined, sequence: number | undefined): void {
+    this.position = position
+    this.floor = 0
+    this.#known = version
+    this.sequence = sequence ?? this.sequence
+    this.state = 'joining'
+  }
+
+  replay (packet: Packet): boolean {
+    return this.isExcepted(packet.event!) || this.member.send(packet.replay)
+  }
+
+  drained (callback: () => void): void { this.member.drained(callback) }
+
+  gap (gap: Gap): void {
+    this.member.send(encodeFrame({ type: 'gap', room: this.name, data: gap }, { epoch: gap.epoch, offset: gap.to }))
+  }
+
+  live (): void {
+    this.state = 'live'
+    this.floor = this.position.offset
+    for (const packet of this.room.latest) {
+      if ((this.#known === undefined || packet.event!.version! > this.#known) && !this.isExcepted(packet.event!)) this.member.send(packet)
+    }
+    const { held } = this
+    this.held = undefined
+    if (held !== undefined) for (const packet of held) this.member.send(packet)
+  }
+}
+
+/** How a room reads what its adapter keeps. */
+export interface RoomSource {
+  history (query: HistoryQuery): Later<HistoryPage>
+}
+
+/** One room on this node: its members here, where its stream stands, and the current `latest` values. */
+export class Room {
+  readonly name: string
+  readonly declaration: Declaration
+  readonly params: Readonly<Record<string, string>>
+  readonly #source: RoomSource
+  readonly #members: Membership[] = []
+  readonly #joining = new Set<PresenceChange[]>()
+  readonly #latest = new Map<string, Packet>()
+  #epoch = ''
+  #top = 0
+  /** members, joins under way and readers that keep the subscription */
+  holds = 0
+  ready: Promise<void> | undefined
+
+  constructor (name: string, declaration: Declaration, params: Readonly<Record<string, string>>, source: RoomSource) {
+    this.name = name
+    this.declaration = declaration
+    this.params = params
+    this.#source = source
+  }
+
+  get size (): number { return this.#members.length }
+  get members (): readonly Membership[] { return this.#members }
+  get hasHistory (): boolean { return this.declaration.settings.history !== false }
+  get position (): Position { return { epoch: this.#epoch, offset: this.#top } }
+  get top (): number { return this.#top }
+  get latest (): Iterable<Packet> { return this.#latest.values() }
+  get version (): number | undefined {
+    let version: number | undefined
+    for (const { event } of this.#latest.values()) version = Math.max(version ?? 0, event!.version!)
+    return version
+  }
+
+  /** The subscription stands: `position` is the newest, every event after it will be told. */
+  opened (position: Position | undefined, latest: readonly Packet[]): void {
+    if (position !== undefined && position.offset >= this.#top) {
+      this.#epoch = position.epoch
+      this.#top = position.offset
+    }
+    for (const packet of latest) this.#keep(packet)
+  }
+
+  read (since: Position): Later<HistoryPage> {
+    return this.#source.history({ since, limit: PAGE })
+  }
+
+  /** Makes `member` one of the room's; `start` must follow in the same turn, after the ack. */
+  add (member: Member, plan: JoinPlan): { membership: Membership, data: JoinData } {
+    const position = plan.since ?? this.position
+    const membership = new Membership(this, member, position, plan)
+    membership.index = this.#members.push(membership) - 1
+    return {
+      membership,
+      data: {
+        ...(this.hasHistory ? position : {}),
+        ...(plan.resumed === undefined ? {} : { resumed: plan.resumed }),
+        ...(plan.snapshot === undefined ? {} : { members: plan.snapshot })
+      }
+    }
+  }
+
+  start (membership: Membership, changes: readonly PresenceChange[]): void {
+    for (const change of changes) this.#tell(membership, change, encodePresence(this.name, change))
+    if (!this.hasHistory || membership.position.offset >= this.#top) membership.live()
+    else {
+      membership.state = 'following'
+      follow(membership, this)
+    }
+  }
+
+  remove (membership: Membership): boolean {
+    if (membership.state === 'left') return false
+    membership.state = 'left'
+    const last = this.#members.pop()!
+    if (last !== membership) {
+      this.#members[membership.index] = last
+      last.index = membership.index
+    }
+    return true
+  }
+
+  /**
+   * One event, in offset order. Members that follow the stream read it there instead.
+   * @returns members here that are offered it
+   */
+  event (packet: Packet): number {
+    const { position } = packet
+    const event = packet.event!
+    if (position !== undefined) {
+      this.#epoch = position.epoch
+      this.#top = position.offset
+    } else if (event.delivery === 'latest' && !this.#keep(packet)) return 0
+    const offset = position?.offset ?? Number.POSITIVE_INFINITY
+    const { flush } = this.declaration
+    let recipients = 0
+    for (const membership of this.#members) {
+      if (offset <= membership.floor) continue
+      if (event.except !== undefined && membership.isExcepted(event)) continue
+      if (membership.state === 'live') {
+        if (position !== undefined) membership.floor = offset
+        membership.member.send(packet, flush)
+        recipients++
+      } else if (position !== undefined && membership.state !== 'parked') recipients++
+    }
+    return recipients
+  }
+
+  /** @returns false when a newer value of the key is known */
+  #keep (packet: Packet): boolean {
+    const { type, key, version = 0 } = packet.event!
+    const name = `${type}\n${key ?? ''}`
+    if ((this.#latest.get(name)?.event!.version ?? -1) >= version) return false
+    this.#latest.delete(name)
+    this.#latest.set(name, packet)
+    if (this.#latest.size > MAX_LATEST) this.#latest.delete(this.#latest.keys().next().value!)
+    return true
+  }
+
+  gap (gap: Gap): void {
+    this.#epoch = gap.epoch
+    this.#top = gap.to
+    const position = { epoch: gap.epoch, offset: gap.to }
+    const packet = encodeFrame({ type: 'gap', room: this.name, data: gap }, position)
+    for (const membership of this.#members) {
+      // Who still follows finds it out by reading.
+      if (membership.state !== 'live') continue
+      membership.floor = gap.to
+      membership.position = position
+      membership.member.send(packet)
+    }
+  }
+
+  presence (change: PresenceChange): void {
+    const packet = encodePresence(this.name, change)
+    for (const membership of this.#members) this.#tell(membership, change, packet)
+    for (const changes of this.#joining) changes.push(change)
+  }
+
+  #tell (membership: Membership, { sequence }: PresenceChange, packet: Packet): void {
+    if (sequence <= membership.sequence || membership.state === 'left' || membership.state === 'parked') return
+    membership.sequence = sequence
+    membership.member.send(packet)
+  }
+
+  /** Presence changes from now on, for a join that takes its snapshot before it is a member. */
+  listen (): { changes: PresenceChange[], stop: () => void } {
+    const changes: PresenceChange[] = []
+    this.#joining.add(changes)
+    return { changes, stop: () => { this.#joining.delete(changes) } }
+  }
+}
+
+const MAX_LATEST = 1_000
+
+function encodePresence (room: string, change: PresenceChange): Packet {
+  return encodeFrame({ type: 'presence', room, data: change })
+}

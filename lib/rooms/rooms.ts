@@ -1,0 +1,306 @@
+import type {
+  Adapter, AdapterHost, HistoryPage, Later, PresenceChange, PresenceEntry, PresenceSnapshot, Publication, Published
+} from '../adapters/adapter.js'
+import { isRoomName } from '../contract/names.js'
+import { REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF, REALTIME_ERR_ROOM_UNKNOWN, Refusal } from '../errors.js'
+import { encodeEvent, type EventHead, type Except, type Packet } from '../protocol/codec.js'
+import { isOffset, type Position } from '../protocol/position.js'
+import type { Violation } from '../protocol/validate.js'
+import { Declarations, type Declaration, type Found } from './declaration.js'
+import type { Member } from './member.js'
+import { PresenceKeeper, type PresenceOptions } from './presence.js'
+import { Room, type JoinData, type JoinPlan, type Membership } from './room.js'
+
+export interface RoomsOptions {
+  readonly presence: PresenceOptions
+  /** users in one presence list; above it only counts */
+  readonly presenceList: number
+  /** bytes of one event */
+  readonly eventLimit: number
+  /** events, replies and member data are checked against their schemas */
+  readonly validateOutput: boolean
+  readonly onError: (error: unknown, message: string) => void
+  /** an event that asks for answers is about to be handed to the members here that `isOffered` picks */
+  readonly onOffered?: (event: EventHead, members: readonly Membership[], isOffered: (membership: Membership) => boolean) => void
+}
+
+export interface JoinRequest {
+  readonly since?: Position | undefined
+  readonly last?: number | undefined
+  /** id of the connection that the member was before a break */
+  readonly former?: string | undefined
+  /** version of the `latest` values that the member knows */
+  readonly version?: number | undefined
+  /** the newest presence that the member knows */
+  readonly sequence?: number | undefined
+}
+
+export interface PublishOptions {
+  readonly except?: Except | undefined
+  readonly idempotencyKey?: string | undefined
+  readonly ack?: string | undefined
+}
+
+/** A join between its admission and its ack. Exactly one of `commit` and `cancel` is called. */
+export interface Joining {
+  readonly room: Room
+  readonly resumed: boolean | undefined
+  /** Makes the member present; its snapshot goes into the ack. */
+  announce (entry: PresenceEntry): Promise<void>
+  commit (member: Member): { membership: Membership, data: JoinData, start: () => void }
+  cancel (): void
+}
+
+function isOfferedLive (membership: Membership, { event }: Packet): boolean {
+  return membership.state === 'live' && !membership.isExcepted(event!)
+}
+
+export function describe (violations: readonly Violation[]): string {
+  return violations.map(({ path, message }) => `${path === '' ? '/' : path}: ${message}`).join('; ')
+}
+
+/** All rooms of this node, and the way of every event: publish through the adapter, be told by it, deliver to the members here. */
+export class Rooms {
+  readonly declarations = new Declarations()
+  readonly #adapter: Adapter
+  readonly #options: RoomsOptions
+  readonly #rooms = new Map<string, Room>()
+  readonly #presence: PresenceKeeper | undefined
+  /** events that this node published */
+  published = 0
+  /** events lost before this node, as far as their number is known */
+  gaps = 0
+
+  constructor (adapter: Adapter, options: RoomsOptions) {
+    this.#adapter = adapter
+    this.#options = options
+    if (adapter.presence !== undefined) {
+      this.#presence = new PresenceKeeper(adapter.presence, options.presence, () => this.#rooms.keys(), (error) => { options.onError(error, 'presence') })
+    }
+  }
+
+  start (): void { this.#presence?.start() }
+  stop (): void { this.#presence?.stop() }
+
+  /** What the adapter calls; the rest of its host is the node's. */
+  get host (): Pick<AdapterHost, 'event' | 'gap' | 'presence'> {
+    return {
+      event: (name, packet) => {
+        const room = this.#rooms.get(name)
+        if (packet.event?.ack !== undefined) this.#options.onOffered?.(packet.event, room?.members ?? [], (membership) => isOfferedLive(membership, packet))
+        return room?.event(packet) ?? 0
+      },
+      gap: (name, gap) => {
+        this.gaps += gap.from === undefined ? 0 : gap.to - gap.from
+        this.#rooms.get(name)?.gap(gap)
+      },
+      presence: (name, change) => { this.#rooms.get(name)?.presence(change) }
+    }
+  }
+
+  get active (): ReadonlyMap<string, Room> { return this.#rooms }
+
+  get (name: string): Room | undefined { return this.#rooms.get(name) }
+
+  /** @throws Refusal `room_invalid` or `room_unknown` */
+  resolve (name: string): Found {
+    if (!isRoomName(name)) throw new Refusal('room_invalid')
+    const found = this.#rooms.get(name) ?? this.declarations.find(name)
+    if (found === undefined) throw new Refusal('room_unknown')
+    return found
+  }
+
+  /** The same for the application: its error says what it could have meant. */
+  locate (name: string): Found {
+    const found = this.#rooms.get(name) ?? (isRoomName(name) ? this.declarations.find(name) : undefined)
+    if (found !== undefined) return found
+    const patterns = this.declarations.patterns
+    const known = patterns.length === 0 ? 'none yet: call app.room(definition) before the app is ready' : patterns.map((pattern) => `"${pattern}"`).join(', ')
+    throw new REALTIME_ERR_ROOM_UNKNOWN(`no room "${name}" is declared (declared: ${known})`)
+  }
+
+  /**
+   * Validates, serialises once, and publishes. Without the adapter's server: `unavailable`.
+   *
+   * @throws REALTIME_ERR_EVENT for an undeclared event, data that does not fit its schema, or data over the limit
+   */
+  publish (name: string, type: string, data: unknown, options: PublishOptions = {}): Later<Published> {
+    const { declaration } = this.locate(name)
+    return this.send(name, declaration, this.prepare(declaration, type, data, options))
+  }
+
+  /** What `prepare` made, published. */
+  send (name: string, { settings }: Declaration, publication: Publication): Later<Published> {
+    this.published++
+    return this.#adapter.publish(name, publication, settings)
+  }
+
+  prepare (declaration: Declaration, type: string, data: unknown, { except, idempotencyKey, ack }: PublishOptions = {}): Publication {
+    const { delivery, key, text } = this.#checked(declaration, type, data)
+    return { type, data: text, delivery: ack === undefined ? delivery : 'volatile', timestamp: Date.now(), key, except, idempotencyKey, ack }
+  }
+
+  /** An event for one member alone: no offset, not kept. */
+  direct (declaration: Declaration, room: string, type: string, data: unknown): Packet {
+    const { delivery, key, text } = this.#checked(declaration, type, data)
+    return encodeEvent({ type, room, delivery, key, timestamp: Date.now() }, text)
+  }
+
+  #checked (declaration: Declaration, type: string, data: unknown): { text: string, delivery: Publication['delivery'], key: string | undefined } {
+    const rule = declaration.events.get(type)
+    const room = declaration.pattern.source
+    if (rule === undefined) {
+      const known = [...declaration.events.keys()].map((name) => `"${name}"`).join(', ')
+      throw new REALTIME_ERR_EVENT(`"${room}" declares no event "${type}" (declared: ${known === '' ? 'none' : known})`)
+    }
+    if (this.#options.validateOutput && !rule.data.check(data)) {
+      throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" does not fit its schema: ${describe(rule.data.violations(data))}`)
+    }
+    const text = JSON.stringify(data)
+    if (text === undefined) throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value`)
+    const { eventLimit } = this.#options
+    if (text.length > eventLimit || (text.length * 3 > eventLimit && Buffer.byteLength(text) > eventLimit)) {
+      throw new REALTIME_ERR_EVENT(`event "${type}" of "${room}" is larger than limits.event (${eventLimit} bytes); send a reference to the data instead, or raise the limit`)
+    }
+    const key = rule.key === undefined ? undefined : String((data as Record<string, unknown>)[rule.key])
+    return { text, delivery: rule.delivery, key }
+  }
+
+  /** Decides where a join begins, and holds the room open for it. */
+  async join (name: string, found: Found, request: JoinRequest): Promise<Joining> {
+    const room = this.#hold(name, found)
+    try {
+      await room.ready
+      const { since, resumed } = await this.#plan(room, request)
+      return this.#joining(room, since, resumed, request)
+    } catch (error) {
+      this.#release(room)
+      throw error
+    }
+  }
+
+  async #plan (room: Room, { since, last }: JoinRequest): Promise<{ since?: Position | undefined, resumed?: boolean | undefined }> {
+    if (!room.hasHistory || this.#adapter.history === undefined) return since === undefined ? {} : { resumed: false }
+    const { settings } = room.declaration
+    if (since !== undefined) {
+      const page = await this.#adapter.history(room.name, { since, limit: 1 }, settings)
+      if (page.resumed) return { since, resumed: true }
+    }
+    const resumed = since === undefined ? undefined : false
+    if (last === undefined || last === 0) return { resumed }
+    const { size } = settings.history as { size: number }
+    const { events, top } = await this.#adapter.history(room.name, { last: Math.min(last, size), limit: size }, settings)
+    const first = events[0]?.position
+    return { since: first === undefined ? top : { epoch: top.epoch, offset: first.offset - 1 }, resumed }
+  }
+
+  #joining (room: Room, since: Position | undefined, resumed: boolean | undefined, request: JoinRequest): Joining {
+    let snapshot: PresenceSnapshot | undefined
+    let entry: PresenceEntry | undefined
+    let changes: PresenceChange[] = []
+    let stop: (() => void) | undefined
+    return {
+      room,
+      resumed,
+      announce: async (present) => {
+        if (this.#presence === undefined) return
+        entry = present;
+        ({ changes, stop } = room.listen())
+        await this.#presence.join(room.name, present)
+        const taken = this.#adapter.presence!.snapshot(room.name, this.#options.presenceList)
+        snapshot = taken instanceof Promise ? await taken : taken
+      },
+      commit: (member) => {
+        stop?.()
+        const plan: JoinPlan = { since, resumed, former: request.former, version: request.version, snapshot }
+        const { membership, data } = room.add(member, plan)
+        membership.entry = entry
+        const { members, ...rest } = data
+        return {
+          membership,
+          data: members === undefined || members.sequence === request.sequence ? rest : data,
+          start: () => { room.start(membership, changes) }
+        }
+      },
+      cancel: () => {
+        stop?.()
+        if (entry !== undefined) this.#presence?.leave(room.name, entry, false)
+        this.#release(room)
+      }
+    }
+  }
+
+  /** Goes on with a parked member from where its next poll says it stands. */
+  async rejoin (membership: Membership, request: JoinRequest): Promise<{ data: JoinData, start: () => void }> {
+    const { room } = membership
+    const { since, resumed } = await this.#plan(room, request)
+    const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
+    const snapshot = await store?.snapshot(room.name, this.#options.presenceList)
+    const position = since ?? room.position
+    membership.unpark(position, request.version, snapshot?.sequence)
+    return {
+      data: {
+        ...(room.hasHistory ? position : {}),
+        ...(resumed === undefined ? {} : { resumed }),
+        ...(snapshot === undefined || snapshot.sequence === request.sequence ? {} : { members: snapshot })
+      },
+      start: () => { room.start(membership, []) }
+    }
+  }
+
+  /** @param isMeant the peer said that it leaves, so that its presence ends without grace */
+  leave (membership: Membership, isMeant: boolean): boolean {
+    const { room, entry } = membership
+    if (!room.remove(membership)) return false
+    if (entry !== undefined) this.#presence?.leave(room.name, entry, isMeant)
+    this.#release(room)
+    return true
+  }
+
+  #hold (name: string, { declaration, params }: Found): Room {
+    let room = this.#rooms.get(name)
+    if (room === undefined) {
+      const { settings } = declaration
+      room = new Room(name, declaration, params, { history: (query) => this.#adapter.history!(name, query, settings) })
+      this.#rooms.set(name, room)
+      room.ready = this.#open(room)
+      room.ready.catch(() => { if (this.#rooms.get(name) === room) this.#rooms.delete(name) })
+    }
+    room.holds++
+    return room
+  }
+
+  async #open (room: Room): Promise<void> {
+    const { settings } = room.declaration
+    const subscribed = this.#adapter.subscribe(room.name, settings)
+    const position = subscribed instanceof Promise ? await subscribed : subscribed
+    const latest = settings.latest ? this.#adapter.latest?.(room.name, settings) ?? [] : []
+    room.opened(position, latest instanceof Promise ? await latest : latest)
+  }
+
+  #release (room: Room): void {
+    if (--room.holds > 0 || this.#rooms.get(room.name) !== room) return
+    this.#rooms.delete(room.name)
+    const left = this.#adapter.unsubscribe(room.name)
+    if (left instanceof Promise) left.catch((error: unknown) => { this.#options.onError(error, 'unsubscribe') })
+  }
+
+  /** Retained events for the application or a member that asks. */
+  async history (name: string, since: Position | undefined, limit: number | undefined): Promise<HistoryPage> {
+    const { declaration: { settings } } = this.locate(name)
+    if (settings.history === false || this.#adapter.history === undefined) {
+      return { resumed: false, events: [], top: { epoch: '', offset: 0 }, floor: { epoch: '', offset: 0 } }
+    }
+    const most = Math.min(isOffset(limit) ? limit : settings.history.size, settings.history.size)
+    return await this.#adapter.history(name, since === undefined ? { last: most, limit: most } : { since, limit: most }, settings)
+  }
+
+  /** @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
+  async members (name: string, limit: number): Promise<PresenceSnapshot> {
+    const { declaration } = this.locate(name)
+    const store = this.#adapter.presence
+    if (!declaration.hasPresence) throw new REALTIME_ERR_PRESENCE_OFF(`"${declaration.pattern.source}" has no presence; declare the room with presence: true, or presence: ({ user }) => data`)
+    if (store === undefined) throw new REALTIME_ERR_PRESENCE_OFF(`the ${this.#adapter.name} adapter keeps no presence`)
+    return await store.snapshot(name, limit)
+  }
+}

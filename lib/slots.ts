@@ -1,0 +1,191 @@
+import type { LeaseStore } from './adapters/adapter.js'
+import { Refusal } from './errors.js'
+
+export interface SlotLimits {
+  /** connections on this node */
+  readonly capacity: number
+  /** connections of one user, on all nodes where the adapter keeps leases */
+  readonly user: number
+  /** connections from one address on this node */
+  readonly address: number | undefined
+  readonly whenUnavailable: 'admit' | 'refuse'
+}
+
+interface Holder { readonly user: string, readonly address: string, isUserReleased: boolean, readonly rooms: Map<string, boolean>, userLease: boolean }
+
+/** How long a lease outlives a node that died, milliseconds. */
+const LEASE = 60_000
+
+/**
+ * Counted slots, held by connection id: of the server, of an address, of a user, of a room. This node's counts change in one
+ * synchronous step, so that a limit is never overshot; across nodes the adapter's leases are taken on top.
+ */
+export class Slots {
+  readonly #limits: SlotLimits
+  readonly #leases: LeaseStore | undefined
+  readonly #holders = new Map<string, Holder>()
+  readonly #users = new Map<string, number>()
+  readonly #addresses = new Map<string, number>()
+  readonly #rooms = new Map<string, number>()
+  readonly #onError: (error: unknown) => void
+  #renewer: NodeJS.Timeout | undefined
+
+  constructor (limits: SlotLimits, leases: LeaseStore | undefined, onError: (error: unknown) => void) {
+    this.#limits = limits
+    this.#leases = leases
+    this.#onError = onError
+  }
+
+  start (): void {
+    if (this.#leases === undefined) return
+    this.#renewer = setInterval(() => {
+      const held: Array<{ key: string, holder: string }> = []
+      for (const [holder, { user, userLease, rooms }] of this.#holders) {
+        if (userLease) held.push({ key: userKey(user), holder })
+        for (const [room, isLeased] of rooms) if (isLeased) held.push({ key: roomKey(room), holder })
+      }
+      if (held.length > 0) this.#leases!.renew(held, LEASE).catch(this.#onError)
+    }, LEASE / 3).unref()
+  }
+
+  stop (): void { clearInterval(this.#renewer) }
+
+  /** slots taken, those of upgrades under way included */
+  get taken (): number { return this.#holders.size }
+  has (holder: string): boolean { return this.#holders.has(holder) }
+
+  /** A look, nothing taken. @throws Refusal `server_full` or `address_limit` */
+  checkServer (address: string): void {
+    if (this.#holders.size >= this.#limits.capacity) throw new Refusal('server_full', { retryAfter: 1_000 + Math.random() * 4_000 })
+    this.checkAddress(address)
+  }
+
+  /** A look, nothing taken. @throws Refusal `address_limit` */
+  checkAddress (address: string): void {
+    if (this.#limits.address !== undefined && (this.#addresses.get(address) ?? 0) >= this.#limits.address) {
+      throw new Refusal('address_limit', { retryAfter: 1_000 + Math.random() * 4_000 })
+    }
+  }
+
+  /** A look, nothing taken: whether the user has a slot left on this node. */
+  hasUserSlot (user: string): boolean {
+    return (this.#users.get(user) ?? 0) < this.#limits.user
+  }
+
+  /**
+   * Takes all slots of this node at once, or none.
+   *
+   * @throws Refusal of the first that is missing
+   */
+  reserve (holder: string, user: string, address: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): void {
+    this.checkServer(address)
+    if (!this.hasUserSlot(user)) throw new Refusal('user_limit')
+    for (const { name, capacity } of rooms) {
+      if (!this.#hasRoomSlot(name, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
+    }
+    const held: Holder = { user, address, isUserReleased: false, rooms: new Map(), userLease: false }
+    this.#holders.set(holder, held)
+    bump(this.#users, user, 1)
+    bump(this.#addresses, address, 1)
+    for (const { name, capacity } of rooms) this.#takeRoom(held, name, capacity)
+  }
+
+  /** Takes the leases of other nodes' concern, user then room; on a refusal the caller releases the holder. */
+  async lease (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): Promise<void> {
+    const held = this.#holders.get(holder)
+    if (this.#leases === undefined || held === undefined) return
+    if (Number.isFinite(this.#limits.user)) {
+      if (!await this.#acquire(userKey(held.user), holder, this.#limits.user)) throw new Refusal('user_limit')
+      held.userLease = true
+    }
+    for (const { name, capacity } of rooms) await this.#leaseRoom(held, holder, name, capacity)
+  }
+
+  async #leaseRoom (held: Holder, holder: string, name: string, capacity: number | undefined): Promise<void> {
+    if (capacity === undefined || this.#leases === undefined) return
+    if (!await this.#acquire(roomKey(name), holder, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
+    if (held.rooms.has(name)) held.rooms.set(name, true)
+    else this.#leases.release(roomKey(name), holder).catch(this.#onError)
+  }
+
+  async #acquire (key: string, holder: string, limit: number): Promise<boolean> {
+    try {
+      return await this.#leases!.acquire(key, holder, limit, LEASE)
+    } catch (error) {
+      if (this.#limits.whenUnavailable === 'refuse') throw error
+      return true
+    }
+  }
+
+  /** One more room of a connection that is here. @throws Refusal `room_full` */
+  async enter (holder: string, name: string, capacity: number | undefined): Promise<void> {
+    const held = this.#holders.get(holder)
+    if (held === undefined || held.rooms.has(name)) return
+    if (!this.#hasRoomSlot(name, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
+    this.#takeRoom(held, name, capacity)
+    if (capacity === undefined || this.#leases === undefined) return
+    try {
+      await this.#leaseRoom(held, holder, name, capacity)
+    } catch (error) {
+      this.leave(holder, name)
+      throw error
+    }
+  }
+
+  leave (holder: string, name: string): void {
+    const held = this.#holders.get(holder)
+    const isLeased = held?.rooms.get(name)
+    if (held === undefined || isLeased === undefined) return
+    held.rooms.delete(name)
+    bump(this.#rooms, name, -1)
+    if (isLeased) this.#leases?.release(roomKey(name), holder).catch(this.#onError)
+  }
+
+  /** The user's slot alone, handed to a newer connection before the old one's transport is gone. */
+  releaseUser (holder: string): void {
+    const held = this.#holders.get(holder)
+    if (held === undefined || held.isUserReleased) return
+    held.isUserReleased = true
+    bump(this.#users, held.user, -1)
+    if (held.userLease) {
+      held.userLease = false
+      this.#leases?.release(userKey(held.user), holder).catch(this.#onError)
+    }
+  }
+
+  release (holder: string): void {
+    const held = this.#holders.get(holder)
+    if (held === undefined) return
+    this.releaseUser(holder)
+    for (const name of [...held.rooms.keys()]) this.leave(holder, name)
+    this.#holders.delete(holder)
+    bump(this.#addresses, held.address, -1)
+  }
+
+  /** Connections of a user on all nodes, as far as the adapter tells. */
+  async countUser (user: string): Promise<number> {
+    const here = this.#users.get(user) ?? 0
+    if (here > 0 || this.#leases === undefined) return here
+    return await this.#leases.count(userKey(user))
+  }
+
+  #hasRoomSlot (name: string, capacity: number | undefined): boolean {
+    return capacity === undefined || (this.#rooms.get(name) ?? 0) < capacity
+  }
+
+  #takeRoom (held: Holder, name: string, capacity: number | undefined): void {
+    // Only rooms with a capacity are counted: the rest would cost an entry for nothing.
+    if (capacity === undefined || held.rooms.has(name)) return
+    held.rooms.set(name, false)
+    bump(this.#rooms, name, 1)
+  }
+}
+
+function userKey (user: string): string { return `user:${user}` }
+function roomKey (name: string): string { return `room:${name}` }
+
+function bump (counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const count = (counts.get(key) ?? 0) + by
+  if (count <= 0) counts.delete(key)
+  else counts.set(key, count)
+}

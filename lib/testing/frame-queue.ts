@@ -1,0 +1,65 @@
+export interface Frame { type: string, room?: string, id?: string, data: any, offset?: number } // eslint-disable-line @typescript-eslint/no-explicit-any -- a test reads what it expects
+
+/** Milliseconds that a test waits for a frame before it is told what did arrive. */
+export const DEADLINE = 3_000
+
+interface Waiter { readonly matches: (frame: Frame) => boolean, readonly resolve: (frame: Frame) => void }
+
+/** Records every frame from the beginning, so that nothing is missed between two lines of a test. */
+export class FrameQueue {
+  readonly #frames: Frame[] = []
+  readonly #waiters: Waiter[] = []
+  /** everything that ever came */
+  readonly all: Frame[] = []
+  #end: string | undefined
+  #isEnded: (() => void) | undefined
+  readonly ended: Promise<void>
+
+  constructor () {
+    this.ended = new Promise((resolve) => { this.#isEnded = resolve })
+  }
+
+  push (frame: Frame): void {
+    this.all.push(frame)
+    const index = this.#waiters.findIndex(({ matches }) => matches(frame))
+    if (index === -1) this.#frames.push(frame)
+    else this.#waiters.splice(index, 1)[0]!.resolve(frame)
+  }
+
+  /** Nothing will come any more. */
+  end (reason: string): void {
+    this.#end ??= reason
+    this.#isEnded?.()
+  }
+
+  get waiting (): readonly Frame[] { return this.#frames }
+
+  /** The first frame not yet read that fits; rejects at the deadline and says what did arrive. */
+  async next (what: string, matches: (frame: Frame) => boolean = ({ type }) => type === what, deadline = DEADLINE): Promise<Frame> {
+    const index = this.#frames.findIndex(matches)
+    if (index !== -1) return this.#frames.splice(index, 1)[0]!
+    return await new Promise<Frame>((resolve, reject) => {
+      const waiter: Waiter = {
+        matches,
+        resolve: (frame) => {
+          clearTimeout(timer)
+          resolve(frame)
+        }
+      }
+      const timer = setTimeout(() => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+        reject(new Error(`no ${what} within ${deadline} ms${this.#end === undefined ? '' : ` (the connection ended: ${this.#end})`}; unread: ${this.describe()}`))
+      }, deadline)
+      this.#waiters.push(waiter)
+    })
+  }
+
+  describe (): string {
+    return this.#frames.length === 0 ? 'nothing' : this.#frames.slice(0, 20).map((frame) => JSON.stringify(frame)).join('\n  ')
+  }
+
+  /** @throws when something is unread */
+  assertEmpty (): void {
+    if (this.#frames.length > 0) throw new Error(`nothing more was expected, but there is: ${this.describe()}`)
+  }
+}

@@ -1,0 +1,218 @@
+/// <reference types="@fastify/websocket" preserve="true" />
+import type { FastifyInstance } from 'fastify'
+import type { WebSocket } from 'ws'
+import { FrameQueue, type Frame } from './frame-queue.js'
+import { SseReader } from './sse-reader.js'
+
+export type { Frame }
+
+/** A client of a test: no port, no network, every transport. */
+export interface Peer {
+  readonly welcome: Frame
+  send (frame: { type: string, room?: string, id?: string, data?: unknown }): void
+  /** The first unread frame of a type; rejects after three seconds and prints what did arrive. */
+  next (type: string): Promise<Frame>
+  /** Proves that nothing more came: a round trip through the server, after which the queue must be empty. */
+  fence (): Promise<void>
+  /** The link dies without a word. */
+  cut (): void
+  /** Reads no more. */
+  stall (): void
+  close (): Promise<void>
+}
+
+export interface PeerOptions {
+  readonly room?: string
+  readonly token?: string
+  readonly cookies?: Record<string, string>
+  readonly origin?: string
+  readonly transport?: 'websocket' | 'sse' | 'polling'
+  /** prefix of the plugin, default `/ws` */
+  readonly prefix?: string
+}
+
+interface Request { readonly url: string, readonly headers: Record<string, string> }
+
+function requestOf ({ room, token, cookies, origin, prefix = '/ws' }: PeerOptions): Request {
+  const headers: Record<string, string> = {}
+  if (token !== undefined) headers.authorization = `Bearer ${token}`
+  if (cookies !== undefined) headers.cookie = Object.entries(cookies).map(([name, value]) => `${name}=${value}`).join('; ')
+  if (origin !== undefined) headers.origin = origin
+  return { url: room === undefined ? prefix : `${prefix}/${room}`, headers }
+}
+
+function refusal (statusCode: number, body: string): Error {
+  let said: { message?: string } = {}
+  try {
+    said = JSON.parse(body) as { message?: string }
+  } catch { /* not an answer of the plugin */ }
+  return Object.assign(new Error(said.message ?? `refused with ${statusCode}`), { statusCode, ...said })
+}
+
+/** Parts that differ between transports. */
+interface Wire {
+  send (frame: object): void
+  fence (): Promise<void>
+  cut (): void
+  stall (): void
+  close (): Promise<void>
+}
+
+/**
+ * Connects a client inside the process.
+ *
+ * @throws Error `{ statusCode, code, retry }` when admission refuses
+ */
+export async function createPeer (app: FastifyInstance, options: PeerOptions = {}): Promise<Peer> {
+  await app.ready()
+  const queue = new FrameQueue()
+  const request = requestOf(options)
+  const { transport = 'websocket' } = options
+  const wire = transport === 'websocket' ? await openWebSocket(app, request, queue) : transport === 'sse' ? await openSse(app, request, queue) : await openPolling(app, request, queue)
+  const welcome = await queue.next('welcome')
+  return {
+    welcome,
+    send: (frame) => { wire.send(frame) },
+    next: async (type) => await queue.next(type),
+    fence: async () => {
+      await wire.fence()
+      queue.assertEmpty()
+    },
+    cut: () => { wire.cut() },
+    stall: () => { wire.stall() },
+    close: async () => { await wire.close() }
+  }
+}
+
+async function openWebSocket (app: FastifyInstance, { url, headers }: Request, queue: FrameQueue): Promise<Wire> {
+  let fences = 0
+  let ws: WebSocket
+  try {
+    ws = await app.injectWS(url, { headers } as never, {
+      onInit: (socket) => {
+        socket.on('message', (data) => {
+          const frame = JSON.parse(String(data)) as Frame
+          if (frame.type !== 'ping') queue.push(frame)
+        })
+        socket.on('close', (code, reason) => { queue.end(`${code} ${String(reason)}`) })
+        socket.on('error', () => undefined)
+      }
+    })
+  } catch {
+    // The status is all that a refused upgrade gives here: ask for the rest, as a browser has to.
+    const verdict = await app.inject({ url: `${url}${url.includes('?') ? '&' : '?'}verdict=1`, headers })
+    throw refusal(verdict.statusCode, verdict.body)
+  }
+  return {
+    send: (frame) => { ws.send(JSON.stringify(frame)) },
+    fence: async () => {
+      const id = `fence-${++fences}`
+      ws.send(JSON.stringify({ type: 'ping', id }))
+      await queue.next('pong', (frame) => frame.type === 'pong' && frame.id === id)
+    },
+    cut: () => { ws.terminate() },
+    stall: () => { ws.pause() },
+    close: async () => {
+      ws.close(1000)
+      await queue.ended
+    }
+  }
+}
+
+/** What SSE and polling share: messages go by POST, and the server's ping is answered by one. */
+function uplink (app: FastifyInstance, { url, headers }: Request, queue: FrameQueue, connectionId: () => string): Pick<Wire, 'send' | 'fence'> & { answer: (frame: Frame) => boolean } {
+  const prefix = `/${url.split('/')[1]!}`
+  const post = async (frame: object): Promise<void> => {
+    const answer = await app.inject({ method: 'POST', url: prefix, headers: { ...headers, 'x-connection-id': connectionId() }, payload: frame })
+    const body = answer.json<Frame & { code?: string, room?: string }>()
+    const { id, room, type } = frame as Frame
+    if (type === 'pong') return
+    if (answer.statusCode === 200) queue.push(body)
+    else queue.push({ type: 'error', ...(id === undefined ? {} : { id }), ...(room === undefined ? {} : { room }), data: body })
+  }
+  return {
+    send: (frame) => { void post(frame) },
+    fence: async () => {
+      const { alive } = await app.rooms.ping({ connection: connectionId() })
+      if (!alive) throw new Error('the connection has ended')
+    },
+    answer: ({ type, id }) => {
+      if (type !== 'ping') return false
+      void post({ type: 'pong', id })
+      return true
+    }
+  }
+}
+
+async function openSse (app: FastifyInstance, request: Request, queue: FrameQueue): Promise<Wire> {
+  const answer = await app.inject({ url: request.url, headers: { ...request.headers, accept: 'text/event-stream' }, payloadAsStream: true })
+  const stream = answer.stream()
+  if (answer.statusCode !== 200) {
+    let body = ''
+    for await (const chunk of stream) body += String(chunk)
+    throw refusal(answer.statusCode, body)
+  }
+  let id = ''
+  const { send, fence, answer: answered } = uplink(app, request, queue, () => id)
+  const reader = new SseReader(({ data }) => {
+    const frame = JSON.parse(data) as Frame
+    if (frame.type === 'welcome') id = (frame.data as { connectionId: string }).connectionId
+    if (!answered(frame)) queue.push(frame)
+  })
+  stream.on('data', (chunk) => { reader.push(String(chunk)) })
+  stream.on('close', () => { queue.end('the stream ended') })
+  stream.on('error', () => undefined)
+  return {
+    send,
+    fence,
+    cut: () => { stream.destroy() },
+    stall: () => { stream.pause() },
+    close: async () => {
+      stream.destroy()
+      await queue.ended
+    }
+  }
+}
+
+async function openPolling (app: FastifyInstance, request: Request, queue: FrameQueue): Promise<Wire> {
+  interface Answer { connectionId: string, cursor: string, rooms: object, frames: Frame[] }
+  const poll = async (since?: string): Promise<Answer> => {
+    const answer = await app.inject({ url: `${request.url}${since === undefined ? '' : `?since=${since}&wait=1000`}`, headers: request.headers })
+    if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.body)
+    return answer.json<Answer>()
+  }
+  const first = await poll()
+  const { connectionId } = first
+  const { send, fence, answer: answered } = uplink(app, request, queue, () => connectionId)
+  const state = { isOpen: true, isStalled: false }
+  queue.push({ type: 'welcome', data: { connectionId, rooms: first.rooms } })
+  const take = (frames: Frame[]): void => { for (const frame of frames) if (!answered(frame)) queue.push(frame) }
+  take(first.frames)
+  let wake: (() => void) | undefined
+  const run = async (): Promise<void> => {
+    let { cursor } = first
+    while (state.isOpen) {
+      if (state.isStalled) await new Promise<void>((resolve) => { wake = resolve })
+      const answer = await poll(cursor)
+      if (!state.isOpen) break
+      cursor = answer.cursor
+      take(answer.frames)
+    }
+  }
+  const running = run().catch(() => undefined).finally(() => { queue.end('the polls ended') })
+  const stop = (): void => {
+    state.isOpen = false
+    wake?.()
+  }
+  return {
+    send,
+    fence,
+    cut: stop,
+    stall: () => { state.isStalled = true },
+    close: async () => {
+      stop()
+      await app.inject({ method: 'POST', url: request.url, headers: { ...request.headers, 'x-connection-id': connectionId }, payload: { type: 'leave' } })
+      await running
+    }
+  }
+}

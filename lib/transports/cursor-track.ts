@@ -1,0 +1,38 @@
+import type { Packet } from '../protocol/codec.js'
+import { encodeCursor, hashRooms, type CursorEntry } from '../protocol/cursor.js'
+
+/** Where a stream or poll stands in each of its rooms, moved by what is written to it. */
+export class CursorTrack {
+  readonly #connection: string
+  readonly #hash: string
+  readonly #index: ReadonlyMap<string, number>
+  readonly #entries: CursorEntry[]
+
+  constructor (connection: string, rooms: readonly string[]) {
+    this.#connection = connection
+    this.#hash = hashRooms(rooms)
+    this.#index = new Map(rooms.map((name, index) => [name, index]))
+    this.#entries = rooms.map(() => ({}))
+  }
+
+  set (room: string, entry: CursorEntry): void {
+    const index = this.#index.get(room)
+    if (index !== undefined) this.#entries[index] = entry
+  }
+
+  /** @returns whether the cursor is another one now */
+  see ({ room, position, event }: Packet): boolean {
+    const index = room === undefined ? undefined : this.#index.get(room)
+    if (index === undefined) return false
+    const entry = this.#entries[index]!
+    if (event?.version !== undefined) {
+      entry.version = Math.max(entry.version ?? 0, event.version)
+      return true
+    }
+    if (position === undefined) return false
+    entry.position = position
+    return true
+  }
+
+  toString (): string { return encodeCursor(this.#connection, this.#hash, this.#entries) }
+}

@@ -1,0 +1,157 @@
+import type { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { WebSocket, WebSocketServer, type RawData } from 'ws'
+import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
+import { frameText } from '../protocol/codec.js'
+
+const PING = 0x89
+const PONG = 0x8a
+const MAX_REASON = 123
+
+/** A control frame of the server (RFC 6455 5.5): unmasked, at most 125 bytes. */
+function frameControl (opcode: number, payload: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(2 + payload.length)
+  bytes[0] = opcode
+  bytes[1] = payload.length
+  bytes.set(payload, 2)
+  return bytes
+}
+
+/**
+ * One heartbeat, shared by all: a JSON ping, which a browser's page can see, and a control ping, which every client answers without
+ * a line of code.
+ */
+const HEARTBEAT = Buffer.concat([frameText('{"type":"ping"}'), frameControl(PING, new Uint8Array())])
+
+/** The reason of a close frame is cut by bytes, not inside a character: 124 bytes make `ws` throw. */
+function cutReason (reason: string): string {
+  if (Buffer.byteLength(reason) <= MAX_REASON) return reason
+  return new TextDecoder().decode(Buffer.from(reason).subarray(0, MAX_REASON)).replace(/\uFFFD+$/, '')
+}
+
+/** Listeners are shared by all sockets: they find their link here. */
+class RealtimeSocket extends WebSocket {
+  link: WebSocketLink | undefined
+}
+
+interface LinkedSocket extends Duplex { realtimeLink?: WebSocketLink | undefined }
+
+function linkOf (ws: WebSocket): WebSocketLink {
+  return (ws as RealtimeSocket).link!
+}
+
+function onMessage (this: WebSocket, data: RawData, isBinary: boolean): void {
+  const { events } = linkOf(this)
+  if (isBinary) events.violation('binary messages are not part of realtime.v1')
+  else {
+    const bytes = data as Buffer
+    events.text(bytes.toString('utf8'), bytes.length)
+  }
+}
+
+function onPing (this: WebSocket, payload: Buffer): void {
+  const { events } = linkOf(this)
+  events.alive()
+  events.reply(frameControl(PONG, payload))
+}
+
+function onPong (this: WebSocket, payload: Buffer): void {
+  const { events } = linkOf(this)
+  if (payload.length === 0) events.alive()
+  else events.pong(payload.toString('latin1'))
+}
+
+function onClose (this: WebSocket, code: number): void {
+  linkOf(this).events.closed(code)
+}
+
+/** Bad frames and resets are the peer's doing: `close` follows with the code, nothing is logged as an error. */
+function onError (): void {}
+
+function onDrain (this: LinkedSocket): void {
+  this.realtimeLink?.events.drained()
+}
+
+/** Writes frames to the socket itself, past ws's per-send path; in order with what ws writes, because each write is whole frames. */
+export class WebSocketLink implements Link {
+  readonly transport = 'websocket'
+  readonly #ws: RealtimeSocket
+  readonly #socket: LinkedSocket
+  events!: LinkEvents
+
+  constructor (ws: RealtimeSocket, socket: LinkedSocket) {
+    this.#ws = ws
+    this.#socket = socket
+  }
+
+  attach (events: LinkEvents): void {
+    this.events = events
+    this.#ws.link = this
+    this.#socket.realtimeLink = this
+    this.#ws.on('message', onMessage)
+    this.#ws.on('ping', onPing)
+    this.#ws.on('pong', onPong)
+    this.#ws.on('close', onClose)
+    this.#ws.on('error', onError)
+    this.#socket.on('drain', onDrain)
+  }
+
+  write (bytes: Uint8Array): boolean {
+    if (this.#ws.readyState !== WebSocket.OPEN) return false
+    this.#socket.write(bytes)
+    return (this.#socket.writableLength ?? 0) < LINK_BUFFER
+  }
+
+  beat (payload?: string): Uint8Array {
+    return payload === undefined ? HEARTBEAT : frameControl(PING, Buffer.from(payload, 'latin1'))
+  }
+
+  close (code: number, reason: string): void {
+    this.#ws.close(code, cutReason(reason))
+  }
+
+  destroy (): void { this.#ws.terminate() }
+}
+
+export interface WebSocketOptions {
+  /** bytes of one inbound message */
+  readonly maxPayload: number
+  /** milliseconds that a peer may take to answer a close frame */
+  readonly closeTimeout: number
+  readonly selectProtocol: (offered: Iterable<string>) => string | false
+}
+
+export interface Upgrade { readonly raw: IncomingMessage, readonly socket: Duplex, readonly head: Buffer }
+
+/**
+ * Makes links of upgrade requests. Its own `ws` server, so that message limit, subprotocol and close codes hold whoever registered
+ * @fastify/websocket and with whatever options, and so that the other plugin's shutdown leaves our sockets to our drain.
+ */
+export class WebSocketTransport {
+  readonly #server: WebSocketServer
+
+  constructor ({ maxPayload, closeTimeout, selectProtocol }: WebSocketOptions) {
+    this.#server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      autoPong: false,
+      maxPayload,
+      maxFragments: 256,
+      maxBufferedChunks: 4_096,
+      closeTimeout,
+      perMessageDeflate: false,
+      WebSocket: RealtimeSocket,
+      handleProtocols: selectProtocol
+    } as ConstructorParameters<typeof WebSocketServer>[0])
+  }
+
+  /** Completes the handshake; the callback does not run when `ws` refuses it, which ends the socket. */
+  accept ({ raw, socket, head }: Upgrade, accepted: (link: Link) => void): void {
+    // The stream that `injectWS` puts in a socket's place never closes by itself.
+    if (!(socket instanceof Socket)) socket.once('end', () => { setImmediate(() => { socket.destroy() }) })
+    this.#server.handleUpgrade(raw, socket, head, (ws) => { accepted(new WebSocketLink(ws as RealtimeSocket, socket)) })
+  }
+
+  close (): void { this.#server.close() }
+}
