@@ -39,14 +39,26 @@ export interface Admitted {
   /** rooms of the URL, then the built-in ones: what a cursor covers, in this order */
   readonly cursorRooms: readonly string[]
   readonly cursor: Cursor | undefined
+  /** slots were taken for `connectionId` */
+  readonly isReserved: boolean
   /** a poll of a connection that is here */
   readonly known: Peer | undefined
 }
 
 interface Query { readonly room?: unknown, readonly since?: unknown, readonly last?: unknown, readonly at?: unknown, readonly connection?: unknown }
 
+const ID_BYTES = 16
+let pool = Buffer.alloc(0)
+let used = 0
+
+/** A secret of the connection's own client. Random bytes are drawn in blocks: a call into the kernel costs more than an id. */
 export function newConnectionId (): string {
-  return randomBytes(16).toString('base64url')
+  if (used + ID_BYTES > pool.length) {
+    pool = randomBytes(256 * ID_BYTES)
+    used = 0
+  }
+  used += ID_BYTES
+  return pool.toString('base64url', used - ID_BYTES, used)
 }
 
 /** The decision, before anything is upgraded or streamed, to let a connection in. */
@@ -89,8 +101,9 @@ export class Admission {
       entries.push({ name, found, request: requestOf(query, cursor, index, name) })
     }
     const connectionId = known?.id ?? (kind === 'polling' && cursor !== undefined && !slots.has(cursor.connection) ? cursor.connection : newConnectionId())
-    if (isHeld && known === undefined) await this.#reserve(request, connectionId, identity, entries)
-    return { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, known }
+    const isReserved = isHeld && known === undefined
+    if (isReserved) await this.#reserve(request, connectionId, identity, entries)
+    return { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known }
   }
 
   /** For a POST that enters no room: address limit and origin. @throws Refusal */

@@ -54,11 +54,12 @@ export class Dispatch {
   }
 
   /** What connections call. */
-  get host (): Pick<ConnectionHost<Membership>, 'onCommand' | 'onFault' | 'onClosed'> {
+  get host (): Pick<ConnectionHost<Membership>, 'onCommand' | 'onFault' | 'onClosed' | 'onReleased'> {
     return {
       onCommand: (connection, command, bytes) => { this.#command(connection, command, bytes) },
       onFault: (connection, fault) => { this.#fault(connection, fault) },
-      onClosed: (connection, reason) => { this.#closed(connection, reason) }
+      onClosed: (connection, reason) => { this.#closed(connection, reason) },
+      onReleased: (connection) => { this.#options.slots.release(connection.id) }
     }
   }
 

@@ -4,13 +4,12 @@ import { offeredProtocols, selectProtocol, type Auth } from './auth.js'
 import { Connection, type ConnectionHost } from './connection/connection.js'
 import type { Connections } from './connection/connections.js'
 import type { Link } from './connection/link.js'
-import type { Acks } from './acks.js'
 import type { Dispatch, Entered, Peer } from './dispatch.js'
 import { httpError, Refusal, refusalOf } from './errors.js'
 import type { Settings } from './options.js'
 import type { Polls } from './polls.js'
 import { encodeFrame, type Packet } from './protocol/codec.js'
-import { parseCommand, PROTOCOL, type Command } from './protocol/frames.js'
+import { PROTOCOL } from './protocol/frames.js'
 import { isOffset } from './protocol/position.js'
 import { parseText } from './protocol/text.js'
 import type { Membership } from './rooms/room.js'
@@ -20,6 +19,7 @@ import { CursorTrack } from './transports/cursor-track.js'
 import { encodeRetry, retryAdvice, SSE_HEADERS, SseLink } from './transports/sse.js'
 import type { Upgrade, WebSocketTransport } from './transports/websocket.js'
 import type { RealtimeOptions } from './types.js'
+import type { Uplink } from './uplink.js'
 import type { UserRates } from './user-rates.js'
 import { DEFAULTS } from './options.js'
 
@@ -32,7 +32,7 @@ export interface EndpointOptions {
   readonly connections: Connections<Membership>
   readonly slots: Slots
   readonly polls: Polls
-  readonly acks: Acks
+  readonly uplink: Uplink
   readonly rates: UserRates
   readonly ledger: Ledger
   readonly host: ConnectionHost<Membership>
@@ -70,7 +70,7 @@ export class Endpoint {
         done(new Refusal('invalid_message', { message: `not acceptable JSON: ${(error as Error).message}` }))
       }
     })
-    const own: Hook = async (request) => { await this.#admit(request) }
+    const own: Hook = async (request, reply) => { await this.#admit(request, reply) }
     const upgrade: Hook = async (request, reply) => { if (request.ws) this.#upgrade(request, reply) }
     const common: Omit<RouteOptions, 'method' | 'url' | 'handler'> = {
       ...(route.constraints === undefined ? {} : { constraints: route.constraints }),
@@ -86,7 +86,10 @@ export class Endpoint {
     const schema = { ...route.schema } as FastifySchema
     const head: Handler = async (_request, reply) => await reply.headers(ANSWER_HEADERS).send()
     const get: Handler = async (request, reply) => await this.#get(request, reply)
-    const post: Handler = async (request, reply) => await this.#post(request, reply)
+    const post: Handler = async (request, reply) => {
+      const { identity } = this.#admitted.get(request)!
+      return await reply.headers(ANSWER_HEADERS).send(await this.#options.uplink.post(request, identity, this.#path(request)))
+    }
     const ticket: Handler = async (request, reply) => await this.#ticket(request, reply)
     for (const url of ['', '/*']) {
       scope.route({ ...common, method: 'HEAD', url, schema: { ...schema, hide: true } as FastifySchema, handler: head })
@@ -94,6 +97,20 @@ export class Endpoint {
       scope.route({ ...common, method: 'POST', url, schema, bodyLimit: settings.limits.message, handler: post })
     }
     scope.route({ ...common, preValidation: list<Hook>(route.preValidation), method: 'POST', url: '/ticket', schema, handler: ticket })
+  }
+
+  /** What the app's `route` option adds to every route of the plugin. */
+  get sharedRoute (): object {
+    const { route = {}, logSerializers } = this.#options
+    const { schema: _schema, preValidation, onRequest, preHandler, config, ...rest } = route
+    return {
+      ...rest,
+      config: { ...config, realtime: true },
+      logSerializers,
+      onRequest: list(onRequest),
+      preValidation: list(preValidation),
+      preHandler: list(preHandler)
+    }
   }
 
   /** The room of the URL as it stood there: decoding first would let `%2F` part a name. */
@@ -104,10 +121,21 @@ export class Endpoint {
     return path.startsWith('/') ? path.slice(1) : path
   }
 
-  async #admit (request: FastifyRequest): Promise<void> {
+  async #admit (request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const kind = kindOf(request)
     if (kind === 'websocket') checkHandshake(request)
-    this.#admitted.set(request, await this.#options.admission.admit(request, kind, this.#path(request)))
+    const admitted = await this.#options.admission.admit(request, kind, this.#path(request))
+    this.#admitted.set(request, admitted)
+    if (admitted.isReserved) this.#watch(request, reply, admitted.connectionId)
+  }
+
+  /** Until a connection stands, nothing but the transport's end tells that its slots are free again: a later hook may refuse it, or the client go. */
+  #watch (request: FastifyRequest, reply: FastifyReply, id: string): void {
+    const { connections, slots, upgradeOf } = this.#options
+    const release = (): void => { if (connections.get(id) === undefined) slots.release(id) }
+    const transport = request.ws ? upgradeOf(request)?.socket : reply.raw
+    if (transport === undefined || transport.destroyed) release()
+    else transport.once('close', release)
   }
 
   #refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
@@ -131,39 +159,22 @@ export class Endpoint {
   #upgrade (request: FastifyRequest, reply: FastifyReply): void {
     const admitted = this.#admitted.get(request)!
     this.#admitted.delete(request)
-    const { websocket, slots, upgradeOf, settle } = this.#options
+    const { slots, websocket, upgradeOf, settle } = this.#options
     const upgrade = upgradeOf(request)
     void reply.hijack()
-    const { connectionId } = admitted
-    if (upgrade === undefined) {
-      slots.release(connectionId)
-      return
-    }
-    const { socket } = upgrade
-    let isAccepted = false
-    // Until the handshake is done, nothing but the socket tells that the client has gone.
-    const gone = (): void => { if (!isAccepted) slots.release(connectionId) }
-    socket.once('close', gone)
-    if (socket.destroyed) {
-      gone()
-      return
-    }
+    if (upgrade === undefined || upgrade.socket.destroyed) return
     settle(request)
     releaseResponse(reply)
-    websocket.accept(upgrade, (link) => {
-      isAccepted = true
-      socket.removeListener('close', gone)
-      const connection = this.#connect(admitted, request.ip ?? '', link)
-      void this.#open(connection, admitted)
-    })
+    const link = websocket.accept(upgrade)
+    if (link === undefined) slots.release(admitted.connectionId)
+    else void this.#open(this.#connect(admitted, request.ip ?? '', link), admitted)
   }
 
   #connect ({ connectionId, identity }: Admitted, address: string, link: Link | undefined, transport: Transport = link!.transport): Peer {
-    const { host, connections, ledger, slots } = this.#options
+    const { host, connections, ledger } = this.#options
     const connection = new Connection<Membership>(host, { id: connectionId, address, identity })
     connections.add(connection, transport)
     ledger.opened[transport]++
-    connection.whenClosed(() => { slots.release(connectionId) })
     if (link !== undefined) connection.attach(link)
     return connection
   }
@@ -210,14 +221,10 @@ export class Endpoint {
   }
 
   #stream (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): FastifyReply {
-    const { slots, settings } = this.#options
+    const { settings } = this.#options
     const { raw } = reply
     void reply.hijack()
-    const release = (): void => { slots.release(admitted.connectionId) }
-    if (raw.destroyed || raw.socket?.destroyed === true) {
-      release()
-      return reply
-    }
+    if (raw.destroyed || raw.socket?.destroyed === true) return reply
     const { cursorRooms, cursor, connectionId } = admitted
     const track = new CursorTrack(connectionId, cursorRooms)
     for (const [index, name] of cursorRooms.entries()) {
@@ -246,13 +253,10 @@ export class Endpoint {
   }
 
   async #poll (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): Promise<unknown> {
-    const { dispatch, polls, slots } = this.#options
+    const { dispatch, polls } = this.#options
     const { known, entries, cursor } = admitted
     const { raw } = reply
-    if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) {
-      slots.release(admitted.connectionId)
-      return await reply.send()
-    }
+    if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) return await reply.send()
     const connection = known ?? this.#connect(admitted, request.ip ?? '', undefined, 'polling')
     if (known !== undefined) connection.renew(admitted.identity)
     // Without a cursor it is a first look: answered at once.
@@ -270,71 +274,7 @@ export class Endpoint {
     return await reply.headers(ANSWER_HEADERS).send(answer)
   }
 
-  // Uplink
-
-  async #post (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-    const { identity } = this.#admitted.get(request)!
-    this.#admitted.delete(request)
-    const { json, bytes } = (request.body ?? {}) as { json?: unknown, bytes?: number }
-    const path = this.#path(request)
-    const frame = typeof json === 'object' && json !== null && path !== '' ? { room: path, ...json } : json
-    if (path !== '' && (frame as { room?: unknown } | undefined)?.room !== path) throw new Refusal('invalid_message', { message: 'the room of the body is not the room of the URL' })
-    const own = this.#own(request, identity.userId)
-    if ((json as { type?: unknown, room?: unknown } | undefined)?.type === 'leave' && (json as { room?: unknown }).room === undefined) {
-      // Without a room it is the connection itself that leaves: a poll has no other way to say so.
-      if (own === undefined) throw new Refusal('not_joined')
-      own.finish()
-      return await reply.headers(ANSWER_HEADERS).send({ type: 'ack' })
-    }
-    const command = parseCommand(frame)
-    if ('fault' in command) throw new Refusal('invalid_message', { message: command.fault, room: command.room })
-    return await reply.headers(ANSWER_HEADERS).send(await this.#uplink(command, identity, own, bytes ?? 0))
-  }
-
-  async #uplink (command: Command, identity: Admitted['identity'], own: Peer | undefined, bytes: number): Promise<unknown> {
-    const { dispatch, acks } = this.#options
-    switch (command.type) {
-      case 'message': {
-        this.#options.ledger.messagesIn++
-        this.#options.ledger.bytesIn += bytes
-        this.#options.rates.spend(identity.userId)
-        const outcome = await dispatch.post(identity, own?.id, command, bytes)
-        if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, command.room)
-        return { type: 'ack', room: command.room, ...(command.id === undefined ? {} : { id: command.id }), ...(outcome.data === undefined ? {} : { data: outcome.data }) }
-      }
-      case 'ack':
-        if (own !== undefined) acks.acked(command.id, own.id)
-        return { type: 'ack', id: command.id }
-      case 'pong':
-        if (own !== undefined && command.id !== undefined) own.pong(command.id)
-        return { type: 'ack' }
-      case 'ping': return { type: 'pong', ...(command.id === undefined ? {} : { id: command.id }) }
-      case 'leave':
-        if (own === undefined || !dispatch.leaveByPeer(own, command.room)) throw new Refusal('not_joined')
-        return { type: 'ack', room: command.room, ...(command.id === undefined ? {} : { id: command.id }) }
-      case 'members':
-        await dispatch.allow(command.room, identity)
-        return { type: 'ack', room: command.room, data: await dispatch.presence(command.room) }
-      case 'history':
-        await dispatch.allow(command.room, identity)
-        return {
-          type: 'ack',
-          room: command.room,
-          data: await dispatch.past(command.room, command.since, command.limit, (packet) => {
-            const { except } = packet.event!
-            return except !== undefined && except.connection === own?.id
-          })
-        }
-      default: throw new Refusal('invalid_message', { message: `${command.type} cannot be posted; it belongs to a WebSocket` })
-    }
-  }
-
-  /** The caller's connection, named by `x-connection-id`: only one of its own user is believed. */
-  #own (request: FastifyRequest, userId: string): Peer | undefined {
-    const id = request.headers['x-connection-id']
-    const peer = typeof id === 'string' ? this.#options.connections.get(id) : undefined
-    return peer?.userId === userId ? peer : undefined
-  }
+  // HTTP callers
 
   async #ticket (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     const { admission, auth } = this.#options

@@ -3,13 +3,14 @@
 import { randomBytes } from 'node:crypto'
 import fastifyJwt from '@fastify/jwt'
 import fastifyWebsocket from '@fastify/websocket'
-import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { Acks } from './acks.js'
 import { MemoryAdapter } from './adapters/memory.js'
 import type { Adapter, AdapterHost } from './adapters/adapter.js'
 import { Admission } from './admission.js'
 import { AppRooms } from './app-rooms.js'
+import { asyncApi } from './asyncapi.js'
 import { Auth, selectProtocol } from './auth.js'
 import type { ConnectionHost } from './connection/connection.js'
 import { Connections } from './connection/connections.js'
@@ -21,6 +22,7 @@ import { Drain } from './drain.js'
 import { Endpoint } from './endpoint.js'
 import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM } from './errors.js'
 import { Messages } from './messages.js'
+import { Observer } from './observe.js'
 import { checkRoomOptions, DEFAULTS, resolveOptions } from './options.js'
 import { Polls } from './polls.js'
 import { declareReplyBroadcast } from './reply-broadcast.js'
@@ -28,13 +30,20 @@ import { declare, type RoomHooks, type RoomLimits } from './rooms/declaration.js
 import type { Membership } from './rooms/room.js'
 import { Rooms as Engine } from './rooms/rooms.js'
 import { Slots } from './slots.js'
+import { createAdmin } from './stats/admin.js'
 import { Ledger } from './stats/ledger.js'
+import { LoopDelayMonitor } from './stats/loop-delay.js'
+import { Metrics } from './stats/metrics.js'
+import { registerHealth, registerStats } from './stats/routes.js'
+import { snapshot, type StatsSnapshot } from './stats/snapshot.js'
 import { WebSocketTransport } from './transports/websocket.js'
 import type { RealtimeOptions, RoomOptions, Rooms } from './types.js'
 import { createUpgradeGuard } from './upgrade-guard.js'
+import { Uplink } from './uplink.js'
 import { refusePlainUpgrades } from './upgrade-refusal.js'
 import { createUrlCredentials } from './url-credentials.js'
 import { UserRates } from './user-rates.js'
+import { VERSION } from './version.js'
 
 declare module 'fastify' {
   interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {
@@ -145,6 +154,20 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   })
   const drain = new Drain(connections, settings.drain)
   let isReady = false
+  const observer = new Observer(connections, engine)
+  const loop = new LoopDelayMonitor()
+  const startedAt = performance.now()
+  const read = (): StatsSnapshot => snapshot(ledger, observer, {
+    node: nodeId,
+    version: VERSION,
+    capacity: settings.capacity,
+    isAccepting: rooms.isAccepting(),
+    published: engine.published,
+    gaps: engine.gaps,
+    loop: loop.read(),
+    adapter: { name: adapter.name, ...adapter.stats?.() },
+    uptime: Math.round(performance.now() - startedAt)
+  })
   const rooms = new AppRooms({
     engine,
     connections,
@@ -155,7 +178,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     drain,
     adapter,
     isReady: () => isReady,
-    stats: async () => ({}),
+    stats: async () => ({ ...read() }),
     onUnhandled: (error, room, event) => { log.warn({ err: error, room, event }, 'a broadcast failed') }
   })
   const host: ConnectionHost<Membership> = { flusher, tally: ledger, outboxLimit: settings.limits.outbox, rate: settings.limits.rate, ...dispatch.host }
@@ -165,7 +188,8 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     comment: settings.sse.comment,
     tolerance: DEFAULTS.tolerance
   })
-  const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, selectProtocol })
+  const rates = new UserRates(settings.limits.rate)
+  const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, selectProtocol })
   const admission = new Admission({
     settings,
     auth,
@@ -186,8 +210,8 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     connections,
     slots,
     polls: new Polls({ rooms: engine, grace: settings.presence.grace, now: () => performance.now() }),
-    acks,
-    rates: new UserRates(settings.limits.rate),
+    uplink: new Uplink({ dispatch, acks, rates, ledger, find: (id) => connections.get(id) }),
+    rates,
     ledger,
     host,
     websocket,
@@ -215,7 +239,28 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     isReady: () => isReady
   })
 
-  await app.register(async (scope) => { endpoint.register(scope) }, { prefix: settings.prefix })
+  const describeRooms = (): object => asyncApi(
+    [...engine.declarations.values()].map(({ pattern, contract }) => ({ pattern: pattern.source, contract })),
+    { title: 'Real-time rooms', version: '1.0.0' },
+    settings.prefix
+  )
+  const metrics = options.stats === false ? undefined : new Metrics(read, options.stats?.register)
+  await app.register(async (scope) => {
+    endpoint.register(scope)
+    const common = { isAccepting: () => rooms.isAccepting(), asyncApi: describeRooms, route: endpoint.sharedRoute, schema: { ...options.route?.schema } as FastifySchema }
+    if (metrics === undefined || options.stats === false) {
+      registerHealth(scope, common)
+      return
+    }
+    const { token, authorize } = options.stats ?? {}
+    registerStats(scope, {
+      ...common,
+      read,
+      metrics,
+      listings: observer,
+      authorize: createAdmin({ token, authorize, authenticate: async (request) => (await auth.identify(request, auth.find(request))).user })
+    })
+  }, { prefix: settings.prefix })
 
   app.addHook('onReady', async () => {
     const adapterHost: AdapterHost = {
@@ -229,16 +274,20 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     engine.start()
     slots.start()
     heartbeat.start()
+    loop.start()
     isReady = true
   })
   app.addHook('preClose', async () => {
+    const guarded = guard.close()
     await drain.run()
-    await guard.close()
+    await guarded
     acks.close()
   })
   app.addHook('onClose', async () => {
     isReady = false
     heartbeat.stop()
+    loop.stop()
+    metrics?.close()
     slots.stop()
     engine.stop()
     flusher.close()

@@ -11,7 +11,8 @@ export interface SlotLimits {
   readonly whenUnavailable: 'admit' | 'refuse'
 }
 
-interface Holder { readonly user: string, readonly address: string, isUserReleased: boolean, readonly rooms: Map<string, boolean>, userLease: boolean }
+/** `rooms`: those with a capacity, and whether a lease is held for each; made when there is one. */
+interface Holder { readonly user: string, readonly address: string, isUserReleased: boolean, rooms: Map<string, boolean> | undefined, userLease: boolean }
 
 /** How long a lease outlives a node that died, milliseconds. */
 const LEASE = 60_000
@@ -42,7 +43,7 @@ export class Slots {
       const held: Array<{ key: string, holder: string }> = []
       for (const [holder, { user, userLease, rooms }] of this.#holders) {
         if (userLease) held.push({ key: userKey(user), holder })
-        for (const [room, isLeased] of rooms) if (isLeased) held.push({ key: roomKey(room), holder })
+        for (const [room, isLeased] of rooms ?? []) if (isLeased) held.push({ key: roomKey(room), holder })
       }
       if (held.length > 0) this.#leases!.renew(held, LEASE).catch(this.#onError)
     }, LEASE / 3).unref()
@@ -83,7 +84,7 @@ export class Slots {
     for (const { name, capacity } of rooms) {
       if (!this.#hasRoomSlot(name, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
     }
-    const held: Holder = { user, address, isUserReleased: false, rooms: new Map(), userLease: false }
+    const held: Holder = { user, address, isUserReleased: false, rooms: undefined, userLease: false }
     this.#holders.set(holder, held)
     bump(this.#users, user, 1)
     bump(this.#addresses, address, 1)
@@ -104,7 +105,7 @@ export class Slots {
   async #leaseRoom (held: Holder, holder: string, name: string, capacity: number | undefined): Promise<void> {
     if (capacity === undefined || this.#leases === undefined) return
     if (!await this.#acquire(roomKey(name), holder, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
-    if (held.rooms.has(name)) held.rooms.set(name, true)
+    if (held.rooms?.has(name) === true) held.rooms.set(name, true)
     else this.#leases.release(roomKey(name), holder).catch(this.#onError)
   }
 
@@ -120,7 +121,7 @@ export class Slots {
   /** One more room of a connection that is here. @throws Refusal `room_full` */
   async enter (holder: string, name: string, capacity: number | undefined): Promise<void> {
     const held = this.#holders.get(holder)
-    if (held === undefined || held.rooms.has(name)) return
+    if (held === undefined || held.rooms?.has(name) === true) return
     if (!this.#hasRoomSlot(name, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
     this.#takeRoom(held, name, capacity)
     if (capacity === undefined || this.#leases === undefined) return
@@ -134,9 +135,9 @@ export class Slots {
 
   leave (holder: string, name: string): void {
     const held = this.#holders.get(holder)
-    const isLeased = held?.rooms.get(name)
+    const isLeased = held?.rooms?.get(name)
     if (held === undefined || isLeased === undefined) return
-    held.rooms.delete(name)
+    held.rooms!.delete(name)
     bump(this.#rooms, name, -1)
     if (isLeased) this.#leases?.release(roomKey(name), holder).catch(this.#onError)
   }
@@ -157,7 +158,7 @@ export class Slots {
     const held = this.#holders.get(holder)
     if (held === undefined) return
     this.releaseUser(holder)
-    for (const name of [...held.rooms.keys()]) this.leave(holder, name)
+    for (const name of [...held.rooms?.keys() ?? []]) this.leave(holder, name)
     this.#holders.delete(holder)
     bump(this.#addresses, held.address, -1)
   }
@@ -175,7 +176,8 @@ export class Slots {
 
   #takeRoom (held: Holder, name: string, capacity: number | undefined): void {
     // Only rooms with a capacity are counted: the rest would cost an entry for nothing.
-    if (capacity === undefined || held.rooms.has(name)) return
+    if (capacity === undefined || held.rooms?.has(name) === true) return
+    held.rooms ??= new Map()
     held.rooms.set(name, false)
     bump(this.#rooms, name, 1)
   }

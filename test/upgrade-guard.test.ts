@@ -1,6 +1,7 @@
 import dns from 'node:dns'
 import { EventEmitter, once } from 'node:events'
-import type { AddressInfo, Server } from 'node:net'
+import { createServer, ServerResponse } from 'node:http'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { mock } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -202,7 +203,8 @@ for (const { name, status = 504, options = {}, text, setup } of paths) {
       const app = Fastify(options)
       // A plugin of ours may come after the app's @fastify/websocket or before it.
       if (!stay) await setup(app)
-      const guard = guarded(app)
+      // an answer ends the connection; only where none comes the deadline does
+      const guard = guarded(app, { deadline: status === 504 ? 300 : 60_000 })
       if (stay) await setup(app)
       const port = await listening(t, app)
       const peers = await crowd(t, port, text)
@@ -291,10 +293,12 @@ t.test('closing lets an upgrade under way finish for a moment and answers the re
   const [soon] = await crowd(t, port, handshake('/soon'), 1)
   const [never] = await crowd(t, port, handshake('/never'), 1)
   await until('two pending upgrades', () => guard.pending === 2 ? true : undefined)
+  const start = performance.now()
   const closed = app.close()
   go()
   t.equal((await soon!.answered()).status, 403)
   t.equal(body((await never!.answered()).body).code, 'draining')
+  t.ok(performance.now() - start >= 290)
   await within('app.close()', 2_000, closed)
   t.equal(guard.pending, 0)
 })
@@ -310,6 +314,21 @@ t.test('with the defaults a refused peer that keeps its side open is gone within
   await Promise.all(peers.map(async (peer) => await peer.answered()))
   await holds(serverOf(app), 0)
   t.ok(performance.now() - start < 1_000)
+})
+
+t.test('a refused peer that ends its side is gone at once, whatever else it has sent', async (t) => {
+  const app = Fastify()
+  guarded(app, { deadline: 60_000, linger: 60_000 })
+  refusing(app, async () => {})
+  await app.register(websocket)
+  const port = await listening(t, app)
+  const peers = await crowd(t, port, handshake('/'))
+  for (const peer of peers) {
+    await peer.answered()
+    peer.send('x'.repeat(1_000)).fin()
+  }
+  await holds(serverOf(app), 0)
+  t.ok(peers.every(({ answer }) => answer?.status === 401))
 })
 
 t.test('an upgrade to a plain route is answered 426 and opens nothing', async (t) => {
@@ -420,7 +439,7 @@ t.test('a route completes the upgrade with a WebSocket server of its own, early 
 t.test('no more upgrades are pending than allowed in total, and the rest run through no hook', async (t) => {
   const app = Fastify()
   const codes: string[] = []
-  const guard = guarded(app, { deadline: 60_000, pending: 10, onRefused: (code) => { codes.push(code) } })
+  const guard = guarded(app, { deadline: 60_000, linger: 60_000, pending: 10, onRefused: (code) => { codes.push(code) } })
   let hooks = 0
   app.addHook('onRequest', async () => { hooks++ })
   await app.register(websocket)
@@ -439,7 +458,8 @@ t.test('no more upgrades are pending than allowed in total, and the rest run thr
     if (status !== 503 || body(text).code !== 'server_full' || !(Number(headers['retry-after']) >= 1)) t.fail('not a 503', { text })
     await peer.left()
   }
-  await holds(serverOf(app), 10)
+  await holds(serverOf(app), 20)
+  t.equal(guard.pending, 10, 'as many refused peers may linger, not one more')
   for (const peer of peers) peer.destroy()
   await holds(serverOf(app), 0)
   t.equal(guard.pending, 0, 'peers that leave give their places back')
@@ -467,6 +487,10 @@ t.test('no more upgrades are pending from one address than allowed, and others g
   t.teardown(() => { other.destroy() })
   other.send(handshake('/never'))
   await until('the fifth', () => guard.pending === 5 ? true : undefined)
+  for (const peer of peers) peer.destroy()
+  await until('the places given back', () => guard.pending === 1 ? true : undefined)
+  await crowd(t, port, handshake('/never'), 4)
+  await until('four more', () => guard.pending === 5 ? true : undefined)
 })
 
 t.test('500 handshakes cut at random points by RST or FIN leave nothing', async (t) => {
@@ -528,6 +552,26 @@ t.test('a peer that leaves while a hook is running is noticed at once', async (t
     go()
     await until('the hooks', () => ran === PEERS ? true : undefined)
     await within('app.close()', 2_000, app.close())
+  }
+})
+
+t.test('a reset is no uncaught error, whoever else listens on the socket or does not', async (t) => {
+  const server = createServer()
+  const guard = createUpgradeGuard(server, { deadline: 60_000 })
+  server.on('upgrade', (raw, socket) => {
+    const response = new ServerResponse(raw)
+    response.assignSocket(socket as Socket)
+    if (raw.url === '/refused') response.end('no')
+  })
+  t.teardown(() => { server.close() })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  for (const url of ['/held', '/refused']) {
+    const peers = await crowd(t, portOf(server), handshake(url))
+    if (url === '/held') await until('all pending', () => guard.pending === PEERS ? true : undefined)
+    for (const peer of peers) peer.reset()
+    await holds(server, 0)
+    t.equal(guard.pending, 0)
   }
 })
 

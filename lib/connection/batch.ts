@@ -1,4 +1,5 @@
 import type { Packet } from '../protocol/codec.js'
+import type { Compressor } from './compress.js'
 
 /**
  * A sequence of packets, as a node in a trie of the sequences that are pending in one turn: connections that wait for the same
@@ -18,6 +19,7 @@ export class Batch {
   #child: Batch | undefined
   #others: Map<Packet, Batch> | undefined
   #bytes: Uint8Array | undefined
+  #compressed: Uint8Array | undefined
 
   constructor (parent?: Batch, packet?: Packet) {
     this.#parent = parent
@@ -58,6 +60,21 @@ export class Batch {
       }
     }
     return this.#bytes
+  }
+
+  /** All frames as one write, compressed where that is worth it; a promise while one of them is being compressed. */
+  compressed (compressor: Compressor): Uint8Array | Promise<unknown> {
+    if (this.#compressed !== undefined) return this.#compressed
+    const parts: Uint8Array[] = []
+    const pending: Array<Promise<void>> = []
+    for (const packet of this.packets) {
+      const made = compressor.get(packet)
+      if (made instanceof Promise) pending.push(made)
+      else parts.push(made)
+    }
+    if (pending.length > 0) return Promise.all(pending)
+    this.#compressed = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+    return this.#compressed
   }
 
   /** oldest first */

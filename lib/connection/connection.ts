@@ -32,12 +32,24 @@ export interface ConnectionHost<H extends Handle> {
   onFault (connection: Connection<H>, fault: Fault): void
   /** the end, once: `reason` is a word of the code table, `gone` when the peer went, `left` when it said so */
   onClosed (connection: Connection<H>, reason: string): void
+  /** nothing of its transport is left either: slots can be given back */
+  onReleased (connection: Connection<H>): void
 }
 
 export interface ConnectionOptions {
   readonly id: string
   readonly address: string
   readonly identity: Identity
+}
+
+/** Why a link ended that we did not end: ws's own verdict on the peer's frames, or what the peer said. */
+function reasonOf (code: number): string {
+  switch (code) {
+    case 1000: return 'left'
+    case 1002: case 1007: case 1008: return 'protocol'
+    case 1009: return 'message_too_large'
+    default: return 'gone'
+  }
 }
 
 /** One authenticated live link as the server knows it. */
@@ -91,7 +103,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   /** Takes a link: once for a stream, again and again for a connection that polls. */
   attach (link: Link): void {
     this.#link = link
-    this.#outbox = new Outbox(link, this.#host.flusher, this.#host.tally, this.#host.outboxLimit, () => { this.cut() })
+    this.#outbox = new Outbox(link, this.#host.flusher, this.#host.tally, this.#host.outboxLimit, this)
     link.attach(this)
   }
 
@@ -119,8 +131,11 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   }
 
   drained (callback?: () => void): void {
-    if (callback === undefined) this.#outbox?.drained()
-    else if (this.#outbox === undefined) callback()
+    if (callback === undefined) {
+      // Who takes what was written is alive.
+      this.alive()
+      this.#outbox?.drained()
+    } else if (this.#outbox === undefined) callback()
     else this.#outbox.whenDrained(callback)
   }
 
@@ -212,7 +227,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
     if (isFlushed) {
       // A stream has no close code: its last frame says why, where there is something to say.
       if (this.ending !== undefined && this.#link?.transport === 'sse') this.sendError(this.ending.data)
-      this.#outbox?.flush()
+      this.#outbox?.flush(true)
     }
     this.#state = 'closing'
     const link = this.#link
@@ -235,8 +250,9 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
     this.#state = 'closed'
     if (wasOpen) {
       this.#outbox?.drop()
-      this.#settle(code === 1009 ? 'message_too_large' : code === 1002 || code === 1007 || code === 1008 ? 'protocol' : 'gone')
+      this.#settle(reasonOf(code))
     }
+    this.#host.onReleased(this)
     const waiting = this.#onClosed
     this.#onClosed = undefined
     if (waiting !== undefined) for (const callback of waiting) callback()

@@ -1,38 +1,43 @@
 /** What a connection keeps of a room that it is in; what it means is its owner's business. */
 export interface Handle { readonly name: string }
 
-/** A few handles by name: most connections are in one or two rooms, for which a `Map` costs more than it finds. */
+/** A few handles by name: most connections are in one or two rooms, for which a `Map` or an array costs more than it finds. */
 export class Handles<H extends Handle> {
-  #list: H[] = []
-  #map: Map<string, H> | undefined
+  #first: H | undefined
+  #second: H | undefined
+  #more: Map<string, H> | undefined
 
-  get size (): number { return this.#map?.size ?? this.#list.length }
+  get size (): number {
+    return (this.#first === undefined ? 0 : 1) + (this.#second === undefined ? 0 : 1) + (this.#more?.size ?? 0)
+  }
 
   get (name: string): H | undefined {
-    if (this.#map !== undefined) return this.#map.get(name)
-    for (const handle of this.#list) if (handle.name === name) return handle
-    return undefined
+    if (this.#first?.name === name) return this.#first
+    if (this.#second?.name === name) return this.#second
+    return this.#more?.get(name)
   }
 
   add (handle: H): void {
-    if (this.#map === undefined && this.#list.length === 8) {
-      this.#map = new Map(this.#list.map((each) => [each.name, each]))
-      this.#list = []
-    }
-    if (this.#map !== undefined) this.#map.set(handle.name, handle)
-    else this.#list.push(handle)
+    if (this.#first === undefined) this.#first = handle
+    else if (this.#second === undefined) this.#second = handle
+    else (this.#more ??= new Map()).set(handle.name, handle)
   }
 
   delete (name: string): H | undefined {
     const handle = this.get(name)
     if (handle === undefined) return undefined
-    if (this.#map !== undefined) this.#map.delete(name)
-    else this.#list.splice(this.#list.indexOf(handle), 1)
+    if (this.#first === handle) this.#first = undefined
+    else if (this.#second === handle) this.#second = undefined
+    else this.#more!.delete(name)
     return handle
   }
 
   /** a copy: owners leave rooms while they walk */
   all (): H[] {
-    return this.#map === undefined ? this.#list.slice() : [...this.#map.values()]
+    const all: H[] = []
+    if (this.#first !== undefined) all.push(this.#first)
+    if (this.#second !== undefined) all.push(this.#second)
+    if (this.#more !== undefined) all.push(...this.#more.values())
+    return all
   }
 }

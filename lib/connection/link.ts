@@ -1,4 +1,5 @@
 import type { Packet } from '../protocol/codec.js'
+import type { Compressor } from './compress.js'
 
 export type Transport = 'websocket' | 'sse' | 'polling'
 
@@ -32,6 +33,8 @@ export interface Link {
   destroy? (): void
   /** A packet in this transport's own form; absent: its WebSocket frame, which all connections share. */
   encode? (packet: Packet): Uint8Array
+  /** Set when the peer negotiated permessage-deflate: makes the compressed frames that all such peers share. */
+  readonly compressor?: Compressor | undefined
   /** Bytes of one heartbeat, with a payload to be echoed where the transport can; absent where none is needed. */
   beat? (payload?: string): Uint8Array | undefined
   /** Only polling: frames wait until they are taken, this is told when there are some. */

@@ -5,6 +5,9 @@ import type { Flusher } from './flusher.js'
 import { LINK_BUFFER, type Link } from './link.js'
 import type { Tally } from './tally.js'
 
+/** Who is told that the bound is passed. */
+export interface OutboxOwner { cut (): void }
+
 /**
  * The bounded queue of frames waiting to be written to one connection. While the link keeps up it is a pointer to the sequence of this
  * turn; while the link lags, a backlog. Past `limit` bytes the owner is told and cuts the connection.
@@ -14,21 +17,22 @@ export class Outbox {
   readonly #flusher: Flusher
   readonly #tally: Tally
   readonly #limit: number
-  readonly #overflow: () => void
+  readonly #owner: OutboxOwner
   #batch: Batch | undefined
   #isDue = false
   #isWindowed = false
   #isLagging = false
+  #isHeld = false
   #isClosed = false
   #backlog: Backlog | undefined
   #waiters: Array<() => void> | undefined
 
-  constructor (link: Link, flusher: Flusher, tally: Tally, limit: number, overflow: () => void) {
+  constructor (link: Link, flusher: Flusher, tally: Tally, limit: number, owner: OutboxOwner) {
     this.#link = link
     this.#flusher = flusher
     this.#tally = tally
     this.#limit = limit
-    this.#overflow = overflow
+    this.#owner = owner
   }
 
   get bytes (): number { return (this.#batch?.size ?? 0) + (this.#backlog?.bytes ?? 0) }
@@ -49,8 +53,11 @@ export class Outbox {
     if (packet.event !== undefined) this.#tally.meant++
     if (this.#isLagging || this.#link.pending !== undefined) return this.#wait(packet)
     this.#batch = (this.#batch ?? this.#flusher.root).add(packet)
-    if (this.#batch.size > LINK_BUFFER) this.flush()
-    else if (flush > 0) {
+    if (this.#batch.size > LINK_BUFFER) {
+      this.flush()
+      // Compression falls behind: what waits for it goes out as it is.
+      if (this.#isHeld && this.#batch.size > this.#limit / 4) this.flush(true)
+    } else if (flush > 0) {
       if (!this.#isDue && !this.#isWindowed) {
         this.#isWindowed = true
         this.#flusher.later(this, flush)
@@ -66,23 +73,49 @@ export class Outbox {
   raw (bytes: Uint8Array): void {
     if (this.#isClosed || this.#isLagging) return
     this.flush()
-    if (!this.#isLagging) this.#write(bytes)
+    if (!this.#isLagging && !this.#isHeld) this.#write(bytes)
   }
 
-  /** Writes what waits for the end of the turn. */
-  flush (): void {
+  /**
+   * Writes what waits for the end of the turn.
+   *
+   * @param isLast nothing will be flushed after this: a frame that is still being compressed goes out as it is
+   */
+  flush (isLast = false): void {
     this.#isDue = false
     this.#isWindowed = false
     const batch = this.#batch
-    if (batch === undefined || this.#isClosed) return
+    if (batch === undefined || this.#isClosed || (this.#isHeld && !isLast)) return
+    const { compressor, encode } = this.#link
+    let bytes: Uint8Array
+    if (encode !== undefined) bytes = this.#encode(batch.packets)
+    else if (compressor === undefined || isLast) bytes = batch.bytes
+    else {
+      const made = batch.compressed(compressor)
+      if (made instanceof Promise) {
+        this.#hold(made)
+        return
+      }
+      bytes = made
+    }
     this.#batch = undefined
     this.#count(batch.count, batch.live, batch.replayed)
-    if (this.#link.encode === undefined) this.#write(batch.bytes)
-    else this.#write(this.#encode(batch.packets))
+    this.#write(bytes)
+  }
+
+  /** A frame is being compressed off the loop: it and all behind it wait. */
+  #hold (made: Promise<unknown>): void {
+    this.#isHeld = true
+    const release = (): void => {
+      this.#isHeld = false
+      this.flush()
+    }
+    made.then(release, release)
   }
 
   #encode (packets: readonly Packet[]): Uint8Array {
-    const { encode } = this.#link
+    const { encode, compressor } = this.#link
+    if (compressor !== undefined) return Buffer.concat(packets.map((packet) => compressor.ready(packet)))
     if (encode === undefined) return packets.length === 1 ? packets[0]!.bytes : Buffer.concat(packets.map(({ bytes }) => bytes))
     const parts = packets.map((packet) => this.#link.encode!(packet))
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
@@ -108,7 +141,7 @@ export class Outbox {
     }
     this.#backlog ??= new Backlog()
     if (this.#backlog.push(packet) === 'conflated') this.#tally.conflated++
-    if (this.#backlog.bytes > this.#limit) this.#overflow()
+    if (this.#backlog.bytes > this.#limit) this.#owner.cut()
     else if (isPolled) this.#link.pending()
     return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
   }

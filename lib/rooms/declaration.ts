@@ -1,7 +1,7 @@
 import type { TSchema } from '@sinclair/typebox'
 import { contractOf } from '../contract/define-room.js'
 import { matchPattern, parsePattern, type Pattern } from '../contract/names.js'
-import type { Delivery, MessageSpecs, EventSpecs } from '../contract/types.js'
+import type { Contract, Delivery, MessageSpecs, EventSpecs } from '../contract/types.js'
 import type { Later, RoomSettings } from '../adapters/adapter.js'
 import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors.js'
 import { RESERVED_TYPES } from '../protocol/frames.js'
@@ -36,6 +36,8 @@ interface EventRule { readonly data: Checker, readonly delivery: Delivery, reado
 /** A definition made ready on this node: compiled schemas, options with defaults, handlers. */
 export interface Declaration {
   readonly pattern: Pattern
+  /** the schemas as they were given */
+  readonly contract: Contract
   /** the rooms that every connection is in from the start, and nobody else can name */
   readonly builtIn: 'all' | 'user' | undefined
   readonly settings: RoomSettings
@@ -133,6 +135,7 @@ export function declare (
     : { size: 100, ttl: 300_000, ...(defaults.history === false ? {} : defaults.history), ...limits.history }
   return {
     pattern,
+    contract,
     builtIn,
     settings: { history, latest, definition: name },
     messages,

@@ -41,7 +41,7 @@ export class Ledger {
   refused (code: Code | string): void { count(this.refusals, code) }
   /** an `error` frame or answer for a message, by word; an application's own codes share one entry, so that the set stays closed */
   errored (code: string): void { count(this.errors, code) }
-  /** a connection that ended, by word; `gone` when the peer went without one, `normal` for 1000 and 1001 of the peer */
+  /** a connection that ended, by word: ours, `left` when the peer said so (1000), `gone` when it just went */
   closed (reason: string): void { count(this.closes, reason) }
 }
 

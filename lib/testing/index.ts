@@ -115,8 +115,14 @@ async function openWebSocket (app: FastifyInstance, { url, headers }: Request, q
     close: async () => {
       ws.close(1000)
       await queue.ended
+      await settled()
     }
   }
+}
+
+/** The streams that stand for sockets close a few turns after their other end. */
+async function settled (): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => { setImmediate(resolve) })
 }
 
 /** What SSE and polling share: messages go by POST, and the server's ping is answered by one. */
@@ -145,7 +151,8 @@ function uplink (app: FastifyInstance, { url, headers }: Request, queue: FrameQu
 }
 
 async function openSse (app: FastifyInstance, request: Request, queue: FrameQueue): Promise<Wire> {
-  const answer = await app.inject({ url: request.url, headers: { ...request.headers, accept: 'text/event-stream' }, payloadAsStream: true })
+  const link = new AbortController()
+  const answer = await app.inject({ url: request.url, headers: { ...request.headers, accept: 'text/event-stream' }, payloadAsStream: true, signal: link.signal })
   const stream = answer.stream()
   if (answer.statusCode !== 200) {
     let body = ''
@@ -165,11 +172,11 @@ async function openSse (app: FastifyInstance, request: Request, queue: FrameQueu
   return {
     send,
     fence,
-    cut: () => { stream.destroy() },
+    cut: () => { link.abort() },
     stall: () => { stream.pause() },
     close: async () => {
-      stream.destroy()
-      await queue.ended
+      link.abort()
+      await settled()
     }
   }
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocket, WebSocketServer, type RawData } from 'ws'
+import { Compressor } from '../connection/compress.js'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
 import { frameText } from '../protocol/codec.js'
 
@@ -80,9 +81,12 @@ export class WebSocketLink implements Link {
   readonly #socket: LinkedSocket
   events!: LinkEvents
 
-  constructor (ws: RealtimeSocket, socket: LinkedSocket) {
+  readonly compressor: Compressor | undefined
+
+  constructor (ws: RealtimeSocket, socket: LinkedSocket, compressor?: Compressor) {
     this.#ws = ws
     this.#socket = socket
+    this.compressor = compressor
   }
 
   attach (events: LinkEvents): void {
@@ -119,6 +123,7 @@ export interface WebSocketOptions {
   readonly maxPayload: number
   /** milliseconds that a peer may take to answer a close frame */
   readonly closeTimeout: number
+  readonly compression: false | { readonly threshold: number }
   readonly selectProtocol: (offered: Iterable<string>) => string | false
 }
 
@@ -130,8 +135,10 @@ export interface Upgrade { readonly raw: IncomingMessage, readonly socket: Duple
  */
 export class WebSocketTransport {
   readonly #server: WebSocketServer
+  readonly #compressor: Compressor | undefined
 
-  constructor ({ maxPayload, closeTimeout, selectProtocol }: WebSocketOptions) {
+  constructor ({ maxPayload, closeTimeout, compression, selectProtocol }: WebSocketOptions) {
+    this.#compressor = compression === false ? undefined : new Compressor(compression.threshold)
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -140,17 +147,22 @@ export class WebSocketTransport {
       maxFragments: 256,
       maxBufferedChunks: 4_096,
       closeTimeout,
-      perMessageDeflate: false,
+      // Neither side keeps a context, and a smaller window of ours is declined: so one compressed frame fits all.
+      perMessageDeflate: compression === false ? false : { serverNoContextTakeover: true, clientNoContextTakeover: true, serverMaxWindowBits: false },
       WebSocket: RealtimeSocket,
       handleProtocols: selectProtocol
     } as ConstructorParameters<typeof WebSocketServer>[0])
   }
 
-  /** Completes the handshake; the callback does not run when `ws` refuses it, which ends the socket. */
-  accept ({ raw, socket, head }: Upgrade, accepted: (link: Link) => void): void {
+  /** Completes the handshake. @returns no link when `ws` refuses it, or the peer has gone: the socket ends then */
+  accept ({ raw, socket, head }: Upgrade): Link | undefined {
     // The stream that `injectWS` puts in a socket's place never closes by itself.
     if (!(socket instanceof Socket)) socket.once('end', () => { setImmediate(() => { socket.destroy() }) })
-    this.#server.handleUpgrade(raw, socket, head, (ws) => { accepted(new WebSocketLink(ws as RealtimeSocket, socket)) })
+    // What listened during the handshake is done with it: a list that was only ever grown and cut stays a hash table of 250 bytes.
+    else if (socket.constructor === Socket) socket.removeAllListeners()
+    let link: Link | undefined
+    this.#server.handleUpgrade(raw, socket, head, (ws) => { link = new WebSocketLink(ws as RealtimeSocket, socket, ws.extensions.includes('permessage-deflate') ? this.#compressor : undefined) })
+    return link
   }
 
   close (): void { this.#server.close() }

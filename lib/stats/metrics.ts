@@ -1,0 +1,134 @@
+import { Counter, Gauge, Registry, type CounterConfiguration, type GaugeConfiguration } from 'prom-client'
+import { isCode } from '../protocol/codes.js'
+import { REALTIME_ERR_OPTIONS } from '../errors.js'
+import type { StatsSnapshot } from './snapshot.js'
+
+const PREFIX = 'realtime_'
+const CLOSES = new Set(['gone', 'left'])
+
+/** Labels come from closed sets: an application's own codes are one value, so that they cannot make series without end. */
+function label (word: string): string {
+  return isCode(word) || CLOSES.has(word) ? word : 'other'
+}
+
+/**
+ * The snapshot as Prometheus metrics. Nothing is counted here: values are read when somebody scrapes, so that the hot path pays for
+ * plain integers only.
+ */
+export class Metrics {
+  readonly #registry: Registry
+  readonly #names: string[] = []
+  #latest: StatsSnapshot | undefined
+  readonly #read: () => StatsSnapshot
+
+  /**
+   * @param register the app's own registry; absent: one of our own
+   * @throws REALTIME_ERR_OPTIONS when the registry has metrics of the same names
+   */
+  constructor (read: () => StatsSnapshot, register?: unknown) {
+    this.#read = read
+    if (register !== undefined && typeof (register as { registerMetric?: unknown }).registerMetric !== 'function') {
+      throw new REALTIME_ERR_OPTIONS('options.stats.register must be a prom-client Registry')
+    }
+    this.#registry = (register as Registry | undefined) ?? new Registry()
+    if (this.#registry.getSingleMetric(`${PREFIX}connections`) !== undefined) {
+      throw new REALTIME_ERR_OPTIONS('options.stats.register already holds the realtime_ metrics of another app; give each app a Registry of its own')
+    }
+    this.#define()
+  }
+
+  get contentType (): string { return 'text/plain; version=0.0.4; charset=utf-8' }
+
+  async text (): Promise<string> { return await this.#registry.metrics() }
+
+  /** Takes our metrics out of the app's registry. */
+  close (): void {
+    for (const name of this.#names) this.#registry.removeSingleMetric(name)
+  }
+
+  /** One snapshot serves all metrics of one scrape: they are collected in one turn. */
+  #now (): StatsSnapshot {
+    if (this.#latest === undefined) {
+      this.#latest = this.#read()
+      queueMicrotask(() => { this.#latest = undefined })
+    }
+    return this.#latest
+  }
+
+  #gauge (name: string, help: string, collect: (set: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void, labelNames: string[] = []): void {
+    const read = (): StatsSnapshot => this.#now()
+    this.#names.push(PREFIX + name)
+    const options: GaugeConfiguration<string> = {
+      name: PREFIX + name,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect () {
+        this.reset()
+        collect((value, labels = {}) => { this.set(labels, value) }, read())
+      }
+    }
+    void new Gauge(options)
+  }
+
+  #counter (name: string, help: string, collect: (add: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void, labelNames: string[] = []): void {
+    const read = (): StatsSnapshot => this.#now()
+    this.#names.push(PREFIX + name)
+    const options: CounterConfiguration<string> = {
+      name: PREFIX + name,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect () {
+        this.reset()
+        collect((value, labels = {}) => { this.inc(labels, value) }, read())
+      }
+    }
+    void new Counter(options)
+  }
+
+  #define (): void {
+    this.#gauge('connections', 'Open connections.', (set, { connections }) => {
+      for (const [transport, value] of Object.entries(connections.transports)) set(value, { transport })
+    }, ['transport'])
+    this.#gauge('connections_max', 'Connections allowed on this node.', (set, { connections }) => { set(connections.max) })
+    this.#counter('connections_opened_total', 'Connections opened.', (add, { connections }) => {
+      for (const [transport, value] of Object.entries(connections.opened)) add(value, { transport })
+    }, ['transport'])
+    this.#counter('connections_closed_total', 'Connections ended, by the word of their close code.', (add, { closes }) => {
+      for (const [code, value] of Object.entries(closes)) add(value, { code: label(code) })
+    }, ['code'])
+    this.#counter('admissions_refused_total', 'Connections and requests refused, by code.', (add, { refusals }) => {
+      for (const [code, value] of Object.entries(refusals)) add(value, { code: label(code) })
+    }, ['code'])
+    this.#gauge('users', 'Users with at least one connection on this node.', (set, { users }) => { set(users) })
+    this.#gauge('rooms', 'Rooms with members on this node, by definition.', (set, { rooms }) => {
+      for (const [definition, counts] of Object.entries(rooms.definitions)) set(counts.rooms, { definition })
+    }, ['definition'])
+    this.#gauge('members', 'Memberships on this node, by definition.', (set, { rooms }) => {
+      for (const [definition, counts] of Object.entries(rooms.definitions)) set(counts.members, { definition })
+    }, ['definition'])
+    this.#counter('messages_received_total', 'Frames received from clients.', (add, { messages }) => { add(messages.in) })
+    this.#counter('message_errors_total', 'Frames answered with an error, by code.', (add, { messages }) => {
+      for (const [code, value] of Object.entries(messages.errors)) add(value, { code: label(code) })
+    }, ['code'])
+    this.#counter('received_bytes_total', 'Payload bytes received from clients.', (add, { messages }) => { add(messages.bytesIn) })
+    this.#counter('events_published_total', 'Events published by this node.', (add, { events }) => { add(events.published) })
+    this.#counter('deliveries_total', 'Pairs of event and connection, by what became of them.', (add, { ledger }) => {
+      for (const outcome of ['delivered', 'resumed', 'conflated', 'dropped', 'gone'] as const) add(ledger[outcome], { outcome })
+    }, ['outcome'])
+    this.#counter('deliveries_meant_total', 'Pairs of event and connection that were offered.', (add, { ledger }) => { add(ledger.meant) })
+    this.#gauge('deliveries_queued', 'Pairs of event and connection that wait in outboxes.', (set, { ledger }) => { set(ledger.queued) })
+    this.#counter('event_gaps_total', 'Events lost before this node.', (add, { ledger }) => { add(ledger.gaps) })
+    this.#counter('frames_sent_total', 'Frames written.', (add, { events }) => { add(events.framesOut) })
+    this.#counter('sent_bytes_total', 'Bytes written.', (add, { events }) => { add(events.bytesOut) })
+    this.#counter('writes_total', 'Writes handed to the kernel.', (add, { events }) => { add(events.writes) })
+    this.#gauge('outbox_bytes', 'Bytes that wait in outboxes.', (set, { outbox }) => { set(outbox.bytes) })
+    this.#gauge('event_loop_delay_seconds', 'Delay of the event loop.', (set, { eventLoop }) => {
+      for (const statistic of ['p50', 'p99', 'max'] as const) set(eventLoop[statistic] / 1_000, { statistic })
+    }, ['statistic'])
+    this.#gauge('accepting', 'Whether new connections are accepted.', (set, { accepting }) => { set(accepting ? 1 : 0) })
+    this.#gauge('adapter_up', 'Whether the adapter can be reached.', (set, { adapter }) => { set(adapter.up === false ? 0 : 1) })
+    this.#gauge('build_info', 'Version of the plugin.', (set, { version }) => { set(1, { version }) }, ['version'])
+  }
+}

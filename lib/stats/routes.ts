@@ -1,0 +1,93 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import { httpError, Refusal, refusalOf } from '../errors.js'
+import { DASHBOARD, DASHBOARD_CSP } from './dashboard.js'
+import type { Metrics } from './metrics.js'
+import { negotiate } from './negotiate.js'
+import { page } from './paging.js'
+import type { StatsSnapshot } from './snapshot.js'
+
+/** What the listings show. */
+export interface Listings {
+  readonly activeRooms: number
+  rooms (): Iterable<object>
+  /** `undefined` when nobody is in the room here */
+  room (name: string): object | undefined
+  readonly connections: { readonly total: number }
+  all (): Iterable<object>
+}
+
+export interface StatsRoutesOptions {
+  readonly read: () => StatsSnapshot
+  readonly metrics: Metrics
+  readonly listings: Listings
+  /** @throws Refusal for everybody who is no admin */
+  readonly authorize: (request: FastifyRequest) => Promise<void>
+  readonly isAccepting: () => boolean
+  readonly asyncApi: () => object
+  /** of the app's `route` option: merged into each route */
+  readonly route: object
+  readonly schema: FastifySchema
+}
+
+const NO_STORE = { 'cache-control': 'no-store' } as const
+
+function refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { refusal, cause } = refusalOf(error)
+  if (cause !== undefined) request.log.error({ err: cause }, 'a stats request failed')
+  if (refusal.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
+  void reply.code(refusal.statusCode).headers({ ...NO_STORE, connection: 'close' }).send(httpError(refusal))
+}
+
+/** The admin's routes, for a scope that has the prefix, and the two that everybody may ask. */
+export function registerStats (scope: FastifyInstance, options: StatsRoutesOptions): void {
+  const { read, metrics, listings, authorize, isAccepting, route, schema } = options
+  const common = { ...route, schema, errorHandler: refuse } as object
+
+  scope.get('/stats', common, async (request, reply) => {
+    const format = negotiate(request.headers.accept, (request.query as { format?: unknown }).format)
+    void reply.headers({ ...NO_STORE, vary: 'Accept, Authorization' })
+    if (format === 'html') return await reply.header('content-security-policy', DASHBOARD_CSP).type('text/html; charset=utf-8').send(DASHBOARD)
+    await authorize(request)
+    if (format === 'json') return read()
+    return await reply.type(metrics.contentType).send(await metrics.text())
+  })
+
+  scope.get('/stats/rooms', common, async (request, reply) => {
+    await authorize(request)
+    void reply.headers(NO_STORE)
+    return page(listings.rooms(), listings.activeRooms, request.query)
+  })
+
+  scope.get('/stats/rooms/*', common, async (request, reply) => {
+    await authorize(request)
+    void reply.headers(NO_STORE)
+    // As it stood in the URL: decoded, a name with an escaped "/" would be another one.
+    const [path = ''] = (request.raw.url ?? '').split('?')
+    const room = listings.room(path.slice(path.indexOf('/stats/rooms/') + '/stats/rooms/'.length))
+    if (room === undefined) throw new Refusal('room_unknown', { message: 'nobody is in this room on this node' })
+    return room
+  })
+
+  scope.get('/stats/connections', common, async (request, reply) => {
+    await authorize(request)
+    void reply.headers(NO_STORE)
+    return page(listings.all(), listings.connections.total, request.query)
+  })
+
+  registerPublic(scope, common, isAccepting, options.asyncApi)
+}
+
+/** What needs no admin: readiness, and the document of all rooms. */
+function registerPublic (scope: FastifyInstance, common: object, isAccepting: () => boolean, asyncApi: () => object): void {
+  scope.get('/health', common, async (_request, reply) => {
+    const accepting = isAccepting()
+    return await reply.code(accepting ? 200 : 503).headers(NO_STORE).send({ status: accepting ? 'ok' : 'unavailable', accepting })
+  })
+  let document: object | undefined
+  scope.get('/asyncapi.json', common, async () => (document ??= asyncApi()))
+}
+
+/** With `stats: false` only the public routes are there. */
+export function registerHealth (scope: FastifyInstance, options: Pick<StatsRoutesOptions, 'isAccepting' | 'asyncApi' | 'route' | 'schema'>): void {
+  registerPublic(scope, { ...options.route, schema: options.schema, errorHandler: refuse }, options.isAccepting, options.asyncApi)
+}

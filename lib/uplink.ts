@@ -1,0 +1,98 @@
+import type { FastifyRequest } from 'fastify'
+import type { Acks } from './acks.js'
+import type { Identity } from './connection/connection.js'
+import type { Dispatch, Peer } from './dispatch.js'
+import { Refusal } from './errors.js'
+import { parseCommand, type Command, type MessageCommand } from './protocol/frames.js'
+import type { Ledger } from './stats/ledger.js'
+import type { UserRates } from './user-rates.js'
+
+export interface UplinkOptions {
+  readonly dispatch: Dispatch
+  readonly acks: Acks
+  readonly rates: UserRates
+  readonly ledger: Ledger
+  readonly find: (id: string) => Peer | undefined
+}
+
+/** A body as the content type parser leaves it. */
+export interface ParsedBody { readonly json?: unknown, readonly bytes?: number }
+
+interface FrameLike { readonly type?: unknown, readonly room?: unknown }
+
+function withId (id: string | undefined): { id?: string } {
+  return id === undefined ? {} : { id }
+}
+
+/** Frames by POST: for clients on streams and polls, and for any HTTP caller. One frame, one answer: its ack or its error. */
+export class Uplink {
+  readonly #options: UplinkOptions
+
+  constructor (options: UplinkOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @param path the room of the URL, empty for the bare prefix
+   * @throws Refusal
+   */
+  async post (request: FastifyRequest, identity: Identity, path: string): Promise<unknown> {
+    const { json, bytes = 0 } = (request.body ?? {}) as ParsedBody
+    const own = this.#own(request, identity.userId)
+    const { type, room } = (typeof json === 'object' && json !== null ? json : {}) as FrameLike
+    if (type === 'leave' && room === undefined) {
+      // Without a room it is the connection itself that leaves: a poll has no other way to say so.
+      if (own === undefined) throw new Refusal('not_joined')
+      own.finish()
+      return { type: 'ack' }
+    }
+    if (path !== '' && room !== undefined && room !== path) throw new Refusal('invalid_message', { message: 'the room of the body is not the room of the URL' })
+    const command = parseCommand(path === '' || typeof json !== 'object' || json === null ? json : { ...json, room: path })
+    if ('fault' in command) throw new Refusal('invalid_message', { message: command.fault, room: command.room })
+    return await this.#answer(command, identity, own, bytes)
+  }
+
+  async #answer (command: Command, identity: Identity, own: Peer | undefined, bytes: number): Promise<unknown> {
+    const { dispatch, acks } = this.#options
+    switch (command.type) {
+      case 'message': return await this.#message(command, identity, own, bytes)
+      case 'ack':
+        if (own !== undefined) acks.acked(command.id, own.id)
+        return { type: 'ack', id: command.id }
+      case 'pong':
+        if (own !== undefined && command.id !== undefined) own.pong(command.id)
+        return { type: 'ack' }
+      case 'ping': return { type: 'pong', ...withId(command.id) }
+      case 'leave':
+        if (own === undefined || !dispatch.leaveByPeer(own, command.room)) throw new Refusal('not_joined', { room: command.room })
+        return { type: 'ack', room: command.room, ...withId(command.id) }
+      case 'members':
+        await dispatch.allow(command.room, identity)
+        return { type: 'ack', room: command.room, ...withId(command.id), data: await dispatch.presence(command.room) }
+      case 'history': {
+        await dispatch.allow(command.room, identity)
+        const data = await dispatch.past(command.room, command.since, command.limit, (packet) => packet.event?.except?.connection === own?.id && own !== undefined)
+        return { type: 'ack', room: command.room, ...withId(command.id), data }
+      }
+      default: throw new Refusal('invalid_message', { message: `${command.type} cannot be posted; it belongs to a WebSocket` })
+    }
+  }
+
+  async #message (command: MessageCommand, identity: Identity, own: Peer | undefined, bytes: number): Promise<unknown> {
+    const { dispatch, rates, ledger } = this.#options
+    rates.spend(identity.userId)
+    ledger.messagesIn++
+    ledger.bytesIn += bytes
+    const { room, id } = command
+    const outcome = await dispatch.post(identity, own?.id, command, bytes)
+    if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, room)
+    return { type: 'ack', room, ...withId(id), ...(outcome.data === undefined ? {} : { data: outcome.data }) }
+  }
+
+  /** The caller's connection, named by `x-connection-id`: only one of its own user is believed. */
+  #own (request: FastifyRequest, userId: string): Peer | undefined {
+    const id = request.headers['x-connection-id']
+    const peer = typeof id === 'string' ? this.#options.find(id) : undefined
+    return peer?.userId === userId ? peer : undefined
+  }
+}
