@@ -84,7 +84,7 @@ export class Admission {
     const credential = auth.find(request)
     const polled = kind === 'polling' ? peek(query) : undefined
     if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') slots.checkServer(request.ip ?? '')
-    checkOrigin(request, settings.origins, credential === undefined || credential.carrier === 'cookie', kind === 'websocket' || kind === 'uplink')
+    checkOrigin(request, settings.origins, auth.isAmbient(credential), kind === 'websocket' || kind === 'uplink')
     const names = this.#names(path, query, kind)
     const identity = await auth.identify(request, credential)
     const { rooms } = this.#options
@@ -111,7 +111,7 @@ export class Admission {
     const { auth, settings, slots } = this.#options
     slots.checkAddress(request.ip ?? '')
     const credential = auth.find(request)
-    checkOrigin(request, settings.origins, credential === undefined || credential.carrier === 'cookie', true)
+    checkOrigin(request, settings.origins, auth.isAmbient(credential), true)
   }
 
   checkAccepting (): void {

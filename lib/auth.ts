@@ -50,6 +50,11 @@ export class Auth {
     return undefined
   }
 
+  /** Whether it is one that a browser adds by itself (a cookie, or whatever `authenticate` finds without a token), so that silence is no consent. */
+  isAmbient (credential: Credential | undefined): boolean {
+    return credential === undefined ? this.#options.authenticate !== undefined : credential.carrier === 'cookie'
+  }
+
   #read (request: FastifyRequest, carrier: Carrier): string | undefined {
     switch (carrier) {
       case 'header': {

@@ -141,7 +141,7 @@ export class Dispatch {
         send = (packet) => { connection.send(packet) }
       }
       if (declaration.hasPresence) {
-        const data = this.#memberData(declaration, source)
+        const data = await this.#memberData(declaration, source)
         await joining.announce({ userId: connection.userId, connection: connection.id, ...(data === undefined ? {} : { data }) })
       }
       return { name, joining, held }
@@ -151,8 +151,8 @@ export class Dispatch {
     }
   }
 
-  #memberData (declaration: Declaration, source: ContextSource): unknown {
-    const data = declaration.presence?.({ user: source.user, userId: source.userId, params: source.params })
+  async #memberData (declaration: Declaration, source: ContextSource): Promise<unknown> {
+    const data = await declaration.presence?.({ user: source.user, userId: source.userId, params: source.params })
     if (declaration.member !== undefined && !declaration.member.check(data)) {
       throw new REALTIME_ERR_EVENT(`member data of "${declaration.pattern.source}" does not fit its schema: ${describe(declaration.member.violations(data))}`)
     }
@@ -189,14 +189,17 @@ export class Dispatch {
   /** @throws Refusal; when the connection has gone meanwhile, too */
   async #add (connection: Peer, name: string, found: Found, request: JoinRequest): Promise<{ membership: Membership, data: JoinData, start: () => void }> {
     const { slots, roomLimit } = this.#options
-    if (connection.rooms.size >= roomLimit + this.builtIn(connection.userId).length) throw new Refusal('room_limit', { message: `at most ${roomLimit} rooms on one connection` })
-    await slots.enter(connection.id, name, found.declaration.capacity)
+    if (connection.rooms.size + connection.entering >= roomLimit + this.builtIn(connection.userId).length) throw new Refusal('room_limit', { message: `at most ${roomLimit} rooms on one connection` })
+    connection.entering++
     let ready: Ready
     try {
+      await slots.enter(connection.id, name, found.declaration.capacity)
       ready = await this.#enter(connection, name, found, request)
     } catch (error) {
       slots.leave(connection.id, name)
       throw error
+    } finally {
+      connection.entering--
     }
     if (!connection.isOpen) {
       ready.joining.cancel()

@@ -60,6 +60,8 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   /** Unix milliseconds */
   readonly openedAt = Date.now()
   readonly rooms = new Handles<H>()
+  /** joins under way, so that many at once do not pass the limit together */
+  entering = 0
   /** what heartbeats need, moved by the one sweep */
   seenAt: number
   beatAt = 0

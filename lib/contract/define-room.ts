@@ -18,6 +18,8 @@ function fill (source: string, params: Record<string, unknown> | undefined): str
     if (typeof value !== 'string' || value === '' || value === '.' || value === '..') {
       throw misuse('REALTIME_ERR_PARAM', `"${source}" needs a non-empty string for :${segment.value} (not "." or ".."), got ${JSON.stringify(value)}`)
     }
+    // eslint-disable-next-line no-control-regex
+    if (/[\u0000-\u001f\u007f]/.test(value)) throw misuse('REALTIME_ERR_PARAM', `:${segment.value} of "${source}" holds a control character`)
     try {
       return encodeURIComponent(value)
     } catch {

@@ -3,11 +3,15 @@ export const MAX_NAME = 255
 
 const STATIC = /^[A-Za-z0-9._~@:+=-]+$/
 const PARAM = /^[A-Za-z][A-Za-z0-9_]*$/
+/** escaped control characters: no name that a person gave has any, and logs and keys are better without */
+const CONTROL = /%(?:[01][0-9a-f]|7f)/i
 const UNESCAPED = /^[A-Za-z0-9_.!~*'()-]+$/
 
 /** Whether `segment` is exactly what `encodeURIComponent` gives for some string, so that one room has one name. */
 function isEncoded (segment: string): boolean {
+  if (segment === '') return false
   if (UNESCAPED.test(segment)) return true
+  if (CONTROL.test(segment)) return false
   try {
     return encodeURIComponent(decodeURIComponent(segment)) === segment
   } catch {

@@ -1,0 +1,380 @@
+import { EventEmitter, once } from 'node:events'
+import http, { type ClientRequest, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Writable } from 'node:stream'
+import { Type } from '@sinclair/typebox'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import type { Test } from 'tap'
+import { WebSocket } from 'ws'
+import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
+import { FrameQueue, type Frame } from '../../lib/testing/frame-queue.js'
+import { SseReader } from '../../lib/testing/sse-reader.js'
+
+export type { Frame }
+export type TransportName = 'websocket' | 'sse' | 'polling'
+export const TRANSPORTS: readonly TransportName[] = ['websocket', 'sse', 'polling']
+
+export const chat = defineRoom('chat/:id', {
+  messages: {
+    say: { data: Type.Object({ text: Type.String({ maxLength: 100_000 }) }, { additionalProperties: false }), reply: Type.Object({ id: Type.String() }) },
+    type: Type.Object({})
+  },
+  events: {
+    said: Type.Object({ text: Type.String(), by: Type.String() }),
+    typing: { data: Type.Object({ by: Type.String() }), delivery: 'volatile' },
+    score: { data: Type.Object({ team: Type.String(), points: Type.Integer() }), delivery: 'latest', key: 'team' }
+  }
+})
+export const lobby = defineRoom('crowd/:id', { events: { said: Type.Object({ text: Type.String() }) }, member: Type.Object({ name: Type.String() }) })
+export const inbox = defineRoom('@user/:id', { events: { shipped: Type.Object({ order: Type.String() }) } })
+export const everyone = defineRoom('@all', { events: { notice: Type.Object({ text: Type.String() }) } })
+
+export interface Running {
+  readonly app: FastifyInstance
+  readonly port: number
+  readonly url: string
+  /** a token for a user; expires in a minute unless said otherwise */
+  token (sub: string, claims?: object, expiresIn?: number | string): string
+  /** log lines at or above `warn`: what a client does must never be here */
+  readonly loud: object[]
+  readonly lines: string[]
+}
+
+export interface StartOptions extends RealtimeOptions {
+  readonly fastify?: FastifyServerOptions
+  readonly declare?: (app: FastifyInstance) => void
+  readonly before?: (app: FastifyInstance) => void | Promise<void>
+}
+
+/** An app on a free port, closed by the test. */
+export async function start (t: Test, { fastify, declare, before, ...options }: StartOptions = {}): Promise<Running> {
+  const loud: object[] = []
+  const lines: string[] = []
+  const stream = new Writable({
+    write (chunk, _encoding, done) {
+      const line = String(chunk)
+      lines.push(line)
+      const parsed = JSON.parse(line) as { level: number }
+      if (parsed.level >= 40) loud.push(parsed)
+      done()
+    }
+  })
+  const app = Fastify({ logger: { level: 'trace', stream }, ...fastify })
+  t.teardown(async () => { await app.close() })
+  await before?.(app)
+  await app.register(realtime, { ...(app.hasRequestDecorator('jwtVerify') ? {} : { jwt: { secret: 'a test' } }), drain: { timeout: 3_000 }, ...options })
+  if (declare === undefined) declareChat(app)
+  else declare(app)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  return {
+    app,
+    port,
+    url: `http://127.0.0.1:${port}`,
+    token: (sub, claims = {}, expiresIn = 60) => app.jwt.sign({ sub, ...claims }, { expiresIn }),
+    loud,
+    lines
+  }
+}
+
+export function declareChat (app: FastifyInstance, extra: object = {}): void {
+  app.room(chat, {
+    ...extra,
+    on: {
+      async say ({ data, userId, room, messageId }) {
+        await room.broadcast('said', { text: data.text, by: userId })
+        return { id: messageId ?? 'none' }
+      },
+      async type ({ userId, room, sender }) { await room.broadcast('typing', { by: userId }, { except: sender }) }
+    }
+  })
+}
+
+export interface ConnectOptions {
+  readonly transport?: TransportName
+  readonly token?: string
+  readonly rooms?: readonly string[]
+  /** more of the query, e.g. `since` and `last` */
+  readonly query?: Record<string, string>
+  readonly headers?: Record<string, string>
+  readonly protocols?: string[]
+}
+
+export interface NetPeer {
+  readonly transport: TransportName
+  readonly welcome: Frame
+  readonly id: string
+  readonly queue: FrameQueue
+  /** newest cursor of a stream or poll */
+  readonly cursor: string
+  readonly ended: Promise<void>
+  send (frame: object): void
+  next (type: string, matches?: (frame: Frame) => boolean, deadline?: number): Promise<Frame>
+  /** a round trip through the connection; what was sent before it is here */
+  sync (): Promise<void>
+  /** `sync`, and nothing is unread */
+  fence (): Promise<void>
+  cut (): void
+  stall (): void
+  resume (): void
+  close (): Promise<void>
+}
+
+export interface Refused extends Error { readonly statusCode: number, readonly headers: Record<string, string>, readonly body: { code?: string, room?: string, retry?: string, retryAfter?: number, message?: string, statusCode?: number } }
+
+function refused (statusCode: number, headers: NodeJS.Dict<string | string[]>, text: string): Refused {
+  let body: object = {}
+  try {
+    body = JSON.parse(text) as object
+  } catch { /* not ours */ }
+  return Object.assign(new Error(`refused with ${statusCode} ${text}`), { statusCode, headers, body, ...body }) as unknown as Refused
+}
+
+async function bodyOf (answer: IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const chunk of answer) text += String(chunk)
+  return text
+}
+
+function pathOf ({ rooms = [], query = {} }: ConnectOptions): string {
+  const [first, ...more] = rooms
+  const search = new URLSearchParams(query)
+  for (const name of more) search.append('room', name)
+  const text = search.toString()
+  return `/ws${first === undefined ? '' : `/${first}`}${text === '' ? '' : `?${text}`}`
+}
+
+/** Connects over a real socket. @throws Refused */
+export async function connect (server: { port: number, url: string }, options: ConnectOptions = {}): Promise<NetPeer> {
+  switch (options.transport ?? 'websocket') {
+    case 'websocket': return await connectWebSocket(server, options)
+    case 'sse': return await connectSse(server, options)
+    case 'polling': return await connectPolling(server, options)
+  }
+}
+
+function headersOf ({ token, headers = {} }: ConnectOptions): Record<string, string> {
+  return token === undefined ? headers : { authorization: `Bearer ${token}`, ...headers }
+}
+
+async function connectWebSocket ({ port }: { port: number }, options: ConnectOptions): Promise<NetPeer> {
+  const queue = new FrameQueue()
+  const ws = new WebSocket(`ws://127.0.0.1:${port}${pathOf(options)}`, options.protocols ?? [], { headers: headersOf(options) })
+  ws.on('message', (data) => {
+    const frame = JSON.parse(String(data)) as Frame
+    if (frame.type !== 'ping') queue.push(frame)
+  })
+  ws.on('close', (code, reason) => { queue.end(`${code} ${String(reason)}`) })
+  await new Promise<void>((resolve, reject) => {
+    ws.once('open', () => { resolve() })
+    ws.once('unexpected-response', (_request: ClientRequest, answer: IncomingMessage) => {
+      bodyOf(answer).then((text) => { reject(refused(answer.statusCode!, answer.headers, text)) }, reject)
+    })
+    ws.once('error', reject)
+  })
+  ws.on('error', () => undefined)
+  const welcome = await queue.next('welcome')
+  let fences = 0
+  const sync = async (): Promise<void> => {
+    const id = `sync-${++fences}`
+    ws.send(JSON.stringify({ type: 'ping', id }))
+    await queue.next('pong', (frame) => frame.type === 'pong' && frame.id === id)
+  }
+  return {
+    transport: 'websocket',
+    welcome,
+    id: (welcome.data as { connectionId: string }).connectionId,
+    queue,
+    cursor: '',
+    ended: queue.ended,
+    send: (frame) => { ws.send(typeof frame === 'string' || frame instanceof Uint8Array ? frame : JSON.stringify(frame)) },
+    next: async (type, matches, deadline) => await queue.next(type, matches, deadline),
+    sync,
+    fence: async () => {
+      await sync()
+      queue.assertEmpty()
+    },
+    cut: () => { ws.terminate() },
+    stall: () => { ws.pause() },
+    resume: () => { ws.resume() },
+    close: async () => {
+      ws.close(1000)
+      await queue.ended
+    }
+  }
+}
+
+interface Uplink { send: (frame: object) => void, sync: () => Promise<void>, answered: (frame: Frame) => boolean }
+
+function uplink (server: { url: string, app?: FastifyInstance }, options: ConnectOptions, queue: FrameQueue, id: () => string): Uplink {
+  const post = async (frame: Frame): Promise<void> => {
+    const answer = await fetch(`${server.url}/ws`, {
+      method: 'POST',
+      headers: { ...headersOf(options), 'content-type': 'application/json', 'x-connection-id': id() },
+      body: JSON.stringify(frame)
+    })
+    const body = await answer.json() as Frame
+    if (frame.type === 'pong') return
+    if (answer.ok) queue.push(body)
+    else queue.push({ type: 'error', ...(frame.id === undefined ? {} : { id: frame.id }), ...(frame.room === undefined ? {} : { room: frame.room }), data: body })
+  }
+  return {
+    send: (frame) => { void post(frame as Frame) },
+    sync: async () => {
+      const { alive } = await server.app!.rooms.ping({ connection: id() })
+      if (!alive) throw new Error('the connection has ended')
+    },
+    answered: ({ type, id: ping }) => {
+      if (type !== 'ping') return false
+      if (ping !== undefined) void post({ type: 'pong', id: ping, data: undefined })
+      return true
+    }
+  }
+}
+
+async function connectSse (server: { port: number, url: string, app?: FastifyInstance }, options: ConnectOptions): Promise<NetPeer> {
+  const queue = new FrameQueue()
+  const request = http.get(`${server.url}${pathOf(options)}`, { agent: false, headers: { accept: 'text/event-stream', ...headersOf(options) } })
+  const [answer] = await once(request, 'response') as [IncomingMessage]
+  if (answer.statusCode !== 200) throw refused(answer.statusCode!, answer.headers, await bodyOf(answer))
+  let id = ''
+  let cursor = ''
+  const { send, sync, answered } = uplink(server, options, queue, () => id)
+  const reader = new SseReader((event) => {
+    if (event.id !== undefined) cursor = event.id
+    const frame = JSON.parse(event.data) as Frame
+    if (frame.type === 'welcome') id = (frame.data as { connectionId: string }).connectionId
+    if (!answered(frame)) queue.push(frame)
+  })
+  answer.setEncoding('utf8')
+  answer.on('data', (text: string) => { reader.push(text) })
+  answer.on('error', () => undefined)
+  request.on('error', () => undefined)
+  answer.on('close', () => { queue.end('the stream ended') })
+  const welcome = await queue.next('welcome')
+  return {
+    transport: 'sse',
+    welcome,
+    get id () { return id },
+    queue,
+    get cursor () { return cursor },
+    ended: queue.ended,
+    send,
+    next: async (type, matches, deadline) => await queue.next(type, matches, deadline),
+    sync,
+    fence: async () => {
+      await sync()
+      queue.assertEmpty()
+    },
+    cut: () => { request.destroy() },
+    stall: () => { answer.pause() },
+    resume: () => { answer.resume() },
+    close: async () => {
+      request.destroy()
+      await queue.ended
+    }
+  }
+}
+
+export interface PollAnswer { connectionId: string, cursor: string, resumed: boolean, rooms: Record<string, { epoch?: string, offset?: number, resumed?: boolean, members?: { sequence: number, total: number, list?: Array<{ userId: string }> } }>, frames: Frame[] }
+
+/** One poll. @throws Refused */
+export async function poll (server: { url: string }, options: ConnectOptions, signal?: AbortSignal): Promise<PollAnswer> {
+  const answer = await fetch(`${server.url}${pathOf(options)}`, { headers: headersOf(options), ...(signal === undefined ? {} : { signal }) })
+  const text = await answer.text()
+  if (!answer.ok) throw refused(answer.status, Object.fromEntries(answer.headers), text)
+  return JSON.parse(text) as PollAnswer
+}
+
+async function connectPolling (server: { port: number, url: string, app?: FastifyInstance }, options: ConnectOptions): Promise<NetPeer> {
+  const queue = new FrameQueue()
+  const first = await poll(server, options)
+  const { connectionId } = first
+  let { cursor } = first
+  let isOpen = true
+  const gate = new EventEmitter()
+  let isStalled = false
+  let abort = new AbortController()
+  const { send, sync, answered } = uplink(server, options, queue, () => connectionId)
+  const take = (frames: Frame[]): void => { for (const frame of frames) if (!answered(frame)) queue.push(frame) }
+  queue.push({ type: 'welcome', data: { connectionId, rooms: first.rooms } })
+  take(first.frames)
+  const { last: _last, at: _at, ...query } = options.query ?? {}
+  const loop = async (): Promise<void> => {
+    while (isOpen) {
+      if (isStalled) await once(gate, 'go')
+      abort = new AbortController()
+      const answer = await poll(server, { ...options, query: { ...query, since: cursor, wait: '2000' } }, abort.signal)
+      if (!isOpen) return
+      cursor = answer.cursor
+      take(answer.frames)
+    }
+  }
+  const running = loop().catch((error: Error) => { queue.end(error.message) }).finally(() => { queue.end('the polls ended') })
+  const stop = (): void => {
+    isOpen = false
+    gate.emit('go')
+    abort.abort()
+  }
+  const welcome = await queue.next('welcome')
+  return {
+    transport: 'polling',
+    welcome,
+    id: connectionId,
+    queue,
+    get cursor () { return cursor },
+    ended: queue.ended,
+    send,
+    next: async (type, matches, deadline) => await queue.next(type, matches, deadline),
+    sync,
+    fence: async () => {
+      await sync()
+      queue.assertEmpty()
+    },
+    cut: stop,
+    stall: () => { isStalled = true },
+    resume: () => {
+      isStalled = false
+      gate.emit('go')
+    },
+    close: async () => {
+      stop()
+      await fetch(`${server.url}/ws`, { method: 'POST', headers: { ...headersOf(options), 'content-type': 'application/json', 'x-connection-id': connectionId }, body: '{"type":"leave"}' })
+      await running
+    }
+  }
+}
+
+/** Asks again and again until it holds; rejects at the deadline and says what it was last. */
+export async function eventually<T> (what: string, read: () => T | Promise<T>, holds: (value: T) => boolean, deadline = 5_000): Promise<T> {
+  const end = Date.now() + deadline
+  for (;;) {
+    const value = await read()
+    if (holds(value)) return value
+    if (Date.now() > end) throw new Error(`${what}: still ${JSON.stringify(value)} after ${deadline} ms`)
+    await new Promise((resolve) => { setTimeout(resolve, 10) })
+  }
+}
+
+export interface Stats {
+  connections: { total: number, transports: Record<TransportName, number> }
+  users: number
+  rooms: { active: number }
+  refusals: Record<string, number>
+  closes: Record<string, number>
+  messages: { errors: Record<string, number> }
+  outbox: { bytes: number, frames: number }
+  events: { writes: number }
+  ledger: Record<'meant' | 'delivered' | 'resumed' | 'conflated' | 'dropped' | 'gone' | 'queued' | 'gaps', number>
+}
+
+export async function statsOf (app: FastifyInstance): Promise<Stats> {
+  return await app.rooms.stats() as unknown as Stats
+}
+
+/** Promise 9: every event meant for a connection is in exactly one column. */
+export async function assertLedger (t: Test, app: FastifyInstance): Promise<void> {
+  const { ledger } = await statsOf(app)
+  const { meant, delivered, resumed, conflated, dropped, gone, queued } = ledger
+  t.equal(delivered + resumed + conflated + dropped + gone + queued, meant, `the ledger adds up: ${JSON.stringify(ledger)}`)
+}
