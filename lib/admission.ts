@@ -114,8 +114,10 @@ export class Admission {
     checkOrigin(request, settings.origins, auth.isAmbient(credential), true)
   }
 
+  get isAccepting (): boolean { return this.#options.isAccepting() }
+
   checkAccepting (): void {
-    if (!this.#options.isAccepting()) throw new Refusal('draining', { retryAfter: this.#options.retryAfter() })
+    if (!this.isAccepting) throw new Refusal('draining', { retryAfter: this.#options.retryAfter() })
   }
 
   #names (path: string, query: Query, kind: Kind): string[] {

@@ -88,6 +88,7 @@ export class Endpoint {
     const get: Handler = async (request, reply) => await this.#get(request, reply)
     const post: Handler = async (request, reply) => {
       const { identity } = this.#admitted.get(request)!
+      if (!this.#options.admission.isAccepting) void reply.header('connection', 'close')
       return await reply.headers(ANSWER_HEADERS).send(await this.#options.uplink.post(request, identity, this.#path(request)))
     }
     const ticket: Handler = async (request, reply) => await this.#ticket(request, reply)
@@ -253,7 +254,7 @@ export class Endpoint {
   }
 
   async #poll (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): Promise<unknown> {
-    const { dispatch, polls } = this.#options
+    const { admission, dispatch, polls } = this.#options
     const { known, entries, cursor } = admitted
     const { raw } = reply
     if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) return await reply.send()
@@ -270,6 +271,8 @@ export class Endpoint {
       return entered
     }, (callback) => { raw.once('close', () => { if (!raw.writableFinished) callback() }) })
     if (answer instanceof Refusal) throw answer
+    // An answer of the drain that left its socket open for the next request would hold the server for as long as keep-alive lasts.
+    if (!admission.isAccepting) void reply.header('connection', 'close')
     if (connection.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))
     return await reply.headers(ANSWER_HEADERS).send(answer)
   }

@@ -107,6 +107,8 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
     this.#link = link
     this.#outbox = new Outbox(link, this.#host.flusher, this.#host.tally, this.#host.outboxLimit, this)
     link.attach(this)
+    // A ping that came between two polls goes out with the next.
+    if (link.transport === 'polling') for (const id of this.#pongs?.keys() ?? []) this.sendFrame({ type: 'ping', id })
   }
 
   /** Lets a finished poll go; the connection stays. */
