@@ -80,7 +80,7 @@ export class Admission {
     const { settings, slots, auth } = this.#options
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
     this.checkAccepting()
-    const query = request.query as Query
+    const query = queryOf(request, kind)
     const credential = auth.find(request)
     const polled = kind === 'polling' ? peek(query) : undefined
     if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') slots.checkServer(request.ip ?? '')
@@ -181,6 +181,12 @@ function inRoom (name: string, step: () => unknown): void {
   } catch (error) {
     throw error instanceof Refusal ? error.in(name) : error
   }
+}
+
+/** An EventSource comes back with the URL of its first time and the id of its last event: the id is the newer one. */
+function queryOf ({ query, headers }: FastifyRequest, kind: Kind): Query {
+  const last = kind === 'sse' ? headers['last-event-id'] : undefined
+  return typeof last === 'string' && last !== '' ? { ...query as Query, since: last } : query as Query
 }
 
 /** The connection id of a cursor, before its room list is known. */
