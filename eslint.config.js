@@ -8,6 +8,10 @@ export default [
     }
   },
   {
+    files: ['example/**/public/*.js'],
+    languageOptions: { globals: { location: 'readonly', EventSource: 'readonly', Option: 'readonly' } }
+  },
+  {
     files: ['lib/**/*.ts'],
     rules: { 'no-console': 'error', '@typescript-eslint/no-explicit-any': 'error' }
   }

@@ -54,6 +54,10 @@ declare module 'fastify' {
       ...options: [keyof M] extends [never] ? [D] extends [undefined] ? [options?: RoomOptions<P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>>] : [options: RoomOptions<P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>>] : [options: RoomOptions<P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>>]
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
   }
+  interface FastifyContextConfig {
+    /** set on the routes of this plugin, for global hooks that should let them pass */
+    realtime?: boolean
+  }
   interface FastifyReply {
     /** Held until the reply has gone out with 2xx, dropped otherwise; leaves out the connection named by `x-connection-id`. */
     broadcast<R extends string | AnyAddress, K extends EventName<R>> (room: R, event: K, data: EventData<R, K>): FastifyReply

@@ -102,7 +102,8 @@ export class Membership implements Follower {
 
 /** How a room reads what its adapter keeps. */
 export interface RoomSource {
-  history (query: HistoryQuery): Later<HistoryPage>
+  /** absent: nothing is kept, by the declaration or for want of an adapter that does */
+  history? (query: HistoryQuery): Later<HistoryPage>
 }
 
 /** One room on this node: its members here, where its stream stands, and the current `latest` values. */
@@ -129,7 +130,7 @@ export class Room {
 
   get size (): number { return this.#members.length }
   get members (): readonly Membership[] { return this.#members }
-  get hasHistory (): boolean { return this.declaration.settings.history !== false }
+  get hasHistory (): boolean { return this.#source.history !== undefined }
   get position (): Position { return { epoch: this.#epoch, offset: this.#top } }
   get top (): number { return this.#top }
   get latest (): Iterable<Packet> { return this.#latest.values() }
@@ -149,7 +150,7 @@ export class Room {
   }
 
   read (since: Position): Later<HistoryPage> {
-    return this.#source.history({ since, limit: PAGE })
+    return this.#source.history!({ since, limit: PAGE })
   }
 
   /** Makes `member` one of the room's; `start` must follow in the same turn, after the ack. */

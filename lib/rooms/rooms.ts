@@ -261,7 +261,8 @@ export class Rooms {
     let room = this.#rooms.get(name)
     if (room === undefined) {
       const { settings } = declaration
-      room = new Room(name, declaration, params, { history: (query) => this.#adapter.history!(name, query, settings) })
+      const isKept = settings.history !== false && this.#adapter.history !== undefined
+      room = new Room(name, declaration, params, isKept ? { history: (query) => this.#adapter.history!(name, query, settings) } : {})
       this.#rooms.set(name, room)
       room.ready = this.#open(room)
       room.ready.catch(() => { if (this.#rooms.get(name) === room) this.#rooms.delete(name) })

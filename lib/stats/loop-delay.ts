@@ -2,21 +2,51 @@ import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks'
 
 /** Milliseconds between two samples. */
 const RESOLUTION = 20
+/** Milliseconds after which the older histogram begins anew. */
+const WINDOW = 15_000
 
-/** Milliseconds that the event loop was late, since the last reading. */
+/** Milliseconds that the event loop was late, over the last 15 to 30 seconds. */
 export interface LoopDelay { readonly p50: number, readonly p99: number, readonly max: number }
 
-/** Watches how late the event loop is. */
-export class LoopDelayMonitor {
-  readonly #histogram: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION })
+function watch (): IntervalHistogram {
+  return monitorEventLoopDelay({ resolution: RESOLUTION })
+}
 
-  start (): void { this.#histogram.enable() }
-  stop (): void { this.#histogram.disable() }
+/**
+ * Watches how late the event loop is. Two histograms take turns: one that ran since the start would show yesterday's pause for ever,
+ * and one that each reading cleared would show several readers a part of it each.
+ */
+export class LoopDelayMonitor {
+  #older = watch()
+  #newer = watch()
+  readonly #window: number
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param window milliseconds after which what is read may forget; it does after twice as many */
+  constructor (window = WINDOW) {
+    this.#window = window
+  }
+
+  start (): void {
+    this.#older.enable()
+    this.#newer.enable()
+    this.#timer ??= setInterval(() => {
+      this.#older.reset();
+      [this.#older, this.#newer] = [this.#newer, this.#older]
+    }, this.#window).unref()
+  }
+
+  stop (): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#older.disable()
+    this.#newer.disable()
+  }
 
   read (): LoopDelay {
+    const histogram = this.#older
     // A sample counts the resolution itself: what is above it is delay.
     const late = (nanoseconds: number): number => Math.max(0, Math.round((nanoseconds / 1e6 - RESOLUTION) * 10) / 10)
-    const histogram = this.#histogram
     return histogram.count === 0 ? { p50: 0, p99: 0, max: 0 } : { p50: late(histogram.percentile(50)), p99: late(histogram.percentile(99)), max: late(histogram.max) }
   }
 }

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Registry, type CounterConfiguration, type GaugeConfiguration } from 'prom-client'
+import { Counter, Gauge, Registry, type CounterConfiguration, type GaugeConfiguration, type Metric } from 'prom-client'
 import { isCode } from '../protocol/codes.js'
 import { REALTIME_ERR_OPTIONS } from '../errors.js'
 import type { StatsSnapshot } from './snapshot.js'
@@ -17,7 +17,7 @@ function label (word: string): string {
  */
 export class Metrics {
   readonly #registry: Registry
-  readonly #names: string[] = []
+  readonly #own = new Map<string, Metric>()
   #latest: StatsSnapshot | undefined
   readonly #read: () => StatsSnapshot
 
@@ -31,19 +31,33 @@ export class Metrics {
       throw new REALTIME_ERR_OPTIONS('options.stats.register must be a prom-client Registry')
     }
     this.#registry = (register as Registry | undefined) ?? new Registry()
-    if (this.#registry.getSingleMetric(`${PREFIX}connections`) !== undefined) {
-      throw new REALTIME_ERR_OPTIONS('options.stats.register already holds the realtime_ metrics of another app; give each app a Registry of its own')
+    try {
+      this.#define()
+    } catch (error) {
+      this.close()
+      throw error
     }
-    this.#define()
   }
 
-  get contentType (): string { return 'text/plain; version=0.0.4; charset=utf-8' }
+  /** Of the registry: an app's own may write OpenMetrics, and Prometheus 3 refuses a text that is called something else. */
+  get contentType (): string { return this.#registry.contentType }
 
   async text (): Promise<string> { return await this.#registry.metrics() }
 
-  /** Takes our metrics out of the app's registry. */
+  /** Takes our metrics, and no other app's, out of the registry. */
   close (): void {
-    for (const name of this.#names) this.#registry.removeSingleMetric(name)
+    for (const [name, metric] of this.#own) {
+      if (this.#registry.getSingleMetric(name) === metric) this.#registry.removeSingleMetric(name)
+    }
+    this.#own.clear()
+  }
+
+  #name (name: string): string {
+    const full = PREFIX + name
+    if (this.#registry.getSingleMetric(full) !== undefined) {
+      throw new REALTIME_ERR_OPTIONS(`options.stats.register already holds ${full}: give each app a Registry of its own, and metrics of yours another prefix than ${PREFIX}`)
+    }
+    return full
   }
 
   /** One snapshot serves all metrics of one scrape: they are collected in one turn. */
@@ -57,9 +71,9 @@ export class Metrics {
 
   #gauge (name: string, help: string, collect: (set: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void, labelNames: string[] = []): void {
     const read = (): StatsSnapshot => this.#now()
-    this.#names.push(PREFIX + name)
+    const full = this.#name(name)
     const options: GaugeConfiguration<string> = {
-      name: PREFIX + name,
+      name: full,
       help,
       labelNames,
       registers: [this.#registry],
@@ -68,14 +82,14 @@ export class Metrics {
         collect((value, labels = {}) => { this.set(labels, value) }, read())
       }
     }
-    void new Gauge(options)
+    this.#own.set(full, new Gauge(options))
   }
 
   #counter (name: string, help: string, collect: (add: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void, labelNames: string[] = []): void {
     const read = (): StatsSnapshot => this.#now()
-    this.#names.push(PREFIX + name)
+    const full = this.#name(name)
     const options: CounterConfiguration<string> = {
-      name: PREFIX + name,
+      name: full,
       help,
       labelNames,
       registers: [this.#registry],
@@ -84,7 +98,7 @@ export class Metrics {
         collect((value, labels = {}) => { this.inc(labels, value) }, read())
       }
     }
-    void new Counter(options)
+    this.#own.set(full, new Counter(options))
   }
 
   #define (): void {
@@ -128,7 +142,7 @@ export class Metrics {
       for (const statistic of ['p50', 'p99', 'max'] as const) set(eventLoop[statistic] / 1_000, { statistic })
     }, ['statistic'])
     this.#gauge('accepting', 'Whether new connections are accepted.', (set, { accepting }) => { set(accepting ? 1 : 0) })
-    this.#gauge('adapter_up', 'Whether the adapter can be reached.', (set, { adapter }) => { set(adapter.up === false ? 0 : 1) })
+    this.#gauge('adapter_up', 'Whether the adapter can be reached.', (set, { adapter }) => { set(adapter.isUp === false ? 0 : 1) })
     this.#gauge('build_info', 'Version of the plugin.', (set, { version }) => { set(1, { version }) }, ['version'])
   }
 }

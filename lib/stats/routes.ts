@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { httpError, Refusal, refusalOf } from '../errors.js'
-import { DASHBOARD, DASHBOARD_CSP } from './dashboard.js'
+import { DASHBOARD, DASHBOARD_HEADERS } from './dashboard.js'
 import type { Metrics } from './metrics.js'
 import { negotiate } from './negotiate.js'
 import { page } from './paging.js'
@@ -10,7 +10,7 @@ import type { StatsSnapshot } from './snapshot.js'
 export interface Listings {
   readonly activeRooms: number
   rooms (): Iterable<object>
-  /** `undefined` when nobody is in the room here */
+  /** by its name as it stands in URLs; `undefined` when nobody is in the room here */
   room (name: string): object | undefined
   readonly connections: { readonly total: number }
   all (): Iterable<object>
@@ -34,43 +34,53 @@ const NO_STORE = { 'cache-control': 'no-store' } as const
 function refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { refusal, cause } = refusalOf(error)
   if (cause !== undefined) request.log.error({ err: cause }, 'a stats request failed')
+  else if (refusal.cause !== undefined) request.log.error({ err: refusal.cause }, 'authentication failed')
+  const { retryAfter } = refusal.data
   if (refusal.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
-  void reply.code(refusal.statusCode).headers({ ...NO_STORE, connection: 'close' }).send(httpError(refusal))
+  if (retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfter / 1_000))))
+  void reply.code(refusal.statusCode).headers(NO_STORE).send(httpError(refusal))
+}
+
+/** Adds to what the app's hooks have set, CORS above all. */
+function personal (reply: FastifyReply, vary: string): void {
+  const own = reply.getHeader('vary')
+  void reply.headers({ ...NO_STORE, vary: own === undefined ? vary : `${String(own)}, ${vary}` })
 }
 
 /** The admin's routes, for a scope that has the prefix, and the two that everybody may ask. */
 export function registerStats (scope: FastifyInstance, options: StatsRoutesOptions): void {
   const { read, metrics, listings, authorize, isAccepting, route, schema } = options
-  const common = { ...route, schema, errorHandler: refuse } as object
+  const common = shared(route, schema)
+  const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    personal(reply, 'Authorization')
+    await authorize(request)
+  }
 
   scope.get('/stats', common, async (request, reply) => {
     const format = negotiate(request.headers.accept, (request.query as { format?: unknown }).format)
-    void reply.headers({ ...NO_STORE, vary: 'Accept, Authorization' })
-    if (format === 'html') return await reply.header('content-security-policy', DASHBOARD_CSP).type('text/html; charset=utf-8').send(DASHBOARD)
+    personal(reply, 'Accept, Authorization')
+    if (format === 'html') return await reply.headers(DASHBOARD_HEADERS).type('text/html; charset=utf-8').send(DASHBOARD)
     await authorize(request)
     if (format === 'json') return read()
     return await reply.type(metrics.contentType).send(await metrics.text())
   })
 
   scope.get('/stats/rooms', common, async (request, reply) => {
-    await authorize(request)
-    void reply.headers(NO_STORE)
+    await admit(request, reply)
     return page(listings.rooms(), listings.activeRooms, request.query)
   })
 
   scope.get('/stats/rooms/*', common, async (request, reply) => {
-    await authorize(request)
-    void reply.headers(NO_STORE)
+    await admit(request, reply)
     // As it stood in the URL: decoded, a name with an escaped "/" would be another one.
-    const [path = ''] = (request.raw.url ?? '').split('?')
-    const room = listings.room(path.slice(path.indexOf('/stats/rooms/') + '/stats/rooms/'.length))
+    const [path = ''] = (request.raw.url ?? '').split(/[?#;]/)
+    const room = listings.room(path.slice(`${scope.prefix}/stats/rooms/`.length))
     if (room === undefined) throw new Refusal('room_unknown', { message: 'nobody is in this room on this node' })
     return room
   })
 
   scope.get('/stats/connections', common, async (request, reply) => {
-    await authorize(request)
-    void reply.headers(NO_STORE)
+    await admit(request, reply)
     return page(listings.all(), listings.connections.total, request.query)
   })
 
@@ -87,7 +97,12 @@ function registerPublic (scope: FastifyInstance, common: object, isAccepting: ()
   scope.get('/asyncapi.json', common, async () => (document ??= asyncApi()))
 }
 
+/** A HEAD must not fall through to the rooms' routes where the app has `exposeHeadRoutes` off: load balancers send it. */
+function shared (route: object, schema: FastifySchema): object {
+  return { ...route, schema, errorHandler: refuse, exposeHeadRoute: true }
+}
+
 /** With `stats: false` only the public routes are there. */
 export function registerHealth (scope: FastifyInstance, options: Pick<StatsRoutesOptions, 'isAccepting' | 'asyncApi' | 'route' | 'schema'>): void {
-  registerPublic(scope, { ...options.route, schema: options.schema, errorHandler: refuse }, options.isAccepting, options.asyncApi)
+  registerPublic(scope, shared(options.route, options.schema), options.isAccepting, options.asyncApi)
 }

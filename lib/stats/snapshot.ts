@@ -18,6 +18,7 @@ export interface NodeFacts {
   readonly published: number
   readonly gaps: number
   readonly loop: LoopDelay
+  /** its name, what it counts, and `isUp` when it can be down */
   readonly adapter: Readonly<Record<string, unknown>>
   /** milliseconds since the start */
   readonly uptime: number
@@ -58,6 +59,11 @@ export interface StatsSnapshot {
   readonly adapter: Readonly<Record<string, unknown>>
 }
 
+/**
+ * Reads everything once.
+ *
+ * @returns plain data of its own: what is counted later does not show in it
+ */
 export function snapshot (ledger: Ledger, source: StatsSource, facts: NodeFacts): StatsSnapshot {
   const { total, users, transports } = source.connections
   const { frames, bytes, events } = source.outbox()

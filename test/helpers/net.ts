@@ -154,12 +154,13 @@ export async function connect (server: { port: number, url: string }, options: C
 }
 
 function headersOf ({ token, headers = {} }: ConnectOptions): Record<string, string> {
-  return token === undefined ? headers : { authorization: `Bearer ${token}`, ...headers }
+  // A pool that keeps sockets open would have each closing app wait for them.
+  return { connection: 'close', ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...headers }
 }
 
 async function connectWebSocket ({ port }: { port: number }, options: ConnectOptions): Promise<NetPeer> {
   const queue = new FrameQueue()
-  const ws = new WebSocket(`ws://127.0.0.1:${port}${pathOf(options)}`, options.protocols ?? [], { headers: headersOf(options) })
+  const ws = new WebSocket(`ws://127.0.0.1:${port}${pathOf(options)}`, options.protocols ?? [], { headers: { ...headersOf(options), connection: 'Upgrade' } })
   ws.on('message', (data) => {
     const frame = JSON.parse(String(data)) as Frame
     if (frame.type !== 'ping') queue.push(frame)
@@ -291,7 +292,7 @@ async function connectPolling (server: { port: number, url: string, app?: Fastif
   const first = await poll(server, options)
   const { connectionId } = first
   let { cursor } = first
-  let isOpen = true
+  const state = { isOpen: true }
   const gate = new EventEmitter()
   let isStalled = false
   let abort = new AbortController()
@@ -301,18 +302,18 @@ async function connectPolling (server: { port: number, url: string, app?: Fastif
   take(first.frames)
   const { last: _last, at: _at, ...query } = options.query ?? {}
   const loop = async (): Promise<void> => {
-    while (isOpen) {
+    while (state.isOpen) {
       if (isStalled) await once(gate, 'go')
       abort = new AbortController()
       const answer = await poll(server, { ...options, query: { ...query, since: cursor, wait: '2000' } }, abort.signal)
-      if (!isOpen) return
+      if (!state.isOpen) return
       cursor = answer.cursor
       take(answer.frames)
     }
   }
   const running = loop().catch((error: Error) => { queue.end(error.message) }).finally(() => { queue.end('the polls ended') })
   const stop = (): void => {
-    isOpen = false
+    state.isOpen = false
     gate.emit('go')
     abort.abort()
   }

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import Ajv from 'ajv'
-import addFormats from 'ajv-formats'
+import { Ajv } from 'ajv'
+import formats from 'ajv-formats'
 import specs from '@asyncapi/specs'
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -202,8 +202,8 @@ t.test('a browser is sent the dashboard, which holds no data and runs nothing bu
 t.test('the AsyncAPI document of all declared rooms is valid AsyncAPI 3.0', async (t) => {
   const { app } = await start(t)
   const document = (await app.inject('/ws/asyncapi.json')).json()
-  const ajv = new Ajv.default({ meta: false, strict: false, logger: false })
-  addFormats.default(ajv)
+  const ajv = new Ajv({ meta: false, strict: false, logger: false })
+  formats.default(ajv)
   const schemas = ((specs as { default?: typeof specs }).default ?? specs).schemas as unknown as Record<string, object>
   const schema = schemas['3.0.0']!
   const validate = ajv.compile(schema)

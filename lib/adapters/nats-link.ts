@@ -1,0 +1,186 @@
+import { createHash } from 'node:crypto'
+import type { JetStreamClient, JetStreamManager, StreamInfo } from '@nats-io/jetstream'
+import type { KV } from '@nats-io/kv'
+import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
+import { REALTIME_ERR_ADAPTER, Refusal } from '../errors.js'
+
+export interface NatsLinkOptions {
+  readonly url: string | readonly string[]
+  readonly connection: NatsConnection | undefined
+  readonly settings: Partial<NodeConnectionOptions>
+  readonly jetstream: boolean
+  /** milliseconds */
+  readonly timeout: number
+  readonly log: { warn (object: object, message: string): void }
+  /** Connected, and every subscription stands. */
+  readonly onUp: () => void
+  readonly onDown: () => void
+}
+
+export interface BucketOptions {
+  /** milliseconds that a value is kept */
+  readonly ttl: number
+  readonly replicas: number
+  readonly storage: 'file' | 'memory'
+}
+
+/** Milliseconds between two log lines about a broker that is away. */
+const QUIET = 10_000
+
+/** One connection to NATS. The client comes back and subscribes again on its own, but buffers what is sent meanwhile: so nothing is sent meanwhile. */
+export class NatsLink {
+  readonly #options: NatsLinkOptions
+  #connection: NatsConnection | undefined
+  #js: JetStreamClient | undefined
+  #jsm: JetStreamManager | undefined
+  #open: ((name: string, options: BucketOptions) => Promise<KV>) | undefined
+  #isUp = false
+  #isClosed = false
+  #saidAt = -Infinity
+
+  constructor (options: NatsLinkOptions) {
+    this.#options = options
+  }
+
+  get isUp (): boolean { return this.#isUp }
+  get timeout (): number { return this.#options.timeout }
+
+  /** @throws REALTIME_ERR_ADAPTER */
+  async open (): Promise<void> {
+    const { url, connection, settings, jetstream, timeout } = this.#options
+    const load = async <T>(name: string, loading: Promise<T>): Promise<T> => await loading.catch((error: unknown) => {
+      throw new REALTIME_ERR_ADAPTER(`nats() needs the package ${name}: npm install ${name} (${messageOf(error)})`)
+    })
+    if (connection === undefined) {
+      const { connect } = await load('@nats-io/transport-node', import('@nats-io/transport-node'))
+      this.#connection = await connect({
+        reconnectTimeWait: 200,
+        reconnectJitter: 300,
+        pingInterval: 2_000,
+        ...settings,
+        servers: [url].flat() as string[],
+        timeout,
+        maxReconnectAttempts: -1
+      }).catch((error: unknown) => {
+        throw new REALTIME_ERR_ADAPTER(`NATS cannot be reached (${messageOf(error)}); check the url option of nats()`)
+      })
+    } else this.#connection = connection
+    if (jetstream) {
+      const { jetstream: client } = await load('@nats-io/jetstream', import('@nats-io/jetstream'))
+      const { Kvm } = await load('@nats-io/kv', import('@nats-io/kv'))
+      const js = client(this.#connection, { timeout })
+      this.#jsm = await js.jetstreamManager().catch(async (error: unknown) => {
+        await this.close()
+        throw new REALTIME_ERR_ADAPTER(`this NATS server offers no JetStream (${messageOf(error)}); enable it, or pass nats({ jetstream: false }) for live events only: no history, resume, presence, limits or claims across nodes`)
+      })
+      this.#js = js
+      const kvm = new Kvm(js)
+      this.#open = async (name, { ttl, replicas, storage }) => await kvm.create(name, { ttl, replicas, history: 1, storage: storage as never })
+    }
+    this.#isUp = true
+    void this.#watch(this.#connection)
+  }
+
+  async #watch (connection: NatsConnection): Promise<void> {
+    for await (const status of connection.status()) {
+      if (this.#isClosed) return
+      if (status.type === 'disconnect') this.#down()
+      else if (status.type === 'reconnect') {
+        // Subscriptions have been sent again; the answer to a ping proves that the server has them.
+        connection.flush().then(() => {
+          if (this.#isClosed || this.#isUp || connection.isClosed()) return
+          this.#isUp = true
+          this.#options.onUp()
+        }, () => {})
+      } else if (status.type === 'error') this.#warn(status.error)
+    }
+    if (!this.#isClosed) this.#down()
+  }
+
+  #down (): void {
+    if (!this.#isUp) return
+    this.#isUp = false
+    this.#options.onDown()
+  }
+
+  async close (): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#isUp = false
+    // A connection that was lent is left open; its subscriptions have been ended by who made them.
+    if (this.#options.connection === undefined) await this.#connection?.close()
+  }
+
+  /** @throws Refusal `unavailable` */
+  get jsm (): JetStreamManager { return this.#ready(this.#jsm) }
+  /** @throws Refusal `unavailable` */
+  get js (): JetStreamClient { return this.#ready(this.#js) }
+
+  #ready<T> (part: T | undefined): T {
+    if (!this.#isUp || part === undefined) throw away()
+    return part
+  }
+
+  async bucket (name: string, options: BucketOptions): Promise<KV> { return await this.attempt(() => this.#ready(this.#open)(name, options)) }
+
+  /** Runs something that asks the server. @throws Refusal `unavailable` when it cannot be asked or does not answer */
+  async attempt<T> (ask: () => Promise<T>): Promise<T> {
+    if (!this.#isUp) throw away()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => { reject(new Error('no answer in time')) }, this.#options.timeout)
+    })
+    try {
+      return await Promise.race([ask(), late])
+    } catch (error) {
+      if (error instanceof Refusal || isConflict(error) || isMissing(error)) throw error
+      this.#warn(error)
+      throw away()
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** @throws Refusal `unavailable` */
+  send (subject: string, text: string): void {
+    if (!this.#isUp) throw away()
+    this.#connection!.publish(subject, text)
+  }
+
+  async flush (): Promise<void> { await this.attempt(() => this.#connection!.flush()) }
+
+  /** @throws Refusal `unavailable` */
+  listen (subject: string, callback: (message: Msg) => void): Subscription {
+    if (!this.#isUp) throw away()
+    return this.#connection!.subscribe(subject, { callback: (error, message) => { if (error === null) callback(message) } })
+  }
+
+  #warn (error: unknown): void {
+    const now = performance.now()
+    if (this.#isClosed || now - this.#saidAt < QUIET) return
+    this.#saidAt = now
+    this.#options.log.warn({ err: error }, 'NATS answered with an error or could not be reached')
+  }
+}
+
+export function away (): Refusal { return new Refusal('unavailable', { retryAfter: 1_000 }) }
+
+/** Somebody else changed a key first. */
+export function isConflict (error: unknown): boolean {
+  return (error as { code?: unknown }).code === 10071
+}
+
+/** No such stream: the server lost its data, or has not been asked to keep any. */
+export function isMissing (error: unknown): boolean {
+  const { code, name } = error as { code?: unknown, name?: unknown }
+  return code === 10059 || name === 'NoRespondersError' || name === 'StreamNotFoundError'
+}
+
+/** Eight characters of base64url that stay the same for one life of a stream. */
+export function epochOf ({ created, config }: StreamInfo): string {
+  return createHash('sha1').update(`${config.name} ${String(created)}`).digest('base64url').slice(0, 8)
+}
+
+function messageOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

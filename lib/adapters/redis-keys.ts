@@ -1,0 +1,30 @@
+/** Names of everything that is kept in Redis. What belongs together shares a hash tag, so that one script may touch it in a cluster. */
+export class Keys {
+  readonly #prefix: string
+
+  constructor (prefix: string) {
+    this.#prefix = prefix
+  }
+
+  meta (room: string): string { return `${this.#prefix}{${room}}:meta` }
+  stream (room: string): string { return `${this.#prefix}{${room}}:stream` }
+  events (room: string): string { return `${this.#prefix}{${room}}:events` }
+  once (room: string, key: string): string { return `${this.#prefix}{${room}}:once:${key}` }
+  latest (room: string): string { return `${this.#prefix}{${room}}:latest` }
+  order (room: string): string { return `${this.#prefix}{${room}}:latest-order` }
+  presence (room: string): string[] {
+    const key = `${this.#prefix}{${room}}:presence`
+    return [key, `${key}-entries`, `${key}-counts`, `${key}-users`, this.events(room)]
+  }
+
+  lease (key: string): string { return `${this.#prefix}{lease:${key}}` }
+  claim (key: string): string { return `${this.#prefix}{claim:${key}}` }
+  value (key: string): string { return `${this.#prefix}{value:${key}}` }
+  denial (subject: string): string { return `${this.#prefix}{denial:${subject}}` }
+  get control (): string { return `${this.#prefix}{control}:messages` }
+
+  /** @returns the room whose events channel this is */
+  room (channel: string): string {
+    return channel.slice(this.#prefix.length + 1, -'}:events'.length)
+  }
+}

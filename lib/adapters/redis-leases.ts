@@ -1,0 +1,59 @@
+import type { Claim, ClaimStore, DenialStore, LeaseStore } from './adapter.js'
+import type { Keys } from './redis-keys.js'
+import type { RedisLink } from './redis-link.js'
+import { CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RENEW, SETTLE } from './redis-scripts.js'
+
+/** Holders in one renewal: bounds the time that one script keeps the server. */
+const BATCH = 500
+
+export function redisLeases (link: RedisLink, keys: Keys): LeaseStore {
+  return {
+    async acquire (key, holder, limit, ttl) {
+      return await link.script(LEASE_ACQUIRE, [keys.lease(key)], [holder, limit, ttl]) === 1
+    },
+    async renew (leases, ttl) {
+      const byKey = new Map<string, string[]>()
+      for (const { key, holder } of leases) {
+        const holders = byKey.get(key)
+        if (holders === undefined) byKey.set(key, [holder])
+        else holders.push(holder)
+      }
+      const steps: Array<Promise<unknown>> = []
+      for (const [key, holders] of byKey) {
+        for (let index = 0; index < holders.length; index += BATCH) {
+          steps.push(link.script(LEASE_RENEW, [keys.lease(key)], [ttl, ...holders.slice(index, index + BATCH)]))
+        }
+      }
+      await Promise.all(steps)
+    },
+    async release (key, holder) { await link.call('ZREM', keys.lease(key), holder) },
+    async count (key) { return Number(await link.script(LEASE_COUNT, [keys.lease(key)], [])) }
+  }
+}
+
+export function redisClaims (link: RedisLink, keys: Keys): ClaimStore {
+  return {
+    async claim (key, hash, lease): Promise<Claim> {
+      const [state, detail] = await link.script(CLAIM, [keys.claim(key)], [hash, Math.ceil(lease)]) as [Claim['state'], string | number]
+      if (state === 'settled') return { state, outcome: String(detail) }
+      if (state === 'running') return { state, retryAfter: Math.max(0, Number(detail)) }
+      return { state }
+    },
+    async settle (key, hash, outcome, ttl) { await link.script(SETTLE, [keys.claim(key)], [hash, outcome ?? '', Math.ceil(ttl)]) },
+    async put (key, value, ttl) { await link.call('SET', keys.value(key), value, 'PX', Math.ceil(ttl)) },
+    async take (key) {
+      const value = await link.call('GETDEL', keys.value(key))
+      return typeof value === 'string' ? value : undefined
+    }
+  }
+}
+
+export function redisDenials (link: RedisLink, keys: Keys): DenialStore {
+  return {
+    async deny (subject, until) { await link.script(DENY, [keys.denial(subject)], [Math.ceil(until)]) },
+    async isDenied (subjects) {
+      const found = await Promise.all(subjects.map((subject) => link.call('EXISTS', keys.denial(subject))))
+      return found.includes(1)
+    }
+  }
+}

@@ -1,0 +1,329 @@
+import { randomBytes } from 'node:crypto'
+import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
+import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../errors.js'
+import type { Packet } from '../protocol/codec.js'
+import type {
+  Adapter, AdapterHost, ClaimStore, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
+} from './adapter.js'
+import { Keys } from './redis-keys.js'
+import { redisClaims, redisDenials, redisLeases } from './redis-leases.js'
+import { RedisLink } from './redis-link.js'
+import { RedisPresence } from './redis-presence.js'
+import { Publishing } from './redis-publishing.js'
+import { LATEST, POSITION, READ } from './redis-scripts.js'
+import { decodePayload, originOf, parsePositions } from './wire.js'
+import { newEpoch, Streams } from './stream.js'
+import type { Position } from '../protocol/position.js'
+import { pageOf, Tail, type Arrival, type Range } from './tail.js'
+
+export interface RedisOptions {
+  /** one server, default `redis://127.0.0.1:6379`; `rediss:` for TLS. Redis 7.0 or newer */
+  readonly url?: string
+  /** an ioredis client, of a cluster or not: its settings are taken over by connections of this adapter's own; it is not used itself and stays yours */
+  readonly client?: Redis | Cluster
+  /** some nodes of a Redis Cluster; the others are found */
+  readonly cluster?: ReadonlyArray<{ readonly host: string, readonly port: number }>
+  /** sentinels, and the name of the primary that they watch */
+  readonly sentinels?: { readonly name: string, readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }> }
+  /** more settings of ioredis, such as `username`, `password`, `tls`, `db` */
+  readonly settings?: Partial<ClientOptions>
+  /** in front of all keys and channels, default `realtime:`; without braces */
+  readonly prefix?: string
+  /** milliseconds that one command may take, default 2 000; then it is refused with `unavailable` and will not be run later */
+  readonly timeout?: number
+  /** milliseconds between two position checks of a quiet room, default 40 000, varied by 20 % */
+  readonly check?: number
+  /** milliseconds that an idempotency key is remembered, default 120 000 */
+  readonly idempotency?: number
+  /** bytes of retained events that are kept in this process for resumes, default 64 MiB */
+  readonly historyBytes?: number
+}
+
+interface Followed {
+  readonly room: string
+  readonly settings: RoomSettings
+  readonly tail: Tail | undefined
+  /** when its position is to be checked, by `performance.now()` */
+  due: number
+}
+
+const DEFAULTS = { prefix: 'realtime:', timeout: 2_000, check: 40_000, idempotency: 120_000, historyBytes: 64 * 1024 * 1024 }
+/** Position checks under way at a time. */
+const BATCH = 500
+/** Events in one read while a hole is repaired. */
+const PAGE = 500
+
+class RedisAdapter implements Adapter {
+  readonly name = 'redis'
+  readonly presence: RedisPresence
+  readonly leases: LeaseStore
+  readonly claims: ClaimStore
+  readonly denials: DenialStore
+  readonly control: Control
+  readonly #options: RedisOptions & typeof DEFAULTS
+  readonly #keys: Keys
+  readonly #link: RedisLink
+  readonly #streams: Streams
+  readonly #tag = randomBytes(6).toString('base64url')
+  readonly #rooms = new Map<string, Followed>()
+  readonly #reading = new Map<string, Promise<Range>>()
+  #publishing: Publishing | undefined
+  #host: AdapterHost | undefined
+  #checker: NodeJS.Timeout | undefined
+  #isChecking = false
+  #received = 0
+  #repairs = 0
+
+  constructor (options: RedisOptions) {
+    this.#options = { ...DEFAULTS, ...options }
+    const { url, client, cluster, sentinels, prefix, settings = {}, timeout, historyBytes } = this.#options
+    if ([url, client, cluster, sentinels].filter((option) => option !== undefined).length > 1) {
+      throw new REALTIME_ERR_OPTIONS('redis() takes one of url, client, cluster and sentinels; leave the others out')
+    }
+    if (/[{}]/.test(prefix)) throw new REALTIME_ERR_OPTIONS('redis({ prefix }) must not contain braces: they would change which shard a key belongs to')
+    this.#keys = new Keys(prefix)
+    this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
+    const link = new RedisLink({
+      url,
+      client,
+      cluster,
+      sentinels,
+      settings,
+      timeout,
+      log: { warn: (object, message) => { this.#host?.log.warn(object, message) } },
+      onMessage: (channel, message) => { this.#message(channel, message) },
+      onUp: () => { this.#up() },
+      onDown: () => { this.#down() }
+    })
+    this.#link = link
+    this.presence = new RedisPresence(link, this.#keys)
+    this.leases = redisLeases(link, this.#keys)
+    this.claims = redisClaims(link, this.#keys)
+    this.denials = redisDenials(link, this.#keys)
+    this.control = { send: (message) => this.#send(message) }
+  }
+
+  async start (host: AdapterHost): Promise<void> {
+    if (this.#host !== undefined) throw new REALTIME_ERR_ADAPTER('this redis adapter is already in use; make one for each server')
+    this.#host = host
+    const { idempotency, timeout, check } = this.#options
+    this.#publishing = new Publishing({
+      link: this.#link,
+      keys: this.#keys,
+      host,
+      tag: this.#tag,
+      idempotency,
+      timeout,
+      tail: (room) => this.#rooms.get(room)?.tail,
+      isSubscribed: (room) => this.#rooms.has(room)
+    })
+    await this.#link.open()
+    await this.#link.subscribe(this.#keys.control)
+    this.#checker = setInterval(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
+  }
+
+  async close (): Promise<void> {
+    clearInterval(this.#checker)
+    this.#link.close()
+    this.#publishing?.close()
+    for (const { tail } of this.#rooms.values()) tail?.close()
+    this.#rooms.clear()
+  }
+
+  async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {
+    const channel = this.#keys.events(room)
+    const followed: Followed = { room, settings, tail: this.#follow(room, settings), due: this.#nextCheck() }
+    this.#rooms.set(room, followed)
+    try {
+      await this.#link.subscribe(channel)
+      if (followed.tail === undefined) return undefined
+      // Read after the subscription stands, so that no event is between the two.
+      followed.tail.open(await this.#position(room))
+      return followed.tail.position
+    } catch (error) {
+      followed.tail?.close()
+      if (this.#rooms.get(room) === followed) {
+        this.#rooms.delete(room)
+        this.#link.unsubscribe(channel)
+      }
+      throw error
+    }
+  }
+
+  unsubscribe (room: string): void {
+    const followed = this.#rooms.get(room)
+    if (followed === undefined) return
+    this.#rooms.delete(room)
+    followed.tail?.close()
+    this.presence.forget(room)
+    this.#link.unsubscribe(this.#keys.events(room))
+  }
+
+  async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
+    return await this.#publishing!.publish(room, publication, settings)
+  }
+
+  async history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
+    const known = this.#rooms.get(room)?.tail?.read(query)
+    if (known !== undefined) return known
+    return pageOf(await this.#read(room, settings, query), query)
+  }
+
+  async latest (room: string): Promise<readonly Packet[]> {
+    const values = await this.#link.script(LATEST, [this.#keys.latest(room), this.#keys.order(room)], []) as string[]
+    return values.map((value) => {
+      const end = value.indexOf('\n')
+      return decodePayload(room, value.slice(end + 1), { version: Number(value.slice(0, value.indexOf(' '))) })
+    })
+  }
+
+  stats (): Record<string, number | boolean | string> {
+    return { isUp: this.#link.isUp, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, received: this.#received, repairs: this.#repairs }
+  }
+
+  #follow (room: string, settings: RoomSettings): Tail | undefined {
+    const { history } = settings
+    if (history === false) return undefined
+    const host = this.#host!
+    return new Tail({
+      room,
+      limits: history,
+      streams: this.#streams,
+      host,
+      deliver: (name, packet, origin) => { this.#publishing!.delivered(origin, host.event(name, packet)) },
+      read: (offset) => this.#read(room, settings, { since: { epoch: '', offset }, limit: PAGE }),
+      onRepair: () => { this.#repairs++ }
+    })
+  }
+
+  async #position (room: string): Promise<Position> {
+    const [epoch, offset] = await this.#link.script(POSITION, [this.#keys.meta(room), this.#keys.stream(room)], [this.#link.run, newEpoch()]) as [string, string]
+    return { epoch, offset: Number(offset) }
+  }
+
+  /** One read for all who wait for the same part of a room. */
+  async #read (room: string, { history }: RoomSettings, { since, last, limit }: HistoryQuery): Promise<Range> {
+    const count = since === undefined ? Math.min(last ?? limit, limit) : limit
+    const name = `${room} ${since?.offset ?? ''} ${count}`
+    const underWay = this.#reading.get(name)
+    // A read that began before now may miss what was accepted meanwhile, which comes by the subscription or the next page.
+    if (underWay !== undefined && since?.epoch !== '') return await underWay
+    const ttl = history === false ? 0 : history.ttl
+    const reading = this.#readRange(room, since?.offset, count, ttl)
+    this.#reading.set(name, reading)
+    try {
+      return await reading
+    } finally {
+      if (this.#reading.get(name) === reading) this.#reading.delete(name)
+    }
+  }
+
+  async #readRange (room: string, after: number | undefined, count: number, ttl: number): Promise<Range> {
+    const reply = await this.#link.script(READ, [this.#keys.meta(room), this.#keys.stream(room)], [
+      this.#link.run, newEpoch(), after ?? '', Math.max(count, 0), Math.ceil(ttl)
+    ]) as string[]
+    const [epoch = '', top, before = '', floor, ...entries] = reply
+    const events: Arrival[] = []
+    for (let index = 0; index + 1 < entries.length; index += 2) {
+      const offset = Number.parseInt(entries[index]!, 10)
+      const payload = entries[index + 1]!
+      events.push(arrivalOf(room, epoch, offset, payload))
+    }
+    if (after === undefined) events.reverse()
+    return { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before), events }
+  }
+
+  #message (channel: string, message: string): void {
+    this.#received++
+    if (channel === this.#keys.control) {
+      this.#controlled(message)
+      return
+    }
+    const room = this.#keys.room(channel)
+    const followed = this.#rooms.get(room)
+    if (followed === undefined) return
+    const end = message.indexOf('\n')
+    const rest = message.slice(end + 1)
+    if (message[0] === 'r') {
+      const [, epoch, offset] = message.slice(0, end).split(' ')
+      followed.tail?.accept(arrivalOf(room, epoch!, Number(offset), rest), true)
+    } else if (message[0] === 'p') {
+      this.#host!.presence(room, JSON.parse(rest) as PresenceChange)
+    } else {
+      const origin = originOf(rest)
+      const publishing = this.#publishing!
+      if (publishing.isRepeated(origin)) return
+      const at = message[0] === 'l' ? { version: Number(message.slice(2, end)) } : {}
+      publishing.delivered(origin, this.#host!.event(room, decodePayload(room, rest, at)))
+    }
+  }
+
+  async #send (message: ControlMessage): Promise<void> {
+    await this.#link.call('SPUBLISH', this.#keys.control, `${this.#tag} ${this.#host!.nodeId}\n${JSON.stringify(message)}`)
+  }
+
+  #controlled (text: string): void {
+    const end = text.indexOf('\n')
+    const space = text.indexOf(' ')
+    if (text.slice(0, space) === this.#tag) return
+    this.#host!.control(JSON.parse(text.slice(end + 1)) as ControlMessage, text.slice(space + 1, end))
+  }
+
+  #up (): void {
+    this.presence.up()
+    this.#check(true)
+    this.#host!.state(true)
+  }
+
+  #down (): void {
+    this.presence.down()
+    this.#host!.state(false)
+  }
+
+  #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
+
+  /** Compares positions with the broker's: of all rooms after it came back, else of those that have been quiet for the period. */
+  #check (isAll: boolean): void {
+    if (!this.#link.isUp || (this.#isChecking && !isAll)) return
+    const now = performance.now()
+    const due: Followed[] = []
+    for (const followed of this.#rooms.values()) {
+      const { tail } = followed
+      if (tail === undefined || (!isAll && followed.due > now)) continue
+      if (isAll || now - tail.heard >= this.#options.check * 0.8) due.push(followed)
+      followed.due = this.#nextCheck()
+    }
+    this.#isChecking = true
+    this.#checkAll(due).catch(() => {
+      // The link is away again, and everything is checked when it comes back; or one command failed, and its rooms are due again soon.
+      for (const followed of due) followed.due = performance.now()
+    }).finally(() => { this.#isChecking = false })
+  }
+
+  async #checkAll (due: readonly Followed[]): Promise<void> {
+    for (let index = 0; index < due.length; index += BATCH) {
+      await Promise.all(due.slice(index, index + BATCH).map(async ({ room, tail }) => { tail!.check(await this.#position(room)) }))
+    }
+  }
+}
+
+function arrivalOf (room: string, epoch: string, offset: number, payload: string): Arrival {
+  return {
+    epoch,
+    offset,
+    // The script numbers a room's events without holes.
+    previous: offset - 1,
+    origin: originOf(payload),
+    packet: () => decodePayload(room, payload, { position: { epoch, offset } })
+  }
+}
+
+/**
+ * Nodes that share a Redis are one: broadcasts reach members on all of them, a client resumes on any, limits and presence hold across.
+ * Needs the package `ioredis` and Redis 7.0 or newer: one server, Sentinel or Cluster. Two connections per process.
+ *
+ * @throws REALTIME_ERR_OPTIONS for options that exclude each other; `start` throws REALTIME_ERR_ADAPTER when Redis cannot be reached
+ */
+export function redis (options: RedisOptions = {}): Adapter {
+  return new RedisAdapter(options)
+}

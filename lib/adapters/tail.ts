@@ -1,0 +1,270 @@
+import type { Packet } from '../protocol/codec.js'
+import type { Position } from '../protocol/position.js'
+import type { AdapterHost, HistoryPage, HistoryQuery } from './adapter.js'
+import { Stream, type StreamLimits, type Streams } from './stream.js'
+
+/** One event of a room as it came from the broker. */
+export interface Arrival {
+  readonly epoch: string
+  readonly offset: number
+  /** offset of the event before it in this room: what tells a hole */
+  readonly previous: number
+  /** who published it, so that the publisher on this node learns how many were offered it */
+  readonly origin: string
+  readonly packet: () => Packet
+}
+
+/** A part of a room's stream, read from the broker. */
+export interface Range {
+  readonly epoch: string
+  readonly top: number
+  /** offset before the oldest retained event */
+  readonly floor: number
+  /** former epochs with the last offset that the present one shares with them, newest first */
+  readonly before: readonly Position[]
+  /** events after the offset that was asked, oldest first */
+  readonly events: readonly Arrival[]
+}
+
+export interface TailOptions {
+  readonly room: string
+  readonly limits: StreamLimits
+  /** where the retained events are kept, under one budget for all rooms */
+  readonly streams: Streams
+  readonly host: Pick<AdapterHost, 'gap'>
+  readonly deliver: (room: string, packet: Packet, origin: string) => void
+  /** Reads the broker. */
+  readonly read: (since: number) => Promise<Range>
+  readonly onRepair: () => void
+}
+
+/** How long an event known from a publish reply may lag on the subscription before it is fetched, milliseconds. */
+const PATIENCE = 250
+/** Milliseconds between two tries to read a broker that answered with an error. */
+const RETRY = 1_000
+/** Events held back while a hole is read; beyond them they are read as well. */
+const MAX_HELD = 1_000
+
+/** @returns whether a reader of `since` has seen nothing that the stream of this range does not hold */
+export function leadsInto (since: Position, { epoch, top, before }: Pick<Range, 'epoch' | 'top' | 'before'>): boolean {
+  if (since.epoch === epoch) return since.offset <= top
+  const former = before.find((position) => position.epoch === since.epoch)
+  return former !== undefined && since.offset <= former.offset
+}
+
+export function pageOf (range: Range, { since }: Pick<HistoryQuery, 'since'>): HistoryPage {
+  const resumed = since !== undefined && since.offset >= range.floor && leadsInto(since, range)
+  return {
+    resumed,
+    events: resumed || since === undefined ? range.events.map(({ packet }) => packet()) : [],
+    top: { epoch: range.epoch, offset: range.top },
+    floor: { epoch: range.epoch, offset: range.floor }
+  }
+}
+
+/**
+ * A subscribed room's stream as this node follows it. Whatever the broker's subscription repeats, reorders or loses, events leave here
+ * in offset order, each once; a hole is read from the broker before anything later leaves, and what cannot be read becomes a gap.
+ */
+export class Tail {
+  readonly #options: TailOptions
+  #stream: Stream | undefined
+  #isRepairing = false
+  #isClosed = false
+  #held = new Map<string, Arrival>()
+  #hasDropped = false
+  #waiting: Array<{ readonly offset: number, readonly settle: () => void }> = []
+  #expected = 0
+  #timer: NodeJS.Timeout | undefined
+  /** when this room last heard from its broker, by `performance.now()` */
+  heard = performance.now()
+
+  constructor (options: TailOptions) {
+    this.#options = options
+  }
+
+  get position (): Position | undefined { return this.#stream?.top }
+
+  /** The subscription stands and `position` was read after that: every later event will come, or be missed by number. */
+  open (position: Position): void {
+    if (this.#isClosed || this.#stream !== undefined) return
+    this.#restart(position.epoch, position.offset)
+    this.#drain()
+    this.#settle()
+    if (this.#held.size > 0) this.repair()
+  }
+
+  close (): void {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    this.#held.clear()
+    const { room, streams } = this.#options
+    // The room may be followed anew by now.
+    if (this.#stream !== undefined && streams.peek(room) === this.#stream) streams.delete(room)
+    this.#settle(true)
+  }
+
+  /** @param isOrdered it came by the subscription, so that an event missing before it will not come any more */
+  accept (arrival: Arrival, isOrdered: boolean): void {
+    if (this.#isClosed) return
+    if (isOrdered) this.heard = performance.now()
+    if (this.#stream === undefined || this.#isRepairing) {
+      this.#hold(arrival)
+      return
+    }
+    const { epoch, offset, previous } = arrival
+    const top = this.#stream.top.offset
+    if (epoch !== this.#stream.epoch) {
+      this.#hold(arrival)
+      this.repair()
+    } else if (offset > top && previous <= top) {
+      this.#deliver(arrival)
+      if (this.#held.size > 0) this.#drain()
+      if (this.#waiting.length > 0) this.#settle()
+    } else if (offset > top) {
+      this.#hold(arrival)
+      if (isOrdered) this.repair()
+      else this.#expect(offset)
+    }
+  }
+
+  /** What the broker says of its stream: a position check. */
+  check ({ epoch, offset }: Position): void {
+    this.heard = performance.now()
+    if (this.#stream === undefined) return
+    if (epoch !== this.#stream.epoch) this.repair()
+    else if (offset > this.#stream.top.offset) this.#expect(offset)
+  }
+
+  /** Resolves when the events up to `offset` have been delivered or are known to be lost, or after `patience` ms. */
+  async reached (offset: number, patience: number): Promise<void> {
+    if (this.#isClosed || (this.#stream !== undefined && this.#stream.top.offset >= offset)) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, patience)
+      this.#waiting.push({ offset, settle: () => { clearTimeout(timer); resolve() } })
+    })
+  }
+
+  /** Retained events, if what this node holds is enough to answer. */
+  read (query: HistoryQuery): HistoryPage | undefined {
+    const stream = this.#stream
+    if (stream === undefined) return undefined
+    const { room, limits, streams } = this.#options
+    streams.expire(room, stream, limits.ttl, Date.now())
+    const { since, last, limit } = query
+    if (since === undefined ? stream.length < Math.min(last ?? limit, limit) : !stream.covers(since)) return undefined
+    return stream.read(query)
+  }
+
+  #deliver (arrival: Arrival): void {
+    const { room, limits, streams, deliver } = this.#options
+    const packet = arrival.packet()
+    streams.append(room, this.#stream!, packet, limits, Date.now())
+    deliver(room, packet, arrival.origin)
+  }
+
+  #hold (arrival: Arrival): void {
+    if (this.#held.size >= MAX_HELD) {
+      this.#held.clear()
+      this.#hasDropped = true
+    }
+    this.#held.set(`${arrival.epoch} ${arrival.offset}`, arrival)
+  }
+
+  #drain (): void {
+    const stream = this.#stream!
+    for (const arrival of [...this.#held.values()].sort((a, b) => a.offset - b.offset)) {
+      if (arrival.epoch !== stream.epoch) continue
+      const top = stream.top.offset
+      if (arrival.offset > top && arrival.previous > top) return
+      this.#held.delete(`${arrival.epoch} ${arrival.offset}`)
+      if (arrival.offset > top) this.#deliver(arrival)
+    }
+  }
+
+  #settle (isAll = false): void {
+    const top = this.#stream?.top.offset ?? 0
+    const waiting = this.#waiting
+    this.#waiting = waiting.filter(({ offset }) => !isAll && offset > top)
+    for (const { offset, settle } of waiting) if (isAll || offset <= top) settle()
+  }
+
+  #expect (offset: number): void {
+    this.#expected = Math.max(this.#expected, offset)
+    if (this.#isRepairing) return
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      if (this.#stream!.top.offset < this.#expected) this.repair()
+    }, PATIENCE).unref()
+  }
+
+  #restart (epoch: string, offset: number): void {
+    const { room, streams } = this.#options
+    streams.delete(room)
+    this.#stream = streams.open(room, () => true, () => new Stream(epoch, offset))
+  }
+
+  /** Brings this tail to the broker's top. One at a time; never rejects. */
+  repair (): void {
+    if (this.#isRepairing || this.#isClosed || this.#stream === undefined) return
+    this.#isRepairing = true
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#repair().catch(() => {
+      if (this.#isClosed) return
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined
+        this.#isRepairing = false
+        this.repair()
+      }, RETRY).unref()
+    })
+  }
+
+  async #repair (): Promise<void> {
+    this.#options.onRepair()
+    for (;;) {
+      // What is held by now was accepted before the read begins, so the read has it.
+      this.#held.clear()
+      this.#hasDropped = false
+      this.#expected = 0
+      const range = await this.#options.read(this.#stream!.top.offset)
+      if (this.#isClosed) return
+      this.heard = performance.now()
+      const isDone = this.#apply(range)
+      this.#drain()
+      this.#settle()
+      if (isDone && this.#held.size === 0 && !this.#hasDropped) break
+    }
+    this.#isRepairing = false
+    // Told of while the last read was under way.
+    if (this.#expected > this.#stream!.top.offset) this.#expect(this.#expected)
+  }
+
+  /** @returns whether the end of the range is the broker's top */
+  #apply (range: Range): boolean {
+    const { room, host } = this.#options
+    const { epoch, top, floor } = range
+    const local = this.#stream!.top
+    if (epoch !== local.epoch) {
+      const former = range.before.find((position) => position.epoch === local.epoch)
+      const isKnown = former !== undefined && local.offset <= former.offset
+      const to = isKnown ? local.offset : former?.offset ?? top
+      this.#restart(epoch, to)
+      host.gap(room, isKnown ? { epoch, from: to, to } : { epoch, to })
+      if (!isKnown) this.#settle(true)
+      return false
+    }
+    if (local.offset < floor) {
+      host.gap(room, { epoch, from: local.offset, to: floor })
+      this.#restart(epoch, floor)
+    }
+    for (const arrival of range.events) if (arrival.offset > this.#stream!.top.offset) this.#deliver(arrival)
+    const reached = this.#stream!.top.offset
+    if (reached >= top) return true
+    if (range.events.length > 0) return false
+    // Neither there nor trimmed: nobody will see it any more.
+    host.gap(room, { epoch, from: reached, to: top })
+    this.#restart(epoch, top)
+    return true
+  }
+}

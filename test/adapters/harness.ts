@@ -1,0 +1,81 @@
+import type { Adapter, AdapterHost, ControlMessage, PresenceChange, Publication, RoomSettings } from '../../lib/adapters/adapter.js'
+import type { Packet } from '../../lib/protocol/codec.js'
+import { until, type Teardown } from '../helpers/servers.js'
+
+export const reliable: RoomSettings = { history: { size: 100, ttl: 300_000 }, latest: true, definition: 'chat/:id' }
+export const live: RoomSettings = { history: false, latest: true, definition: 'live/:id' }
+
+export function said (text: string, more: Partial<Publication> = {}): Publication {
+  return { type: 'said', data: JSON.stringify({ text }), delivery: 'reliable', timestamp: Date.now(), ...more }
+}
+
+export function dataOf (packet: Packet): unknown {
+  return (JSON.parse(String(packet.payload)) as { data: unknown }).data
+}
+
+export function textOf (packet: Packet): string {
+  return (dataOf(packet) as { text: string }).text
+}
+
+type Gap = Parameters<AdapterHost['gap']>[1]
+
+/** A node as an adapter sees it: it records what it is told, and keeps count of what a member of each room would have seen. */
+export class FakeHost implements AdapterHost {
+  readonly nodeId: string
+  readonly events = new Map<string, Packet[]>()
+  readonly gaps: Array<{ room: string } & Gap> = []
+  readonly changes = new Map<string, PresenceChange[]>()
+  readonly controls: Array<{ message: ControlMessage, from: string }> = []
+  readonly states: boolean[] = []
+  readonly notes: string[] = []
+  readonly order: string[] = []
+  members = 1
+
+  constructor (nodeId: string) { this.nodeId = nodeId }
+
+  readonly log = {
+    info: (_object: object, message: string): void => { this.notes.push(message) },
+    warn: (_object: object, message: string): void => { this.notes.push(message) }
+  }
+
+  event (room: string, packet: Packet): number {
+    push(this.events, room, packet)
+    if (packet.position !== undefined) this.order.push(`${packet.position.epoch} ${packet.position.offset}`)
+    return this.members
+  }
+
+  gap (room: string, gap: Gap): void {
+    this.gaps.push({ room, ...gap })
+    this.order.push(`gap ${gap.epoch} ${gap.from ?? '-'} ${gap.to}`)
+  }
+
+  presence (room: string, change: PresenceChange): void { push(this.changes, room, change) }
+  control (message: ControlMessage, from: string): void { this.controls.push({ message, from }) }
+  state (isUp: boolean): void { this.states.push(isUp) }
+
+  texts (room: string): string[] { return (this.events.get(room) ?? []).map(textOf) }
+  offsets (room: string): number[] { return (this.events.get(room) ?? []).map(({ position }) => position?.offset ?? -1) }
+
+  async heard (room: string, count: number, deadline?: number): Promise<string[]> {
+    return await until(`${this.nodeId} hears ${count} events of ${room}`, () => {
+      const texts = this.texts(room)
+      if (texts.length >= count) return texts
+      throw new Error(`${texts.length} heard, the last ${texts.at(-1)}`)
+    }, deadline)
+  }
+}
+
+function push<T> (lists: Map<string, T[]>, key: string, item: T): void {
+  const list = lists.get(key)
+  if (list === undefined) lists.set(key, [item])
+  else list.push(item)
+}
+
+export interface Node { readonly adapter: Adapter, readonly host: FakeHost }
+
+export async function node (t: Teardown, adapter: Adapter, id = 'a'): Promise<Node> {
+  const host = new FakeHost(id)
+  t.teardown(() => adapter.close())
+  await adapter.start(host)
+  return { adapter, host }
+}

@@ -1,0 +1,195 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+export interface Teardown { teardown (callback: () => unknown): void }
+
+export interface Server {
+  readonly port: number
+  readonly url: string
+  /** where it keeps its data */
+  readonly directory: string
+  /** Starts it with whatever data is there; resolves when it answers. */
+  start (...more: string[]): Promise<void>
+  /** Ends it at once, as a crash does. */
+  kill (): Promise<void>
+  /** Ends it in good order. */
+  stop (): Promise<void>
+  /** Freezes it: connections stay, nothing is answered. Resolves when all of its threads stand still. */
+  pause (): Promise<void>
+  resume (): void
+}
+
+function find (name: string): string | undefined {
+  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  return directories.map((directory) => join(directory, name)).find((path) => existsSync(path))
+}
+
+/**
+ * Why tests that need these programs are skipped; `false` when all are here. Where CI is set a missing one is an error instead:
+ * a promise that was not tested is not a green one.
+ */
+export function missing (...names: string[]): string | false {
+  const absent = names.filter((name) => find(name) === undefined)
+  if (absent.length === 0) return false
+  const reason = `${absent.join(', ')} not found on this machine`
+  if (process.env.CI !== undefined) throw new Error(`${reason}, and CI must not skip`)
+  return reason
+}
+
+export async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** Polls until `condition` gives something; rejects at the deadline and says what it saw last. */
+export async function until<T> (what: string, condition: () => T | Promise<T>, deadline = 10_000): Promise<NonNullable<T>> {
+  const end = performance.now() + deadline
+  let last: unknown
+  for (;;) {
+    try {
+      last = await condition()
+      if (last !== undefined && last !== false && last !== null) return last as NonNullable<T>
+    } catch (error) {
+      last = error
+    }
+    if (performance.now() > end) throw new Error(`not within ${deadline} ms: ${what}; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`)
+    await delay(10)
+  }
+}
+
+async function answers (port: number, ask: string, expected: RegExp): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1').setTimeout(1_000, () => { socket.destroy() })
+  try {
+    await once(socket, 'connect')
+    socket.write(ask)
+    let seen = ''
+    for await (const chunk of socket) {
+      seen += String(chunk)
+      if (expected.test(seen)) return true
+    }
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+interface Plan {
+  readonly program: string
+  readonly scheme: string
+  readonly args: (port: number, directory: string) => Promise<string[]>
+  readonly ask: string
+  readonly expected: RegExp
+}
+
+async function run (t: Teardown, { program, scheme, args, ask, expected }: Plan): Promise<Server> {
+  const path = find(program)
+  if (path === undefined) throw new Error(`${program} not found`)
+  const port = await freePort()
+  const directory = await mkdtemp(join(tmpdir(), `${program}-`))
+  const fixed = await args(port, directory)
+  let child: ChildProcess | undefined
+  let output = ''
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    const ending = child
+    child = undefined
+    if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return
+    const exited = once(ending, 'exit')
+    ending.kill('SIGCONT')
+    ending.kill(signal)
+    await exited
+  }
+  const server: Server = {
+    port,
+    directory,
+    url: `${scheme}://127.0.0.1:${port}`,
+    async start (...more) {
+      const started = spawn(path, [...fixed, ...more], { stdio: ['ignore', 'pipe', 'pipe'], cwd: directory })
+      child = started
+      const note = (chunk: Buffer): void => { output = (output + String(chunk)).slice(-4_000) }
+      started.stdout.on('data', note)
+      started.stderr.on('data', note)
+      await until(`${program} answers on port ${port}`, async () => {
+        if (started.exitCode !== null) throw new Error(`${program} ended: ${output}`)
+        return await answers(port, ask, expected)
+      })
+    },
+    kill: () => end('SIGKILL'),
+    stop: () => end('SIGTERM'),
+    async pause () {
+      const { pid } = child!
+      child!.kill('SIGSTOP')
+      if (!existsSync(`/proc/${pid}/task`)) return
+      await until(`${program} stands still`, async () => {
+        const threads = await readdir(`/proc/${pid}/task`)
+        const states = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/status`, 'utf8')))
+        return states.every((state) => /^State:\s+T/m.test(state))
+      })
+    },
+    resume () { child?.kill('SIGCONT') }
+  }
+  t.teardown(async () => {
+    await end('SIGKILL')
+    await rm(directory, { recursive: true, force: true })
+  })
+  await server.start()
+  return server
+}
+
+/** A redis-server of its own. It keeps nothing unless its arguments say so; a snapshot can be made with SAVE. */
+export async function startRedis (t: Teardown, ...more: string[]): Promise<Server> {
+  return await run(t, {
+    program: 'redis-server',
+    scheme: 'redis',
+    args: async (port, directory) => [
+      '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--daemonize', 'no', '--enable-debug-command', 'yes', ...more
+    ],
+    ask: 'PING\r\n',
+    expected: /PONG|NOAUTH/
+  })
+}
+
+/** A nats-server of its own. */
+export async function startNats (t: Teardown, { jetstream = true }: { jetstream?: boolean } = {}): Promise<Server> {
+  return await run(t, {
+    program: 'nats-server',
+    scheme: 'nats',
+    args: async (port, directory) => {
+      const config = join(directory, 'nats.conf')
+      const store = jetstream ? `jetstream { store_dir: ${JSON.stringify(join(directory, 'data'))} }\n` : ''
+      await writeFile(config, `listen: "127.0.0.1:${port}"\n${store}`)
+      return ['-c', config]
+    },
+    ask: 'CONNECT {"verbose":false}\r\nPING\r\n',
+    expected: /PONG/
+  })
+}
+
+/** Three redis-servers that share the slots of a cluster. */
+export async function startCluster (t: Teardown): Promise<Server[]> {
+  const servers = await Promise.all([0, 1, 2].map(() => startRedis(t, '--cluster-enabled', 'yes', '--cluster-node-timeout', '2000')))
+  const bounds = [0, 5461, 10923, 16384]
+  const first = servers[0]!
+  for (const [index, { port }] of servers.entries()) {
+    await tell(port, `CLUSTER ADDSLOTSRANGE ${bounds[index]!} ${bounds[index + 1]! - 1}`, /\+OK/)
+    await tell(port, `CLUSTER SET-CONFIG-EPOCH ${index + 1}`, /\+OK/)
+    if (index > 0) await tell(port, `CLUSTER MEET 127.0.0.1 ${first.port}`, /\+OK/)
+  }
+  for (const { port } of servers) {
+    await until('the cluster is complete', async () => await answers(port, 'CLUSTER INFO\r\nQUIT\r\n', /cluster_state:ok[^]*cluster_known_nodes:3/), 20_000)
+  }
+  return servers
+}
+
+async function tell (port: number, command: string, expected: RegExp): Promise<void> {
+  if (!await answers(port, `${command}\r\nQUIT\r\n`, expected)) throw new Error(`${command} was refused`)
+}
