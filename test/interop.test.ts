@@ -10,6 +10,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import realtime, { defineRoom } from '../lib/index.js'
+import { launchChromium, skipWithoutChromium } from './helpers/chromium.js'
 
 const FRAMES = 100_000
 const PYTHON = '/usr/bin/python3'
@@ -115,6 +116,50 @@ for (const compression of [false, true]) {
     const [first, ...others] = await Promise.all(readers.map(async ({ result }) => await result))
     t.match(first, new RegExp(`^${FRAMES} [0-9a-f]{64}$`))
     for (const other of others) t.equal(other, first)
+  })
+}
+
+/** FNV-1a over UTF-16 units: what a page and a test can both compute while frames come in. */
+const FNV = '(hash, text) => { for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193); return hash }'
+
+for (const compression of [false, true]) {
+  t.test(`Chromium receives ${FRAMES} mixed frames unchanged, ${compression ? 'compressed' : 'plain'}`, { timeout: 110_000, skip: skipWithoutChromium() }, async (t) => {
+    const { app, port, token } = await start(t, compression)
+    const browser = await launchChromium(t)
+    const page = await browser.newPage()
+    await page.goto(`http://127.0.0.1:${port}/ws/health`)
+    await page.evaluate(`void (window.reading = new Promise((resolve, reject) => {
+      const add = ${FNV}
+      let hash = 0x811c9dc5, count = 0
+      const ws = new WebSocket('ws://' + location.host + '/ws/frames', ['realtime.v1', 'bearer.${token}'])
+      window.opened = new Promise((opened) => {
+        ws.onmessage = ({ data }) => {
+          if (data.startsWith('{"type":"welcome"')) opened(ws.extensions)
+          else if (data.startsWith('{"type":"end"')) resolve(count + ' ' + hash)
+          else if (data.startsWith('{"type":"e"')) { count++; hash = add(hash, data) }
+        }
+      })
+      ws.onclose = ({ code }) => { reject(new Error('closed with ' + code)) }
+    }))`)
+    t.equal((await page.evaluate<string>('window.opened')).includes('permessage-deflate'), compression)
+    const ws = new WebSocket(`ws://127.0.0.1:${port}/ws/frames`, { headers: { authorization: `Bearer ${token}` } })
+    t.teardown(() => { ws.terminate() })
+    const add = new Function(`return ${FNV}`)() as (hash: number, text: string) => number // eslint-disable-line no-new-func
+    let [hash, count] = [0x811c9dc5, 0]
+    const expected = new Promise<string>((resolve) => {
+      ws.on('message', (data) => {
+        const text = String(data)
+        if (text.startsWith('{"type":"end"')) resolve(`${count} ${hash}`)
+        if (!text.startsWith('{"type":"e"')) return
+        count++
+        hash = add(hash, text)
+      })
+    })
+    await new Promise((resolve) => { ws.once('message', resolve) })
+    await broadcast(app)
+    const result = await expected
+    t.match(result, new RegExp(`^${FRAMES} `))
+    t.equal(await page.evaluate('window.reading'), result)
   })
 }
 
