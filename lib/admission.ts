@@ -64,6 +64,7 @@ export function newConnectionId (): string {
 /** The decision, before anything is upgraded or streamed, to let a connection in. */
 export class Admission {
   readonly #options: AdmissionOptions
+  #hasWarned = false
 
   constructor (options: AdmissionOptions) {
     this.#options = options
@@ -80,12 +81,15 @@ export class Admission {
     const { settings, slots, auth } = this.#options
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
     this.checkAccepting()
+    this.#lookForProxy(request)
     const query = queryOf(request, kind)
     const credential = auth.find(request)
     const polled = kind === 'polling' ? peek(query) : undefined
     if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') slots.checkServer(request.ip ?? '')
     checkOrigin(request, settings.origins, auth.isAmbient(credential), kind === 'websocket' || kind === 'uplink')
     const names = this.#names(path, query, kind)
+    // Spent unsaid on anything else, it would be missing where it was meant for.
+    if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
     const identity = await auth.identify(request, credential)
     const { rooms } = this.#options
     for (const name of names) inRoom(name, () => rooms.resolve(name))
@@ -94,7 +98,7 @@ export class Admission {
     const cursorRooms = [...names, ...builtIn.filter((name) => !names.includes(name))]
     const cursor = readCursor(query, cursorRooms)
     const known = kind === 'polling' && cursor !== undefined ? this.#known(cursor.connection, identity.userId) : undefined
-    if (isHeld && known === undefined) this.#makeRoom(identity.userId, false)
+    if ((isHeld && known === undefined) || kind === 'verdict') this.#makeRoom(identity.userId)
     const entries: Entry[] = []
     for (const [index, name] of cursorRooms.entries()) {
       const found = index < names.length ? await dispatch.allow(name, identity) : rooms.resolve(name)
@@ -102,7 +106,8 @@ export class Admission {
     }
     const connectionId = known?.id ?? (kind === 'polling' && cursor !== undefined && !slots.has(cursor.connection) ? cursor.connection : newConnectionId())
     const isReserved = isHeld && known === undefined
-    if (isReserved) await this.#reserve(request, connectionId, identity, entries)
+    if (isReserved) await this.#reserve(request, connectionId, identity, placesOf(entries))
+    else if (kind === 'verdict') slots.checkRooms(placesOf(entries))
     return { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known }
   }
 
@@ -118,6 +123,13 @@ export class Admission {
 
   checkAccepting (): void {
     if (!this.isAccepting) throw new Refusal('draining', { retryAfter: this.#options.retryAfter() })
+  }
+
+  /** Without `trustProxy` all clients of a proxy have one address, and share its limit. */
+  #lookForProxy (request: FastifyRequest): void {
+    if (this.#hasWarned || this.#options.settings.limits.address === undefined || request.ips !== undefined || request.headers['x-forwarded-for'] === undefined) return
+    this.#hasWarned = true
+    request.log.warn('a request carries x-forwarded-for, but the app trusts no proxy: limits.address counts the proxy as one client; set trustProxy in the options of Fastify, or ignore this where there is none')
   }
 
   #names (path: string, query: Query, kind: Kind): string[] {
@@ -139,25 +151,26 @@ export class Admission {
     return peer !== undefined && peer.isOpen && peer.userId === userId && peer.transport === 'polling' ? peer : undefined
   }
 
-  /** @param isTaking replaces the user's oldest connection where the limit says so */
-  #makeRoom (userId: string, isTaking: boolean): void {
+  /** @param wanted the places that are about to be taken; then the user's oldest connection is replaced where the limit says so */
+  #makeRoom (userId: string, wanted?: Places): void {
     const { slots, settings, ofUser } = this.#options
     if (slots.hasUserSlot(userId)) return
     if (settings.limits.user.then === 'reject') throw new Refusal('user_limit')
-    if (!isTaking) return
+    if (wanted === undefined) return
     const oldest = ofUser(userId).find((peer) => peer.isOpen)
     if (oldest === undefined) throw new Refusal('user_limit')
+    // Nobody is ended for a newer one that is refused after all.
+    slots.checkRooms(wanted, oldest.id)
     slots.releaseUser(oldest.id)
     oldest.close('replaced')
   }
 
-  async #reserve (request: FastifyRequest, id: string, { userId }: Identity, entries: readonly Entry[]): Promise<void> {
+  async #reserve (request: FastifyRequest, id: string, { userId }: Identity, rooms: Places): Promise<void> {
     const { slots } = this.#options
     // It went while it was being looked at: nothing would ever release the slots.
     checkAlive(request)
-    const rooms = entries.map(({ name, found }) => ({ name, capacity: found.declaration.capacity }))
     slots.checkServer(request.ip ?? '')
-    this.#makeRoom(userId, true)
+    this.#makeRoom(userId, rooms)
     slots.reserve(id, userId, request.ip ?? '', rooms)
     try {
       await slots.lease(id, rooms)
@@ -167,6 +180,12 @@ export class Admission {
       throw error
     }
   }
+}
+
+type Places = ReadonlyArray<{ readonly name: string, readonly capacity: number | undefined }>
+
+function placesOf (entries: readonly Entry[]): Places {
+  return entries.map(({ name, found }) => ({ name, capacity: found.declaration.capacity }))
 }
 
 /** Under `injectWS` there is no socket. */

@@ -84,7 +84,8 @@ export class Auth {
     const { authenticate, userId: idOf, settings, timeout } = this.#options
     if (token === '' || (token === undefined && authenticate === undefined)) throw new Refusal('unauthorized')
     const user = authenticate === undefined
-      ? await verifyJwt(request, token!)
+      // A secret may be fetched: from a server of keys that is away.
+      ? await within(timeout, verifyJwt(request, token!))
       : await within(timeout, callOut(() => authenticate(request, token)))
     if (user === null || user === undefined) throw new Refusal('unauthorized')
     const { sub, exp, jti } = (typeof user === 'object' ? user : {}) as { sub?: unknown, exp?: unknown, jti?: unknown }

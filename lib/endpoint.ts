@@ -327,7 +327,8 @@ function waitOf (request: FastifyRequest): number {
 }
 
 function roomsOf (rooms: readonly Entered[]): Record<string, unknown> {
-  const named: Record<string, unknown> = {}
+  // A room may be named `__proto__`.
+  const named = Object.create(null) as Record<string, unknown>
   for (const result of rooms) if ('data' in result) named[result.name] = result.data
   return named
 }

@@ -133,7 +133,9 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     log
   })
   guard.follow(app.websocketServer)
-  refusePlainUpgrades(app, guard, () => { ledger.refused('protocol') })
+  // Stats, health and tickets are plain routes as well.
+  const isEndpoint = ({ url }: { readonly url: string }): boolean => url === settings.prefix || url === `${settings.prefix}/*`
+  refusePlainUpgrades(app, guard, () => { ledger.refused('protocol') }, isEndpoint)
   const vault = createUrlCredentials(app.server, settings.prefix)
   const auth = new Auth({
     settings: settings.auth,
@@ -249,6 +251,8 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     settings.prefix
   )
   const metrics = options.stats === false ? undefined : new Metrics(read, options.stats?.register)
+  // Before anything that can fail: the registry may be the app's, and outlive it.
+  app.addHook('onClose', async () => { metrics?.close() })
   await app.register(async (scope) => {
     endpoint.register(scope)
     const common = { isAccepting: () => rooms.isAccepting(), asyncApi: describeRooms, route: endpoint.sharedRoute, schema: { ...options.route?.schema } as FastifySchema }
@@ -291,7 +295,6 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     isReady = false
     heartbeat.stop()
     loop.stop()
-    metrics?.close()
     slots.stop()
     engine.stop()
     flusher.close()

@@ -81,7 +81,8 @@ export class Polls {
         if (this.#open.get(connection)?.link !== link) return
         const isFirst = cursor === undefined
         let hasNews = isFirst
-        rooms = {}
+        // A room may be named `__proto__`.
+        rooms = Object.create(null) as Record<string, unknown>
         for (const result of entered) {
           if ('refusal' in result) {
             hasNews = true

@@ -74,6 +74,19 @@ export class Slots {
   }
 
   /**
+   * A look, nothing taken.
+   *
+   * @param leaving a holder that is about to give its places back
+   * @throws Refusal `room_full`
+   */
+  checkRooms (rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>, leaving?: string): void {
+    const places = leaving === undefined ? undefined : this.#holders.get(leaving)?.rooms
+    for (const { name, capacity } of rooms) {
+      if (!this.#hasRoomSlot(name, capacity) && places?.has(name) !== true) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
+    }
+  }
+
+  /**
    * Takes all slots of this node at once, or none.
    *
    * @throws Refusal of the first that is missing
@@ -81,9 +94,7 @@ export class Slots {
   reserve (holder: string, user: string, address: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): void {
     this.checkServer(address)
     if (!this.hasUserSlot(user)) throw new Refusal('user_limit')
-    for (const { name, capacity } of rooms) {
-      if (!this.#hasRoomSlot(name, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
-    }
+    this.checkRooms(rooms)
     const held: Holder = { user, address, isUserReleased: false, rooms: undefined, userLease: false }
     this.#holders.set(holder, held)
     bump(this.#users, user, 1)

@@ -8,8 +8,13 @@ const body = JSON.stringify(httpError(refusal))
 /**
  * Answers upgrades to the app's plain routes with 426. @fastify/websocket completes them and closes the WebSocket then, which a silent peer makes last
  * for half a minute. Holds for the routes declared after this call; of earlier ones nobody can tell any more which serve WebSockets.
+ *
+ * @param isOurs routes that complete their upgrades themselves; by default all with `config.realtime`
  */
-export function refusePlainUpgrades (fastify: FastifyInstance, guard: Pick<UpgradeGuard, 'upgradeOf'>, onRefused?: () => void): void {
+export function refusePlainUpgrades (
+  fastify: FastifyInstance, guard: Pick<UpgradeGuard, 'upgradeOf'>, onRefused?: () => void,
+  isOurs: (route: { readonly url: string, readonly config?: { realtime?: unknown } }) => boolean = ({ config }) => config?.realtime === true
+): void {
   const refuse: onRequestHookHandler = (request, reply, done) => {
     if (guard.upgradeOf(request.raw) === undefined) {
       done()
@@ -26,8 +31,8 @@ export function refusePlainUpgrades (fastify: FastifyInstance, guard: Pick<Upgra
   }
 
   fastify.addHook('onRoute', (route) => {
-    const { websocket, wsHandler, config } = route as { websocket?: boolean, wsHandler?: unknown, config?: { realtime?: unknown } }
-    if (websocket === true || wsHandler !== undefined || config?.realtime === true) return
+    const { websocket, wsHandler } = route as { websocket?: boolean, wsHandler?: unknown }
+    if (websocket === true || wsHandler !== undefined || isOurs(route as { url: string, config?: { realtime?: unknown } })) return
     const own = route.onRequest === undefined ? [] : [route.onRequest].flat()
     // The HEAD route that Fastify derives from a GET route comes with the hooks of that route.
     if (!own.includes(refuse)) route.onRequest = [refuse, ...own]

@@ -149,19 +149,19 @@ t.test('while it drains, readiness is 503, nobody is admitted, and who waits for
   await Promise.all(peers.map(async ({ ended }) => { await ended }))
 })
 
-t.test('400 mixed connections, 20 of them dead, at 2 000 a second: each is closed in its turn, none loses what was in its outbox', { timeout: 60_000 }, async (t) => {
-  const server = await start(t, { fastify: { logger: false }, drain: { rate: 2_000, timeout: 8_000 }, timeouts: { close: 300 }, limits: { user: { connections: 1_000, then: 'reject' } } })
+t.test('1 000 mixed connections, 50 of them dead, at 500 a second: each is closed in its turn, none loses what was in its outbox', { timeout: 60_000 }, async (t) => {
+  const server = await start(t, { fastify: { logger: false }, drain: { rate: 500, timeout: 10_000 }, timeouts: { close: 300 }, limits: { user: { connections: 2_000, then: 'reject' } } })
   const open = async (transport: TransportName): Promise<NetPeer> => await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') })
   const peers: NetPeer[] = []
-  for (let i = 0; i < 400; i += 40) peers.push(...await Promise.all(Array.from({ length: 40 }, async (_, k) => await open((['websocket', 'websocket', 'sse'] as const)[k % 3]!))))
-  const dead = peers.slice(0, 20)
+  for (let i = 0; i < 1_000; i += 40) peers.push(...await Promise.all(Array.from({ length: 40 }, async (_, k) => await open((['websocket', 'websocket', 'sse'] as const)[k % 3]!))))
+  const dead = peers.slice(0, 50)
   for (const peer of dead) peer.stall()
   for (let i = 0; i < 5; i++) await server.app.rooms.broadcast('chat/1', 'said', { text: String(i), by: 'x' })
   const before = performance.now()
   await server.app.rooms.drain()
-  t.ok(performance.now() - before < 8_500)
-  await Promise.all(peers.slice(20).map(async ({ ended }) => { await ended }))
-  for (const { queue } of peers.slice(20)) t.equal(queue.all.filter(({ type }) => type === 'said').length, 5)
+  t.ok(performance.now() - before < 10_500)
+  await Promise.all(peers.slice(50).map(async ({ ended }) => { await ended }))
+  for (const { queue } of peers.slice(50)) t.equal(queue.all.filter(({ type }) => type === 'said').length, 5)
   t.equal((await statsOf(server.app)).connections.total, 0)
   await assertLedger(t, server.app)
 })

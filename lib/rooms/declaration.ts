@@ -41,6 +41,7 @@ export interface Declaration {
   /** the rooms that every connection is in from the start, and nobody else can name */
   readonly builtIn: 'all' | 'user' | undefined
   readonly settings: RoomSettings
+  readonly params: Checker | undefined
   readonly messages: ReadonlyMap<string, MessageRule>
   readonly events: ReadonlyMap<string, EventRule>
   readonly member: Checker | undefined
@@ -104,7 +105,7 @@ export function declare (
     reserve(name, 'message', type)
     const { data, reply } = split(spec)
     if (isPublishOnly) continue
-    const handler = hooks.on?.[type]
+    const handler = Object.hasOwn(hooks.on ?? {}, type) ? hooks.on![type] : undefined
     if (typeof handler !== 'function') throw new REALTIME_ERR_ROOM(`"${name}" declares the message "${type}": give its handler as on: { ${type} (context) { ... } }`)
     messages.set(type, {
       data: checker(data, `message "${type}" of "${name}"`),
@@ -138,6 +139,7 @@ export function declare (
     contract,
     builtIn,
     settings: { history, latest, definition: name },
+    params: contract.params === undefined ? undefined : checker(contract.params as unknown as TSchema, `params of "${name}"`),
     messages,
     events,
     member: contract.member === undefined ? undefined : checker(contract.member as unknown as TSchema, `member of "${name}"`),

@@ -45,6 +45,8 @@ export class Membership implements Follower {
   /** what the application sent to the joining member: goes out behind the replay */
   held: Packet[] | undefined
   #known: number | undefined
+  /** it polls on: what it reads is delivered, not resumed after a break */
+  #isContinued = false
   /** the room's own rate bucket, where it declares one; kept by the dispatcher */
   bucket: unknown
 
@@ -76,10 +78,11 @@ export class Membership implements Follower {
     this.#known = version
     this.sequence = sequence ?? this.sequence
     this.state = 'joining'
+    this.#isContinued = true
   }
 
   replay (packet: Packet): boolean {
-    return this.isExcepted(packet.event!) || this.member.send(packet.replay)
+    return this.isExcepted(packet.event!) || this.member.send(this.#isContinued ? packet : packet.replay)
   }
 
   drained (callback: () => void): void { this.member.drained(callback) }
@@ -112,7 +115,9 @@ export class Room {
   readonly declaration: Declaration
   readonly params: Readonly<Record<string, string>>
   readonly #source: RoomSource
-  readonly #members: Membership[] = []
+  #members: Membership[] = []
+  /** loops over the members under way: a send may cut a member, which then leaves in the middle of the loop */
+  #walks = 0
   readonly #joining = new Set<PresenceChange[]>()
   readonly #latest = new Map<string, Packet>()
   #epoch = ''
@@ -157,7 +162,7 @@ export class Room {
   add (member: Member, plan: JoinPlan): { membership: Membership, data: JoinData } {
     const position = plan.since ?? this.position
     const membership = new Membership(this, member, position, plan)
-    membership.index = this.#members.push(membership) - 1
+    membership.index = this.#writable().push(membership) - 1
     return {
       membership,
       data: {
@@ -180,12 +185,19 @@ export class Room {
   remove (membership: Membership): boolean {
     if (membership.state === 'left') return false
     membership.state = 'left'
-    const last = this.#members.pop()!
+    const members = this.#writable()
+    const last = members.pop()!
     if (last !== membership) {
-      this.#members[membership.index] = last
+      members[membership.index] = last
       last.index = membership.index
     }
     return true
+  }
+
+  /** The list to change: a copy while somebody walks over it, so that nobody is passed over or met twice. */
+  #writable (): Membership[] {
+    if (this.#walks > 0) this.#members = this.#members.slice()
+    return this.#members
   }
 
   /**
@@ -202,6 +214,7 @@ export class Room {
     const offset = position?.offset ?? Number.POSITIVE_INFINITY
     const { flush } = this.declaration
     let recipients = 0
+    this.#walks++
     for (const membership of this.#members) {
       if (offset <= membership.floor) continue
       if (event.except !== undefined && membership.isExcepted(event)) continue
@@ -209,8 +222,9 @@ export class Room {
         if (position !== undefined) membership.floor = offset
         membership.member.send(packet, flush)
         recipients++
-      } else if (position !== undefined && membership.state !== 'parked') recipients++
+      } else if (position !== undefined && membership.state === 'following') recipients++
     }
+    this.#walks--
     return recipients
   }
 
@@ -230,6 +244,7 @@ export class Room {
     this.#top = gap.to
     const position = { epoch: gap.epoch, offset: gap.to }
     const packet = encodeFrame({ type: 'gap', room: this.name, data: gap }, position)
+    this.#walks++
     for (const membership of this.#members) {
       // Who still follows finds it out by reading.
       if (membership.state !== 'live') continue
@@ -237,11 +252,14 @@ export class Room {
       membership.position = position
       membership.member.send(packet)
     }
+    this.#walks--
   }
 
   presence (change: PresenceChange): void {
     const packet = encodePresence(this.name, change)
+    this.#walks++
     for (const membership of this.#members) this.#tell(membership, change, packet)
+    this.#walks--
     for (const changes of this.#joining) changes.push(change)
   }
 

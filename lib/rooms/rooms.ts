@@ -2,7 +2,7 @@ import type {
   Adapter, AdapterHost, HistoryPage, Later, PresenceChange, PresenceEntry, PresenceSnapshot, Publication, Published
 } from '../adapters/adapter.js'
 import { isRoomName } from '../contract/names.js'
-import { REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF, REALTIME_ERR_ROOM_UNKNOWN, Refusal } from '../errors.js'
+import { REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF, REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN, Refusal } from '../errors.js'
 import { encodeEvent, type EventHead, type Except, type Packet } from '../protocol/codec.js'
 import { isOffset, type Position } from '../protocol/position.js'
 import type { Violation } from '../protocol/validate.js'
@@ -53,6 +53,11 @@ export interface Joining {
 
 function isOfferedLive (membership: Membership, { event }: Packet): boolean {
   return membership.state === 'live' && !membership.isExcepted(event!)
+}
+
+/** What keeps the params of a name from being those of its definition; a room that is here has been looked at. */
+function misfits ({ declaration, params }: Found): Violation[] | undefined {
+  return declaration.params === undefined || declaration.params.check(params) ? undefined : declaration.params.violations(params)
 }
 
 export function describe (violations: readonly Violation[]): string {
@@ -107,13 +112,19 @@ export class Rooms {
     if (!isRoomName(name)) throw new Refusal('room_invalid')
     const found = this.#rooms.get(name) ?? this.declarations.find(name)
     if (found === undefined) throw new Refusal('room_unknown')
+    const details = misfits(found)
+    if (details !== undefined) throw new Refusal('room_invalid', { message: `params do not fit: ${describe(details)}`, details })
     return found
   }
 
   /** The same for the application: its error says what it could have meant. */
   locate (name: string): Found {
     const found = this.#rooms.get(name) ?? (isRoomName(name) ? this.declarations.find(name) : undefined)
-    if (found !== undefined) return found
+    if (found !== undefined) {
+      const details = misfits(found)
+      if (details !== undefined) throw new REALTIME_ERR_ROOM(`"${name}": params do not fit their schema: ${describe(details)}`)
+      return found
+    }
     const patterns = this.declarations.patterns
     const known = patterns.length === 0 ? 'none yet: call app.room(definition) before the app is ready' : patterns.map((pattern) => `"${pattern}"`).join(', ')
     throw new REALTIME_ERR_ROOM_UNKNOWN(`no room "${name}" is declared (declared: ${known})`)

@@ -25,9 +25,9 @@ function lasting (ms) {
   for (const [size, name] of parts) {
     const n = Math.floor(left / size)
     left -= n * size
-    if (n > 0 && said.length < 2) said.push(n + ' ' + name)
+    if (n > 0 && said.length < 2) said.push(n + '\\u00a0' + name)
   }
-  return said.join(' ') || '0 s'
+  return said.join('\\u00a0') || '0\\u00a0s'
 }
 function element (name, text, className) {
   const made = document.createElement(name)
@@ -82,7 +82,7 @@ function show (s) {
   rows('errors', counted(s.messages.errors))
   if (!last || span >= 1) last = { s, at: now }
   const isDown = s.adapter.isUp === false
-  say([s.accepting ? 'accepting' : 'not accepting', 'node ' + s.node, 'adapter ' + s.adapter.name + (isDown ? ' is down' : ''), 'up ' + lasting(s.uptime)].join(' \\u00b7 '), s.accepting && !isDown ? 'good' : 'bad')
+  say([s.accepting ? 'accepting' : 'not accepting', 'node ' + s.node, 'adapter ' + s.adapter.name + (isDown ? ' is down' : ''), 'up\\u00a0' + lasting(s.uptime)].join(' \\u00b7 '), s.accepting && !isDown ? 'good' : 'bad')
 }
 function list ({ items, total, next }) {
   rows('rooms', items.map((room) => [room.name, room.members, room.offset === undefined ? '\\u2013' : room.offset]))

@@ -1,4 +1,4 @@
-import type { Code } from '../protocol/codes.js'
+import { isCode, type Code } from '../protocol/codes.js'
 
 export type Transport = 'websocket' | 'sse' | 'polling'
 
@@ -40,7 +40,7 @@ export class Ledger {
   /** an admission that was refused, by word */
   refused (code: Code | string): void { count(this.refusals, code) }
   /** an `error` frame or answer for a message, by word; an application's own codes share one entry, so that the set stays closed */
-  errored (code: string): void { count(this.errors, code) }
+  errored (code: string): void { count(this.errors, isCode(code) ? code : 'other') }
   /** a connection that ended, by word: ours, `left` when the peer said so (1000), `gone` when it just went */
   closed (reason: string): void { count(this.closes, reason) }
 }

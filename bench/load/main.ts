@@ -1,0 +1,4 @@
+import { serve } from '../shared/rpc.js'
+import { Crowd } from './crowd.js'
+
+serve(new Crowd())

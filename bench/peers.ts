@@ -1,0 +1,15 @@
+export interface Peer {
+  readonly id: string
+  readonly title: string
+  readonly dialect: 'realtime' | 'socketio' | 'plain'
+}
+
+export const OURS = 'realtime'
+
+export const PEERS: readonly Peer[] = [
+  { id: OURS, title: 'fastify-realtime', dialect: 'realtime' },
+  { id: 'socketio', title: 'socket.io', dialect: 'socketio' },
+  { id: 'ws-bare', title: 'ws, bare', dialect: 'plain' },
+  { id: 'naive', title: '@fastify/websocket loop', dialect: 'plain' },
+  { id: 'uws', title: 'uWebSockets.js', dialect: 'plain' }
+]

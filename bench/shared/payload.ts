@@ -1,0 +1,42 @@
+/** Digits of a timestamp: microseconds of the monotonic clock, which all processes of a machine share. */
+const DIGITS = 16
+const KEY = '"at":"'
+
+const WORDS = 'order shipped to the customer from warehouse seven after payment was captured and the parcel had been weighed labelled scanned sorted and handed over at gate four by the night crew'.split(' ')
+
+export interface EventData { readonly at: string, readonly text: string }
+
+/** Prose that compresses about as well as an application's JSON does. */
+function prose (length: number): string {
+  let text = ''
+  for (let i = 0, seed = 7; text.length < length; i++) {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
+    text += `${WORDS[seed % WORDS.length]!}${seed % 10 === 0 ? ` #${seed % 100_000}` : ''} `
+  }
+  return text.slice(0, length)
+}
+
+function now (): string {
+  return String(process.hrtime.bigint() / 1_000n).padStart(DIGITS, '0')
+}
+
+function textFor (bytes: number): string {
+  return prose(bytes - JSON.stringify({ at: now(), text: '' }).length)
+}
+
+const SHORT = textFor(100)
+const LONG = textFor(760)
+
+/** The data of one event: 100 bytes of JSON, or 760. */
+export function eventData (isLong: boolean): EventData {
+  return { at: now(), text: isLong ? LONG : SHORT }
+}
+
+/** Microseconds since the event in this frame was made. */
+export function age (payload: Buffer): number {
+  const at = payload.indexOf(KEY, 0, 'latin1') + KEY.length
+  return Number(process.hrtime.bigint() / 1_000n) - Number(payload.toString('latin1', at, at + DIGITS))
+}
+
+/** Frames with a shorter payload are no events: acks and pings of all peers are shorter, events longer. */
+export const SHORTEST_EVENT = 90

@@ -1,0 +1,127 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+
+const LIB = fileURLToPath(new URL('../lib', import.meta.url))
+
+interface Import { readonly target: string, readonly isType: boolean }
+
+/** A file of ours by its path below lib, a package by its name. */
+function resolve (file: string, specifier: string): string {
+  return specifier.startsWith('.') ? relative(LIB, join(LIB, dirname(file), specifier)).replace(/\.js$/, '.ts') : specifier
+}
+
+function importsOf (file: string): Import[] {
+  const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
+  const found: Import[] = []
+  const add = (specifier: ts.Node, isType: boolean): void => {
+    if (ts.isStringLiteral(specifier)) found.push({ target: resolve(file, specifier.text), isType })
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) {
+      const { importClause } = node
+      const named = importClause?.namedBindings
+      const isEachType = importClause !== undefined && importClause.name === undefined && named !== undefined && ts.isNamedImports(named) && named.elements.every(({ isTypeOnly }) => isTypeOnly)
+      add(node.moduleSpecifier, importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword || isEachType)
+    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) add(node.moduleSpecifier, node.isTypeOnly)
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0]!, false)
+    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true)
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+const files = readdirSync(LIB, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts')).sort()
+const graph = new Map(files.map((file) => [file, importsOf(file)]))
+
+const isOurs = (target: string): boolean => target.endsWith('.ts')
+
+/** What `file` loads at run time, itself included: files of ours and packages. */
+function loaded (file: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(file)) return seen
+  seen.add(file)
+  for (const { target, isType } of graph.get(file) ?? []) if (!isType) loaded(target, seen)
+  return seen
+}
+
+t.test('the imports were read: the composition root loads the rooms, and types are told from values', async (t) => {
+  t.ok(loaded('plugin.ts').has('rooms/rooms.ts'))
+  t.match(graph.get('dispatch.ts')!.find(({ target }) => target === 'acks.ts'), { isType: true })
+  t.match(graph.get('dispatch.ts')!.find(({ target }) => target === 'lanes.ts'), { isType: false })
+})
+
+t.test('every import of ours is a file that exists', async (t) => {
+  for (const [file, imports] of graph) for (const { target } of imports) if (isOurs(target)) t.ok(graph.has(target), `${file} imports ${target}`)
+})
+
+t.test('there is no cycle of imports, type imports counted', async (t) => {
+  const done = new Set<string>()
+  const cycles: string[] = []
+  const walk = (file: string, path: readonly string[]): void => {
+    const at = path.indexOf(file)
+    if (at !== -1) {
+      cycles.push([...path.slice(at), file].join(' -> '))
+      return
+    }
+    if (done.has(file)) return
+    for (const { target } of graph.get(file) ?? []) if (isOurs(target)) walk(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of files) walk(file, [])
+  t.same(cycles, [])
+})
+
+/** Below each folder (or file), what of ours it may import, types included. */
+const MAY: Record<string, RegExp> = {
+  'contract/': /^contract\//,
+  'protocol/': /^(protocol|contract)\//,
+  'errors.ts': /^protocol\//,
+  'connection/': /^(connection\/|protocol\/|errors\.ts$)/,
+  'rooms/': /^(rooms\/|protocol\/|contract\/|errors\.ts$|adapters\/adapter\.ts$)/,
+  'adapters/': /^(adapters\/|protocol\/|contract\/|errors\.ts$)/,
+  'transports/': /^(transports|connection|protocol)\//,
+  'client/': /^(client\/|contract\/|protocol\/(position|codes|codec|frames)\.ts$)/
+}
+
+for (const [place, allowed] of Object.entries(MAY)) {
+  t.test(`${place} imports nothing of ours but what it may`, async (t) => {
+    const own = files.filter((file) => file.startsWith(place))
+    t.ok(own.length > 0)
+    for (const file of own) {
+      const wrong = graph.get(file)!.filter(({ target }) => isOurs(target) && !allowed.test(target)).map(({ target }) => target)
+      t.same(wrong, [], file)
+    }
+  })
+}
+
+t.test('connections and rooms know nothing of fastify', async (t) => {
+  for (const file of files.filter((name) => /^(connection|rooms|protocol|contract)\//.test(name))) {
+    t.same(graph.get(file)!.filter(({ target }) => target === 'fastify' || target.startsWith('@fastify/')), [], file)
+  }
+})
+
+t.test('connections and rooms act on each other in the dispatcher alone; the composition root joins them', async (t) => {
+  const both = files.filter((file) => {
+    const values = graph.get(file)!.filter(({ isType }) => !isType).map(({ target }) => target)
+    return values.some((target) => /^connection\/(connection|connections)\.ts$/.test(target)) && values.some((target) => /^rooms\/(rooms|room)\.ts$/.test(target))
+  })
+  t.same(both, ['dispatch.ts', 'plugin.ts'])
+})
+
+/** Server only: a browser never loads them. */
+const SERVER_ONLY = ['protocol/validate.ts', 'protocol/text.ts']
+
+t.test('the contract and the protocol load nothing at run time that a browser does not have', async (t) => {
+  for (const file of files.filter((name) => /^(contract|protocol)\//.test(name) && !SERVER_ONLY.includes(name))) {
+    t.same([...loaded(file)].filter((target) => !isOurs(target) || SERVER_ONLY.includes(target)), [], file)
+  }
+})
+
+t.test('the client loads nothing at run time but itself, the contract and the protocol', async (t) => {
+  for (const file of files.filter((name) => name.startsWith('client/'))) {
+    t.same([...loaded(file)].filter((target) => !/^(client|contract|protocol)\/.*\.ts$/.test(target) || SERVER_ONLY.includes(target)), [], file)
+  }
+})

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import t from 'tap'
+import { Backlog } from '../../lib/connection/backlog.js'
+import { Batch } from '../../lib/connection/batch.js'
+import { event, pong } from './fakes.js'
+import type { Packet } from '../../lib/protocol/codec.js'
+
+const dataOf = (packet: Packet): unknown => (JSON.parse(packet.payload.toString()) as { data?: unknown }).data
+
+t.test('a backlog gives back what it was given, thinned by key, and its counts are those of what is in it', async (t) => {
+  const step = fc.oneof(
+    fc.record({ key: fc.constantFrom('a', 'b', 'c') }),
+    fc.record({ take: fc.integer({ min: 0, max: 400 }) }),
+    fc.record({ plain: fc.boolean() })
+  )
+  t.doesNotThrow(() => fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const backlog = new Backlog()
+    let model: Array<{ packet: Packet, key?: string }> = []
+    let n = 0
+    for (const each of steps) {
+      if ('take' in each) {
+        const taken = backlog.shift(each.take)
+        assert.deepEqual(taken, model.slice(0, taken.length).map(({ packet }) => packet))
+        assert.ok(model.length === 0 || taken.length > 0, 'at least one')
+        assert.ok(taken.length <= 1 || taken.reduce((sum, { bytes }) => sum + bytes.length, 0) <= each.take)
+        model = model.slice(taken.length)
+      } else if ('key' in each) {
+        const packet = event(n++, { delivery: 'latest', key: each.key })
+        const older = model.some(({ key }) => key === each.key)
+        assert.equal(backlog.push(packet), older ? 'conflated' : 'kept')
+        model = [...model.filter(({ key }) => key !== each.key), { packet, key: each.key }]
+      } else {
+        const packet = each.plain ? pong : event(n++)
+        assert.equal(backlog.push(packet), 'kept')
+        model.push({ packet })
+      }
+      assert.deepEqual([backlog.count, backlog.events, backlog.bytes], [model.length, model.filter(({ packet }) => packet.event !== undefined).length, model.reduce((sum, { packet }) => sum + packet.bytes.length, 0)])
+    }
+    assert.deepEqual(backlog.shift(Number.POSITIVE_INFINITY), model.map(({ packet }) => packet))
+  }), { numRuns: 60 }))
+})
+
+t.test('a batch is the same node for whoever adds the same packets in the same order', async (t) => {
+  const root = new Batch()
+  const [a, b, c] = [event(1), event(2), event(3)]
+  t.equal(root.add(a).add(b), root.add(a).add(b))
+  t.equal(root.add(c), root.add(c))
+  t.equal(root.add(b), root.add(b))
+  t.not(root.add(a).add(b), root.add(b).add(a))
+})
+
+t.test('a batch counts frames, live and replayed events, and joins its bytes once', async (t) => {
+  const batch = new Batch().add(event(1)).add(pong).add(event(2).replay)
+  t.match(batch, { count: 3, live: 1, replayed: 1 })
+  t.equal(batch.size, batch.bytes.length)
+  t.equal(batch.bytes, batch.bytes)
+  t.same(batch.packets.map(dataOf), [1, undefined, 2])
+  t.ok(Buffer.from(batch.bytes).equals(Buffer.concat(batch.packets.map(({ bytes }) => bytes))))
+  const one = event(4)
+  t.equal(new Batch().add(one).bytes, one.bytes, 'a single frame is not copied')
+})

@@ -1,0 +1,222 @@
+import t, { type Test } from 'tap'
+import { Flusher } from '../../lib/connection/flusher.js'
+import { Outbox } from '../../lib/connection/outbox.js'
+import type { Link } from '../../lib/connection/link.js'
+import type { Tally } from '../../lib/connection/tally.js'
+import { event, FakeLink, newTally, pong, turn } from './fakes.js'
+
+interface Made { readonly link: FakeLink, readonly tally: Tally, readonly flusher: Flusher, readonly outbox: Outbox, readonly cuts: { count: number } }
+
+function make (limit = 1_000_000, link = new FakeLink(), flusher = new Flusher()): Made {
+  const tally = newTally()
+  const cuts = { count: 0 }
+  const outbox = new Outbox(link, flusher, tally, limit, { cut: () => { cuts.count++ } })
+  return { link, tally, flusher, outbox, cuts }
+}
+
+const addsUp = (t: Test, { tally, outbox }: Made): void => {
+  const { meant, delivered, resumed, conflated, dropped, gone } = tally
+  t.equal(delivered + resumed + conflated + dropped + gone + outbox.events, meant, 'the ledger adds up')
+}
+
+t.test('frames of one turn leave as one write at its end, in order', async (t) => {
+  const made = make()
+  for (let i = 1; i <= 20; i++) made.outbox.push(event(i))
+  made.outbox.push(pong)
+  t.same(made.link.writes, [])
+  t.equal(made.outbox.frames, 21)
+  addsUp(t, made)
+  await turn()
+  t.equal(made.link.writes.length, 1)
+  t.equal(made.link.writes[0]!.split('"data":').length - 1, 20)
+  t.match(made.link.writes[0], /"data":1,.*"data":20,.*\{"type":"pong"\}$/)
+  t.match(made.tally, { meant: 20, delivered: 20, framesOut: 21, writes: 1 })
+  t.equal(made.outbox.bytes, 0)
+  addsUp(t, made)
+})
+
+t.test('connections with the same frames pending share one buffer, others do not', async (t) => {
+  const flusher = new Flusher()
+  const written: Uint8Array[] = []
+  class Keeping extends FakeLink {
+    override write (bytes: Uint8Array): boolean {
+      written.push(bytes)
+      return true
+    }
+  }
+  const [a, b, c] = [make(1e6, new Keeping(), flusher), make(1e6, new Keeping(), flusher), make(1e6, new Keeping(), flusher)]
+  const [one, two] = [event(1), event(2)]
+  for (const { outbox } of [a, b]) for (const packet of [one, two]) outbox.push(packet)
+  for (const packet of [two, one]) c.outbox.push(packet)
+  await turn()
+  t.equal(written.length, 3)
+  t.equal(written[0], written[1])
+  t.notOk(Buffer.from(written[0]!).equals(Buffer.from(written[2]!)))
+})
+
+t.test('more than 64 KiB in one turn do not wait for its end', async (t) => {
+  const made = make()
+  made.outbox.push(event(1, {}, 40_000))
+  t.equal(made.link.writes.length, 0)
+  made.outbox.push(event(2, {}, 40_000))
+  t.equal(made.link.writes.length, 1)
+})
+
+t.test('a flush window holds the queue back, and a frame without window takes it along', async (t) => {
+  const made = make()
+  made.outbox.push(event(1), 10_000)
+  await turn()
+  t.same(made.link.seen, [], 'it waits for others')
+  made.outbox.push(pong)
+  await turn()
+  t.equal(made.link.writes.length, 1)
+  t.match(made.link.writes[0], /"data":1,.*pong/)
+  made.outbox.push(event(2), 10_000)
+  made.flusher.close()
+  t.same(made.link.seen.at(-1), 2, 'nothing is kept when the flusher closes')
+})
+
+t.test('windows of one length end together', async (t) => {
+  const flusher = new Flusher()
+  const [a, b] = [make(1e6, new FakeLink(), flusher), make(1e6, new FakeLink(), flusher)]
+  a.outbox.push(event(1), 5)
+  b.outbox.push(event(2), 5)
+  a.outbox.push(event(3), 5)
+  await new Promise((resolve) => { setTimeout(resolve, 5) })
+  await turn()
+  await turn()
+  t.same([a.link.seen, b.link.seen], [[1, 3], [2]])
+})
+
+t.test('bytes that are no packet go behind everything queued', async (t) => {
+  const made = make()
+  made.outbox.push(event(1))
+  made.outbox.raw(Buffer.from('beat:x'))
+  t.equal(made.link.writes.length, 2)
+  t.same(made.link.seen, [1, 'beat:x'])
+  made.link.isFull = true
+  made.outbox.push(event(2))
+  await turn()
+  made.outbox.raw(Buffer.from('beat:y'))
+  t.equal(made.link.seen.includes('beat:y'), false, 'none fits into a full link')
+})
+
+t.test('while the link lags events wait in order; each drain takes 64 KiB of them', async (t) => {
+  const made = make()
+  made.link.isFull = true
+  made.outbox.push(event(1))
+  await turn()
+  t.ok(made.outbox.isLagging)
+  for (let i = 2; i <= 7; i++) t.equal(made.outbox.push(event(i, {}, 30_000)), false)
+  t.same(made.link.seen, [1])
+  addsUp(t, made)
+  made.outbox.drained()
+  t.same(made.link.seen, [1, 2, 3])
+  made.link.isFull = false
+  made.outbox.drained()
+  t.same(made.link.seen, [1, 2, 3, 4, 5, 6, 7])
+  t.equal(made.outbox.isLagging, false)
+  t.equal(made.tally.delivered, 7)
+  t.equal(made.outbox.bytes, 0)
+})
+
+t.test('in a lagging outbox the newer latest value of a key removes the older and goes to the end; volatile events are dropped', async (t) => {
+  const made = make()
+  made.link.isFull = true
+  made.outbox.push(pong)
+  await turn()
+  const latest = (data: number, key: string, room = 'r'): void => { made.outbox.push(event(data, { delivery: 'latest', key, room })) }
+  latest(1, 'a')
+  latest(2, 'b')
+  latest(3, 'a', 'other')
+  made.outbox.push(event(4))
+  latest(5, 'a')
+  made.outbox.push(event(6, { delivery: 'volatile' }))
+  made.outbox.push(event(7, { type: 'f', delivery: 'latest', key: 'a' }))
+  t.match(made.tally, { meant: 7, conflated: 1, dropped: 1 })
+  addsUp(t, made)
+  made.link.isFull = false
+  made.outbox.drained()
+  t.same(made.link.seen, ['pong', 2, 3, 4, 5, 7])
+  addsUp(t, made)
+  made.outbox.push(event(8, { delivery: 'latest', key: 'a' }))
+  made.outbox.push(event(9, { delivery: 'latest', key: 'a' }))
+  made.outbox.push(event(10, { delivery: 'volatile' }))
+  await turn()
+  t.same(made.link.seen.slice(-3), [8, 9, 10], 'a link that keeps up gets all of them')
+})
+
+t.test('past its bound the owner is told to cut, and dropping gives everything back', async (t) => {
+  const made = make(100_000)
+  made.link.isFull = true
+  made.outbox.push(event(0))
+  await turn()
+  for (let i = 1; i <= 9; i++) made.outbox.push(event(i, {}, 10_000))
+  t.equal(made.cuts.count, 0)
+  made.outbox.push(event(10, {}, 10_000))
+  t.equal(made.cuts.count, 1)
+  let told = 0
+  made.outbox.whenDrained(() => { told++ })
+  made.outbox.drop()
+  made.outbox.drop()
+  t.equal(told, 1, 'who waits for room is told that there will be none')
+  t.equal(made.tally.gone, 10)
+  t.equal(made.outbox.events, 0)
+  addsUp(t, made)
+  t.equal(made.outbox.push(event(11)), false)
+  made.outbox.drained()
+  made.outbox.raw(Buffer.from('beat:z'))
+  made.outbox.flush()
+  t.equal(made.tally.meant, 11, 'nothing is offered to what has ended')
+  t.equal(made.link.writes.length, 1)
+})
+
+t.test('a reader of history waits for room and is called once', async (t) => {
+  const made = make()
+  made.link.isFull = true
+  made.outbox.push(event(1).replay)
+  await turn()
+  let told = 0
+  made.outbox.whenDrained(() => { told++ })
+  made.link.isFull = false
+  made.outbox.drained()
+  made.outbox.drained()
+  t.equal(told, 1)
+  t.match(made.tally, { meant: 1, resumed: 1, delivered: 0 })
+})
+
+t.test('where a poll takes what waits, volatile events wait like the others and all count when they are taken', async (t) => {
+  const tally = newTally()
+  let told = 0
+  const link: Link = { transport: 'polling', attach () {}, write: () => true, close () {}, pending: () => { told++ } }
+  const outbox = new Outbox(link, new Flusher(), tally, 1_000_000, { cut () {} })
+  outbox.push(event(1))
+  outbox.push(event(2, { delivery: 'volatile' }))
+  outbox.push(event(3).replay)
+  outbox.push(pong)
+  t.equal(told, 4)
+  t.same(tally, { ...newTally(), meant: 3 })
+  t.same(outbox.take().map((packet) => packet.event === undefined ? 'pong' : Number(JSON.parse(packet.payload.toString()).data)), [1, 2, 3, 'pong'])
+  t.match(tally, { delivered: 2, resumed: 1 })
+  t.same(outbox.take(), [])
+})
+
+t.test('very large fan-outs yield to the event loop, and every connection keeps its order', async (t) => {
+  const flusher = new Flusher()
+  class Slow extends FakeLink {
+    override write (bytes: Uint8Array): boolean {
+      const end = performance.now() + 0.5
+      while (performance.now() < end);
+      return super.write(bytes)
+    }
+  }
+  const all = Array.from({ length: 100 }, () => make(1e6, new Slow(), flusher))
+  const [one, two] = [event(1), event(2)]
+  for (const { outbox } of all) outbox.push(one)
+  let turns = 0
+  await turn()
+  t.ok(all.some(({ link }) => link.writes.length === 0), 'not all in one turn')
+  for (const { outbox } of all) outbox.push(two)
+  while (all.some(({ link }) => link.seen.length < 2) && turns++ < 1_000) await turn()
+  for (const { link } of all) t.same(link.seen, [1, 2])
+})

@@ -1,0 +1,154 @@
+/* What the compiler has to prove; compiled by types.test.ts, never run. An expected error that is missing is an error, and so is another type. */
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import { createPublisher, defineRoom, type Connection, type HandlersOf, type Position } from '../../lib/index.js'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+function is<A, B> (..._proof: Equal<A, B> extends true ? [] : [never]): void {}
+
+function equal<A> (): <B>(value: B, ..._proof: Equal<A, B> extends true ? [] : [never]) => void { return () => {} }
+
+declare const app: FastifyInstance
+
+const chat = defineRoom('chat/:id', {
+  messages: {
+    say: { data: Type.Object({ text: Type.String() }), reply: Type.Object({ id: Type.String() }) },
+    type: Type.Object({})
+  },
+  events: {
+    said: Type.Object({ id: Type.String(), text: Type.String() }),
+    score: { data: Type.Object({ team: Type.String(), points: Type.Integer() }), delivery: 'latest', key: 'team' }
+  },
+  member: Type.Object({ name: Type.String() })
+})
+const board = defineRoom('board', { events: { metric: Type.Object({ value: Type.Number() }) } })
+const pair = defineRoom('org/:org/user/:user', {})
+
+// What a handler is given, destructured or not, as method or as arrow, and what it may do.
+app.room(chat, {
+  presence: ({ params, userId }) => {
+    is<typeof params, { id: string }>()
+    is<typeof userId, string>()
+    return { name: userId }
+  },
+  authorize ({ params }) {
+    is<typeof this, FastifyInstance>()
+    return params.id !== ''
+  },
+  onJoin ({ connection, resumed, room }) {
+    is<typeof resumed, boolean>()
+    is<typeof room.name, string>()
+    is<typeof connection.id, string>()
+    connection.send('said', { id: '1', text: 'x' })
+    // @ts-expect-error no such event
+    connection.send('sayd', {})
+    // @ts-expect-error data that does not fit
+    connection.send('said', { id: 1, text: 'x' })
+  },
+  onLeave ({ code }) { is<typeof code, string>() },
+  on: {
+    async say ({ data, sender, messageId, room }) {
+      is<typeof data, { text: string }>()
+      is<typeof sender, string | undefined>()
+      is<typeof messageId, string | undefined>()
+      const { position, recipients } = await room.broadcast('score', { team: 'a', points: 1 }, { except: sender })
+      equal<Position | undefined>()(position)
+      equal<number>()(recipients)
+      // @ts-expect-error no such event
+      await room.broadcast('nope', {})
+      // @ts-expect-error data that does not fit
+      await room.broadcast('score', { team: 'a' })
+      return { id: data.text }
+    },
+    type: ({ data }) => { is<typeof data, {}>() }
+  }
+})
+
+// @ts-expect-error options are needed: chat has messages
+app.room(chat)
+// @ts-expect-error the reply is missing
+app.room(chat, { presence: () => ({ name: 'x' }), on: { say: async () => {}, type: () => {} } })
+// @ts-expect-error the reply does not fit
+app.room(chat, { presence: () => ({ name: 'x' }), on: { say: async () => ({ id: 7 }), type: () => {} } })
+// @ts-expect-error a handler is missing
+app.room(chat, { presence: () => ({ name: 'x' }), on: { say: async () => ({ id: 'x' }) } })
+// @ts-expect-error a handler for no message
+app.room(chat, { presence: () => ({ name: 'x' }), on: { say: async () => ({ id: 'x' }), type: () => {}, nope: () => {} } })
+// @ts-expect-error member data is missing
+app.room(chat, { on: { say: async () => ({ id: 'x' }), type: () => {} } })
+// @ts-expect-error member data does not fit
+app.room(chat, { presence: () => ({ name: 1 }), on: { say: async () => ({ id: 'x' }), type: () => {} } })
+// @ts-expect-error authorize answers yes or no
+app.room(board, { authorize: () => 'yes' })
+app.room(board)
+app.room(board, { presence: true, history: false, flush: 16, capacity: 5 })
+app.room(pair).room(board)
+
+// Handlers in a file of their own.
+const on: HandlersOf<typeof chat> = {
+  say: ({ data }) => ({ id: data.text }),
+  async type () {}
+}
+app.room(chat, { presence: () => ({ name: 'x' }), on })
+// @ts-expect-error a handler is missing
+const less: HandlersOf<typeof chat> = { type () {} }
+void less
+
+// Addresses.
+is<typeof chat.name, 'chat/:id'>()
+chat.at({ id: '1' })
+pair.at({ org: 'a', user: 'b' })
+board.at()
+// @ts-expect-error params are needed
+chat.at()
+// @ts-expect-error a param is missing
+pair.at({ org: 'a' })
+// @ts-expect-error a param is a string
+chat.at({ id: 1 })
+// @ts-expect-error no such param
+board.at({ id: '1' })
+
+// Schemas of params.
+defineRoom('a/:n', { params: Type.Object({ n: Type.String({ maxLength: 5 }) }) })
+// @ts-expect-error every param is a string
+defineRoom('a/:n', { params: Type.Object({ n: Type.Integer() }) })
+// @ts-expect-error params describe exactly those of the pattern
+defineRoom('a/:n', { params: Type.Object({ n: Type.String(), m: Type.String() }) })
+// @ts-expect-error a latest event needs a key
+defineRoom('x', { events: { e: { data: Type.Object({ k: Type.String() }), delivery: 'latest' } } })
+// @ts-expect-error that is a property of its data
+defineRoom('x', { events: { e: { data: Type.Object({ k: Type.String() }), delivery: 'latest', key: 'nope' } } })
+
+// Broadcasts: typed by address or definition without params, open by name.
+export async function broadcasts (): Promise<void> {
+  await app.rooms.broadcast(chat.at({ id: '1' }), 'said', { id: '1', text: 'x' })
+  await app.rooms.broadcast(board, 'metric', { value: 1 })
+  await app.rooms.broadcast('by/name', 'anything', { at: 'all' })
+  // @ts-expect-error no such event
+  await app.rooms.broadcast(board, 'nope', {})
+  // @ts-expect-error data that does not fit
+  await app.rooms.broadcast(chat.at({ id: '1' }), 'said', { id: 1, text: 'x' })
+  // @ts-expect-error chat has a param: it is no address
+  await app.rooms.broadcast(chat, 'said', { id: '1', text: 'x' })
+  equal<{ acked: string[], missing: string[], left: string[], unknown: number }>()(await app.rooms.broadcastWithAck(board, 'metric', { value: 1 }, { timeout: 5, except: 'x' }))
+  is<Awaited<ReturnType<typeof app.rooms.ping>>, { alive: boolean, latency?: number }>()
+  // @ts-expect-error a target is a user or a connection
+  await app.rooms.join('ada', board)
+  await app.rooms.revoke({ tokenId: 'x' }, { until: 5 })
+  const publisher = await createPublisher({ adapter: undefined as never, rooms: [chat, board, pair] })
+  await publisher.broadcast(chat.at({ id: '1' }), 'said', { id: '1', text: 'x' })
+  // @ts-expect-error data that does not fit
+  await publisher.broadcast(board, 'metric', { value: 'x' })
+}
+
+// Replies, and the chain of the reply.
+app.get<{ Params: { id: string } }>('/x', async (request, reply) => {
+  is<typeof request.params.id, string>()
+  // @ts-expect-error data that does not fit
+  reply.broadcast(board, 'metric', { value: 'x' })
+  return await reply.broadcast(board, 'metric', { value: 1 }).code(201).send({})
+})
+
+// A connection of onJoin knows the events of its room.
+declare const connection: Connection<{ metric: { value: number } }>
+connection.send('metric', { value: 1 })
