@@ -97,7 +97,8 @@ async function run (seconds: number, isSlow: boolean): Promise<{ result: Result,
       })
     })
     const end = Date.now() + 20_000
-    while (replayed < total - got && Date.now() < end) await new Promise((resolve) => { setTimeout(resolve, 20) })
+    const isShort = (): boolean => replayed < total - got && Date.now() < end
+    while (isShort()) await new Promise((resolve) => { setTimeout(resolve, 20) })
     slow = `read ${got}, closed with ${code}, resumed: ${String(ack)}, replayed ${replayed} of ${total - got}`
     resumed.terminate()
   }

@@ -72,10 +72,19 @@ function checkWs (app: FastifyInstance): void {
   }
 }
 
+/** What @fastify/jwt would find taken is an exception that nobody can catch: said here, with the way out. */
+function checkJwtNames (app: FastifyInstance, { namespace, decoratorName = 'user' }: { namespace?: string, decoratorName?: string }): void {
+  const instead = 'give authenticate: (request, token) => user, which may call the app\'s own verification, and no options.jwt'
+  if (namespace !== undefined) throw new REALTIME_ERR_PLUGIN(`options.jwt.namespace hides the verification from this plugin; remove it, or ${instead}`)
+  if (app.hasPlugin('@fastify/jwt') || app.hasDecorator('jwt')) throw new REALTIME_ERR_PLUGIN(`options.jwt is given, but the app has a namespaced @fastify/jwt, beside which another cannot be registered; ${instead}`)
+  if (app.hasRequestDecorator(decoratorName)) throw new REALTIME_ERR_PLUGIN(`options.jwt is given, but request.${decoratorName} is taken; set options.jwt.decoratorName to another name, or ${instead}`)
+}
+
 async function registerNeeds (app: FastifyInstance, options: RealtimeOptions): Promise<void> {
   if (app.hasRequestDecorator('jwtVerify')) {
     if (options.jwt !== undefined) throw new REALTIME_ERR_PLUGIN('options.jwt is given, but the app has registered @fastify/jwt itself; remove options.jwt, or the app\'s registration')
   } else if (options.jwt !== undefined) {
+    checkJwtNames(app, options.jwt as { namespace?: string, decoratorName?: string })
     const verify = { clockTolerance: DEFAULTS.tolerance, ...(options.jwt as { verify?: object }).verify }
     await app.register(fastifyJwt, { ...options.jwt, verify } as never)
   } else if (options.authenticate === undefined) {

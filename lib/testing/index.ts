@@ -88,7 +88,8 @@ async function openWebSocket (app: FastifyInstance, { url, headers }: Request, q
   let fences = 0
   let ws: WebSocket
   try {
-    ws = await app.injectWS(url, { headers } as never, {
+    // With `trustProxy` Fastify asks every request for its peer's address.
+    ws = await app.injectWS(url, { headers, socket: { remoteAddress: '127.0.0.1' } } as never, {
       onInit: (socket) => {
         socket.on('message', (data) => {
           const frame = JSON.parse(String(data)) as Frame
