@@ -83,7 +83,6 @@ const MAY: Record<string, RegExp> = {
   'rooms/': /^(rooms\/|protocol\/|contract\/|errors\.ts$|adapters\/adapter\.ts$)/,
   'adapters/': /^(adapters\/|protocol\/|contract\/|errors\.ts$)/,
   'transports/': /^(transports|connection|protocol)\//,
-  'client/': /^(client\/|contract\/|protocol\/(position|codes|codec|frames)\.ts$)/
 }
 
 for (const [place, allowed] of Object.entries(MAY)) {
@@ -117,11 +116,5 @@ const SERVER_ONLY = ['protocol/validate.ts', 'protocol/text.ts']
 t.test('the contract and the protocol load nothing at run time that a browser does not have', async (t) => {
   for (const file of files.filter((name) => /^(contract|protocol)\//.test(name) && !SERVER_ONLY.includes(name))) {
     t.same([...loaded(file)].filter((target) => !isOurs(target) || SERVER_ONLY.includes(target)), [], file)
-  }
-})
-
-t.test('the client loads nothing at run time but itself, the contract and the protocol', async (t) => {
-  for (const file of files.filter((name) => name.startsWith('client/'))) {
-    t.same([...loaded(file)].filter((target) => !/^(client|contract|protocol)\/.*\.ts$/.test(target) || SERVER_ONLY.includes(target)), [], file)
   }
 })

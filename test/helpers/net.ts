@@ -220,14 +220,17 @@ function uplink (server: { url: string, app?: FastifyInstance }, options: Connec
     else queue.push({ type: 'error', ...(frame.id === undefined ? {} : { id: frame.id }), ...(frame.room === undefined ? {} : { room: frame.room }), data: body })
   }
   return {
-    send: (frame) => { void post(frame as Frame) },
+    send: (frame) => {
+      post(frame as Frame).catch((error: Error) => { queue.push({ type: 'error', data: { code: 'network', message: error.message } }) })
+    },
     sync: async () => {
       const { alive } = await server.app!.rooms.ping({ connection: id() })
       if (!alive) throw new Error('the connection has ended')
     },
     answered: ({ type, id: ping }) => {
       if (type !== 'ping') return false
-      if (ping !== undefined) void post({ type: 'pong', id: ping, data: undefined })
+      // The server may close before it answers: the pong has done its work or is not needed.
+      if (ping !== undefined) post({ type: 'pong', id: ping, data: undefined }).catch(() => undefined)
       return true
     }
   }
