@@ -202,7 +202,7 @@ async function callOut<T> (step: () => T | Promise<T>): Promise<T> {
     if (error instanceof Refusal) throw error
     const status = (error as { statusCode?: unknown } | null)?.statusCode
     if (typeof status === 'number' && status >= 400 && status < 500) throw new Refusal('unauthorized')
-    throw Object.assign(new Refusal('unavailable', { message: 'authentication is not available', retryAfter: 1_000 }), { cause: error })
+    throw Object.assign(new Refusal('unavailable', { message: 'authentication is not available', retryAfter: 1_000 }), { cause: error ?? new Error(`${String(error)} was thrown`) })
   }
 }
 

@@ -98,7 +98,8 @@ export function refusalOf (error: unknown): { refusal: Refusal, cause?: unknown 
     const own = typeof code === 'string' && code !== '' ? code : word
     return { refusal: new Refusal(word, { message: typeof message === 'string' ? message : undefined, as: { code: own, statusCode } }) }
   }
-  return { refusal: new Refusal('internal'), cause: error }
+  // `throw undefined` is a fault like any other.
+  return { refusal: new Refusal('internal'), cause: error ?? new Error(`${String(error)} was thrown`) }
 }
 
 function wordOfStatus (status: number): Code {

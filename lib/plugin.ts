@@ -165,6 +165,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     log,
     roomLimit: settings.limits.rooms,
     presenceList: DEFAULTS.presenceList,
+    validateOutput: settings.validateOutput,
     redeem: async (ticket) => await auth.redeem(ticket)
   })
   const drain = new Drain(connections, settings.drain)
