@@ -228,10 +228,11 @@ export class Dispatch {
   /** The server puts a connection into a room: no authorisation, for as long as the connection lives. */
   async joinByServer (connection: Peer, name: string): Promise<boolean> {
     const found = this.#options.rooms.locate(name)
-    if (connection.rooms.get(name) !== undefined) return false
+    // Between two polls there is no answer that the join could last for, and none that could tell of it.
+    if (connection.rooms.get(name) !== undefined || connection.isParked) return false
     return await new Promise<boolean>((resolve) => {
       const isTaken = this.#lanes.run(laneOf(connection, name), async () => {
-        if (!connection.isOpen || connection.rooms.get(name) !== undefined) return resolve(false)
+        if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return resolve(false)
         try {
           const { membership, data, start } = await this.#add(connection, name, found, {})
           membership.isByServer = true

@@ -98,6 +98,8 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   get isOpen (): boolean { return this.#state === 'open' }
   /** nothing of the transport is left: slots can be given back */
   get isClosed (): boolean { return this.#state === 'closed' }
+  /** between two polls: nothing can be said until the next */
+  get isParked (): boolean { return this.#link === undefined }
   get transport (): Transport { return this.#link?.transport ?? 'polling' }
   get outbox (): Outbox | undefined { return this.#outbox }
   get isLagging (): boolean { return this.#outbox?.isLagging ?? false }
