@@ -205,7 +205,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     tolerance: DEFAULTS.tolerance
   })
   const rates = new UserRates(settings.limits.rate)
-  const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, selectProtocol })
+  const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, flusher, selectProtocol })
   const admission = new Admission({
     settings,
     auth,

@@ -3,6 +3,7 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocket, WebSocketServer, type RawData } from 'ws'
 import { Compressor } from '../connection/compress.js'
+import type { Flushable, Flusher } from '../connection/flusher.js'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
 import { frameText } from '../protocol/codec.js'
 
@@ -124,6 +125,7 @@ export interface WebSocketOptions {
   /** milliseconds that a peer may take to answer a close frame */
   readonly closeTimeout: number
   readonly compression: false | { readonly threshold: number }
+  readonly flusher: Flusher
   readonly selectProtocol: (offered: Iterable<string>) => string | false
 }
 
@@ -133,11 +135,15 @@ export interface Upgrade { readonly raw: IncomingMessage, readonly socket: Duple
  * Makes links of upgrade requests. Its own `ws` server, so that message limit, subprotocol and close codes hold whoever registered
  * @fastify/websocket and with whatever options, and so that the other plugin's shutdown leaves our sockets to our drain.
  */
-export class WebSocketTransport {
+export class WebSocketTransport implements Flushable {
   readonly #server: WebSocketServer
   readonly #compressor: Compressor | undefined
+  readonly #flusher: Flusher
+  /** sockets whose handshake is written but held back */
+  #corked: Socket[] = []
 
-  constructor ({ maxPayload, closeTimeout, compression, selectProtocol }: WebSocketOptions) {
+  constructor ({ maxPayload, closeTimeout, compression, flusher, selectProtocol }: WebSocketOptions) {
+    this.#flusher = flusher
     this.#compressor = compression === false ? undefined : new Compressor(compression.threshold)
     this.#server = new WebSocketServer({
       noServer: true,
@@ -156,13 +162,30 @@ export class WebSocketTransport {
 
   /** Completes the handshake. @returns no link when `ws` refuses it, or the peer has gone: the socket ends then */
   accept ({ raw, socket, head }: Upgrade): Link | undefined {
+    if (socket instanceof Socket) {
+      // What listened during the handshake is done with it: a list that was only ever grown and cut stays a hash table of 250 bytes.
+      if (socket.constructor === Socket) socket.removeAllListeners()
+      this.#cork(socket)
     // The stream that `injectWS` puts in a socket's place never closes by itself.
-    if (!(socket instanceof Socket)) socket.once('end', () => { setImmediate(() => { socket.destroy() }) })
-    // What listened during the handshake is done with it: a list that was only ever grown and cut stays a hash table of 250 bytes.
-    else if (socket.constructor === Socket) socket.removeAllListeners()
+    } else socket.once('end', () => { setImmediate(() => { socket.destroy() }) })
     let link: Link | undefined
     this.#server.handleUpgrade(raw, socket, head, (ws) => { link = new WebSocketLink(ws as RealtimeSocket, socket, ws.extensions.includes('permessage-deflate') ? this.#compressor : undefined) })
     return link
+  }
+
+  /** A write costs the kernel more than an upgrade costs us: the answer to the handshake waits for the welcome, until the end of this turn. */
+  #cork (socket: Socket): void {
+    socket.cork()
+    if (this.#corked.push(socket) === 1) this.#flusher.soon(this)
+  }
+
+  /** The outboxes of this turn are flushed before the next tick. */
+  flush (): void {
+    process.nextTick(() => {
+      const corked = this.#corked
+      this.#corked = []
+      for (const socket of corked) socket.uncork()
+    })
   }
 
   close (): void { this.#server.close() }
