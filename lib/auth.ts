@@ -6,6 +6,7 @@ import { REALTIME_ERR_ADAPTER, Refusal } from './errors.js'
 import { DEFAULTS, type Settings } from './options.js'
 import { PROTOCOL } from './protocol/frames.js'
 import type { Carrier, RealtimeOptions, User } from './types.js'
+import type { VerifyJwt } from './verify-jwt.js'
 
 /** What a request carries, before anything is verified. */
 export interface Credential { readonly carrier: Carrier, readonly token: string }
@@ -15,6 +16,8 @@ export interface AuthOptions {
   /** milliseconds */
   readonly timeout: number
   readonly authenticate: RealtimeOptions['authenticate']
+  /** the default of `authenticate` */
+  readonly verifyJwt: VerifyJwt
   readonly userId: RealtimeOptions['userId']
   readonly claims: ClaimStore | undefined
   readonly denials: DenialStore | undefined
@@ -81,12 +84,11 @@ export class Auth {
   }
 
   async #verify (request: FastifyRequest, token: string | undefined): Promise<Identity> {
-    const { authenticate, userId: idOf, settings, timeout } = this.#options
+    const { authenticate, userId: idOf, settings, timeout, verifyJwt } = this.#options
     if (token === '' || (token === undefined && authenticate === undefined)) throw new Refusal('unauthorized')
-    const user = authenticate === undefined
-      // A secret may be fetched: from a server of keys that is away.
-      ? await within(timeout, verifyJwt(request, token!))
-      : await within(timeout, callOut(() => authenticate(request, token)))
+    const found = authenticate === undefined ? verifyJwt(request, token!) : callOut(() => authenticate(request, token))
+    // A secret may be fetched: from a server of keys that is away.
+    const user = found instanceof Promise ? await within(timeout, found) : found
     if (user === null || user === undefined) throw new Refusal('unauthorized')
     const { sub, exp, jti } = (typeof user === 'object' ? user : {}) as { sub?: unknown, exp?: unknown, jti?: unknown }
     const userId = idOf === undefined ? sub : await callOut(() => idOf(user as User))
@@ -181,16 +183,6 @@ export class Auth {
     const { denials } = this.#options
     if (denials === undefined) throw new REALTIME_ERR_ADAPTER('this adapter keeps no denials: revoke cannot keep anybody out; use the memory or redis adapter')
     await denials.deny(subject, until)
-  }
-}
-
-/** Every failure of verification is 401: @fastify/jwt answers 500 for a future nbf, an algorithm that is not allowed, a padded token. */
-async function verifyJwt (request: FastifyRequest, token: string): Promise<unknown> {
-  try {
-    // The option is documented for the call and typed for the registration only.
-    return await request.jwtVerify<object>({ extractToken: () => token } as object)
-  } catch (error) {
-    throw new Refusal((error as { code?: unknown }).code === 'FST_JWT_AUTHORIZATION_TOKEN_EXPIRED' ? 'token_expired' : 'unauthorized')
   }
 }
 

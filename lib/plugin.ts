@@ -43,6 +43,7 @@ import { Uplink } from './uplink.js'
 import { refusePlainUpgrades } from './upgrade-refusal.js'
 import { createUrlCredentials } from './url-credentials.js'
 import { UserRates } from './user-rates.js'
+import { createVerifyJwt } from './verify-jwt.js'
 import { VERSION } from './version.js'
 
 declare module 'fastify' {
@@ -150,6 +151,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     settings: settings.auth,
     timeout: settings.timeouts.authentication,
     authenticate: options.authenticate,
+    verifyJwt: createVerifyJwt(app, options.jwt),
     userId: options.userId,
     claims: adapter.claims,
     denials: adapter.denials,

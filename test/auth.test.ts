@@ -1,11 +1,13 @@
 import { createHmac } from 'node:crypto'
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
+import jwt from '@fastify/jwt'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import type { RealtimeOptions } from '../lib/index.js'
 import { ask, WAYS, type Way } from './helpers/ask.js'
-import { connect, declareChat, start, statsOf, type Refused, type Running } from './helpers/net.js'
+import { connect, declareChat, eventually, start, statsOf, type Refused, type Running } from './helpers/net.js'
 import { handshake, RawPeer } from './helpers/raw.js'
 
 const KEY = 'a test'
@@ -95,6 +97,41 @@ t.test('an algorithm that jwt.verify does not allow, and a missing claim that it
   const server = await start(t, { jwt: { secret: KEY, verify: { algorithms: ['HS256'], allowedIss: 'us', requiredClaims: ['iss'] } } as never })
   for (const token of [forge({ ...good, iss: 'us' }, { alg: 'HS512' }, KEY, 'sha512'), forge({ ...good, iss: 'them' }), forge(good)]) t.same(await statusOf(server, 'verdict', `Bearer ${token}`), [401, 'unauthorized'])
   t.equal((await statusOf(server, 'verdict', `Bearer ${forge({ ...good, iss: 'us' })}`))[0], 200)
+})
+
+const CACHED = { secret: KEY, verify: { cache: true, clockTolerance: 0 } }
+
+for (const [who, given] of Object.entries({
+  'options.jwt': { jwt: CACHED },
+  'the app': { before: async (app: FastifyInstance) => { await app.register(jwt, CACHED) } }
+})) {
+  t.test(`a verification that ${who} has cached is used again, and not after exp or a revocation`, async (t) => {
+    const users = new Set<unknown>()
+    const server = await start(t, {
+      ...given,
+      declare: (app) => { declareChat(app, { authorize: ({ user }: { user: unknown }) => users.add(user) === users }) }
+    })
+    const bearer = `Bearer ${forge({ sub: 'ada', exp: now() + 2 })}`
+    for (let i = 0; i < 3; i++) t.equal((await statusOf(server, 'verdict', bearer))[0], 200)
+    t.equal(users.size, 1)
+    await eventually('the expiry', async () => await statusOf(server, 'verdict', bearer), ([status]) => status === 401, 10_000)
+    t.same(await statusOf(server, 'verdict', bearer), [401, 'token_expired'])
+    const other = `Bearer ${forge({ ...good, sub: 'bob', jti: 'b-1' })}`
+    t.equal((await statusOf(server, 'verdict', other))[0], 200)
+    await server.app.rooms.revoke({ tokenId: 'b-1' })
+    t.same(await statusOf(server, 'verdict', other), [403, 'revoked'])
+  })
+}
+
+t.test('what @fastify/jwt decides by the request holds: trusted, formatUser, a secret by token, a token that it would not find itself', async (t) => {
+  const odd = { trusted: (_request: unknown, { sub }: { sub?: string }) => sub !== 'eve', formatUser: ({ sub, exp }: { sub: string, exp: number }) => ({ sub: `formatted ${sub}`, exp }) }
+  for (const options of [{ secret: KEY, ...odd }, { secret: async () => KEY, ...odd }, { secret: KEY, ...odd, verify: { extractToken: () => 'another' } }]) {
+    const server = await start(t, { jwt: options as never })
+    t.same(await statusOf(server, 'verdict', `Bearer ${forge({ ...good, sub: 'eve' })}`), [401, 'unauthorized'])
+    for (const carried of [{ authorization: `Bearer ${forge(good)}` }, { authorization: `bearer   ${forge(good)}` }, { 'sec-websocket-protocol': `realtime.v1, bearer.${forge(good)}` }]) {
+      t.match(await ask(server, 'verdict', { headers: carried }), { status: 200, body: { userId: 'formatted ada' } })
+    }
+  }
 })
 
 t.test('clocks may differ by five seconds, not by ten', async (t) => {
