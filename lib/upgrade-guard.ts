@@ -72,15 +72,19 @@ class Expiry<T> {
   add (item: T): void {
     this.#due.set(item, performance.now() + this.#ms)
     if (this.#timer === undefined) this.#arm(this.#ms)
+    else this.#timer.ref()
   }
 
+  /** The timer runs on when nothing is left: most upgrades are over in the turn that brings them, and a timer for each would cost more than all else. */
   delete (item: T): boolean {
     const known = this.#due.delete(item)
-    if (this.#due.size === 0) {
-      clearTimeout(this.#timer)
-      this.#timer = undefined
-    }
+    if (this.#due.size === 0) this.#timer?.unref()
     return known
+  }
+
+  stop (): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 
   #arm (ms: number): void {
@@ -95,8 +99,7 @@ class Expiry<T> {
       this.delete(item)
       this.#expire(item)
     }
-    clearTimeout(this.#timer)
-    this.#timer = undefined
+    this.stop()
     const [next] = this.#due.values()
     if (next !== undefined) this.#arm(Math.max(1, next - now))
   }
@@ -256,7 +259,9 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
     // `assignSocket` adds its listener when it has set the response and before anything is written.
     const onAssigned = (): void => {
       const response = responseOf(socket)
-      if (response?.req === raw) response.shouldKeepAlive = false
+      if (response?.req !== raw) return
+      response.shouldKeepAlive = false
+      socket.off('newListener', onAssigned)
     }
     socket.on('newListener', onAssigned)
     try {
@@ -320,6 +325,8 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
       leaving.delete(socket)
       socket.destroy()
     }
+    waiting.stop()
+    leaving.stop()
     server.off('upgrade', listen)
     server.off('close', stop)
     for (const off of unfollow.splice(0)) off()
