@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HookHandlerDoneFunction, preHandlerHookHandler, RouteOptions } from 'fastify'
 import type { Admission, Admitted, Kind } from './admission.js'
 import { offeredProtocols, selectProtocol, type Auth } from './auth.js'
 import { Connection, type ConnectionHost } from './connection/connection.js'
@@ -8,7 +8,6 @@ import type { Dispatch, Entered, Peer } from './dispatch.js'
 import { httpError, Refusal, refusalOf } from './errors.js'
 import type { Settings } from './options.js'
 import type { Polls } from './polls.js'
-import { encodeFrame, type Packet } from './protocol/codec.js'
 import { PROTOCOL } from './protocol/frames.js'
 import { isOffset } from './protocol/position.js'
 import { parseText } from './protocol/text.js'
@@ -21,6 +20,7 @@ import type { Upgrade, WebSocketTransport } from './transports/websocket.js'
 import type { RealtimeOptions } from './types.js'
 import type { Uplink } from './uplink.js'
 import type { UserRates } from './user-rates.js'
+import { Welcome } from './welcome.js'
 import { DEFAULTS } from './options.js'
 
 export interface EndpointOptions {
@@ -44,8 +44,6 @@ export interface EndpointOptions {
   readonly logSerializers: Record<string, (value: never) => unknown>
 }
 
-const VERSION = 1
-
 type Hook = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 
@@ -53,10 +51,12 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown
 export class Endpoint {
   readonly #options: EndpointOptions
   readonly #admitted = new WeakMap<FastifyRequest, Admitted>()
+  readonly #welcome: Welcome
   #prefix = ''
 
   constructor (options: EndpointOptions) {
     this.#options = options
+    this.#welcome = new Welcome(options.settings)
   }
 
   register (scope: FastifyInstance): void {
@@ -71,7 +71,11 @@ export class Endpoint {
       }
     })
     const own: Hook = async (request, reply) => { await this.#admit(request, reply) }
-    const upgrade: Hook = async (request, reply) => { if (request.ws) this.#upgrade(request, reply) }
+    // Without a promise: it is the last thing that is asked, and of an upgrade nothing comes after it.
+    const upgrade = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
+      if (request.ws) this.#upgrade(request, reply)
+      else done()
+    }
     const common: Omit<RouteOptions, 'method' | 'url' | 'handler'> = {
       ...(route.constraints === undefined ? {} : { constraints: route.constraints }),
       ...(route.logLevel === undefined ? {} : { logLevel: route.logLevel }),
@@ -79,7 +83,7 @@ export class Endpoint {
       logSerializers: logSerializers as never,
       onRequest: list<Hook>(route.onRequest),
       preValidation: [...list<Hook>(route.preValidation), own],
-      preHandler: [...list<Hook>(route.preHandler), upgrade],
+      preHandler: [...list<preHandlerHookHandler>(route.preHandler), upgrade],
       errorHandler: (error, request, reply) => { this.#refuse(error, request, reply) },
       exposeHeadRoute: false
     }
@@ -184,29 +188,12 @@ export class Endpoint {
     try {
       await this.#options.dispatch.open(connection, entries, (rooms) => {
         entered?.(rooms)
-        return this.#welcome(connection, rooms)
+        return this.#welcome.packet(connection, rooms)
       })
     } catch (error) {
       this.#options.log.error({ err: error, connectionId: connection.id }, 'opening a connection failed')
       connection.close('internal')
     }
-  }
-
-  #welcome (connection: Peer, rooms: readonly Entered[]): Packet {
-    const { settings } = this.#options
-    const { exp } = connection.identity
-    return encodeFrame({
-      type: 'welcome',
-      data: {
-        connectionId: connection.id,
-        userId: connection.userId,
-        version: VERSION,
-        heartbeat: connection.transport === 'sse' ? settings.sse.comment : settings.heartbeat,
-        ...(exp === undefined ? {} : { expires: exp * 1_000 }),
-        limits: { message: settings.limits.message, rooms: settings.limits.rooms, rate: settings.limits.rate },
-        rooms: roomsOf(rooms)
-      }
-    })
   }
 
   // Streams and polls
@@ -324,13 +311,6 @@ function waitOf (request: FastifyRequest): number {
   const asked = typeof wait === 'string' && /^\d{1,9}$/.test(wait) ? Number(wait) : undefined
   if (!isOffset(asked)) throw new Refusal('invalid_message', { message: 'wait must be milliseconds, a whole number' })
   return Math.min(asked, DEFAULTS.pollWait)
-}
-
-function roomsOf (rooms: readonly Entered[]): Record<string, unknown> {
-  // A room may be named `__proto__`.
-  const named = Object.create(null) as Record<string, unknown>
-  for (const result of rooms) if ('data' in result) named[result.name] = result.data
-  return named
 }
 
 /** Fastify's own refusals in our words: a body too large, a media type, a body that is no JSON. */

@@ -1,0 +1,25 @@
+import type { Peer, Entered } from './dispatch.js'
+import type { Settings } from './options.js'
+import { frameText, Packet } from './protocol/codec.js'
+
+const VERSION = 1
+
+/** The first frame of every connection. Most of it is the same for all; what else it names is of characters that JSON leaves as they are, users apart. */
+export class Welcome {
+  readonly #settings: Settings
+  readonly #limits: string
+
+  constructor (settings: Settings) {
+    const { message, rooms, rate } = settings.limits
+    this.#settings = settings
+    this.#limits = JSON.stringify({ message, rooms, rate })
+  }
+
+  packet ({ id, userId, identity: { exp }, transport }: Peer, entered: readonly Entered[]): Packet {
+    const { heartbeat, sse } = this.#settings
+    const expires = exp === undefined ? '' : `,"expires":${exp * 1_000}`
+    let rooms = ''
+    for (const result of entered) if ('data' in result) rooms += `${rooms === '' ? '' : ','}"${result.name}":${JSON.stringify(result.data)}`
+    return new Packet(frameText(`{"type":"welcome","data":{"connectionId":"${id}","userId":${JSON.stringify(userId)},"version":${VERSION},"heartbeat":${transport === 'sse' ? sse.comment : heartbeat}${expires},"limits":${this.#limits},"rooms":{${rooms}}}}`))
+  }
+}
