@@ -95,7 +95,7 @@ export class Admission {
     for (const name of names) inRoom(name, () => rooms.resolve(name))
     const dispatch = this.#options.dispatch()
     const builtIn = dispatch.builtIn(identity.userId)
-    const cursorRooms = [...names, ...builtIn.filter((name) => !names.includes(name))]
+    const cursorRooms = builtIn.length === 0 ? names : [...names, ...builtIn.filter((name) => !names.includes(name))]
     const cursor = readCursor(query, cursorRooms)
     const known = kind === 'polling' && cursor !== undefined ? this.#known(cursor.connection, identity.userId) : undefined
     if ((isHeld && known === undefined) || kind === 'verdict') this.#makeRoom(identity.userId)
@@ -132,15 +132,15 @@ export class Admission {
     request.log.warn('a request carries x-forwarded-for, but the app trusts no proxy: limits.address counts the proxy as one client; set trustProxy in the options of Fastify, or ignore this where there is none')
   }
 
-  #names (path: string, query: Query, kind: Kind): string[] {
+  #names (path: string, { room }: Query, kind: Kind): readonly string[] {
+    if (room === undefined) {
+      if (path !== '') checkName(path)
+      return path === '' ? [] : [path]
+    }
     const names = new Set<string>()
     if (path !== '') names.add(path)
-    const named = query.room === undefined ? [] : Array.isArray(query.room) ? query.room : [query.room]
-    for (const name of named) names.add(String(name))
-    for (const name of names) {
-      const [first = ''] = name.split('/')
-      if (!isRoomName(name) || RESERVED_SEGMENTS.has(first.toLowerCase())) throw new Refusal('room_invalid', { room: printable(name) })
-    }
+    for (const name of Array.isArray(room) ? room as unknown[] : [room]) names.add(String(name))
+    for (const name of names) checkName(name)
     const most = kind === 'websocket' ? this.#options.settings.limits.rooms : Math.min(DEFAULTS.streamRooms, this.#options.settings.limits.rooms)
     if (names.size > most) throw new Refusal('room_limit', { message: `at most ${most} rooms on one connection of this kind` })
     return [...names]
@@ -180,6 +180,13 @@ export class Admission {
       throw error
     }
   }
+}
+
+/** @throws Refusal `room_invalid` */
+function checkName (name: string): void {
+  const end = name.indexOf('/')
+  const first = end === -1 ? name : name.slice(0, end)
+  if (!isRoomName(name) || RESERVED_SEGMENTS.has(first.toLowerCase())) throw new Refusal('room_invalid', { room: printable(name) })
 }
 
 type Places = ReadonlyArray<{ readonly name: string, readonly capacity: number | undefined }>

@@ -41,6 +41,8 @@ export interface Entry { readonly name: string, readonly found: Found, readonly 
 /** What came of entering one room. */
 export type Entered = { readonly name: string, readonly data: JoinData } | { readonly name: string, readonly refusal: Refusal }
 
+const NONE: readonly string[] = []
+
 interface Ready { readonly name: string, readonly joining: Joining, readonly held: Packet[] }
 
 /** Where connections and rooms act on each other; nothing else knows both. */
@@ -67,7 +69,8 @@ export class Dispatch {
   // Entering and leaving
 
   /** The rooms that a user is in from the start, as far as they are declared. */
-  builtIn (userId: string): string[] {
+  builtIn (userId: string): readonly string[] {
+    if (!this.#options.rooms.declarations.hasBuiltIn) return NONE
     const own = `${USER}/${encodeURIComponent(userId)}`
     return [ALL, own].filter((name) => isRoomName(name) && this.#options.rooms.declarations.find(name) !== undefined)
   }

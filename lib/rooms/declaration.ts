@@ -167,6 +167,8 @@ export interface Found { readonly declaration: Declaration, readonly params: Rea
 export class Declarations {
   readonly #bySize = new Map<number, Declaration[]>()
   readonly #shapes = new Map<string, string>()
+  /** a room that every user is in from the start is among them */
+  hasBuiltIn = false
 
   add (declaration: Declaration): void {
     const { pattern } = declaration
@@ -175,6 +177,7 @@ export class Declarations {
       throw new REALTIME_ERR_ROOM(`"${pattern.source}" matches the same names as "${same}", which is declared; rename one, or declare it once with both contracts`)
     }
     this.#shapes.set(pattern.shape, pattern.source)
+    if (declaration.builtIn !== undefined) this.hasBuiltIn = true
     const list = this.#bySize.get(pattern.segments.length) ?? []
     list.push(declaration)
     list.sort((a, b) => rank(a.pattern).localeCompare(rank(b.pattern)))
