@@ -98,7 +98,7 @@ export class Slots {
     const held: Holder = { user, address, isUserReleased: false, rooms: undefined, userLease: false }
     this.#holders.set(holder, held)
     bump(this.#users, user, 1)
-    bump(this.#addresses, address, 1)
+    this.#bumpAddress(address, 1)
     for (const { name, capacity } of rooms) this.#takeRoom(held, name, capacity)
   }
 
@@ -171,7 +171,7 @@ export class Slots {
     this.releaseUser(holder)
     for (const name of [...held.rooms?.keys() ?? []]) this.leave(holder, name)
     this.#holders.delete(holder)
-    bump(this.#addresses, held.address, -1)
+    this.#bumpAddress(held.address, -1)
   }
 
   /** Connections of a user on all nodes, as far as the adapter tells. */
@@ -179,6 +179,10 @@ export class Slots {
     const here = this.#users.get(user) ?? 0
     if (here > 0 || this.#leases === undefined) return here
     return await this.#leases.count(userKey(user))
+  }
+
+  #bumpAddress (address: string, by: 1 | -1): void {
+    if (this.#limits.address !== undefined) bump(this.#addresses, address, by)
   }
 
   #hasRoomSlot (name: string, capacity: number | undefined): boolean {

@@ -5,7 +5,8 @@ import type { Transport } from './link.js'
 /** The connections of this node, by id and by user. */
 export class Connections<H extends Handle> {
   readonly #byId = new Map<string, Connection<H>>()
-  readonly #byUser = new Map<string, Set<Connection<H>>>()
+  /** most users have one: a `Set` for it alone would cost more than the map's entry */
+  readonly #byUser = new Map<string, Connection<H> | Set<Connection<H>>>()
   readonly transports: Record<Transport, number> = { websocket: 0, sse: 0, polling: 0 }
 
   get size (): number { return this.#byId.size }
@@ -14,9 +15,9 @@ export class Connections<H extends Handle> {
   add (connection: Connection<H>, transport: Transport): void {
     this.#byId.set(connection.id, connection)
     this.transports[transport]++
-    let own = this.#byUser.get(connection.userId)
-    if (own === undefined) this.#byUser.set(connection.userId, own = new Set())
-    own.add(connection)
+    const own = this.#byUser.get(connection.userId)
+    if (own instanceof Set) own.add(connection)
+    else this.#byUser.set(connection.userId, own === undefined ? connection : new Set([own, connection]))
   }
 
   /** @returns false when it was not (or no longer) here */
@@ -25,15 +26,18 @@ export class Connections<H extends Handle> {
     this.#byId.delete(connection.id)
     this.transports[transport]--
     const own = this.#byUser.get(connection.userId)
-    own?.delete(connection)
-    if (own?.size === 0) this.#byUser.delete(connection.userId)
+    if (own instanceof Set) own.delete(connection)
+    if (own === connection || (own instanceof Set && own.size === 0)) this.#byUser.delete(connection.userId)
     return true
   }
 
   get (id: string): Connection<H> | undefined { return this.#byId.get(id) }
 
   /** in order of opening */
-  ofUser (userId: string): Array<Connection<H>> { return [...this.#byUser.get(userId) ?? []] }
+  ofUser (userId: string): Array<Connection<H>> {
+    const own = this.#byUser.get(userId)
+    return own === undefined ? [] : own instanceof Set ? [...own] : [own]
+  }
 
   has (userId: string): boolean { return this.#byUser.has(userId) }
 
