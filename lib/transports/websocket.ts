@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { WebSocket, WebSocketServer, type RawData } from 'ws'
+import { WebSocket, WebSocketServer } from 'ws'
 import { Compressor } from '../connection/compress.js'
 import type { Flushable, Flusher } from '../connection/flusher.js'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
@@ -32,44 +32,40 @@ function cutReason (reason: string): string {
   return new TextDecoder().decode(Buffer.from(reason).subarray(0, MAX_REASON)).replace(/\uFFFD+$/, '')
 }
 
-/** Listeners are shared by all sockets: they find their link here. */
+/**
+ * Takes what `ws` says where it says it: listeners, five for each socket, would be a table of 250 bytes, and their registration a
+ * tenth of an upgrade.
+ */
 class RealtimeSocket extends WebSocket {
   link: WebSocketLink | undefined
-}
 
-interface LinkedSocket extends Duplex { realtimeLink?: WebSocketLink | undefined }
-
-function linkOf (ws: WebSocket): WebSocketLink {
-  return (ws as RealtimeSocket).link!
-}
-
-function onMessage (this: WebSocket, data: RawData, isBinary: boolean): void {
-  const { events } = linkOf(this)
-  if (isBinary) events.violation('binary messages are not part of realtime.v1')
-  else {
-    const bytes = data as Buffer
-    events.text(bytes.toString('utf8'), bytes.length)
+  override emit (event: string | symbol, first?: unknown, second?: unknown): boolean {
+    const events = this.link?.events
+    if (events === undefined) return super.emit(event, first, second)
+    switch (event) {
+      case 'message':
+        if (second === true) events.violation('binary messages are not part of realtime.v1')
+        else events.text((first as Buffer).toString('utf8'), (first as Buffer).length)
+        return true
+      case 'ping':
+        events.alive()
+        events.reply(frameControl(PONG, first as Buffer))
+        return true
+      case 'pong':
+        if ((first as Buffer).length === 0) events.alive()
+        else events.pong((first as Buffer).toString('latin1'))
+        return true
+      case 'close':
+        events.closed(first as number)
+        return true
+      // Bad frames and resets are the peer's doing: `close` follows with the code, nothing is logged as an error.
+      case 'error': return true
+      default: return super.emit(event, first, second)
+    }
   }
 }
 
-function onPing (this: WebSocket, payload: Buffer): void {
-  const { events } = linkOf(this)
-  events.alive()
-  events.reply(frameControl(PONG, payload))
-}
-
-function onPong (this: WebSocket, payload: Buffer): void {
-  const { events } = linkOf(this)
-  if (payload.length === 0) events.alive()
-  else events.pong(payload.toString('latin1'))
-}
-
-function onClose (this: WebSocket, code: number): void {
-  linkOf(this).events.closed(code)
-}
-
-/** Bad frames and resets are the peer's doing: `close` follows with the code, nothing is logged as an error. */
-function onError (): void {}
+interface LinkedSocket extends Duplex { realtimeLink?: WebSocketLink | undefined }
 
 function onDrain (this: LinkedSocket): void {
   this.realtimeLink?.events.drained()
@@ -94,11 +90,6 @@ export class WebSocketLink implements Link {
     this.events = events
     this.#ws.link = this
     this.#socket.realtimeLink = this
-    this.#ws.on('message', onMessage)
-    this.#ws.on('ping', onPing)
-    this.#ws.on('pong', onPong)
-    this.#ws.on('close', onClose)
-    this.#ws.on('error', onError)
     this.#socket.on('drain', onDrain)
   }
 
@@ -117,6 +108,16 @@ export class WebSocketLink implements Link {
   }
 
   destroy (): void { this.#ws.terminate() }
+}
+
+/** What Node, @fastify/websocket and we ourselves listen for during a handshake. */
+const HANDSHAKE_EVENTS = ['close', 'end', 'error', 'timeout'] as const
+
+/** One by one: `removeAllListeners` makes the list a hash table for good, twice its size. */
+function forgetListeners (socket: Socket): void {
+  for (const event of HANDSHAKE_EVENTS) {
+    if (socket.listenerCount(event) > 0) for (const listener of socket.listeners(event)) socket.removeListener(event, listener as () => void)
+  }
 }
 
 export interface WebSocketOptions {
@@ -163,8 +164,8 @@ export class WebSocketTransport implements Flushable {
   /** Completes the handshake. @returns no link when `ws` refuses it, or the peer has gone: the socket ends then */
   accept ({ raw, socket, head }: Upgrade): Link | undefined {
     if (socket instanceof Socket) {
-      // What listened during the handshake is done with it: a list that was only ever grown and cut stays a hash table of 250 bytes.
-      if (socket.constructor === Socket) socket.removeAllListeners()
+      // What listened during the handshake is done with it.
+      if (socket.constructor === Socket) forgetListeners(socket)
       this.#cork(socket)
     // The stream that `injectWS` puts in a socket's place never closes by itself.
     } else socket.once('end', () => { setImmediate(() => { socket.destroy() }) })
