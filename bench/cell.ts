@@ -24,7 +24,7 @@ export interface CellOptions {
 interface Reading extends Usage { readonly at: number, readonly core: number | undefined }
 
 /** Upgrades before the measured ones, over those that are measured. */
-export const WARM_UPGRADES = 0.5
+export const WARM_UPGRADES = 1
 /** Upgrades under way at a time. */
 const CONCURRENCY = 64
 /** milliseconds in which a server that caused a failure will have ended */
@@ -144,7 +144,7 @@ export class Cell {
     const { clients } = this.#workload
     const warm = Math.ceil(clients * WARM_UPGRADES)
     await this.#connect(port, 0, warm)
-    await this.#server.call('collect')
+    // No collection first: it would find no request alive, and take with the shapes of requests all code that was compiled for them.
     await this.#all(async (loader) => { await loader.call('reset') })
     await this.#profile()
     const start = await this.#reading()
