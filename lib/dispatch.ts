@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Acks } from './acks.js'
+import type { Later } from './adapters/adapter.js'
 import { Connection, type ConnectionHost, type Identity } from './connection/connection.js'
 import type { Connections } from './connection/connections.js'
 import { Bucket } from './connection/rate-limit.js'
@@ -43,7 +44,8 @@ export type Entered = { readonly name: string, readonly data: JoinData } | { rea
 
 const NONE: readonly string[] = []
 
-interface Ready { readonly name: string, readonly joining: Joining, readonly held: Packet[] }
+interface Ready { readonly name: string, readonly joining: Joining, readonly held: Packet[] | undefined }
+type Attempt = Ready | { readonly name: string, readonly refusal: Refusal }
 
 /** Where connections and rooms act on each other; nothing else knows both. */
 export class Dispatch {
@@ -102,17 +104,22 @@ export class Dispatch {
    *
    * @param welcome makes the frame from what came of each room, sent before any event; a poll has none
    */
-  async open (connection: Peer, entries: readonly Entry[], welcome: (rooms: readonly Entered[]) => Packet | undefined): Promise<void> {
-    this.#opening.set(connection, [])
-    const results = await Promise.all(entries.map(async ({ name, found, request }) => {
-      try {
-        return await this.#enter(connection, name, found, request)
-      } catch (error) {
-        return { name, refusal: this.#refusal(error, name, connection) }
-      }
-    }))
-    const waiting = this.#opening.get(connection) ?? []
+  open (connection: Peer, entries: readonly Entry[], welcome: (rooms: readonly Entered[]) => Packet | undefined): Later<void> {
+    const attempts = entries.map((entry) => this.#attempt(connection, entry))
+    if (!attempts.some((attempt) => attempt instanceof Promise)) return this.#opened(connection, attempts as Attempt[], welcome)
+    return this.#openLater(connection, attempts, welcome)
+  }
+
+  async #openLater (connection: Peer, attempts: ReadonlyArray<Later<Attempt>>, welcome: (rooms: readonly Entered[]) => Packet | undefined): Promise<void> {
+    const waiting: Array<() => void> = []
+    this.#opening.set(connection, waiting)
+    const results = await Promise.all(attempts)
     this.#opening.delete(connection)
+    this.#opened(connection, results, welcome)
+    if (connection.isOpen) for (const task of waiting) task()
+  }
+
+  #opened (connection: Peer, results: readonly Attempt[], welcome: (rooms: readonly Entered[]) => Packet | undefined): void {
     if (!connection.isOpen) {
       for (const result of results) if ('joining' in result) result.joining.cancel()
       return
@@ -128,14 +135,29 @@ export class Dispatch {
     if (packet !== undefined) connection.send(packet)
     for (const start of starts) start()
     for (const result of entered) if ('refusal' in result) connection.sendError(result.refusal.data, undefined, result.name)
-    for (const task of waiting) task()
+  }
+
+  #attempt (connection: Peer, { name, found, request }: Entry): Later<Attempt> {
+    const refused = (error: unknown): Attempt => ({ name, refusal: this.#refusal(error, name, connection) })
+    try {
+      const ready = this.#enter(connection, name, found, request)
+      return ready instanceof Promise ? ready.catch(refused) : ready
+    } catch (error) {
+      return refused(error)
+    }
   }
 
   /** Everything of a join that may wait, up to its ack. */
-  async #enter (connection: Peer, name: string, found: Found, request: JoinRequest): Promise<Ready> {
-    const { rooms } = this.#options
+  #enter (connection: Peer, name: string, found: Found, request: JoinRequest): Later<Ready> {
+    const { declaration: { onJoin, hasPresence } } = found
+    const joining = this.#options.rooms.join(name, found, request)
+    if (joining instanceof Promise || onJoin !== undefined || hasPresence) return this.#enterLater(connection, name, found, joining)
+    return { name, joining, held: undefined }
+  }
+
+  async #enterLater (connection: Peer, name: string, found: Found, join: Later<Joining>): Promise<Ready> {
     const { declaration } = found
-    const joining = await rooms.join(name, found, request)
+    const joining = await join
     try {
       const source = this.#source(connection, name, found)
       const held: Packet[] = []
@@ -148,7 +170,7 @@ export class Dispatch {
         const data = await this.#memberData(declaration, source)
         await joining.announce({ userId: connection.userId, connection: connection.id, ...(data === undefined ? {} : { data }) })
       }
-      return { name, joining, held }
+      return { name, joining, held: held.length === 0 ? undefined : held }
     } catch (error) {
       joining.cancel()
       throw error
@@ -165,7 +187,7 @@ export class Dispatch {
 
   #commit (connection: Peer, { joining, held }: Ready): { membership: Membership, data: JoinData, start: () => void } {
     const { membership, data, start } = joining.commit(connection)
-    if (held.length > 0) membership.held = held
+    membership.held = held
     connection.rooms.add(membership)
     return { membership, data, start }
   }

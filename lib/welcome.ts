@@ -20,6 +20,7 @@ export class Welcome {
     const expires = exp === undefined ? '' : `,"expires":${exp * 1_000}`
     let rooms = ''
     for (const result of entered) if ('data' in result) rooms += `${rooms === '' ? '' : ','}"${result.name}":${JSON.stringify(result.data)}`
-    return new Packet(frameText(`{"type":"welcome","data":{"connectionId":"${id}","userId":${JSON.stringify(userId)},"version":${VERSION},"heartbeat":${transport === 'sse' ? sse.comment : heartbeat}${expires},"limits":${this.#limits},"rooms":{${rooms}}}}`))
+    // From the shared pool: nothing is before it, so that the kernel takes it at once.
+    return new Packet(frameText(`{"type":"welcome","data":{"connectionId":"${id}","userId":${JSON.stringify(userId)},"version":${VERSION},"heartbeat":${transport === 'sse' ? sse.comment : heartbeat}${expires},"limits":${this.#limits},"rooms":{${rooms}}}}`, Buffer.allocUnsafe))
   }
 }

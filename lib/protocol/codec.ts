@@ -24,12 +24,15 @@ export interface EventHead {
 const TEXT = 0x81
 const SSE_TAIL = Buffer.from('\n\n')
 
-/** Frames one text message for a client (RFC 6455 5.2): FIN, unmasked, one contiguous buffer of its own. */
-export function frameText (text: string): Buffer {
+/**
+ * Frames one text message for a client (RFC 6455 5.2): FIN, unmasked, one contiguous buffer.
+ *
+ * @param allocate not from the shared pool by default: a slow reader would pin a slab of other events' bytes
+ */
+export function frameText (text: string, allocate = Buffer.allocUnsafeSlow): Buffer {
   const size = Buffer.byteLength(text)
   const head = headSize(size)
-  // Not from the shared pool: a slow reader would pin a slab of other events' bytes.
-  const bytes = Buffer.allocUnsafeSlow(head + size)
+  const bytes = allocate(head + size)
   bytes[0] = TEXT
   if (head === 2) bytes[1] = size
   else if (head === 4) {

@@ -125,6 +125,8 @@ export class Room {
   /** members, joins under way and readers that keep the subscription */
   holds = 0
   ready: Promise<void> | undefined
+  /** the subscription stands */
+  isOpened = false
 
   constructor (name: string, declaration: Declaration, params: Readonly<Record<string, string>>, source: RoomSource) {
     this.name = name
@@ -152,6 +154,7 @@ export class Room {
       this.#top = position.offset
     }
     for (const packet of latest) this.#keep(packet)
+    this.isOpened = true
   }
 
   read (since: Position): Later<HistoryPage> {

@@ -178,8 +178,13 @@ export class Rooms {
   }
 
   /** Decides where a join begins, and holds the room open for it. */
-  async join (name: string, found: Found, request: JoinRequest): Promise<Joining> {
+  join (name: string, found: Found, request: JoinRequest): Later<Joining> {
     const room = this.#hold(name, found)
+    if (room.isOpened && request.since === undefined && request.last === undefined) return this.#joining(room, undefined, undefined, request)
+    return this.#joinLater(room, request)
+  }
+
+  async #joinLater (room: Room, request: JoinRequest): Promise<Joining> {
     try {
       await room.ready
       const { since, resumed } = await this.#plan(room, request)
