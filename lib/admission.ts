@@ -172,6 +172,7 @@ export class Admission {
     slots.checkServer(request.ip ?? '')
     this.#makeRoom(userId, rooms)
     slots.reserve(id, userId, request.ip ?? '', rooms)
+    if (!slots.isLeased) return
     try {
       await slots.lease(id, rooms)
       checkAlive(request)

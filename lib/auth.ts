@@ -107,8 +107,10 @@ export class Auth {
 
   /** @throws Refusal `revoked` */
   async checkDenied ({ userId, tokenId }: Identity): Promise<void> {
-    const subjects = tokenId === undefined ? [`user:${userId}`] : [`user:${userId}`, `token:${tokenId}`]
-    if (await this.#options.denials?.isDenied(subjects) === true) throw new Refusal('revoked')
+    const { denials } = this.#options
+    if (denials === undefined) return
+    const found = denials.isDenied(tokenId === undefined ? [`user:${userId}`] : [`user:${userId}`, `token:${tokenId}`])
+    if (found instanceof Promise ? await found : found) throw new Refusal('revoked')
   }
 
   /**

@@ -102,6 +102,9 @@ export class Slots {
     for (const { name, capacity } of rooms) this.#takeRoom(held, name, capacity)
   }
 
+  /** leases are to be taken on top of this node's slots */
+  get isLeased (): boolean { return this.#leases !== undefined }
+
   /** Takes the leases of other nodes' concern, user then room; on a refusal the caller releases the holder. */
   async lease (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): Promise<void> {
     const held = this.#holders.get(holder)
