@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import { WebSocket } from 'ws'
-import realtime, { defineRoom } from '../lib/index.js'
+import realtime, { defineRoom } from 'fastify-realtime'
 
 const READERS = 99
 const PER_SECOND = 2_000
