@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Acks } from './acks.js'
-import type { Adapter, ControlMessage } from './adapters/adapter.js'
+import type { Adapter, ControlMessage, Later, Published } from './adapters/adapter.js'
 import type { Auth } from './auth.js'
 import type { Connections } from './connection/connections.js'
 import { shape } from './contexts.js'
@@ -63,13 +63,21 @@ export class AppRooms implements Rooms {
   }
 
   publish (room: Named, event: string, data: unknown, options: PublishOptions): Broadcast {
-    const work = (async () => {
-      this.#check()
-      return shape(await this.#options.engine.publish(nameOf(room), event, data, options))
-    })()
+    const published = this.#published(room, event, data, options)
+    if (!(published instanceof Promise)) return Promise.resolve(shape(published))
+    const work = published.then(shape)
     // Marks the rejection as handled; whoever awaits the promise still gets it.
     work.catch((error: unknown) => { this.#options.onUnhandled(error, String((room as { name?: unknown }).name ?? room), event) })
     return work
+  }
+
+  #published (room: Named, event: string, data: unknown, options: PublishOptions): Later<Published> {
+    try {
+      this.#check()
+      return this.#options.engine.publish(nameOf(room), event, data, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   broadcastAll (event: string, data: unknown): Broadcast { return this.broadcast(ALL, event, data) }

@@ -35,7 +35,8 @@ export class MemoryAdapter implements Adapter {
   readonly #streams: Streams
   readonly #latest = new Map<string, Values>()
   readonly #published: Expiring<Published>
-  readonly #subscribed = new Set<string>()
+  /** rooms with members here, and their streams: these are used all the time, and are neither looked up nor moved for it */
+  readonly #subscribed = new Map<string, Stream | undefined>()
   readonly #touched = new Map<string, number>()
   readonly #idempotency: number
   #host: AdapterHost | undefined
@@ -64,12 +65,17 @@ export class MemoryAdapter implements Adapter {
   }
 
   subscribe (room: string, { history }: RoomSettings): Position | undefined {
-    this.#subscribed.add(room)
-    return history === false ? undefined : this.#open(room).top
+    this.#subscribed.set(room, undefined)
+    if (history === false) return undefined
+    const stream = this.#open(room)
+    this.#subscribed.set(room, stream)
+    return stream.top
   }
 
   unsubscribe (room: string): void {
+    const stream = this.#subscribed.get(room)
     this.#subscribed.delete(room)
+    if (stream !== undefined) this.#open(room)
     this.#touched.set(room, this.#now())
   }
 
@@ -88,17 +94,17 @@ export class MemoryAdapter implements Adapter {
   }
 
   #keep (room: string, publication: Publication, { history }: RoomSettings, now: number): Packet {
-    const { data, idempotencyKey: _key, ...head } = publication
-    if (head.delivery === 'latest') {
+    const { type, delivery, timestamp, key, except, ack, data } = publication
+    if (delivery === 'latest') {
       const values = this.#values(room)
-      const packet = encodeEvent({ ...head, room, version: ++values.version }, data)
+      const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, version: ++values.version }, data)
       const ttl = history === false ? METADATA_TTL : history.ttl
-      values.packets.set(`${head.type}\n${head.key ?? ''}`, packet, now + ttl, now)
+      values.packets.set(`${type}\n${key ?? ''}`, packet, now + ttl, now)
       return packet
     }
-    if (head.delivery === 'volatile' || head.ack !== undefined || history === false) return encodeEvent({ ...head, room }, data)
+    if (delivery === 'volatile' || ack !== undefined || history === false) return encodeEvent({ type, room, delivery, timestamp, key, except, ack }, data)
     const stream = this.#open(room)
-    const packet = encodeEvent({ ...head, room, position: stream.next }, data)
+    const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, position: stream.next }, data)
     this.#streams.append(room, stream, packet, history, now)
     return packet
   }
@@ -119,6 +125,8 @@ export class MemoryAdapter implements Adapter {
   }
 
   #open (room: string): Stream {
+    const own = this.#subscribed.get(room)
+    if (own !== undefined) return own
     if (!this.#subscribed.has(room)) this.#touched.set(room, this.#now())
     return this.#streams.open(room, (name) => this.#subscribed.has(name))
   }

@@ -140,12 +140,16 @@ export class Streams {
   }
 
   append (room: string, stream: Stream, packet: Packet, limits: StreamLimits, now: number): void {
-    this.#change(room, stream, () => { stream.append(packet, limits, now) })
+    const before = stream.bytes
+    stream.append(packet, limits, now)
+    this.#changed(room, stream, before)
     if (this.#bytes > this.#budget) this.#shrink()
   }
 
   expire (room: string, stream: Stream, ttl: number, now: number): void {
-    this.#change(room, stream, () => { stream.expire(ttl, now) })
+    const before = stream.bytes
+    stream.expire(ttl, now)
+    this.#changed(room, stream, before)
   }
 
   delete (room: string): void {
@@ -156,9 +160,7 @@ export class Streams {
     this.#bytes -= stream.bytes
   }
 
-  #change (room: string, stream: Stream, change: () => void): void {
-    const before = stream.bytes
-    change()
+  #changed (room: string, stream: Stream, before: number): void {
     this.#bytes += stream.bytes - before
     const from = classOf(before)
     const to = classOf(stream.bytes)
@@ -180,20 +182,22 @@ export class Streams {
         if (bytes > most) [largest, most] = [room, bytes]
       }
       const stream = this.#streams.get(largest!)!
-      this.#change(largest!, stream, () => {
-        const goal = Math.max(0, most - Math.max(most >>> 3, 1))
-        while (stream.bytes > goal) stream.shift()
-      })
+      const goal = Math.max(0, most - Math.max(most >>> 3, 1))
+      while (stream.bytes > goal) stream.shift()
+      this.#changed(largest!, stream, most)
     }
   }
 
   #evict (isPinned: (room: string) => boolean): void {
     let looked = 0
-    for (const room of this.#streams.keys()) {
+    for (const [room, stream] of this.#streams) {
       if (!isPinned(room)) {
         this.delete(room)
         return
       }
+      // Out of the way of the next search: whoever pins it need not say that it is in use.
+      this.#streams.delete(room)
+      this.#streams.set(room, stream)
       if (++looked === 1_000) return
     }
   }
