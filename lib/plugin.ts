@@ -38,6 +38,7 @@ import { registerHealth, registerStats } from './stats/routes.js'
 import { snapshot, type StatsSnapshot } from './stats/snapshot.js'
 import { WebSocketTransport } from './transports/websocket.js'
 import type { RealtimeOptions, RoomOptions, Rooms } from './types.js'
+import { followSilentSockets } from './silent-sockets.js'
 import { createUpgradeGuard } from './upgrade-guard.js'
 import { Uplink } from './uplink.js'
 import { refusePlainUpgrades } from './upgrade-refusal.js'
@@ -143,6 +144,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     log
   })
   guard.follow(app.websocketServer)
+  const silent = followSilentSockets(app.server)
   // Stats, health and tickets are plain routes as well.
   const isEndpoint = ({ url }: { readonly url: string }): boolean => url === settings.prefix || url === `${settings.prefix}/*`
   refusePlainUpgrades(app, guard, () => { ledger.refused('protocol') }, isEndpoint)
@@ -302,6 +304,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     await drain.run()
     await guarded
     acks.close()
+    silent.close()
   })
   app.addHook('onClose', async () => {
     isReady = false
@@ -313,6 +316,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     websocket.close()
     vault.stop()
     guard.stop()
+    silent.stop()
     await adapter.close()
   })
 }

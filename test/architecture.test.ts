@@ -83,6 +83,7 @@ const MAY: Record<string, RegExp> = {
   'rooms/': /^(rooms\/|protocol\/|contract\/|errors\.ts$|adapters\/adapter\.ts$)/,
   'adapters/': /^(adapters\/|protocol\/|contract\/|errors\.ts$)/,
   'transports/': /^(transports|connection|protocol)\//,
+  'client/': /^(client\/|contract\/|protocol\/(position|codes|closes|codec|frames)\.ts$)/
 }
 
 for (const [place, allowed] of Object.entries(MAY)) {
@@ -117,4 +118,8 @@ t.test('the contract and the protocol load nothing at run time that a browser do
   for (const file of files.filter((name) => /^(contract|protocol)\//.test(name) && !SERVER_ONLY.includes(name))) {
     t.same([...loaded(file)].filter((target) => !isOurs(target) || SERVER_ONLY.includes(target)), [], file)
   }
+})
+
+t.test('the client loads nothing at run time but itself and what the protocol says of close codes', async (t) => {
+  t.same([...loaded('client/index.ts')].filter((target) => !target.startsWith('client/')), ['protocol/closes.ts'])
 })

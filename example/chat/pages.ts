@@ -13,14 +13,13 @@ async function file (name: string): Promise<Page> {
 
 /** The client library as one ES module for the browser. */
 async function client (): Promise<Page> {
-  let entry: string
-  try {
-    entry = fileURLToPath(import.meta.resolve('fastify-realtime/client'))
-  } catch {
-    return await file('client.js')
-  }
   const { outputFiles } = await build({
-    entryPoints: [entry], bundle: true, format: 'esm', target: 'es2022', platform: 'browser', external: ['ws'], write: false
+    entryPoints: [fileURLToPath(import.meta.resolve('fastify-realtime/client'))],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: 'es2022',
+    write: false
   })
   return { type: TYPES.js!, body: outputFiles[0]!.text }
 }

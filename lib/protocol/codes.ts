@@ -45,8 +45,3 @@ export const codes: Readonly<Record<Code, Row>> = table
 export function isCode (value: unknown): value is Code {
   return typeof value === 'string' && Object.hasOwn(table, value)
 }
-
-/** The word behind a close code; a code shared by two words gives the first. A link lost without one (1005, 1006) gives `undefined`. */
-export function wordOfClose (close: number): Code | undefined {
-  return (Object.keys(table) as Code[]).find((word) => codes[word].close === close)
-}

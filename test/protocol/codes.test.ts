@@ -1,5 +1,6 @@
 import t from 'tap'
-import { codes, isCode, wordOfClose, type Code } from '../../lib/protocol/codes.js'
+import { retryOfClose } from '../../lib/protocol/closes.js'
+import { codes, isCode, type Code } from '../../lib/protocol/codes.js'
 
 /** word, HTTP status (0: never over HTTP), close code (0: closes nothing), retry */
 const TABLE: Array<[Code, number, number, string]> = [
@@ -54,8 +55,7 @@ t.test('a word is known by its own name only, not by what an object inherits', a
   for (const word of ['toString', '__proto__', 'constructor', '', undefined, 4503]) t.equal(isCode(word), false, String(word))
 })
 
-t.test('a close code gives its word, one lost without a code gives none', async (t) => {
-  t.equal(wordOfClose(4410), 'slow_consumer')
-  t.equal(wordOfClose(1001), 'draining')
-  for (const close of [1000, 1005, 1006, 4999]) t.equal(wordOfClose(close), undefined, String(close))
+t.test('a client that knows a close code alone does as the table says', async (t) => {
+  for (const [word, { close, retry }] of Object.entries(codes)) if (close !== undefined) t.equal(retryOfClose(close), retry, word)
+  for (const close of [1000, 1005, 1006, 4000]) t.equal(retryOfClose(close), 'backoff', String(close))
 })

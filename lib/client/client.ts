@@ -1,0 +1,205 @@
+import type { Address } from '../contract/types.js'
+import { backoff } from './backoff.js'
+import { bucket } from './bucket.js'
+import { failure, refused, type Refused } from './failure.js'
+import { createLine } from './line.js'
+import type { Frame, FrameData, UpFrame } from './links/link.js'
+import { listeners } from './listeners.js'
+import { createQueue } from './queue.js'
+import { createRoom, type Room, type RoomHost } from './room.js'
+import type { Client, ConnectOptions, JoinOptions } from './types.js'
+
+/** Messages of one room in flight; the server queues 64. By POST one after another: nothing else keeps their order. */
+const WINDOW = 32
+const RATE = { messages: 50, burst: 100 }
+/** Milliseconds until a message that was not taken is sent again. */
+const AGAIN = 1_000
+
+/**
+ * Connects to the endpoint of fastify-realtime and stays connected until `close()`, or until the server refuses it for good.
+ *
+ * @param url prefix of the endpoint: `/ws`, or absolute by http(s) or ws(s)
+ */
+export function connect (url: string, options: ConnectOptions = {}): Client {
+  const rooms = new Map<string, Room>()
+  /** questions that wait for an answer; they get none when the link ends */
+  const calls = new Map<string, (answer?: Frame) => void>()
+  const { on, emit } = listeners()
+  let count = 0
+  let sendAt = 0
+  let largest = Infinity
+  let take = bucket(RATE)
+
+  const say = (event: string, detail: object): void => { void emit([event], detail) }
+  const call = (frame: UpFrame, done: (answer?: Frame) => void): void => {
+    const id = `${++count}`
+    calls.set(id, done)
+    line.send({ ...frame, id })
+  }
+
+  const end = (room: Room, reason: Refused, isMeant: boolean): void => {
+    const error = failure({ ...reason, room: room.name })
+    if (rooms.get(room.name) === room) rooms.delete(room.name)
+    room.close(error, isMeant)
+    for (const message of queue.waiting.values()) if (message.room === room) message.settle(error)
+    if (!isMeant) say('error', error)
+  }
+
+  /** The server does not let us in: for good, or for now. */
+  const refuse = (room: Room, reason: Refused): void => {
+    if (reason.retry === 'never') return end(room, reason, false)
+    room.out()
+    room.until = Date.now() + (reason.retryAfter ?? 0) + backoff(room.attempt++)
+    say('error', { ...reason, room: room.name })
+    pump()
+  }
+
+  const host: RoomHost = {
+    send: async (room, type, data, how) => await queue.add(room, type, data, largest, how),
+    leave: async (room) => await new Promise((resolve) => {
+      if (room.end) return resolve()
+      end(room, refused('left', 'the room was left'), true)
+      if (!line.isUp) return resolve()
+      call({ type: 'leave', room: room.name }, () => {
+        resolve()
+        if (line.isUp && line.isHttp) line.after('leave', 0, line.relink)
+      })
+    }),
+    ack (id) { line.send({ type: 'ack', id }) },
+    members ({ name }) { call({ type: 'members', room: name }, (answer) => { if (answer?.type === 'ack') rooms.get(name)?.reset(answer.data as { sequence: number }) }) },
+    gap (room) { say('gap', { room, code: 'gap', message: 'events were lost' }) }
+  }
+
+  /** Sends what may be sent now: joins, then messages in order. */
+  const pump = (): void => {
+    if (!line.isUp) return
+    const now = Date.now()
+    const later = (wait: number): void => { line.after('pump', wait, pump) }
+    let wait = 0
+    for (const room of rooms.values()) {
+      if (room.isAsked) continue
+      const { name, position: since, last, wasIn, until } = room
+      // A stream or a poll is of the rooms that it was opened with.
+      if (line.isHttp || until > now) line.after(`join ${name}`, Math.max(0, until - now), line.isHttp ? line.relink : pump)
+      else {
+        if ((wait = take()) > 0) return later(wait)
+        room.isAsked = true
+        call({ type: 'join', room: name, data: { since, last: wasIn ? undefined : last, connection: line.former } }, (answer) => {
+          if (!answer || room.end) return
+          if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
+          room.enter(answer.data ?? {})
+          pump()
+        })
+      }
+    }
+    if (sendAt > now) return later(sendAt - now)
+    for (const message of queue.waiting.values()) {
+      const { room, isSent, frame } = message
+      if (isSent || !room.isIn || room.flying >= (line.isHttp ? 1 : WINDOW)) continue
+      if ((wait = (room.take ?? take)()) > 0) return later(wait)
+      message.isSent = true
+      room.flying++
+      line.send(frame)
+    }
+  }
+  const queue = createQueue(options.queue ?? {}, pump)
+
+  /** What came of a message or a question. */
+  const answered = ({ type, id = '', data }: Frame): boolean => {
+    const done = calls.get(id)
+    const message = queue.waiting.get(id)
+    const reason = data as Refused
+    if (done) {
+      calls.delete(id)
+      done({ type, data } as Frame)
+    } else if (message?.isSent) {
+      if (type === 'ack') message.settle(undefined, data)
+      else if (reason.retry === 'refresh') line.lost(reason)
+      // It has had no effect, or the server knows its id.
+      else if (reason.retryAfter || reason.retry === 'now' || reason.code === 'rate_limited' || reason.code === 'unavailable') {
+        message.isSent = false
+        message.room.flying--
+        sendAt = Date.now() + (reason.retryAfter ?? AGAIN)
+        pump()
+      } else message.settle(failure({ ...reason, room: message.room.name }))
+    }
+    return !!id
+  }
+
+  const enter = (entered: FrameData['rooms'], isAgain: boolean): void => {
+    for (const [name, data] of Object.entries(entered ?? {})) rooms.get(name)?.enter(data, isAgain)
+    pump()
+  }
+
+  const line = createLine(url, options, {
+    query () {
+      // Rooms refused for now are left out: they would take the others with them.
+      const asked = [...rooms.values()].filter(({ until }) => until <= Date.now())
+      const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
+      for (const room of asked) room.isAsked = line.isHttp
+      return {
+        rooms: asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
+        first: asked.map(({ position }, index) => position ? `&at=${index}:${position.epoch}:${position.offset}` : '').join('') +
+          (last > 0 ? `&last=${last}` : '') + (line.former ? `&connection=${line.former}` : '')
+      }
+    },
+    up ({ limits, rooms }) {
+      largest = limits?.message ?? Infinity
+      take = bucket(limits?.rate ?? RATE)
+      enter(line.isHttp ? rooms : undefined, false)
+    },
+    frame (frame) {
+      const { type, data = {} } = frame
+      const room = rooms.get(frame.room ?? '')
+      if (type === 'rooms' && !frame.room) enter(data.rooms, true)
+      else if (type === 'ack' || type === 'error') {
+        if (answered(frame)) return
+        if (room) refuse(room, data as Refused)
+        else if (type === 'error') say(type, data)
+      } else if (!room) {
+        // A room that has been left, or that only the server knows of.
+      } else if (type === 'left') end(room, refused(data.code ?? type, 'the server took us out of the room'), false)
+      else if (type === 'joined') room.enter(data)
+      else if (room.isIn) room.frame(frame)
+    },
+    down (reason) {
+      for (const room of rooms.values()) room.out()
+      for (const message of queue.waiting.values()) {
+        if (message.isSent && reason?.code === 'message_too_large') message.settle(failure(reason))
+        message.isSent = false
+      }
+      for (const done of calls.values()) done()
+      calls.clear()
+    },
+    refuse (reason) {
+      const room = rooms.get(reason.room ?? '')
+      if (room) refuse(room, reason)
+      return !!room
+    },
+    say,
+    over (reason, isMeant) {
+      for (const room of rooms.values()) end(room, reason, isMeant)
+      if (!isMeant) say('error', reason)
+    }
+  })
+
+  return {
+    get connectionId () { return line.connectionId },
+    get state () { return line.state },
+    join ({ name }: Address<never, never, never>, { last, since, signal }: JoinOptions = {}): never {
+      let room = rooms.get(name)
+      if (!room) {
+        room = createRoom(name, { since, last }, host)
+        rooms.set(name, room)
+        if (line.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
+        else pump()
+      }
+      const { leave } = room.public
+      signal?.addEventListener('abort', () => { void leave() })
+      if (signal?.aborted) void leave()
+      return room.public as never
+    },
+    on,
+    close () { line.stop(refused('closed', 'the client was closed'), true) }
+  }
+}

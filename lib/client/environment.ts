@@ -1,0 +1,28 @@
+interface Target { addEventListener? (type: string, listener: (event: { type: string }) => void, options: { signal: AbortSignal }): void }
+
+/** The part of the WebSocket interface that is used. */
+export interface Socket {
+  onmessage: ((event: { data: string }) => void) | null
+  onclose: ((event: { code: number, reason: string }) => void) | null
+  onerror: (() => void) | null
+  readonly readyState: number
+  send (text: string): void
+  close (): void
+}
+export type SocketClass = new (url: string, protocols: string[]) => Socket
+
+/** What a browser has and Node may not. */
+export const here = globalThis as unknown as Target & {
+  WebSocket?: SocketClass
+  location?: { href: string }
+  navigator?: { onLine?: boolean }
+  document?: Target & { visibilityState: string }
+}
+
+// The name is a variable so that no bundler takes the package into a page.
+const load = async (name: string): Promise<{ WebSocket: SocketClass }> => await import(/* @vite-ignore */ name) as { WebSocket: SocketClass }
+
+/** @throws where the platform has none and `ws` is not installed */
+export async function findSocket (own: unknown): Promise<SocketClass> {
+  return own as SocketClass | undefined ?? here.WebSocket ?? (await load('ws')).WebSocket
+}

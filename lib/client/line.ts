@@ -1,0 +1,268 @@
+import type { Retry } from '../protocol/codes.js'
+import { backoff } from './backoff.js'
+import { findSocket, here } from './environment.js'
+import { refused, type Refused } from './failure.js'
+import { refusal } from './links/http.js'
+import type { Frame, FrameData, Http, Link, Open, UpFrame } from './links/link.js'
+import { polling } from './links/polling.js'
+import { sse } from './links/sse.js'
+import { websocket } from './links/websocket.js'
+import { createSilence } from './silence.js'
+import { createTimers, type Timers } from './timers.js'
+import type { Client, ConnectOptions } from './types.js'
+
+/** Milliseconds of a link that make it a good one: only then do failures count from 0 again. */
+const HEALTHY = 5_000
+/** Milliseconds on a lesser transport until the first one is tried again; twice as long each time that it is in vain. */
+const UPWARD = 300_000
+/** Milliseconds of random delay where all may come back at once. */
+const JITTER = 1_000
+const OPEN: Readonly<Record<NonNullable<ConnectOptions['transports']>[number], Open>> = { websocket, sse, polling }
+
+export interface LineHost {
+  /** Rooms for the query of streams and polls, and what only the first request says. */
+  query (): { readonly rooms: string, readonly first: string }
+  /** A link has opened. */
+  up (data: FrameData): void
+  frame (frame: Frame): void
+  /** What was true of the link is true no more. */
+  down (reason?: Refused): void
+  /** @returns whether it was the refusal of a room, and is dealt with */
+  refuse (reason: Refused): boolean
+  say (event: string, detail: object): void
+  /** The last call. */
+  over (reason: Refused, isMeant: boolean): void
+}
+
+/** The connection to the server over all its links, one at a time. */
+export interface Line {
+  readonly state: Client['state']
+  readonly connectionId: string | undefined
+  /** id of the connection before this one, for the server to know us by */
+  readonly former: string | undefined
+  readonly isUp: boolean
+  /** streams and polls: rooms are named when they open, frames go up by POST */
+  readonly isHttp: boolean
+  /** timers that end with the link */
+  readonly after: Timers['after']
+  send (frame: UpFrame): void
+  /** Another link in place of this one, at once. */
+  relink (): void
+  /** The link is of no use. */
+  lost (reason?: Refused): void
+  stop (reason: Refused, isMeant: boolean): void
+}
+
+export function createLine (url: string, { token: source, transports = ['websocket', 'sse', 'polling'], timeout = 10_000, signal, fetch: ask = fetch, WebSocket }: ConnectOptions, host: LineHost): Line {
+  const base = new URL(url, here.location?.href).href.replace(/^ws/, 'http').replace(/\/$/, '')
+  const { after, cancel } = createTimers()
+  const life = new AbortController()
+  let state: Client['state'] = 'connecting'
+  let link: Link | undefined
+  /** what belongs to another turn than this one comes too late */
+  let turn: object | undefined
+  let isUp = false
+  let isDraining = false
+  let connectionId: string | undefined
+  let former: string | undefined
+  let token: string | undefined
+  /** a refusal that only another credential helps against, and the one that was refused */
+  let spent: { readonly token: string | undefined, readonly reason: Refused } | undefined
+  let transport = 0
+  /** links of this transport that never opened; less than 0 when one has */
+  let blocked = 0
+  let upwardAt = 0
+  let upward = UPWARD
+  let attempt = 0
+  let notBefore = 0
+
+  const isHttp = (): boolean => transports[transport] !== 'websocket'
+  const become = (next: Client['state'], detail?: object): void => {
+    if (state === next) return
+    state = next
+    host.say('state', { ...detail, state })
+  }
+  const http: Http = async (path, init) => await ask(base + path, {
+    ...init,
+    headers: { ...init?.headers, ...(token && { authorization: `Bearer ${token}` }), ...(connectionId && { 'x-connection-id': connectionId }) }
+  })
+  const fetchToken = async (): Promise<void> => { token = typeof source === 'function' ? await source() : source }
+  const redial = (wait: number): void => { after('dial', wait, () => { void dial() }) }
+
+  const dial = async (): Promise<void> => {
+    const mine = turn = {}
+    const isMine = (): boolean => turn === mine
+    cancel()
+    after('dial', timeout, lost)
+    try {
+      await fetchToken()
+    } catch (error) {
+      if (isMine()) void lost(refused('unavailable', String(error), 'backoff'))
+      return
+    }
+    try {
+      if (Date.now() >= upwardAt) transport = 0
+      const Socket = isHttp() ? undefined : await findSocket(WebSocket)
+      if (!isMine()) return
+      if (spent && spent.token === token) return stop(spent.reason, false)
+      link = OPEN[transports[transport]!]({ ...host.query(), base, token, Socket: Socket!, http, timeout }, {
+        frame (frame) { if (isMine()) receive(frame) },
+        heard () { if (isMine()) silence.heard() },
+        closed (reason) { if (isMine()) void lost(reason) }
+      })
+    } catch {
+      // This platform does not have the transport.
+      if (isMine()) fall() ? relink() : void lost()
+    }
+  }
+
+  const drop = (reason?: Refused): void => {
+    turn = {}
+    cancel()
+    silence.stop()
+    link?.close()
+    former = connectionId ?? former
+    link = connectionId = undefined
+    isUp = isDraining = false
+    host.down(reason)
+  }
+
+  const relink = (): void => {
+    drop()
+    redial(0)
+  }
+
+  /** Why a link never opened: the same URL says so by GET. Where it has nothing to say, something between blocks this transport. */
+  const verdict = async (): Promise<Refused | 'blocked' | undefined> => {
+    try {
+      const response = await http('?verdict=1', { signal: AbortSignal.timeout(timeout) })
+      return response.status === 200 ? 'blocked' : await refusal(response)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** The next transport in place of this one; from the last, the first again after a pause. */
+  const fall = (): boolean => {
+    blocked = 0
+    if (transport === 0) {
+      upwardAt = Date.now() + upward
+      upward *= 2
+    }
+    transport = (transport + 1) % transports.length
+    return transport > 0
+  }
+
+  const lost = async (reason?: Refused): Promise<void> => {
+    const isMute = link && !isUp && !reason
+    let retry: Retry = isDraining ? 'now' : 'backoff'
+    drop(reason)
+    const mine = turn
+    if (state === 'open') become('reconnecting')
+    if (isMute) {
+      const found = await verdict()
+      if (turn !== mine) return
+      if (found === 'blocked') {
+        if (++blocked > 0 && fall()) return relink()
+      } else reason = found
+    }
+    if (reason) {
+      retry = reason.retry
+      if (host.refuse(reason)) return relink()
+      if (retry === 'never' && reason.code !== 'message_too_large') return stop(reason, false)
+      if (retry === 'refresh') spent = { token, reason }
+      if (retry !== 'now') host.say('error', reason)
+    }
+    const least = reason?.retryAfter ?? 0
+    notBefore = Date.now() + least
+    redial(least + (attempt === 0 && (retry === 'now' || retry === 'refresh') ? Math.random() * JITTER : backoff(attempt)))
+    attempt++
+  }
+
+  const stop = (reason: Refused, isMeant: boolean): void => {
+    if (state === 'closed') return
+    drop()
+    life.abort()
+    host.over(reason, isMeant)
+    become('closed', isMeant ? {} : reason)
+  }
+
+  const silence = createSilence(() => {
+    if (!isHttp()) return send({ type: 'ping' })
+    // A stream that opens and stays silent is held back by something between.
+    if (transports[transport] === 'sse') fall()
+    relink()
+  }, () => { void lost(refused('heartbeat_timeout', 'the server is silent', 'now')) })
+
+  /** The platform says that something has changed: what waits need not wait, what stands may be dead. */
+  const wake = ({ type }: { type: string }): void => {
+    if (here.navigator?.onLine === false || here.document?.visibilityState === 'hidden') return
+    if (!link) redial(Math.max(notBefore - Date.now(), Math.random() * JITTER))
+    else if (isUp && (type === 'online' || !isHttp())) silence.probe()
+  }
+
+  /** A fresh credential in good time, by ticket where the link can stay. By a clock that is wrong it is not asked for: the server's close tells. */
+  const renewal = (expires = 0): void => {
+    const left = expires - Date.now()
+    if (left <= 0 || typeof source === 'string') return
+    after('renew', Math.max(JITTER, left * 0.75), () => {
+      if (isHttp()) return relink()
+      const mine = turn
+      void (async () => {
+        // In vain, it is tried again until the server ends the link.
+        after('renew', timeout, () => { renewal(expires) })
+        await fetchToken()
+        const response = await http('/ticket', { method: 'POST' })
+        const { ticket } = await response.json() as { ticket?: string }
+        if (turn === mine && ticket) send({ type: 'auth', id: 'auth', data: { ticket } })
+      })().catch(() => {})
+    })
+  }
+
+  const send = (frame: UpFrame): void => { link?.send(frame) }
+
+  const receive = (frame: Frame): void => {
+    const { type, id, data = {} } = frame
+    if (type === 'ping') send({ ...frame, type: 'pong' })
+    else if (type === 'drain') isDraining = true
+    else if (id === 'auth' && type === 'ack') renewal(data.expires)
+    else if (type === 'welcome') {
+      isUp = true
+      cancel()
+      blocked = -1
+      spent = undefined
+      connectionId = data.connectionId
+      after('healthy', HEALTHY, () => { attempt = 0 })
+      if (transport > 0) after('upward', upwardAt - Date.now(), relink)
+      else upward = UPWARD
+      silence.watch(data.heartbeat! + timeout / 2, timeout / 2)
+      renewal(data.expires)
+      become('open')
+      host.up(data)
+    } else {
+      // A poll after a long pause is of another connection.
+      if (!frame.room) connectionId = data.connectionId ?? connectionId
+      host.frame(frame)
+    }
+  }
+
+  // Each of them may be the first to tell of a change.
+  for (const type of ['online', 'offline']) here.addEventListener?.(type, wake, life)
+  here.document?.addEventListener?.('visibilitychange', wake, life)
+  const close = (): void => { stop(refused('closed', 'the client was closed'), true) }
+  signal?.addEventListener('abort', close, life)
+  after('dial', 0, () => signal?.aborted ? close() : void dial())
+
+  return {
+    get state () { return state },
+    get connectionId () { return connectionId },
+    get former () { return former },
+    get isUp () { return isUp },
+    get isHttp () { return isHttp() },
+    after,
+    send,
+    relink,
+    lost,
+    stop
+  }
+}

@@ -1,0 +1,41 @@
+import { refused, type Refused } from '../failure.js'
+import type { Dial, Frame, FrameData, Link, LinkEvents } from './link.js'
+
+/** Milliseconds after which a POST that got no answer is sent again. */
+const AGAIN = 1_000
+
+/** Milliseconds of a `Retry-After` header; `undefined` without one, or when it is a date. */
+export function retryAfter ({ headers }: Response): number | undefined {
+  return Number(headers.get('retry-after')) * 1_000 || undefined
+}
+
+/** Why an HTTP answer is none: the server's own words, or as much as can be told from a proxy's. */
+export async function refusal (response: Response): Promise<Refused> {
+  const { status } = response
+  return {
+    ...refused('unavailable', `HTTP ${status}`, status === 204 ? 'never' : status === 401 ? 'refresh' : 'backoff', retryAfter(response)),
+    ...await response.json().catch(() => undefined) as FrameData
+  }
+}
+
+/** Frames by POST: each gets its answer, or an error frame when there was none, and is then to be sent again. */
+export function uplink ({ http, timeout }: Dial, { frame }: LinkEvents): Link['send'] {
+  return (up) => {
+    void (async () => {
+      let data: Refused
+      try {
+        const response = await http('', {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(up),
+          signal: AbortSignal.timeout(timeout)
+        })
+        if (response.ok) return frame(await response.json() as Frame)
+        data = await refusal(response)
+      } catch (error) {
+        data = refused('unavailable', String(error), 'backoff', AGAIN)
+      }
+      frame({ ...up as Frame, type: 'error', data })
+    })()
+  }
+}

@@ -1,0 +1,35 @@
+type Listener = (detail: never) => unknown
+export interface ListenOptions { readonly signal?: AbortSignal, readonly once?: boolean }
+
+export interface Listeners {
+  on (event: string, listener: Listener, options?: ListenOptions): () => void
+  /** Calls the listeners of all the names, in order of `names`, and resolves when what they return has settled. */
+  emit (names: readonly string[], detail: unknown): Promise<unknown>
+}
+
+/** What a listener throws harms nobody else; it surfaces as an unhandled rejection, as a bug of the application that nobody may miss. */
+export function listeners (): Listeners {
+  const all = new Map<string, Set<Listener>>()
+  return {
+    on (event, listener, { signal, once } = {}) {
+      const set = all.get(event) ?? new Set()
+      all.set(event, set)
+      // A function of its own, so that one listener may be added twice.
+      const call: Listener = (detail) => {
+        if (once) off()
+        return listener(detail)
+      }
+      const off = (): void => { set.delete(call) }
+      if (!signal?.aborted) set.add(call)
+      signal?.addEventListener('abort', off)
+      return off
+    },
+    emit: async (names, detail) => await Promise.all(names.flatMap((name) => [...all.get(name) ?? []]).map(async (call) => {
+      try {
+        await call(detail as never)
+      } catch (error) {
+        void Promise.reject(error)
+      }
+    }))
+  }
+}

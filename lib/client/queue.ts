@@ -1,0 +1,68 @@
+import { failure, refused } from './failure.js'
+import type { UpFrame } from './links/link.js'
+import type { Room } from './room.js'
+import type { ConnectOptions, SendOptions } from './types.js'
+
+/** A message that has not been acked. */
+export interface Waiting {
+  readonly frame: UpFrame
+  readonly room: Room
+  readonly bytes: number
+  /** written to the link that stands now */
+  isSent: boolean
+  /** ends it; without an error it resolves with the reply */
+  settle (error?: Error, reply?: unknown): void
+}
+
+export interface Queue {
+  readonly waiting: ReadonlyMap<string, Waiting>
+  add (room: Room, type: string, data: unknown, limit: number, options?: SendOptions): Promise<unknown>
+}
+
+/** Messages in order of their `send`, until each is acked, refused or too old: never silence. */
+export function createQueue ({ messages = 1_000, bytes: most = 1_048_576, age = 60_000, overflow = 'reject' }: NonNullable<ConnectOptions['queue']>, changed: () => void): Queue {
+  const prefix = [...crypto.getRandomValues(new Uint32Array(3))].map((n) => n.toString(36)).join('')
+  const waiting = new Map<string, Waiting>()
+  let count = 0
+  let held = 0
+  return {
+    waiting,
+    add: async (room, type, data, limit, { signal, timeout = age } = {}) => await new Promise((resolve, reject: (reason: unknown) => void) => {
+      if (signal?.aborted) return reject(signal.reason)
+      if (room.end !== undefined) return reject(room.end)
+      const id = `${prefix}-${++count}`
+      const frame = { type, room: room.name, id, data }
+      const bytes = new TextEncoder().encode(JSON.stringify(frame)).length
+      if (bytes > limit) return reject(failure(refused('message_too_large', `more than ${limit} bytes`)))
+      const full = failure(refused('queue_full', 'too many messages wait'))
+      for (const oldest of waiting.values()) {
+        if (waiting.size < messages && held + bytes <= most) break
+        if (overflow === 'reject') return reject(full)
+        oldest.settle(full)
+      }
+      if (bytes > most) return reject(full)
+      const abort = (): void => { message.settle(signal!.reason as Error) }
+      const timer = setTimeout(() => { message.settle(failure(refused('timeout', 'not acked in time', 'backoff'))) }, timeout)
+      const message: Waiting = {
+        frame,
+        room,
+        bytes,
+        isSent: false,
+        settle (error, reply) {
+          if (!waiting.delete(id)) return
+          held -= bytes
+          if (message.isSent) room.flying--
+          clearTimeout(timer)
+          signal?.removeEventListener('abort', abort)
+          if (error === undefined) resolve(reply)
+          else reject(error)
+          changed()
+        }
+      }
+      signal?.addEventListener('abort', abort)
+      held += bytes
+      waiting.set(id, message)
+      changed()
+    })
+  }
+}

@@ -1,0 +1,140 @@
+import type { Position } from '../protocol/position.js'
+import { bucket } from './bucket.js'
+import { listeners } from './listeners.js'
+import type { Frame, FrameData, JoinData, MemberData, Members } from './links/link.js'
+import { reader } from './reader.js'
+import type { ClientRoom, RoomEvent, SendOptions } from './types.js'
+
+type Events = Record<string, unknown>
+type AnyRoom = ClientRoom<Record<string, { data: unknown, reply: unknown }>, Events, unknown>
+
+export interface RoomHost {
+  send (room: Room, type: string, data: unknown, options?: SendOptions): Promise<unknown>
+  leave (room: Room): Promise<void>
+  ack (id: string): void
+  /** asks for the members anew */
+  members (room: Room): void
+  gap (room: string): void
+}
+
+/** A room with what the client keeps of it. */
+export interface Room {
+  readonly name: string
+  readonly public: AnyRoom
+  /** the last event that was delivered */
+  position: Position | undefined
+  readonly last: number | undefined
+  /** on the link that stands */
+  isIn: boolean
+  isAsked: boolean
+  /** was joined before: whatever comes next is a return */
+  wasIn: boolean
+  /** Unix milliseconds before which it is not asked for again */
+  until: number
+  attempt: number
+  /** messages sent and not answered */
+  flying: number
+  /** why it is over */
+  end: Error | undefined
+  /** its own rate, where it has one */
+  take: (() => number) | undefined
+  enter (data: JoinData, isAgain?: boolean): void
+  /** the link has gone */
+  out (): void
+  /** a frame that names this room */
+  frame (frame: Frame): void
+  reset (members?: Members): void
+  /** @param isMeant the application wished it: loops over its events end without an error */
+  close (error: Error, isMeant: boolean): void
+}
+
+export function createRoom (name: string, { since, last }: { since?: Position | undefined, last?: number | undefined }, host: RoomHost): Room {
+  const { on, emit } = listeners()
+  const members = new Map<string, MemberData>()
+  const over = new AbortController()
+  let sequence = -1
+  let isMeant = false
+  let resolve: (value: { resumed?: boolean }) => void
+  let reject: (error: Error) => void
+  const joined = new Promise<{ resumed?: boolean }>((_resolve, _reject) => {
+    resolve = _resolve
+    reject = _reject
+  })
+  // Also told as `error`: who does not ask for it must not end a Node process by it.
+  joined.catch(() => {})
+
+  const change = (joined: readonly MemberData[], left: readonly MemberData[]): void => {
+    for (const { userId } of left) members.delete(userId)
+    for (const member of joined) members.set(member.userId, member)
+    if (joined.length + left.length > 0) void emit(['presence'], { joined, left })
+  }
+
+  const room: Room = {
+    name,
+    last,
+    position: since,
+    isIn: false,
+    isAsked: false,
+    wasIn: false,
+    until: 0,
+    attempt: 0,
+    flying: 0,
+    end: undefined,
+    take: undefined,
+    public: {
+      name,
+      joined,
+      members: members as AnyRoom['members'],
+      on,
+      send: async (type: string, data: unknown, options?: SendOptions) => await host.send(room, type, data, options),
+      leave: async () => { await host.leave(room) },
+      [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, over.signal, () => isMeant)
+    } as AnyRoom,
+    enter ({ epoch, offset, resumed, members, rate }, isAgain) {
+      // A room without history says at each poll that nothing was resumed.
+      const isLost = isAgain === true ? resumed === false && epoch !== undefined : resumed === false || (room.wasIn && resumed !== true)
+      room.isIn = room.isAsked = room.wasIn = true
+      room.attempt = 0
+      room.take = rate && bucket(rate)
+      if (epoch !== undefined) room.position = { epoch, offset: offset! }
+      if (isLost) host.gap(name)
+      if (members !== undefined) room.reset(members)
+      resolve(resumed === undefined ? {} : { resumed })
+    },
+    out () {
+      room.isIn = room.isAsked = false
+      room.flying = 0
+    },
+    frame ({ type, data, offset, timestamp, ack }) {
+      if (type === 'presence') {
+        const { sequence: next, joined, left } = data as Required<FrameData>
+        if (next <= sequence) return
+        if (next !== sequence + 1) return host.members(room)
+        sequence = next
+        change(joined, left)
+      } else if (type === 'gap') {
+        const { epoch, from, to } = data as FrameData
+        room.position = { epoch: epoch!, offset: to! }
+        if (from !== to) host.gap(name)
+      } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {
+        if (offset !== undefined && room.position !== undefined) room.position = { epoch: room.position.epoch, offset }
+        const settled = emit([type, '*'], { type, data, timestamp, ...(offset === undefined ? {} : { offset }) })
+        if (ack !== undefined) void settled.then(() => { host.ack(ack) })
+      }
+    },
+    reset (now) {
+      sequence = now?.sequence ?? sequence
+      const list = now?.list ?? []
+      const ids = new Set(list.map(({ userId }) => userId))
+      change(list.filter(({ userId }) => !members.has(userId)), [...members.values()].filter(({ userId }) => !ids.has(userId)))
+      for (const member of list) members.set(member.userId, member)
+    },
+    close (error, meant) {
+      room.end = error
+      isMeant = meant
+      reject(error)
+      over.abort(error)
+    }
+  }
+  return room
+}

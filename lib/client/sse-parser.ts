@@ -1,0 +1,22 @@
+/**
+ * Reads Server-Sent Events (WHATWG HTML 9.2.6) from decoded text that comes in pieces of any size. Only `data` matters here: a frame
+ * says itself what it is, and positions are kept by offset.
+ */
+export function sseParser (onData: (data: string) => void): (text: string) => void {
+  let rest = ''
+  let data: string | undefined
+  return (text) => {
+    // A CR at the end may be half of a CRLF: it waits for what follows.
+    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/)
+    rest = lines.pop()!
+    for (const line of lines) {
+      if (line === '') {
+        if (data !== undefined) onData(data)
+        data = undefined
+      } else {
+        const field = /^data(?:: ?|$)(.*)/s.exec(line)
+        if (field !== null) data = (data === undefined ? '' : data + '\n') + field[1]!
+      }
+    }
+  }
+}

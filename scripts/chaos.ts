@@ -1,0 +1,29 @@
+/**
+ * `npm run chaos -- [--seconds 60] [--clients 50] [--seed n]`: clients on all transports while links and server fail. Ends with 1
+ * when anything was lost, duplicated or reordered, or a send was refused. With `redis-server` installed the server is restarted too.
+ */
+import { parseArgs } from 'node:util'
+import { redis } from '../lib/adapters/redis.js'
+import { runChaos } from '../test/chaos/run.js'
+import { missing, startRedis } from '../test/helpers/servers.js'
+
+const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' }, clients: { type: 'string', default: '50' }, seed: { type: 'string' } } })
+const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
+const teardowns: Array<() => unknown> = []
+const without = missing('redis-server')
+if (without !== false) console.log(`${without}: the server is not restarted, its rooms would not live through it`)
+const server = without === false ? await startRedis({ teardown: (callback) => teardowns.push(callback) }) : undefined
+console.log(`seed ${seed}`)
+const { faults, isSettled, rejected, ...counts } = await runChaos({
+  seconds: Number(values.seconds),
+  clients: Number(values.clients),
+  seed,
+  adapter: server && (() => redis({ url: server.url })),
+  log: (line) => { console.log(line) }
+})
+for (const reason of rejected.slice(0, 10)) console.log(`rejected: ${reason}`)
+console.table({ ...counts, rejected: rejected.length, ...faults })
+for (const teardown of teardowns) await teardown()
+const isKept = isSettled && rejected.length + counts.lost + counts.duplicated + counts.reordered === 0
+console.log(isKept ? 'nothing was lost, duplicated or reordered' : 'promises were broken')
+process.exit(isKept ? 0 : 1)

@@ -1,0 +1,255 @@
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { connect } from '../../lib/client/index.js'
+import { behind, dial, isOpen, rejection, until } from '../helpers/client.js'
+import { chat, declareChat, start } from '../helpers/net.js'
+
+/** A WebSocket that something between lets nobody open. */
+class Blocked extends WebSocket {
+  constructor (url: string, protocols: string[]) {
+    super(url.replace('/ws', '/nowhere'), protocols)
+  }
+}
+
+/** A stream that something between holds back to its end. */
+const buffered: typeof fetch = async (url, init) => {
+  const response = await fetch(url, init)
+  if (response.headers.get('content-type')?.startsWith('text/event-stream') !== true) return response
+  await response.text()
+  return response
+}
+
+t.test('where no WebSocket opens it falls to a stream, and says nothing of it', async (t) => {
+  const app = await start(t)
+  const watched = dial(t, app, 'ada', { WebSocket: Blocked })
+  const room = watched.client.join(chat.at({ id: '1' }))
+  t.match(await room.send('say', { text: 'x' }), { id: /-/ })
+  t.same(watched.states, ['open'])
+  t.same(watched.errors, [])
+})
+
+t.test('where streams are held back too it falls to polls', async (t) => {
+  const app = await start(t)
+  let polls = 0
+  const watched = dial(t, app, 'ada', {
+    WebSocket: Blocked,
+    timeout: 300,
+    fetch: async (url, init) => {
+      if (String(url).includes('transport=polling')) polls++
+      return await buffered(url, init)
+    }
+  })
+  const room = watched.client.join(chat.at({ id: '1' }))
+  const heard: string[] = []
+  room.on('said', ({ data }) => { heard.push(data.text) })
+  t.match(await room.send('say', { text: 'x' }), { id: /-/ })
+  await until('the event', () => heard.length === 1)
+  t.ok(polls > 0)
+  t.same(watched.errors, [])
+})
+
+t.test('without a WebSocket on the platform it takes a stream', async (t) => {
+  const app = await start(t)
+  const watched = dial(t, app, 'ada', { WebSocket: class { constructor () { throw new Error('none') } } })
+  await watched.client.join(chat.at({ id: '1' })).joined
+  t.same(watched.errors, [])
+})
+
+t.test('a server that is full is asked again, and says so', async (t) => {
+  const app = await start(t, { capacity: 1 })
+  const first = dial(t, app, 'ada')
+  await isOpen(first)
+  const second = dial(t, app, 'bob')
+  await until('the verdict', () => second.errors.length > 0)
+  t.match(second.errors[0], { code: 'server_full' })
+  t.equal(second.client.state, 'connecting')
+  first.client.close()
+  await isOpen(second)
+})
+
+t.test('a room that is full is asked for again while the others go on', async (t) => {
+  for (const transport of ['websocket', 'sse', 'polling'] as const) {
+    const app = await start(t, { presence: { grace: 100 }, declare: (app) => { declareChat(app, { capacity: 1 }) } })
+    const first = dial(t, app, 'ada')
+    const full = first.client.join(chat.at({ id: '1' }))
+    await full.joined
+    const second = dial(t, app, 'bob', { transports: [transport] })
+    const other = second.client.join(chat.at({ id: '2' }))
+    const room = second.client.join(chat.at({ id: '1' }))
+    await other.joined
+    await until('the refusal', () => second.errors.length > 0)
+    t.match(second.errors[0], { code: 'room_full', room: 'chat/1' })
+    t.match(await other.send('say', { text: 'x' }), { id: /-/ })
+    await full.leave()
+    await room.joined
+    t.match(await room.send('say', { text: 'x' }), { id: /-/ })
+    second.client.close()
+  }
+})
+
+t.test('a credential that is refused twice ends the client, another one does not', async (t) => {
+  const app = await start(t)
+  const closed = dial(t, app, 'ada', { token: 'not a token' })
+  await until('it is closed', () => closed.client.state === 'closed')
+  t.match(closed.errors.at(-1), { code: 'unauthorized' })
+  let asked = 0
+  const refreshed = dial(t, app, 'ada', { token: () => ++asked === 1 ? 'not a token' : app.token('ada') })
+  await isOpen(refreshed)
+  t.equal(asked, 2)
+})
+
+t.test('a token that cannot be fetched is an error that the application hears of, and is fetched again', async (t) => {
+  const app = await start(t)
+  let asked = 0
+  const watched = dial(t, app, 'ada', {
+    token: async () => {
+      if (++asked === 1) throw new Error('no network')
+      return app.token('ada')
+    }
+  })
+  await isOpen(watched)
+  t.match(watched.errors, [{ code: 'unavailable', message: /no network/ }])
+})
+
+t.test('an origin that is refused ends the client with the code', async (t) => {
+  const app = await start(t, { origins: ['https://example.com'] })
+  const watched = dial(t, app, 'ada', {
+    WebSocket: class extends WebSocket {
+      constructor (url: string, protocols: string[]) { super(url, protocols, { origin: 'https://evil.example' }) }
+    },
+    fetch: async (url, init) => await fetch(url, { ...init, headers: { ...init?.headers, origin: 'https://evil.example' } })
+  })
+  await until('it is closed', () => watched.client.state === 'closed')
+  t.match(watched.errors.at(-1), { code: 'origin_refused' })
+})
+
+t.test('a server that is not there yet is waited for', async (t) => {
+  const app = await start(t)
+  const net = await behind(t, app)
+  net.proxy.isDown = true
+  const watched = dial(t, net, 'ada')
+  const room = watched.client.join(chat.at({ id: '1' }))
+  const sent = room.send('say', { text: 'early' })
+  await until('an attempt', () => watched.client.state === 'connecting')
+  net.proxy.isDown = false
+  t.match(await sent, { id: /-/ })
+})
+
+t.test('a message whose ack was lost with its link takes effect once', async (t) => {
+  let count = 0
+  let release = (): void => {}
+  const hold = new Promise<void>((resolve) => { release = resolve })
+  const app = await start(t, {
+    declare: (app) => {
+      app.room(chat, {
+        on: {
+          async say () {
+            count++
+            await hold
+            return { id: String(count) }
+          },
+          type () {}
+        }
+      })
+    }
+  })
+  const net = await behind(t, app)
+  const watched = dial(t, net, 'ada')
+  const room = watched.client.join(chat.at({ id: '1' }))
+  await room.joined
+  const sent = room.send('say', { text: 'x' })
+  await until('the handler', () => count === 1)
+  net.proxy.cut()
+  await until('the cut', () => watched.client.state === 'reconnecting')
+  release()
+  t.same(await sent, { id: '1' })
+  t.equal(count, 1)
+})
+
+t.test('a send that nobody answers ends by its timeout, its signal, or the age of the queue', async (t) => {
+  const app = await start(t)
+  const net = await behind(t, app)
+  net.proxy.isDown = true
+  const { client } = dial(t, net, 'ada', { queue: { age: 150 } })
+  const room = client.join(chat.at({ id: '1' }))
+  const controller = new AbortController()
+  const aborted = rejection(room.send('say', { text: 'a' }, { signal: controller.signal }))
+  const timed = rejection(room.send('say', { text: 'b' }, { timeout: 50 }))
+  const aged = rejection(room.send('say', { text: 'c' }))
+  controller.abort(new Error('enough'))
+  t.match(await aborted, { message: 'enough' })
+  t.match(await timed, { code: 'timeout' })
+  t.match(await aged, { code: 'timeout' })
+  t.match(await rejection(room.send('say', { text: 'd' }, { signal: AbortSignal.abort(new Error('already')) })), { message: 'already' })
+})
+
+t.test('a full queue refuses the new message, or drops the oldest, as it was told', async (t) => {
+  const app = await start(t)
+  const net = await behind(t, app)
+  net.proxy.isDown = true
+  const strict = dial(t, net, 'ada', { queue: { messages: 2 } }).client.join(chat.at({ id: '1' }))
+  const kept = [strict.send('say', { text: 'a' }), strict.send('say', { text: 'b' })]
+  t.match(await rejection(strict.send('say', { text: 'c' })), { code: 'queue_full' })
+  const loose = dial(t, net, 'ada', { queue: { bytes: 500, overflow: 'drop-oldest' } }).client.join(chat.at({ id: '1' }))
+  const oldest = rejection(loose.send('say', { text: 'a'.repeat(300) }))
+  kept.push(loose.send('say', { text: 'b'.repeat(300) }))
+  t.match(await oldest, { code: 'queue_full' })
+  t.match(await rejection(loose.send('say', { text: 'c'.repeat(500) })), { code: 'queue_full' })
+  net.proxy.isDown = false
+  t.equal((await Promise.allSettled(kept)).filter(({ status }) => status === 'fulfilled').length, 2, 'a message larger than the whole queue has driven out the last')
+})
+
+t.test('closing ends everything that waits', async (t) => {
+  const app = await start(t)
+  const net = await behind(t, app)
+  net.proxy.isDown = true
+  const controller = new AbortController()
+  const watched = dial(t, net, 'ada', { signal: controller.signal })
+  const room = watched.client.join(chat.at({ id: '1' }))
+  const waiting = [rejection(room.joined), rejection(room.send('say', { text: 'x' }))]
+  const loop = (async () => { for await (const { type } of room) t.fail(type) })()
+  controller.abort()
+  for (const error of await Promise.all(waiting)) t.match(error, { code: 'closed' })
+  await loop
+  t.equal(watched.client.state, 'closed')
+  t.same([watched.states, watched.errors], [['closed'], []])
+  t.match(await rejection(watched.client.join(chat.at({ id: '2' })).joined), { code: 'closed' })
+  t.equal(connect(`${app.url}/ws`, { signal: controller.signal }).state, 'connecting')
+})
+
+t.test('a listener is called in the order of its adding until it is undone, once where it asked for it', async (t) => {
+  const app = await start(t)
+  const { client } = dial(t, app, 'ada')
+  const room = client.join(chat.at({ id: '1' }))
+  await room.joined
+  const log: string[] = []
+  const controller = new AbortController()
+  room.on('said', () => { log.push('once') }, { once: true })
+  const off = room.on('said', () => { log.push('undone') })
+  room.on('said', () => { log.push('signal') }, { signal: controller.signal })
+  room.on('*', ({ type }) => { log.push(type) })
+  await room.send('say', { text: '1' })
+  off()
+  await room.send('say', { text: '2' })
+  controller.abort()
+  await room.send('say', { text: '3' })
+  t.same(log, ['once', 'undone', 'signal', 'said', 'signal', 'said', 'said'])
+})
+
+t.test('a reader that falls a thousand events behind is told, and costs the others nothing', async (t) => {
+  const app = await start(t, { declare: (app) => { declareChat(app, { history: { size: 2_000 } }) } })
+  const { client } = dial(t, app, 'ada')
+  const room = client.join(chat.at({ id: '1' }))
+  await room.joined
+  const iterator = room[Symbol.asyncIterator]()
+  const first = iterator.next()
+  let count = 0
+  room.on('said', () => { count++ })
+  for (let n = 0; n < 1_100; n++) await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
+  await until('all events', () => count === 1_100)
+  t.match((await first).value, { data: { text: '0' } })
+  let read = 1
+  const error = await rejection((async () => { for (;;) if ((await iterator.next()).done !== true) read++ })())
+  t.match(error, { code: 'slow_consumer' })
+  t.ok(read >= 1_000 && read <= 1_001, String(read))
+})

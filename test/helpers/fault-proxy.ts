@@ -1,0 +1,118 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+
+interface Pair { readonly down: Socket, readonly up: Socket, isHeld: boolean }
+
+/** A TCP proxy whose links fail as real ones do: cut, stalled, or dead without a word. */
+export class FaultProxy {
+  readonly #server: Server
+  readonly #pairs = new Set<Pair>()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  /** port that it leads to */
+  target: number
+  /** no link is let through: what comes is cut at once */
+  isDown = false
+  cuts = 0
+
+  constructor (target: number) {
+    this.target = target
+    this.#server = createServer((down) => { this.#accept(down) })
+  }
+
+  async listen (): Promise<number> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  get size (): number { return this.#pairs.size }
+
+  #accept (down: Socket): void {
+    down.on('error', () => undefined)
+    if (this.isDown) {
+      down.resetAndDestroy()
+      return
+    }
+    const up = connect(this.target, '127.0.0.1')
+    const pair: Pair = { down, up, isHeld: false }
+    this.#pairs.add(pair)
+    up.on('error', () => undefined)
+    down.pipe(up)
+    up.pipe(down)
+    const gone = (): void => {
+      this.#pairs.delete(pair)
+      down.destroy()
+      up.destroy()
+    }
+    down.on('close', gone)
+    up.on('close', gone)
+  }
+
+  /** Some of the links: all, or the one that `random` (0 to 1) points at. */
+  #pick (random?: number): Pair[] {
+    const all = [...this.#pairs]
+    return random === undefined ? all : all.slice(Math.floor(random * all.length)).slice(0, 1)
+  }
+
+  /** Links through which nothing passes from now on; those that are held already stay as they are. */
+  #hold (random?: number): Pair[] {
+    const free = this.#pick(random).filter(({ isHeld }) => !isHeld)
+    for (const pair of free) {
+      pair.isHeld = true
+      pair.down.unpipe(pair.up)
+      pair.up.unpipe(pair.down)
+    }
+    return free
+  }
+
+  /** Ends links with RST, in the middle of whatever they carry. */
+  cut (random?: number): void {
+    for (const { down, up } of this.#pick(random)) {
+      this.cuts++
+      down.resetAndDestroy()
+      up.resetAndDestroy()
+    }
+  }
+
+  /** Nothing passes for a time, in both directions; then everything does. */
+  stall (random: number | undefined, milliseconds: number): void {
+    for (const pair of this.#hold(random)) {
+      const { down, up } = pair
+      this.#later(milliseconds, () => {
+        pair.isHeld = false
+        down.pipe(up)
+        up.pipe(down)
+      })
+    }
+  }
+
+  /** Both ends believe in the link, and nothing passes any more. It is forgotten after a time, as a router does. */
+  kill (random: number | undefined, milliseconds: number): void {
+    for (const { down, up } of this.#hold(random)) {
+      down.resume()
+      up.resume()
+      this.#later(milliseconds, () => {
+        down.destroy()
+        up.destroy()
+      })
+    }
+  }
+
+  #later (milliseconds: number, callback: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      callback()
+    }, milliseconds)
+    this.#timers.add(timer)
+  }
+
+  async close (): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#server.close()
+    for (const { down, up } of this.#pairs) {
+      down.destroy()
+      up.destroy()
+    }
+    await once(this.#server, 'close')
+  }
+}
