@@ -130,6 +130,7 @@ run('a process that serves no connections broadcasts into rooms', async (t) => {
 run('while the broker is away what needs it is refused with unavailable, and on its return members go on', async (t) => {
   const { servers: [a], broker } = await nodes(t, 1)
   const ada = await connect(a, { rooms: ['chat/1'], token: a.token('ada') })
+  t.same(a.loud, [], 'a start without trouble warns of nothing')
   await broker.stop()
   await t.rejects(a.app.rooms.broadcast('chat/1', 'said', { text: 'lost?', by: 'x' }), { code: 'unavailable' })
   ada.send({ type: 'say', room: 'chat/1', id: 'm', data: { text: 'x' } })
@@ -140,6 +141,8 @@ run('while the broker is away what needs it is refused with unavailable, and on 
   t.same(Object.keys(gap.data as object), ['epoch', 'to'], 'a broker that lost its data is a gap of unknown size')
   await a.app.rooms.broadcast('chat/1', 'said', { text: 'on', by: 'x' })
   await ada.next('said', ({ type, data }) => type === 'said' && (data as { text: string }).text === 'on')
+  const notes = (): string[] => a.loud.map((line) => (line as { msg: string }).msg).filter((text) => text.startsWith('the adapter is'))
+  t.same(await eventually('the note of its return', notes, ({ length }) => length === 2), ['the adapter is disconnected', 'the adapter is connected'])
 })
 
 run('3 nodes, 60 clients on 20 rooms, publishers on every node, one node dies: its clients go on elsewhere, nothing lost, doubled or out of order', async (t) => {
