@@ -1,5 +1,7 @@
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createPublisher } from '../lib/index.js'
+import { Keys } from '../lib/adapters/redis-keys.js'
 import { redis } from '../lib/adapters/redis.js'
 import { chat, connect, declareChat, eventually, inbox, lobby, poll, start, type NetPeer, type Running } from './helpers/net.js'
 import { missing, startRedis } from './helpers/servers.js'
@@ -103,6 +105,25 @@ run('revoke, server-side join, direct messages and acknowledged broadcasts reach
   await a.app.rooms.revoke({ user: 'bob' })
   await bob.ended
   await eventually('the denial', async () => await connect(b, { token: b.token('bob') }).then(() => 'in', ({ code }: { code: string }) => code), (code) => code === 'revoked')
+})
+
+run('an acknowledged broadcast waits for the members of every node, and counts a node that does not say who they are', async (t) => {
+  const { servers: [a, b], broker } = await nodes(t, 2)
+  const peers = [await connect(a, { rooms: ['chat/1'], token: a.token('ada') }), await connect(b, { rooms: ['chat/1'], token: b.token('bob') })]
+  const ask = async (node: Running, timeout: number): Promise<object> => {
+    const asked = node.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'here?', by: 'x' }, { timeout })
+    for (const peer of peers) {
+      const { ack } = await peer.next('said') as unknown as { ack: string }
+      peer.send({ type: 'ack', id: ack })
+    }
+    const result = await asked
+    return { ...result, acked: result.acked.sort() }
+  }
+  for (let i = 0; i < 50; i++) t.same(await ask(i % 2 === 0 ? a : b, 5_000), { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
+  const mute = new Redis(broker.url)
+  t.teardown(() => { mute.disconnect() })
+  await mute.ssubscribe(new Keys('realtime:').events('chat/1'))
+  t.same(await ask(a, 500), { acked: ['ada', 'bob'], missing: [], left: [], unknown: 1 })
 })
 
 run('a message sent again to another node takes effect once', async (t) => {
