@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import http, { type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -118,17 +119,31 @@ const textOf = ({ data }: Frame): string => (data as { text: string }).text
 const textsOf = (...links: Array<{ queue: FrameQueue }>): string[] => links.flatMap(({ queue }) => queue.all.filter(({ type }) => type === 'said').map(textOf))
 const has = async ({ queue }: { queue: FrameQueue }, text: string): Promise<Frame> => await queue.next(text, (frame) => frame.type === 'said' && textOf(frame) === text, PATIENCE)
 
-t.test('the cluster names what it needs and how to get it', async (t) => {
+/** What it says when it cannot start; it has ended by then. */
+async function refusal (t: Test, environment: Record<string, string>): Promise<string> {
   const child = spawn(process.execPath, ['--import', 'tsx', 'example/cluster/start.ts'], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, NGINX: '/nowhere/nginx', REDIS_SERVER: '/nowhere/redis-server' },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...environment },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   let said = ''
   child.stderr.on('data', (chunk) => { said += String(chunk) })
   const [code] = await once(child, 'close') as [number | null]
   t.equal(code, 1)
+  return said
+}
+
+t.test('the cluster names what it needs and how to get it', async (t) => {
+  const said = await refusal(t, { NGINX: '/nowhere/nginx', REDIS_SERVER: '/nowhere/redis-server' })
   t.match(said, /not found on this machine: redis-server, nginx\.\n.*apt-get install redis-server nginx\n.*brew install redis nginx/)
+})
+
+t.test('the cluster does not take the server of somebody else for its own', { skip: missing('redis-server', 'nginx') }, async (t) => {
+  const other = http.createServer().listen(0, '127.0.0.1')
+  t.teardown(() => { other.close() })
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  t.match(await refusal(t, { PORT: String(port) }), `port ${port} is taken`)
 })
 
 t.test('two nodes behind nginx and one Redis', { skip: missing('redis-server', 'nginx'), timeout: 60_000 }, async (t) => {

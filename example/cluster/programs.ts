@@ -18,9 +18,14 @@ export function findProgram (name: string): string | undefined {
   return places.find((path) => existsSync(path))
 }
 
-export async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
+/** The port, if it is free; without one, any that is. */
+export async function freePort (wanted = 0): Promise<number> {
+  const server = createServer().listen(wanted, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+  } catch {
+    throw new Error(`port ${wanted} is taken; name another, e.g. PORT=${wanted + 1} npm run cluster`)
+  }
   const { port } = server.address() as AddressInfo
   server.close()
   await once(server, 'close')

@@ -60,7 +60,7 @@ async function startNode (environment: NodeJS.ProcessEnv): Promise<{ address: st
 }
 
 async function startNginx (addresses: readonly string[]): Promise<string> {
-  const port = Number(process.env.PORT ?? 8080) || await freePort()
+  const port = await freePort(Number(process.env.PORT ?? 8080))
   const template = await readFile(new URL('nginx.conf', import.meta.url), 'utf8')
   const values: Record<string, string> = {
     directory,
