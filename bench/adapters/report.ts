@@ -77,7 +77,7 @@ it goes only to nodes that have members of the room, and to no member before the
 idempotency key, which costs one more command in the script and is not used here. redis-adapter stores nothing and numbers nothing: every node gets every event,
 and members on the publisher's node are served without the broker, so that with one node it is not waited for at all. redis-streams-adapter
 puts the events of all rooms into one stream of 10 000 entries, which every node reads whole.`,
-    `## As fast as it goes\n\n${WINDOW} events under way at a time, the next when one has arrived. CPU, commands and bytes for one publish with its ${MEMBERS} deliveries.\n\n${section(SATURATED, 'saturated', options, results)}`,
+    `## As fast as it goes\n\n${WINDOW} events under way at a time, the next when one has arrived. CPU, commands and bytes for one publish with its ${MEMBERS} deliveries.\nLess than one command sent: deliveries did not wait for the broker, and the rest of the publishes still stood in the queue of the node's Redis client.\n\n${section(SATURATED, 'saturated', options, results)}`,
     `## At ${figure(rate)} publishes a second\n\nMilliseconds from before the publish to the member, and to members on another node than the publisher's alone.\n"run" counts the commands inside scripts, too.\n\n${section(STEADY, 'steady', options, results)}`,
     commandsSection(options, results),
     lostSection(results),
