@@ -285,12 +285,17 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   }, { prefix: settings.prefix })
 
   app.addHook('onReady', async () => {
+    let wasDown = false
     const adapterHost: AdapterHost = {
       nodeId,
       log,
       ...engine.host,
       control: (message) => { rooms.control(message).catch((error: unknown) => { failed(error, 'control') }) },
-      state: (isUp) => { log.warn({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected') }
+      state: (isUp) => {
+        wasDown ||= !isUp
+        // A start without trouble warns of nothing.
+        log[wasDown ? 'warn' : 'info']({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected')
+      }
     }
     await adapter.start(adapterHost)
     engine.start()

@@ -1,5 +1,7 @@
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createPublisher } from '../lib/index.js'
+import { Keys } from '../lib/adapters/redis-keys.js'
 import { redis } from '../lib/adapters/redis.js'
 import { chat, connect, declareChat, eventually, inbox, lobby, poll, start, type NetPeer, type Running } from './helpers/net.js'
 import { missing, startRedis } from './helpers/servers.js'
@@ -105,6 +107,25 @@ run('revoke, server-side join, direct messages and acknowledged broadcasts reach
   await eventually('the denial', async () => await connect(b, { token: b.token('bob') }).then(() => 'in', ({ code }: { code: string }) => code), (code) => code === 'revoked')
 })
 
+run('an acknowledged broadcast waits for the members of every node, and counts a node that does not say who they are', async (t) => {
+  const { servers: [a, b], broker } = await nodes(t, 2)
+  const peers = [await connect(a, { rooms: ['chat/1'], token: a.token('ada') }), await connect(b, { rooms: ['chat/1'], token: b.token('bob') })]
+  const ask = async (node: Running, timeout: number): Promise<object> => {
+    const asked = node.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'here?', by: 'x' }, { timeout })
+    for (const peer of peers) {
+      const { ack } = await peer.next('said') as unknown as { ack: string }
+      peer.send({ type: 'ack', id: ack })
+    }
+    const result = await asked
+    return { ...result, acked: result.acked.sort() }
+  }
+  for (let i = 0; i < 50; i++) t.same(await ask(i % 2 === 0 ? a : b, 5_000), { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
+  const mute = new Redis(broker.url)
+  t.teardown(() => { mute.disconnect() })
+  await mute.ssubscribe(new Keys('realtime:').events('chat/1'))
+  t.same(await ask(a, 500), { acked: ['ada', 'bob'], missing: [], left: [], unknown: 1 })
+})
+
 run('a message sent again to another node takes effect once', async (t) => {
   const { servers: [a, b] } = await nodes(t, 2)
   const frame = { type: 'say', room: 'chat/1', id: 'c-1', data: { text: 'once' } }
@@ -130,6 +151,7 @@ run('a process that serves no connections broadcasts into rooms', async (t) => {
 run('while the broker is away what needs it is refused with unavailable, and on its return members go on', async (t) => {
   const { servers: [a], broker } = await nodes(t, 1)
   const ada = await connect(a, { rooms: ['chat/1'], token: a.token('ada') })
+  t.same(a.loud, [], 'a start without trouble warns of nothing')
   await broker.stop()
   await t.rejects(a.app.rooms.broadcast('chat/1', 'said', { text: 'lost?', by: 'x' }), { code: 'unavailable' })
   ada.send({ type: 'say', room: 'chat/1', id: 'm', data: { text: 'x' } })
@@ -140,6 +162,8 @@ run('while the broker is away what needs it is refused with unavailable, and on 
   t.same(Object.keys(gap.data as object), ['epoch', 'to'], 'a broker that lost its data is a gap of unknown size')
   await a.app.rooms.broadcast('chat/1', 'said', { text: 'on', by: 'x' })
   await ada.next('said', ({ type, data }) => type === 'said' && (data as { text: string }).text === 'on')
+  const notes = (): string[] => a.loud.map((line) => (line as { msg: string }).msg).filter((text) => text.startsWith('the adapter is'))
+  t.same(await eventually('the note of its return', notes, ({ length }) => length === 2), ['the adapter is disconnected', 'the adapter is connected'])
 })
 
 run('3 nodes, 60 clients on 20 rooms, publishers on every node, one node dies: its clients go on elsewhere, nothing lost, doubled or out of order', async (t) => {

@@ -41,6 +41,8 @@ export class Client {
   #reject!: (error: Error) => void
   /** an ack arrived */
   onAck: (() => void) | undefined
+  /** an event arrived at a client that reads */
+  onEvent: ((payload: Buffer) => void) | undefined
 
   constructor (options: ClientOptions, totals: Totals) {
     this.#options = options
@@ -160,6 +162,7 @@ export class Client {
     this.header(opcode, payload.length)
     if (opcode !== TEXT) return
     if (payload.length >= SHORTEST_EVENT) {
+      this.onEvent?.(bodyOf(frame))
       if (this.#options.isSampled) this.#totals.latencies.push(age(bodyOf(frame)))
     } else if (this.onAck !== undefined && this.#options.dialect.isAck(textOf(frame))) this.onAck()
   }

@@ -13,8 +13,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
 interface Manifest { readonly name?: string, readonly version?: string }
 
 /** The installed package behind a peer, with its version. */
-export function versionOf (peer: string): string {
-  const name = PACKAGES[peer]!
+export function versionOf (peer: string): string { return versionOfPackage(PACKAGES[peer]!) }
+
+export function versionOfPackage (name: string): string {
   let folder = dirname(createRequire(import.meta.url).resolve(name))
   for (;;) {
     const manifest = read(join(folder, 'package.json'))

@@ -127,12 +127,12 @@ export class Publishing {
       }
       return { position, recipients: own.recipients ?? 0 }
     }
-    if (own.recipients === undefined && isSubscribed(room)) {
-      const [version, receivers] = kind === 'l' ? [Number(reply[0]), reply[1]] : [0, reply[0]]
-      if (receivers !== 0) await this.#echo(own)
-      if (own.recipients === undefined) this.#handOver(room, own, kind, version)
-    }
-    return { recipients: own.recipients ?? 0 }
+    const [version, receivers] = kind === 'l' ? [Number(reply[0]), Number(reply[1])] : [0, Number(reply[0])]
+    if (own.recipients === undefined && isSubscribed(room) && receivers !== 0) await this.#echo(own)
+    // Whose echo came back was itself among the receivers.
+    const nodes = own.recipients === undefined ? receivers : receivers - 1
+    if (own.recipients === undefined && isSubscribed(room)) this.#handOver(room, own, kind, version)
+    return { recipients: own.recipients ?? 0, nodes }
   }
 
   async #echo (own: Own): Promise<void> {
