@@ -193,3 +193,37 @@ export async function startCluster (t: Teardown): Promise<Server[]> {
 async function tell (port: number, command: string, expected: RegExp): Promise<void> {
   if (!await answers(port, `${command}\r\nQUIT\r\n`, expected)) throw new Error(`${command} was refused`)
 }
+
+/** An nginx before `target`, with its default settings and what upgrades need; `more` are directives of the location. */
+export async function startNginx (t: Teardown, target: number, more = ''): Promise<Server> {
+  return await run(t, {
+    program: 'nginx',
+    scheme: 'http',
+    args: async (port, directory) => {
+      const file = join(directory, 'nginx.conf')
+      await writeFile(file, `
+        daemon off; master_process off; pid ${directory}/pid; error_log stderr warn;
+        events {}
+        http {
+          access_log off;
+          ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${directory}/${name};`).join(' ')}
+          map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+          server {
+            listen 127.0.0.1:${port};
+            location / {
+              proxy_pass http://127.0.0.1:${target};
+              proxy_http_version 1.1;
+              proxy_set_header Upgrade $http_upgrade;
+              proxy_set_header Connection $connection_upgrade;
+              proxy_set_header Host $http_host;
+              ${more}
+            }
+          }
+        }
+      `)
+      return ['-p', directory, '-c', file]
+    },
+    ask: 'GET / HTTP/1.0\r\n\r\n',
+    expected: /^HTTP/
+  })
+}
