@@ -114,6 +114,8 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
         change(joined, left)
       } else if (type === 'gap') {
         const { epoch, from, to } = data as FrameData
+        // Already past it: going back would deliver twice.
+        if (epoch === room.position?.epoch && to! < room.position!.offset) return
         room.position = { epoch: epoch!, offset: to! }
         if (from !== to) host.gap(name)
       } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {

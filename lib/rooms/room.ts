@@ -251,6 +251,8 @@ export class Room {
     for (const membership of this.#members) {
       // Who still follows finds it out by reading.
       if (membership.state !== 'live') continue
+      // Who joined from what the broker held, before this node knew of the gap, is past it.
+      if (membership.position.epoch === gap.epoch && membership.floor >= gap.to) continue
       membership.floor = gap.to
       membership.position = position
       membership.member.send(packet)

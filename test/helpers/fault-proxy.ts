@@ -8,13 +8,14 @@ export class FaultProxy {
   readonly #server: Server
   readonly #pairs = new Set<Pair>()
   readonly #timers = new Set<NodeJS.Timeout>()
-  /** port that it leads to */
-  target: number
+  /** port that it leads to; several take turns */
+  target: number | readonly number[]
+  #turn = 0
   /** no link is let through: what comes is cut at once */
   isDown = false
   cuts = 0
 
-  constructor (target: number) {
+  constructor (target: number | readonly number[]) {
     this.target = target
     this.#server = createServer((down) => { this.#accept(down) })
   }
@@ -33,7 +34,8 @@ export class FaultProxy {
       down.resetAndDestroy()
       return
     }
-    const up = connect(this.target, '127.0.0.1')
+    const targets = [this.target].flat()
+    const up = connect(targets[this.#turn++ % targets.length]!, '127.0.0.1')
     const pair: Pair = { down, up, isHeld: false }
     this.#pairs.add(pair)
     up.on('error', () => undefined)
