@@ -19,8 +19,10 @@ interface Waiting {
   /** answers that came before the report of their node */
   readonly early: Map<string, 'acked' | 'left'>
   reports: number
-  /** nodes that are to report; known when the publication is done */
+  /** nodes that are to report; undefined where the broker does not tell, and until the publication is done */
   nodes: number | undefined
+  isSealed: boolean
+  isDue: boolean
   readonly settle: () => void
 }
 
@@ -50,10 +52,13 @@ export class Acks {
 
   get size (): number { return this.#waiting.size + this.#remote.size }
 
-  /** @param timeout milliseconds; the result is there then, or when all have answered */
+  /** @param timeout milliseconds; the result is there then (after `seal`, without which nobody knows how many did not report), or when all have answered */
   wait (id: string, timeout: number): Promise<AckResult> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => { waiting.settle() }, timeout)
+      const timer = setTimeout(() => {
+        waiting.isDue = true
+        this.#check(waiting)
+      }, timeout)
       const waiting: Waiting = {
         pending: new Map(),
         acked: [],
@@ -61,6 +66,8 @@ export class Acks {
         early: new Map(),
         reports: 0,
         nodes: undefined,
+        isSealed: false,
+        isDue: false,
         settle: () => {
           clearTimeout(timer)
           this.#waiting.delete(id)
@@ -109,11 +116,12 @@ export class Acks {
     this.#check(waiting)
   }
 
-  /** The publication is done: so many other nodes will report. */
-  seal (id: string, nodes: number): void {
+  /** The publication is done: so many other nodes will report; where that is not known, only the timeout is the end. */
+  seal (id: string, nodes: number | undefined): void {
     const waiting = this.#waiting.get(id)
     if (waiting === undefined) return
     waiting.nodes = nodes
+    waiting.isSealed = true
     this.#check(waiting)
   }
 
@@ -157,7 +165,7 @@ export class Acks {
   #isComplete ({ nodes, reports }: Waiting): boolean { return nodes !== undefined && reports >= nodes }
 
   #check (waiting: Waiting): void {
-    if (this.#isComplete(waiting) && waiting.pending.size === 0) waiting.settle()
+    if (waiting.isSealed && (waiting.isDue || (this.#isComplete(waiting) && waiting.pending.size === 0))) waiting.settle()
   }
 
   /** The publication failed. */

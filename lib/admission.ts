@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
-import type { Auth } from './auth.js'
+import type { Later } from './adapters/adapter.js'
+import type { Auth, Credential } from './auth.js'
 import type { Identity } from './connection/connection.js'
 import type { Dispatch, Entry, Peer } from './dispatch.js'
 import { Refusal } from './errors.js'
@@ -45,6 +46,20 @@ export interface Admitted {
   readonly known: Peer | undefined
 }
 
+/** What a request asks for, as far as that is known before its credential is verified. */
+interface Asked {
+  readonly request: FastifyRequest
+  readonly kind: Kind
+  readonly query: Query
+  readonly names: readonly string[]
+  readonly credential: Credential | undefined
+  /** it takes slots unless it is a poll of a connection that is here */
+  readonly isHeld: boolean
+}
+
+/** Where it goes on: the rooms that its cursor covers, and the connection that it was. */
+type Place = Pick<Admitted, 'cursorRooms' | 'cursor' | 'known'>
+
 interface Query { readonly room?: unknown, readonly since?: unknown, readonly last?: unknown, readonly at?: unknown, readonly connection?: unknown }
 
 const ID_BYTES = 16
@@ -72,12 +87,13 @@ export class Admission {
 
   /**
    * In this order: draining, server full and address limit (a look), origin, room name, credential, room unknown, user limit (a look),
-   * authorize; then all slots of this node in one synchronous step, then the adapter's leases.
+   * authorize; then all slots of this node in one synchronous step, then the adapter's leases. Without a promise as far as nothing is
+   * to be waited for: an upgrade that is over in the turn that brought it needs no care in between.
    *
    * @param path the room of the URL as it stood there, undecoded; empty for the bare prefix
    * @throws Refusal of the first check that fails
    */
-  async admit (request: FastifyRequest, kind: Kind, path: string): Promise<Admitted> {
+  admit (request: FastifyRequest, kind: Kind, path: string): Later<Admitted> {
     const { settings, slots, auth } = this.#options
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
     this.checkAccepting()
@@ -90,7 +106,13 @@ export class Admission {
     const names = this.#names(path, query, kind)
     // Spent unsaid on anything else, it would be missing where it was meant for.
     if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
-    const identity = await auth.identify(request, credential)
+    const asked: Asked = { request, kind, query, names, credential, isHeld }
+    const identity = auth.identify(request, credential)
+    return identity instanceof Promise ? identity.then((found) => this.#identified(asked, found)) : this.#identified(asked, identity)
+  }
+
+  #identified (asked: Asked, identity: Identity): Later<Admitted> {
+    const { names, query, kind, isHeld } = asked
     const { rooms } = this.#options
     for (const name of names) inRoom(name, () => rooms.resolve(name))
     const dispatch = this.#options.dispatch()
@@ -99,16 +121,32 @@ export class Admission {
     const cursor = readCursor(query, cursorRooms)
     const known = kind === 'polling' && cursor !== undefined ? this.#known(cursor.connection, identity.userId) : undefined
     if ((isHeld && known === undefined) || kind === 'verdict') this.#makeRoom(identity.userId)
-    const entries: Entry[] = []
-    for (const [index, name] of cursorRooms.entries()) {
-      const found = index < names.length ? await dispatch.allow(name, identity) : rooms.resolve(name)
-      entries.push({ name, found, request: requestOf(query, cursor, index, name) })
+    const place = { cursorRooms, cursor, known }
+    for (let index = 0; index < names.length; index++) {
+      const allowed = dispatch.allow(names[index]!, identity)
+      if (allowed instanceof Promise) return this.#allowedLater(asked, identity, place, index, allowed)
     }
+    return this.#allowed(asked, identity, place)
+  }
+
+  async #allowedLater (asked: Asked, identity: Identity, place: Place, first: number, underWay: Promise<unknown>): Promise<Admitted> {
+    await underWay
+    for (const name of asked.names.slice(first + 1)) await this.#options.dispatch().allow(name, identity)
+    return await this.#allowed(asked, identity, place)
+  }
+
+  #allowed ({ request, kind, query, credential, isHeld }: Asked, identity: Identity, { cursorRooms, cursor, known }: Place): Later<Admitted> {
+    const { slots, rooms } = this.#options
+    const entries = cursorRooms.map((name, index): Entry => ({ name, found: rooms.resolve(name), request: requestOf(query, cursor, index, name) }))
     const connectionId = known?.id ?? (kind === 'polling' && cursor !== undefined && !slots.has(cursor.connection) ? cursor.connection : newConnectionId())
     const isReserved = isHeld && known === undefined
-    if (isReserved) await this.#reserve(request, connectionId, identity, placesOf(entries))
-    else if (kind === 'verdict') slots.checkRooms(placesOf(entries))
-    return { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known }
+    const admitted = { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known }
+    if (isReserved) {
+      const places = placesOf(entries)
+      this.#reserve(request, connectionId, identity, places)
+      if (slots.isLeased) return this.#lease(request, connectionId, places).then(() => admitted)
+    } else if (kind === 'verdict') slots.checkRooms(placesOf(entries))
+    return admitted
   }
 
   /** For a POST that enters no room: address limit and origin. @throws Refusal */
@@ -165,14 +203,17 @@ export class Admission {
     oldest.close('replaced')
   }
 
-  async #reserve (request: FastifyRequest, id: string, { userId }: Identity, rooms: Places): Promise<void> {
+  #reserve (request: FastifyRequest, id: string, { userId }: Identity, rooms: Places): void {
     const { slots } = this.#options
     // It went while it was being looked at: nothing would ever release the slots.
     checkAlive(request)
     slots.checkServer(request.ip ?? '')
     this.#makeRoom(userId, rooms)
     slots.reserve(id, userId, request.ip ?? '', rooms)
-    if (!slots.isLeased) return
+  }
+
+  async #lease (request: FastifyRequest, id: string, rooms: Places): Promise<void> {
+    const { slots } = this.#options
     try {
       await slots.lease(id, rooms)
       checkAlive(request)

@@ -94,7 +94,7 @@ export class AppRooms implements Rooms {
     const waiting = acks.wait(ack, options.timeout ?? DEFAULTS.ackTimeout)
     try {
       const except = options.except === undefined ? undefined : { connection: options.except }
-      const { nodes = 0 } = await engine.publish(name, event, data, { except, ack })
+      const { nodes } = await engine.publish(name, event, data, { except, ack })
       // Other nodes report who their members are; without a way to hear of them, this node's are all.
       acks.seal(ack, adapter.control === undefined ? 0 : nodes)
     } catch (error) {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
-import type { ClaimStore, DenialStore } from './adapters/adapter.js'
+import type { ClaimStore, DenialStore, Later } from './adapters/adapter.js'
 import type { Identity } from './connection/connection.js'
 import { REALTIME_ERR_ADAPTER, Refusal } from './errors.js'
 import { DEFAULTS, type Settings } from './options.js'
@@ -32,6 +32,12 @@ export function offeredProtocols (request: FastifyRequest): string[] {
 }
 
 const BEARER = 'bearer.'
+
+interface Claims { readonly sub?: unknown, readonly exp?: unknown, readonly jti?: unknown }
+
+function refuseDenied (isDenied: boolean): void {
+  if (isDenied) throw new Refusal('revoked')
+}
 
 /** Who is asking: finds the credential, verifies it, and keeps the one-use tickets. */
 export class Auth {
@@ -75,23 +81,33 @@ export class Auth {
   /**
    * @throws Refusal `unauthorized`, `token_expired`, `revoked`, or `unavailable` when authentication itself fails
    */
-  async identify (request: FastifyRequest, credential: Credential | undefined): Promise<Identity> {
-    const identity = credential?.carrier === 'ticket'
-      ? await this.#redeem(credential.token)
-      : await this.#verify(request, credential?.token)
-    await this.checkDenied(identity)
-    return identity
+  identify (request: FastifyRequest, credential: Credential | undefined): Later<Identity> {
+    const identity = credential?.carrier === 'ticket' ? this.#redeem(credential.token) : this.#verify(request, credential?.token)
+    return identity instanceof Promise ? identity.then((found) => this.#undenied(found)) : this.#undenied(identity)
   }
 
-  async #verify (request: FastifyRequest, token: string | undefined): Promise<Identity> {
-    const { authenticate, userId: idOf, settings, timeout, verifyJwt } = this.#options
+  #undenied (identity: Identity): Later<Identity> {
+    const checked = this.checkDenied(identity)
+    return checked instanceof Promise ? checked.then(() => identity) : identity
+  }
+
+  #verify (request: FastifyRequest, token: string | undefined): Later<Identity> {
+    const { authenticate, timeout, verifyJwt } = this.#options
     if (token === '' || (token === undefined && authenticate === undefined)) throw new Refusal('unauthorized')
     const found = authenticate === undefined ? verifyJwt(request, token!) : callOut(() => authenticate(request, token))
     // A secret may be fetched: from a server of keys that is away.
-    const user = found instanceof Promise ? await within(timeout, found) : found
+    return found instanceof Promise ? within(timeout, found).then((user) => this.#named(user)) : this.#named(found)
+  }
+
+  #named (user: unknown): Later<Identity> {
+    const { userId: idOf } = this.#options
     if (user === null || user === undefined) throw new Refusal('unauthorized')
-    const { sub, exp, jti } = (typeof user === 'object' ? user : {}) as { sub?: unknown, exp?: unknown, jti?: unknown }
-    const userId = idOf === undefined ? sub : await callOut(() => idOf(user as User))
+    const claims = (typeof user === 'object' ? user : {}) as Claims
+    return idOf === undefined ? this.#checked(user, claims, claims.sub) : callOut(() => idOf(user as User)).then((userId) => this.#checked(user, claims, userId))
+  }
+
+  #checked (user: unknown, { exp, jti }: Claims, userId: unknown): Identity {
+    const { settings } = this.#options
     if (typeof userId !== 'string' || userId === '') throw new Refusal('unauthorized', { message: 'the credential names no user' })
     if (exp === undefined || exp === null) {
       if (settings.requireExp) throw new Refusal('unauthorized', { message: 'the credential has no expiry (exp)' })
@@ -106,11 +122,11 @@ export class Auth {
   }
 
   /** @throws Refusal `revoked` */
-  async checkDenied ({ userId, tokenId }: Identity): Promise<void> {
+  checkDenied ({ userId, tokenId }: Identity): Later<void> {
     const { denials } = this.#options
     if (denials === undefined) return
     const found = denials.isDenied(tokenId === undefined ? [`user:${userId}`] : [`user:${userId}`, `token:${tokenId}`])
-    if (found instanceof Promise ? await found : found) throw new Refusal('revoked')
+    return found instanceof Promise ? found.then(refuseDenied) : refuseDenied(found)
   }
 
   /**

@@ -87,16 +87,21 @@ export class Dispatch {
    *
    * @throws Refusal `room_invalid`, `room_unknown` or `forbidden`
    */
-  async allow (name: string, { user, userId }: Identity): Promise<Found> {
+  allow (name: string, { user, userId }: Identity): Later<Found> {
     const found = this.#options.rooms.resolve(name)
     if (Dispatch.isForeign(name, userId)) throw new Refusal('forbidden', { room: name })
-    await this.authorize(name, found, { user, userId })
-    return found
+    const allowed = this.authorize(name, found, { user, userId })
+    return allowed instanceof Promise ? allowed.then(() => found) : found
   }
 
-  async authorize (name: string, { declaration, params }: Found, { user, userId }: Identity): Promise<void> {
+  authorize (name: string, { declaration, params }: Found, { user, userId }: Identity): Later<void> {
     if (declaration.authorize === undefined) return
-    if (await declaration.authorize({ user, userId, params }) !== true) throw new Refusal('forbidden', { room: name })
+    const answer = declaration.authorize({ user, userId, params })
+    if (answer !== true) return this.#authorized(name, answer)
+  }
+
+  async #authorized (name: string, answer: unknown): Promise<void> {
+    if (await answer !== true) throw new Refusal('forbidden', { room: name })
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HookHandlerDoneFunction, preHandlerHookHandler, RouteOptions } from 'fastify'
+import type { Later } from './adapters/adapter.js'
 import type { Admission, Admitted, Kind } from './admission.js'
 import { offeredProtocols, selectProtocol, type Auth } from './auth.js'
 import { Connection, type ConnectionHost } from './connection/connection.js'
@@ -45,12 +46,15 @@ export interface EndpointOptions {
 }
 
 type Hook = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+/** What `Admission` found, on its way to the handler. */
+const ADMITTED = Symbol('realtime.admitted')
+type AdmittedRequest = FastifyRequest & { [ADMITTED]: Admitted | null }
+
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 
 /** The routes of all rooms: one URL for WebSocket, Server-Sent Events, long polls and messages by POST, behind one admission. */
 export class Endpoint {
   readonly #options: EndpointOptions
-  readonly #admitted = new WeakMap<FastifyRequest, Admitted>()
   readonly #welcome: Welcome
   #prefix = ''
 
@@ -70,8 +74,9 @@ export class Endpoint {
         done(new Refusal('invalid_message', { message: `not acceptable JSON: ${(error as Error).message}` }))
       }
     })
-    const own: Hook = async (request, reply) => { await this.#admit(request, reply) }
-    // Without a promise: it is the last thing that is asked, and of an upgrade nothing comes after it.
+    // A property from the start: a WeakMap would cost a hash and an entry for each request.
+    scope.decorateRequest(ADMITTED as never, null as never)
+    const own = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => { this.#admit(request, reply, done) }
     const upgrade = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
       if (request.ws) this.#upgrade(request, reply)
       else done()
@@ -91,7 +96,7 @@ export class Endpoint {
     const head: Handler = async (_request, reply) => await reply.headers(ANSWER_HEADERS).send()
     const get: Handler = async (request, reply) => await this.#get(request, reply)
     const post: Handler = async (request, reply) => {
-      const { identity } = this.#admitted.get(request)!
+      const { identity } = admittedOf(request)
       if (!this.#options.admission.isAccepting) void reply.header('connection', 'close')
       return await reply.headers(ANSWER_HEADERS).send(await this.#options.uplink.post(request, identity, this.#path(request)))
     }
@@ -126,12 +131,26 @@ export class Endpoint {
     return path.startsWith('/') ? path.slice(1) : path
   }
 
-  async #admit (request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const kind = kindOf(request)
-    if (kind === 'websocket') checkHandshake(request)
-    const admitted = await this.#options.admission.admit(request, kind, this.#path(request))
-    this.#admitted.set(request, admitted)
-    if (admitted.isReserved) this.#watch(request, reply, admitted.connectionId)
+  #admit (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
+    const pass = (admitted: Admitted): void => {
+      (request as AdmittedRequest)[ADMITTED] = admitted
+      done()
+      // After what comes next: nothing closes in the middle of a turn, and most connections stand by now.
+      if (admitted.isReserved && this.#options.connections.get(admitted.connectionId) === undefined) this.#watch(request, reply, admitted.connectionId)
+    }
+    // What is not an error would be taken for none.
+    const fail = (error: unknown): void => { done(error instanceof Error ? error : new Error(`${String(error)} was thrown`)) }
+    let admitted: Later<Admitted>
+    try {
+      const kind = kindOf(request)
+      if (kind === 'websocket') checkHandshake(request)
+      admitted = this.#options.admission.admit(request, kind, this.#path(request))
+    } catch (error) {
+      fail(error)
+      return
+    }
+    if (admitted instanceof Promise) admitted.then(pass, fail)
+    else pass(admitted)
   }
 
   /** Until a connection stands, nothing but the transport's end tells that its slots are free again: a later hook may refuse it, or the client go. */
@@ -162,8 +181,7 @@ export class Endpoint {
   // WebSocket
 
   #upgrade (request: FastifyRequest, reply: FastifyReply): void {
-    const admitted = this.#admitted.get(request)!
-    this.#admitted.delete(request)
+    const admitted = admittedOf(request)
     const { slots, websocket, upgradeOf, settle } = this.#options
     const upgrade = upgradeOf(request)
     void reply.hijack()
@@ -172,7 +190,7 @@ export class Endpoint {
     releaseResponse(reply)
     const link = websocket.accept(upgrade)
     if (link === undefined) slots.release(admitted.connectionId)
-    else void this.#open(this.#connect(admitted, request.ip ?? '', link), admitted)
+    else this.#open(this.#connect(admitted, request.ip ?? '', link), admitted)
   }
 
   #connect ({ connectionId, identity }: Admitted, address: string, link: Link | undefined, transport: Transport = link!.transport): Peer {
@@ -184,23 +202,26 @@ export class Endpoint {
     return connection
   }
 
-  async #open (connection: Peer, { entries }: Admitted, entered?: (rooms: readonly Entered[]) => void): Promise<void> {
+  #open (connection: Peer, { entries }: Admitted, entered?: (rooms: readonly Entered[]) => void): void {
+    const failed = (error: unknown): void => {
+      this.#options.log.error({ err: error, connectionId: connection.id }, 'opening a connection failed')
+      connection.close('internal')
+    }
     try {
-      await this.#options.dispatch.open(connection, entries, (rooms) => {
+      const opened = this.#options.dispatch.open(connection, entries, (rooms) => {
         entered?.(rooms)
         return this.#welcome.packet(connection, rooms)
       })
+      if (opened instanceof Promise) opened.catch(failed)
     } catch (error) {
-      this.#options.log.error({ err: error, connectionId: connection.id }, 'opening a connection failed')
-      connection.close('internal')
+      failed(error)
     }
   }
 
   // Streams and polls
 
   async #get (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-    const admitted = this.#admitted.get(request)!
-    this.#admitted.delete(request)
+    const admitted = admittedOf(request)
     switch (admitted.kind) {
       case 'verdict': return await reply.headers(ANSWER_HEADERS).send({ userId: admitted.identity.userId, rooms: admitted.entries.map(({ name }) => name) })
       case 'sse': return this.#stream(request, reply, admitted)
@@ -227,7 +248,7 @@ export class Endpoint {
     connection.beatAt = performance.now()
     // A stream opened by ticket cannot come back by itself: its credential is spent.
     if (admitted.carrier !== 'ticket') connection.endsAt = performance.now() + settings.sse.age * (0.8 + Math.random() * 0.4)
-    void this.#open(connection, admitted, (rooms) => {
+    this.#open(connection, admitted, (rooms) => {
       for (const result of rooms) {
         if ('refusal' in result) continue
         const { epoch, offset, members } = result.data
@@ -275,6 +296,14 @@ export class Endpoint {
 }
 
 const ANSWER_HEADERS = { 'cache-control': 'no-store', vary: 'Accept, Origin, Authorization' } as const
+
+/** Taken off the request: it may be kept longer than it is of use. */
+function admittedOf (request: FastifyRequest): Admitted {
+  const carrier = request as AdmittedRequest
+  const admitted = carrier[ADMITTED]!
+  carrier[ADMITTED] = null
+  return admitted
+}
 
 function varied (reply: FastifyReply): string {
   const own = reply.getHeader('vary')

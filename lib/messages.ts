@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
-import type { ClaimStore } from './adapters/adapter.js'
+import type { ClaimStore, Later } from './adapters/adapter.js'
 import { MessageContext, type ContextSource } from './contexts.js'
 import { REALTIME_ERR_EVENT, Refusal, refusalOf } from './errors.js'
 import type { ErrorData } from './protocol/frames.js'
@@ -89,22 +89,35 @@ export class Messages {
       settle(refused)
       return refused
     }
-    const { answer, end } = this.#handle(call)
+    const { answer, end } = this.#handle(call, (final) => this.#keep(call, key, content, final))
     const expiry = setTimeout(forget, this.#options.timeout + SETTLE).unref()
-    end.then(async (final) => {
+    void end.then(() => {
       clearTimeout(expiry)
-      const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
-      await this.#claims?.settle(key, content, isStored ? JSON.stringify(final) : undefined, this.#options.window)
-    }).catch((error: unknown) => {
-      (call.declaration.log as FastifyBaseLogger).warn({ err: error }, 'the outcome of a message could not be stored')
-    }).finally(forget)
+      forget()
+    })
     settle(await answer)
     return await outcome
   }
 
+  /** Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being worked on. */
+  #keep ({ declaration }: MessageCall, key: string, content: string, final: Outcome): Later<Outcome> {
+    const failed = (error: unknown): Outcome => {
+      (declaration.log as FastifyBaseLogger).warn({ err: error }, 'the outcome of a message could not be stored')
+      return final
+    }
+    try {
+      const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
+      const stored = this.#claims?.settle(key, content, isStored ? JSON.stringify(final) : undefined, this.#options.window)
+      return stored instanceof Promise ? stored.then(() => final, failed) : final
+    } catch (error) {
+      return failed(error)
+    }
+  }
+
   /** `answer` is there by the deadline; `end` is what the handler came to in the end. */
-  #handle (call: MessageCall): { answer: Promise<Outcome>, end: Promise<Outcome> } {
-    const end = this.#invoke(call)
+  #handle (call: MessageCall, keep: (final: Outcome) => Later<Outcome> = (final) => final): { answer: Promise<Outcome>, end: Promise<Outcome> } {
+    const invoked = this.#invoke(call)
+    const end = invoked instanceof Promise ? invoked.then(keep) : keep(invoked)
     if (!(end instanceof Promise)) {
       const done = Promise.resolve(end)
       return { answer: done, end: done }

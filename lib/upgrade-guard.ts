@@ -145,6 +145,9 @@ function rawAnswer (refusal: Refusal): string {
  */
 export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardOptions = {}): UpgradeGuard {
   const { deadline = 10_000, pending = 1_000, pendingPerAddress = 64, linger = 500, grace = 500, onRefused, log } = options
+  /** those whose event is being handled: one, unless somebody emits another in between */
+  const dispatched: Pending[] = []
+  /** those that are still under way after their event */
   const upgrades = new WeakMap<object, Pending>()
   const perAddress = new Map<string, number>()
   const unfollow: Array<() => void> = []
@@ -159,11 +162,14 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   function admit (raw: object, socket: Duplex, head: Buffer): Pending | undefined {
     const address = (socket as { remoteAddress?: string }).remoteAddress
     const code = limitReached(address)
-    if (code !== undefined) {
-      refuse(socket, code)
-      return undefined
-    }
-    const entry: Pending = { raw, socket, head, address, written: writtenTo(socket), response: undefined, release: () => {} }
+    if (code === undefined) return { raw, socket, head, address, written: writtenTo(socket), response: undefined, release: () => {} }
+    refuse(socket, code)
+    return undefined
+  }
+
+  /** An upgrade that outlives its event; most are over by then, and sockets say nothing of themselves in the middle of a turn. */
+  function keep (entry: Pending): void {
+    const { raw, socket, address } = entry
     const onError = (): void => { socket.destroy() }
     const onClose = (): void => { forget(entry) }
     // A peer that has ended its side cannot become a WebSocket any more; without this it would hold its place until the hooks are done.
@@ -179,7 +185,6 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
     upgrades.set(raw, entry)
     waiting.add(entry)
     if (address !== undefined) perAddress.set(address, (perAddress.get(address) ?? 0) + 1)
-    return entry
   }
 
   function limitReached (address: string | undefined): Code | undefined {
@@ -264,11 +269,15 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
       socket.off('newListener', onAssigned)
     }
     socket.on('newListener', onAssigned)
+    dispatched.push(entry)
     try {
       return next()
     } finally {
       socket.off('newListener', onAssigned)
-      if (upgrades.get(raw) === entry) {
+      const at = dispatched.indexOf(entry)
+      if (at !== -1) {
+        dispatched.splice(at, 1)
+        keep(entry)
         const response = responseOf(socket)
         if (response !== undefined) watch(entry, response)
         // @fastify/websocket has stopped listening, as it does when the app closes and its preClose hook comes before ours
@@ -292,6 +301,11 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   const listen = (): void => {}
 
   function settle (raw: object): void {
+    const at = dispatched.findIndex((entry) => entry.raw === raw)
+    if (at !== -1) {
+      dispatched.splice(at, 1)
+      return
+    }
     const entry = upgrades.get(raw)
     if (entry !== undefined) forget(entry)
   }
@@ -342,7 +356,7 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
 
   return {
     get pending () { return waiting.size },
-    upgradeOf: (raw) => upgrades.get(raw),
+    upgradeOf: (raw) => dispatched.find((entry) => entry.raw === raw) ?? upgrades.get(raw),
     settle,
     follow (websocketServer) {
       const onConnection = (_socket: unknown, raw: object): void => { settle(raw) }

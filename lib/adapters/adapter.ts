@@ -36,7 +36,7 @@ export interface Published {
   readonly position?: Position | undefined
   /** members on this node that were offered the event */
   readonly recipients: number
-  /** other nodes that were handed the event, as far as the broker tells; absent or 0 on one node */
+  /** of an acknowledged broadcast: other nodes that the broker handed it to, each of which gives it to `host.event`; absent where it does not tell */
   readonly nodes?: number
 }
 
@@ -181,7 +181,7 @@ export interface Adapter {
    * after it is given to `host.event`. Called again only after `unsubscribe`.
    */
   subscribe (room: string, settings: RoomSettings): Later<Position | undefined>
-  /** The last member left; no event of the room is given to the node any more. */
+  /** The last member left; no event of the room is given to the node any more, but for acknowledged broadcasts already under way: their publisher counts on a report. */
   unsubscribe (room: string): Later<void>
   /**
    * Accepts an event: gives it a position, keeps it, hands it to all subscribed nodes. Resolves when it was accepted and, where this

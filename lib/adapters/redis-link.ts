@@ -56,6 +56,8 @@ const SETTLED = 1_000
 export class RedisLink {
   readonly #options: RedisLinkOptions
   readonly #channels = new Set<string>()
+  /** unsubscribed here, and not yet known to be so by the server */
+  readonly #ending = new Set<string>()
   readonly #waiting = new Set<() => void>()
   #commands: Client | undefined
   #subscriber: Client | undefined
@@ -278,9 +280,13 @@ export class RedisLink {
 
   unsubscribe (channel: string): void {
     if (!this.#channels.delete(channel) || this.#subscriber?.status !== 'ready') return
+    this.#ending.add(channel)
     // Lost with its connection at the latest.
-    this.#subscriber.sunsubscribe(channel).catch(() => {})
+    this.#subscriber.sunsubscribe(channel).catch(() => {}).finally(() => { this.#ending.delete(channel) })
   }
+
+  /** The server may count this process among those that hear the channel. */
+  mayHear (channel: string): boolean { return this.#channels.has(channel) || this.#ending.has(channel) }
 
   /** Resolves when commands can be sent again, at the latest after `patience` ms. */
   async back (patience: number): Promise<void> {

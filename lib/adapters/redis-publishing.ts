@@ -32,6 +32,8 @@ interface Own {
   readonly payload: string
   /** members here that were offered it, once it was handed over */
   recipients: number | undefined
+  /** it came back by the subscription, so the server counted this node among those that it handed it to */
+  isEchoed: boolean
   settle: (() => void) | undefined
 }
 
@@ -59,7 +61,7 @@ export class Publishing {
     const kind = kindOf(publication, settings)
     const isLocal = settings.history === false || (kind === 'v' && publication.delivery === 'volatile')
     const origin = `${tag}-${(++this.#count).toString(36)}`
-    const own: Own = { origin, payload: encodePayload(origin, publication), recipients: undefined, settle: undefined }
+    const own: Own = { origin, payload: encodePayload(origin, publication), recipients: undefined, isEchoed: false, settle: undefined }
     this.#own.set(origin, own)
     const until = performance.now() + timeout
     try {
@@ -67,7 +69,8 @@ export class Publishing {
       return await this.#accepted(room, own, kind, reply, until)
     } catch (error) {
       if (!isLocal || !(error instanceof Refusal)) throw error
-      return { recipients: this.#handOver(room, own, kind, micros()) }
+      const recipients = this.#handOver(room, own, kind, micros())
+      return error instanceof Unreachable && error.isUncertain ? { recipients } : { recipients, nodes: 0 }
     } finally {
       this.#own.delete(origin)
     }
@@ -110,7 +113,7 @@ export class Publishing {
   }
 
   async #accepted (room: string, own: Own, kind: Kind, reply: unknown[], until: number): Promise<Published> {
-    const { tail, isSubscribed } = this.#options
+    const { link, keys, tail, isSubscribed } = this.#options
     if (reply[0] === 'once') {
       const first = String(reply[1])
       return { ...(first === '-' ? {} : { position: parsePositions(first)[0] }), recipients: 0 }
@@ -128,16 +131,15 @@ export class Publishing {
       return { position, recipients: own.recipients ?? 0 }
     }
     const [version, receivers] = kind === 'l' ? [Number(reply[0]), Number(reply[1])] : [0, Number(reply[0])]
-    if (own.recipients === undefined && isSubscribed(room) && receivers !== 0) await this.#echo(own)
-    // Whose echo came back was itself among the receivers.
-    const nodes = own.recipients === undefined ? receivers : receivers - 1
+    if (own.recipients === undefined && receivers > 0 && link.mayHear(keys.events(room))) await this.#echo(own)
     if (own.recipients === undefined && isSubscribed(room)) this.#handOver(room, own, kind, version)
-    return { recipients: own.recipients ?? 0, nodes }
+    return { recipients: own.recipients ?? 0, nodes: receivers - (own.isEchoed ? 1 : 0) }
   }
 
   async #echo (own: Own): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ECHO)
+      // A loop that stood still runs its timers before it reads what has come meanwhile.
+      const timer = setTimeout(() => { setImmediate(resolve) }, ECHO)
       own.settle = () => { clearTimeout(timer); resolve() }
     })
   }
@@ -162,6 +164,7 @@ export class Publishing {
     const own = this.#own.get(origin)
     if (own === undefined) return
     own.recipients = recipients
+    own.isEchoed = true
     own.settle?.()
   }
 

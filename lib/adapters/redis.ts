@@ -241,20 +241,20 @@ class RedisAdapter implements Adapter {
     }
     const room = this.#keys.room(channel)
     const followed = this.#rooms.get(room)
-    if (followed === undefined) return
     const end = message.indexOf('\n')
     const rest = message.slice(end + 1)
     if (message[0] === 'r') {
       const [, epoch, offset] = message.slice(0, end).split(' ')
-      followed.tail?.accept(arrivalOf(room, epoch!, Number(offset), rest), true)
+      followed?.tail?.accept(arrivalOf(room, epoch!, Number(offset), rest), true)
     } else if (message[0] === 'p') {
-      this.#host!.presence(room, JSON.parse(rest) as PresenceChange)
+      if (followed !== undefined) this.#host!.presence(room, JSON.parse(rest) as PresenceChange)
     } else {
       const origin = originOf(rest)
       const publishing = this.#publishing!
       if (publishing.isRepeated(origin)) return
-      const at = message[0] === 'l' ? { version: Number(message.slice(2, end)) } : {}
-      publishing.delivered(origin, this.#host!.event(room, decodePayload(room, rest, at)))
+      const packet = decodePayload(room, rest, message[0] === 'l' ? { version: Number(message.slice(2, end)) } : {})
+      const isHeard = followed !== undefined || packet.event!.ack !== undefined
+      publishing.delivered(origin, isHeard ? this.#host!.event(room, packet) : 0)
     }
   }
 
