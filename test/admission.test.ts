@@ -380,3 +380,21 @@ t.test('each refusal is counted under its word', async (t) => {
   await peer.fence()
   t.same((await statsOf(server.app)).refusals, { unauthorized: 5, server_full: 1 })
 })
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} an authorize that throws what is no error lets nobody in`, async (t) => {
+    let thrown: unknown
+    const server = await start(t, {
+      declare: (app) => {
+        declareChat(app, { authorize: ({ params: { id } }: { params: { id: string } }) => { if (id === 'later') return Promise.reject(thrown); throw thrown } })
+      }
+    })
+    for (const each of [undefined, null, 0, '', false, 'no']) {
+      thrown = each
+      for (const room of ['chat/now', 'chat/later']) {
+        await t.rejects(connect(server, { transport, rooms: [room], token: server.token('ada') }), { statusCode: 500, code: 'internal' }, `${String(each)} of ${room}`)
+      }
+    }
+    t.equal((await statsOf(server.app)).connections.total, 0)
+  })
+}
