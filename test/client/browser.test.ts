@@ -2,11 +2,12 @@ import { fileURLToPath } from 'node:url'
 import { Type } from '@sinclair/typebox'
 import { build } from 'esbuild'
 import Fastify, { type FastifyInstance } from 'fastify'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { redis } from '../../lib/adapters/redis.js'
 import realtime, { defineRoom } from '../../lib/index.js'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchChromium, openTab, skipWithoutChromium } from '../helpers/chromium.js'
+import { statsOf } from '../helpers/net.js'
 import { freePort, missing, startRedis, until } from '../helpers/servers.js'
 import { WebProxy } from '../helpers/web-proxy.js'
 
@@ -20,8 +21,16 @@ const room = defineRoom('run/:id', {
 /** What runs in the page; `seconds` is how long its sends take. */
 const SCRIPT = `
 import { connect } from '/client.js'
-const run = window.run = { heard: [], replies: [], failed: [], states: [], gaps: [], isJoined: false }
-const client = connect('/ws', { token: async () => (await fetch('/token')).text(), timeout: 2_000 })
+const run = window.run = { heard: [], replies: [], failed: [], states: [], gaps: [], life: [], pause: 0, tokens: 0, isJoined: false }
+for (const name of ['freeze', 'resume']) document.addEventListener(name, () => run.life.push(name))
+document.addEventListener('visibilitychange', () => run.life.push(document.visibilityState))
+const client = connect('/ws', {
+  token: async () => {
+    run.tokens++
+    return (await fetch('/token')).text()
+  },
+  timeout: 2_000
+})
 client.on('state', ({ state }) => run.states.push(state))
 client.on('gap', ({ room }) => run.gaps.push(room))
 const room = client.join({ name: 'run/1' })
@@ -29,7 +38,11 @@ room.on('tick', ({ data }) => run.heard.push(data.n))
 room.joined.then(() => { run.isJoined = true })
 run.start = (seconds) => {
   let n = 0
+  let last = performance.now()
   const timer = setInterval(() => {
+    const now = performance.now()
+    run.pause = Math.max(run.pause, now - last)
+    last = now
     const mine = ++n
     room.send('say', { n: mine }).then((reply) => run.replies.push(reply.n), (error) => run.failed.push(mine + ' ' + error))
     if (n === ${UP}) clearInterval(timer)
@@ -37,12 +50,28 @@ run.start = (seconds) => {
 }
 `
 
-interface Run { heard: number[], replies: number[], failed: string[], states: string[], gaps: string[], isJoined: boolean }
+interface Run {
+  heard: number[]
+  replies: number[]
+  failed: string[]
+  states: string[]
+  gaps: string[]
+  /** what the page was told of its being hidden and frozen */
+  life: string[]
+  /** longest time between two turns of its timer, in milliseconds */
+  pause: number
+  tokens: number
+  isJoined: boolean
+}
 
 interface Scene {
   readonly proxy: WebProxy
   readonly page: Page
-  readonly browser: Browser
+  look (): Promise<Run>
+  /** connections that the server holds */
+  connections (): Promise<number>
+  /** events broadcast so far */
+  published (): number
   /** another life of the server on the same port and the same broker */
   restart (): Promise<void>
 }
@@ -51,6 +80,7 @@ interface Options {
   readonly seconds?: number
   /** seconds that a token lasts */
   readonly token?: number
+  readonly open?: (t: Test) => Promise<Page>
   readonly before?: (proxy: WebProxy) => void
   /** the fault, when a third of the run is over */
   readonly during?: (scene: Scene) => Promise<void>
@@ -59,7 +89,7 @@ interface Options {
 
 const range = (size: number): number[] => Array.from({ length: size }, (_, index) => index + 1)
 
-async function play (t: Test, { seconds = 4, token = 600, before, during, after }: Options): Promise<void> {
+async function play (t: Test, { seconds = 4, token = 600, open = async (t) => await (await launchChromium(t)).newPage(), before, during, after }: Options): Promise<void> {
   const { url } = await startRedis(t)
   const bundle = await build({
     entryPoints: [fileURLToPath(new URL('../../lib/client/index.ts', import.meta.url))], bundle: true, format: 'esm', target: 'es2022', minify: true, write: false
@@ -98,8 +128,7 @@ async function play (t: Test, { seconds = 4, token = 600, before, during, after 
   const base = `http://127.0.0.1:${await proxy.listen()}`
   t.teardown(async () => { await proxy.close() })
   before?.(proxy)
-  const browser = await launchChromium(t)
-  const page = await browser.newPage()
+  const page = await open(t)
   const faults: string[] = []
   page.on('pageerror', (error) => { faults.push(String(error)) })
   await page.goto(base)
@@ -107,10 +136,13 @@ async function play (t: Test, { seconds = 4, token = 600, before, during, after 
   await until('the page is in the room', async () => (await look()).isJoined, 20_000)
   await page.evaluate((seconds) => { (globalThis as unknown as { run: { start (seconds: number): void } }).run.start(seconds) }, seconds)
 
+  let published = 0
   const scene: Scene = {
     proxy,
     page,
-    browser,
+    look,
+    connections: async () => (await statsOf(app)).connections.total,
+    published: () => published,
     async restart () {
       await app.close()
       app = await boot()
@@ -122,7 +154,7 @@ async function play (t: Test, { seconds = 4, token = 600, before, during, after 
     // A server that closes takes nothing: the same event again, under its key.
     try {
       await app.rooms.broadcast(room.at({ id: '1' }), 'tick', { n }, { idempotencyKey: String(n) })
-      n++
+      published = n++
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
@@ -185,18 +217,39 @@ t.test('a page gets and sends everything once and in order', { skip }, async (t)
     })
   })
 
-  await t.test('in a tab that is hidden and frozen, then shown again', async (t) => {
+  await t.test('in a tab that is hidden, then frozen while its link dies, then shown again', async (t) => {
     await play(t, {
-      during: async ({ page }) => {
+      seconds: 6,
+      open: openTab,
+      during: async ({ proxy, page, look, connections, published }) => {
         const devtools = await page.context().newCDPSession(page)
+        const other = await page.context().newPage()
+        await other.bringToFront()
+        await until('the timers of the page are throttled', async () => (await look()).pause > 900)
+        t.same((await look()).states, ['open'], 'being hidden costs no link')
         await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
-        await new Promise((resolve) => setTimeout(resolve, 6_000))
+        proxy.cut()
+        await until('the server has lost it', async () => await connections() === 0)
+        const before = published()
+        await until('events pass it by', () => published() >= before + 200)
         await devtools.send('Page.setWebLifecycleState', { state: 'active' })
+        await page.bringToFront()
+      },
+      after: (_, { life, states }) => {
+        t.same(life, ['hidden', 'freeze', 'resume', 'visible'])
+        t.same(states, ['open', 'reconnecting', 'open'])
       }
     })
   })
 
   await t.test('with tokens that each last five seconds, over the same WebSocket', async (t) => {
-    await play(t, { seconds: 14, token: 5, after: (_, { states }) => { t.same(states, ['open']) } })
+    await play(t, {
+      seconds: 14,
+      token: 5,
+      after: (_, { states, tokens }) => {
+        t.same(states, ['open'])
+        t.ok(tokens > 3, `${tokens} tokens: the first, and at least three in its place`)
+      }
+    })
   })
 })
