@@ -12,6 +12,8 @@ import type { Client, ConnectOptions, JoinOptions } from './types.js'
 /** Messages of one room in flight; the server queues 64. By POST one after another: nothing else keeps their order. */
 const WINDOW = 32
 const RATE = { messages: 50, burst: 100 }
+/** Rooms that one stream or poll may name. */
+const ROOMS = 32
 /** Milliseconds until a message that was not taken is sent again. */
 const AGAIN = 1_000
 
@@ -135,6 +137,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     query () {
       // Rooms refused for now are left out: they would take the others with them.
       const asked = [...rooms.values()].filter(({ until }) => until <= Date.now())
+      if (line.isHttp) for (const room of asked.splice(ROOMS)) end(room, refused('room_limit', `at most ${ROOMS} rooms`), false)
       const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
       for (const room of asked) room.isAsked = line.isHttp
       return {
@@ -158,7 +161,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         else if (type === 'error') say(type, data)
       } else if (!room) {
         // A room that has been left, or that only the server knows of.
-      } else if (type === 'left') end(room, refused(data.code ?? type, 'the server took us out of the room'), false)
+      } else if (type === 'left') end(room, refused(data.code ?? type, 'the server ended it'), false)
       else if (type === 'joined') room.enter(data)
       else if (room.isIn) room.frame(frame)
     },
@@ -200,6 +203,6 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       return room.public as never
     },
     on,
-    close () { line.stop(refused('closed', 'the client was closed'), true) }
+    close: line.close
   }
 }

@@ -16,7 +16,7 @@ export const here = globalThis as unknown as Target & {
   WebSocket?: SocketClass
   location?: { href: string }
   navigator?: { onLine?: boolean }
-  document?: Target & { visibilityState: string }
+  document?: Target & { hidden: boolean }
 }
 
 // The name is a variable so that no bundler takes the package into a page.

@@ -50,7 +50,8 @@ export interface Line {
   relink (): void
   /** The link is of no use. */
   lost (reason?: Refused): void
-  stop (reason: Refused, isMeant: boolean): void
+  /** For good, as the application wishes. */
+  close (): void
 }
 
 export function createLine (url: string, { token: source, transports = ['websocket', 'sse', 'polling'], timeout = 10_000, signal, fetch: ask = fetch, WebSocket }: ConnectOptions, host: LineHost): Line {
@@ -101,7 +102,7 @@ export function createLine (url: string, { token: source, transports = ['websock
       return
     }
     try {
-      if (Date.now() >= upwardAt) transport = 0
+      if (transport > 0 && Date.now() >= upwardAt) transport = blocked = 0
       const Socket = isHttp() ? undefined : await findSocket(WebSocket)
       if (!isMine()) return
       if (spent && spent.token === token) return stop(spent.reason, false)
@@ -133,14 +134,8 @@ export function createLine (url: string, { token: source, transports = ['websock
   }
 
   /** Why a link never opened: the same URL says so by GET. Where it has nothing to say, something between blocks this transport. */
-  const verdict = async (): Promise<Refused | 'blocked' | undefined> => {
-    try {
-      const response = await http('?verdict=1', { signal: AbortSignal.timeout(timeout) })
-      return response.status === 200 ? 'blocked' : await refusal(response)
-    } catch {
-      return undefined
-    }
-  }
+  const verdict = async (): Promise<Refused | 'blocked' | undefined> => await http('?verdict=1', { signal: AbortSignal.timeout(timeout) })
+    .then(async (response) => response.status === 200 ? 'blocked' : await refusal(response), () => undefined)
 
   /** The next transport in place of this one; from the last, the first again after a pause. */
   const fall = (): boolean => {
@@ -175,7 +170,7 @@ export function createLine (url: string, { token: source, transports = ['websock
     }
     const least = reason?.retryAfter ?? 0
     notBefore = Date.now() + least
-    redial(least + (attempt === 0 && (retry === 'now' || retry === 'refresh') ? Math.random() * JITTER : backoff(attempt)))
+    redial(least + (attempt === 0 && retry !== 'backoff' ? Math.random() * JITTER : backoff(attempt)))
     attempt++
   }
 
@@ -196,7 +191,7 @@ export function createLine (url: string, { token: source, transports = ['websock
 
   /** The platform says that something has changed: what waits need not wait, what stands may be dead. */
   const wake = ({ type }: { type: string }): void => {
-    if (here.navigator?.onLine === false || here.document?.visibilityState === 'hidden') return
+    if (here.navigator?.onLine === false || here.document?.hidden) return
     if (!link) redial(Math.max(notBefore - Date.now(), Math.random() * JITTER))
     else if (isUp && (type === 'online' || !isHttp())) silence.probe()
   }
@@ -263,6 +258,6 @@ export function createLine (url: string, { token: source, transports = ['websock
     send,
     relink,
     lost,
-    stop
+    close
   }
 }

@@ -29,7 +29,7 @@ export function createQueue ({ messages = 1_000, bytes: most = 1_048_576, age = 
     waiting,
     add: async (room, type, data, limit, { signal, timeout = age } = {}) => await new Promise((resolve, reject: (reason: unknown) => void) => {
       if (signal?.aborted) return reject(signal.reason)
-      if (room.end !== undefined) return reject(room.end)
+      if (room.end) return reject(room.end)
       const id = `${prefix}-${++count}`
       const frame = { type, room: room.name, id, data }
       const bytes = new TextEncoder().encode(JSON.stringify(frame)).length
@@ -54,8 +54,8 @@ export function createQueue ({ messages = 1_000, bytes: most = 1_048_576, age = 
           if (message.isSent) room.flying--
           clearTimeout(timer)
           signal?.removeEventListener('abort', abort)
-          if (error === undefined) resolve(reply)
-          else reject(error)
+          if (error) reject(error)
+          else resolve(reply)
           changed()
         }
       }

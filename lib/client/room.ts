@@ -92,14 +92,14 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
     } as AnyRoom,
     enter ({ epoch, offset, resumed, members, rate }, isAgain) {
       // A room without history says at each poll that nothing was resumed.
-      const isLost = isAgain === true ? resumed === false && epoch !== undefined : resumed === false || (room.wasIn && resumed !== true)
+      const isLost = isAgain ? resumed === false && epoch !== undefined : resumed === false || (room.wasIn && resumed !== true)
       room.isIn = room.isAsked = room.wasIn = true
       room.attempt = 0
       room.take = rate && bucket(rate)
-      if (epoch !== undefined) room.position = { epoch, offset: offset! }
+      if (epoch) room.position = { epoch, offset: offset! }
       if (isLost) host.gap(name)
-      if (members !== undefined) room.reset(members)
-      resolve(resumed === undefined ? {} : { resumed })
+      if (members) room.reset(members)
+      resolve({ ...(resumed !== undefined && { resumed }) })
     },
     out () {
       room.isIn = room.isAsked = false
@@ -119,9 +119,9 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
         room.position = { epoch: epoch!, offset: to! }
         if (from !== to) host.gap(name)
       } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {
-        if (offset !== undefined && room.position !== undefined) room.position = { epoch: room.position.epoch, offset }
-        const settled = emit([type, '*'], { type, data, timestamp, ...(offset === undefined ? {} : { offset }) })
-        if (ack !== undefined) void settled.then(() => { host.ack(ack) })
+        if (offset !== undefined && room.position) room.position = { epoch: room.position.epoch, offset }
+        const settled = emit([type, '*'], { type, data, timestamp, ...(offset !== undefined && { offset }) })
+        if (ack) void settled.then(() => { host.ack(ack) })
       }
     },
     reset (now) {

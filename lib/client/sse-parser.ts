@@ -15,7 +15,7 @@ export function sseParser (onData: (data: string) => void): (text: string) => vo
         data = undefined
       } else {
         const field = /^data(?:: ?|$)(.*)/s.exec(line)
-        if (field !== null) data = (data === undefined ? '' : data + '\n') + field[1]!
+        if (field) data = (data === undefined ? '' : data + '\n') + field[1]!
       }
     }
   }

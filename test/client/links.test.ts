@@ -87,6 +87,18 @@ t.test('a room that is full is asked for again while the others go on', async (t
   }
 })
 
+t.test('a stream takes 32 rooms: those joined after them are refused, and the others go on', async (t) => {
+  for (const transport of ['sse', 'polling'] as const) {
+    const app = await start(t)
+    const watched = dial(t, app, 'ada', { transports: [transport] })
+    const rooms = Array.from({ length: 34 }, (_, id) => watched.client.join(chat.at({ id: String(id) })))
+    t.match(await rejection(rooms[33]!.joined), { code: 'room_limit', room: 'chat/33' })
+    await Promise.all(rooms.slice(0, 32).map(async ({ joined }) => await joined))
+    t.same(watched.errors.map(({ code, room }) => `${code} ${room}`), ['room_limit chat/32', 'room_limit chat/33'])
+    t.equal(watched.client.state, 'open')
+  }
+})
+
 t.test('a credential that is refused twice ends the client, another one does not', async (t) => {
   const app = await start(t)
   const closed = dial(t, app, 'ada', { token: 'not a token' })

@@ -28,19 +28,20 @@ const places: readonly Place[] = [
   { name: 'with its default settings', transports: TRANSPORTS },
   {
     name: 'that cuts what is silent for 5 s',
-    transports: TRANSPORTS,
+    transports: ['websocket', 'sse'],
     directives: impatient,
     halfway: async ({ states }) => await until('it cuts the link', () => states.includes('reconnecting')),
     states: ['open', 'reconnecting', 'open']
   },
   {
     name: 'that cuts what is silent for 5 s, before a server that beats each 2 s',
-    // How long a poll waits is not for the server to say.
     transports: ['websocket', 'sse'],
     directives: impatient,
     options: { heartbeat: 2_000, sse: { comment: 2_000 } },
     halfway: async () => { await delay(IDLE) }
-  }
+  },
+  // How long a poll waits is for the client to say: it asks for less after a 504.
+  { name: 'that cuts what is silent for 5 s', transports: ['polling'], directives: impatient, halfway: async () => { await delay(IDLE) } }
 ]
 
 t.jobs = 4

@@ -9,7 +9,7 @@ export class WebProxy {
   readonly #target: number
   /** answers upgrades with 403 */
   blocksUpgrades = false
-  /** gives an event stream to its reader when it has ended, not before */
+  /** gives the body of an event stream to its reader when it has ended, not before */
   holdsStreams = false
   /** nobody gets through */
   isDown = false
@@ -47,8 +47,9 @@ export class WebProxy {
       if (url?.includes('transport=polling') === true) this.polls++
       if (isStream && this.holdsStreams) {
         const held: Buffer[] = []
+        response.writeHead(answer.statusCode!, answer.headers).flushHeaders()
         answer.on('data', (chunk: Buffer) => held.push(chunk))
-        answer.on('end', () => response.writeHead(answer.statusCode!, answer.headers).end(Buffer.concat(held)))
+        answer.on('end', () => response.end(Buffer.concat(held)))
         answer.on('error', () => response.destroy())
         return
       }

@@ -1,5 +1,5 @@
 import { refused, type Refused } from '../failure.js'
-import type { Dial, Frame, FrameData, Link, LinkEvents } from './link.js'
+import type { Dial, Frame, FrameData, Link, LinkEvents, Open } from './link.js'
 
 /** Milliseconds after which a POST that got no answer is sent again. */
 const AGAIN = 1_000
@@ -18,8 +18,20 @@ export async function refusal (response: Response): Promise<Refused> {
   }
 }
 
+/** A transport that reads answers until `run` says why it ends, and sends by POST. */
+export function byRequests (run: (dial: Dial, events: LinkEvents, signal: AbortSignal) => Promise<Refused | undefined>): Open {
+  return (dial, events) => {
+    const stop = new AbortController()
+    run(dial, events, stop.signal).then(events.closed, () => { events.closed() })
+    return {
+      send: uplink(dial, events),
+      close () { stop.abort() }
+    }
+  }
+}
+
 /** Frames by POST: each gets its answer, or an error frame when there was none, and is then to be sent again. */
-export function uplink ({ http, timeout }: Dial, { frame }: LinkEvents): Link['send'] {
+function uplink ({ http, timeout }: Dial, { frame }: LinkEvents): Link['send'] {
   return (up) => {
     void (async () => {
       let data: Refused

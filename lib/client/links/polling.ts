@@ -1,33 +1,32 @@
-import { refused, type Refused } from '../failure.js'
-import { refusal, retryAfter, uplink } from './http.js'
-import type { Frame, FrameData, Open } from './link.js'
+import { refused } from '../failure.js'
+import { byRequests, refusal, retryAfter } from './http.js'
+import type { Frame, FrameData } from './link.js'
 
-/** Milliseconds that the server may hold a poll. */
+/** Milliseconds that the server may hold a poll; half of it after each one that a less patient proxy ended, down to `LEAST`. */
 const WAIT = 25_000
+const LEAST = 1_000
 
 interface Answer extends FrameData { readonly cursor: string, readonly frames: readonly Frame[] }
 
-export const polling: Open = (dial, events) => {
-  const { http, rooms, first } = dial
-  const { frame, heard, closed } = events
-  const stop = new AbortController()
-  const run = async (): Promise<Refused> => {
-    let more = first
-    for (let type = 'welcome'; ; type = 'rooms') {
-      const response = await http(`?transport=polling${rooms}${more}`, { signal: stop.signal })
-      if (response.status !== 200) return await refusal(response)
+export const polling = byRequests(async ({ http, rooms, first }, { frame, heard }, signal) => {
+  let more = first
+  let wait = WAIT
+  let since = ''
+  for (;;) {
+    const response = await http(`?transport=polling${rooms}${more}`, { signal })
+    const { status } = response
+    if (status === 200) {
       const { cursor, frames, ...data } = await response.json() as Answer
       heard()
-      frame({ type, data: { ...data, heartbeat: WAIT } })
+      frame({ type: since ? 'rooms' : 'welcome', data: { ...data, heartbeat: WAIT } })
       frames.forEach(frame)
       const after = retryAfter(response)
       if (after) return refused('draining', 'the server is shutting down', 'now', after)
-      more = `&since=${cursor}&wait=${WAIT}`
-    }
+      since = cursor
+    } else if (status === 504 && since && wait > LEAST) {
+      heard()
+      wait /= 2
+    } else return await refusal(response)
+    more = `&since=${since}&wait=${wait | 0}`
   }
-  run().then(closed, () => { closed() })
-  return {
-    send: uplink(dial, events),
-    close () { stop.abort() }
-  }
-}
+})
