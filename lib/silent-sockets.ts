@@ -30,13 +30,15 @@ export function followSilentSockets (server: Server): SilentSockets {
     sockets = sockets.filter(isSilent)
     most = Math.max(LEAST, sockets.length * 2)
   }
-  server.on('connection', onConnection)
+  // Over TLS the first is the socket below, the second is what requests come from.
+  const kinds = ['connection', 'secureConnection'] as const
+  for (const kind of kinds) server.on(kind, onConnection)
   return {
     close () {
       isClosing = true
       for (const socket of sockets) if (isSilent(socket)) socket.destroy()
       sockets = []
     },
-    stop () { server.off('connection', onConnection) }
+    stop () { for (const kind of kinds) server.off(kind, onConnection) }
   }
 }
