@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { defineRoom } from '../../lib/index.js'
-import { connect, eventually, TRANSPORTS, type TransportName } from '../helpers/net.js'
+import { connect, eventually, poll, statsOf, TRANSPORTS, type ConnectOptions, type Refused, type Running, type TransportName } from '../helpers/net.js'
 import { Client, Nodes, Publisher, upTo, type Ground } from './client.js'
 
 const watched = defineRoom('watched/:id', { events: { e: Type.Object({ i: Type.Integer() }) }, member: Type.Object({ name: Type.String() }) })
@@ -60,4 +61,50 @@ export function across (ground: Ground): void {
   for (const transport of TRANSPORTS) story(`${transport} by position, cut ${CUTS} times while both nodes publish`, () => transport, false)
   for (const transport of ['sse', 'polling'] as const) story(`${transport} by cursor, cut ${CUTS} times while both nodes publish`, () => transport, true)
   story(`another transport at each of ${CUTS} cuts while both nodes publish`, (cut) => TRANSPORTS[cut % 3]!, false)
+}
+
+/** A connection that polls is one connection, on whichever node it polls. */
+export function moving (ground: Ground): void {
+  t.test(`${ground.name}: a connection that polls another node keeps its slots and its place in presence there, and the first node ends its poll and forgets it`, async (t) => {
+    const grace = 300
+    const nodes = await Nodes.start(t, ground, {
+      declare: (app) => { app.room(watched, { capacity: 1, presence: ({ userId }) => ({ name: userId }) }) },
+      limits: { user: { connections: 1, then: 'reject' } },
+      presence: { grace }
+    })
+    const [a, b] = nodes.all as [Running, Running]
+    const ada = { rooms: [ROOM], token: nodes.token('ada') }
+    const total = async ({ app }: Running): Promise<number> => (await statsOf(app)).connections.total
+    const refusal = async (options: ConnectOptions): Promise<string | undefined> => await connect(a, options).then(() => undefined, ({ body }: Refused) => body.code)
+    const { cursor, connectionId } = await poll(a, ada)
+    const requests = ({ lines }: Running): number => lines.filter((line) => line.includes('incoming request')).length
+    const next = async (node: Running): Promise<{ answer: ReturnType<typeof poll> }> => {
+      const before = requests(node)
+      const answer = poll(node, { ...ada, query: { since: cursor, wait: '20000' } })
+      await eventually('the poll has come', () => requests(node), (count) => count > before)
+      return { answer }
+    }
+    let open = await next(a)
+    for (const [from, to] of [[a, b], [b, a], [a, b]] as const) {
+      const moved = await next(to)
+      t.match(await open.answer, { connectionId, cursor, frames: [] })
+      await eventually('the first node', async () => await total(from), (count) => count === 0)
+      t.equal(await total(to), 1)
+      open = moved
+    }
+    // What the first node would give up it would have given up by then: after the grace a connection ends, after another its presence.
+    const end = performance.now() + grace * 6
+    while (performance.now() < end) {
+      const members = (await b.app.rooms.members(ROOM)).map(({ userId }) => userId)
+      t.same([await refusal({ token: ada.token }), await refusal({ rooms: [ROOM], token: nodes.token('bob') }), members], ['user_limit', 'room_full', ['ada']])
+      await sleep(100)
+    }
+    await a.app.rooms.broadcast(ROOM, 'e', { i: 1 })
+    const answer = await open.answer
+    t.match(answer, { connectionId, resumed: true, frames: [{ data: { i: 1 } }] })
+    // Nobody polls it any more: where it was last, it ends and gives back what it holds.
+    await eventually('bob', async () => await refusal({ rooms: [ROOM], token: nodes.token('bob') }), (word) => word === undefined)
+    await eventually('presence', async () => (await a.app.rooms.members(ROOM)).map(({ userId }) => userId).join(), (members) => members === 'bob')
+    await nodes.assertLedgers(t)
+  })
 }

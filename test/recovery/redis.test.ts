@@ -1,7 +1,7 @@
 import t from 'tap'
 import { redis } from '../../lib/adapters/redis.js'
 import { missing, startRedis, type Server } from '../helpers/servers.js'
-import { across } from './across.js'
+import { across, moving } from './across.js'
 import type { Ground } from './client.js'
 import { readers } from './readers.js'
 import { recovery } from './scenarios.js'
@@ -30,4 +30,5 @@ else {
   readers(one)
   recovery(two)
   across(two)
+  moving(two)
 }
