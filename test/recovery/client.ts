@@ -132,7 +132,13 @@ export class Client {
       return
     }
     this.peer = await connect(node, { transport, token, rooms: [this.#room], query: this.#query(place) })
-    this.#told({ type: 'ack', data: (this.peer.welcome.data as { rooms: Record<string, object> }).rooms[this.#room] })
+    const { rooms: said, resumed } = this.peer.welcome.data as { rooms: Record<string, object>, resumed?: boolean }
+    // A poll that was still on its way when it was cut, and comes after this one, ends it with nothing said: the next goes on from the same cursor.
+    if (place !== undefined && this.#isByCursor && resumed === true && Object.keys(said).length === 0) {
+      this.resumed = true
+      return
+    }
+    this.#told({ type: 'ack', data: said[this.#room] })
   }
 
   #query (place: Place | undefined): NonNullable<ConnectOptions['query']> {
