@@ -9,6 +9,7 @@ import type { Dispatch, Peer } from './dispatch.js'
 import type { Drain } from './drain.js'
 import { REALTIME_ERR_NOT_READY, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal } from './errors.js'
 import { DEFAULTS } from './options.js'
+import type { Polls } from './polls.js'
 import type { Position } from './protocol/position.js'
 import { ALL, USER } from './rooms/declaration.js'
 import type { Membership } from './rooms/room.js'
@@ -22,6 +23,7 @@ export interface AppRoomsOptions {
   readonly dispatch: Dispatch
   readonly acks: Acks
   readonly slots: Slots
+  readonly polls: Polls
   readonly auth: Auth
   readonly drain: Drain
   readonly adapter: Adapter
@@ -213,7 +215,7 @@ export class AppRooms implements Rooms {
 
   /** What another node asks of this one. */
   async control (message: ControlMessage): Promise<void> {
-    const { dispatch, acks } = this.#options
+    const { dispatch, acks, connections, polls } = this.#options
     switch (message.type) {
       case 'revoke': {
         const peers = message.tokenId === undefined ? this.#targets(message as Target) : this.#ofToken(message.tokenId)
@@ -232,7 +234,13 @@ export class AppRooms implements Rooms {
       case 'acked':
         acks.answered(message.ack, message.connection, 'acked')
         return
-      case 'gone': acks.answered(message.ack, message.connection, 'left')
+      case 'gone':
+        acks.answered(message.ack, message.connection, 'left')
+        return
+      case 'moved': {
+        const peer = connections.get(message.connection)
+        if (peer?.userId === message.user && peer.transport === 'polling') polls.moved(peer)
+      }
     }
   }
 }

@@ -188,12 +188,21 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     adapter: { name: adapter.name, ...adapter.stats?.() },
     uptime: Math.round(performance.now() - startedAt)
   })
+  const polls = new Polls({
+    rooms: engine,
+    slots,
+    control: adapter.control,
+    grace: settings.presence.grace,
+    now: () => performance.now(),
+    onError: (error) => { failed(error, 'control') }
+  })
   const rooms = new AppRooms({
     engine,
     connections,
     dispatch,
     acks,
     slots,
+    polls,
     auth,
     drain,
     adapter,
@@ -229,7 +238,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     dispatch,
     connections,
     slots,
-    polls: new Polls({ rooms: engine, grace: settings.presence.grace, now: () => performance.now() }),
+    polls,
     uplink: new Uplink({ dispatch, acks, rates, ledger, find: (id) => connections.get(id) }),
     rates,
     ledger,

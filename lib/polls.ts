@@ -1,3 +1,4 @@
+import type { Control } from './adapters/adapter.js'
 import type { Connection } from './connection/connection.js'
 import type { Admitted } from './admission.js'
 import type { Entered, Peer } from './dispatch.js'
@@ -5,6 +6,7 @@ import type { Refusal } from './errors.js'
 import type { Packet } from './protocol/codec.js'
 import type { Membership } from './rooms/room.js'
 import type { Rooms } from './rooms/rooms.js'
+import type { Slots } from './slots.js'
 import { CursorTrack } from './transports/cursor-track.js'
 import { PollLink } from './transports/polling.js'
 
@@ -19,9 +21,12 @@ export interface PollAnswer {
 
 export interface PollsOptions {
   readonly rooms: Rooms
+  readonly slots: Slots
+  readonly control: Control | undefined
   /** milliseconds that a connection outlives its last answer */
   readonly grace: number
   readonly now: () => number
+  readonly onError: (error: unknown) => void
 }
 
 interface OpenPoll { readonly link: PollLink, readonly finish: (answer: PollAnswer | Refusal) => void, readonly unconsumed: () => PollAnswer }
@@ -76,7 +81,8 @@ export class Polls {
       }
       connection.endsAt = Number.POSITIVE_INFINITY
       connection.attach(link)
-      const entering = known === undefined ? enter().then((entered) => ({ entered, starts: [] as Array<() => void> })) : this.#resume(connection, entries)
+      const isMoved = known === undefined && cursor?.connection === connection.id
+      const entering = known === undefined ? this.#enter(connection, enter, isMoved) : this.#resume(connection, entries)
       entering.then(({ entered, starts }) => {
         if (this.#open.get(connection)?.link !== link) return
         const isFirst = cursor === undefined
@@ -111,6 +117,22 @@ export class Polls {
         reject(error)
       })
     })
+  }
+
+  async #enter (connection: Peer, enter: () => Promise<readonly Entered[]>, isMoved: boolean): Promise<{ entered: readonly Entered[], starts: Array<() => void> }> {
+    const entered = await enter()
+    // The node that was polled before holds slots and presence under the same names, and would give up what is held here.
+    if (isMoved) await this.#options.control?.send({ type: 'moved', user: connection.userId, connection: connection.id }).catch(this.#options.onError)
+    return { entered, starts: [] }
+  }
+
+  /** It polls another node now: nothing of it is left here, and nothing is given up that it holds there. */
+  moved (connection: Peer): void {
+    const { rooms, slots } = this.#options
+    slots.handOver(connection.id)
+    for (const membership of connection.rooms.all()) rooms.handOver(membership)
+    this.#end(connection)
+    connection.finish('gone')
   }
 
   async #resume (connection: Peer, entries: Admitted['entries']): Promise<{ entered: Entered[], starts: Array<() => void> }> {

@@ -156,6 +156,14 @@ export class Slots {
     if (isLeased) this.#leases?.release(roomKey(name), holder).catch(this.#onError)
   }
 
+  /** Another node holds its leases by now, under the same name: only this node's counts are left to release. */
+  handOver (holder: string): void {
+    const held = this.#holders.get(holder)
+    if (held === undefined) return
+    held.userLease = false
+    for (const name of held.rooms?.keys() ?? []) held.rooms!.set(name, false)
+  }
+
   /** The user's slot alone, handed to a newer connection before the old one's transport is gone. */
   releaseUser (holder: string): void {
     const held = this.#holders.get(holder)

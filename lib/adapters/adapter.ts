@@ -138,6 +138,8 @@ export type ControlMessage =
   | { readonly type: 'members', readonly ack: string, readonly members: ReadonlyArray<{ readonly connection: string, readonly userId: string }> }
   | { readonly type: 'acked', readonly ack: string, readonly connection: string }
   | { readonly type: 'gone', readonly ack: string, readonly connection: string }
+  /** a connection that polls is polled on the sending node now, which holds its slots and its presence under the same names */
+  | { readonly type: 'moved', readonly user: string, readonly connection: string }
 
 /** Users and token ids kept out until a time. Consulted at every entry. */
 export interface DenialStore {

@@ -52,6 +52,9 @@ export class PresenceKeeper {
     this.#run(() => this.#store.leave(room, entry, isMeant ? 0 : this.#options.grace))
   }
 
+  /** Another node keeps the entry alive from now on. */
+  forget (room: string, entry: PresenceEntry): void { this.#entries.delete(keyOf(room, entry)) }
+
   #run (step: () => unknown): void {
     try {
       const result = step()

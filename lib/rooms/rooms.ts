@@ -273,6 +273,14 @@ export class Rooms {
     return true
   }
 
+  /** The same connection is in the room on another node by now: its presence goes on there, whatever becomes of it here. */
+  handOver (membership: Membership): void {
+    const { room, entry } = membership
+    if (entry === undefined) return
+    this.#presence?.forget(room.name, entry)
+    membership.entry = undefined
+  }
+
   #hold (name: string, { declaration, params }: Found): Room {
     let room = this.#rooms.get(name)
     if (room === undefined) {

@@ -303,7 +303,7 @@ async function connectPolling (server: { port: number, url: string, app?: Fastif
   let abort = new AbortController()
   const { send, sync, answered } = uplink(server, options, queue, () => connectionId)
   const take = (frames: Frame[]): void => { for (const frame of frames) if (!answered(frame)) queue.push(frame) }
-  queue.push({ type: 'welcome', data: { connectionId, rooms: first.rooms } })
+  queue.push({ type: 'welcome', data: { connectionId, rooms: first.rooms, resumed: first.resumed } })
   take(first.frames)
   const { last: _last, at: _at, ...query } = options.query ?? {}
   const loop = async (): Promise<void> => {

@@ -1,34 +1,39 @@
 /**
- * A node as a process of its own, for tests that kill it: `fork(this file, [redis url])`. It tells its port, publishes into all rooms
- * while it is told to, and gives the history of a room.
+ * A node as a process of its own, for tests that kill it: `fork(this file, [url of redis or nats, connections of one user])`. It tells
+ * its port, publishes into all rooms while it is told to, and gives the history of a room.
  */
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
+import { nats } from '../../lib/adapters/nats.js'
 import { redis } from '../../lib/adapters/redis.js'
 import realtime, { defineRoom } from '../../lib/index.js'
 
 export const ROOMS = 100
 export const SECRET = 'nodes'
 export const fleet = defineRoom('fleet/:id', { events: { tick: Type.Object({ id: Type.String() }) } })
+/** A room for one. */
+export const single = defineRoom('single/:id', {})
 
 /** What the parent says. */
 export type Order = { readonly type: 'publish', readonly from: number, readonly every: number } | { readonly type: 'rest' } | { readonly type: 'history', readonly room: number }
 /** What the node says: where it listens, that it rests, what a room's history holds. */
 export type Report = { readonly type: 'port', readonly port: number } | { readonly type: 'rests', readonly published: number } | { readonly type: 'history', readonly room: number, readonly ids: readonly string[] }
 
-async function serve (url: string): Promise<void> {
+async function serve (url: string, connections: number): Promise<void> {
   const app = Fastify({ logger: false, forceCloseConnections: true })
   await app.register(realtime, {
     jwt: { secret: SECRET },
-    adapter: redis({ url }),
+    adapter: url.startsWith('nats:') ? nats({ url }) : redis({ url }),
+    limits: { user: { connections, then: 'reject' } },
     heartbeat: 2_000,
     sse: { comment: 2_000 },
     presence: { grace: 5_000 },
     capacity: 1_000
   })
   app.room(fleet, { history: { size: 10_000 } })
+  app.room(single, { capacity: 1 })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const tell = (report: Report): void => { process.send?.(report) }
   let order = new AbortController()
@@ -69,5 +74,5 @@ async function serve (url: string): Promise<void> {
   tell({ type: 'port', port: (app.server.address() as AddressInfo).port })
 }
 
-const [, , url] = process.argv
-if (process.send !== undefined && url?.startsWith('redis:') === true) await serve(url)
+const [, , url, connections = '20'] = process.argv
+if (process.send !== undefined && url !== undefined && /^(redis|nats):/.test(url)) await serve(url, Number(connections))
