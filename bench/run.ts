@@ -98,6 +98,12 @@ async function main (options: Options): Promise<void> {
   process.exit(results.failures.size === 0 ? 0 : 1)
 }
 
-const options = readOptions(process.argv.slice(2))
+let options: Options | undefined
+try {
+  options = readOptions(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n\n${USAGE}\n`)
+  process.exit(2)
+}
 if (options === undefined) process.stdout.write(`${USAGE}\n`)
 else await main(options)
