@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { redis } from '../../lib/adapters/redis.js'
@@ -72,6 +73,8 @@ function chatter (t: Test, nodes: readonly Node[]): { readonly accepted: string[
         await publish(each, text)
         accepted.push(text)
       } catch {
+        // Refused at once by a link that is about to close: without a turn of the loop it would never get to close.
+        await setImmediate()
         await isUp(each)
       }
     }
@@ -88,8 +91,8 @@ function chatter (t: Test, nodes: readonly Node[]): { readonly accepted: string[
 function failovers (): void {
   const stories: ReadonlyArray<[string, (group: Sentinels) => Promise<Server | undefined>]> = [
     ['is killed', async ({ primary }) => { await primary.kill(); return undefined }],
-    ['stands still together with the sentinel that clients ask first', async ({ primary, sentinels: [first] }) => {
-      await Promise.all([primary.pause(), first!.pause()])
+    ['stands still together with the sentinel that clients ask next', async ({ primary, sentinels: [, second] }) => {
+      await Promise.all([primary.pause(), second!.pause()])
       return primary
     }]
   ]
@@ -102,15 +105,20 @@ function failovers (): void {
       await end(group)
       await group.promoted()
       const since = accepted.length
-      const goesOn = ({ host }: Node): boolean => accepted.slice(since).filter((text) => text.startsWith(host.nodeId)).length > 50
+      const goesOn = ({ host }: Node): boolean => accepted.slice(since).some((text) => text.startsWith(host.nodeId))
       await until('both publish again', () => nodes.every(goesOn), 40_000)
       await stop()
       for (const { host } of nodes) {
-        await until(`${host.nodeId} has heard what was accepted last`, () => host.texts('chat/1').includes(accepted.at(-1)!))
+        const unheard = (): string[] => {
+          const heard = new Set(host.texts('chat/1'))
+          return accepted.filter((text) => !heard.has(text))
+        }
+        // Not by their number: an event may be kept although its publisher was refused.
+        await until('every accepted event is heard', () => unheard().length === 0).catch(() => undefined)
         const texts = host.texts('chat/1')
         t.ok(host.gaps.length > 0, 'the new epoch is told')
         t.same(host.gaps.filter(({ from, to }) => from !== to), [], 'and nothing else: the replica had everything')
-        t.same(accepted.filter((text) => !texts.includes(text)), [], 'nothing lost')
+        t.same(unheard(), [], 'nothing lost')
         t.equal(new Set(texts).size, texts.length, 'nothing doubled')
         t.same(host.offsets('chat/1'), texts.map((_, index) => index + 1), 'nothing out of order')
         for (const { host: { nodeId } } of nodes) {
