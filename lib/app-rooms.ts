@@ -147,12 +147,12 @@ export class AppRooms implements Rooms {
   async revoke (target: Target | { tokenId: string }, { message, until }: { message?: string, until?: number } = {}): Promise<number> {
     this.#check()
     const { auth } = this.#options
-    const end = until ?? Date.now() + DEFAULTS.denial
-    if ('user' in target) await auth.deny(`user:${target.user}`, end)
-    else if ('tokenId' in target) await auth.deny(`token:${target.tokenId}`, until ?? this.#lifeOf(target.tokenId) ?? end)
+    const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ?? Date.now() + DEFAULTS.denial
+    const subject = subjectOf(target)
+    if (subject !== undefined) await auth.deny(subject, end)
     const peers = 'tokenId' in target ? this.#ofToken(target.tokenId) : this.#targets(target)
     for (const peer of peers) peer.close('revoked', message)
-    await this.#tell({ type: 'revoke', ...target, ...(message === undefined ? {} : { message }) })
+    await this.#tell({ type: 'revoke', ...target, ...(message === undefined ? {} : { message }), ...(subject === undefined ? {} : { until: end }) })
     return peers.length
   }
 
@@ -218,6 +218,8 @@ export class AppRooms implements Rooms {
     const { dispatch, acks, connections, polls } = this.#options
     switch (message.type) {
       case 'revoke': {
+        const subject = subjectOf(message)
+        if (subject !== undefined && message.until !== undefined) this.#options.auth.remember(subject, message.until)
         const peers = message.tokenId === undefined ? this.#targets(message as Target) : this.#ofToken(message.tokenId)
         for (const peer of peers) peer.close('revoked', message.message)
         return
@@ -243,4 +245,9 @@ export class AppRooms implements Rooms {
       }
     }
   }
+}
+
+/** What a denial is kept under; a connection is closed and not kept out. */
+function subjectOf ({ user, tokenId }: { readonly user?: string, readonly tokenId?: string, readonly connection?: string }): string | undefined {
+  return user !== undefined ? `user:${user}` : tokenId !== undefined ? `token:${tokenId}` : undefined
 }

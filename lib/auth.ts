@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { ClaimStore, DenialStore, Later } from './adapters/adapter.js'
+import { Expiring } from './adapters/expiring.js'
 import type { Identity } from './connection/connection.js'
 import { REALTIME_ERR_ADAPTER, Refusal } from './errors.js'
 import { DEFAULTS, type Settings } from './options.js'
@@ -21,6 +22,8 @@ export interface AuthOptions {
   readonly userId: RealtimeOptions['userId']
   readonly claims: ClaimStore | undefined
   readonly denials: DenialStore | undefined
+  /** whether somebody is let in of whom the adapter cannot be asked */
+  readonly whenUnavailable: Settings['limits']['whenUnavailable']
   /** credentials of the query, which were taken out of the URL before anybody could log it */
   readonly queryOf: (request: FastifyRequest) => { readonly token?: string | undefined, readonly ticket?: string | undefined }
 }
@@ -32,6 +35,8 @@ export function offeredProtocols (request: FastifyRequest): string[] {
 }
 
 const BEARER = 'bearer.'
+/** Denials that one node remembers by itself. */
+const MAX_DENIED = 10_000
 
 interface Claims { readonly sub?: unknown, readonly exp?: unknown, readonly jti?: unknown }
 
@@ -45,6 +50,8 @@ export class Auth {
   /** tickets of this node that may still be open: ends in Unix ms, by user */
   readonly #open = new Map<string, number[]>()
   #count = 0
+  /** denials that this node has heard of, with their ends: all it knows while the adapter cannot be asked */
+  readonly #denied = new Expiring<number>(MAX_DENIED)
 
   constructor (options: AuthOptions) {
     this.#options = options
@@ -125,8 +132,16 @@ export class Auth {
   checkDenied ({ userId, tokenId }: Identity): Later<void> {
     const { denials } = this.#options
     if (denials === undefined) return
-    const found = denials.isDenied(tokenId === undefined ? [`user:${userId}`] : [`user:${userId}`, `token:${tokenId}`])
-    return found instanceof Promise ? found.then(refuseDenied) : refuseDenied(found)
+    const subjects = tokenId === undefined ? [`user:${userId}`] : [`user:${userId}`, `token:${tokenId}`]
+    const found = denials.isDenied(subjects)
+    return found instanceof Promise ? found.catch((error: unknown) => this.#isKnownDenied(subjects, error)).then(refuseDenied) : refuseDenied(found)
+  }
+
+  #isKnownDenied (subjects: readonly string[], error: unknown): boolean {
+    const now = Date.now()
+    if (subjects.some((subject) => this.#denied.get(subject, now) !== undefined)) return true
+    if (this.#options.whenUnavailable === 'refuse') throw error
+    return false
   }
 
   /**
@@ -201,6 +216,13 @@ export class Auth {
     const { denials } = this.#options
     if (denials === undefined) throw new REALTIME_ERR_ADAPTER('this adapter keeps no denials: revoke cannot keep anybody out; use the memory or redis adapter')
     await denials.deny(subject, until)
+    this.remember(subject, until)
+  }
+
+  /** A denial that is kept by the adapter. @param until Unix milliseconds */
+  remember (subject: string, until: number): void {
+    const now = Date.now()
+    if (until > (this.#denied.get(subject, now) ?? now)) this.#denied.set(subject, until, until, now)
   }
 }
 

@@ -131,7 +131,11 @@ export class Dispatch {
     }
     const starts: Array<() => void> = []
     const entered = results.map((result): Entered => {
-      if (!('joining' in result)) return result
+      if (!('joining' in result)) {
+        // Admission took a place for it; the server may have put the connection there meanwhile.
+        if (connection.rooms.get(result.name) === undefined) this.#options.slots.leave(connection.id, result.name)
+        return result
+      }
       const { data, start } = this.#commit(connection, result)
       starts.push(start)
       return { name: result.name, data }

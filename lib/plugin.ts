@@ -157,6 +157,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     userId: options.userId,
     claims: adapter.claims,
     denials: adapter.denials,
+    whenUnavailable: settings.limits.whenUnavailable,
     queryOf: ({ raw }) => vault.of(raw)
   })
   const dispatch = new Dispatch({
@@ -304,6 +305,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
         wasDown ||= !isUp
         // A start without trouble warns of nothing.
         log[wasDown ? 'warn' : 'info']({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected')
+        if (isUp) slots.restore()
       }
     }
     await adapter.start(adapterHost)

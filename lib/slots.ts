@@ -1,4 +1,5 @@
 import type { LeaseStore } from './adapters/adapter.js'
+import { Expiring } from './adapters/expiring.js'
 import { Refusal } from './errors.js'
 
 export interface SlotLimits {
@@ -14,8 +15,14 @@ export interface SlotLimits {
 /** `rooms`: those with a capacity, and whether a lease is held for each; made when there is one. */
 interface Holder { readonly user: string, readonly address: string, isUserReleased: boolean, rooms: Map<string, boolean> | undefined, userLease: boolean }
 
+interface Lease { readonly key: string, readonly holder: string }
+/** `until`: when it has run out by itself, by `performance.now()` */
+interface Owed extends Lease { readonly until: number }
+
 /** How long a lease outlives a node that died, milliseconds. */
 const LEASE = 60_000
+/** Slots that are remembered to be given back. */
+const MAX_OWED = 10_000
 
 /**
  * Counted slots, held by connection id: of the server, of an address, of a user, of a room. This node's counts change in one
@@ -28,6 +35,8 @@ export class Slots {
   readonly #users = new Map<string, number>()
   readonly #addresses = new Map<string, number>()
   readonly #rooms = new Map<string, number>()
+  /** leases that this node no longer wants, and that its adapter could not be told of */
+  readonly #owed = new Expiring<Owed>(MAX_OWED)
   readonly #onError: (error: unknown) => void
   #renewer: NodeJS.Timeout | undefined
 
@@ -39,14 +48,19 @@ export class Slots {
 
   start (): void {
     if (this.#leases === undefined) return
-    this.#renewer = setInterval(() => {
-      const held: Array<{ key: string, holder: string }> = []
-      for (const [holder, { user, userLease, rooms }] of this.#holders) {
-        if (userLease) held.push({ key: userKey(user), holder })
-        for (const [room, isLeased] of rooms ?? []) if (isLeased) held.push({ key: roomKey(room), holder })
-      }
-      if (held.length > 0) this.#leases!.renew(held, LEASE).catch(this.#onError)
-    }, LEASE / 3).unref()
+    this.#renewer = setInterval(() => { this.restore() }, LEASE / 3).unref()
+  }
+
+  /** Makes the adapter's leases those of this node's holders: while its server was away some were given without asking, others were given back. */
+  restore (): void {
+    if (this.#leases === undefined) return
+    const held: Lease[] = []
+    for (const [holder, { user, userLease, rooms }] of this.#holders) {
+      if (userLease) held.push({ key: userKey(user), holder })
+      for (const [room, isLeased] of rooms ?? []) if (isLeased) held.push({ key: roomKey(room), holder })
+    }
+    if (held.length > 0) this.#leases.renew(held, LEASE).catch(this.#onError)
+    for (const { until, ...lease } of [...this.#owed.values(performance.now())]) this.#giveBack(lease, until)
   }
 
   stop (): void { clearInterval(this.#renewer) }
@@ -120,16 +134,31 @@ export class Slots {
     if (capacity === undefined || this.#leases === undefined) return
     if (!await this.#acquire(roomKey(name), holder, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
     if (held.rooms?.has(name) === true) held.rooms.set(name, true)
-    else this.#leases.release(roomKey(name), holder).catch(this.#onError)
+    else this.#giveBack({ key: roomKey(name), holder })
   }
 
   async #acquire (key: string, holder: string, limit: number): Promise<boolean> {
+    this.#owed.delete(nameOf({ key, holder }))
     try {
       return await this.#leases!.acquire(key, holder, limit, LEASE)
     } catch (error) {
-      if (this.#limits.whenUnavailable === 'refuse') throw error
-      return true
+      if (this.#limits.whenUnavailable === 'admit') return true
+      // It may have been taken all the same.
+      this.#owe({ key, holder })
+      throw error
     }
+  }
+
+  #owe (lease: Lease, until = performance.now() + LEASE): void {
+    this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
+  }
+
+  #giveBack (lease: Lease, until?: number): void {
+    this.#owed.delete(nameOf(lease))
+    this.#leases?.release(lease.key, lease.holder).catch((error: unknown) => {
+      this.#owe(lease, until)
+      this.#onError(error)
+    })
   }
 
   /** One more room of a connection that is here. @throws Refusal `room_full` */
@@ -153,7 +182,7 @@ export class Slots {
     if (held === undefined || isLeased === undefined) return
     held.rooms!.delete(name)
     bump(this.#rooms, name, -1)
-    if (isLeased) this.#leases?.release(roomKey(name), holder).catch(this.#onError)
+    if (isLeased) this.#giveBack({ key: roomKey(name), holder })
   }
 
   /** Another node holds its leases by now, under the same name: only this node's counts are left to release. */
@@ -172,7 +201,7 @@ export class Slots {
     bump(this.#users, held.user, -1)
     if (held.userLease) {
       held.userLease = false
-      this.#leases?.release(userKey(held.user), holder).catch(this.#onError)
+      this.#giveBack({ key: userKey(held.user), holder })
     }
   }
 
@@ -211,6 +240,7 @@ export class Slots {
 
 function userKey (user: string): string { return `user:${user}` }
 function roomKey (name: string): string { return `room:${name}` }
+function nameOf ({ key, holder }: Lease): string { return `${holder} ${key}` }
 
 function bump (counts: Map<string, number>, key: string, by: 1 | -1): void {
   const count = (counts.get(key) ?? 0) + by

@@ -162,6 +162,18 @@ t.test('a join whose onJoin refuses gives its place back', async (t) => {
   t.same(await race([bob], 'chat/1'), { joined: 1 })
 })
 
+for (const transport of TRANSPORTS) {
+  t.test(`a room of the URL whose onJoin refuses gives its place back over ${transport}, while the connection stays`, async (t) => {
+    const onJoin = ({ userId }: { userId: string }): void => { if (userId === 'ada') throw Object.assign(new Error('closed'), { statusCode: 403, code: 'CLOSED' }) }
+    const server = await start(t, { declare: (app) => { declareChat(app, { capacity: 1, onJoin }) } })
+    const ada = await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') })
+    t.same(Object.keys((ada.welcome.data as { rooms: object }).rooms), [])
+    await connect(server, { transport, rooms: ['chat/1'], token: server.token('bob') })
+    t.match(await connect(server, { transport, rooms: ['chat/1'], token: server.token('cid') }).catch((error: unknown) => error), { code: 'room_full' })
+    t.equal((await statsOf(server.app)).connections.total, 2)
+  })
+}
+
 t.test('200 upgrades at once of one user who may have one connection, the newest replacing: one is left, and it works', async (t) => {
   const server = await start(t, { fastify: { logger: false }, limits: { user: { connections: 1, then: 'replace' } } })
   const token = server.token('ada')

@@ -133,7 +133,7 @@ export interface Control {
 }
 
 export type ControlMessage =
-  | { readonly type: 'revoke', readonly user?: string, readonly tokenId?: string, readonly connection?: string, readonly message?: string }
+  | { readonly type: 'revoke', readonly user?: string, readonly tokenId?: string, readonly connection?: string, readonly message?: string, /** Unix time in milliseconds up to which it keeps out */ readonly until?: number }
   | { readonly type: 'join' | 'leave', readonly user?: string, readonly connection?: string, readonly room: string }
   | { readonly type: 'members', readonly ack: string, readonly members: ReadonlyArray<{ readonly connection: string, readonly userId: string }> }
   | { readonly type: 'acked', readonly ack: string, readonly connection: string }

@@ -67,6 +67,7 @@ export class RedisLink {
   #clock = 0
   #areSubscribed = false
   #isClosed = false
+  #hasOpened = false
   #wasUp = false
   #heartbeat: NodeJS.Timeout | undefined
   #settling: NodeJS.Timeout | undefined
@@ -103,6 +104,7 @@ export class RedisLink {
       this.close()
       throw error instanceof REALTIME_ERR_ADAPTER ? error : new REALTIME_ERR_ADAPTER(`Redis cannot be reached (${messageOf(error)}); check the url, cluster or sentinels option of redis()`)
     }
+    this.#hasOpened = true
     this.#heartbeat = setInterval(() => { void this.#beat() }, HEARTBEAT).unref()
     this.#said()
   }
@@ -130,7 +132,11 @@ export class RedisLink {
       connectTimeout: timeout,
       // A frozen server does not answer a close either.
       disconnectTimeout: 100,
-      retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 5), 1_000) * (0.75 + Math.random() / 2),
+      retryStrategy,
+      // Nor does a sentinel that stands still: the next one is asked.
+      sentinelCommandTimeout: timeout,
+      // A start is refused when no sentinel answers. A client that gives up later would never come back.
+      sentinelRetryStrategy: (times: number) => this.#hasOpened ? retryStrategy(times) : null,
       reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
       keyPrefix: '',
       stringNumbers: false,
@@ -332,6 +338,11 @@ export class RedisLink {
     this.#saidAt = now
     this.#options.log.warn({ err: error, connection }, 'Redis answered with an error or could not be reached')
   }
+}
+
+/** @returns milliseconds before the next try */
+function retryStrategy (times: number): number {
+  return Math.min(50 * 2 ** Math.min(times, 5), 1_000) * (0.75 + Math.random() / 2)
 }
 
 function messageOf (error: unknown): string {

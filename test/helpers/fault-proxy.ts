@@ -14,6 +14,8 @@ export class FaultProxy {
   /** no link is let through: what comes is cut at once */
   isDown = false
   cuts = 0
+  /** bytes that came back from the target, over all links */
+  received = 0
 
   constructor (target: number | readonly number[]) {
     this.target = target
@@ -40,6 +42,7 @@ export class FaultProxy {
     this.#pairs.add(pair)
     up.on('error', () => undefined)
     down.pipe(up)
+    up.on('data', ({ length }: Buffer) => { this.received += length })
     up.pipe(down)
     const gone = (): void => {
       this.#pairs.delete(pair)

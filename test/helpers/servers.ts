@@ -190,6 +190,63 @@ export async function startCluster (t: Teardown): Promise<Server[]> {
   return servers
 }
 
+/** A primary with one replica, and three sentinels that agree by two on who the primary is. */
+export interface Sentinels {
+  /** the name that the sentinels know it by */
+  readonly name: string
+  /** what a client is told: where the sentinels are */
+  readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }>
+  readonly primary: Server
+  readonly replica: Server
+  readonly sentinels: readonly Server[]
+  /** Resolves when sentinels that still run name the replica as the primary. */
+  promoted (): Promise<void>
+}
+
+export async function startSentinel (t: Teardown): Promise<Sentinels> {
+  // Else a primary waits five seconds for more replicas before it sends its data to the first.
+  const prompt = ['--repl-diskless-sync-delay', '0']
+  const primary = await startRedis(t, ...prompt)
+  const replica = await startRedis(t, ...prompt, '--replicaof', '127.0.0.1', String(primary.port))
+  // A sentinel that came before the replica would not look for it again within ten seconds.
+  await until('the replica follows', async () => await answers(primary.port, 'INFO replication\r\nQUIT\r\n', /state=online/))
+  const name = 'main'
+  const sentinels = await Promise.all([0, 1, 2].map(() => run(t, {
+    program: 'redis-server',
+    scheme: 'redis',
+    args: async (port, directory) => {
+      const config = join(directory, 'sentinel.conf')
+      await writeFile(config, [
+        `port ${port}`, 'bind 127.0.0.1', `dir ${directory}`, 'daemonize no',
+        `sentinel monitor ${name} 127.0.0.1 ${primary.port} 2`,
+        `sentinel down-after-milliseconds ${name} 500`,
+        `sentinel failover-timeout ${name} 3000`
+      ].join('\n'))
+      return [config, '--sentinel']
+    },
+    ask: 'PING\r\n',
+    expected: /PONG/
+  })))
+  for (const { port } of sentinels) {
+    await until('the sentinels know each other', async () => await answers(port, 'INFO sentinel\r\nQUIT\r\n', /status=ok,.*slaves=1,sentinels=3/), 20_000)
+  }
+  return {
+    name,
+    nodes: sentinels.map(({ port }) => ({ host: '127.0.0.1', port })),
+    primary,
+    replica,
+    sentinels,
+    promoted: async () => {
+      const told = new RegExp(`\r\n${replica.port}\r\n`)
+      const ask = `SENTINEL GET-MASTER-ADDR-BY-NAME ${name}\r\nQUIT\r\n`
+      await until('the replica is promoted', async () => {
+        const heard = await Promise.all(sentinels.map(({ port }) => answers(port, ask, told).catch(() => false)))
+        return heard.filter(Boolean).length >= 2
+      }, 40_000)
+    }
+  }
+}
+
 async function tell (port: number, command: string, expected: RegExp): Promise<void> {
   if (!await answers(port, `${command}\r\nQUIT\r\n`, expected)) throw new Error(`${command} was refused`)
 }
