@@ -234,12 +234,9 @@ export class Endpoint {
     const { raw } = reply
     void reply.hijack()
     if (raw.destroyed || raw.socket?.destroyed === true) return reply
-    const { cursorRooms, cursor, connectionId } = admitted
+    const { cursorRooms, entries, connectionId } = admitted
     const track = new CursorTrack(connectionId, cursorRooms)
-    for (const [index, name] of cursorRooms.entries()) {
-      const entry = cursor?.entries[index]
-      if (entry !== undefined) track.set(name, { ...entry })
-    }
+    track.begin(entries)
     // What the app's hooks set (CORS above all) is lost by a hijack unless it is copied.
     raw.writeHead(200, { ...reply.getHeaders() as Record<string, string>, vary: varied(reply), ...SSE_HEADERS })
     raw.write(encodeRetry(retryAdvice()))

@@ -75,10 +75,7 @@ export class Polls {
         this.#park(connection, cursorRooms)
         finish(before())
       })
-      for (const [index, name] of cursorRooms.entries()) {
-        const entry = cursor?.entries[index]
-        if (entry !== undefined) track.set(name, { ...entry })
-      }
+      track.begin(entries)
       connection.endsAt = Number.POSITIVE_INFINITY
       connection.attach(link)
       const isMoved = known === undefined && cursor?.connection === connection.id
@@ -110,10 +107,13 @@ export class Polls {
         if (isFirst) isResumed = entered.every((result) => 'data' in result && result.data.resumed === true)
         for (const start of starts) start()
         if (hasNews) link.pending()
-        else link.start()
+        link.start()
       }, (error: Error) => {
-        link.abandon()
-        this.#open.delete(connection)
+        if (this.#open.get(connection)?.link === link) {
+          link.abandon()
+          this.#open.delete(connection)
+          this.#park(connection, cursorRooms)
+        }
         reject(error)
       })
     })

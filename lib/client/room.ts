@@ -92,7 +92,7 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
     } as AnyRoom,
     enter ({ epoch, offset, resumed, members, rate }, isAgain) {
       // A room without history says at each poll that nothing was resumed.
-      const isLost = isAgain ? resumed === false && epoch !== undefined : resumed === false || (room.wasIn && resumed !== true)
+      const isLost = isAgain && room.isIn ? resumed === false && epoch !== undefined : resumed === false || (room.wasIn && resumed !== true)
       room.isIn = room.isAsked = room.wasIn = true
       room.attempt = 0
       room.take = rate && bucket(rate)

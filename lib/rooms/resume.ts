@@ -21,6 +21,8 @@ export interface Follower {
   /** where it stands; moved as events are written */
   position: Position
   readonly isGone: boolean
+  /** another one each time that it begins to follow: what still runs from before has ended */
+  readonly turn: number
   /** @returns false while its link lags */
   replay (packet: Packet): boolean
   drained (callback: () => void): void
@@ -34,17 +36,20 @@ export interface Follower {
  * Lets a member follow a stream page by page, as fast as its link drains, until it has caught up. Nothing is queued for it meanwhile:
  * what is published while it reads is read as well. A stream trimmed under it, or replaced, is a gap, never silence.
  */
-export function follow (follower: Follower, source: Source): void {
+export function follow (follower: Follower, source: Source, turn = follower.turn): void {
+  // Between two polls a member is gone and comes back: a page that was asked for before is of another place.
+  const isOver = (): boolean => follower.isGone || follower.turn !== turn
+  const resume = (): void => { follow(follower, source, turn) }
   let page: Later<HistoryPage>
   for (;;) {
-    if (follower.isGone) return
+    if (isOver()) return
     page = source.read(follower.position)
     if (page instanceof Promise) break
-    if (!step(follower, source, page, () => { follow(follower, source) })) return
+    if (!step(follower, source, page, resume)) return
   }
   page.then(
-    (read) => { if (!follower.isGone && step(follower, source, read, () => { follow(follower, source) })) follow(follower, source) },
-    () => { setTimeout(() => { follow(follower, source) }, RETRY).unref() }
+    (read) => { if (!isOver() && step(follower, source, read, resume)) resume() },
+    () => { setTimeout(resume, RETRY).unref() }
   )
 }
 

@@ -34,6 +34,7 @@ export class Membership implements Follower {
   position: Position
   /** events up to here have been offered */
   floor = 0
+  turn = 0
   sequence: number
   index = -1
   /** `parked`: the member polls, and is between two polls */
@@ -73,7 +74,10 @@ export class Membership implements Follower {
 
   /** The next poll. */
   unpark (position: Position, version: number | undefined, sequence: number | undefined): void {
+    // The server may have taken it out while the poll was being answered for.
+    if (this.state === 'left') return
     this.position = position
+    this.turn++
     this.floor = 0
     this.#known = version
     this.sequence = sequence ?? this.sequence
@@ -177,6 +181,7 @@ export class Room {
   }
 
   start (membership: Membership, changes: readonly PresenceChange[]): void {
+    if (membership.state === 'left') return
     for (const change of changes) this.#tell(membership, change, encodePresence(this.name, change))
     if (!this.hasHistory || membership.position.offset >= this.#top) membership.live()
     else {

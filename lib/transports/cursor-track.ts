@@ -1,5 +1,6 @@
 import type { Packet } from '../protocol/codec.js'
 import { encodeCursor, hashRooms, type CursorEntry } from '../protocol/cursor.js'
+import type { Position } from '../protocol/position.js'
 
 /** Where a stream or poll stands in each of its rooms, moved by what is written to it. */
 export class CursorTrack {
@@ -13,6 +14,17 @@ export class CursorTrack {
     this.#hash = hashRooms(rooms)
     this.#index = new Map(rooms.map((name, index) => [name, index]))
     this.#entries = rooms.map(() => ({}))
+  }
+
+  /** Where the peer says that it stands: a room that cannot be entered now keeps its place. */
+  begin (places: ReadonlyArray<{ readonly name: string, readonly request: { readonly since?: Position | undefined, readonly version?: number | undefined, readonly sequence?: number | undefined } }>): void {
+    for (const { name, request: { since, version, sequence } } of places) {
+      this.set(name, {
+        ...(since === undefined ? {} : { position: since }),
+        ...(version === undefined ? {} : { version }),
+        ...(sequence === undefined ? {} : { presence: sequence })
+      })
+    }
   }
 
   set (room: string, entry: CursorEntry): void {

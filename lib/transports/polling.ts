@@ -15,7 +15,8 @@ export class PollLink implements Link {
   readonly transport = 'polling'
   readonly #options: PollOptions
   #timer: NodeJS.Timeout | undefined
-  #isGathering = false
+  #isStarted = false
+  #hasNews = false
   #isDone = false
 
   constructor (options: PollOptions) {
@@ -26,18 +27,23 @@ export class PollLink implements Link {
 
   write (): boolean { return true }
 
-  /** There is something: gather for a few milliseconds more. */
+  /** There is something: once started, gather for a few milliseconds more. */
   readonly pending = (): void => {
-    if (this.#isGathering || this.#isDone) return
-    this.#isGathering = true
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => { this.#finish() }, GATHER)
+    if (this.#hasNews) return
+    this.#hasNews = true
+    if (this.#isStarted) this.#arm(GATHER)
   }
 
-  /** Waits for the first frame, unless one is there. */
+  /** Waits for the first frame, unless one is there. Not before the answer can say what came of each room: its frames mean nothing without. */
   start (): void {
-    if (this.#isGathering || this.#isDone) return
-    this.#timer = setTimeout(() => { this.#finish() }, this.#options.wait)
+    this.#isStarted = true
+    this.#arm(this.#hasNews ? GATHER : this.#options.wait)
+  }
+
+  #arm (wait: number): void {
+    if (this.#isDone) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => { this.#finish() }, wait)
   }
 
   /** Answers with what there is. */

@@ -18,8 +18,8 @@ export const single = defineRoom('single/:id', {})
 
 /** What the parent says. */
 export type Order = { readonly type: 'publish', readonly from: number, readonly every: number } | { readonly type: 'rest' } | { readonly type: 'history', readonly room: number }
-/** What the node says: where it listens, that it rests, what a room's history holds. */
-export type Report = { readonly type: 'port', readonly port: number } | { readonly type: 'rests', readonly published: number } | { readonly type: 'history', readonly room: number, readonly ids: readonly string[] }
+/** What the node says: where it listens, that it rests and which events it published again (`<room> <id>`), what a room's history holds. */
+export type Report = { readonly type: 'port', readonly port: number } | { readonly type: 'rests', readonly again: readonly string[] } | { readonly type: 'history', readonly room: number, readonly ids: readonly string[] }
 
 async function serve (url: string, connections: number): Promise<void> {
   const app = Fastify({ logger: false, forceCloseConnections: true })
@@ -37,7 +37,7 @@ async function serve (url: string, connections: number): Promise<void> {
   await app.listen({ port: 0, host: '127.0.0.1' })
   const tell = (report: Report): void => { process.send?.(report) }
   let order = new AbortController()
-  let published = 0
+  const again: string[] = []
   let publishing = Promise.resolve()
 
   const publish = async (from: number, every: number): Promise<void> => {
@@ -49,9 +49,9 @@ async function serve (url: string, connections: number): Promise<void> {
         for (;;) {
           try {
             await app.rooms.broadcast(fleet.at({ id: String(room) }), 'tick', { id }, { idempotencyKey: id })
-            published++
             return
           } catch {
+            again.push(`${room} ${id}`)
             await sleep(100)
           }
         }
@@ -64,7 +64,7 @@ async function serve (url: string, connections: number): Promise<void> {
     order.abort()
     order = new AbortController()
     if (said.type === 'publish') publishing = publish(said.from, said.every)
-    else if (said.type === 'rest') void publishing.then(() => { tell({ type: 'rests', published }) })
+    else if (said.type === 'rest') void publishing.then(() => { tell({ type: 'rests', again }) })
     else {
       void app.rooms.history(fleet.at({ id: String(said.room) }), { limit: 100_000 })
         .then(({ events }) => { tell({ type: 'history', room: said.room, ids: events.map(({ data }) => (data as { id: string }).id) }) })

@@ -18,6 +18,33 @@ export function readers (ground: Ground): void {
     t.match(await poll(server, { rooms: [ROOM], token: server.token('bob'), query: { since: first.cursor, wait: '1' } }), { resumed: false })
   })
 
+  for (const transport of ['sse', 'polling'] as const) {
+    t.test(`${name}: over ${transport} a room that cannot be entered now keeps its place in the cursor`, async (t) => {
+      let isShut = false
+      const server = await begin(t, {
+        declare: (app) => {
+          app.room(stream, { onJoin: ({ room }) => { if (isShut && room.name === ROOM) throw Object.assign(new Error('not now'), { statusCode: 503 }) } })
+        }
+      })
+      const { rooms } = server.app
+      const token = server.token('ada')
+      await rooms.broadcast(ROOM, 'e', { i: 1 })
+      const { position } = await rooms.history(ROOM)
+      await rooms.broadcast(ROOM, 'e', { i: 2 })
+      isShut = true
+      const first = await connect(server, { transport, rooms: [ROOM, 'stream/2'], token, query: { at: `0:${position.epoch}:${position.offset}` } })
+      t.equal((await first.next('error')).room, ROOM)
+      await rooms.broadcast('stream/2', 'e', { i: 9 })
+      await first.next('e', ({ room }) => room === 'stream/2')
+      const { cursor } = first
+      first.cut()
+      isShut = false
+      const again = await connect(server, { transport: 'sse', rooms: [ROOM, 'stream/2'], token, query: { since: cursor } })
+      t.match(await again.next('e'), { room: ROOM, data: { i: 2 } })
+      await again.fence()
+    })
+  }
+
   t.test(`${name}: a reader that stops is conflated, spared the volatile, then cut with 4410; its memory is freed, nobody waits, and it resumes`, { timeout: 60_000 }, async (t) => {
     const server = await begin(t, { limits: { user: { connections: 200, then: 'reject' }, outbox: 400_000 }, declare: (app) => { declareChat(app, { history: { size: 20_000, ttl: 600_000 } }) } })
     const readers = await Promise.all(Array.from({ length: 30 }, async () => await connect(server, { rooms: ['chat/1'], token: server.token('reader') })))
