@@ -54,6 +54,7 @@ async function publish ({ adapter }: Node, ...texts: string[]): Promise<void> {
 /** The replica hears nothing of its primary any more, as when the link between the two has broken. */
 async function part (t: Test, { primary, replica }: Sentinels): Promise<void> {
   const [above, below] = [primary, replica].map(({ url }) => new Redis(url)) as [Redis, Redis]
+  for (const client of [above, below]) client.on('error', () => undefined)
   t.teardown(() => { above.disconnect(); below.disconnect() })
   // A password that the primary does not ask for: it turns away who names one.
   await below.config('SET', 'masterauth', 'wrong')
