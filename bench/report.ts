@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describeMachine } from './machine.js'
 import type { Options } from './options.js'
 import { OURS, PEERS } from './peers.js'
@@ -96,6 +97,7 @@ export function report (workloads: readonly Workload[], results: Results, option
     ...(notes.length === 0 ? [] : [notes.map((line) => `- ${line}`).join('\n')]),
     ...(compared.length === 0 ? [] : [ratioSection(compared, results)]),
     ...compared.map((workload) => workloadSection(workload, results)),
-    ...(curve.length === 0 ? [] : [curveSection(curve, results)])
+    ...(curve.length === 0 ? [] : [curveSection(curve, results)]),
+    ...(options.isWritten ? [readFileSync(new URL('REMAINING.md', import.meta.url), 'utf8').trim()] : [])
   ].join('\n\n') + '\n'
 }
