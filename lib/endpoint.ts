@@ -236,7 +236,7 @@ export class Endpoint {
     if (raw.destroyed || raw.socket?.destroyed === true) return reply
     const { cursorRooms, entries, connectionId } = admitted
     const track = new CursorTrack(connectionId, cursorRooms)
-    track.begin(entries)
+    for (const { name, request } of entries) track.begin(name, request)
     // What the app's hooks set (CORS above all) is lost by a hijack unless it is copied.
     raw.writeHead(200, { ...reply.getHeaders() as Record<string, string>, vary: varied(reply), ...SSE_HEADERS })
     raw.write(encodeRetry(retryAdvice()))
@@ -247,12 +247,7 @@ export class Endpoint {
     if (admitted.carrier !== 'ticket') connection.endsAt = performance.now() + settings.sse.age * (0.8 + Math.random() * 0.4)
     this.#open(connection, admitted, (rooms) => {
       for (const result of rooms) {
-        if ('refusal' in result) continue
-        const { epoch, offset, members } = result.data
-        track.set(result.name, {
-          ...(epoch === undefined ? {} : { position: { epoch, offset: offset! } }),
-          presence: members?.sequence
-        })
+        if ('data' in result) track.enter(result.name, result.data)
       }
     })
     return reply

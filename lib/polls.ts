@@ -75,7 +75,7 @@ export class Polls {
         this.#park(connection, cursorRooms)
         finish(before())
       })
-      track.begin(entries)
+      for (const { name, request } of entries) track.begin(name, request)
       connection.endsAt = Number.POSITIVE_INFINITY
       connection.attach(link)
       const isMoved = known === undefined && cursor?.connection === connection.id
@@ -98,11 +98,7 @@ export class Polls {
             hasNews ||= data.resumed === false
           }
           if (data.members !== undefined) hasNews = true
-          track.set(name, {
-            ...(data.epoch === undefined ? {} : { position: { epoch: data.epoch, offset: data.offset! } }),
-            presence: data.members?.sequence ?? (cursor?.entries[cursorRooms.indexOf(name)]?.presence),
-            version: cursor?.entries[cursorRooms.indexOf(name)]?.version
-          })
+          track.enter(name, data)
         }
         if (isFirst) isResumed = entered.every((result) => 'data' in result && result.data.resumed === true)
         for (const start of starts) start()

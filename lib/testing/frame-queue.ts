@@ -1,4 +1,4 @@
-export interface Frame { type: string, room?: string, id?: string, data: any, offset?: number } // eslint-disable-line @typescript-eslint/no-explicit-any -- a test reads what it expects
+export interface Frame { type: string, room?: string, id?: string, data: any, offset?: number } // eslint-disable-line @typescript-eslint/no-explicit-any -- public, as the contract has it: a test reads what it expects
 
 /** Milliseconds that a test waits for a frame before it is told what did arrive. */
 export const DEADLINE = 3_000

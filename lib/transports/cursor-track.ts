@@ -17,19 +17,21 @@ export class CursorTrack {
   }
 
   /** Where the peer says that it stands: a room that cannot be entered now keeps its place. */
-  begin (places: ReadonlyArray<{ readonly name: string, readonly request: { readonly since?: Position | undefined, readonly version?: number | undefined, readonly sequence?: number | undefined } }>): void {
-    for (const { name, request: { since, version, sequence } } of places) {
-      this.set(name, {
-        ...(since === undefined ? {} : { position: since }),
-        ...(version === undefined ? {} : { version }),
-        ...(sequence === undefined ? {} : { presence: sequence })
-      })
-    }
+  begin (room: string, { since, sequence, version }: { readonly since?: Position | undefined, readonly sequence?: number | undefined, readonly version?: number | undefined }): void {
+    const index = this.#index.get(room)
+    if (index !== undefined) this.#entries[index] = { position: since, presence: sequence, version }
   }
 
-  set (room: string, entry: CursorEntry): void {
+  /** What came of entering a room: where its events go on, and the presence that was told with it. */
+  enter (room: string, { epoch, offset, members }: { readonly epoch?: string | undefined, readonly offset?: number | undefined, readonly members?: { readonly sequence: number } | undefined }): void {
     const index = this.#index.get(room)
-    if (index !== undefined) this.#entries[index] = entry
+    if (index === undefined) return
+    const { presence, version } = this.#entries[index]!
+    this.#entries[index] = {
+      position: epoch === undefined ? undefined : { epoch, offset: offset! },
+      presence: members?.sequence ?? presence,
+      version
+    }
   }
 
   /** @returns whether the cursor is another one now */
