@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { connect, type Client } from '../lib/client/index.js'
 import { FaultProxy } from './helpers/fault-proxy.js'
-import { fleet, ROOMS, SECRET, type Order, type Report } from './helpers/node-process.js'
+import { fleet, ROOMS, SECRET, type Call, type Order, type Report } from './helpers/node-process.js'
 import { missing, startRedis, until, type Server } from './helpers/servers.js'
 
 const NODES = 3
@@ -25,8 +25,9 @@ class Fleet {
   readonly nodes: ChildProcess[] = []
   readonly members: Member[] = []
   readonly ports = new Map<ChildProcess, number>()
-  /** `<room> <id>` of events that were published again, because nobody said what had become of them */
-  readonly again = new Set<string>()
+  readonly calls: Call[] = []
+  /** when the broker was killed, in Unix milliseconds */
+  #killed = { from: Infinity, to: 0 }
   proxy!: FaultProxy
 
   static async start (t: Test, { url }: Server): Promise<Fleet> {
@@ -75,7 +76,7 @@ class Fleet {
     await Promise.all(this.nodes.map(async (node) => {
       const rests = this.#hear(node, 'rests')
       node.send({ type: 'rest' } satisfies Order)
-      for (const id of (await rests).again) this.again.add(id)
+      this.calls.push(...(await rests).calls)
     }))
   }
 
@@ -94,6 +95,20 @@ class Fleet {
     await exit
     this.ports.delete(node!)
     this.proxy.target = [...this.ports.values()]
+  }
+
+  /** The broker ends without a word, and comes back with what it has written down. */
+  async crash (server: Server): Promise<void> {
+    const from = Date.now()
+    await server.kill()
+    this.#killed = { from, to: Date.now() }
+    await server.start()
+  }
+
+  /** `<room> <id>` of events that were on their way when the broker was killed: nobody can say what became of them, and each was sent again. */
+  get uncertain (): ReadonlySet<string> {
+    const { from, to } = this.#killed
+    return new Set(this.calls.filter((call) => call.from <= to && call.to >= from).map(({ room, id }) => `${room} ${id}`))
   }
 
   /** Everybody hears again: of what is published now, each has heard something. */
@@ -142,8 +157,9 @@ async function tell (t: Test, { redis = [], fault, isLossy = false }: Story): Pr
     const got = new Set(heard)
     return held[room]!.filter((id) => Number(id.split(':')[1]) >= from && !got.has(id)).length
   }
-  // A broker that forgets an event forgets its key as well: published again it is another one.
-  const counted = ({ room, heard }: Member): readonly string[] => isLossy ? heard.filter((id) => !run.again.has(`${room} ${id}`)) : heard
+  // A broker that forgets an event forgets its key as well: sent again it is another one.
+  const { uncertain } = run
+  const counted = ({ room, heard }: Member): readonly string[] => isLossy ? heard.filter((id) => !uncertain.has(`${room} ${id}`)) : heard
   const from = isLossy ? AFTER : 0
   await until('everything has arrived', () => run.members.every((member) => missing(member, from) === 0), 20_000).catch(() => undefined)
   const count = (of: (member: Member) => number): number => run.members.reduce((sum, member) => sum + of(member), 0)
@@ -215,8 +231,7 @@ t.test('three nodes, 300 clients, 100 rooms, publishers on every node: nothing i
         admin.disconnect()
         const had = fleet.members.map(({ heard }) => heard.length)
         await until('events behind the snapshot', () => fleet.members.every(({ heard }, index) => heard.length > had[index]! + 5))
-        await server.kill()
-        await server.start()
+        await fleet.crash(server)
       }
     })
   })
@@ -224,10 +239,7 @@ t.test('three nodes, 300 clients, 100 rooms, publishers on every node: nothing i
   await t.test('but for what a broker forgot that came back without data: of that everybody is told', async (t) => {
     await tell(t, {
       isLossy: true,
-      fault: async (_, server) => {
-        await server.kill()
-        await server.start()
-      }
+      fault: async (fleet, server) => { await fleet.crash(server) }
     })
   })
 })

@@ -18,8 +18,10 @@ export const single = defineRoom('single/:id', {})
 
 /** What the parent says. */
 export type Order = { readonly type: 'publish', readonly from: number, readonly every: number } | { readonly type: 'rest' } | { readonly type: 'history', readonly room: number }
-/** What the node says: where it listens, that it rests and which events it published again (`<room> <id>`), what a room's history holds. */
-export type Report = { readonly type: 'port', readonly port: number } | { readonly type: 'rests', readonly again: readonly string[] } | { readonly type: 'history', readonly room: number, readonly ids: readonly string[] }
+/** One event from the first try to publish it to its acceptance, in Unix milliseconds. */
+export interface Call { readonly room: number, readonly id: string, readonly from: number, readonly to: number }
+/** What the node says: where it listens, that it rests and when it published what, what a room's history holds. */
+export type Report = { readonly type: 'port', readonly port: number } | { readonly type: 'rests', readonly calls: readonly Call[] } | { readonly type: 'history', readonly room: number, readonly ids: readonly string[] }
 
 async function serve (url: string, connections: number): Promise<void> {
   const app = Fastify({ logger: false, forceCloseConnections: true })
@@ -37,7 +39,7 @@ async function serve (url: string, connections: number): Promise<void> {
   await app.listen({ port: 0, host: '127.0.0.1' })
   const tell = (report: Report): void => { process.send?.(report) }
   let order = new AbortController()
-  const again: string[] = []
+  let calls: Call[] = []
   let publishing = Promise.resolve()
 
   const publish = async (from: number, every: number): Promise<void> => {
@@ -45,13 +47,14 @@ async function serve (url: string, connections: number): Promise<void> {
     for (let n = from; !signal.aborted; n++) {
       await Promise.all(Array.from({ length: ROOMS }, async (_, room) => {
         const id = `${process.pid}:${n}`
+        const start = Date.now()
         // What a broker that is away refuses is not published; under its key it is so once.
         for (;;) {
           try {
             await app.rooms.broadcast(fleet.at({ id: String(room) }), 'tick', { id }, { idempotencyKey: id })
+            calls.push({ room, id, from: start, to: Date.now() })
             return
           } catch {
-            again.push(`${room} ${id}`)
             await sleep(100)
           }
         }
@@ -64,8 +67,12 @@ async function serve (url: string, connections: number): Promise<void> {
     order.abort()
     order = new AbortController()
     if (said.type === 'publish') publishing = publish(said.from, said.every)
-    else if (said.type === 'rest') void publishing.then(() => { tell({ type: 'rests', again }) })
-    else {
+    else if (said.type === 'rest') {
+      void publishing.then(() => {
+        tell({ type: 'rests', calls })
+        calls = []
+      })
+    } else {
       void app.rooms.history(fleet.at({ id: String(said.room) }), { limit: 100_000 })
         .then(({ events }) => { tell({ type: 'history', room: said.room, ids: events.map(({ data }) => (data as { id: string }).id) }) })
     }
