@@ -74,7 +74,8 @@ export class Messages {
     this.#running.set(key, mine)
     const forget = (): void => { if (this.#running.get(key) === mine) this.#running.delete(key) }
     try {
-      const claim = await this.#claims?.claim(key, content, this.#options.timeout + SETTLE)
+      const claimed = this.#claims?.claim(key, content, this.#options.timeout + SETTLE)
+      const claim = claimed instanceof Promise ? await claimed : claimed
       if (claim?.state === 'conflict') throw new Refusal('duplicate')
       if (claim?.state === 'running') throw new Refusal('unavailable', { message: 'the message is being handled elsewhere', retryAfter: claim.retryAfter })
       if (claim?.state === 'settled') {
@@ -90,13 +91,18 @@ export class Messages {
       return refused
     }
     const { answer, end } = this.#handle(call, (final) => this.#keep(call, key, content, final))
-    const expiry = setTimeout(forget, this.#options.timeout + SETTLE).unref()
+    let expiry: NodeJS.Timeout | undefined
+    let isOver = false
     void end.then(() => {
+      isOver = true
       clearTimeout(expiry)
       forget()
     })
-    settle(await answer)
-    return await outcome
+    const told = await answer
+    // The deadline has passed and the handler goes on: it is given up like the claim.
+    if (!isOver) expiry = setTimeout(forget, SETTLE).unref()
+    settle(told)
+    return told
   }
 
   /** Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being worked on. */

@@ -33,6 +33,9 @@ export interface CredentialVault {
 
 type Name = keyof UrlCredentials
 
+/** One of the names, or an escaped letter of one. */
+const SUSPECT = /token|ticket|%[67]/
+
 const NONE: UrlCredentials = Object.freeze({})
 const REQUEST_START = 'http.server.request.start'
 
@@ -107,8 +110,8 @@ export function createUrlCredentials (server: EventEmitter, prefix: string): Cre
   }
 
   function cleaned (raw: object, url: string | undefined): string | undefined {
-    // most requests of the app end here
-    if (url === undefined || !/[?#&;]/.test(url) || !isOurs(url)) return undefined
+    // most requests end here, ours included
+    if (url === undefined || !SUSPECT.test(url) || !/[?#&;]/.test(url) || !isOurs(url)) return undefined
     const stripped = strip(url)
     if (stripped === undefined) return undefined
     vault.set(raw, { ...stripped.found, ...vault.get(raw) })

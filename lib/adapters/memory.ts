@@ -176,7 +176,10 @@ function memoryClaims (now: () => number): ClaimStore {
     },
     settle (key, hash, outcome, ttl) {
       if (outcome === undefined) claims.delete(key)
-      else claims.set(key, { hash, outcome, until: now() + ttl }, now() + ttl, now())
+      else {
+        const until = now() + ttl
+        if (!claims.replace(key, { hash, outcome, until }, until)) claims.set(key, { hash, outcome, until }, until, now())
+      }
     },
     put (key, value, ttl) { values.set(key, value, now() + ttl, now()) },
     take (key) {

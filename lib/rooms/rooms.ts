@@ -109,8 +109,10 @@ export class Rooms {
 
   /** @throws Refusal `room_invalid` or `room_unknown` */
   resolve (name: string): Found {
+    const active = this.#rooms.get(name)
+    if (active !== undefined) return active
     if (!isRoomName(name)) throw new Refusal('room_invalid')
-    const found = this.#rooms.get(name) ?? this.declarations.find(name)
+    const found = this.declarations.find(name)
     if (found === undefined) throw new Refusal('room_unknown')
     const details = misfits(found)
     if (details !== undefined) throw new Refusal('room_invalid', { message: `params do not fit: ${describe(details)}`, details })
@@ -119,7 +121,9 @@ export class Rooms {
 
   /** The same for the application: its error says what it could have meant. */
   locate (name: string): Found {
-    const found = this.#rooms.get(name) ?? (isRoomName(name) ? this.declarations.find(name) : undefined)
+    const active = this.#rooms.get(name)
+    if (active !== undefined) return active
+    const found = isRoomName(name) ? this.declarations.find(name) : undefined
     if (found !== undefined) {
       const details = misfits(found)
       if (details !== undefined) throw new REALTIME_ERR_ROOM(`"${name}": params do not fit their schema: ${describe(details)}`)
