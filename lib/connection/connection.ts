@@ -54,6 +54,9 @@ function reasonOf (code: number): string {
 
 /** One authenticated live link as the server knows it. */
 export class Connection<H extends Handle = Handle> implements LinkEvents {
+  // What each event needs comes first, to be in one line of the processor's cache.
+  #outbox: Outbox | undefined
+  #state: 'open' | 'closing' | 'closed' = 'open'
   readonly id: string
   readonly userId: string
   readonly address: string
@@ -78,9 +81,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   #identity: Identity
   #link: Link | undefined
   readonly #host: ConnectionHost<H>
-  #outbox: Outbox | undefined
   #bucket: Bucket | undefined
-  #state: 'open' | 'closing' | 'closed' = 'open'
   #onClosed: Array<() => void> | undefined
   #pongs: Map<string, (latency: number) => void> | undefined
 
@@ -102,12 +103,13 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   get isParked (): boolean { return this.#link === undefined }
   get transport (): Transport { return this.#link?.transport ?? 'polling' }
   get outbox (): Outbox | undefined { return this.#outbox }
+  get isReady (): boolean { return this.#outbox?.isReady ?? false }
   get isLagging (): boolean { return this.#outbox?.isLagging ?? false }
 
   /** Takes a link: once for a stream, again and again for a connection that polls. */
   attach (link: Link): void {
     this.#link = link
-    this.#outbox = new Outbox(link, this.#host.flusher, this.#host.tally, this.#host.outboxLimit, this)
+    this.#outbox = new Outbox(link, this.#host, this)
     link.attach(this)
     // A ping that came between two polls goes out with the next.
     if (link.transport === 'polling') for (const id of this.#pongs?.keys() ?? []) this.sendFrame({ type: 'ping', id })

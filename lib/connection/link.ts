@@ -25,6 +25,8 @@ export interface LinkEvents {
 export interface Link {
   readonly transport: Transport
   attach (events: LinkEvents): void
+  /** bytes would be taken; asked ahead of a write, absent where there is nothing to ask */
+  readonly isWritable?: boolean
   /** @returns false when the link has enough (64 KiB) until it says `drained`; the bytes are taken all the same */
   write (bytes: Uint8Array): boolean
   /** Ends the link behind everything written; `code` and `reason` as far as the transport can carry them. */

@@ -8,30 +8,34 @@ import type { Tally } from './tally.js'
 /** Who is told that the bound is passed. */
 export interface OutboxOwner { cut (): void }
 
+/** What all outboxes share. */
+export interface OutboxHost {
+  readonly flusher: Flusher
+  readonly tally: Tally
+  /** bytes that may wait in one */
+  readonly outboxLimit: number
+}
+
 /**
  * The bounded queue of frames waiting to be written to one connection. While the link keeps up it is a pointer to the sequence of this
- * turn; while the link lags, a backlog. Past `limit` bytes the owner is told and cuts the connection.
+ * turn; while the link lags, a backlog. Past `outboxLimit` bytes the owner is told and cuts the connection.
  */
 export class Outbox {
   readonly #link: Link
-  readonly #flusher: Flusher
-  readonly #tally: Tally
-  readonly #limit: number
-  readonly #owner: OutboxOwner
+  readonly #host: OutboxHost
   #batch: Batch | undefined
-  #isDue = false
-  #isWindowed = false
-  #isLagging = false
-  #isHeld = false
   #isClosed = false
+  #isLagging = false
+  #isDue = false
+  #isHeld = false
+  #isWindowed = false
+  readonly #owner: OutboxOwner
   #backlog: Backlog | undefined
   #waiters: Array<() => void> | undefined
 
-  constructor (link: Link, flusher: Flusher, tally: Tally, limit: number, owner: OutboxOwner) {
+  constructor (link: Link, host: OutboxHost, owner: OutboxOwner) {
     this.#link = link
-    this.#flusher = flusher
-    this.#tally = tally
-    this.#limit = limit
+    this.#host = host
     this.#owner = owner
   }
 
@@ -42,6 +46,7 @@ export class Outbox {
     return (this.#batch === undefined ? 0 : this.#batch.live + this.#batch.replayed) + (this.#backlog?.events ?? 0)
   }
 
+  get isReady (): boolean { return !this.#isClosed && !this.#isLagging && this.#link.isWritable === true }
   get isLagging (): boolean { return this.#isLagging }
 
   /**
@@ -50,21 +55,21 @@ export class Outbox {
    */
   push (packet: Packet, flush = 0): boolean {
     if (this.#isClosed) return false
-    if (packet.event !== undefined) this.#tally.meant++
+    if (packet.event !== undefined) this.#host.tally.meant++
     if (this.#isLagging || this.#link.pending !== undefined) return this.#wait(packet)
-    this.#batch = (this.#batch ?? this.#flusher.root).add(packet)
+    this.#batch = (this.#batch ?? this.#host.flusher.root).add(packet)
     if (this.#batch.size > LINK_BUFFER) {
       this.flush()
       // Compression falls behind: what waits for it goes out as it is.
-      if (this.#isHeld && this.#batch.size > this.#limit / 4) this.flush(true)
+      if (this.#isHeld && this.#batch.size > this.#host.outboxLimit / 4) this.flush(true)
     } else if (flush > 0) {
       if (!this.#isDue && !this.#isWindowed) {
         this.#isWindowed = true
-        this.#flusher.later(this, flush)
+        this.#host.flusher.later(this, flush)
       }
     } else if (!this.#isDue) {
       this.#isDue = true
-      this.#flusher.soon(this)
+      this.#host.flusher.soon(this)
     }
     return !this.#isLagging
   }
@@ -122,26 +127,26 @@ export class Outbox {
   }
 
   #write (bytes: Uint8Array): void {
-    this.#tally.writes++
-    this.#tally.bytesOut += bytes.length
+    this.#host.tally.writes++
+    this.#host.tally.bytesOut += bytes.length
     if (!this.#link.write(bytes)) this.#isLagging = true
   }
 
   #count (frames: number, live: number, replayed: number): void {
-    this.#tally.framesOut += frames
-    this.#tally.delivered += live
-    this.#tally.resumed += replayed
+    this.#host.tally.framesOut += frames
+    this.#host.tally.delivered += live
+    this.#host.tally.resumed += replayed
   }
 
   #wait (packet: Packet): boolean {
     const isPolled = this.#link.pending !== undefined
     if (packet.event?.delivery === 'volatile' && !isPolled) {
-      this.#tally.dropped++
+      this.#host.tally.dropped++
       return false
     }
     this.#backlog ??= new Backlog()
-    if (this.#backlog.push(packet) === 'conflated') this.#tally.conflated++
-    if (this.#backlog.bytes > this.#limit) this.#owner.cut()
+    if (this.#backlog.push(packet) === 'conflated') this.#host.tally.conflated++
+    if (this.#backlog.bytes > this.#host.outboxLimit) this.#owner.cut()
     else if (isPolled) this.#link.pending()
     return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
   }
@@ -193,7 +198,7 @@ export class Outbox {
   /** Gives back everything that waits. Nothing is written any more. */
   drop (): void {
     if (this.#isClosed) return
-    this.#tally.gone += this.events
+    this.#host.tally.gone += this.events
     this.#isClosed = true
     this.#batch = undefined
     this.#backlog = undefined

@@ -39,6 +39,12 @@ function cutReason (reason: string): string {
 class RealtimeSocket extends WebSocket {
   link: WebSocketLink | undefined
 
+  /** Also called by `ws` itself, when the peer closes or breaks the rules. */
+  override close (code?: number, reason?: string | Buffer): void {
+    if (this.link !== undefined) this.link.isOpen = false
+    super.close(code, reason)
+  }
+
   override emit (event: string | symbol, first?: unknown, second?: unknown): boolean {
     const events = this.link?.events
     if (events === undefined) return super.emit(event, first, second)
@@ -73,12 +79,14 @@ function onDrain (this: LinkedSocket): void {
 
 /** Writes frames to the socket itself, past ws's per-send path; in order with what ws writes, because each write is whole frames. */
 export class WebSocketLink implements Link {
-  readonly transport = 'websocket'
-  readonly #ws: RealtimeSocket
+  // What each write needs comes first, to be in one line of the processor's cache: with many connections that is what a write costs.
   readonly #socket: LinkedSocket
-  events!: LinkEvents
-
+  /** no close frame has been written, behind which nothing may follow */
+  isOpen = true
   readonly compressor: Compressor | undefined
+  events!: LinkEvents
+  readonly #ws: RealtimeSocket
+  readonly transport = 'websocket'
 
   constructor (ws: RealtimeSocket, socket: LinkedSocket, compressor?: Compressor) {
     this.#ws = ws
@@ -93,8 +101,10 @@ export class WebSocketLink implements Link {
     this.#socket.on('drain', onDrain)
   }
 
+  get isWritable (): boolean { return this.isOpen && this.#socket.writable }
+
   write (bytes: Uint8Array): boolean {
-    if (this.#ws.readyState !== WebSocket.OPEN) return false
+    if (!this.isWritable) return false
     this.#socket.write(bytes)
     return (this.#socket.writableLength ?? 0) < LINK_BUFFER
   }

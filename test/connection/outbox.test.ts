@@ -10,7 +10,7 @@ interface Made { readonly link: FakeLink, readonly tally: Tally, readonly flushe
 function make (limit = 1_000_000, link = new FakeLink(), flusher = new Flusher()): Made {
   const tally = newTally()
   const cuts = { count: 0 }
-  const outbox = new Outbox(link, flusher, tally, limit, { cut: () => { cuts.count++ } })
+  const outbox = new Outbox(link, { flusher, tally, outboxLimit: limit }, { cut: () => { cuts.count++ } })
   return { link, tally, flusher, outbox, cuts }
 }
 
@@ -189,7 +189,7 @@ t.test('where a poll takes what waits, volatile events wait like the others and 
   const tally = newTally()
   let told = 0
   const link: Link = { transport: 'polling', attach () {}, write: () => true, close () {}, pending: () => { told++ } }
-  const outbox = new Outbox(link, new Flusher(), tally, 1_000_000, { cut () {} })
+  const outbox = new Outbox(link, { flusher: new Flusher(), tally, outboxLimit: 1_000_000 }, { cut () {} })
   outbox.push(event(1))
   outbox.push(event(2, { delivery: 'volatile' }))
   outbox.push(event(3).replay)
