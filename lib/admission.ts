@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
+import type { Access } from './access.js'
 import type { Later } from './adapters/adapter.js'
 import type { Auth, Credential } from './auth.js'
 import type { Identity } from './connection/connection.js'
-import type { Dispatch, Entry, Peer } from './dispatch.js'
+import type { Entry, Peer } from './dispatch.js'
 import { Refusal } from './errors.js'
 import { checkOrigin } from './origin.js'
 import { DEFAULTS, type Settings } from './options.js'
@@ -19,7 +20,7 @@ export interface AdmissionOptions {
   readonly auth: Auth
   readonly slots: Slots
   readonly rooms: Rooms
-  readonly dispatch: () => Dispatch
+  readonly access: Access
   readonly isAccepting: () => boolean
   /** milliseconds after which a refused client may try again */
   readonly retryAfter: () => number
@@ -115,15 +116,15 @@ export class Admission {
     const { names, query, kind, isHeld } = asked
     const { rooms } = this.#options
     for (const name of names) inRoom(name, () => rooms.resolve(name))
-    const dispatch = this.#options.dispatch()
-    const builtIn = dispatch.builtIn(identity.userId)
+    const { access } = this.#options
+    const builtIn = access.builtIn(identity.userId)
     const cursorRooms = builtIn.length === 0 ? names : [...names, ...builtIn.filter((name) => !names.includes(name))]
     const cursor = readCursor(query, cursorRooms)
     const known = kind === 'polling' && cursor !== undefined ? this.#known(cursor.connection, identity.userId) : undefined
     if ((isHeld && known === undefined) || kind === 'verdict') this.#makeRoom(identity.userId)
     const place = { cursorRooms, cursor, known }
     for (let index = 0; index < names.length; index++) {
-      const allowed = dispatch.allow(names[index]!, identity)
+      const allowed = access.allow(names[index]!, identity)
       if (allowed instanceof Promise) return this.#allowedLater(asked, identity, place, index, allowed)
     }
     return this.#allowed(asked, identity, place)
@@ -131,7 +132,7 @@ export class Admission {
 
   async #allowedLater (asked: Asked, identity: Identity, place: Place, first: number, underWay: Promise<unknown>): Promise<Admitted> {
     await underWay
-    for (const name of asked.names.slice(first + 1)) await this.#options.dispatch().allow(name, identity)
+    for (const name of asked.names.slice(first + 1)) await this.#options.access.allow(name, identity)
     return await this.#allowed(asked, identity, place)
   }
 

@@ -1,20 +1,22 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { Access } from './access.js'
 import type { Acks } from './acks.js'
 import type { Later } from './adapters/adapter.js'
-import { Connection, type ConnectionHost, type Identity } from './connection/connection.js'
+import type { Connection, ConnectionHost, Identity } from './connection/connection.js'
 import type { Connections } from './connection/connections.js'
 import { Bucket } from './connection/rate-limit.js'
-import { JoinContext, LeaveContext, type ContextSource } from './contexts.js'
-import { Refusal, REALTIME_ERR_EVENT, refusalOf } from './errors.js'
+import { LeaveContext } from './contexts.js'
+import { Entering, sourceOf, type Ready } from './entering.js'
+import { Refusal, refusalOf } from './errors.js'
 import { Lanes } from './lanes.js'
 import type { Messages, Outcome } from './messages.js'
 import type { Packet } from './protocol/codec.js'
 import { isConnectionId } from './protocol/cursor.js'
 import type { AuthCommand, Command, Fault, HistoryCommand, JoinCommand, MembersCommand, MessageCommand } from './protocol/frames.js'
 import { isRoomName } from './contract/names.js'
-import { ALL, USER, type Declaration, type Found } from './rooms/declaration.js'
+import type { Found } from './rooms/declaration.js'
 import type { JoinData, Membership } from './rooms/room.js'
-import { describe, type Joining, type JoinRequest, type Rooms } from './rooms/rooms.js'
+import type { JoinRequest, Rooms } from './rooms/rooms.js'
 import type { Slots } from './slots.js'
 import type { Ledger, Transport } from './stats/ledger.js'
 
@@ -22,6 +24,7 @@ export type Peer = Connection<Membership>
 
 export interface DispatchOptions {
   readonly rooms: Rooms
+  readonly access: Access
   readonly connections: Connections<Membership>
   readonly slots: Slots
   readonly messages: Messages
@@ -42,20 +45,19 @@ export interface Entry { readonly name: string, readonly found: Found, readonly 
 /** What came of entering one room. */
 export type Entered = { readonly name: string, readonly data: JoinData } | { readonly name: string, readonly refusal: Refusal }
 
-const NONE: readonly string[] = []
-
-interface Ready { readonly name: string, readonly joining: Joining, readonly held: Packet[] | undefined }
 type Attempt = Ready | { readonly name: string, readonly refusal: Refusal }
 
 /** Where connections and rooms act on each other; nothing else knows both. */
 export class Dispatch {
   readonly #options: DispatchOptions
   readonly #lanes = new Lanes()
+  readonly #entering: Entering
   /** commands that arrived before the welcome, with the handshake */
   readonly #opening = new Map<Peer, Array<() => void>>()
 
   constructor (options: DispatchOptions) {
     this.#options = options
+    this.#entering = new Entering(options.rooms, options.validateOutput)
   }
 
   /** What connections call. */
@@ -69,40 +71,6 @@ export class Dispatch {
   }
 
   // Entering and leaving
-
-  /** The rooms that a user is in from the start, as far as they are declared. */
-  builtIn (userId: string): readonly string[] {
-    if (!this.#options.rooms.declarations.hasBuiltIn) return NONE
-    const own = `${USER}/${encodeURIComponent(userId)}`
-    return [ALL, own].filter((name) => isRoomName(name) && this.#options.rooms.declarations.find(name) !== undefined)
-  }
-
-  /** Whether `name` is a room that only its own user may name. */
-  static isForeign (name: string, userId: string): boolean {
-    return name.startsWith('@') && name !== ALL && name !== `${USER}/${encodeURIComponent(userId)}`
-  }
-
-  /**
-   * Whether a user may enter: asked at every entry.
-   *
-   * @throws Refusal `room_invalid`, `room_unknown` or `forbidden`
-   */
-  allow (name: string, { user, userId }: Identity): Later<Found> {
-    const found = this.#options.rooms.resolve(name)
-    if (Dispatch.isForeign(name, userId)) throw new Refusal('forbidden', { room: name })
-    const allowed = this.authorize(name, found, { user, userId })
-    return allowed instanceof Promise ? allowed.then(() => found) : found
-  }
-
-  authorize (name: string, { declaration, params }: Found, { user, userId }: Identity): Later<void> {
-    if (declaration.authorize === undefined) return
-    const answer = declaration.authorize({ user, userId, params })
-    if (answer !== true) return this.#authorized(name, answer)
-  }
-
-  async #authorized (name: string, answer: unknown): Promise<void> {
-    if (await answer !== true) throw new Refusal('forbidden', { room: name })
-  }
 
   /**
    * Enters all rooms of a new stream and says `welcome`. Commands that came with the handshake wait until then.
@@ -149,49 +117,11 @@ export class Dispatch {
   #attempt (connection: Peer, { name, found, request }: Entry): Later<Attempt> {
     const refused = (error: unknown): Attempt => ({ name, refusal: this.#refusal(error, name, connection) })
     try {
-      const ready = this.#enter(connection, name, found, request)
+      const ready = this.#entering.enter(connection, name, found, request)
       return ready instanceof Promise ? ready.catch(refused) : ready
     } catch (error) {
       return refused(error)
     }
-  }
-
-  /** Everything of a join that may wait, up to its ack. */
-  #enter (connection: Peer, name: string, found: Found, request: JoinRequest): Later<Ready> {
-    const { declaration: { onJoin, hasPresence } } = found
-    const joining = this.#options.rooms.join(name, found, request)
-    if (joining instanceof Promise || onJoin !== undefined || hasPresence) return this.#enterLater(connection, name, found, joining)
-    return { name, joining, held: undefined }
-  }
-
-  async #enterLater (connection: Peer, name: string, found: Found, join: Later<Joining>): Promise<Ready> {
-    const { declaration } = found
-    const joining = await join
-    try {
-      const source = this.#source(connection, name, found)
-      const held: Packet[] = []
-      let send = (packet: Packet): void => { held.push(packet) }
-      if (declaration.onJoin !== undefined) {
-        await declaration.onJoin(new JoinContext(source, joining.resumed === true, (packet) => { send(packet) }))
-        send = (packet) => { connection.send(packet) }
-      }
-      if (declaration.hasPresence) {
-        const data = await this.#memberData(declaration, source)
-        await joining.announce({ userId: connection.userId, connection: connection.id, ...(data === undefined ? {} : { data }) })
-      }
-      return { name, joining, held: held.length === 0 ? undefined : held }
-    } catch (error) {
-      joining.cancel()
-      throw error
-    }
-  }
-
-  async #memberData (declaration: Declaration, source: ContextSource): Promise<unknown> {
-    const data = await declaration.presence?.({ user: source.user, userId: source.userId, params: source.params })
-    if (this.#options.validateOutput && declaration.member !== undefined && !declaration.member.check(data)) {
-      throw new REALTIME_ERR_EVENT(`member data of "${declaration.pattern.source}" does not fit its schema: ${describe(declaration.member.violations(data))}`)
-    }
-    return data
   }
 
   #commit (connection: Peer, { joining, held }: Ready): { membership: Membership, data: JoinData, start: () => void } {
@@ -203,7 +133,7 @@ export class Dispatch {
 
   async #join (connection: Peer, { room: name, id, since, last, connection: former }: JoinCommand): Promise<void> {
     try {
-      const found = await this.allow(name, connection.identity)
+      const found = await this.#options.access.allow(name, connection.identity)
       if (!connection.isOpen) return
       const known = connection.rooms.get(name)
       if (known !== undefined && found.declaration.builtIn === undefined) {
@@ -224,12 +154,12 @@ export class Dispatch {
   /** @throws Refusal; when the connection has gone meanwhile, too */
   async #add (connection: Peer, name: string, found: Found, request: JoinRequest): Promise<{ membership: Membership, data: JoinData, start: () => void }> {
     const { slots, roomLimit } = this.#options
-    if (connection.rooms.size + connection.entering >= roomLimit + this.builtIn(connection.userId).length) throw new Refusal('room_limit', { message: `at most ${roomLimit} rooms on one connection` })
+    if (connection.rooms.size + connection.entering >= roomLimit + this.#options.access.builtIn(connection.userId).length) throw new Refusal('room_limit', { message: `at most ${roomLimit} rooms on one connection` })
     connection.entering++
     let ready: Ready
     try {
       await slots.enter(connection.id, name, found.declaration.capacity)
-      ready = await this.#enter(connection, name, found, request)
+      ready = await this.#entering.enter(connection, name, found, request)
     } catch (error) {
       slots.leave(connection.id, name)
       throw error
@@ -252,7 +182,7 @@ export class Dispatch {
     if (onLeave === undefined) return
     const failed = (error: unknown): void => { this.#options.log.error({ err: error, room: membership.name, connectionId: connection.id }, 'onLeave failed') }
     try {
-      const left = onLeave(new LeaveContext(this.#source(connection, membership.name, membership.room), code))
+      const left = onLeave(new LeaveContext(sourceOf(this.#options.rooms, connection, membership.name, membership.room), code))
       if (left instanceof Promise) left.catch(failed)
     } catch (error) {
       failed(error)
@@ -392,7 +322,7 @@ export class Dispatch {
   /** A message of an HTTP caller: no membership is needed, `authorize` is asked each time. */
   async post (identity: Identity, sender: string | undefined, command: MessageCommand, bytes: number): Promise<Outcome> {
     const { rooms } = this.#options
-    const { declaration, params } = await this.allow(command.room, identity)
+    const { declaration, params } = await this.#options.access.allow(command.room, identity)
     return await this.#options.messages.run({
       rooms, declaration, params, name: command.room, type: command.name, data: command.data, bytes, user: identity.user, userId: identity.userId, sender, messageId: command.id
     })
@@ -453,7 +383,7 @@ export class Dispatch {
     for (const membership of connection.rooms.all()) {
       if (membership.isByServer || membership.room.declaration.builtIn !== undefined) continue
       try {
-        await this.authorize(membership.name, membership.room, identity)
+        await this.#options.access.authorize(membership.name, membership.room, identity)
       } catch (error) {
         this.leaveByServer(connection, membership.name, this.#refusal(error, membership.name, connection).code)
       }
@@ -476,10 +406,6 @@ export class Dispatch {
     const { refusal, cause } = refusalOf(error)
     if (cause !== undefined) this.#options.log.error({ err: cause, room, connectionId: connection.id }, 'entering a room failed')
     return refusal
-  }
-
-  #source (connection: Peer, name: string, { declaration, params }: Found): ContextSource {
-    return { rooms: this.#options.rooms, declaration, name, params, user: connection.user, userId: connection.userId, sender: connection.id, messageId: undefined }
   }
 }
 

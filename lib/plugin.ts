@@ -5,6 +5,7 @@ import fastifyJwt from '@fastify/jwt'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
+import { Access } from './access.js'
 import { Acks } from './acks.js'
 import { MemoryAdapter } from './adapters/memory.js'
 import type { Adapter, AdapterHost } from './adapters/adapter.js'
@@ -160,8 +161,10 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     whenUnavailable: settings.limits.whenUnavailable,
     queryOf: ({ raw }) => vault.of(raw)
   })
+  const access = new Access(engine)
   const dispatch = new Dispatch({
     rooms: engine,
+    access,
     connections,
     slots,
     messages,
@@ -225,7 +228,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     auth,
     slots,
     rooms: engine,
-    dispatch: () => dispatch,
+    access,
     isAccepting: () => rooms.isAccepting(),
     retryAfter: () => drain.isDraining ? drain.remaining : 1_000,
     ofUser: (userId) => connections.ofUser(userId),
@@ -240,7 +243,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     connections,
     slots,
     polls,
-    uplink: new Uplink({ dispatch, acks, rates, ledger, find: (id) => connections.get(id) }),
+    uplink: new Uplink({ access, dispatch, acks, rates, ledger, find: (id) => connections.get(id) }),
     rates,
     ledger,
     host,

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { Access } from './access.js'
 import type { Acks } from './acks.js'
 import type { Identity } from './connection/connection.js'
 import type { Dispatch, Peer } from './dispatch.js'
@@ -8,6 +9,7 @@ import type { Ledger } from './stats/ledger.js'
 import type { UserRates } from './user-rates.js'
 
 export interface UplinkOptions {
+  readonly access: Access
   readonly dispatch: Dispatch
   readonly acks: Acks
   readonly rates: UserRates
@@ -53,7 +55,7 @@ export class Uplink {
   }
 
   async #answer (command: Command, identity: Identity, own: Peer | undefined, bytes: number): Promise<unknown> {
-    const { dispatch, acks } = this.#options
+    const { access, dispatch, acks } = this.#options
     switch (command.type) {
       case 'message': return await this.#message(command, identity, own, bytes)
       case 'ack':
@@ -67,10 +69,10 @@ export class Uplink {
         if (own === undefined || !dispatch.leaveByPeer(own, command.room)) throw new Refusal('not_joined', { room: command.room })
         return { type: 'ack', room: command.room, ...withId(command.id) }
       case 'members':
-        await dispatch.allow(command.room, identity)
+        await access.allow(command.room, identity)
         return { type: 'ack', room: command.room, ...withId(command.id), data: await dispatch.presence(command.room) }
       case 'history': {
-        await dispatch.allow(command.room, identity)
+        await access.allow(command.room, identity)
         const data = await dispatch.past(command.room, command.since, command.limit, (packet) => packet.event?.except?.connection === own?.id && own !== undefined)
         return { type: 'ack', room: command.room, ...withId(command.id), data }
       }

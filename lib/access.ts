@@ -1,0 +1,57 @@
+import type { Later } from './adapters/adapter.js'
+import type { Identity } from './connection/connection.js'
+import { isRoomName } from './contract/names.js'
+import { Refusal } from './errors.js'
+import { ALL, USER, type Found } from './rooms/declaration.js'
+import type { Rooms } from './rooms/rooms.js'
+
+const NONE: readonly string[] = []
+
+/** Whether `name` is a room that only its own user may name. */
+function isForeign (name: string, userId: string): boolean {
+  return name.startsWith('@') && name !== ALL && name !== `${USER}/${encodeURIComponent(userId)}`
+}
+
+async function awaited (name: string, answer: unknown): Promise<void> {
+  if (await answer !== true) throw new Refusal('forbidden', { room: name })
+}
+
+/** Which rooms a user may enter, whatever the transport. */
+export class Access {
+  readonly #rooms: Rooms
+
+  constructor (rooms: Rooms) {
+    this.#rooms = rooms
+  }
+
+  /** The rooms that a user is in from the start, as far as they are declared. */
+  builtIn (userId: string): readonly string[] {
+    const { declarations } = this.#rooms
+    if (!declarations.hasBuiltIn) return NONE
+    const own = `${USER}/${encodeURIComponent(userId)}`
+    return [ALL, own].filter((name) => isRoomName(name) && declarations.find(name) !== undefined)
+  }
+
+  /**
+   * Whether a user may enter: asked at every entry.
+   *
+   * @throws Refusal `room_invalid`, `room_unknown` or `forbidden`
+   */
+  allow (name: string, identity: Identity): Later<Found> {
+    const found = this.#rooms.resolve(name)
+    if (isForeign(name, identity.userId)) throw new Refusal('forbidden', { room: name })
+    const allowed = this.authorize(name, found, identity)
+    return allowed instanceof Promise ? allowed.then(() => found) : found
+  }
+
+  /**
+   * What the application says of it.
+   *
+   * @throws Refusal `forbidden`
+   */
+  authorize (name: string, { declaration, params }: Found, { user, userId }: Identity): Later<void> {
+    if (declaration.authorize === undefined) return
+    const answer = declaration.authorize({ user, userId, params })
+    if (answer !== true) return awaited(name, answer)
+  }
+}
