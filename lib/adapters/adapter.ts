@@ -56,7 +56,10 @@ export interface HistoryPage {
   readonly events: readonly Packet[]
   /** the newest position of the stream */
   readonly top: Position
-  /** position before the oldest retained event: where a reader that was trimmed away goes on */
+  /**
+   * Where a reader of `since` goes on that is not resumed: before the oldest retained event that it cannot have seen. At the top where
+   * nothing is known of its epoch. Without `since`: before the oldest retained event.
+   */
   readonly floor: Position
 }
 

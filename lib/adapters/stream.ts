@@ -10,6 +10,16 @@ export function newEpoch (): string {
   return randomBytes(6).toString('base64url')
 }
 
+/**
+ * Where a reader goes on that cannot be resumed: behind all that its own epoch and the stream's have in common, or it would be told again
+ * what it has heard.
+ *
+ * @param shared offset up to which both epochs are one; `undefined` where nothing is known of it
+ */
+export function reentry (since: Position, shared: number | undefined, { epoch, top, floor }: { readonly epoch: string, readonly top: number, readonly floor: number }): Position {
+  return { epoch, offset: shared === undefined ? top : Math.max(floor, Math.min(since.offset, shared)) }
+}
+
 /** A retained packet is charged twice its frame: its SSE form may be kept beside it. */
 const OVERHEAD = 256
 function cost (packet: Packet): number {
@@ -92,13 +102,18 @@ export class Stream {
     return since.epoch === this.epoch && since.offset <= this.#top && since.offset >= this.#trimmed
   }
 
+  #reentry (since: Position): Position {
+    const { epoch } = this
+    return reentry(since, since.epoch === epoch ? this.#top : undefined, { epoch, top: this.#top, floor: this.#trimmed })
+  }
+
   read ({ since, last, limit }: HistoryQuery): HistoryPage {
     const resumed = since !== undefined && this.covers(since)
     let start = this.#events.length
     if (resumed) start = this.#after(since.offset)
     else if (since === undefined) start = Math.max(this.#head, this.#events.length - Math.min(last ?? limit, this.length))
     const events = this.#events.slice(start, start + limit)
-    return { resumed, events, top: this.top, floor: this.floor }
+    return { resumed, events, top: this.top, floor: since === undefined ? this.floor : this.#reentry(since) }
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Packet } from '../protocol/codec.js'
 import type { Position } from '../protocol/position.js'
 import type { AdapterHost, HistoryPage, HistoryQuery } from './adapter.js'
-import { Stream, type StreamLimits, type Streams } from './stream.js'
+import { reentry, Stream, type StreamLimits, type Streams } from './stream.js'
 
 /** One event of a room as it came from the broker. */
 export interface Arrival {
@@ -45,21 +45,19 @@ const RETRY = 1_000
 /** Events held back while a hole is read; beyond them they are read as well. */
 const MAX_HELD = 1_000
 
-/** @returns whether a reader of `since` has seen nothing that the stream of this range does not hold */
-export function leadsInto (since: Position, { epoch, top, before }: Pick<Range, 'epoch' | 'top' | 'before'>): boolean {
-  if (since.epoch === epoch) return since.offset <= top
-  const former = before.find((position) => position.epoch === since.epoch)
-  return former !== undefined && since.offset <= former.offset
+/** @returns offset up to which the epoch of a position and that of the range are one; `undefined` where nothing is known of it */
+function sharedBy (since: Position, { epoch, top, before }: Range): number | undefined {
+  return since.epoch === epoch ? top : before.find((position) => position.epoch === since.epoch)?.offset
 }
 
 export function pageOf (range: Range, { since }: Pick<HistoryQuery, 'since'>): HistoryPage {
-  const resumed = since !== undefined && since.offset >= range.floor && leadsInto(since, range)
-  return {
-    resumed,
-    events: resumed || since === undefined ? range.events.map(({ packet }) => packet()) : [],
-    top: { epoch: range.epoch, offset: range.top },
-    floor: { epoch: range.epoch, offset: range.floor }
-  }
+  const { epoch } = range
+  const top = { epoch, offset: range.top }
+  const eventsOf = (): Packet[] => range.events.map(({ packet }) => packet())
+  if (since === undefined) return { resumed: false, events: eventsOf(), top, floor: { epoch, offset: range.floor } }
+  const shared = sharedBy(since, range)
+  const resumed = shared !== undefined && since.offset <= shared && since.offset >= range.floor
+  return { resumed, events: resumed ? eventsOf() : [], top, floor: reentry(since, shared, range) }
 }
 
 /**

@@ -187,7 +187,9 @@ export class Room {
   start (membership: Membership, changes: readonly PresenceChange[]): void {
     if (membership.state === 'left') return
     for (const change of changes) this.#tell(membership, change, encodePresence(this.name, change))
-    if (!this.hasHistory || membership.position.offset >= this.#top) membership.live()
+    const { epoch, offset } = membership.position
+    // Of another epoch: begun while this node learned of a new one, or before it has. Reading tells which.
+    if (!this.hasHistory || (epoch === this.#epoch && offset >= this.#top)) membership.live()
     else {
       membership.state = 'following'
       follow(membership, this)
