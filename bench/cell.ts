@@ -24,7 +24,7 @@ export interface CellOptions {
 interface Reading extends Usage { readonly at: number, readonly core: number | undefined }
 
 /** Upgrades before the measured ones, over those that are measured. */
-export const WARM_UPGRADES = 1
+export const WARM_UPGRADES = 0.5
 /** Upgrades under way at a time. */
 const CONCURRENCY = 64
 /** How much faster than what is measured a fixed rate is warmed up. */

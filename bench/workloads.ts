@@ -91,7 +91,8 @@ function all (mode: Mode): Workload[] {
   const mesh = pick(10_000, 2_000, 100)
   const w5 = { clients: mesh, rooms: mesh, roomsPerClient: 20 }
   const idle = one(pick(10_000, 4_000, 50))
-  const upgrades = one(pick(5_000, 2_000, 50))
+  // So many that each server's full collections, which come every few thousand connections and cost as much as hundreds, are in with their share.
+  const upgrades = one(pick(10_000, 4_000, 50))
   const fixed = one(pick(100, 100, 10))
   const rate: Drive = { kind: 'rate', perSecond: 400 }
   return [

@@ -124,6 +124,8 @@ export class Room {
   #members: Membership[] = []
   /** loops over the members under way: a send may cut a member, which then leaves in the middle of the loop */
   #walks = 0
+  /** by `performance.now()` */
+  #walkedAt = Number.NEGATIVE_INFINITY
   /** of the members looked at last, those that could be sent to at once: of a look without a result the compiler would leave little */
   reachable = 0
   readonly #joining = new Set<PresenceChange[]>()
@@ -230,8 +232,12 @@ export class Room {
     let recipients = 0
     this.#walks++
     const members = this.#members
+    const now = performance.now()
+    // What was walked a moment ago, in a burst, is still in the cache.
+    const isCold = now - this.#walkedAt > WARM
+    this.#walkedAt = now
     for (let i = 0; i < members.length; i++) {
-      if (i % AHEAD === 0) this.reachable = lookAhead(members, i)
+      if (isCold && i % AHEAD === 0) this.reachable = lookAhead(members, i)
       const membership = members[i]!
       if (offset <= membership.floor) continue
       if (event.except !== undefined && membership.isExcepted(event)) continue
@@ -297,6 +303,8 @@ export class Room {
 }
 
 const MAX_LATEST = 1_000
+/** Milliseconds in which members that were walked stay in the cache. */
+const WARM = 1
 /** Members that are looked at together. */
 const AHEAD = 32
 

@@ -7,6 +7,8 @@ import type { Flushable, Flusher } from '../connection/flusher.js'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
 import { frameText } from '../protocol/codec.js'
 
+/** What a stream calls the encoding of a chunk that is no string; @types/node does not know it. */
+const BYTES = 'buffer' as BufferEncoding
 const PING = 0x89
 const PONG = 0x8a
 const MAX_REASON = 123
@@ -81,6 +83,13 @@ function onDrain (this: LinkedSocket): void {
 export class WebSocketLink implements Link {
   // What each write needs comes first, to be in one line of the processor's cache: with many connections that is what a write costs.
   readonly #socket: LinkedSocket
+  /** not TLS, and no stream in a socket's place */
+  readonly #isPlain: boolean
+  /** bytes of a write past the stream that the kernel has not taken yet */
+  #inFlight = 0
+  #isTaken = false
+  /** made at the first such write: idle connections have none */
+  #taken: ((error?: Error | null) => void) | undefined
   /** no close frame has been written, behind which nothing may follow */
   isOpen = true
   readonly compressor: Compressor | undefined
@@ -91,6 +100,7 @@ export class WebSocketLink implements Link {
   constructor (ws: RealtimeSocket, socket: LinkedSocket, compressor?: Compressor) {
     this.#ws = ws
     this.#socket = socket
+    this.#isPlain = socket.constructor === Socket
     this.compressor = compressor
   }
 
@@ -103,10 +113,36 @@ export class WebSocketLink implements Link {
 
   get isWritable (): boolean { return this.isOpen && this.#socket.writable }
 
+  /**
+   * A plain socket whose stream is empty is handed the bytes as its stream would hand them on (`_write`): the account that a stream keeps
+   * of each write, and its callback in the next tick, would cost more than all that is ours. The order stays, because the handle writes in the
+   * order of its calls; `end` waits for it; while the kernel takes no more, what follows goes by the stream. A TLS handle takes one write
+   * at a time and is left to its stream.
+   */
   write (bytes: Uint8Array): boolean {
     if (!this.isWritable) return false
-    this.#socket.write(bytes)
-    return (this.#socket.writableLength ?? 0) < LINK_BUFFER
+    const socket = this.#socket
+    if (this.#isPlain && this.#inFlight === 0 && socket.writableLength === 0) {
+      this.#isTaken = false
+      socket._write(bytes, BYTES, this.#taken ??= this.#onTaken())
+      if (!this.#isTaken) this.#inFlight = bytes.length
+    } else socket.write(bytes)
+    return this.#inFlight + (socket.writableLength ?? 0) < LINK_BUFFER
+  }
+
+  /** Called during the write, or later when the kernel could not take all at once. */
+  #onTaken (): (error?: Error | null) => void {
+    return (error) => {
+      this.#isTaken = true
+      if (error != null) {
+        this.#socket.destroy(error)
+        return
+      }
+      if (this.#inFlight === 0) return
+      this.#inFlight = 0
+      // What is behind it in the stream says so itself.
+      if (!this.#socket.writableNeedDrain) this.events.drained()
+    }
   }
 
   beat (payload?: string): Uint8Array {
