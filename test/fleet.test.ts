@@ -115,7 +115,7 @@ class Fleet {
   async isLive (): Promise<void> {
     this.order({ type: 'publish', from: AFTER / 2, every: EVERY })
     const isSince = (id: string): boolean => Number(id.split(':')[1]) >= AFTER / 2
-    await until('every client hears again', () => this.members.every(({ heard }) => isSince(heard.at(-1) ?? ':0')), 40_000)
+    await until('every client hears again', () => this.members.every(({ heard }) => isSince(heard.at(-1) ?? ':0')), 60_000)
     await this.rest()
   }
 }
@@ -143,7 +143,7 @@ async function tell (t: Test, { redis = [], fault, isLossy = false }: Story): Pr
   const server = await startRedis(t, ...redis)
   const run = await Fleet.start(t, server)
   run.order({ type: 'publish', from: 1, every: EVERY })
-  await until('all have heard', () => run.members.every(({ heard }) => heard.length > 10), 20_000)
+  await until('all have heard', () => run.members.every(({ heard }) => heard.length > 10), 60_000)
   await fault(run, server)
   await run.rest()
   await run.isLive()
@@ -161,7 +161,7 @@ async function tell (t: Test, { redis = [], fault, isLossy = false }: Story): Pr
   const { uncertain } = run
   const counted = ({ room, heard }: Member): readonly string[] => isLossy ? heard.filter((id) => !uncertain.has(`${room} ${id}`)) : heard
   const from = isLossy ? AFTER : 0
-  await until('everything has arrived', () => run.members.every((member) => missing(member, from) === 0), 20_000).catch(() => undefined)
+  await until('everything has arrived', () => run.members.every((member) => missing(member, from) === 0), 60_000).catch(() => undefined)
   const count = (of: (member: Member) => number): number => run.members.reduce((sum, member) => sum + of(member), 0)
   const delivered = count(({ heard }) => heard.length)
   t.comment(`${delivered} events delivered, ${held[0]!.length} in the history of a room, ${count(({ gaps }) => gaps)} gaps told`)
@@ -230,7 +230,7 @@ t.test('three nodes, 300 clients, 100 rooms, publishers on every node: nothing i
         await admin.save()
         admin.disconnect()
         const had = fleet.members.map(({ heard }) => heard.length)
-        await until('events behind the snapshot', () => fleet.members.every(({ heard }, index) => heard.length > had[index]! + 5))
+        await until('events behind the snapshot', () => fleet.members.every(({ heard }, index) => heard.length > had[index]! + 5), 60_000)
         await fleet.crash(server)
       }
     })

@@ -352,7 +352,7 @@ async function connectPolling (server: { port: number, url: string, app?: Fastif
 }
 
 /** Asks again and again until it holds; rejects at the deadline and says what it was last. */
-export async function eventually<T> (what: string, read: () => T | Promise<T>, holds: (value: T) => boolean, deadline = 5_000): Promise<T> {
+export async function eventually<T> (what: string, read: () => T | Promise<T>, holds: (value: T) => boolean, deadline = 15_000): Promise<T> {
   const end = Date.now() + deadline
   for (;;) {
     const value = await read()

@@ -40,7 +40,7 @@ export interface Answer {
 }
 
 /** Resolves with what `ready` returns once that is not `undefined`; rejects at the deadline and says what was there instead. */
-export async function until<T> (what: string, ready: () => T | undefined | Promise<T | undefined>, ms = 3_000, shown: () => unknown = () => ''): Promise<T> {
+export async function until<T> (what: string, ready: () => T | undefined | Promise<T | undefined>, ms = 10_000, shown: () => unknown = () => ''): Promise<T> {
   const end = performance.now() + ms
   for (;;) {
     const value = await ready()

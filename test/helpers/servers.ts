@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -42,17 +43,28 @@ export function missing (...names: string[]): string | false {
   return reason
 }
 
+/**
+ * For servers that are ended and started again on their port. It and the one 10 000 above (the bus of a Redis Cluster) are below those
+ * that systems give to outgoing connections (from 32 768 on): while its server is away, any connection could take it, even one that dials
+ * the server and finds itself.
+ */
 export async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = randomInt(10_000, 22_000)
+    const server = createServer().listen(port, '127.0.0.1')
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('listening', () => { resolve(true) })
+      server.once('error', () => { resolve(false) })
+    })
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
 
 /** Polls until `condition` gives something; rejects at the deadline and says what it saw last. */
-export async function until<T> (what: string, condition: () => T | Promise<T>, deadline = 10_000): Promise<NonNullable<T>> {
+export async function until<T> (what: string, condition: () => T | Promise<T>, deadline = 30_000): Promise<NonNullable<T>> {
   const end = performance.now() + deadline
   let last: unknown
   for (;;) {
