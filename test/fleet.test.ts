@@ -19,7 +19,7 @@ const EVERY = 250
 /** Number of the first event that is published when the fault is over. */
 const AFTER = 1_000_000
 
-interface Member { readonly client: Client, readonly transport: string, readonly room: number, readonly heard: string[], gaps: number }
+interface Member { readonly client: Client, readonly transport: string, readonly room: number, readonly heard: string[], /** what its client said of itself */ readonly said: string[], gaps: number }
 
 class Fleet {
   readonly nodes: ChildProcess[] = []
@@ -51,11 +51,14 @@ class Fleet {
     await Promise.all(Array.from({ length: CLIENTS }, async (_, index) => {
       const room = index % ROOMS
       const transport = TRANSPORTS[index % TRANSPORTS.length]!
-      const client = connect(url, { token: () => sign({ sub: `u${index}` }), WebSocket, transports: [transport], timeout: 4_000 })
+      const client = connect(url, { token: () => sign({ sub: `u${index}` }), WebSocket, transports: [transport] })
       t.teardown(() => { client.close() })
-      const member: Member = { client, transport, room, heard: [], gaps: 0 }
+      const member: Member = { client, transport, room, heard: [], said: [], gaps: 0 }
       this.members.push(member)
       client.on('gap', () => { member.gaps++ })
+      const note = (what: object): void => { member.said.push(`${Math.round(performance.now())} ${JSON.stringify(what)}`) }
+      client.on('state', note)
+      client.on('error', note)
       const joined = client.join(fleet.at({ id: String(room) }))
       joined.on('tick', ({ data }) => { member.heard.push(data.id) })
       await joined.joined
@@ -115,7 +118,11 @@ class Fleet {
   async isLive (): Promise<void> {
     this.order({ type: 'publish', from: AFTER / 2, every: EVERY })
     const isSince = (id: string): boolean => Number(id.split(':')[1]) >= AFTER / 2
-    await until('every client hears again', () => this.members.every(({ heard }) => isSince(heard.at(-1) ?? ':0')), 60_000)
+    const deaf = (): Member[] => this.members.filter(({ heard }) => !isSince(heard.at(-1) ?? ':0'))
+    await until('every client hears again', () => deaf().length === 0, 60_000).catch((error: Error) => {
+      const shown = deaf().slice(0, 5).map(({ transport, room, client, heard, said }) => `${transport} in room ${room} is ${client.state}, heard ${heard.slice(-3).join(' ')}, said ${said.slice(-8).join(' ')}`)
+      throw new Error(`${error.message}; at ${Math.round(performance.now())}, of ${deaf().length}:\n${shown.join('\n')}`)
+    })
     await this.rest()
   }
 }

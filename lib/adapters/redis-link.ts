@@ -55,7 +55,8 @@ const SETTLED = 1_000
  */
 export class RedisLink {
   readonly #options: RedisLinkOptions
-  readonly #channels = new Set<string>()
+  /** those to be restored, each with the call that wants it: one that failed takes nothing from a later one */
+  readonly #channels = new Map<string, symbol>()
   /** unsubscribed here, and not yet known to be so by the server */
   readonly #ending = new Set<string>()
   readonly #waiting = new Set<() => void>()
@@ -199,7 +200,7 @@ export class RedisLink {
   }
 
   async #subscriberReady (): Promise<void> {
-    const channels = [...this.#channels]
+    const channels = [...this.#channels.keys()]
     const steps: Array<Promise<unknown>> = []
     if (this.#isCluster) this.#settleLater()
     else for (let index = 0; index < channels.length; index += BATCH) steps.push(this.#subscriber!.ssubscribe(...channels.slice(index, index + BATCH)))
@@ -275,11 +276,12 @@ export class RedisLink {
   /** @throws Unreachable; the channel is then not among those that are restored */
   async subscribe (channel: string): Promise<void> {
     if (!this.isUp) throw new Unreachable(false)
-    this.#channels.add(channel)
+    const mine = Symbol(channel)
+    this.#channels.set(channel, mine)
     try {
       await this.#bounded(this.#subscriber!.ssubscribe(channel))
     } catch (error) {
-      this.#channels.delete(channel)
+      if (this.#channels.get(channel) === mine) this.#channels.delete(channel)
       throw this.#refused(error)
     }
   }

@@ -25,8 +25,9 @@ export function createSilence (ask: () => void, dead: () => void): Silence {
   }
   const probe = (): void => {
     isAsked = true
-    ask()
     arm(patience)
+    // May stop the watch: another link takes the place of this one.
+    ask()
   }
   const check = (): void => {
     const rest = last + pause - Date.now()

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import type { Published } from '../../lib/adapters/adapter.js'
@@ -199,6 +200,26 @@ function faults (): void {
     await until('what cannot be read is a gap', () => a.host.gaps.length > 0)
     const { epoch } = (await a.adapter.history!('chat/1', { last: 1, limit: 1 }, reliable)).top
     t.same(a.host.gaps, [{ room: 'chat/1', epoch, from: 4, to: 5 }])
+  })
+
+  t.test('redis: a subscription that failed takes nothing from the one after it, which is there again when the connection comes back', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const [a, b] = [await join(t, server, 'a', { timeout: 1_500 }), await join(t, server, 'b')]
+    await server.pause()
+    const first = Promise.resolve(a.adapter.subscribe('live/1', live)).then(() => 'subscribed', () => 'refused')
+    await sleep(700)
+    await a.adapter.unsubscribe('live/1')
+    const second = a.adapter.subscribe('live/1', live)
+    t.equal(await first, 'refused')
+    server.resume()
+    await second
+    const ups = a.host.states.length
+    await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await until('the connection broke and came back', () => a.host.states.length >= ups + 2 && a.host.states.at(-1) === true)
+    await isUp(b)
+    await b.adapter.publish('live/1', said('tick'), live)
+    t.same(await a.host.heard('live/1', 1), ['tick'])
   })
 
   t.test('redis: close settles what waits and leaves no connection', async (t) => {

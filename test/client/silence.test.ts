@@ -62,3 +62,15 @@ t.test('a timer that fires late, as in a hidden page, asks before it gives up', 
   mock.timers.tick(60_000)
   t.same(said, [], 'nothing after the stop')
 })
+
+t.test('a question whose way is another link leaves no timer behind that would end it', async (t) => {
+  const said: string[] = []
+  const silence = createSilence(() => {
+    said.push('ask')
+    silence.stop()
+  }, () => said.push('dead'))
+  silence.watch(1_000, 500)
+  mock.timers.tick(1_000)
+  mock.timers.tick(10_000)
+  t.same(said, ['ask'])
+})

@@ -29,7 +29,7 @@ async function serve (url: string, connections: number): Promise<void> {
     jwt: { secret: SECRET },
     adapter: url.startsWith('nats:') ? nats({ url }) : redis({ url }),
     limits: { user: { connections, then: 'reject' } },
-    heartbeat: 2_000,
+    heartbeat: 5_000,
     sse: { comment: 2_000 },
     presence: { grace: 5_000 },
     capacity: 1_000
