@@ -154,6 +154,8 @@ class NatsAdapter implements Adapter {
     this.#rooms.set(room, followed)
     try {
       if (tail !== undefined) followed.epoch = (await this.#kept!.open(settings)).epoch
+      // Left again meanwhile: nobody would end a subscription of it.
+      if (this.#rooms.get(room) !== followed) return undefined
       followed.subscription = this.#link.listen(`${this.#options.prefix}.room.${tokenOf(room)}`, (message) => { this.#message(followed, message) })
       await this.#link.flush()
       if (tail === undefined) return undefined

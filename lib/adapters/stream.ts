@@ -102,18 +102,15 @@ export class Stream {
     return since.epoch === this.epoch && since.offset <= this.#top && since.offset >= this.#trimmed
   }
 
-  #reentry (since: Position): Position {
-    const { epoch } = this
-    return reentry(since, since.epoch === epoch ? this.#top : undefined, { epoch, top: this.#top, floor: this.#trimmed })
-  }
-
   read ({ since, last, limit }: HistoryQuery): HistoryPage {
     const resumed = since !== undefined && this.covers(since)
     let start = this.#events.length
     if (resumed) start = this.#after(since.offset)
     else if (since === undefined) start = Math.max(this.#head, this.#events.length - Math.min(last ?? limit, this.length))
     const events = this.#events.slice(start, start + limit)
-    return { resumed, events, top: this.top, floor: since === undefined ? this.floor : this.#reentry(since) }
+    const { epoch, top, floor } = this
+    const goesOn = since === undefined ? floor : reentry(since, since.epoch === epoch ? top.offset : undefined, { epoch, top: top.offset, floor: floor.offset })
+    return { resumed, events, top, floor: goesOn }
   }
 }
 

@@ -84,4 +84,24 @@ for (const broker of brokers) {
     })
     t.same(a.host.texts('room/1'), ['heard'])
   })
+
+  for (const [kind, settings] of [['with history', reliable], ['without history', live]] as const) {
+    t.test(`${name}: a node that left a room ${kind} before it was in receives none of its traffic`, { skip }, async (t) => {
+      const server = await start(t)
+      const [a, b] = [await counted(t, broker, server, 'a'), await node(t, make(server.port), 'b')]
+      await a.adapter.subscribe('room/2', settings)
+      const entering = a.adapter.subscribe('room/1', settings)
+      await a.adapter.unsubscribe('room/1')
+      await Promise.resolve(entering).catch(() => undefined)
+      let fences = 0
+      await until('a room\'s event does not come', async () => {
+        const before = a.proxy.received
+        await b.adapter.publish('room/1', said(large('')), settings)
+        await b.adapter.publish('room/2', said('fence'), settings)
+        await a.host.heard('room/2', ++fences)
+        return a.proxy.received - before < SIZE
+      }, 5_000)
+      t.same(a.host.texts('room/1'), [])
+    })
+  }
 }

@@ -95,9 +95,9 @@ export function contract ({ name, make, nodes }: Contract): void {
       const top = await adapter.history!('chat/1', { since: published.at(-1)!.position, limit: 100 }, small)
       t.same([top.resumed, top.events], [true, []])
       const ahead = await adapter.history!('chat/1', { since: { epoch, offset: offsets.at(-1)! + 1 }, limit: 100 }, small)
-      t.equal(ahead.resumed, false)
+      t.same([ahead.resumed, ahead.floor], [false, ahead.top])
       const foreign = await adapter.history!('chat/1', { since: { epoch: 'otherone', offset: offsets[20]! }, limit: 100 }, small)
-      t.same([foreign.resumed, foreign.events], [false, []])
+      t.same([foreign.resumed, foreign.events, foreign.floor], [false, [], foreign.top], 'nothing is known of it')
       const last = await adapter.history!('chat/1', { last: 3, limit: 100 }, small)
       t.same(last.events.map(textOf), ['22', '23', '24'])
     }
