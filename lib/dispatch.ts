@@ -104,14 +104,26 @@ export class Dispatch {
         if (connection.rooms.get(result.name) === undefined) this.#options.slots.leave(connection.id, result.name)
         return result
       }
-      const { data, start } = this.#commit(connection, result)
-      starts.push(start)
+      const { membership, data, start } = this.#commit(connection, result)
+      // Of a poll that was given up meanwhile: the next one reads what comes from now on.
+      if (connection.isParked) membership.park()
+      else starts.push(start)
       return { name: result.name, data }
     })
     const packet = welcome(entered)
     if (packet !== undefined) connection.send(packet)
     for (const start of starts) start()
     for (const result of entered) if ('refusal' in result) connection.sendError(result.refusal.data, undefined, result.name)
+  }
+
+  /** A room of a poll that refused the connection before. `start` lets its events in. */
+  async enterAgain (connection: Peer, { name, found, request }: Entry): Promise<{ entered: Entered, start?: () => void }> {
+    try {
+      const { data, start } = await this.#add(connection, name, found, request)
+      return { entered: { name, data }, start }
+    } catch (error) {
+      return { entered: { name, refusal: this.#refusal(error, name, connection) } }
+    }
   }
 
   #attempt (connection: Peer, { name, found, request }: Entry): Later<Attempt> {
@@ -166,8 +178,9 @@ export class Dispatch {
     } finally {
       connection.entering--
     }
-    if (!connection.isOpen) {
+    if (!connection.isOpen || connection.isParked) {
       ready.joining.cancel()
+      slots.leave(connection.id, name)
       throw new Refusal('timeout', { message: 'the connection has gone' })
     }
     return this.#commit(connection, ready)

@@ -196,6 +196,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     rooms: engine,
     slots,
     control: adapter.control,
+    enterAgain: (connection, entry) => dispatch.enterAgain(connection, entry),
     grace: settings.presence.grace,
     now: () => performance.now(),
     onError: (error) => { failed(error, 'control') }

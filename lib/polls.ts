@@ -1,7 +1,7 @@
 import type { Control } from './adapters/adapter.js'
 import type { Connection } from './connection/connection.js'
 import type { Admitted } from './admission.js'
-import type { Entered, Peer } from './dispatch.js'
+import type { Entered, Entry, Peer } from './dispatch.js'
 import type { Refusal } from './errors.js'
 import type { Packet } from './protocol/codec.js'
 import type { Membership } from './rooms/room.js'
@@ -23,11 +23,19 @@ export interface PollsOptions {
   readonly rooms: Rooms
   readonly slots: Slots
   readonly control: Control | undefined
+  /** Enters a room that refused the connection before. */
+  readonly enterAgain: (connection: Peer, entry: Entry) => Promise<{ readonly entered: Entered, readonly start?: () => void }>
   /** milliseconds that a connection outlives its last answer */
   readonly grace: number
   readonly now: () => number
   readonly onError: (error: unknown) => void
 }
+
+/** What came of the rooms of a poll. `start` lets events of a room in; it is called in the turn in which the answer can name the room. */
+interface Taken { readonly entered: readonly Entered[], readonly starts: ReadonlyArray<() => void>, /** refused again: told with the answer */ readonly refused: ReadonlyArray<{ readonly name: string, readonly refusal: Refusal }> }
+
+/** Milliseconds that a poll may wait which a room has refused, before the next one asks for the room again. */
+const AGAIN = 1_000
 
 interface OpenPoll { readonly link: PollLink, readonly finish: (answer: PollAnswer | Refusal) => void, readonly unconsumed: () => PollAnswer }
 
@@ -35,6 +43,10 @@ interface OpenPoll { readonly link: PollLink, readonly finish: (answer: PollAnsw
 export class Polls {
   readonly #options: PollsOptions
   readonly #open = new Map<Peer, OpenPoll>()
+  /** polls whose rooms are being entered, given up or not: the next of the same connection begins when that has ended */
+  readonly #entering = new Map<Peer, Promise<void>>()
+  /** rooms that refused a connection for the moment */
+  readonly #missing = new WeakMap<Peer, Set<string>>()
 
   constructor (options: PollsOptions) {
     this.#options = options
@@ -53,6 +65,7 @@ export class Polls {
     return await new Promise<PollAnswer | Refusal>((resolve, reject) => {
       let rooms: Record<string, unknown> = {}
       let isResumed = true
+      let refused: Taken['refused'] = []
       const finish = (answer: PollAnswer | Refusal): void => {
         this.#open.delete(connection)
         resolve(answer)
@@ -61,6 +74,7 @@ export class Polls {
         wait,
         answer: () => {
           if (connection.ending !== undefined) return finish(connection.ending)
+          for (const { name, refusal } of refused) connection.sendError(refusal.data, undefined, name)
           const packets = connection.outbox?.take() ?? []
           for (const packet of packets) track.see(packet)
           const frames = packets.map(parse)
@@ -68,27 +82,27 @@ export class Polls {
           finish({ connectionId: connection.id, cursor: track.toString(), resumed: isResumed, rooms, frames })
         }
       })
+      const isCurrent = (): boolean => this.#open.get(connection)?.link === link
       this.#open.set(connection, { link, finish, unconsumed: before })
       gone(() => {
-        if (this.#open.get(connection)?.link !== link) return
+        if (!isCurrent()) return
         link.abandon()
         this.#park(connection, cursorRooms)
         finish(before())
       })
       for (const { name, request } of entries) track.begin(name, request)
-      connection.endsAt = Number.POSITIVE_INFINITY
-      connection.attach(link)
       const isMoved = known === undefined && cursor?.connection === connection.id
-      const entering = known === undefined ? this.#enter(connection, enter, isMoved) : this.#resume(connection, entries)
-      entering.then(({ entered, starts }) => {
-        if (this.#open.get(connection)?.link !== link) return
+      const work = async (): Promise<Taken> => await (known === undefined ? this.#enter(connection, enter, isMoved) : this.#resume(connection, entries, isCurrent))
+      this.#take(connection, link, isCurrent, cursorRooms, work).then((taken) => {
+        if (taken === undefined) return
         const isFirst = cursor === undefined
         let hasNews = isFirst
         // A room may be named `__proto__`.
         rooms = Object.create(null) as Record<string, unknown>
-        for (const result of entered) {
+        for (const result of taken.entered) {
           if ('refusal' in result) {
             hasNews = true
+            isResumed = false
             continue
           }
           const { name, data } = result
@@ -100,26 +114,69 @@ export class Polls {
           if (data.members !== undefined) hasNews = true
           track.enter(name, data)
         }
-        if (isFirst) isResumed = entered.every((result) => 'data' in result && result.data.resumed === true)
-        for (const start of starts) start()
+        if (isFirst) isResumed = taken.entered.every((result) => 'data' in result && result.data.resumed === true)
+        if (taken.refused.length > 0) isResumed = false
+        refused = taken.refused
+        for (const start of taken.starts) start()
         if (hasNews) link.pending()
-        link.start()
+        link.start(refused.length > 0 ? AGAIN : undefined)
       }, (error: Error) => {
-        if (this.#open.get(connection)?.link === link) {
+        if (isCurrent()) {
           link.abandon()
           this.#open.delete(connection)
-          this.#park(connection, cursorRooms)
         }
         reject(error)
       })
     })
   }
 
-  async #enter (connection: Peer, enter: () => Promise<readonly Entered[]>, isMoved: boolean): Promise<{ entered: readonly Entered[], starts: Array<() => void> }> {
+  /**
+   * Lets a poll take up the connection's rooms, one poll at a time: of two that do it together, each would undo what the other has read.
+   *
+   * @returns `undefined` when the poll was answered or given up meanwhile; its rooms are parked then
+   */
+  async #take (connection: Peer, link: PollLink, isCurrent: () => boolean, cursorRooms: readonly string[], work: () => Promise<Taken>): Promise<Taken | undefined> {
+    for (let busy = this.#entering.get(connection); busy !== undefined; busy = this.#entering.get(connection)) await busy
+    if (!isCurrent()) return undefined
+    if (!connection.isOpen) {
+      link.close()
+      return undefined
+    }
+    let ended!: () => void
+    this.#entering.set(connection, new Promise<void>((resolve) => { ended = resolve }))
+    // What is live when the link comes would move its cursor past what it has not read.
+    for (const membership of connection.rooms.all()) membership.park()
+    connection.endsAt = Number.POSITIVE_INFINITY
+    connection.attach(link)
+    let isTaken = false
+    try {
+      const taken = await work()
+      isTaken = isCurrent()
+      this.#remember(connection, taken)
+      return isTaken ? taken : undefined
+    } finally {
+      this.#entering.delete(connection)
+      if (!isTaken && connection.isOpen) this.#park(connection, cursorRooms)
+      ended()
+    }
+  }
+
+  #remember (connection: Peer, { entered, refused }: Taken): void {
+    const missing = this.#missing.get(connection) ?? new Set<string>()
+    for (const result of entered) {
+      if ('refusal' in result && isForNow(result.refusal)) missing.add(result.name)
+      else missing.delete(result.name)
+    }
+    for (const { name } of refused) missing.add(name)
+    if (missing.size > 0) this.#missing.set(connection, missing)
+    else this.#missing.delete(connection)
+  }
+
+  async #enter (connection: Peer, enter: () => Promise<readonly Entered[]>, isMoved: boolean): Promise<Taken> {
     const entered = await enter()
     // The node that was polled before holds slots and presence under the same names, and would give up what is held here.
     if (isMoved) await this.#options.control?.send({ type: 'moved', user: connection.userId, connection: connection.id }).catch(this.#options.onError)
-    return { entered, starts: [] }
+    return { entered, starts: [], refused: [] }
   }
 
   /** It polls another node now: nothing of it is left here, and nothing is given up that it holds there. */
@@ -131,17 +188,28 @@ export class Polls {
     connection.finish('gone')
   }
 
-  async #resume (connection: Peer, entries: Admitted['entries']): Promise<{ entered: Entered[], starts: Array<() => void> }> {
+  async #resume (connection: Peer, entries: Admitted['entries'], isCurrent: () => boolean): Promise<Taken> {
     const starts: Array<() => void> = []
     const entered: Entered[] = []
-    for (const { name, request } of entries) {
+    const refused: Array<{ name: string, refusal: Refusal }> = []
+    const missing = this.#missing.get(connection)
+    for (const entry of entries) {
+      if (!isCurrent()) break
+      const { name, request } = entry
       const membership = connection.rooms.get(name)
-      if (membership === undefined) continue
-      const { data, start } = await this.#options.rooms.rejoin(membership, request)
-      entered.push({ name, data })
-      starts.push(start)
+      if (membership !== undefined) {
+        const { data, start } = await this.#options.rooms.rejoin(membership, request)
+        entered.push({ name, data })
+        starts.push(start)
+      } else if (missing?.has(name) === true) {
+        const { entered: result, start } = await this.#options.enterAgain(connection, entry)
+        if ('refusal' in result && isForNow(result.refusal)) refused.push(result)
+        else entered.push(result)
+        if ('refusal' in result && !isForNow(result.refusal)) connection.sendError(result.refusal.data, undefined, name)
+        if (start !== undefined) starts.push(start)
+      }
     }
-    return { entered, starts }
+    return { entered, starts, refused }
   }
 
   #park (connection: Connection<Membership>, cursorRooms: readonly string[]): void {
@@ -165,6 +233,9 @@ export class Polls {
     open.finish(answer)
   }
 }
+
+/** The same request may succeed later. */
+function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }
 
 function parse (packet: Packet): unknown {
   return JSON.parse(packet.payload.toString())

@@ -34,10 +34,14 @@ export class PollLink implements Link {
     if (this.#isStarted) this.#arm(GATHER)
   }
 
-  /** Waits for the first frame, unless one is there. Not before the answer can say what came of each room: its frames mean nothing without. */
-  start (): void {
+  /**
+   * Waits for the first frame, unless one is there. Not before the answer can say what came of each room: its frames mean nothing without.
+   *
+   * @param most milliseconds that it waits at most, where that is less than the poll asked for
+   */
+  start (most = this.#options.wait): void {
     this.#isStarted = true
-    this.#arm(this.#hasNews ? GATHER : this.#options.wait)
+    this.#arm(this.#hasNews ? GATHER : Math.min(most, this.#options.wait))
   }
 
   #arm (wait: number): void {
