@@ -10,6 +10,7 @@ import type { Drain } from './drain.js'
 import { REALTIME_ERR_NOT_READY, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal } from './errors.js'
 import { DEFAULTS } from './options.js'
 import type { Polls } from './polls.js'
+import { keyOfKind } from './protocol/key.js'
 import type { Position } from './protocol/position.js'
 import { ALL, USER } from './rooms/declaration.js'
 import type { Membership } from './rooms/room.js'
@@ -61,7 +62,7 @@ export class AppRooms implements Rooms {
 
   broadcast (room: Named, event: string, data: unknown, options: BroadcastOptions = {}): Broadcast {
     const { except, idempotencyKey } = options
-    return this.publish(room, event, data, { except: except === undefined ? undefined : { connection: except }, idempotencyKey })
+    return this.publish(room, event, data, { except: except === undefined ? undefined : { connection: except }, once: idempotencyKey })
   }
 
   publish (room: Named, event: string, data: unknown, options: PublishOptions): Broadcast {
@@ -249,5 +250,5 @@ export class AppRooms implements Rooms {
 
 /** What a denial is kept under; a connection is closed and not kept out. */
 function subjectOf ({ user, tokenId }: { readonly user?: string, readonly tokenId?: string, readonly connection?: string }): string | undefined {
-  return user !== undefined ? `user:${user}` : tokenId !== undefined ? `token:${tokenId}` : undefined
+  return user !== undefined ? keyOfKind('user', user) : tokenId !== undefined ? keyOfKind('token', tokenId) : undefined
 }

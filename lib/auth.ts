@@ -6,6 +6,7 @@ import type { Identity } from './connection/connection.js'
 import { REALTIME_ERR_ADAPTER, Refusal } from './errors.js'
 import { DEFAULTS, type Settings } from './options.js'
 import { PROTOCOL } from './protocol/frames.js'
+import { keyOfKind } from './protocol/key.js'
 import type { Carrier, RealtimeOptions, User } from './types.js'
 import type { VerifyJwt } from './verify-jwt.js'
 
@@ -132,7 +133,7 @@ export class Auth {
   checkDenied ({ userId, tokenId }: Identity): Later<void> {
     const { denials } = this.#options
     if (denials === undefined) return
-    const subjects = tokenId === undefined ? [`user:${userId}`] : [`user:${userId}`, `token:${tokenId}`]
+    const subjects = tokenId === undefined ? [keyOfKind('user', userId)] : [keyOfKind('user', userId), keyOfKind('token', tokenId)]
     const found = denials.isDenied(subjects)
     return found instanceof Promise ? found.catch((error: unknown) => this.#isKnownDenied(subjects, error)).then(refuseDenied) : refuseDenied(found)
   }
@@ -165,7 +166,7 @@ export class Auth {
     open.push(expires)
     this.#open.set(identity.userId, open)
     this.#count++
-    await claims.put(`ticket:${ticket}`, JSON.stringify(identity), settings.ticket)
+    await claims.put(keyOfKind('ticket', ticket), JSON.stringify(identity), settings.ticket)
     return { ticket, expires }
   }
 
@@ -191,7 +192,7 @@ export class Auth {
   }
 
   async #redeem (ticket: string): Promise<Identity> {
-    const value = await this.#options.claims?.take(`ticket:${ticket}`)
+    const value = await this.#options.claims?.take(keyOfKind('ticket', ticket))
     if (value === undefined) throw new Refusal('unauthorized', { message: 'the ticket is spent, expired or unknown' })
     const identity = JSON.parse(value) as Identity
     const open = this.#open.get(identity.userId)

@@ -33,9 +33,9 @@ class Handle {
     const { rooms, sender, userId, messageId } = this.#source
     const n = ++this.#broadcasts
     // A handler that runs again, because the node that ran it first died, must not add a second event.
-    const key = idempotencyKey ?? (messageId === undefined ? undefined : `${userId}:${messageId}:${n}`)
+    const once = idempotencyKey ?? (messageId === undefined ? undefined : [userId, messageId, String(n)] as const)
     const left = except === undefined ? undefined : except === sender ? { user: userId, connection: except } : { connection: except }
-    return shape(await rooms.publish(this.name, event, data, { except: left, idempotencyKey: key }))
+    return shape(await rooms.publish(this.name, event, data, { except: left, once }))
   }
 }
 

@@ -13,6 +13,7 @@ import type { Messages, Outcome } from './messages.js'
 import type { Packet } from './protocol/codec.js'
 import { isConnectionId } from './protocol/cursor.js'
 import type { AuthCommand, Command, Fault, HistoryCommand, JoinCommand, MembersCommand, MessageCommand } from './protocol/frames.js'
+import { keyOf } from './protocol/key.js'
 import { isRoomName } from './contract/names.js'
 import type { Found } from './rooms/declaration.js'
 import type { JoinData, Membership } from './rooms/room.js'
@@ -423,5 +424,5 @@ export class Dispatch {
 }
 
 function laneOf (connection: Peer, room: string): string {
-  return `${connection.id} ${room}`
+  return keyOf(connection.id, room)
 }

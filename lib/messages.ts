@@ -4,6 +4,7 @@ import type { ClaimStore, Later } from './adapters/adapter.js'
 import { MessageContext, type ContextSource } from './contexts.js'
 import { REALTIME_ERR_EVENT, Refusal, refusalOf } from './errors.js'
 import type { ErrorData } from './protocol/frames.js'
+import { keyOf } from './protocol/key.js'
 import { describe } from './rooms/rooms.js'
 
 /** What a message came to: its ack's data, or its error with the status that HTTP shows. */
@@ -61,8 +62,8 @@ export class Messages {
   }
 
   async #once (call: MessageCall, id: string): Promise<Outcome> {
-    const key = `${call.userId}\n${id}`
-    const content = hash('sha1', `${call.name}\n${call.type}\n${JSON.stringify(call.data)}`, 'base64')
+    const key = keyOf(call.userId, id)
+    const content = hash('sha1', `${keyOf(call.name, call.type)}\n${JSON.stringify(call.data)}`, 'base64')
     const running = this.#running.get(key)
     if (running !== undefined) {
       if (running.hash !== content) throw new Refusal('duplicate')

@@ -36,7 +36,7 @@ export async function createPublisher ({ adapter, rooms }: { adapter: Adapter, r
     state: () => undefined
   })
   const broadcast = async (room: unknown, event: string, data: unknown, { except, idempotencyKey }: BroadcastOptions = {}): ReturnType<Rooms['broadcastAll']> =>
-    shape(await engine.publish(nameOf(room), event, data, { except: except === undefined ? undefined : { connection: except }, idempotencyKey }))
+    shape(await engine.publish(nameOf(room), event, data, { except: except === undefined ? undefined : { connection: except }, once: idempotencyKey }))
   return {
     broadcast,
     broadcastAll: async (event, data) => await broadcast(ALL, event, data),

@@ -1,6 +1,7 @@
 import type { LeaseStore } from './adapters/adapter.js'
 import { Expiring } from './adapters/expiring.js'
 import { Refusal } from './errors.js'
+import { keyOf, keyOfKind } from './protocol/key.js'
 
 export interface SlotLimits {
   /** connections on this node */
@@ -238,9 +239,9 @@ export class Slots {
   }
 }
 
-function userKey (user: string): string { return `user:${user}` }
-function roomKey (name: string): string { return `room:${name}` }
-function nameOf ({ key, holder }: Lease): string { return `${holder} ${key}` }
+function userKey (user: string): string { return keyOfKind('user', user) }
+function roomKey (name: string): string { return keyOfKind('room', name) }
+function nameOf ({ key, holder }: Lease): string { return keyOf(holder, key) }
 
 function bump (counts: Map<string, number>, key: string, by: 1 | -1): void {
   const count = (counts.get(key) ?? 0) + by

@@ -125,3 +125,42 @@ t.test('the contract and the protocol load nothing at run time that a browser do
 t.test('the client loads nothing at run time but itself and what the protocol says of close codes', async (t) => {
   t.same([...loaded('client/index.ts')].filter((target) => !target.startsWith('client/')), ['protocol/closes.ts'])
 })
+
+/** Files in which parts are joined by one character, and why none of these texts can be taken for another. */
+const JOINED: Readonly<Record<string, string>> = {
+  'access.ts': 'room names, whose parts are escaped',
+  'app-rooms.ts': 'room names, whose parts are escaped',
+  'publisher.ts': 'room names, whose parts are escaped',
+  'acks.ts': 'ids of two random parts without the joint',
+  'messages.ts': 'JSON, which has no raw line break, stands behind a key',
+  'adapters/nats-link.ts': 'the name of a stream has no space',
+  'adapters/nats-streams.ts': 'prefix, hash and token have no dot, the hash no _',
+  'adapters/nats-tokens.ts': 'a token has no dot',
+  'adapters/nats.ts': 'a tag is of one length; the lines of a message',
+  'adapters/redis.ts': 'the lines of a message',
+  'adapters/redis-keys.ts': 'a room stands in braces, which no prefix and no room has',
+  'adapters/redis-publishing.ts': 'a tag is of one length',
+  'adapters/wire.ts': 'the lines of a message',
+  'client/client.ts': 'what a URL asks for',
+  'client/queue.ts': 'a prefix is of one length',
+  'protocol/codec.ts': 'JSON',
+  'protocol/cursor.ts': 'parts of closed alphabets',
+  'protocol/key.ts': 'the rule itself',
+  'protocol/validate.ts': 'a path that is shown, not looked up'
+}
+
+/** Documents, URLs and words for people are made here. */
+const NO_KEYS = /^(asyncapi|options|welcome|upgrade-guard|url-credentials)\.ts$|^(testing|stats|client\/links)\//
+
+t.test('keys of several parts are made by one function: nothing else joins parts by a character that they may hold', async (t) => {
+  for (const file of files.filter((name) => !NO_KEYS.test(name) && !(name in JOINED))) {
+    const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
+    const joined: string[] = []
+    const visit = (node: ts.Node): void => {
+      if (ts.isTemplateExpression(node) && node.templateSpans.slice(0, -1).some(({ literal }) => literal.text.length === 1)) joined.push(node.getText(source))
+      ts.forEachChild(node, visit)
+    }
+    visit(source)
+    t.same(joined, [], `${file}: make a key by keyOf of protocol/key.ts, or say in this test why it cannot be mistaken`)
+  }
+})

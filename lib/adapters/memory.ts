@@ -1,4 +1,5 @@
 import { encodeEvent, type Packet } from '../protocol/codec.js'
+import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import type {
   Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, PresenceStore, Publication, Published, RoomSettings
@@ -81,7 +82,7 @@ export class MemoryAdapter implements Adapter {
 
   publish (room: string, publication: Publication, settings: RoomSettings): Published {
     const now = this.#now()
-    const known = publication.idempotencyKey === undefined ? undefined : `${room}\n${publication.idempotencyKey}`
+    const known = publication.idempotencyKey === undefined ? undefined : keyOf(room, publication.idempotencyKey)
     if (known !== undefined) {
       const before = this.#published.get(known, now)
       if (before !== undefined) return { ...before, recipients: 0 }
@@ -99,7 +100,7 @@ export class MemoryAdapter implements Adapter {
       const values = this.#values(room)
       const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, version: ++values.version }, data)
       const ttl = history === false ? METADATA_TTL : history.ttl
-      values.packets.set(`${type}\n${key ?? ''}`, packet, now + ttl, now)
+      values.packets.set(keyOf(type, key ?? ''), packet, now + ttl, now)
       return packet
     }
     if (delivery === 'volatile' || ack !== undefined || history === false) return encodeEvent({ type, room, delivery, timestamp, key, except, ack }, data)

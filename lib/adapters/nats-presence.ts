@@ -1,8 +1,7 @@
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
-import { keyOf, type NatsState } from './nats-state.js'
-
-interface User { readonly data?: unknown, readonly connections: Record<string, number> }
-interface Present { sequence: number, readonly users: Record<string, User> }
+import type { NatsState } from './nats-state.js'
+import { stateKey } from './nats-tokens.js'
+import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from './stored.js'
 
 /**
  * Presence of a room as one value, changed by compare and set: who makes the change announces it, so each is announced once. Suits rooms
@@ -39,10 +38,10 @@ export class NatsPresence implements PresenceStore {
     await this.#change(room, (present, joined) => {
       for (const { userId, connection, data } of entries) {
         const until = Date.now() + lease
-        const user = own(present.users, userId)
-        if (user !== undefined) user.connections[connection] = until
+        const user = present.users.get(userId)
+        if (user !== undefined) user.connections.set(connection, until)
         else {
-          present.users[userId] = { data, connections: { [connection]: until } }
+          present.users.set(userId, { data, connections: new Map([[connection, until]]) })
           joined.push(named(userId, data))
         }
       }
@@ -52,9 +51,9 @@ export class NatsPresence implements PresenceStore {
 
   async leave (room: string, { userId, connection }: PresenceEntry, grace: number): Promise<void> {
     await this.#change(room, ({ users }, _joined, left) => {
-      const user = own(users, userId)
-      if (user?.connections[connection] === undefined) return false
-      user.connections[connection] = Date.now() + grace
+      const user = users.get(userId)
+      if (user?.connections.has(connection) !== true) return false
+      user.connections.set(connection, Date.now() + grace)
       if (grace <= 0) expire(users, left)
       return true
     })
@@ -62,11 +61,10 @@ export class NatsPresence implements PresenceStore {
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
     const { sequence, users } = await this.#change(room, ({ users }, _joined, left) => expire(users, left))
-    const list = Object.entries(users)
     return {
       sequence,
-      total: list.length,
-      ...(list.length > limit ? {} : { list: list.map(([userId, { data }]) => named(userId, data)) })
+      total: users.size,
+      ...(users.size > limit ? {} : { list: [...users].map(([userId, { data }]) => named(userId, data)) })
     }
   }
 
@@ -75,16 +73,16 @@ export class NatsPresence implements PresenceStore {
     for (const room of mine) await this.#change(room, ({ users }, _joined, left) => expire(users, left))
   }
 
-  async #change (room: string, step: (present: Present, joined: Named[], left: Named[]) => boolean): Promise<Present> {
-    const { present, change } = await this.#state.change<{ present: Present, change?: PresenceChange }>(keyOf('presence', room), (value) => {
+  async #change (room: string, step: (present: StoredPresence, joined: Named[], left: Named[]) => boolean): Promise<StoredPresence> {
+    const { present, change } = await this.#state.change<{ present: StoredPresence, change?: PresenceChange }>(stateKey('presence', room), (value) => {
       // Born at the clock, so that a peer who knew an earlier life of this room cannot take this one for it.
-      const present = value === undefined ? { sequence: Date.now(), users: {} } : JSON.parse(value) as Present
+      const present = (value === undefined ? undefined : decodePresence(value)) ?? { sequence: Date.now(), users: new Map<string, StoredUser>() }
       const [joined, left]: [Named[], Named[]] = [[], []]
       const isChanged = step(present, joined, left)
       if (!isChanged && value !== undefined) return { result: { present } }
-      if (joined.length + left.length === 0) return { value: JSON.stringify(present), result: { present } }
+      if (joined.length + left.length === 0) return { value: encodePresence(present), result: { present } }
       const change = { sequence: ++present.sequence, joined, left }
-      return { value: JSON.stringify(present), result: { present, change } }
+      return { value: encodePresence(present), result: { present, change } }
     })
     if (change !== undefined) this.#announce(room, change)
     return present
@@ -97,22 +95,18 @@ function named (userId: string, data: unknown): Named {
   return data === undefined ? { userId } : { userId, data }
 }
 
-function own (users: Record<string, User>, userId: string): User | undefined {
-  return Object.hasOwn(users, userId) ? users[userId] : undefined
-}
-
 /** @returns whether an entry has run out */
-function expire (users: Record<string, User>, left: Named[]): boolean {
+function expire (users: Map<string, StoredUser>, left: Named[]): boolean {
   const now = Date.now()
   let isChanged = false
-  for (const [userId, { data, connections }] of Object.entries(users)) {
-    for (const [connection, until] of Object.entries(connections)) {
+  for (const [userId, { data, connections }] of users) {
+    for (const [connection, until] of connections) {
       if (until > now) continue
-      delete connections[connection]
+      connections.delete(connection)
       isChanged = true
     }
-    if (Object.keys(connections).length > 0) continue
-    delete users[userId]
+    if (connections.size > 0) continue
+    users.delete(userId)
     left.push(named(userId, data))
   }
   return isChanged

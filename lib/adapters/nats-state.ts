@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto'
 import type { KV } from '@nats-io/kv'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from './adapter.js'
 import { away, isConflict, isMissing, type NatsLink } from './nats-link.js'
+import { stateKey } from './nats-tokens.js'
+import { decodeClaim, decodeHolders, decodeValue, encodeHolders } from './stored.js'
 
 /** Tries to change one key before it counts as too contended. */
 const TRIES = 100
@@ -86,27 +87,20 @@ export class NatsState {
   }
 }
 
-/** Any text as a key that NATS takes; long ones by their hash. */
-export function keyOf (kind: string, text: string): string {
-  const token = Buffer.from(text).toString('base64url')
-  return `${kind}.${token.length > 400 ? createHash('sha256').update(text).digest('base64url') : token}`
-}
-
 /** One key holds all holders of one limit, so that taking the last slot is one step. */
 export function natsLeases (state: NatsState): LeaseStore {
   const living = (value: string | undefined): Map<string, number> => {
     const now = Date.now()
-    const all = Object.entries(value === undefined ? {} : JSON.parse(value) as Record<string, number>)
-    return new Map(all.filter(([, until]) => until > now))
+    const all = value === undefined ? undefined : decodeHolders(value)
+    return new Map([...all ?? []].filter(([, until]) => until > now))
   }
-  const text = (holders: Map<string, number>): string => JSON.stringify(Object.fromEntries(holders))
   return {
     async acquire (key, holder, limit, ttl) {
-      return await state.change(keyOf('lease', key), (value) => {
+      return await state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
         if (holders.size >= limit && !holders.has(holder)) return { result: false }
         holders.set(holder, Date.now() + ttl)
-        return { value: text(holders), result: true }
+        return { value: encodeHolders(holders), result: true }
       })
     },
     async renew (leases, ttl) {
@@ -116,33 +110,31 @@ export function natsLeases (state: NatsState): LeaseStore {
         if (holders === undefined) byKey.set(key, [holder])
         else holders.push(holder)
       }
-      await Promise.all([...byKey].map(([key, added]) => state.change(keyOf('lease', key), (value) => {
+      await Promise.all([...byKey].map(([key, added]) => state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
         for (const holder of added) holders.set(holder, Date.now() + ttl)
-        return { value: text(holders), result: undefined }
+        return { value: encodeHolders(holders), result: undefined }
       })))
     },
     async release (key, holder) {
-      await state.change(keyOf('lease', key), (value) => {
+      await state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
-        return holders.delete(holder) ? { value: text(holders), result: undefined } : { result: undefined }
+        return holders.delete(holder) ? { value: encodeHolders(holders), result: undefined } : { result: undefined }
       })
     },
-    async count (key) { return living(await state.read(keyOf('lease', key))).size }
+    async count (key) { return living(await state.read(stateKey('lease', key))).size }
   }
 }
 
-interface Claimed { readonly hash: string, readonly until: number, readonly outcome?: string }
-
 export function natsClaims (state: NatsState): ClaimStore {
-  const living = <T extends { readonly until: number }>(value: string | undefined): T | undefined => {
-    const known = value === undefined ? undefined : JSON.parse(value) as T
+  const living = <T extends { readonly until: number }>(value: string | undefined, decode: (text: string) => T | undefined): T | undefined => {
+    const known = value === undefined ? undefined : decode(value)
     return known !== undefined && known.until > Date.now() ? known : undefined
   }
   return {
     async claim (key, hash, lease): Promise<Claim> {
-      return await state.change<Claim>(keyOf('claim', key), (value) => {
-        const known = living<Claimed>(value)
+      return await state.change<Claim>(stateKey('claim', key), (value) => {
+        const known = living(value, decodeClaim)
         if (known === undefined) return { value: JSON.stringify({ hash, until: Date.now() + lease }), result: { state: 'claimed' } }
         if (known.hash !== hash) return { result: { state: 'conflict' } }
         if (known.outcome !== undefined) return { result: { state: 'settled', outcome: known.outcome } }
@@ -150,16 +142,16 @@ export function natsClaims (state: NatsState): ClaimStore {
       })
     },
     async settle (key, hash, outcome, ttl) {
-      await state.change(keyOf('claim', key), (value) => {
-        const known = living<Claimed>(value)
+      await state.change(stateKey('claim', key), (value) => {
+        const known = living(value, decodeClaim)
         if (known !== undefined && known.hash !== hash) return { result: undefined }
         return { value: JSON.stringify({ hash, until: outcome === undefined ? 0 : Date.now() + ttl, outcome }), result: undefined }
       })
     },
-    async put (key, value, ttl) { await state.write(keyOf('value', key), JSON.stringify({ value, until: Date.now() + ttl })) },
+    async put (key, value, ttl) { await state.write(stateKey('value', key), JSON.stringify({ value, until: Date.now() + ttl })) },
     async take (key) {
-      return await state.change<string | undefined>(keyOf('value', key), (text) => {
-        const known = living<{ value: string, until: number }>(text)
+      return await state.change<string | undefined>(stateKey('value', key), (text) => {
+        const known = living(text, decodeValue)
         return known === undefined ? { result: undefined } : { value: JSON.stringify({ until: 0 }), result: known.value }
       })
     }
@@ -169,10 +161,10 @@ export function natsClaims (state: NatsState): ClaimStore {
 export function natsDenials (state: NatsState): DenialStore {
   return {
     async deny (subject, until) {
-      await state.change(keyOf('denial', subject), (value) => Number(value ?? 0) >= until ? { result: undefined } : { value: String(until), result: undefined })
+      await state.change(stateKey('denial', subject), (value) => Number(value ?? 0) >= until ? { result: undefined } : { value: String(until), result: undefined })
     },
     async isDenied (subjects) {
-      const ends = await Promise.all(subjects.map((subject) => state.read(keyOf('denial', subject))))
+      const ends = await Promise.all(subjects.map((subject) => state.read(stateKey('denial', subject))))
       return ends.some((end) => Number(end ?? 0) > Date.now())
     }
   }

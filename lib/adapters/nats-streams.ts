@@ -4,6 +4,7 @@ import type { Position } from '../protocol/position.js'
 import type { HistoryQuery, RoomSettings } from './adapter.js'
 import { epochOf, isMissing, type NatsLink } from './nats-link.js'
 import { decodePayload, originOf } from './wire.js'
+import { tokenOf } from './nats-tokens.js'
 import type { Arrival, Range } from './tail.js'
 
 export interface NatsStreamsOptions {
@@ -22,10 +23,6 @@ export interface Found { readonly range: Range, readonly last: number }
 
 const DAY = 86_400_000
 const NANOS = 1_000_000
-
-export function tokenOf (room: string): string {
-  return Buffer.from(room).toString('base64url')
-}
 
 /**
  * One JetStream stream per definition that has history, a subject in it per room. What is accepted is sent on by the server
@@ -62,7 +59,7 @@ export class NatsStreams {
     const { link, prefix, replicas, storage, idempotency } = this.#options
     if (history === false) throw new TypeError('a room without history has no stream')
     const hash = hashOf(definition)
-    const name = `${prefix}_${hash}`.replaceAll('.', '_')
+    const name = `${prefix}_${hash}`
     const config = {
       name,
       subjects: [`${prefix}.kept.${hash}.*`],

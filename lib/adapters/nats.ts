@@ -2,14 +2,16 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS, Refusal } from '../errors.js'
 import type { Packet } from '../protocol/codec.js'
+import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import type {
   Adapter, AdapterHost, ClaimStore, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
 } from './adapter.js'
 import { away, isMissing, NatsLink } from './nats-link.js'
 import { NatsPresence } from './nats-presence.js'
-import { keyOf, natsClaims, natsDenials, natsLeases, NatsState } from './nats-state.js'
-import { arrivalOf, NatsStreams, tokenOf } from './nats-streams.js'
+import { natsClaims, natsDenials, natsLeases, NatsState } from './nats-state.js'
+import { arrivalOf, NatsStreams } from './nats-streams.js'
+import { tokenOf } from './nats-tokens.js'
 import { decodePayload, encodePayload, originOf } from './wire.js'
 import { Streams } from './stream.js'
 import { pageOf, Tail } from './tail.js'
@@ -198,7 +200,7 @@ class NatsAdapter implements Adapter {
     const { timeout } = this.#options
     const until = performance.now() + timeout
     const subject = kept.subject(room, settings)
-    const msgID = idempotencyKey === undefined ? origin : createHash('sha1').update(`${room}\n${idempotencyKey}`).digest('base64url')
+    const msgID = idempotencyKey === undefined ? origin : createHash('sha1').update(keyOf(room, idempotencyKey)).digest('base64url')
     for (let isAgain = false; ; isAgain = true) {
       const { epoch } = await kept.open(settings)
       try {
@@ -248,7 +250,7 @@ class NatsAdapter implements Adapter {
 
   /** @returns the version: the revision that the bucket gave */
   async #set (room: string, { type, key = '' }: Publication, payload: string): Promise<number> {
-    return await this.#values.write(`latest.${tokenOf(room)}.${keyOf('key', `${type}\n${key}`).slice(4)}`, payload)
+    return await this.#values.write(`latest.${tokenOf(room)}.${tokenOf(keyOf(type, key))}`, payload)
   }
 
   async #latest (room: string, { history }: RoomSettings): Promise<readonly Packet[]> {

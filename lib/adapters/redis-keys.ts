@@ -1,3 +1,5 @@
+import { wellFormed } from '../protocol/key.js'
+
 /** Names of everything that is kept in Redis. What belongs together shares a hash tag, so that one script may touch it in a cluster. */
 export class Keys {
   readonly #prefix: string
@@ -9,7 +11,7 @@ export class Keys {
   meta (room: string): string { return `${this.#prefix}{${room}}:meta` }
   stream (room: string): string { return `${this.#prefix}{${room}}:stream` }
   events (room: string): string { return `${this.#prefix}{${room}}:events` }
-  once (room: string, key: string): string { return `${this.#prefix}{${room}}:once:${key}` }
+  once (room: string, key: string): string { return `${this.#prefix}{${room}}:once:${wellFormed(key)}` }
   latest (room: string): string { return `${this.#prefix}{${room}}:latest` }
   order (room: string): string { return `${this.#prefix}{${room}}:latest-order` }
   presence (room: string): string[] {
@@ -17,10 +19,10 @@ export class Keys {
     return [key, `${key}-entries`, `${key}-counts`, `${key}-users`, this.events(room)]
   }
 
-  lease (key: string): string { return `${this.#prefix}{lease:${key}}` }
-  claim (key: string): string { return `${this.#prefix}{claim:${key}}` }
-  value (key: string): string { return `${this.#prefix}{value:${key}}` }
-  denial (subject: string): string { return `${this.#prefix}{denial:${subject}}` }
+  lease (key: string): string { return `${this.#prefix}{lease:${wellFormed(key)}}` }
+  claim (key: string): string { return `${this.#prefix}{claim:${wellFormed(key)}}` }
+  value (key: string): string { return `${this.#prefix}{value:${wellFormed(key)}}` }
+  denial (subject: string): string { return `${this.#prefix}{denial:${wellFormed(subject)}}` }
   get control (): string { return `${this.#prefix}{control}:messages` }
 
   /** @returns the room whose events channel this is */

@@ -1,3 +1,4 @@
+import { keyOf, wellFormed } from '../protocol/key.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from './adapter.js'
 import type { Keys } from './redis-keys.js'
 import type { RedisLink } from './redis-link.js'
@@ -9,14 +10,15 @@ const BATCH = 500
 export function redisLeases (link: RedisLink, keys: Keys): LeaseStore {
   return {
     async acquire (key, holder, limit, ttl) {
-      return await link.script(LEASE_ACQUIRE, [keys.lease(key)], [holder, limit, ttl]) === 1
+      return await link.script(LEASE_ACQUIRE, [keys.lease(key)], [wellFormed(holder), limit, ttl]) === 1
     },
     async renew (leases, ttl) {
       const byKey = new Map<string, string[]>()
       for (const { key, holder } of leases) {
         const holders = byKey.get(key)
-        if (holders === undefined) byKey.set(key, [holder])
-        else holders.push(holder)
+        const name = wellFormed(holder)
+        if (holders === undefined) byKey.set(key, [name])
+        else holders.push(name)
       }
       const steps: Array<Promise<unknown>> = []
       for (const [key, holders] of byKey) {
@@ -26,7 +28,7 @@ export function redisLeases (link: RedisLink, keys: Keys): LeaseStore {
       }
       await Promise.all(steps)
     },
-    async release (key, holder) { await link.call('ZREM', keys.lease(key), holder) },
+    async release (key, holder) { await link.call('ZREM', keys.lease(key), wellFormed(holder)) },
     async count (key) { return Number(await link.script(LEASE_COUNT, [keys.lease(key)], [])) }
   }
 }
@@ -34,12 +36,12 @@ export function redisLeases (link: RedisLink, keys: Keys): LeaseStore {
 export function redisClaims (link: RedisLink, keys: Keys): ClaimStore {
   return {
     async claim (key, hash, lease): Promise<Claim> {
-      const [state, detail] = await link.script(CLAIM, [keys.claim(key)], [hash, Math.ceil(lease)]) as [Claim['state'], string | number]
+      const [state, detail] = await link.script(CLAIM, [keys.claim(key)], [keyOf(hash), Math.ceil(lease)]) as [Claim['state'], string | number]
       if (state === 'settled') return { state, outcome: String(detail) }
       if (state === 'running') return { state, retryAfter: Math.max(0, Number(detail)) }
       return { state }
     },
-    async settle (key, hash, outcome, ttl) { await link.script(SETTLE, [keys.claim(key)], [hash, outcome ?? '', Math.ceil(ttl)]) },
+    async settle (key, hash, outcome, ttl) { await link.script(SETTLE, [keys.claim(key)], [keyOf(hash), outcome ?? '', Math.ceil(ttl)]) },
     async put (key, value, ttl) { await link.call('SET', keys.value(key), value, 'PX', Math.ceil(ttl)) },
     async take (key) {
       const value = await link.call('GETDEL', keys.value(key))

@@ -1,3 +1,4 @@
+import { keyOf } from '../protocol/key.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
 import type { Keys } from './redis-keys.js'
 import type { RedisLink } from './redis-link.js'
@@ -57,12 +58,12 @@ export class RedisPresence implements PresenceStore {
   }
 
   async #join (room: string, entries: readonly PresenceEntry[], lease: number): Promise<void> {
-    const args = entries.flatMap(({ connection, userId, data }) => [connection, userId, JSON.stringify({ userId, data })])
+    const args = entries.flatMap(({ connection, userId, data }) => [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data })])
     await this.#link.script(PRESENCE_JOIN, this.#keys.presence(room), [this.#link.run, Math.ceil(lease), ...args])
   }
 
   async leave (room: string, { connection, userId }: PresenceEntry, grace: number): Promise<void> {
-    await this.#link.script(PRESENCE_LEAVE, this.#keys.presence(room), [this.#link.run, Math.ceil(grace), connection, userId])
+    await this.#link.script(PRESENCE_LEAVE, this.#keys.presence(room), [this.#link.run, Math.ceil(grace), keyOf(connection), keyOf(userId)])
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {

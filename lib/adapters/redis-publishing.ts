@@ -1,5 +1,6 @@
 import { Refusal } from '../errors.js'
 import type { Packet } from '../protocol/codec.js'
+import { keyOf } from '../protocol/key.js'
 import type { AdapterHost, Publication, Published, RoomSettings } from './adapter.js'
 import { Expiring } from './expiring.js'
 import type { Keys } from './redis-keys.js'
@@ -108,7 +109,7 @@ export class Publishing {
       own.payload,
       idempotencyKey === undefined ? '' : Math.ceil(idempotency),
       isAgain ? own.origin : '',
-      kind === 'l' ? `${type}\n${key}` : ''
+      kind === 'l' ? keyOf(type, key) : ''
     ]) as unknown[]
   }
 

@@ -176,7 +176,7 @@ return reply
 `)
 
 /**
- * Presence of a room: a set of entries `<connection>\n<user>` by the server time at which each runs out, and per user the number of
+ * Presence of a room: a set of entries `<connection>\n<user>`, made by `keyOf`, by the server time at which each runs out, and per user the number of
  * its entries and what it shows. The sequence counts the announced changes; after a restart of the server or a loss of its data it
  * jumps to the clock, which is above anything that a peer can know, so that peers see a hole and ask.
  *
@@ -218,7 +218,7 @@ local function keep () for _, key in ipairs({ meta, entries, counts, users }) do
  * Adds or renews entries of one room.
  *
  * KEYS  1 presence meta (hash: sequence, run), 2 entries (zset), 3 counts (hash), 4 users (hash), 5 channel
- * ARGV  1 run, 2 lease in ms, then per entry: 3 connection, 4 user, 5 JSON of {userId, data}
+ * ARGV  1 run, 2 lease in ms, then per entry: 3 connection and 4 user as parts of a key, 5 JSON of {userId, data}
  * Reply number of users that joined
  */
 export const PRESENCE_JOIN = script(5, PRESENCE + `

@@ -13,6 +13,7 @@ import { Publishing } from './redis-publishing.js'
 import { LATEST, POSITION, READ } from './redis-scripts.js'
 import { decodePayload, originOf, parsePositions } from './wire.js'
 import { newEpoch, Streams } from './stream.js'
+import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { pageOf, Tail, type Arrival, type Range } from './tail.js'
 
@@ -204,7 +205,7 @@ class RedisAdapter implements Adapter {
   /** One read for all who wait for the same part of a room. */
   async #read (room: string, { history }: RoomSettings, { since, last, limit }: HistoryQuery): Promise<Range> {
     const count = since === undefined ? Math.min(last ?? limit, limit) : limit
-    const name = `${room} ${since?.offset ?? ''} ${count}`
+    const name = keyOf(room, String(since?.offset ?? ''), String(count))
     const underWay = this.#reading.get(name)
     // A read that began before now may miss what was accepted meanwhile, which comes by the subscription or the next page.
     if (underWay !== undefined && since?.epoch !== '') return await underWay

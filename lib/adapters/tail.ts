@@ -1,4 +1,5 @@
 import type { Packet } from '../protocol/codec.js'
+import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import type { AdapterHost, HistoryPage, HistoryQuery } from './adapter.js'
 import { reentry, Stream, type StreamLimits, type Streams } from './stream.js'
@@ -166,7 +167,7 @@ export class Tail {
       this.#held.clear()
       this.#hasDropped = true
     }
-    this.#held.set(`${arrival.epoch} ${arrival.offset}`, arrival)
+    this.#held.set(keyOf(arrival.epoch, String(arrival.offset)), arrival)
   }
 
   #drain (): void {
@@ -175,7 +176,7 @@ export class Tail {
       if (arrival.epoch !== stream.epoch) continue
       const top = stream.top.offset
       if (arrival.offset > top && arrival.previous > top) return
-      this.#held.delete(`${arrival.epoch} ${arrival.offset}`)
+      this.#held.delete(keyOf(arrival.epoch, String(arrival.offset)))
       if (arrival.offset > top) this.#deliver(arrival)
     }
   }

@@ -1,4 +1,5 @@
 import type { Packet } from '../protocol/codec.js'
+import { keyOf } from '../protocol/key.js'
 
 /**
  * What waits for a link that lags: a queue in order, thinned out by delivery class. A newer `latest` event removes the older one of
@@ -18,7 +19,7 @@ export class Backlog {
     let outcome: 'kept' | 'conflated' = 'kept'
     const { event } = packet
     if (event?.delivery === 'latest' && event.key !== undefined) {
-      const key = `${event.room}\n${event.type}\n${event.key}`
+      const key = keyOf(event.room, event.type, event.key)
       this.#latest ??= new Map()
       const older = this.#latest.get(key)
       if (older !== undefined && older >= this.#head && this.#packets[older] !== undefined) {

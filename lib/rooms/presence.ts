@@ -1,4 +1,5 @@
 import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
+import { keyOf } from '../protocol/key.js'
 
 export interface PresenceOptions {
   /** milliseconds between a connection's end and its leave */
@@ -41,19 +42,19 @@ export class PresenceKeeper {
   }
 
   async join (room: string, entry: PresenceEntry): Promise<void> {
-    this.#entries.set(keyOf(room, entry), { room, entry })
+    this.#entries.set(nameOf(room, entry), { room, entry })
     const joined = this.#store.join(room, entry, this.#options.lease)
     if (joined instanceof Promise) await joined
   }
 
   /** @param isMeant the peer said that it leaves: no grace */
   leave (room: string, entry: PresenceEntry, isMeant: boolean): void {
-    this.#entries.delete(keyOf(room, entry))
+    this.#entries.delete(nameOf(room, entry))
     this.#run(() => this.#store.leave(room, entry, isMeant ? 0 : this.#options.grace))
   }
 
   /** Another node keeps the entry alive from now on. */
-  forget (room: string, entry: PresenceEntry): void { this.#entries.delete(keyOf(room, entry)) }
+  forget (room: string, entry: PresenceEntry): void { this.#entries.delete(nameOf(room, entry)) }
 
   #run (step: () => unknown): void {
     try {
@@ -65,6 +66,6 @@ export class PresenceKeeper {
   }
 }
 
-function keyOf (room: string, { connection }: PresenceEntry): string {
-  return `${connection} ${room}`
+function nameOf (room: string, { connection }: PresenceEntry): string {
+  return keyOf(connection, room)
 }

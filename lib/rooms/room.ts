@@ -1,5 +1,6 @@
 import type { HistoryPage, HistoryQuery, Later, PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
 import { encodeFrame, type EventHead, type Packet } from '../protocol/codec.js'
+import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import type { Declaration } from './declaration.js'
 import type { Member } from './member.js'
@@ -254,7 +255,7 @@ export class Room {
   /** @returns false when a newer value of the key is known */
   #keep (packet: Packet): boolean {
     const { type, key, version = 0 } = packet.event!
-    const name = `${type}\n${key ?? ''}`
+    const name = keyOf(type, key ?? '')
     if ((this.#latest.get(name)?.event!.version ?? -1) >= version) return false
     this.#latest.delete(name)
     this.#latest.set(name, packet)

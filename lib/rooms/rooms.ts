@@ -4,6 +4,7 @@ import type {
 import { isRoomName } from '../contract/names.js'
 import { REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF, REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN, Refusal } from '../errors.js'
 import { encodeEvent, type EventHead, type Except, type Packet } from '../protocol/codec.js'
+import { keyOf } from '../protocol/key.js'
 import { isOffset, type Position } from '../protocol/position.js'
 import type { Violation } from '../protocol/validate.js'
 import { Declarations, type Declaration, type Found } from './declaration.js'
@@ -37,7 +38,8 @@ export interface JoinRequest {
 
 export interface PublishOptions {
   readonly except?: Except | undefined
-  readonly idempotencyKey?: string | undefined
+  /** names what is to have effect once: a key of the application's, or the parts of one of ours, which no single text can equal */
+  readonly once?: string | readonly [string, string, string] | undefined
   readonly ack?: string | undefined
 }
 
@@ -150,8 +152,9 @@ export class Rooms {
     return this.#adapter.publish(name, publication, settings)
   }
 
-  prepare (declaration: Declaration, type: string, data: unknown, { except, idempotencyKey, ack }: PublishOptions = {}): Publication {
+  prepare (declaration: Declaration, type: string, data: unknown, { except, once, ack }: PublishOptions = {}): Publication {
     const { delivery, key, text } = this.#checked(declaration, type, data)
+    const idempotencyKey = once === undefined ? undefined : typeof once === 'string' ? keyOf(once) : keyOf(...once)
     return { type, data: text, delivery: ack === undefined ? delivery : 'volatile', timestamp: Date.now(), key, except, idempotencyKey, ack }
   }
 

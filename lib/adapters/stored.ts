@@ -1,0 +1,76 @@
+/**
+ * Values that nodes keep in a broker as JSON, and read as input: another version of this package, or somebody else, may have written them.
+ * A value that is malformed counts as none, so that the next change mends it.
+ */
+
+export interface StoredUser { data?: unknown, readonly connections: Map<string, number> }
+export interface StoredPresence { sequence: number, readonly users: Map<string, StoredUser> }
+export interface StoredClaim { readonly hash: string, readonly until: number, readonly outcome?: string }
+export interface StoredValue { readonly value: string, readonly until: number }
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** @returns `undefined` for anything but JSON; nothing that is parsed is looked up by a name that a peer chose */
+export function parseJson (text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+export function isFields (value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isTime (value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value)
+}
+
+function timesOf (value: unknown): Map<string, number> | undefined {
+  if (!isFields(value)) return undefined
+  const times = new Map<string, number>()
+  for (const [name, until] of Object.entries(value)) {
+    if (!isTime(until)) return undefined
+    times.set(name, until)
+  }
+  return times
+}
+
+/** Holders of one limit, by the time at which each runs out. */
+export function decodeHolders (text: string): Map<string, number> | undefined { return timesOf(parseJson(text)) }
+
+export function encodeHolders (holders: ReadonlyMap<string, number>): string { return JSON.stringify(Object.fromEntries(holders)) }
+
+export function decodePresence (text: string): StoredPresence | undefined {
+  const value = parseJson(text)
+  if (!isFields(value) || !Number.isSafeInteger(value.sequence) || !isFields(value.users)) return undefined
+  const users = new Map<string, StoredUser>()
+  for (const [userId, user] of Object.entries(value.users)) {
+    const connections = isFields(user) ? timesOf(user.connections) : undefined
+    if (connections === undefined) return undefined
+    const { data } = user as Fields
+    users.set(userId, data === undefined ? { connections } : { data, connections })
+  }
+  return { sequence: value.sequence as number, users }
+}
+
+export function encodePresence ({ sequence, users }: StoredPresence): string {
+  const named = [...users].map(([userId, { data, connections }]) => [userId, { data, connections: Object.fromEntries(connections) }] as const)
+  return JSON.stringify({ sequence, users: Object.fromEntries(named) })
+}
+
+export function decodeClaim (text: string): StoredClaim | undefined {
+  const value = parseJson(text)
+  if (!isFields(value)) return undefined
+  const { hash, until, outcome } = value
+  if (typeof hash !== 'string' || !isTime(until) || (outcome !== undefined && typeof outcome !== 'string')) return undefined
+  return outcome === undefined ? { hash, until } : { hash, until, outcome }
+}
+
+/** A value kept for one `take`; what was taken has no value left. */
+export function decodeValue (text: string): StoredValue | undefined {
+  const value = parseJson(text)
+  if (!isFields(value)) return undefined
+  return typeof value.value === 'string' && isTime(value.until) ? { value: value.value, until: value.until } : undefined
+}
