@@ -12,8 +12,9 @@ function isForeign (name: string, userId: string): boolean {
   return name.startsWith('@') && name !== ALL && name !== `${USER}/${encodeURIComponent(userId)}`
 }
 
-async function awaited (name: string, answer: unknown): Promise<void> {
-  if (await answer !== true) throw new Refusal('forbidden', { room: name })
+async function awaited (name: string, definition: string, answer: unknown): Promise<void> {
+  const said = await answer
+  if (said !== true) throw new Refusal('forbidden', { room: name, why: { definition, authorize: typeof said === 'object' && said !== null ? 'an object' : String(said) } })
 }
 
 /** Which rooms a user may enter, whatever the transport. */
@@ -39,7 +40,7 @@ export class Access {
    */
   allow (name: string, identity: Identity): Later<Found> {
     const found = this.#rooms.resolve(name)
-    if (isForeign(name, identity.userId)) throw new Refusal('forbidden', { room: name })
+    if (isForeign(name, identity.userId)) throw new Refusal('forbidden', { room: name, why: { fix: 'only its own user may name a room whose name begins with @' } })
     const allowed = this.authorize(name, found, identity)
     return allowed instanceof Promise ? allowed.then(() => found) : found
   }
@@ -52,6 +53,6 @@ export class Access {
   authorize (name: string, { declaration, params }: Found, { user, userId }: Identity): Later<void> {
     if (declaration.authorize === undefined) return
     const answer = declaration.authorize({ user, userId, params })
-    if (answer !== true) return awaited(name, answer)
+    if (answer !== true) return awaited(name, declaration.pattern.source, answer)
   }
 }

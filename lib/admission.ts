@@ -5,7 +5,7 @@ import type { Later } from './adapters/adapter.js'
 import type { Auth, Credential } from './auth.js'
 import type { Identity } from './connection/connection.js'
 import type { Entry, Peer } from './dispatch.js'
-import { Refusal } from './errors.js'
+import { ofUser, Refusal } from './errors.js'
 import { checkOrigin } from './origin.js'
 import { DEFAULTS, type Settings } from './options.js'
 import { decodeCursor, isConnectionId, type Cursor } from './protocol/cursor.js'
@@ -13,7 +13,7 @@ import { EPOCH, isOffset, type Position } from './protocol/position.js'
 import { isRoomName } from './contract/names.js'
 import { ALL, RESERVED_SEGMENTS } from './rooms/declaration.js'
 import type { JoinRequest, Rooms } from './rooms/rooms.js'
-import type { Slots } from './slots.js'
+import { userLimit, type Slots } from './slots.js'
 
 export interface AdmissionOptions {
   readonly settings: Settings
@@ -109,7 +109,17 @@ export class Admission {
     if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
     const asked: Asked = { request, kind, query, names, credential, isHeld }
     const identity = auth.identify(request, credential)
-    return identity instanceof Promise ? identity.then((found) => this.#identified(asked, found)) : this.#identified(asked, identity)
+    return identity instanceof Promise ? identity.then((found) => this.#named(asked, found)) : this.#named(asked, identity)
+  }
+
+  /** From here on a refusal can say whose it is. */
+  #named (asked: Asked, identity: Identity): Later<Admitted> {
+    try {
+      const admitted = this.#identified(asked, identity)
+      return admitted instanceof Promise ? admitted.catch((error: unknown) => { throw ofUser(error, identity.userId) }) : admitted
+    } catch (error) {
+      throw ofUser(error, identity.userId)
+    }
   }
 
   #identified (asked: Asked, identity: Identity): Later<Admitted> {
@@ -181,7 +191,7 @@ export class Admission {
     for (const name of Array.isArray(room) ? room as unknown[] : [room]) names.add(String(name))
     for (const name of names) checkName(name)
     const most = kind === 'websocket' ? this.#options.settings.limits.rooms : Math.min(DEFAULTS.streamRooms, this.#options.settings.limits.rooms)
-    if (names.size > most) throw new Refusal('room_limit', { message: `at most ${most} rooms on one connection of this kind` })
+    if (names.size > most) throw new Refusal('room_limit', { message: `at most ${most} rooms on one connection of this kind`, why: { limit: 'limits.rooms', value: most, asked: names.size } })
     return [...names]
   }
 
@@ -194,10 +204,10 @@ export class Admission {
   #makeRoom (userId: string, wanted?: Places): void {
     const { slots, settings, ofUser } = this.#options
     if (slots.hasUserSlot(userId)) return
-    if (settings.limits.user.then === 'reject') throw new Refusal('user_limit')
+    if (settings.limits.user.then === 'reject') throw userLimit(settings.limits.user.connections)
     if (wanted === undefined) return
     const oldest = ofUser(userId).find((peer) => peer.isOpen)
-    if (oldest === undefined) throw new Refusal('user_limit')
+    if (oldest === undefined) throw userLimit(settings.limits.user.connections)
     // Nobody is ended for a newer one that is refused after all.
     slots.checkRooms(wanted, oldest.id)
     slots.releaseUser(oldest.id)

@@ -8,7 +8,7 @@ import { DEFAULTS, type Settings } from './options.js'
 import { PROTOCOL } from './protocol/frames.js'
 import { keyOfKind } from './protocol/key.js'
 import type { Carrier, RealtimeOptions, User } from './types.js'
-import type { VerifyJwt } from './verify-jwt.js'
+import { saidBy, type VerifyJwt } from './verify-jwt.js'
 
 /** What a request carries, before anything is verified. */
 export interface Credential { readonly carrier: Carrier, readonly token: string }
@@ -101,24 +101,27 @@ export class Auth {
 
   #verify (request: FastifyRequest, token: string | undefined): Later<Identity> {
     const { authenticate, timeout, verifyJwt } = this.#options
-    if (token === '' || (token === undefined && authenticate === undefined)) throw new Refusal('unauthorized')
-    const found = authenticate === undefined ? verifyJwt(request, token!) : callOut(() => authenticate(request, token))
+    if (token === '' || (token === undefined && authenticate === undefined)) {
+      const { carriers } = this.#options.settings
+      throw new Refusal('unauthorized', { why: { reason: token === '' ? 'the header authorization is not "Bearer <token>"' : 'no credential was found', carriers } })
+    }
+    const found = authenticate === undefined ? verifyJwt(request, token!) : callOut(() => authenticate(request, token), token)
     // A secret may be fetched: from a server of keys that is away.
     return found instanceof Promise ? within(timeout, found).then((user) => this.#named(user)) : this.#named(found)
   }
 
   #named (user: unknown): Later<Identity> {
     const { userId: idOf } = this.#options
-    if (user === null || user === undefined) throw new Refusal('unauthorized')
+    if (user === null || user === undefined) throw new Refusal('unauthorized', { why: { reason: `authenticate returned ${String(user)}` } })
     const claims = (typeof user === 'object' ? user : {}) as Claims
     return idOf === undefined ? this.#checked(user, claims, claims.sub) : callOut(() => idOf(user as User)).then((userId) => this.#checked(user, claims, userId))
   }
 
   #checked (user: unknown, { exp, jti }: Claims, userId: unknown): Identity {
     const { settings } = this.#options
-    if (typeof userId !== 'string' || userId === '') throw new Refusal('unauthorized', { message: 'the credential names no user' })
+    if (typeof userId !== 'string' || userId === '') throw new Refusal('unauthorized', { message: 'the credential names no user', why: { fix: 'give options.userId, which says what of the user is the id; by default it is sub' } })
     if (exp === undefined || exp === null) {
-      if (settings.requireExp) throw new Refusal('unauthorized', { message: 'the credential has no expiry (exp)' })
+      if (settings.requireExp) throw new Refusal('unauthorized', { message: 'the credential has no expiry (exp)', why: { fix: 'sign tokens with expiresIn, or set auth.requireExp to false' } })
     } else if (typeof exp !== 'number' || !Number.isFinite(exp)) throw new Refusal('unauthorized', { message: 'the credential has no valid expiry (exp)' })
     else if (exp * 1_000 + DEFAULTS.tolerance <= Date.now()) throw new Refusal('token_expired')
     return {
@@ -228,13 +231,13 @@ export class Auth {
 }
 
 /** What the application throws while it authenticates: a 4xx is 401, anything else is ours to be sorry for. */
-async function callOut<T> (step: () => T | Promise<T>): Promise<T> {
+async function callOut<T> (step: () => T | Promise<T>, token?: string): Promise<T> {
   try {
     return await step()
   } catch (error) {
     if (error instanceof Refusal) throw error
     const status = (error as { statusCode?: unknown } | null)?.statusCode
-    if (typeof status === 'number' && status >= 400 && status < 500) throw new Refusal('unauthorized')
+    if (typeof status === 'number' && status >= 400 && status < 500) throw new Refusal('unauthorized', saidBy(error, token))
     throw Object.assign(new Refusal('unavailable', { message: 'authentication is not available', retryAfter: 1_000 }), { cause: error ?? new Error(`${String(error)} was thrown`) })
   }
 }

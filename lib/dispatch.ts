@@ -4,7 +4,7 @@ import type { Acks } from './acks.js'
 import type { Later } from './adapters/adapter.js'
 import type { Connection, ConnectionHost, Identity } from './connection/connection.js'
 import type { Connections } from './connection/connections.js'
-import { Bucket } from './connection/rate-limit.js'
+import { Bucket, type Rate } from './connection/rate-limit.js'
 import { LeaveContext } from './contexts.js'
 import { Entering, sourceOf, type Ready } from './entering.js'
 import { Refusal, refusalOf } from './errors.js'
@@ -18,6 +18,7 @@ import { isRoomName } from './contract/names.js'
 import type { Found } from './rooms/declaration.js'
 import type { JoinData, Membership } from './rooms/room.js'
 import type { JoinRequest, Rooms } from './rooms/rooms.js'
+import type { Refusals } from './refusals.js'
 import type { Slots } from './slots.js'
 import type { Ledger, Transport } from './stats/ledger.js'
 
@@ -31,6 +32,7 @@ export interface DispatchOptions {
   readonly messages: Messages
   readonly acks: Acks
   readonly ledger: Ledger
+  readonly refusals: Refusals
   readonly log: FastifyBaseLogger
   /** rooms of one connection */
   readonly roomLimit: number
@@ -114,7 +116,7 @@ export class Dispatch {
     const packet = welcome(entered)
     if (packet !== undefined) connection.send(packet)
     for (const start of starts) start()
-    for (const result of entered) if ('refusal' in result) connection.sendError(result.refusal.data, undefined, result.name)
+    for (const result of entered) if ('refusal' in result) this.#refuse(connection, result.refusal, undefined, result.name)
   }
 
   /** A room of a poll that refused the connection before. `start` lets its events in. */
@@ -167,7 +169,7 @@ export class Dispatch {
   /** @throws Refusal; when the connection has gone meanwhile, too */
   async #add (connection: Peer, name: string, found: Found, request: JoinRequest): Promise<{ membership: Membership, data: JoinData, start: () => void }> {
     const { slots, roomLimit } = this.#options
-    if (connection.rooms.size + connection.entering >= roomLimit + this.#options.access.builtIn(connection.userId).length) throw new Refusal('room_limit', { message: `at most ${roomLimit} rooms on one connection` })
+    if (connection.rooms.size + connection.entering >= roomLimit + this.#options.access.builtIn(connection.userId).length) throw new Refusal('room_limit', { message: `at most ${roomLimit} rooms on one connection`, why: { limit: 'limits.rooms', value: roomLimit } })
     connection.entering++
     let ready: Ready
     try {
@@ -218,7 +220,7 @@ export class Dispatch {
           start()
           resolve(true)
         } catch (error) {
-          this.#refusal(error, name, connection)
+          this.#note(connection, this.#refusal(error, name, connection), name)
           resolve(false)
         }
       })
@@ -242,7 +244,8 @@ export class Dispatch {
     acks.gone(connection.id)
     if (!connections.delete(connection, transport)) return
     ledger.closed(reason)
-    log.info({ connectionId: connection.id, transport, code: reason, duration: Date.now() - connection.openedAt }, 'connection closed')
+    const { id, userId, openedAt, bytesIn, bytesOut, lag } = connection
+    log.info({ connectionId: id, userId, transport, reason, duration: Date.now() - openedAt, bytes: { in: bytesIn, out: bytesOut }, lag }, 'connection closed')
   }
 
   // Commands
@@ -268,7 +271,7 @@ export class Dispatch {
       if (wait > 0 && bucket.isFlooded) connection.close('rate_limited')
     }
     if (wait === 0) return true
-    if (connection.isOpen) this.#refuse(connection, new Refusal('rate_limited', { retryAfter: wait }), command.id, 'room' in command ? command.room : undefined)
+    if (connection.isOpen) this.#refuse(connection, rateLimited(wait, rate), command.id, 'room' in command ? command.room : undefined)
     return false
   }
 
@@ -321,6 +324,7 @@ export class Dispatch {
     })
     if ('error' in outcome) {
       this.#options.ledger.errored(outcome.error.code)
+      this.#note(connection, Refusal.from(outcome.error, outcome.status), name)
       connection.sendError(outcome.error, id, name)
       return
     }
@@ -408,12 +412,17 @@ export class Dispatch {
   #fault (connection: Peer, { fault, id, room }: Fault): void {
     const wait = connection.spend(performance.now())
     if (!connection.isOpen) return
-    this.#refuse(connection, wait > 0 ? new Refusal('rate_limited', { retryAfter: wait }) : new Refusal('invalid_message', { message: fault }), id, room)
+    this.#refuse(connection, wait > 0 ? rateLimited(wait, undefined) : new Refusal('invalid_message', { message: fault }), id, room)
   }
 
   #refuse (connection: Peer, refusal: Refusal, id?: string, room?: string): void {
     this.#options.ledger.errored(refusal.word)
+    this.#note(connection, refusal, room)
     connection.sendError(refusal.data, id, room)
+  }
+
+  #note ({ address, userId }: Peer, refusal: Refusal, room: string | undefined): void {
+    this.#options.refusals.note(room === undefined || refusal.room !== undefined ? refusal : refusal.in(room), { address, userId })
   }
 
   #refusal (error: unknown, room: string | undefined, connection: Peer): Refusal {
@@ -421,6 +430,10 @@ export class Dispatch {
     if (cause !== undefined) this.#options.log.error({ err: cause, room, connectionId: connection.id }, 'entering a room failed')
     return refusal
   }
+}
+
+function rateLimited (wait: number, own: Rate | undefined): Refusal {
+  return new Refusal('rate_limited', { retryAfter: wait, why: { limit: own === undefined ? 'limits.rate' : 'limits.rate of the room' } })
 }
 
 function laneOf (connection: Peer, room: string): string {

@@ -6,13 +6,14 @@ import { Connection, type ConnectionHost } from './connection/connection.js'
 import type { Connections } from './connection/connections.js'
 import type { Link } from './connection/link.js'
 import type { Dispatch, Entered, Peer } from './dispatch.js'
-import { httpError, Refusal, refusalOf } from './errors.js'
+import { httpError, ofUser, Refusal, refusalOf } from './errors.js'
 import type { Settings } from './options.js'
 import type { Polls } from './polls.js'
 import { PROTOCOL } from './protocol/frames.js'
 import { isOffset } from './protocol/position.js'
 import { parseText } from './protocol/text.js'
 import type { Membership } from './rooms/room.js'
+import type { Refusals } from './refusals.js'
 import type { Slots } from './slots.js'
 import type { Ledger, Transport } from './stats/ledger.js'
 import { CursorTrack } from './transports/cursor-track.js'
@@ -36,6 +37,7 @@ export interface EndpointOptions {
   readonly uplink: Uplink
   readonly rates: UserRates
   readonly ledger: Ledger
+  readonly refusals: Refusals
   readonly host: ConnectionHost<Membership>
   readonly websocket: WebSocketTransport
   readonly upgradeOf: (request: FastifyRequest) => Upgrade | undefined
@@ -98,7 +100,11 @@ export class Endpoint {
     const post: Handler = async (request, reply) => {
       const { identity } = admittedOf(request)
       if (!this.#options.admission.isAccepting) void reply.header('connection', 'close')
-      return await reply.headers(ANSWER_HEADERS).send(await this.#options.uplink.post(request, identity, this.#path(request)))
+      try {
+        return await reply.headers(ANSWER_HEADERS).send(await this.#options.uplink.post(request, identity, this.#path(request)))
+      } catch (error) {
+        throw ofUser(error, identity.userId)
+      }
     }
     const ticket: Handler = async (request, reply) => await this.#ticket(request, reply)
     for (const url of ['', '/*']) {
@@ -166,9 +172,10 @@ export class Endpoint {
     const refusal = fromFastify(error)
     const { cause } = refusal === undefined ? refusalOf(error) : { cause: undefined }
     if (cause !== undefined) request.log.error({ err: cause }, 'a request to a room failed')
-    else if (error instanceof Error && error.cause !== undefined && error instanceof Refusal) request.log.error({ err: error.cause }, 'authentication failed')
+    else if (error instanceof Error && error instanceof Refusal && error.word === 'unavailable' && error.cause !== undefined) request.log.error({ err: error.cause }, 'authentication failed')
     const said = refusal ?? refusalOf(error).refusal
     this.#options.ledger.refused(said.word)
+    this.#options.refusals.note(said, { address: request.ip ?? '', request })
     void reply
       .code(said.statusCode)
       .headers({ ...ANSWER_HEADERS, connection: 'close' })
@@ -194,10 +201,11 @@ export class Endpoint {
   }
 
   #connect ({ connectionId, identity }: Admitted, address: string, link: Link | undefined, transport: Transport = link!.transport): Peer {
-    const { host, connections, ledger } = this.#options
+    const { host, connections, ledger, log } = this.#options
     const connection = new Connection<Membership>(host, { id: connectionId, address, identity })
     connections.add(connection, transport)
     ledger.opened[transport]++
+    log.info({ connectionId, userId: identity.userId, transport, address }, 'connection opened')
     if (link !== undefined) connection.attach(link)
     return connection
   }
@@ -270,7 +278,7 @@ export class Endpoint {
       })
       return entered
     }, (callback) => { raw.once('close', () => { if (!raw.writableFinished) callback() }) })
-    if (answer instanceof Refusal) throw answer
+    if (answer instanceof Refusal) throw ofUser(answer, connection.userId)
     // An answer of the drain that left its socket open for the next request would hold the server for as long as keep-alive lasts.
     if (!admission.isAccepting) void reply.header('connection', 'close')
     if (connection.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))
@@ -338,7 +346,7 @@ function waitOf (request: FastifyRequest): number {
 function fromFastify (error: unknown): Refusal | undefined {
   const { code, statusCode, message } = error as { code?: unknown, statusCode?: unknown, message?: unknown }
   if (typeof code !== 'string' || !code.startsWith('FST_') || typeof statusCode !== 'number' || statusCode >= 500) return undefined
-  if (statusCode === 413) return new Refusal('message_too_large')
+  if (statusCode === 413) return new Refusal('message_too_large', { why: { limit: 'limits.message' } })
   return new Refusal('invalid_message', { message: statusCode === 415 ? 'send application/json' : String(message), as: { code: 'invalid_message', statusCode } })
 }
 

@@ -24,19 +24,30 @@ export interface RefusalOptions {
   room?: string | undefined
   /** code and status of an application's own error, shown to the peer in place of the word's */
   as?: { readonly code: string, readonly statusCode: number } | undefined
+  /** for the log alone: what was compared */
+  why?: Why | undefined
+  /** for the log alone, at debug level: the error behind it */
+  cause?: unknown
 }
 
-/** Refusal of a peer: becomes an `error` frame or an HTTP answer, never a log line above `info`. */
+/** What was compared, never a credential; `fix` says what helps against it, where that is not always the same. */
+export type Why = Readonly<Record<string, unknown>> & { readonly fix?: string }
+
+/** Refusal of a peer: becomes an `error` frame or an HTTP answer. */
 export class Refusal extends Error {
   readonly word: Code
   readonly statusCode: number
   readonly room: string | undefined
   readonly data: ErrorData
+  readonly why: Why | undefined
+  /** who was refused, once that is known */
+  userId: string | undefined
 
   constructor (word: Code, options: RefusalOptions = {}) {
     const { status, retry, message } = codes[word]
-    super(options.message ?? message)
+    super(options.message ?? message, options.cause === undefined ? undefined : { cause: options.cause })
     this.word = word
+    this.why = options.why
     this.statusCode = options.as?.statusCode ?? status
     this.room = options.room
     this.data = {
@@ -58,7 +69,8 @@ export class Refusal extends Error {
   /** the same refusal, said of one room of several */
   in (room: string): Refusal {
     const { message, retryAfter, details } = this.data
-    return new Refusal(this.word, { message, retryAfter, details, room, as: { code: this.code, statusCode: this.statusCode } })
+    const { code, statusCode, why, cause } = this
+    return new Refusal(this.word, { message, retryAfter, details, room, as: { code, statusCode }, why, cause })
   }
 }
 
@@ -107,4 +119,10 @@ function wordOfStatus (status: number): Code {
   if (status === 403) return 'forbidden'
   if (status === 429) return 'rate_limited'
   return 'invalid_message'
+}
+
+/** The same error; a refusal names its user from here on. */
+export function ofUser<E> (error: E, userId: string): E {
+  if (error instanceof Refusal) error.userId ??= userId
+  return error
 }

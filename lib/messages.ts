@@ -54,7 +54,7 @@ export class Messages {
   #check ({ declaration, type, data, bytes }: MessageCall): void {
     const rule = declaration.messages.get(type)
     if (rule === undefined) throw new Refusal('message_unknown', { message: `${declaration.pattern.source} has no message ${JSON.stringify(type)}` })
-    if (declaration.messageLimit !== undefined && bytes > declaration.messageLimit) throw new Refusal('message_too_large')
+    if (declaration.messageLimit !== undefined && bytes > declaration.messageLimit) throw new Refusal('message_too_large', { why: { limit: 'limits.message of the room', value: declaration.messageLimit, bytes } })
     if (!rule.data.check(data)) {
       const details = rule.data.violations(data)
       throw new Refusal('invalid_message', { message: `data does not fit: ${describe(details)}`, details })

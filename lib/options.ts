@@ -63,6 +63,7 @@ const schema = Type.Object({
   }, closed)),
   origins: Type.Optional(Fn),
   capacity: Type.Optional(Count),
+  onRefused: Type.Optional(Fn),
   limits: Type.Optional(Type.Object({
     user: Type.Optional(Type.Object({ connections: Count, then: Type.Union([Type.Literal('reject'), Type.Literal('replace')]) }, closed)),
     address: Type.Optional(Count),
@@ -176,6 +177,7 @@ export function resolveOptions (options: RealtimeOptions): Settings {
   if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(fault)
   mustBeFunction(options.authenticate, 'options.authenticate')
   mustBeFunction(options.userId, 'options.userId')
+  mustBeFunction(options.onRefused, 'options.onRefused')
   if (options.stats !== false) mustBeFunction(options.stats?.authorize, 'options.stats.authorize')
   const { auth = {}, limits = {}, history, presence = {}, drain = {}, timeouts = {}, sse = {} } = options
   const carriers = auth.carriers ?? DEFAULTS.carriers

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { Refusal } from './errors.js'
+import { Refusal, type Why } from './errors.js'
 import type { Settings } from './options.js'
 
 function isSame (origin: string, request: FastifyRequest): boolean {
@@ -24,11 +24,30 @@ export function checkOrigin (request: FastifyRequest, origins: Settings['origins
   if (origin !== undefined) {
     const isAllowed = origins === 'any' ||
       (origins === 'same' ? isSame(origin, request) : typeof origins === 'function' ? origins(origin, request) === true : origins.includes(origin))
-    if (!isAllowed) throw new Refusal('origin_refused')
+    if (!isAllowed) throw new Refusal('origin_refused', { why: compared(origin, request, origins) })
     return
   }
   if (!isAmbient) return
   const site = request.headers['sec-fetch-site']
   // A same-origin EventSource sends no Origin, but says which site it comes from.
-  if (isWrite || site === 'cross-site' || site === 'same-site') throw new Refusal('origin_refused')
+  if (isWrite || site === 'cross-site' || site === 'same-site') {
+    throw new Refusal('origin_refused', {
+      why: { ...(site === undefined ? {} : { site }), fix: 'a credential that browsers add by themselves needs an Origin that options.origins allows, and this request has none: send Origin, or another carrier of auth.carriers' }
+    })
+  }
+}
+
+function compared (origin: string, request: FastifyRequest, origins: Settings['origins']): Why {
+  const forwarded = request.headers['x-forwarded-host']
+  const isUntrusted = forwarded !== undefined && request.ips === undefined
+  return {
+    origin: origin.slice(0, 255),
+    host: request.host,
+    protocol: request.protocol,
+    ...(isUntrusted ? { forwarded: String(forwarded).slice(0, 255) } : {}),
+    origins: typeof origins === 'function' ? 'a function' : origins,
+    ...(origins === 'same'
+      ? { fix: isUntrusted ? 'a proxy says the host in x-forwarded-host: set trustProxy in the options of Fastify, or have the proxy pass Host on' : 'the host of the page is not the host of the request: have the proxy pass Host on, or name the page in options.origins' }
+      : {})
+  }
 }

@@ -21,11 +21,12 @@ import type { AnyAddress, AnyMessages, Definition, EventData, EventName } from '
 import { Dispatch } from './dispatch.js'
 import { Drain } from './drain.js'
 import { Endpoint } from './endpoint.js'
-import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM } from './errors.js'
+import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM, type Refusal } from './errors.js'
 import { Messages } from './messages.js'
 import { Observer } from './observe.js'
 import { checkRoomOptions, DEFAULTS, resolveOptions } from './options.js'
 import { Polls } from './polls.js'
+import { Refusals } from './refusals.js'
 import { declareReplyBroadcast } from './reply-broadcast.js'
 import { declare, type RoomHooks, type RoomLimits } from './rooms/declaration.js'
 import type { Membership } from './rooms/room.js'
@@ -137,18 +138,25 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     whenUnavailable: settings.limits.whenUnavailable
   }, adapter.leases, (error) => { failed(error, 'leases') })
   const messages = new Messages(adapter.claims, { timeout: settings.timeouts.handler, window: DEFAULTS.idempotency, validateOutput: settings.validateOutput })
+  const refusals = new Refusals(log, options.onRefused)
+  const note = (refusal: Refusal, request: FastifyRequest): void => { refusals.note(refusal, { address: request.ip ?? '', request }) }
   const guard = createUpgradeGuard(app.server, {
     deadline: settings.timeouts.upgrade,
     pending: DEFAULTS.pendingUpgrades,
     pendingPerAddress: DEFAULTS.pendingPerAddress,
-    onRefused: (code) => { ledger.refused(code) },
-    log
+    onRefused: (code, refusal, address = '') => {
+      ledger.refused(code)
+      refusals.note(refusal, { address })
+    }
   })
   guard.follow(app.websocketServer)
   const silent = followSilentSockets(app.server)
   // Stats, health and tickets are plain routes as well.
   const isEndpoint = ({ url }: { readonly url: string }): boolean => url === settings.prefix || url === `${settings.prefix}/*`
-  refusePlainUpgrades(app, guard, () => { ledger.refused('protocol') }, isEndpoint)
+  refusePlainUpgrades(app, guard, (refusal, request) => {
+    ledger.refused('protocol')
+    note(refusal, request)
+  }, isEndpoint)
   const vault = createUrlCredentials(app.server, settings.prefix)
   const auth = new Auth({
     settings: settings.auth,
@@ -170,6 +178,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     messages,
     acks,
     ledger,
+    refusals,
     log,
     roomLimit: settings.limits.rooms,
     presenceList: DEFAULTS.presenceList,
@@ -247,6 +256,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     uplink: new Uplink({ access, dispatch, acks, rates, ledger, find: (id) => connections.get(id) }),
     rates,
     ledger,
+    refusals,
     host,
     websocket,
     upgradeOf: ({ raw }: FastifyRequest) => {
@@ -283,7 +293,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   app.addHook('onClose', async () => { metrics?.close() })
   await app.register(async (scope) => {
     endpoint.register(scope)
-    const common = { isAccepting: () => rooms.isAccepting(), asyncApi: describeRooms, route: endpoint.sharedRoute, schema: { ...options.route?.schema } as FastifySchema }
+    const common = { isAccepting: () => rooms.isAccepting(), asyncApi: describeRooms, note, route: endpoint.sharedRoute, schema: { ...options.route?.schema } as FastifySchema }
     if (metrics === undefined || options.stats === false) {
       registerHealth(scope, common)
       return

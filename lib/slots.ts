@@ -72,14 +72,14 @@ export class Slots {
 
   /** A look, nothing taken. @throws Refusal `server_full` or `address_limit` */
   checkServer (address: string): void {
-    if (this.#holders.size >= this.#limits.capacity) throw new Refusal('server_full', { retryAfter: 1_000 + Math.random() * 4_000 })
+    if (this.#holders.size >= this.#limits.capacity) throw new Refusal('server_full', { retryAfter: 1_000 + Math.random() * 4_000, why: { limit: 'capacity', value: this.#limits.capacity } })
     this.checkAddress(address)
   }
 
   /** A look, nothing taken. @throws Refusal `address_limit` */
   checkAddress (address: string): void {
     if (this.#limits.address !== undefined && (this.#addresses.get(address) ?? 0) >= this.#limits.address) {
-      throw new Refusal('address_limit', { retryAfter: 1_000 + Math.random() * 4_000 })
+      throw new Refusal('address_limit', { retryAfter: 1_000 + Math.random() * 4_000, why: { limit: 'limits.address', value: this.#limits.address } })
     }
   }
 
@@ -97,7 +97,7 @@ export class Slots {
   checkRooms (rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>, leaving?: string): void {
     const places = leaving === undefined ? undefined : this.#holders.get(leaving)?.rooms
     for (const { name, capacity } of rooms) {
-      if (!this.#hasRoomSlot(name, capacity) && places?.has(name) !== true) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
+      if (!this.#hasRoomSlot(name, capacity) && places?.has(name) !== true) throw roomFull(name, capacity)
     }
   }
 
@@ -108,7 +108,7 @@ export class Slots {
    */
   reserve (holder: string, user: string, address: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): void {
     this.checkServer(address)
-    if (!this.hasUserSlot(user)) throw new Refusal('user_limit')
+    if (!this.hasUserSlot(user)) throw userLimit(this.#limits.user)
     this.checkRooms(rooms)
     const held: Holder = { user, address, isUserReleased: false, rooms: undefined, userLease: false }
     this.#holders.set(holder, held)
@@ -125,7 +125,7 @@ export class Slots {
     const held = this.#holders.get(holder)
     if (this.#leases === undefined || held === undefined) return
     if (Number.isFinite(this.#limits.user)) {
-      if (!await this.#acquire(userKey(held.user), holder, this.#limits.user)) throw new Refusal('user_limit')
+      if (!await this.#acquire(userKey(held.user), holder, this.#limits.user)) throw userLimit(this.#limits.user)
       held.userLease = true
     }
     for (const { name, capacity } of rooms) await this.#leaseRoom(held, holder, name, capacity)
@@ -133,7 +133,7 @@ export class Slots {
 
   async #leaseRoom (held: Holder, holder: string, name: string, capacity: number | undefined): Promise<void> {
     if (capacity === undefined || this.#leases === undefined) return
-    if (!await this.#acquire(roomKey(name), holder, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
+    if (!await this.#acquire(roomKey(name), holder, capacity)) throw roomFull(name, capacity)
     if (held.rooms?.has(name) === true) held.rooms.set(name, true)
     else this.#giveBack({ key: roomKey(name), holder })
   }
@@ -166,7 +166,7 @@ export class Slots {
   async enter (holder: string, name: string, capacity: number | undefined): Promise<void> {
     const held = this.#holders.get(holder)
     if (held === undefined || held.rooms?.has(name) === true) return
-    if (!this.#hasRoomSlot(name, capacity)) throw new Refusal('room_full', { room: name, retryAfter: 1_000 + Math.random() * 4_000 })
+    if (!this.#hasRoomSlot(name, capacity)) throw roomFull(name, capacity)
     this.#takeRoom(held, name, capacity)
     if (capacity === undefined || this.#leases === undefined) return
     try {
@@ -237,6 +237,15 @@ export class Slots {
     held.rooms.set(name, false)
     bump(this.#rooms, name, 1)
   }
+}
+
+function roomFull (room: string, capacity: number | undefined): Refusal {
+  return new Refusal('room_full', { room, retryAfter: 1_000 + Math.random() * 4_000, why: { limit: 'capacity of the room', value: capacity } })
+}
+
+/** @param most connections of one user */
+export function userLimit (most: number): Refusal {
+  return new Refusal('user_limit', { why: { limit: 'limits.user.connections', value: most } })
 }
 
 function userKey (user: string): string { return keyOfKind('user', user) }

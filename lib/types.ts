@@ -122,6 +122,11 @@ export interface RealtimeOptions {
   origins?: 'same' | 'any' | string[] | ((origin: string, request: FastifyRequest) => boolean)
   /** connections per node */
   capacity?: number
+  /**
+   * Told of everybody who is refused, by HTTP status or by `error` frame; not of ends of connections. `request` is absent for frames, and
+   * for upgrades that no route has seen. What it throws is logged.
+   */
+  onRefused?: (refused: { code: string, message: string, address: string, userId?: string, room?: string, request?: FastifyRequest }) => MaybePromise<void>
   limits?: { user?: { connections: number, then: 'reject' | 'replace' }, address?: number, rooms?: number, message?: number, rate?: { messages: number, burst: number }, event?: number, outbox?: number, whenUnavailable?: 'admit' | 'refuse' }
   history?: { size?: number, ttl?: number, bytes?: number } | false
   presence?: { grace?: number, lease?: number }

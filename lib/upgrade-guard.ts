@@ -15,9 +15,7 @@ export interface UpgradeGuardOptions {
   /** how long `close` lets upgrades under way finish */
   readonly grace?: number | undefined
   /** counts what the guard itself refused: `server_full`, `address_limit`, `draining`, `timeout` */
-  readonly onRefused?: ((code: Code) => void) | undefined
-  /** only ever at debug level: any peer can cause these lines */
-  readonly log?: { debug (data: object, message: string): void } | undefined
+  readonly onRefused?: ((code: Code, refusal: Refusal, address: string | undefined) => void) | undefined
 }
 
 export interface Upgrade { readonly socket: Duplex, readonly head: Buffer }
@@ -144,7 +142,7 @@ function rawAnswer (refusal: Refusal): string {
  * @fastify/websocket ends it only on some of the refusal paths, so that any peer could make the server hold sockets for ever.
  */
 export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardOptions = {}): UpgradeGuard {
-  const { deadline = 10_000, pending = 1_000, pendingPerAddress = 64, linger = 500, grace = 500, onRefused, log } = options
+  const { deadline = 10_000, pending = 1_000, pendingPerAddress = 64, linger = 500, grace = 500, onRefused } = options
   /** those whose event is being handled: one, unless somebody emits another in between */
   const dispatched: Pending[] = []
   /** those that are still under way after their event */
@@ -163,7 +161,7 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
     const address = (socket as { remoteAddress?: string }).remoteAddress
     const code = limitReached(address)
     if (code === undefined) return { raw, socket, head, address, written: writtenTo(socket), response: undefined, release: () => {} }
-    refuse(socket, code)
+    refuse(socket, code, address)
     return undefined
   }
 
@@ -206,12 +204,13 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
     if (waiting.size === 0) drained?.()
   }
 
-  function refuse (socket: Duplex, code: Code): void {
+  function refuse (socket: Duplex, code: Code, address: string | undefined): void {
     // Peers refused together must not come back together.
     const retryAfter = code === 'server_full' || code === 'address_limit' ? 1_000 + Math.random() * 2_000 : undefined
-    onRefused?.(code)
-    log?.debug({ code }, 'upgrade refused')
-    dismiss(socket, rawAnswer(new Refusal(code, { retryAfter })))
+    const why = code === 'server_full' ? { limit: 'upgrades under way', value: pending } : code === 'address_limit' ? { limit: 'upgrades under way from one address', value: pendingPerAddress } : undefined
+    const refusal = new Refusal(code, { retryAfter, why })
+    onRefused?.(code, refusal, address)
+    dismiss(socket, rawAnswer(refusal))
   }
 
   /** Ends our side and reads the other to its end: destroyed at once, unread bytes of the peer would make the kernel reset our answer away. */
@@ -234,7 +233,7 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   function cut (entry: Pending, code: Code): void {
     forget(entry)
     if (entry.socket.destroyed) return
-    if (isUnanswered(entry)) refuse(entry.socket, code)
+    if (isUnanswered(entry)) refuse(entry.socket, code, entry.address)
     else if (!isTakenOver(entry)) entry.socket.destroy()
   }
 

@@ -1,4 +1,4 @@
-import type { FastifyInstance, onRequestHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { httpError, Refusal } from './errors.js'
 import type { UpgradeGuard } from './upgrade-guard.js'
 
@@ -12,7 +12,7 @@ const body = JSON.stringify(httpError(refusal))
  * @param isOurs routes that complete their upgrades themselves; by default all with `config.realtime`
  */
 export function refusePlainUpgrades (
-  fastify: FastifyInstance, guard: Pick<UpgradeGuard, 'upgradeOf'>, onRefused?: () => void,
+  fastify: FastifyInstance, guard: Pick<UpgradeGuard, 'upgradeOf'>, onRefused?: (refusal: Refusal, request: FastifyRequest) => void,
   isOurs: (route: { readonly url: string, readonly config?: { realtime?: unknown } }) => boolean = ({ config }) => config?.realtime === true
 ): void {
   const refuse: onRequestHookHandler = (request, reply, done) => {
@@ -20,7 +20,7 @@ export function refusePlainUpgrades (
       done()
       return
     }
-    onRefused?.()
+    onRefused?.(refusal, request)
     // A string, so that no response schema of the route reshapes it. RFC 9110 15.5.22 wants to hear the protocol that would do.
     void reply.code(426).headers({
       connection: 'close, upgrade',

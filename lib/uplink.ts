@@ -85,6 +85,7 @@ export class Uplink {
     rates.spend(identity.userId)
     ledger.messagesIn++
     ledger.bytesIn += bytes
+    if (own !== undefined) own.bytesIn += bytes
     const { room, id } = command
     const outcome = await dispatch.post(identity, own?.id, command, bytes)
     if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, room)

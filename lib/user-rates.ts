@@ -23,7 +23,7 @@ export class UserRates {
       this.#buckets.set(userId, bucket)
     }
     const wait = bucket.take(now)
-    if (wait > 0) throw new Refusal('rate_limited', { retryAfter: wait })
+    if (wait > 0) throw new Refusal('rate_limited', { retryAfter: wait, why: { limit: 'limits.rate', value: this.#rate } })
   }
 
   #makeRoom (now: number): void {

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { Refusal } from './errors.js'
+import { Refusal, type RefusalOptions } from './errors.js'
 
 /** What a token says, once it is verified. @throws Refusal `token_expired` or `unauthorized` */
 export type VerifyJwt = (request: FastifyRequest, token: string) => unknown
@@ -17,8 +17,18 @@ interface JwtOptions {
 const EXPIRED: readonly unknown[] = ['FST_JWT_AUTHORIZATION_TOKEN_EXPIRED', 'FAST_JWT_EXPIRED']
 
 /** Every failure of verification is 401: @fastify/jwt answers 500 for a future nbf, an algorithm that is not allowed, a padded token. */
-function refusalOf (error: unknown): Refusal {
-  return new Refusal(EXPIRED.includes((error as { code?: unknown } | null)?.code) ? 'token_expired' : 'unauthorized')
+function refusalOf (error: unknown, token: string): Refusal {
+  return new Refusal(EXPIRED.includes((error as { code?: unknown } | null)?.code) ? 'token_expired' : 'unauthorized', saidBy(error, token))
+}
+
+/** What a verifier said of a credential, for the log: its code as what was compared, its words without the credential as the error behind. */
+export function saidBy (error: unknown, token: string | undefined): Pick<RefusalOptions, 'why' | 'cause'> {
+  const { name, code, message } = (typeof error === 'object' && error !== null ? error : { message: error }) as { name?: unknown, code?: unknown, message?: unknown }
+  const text = String(message)
+  return {
+    why: { reason: typeof code === 'string' ? code : String(name ?? 'an error') },
+    cause: { type: name, code, message: token === undefined || token === '' ? text : text.replaceAll(token, '[token]') }
+  }
 }
 
 /** Nothing is looked up or decided for the single request, so that the token alone tells. */
@@ -42,7 +52,7 @@ export function createVerifyJwt (app: FastifyInstance, own: JwtOptions | undefin
         (request as unknown as Record<string, unknown>)[decoratorName] = user
         return user
       } catch (error) {
-        throw refusalOf(error)
+        throw refusalOf(error, token)
       }
     }
   }
@@ -50,7 +60,7 @@ export function createVerifyJwt (app: FastifyInstance, own: JwtOptions | undefin
     try {
       return await (isPlain(app, request, token) ? request.jwtVerify<object>() : request.jwtVerify<object>({ extractToken: () => token } as object))
     } catch (error) {
-      throw refusalOf(error)
+      throw refusalOf(error, token)
     }
   }
 }

@@ -44,7 +44,7 @@ for (const transport of [...TRANSPORTS, 'uplink', 'verdict'] as const) {
       t.equal(headers.connection, 'close')
       t.equal(headers['cache-control'], 'no-store')
     }
-    t.same(server.loud, [], 'nothing a client does is logged above info')
+    t.same(server.loud, [], 'nothing a client does is logged above info, but for a warning of each code')
   })
 }
 

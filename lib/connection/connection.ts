@@ -30,7 +30,7 @@ export interface ConnectionHost<H extends Handle> {
   onCommand (connection: Connection<H>, command: Command, bytes: number): void
   /** what the peer sent was no command; counted, and answered by an `error` frame */
   onFault (connection: Connection<H>, fault: Fault): void
-  /** the end, once: `reason` is a word of the code table, `gone` when the peer went, `left` when it said so */
+  /** the end, once: `reason` is a word of the code table, `left` when the peer said so, `gone` when it just went */
   onClosed (connection: Connection<H>, reason: string): void
   /** nothing of its transport is left either: slots can be given back */
   onReleased (connection: Connection<H>): void
@@ -45,10 +45,11 @@ export interface ConnectionOptions {
 /** Why a link ended that we did not end: ws's own verdict on the peer's frames, or what the peer said. */
 function reasonOf (code: number): string {
   switch (code) {
-    case 1000: return 'left'
+    case 1006: return 'gone'
     case 1002: case 1007: case 1008: return 'protocol'
     case 1009: return 'message_too_large'
-    default: return 'gone'
+    // A close frame is a farewell, whatever it says: pages that are left send 1001, `close()` without arguments sends none.
+    default: return 'left'
   }
 }
 
@@ -76,6 +77,8 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   retryAfter: number | undefined
   /** why it was ended by us */
   ending: Refusal | undefined
+  bytesIn = 0
+  #bytesOut = 0
   /** round trip of the last heartbeat in milliseconds */
   latency: number | undefined
   #identity: Identity
@@ -103,6 +106,10 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   get isParked (): boolean { return this.#link === undefined }
   get transport (): Transport { return this.#link?.transport ?? 'polling' }
   get outbox (): Outbox | undefined { return this.#outbox }
+  /** bytes written to it, by all its links */
+  get bytesOut (): number { return this.#bytesOut + (this.#outbox?.written ?? 0) }
+  /** bytes that waited for it when it ended */
+  get lag (): number { return this.#outbox?.left ?? 0 }
   get isReady (): boolean { return this.#outbox?.isReady ?? false }
   get isLagging (): boolean { return this.#outbox?.isLagging ?? false }
 
@@ -117,6 +124,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
 
   /** Lets a finished poll go; the connection stays. */
   detach (): void {
+    this.#bytesOut = this.bytesOut
     this.#outbox?.drop()
     this.#outbox = undefined
     this.#link = undefined
@@ -160,6 +168,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
     const { tally } = this.#host
     tally.messagesIn++
     tally.bytesIn += bytes
+    this.bytesIn += bytes
     this.alive()
     let command: Command | Fault
     try {

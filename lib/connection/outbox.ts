@@ -32,6 +32,10 @@ export class Outbox {
   readonly #owner: OutboxOwner
   #backlog: Backlog | undefined
   #waiters: Array<() => void> | undefined
+  /** bytes given to the link */
+  written = 0
+  /** bytes that waited when it was dropped */
+  left = 0
 
   constructor (link: Link, host: OutboxHost, owner: OutboxOwner) {
     this.#link = link
@@ -129,6 +133,7 @@ export class Outbox {
   #write (bytes: Uint8Array): void {
     this.#host.tally.writes++
     this.#host.tally.bytesOut += bytes.length
+    this.written += bytes.length
     if (!this.#link.write(bytes)) this.#isLagging = true
   }
 
@@ -170,6 +175,7 @@ export class Outbox {
     const packets = this.#backlog?.shift(Number.POSITIVE_INFINITY) ?? []
     this.#backlog = undefined
     this.#countPackets(packets)
+    for (const { bytes } of packets) this.written += bytes.length
     return packets
   }
 
@@ -199,6 +205,7 @@ export class Outbox {
   drop (): void {
     if (this.#isClosed) return
     this.#host.tally.gone += this.events
+    this.left = this.bytes
     this.#isClosed = true
     this.#batch = undefined
     this.#backlog = undefined

@@ -115,7 +115,7 @@ export class Rooms {
     if (active !== undefined) return active
     if (!isRoomName(name)) throw new Refusal('room_invalid')
     const found = this.declarations.find(name)
-    if (found === undefined) throw new Refusal('room_unknown')
+    if (found === undefined) throw new Refusal('room_unknown', { room: name, why: { declared: this.declarations.patterns.slice(0, 20) } })
     const details = misfits(found)
     if (details !== undefined) throw new Refusal('room_invalid', { message: `params do not fit: ${describe(details)}`, details })
     return found

@@ -41,7 +41,7 @@ export class Ledger {
   refused (code: Code | string): void { count(this.refusals, code) }
   /** an `error` frame or answer for a message, by word; an application's own codes share one entry, so that the set stays closed */
   errored (code: string): void { count(this.errors, isCode(code) ? code : 'other') }
-  /** a connection that ended, by word: ours, `left` when the peer said so (1000), `gone` when it just went */
+  /** a connection that ended, by word: ours, `left` when the peer said so (any close frame, a `leave`), `gone` when it just went */
   closed (reason: string): void { count(this.closes, reason) }
 }
 

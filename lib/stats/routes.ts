@@ -24,17 +24,22 @@ export interface StatsRoutesOptions {
   readonly authorize: (request: FastifyRequest) => Promise<void>
   readonly isAccepting: () => boolean
   readonly asyncApi: () => object
+  /** somebody is refused */
+  readonly note: Note
   /** of the app's `route` option: merged into each route */
   readonly route: object
   readonly schema: FastifySchema
 }
 
+type Note = (refusal: Refusal, request: FastifyRequest) => void
+
 const NO_STORE = { 'cache-control': 'no-store' } as const
 
-function refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+function refuse (error: unknown, request: FastifyRequest, reply: FastifyReply, note: Note): void {
   const { refusal, cause } = refusalOf(error)
   if (cause !== undefined) request.log.error({ err: cause }, 'a stats request failed')
-  else if (refusal.cause !== undefined) request.log.error({ err: refusal.cause }, 'authentication failed')
+  else if (refusal.word === 'unavailable' && refusal.cause !== undefined) request.log.error({ err: refusal.cause }, 'authentication failed')
+  note(refusal, request)
   const { retryAfter } = refusal.data
   if (refusal.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
   if (retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfter / 1_000))))
@@ -50,7 +55,7 @@ function personal (reply: FastifyReply, vary: string): void {
 /** The admin's routes, for a scope that has the prefix, and the two that everybody may ask. */
 export function registerStats (scope: FastifyInstance, options: StatsRoutesOptions): void {
   const { read, metrics, listings, authorize, isAccepting, route, schema } = options
-  const common = shared(route, schema)
+  const common = shared(route, schema, options.note)
   const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     personal(reply, 'Authorization')
     await authorize(request)
@@ -98,11 +103,12 @@ function registerPublic (scope: FastifyInstance, common: object, isAccepting: ()
 }
 
 /** A HEAD must not fall through to the rooms' routes where the app has `exposeHeadRoutes` off: load balancers send it. */
-function shared (route: object, schema: FastifySchema): object {
-  return { ...route, schema, errorHandler: refuse, exposeHeadRoute: true }
+function shared (route: object, schema: FastifySchema, note: Note): object {
+  const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => { refuse(error, request, reply, note) }
+  return { ...route, schema, errorHandler, exposeHeadRoute: true }
 }
 
 /** With `stats: false` only the public routes are there. */
-export function registerHealth (scope: FastifyInstance, options: Pick<StatsRoutesOptions, 'isAccepting' | 'asyncApi' | 'route' | 'schema'>): void {
-  registerPublic(scope, shared(options.route, options.schema), options.isAccepting, options.asyncApi)
+export function registerHealth (scope: FastifyInstance, options: Pick<StatsRoutesOptions, 'isAccepting' | 'asyncApi' | 'note' | 'route' | 'schema'>): void {
+  registerPublic(scope, shared(options.route, options.schema, options.note), options.isAccepting, options.asyncApi)
 }

@@ -35,7 +35,7 @@ export interface Running {
   readonly url: string
   /** a token for a user; expires in a minute unless said otherwise */
   token (sub: string, claims?: object, expiresIn?: number | string): string
-  /** log lines at or above `warn`: what a client does must never be here */
+  /** log lines at or above `warn`, but for the one in a minute that a refusal of each code may have: what a client does must never be here */
   readonly loud: object[]
   readonly lines: string[]
 }
@@ -50,12 +50,15 @@ export interface StartOptions extends RealtimeOptions {
 export async function start (t: Test, { fastify, declare, before, ...options }: StartOptions = {}): Promise<Running> {
   const loud: object[] = []
   const lines: string[] = []
+  const refused = new Set<string>()
   const stream = new Writable({
     write (chunk, _encoding, done) {
       const line = String(chunk)
       lines.push(line)
-      const parsed = JSON.parse(line) as { level: number }
-      if (parsed.level >= 40) loud.push(parsed)
+      const parsed = JSON.parse(line) as { level: number, msg?: string, code?: string }
+      const isFirstOfCode = parsed.msg?.startsWith('refused with ') === true && !refused.has(parsed.code!)
+      if (parsed.level >= 40 && !isFirstOfCode) loud.push(parsed)
+      if (parsed.level >= 40 && isFirstOfCode) refused.add(parsed.code!)
       done()
     }
   })
