@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Control } from './adapters/adapter.js'
 import type { Room } from './rooms/room.js'
 import type { EventHead } from './protocol/codec.js'
+import { after } from './timers.js'
 
 /** User ids, one for each connection: connection ids are secrets of their own clients. */
 export interface AckResult {
@@ -55,7 +56,7 @@ export class Acks {
   /** @param timeout milliseconds; the result is there then (after `seal`, without which nobody knows how many did not report), or when all have answered */
   wait (id: string, timeout: number): Promise<AckResult> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
+      const timer = after(() => {
         waiting.isDue = true
         this.#check(waiting)
       }, timeout)

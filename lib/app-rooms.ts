@@ -8,7 +8,7 @@ import type { AnyAddress } from './contract/types.js'
 import type { Dispatch, Peer } from './dispatch.js'
 import type { Drain } from './drain.js'
 import { REALTIME_ERR_NOT_READY, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal } from './errors.js'
-import { DEFAULTS } from './options.js'
+import { checkTime, DEFAULTS } from './options.js'
 import type { Polls } from './polls.js'
 import { keyOfKind } from './protocol/key.js'
 import type { Position } from './protocol/position.js'
@@ -93,8 +93,9 @@ export class AppRooms implements Rooms {
     this.#check()
     const { engine, acks, adapter } = this.#options
     const name = nameOf(room)
+    const timeout = checkTime(options.timeout ?? DEFAULTS.ackTimeout, 'timeout of broadcastWithAck')
     const ack = acks.newId()
-    const waiting = acks.wait(ack, options.timeout ?? DEFAULTS.ackTimeout)
+    const waiting = acks.wait(ack, timeout)
     try {
       const except = options.except === undefined ? undefined : { connection: options.except }
       const { nodes } = await engine.publish(name, event, data, { except, ack })
@@ -133,6 +134,7 @@ export class AppRooms implements Rooms {
 
   async ping (target: Target, { timeout = DEFAULTS.pingTimeout }: { timeout?: number } = {}): Promise<{ alive: boolean, latency?: number }> {
     this.#check()
+    checkTime(timeout, 'timeout of ping')
     const answers = this.#targets(target).map(async (peer) => {
       const latency = await peer.ping(randomBytes(6).toString('base64url'), timeout)
       if (latency === undefined || Number.isNaN(latency)) throw new Refusal('timeout')
@@ -198,7 +200,9 @@ export class AppRooms implements Rooms {
 
   isAccepting (): boolean { return this.#options.isReady() && !this.#options.drain.isDraining }
 
-  async drain ({ timeout }: { timeout?: number } = {}): Promise<void> { await this.#options.drain.run(timeout) }
+  async drain ({ timeout }: { timeout?: number } = {}): Promise<void> {
+    await this.#options.drain.run(timeout === undefined ? undefined : checkTime(timeout, 'timeout of drain'))
+  }
 
   async stats (): Promise<Record<string, unknown>> { return await this.#options.stats() }
 

@@ -7,6 +7,7 @@ import { REALTIME_ERR_ADAPTER, Refusal } from './errors.js'
 import { DEFAULTS, type Settings } from './options.js'
 import { PROTOCOL } from './protocol/frames.js'
 import { keyOfKind } from './protocol/key.js'
+import { after } from './timers.js'
 import type { Carrier, RealtimeOptions, User } from './types.js'
 import { saidBy, type VerifyJwt } from './verify-jwt.js'
 
@@ -48,7 +49,7 @@ function refuseDenied (isDenied: boolean): void {
 /** Who is asking: finds the credential, verifies it, and keeps the one-use tickets. */
 export class Auth {
   readonly #options: AuthOptions
-  /** tickets of this node that may still be open: ends in Unix ms, by user */
+  /** tickets of this node that may still be open: ends by `performance.now()`, by user */
   readonly #open = new Map<string, number[]>()
   #count = 0
   /** denials that this node has heard of, with their ends: all it knows while the adapter cannot be asked */
@@ -159,18 +160,17 @@ export class Auth {
     const credential = this.find(request, settings.carriers.filter((carrier) => carrier !== 'ticket'))
     const identity = await this.identify(request, credential)
     spend(identity.userId)
-    const now = Date.now()
+    const now = performance.now()
     const open = this.#openOf(identity.userId, now)
     if (open.length >= DEFAULTS.ticketsPerUser || this.#count >= DEFAULTS.tickets) {
-      throw new Refusal('rate_limited', { message: 'too many open tickets', retryAfter: Math.max(1, (open[0] ?? now + settings.ticket) - now) })
+      throw new Refusal('rate_limited', { message: 'too many open tickets', retryAfter: Math.max(1, Math.ceil((open[0] ?? now + settings.ticket) - now)) })
     }
     const ticket = randomBytes(24).toString('base64url')
-    const expires = now + settings.ticket
-    open.push(expires)
+    open.push(now + settings.ticket)
     this.#open.set(identity.userId, open)
     this.#count++
     await claims.put(keyOfKind('ticket', ticket), JSON.stringify(identity), settings.ticket)
-    return { ticket, expires }
+    return { ticket, expires: Date.now() + settings.ticket }
   }
 
   #openOf (userId: string, now: number): number[] {
@@ -245,7 +245,7 @@ async function callOut<T> (step: () => T | Promise<T>, token?: string): Promise<
 async function within<T> (timeout: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => { reject(new Refusal('unavailable', { message: 'authentication takes too long', retryAfter: 1_000 })) }, timeout)
+    timer = after(() => { reject(new Refusal('unavailable', { message: 'authentication takes too long', retryAfter: 1_000 })) }, timeout)
   })
   try {
     return await Promise.race([work, late])

@@ -244,8 +244,8 @@ export class Dispatch {
     acks.gone(connection.id)
     if (!connections.delete(connection, transport)) return
     ledger.closed(reason)
-    const { id, userId, openedAt, bytesIn, bytesOut, lag } = connection
-    log.info({ connectionId: id, userId, transport, reason, duration: Date.now() - openedAt, bytes: { in: bytesIn, out: bytesOut }, lag }, 'connection closed')
+    const { id, userId, startedAt, bytesIn, bytesOut, lag } = connection
+    log.info({ connectionId: id, userId, transport, reason, duration: Math.round(performance.now() - startedAt), bytes: { in: bytesIn, out: bytesOut }, lag }, 'connection closed')
   }
 
   // Commands

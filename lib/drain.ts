@@ -1,6 +1,7 @@
 import type { Connections } from './connection/connections.js'
 import type { Peer } from './dispatch.js'
 import type { Membership } from './rooms/room.js'
+import { after } from './timers.js'
 import { encodeRetry } from './transports/sse.js'
 
 export interface DrainOptions {
@@ -33,7 +34,7 @@ export class Drain {
   get isDraining (): boolean { return this.#isDraining }
 
   /** milliseconds until the drain is over: when a refused client may hope for another node */
-  get remaining (): number { return Math.max(1_000, this.#deadline - performance.now()) }
+  get remaining (): number { return Math.max(1_000, Math.min(this.#deadline - performance.now(), this.#options.timeout)) }
 
   /** @param timeout milliseconds; a second call can only shorten the first */
   async run (timeout: number = this.#options.timeout): Promise<void> {
@@ -83,7 +84,7 @@ export class Drain {
       const wait = Math.min(at, this.#deadline - ANSWER) - performance.now()
       if (wait <= 0) return
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, wait)
+        const timer = after(resolve, wait)
         this.#hurry = () => {
           clearTimeout(timer)
           resolve()
@@ -102,10 +103,10 @@ export class Drain {
       const close = (): void => {
         clearTimeout(timer)
         connection.close('draining')
-        if (!connection.isClosed) timer = setTimeout(() => { connection.destroy() }, Math.max(0, Math.min(ANSWER, this.#deadline - performance.now())))
+        if (!connection.isClosed) timer = after(() => { connection.destroy() }, Math.max(0, Math.min(ANSWER, this.#deadline - performance.now())))
       }
       if (!connection.isLagging) return close()
-      timer = setTimeout(() => {
+      timer = after(() => {
         connection.cut()
         connection.destroy()
       }, Math.max(0, this.#deadline - performance.now()))

@@ -6,6 +6,7 @@ import { REALTIME_ERR_EVENT, Refusal, refusalOf } from './errors.js'
 import type { ErrorData } from './protocol/frames.js'
 import { keyOf } from './protocol/key.js'
 import { describe } from './rooms/rooms.js'
+import { after } from './timers.js'
 
 /** What a message came to: its ack's data, or its error with the status that HTTP shows. */
 export type Outcome = { readonly data?: unknown } | { readonly error: ErrorData, readonly status: number }
@@ -101,7 +102,7 @@ export class Messages {
     })
     const told = await answer
     // The deadline has passed and the handler goes on: it is given up like the claim.
-    if (!isOver) expiry = setTimeout(forget, SETTLE).unref()
+    if (!isOver) expiry = after(forget, SETTLE).unref()
     settle(told)
     return told
   }
@@ -130,7 +131,7 @@ export class Messages {
       return { answer: done, end: done }
     }
     const answer = new Promise<Outcome>((resolve) => {
-      const timer = setTimeout(() => { resolve(failed(new Refusal('timeout'))) }, this.#options.timeout)
+      const timer = after(() => { resolve(failed(new Refusal('timeout'))) }, this.#options.timeout)
       void end.then((outcome) => {
         clearTimeout(timer)
         resolve(outcome)

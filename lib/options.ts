@@ -75,7 +75,7 @@ const schema = Type.Object({
     whenUnavailable: Type.Optional(Type.Union([Type.Literal('admit'), Type.Literal('refuse')]))
   }, closed)),
   history: Type.Optional(Type.Union([Type.Literal(false), Type.Object({ size: Type.Optional(Count), ttl: Type.Optional(Ms), bytes: Type.Optional(Count) }, closed)])),
-  presence: Type.Optional(Type.Object({ grace: Type.Optional(Type.Integer({ minimum: 0 })), lease: Type.Optional(Ms) }, closed)),
+  presence: Type.Optional(Type.Object({ grace: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_147_483_647 })), lease: Type.Optional(Ms) }, closed)),
   stats: Type.Optional(Type.Union([Type.Literal(false), Type.Object({ authorize: Type.Optional(Fn), token: Type.Optional(Type.String({ minLength: 1 })), register: Type.Optional(Fn) }, closed)])),
   drain: Type.Optional(Type.Object({ rate: Type.Optional(Type.Number({ exclusiveMinimum: 0 })), timeout: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_147_483_647 })) }, closed)),
   timeouts: Type.Optional(Type.Object({ handler: Type.Optional(Ms), authentication: Type.Optional(Ms), upgrade: Type.Optional(Ms), close: Type.Optional(Ms) }, closed)),
@@ -167,6 +167,16 @@ function distance (a: string, b: string): number {
 
 function mustBeFunction (value: unknown, path: string): void {
   if (value !== undefined && typeof value !== 'function') throw new REALTIME_ERR_OPTIONS(`${path} must be a function, got ${show(value)}`)
+}
+
+/**
+ * A time that a call is given: `Infinity` is one.
+ *
+ * @throws REALTIME_ERR_OPTIONS naming the path
+ */
+export function checkTime (value: unknown, path: string): number {
+  if (typeof value !== 'number' || !(value >= 0)) throw new REALTIME_ERR_OPTIONS(`${path} is milliseconds, 0 or more, got ${typeof value === 'number' ? value : show(value)}`)
+  return value
 }
 
 /**

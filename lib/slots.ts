@@ -2,6 +2,7 @@ import type { LeaseStore } from './adapters/adapter.js'
 import { Expiring } from './adapters/expiring.js'
 import { Refusal } from './errors.js'
 import { keyOf, keyOfKind } from './protocol/key.js'
+import { every } from './timers.js'
 
 export interface SlotLimits {
   /** connections on this node */
@@ -49,7 +50,7 @@ export class Slots {
 
   start (): void {
     if (this.#leases === undefined) return
-    this.#renewer = setInterval(() => { this.restore() }, LEASE / 3).unref()
+    this.#renewer = every(() => { this.restore() }, LEASE / 3).unref()
   }
 
   /** Makes the adapter's leases those of this node's holders: while its server was away some were given without asking, others were given back. */

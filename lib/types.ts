@@ -73,7 +73,7 @@ export type Target = { user: string } | { connection: string }
 export interface Rooms {
   /** To every member on every node. `recipients`: members on this node. A failure without `await` is logged, never an unhandled rejection. */
   broadcast<R extends string | AnyAddress, K extends EventName<R>> (room: R, event: K, data: EventData<R, K>, options?: BroadcastOptions): Promise<{ position?: Position, recipients: number }>
-  /** Delivered live only; resolves when all have answered, or after `timeout` ms (default 10 000). The lists are user ids, one for each connection. */
+  /** Delivered live only; resolves when all have answered, or after `timeout` ms (default 10 000; `Infinity`: when all have). The lists are user ids, one for each connection. */
   broadcastWithAck<R extends string | AnyAddress, K extends EventName<R>> (room: R, event: K, data: EventData<R, K>, options?: BroadcastOptions & { timeout?: number }): Promise<{ acked: string[], missing: string[], left: string[], unknown: number }>
   /** Short for a broadcast to `@all`. */
   broadcastAll (event: string, data: unknown): Promise<{ position?: Position, recipients: number }>

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { httpError, Refusal } from './errors.js'
 import type { Code } from './protocol/codes.js'
+import { after } from './timers.js'
 
 export interface UpgradeGuardOptions {
   /** how long an upgrade may stay neither completed nor refused */
@@ -86,7 +87,7 @@ class Expiry<T> {
   }
 
   #arm (ms: number): void {
-    this.#timer = setTimeout(() => { this.#sweep() }, ms)
+    this.#timer = after(() => { this.#sweep() }, ms)
   }
 
   #sweep (): void {
@@ -315,7 +316,7 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
         resolve()
         return
       }
-      const timer = setTimeout(() => {
+      const timer = after(() => {
         for (const entry of waiting.items()) cut(entry, 'draining')
       }, grace)
       drained = () => {

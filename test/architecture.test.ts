@@ -79,10 +79,10 @@ const MAY: Record<string, RegExp> = {
   'contract/': /^contract\//,
   'protocol/': /^(protocol|contract)\//,
   'errors.ts': /^protocol\//,
-  'connection/': /^(connection\/|protocol\/|errors\.ts$)/,
-  'rooms/': /^(rooms\/|protocol\/|contract\/|errors\.ts$|adapters\/adapter\.ts$)/,
-  'adapters/': /^(adapters\/|protocol\/|contract\/|errors\.ts$)/,
-  'transports/': /^(transports|connection|protocol)\//,
+  'connection/': /^(connection\/|protocol\/|(errors|timers)\.ts$)/,
+  'rooms/': /^(rooms\/|protocol\/|contract\/|(errors|timers)\.ts$|adapters\/adapter\.ts$)/,
+  'adapters/': /^(adapters\/|protocol\/|contract\/|(errors|timers)\.ts$)/,
+  'transports/': /^((transports|connection|protocol)\/|timers\.ts$)/,
   'client/': /^(client\/|contract\/|protocol\/(position|codes|closes|codec|frames)\.ts$)/
 }
 
@@ -163,4 +163,59 @@ t.test('keys of several parts are made by one function: nothing else joins parts
     visit(source)
     t.same(joined, [], `${file}: make a key by keyOf of protocol/key.ts, or say in this test why it cannot be mistaken`)
   }
+})
+
+/** Names of the platform that a file calls or takes from a module: `setTimeout`, `Date.now`. */
+function usedIn (file: string, names: ReadonlySet<string>): string[] {
+  const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
+  const found = new Set<string>()
+  const visit = (node: ts.Node): void => {
+    const text = ts.isPropertyAccessExpression(node) || ts.isImportSpecifier(node) || ts.isIdentifier(node) ? node.getText(source) : ''
+    // A type names the platform's function and does not call it.
+    if (names.has(text) && !ts.isTypeQueryNode(node.parent)) found.add(text)
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return [...found]
+}
+
+/** Who may use the platform's timers, and why. */
+const TIMERS: Record<string, string> = {
+  'timers.ts': 'the helper of the server',
+  'client/timers.ts': 'the helper of the client',
+  'client/line.ts': 'an abort signal of the option timeout, which it has bounded',
+  'client/links/http.ts': 'an abort signal of that bounded timeout',
+  'adapters/nats-state.ts': 'a pause of at most 20 ms between two tries'
+}
+
+t.test('every timer goes through the helper of its side, which knows what the platform can wait', async (t) => {
+  const names = new Set(['setTimeout', 'setInterval', 'AbortSignal.timeout', 'setTimeout as delay'])
+  const users = files.filter((file) => usedIn(file, names).length > 0)
+  t.same(users.filter((file) => !Object.hasOwn(TIMERS, file)), [], 'use after and every of timers.ts')
+  t.ok(users.includes('timers.ts') && users.includes('client/timers.ts'))
+})
+
+/** Who may ask for the time of day, and why. */
+const TIME_OF_DAY: Record<string, string> = {
+  'adapters/memory.ts': 'the age of events, which is known by their timestamps',
+  'adapters/nats-presence.ts': 'ends that other nodes read',
+  'adapters/nats-state.ts': 'ends that other nodes read',
+  'adapters/nats-streams.ts': 'the age of events, which is known by the timestamps of the broker',
+  'adapters/nats.ts': 'versions and ages that other nodes read',
+  'adapters/redis-publishing.ts': 'versions that other nodes read',
+  'adapters/stream.ts': 'the age of events, which is known by their timestamps',
+  'adapters/tail.ts': 'the age of events, which is known by their timestamps',
+  'app-rooms.ts': 'the end of a denial, which other nodes read',
+  'auth.ts': 'exp, and the ends of tickets and denials that are told',
+  'client/line.ts': 'the expiry of the credential',
+  'connection/connection.ts': 'when it was opened, as it is shown',
+  'connection/heartbeat.ts': 'the expiry of credentials',
+  'reply-broadcast.ts': 'the timestamp of an event',
+  'rooms/rooms.ts': 'the timestamp of an event'
+}
+
+t.test('durations are measured by a clock that nobody sets; the time of day is for what is shown or read elsewhere', async (t) => {
+  const users = files.filter((file) => usedIn(file, new Set(['Date.now'])).length > 0)
+  t.same(users.filter((file) => !Object.hasOwn(TIME_OF_DAY, file)), [], 'measure by performance.now()')
+  t.ok(users.includes('auth.ts'))
 })

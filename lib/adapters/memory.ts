@@ -1,6 +1,7 @@
 import { encodeEvent, type Packet } from '../protocol/codec.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
+import { every } from '../timers.js'
 import type {
   Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, PresenceStore, Publication, Published, RoomSettings
 } from './adapter.js'
@@ -57,7 +58,7 @@ export class MemoryAdapter implements Adapter {
 
   async start (host: AdapterHost): Promise<void> {
     this.#host = host
-    this.#sweeper = setInterval(() => { this.#forget() }, SWEEP).unref()
+    this.#sweeper = every(() => { this.#forget() }, SWEEP).unref()
   }
 
   async close (): Promise<void> {

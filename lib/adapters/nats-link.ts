@@ -3,6 +3,7 @@ import type { JetStreamClient, JetStreamManager, StreamInfo } from '@nats-io/jet
 import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { REALTIME_ERR_ADAPTER, Refusal } from '../errors.js'
+import { after } from '../timers.js'
 
 export interface NatsLinkOptions {
   readonly url: string | readonly string[]
@@ -128,7 +129,7 @@ export class NatsLink {
     if (!this.#isUp) throw away()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => { reject(new Error('no answer in time')) }, this.#options.timeout)
+      timer = after(() => { reject(new Error('no answer in time')) }, this.#options.timeout)
     })
     try {
       return await Promise.race([ask(), late])

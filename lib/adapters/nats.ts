@@ -4,6 +4,7 @@ import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS, Refusal } from '../errors.j
 import type { Packet } from '../protocol/codec.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
+import { after, every } from '../timers.js'
 import type {
   Adapter, AdapterHost, ClaimStore, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
 } from './adapter.js'
@@ -134,7 +135,7 @@ class NatsAdapter implements Adapter {
     }
     this.#controls = this.#link.listen(`${this.#options.prefix}.control`, (message) => { this.#controlled(message) })
     await this.#link.flush()
-    this.#checker = setInterval(() => { this.#check(false) }, Math.min(4_000, this.#options.check / 10)).unref()
+    this.#checker = every(() => { this.#check(false) }, Math.min(4_000, this.#options.check / 10)).unref()
     host.state(true)
   }
 
@@ -236,7 +237,7 @@ class NatsAdapter implements Adapter {
       if (!isSubscribed) await this.#link.flush()
       else if (own.recipients === undefined) {
         await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, ECHO)
+          const timer = after(resolve, ECHO)
           own.settle = () => { clearTimeout(timer); resolve() }
         })
       }

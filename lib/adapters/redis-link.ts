@@ -1,5 +1,6 @@
 import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, Refusal } from '../errors.js'
+import { after, every } from '../timers.js'
 import type { Script } from './redis-scripts.js'
 
 export interface RedisLinkOptions {
@@ -106,7 +107,7 @@ export class RedisLink {
       throw error instanceof REALTIME_ERR_ADAPTER ? error : new REALTIME_ERR_ADAPTER(`Redis cannot be reached (${messageOf(error)}); check the url, cluster or sentinels option of redis()`)
     }
     this.#hasOpened = true
-    this.#heartbeat = setInterval(() => { void this.#beat() }, HEARTBEAT).unref()
+    this.#heartbeat = every(() => { void this.#beat() }, HEARTBEAT).unref()
     this.#said()
   }
 
@@ -212,7 +213,7 @@ export class RedisLink {
   #settleLater (): void {
     if (this.#isClosed) return
     clearTimeout(this.#settling)
-    this.#settling = setTimeout(() => { if (this.isUp) this.#options.onUp() }, SETTLED).unref()
+    this.#settling = after(() => { if (this.isUp) this.#options.onUp() }, SETTLED).unref()
   }
 
   /** Tells a change of state, once. */
@@ -305,7 +306,7 @@ export class RedisLink {
         this.#waiting.delete(done)
         resolve()
       }
-      const timer = setTimeout(done, patience)
+      const timer = after(done, patience)
       this.#waiting.add(done)
     })
   }
@@ -315,7 +316,7 @@ export class RedisLink {
     if (!this.#isCluster) return await answer
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => { reject(new Error('no shard has answered in time')) }, this.#options.timeout)
+      timer = after(() => { reject(new Error('no shard has answered in time')) }, this.#options.timeout)
     })
     try {
       return await Promise.race([answer, late])

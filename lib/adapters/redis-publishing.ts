@@ -1,6 +1,7 @@
 import { Refusal } from '../errors.js'
 import type { Packet } from '../protocol/codec.js'
 import { keyOf } from '../protocol/key.js'
+import { after } from '../timers.js'
 import type { AdapterHost, Publication, Published, RoomSettings } from './adapter.js'
 import { Expiring } from './expiring.js'
 import type { Keys } from './redis-keys.js'
@@ -140,7 +141,7 @@ export class Publishing {
   async #echo (own: Own): Promise<void> {
     await new Promise<void>((resolve) => {
       // A loop that stood still runs its timers before it reads what has come meanwhile.
-      const timer = setTimeout(() => { setImmediate(resolve) }, ECHO)
+      const timer = after(() => { setImmediate(resolve) }, ECHO)
       own.settle = () => { clearTimeout(timer); resolve() }
     })
   }

@@ -15,6 +15,7 @@ import { decodePayload, originOf, parsePositions } from './wire.js'
 import { newEpoch, Streams } from './stream.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
+import { every } from '../timers.js'
 import { pageOf, Tail, type Arrival, type Range } from './tail.js'
 
 export interface RedisOptions {
@@ -120,7 +121,7 @@ class RedisAdapter implements Adapter {
     })
     await this.#link.open()
     await this.#link.subscribe(this.#keys.control)
-    this.#checker = setInterval(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
+    this.#checker = every(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
   }
 
   async close (): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Packet } from '../protocol/codec.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
+import { after } from '../timers.js'
 import type { AdapterHost, HistoryPage, HistoryQuery } from './adapter.js'
 import { reentry, Stream, type StreamLimits, type Streams } from './stream.js'
 
@@ -139,7 +140,7 @@ export class Tail {
   async reached (offset: number, patience: number): Promise<void> {
     if (this.#isClosed || (this.#stream !== undefined && this.#stream.top.offset >= offset)) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, patience)
+      const timer = after(resolve, patience)
       this.#waiting.push({ offset, settle: () => { clearTimeout(timer); resolve() } })
     })
   }
@@ -191,7 +192,7 @@ export class Tail {
   #expect (offset: number): void {
     this.#expected = Math.max(this.#expected, offset)
     if (this.#isRepairing) return
-    this.#timer ??= setTimeout(() => {
+    this.#timer ??= after(() => {
       this.#timer = undefined
       if (this.#stream!.top.offset < this.#expected) this.repair()
     }, PATIENCE).unref()
@@ -211,7 +212,7 @@ export class Tail {
     this.#timer = undefined
     this.#repair().catch(() => {
       if (this.#isClosed) return
-      this.#timer = setTimeout(() => {
+      this.#timer = after(() => {
         this.#timer = undefined
         this.#isRepairing = false
         this.repair()

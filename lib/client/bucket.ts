@@ -1,3 +1,5 @@
+import { now } from './timers.js'
+
 export interface Rate { readonly messages: number, readonly burst: number }
 
 /**
@@ -8,11 +10,11 @@ export interface Rate { readonly messages: number, readonly burst: number }
 export function bucket ({ messages, burst }: Rate): () => number {
   const most = Math.max(1, burst * 0.8)
   let tokens = most
-  let last = Date.now()
+  let last = now()
   return () => {
-    const now = Date.now()
-    tokens = Math.min(most, tokens + Math.max(0, now - last) * messages / 1_000)
-    last = now
+    const at = now()
+    tokens = Math.min(most, tokens + (at - last) * messages / 1_000)
+    last = at
     if (tokens < 1) return (1 - tokens) * 1_000 / messages + 1
     tokens--
     return 0

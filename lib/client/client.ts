@@ -7,6 +7,7 @@ import type { Frame, FrameData, UpFrame } from './links/link.js'
 import { listeners } from './listeners.js'
 import { createQueue } from './queue.js'
 import { createRoom, type Room, type RoomHost } from './room.js'
+import { now } from './timers.js'
 import type { Client, ConnectOptions, JoinOptions } from './types.js'
 
 /** Messages of one room in flight; the server queues 64. By POST one after another: nothing else keeps their order. */
@@ -51,14 +52,14 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
   const refuse = (room: Room, reason: Refused): void => {
     if (reason.retry === 'never') return end(room, reason, false)
     room.out()
-    room.until = Date.now() + (reason.retryAfter ?? 0) + backoff(room.attempt++)
+    room.until = now() + (reason.retryAfter ?? 0) + backoff(room.attempt++)
     say('error', { ...reason, room: room.name })
     pump()
   }
 
   const host: RoomHost = {
-    send: async (room, type, data, how) => await queue.add(room, type, data, largest, how),
-    leave: async (room) => await new Promise((resolve) => {
+    send: (room, type, data, how) => queue.add(room, type, data, largest, how),
+    leave: (room) => new Promise((resolve) => {
       if (room.end) return resolve()
       end(room, refused('left', 'the room was left'), true)
       if (!line.isUp) return resolve()
@@ -75,16 +76,16 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
   /** Sends what may be sent now: joins, then messages in order. */
   const pump = (): void => {
     if (!line.isUp) return
-    const now = Date.now()
+    const at = now()
     const later = (wait: number): void => { line.after('pump', wait, pump) }
     let wait = 0
     for (const room of rooms.values()) {
       if (room.isAsked) continue
       const { name, position: since, last, wasIn, until } = room
       // A stream or a poll is of the rooms that it was opened with.
-      if (line.isHttp || until > now) line.after(`join ${name}`, Math.max(0, until - now), line.isHttp ? line.relink : pump)
+      if (line.isHttp || until > at) line.after(`join ${name}`, Math.max(0, until - at), line.isHttp ? line.relink : pump)
       else {
-        if ((wait = take()) > 0) return later(wait)
+        if ((wait = take())) return later(wait)
         room.isAsked = true
         call({ type: 'join', room: name, data: { since, last: wasIn ? undefined : last, connection: line.former } }, (answer) => {
           if (!answer || room.end) return
@@ -94,11 +95,11 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         })
       }
     }
-    if (sendAt > now) return later(sendAt - now)
+    if (sendAt > at) return later(sendAt - at)
     for (const message of queue.waiting.values()) {
       const { room, isSent, frame } = message
       if (isSent || !room.isIn || room.flying >= (line.isHttp ? 1 : WINDOW)) continue
-      if ((wait = (room.take ?? take)()) > 0) return later(wait)
+      if ((wait = (room.take ?? take)())) return later(wait)
       message.isSent = true
       room.flying++
       line.send(frame)
@@ -121,7 +122,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       else if (reason.retryAfter || reason.retry === 'now' || reason.code === 'rate_limited' || reason.code === 'unavailable') {
         message.isSent = false
         message.room.flying--
-        sendAt = Date.now() + (reason.retryAfter ?? AGAIN)
+        sendAt = now() + (reason.retryAfter ?? AGAIN)
         pump()
       } else message.settle(failure({ ...reason, room: message.room.name }))
     }
@@ -136,7 +137,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
   const line = createLine(url, options, {
     query () {
       // Rooms refused for now are left out: they would take the others with them.
-      const asked = [...rooms.values()].filter(({ until }) => until <= Date.now())
+      const asked = [...rooms.values()].filter(({ until }) => until <= now())
       if (line.isHttp) for (const room of asked.splice(ROOMS)) end(room, refused('room_limit', `at most ${ROOMS} rooms`), false)
       const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
       for (const room of asked) room.isAsked = line.isHttp
@@ -166,12 +167,12 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       else if (room.isIn) room.frame(frame)
     },
     down (reason) {
-      for (const room of rooms.values()) room.out()
+      rooms.forEach((room) => { room.out() })
       for (const message of queue.waiting.values()) {
         if (message.isSent && reason?.code === 'message_too_large') message.settle(failure(reason))
         message.isSent = false
       }
-      for (const done of calls.values()) done()
+      calls.forEach((done) => { done() })
       calls.clear()
     },
     refuse (reason) {
@@ -198,7 +199,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         else pump()
       }
       const { leave } = room.public
-      signal?.addEventListener('abort', () => { void leave() })
+      signal?.addEventListener('abort', leave)
       if (signal?.aborted) void leave()
       return room.public as never
     },

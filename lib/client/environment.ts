@@ -20,7 +20,7 @@ export const here = globalThis as unknown as Target & {
 }
 
 // The name is a variable so that no bundler takes the package into a page.
-const load = async (name: string): Promise<{ WebSocket: SocketClass }> => await import(/* @vite-ignore */ name) as { WebSocket: SocketClass }
+const load = (name: string): Promise<{ WebSocket: SocketClass }> => import(/* @vite-ignore */ name) as Promise<{ WebSocket: SocketClass }>
 
 /** @throws where the platform has none and `ws` is not installed */
 export async function findSocket (own: unknown): Promise<SocketClass> {

@@ -8,7 +8,7 @@ import { polling } from './links/polling.js'
 import { sse } from './links/sse.js'
 import { websocket } from './links/websocket.js'
 import { createSilence } from './silence.js'
-import { createTimers, type Timers } from './timers.js'
+import { createTimers, LONGEST, now, type Timers } from './timers.js'
 import type { Client, ConnectOptions } from './types.js'
 
 /** Milliseconds of a link that make it a good one: only then do failures count from 0 again. */
@@ -54,9 +54,11 @@ export interface Line {
   close (): void
 }
 
-export function createLine (url: string, { token: source, transports = ['websocket', 'sse', 'polling'], timeout = 10_000, signal, fetch: ask = fetch, WebSocket }: ConnectOptions, host: LineHost): Line {
+export function createLine (url: string, { token: source, transports = ['websocket', 'sse', 'polling'], timeout: patience = 10_000, signal, fetch: ask = fetch, WebSocket }: ConnectOptions, host: LineHost): Line {
   const base = new URL(url, here.location?.href).href.replace(/^ws/, 'http').replace(/\/$/, '')
   const { after, cancel } = createTimers()
+  // Of an abort signal, too.
+  const timeout = Math.min(patience, LONGEST)
   const life = new AbortController()
   let state: Client['state'] = 'connecting'
   let link: Link | undefined
@@ -88,7 +90,7 @@ export function createLine (url: string, { token: source, transports = ['websock
     headers: { ...init?.headers, ...(token && { authorization: `Bearer ${token}` }), ...(connectionId && { 'x-connection-id': connectionId }) }
   })
   const fetchToken = async (): Promise<void> => { token = typeof source === 'function' ? await source() : source }
-  const redial = (wait: number): void => { after('dial', wait, () => { void dial() }) }
+  const redial = (wait: number): void => { after('dial', wait, dial) }
 
   const dial = async (): Promise<void> => {
     const mine = turn = {}
@@ -102,7 +104,7 @@ export function createLine (url: string, { token: source, transports = ['websock
       return
     }
     try {
-      if (transport > 0 && Date.now() >= upwardAt) transport = blocked = 0
+      if (transport > 0 && now() >= upwardAt) transport = blocked = 0
       const Socket = isHttp() ? undefined : await findSocket(WebSocket)
       if (!isMine()) return
       if (spent && spent.token === token) return stop(spent.reason, false)
@@ -120,7 +122,6 @@ export function createLine (url: string, { token: source, transports = ['websock
   const drop = (reason?: Refused): void => {
     turn = {}
     cancel()
-    silence.stop()
     link?.close()
     former = connectionId ?? former
     link = connectionId = undefined
@@ -134,14 +135,14 @@ export function createLine (url: string, { token: source, transports = ['websock
   }
 
   /** Why a link never opened: the same URL says so by GET. Where it has nothing to say, something between blocks this transport. */
-  const verdict = async (): Promise<Refused | 'blocked' | undefined> => await http('?verdict=1', { signal: AbortSignal.timeout(timeout) })
+  const verdict = (): Promise<Refused | 'blocked' | undefined> => http('?verdict=1', { signal: AbortSignal.timeout(timeout) })
     .then(async (response) => response.status === 200 ? 'blocked' : await refusal(response), () => undefined)
 
   /** The next transport in place of this one; from the last, the first again after a pause. */
   const fall = (): boolean => {
     blocked = 0
     if (transport === 0) {
-      upwardAt = Date.now() + upward
+      upwardAt = now() + upward
       upward *= 2
     }
     transport = (transport + 1) % transports.length
@@ -169,7 +170,7 @@ export function createLine (url: string, { token: source, transports = ['websock
       if (retry !== 'now') host.say('error', reason)
     }
     const least = reason?.retryAfter ?? 0
-    notBefore = Date.now() + least
+    notBefore = now() + least
     redial(least + (attempt === 0 && retry !== 'backoff' ? Math.random() * JITTER : backoff(attempt)))
     attempt++
   }
@@ -182,7 +183,7 @@ export function createLine (url: string, { token: source, transports = ['websock
     become('closed', isMeant ? {} : reason)
   }
 
-  const silence = createSilence(() => {
+  const silence = createSilence(after, () => {
     if (!isHttp()) return send({ type: 'ping' })
     // A stream that opens and stays silent is held back by something between.
     if (transports[transport] === 'sse') fall()
@@ -192,7 +193,7 @@ export function createLine (url: string, { token: source, transports = ['websock
   /** The platform says that something has changed: what waits need not wait, what stands may be dead. */
   const wake = ({ type }: { type: string }): void => {
     if (here.navigator?.onLine === false || here.document?.hidden) return
-    if (!link) redial(Math.max(notBefore - Date.now(), Math.random() * JITTER))
+    if (!link) redial(Math.max(notBefore - now(), Math.random() * JITTER))
     else if (isUp && (type === 'online' || !isHttp())) silence.probe()
   }
 
@@ -228,7 +229,7 @@ export function createLine (url: string, { token: source, transports = ['websock
       spent = undefined
       connectionId = data.connectionId
       after('healthy', HEALTHY, () => { attempt = 0 })
-      if (transport > 0) after('upward', upwardAt - Date.now(), relink)
+      if (transport > 0) after('upward', upwardAt - now(), relink)
       else upward = UPWARD
       silence.watch(data.heartbeat! + timeout / 2, timeout / 2)
       renewal(data.expires)

@@ -1,6 +1,7 @@
 import { failure, refused } from './failure.js'
 import type { UpFrame } from './links/link.js'
 import type { Room } from './room.js'
+import { after } from './timers.js'
 import type { ConnectOptions, SendOptions } from './types.js'
 
 /** A message that has not been acked. */
@@ -27,7 +28,7 @@ export function createQueue ({ messages = 1_000, bytes: most = 1_048_576, age = 
   let held = 0
   return {
     waiting,
-    add: async (room, type, data, limit, { signal, timeout = age } = {}) => await new Promise((resolve, reject: (reason: unknown) => void) => {
+    add: (room, type, data, limit, { signal, timeout = age } = {}) => new Promise((resolve, reject: (reason: unknown) => void) => {
       if (signal?.aborted) return reject(signal.reason)
       if (room.end) return reject(room.end)
       const id = `${prefix}-${++count}`
@@ -42,7 +43,7 @@ export function createQueue ({ messages = 1_000, bytes: most = 1_048_576, age = 
       }
       if (bytes > most) return reject(full)
       const abort = (): void => { message.settle(signal!.reason as Error) }
-      const timer = setTimeout(() => { message.settle(failure(refused('timeout', 'not acked in time', 'backoff'))) }, timeout)
+      const stop = after(timeout, () => { message.settle(failure(refused('timeout', 'not acked in time', 'backoff'))) })
       const message: Waiting = {
         frame,
         room,
@@ -52,7 +53,7 @@ export function createQueue ({ messages = 1_000, bytes: most = 1_048_576, age = 
           if (!waiting.delete(id)) return
           held -= bytes
           if (message.isSent) room.flying--
-          clearTimeout(timer)
+          stop()
           signal?.removeEventListener('abort', abort)
           if (error) reject(error)
           else resolve(reply)

@@ -29,7 +29,7 @@ export interface Room {
   isAsked: boolean
   /** was joined before: whatever comes next is a return */
   wasIn: boolean
-  /** Unix milliseconds before which it is not asked for again */
+  /** it is not asked for again before then, by `now()` */
   until: number
   attempt: number
   /** messages sent and not answered */
@@ -43,7 +43,7 @@ export interface Room {
   out (): void
   /** a frame that names this room */
   frame (frame: Frame): void
-  reset (members?: Members): void
+  reset (members: Members): void
   /** @param isMeant the application wished it: loops over its events end without an error */
   close (error: Error, isMeant: boolean): void
 }
@@ -66,7 +66,7 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
   const change = (joined: readonly MemberData[], left: readonly MemberData[]): void => {
     for (const { userId } of left) members.delete(userId)
     for (const member of joined) members.set(member.userId, member)
-    if (joined.length + left.length > 0) void emit(['presence'], { joined, left })
+    if (joined.length + left.length) void emit(['presence'], { joined, left })
   }
 
   const room: Room = {
@@ -86,20 +86,20 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
       joined,
       members: members as AnyRoom['members'],
       on,
-      send: async (type: string, data: unknown, options?: SendOptions) => await host.send(room, type, data, options),
-      leave: async () => { await host.leave(room) },
+      send: (type: string, data: unknown, options?: SendOptions) => host.send(room, type, data, options),
+      leave: () => host.leave(room),
       [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, over.signal, () => isMeant)
     } as AnyRoom,
     enter ({ epoch, offset, resumed, members, rate }, isAgain) {
       // A room without history says at each poll that nothing was resumed.
-      const isLost = isAgain && room.isIn ? resumed === false && epoch !== undefined : resumed === false || (room.wasIn && resumed !== true)
+      const isLost = isAgain && room.isIn ? resumed === false && epoch : resumed === false || (room.wasIn && resumed !== true)
       room.isIn = room.isAsked = room.wasIn = true
       room.attempt = 0
       room.take = rate && bucket(rate)
       if (epoch) room.position = { epoch, offset: offset! }
       if (isLost) host.gap(name)
       if (members) room.reset(members)
-      resolve({ ...(resumed !== undefined && { resumed }) })
+      resolve(resumed === undefined ? {} : { resumed })
     },
     out () {
       room.isIn = room.isAsked = false
@@ -119,14 +119,13 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
         room.position = { epoch: epoch!, offset: to! }
         if (from !== to) host.gap(name)
       } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {
-        if (offset !== undefined && room.position) room.position = { epoch: room.position.epoch, offset }
+        if (offset !== undefined && room.position) room.position = { ...room.position, offset }
         const settled = emit([type, '*'], { type, data, timestamp, ...(offset !== undefined && { offset }) })
         if (ack) void settled.then(() => { host.ack(ack) })
       }
     },
-    reset (now) {
-      sequence = now?.sequence ?? sequence
-      const list = now?.list ?? []
+    reset ({ sequence: next, list = [] }) {
+      sequence = next
       const ids = new Set(list.map(({ userId }) => userId))
       change(list.filter(({ userId }) => !members.has(userId)), [...members.values()].filter(({ userId }) => !ids.has(userId)))
       for (const member of list) members.set(member.userId, member)

@@ -1,3 +1,5 @@
+import { now, type Timers } from './timers.js'
+
 export interface Silence {
   /** something came */
   heard (): void
@@ -5,24 +7,19 @@ export interface Silence {
   watch (quiet: number, answer: number): void
   /** asks at once */
   probe (): void
-  stop (): void
 }
 
 /**
  * Finds links that are dead without a word. It always asks before it gives up: a timer of a hidden page, or of a machine that slept,
- * fires long after its time, while what has come since still waits to be read.
+ * fires long after its time, while what has come since still waits to be read. It watches for as long as the link's timers run.
  */
-export function createSilence (ask: () => void, dead: () => void): Silence {
-  let timer: ReturnType<typeof setTimeout> | undefined
+export function createSilence (after: Timers['after'], ask: () => void, dead: () => void): Silence {
   let last = 0
   let pause = 0
   let patience = 0
   let isAsked = false
 
-  const arm = (wait: number): void => {
-    clearTimeout(timer)
-    timer = setTimeout(check, wait)
-  }
+  const arm = (wait: number): void => { after('ping', wait, check) }
   const probe = (): void => {
     isAsked = true
     arm(patience)
@@ -30,24 +27,23 @@ export function createSilence (ask: () => void, dead: () => void): Silence {
     ask()
   }
   const check = (): void => {
-    const rest = last + pause - Date.now()
+    const rest = last + pause - now()
     if (isAsked) dead()
     else if (rest > 0) arm(rest)
     else probe()
   }
+  const heard = (): void => {
+    last = now()
+    isAsked = false
+  }
   return {
-    heard () {
-      last = Date.now()
-      isAsked = false
-    },
+    heard,
     watch (quiet, answer) {
-      last = Date.now()
+      heard()
       pause = quiet
       patience = answer
-      isAsked = false
       arm(quiet)
     },
-    probe,
-    stop () { clearTimeout(timer) }
+    probe
   }
 }

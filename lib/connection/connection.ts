@@ -3,6 +3,7 @@ import { encodeFrame, type Packet } from '../protocol/codec.js'
 import { parseCommand, type Command, type ErrorData, type Fault } from '../protocol/frames.js'
 import { parseText } from '../protocol/text.js'
 import { Refusal } from '../errors.js'
+import { after } from '../timers.js'
 import type { Flusher } from './flusher.js'
 import { Handles, type Handle } from './handles.js'
 import type { Link, LinkEvents, Transport } from './link.js'
@@ -61,8 +62,10 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   readonly id: string
   readonly userId: string
   readonly address: string
-  /** Unix milliseconds */
+  /** Unix milliseconds, to be shown */
   readonly openedAt = Date.now()
+  /** by `performance.now()`, to measure with */
+  readonly startedAt = performance.now()
   readonly rooms = new Handles<H>()
   /** joins under way, so that many at once do not pass the limit together */
   entering = 0
@@ -221,7 +224,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
         pongs.delete(payload)
         resolve(at === undefined ? undefined : at - start)
       }
-      const timer = setTimeout(settle, timeout)
+      const timer = after(settle, timeout)
       pongs.set(payload, settle)
       const bytes = this.#link?.beat?.(payload)
       if (bytes === undefined) this.sendFrame({ type: 'ping', id: payload })

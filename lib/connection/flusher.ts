@@ -1,3 +1,4 @@
+import { after } from '../timers.js'
 import { Batch } from './batch.js'
 
 export interface Flushable {
@@ -53,7 +54,7 @@ export class Flusher {
       return
     }
     const due = [outbox]
-    const timer = setTimeout(() => {
+    const timer = after(() => {
       this.#windows.delete(ms)
       for (const each of due) this.soon(each)
     }, ms)

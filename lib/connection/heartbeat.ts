@@ -1,3 +1,4 @@
+import { every } from '../timers.js'
 import type { Connection } from './connection.js'
 import type { Handle } from './handles.js'
 
@@ -32,7 +33,7 @@ export class Heartbeat<H extends Handle> {
 
   start (): void {
     this.#last = performance.now()
-    this.#timer = setInterval(() => { this.sweep(performance.now(), Date.now()) }, this.#period).unref()
+    this.#timer = every(() => { this.sweep(performance.now(), Date.now()) }, this.#period).unref()
   }
 
   stop (): void { clearInterval(this.#timer) }

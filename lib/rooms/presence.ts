@@ -1,5 +1,6 @@
 import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
+import { every } from '../timers.js'
 
 export interface PresenceOptions {
   /** milliseconds between a connection's end and its leave */
@@ -31,9 +32,9 @@ export class PresenceKeeper {
   start (): void {
     const { grace, lease } = this.#options
     const sweep = Math.max(20, Math.min(MAX_SWEEP, grace / 3))
-    this.#sweeper = setInterval(() => { this.#run(() => this.#store.sweep(this.#rooms())) }, sweep).unref()
+    this.#sweeper = every(() => { this.#run(() => this.#store.sweep(this.#rooms())) }, sweep).unref()
     if (this.#store.renew === undefined) return
-    this.#renewer = setInterval(() => { this.#run(() => this.#store.renew!([...this.#entries.values()], lease)) }, lease / 3).unref()
+    this.#renewer = every(() => { this.#run(() => this.#store.renew!([...this.#entries.values()], lease)) }, lease / 3).unref()
   }
 
   stop (): void {

@@ -1,6 +1,7 @@
 import type { HistoryPage, Later } from '../adapters/adapter.js'
 import type { Packet } from '../protocol/codec.js'
 import type { Position } from '../protocol/position.js'
+import { after } from '../timers.js'
 
 /** Events read and written at a time. */
 export const PAGE = 128
@@ -49,7 +50,7 @@ export function follow (follower: Follower, source: Source, turn = follower.turn
   }
   page.then(
     (read) => { if (!isOver() && step(follower, source, read, resume)) resume() },
-    () => { setTimeout(resume, RETRY).unref() }
+    () => { after(resume, RETRY).unref() }
   )
 }
 
@@ -82,6 +83,6 @@ function step (follower: Follower, source: Source, page: HistoryPage, resume: ()
   }
   if (!isRead) return true
   // Told of an event that the history does not show yet: a replica behind its primary.
-  setTimeout(resume, RETRY).unref()
+  after(resume, RETRY).unref()
   return false
 }

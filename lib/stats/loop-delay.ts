@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks'
+import { every } from '../timers.js'
 
 /** Milliseconds between two samples. */
 const RESOLUTION = 20
@@ -30,7 +31,7 @@ export class LoopDelayMonitor {
   start (): void {
     this.#older.enable()
     this.#newer.enable()
-    this.#timer ??= setInterval(() => {
+    this.#timer ??= every(() => {
       this.#older.reset();
       [this.#older, this.#newer] = [this.#newer, this.#older]
     }, this.#window).unref()

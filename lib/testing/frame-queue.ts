@@ -1,3 +1,4 @@
+import { after } from '../timers.js'
 export interface Frame { type: string, room?: string, id?: string, data: any, offset?: number } // eslint-disable-line @typescript-eslint/no-explicit-any -- public, as the contract has it: a test reads what it expects
 
 /** Milliseconds that a test waits for a frame before it is told what did arrive. */
@@ -46,7 +47,7 @@ export class FrameQueue {
           resolve(frame)
         }
       }
-      const timer = setTimeout(() => {
+      const timer = after(() => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
         reject(new Error(`no ${what} within ${deadline} ms${this.#end === undefined ? '' : ` (the connection ended: ${this.#end})`}; unread: ${this.describe()}`))
       }, deadline)

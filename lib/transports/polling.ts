@@ -1,4 +1,5 @@
 import type { Link, LinkEvents } from '../connection/link.js'
+import { after } from '../timers.js'
 
 /** Milliseconds in which a poll gathers what arrives together. */
 const GATHER = 5
@@ -47,7 +48,7 @@ export class PollLink implements Link {
   #arm (wait: number): void {
     if (this.#isDone) return
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => { this.#finish() }, wait)
+    this.#timer = after(() => { this.#finish() }, wait)
   }
 
   /** Answers with what there is. */

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
 import type { Packet } from '../protocol/codec.js'
+import { after } from '../timers.js'
 import type { CursorTrack } from './cursor-track.js'
 
 /** Milliseconds that a peer may take to read the end of its stream. */
@@ -68,7 +69,7 @@ export class SseLink implements Link {
     this.#isEnded = true
     this.#response.end()
     // A peer that does not read would hold the socket: what the kernel took by then is what it gets.
-    setTimeout(() => { this.destroy() }, END_TIMEOUT).unref()
+    after(() => { this.destroy() }, END_TIMEOUT).unref()
   }
 
   destroy (): void { if (!this.#response.closed) this.#response.destroy() }
