@@ -12,6 +12,7 @@ import { decodeCursor, isConnectionId, type Cursor } from './protocol/cursor.js'
 import { EPOCH, isOffset, type Position } from './protocol/position.js'
 import { isRoomName } from './contract/names.js'
 import { ALL, RESERVED_SEGMENTS } from './rooms/declaration.js'
+import type { RefusedUpgrades, Asker } from './refused-upgrades.js'
 import type { JoinRequest, Rooms } from './rooms/rooms.js'
 import { userLimit, type Slots } from './slots.js'
 
@@ -21,6 +22,8 @@ export interface AdmissionOptions {
   readonly slots: Slots
   readonly rooms: Rooms
   readonly access: Access
+  /** what a verdict speaks for besides the admission itself */
+  readonly refusedUpgrades: RefusedUpgrades
   readonly isAccepting: () => boolean
   /** milliseconds after which a refused client may try again */
   readonly retryAfter: () => number
@@ -101,6 +104,7 @@ export class Admission {
     this.#lookForProxy(request)
     const query = queryOf(request, kind)
     const credential = auth.find(request)
+    if (kind === 'verdict') this.#repeat(request, credential, path)
     const polled = kind === 'polling' ? peek(query) : undefined
     if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') slots.checkServer(request.ip ?? '')
     checkOrigin(request, settings.origins, auth.isAmbient(credential), kind === 'websocket' || kind === 'uplink')
@@ -158,6 +162,17 @@ export class Admission {
       if (slots.isLeased) return this.#lease(request, connectionId, places).then(() => admitted)
     } else if (kind === 'verdict') slots.checkRooms(placesOf(entries))
     return admitted
+  }
+
+  /** What an upgrade was refused with, for the client that asks why it was: the answer to the upgrade itself shows no browser its page. */
+  remember (request: FastifyRequest, path: string, refusal: Refusal): void {
+    const { refusedUpgrades, auth } = this.#options
+    refusedUpgrades.remember(askerOf(request, auth.find(request), path), refusal)
+  }
+
+  #repeat (request: FastifyRequest, credential: Credential | undefined, path: string): void {
+    const refusal = this.#options.refusedUpgrades.take(askerOf(request, credential, path))
+    if (refusal !== undefined) throw refusal
   }
 
   /** For a POST that enters no room: address limit and origin. @throws Refusal */
@@ -233,6 +248,11 @@ export class Admission {
       throw error
     }
   }
+}
+
+/** The same token may come by another carrier: an upgrade of a browser has no header for it. */
+function askerOf ({ ip, headers }: FastifyRequest, credential: Credential | undefined, path: string): Asker {
+  return { address: ip ?? '', credential: credential?.token ?? headers.cookie ?? '', path }
 }
 
 /** @throws Refusal `room_invalid` */

@@ -176,6 +176,7 @@ export class Endpoint {
     const said = refusal ?? refusalOf(error).refusal
     this.#options.ledger.refused(said.word)
     this.#options.refusals.note(said, { address: request.ip ?? '', request })
+    if (request.ws) this.#options.admission.remember(request, this.#path(request), said)
     void reply
       .code(said.statusCode)
       .headers({ ...ANSWER_HEADERS, connection: 'close' })

@@ -67,6 +67,7 @@ const schema = Type.Object({
   limits: Type.Optional(Type.Object({
     user: Type.Optional(Type.Object({ connections: Count, then: Type.Union([Type.Literal('reject'), Type.Literal('replace')]) }, closed)),
     address: Type.Optional(Count),
+    pending: Type.Optional(Type.Object({ total: Type.Optional(Count), address: Type.Optional(Count) }, closed)),
     rooms: Type.Optional(Count),
     message: Type.Optional(Count),
     rate: Type.Optional(Rate),
@@ -114,6 +115,7 @@ export interface Settings {
   readonly limits: {
     readonly user: { readonly connections: number, readonly then: 'reject' | 'replace' }
     readonly address: number | undefined
+    readonly pending: { readonly total: number, readonly address: number }
     readonly rooms: number
     readonly message: number
     readonly rate: { readonly messages: number, readonly burst: number }
@@ -207,6 +209,7 @@ export function resolveOptions (options: RealtimeOptions): Settings {
     limits: {
       user: limits.user ?? { connections: DEFAULTS.userConnections, then: 'reject' },
       address: limits.address,
+      pending: { total: limits.pending?.total ?? DEFAULTS.pendingUpgrades, address: limits.pending?.address ?? DEFAULTS.pendingPerAddress },
       rooms: limits.rooms ?? DEFAULTS.rooms,
       message: limits.message ?? DEFAULTS.message,
       rate: limits.rate ?? DEFAULTS.rate,

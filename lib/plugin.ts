@@ -9,6 +9,7 @@ import { Access } from './access.js'
 import { Acks } from './acks.js'
 import { MemoryAdapter } from './adapters/memory.js'
 import type { Adapter, AdapterHost } from './adapters/adapter.js'
+import { isShared } from './addresses.js'
 import { Admission } from './admission.js'
 import { AppRooms } from './app-rooms.js'
 import { asyncApi } from './asyncapi.js'
@@ -22,11 +23,13 @@ import { Dispatch } from './dispatch.js'
 import { Drain } from './drain.js'
 import { Endpoint } from './endpoint.js'
 import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM, type Refusal } from './errors.js'
+import { createAddressOf } from './fastify-internals.js'
 import { Messages } from './messages.js'
 import { Observer } from './observe.js'
 import { checkRoomOptions, DEFAULTS, resolveOptions } from './options.js'
 import { Polls } from './polls.js'
 import { Refusals } from './refusals.js'
+import { RefusedUpgrades } from './refused-upgrades.js'
 import { declareReplyBroadcast } from './reply-broadcast.js'
 import { declare, type RoomHooks, type RoomLimits } from './rooms/declaration.js'
 import type { Membership } from './rooms/room.js'
@@ -140,12 +143,16 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const messages = new Messages(adapter.claims, { timeout: settings.timeouts.handler, window: DEFAULTS.idempotency, validateOutput: settings.validateOutput })
   const refusals = new Refusals(log, options.onRefused)
   const note = (refusal: Refusal, request: FastifyRequest): void => { refusals.note(refusal, { address: request.ip ?? '', request }) }
+  const refusedUpgrades = new RefusedUpgrades()
   const guard = createUpgradeGuard(app.server, {
     deadline: settings.timeouts.upgrade,
-    pending: DEFAULTS.pendingUpgrades,
-    pendingPerAddress: DEFAULTS.pendingPerAddress,
+    pending: settings.limits.pending.total,
+    pendingPerAddress: settings.limits.pending.address,
+    addressOf: createAddressOf(app),
+    isShared,
     onRefused: (code, refusal, address = '') => {
       ledger.refused(code)
+      refusedUpgrades.rememberAddress(address, refusal)
       refusals.note(refusal, { address })
     }
   })
@@ -239,6 +246,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     slots,
     rooms: engine,
     access,
+    refusedUpgrades,
     isAccepting: () => rooms.isAccepting(),
     retryAfter: () => drain.isDraining ? drain.remaining : 1_000,
     ofUser: (userId) => connections.ofUser(userId),

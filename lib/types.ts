@@ -127,7 +127,22 @@ export interface RealtimeOptions {
    * for upgrades that no route has seen. What it throws is logged.
    */
   onRefused?: (refused: { code: string, message: string, address: string, userId?: string, room?: string, request?: FastifyRequest }) => MaybePromise<void>
-  limits?: { user?: { connections: number, then: 'reject' | 'replace' }, address?: number, rooms?: number, message?: number, rate?: { messages: number, burst: number }, event?: number, outbox?: number, whenUnavailable?: 'admit' | 'refuse' }
+  limits?: {
+    user?: { connections: number, then: 'reject' | 'replace' }
+    address?: number
+    /**
+     * Upgrades under way at once, from the request to the WebSocket or its refusal: in all (default 1 000, then `server_full`) and of one
+     * client's address as `trustProxy` gives it (default 64, then `address_limit`). A loopback or private address that no proxy
+     * vouches for may be a proxy with all its clients, and counts against the total alone.
+     */
+    pending?: { total?: number, address?: number }
+    rooms?: number
+    message?: number
+    rate?: { messages: number, burst: number }
+    event?: number
+    outbox?: number
+    whenUnavailable?: 'admit' | 'refuse'
+  }
   history?: { size?: number, ttl?: number, bytes?: number } | false
   presence?: { grace?: number, lease?: number }
   stats?: { authorize?: (user: User, request: FastifyRequest) => MaybePromise<boolean>, token?: string, register?: unknown } | false

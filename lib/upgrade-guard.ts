@@ -8,9 +8,13 @@ import { after } from './timers.js'
 export interface UpgradeGuardOptions {
   /** how long an upgrade may stay neither completed nor refused */
   readonly deadline?: number | undefined
-  /** upgrades under way at once, in total and from one remote address */
+  /** upgrades under way at once, in total and from one address */
   readonly pending?: number | undefined
   readonly pendingPerAddress?: number | undefined
+  /** whose an upgrade is; by default the other end of its socket */
+  readonly addressOf?: ((raw: object) => string | undefined) | undefined
+  /** whether an address stands for many clients, so that only the total counts for it; asked when its limit is reached */
+  readonly isShared?: ((address: string, peer: string | undefined) => boolean) | undefined
   /** how long a refused peer may keep its side open after our answer */
   readonly linger?: number | undefined
   /** how long `close` lets upgrades under way finish */
@@ -143,7 +147,7 @@ function rawAnswer (refusal: Refusal): string {
  * @fastify/websocket ends it only on some of the refusal paths, so that any peer could make the server hold sockets for ever.
  */
 export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardOptions = {}): UpgradeGuard {
-  const { deadline = 10_000, pending = 1_000, pendingPerAddress = 64, linger = 500, grace = 500, onRefused } = options
+  const { deadline = 10_000, pending = 1_000, pendingPerAddress = 64, addressOf, isShared, linger = 500, grace = 500, onRefused } = options
   /** those whose event is being handled: one, unless somebody emits another in between */
   const dispatched: Pending[] = []
   /** those that are still under way after their event */
@@ -159,8 +163,9 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
 
   /** `undefined`: refused, and nobody else may see this upgrade. */
   function admit (raw: object, socket: Duplex, head: Buffer): Pending | undefined {
-    const address = (socket as { remoteAddress?: string }).remoteAddress
-    const code = limitReached(address)
+    const peer = (socket as { remoteAddress?: string }).remoteAddress
+    const address = addressOf === undefined ? peer : addressOf(raw)
+    const code = limitReached(address, peer)
     if (code === undefined) return { raw, socket, head, address, written: writtenTo(socket), response: undefined, release: () => {} }
     refuse(socket, code, address)
     return undefined
@@ -186,10 +191,10 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
     if (address !== undefined) perAddress.set(address, (perAddress.get(address) ?? 0) + 1)
   }
 
-  function limitReached (address: string | undefined): Code | undefined {
+  function limitReached (address: string | undefined, peer: string | undefined): Code | undefined {
     if (closing !== undefined) return 'draining'
     if (waiting.size >= pending) return 'server_full'
-    if (address !== undefined && (perAddress.get(address) ?? 0) >= pendingPerAddress) return 'address_limit'
+    if (address !== undefined && (perAddress.get(address) ?? 0) >= pendingPerAddress && isShared?.(address, peer) !== true) return 'address_limit'
     return undefined
   }
 
@@ -208,7 +213,7 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   function refuse (socket: Duplex, code: Code, address: string | undefined): void {
     // Peers refused together must not come back together.
     const retryAfter = code === 'server_full' || code === 'address_limit' ? 1_000 + Math.random() * 2_000 : undefined
-    const why = code === 'server_full' ? { limit: 'upgrades under way', value: pending } : code === 'address_limit' ? { limit: 'upgrades under way from one address', value: pendingPerAddress } : undefined
+    const why = code === 'server_full' ? { limit: 'limits.pending.total', value: pending } : code === 'address_limit' ? { limit: 'limits.pending.address', value: pendingPerAddress } : undefined
     const refusal = new Refusal(code, { retryAfter, why })
     onRefused?.(code, refusal, address)
     dismiss(socket, rawAnswer(refusal))

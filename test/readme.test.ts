@@ -49,6 +49,7 @@ t.test('the table of options names every option, and each default is the one of 
     origins: settings.origins,
     capacity: DEFAULTS.capacity,
     'limits.user': settings.limits.user,
+    'limits.pending': settings.limits.pending,
     'limits.rooms': DEFAULTS.rooms,
     'limits.message': DEFAULTS.message,
     'limits.rate': DEFAULTS.rate,
@@ -87,7 +88,7 @@ t.test('the table of options names every option, and each default is the one of 
     const keys = known(path)
     return keys.length === 0 ? [path.join('.')] : keys.flatMap((key) => leaves([...path, key]))
   }
-  const whole = ['jwt', 'websocket', 'route', 'limits.user', 'limits.rate', 'compression']
+  const whole = ['jwt', 'websocket', 'route', 'limits.user', 'limits.pending', 'limits.rate', 'compression']
   const all = leaves([]).map((path) => whole.find((each) => path.startsWith(`${each}.`)) ?? path)
   t.same([...new Set(all)].filter((path) => ![...documented.keys()].some((name) => name === path || name.startsWith(`${path}.`))), [], 'every option has a row')
   t.same([...documented.keys()].filter((name) => !all.some((path) => path === name || name.startsWith(`${path}.`))), [], 'every row is an option')
@@ -96,7 +97,7 @@ t.test('the table of options names every option, and each default is the one of 
 t.test('the bounds without an option are those of the code', async (t) => {
   const text = chapter('Options').split('\n').find((line) => line.startsWith('Bounds without an option:'))!
   t.same([...text.matchAll(/`([\d_]+)`/g)].map(([, value]) => value), [
-    DEFAULTS.streamRooms, DEFAULTS.pollWait, DEFAULTS.pendingUpgrades, DEFAULTS.pendingPerAddress, DEFAULTS.ticketsPerUser, DEFAULTS.tickets,
+    DEFAULTS.streamRooms, DEFAULTS.pollWait, DEFAULTS.ticketsPerUser, DEFAULTS.tickets,
     DEFAULTS.idempotency, DEFAULTS.presenceList, DEFAULTS.tolerance
   ].map(written))
 })

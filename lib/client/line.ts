@@ -72,7 +72,7 @@ export function createLine (url: string, { token: source, transports = ['websock
   /** a refusal that only another credential helps against, and the one that was refused */
   let spent: { readonly token: string | undefined, readonly reason: Refused } | undefined
   let transport = 0
-  /** links of this transport that never opened; less than 0 when one has */
+  /** links of this transport in a row that never opened, without a refusal; less than 0 when one has opened or was refused */
   let blocked = 0
   let upwardAt = 0
   let upward = UPWARD
@@ -160,7 +160,10 @@ export function createLine (url: string, { token: source, transports = ['websock
       if (turn !== mine) return
       if (found === 'blocked') {
         if (++blocked > 0 && fall()) return relink()
-      } else reason = found
+      } else {
+        reason = found
+        blocked = -1
+      }
     }
     if (reason) {
       retry = reason.retry

@@ -272,7 +272,7 @@ export async function startNginx (t: Teardown, target: number, more = ''): Promi
       const file = join(directory, 'nginx.conf')
       await writeFile(file, `
         daemon off; master_process off; pid ${directory}/pid; error_log stderr warn;
-        events {}
+        events { worker_connections 4096; }
         http {
           access_log off;
           ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${directory}/${name};`).join(' ')}

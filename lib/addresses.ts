@@ -1,0 +1,24 @@
+import { BlockList, isIPv6 } from 'node:net'
+
+const OWN_NETWORKS = new BlockList()
+for (const [network, prefix] of [
+  ['127.0.0.0', 8], ['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['169.254.0.0', 16], ['100.64.0.0', 10], ['fc00::', 7], ['fe80::', 10]
+] as const) OWN_NETWORKS.addSubnet(network, prefix, isIPv6(network) ? 'ipv6' : 'ipv4')
+OWN_NETWORKS.addAddress('::1', 'ipv6')
+
+/** Of this machine or of a private network: as the peer of a socket it may be a proxy, which stands for all its clients. */
+export function isPrivate (address: string): boolean {
+  const [plain = ''] = address.split('%')
+  return OWN_NETWORKS.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4')
+}
+
+/**
+ * Whether an address says nothing of a client: a proxy's own, of which the app was not told by `trustProxy`, or which does not tell whom
+ * it speaks for.
+ *
+ * @param address what `trustProxy` makes of it
+ * @param peer the other end of the socket
+ */
+export function isShared (address: string, peer: string | undefined): boolean {
+  return address === peer && isPrivate(address)
+}
