@@ -1,6 +1,14 @@
 import type { Packet } from '../protocol/codec.js'
 import { keyOf } from '../protocol/key.js'
 
+/** What a `latest` value replaces the older one of. */
+function valueOf ({ event }: Packet): string | undefined {
+  return event?.delivery === 'latest' && event.key !== undefined ? keyOf(event.room, event.type, event.key) : undefined
+}
+
+/** Places without a packet that are not worth a pass over the queue. */
+const ROOM_FOR_HOLES = 64
+
 /**
  * What waits for a link that lags: a queue in order, thinned out by delivery class. A newer `latest` event removes the older one of
  * its key and is appended at the end; a `volatile` one is not taken at all.
@@ -14,15 +22,19 @@ export class Backlog {
   events = 0
   count = 0
 
+  /** places of the queue, holes included: at most twice the packets and 64 more */
+  get places (): number { return this.#packets.length }
+
   /** @returns what became of the pair: kept, or kept at the cost of an older value */
   push (packet: Packet): 'kept' | 'conflated' {
     let outcome: 'kept' | 'conflated' = 'kept'
-    const { event } = packet
-    if (event?.delivery === 'latest' && event.key !== undefined) {
-      const key = keyOf(event.room, event.type, event.key)
+    // Values of one key that replace each other leave holes, and nothing is shifted while the link stands still.
+    if (this.#packets.length > 2 * this.count + ROOM_FOR_HOLES) this.#compact()
+    const key = valueOf(packet)
+    if (key !== undefined) {
       this.#latest ??= new Map()
       const older = this.#latest.get(key)
-      if (older !== undefined && older >= this.#head && this.#packets[older] !== undefined) {
+      if (older !== undefined && this.#packets[older] !== undefined) {
         this.#take(older)
         outcome = 'conflated'
       }
@@ -31,8 +43,20 @@ export class Backlog {
     this.#packets.push(packet)
     this.bytes += packet.bytes.length
     this.count++
-    if (event !== undefined) this.events++
+    if (packet.event !== undefined) this.events++
     return outcome
+  }
+
+  /** Forgets holes, and the keys of packets that have left. */
+  #compact (): void {
+    this.#packets = this.#packets.filter((packet) => packet !== undefined)
+    this.#head = 0
+    if (this.#latest === undefined) return
+    this.#latest.clear()
+    for (const [index, packet] of this.#packets.entries()) {
+      const key = valueOf(packet!)
+      if (key !== undefined) this.#latest.set(key, index)
+    }
   }
 
   /** Removes the oldest packets, up to `bytes` together but at least one. */

@@ -41,6 +41,20 @@ t.test('a backlog gives back what it was given, thinned by key, and its counts a
   }), { numRuns: 60 }))
 })
 
+t.test('a backlog that nobody reads keeps no place for a value that has been replaced, nor for one that has been taken', async (t) => {
+  const backlog = new Backlog()
+  backlog.push(event(0))
+  for (let n = 1; n <= 10_000; n++) backlog.push(event(n, { delivery: 'latest', key: `k${n % 10}` }))
+  t.equal(backlog.count, 11)
+  t.ok(backlog.places <= 2 * 11 + 65, `${backlog.places} places`)
+  for (let n = 0; n < 10_000; n++) {
+    backlog.push(event(n, { delivery: 'latest', key: `other-${n}` }))
+    backlog.shift(1)
+  }
+  t.equal(backlog.count, 11)
+  t.ok(backlog.places <= 2 * 11 + 65, `${backlog.places} places`)
+})
+
 t.test('a batch is the same node for whoever adds the same packets in the same order', async (t) => {
   const root = new Batch()
   const [a, b, c] = [event(1), event(2), event(3)]
