@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Acks } from './acks.js'
 import type { Adapter, ControlMessage, Later, Published } from './adapters/adapter.js'
+import { checkControl } from './adapters/decode.js'
+import type { Unread } from './adapters/unread.js'
 import type { Auth } from './auth.js'
 import type { Connections } from './connection/connections.js'
 import { shape } from './contexts.js'
@@ -28,6 +30,8 @@ export interface AppRoomsOptions {
   readonly auth: Auth
   readonly drain: Drain
   readonly adapter: Adapter
+  /** counts what other nodes say and this one cannot act upon */
+  readonly unread: Unread
   readonly isReady: () => boolean
   readonly stats: () => Promise<Record<string, unknown>>
   /** a broadcast that nobody awaited has failed */
@@ -219,7 +223,14 @@ export class AppRooms implements Rooms {
   async #tell (message: ControlMessage): Promise<void> { await this.#options.adapter.control?.send(message) }
 
   /** What another node asks of this one. */
-  async control (message: ControlMessage): Promise<void> {
+  async control (told: ControlMessage): Promise<void> {
+    const message = checkControl(told)
+    // Two applications under one prefix, or a definition that only the other version has.
+    const isStrange = message === undefined || ('room' in message && this.#options.engine.declarations.find(message.room) === undefined)
+    if (isStrange) {
+      this.#options.unread.note('control', 0)
+      return
+    }
     const { dispatch, acks, connections, polls } = this.#options
     switch (message.type) {
       case 'revoke': {

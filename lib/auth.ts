@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { ClaimStore, DenialStore, Later } from './adapters/adapter.js'
 import { Expiring } from './adapters/expiring.js'
+import { isFields, parseJson } from './adapters/stored.js'
 import type { Identity } from './connection/connection.js'
 import { REALTIME_ERR_ADAPTER, Refusal } from './errors.js'
 import { DEFAULTS, type Settings } from './options.js'
@@ -197,7 +198,8 @@ export class Auth {
   async #redeem (ticket: string): Promise<Identity> {
     const value = await this.#options.claims?.take(keyOfKind('ticket', ticket))
     if (value === undefined) throw new Refusal('unauthorized', { message: 'the ticket is spent, expired or unknown' })
-    const identity = JSON.parse(value) as Identity
+    const identity = parseIdentity(value)
+    if (identity === undefined) throw new Refusal('unauthorized', { message: 'the ticket cannot be read by this node' })
     const open = this.#open.get(identity.userId)
     if (open !== undefined) {
       open.shift()
@@ -228,6 +230,15 @@ export class Auth {
     const now = Date.now()
     if (until > (this.#denied.get(subject, now) ?? now)) this.#denied.set(subject, until, until, now)
   }
+}
+
+/** The identity behind a ticket, as perhaps another version of this package stored it. */
+function parseIdentity (text: string): Identity | undefined {
+  const value = parseJson(text)
+  if (!isFields(value)) return undefined
+  const { user, userId, exp, tokenId } = value
+  if (typeof userId !== 'string' || userId === '' || (exp !== undefined && typeof exp !== 'number') || (tokenId !== undefined && typeof tokenId !== 'string')) return undefined
+  return { user, userId, ...(exp === undefined ? {} : { exp }), ...(tokenId === undefined ? {} : { tokenId }) }
 }
 
 /** What the application throws while it authenticates: a 4xx is 401, anything else is ours to be sorry for. */

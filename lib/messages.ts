@@ -3,13 +3,10 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { ClaimStore, Later } from './adapters/adapter.js'
 import { MessageContext, type ContextSource } from './contexts.js'
 import { REALTIME_ERR_EVENT, Refusal, refusalOf } from './errors.js'
-import type { ErrorData } from './protocol/frames.js'
+import { parseOutcome, type Outcome } from './outcome.js'
 import { keyOf } from './protocol/key.js'
 import { describe } from './rooms/rooms.js'
 import { after } from './timers.js'
-
-/** What a message came to: its ack's data, or its error with the status that HTTP shows. */
-export type Outcome = { readonly data?: unknown } | { readonly error: ErrorData, readonly status: number }
 
 export interface MessageCall extends ContextSource {
   readonly type: string
@@ -81,7 +78,7 @@ export class Messages {
       if (claim?.state === 'conflict') throw new Refusal('duplicate')
       if (claim?.state === 'running') throw new Refusal('unavailable', { message: 'the message is being handled elsewhere', retryAfter: claim.retryAfter })
       if (claim?.state === 'settled') {
-        const known = JSON.parse(claim.outcome) as Outcome
+        const known = parseOutcome(claim.outcome) ?? failed(new Refusal('duplicate', { message: 'the message has taken effect; what it came to cannot be read by this node' }))
         forget()
         settle(known)
         return known

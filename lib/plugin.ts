@@ -9,6 +9,7 @@ import { Access } from './access.js'
 import { Acks } from './acks.js'
 import { MemoryAdapter } from './adapters/memory.js'
 import type { Adapter, AdapterHost } from './adapters/adapter.js'
+import { Unread } from './adapters/unread.js'
 import { isShared } from './addresses.js'
 import { Admission } from './admission.js'
 import { AppRooms } from './app-rooms.js'
@@ -197,6 +198,11 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const observer = new Observer(connections, engine)
   const loop = new LoopDelayMonitor()
   const startedAt = performance.now()
+  const unread = new Unread(log)
+  const adapterFacts = (): Readonly<Record<string, unknown>> => {
+    const stats = adapter.stats?.() ?? {}
+    return { name: adapter.name, ...stats, undecodable: Number(stats.undecodable ?? 0) + unread.count }
+  }
   const read = (): StatsSnapshot => snapshot(ledger, observer, {
     node: nodeId,
     version: VERSION,
@@ -205,7 +211,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     published: engine.published,
     gaps: engine.gaps,
     loop: loop.read(),
-    adapter: { name: adapter.name, ...adapter.stats?.() },
+    adapter: adapterFacts(),
     uptime: Math.round(performance.now() - startedAt)
   })
   const polls = new Polls({
@@ -227,6 +233,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     auth,
     drain,
     adapter,
+    unread,
     isReady: () => isReady,
     stats: async () => ({ ...read() }),
     onUnhandled: (error, room, event) => { log.warn({ err: error, room, event }, 'a broadcast failed') }

@@ -200,6 +200,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'adapters/memory.ts': 'the age of events, which is known by their timestamps',
   'adapters/nats-presence.ts': 'ends that other nodes read',
   'adapters/nats-state.ts': 'ends that other nodes read',
+  'adapters/decode.ts': 'versions that count from the time of day',
   'adapters/nats-streams.ts': 'the age of events, which is known by the timestamps of the broker',
   'adapters/nats.ts': 'versions and ages that other nodes read',
   'adapters/redis-publishing.ts': 'versions that other nodes read',

@@ -4,6 +4,7 @@ import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { REALTIME_ERR_ADAPTER, Refusal } from '../errors.js'
 import { after } from '../timers.js'
+import type { Unread } from './unread.js'
 
 export interface NatsLinkOptions {
   readonly url: string | readonly string[]
@@ -13,6 +14,8 @@ export interface NatsLinkOptions {
   /** milliseconds */
   readonly timeout: number
   readonly log: { warn (object: object, message: string): void }
+  /** told of what a callback throws: its message cannot be read */
+  readonly unread: Unread
   /** Connected, and every subscription stands. */
   readonly onUp: () => void
   readonly onDown: () => void
@@ -153,7 +156,16 @@ export class NatsLink {
   /** @throws Refusal `unavailable` */
   listen (subject: string, callback: (message: Msg) => void): Subscription {
     if (!this.#isUp) throw away()
-    return this.#connection!.subscribe(subject, { callback: (error, message) => { if (error === null) callback(message) } })
+    return this.#connection!.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null) return
+        try {
+          callback(message)
+        } catch (thrown) {
+          this.#options.unread.failed(thrown, subject.split('.').at(1) ?? '', message.data.length)
+        }
+      }
+    })
   }
 
   #warn (error: unknown): void {

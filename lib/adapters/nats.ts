@@ -8,6 +8,7 @@ import { after, every } from '../timers.js'
 import type {
   Adapter, AdapterHost, ClaimStore, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
 } from './adapter.js'
+import { decodeControl, decodePresenceChange, Undecodable } from './decode.js'
 import { away, isMissing, NatsLink } from './nats-link.js'
 import { NatsPresence } from './nats-presence.js'
 import { natsClaims, natsDenials, natsLeases, NatsState } from './nats-state.js'
@@ -15,6 +16,7 @@ import { arrivalOf, NatsStreams } from './nats-streams.js'
 import { tokenOf } from './nats-tokens.js'
 import { decodePayload, encodePayload, originOf } from './wire.js'
 import { Streams } from './stream.js'
+import { Unread } from './unread.js'
 import { pageOf, Tail } from './tail.js'
 
 export interface NatsOptions {
@@ -89,6 +91,7 @@ class NatsAdapter implements Adapter {
   readonly #tag = randomBytes(6).toString('base64url')
   readonly #rooms = new Map<string, Followed>()
   readonly #own = new Map<string, Own>()
+  readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   #count = 0
   #host: AdapterHost | undefined
   #controls: Subscription | undefined
@@ -108,6 +111,7 @@ class NatsAdapter implements Adapter {
       jetstream,
       timeout,
       log: { warn: (object, message) => { this.#host?.log.warn(object, message) } },
+      unread: this.#unread,
       onUp: () => { this.#up() },
       onDown: () => { this.#host?.state(false) }
     })
@@ -264,7 +268,14 @@ class NatsAdapter implements Adapter {
       }
       return entries
     })
-    return found.sort((a, b) => a.revision - b.revision).slice(-MAX_LATEST).map(({ revision, text }) => decodePayload(room, text, { version: revision }))
+    return found.sort((a, b) => a.revision - b.revision).slice(-MAX_LATEST).flatMap(({ revision, text }) => {
+      try {
+        return decodePayload(room, text, { version: revision })
+      } catch (error) {
+        this.#unread.failed(error, 'latest', text.length)
+        return []
+      }
+    })
   }
 
   async #history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
@@ -272,7 +283,7 @@ class NatsAdapter implements Adapter {
     if (known !== undefined) return known
     try {
       const { range, last } = await this.#kept!.read(room, settings, query)
-      return pageOf({ ...range, top: last }, query)
+      return pageOf({ ...range, top: last }, query, () => { this.#unread.note('history', 0) })
     } catch (error) {
       throw this.#refused(error)
     }
@@ -301,7 +312,8 @@ class NatsAdapter implements Adapter {
         if (followed !== undefined) followed.epoch = range.epoch
         return range
       },
-      onRepair: () => { this.#repairs++ }
+      onRepair: () => { this.#repairs++ },
+      onUndecodable: () => { this.#unread.note('history', 0) }
     })
   }
 
@@ -324,7 +336,8 @@ class NatsAdapter implements Adapter {
     }
     const end = text.indexOf('\n')
     const rest = text.slice(end + 1)
-    if (text[0] === 'p') this.#host!.presence(room, JSON.parse(rest) as PresenceChange)
+    if (text[0] === 'p') this.#host!.presence(room, decodePresenceChange(rest))
+    else if (text[0] !== 'v' && text[0] !== 'l') throw new Undecodable('a message of an unknown kind')
     else this.#delivered(originOf(rest), this.#host!.event(room, decodePayload(room, rest, text[0] === 'l' ? { version: Number(text.slice(2, end)) } : {})))
   }
 
@@ -343,11 +356,11 @@ class NatsAdapter implements Adapter {
     const end = text.indexOf('\n')
     const space = text.indexOf(' ')
     if (text.slice(0, space) === this.#tag) return
-    this.#host!.control(JSON.parse(text.slice(end + 1)) as ControlMessage, text.slice(space + 1, end))
+    this.#host!.control(decodeControl(text.slice(end + 1)), text.slice(space + 1, end))
   }
 
   stats (): Record<string, number | boolean | string> {
-    return { isUp: this.#link.isUp, jetstream: this.#kept !== undefined, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, received: this.#received, repairs: this.#repairs }
+    return { isUp: this.#link.isUp, jetstream: this.#kept !== undefined, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
   }
 
   #up (): void {

@@ -1,5 +1,7 @@
 import { keyOf } from '../protocol/key.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
+import { decodeNamed } from './decode.js'
+import type { Unread } from './unread.js'
 import type { Keys } from './redis-keys.js'
 import type { RedisLink } from './redis-link.js'
 import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK } from './redis-scripts.js'
@@ -13,6 +15,7 @@ const BATCH = 200
 export class RedisPresence implements PresenceStore {
   readonly #link: RedisLink
   readonly #keys: Keys
+  readonly #unread: Unread
   /** rooms that had a join here: the only ones that this node sweeps */
   readonly #rooms = new Set<string>()
   /** the longest lease asked for */
@@ -21,8 +24,9 @@ export class RedisPresence implements PresenceStore {
   #heldUntil = 0
   #downAt: number | undefined
 
-  constructor (link: RedisLink, keys: Keys) {
+  constructor (link: RedisLink, keys: Keys, unread: Unread) {
     this.#link = link
+    this.#unread = unread
     this.#keys = keys
   }
 
@@ -71,7 +75,16 @@ export class RedisPresence implements PresenceStore {
     return {
       sequence: Number(sequence),
       total,
-      ...(total > limit ? {} : { list: list.map((json) => JSON.parse(json) as Named) })
+      ...(total > limit ? {} : { list: list.flatMap((json) => this.#named(json)) })
+    }
+  }
+
+  #named (json: string): Named[] {
+    try {
+      return [decodeNamed(json)]
+    } catch (error) {
+      this.#unread.failed(error, 'presence', json.length)
+      return []
     }
   }
 

@@ -3,11 +3,12 @@ import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../errors.js'
 import type { Packet } from '../protocol/codec.js'
 import type {
-  Adapter, AdapterHost, ClaimStore, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
+  Adapter, AdapterHost, ClaimStore, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication, Published, RoomSettings
 } from './adapter.js'
+import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from './decode.js'
 import { Keys } from './redis-keys.js'
 import { redisClaims, redisDenials, redisLeases } from './redis-leases.js'
-import { RedisLink } from './redis-link.js'
+import { RedisLink, Unreachable } from './redis-link.js'
 import { RedisPresence } from './redis-presence.js'
 import { Publishing } from './redis-publishing.js'
 import { LATEST, POSITION, READ } from './redis-scripts.js'
@@ -16,6 +17,7 @@ import { newEpoch, Streams } from './stream.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { every } from '../timers.js'
+import { Unread } from './unread.js'
 import { pageOf, Tail, type Arrival, type Range } from './tail.js'
 
 export interface RedisOptions {
@@ -69,6 +71,7 @@ class RedisAdapter implements Adapter {
   readonly #tag = randomBytes(6).toString('base64url')
   readonly #rooms = new Map<string, Followed>()
   readonly #reading = new Map<string, Promise<Range>>()
+  readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   #publishing: Publishing | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
@@ -93,12 +96,12 @@ class RedisAdapter implements Adapter {
       settings,
       timeout,
       log: { warn: (object, message) => { this.#host?.log.warn(object, message) } },
-      onMessage: (channel, message) => { this.#message(channel, message) },
+      onMessage: (channel, message) => { this.#heard(channel, message) },
       onUp: () => { this.#up() },
       onDown: () => { this.#down() }
     })
     this.#link = link
-    this.presence = new RedisPresence(link, this.#keys)
+    this.presence = new RedisPresence(link, this.#keys, this.#unread)
     this.leases = redisLeases(link, this.#keys)
     this.claims = redisClaims(link, this.#keys)
     this.denials = redisDenials(link, this.#keys)
@@ -168,19 +171,24 @@ class RedisAdapter implements Adapter {
   async history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
     const known = this.#rooms.get(room)?.tail?.read(query)
     if (known !== undefined) return known
-    return pageOf(await this.#read(room, settings, query), query)
+    return pageOf(await this.#read(room, settings, query), query, () => { this.#unread.note('history', 0) })
   }
 
   async latest (room: string): Promise<readonly Packet[]> {
     const values = await this.#link.script(LATEST, [this.#keys.latest(room), this.#keys.order(room)], []) as string[]
-    return values.map((value) => {
+    return values.flatMap((value) => {
       const end = value.indexOf('\n')
-      return decodePayload(room, value.slice(end + 1), { version: Number(value.slice(0, value.indexOf(' '))) })
+      try {
+        return decodePayload(room, value.slice(end + 1), { version: Number(value.slice(0, value.indexOf(' '))) })
+      } catch (error) {
+        this.#unread.failed(error, 'latest', value.length)
+        return []
+      }
     })
   }
 
   stats (): Record<string, number | boolean | string> {
-    return { isUp: this.#link.isUp, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, received: this.#received, repairs: this.#repairs }
+    return { isUp: this.#link.isUp, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
   }
 
   #follow (room: string, settings: RoomSettings): Tail | undefined {
@@ -194,13 +202,24 @@ class RedisAdapter implements Adapter {
       host,
       deliver: (name, packet, origin) => { this.#publishing!.delivered(origin, host.event(name, packet)) },
       read: (offset) => this.#read(room, settings, { since: { epoch: '', offset }, limit: PAGE }),
-      onRepair: () => { this.#repairs++ }
+      onRepair: () => { this.#repairs++ },
+      onUndecodable: () => { this.#unread.note('history', 0) }
     })
   }
 
   async #position (room: string): Promise<Position> {
     const [epoch, offset] = await this.#link.script(POSITION, [this.#keys.meta(room), this.#keys.stream(room)], [this.#link.run, newEpoch()]) as [string, string]
-    return { epoch, offset: Number(offset) }
+    return this.#known(epoch, Number(offset))
+  }
+
+  /** @throws Refusal `unavailable` for a place that is none: what is kept of the room is not what this version keeps */
+  #known (epoch: string, offset: number): Position {
+    try {
+      return checkPosition(epoch, offset)
+    } catch (error) {
+      this.#unread.failed(error, 'position', 0)
+      throw new Unreachable(false)
+    }
   }
 
   /** One read for all who wait for the same part of a room. */
@@ -232,11 +251,21 @@ class RedisAdapter implements Adapter {
       events.push(arrivalOf(room, epoch, offset, payload))
     }
     if (after === undefined) events.reverse()
+    this.#known(epoch, Number(top))
     return { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before), events }
   }
 
-  #message (channel: string, message: string): void {
+  #heard (channel: string, message: string): void {
     this.#received++
+    try {
+      this.#message(channel, message)
+    } catch (error) {
+      this.#unread.failed(error, channel === this.#keys.control ? 'control' : 'events', message.length)
+    }
+  }
+
+  /** @throws Undecodable */
+  #message (channel: string, message: string): void {
     if (channel === this.#keys.control) {
       this.#controlled(message)
       return
@@ -246,11 +275,13 @@ class RedisAdapter implements Adapter {
     const end = message.indexOf('\n')
     const rest = message.slice(end + 1)
     if (message[0] === 'r') {
-      const [, epoch, offset] = message.slice(0, end).split(' ')
-      followed?.tail?.accept(arrivalOf(room, epoch!, Number(offset), rest), true)
+      const [, text, number] = message.slice(0, end).split(' ')
+      const { epoch, offset } = checkPosition(text, Number(number))
+      followed?.tail?.accept(arrivalOf(room, epoch, offset, rest), true)
     } else if (message[0] === 'p') {
-      if (followed !== undefined) this.#host!.presence(room, JSON.parse(rest) as PresenceChange)
+      if (followed !== undefined) this.#host!.presence(room, decodePresenceChange(rest))
     } else {
+      if (message[0] !== 'v' && message[0] !== 'l') throw new Undecodable('a message of an unknown kind')
       const origin = originOf(rest)
       const publishing = this.#publishing!
       if (publishing.isRepeated(origin)) return
@@ -268,7 +299,7 @@ class RedisAdapter implements Adapter {
     const end = text.indexOf('\n')
     const space = text.indexOf(' ')
     if (text.slice(0, space) === this.#tag) return
-    this.#host!.control(JSON.parse(text.slice(end + 1)) as ControlMessage, text.slice(space + 1, end))
+    this.#host!.control(decodeControl(text.slice(end + 1)), text.slice(space + 1, end))
   }
 
   #up (): void {

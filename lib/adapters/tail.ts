@@ -3,6 +3,7 @@ import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { after } from '../timers.js'
 import type { AdapterHost, HistoryPage, HistoryQuery } from './adapter.js'
+import { Undecodable } from './decode.js'
 import { reentry, Stream, type StreamLimits, type Streams } from './stream.js'
 
 /** One event of a room as it came from the broker. */
@@ -13,6 +14,7 @@ export interface Arrival {
   readonly previous: number
   /** who published it, so that the publisher on this node learns how many were offered it */
   readonly origin: string
+  /** @throws Undecodable */
   readonly packet: () => Packet
 }
 
@@ -38,6 +40,8 @@ export interface TailOptions {
   /** Reads the broker. */
   readonly read: (since: number) => Promise<Range>
   readonly onRepair: () => void
+  /** The broker keeps an event that cannot be read here. */
+  readonly onUndecodable?: (error: Undecodable) => void
 }
 
 /** How long an event known from a publish reply may lag on the subscription before it is fetched, milliseconds. */
@@ -52,14 +56,32 @@ function sharedBy (since: Position, { epoch, top, before }: Range): number | und
   return since.epoch === epoch ? top : before.find((position) => position.epoch === since.epoch)?.offset
 }
 
-export function pageOf (range: Range, { since }: Pick<HistoryQuery, 'since'>): HistoryPage {
+/** @param onUndecodable is told of each event that cannot be read here */
+export function pageOf (range: Range, { since }: Pick<HistoryQuery, 'since'>, onUndecodable?: (error: Undecodable) => void): HistoryPage {
   const { epoch } = range
   const top = { epoch, offset: range.top }
-  const eventsOf = (): Packet[] => range.events.map(({ packet }) => packet())
-  if (since === undefined) return { resumed: false, events: eventsOf(), top, floor: { epoch, offset: range.floor } }
+  const { events, floor } = decoded(range, onUndecodable)
+  if (since === undefined) return { resumed: false, events, top, floor: { epoch, offset: floor } }
   const shared = sharedBy(since, range)
-  const resumed = shared !== undefined && since.offset <= shared && since.offset >= range.floor
-  return { resumed, events: resumed ? eventsOf() : [], top, floor: reentry(since, shared, range) }
+  const resumed = shared !== undefined && since.offset <= shared && since.offset >= floor
+  return { resumed, events: resumed ? events : [], top, floor: reentry(since, shared, { ...range, floor }) }
+}
+
+/** Its events, of which one that cannot be read is lost as if it had been trimmed: nobody resumes over it without being told. */
+function decoded ({ events, floor: from }: Range, onUndecodable: ((error: Undecodable) => void) | undefined): { events: Packet[], floor: number } {
+  let packets: Packet[] = []
+  let floor = from
+  for (const arrival of events) {
+    try {
+      packets.push(arrival.packet())
+    } catch (error) {
+      if (!(error instanceof Undecodable)) throw error
+      onUndecodable?.(error)
+      packets = []
+      floor = Math.max(floor, arrival.offset)
+    }
+  }
+  return { events: packets, floor }
 }
 
 /**
@@ -156,6 +178,7 @@ export class Tail {
     return stream.read(query)
   }
 
+  /** @throws Undecodable */
   #deliver (arrival: Arrival): void {
     const { room, limits, streams, deliver } = this.#options
     const packet = arrival.packet()
@@ -178,7 +201,13 @@ export class Tail {
       const top = stream.top.offset
       if (arrival.offset > top && arrival.previous > top) return
       this.#held.delete(keyOf(arrival.epoch, String(arrival.offset)))
-      if (arrival.offset > top) this.#deliver(arrival)
+      try {
+        if (arrival.offset > top) this.#deliver(arrival)
+      } catch (error) {
+        if (!(error instanceof Undecodable)) throw error
+        // Whether the broker has it is found by reading what is missing.
+        this.#options.onUndecodable?.(error)
+      }
     }
   }
 
@@ -258,7 +287,18 @@ export class Tail {
       host.gap(room, { epoch, from: local.offset, to: floor })
       this.#restart(epoch, floor)
     }
-    for (const arrival of range.events) if (arrival.offset > this.#stream!.top.offset) this.#deliver(arrival)
+    for (const arrival of range.events) {
+      const before = this.#stream!.top.offset
+      if (arrival.offset <= before) continue
+      try {
+        this.#deliver(arrival)
+      } catch (error) {
+        if (!(error instanceof Undecodable)) throw error
+        this.#options.onUndecodable?.(error)
+        host.gap(room, { epoch, from: before, to: arrival.offset })
+        this.#restart(epoch, arrival.offset)
+      }
+    }
     const reached = this.#stream!.top.offset
     if (reached >= top) return true
     if (range.events.length > 0) return false

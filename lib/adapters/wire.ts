@@ -1,17 +1,7 @@
-import type { Delivery } from '../contract/types.js'
-import { encodeEvent, type Except, type Packet } from '../protocol/codec.js'
+import { encodeEvent, type Packet } from '../protocol/codec.js'
 import type { Position } from '../protocol/position.js'
 import type { Publication } from './adapter.js'
-
-/** What is sent beside an event's data, in short names: it is kept once per event. */
-interface Head {
-  readonly t: string
-  readonly s: number
-  readonly d?: Delivery
-  readonly k?: string
-  readonly x?: Except
-  readonly a?: string
-}
+import { checkData, checkPosition, checkVersion, decodeHead, type Head } from './decode.js'
 
 /**
  * One event as brokers carry and keep it: three lines, of which only the second is parsed. JSON has no raw line breaks.
@@ -38,12 +28,19 @@ export function originOf (payload: string): string {
   return payload.slice(0, payload.indexOf('\n'))
 }
 
-/** @param at where the event stands: a position, or a version among the `latest` values */
+/**
+ * @param at where the event stands: a position, or a version among the `latest` values
+ * @throws Undecodable
+ */
 export function decodePayload (room: string, payload: string, at: { position?: Position, version?: number }): Packet {
   const first = payload.indexOf('\n')
   const second = payload.indexOf('\n', first + 1)
-  const { t, s, d, k, x, a } = JSON.parse(payload.slice(first + 1, second)) as Head
-  return encodeEvent({ type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: x, ack: a, ...at }, payload.slice(second + 1))
+  const { t, s, d, k, x, a } = decodeHead(payload.slice(first + 1, second))
+  const data = payload.slice(second + 1)
+  checkData(data)
+  if (at.position !== undefined) checkPosition(at.position.epoch, at.position.offset)
+  if (at.version !== undefined) checkVersion(at.version)
+  return encodeEvent({ type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: x, ack: a, ...at }, data)
 }
 
 /** `<epoch> <offset> <epoch> <offset> ...` */

@@ -143,6 +143,7 @@ export class Metrics {
     }, ['statistic'])
     this.#gauge('accepting', 'Whether new connections are accepted.', (set, { accepting }) => { set(accepting ? 1 : 0) })
     this.#gauge('adapter_up', 'Whether the adapter can be reached.', (set, { adapter }) => { set(adapter.isUp === false ? 0 : 1) })
+    this.#counter('broker_undecodable_total', 'Messages and values of the broker that could not be read.', (add, { adapter }) => { add(Number(adapter.undecodable ?? 0)) })
     this.#gauge('build_info', 'Version of the plugin.', (set, { version }) => { set(1, { version }) }, ['version'])
   }
 }
