@@ -35,7 +35,7 @@ class Handle {
     // A handler that runs again, because the node that ran it first died, must not add a second event.
     const once = idempotencyKey ?? (messageId === undefined ? undefined : [userId, messageId, String(n)] as const)
     const left = except === undefined ? undefined : except === sender ? { user: userId, connection: except } : { connection: except }
-    return shape(await rooms.publish(this.name, event, data, { except: left, once }))
+    return shape(await rooms.publish(this.name, event, data, { except: left, once, owner: userId }))
   }
 }
 

@@ -73,7 +73,7 @@ export class Messages {
     this.#running.set(key, mine)
     const forget = (): void => { if (this.#running.get(key) === mine) this.#running.delete(key) }
     try {
-      const claimed = this.#claims?.claim(key, content, this.#options.timeout + SETTLE)
+      const claimed = this.#claims?.claim(key, content, this.#options.timeout + SETTLE, call.userId)
       const claim = claimed instanceof Promise ? await claimed : claimed
       if (claim?.state === 'conflict') throw new Refusal('duplicate')
       if (claim?.state === 'running') throw new Refusal('unavailable', { message: 'the message is being handled elsewhere', retryAfter: claim.retryAfter })
@@ -105,14 +105,14 @@ export class Messages {
   }
 
   /** Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being worked on. */
-  #keep ({ declaration }: MessageCall, key: string, content: string, final: Outcome): Later<Outcome> {
+  #keep ({ declaration, userId }: MessageCall, key: string, content: string, final: Outcome): Later<Outcome> {
     const failed = (error: unknown): Outcome => {
       (declaration.log as FastifyBaseLogger).warn({ err: error }, 'the outcome of a message could not be stored')
       return final
     }
     try {
       const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
-      const stored = this.#claims?.settle(key, content, isStored ? JSON.stringify(final) : undefined, this.#options.window)
+      const stored = this.#claims?.settle(key, content, isStored ? JSON.stringify(final) : undefined, this.#options.window, userId)
       return stored instanceof Promise ? stored.then(() => final, failed) : final
     } catch (error) {
       return failed(error)

@@ -25,6 +25,7 @@ export const DEFAULTS = {
   pollWait: 25_000,
   history: { size: 100, ttl: 300_000, bytes: 67_108_864 },
   idempotency: 120_000,
+  remembered: { bytes: 67_108_864, perUser: 4_194_304 },
   presence: { grace: 15_000, lease: 60_000 },
   presenceList: 200,
   handlerTimeout: 30_000,
@@ -73,6 +74,7 @@ const schema = Type.Object({
     rate: Type.Optional(Rate),
     event: Type.Optional(Count),
     outbox: Type.Optional(Count),
+    remembered: Type.Optional(Type.Object({ bytes: Type.Optional(Count), perUser: Type.Optional(Count) }, closed)),
     whenUnavailable: Type.Optional(Type.Union([Type.Literal('admit'), Type.Literal('refuse')]))
   }, closed)),
   history: Type.Optional(Type.Union([Type.Literal(false), Type.Object({ size: Type.Optional(Count), ttl: Type.Optional(Ms), bytes: Type.Optional(Count) }, closed)])),
@@ -121,6 +123,7 @@ export interface Settings {
     readonly rate: { readonly messages: number, readonly burst: number }
     readonly event: number
     readonly outbox: number
+    readonly remembered: { readonly bytes: number, readonly perUser: number }
     readonly whenUnavailable: 'admit' | 'refuse'
   }
   readonly history: { readonly size: number, readonly ttl: number } | false
@@ -215,6 +218,7 @@ export function resolveOptions (options: RealtimeOptions): Settings {
       rate: limits.rate ?? DEFAULTS.rate,
       event,
       outbox,
+      remembered: { bytes: limits.remembered?.bytes ?? DEFAULTS.remembered.bytes, perUser: limits.remembered?.perUser ?? DEFAULTS.remembered.perUser },
       whenUnavailable: limits.whenUnavailable ?? 'admit'
     },
     history: history === false ? false : { size: history?.size ?? DEFAULTS.history.size, ttl: history?.ttl ?? DEFAULTS.history.ttl },

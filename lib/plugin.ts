@@ -124,13 +124,14 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const ledger = new Ledger()
   const connections = new Connections<Membership>()
   const flusher = new Flusher()
-  const adapter: Adapter = options.adapter ?? new MemoryAdapter({ bytes: settings.historyBytes, idempotency: DEFAULTS.idempotency })
+  const adapter: Adapter = options.adapter ?? new MemoryAdapter({ bytes: settings.historyBytes, idempotency: DEFAULTS.idempotency, remembered: settings.limits.remembered })
   const failed = (error: unknown, what: string): void => { log.warn({ err: error, what }, 'the adapter failed') }
   const acks = new Acks(nodeId, adapter.control, (error) => { failed(error, 'control') })
   const engine = new Engine(adapter, {
     presence: settings.presence,
     presenceList: DEFAULTS.presenceList,
     eventLimit: settings.limits.event,
+    latestBytes: settings.historyBytes,
     validateOutput: settings.validateOutput,
     onError: failed,
     onOffered: (event, members, isOffered) => { acks.offered(event, members, isOffered) }
@@ -327,6 +328,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     let wasDown = false
     const adapterHost: AdapterHost = {
       nodeId,
+      remembered: settings.limits.remembered,
       log,
       ...engine.host,
       control: (message) => { rooms.control(message).catch((error: unknown) => { failed(error, 'control') }) },

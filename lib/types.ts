@@ -141,6 +141,12 @@ export interface RealtimeOptions {
     rate?: { messages: number, burst: number }
     event?: number
     outbox?: number
+    /**
+     * Bytes of message ids with their outcomes and of idempotency keys, which are kept for two minutes: in total, default 64 MiB, and of
+     * one user, default 4 MiB. Over his own bound a user's oldest is forgotten, over the total the oldest of one who holds most: it would
+     * run again if it were repeated. Counted in the stats, logged once a minute.
+     */
+    remembered?: { bytes?: number, perUser?: number }
     whenUnavailable?: 'admit' | 'refuse'
   }
   history?: { size?: number, ttl?: number, bytes?: number } | false

@@ -80,8 +80,9 @@ const MAY: Record<string, RegExp> = {
   'protocol/': /^(protocol|contract)\//,
   'errors.ts': /^protocol\//,
   'connection/': /^(connection\/|protocol\/|(errors|timers)\.ts$)/,
-  'rooms/': /^(rooms\/|protocol\/|contract\/|(errors|timers)\.ts$|adapters\/adapter\.ts$)/,
-  'adapters/': /^(adapters\/|protocol\/|contract\/|(errors|timers)\.ts$)/,
+  'retention/': /^(retention|protocol)\//,
+  'rooms/': /^(rooms\/|protocol\/|contract\/|retention\/|(errors|timers|slices)\.ts$|adapters\/adapter\.ts$)/,
+  'adapters/': /^(adapters\/|protocol\/|contract\/|retention\/|(errors|timers|slices)\.ts$)/,
   'transports/': /^((transports|connection|protocol)\/|timers\.ts$)/,
   'client/': /^(client\/|contract\/|protocol\/(position|codes|closes|codec|frames)\.ts$)/
 }

@@ -55,6 +55,8 @@ t.test('the table of options names every option, and each default is the one of 
     'limits.rate': DEFAULTS.rate,
     'limits.event': DEFAULTS.event,
     'limits.outbox': DEFAULTS.outbox,
+    'limits.remembered.bytes': DEFAULTS.remembered.bytes,
+    'limits.remembered.perUser': DEFAULTS.remembered.perUser,
     'limits.whenUnavailable': settings.limits.whenUnavailable,
     'history.size': DEFAULTS.history.size,
     'history.ttl': DEFAULTS.history.ttl,

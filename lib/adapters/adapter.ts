@@ -29,6 +29,8 @@ export interface Publication {
   /** id of an acknowledged broadcast: live only, no offset, never replayed */
   readonly ack?: string | undefined
   readonly idempotencyKey?: string | undefined
+  /** user whose message makes it: whose remembered bytes the key counts to; without one it counts to the room */
+  readonly owner?: string | undefined
 }
 
 export interface Published {
@@ -120,9 +122,10 @@ export type Claim =
 
 /** Message ids that take effect once, and one-use values such as tickets. */
 export interface ClaimStore {
-  claim (key: string, hash: string, lease: number): Later<Claim>
+  /** @param owner user whose message it is: over his own bytes he loses his oldest outcome, nobody else's */
+  claim (key: string, hash: string, lease: number, owner?: string): Later<Claim>
   /** Stores the outcome for `ttl` ms; `undefined` gives the claim back, so that the message may run again. */
-  settle (key: string, hash: string, outcome: string | undefined, ttl: number): Later<void>
+  settle (key: string, hash: string, outcome: string | undefined, ttl: number, owner?: string): Later<void>
   /** Keeps a value for one `take` within `ttl` ms. */
   put (key: string, value: string, ttl: number): Later<void>
   /** Returns the value exactly once. */
@@ -154,6 +157,8 @@ export interface DenialStore {
 /** What an adapter tells the node that started it. */
 export interface AdapterHost {
   readonly nodeId: string
+  /** bytes of outcomes that may be remembered, of this node's users together and of each; absent: 64 MiB and 4 MiB */
+  readonly remembered?: { readonly bytes: number, readonly perUser: number }
   readonly log: { info (object: object, message: string): void, warn (object: object, message: string): void }
   /**
    * One event of a subscribed room, in offset order per room, each once.

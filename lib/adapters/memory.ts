@@ -1,11 +1,14 @@
 import { encodeEvent, type Packet } from '../protocol/codec.js'
-import { keyOf } from '../protocol/key.js'
+import { keyOf, keyOfKind } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { every } from '../timers.js'
 import type {
   Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, PresenceStore, Publication, Published, RoomSettings
 } from './adapter.js'
-import { Expiring } from './expiring.js'
+import { latestTtl } from '../retention/latest.js'
+import { Remembered } from '../retention/remembered.js'
+import { Retention } from '../retention/retention.js'
+import { Slices } from '../slices.js'
 import { MemoryPresence } from './memory-presence.js'
 import { Streams, type Stream } from './stream.js'
 
@@ -14,17 +17,28 @@ export interface MemoryOptions {
   readonly bytes?: number
   /** milliseconds that an idempotency key is remembered, default 120 000 */
   readonly idempotency?: number
+  /**
+   * Bytes of message ids with their outcomes and of idempotency keys, kept for their time: in total (default 64 MiB) and of one user
+   * (default 4 MiB). Over his own bound a user loses his oldest, over the total one of those that hold most does; counted in the stats
+   * as `forgotten`, logged once a minute. Denials and values put for one `take` have the total each once more.
+   */
+  readonly remembered?: { readonly bytes: number, readonly perUser: number }
   /** clock in Unix milliseconds */
   readonly now?: () => number
 }
 
+/** Rooms whose epoch and top are remembered without members. */
 const MAX_STREAMS = 100_000
-const MAX_KEYS = 10_000
-const MAX_LATEST = 1_000
-const METADATA_TTL = 86_400_000
-const SWEEP = 60_000
+/** Bytes that a remembered publication costs. */
+const PUBLISHED = 150
+const REMEMBERED = { bytes: 64 * 1024 * 1024, perUser: 4 * 1024 * 1024 }
+/** Milliseconds between two looks for what has run out. */
+const SWEEP = 1_000
+/** Milliseconds between two log lines about a bound that makes something be forgotten. */
+const QUIET = 60_000
+/** Entries that one turn of the event loop lets go. */
+const SLICE = 1_000
 
-interface Values { version: number, readonly packets: Expiring<Packet> }
 interface Running { readonly hash: string, readonly outcome?: string, readonly until: number }
 
 /** One process, no infrastructure. Everything is kept in memory and lost with the process: a new process is a new epoch. */
@@ -35,50 +49,64 @@ export class MemoryAdapter implements Adapter {
   readonly denials: DenialStore
   readonly #now: () => number
   readonly #streams: Streams
-  readonly #latest = new Map<string, Values>()
-  readonly #published: Expiring<Published>
   /** rooms with members here, and their streams: these are used all the time, and are neither looked up nor moved for it */
   readonly #subscribed = new Map<string, Stream | undefined>()
-  readonly #touched = new Map<string, number>()
+  /** order among all `latest` values; begins at the clock, above what a client may know of an earlier process */
+  #version = 0
   readonly #idempotency: number
+  readonly #published: Remembered<Published>
+  readonly #claims: Remembered<Running>
+  /** ids and keys share a budget; values for one `take` and denials have one of their own, for no user's flood may cost them */
+  readonly #retentions: readonly [Retention, Retention, Retention]
+  readonly #sweep: Slices
   #host: AdapterHost | undefined
   #sweeper: NodeJS.Timeout | undefined
+  #told = 0
+  #toldAt = Number.NEGATIVE_INFINITY
 
   constructor (options: MemoryOptions = {}) {
     this.#now = options.now ?? Date.now
-    this.#streams = new Streams(options.bytes ?? 64 * 1024 * 1024, MAX_STREAMS)
-    this.#published = new Expiring(MAX_KEYS)
+    const { bytes, perUser } = options.remembered ?? REMEMBERED
+    this.#streams = new Streams(options.bytes ?? 64 * 1024 * 1024, MAX_STREAMS, this.#now)
     this.#idempotency = options.idempotency ?? 120_000
     this.presence = new MemoryPresence(this.#now, (room, change) => {
       if (this.#subscribed.has(room)) this.#host?.presence(room, change)
     })
-    this.claims = memoryClaims(this.#now)
-    this.denials = memoryDenials(this.#now)
+    const [ids, values, denials] = this.#retentions = [new Retention(bytes), new Retention(bytes), new Retention(bytes)]
+    this.#published = new Remembered(ids, perUser)
+    this.#claims = new Remembered(ids, perUser)
+    this.claims = memoryClaims(this.#claims, new Remembered(values), this.#now)
+    this.denials = memoryDenials(new Remembered(denials), this.#now)
+    this.#sweep = new Slices(() => this.#retentions.some((retention) => retention.sweep(this.#now(), SLICE)))
   }
 
   async start (host: AdapterHost): Promise<void> {
     this.#host = host
-    this.#sweeper = every(() => { this.#forget() }, SWEEP).unref()
+    this.#streams.start()
+    this.#sweeper = every(() => {
+      this.#sweep.run()
+      this.#tell()
+    }, SWEEP).unref()
   }
 
   async close (): Promise<void> {
     clearInterval(this.#sweeper)
+    this.#sweep.stop()
+    this.#streams.stop()
     this.#host = undefined
   }
 
   subscribe (room: string, { history }: RoomSettings): Position | undefined {
     this.#subscribed.set(room, undefined)
     if (history === false) return undefined
-    const stream = this.#open(room)
+    const stream = this.#streams.pin(room, this.#now())
     this.#subscribed.set(room, stream)
     return stream.top
   }
 
   unsubscribe (room: string): void {
-    const stream = this.#subscribed.get(room)
     this.#subscribed.delete(room)
-    if (stream !== undefined) this.#open(room)
-    this.#touched.set(room, this.#now())
+    this.#streams.unpin(room, this.#now())
   }
 
   publish (room: string, publication: Publication, settings: RoomSettings): Published {
@@ -91,69 +119,59 @@ export class MemoryAdapter implements Adapter {
     const packet = this.#keep(room, publication, settings, now)
     const recipients = this.#subscribed.has(room) ? this.#host?.event(room, packet) ?? 0 : 0
     const published = { position: packet.position, recipients }
-    if (known !== undefined) this.#published.set(known, published, now + this.#idempotency, now)
+    if (known === undefined) return published
+    const owner = publication.owner === undefined ? keyOfKind('room', room) : keyOfKind('user', publication.owner)
+    this.#published.set(owner, known, published, PUBLISHED, now + this.#idempotency, now)
     return published
   }
 
   #keep (room: string, publication: Publication, { history }: RoomSettings, now: number): Packet {
     const { type, delivery, timestamp, key, except, ack, data } = publication
     if (delivery === 'latest') {
-      const values = this.#values(room)
-      const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, version: ++values.version }, data)
-      const ttl = history === false ? METADATA_TTL : history.ttl
-      values.packets.set(keyOf(type, key ?? ''), packet, now + ttl, now)
+      this.#version = Math.max(this.#version + 1, now)
+      const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, version: this.#version }, data)
+      this.#streams.setLatest(room, packet, latestTtl(history), now)
       return packet
     }
     if (delivery === 'volatile' || ack !== undefined || history === false) return encodeEvent({ type, room, delivery, timestamp, key, except, ack }, data)
-    const stream = this.#open(room)
+    const stream = this.#subscribed.get(room) ?? this.#streams.open(room, now)
     const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, position: stream.next }, data)
     this.#streams.append(room, stream, packet, history, now)
     return packet
   }
 
   history (room: string, query: HistoryQuery, { history }: RoomSettings): HistoryPage {
-    const stream = this.#open(room)
-    if (history !== false) this.#streams.expire(room, stream, history.ttl, this.#now())
+    const stream = this.#subscribed.get(room) ?? this.#streams.look(room)
+    if (history !== false) this.#streams.expire(stream, history.ttl, this.#now())
     return stream.read(query)
   }
 
-  latest (room: string): readonly Packet[] {
-    const values = this.#latest.get(room)
-    return values === undefined ? [] : [...values.packets.values(this.#now())]
+  latest (room: string): readonly Packet[] { return this.#streams.latest(room, this.#now()) }
+
+  /** ids and keys that were forgotten before their time, and denials and values */
+  get #forgotten (): number {
+    const early = this.#retentions.reduce((sum, { evicted }) => sum + evicted, 0)
+    return early + this.#published.evicted + this.#claims.evicted
   }
 
   stats (): Record<string, number> {
-    return { streams: this.#streams.size, historyBytes: this.#streams.bytes }
-  }
-
-  #open (room: string): Stream {
-    const own = this.#subscribed.get(room)
-    if (own !== undefined) return own
-    if (!this.#subscribed.has(room)) this.#touched.set(room, this.#now())
-    return this.#streams.open(room, (name) => this.#subscribed.has(name))
-  }
-
-  #values (room: string): Values {
-    let values = this.#latest.get(room)
-    if (values === undefined) {
-      values = { version: 0, packets: new Expiring(MAX_LATEST) }
-      this.#latest.set(room, values)
+    return {
+      streams: this.#streams.size,
+      historyBytes: this.#streams.bytes,
+      historyEvicted: this.#streams.evicted,
+      remembered: this.#claims.size + this.#published.size,
+      rememberedBytes: this.#retentions.reduce((sum, { bytes }) => sum + bytes, 0),
+      forgotten: this.#forgotten
     }
-    return values
   }
 
-  /** Metadata lives a day after the last publish, join or leave. */
-  #forget (): void {
-    const now = this.#now()
-    for (const [room, at] of this.#touched) {
-      if (this.#subscribed.has(room)) this.#touched.delete(room)
-      else if (at + METADATA_TTL <= now) {
-        this.#touched.delete(room)
-        this.#streams.delete(room)
-        this.#latest.delete(room)
-      }
-    }
-    this.#published.sweep(now)
+  #tell (): void {
+    const forgotten = this.#forgotten
+    const now = performance.now()
+    if (forgotten === this.#told || now - this.#toldAt < QUIET) return
+    this.#host?.log.warn({ forgotten: forgotten - this.#told, bytes: this.#retentions[0].bytes }, 'message ids, outcomes, idempotency keys, tickets or denials were forgotten before their time: a repeated message may run again; raise limits.remembered, or lower the rate or the size of replies')
+    this.#told = forgotten
+    this.#toldAt = now
   }
 }
 
@@ -162,43 +180,40 @@ export function memory (options?: MemoryOptions): Adapter {
   return new MemoryAdapter(options)
 }
 
-function memoryClaims (now: () => number): ClaimStore {
-  const claims = new Expiring<Running>(MAX_KEYS)
-  const values = new Expiring<string>(MAX_KEYS)
+function memoryClaims (claims: Remembered<Running>, values: Remembered<string>, now: () => number): ClaimStore {
   return {
-    claim (key, hash, lease): Claim {
-      const known = claims.get(key, now())
+    claim (key, hash, lease, owner = ''): Claim {
+      const at = now()
+      const known = claims.get(key, at)
       if (known === undefined) {
-        claims.set(key, { hash, until: now() + lease }, now() + lease, now())
+        claims.set(owner, key, { hash, until: at + lease }, 0, at + lease, at)
         return { state: 'claimed' }
       }
       if (known.hash !== hash) return { state: 'conflict' }
       if (known.outcome !== undefined) return { state: 'settled', outcome: known.outcome }
-      return { state: 'running', retryAfter: known.until - now() }
+      return { state: 'running', retryAfter: known.until - at }
     },
-    settle (key, hash, outcome, ttl) {
-      if (outcome === undefined) claims.delete(key)
-      else {
-        const until = now() + ttl
-        if (!claims.replace(key, { hash, outcome, until }, until)) claims.set(key, { hash, outcome, until }, until, now())
-      }
+    settle (key, hash, outcome, ttl, owner = '') {
+      const at = now()
+      if (outcome === undefined) claims.delete(key, at)
+      else claims.set(owner, key, { hash, outcome, until: at + ttl }, outcome.length, at + ttl, at)
     },
-    put (key, value, ttl) { values.set(key, value, now() + ttl, now()) },
+    put (key, value, ttl) { values.set('', key, value, value.length, now() + ttl, now()) },
     take (key) {
       const value = values.get(key, now())
-      values.delete(key)
+      values.delete(key, now())
       return value
     }
   }
 }
 
-function memoryDenials (now: () => number): DenialStore {
-  const denied = new Map<string, number>()
+function memoryDenials (denied: Remembered<number>, now: () => number): DenialStore {
   return {
     deny (subject, until) {
-      for (const [key, end] of denied) if (end <= now()) denied.delete(key)
-      denied.set(subject, Math.max(until, denied.get(subject) ?? 0))
+      const at = now()
+      // Each is its own owner: they end at different times.
+      if (until > (denied.get(subject, at) ?? at)) denied.set(subject, subject, until, 0, until, at)
     },
-    isDenied: (subjects) => subjects.some((subject) => (denied.get(subject) ?? 0) > now())
+    isDenied: (subjects) => subjects.some((subject) => denied.get(subject, now()) !== undefined)
   }
 }

@@ -139,12 +139,14 @@ class NatsAdapter implements Adapter {
     }
     this.#controls = this.#link.listen(`${this.#options.prefix}.control`, (message) => { this.#controlled(message) })
     await this.#link.flush()
+    this.#streams.start()
     this.#checker = every(() => { this.#check(false) }, Math.min(4_000, this.#options.check / 10)).unref()
     host.state(true)
   }
 
   async close (): Promise<void> {
     clearInterval(this.#checker)
+    this.#streams.stop()
     this.#controls?.unsubscribe()
     for (const { subscription, tail } of this.#rooms.values()) {
       subscription?.unsubscribe()

@@ -124,11 +124,13 @@ class RedisAdapter implements Adapter {
     })
     await this.#link.open()
     await this.#link.subscribe(this.#keys.control)
+    this.#streams.start()
     this.#checker = every(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
   }
 
   async close (): Promise<void> {
     clearInterval(this.#checker)
+    this.#streams.stop()
     this.#link.close()
     this.#publishing?.close()
     for (const { tail } of this.#rooms.values()) tail?.close()

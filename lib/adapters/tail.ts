@@ -171,8 +171,8 @@ export class Tail {
   read (query: HistoryQuery): HistoryPage | undefined {
     const stream = this.#stream
     if (stream === undefined) return undefined
-    const { room, limits, streams } = this.#options
-    streams.expire(room, stream, limits.ttl, Date.now())
+    const { limits, streams } = this.#options
+    streams.expire(stream, limits.ttl, Date.now())
     const { since, last, limit } = query
     if (since === undefined ? stream.length < Math.min(last ?? limit, limit) : !stream.covers(since)) return undefined
     return stream.read(query)
@@ -230,7 +230,7 @@ export class Tail {
   #restart (epoch: string, offset: number): void {
     const { room, streams } = this.#options
     streams.delete(room)
-    this.#stream = streams.open(room, () => true, () => new Stream(epoch, offset))
+    this.#stream = streams.pin(room, Date.now(), () => new Stream(epoch, offset))
   }
 
   /** Brings this tail to the broker's top. One at a time; never rejects. */

@@ -1,7 +1,8 @@
 import type { HistoryPage, HistoryQuery, Later, PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
 import { encodeFrame, type EventHead, type Packet } from '../protocol/codec.js'
-import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
+import { Latest, latestTtl } from '../retention/latest.js'
+import type { Retention } from '../retention/retention.js'
 import type { Declaration } from './declaration.js'
 import type { Member } from './member.js'
 import { follow, PAGE, type Follower, type Gap } from './resume.js'
@@ -130,7 +131,9 @@ export class Room {
   /** of the members looked at last, those that could be sent to at once: of a look without a result the compiler would leave little */
   reachable = 0
   readonly #joining = new Set<PresenceChange[]>()
-  readonly #latest = new Map<string, Packet>()
+  readonly #retention: Retention
+  /** there since the first `latest` value */
+  #latest: Latest | undefined
   #epoch = ''
   #top = 0
   /** members, joins under way and readers that keep the subscription */
@@ -138,11 +141,13 @@ export class Room {
   ready: Promise<void> | undefined
   /** the subscription stands */
   isOpened = false
+  #isClosed = false
 
-  constructor (name: string, declaration: Declaration, params: Readonly<Record<string, string>>, source: RoomSource) {
+  constructor (name: string, declaration: Declaration, params: Readonly<Record<string, string>>, retention: Retention, source: RoomSource) {
     this.name = name
     this.declaration = declaration
     this.params = params
+    this.#retention = retention
     this.#source = source
   }
 
@@ -151,12 +156,8 @@ export class Room {
   get hasHistory (): boolean { return this.#source.history !== undefined }
   get position (): Position { return { epoch: this.#epoch, offset: this.#top } }
   get top (): number { return this.#top }
-  get latest (): Iterable<Packet> { return this.#latest.values() }
-  get version (): number | undefined {
-    let version: number | undefined
-    for (const { event } of this.#latest.values()) version = Math.max(version ?? 0, event!.version!)
-    return version
-  }
+  get latest (): Iterable<Packet> { return this.#latest?.packets(Date.now()) ?? [] }
+  get version (): number | undefined { return this.#latest?.version }
 
   /** The subscription stands: `position` is the newest, every event after it will be told. */
   opened (position: Position | undefined, latest: readonly Packet[]): void {
@@ -254,13 +255,16 @@ export class Room {
 
   /** @returns false when a newer value of the key is known */
   #keep (packet: Packet): boolean {
-    const { type, key, version = 0 } = packet.event!
-    const name = keyOf(type, key ?? '')
-    if ((this.#latest.get(name)?.event!.version ?? -1) >= version) return false
-    this.#latest.delete(name)
-    this.#latest.set(name, packet)
-    if (this.#latest.size > MAX_LATEST) this.#latest.delete(this.#latest.keys().next().value!)
-    return true
+    this.#latest ??= new Latest(latestTtl(this.declaration.settings.history))
+    const isNew = this.#latest.set(packet)
+    if (isNew && !this.#isClosed) this.#retention.changed(this.#latest, Date.now())
+    return isNew
+  }
+
+  /** Nobody is here any more: its values are read anew for the next. */
+  close (): void {
+    this.#isClosed = true
+    if (this.#latest !== undefined) this.#retention.remove(this.#latest)
   }
 
   gap (gap: Gap): void {
@@ -303,7 +307,6 @@ export class Room {
   }
 }
 
-const MAX_LATEST = 1_000
 /** Milliseconds in which members that were walked stay in the cache. */
 const WARM = 1
 /** Members that are looked at together. */

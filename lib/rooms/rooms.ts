@@ -7,6 +7,9 @@ import { encodeEvent, type EventHead, type Except, type Packet } from '../protoc
 import { keyOf } from '../protocol/key.js'
 import { isOffset, type Position } from '../protocol/position.js'
 import type { Violation } from '../protocol/validate.js'
+import { Retention } from '../retention/retention.js'
+import { Slices } from '../slices.js'
+import { every } from '../timers.js'
 import { Declarations, type Declaration, type Found } from './declaration.js'
 import type { Member } from './member.js'
 import { PresenceKeeper, type PresenceOptions } from './presence.js'
@@ -18,6 +21,8 @@ export interface RoomsOptions {
   readonly presenceList: number
   /** bytes of one event */
   readonly eventLimit: number
+  /** bytes of the `latest` values of all rooms with members here, default 64 MiB */
+  readonly latestBytes?: number
   /** events, replies and member data are checked against their schemas */
   readonly validateOutput: boolean
   readonly onError: (error: unknown, message: string) => void
@@ -41,6 +46,8 @@ export interface PublishOptions {
   /** names what is to have effect once: a key of the application's, or the parts of one of ours, which no single text can equal */
   readonly once?: string | readonly [string, string, string] | undefined
   readonly ack?: string | undefined
+  /** user whose message makes it */
+  readonly owner?: string | undefined
 }
 
 /** A join between its admission and its ack. Exactly one of `commit` and `cancel` is called. */
@@ -66,6 +73,12 @@ export function describe (violations: readonly Violation[]): string {
   return violations.map(({ path, message }) => `${path === '' ? '/' : path}: ${message}`).join('; ')
 }
 
+/** Milliseconds between two looks for `latest` values that have run out. */
+const SWEEP = 1_000
+const LATEST_BYTES = 64 * 1024 * 1024
+/** Values that one turn of the event loop lets go. */
+const SLICE = 1_000
+
 /** All rooms of this node, and the way of every event: publish through the adapter, be told by it, deliver to the members here. */
 export class Rooms {
   readonly declarations = new Declarations()
@@ -73,6 +86,9 @@ export class Rooms {
   readonly #options: RoomsOptions
   readonly #rooms = new Map<string, Room>()
   readonly #presence: PresenceKeeper | undefined
+  readonly #latest: Retention
+  readonly #sweep: Slices
+  #sweeper: NodeJS.Timeout | undefined
   /** events that this node published */
   published = 0
   /** events lost before this node, as far as their number is known */
@@ -81,13 +97,23 @@ export class Rooms {
   constructor (adapter: Adapter, options: RoomsOptions) {
     this.#adapter = adapter
     this.#options = options
+    this.#latest = new Retention(options.latestBytes ?? LATEST_BYTES)
+    this.#sweep = new Slices(() => this.#latest.sweep(Date.now(), SLICE))
     if (adapter.presence !== undefined) {
       this.#presence = new PresenceKeeper(adapter.presence, options.presence, () => this.#rooms.keys(), (error) => { options.onError(error, 'presence') })
     }
   }
 
-  start (): void { this.#presence?.start() }
-  stop (): void { this.#presence?.stop() }
+  start (): void {
+    this.#presence?.start()
+    this.#sweeper = every(() => { this.#sweep.run() }, SWEEP).unref()
+  }
+
+  stop (): void {
+    this.#presence?.stop()
+    clearInterval(this.#sweeper)
+    this.#sweep.stop()
+  }
 
   /** What the adapter calls; the rest of its host is the node's. */
   get host (): Pick<AdapterHost, 'event' | 'gap' | 'presence'> {
@@ -152,10 +178,10 @@ export class Rooms {
     return this.#adapter.publish(name, publication, settings)
   }
 
-  prepare (declaration: Declaration, type: string, data: unknown, { except, once, ack }: PublishOptions = {}): Publication {
+  prepare (declaration: Declaration, type: string, data: unknown, { except, once, ack, owner }: PublishOptions = {}): Publication {
     const { delivery, key, text } = this.#checked(declaration, type, data)
     const idempotencyKey = once === undefined ? undefined : typeof once === 'string' ? keyOf(once) : keyOf(...once)
-    return { type, data: text, delivery: ack === undefined ? delivery : 'volatile', timestamp: Date.now(), key, except, idempotencyKey, ack }
+    return { type, data: text, delivery: ack === undefined ? delivery : 'volatile', timestamp: Date.now(), key, except, idempotencyKey, ack, owner }
   }
 
   /** An event for one member alone: no offset, not kept. */
@@ -293,10 +319,13 @@ export class Rooms {
     if (room === undefined) {
       const { settings } = declaration
       const isKept = settings.history !== false && this.#adapter.history !== undefined
-      room = new Room(name, declaration, params, isKept ? { history: (query) => this.#adapter.history!(name, query, settings) } : {})
+      room = new Room(name, declaration, params, this.#latest, isKept ? { history: (query) => this.#adapter.history!(name, query, settings) } : {})
       this.#rooms.set(name, room)
       room.ready = this.#open(room)
-      room.ready.catch(() => { if (this.#rooms.get(name) === room) this.#rooms.delete(name) })
+      room.ready.catch(() => {
+        if (this.#rooms.get(name) === room) this.#rooms.delete(name)
+        room?.close()
+      })
     }
     room.holds++
     return room
@@ -313,6 +342,7 @@ export class Rooms {
   #release (room: Room): void {
     if (--room.holds > 0 || this.#rooms.get(room.name) !== room) return
     this.#rooms.delete(room.name)
+    room.close()
     const left = this.#adapter.unsubscribe(room.name)
     if (left instanceof Promise) left.catch((error: unknown) => { this.#options.onError(error, 'unsubscribe') })
   }

@@ -1,0 +1,88 @@
+import type { Packet } from '../protocol/codec.js'
+import { keyOf } from '../protocol/key.js'
+import { Link, LinkedList } from './linked-list.js'
+import { Retained } from './retention.js'
+
+/** Values of one room. */
+const MAX_VALUES = 1_000
+/** Bytes of a room's place for its values. */
+const ROOM = 512
+/** Milliseconds that a value lives in a room without history. */
+const WITHOUT_HISTORY = 86_400_000
+
+interface Value { readonly name: string, readonly packet: Packet, readonly until: number }
+
+/** Milliseconds that the `latest` values of a room live. */
+export function latestTtl (history: { readonly ttl: number } | false): number {
+  return history === false ? WITHOUT_HISTORY : history.ttl
+}
+
+/** The current `latest` values of one room, by type and key: bounded in number here, in time and bytes by a `Retention`. */
+export class Latest extends Retained {
+  readonly #values = new Map<string, Link<Value>>()
+  readonly #order = new LinkedList<Value>()
+  readonly #ttl: number
+  readonly #onEmpty: (() => void) | undefined
+  #bytes = 0
+
+  /** @param ttl milliseconds from an event's timestamp */
+  constructor (ttl: number, onEmpty?: () => void) {
+    super()
+    this.#ttl = ttl
+    this.#onEmpty = onEmpty
+  }
+
+  get bytes (): number { return this.#bytes === 0 ? 0 : this.#bytes + ROOM }
+  get ends (): number { return this.#order.first?.item.until ?? Number.POSITIVE_INFINITY }
+  get size (): number { return this.#values.size }
+
+  /** The packets, oldest set first, without what has run out. */
+  * packets (now: number): Generator<Packet> {
+    for (const { packet, until } of this.#order) if (until > now) yield packet
+  }
+
+  /** version of the newest value */
+  get version (): number | undefined {
+    let version: number | undefined
+    for (const { packet } of this.#order) version = Math.max(version ?? 0, packet.event!.version!)
+    return version
+  }
+
+  /** @returns false when a newer value of the key is known */
+  set (packet: Packet): boolean {
+    const { type, key, version = 0, timestamp } = packet.event!
+    const name = keyOf(type, key ?? '')
+    const known = this.#values.get(name)
+    if (known !== undefined) {
+      if (known.item.packet.event!.version! >= version) return false
+      this.#drop(known)
+    }
+    const link = new Link<Value>({ name, packet, until: timestamp + this.#ttl })
+    this.#values.set(name, link)
+    this.#order.push(link)
+    this.#bytes += costOf(packet)
+    if (this.#values.size > MAX_VALUES) this.shift()
+    return true
+  }
+
+  shift (): void {
+    const { first } = this.#order
+    if (first !== undefined) this.#drop(first)
+  }
+
+  override emptied (): void { this.#onEmpty?.() }
+
+  #drop (link: Link<Value>): void {
+    link.remove()
+    this.#values.delete(link.item.name)
+    this.#bytes -= costOf(link.item.packet)
+  }
+}
+
+/** Bytes that a retained packet keeps besides its frame. */
+const OVERHEAD = 256
+
+/** A retained packet is charged twice its frame: its SSE form may be kept beside it. */
+export function costOf ({ bytes }: Packet): number {
+  return bytes.length * 2 + OVERHEAD
+}

@@ -1,0 +1,47 @@
+/** A place in at most one list at a time: whoever has it moves or removes it without a search. */
+export class Link<T> {
+  readonly item: T
+  list: LinkedList<T> | undefined
+  before: Link<T> | undefined
+  after: Link<T> | undefined
+
+  constructor (item: T) {
+    this.item = item
+  }
+
+  remove (): void { this.list?.remove(this) }
+}
+
+export class LinkedList<T> {
+  first: Link<T> | undefined
+  last: Link<T> | undefined
+  #size = 0
+
+  get size (): number { return this.#size }
+
+  /** To the end of this list, out of the one that it is in. */
+  push (link: Link<T>): void {
+    link.list?.remove(link)
+    link.list = this
+    link.before = this.last
+    if (this.last === undefined) this.first = link
+    else this.last.after = link
+    this.last = link
+    this.#size++
+  }
+
+  /** @param link one of this list */
+  remove (link: Link<T>): void {
+    const { before, after } = link
+    if (before === undefined) this.first = after
+    else before.after = after
+    if (after === undefined) this.last = before
+    else after.before = before
+    link.list = link.before = link.after = undefined
+    this.#size--
+  }
+
+  * [Symbol.iterator] (): Generator<T> {
+    for (let link = this.first; link !== undefined; link = link.after) yield link.item
+  }
+}

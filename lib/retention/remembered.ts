@@ -1,0 +1,121 @@
+import { Link, LinkedList } from './linked-list.js'
+import { Retained, type Retention } from './retention.js'
+import { ShardedMap } from './sharded-map.js'
+
+interface Entry<V> { readonly owner: Owner<V>, readonly key: string, value: V, until: number, bytes: number }
+
+/** Bytes that an entry costs besides what it says. */
+const ENTRY = 300
+/** Bytes of an owner. */
+const OWNER = 500
+
+/** What is remembered for one owner, oldest first. */
+class Owner<V> extends Retained {
+  readonly id: string
+  readonly entries = new LinkedList<Entry<V>>()
+  readonly #drop: (link: Link<Entry<V>>) => void
+  readonly #onEmpty: (owner: Owner<V>) => void
+  held = 0
+
+  constructor (id: string, drop: (link: Link<Entry<V>>) => void, onEmpty: (owner: Owner<V>) => void) {
+    super()
+    this.id = id
+    this.#drop = drop
+    this.#onEmpty = onEmpty
+  }
+
+  get bytes (): number { return this.held === 0 ? 0 : this.held + OWNER }
+  get ends (): number { return this.entries.first?.item.until ?? Number.POSITIVE_INFINITY }
+
+  shift (): void {
+    const { first } = this.entries
+    if (first !== undefined) this.#drop(first)
+  }
+
+  override emptied (): void { this.#onEmpty(this) }
+}
+
+/**
+ * Entries that are kept for a time, each for an owner. Number is no bound, bytes are: an owner over its own loses its oldest entry, and
+ * when all together are over the `Retention`'s, one of the owners that hold most does: whoever holds little is the last to lose by it.
+ */
+export class Remembered<V> {
+  readonly #retention: Retention
+  readonly #perOwner: number
+  readonly #entries = new ShardedMap<Link<Entry<V>>>()
+  readonly #owners = new ShardedMap<Owner<V>>()
+  /** entries that an owner lost before their time by its own bound */
+  evicted = 0
+
+  /**
+   * @param retention bounds the bytes of all that share it, and is swept by whoever made it
+   * @param perOwner bytes
+   */
+  constructor (retention: Retention, perOwner = Number.POSITIVE_INFINITY) {
+    this.#retention = retention
+    this.#perOwner = perOwner
+  }
+
+  get size (): number { return this.#entries.size }
+  get owners (): number { return this.#owners.size }
+
+  get (key: string, now: number): V | undefined {
+    const entry = this.#entries.get(key)?.item
+    return entry === undefined || entry.until <= now ? undefined : entry.value
+  }
+
+  /**
+   * A new entry, or a new one in the place of the last of its key.
+   *
+   * @param bytes of the value
+   */
+  set (owner: string, key: string, value: V, bytes: number, until: number, now: number): void {
+    const size = ENTRY + key.length + bytes
+    let link = this.#entries.get(key)
+    if (link !== undefined && link.item.owner.id !== owner) {
+      this.delete(key, now)
+      link = undefined
+    }
+    const own = link?.item.owner ?? this.#ownerOf(owner)
+    if (link === undefined) {
+      link = new Link<Entry<V>>({ owner: own, key, value, until, bytes: size })
+      this.#entries.set(key, link)
+      own.held += size
+    } else {
+      const entry = link.item
+      own.held += size - entry.bytes
+      entry.value = value
+      entry.until = until
+      entry.bytes = size
+    }
+    own.entries.push(link)
+    while (own.bytes > this.#perOwner && own.entries.size > 0) {
+      own.shift()
+      this.evicted++
+    }
+    this.#retention.changed(own, now)
+  }
+
+  delete (key: string, now: number): void {
+    const link = this.#entries.get(key)
+    if (link === undefined) return
+    this.#drop(link)
+    this.#retention.changed(link.item.owner, now)
+  }
+
+  #ownerOf (id: string): Owner<V> {
+    let owner = this.#owners.get(id)
+    if (owner === undefined) {
+      owner = new Owner<V>(id, (link) => { this.#drop(link) }, (empty) => { if (this.#owners.get(empty.id) === empty) this.#owners.delete(empty.id) })
+      this.#owners.set(id, owner)
+    }
+    return owner
+  }
+
+  #drop (link: Link<Entry<V>>): void {
+    const { owner, key, bytes } = link.item
+    link.remove()
+    this.#entries.delete(key)
+    owner.held -= bytes
+  }
+}
