@@ -213,6 +213,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'connection/connection.ts': 'when it was opened, as it is shown',
   'connection/heartbeat.ts': 'the expiry of credentials',
   'reply-broadcast.ts': 'the timestamp of an event',
+  'rooms/room.ts': 'the end of latest values, which is known by their timestamps',
   'rooms/rooms.ts': 'the timestamp of an event'
 }
 
