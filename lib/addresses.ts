@@ -6,14 +6,18 @@ for (const [network, prefix] of [
 ] as const) OWN_NETWORKS.addSubnet(network, prefix, isIPv6(network) ? 'ipv6' : 'ipv4')
 OWN_NETWORKS.addAddress('::1', 'ipv6')
 
-/** Of this machine or of a private network: as the peer of a socket it may be a proxy, which stands for all its clients. */
+/**
+ * Of this machine or of a private network: as the peer of a socket it may be a proxy, which stands for all its
+ * clients.
+ */
 export function isPrivate (address: string): boolean {
   const [plain = ''] = address.split('%')
   return OWN_NETWORKS.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4')
 }
 
 /**
- * Whether an address says nothing of a client: a proxy's own, of which the app was not told by `trustProxy`, or which does not tell whom
+ * Whether an address says nothing of a client: a proxy's own, of which the app was not told by `trustProxy`, or
+ * which does not tell whom
  * it speaks for.
  *
  * @param address what `trustProxy` makes of it

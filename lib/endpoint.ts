@@ -9,6 +9,7 @@ import type { Dispatch, Entered, Peer } from './dispatch.js'
 import { httpError, ofUser, Refusal, refusalOf } from './errors.js'
 import type { Settings } from './options.js'
 import type { Polls } from './polls.js'
+import type { Prefix } from './prefix.js'
 import { PROTOCOL } from './protocol/frames.js'
 import { isOffset } from './protocol/position.js'
 import { parseText } from './protocol/text.js'
@@ -27,6 +28,7 @@ import { DEFAULTS } from './options.js'
 
 export interface EndpointOptions {
   readonly settings: Settings
+  readonly prefix: Prefix
   readonly route: RealtimeOptions['route']
   readonly admission: Admission
   readonly auth: Auth
@@ -58,7 +60,6 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown
 export class Endpoint {
   readonly #options: EndpointOptions
   readonly #welcome: Welcome
-  #prefix = ''
 
   constructor (options: EndpointOptions) {
     this.#options = options
@@ -67,7 +68,6 @@ export class Endpoint {
 
   register (scope: FastifyInstance): void {
     const { settings, route = {}, logSerializers } = this.#options
-    this.#prefix = scope.prefix
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: settings.limits.message }, (_request, body, done) => {
       try {
@@ -131,10 +131,7 @@ export class Endpoint {
 
   /** The room of the URL as it stood there: decoding first would let `%2F` part a name. */
   #path (request: FastifyRequest): string {
-    const url = request.raw.url ?? ''
-    const end = url.search(/[?#;]/)
-    const path = (end === -1 ? url : url.slice(0, end)).slice(this.#prefix.length)
-    return path.startsWith('/') ? path.slice(1) : path
+    return this.#options.prefix.below(request.raw.url ?? '')
   }
 
   #admit (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {

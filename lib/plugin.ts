@@ -24,11 +24,12 @@ import { Dispatch } from './dispatch.js'
 import { Drain } from './drain.js'
 import { Endpoint } from './endpoint.js'
 import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM, type Refusal } from './errors.js'
-import { createAddressOf } from './fastify-internals.js'
+import { createAddressOf, rewriteUrlOf } from './fastify-internals.js'
 import { Messages } from './messages.js'
 import { Observer } from './observe.js'
 import { checkRoomOptions, DEFAULTS, resolveOptions } from './options.js'
 import { Polls } from './polls.js'
+import { createPrefix } from './prefix.js'
 import { Refusals } from './refusals.js'
 import { RefusedUpgrades } from './refused-upgrades.js'
 import { declareReplyBroadcast } from './reply-broadcast.js'
@@ -117,6 +118,7 @@ function bind (hooks: object, scope: FastifyInstance): RoomHooks {
 const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   if (app.hasDecorator('rooms')) throw new REALTIME_ERR_PLUGIN('fastify-realtime is registered twice in this app; register it once, at the root')
   const settings = resolveOptions(options)
+  const prefix = await createPrefix(app, settings.prefix)
   await registerNeeds(app, options)
 
   const nodeId = randomBytes(6).toString('base64url')
@@ -161,12 +163,12 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   guard.follow(app.websocketServer)
   const silent = followSilentSockets(app.server)
   // Stats, health and tickets are plain routes as well.
-  const isEndpoint = ({ url }: { readonly url: string }): boolean => url === settings.prefix || url === `${settings.prefix}/*`
+  const isEndpoint = ({ url }: { readonly url: string }): boolean => url === prefix.route || url === `${prefix.route}/*`
   refusePlainUpgrades(app, guard, (refusal, request) => {
     ledger.refused('protocol')
     note(refusal, request)
   }, isEndpoint)
-  const vault = createUrlCredentials(app.server, settings.prefix)
+  const vault = createUrlCredentials(app.server, prefix.url, rewriteUrlOf(app))
   const auth = new Auth({
     settings: settings.auth,
     timeout: settings.timeouts.authentication,
@@ -262,6 +264,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   })
   const endpoint = new Endpoint({
     settings,
+    prefix,
     route: options.route,
     admission,
     auth,
@@ -302,7 +305,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const describeRooms = (): object => asyncApi(
     [...engine.declarations.values()].map(({ pattern, contract }) => ({ pattern: pattern.source, contract })),
     { title: 'Real-time rooms', version: '1.0.0' },
-    settings.prefix
+    prefix.url
   )
   const metrics = options.stats === false ? undefined : new Metrics(read, options.stats?.register)
   // Before anything that can fail: the registry may be the app's, and outlive it.
@@ -317,6 +320,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     const { token, authorize } = options.stats ?? {}
     registerStats(scope, {
       ...common,
+      prefix,
       read,
       metrics,
       listings: observer,

@@ -294,12 +294,14 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   // A listener, however early, cannot keep an upgrade from those after it: one over the limit would still run through all hooks of the app.
   const owned = Object.hasOwn(server, 'emit')
   const emit: Emit = server.emit
+  // Tracing wraps the one that all servers share, maybe later than now.
+  const others = (): Emit => owned ? emit : (Object.getPrototypeOf(server) as EventEmitter).emit
   const guarded: Emit = function (this: EventEmitter, event, ...args) {
-    if (event !== 'upgrade') return Reflect.apply(emit, this, [event, ...args]) as boolean
+    if (event !== 'upgrade') return Reflect.apply(others(), this, [event, ...args]) as boolean
     // The servers that Fastify adds for further addresses of `localhost` hold on to this function, so it refuses even when stopped.
     const [raw, socket, head] = args as [object, Duplex, Buffer]
     const entry = admit(raw, socket, head)
-    return entry === undefined || dispatch(entry, () => Reflect.apply(emit, this, [event, ...args]) as boolean)
+    return entry === undefined || dispatch(entry, () => Reflect.apply(others(), this, [event, ...args]) as boolean)
   }
 
   // Without any listener, and @fastify/websocket's goes before the server closes, Node would answer upgrades as plain requests.

@@ -605,7 +605,7 @@ t.test('injectWS opens, is refused and is told of the closing', async (t) => {
 t.test('closing the app takes every listener off the server and leaves no timer', async (t) => {
   const app = Fastify()
   const { server } = app
-  const names = ['upgrade', 'request', 'clientError', 'close']
+  const names = ['upgrade', 'request', 'clientError', 'close', 'connection', 'secureConnection', 'stream']
   const before = names.map((name) => server.listenerCount(name))
   const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
   const emit = server.emit
@@ -701,6 +701,28 @@ t.test('a token or ticket in the URL reaches no log line, no body and no hook', 
   await app.inject(`/ws/chat?${query}`)
   t.same(tokens, [`{"token":"${CANARY}"}`], 'inject, which emits no event, is understood')
   t.equal(lines.filter((line) => line.includes(CANARY)).join('\n'), '', 'and logged without them')
+})
+
+t.test('the log of a request that cannot be parsed holds none of the credentials of its headers', async (t) => {
+  const lines: string[] = []
+  const app = Fastify({ logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
+  createUrlCredentials(app.server, '/ws')
+  const port = await listening(t, app)
+  for (const [name, value] of [
+    ['Authorization', 'Bearer c4n4ry'], ['authorization ', 'Bearer c4n4ry'], ['Cookie', 'session=c4n4ry; a=b'],
+    ['Sec-WebSocket-Protocol', 'realtime.v1, bearer.c4n4ry'], ['sec-websocket-protocol', 'bearer64.c4n4ry,realtime.v1']
+  ] as const) {
+    const peer = new RawPeer(port).send(plain('/ws', { headers: { Host: 'x', [name]: value, 'Bad Name': 'kept' } }))
+    await peer.answered()
+    peer.destroy()
+  }
+  const packets = lines.map((line) => (JSON.parse(line) as { err?: { rawPacket?: { data: number[] } } }).err?.rawPacket?.data).filter((data) => data !== undefined)
+  t.equal(packets.length, 5)
+  const texts = packets.map((data) => Buffer.from(data).toString())
+  for (const text of texts) {
+    t.notMatch(text, 'c4n4ry')
+    t.match(text, 'kept', 'the rest stays')
+  }
 })
 
 t.test('the serializer of a route keeps the one that the app gave its logger', async (t) => {

@@ -20,6 +20,8 @@ export interface StatsRoutesOptions {
   readonly read: () => StatsSnapshot
   readonly metrics: Metrics
   readonly listings: Listings
+  /** tells what of a URL is below the prefix, undecoded */
+  readonly prefix: { below (url: string, more: number): string }
   /** @throws Refusal for everybody who is no admin */
   readonly authorize: (request: FastifyRequest) => Promise<void>
   readonly isAccepting: () => boolean
@@ -78,8 +80,7 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
   scope.get('/stats/rooms/*', common, async (request, reply) => {
     await admit(request, reply)
     // As it stood in the URL: decoded, a name with an escaped "/" would be another one.
-    const [path = ''] = (request.raw.url ?? '').split(/[?#;]/)
-    const room = listings.room(path.slice(`${scope.prefix}/stats/rooms/`.length))
+    const room = listings.room(options.prefix.below(request.raw.url ?? '', 2))
     if (room === undefined) throw new Refusal('room_unknown', { message: 'nobody is in this room on this node' })
     return room
   })

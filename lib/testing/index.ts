@@ -1,6 +1,7 @@
 /// <reference types="@fastify/websocket" preserve="true" />
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
+import { prefixOf } from '../prefix.js'
 import { FrameQueue, type Frame } from './frame-queue.js'
 import { SseReader } from './sse-reader.js'
 
@@ -27,18 +28,18 @@ export interface PeerOptions {
   readonly cookies?: Record<string, string>
   readonly origin?: string
   readonly transport?: 'websocket' | 'sse' | 'polling'
-  /** prefix of the plugin, default `/ws` */
+  /** prefix of the plugin's URLs; by default the one under which it is registered */
   readonly prefix?: string
 }
 
-interface Request { readonly url: string, readonly headers: Record<string, string> }
+interface Request { readonly prefix: string, readonly url: string, readonly headers: Record<string, string> }
 
-function requestOf ({ room, token, cookies, origin, prefix = '/ws' }: PeerOptions): Request {
+function requestOf ({ room, token, cookies, origin }: PeerOptions, prefix: string): Request {
   const headers: Record<string, string> = {}
   if (token !== undefined) headers.authorization = `Bearer ${token}`
   if (cookies !== undefined) headers.cookie = Object.entries(cookies).map(([name, value]) => `${name}=${value}`).join('; ')
   if (origin !== undefined) headers.origin = origin
-  return { url: room === undefined ? prefix : `${prefix}/${room}`, headers }
+  return { prefix, url: room === undefined ? prefix : `${prefix}/${room}`, headers }
 }
 
 function refusal (statusCode: number, body: string): Error {
@@ -58,15 +59,21 @@ interface Wire {
   close (): Promise<void>
 }
 
+/** A scope's own `ready` can be called while the app starts, and hangs later. */
+function rootOf (app: FastifyInstance): FastifyInstance {
+  const parent = Object.getPrototypeOf(app) as Partial<FastifyInstance> | null
+  return typeof parent?.ready === 'function' ? rootOf(parent as FastifyInstance) : app
+}
+
 /**
  * Connects a client inside the process.
  *
  * @throws Error `{ statusCode, code, retry }` when admission refuses
  */
 export async function createPeer (app: FastifyInstance, options: PeerOptions = {}): Promise<Peer> {
-  await app.ready()
+  await rootOf(app).ready()
   const queue = new FrameQueue()
-  const request = requestOf(options)
+  const request = requestOf(options, options.prefix ?? prefixOf(app)?.url ?? '/ws')
   const { transport = 'websocket' } = options
   const wire = transport === 'websocket' ? await openWebSocket(app, request, queue) : transport === 'sse' ? await openSse(app, request, queue) : await openPolling(app, request, queue)
   const welcome = await queue.next('welcome')
@@ -127,8 +134,7 @@ async function settled (): Promise<void> {
 }
 
 /** What SSE and polling share: messages go by POST, and the server's ping is answered by one. */
-function uplink (app: FastifyInstance, { url, headers }: Request, queue: FrameQueue, connectionId: () => string): Pick<Wire, 'send' | 'fence'> & { answer: (frame: Frame) => boolean } {
-  const prefix = `/${url.split('/')[1]!}`
+function uplink (app: FastifyInstance, { prefix, headers }: Request, queue: FrameQueue, connectionId: () => string): Pick<Wire, 'send' | 'fence'> & { answer: (frame: Frame) => boolean } {
   const post = async (frame: object): Promise<void> => {
     const answer = await app.inject({ method: 'POST', url: prefix, headers: { ...headers, 'x-connection-id': connectionId() }, payload: frame })
     const body = answer.json<Frame & { code?: string, room?: string }>()
