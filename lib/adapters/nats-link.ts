@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-import type { JetStreamClient, JetStreamManager, StreamInfo } from '@nats-io/jetstream'
+import type { JetStreamClient, JetStreamManager, JetStreamPublishOptions, PubAck } from '@nats-io/jetstream'
 import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { REALTIME_ERR_ADAPTER, Refusal } from '../errors.js'
@@ -47,6 +46,10 @@ export class NatsLink {
   }
 
   get isUp (): boolean { return this.#isUp }
+  /** Another one each time that the server starts. */
+  get serverId (): string { return this.#connection?.info?.server_id ?? '' }
+  /** Streams may be run by a server other than the one that is asked. */
+  get isClustered (): boolean { return this.#connection?.info?.cluster !== undefined }
   get timeout (): number { return this.#options.timeout }
 
   /** @throws REALTIME_ERR_ADAPTER */
@@ -79,7 +82,8 @@ export class NatsLink {
       })
       this.#js = js
       const kvm = new Kvm(js)
-      this.#open = async (name, { ttl, replicas, storage }) => await kvm.create(name, { ttl, replicas, history: 1, storage: storage as never })
+      // Asked of its leader: a copy may be behind, and of a bucket that is gone nobody would answer at all.
+      this.#open = async (name, { ttl, replicas, storage }) => await kvm.create(name, { ttl, replicas, history: 1, storage: storage as never, allow_direct: false })
     }
     this.#isUp = true
     void this.#watch(this.#connection)
@@ -123,6 +127,12 @@ export class NatsLink {
   #ready<T> (part: T | undefined): T {
     if (!this.#isUp || part === undefined) throw away()
     return part
+  }
+
+  /** Publishes to whichever stream takes the subject. Resolves when its leader has accepted it. @throws Refusal `unavailable` */
+  async publish (subject: string, text: string, options: Partial<JetStreamPublishOptions> = {}): Promise<PubAck> {
+    const { js } = this
+    return await this.attempt(() => js.publish(subject, text, { timeout: this.timeout, ...options }))
   }
 
   async bucket (name: string, options: BucketOptions): Promise<KV> { return await this.attempt(() => this.#ready(this.#open)(name, options)) }
@@ -183,15 +193,16 @@ export function isConflict (error: unknown): boolean {
   return (error as { code?: unknown }).code === 10071
 }
 
-/** No such stream: the server lost its data, or has not been asked to keep any. */
-export function isMissing (error: unknown): boolean {
-  const { code, name } = error as { code?: unknown, name?: unknown }
-  return code === 10059 || name === 'NoRespondersError' || name === 'StreamNotFoundError'
+/** What the client calls it when nobody takes a subject. */
+const NOBODY = new Set(['JetStreamNotEnabled', 'NoResponders', 'NoRespondersError', 'StreamNotFoundError'])
+
+function nameOf (error: unknown): string {
+  return error instanceof Error ? error.name : ''
 }
 
-/** Eight characters of base64url that stay the same for one life of a stream. */
-export function epochOf ({ created, config }: StreamInfo): string {
-  return createHash('sha1').update(`${config.name} ${String(created)}`).digest('base64url').slice(0, 8)
+/** No such stream: the server lost its data, somebody deleted it, or it has not been asked to keep any. */
+export function isMissing (error: unknown): boolean {
+  return (error as { code?: unknown }).code === 10059 || NOBODY.has(nameOf(error)) || (error instanceof Error && NOBODY.has(nameOf(error.cause)))
 }
 
 function messageOf (error: unknown): string {

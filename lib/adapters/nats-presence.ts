@@ -1,26 +1,67 @@
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
-import type { NatsState } from './nats-state.js'
+import type { NatsClock } from './nats-clock.js'
+import type { NatsState, Step } from './nats-state.js'
 import { stateKey } from './nats-tokens.js'
 import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from './stored.js'
 
+export interface NatsPresenceOptions {
+  readonly state: NatsState
+  readonly clock: NatsClock
+  /** To all nodes that subscribed the room, this one included; may be lost. */
+  readonly announce: (room: string, change: PresenceChange) => void
+  /** To the members here. */
+  readonly deliver: (room: string, change: PresenceChange) => void
+}
+
+/** Changes that are kept beside the users, for nodes that have missed an announcement. */
+const MAX_RECENT = 8
+/** Users in the changes that are kept. */
+const MAX_RECENT_USERS = 64
+/** Milliseconds after which a room is looked at though nothing is known to run out: its entries may be of a node that has died. */
+const LOOK = 30_000
+
+/** A room that has members here, or had some whose grace runs. */
+interface Watched {
+  /** sequence of the newest change that was told here */
+  heard: number | undefined
+  /** when the first entry runs out as far as known, by the broker's clock */
+  due: number
+  lookedAt: number
+  /** when the last entry that was left here runs out: nobody else may be there to see it */
+  leftUntil: number
+}
+
+type Named = { userId: string, data?: unknown }
+
+interface Waiting {
+  readonly step: (present: StoredPresence, joined: Named[], left: Named[]) => boolean
+  readonly resolve: (present: StoredPresence) => void
+  readonly reject: (error: unknown) => void
+}
+
 /**
- * Presence of a room as one value, changed by compare and set: who makes the change announces it, so each is announced once. Suits rooms
- * of up to some thousand users: the value must fit in one message of the server (1 MB unless configured otherwise).
+ * Presence of a room as one value, changed by compare and set: who makes the change announces it, so each is announced once, and keeps it
+ * beside the users for a while, so that a node whose link was broken can tell it late. Suits rooms of up to some thousand users: the
+ * value must fit in one message of the server (1 MB unless configured otherwise).
  */
 export class NatsPresence implements PresenceStore {
-  readonly #state: NatsState
-  readonly #announce: (room: string, change: PresenceChange) => void
-  readonly #rooms = new Set<string>()
+  readonly #options: NatsPresenceOptions
+  readonly #rooms = new Map<string, Watched>()
+  readonly #waiting = new Map<string, Waiting[]>()
 
-  constructor (state: NatsState, announce: (room: string, change: PresenceChange) => void) {
-    this.#state = state
-    this.#announce = announce
+  constructor (options: NatsPresenceOptions) {
+    this.#options = options
   }
 
-  forget (room: string): void { this.#rooms.delete(room) }
+  forget (room: string): void {
+    const watched = this.#rooms.get(room)
+    if (watched === undefined) return
+    watched.heard = undefined
+    if (watched.leftUntil === 0) this.#rooms.delete(room)
+  }
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
-    this.#rooms.add(room)
+    if (!this.#rooms.has(room)) this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, lookedAt: 0, leftUntil: 0 })
     await this.#join(room, [entry], lease)
   }
 
@@ -35,9 +76,9 @@ export class NatsPresence implements PresenceStore {
   }
 
   async #join (room: string, entries: readonly PresenceEntry[], lease: number): Promise<void> {
+    const until = this.#options.clock.now() + lease
     await this.#change(room, (present, joined) => {
       for (const { userId, connection, data } of entries) {
-        const until = Date.now() + lease
         const user = present.users.get(userId)
         if (user !== undefined) user.connections.set(connection, until)
         else {
@@ -50,17 +91,20 @@ export class NatsPresence implements PresenceStore {
   }
 
   async leave (room: string, { userId, connection }: PresenceEntry, grace: number): Promise<void> {
+    const now = this.#options.clock.now()
+    const watched = this.#rooms.get(room)
+    if (watched !== undefined && grace > 0) watched.leftUntil = Math.max(watched.leftUntil, now + grace)
     await this.#change(room, ({ users }, _joined, left) => {
       const user = users.get(userId)
       if (user?.connections.has(connection) !== true) return false
-      user.connections.set(connection, Date.now() + grace)
-      if (grace <= 0) expire(users, left)
+      user.connections.set(connection, now + grace)
+      if (grace <= 0) expire(users, left, now)
       return true
     })
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
-    const { sequence, users } = await this.#change(room, ({ users }, _joined, left) => expire(users, left))
+    const { sequence, users } = await this.#look(room)
     return {
       sequence,
       total: users.size,
@@ -68,36 +112,141 @@ export class NatsPresence implements PresenceStore {
     }
   }
 
-  async sweep (rooms: Iterable<string>): Promise<void> {
-    const mine = [...rooms].filter((room) => this.#rooms.has(room))
-    for (const room of mine) await this.#change(room, ({ users }, _joined, left) => expire(users, left))
+  async #look (room: string): Promise<StoredPresence> {
+    return await this.#change(room, ({ users }, _joined, left) => expire(users, left, this.#options.clock.now()))
   }
 
-  async #change (room: string, step: (present: StoredPresence, joined: Named[], left: Named[]) => boolean): Promise<StoredPresence> {
-    const { present, change } = await this.#state.change<{ present: StoredPresence, change?: PresenceChange }>(stateKey('presence', room), (value) => {
-      // Born at the clock, so that a peer who knew an earlier life of this room cannot take this one for it.
-      const present = (value === undefined ? undefined : decodePresence(value)) ?? { sequence: Date.now(), users: new Map<string, StoredUser>() }
-      const [joined, left]: [Named[], Named[]] = [[], []]
-      const isChanged = step(present, joined, left)
-      if (!isChanged && value !== undefined) return { result: { present } }
-      if (joined.length + left.length === 0) return { value: encodePresence(present), result: { present } }
-      const change = { sequence: ++present.sequence, joined, left }
-      return { value: encodePresence(present), result: { present, change } }
+  async sweep (rooms: Iterable<string>): Promise<void> {
+    const here = new Set<string>()
+    for (const room of rooms) if (this.#rooms.has(room)) here.add(room)
+    const now = this.#options.clock.now()
+    const at = performance.now()
+    const due: string[] = []
+    for (const [room, watched] of this.#rooms) {
+      if (here.has(room) ? watched.due <= now || at - watched.lookedAt >= LOOK : watched.leftUntil <= now) due.push(room)
+    }
+    await Promise.all(due.map(async (room) => {
+      await this.#look(room)
+      const watched = this.#rooms.get(room)
+      if (watched !== undefined && watched.leftUntil <= now) {
+        watched.leftUntil = 0
+        if (!here.has(room)) this.#rooms.delete(room)
+      }
+    }))
+  }
+
+  /** The link was broken: what was announced meanwhile is told now. */
+  async up (): Promise<void> {
+    const rooms = [...this.#rooms].filter(([, { heard }]) => heard !== undefined)
+    await Promise.all(rooms.map(([room]) => this.#look(room)))
+  }
+
+  /** A change that was announced. */
+  heard (room: string, change: PresenceChange): void {
+    const watched = this.#rooms.get(room)
+    if (watched !== undefined) {
+      if (watched.heard !== undefined && change.sequence <= watched.heard) return
+      watched.heard = change.sequence
+    }
+    this.#options.deliver(room, change)
+  }
+
+  /** Changes that wait for one room are made in one write. */
+  async #change (room: string, step: Waiting['step']): Promise<StoredPresence> {
+    return await new Promise((resolve, reject) => {
+      const one = { step, resolve, reject }
+      const others = this.#waiting.get(room)
+      if (others !== undefined) others.push(one)
+      else {
+        this.#waiting.set(room, [one])
+        void this.#work(room)
+      }
     })
-    if (change !== undefined) this.#announce(room, change)
-    return present
+  }
+
+  /** Never rejects. */
+  async #work (room: string): Promise<void> {
+    for (let waiting = this.#waiting.get(room)!; waiting.length > 0; waiting = this.#waiting.get(room)!) {
+      let taken: readonly Waiting[] = waiting
+      try {
+        const { present, changes } = await this.#options.state.change(stateKey('presence', room), (value) => {
+          taken = [...waiting]
+          return this.#apply(taken, value, this.#rooms.get(room)?.heard ?? 0)
+        })
+        this.#waiting.set(room, waiting.slice(taken.length))
+        this.#changed(room, present, changes)
+        for (const { resolve } of taken) resolve(present)
+      } catch (error) {
+        this.#waiting.set(room, waiting.slice(taken.length))
+        for (const { reject } of taken) reject(error)
+      }
+    }
+    this.#waiting.delete(room)
+  }
+
+  #apply (steps: readonly Waiting[], value: string | undefined, heard: number): Step<{ present: StoredPresence, changes: PresenceChange[] }> {
+    // Born at the clock, so that a peer who knew an earlier life of this room cannot take this one for it.
+    const present = (value === undefined ? undefined : decodePresence(value)) ?? { sequence: this.#options.clock.now(), users: new Map<string, StoredUser>(), recent: [] }
+    const changes: PresenceChange[] = []
+    let isChanged = value === undefined || present.sequence < heard
+    // Older data than members have seen: they would take no number that they know.
+    if (present.sequence < heard) present.sequence = heard + 1
+    for (const { step } of steps) {
+      const [joined, left]: [Named[], Named[]] = [[], []]
+      if (step(present, joined, left)) isChanged = true
+      if (joined.length + left.length > 0) changes.push({ sequence: ++present.sequence, joined, left })
+    }
+    present.recent = lastOf([...present.recent, ...changes])
+    return { ...(isChanged ? { value: encodePresence(present) } : {}), result: { present, changes } }
+  }
+
+  #changed (room: string, present: StoredPresence, changes: readonly PresenceChange[]): void {
+    const { deliver, announce } = this.#options
+    const watched = this.#rooms.get(room)
+    const before = present.sequence - changes.length
+    if (watched !== undefined) {
+      const { heard } = watched
+      watched.heard = present.sequence
+      watched.due = firstEnd(present)
+      watched.lookedAt = performance.now()
+      if (heard !== undefined && heard !== before) {
+        const missed = present.recent.filter(({ sequence }) => sequence > heard && sequence <= before)
+        // Of more than is kept, or of another life of the room: a number that does not follow makes members ask.
+        if (missed.at(-1)?.sequence !== before) deliver(room, { sequence: before, joined: [], left: [] })
+        for (const change of missed) deliver(room, change)
+      }
+    }
+    for (const change of changes) {
+      deliver(room, change)
+      announce(room, change)
+    }
   }
 }
 
-type Named = { userId: string, data?: unknown }
+function firstEnd ({ users }: StoredPresence): number {
+  let first = Number.POSITIVE_INFINITY
+  for (const { connections } of users.values()) for (const until of connections.values()) if (until < first) first = until
+  return first
+}
 
 function named (userId: string, data: unknown): Named {
   return data === undefined ? { userId } : { userId, data }
 }
 
+/** The newest changes, as far as they are small. */
+function lastOf (changes: readonly PresenceChange[]): PresenceChange[] {
+  const kept: PresenceChange[] = []
+  let users = 0
+  for (const change of changes.slice(-MAX_RECENT).reverse()) {
+    users += change.joined.length + change.left.length
+    if (users > MAX_RECENT_USERS) break
+    kept.unshift(change)
+  }
+  return kept
+}
+
 /** @returns whether an entry has run out */
-function expire (users: Map<string, StoredUser>, left: Named[]): boolean {
-  const now = Date.now()
+function expire (users: Map<string, StoredUser>, left: Named[], now: number): boolean {
   let isChanged = false
   for (const [userId, { data, connections }] of users) {
     for (const [connection, until] of connections) {

@@ -1,23 +1,30 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
-import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS, Refusal } from '../errors.js'
+import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../errors.js'
 import type { Packet } from '../protocol/codec.js'
-import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { after, every } from '../timers.js'
 import type {
-  Adapter, AdapterHost, ClaimStore, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
+  Adapter, AdapterHost, ClaimStore, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
 } from './adapter.js'
-import { decodeControl, decodePresenceChange, Undecodable } from './decode.js'
-import { away, isMissing, NatsLink } from './nats-link.js'
+import { decodePresenceChange, Undecodable } from './decode.js'
+import { NatsClock } from './nats-clock.js'
+import { NatsControl } from './nats-control.js'
+import { NatsLatest } from './nats-latest.js'
+import { NatsLink } from './nats-link.js'
+import { NatsLives } from './nats-lives.js'
+import { NatsOnce } from './nats-once.js'
 import { NatsPresence } from './nats-presence.js'
+import { NatsPublishing, type KeptParts } from './nats-publishing.js'
+import { NatsSetup } from './nats-setup.js'
 import { natsClaims, natsDenials, natsLeases, NatsState } from './nats-state.js'
 import { arrivalOf, NatsStreams } from './nats-streams.js'
 import { tokenOf } from './nats-tokens.js'
-import { decodePayload, encodePayload, originOf } from './wire.js'
+import { LogicalVersions } from './nats-versions.js'
 import { Streams } from './stream.js'
-import { Unread } from './unread.js'
 import { pageOf, Tail } from './tail.js'
+import { Unread } from './unread.js'
+import { decodePayload, originOf, splitOrigin } from './wire.js'
 
 export interface NatsOptions {
   /** default `nats://127.0.0.1:4222` */
@@ -48,12 +55,11 @@ interface Followed {
   readonly room: string
   readonly settings: RoomSettings
   readonly tail: Tail | undefined
-  subscription: Subscription | undefined
-  epoch: string
+  readonly subscriptions: Subscription[]
   due: number
+  /** the newest number of its stream when its position was last compared */
+  comparedAt: number
 }
-
-interface Own { recipients: number | undefined, settle: (() => void) | undefined }
 
 const DEFAULTS = {
   url: 'nats://127.0.0.1:4222' as string | readonly string[],
@@ -68,10 +74,18 @@ const DEFAULTS = {
 }
 const DAY = 86_400_000
 const MAX_DENIAL = 30 * DAY
-const MAX_LATEST = 1_000
-/** Milliseconds that a live event waits for its own echo. */
-const ECHO = 1_000
 const PAGE = 500
+/** Milliseconds between two looks at the broker's clock. */
+const CLOCK = 30_000
+/** Longest time between two looks at what a subscription should have brought. */
+const LOOK = 4_000
+/** Positions that are compared at a time. */
+const BATCH = 64
+/** Milliseconds between two answers to doubts about one stream. */
+const DOUBT = 250
+
+/** What JetStream is needed for. */
+interface Kept extends KeptParts { readonly setup: NatsSetup, readonly states: readonly NatsState[], readonly presence: NatsPresence }
 
 class NatsAdapter implements Adapter {
   readonly name = 'nats'
@@ -84,18 +98,23 @@ class NatsAdapter implements Adapter {
   readonly latest?: (room: string, settings: RoomSettings) => Promise<readonly Packet[]>
   readonly #options: NatsOptions & typeof DEFAULTS
   readonly #link: NatsLink
-  readonly #kept: NatsStreams | undefined
-  readonly #values: NatsState
-  readonly #denied: NatsState
+  readonly #kept: Kept | undefined
+  readonly #versions = new LogicalVersions()
   readonly #streams: Streams
+  readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #tag = randomBytes(6).toString('base64url')
   readonly #rooms = new Map<string, Followed>()
-  readonly #own = new Map<string, Own>()
-  readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
-  #count = 0
+  /** rooms that show `latest` values which the broker does not have */
+  readonly #local = new Set<string>()
+  readonly #doubted = new Map<string, NodeJS.Timeout>()
+  #publishing: NatsPublishing | undefined
+  #controls: NatsControl | undefined
   #host: AdapterHost | undefined
-  #controls: Subscription | undefined
+  #clocks: Subscription | undefined
   #checker: NodeJS.Timeout | undefined
+  #timer: NodeJS.Timeout | undefined
+  /** `latest` values could not be read again yet */
+  #isMissing = false
   #received = 0
   #repairs = 0
 
@@ -104,77 +123,130 @@ class NatsAdapter implements Adapter {
     const { url, connection, settings = {}, prefix, jetstream, replicas, storage, timeout, idempotency, historyBytes } = this.#options
     if (!/^[A-Za-z0-9_-]+$/.test(prefix)) throw new REALTIME_ERR_OPTIONS('nats({ prefix }) takes letters, digits, _ and -')
     this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
+    const log = { warn: (object: object, message: string) => { this.#host?.log.warn(object, message) } }
     const link = new NatsLink({
       url,
       connection,
       settings,
       jetstream,
       timeout,
-      log: { warn: (object, message) => { this.#host?.log.warn(object, message) } },
+      log,
       unread: this.#unread,
       onUp: () => { this.#up() },
-      onDown: () => { this.#host?.state(false) }
+      onDown: () => { this.#down() }
     })
     this.#link = link
-    const bucket = (name: string, ttl: number) => async () => await link.bucket(`${prefix}_${name}`, { ttl, replicas, storage })
-    this.#values = new NatsState(link, bucket('state', DAY))
-    this.#denied = new NatsState(link, bucket('denials', MAX_DENIAL))
-    this.control = { send: (message) => this.#send(message) }
+    this.control = { send: (message) => this.#controls!.send(message) }
     if (!jetstream) return
-    this.#kept = new NatsStreams({ link, prefix, replicas, storage, idempotency })
-    this.presence = new NatsPresence(this.#values, (room, change) => { this.#announce(room, change) })
-    this.leases = natsLeases(this.#values)
-    this.claims = natsClaims(this.#values)
-    this.denials = natsDenials(this.#denied)
+    const setup = new NatsSetup({ link, replicas, storage })
+    const bucket = (name: string, ttl: number): NatsState => new NatsState(link, `${prefix}_${name}`, { ttl, replicas, storage })
+    const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
+    const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
+    const lives = new NatsLives({ link, setup, state: known, clock, log, onDoubt: (name) => { this.#doubt(name) } })
+    const presence = new NatsPresence({
+      state: values,
+      clock,
+      announce: (room, change) => { this.#announce(room, change) },
+      deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
+    })
+    this.#kept = {
+      setup,
+      lives,
+      clock,
+      presence,
+      states: [values, denied, known],
+      streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
+      latest: new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
+    }
+    this.presence = presence
+    this.leases = natsLeases(values, clock)
+    this.claims = natsClaims(values, clock)
+    this.denials = natsDenials(denied, clock)
     this.history = (room, query, settings) => this.#history(room, query, settings)
-    this.latest = (room, settings) => this.#latest(room, settings)
+    this.latest = (room, settings) => this.#kept!.latest.read(room, settings)
   }
 
   async start (host: AdapterHost): Promise<void> {
     if (this.#host !== undefined) throw new REALTIME_ERR_ADAPTER('this nats adapter is already in use; make one for each server')
     this.#host = host
+    const { prefix, timeout, idempotency, check } = this.#options
     await this.#link.open()
-    if (this.#kept === undefined) {
+    const kept = this.#kept
+    if (kept === undefined) {
       host.log.info({ absent: ['history', 'latest', 'presence', 'leases', 'claims', 'denials'] }, 'NATS without JetStream: events are live only, and nothing is shared between nodes but events and control messages')
     }
-    this.#controls = this.#link.listen(`${this.#options.prefix}.control`, (message) => { this.#controlled(message) })
+    this.#publishing = new NatsPublishing({
+      link: this.#link,
+      kept,
+      once: new NatsOnce({ link: this.#link, setup: kept?.setup, prefix, idempotency }),
+      versions: this.#versions,
+      host,
+      prefix,
+      tag: this.#tag,
+      timeout,
+      idempotency,
+      tail: (room) => this.#rooms.get(room)?.tail,
+      isSubscribed: (room) => this.#rooms.has(room),
+      onLocal: (room) => { if (kept !== undefined && this.#rooms.has(room)) this.#local.add(room) }
+    })
+    await kept?.clock.measure()
+    this.#controls = new NatsControl({
+      link: this.#link,
+      kept,
+      prefix,
+      tag: this.#tag,
+      nodeId: host.nodeId,
+      unread: this.#unread,
+      deliver: (message, from) => { host.control(message, from) }
+    })
+    await this.#controls.start()
+    await kept?.latest.look()
+    if (kept === undefined) this.#clocks = this.#link.listen(`${prefix}.clock`, (message) => { this.#followed(message.string()) })
     await this.#link.flush()
     this.#streams.start()
-    this.#checker = every(() => { this.#check(false) }, Math.min(4_000, this.#options.check / 10)).unref()
+    this.#beat('?')
+    this.#checker = every(() => { this.#look() }, Math.min(LOOK, check / 10)).unref()
+    this.#timer = every(() => { kept?.clock.measure().catch(() => {}) }, CLOCK).unref()
     host.state(true)
   }
 
   async close (): Promise<void> {
     clearInterval(this.#checker)
     this.#streams.stop()
-    this.#controls?.unsubscribe()
-    for (const { subscription, tail } of this.#rooms.values()) {
-      subscription?.unsubscribe()
-      tail?.close()
+    clearInterval(this.#timer)
+    for (const timer of this.#doubted.values()) clearTimeout(timer)
+    this.#controls?.close()
+    this.#clocks?.unsubscribe()
+    for (const followed of this.#rooms.values()) {
+      end(followed)
+      followed.tail?.close()
     }
     this.#rooms.clear()
-    for (const { settle } of this.#own.values()) settle?.()
+    this.#publishing?.close()
     await this.#link.close()
   }
 
   async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {
     const tail = this.#follow(room, settings)
-    const followed: Followed = { room, settings, tail, subscription: undefined, epoch: '', due: this.#nextCheck() }
+    const followed: Followed = { room, settings, tail, subscriptions: [], due: this.#nextCheck(), comparedAt: -1 }
     this.#rooms.set(room, followed)
     try {
-      if (tail !== undefined) followed.epoch = (await this.#kept!.open(settings)).epoch
+      if (tail !== undefined) await this.#kept!.streams.life(settings)
       // Left again meanwhile: nobody would end a subscription of it.
       if (this.#rooms.get(room) !== followed) return undefined
-      followed.subscription = this.#link.listen(`${this.#options.prefix}.room.${tokenOf(room)}`, (message) => { this.#message(followed, message) })
+      const { prefix } = this.#options
+      const token = tokenOf(room)
+      followed.subscriptions.push(this.#link.listen(`${prefix}.room.${token}`, (message) => { this.#message(followed, message) }))
+      if (this.#kept !== undefined && settings.latest) followed.subscriptions.push(this.#link.listen(`${prefix}.value.${token}.*`, (message) => { this.#valued(followed, message) }))
       await this.#link.flush()
       if (tail === undefined) return undefined
-      tail.open(await this.#kept!.top(settings))
+      tail.open(await this.#kept!.streams.top(settings))
       return tail.position
     } catch (error) {
-      followed.subscription?.unsubscribe()
+      end(followed)
       tail?.close()
       if (this.#rooms.get(room) === followed) this.#rooms.delete(room)
-      throw this.#refused(error)
+      throw error
     }
   }
 
@@ -182,195 +254,191 @@ class NatsAdapter implements Adapter {
     const followed = this.#rooms.get(room)
     if (followed === undefined) return
     this.#rooms.delete(room)
-    followed.subscription?.unsubscribe()
+    this.#local.delete(room)
+    end(followed)
     followed.tail?.close()
     this.presence?.forget(room)
   }
 
   async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
-    const origin = `${this.#tag}-${(++this.#count).toString(36)}`
-    const payload = encodePayload(origin, publication)
-    const own: Own = { recipients: undefined, settle: undefined }
-    const { delivery, ack } = publication
-    const isKept = this.#kept !== undefined && settings.history !== false && delivery === 'reliable' && ack === undefined
-    this.#own.set(origin, own)
-    try {
-      if (isKept) return await this.#keep(room, publication, settings, origin, payload, own)
-      return await this.#tell(room, publication, settings, payload, own)
-    } finally {
-      this.#own.delete(origin)
-    }
-  }
-
-  async #keep (room: string, { idempotencyKey }: Publication, settings: RoomSettings, origin: string, payload: string, own: Own): Promise<Published> {
-    const kept = this.#kept!
-    const { timeout } = this.#options
-    const until = performance.now() + timeout
-    const subject = kept.subject(room, settings)
-    const msgID = idempotencyKey === undefined ? origin : createHash('sha1').update(keyOf(room, idempotencyKey)).digest('base64url')
-    for (let isAgain = false; ; isAgain = true) {
-      const { epoch } = await kept.open(settings)
-      try {
-        // Named, so that the server knows it when it has to be sent again.
-        const patience = Math.ceil((until - performance.now()) / (isAgain ? 1 : 2))
-        const { seq, duplicate } = await this.#link.attempt(() => this.#link.js.publish(subject, payload, { msgID, timeout: patience, retries: 0 } as never))
-        const position = { epoch, offset: seq }
-        if (duplicate && !isAgain) return { position, recipients: 0 }
-        const tail = this.#rooms.get(room)?.tail
-        tail?.check(position)
-        await tail?.reached(seq, Math.max(0, until - performance.now()))
-        return { position, recipients: own.recipients ?? 0 }
-      } catch (error) {
-        const refused = this.#refused(error)
-        if (isAgain) throw refused
-        if (refused === error && (!this.#link.isUp || performance.now() >= until)) throw error
-      }
-    }
-  }
-
-  /** Events that are not kept: sent to whoever listens. */
-  async #tell (room: string, publication: Publication, settings: RoomSettings, payload: string, own: Own): Promise<Published> {
-    const isLocal = publication.delivery === 'volatile' || settings.history === false || this.#kept === undefined
-    const isSubscribed = this.#rooms.has(room)
-    let at: { version?: number } = {}
-    try {
-      let head = 'v'
-      if (publication.delivery === 'latest') {
-        at = { version: this.#kept === undefined ? Date.now() : await this.#set(room, publication, payload) }
-        head = `l ${at.version}`
-      }
-      this.#link.send(`${this.#options.prefix}.room.${tokenOf(room)}`, `${head}\n${payload}`)
-      if (!isSubscribed) await this.#link.flush()
-      else if (own.recipients === undefined) {
-        await new Promise<void>((resolve) => {
-          const timer = after(resolve, ECHO)
-          own.settle = () => { clearTimeout(timer); resolve() }
-        })
-      }
-      return { recipients: own.recipients ?? 0 }
-    } catch (error) {
-      if (!isLocal || !(error instanceof Refusal)) throw error
-      if (publication.delivery === 'latest') at = { version: at.version ?? Date.now() }
-      return { recipients: isSubscribed ? this.#host!.event(room, decodePayload(room, payload, at)) : 0 }
-    }
-  }
-
-  /** @returns the version: the revision that the bucket gave */
-  async #set (room: string, { type, key = '' }: Publication, payload: string): Promise<number> {
-    return await this.#values.write(`latest.${tokenOf(room)}.${tokenOf(keyOf(type, key))}`, payload)
-  }
-
-  async #latest (room: string, { history }: RoomSettings): Promise<readonly Packet[]> {
-    const bucket = await this.#values.bucket()
-    const oldest = Date.now() - (history === false ? DAY : history.ttl)
-    const found = await this.#link.attempt(async () => {
-      const entries: Array<{ revision: number, text: string }> = []
-      for await (const entry of await bucket.history({ key: `latest.${tokenOf(room)}.*` })) {
-        if (entry.operation === 'PUT' && entry.created.getTime() > oldest) entries.push({ revision: entry.revision, text: entry.string() })
-      }
-      return entries
-    })
-    return found.sort((a, b) => a.revision - b.revision).slice(-MAX_LATEST).flatMap(({ revision, text }) => {
-      try {
-        return decodePayload(room, text, { version: revision })
-      } catch (error) {
-        this.#unread.failed(error, 'latest', text.length)
-        return []
-      }
-    })
+    return await this.#publishing!.publish(room, publication, settings)
   }
 
   async #history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
     const known = this.#rooms.get(room)?.tail?.read(query)
     if (known !== undefined) return known
-    try {
-      const { range, last } = await this.#kept!.read(room, settings, query)
-      return pageOf({ ...range, top: last }, query, () => { this.#unread.note('history', 0) })
-    } catch (error) {
-      throw this.#refused(error)
-    }
-  }
-
-  /** A stream or bucket that is gone is made anew at the next use. */
-  #refused (error: unknown): unknown {
-    if (!isMissing(error)) return error
-    this.#kept?.forget()
-    return away()
+    const { range, last } = await this.#kept!.streams.read(room, settings, query)
+    return pageOf({ ...range, top: last }, query, () => { this.#unread.note('history', 0) })
   }
 
   #follow (room: string, settings: RoomSettings): Tail | undefined {
     const { history } = settings
-    if (history === false || this.#kept === undefined) return undefined
+    const kept = this.#kept
+    if (history === false || kept === undefined) return undefined
     const host = this.#host!
     return new Tail({
       room,
       limits: history,
       streams: this.#streams,
       host,
-      deliver: (name, packet, origin) => { this.#delivered(origin, host.event(name, packet)) },
-      read: async (offset) => {
-        const { range } = await this.#kept!.read(room, settings, { since: { epoch: '', offset }, limit: PAGE })
-        const followed = this.#rooms.get(room)
-        if (followed !== undefined) followed.epoch = range.epoch
-        return range
-      },
+      now: () => kept.clock.now(),
+      deliver: (name, packet, origin) => { this.#publishing!.delivered(origin, host.event(name, packet), packet.position) },
+      read: async (offset) => (await kept.streams.read(room, settings, { since: { epoch: '', offset }, limit: PAGE })).range,
       onRepair: () => { this.#repairs++ },
       onUndecodable: () => { this.#unread.note('history', 0) }
     })
   }
 
-  #delivered (origin: string, recipients: number): void {
-    const own = this.#own.get(origin)
-    if (own === undefined) return
-    own.recipients = recipients
-    own.settle?.()
-  }
-
   #message (followed: Followed, message: Msg): void {
-    const { room, tail, epoch } = followed
+    const { room, tail, settings } = followed
     if (this.#rooms.get(room) !== followed) return
     this.#received++
     const text = message.string()
-    const sequence = message.headers?.get('Nats-Sequence')
-    if (sequence !== undefined && sequence !== '') {
-      tail?.accept(arrivalOf(room, epoch, Number(sequence), Number(message.headers!.get('Nats-Last-Sequence') || 0), text), true)
+    const sequence = Number(message.headers?.get('Nats-Sequence'))
+    if (sequence > 0) {
+      const [origin, epoch] = splitOrigin(originOf(text))
+      if (tail !== undefined) this.#numbered(room, settings, tail, text, sequence, Number(message.headers!.get('Nats-Last-Sequence')), origin, epoch)
       return
     }
     const end = text.indexOf('\n')
     const rest = text.slice(end + 1)
-    if (text[0] === 'p') this.#host!.presence(room, decodePresenceChange(rest))
+    if (text[0] === 'p') this.#presence(room, rest)
     else if (text[0] !== 'v' && text[0] !== 'l') throw new Undecodable('a message of an unknown kind')
-    else this.#delivered(originOf(rest), this.#host!.event(room, decodePayload(room, rest, text[0] === 'l' ? { version: Number(text.slice(2, end)) } : {})))
+    else {
+      const version = text[0] === 'l' ? Number(text.slice(2, end)) : undefined
+      const packet = decodePayload(room, rest, version === undefined ? {} : { version })
+      if (version !== undefined) this.#versions.saw(version)
+      this.#publishing!.delivered(originOf(rest), this.#host!.event(room, packet))
+    }
   }
 
-  /** A change that cannot be announced leaves a hole in the sequence, which peers see. */
+  /** An event of the room's history. */
+  #numbered (room: string, settings: RoomSettings, tail: Tail, text: string, sequence: number, previous: number, origin: string, epoch: string | undefined): void {
+    const { lives, streams } = this.#kept!
+    const { name } = streams.plan(settings)
+    const life = lives.current(name)
+    if (life === undefined) return
+    if (epoch === life.epoch) lives.saw(name, sequence, origin)
+    // Its publisher knows of a life that this node does not know, or not of the one that this node knows. Reading tells.
+    else if (!life.before.some((former) => former.epoch === epoch)) this.#doubt(name)
+    tail.accept(arrivalOf(room, epoch ?? life.epoch, sequence, previous, text), true)
+  }
+
+  /** A `latest` value that was set. */
+  #valued (followed: Followed, message: Msg): void {
+    if (this.#rooms.get(followed.room) !== followed) return
+    this.#received++
+    const { latest, lives } = this.#kept!
+    const text = message.string()
+    const sequence = Number(message.headers?.get('Nats-Sequence'))
+    const [origin, epoch] = splitOrigin(originOf(text))
+    const version = latest.versionOf(sequence, epoch)
+    if (version === undefined) {
+      lives.forget(latest.plan.name)
+      this.#reread(followed)
+      return
+    }
+    const { room } = followed
+    lives.saw(latest.plan.name, sequence, origin)
+    this.#publishing!.delivered(origin, this.#host!.event(room, decodePayload(room, text, { version })))
+  }
+
+  #presence (room: string, text: string): void {
+    const change = decodePresenceChange(text)
+    if (this.presence === undefined) this.#host!.presence(room, change)
+    else this.presence.heard(room, change)
+  }
+
+  /** A change that cannot be announced is found by the next look of each node. */
   #announce (room: string, change: PresenceChange): void {
     if (this.#link.isUp) this.#link.send(`${this.#options.prefix}.room.${tokenOf(room)}`, `p\n${JSON.stringify(change)}`)
-  }
-
-  async #send (message: ControlMessage): Promise<void> {
-    this.#link.send(`${this.#options.prefix}.control`, `${this.#tag} ${this.#host!.nodeId}\n${JSON.stringify(message)}`)
-    await this.#link.flush()
-  }
-
-  #controlled (message: Msg): void {
-    const text = message.string()
-    const end = text.indexOf('\n')
-    const space = text.indexOf(' ')
-    if (text.slice(0, space) === this.#tag) return
-    this.#host!.control(decodeControl(text.slice(end + 1)), text.slice(space + 1, end))
   }
 
   stats (): Record<string, number | boolean | string> {
     return { isUp: this.#link.isUp, jetstream: this.#kept !== undefined, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
   }
 
+  #down (): void {
+    this.#kept?.lives.lost()
+    this.#host?.state(false)
+  }
+
   #up (): void {
-    this.#kept?.forget()
-    this.#values.forget()
-    this.#denied.forget()
+    const kept = this.#kept
+    if (kept !== undefined) {
+      for (const state of kept.states) state.forget()
+      kept.lives.forget()
+      kept.clock.measure().catch(() => {})
+      kept.presence.up().catch(() => {})
+      this.#missed().catch(() => { this.#isMissing = true })
+    }
+    this.#beat('?')
+    void this.#controls?.catchUp()
     this.#check(true)
     this.#host!.state(true)
+  }
+
+  /** What is looked at every few seconds: a subscription may lose something though its link stands. */
+  #look (): void {
+    if (!this.#link.isUp) return
+    this.#check(false)
+    this.#beat('')
+    void this.#controls?.catchUp()
+    const latest = this.#isMissing ? this.#missed() : this.#kept?.latest.look()
+    latest?.catch(() => {})
+  }
+
+  /** Nodes without a stream that numbers their values follow the fastest of their clocks. @param ask `?`: nodes that are ahead answer */
+  #beat (ask: '' | '?'): void {
+    if (this.#kept === undefined && this.#link.isUp) this.#link.send(`${this.#options.prefix}.clock`, `${this.#versions.time} ${ask}`)
+  }
+
+  #followed (text: string): void {
+    const [time = '', ask = ''] = text.split(' ')
+    const there = Number(time)
+    if (!Number.isSafeInteger(there)) return
+    if (ask === '?' && there < this.#versions.time - 1) this.#beat('')
+    this.#versions.follow(there)
+  }
+
+  /** `latest` values that may have been set while the link was broken. Who has them drops them by their version. */
+  async #missed (): Promise<void> {
+    const { latest } = this.#kept!
+    const byToken = new Map([...this.#rooms.keys()].map((room) => [tokenOf(room), room]))
+    for (const { token, version, text } of await latest.missed()) {
+      const room = byToken.get(token)
+      if (room === undefined || !this.#rooms.has(room)) continue
+      try {
+        this.#host!.event(room, decodePayload(room, text, { version }))
+      } catch (error) {
+        this.#unread.failed(error, 'latest', text.length)
+      }
+    }
+    this.#isMissing = false
+    await latest.look()
+    for (const room of this.#local) {
+      const followed = this.#rooms.get(room)
+      if (followed !== undefined) this.#reread(followed)
+    }
+    this.#local.clear()
+  }
+
+  #reread ({ room, settings }: Followed): void {
+    this.#kept!.latest.read(room, settings).then((packets) => {
+      for (const packet of packets) if (this.#rooms.has(room)) this.#host!.event(room, packet)
+    }, () => { this.#isMissing = true })
+  }
+
+  /** Something does not fit what is known of a stream: all rooms that are in it are compared with it. */
+  #doubt (name: string): void {
+    if (this.#doubted.has(name) || this.#host === undefined) return
+    this.#doubted.set(name, after(() => {
+      this.#doubted.delete(name)
+      const { lives, latest, streams } = this.#kept!
+      lives.forget(name)
+      if (name === latest.plan.name) this.#missed().catch(() => { this.#isMissing = true })
+      else this.#compare([...this.#rooms.values()].filter(({ tail, settings }) => tail !== undefined && streams.plan(settings).name === name))
+    }, DOUBT).unref())
   }
 
   #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
@@ -385,14 +453,39 @@ class NatsAdapter implements Adapter {
       if (isAll || now - tail.heard >= this.#options.check * 0.8) due.push(followed)
       followed.due = this.#nextCheck()
     }
-    // The link is away again, and everything is checked when it comes back; or one request failed, and its room is due again soon.
-    for (const followed of due) this.#checkOne(followed).catch(() => { followed.due = performance.now() + 1_000 })
+    this.#compare(due)
   }
 
-  async #checkOne ({ room, settings, tail }: Followed): Promise<void> {
-    tail!.check(await this.#kept!.position(room, settings))
+  /** Compares positions with the broker's, one stream after the other. */
+  #compare (rooms: readonly Followed[]): void {
+    const byDefinition = new Map<string, Followed[]>()
+    for (const followed of rooms) {
+      const list = byDefinition.get(followed.settings.definition)
+      if (list === undefined) byDefinition.set(followed.settings.definition, [followed])
+      else list.push(followed)
+    }
+    for (const list of byDefinition.values()) {
+      // The link is away again, and everything is checked when it comes back; or one request failed, and its rooms are due again soon.
+      this.#compareAll(list).catch(() => { for (const followed of list) followed.due = performance.now() + 1_000 })
+    }
+  }
+
+  async #compareAll (list: readonly Followed[]): Promise<void> {
+    const { streams } = this.#kept!
+    const top = await streams.verify(list[0]!.settings)
+    // Where nothing was added to the stream since, no room of it has anything new.
+    const moved = list.filter(({ comparedAt, tail }) => comparedAt !== top.offset || tail!.position?.epoch !== top.epoch)
+    for (const { tail } of list) tail!.check({ epoch: top.epoch, offset: 0 })
+    for (let index = 0; index < moved.length; index += BATCH) {
+      await Promise.all(moved.slice(index, index + BATCH).map(async (followed) => {
+        followed.tail!.check(await streams.position(followed.room, followed.settings))
+        followed.comparedAt = top.offset
+      }))
+    }
   }
 }
+
+function end ({ subscriptions }: Followed): void { for (const subscription of subscriptions) subscription.unsubscribe() }
 
 /**
  * Nodes that share a NATS are one. With JetStream (2.9 or newer; on by default) history, resume, presence, limits and claims hold across

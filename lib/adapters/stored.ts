@@ -4,7 +4,10 @@
  */
 
 export interface StoredUser { data?: unknown, readonly connections: Map<string, number> }
-export interface StoredPresence { sequence: number, readonly users: Map<string, StoredUser> }
+export interface StoredNamed { readonly userId: string, readonly data?: unknown }
+export interface StoredChange { readonly sequence: number, readonly joined: readonly StoredNamed[], readonly left: readonly StoredNamed[] }
+/** `recent`: the last changes, oldest first */
+export interface StoredPresence { sequence: number, readonly users: Map<string, StoredUser>, recent: readonly StoredChange[] }
 export interface StoredClaim { readonly hash: string, readonly until: number, readonly outcome?: string }
 export interface StoredValue { readonly value: string, readonly until: number }
 
@@ -52,12 +55,28 @@ export function decodePresence (text: string): StoredPresence | undefined {
     const { data } = user as Fields
     users.set(userId, data === undefined ? { connections } : { data, connections })
   }
-  return { sequence: value.sequence as number, users }
+  return { sequence: value.sequence as number, users, recent: Array.isArray(value.recent) ? (value.recent as unknown[]).flatMap((each) => decodeChange(each) ?? []) : [] }
 }
 
-export function encodePresence ({ sequence, users }: StoredPresence): string {
+function decodeNamed (value: unknown): StoredNamed[] | undefined {
+  if (!Array.isArray(value)) return undefined
+  const list: StoredNamed[] = []
+  for (const each of value as unknown[]) {
+    if (!isFields(each) || typeof each.userId !== 'string') return undefined
+    list.push(each.data === undefined ? { userId: each.userId } : { userId: each.userId, data: each.data })
+  }
+  return list
+}
+
+export function decodeChange (value: unknown): StoredChange | undefined {
+  if (!isFields(value) || !Number.isSafeInteger(value.sequence)) return undefined
+  const [joined, left] = [decodeNamed(value.joined), decodeNamed(value.left)]
+  return joined === undefined || left === undefined ? undefined : { sequence: value.sequence as number, joined, left }
+}
+
+export function encodePresence ({ sequence, users, recent }: StoredPresence): string {
   const named = [...users].map(([userId, { data, connections }]) => [userId, { data, connections: Object.fromEntries(connections) }] as const)
-  return JSON.stringify({ sequence, users: Object.fromEntries(named) })
+  return JSON.stringify({ sequence, users: Object.fromEntries(named), ...(recent.length === 0 ? {} : { recent }) })
 }
 
 export function decodeClaim (text: string): StoredClaim | undefined {

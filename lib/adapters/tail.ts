@@ -42,6 +42,8 @@ export interface TailOptions {
   readonly onRepair: () => void
   /** The broker keeps an event that cannot be read here. */
   readonly onUndecodable?: (error: Undecodable) => void
+  /** Unix time in milliseconds by which events age; the machine's unless given */
+  readonly now?: () => number
 }
 
 /** How long an event known from a publish reply may lag on the subscription before it is fetched, milliseconds. */
@@ -105,6 +107,8 @@ export class Tail {
     this.#options = options
   }
 
+  #now (): number { return this.#options.now?.() ?? Date.now() }
+
   get position (): Position | undefined { return this.#stream?.top }
 
   /** The subscription stands and `position` was read after that: every later event will come, or be missed by number. */
@@ -129,7 +133,6 @@ export class Tail {
   /** @param isOrdered it came by the subscription, so that an event missing before it will not come any more */
   accept (arrival: Arrival, isOrdered: boolean): void {
     if (this.#isClosed) return
-    if (isOrdered) this.heard = performance.now()
     if (this.#stream === undefined || this.#isRepairing) {
       this.#hold(arrival)
       return
@@ -140,6 +143,8 @@ export class Tail {
       this.#hold(arrival)
       this.repair()
     } else if (offset > top && previous <= top) {
+      // Only what is new tells that the subscription is what the broker has: another stream of the same numbers would be dropped below.
+      if (isOrdered) this.heard = performance.now()
       this.#deliver(arrival)
       if (this.#held.size > 0) this.#drain()
       if (this.#waiting.length > 0) this.#settle()
@@ -172,7 +177,7 @@ export class Tail {
     const stream = this.#stream
     if (stream === undefined) return undefined
     const { limits, streams } = this.#options
-    streams.expire(stream, limits.ttl, Date.now())
+    streams.expire(stream, limits.ttl, this.#now())
     const { since, last, limit } = query
     if (since === undefined ? stream.length < Math.min(last ?? limit, limit) : !stream.covers(since)) return undefined
     return stream.read(query)
@@ -182,7 +187,7 @@ export class Tail {
   #deliver (arrival: Arrival): void {
     const { room, limits, streams, deliver } = this.#options
     const packet = arrival.packet()
-    streams.append(room, this.#stream!, packet, limits, Date.now())
+    streams.append(room, this.#stream!, packet, limits, this.#now())
     deliver(room, packet, arrival.origin)
   }
 

@@ -28,6 +28,12 @@ export function originOf (payload: string): string {
   return payload.slice(0, payload.indexOf('\n'))
 }
 
+/** The origin and the epoch that its publisher knew, where that is named behind it. */
+export function splitOrigin (origin: string): [origin: string, epoch: string | undefined] {
+  const space = origin.indexOf(' ')
+  return space === -1 ? [origin, undefined] : [origin.slice(0, space), origin.slice(space + 1)]
+}
+
 /**
  * @param at where the event stands: a position, or a version among the `latest` values
  * @throws Undecodable

@@ -44,17 +44,19 @@ export class Latest extends Retained {
   /** version of the newest value */
   get version (): number | undefined {
     let version: number | undefined
-    for (const { packet } of this.#order) version = Math.max(version ?? 0, packet.event!.version!)
+    for (const { packet } of this.#order) version = Math.max(version ?? 0, packet.event!.version ?? 0)
     return version
   }
 
   /** @returns false when a newer value of the key is known */
   set (packet: Packet): boolean {
-    const { type, key, version = 0, timestamp } = packet.event!
+    const { type, key, version, timestamp } = packet.event!
     const name = keyOf(type, key ?? '')
     const known = this.#values.get(name)
     if (known !== undefined) {
-      if (known.item.packet.event!.version! >= version) return false
+      const before = known.item.packet.event!.version
+      // Without a version it was set here while the broker was away: it shows until the broker names a value, whichever that is.
+      if (before !== undefined && version !== undefined && before >= version) return false
       this.#drop(known)
     }
     const link = new Link<Value>({ name, packet, until: timestamp + this.#ttl })

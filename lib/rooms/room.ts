@@ -103,7 +103,8 @@ export class Membership implements Follower {
     this.state = 'live'
     this.floor = this.position.offset
     for (const packet of this.room.latest) {
-      if ((this.#known === undefined || packet.event!.version! > this.#known) && !this.isExcepted(packet.event!)) this.member.send(packet)
+      const { version } = packet.event!
+      if ((this.#known === undefined || version === undefined || version > this.#known) && !this.isExcepted(packet.event!)) this.member.send(packet)
     }
     const { held } = this
     this.held = undefined

@@ -1,0 +1,204 @@
+import { Refusal } from '../errors.js'
+import type { Position } from '../protocol/position.js'
+import { after } from '../timers.js'
+import type { AdapterHost, Publication, Published, RoomSettings } from './adapter.js'
+import { Expiring } from './expiring.js'
+import type { NatsClock } from './nats-clock.js'
+import type { NatsLatest } from './nats-latest.js'
+import { away, isMissing, type NatsLink } from './nats-link.js'
+import type { NatsLives } from './nats-lives.js'
+import { messageIdOf, type NatsOnce } from './nats-once.js'
+import type { NatsStreams } from './nats-streams.js'
+import { tokenOf } from './nats-tokens.js'
+import type { LogicalVersions } from './nats-versions.js'
+import type { Tail } from './tail.js'
+import { decodePayload, encodePayload } from './wire.js'
+
+/** What needs JetStream. */
+export interface KeptParts { readonly streams: NatsStreams, readonly lives: NatsLives, readonly latest: NatsLatest, readonly clock: NatsClock }
+
+export interface NatsPublishingOptions {
+  readonly link: NatsLink
+  readonly kept: KeptParts | undefined
+  readonly once: NatsOnce
+  /** orders `latest` values where no stream does */
+  readonly versions: LogicalVersions
+  readonly host: Pick<AdapterHost, 'event'>
+  readonly prefix: string
+  /** names this adapter among all */
+  readonly tag: string
+  /** milliseconds */
+  readonly timeout: number
+  /** milliseconds that an idempotency key is remembered */
+  readonly idempotency: number
+  readonly tail: (room: string) => Tail | undefined
+  readonly isSubscribed: (room: string) => boolean
+  /** A `latest` value was shown here that the broker does not have. */
+  readonly onLocal: (room: string) => void
+}
+
+interface Own { recipients: number | undefined, position: Position | undefined, settle: (() => void) | undefined }
+
+/** Milliseconds that a live event waits for its own echo. */
+const ECHO = 1_000
+/** Publications with a key that this node knows to be delivered. */
+const MAX_DONE = 10_000
+
+/** What this node publishes, from the call to what it came to. */
+export class NatsPublishing {
+  readonly #options: NatsPublishingOptions
+  readonly #own = new Map<string, Own>()
+  /** positions by message id: the broker may lose them, and what members have heard is not offered again */
+  readonly #done = new Expiring<Position>(MAX_DONE)
+  #count = 0
+
+  constructor (options: NatsPublishingOptions) {
+    this.#options = options
+  }
+
+  async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
+    const { kept, tag } = this.#options
+    const origin = `${tag}-${(++this.#count).toString(36)}`
+    // The broker's time, where this machine's clock is wrong: ages count from it.
+    const stamped = kept === undefined || kept.clock.ahead === 0 ? publication : { ...publication, timestamp: Math.round(kept.clock.shared(publication.timestamp)) }
+    const own: Own = { recipients: undefined, position: undefined, settle: undefined }
+    const { delivery, ack } = publication
+    this.#own.set(origin, own)
+    try {
+      if (delivery === 'latest' && ack === undefined) return await this.#set(room, stamped, settings, origin, own)
+      if (kept !== undefined && settings.history !== false && delivery === 'reliable' && ack === undefined) return await this.#keep(kept, room, stamped, settings, origin, own)
+      return await this.#tell(room, stamped, settings, origin, own)
+    } finally {
+      this.#own.delete(origin)
+    }
+  }
+
+  async #keep ({ streams, lives }: KeptParts, room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
+    const { link, timeout, tail, idempotency } = this.#options
+    const until = performance.now() + timeout
+    const { name } = streams.plan(settings)
+    const subject = streams.subject(room, settings)
+    const { idempotencyKey } = publication
+    // Named, so that the server knows it when it has to be sent again.
+    const msgID = idempotencyKey === undefined ? origin : messageIdOf(room, idempotencyKey)
+    const before = idempotencyKey === undefined ? undefined : this.#done.get(msgID, performance.now())
+    if (before !== undefined) return { position: before, recipients: 0 }
+    const done = (position: Position): void => {
+      const now = performance.now()
+      if (idempotencyKey !== undefined) this.#done.set(msgID, position, now + idempotency, now)
+    }
+    let first: string | undefined
+    for (let isAgain = false; ; isAgain = true) {
+      const { epoch } = await streams.life(settings)
+      // A stream in another life does not know whether it has taken the message in the last one.
+      if (first !== undefined && epoch !== first) throw away()
+      const top = lives.top(name)
+      try {
+        const patience = Math.ceil((until - performance.now()) / (isAgain ? 1 : 2))
+        const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin} ${epoch}`, publication), { msgID, timeout: patience })
+        if (!duplicate && seq <= top) lives.doubt(name)
+        else if (!duplicate) lives.saw(name, seq, origin)
+        const position = { epoch: (await streams.life(settings)).epoch, offset: seq }
+        done(position)
+        if (duplicate && !isAgain) return { position, recipients: 0 }
+        const follower = tail(room)
+        follower?.check(position)
+        await follower?.reached(seq, Math.max(0, until - performance.now()))
+        return { position, recipients: own.recipients ?? 0 }
+      } catch (error) {
+        if (own.position !== undefined) {
+          // It came back by the subscription: it was accepted, whatever became of the answer.
+          done(own.position)
+          return { position: own.position, recipients: own.recipients ?? 0 }
+        }
+        if (isMissing(error)) {
+          lives.doubt(name)
+          if (isAgain) throw away()
+          continue
+        }
+        if (isAgain || !link.isUp || performance.now() >= until) throw error
+        first = epoch
+      }
+    }
+  }
+
+  async #set (room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
+    const { kept, versions, isSubscribed, onLocal } = this.#options
+    const isLocal = settings.history === false || kept === undefined
+    let payload = encodePayload(origin, publication)
+    try {
+      let version: number
+      if (kept !== undefined) {
+        const set = await kept.latest.set(room, publication, origin, (epoch) => {
+          payload = encodePayload(`${origin} ${epoch}`, publication)
+          return payload
+        })
+        if (set.isRepeated) return { recipients: 0 }
+        version = set.version
+      } else {
+        if (await this.#isRepeated(room, publication)) return { recipients: 0 }
+        version = versions.next()
+        this.#send(room, `l ${version}`, payload)
+        if (!isSubscribed(room)) await this.#options.link.flush()
+      }
+      if (isSubscribed(room) && own.recipients === undefined) await this.#echo(own)
+      return { recipients: own.recipients ?? this.#handOver(room, payload, version) }
+    } catch (error) {
+      if (!isLocal || !(error instanceof Refusal)) throw error
+      onLocal(room)
+      return { recipients: own.recipients ?? this.#handOver(room, payload) }
+    }
+  }
+
+  /** Events that are not kept: sent to whoever listens. */
+  async #tell (room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
+    const { link, kept, isSubscribed } = this.#options
+    const isLocal = publication.delivery === 'volatile' || settings.history === false || kept === undefined
+    if (await this.#isRepeated(room, publication)) return { recipients: 0 }
+    const payload = encodePayload(origin, publication)
+    try {
+      this.#send(room, 'v', payload)
+      if (!isSubscribed(room)) await link.flush()
+      else if (own.recipients === undefined) await this.#echo(own)
+      return { recipients: own.recipients ?? 0 }
+    } catch (error) {
+      if (!isLocal || !(error instanceof Refusal)) throw error
+      return { recipients: own.recipients ?? this.#handOver(room, payload) }
+    }
+  }
+
+  async #isRepeated (room: string, { idempotencyKey }: Publication): Promise<boolean> {
+    return idempotencyKey !== undefined && !await this.#options.once.take(room, idempotencyKey)
+  }
+
+  #send (room: string, head: string, payload: string): void {
+    const { link, prefix } = this.#options
+    link.send(`${prefix}.room.${tokenOf(room)}`, `${head}\n${payload}`)
+  }
+
+  async #echo (own: Own): Promise<void> {
+    await new Promise<void>((resolve) => {
+      // A loop that stood still runs its timers before it reads what has come meanwhile.
+      const timer = after(() => { setImmediate(resolve) }, ECHO)
+      own.settle = () => { clearTimeout(timer); resolve() }
+    })
+  }
+
+  /** @param version absent: the broker is away, and whatever it has next takes the place of this value */
+  #handOver (room: string, payload: string, version?: number): number {
+    const { host, isSubscribed } = this.#options
+    return isSubscribed(room) ? host.event(room, decodePayload(room, payload, version === undefined ? {} : { version })) : 0
+  }
+
+  /** An event was handed over: if it is one of this node's, its publisher is told. */
+  delivered (origin: string, recipients: number, position?: Position): void {
+    const own = this.#own.get(origin)
+    if (own === undefined) return
+    own.recipients = recipients
+    own.position = position
+    own.settle?.()
+  }
+
+  /** Settles everything that waits for an echo. */
+  close (): void { for (const { settle } of this.#own.values()) settle?.() }
+}
