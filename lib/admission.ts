@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { Access } from './access.js'
 import type { Later } from './adapters/adapter.js'
-import type { Auth, Credential } from './auth.js'
+import { isExpired, type Auth, type Credential } from './auth.js'
 import type { Identity } from './connection/connection.js'
 import type { Entry, Peer } from './dispatch.js'
 import { ofUser, Refusal } from './errors.js'
@@ -14,6 +14,7 @@ import { isRoomName } from './contract/names.js'
 import { ALL, RESERVED_SEGMENTS } from './rooms/declaration.js'
 import type { RefusedUpgrades, Asker } from './refused-upgrades.js'
 import type { JoinRequest, Rooms } from './rooms/rooms.js'
+import type { Revocations } from './revocations.js'
 import { userLimit, type Slots } from './slots.js'
 
 export interface AdmissionOptions {
@@ -24,6 +25,7 @@ export interface AdmissionOptions {
   readonly access: Access
   /** what a verdict speaks for besides the admission itself */
   readonly refusedUpgrades: RefusedUpgrades
+  readonly revocations: Revocations
   readonly isAccepting: () => boolean
   /** milliseconds after which a refused client may try again */
   readonly retryAfter: () => number
@@ -48,6 +50,8 @@ export interface Admitted {
   readonly isReserved: boolean
   /** a poll of a connection that is here */
   readonly known: Peer | undefined
+  /** the moment of the revocations at which it was begun */
+  readonly since: number
 }
 
 /** What a request asks for, as far as that is known before its credential is verified. */
@@ -59,6 +63,7 @@ interface Asked {
   readonly credential: Credential | undefined
   /** it takes slots unless it is a poll of a connection that is here */
   readonly isHeld: boolean
+  readonly since: number
 }
 
 /** Where it goes on: the rooms that its cursor covers, and the connection that it was. */
@@ -98,7 +103,8 @@ export class Admission {
    * @throws Refusal of the first check that fails
    */
   admit (request: FastifyRequest, kind: Kind, path: string): Later<Admitted> {
-    const { settings, slots, auth } = this.#options
+    const { settings, slots, auth, revocations } = this.#options
+    const since = revocations.moment
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
     this.checkAccepting()
     this.#lookForProxy(request)
@@ -111,7 +117,7 @@ export class Admission {
     const names = this.#names(path, query, kind)
     // Spent unsaid on anything else, it would be missing where it was meant for.
     if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
-    const asked: Asked = { request, kind, query, names, credential, isHeld }
+    const asked: Asked = { request, kind, query, names, credential, isHeld, since }
     const identity = auth.identify(request, credential)
     return identity instanceof Promise ? identity.then((found) => this.#named(asked, found)) : this.#named(asked, identity)
   }
@@ -135,7 +141,7 @@ export class Admission {
     const cursorRooms = builtIn.length === 0 ? names : [...names, ...builtIn.filter((name) => !names.includes(name))]
     const cursor = readCursor(query, cursorRooms)
     const known = kind === 'polling' && cursor !== undefined ? this.#known(cursor.connection, identity.userId) : undefined
-    if ((isHeld && known === undefined) || kind === 'verdict') this.#makeRoom(identity.userId)
+    if ((isHeld && known === undefined) || kind === 'verdict') this.#replaceable(identity.userId)
     const place = { cursorRooms, cursor, known }
     for (let index = 0; index < names.length; index++) {
       const allowed = access.allow(names[index]!, identity)
@@ -150,12 +156,16 @@ export class Admission {
     return await this.#allowed(asked, identity, place)
   }
 
-  #allowed ({ request, kind, query, credential, isHeld }: Asked, identity: Identity, { cursorRooms, cursor, known }: Place): Later<Admitted> {
+  #allowed ({ request, kind, query, credential, isHeld, since }: Asked, identity: Identity, place: Place): Later<Admitted> {
     const { slots, rooms } = this.#options
+    const { cursorRooms, cursor } = place
+    this.#ask(since, identity, place.known?.id ?? cursor?.connection)
+    // The connection that is polled may have ended while its user was being asked about.
+    const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
     const entries = cursorRooms.map((name, index): Entry => ({ name, found: rooms.resolve(name), request: requestOf(query, cursor, index, name) }))
     const connectionId = known?.id ?? (kind === 'polling' && cursor !== undefined && !slots.has(cursor.connection) ? cursor.connection : newConnectionId())
     const isReserved = isHeld && known === undefined
-    const admitted = { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known }
+    const admitted = { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known, since }
     if (isReserved) {
       const places = placesOf(entries)
       this.#reserve(request, connectionId, identity, places)
@@ -173,6 +183,29 @@ export class Admission {
   #repeat (request: FastifyRequest, credential: Credential | undefined, path: string): void {
     const refusal = this.#options.refusedUpgrades.take(askerOf(request, credential, path))
     if (refusal !== undefined) throw refusal
+  }
+
+  /**
+   * Asks again what may have changed since, whatever was waited for: the application's hooks included. Nothing may be waited for between
+   * this and what is done with the admission.
+   *
+   * @throws Refusal
+   */
+  confirm ({ identity, since, connectionId, entries, known }: Admitted): void {
+    const { revocations } = this.#options
+    try {
+      this.#ask(since, identity, connectionId)
+      if (since !== revocations.moment) for (const { name } of entries) revocations.checkRoom(since, { ...identity, connection: connectionId }, name)
+      if (known !== undefined && !known.isOpen) throw known.ending ?? new Refusal('timeout', { message: 'the connection has gone' })
+    } catch (error) {
+      throw ofUser(error, identity.userId)
+    }
+  }
+
+  #ask (since: number, { userId, tokenId, exp }: Identity, connection: string | undefined): void {
+    this.checkAccepting()
+    this.#options.revocations.check(since, { userId, tokenId, connection })
+    if (isExpired(exp)) throw new Refusal('token_expired')
   }
 
   /** For a POST that enters no room: address limit and origin. @throws Refusal */
@@ -215,27 +248,26 @@ export class Admission {
     return peer !== undefined && peer.isOpen && peer.userId === userId && peer.transport === 'polling' ? peer : undefined
   }
 
-  /** @param wanted the places that are about to be taken; then the user's oldest connection is replaced where the limit says so */
-  #makeRoom (userId: string, wanted?: Places): void {
+  /**
+   * Where the limit says so, the user's oldest connection is replaced: once the newer one stands, because nobody is ended for one that is
+   * refused after all.
+   *
+   * @returns its id, where no slot is left
+   * @throws Refusal `user_limit`
+   */
+  #replaceable (userId: string): string | undefined {
     const { slots, settings, ofUser } = this.#options
-    if (slots.hasUserSlot(userId)) return
-    if (settings.limits.user.then === 'reject') throw userLimit(settings.limits.user.connections)
-    if (wanted === undefined) return
-    const oldest = ofUser(userId).find((peer) => peer.isOpen)
+    if (slots.hasUserSlot(userId)) return undefined
+    const oldest = settings.limits.user.then === 'reject' ? undefined : ofUser(userId).find((peer) => peer.isOpen && slots.hasUserSlotOf(peer.id))
     if (oldest === undefined) throw userLimit(settings.limits.user.connections)
-    // Nobody is ended for a newer one that is refused after all.
-    slots.checkRooms(wanted, oldest.id)
-    slots.releaseUser(oldest.id)
-    oldest.close('replaced')
+    return oldest.id
   }
 
   #reserve (request: FastifyRequest, id: string, { userId }: Identity, rooms: Places): void {
     const { slots } = this.#options
     // It went while it was being looked at: nothing would ever release the slots.
     checkAlive(request)
-    slots.checkServer(request.ip ?? '')
-    this.#makeRoom(userId, rooms)
-    slots.reserve(id, userId, request.ip ?? '', rooms)
+    slots.reserve(id, userId, request.ip ?? '', rooms, this.#replaceable(userId))
   }
 
   async #lease (request: FastifyRequest, id: string, rooms: Places): Promise<void> {

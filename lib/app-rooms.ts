@@ -17,6 +17,7 @@ import type { Position } from './protocol/position.js'
 import { ALL, USER } from './rooms/declaration.js'
 import type { Membership } from './rooms/room.js'
 import type { PublishOptions, Rooms as Engine } from './rooms/rooms.js'
+import type { Revocations } from './revocations.js'
 import type { Slots } from './slots.js'
 import type { BroadcastOptions, Rooms, Target } from './types.js'
 
@@ -24,6 +25,7 @@ export interface AppRoomsOptions {
   readonly engine: Engine
   readonly connections: Connections<Membership>
   readonly dispatch: Dispatch
+  readonly revocations: Revocations
   readonly acks: Acks
   readonly slots: Slots
   readonly polls: Polls
@@ -125,7 +127,9 @@ export class AppRooms implements Rooms {
   async leave (target: Target, room: Named): Promise<number> {
     this.#check()
     const name = this.#enterable(room)
-    const touched = this.#targets(target).filter((peer) => this.#options.dispatch.leaveByServer(peer, name)).length
+    const peers = this.#targets(target)
+    this.#options.revocations.add({ ...target, room: name })
+    const touched = peers.filter((peer) => this.#options.dispatch.leaveByServer(peer, name)).length
     await this.#tell({ type: 'leave', ...target, room: name })
     return touched
   }
@@ -153,11 +157,12 @@ export class AppRooms implements Rooms {
 
   async revoke (target: Target | { tokenId: string }, { message, until }: { message?: string, until?: number } = {}): Promise<number> {
     this.#check()
-    const { auth } = this.#options
+    const { auth, revocations } = this.#options
     const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ?? Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
     if (subject !== undefined) await auth.deny(subject, end)
     const peers = 'tokenId' in target ? this.#ofToken(target.tokenId) : this.#targets(target)
+    revocations.add({ ...target, message })
     for (const peer of peers) peer.close('revoked', message)
     await this.#tell({ type: 'revoke', ...target, ...(message === undefined ? {} : { message }), ...(subject === undefined ? {} : { until: end }) })
     return peers.length
@@ -231,11 +236,13 @@ export class AppRooms implements Rooms {
       this.#options.unread.note('control', 0)
       return
     }
-    const { dispatch, acks, connections, polls } = this.#options
+    const { dispatch, acks, connections, polls, revocations } = this.#options
     switch (message.type) {
       case 'revoke': {
         const subject = subjectOf(message)
         if (subject !== undefined && message.until !== undefined) this.#options.auth.remember(subject, message.until)
+        const { user, tokenId, connection } = message
+        revocations.add({ user, tokenId, connection, message: message.message })
         const peers = message.tokenId === undefined ? this.#targets(message as Target) : this.#ofToken(message.tokenId)
         for (const peer of peers) peer.close('revoked', message.message)
         return
@@ -244,6 +251,7 @@ export class AppRooms implements Rooms {
         for (const peer of this.#targets(message as Target)) await dispatch.joinByServer(peer, message.room)
         return
       case 'leave':
+        revocations.add({ user: message.user, connection: message.connection, room: message.room })
         for (const peer of this.#targets(message as Target)) dispatch.leaveByServer(peer, message.room)
         return
       case 'members':

@@ -8,6 +8,7 @@ import { REALTIME_ERR_ADAPTER, Refusal } from './errors.js'
 import { DEFAULTS, type Settings } from './options.js'
 import { PROTOCOL } from './protocol/frames.js'
 import { keyOfKind } from './protocol/key.js'
+import type { Revocations } from './revocations.js'
 import { after } from './timers.js'
 import type { Carrier, RealtimeOptions, User } from './types.js'
 import { saidBy, type VerifyJwt } from './verify-jwt.js'
@@ -25,6 +26,7 @@ export interface AuthOptions {
   readonly userId: RealtimeOptions['userId']
   readonly claims: ClaimStore | undefined
   readonly denials: DenialStore | undefined
+  readonly revocations: Revocations
   /** whether somebody is let in of whom the adapter cannot be asked */
   readonly whenUnavailable: Settings['limits']['whenUnavailable']
   /** credentials of the query, which were taken out of the URL before anybody could log it */
@@ -156,7 +158,8 @@ export class Auth {
    * @param spend throws when the user asks too often
    */
   async issueTicket (request: FastifyRequest, spend: (userId: string) => void): Promise<{ ticket: string, expires: number }> {
-    const { settings, claims } = this.#options
+    const { settings, claims, revocations } = this.#options
+    const since = revocations.moment
     if (claims === undefined) throw new Refusal('unavailable', { message: 'this server keeps no tickets' })
     const credential = this.find(request, settings.carriers.filter((carrier) => carrier !== 'ticket'))
     const identity = await this.identify(request, credential)
@@ -171,6 +174,7 @@ export class Auth {
     this.#open.set(identity.userId, open)
     this.#count++
     await claims.put(keyOfKind('ticket', ticket), JSON.stringify(identity), settings.ticket)
+    revocations.check(since, identity)
     return { ticket, expires: Date.now() + settings.ticket }
   }
 
@@ -206,7 +210,7 @@ export class Auth {
       this.#count--
       if (open.length === 0) this.#open.delete(identity.userId)
     }
-    if (identity.exp !== undefined && identity.exp * 1_000 + DEFAULTS.tolerance <= Date.now()) throw new Refusal('token_expired')
+    if (isExpired(identity.exp)) throw new Refusal('token_expired')
     return identity
   }
 
@@ -239,6 +243,11 @@ function parseIdentity (text: string): Identity | undefined {
   const { user, userId, exp, tokenId } = value
   if (typeof userId !== 'string' || userId === '' || (exp !== undefined && typeof exp !== 'number') || (tokenId !== undefined && typeof tokenId !== 'string')) return undefined
   return { user, userId, ...(exp === undefined ? {} : { exp }), ...(tokenId === undefined ? {} : { tokenId }) }
+}
+
+/** @param exp Unix seconds, as in a JWT */
+export function isExpired (exp: number | undefined): boolean {
+  return exp !== undefined && exp * 1_000 + DEFAULTS.tolerance <= Date.now()
 }
 
 /** What the application throws while it authenticates: a 4xx is 401, anything else is ours to be sorry for. */

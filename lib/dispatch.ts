@@ -18,6 +18,7 @@ import { keyOf } from './protocol/key.js'
 import { isRoomName } from './contract/names.js'
 import type { Found } from './rooms/declaration.js'
 import type { JoinData, Membership } from './rooms/room.js'
+import type { Revocations, Waiting } from './revocations.js'
 import type { JoinRequest, Rooms } from './rooms/rooms.js'
 import type { Refusals } from './refusals.js'
 import type { Slots } from './slots.js'
@@ -28,6 +29,7 @@ export type Peer = Connection<Membership>
 export interface DispatchOptions {
   readonly rooms: Rooms
   readonly access: Access
+  readonly revocations: Revocations
   readonly connections: Connections<Membership>
   readonly slots: Slots
   readonly messages: Messages
@@ -79,21 +81,35 @@ export class Dispatch {
   /**
    * Enters all rooms of a new stream and says `welcome`. Commands that came with the handshake wait until then.
    *
+   * @param since the moment of the revocations at which its admission began
    * @param welcome makes the frame from what came of each room, sent before any event; a poll has none
    */
-  open (connection: Peer, entries: readonly Entry[], welcome: (rooms: readonly Entered[]) => Packet | undefined): Later<void> {
+  open (connection: Peer, entries: readonly Entry[], since: number, welcome: (rooms: readonly Entered[]) => Packet | undefined): Later<void> {
     const attempts = entries.map((entry) => this.#attempt(connection, entry))
     if (!attempts.some((attempt) => attempt instanceof Promise)) return this.#opened(connection, attempts as Attempt[], welcome)
-    return this.#openLater(connection, attempts, welcome)
+    return this.#openLater(connection, attempts, since, welcome)
   }
 
-  async #openLater (connection: Peer, attempts: ReadonlyArray<Later<Attempt>>, welcome: (rooms: readonly Entered[]) => Packet | undefined): Promise<void> {
+  async #openLater (connection: Peer, attempts: ReadonlyArray<Later<Attempt>>, since: number, welcome: (rooms: readonly Entered[]) => Packet | undefined): Promise<void> {
     const waiting: Array<() => void> = []
     this.#opening.set(connection, waiting)
     const results = await Promise.all(attempts)
     this.#opening.delete(connection)
-    this.#opened(connection, results, welcome)
-    if (connection.isOpen) for (const task of waiting) task()
+    this.#opened(connection, results.map((result) => this.#asked(connection, result, since)), welcome)
+    for (const task of waiting) task()
+  }
+
+  /** The server may have taken the connection out of the room while it was being entered. */
+  #asked (connection: Peer, result: Attempt, since: number): Attempt {
+    const { name } = result
+    if (!('joining' in result) || !connection.isOpen) return result
+    try {
+      this.#options.revocations.checkRoom(since, whoIs(connection), name)
+      return result
+    } catch (error) {
+      result.joining.cancel()
+      return { name, refusal: this.#refusal(error, name, connection) }
+    }
   }
 
   #opened (connection: Peer, results: readonly Attempt[], welcome: (rooms: readonly Entered[]) => Packet | undefined): void {
@@ -121,9 +137,9 @@ export class Dispatch {
   }
 
   /** A room of a poll that refused the connection before. `start` lets its events in. */
-  async enterAgain (connection: Peer, { name, found, request }: Entry): Promise<{ entered: Entered, start?: () => void }> {
+  async enterAgain (connection: Peer, { name, found, request }: Entry, since: number): Promise<{ entered: Entered, start?: () => void }> {
     try {
-      const { data, start } = await this.#add(connection, name, found, request)
+      const { data, start } = await this.#add(connection, name, found, request, since)
       return { entered: { name, data }, start }
     } catch (error) {
       return { entered: { name, refusal: this.#refusal(error, name, connection) } }
@@ -148,8 +164,10 @@ export class Dispatch {
   }
 
   async #join (connection: Peer, { room: name, id, since, last, connection: former }: JoinCommand): Promise<void> {
+    const begun = this.#options.revocations.moment
+    const { identity } = connection
     try {
-      const found = await this.#options.access.allow(name, connection.identity)
+      const found = await this.#options.access.allow(name, identity)
       if (!connection.isOpen) return
       const known = connection.rooms.get(name)
       if (known !== undefined && found.declaration.builtIn === undefined) {
@@ -158,7 +176,7 @@ export class Dispatch {
       }
       const request = { since, last, former: isConnectionId(former) ? former : undefined }
       if (known !== undefined) this.#leave(connection, known, 'left', false)
-      const { data, start } = await this.#add(connection, name, found, request)
+      const { data, start } = await this.#add(connection, name, found, request, begun, identity)
       connection.sendFrame({ type: 'ack', room: name, id, data })
       start()
     } catch (error) {
@@ -167,27 +185,38 @@ export class Dispatch {
     }
   }
 
-  /** @throws Refusal; when the connection has gone meanwhile, too */
-  async #add (connection: Peer, name: string, found: Found, request: JoinRequest): Promise<{ membership: Membership, data: JoinData, start: () => void }> {
+  /**
+   * @param since the moment of the revocations at which the decision to let it in began
+   * @param allowed for whom that was decided; absent when the server decides
+   * @throws Refusal; when the connection has gone meanwhile, too
+   */
+  async #add (connection: Peer, name: string, found: Found, request: JoinRequest, since: number, allowed?: Identity): Promise<{ membership: Membership, data: JoinData, start: () => void }> {
     const { slots, roomLimit } = this.#options
     if (connection.rooms.size + connection.entering >= roomLimit + this.#options.access.builtIn(connection.userId).length) throw new Refusal('room_limit', { message: `at most ${roomLimit} rooms on one connection`, why: { limit: 'limits.rooms', value: roomLimit } })
     connection.entering++
-    let ready: Ready
+    let ready: Ready | undefined
     try {
       await slots.enter(connection.id, name, found.declaration.capacity)
       ready = await this.#entering.enter(connection, name, found, request)
+      if (allowed !== undefined && allowed !== connection.identity) await this.#askAgain(connection, name, found)
+      if (!connection.isOpen || connection.isParked) throw new Refusal('timeout', { message: 'the connection has gone' })
+      this.#options.revocations.checkRoom(since, whoIs(connection), name)
     } catch (error) {
+      ready?.joining.cancel()
       slots.leave(connection.id, name)
       throw error
     } finally {
       connection.entering--
     }
-    if (!connection.isOpen || connection.isParked) {
-      ready.joining.cancel()
-      slots.leave(connection.id, name)
-      throw new Refusal('timeout', { message: 'the connection has gone' })
-    }
     return this.#commit(connection, ready)
+  }
+
+  /** Its credential may have been renewed, with fewer rights, while the room was being entered with those that it had. */
+  async #askAgain (connection: Peer, name: string, found: Found): Promise<void> {
+    for (let asked: Identity | undefined; asked !== connection.identity;) {
+      asked = connection.identity
+      await this.#options.access.authorize(name, found, asked)
+    }
   }
 
   /** @param isMeant the peer or the server ends it on purpose: presence without grace */
@@ -211,11 +240,15 @@ export class Dispatch {
     const found = this.#options.rooms.locate(name)
     // Between two polls there is no answer that the join could last for, and none that could tell of it.
     if (connection.rooms.get(name) !== undefined || connection.isParked) return false
+    const since = this.#options.revocations.moment
+    const opening = this.#opening.get(connection)
+    // Its own way into the same room may be under way.
+    if (opening !== undefined) await new Promise<void>((resolve) => { opening.push(resolve) })
     return await new Promise<boolean>((resolve) => {
       const isTaken = this.#lanes.run(laneOf(connection, name), async () => {
         if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return resolve(false)
         try {
-          const { membership, data, start } = await this.#add(connection, name, found, {})
+          const { membership, data, start } = await this.#add(connection, name, found, {}, since)
           membership.isByServer = true
           connection.sendFrame({ type: 'joined', room: name, data })
           start()
@@ -283,11 +316,13 @@ export class Dispatch {
       case 'ping': return connection.sendFrame({ type: 'pong', id: command.id })
       case 'pong': return command.id === undefined ? undefined : connection.pong(command.id)
       case 'ack': return void acks.acked(command.id, connection.id)
-      case 'auth': return void this.#auth(connection, command)
     }
-    const isTaken = this.#lanes.run(laneOf(connection, command.room), () => {
+    const room = command.type === 'auth' ? undefined : command.room
+    // Renewals are a lane of their own, so that the last one sent is the one that holds.
+    const isTaken = this.#lanes.run(laneOf(connection, room ?? ''), () => {
       if (!connection.isOpen) return undefined
       switch (command.type) {
+        case 'auth': return this.#auth(connection, command)
         case 'join': return this.#join(connection, command)
         case 'leave': return this.#left(connection, command.room, command.id)
         case 'members': return this.#members(connection, command)
@@ -295,7 +330,7 @@ export class Dispatch {
         case 'message': return this.#message(connection, command, bytes)
       }
     })
-    if (!isTaken) this.#refuse(connection, new Refusal('rate_limited', { message: 'too many frames wait for this room' }), command.id, command.room)
+    if (!isTaken) this.#refuse(connection, new Refusal('rate_limited', { message: 'too many frames wait for this room' }), command.id, room)
   }
 
   /** @returns false when it is not in the room, or cannot leave it */
@@ -320,8 +355,12 @@ export class Dispatch {
     if (membership === undefined) return this.#notJoined(connection, name, id)
     const { declaration, params } = membership.room
     const { rooms } = this.#options
+    const check = (): void => {
+      if (connection.ending?.word === 'revoked') throw connection.ending
+      if (connection.isOpen && connection.rooms.get(name) !== membership) throw new Refusal('not_joined')
+    }
     const outcome = await this.#options.messages.run({
-      rooms, declaration, params, name, type, data, bytes, user: connection.user, userId: connection.userId, sender: connection.id, messageId: id
+      rooms, declaration, params, name, type, data, bytes, user: connection.user, userId: connection.userId, sender: connection.id, messageId: id, check
     })
     if ('error' in outcome) {
       this.#options.ledger.errored(outcome.error.code)
@@ -338,12 +377,16 @@ export class Dispatch {
     }
   }
 
-  /** A message of an HTTP caller: no membership is needed, `authorize` is asked each time. */
-  async post (identity: Identity, sender: string | undefined, command: MessageCommand, bytes: number): Promise<Outcome> {
+  /**
+   * A message of an HTTP caller: no membership is needed, `authorize` is asked each time.
+   *
+   * @param check throws when the caller may not go on, asked right before the handler
+   */
+  async post (identity: Identity, sender: string | undefined, command: MessageCommand, bytes: number, check: () => void): Promise<Outcome> {
     const { rooms } = this.#options
     const { declaration, params } = await this.#options.access.allow(command.room, identity)
     return await this.#options.messages.run({
-      rooms, declaration, params, name: command.room, type: command.name, data: command.data, bytes, user: identity.user, userId: identity.userId, sender, messageId: command.id
+      rooms, declaration, params, name: command.room, type: command.name, data: command.data, bytes, user: identity.user, userId: identity.userId, sender, messageId: command.id, check
     })
   }
 
@@ -386,9 +429,12 @@ export class Dispatch {
 
   /** In-band refresh: the same user with a newer credential; rooms that it no longer allows are left. */
   async #auth (connection: Peer, { ticket, id }: AuthCommand): Promise<void> {
+    const { revocations } = this.#options
+    const since = revocations.moment
     let identity: Identity
     try {
       identity = await this.#options.redeem(ticket)
+      revocations.check(since, { ...identity, connection: connection.id })
     } catch (error) {
       if (connection.isOpen) this.#refuse(connection, this.#refusal(error, undefined, connection), id)
       return
@@ -404,7 +450,8 @@ export class Dispatch {
       try {
         await this.#options.access.authorize(membership.name, membership.room, identity)
       } catch (error) {
-        this.leaveByServer(connection, membership.name, this.#refusal(error, membership.name, connection).code)
+        // It may have left by itself, and come back as somebody who was asked about already.
+        if (connection.rooms.get(membership.name) === membership) this.leaveByServer(connection, membership.name, this.#refusal(error, membership.name, connection).code)
       }
     }
     connection.sendFrame({ type: 'ack', id, data: identity.exp === undefined ? {} : { expires: identity.exp * 1_000 } })
@@ -431,6 +478,10 @@ export class Dispatch {
     if (cause !== undefined) this.#options.log.error({ err: cause, room, connectionId: connection.id }, 'entering a room failed')
     return refusal
   }
+}
+
+function whoIs ({ userId, id, identity: { tokenId } }: Peer): Waiting {
+  return { userId, tokenId, connection: id }
 }
 
 function rateLimited (wait: number, own: Rate | undefined): Refusal {

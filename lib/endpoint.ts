@@ -80,8 +80,12 @@ export class Endpoint {
     scope.decorateRequest(ADMITTED as never, null as never)
     const own = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => { this.#admit(request, reply, done) }
     const upgrade = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
-      if (request.ws) this.#upgrade(request, reply)
-      else done()
+      if (!request.ws) return done()
+      try {
+        this.#upgrade(request, reply)
+      } catch (error) {
+        done(error as Error)
+      }
     }
     const common: Omit<RouteOptions, 'method' | 'url' | 'handler'> = {
       ...(route.constraints === undefined ? {} : { constraints: route.constraints }),
@@ -98,12 +102,13 @@ export class Endpoint {
     const head: Handler = async (_request, reply) => await reply.headers(ANSWER_HEADERS).send()
     const get: Handler = async (request, reply) => await this.#get(request, reply)
     const post: Handler = async (request, reply) => {
-      const { identity } = admittedOf(request)
-      if (!this.#options.admission.isAccepting) void reply.header('connection', 'close')
+      const admitted = admittedOf(request)
       try {
-        return await reply.headers(ANSWER_HEADERS).send(await this.#options.uplink.post(request, identity, this.#path(request)))
+        const answer = await this.#options.uplink.post(request, admitted, this.#path(request))
+        if (!this.#options.admission.isAccepting) void reply.header('connection', 'close')
+        return await reply.headers(ANSWER_HEADERS).send(answer)
       } catch (error) {
-        throw ofUser(error, identity.userId)
+        throw ofUser(error, admitted.identity.userId)
       }
     }
     const ticket: Handler = async (request, reply) => await this.#ticket(request, reply)
@@ -187,7 +192,8 @@ export class Endpoint {
 
   #upgrade (request: FastifyRequest, reply: FastifyReply): void {
     const admitted = admittedOf(request)
-    const { slots, websocket, upgradeOf, settle } = this.#options
+    const { admission, slots, websocket, upgradeOf, settle } = this.#options
+    admission.confirm(admitted)
     const upgrade = upgradeOf(request)
     void reply.hijack()
     if (upgrade === undefined || upgrade.socket.destroyed) return
@@ -199,7 +205,9 @@ export class Endpoint {
   }
 
   #connect ({ connectionId, identity }: Admitted, address: string, link: Link | undefined, transport: Transport = link!.transport): Peer {
-    const { host, connections, ledger, log } = this.#options
+    const { host, connections, slots, ledger, log } = this.#options
+    const replaced = slots.replace(connectionId)
+    if (replaced !== undefined) connections.get(replaced)?.close('replaced')
     const connection = new Connection<Membership>(host, { id: connectionId, address, identity })
     connections.add(connection, transport)
     ledger.opened[transport]++
@@ -208,13 +216,13 @@ export class Endpoint {
     return connection
   }
 
-  #open (connection: Peer, { entries }: Admitted, entered?: (rooms: readonly Entered[]) => void): void {
+  #open (connection: Peer, { entries, since }: Admitted, entered?: (rooms: readonly Entered[]) => void): void {
     const failed = (error: unknown): void => {
       this.#options.log.error({ err: error, connectionId: connection.id }, 'opening a connection failed')
       connection.close('internal')
     }
     try {
-      const opened = this.#options.dispatch.open(connection, entries, (rooms) => {
+      const opened = this.#options.dispatch.open(connection, entries, since, (rooms) => {
         entered?.(rooms)
         return this.#welcome.packet(connection, rooms)
       })
@@ -236,8 +244,9 @@ export class Endpoint {
   }
 
   #stream (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): FastifyReply {
-    const { settings } = this.#options
+    const { settings, admission } = this.#options
     const { raw } = reply
+    admission.confirm(admitted)
     void reply.hijack()
     if (raw.destroyed || raw.socket?.destroyed === true) return reply
     const { cursorRooms, entries, connectionId } = admitted
@@ -261,8 +270,9 @@ export class Endpoint {
 
   async #poll (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): Promise<unknown> {
     const { admission, dispatch, polls } = this.#options
-    const { known, entries, cursor } = admitted
+    const { known, entries, cursor, since } = admitted
     const { raw } = reply
+    admission.confirm(admitted)
     if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) return await reply.send()
     const connection = known ?? this.#connect(admitted, request.ip ?? '', undefined, 'polling')
     if (known !== undefined) connection.renew(admitted.identity)
@@ -270,13 +280,14 @@ export class Endpoint {
     const wait = cursor === undefined ? 0 : waitOf(request)
     const answer = await polls.run(connection, admitted, wait, async () => {
       let entered: readonly Entered[] = []
-      await dispatch.open(connection, entries, (rooms) => {
+      await dispatch.open(connection, entries, since, (rooms) => {
         entered = rooms
         return undefined
       })
       return entered
     }, (callback) => { raw.once('close', () => { if (!raw.writableFinished) callback() }) })
     if (answer instanceof Refusal) throw ofUser(answer, connection.userId)
+    if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
     // An answer of the drain that left its socket open for the next request would hold the server for as long as keep-alive lasts.
     if (!admission.isAccepting) void reply.header('connection', 'close')
     if (connection.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))

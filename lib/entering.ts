@@ -1,6 +1,6 @@
 import type { Later } from './adapters/adapter.js'
 import { JoinContext, type ContextSource } from './contexts.js'
-import { REALTIME_ERR_EVENT } from './errors.js'
+import { REALTIME_ERR_EVENT, Refusal } from './errors.js'
 import type { Packet } from './protocol/codec.js'
 import type { Declaration, Found } from './rooms/declaration.js'
 import { describe, type Joining, type JoinRequest, type Rooms } from './rooms/rooms.js'
@@ -10,6 +10,7 @@ export interface Entrant {
   readonly id: string
   readonly userId: string
   readonly user: unknown
+  readonly isOpen: boolean
   send (packet: Packet): void
 }
 
@@ -22,7 +23,7 @@ export interface Ready {
 }
 
 /** What the application's callbacks are told of whoever is in a room. */
-export function sourceOf (rooms: Rooms, { id, user, userId }: Omit<Entrant, 'send'>, name: string, { declaration, params }: Found): ContextSource {
+export function sourceOf (rooms: Rooms, { id, user, userId }: Omit<Entrant, 'send' | 'isOpen'>, name: string, { declaration, params }: Found): ContextSource {
   return { rooms, declaration, name, params, user, userId, sender: id, messageId: undefined }
 }
 
@@ -54,8 +55,11 @@ export class Entering {
         await declaration.onJoin(new JoinContext(source, joining.resumed === true, (packet) => { send(packet) }))
         send = (packet) => { entrant.send(packet) }
       }
+      // Whoever has gone, or was sent away, in the meantime is not announced to the others.
+      if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
       if (declaration.hasPresence) {
         const data = await this.#memberData(declaration, source)
+        if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
         await joining.announce({ userId: entrant.userId, connection: entrant.id, ...(data === undefined ? {} : { data }) })
       }
       return { name, joining, held: held.length === 0 ? undefined : held }

@@ -12,6 +12,8 @@ export interface MessageCall extends ContextSource {
   readonly type: string
   readonly data: unknown
   readonly bytes: number
+  /** Asked right before the handler, which may have had to wait for the claim. @throws Refusal when the sender may not any more */
+  readonly check: () => void
 }
 
 export interface MessagesOptions {
@@ -42,7 +44,10 @@ export class Messages {
   async run (call: MessageCall): Promise<Outcome> {
     try {
       this.#check(call)
-      if (call.messageId === undefined) return await this.#handle(call).answer
+      if (call.messageId === undefined) {
+        call.check()
+        return await this.#handle(call).answer
+      }
       return await this.#once(call, call.messageId)
     } catch (error) {
       return failed(refusalOf(error).refusal)
@@ -83,6 +88,7 @@ export class Messages {
         settle(known)
         return known
       }
+      this.#checkAgain(call, key, content)
     } catch (error) {
       forget()
       const refused = failed(refusalOf(error).refusal)
@@ -102,6 +108,22 @@ export class Messages {
     if (!isOver) expiry = after(forget, SETTLE).unref()
     settle(told)
     return told
+  }
+
+  /** Who may not go on leaves the message to whoever sends it again. */
+  #checkAgain (call: MessageCall, key: string, content: string): void {
+    try {
+      call.check()
+    } catch (error) {
+      void this.#release(key, content)
+      throw error
+    }
+  }
+
+  async #release (key: string, content: string): Promise<void> {
+    try {
+      await this.#claims?.settle(key, content, undefined, this.#options.window)
+    } catch { /* the claim runs out by itself */ }
   }
 
   /** Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being worked on. */

@@ -36,6 +36,7 @@ import { declareReplyBroadcast } from './reply-broadcast.js'
 import { declare, type RoomHooks, type RoomLimits } from './rooms/declaration.js'
 import type { Membership } from './rooms/room.js'
 import { Rooms as Engine } from './rooms/rooms.js'
+import { Revocations } from './revocations.js'
 import { Slots } from './slots.js'
 import { createAdmin } from './stats/admin.js'
 import { Ledger } from './stats/ledger.js'
@@ -143,7 +144,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     user: settings.limits.user.connections,
     address: settings.limits.address,
     whenUnavailable: settings.limits.whenUnavailable
-  }, adapter.leases, (error) => { failed(error, 'leases') })
+  }, adapter.leases, (error) => { failed(error, 'leases') }, (id) => { connections.get(id)?.close('replaced') })
   const messages = new Messages(adapter.claims, { timeout: settings.timeouts.handler, window: DEFAULTS.idempotency, validateOutput: settings.validateOutput })
   const refusals = new Refusals(log, options.onRefused)
   const note = (refusal: Refusal, request: FastifyRequest): void => { refusals.note(refusal, { address: request.ip ?? '', request }) }
@@ -169,6 +170,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     note(refusal, request)
   }, isEndpoint)
   const vault = createUrlCredentials(app.server, prefix.url, rewriteUrlOf(app))
+  const revocations = new Revocations()
   const auth = new Auth({
     settings: settings.auth,
     timeout: settings.timeouts.authentication,
@@ -177,6 +179,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     userId: options.userId,
     claims: adapter.claims,
     denials: adapter.denials,
+    revocations,
     whenUnavailable: settings.limits.whenUnavailable,
     queryOf: ({ raw }) => vault.of(raw)
   })
@@ -184,6 +187,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const dispatch = new Dispatch({
     rooms: engine,
     access,
+    revocations,
     connections,
     slots,
     messages,
@@ -221,7 +225,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     rooms: engine,
     slots,
     control: adapter.control,
-    enterAgain: (connection, entry) => dispatch.enterAgain(connection, entry),
+    enterAgain: (connection, entry, since) => dispatch.enterAgain(connection, entry, since),
     grace: settings.presence.grace,
     now: () => performance.now(),
     onError: (error) => { failed(error, 'control') }
@@ -230,6 +234,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     engine,
     connections,
     dispatch,
+    revocations,
     acks,
     slots,
     polls,
@@ -257,6 +262,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     rooms: engine,
     access,
     refusedUpgrades,
+    revocations,
     isAccepting: () => rooms.isAccepting(),
     retryAfter: () => drain.isDraining ? drain.remaining : 1_000,
     ofUser: (userId) => connections.ofUser(userId),
@@ -272,7 +278,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     connections,
     slots,
     polls,
-    uplink: new Uplink({ access, dispatch, acks, rates, ledger, find: (id) => connections.get(id) }),
+    uplink: new Uplink({ access, dispatch, acks, revocations, rates, ledger, find: (id) => connections.get(id) }),
     rates,
     ledger,
     refusals,

@@ -24,7 +24,7 @@ export interface PollsOptions {
   readonly slots: Slots
   readonly control: Control | undefined
   /** Enters a room that refused the connection before. */
-  readonly enterAgain: (connection: Peer, entry: Entry) => Promise<{ readonly entered: Entered, readonly start?: () => void }>
+  readonly enterAgain: (connection: Peer, entry: Entry, since: number) => Promise<{ readonly entered: Entered, readonly start?: () => void }>
   /** milliseconds that a connection outlives its last answer */
   readonly grace: number
   readonly now: () => number
@@ -58,7 +58,7 @@ export class Polls {
    * @param wait milliseconds that the answer may wait for something to say
    * @param enter enters the rooms of a connection that is new here; frames go to the given link
    */
-  async run (connection: Peer, { cursor, cursorRooms, entries, known }: Admitted, wait: number, enter: () => Promise<readonly Entered[]>, gone: (callback: () => void) => void): Promise<PollAnswer | Refusal> {
+  async run (connection: Peer, { cursor, cursorRooms, entries, known, since }: Admitted, wait: number, enter: () => Promise<readonly Entered[]>, gone: (callback: () => void) => void): Promise<PollAnswer | Refusal> {
     this.#end(connection)
     const track = new CursorTrack(connection.id, cursorRooms)
     const before = (): PollAnswer => ({ connectionId: connection.id, cursor: track.toString(), resumed: true, rooms: {}, frames: [] })
@@ -92,7 +92,7 @@ export class Polls {
       })
       for (const { name, request } of entries) track.begin(name, request)
       const isMoved = known === undefined && cursor?.connection === connection.id
-      const work = async (): Promise<Taken> => await (known === undefined ? this.#enter(connection, enter, isMoved) : this.#resume(connection, entries, isCurrent))
+      const work = async (): Promise<Taken> => await (known === undefined ? this.#enter(connection, enter, isMoved) : this.#resume(connection, entries, since, isCurrent))
       this.#take(connection, link, isCurrent, cursorRooms, work).then((taken) => {
         if (taken === undefined) return
         const isFirst = cursor === undefined
@@ -188,7 +188,7 @@ export class Polls {
     connection.finish('gone')
   }
 
-  async #resume (connection: Peer, entries: Admitted['entries'], isCurrent: () => boolean): Promise<Taken> {
+  async #resume (connection: Peer, entries: Admitted['entries'], since: number, isCurrent: () => boolean): Promise<Taken> {
     const starts: Array<() => void> = []
     const entered: Entered[] = []
     const refused: Array<{ name: string, refusal: Refusal }> = []
@@ -199,10 +199,12 @@ export class Polls {
       const membership = connection.rooms.get(name)
       if (membership !== undefined) {
         const { data, start } = await this.#options.rooms.rejoin(membership, request)
+        // The server may have taken it out in the meantime.
+        if (connection.rooms.get(name) !== membership) continue
         entered.push({ name, data })
         starts.push(start)
       } else if (missing?.has(name) === true) {
-        const { entered: result, start } = await this.#options.enterAgain(connection, entry)
+        const { entered: result, start } = await this.#options.enterAgain(connection, entry, since)
         if ('refusal' in result && isForNow(result.refusal)) refused.push(result)
         else entered.push(result)
         if ('refusal' in result && !isForNow(result.refusal)) connection.sendError(result.refusal.data, undefined, name)

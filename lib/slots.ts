@@ -15,7 +15,17 @@ export interface SlotLimits {
 }
 
 /** `rooms`: those with a capacity, and whether a lease is held for each; made when there is one. */
-interface Holder { readonly user: string, readonly address: string, isUserReleased: boolean, rooms: Map<string, boolean> | undefined, userLease: boolean }
+interface Holder {
+  readonly user: string
+  readonly address: string
+  isUserReleased: boolean
+  rooms: Map<string, boolean> | undefined
+  userLease: boolean
+  /** the holder that this one is to replace, which has lent its user's slot and places until then */
+  replaces: string | undefined
+  /** rooms whose places are lent, with their capacities, to whoever is about to replace this holder */
+  lent: Map<string, number> | undefined
+}
 
 interface Lease { readonly key: string, readonly holder: string }
 /** `until`: when it has run out by itself, by `performance.now()` */
@@ -40,9 +50,12 @@ export class Slots {
   /** leases that this node no longer wants, and that its adapter could not be told of */
   readonly #owed = new Expiring<Owed>(MAX_OWED)
   readonly #onError: (error: unknown) => void
+  readonly #onLost: (holder: string) => void
   #renewer: NodeJS.Timeout | undefined
 
-  constructor (limits: SlotLimits, leases: LeaseStore | undefined, onError: (error: unknown) => void) {
+  /** @param onLost another node took the slot that a holder had lent, so that it cannot have it back */
+  constructor (limits: SlotLimits, leases: LeaseStore | undefined, onError: (error: unknown) => void, onLost: (holder: string) => void) {
+    this.#onLost = onLost
     this.#limits = limits
     this.#leases = leases
     this.#onError = onError
@@ -84,6 +97,9 @@ export class Slots {
     }
   }
 
+  /** Whether it still has the slot of its user, which it has not lent. */
+  hasUserSlotOf (holder: string): boolean { return this.#holders.get(holder)?.isUserReleased === false }
+
   /** A look, nothing taken: whether the user has a slot left on this node. */
   hasUserSlot (user: string): boolean {
     return (this.#users.get(user) ?? 0) < this.#limits.user
@@ -105,13 +121,15 @@ export class Slots {
   /**
    * Takes all slots of this node at once, or none.
    *
+   * @param replaces a holder that lends its user's slot and its places in these rooms, until `replace`; given back when this one is released before
    * @throws Refusal of the first that is missing
    */
-  reserve (holder: string, user: string, address: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): void {
+  reserve (holder: string, user: string, address: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>, replaces?: string): void {
     this.checkServer(address)
-    if (!this.hasUserSlot(user)) throw userLimit(this.#limits.user)
-    this.checkRooms(rooms)
-    const held: Holder = { user, address, isUserReleased: false, rooms: undefined, userLease: false }
+    if (replaces === undefined && !this.hasUserSlot(user)) throw userLimit(this.#limits.user)
+    this.checkRooms(rooms, replaces)
+    if (replaces !== undefined) this.#lend(replaces, rooms)
+    const held: Holder = { user, address, isUserReleased: false, rooms: undefined, userLease: false, replaces, lent: undefined }
     this.#holders.set(holder, held)
     bump(this.#users, user, 1)
     this.#bumpAddress(address, 1)
@@ -125,11 +143,17 @@ export class Slots {
   async lease (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): Promise<void> {
     const held = this.#holders.get(holder)
     if (this.#leases === undefined || held === undefined) return
-    if (Number.isFinite(this.#limits.user)) {
-      if (!await this.#acquire(userKey(held.user), holder, this.#limits.user)) throw userLimit(this.#limits.user)
-      held.userLease = true
-    }
+    await this.#leaseUser(holder, held)
     for (const { name, capacity } of rooms) await this.#leaseRoom(held, holder, name, capacity)
+  }
+
+  async #leaseUser (holder: string, held: Holder): Promise<void> {
+    if (!Number.isFinite(this.#limits.user)) return
+    const key = userKey(held.user)
+    if (!await this.#acquire(key, holder, this.#limits.user)) throw userLimit(this.#limits.user)
+    // It may have been released, or lent, while it was being taken.
+    if (this.#holders.get(holder) === held && !held.isUserReleased) held.userLease = true
+    else this.#giveBack({ key, holder })
   }
 
   async #leaseRoom (held: Holder, holder: string, name: string, capacity: number | undefined): Promise<void> {
@@ -180,6 +204,7 @@ export class Slots {
 
   leave (holder: string, name: string): void {
     const held = this.#holders.get(holder)
+    held?.lent?.delete(name)
     const isLeased = held?.rooms?.get(name)
     if (held === undefined || isLeased === undefined) return
     held.rooms!.delete(name)
@@ -195,10 +220,51 @@ export class Slots {
     for (const name of held.rooms?.keys() ?? []) held.rooms!.set(name, false)
   }
 
-  /** The user's slot alone, handed to a newer connection before the old one's transport is gone. */
-  releaseUser (holder: string): void {
+  /** The newer connection stands. @returns the holder that has to end for it */
+  replace (holder: string): string | undefined {
     const held = this.#holders.get(holder)
-    if (held === undefined || held.isUserReleased) return
+    const replaced = held?.replaces
+    if (held === undefined || replaced === undefined) return undefined
+    held.replaces = undefined
+    return replaced
+  }
+
+  #lend (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): void {
+    const held = this.#holders.get(holder)
+    if (held === undefined) return
+    const lent = new Map<string, number>()
+    for (const { name, capacity } of rooms) {
+      if (capacity === undefined || held.rooms?.has(name) !== true) continue
+      this.leave(holder, name)
+      lent.set(name, capacity)
+    }
+    held.lent = lent
+    this.#releaseUser(holder, held)
+  }
+
+  /** Whoever was to replace it is not let in after all. */
+  #giveBackTo (holder: string): void {
+    const held = this.#holders.get(holder)
+    const lent = held?.lent
+    if (held === undefined || lent === undefined) return
+    held.lent = undefined
+    held.isUserReleased = false
+    bump(this.#users, held.user, 1)
+    for (const [name, capacity] of lent) this.#takeRoom(held, name, capacity)
+    if (this.#leases === undefined) return
+    this.#leaseBack(holder, held, lent).catch((error: unknown) => {
+      if (error instanceof Refusal && error.word !== 'unavailable') this.#onLost(holder)
+      else this.#onError(error)
+    })
+  }
+
+  async #leaseBack (holder: string, held: Holder, rooms: ReadonlyMap<string, number>): Promise<void> {
+    await this.#leaseUser(holder, held)
+    for (const [name, capacity] of rooms) await this.#leaseRoom(held, holder, name, capacity)
+  }
+
+  #releaseUser (holder: string, held: Holder): void {
+    if (held.isUserReleased) return
     held.isUserReleased = true
     bump(this.#users, held.user, -1)
     if (held.userLease) {
@@ -210,10 +276,11 @@ export class Slots {
   release (holder: string): void {
     const held = this.#holders.get(holder)
     if (held === undefined) return
-    this.releaseUser(holder)
+    this.#releaseUser(holder, held)
     for (const name of [...held.rooms?.keys() ?? []]) this.leave(holder, name)
     this.#holders.delete(holder)
     this.#bumpAddress(held.address, -1)
+    if (held.replaces !== undefined) this.#giveBackTo(held.replaces)
   }
 
   /** Connections of a user on all nodes, as far as the adapter tells. */

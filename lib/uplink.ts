@@ -1,10 +1,12 @@
 import type { FastifyRequest } from 'fastify'
 import type { Access } from './access.js'
 import type { Acks } from './acks.js'
+import type { Admitted } from './admission.js'
 import type { Identity } from './connection/connection.js'
 import type { Dispatch, Peer } from './dispatch.js'
 import { Refusal } from './errors.js'
 import { parseCommand, type Command, type MessageCommand } from './protocol/frames.js'
+import type { Revocations } from './revocations.js'
 import type { Ledger } from './stats/ledger.js'
 import type { UserRates } from './user-rates.js'
 
@@ -12,6 +14,7 @@ export interface UplinkOptions {
   readonly access: Access
   readonly dispatch: Dispatch
   readonly acks: Acks
+  readonly revocations: Revocations
   readonly rates: UserRates
   readonly ledger: Ledger
   readonly find: (id: string) => Peer | undefined
@@ -38,9 +41,11 @@ export class Uplink {
    * @param path the room of the URL, empty for the bare prefix
    * @throws Refusal
    */
-  async post (request: FastifyRequest, identity: Identity, path: string): Promise<unknown> {
+  async post (request: FastifyRequest, { identity, since }: Admitted, path: string): Promise<unknown> {
     const { json, bytes = 0 } = (request.body ?? {}) as ParsedBody
     const own = this.#own(request, identity.userId)
+    const check = (): void => { this.#options.revocations.check(since, { ...identity, connection: own?.id }) }
+    check()
     const { type, room } = (typeof json === 'object' && json !== null ? json : {}) as FrameLike
     if (type === 'leave' && room === undefined) {
       // Without a room it is the connection itself that leaves: a poll has no other way to say so.
@@ -51,13 +56,16 @@ export class Uplink {
     if (path !== '' && room !== undefined && room !== path) throw new Refusal('invalid_message', { message: 'the room of the body is not the room of the URL' })
     const command = parseCommand(path === '' || typeof json !== 'object' || json === null ? json : { ...json, room: path })
     if ('fault' in command) throw new Refusal('invalid_message', { message: command.fault, room: command.room })
-    return await this.#answer(command, identity, own, bytes)
+    const answer = await this.#answer(command, identity, own, bytes, check)
+    // What was found or done by then is not for somebody who was sent away meanwhile.
+    check()
+    return answer
   }
 
-  async #answer (command: Command, identity: Identity, own: Peer | undefined, bytes: number): Promise<unknown> {
+  async #answer (command: Command, identity: Identity, own: Peer | undefined, bytes: number, check: () => void): Promise<unknown> {
     const { access, dispatch, acks } = this.#options
     switch (command.type) {
-      case 'message': return await this.#message(command, identity, own, bytes)
+      case 'message': return await this.#message(command, identity, own, bytes, check)
       case 'ack':
         if (own !== undefined) acks.acked(command.id, own.id)
         return { type: 'ack', id: command.id }
@@ -80,14 +88,14 @@ export class Uplink {
     }
   }
 
-  async #message (command: MessageCommand, identity: Identity, own: Peer | undefined, bytes: number): Promise<unknown> {
+  async #message (command: MessageCommand, identity: Identity, own: Peer | undefined, bytes: number, check: () => void): Promise<unknown> {
     const { dispatch, rates, ledger } = this.#options
     rates.spend(identity.userId)
     ledger.messagesIn++
     ledger.bytesIn += bytes
     if (own !== undefined) own.bytesIn += bytes
     const { room, id } = command
-    const outcome = await dispatch.post(identity, own?.id, command, bytes)
+    const outcome = await dispatch.post(identity, own?.id, command, bytes, check)
     if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, room)
     return { type: 'ack', room, ...withId(id), ...(outcome.data === undefined ? {} : { data: outcome.data }) }
   }
