@@ -85,8 +85,10 @@ export class NatsLives {
   }
 
   async #open (plan: NumberedPlan): Promise<Opened> {
+    // What comes by while the answer is on its way is not in it.
+    const seen = this.top(plan.name)
     const info = await this.#options.setup.open(plan)
-    return { info, life: await this.#identify(plan, info) }
+    return { info, life: await this.#identify(plan, info, seen) }
   }
 
   /** Asks for something of a stream. One that is found missing is made anew, and asked again. */
@@ -127,9 +129,10 @@ export class NatsLives {
       const info = await link.jsm.streams.info(plan.name, subject === undefined ? {} : { subjects_filter: subject })
       return { info, life }
     }
+    const seen = this.top(plan.name)
     const found = await this.use(plan, ask)
     const { info, life } = found
-    if (String(info.created) === life.created && info.state.last_seq >= this.top(plan.name)) return found
+    if (String(info.created) === life.created && info.state.last_seq >= seen) return found
     this.doubt(plan.name)
     return await this.use(plan, ask)
   }
@@ -143,7 +146,7 @@ export class NatsLives {
     return await this.open(plan)
   }
 
-  async #identify (plan: NumberedPlan, info: StreamInfo): Promise<Life> {
+  async #identify (plan: NumberedPlan, info: StreamInfo, seen: number): Promise<Life> {
     const { state, link, log, clock } = this.#options
     const { name } = plan
     const created = String(info.created)
@@ -151,7 +154,7 @@ export class NatsLives {
     const run = link.isClustered ? '' : link.serverId
     const remembered = this.#known.get(name)
     const known = remembered?.life.created === created ? remembered : undefined
-    const shared = known === undefined ? undefined : await this.#compare(plan, known, info.state.last_seq)
+    const shared = known === undefined ? undefined : await this.#compare(plan, known, info.state.last_seq, seen)
     const life = await state.change<Life>(keyOfLife(name), (text) => {
       const record = decodeLife(text)
       const former = remembered?.life.created === created ? undefined : remembered?.life ?? record
@@ -188,15 +191,15 @@ export class NatsLives {
   }
 
   /** @returns the last number in common; `undefined` when the stream is the one that this node remembers, gone on */
-  async #compare (plan: NumberedPlan, { markers }: Known, last: number): Promise<number | undefined> {
+  async #compare (plan: NumberedPlan, { markers }: Known, last: number, seen: number): Promise<number | undefined> {
     let end = last
-    if (last < markers.top) {
+    if (last < seen) {
       // Whoever said this may have stood still for a while, and not be the one that accepts any more: what is accepted now proves it.
       const { seq } = await this.#options.link.publish(plan.probe, '')
-      if (seq > markers.top) return undefined
+      if (seq > seen) return undefined
       end = seq - 1
     } else {
-      const newest = markers.upTo(markers.top).slice(0, ASKED)
+      const newest = markers.upTo(seen).slice(0, ASKED)
       const found = await Promise.all(newest.map(async ({ sequence, origin }) => {
         const message = await this.#message(plan, sequence)
         return message === undefined || message.origin === origin
