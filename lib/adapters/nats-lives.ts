@@ -27,7 +27,8 @@ export interface NumberedPlan extends StreamPlan {
   readonly probe: string
 }
 
-interface Known { readonly life: Life, readonly markers: Markers }
+/** `brokenAt`: a number under which two different events were seen */
+interface Known { readonly life: Life, readonly markers: Markers, brokenAt: number | undefined }
 
 export interface Opened { readonly info: StreamInfo, readonly life: Life }
 
@@ -113,7 +114,9 @@ export class NatsLives {
   /** An event of the stream came by, or was accepted. */
   saw (name: string, sequence: number, origin: string): void {
     const known = this.#known.get(name)
-    if (known !== undefined && !known.markers.saw(sequence, origin)) this.doubt(name)
+    if (known === undefined || known.markers.saw(sequence, origin)) return
+    known.brokenAt = Math.min(known.brokenAt ?? sequence, sequence)
+    this.doubt(name)
   }
 
   /** Something does not fit what is known of the stream. */
@@ -161,10 +164,10 @@ export class NatsLives {
       const found = this.#lifeOf(record?.created === created ? record : undefined, known?.life, former, shared, { created, run, last: info.state.last_seq, now: clock.now() })
       return found === record ? { result: found } : { value: JSON.stringify(found), result: found }
     })
-    if (known?.life.epoch === life.epoch) this.#known.set(name, { life, markers: known.markers })
+    if (known?.life.epoch === life.epoch) this.#known.set(name, { life, markers: known.markers, brokenAt: undefined })
     else {
       if (remembered !== undefined) log.warn({ stream: name, epoch: life.epoch, before: life.before }, 'a NATS stream was made anew or has older data than before: members are told of the gap')
-      this.#known.set(name, { life, markers: new Markers(info.state.last_seq) })
+      this.#known.set(name, { life, markers: new Markers(info.state.last_seq), brokenAt: undefined })
       if (remembered !== undefined) this.#options.onDoubt(name)
     }
     return life
@@ -191,7 +194,9 @@ export class NatsLives {
   }
 
   /** @returns the last number in common; `undefined` when the stream is the one that this node remembers, gone on */
-  async #compare (plan: NumberedPlan, { markers }: Known, last: number, seen: number): Promise<number | undefined> {
+  async #compare (plan: NumberedPlan, { markers, brokenAt }: Known, last: number, seen: number): Promise<number | undefined> {
+    // Two servers have led the stream at once, or one has lost what it had accepted: whatever it holds now, members may have heard something else.
+    if (brokenAt !== undefined) return await this.#sameUpTo(plan, markers, brokenAt - 1)
     let end = last
     if (last < seen) {
       // Whoever said this may have stood still for a while, and not be the one that accepts any more: what is accepted now proves it.

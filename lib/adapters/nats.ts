@@ -282,7 +282,10 @@ class NatsAdapter implements Adapter {
       streams: this.#streams,
       host,
       now: () => kept.clock.now(),
-      deliver: (name, packet, origin) => { this.#publishing!.delivered(origin, host.event(name, packet), packet.position) },
+      deliver: (name, packet, origin) => {
+        kept.lives.saw(kept.streams.plan(settings).name, packet.position!.offset, origin)
+        this.#publishing!.delivered(origin, host.event(name, packet), packet.position)
+      },
       read: async (offset) => (await kept.streams.read(room, settings, { since: { epoch: '', offset }, limit: PAGE })).range,
       onRepair: () => { this.#repairs++ },
       onUndecodable: () => { this.#unread.note('history', 0) }

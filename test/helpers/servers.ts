@@ -186,6 +186,32 @@ export async function startNats (t: Teardown, { jetstream = true }: { jetstream?
   })
 }
 
+/** Three nats-servers of one cluster, with JetStream on all. */
+export async function startNatsCluster (t: Teardown): Promise<Server[]> {
+  const routes = await Promise.all([0, 1, 2].map(() => freePort()))
+  const servers = await Promise.all(routes.map((route, index) => run(t, {
+    program: 'nats-server',
+    scheme: 'nats',
+    args: async (port, directory) => {
+      const config = join(directory, 'nats.conf')
+      await writeFile(config, [
+        `listen: "127.0.0.1:${port}"`,
+        `server_name: n${index}`,
+        `jetstream { store_dir: ${JSON.stringify(join(directory, 'data'))} }`,
+        `cluster { name: test, listen: "127.0.0.1:${route}", routes: [${routes.map((other) => `"nats://127.0.0.1:${other}"`).join(', ')}] }`
+      ].join('\n'))
+      return ['-c', config]
+    },
+    ask: 'CONNECT {"verbose":false}\r\nPING\r\n',
+    expected: /PONG/
+  })))
+  const ready = '$JS.API.INFO'
+  for (const { port } of servers) {
+    await until('the cluster has a leader', async () => await answers(port, `CONNECT {"verbose":false}\r\nSUB answer 1\r\nPUB ${ready} answer 0\r\n\r\n`, /"streams":/), 30_000)
+  }
+  return servers
+}
+
 /** Three redis-servers that share the slots of a cluster. */
 export async function startCluster (t: Teardown): Promise<Server[]> {
   const servers = await Promise.all([0, 1, 2].map(() => startRedis(t, '--cluster-enabled', 'yes', '--cluster-node-timeout', '2000')))
