@@ -30,6 +30,8 @@ interface Waiting {
 /** Milliseconds for which a node passes on the answers to another node's broadcast. */
 const REMOTE = 60_000
 const MAX_REMOTE = 10_000
+/** Answers that are waited for on behalf of other nodes, of all their broadcasts together. */
+const MAX_REMOTE_ANSWERS = 500_000
 
 /** Acknowledged broadcasts: those of this node, and what its members answer to those of others. Nothing is left behind after a timeout. */
 export class Acks {
@@ -38,6 +40,9 @@ export class Acks {
   readonly #onError: (error: unknown) => void
   readonly #waiting = new Map<string, Waiting>()
   readonly #remote = new Map<string, { readonly pending: Set<string>, readonly until: number }>()
+  #remoteAnswers = 0
+  /** broadcasts that wait for a connection: its end must not look at all of them */
+  readonly #byConnection = new Map<string, Set<string>>()
   /** answers that belong to no broadcast under way: late, repeated, or made up */
   unmatched = 0
 
@@ -72,6 +77,7 @@ export class Acks {
         settle: () => {
           clearTimeout(timer)
           this.#waiting.delete(id)
+          for (const connection of waiting.pending.keys()) this.#unlink(connection, id)
           const unknown = Math.max(0, (waiting.nodes ?? 0) - waiting.reports)
           resolve({ acked: waiting.acked, missing: [...waiting.pending.values()], left: waiting.left, unknown })
         }
@@ -85,15 +91,17 @@ export class Acks {
     if (ack === undefined) return
     const named = members.filter(isOffered).map(({ member }) => ({ connection: member.id, userId: member.userId }))
     const waiting = this.#waiting.get(ack)
-    if (waiting !== undefined) this.#expect(waiting, named)
+    if (waiting !== undefined) this.#expect(ack, waiting, named)
     else if (this.#control !== undefined && !ack.startsWith(`${this.#node}.`)) this.#forward(ack, named)
   }
 
-  #expect (waiting: Waiting, members: ReadonlyArray<{ connection: string, userId: string }>): void {
+  #expect (id: string, waiting: Waiting, members: ReadonlyArray<{ connection: string, userId: string }>): void {
     for (const { connection, userId } of members) {
       const early = waiting.early.get(connection)
-      if (early === undefined) waiting.pending.set(connection, userId)
-      else waiting[early].push(userId)
+      if (early === undefined) {
+        waiting.pending.set(connection, userId)
+        this.#link(connection, id)
+      } else waiting[early].push(userId)
       waiting.early.delete(connection)
     }
   }
@@ -101,11 +109,32 @@ export class Acks {
   #forward (ack: string, members: ReadonlyArray<{ connection: string, userId: string }>): void {
     const now = performance.now()
     for (const [id, { until, pending }] of this.#remote) {
-      if (until > now && pending.size > 0 && this.#remote.size < MAX_REMOTE) break
-      this.#remote.delete(id)
+      if (until > now && pending.size > 0 && this.#remote.size < MAX_REMOTE && this.#remoteAnswers < MAX_REMOTE_ANSWERS) break
+      this.#forget(id)
     }
     this.#remote.set(ack, { pending: new Set(members.map(({ connection }) => connection)), until: now + REMOTE })
+    this.#remoteAnswers += members.length
+    for (const { connection } of members) this.#link(connection, ack)
     this.#control!.send({ type: 'members', ack, members }).catch(this.#onError)
+  }
+
+  #forget (id: string): void {
+    const remote = this.#remote.get(id)
+    if (remote === undefined) return
+    this.#remote.delete(id)
+    this.#remoteAnswers -= remote.pending.size
+    for (const connection of remote.pending) this.#unlink(connection, id)
+  }
+
+  #link (connection: string, id: string): void {
+    const ids = this.#byConnection.get(connection)
+    if (ids === undefined) this.#byConnection.set(connection, new Set([id]))
+    else ids.add(id)
+  }
+
+  #unlink (connection: string, id: string): void {
+    const ids = this.#byConnection.get(connection)
+    if (ids?.delete(id) === true && ids.size === 0) this.#byConnection.delete(connection)
   }
 
   /** Another node says who its members were. */
@@ -113,7 +142,7 @@ export class Acks {
     const waiting = this.#waiting.get(id)
     if (waiting === undefined) return
     waiting.reports++
-    this.#expect(waiting, members)
+    this.#expect(id, waiting, members)
     this.#check(waiting)
   }
 
@@ -131,8 +160,7 @@ export class Acks {
 
   /** A connection of this node ended: it will not answer. */
   gone (connection: string): void {
-    for (const [id, { pending }] of this.#waiting) if (pending.has(connection)) this.#answer(id, connection, 'left')
-    for (const [id, { pending }] of this.#remote) if (pending.has(connection)) this.#answer(id, connection, 'left')
+    for (const id of [...this.#byConnection.get(connection) ?? []]) this.#answer(id, connection, 'left')
   }
 
   #answer (id: string, connection: string, how: 'acked' | 'left'): void {
@@ -142,6 +170,8 @@ export class Acks {
       this.unmatched++
       return
     }
+    this.#remoteAnswers--
+    this.#unlink(connection, id)
     if (remote.pending.size === 0) this.#remote.delete(id)
     this.#control!.send({ type: how === 'acked' ? 'acked' : 'gone', ack: id, connection }).catch(this.#onError)
   }
@@ -159,6 +189,7 @@ export class Acks {
       return
     }
     waiting.pending.delete(connection)
+    this.#unlink(connection, id)
     waiting[how].push(userId)
     this.#check(waiting)
   }
@@ -175,5 +206,6 @@ export class Acks {
   close (): void {
     for (const waiting of [...this.#waiting.values()]) waiting.settle()
     this.#remote.clear()
+    this.#byConnection.clear()
   }
 }

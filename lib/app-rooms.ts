@@ -175,7 +175,7 @@ export class AppRooms implements Rooms {
   }
 
   #ofToken (tokenId: string): Peer[] {
-    return this.#options.connections.all().filter(({ identity }) => identity.tokenId === tokenId)
+    return this.#options.connections.ofToken(tokenId)
   }
 
   async members (room: Named): Promise<Array<{ userId: string, data: unknown }>> {

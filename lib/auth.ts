@@ -1,14 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { ClaimStore, DenialStore, Later } from './adapters/adapter.js'
-import { Expiring } from './adapters/expiring.js'
 import { isFields, parseJson } from './adapters/stored.js'
 import type { Identity } from './connection/connection.js'
 import { REALTIME_ERR_ADAPTER, Refusal } from './errors.js'
+import { OpenTickets } from './open-tickets.js'
 import { DEFAULTS, type Settings } from './options.js'
 import { PROTOCOL } from './protocol/frames.js'
 import { keyOfKind } from './protocol/key.js'
 import type { Revocations } from './revocations.js'
+import { Remembered } from './retention/remembered.js'
+import { Retention } from './retention/retention.js'
 import { after } from './timers.js'
 import type { Carrier, RealtimeOptions, User } from './types.js'
 import { saidBy, type VerifyJwt } from './verify-jwt.js'
@@ -27,6 +29,10 @@ export interface AuthOptions {
   readonly claims: ClaimStore | undefined
   readonly denials: DenialStore | undefined
   readonly revocations: Revocations
+  /** bytes of the denials that this node remembers by itself */
+  readonly remembered: number
+  /** a denial was forgotten before its time, over these bytes */
+  readonly onForgotten?: () => void
   /** whether somebody is let in of whom the adapter cannot be asked */
   readonly whenUnavailable: Settings['limits']['whenUnavailable']
   /** credentials of the query, which were taken out of the URL before anybody could log it */
@@ -40,8 +46,8 @@ export function offeredProtocols (request: FastifyRequest): string[] {
 }
 
 const BEARER = 'bearer.'
-/** Denials that one node remembers by itself. */
-const MAX_DENIED = 10_000
+/** Denials that are looked at for their end when one is added. */
+const SWEEP = 8
 
 interface Claims { readonly sub?: unknown, readonly exp?: unknown, readonly jti?: unknown }
 
@@ -52,14 +58,15 @@ function refuseDenied (isDenied: boolean): void {
 /** Who is asking: finds the credential, verifies it, and keeps the one-use tickets. */
 export class Auth {
   readonly #options: AuthOptions
-  /** tickets of this node that may still be open: ends by `performance.now()`, by user */
-  readonly #open = new Map<string, number[]>()
-  #count = 0
+  readonly #open = new OpenTickets({ perUser: DEFAULTS.ticketsPerUser, total: DEFAULTS.tickets })
   /** denials that this node has heard of, with their ends: all it knows while the adapter cannot be asked */
-  readonly #denied = new Expiring<number>(MAX_DENIED)
+  readonly #denied: Remembered<number>
+  readonly #denials: Retention
 
   constructor (options: AuthOptions) {
     this.#options = options
+    this.#denials = new Retention(options.remembered)
+    this.#denied = new Remembered(this.#denials)
   }
 
   /** The first credential found, in the order of the carriers. */
@@ -165,31 +172,18 @@ export class Auth {
     const identity = await this.identify(request, credential)
     spend(identity.userId)
     const now = performance.now()
-    const open = this.#openOf(identity.userId, now)
-    if (open.length >= DEFAULTS.ticketsPerUser || this.#count >= DEFAULTS.tickets) {
-      throw new Refusal('rate_limited', { message: 'too many open tickets', retryAfter: Math.max(1, Math.ceil((open[0] ?? now + settings.ticket) - now)) })
-    }
+    const wait = this.#open.wait(identity.userId, now)
+    if (wait > 0) throw new Refusal('rate_limited', { message: 'too many open tickets', retryAfter: wait })
     const ticket = randomBytes(24).toString('base64url')
-    open.push(now + settings.ticket)
-    this.#open.set(identity.userId, open)
-    this.#count++
-    await claims.put(keyOfKind('ticket', ticket), JSON.stringify(identity), settings.ticket)
+    this.#open.add(identity.userId, ticket, now + settings.ticket)
+    try {
+      await claims.put(keyOfKind('ticket', ticket), JSON.stringify(identity), settings.ticket)
+    } catch (error) {
+      this.#open.spend(ticket)
+      throw error
+    }
     revocations.check(since, identity)
     return { ticket, expires: Date.now() + settings.ticket }
-  }
-
-  #openOf (userId: string, now: number): number[] {
-    if (this.#count >= DEFAULTS.tickets) for (const each of [...this.#open.keys()]) this.#forget(each, now)
-    return this.#forget(userId, now)
-  }
-
-  #forget (userId: string, now: number): number[] {
-    const open = this.#open.get(userId) ?? []
-    const alive = open.filter((end) => end > now)
-    this.#count -= open.length - alive.length
-    if (alive.length === 0) this.#open.delete(userId)
-    else this.#open.set(userId, alive)
-    return alive
   }
 
   /** The identity behind a ticket that a connection sends to refresh itself. @throws Refusal */
@@ -202,14 +196,9 @@ export class Auth {
   async #redeem (ticket: string): Promise<Identity> {
     const value = await this.#options.claims?.take(keyOfKind('ticket', ticket))
     if (value === undefined) throw new Refusal('unauthorized', { message: 'the ticket is spent, expired or unknown' })
+    this.#open.spend(ticket)
     const identity = parseIdentity(value)
     if (identity === undefined) throw new Refusal('unauthorized', { message: 'the ticket cannot be read by this node' })
-    const open = this.#open.get(identity.userId)
-    if (open !== undefined) {
-      open.shift()
-      this.#count--
-      if (open.length === 0) this.#open.delete(identity.userId)
-    }
     if (isExpired(identity.exp)) throw new Refusal('token_expired')
     return identity
   }
@@ -232,7 +221,12 @@ export class Auth {
   /** A denial that is kept by the adapter. @param until Unix milliseconds */
   remember (subject: string, until: number): void {
     const now = Date.now()
-    if (until > (this.#denied.get(subject, now) ?? now)) this.#denied.set(subject, until, until, now)
+    this.#denials.sweep(now, SWEEP)
+    if (until <= (this.#denied.get(subject, now) ?? now)) return
+    const { evicted } = this.#denials
+    // Each is its own owner: they end at different times.
+    this.#denied.set(subject, subject, until, 0, until, now)
+    if (this.#denials.evicted > evicted) this.#options.onForgotten?.()
   }
 }
 

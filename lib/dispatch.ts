@@ -444,7 +444,7 @@ export class Dispatch {
       connection.close('forbidden', 'the ticket is another user\'s')
       return
     }
-    connection.renew(identity)
+    this.#options.connections.renew(connection, identity)
     for (const membership of connection.rooms.all()) {
       if (membership.isByServer || membership.room.declaration.builtIn !== undefined) continue
       try {

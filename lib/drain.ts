@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Connections } from './connection/connections.js'
 import type { Peer } from './dispatch.js'
 import type { Membership } from './rooms/room.js'
@@ -13,6 +14,9 @@ export interface DrainOptions {
 
 /** Milliseconds that a peer may take to answer its close. */
 const ANSWER = 1_000
+
+/** Connections that are told of the drain in one turn of the event loop. */
+const SLICE = 200
 
 /**
  * The paced end of all connections: each is told its own delay and served until then, so that they come back to the other nodes one
@@ -69,6 +73,7 @@ export class Drain {
       if (connection.transport === 'sse') connection.raw(encodeRetry(delay))
       connection.sendFrame({ type: 'drain', data: { retryAfter: delay } })
       waiting.push({ connection, at: start + delay })
+      if (waiting.length % SLICE === 0) await setImmediate()
     }
     const ends: Array<Promise<void>> = []
     for (const { connection, at } of waiting) {

@@ -275,7 +275,7 @@ export class Endpoint {
     admission.confirm(admitted)
     if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) return await reply.send()
     const connection = known ?? this.#connect(admitted, request.ip ?? '', undefined, 'polling')
-    if (known !== undefined) connection.renew(admitted.identity)
+    if (known !== undefined) this.#options.connections.renew(connection, admitted.identity)
     // Without a cursor it is a first look: answered at once.
     const wait = cursor === undefined ? 0 : waitOf(request)
     const answer = await polls.run(connection, admitted, wait, async () => {

@@ -50,17 +50,13 @@ export class Observer {
   /** Active rooms and their members here, by definition: a closed set, unlike their names. */
   byDefinition (): Map<string, { rooms: number, members: number }> {
     const counts = new Map<string, { rooms: number, members: number }>()
-    for (const { pattern } of this.#engine.declarations.values()) counts.set(pattern.source, { rooms: 0, members: 0 })
-    for (const room of this.#engine.active.values()) {
-      const count = counts.get(room.declaration.pattern.source)!
-      count.rooms++
-      count.members += room.size
-    }
+    for (const { pattern, active } of this.#engine.declarations.values()) counts.set(pattern.source, { ...active })
     return counts
   }
 
-  * rooms (): Generator<RoomView> {
-    for (const room of this.#engine.active.values()) yield this.#view(room.name)!
+  * rooms (skipped = 0): Generator<RoomView> {
+    let left = skipped
+    for (const room of this.#engine.active.values()) if (left-- <= 0) yield this.#view(room.name)!
   }
 
   room (name: string): RoomView | undefined { return this.#view(name) }
@@ -72,8 +68,11 @@ export class Observer {
   }
 
   /** Without ids: they are secrets of their clients. */
-  * all (): Generator<ConnectionView> {
-    for (const { userId, transport, address, openedAt, rooms, outbox, latency } of this.#connections.values()) {
+  * all (skipped = 0): Generator<ConnectionView> {
+    let left = skipped
+    for (const connection of this.#connections.values()) {
+      if (left-- > 0) continue
+      const { userId, transport, address, openedAt, rooms, outbox, latency } = connection
       yield {
         userId,
         transport,

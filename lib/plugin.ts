@@ -180,6 +180,8 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     claims: adapter.claims,
     denials: adapter.denials,
     revocations,
+    remembered: settings.limits.remembered.bytes,
+    onForgotten: () => { log.warn({ bytes: settings.limits.remembered.bytes }, 'a revocation was forgotten by this node before its time; it holds on as long as the adapter can be asked; raise limits.remembered.bytes') },
     whenUnavailable: settings.limits.whenUnavailable,
     queryOf: ({ raw }) => vault.of(raw)
   })

@@ -35,6 +35,8 @@ interface Owed extends Lease { readonly until: number }
 const LEASE = 60_000
 /** Slots that are remembered to be given back. */
 const MAX_OWED = 10_000
+/** Leases in one renewal: so many are gathered in one turn of the event loop. */
+const BATCH = 500
 
 /**
  * Counted slots, held by connection id: of the server, of an address, of a user, of a room. This node's counts change in one
@@ -51,6 +53,8 @@ export class Slots {
   readonly #owed = new Expiring<Owed>(MAX_OWED)
   readonly #onError: (error: unknown) => void
   readonly #onLost: (holder: string) => void
+  #isRenewing = false
+  #isAsked = false
   #renewer: NodeJS.Timeout | undefined
 
   /** @param onLost another node took the slot that a holder had lent, so that it cannot have it back */
@@ -69,13 +73,36 @@ export class Slots {
   /** Makes the adapter's leases those of this node's holders: while its server was away some were given without asking, others were given back. */
   restore (): void {
     if (this.#leases === undefined) return
-    const held: Lease[] = []
-    for (const [holder, { user, userLease, rooms }] of this.#holders) {
-      if (userLease) held.push({ key: userKey(user), holder })
-      for (const [room, isLeased] of rooms ?? []) if (isLeased) held.push({ key: roomKey(room), holder })
-    }
-    if (held.length > 0) this.#leases.renew(held, LEASE).catch(this.#onError)
+    this.#renew(this.#leases).catch(this.#onError)
     for (const { until, ...lease } of [...this.#owed.values(performance.now())]) this.#giveBack(lease, until)
+  }
+
+  async #renew (leases: LeaseStore): Promise<void> {
+    // One that is under way may have passed those who are to be renewed now.
+    this.#isAsked = true
+    if (this.#isRenewing) return
+    this.#isRenewing = true
+    try {
+      while (this.#isAsked) {
+        this.#isAsked = false
+        await this.#renewAll(leases)
+      }
+    } finally {
+      this.#isRenewing = false
+    }
+  }
+
+  async #renewAll (leases: LeaseStore): Promise<void> {
+    let batch: Lease[] = []
+    for (const [holder, { user, userLease, rooms }] of this.#holders) {
+      if (userLease) batch.push({ key: userKey(user), holder })
+      for (const [room, isLeased] of rooms ?? []) if (isLeased) batch.push({ key: roomKey(room), holder })
+      if (batch.length < BATCH) continue
+      // Not gathered beforehand: a lease that is given back meanwhile must not be taken again.
+      await leases.renew(batch, LEASE)
+      batch = []
+    }
+    if (batch.length > 0) await leases.renew(batch, LEASE)
   }
 
   stop (): void { clearInterval(this.#renewer) }

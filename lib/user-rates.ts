@@ -1,36 +1,47 @@
 import { Bucket, type Rate } from './connection/rate-limit.js'
 import { Refusal } from './errors.js'
+import { Link, LinkedList } from './retention/linked-list.js'
 
-/** Users whose buckets are kept; full ones go first, a full bucket and none are the same. */
+/** Users whose buckets are kept. One that nobody spent from for a while is full, and a full bucket and none are the same. */
 const MAX_USERS = 10_000
+/** Buckets that are looked at for that when one is added. */
+const SWEEP = 4
+
+interface Spender { readonly userId: string, readonly bucket: Bucket }
 
 /** The rate of HTTP callers, by user: they have no connection to keep a bucket on. */
 export class UserRates {
   readonly #rate: Rate
-  readonly #buckets = new Map<string, Bucket>()
+  readonly #users = new Map<string, Link<Spender>>()
+  /** who spent longest ago comes first */
+  readonly #order = new LinkedList<Spender>()
 
   constructor (rate: Rate) {
     this.#rate = rate
   }
 
+  get size (): number { return this.#users.size }
+
   /** @throws Refusal `rate_limited` */
   spend (userId: string): void {
     const now = performance.now()
-    let bucket = this.#buckets.get(userId)
-    if (bucket === undefined) {
-      if (this.#buckets.size >= MAX_USERS) this.#makeRoom(now)
-      bucket = new Bucket(this.#rate, now)
-      this.#buckets.set(userId, bucket)
+    let link = this.#users.get(userId)
+    if (link === undefined) {
+      this.#makeRoom(now)
+      link = new Link({ userId, bucket: new Bucket(this.#rate, now) })
+      this.#users.set(userId, link)
     }
-    const wait = bucket.take(now)
-    if (wait > 0) throw new Refusal('rate_limited', { retryAfter: wait, why: { limit: 'limits.rate', value: this.#rate } })
+    this.#order.push(link)
+    const wait = link.item.bucket.take(now)
+    if (wait > 0) throw new Refusal('rate_limited', { retryAfter: wait })
   }
 
   #makeRoom (now: number): void {
-    for (const [userId, bucket] of this.#buckets) if (bucket.isFull(now)) this.#buckets.delete(userId)
-    for (const userId of this.#buckets.keys()) {
-      if (this.#buckets.size < MAX_USERS) return
-      this.#buckets.delete(userId)
+    for (let looked = 0; looked < SWEEP; looked++) {
+      const { first } = this.#order
+      if (first === undefined || (this.#users.size < MAX_USERS && !first.item.bucket.isFull(now))) return
+      first.remove()
+      this.#users.delete(first.item.userId)
     }
   }
 }

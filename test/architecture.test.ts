@@ -79,7 +79,7 @@ const MAY: Record<string, RegExp> = {
   'contract/': /^contract\//,
   'protocol/': /^(protocol|contract)\//,
   'errors.ts': /^protocol\//,
-  'connection/': /^(connection\/|protocol\/|(errors|timers)\.ts$)/,
+  'connection/': /^(connection\/|protocol\/|(errors|timers|slices)\.ts$)/,
   'retention/': /^(retention|protocol)\//,
   'rooms/': /^(rooms\/|protocol\/|contract\/|retention\/|(errors|timers|slices)\.ts$|adapters\/adapter\.ts$)/,
   'adapters/': /^(adapters\/|protocol\/|contract\/|retention\/|(errors|timers|slices)\.ts$)/,

@@ -1,3 +1,5 @@
+import { ShardedMap } from '../retention/sharded-map.js'
+import { Slices } from '../slices.js'
 import { Expiring } from './expiring.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
 
@@ -7,16 +9,27 @@ const MAX_SEQUENCES = 100_000
 const SEQUENCE_TTL = 86_400_000
 
 interface Present { readonly data: unknown, readonly connections: Map<string, number> }
-interface Presence { sequence: number, readonly users: Map<string, Present> }
+interface Presence {
+  sequence: number
+  readonly users: Map<string, Present>
+  /** users that have an entry with an end: the only ones a sweep has to look at */
+  readonly ending: Set<string>
+}
+
+/** Milliseconds that one turn of the event loop gives to a sweep. */
+const SLICE = 1
 
 /**
  * Presence of one process: per room a lease set by user and connection. Joins and leaves are decided where the set changes, so each
  * is announced once; a leave inside the grace period is only an end set to an entry, and a return takes the end away.
  */
 export class MemoryPresence implements PresenceStore {
-  readonly #rooms = new Map<string, Presence>()
+  readonly #rooms = new ShardedMap<Presence>()
   /** rooms that hold an entry with an end: the only ones a sweep has to look at */
   readonly #ending = new Set<string>()
+  readonly #sweeping: Slices
+  /** what is left of the sweep under way */
+  #swept: IterableIterator<string> | undefined
   /** sequences of emptied rooms, so that a peer cannot mistake a later crowd for the one that it knows */
   readonly #sequences = new Expiring<number>(MAX_SEQUENCES)
   readonly #now: () => number
@@ -25,12 +38,15 @@ export class MemoryPresence implements PresenceStore {
   constructor (now: () => number, announce: (room: string, change: PresenceChange) => void) {
     this.#now = now
     this.#announce = announce
+    this.#sweeping = new Slices(() => this.#sweepSome())
   }
+
+  stop (): void { this.#sweeping.stop() }
 
   join (room: string, { userId, connection, data }: PresenceEntry): void {
     let presence = this.#rooms.get(room)
     if (presence === undefined) {
-      presence = { sequence: this.#sequences.get(room, this.#now()) ?? 0, users: new Map() }
+      presence = { sequence: this.#sequences.get(room, this.#now()) ?? 0, users: new Map(), ending: new Set() }
       this.#rooms.set(room, presence)
     }
     const present = presence.users.get(userId)
@@ -43,11 +59,13 @@ export class MemoryPresence implements PresenceStore {
   }
 
   leave (room: string, { userId, connection }: PresenceEntry, grace: number): void {
-    const present = this.#rooms.get(room)?.users.get(userId)
-    if (present === undefined || !present.connections.has(connection)) return
+    const presence = this.#rooms.get(room)
+    const present = presence?.users.get(userId)
+    if (presence === undefined || present?.connections.has(connection) !== true) return
     present.connections.set(connection, this.#now() + grace)
-    this.#ending.add(room)
-    if (grace <= 0) this.#sweep(room)
+    presence.ending.add(userId)
+    if (grace <= 0) this.#sweepUsers(room, presence, [userId])
+    else this.#ending.add(room)
   }
 
   snapshot (room: string, limit: number): PresenceSnapshot {
@@ -58,27 +76,41 @@ export class MemoryPresence implements PresenceStore {
     return { sequence, total: users.size, list: [...users].map(([userId, { data }]) => named(userId, data)) }
   }
 
-  sweep (): void {
-    for (const room of this.#ending) this.#sweep(room)
+  sweep (): void { this.#sweeping.run() }
+
+  #sweepSome (): boolean {
+    this.#swept ??= this.#ending.values()
+    const until = performance.now() + SLICE
+    for (let next = this.#swept.next(); next.done !== true; next = this.#swept.next()) {
+      const presence = this.#rooms.get(next.value)
+      if (presence === undefined) this.#ending.delete(next.value)
+      else this.#sweepUsers(next.value, presence, presence.ending)
+      if (performance.now() > until) return true
+    }
+    this.#swept = undefined
+    return false
   }
 
-  #sweep (room: string): void {
-    const presence = this.#rooms.get(room)!
+  #sweepUsers (room: string, presence: Presence, userIds: Iterable<string>): void {
     const now = this.#now()
-    let isEnding = false
+    const { users, ending } = presence
     const left: Array<{ userId: string, data?: unknown }> = []
-    for (const [userId, { data, connections }] of presence.users) {
+    for (const userId of userIds) {
+      const { data, connections } = users.get(userId)!
+      let isEnding = false
       for (const [connection, until] of connections) {
         if (until <= now) connections.delete(connection)
         else if (until !== HELD) isEnding = true
       }
+      if (!isEnding) ending.delete(userId)
       if (connections.size > 0) continue
-      presence.users.delete(userId)
+      users.delete(userId)
       left.push(named(userId, data))
     }
-    if (!isEnding) this.#ending.delete(room)
+    if (ending.size === 0) this.#ending.delete(room)
     if (left.length > 0) this.#announce(room, { sequence: ++presence.sequence, joined: [], left })
-    if (presence.users.size > 0) return
+    // Whoever was told of it may have entered or left meanwhile.
+    if (users.size > 0 || this.#rooms.get(room) !== presence) return
     this.#rooms.delete(room)
     this.#ending.delete(room)
     this.#sequences.set(room, presence.sequence, now + SEQUENCE_TTL, now)

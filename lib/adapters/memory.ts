@@ -48,6 +48,7 @@ export class MemoryAdapter implements Adapter {
   readonly claims: ClaimStore
   readonly denials: DenialStore
   readonly #now: () => number
+  readonly #present: MemoryPresence
   readonly #streams: Streams
   /** rooms with members here, and their streams: these are used all the time, and are neither looked up nor moved for it */
   readonly #subscribed = new Map<string, Stream | undefined>()
@@ -69,9 +70,10 @@ export class MemoryAdapter implements Adapter {
     const { bytes, perUser } = options.remembered ?? REMEMBERED
     this.#streams = new Streams(options.bytes ?? 64 * 1024 * 1024, MAX_STREAMS, this.#now)
     this.#idempotency = options.idempotency ?? 120_000
-    this.presence = new MemoryPresence(this.#now, (room, change) => {
+    this.#present = new MemoryPresence(this.#now, (room, change) => {
       if (this.#subscribed.has(room)) this.#host?.presence(room, change)
     })
+    this.presence = this.#present
     const [ids, values, denials] = this.#retentions = [new Retention(bytes), new Retention(bytes), new Retention(bytes)]
     this.#published = new Remembered(ids, perUser)
     this.#claims = new Remembered(ids, perUser)
@@ -93,6 +95,7 @@ export class MemoryAdapter implements Adapter {
     clearInterval(this.#sweeper)
     this.#sweep.stop()
     this.#streams.stop()
+    this.#present.stop()
     this.#host = undefined
   }
 

@@ -5,8 +5,9 @@ import type { Packet } from '../protocol/codec.js'
 import type { Position } from '../protocol/position.js'
 import { after, every } from '../timers.js'
 import type {
-  Adapter, AdapterHost, ClaimStore, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
+  Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
 } from './adapter.js'
+import { BoundedClaims } from './bounded-claims.js'
 import { decodePresenceChange, Undecodable } from './decode.js'
 import { NatsClock } from './nats-clock.js'
 import { NatsControl } from './nats-control.js'
@@ -91,7 +92,7 @@ class NatsAdapter implements Adapter {
   readonly name = 'nats'
   readonly presence?: NatsPresence
   readonly leases?: LeaseStore
-  readonly claims?: ClaimStore
+  readonly claims?: BoundedClaims
   readonly denials?: DenialStore
   readonly control: Control
   readonly history?: (room: string, query: HistoryQuery, settings: RoomSettings) => Promise<HistoryPage>
@@ -160,7 +161,7 @@ class NatsAdapter implements Adapter {
     }
     this.presence = presence
     this.leases = natsLeases(values, clock)
-    this.claims = natsClaims(values, clock)
+    this.claims = new BoundedClaims(natsClaims(values, clock))
     this.denials = natsDenials(denied, clock)
     this.history = (room, query, settings) => this.#history(room, query, settings)
     this.latest = (room, settings) => this.#kept!.latest.read(room, settings)
@@ -169,6 +170,7 @@ class NatsAdapter implements Adapter {
   async start (host: AdapterHost): Promise<void> {
     if (this.#host !== undefined) throw new REALTIME_ERR_ADAPTER('this nats adapter is already in use; make one for each server')
     this.#host = host
+    this.claims?.start(host)
     const { prefix, timeout, idempotency, check } = this.#options
     await this.#link.open()
     const kept = this.#kept
@@ -358,7 +360,7 @@ class NatsAdapter implements Adapter {
   }
 
   stats (): Record<string, number | boolean | string> {
-    return { isUp: this.#link.isUp, jetstream: this.#kept !== undefined, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
+    return { isUp: this.#link.isUp, jetstream: this.#kept !== undefined, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, historyEvicted: this.#streams.evicted, rememberedBytes: this.claims?.bytes ?? 0, forgotten: this.claims?.forgotten ?? 0, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
   }
 
   #down (): void {

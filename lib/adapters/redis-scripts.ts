@@ -13,6 +13,8 @@ function script (keys: number, lua: string): Script {
 
 /** Milliseconds that a room's metadata outlives its last use. */
 const DAY = 86_400_000
+/** The same of a room that never had an event. */
+const UNUSED = 300_000
 /** Former epochs that are remembered, so that that many restarts in a row resume everybody. */
 const MAX_BEFORE = 4
 /** Values of `latest` keys in one room. */
@@ -116,15 +118,17 @@ return reply
 `)
 
 /**
- * Where a room stands; keeps its metadata alive.
+ * Where a room stands; keeps its metadata alive: for a day, or where it never had an event for minutes, since whoever enters ever new
+ * rooms would leave that many keys.
  *
  * KEYS  1 meta, 2 stream
- * ARGV  1 run, 2 candidate epoch
+ * ARGV  1 run, 2 candidate epoch, 3 milliseconds until the position is asked again while the room has members
  * Reply {epoch, offset}
  */
 export const POSITION = script(2, CLOCK + OPEN + `
 local epoch, offset = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ${DAY})
+local isUnused = offset == 0 and redis.call('HEXISTS', KEYS[1], 'version') == 0
+redis.call('PEXPIRE', KEYS[1], isUnused and math.max(${UNUSED}, ARGV[3] * 3) or ${DAY})
 return { epoch, text(offset) }
 `)
 
@@ -132,12 +136,14 @@ return { epoch, text(offset) }
  * Reads retained events, after dropping those past their time.
  *
  * KEYS  1 meta, 2 stream
- * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms
+ * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms, 6 '1' if somebody is
+ *       in the room: a mere reader leaves nothing behind where there is nothing
  * Reply {epoch, offset, before, floor, id, payload, id, payload, ...}; newest first where the newest were asked
  */
 export const READ = script(2, CLOCK + OPEN + `
+if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0' } end
 local epoch, offset, before = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ${DAY})
+if offset > 0 then redis.call('PEXPIRE', KEYS[1], ${DAY}) end
 local floor = offset
 local oldest = millis() - ARGV[5]
 while true do

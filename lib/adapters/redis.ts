@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../errors.js'
 import type { Packet } from '../protocol/codec.js'
 import type {
-  Adapter, AdapterHost, ClaimStore, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication, Published, RoomSettings
+  Adapter, AdapterHost, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication, Published, RoomSettings
 } from './adapter.js'
+import { BoundedClaims } from './bounded-claims.js'
 import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from './decode.js'
 import { Keys } from './redis-keys.js'
 import { redisClaims, redisDenials, redisLeases } from './redis-leases.js'
@@ -54,6 +56,8 @@ interface Followed {
 const DEFAULTS = { prefix: 'realtime:', timeout: 2_000, check: 40_000, idempotency: 120_000, historyBytes: 64 * 1024 * 1024 }
 /** Position checks under way at a time. */
 const BATCH = 500
+/** Rooms that one turn of the event loop looks at. */
+const LOOK = 2_000
 /** Events in one read while a hole is repaired. */
 const PAGE = 500
 
@@ -61,7 +65,7 @@ class RedisAdapter implements Adapter {
   readonly name = 'redis'
   readonly presence: RedisPresence
   readonly leases: LeaseStore
-  readonly claims: ClaimStore
+  readonly claims: BoundedClaims
   readonly denials: DenialStore
   readonly control: Control
   readonly #options: RedisOptions & typeof DEFAULTS
@@ -76,6 +80,8 @@ class RedisAdapter implements Adapter {
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
   #isChecking = false
+  /** a check of all rooms was broken off */
+  #areAllDue = false
   #received = 0
   #repairs = 0
 
@@ -103,7 +109,7 @@ class RedisAdapter implements Adapter {
     this.#link = link
     this.presence = new RedisPresence(link, this.#keys, this.#unread)
     this.leases = redisLeases(link, this.#keys)
-    this.claims = redisClaims(link, this.#keys)
+    this.claims = new BoundedClaims(redisClaims(link, this.#keys))
     this.denials = redisDenials(link, this.#keys)
     this.control = { send: (message) => this.#send(message) }
   }
@@ -111,6 +117,7 @@ class RedisAdapter implements Adapter {
   async start (host: AdapterHost): Promise<void> {
     if (this.#host !== undefined) throw new REALTIME_ERR_ADAPTER('this redis adapter is already in use; make one for each server')
     this.#host = host
+    this.claims.start(host)
     const { idempotency, timeout, check } = this.#options
     this.#publishing = new Publishing({
       link: this.#link,
@@ -190,7 +197,7 @@ class RedisAdapter implements Adapter {
   }
 
   stats (): Record<string, number | boolean | string> {
-    return { isUp: this.#link.isUp, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
+    return { isUp: this.#link.isUp, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, historyEvicted: this.#streams.evicted, rememberedBytes: this.claims.bytes, forgotten: this.claims.forgotten, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
   }
 
   #follow (room: string, settings: RoomSettings): Tail | undefined {
@@ -210,7 +217,7 @@ class RedisAdapter implements Adapter {
   }
 
   async #position (room: string): Promise<Position> {
-    const [epoch, offset] = await this.#link.script(POSITION, [this.#keys.meta(room), this.#keys.stream(room)], [this.#link.run, newEpoch()]) as [string, string]
+    const [epoch, offset] = await this.#link.script(POSITION, [this.#keys.meta(room), this.#keys.stream(room)], [this.#link.run, newEpoch(), Math.ceil(this.#options.check)]) as [string, string]
     return this.#known(epoch, Number(offset))
   }
 
@@ -243,7 +250,7 @@ class RedisAdapter implements Adapter {
 
   async #readRange (room: string, after: number | undefined, count: number, ttl: number): Promise<Range> {
     const reply = await this.#link.script(READ, [this.#keys.meta(room), this.#keys.stream(room)], [
-      this.#link.run, newEpoch(), after ?? '', Math.max(count, 0), Math.ceil(ttl)
+      this.#link.run, newEpoch(), after ?? '', Math.max(count, 0), Math.ceil(ttl), this.#rooms.has(room) ? '1' : ''
     ]) as string[]
     const [epoch = '', top, before = '', floor, ...entries] = reply
     const events: Arrival[] = []
@@ -320,24 +327,38 @@ class RedisAdapter implements Adapter {
   /** Compares positions with the broker's: of all rooms after it came back, else of those that have been quiet for the period. */
   #check (isAll: boolean): void {
     if (!this.#link.isUp || (this.#isChecking && !isAll)) return
-    const now = performance.now()
-    const due: Followed[] = []
-    for (const followed of this.#rooms.values()) {
-      const { tail } = followed
-      if (tail === undefined || (!isAll && followed.due > now)) continue
-      if (isAll || now - tail.heard >= this.#options.check * 0.8) due.push(followed)
-      followed.due = this.#nextCheck()
-    }
     this.#isChecking = true
-    this.#checkAll(due).catch(() => {
+    const areAllDue = isAll || this.#areAllDue
+    this.#areAllDue = false
+    this.#checkAll(areAllDue).catch(() => {
       // The link is away again, and everything is checked when it comes back; or one command failed, and its rooms are due again soon.
-      for (const followed of due) followed.due = performance.now()
+      this.#areAllDue ||= areAllDue
     }).finally(() => { this.#isChecking = false })
   }
 
-  async #checkAll (due: readonly Followed[]): Promise<void> {
-    for (let index = 0; index < due.length; index += BATCH) {
-      await Promise.all(due.slice(index, index + BATCH).map(async ({ room, tail }) => { tail!.check(await this.#position(room)) }))
+  async #checkAll (isAll: boolean): Promise<void> {
+    const now = performance.now()
+    let due: Followed[] = []
+    let looked = 0
+    for (const followed of this.#rooms.values()) {
+      if (++looked % LOOK === 0) await setImmediate()
+      const { tail } = followed
+      if (tail === undefined || (!isAll && followed.due > now)) continue
+      followed.due = this.#nextCheck()
+      if (isAll || now - tail.heard >= this.#options.check * 0.8) due.push(followed)
+      if (due.length < BATCH) continue
+      await this.#checkSome(due)
+      due = []
+    }
+    await this.#checkSome(due)
+  }
+
+  async #checkSome (due: readonly Followed[]): Promise<void> {
+    try {
+      await Promise.all(due.map(async ({ room, tail }) => { tail!.check(await this.#position(room)) }))
+    } catch (error) {
+      for (const followed of due) followed.due = performance.now()
+      throw error
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { Connection } from './connection.js'
+import type { Connection, Identity } from './connection.js'
 import type { Handle } from './handles.js'
 import type { Transport } from './link.js'
 
@@ -7,6 +7,7 @@ export class Connections<H extends Handle> {
   readonly #byId = new Map<string, Connection<H>>()
   /** most users have one: a `Set` for it alone would cost more than the map's entry */
   readonly #byUser = new Map<string, Connection<H> | Set<Connection<H>>>()
+  readonly #byToken = new Map<string, Connection<H> | Set<Connection<H>>>()
   readonly transports: Record<Transport, number> = { websocket: 0, sse: 0, polling: 0 }
 
   get size (): number { return this.#byId.size }
@@ -15,9 +16,16 @@ export class Connections<H extends Handle> {
   add (connection: Connection<H>, transport: Transport): void {
     this.#byId.set(connection.id, connection)
     this.transports[transport]++
-    const own = this.#byUser.get(connection.userId)
-    if (own instanceof Set) own.add(connection)
-    else this.#byUser.set(connection.userId, own === undefined ? connection : new Set([own, connection]))
+    insert(this.#byUser, connection.userId, connection)
+    if (connection.identity.tokenId !== undefined) insert(this.#byToken, connection.identity.tokenId, connection)
+  }
+
+  /** It has a newer credential of its user. */
+  renew (connection: Connection<H>, identity: Identity): void {
+    const isHere = this.#byId.get(connection.id) === connection
+    if (isHere && connection.identity.tokenId !== undefined) remove(this.#byToken, connection.identity.tokenId, connection)
+    connection.renew(identity)
+    if (isHere && identity.tokenId !== undefined) insert(this.#byToken, identity.tokenId, connection)
   }
 
   /** @returns false when it was not (or no longer) here */
@@ -25,9 +33,8 @@ export class Connections<H extends Handle> {
     if (this.#byId.get(connection.id) !== connection) return false
     this.#byId.delete(connection.id)
     this.transports[transport]--
-    const own = this.#byUser.get(connection.userId)
-    if (own instanceof Set) own.delete(connection)
-    if (own === connection || (own instanceof Set && own.size === 0)) this.#byUser.delete(connection.userId)
+    remove(this.#byUser, connection.userId, connection)
+    if (connection.identity.tokenId !== undefined) remove(this.#byToken, connection.identity.tokenId, connection)
     return true
   }
 
@@ -35,13 +42,31 @@ export class Connections<H extends Handle> {
 
   /** in order of opening */
   ofUser (userId: string): Array<Connection<H>> {
-    const own = this.#byUser.get(userId)
-    return own === undefined ? [] : own instanceof Set ? [...own] : [own]
+    return listed(this.#byUser.get(userId))
   }
+
+  /** in order of opening, or of their refresh */
+  ofToken (tokenId: string): Array<Connection<H>> { return listed(this.#byToken.get(tokenId)) }
 
   has (userId: string): boolean { return this.#byUser.has(userId) }
 
   values (): IterableIterator<Connection<H>> { return this.#byId.values() }
 
   all (): Array<Connection<H>> { return [...this.#byId.values()] }
+}
+
+function insert<T extends object> (index: Map<string, T | Set<T>>, key: string, item: T): void {
+  const own = index.get(key)
+  if (own instanceof Set) own.add(item)
+  else index.set(key, own === undefined ? item : new Set([own, item]))
+}
+
+function remove<T extends object> (index: Map<string, T | Set<T>>, key: string, item: T): void {
+  const own = index.get(key)
+  if (own instanceof Set) own.delete(item)
+  if (own === item || (own instanceof Set && own.size === 0)) index.delete(key)
+}
+
+function listed<T extends object> (own: T | Set<T> | undefined): T[] {
+  return own === undefined ? [] : own instanceof Set ? [...own] : [own]
 }

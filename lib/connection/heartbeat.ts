@@ -1,3 +1,4 @@
+import { Slices } from '../slices.js'
 import { every } from '../timers.js'
 import type { Connection } from './connection.js'
 import type { Handle } from './handles.js'
@@ -16,6 +17,9 @@ export interface HeartbeatOptions {
 /** Longest time between two sweeps: an expiry is found within it. */
 const MAX_SWEEP = 1_000
 
+/** Connections that one turn of the event loop looks at. */
+const SLICE = 2_000
+
 /** Liveness of all connections by one sweep; a timer each would cost memory and order. */
 export class Heartbeat<H extends Handle> {
   readonly #connections: Iterable<Connection<H>>
@@ -23,11 +27,18 @@ export class Heartbeat<H extends Handle> {
   readonly #period: number
   #timer: NodeJS.Timeout | undefined
   #last = 0
+  readonly #slices: Slices
+  /** of the sweep under way: who is left, its times, and how long the process stood still before it */
+  #rest: Iterator<Connection<H>> | undefined
+  #now = 0
+  #wall = 0
+  #stalled = 0
 
   constructor (connections: { values (): Iterable<Connection<H>> }, options: HeartbeatOptions) {
     this.#connections = { [Symbol.iterator]: () => connections.values()[Symbol.iterator]() }
     this.#options = options
     const shortest = Math.min(options.interval, options.timeout, options.comment)
+    this.#slices = new Slices(() => this.#sweepSome())
     this.#period = Math.max(10, Math.min(MAX_SWEEP, Math.floor(shortest / 5)))
   }
 
@@ -36,15 +47,35 @@ export class Heartbeat<H extends Handle> {
     this.#timer = every(() => { this.sweep(performance.now(), Date.now()) }, this.#period).unref()
   }
 
-  stop (): void { clearInterval(this.#timer) }
+  stop (): void {
+    clearInterval(this.#timer)
+    this.#slices.stop()
+  }
 
   /** @param now monotonic milliseconds; @param wall Unix milliseconds */
   sweep (now: number, wall: number): void {
     // A pong that waits in the kernel while this process was busy is not missing.
     const stalled = Math.max(0, now - this.#last - 2 * this.#period)
     this.#last = now
+    this.#stalled = Math.max(stalled, this.#rest === undefined ? 0 : this.#stalled)
+    this.#now = now
+    this.#wall = wall
+    this.#rest ??= this.#connections[Symbol.iterator]()
+    this.#slices.run()
+  }
+
+  #sweepSome (): boolean {
+    const rest = this.#rest!
     const { interval, timeout, comment, tolerance } = this.#options
-    for (const connection of this.#connections) {
+    const now = this.#now
+    const wall = this.#wall
+    const stalled = this.#stalled
+    for (let looked = 0; looked < SLICE; looked++) {
+      const { done, value: connection } = rest.next()
+      if (done === true) {
+        this.#rest = undefined
+        return false
+      }
       const { exp } = connection.identity
       if (exp !== undefined && wall >= exp * 1_000 + tolerance) connection.close('token_expired')
       else if (now >= connection.endsAt) connection.finish(connection.transport === 'polling' ? 'gone' : 'left')
@@ -69,5 +100,6 @@ export class Heartbeat<H extends Handle> {
         }
       }
     }
+    return true
   }
 }

@@ -13,14 +13,14 @@ const OWNER = 500
 class Owner<V> extends Retained {
   readonly id: string
   readonly entries = new LinkedList<Entry<V>>()
-  readonly #drop: (link: Link<Entry<V>>) => void
+  readonly #shift: (link: Link<Entry<V>>) => void
   readonly #onEmpty: (owner: Owner<V>) => void
   held = 0
 
-  constructor (id: string, drop: (link: Link<Entry<V>>) => void, onEmpty: (owner: Owner<V>) => void) {
+  constructor (id: string, shift: (link: Link<Entry<V>>) => void, onEmpty: (owner: Owner<V>) => void) {
     super()
     this.id = id
-    this.#drop = drop
+    this.#shift = shift
     this.#onEmpty = onEmpty
   }
 
@@ -29,7 +29,7 @@ class Owner<V> extends Retained {
 
   shift (): void {
     const { first } = this.entries
-    if (first !== undefined) this.#drop(first)
+    if (first !== undefined) this.#shift(first)
   }
 
   override emptied (): void { this.#onEmpty(this) }
@@ -42,6 +42,9 @@ class Owner<V> extends Retained {
 export class Remembered<V> {
   readonly #retention: Retention
   readonly #perOwner: number
+  readonly #onEvicted: ((key: string, value: V) => void) | undefined
+  /** what ended before it has run out, and was not evicted */
+  #now = 0
   readonly #entries = new ShardedMap<Link<Entry<V>>>()
   readonly #owners = new ShardedMap<Owner<V>>()
   /** entries that an owner lost before their time by its own bound */
@@ -50,10 +53,12 @@ export class Remembered<V> {
   /**
    * @param retention bounds the bytes of all that share it, and is swept by whoever made it
    * @param perOwner bytes
+   * @param onEvicted told of each entry that had to go before its time
    */
-  constructor (retention: Retention, perOwner = Number.POSITIVE_INFINITY) {
+  constructor (retention: Retention, perOwner = Number.POSITIVE_INFINITY, onEvicted?: (key: string, value: V) => void) {
     this.#retention = retention
     this.#perOwner = perOwner
+    this.#onEvicted = onEvicted
   }
 
   get size (): number { return this.#entries.size }
@@ -70,6 +75,7 @@ export class Remembered<V> {
    * @param bytes of the value
    */
   set (owner: string, key: string, value: V, bytes: number, until: number, now: number): void {
+    this.#now = now
     const size = ENTRY + key.length + bytes
     let link = this.#entries.get(key)
     if (link !== undefined && link.item.owner.id !== owner) {
@@ -96,6 +102,12 @@ export class Remembered<V> {
     this.#retention.changed(own, now)
   }
 
+  /** Lets go what has run out, here and of all that share the `Retention`. @returns whether there is more to do now */
+  sweep (now: number, most: number): boolean {
+    this.#now = now
+    return this.#retention.sweep(now, most)
+  }
+
   delete (key: string, now: number): void {
     const link = this.#entries.get(key)
     if (link === undefined) return
@@ -106,10 +118,16 @@ export class Remembered<V> {
   #ownerOf (id: string): Owner<V> {
     let owner = this.#owners.get(id)
     if (owner === undefined) {
-      owner = new Owner<V>(id, (link) => { this.#drop(link) }, (empty) => { if (this.#owners.get(empty.id) === empty) this.#owners.delete(empty.id) })
+      owner = new Owner<V>(id, (link) => { this.#shift(link) }, (empty) => { if (this.#owners.get(empty.id) === empty) this.#owners.delete(empty.id) })
       this.#owners.set(id, owner)
     }
     return owner
+  }
+
+  #shift (link: Link<Entry<V>>): void {
+    const { key, value, until } = link.item
+    this.#drop(link)
+    if (until > this.#now) this.#onEvicted?.(key, value)
   }
 
   #drop (link: Link<Entry<V>>): void {

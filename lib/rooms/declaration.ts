@@ -56,6 +56,8 @@ export interface Declaration {
   readonly rate: { readonly messages: number, readonly burst: number } | undefined
   /** the scope's logger, as it was handed in */
   readonly log: unknown
+  /** its rooms on this node and their members, counted where they change: nobody walks over all rooms to know */
+  readonly active: { rooms: number, members: number }
 }
 
 function split (spec: MessageSpecs[string] | EventSpecs[string]): { data: TSchema, reply?: TSchema, delivery?: Delivery, key?: string } {
@@ -152,7 +154,8 @@ export function declare (
     flush: limits.flush ?? 0,
     messageLimit: limits.limits?.message,
     rate: limits.limits?.rate,
-    log
+    log,
+    active: { rooms: 0, members: 0 }
   }
 }
 

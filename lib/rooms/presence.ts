@@ -12,6 +12,9 @@ export interface PresenceOptions {
 /** Longest time between two looks for entries that have run out. */
 const MAX_SWEEP = 5_000
 
+/** Entries in one renewal: so many are gathered in one turn of the event loop. */
+const BATCH = 500
+
 /** Keeps the presence entries of this node's members alive, and sweeps the rooms that have members here. */
 export class PresenceKeeper {
   readonly #store: PresenceStore
@@ -19,6 +22,7 @@ export class PresenceKeeper {
   readonly #rooms: () => Iterable<string>
   readonly #onError: (error: unknown) => void
   readonly #entries = new Map<string, { room: string, entry: PresenceEntry }>()
+  #isRenewing = false
   #sweeper: NodeJS.Timeout | undefined
   #renewer: NodeJS.Timeout | undefined
 
@@ -34,12 +38,29 @@ export class PresenceKeeper {
     const sweep = Math.max(20, Math.min(MAX_SWEEP, grace / 3))
     this.#sweeper = every(() => { this.#run(() => this.#store.sweep(this.#rooms())) }, sweep).unref()
     if (this.#store.renew === undefined) return
-    this.#renewer = every(() => { this.#run(() => this.#store.renew!([...this.#entries.values()], lease)) }, lease / 3).unref()
+    this.#renewer = every(() => { this.#run(() => this.#renew()) }, lease / 3).unref()
   }
 
   stop (): void {
     clearInterval(this.#sweeper)
     clearInterval(this.#renewer)
+  }
+
+  async #renew (): Promise<void> {
+    if (this.#isRenewing) return
+    this.#isRenewing = true
+    try {
+      let batch: Array<{ room: string, entry: PresenceEntry }> = []
+      for (const entry of this.#entries.values()) {
+        batch.push(entry)
+        if (batch.length < BATCH) continue
+        await this.#store.renew!(batch, this.#options.lease)
+        batch = []
+      }
+      if (batch.length > 0) await this.#store.renew!(batch, this.#options.lease)
+    } finally {
+      this.#isRenewing = false
+    }
   }
 
   async join (room: string, entry: PresenceEntry): Promise<void> {

@@ -179,6 +179,7 @@ export class Room {
     const position = plan.since ?? this.position
     const membership = new Membership(this, member, position, plan)
     membership.index = this.#writable().push(membership) - 1
+    this.declaration.active.members++
     return {
       membership,
       data: {
@@ -204,6 +205,7 @@ export class Room {
   remove (membership: Membership): boolean {
     if (membership.state === 'left') return false
     membership.state = 'left'
+    this.declaration.active.members--
     const members = this.#writable()
     const last = members.pop()!
     if (last !== membership) {

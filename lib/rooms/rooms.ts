@@ -314,20 +314,23 @@ export class Rooms {
     membership.entry = undefined
   }
 
-  #hold (name: string, { declaration, params }: Found): Room {
-    let room = this.#rooms.get(name)
-    if (room === undefined) {
-      const { settings } = declaration
-      const isKept = settings.history !== false && this.#adapter.history !== undefined
-      room = new Room(name, declaration, params, this.#latest, isKept ? { history: (query) => this.#adapter.history!(name, query, settings) } : {})
-      this.#rooms.set(name, room)
-      room.ready = this.#open(room)
-      room.ready.catch(() => {
-        if (this.#rooms.get(name) === room) this.#rooms.delete(name)
-        room?.close()
-      })
-    }
+  #hold (name: string, found: Found): Room {
+    const room = this.#rooms.get(name) ?? this.#make(name, found)
     room.holds++
+    return room
+  }
+
+  #make (name: string, { declaration, params }: Found): Room {
+    const { settings } = declaration
+    const isKept = settings.history !== false && this.#adapter.history !== undefined
+    const room = new Room(name, declaration, params, this.#latest, isKept ? { history: (query) => this.#adapter.history!(name, query, settings) } : {})
+    this.#rooms.set(name, room)
+    declaration.active.rooms++
+    room.ready = this.#open(room)
+    room.ready.catch(() => {
+      if (this.#rooms.get(name) === room) this.#forget(room)
+      room.close()
+    })
     return room
   }
 
@@ -339,9 +342,14 @@ export class Rooms {
     room.opened(position, latest instanceof Promise ? await latest : latest)
   }
 
+  #forget (room: Room): void {
+    this.#rooms.delete(room.name)
+    room.declaration.active.rooms--
+  }
+
   #release (room: Room): void {
     if (--room.holds > 0 || this.#rooms.get(room.name) !== room) return
-    this.#rooms.delete(room.name)
+    this.#forget(room)
     room.close()
     const left = this.#adapter.unsubscribe(room.name)
     if (left instanceof Promise) left.catch((error: unknown) => { this.#options.onError(error, 'unsubscribe') })

@@ -22,13 +22,14 @@ function whole (value: unknown, name: string, fallback: number, most: number): n
  *
  * @throws Refusal `invalid_message` for a `limit` or `after` that is no whole number
  */
-export function page<T> (items: Iterable<T>, total: number, query: unknown): Page<T> {
+export function page<T> (items: Iterable<T> | ((skipped: number) => Iterable<T>), total: number, query: unknown): Page<T> {
   const { limit: asked, after } = query as { limit?: unknown, after?: unknown }
   const limit = Math.max(1, whole(asked, 'limit', DEFAULT_LIMIT, MAX_LIMIT))
   const start = whole(after, 'after', 0, Number.MAX_SAFE_INTEGER)
   const taken: T[] = []
-  let index = 0
-  for (const item of items) {
+  // A list that can pass over items by itself need not make them.
+  let index = typeof items === 'function' ? start : 0
+  for (const item of typeof items === 'function' ? items(start) : items) {
     if (index >= start) taken.push(item)
     index++
     if (taken.length === limit) break

@@ -9,11 +9,12 @@ import type { StatsSnapshot } from './snapshot.js'
 /** What the listings show. */
 export interface Listings {
   readonly activeRooms: number
-  rooms (): Iterable<object>
+  /** without the first `skipped` */
+  rooms (skipped: number): Iterable<object>
   /** by its name as it stands in URLs; `undefined` when nobody is in the room here */
   room (name: string): object | undefined
   readonly connections: { readonly total: number }
-  all (): Iterable<object>
+  all (skipped: number): Iterable<object>
 }
 
 export interface StatsRoutesOptions {
@@ -74,7 +75,7 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
 
   scope.get('/stats/rooms', common, async (request, reply) => {
     await admit(request, reply)
-    return page(listings.rooms(), listings.activeRooms, request.query)
+    return page((skipped) => listings.rooms(skipped), listings.activeRooms, request.query)
   })
 
   scope.get('/stats/rooms/*', common, async (request, reply) => {
@@ -87,7 +88,7 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
 
   scope.get('/stats/connections', common, async (request, reply) => {
     await admit(request, reply)
-    return page(listings.all(), listings.connections.total, request.query)
+    return page((skipped) => listings.all(skipped), listings.connections.total, request.query)
   })
 
   registerPublic(scope, common, isAccepting, options.asyncApi)
