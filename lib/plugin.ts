@@ -302,7 +302,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     const name = (definition as { name?: string } | null)?.name ?? '?'
     checkRoomOptions(name, given)
     const hooks = bind(Object.fromEntries(Object.entries({ authorize, onJoin, onLeave, presence, on }).filter(([, value]) => value !== undefined)), this)
-    engine.declarations.add(declare(definition, hooks, limits, { history: settings.history }, this.log))
+    engine.declarations.add(declare(definition, hooks, limits, { history: settings.history, message: settings.limits.message }, this.log))
     return this
   } as never)
   declareReplyBroadcast(app, engine, {

@@ -27,7 +27,7 @@ export async function createPublisher ({ adapter, rooms }: { adapter: Adapter, r
     validateOutput: true,
     onError: () => undefined
   })
-  for (const definition of rooms) engine.declarations.add(declare(definition, {}, {}, { history: DEFAULTS.history }, undefined, true))
+  for (const definition of rooms) engine.declarations.add(declare(definition, {}, {}, { history: DEFAULTS.history, message: DEFAULTS.message }, undefined, true))
   await adapter.start({
     nodeId: randomBytes(6).toString('base64url'),
     log: SILENT,

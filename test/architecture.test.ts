@@ -115,7 +115,7 @@ t.test('connections and rooms act on each other in the dispatcher, which knows t
 })
 
 /** Server only: a browser never loads them. */
-const SERVER_ONLY = ['protocol/validate.ts', 'protocol/text.ts']
+const SERVER_ONLY = ['protocol/validate.ts', 'protocol/schema.ts', 'protocol/formats.ts', 'protocol/regexp.ts', 'protocol/text.ts']
 
 t.test('the contract and the protocol load nothing at run time that a browser does not have', async (t) => {
   for (const file of files.filter((name) => /^(contract|protocol)\//.test(name) && !SERVER_ONLY.includes(name))) {
@@ -149,6 +149,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'protocol/codec.ts': 'JSON',
   'protocol/cursor.ts': 'parts of closed alphabets',
   'protocol/key.ts': 'the rule itself',
+  'protocol/schema.ts': 'paths that are shown, and JSON',
   'protocol/validate.ts': 'a path that is shown, not looked up'
 }
 

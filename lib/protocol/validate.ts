@@ -1,6 +1,8 @@
-import type { TSchema } from '@sinclair/typebox'
+import { Kind, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { ValueErrorType } from '@sinclair/typebox/errors'
 import { Value } from '@sinclair/typebox/value'
+import { isJoint, isTest, prepare } from './schema.js'
 
 export interface Violation { readonly path: string, readonly message: string }
 
@@ -12,50 +14,119 @@ export interface Checker {
 }
 
 const MAX_VIOLATIONS = 5
+/** Parts of a value times parts of its schema up to which violations are listed by TypeBox, which asks each of the other: some milliseconds. */
+const LISTED = 10_000
 
-/** Compiled where code generation is allowed, interpreted under `--disallow-code-generation-from-strings`. */
-export function compile (schema: TSchema): Checker {
-  const check = compiled(schema) ?? ((value: unknown) => Value.Check(schema, value))
+/**
+ * Compiled where code generation is allowed, interpreted under `--disallow-code-generation-from-strings`.
+ *
+ * @param limit bytes of the longest message that it will check, default 65 536
+ * @throws SchemaFault for what is unsafe, or cannot work
+ */
+export function compile (schema: TSchema, limit = 65_536): Checker {
+  const { schema: prepared, parts, size, forget } = prepare(schema, limit)
+  for (const part of parts) if (part.schema !== undefined) part.check = checkOf(part.schema)
+  const check = checkOf(prepared)
+  const violations = new Violations(size)
   return {
-    check,
+    check: forget === undefined
+      ? check
+      : (value) => {
+          try {
+            return check(value)
+          } finally {
+            forget()
+          }
+        },
     violations (value) {
-      const found: Violation[] = []
-      for (const error of Value.Errors(schema, value)) {
-        found.push({ path: error.path, message: error.message })
-        if (found.length === MAX_VIOLATIONS) break
+      try {
+        return violations.of(prepared, value)
+      } finally {
+        forget?.()
       }
-      return found
     }
   }
 }
 
-function compiled (schema: TSchema): ((value: unknown) => boolean) | undefined {
+function checkOf (schema: TSchema): (value: unknown) => boolean {
   try {
     const checker = TypeCompiler.Compile(schema)
     return (value) => checker.Check(value)
   } catch (error) {
-    if (error instanceof EvalError) return undefined
+    if (error instanceof EvalError) return (value) => Value.Check(schema, value)
     throw error
   }
 }
 
-function isRecord (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
+/** Lists what is wrong with a value, in bounded time: of large values only by what their parts' own checks say. */
+class Violations {
+  readonly #size: number
+  readonly #checks = new Map<TSchema, (value: unknown) => boolean>()
+
+  constructor (size: number) {
+    this.#size = size
+  }
+
+  of (schema: TSchema, value: unknown): Violation[] {
+    const found: Violation[] = []
+    this.#look(schema, value, '', found)
+    return found
+  }
+
+  #look (schema: TSchema, value: unknown, path: string, found: Violation[]): void {
+    if (found.length >= MAX_VIOLATIONS) return
+    if (isTest(schema)) {
+      const part = schema.partOf?.(value)
+      if (part?.schema !== undefined) this.#look(part.schema, value, path, found)
+      else if (!schema.test(value)) found.push({ path, message: schema.says })
+    } else if (weigh(value, LISTED / this.#size) <= LISTED / this.#size) this.#list(schema, value, path, found)
+    else if (!this.#fits(schema, value)) this.#descend(schema, value, path, found)
+  }
+
+  #list (schema: TSchema, value: unknown, path: string, found: Violation[]): void {
+    for (const error of Value.Errors(schema, value)) {
+      if (found.length >= MAX_VIOLATIONS) return
+      if (error.type === ValueErrorType.Kind && isTest(error.schema)) this.#look(error.schema, error.value, path + error.path, found)
+      else if (error.type !== ValueErrorType.Intersect || !isJoint(error.schema)) found.push({ path: path + error.path, message: error.message })
+    }
+  }
+
+  /** Into what does not fit, part by part, as far as it is one thing only that a part may be. */
+  #descend (schema: TSchema, value: unknown, path: string, found: Violation[]): void {
+    const before = found.length
+    const kind: string = schema[Kind]
+    if (kind === 'Array' && Array.isArray(value)) {
+      for (let index = 0; index < value.length && found.length < MAX_VIOLATIONS; index++) this.#part(schema.items as TSchema, value[index], `${path}/${index}`, found)
+    } else if (kind === 'Object' && typeof value === 'object' && value !== null) {
+      for (const [name, property] of Object.entries(schema.properties as Record<string, TSchema>)) {
+        if (Object.hasOwn(value, name)) this.#part(property, (value as Record<string, unknown>)[name], `${path}/${name}`, found)
+        else if (((schema.required ?? []) as string[]).includes(name)) found.push({ path: `${path}/${name}`, message: 'Expected required property' })
+      }
+    } else if (kind === 'Intersect') {
+      for (const each of schema.allOf as TSchema[]) this.#part(each, value, path, found)
+    }
+    if (found.length === before) found.push({ path, message: 'Expected a value that fits; it is too large to say more' })
+  }
+
+  #part (schema: TSchema, value: unknown, path: string, found: Violation[]): void {
+    if (!this.#fits(schema, value)) this.#look(schema, value, path, found)
+  }
+
+  #fits (schema: TSchema, value: unknown): boolean {
+    if (isTest(schema)) return schema.test(value)
+    let check = this.#checks.get(schema)
+    if (check === undefined) this.#checks.set(schema, check = checkOf(schema))
+    return check(value)
+  }
 }
 
-/**
- * What makes a schema dangerous on input from strangers: a `pattern` without `maxLength` (one 28-character string blocked the
- * event loop for 86 seconds). `undefined` when nothing does.
- */
-export function schemaFault (schema: unknown, path = ''): string | undefined {
-  if (!isRecord(schema)) return undefined
-  if (typeof schema.pattern === 'string' && typeof schema.maxLength !== 'number') {
-    return `${path === '' ? 'the schema' : path} has a pattern and no maxLength: add maxLength, a pattern is only safe on short strings`
+/** Parts of a value, counted no further than to `most`. */
+function weigh (value: unknown, most: number): number {
+  if (typeof value !== 'object' || value === null) return 1
+  let sum = 1
+  for (const part of Object.values(value)) {
+    sum += weigh(part, most - sum)
+    if (sum > most) break
   }
-  for (const [key, child] of Object.entries(schema)) {
-    if (key === 'const' || key === 'enum' || key === 'default' || key === 'examples') continue
-    const fault = schemaFault(child, `${path}/${key}`)
-    if (fault !== undefined) return fault
-  }
-  return undefined
+  return sum
 }

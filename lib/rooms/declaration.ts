@@ -5,7 +5,8 @@ import type { Contract, Delivery, MessageSpecs, EventSpecs } from '../contract/t
 import type { Later, RoomSettings } from '../adapters/adapter.js'
 import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors.js'
 import { RESERVED_TYPES } from '../protocol/frames.js'
-import { compile, schemaFault, type Checker } from '../protocol/validate.js'
+import { keyFault, SchemaFault } from '../protocol/schema.js'
+import { compile, type Checker } from '../protocol/validate.js'
 
 /** First segments of the URL space that are not rooms. */
 export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket', 'health', 'asyncapi.json'])
@@ -68,12 +69,11 @@ function split (spec: MessageSpecs[string] | EventSpecs[string]): { data: TSchem
     : { data: spec as unknown as TSchema }
 }
 
-function checker (schema: TSchema, where: string): Checker {
-  const fault = schemaFault(schema)
-  if (fault !== undefined) throw new REALTIME_ERR_SCHEMA(`${where}: ${fault}`)
+function checker (schema: TSchema, where: string, limit: number | undefined): Checker {
   try {
-    return compile(schema)
+    return compile(schema, limit)
   } catch (error) {
+    if (error instanceof SchemaFault) throw new REALTIME_ERR_SCHEMA(`${where}: ${error.message}`)
     throw new REALTIME_ERR_SCHEMA(`${where} is not a schema that can be compiled; build it with TypeBox's Type (${(error as Error).message})`)
   }
 }
@@ -85,7 +85,7 @@ function checker (schema: TSchema, where: string): Checker {
  * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA, naming the fix
  */
 export function declare (
-  definition: unknown, hooks: RoomHooks, limits: RoomLimits, defaults: { history: { size: number, ttl: number } | false }, log: unknown, isPublishOnly = false
+  definition: unknown, hooks: RoomHooks, limits: RoomLimits, defaults: { history: { size: number, ttl: number } | false, message?: number }, log: unknown, isPublishOnly = false
 ): Declaration {
   const contract = contractOf(definition)
   if (contract === undefined) throw new REALTIME_ERR_ROOM('app.room takes a definition made by defineRoom("name/:param", { ... })')
@@ -102,6 +102,7 @@ export function declare (
     if (extra !== undefined) throw new REALTIME_ERR_ROOM(`"${name}" takes no ${extra}: every connection is a member from the start; remove the option`)
     if (Object.keys(contract.messages ?? {}).length > 0) throw new REALTIME_ERR_ROOM(`"${name}" cannot have messages; declare them on a room of your own`)
   }
+  const limit = limits.limits?.message ?? defaults.message
   const messages = new Map<string, MessageRule>()
   for (const [type, spec] of Object.entries(contract.messages ?? {})) {
     reserve(name, 'message', type)
@@ -110,8 +111,8 @@ export function declare (
     const handler = Object.hasOwn(hooks.on ?? {}, type) ? hooks.on![type] : undefined
     if (typeof handler !== 'function') throw new REALTIME_ERR_ROOM(`"${name}" declares the message "${type}": give its handler as on: { ${type} (context) { ... } }`)
     messages.set(type, {
-      data: checker(data, `message "${type}" of "${name}"`),
-      reply: reply === undefined ? undefined : checker(reply, `reply of "${type}" of "${name}"`),
+      data: checker(data, `message "${type}" of "${name}"`, limit),
+      reply: reply === undefined ? undefined : checker(reply, `reply of "${type}" of "${name}"`, limit),
       handler
     })
   }
@@ -126,8 +127,12 @@ export function declare (
     if (delivery === 'latest' && typeof key !== 'string') throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'latest' and needs key: the property whose newest value is kept`)
     if (delivery !== 'latest' && key !== undefined) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" has a key, which only delivery: 'latest' uses`)
     if (!['reliable', 'latest', 'volatile'].includes(delivery)) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}": delivery is 'reliable', 'latest' or 'volatile'`)
+    if (delivery === 'latest') {
+      const fault = keyFault(data, key!)
+      if (fault !== undefined) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'latest' with the key "${key!}", ${fault}`)
+    }
     latest ||= delivery === 'latest'
-    events.set(type, { data: checker(data, `event "${type}" of "${name}"`), delivery, key })
+    events.set(type, { data: checker(data, `event "${type}" of "${name}"`, limit), delivery, key })
   }
   const hasPresence = hooks.presence !== undefined && hooks.presence !== false
   if (!isPublishOnly && contract.member !== undefined && typeof hooks.presence !== 'function') {
@@ -141,10 +146,10 @@ export function declare (
     contract,
     builtIn,
     settings: { history, latest, definition: name },
-    params: contract.params === undefined ? undefined : checker(contract.params as unknown as TSchema, `params of "${name}"`),
+    params: contract.params === undefined ? undefined : checker(contract.params as unknown as TSchema, `params of "${name}"`, limit),
     messages,
     events,
-    member: contract.member === undefined ? undefined : checker(contract.member as unknown as TSchema, `member of "${name}"`),
+    member: contract.member === undefined ? undefined : checker(contract.member as unknown as TSchema, `member of "${name}"`, limit),
     hasPresence,
     presence: typeof hooks.presence === 'function' ? hooks.presence : undefined,
     authorize: hooks.authorize,

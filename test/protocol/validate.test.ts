@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import { compile, schemaFault } from '../../lib/protocol/validate.js'
+import { compile } from '../../lib/protocol/validate.js'
 
 t.test('at most five violations are told, with path and reason', async (t) => {
   const { check, violations } = compile(Type.Object(Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`p${i}`, Type.Integer()]))))
@@ -15,11 +15,14 @@ t.test('a pattern without maxLength is found wherever it stands', async (t) => {
   const bad = Type.String({ pattern: '^(a+)+$' })
   for (const [where, schema] of [
     ['', bad], ['/properties/a', Type.Object({ a: bad })], ['/items', Type.Array(bad)], ['/properties/a/anyOf/0', Type.Object({ a: Type.Union([bad, Type.Null()]) })], ['/properties/pattern', Type.Object({ pattern: bad })]
-  ] as const) t.match(schemaFault(schema), new RegExp(`^${where === '' ? 'the schema' : where} has a pattern and no maxLength: add maxLength`))
+  ] as const) t.throws(() => compile(schema), { message: new RegExp(`^${where === '' ? 'the schema' : where} has a pattern and no maxLength: add maxLength`) })
 })
 
 t.test('what only looks like a pattern is none', async (t) => {
-  for (const schema of [Type.String({ pattern: '^a$', maxLength: 9 }), Type.Object({ pattern: Type.String() }), Type.Literal('x'), Type.Object({}, { default: { pattern: 'x' } }), Type.String({ examples: [{ pattern: 'x' }] }), undefined, 7]) t.equal(schemaFault(schema), undefined)
+  for (const schema of [
+    Type.String({ pattern: '^a$', maxLength: 9 }), Type.Object({ pattern: Type.String() }), Type.Literal('x'),
+    Type.Object({}, { default: { pattern: 'x' } }), Type.String({ examples: [{ pattern: 'x' }] })
+  ]) t.doesNotThrow(() => compile(schema))
 })
 
 t.test('a string that would take a pattern 86 seconds is refused at once by its length', async (t) => {

@@ -1,0 +1,420 @@
+import { FormatRegistry, Kind, TransformKind, TypeRegistry, type TSchema } from '@sinclair/typebox'
+import { FORMATS, UNCHECKED } from './formats.js'
+import { stepsOf } from './regexp.js'
+
+/** What is wrong with a schema: where, and what helps. */
+export class SchemaFault extends Error {}
+
+/** Steps of a regular expression that all expressions of a schema may take together on one message: a few milliseconds. */
+const MOST_STEPS = 2_000_000
+/** Alternatives of a union that may be tried on one message. */
+const MOST_TRIES = 1_000_000
+/** Alternatives that are tried one after another even where a property tells them apart. */
+const FEW = 8
+
+/** A test of ours in place of a part that TypeBox would check slower than it need be, or before its length is known. */
+export interface Test extends TSchema {
+  readonly test: (value: unknown) => boolean
+  readonly says: string
+  /** the part that the value is to fit, which knows what is wrong with it */
+  readonly partOf?: PartOf
+}
+type PartOf = (value: unknown) => Part | undefined
+const TEST = 'fastify-realtime:test'
+if (!TypeRegistry.Has(TEST)) TypeRegistry.Set<Test>(TEST, ({ test }, value) => test(value))
+
+export function isTest (schema: TSchema): schema is Test { return schema[Kind] === TEST }
+
+function testing (test: Test['test'], says: string, partOf?: PartOf): Test {
+  return { [Kind]: TEST, test, says, ...(partOf === undefined ? {} : { partOf }) } as unknown as Test
+}
+
+/** Parts that stand side by side only for us: what is wrong with one of them is said by itself. */
+const joints = new WeakSet<object>()
+export function isJoint (schema: TSchema): boolean { return joints.has(schema) }
+
+function both (schema: TSchema, ...tests: Test[]): TSchema {
+  const joint = { [Kind]: 'Intersect', allOf: [schema, ...tests] } as unknown as TSchema
+  joints.add(joint)
+  return joint
+}
+
+/** A part with a check of its own. One that refers to itself asks it once for each value, however many ways lead there. */
+export interface Part { schema: TSchema | undefined, check: ((value: unknown) => boolean) | undefined, readonly seen: Map<object, boolean> }
+
+export interface Prepared {
+  readonly schema: TSchema
+  readonly parts: readonly Part[]
+  /** forgets what was found out of the value before */
+  readonly forget: (() => void) | undefined
+  /** parts of the schema */
+  readonly size: number
+}
+
+/** What JSON cannot carry, and how it is carried. */
+const NOT_JSON: Readonly<Record<string, string>> = {
+  Date: 'send a time as Type.String({ format: \'date-time\' }) or as Type.Integer() of milliseconds',
+  Uint8Array: 'send bytes as Type.String({ format: \'byte\' }) in base64',
+  BigInt: 'send it as Type.String({ pattern: \'^-?[0-9]+$\', maxLength: 40 })',
+  Function: 'send a name, and look the function up by it',
+  Constructor: 'send a name, and look the class up by it',
+  Symbol: 'send a name as Type.String()',
+  Undefined: 'make the property Type.Optional(...), or send Type.Null()',
+  Void: 'leave the reply out, or send Type.Null()',
+  Promise: 'await it, and send what it resolves with',
+  Iterator: 'send an array, or one event for each value',
+  AsyncIterator: 'send one event for each value'
+}
+
+const BOUNDS = [['minLength', 'maxLength'], ['minItems', 'maxItems'], ['minProperties', 'maxProperties'], ['minimum', 'maximum'], ['minContains', 'maxContains']] as const
+/** Values of a schema, which are no schemas. */
+const VALUES = new Set(['const', 'enum', 'default', 'examples', 'required'])
+
+function isRecord (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function kindOf (schema: TSchema): string { return schema[Kind] }
+
+type Scope = ReadonlyMap<string, Part>
+
+/**
+ * Makes a schema safe for input from strangers: whatever a message within the limit holds, its check takes milliseconds.
+ *
+ * Expressions are proved, and run only behind the check of a text's length. What refers to itself is checked once for each value. What
+ * JSON cannot carry, what nobody can check and what nothing can match is refused.
+ *
+ * @param limit bytes of a message
+ * @throws SchemaFault
+ */
+export function prepare (schema: unknown, limit: number): Prepared {
+  const preparing = new Preparing(limit)
+  const prepared = preparing.visit(schema, '', new Map(), 1)
+  if (!canMatch(schema as TSchema)) throw new SchemaFault('nothing can match the schema: it is Type.Never() where a value has to be')
+  const { parts, texts, size, isRecalling } = preparing
+  const forget = (): void => {
+    for (const { seen } of parts) seen.clear()
+    texts.clear()
+  }
+  return { schema: prepared, parts, size, forget: isRecalling ? forget : undefined }
+}
+
+class Preparing {
+  readonly parts: Part[] = []
+  /** of values whose like is looked for, so that one within another is not written again */
+  readonly texts = new Map<object, string>()
+  size = 0
+  isRecalling = false
+  readonly #limit: number
+  #steps = 0
+
+  constructor (limit: number) {
+    this.#limit = limit
+  }
+
+  /** @param times how many values of one message may be checked by this part */
+  visit (schema: unknown, path: string, scope: Scope, times: number): TSchema {
+    this.size++
+    const where = path === '' ? 'the schema' : path
+    if (!isRecord(schema)) throw new SchemaFault(`${where} is no schema; build it with TypeBox's Type`)
+    if ('~kind' in schema) throw new SchemaFault(`${where} is a schema of the package "typebox" 1.x, which this version does not know: build it with Type of "@sinclair/typebox" 0.34 (npm i @sinclair/typebox@0.34)`)
+    if (!(Kind in schema)) throw new SchemaFault(`${where} is not a schema that can be compiled; build it with TypeBox's Type`)
+    const own = schema as unknown as TSchema
+    const kind = kindOf(own)
+    if (TransformKind in own) throw new SchemaFault(`${where} is a Type.Transform, which is not applied to messages and events: declare what is sent, and change it in the handler`)
+    if (Object.hasOwn(NOT_JSON, kind)) throw new SchemaFault(`${where} is Type.${kind}, which JSON cannot carry: ${NOT_JSON[kind]}`)
+    checkBounds(own, where)
+    if (typeof own.$id !== 'string' || kind === 'Import') return this.#convert(own, path, scope, times)
+    const part = this.#part()
+    part.schema = this.#convert(own, path, new Map(scope).set(own.$id, part), Infinity)
+    return part.schema
+  }
+
+  #part (schema?: TSchema): Part {
+    const part: Part = { schema, check: undefined, seen: new Map() }
+    this.parts.push(part)
+    return part
+  }
+
+  #convert (schema: TSchema, path: string, scope: Scope, times: number): TSchema {
+    const { $id, ...rest } = schema
+    const copy = { ...rest } as TSchema
+    this.#foreign(schema, path)
+    const child = (value: unknown, key: string, many = times): TSchema => this.visit(value, `${path}/${key}`, scope, many)
+    switch (kindOf(schema)) {
+      case 'String': return this.#text(copy, path, times)
+      case 'TemplateLiteral': return this.#text({ ...copy, [Kind]: 'String', type: 'string' } as unknown as TSchema, path, times)
+      case 'RegExp': return this.#text({ ...copy, [Kind]: 'String', type: 'string', pattern: schema.source, flags: schema.flags } as unknown as TSchema, path, times)
+      case 'Object': return this.#object(copy, child)
+      case 'Record': return this.#record(copy, path, child)
+      case 'Array': return this.#array(copy, child, times)
+      case 'Tuple':
+        if (Array.isArray(schema.items)) copy.items = schema.items.map((item: unknown, index) => child(item, `items/${index}`))
+        return copy
+      case 'Intersect':
+        copy.allOf = (schema.allOf as unknown[]).map((each, index) => child(each, `allOf/${index}`))
+        if (isRecord(schema.unevaluatedProperties)) copy.unevaluatedProperties = child(schema.unevaluatedProperties, 'unevaluatedProperties', Infinity)
+        return copy
+      case 'Union': return this.#union(copy, path, child, times)
+      case 'Not':
+        copy.not = child(schema.not, 'not')
+        return copy
+      case 'This':
+      case 'Ref': {
+        const part = scope.get(schema.$ref as string)
+        if (part === undefined) throw new SchemaFault(`${path === '' ? 'the schema' : path} refers to "${String(schema.$ref)}", which is not within it: use Type.Recursive or Type.Module`)
+        this.isRecalling = true
+        return testing((value) => within(part, value), 'Expected a value of its kind', () => part)
+      }
+      case 'Import': {
+        const defs = schema.$defs as Record<string, TSchema>
+        const all = new Map(scope)
+        for (const name of Object.keys(defs)) all.set(name, this.#part())
+        for (const [name, definition] of Object.entries(defs)) all.get(name)!.schema = this.visit(definition, `${path}/$defs/${name}`, all, Infinity)
+        return all.get(schema.$ref as string)!.schema!
+      }
+      case 'Any': case 'Boolean': case 'Integer': case 'Literal': case 'Never': case 'Null': case 'Number': case 'Unknown': return copy
+      default:
+        if (TypeRegistry.Has(kindOf(schema))) return schema
+        throw new SchemaFault(`${path === '' ? 'the schema' : path} is of the kind "${kindOf(schema)}", which nobody can check: register it with TypeRegistry.Set, or use another type`)
+    }
+  }
+
+  // Texts
+
+  #text ({ pattern, format, flags, ...rest }: TSchema, path: string, times: number): TSchema {
+    const where = path === '' ? 'the schema' : path
+    const text = rest as TSchema
+    const { maxLength } = text
+    const tests: Test[] = []
+    if (typeof pattern === 'string') {
+      if (typeof maxLength !== 'number') throw new SchemaFault(`${where} has a pattern and no maxLength: add maxLength, a pattern is only safe on short strings`)
+      const expression = this.#prove(pattern, String(flags ?? ''), where, maxLength, times)
+      tests.push(testing((value) => typeof value === 'string' && value.length <= maxLength && expression.test(value), `Expected string to match '${pattern}'`))
+    }
+    if (typeof format === 'string' && !UNCHECKED.has(format)) tests.push(this.#format(format, where, maxLength as number | undefined, times))
+    return tests.length === 0 ? text : both(text, ...tests)
+  }
+
+  #format (name: string, where: string, maxLength: number | undefined, times: number): Test {
+    const says = `Expected string to match '${name}' format`
+    // What the app has registered comes first, as everywhere in TypeBox.
+    const own = FormatRegistry.Get(name)
+    if (own !== undefined) {
+      if (maxLength === undefined) throw new SchemaFault(`${where} has the format "${name}" of the app's FormatRegistry and no maxLength: add maxLength, a check that cannot be looked into is only safe on short strings`)
+      return testing((value) => typeof value === 'string' && value.length <= maxLength && own(value), says)
+    }
+    const format = FORMATS.get(name)
+    if (format === undefined) throw new SchemaFault(`${where} has the format "${name}", which nobody knows: register it with FormatRegistry.Set, or use one of ${[...FORMATS.keys()].sort().join(', ')}`)
+    if (format.steps !== undefined) this.#spend(`the format "${name}"`, format.steps, where, Math.min(maxLength ?? format.maxLength, format.maxLength), times)
+    return testing((value) => typeof value === 'string' && value.length <= format.maxLength && format.test(value), says)
+  }
+
+  /** @throws SchemaFault when the expression may take too long, or nobody can tell */
+  #prove (source: string, flags: string, where: string, maxLength: number, times: number): RegExp {
+    let expression: RegExp
+    try {
+      // With these two an expression would go on where it was the last time.
+      expression = new RegExp(source, flags.replace(/[gy]/g, ''))
+    } catch (error) {
+      throw new SchemaFault(`${where}: ${(error as Error).message}`)
+    }
+    const steps = stepsOf(source, flags)
+    if (steps === undefined) {
+      throw new SchemaFault(`${where}: the expression /${source}/${flags} cannot be proved safe, a short string could stop the process: write it without back references, without looking back and without loops over what may be nothing, or check it in the handler`)
+    }
+    this.#spend(`the expression /${source}/${flags}`, steps, where, maxLength, times)
+    return expression
+  }
+
+  #spend (what: string, steps: (length: number) => number, where: string, maxLength: number, times: number): void {
+    const cost = (length: number): number => Math.min(times, Math.max(1, this.#limit / (length + 3))) * steps(Math.min(length, this.#limit))
+    if (this.#steps + cost(maxLength) > MOST_STEPS) {
+      let most = Math.min(maxLength, this.#limit)
+      while (most > 0 && this.#steps + cost(most) > MOST_STEPS) most = Math.floor(most / 2)
+      throw new SchemaFault(`${where}: ${what} may take ${cost(maxLength).toExponential(0)} steps on one message${most > 0 ? `; lower maxLength from ${maxLength} to ${most}, or write` : '; write'} it so that it begins with ^ and each character can go on in one way only, without loops over the same characters within or behind each other`)
+    }
+    this.#steps += cost(maxLength)
+  }
+
+  // Structures
+
+  #object (copy: TSchema, child: (value: unknown, key: string, many?: number) => TSchema): TSchema {
+    const properties = Object.entries(copy.properties as Record<string, unknown>).map(([name, property]) => [name, child(property, `properties/${name}`), rankOf(property)] as const)
+    // What tells the alternatives of a union apart is asked before anything that is large.
+    copy.properties = Object.fromEntries(properties.sort(([, , a], [, , b]) => a - b))
+    if (isRecord(copy.additionalProperties)) copy.additionalProperties = child(copy.additionalProperties, 'additionalProperties', Infinity)
+    return copy
+  }
+
+  #record (copy: TSchema, path: string, child: (value: unknown, key: string, many?: number) => TSchema): TSchema {
+    copy.patternProperties = Object.fromEntries(Object.entries(copy.patternProperties as Record<string, unknown>).map(([pattern, value]) => {
+      // The names of a message are together no longer than the message.
+      this.#prove(pattern, '', `${path}/patternProperties`, this.#limit, 1)
+      return [pattern, child(value, 'patternProperties', Infinity)]
+    }))
+    if (isRecord(copy.additionalProperties)) copy.additionalProperties = child(copy.additionalProperties, 'additionalProperties', Infinity)
+    return copy
+  }
+
+  #array (copy: TSchema, child: (value: unknown, key: string, many?: number) => TSchema, times: number): TSchema {
+    const many = typeof copy.maxItems === 'number' ? times * copy.maxItems : Infinity
+    const { uniqueItems, ...rest } = copy
+    const array = rest as TSchema
+    array.items = child(copy.items, 'items', many)
+    if (isRecord(copy.contains)) array.contains = child(copy.contains, 'contains', many)
+    if (uniqueItems !== true) return array
+    this.isRecalling = true
+    return both(array, testing((value) => Array.isArray(value) && isUnique(value, this.texts), 'Expected array elements to be unique'))
+  }
+
+  #union (copy: TSchema, path: string, child: (value: unknown, key: string) => TSchema, times: number): TSchema {
+    const all = copy.anyOf as TSchema[]
+    if (all.length > 4 && all.every((each) => isRecord(each) && each[Kind] === 'Literal')) {
+      const values = new Set(all.map(({ const: value }) => value as unknown))
+      return testing((value) => values.has(value), 'Expected union value')
+    }
+    copy.anyOf = all.map((each, index) => child(each, `anyOf/${index}`))
+    if (all.length <= FEW) return copy
+    const name = discriminatorOf(all)
+    if (name === undefined) {
+      if (all.length * Math.min(times, this.#limit / 3) <= MOST_TRIES) return copy
+      throw new SchemaFault(`${path === '' ? 'the schema' : path} has ${all.length} alternatives that may be tried for each part of a message: give each of them a required property of Type.Literal with a value of its own, or a maxItems to what is around them`)
+    }
+    const parts = new Map(all.map((each, index) => [(each.properties as Record<string, TSchema>)[name]!.const as unknown, this.#part((copy.anyOf as TSchema[])[index])]))
+    const partOf = (value: unknown): Part | undefined => isRecord(value) ? parts.get(value[name]) : undefined
+    return testing((value) => partOf(value)?.check!(value) ?? false, 'Expected union value', partOf)
+  }
+
+  /** Keywords of JSON Schema that TypeBox does not check: an expression in one of them is published, and some day run. */
+  #foreign (schema: object, path: string): void {
+    const { patternProperties } = schema as { patternProperties?: unknown }
+    if (isRecord(patternProperties) && !(Kind in schema && schema[Kind] === 'Record')) {
+      for (const name of Object.keys(patternProperties)) this.#prove(name, '', `${path}/patternProperties`, this.#limit, 1)
+    }
+    for (const [key, value] of Object.entries(schema)) {
+      if (VALUES.has(key) || typeof value !== 'object' || value === null || Kind in value) continue
+      if (key === 'properties' || key === '$defs' || key === 'definitions' || key === 'patternProperties' || Array.isArray(value)) {
+        for (const [name, each] of Object.entries(value as object)) if (isRecord(each) && !(Kind in each)) this.#plain(each, `${path}/${key}/${name}`)
+      } else this.#plain(value as Record<string, unknown>, `${path}/${key}`)
+    }
+  }
+
+  #plain (schema: Record<string, unknown>, path: string): void {
+    const { pattern, maxLength } = schema
+    if (typeof pattern === 'string') {
+      if (typeof maxLength !== 'number') throw new SchemaFault(`${path} has a pattern and no maxLength: add maxLength, a pattern is only safe on short strings`)
+      this.#prove(pattern, '', path, maxLength, Infinity)
+    }
+    this.#foreign(schema, path)
+  }
+}
+
+function checkBounds (schema: TSchema, where: string): void {
+  for (const [least, most] of BOUNDS) {
+    const [from, to] = [schema[least] as unknown, schema[most] as unknown]
+    if (typeof from === 'number' && typeof to === 'number' && from > to) throw new SchemaFault(`${where}: nothing can match ${least} ${from} and ${most} ${to}`)
+  }
+  if (schema.type === 'array' && typeof schema.minContains === 'number' && typeof schema.maxItems === 'number' && schema.minContains > schema.maxItems) {
+    throw new SchemaFault(`${where}: nothing can match minContains ${schema.minContains} and maxItems ${schema.maxItems}`)
+  }
+  if (kindOf(schema) === 'Intersect') {
+    const types = new Set((schema.allOf as TSchema[]).map((each) => isRecord(each) ? each.type as unknown : undefined).filter((type) => typeof type === 'string').map((type) => type === 'integer' ? 'number' : type))
+    if (types.size > 1) throw new SchemaFault(`${where}: nothing can match all of the types ${[...types].join(' and ')}`)
+  }
+}
+
+/** Whether any value fits, as far as that is written: `Type.Never()` where a value has to be. */
+function canMatch (schema: TSchema): boolean {
+  switch (kindOf(schema)) {
+    case 'Never': return false
+    case 'Object': return Object.entries(schema.properties as Record<string, TSchema>).every(([name, property]) => !((schema.required ?? []) as string[]).includes(name) || canMatch(property))
+    case 'Tuple': return ((schema.items ?? []) as TSchema[]).every(canMatch)
+    case 'Array': return !((schema.minItems ?? 0) > 0) || canMatch(schema.items as TSchema)
+    case 'Intersect': return (schema.allOf as TSchema[]).every(canMatch)
+    case 'Union': return (schema.anyOf as TSchema[]).some(canMatch)
+    default: return true
+  }
+}
+
+/**
+ * Why a property cannot be what the newest values are kept by; `undefined` when it can, or when the schema does not show its properties.
+ */
+export function keyFault (schema: TSchema, key: string): string | undefined {
+  switch (kindOf(schema)) {
+    case 'Object': {
+      const { properties, required = [] } = schema as unknown as { properties: Record<string, TSchema>, required?: string[] }
+      if (!Object.hasOwn(properties, key)) return `which its schema does not have (it has ${Object.keys(properties).join(', ') || 'no properties'})`
+      if (!required.includes(key)) return 'which is optional: make it required, an event without it would replace nothing'
+      return isKeyable(properties[key]!) ? undefined : 'which is neither a string nor a number: keep the newest by a property that is'
+    }
+    case 'Union': return (schema.anyOf as TSchema[]).map((each) => keyFault(each, key)).find((fault) => fault !== undefined)
+    case 'Intersect': {
+      const faults = (schema.allOf as TSchema[]).map((each) => keyFault(each, key))
+      return faults.includes(undefined) ? undefined : faults[0]
+    }
+    case 'Array': case 'Boolean': case 'Integer': case 'Literal': case 'Null': case 'Number': case 'String': case 'Tuple': case 'TemplateLiteral': case 'RegExp':
+      return 'and its schema is no object with properties'
+    default: return undefined
+  }
+}
+
+function isKeyable (schema: TSchema): boolean {
+  switch (kindOf(schema)) {
+    case 'Array': case 'Boolean': case 'Null': case 'Object': case 'Record': case 'Tuple': return false
+    case 'Literal': return typeof schema.const !== 'boolean'
+    case 'Union': return (schema.anyOf as TSchema[]).every(isKeyable)
+    default: return true
+  }
+}
+
+/** Cheap first: what is told apart by one comparison, then other single values. */
+function rankOf (property: unknown): number {
+  const { [Kind]: kind, anyOf } = property as TSchema
+  if (kind === 'Literal') return 0
+  if (kind === 'Union') return (anyOf as TSchema[]).every((each) => isRecord(each) && each[Kind] === 'Literal') ? 0 : 2
+  return kind === 'Boolean' || kind === 'Integer' || kind === 'Number' || kind === 'Null' ? 1 : kind === 'String' || kind === 'RegExp' || kind === 'TemplateLiteral' ? 1.5 : 2
+}
+
+function within (part: Part, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return part.check!(value)
+  const known = part.seen.get(value)
+  if (known !== undefined) return known
+  const fits = part.check!(value)
+  part.seen.set(value, fits)
+  return fits
+}
+
+/** A property that each alternative has to have, with a value of its own. */
+function discriminatorOf (alternatives: readonly TSchema[]): string | undefined {
+  if (!alternatives.every((each) => kindOf(each) === 'Object')) return undefined
+  const literalsOf = ({ properties, required = [] }: TSchema): string[] =>
+    Object.entries(properties as Record<string, TSchema>).filter(([name, property]) => kindOf(property) === 'Literal' && (required as string[]).includes(name)).map(([name]) => name)
+  return literalsOf(alternatives[0]!).find((name) => {
+    const values = alternatives.map((each) => literalsOf(each).includes(name) ? (each.properties as Record<string, TSchema>)[name]!.const as unknown : undefined)
+    return !values.includes(undefined) && new Set(values).size === values.length
+  })
+}
+
+function isUnique (values: readonly unknown[], texts: Map<object, string>): boolean {
+  const seen = new Set<unknown>()
+  for (const value of values) {
+    // A text that is a string and a text of an object differ by what they begin with.
+    const text = typeof value === 'string' ? `"${value}` : typeof value === 'object' && value !== null ? canonical(value, texts) : value
+    if (seen.has(text)) return false
+    seen.add(text)
+  }
+  return true
+}
+
+/** The same text for equal values, whatever the order of their properties. */
+function canonical (value: unknown, texts: Map<object, string>): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'undefined'
+  const known = texts.get(value)
+  if (known !== undefined) return known
+  const text = Array.isArray(value)
+    ? `[${value.map((each) => canonical(each, texts)).join(',')}]`
+    : `{${Object.entries(value).map(([key, each]) => `${JSON.stringify(key)}:${canonical(each, texts)}`).sort().join(',')}}`
+  texts.set(value, text)
+  return text
+}
