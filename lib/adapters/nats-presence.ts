@@ -62,7 +62,7 @@ export class NatsPresence implements PresenceStore {
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
     if (!this.#rooms.has(room)) this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, lookedAt: 0, leftUntil: 0 })
-    await this.#join(room, [entry], lease)
+    await this.#join(room, [entry], lease, true)
   }
 
   async renew (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Promise<void> {
@@ -72,12 +72,12 @@ export class NatsPresence implements PresenceStore {
       if (known === undefined) byRoom.set(room, [entry])
       else known.push(entry)
     }
-    await Promise.all([...byRoom].map(([room, list]) => this.#join(room, list, lease)))
+    await Promise.all([...byRoom].map(([room, list]) => this.#join(room, list, lease, false)))
   }
 
-  async #join (room: string, entries: readonly PresenceEntry[], lease: number): Promise<void> {
+  async #join (room: string, entries: readonly PresenceEntry[], lease: number, isUrgent: boolean): Promise<void> {
     const until = this.#options.clock.now() + lease
-    await this.#change(room, (present, joined) => {
+    await this.#change(isUrgent, room, (present, joined) => {
       for (const { userId, connection, data } of entries) {
         const user = present.users.get(userId)
         if (user !== undefined) user.connections.set(connection, until)
@@ -94,7 +94,7 @@ export class NatsPresence implements PresenceStore {
     const now = this.#options.clock.now()
     const watched = this.#rooms.get(room)
     if (watched !== undefined && grace > 0) watched.leftUntil = Math.max(watched.leftUntil, now + grace)
-    await this.#change(room, ({ users }, _joined, left) => {
+    await this.#change(true, room, ({ users }, _joined, left) => {
       const user = users.get(userId)
       if (user?.connections.has(connection) !== true) return false
       user.connections.set(connection, now + grace)
@@ -104,7 +104,7 @@ export class NatsPresence implements PresenceStore {
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
-    const { sequence, users } = await this.#look(room)
+    const { sequence, users } = await this.#look(room, true)
     return {
       sequence,
       total: users.size,
@@ -112,8 +112,8 @@ export class NatsPresence implements PresenceStore {
     }
   }
 
-  async #look (room: string): Promise<StoredPresence> {
-    return await this.#change(room, ({ users }, _joined, left) => expire(users, left, this.#options.clock.now()))
+  async #look (room: string, isUrgent = false): Promise<StoredPresence> {
+    return await this.#change(isUrgent, room, ({ users }, _joined, left) => expire(users, left, this.#options.clock.now()))
   }
 
   async sweep (rooms: Iterable<string>): Promise<void> {
@@ -152,27 +152,27 @@ export class NatsPresence implements PresenceStore {
   }
 
   /** Changes that wait for one room are made in one write. */
-  async #change (room: string, step: Waiting['step']): Promise<StoredPresence> {
+  async #change (isUrgent: boolean, room: string, step: Waiting['step']): Promise<StoredPresence> {
     return await new Promise((resolve, reject) => {
       const one = { step, resolve, reject }
       const others = this.#waiting.get(room)
       if (others !== undefined) others.push(one)
       else {
         this.#waiting.set(room, [one])
-        void this.#work(room)
+        void this.#work(room, isUrgent)
       }
     })
   }
 
   /** Never rejects. */
-  async #work (room: string): Promise<void> {
+  async #work (room: string, isUrgent: boolean): Promise<void> {
     for (let waiting = this.#waiting.get(room)!; waiting.length > 0; waiting = this.#waiting.get(room)!) {
       let taken: readonly Waiting[] = waiting
       try {
         const { present, changes } = await this.#options.state.change(stateKey('presence', room), (value) => {
           taken = [...waiting]
           return this.#apply(taken, value, this.#rooms.get(room)?.heard ?? 0)
-        })
+        }, isUrgent)
         this.#waiting.set(room, waiting.slice(taken.length))
         this.#changed(room, present, changes)
         for (const { resolve } of taken) resolve(present)

@@ -19,8 +19,17 @@ export interface Step<T> {
 /** Keys that are changed at a time: the rest waits, so that thousands at once do not stand in each other's way. */
 const MAX_UNDER_WAY = 64
 
+/** Values that are remembered as this node wrote them. */
+const MAX_WRITTEN = 20_000
+/** Characters of a value that is worth remembering: a large one is rare. */
+const MAX_REMEMBERED = 1_000
+
+interface Written { readonly value: string, readonly revision: number }
+
 interface Waiting {
   readonly since: number
+  /** somebody waits for it, who was promised an answer within the time of one request */
+  readonly isUrgent: boolean
   readonly run: (value: string | undefined) => string | undefined
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
@@ -37,6 +46,12 @@ export class NatsState {
   readonly #plan: BucketOptions
   readonly #waiting = new Map<string, Waiting[]>()
   readonly #line: Array<() => void> = []
+  /** behind everybody in the line */
+  readonly #later: Array<() => void> = []
+  /** when a request failed last, by `performance.now()` */
+  #failedAt = Number.NEGATIVE_INFINITY
+  /** what this node wrote last, oldest first: as long as nobody else changed it, it need not be read to be changed */
+  readonly #written = new Map<string, Written>()
   #free = MAX_UNDER_WAY
   #bucket: Promise<KV> | undefined
 
@@ -47,7 +62,10 @@ export class NatsState {
   }
 
   /** The server may have lost its buckets: look again. */
-  forget (): void { this.#bucket = undefined }
+  forget (): void {
+    this.#bucket = undefined
+    this.#written.clear()
+  }
 
   async #opened (): Promise<KV> {
     if (!this.#link.isUp) throw away()
@@ -92,8 +110,11 @@ export class NatsState {
     return { writtenAt, time: kept.time.getTime() }
   }
 
-  /** @throws Refusal `unavailable` also when others changed the key too often meanwhile */
-  async change<T> (key: string, step: (value: string | undefined) => Step<T>): Promise<T> {
+  /**
+   * @param isUrgent false for one of many that nobody waits for: it takes its time, as long as the server answers
+   * @throws Refusal `unavailable` also when others changed the key too often meanwhile
+   */
+  async change<T> (key: string, step: (value: string | undefined) => Step<T>, isUrgent = true): Promise<T> {
     let result: { readonly of: T } | undefined
     const run = (value: string | undefined): string | undefined => {
       const done = step(value)
@@ -101,58 +122,78 @@ export class NatsState {
       return done.value
     }
     await new Promise<void>((resolve, reject) => {
-      const one = { since: performance.now(), run, resolve, reject }
+      const one = { since: performance.now(), isUrgent, run, resolve, reject }
       const others = this.#waiting.get(key)
       if (others !== undefined) others.push(one)
       else {
         this.#waiting.set(key, [one])
-        void this.#work(key)
+        void this.#work(key, isUrgent)
       }
     })
     return result!.of
   }
 
   /** Makes the changes of one key until none is left. Never rejects. */
-  async #work (key: string): Promise<void> {
+  async #work (key: string, isUrgent: boolean): Promise<void> {
     if (this.#free > 0) this.#free--
-    else await new Promise<void>((resolve) => { this.#line.push(resolve) })
+    else await new Promise<void>((resolve) => { (isUrgent ? this.#line : this.#later).push(resolve) })
     for (let batch = this.#waiting.get(key)!; batch.length > 0; batch = this.#waiting.get(key)!) {
       this.#waiting.set(key, [])
       // Who has waited for as long as an answer may take is not kept waiting for another.
       const oldest = performance.now() - this.#link.timeout
-      const late = batch.filter(({ since }) => since < oldest)
-      const now = batch.filter(({ since }) => since >= oldest)
+      const isLate = ({ since, isUrgent }: Waiting): boolean => since < (isUrgent ? oldest : this.#failedAt)
+      const late = batch.filter(isLate)
+      const now = batch.filter((one) => !isLate(one))
       for (const { reject } of late) reject(away())
       try {
         if (now.length > 0) await this.#apply(key, now)
         for (const { resolve } of now) resolve()
       } catch (error) {
+        this.#failedAt = performance.now()
         for (const { reject } of now) reject(error)
       }
     }
     this.#waiting.delete(key)
-    const next = this.#line.shift()
+    const next = this.#line.shift() ?? this.#later.shift()
     if (next === undefined) this.#free++
     else next()
   }
 
   async #apply (key: string, batch: readonly Waiting[]): Promise<void> {
+    const written = this.#written.get(key)
+    if (written !== undefined && await this.#applyTo(key, batch, written)) return
     for (let tries = 0; tries < TRIES; tries++) {
       const entry = await this.#ask((bucket) => bucket.get(key))
-      const before = entry === null || entry.operation !== 'PUT' || entry.length === 0 ? undefined : entry.string()
-      let value: string | undefined
-      for (const { run } of batch) value = run(value ?? before) ?? value
-      if (value === undefined) return
-      const changed = value
-      try {
-        await this.#ask((bucket) => entry === null ? bucket.create(key, changed) : bucket.update(key, changed, entry.revision))
-        return
-      } catch (error) {
-        if (!isConflict(error)) throw error
-        await delay(Math.random() * Math.min(tries, 10) * 2)
-      }
+      const value = entry === null || entry.operation !== 'PUT' || entry.length === 0 ? undefined : entry.string()
+      if (await this.#applyTo(key, batch, { value, revision: entry?.revision ?? 0 }, true)) return
+      await delay(Math.random() * Math.min(tries, 10) * 2)
     }
     throw away()
+  }
+
+  /**
+   * @param isFresh the value was read just now, so that a change that leaves it as it is may go by it
+   * @returns false when somebody else was first
+   */
+  async #applyTo (key: string, batch: readonly Waiting[], from: { readonly value: string | undefined, readonly revision: number }, isFresh = false): Promise<boolean> {
+    let value: string | undefined
+    for (const { run } of batch) value = run(value ?? from.value) ?? value
+    if (value === undefined) return isFresh
+    const changed = value
+    this.#written.delete(key)
+    try {
+      const revision = await this.#ask((bucket) => from.revision === 0 ? bucket.create(key, changed) : bucket.update(key, changed, from.revision))
+      if (changed.length <= MAX_REMEMBERED) this.#remember(key, { value: changed, revision })
+      return true
+    } catch (error) {
+      if (isConflict(error)) return false
+      throw error
+    }
+  }
+
+  #remember (key: string, written: Written): void {
+    this.#written.set(key, written)
+    if (this.#written.size > MAX_WRITTEN) this.#written.delete(this.#written.keys().next().value!)
   }
 }
 
@@ -183,7 +224,7 @@ export function natsLeases (state: NatsState, clock: NatsClock): LeaseStore {
         const holders = living(value)
         for (const holder of added) holders.set(holder, clock.now() + ttl)
         return { value: encodeHolders(holders), result: undefined }
-      })))
+      }, false)))
     },
     async release (key, holder) {
       await state.change(stateKey('lease', key), (value) => {

@@ -157,6 +157,21 @@ export function contract ({ name, make, nodes }: Contract): void {
     await b.adapter.publish('chat/2', said('another room', { idempotencyKey: 'user:1:0' }), reliable)
   })
 
+  t.test(`${name}: an idempotency key holds for every kind of event`, async (t) => {
+    const [a, b] = await pair(t)
+    if (a.adapter.history === undefined) return t.pass('nothing is kept, keys neither')
+    const rooms = [['chat/1', reliable], ['live/1', live]] as const
+    for (const [room, settings] of rooms) {
+      await a.adapter.subscribe(room, settings)
+      for (const more of [{}, { delivery: 'volatile' }, { type: 'score', delivery: 'latest', key: 'red' }] as const) {
+        const kind = more.delivery ?? 'reliable'
+        for (const { adapter } of [a, b, a]) await adapter.publish(room, said(kind, { ...more, idempotencyKey: `key ${kind}` }), settings)
+      }
+      await b.adapter.publish(room, said('fence', { delivery: 'volatile' }), settings)
+      t.same(await a.host.heard(room, 4), ['reliable', 'volatile', 'latest', 'fence'])
+    }
+  })
+
   t.test(`${name}: volatile events and rooms without history have no position and are not kept`, async (t) => {
     const [a, b] = await pair(t)
     await a.adapter.subscribe('chat/1', reliable)
@@ -268,6 +283,17 @@ export function contract ({ name, make, nodes }: Contract): void {
     t.equal(await leases.acquire('user:}{odd\nuser', 'c1', 1, 200), true)
     t.equal(await leases.acquire('user:}{odd\nuser', 'c2', 1, 200), false)
     await until('the lease runs out', () => leases.acquire('user:}{odd\nuser', 'c2', 1, 200))
+  })
+
+  t.test(`${name}: a slot that is given back while it is renewed is free`, async (t) => {
+    const [a, b] = await pair(t)
+    const { leases } = a.adapter
+    if (leases === undefined || b.adapter.leases === undefined) return t.pass('no leases')
+    for (let round = 0; round < 10; round++) {
+      t.equal(await leases.acquire('user:ann', 'c1', 1, 60_000), true)
+      await Promise.all([leases.renew([{ key: 'user:ann', holder: 'c1' }], 60_000), leases.release('user:ann', 'c1')])
+      t.equal(await b.adapter.leases.count('user:ann'), 0)
+    }
   })
 
   t.test(`${name}: a message id takes effect once, and its outcome is kept`, async (t) => {

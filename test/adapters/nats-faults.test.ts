@@ -304,6 +304,26 @@ function faults (): void {
     }
   })
 
+  t.test('nats: the leases of two thousand users are renewed by one request each, and hold up no other call', async (t) => {
+    const server = await startNats(t)
+    const a = await joins(t, server.url, 'a', { timeout: 20_000 })
+    const leases = Array.from({ length: 2_000 }, (_, index) => ({ key: `user:u${index}`, holder: `c${index}` }))
+    await a.adapter.leases!.renew(leases, 60_000)
+    const jsm = await admin(t, server)
+    const requests = async (): Promise<number> => (await jsm.getAccountInfo()).api.total
+    const before = await requests()
+    const began = performance.now()
+    const renewing = a.adapter.leases!.renew(leases, 60_000)
+    t.equal(await a.adapter.leases!.acquire('user:ann', 'c1', 1, 60_000), true)
+    const waited = performance.now() - began
+    await renewing
+    const took = performance.now() - began
+    t.ok(waited < took / 2, 'it does not wait for all of them')
+    t.comment(`${took.toFixed(0)} ms for all, ${waited.toFixed(0)} ms for another`)
+    t.ok(await requests() - before < 100, 'what this node wrote itself it does not read')
+    t.equal(await a.adapter.leases!.count('user:u1999'), 1)
+  })
+
   t.test('nats: two thousand members who join one room at once are there soon, each announced once', async (t) => {
     const server = await startNats(t)
     const [a, b] = [await joins(t, server.url, 'a', { timeout: 10_000 }), await joins(t, server.url, 'b', { timeout: 10_000 })]
