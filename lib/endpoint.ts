@@ -7,6 +7,7 @@ import type { Connections } from './connection/connections.js'
 import type { Link } from './connection/link.js'
 import type { Dispatch, Entered, Peer } from './dispatch.js'
 import { httpError, ofUser, Refusal, refusalOf } from './errors.js'
+import { Exchanges } from './exchanges.js'
 import type { Settings } from './options.js'
 import type { Polls } from './polls.js'
 import type { Prefix } from './prefix.js'
@@ -36,6 +37,7 @@ export interface EndpointOptions {
   readonly connections: Connections<Membership>
   readonly slots: Slots
   readonly polls: Polls
+  readonly exchanges: Exchanges
   readonly uplink: Uplink
   readonly rates: UserRates
   readonly ledger: Ledger
@@ -60,6 +62,8 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown
 export class Endpoint {
   readonly #options: EndpointOptions
   readonly #welcome: Welcome
+  /** of requests that hold slots and are not connections yet */
+  readonly #underWay = new Set<string>()
 
   constructor (options: EndpointOptions) {
     this.#options = options
@@ -104,9 +108,7 @@ export class Endpoint {
     const post: Handler = async (request, reply) => {
       const admitted = admittedOf(request)
       try {
-        const answer = await this.#options.uplink.post(request, admitted, this.#path(request))
-        if (!this.#options.admission.isAccepting) void reply.header('connection', 'close')
-        return await reply.headers(ANSWER_HEADERS).send(answer)
+        return await reply.headers(ANSWER_HEADERS).send(await this.#options.uplink.post(request, admitted, this.#path(request)))
       } catch (error) {
         throw ofUser(error, admitted.identity.userId)
       }
@@ -134,6 +136,9 @@ export class Endpoint {
     }
   }
 
+  /** A request is still being let in under this id. */
+  isUnderWay (id: string): boolean { return this.#underWay.has(id) }
+
   /** The room of the URL as it stood there: decoding first would let `%2F` part a name. */
   #path (request: FastifyRequest): string {
     return this.#options.prefix.below(request.raw.url ?? '')
@@ -144,7 +149,7 @@ export class Endpoint {
       (request as AdmittedRequest)[ADMITTED] = admitted
       done()
       // After what comes next: nothing closes in the middle of a turn, and most connections stand by now.
-      if (admitted.isReserved && this.#options.connections.get(admitted.connectionId) === undefined) this.#watch(request, reply, admitted.connectionId)
+      if (admitted.isReserved && this.#options.connections.get(admitted.connectionId) === undefined) this.#watch(request, admitted.connectionId)
     }
     // What is not an error would be taken for none.
     const fail = (error: unknown): void => { done(error instanceof Error ? error : new Error(`${String(error)} was thrown`)) }
@@ -152,6 +157,7 @@ export class Endpoint {
     try {
       const kind = kindOf(request)
       if (kind === 'websocket') checkHandshake(request)
+      if (kind === 'sse' || kind === 'polling') checkOwnTurn(request, reply)
       admitted = this.#options.admission.admit(request, kind, this.#path(request))
     } catch (error) {
       fail(error)
@@ -162,12 +168,17 @@ export class Endpoint {
   }
 
   /** Until a connection stands, nothing but the transport's end tells that its slots are free again: a later hook may refuse it, or the client go. */
-  #watch (request: FastifyRequest, reply: FastifyReply, id: string): void {
-    const { connections, slots, upgradeOf } = this.#options
-    const release = (): void => { if (connections.get(id) === undefined) slots.release(id) }
-    const transport = request.ws ? upgradeOf(request)?.socket : reply.raw
-    if (transport === undefined || transport.destroyed) release()
-    else transport.once('close', release)
+  #watch (request: FastifyRequest, id: string): void {
+    const { connections, slots, upgradeOf, exchanges } = this.#options
+    this.#underWay.add(id)
+    const release = (): void => {
+      this.#underWay.delete(id)
+      if (connections.get(id) === undefined) slots.release(id)
+    }
+    if (!request.ws) return exchanges.whenOver(request.raw, release)
+    const socket = upgradeOf(request)?.socket
+    if (socket === undefined || socket.destroyed) release()
+    else socket.once('close', release)
   }
 
   #refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
@@ -181,7 +192,9 @@ export class Endpoint {
     if (request.ws) this.#options.admission.remember(request, this.#path(request), said)
     void reply
       .code(said.statusCode)
-      .headers({ ...ANSWER_HEADERS, connection: 'close' })
+      .headers(ANSWER_HEADERS)
+    // HTTP/2 knows no such header.
+    if (request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
     if (said.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
     if (said.statusCode === 426) void reply.header('sec-websocket-version', '13')
     if (said.data.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(said.data.retryAfter / 1_000))))
@@ -206,6 +219,7 @@ export class Endpoint {
 
   #connect ({ connectionId, identity }: Admitted, address: string, link: Link | undefined, transport: Transport = link!.transport): Peer {
     const { host, connections, slots, ledger, log } = this.#options
+    this.#underWay.delete(connectionId)
     const replaced = slots.replace(connectionId)
     if (replaced !== undefined) connections.get(replaced)?.close('replaced')
     const connection = new Connection<Membership>(host, { id: connectionId, address, identity })
@@ -249,6 +263,7 @@ export class Endpoint {
     admission.confirm(admitted)
     void reply.hijack()
     if (raw.destroyed || raw.socket?.destroyed === true) return reply
+    this.#options.exchanges.streams(request.raw)
     const { cursorRooms, entries, connectionId } = admitted
     const track = new CursorTrack(connectionId, cursorRooms)
     for (const { name, request } of entries) track.begin(name, request)
@@ -269,7 +284,7 @@ export class Endpoint {
   }
 
   async #poll (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): Promise<unknown> {
-    const { admission, dispatch, polls } = this.#options
+    const { admission, dispatch, polls, exchanges } = this.#options
     const { known, entries, cursor, since } = admitted
     const { raw } = reply
     admission.confirm(admitted)
@@ -285,12 +300,11 @@ export class Endpoint {
         return undefined
       })
       return entered
-    }, (callback) => { raw.once('close', () => { if (!raw.writableFinished) callback() }) })
+    }, (callback) => { exchanges.whenOver(request.raw, () => { if (!raw.writableFinished) callback() }) })
     if (answer instanceof Refusal) throw ofUser(answer, connection.userId)
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
-    // An answer of the drain that left its socket open for the next request would hold the server for as long as keep-alive lasts.
-    if (!admission.isAccepting) void reply.header('connection', 'close')
     if (connection.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))
+    polls.answered(connection, () => { exchanges.cut(request.raw) }, (callback) => { exchanges.whenOver(request.raw, callback) })
     return await reply.headers(ANSWER_HEADERS).send(answer)
   }
 
@@ -330,6 +344,11 @@ export function kindOf (request: FastifyRequest): Kind {
   if (request.method === 'HEAD' || verdict === '1') return 'verdict'
   if (transport === 'sse') return 'sse'
   return transport !== 'polling' && /(^|,)\s*text\/event-stream\s*(;|,|$)/i.test(request.headers.accept ?? '') ? 'sse' : 'polling'
+}
+
+/** A stream or poll is answered late or never; behind another answer on one socket it would hold its slots for as long, unheard. */
+function checkOwnTurn ({ raw }: FastifyRequest, reply: FastifyReply): void {
+  if (Exchanges.isBehind(raw, reply.raw)) throw new Refusal('protocol', { message: 'a stream or a poll waits for no other answer on its connection (HTTP pipelining)' })
 }
 
 /** What `ws` would refuse after the admission is refused before it, so that no slot is taken for it. */

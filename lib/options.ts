@@ -20,6 +20,7 @@ export const DEFAULTS = {
   pendingUpgrades: 1_000,
   pendingPerAddress: 64,
   closeTimeout: 5_000,
+  writeTimeout: 30_000,
   comment: 15_000,
   streamAge: 300_000,
   pollWait: 25_000,
@@ -81,7 +82,7 @@ const schema = Type.Object({
   presence: Type.Optional(Type.Object({ grace: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_147_483_647 })), lease: Type.Optional(Ms) }, closed)),
   stats: Type.Optional(Type.Union([Type.Literal(false), Type.Object({ authorize: Type.Optional(Fn), token: Type.Optional(Type.String({ minLength: 1 })), register: Type.Optional(Fn) }, closed)])),
   drain: Type.Optional(Type.Object({ rate: Type.Optional(Type.Number({ exclusiveMinimum: 0 })), timeout: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_147_483_647 })) }, closed)),
-  timeouts: Type.Optional(Type.Object({ handler: Type.Optional(Ms), authentication: Type.Optional(Ms), upgrade: Type.Optional(Ms), close: Type.Optional(Ms) }, closed)),
+  timeouts: Type.Optional(Type.Object({ handler: Type.Optional(Ms), authentication: Type.Optional(Ms), upgrade: Type.Optional(Ms), close: Type.Optional(Ms), write: Type.Optional(Ms) }, closed)),
   sse: Type.Optional(Type.Object({ comment: Type.Optional(Ms), age: Type.Optional(Ms) }, closed)),
   route: Type.Optional(Type.Object({
     config: Type.Optional(Fn),
@@ -130,7 +131,7 @@ export interface Settings {
   readonly historyBytes: number
   readonly presence: { readonly grace: number, readonly lease: number }
   readonly drain: { readonly rate: number, readonly timeout: number }
-  readonly timeouts: { readonly handler: number, readonly authentication: number, readonly upgrade: number, readonly close: number }
+  readonly timeouts: { readonly handler: number, readonly authentication: number, readonly upgrade: number, readonly close: number, readonly write: number }
   readonly sse: { readonly comment: number, readonly age: number }
   readonly compression: false | { readonly threshold: number }
 }
@@ -229,7 +230,8 @@ export function resolveOptions (options: RealtimeOptions): Settings {
       handler: timeouts.handler ?? DEFAULTS.handlerTimeout,
       authentication: timeouts.authentication ?? DEFAULTS.authenticationTimeout,
       upgrade: timeouts.upgrade ?? DEFAULTS.upgradeTimeout,
-      close: timeouts.close ?? DEFAULTS.closeTimeout
+      close: timeouts.close ?? DEFAULTS.closeTimeout,
+      write: timeouts.write ?? DEFAULTS.writeTimeout
     },
     sse: { comment: sse.comment ?? DEFAULTS.comment, age: sse.age ?? DEFAULTS.streamAge },
     compression: options.compression === undefined || options.compression === false ? false : { threshold: options.compression.threshold ?? 512 }

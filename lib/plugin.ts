@@ -25,6 +25,7 @@ import { Drain } from './drain.js'
 import { Endpoint } from './endpoint.js'
 import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM, type Refusal } from './errors.js'
 import { createAddressOf, rewriteUrlOf } from './fastify-internals.js'
+import { Exchanges, followExchanges } from './exchanges.js'
 import { Messages } from './messages.js'
 import { Observer } from './observe.js'
 import { checkRoomOptions, DEFAULTS, resolveOptions } from './options.js'
@@ -46,7 +47,8 @@ import { registerHealth, registerStats } from './stats/routes.js'
 import { snapshot, type StatsSnapshot } from './stats/snapshot.js'
 import { WebSocketTransport } from './transports/websocket.js'
 import type { RealtimeOptions, RoomOptions, Rooms } from './types.js'
-import { followSilentSockets } from './silent-sockets.js'
+import { followOpenSockets } from './open-sockets.js'
+import { SlotAudit } from './slot-audit.js'
 import { createUpgradeGuard } from './upgrade-guard.js'
 import { Uplink } from './uplink.js'
 import { refusePlainUpgrades } from './upgrade-refusal.js'
@@ -162,7 +164,8 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     }
   })
   guard.follow(app.websocketServer)
-  const silent = followSilentSockets(app.server)
+  const sockets = followOpenSockets(app.server)
+  const exchanges = new Exchanges(settings.timeouts.write)
   // Stats, health and tickets are plain routes as well.
   const isEndpoint = ({ url }: { readonly url: string }): boolean => url === prefix.route || url === `${prefix.route}/*`
   refusePlainUpgrades(app, guard, (refusal, request) => {
@@ -216,6 +219,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     node: nodeId,
     version: VERSION,
     capacity: settings.capacity,
+    slots: slots.taken,
     isAccepting: rooms.isAccepting(),
     published: engine.published,
     gaps: engine.gaps,
@@ -253,7 +257,8 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     interval: settings.heartbeat,
     timeout: Math.ceil(settings.heartbeat * 0.4),
     comment: settings.sse.comment,
-    tolerance: DEFAULTS.tolerance
+    tolerance: DEFAULTS.tolerance,
+    write: settings.timeouts.write
   })
   const rates = new UserRates(settings.limits.rate)
   const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, flusher, selectProtocol })
@@ -280,6 +285,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     connections,
     slots,
     polls,
+    exchanges,
     uplink: new Uplink({ access, dispatch, acks, revocations, rates, ledger, find: (id) => connections.get(id) }),
     rates,
     ledger,
@@ -293,6 +299,18 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     settle: ({ raw }: FastifyRequest) => { guard.settle(raw) },
     log,
     logSerializers: vault.logSerializers(log) as never
+  })
+
+  const audit = new SlotAudit({
+    holders: () => slots.holders(),
+    connections: () => connections.ids(),
+    isHolder: (id) => slots.has(id),
+    isConnection: (id) => connections.get(id) !== undefined,
+    isUnderWay: (id) => endpoint.isUnderWay(id),
+    patience: Math.max(30_000, 2 * settings.timeouts.close),
+    release: (id) => { slots.release(id) },
+    end: (id) => { connections.get(id)?.finish('gone') },
+    warn: (found) => { log.warn(found, 'slots and connections differed and were made the same again: a fault of fastify-realtime, please report it') }
   })
 
   app.decorate('rooms', rooms as unknown as Rooms)
@@ -319,6 +337,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   // Before anything that can fail: the registry may be the app's, and outlive it.
   app.addHook('onClose', async () => { metrics?.close() })
   await app.register(async (scope) => {
+    followExchanges(scope, exchanges, () => rooms.isAccepting())
     endpoint.register(scope)
     const common = { isAccepting: () => rooms.isAccepting(), asyncApi: describeRooms, note, route: endpoint.sharedRoute, schema: { ...options.route?.schema } as FastifySchema }
     if (metrics === undefined || options.stats === false) {
@@ -355,19 +374,23 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     engine.start()
     slots.start()
     heartbeat.start()
+    audit.start()
     loop.start()
     isReady = true
   })
   app.addHook('preClose', async () => {
+    const deadline = performance.now() + settings.drain.timeout
     const guarded = guard.close()
     await drain.run()
     await guarded
+    await exchanges.close(deadline)
     acks.close()
-    silent.close()
+    sockets.close()
   })
   app.addHook('onClose', async () => {
     isReady = false
     heartbeat.stop()
+    audit.stop()
     loop.stop()
     slots.stop()
     engine.stop()
@@ -375,7 +398,8 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     websocket.close()
     vault.stop()
     guard.stop()
-    silent.stop()
+    exchanges.stop()
+    sockets.stop()
     await adapter.close()
   })
 }

@@ -45,6 +45,8 @@ export class Polls {
   readonly #open = new Map<Peer, OpenPoll>()
   /** polls whose rooms are being entered, given up or not: the next of the same connection begins when that has ended */
   readonly #entering = new Map<Peer, Promise<void>>()
+  /** answers that their peers have not taken yet, and what ends them */
+  readonly #unread = new Map<Peer, () => void>()
   /** rooms that refused a connection for the moment */
   readonly #missing = new WeakMap<Peer, Set<string>>()
 
@@ -60,6 +62,8 @@ export class Polls {
    */
   async run (connection: Peer, { cursor, cursorRooms, entries, known, since }: Admitted, wait: number, enter: () => Promise<readonly Entered[]>, gone: (callback: () => void) => void): Promise<PollAnswer | Refusal> {
     this.#end(connection)
+    // Who asks again has given up the answer before.
+    this.#unread.get(connection)?.()
     const track = new CursorTrack(connection.id, cursorRooms)
     const before = (): PollAnswer => ({ connectionId: connection.id, cursor: track.toString(), resumed: true, rooms: {}, frames: [] })
     return await new Promise<PollAnswer | Refusal>((resolve, reject) => {
@@ -177,6 +181,23 @@ export class Polls {
     // The node that was polled before holds slots and presence under the same names, and would give up what is held here.
     if (isMoved) await this.#options.control?.send({ type: 'moved', user: connection.userId, connection: connection.id }).catch(this.#options.onError)
     return { entered, starts: [], refused: [] }
+  }
+
+  /**
+   * The answer has been made. Its connection keeps its slots until the peer has taken it: the grace begins then.
+   *
+   * @param cut ends the answer's socket
+   * @param whenOver calls back when the peer has the answer, or has gone
+   */
+  answered (connection: Peer, cut: () => void, whenOver: (callback: () => void) => void): void {
+    if (!connection.isOpen || this.#open.has(connection)) return
+    this.#unread.set(connection, cut)
+    connection.endsAt = Number.POSITIVE_INFINITY
+    whenOver(() => {
+      if (this.#unread.get(connection) !== cut) return
+      this.#unread.delete(connection)
+      if (!this.#open.has(connection)) connection.endsAt = this.#options.now() + this.#options.grace
+    })
   }
 
   /** It polls another node now: nothing of it is left here, and nothing is given up that it holds there. */

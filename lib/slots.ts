@@ -110,6 +110,7 @@ export class Slots {
   /** slots taken, those of upgrades under way included */
   get taken (): number { return this.#holders.size }
   has (holder: string): boolean { return this.#holders.has(holder) }
+  holders (): Iterable<string> { return this.#holders.keys() }
 
   /** A look, nothing taken. @throws Refusal `server_full` or `address_limit` */
   checkServer (address: string): void {

@@ -154,7 +154,17 @@ export interface RealtimeOptions {
   stats?: { authorize?: (user: User, request: FastifyRequest) => MaybePromise<boolean>, token?: string, register?: unknown } | false
   drain?: { rate?: number, timeout?: number }
   /** milliseconds: of a message handler, of authentication, of an upgrade, of the closing handshake */
-  timeouts?: { handler?: number, authentication?: number, upgrade?: number, close?: number }
+  timeouts?: {
+    handler?: number
+    authentication?: number
+    upgrade?: number
+    close?: number
+    /**
+     * An answer (of a POST, a poll, the stats) that its peer has not taken after so many milliseconds, default 30 000, ends its socket; a
+     * WebSocket or stream whose link takes nothing for as long is cut with `slow_consumer`. A poll's connection keeps its slots until then.
+     */
+    write?: number
+  }
   /** SSE: milliseconds between comments, and of a stream's life (+- 20 %) */
   sse?: { comment?: number, age?: number }
   route?: Pick<RouteShorthandOptions, 'config' | 'constraints' | 'logLevel' | 'onRequest' | 'preValidation' | 'preHandler'> & { schema?: { tags?: string[], hide?: boolean } }

@@ -72,7 +72,8 @@ t.test('the table of options names every option, and each default is the one of 
     'timeouts.handler': DEFAULTS.handlerTimeout,
     'timeouts.authentication': DEFAULTS.authenticationTimeout,
     'timeouts.upgrade': DEFAULTS.upgradeTimeout,
-    'timeouts.close': DEFAULTS.closeTimeout
+    'timeouts.close': DEFAULTS.closeTimeout,
+    'timeouts.write': DEFAULTS.writeTimeout
   }
   for (const [name, value] of Object.entries(defaults)) t.equal(documented.get(name), written(value), name)
 

@@ -50,6 +50,8 @@ export class Connections<H extends Handle> {
 
   has (userId: string): boolean { return this.#byUser.has(userId) }
 
+  ids (): Iterable<string> { return this.#byId.keys() }
+
   values (): IterableIterator<Connection<H>> { return this.#byId.values() }
 
   all (): Array<Connection<H>> { return [...this.#byId.values()] }

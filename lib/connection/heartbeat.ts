@@ -12,6 +12,8 @@ export interface HeartbeatOptions {
   readonly comment: number
   /** milliseconds that a credential is still good after its `exp` */
   readonly tolerance: number
+  /** milliseconds that a link may take nothing of what waits for it */
+  readonly write: number
 }
 
 /** Longest time between two sweeps: an expiry is found within it. */
@@ -66,7 +68,8 @@ export class Heartbeat<H extends Handle> {
 
   #sweepSome (): boolean {
     const rest = this.#rest!
-    const { interval, timeout, comment, tolerance } = this.#options
+    const { interval, timeout, comment, tolerance, write } = this.#options
+    const patience = Math.min(interval + timeout, write)
     const now = this.#now
     const wall = this.#wall
     const stalled = this.#stalled
@@ -82,7 +85,7 @@ export class Heartbeat<H extends Handle> {
       else if (connection.isLagging) {
         // No heartbeat fits into a full link. One that takes nothing for as long as a silent one may be silent is as dead.
         if (connection.lagsSince === 0) connection.lagsSince = now
-        else if (now - connection.lagsSince > interval + timeout) connection.cut()
+        else if (now - connection.lagsSince > patience) connection.cut()
       } else if (connection.transport === 'sse') {
         connection.lagsSince = 0
         if (now - connection.beatAt >= comment) {

@@ -14,6 +14,8 @@ export interface NodeFacts {
   readonly version: string
   /** connections allowed on this node */
   readonly capacity: number
+  /** of them taken: connections, and those on their way in or out */
+  readonly slots: number
   readonly isAccepting: boolean
   readonly published: number
   readonly gaps: number
@@ -33,6 +35,8 @@ export interface StatsSnapshot {
   readonly connections: {
     readonly total: number
     readonly max: number
+    /** of `max` taken: connections, and those on their way in or out */
+    readonly slots: number
     /** one decimal */
     readonly capacityPercent: number
     readonly transports: Readonly<Record<Transport, number>>
@@ -75,6 +79,7 @@ export function snapshot (ledger: Ledger, source: StatsSource, facts: NodeFacts)
     connections: {
       total,
       max: facts.capacity,
+      slots: facts.slots,
       capacityPercent: Math.round(total / facts.capacity * 1_000) / 10,
       transports: { ...transports },
       opened: { ...ledger.opened }

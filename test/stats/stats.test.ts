@@ -44,7 +44,7 @@ function source (rooms = 0): StatsSource {
   }
 }
 
-const facts = { node: 'n1', version: VERSION, capacity: 1_000, isAccepting: true, published: 9, gaps: 0, loop: { p50: 0, p99: 1.5, max: 3 }, adapter: { name: 'memory' }, uptime: 10 }
+const facts = { node: 'n1', version: VERSION, capacity: 1_000, slots: 334, isAccepting: true, published: 9, gaps: 0, loop: { p50: 0, p99: 1.5, max: 3 }, adapter: { name: 'memory' }, uptime: 10 }
 
 for (const [accept, format] of [
   [undefined, 'json'],
