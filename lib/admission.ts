@@ -31,6 +31,8 @@ export interface AdmissionOptions {
   readonly retryAfter: () => number
   readonly ofUser: (userId: string) => Peer[]
   readonly find: (id: string) => Peer | undefined
+  /** why a connection was ended for good between two polls, told once */
+  readonly takeEnding: (id: string) => Refusal | undefined
 }
 
 /** What kind of connection is asked for: it decides what is checked and what is reserved. */
@@ -117,6 +119,8 @@ export class Admission {
     const names = this.#names(path, query, kind)
     // Spent unsaid on anything else, it would be missing where it was meant for.
     if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
+    const ending = polled === undefined ? undefined : this.#options.takeEnding(polled)
+    if (ending !== undefined) throw ending
     const asked: Asked = { request, kind, query, names, credential, isHeld, since }
     const identity = auth.identify(request, credential)
     return identity instanceof Promise ? identity.then((found) => this.#named(asked, found)) : this.#named(asked, identity)

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Access } from './access.js'
 import type { Acks } from './acks.js'
 import type { Later } from './adapters/adapter.js'
+import { Expiring } from './adapters/expiring.js'
 import type { Connection, ConnectionHost, Identity } from './connection/connection.js'
 import type { Connections } from './connection/connections.js'
 import { Bucket, type Rate } from './connection/rate-limit.js'
@@ -12,6 +13,7 @@ import { Lanes } from './lanes.js'
 import type { Messages } from './messages.js'
 import type { Outcome } from './outcome.js'
 import type { Packet } from './protocol/codec.js'
+import { codes, isCode } from './protocol/codes.js'
 import { isConnectionId } from './protocol/cursor.js'
 import type { AuthCommand, Command, Fault, HistoryCommand, JoinCommand, MembersCommand, MessageCommand } from './protocol/frames.js'
 import { keyOf } from './protocol/key.js'
@@ -39,6 +41,8 @@ export interface DispatchOptions {
   readonly log: FastifyBaseLogger
   /** rooms of one connection */
   readonly roomLimit: number
+  /** of the rate of one connection */
+  readonly burst: number
   readonly presenceList: number
   readonly validateOutput: boolean
   /** a fresh identity for a ticket; throws a Refusal */
@@ -51,6 +55,12 @@ export interface Entry { readonly name: string, readonly found: Found, readonly 
 /** What came of entering one room. */
 export type Entered = { readonly name: string, readonly data: JoinData } | { readonly name: string, readonly refusal: Refusal }
 
+/** Milliseconds in which the next poll of a connection is awaited, to be told of its end. */
+const UNTOLD = 30_000
+const MAX_UNTOLD = 10_000
+/** Frames of one connection that may wait for one room, where the rate's burst is not more. */
+const WAITING = 64
+
 type Attempt = Ready | { readonly name: string, readonly refusal: Refusal }
 
 /** Where connections and rooms act on each other; nothing else knows both. */
@@ -58,6 +68,8 @@ export class Dispatch {
   readonly #options: DispatchOptions
   readonly #lanes = new Lanes()
   readonly #entering: Entering
+  /** ends of connections between two polls, by their ids, until the next poll asks */
+  readonly #untold = new Expiring<Refusal>(MAX_UNTOLD)
   /** commands that arrived before the welcome, with the handshake */
   readonly #opening = new Map<Peer, Array<() => void>>()
 
@@ -167,22 +179,30 @@ export class Dispatch {
     const begun = this.#options.revocations.moment
     const { identity } = connection
     try {
-      const found = await this.#options.access.allow(name, identity)
+      // Where the server has put it, it need not be allowed to go.
+      const found = connection.rooms.get(name)?.isByServer === true ? undefined : await this.#options.access.allow(name, identity)
       if (!connection.isOpen) return
       const known = connection.rooms.get(name)
-      if (known !== undefined && found.declaration.builtIn === undefined) {
+      const request = { since, last, former: isConnectionId(former) ? former : undefined }
+      const isMoved = known?.room.declaration.builtIn !== undefined && (since !== undefined || last !== undefined)
+      if (known !== undefined && !isMoved) {
         connection.sendFrame({ type: 'ack', room: name, id, data: known.room.hasHistory ? known.room.position : {} })
         return
       }
-      const request = { since, last, former: isConnectionId(former) ? former : undefined }
-      if (known !== undefined) this.#leave(connection, known, 'left', false)
-      const { data, start } = await this.#add(connection, name, found, request, begun, identity)
+      const { data, start } = known === undefined ? await this.#add(connection, name, found ?? this.#options.rooms.resolve(name), request, begun, found === undefined ? undefined : identity) : await this.#move(known, request)
       connection.sendFrame({ type: 'ack', room: name, id, data })
       start()
     } catch (error) {
       const refusal = this.#refusal(error, name, connection)
       if (connection.isOpen) this.#refuse(connection, refusal, id, name)
     }
+  }
+
+  /** Every connection is in its built-in rooms from the start: one that comes back goes on where it was, without a second `onJoin`. */
+  async #move (membership: Membership, request: JoinRequest): Promise<{ data: JoinData, start: () => void }> {
+    membership.park()
+    membership.former = request.former
+    return await this.#options.rooms.rejoin(membership, request, false)
   }
 
   /**
@@ -250,6 +270,11 @@ export class Dispatch {
         try {
           const { membership, data, start } = await this.#add(connection, name, found, {}, since)
           membership.isByServer = true
+          // The poll was answered while `onJoin` ran.
+          if (connection.isParked) {
+            this.#leave(connection, membership, 'left', true)
+            return resolve(false)
+          }
           connection.sendFrame({ type: 'joined', room: name, data })
           start()
           resolve(true)
@@ -257,17 +282,20 @@ export class Dispatch {
           this.#note(connection, this.#refusal(error, name, connection), name)
           resolve(false)
         }
-      })
+      }, WAITING)
       if (!isTaken) resolve(false)
     })
   }
+
+  /** What the server has joined ends with the answer of a poll: its cursor cannot name it. */
+  leaveAfterAnswer (connection: Peer, membership: Membership): void { this.#leave(connection, membership, 'left', true) }
 
   /** The server takes a connection out of a room, with a `left` frame. */
   leaveByServer (connection: Peer, name: string, word = 'left'): boolean {
     const membership = connection.rooms.get(name)
     if (membership === undefined) return false
     this.#leave(connection, membership, word, true)
-    connection.sendFrame({ type: 'left', room: name, data: { code: word } })
+    connection.sendSurely({ type: 'left', room: name, data: { code: word, message: isCode(word) ? codes[word].message : 'the server ended it' } })
     return true
   }
 
@@ -276,10 +304,19 @@ export class Dispatch {
     const transport: Transport = connection.transport
     for (const membership of connection.rooms.all()) this.#leave(connection, membership, reason, false)
     acks.gone(connection.id)
+    const { ending } = connection
+    if (connection.isParked && ending?.data.retry === 'never') this.#untold.set(connection.id, ending, performance.now() + UNTOLD, performance.now())
     if (!connections.delete(connection, transport)) return
     ledger.closed(reason)
     const { id, userId, startedAt, bytesIn, bytesOut, lag } = connection
     log.info({ connectionId: id, userId, transport, reason, duration: Math.round(performance.now() - startedAt), bytes: { in: bytesIn, out: bytesOut }, lag }, 'connection closed')
+  }
+
+  /** Why a connection that polled was ended for good between two polls, told once; `undefined`: it was not. */
+  takeEnding (id: string): Refusal | undefined {
+    const ending = this.#untold.get(id, performance.now())
+    if (ending !== undefined) this.#untold.delete(id)
+    return ending
   }
 
   // Commands
@@ -329,8 +366,14 @@ export class Dispatch {
         case 'history': return this.#history(connection, command)
         case 'message': return this.#message(connection, command, bytes)
       }
-    })
+    }, this.#mayWait(connection, room ?? ''))
     if (!isTaken) this.#refuse(connection, new Refusal('rate_limited', { message: 'too many frames wait for this room' }), command.id, room)
+  }
+
+  /** A burst that the rate allows finds room to wait. */
+  #mayWait (connection: Peer, room: string): number {
+    const { rate } = connection.rooms.get(room)?.room.declaration ?? {}
+    return Math.max(WAITING, this.#options.burst, rate?.burst ?? 0)
   }
 
   /** @returns false when it is not in the room, or cannot leave it */

@@ -67,7 +67,7 @@ export class Drain {
       const delay = Math.round(index * step)
       connection.retryAfter = delay
       if (connection.transport === 'polling') {
-        connection.finish('gone')
+        connection.finish('draining')
         continue
       }
       if (connection.transport === 'sse') connection.raw(encodeRetry(delay))

@@ -1,17 +1,14 @@
 type Task = () => unknown
 
-/** Tasks that may wait in one lane. */
-const MAX_WAITING = 64
-
 /** Runs the tasks of one key one at a time in order of arrival, those of different keys concurrently. A lane exists only while it is busy. */
 export class Lanes {
   readonly #lanes = new Map<string, Task[]>()
 
-  /** @returns false when too many wait already */
-  run (key: string, task: Task): boolean {
+  /** @returns false when as many as `most` wait already */
+  run (key: string, task: Task, most: number): boolean {
     const waiting = this.#lanes.get(key)
     if (waiting !== undefined) {
-      if (waiting.length >= MAX_WAITING) return false
+      if (waiting.length >= most) return false
       waiting.push(task)
       return true
     }

@@ -201,6 +201,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     refusals,
     log,
     roomLimit: settings.limits.rooms,
+    burst: settings.limits.rate.burst,
     presenceList: DEFAULTS.presenceList,
     validateOutput: settings.validateOutput,
     redeem: async (ticket) => await auth.redeem(ticket)
@@ -232,6 +233,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     slots,
     control: adapter.control,
     enterAgain: (connection, entry, since) => dispatch.enterAgain(connection, entry, since),
+    leave: (connection, membership) => { dispatch.leaveAfterAnswer(connection, membership) },
     grace: settings.presence.grace,
     now: () => performance.now(),
     onError: (error) => { failed(error, 'control') }
@@ -273,6 +275,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     isAccepting: () => rooms.isAccepting(),
     retryAfter: () => drain.isDraining ? drain.remaining : 1_000,
     ofUser: (userId) => connections.ofUser(userId),
+    takeEnding: (id) => dispatch.takeEnding(id),
     find: (id) => connections.get(id)
   })
   const endpoint = new Endpoint({

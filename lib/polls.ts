@@ -2,7 +2,7 @@ import type { Control } from './adapters/adapter.js'
 import type { Connection } from './connection/connection.js'
 import type { Admitted } from './admission.js'
 import type { Entered, Entry, Peer } from './dispatch.js'
-import type { Refusal } from './errors.js'
+import { Refusal } from './errors.js'
 import type { Packet } from './protocol/codec.js'
 import type { Membership } from './rooms/room.js'
 import type { Rooms } from './rooms/rooms.js'
@@ -13,6 +13,8 @@ import { PollLink } from './transports/polling.js'
 /** The answer of a poll. */
 export interface PollAnswer {
   readonly connectionId: string
+  /** in the first answer of a connection */
+  readonly userId?: string
   readonly cursor: string
   readonly resumed: boolean
   readonly rooms: Readonly<Record<string, unknown>>
@@ -25,6 +27,8 @@ export interface PollsOptions {
   readonly control: Control | undefined
   /** Enters a room that refused the connection before. */
   readonly enterAgain: (connection: Peer, entry: Entry, since: number) => Promise<{ readonly entered: Entered, readonly start?: () => void }>
+  /** of a room that the server has joined */
+  readonly leave: (connection: Peer, membership: Membership) => void
   /** milliseconds that a connection outlives its last answer */
   readonly grace: number
   readonly now: () => number
@@ -77,13 +81,13 @@ export class Polls {
       const link = new PollLink({
         wait,
         answer: () => {
-          if (connection.ending !== undefined) return finish(connection.ending)
+          if (connection.ending !== undefined) return finish(inHttp(connection.ending))
           for (const { name, refusal } of refused) connection.sendError(refusal.data, undefined, name)
           const packets = connection.outbox?.take() ?? []
           for (const packet of packets) track.see(packet)
           const frames = packets.map(parse)
           this.#park(connection, cursorRooms)
-          finish({ connectionId: connection.id, cursor: track.toString(), resumed: isResumed, rooms, frames })
+          finish({ connectionId: connection.id, ...(cursor === undefined ? { userId: connection.userId } : {}), cursor: track.toString(), resumed: isResumed, rooms, frames })
         }
       })
       const isCurrent = (): boolean => this.#open.get(connection)?.link === link
@@ -239,7 +243,7 @@ export class Polls {
     for (const membership of connection.rooms.all()) {
       // A join by the server lasts for one answer: the cursor cannot name it.
       if (cursorRooms.includes(membership.name)) membership.park()
-      else this.#options.rooms.leave(membership, true)
+      else this.#options.leave(connection, membership)
     }
     connection.detach()
     connection.endsAt = this.#options.now() + this.#options.grace
@@ -255,6 +259,12 @@ export class Polls {
     connection.detach()
     open.finish(answer)
   }
+}
+
+/** What has no status of its own, because streams and sockets end by it, has one in the answer of a poll. */
+function inHttp (ending: Refusal): Refusal {
+  const { word, statusCode, data: { message } } = ending
+  return statusCode === 0 ? new Refusal(word, { message, as: { code: word, statusCode: 503 } }) : ending
 }
 
 /** The same request may succeed later. */

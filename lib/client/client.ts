@@ -2,7 +2,7 @@ import type { Address } from '../contract/types.js'
 import { backoff } from './backoff.js'
 import { bucket } from './bucket.js'
 import { failure, refused, type Refused } from './failure.js'
-import { createLine } from './line.js'
+import { createLine, type Shown } from './line.js'
 import type { Frame, FrameData, UpFrame } from './links/link.js'
 import { listeners } from './listeners.js'
 import { createQueue } from './queue.js'
@@ -27,8 +27,11 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
   const rooms = new Map<string, Room>()
   /** questions that wait for an answer; they get none when the link ends */
   const calls = new Map<string, (answer?: Frame) => void>()
+  /** rooms that the server has put us into and that the application has not joined */
+  const given = new Map<string, FrameData>()
   const { on, emit } = listeners()
   let count = 0
+  const shown: Shown = { state: 'connecting', connectionId: undefined, userId: undefined, transport: 'websocket' }
   let sendAt = 0
   let largest = Infinity
   let take = bucket(RATE)
@@ -40,20 +43,23 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     line.send({ ...frame, id })
   }
 
-  const end = (room: Room, reason: Refused, isMeant: boolean): void => {
+  const fail = (reason: Refused, more?: object): void => { say('error', failure({ transport: shown.transport, ...reason, ...more })) }
+
+  const end = (room: Room, reason: Refused, isMeant: boolean, isSaid = isMeant): void => {
     const error = failure({ ...reason, room: room.name })
     if (rooms.get(room.name) === room) rooms.delete(room.name)
     room.close(error, isMeant)
     for (const message of queue.waiting.values()) if (message.room === room) message.settle(error)
-    if (!isMeant) say('error', error)
+    if (!isSaid) say('error', error)
   }
 
   /** The server does not let us in: for good, or for now. */
   const refuse = (room: Room, reason: Refused): void => {
     if (reason.retry === 'never') return end(room, reason, false)
     room.out()
-    room.until = now() + (reason.retryAfter ?? 0) + backoff(room.attempt++)
-    say('error', { ...reason, room: room.name })
+    const retryIn = (reason.retryAfter ?? 0) + backoff(room.attempt)
+    room.until = now() + retryIn
+    fail(reason, { room: room.name, attempt: ++room.attempt, retryIn })
     pump()
   }
 
@@ -154,17 +160,22 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     },
     frame (frame) {
       const { type, data = {} } = frame
-      const room = rooms.get(frame.room ?? '')
+      const name = frame.room ?? ''
+      const room = rooms.get(name)
       if (type === 'rooms' && !frame.room) enter(data.rooms, true)
       else if (type === 'ack' || type === 'error') {
         if (answered(frame)) return
         if (room) refuse(room, data as Refused)
-        else if (type === 'error') say(type, data)
-      } else if (!room) {
-        // A room that has been left, or that only the server knows of.
-      } else if (type === 'left') end(room, refused(data.code ?? type, 'the server ended it'), false)
-      else if (type === 'joined') room.enter(data)
-      else if (room.isIn) room.frame(frame)
+      } else if (type === 'joined' || type === 'left') {
+        if (type === 'left') {
+          given.delete(name)
+          if (room) end(room, refused(data.code!, data.message!), false)
+          // The query of polls that are under way still names it.
+          if (room && line.isHttp) line.after(type, 0, line.relink)
+        } else if (room) room.enter(data)
+        else given.set(name, data)
+        say(type, { ...data, room: name })
+      } else if (room?.isIn) room.frame(frame)
     },
     down (reason) {
       rooms.forEach((room) => { room.out() })
@@ -174,6 +185,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       }
       calls.forEach((done) => { done() })
       calls.clear()
+      given.clear()
     },
     refuse (reason) {
       const room = rooms.get(reason.room ?? '')
@@ -181,22 +193,25 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       return !!room
     },
     say,
+    fail,
     over (reason, isMeant) {
-      for (const room of rooms.values()) end(room, reason, isMeant)
-      if (!isMeant) say('error', reason)
+      for (const room of rooms.values()) end(room, reason, isMeant, true)
+      if (!isMeant) fail(reason)
     }
-  })
+  }, shown)
 
-  return {
-    get connectionId () { return line.connectionId },
-    get state () { return line.state },
-    join ({ name }: Address<never, never, never>, { last, since, signal }: JoinOptions = {}): never {
+  return Object.assign(shown, {
+    join (address: Address<never, never, never>, { last, since, signal }: JoinOptions = {}): never {
+      const { name = address as unknown as string } = address
       let room = rooms.get(name)
       if (!room) {
         room = createRoom(name, { since, last }, host)
         rooms.set(name, room)
-        if (line.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
-        else pump()
+        const data = given.get(name)
+        if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
+        // Of a poll's answer it ends with that.
+        else if (data && shown.transport !== 'polling') room.enter(data)
+        pump()
       }
       const { leave } = room.public
       signal?.addEventListener('abort', leave)
@@ -204,6 +219,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       return room.public as never
     },
     on,
+    reconnect: line.reconnect,
     close: line.close
-  }
+  })
 }

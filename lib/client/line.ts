@@ -1,7 +1,7 @@
 import type { Retry } from '../protocol/codes.js'
 import { backoff } from './backoff.js'
 import { findSocket, here } from './environment.js'
-import { refused, type Refused } from './failure.js'
+import { LATE, refused, type Refused } from './failure.js'
 import { refusal } from './links/http.js'
 import type { Frame, FrameData, Http, Link, Open, UpFrame } from './links/link.js'
 import { polling } from './links/polling.js'
@@ -17,6 +17,7 @@ const HEALTHY = 5_000
 const UPWARD = 300_000
 /** Milliseconds of random delay where all may come back at once. */
 const JITTER = 1_000
+const BLOCKED = refused('transport_blocked', 'it never opened', 'backoff')
 const OPEN: Readonly<Record<NonNullable<ConnectOptions['transports']>[number], Open>> = { websocket, sse, polling }
 
 export interface LineHost {
@@ -30,19 +31,22 @@ export interface LineHost {
   /** @returns whether it was the refusal of a room, and is dealt with */
   refuse (reason: Refused): boolean
   say (event: string, detail: object): void
+  /** Something failed, which the application is told of once. */
+  fail (reason: Refused, more?: object): void
   /** The last call. */
   over (reason: Refused, isMeant: boolean): void
 }
 
+/** What the application may read at any time; the line keeps it. */
+export type Shown = { -readonly [K in 'state' | 'connectionId' | 'userId' | 'transport']: Client[K] }
+
 /** The connection to the server over all its links, one at a time. */
 export interface Line {
-  readonly state: Client['state']
-  readonly connectionId: string | undefined
   /** id of the connection before this one, for the server to know us by */
-  readonly former: string | undefined
-  readonly isUp: boolean
+  former: string | undefined
+  isUp: boolean
   /** streams and polls: rooms are named when they open, frames go up by POST */
-  readonly isHttp: boolean
+  isHttp: boolean
   /** timers that end with the link */
   readonly after: Timers['after']
   send (frame: UpFrame): void
@@ -50,24 +54,24 @@ export interface Line {
   relink (): void
   /** The link is of no use. */
   lost (reason?: Refused): void
+  /** Another link at once, also after the end. */
+  reconnect (): void
   /** For good, as the application wishes. */
   close (): void
 }
 
-export function createLine (url: string, { token: source, transports = ['websocket', 'sse', 'polling'], timeout: patience = 10_000, signal, fetch: ask = fetch, WebSocket }: ConnectOptions, host: LineHost): Line {
+export function createLine (url: string, { token: source, transports = ['websocket', 'sse', 'polling'], timeout: patience = 10_000, signal, fetch: ask = fetch, WebSocket }: ConnectOptions, host: LineHost, shown: Shown): Line {
   const base = new URL(url, here.location?.href).href.replace(/^ws/, 'http').replace(/\/$/, '')
   const { after, cancel } = createTimers()
   // Of an abort signal, too.
   const timeout = Math.min(patience, LONGEST)
-  const life = new AbortController()
-  let state: Client['state'] = 'connecting'
+  let life = new AbortController()
   let link: Link | undefined
   /** what belongs to another turn than this one comes too late */
   let turn: object | undefined
-  let isUp = false
   let isDraining = false
-  let connectionId: string | undefined
-  let former: string | undefined
+  /** the last frame, where that was an error of the connection as a whole: it says why the link ends */
+  let final: Refused | undefined
   let token: string | undefined
   /** a refusal that only another credential helps against, and the one that was refused */
   let spent: { readonly token: string | undefined, readonly reason: Refused } | undefined
@@ -79,24 +83,24 @@ export function createLine (url: string, { token: source, transports = ['websock
   let attempt = 0
   let notBefore = 0
 
-  const isHttp = (): boolean => transports[transport] !== 'websocket'
-  const become = (next: Client['state'], detail?: object): void => {
-    if (state === next) return
-    state = next
+  const become = (state: Client['state'], detail?: object): void => {
+    if (shown.state === state) return
+    shown.state = state
     host.say('state', { ...detail, state })
   }
   const http: Http = async (path, init) => await ask(base + path, {
     ...init,
-    headers: { ...init?.headers, ...(token && { authorization: `Bearer ${token}` }), ...(connectionId && { 'x-connection-id': connectionId }) }
+    headers: { ...init?.headers, ...(token && { authorization: `Bearer ${token}` }), ...(shown.connectionId && { 'x-connection-id': shown.connectionId }) }
   })
   const fetchToken = async (): Promise<void> => { token = typeof source === 'function' ? await source() : source }
   const redial = (wait: number): void => { after('dial', wait, dial) }
 
   const dial = async (): Promise<void> => {
+    if (signal?.aborted) return close()
     const mine = turn = {}
     const isMine = (): boolean => turn === mine
     cancel()
-    after('dial', timeout, lost)
+    after('dial', timeout, () => { void lost(LATE) })
     try {
       await fetchToken()
     } catch (error) {
@@ -105,17 +109,19 @@ export function createLine (url: string, { token: source, transports = ['websock
     }
     try {
       if (transport > 0 && now() >= upwardAt) transport = blocked = 0
-      const Socket = isHttp() ? undefined : await findSocket(WebSocket)
+      shown.transport = transports[transport]!
+      line.isHttp = shown.transport !== 'websocket'
+      const Socket = line.isHttp ? undefined : await findSocket(WebSocket)
       if (!isMine()) return
       if (spent && spent.token === token) return stop(spent.reason, false)
-      link = OPEN[transports[transport]!]({ ...host.query(), base, token, Socket: Socket!, http, timeout }, {
+      link = OPEN[shown.transport]({ ...host.query(), base, token, Socket: Socket!, http, timeout }, {
         frame (frame) { if (isMine()) receive(frame) },
         heard () { if (isMine()) silence.heard() },
-        closed (reason) { if (isMine()) void lost(reason) }
+        closed (reason) { if (isMine()) void lost(final ?? reason) }
       })
-    } catch {
+    } catch (cause) {
       // This platform does not have the transport.
-      if (isMine()) fall() ? relink() : void lost()
+      if (isMine()) fall() ? relink() : void lost({ ...BLOCKED, cause })
     }
   }
 
@@ -123,9 +129,9 @@ export function createLine (url: string, { token: source, transports = ['websock
     turn = {}
     cancel()
     link?.close()
-    former = connectionId ?? former
-    link = connectionId = undefined
-    isUp = isDraining = false
+    line.former = shown.connectionId ?? line.former
+    link = shown.connectionId = final = undefined
+    line.isUp = isDraining = false
     host.down(reason)
   }
 
@@ -135,8 +141,19 @@ export function createLine (url: string, { token: source, transports = ['websock
   }
 
   /** Why a link never opened: the same URL says so by GET. Where it has nothing to say, something between blocks this transport. */
-  const verdict = (): Promise<Refused | 'blocked' | undefined> => http('?verdict=1', { signal: AbortSignal.timeout(timeout) })
-    .then(async (response) => response.status === 200 ? 'blocked' : await refusal(response), () => undefined)
+  const verdict = async (): Promise<Refused> => {
+    const signal = AbortSignal.timeout(timeout)
+    try {
+      const response = await http('?verdict=1', { signal })
+      return response.status === 200 ? BLOCKED : await refusal(response)
+    } catch (error) {
+      // A page is not told why: what answers when its answer need not be read lacks CORS.
+      const isThere = here.location && await ask(base, { mode: 'no-cors', signal }).catch(() => {})
+      const { name, cause } = error as { name: string, cause?: { code: string } }
+      const code = isThere ? 'cors_refused' : name === 'TimeoutError' ? 'timeout' : /CERT|SIGN/.test(cause?.code!) ? 'certificate_invalid' : 'unreachable'
+      return { ...refused(code, String(error), 'backoff'), cause: error }
+    }
+  }
 
   /** The next transport in place of this one; from the last, the first again after a pause. */
   const fall = (): boolean => {
@@ -150,36 +167,41 @@ export function createLine (url: string, { token: source, transports = ['websock
   }
 
   const lost = async (reason?: Refused): Promise<void> => {
-    const isMute = link && !isUp && !reason
+    const isMute = link && !line.isUp && (!reason || reason === LATE)
     let retry: Retry = isDraining ? 'now' : 'backoff'
+    let isFallen = false
     drop(reason)
     const mine = turn
-    if (state === 'open') become('reconnecting')
+    if (shown.state === 'open') become('reconnecting')
     if (isMute) {
-      const found = await verdict()
+      const asked = verdict().then((found) => {
+        if (turn !== mine) return found
+        if (found !== BLOCKED) blocked = -1
+        else if (++blocked > 0) isFallen = fall()
+        return found
+      })
+      reason ??= await asked
       if (turn !== mine) return
-      if (found === 'blocked') {
-        if (++blocked > 0 && fall()) return relink()
-      } else {
-        reason = found
-        blocked = -1
-      }
     }
+    // With another credential it may never have been a failure.
+    let isQuiet = !reason
     if (reason) {
       retry = reason.retry
       if (host.refuse(reason)) return relink()
       if (retry === 'never' && reason.code !== 'message_too_large') return stop(reason, false)
+      isQuiet = retry === 'now' || (retry === 'refresh' && !spent)
       if (retry === 'refresh') spent = { token, reason }
-      if (retry !== 'now') host.say('error', reason)
     }
     const least = reason?.retryAfter ?? 0
     notBefore = now() + least
-    redial(least + (attempt === 0 && retry !== 'backoff' ? Math.random() * JITTER : backoff(attempt)))
+    const retryIn = isFallen ? 0 : least + (attempt === 0 && retry !== 'backoff' ? Math.random() * JITTER : backoff(attempt))
     attempt++
+    redial(retryIn)
+    if (!isQuiet) host.fail(reason!, { attempt, retryIn })
   }
 
   const stop = (reason: Refused, isMeant: boolean): void => {
-    if (state === 'closed') return
+    if (shown.state === 'closed') return
     drop()
     life.abort()
     host.over(reason, isMeant)
@@ -187,9 +209,9 @@ export function createLine (url: string, { token: source, transports = ['websock
   }
 
   const silence = createSilence(after, () => {
-    if (!isHttp()) return send({ type: 'ping' })
+    if (!line.isHttp) return send({ type: 'ping' })
     // A stream that opens and stays silent is held back by something between.
-    if (transports[transport] === 'sse') fall()
+    if (shown.transport === 'sse') fall()
     relink()
   }, () => { void lost(refused('heartbeat_timeout', 'the server is silent', 'now')) })
 
@@ -197,7 +219,7 @@ export function createLine (url: string, { token: source, transports = ['websock
   const wake = ({ type }: { type: string }): void => {
     if (here.navigator?.onLine === false || here.document?.hidden) return
     if (!link) redial(Math.max(notBefore - now(), Math.random() * JITTER))
-    else if (isUp && (type === 'online' || !isHttp())) silence.probe()
+    else if (line.isUp && (type === 'online' || !line.isHttp)) silence.probe()
   }
 
   /** A fresh credential in good time, by ticket where the link can stay. By a clock that is wrong it is not asked for: the server's close tells. */
@@ -205,7 +227,7 @@ export function createLine (url: string, { token: source, transports = ['websock
     const left = expires - Date.now()
     if (left <= 0 || typeof source === 'string') return
     after('renew', Math.max(JITTER, left * 0.75), () => {
-      if (isHttp()) return relink()
+      if (line.isHttp) return relink()
       const mine = turn
       void (async () => {
         // In vain, it is tried again until the server ends the link.
@@ -221,16 +243,19 @@ export function createLine (url: string, { token: source, transports = ['websock
   const send = (frame: UpFrame): void => { link?.send(frame) }
 
   const receive = (frame: Frame): void => {
-    const { type, id, data = {} } = frame
+    const { type, id, room, data = {} } = frame
+    final = type === 'error' && !room && !id ? data as Refused : undefined
+    if (final) return
     if (type === 'ping') send({ ...frame, type: 'pong' })
     else if (type === 'drain') isDraining = true
     else if (id === 'auth' && type === 'ack') renewal(data.expires)
     else if (type === 'welcome') {
-      isUp = true
+      line.isUp = true
       cancel()
       blocked = -1
       spent = undefined
-      connectionId = data.connectionId
+      shown.connectionId = data.connectionId
+      shown.userId = data.userId
       after('healthy', HEALTHY, () => { attempt = 0 })
       if (transport > 0) after('upward', upwardAt - now(), relink)
       else upward = UPWARD
@@ -240,28 +265,26 @@ export function createLine (url: string, { token: source, transports = ['websock
       host.up(data)
     } else {
       // A poll after a long pause is of another connection.
-      if (!frame.room) connectionId = data.connectionId ?? connectionId
+      if (!room) shown.connectionId = data.connectionId ?? shown.connectionId
       host.frame(frame)
     }
   }
 
-  // Each of them may be the first to tell of a change.
-  for (const type of ['online', 'offline']) here.addEventListener?.(type, wake, life)
-  here.document?.addEventListener?.('visibilitychange', wake, life)
   const close = (): void => { stop(refused('closed', 'the client was closed'), true) }
-  signal?.addEventListener('abort', close, life)
-  after('dial', 0, () => signal?.aborted ? close() : void dial())
-
-  return {
-    get state () { return state },
-    get connectionId () { return connectionId },
-    get former () { return former },
-    get isUp () { return isUp },
-    get isHttp () { return isHttp() },
-    after,
-    send,
-    relink,
-    lost,
-    close
+  const reconnect = (): void => {
+    life.abort()
+    life = new AbortController()
+    // Each of them may be the first to tell of a change.
+    for (const type of ['online', 'offline']) here.addEventListener?.(type, wake, life)
+    here.document?.addEventListener?.('visibilitychange', wake, life)
+    signal?.addEventListener('abort', close, life)
+    spent = undefined
+    attempt = 0
+    if (shown.state === 'open') become('reconnecting')
+    if (shown.state === 'closed') become('connecting')
+    relink()
   }
+  const line: Line = { former: undefined, isUp: false, isHttp: false, after, send, relink, lost, reconnect, close }
+  reconnect()
+  return line
 }

@@ -1,4 +1,4 @@
-import { failure, refused } from './failure.js'
+import { failure, LATE, refused } from './failure.js'
 import type { UpFrame } from './links/link.js'
 import type { Room } from './room.js'
 import { after } from './timers.js'
@@ -43,7 +43,7 @@ export function createQueue ({ messages = 1_000, bytes: most = 1_048_576, age = 
       }
       if (bytes > most) return reject(full)
       const abort = (): void => { message.settle(signal!.reason as Error) }
-      const stop = after(timeout, () => { message.settle(failure(refused('timeout', 'not acked in time', 'backoff'))) })
+      const stop = after(timeout, () => { message.settle(failure(LATE)) })
       const message: Waiting = {
         frame,
         room,

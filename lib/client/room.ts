@@ -25,19 +25,19 @@ export interface Room {
   position: Position | undefined
   readonly last: number | undefined
   /** on the link that stands */
-  isIn: boolean
-  isAsked: boolean
+  isIn?: boolean
+  isAsked?: boolean
   /** was joined before: whatever comes next is a return */
-  wasIn: boolean
+  wasIn?: boolean
   /** it is not asked for again before then, by `now()` */
   until: number
   attempt: number
   /** messages sent and not answered */
   flying: number
   /** why it is over */
-  end: Error | undefined
+  end?: Error
   /** its own rate, where it has one */
-  take: (() => number) | undefined
+  take?: (() => number) | undefined
   enter (data: JoinData, isAgain?: boolean): void
   /** the link has gone */
   out (): void
@@ -73,14 +73,9 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
     name,
     last,
     position: since,
-    isIn: false,
-    isAsked: false,
-    wasIn: false,
     until: 0,
     attempt: 0,
     flying: 0,
-    end: undefined,
-    take: undefined,
     public: {
       name,
       joined,

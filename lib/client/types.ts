@@ -1,7 +1,11 @@
 import type { Address, AnyMessages } from '../contract/types.js'
 import type { Retry } from '../protocol/codes.js'
+import type { ListenOptions } from './listeners.js'
 
-/** What every rejection of this library is: an `Error` with a code of the table, or `closed`, `left`, `queue_full`. */
+/**
+ * What every rejection and every `error` of this library is: an `Error` with a code of the table, or of our own: `closed`, `left`,
+ * `queue_full`; and of links that do not open `unreachable`, `timeout`, `cors_refused`, `certificate_invalid`, `transport_blocked`.
+ */
 export interface RealtimeError extends Error {
   readonly code: string
   readonly retry?: Retry
@@ -9,7 +13,16 @@ export interface RealtimeError extends Error {
   readonly retryAfter?: number
   readonly room?: string
   readonly details?: ReadonlyArray<{ readonly path: string, readonly message: string }>
+  /** failures in a row, this one included; absent when it is not tried again */
+  readonly attempt?: number
+  /** milliseconds until the next attempt */
+  readonly retryIn?: number
+  readonly transport?: Transport
+  /** what the platform threw, where it did */
+  readonly cause?: unknown
 }
+
+export type Transport = 'websocket' | 'sse' | 'polling'
 
 /** One event of a room. `timestamp` is Unix milliseconds; `offset` is absent for `latest` and `volatile` events. */
 export type RoomEvent<E> = { [K in keyof E & string]: { type: K, data: E[K], offset?: number, timestamp: number } }[keyof E & string]
@@ -45,14 +58,25 @@ export interface Client {
   /** Id of the link that stands; to be sent as `x-connection-id` with requests whose events this client need not hear. */
   readonly connectionId: string | undefined
   readonly state: 'connecting' | 'open' | 'reconnecting' | 'closed'
+  /** Who the server takes us for, once it has said so. */
+  readonly userId: string | undefined
+  /** The transport in use, or that is tried. */
+  readonly transport: Transport
   /**
    * Joins a room; the room is returned at once, the same one when it has been joined already.
    *
    * `since`: go on behind this position. `last`: replay the last n events at the first join. `signal`: leaves.
    */
   join<M extends AnyMessages, E, D> (room: Address<M, E, D>, options?: JoinOptions): ClientRoom<M, E, D>
-  /** `state`: it changed. `error`: a refusal, of a room where it names one. `gap`: events of a room were lost, load it again. */
-  on (event: 'state' | 'error' | 'gap', listener: (detail: { state?: string, code?: string, message?: string, room?: string }) => void): () => void
+  /** Once for each failure of the link, refusal of the client or refusal of a room; `room` names the room. */
+  on (event: 'error', listener: (error: RealtimeError) => void, options?: ListenOptions): () => void
+  /**
+   * `state`: it changed. `gap`: events of a room were lost, load it again. `joined`, `left`: the server put us into a room, to be heard by
+   * `join`ing it (over polls it ends with the answer), or took us out of one.
+   */
+  on (event: 'state' | 'error' | 'gap' | 'joined' | 'left', listener: (detail: { state?: string, code?: string, message?: string, room?: string }) => void, options?: ListenOptions): () => void
+  /** Opens another link at once, whatever the state. After the end rooms have to be joined anew. */
+  reconnect (): void
   /** Ends everything; what waits rejects with `closed`. */
   close (): void
 }
@@ -61,7 +85,7 @@ export interface ConnectOptions {
   /** A token, or what gets a fresh one: asked before each link and before the token expires. Default: none (cookie). */
   token?: string | (() => string | Promise<string>)
   /** In order of preference; default `['websocket', 'sse', 'polling']`. */
-  transports?: Array<'websocket' | 'sse' | 'polling'>
+  transports?: Transport[]
   /**
    * Messages not yet acked, at most: `messages` (default 1 000), `bytes` (default 1 048 576), each for `age` milliseconds (default
    * 60 000). When it is full: `overflow: 'reject'` (default) rejects the new one, `'drop-oldest'` the oldest, with `queue_full`.

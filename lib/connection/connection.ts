@@ -90,6 +90,8 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   #bucket: Bucket | undefined
   #onClosed: Array<() => void> | undefined
   #pongs: Map<string, (latency: number) => void> | undefined
+  /** what was to be said between two polls: at most one frame for each room */
+  #owed: Packet[] | undefined
 
   constructor (host: ConnectionHost<H>, { id, address, identity }: ConnectionOptions) {
     this.#host = host
@@ -123,6 +125,9 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
     link.attach(this)
     // A ping that came between two polls goes out with the next.
     if (link.transport === 'polling') for (const id of this.#pongs?.keys() ?? []) this.sendFrame({ type: 'ping', id })
+    const owed = this.#owed
+    this.#owed = undefined
+    if (owed !== undefined) for (const packet of owed) this.send(packet)
   }
 
   /** Lets a finished poll go; the connection stays. */
@@ -143,6 +148,12 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
 
   sendFrame (frame: { type: string, room?: string | undefined, id?: string | undefined, data?: unknown }): void {
     this.send(encodeFrame(frame))
+  }
+
+  /** For what may not be missed: said between two polls, it goes out with the next. */
+  sendSurely (frame: { type: string, room: string, data?: unknown }): void {
+    if (this.isParked) (this.#owed ??= []).push(encodeFrame(frame))
+    else this.sendFrame(frame)
   }
 
   sendError (data: ErrorData, id?: string, room?: string): void {
@@ -239,23 +250,27 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   close (word: Code, message?: string): void { this.#end(word, message, true) }
 
   /** Ends it without a code of ours: the peer asked, or a stream is old enough and may come again. */
-  finish (reason: 'left' | 'gone' = 'left'): void { this.#end(undefined, undefined, true, reason) }
+  finish (reason: 'left' | 'gone' | 'draining' = 'left'): void { this.#end(undefined, undefined, true, reason) }
 
   #end (word: Code | undefined, message: string | undefined, isFlushed: boolean, reason: string = word ?? 'left'): void {
     if (this.#state !== 'open') return
     if (word !== undefined) this.ending = new Refusal(word, { message })
-    if (isFlushed) {
-      // A stream has no close code: its last frame says why, where there is something to say.
-      if (this.ending !== undefined && this.#link?.transport === 'sse') this.sendError(this.ending.data)
-      this.#outbox?.flush(true)
-    }
+    if (isFlushed) this.#outbox?.flush(true)
     this.#state = 'closing'
     const link = this.#link
     this.#outbox?.drop()
     this.#settle(reason)
-    link?.close(word === undefined ? 1000 : codes[word].close ?? 1000, word === undefined ? '' : message ?? word)
+    if (link !== undefined && this.ending !== undefined) this.#farewell(link, this.ending)
+    link?.close(word === undefined ? 1000 : codes[word].close ?? 1000, message ?? word ?? '')
     // A connection that polls has no transport of its own that could say that it is closed.
     if (link === undefined || link.transport === 'polling') this.closed(1000)
+  }
+
+  /** The last frame says why, alike on all transports: a stream has no close code, and the reason of one is too short for a message. A poll answers it. */
+  #farewell (link: Link, { data }: Refusal): void {
+    if (link.transport === 'polling') return
+    const packet = encodeFrame({ type: 'error', data })
+    link.write(link.encode?.(packet) ?? packet.bytes)
   }
 
   /** Ends the transport without waiting for the peer's answer. */

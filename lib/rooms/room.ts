@@ -77,7 +77,7 @@ export class Membership implements Follower {
   park (): void { if (this.state !== 'left') this.state = 'parked' }
 
   /** The next poll. */
-  unpark (position: Position, version: number | undefined, sequence: number | undefined): void {
+  unpark (position: Position, version: number | undefined, sequence: number | undefined, isContinued: boolean): void {
     // The server may have taken it out while the poll was being answered for.
     if (this.state === 'left') return
     this.position = position
@@ -86,7 +86,7 @@ export class Membership implements Follower {
     this.#known = version
     this.sequence = sequence ?? this.sequence
     this.state = 'joining'
-    this.#isContinued = true
+    this.#isContinued = isContinued
   }
 
   replay (packet: Packet): boolean {

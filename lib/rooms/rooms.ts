@@ -279,14 +279,18 @@ export class Rooms {
     }
   }
 
-  /** Goes on with a parked member from where its next poll says it stands. */
-  async rejoin (membership: Membership, request: JoinRequest): Promise<{ data: JoinData, start: () => void }> {
+  /**
+   * Goes on with a parked member from where its next poll says it stands.
+   *
+   * @param isContinued it polls on: what it reads is delivered, not resumed after a break
+   */
+  async rejoin (membership: Membership, request: JoinRequest, isContinued = true): Promise<{ data: JoinData, start: () => void }> {
     const { room } = membership
     const { since, resumed } = await this.#plan(room, request)
     const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
     const snapshot = await store?.snapshot(room.name, this.#options.presenceList)
     const position = since ?? room.position
-    membership.unpark(position, request.version, snapshot?.sequence)
+    membership.unpark(position, request.version, snapshot?.sequence, isContinued)
     return {
       data: {
         ...(room.hasHistory ? position : {}),

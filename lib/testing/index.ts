@@ -25,7 +25,9 @@ export interface Peer {
 export interface PeerOptions {
   readonly room?: string
   readonly token?: string
+  /** as a browser sends them: with an `Origin`, the app's own unless said otherwise */
   readonly cookies?: Record<string, string>
+  /** default: none, with `cookies` the app's own, `http://localhost` */
   readonly origin?: string
   readonly transport?: 'websocket' | 'sse' | 'polling'
   /** prefix of the plugin's URLs; by default the one under which it is registered */
@@ -34,11 +36,14 @@ export interface PeerOptions {
 
 interface Request { readonly prefix: string, readonly url: string, readonly headers: Record<string, string> }
 
+/** What a request inside the process is sent to. */
+const HOST = 'localhost'
+
 function requestOf ({ room, token, cookies, origin }: PeerOptions, prefix: string): Request {
-  const headers: Record<string, string> = {}
+  const headers: Record<string, string> = { host: HOST }
   if (token !== undefined) headers.authorization = `Bearer ${token}`
   if (cookies !== undefined) headers.cookie = Object.entries(cookies).map(([name, value]) => `${name}=${value}`).join('; ')
-  if (origin !== undefined) headers.origin = origin
+  if (origin !== undefined || cookies !== undefined) headers.origin = origin ?? `http://${HOST}`
   return { prefix, url: room === undefined ? prefix : `${prefix}/${room}`, headers }
 }
 
@@ -106,9 +111,10 @@ async function openWebSocket (app: FastifyInstance, { url, headers }: Request, q
         socket.on('error', () => undefined)
       }
     })
-  } catch {
+  } catch (error) {
     // The status is all that a refused upgrade gives here: ask for the rest, as a browser has to.
     const verdict = await app.inject({ url: `${url}${url.includes('?') ? '&' : '?'}verdict=1`, headers })
+    if (verdict.statusCode === 200) throw error
     throw refusal(verdict.statusCode, verdict.body)
   }
   return {

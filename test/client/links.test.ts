@@ -19,13 +19,14 @@ const buffered: typeof fetch = async (url, init) => {
   return response
 }
 
-t.test('where no WebSocket opens it falls to a stream, and says nothing of it', async (t) => {
+t.test('where no WebSocket opens it falls to a stream at once, and says so once', async (t) => {
   const app = await start(t)
   const watched = dial(t, app, 'ada', { WebSocket: Blocked })
   const room = watched.client.join(chat.at({ id: '1' }))
   t.match(await room.send('say', { text: 'x' }), { id: /-/ })
   t.same(watched.states, ['open'])
-  t.same(watched.errors, [])
+  t.match(watched.errors, [{ code: 'transport_blocked', transport: 'websocket', attempt: 1, retryIn: 0 }])
+  t.equal(watched.client.transport, 'sse')
 })
 
 t.test('where streams are held back too it falls to polls', async (t) => {
@@ -45,7 +46,7 @@ t.test('where streams are held back too it falls to polls', async (t) => {
   t.match(await room.send('say', { text: 'x' }), { id: /-/ })
   await until('the event', () => heard.length === 1)
   t.ok(polls > 0)
-  t.same(watched.errors, [])
+  t.match(watched.errors.map((error) => error as object), [{ code: 'transport_blocked', transport: 'websocket' }, { code: 'timeout', transport: 'sse' }])
 })
 
 t.test('without a WebSocket on the platform it takes a stream', async (t) => {

@@ -12,6 +12,7 @@ export interface JoinData extends Partial<Position> { readonly resumed?: boolean
 /** The data of all frames of the protocol, each field where it belongs. */
 export interface FrameData extends Partial<Refused>, JoinData, Partial<Members> {
   readonly connectionId?: string
+  readonly userId?: string
   readonly heartbeat?: number
   readonly expires?: number
   readonly limits?: { readonly message: number, readonly rate: Rate }
@@ -35,7 +36,7 @@ export interface Frame {
 /** What goes up: `data` is the application's, or as the type of the frame says. */
 export interface UpFrame { readonly type: string, readonly room?: string, readonly id?: string, readonly data?: unknown }
 
-export type Http = (path: string, init?: { method?: string, headers?: Record<string, string>, body?: string, signal?: AbortSignal }) => Promise<Response>
+export type Http = (path: string, init?: { method?: string, mode?: 'no-cors', headers?: Record<string, string>, body?: string, signal?: AbortSignal }) => Promise<Response>
 
 /** What a transport needs to know. */
 export interface Dial {

@@ -1,4 +1,3 @@
-import type { Refused } from '../failure.js'
 import { sseParser } from '../sse-parser.js'
 import { byRequests, refusal } from './http.js'
 import type { Frame } from './link.js'
@@ -7,18 +6,12 @@ import type { Frame } from './link.js'
 export const sse = byRequests(async ({ http, rooms, first }, { frame, heard }, signal) => {
   const response = await http(`?transport=sse${rooms}${first}`, { headers: { accept: 'text/event-stream' }, signal })
   if (response.status !== 200) return await refusal(response)
-  // A stream has no close code: an error of the connection as a whole says why it ends.
-  let last: Refused | undefined
-  const parse = sseParser((data) => {
-    const down = JSON.parse(data) as Frame
-    if (down.type === 'error' && !down.room) last = down.data as Refused
-    else frame(down)
-  })
+  const parse = sseParser((data) => { frame(JSON.parse(data) as Frame) })
   const decoder = new TextDecoder()
   const reader = response.body!.getReader()
   for (;;) {
     const { done, value } = await reader.read()
-    if (done) return last
+    if (done) return
     heard()
     parse(decoder.decode(value as Uint8Array, { stream: true }))
   }

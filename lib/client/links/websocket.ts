@@ -4,17 +4,20 @@ import type { Frame, Open } from './link.js'
 
 export const websocket: Open = ({ Socket, base, token }, { frame, heard, closed }) => {
   const socket = new Socket(base.replace('http', 'ws'), ['realtime.v1', ...(token ? [`bearer.${token}`] : [])])
+  let isHeard = false
   socket.onmessage = ({ data }) => {
+    isHeard = true
     heard()
     frame(JSON.parse(data) as Frame)
   }
   socket.onclose = ({ code, reason }) => {
-    // The reason is the word of the table; without one the link was lost, or cut. `ws` itself ends a message that is too large.
-    const word = code === 1009 ? 'message_too_large' : /\W/.test(reason) ? 'protocol' : reason
+    // The reason is the word of the table; before the first frame, or in other words, it is of somebody between. `ws` itself ends a message
+    // that is too large.
+    const word = code === 1009 ? 'message_too_large' : (isHeard || code > 4400) && /^\w+$/.test(reason) && reason
     closed(word ? refused(word, reason, retryOfClose(code)) : undefined)
   }
-  // Without a listener `ws` would throw; `close` follows.
-  socket.onerror = () => {}
+  // Of a handshake that failed some platforms say nothing more, or only much later.
+  socket.onerror = () => { if (!isHeard) closed() }
   return {
     send (up) { if (socket.readyState === 1) socket.send(JSON.stringify(up)) },
     close () { socket.close() }

@@ -1,0 +1,135 @@
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import selfsigned from 'selfsigned'
+import t from 'tap'
+import { behind, dial, isOpen, rejection, until, type Watched } from '../helpers/client.js'
+import { chat, start } from '../helpers/net.js'
+import { freePort } from '../helpers/servers.js'
+
+const token = (): string => 'a-token'
+type Failed = Watched['errors'][number] & { attempt?: number, retryIn?: number, transport?: string, cause?: unknown }
+
+async function first (watched: Watched, within: number): Promise<Failed> {
+  const begun = performance.now()
+  await until('an error', () => watched.errors.length > 0)
+  t.ok(performance.now() - begun < within, `within ${within} ms`)
+  return watched.errors[0] as Failed
+}
+
+for (const transport of ['websocket', 'sse', 'polling'] as const) {
+  t.test(`over ${transport} a server that is not there is an error, and so is every attempt after it, at the time that was told`, async (t) => {
+    const watched = dial(t, { url: `http://127.0.0.1:${await freePort()}`, token }, 'ada', { transports: [transport] })
+    const at: number[] = []
+    watched.client.on('error', () => { at.push(performance.now()) })
+    const error = await first(watched, 2_000)
+    t.match(error, { code: 'unreachable', retry: 'backoff', attempt: 1, retryIn: Number, transport, cause: Error })
+    t.equal(watched.client.state, 'connecting')
+    await until('the next', () => at.length === 2)
+    t.equal((watched.errors[1] as Failed).attempt, 2)
+    const late = at[1]! - at[0]! - error.retryIn!
+    t.ok(late > -20 && late < 1_500, `${late} ms late`)
+  })
+}
+
+t.test('a server that takes the connection and says nothing is a timeout, within the timeout', async (t) => {
+  const server = createServer((socket) => { socket.on('error', () => undefined).resume() })
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => { server.close() })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  for (const transport of ['websocket', 'sse', 'polling'] as const) {
+    const watched = dial(t, { url, token }, 'ada', { transports: [transport], timeout: 300 })
+    t.match(await first(watched, 900), { code: 'timeout', transport, attempt: 1, retryIn: Number })
+    watched.client.close()
+  }
+})
+
+t.test('a token that is never there is a timeout as well', async (t) => {
+  const app = await start(t)
+  const watched = dial(t, app, 'ada', { timeout: 200, token: async () => await new Promise<never>(() => undefined) })
+  t.match(await first(watched, 900), { code: 'timeout' })
+})
+
+t.test('a certificate that nobody vouches for is told apart', async (t) => {
+  const { private: key, cert } = await selfsigned.generate([{ name: 'commonName', value: 'example.com' }])
+  const app = await start(t, { fastify: { https: { key, cert } } as never })
+  const watched = dial(t, { url: app.url.replace('http', 'https'), token }, 'ada')
+  t.match(await first(watched, 2_000), { code: 'certificate_invalid' })
+})
+
+t.test('a page whose origin CORS does not let in is told apart', async (t) => {
+  const app = await start(t, { origins: ['https://app.example.com'] })
+  Object.assign(globalThis, { location: { href: 'https://www.example.com/' } })
+  t.teardown(() => { Reflect.deleteProperty(globalThis, 'location') })
+  const watched = dial(t, app, 'ada', {
+    // As a page's fetch: without CORS an answer is only there for who does not want to read it.
+    fetch: async (url, init) => {
+      const response = await fetch(url, init)
+      if (init?.mode === 'no-cors' || response.headers.has('access-control-allow-origin')) return response
+      throw new TypeError('Failed to fetch')
+    },
+    transports: ['sse']
+  })
+  t.match(await first(watched, 2_000), { code: 'cors_refused' })
+})
+
+t.test('the client says who it is, by which transport it is there, and dials again when it is told to, also after the end', async (t) => {
+  const app = await start(t)
+  for (const transport of ['websocket', 'sse', 'polling'] as const) {
+    const watched = dial(t, app, 'ada', { transports: [transport] })
+    const { client } = watched
+    t.equal(client.userId, undefined)
+    const room = client.join(chat.at({ id: '1' }))
+    await room.joined
+    t.same([client.userId, client.transport, client.state], ['ada', transport, 'open'])
+    const before = client.connectionId
+    client.reconnect()
+    await until('another link', () => client.state === 'open' && client.connectionId !== before)
+    t.match(await room.send('say', { text: 'x' }), { id: /-/ }, 'the rooms are joined again')
+    client.close()
+    t.match(await rejection(room.send('say', { text: 'x' })), { code: 'closed' })
+    client.reconnect()
+    t.equal(client.state, 'connecting')
+    await client.join(chat.at({ id: '2' })).joined
+    t.same(watched.states, ['open', 'reconnecting', 'open', 'closed', 'connecting', 'open'])
+    t.same(watched.errors, [])
+    client.close()
+  }
+})
+
+t.test('a client that waits for its next attempt dials at once when it is told to', async (t) => {
+  const app = await start(t)
+  const net = await behind(t, app)
+  net.proxy.isDown = true
+  const watched = dial(t, net, 'ada')
+  await until('three errors', () => watched.errors.length >= 3)
+  net.proxy.isDown = false
+  watched.client.reconnect()
+  const begun = performance.now()
+  await isOpen(watched)
+  t.ok(performance.now() - begun < 1_000)
+})
+
+t.test('what a client is refused for good is one error, however many rooms it has, and each of them rejects with it', async (t) => {
+  const app = await start(t)
+  const watched = dial(t, app, 'ada')
+  const rooms = ['1', '2', '3'].map((id) => watched.client.join(chat.at({ id })))
+  await Promise.all(rooms.map(async ({ joined }) => await joined))
+  await app.app.rooms.revoke({ user: 'ada' })
+  await until('the end', () => watched.client.state === 'closed')
+  t.match(watched.errors, [{ code: 'revoked' }])
+  for (const room of rooms) t.match(await rejection(room.send('say', { text: 'x' })), { code: 'revoked', room: room.name })
+})
+
+t.test('a WebSocket that says error and nothing more is noticed at once', async (t) => {
+  const app = await start(t)
+  class Mute {
+    onerror: (() => void) | undefined
+    readyState = 0
+    constructor () { setTimeout(() => { this.onerror?.() }, 10) }
+    close (): void {}
+    send (): void {}
+  }
+  const watched = dial(t, app, 'ada', { WebSocket: Mute, timeout: 10_000 })
+  t.match(await first(watched, 2_000), { code: 'transport_blocked' })
+  await isOpen(watched)
+})
