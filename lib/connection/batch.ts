@@ -1,4 +1,5 @@
 import type { Packet } from '../protocol/codec.js'
+import { keyOf } from '../protocol/key.js'
 import type { Compressor } from './compress.js'
 
 /**
@@ -15,11 +16,14 @@ export class Batch {
   readonly live: number
   /** events among them, offered by replay */
   readonly replayed: number
+  /** `latest` events among them */
+  readonly latest: number
   #next: Packet | undefined
   #child: Batch | undefined
   #others: Map<Packet, Batch> | undefined
   #bytes: Uint8Array | undefined
   #compressed: Uint8Array | undefined
+  #newest: Batch | undefined
 
   constructor (parent?: Batch, packet?: Packet) {
     this.#parent = parent
@@ -29,6 +33,7 @@ export class Batch {
     this.count = packet === undefined ? 0 : parent!.count + 1
     this.live = (parent?.live ?? 0) + (packet?.isReplay === true ? 0 : isEvent)
     this.replayed = (parent?.replayed ?? 0) + (packet?.isReplay === true ? isEvent : 0)
+    this.latest = (parent?.latest ?? 0) + (packet?.event?.delivery === 'latest' ? 1 : 0)
   }
 
   /** This sequence with one more packet: the same node for everybody who adds the same one. */
@@ -75,6 +80,26 @@ export class Batch {
     if (pending.length > 0) return Promise.all(pending)
     this.#compressed = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
     return this.#compressed
+  }
+
+  /** This sequence with the newest value of each key alone: found once for all who wait for the same frames. */
+  get newest (): Batch {
+    if (this.#newest !== undefined) return this.#newest
+    const seen = new Set<string>()
+    const kept: Packet[] = []
+    for (const packet of this.packets.reverse()) {
+      const { event } = packet
+      if (event?.delivery === 'latest' && event.key !== undefined) {
+        const key = keyOf(event.room, event.type, event.key)
+        if (seen.has(key)) continue
+        seen.add(key)
+      }
+      kept.push(packet)
+    }
+    let newest = new Batch()
+    for (const packet of kept.reverse()) newest = newest.add(packet)
+    this.#newest = kept.length === this.count ? this : newest
+    return this.#newest
   }
 
   /** oldest first */

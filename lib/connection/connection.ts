@@ -8,6 +8,7 @@ import type { Flusher } from './flusher.js'
 import { Handles, type Handle } from './handles.js'
 import type { Link, LinkEvents, Transport } from './link.js'
 import { Outbox } from './outbox.js'
+import { PACE } from './pace.js'
 import { Bucket, type Rate } from './rate-limit.js'
 import type { Tally } from './tally.js'
 
@@ -221,6 +222,11 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
 
   pong (payload: string): void {
     this.alive()
+    if (payload === PACE) {
+      this.lagsSince = 0
+      this.#outbox?.taken(performance.now())
+      return
+    }
     this.#pongs?.get(payload)?.(performance.now())
   }
 

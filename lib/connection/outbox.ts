@@ -3,6 +3,7 @@ import { Backlog } from './backlog.js'
 import type { Batch } from './batch.js'
 import type { Flusher } from './flusher.js'
 import { LINK_BUFFER, type Link } from './link.js'
+import { PACE, Pace } from './pace.js'
 import type { Tally } from './tally.js'
 
 /** Who is told that the bound is passed. */
@@ -25,10 +26,16 @@ export class Outbox {
   readonly #host: OutboxHost
   #batch: Batch | undefined
   #isClosed = false
+  /** the link is full, or enough is on its way to a slow reader */
   #isLagging = false
+  #isFull = false
+  /** made for the first `latest` value: idle connections have none */
+  #pace: Pace | undefined
   #isDue = false
   #isHeld = false
   #isWindowed = false
+  /** the batch waits by a window: of each key the newest value is enough */
+  #isGathered = false
   readonly #owner: OutboxOwner
   #backlog: Backlog | undefined
   #waiters: Array<() => void> | undefined
@@ -61,8 +68,9 @@ export class Outbox {
     if (this.#isClosed) return false
     if (packet.event !== undefined) this.#host.tally.meant++
     if (this.#isLagging || this.#link.pending !== undefined) return this.#wait(packet)
+    if (flush > 0) this.#isGathered = true
     this.#batch = (this.#batch ?? this.#host.flusher.root).add(packet)
-    if (this.#batch.size > LINK_BUFFER) {
+    if (this.#batch.size > LINK_BUFFER && this.#thin(this.#batch).size > LINK_BUFFER) {
       this.flush()
       // Compression falls behind: what waits for it goes out as it is.
       if (this.#isHeld && this.#batch.size > this.#host.outboxLimit / 4) this.flush(true)
@@ -93,8 +101,8 @@ export class Outbox {
   flush (isLast = false): void {
     this.#isDue = false
     this.#isWindowed = false
-    const batch = this.#batch
-    if (batch === undefined || this.#isClosed || (this.#isHeld && !isLast)) return
+    if (this.#batch === undefined || this.#isClosed || (this.#isHeld && !isLast)) return
+    const batch = this.#thin(this.#batch)
     const { compressor, encode } = this.#link
     let bytes: Uint8Array
     if (encode !== undefined) bytes = this.#encode(batch.packets)
@@ -108,8 +116,19 @@ export class Outbox {
       bytes = made
     }
     this.#batch = undefined
+    this.#isGathered = false
     this.#count(batch.count, batch.live, batch.replayed)
+    if (batch.latest > 0) (this.#pace ??= new Pace()).begin()
     this.#write(bytes)
+  }
+
+  /** What a window has gathered, without the values that were replaced in it. */
+  #thin (batch: Batch): Batch {
+    if (!this.#isGathered || batch.latest < 2) return batch
+    const { newest } = batch
+    this.#host.tally.conflated += batch.count - newest.count
+    this.#batch = newest
+    return newest
   }
 
   /** A frame is being compressed off the loop: it and all behind it wait. */
@@ -134,7 +153,24 @@ export class Outbox {
     this.#host.tally.writes++
     this.#host.tally.bytesOut += bytes.length
     this.written += bytes.length
-    if (!this.#link.write(bytes)) this.#isLagging = true
+    if (!this.#link.write(bytes)) this.#isLagging = this.#isFull = true
+    if (this.#pace?.isOn === true) this.#measure(this.#pace, bytes.length)
+  }
+
+  /** Asks for a sign that what is on its way was taken, and lets what comes next wait for it once enough is. */
+  #measure (pace: Pace, bytes: number): void {
+    if (pace.add(bytes, performance.now())) {
+      const ping = this.#link.beat?.(PACE)
+      if (ping === undefined) pace.end()
+      else this.#link.write(ping)
+    }
+    if (pace.isAhead) this.#isLagging = true
+  }
+
+  /** The peer has read up to where it was asked. */
+  taken (now: number): void {
+    this.#pace?.taken(now)
+    if (!this.#isFull) this.#resume()
   }
 
   #count (frames: number, live: number, replayed: number): void {
@@ -158,13 +194,19 @@ export class Outbox {
 
   /** The link has room again. */
   drained (): void {
+    this.#isFull = false
+    if (this.#pace?.isAhead !== true) this.#resume()
+  }
+
+  #resume (): void {
     if (!this.#isLagging || this.#isClosed) return
     this.#isLagging = false
     while (this.#backlog !== undefined && !this.#isLagging) {
-      const packets = this.#backlog.shift(LINK_BUFFER)
+      const packets = this.#backlog.shift(this.#pace?.room ?? LINK_BUFFER)
       if (this.#backlog.count === 0) this.#backlog = undefined
       if (packets.length === 0) break
       this.#countPackets(packets)
+      if (packets.some(({ event }) => event?.delivery === 'latest')) (this.#pace ??= new Pace()).begin()
       this.#write(this.#encode(packets))
     }
     if (!this.#isLagging) this.#wake()
