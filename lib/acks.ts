@@ -18,7 +18,7 @@ interface Waiting {
   readonly acked: string[]
   readonly left: string[]
   /** answers that came before the report of their node */
-  readonly early: Map<string, 'acked' | 'left'>
+  readonly early: Map<string, { readonly how: 'acked' | 'left', readonly user: string | undefined }>
   reports: number
   /** nodes that are to report; undefined where the broker does not tell, and until the publication is done */
   nodes: number | undefined
@@ -98,10 +98,10 @@ export class Acks {
   #expect (id: string, waiting: Waiting, members: ReadonlyArray<{ connection: string, userId: string }>): void {
     for (const { connection, userId } of members) {
       const early = waiting.early.get(connection)
-      if (early === undefined) {
+      if (early === undefined || (early.user !== undefined && early.user !== userId)) {
         waiting.pending.set(connection, userId)
         this.#link(connection, id)
-      } else waiting[early].push(userId)
+      } else waiting[early.how].push(userId)
       waiting.early.delete(connection)
     }
   }
@@ -158,6 +158,12 @@ export class Acks {
   /** A connection of this node answers. */
   acked (id: string, connection: string): void { this.#answer(id, connection, 'acked') }
 
+  /** A connection answers that lives on another node: whoever waits for it looks whether it is the user's. */
+  async ackedElsewhere (id: string, connection: string, user: string): Promise<void> {
+    if (this.#waiting.has(id)) this.answered(id, connection, 'acked', user)
+    else await this.#control?.send({ type: 'acked', ack: id, connection, user })
+  }
+
   /** A connection of this node ended: it will not answer. */
   gone (connection: string): void {
     for (const id of [...this.#byConnection.get(connection) ?? []]) this.#answer(id, connection, 'left')
@@ -177,15 +183,16 @@ export class Acks {
   }
 
   /** A connection somewhere has answered a broadcast of this node. */
-  answered (id: string, connection: string, how: 'acked' | 'left'): void {
+  answered (id: string, connection: string, how: 'acked' | 'left', user?: string): void {
     const waiting = this.#waiting.get(id)
     const userId = waiting?.pending.get(connection)
-    if (waiting === undefined || (userId === undefined && this.#isComplete(waiting))) {
+    const isForeign = user !== undefined && userId !== undefined && user !== userId
+    if (waiting === undefined || isForeign || (userId === undefined && this.#isComplete(waiting))) {
       this.unmatched++
       return
     }
     if (userId === undefined) {
-      waiting.early.set(connection, how)
+      waiting.early.set(connection, { how, user })
       return
     }
     waiting.pending.delete(connection)

@@ -9,11 +9,12 @@ import { shape } from './contexts.js'
 import type { AnyAddress } from './contract/types.js'
 import type { Dispatch, Peer } from './dispatch.js'
 import type { Drain } from './drain.js'
-import { REALTIME_ERR_NOT_READY, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal } from './errors.js'
-import { checkTime, DEFAULTS } from './options.js'
+import type { Elsewhere } from './elsewhere.js'
+import { REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal } from './errors.js'
+import { checkCount, checkMoment, checkTime, DEFAULTS } from './options.js'
 import type { Polls } from './polls.js'
 import { keyOfKind } from './protocol/key.js'
-import type { Position } from './protocol/position.js'
+import { isPosition, type Position } from './protocol/position.js'
 import { ALL, USER } from './rooms/declaration.js'
 import type { Membership } from './rooms/room.js'
 import type { PublishOptions, Rooms as Engine } from './rooms/rooms.js'
@@ -29,6 +30,7 @@ export interface AppRoomsOptions {
   readonly acks: Acks
   readonly slots: Slots
   readonly polls: Polls
+  readonly elsewhere: Elsewhere
   readonly auth: Auth
   readonly drain: Drain
   readonly adapter: Adapter
@@ -99,7 +101,7 @@ export class AppRooms implements Rooms {
     this.#check()
     const { engine, acks, adapter } = this.#options
     const name = nameOf(room)
-    const timeout = checkTime(options.timeout ?? DEFAULTS.ackTimeout, 'timeout of broadcastWithAck')
+    const timeout = options.timeout === undefined ? DEFAULTS.ackTimeout : checkTime(options.timeout, 'timeout of broadcastWithAck')
     const ack = acks.newId()
     const waiting = acks.wait(ack, timeout)
     try {
@@ -158,7 +160,7 @@ export class AppRooms implements Rooms {
   async revoke (target: Target | { tokenId: string }, { message, until }: { message?: string, until?: number } = {}): Promise<number> {
     this.#check()
     const { auth, revocations } = this.#options
-    const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ?? Date.now() + DEFAULTS.denial
+    const end = (until === undefined ? undefined : checkMoment(until, 'until of revoke')) ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ?? Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
     if (subject !== undefined) await auth.deny(subject, end)
     const peers = 'tokenId' in target ? this.#ofToken(target.tokenId) : this.#targets(target)
@@ -196,7 +198,9 @@ export class AppRooms implements Rooms {
 
   async history (room: Named, { since, limit }: { since?: Position, limit?: number } = {}): Promise<{ position: Position, resumed: boolean, events: Array<{ type: string, data: unknown, offset: number, timestamp: number }> }> {
     this.#check()
-    const { top, resumed, events } = await this.#options.engine.history(nameOf(room), since, limit)
+    if (since !== undefined && !isPosition(since)) throw new REALTIME_ERR_OPTIONS('since of history is a position { epoch, offset }, as history, broadcast and a join give it')
+    const most = limit === undefined ? undefined : Math.min(checkCount(limit, 'limit of history'), Number.MAX_SAFE_INTEGER)
+    const { top, resumed, events } = await this.#options.engine.history(nameOf(room), since, most)
     return {
       position: top,
       resumed,
@@ -231,12 +235,12 @@ export class AppRooms implements Rooms {
   async control (told: ControlMessage): Promise<void> {
     const message = checkControl(told)
     // Two applications under one prefix, or a definition that only the other version has.
-    const isStrange = message === undefined || ('room' in message && this.#options.engine.declarations.find(message.room) === undefined)
+    const isStrange = message === undefined || ('room' in message && message.room !== undefined && this.#options.engine.declarations.find(message.room) === undefined)
     if (isStrange) {
       this.#options.unread.note('control', 0)
       return
     }
-    const { dispatch, acks, connections, polls, revocations } = this.#options
+    const { dispatch, acks, connections, polls, elsewhere, revocations } = this.#options
     switch (message.type) {
       case 'revoke': {
         const subject = subjectOf(message)
@@ -258,11 +262,28 @@ export class AppRooms implements Rooms {
         acks.report(message.ack, message.members)
         return
       case 'acked':
-        acks.answered(message.ack, message.connection, 'acked')
+        acks.answered(message.ack, message.connection, 'acked', message.user)
         return
       case 'gone':
         acks.answered(message.ack, message.connection, 'left')
         return
+      case 'answer':
+        elsewhere.answered(message.id, message.isDone)
+        return
+      case 'ask': {
+        const peer = connections.get(message.connection)
+        // Where it is not, another node answers.
+        if (peer?.userId !== message.user || !peer.isOpen) return
+        if (message.what === 'end') peer.finish()
+        const isDone = message.what === 'end' || (message.room !== undefined && dispatch.leaveByPeer(peer, message.room))
+        await elsewhere.answer(message.id, isDone)
+        return
+      }
+      case 'pong': {
+        const peer = connections.get(message.connection)
+        if (peer?.userId === message.user) peer.pong(message.id)
+        return
+      }
       case 'moved': {
         const peer = connections.get(message.connection)
         if (peer?.userId === message.user && peer.transport === 'polling') polls.moved(peer)

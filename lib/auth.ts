@@ -49,6 +49,8 @@ const BEARER = 'bearer.'
 /** Denials that are looked at for their end when one is added. */
 const SWEEP = 8
 
+interface Denied { readonly subject: string, readonly until: number }
+
 interface Claims { readonly sub?: unknown, readonly exp?: unknown, readonly jti?: unknown }
 
 function refuseDenied (isDenied: boolean): void {
@@ -59,8 +61,8 @@ function refuseDenied (isDenied: boolean): void {
 export class Auth {
   readonly #options: AuthOptions
   readonly #open = new OpenTickets({ perUser: DEFAULTS.ticketsPerUser, total: DEFAULTS.tickets })
-  /** denials that this node has heard of, with their ends: all it knows while the adapter cannot be asked */
-  readonly #denied: Remembered<number>
+  /** denials that this node has heard of, with their ends: they hold here whatever the adapter's server says, which may have lost them */
+  readonly #denied: Remembered<Denied>
   readonly #denials: Retention
 
   constructor (options: AuthOptions) {
@@ -148,13 +150,13 @@ export class Auth {
     const { denials } = this.#options
     if (denials === undefined) return
     const subjects = tokenId === undefined ? [keyOfKind('user', userId)] : [keyOfKind('user', userId), keyOfKind('token', tokenId)]
+    const now = Date.now()
+    if (subjects.some((subject) => this.#denied.get(subject, now) !== undefined)) throw new Refusal('revoked')
     const found = denials.isDenied(subjects)
-    return found instanceof Promise ? found.catch((error: unknown) => this.#isKnownDenied(subjects, error)).then(refuseDenied) : refuseDenied(found)
+    return found instanceof Promise ? found.catch((error: unknown) => this.#unasked(error)).then(refuseDenied) : refuseDenied(found)
   }
 
-  #isKnownDenied (subjects: readonly string[], error: unknown): boolean {
-    const now = Date.now()
-    if (subjects.some((subject) => this.#denied.get(subject, now) !== undefined)) return true
+  #unasked (error: unknown): boolean {
     if (this.#options.whenUnavailable === 'refuse') throw error
     return false
   }
@@ -214,6 +216,8 @@ export class Auth {
   async deny (subject: string, until: number): Promise<void> {
     const { denials } = this.#options
     if (denials === undefined) throw new REALTIME_ERR_ADAPTER('this adapter keeps no denials: revoke cannot keep anybody out; use the memory or redis adapter')
+    // Over already: there is nothing to be kept.
+    if (until <= Date.now()) return
     await denials.deny(subject, until)
     this.remember(subject, until)
   }
@@ -222,11 +226,16 @@ export class Auth {
   remember (subject: string, until: number): void {
     const now = Date.now()
     this.#denials.sweep(now, SWEEP)
-    if (until <= (this.#denied.get(subject, now) ?? now)) return
+    if (until <= (this.#denied.get(subject, now)?.until ?? now)) return
     const { evicted } = this.#denials
     // Each is its own owner: they end at different times.
-    this.#denied.set(subject, subject, until, 0, until, now)
+    this.#denied.set(subject, subject, { subject, until }, 0, until, now)
     if (this.#denials.evicted > evicted) this.#options.onForgotten?.()
+  }
+
+  /** Tells an adapter whose server has lost its data of what this node remembers. */
+  async restore (): Promise<void> {
+    for (const { subject, until } of [...this.#denied.values(Date.now())]) await this.#options.denials?.deny(subject, until)
   }
 }
 

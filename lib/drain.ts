@@ -27,6 +27,8 @@ export class Drain {
   readonly #options: DrainOptions
   #isDraining = false
   #deadline = 0
+  /** when the last turn comes and its peer has answered */
+  #endsAt = 0
   #done: Promise<void> | undefined
   #hurry: (() => void) | undefined
 
@@ -38,7 +40,7 @@ export class Drain {
   get isDraining (): boolean { return this.#isDraining }
 
   /** milliseconds until the drain is over: when a refused client may hope for another node */
-  get remaining (): number { return Math.max(1_000, Math.min(this.#deadline - performance.now(), this.#options.timeout)) }
+  get remaining (): number { return Math.max(1_000, Math.min(Math.min(this.#deadline, this.#endsAt) - performance.now(), this.#options.timeout)) }
 
   /** @param timeout milliseconds; a second call can only shorten the first */
   async run (timeout: number = this.#options.timeout): Promise<void> {
@@ -62,6 +64,7 @@ export class Drain {
     const span = Math.min(all.length / this.#options.rate * 1_000, Math.max(0, timeout - ANSWER))
     const step = all.length === 0 ? 0 : span / all.length
     const start = performance.now()
+    this.#endsAt = start + span + ANSWER
     const waiting: Array<{ connection: Peer, at: number }> = []
     for (const [index, connection] of all.entries()) {
       const delay = Math.round(index * step)

@@ -22,6 +22,10 @@ export interface RefusalOptions {
   retryAfter?: number | undefined
   details?: ReadonlyArray<{ readonly path: string, readonly message: string }> | undefined
   room?: string | undefined
+  /** it may have happened: nobody can know */
+  outcome?: 'unknown' | undefined
+  /** under which to ask again where the outcome is not known */
+  idempotencyKey?: string | undefined
   /** code and status of an application's own error, shown to the peer in place of the word's */
   as?: { readonly code: string, readonly statusCode: number } | undefined
   /** for the log alone: what was compared */
@@ -42,6 +46,9 @@ export class Refusal extends Error {
   readonly why: Why | undefined
   /** who was refused, once that is known */
   userId: string | undefined
+  /** `unknown`: what was asked may have happened, nobody can tell; asked again under `idempotencyKey` it happens once */
+  readonly outcome: 'unknown' | undefined
+  readonly idempotencyKey: string | undefined
 
   constructor (word: Code, options: RefusalOptions = {}) {
     const { status, retry, message } = codes[word]
@@ -50,6 +57,8 @@ export class Refusal extends Error {
     this.why = options.why
     this.statusCode = options.as?.statusCode ?? status
     this.room = options.room
+    this.outcome = options.outcome
+    this.idempotencyKey = options.idempotencyKey
     this.data = {
       code: options.as?.code ?? word,
       message: this.message,

@@ -7,6 +7,7 @@ import { parseOutcome, type Outcome } from './outcome.js'
 import { keyOf } from './protocol/key.js'
 import { describe } from './rooms/rooms.js'
 import { after } from './timers.js'
+import { UnstoredOutcomes } from './unstored.js'
 
 export interface MessageCall extends ContextSource {
   readonly type: string
@@ -21,6 +22,8 @@ export interface MessagesOptions {
   readonly timeout: number
   /** milliseconds that an outcome is kept */
   readonly window: number
+  /** names this node among those that claim messages */
+  readonly holder: string
   readonly validateOutput: boolean
 }
 
@@ -34,11 +37,15 @@ export class Messages {
   readonly #claims: ClaimStore | undefined
   readonly #options: MessagesOptions
   readonly #running = new Map<string, Running>()
+  readonly #unstored: UnstoredOutcomes | undefined
 
   constructor (claims: ClaimStore | undefined, options: MessagesOptions) {
     this.#claims = claims
     this.#options = options
+    if (claims !== undefined) this.#unstored = new UnstoredOutcomes(claims, options.window, options.holder)
   }
+
+  stop (): void { this.#unstored?.stop() }
 
   /** Never rejects: what goes wrong is an outcome. */
   async run (call: MessageCall): Promise<Outcome> {
@@ -72,14 +79,20 @@ export class Messages {
       if (running.hash !== content) throw new Refusal('duplicate')
       return await running.outcome
     }
+    const unstored = this.#unstored?.get(key)
+    if (unstored?.outcome !== undefined) {
+      if (unstored.hash !== content) throw new Refusal('duplicate')
+      return JSON.parse(unstored.outcome) as Outcome
+    }
     let settle!: (outcome: Outcome) => void
     const outcome = new Promise<Outcome>((resolve) => { settle = resolve })
     const mine = { hash: content, outcome }
     this.#running.set(key, mine)
     const forget = (): void => { if (this.#running.get(key) === mine) this.#running.delete(key) }
     try {
-      const claimed = this.#claims?.claim(key, content, this.#options.timeout + SETTLE, call.userId)
+      const claimed = this.#claims?.claim(key, content, this.#options.timeout + SETTLE, call.userId, this.#options.holder)
       const claim = claimed instanceof Promise ? await claimed : claimed
+      this.#unstored?.drop(key)
       if (claim?.state === 'conflict') throw new Refusal('duplicate')
       if (claim?.state === 'running') throw new Refusal('unavailable', { message: 'the message is being handled elsewhere', retryAfter: claim.retryAfter })
       if (claim?.state === 'settled') {
@@ -91,6 +104,8 @@ export class Messages {
       this.#checkAgain(call, key, content)
     } catch (error) {
       forget()
+      // It may have been claimed all the same, and would wait for its own lease.
+      if (error instanceof Refusal && error.outcome === 'unknown') this.#unstored?.add(key, content, undefined, call.userId)
       const refused = failed(refusalOf(error).refusal)
       settle(refused)
       return refused
@@ -128,13 +143,16 @@ export class Messages {
 
   /** Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being worked on. */
   #keep ({ declaration, userId }: MessageCall, key: string, content: string, final: Outcome): Later<Outcome> {
+    const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
+    let text: string | undefined
     const failed = (error: unknown): Outcome => {
-      (declaration.log as FastifyBaseLogger).warn({ err: error }, 'the outcome of a message could not be stored')
+      (declaration.log as FastifyBaseLogger).warn({ err: error }, 'the outcome of a message could not be stored; it is kept here and stored as soon as the adapter takes it')
+      this.#unstored?.add(key, content, text, userId)
       return final
     }
     try {
-      const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
-      const stored = this.#claims?.settle(key, content, isStored ? JSON.stringify(final) : undefined, this.#options.window, userId)
+      text = isStored ? JSON.stringify(final) : undefined
+      const stored = this.#claims?.settle(key, content, text, this.#options.window, userId, this.#options.holder)
       return stored instanceof Promise ? stored.then(() => final, failed) : final
     } catch (error) {
       return failed(error)

@@ -22,6 +22,7 @@ import { Heartbeat } from './connection/heartbeat.js'
 import type { AnyAddress, AnyMessages, Definition, EventData, EventName } from './contract/types.js'
 import { Dispatch } from './dispatch.js'
 import { Drain } from './drain.js'
+import { Elsewhere } from './elsewhere.js'
 import { Endpoint } from './endpoint.js'
 import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM, type Refusal } from './errors.js'
 import { createAddressOf, rewriteUrlOf } from './fastify-internals.js'
@@ -147,7 +148,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     address: settings.limits.address,
     whenUnavailable: settings.limits.whenUnavailable
   }, adapter.leases, (error) => { failed(error, 'leases') }, (id) => { connections.get(id)?.close('replaced') })
-  const messages = new Messages(adapter.claims, { timeout: settings.timeouts.handler, window: DEFAULTS.idempotency, validateOutput: settings.validateOutput })
+  const messages = new Messages(adapter.claims, { timeout: settings.timeouts.handler, window: DEFAULTS.idempotency, holder: nodeId, validateOutput: settings.validateOutput })
   const refusals = new Refusals(log, options.onRefused)
   const note = (refusal: Refusal, request: FastifyRequest): void => { refusals.note(refusal, { address: request.ip ?? '', request }) }
   const refusedUpgrades = new RefusedUpgrades()
@@ -238,6 +239,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     now: () => performance.now(),
     onError: (error) => { failed(error, 'control') }
   })
+  const elsewhere = new Elsewhere(adapter.control)
   const rooms = new AppRooms({
     engine,
     connections,
@@ -246,6 +248,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     acks,
     slots,
     polls,
+    elsewhere,
     auth,
     drain,
     adapter,
@@ -289,7 +292,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     slots,
     polls,
     exchanges,
-    uplink: new Uplink({ access, dispatch, acks, revocations, rates, ledger, find: (id) => connections.get(id) }),
+    uplink: new Uplink({ access, dispatch, acks, elsewhere, revocations, rates, ledger, find: (id) => connections.get(id) }),
     rates,
     ledger,
     refusals,
@@ -366,11 +369,14 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
       log,
       ...engine.host,
       control: (message) => { rooms.control(message).catch((error: unknown) => { failed(error, 'control') }) },
-      state: (isUp) => {
+      state: (isUp, hasForgotten = false) => {
         wasDown ||= !isUp
         // A start without trouble warns of nothing.
         log[wasDown ? 'warn' : 'info']({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected')
         if (isUp) slots.restore()
+        if (!hasForgotten) return
+        engine.restore()
+        auth.restore().catch((error: unknown) => { failed(error, 'denials') })
       }
     }
     await adapter.start(adapterHost)
@@ -388,6 +394,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     await guarded
     await exchanges.close(deadline)
     acks.close()
+    elsewhere.close()
     sockets.close()
   })
   app.addHook('onClose', async () => {
@@ -396,6 +403,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     audit.stop()
     loop.stop()
     slots.stop()
+    messages.stop()
     engine.stop()
     flusher.close()
     websocket.close()

@@ -28,6 +28,8 @@ interface Holder {
 }
 
 interface Lease { readonly key: string, readonly holder: string }
+/** `isHeld`: whether it is held still */
+interface Held extends Lease { readonly isHeld: () => boolean }
 /** `until`: when it has run out by itself, by `performance.now()` */
 interface Owed extends Lease { readonly until: number }
 
@@ -51,6 +53,8 @@ export class Slots {
   readonly #rooms = new Map<string, number>()
   /** leases that this node no longer wants, and that its adapter could not be told of */
   readonly #owed = new Expiring<Owed>(MAX_OWED)
+  /** holders that another node renews under the same name */
+  readonly #moved = new Expiring<true>(MAX_OWED)
   readonly #onError: (error: unknown) => void
   readonly #onLost: (holder: string) => void
   #isRenewing = false
@@ -93,16 +97,26 @@ export class Slots {
   }
 
   async #renewAll (leases: LeaseStore): Promise<void> {
-    let batch: Lease[] = []
+    let batch: Held[] = []
     for (const [holder, { user, userLease, rooms }] of this.#holders) {
-      if (userLease) batch.push({ key: userKey(user), holder })
-      for (const [room, isLeased] of rooms ?? []) if (isLeased) batch.push({ key: roomKey(room), holder })
+      if (userLease) batch.push({ key: userKey(user), holder, isHeld: () => this.#holders.get(holder)?.userLease === true })
+      for (const [room, isLeased] of rooms ?? []) {
+        if (isLeased) batch.push({ key: roomKey(room), holder, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === true })
+      }
       if (batch.length < BATCH) continue
       // Not gathered beforehand: a lease that is given back meanwhile must not be taken again.
       await leases.renew(batch, LEASE)
+      this.#renewed(batch)
       batch = []
     }
     if (batch.length > 0) await leases.renew(batch, LEASE)
+    this.#renewed(batch)
+  }
+
+  /** A slot that was given back while it was being renewed may have been taken again by that. */
+  #renewed (held: readonly Held[]): void {
+    const now = performance.now()
+    for (const { key, holder, isHeld } of held) if (!isHeld() && this.#moved.get(holder, now) === undefined) this.#giveBack({ key, holder })
   }
 
   stop (): void { clearInterval(this.#renewer) }
@@ -245,6 +259,8 @@ export class Slots {
     const held = this.#holders.get(holder)
     if (held === undefined) return
     held.userLease = false
+    const now = performance.now()
+    this.#moved.set(holder, true, now + LEASE, now)
     for (const name of held.rooms?.keys() ?? []) held.rooms!.set(name, false)
   }
 

@@ -4,7 +4,9 @@ import type { Acks } from './acks.js'
 import type { Admitted } from './admission.js'
 import type { Identity } from './connection/connection.js'
 import type { Dispatch, Peer } from './dispatch.js'
+import type { Elsewhere } from './elsewhere.js'
 import { Refusal } from './errors.js'
+import type { Packet } from './protocol/codec.js'
 import { parseCommand, type Command, type MessageCommand } from './protocol/frames.js'
 import type { Revocations } from './revocations.js'
 import type { Ledger } from './stats/ledger.js'
@@ -15,6 +17,7 @@ export interface UplinkOptions {
   readonly dispatch: Dispatch
   readonly acks: Acks
   readonly revocations: Revocations
+  readonly elsewhere: Elsewhere
   readonly rates: UserRates
   readonly ledger: Ledger
   readonly find: (id: string) => Peer | undefined
@@ -24,6 +27,9 @@ export interface UplinkOptions {
 export interface ParsedBody { readonly json?: unknown, readonly bytes?: number }
 
 interface FrameLike { readonly type?: unknown, readonly room?: unknown }
+
+/** The connection that a caller names as its own: a peer of this node, or only its id where it may live on another. */
+interface Own { readonly peer?: Peer, readonly id?: string }
 
 function withId (id: string | undefined): { id?: string } {
   return id === undefined ? {} : { id }
@@ -49,8 +55,7 @@ export class Uplink {
     const { type, room } = (typeof json === 'object' && json !== null ? json : {}) as FrameLike
     if (type === 'leave' && room === undefined) {
       // Without a room it is the connection itself that leaves: a poll has no other way to say so.
-      if (own === undefined) throw new Refusal('not_joined')
-      own.finish()
+      await this.#end(own, identity.userId)
       return { type: 'ack' }
     }
     if (path !== '' && room !== undefined && room !== path) throw new Refusal('invalid_message', { message: 'the room of the body is not the room of the URL' })
@@ -62,48 +67,70 @@ export class Uplink {
     return answer
   }
 
-  async #answer (command: Command, identity: Identity, own: Peer | undefined, bytes: number, check: () => void): Promise<unknown> {
-    const { access, dispatch, acks } = this.#options
+  async #answer (command: Command, identity: Identity, own: Own, bytes: number, check: () => void): Promise<unknown> {
+    const { access, dispatch, acks, elsewhere } = this.#options
+    const { peer, id } = own
     switch (command.type) {
       case 'message': return await this.#message(command, identity, own, bytes, check)
       case 'ack':
-        if (own !== undefined) acks.acked(command.id, own.id)
+        if (peer !== undefined) acks.acked(command.id, peer.id)
+        else if (id !== undefined) await acks.ackedElsewhere(command.id, id, identity.userId)
         return { type: 'ack', id: command.id }
       case 'pong':
-        if (own !== undefined && command.id !== undefined) own.pong(command.id)
+        if (command.id !== undefined && peer !== undefined) peer.pong(command.id)
+        else if (command.id !== undefined && id !== undefined) await elsewhere.pong(identity.userId, id, command.id)
         return { type: 'ack' }
       case 'ping': return { type: 'pong', ...withId(command.id) }
       case 'leave':
-        if (own === undefined || !dispatch.leaveByPeer(own, command.room)) throw new Refusal('not_joined', { room: command.room })
+        if (!await this.#leave(own, identity.userId, command.room)) throw new Refusal('not_joined', { room: command.room })
         return { type: 'ack', room: command.room, ...withId(command.id) }
       case 'members':
         await access.allow(command.room, identity)
         return { type: 'ack', room: command.room, ...withId(command.id), data: await dispatch.presence(command.room) }
       case 'history': {
         await access.allow(command.room, identity)
-        const data = await dispatch.past(command.room, command.since, command.limit, (packet) => packet.event?.except?.connection === own?.id && own !== undefined)
+        const data = await dispatch.past(command.room, command.since, command.limit, (packet) => isExcepted(packet, id, identity.userId))
         return { type: 'ack', room: command.room, ...withId(command.id), data }
       }
       default: throw new Refusal('invalid_message', { message: `${command.type} cannot be posted; it belongs to a WebSocket` })
     }
   }
 
-  async #message (command: MessageCommand, identity: Identity, own: Peer | undefined, bytes: number, check: () => void): Promise<unknown> {
+  async #message (command: MessageCommand, identity: Identity, { peer, id: sender }: Own, bytes: number, check: () => void): Promise<unknown> {
     const { dispatch, rates, ledger } = this.#options
     rates.spend(identity.userId)
     ledger.messagesIn++
     ledger.bytesIn += bytes
-    if (own !== undefined) own.bytesIn += bytes
+    if (peer !== undefined) peer.bytesIn += bytes
     const { room, id } = command
-    const outcome = await dispatch.post(identity, own?.id, command, bytes, check)
+    const outcome = await dispatch.post(identity, sender, command, bytes, check)
     if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, room)
     return { type: 'ack', room, ...withId(id), ...(outcome.data === undefined ? {} : { data: outcome.data }) }
   }
 
-  /** The caller's connection, named by `x-connection-id`: only one of its own user is believed. */
-  #own (request: FastifyRequest, userId: string): Peer | undefined {
+  async #end ({ peer, id }: Own, userId: string): Promise<void> {
+    if (peer !== undefined) peer.finish()
+    else if (id === undefined) throw new Refusal('not_joined')
+    else await this.#options.elsewhere.ask(userId, id, 'end')
+  }
+
+  async #leave ({ peer, id }: Own, userId: string, room: string): Promise<boolean> {
+    const { dispatch, elsewhere } = this.#options
+    if (peer !== undefined) return dispatch.leaveByPeer(peer, room)
+    return id !== undefined && await elsewhere.ask(userId, id, 'leave', room)
+  }
+
+  /** Named by `x-connection-id`: one of this node is believed when it is the caller's own; for one of another node its user goes along. */
+  #own (request: FastifyRequest, userId: string): Own {
     const id = request.headers['x-connection-id']
     const peer = typeof id === 'string' ? this.#options.find(id) : undefined
-    return peer?.userId === userId ? peer : undefined
+    if (peer !== undefined) return peer.userId === userId ? { peer, id: peer.id } : {}
+    const named = this.#options.elsewhere.named(id)
+    return named === undefined ? {} : { id: named }
   }
+}
+
+function isExcepted ({ event }: Packet, id: string | undefined, userId: string): boolean {
+  const except = event?.except
+  return except !== undefined && except.connection === id && (except.user === undefined || except.user === userId)
 }

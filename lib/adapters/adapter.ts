@@ -52,7 +52,11 @@ export interface HistoryQuery {
 }
 
 export interface HistoryPage {
-  /** `since` was honoured: its epoch is the stream's (or is known to lead into it) and every retained-class event after it is still there */
+  /**
+   * `since` was honoured: every retained-class event after it is still there. Its epoch is the stream's, or a former one, under one rule
+   * for all adapters: the stream holds all events up to it, and none that was ever accepted behind it is lost. What a broker lost at the
+   * end of its data, the data cannot tell: it is compared with the highest position that any node has seen, before a former epoch is honoured.
+   */
   readonly resumed: boolean
   /** oldest first; empty when `resumed` is false and `since` was asked */
   readonly events: readonly Packet[]
@@ -122,17 +126,23 @@ export type Claim =
 
 /** Message ids that take effect once, and one-use values such as tickets. */
 export interface ClaimStore {
-  /** @param owner user whose message it is: over his own bytes he loses his oldest outcome, nobody else's */
-  claim (key: string, hash: string, lease: number, owner?: string): Later<Claim>
-  /** Stores the outcome for `ttl` ms; `undefined` gives the claim back, so that the message may run again. */
-  settle (key: string, hash: string, outcome: string | undefined, ttl: number, owner?: string): Later<void>
+  /**
+   * @param owner user whose message it is: over his own bytes he loses his oldest outcome, nobody else's
+   * @param holder who asks. One that asks for what it has claimed and not settled has lost the answer, and is given it again; without, it is `running`.
+   */
+  claim (key: string, hash: string, lease: number, owner?: string, holder?: string): Later<Claim>
+  /** Stores the outcome for `ttl` ms; `undefined` gives the claim back, so that the message may run again, unless it is another holder's by now. */
+  settle (key: string, hash: string, outcome: string | undefined, ttl: number, owner?: string, holder?: string): Later<void>
   /** Keeps a value for one `take` within `ttl` ms. */
   put (key: string, value: string, ttl: number): Later<void>
   /** Returns the value exactly once. */
   take (key: string): Later<string | undefined>
 }
 
-/** What nodes tell each other apart from events. Fire and forget: nobody waits for all nodes. */
+/**
+ * What nodes tell each other apart from events. Fire and forget: nobody waits for all nodes. `revoke`, `leave` and `moved` must not be lost
+ * on a node whose subscription was cut for a moment: they are kept for a minute at least, and read again within two seconds, each passed on once.
+ */
 export interface Control {
   /** To all other nodes. Resolves when the broker took it; rejects with `unavailable` when it is away. */
   send (message: ControlMessage): Promise<void>
@@ -142,10 +152,16 @@ export type ControlMessage =
   | { readonly type: 'revoke', readonly user?: string, readonly tokenId?: string, readonly connection?: string, readonly message?: string, /** Unix time in milliseconds up to which it keeps out */ readonly until?: number }
   | { readonly type: 'join' | 'leave', readonly user?: string, readonly connection?: string, readonly room: string }
   | { readonly type: 'members', readonly ack: string, readonly members: ReadonlyArray<{ readonly connection: string, readonly userId: string }> }
-  | { readonly type: 'acked', readonly ack: string, readonly connection: string }
+  /** `user`: whose connection it must be, where the sending node cannot know */
+  | { readonly type: 'acked', readonly ack: string, readonly connection: string, readonly user?: string }
   | { readonly type: 'gone', readonly ack: string, readonly connection: string }
   /** a connection that polls is polled on the sending node now, which holds its slots and its presence under the same names */
   | { readonly type: 'moved', readonly user: string, readonly connection: string }
+  /** of the node on which a connection of the user lives: let it leave a room, or end it; `answer` says whether it was there */
+  | { readonly type: 'ask', readonly id: string, readonly user: string, readonly connection: string, readonly what: 'leave' | 'end', readonly room?: string }
+  | { readonly type: 'answer', readonly id: string, readonly isDone: boolean }
+  /** a connection of the user has answered the ping `id` */
+  | { readonly type: 'pong', readonly user: string, readonly connection: string, readonly id: string }
 
 /** Users and token ids kept out until a time. Consulted at every entry. */
 export interface DenialStore {
@@ -161,7 +177,8 @@ export interface AdapterHost {
   readonly remembered?: { readonly bytes: number, readonly perUser: number }
   readonly log: { info (object: object, message: string): void, warn (object: object, message: string): void }
   /**
-   * One event of a subscribed room, in offset order per room, each once.
+   * One event of a subscribed room, in offset order per room, each once. A `latest` value may be given again with its version; without
+   * a version (set while the broker was away) it gives way to any that has one.
    * @returns members on this node that were offered it
    */
   event (room: string, packet: Packet): number
@@ -170,12 +187,20 @@ export interface AdapterHost {
   presence (room: string, change: PresenceChange): void
   /** @param from id of the sending node; messages of this node do not come back */
   control (message: ControlMessage, from: string): void
-  /** the broker became reachable or unreachable */
-  state (isUp: boolean): void
+  /**
+   * The broker became reachable or unreachable.
+   *
+   * @param hasForgotten it is reachable and does not have the data that it had: what this node holds there is to be held anew
+   */
+  state (isUp: boolean, hasForgotten?: boolean): void
 }
 
 /**
- * The layer between nodes. The node calls `start` once, then any other method, then `close` once. Room names are in their encoded
+ * The layer between nodes. What a subscription carries is repaired by its position, or read again each time that the subscription stands
+ * anew. What is refused to a caller does not happen later: the broker itself obeys the deadline of every change. Where nobody can know,
+ * the Refusal says `outcome: 'unknown'`. Time and order are the broker's, never a node's clock.
+ *
+ * The node calls `start` once, then any other method, then `close` once. Room names are in their encoded
  * ASCII form. Every method may reject with a Refusal `unavailable` while the broker is away: nothing is queued, nothing hangs.
  * An absent capability is an absent property, never a method that throws.
  *

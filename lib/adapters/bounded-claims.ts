@@ -53,13 +53,15 @@ export class BoundedClaims implements ClaimStore {
     this.#toldAt = now
   }
 
-  claim (key: string, hash: string, lease: number): ReturnType<ClaimStore['claim']> { return this.#store.claim(key, hash, lease) }
+  claim (key: string, hash: string, lease: number, owner?: string, holder?: string): ReturnType<ClaimStore['claim']> {
+    return this.#store.claim(key, hash, lease, owner, holder)
+  }
 
-  settle (key: string, hash: string, outcome: string | undefined, ttl: number, owner = ''): Later<void> {
+  settle (key: string, hash: string, outcome: string | undefined, ttl: number, owner = '', holder?: string): Later<void> {
     const now = performance.now()
     this.#kept.sweep(now, SWEEP)
     if (outcome === undefined) this.#kept.delete(key, now)
-    const settled = this.#store.settle(key, hash, outcome, ttl, owner)
+    const settled = this.#store.settle(key, hash, outcome, ttl, owner, holder)
     if (outcome === undefined) return settled
     const keep = (): void => { this.#kept.set(owner, key, hash, outcome.length, performance.now() + ttl, performance.now()) }
     return settled instanceof Promise ? settled.then(keep) : keep()

@@ -137,8 +137,24 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       return { type, ack, members: members.map(({ connection, userId }) => ({ connection, userId })) }
     }
     case 'acked':
+      if (!isName(ack) || !isName(connection) || !isOptional(user, isName)) return undefined
+      return { type, ack, connection, ...(user === undefined ? {} : { user }) }
     case 'gone':
       return isName(ack) && isName(connection) ? { type, ack, connection } : undefined
+    case 'ask': {
+      const { id, what } = value
+      if (!isName(id) || !isName(user) || !isName(connection)) return undefined
+      if (what === 'end') return { type, id, user, connection, what }
+      return what === 'leave' && typeof room === 'string' && isRoomName(room) ? { type, id, user, connection, what, room } : undefined
+    }
+    case 'answer': {
+      const { id, isDone } = value
+      return isName(id) && typeof isDone === 'boolean' ? { type, id, isDone } : undefined
+    }
+    case 'pong': {
+      const { id } = value
+      return isName(id) && isName(user) && isName(connection) ? { type, user, connection, id } : undefined
+    }
     case 'moved':
       return isName(user) && isName(connection) ? { type, user, connection } : undefined
     default: return undefined

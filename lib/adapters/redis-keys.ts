@@ -16,7 +16,7 @@ export class Keys {
   order (room: string): string { return `${this.#prefix}{${room}}:latest-order` }
   presence (room: string): string[] {
     const key = `${this.#prefix}{${room}}:presence`
-    return [key, `${key}-entries`, `${key}-counts`, `${key}-users`, this.events(room)]
+    return [key, `${key}-entries`, `${key}-counts`, `${key}-users`, `${key}-changes`, this.events(room)]
   }
 
   lease (key: string): string { return `${this.#prefix}{lease:${wellFormed(key)}}` }
@@ -24,6 +24,10 @@ export class Keys {
   value (key: string): string { return `${this.#prefix}{value:${wellFormed(key)}}` }
   denial (subject: string): string { return `${this.#prefix}{denial:${wellFormed(subject)}}` }
   get control (): string { return `${this.#prefix}{control}:messages` }
+  /** what is kept of the messages between nodes */
+  get told (): string { return `${this.#prefix}{control}:told` }
+  /** tells whether the data is what it was */
+  get mark (): string { return `${this.#prefix}{control}:mark` }
 
   /** @returns the room whose events channel this is */
   room (channel: string): string {

@@ -1,6 +1,7 @@
 import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, Refusal } from '../errors.js'
 import { after, every } from '../timers.js'
+import type { Later } from './adapter.js'
 import type { Script } from './redis-scripts.js'
 
 export interface RedisLinkOptions {
@@ -20,13 +21,19 @@ export interface RedisLinkOptions {
 
 /** The broker could not be asked, or did not answer. */
 export class Unreachable extends Refusal {
-  /** the connection broke with the command under way: whether it ran is not known */
+  /** there was no answer to a command that was sent: whether it ran is not known */
   readonly isUncertain: boolean
-  constructor (isUncertain: boolean) {
-    super('unavailable', { retryAfter: 1_000 })
+  /** the broker says that it has not run, and will not */
+  readonly isExpired: boolean
+  constructor (isUncertain: boolean, isExpired = false) {
+    super('unavailable', { retryAfter: 1_000, outcome: isUncertain ? 'unknown' : undefined })
     this.isUncertain = isUncertain
+    this.isExpired = isExpired
   }
 }
+
+/** There was no answer in time. */
+class Late extends Error {}
 
 /** What is used of ioredis, the same for one server, Sentinel and Cluster. */
 interface Client {
@@ -39,10 +46,16 @@ interface Client {
   eval (lua: string, keys: number, ...args: Array<string | number>): Promise<unknown>
   ssubscribe (...channels: string[]): Promise<unknown>
   sunsubscribe (...channels: string[]): Promise<unknown>
+  /** of a cluster: which shard serves a slot, by `host:port` */
+  readonly slots?: ReadonlyArray<readonly string[] | undefined>
+  /** of a cluster: the connections to its shards */
+  nodes? (role: 'master'): ReadonlyArray<{ readonly options: { readonly host?: string, readonly port?: number }, readonly status: string, call (command: string): Promise<unknown> }>
 }
 
 /** Milliseconds between two looks at both connections. */
 const HEARTBEAT = 2_000
+/** A timer that comes so many milliseconds late tells that this process stood still: its time did not count. */
+const STALL = 100
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
 /** Channels in one SSUBSCRIBE. */
@@ -65,8 +78,8 @@ export class RedisLink {
   #subscriber: Client | undefined
   #isCluster = false
   #run: string | undefined
-  /** server time minus `performance.now()`, milliseconds */
-  #clock = 0
+  /** of the one server, under the name ''; of a cluster by shard */
+  readonly #clocks = new Map<string, ServerClock>()
   #areSubscribed = false
   #isClosed = false
   #hasOpened = false
@@ -80,6 +93,7 @@ export class RedisLink {
     this.#options = options
   }
 
+  get isClosed (): boolean { return this.#isClosed }
   /** commands can be sent */
   get canSend (): boolean { return !this.#isClosed && this.#run !== undefined && this.#commands?.status === 'ready' }
   /** commands can be sent and subscriptions stand */
@@ -87,9 +101,19 @@ export class RedisLink {
   /** run id of the server that commands go to; empty in a cluster, where each shard knows its own */
   get run (): string { return this.#run ?? '' }
 
-  /** Server time in milliseconds, `ahead` ms from now; 0 where servers differ. */
-  deadline (ahead: number): number {
-    return this.#isCluster ? 0 : Math.ceil(this.#clock + performance.now() + ahead)
+  /** Time of the server that keeps `key`, in milliseconds, at `at` by `performance.now()`. */
+  #serverTime (key: string, at: number): Later<number> {
+    const shard = this.#shardOf(key)
+    return this.#clocks.get(shard)?.at(at) ?? this.#readClocks(shard).then(() => {
+      const clock = this.#clocks.get(shard)
+      // A shard whose time cannot be had is not trusted with what it must not do late.
+      if (clock === undefined) throw new Unreachable(false)
+      return clock.at(at)
+    })
+  }
+
+  #shardOf (key: string): string {
+    return this.#isCluster ? this.#commands?.slots?.[slotOf(key)]?.[0] ?? '' : ''
   }
 
   /** @throws REALTIME_ERR_ADAPTER when the server cannot be reached or is too old */
@@ -130,7 +154,6 @@ export class RedisLink {
       autoResendUnfulfilledCommands: false,
       // Whatever is under way when a connection breaks is rejected at once: who sent it decides.
       maxRetriesPerRequest: 0,
-      commandTimeout: timeout,
       connectTimeout: timeout,
       // A frozen server does not answer a close either.
       disconnectTimeout: 100,
@@ -146,7 +169,15 @@ export class RedisLink {
     }
     const { lazyConnect: _lazy, retryStrategy: _retry, ...perNode } = own
     // Connections to shards are made at their first command, which has to wait for them; `#bounded` sees to it that it does not wait for ever.
-    const clustered = { lazyConnect: true, enableOfflineQueue: true, retryDelayOnFailover: 0, keyPrefix: '', redisOptions: perNode }
+    const clustered = {
+      lazyConnect: true,
+      enableOfflineQueue: true,
+      retryDelayOnFailover: 0,
+      // A shard that stands still closes nothing: only by asking is it noticed that another took its place.
+      slotsRefreshInterval: HEARTBEAT,
+      keyPrefix: '',
+      redisOptions: perNode
+    }
     if (client !== undefined) {
       this.#isCluster = client.isCluster
       const copy = (isSubscriber: boolean): unknown => client.isCluster
@@ -191,10 +222,11 @@ export class RedisLink {
   }
 
   async #commandsReady (): Promise<void> {
-    const info = String(await this.#commands!.call('INFO', 'server'))
+    const info = String(await this.#bounded(this.#commands!.call('INFO', 'server')))
     const version = /^redis_version:(\d+)/m.exec(info)?.[1]
     if (version !== undefined && Number(version) < 7) throw new REALTIME_ERR_ADAPTER(`redis() needs Redis 7.0 or newer for sharded publish and subscribe; this server is ${version}`)
-    await this.#readClock()
+    this.#clocks.clear()
+    await this.#readClocks()
     this.#run = this.#isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
     this.#wake()
     this.#said()
@@ -204,7 +236,7 @@ export class RedisLink {
     const channels = [...this.#channels.keys()]
     const steps: Array<Promise<unknown>> = []
     if (this.#isCluster) this.#settleLater()
-    else for (let index = 0; index < channels.length; index += BATCH) steps.push(this.#subscriber!.ssubscribe(...channels.slice(index, index + BATCH)))
+    else for (let index = 0; index < channels.length; index += BATCH) steps.push(this.#bounded(this.#subscriber!.ssubscribe(...channels.slice(index, index + BATCH))))
     await Promise.all(steps)
     this.#areSubscribed = true
     this.#said()
@@ -225,17 +257,35 @@ export class RedisLink {
     else this.#options.onDown()
   }
 
-  async #readClock (): Promise<void> {
-    if (this.#isCluster) return
+  /** @param only one shard; else all that are connected */
+  async #readClocks (only?: string): Promise<void> {
+    if (!this.#isCluster) {
+      await this.#readClock('', async () => await this.#commands!.call('TIME'))
+      return
+    }
+    await Promise.all((this.#commands?.nodes?.('master') ?? []).map(async (node) => {
+      const name = `${node.options.host ?? ''}:${node.options.port ?? ''}`
+      if (only === undefined ? node.status === 'ready' : name === only) await this.#readClock(name, async () => await node.call('TIME')).catch(() => undefined)
+    }))
+  }
+
+  async #readClock (name: string, ask: () => Promise<unknown>): Promise<void> {
     const before = performance.now()
-    const [seconds, micros] = await this.#commands!.call('TIME') as [string, string]
-    this.#clock = Number(seconds) * 1_000 + Number(micros) / 1_000 - (before + performance.now()) / 2
+    const [seconds, micros] = await this.#bounded(ask()) as [string, string]
+    const clock = this.#clocks.get(name) ?? new ServerClock()
+    clock.read(Number(seconds) * 1_000 + Number(micros) / 1_000, before, performance.now())
+    this.#clocks.set(name, clock)
   }
 
   /** A server that stopped without closing its connections is only noticed by asking. */
   async #beat (): Promise<void> {
-    if (this.#isBeating || this.#isCluster) return
+    if (this.#isBeating) return
     this.#isBeating = true
+    if (this.#isCluster) {
+      await this.#readClocks()
+      this.#isBeating = false
+      return
+    }
     const look = async (client: Client, ask: () => Promise<unknown>): Promise<void> => {
       if (client.status !== 'ready') return
       try {
@@ -244,27 +294,33 @@ export class RedisLink {
         if (!this.#isClosed && client.status === 'ready') client.disconnect(true)
       }
     }
-    await Promise.all([look(this.#commands!, () => this.#readClock()), look(this.#subscriber!, () => this.#subscriber!.call('PING'))])
+    await Promise.all([look(this.#commands!, () => this.#readClocks()), look(this.#subscriber!, () => this.#bounded(this.#subscriber!.call('PING')))])
     this.#isBeating = false
   }
 
-  /** @throws Unreachable */
-  async script (script: Script, keys: readonly string[], args: ReadonlyArray<string | number>): Promise<unknown> {
+  /**
+   * @param until when the caller gives up, by `performance.now()`: a script that changes something does nothing after that, wherever it was held up
+   * @param patience milliseconds to wait for the answer
+   * @throws Unreachable
+   */
+  async script (script: Script, keys: readonly string[], args: ReadonlyArray<string | number>, until?: number, patience = this.#options.timeout): Promise<unknown> {
     if (!this.canSend) throw new Unreachable(false)
     const commands = this.#commands!
+    const time = script.isBounded ? this.#serverTime(keys[0]!, until ?? performance.now() + this.#options.timeout) : undefined
+    const all = time === undefined ? args : [...args, time instanceof Promise ? await time : time]
     try {
-      return await this.#bounded(commands.evalsha(script.sha, script.keys, ...keys, ...args))
+      return await this.#bounded(commands.evalsha(script.sha, script.keys, ...keys, ...all), patience)
     } catch (error) {
       if (!messageOf(error).startsWith('NOSCRIPT')) throw this.#refused(error)
     }
     try {
-      return await this.#bounded(commands.eval(script.lua, script.keys, ...keys, ...args))
+      return await this.#bounded(commands.eval(script.lua, script.keys, ...keys, ...all), patience)
     } catch (error) {
       throw this.#refused(error)
     }
   }
 
-  /** One command of one key. @throws Unreachable */
+  /** One command of one key, which changes nothing: it may run late. @throws Unreachable */
   async call (command: string, ...args: Array<string | number>): Promise<unknown> {
     if (!this.canSend) throw new Unreachable(false)
     try {
@@ -311,18 +367,29 @@ export class RedisLink {
     })
   }
 
-  /** A cluster client may hold a command back without a deadline while it looks for a shard. */
-  async #bounded<T> (answer: Promise<T>): Promise<T> {
-    if (!this.#isCluster) return await answer
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = after(() => { reject(new Error('no shard has answered in time')) }, this.#options.timeout)
+  /**
+   * A client may hold a command back without a deadline, and a server may stand still. So may this process: then the answer may be here
+   * and not read, and it is given as much time again.
+   */
+  async #bounded<T> (answer: Promise<T>, patience = this.#options.timeout): Promise<T> {
+    return await new Promise<T>((resolve, reject) => {
+      let due = performance.now() + patience
+      const check = (): void => {
+        const late = performance.now() - due
+        if (late > STALL) {
+          due = performance.now() + Math.min(late, patience)
+          timer = after(check, Math.min(late, patience))
+        } else reject(new Late('there was no answer in time'))
+      }
+      let timer = after(check, patience)
+      answer.then((value) => {
+        clearTimeout(timer)
+        resolve(value)
+      }, (error: Error) => {
+        clearTimeout(timer)
+        reject(error)
+      })
     })
-    try {
-      return await Promise.race([answer, late])
-    } finally {
-      clearTimeout(timer)
-    }
   }
 
   #wake (): void { for (const done of [...this.#waiting]) done() }
@@ -330,9 +397,10 @@ export class RedisLink {
   #refused (error: unknown): Unreachable {
     const { name } = error as Error
     const message = messageOf(error)
+    const isExpired = message.startsWith('EXPIRED')
     const isBroken = name === 'MaxRetriesPerRequestError' || name === 'AbortError' || message === 'Connection is closed.'
-    if (!isBroken && !message.startsWith('EXPIRED')) this.#warn(error, 'commands')
-    return new Unreachable(isBroken)
+    if (!isBroken && !isExpired) this.#warn(error, 'commands')
+    return new Unreachable(isBroken || error instanceof Late, isExpired)
   }
 
   #warn (error: unknown, connection: string): void {
@@ -341,6 +409,42 @@ export class RedisLink {
     this.#saidAt = now
     this.#options.log.warn({ err: error, connection }, 'Redis answered with an error or could not be reached')
   }
+}
+
+/** How far the time of a server is from this process's monotonic clock, as well as that can be told from outside. */
+class ServerClock {
+  /** bounds of the difference, and when they were read */
+  #low = 0
+  #high = 0
+  #readAt = Number.NEGATIVE_INFINITY
+
+  /** The server said `time` between two moments of here: the closer they are, the better it is known. A clock that was set is believed at once. */
+  read (time: number, before: number, after: number): void {
+    const [low, high] = [time - after, time - before]
+    const isSame = low <= this.#high && high >= this.#low
+    if (isSame && this.#high - this.#low < high - low && after - this.#readAt < RELIABLE) return
+    this.#low = low
+    this.#high = high
+    this.#readAt = after
+  }
+
+  at (now: number): number { return Math.ceil(now + (this.#low + this.#high) / 2) }
+}
+
+/** Milliseconds for which a good reading of a clock is better than a worse one. */
+const RELIABLE = 30_000
+
+/** The slot of a key of ours: CRC-16 (XMODEM) of what is between its braces. */
+export function slotOf (key: string): number {
+  const open = key.indexOf('{')
+  const close = key.indexOf('}', open + 1)
+  let crc = 0
+  for (const byte of Buffer.from(open !== -1 && close > open + 1 ? key.slice(open + 1, close) : key)) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021
+    crc &= 0xffff
+  }
+  return crc % 16_384
 }
 
 /** @returns milliseconds before the next try */

@@ -1,10 +1,10 @@
 import { keyOf } from '../protocol/key.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
-import { decodeNamed } from './decode.js'
+import { decodeNamed, decodePresenceChange } from './decode.js'
 import type { Unread } from './unread.js'
 import type { Keys } from './redis-keys.js'
 import type { RedisLink } from './redis-link.js'
-import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK } from './redis-scripts.js'
+import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED } from './redis-scripts.js'
 
 type Named = PresenceChange['joined'][number]
 
@@ -23,6 +23,8 @@ export class RedisPresence implements PresenceStore {
   /** until then entries may have run out only because nobody could renew them, by `performance.now()` */
   #heldUntil = 0
   #downAt: number | undefined
+  /** the newest change of each room that this node has heard or read of */
+  readonly #sequences = new Map<string, number>()
 
   constructor (link: RedisLink, keys: Keys, unread: Unread) {
     this.#link = link
@@ -39,7 +41,29 @@ export class RedisPresence implements PresenceStore {
     this.#downAt = undefined
   }
 
-  forget (room: string): void { this.#rooms.delete(room) }
+  forget (room: string): void {
+    this.#rooms.delete(room)
+    this.#sequences.delete(room)
+  }
+
+  /** rooms that had a join here */
+  get rooms (): readonly string[] { return [...this.#rooms] }
+
+  heard (room: string, sequence: number): void {
+    if (sequence > (this.#sequences.get(room) ?? 0)) this.#sequences.set(room, sequence)
+  }
+
+  /** Changes that this node has not heard, oldest first; where not all of them are kept, the last leaves a hole behind which members ask. */
+  async missed (room: string): Promise<readonly PresenceChange[]> {
+    const known = this.#sequences.get(room)
+    if (known === undefined) return []
+    const [top = '', ...texts] = await this.#link.script(PRESENCE_MISSED, this.#keys.presence(room), [known]) as string[]
+    const changes = texts.flatMap((text) => this.#change(text)).filter(({ sequence }) => sequence > known).reverse()
+    const sequence = Number(top)
+    if (top !== '' && sequence > known && changes.at(-1)?.sequence !== sequence) changes.push({ sequence, joined: [], left: [] })
+    for (const change of changes) this.heard(room, change.sequence)
+    return changes
+  }
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
     this.#rooms.add(room)
@@ -72,10 +96,20 @@ export class RedisPresence implements PresenceStore {
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
     const [sequence, total, ...list] = await this.#look(room, limit) as [string, number, ...string[]]
+    if (this.#rooms.has(room)) this.heard(room, Number(sequence))
     return {
       sequence: Number(sequence),
       total,
       ...(total > limit ? {} : { list: list.flatMap((json) => this.#named(json)) })
+    }
+  }
+
+  #change (json: string): PresenceChange[] {
+    try {
+      return [decodePresenceChange(json)]
+    } catch (error) {
+      this.#unread.failed(error, 'presence', json.length)
+      return []
     }
   }
 

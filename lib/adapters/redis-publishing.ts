@@ -1,13 +1,15 @@
 import { Refusal } from '../errors.js'
 import type { Packet } from '../protocol/codec.js'
 import { keyOf } from '../protocol/key.js'
+import type { Position } from '../protocol/position.js'
 import { after } from '../timers.js'
 import type { AdapterHost, Publication, Published, RoomSettings } from './adapter.js'
 import { Expiring } from './expiring.js'
 import type { Keys } from './redis-keys.js'
 import { Unreachable, type RedisLink } from './redis-link.js'
 import { PUBLISH } from './redis-scripts.js'
-import { decodePayload, encodePayload, parsePositions } from './wire.js'
+import type { Repeats } from './repeats.js'
+import { decodePayload, encodePayload, identityOf, parsePositions } from './wire.js'
 import { newEpoch } from './stream.js'
 import type { Tail } from './tail.js'
 
@@ -19,11 +21,17 @@ export interface PublishingOptions {
   readonly tag: string
   /** milliseconds that an idempotency key is remembered */
   readonly idempotency: number
+  /** keys that this node has used */
+  readonly repeats: Repeats
   /** milliseconds that one publish may take */
   readonly timeout: number
   /** the room as this node follows it; absent without members here */
   readonly tail: (room: string) => Tail | undefined
   readonly isSubscribed: (room: string) => boolean
+  /** what this node has seen of the room's stream, for the broker to compare; '' for nothing */
+  readonly seen: (room: string) => string
+  /** where an event of this node stands, and when the epoch began by the broker's clock */
+  readonly onAccepted: (room: string, position: Position, at: number) => void
 }
 
 /** `r` kept with an offset, `l` value of a key, `v` live only */
@@ -32,6 +40,8 @@ type Kind = 'r' | 'l' | 'v'
 interface Own {
   readonly origin: string
   readonly payload: string
+  /** where it came back by the subscription */
+  position: Position | undefined
   /** members here that were offered it, once it was handed over */
   recipients: number | undefined
   /** it came back by the subscription, so the server counted this node among those that it handed it to */
@@ -43,6 +53,12 @@ interface Own {
 const ECHO = 1_000
 /** Milliseconds that an echo may still come after that. */
 const LATE = 10_000
+/** Milliseconds between two questions of what became of a publication. */
+const AGAIN = 20
+/** For so many times the time of a publish a caller waits to learn what became of it: the broker does it within the first, or never. */
+const LEARN = 2.5
+/** Milliseconds for which a publication without a key is found again by its origin: whoever sends it again does so before. */
+const KEPT = 30_000
 /** How long `latest` values live in rooms without history, milliseconds. */
 const LATEST_TTL = 86_400_000
 
@@ -59,19 +75,25 @@ export class Publishing {
   }
 
   async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
-    const { tag, timeout } = this.#options
+    const { tag, timeout, repeats } = this.#options
     const kind = kindOf(publication, settings)
+    const { idempotencyKey } = publication
+    const first = idempotencyKey === undefined ? undefined : repeats.first(room, idempotencyKey)
+    // Known here, whatever the broker has forgotten.
+    if (first !== undefined) return { ...first, recipients: 0 }
     const isLocal = settings.history === false || (kind === 'v' && publication.delivery === 'volatile')
     const origin = `${tag}-${(++this.#count).toString(36)}`
-    const own: Own = { origin, payload: encodePayload(origin, publication), recipients: undefined, isEchoed: false, settle: undefined }
+    const own: Own = { origin, payload: encodePayload(origin, publication), position: undefined, recipients: undefined, isEchoed: false, settle: undefined }
     this.#own.set(origin, own)
     const until = performance.now() + timeout
     try {
       const reply = await this.#sendThrough(room, own, kind, publication, settings, until)
-      return await this.#accepted(room, own, kind, reply, until)
+      const published = await this.#accepted(room, own, kind, reply, until)
+      if (idempotencyKey !== undefined) repeats.remember(room, idempotencyKey, published)
+      return published
     } catch (error) {
       if (!isLocal || !(error instanceof Refusal)) throw error
-      const recipients = this.#handOver(room, own, kind, micros())
+      const recipients = this.#handOver(room, own, kind, undefined)
       return error instanceof Unreachable && error.isUncertain ? { recipients } : { recipients, nodes: 0 }
     } finally {
       this.#own.delete(origin)
@@ -79,60 +101,83 @@ export class Publishing {
   }
 
   /**
-   * Sends again what was under way when its connection broke, as long as the deadline allows: the script looks whether it has run.
-   * A live event is not worth that.
+   * Asks again what became of a publication whose answer is missing: the broker looks for its key, and does it only before the deadline,
+   * which stays. A live event is not worth that.
+   *
+   * @returns the broker's reply; `undefined` when the event came back by the subscription instead
    */
-  async #sendThrough (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, until: number): Promise<unknown[]> {
-    for (let isAgain = false; ; isAgain = true) {
+  async #sendThrough (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, until: number): Promise<unknown[] | undefined> {
+    const { link, timeout } = this.#options
+    const end = until + timeout * (LEARN - 1)
+    let isUncertain = false
+    for (;;) {
       try {
-        return await this.#send(room, own, kind, publication, settings, until - performance.now(), isAgain)
+        return await this.#send(room, own, kind, publication, settings, until, end)
       } catch (error) {
-        if (!(error instanceof Unreachable) || !error.isUncertain || kind === 'v') throw error
-        await this.#options.link.back(until - performance.now())
+        if (!(error instanceof Unreachable) || kind === 'v') throw error
+        // Whatever was sent before is held to the same deadline.
+        if (error.isExpired) throw new Unreachable(false)
+        isUncertain ||= error.isUncertain
+        if (!isUncertain) throw error
+        if (own.recipients !== undefined) return undefined
+        const left = end - performance.now()
+        if (left <= 0 || link.isClosed) throw unknown(publication.idempotencyKey ?? nameOf(own))
+        await link.back(left)
+        // A server that refuses at once is not asked all the time.
+        await new Promise<void>((resolve) => { after(resolve, Math.min(AGAIN, left)) })
       }
     }
   }
 
-  async #send (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, patience: number, isAgain: boolean): Promise<unknown[]> {
-    const { link, keys, idempotency } = this.#options
+  async #send (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, until: number, end: number): Promise<unknown[]> {
+    const { link, keys, idempotency, timeout, seen } = this.#options
     const { history } = settings
     const { idempotencyKey, key = '', type } = publication
-    if (patience <= 0) throw new Unreachable(false)
+    const name = idempotencyKey ?? nameOf(own)
     return await link.script(PUBLISH, [
-      keys.meta(room), keys.stream(room), keys.events(room), keys.once(room, idempotencyKey ?? ''), keys.latest(room), keys.order(room)
+      keys.meta(room), keys.stream(room), keys.events(room), keys.once(room, name), keys.latest(room), keys.order(room)
     ], [
       link.run,
       newEpoch(),
-      link.deadline(patience),
       kind,
       history === false ? 0 : history.size,
       Math.ceil(history === false ? LATEST_TTL : history.ttl),
       own.payload,
-      idempotencyKey === undefined ? '' : Math.ceil(idempotency),
-      isAgain ? own.origin : '',
-      kind === 'l' ? keyOf(type, key) : ''
-    ]) as unknown[]
+      idempotencyKey !== undefined ? Math.ceil(idempotency) : kind === 'v' ? '' : Math.ceil(KEPT + timeout * LEARN),
+      own.origin,
+      kind === 'l' ? keyOf(type, key) : '',
+      seen(room)
+    ], until, Math.min(timeout, Math.max(0, end - performance.now()))) as unknown[]
   }
 
-  async #accepted (room: string, own: Own, kind: Kind, reply: unknown[], until: number): Promise<Published> {
-    const { link, keys, tail, isSubscribed } = this.#options
+  async #accepted (room: string, own: Own, kind: Kind, reply: unknown[] | undefined, until: number): Promise<Published> {
+    const { link, keys, tail, isSubscribed, onAccepted } = this.#options
+    if (reply === undefined) return { ...(own.position === undefined ? {} : { position: own.position }), recipients: own.recipients ?? 0 }
+    let position: Position | undefined
     if (reply[0] === 'once') {
       const first = String(reply[1])
-      return { ...(first === '-' ? {} : { position: parsePositions(first)[0] }), recipients: 0 }
+      const end = first.indexOf('\n')
+      position = parsePositions(first.slice(end + 1))[0]
+      // It is this one, whose answer was lost.
+      if (first.slice(0, end) !== own.origin) return { ...(position === undefined ? {} : { position }), recipients: 0 }
+    } else if (kind === 'r') {
+      position = { epoch: String(reply[0]), offset: Number(reply[1]) }
+      onAccepted(room, position, Number(reply[3]))
     }
-    if (kind === 'r') {
-      const position = { epoch: String(reply[0]), offset: Number(reply[1]) }
+    if (position !== undefined) {
       const follower = tail(room)
       if (follower !== undefined) {
         const { origin, payload } = own
-        const packet = (): Packet => decodePayload(room, payload, { position })
+        const at = position
+        const packet = (): Packet => decodePayload(room, payload, { position: at })
         // The offset proves the order: next in line is handed over now and its echo dropped, anything else waits for what is before it.
-        follower.accept({ ...position, previous: position.offset - 1, origin, packet }, false)
+        follower.accept({ ...position, previous: position.offset - 1, origin, identity: identityOf(payload), packet }, false)
         await follower.reached(position.offset, Math.max(0, until - performance.now()))
       }
       return { position, recipients: own.recipients ?? 0 }
     }
-    const [version, receivers] = kind === 'l' ? [Number(reply[0]), Number(reply[1])] : [0, Number(reply[0])]
+    if (reply[0] === 'once') return { recipients: own.recipients ?? 0 }
+    const [version, receivers] = kind === 'l' ? [Number(reply[0]), Number(reply[1])] : [undefined, Number(reply[0])]
     if (own.recipients === undefined && receivers > 0 && link.mayHear(keys.events(room))) await this.#echo(own)
     if (own.recipients === undefined && isSubscribed(room)) this.#handOver(room, own, kind, version)
     return { recipients: own.recipients ?? 0, nodes: receivers - (own.isEchoed ? 1 : 0) }
@@ -146,12 +191,13 @@ export class Publishing {
     })
   }
 
-  #handOver (room: string, own: Own, kind: Kind, version: number): number {
+  /** @param version of a `latest` value; absent where the broker gave none: then any that it gives later is newer */
+  #handOver (room: string, own: Own, kind: Kind, version: number | undefined): number {
     if (own.recipients !== undefined) return own.recipients
     const now = performance.now()
     this.#handed.set(own.origin, true, now + LATE, now)
     own.recipients = this.#options.isSubscribed(room)
-      ? this.#options.host.event(room, decodePayload(room, own.payload, kind === 'l' ? { version } : {}))
+      ? this.#options.host.event(room, decodePayload(room, own.payload, kind === 'l' && version !== undefined ? { version } : {}))
       : 0
     return own.recipients
   }
@@ -162,9 +208,10 @@ export class Publishing {
   }
 
   /** An event was handed over: if it is one of this node's, its publisher is told. */
-  delivered (origin: string, recipients: number): void {
+  delivered (origin: string, recipients: number, position?: Position): void {
     const own = this.#own.get(origin)
     if (own === undefined) return
+    own.position = position
     own.recipients = recipients
     own.isEchoed = true
     own.settle?.()
@@ -179,5 +226,15 @@ function kindOf ({ delivery, ack }: Publication, { history }: RoomSettings): Kin
   return delivery === 'volatile' || ack !== undefined || history === false ? 'v' : 'r'
 }
 
-/** Above any version that the server gave before it went away, if clocks agree. */
-function micros (): number { return Date.now() * 1_000 }
+/** A publication without a key of its caller's is found again by its origin. */
+function nameOf ({ origin }: Own): string { return `~${origin}` }
+
+/** Nobody can know what became of it: the answer of a broker that is away is missing. */
+function unknown (idempotencyKey: string): Refusal {
+  return new Refusal('unavailable', {
+    retryAfter: 1_000,
+    message: 'whether the event was published is not known: the broker did not answer; publish it again with the same idempotencyKey',
+    outcome: 'unknown',
+    idempotencyKey
+  })
+}

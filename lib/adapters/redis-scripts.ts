@@ -5,10 +5,20 @@ export interface Script {
   readonly lua: string
   readonly sha: string
   readonly keys: number
+  /** its last argument is the server time in ms after which it does nothing any more, 0 for never */
+  readonly isBounded: boolean
 }
 
-function script (keys: number, lua: string): Script {
-  return { lua, keys, sha: createHash('sha1').update(lua).digest('hex') }
+function script (keys: number, lua: string, isBounded = false): Script {
+  return { lua, keys, isBounded, sha: createHash('sha1').update(lua).digest('hex') }
+}
+
+/**
+ * A script that changes something. What its caller has given up must not happen later: a client, a proxy or a server that stood still may
+ * hold a command for as long as it likes.
+ */
+function change (keys: number, lua: string): Script {
+  return script(keys, DEADLINE + lua, true)
 }
 
 /** Milliseconds that a room's metadata outlives its last use. */
@@ -17,8 +27,30 @@ const DAY = 86_400_000
 const UNUSED = 300_000
 /** Former epochs that are remembered, so that that many restarts in a row resume everybody. */
 const MAX_BEFORE = 4
+/** Changes of a room's presence that are kept for nodes that could not hear them, and for how long, milliseconds. */
+const MAX_CHANGES = 64
+const CHANGES_TTL = 600_000
+/** Milliseconds in which every node renews the presence of its members. */
+const LEASE = 60_000
+/** Messages between nodes that are kept for those that cannot hear them now. */
+const MAX_TOLD = 10_000
 /** Values of `latest` keys in one room. */
 const MAX_LATEST = 1_000
+
+/** isLate(): the deadline is past; error EXPIRED. It is taken off the arguments, so that lists may end them. */
+const LATE = `
+local deadline = tonumber(table.remove(ARGV))
+local function isLate ()
+  if deadline == 0 then return false end
+  local t = redis.call('TIME')
+  return t[1] * 1000 + t[2] / 1000 > deadline
+end
+local EXPIRED = 'EXPIRED the caller has given up'
+`
+
+const DEADLINE = LATE + `
+if isLate() then return redis.error_reply(EXPIRED) end
+`
 
 /** Server time; in microseconds where order matters. */
 const CLOCK = `
@@ -28,135 +60,164 @@ local function text (number) return string.format('%.0f', number) end
 `
 
 /**
- * open(meta, stream, run, candidate) -> epoch, offset, before: the room's metadata, born when there is none.
+ * open(meta, stream, run, candidate, seen) -> epoch, offset, before, at: the room's metadata, born when there is none.
  *
- * A server that restarted with older data would use offsets twice under one epoch. So the run id of the server is kept beside them:
- * when it is another, a new epoch begins, the offsets go on, and the old epoch and its top are put in front of `before`.
+ * A server that came back with older data would use offsets twice under one epoch. So the run id of the server is kept beside them: when
+ * it is another, a new epoch begins, the offsets go on, and the old epoch and its top are put in front of `before`. Nor can the data tell
+ * that something is missing at its end. So callers say what they have `seen`: `<epoch> <at> <top>`, an epoch, when it began, and the
+ * highest offset in it. What was seen and is not here is lost: then the pair of that epoch and all before it are marked (`<epoch>! <top>`),
+ * for who stands there misses something. Data older than an epoch that was seen is a new epoch, too, under whatever run id.
+ * `at` is the server time in ms at which the epoch began, above that of all before it.
  * An empty run means that the caller does not know which server this is (a cluster): the server is asked, 4 us.
  */
 const OPEN = `
-local function open (meta, stream, run, candidate)
+local function open (meta, stream, run, candidate, seen)
   if run == '' then run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
-  local known = redis.call('HMGET', meta, 'epoch', 'offset', 'run', 'before')
-  local epoch, offset, before = known[1], tonumber(known[2] or '0'), known[4] or ''
+  local known = redis.call('HMGET', meta, 'epoch', 'offset', 'run', 'before', 'at')
+  local epoch, offset, before, at = known[1], tonumber(known[2] or '0'), known[4] or '', tonumber(known[5] or '0')
+  local seenEpoch, seenAt, seenTop
+  if seen ~= '' then seenEpoch, seenAt, seenTop = string.match(seen, '^(%S+) (%d+) (%d+)$') end
   if not epoch then
+    at = math.max(millis(), tonumber(seenAt or '0') + 1)
     redis.call('DEL', stream)
-    redis.call('HSET', meta, 'epoch', candidate, 'offset', 0, 'run', run)
-    epoch = candidate
-  elseif known[3] ~= run then
-    local pairs = { epoch .. ' ' .. text(offset) }
-    for pair in string.gmatch(before, '%S+ %S+') do
-      if #pairs < ${MAX_BEFORE} then pairs[#pairs + 1] = pair end
-    end
-    before = table.concat(pairs, ' ')
-    redis.call('HSET', meta, 'epoch', candidate, 'run', run, 'before', before)
-    epoch = candidate
+    redis.call('HSET', meta, 'epoch', candidate, 'offset', 0, 'run', run, 'at', text(at))
+    return candidate, 0, '', at
   end
-  return epoch, offset, before
+  if known[3] == run and (not seenEpoch or (seenEpoch == epoch and tonumber(seenTop) <= offset)) then return epoch, offset, before, at end
+  local pairs = { { epoch, '', text(offset) } }
+  for name, mark, top in string.gmatch(before, '([^ !]+)(!?) (%d+)') do
+    if #pairs < ${MAX_BEFORE} + 1 then pairs[#pairs + 1] = { name, mark, top } end
+  end
+  local from = #pairs + 1
+  if seenEpoch then
+    from = tonumber(seenAt) > at and 1 or 2
+    for i, pair in ipairs(pairs) do
+      if pair[1] == seenEpoch then from = tonumber(seenTop) > tonumber(pair[3]) and i or #pairs + 1 end
+    end
+  end
+  for i = from, #pairs do pairs[i][2] = '!' end
+  if known[3] ~= run or from == 1 then
+    epoch, at = candidate, math.max(millis(), at + 1, tonumber(seenAt or '0') + 1)
+  else table.remove(pairs, 1) end
+  local list = {}
+  for i = 1, math.min(#pairs, ${MAX_BEFORE}) do list[i] = pairs[i][1] .. pairs[i][2] .. ' ' .. pairs[i][3] end
+  before = table.concat(list, ' ')
+  redis.call('HSET', meta, 'epoch', epoch, 'run', run, 'before', before, 'at', text(at))
+  return epoch, offset, before, at
 end
 `
 
 /**
  * Accepts one event.
  *
- * KEYS  1 meta (hash: epoch, offset, run, before, version), 2 stream, 3 channel, 4 idempotency key, 5 latest (hash), 6 latest order (zset)
- * ARGV  1 run id of this server or '', 2 candidate epoch, 3 server time in ms after which nothing is to be done any more, 0 for never,
- *       4 kind: r kept with an offset, l latest value, v live only, 5 size, 6 ttl in ms, 7 payload, 8 idempotency window in ms or '',
- *       9 origin if this is sent a second time after its connection broke, else '', 10 field of the latest value
- * Reply {epoch, offset, receivers} for r, {version, receivers} for l, {receivers} for v; {'once', '<epoch> <offset>' or '-'} for a
- *       repeated idempotency key; error EXPIRED after the deadline, so that what was refused to the caller is never published later
+ * KEYS  1 meta (hash: epoch, offset, run, before, at, version), 2 stream, 3 channel, 4 key of the publication, 5 latest (hash), 6 latest order (zset)
+ * ARGV  1 run id of this server or '', 2 candidate epoch, 3 kind: r kept with an offset, l latest value, v live only, 4 size, 5 ttl in ms,
+ *       6 payload, 7 milliseconds that the key of the publication is kept, '' for none, 8 origin, 9 field of the latest value, 10 what the caller has seen,
+ *       11 deadline
+ * Reply {epoch, offset, receivers, at} for r, {version, receivers} for l, {receivers} for v; {'once', '<origin>\n<epoch> <offset> <at>' or
+ *       '<origin>\n-'} when the key has been used; error EXPIRED after the deadline
  *
+ * The key is looked up before the deadline: a caller that has lost an answer asks again, however late, and is told whether it ran.
  * The stream's ids are <offset>-<server time in ms>: a range by offset, the age of each entry beside it.
  */
-export const PUBLISH = script(6, CLOCK + OPEN + `
-local now = micros()
-local deadline = tonumber(ARGV[3])
-if deadline > 0 and now > deadline * 1000 then return redis.error_reply('EXPIRED the caller has given up') end
-local hasKey = ARGV[8] ~= ''
-if hasKey then
+export const PUBLISH = script(6, LATE + CLOCK + OPEN + `
+local keep = ARGV[7]
+if keep ~= '' then
   local first = redis.call('GET', KEYS[4])
   if first then return { 'once', first } end
 end
-local kind, payload = ARGV[4], ARGV[7]
+if isLate() then return redis.error_reply(EXPIRED) end
+local now = micros()
+local kind, payload = ARGV[3], ARGV[6]
 local reply, position
 if kind == 'r' then
-  local epoch, offset = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
-  if ARGV[9] ~= '' then
-    local origin = ARGV[9] .. '\\n'
-    for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 256)) do
-      if string.sub(entry[2][2], 1, #origin) == origin then
-        return { epoch, string.match(entry[1], '^%d+'), 0 }
-      end
-    end
-  end
+  local epoch, offset, _, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[10])
   offset = text(offset + 1)
+  at = text(at)
   redis.call('HSET', KEYS[1], 'offset', offset)
   redis.call('PEXPIRE', KEYS[1], ${DAY})
-  redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[5], offset .. '-' .. text(math.floor(now / 1000)), 'e', payload)
-  redis.call('PEXPIRE', KEYS[2], ARGV[6])
+  redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[4], offset .. '-' .. text(math.floor(now / 1000)), 'e', payload)
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
   local receivers = redis.call('SPUBLISH', KEYS[3], 'r ' .. epoch .. ' ' .. offset .. '\\n' .. payload)
-  reply, position = { epoch, offset, receivers }, epoch .. ' ' .. offset
+  reply, position = { epoch, offset, receivers, at }, epoch .. ' ' .. offset .. ' ' .. at
 elseif kind == 'l' then
   local version = math.max(tonumber(redis.call('HGET', KEYS[1], 'version') or '0') + 1, now)
   version = text(version)
-  open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
+  open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[10])
   redis.call('HSET', KEYS[1], 'version', version)
   redis.call('PEXPIRE', KEYS[1], ${DAY})
-  redis.call('HSET', KEYS[5], ARGV[10], version .. ' ' .. text(math.floor(now / 1000) + ARGV[6]) .. '\\n' .. payload)
-  redis.call('ZADD', KEYS[6], version, ARGV[10])
+  redis.call('HSET', KEYS[5], ARGV[9], version .. ' ' .. text(math.floor(now / 1000) + ARGV[5]) .. '\\n' .. payload)
+  redis.call('ZADD', KEYS[6], version, ARGV[9])
   if redis.call('ZCARD', KEYS[6]) > ${MAX_LATEST} then
     redis.call('HDEL', KEYS[5], redis.call('ZPOPMIN', KEYS[6])[1])
   end
-  redis.call('PEXPIRE', KEYS[5], ARGV[6])
-  redis.call('PEXPIRE', KEYS[6], ARGV[6])
+  redis.call('PEXPIRE', KEYS[5], ARGV[5])
+  redis.call('PEXPIRE', KEYS[6], ARGV[5])
   reply = { version, redis.call('SPUBLISH', KEYS[3], 'l ' .. version .. '\\n' .. payload) }
 else
   reply = { redis.call('SPUBLISH', KEYS[3], 'v\\n' .. payload) }
 end
-if hasKey then redis.call('SET', KEYS[4], position or '-', 'PX', ARGV[8]) end
+if keep ~= '' then redis.call('SET', KEYS[4], ARGV[8] .. '\\n' .. (position or '-'), 'PX', keep) end
 return reply
-`)
+`, true)
 
 /**
  * Where a room stands; keeps its metadata alive: for a day, or where it never had an event for minutes, since whoever enters ever new
  * rooms would leave that many keys.
  *
  * KEYS  1 meta, 2 stream
- * ARGV  1 run, 2 candidate epoch, 3 milliseconds until the position is asked again while the room has members
- * Reply {epoch, offset}
+ * ARGV  1 run, 2 candidate epoch, 3 milliseconds until the position is asked again while the room has members, 4 what the caller has seen
+ * Reply {epoch, offset, at}
  */
 export const POSITION = script(2, CLOCK + OPEN + `
-local epoch, offset = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
+local epoch, offset, _, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4])
 local isUnused = offset == 0 and redis.call('HEXISTS', KEYS[1], 'version') == 0
 redis.call('PEXPIRE', KEYS[1], isUnused and math.max(${UNUSED}, ARGV[3] * 3) or ${DAY})
-return { epoch, text(offset) }
+return { epoch, text(offset), text(at) }
 `)
 
 /**
- * Reads retained events, after dropping those past their time.
+ * Reads retained events, after dropping those past their time: with one search and one trim, whatever their number.
  *
  * KEYS  1 meta, 2 stream
  * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms, 6 '1' if somebody is
- *       in the room: a mere reader leaves nothing behind where there is nothing
- * Reply {epoch, offset, before, floor, id, payload, id, payload, ...}; newest first where the newest were asked
+ *       in the room: a mere reader leaves nothing behind where there is nothing, 7 what the caller has seen
+ * Reply {epoch, offset, before, floor, at, age of the epoch in ms, id, payload, id, payload, ...}; newest first where the newest were asked
  */
 export const READ = script(2, CLOCK + OPEN + `
-if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0' } end
-local epoch, offset, before = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
+if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0', '0', '0' } end
+local epoch, offset, before, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[7])
 if offset > 0 then redis.call('PEXPIRE', KEYS[1], ${DAY}) end
-local floor = offset
-local oldest = millis() - ARGV[5]
-while true do
-  local entry = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-  if not entry then break end
-  local at, time = string.match(entry[1], '^(%d+)-(%d+)$')
-  if tonumber(time) > oldest then floor = at - 1 break end
-  redis.call('XTRIM', KEYS[2], 'MINID', '=', text(at + 1))
+local now = millis()
+local oldest = now - ARGV[5]
+local function first (from)
+  local entry = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 1)[1]
+  if not entry then return nil end
+  local place, time = string.match(entry[1], '^(%d+)-(%d+)$')
+  return tonumber(place), tonumber(time) > oldest
 end
-local entries
-if ARGV[3] == '' then entries = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[4])
-else entries = redis.call('XRANGE', KEYS[2], text(ARGV[3] + 1) .. '-0', '+', 'COUNT', ARGV[4]) end
-local reply = { epoch, text(offset), before, text(floor) }
+local floor = offset
+local low, isFresh = first('-')
+if low and isFresh then floor = low - 1
+elseif low then
+  local high = offset + 1
+  while low + 1 < high do
+    local middle = math.floor((low + high) / 2)
+    local place, isKept = first(text(middle) .. '-0')
+    if not place or isKept then high = middle else low = place end
+  end
+  local kept = first(text(low + 1) .. '-0')
+  if kept then
+    floor = kept - 1
+    redis.call('XTRIM', KEYS[2], 'MINID', '=', text(kept))
+  else redis.call('UNLINK', KEYS[2]) end
+end
+local entries = {}
+if tonumber(ARGV[4]) > 0 then
+  if ARGV[3] == '' then entries = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[4])
+  else entries = redis.call('XRANGE', KEYS[2], text(ARGV[3] + 1) .. '-0', '+', 'COUNT', ARGV[4]) end
+end
+local reply = { epoch, text(offset), before, text(floor), text(at), text(now - at) }
 for _, entry in ipairs(entries) do
   reply[#reply + 1] = entry[1]
   reply[#reply + 1] = entry[2][2]
@@ -186,11 +247,14 @@ return reply
  * its entries and what it shows. The sequence counts the announced changes; after a restart of the server or a loss of its data it
  * jumps to the clock, which is above anything that a peer can know, so that peers see a hole and ask.
  *
- * bump() -> the next sequence. announce(joined, left) sends a change, both lists as JSON texts.
- * sweep() removes what has run out and announces it, at most 1 000 entries at a time.
+ * bump() -> the next sequence. announce(joined, left) sends a change, both lists as JSON texts, and keeps the newest for nodes that
+ * could not hear it. sweep() removes what has run out and announces it, at most 1 000 entries at a time.
+ *
+ * A server under a policy that evicts takes any of the keys away. repair() makes them agree again: entries count, and who is shown without
+ * one is given the time of a lease to be renewed before he has left.
  */
 const PRESENCE = CLOCK + `
-local meta, entries, counts, users, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local meta, entries, counts, users, changes, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local function bump ()
   local run = ARGV[1]
   if run == '' then run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
@@ -202,6 +266,9 @@ local function bump ()
 end
 local function announce (joined, left)
   local change = '{"sequence":' .. bump() .. ',"joined":[' .. table.concat(joined, ',') .. '],"left":[' .. table.concat(left, ',') .. ']}'
+  redis.call('LPUSH', changes, change)
+  redis.call('LTRIM', changes, 0, ${MAX_CHANGES} - 1)
+  redis.call('PEXPIRE', changes, ${CHANGES_TTL})
   redis.call('SPUBLISH', channel, 'p\\n' .. change)
 end
 local function remove (entry, left)
@@ -212,8 +279,29 @@ local function remove (entry, left)
   left[#left + 1] = redis.call('HGET', users, user) or nil
   redis.call('HDEL', users, user)
 end
+local function repair (lease)
+  local known = redis.call('EXISTS', entries) + redis.call('EXISTS', counts) * 2 + redis.call('EXISTS', users) * 4
+  if known == 0 or known == 7 then return end
+  redis.call('DEL', counts)
+  for _, entry in ipairs(redis.call('ZRANGE', entries, 0, -1)) do
+    redis.call('HINCRBY', counts, string.sub(entry, string.find(entry, '\\n', 1, true) + 1), 1)
+  end
+  redis.call('HSETNX', meta, 'repair', text(millis() + lease))
+end
+local function ghosts (left)
+  local due = tonumber(redis.call('HGET', meta, 'repair') or 'inf')
+  if due > millis() then return end
+  redis.call('HDEL', meta, 'repair')
+  for _, user in ipairs(redis.call('HKEYS', users)) do
+    if redis.call('HEXISTS', counts, user) == 0 then
+      left[#left + 1] = redis.call('HGET', users, user)
+      redis.call('HDEL', users, user)
+    end
+  end
+end
 local function sweep ()
   local left = {}
+  ghosts(left)
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', entries, '-inf', text(millis()), 'LIMIT', 0, 1000)) do remove(entry, left) end
   if #left > 0 then announce({}, left) end
 end
@@ -223,19 +311,18 @@ local function keep () for _, key in ipairs({ meta, entries, counts, users }) do
 /**
  * Adds or renews entries of one room.
  *
- * KEYS  1 presence meta (hash: sequence, run), 2 entries (zset), 3 counts (hash), 4 users (hash), 5 channel
- * ARGV  1 run, 2 lease in ms, then per entry: 3 connection and 4 user as parts of a key, 5 JSON of {userId, data}
+ * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash), 5 newest changes (list), 6 channel
+ * ARGV  1 run, 2 lease in ms, then per entry: 3 connection and 4 user as parts of a key, 5 JSON of {userId, data}; last the deadline
  * Reply number of users that joined
  */
-export const PRESENCE_JOIN = script(5, PRESENCE + `
+export const PRESENCE_JOIN = change(6, PRESENCE + `
 local joined = {}
+repair(ARGV[2])
 local till = text(millis() + ARGV[2])
 for i = 3, #ARGV, 3 do
   local user = ARGV[i + 1]
-  if redis.call('ZADD', entries, till, ARGV[i] .. '\\n' .. user) == 1 and redis.call('HINCRBY', counts, user, 1) == 1 then
-    redis.call('HSET', users, user, ARGV[i + 2])
-    joined[#joined + 1] = ARGV[i + 2]
-  end
+  if redis.call('ZADD', entries, till, ARGV[i] .. '\\n' .. user) == 1 then redis.call('HINCRBY', counts, user, 1) end
+  if redis.call('HSETNX', users, user, ARGV[i + 2]) == 1 then joined[#joined + 1] = ARGV[i + 2] end
 end
 if #joined > 0 then announce(joined, {}) end
 keep()
@@ -246,9 +333,10 @@ return #joined
  * Lets an entry run out.
  *
  * KEYS  as PRESENCE_JOIN
- * ARGV  1 run, 2 grace in ms, 3 connection, 4 user
+ * ARGV  1 run, 2 grace in ms, 3 connection, 4 user, 5 deadline
  */
-export const PRESENCE_LEAVE = script(5, PRESENCE + `
+export const PRESENCE_LEAVE = change(6, PRESENCE + `
+repair(${LEASE})
 local entry = ARGV[3] .. '\\n' .. ARGV[4]
 if tonumber(ARGV[2]) > 0 then
   redis.call('ZADD', entries, 'XX', text(millis() + ARGV[2]), entry)
@@ -267,7 +355,8 @@ return #left
  * ARGV  1 run, 2 most users in a list, -1 for a sweep alone, 3 '1' to leave what has run out alone
  * Reply {sequence, total, JSON, JSON, ...}; nothing for a sweep
  */
-export const PRESENCE_LOOK = script(5, PRESENCE + `
+export const PRESENCE_LOOK = script(6, PRESENCE + `
+repair(${LEASE})
 if ARGV[3] ~= '1' then sweep() end
 local limit = tonumber(ARGV[2])
 if limit < 0 then return {} end
@@ -282,13 +371,28 @@ return reply
 `)
 
 /**
+ * What a node missed that knows the changes up to a sequence.
+ *
+ * KEYS  as PRESENCE_JOIN
+ * ARGV  1 the sequence
+ * Reply {the newest sequence or '', change, change, ...}, newest change first; the changes that are kept, where one of them is missing
+ */
+export const PRESENCE_MISSED = script(6, `
+local sequence = redis.call('HGET', KEYS[1], 'sequence')
+if not sequence or tonumber(sequence) == tonumber(ARGV[1]) then return { sequence or '' } end
+local reply = redis.call('LRANGE', KEYS[5], 0, -1)
+table.insert(reply, 1, sequence)
+return reply
+`)
+
+/**
  * Takes one of a bounded number of slots.
  *
  * KEYS  1 lease (zset of holders by the server time at which each runs out)
- * ARGV  1 holder, 2 limit, 3 ttl in ms
+ * ARGV  1 holder, 2 limit, 3 ttl in ms, 4 deadline
  * Reply 1 taken or renewed, 0 all are taken
  */
-export const LEASE_ACQUIRE = script(1, CLOCK + `
+export const LEASE_ACQUIRE = change(1, CLOCK + `
 local now = millis()
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now))
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
@@ -301,13 +405,23 @@ return 1
  * Renews slots; one that is missing is taken again whatever the limit.
  *
  * KEYS  1 lease
- * ARGV  1 ttl in ms, 2... holders
+ * ARGV  1 ttl in ms, 2... holders, last the deadline
  */
-export const LEASE_RENEW = script(1, CLOCK + `
+export const LEASE_RENEW = change(1, CLOCK + `
 local till = text(millis() + ARGV[1])
 for i = 2, #ARGV do redis.call('ZADD', KEYS[1], till, ARGV[i]) end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return 1
+`)
+
+/**
+ * Gives a slot back.
+ *
+ * KEYS  1 lease
+ * ARGV  1 holder, 2 deadline
+ */
+export const LEASE_RELEASE = change(1, `
+return redis.call('ZREM', KEYS[1], ARGV[1])
 `)
 
 /**
@@ -319,21 +433,23 @@ return redis.call('ZCOUNT', KEYS[1], '(' .. text(millis()), '+inf')
 `)
 
 /**
- * Claims a message id: a string '<hash>\n' while its handler runs, '<hash>\n<outcome>' afterwards.
+ * Claims a message id: a string '<hash>\n!<holder>' while its handler runs, '<hash>\n<outcome>' afterwards (an outcome is JSON).
+ * A holder that claims what it holds has lost the answer to its claim, and is given it again.
  *
  * KEYS  1 claim
- * ARGV  1 hash, 2 lease in ms
+ * ARGV  1 hash, 2 lease in ms, 3 holder, '' for none, 4 deadline
  * Reply {'claimed'}, {'conflict'}, {'settled', outcome} or {'running', ms left}
  */
-export const CLAIM = script(1, `
+export const CLAIM = change(1, `
 local known = redis.call('GET', KEYS[1])
-if not known then
-  redis.call('SET', KEYS[1], ARGV[1] .. '\\n', 'PX', ARGV[2])
+local mine = ARGV[1] .. '\\n!' .. ARGV[3]
+if not known or (known == mine and ARGV[3] ~= '') then
+  redis.call('SET', KEYS[1], mine, 'PX', ARGV[2])
   return { 'claimed' }
 end
 local at = string.find(known, '\\n', 1, true)
 if string.sub(known, 1, at - 1) ~= ARGV[1] then return { 'conflict' } end
-if at < #known then return { 'settled', string.sub(known, at + 1) } end
+if at < #known and string.sub(known, at + 1, at + 1) ~= '!' then return { 'settled', string.sub(known, at + 1) } end
 return { 'running', redis.call('PTTL', KEYS[1]) }
 `)
 
@@ -341,24 +457,81 @@ return { 'running', redis.call('PTTL', KEYS[1]) }
  * Stores the outcome of a claim, or gives it back; a claim that has meanwhile been taken for other content is left alone.
  *
  * KEYS  1 claim
- * ARGV  1 hash, 2 outcome or '' to give back, 3 ttl in ms
+ * ARGV  1 hash, 2 outcome or '' to give back, 3 ttl in ms, 4 holder, '' for whoever holds it, 5 deadline
  */
-export const SETTLE = script(1, `
+export const SETTLE = change(1, `
 local known = redis.call('GET', KEYS[1])
 if known and string.sub(known, 1, #ARGV[1] + 1) ~= ARGV[1] .. '\\n' then return 0 end
-if ARGV[2] == '' then redis.call('DEL', KEYS[1])
+if ARGV[2] == '' then
+  if ARGV[4] == '' or known == ARGV[1] .. '\\n!' .. ARGV[4] then redis.call('DEL', KEYS[1]) end
 else redis.call('SET', KEYS[1], ARGV[1] .. '\\n' .. ARGV[2], 'PX', ARGV[3]) end
 return 1
+`)
+
+/**
+ * Keeps a value for one `take`.
+ *
+ * KEYS  1 value
+ * ARGV  1 value, 2 ttl in ms, 3 deadline
+ */
+export const PUT = change(1, `
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+`)
+
+/**
+ * KEYS  1 value
+ * ARGV  1 deadline
+ * Reply the value, once
+ */
+export const TAKE = change(1, `
+return redis.call('GETDEL', KEYS[1])
 `)
 
 /**
  * Keeps a subject out until a time, never shorter than said before.
  *
  * KEYS  1 denial
- * ARGV  1 Unix time in ms
+ * ARGV  1 Unix time in ms, 2 deadline
  */
-export const DENY = script(1, `
+export const DENY = change(1, `
 local known = tonumber(redis.call('GET', KEYS[1]) or '0')
 if known < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[1]) end
 return 1
+`)
+
+/**
+ * Tells all nodes something; what must not be lost is kept for those that cannot hear it now.
+ *
+ * KEYS  1 channel, 2 what is kept (stream)
+ * ARGV  1 message, 2 milliseconds that it is kept or '', 3 deadline
+ */
+export const TELL = change(2, CLOCK + `
+if ARGV[2] ~= '' then
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ${MAX_TOLD}, '*', 'm', ARGV[1])
+  redis.call('XTRIM', KEYS[2], 'MINID', '~', text(math.max(0, millis() - ARGV[2])))
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+end
+return redis.call('SPUBLISH', KEYS[1], ARGV[1])
+`)
+
+/**
+ * What was told since a node looked last, and a mark by which it knows the data again: another one means that the data was lost.
+ *
+ * KEYS  1 what is kept (stream), 2 mark
+ * ARGV  1 id of the last that it has, '-' for none, 2 candidate mark, 3 most messages
+ * Reply {mark, id, message, id, message, ...}
+ */
+export const TOLD = script(2, `
+local mark = redis.call('GET', KEYS[2])
+if not mark then
+  mark = ARGV[2]
+  redis.call('SET', KEYS[2], mark)
+end
+local reply = { mark }
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[3])) do
+  reply[#reply + 1] = entry[1]
+  reply[#reply + 1] = entry[2][2]
+end
+return reply
 `)

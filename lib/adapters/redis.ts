@@ -8,19 +8,21 @@ import type {
 } from './adapter.js'
 import { BoundedClaims } from './bounded-claims.js'
 import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from './decode.js'
+import { Expiring } from './expiring.js'
 import { Keys } from './redis-keys.js'
 import { redisClaims, redisDenials, redisLeases } from './redis-leases.js'
 import { RedisLink, Unreachable } from './redis-link.js'
 import { RedisPresence } from './redis-presence.js'
 import { Publishing } from './redis-publishing.js'
-import { LATEST, POSITION, READ } from './redis-scripts.js'
-import { decodePayload, originOf, parsePositions } from './wire.js'
+import { LATEST, POSITION, READ, TELL, TOLD } from './redis-scripts.js'
+import { Repeats } from './repeats.js'
+import { decodePayload, identityOf, originOf, parsePositions } from './wire.js'
 import { newEpoch, Streams } from './stream.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
-import { every } from '../timers.js'
+import { after, every } from '../timers.js'
 import { Unread } from './unread.js'
-import { pageOf, Tail, type Arrival, type Range } from './tail.js'
+import { pageOf, sharedBy, Tail, type Arrival, type Range } from './tail.js'
 
 export interface RedisOptions {
   /** one server, default `redis://127.0.0.1:6379`; `rediss:` for TLS. Redis 7.0 or newer */
@@ -53,13 +55,25 @@ interface Followed {
   due: number
 }
 
+/** What this node has seen of a room's stream: its epoch, when that began by the broker's clock, and the highest offset in it. */
+interface Known { readonly epoch: string, readonly at: number, top: number }
+
 const DEFAULTS = { prefix: 'realtime:', timeout: 2_000, check: 40_000, idempotency: 120_000, historyBytes: 64 * 1024 * 1024 }
-/** Position checks under way at a time. */
+/** Rooms that are looked at together. */
 const BATCH = 500
 /** Rooms that one turn of the event loop looks at. */
 const LOOK = 2_000
-/** Events in one read while a hole is repaired. */
+/** Events in one read while a hole is repaired, and messages between nodes. */
 const PAGE = 500
+/** Rooms without members here of which it is remembered what was seen. */
+const MAX_KNOWN = 10_000
+/** Milliseconds of a new epoch in which every node says what it had seen of those before it: until then none of them is honoured. */
+const SETTLED = 1_500
+/** Milliseconds between two looks for messages of other nodes that did not come. */
+const HEAR = 1_000
+/** Messages that must not be lost are kept so long for nodes that cannot hear them, milliseconds. */
+const TOLD_TTL = 600_000
+const KEPT: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'leave', 'moved'])
 
 class RedisAdapter implements Adapter {
   readonly name = 'redis'
@@ -76,6 +90,19 @@ class RedisAdapter implements Adapter {
   readonly #rooms = new Map<string, Followed>()
   readonly #reading = new Map<string, Promise<Range>>()
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
+  readonly #known = new Map<string, Known>()
+  readonly #repeats: Repeats
+  /** messages of other nodes that were passed on */
+  readonly #passed = new Expiring<true>(10_000)
+  readonly #closing = new AbortController()
+  #told = 0
+  /** newest of the kept messages that this node has looked at */
+  #toldId: string | undefined
+  #isLooking = false
+  #looker: NodeJS.Timeout | undefined
+  /** tells the broker's data from other data */
+  #mark: string | undefined
+  #run: string | undefined
   #publishing: Publishing | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
@@ -94,6 +121,7 @@ class RedisAdapter implements Adapter {
     if (/[{}]/.test(prefix)) throw new REALTIME_ERR_OPTIONS('redis({ prefix }) must not contain braces: they would change which shard a key belongs to')
     this.#keys = new Keys(prefix)
     this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
+    this.#repeats = new Repeats(this.#options.idempotency)
     const link = new RedisLink({
       url,
       client,
@@ -125,19 +153,25 @@ class RedisAdapter implements Adapter {
       host,
       tag: this.#tag,
       idempotency,
+      repeats: this.#repeats,
       timeout,
+      seen: (room) => this.#seen(room),
+      onAccepted: (room, { epoch, offset }, at) => { this.#learn(room, epoch, offset, at) },
       tail: (room) => this.#rooms.get(room)?.tail,
       isSubscribed: (room) => this.#rooms.has(room)
     })
     await this.#link.open()
     await this.#link.subscribe(this.#keys.control)
     this.#streams.start()
+    this.#looker = every(() => { void this.#look().catch(() => undefined) }, HEAR).unref()
     this.#checker = every(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
   }
 
   async close (): Promise<void> {
     clearInterval(this.#checker)
     this.#streams.stop()
+    clearInterval(this.#looker)
+    this.#closing.abort()
     this.#link.close()
     this.#publishing?.close()
     for (const { tail } of this.#rooms.values()) tail?.close()
@@ -167,6 +201,9 @@ class RedisAdapter implements Adapter {
   unsubscribe (room: string): void {
     const followed = this.#rooms.get(room)
     if (followed === undefined) return
+    const position = followed.tail?.position
+    const known = this.#known.get(room)
+    if (known !== undefined && position?.epoch === known.epoch) known.top = Math.max(known.top, position.offset)
     this.#rooms.delete(room)
     followed.tail?.close()
     this.presence.forget(room)
@@ -209,20 +246,23 @@ class RedisAdapter implements Adapter {
       limits: history,
       streams: this.#streams,
       host,
-      deliver: (name, packet, origin) => { this.#publishing!.delivered(origin, host.event(name, packet)) },
-      read: (offset) => this.#read(room, settings, { since: { epoch: '', offset }, limit: PAGE }),
+      isNew: (name, identity) => this.#repeats.isNew(name, identity),
+      deliver: (name, packet, origin) => { this.#publishing!.delivered(origin, host.event(name, packet), packet.position) },
+      read: (offset, epoch) => this.#readRange(room, epoch, offset, PAGE, history.ttl),
       onRepair: () => { this.#repairs++ },
       onUndecodable: () => { this.#unread.note('history', 0) }
     })
   }
 
   async #position (room: string): Promise<Position> {
-    const [epoch, offset] = await this.#link.script(POSITION, [this.#keys.meta(room), this.#keys.stream(room)], [this.#link.run, newEpoch(), Math.ceil(this.#options.check)]) as [string, string]
-    return this.#known(epoch, Number(offset))
+    const [epoch, top, at] = await this.#link.script(POSITION, [this.#keys.meta(room), this.#keys.stream(room)], [this.#link.run, newEpoch(), Math.ceil(this.#options.check), this.#seen(room)]) as [string, string, string]
+    const position = this.#checked(epoch, Number(top))
+    this.#learn(room, epoch, position.offset, Number(at))
+    return position
   }
 
   /** @throws Refusal `unavailable` for a place that is none: what is kept of the room is not what this version keeps */
-  #known (epoch: string, offset: number): Position {
+  #checked (epoch: string, offset: number): Position {
     try {
       return checkPosition(epoch, offset)
     } catch (error) {
@@ -231,15 +271,41 @@ class RedisAdapter implements Adapter {
     }
   }
 
+  /** For the broker to compare: what is missing in its data, the data cannot tell. */
+  #seen (room: string): string {
+    const known = this.#known.get(room)
+    if (known === undefined) return ''
+    const { epoch, at, top } = known
+    const position = this.#rooms.get(room)?.tail?.position
+    return `${epoch} ${at} ${position?.epoch === epoch ? Math.max(top, position.offset) : top}`
+  }
+
+  #learn (room: string, epoch: string, offset: number, at: number): void {
+    const known = this.#known.get(room)
+    if (known?.epoch === epoch) {
+      if (offset > known.top) known.top = offset
+      return
+    }
+    // There is none yet; or an answer of before, which comes late.
+    if (at === 0 || (known !== undefined && at < known.at)) return
+    this.#known.delete(room)
+    this.#known.set(room, { epoch, at, top: offset })
+    if (this.#known.size <= MAX_KNOWN + this.#rooms.size) return
+    for (const name of this.#known.keys()) {
+      if (this.#rooms.has(name)) continue
+      this.#known.delete(name)
+      break
+    }
+  }
+
   /** One read for all who wait for the same part of a room. */
   async #read (room: string, { history }: RoomSettings, { since, last, limit }: HistoryQuery): Promise<Range> {
     const count = since === undefined ? Math.min(last ?? limit, limit) : limit
-    const name = keyOf(room, String(since?.offset ?? ''), String(count))
+    const name = keyOf(room, since?.epoch ?? '', String(since?.offset ?? ''), String(count))
     const underWay = this.#reading.get(name)
     // A read that began before now may miss what was accepted meanwhile, which comes by the subscription or the next page.
-    if (underWay !== undefined && since?.epoch !== '') return await underWay
-    const ttl = history === false ? 0 : history.ttl
-    const reading = this.#readRange(room, since?.offset, count, ttl)
+    if (underWay !== undefined) return await underWay
+    const reading = this.#readRange(room, since?.epoch ?? '', since?.offset, count, history === false ? 0 : history.ttl)
     this.#reading.set(name, reading)
     try {
       return await reading
@@ -248,20 +314,42 @@ class RedisAdapter implements Adapter {
     }
   }
 
-  async #readRange (room: string, after: number | undefined, count: number, ttl: number): Promise<Range> {
-    const reply = await this.#link.script(READ, [this.#keys.meta(room), this.#keys.stream(room)], [
-      this.#link.run, newEpoch(), after ?? '', Math.max(count, 0), Math.ceil(ttl), this.#rooms.has(room) ? '1' : ''
-    ]) as string[]
-    const [epoch = '', top, before = '', floor, ...entries] = reply
-    const events: Arrival[] = []
-    for (let index = 0; index + 1 < entries.length; index += 2) {
-      const offset = Number.parseInt(entries[index]!, 10)
-      const payload = entries[index + 1]!
-      events.push(arrivalOf(room, epoch, offset, payload))
+  /** @param asked the epoch in which the reader stands */
+  async #readRange (room: string, asked: string, after: number | undefined, count: number, ttl: number): Promise<Range> {
+    for (;;) {
+      const reply = await this.#link.script(READ, [this.#keys.meta(room), this.#keys.stream(room)], [
+        this.#link.run, newEpoch(), after ?? '', Math.max(count, 0), Math.ceil(ttl), this.#rooms.has(room) ? '1' : '', this.#seen(room)
+      ]) as string[]
+      const [epoch = '', top, before = '', floor, at, age, ...entries] = reply
+      this.#learn(room, this.#checked(epoch, Number(top)).epoch, Number(top), Number(at))
+      const events: Arrival[] = []
+      for (let index = 0; index + 1 < entries.length; index += 2) {
+        const offset = Number.parseInt(entries[index]!, 10)
+        const payload = entries[index + 1]!
+        events.push(arrivalOf(room, epoch, offset, payload))
+      }
+      if (after === undefined) events.reverse()
+      const range = { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before), events }
+      const isFormer = asked !== epoch && after !== undefined && sharedBy({ epoch: asked, offset: after }, range)?.isWhole === true
+      if (!isFormer || Number(age) >= SETTLED) return range
+      await this.#pause(SETTLED - Number(age))
     }
-    if (after === undefined) events.reverse()
-    this.#known(epoch, Number(top))
-    return { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before), events }
+  }
+
+  /** @throws Unreachable when the adapter is closed meanwhile */
+  async #pause (wait: number): Promise<void> {
+    const { signal } = this.#closing
+    await new Promise<void>((resolve, reject) => {
+      const end = (): void => {
+        clearTimeout(timer)
+        reject(new Unreachable(false))
+      }
+      const timer = after(() => {
+        signal.removeEventListener('abort', end)
+        resolve()
+      }, wait).unref()
+      signal.addEventListener('abort', end, { once: true })
+    })
   }
 
   #heard (channel: string, message: string): void {
@@ -288,7 +376,10 @@ class RedisAdapter implements Adapter {
       const { epoch, offset } = checkPosition(text, Number(number))
       followed?.tail?.accept(arrivalOf(room, epoch, offset, rest), true)
     } else if (message[0] === 'p') {
-      if (followed !== undefined) this.#host!.presence(room, decodePresenceChange(rest))
+      if (followed === undefined) return
+      const change = decodePresenceChange(rest)
+      this.presence.heard(room, change.sequence)
+      this.#host!.presence(room, change)
     } else {
       if (message[0] !== 'v' && message[0] !== 'l') throw new Undecodable('a message of an unknown kind')
       const origin = originOf(rest)
@@ -301,25 +392,81 @@ class RedisAdapter implements Adapter {
   }
 
   async #send (message: ControlMessage): Promise<void> {
-    await this.#link.call('SPUBLISH', this.#keys.control, `${this.#tag} ${this.#host!.nodeId}\n${JSON.stringify(message)}`)
+    const text = `${this.#tag}-${++this.#told} ${this.#host!.nodeId}\n${JSON.stringify(message)}`
+    await this.#link.script(TELL, [this.#keys.control, this.#keys.told], [text, KEPT.has(message.type) ? TOLD_TTL : ''])
   }
 
   #controlled (text: string): void {
     const end = text.indexOf('\n')
     const space = text.indexOf(' ')
-    if (text.slice(0, space) === this.#tag) return
-    this.#host!.control(decodeControl(text.slice(end + 1)), text.slice(space + 1, end))
+    const name = text.slice(0, space)
+    if (name.startsWith(`${this.#tag}-`)) return
+    const message = decodeControl(text.slice(end + 1))
+    if (KEPT.has(message.type)) {
+      const now = performance.now()
+      if (this.#passed.get(name, now) !== undefined) return
+      this.#passed.set(name, true, now + TOLD_TTL, now)
+    }
+    this.#host!.control(message, text.slice(space + 1, end))
+  }
+
+  /** Reads what other nodes told while the subscription was cut, or was thought to stand. All of it where the broker may be another one. */
+  async #look (): Promise<void> {
+    if (this.#isLooking || !this.#link.canSend) return
+    this.#isLooking = true
+    try {
+      const { run } = this.#link
+      // What was told before this node was there is none of its concern.
+      const isPassed = this.#mark !== undefined
+      let from = this.#toldId === undefined || run !== this.#run ? '-' : `(${this.#toldId}`
+      for (let isDone = false; !isDone;) {
+        const [mark, ...entries] = await this.#link.script(TOLD, [this.#keys.told, this.#keys.mark], [from, newEpoch(), PAGE]) as string[]
+        for (let index = 0; index + 1 < entries.length; index += 2) {
+          this.#toldId = entries[index]!
+          try {
+            if (isPassed) this.#controlled(entries[index + 1]!)
+          } catch (error) {
+            this.#unread.failed(error, 'control', entries[index + 1]!.length)
+          }
+        }
+        from = `(${this.#toldId ?? '0'}`
+        isDone = entries.length < PAGE * 2
+        const isOther = this.#mark !== undefined && mark !== this.#mark
+        this.#mark = mark
+        if (isOther) this.#forgotten()
+      }
+      this.#run = run
+    } finally {
+      this.#isLooking = false
+    }
   }
 
   #up (): void {
     this.presence.up()
     this.#check(true)
+    this.#report()
+    void this.#look().catch(() => undefined)
     this.#host!.state(true)
+  }
+
+  /** The broker answers, and not with the data that it had: what this node holds there is held anew. */
+  #forgotten (): void {
+    this.#host!.log.warn({}, 'Redis has lost its data, or other data has taken its place')
+    this.#toldId = undefined
+    this.#check(true)
+    this.#host!.state(true, true)
   }
 
   #down (): void {
     this.presence.down()
     this.#host!.state(false)
+  }
+
+  /** Of rooms without members here only this node may know how far they were. */
+  #report (): void {
+    if (this.#run !== undefined && this.#run === this.#link.run && this.#run !== '') return
+    const rooms = [...this.#known.keys()].filter((room) => !this.#rooms.has(room))
+    void inBatches(rooms, async (room) => { await this.#position(room) }).catch(() => undefined)
   }
 
   #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
@@ -334,6 +481,7 @@ class RedisAdapter implements Adapter {
       // The link is away again, and everything is checked when it comes back; or one command failed, and its rooms are due again soon.
       this.#areAllDue ||= areAllDue
     }).finally(() => { this.#isChecking = false })
+    if (isAll) this.#refresh().catch(() => undefined)
   }
 
   async #checkAll (isAll: boolean): Promise<void> {
@@ -361,6 +509,22 @@ class RedisAdapter implements Adapter {
       throw error
     }
   }
+
+  /** What has no position cannot be missed by number: it is read again. A value that is known, or a change, is told to nobody twice. */
+  async #refresh (): Promise<void> {
+    const host = this.#host!
+    await inBatches([...this.#rooms.values()].filter(({ settings }) => settings.latest), async ({ room }) => {
+      for (const packet of await this.latest(room)) if (this.#rooms.has(room)) host.event(room, packet)
+    })
+    await inBatches(this.presence.rooms, async (room) => {
+      for (const change of await this.presence.missed(room)) if (this.#rooms.has(room)) host.presence(room, change)
+    })
+  }
+}
+
+/** So many steps at a time. */
+async function inBatches<T> (items: readonly T[], step: (item: T) => Promise<void>): Promise<void> {
+  for (let index = 0; index < items.length; index += BATCH) await Promise.all(items.slice(index, index + BATCH).map(step))
 }
 
 function arrivalOf (room: string, epoch: string, offset: number, payload: string): Arrival {
@@ -370,6 +534,7 @@ function arrivalOf (room: string, epoch: string, offset: number, payload: string
     // The script numbers a room's events without holes.
     previous: offset - 1,
     origin: originOf(payload),
+    identity: identityOf(payload),
     packet: () => decodePayload(room, payload, { position: { epoch, offset } })
   }
 }

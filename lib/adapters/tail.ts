@@ -14,8 +14,16 @@ export interface Arrival {
   readonly previous: number
   /** who published it, so that the publisher on this node learns how many were offered it */
   readonly origin: string
+  /** what it has in common with another publication of the same event; absent where the broker takes none twice */
+  readonly identity?: string
   /** @throws Undecodable */
   readonly packet: () => Packet
+}
+
+/** A former epoch, with the last offset that the present one shares with it. */
+export interface Former extends Position {
+  /** events after that offset were lost: who stands in this epoch, or in one before it, has missed something */
+  readonly isLossy?: boolean
 }
 
 /** A part of a room's stream, read from the broker. */
@@ -24,8 +32,8 @@ export interface Range {
   readonly top: number
   /** offset before the oldest retained event */
   readonly floor: number
-  /** former epochs with the last offset that the present one shares with them, newest first */
-  readonly before: readonly Position[]
+  /** newest first: each led into the one before it in this list */
+  readonly before: readonly Former[]
   /** events after the offset that was asked, oldest first */
   readonly events: readonly Arrival[]
 }
@@ -37,8 +45,10 @@ export interface TailOptions {
   readonly streams: Streams
   readonly host: Pick<AdapterHost, 'gap'>
   readonly deliver: (room: string, packet: Packet, origin: string) => void
-  /** Reads the broker. */
-  readonly read: (since: number) => Promise<Range>
+  /** Hands an event over that this node has not handed over before. @returns false for one that it has */
+  readonly isNew?: (room: string, identity: string) => boolean
+  /** Reads the broker. @param epoch the one that this node stands in */
+  readonly read: (since: number, epoch: string) => Promise<Range>
   readonly onRepair: () => void
   /** The broker keeps an event that cannot be read here. */
   readonly onUndecodable?: (error: Undecodable) => void
@@ -53,9 +63,20 @@ const RETRY = 1_000
 /** Events held back while a hole is read; beyond them they are read as well. */
 const MAX_HELD = 1_000
 
-/** @returns offset up to which the epoch of a position and that of the range are one; `undefined` where nothing is known of it */
-function sharedBy (since: Position, { epoch, top, before }: Range): number | undefined {
-  return since.epoch === epoch ? top : before.find((position) => position.epoch === since.epoch)?.offset
+/**
+ * The one rule for positions of a former epoch: one is honoured when the stream of today holds all up to it, and nothing of its epoch
+ * nor of those between was lost behind it.
+ *
+ * @returns the offset up to which the epoch of a position and that of the range are one; `undefined` where nothing is known of it
+ */
+export function sharedBy (since: Position, { epoch, top, before }: Pick<Range, 'epoch' | 'top' | 'before'>): { readonly offset: number, readonly isWhole: boolean } | undefined {
+  if (since.epoch === epoch) return { offset: top, isWhole: since.offset <= top }
+  let isLossy = false
+  for (const former of before) {
+    isLossy ||= former.isLossy === true
+    if (former.epoch === since.epoch) return { offset: former.offset, isWhole: !isLossy && since.offset <= former.offset }
+  }
+  return undefined
 }
 
 /** @param onUndecodable is told of each event that cannot be read here */
@@ -65,8 +86,8 @@ export function pageOf (range: Range, { since }: Pick<HistoryQuery, 'since'>, on
   const { events, floor } = decoded(range, onUndecodable)
   if (since === undefined) return { resumed: false, events, top, floor: { epoch, offset: floor } }
   const shared = sharedBy(since, range)
-  const resumed = shared !== undefined && since.offset <= shared && since.offset >= floor
-  return { resumed, events: resumed ? events : [], top, floor: reentry(since, shared, { ...range, floor }) }
+  const resumed = shared?.isWhole === true && since.offset >= floor
+  return { resumed, events: resumed ? events : [], top, floor: reentry(since, shared?.offset, { ...range, floor }) }
 }
 
 /** Its events, of which one that cannot be read is lost as if it had been trimmed: nobody resumes over it without being told. */
@@ -185,10 +206,13 @@ export class Tail {
 
   /** @throws Undecodable */
   #deliver (arrival: Arrival): void {
-    const { room, limits, streams, deliver } = this.#options
+    const { room, limits, streams, deliver, host, isNew } = this.#options
+    const { epoch, offset, identity } = arrival
     const packet = arrival.packet()
     streams.append(room, this.#stream!, packet, limits, this.#now())
-    deliver(room, packet, arrival.origin)
+    // A broker that lost its data took it again, sent again: here it was heard, and only its place is new.
+    if (identity !== undefined && isNew?.(room, identity) === false) host.gap(room, { epoch, from: offset, to: offset })
+    else deliver(room, packet, arrival.origin)
   }
 
   #hold (arrival: Arrival): void {
@@ -261,7 +285,7 @@ export class Tail {
       this.#held.clear()
       this.#hasDropped = false
       this.#expected = 0
-      const range = await this.#options.read(this.#stream!.top.offset)
+      const range = await this.#options.read(this.#stream!.top.offset, this.#stream!.epoch)
       if (this.#isClosed) return
       this.heard = performance.now()
       const isDone = this.#apply(range)
@@ -280,12 +304,13 @@ export class Tail {
     const { epoch, top, floor } = range
     const local = this.#stream!.top
     if (epoch !== local.epoch) {
-      const former = range.before.find((position) => position.epoch === local.epoch)
-      const isKnown = former !== undefined && local.offset <= former.offset
-      const to = isKnown ? local.offset : former?.offset ?? top
+      const former = sharedBy(local, range)
+      const isWhole = former?.isWhole === true
+      // Behind what both epochs share, or behind what was heard here of it.
+      const to = former === undefined ? top : Math.min(local.offset, former.offset)
       this.#restart(epoch, to)
-      host.gap(room, isKnown ? { epoch, from: to, to } : { epoch, to })
-      if (!isKnown) this.#settle(true)
+      host.gap(room, isWhole ? { epoch, from: to, to } : { epoch, to })
+      if (!isWhole) this.#settle(true)
       return false
     }
     if (local.offset < floor) {

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { encodeEvent, type Packet } from '../protocol/codec.js'
 import type { Position } from '../protocol/position.js'
 import type { Publication } from './adapter.js'
@@ -10,9 +11,10 @@ import { checkData, checkPosition, checkVersion, decodeHead, type Head } from '.
  *     {"t":"said","s":1700000000000}
  *     {"text":"hi"}
  *
- * @param origin names this publication: the publishing adapter and a number
+ * @param origin names this publication: the publishing adapter and a number. Behind it in its line stands what tells a repeated one, where
+ * the publisher gave it an idempotency key.
  */
-export function encodePayload (origin: string, { type, data, delivery, key, timestamp, except, ack }: Publication): string {
+export function encodePayload (origin: string, { type, data, delivery, key, timestamp, except, ack, idempotencyKey }: Publication): string {
   const head: Head = {
     t: type,
     s: timestamp,
@@ -21,11 +23,21 @@ export function encodePayload (origin: string, { type, data, delivery, key, time
     ...(except === undefined ? {} : { x: except }),
     ...(ack === undefined ? {} : { a: ack })
   }
-  return `${origin}\n${JSON.stringify(head)}\n${data}`
+  const identity = idempotencyKey === undefined ? '' : ` ${hash('sha1', idempotencyKey, 'base64url').slice(0, 16)}`
+  return `${origin}${identity}\n${JSON.stringify(head)}\n${data}`
 }
 
 export function originOf (payload: string): string {
-  return payload.slice(0, payload.indexOf('\n'))
+  const end = payload.indexOf('\n')
+  const space = payload.indexOf(' ')
+  return payload.slice(0, space !== -1 && space < end ? space : end)
+}
+
+/** What two publications of one event have in common: their key, or else their origin. */
+export function identityOf (payload: string): string {
+  const end = payload.indexOf('\n')
+  const space = payload.indexOf(' ')
+  return space !== -1 && space < end ? payload.slice(space + 1, end) : payload.slice(0, end)
 }
 
 /** The origin and the epoch that its publisher knew, where that is named behind it. */
@@ -49,10 +61,14 @@ export function decodePayload (room: string, payload: string, at: { position?: P
   return encodeEvent({ type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: x, ack: a, ...at }, data)
 }
 
-/** `<epoch> <offset> <epoch> <offset> ...` */
-export function parsePositions (text: string): Position[] {
+/** `<epoch> <offset> <epoch> <offset> ...`; an epoch marked with `!` lost what came after its offset. */
+export function parsePositions (text: string): Array<Position & { readonly isLossy?: boolean }> {
   const parts = text.split(' ')
-  const positions: Position[] = []
-  for (let index = 0; index + 1 < parts.length; index += 2) positions.push({ epoch: parts[index]!, offset: Number(parts[index + 1]) })
+  const positions: Array<Position & { readonly isLossy?: boolean }> = []
+  for (let index = 0; index + 1 < parts.length; index += 2) {
+    const epoch = parts[index]!
+    const offset = Number(parts[index + 1])
+    positions.push(epoch.endsWith('!') ? { epoch: epoch.slice(0, -1), offset, isLossy: true } : { epoch, offset })
+  }
   return positions
 }

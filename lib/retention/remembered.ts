@@ -69,6 +69,11 @@ export class Remembered<V> {
     return entry === undefined || entry.until <= now ? undefined : entry.value
   }
 
+  /** What has not run out, without an order. */
+  * values (now: number): Generator<V> {
+    for (const { item: { value, until } } of this.#entries.values()) if (until > now) yield value
+  }
+
   /**
    * A new entry, or a new one in the place of the last of its key.
    *

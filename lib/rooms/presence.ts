@@ -38,7 +38,12 @@ export class PresenceKeeper {
     const sweep = Math.max(20, Math.min(MAX_SWEEP, grace / 3))
     this.#sweeper = every(() => { this.#run(() => this.#store.sweep(this.#rooms())) }, sweep).unref()
     if (this.#store.renew === undefined) return
-    this.#renewer = every(() => { this.#run(() => this.#renew()) }, lease / 3).unref()
+    this.#renewer = every(() => { this.renew() }, lease / 3).unref()
+  }
+
+  /** Prolongs the entries of this node's members, or makes them anew where the store has lost them. */
+  renew (): void {
+    if (this.#store.renew !== undefined && this.#entries.size > 0) this.#run(() => this.#renew())
   }
 
   stop (): void {

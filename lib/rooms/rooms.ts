@@ -115,6 +115,9 @@ export class Rooms {
     this.#sweep.stop()
   }
 
+  /** The adapter's server has lost its data: what this node holds there is held anew. */
+  restore (): void { this.#presence?.renew() }
+
   /** What the adapter calls; the rest of its host is the node's. */
   get host (): Pick<AdapterHost, 'event' | 'gap' | 'presence'> {
     return {
