@@ -1,11 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Access } from './access.js'
 import type { Acks } from './acks.js'
-import type { Later } from './adapters/adapter.js'
+import type { Later, PresenceSnapshot } from './adapters/adapter.js'
 import { Expiring } from './adapters/expiring.js'
 import type { Connection, ConnectionHost, Identity } from './connection/connection.js'
 import type { Connections } from './connection/connections.js'
-import { Bucket, type Rate } from './connection/rate-limit.js'
+import { Bucket, costOf, type Rate } from './connection/rate-limit.js'
 import { LeaveContext } from './contexts.js'
 import { Entering, sourceOf, type Ready } from './entering.js'
 import { Refusal, refusalOf } from './errors.js'
@@ -44,6 +44,8 @@ export interface DispatchOptions {
   /** of the rate of one connection */
   readonly burst: number
   readonly presenceList: number
+  /** bytes of one answer of history or members */
+  readonly answer: number
   readonly validateOutput: boolean
   /** a fresh identity for a ticket; throws a Refusal */
   readonly redeem: (ticket: string) => Promise<Identity>
@@ -62,6 +64,13 @@ const MAX_UNTOLD = 10_000
 const WAITING = 64
 
 type Attempt = Ready | { readonly name: string, readonly refusal: Refusal }
+
+/** What is answered to a query, and what it costs. */
+export interface Answer { readonly data: unknown, readonly bytes: number }
+
+function sizeOf (value: unknown): number { return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value)) }
+
+function unlisted ({ sequence, total }: PresenceSnapshot): PresenceSnapshot { return { sequence, total } }
 
 /** Where connections and rooms act on each other; nothing else knows both. */
 export class Dispatch {
@@ -436,15 +445,18 @@ export class Dispatch {
   async #members (connection: Peer, { room, id }: MembersCommand): Promise<void> {
     try {
       if (connection.rooms.get(room) === undefined) return this.#notJoined(connection, room, id)
-      connection.sendFrame({ type: 'ack', room, id, data: await this.presence(room) })
+      connection.sendFrame({ type: 'ack', room, id, data: this.#charged(connection, await this.presence(room)) })
     } catch (error) {
       this.#refuse(connection, this.#refusal(error, room, connection), id, room)
     }
   }
 
-  async presence (room: string): Promise<unknown> {
+  /** The list is left out where it does not fit into one answer, as that of too many users is. */
+  async presence (room: string): Promise<Answer> {
     try {
-      return await this.#options.rooms.members(room, this.#options.presenceList)
+      const snapshot = await this.#options.rooms.members(room, this.#options.presenceList)
+      const bytes = sizeOf(snapshot.list)
+      return bytes <= this.#options.answer ? { data: snapshot, bytes } : { data: unlisted(snapshot), bytes: 0 }
     } catch (error) {
       if ((error as { code?: unknown }).code === 'REALTIME_ERR_PRESENCE_OFF') throw new Refusal('invalid_message', { message: 'the room has no presence' })
       throw error
@@ -455,19 +467,41 @@ export class Dispatch {
     try {
       const membership = connection.rooms.get(room)
       if (membership === undefined) return this.#notJoined(connection, room, id)
-      connection.sendFrame({ type: 'ack', room, id, data: await this.past(room, since, limit, (packet) => membership.isExcepted(packet.event!)) })
+      connection.sendFrame({ type: 'ack', room, id, data: this.#charged(connection, await this.past(room, since, limit, (packet) => membership.isExcepted(packet.event!))) })
     } catch (error) {
       this.#refuse(connection, this.#refusal(error, room, connection), id, room)
     }
   }
 
-  async past (room: string, since: HistoryCommand['since'], limit: number | undefined, isExcepted: (packet: Packet) => boolean): Promise<unknown> {
+  /** As many events as fit into one answer, at least one. Behind them stands where the next one goes on: `more` says that there is more. */
+  async past (room: string, since: HistoryCommand['since'], limit: number | undefined, isExcepted: (packet: Packet) => boolean): Promise<Answer> {
     const { events, resumed, top } = await this.#options.rooms.history(room, since, limit)
-    return {
-      position: top,
-      ...(since === undefined ? {} : { resumed }),
-      events: events.filter((packet) => !isExcepted(packet)).map((packet) => JSON.parse(packet.payload.toString()) as unknown)
+    const taken: unknown[] = []
+    let bytes = 0
+    let read = 0
+    for (const packet of events) {
+      if (!isExcepted(packet)) {
+        if (taken.length > 0 && bytes + packet.bytes.length > this.#options.answer) break
+        bytes += packet.bytes.length
+        taken.push(JSON.parse(packet.payload.toString()))
+      }
+      read++
     }
+    const hasMore = read < events.length
+    return {
+      data: {
+        position: hasMore ? events[read - 1]!.position : top,
+        ...(since === undefined ? {} : { resumed }),
+        ...(hasMore ? { more: true } : {}),
+        events: taken
+      },
+      bytes
+    }
+  }
+
+  #charged (connection: Peer, { data, bytes }: Answer): unknown {
+    connection.charge(costOf(bytes))
+    return data
   }
 
   /** In-band refresh: the same user with a newer credential; rooms that it no longer allows are left. */

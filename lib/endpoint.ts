@@ -291,9 +291,12 @@ export class Endpoint {
     if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) return await reply.send()
     const connection = known ?? this.#connect(admitted, request.ip ?? '', undefined, 'polling')
     if (known !== undefined) this.#options.connections.renew(connection, admitted.identity)
+    // Who asks too often is not refused but waits: what it would be told stays in the history.
+    const hold = known?.spend(performance.now()) ?? 0
+    if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
     // Without a cursor it is a first look: answered at once.
     const wait = cursor === undefined ? 0 : waitOf(request)
-    const answer = await polls.run(connection, admitted, wait, async () => {
+    const answer = await polls.run(connection, admitted, { wait, hold }, async () => {
       let entered: readonly Entered[] = []
       await dispatch.open(connection, entries, since, (rooms) => {
         entered = rooms

@@ -29,6 +29,7 @@ export const DEFAULTS = {
   remembered: { bytes: 67_108_864, perUser: 4_194_304 },
   presence: { grace: 15_000, lease: 60_000 },
   presenceList: 200,
+  answer: 262_144,
   handlerTimeout: 30_000,
   drain: { rate: 500, timeout: 20_000 },
   ticket: 30_000,

@@ -15,7 +15,7 @@ import { Admission } from './admission.js'
 import { AppRooms } from './app-rooms.js'
 import { asyncApi } from './asyncapi.js'
 import { Auth, selectProtocol } from './auth.js'
-import type { ConnectionHost } from './connection/connection.js'
+import type { ConnectionHost, Identity } from './connection/connection.js'
 import { Connections } from './connection/connections.js'
 import { Flusher } from './connection/flusher.js'
 import { Heartbeat } from './connection/heartbeat.js'
@@ -204,6 +204,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     roomLimit: settings.limits.rooms,
     burst: settings.limits.rate.burst,
     presenceList: DEFAULTS.presenceList,
+    answer: Math.min(DEFAULTS.answer, Math.floor(settings.limits.outbox / 4)),
     validateOutput: settings.validateOutput,
     redeem: async (ticket) => await auth.redeem(ticket)
   })
@@ -267,6 +268,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   })
   const rates = new UserRates(settings.limits.rate)
   const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, flusher, selectProtocol })
+  const uplink = new Uplink({ access, dispatch, acks, elsewhere, revocations, rates, ledger, find: (id) => connections.get(id) })
   const admission = new Admission({
     settings,
     auth,
@@ -275,6 +277,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     access,
     refusedUpgrades,
     revocations,
+    spend: (request, userId) => { uplink.spend(request, userId) },
     isAccepting: () => rooms.isAccepting(),
     retryAfter: () => drain.isDraining ? drain.remaining : 1_000,
     ofUser: (userId) => connections.ofUser(userId),
@@ -292,7 +295,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     slots,
     polls,
     exchanges,
-    uplink: new Uplink({ access, dispatch, acks, elsewhere, revocations, rates, ledger, find: (id) => connections.get(id) }),
+    uplink,
     rates,
     ledger,
     refusals,
@@ -357,7 +360,17 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
       read,
       metrics,
       listings: observer,
-      authorize: createAdmin({ token, authorize, authenticate: async (request) => (await auth.identify(request, auth.find(request))).user })
+      authorize: async (request) => {
+        const since = revocations.moment
+        let who: Identity | undefined
+        const authenticate = async (): Promise<unknown> => {
+          who = await auth.identify(request, auth.find(request))
+          rates.spend(who.userId)
+          return who.user
+        }
+        await createAdmin({ token, authorize, authenticate })(request)
+        if (who !== undefined) revocations.check(since, who)
+      }
     })
   }, { prefix: settings.prefix })
 

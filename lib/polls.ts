@@ -1,5 +1,6 @@
 import type { Control } from './adapters/adapter.js'
 import type { Connection } from './connection/connection.js'
+import { LINK_BUFFER } from './connection/link.js'
 import type { Admitted } from './admission.js'
 import type { Entered, Entry, Peer } from './dispatch.js'
 import { Refusal } from './errors.js'
@@ -41,6 +42,9 @@ interface Taken { readonly entered: readonly Entered[], readonly starts: Readonl
 /** Milliseconds that a poll may wait which a room has refused, before the next one asks for the room again. */
 const AGAIN = 1_000
 
+/** Milliseconds that an answer may wait for something to say, and before which it is not given. */
+export interface Patience { readonly wait: number, readonly hold: number }
+
 interface OpenPoll { readonly link: PollLink, readonly finish: (answer: PollAnswer | Refusal) => void, readonly unconsumed: () => PollAnswer }
 
 /** Connections that poll: between two polls they are parked, and each poll goes on from where its cursor says. */
@@ -61,10 +65,9 @@ export class Polls {
   /**
    * The first poll of a connection, whose rooms were entered with `open`; or a next one, whose memberships are taken up again.
    *
-   * @param wait milliseconds that the answer may wait for something to say
    * @param enter enters the rooms of a connection that is new here; frames go to the given link
    */
-  async run (connection: Peer, { cursor, cursorRooms, entries, known, since }: Admitted, wait: number, enter: () => Promise<readonly Entered[]>, gone: (callback: () => void) => void): Promise<PollAnswer | Refusal> {
+  async run (connection: Peer, { cursor, cursorRooms, entries, known, since }: Admitted, { wait, hold }: Patience, enter: () => Promise<readonly Entered[]>, gone: (callback: () => void) => void): Promise<PollAnswer | Refusal> {
     this.#end(connection)
     // Who asks again has given up the answer before.
     this.#unread.get(connection)?.()
@@ -80,12 +83,14 @@ export class Polls {
       }
       const link = new PollLink({
         wait,
+        hold,
         answer: () => {
           if (connection.ending !== undefined) return finish(inHttp(connection.ending))
           for (const { name, refusal } of refused) connection.sendError(refusal.data, undefined, name)
           const packets = connection.outbox?.take() ?? []
           for (const packet of packets) track.see(packet)
           const frames = packets.map(parse)
+          connection.charge(Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER))
           this.#park(connection, cursorRooms)
           finish({ connectionId: connection.id, ...(cursor === undefined ? { userId: connection.userId } : {}), cursor: track.toString(), resumed: isResumed, rooms, frames })
         }

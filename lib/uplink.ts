@@ -3,6 +3,7 @@ import type { Access } from './access.js'
 import type { Acks } from './acks.js'
 import type { Admitted } from './admission.js'
 import type { Identity } from './connection/connection.js'
+import { costOf } from './connection/rate-limit.js'
 import type { Dispatch, Peer } from './dispatch.js'
 import type { Elsewhere } from './elsewhere.js'
 import { Refusal } from './errors.js'
@@ -67,8 +68,16 @@ export class Uplink {
     return answer
   }
 
+  /** Before anything is asked of the application. Acks that are waited for are owed and not refused: there are no more of them than events. @throws Refusal */
+  spend ({ body }: FastifyRequest, userId: string): void {
+    const { rates, acks } = this.#options
+    const { type, id } = ((body as ParsedBody | null | undefined)?.json ?? {}) as { type?: unknown, id?: unknown }
+    if (type === 'ack' && typeof id === 'string' && acks.has(id)) rates.charge(userId, 1)
+    else rates.spend(userId)
+  }
+
   async #answer (command: Command, identity: Identity, own: Own, bytes: number, check: () => void): Promise<unknown> {
-    const { access, dispatch, acks, elsewhere } = this.#options
+    const { access, dispatch, acks, elsewhere, rates } = this.#options
     const { peer, id } = own
     switch (command.type) {
       case 'message': return await this.#message(command, identity, own, bytes, check)
@@ -84,12 +93,18 @@ export class Uplink {
       case 'leave':
         if (!await this.#leave(own, identity.userId, command.room)) throw new Refusal('not_joined', { room: command.room })
         return { type: 'ack', room: command.room, ...withId(command.id) }
-      case 'members':
+      case 'members': {
         await access.allow(command.room, identity)
-        return { type: 'ack', room: command.room, ...withId(command.id), data: await dispatch.presence(command.room) }
+        check()
+        const { data, bytes } = await dispatch.presence(command.room)
+        rates.charge(identity.userId, costOf(bytes))
+        return { type: 'ack', room: command.room, ...withId(command.id), data }
+      }
       case 'history': {
         await access.allow(command.room, identity)
-        const data = await dispatch.past(command.room, command.since, command.limit, (packet) => isExcepted(packet, id, identity.userId))
+        check()
+        const { data, bytes } = await dispatch.past(command.room, command.since, command.limit, (packet) => isExcepted(packet, id, identity.userId))
+        rates.charge(identity.userId, costOf(bytes))
         return { type: 'ack', room: command.room, ...withId(command.id), data }
       }
       default: throw new Refusal('invalid_message', { message: `${command.type} cannot be posted; it belongs to a WebSocket` })
@@ -97,8 +112,7 @@ export class Uplink {
   }
 
   async #message (command: MessageCommand, identity: Identity, { peer, id: sender }: Own, bytes: number, check: () => void): Promise<unknown> {
-    const { dispatch, rates, ledger } = this.#options
-    rates.spend(identity.userId)
+    const { dispatch, ledger } = this.#options
     ledger.messagesIn++
     ledger.bytesIn += bytes
     if (peer !== undefined) peer.bytesIn += bytes

@@ -25,6 +25,17 @@ export class UserRates {
   /** @throws Refusal `rate_limited` */
   spend (userId: string): void {
     const now = performance.now()
+    const wait = this.#of(userId, now).take(now)
+    if (wait > 0) throw new Refusal('rate_limited', { retryAfter: wait, why: { limit: 'limits.rate', value: this.#rate } })
+  }
+
+  /** What a request came to cost on top of the one that it has spent. */
+  charge (userId: string, cost: number): void {
+    const now = performance.now()
+    this.#of(userId, now).charge(now, cost)
+  }
+
+  #of (userId: string, now: number): Bucket {
     let link = this.#users.get(userId)
     if (link === undefined) {
       this.#makeRoom(now)
@@ -32,8 +43,7 @@ export class UserRates {
       this.#users.set(userId, link)
     }
     this.#order.push(link)
-    const wait = link.item.bucket.take(now)
-    if (wait > 0) throw new Refusal('rate_limited', { retryAfter: wait })
+    return link.item.bucket
   }
 
   #makeRoom (now: number): void {

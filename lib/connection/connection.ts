@@ -178,6 +178,20 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
     return wait
   }
 
+  /** The cost of an answer, above that of the message that asked for it. */
+  charge (cost: number): void {
+    const now = performance.now()
+    this.#bucket ??= new Bucket(this.#host.rate, now)
+    this.#bucket.charge(now, cost)
+  }
+
+  control (): boolean {
+    if (this.#state !== 'open') return false
+    const now = performance.now()
+    this.alive(now)
+    return this.spend(now) === 0
+  }
+
   text (text: string, bytes: number): void {
     if (this.#state !== 'open') return
     const { tally } = this.#host
@@ -199,8 +213,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
     this.close('protocol', message)
   }
 
-  alive (): void {
-    const now = performance.now()
+  alive (now = performance.now()): void {
     if (this.isAwaited) {
       this.isAwaited = false
       this.latency = now - this.beatAt
@@ -209,7 +222,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   }
 
   reply (bytes: Uint8Array): void {
-    if (this.#state === 'open') this.#outbox?.raw(bytes)
+    if (this.#state === 'open') this.#outbox?.reply(bytes)
   }
 
   /** Asks for a sign of life; `false` where the transport has none. */

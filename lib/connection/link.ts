@@ -11,6 +11,8 @@ export interface LinkEvents {
   violation (message: string): void
   /** anything at all came from the peer */
   alive (): void
+  /** A control frame of the peer, which spends of its rate. @returns whether it is answered */
+  control (): boolean
   /** bytes for the peer that answer its own control frames, to be sent in order */
   reply (bytes: Uint8Array): void
   /** the answer to a control ping that carried `payload` */

@@ -17,6 +17,9 @@ export interface OutboxHost {
   readonly outboxLimit: number
 }
 
+/** Answers to control frames that are kept in one turn. */
+const MAX_REPLIES = 16
+
 /**
  * The bounded queue of frames waiting to be written to one connection. While the link keeps up it is a pointer to the sequence of this
  * turn; while the link lags, a backlog. Past `outboxLimit` bytes the owner is told and cuts the connection.
@@ -36,6 +39,8 @@ export class Outbox {
   #isWindowed = false
   /** the batch waits by a window: of each key the newest value is enough */
   #isGathered = false
+  /** answers to control frames, for the end of the turn */
+  #replies: Uint8Array[] | undefined
   readonly #owner: OutboxOwner
   #backlog: Backlog | undefined
   #waiters: Array<() => void> | undefined
@@ -94,6 +99,25 @@ export class Outbox {
   }
 
   /**
+   * The answer to a control frame, behind everything queued, in one write with the others of this turn. Of very many the newest replaces
+   * the one before it (RFC 6455 5.5.3). Skipped while the link lags.
+   */
+  reply (bytes: Uint8Array): void {
+    if (this.#isClosed || this.#isLagging) return
+    if (this.#replies === undefined) this.#replies = [bytes]
+    else if (this.#replies.length < MAX_REPLIES) this.#replies.push(bytes)
+    else this.#replies[MAX_REPLIES - 1] = bytes
+    if (this.#isDue) return
+    this.#isDue = true
+    this.#host.flusher.soon(this)
+  }
+
+  #writeReplies (replies: readonly Uint8Array[]): void {
+    this.#replies = undefined
+    if (!this.#isClosed && !this.#isLagging && !this.#isHeld) this.#write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
+  }
+
+  /**
    * Writes what waits for the end of the turn.
    *
    * @param isLast nothing will be flushed after this: a frame that is still being compressed goes out as it is
@@ -101,6 +125,11 @@ export class Outbox {
   flush (isLast = false): void {
     this.#isDue = false
     this.#isWindowed = false
+    this.#flushBatch(isLast)
+    if (this.#replies !== undefined) this.#writeReplies(this.#replies)
+  }
+
+  #flushBatch (isLast: boolean): void {
     if (this.#batch === undefined || this.#isClosed || (this.#isHeld && !isLast)) return
     const batch = this.#thin(this.#batch)
     const { compressor, encode } = this.#link

@@ -1,3 +1,9 @@
+/** Bytes of an answer that cost as much as one message. */
+const UNIT = 16_384
+
+/** What an answer costs beside the message that asked for it. */
+export function costOf (bytes: number): number { return Math.floor(bytes / UNIT) }
+
 export interface Rate { /** per second */ readonly messages: number, readonly burst: number }
 
 /**
@@ -27,6 +33,14 @@ export class Bucket {
     }
     this.#tokens = Math.max(filled - 1, -burst - 1)
     return Math.max(1, Math.ceil((1 - this.#tokens) * 1_000 / messages))
+  }
+
+  /** What something came to cost on top, once that is known: it is owed, and refuses what follows, but makes no flood of itself. */
+  charge (now: number, cost: number): void {
+    const { messages, burst } = this.#rate
+    const filled = Math.min(burst, this.#tokens + (now - this.#at) * messages / 1_000)
+    this.#at = now
+    this.#tokens = Math.max(filled - cost, Math.min(filled, 1 - burst))
   }
 
   /** the peer took no notice of as many refusals as its burst */

@@ -100,8 +100,9 @@ function registerPublic (scope: FastifyInstance, common: object, isAccepting: ()
     const accepting = isAccepting()
     return await reply.code(accepting ? 200 : 503).headers(NO_STORE).send({ status: accepting ? 'ok' : 'unavailable', accepting })
   })
-  let document: object | undefined
-  scope.get('/asyncapi.json', common, async () => (document ??= asyncApi()))
+  // Anybody may ask for it: it is made once, and so is its text.
+  let document: string | undefined
+  scope.get('/asyncapi.json', common, async (_request, reply) => await reply.type('application/json; charset=utf-8').send(document ??= JSON.stringify(asyncApi())))
 }
 
 /** A HEAD must not fall through to the rooms' routes where the app has `exposeHeadRoutes` off: load balancers send it. */

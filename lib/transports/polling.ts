@@ -7,6 +7,8 @@ const GATHER = 5
 export interface PollOptions {
   /** milliseconds that the poll may stay open when nothing comes */
   readonly wait: number
+  /** milliseconds before which it is not answered: its peer asks faster than its rate allows */
+  readonly hold?: number
   /** takes what has been gathered and writes the answer; called once */
   readonly answer: () => void
 }
@@ -20,8 +22,11 @@ export class PollLink implements Link {
   #hasNews = false
   #isDone = false
 
+  readonly #notBefore: number
+
   constructor (options: PollOptions) {
     this.#options = options
+    this.#notBefore = performance.now() + (options.hold ?? 0)
   }
 
   attach (_events: LinkEvents): void {}
@@ -48,7 +53,7 @@ export class PollLink implements Link {
   #arm (wait: number): void {
     if (this.#isDone) return
     clearTimeout(this.#timer)
-    this.#timer = after(() => { this.#finish() }, wait)
+    this.#timer = after(() => { this.#finish() }, Math.max(wait, this.#notBefore - performance.now()))
   }
 
   /** Answers with what there is. */

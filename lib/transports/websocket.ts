@@ -6,12 +6,16 @@ import { Compressor } from '../connection/compress.js'
 import type { Flushable, Flusher } from '../connection/flusher.js'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
 import { frameText } from '../protocol/codec.js'
+import { after } from '../timers.js'
 
 /** What a stream calls the encoding of a chunk that is no string; @types/node does not know it. */
 const BYTES = 'buffer' as BufferEncoding
 const PING = 0x89
 const PONG = 0x8a
 const MAX_REASON = 123
+/** Close code of a peer that takes no notice of its rate, and milliseconds that it has to read it. */
+const FLOODED = 4429
+const LAST_WORD = 1_000
 
 /** A control frame of the server (RFC 6455 5.5): unmasked, at most 125 bytes. */
 function frameControl (opcode: number, payload: Uint8Array): Buffer {
@@ -56,12 +60,11 @@ class RealtimeSocket extends WebSocket {
         else events.text((first as Buffer).toString('utf8'), (first as Buffer).length)
         return true
       case 'ping':
-        events.alive()
-        events.reply(frameControl(PONG, first as Buffer))
+        if (events.control()) events.reply(frameControl(PONG, first as Buffer))
         return true
       case 'pong':
-        if ((first as Buffer).length === 0) events.alive()
-        else events.pong((first as Buffer).toString('latin1'))
+        events.control()
+        if ((first as Buffer).length > 0) events.pong((first as Buffer).toString('latin1'))
         return true
       case 'close':
         events.closed(first as number)
@@ -151,6 +154,11 @@ export class WebSocketLink implements Link {
 
   close (code: number, reason: string): void {
     this.#ws.close(code, cutReason(reason))
+    if (code !== FLOODED || this.#ws.readyState === WebSocket.CLOSED) return
+    // Whoever floods is read no further: his close frame may be far behind, and all before it would still be parsed.
+    this.#ws.pause()
+    const timer = after(() => { this.destroy() }, LAST_WORD).unref()
+    this.#socket.once('close', () => { clearTimeout(timer) })
   }
 
   destroy (): void { this.#ws.terminate() }

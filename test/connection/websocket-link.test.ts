@@ -35,6 +35,7 @@ async function pair (t: Test): Promise<Pair> {
       text: () => undefined,
       violation: () => undefined,
       alive: () => undefined,
+      control: () => true,
       reply: () => undefined,
       pong: () => undefined,
       drained: () => { said.push('drained') },
