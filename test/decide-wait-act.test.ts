@@ -332,8 +332,8 @@ t.test('a poll of a connection that ends while the poll is let in is told why', 
     await server.app.rooms.revoke({ connection: connectionId })
     server.gates.open()
     t.equal(await way.outcome, 'revoked', wait)
-    const back = enter(server, 'polling', server.token('ada'), `/ws/room/1?since=${cursor}&wait=10`)
-    t.equal(await back.outcome, 'open', 'a connection is closed and not kept out')
+    // The poll after it may be told as well: nobody knows whether the peer has read the first answer.
+    await eventually('a connection is closed and not kept out', async () => await enter(server, 'polling', server.token('ada'), `/ws/room/1?since=${cursor}&wait=10`).outcome, (outcome) => outcome === 'open')
   }
 })
 
