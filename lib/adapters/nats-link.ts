@@ -39,6 +39,7 @@ export class NatsLink {
   #open: ((name: string, options: BucketOptions) => Promise<KV>) | undefined
   #isUp = false
   #isClosed = false
+  readonly #waiting: Array<() => void> = []
   #saidAt = -Infinity
 
   constructor (options: NatsLinkOptions) {
@@ -99,6 +100,7 @@ export class NatsLink {
           if (this.#isClosed || this.#isUp || connection.isClosed()) return
           this.#isUp = true
           this.#options.onUp()
+          this.#release()
         }, () => {})
       } else if (status.type === 'error') this.#warn(status.error)
     }
@@ -115,6 +117,7 @@ export class NatsLink {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#isUp = false
+    this.#release()
     // A connection that was lent is left open; its subscriptions have been ended by who made them.
     if (this.#options.connection === undefined) await this.#connection?.close()
   }
@@ -129,20 +132,40 @@ export class NatsLink {
     return part
   }
 
-  /** Publishes to whichever stream takes the subject. Resolves when its leader has accepted it. @throws Refusal `unavailable` */
-  async publish (subject: string, text: string, options: Partial<JetStreamPublishOptions> = {}): Promise<PubAck> {
+  /**
+   * Publishes to whichever stream takes the subject. Resolves when its leader has accepted it.
+   *
+   * @throws Refusal `unavailable`, with the outcome `unknown` when it may be accepted all the same
+   */
+  async publish (subject: string, text: string, { timeout = this.timeout, ...options }: Partial<JetStreamPublishOptions> = {}): Promise<PubAck> {
     const { js } = this
-    return await this.attempt(() => js.publish(subject, text, { timeout: this.timeout, ...options }))
+    try {
+      return await this.attempt(() => js.publish(subject, text, { timeout, ...options }), timeout)
+    } catch (error) {
+      throw error instanceof Refusal ? away('unknown') : error
+    }
   }
+
+  /** Resolves when the server can be asked, at the latest after `patience` ms. */
+  async back (patience: number): Promise<void> {
+    if (this.#isUp || this.#isClosed) return
+    await new Promise<void>((resolve) => {
+      const timer = after(resolve, patience)
+      this.#waiting.push(() => { clearTimeout(timer); resolve() })
+    })
+  }
+
+  #release (): void { for (const resolve of this.#waiting.splice(0)) resolve() }
 
   async bucket (name: string, options: BucketOptions): Promise<KV> { return await this.attempt(() => this.#ready(this.#open)(name, options)) }
 
   /** Runs something that asks the server. @throws Refusal `unavailable` when it cannot be asked or does not answer */
-  async attempt<T> (ask: () => Promise<T>): Promise<T> {
+  async attempt<T> (ask: () => Promise<T>, timeout = this.#options.timeout): Promise<T> {
     if (!this.#isUp) throw away()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      timer = after(() => { reject(new Error('no answer in time')) }, this.#options.timeout)
+      // A loop that stood still runs its timers before it reads what has come meanwhile.
+      timer = after(() => { setImmediate(() => { reject(new Error('no answer in time')) }) }, timeout)
     })
     try {
       return await Promise.race([ask(), late])
@@ -186,7 +209,9 @@ export class NatsLink {
   }
 }
 
-export function away (): Refusal { return new Refusal('unavailable', { retryAfter: 1_000 }) }
+export function away (outcome?: 'unknown', idempotencyKey?: string): Refusal {
+  return new Refusal('unavailable', { retryAfter: 1_000, outcome, idempotencyKey })
+}
 
 /** Somebody else changed a key first. */
 export function isConflict (error: unknown): boolean {

@@ -79,8 +79,9 @@ export class NatsPublishing {
     const { name } = streams.plan(settings)
     const subject = streams.subject(room, settings)
     const { idempotencyKey } = publication
-    // Named, so that the server knows it when it has to be sent again.
-    const msgID = idempotencyKey === undefined ? origin : messageIdOf(room, idempotencyKey)
+    // Named, so that the server knows it when it has to be sent again, by this node or by the caller.
+    const key = idempotencyKey ?? origin
+    const msgID = messageIdOf(room, key)
     const before = idempotencyKey === undefined ? undefined : this.#done.get(msgID, performance.now())
     if (before !== undefined) return { position: before, recipients: 0 }
     const done = (position: Position): void => {
@@ -89,16 +90,20 @@ export class NatsPublishing {
     }
     let first: string | undefined
     for (let isAgain = false; ; isAgain = true) {
-      const { epoch } = await streams.life(settings)
-      // A stream in another life does not know whether it has taken the message in the last one.
-      if (first !== undefined && epoch !== first) throw away()
       const top = lives.top(name)
+      let epoch: string | undefined
       try {
-        const patience = Math.ceil((until - performance.now()) / (isAgain ? 1 : 2))
-        const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin} ${epoch}`, publication), { msgID, timeout: patience })
-        if (!duplicate && seq <= top) lives.doubt(name)
-        else if (!duplicate) lives.saw(name, seq, origin)
-        const position = { epoch: (await streams.life(settings)).epoch, offset: seq }
+        ({ epoch } = await streams.life(settings))
+        // A stream in another life does not know whether it has taken the message in the last one.
+        if (first !== undefined && epoch !== first) throw away('unknown', key)
+        // NATS keeps no deadline: what was sent may be taken later. So the second answer is waited for longer, before nobody can know.
+        const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin} ${epoch}`, publication), { msgID, timeout: timeout * (isAgain ? 1.5 : 0.5) })
+        if (!duplicate && seq > top) lives.saw(name, seq, origin)
+        else if (!duplicate) {
+          lives.doubt(name);
+          ({ epoch } = await streams.life(settings).catch(() => { throw away('unknown', key) }))
+        }
+        const position = { epoch, offset: seq }
         done(position)
         if (duplicate && !isAgain) return { position, recipients: 0 }
         const follower = tail(room)
@@ -116,7 +121,9 @@ export class NatsPublishing {
           if (isAgain) throw away()
           continue
         }
-        if (isAgain || !link.isUp || performance.now() >= until) throw error
+        if (first === undefined && !isUncertain(error)) throw error
+        if (!isAgain) await link.back(until - performance.now())
+        if (isAgain || !link.isUp) throw away('unknown', key)
         first = epoch
       }
     }
@@ -202,3 +209,5 @@ export class NatsPublishing {
   /** Settles everything that waits for an echo. */
   close (): void { for (const { settle } of this.#own.values()) settle?.() }
 }
+
+function isUncertain (error: unknown): boolean { return error instanceof Refusal && error.outcome === 'unknown' }

@@ -6,6 +6,7 @@ import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream'
 import t from 'tap'
 import type { Published, RoomSettings } from '../../lib/adapters/adapter.js'
 import { nats, type NatsOptions } from '../../lib/adapters/nats.js'
+import { Refusal } from '../../lib/errors.js'
 import type { Packet } from '../../lib/protocol/codec.js'
 import { missingClock, remoteNats } from '../helpers/adapter-process.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
@@ -14,7 +15,10 @@ import { live, node, reliable, said, textOf, type Node } from './harness.js'
 
 const reason = missing('nats-server')
 if (reason !== false) t.plan(0, reason)
-else faults()
+else {
+  t.setTimeout(240_000)
+  faults()
+}
 
 async function joins (t: Teardown, url: string, id: string, options: NatsOptions = {}): Promise<Node> {
   return await node(t, nats({ url, timeout: 1_000, check: 2_000, ...options }), id)
@@ -293,6 +297,36 @@ function faults (): void {
     }
   })
 
+  t.test('nats: what is refused for want of an answer says that nobody knows, and happens once when it is asked for again under its key', async (t) => {
+    const server = await startNats(t)
+    const [a, b] = [await joins(t, server.url, 'a', { timeout: 300 }), await joins(t, server.url, 'b')]
+    await b.adapter.subscribe('chat/1', reliable)
+    await a.adapter.publish('chat/1', said('before'), reliable)
+    await server.pause()
+    const refused: unknown = await Promise.resolve(a.adapter.publish('chat/1', said('late'), reliable)).catch((error: unknown) => error)
+    server.resume()
+    const { outcome, idempotencyKey } = refused as Refusal
+    t.ok(refused instanceof Refusal)
+    t.equal(outcome, 'unknown')
+    await until('it is accepted', async () => await a.adapter.publish('chat/1', said('late', { idempotencyKey: idempotencyKey! }), reliable))
+    await insist(b, 'chat/1', 'fence')
+    t.same(await b.host.heard('chat/1', 3), ['before', 'late', 'fence'])
+    await server.kill()
+    await until('the node notices', () => a.host.states.at(-1) === false)
+    const away: unknown = await Promise.resolve(a.adapter.publish('chat/1', said('away'), reliable)).catch((error: unknown) => error)
+    t.equal((away as Refusal).outcome, undefined, 'what was never sent will not happen')
+  })
+
+  t.test('nats: an answer that comes late is waited for, and an event that was accepted is not refused', async (t) => {
+    const server = await startNats(t)
+    const { proxy, a, b } = await withProxy(t, server, { timeout: 600 })
+    await b.adapter.subscribe('chat/1', reliable)
+    await a.adapter.publish('chat/1', said('before'), reliable)
+    proxy.stall(undefined, 1_000)
+    await a.adapter.publish('chat/1', said('late'), reliable)
+    t.same(await b.host.heard('chat/1', 2), ['before', 'late'])
+  })
+
   t.test('nats: a slot that is released while it is renewed is free', async (t) => {
     const server = await startNats(t)
     const a = await joins(t, server.url, 'a')
@@ -304,10 +338,10 @@ function faults (): void {
     }
   })
 
-  t.test('nats: the leases of two thousand users are renewed by one request each, and hold up no other call', async (t) => {
+  t.test('nats: the leases of a thousand users are renewed by one request each, and hold up no other call', async (t) => {
     const server = await startNats(t)
     const a = await joins(t, server.url, 'a', { timeout: 20_000 })
-    const leases = Array.from({ length: 2_000 }, (_, index) => ({ key: `user:u${index}`, holder: `c${index}` }))
+    const leases = Array.from({ length: 1_000 }, (_, index) => ({ key: `user:u${index}`, holder: `c${index}` }))
     await a.adapter.leases!.renew(leases, 60_000)
     const jsm = await admin(t, server)
     const requests = async (): Promise<number> => (await jsm.getAccountInfo()).api.total
@@ -321,7 +355,7 @@ function faults (): void {
     t.ok(waited < took / 2, 'it does not wait for all of them')
     t.comment(`${took.toFixed(0)} ms for all, ${waited.toFixed(0)} ms for another`)
     t.ok(await requests() - before < 100, 'what this node wrote itself it does not read')
-    t.equal(await a.adapter.leases!.count('user:u1999'), 1)
+    t.equal(await a.adapter.leases!.count('user:u999'), 1)
   })
 
   t.test('nats: two thousand members who join one room at once are there soon, each announced once', async (t) => {
