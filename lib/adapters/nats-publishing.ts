@@ -97,7 +97,7 @@ export class NatsPublishing {
         // A stream in another life does not know whether it has taken the message in the last one.
         if (first !== undefined && epoch !== first) throw away('unknown', key)
         // NATS keeps no deadline: what was sent may be taken later. So the second answer is waited for longer, before nobody can know.
-        const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin} ${epoch}`, publication), { msgID, timeout: timeout * (isAgain ? 1.5 : 0.5) })
+        const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin}@${epoch}`, publication), { msgID, timeout: timeout * (isAgain ? 1.5 : 0.5) })
         if (!duplicate && seq > top) lives.saw(name, seq, origin)
         else if (!duplicate) {
           lives.doubt(name);
@@ -137,7 +137,7 @@ export class NatsPublishing {
       let version: number
       if (kept !== undefined) {
         const set = await kept.latest.set(room, publication, origin, (epoch) => {
-          payload = encodePayload(`${origin} ${epoch}`, publication)
+          payload = encodePayload(`${origin}@${epoch}`, publication)
           return payload
         })
         if (set.isRepeated) return { recipients: 0 }

@@ -42,8 +42,8 @@ export function identityOf (payload: string): string {
 
 /** The origin and the epoch that its publisher knew, where that is named behind it. */
 export function splitOrigin (origin: string): [origin: string, epoch: string | undefined] {
-  const space = origin.indexOf(' ')
-  return space === -1 ? [origin, undefined] : [origin.slice(0, space), origin.slice(space + 1)]
+  const mark = origin.indexOf('@')
+  return mark === -1 ? [origin, undefined] : [origin.slice(0, mark), origin.slice(mark + 1)]
 }
 
 /**
