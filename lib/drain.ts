@@ -15,8 +15,8 @@ export interface DrainOptions {
 /** Milliseconds that a peer may take to answer its close. */
 const ANSWER = 1_000
 
-/** Connections that are told of the drain in one turn of the event loop. */
-const SLICE = 200
+/** Connections that are told of the drain, or ended although many are due, in one turn of the event loop. */
+const SLICE = 20
 
 /**
  * The paced end of all connections: each is told its own delay and served until then, so that they come back to the other nodes one
@@ -82,6 +82,7 @@ export class Drain {
     for (const { connection, at } of waiting) {
       await this.#until(at)
       ends.push(this.#end(connection))
+      if (ends.length % SLICE === 0) await setImmediate()
     }
     await Promise.all(ends)
   }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { LeaseStore } from './adapters/adapter.js'
 import { Expiring } from './adapters/expiring.js'
 import { Refusal } from './errors.js'
@@ -107,6 +108,7 @@ export class Slots {
       // Not gathered beforehand: a lease that is given back meanwhile must not be taken again.
       await leases.renew(batch, LEASE)
       this.#renewed(batch)
+      await setImmediate()
       batch = []
     }
     if (batch.length > 0) await leases.renew(batch, LEASE)

@@ -20,7 +20,7 @@ export interface HeartbeatOptions {
 const MAX_SWEEP = 1_000
 
 /** Connections that one turn of the event loop looks at. */
-const SLICE = 2_000
+const SLICE = 500
 
 /** Liveness of all connections by one sweep; a timer each would cost memory and order. */
 export class Heartbeat<H extends Handle> {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
 import { every } from '../timers.js'
@@ -60,6 +61,7 @@ export class PresenceKeeper {
         batch.push(entry)
         if (batch.length < BATCH) continue
         await this.#store.renew!(batch, this.#options.lease)
+        await setImmediate()
         batch = []
       }
       if (batch.length > 0) await this.#store.renew!(batch, this.#options.lease)

@@ -1,0 +1,119 @@
+import { setImmediate } from 'node:timers/promises'
+import { Type } from '@sinclair/typebox'
+import { Access } from '../../dist/access.js'
+import { Acks } from '../../dist/acks.js'
+import { MemoryAdapter } from '../../dist/adapters/memory.js'
+import { Connection, type ConnectionHost } from '../../dist/connection/connection.js'
+import { Connections } from '../../dist/connection/connections.js'
+import { Flusher } from '../../dist/connection/flusher.js'
+import { Heartbeat } from '../../dist/connection/heartbeat.js'
+import type { Link, LinkEvents } from '../../dist/connection/link.js'
+import { defineRoom } from '../../dist/contract/index.js'
+import { Dispatch } from '../../dist/dispatch.js'
+import { Drain } from '../../dist/drain.js'
+import { Messages } from '../../dist/messages.js'
+import { Observer } from '../../dist/observe.js'
+import { encodeFrame } from '../../dist/protocol/codec.js'
+import { Refusals } from '../../dist/refusals.js'
+import { Revocations } from '../../dist/revocations.js'
+import { declare } from '../../dist/rooms/declaration.js'
+import type { Membership } from '../../dist/rooms/room.js'
+import { Rooms } from '../../dist/rooms/rooms.js'
+import { Slots } from '../../dist/slots.js'
+import { Ledger } from '../../dist/stats/ledger.js'
+
+const many = defineRoom('many/:id', { events: { msg: Type.Object({ text: Type.String() }) } })
+const all = defineRoom('@all', { events: { notice: Type.Object({ text: Type.String() }) } })
+
+const BEAT = Buffer.from([0x89, 0])
+
+/** Takes everything and keeps nothing: what a socket costs is not measured here. */
+class NullLink implements Link {
+  readonly transport = 'websocket'
+  #events: LinkEvents | undefined
+  attach (events: LinkEvents): void { this.#events = events }
+  write (): boolean { return true }
+  close (code: number): void { process.nextTick(() => { this.#events?.closed(code) }) }
+  destroy (): void { this.#events?.closed(1006) }
+  beat (): Uint8Array { return BEAT }
+}
+
+const quiet = (): undefined => undefined
+const log = { info: quiet, warn: quiet, error: quiet, debug: quiet, trace: quiet, fatal: quiet, silent: quiet, level: 'silent', child: () => log }
+
+/** The inside of a node as the plugin puts it together, without the server: its connections end in links that take everything. */
+export class BenchNode {
+  /** milliseconds that the clock of the adapter is ahead */
+  ahead = 0
+  readonly ledger = new Ledger()
+  readonly connections = new Connections<Membership>()
+  readonly adapter: MemoryAdapter
+  readonly engine: Rooms
+  readonly observer: Observer
+  readonly drain: Drain
+  readonly heartbeat: Heartbeat<Membership>
+  readonly slots: Slots
+  renewed = 0
+  readonly #dispatch: Dispatch
+  readonly #host: ConnectionHost<Membership>
+
+  constructor (bytes: number) {
+    const { ledger, connections } = this
+    this.adapter = new MemoryAdapter({ bytes, now: () => Date.now() + this.ahead })
+    this.engine = new Rooms(this.adapter, { presence: { grace: 200, lease: 60_000 }, presenceList: 200, eventLimit: 262_144, latestBytes: bytes, validateOutput: false, onError: quiet })
+    for (const [definition, presence] of [[many, true], [all, false]] as const) {
+      this.engine.declarations.add(declare(definition, { presence }, {}, { history: { size: 100, ttl: 300_000 } }, log))
+    }
+    const leases = { acquire: async () => true, renew: async (batch: ReadonlyArray<unknown>) => { this.renewed += batch.length }, release: async () => undefined, count: async () => 0 }
+    this.slots = new Slots({ capacity: 1e6, user: 10, address: undefined, whenUnavailable: 'admit' }, leases, quiet, quiet)
+    this.#dispatch = new Dispatch({
+      rooms: this.engine,
+      access: new Access(this.engine),
+      revocations: new Revocations(),
+      connections,
+      slots: this.slots,
+      messages: new Messages(this.adapter.claims, { timeout: 30_000, window: 120_000, validateOutput: false }),
+      acks: new Acks('bench', undefined, quiet),
+      ledger,
+      refusals: new Refusals(log, undefined),
+      log,
+      roomLimit: 128,
+      presenceList: 200,
+      validateOutput: false,
+      redeem: async () => { throw new Error('no tickets here') }
+    })
+    this.#host = { flusher: new Flusher(), tally: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
+    this.observer = new Observer(connections, this.engine)
+    this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
+    this.heartbeat = new Heartbeat(connections, { interval: 25_000, timeout: 10_000, comment: 15_000, tolerance: 5_000 })
+  }
+
+  async start (): Promise<void> {
+    await this.adapter.start({ nodeId: 'bench', log, ...this.engine.host, control: quiet, state: quiet })
+    this.engine.start()
+  }
+
+  async stop (): Promise<void> {
+    this.engine.stop()
+    this.heartbeat.stop()
+    this.slots.stop()
+    await this.adapter.close()
+  }
+
+  /** @param rooms of each connection, besides `@all` */
+  async populate (count: number, rooms: number): Promise<void> {
+    for (let index = 0; index < count; index++) {
+      const id = `connection-${index}`
+      const userId = `user-${index}`
+      this.slots.reserve(id, userId, '', [])
+      await this.slots.lease(id, [])
+      const connection = new Connection<Membership>(this.#host, { id, address: '', identity: { user: {}, userId, tokenId: `token-${index}` } })
+      this.connections.add(connection, 'websocket')
+      connection.attach(new NullLink())
+      const names = ['@all', ...Array.from({ length: rooms }, (_, room) => `many/${index * rooms + room}`)]
+      const entries = names.map((name) => ({ name, found: this.engine.locate(name), request: {} }))
+      await this.#dispatch.open(connection, entries, 0, () => encodeFrame({ type: 'welcome' }))
+      if (index % 100 === 0) await setImmediate()
+    }
+  }
+}
