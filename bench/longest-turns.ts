@@ -49,7 +49,7 @@ await report(`publishing ${figure(PUBLISHED / 3)} events within the history budg
 await report(`publishing ${figure(PUBLISHED)} events past it, which evicts`, async () => { await publish(PUBLISHED) })
 await report('stats, 20 times', async () => {
   for (let index = 0; index < 20; index++) {
-    snapshot(node.ledger, node.observer, { node: '', version: '', capacity: 1e6, isAccepting: true, published: 0, gaps: 0, loop: { p50: 0, p99: 0, max: 0 }, adapter: node.adapter.stats(), uptime: 0 })
+    snapshot(node.ledger, node.observer, { node: '', version: '', capacity: 1e6, slots: node.slots.taken, isAccepting: true, published: 0, gaps: 0, loop: { p50: 0, p99: 0, max: 0 }, adapter: node.adapter.stats(), uptime: 0 })
     await new Promise(setImmediate)
   }
 })

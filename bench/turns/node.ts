@@ -72,12 +72,14 @@ export class BenchNode {
       revocations: new Revocations(),
       connections,
       slots: this.slots,
-      messages: new Messages(this.adapter.claims, { timeout: 30_000, window: 120_000, validateOutput: false }),
+      messages: new Messages(this.adapter.claims, { timeout: 30_000, window: 120_000, holder: 'bench', validateOutput: false }),
       acks: new Acks('bench', undefined, quiet),
       ledger,
       refusals: new Refusals(log, undefined),
       log,
       roomLimit: 128,
+      burst: 100,
+      answer: 262_144,
       presenceList: 200,
       validateOutput: false,
       redeem: async () => { throw new Error('no tickets here') }
@@ -85,7 +87,7 @@ export class BenchNode {
     this.#host = { flusher: new Flusher(), tally: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
     this.observer = new Observer(connections, this.engine)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
-    this.heartbeat = new Heartbeat(connections, { interval: 25_000, timeout: 10_000, comment: 15_000, tolerance: 5_000 })
+    this.heartbeat = new Heartbeat(connections, { interval: 25_000, timeout: 10_000, comment: 15_000, tolerance: 5_000, write: 30_000 })
   }
 
   async start (): Promise<void> {
