@@ -1,15 +1,15 @@
 import type { Later } from './adapters/adapter.js'
 import type { Identity } from './connection/connection.js'
-import { isRoomName } from './contract/names.js'
 import { Refusal } from './errors.js'
-import { ALL, USER, type Found } from './rooms/declaration.js'
+import { ALL, type Found } from './rooms/declaration.js'
 import type { Rooms } from './rooms/rooms.js'
+import { userRoom } from './user-room.js'
 
 const NONE: readonly string[] = []
 
 /** Whether `name` is a room that only its own user may name. */
 function isForeign (name: string, userId: string): boolean {
-  return name.startsWith('@') && name !== ALL && name !== `${USER}/${encodeURIComponent(userId)}`
+  return name.startsWith('@') && name !== ALL && name !== userRoom(userId)
 }
 
 async function awaited (name: string, definition: string, answer: unknown): Promise<void> {
@@ -29,8 +29,7 @@ export class Access {
   builtIn (userId: string): readonly string[] {
     const { declarations } = this.#rooms
     if (!declarations.hasBuiltIn) return NONE
-    const own = `${USER}/${encodeURIComponent(userId)}`
-    return [ALL, own].filter((name) => isRoomName(name) && declarations.find(name) !== undefined)
+    return [ALL, userRoom(userId)].filter((name) => name !== undefined && declarations.find(name) !== undefined) as string[]
   }
 
   /**

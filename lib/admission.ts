@@ -6,7 +6,7 @@ import { isExpired, type Auth, type Credential } from './auth.js'
 import type { Identity } from './connection/connection.js'
 import type { Entry, Peer } from './dispatch.js'
 import { ofUser, Refusal } from './errors.js'
-import { checkOrigin } from './origin.js'
+import { checkOrigin, pageOf } from './origin.js'
 import { DEFAULTS, type Settings } from './options.js'
 import { decodeCursor, isConnectionId, type Cursor } from './protocol/cursor.js'
 import { EPOCH, isOffset, type Position } from './protocol/position.js'
@@ -117,7 +117,7 @@ export class Admission {
     if (kind === 'verdict') this.#repeat(request, credential, path)
     const polled = kind === 'polling' ? peek(query) : undefined
     if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') slots.checkServer(request.ip ?? '')
-    checkOrigin(request, settings.origins, auth.isAmbient(credential), kind === 'websocket' || kind === 'uplink')
+    checkOrigin(request, settings.origins, auth.isAmbient(credential), kind === 'websocket' || kind === 'uplink', kind === 'verdict' ? pageOf(request) : undefined)
     const names = this.#names(path, query, kind)
     // Spent unsaid on anything else, it would be missing where it was meant for.
     if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
@@ -221,6 +221,15 @@ export class Admission {
     slots.checkAddress(request.ip ?? '')
     const credential = auth.find(request)
     checkOrigin(request, settings.origins, auth.isAmbient(credential), true)
+  }
+
+  /** Who asks for the admin's routes. Not by ticket, and not from a page that may not use the server by what a browser adds. @throws Refusal */
+  async identify (request: FastifyRequest): Promise<Identity> {
+    const { auth, settings } = this.#options
+    const credential = auth.findLasting(request)
+    const isRead = request.method === 'GET' || request.method === 'HEAD'
+    if (auth.isAmbient(credential)) checkOrigin(request, settings.origins, true, !isRead)
+    return await auth.identify(request, credential)
   }
 
   get isAccepting (): boolean { return this.#options.isAccepting() }

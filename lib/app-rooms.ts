@@ -4,6 +4,7 @@ import type { Adapter, ControlMessage, Later, Published } from './adapters/adapt
 import { checkControl } from './adapters/decode.js'
 import type { Unread } from './adapters/unread.js'
 import type { Auth } from './auth.js'
+import { callOptions, checkRevoked, checkTarget, publishOptions, stringOption } from './call-options.js'
 import type { Connections } from './connection/connections.js'
 import { shape } from './contexts.js'
 import type { AnyAddress } from './contract/types.js'
@@ -15,12 +16,13 @@ import { checkCount, checkMoment, checkTime, DEFAULTS } from './options.js'
 import type { Polls } from './polls.js'
 import { keyOfKind } from './protocol/key.js'
 import { isPosition, type Position } from './protocol/position.js'
-import { ALL, USER } from './rooms/declaration.js'
+import { ALL } from './rooms/declaration.js'
 import type { Membership } from './rooms/room.js'
 import type { PublishOptions, Rooms as Engine } from './rooms/rooms.js'
 import type { Revocations } from './revocations.js'
 import type { Slots } from './slots.js'
 import type { BroadcastOptions, Rooms, Target } from './types.js'
+import { roomOfUser } from './user-room.js'
 
 export interface AppRoomsOptions {
   readonly engine: Engine
@@ -68,18 +70,30 @@ export class AppRooms implements Rooms {
     if (!this.#options.isReady()) throw new REALTIME_ERR_NOT_READY('app.rooms works from onReady until close; call it in a handler, in an onReady hook, or after await app.ready()')
   }
 
-  broadcast (room: Named, event: string, data: unknown, options: BroadcastOptions = {}): Broadcast {
-    const { except, idempotencyKey } = options
-    return this.publish(room, event, data, { except: except === undefined ? undefined : { connection: except }, once: idempotencyKey })
+  broadcast (room: Named, event: string, data: unknown, options?: BroadcastOptions): Broadcast {
+    let given: PublishOptions
+    try {
+      given = publishOptions(options)
+    } catch (error) {
+      return this.#failed(error, room, event)
+    }
+    return this.publish(room, event, data, given)
   }
 
   publish (room: Named, event: string, data: unknown, options: PublishOptions): Broadcast {
     const published = this.#published(room, event, data, options)
     if (!(published instanceof Promise)) return Promise.resolve(shape(published))
-    const work = published.then(shape)
-    // Marks the rejection as handled; whoever awaits the promise still gets it.
-    work.catch((error: unknown) => { this.#options.onUnhandled(error, String((room as { name?: unknown }).name ?? room), event) })
+    return this.#noted(published.then(shape), room, event)
+  }
+
+  /** Marks a rejection as handled; whoever awaits the promise still gets it. */
+  #noted (work: Broadcast, room: unknown, event: unknown): Broadcast {
+    work.catch((error: unknown) => { this.#options.onUnhandled(error, printable(room), printable(event)) })
     return work
+  }
+
+  #failed (error: unknown, room: unknown, event: unknown): Broadcast {
+    return this.#noted(Promise.reject(error), room, event)
   }
 
   #published (room: Named, event: string, data: unknown, options: PublishOptions): Later<Published> {
@@ -94,18 +108,25 @@ export class AppRooms implements Rooms {
   broadcastAll (event: string, data: unknown): Broadcast { return this.broadcast(ALL, event, data) }
 
   sendToUser (userId: string, event: string, data: unknown): Broadcast {
-    return this.broadcast(`${USER}/${encodeURIComponent(userId)}`, event, data)
+    let room: string
+    try {
+      room = roomOfUser(userId)
+    } catch (error) {
+      return this.#failed(error, userId, event)
+    }
+    return this.broadcast(room, event, data)
   }
 
-  async broadcastWithAck (room: Named, event: string, data: unknown, options: BroadcastOptions & { timeout?: number } = {}): Promise<{ acked: string[], missing: string[], left: string[], unknown: number }> {
+  async broadcastWithAck (room: Named, event: string, data: unknown, options?: BroadcastOptions & { timeout?: number }): Promise<{ acked: string[], missing: string[], left: string[], unknown: number }> {
     this.#check()
     const { engine, acks, adapter } = this.#options
     const name = nameOf(room)
-    const timeout = options.timeout === undefined ? DEFAULTS.ackTimeout : checkTime(options.timeout, 'timeout of broadcastWithAck')
+    const asked = callOptions(options, 'broadcastWithAck').timeout
+    const timeout = asked === undefined ? DEFAULTS.ackTimeout : checkTime(asked, 'timeout of broadcastWithAck')
+    const { except } = publishOptions(options)
     const ack = acks.newId()
     const waiting = acks.wait(ack, timeout)
     try {
-      const except = options.except === undefined ? undefined : { connection: options.except }
       const { nodes } = await engine.publish(name, event, data, { except, ack })
       // Other nodes report who their members are; without a way to hear of them, this node's are all.
       acks.seal(ack, adapter.control === undefined ? 0 : nodes)
@@ -117,8 +138,9 @@ export class AppRooms implements Rooms {
     return await waiting
   }
 
-  async join (target: Target, room: Named): Promise<number> {
+  async join (given: Target, room: Named): Promise<number> {
     this.#check()
+    const target = checkTarget(given)
     const name = this.#enterable(room)
     this.#options.engine.locate(name)
     const results = await Promise.all(this.#targets(target).map(async (peer) => await this.#options.dispatch.joinByServer(peer, name)))
@@ -126,8 +148,9 @@ export class AppRooms implements Rooms {
     return results.filter(Boolean).length
   }
 
-  async leave (target: Target, room: Named): Promise<number> {
+  async leave (given: Target, room: Named): Promise<number> {
     this.#check()
+    const target = checkTarget(given)
     const name = this.#enterable(room)
     const peers = this.#targets(target)
     this.#options.revocations.add({ ...target, room: name })
@@ -142,10 +165,10 @@ export class AppRooms implements Rooms {
     return name
   }
 
-  async ping (target: Target, { timeout = DEFAULTS.pingTimeout }: { timeout?: number } = {}): Promise<{ alive: boolean, latency?: number }> {
+  async ping (target: Target, options?: { timeout?: number }): Promise<{ alive: boolean, latency?: number }> {
     this.#check()
-    checkTime(timeout, 'timeout of ping')
-    const answers = this.#targets(target).map(async (peer) => {
+    const timeout = checkTime(callOptions(options, 'ping').timeout ?? DEFAULTS.pingTimeout, 'timeout of ping')
+    const answers = this.#targets(checkTarget(target)).map(async (peer) => {
       const latency = await peer.ping(randomBytes(6).toString('base64url'), timeout)
       if (latency === undefined || Number.isNaN(latency)) throw new Refusal('timeout')
       return latency
@@ -157,10 +180,14 @@ export class AppRooms implements Rooms {
     }
   }
 
-  async revoke (target: Target | { tokenId: string }, { message, until }: { message?: string, until?: number } = {}): Promise<number> {
+  async revoke (given: Target | { tokenId: string }, options?: { message?: string, until?: number }): Promise<number> {
     this.#check()
+    const target = checkRevoked(given)
+    const asked = callOptions(options, 'revoke')
+    const until = asked.until === undefined ? undefined : checkMoment(asked.until, 'until of revoke')
+    const message = stringOption(asked.message, 'message of revoke')
     const { auth, revocations } = this.#options
-    const end = (until === undefined ? undefined : checkMoment(until, 'until of revoke')) ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ?? Date.now() + DEFAULTS.denial
+    const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ?? Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
     if (subject !== undefined) await auth.deny(subject, end)
     const peers = 'tokenId' in target ? this.#ofToken(target.tokenId) : this.#targets(target)
@@ -193,11 +220,13 @@ export class AppRooms implements Rooms {
 
   async isOnline (userId: string): Promise<boolean> {
     this.#check()
+    roomOfUser(userId)
     return await this.#options.slots.countUser(userId) > 0
   }
 
-  async history (room: Named, { since, limit }: { since?: Position, limit?: number } = {}): Promise<{ position: Position, resumed: boolean, events: Array<{ type: string, data: unknown, offset: number, timestamp: number }> }> {
+  async history (room: Named, options?: { since?: Position, limit?: number }): Promise<{ position: Position, resumed: boolean, events: Array<{ type: string, data: unknown, offset: number, timestamp: number }> }> {
     this.#check()
+    const { since, limit } = callOptions(options, 'history')
     if (since !== undefined && !isPosition(since)) throw new REALTIME_ERR_OPTIONS('since of history is a position { epoch, offset }, as history, broadcast and a join give it')
     const most = limit === undefined ? undefined : Math.min(checkCount(limit, 'limit of history'), Number.MAX_SAFE_INTEGER)
     const { top, resumed, events } = await this.#options.engine.history(nameOf(room), since, most)
@@ -213,7 +242,8 @@ export class AppRooms implements Rooms {
 
   isAccepting (): boolean { return this.#options.isReady() && !this.#options.drain.isDraining }
 
-  async drain ({ timeout }: { timeout?: number } = {}): Promise<void> {
+  async drain (options?: { timeout?: number }): Promise<void> {
+    const { timeout } = callOptions(options, 'drain')
     await this.#options.drain.run(timeout === undefined ? undefined : checkTime(timeout, 'timeout of drain'))
   }
 
@@ -289,6 +319,15 @@ export class AppRooms implements Rooms {
         if (peer?.userId === message.user && peer.transport === 'polling') polls.moved(peer)
       }
     }
+  }
+}
+
+/** For a log line about what may be anything. */
+function printable (value: unknown): string {
+  try {
+    return String((value as { name?: unknown } | null | undefined)?.name ?? value).slice(0, 255)
+  } catch {
+    return typeof value
   }
 }
 

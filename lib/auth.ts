@@ -13,6 +13,7 @@ import { Remembered } from './retention/remembered.js'
 import { Retention } from './retention/retention.js'
 import { after } from './timers.js'
 import type { Carrier, RealtimeOptions, User } from './types.js'
+import { userRoom } from './user-room.js'
 import { saidBy, type VerifyJwt } from './verify-jwt.js'
 
 /** What a request carries, before anything is verified. */
@@ -46,6 +47,10 @@ export function offeredProtocols (request: FastifyRequest): string[] {
 }
 
 const BEARER = 'bearer.'
+/** for tokens that are no token of RFC 7230, which a subprotocol has to be: as base64url of their UTF-8 */
+const BEARER_64 = 'bearer64.'
+/** The last moment that a `Date` can be, in Unix milliseconds. */
+const MAX_TIME = 8.64e15
 /** Denials that are looked at for their end when one is added. */
 const SWEEP = 8
 
@@ -80,6 +85,11 @@ export class Auth {
     return undefined
   }
 
+  /** For what takes no tickets: one that opens a connection is not to be spent on it. */
+  findLasting (request: FastifyRequest): Credential | undefined {
+    return this.find(request, this.#options.settings.carriers.filter((carrier) => carrier !== 'ticket'))
+  }
+
   /** Whether it is one that a browser adds by itself (a cookie, or whatever `authenticate` finds without a token), so that silence is no consent. */
   isAmbient (credential: Credential | undefined): boolean {
     return credential === undefined ? this.#options.authenticate !== undefined : credential.carrier === 'cookie'
@@ -92,7 +102,7 @@ export class Auth {
         if (authorization === undefined) return undefined
         return /^Bearer +(\S+) *$/i.exec(authorization)?.[1] ?? ''
       }
-      case 'subprotocol': return offeredProtocols(request).find((name) => name.startsWith(BEARER))?.slice(BEARER.length)
+      case 'subprotocol': return bearerOf(offeredProtocols(request))
       case 'ticket': return this.#options.queryOf(request).ticket
       case 'query': return this.#options.queryOf(request).token
       case 'cookie': return cookieOf(request, this.#options.settings.cookie!)
@@ -133,9 +143,12 @@ export class Auth {
   #checked (user: unknown, { exp, jti }: Claims, userId: unknown): Identity {
     const { settings } = this.#options
     if (typeof userId !== 'string' || userId === '') throw new Refusal('unauthorized', { message: 'the credential names no user', why: { fix: 'give options.userId, which says what of the user is the id; by default it is sub' } })
+    if (userRoom(userId) === undefined) {
+      throw new Refusal('unauthorized', { message: 'the user id makes no room name', why: { fix: 'give options.userId, which makes one without control characters, at most 249 bytes after encodeURIComponent' } })
+    }
     if (exp === undefined || exp === null) {
       if (settings.requireExp) throw new Refusal('unauthorized', { message: 'the credential has no expiry (exp)', why: { fix: 'sign tokens with expiresIn, or set auth.requireExp to false' } })
-    } else if (typeof exp !== 'number' || !Number.isFinite(exp)) throw new Refusal('unauthorized', { message: 'the credential has no valid expiry (exp)' })
+    } else if (typeof exp !== 'number' || !Number.isFinite(exp) || exp * 1_000 > MAX_TIME) throw new Refusal('unauthorized', { message: 'the credential has no valid expiry (exp)' })
     else if (exp * 1_000 + DEFAULTS.tolerance <= Date.now()) throw new Refusal('token_expired')
     return {
       user,
@@ -170,16 +183,17 @@ export class Auth {
     const { settings, claims, revocations } = this.#options
     const since = revocations.moment
     if (claims === undefined) throw new Refusal('unavailable', { message: 'this server keeps no tickets' })
-    const credential = this.find(request, settings.carriers.filter((carrier) => carrier !== 'ticket'))
+    const credential = this.findLasting(request)
     const identity = await this.identify(request, credential)
     spend(identity.userId)
+    const value = JSON.stringify(identity)
     const now = performance.now()
     const wait = this.#open.wait(identity.userId, now)
     if (wait > 0) throw new Refusal('rate_limited', { message: 'too many open tickets', retryAfter: wait })
     const ticket = randomBytes(24).toString('base64url')
     this.#open.add(identity.userId, ticket, now + settings.ticket)
     try {
-      await claims.put(keyOfKind('ticket', ticket), JSON.stringify(identity), settings.ticket)
+      await claims.put(keyOfKind('ticket', ticket), value, settings.ticket)
     } catch (error) {
       this.#open.spend(ticket)
       throw error
@@ -239,12 +253,20 @@ export class Auth {
   }
 }
 
+function bearerOf (offered: readonly string[]): string | undefined {
+  for (const name of offered) {
+    if (name.startsWith(BEARER)) return name.slice(BEARER.length)
+    if (name.startsWith(BEARER_64)) return Buffer.from(name.slice(BEARER_64.length), 'base64url').toString()
+  }
+  return undefined
+}
+
 /** The identity behind a ticket, as perhaps another version of this package stored it. */
 function parseIdentity (text: string): Identity | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined
   const { user, userId, exp, tokenId } = value
-  if (typeof userId !== 'string' || userId === '' || (exp !== undefined && typeof exp !== 'number') || (tokenId !== undefined && typeof tokenId !== 'string')) return undefined
+  if (typeof userId !== 'string' || userRoom(userId) === undefined || (exp !== undefined && typeof exp !== 'number') || (tokenId !== undefined && typeof tokenId !== 'string')) return undefined
   return { user, userId, ...(exp === undefined ? {} : { exp }), ...(tokenId === undefined ? {} : { tokenId }) }
 }
 

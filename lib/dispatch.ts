@@ -531,7 +531,7 @@ export class Dispatch {
         if (connection.rooms.get(membership.name) === membership) this.leaveByServer(connection, membership.name, this.#refusal(error, membership.name, connection).code)
       }
     }
-    connection.sendFrame({ type: 'ack', id, data: identity.exp === undefined ? {} : { expires: identity.exp * 1_000 } })
+    connection.sendFrame({ type: 'ack', id, data: identity.exp === undefined ? {} : { expires: Math.floor(identity.exp * 1_000) } })
   }
 
   #fault (connection: Peer, { fault, id, room }: Fault): void {

@@ -17,10 +17,11 @@ function isSame (origin: string, request: FastifyRequest): boolean {
  *
  * @param isAmbient the credential is one that a browser adds by itself (a cookie), so that silence is no consent
  * @param isWrite an upgrade or a POST
+ * @param page the origin that the page would have said in an upgrade, for a request that asks what one is refused with
  * @throws Refusal `origin_refused`
  */
-export function checkOrigin (request: FastifyRequest, origins: Settings['origins'], isAmbient: boolean, isWrite: boolean): void {
-  const { origin } = request.headers
+export function checkOrigin (request: FastifyRequest, origins: Settings['origins'], isAmbient: boolean, isWrite: boolean, page?: string): void {
+  const { origin = page } = request.headers
   if (origin !== undefined) {
     const isAllowed = origins === 'any' ||
       (origins === 'same' ? isSame(origin, request) : typeof origins === 'function' ? origins(origin, request) === true : origins.includes(origin))
@@ -35,6 +36,16 @@ export function checkOrigin (request: FastifyRequest, origins: Settings['origins
       why: { ...(site === undefined ? {} : { site }), fix: 'a credential that browsers add by themselves needs an Origin that options.origins allows, and this request has none: send Origin, or another carrier of auth.carriers' }
     })
   }
+}
+
+/**
+ * The origin of the page behind a GET, which says none where the browser takes the page for one of this server: behind a proxy that does
+ * not pass `Host` on, the server does not. Our client says it in the query; else the referrer tells.
+ */
+export function pageOf ({ query, headers: { referer } }: FastifyRequest): string | undefined {
+  const { origin } = query as { origin?: unknown }
+  if (typeof origin === 'string') return origin
+  return referer !== undefined && URL.canParse(referer) ? new URL(referer).origin : undefined
 }
 
 function compared (origin: string, request: FastifyRequest, origins: Settings['origins']): Why {

@@ -364,7 +364,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
         const since = revocations.moment
         let who: Identity | undefined
         const authenticate = async (): Promise<unknown> => {
-          who = await auth.identify(request, auth.find(request))
+          who = await admission.identify(request)
           rates.spend(who.userId)
           return who.user
         }

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import type { Adapter } from './adapters/adapter.js'
 import { nameOf } from './app-rooms.js'
+import { publishOptions } from './call-options.js'
 import { shape } from './contexts.js'
 import type { Definition } from './contract/types.js'
 import { DEFAULTS } from './options.js'
-import { ALL, declare, USER } from './rooms/declaration.js'
+import { ALL, declare } from './rooms/declaration.js'
 import { Rooms as Engine } from './rooms/rooms.js'
-import type { BroadcastOptions, Rooms } from './types.js'
+import type { Rooms } from './types.js'
+import { roomOfUser } from './user-room.js'
 
 type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll'> & { close (): Promise<void> }
 
@@ -35,12 +37,12 @@ export async function createPublisher ({ adapter, rooms }: { adapter: Adapter, r
     control: () => undefined,
     state: () => undefined
   })
-  const broadcast = async (room: unknown, event: string, data: unknown, { except, idempotencyKey }: BroadcastOptions = {}): ReturnType<Rooms['broadcastAll']> =>
-    shape(await engine.publish(nameOf(room), event, data, { except: except === undefined ? undefined : { connection: except }, once: idempotencyKey }))
+  const broadcast = async (room: unknown, event: string, data: unknown, options?: unknown): ReturnType<Rooms['broadcastAll']> =>
+    shape(await engine.publish(nameOf(room), event, data, publishOptions(options)))
   return {
     broadcast,
     broadcastAll: async (event, data) => await broadcast(ALL, event, data),
-    sendToUser: async (userId, event, data) => await broadcast(`${USER}/${encodeURIComponent(userId)}`, event, data),
+    sendToUser: async (userId, event, data) => await broadcast(roomOfUser(userId), event, data),
     close: async () => { await adapter.close() }
   }
 }

@@ -17,7 +17,7 @@ export class Welcome {
 
   packet ({ id, userId, identity: { exp }, transport }: Peer, entered: readonly Entered[]): Packet {
     const { heartbeat, sse } = this.#settings
-    const expires = exp === undefined ? '' : `,"expires":${exp * 1_000}`
+    const expires = exp === undefined ? '' : `,"expires":${Math.floor(exp * 1_000)}`
     let rooms = ''
     for (const result of entered) if ('data' in result) rooms += `${rooms === '' ? '' : ','}"${result.name}":${JSON.stringify(result.data)}`
     // From the shared pool: nothing is before it, so that the kernel takes it at once.

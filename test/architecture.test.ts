@@ -129,9 +129,7 @@ t.test('the client loads nothing at run time but itself and what the protocol sa
 
 /** Files in which parts are joined by one character, and why none of these texts can be taken for another. */
 const JOINED: Readonly<Record<string, string>> = {
-  'access.ts': 'room names, whose parts are escaped',
-  'app-rooms.ts': 'room names, whose parts are escaped',
-  'publisher.ts': 'room names, whose parts are escaped',
+  'user-room.ts': 'room names, whose parts are escaped',
   'acks.ts': 'ids of two random parts without the joint',
   'messages.ts': 'JSON, which has no raw line break, stands behind a key',
   'adapters/nats-control.ts': 'a tag is of one length; the lines of a message',

@@ -119,6 +119,28 @@ t.test('the verdict is what the upgrade was told, also where another look would 
   t.same([elsewhere.status, other.status, own.status, own.body.code], [200, 200, 503, 'unavailable'])
 })
 
+t.test('the verdict judges the origin that the upgrade judged, though a page of the same origin says none in a GET', async (t) => {
+  const server = await start(t, { origins: ['https://app.example.com'] })
+  const token = server.token('ada')
+  const verdict = async (query: string, headers: Record<string, string> = {}): Promise<unknown[]> => {
+    const { status, body } = await ask(server, 'verdict', { token, path: `/ws/chat/1${query}`, headers: { 'sec-fetch-site': 'same-origin', ...headers } })
+    return status === 200 ? [200] : [status, body.code, body.retry]
+  }
+  const refused = [403, 'origin_refused', 'never']
+  t.same(await verdict(''), [200], 'one who says nothing')
+  t.same(await verdict('?origin=https%3A%2F%2Fevil.example.com'), refused, 'as our client says it, on whatever node')
+  t.same(await verdict('?origin=null'), refused)
+  t.same(await verdict('?origin=https%3A%2F%2Fapp.example.com'), [200])
+  t.same(await verdict('', { referer: 'https://evil.example.com/page?x=1' }), refused, 'as the referrer tells')
+  t.same(await verdict('', { referer: 'https://app.example.com/page' }), [200])
+  t.same(await verdict('?origin=https%3A%2F%2Fevil.example.com', { origin: 'https://app.example.com' }), [200], 'the header comes first')
+  const upgrade = await ask(server, 'websocket', { token, headers: { origin: 'https://evil.example.com' } })
+  t.same([upgrade.status, upgrade.body.code], [403, 'origin_refused'])
+  t.same(await verdict(''), refused, 'or as the upgrade of the same client was refused')
+  const poll = await ask(server, 'polling', { token, path: '/ws/chat/1?origin=https%3A%2F%2Fevil.example.com' })
+  t.equal(poll.status, 200, 'nobody else is asked')
+})
+
 t.test('limits.pending is checked', async (t) => {
   for (const pending of [{ total: 0 }, { address: -1 }, { total: 1.5 }, { total: '5' }, { totel: 5 }, 5]) {
     t.throws(() => resolveOptions({ limits: { pending } } as never), { code: 'REALTIME_ERR_OPTIONS' }, JSON.stringify(pending))

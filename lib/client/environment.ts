@@ -15,6 +15,7 @@ export type SocketClass = new (url: string, protocols: string[]) => Socket
 export const here = globalThis as unknown as Target & {
   WebSocket?: SocketClass
   location?: { href: string }
+  origin?: string
   navigator?: { onLine?: boolean }
   document?: Target & { hidden: boolean }
 }

@@ -17,6 +17,8 @@ const HEALTHY = 5_000
 const UPWARD = 300_000
 /** Milliseconds of random delay where all may come back at once. */
 const JITTER = 1_000
+/** Characters of a token that proxies still take in a header, a third longer by its encoding; beyond, a ticket goes in its place. */
+const LONG = 6_000
 const BLOCKED = refused('transport_blocked', 'it never opened', 'backoff')
 const OPEN: Readonly<Record<NonNullable<ConnectOptions['transports']>[number], Open>> = { websocket, sse, polling }
 
@@ -93,6 +95,12 @@ export function createLine (url: string, { token: source, transports = ['websock
     headers: { ...init?.headers, ...(token && { authorization: `Bearer ${token}` }), ...(shown.connectionId && { 'x-connection-id': shown.connectionId }) }
   })
   const fetchToken = async (): Promise<void> => { token = typeof source === 'function' ? await source() : source }
+  /** @throws Refused */
+  const fetchTicket = async (): Promise<string | undefined> => {
+    const response = await http('/ticket', { method: 'POST' })
+    if (!response.ok) throw await refusal(response)
+    return (await response.json() as FrameData).ticket
+  }
   const redial = (wait: number): void => { after('dial', wait, dial) }
 
   const dial = async (): Promise<void> => {
@@ -101,27 +109,34 @@ export function createLine (url: string, { token: source, transports = ['websock
     const isMine = (): boolean => turn === mine
     cancel()
     after('dial', timeout, () => { void lost(LATE) })
+    let ticket: string | undefined
     try {
       await fetchToken()
+      if (transports[transport] === 'websocket' && token && token.length > LONG && spent?.token !== token) ticket = await fetchTicket()
     } catch (error) {
-      if (isMine()) void lost(refused('unavailable', String(error), 'backoff'))
+      if (isMine()) void lost(error instanceof Error ? refused('unavailable', String(error), 'backoff') : error as Refused)
       return
     }
     try {
       if (transport > 0 && now() >= upwardAt) transport = blocked = 0
       shown.transport = transports[transport]!
       line.isHttp = shown.transport !== 'websocket'
-      const Socket = line.isHttp ? undefined : await findSocket(WebSocket)
+      const Socket = line.isHttp ? undefined : await findSocket(WebSocket).catch(() => null)
       if (!isMine()) return
+      // This platform does not have the transport.
+      if (Socket === null) return fall() ? relink() : void lost(BLOCKED)
       if (spent && spent.token === token) return stop(spent.reason, false)
-      link = OPEN[shown.transport]({ ...host.query(), base, token, Socket: Socket!, http, timeout }, {
+      link = OPEN[shown.transport]({ ...host.query(), base, token, ticket, Socket: Socket!, http, timeout }, {
         frame (frame) { if (isMine()) receive(frame) },
         heard () { if (isMine()) silence.heard() },
         closed (reason) { if (isMine()) void lost(final ?? reason) }
       })
     } catch (cause) {
-      // This platform does not have the transport.
-      if (isMine()) fall() ? relink() : void lost({ ...BLOCKED, cause })
+      // The platform does not like the URL, or the page may not open one.
+      const reason = { ...refused('unavailable', String(cause), 'backoff'), cause }
+      if (!fall()) return void lost(reason)
+      host.fail(reason, { attempt, retryIn: 0 })
+      relink()
     }
   }
 
@@ -144,7 +159,7 @@ export function createLine (url: string, { token: source, transports = ['websock
   const verdict = async (): Promise<Refused> => {
     const signal = AbortSignal.timeout(timeout)
     try {
-      const response = await http('?verdict=1', { signal })
+      const response = await http(`?verdict=1${here.origin ? `&origin=${encodeURIComponent(here.origin)}` : ''}`, { signal })
       return response.status === 200 ? BLOCKED : await refusal(response)
     } catch (error) {
       // A page is not told why: what answers when its answer need not be read lacks CORS.
@@ -233,9 +248,8 @@ export function createLine (url: string, { token: source, transports = ['websock
         // In vain, it is tried again until the server ends the link.
         after('renew', timeout, () => { renewal(expires) })
         await fetchToken()
-        const response = await http('/ticket', { method: 'POST' })
-        const { ticket } = await response.json() as { ticket?: string }
-        if (turn === mine && ticket) send({ type: 'auth', id: 'auth', data: { ticket } })
+        const ticket = await fetchTicket()
+        if (turn === mine) send({ type: 'auth', id: 'auth', data: { ticket } })
       })().catch(() => {})
     })
   }

@@ -8,7 +8,7 @@ interface Row { readonly status: number, readonly close?: number, readonly retry
 
 /**
  * One table for frames, HTTP bodies, close codes, stats and the client. 44xx may come back, 45xx is final;
- * the rest are the codes of RFC 6455 7.4.1 and its registry. `status` 0 and a missing `close` mean: never sent that way.
+ * the rest are the codes of RFC 6455 7.4.1 and its registry. A missing `close` means that no WebSocket ends with it.
  */
 const table = {
   unauthorized: { status: 401, close: 4401, retry: 'refresh', message: 'a valid credential is needed' },
@@ -33,8 +33,8 @@ const table = {
   rate_limited: { status: 429, close: 4429, retry: 'backoff', message: 'too many messages' },
   room_limit: { status: 409, retry: 'never', message: 'too many rooms on this connection' },
   draining: { status: 503, close: 1001, retry: 'now', message: 'the server is shutting down' },
-  slow_consumer: { status: 0, close: 4410, retry: 'backoff', message: 'reads too slowly' },
-  heartbeat_timeout: { status: 0, close: 4408, retry: 'now', message: 'no answer to heartbeats' },
+  slow_consumer: { status: 503, close: 4410, retry: 'backoff', message: 'reads too slowly' },
+  heartbeat_timeout: { status: 408, close: 4408, retry: 'now', message: 'no answer to heartbeats' },
   timeout: { status: 504, retry: 'backoff', message: 'no answer in time' },
   internal: { status: 500, close: 1011, retry: 'backoff', message: 'internal error' }
 } as const satisfies Record<string, Row>

@@ -198,12 +198,12 @@ export class Rooms {
     const room = declaration.pattern.source
     if (rule === undefined) {
       const known = [...declaration.events.keys()].map((name) => `"${name}"`).join(', ')
-      throw new REALTIME_ERR_EVENT(`"${room}" declares no event "${type}" (declared: ${known === '' ? 'none' : known})`)
+      throw new REALTIME_ERR_EVENT(`"${room}" declares no event "${String(type)}" (declared: ${known === '' ? 'none' : known})`)
     }
     if (this.#options.validateOutput && !rule.data.check(data)) {
       throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" does not fit its schema: ${describe(rule.data.violations(data))}`)
     }
-    const text = JSON.stringify(data)
+    const text = textOf(data, type, room)
     if (text === undefined) throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value`)
     const { eventLimit } = this.#options
     if (text.length > eventLimit || (text.length * 3 > eventLimit && Buffer.byteLength(text) > eventLimit)) {
@@ -379,5 +379,14 @@ export class Rooms {
     if (!declaration.hasPresence) throw new REALTIME_ERR_PRESENCE_OFF(`"${declaration.pattern.source}" has no presence; declare the room with presence: true, or presence: ({ user }) => data`)
     if (store === undefined) throw new REALTIME_ERR_PRESENCE_OFF(`the ${this.#adapter.name} adapter keeps no presence`)
     return await store.snapshot(name, limit)
+  }
+}
+
+/** @throws REALTIME_ERR_EVENT for what JSON cannot say: a `bigint`, a circle, a `toJSON` that throws */
+function textOf (data: unknown, type: string, room: string): string | undefined {
+  try {
+    return JSON.stringify(data)
+  } catch (error) {
+    throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value: ${error instanceof Error ? error.message : String(error)}`)
   }
 }

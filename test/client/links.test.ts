@@ -49,9 +49,33 @@ t.test('where streams are held back too it falls to polls', async (t) => {
   t.match(watched.errors.map((error) => error as object), [{ code: 'transport_blocked', transport: 'websocket' }, { code: 'timeout', transport: 'sse' }])
 })
 
-t.test('without a WebSocket on the platform it takes a stream', async (t) => {
+t.test('a WebSocket that the platform refuses to make is an error with its text, and a stream is taken', async (t) => {
   const app = await start(t)
-  const watched = dial(t, app, 'ada', { WebSocket: class { constructor () { throw new Error('none') } } })
+  const watched = dial(t, app, 'ada', { WebSocket: class { constructor () { throw new SyntaxError('The URL is not allowed') } } })
+  await watched.client.join(chat.at({ id: '1' })).joined
+  t.match(watched.errors, [{ code: 'unavailable', message: /The URL is not allowed/ }])
+  const alone = dial(t, app, 'ada', { transports: ['websocket'], WebSocket: class { constructor () { throw new SyntaxError('The URL is not allowed') } } })
+  await until('its error', () => alone.errors.length > 0)
+  t.match(alone.errors[0], { code: 'unavailable', message: /The URL is not allowed/ })
+})
+
+for (const [what, token] of [
+  ['base64', 'c2VjcmV0+/='], ['a name and a password', 'ada:secret'], ['a newline at its end', 'secret\n'], ['letters beyond ASCII', 'schlüssel-鍵'],
+  ['blanks and commas', 'a, b'], ['a long text', `${'x'.repeat(6_100)}=`], ['every character of a token', '!#$%&\'*+-.^_`|~09AZaz']
+] as const) {
+  t.test(`a credential that is no JWT (${what}) opens a WebSocket`, async (t) => {
+    const app = await start(t, { authenticate: (_request, given) => given?.trim() === token.trim() ? { sub: 'ada' } as never : null, auth: { requireExp: false } })
+    const watched = dial(t, app, 'ada', { token, transports: ['websocket'] })
+    await until(`it is open; errors: ${JSON.stringify(watched.errors)}`, () => watched.client.state === 'open')
+    t.same(watched.errors, [])
+  })
+}
+
+t.test('without a WebSocket on the platform it takes a stream, and nothing is wrong', async (t) => {
+  const app = await start(t)
+  // As the promise of a module that is not installed.
+  const missing = { then: (_resolve: unknown, reject: (error: Error) => void) => { reject(new Error('no such module')) } }
+  const watched = dial(t, app, 'ada', { WebSocket: missing })
   await watched.client.join(chat.at({ id: '1' })).joined
   t.same(watched.errors, [])
 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { retryOfClose } from '../../lib/protocol/closes.js'
 import { codes, isCode, type Code } from '../../lib/protocol/codes.js'
 
-/** word, HTTP status (0: never over HTTP), close code (0: closes nothing), retry */
+/** word, HTTP status, close code (0: closes nothing), retry */
 const TABLE: Array<[Code, number, number, string]> = [
   ['unauthorized', 401, 4401, 'refresh'],
   ['token_expired', 401, 4401, 'refresh'],
@@ -26,8 +26,8 @@ const TABLE: Array<[Code, number, number, string]> = [
   ['rate_limited', 429, 4429, 'backoff'],
   ['room_limit', 409, 0, 'never'],
   ['draining', 503, 1001, 'now'],
-  ['slow_consumer', 0, 4410, 'backoff'],
-  ['heartbeat_timeout', 0, 4408, 'now'],
+  ['slow_consumer', 503, 4410, 'backoff'],
+  ['heartbeat_timeout', 408, 4408, 'now'],
   ['timeout', 504, 0, 'backoff'],
   ['internal', 500, 1011, 'backoff']
 ]

@@ -13,6 +13,7 @@ export interface JoinData extends Partial<Position> { readonly resumed?: boolean
 export interface FrameData extends Partial<Refused>, JoinData, Partial<Members> {
   readonly connectionId?: string
   readonly userId?: string
+  readonly ticket?: string
   readonly heartbeat?: number
   readonly expires?: number
   readonly limits?: { readonly message: number, readonly rate: Rate }
@@ -47,6 +48,8 @@ export interface Dial {
   /** positions and other things that only the first request says */
   readonly first: string
   readonly token: string | undefined
+  /** in place of a token that is too long for a header of its own */
+  readonly ticket: string | undefined
   readonly Socket: SocketClass
   /** with the credential; a path behind `base` */
   readonly http: Http

@@ -2,8 +2,16 @@ import { retryOfClose } from '../../protocol/closes.js'
 import { refused } from '../failure.js'
 import type { Frame, Open } from './link.js'
 
-export const websocket: Open = ({ Socket, base, token }, { frame, heard, closed }) => {
-  const socket = new Socket(base.replace('http', 'ws'), ['realtime.v1', ...(token ? [`bearer.${token}`] : [])])
+/** A subprotocol is a token of RFC 7230; a credential that is none goes as base64url of its UTF-8. */
+const bearer = (token: string): string => /^[!#-'*+.^`|~\w-]+$/.test(token)
+  ? `bearer.${token}`
+  : `bearer64.${btoa(String.fromCharCode(...new TextEncoder().encode(token))).replace(/[+/=]/g, (char) => char === '+' ? '-' : char === '/' ? '_' : '')}`
+
+export const websocket: Open = ({ Socket, base, token, ticket }, { frame, heard, closed }) => {
+  const socket = new Socket(
+    base.replace('http', 'ws') + (ticket ? `?ticket=${ticket}` : ''),
+    ['realtime.v1', ...(token && !ticket ? [bearer(token)] : [])]
+  )
   let isHeard = false
   socket.onmessage = ({ data }) => {
     isHeard = true
