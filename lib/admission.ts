@@ -10,6 +10,7 @@ import { checkOrigin, pageOf } from './origin.js'
 import { DEFAULTS, type Settings } from './options.js'
 import { decodeCursor, isConnectionId, type Cursor } from './protocol/cursor.js'
 import { EPOCH, isOffset, type Position } from './protocol/position.js'
+import type { PollIds } from './poll-ids.js'
 import { isRoomName } from './contract/names.js'
 import { ALL, RESERVED_SEGMENTS } from './rooms/declaration.js'
 import type { RefusedUpgrades, Asker } from './refused-upgrades.js'
@@ -23,6 +24,7 @@ export interface AdmissionOptions {
   readonly slots: Slots
   readonly rooms: Rooms
   readonly access: Access
+  readonly pollIds: PollIds
   /** what a verdict speaks for besides the admission itself */
   readonly refusedUpgrades: RefusedUpgrades
   readonly revocations: Revocations
@@ -170,7 +172,7 @@ export class Admission {
     // The connection that is polled may have ended while its user was being asked about.
     const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
     const entries = cursorRooms.map((name, index): Entry => ({ name, found: rooms.resolve(name), request: requestOf(query, cursor, index, name) }))
-    const connectionId = known?.id ?? (kind === 'polling' && cursor !== undefined && !slots.has(cursor.connection) ? cursor.connection : newConnectionId())
+    const connectionId = known?.id ?? (kind === 'polling' ? this.#pollId(cursor, identity.userId) : newConnectionId())
     const isReserved = isHeld && known === undefined
     const admitted = { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known, since }
     if (isReserved) {
@@ -257,6 +259,13 @@ export class Admission {
     const most = kind === 'websocket' ? this.#options.settings.limits.rooms : Math.min(DEFAULTS.streamRooms, this.#options.settings.limits.rooms)
     if (names.size > most) throw new Refusal('room_limit', { message: `at most ${most} rooms on one connection of this kind`, why: { limit: 'limits.rooms', value: most, asked: names.size } })
     return [...names]
+  }
+
+  /** A poll goes on under its id, wherever it was polled before; what its cursor cannot prove gets a new one and keeps its places. */
+  #pollId (cursor: Cursor | undefined, userId: string): string {
+    const { slots, pollIds } = this.#options
+    if (cursor !== undefined && pollIds.isProven(cursor.connection, userId) && !slots.has(cursor.connection)) return cursor.connection
+    return pollIds.create(userId)
   }
 
   #known (id: string, userId: string): Peer | undefined {

@@ -30,6 +30,7 @@ import { Exchanges, followExchanges } from './exchanges.js'
 import { Messages } from './messages.js'
 import { Observer } from './observe.js'
 import { checkRoomOptions, DEFAULTS, resolveOptions } from './options.js'
+import { PollIds } from './poll-ids.js'
 import { Polls } from './polls.js'
 import { createPrefix } from './prefix.js'
 import { Refusals } from './refusals.js'
@@ -269,12 +270,14 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const rates = new UserRates(settings.limits.rate)
   const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, flusher, selectProtocol })
   const uplink = new Uplink({ access, dispatch, acks, elsewhere, revocations, rates, ledger, find: (id) => connections.get(id) })
+  const pollIds = new PollIds(adapter, (error) => { failed(error, 'secret') })
   const admission = new Admission({
     settings,
     auth,
     slots,
     rooms: engine,
     access,
+    pollIds,
     refusedUpgrades,
     revocations,
     spend: (request, userId) => { uplink.spend(request, userId) },
@@ -386,7 +389,10 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
         wasDown ||= !isUp
         // A start without trouble warns of nothing.
         log[wasDown ? 'warn' : 'info']({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected')
-        if (isUp) slots.restore()
+        if (isUp) {
+          slots.restore()
+          pollIds.agree()
+        }
         if (!hasForgotten) return
         engine.restore()
         auth.restore().catch((error: unknown) => { failed(error, 'denials') })
@@ -395,6 +401,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     await adapter.start(adapterHost)
     engine.start()
     slots.start()
+    pollIds.start()
     heartbeat.start()
     audit.start()
     loop.start()
@@ -417,6 +424,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     loop.stop()
     slots.stop()
     messages.stop()
+    pollIds.stop()
     engine.stop()
     flusher.close()
     websocket.close()

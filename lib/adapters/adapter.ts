@@ -232,6 +232,11 @@ export interface Adapter {
   readonly claims?: ClaimStore
   readonly denials?: DenialStore
   readonly control?: Control
+  /**
+   * The secret that all nodes share: the first that any of them proposed, for as long as the server keeps its data and somebody asks at
+   * least once a day. Connections that poll are recognised by it on every node. Absent: each node knows its own alone.
+   */
+  secret? (proposed: string): Promise<string>
   /** Numbers for `/ws/stats`, e.g. whether the broker is reachable. */
   stats? (): Record<string, number | boolean | string>
 }

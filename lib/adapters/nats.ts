@@ -95,6 +95,7 @@ class NatsAdapter implements Adapter {
   readonly claims?: BoundedClaims
   readonly denials?: DenialStore
   readonly control: Control
+  readonly secret?: (proposed: string) => Promise<string>
   readonly history?: (room: string, query: HistoryQuery, settings: RoomSettings) => Promise<HistoryPage>
   readonly latest?: (room: string, settings: RoomSettings) => Promise<readonly Packet[]>
   readonly #options: NatsOptions & typeof DEFAULTS
@@ -163,6 +164,7 @@ class NatsAdapter implements Adapter {
     this.leases = natsLeases(values, clock)
     this.claims = new BoundedClaims(natsClaims(values, clock))
     this.denials = natsDenials(denied, clock)
+    this.secret = (proposed) => known.change('shared.secret', (value) => value === undefined ? { value: proposed, result: proposed } : { result: value })
     this.history = (room, query, settings) => this.#history(room, query, settings)
     this.latest = (room, settings) => this.#kept!.latest.read(room, settings)
   }

@@ -29,6 +29,8 @@ export class Keys {
   /** tells whether the data is what it was */
   get mark (): string { return `${this.#prefix}{control}:mark` }
 
+  get secret (): string { return `${this.#prefix}{control}:secret` }
+
   /** @returns the room whose events channel this is */
   room (channel: string): string {
     return channel.slice(this.#prefix.length + 1, -'}:events'.length)

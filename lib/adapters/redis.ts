@@ -233,6 +233,11 @@ class RedisAdapter implements Adapter {
     })
   }
 
+  async secret (proposed: string): Promise<string> {
+    const known = await this.#link.call('SET', this.#keys.secret, proposed, 'NX', 'GET')
+    return typeof known === 'string' ? known : proposed
+  }
+
   stats (): Record<string, number | boolean | string> {
     return { isUp: this.#link.isUp, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, historyEvicted: this.#streams.evicted, rememberedBytes: this.claims.bytes, forgotten: this.claims.forgotten, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
   }

@@ -9,7 +9,7 @@ export interface CursorEntry {
   version?: number | undefined
 }
 
-/** The opaque string form of the positions of a stream's or poll's rooms, in the order of `rooms`. Not signed: authorisation runs again. */
+/** The opaque string form of the positions of a stream's or poll's rooms, in the order of `rooms`. Not signed: authorisation runs again, and the connection in it is believed only as far as its id proves itself. */
 export interface Cursor {
   readonly connection: string
   readonly entries: readonly CursorEntry[]
