@@ -20,6 +20,7 @@ import { Connections } from './connection/connections.js'
 import { Flusher } from './connection/flusher.js'
 import { Heartbeat } from './connection/heartbeat.js'
 import type { AnyAddress, AnyMessages, Definition, EventData, EventName } from './contract/types.js'
+import { ContractWatch } from './contract-watch.js'
 import { Dispatch } from './dispatch.js'
 import { Drain } from './drain.js'
 import { Elsewhere } from './elsewhere.js'
@@ -270,6 +271,10 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const rates = new UserRates(settings.limits.rate)
   const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, flusher, selectProtocol })
   const uplink = new Uplink({ access, dispatch, acks, elsewhere, revocations, rates, ledger, find: (id) => connections.get(id) })
+  // Where nothing is told to other nodes there are none.
+  const contracts = adapter.presence === undefined || adapter.control === undefined
+    ? undefined
+    : new ContractWatch({ presence: adapter.presence, nodeId, log, onError: (error) => { failed(error, 'contracts') } })
   const pollIds = new PollIds(adapter, (error) => { failed(error, 'secret') })
   const admission = new Admission({
     settings,
@@ -402,6 +407,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     engine.start()
     slots.start()
     pollIds.start()
+    contracts?.start(engine.declarations.values())
     heartbeat.start()
     audit.start()
     loop.start()
@@ -410,9 +416,11 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   app.addHook('preClose', async () => {
     const deadline = performance.now() + settings.drain.timeout
     const guarded = guard.close()
+    const said = contracts?.stop()
     await drain.run()
     await guarded
     await exchanges.close(deadline)
+    await said
     acks.close()
     elsewhere.close()
     sockets.close()

@@ -34,7 +34,7 @@ export interface NatsOptions {
   readonly connection?: NatsConnection
   /** more settings of the client, such as `user`, `pass`, `token`, `tls` */
   readonly settings?: Partial<NodeConnectionOptions>
-  /** in front of all subjects, streams and buckets, default `realtime`; letters, digits, `_` and `-` */
+  /** in front of all subjects, streams and buckets, default `realtime`; letters, digits, `_` and `-`. Each application that shares a server needs its own */
   readonly prefix?: string
   /** default true. Without JetStream events are live only: no history, resume, latest values, presence, limits, claims and denials */
   readonly jetstream?: boolean
@@ -123,7 +123,7 @@ class NatsAdapter implements Adapter {
   constructor (options: NatsOptions) {
     this.#options = { ...DEFAULTS, ...options } as NatsOptions & typeof DEFAULTS
     const { url, connection, settings = {}, prefix, jetstream, replicas, storage, timeout, idempotency, historyBytes } = this.#options
-    if (!/^[A-Za-z0-9_-]+$/.test(prefix)) throw new REALTIME_ERR_OPTIONS('nats({ prefix }) takes letters, digits, _ and -')
+    if (typeof prefix !== 'string' || !/^[A-Za-z0-9_-]{1,128}$/.test(prefix)) throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')
     this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
     const log = { warn: (object: object, message: string) => { this.#host?.log.warn(object, message) } }
     const link = new NatsLink({

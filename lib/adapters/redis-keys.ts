@@ -1,16 +1,33 @@
 import { wellFormed } from '../protocol/key.js'
 
-/** Names of everything that is kept in Redis. What belongs together shares a hash tag, so that one script may touch it in a cluster. */
+/** Braces would change which shard a key belongs to; the rest is taken for patterns, separators or words by tools, access lists and people. */
+const PREFIX = /^[!-~]{1,128}$/
+const ODD = /[{}*?[\]\\"']/
+
+/** @returns what is wrong with a prefix, in words; `undefined` when nothing is */
+export function prefixFault (prefix: unknown): string | undefined {
+  if (typeof prefix === 'string' && PREFIX.test(prefix) && !ODD.test(prefix)) return undefined
+  return 'is 1 to 128 printable ASCII characters without spaces, braces, quotes, backslashes and the wildcards * ? [ ], such as "shop-production:"'
+}
+
+/**
+ * Names of everything that is kept in Redis. What belongs together shares a hash tag, so that one script may touch it in a cluster. Keys
+ * are of one database; channels are of the whole server, so that they name theirs.
+ */
 export class Keys {
   readonly #prefix: string
+  #channel = ''
 
   constructor (prefix: string) {
     this.#prefix = prefix
   }
 
+  /** The database of the connection, known when it stands. Channels of the first, which is that of a cluster, are as they always were. */
+  use (database: number): void { this.#channel = database === 0 ? '' : `:${database}` }
+
   meta (room: string): string { return `${this.#prefix}{${room}}:meta` }
   stream (room: string): string { return `${this.#prefix}{${room}}:stream` }
-  events (room: string): string { return `${this.#prefix}{${room}}:events` }
+  events (room: string): string { return `${this.#prefix}{${room}}:events${this.#channel}` }
   once (room: string, key: string): string { return `${this.#prefix}{${room}}:once:${wellFormed(key)}` }
   latest (room: string): string { return `${this.#prefix}{${room}}:latest` }
   order (room: string): string { return `${this.#prefix}{${room}}:latest-order` }
@@ -23,7 +40,7 @@ export class Keys {
   claim (key: string): string { return `${this.#prefix}{claim:${wellFormed(key)}}` }
   value (key: string): string { return `${this.#prefix}{value:${wellFormed(key)}}` }
   denial (subject: string): string { return `${this.#prefix}{denial:${wellFormed(subject)}}` }
-  get control (): string { return `${this.#prefix}{control}:messages` }
+  get control (): string { return `${this.#prefix}{control}:messages${this.#channel}` }
   /** what is kept of the messages between nodes */
   get told (): string { return `${this.#prefix}{control}:told` }
   /** tells whether the data is what it was */
@@ -33,6 +50,6 @@ export class Keys {
 
   /** @returns the room whose events channel this is */
   room (channel: string): string {
-    return channel.slice(this.#prefix.length + 1, -'}:events'.length)
+    return channel.slice(this.#prefix.length + 1, -('}:events'.length + this.#channel.length))
   }
 }

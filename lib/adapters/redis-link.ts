@@ -38,6 +38,7 @@ class Late extends Error {}
 /** What is used of ioredis, the same for one server, Sentinel and Cluster. */
 interface Client {
   readonly status: string
+  readonly options?: { readonly db?: number | undefined }
   on (event: string, listener: (...args: never[]) => void): unknown
   connect (): Promise<void>
   disconnect (reconnect?: boolean): void
@@ -98,6 +99,8 @@ export class RedisLink {
   get canSend (): boolean { return !this.#isClosed && this.#run !== undefined && this.#commands?.status === 'ready' }
   /** commands can be sent and subscriptions stand */
   get isUp (): boolean { return this.canSend && this.#areSubscribed }
+  /** number of the database that commands go to */
+  get database (): number { return this.#isCluster ? 0 : Number(this.#commands?.options?.db ?? 0) }
   /** run id of the server that commands go to; empty in a cluster, where each shard knows its own */
   get run (): string { return this.#run ?? '' }
 

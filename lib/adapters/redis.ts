@@ -9,7 +9,7 @@ import type {
 import { BoundedClaims } from './bounded-claims.js'
 import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from './decode.js'
 import { Expiring } from './expiring.js'
-import { Keys } from './redis-keys.js'
+import { Keys, prefixFault } from './redis-keys.js'
 import { redisClaims, redisDenials, redisLeases } from './redis-leases.js'
 import { RedisLink, Unreachable } from './redis-link.js'
 import { RedisPresence } from './redis-presence.js'
@@ -35,7 +35,10 @@ export interface RedisOptions {
   readonly sentinels?: { readonly name: string, readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }> }
   /** more settings of ioredis, such as `username`, `password`, `tls`, `db` */
   readonly settings?: Partial<ClientOptions>
-  /** in front of all keys and channels, default `realtime:`; without braces */
+  /**
+   * in front of all keys and channels, behind a `keyPrefix` of the client; default `realtime:`. Each application that shares a server needs
+   * its own. Printable ASCII without spaces, braces, quotes and wildcards, else REALTIME_ERR_OPTIONS
+   */
   readonly prefix?: string
   /** milliseconds that one command may take, default 2 000; then it is refused with `unavailable` and will not be run later */
   readonly timeout?: number
@@ -118,8 +121,12 @@ class RedisAdapter implements Adapter {
     if ([url, client, cluster, sentinels].filter((option) => option !== undefined).length > 1) {
       throw new REALTIME_ERR_OPTIONS('redis() takes one of url, client, cluster and sentinels; leave the others out')
     }
-    if (/[{}]/.test(prefix)) throw new REALTIME_ERR_OPTIONS('redis({ prefix }) must not contain braces: they would change which shard a key belongs to')
-    this.#keys = new Keys(prefix)
+    const fault = prefixFault(prefix)
+    if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(`redis({ prefix }) ${fault}`)
+    // The client would put it in front of keys, but not of channels.
+    const outer = client?.options.keyPrefix ?? settings.keyPrefix ?? ''
+    if (outer !== '' && prefixFault(outer) !== undefined) throw new REALTIME_ERR_OPTIONS(`the keyPrefix of the ioredis client ${prefixFault(outer)!}`)
+    this.#keys = new Keys(outer + prefix)
     this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
     this.#repeats = new Repeats(this.#options.idempotency)
     const link = new RedisLink({
@@ -447,6 +454,7 @@ class RedisAdapter implements Adapter {
   }
 
   #up (): void {
+    this.#keys.use(this.#link.database)
     this.presence.up()
     this.#check(true)
     this.#report()
