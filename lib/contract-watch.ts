@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { PresenceStore } from './adapters/adapter.js'
 import { isFields } from './adapters/stored.js'
 import type { Declaration } from './rooms/declaration.js'
-import { every } from './timers.js'
+import { after, every } from './timers.js'
 
 export interface ContractWatchOptions {
   /** where nodes say what they declare; a node that is gone runs out of it */
@@ -27,7 +27,7 @@ const MAX_TEXT = 65_536
 /** What two nodes must have in common of a family of rooms, in words that a person can compare. */
 function wordsOf ({ settings: { history }, events }: Declaration): string {
   const kept = history === false ? 'no history' : `history of ${history.size} for ${history.ttl} ms`
-  const each = [...events].map(([type, { delivery, key }]) => `${type} ${delivery}${key === undefined ? '' : ` by ${key}`}`).sort()
+  const each = [...events].map(([type, { delivery, key }]) => [type, delivery, ...(key === undefined ? [] : ['by', key])].join(' ')).sort()
   return `${kept}; ${each.length === 0 ? 'no events' : each.join(', ')}`
 }
 
@@ -77,7 +77,7 @@ export class ContractWatch {
       await this.#options.presence.leave(PLACE, this.#entry, 0)
     }
     try {
-      await Promise.race([left(), new Promise<void>((resolve) => { patience = setTimeout(resolve, PATIENCE) })])
+      await Promise.race([left(), new Promise<void>((resolve) => { patience = after(resolve, PATIENCE) })])
     } catch {
       // The broker is away.
     } finally {
