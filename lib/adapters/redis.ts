@@ -414,7 +414,8 @@ class RedisAdapter implements Adapter {
     const name = text.slice(0, space)
     if (name.startsWith(`${this.#tag}-`)) return
     const message = decodeControl(text.slice(end + 1))
-    if (KEPT.has(message.type)) {
+    // Nodes of the version before do not number what they tell.
+    if (KEPT.has(message.type) && name.length > this.#tag.length) {
       const now = performance.now()
       if (this.#passed.get(name, now) !== undefined) return
       this.#passed.set(name, true, now + TOLD_TTL, now)
