@@ -86,21 +86,20 @@ for (const file of versions) {
     // The same server: one that was restarted is another matter.
     const run = /^run_id:(\w+)/m.exec(await raw.info('server'))![1]!
     for (const [key, { type, value }] of Object.entries(keys)) {
+      const fields = value as Record<string, string>
       if (type === 'string') await raw.set(key, value as string)
-      else if (type === 'hash') {
-        const fields = value as Record<string, string>
-        await raw.hset(key, fields.run === undefined ? fields : { ...fields, run })
-      }
+      else if (type === 'hash') await raw.hset(key, fields.run === undefined ? fields : { ...fields, run })
       else if (type === 'zset') await raw.zadd(key, ...(value as string[]).map((_, index, all) => all[index % 2 === 0 ? index + 1 : index - 1]!))
       else for (const [id, fields] of value as Array<[string, string[]]>) await raw.xadd(key, id, ...fields)
     }
-    await holds(t, own.adapter)
-    t.same((await own.adapter.latest!('chat/1', reliable)).map(dataOf), [{ text: 'hi' }])
-    const page = await own.adapter.history!('chat/1', { since: { epoch, offset: 1 }, limit: 10 }, reliable)
+    const late = await node(t, redis({ url }), 'b')
+    await holds(t, late.adapter)
+    t.same((await late.adapter.latest!('chat/1', reliable)).map(dataOf), [{ text: 'hi' }])
+    const page = await late.adapter.history!('chat/1', { since: { epoch, offset: 1 }, limit: 10 }, reliable)
     t.same([page.resumed, page.events.map(textOf)], [true, ['hi']])
-    const again = await own.adapter.publish('chat/1', { type: 'said', data: '{"text":"again"}', delivery: 'reliable', timestamp: 1, idempotencyKey: 'ann:m-1:1' }, reliable)
+    const again = await late.adapter.publish('chat/1', { type: 'said', data: '{"text":"again"}', delivery: 'reliable', timestamp: 1, idempotencyKey: 'ann:m-1:1' }, reliable)
     t.match(again, { position: { epoch, offset: 1 }, recipients: 0 })
-    t.equal(undecodable(own), 0)
+    t.equal(undecodable(late), 0)
   })
 
   t.test(`nats: what a node of ${file} wrote is heard and found by one of today`, { skip: missing('nats-server') }, async (t) => {
