@@ -53,9 +53,14 @@ export class NatsState {
   /** what this node wrote last, oldest first: as long as nobody else changed it, it need not be read to be changed */
   readonly #written = new Map<string, Written>()
   #free = MAX_UNDER_WAY
+  readonly #onForgotten: () => void
   #bucket: Promise<KV> | undefined
+  /** number of the newest stamp */
+  #stamped = 0
 
-  constructor (link: NatsLink, name: string, plan: BucketOptions) {
+  /** @param onForgotten the bucket does not have the data that it had */
+  constructor (link: NatsLink, name: string, plan: BucketOptions, onForgotten: () => void = () => {}) {
+    this.#onForgotten = onForgotten
     this.#link = link
     this.#name = name
     this.#plan = plan
@@ -103,10 +108,14 @@ export class NatsState {
 
   /** Writes, and asks who keeps the bucket when that was. */
   async stamp (key: string): Promise<Stamp> {
+    const newest = this.#stamped
     const seq = await this.write(key, '')
     const writtenAt = performance.now()
     const kept = await this.#link.attempt(() => this.#link.jsm.streams.getMessage(`KV_${this.#name}`, { seq }))
     if (kept === null) throw away()
+    this.#stamped = seq
+    // Numbers that were given before: the bucket was emptied, made anew or put back.
+    if (seq <= newest) this.#onForgotten()
     return { writtenAt, time: kept.time.getTime() }
   }
 

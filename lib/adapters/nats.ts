@@ -141,7 +141,7 @@ class NatsAdapter implements Adapter {
     this.control = { send: (message) => this.#controls!.send(message) }
     if (!jetstream) return
     const setup = new NatsSetup({ link, replicas, storage })
-    const bucket = (name: string, ttl: number): NatsState => new NatsState(link, `${prefix}_${name}`, { ttl, replicas, storage })
+    const bucket = (name: string, ttl: number): NatsState => new NatsState(link, `${prefix}_${name}`, { ttl, replicas, storage }, () => { this.#forgotten() })
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
     const lives = new NatsLives({ link, setup, state: known, clock, log, onDoubt: (name) => { this.#doubt(name) } })
@@ -384,6 +384,9 @@ class NatsAdapter implements Adapter {
     this.#check(true)
     this.#host!.state(true)
   }
+
+  /** Leases and presence of this node are gone, and are held anew. */
+  #forgotten (): void { if (this.#link.isUp) this.#host?.state(true, true) }
 
   /** What is looked at every few seconds: a subscription may lose something though its link stands. */
   #look (): void {

@@ -51,7 +51,12 @@ export class FakeHost implements AdapterHost {
 
   presence (room: string, change: PresenceChange): void { push(this.changes, room, change) }
   control (message: ControlMessage, from: string): void { this.controls.push({ message, from }) }
-  state (isUp: boolean): void { this.states.push(isUp) }
+  /** times that the broker was there without its data */
+  forgotten = 0
+  state (isUp: boolean, hasForgotten = false): void {
+    this.states.push(isUp)
+    if (hasForgotten) this.forgotten++
+  }
 
   texts (room: string): string[] { return (this.events.get(room) ?? []).map(textOf) }
   offsets (room: string): number[] { return (this.events.get(room) ?? []).map(({ position }) => position?.offset ?? -1) }

@@ -221,6 +221,20 @@ function faults (): void {
     t.same([page.resumed, page.events.length], [true, 9])
   })
 
+  t.test('nats: a node is told that the server is back without its data, so that leases, presence and revocations are held anew, and not after a mere restart', async (t) => {
+    const server = await startNats(t)
+    const a = await joins(t, server.url, 'a')
+    await server.kill()
+    await server.start()
+    await until('it is back', () => a.host.states.length === 3)
+    await a.adapter.leases!.acquire('user:ann', 'c1', 1, 60_000)
+    t.equal(a.host.forgotten, 0)
+    await server.kill()
+    await rm(join(server.directory, 'data'), { recursive: true })
+    await server.start()
+    await until('it is told', () => a.host.forgotten > 0, 10_000)
+  })
+
   t.test('nats: what a node has delivered is not offered again under its key, though the server lost everything', async (t) => {
     const server = await startNats(t)
     const [a, b] = [await joins(t, server.url, 'a'), await joins(t, server.url, 'b')]
