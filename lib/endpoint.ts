@@ -306,6 +306,7 @@ export class Endpoint {
     }, (callback) => { exchanges.whenOver(request.raw, () => { if (!raw.writableFinished) callback() }) })
     if (answer instanceof Refusal) throw ofUser(answer, connection.userId)
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
+    if (cursor === undefined) void reply.header('x-user-id', encodeURIComponent(connection.userId))
     if (connection.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))
     polls.answered(connection, () => { exchanges.cut(request.raw) }, (callback) => { exchanges.whenOver(request.raw, callback) })
     return await reply.headers(ANSWER_HEADERS).send(answer)

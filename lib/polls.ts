@@ -14,8 +14,6 @@ import { PollLink } from './transports/polling.js'
 /** The answer of a poll. */
 export interface PollAnswer {
   readonly connectionId: string
-  /** in the first answer of a connection */
-  readonly userId?: string
   readonly cursor: string
   readonly resumed: boolean
   readonly rooms: Readonly<Record<string, unknown>>
@@ -92,7 +90,7 @@ export class Polls {
           const frames = packets.map(parse)
           connection.charge(Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER))
           this.#park(connection, cursorRooms)
-          finish({ connectionId: connection.id, ...(cursor === undefined ? { userId: connection.userId } : {}), cursor: track.toString(), resumed: isResumed, rooms, frames })
+          finish({ connectionId: connection.id, cursor: track.toString(), resumed: isResumed, rooms, frames })
         }
       })
       const isCurrent = (): boolean => this.#open.get(connection)?.link === link

@@ -269,7 +269,7 @@ export function createLine (url: string, { token: source, transports = ['websock
       blocked = -1
       spent = undefined
       shown.connectionId = data.connectionId
-      shown.userId = data.userId
+      shown.userId = data.userId || undefined
       after('healthy', HEALTHY, () => { attempt = 0 })
       if (transport > 0) after('upward', upwardAt - now(), relink)
       else upward = UPWARD

@@ -18,7 +18,7 @@ export const polling = byRequests(async ({ http, rooms, first }, { frame, heard 
     if (status === 200) {
       const { cursor, frames, ...data } = await response.json() as Answer
       heard()
-      frame({ type: since ? 'rooms' : 'welcome', data: { ...data, heartbeat: WAIT } })
+      frame({ type: since ? 'rooms' : 'welcome', data: { ...data, heartbeat: WAIT, userId: decodeURIComponent(response.headers.get('x-user-id') ?? '') } })
       frames.forEach(frame)
       const after = retryAfter(response)
       if (after) return refused('draining', 'the server is shutting down', 'now', after)
