@@ -8,9 +8,11 @@ import type { Link } from './connection/link.js'
 import type { Dispatch, Entered, Peer } from './dispatch.js'
 import { httpError, ofUser, Refusal, refusalOf } from './errors.js'
 import { Exchanges } from './exchanges.js'
+import { sendJson } from './json-reply.js'
 import type { Settings } from './options.js'
 import type { Polls } from './polls.js'
 import type { Prefix } from './prefix.js'
+import type { Code } from './protocol/codes.js'
 import { PROTOCOL } from './protocol/frames.js'
 import { isOffset } from './protocol/position.js'
 import { parseText } from './protocol/text.js'
@@ -58,6 +60,9 @@ type AdmittedRequest = FastifyRequest & { [ADMITTED]: Admitted | null }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 
+/** Milliseconds beside what is waited for: hooks of the app, the broker, a busy process. */
+const SPARE = 30_000
+
 /** The routes of all rooms: one URL for WebSocket, Server-Sent Events, long polls and messages by POST, behind one admission. */
 export class Endpoint {
   readonly #options: EndpointOptions
@@ -99,6 +104,7 @@ export class Endpoint {
       onRequest: list<Hook>(route.onRequest),
       preValidation: [...list<Hook>(route.preValidation), own],
       preHandler: [...list<preHandlerHookHandler>(route.preHandler), upgrade],
+      ...this.#patience(scope),
       errorHandler: (error, request, reply) => { this.#refuse(error, request, reply) },
       exposeHeadRoute: false
     }
@@ -108,7 +114,7 @@ export class Endpoint {
     const post: Handler = async (request, reply) => {
       const admitted = admittedOf(request)
       try {
-        return await reply.headers(ANSWER_HEADERS).send(await this.#options.uplink.post(request, admitted, this.#path(request)))
+        return await sendJson(reply.headers(ANSWER_HEADERS), await this.#options.uplink.post(request, admitted, this.#path(request)))
       } catch (error) {
         throw ofUser(error, admitted.identity.userId)
       }
@@ -138,6 +144,14 @@ export class Endpoint {
 
   /** A request is still being let in under this id. */
   isUnderWay (id: string): boolean { return this.#underWay.has(id) }
+
+  /** A time that the app gives its handlers is for its handlers: a poll waits longer on purpose, and answers in a time of its own. */
+  #patience ({ initialConfig }: FastifyInstance): { handlerTimeout?: number } {
+    const { handlerTimeout = 0 } = initialConfig as { handlerTimeout?: number }
+    if (handlerTimeout === 0) return {}
+    const { authentication, handler } = this.#options.settings.timeouts
+    return { handlerTimeout: Math.min(2_147_483_647, Math.max(handlerTimeout, authentication + Math.max(handler, DEFAULTS.pollWait) + SPARE)) }
+  }
 
   /** The room of the URL as it stood there: decoding first would let `%2F` part a name. */
   #path (request: FastifyRequest): string {
@@ -182,7 +196,7 @@ export class Endpoint {
   }
 
   #refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-    const refusal = fromFastify(error)
+    const refusal = fromFastify(error) ?? fromHook(error, reply)
     const { cause } = refusal === undefined ? refusalOf(error) : { cause: undefined }
     if (cause !== undefined) request.log.error({ err: cause }, 'a request to a room failed')
     else if (error instanceof Error && error instanceof Refusal && error.word === 'unavailable' && error.cause !== undefined) request.log.error({ err: error.cause }, 'authentication failed')
@@ -198,7 +212,7 @@ export class Endpoint {
     if (said.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
     if (said.statusCode === 426) void reply.header('sec-websocket-version', '13')
     if (said.data.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(said.data.retryAfter / 1_000))))
-    void reply.send(httpError(said))
+    sendJson(reply, httpError(said))
   }
 
   // WebSocket
@@ -251,7 +265,7 @@ export class Endpoint {
   async #get (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     const admitted = admittedOf(request)
     switch (admitted.kind) {
-      case 'verdict': return await reply.headers(ANSWER_HEADERS).send({ userId: admitted.identity.userId, rooms: admitted.entries.map(({ name }) => name) })
+      case 'verdict': return await sendJson(reply.headers(ANSWER_HEADERS), { userId: admitted.identity.userId, rooms: admitted.entries.map(({ name }) => name) })
       case 'sse': return this.#stream(request, reply, admitted)
       default: return await this.#poll(request, reply, admitted)
     }
@@ -267,6 +281,8 @@ export class Endpoint {
     const { cursorRooms, entries, connectionId } = admitted
     const track = new CursorTrack(connectionId, cursorRooms)
     for (const { name, request } of entries) track.begin(name, request)
+    // A time without traffic that the server has for requests: what a stream may be silent for is said by its comments.
+    raw.socket?.setTimeout?.(0)
     // What the app's hooks set (CORS above all) is lost by a hijack unless it is copied.
     raw.writeHead(200, { ...reply.getHeaders() as Record<string, string>, vary: varied(reply), ...SSE_HEADERS })
     raw.write(encodeRetry(retryAdvice()))
@@ -294,6 +310,8 @@ export class Endpoint {
     // Who asks too often is not refused but waits: what it would be told stays in the history.
     const hold = known?.spend(performance.now()) ?? 0
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
+    // It is silent for as long as it was asked to; Node sets the time anew for the next request.
+    raw.socket?.setTimeout?.(0)
     // Without a cursor it is a first look: answered at once.
     const wait = cursor === undefined ? 0 : waitOf(request)
     const answer = await polls.run(connection, admitted, { wait, hold }, async () => {
@@ -309,7 +327,7 @@ export class Endpoint {
     if (cursor === undefined) void reply.header('x-user-id', encodeURIComponent(connection.userId))
     if (connection.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))
     polls.answered(connection, () => { exchanges.cut(request.raw) }, (callback) => { exchanges.whenOver(request.raw, callback) })
-    return await reply.headers(ANSWER_HEADERS).send(answer)
+    return await sendJson(reply.headers(ANSWER_HEADERS), answer)
   }
 
   // HTTP callers
@@ -318,7 +336,7 @@ export class Endpoint {
     const { admission, auth } = this.#options
     admission.checkAccepting()
     admission.checkCaller(request)
-    return await reply.headers(ANSWER_HEADERS).send(await auth.issueTicket(request, (userId) => { this.#options.rates.spend(userId) }))
+    return await sendJson(reply.headers(ANSWER_HEADERS), await auth.issueTicket(request, (userId) => { this.#options.rates.spend(userId) }))
   }
 }
 
@@ -355,14 +373,22 @@ function checkOwnTurn ({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (Exchanges.isBehind(raw, reply.raw)) throw new Refusal('protocol', { message: 'a stream or a poll waits for no other answer on its connection (HTTP pipelining)' })
 }
 
+/** Tokens of RFC 9110 5.6.2 with commas between them. */
+const PROTOCOLS = /^[ \t]*[!#$%&'*+.^_`|~\dA-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~\dA-Za-z-]+)*[ \t]*$/
+
 /** What `ws` would refuse after the admission is refused before it, so that no slot is taken for it. */
 function checkHandshake (request: FastifyRequest): void {
   const { headers } = request
+  if (request.method !== 'GET') throw new Refusal('protocol', { message: 'a WebSocket is opened by GET', as: { code: 'protocol', statusCode: 405 } })
   if (String(headers['sec-websocket-version']) !== '13') {
     throw new Refusal('protocol', { message: 'Sec-WebSocket-Version must be 13', as: { code: 'protocol', statusCode: 426 } })
   }
   if (!/^[+/0-9A-Za-z]{22}==$/.test(String(headers['sec-websocket-key']))) throw new Refusal('protocol', { message: 'Sec-WebSocket-Key is missing or malformed' })
   const offered = offeredProtocols(request)
+  const list = headers['sec-websocket-protocol']
+  if (list !== undefined && (!PROTOCOLS.test(list) || new Set(offered).size < offered.length)) {
+    throw new Refusal('protocol', { message: 'Sec-WebSocket-Protocol is a list of tokens (RFC 6455 4.1), each once' })
+  }
   if (offered.length > 0 && selectProtocol(offered) === false) throw new Refusal('protocol', { message: `offer the subprotocol ${PROTOCOL}` })
 }
 
@@ -377,9 +403,32 @@ function waitOf (request: FastifyRequest): number {
 /** Fastify's own refusals in our words: a body too large, a media type, a body that is no JSON. */
 function fromFastify (error: unknown): Refusal | undefined {
   const { code, statusCode, message } = error as { code?: unknown, statusCode?: unknown, message?: unknown }
-  if (typeof code !== 'string' || !code.startsWith('FST_') || typeof statusCode !== 'number' || statusCode >= 500) return undefined
+  if (typeof code !== 'string' || !/^FST_ERR_(?:CTP|VALIDATION)/.test(code) || typeof statusCode !== 'number' || statusCode >= 500) return undefined
   if (statusCode === 413) return new Refusal('message_too_large', { why: { limit: 'limits.message' } })
   return new Refusal('invalid_message', { message: statusCode === 415 ? 'send application/json' : String(message), as: { code: 'invalid_message', statusCode } })
+}
+
+/** A hook of the app that lets nobody in for a while says so by its status: overload, maintenance, another server that is late. */
+const FOR_A_WHILE: ReadonlyMap<unknown, Code> = new Map([[502, 'unavailable'], [503, 'unavailable'], [504, 'timeout']])
+
+/** The refusal of a hook of the app: its status, code and `Retry-After` stay as they are, and it is no fault. */
+function fromHook (error: unknown, reply: FastifyReply): Refusal | undefined {
+  if (error instanceof Refusal || typeof error !== 'object' || error === null) return undefined
+  const { statusCode, code, message } = error as { statusCode?: unknown, code?: unknown, message?: unknown }
+  const header = Number(reply.getHeader('retry-after'))
+  const retryAfter = header > 0 ? header * 1_000 : undefined
+  const word = FOR_A_WHILE.get(statusCode)
+  if (word !== undefined) {
+    return new Refusal(word, {
+      message: typeof message === 'string' && message !== '' ? message : undefined,
+      retryAfter,
+      as: { code: typeof code === 'string' && code !== '' ? code : word, statusCode: statusCode as number }
+    })
+  }
+  const { refusal, cause } = refusalOf(error)
+  if (cause !== undefined) return undefined
+  const { data } = refusal
+  return new Refusal(refusal.word, { message: data.message, retryAfter, as: { code: data.code, statusCode: refusal.statusCode } })
 }
 
 /**

@@ -1,8 +1,9 @@
 import type { EventEmitter } from 'node:events'
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { httpError, Refusal } from './errors.js'
 import { Expiry } from './expiry.js'
+import { isForeignUpgrade, serveForeignUpgrade } from './foreign-upgrades.js'
 import type { Code } from './protocol/codes.js'
 import { after } from './timers.js'
 
@@ -246,7 +247,11 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   const guarded: Emit = function (this: EventEmitter, event, ...args) {
     if (event !== 'upgrade') return Reflect.apply(others(), this, [event, ...args]) as boolean
     // The servers that Fastify adds for further addresses of `localhost` hold on to this function, so it refuses even when stopped.
-    const [raw, socket, head] = args as [object, Duplex, Buffer]
+    const [raw, socket, head] = args as [IncomingMessage, Duplex, Buffer]
+    if (isForeignUpgrade(raw)) {
+      serveForeignUpgrade(this, raw, socket, head)
+      return true
+    }
     const entry = admit(raw, socket, head)
     return entry === undefined || dispatch(entry, () => Reflect.apply(others(), this, [event, ...args]) as boolean)
   }

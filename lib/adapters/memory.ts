@@ -10,6 +10,7 @@ import { Remembered } from '../retention/remembered.js'
 import { Retention } from '../retention/retention.js'
 import { Slices } from '../slices.js'
 import { MemoryPresence } from './memory-presence.js'
+import { checkMemory } from './options.js'
 import { Streams, type Stream } from './stream.js'
 
 export interface MemoryOptions {
@@ -66,6 +67,7 @@ export class MemoryAdapter implements Adapter {
   #toldAt = Number.NEGATIVE_INFINITY
 
   constructor (options: MemoryOptions = {}) {
+    checkMemory(options)
     this.#now = options.now ?? Date.now
     const { bytes, perUser } = options.remembered ?? REMEMBERED
     this.#streams = new Streams(options.bytes ?? 64 * 1024 * 1024, MAX_STREAMS, this.#now)

@@ -22,6 +22,7 @@ import { natsClaims, natsDenials, natsLeases, NatsState } from './nats-state.js'
 import { arrivalOf, NatsStreams } from './nats-streams.js'
 import { tokenOf } from './nats-tokens.js'
 import { LogicalVersions } from './nats-versions.js'
+import { checkNats } from './options.js'
 import { Streams } from './stream.js'
 import { pageOf, Tail } from './tail.js'
 import { Unread } from './unread.js'
@@ -121,6 +122,7 @@ class NatsAdapter implements Adapter {
   #repairs = 0
 
   constructor (options: NatsOptions) {
+    checkNats(options)
     this.#options = { ...DEFAULTS, ...options } as NatsOptions & typeof DEFAULTS
     const { url, connection, settings = {}, prefix, jetstream, replicas, storage, timeout, idempotency, historyBytes } = this.#options
     if (typeof prefix !== 'string' || !/^[A-Za-z0-9_-]{1,128}$/.test(prefix)) throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')

@@ -9,6 +9,7 @@ import type {
 import { BoundedClaims } from './bounded-claims.js'
 import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from './decode.js'
 import { Expiring } from './expiring.js'
+import { checkRedis } from './options.js'
 import { Keys, prefixFault } from './redis-keys.js'
 import { redisClaims, redisDenials, redisLeases } from './redis-leases.js'
 import { RedisLink, Unreachable } from './redis-link.js'
@@ -116,6 +117,7 @@ class RedisAdapter implements Adapter {
   #repairs = 0
 
   constructor (options: RedisOptions) {
+    checkRedis(options)
     this.#options = { ...DEFAULTS, ...options }
     const { url, client, cluster, sentinels, prefix, settings = {}, timeout, historyBytes } = this.#options
     if ([url, client, cluster, sentinels].filter((option) => option !== undefined).length > 1) {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { httpError, Refusal, refusalOf } from '../errors.js'
+import { sendJson } from '../json-reply.js'
 import { DASHBOARD, DASHBOARD_HEADERS } from './dashboard.js'
 import type { Metrics } from './metrics.js'
 import { negotiate } from './negotiate.js'
@@ -46,7 +47,7 @@ function refuse (error: unknown, request: FastifyRequest, reply: FastifyReply, n
   const { retryAfter } = refusal.data
   if (refusal.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
   if (retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfter / 1_000))))
-  void reply.code(refusal.statusCode).headers(NO_STORE).send(httpError(refusal))
+  sendJson(reply.code(refusal.statusCode).headers(NO_STORE), httpError(refusal))
 }
 
 /** Adds to what the app's hooks have set, CORS above all. */
@@ -69,13 +70,13 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     personal(reply, 'Accept, Authorization')
     if (format === 'html') return await reply.headers(DASHBOARD_HEADERS).type('text/html; charset=utf-8').send(DASHBOARD)
     await authorize(request)
-    if (format === 'json') return read()
+    if (format === 'json') return await sendJson(reply, read())
     return await reply.type(metrics.contentType).send(await metrics.text())
   })
 
   scope.get('/stats/rooms', common, async (request, reply) => {
     await admit(request, reply)
-    return page((skipped) => listings.rooms(skipped), listings.activeRooms, request.query)
+    return await sendJson(reply, page((skipped) => listings.rooms(skipped), listings.activeRooms, request.query))
   })
 
   scope.get('/stats/rooms/*', common, async (request, reply) => {
@@ -83,12 +84,12 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     // As it stood in the URL: decoded, a name with an escaped "/" would be another one.
     const room = listings.room(options.prefix.below(request.raw.url ?? '', 2))
     if (room === undefined) throw new Refusal('room_unknown', { message: 'nobody is in this room on this node' })
-    return room
+    return await sendJson(reply, room)
   })
 
   scope.get('/stats/connections', common, async (request, reply) => {
     await admit(request, reply)
-    return page((skipped) => listings.all(skipped), listings.connections.total, request.query)
+    return await sendJson(reply, page((skipped) => listings.all(skipped), listings.connections.total, request.query))
   })
 
   registerPublic(scope, common, isAccepting, options.asyncApi)
@@ -98,7 +99,7 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
 function registerPublic (scope: FastifyInstance, common: object, isAccepting: () => boolean, asyncApi: () => object): void {
   scope.get('/health', common, async (_request, reply) => {
     const accepting = isAccepting()
-    return await reply.code(accepting ? 200 : 503).headers(NO_STORE).send({ status: accepting ? 'ok' : 'unavailable', accepting })
+    return await sendJson(reply.code(accepting ? 200 : 503).headers(NO_STORE), { status: accepting ? 'ok' : 'unavailable', accepting })
   })
   // Anybody may ask for it: it is made once, and so is its text.
   let document: string | undefined

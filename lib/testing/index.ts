@@ -1,6 +1,9 @@
 /// <reference types="@fastify/websocket" preserve="true" />
+import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
+import { REALTIME_ERR_OPTIONS } from '../errors.js'
+import { explain } from '../explain.js'
 import { prefixOf } from '../prefix.js'
 import { FrameQueue, type Frame } from './frame-queue.js'
 import { SseReader } from './sse-reader.js'
@@ -32,6 +35,21 @@ export interface PeerOptions {
   readonly transport?: 'websocket' | 'sse' | 'polling'
   /** prefix of the plugin's URLs; by default the one under which it is registered */
   readonly prefix?: string
+}
+
+const PEER = Type.Object({
+  room: Type.Optional(Type.String()),
+  token: Type.Optional(Type.String()),
+  cookies: Type.Optional(Type.Record(Type.String(), Type.String())),
+  origin: Type.Optional(Type.String()),
+  transport: Type.Optional(Type.Union([Type.Literal('websocket'), Type.Literal('sse'), Type.Literal('polling')])),
+  prefix: Type.Optional(Type.String())
+}, { additionalProperties: false })
+
+/** @throws REALTIME_ERR_OPTIONS naming the path */
+function checkPeer (options: PeerOptions): void {
+  const fault = explain(PEER, Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)), 'options of createPeer()')
+  if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(fault)
 }
 
 interface Request { readonly prefix: string, readonly url: string, readonly headers: Record<string, string> }
@@ -76,6 +94,7 @@ function rootOf (app: FastifyInstance): FastifyInstance {
  * @throws Error `{ statusCode, code, retry }` when admission refuses
  */
 export async function createPeer (app: FastifyInstance, options: PeerOptions = {}): Promise<Peer> {
+  checkPeer(options)
   await rootOf(app).ready()
   const queue = new FrameQueue()
   const request = requestOf(options, options.prefix ?? prefixOf(app)?.url ?? '/ws')

@@ -7,6 +7,7 @@ import type { Flushable, Flusher } from '../connection/flusher.js'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
 import { frameText } from '../protocol/codec.js'
 import { after } from '../timers.js'
+import { acceptableOffer } from './deflate-offers.js'
 
 /** What a stream calls the encoding of a chunk that is no string; @types/node does not know it. */
 const BYTES = 'buffer' as BufferEncoding
@@ -208,8 +209,8 @@ export class WebSocketTransport implements Flushable {
       maxFragments: 256,
       maxBufferedChunks: 4_096,
       closeTimeout,
-      // Neither side keeps a context, and a smaller window of ours is declined: so one compressed frame fits all.
-      perMessageDeflate: compression === false ? false : { serverNoContextTakeover: true, clientNoContextTakeover: true, serverMaxWindowBits: false },
+      // Neither side keeps a context, and only offers of the full window come here: so one compressed frame fits all.
+      perMessageDeflate: compression === false ? false : { serverNoContextTakeover: true, clientNoContextTakeover: true },
       WebSocket: RealtimeSocket,
       handleProtocols: selectProtocol
     } as ConstructorParameters<typeof WebSocketServer>[0])
@@ -224,6 +225,12 @@ export class WebSocketTransport implements Flushable {
     // The stream that `injectWS` puts in a socket's place never closes by itself.
     } else socket.once('end', () => { setImmediate(() => { socket.destroy() }) })
     let link: Link | undefined
+    const { headers } = raw
+    // `ws` takes one protocol alone, and refuses what it could decline.
+    headers.upgrade = 'websocket'
+    const offer = acceptableOffer(headers['sec-websocket-extensions'])
+    if (offer === undefined) delete headers['sec-websocket-extensions']
+    else headers['sec-websocket-extensions'] = offer
     this.#server.handleUpgrade(raw, socket, head, (ws) => { link = new WebSocketLink(ws as RealtimeSocket, socket, ws.extensions.includes('permessage-deflate') ? this.#compressor : undefined) })
     return link
   }

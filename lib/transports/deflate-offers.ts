@@ -1,0 +1,23 @@
+const NAME = 'permessage-deflate'
+const FLAGS = new Set(['server_no_context_takeover', 'client_no_context_takeover'])
+
+/**
+ * The first offer of permessage-deflate that can be accepted; `undefined` where there is none, and the connection goes on without it
+ * (RFC 7692 5). One compressed frame is for all, so that a window of ours smaller than the full one is declined.
+ */
+export function acceptableOffer (header: string | undefined): string | undefined {
+  return header?.split(',').map((offer) => offer.split(';').map((part) => part.trim())).find(isAcceptable)?.join('; ')
+}
+
+function isAcceptable ([name, ...params]: readonly string[]): boolean {
+  if (name !== NAME) return false
+  const seen = new Set<string>()
+  return params.every((param) => {
+    const [, key = '', value] = /^([a-z_]+)(?:\s*=\s*"?(\d+)"?)?$/.exec(param) ?? []
+    if (seen.has(key)) return false
+    seen.add(key)
+    if (FLAGS.has(key)) return value === undefined
+    if (key === 'server_max_window_bits') return value === '15'
+    return key === 'client_max_window_bits' && (value === undefined || /^(?:[89]|1[0-5])$/.test(value))
+  })
+}
