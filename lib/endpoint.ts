@@ -203,7 +203,8 @@ export class Endpoint {
     const said = refusal ?? refusalOf(error).refusal
     this.#options.ledger.refused(said.word)
     this.#options.refusals.note(said, { address: request.ip ?? '', request })
-    if (request.ws) this.#options.admission.remember(request, this.#path(request), said)
+    // What the app's own hooks refuse, they refuse the request for the verdict as well.
+    if (request.ws && error instanceof Refusal) this.#options.admission.remember(request, this.#path(request), said)
     void reply
       .code(said.statusCode)
       .headers(ANSWER_HEADERS)
