@@ -291,7 +291,7 @@ function faults (): void {
     const client = new Redis({ port: server.port, host: '127.0.0.1', password: 'secret', keyPrefix: 'mine:', lazyConnect: true })
     t.teardown(() => { client.disconnect() })
     const a = await node(t, redis({ client }), 'a')
-    const b = await node(t, redis({ url: `redis://:secret@127.0.0.1:${server.port}` }), 'b')
+    const b = await node(t, redis({ url: `redis://:secret@127.0.0.1:${server.port}`, settings: { keyPrefix: 'mine:' } }), 'b')
     await a.adapter.subscribe('chat/1', reliable)
     await insist(b, 'chat/1', 'hello')
     t.same(await a.host.heard('chat/1', 1), ['hello'])
