@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import t from 'tap'
 import { chat, connect, declareChat, eventually, lobby, poll, start, statsOf, assertLedger, TRANSPORTS, type NetPeer, type TransportName } from './helpers/net.js'
 
@@ -177,6 +178,22 @@ t.test('a poll that waits is answered at once by the drain, with the time to com
   t.same([answer.status, answer.headers.get('connection')], [200, 'close'])
   t.ok(Number(answer.headers.get('retry-after')) >= 1)
   t.equal((await answer.json() as { cursor: string }).cursor, first.cursor)
+})
+
+t.test('what the app listens for on its sockets is heard of those that became WebSockets too', async (t) => {
+  let opened = 0
+  let closed = 0
+  const server = await start(t, {
+    before: (app) => {
+      app.server.on('connection', (socket: Socket) => {
+        opened++
+        socket.on('close', () => { closed++ })
+      })
+    }
+  })
+  const peer = await connect(server, { token: server.token('ada') })
+  await peer.close()
+  await eventually('closed sockets', () => closed, (count) => count === opened && count === 1)
 })
 
 t.test('nothing is left of an app that has closed: no timer, no listener, no handle', async (t) => {

@@ -165,13 +165,18 @@ export class WebSocketLink implements Link {
   destroy (): void { this.#ws.terminate() }
 }
 
-/** What Node, @fastify/websocket and we ourselves listen for during a handshake. */
-const HANDSHAKE_EVENTS = ['close', 'end', 'error', 'timeout'] as const
+/** Listeners of Node and of @fastify/websocket, which `ws` makes superfluous; by their names, for they are not exported. */
+const SUPERFLUOUS = { end: 'onReadableStreamEnd', error: 'onUpgradeSocketError' } as const
 
-/** One by one: `removeAllListeners` makes the list a hash table for good, twice its size. */
+/**
+ * A list of two listeners for each event costs an idle connection more than our own share of it. What the app listens for stays: it may
+ * count its sockets by their `close`.
+ */
 function forgetListeners (socket: Socket): void {
-  for (const event of HANDSHAKE_EVENTS) {
-    if (socket.listenerCount(event) > 0) for (const listener of socket.listeners(event)) socket.removeListener(event, listener as () => void)
+  for (const event of ['end', 'error'] as const) {
+    for (const listener of socket.listeners(event)) {
+      if (listener.name === SUPERFLUOUS[event]) socket.removeListener(event, listener as () => void)
+    }
   }
 }
 
@@ -219,7 +224,6 @@ export class WebSocketTransport implements Flushable {
   /** Completes the handshake. @returns no link when `ws` refuses it, or the peer has gone: the socket ends then */
   accept ({ raw, socket, head }: Upgrade): Link | undefined {
     if (socket instanceof Socket) {
-      // What listened during the handshake is done with it.
       if (socket.constructor === Socket) forgetListeners(socket)
       this.#cork(socket)
     // The stream that `injectWS` puts in a socket's place never closes by itself.
