@@ -41,10 +41,11 @@ export function serveForeignUpgrade (server: EventEmitter, raw: IncomingMessage,
   }
   const request = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
   const serve = (): void => {
-    socket.off('error', onError)
+    // What broke it may still be on its way to the listener of errors.
     if (socket.destroyed) return
     socket.unshift(head.length === 0 ? request : Buffer.concat([request, head]))
     server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket)
+    socket.off('error', onError)
   }
   const onError = (): void => { socket.destroy() }
   socket.on('error', onError)
