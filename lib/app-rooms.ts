@@ -167,7 +167,8 @@ export class AppRooms implements Rooms {
 
   async ping (target: Target, options?: { timeout?: number }): Promise<{ alive: boolean, latency?: number }> {
     this.#check()
-    const timeout = checkTime(callOptions(options, 'ping').timeout ?? DEFAULTS.pingTimeout, 'timeout of ping')
+    const { timeout: given = DEFAULTS.pingTimeout } = callOptions(options, 'ping')
+    const timeout = checkTime(given, 'timeout of ping')
     const answers = this.#targets(checkTarget(target)).map(async (peer) => {
       const latency = await peer.ping(randomBytes(6).toString('base64url'), timeout)
       if (latency === undefined || Number.isNaN(latency)) throw new Refusal('timeout')

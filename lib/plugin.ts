@@ -383,6 +383,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   }, { prefix: settings.prefix })
 
   app.addHook('onReady', async () => {
+    let wasUp: boolean | undefined
     let wasDown = false
     const adapterHost: AdapterHost = {
       nodeId,
@@ -392,8 +393,11 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
       control: (message) => { rooms.control(message).catch((error: unknown) => { failed(error, 'control') }) },
       state: (isUp, hasForgotten = false) => {
         wasDown ||= !isUp
-        // A start without trouble warns of nothing.
-        log[wasDown ? 'warn' : 'info']({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected')
+        if (isUp !== wasUp) {
+          wasUp = isUp
+          // A start without trouble warns of nothing.
+          log[wasDown ? 'warn' : 'info']({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected')
+        }
         if (isUp) {
           slots.restore()
           pollIds.agree()

@@ -16,6 +16,9 @@ interface Held {
   readonly waiting: number
 }
 
+/** What nodes share that take each other's cursors for their own. */
+const SECRET = Buffer.alloc(32, 7).toString('base64url')
+
 /** The memory adapter as one whose broker takes its time. */
 function held (): Held {
   const inner = memory()
@@ -38,7 +41,8 @@ function held (): Held {
     latest: (room, settings) => inner.latest!(room, settings),
     presence: inner.presence!,
     claims: inner.claims!,
-    denials: inner.denials!
+    denials: inner.denials!,
+    secret: async () => SECRET
   }
   return {
     adapter,
@@ -96,7 +100,7 @@ for (const when of ['before', 'after'] as const) {
     const witness = await connect(server, { token: server.token('bob'), rooms: ['chat/1'] })
     const { epoch, offset } = (witness.welcome.data as { rooms: Record<string, { epoch: string, offset: number }> }).rooms['chat/1']!
     // The connection has polled another node, where it stood at this position.
-    const elsewhere = await start(t)
+    const elsewhere = await start(t, { adapter: held().adapter })
     const first = await poll(elsewhere, { token: elsewhere.token('ada'), rooms: ['chat/1'] })
     const cursor = Buffer.from(Buffer.from(first.cursor, 'base64url').toString('latin1').replace(/\.[^.:]+:[^.:]+/, `.${epoch}:${offset.toString(36)}`), 'latin1').toString('base64url')
     const ask = async (since: string, signal?: AbortSignal): Promise<PollAnswer> => await poll(server, { token: server.token('ada'), rooms: ['chat/1'], query: { since, wait: '300' } }, signal)
