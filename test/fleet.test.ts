@@ -156,7 +156,7 @@ async function tell (t: Test, { redis = [], fault, isLossy = false }: Story): Pr
   await run.isLive()
   // What is published now, with everybody back, is heard by all.
   run.order({ type: 'publish', from: AFTER, every: EVERY })
-  await sleep(EVERY * 3)
+  await sleep(EVERY * 10)
   await run.rest()
   const held: Array<readonly string[]> = []
   for (let room = 0; room < ROOMS; room++) held.push(await run.history(room))
