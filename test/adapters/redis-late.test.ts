@@ -1,36 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
 import t from 'tap'
 import { slotOf } from '../../lib/adapters/redis-link.js'
-import { redis, type RedisOptions } from '../../lib/adapters/redis.js'
 import type { Refusal } from '../../lib/errors.js'
-import { FaultProxy } from '../helpers/fault-proxy.js'
-import { missing, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
-import { node, reliable, said, textOf, type Node } from './harness.js'
+import { missing, startRedis, until } from '../helpers/servers.js'
+import { reliable, said, textOf } from './harness.js'
+import { admin, isUp, join, proxied } from './redis-nodes.js'
 
 const skip = missing('redis-server')
-
-async function join (t: Teardown, url: string, id: string, options: RedisOptions = {}): Promise<Node> {
-  return await node(t, redis({ url, timeout: 1_000, ...options }), id)
-}
-
-async function isUp (...nodes: Node[]): Promise<void> {
-  for (const { adapter, host } of nodes) await until(`${host.nodeId} is up`, () => adapter.stats!().isUp === true)
-}
-
-function admin (t: Teardown, { port }: Server): Redis {
-  const client = new Redis(port, { retryStrategy: () => 50, maxRetriesPerRequest: null })
-  client.on('error', () => undefined)
-  t.teardown(() => { client.disconnect() })
-  return client
-}
-
-async function proxied (t: Teardown, server: Server): Promise<{ proxy: FaultProxy, url: string }> {
-  const proxy = new FaultProxy(server.port)
-  const port = await proxy.listen()
-  t.teardown(async () => { await proxy.close() })
-  return { proxy, url: `redis://127.0.0.1:${port}` }
-}
 
 if (skip !== false) t.plan(0, skip)
 else {
