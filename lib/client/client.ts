@@ -213,9 +213,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         else if (data && shown.transport !== 'polling') room.enter(data)
         pump()
       }
-      const { leave } = room.public
-      signal?.addEventListener('abort', leave)
-      if (signal?.aborted) void leave()
+      if (signal) room.leaveBy(signal)
       return room.public as never
     },
     on,

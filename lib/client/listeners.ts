@@ -5,11 +5,16 @@ export interface Listeners {
   on (event: string, listener: Listener, options?: ListenOptions): () => void
   /** Calls the listeners of all the names, in order of `names`, and resolves when what they return has settled. */
   emit (names: readonly string[], detail: unknown): Promise<unknown>
+  /** Takes every listener off, also from the signals that it was given: there is nothing more to hear. */
+  end (): void
 }
 
 /** What a listener throws harms nobody else; it surfaces as an unhandled rejection, as a bug of the application that nobody may miss. */
 export function listeners (): Listeners {
   const all = new Map<string, Set<Listener>>()
+  /** what takes each listener off */
+  const offs = new Set<() => void>()
+  let isOver = false
   return {
     on (event, listener, { signal, once } = {}) {
       const set = all.get(event) ?? new Set()
@@ -19,10 +24,21 @@ export function listeners (): Listeners {
         if (once) off()
         return listener(detail)
       }
-      const off = (): void => { set.delete(call) }
-      if (!signal?.aborted) set.add(call)
-      signal?.addEventListener('abort', off)
+      const off = (): void => {
+        set.delete(call)
+        offs.delete(off)
+        signal?.removeEventListener('abort', off)
+      }
+      if (!isOver && !signal?.aborted) {
+        set.add(call)
+        offs.add(off)
+        signal?.addEventListener('abort', off)
+      }
       return off
+    },
+    end () {
+      isOver = true
+      offs.forEach((off) => { off() })
     },
     emit: async (names, detail) => await Promise.all(names.flatMap((name) => [...all.get(name) ?? []]).map(async (call) => {
       try {

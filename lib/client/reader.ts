@@ -7,11 +7,11 @@ const LIMIT = 1_000
 /**
  * Reads the events of a room with `for await`, from the first `next()` on.
  *
- * @param over aborted when the room has ended
+ * @param room `end` tells why it is over, which the event `''` says
  * @param isMeant whether it ended as the application wished: the loop ends, else it throws the reason
  * @throws `slow_consumer` when more than 1 000 events wait: a reader that lost some would not know
  */
-export async function * reader<T> (on: Listeners['on'], over: AbortSignal, isMeant: () => boolean): AsyncGenerator<T, void, undefined> {
+export async function * reader<T> (on: Listeners['on'], room: { end?: Error }, isMeant: () => boolean): AsyncGenerator<T, void, undefined> {
   const waiting: T[] = []
   let isFull = false
   let wake = (): void => {}
@@ -20,18 +20,19 @@ export async function * reader<T> (on: Listeners['on'], over: AbortSignal, isMea
     else isFull = true
     wake()
   })
-  over.addEventListener('abort', () => { wake() })
+  const offEnd = on('', () => { wake() })
   try {
     for (;;) {
       while (waiting.length > 0) yield waiting.shift()!
       if (isFull) throw failure(refused('slow_consumer', `more than ${LIMIT} events wait for this reader`))
-      if (over.aborted) {
+      if (room.end) {
         if (isMeant()) return
-        throw over.reason
+        throw room.end
       }
       await new Promise<void>((resolve) => { wake = resolve })
     }
   } finally {
     off()
+    offEnd()
   }
 }

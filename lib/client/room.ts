@@ -34,10 +34,10 @@ export interface Room {
   attempt: number
   /** messages sent and not answered */
   flying: number
-  /** why it is over */
-  end?: Error
   /** its own rate, where it has one */
   take?: (() => number) | undefined
+  /** why it is over */
+  end?: Error
   enter (data: JoinData, isAgain?: boolean): void
   /** the link has gone */
   out (): void
@@ -46,12 +46,15 @@ export interface Room {
   reset (members: Members): void
   /** @param isMeant the application wished it: loops over its events end without an error */
   close (error: Error, isMeant: boolean): void
+  /** It is left when the signal is aborted; a room that is over has no listener there. */
+  leaveBy (signal: AbortSignal): void
 }
 
 export function createRoom (name: string, { since, last }: { since?: Position | undefined, last?: number | undefined }, host: RoomHost): Room {
-  const { on, emit } = listeners()
+  const { on, emit, end } = listeners()
   const members = new Map<string, MemberData>()
-  const over = new AbortController()
+  /** of the application, which live longer than this room */
+  const signals = new Set<AbortSignal>()
   let sequence = -1
   let isMeant = false
   let resolve: (value: { resumed?: boolean }) => void
@@ -69,6 +72,8 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
     if (joined.length + left.length) void emit(['presence'], { joined, left })
   }
 
+  const leave = (): Promise<void> => host.leave(room)
+
   const room: Room = {
     name,
     last,
@@ -82,8 +87,8 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
       members: members as AnyRoom['members'],
       on,
       send: (type: string, data: unknown, options?: SendOptions) => host.send(room, type, data, options),
-      leave: () => host.leave(room),
-      [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, over.signal, () => isMeant)
+      leave,
+      [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, room, () => isMeant)
     } as AnyRoom,
     enter ({ epoch, offset, resumed, members, rate }, isAgain) {
       // A room without history says at each poll that nothing was resumed.
@@ -129,7 +134,15 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
       room.end = error
       isMeant = meant
       reject(error)
-      over.abort(error)
+      for (const signal of signals) signal.removeEventListener('abort', leave)
+      void emit([''], error)
+      end()
+    },
+    leaveBy (signal) {
+      if (signal.aborted) void leave()
+      if (room.end) return
+      signals.add(signal)
+      signal.addEventListener('abort', leave)
     }
   }
   return room

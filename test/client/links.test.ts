@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { connect } from '../../lib/client/index.js'
@@ -271,6 +272,57 @@ t.test('a listener is called in the order of its adding until it is undone, once
   controller.abort()
   await room.send('say', { text: '3' })
   t.same(log, ['once', 'undone', 'signal', 'said', 'signal', 'said', 'said'])
+})
+
+t.test('a signal that lives on keeps no listener of what is over: rooms, listeners, sends and loops', async (t) => {
+  const app = await start(t)
+  const { client } = dial(t, app, 'ada')
+  const { signal } = new AbortController()
+  const kept = (): number => getEventListeners(signal, 'abort').length
+  const room = client.join(chat.at({ id: '1' }), { signal })
+  t.equal(client.join(chat.at({ id: '1' }), { signal }), room)
+  await room.joined
+  t.equal(kept(), 1, 'of the room, however often it was joined')
+  room.on('said', () => undefined, { signal })()
+  client.on('state', () => undefined, { signal })()
+  room.on('said', () => undefined, { signal, once: true })
+  await room.send('say', { text: '1' }, { signal })
+  t.equal(kept(), 1, 'listeners that were undone or called once, and the send, are gone')
+  room.on('said', () => undefined, { signal })
+  room.on('*', () => undefined, { signal })
+  t.equal(kept(), 3)
+  await room.leave()
+  t.equal(kept(), 0, 'the room took its own with it')
+  room.on('said', () => undefined, { signal })
+  t.equal(kept(), 0, 'and takes no more')
+})
+
+t.test('a hundred loops over the events of one room, one after another and at once, cost no warning of the platform', async (t) => {
+  const warnings: string[] = []
+  const warn = ({ message }: Error): void => { warnings.push(message) }
+  process.on('warning', warn)
+  t.teardown(() => { process.off('warning', warn) })
+  const app = await start(t)
+  const { client } = dial(t, app, 'ada')
+  const room = client.join(chat.at({ id: '1' }))
+  await room.joined
+  const next = async (): Promise<string | undefined> => {
+    let read: string | undefined
+    for await (const { type } of room) {
+      read = type
+      if (type === 'said') break
+    }
+    return read
+  }
+  for (let n = 0; n < 50; n++) {
+    const read = next()
+    await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
+    t.equal(await read, 'said')
+  }
+  const loops = Array.from({ length: 50 }, next)
+  await room.leave()
+  t.same(await Promise.all(loops), Array.from({ length: 50 }))
+  t.same(warnings, [])
 })
 
 t.test('a reader that falls a thousand events behind is told, and costs the others nothing', async (t) => {
