@@ -132,6 +132,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'user-room.ts': 'room names, whose parts are escaped',
   'acks.ts': 'ids of two random parts without the joint',
   'messages.ts': 'JSON, which has no raw line break, stands behind a key',
+  'client/check.ts': 'the word of a type, which is matched, not kept',
   'adapters/nats-control.ts': 'a tag is of one length; the lines of a message',
   'adapters/nats-latest.ts': 'prefix and tokens have no dot',
   'adapters/nats-publishing.ts': 'a tag is of one length, an epoch too; the lines of a message',

@@ -81,39 +81,41 @@ async function narrow (t: Test, target: number, rate: number): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-t.test('what a reader at 20 kB/s sees of values that change faster is less than two seconds old, and he is not cut', { timeout: 60_000 }, async (t) => {
-  const server = await start(t, { declare: (app) => { app.room(prices, { history: false }) }, heartbeat: 5_000 })
-  const port = await narrow(t, server.port, 20_000)
-  const slow = await connect({ port, url: `http://127.0.0.1:${port}` }, { token: server.token('ada'), rooms: ['prices'] })
-  const fast = await connect(server, { token: server.token('bob'), rooms: ['prices'] })
-  let oldest = 0
-  let seen = 0
-  const watch = (async () => {
-    for (;;) {
-      const { at } = (await slow.next('price', undefined, 5_000)).data as { at: number }
-      oldest = Math.max(oldest, Date.now() - at)
-      seen++
+for (const transport of ['websocket', 'sse'] as const) {
+  t.test(`over ${transport} what a reader at 20 kB/s sees of values that change faster is less than two seconds old, and he is not cut`, { timeout: 60_000 }, async (t) => {
+    const server = await start(t, { declare: (app) => { app.room(prices, { history: false }) }, heartbeat: 5_000 })
+    const port = await narrow(t, server.port, 20_000)
+    const slow = await connect({ port, url: `http://127.0.0.1:${port}` }, { transport, token: server.token('ada'), rooms: ['prices'] })
+    const fast = await connect(server, { transport, token: server.token('bob'), rooms: ['prices'] })
+    let oldest = 0
+    let seen = 0
+    const watch = (async () => {
+      for (;;) {
+        const { at } = (await slow.next('price', undefined, 2_500)).data as { at: number }
+        oldest = Math.max(oldest, Date.now() - at)
+        seen++
+      }
+    })().catch(() => undefined)
+    const pad = 'x'.repeat(150)
+    const begun = Date.now()
+    let sent = 0
+    // Some 60 kB a second.
+    while (Date.now() - begun < 5_000) {
+      for (let i = 0; i < 5; i++) await server.app.rooms.broadcast(prices, 'price', { symbol: `S${sent++ % 20}`, price: 1, at: Date.now(), pad })
+      await new Promise((resolve) => setTimeout(resolve, 20))
     }
-  })().catch(() => undefined)
-  const pad = 'x'.repeat(150)
-  const begun = Date.now()
-  let sent = 0
-  // Some 60 kB a second.
-  while (Date.now() - begun < 8_000) {
-    for (let i = 0; i < 5; i++) await server.app.rooms.broadcast(prices, 'price', { symbol: `S${sent++ % 20}`, price: 1, at: Date.now(), pad })
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  t.ok(oldest < 2_000, `${oldest} ms old at most`)
-  t.ok(seen > 300, `${seen} of ${sent} values seen: the link is used`)
-  t.equal(fast.queue.all.filter(({ type }) => type === 'price').length, sent, 'who reads fast sees every one')
-  t.equal((await statsOf(server.app)).connections.total, 2)
-  slow.cut()
-  await watch
-  await assertLedger(t, server.app)
-})
+    t.ok(oldest < 2_000, `${oldest} ms old at most`)
+    t.ok(seen > 150, `${seen} of ${sent} values seen: the link is used`)
+    t.equal(fast.queue.all.filter(({ type }) => type === 'price').length, sent, 'who reads fast sees every one')
+    t.equal((await statsOf(server.app)).connections.total, 2)
+    slow.cut()
+    await watch
+    await assertLedger(t, server.app)
+  })
+}
 
 t.test('a pace asks for a sign in every 2 KiB, lets 4 KiB follow it on a slow link, and more on a fast one', async (t) => {
-  const pace = new Pace()
+  const pace = new Pace(true)
   pace.begin()
   t.equal(pace.add(2_000, 1), false)
   t.equal(pace.add(200, 2), true)
@@ -129,4 +131,22 @@ t.test('a pace asks for a sign in every 2 KiB, lets 4 KiB follow it on a slow li
     pace.taken(now + 0.5)
   }
   t.equal(pace.room, undefined, 'a fast link is left to its own buffers')
+})
+
+t.test('a pace over SSE waits for nobody who has never answered, and stops to wait when an answer got lost', async (t) => {
+  const pace = new Pace(false)
+  pace.begin()
+  t.equal(pace.add(4_096, 1), true)
+  pace.add(1_000_000, 2)
+  t.equal(pace.isAhead, false, 'a reader of its own making')
+  pace.taken(700)
+  pace.begin()
+  t.equal(pace.add(4_096, 800), true)
+  pace.add(4_096, 801)
+  t.equal(pace.isAhead, true, 'it has answered before')
+  t.equal(pace.giveUp(5_000), false)
+  t.equal(pace.isAhead, true)
+  t.equal(pace.giveUp(5_800), true)
+  t.equal(pace.isAhead, false)
+  t.equal(pace.add(4_096, 5_900), true, 'it is asked again')
 })

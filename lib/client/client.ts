@@ -1,6 +1,7 @@
 import type { Address } from '../contract/types.js'
 import { backoff } from './backoff.js'
 import { bucket } from './bucket.js'
+import { checkOptions } from './check.js'
 import { failure, refused, type Refused } from './failure.js'
 import { createLine, type Shown } from './line.js'
 import type { Frame, FrameData, UpFrame } from './links/link.js'
@@ -22,8 +23,10 @@ const AGAIN = 1_000
  * Connects to the endpoint of fastify-realtime and stays connected until `close()`, or until the server refuses it for good.
  *
  * @param url prefix of the endpoint: `/ws`, or absolute by http(s) or ws(s)
+ * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for a URL that is none
  */
 export function connect (url: string, options: ConnectOptions = {}): Client {
+  checkOptions(options)
   const rooms = new Map<string, Room>()
   /** questions that wait for an answer; they get none when the link ends */
   const calls = new Map<string, (answer?: Frame) => void>()

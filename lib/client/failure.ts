@@ -8,6 +8,7 @@ export function refused (code: string, message: string, retry: Retry = 'never', 
   return { code, message, retry, retryAfter }
 }
 
+export const NOT_FOUND = refused('not_found', 'no endpoint of fastify-realtime at this URL', 'backoff')
 export const LATE = refused('timeout', 'no answer in time', 'backoff')
 
 export function failure (reason: Refused): RealtimeError {

@@ -1,7 +1,8 @@
 import type { Retry } from '../protocol/codes.js'
 import { backoff } from './backoff.js'
+import { checkUrl } from './check.js'
 import { findSocket, here } from './environment.js'
-import { LATE, refused, type Refused } from './failure.js'
+import { LATE, NOT_FOUND, refused, type Refused } from './failure.js'
 import { refusal } from './links/http.js'
 import type { Frame, FrameData, Http, Link, Open, UpFrame } from './links/link.js'
 import { polling } from './links/polling.js'
@@ -19,6 +20,8 @@ const UPWARD = 300_000
 const JITTER = 1_000
 /** Characters of a token that proxies still take in a header, a third longer by its encoding; beyond, a ticket goes in its place. */
 const LONG = 6_000
+/** Milliseconds of random delay before a link that failed, though the server would take it, is tried once more. */
+const AGAIN = 250
 const BLOCKED = refused('transport_blocked', 'it never opened', 'backoff')
 const OPEN: Readonly<Record<NonNullable<ConnectOptions['transports']>[number], Open>> = { websocket, sse, polling }
 
@@ -63,7 +66,7 @@ export interface Line {
 }
 
 export function createLine (url: string, { token: source, transports = ['websocket', 'sse', 'polling'], timeout: patience = 10_000, signal, fetch: ask = fetch, WebSocket }: ConnectOptions, host: LineHost, shown: Shown): Line {
-  const base = new URL(url, here.location?.href).href.replace(/^ws/, 'http').replace(/\/$/, '')
+  const base = checkUrl(url, here.location?.href)
   const { after, cancel } = createTimers()
   // Of an abort signal, too.
   const timeout = Math.min(patience, LONGEST)
@@ -78,8 +81,8 @@ export function createLine (url: string, { token: source, transports = ['websock
   /** a refusal that only another credential helps against, and the one that was refused */
   let spent: { readonly token: string | undefined, readonly reason: Refused } | undefined
   let transport = 0
-  /** links of this transport in a row that never opened, without a refusal; less than 0 when one has opened or was refused */
-  let blocked = 0
+  /** links of this transport in a row that never opened, without a refusal: above 0 it is taken for blocked */
+  let blocked = -1
   let upwardAt = 0
   let upward = UPWARD
   let attempt = 0
@@ -160,13 +163,14 @@ export function createLine (url: string, { token: source, transports = ['websock
     const signal = AbortSignal.timeout(timeout)
     try {
       const response = await http(`?verdict=1${here.origin ? `&origin=${encodeURIComponent(here.origin)}` : ''}`, { signal })
-      return response.status === 200 ? BLOCKED : await refusal(response)
+      if (response.status !== 200) return await refusal(response)
+      return 'userId' in (await response.json().catch(() => ({})) as object) ? BLOCKED : NOT_FOUND
     } catch (error) {
       // A page is not told why: what answers when its answer need not be read lacks CORS.
       const isThere = here.location && await ask(base, { mode: 'no-cors', signal }).catch(() => {})
       const { name, cause } = error as { name: string, cause?: { code: string } }
       const code = isThere ? 'cors_refused' : name === 'TimeoutError' ? 'timeout' : /CERT|SIGN/.test(cause?.code!) ? 'certificate_invalid' : 'unreachable'
-      return { ...refused(code, String(error), 'backoff'), cause: error }
+      return { ...refused(code, isThere ? `what answers at ${base} lets no page of this origin in, or is no endpoint` : String(error), 'backoff'), cause: error }
     }
   }
 
@@ -192,11 +196,14 @@ export function createLine (url: string, { token: source, transports = ['websock
       const asked = verdict().then((found) => {
         if (turn !== mine) return found
         if (found !== BLOCKED) blocked = -1
-        else if (++blocked > 0) isFallen = fall()
+        // What stayed silent was waited for long enough.
+        else if ((blocked += reason && !line.former ? 2 : 1) > 0) isFallen = fall()
         return found
       })
       reason ??= await asked
       if (turn !== mine) return
+      // A server that was about to start fails an upgrade and then says that it takes it: whether it does, a second one tells.
+      if (reason === BLOCKED && !isFallen && !attempt) return redial(Math.random() * AGAIN)
     }
     // With another credential it may never have been a failure.
     let isQuiet = !reason

@@ -243,6 +243,9 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
     this.#pongs?.get(payload)?.(performance.now())
   }
 
+  /** The heartbeat's sweep finds it lagging. */
+  look (now: number): void { this.#outbox?.look(now) }
+
   /** Resolves with the round trip in milliseconds, or `undefined` after `timeout` or when the connection ends. */
   ping (payload: string, timeout: number): Promise<number | undefined> {
     return new Promise((resolve) => {

@@ -86,6 +86,7 @@ export class Heartbeat<H extends Handle> {
         // No heartbeat fits into a full link. One that takes nothing for as long as a silent one may be silent is as dead.
         if (connection.lagsSince === 0) connection.lagsSince = now
         else if (now - connection.lagsSince > patience) connection.cut()
+        connection.look(now)
       } else if (connection.transport === 'sse') {
         connection.lagsSince = 0
         if (now - connection.beatAt >= comment) {

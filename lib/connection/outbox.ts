@@ -147,7 +147,7 @@ export class Outbox {
     this.#batch = undefined
     this.#isGathered = false
     this.#count(batch.count, batch.live, batch.replayed)
-    if (batch.latest > 0) (this.#pace ??= new Pace()).begin()
+    if (batch.latest > 0) this.#begin()
     this.#write(bytes)
   }
 
@@ -186,6 +186,8 @@ export class Outbox {
     if (this.#pace?.isOn === true) this.#measure(this.#pace, bytes.length)
   }
 
+  #begin (): void { (this.#pace ??= new Pace(this.#link.transport !== 'sse')).begin() }
+
   /** Asks for a sign that what is on its way was taken, and lets what comes next wait for it once enough is. */
   #measure (pace: Pace, bytes: number): void {
     if (pace.add(bytes, performance.now())) {
@@ -221,6 +223,11 @@ export class Outbox {
     return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
   }
 
+  /** Looked at from time to time while the link lags: over SSE a sign may never come. */
+  look (now: number): void {
+    if (this.#link.transport === 'sse' && this.#pace?.giveUp(now) === true && !this.#isFull) this.#resume()
+  }
+
   /** The link has room again. */
   drained (): void {
     this.#isFull = false
@@ -235,7 +242,7 @@ export class Outbox {
       if (this.#backlog.count === 0) this.#backlog = undefined
       if (packets.length === 0) break
       this.#countPackets(packets)
-      if (packets.some(({ event }) => event?.delivery === 'latest')) (this.#pace ??= new Pace()).begin()
+      if (packets.some(({ event }) => event?.delivery === 'latest')) this.#begin()
       this.#write(this.#encode(packets))
     }
     if (!this.#isLagging) this.#wake()

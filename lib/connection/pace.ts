@@ -8,6 +8,8 @@ const MOST = 131_072
 /** Milliseconds that the sign may take on a fast link, and on a slow one. */
 const FAST = 200
 const SLOW = 500
+/** Milliseconds after which a sign that may get lost is taken for lost. */
+const LOST = 5_000
 
 /**
  * How much may be on its way to a reader of `latest` values. The buffers between here and a slow reader hold megabytes, and what is in
@@ -21,6 +23,13 @@ export class Pace {
   #askedAt = 0
   #bytes = 0
   #most = AHEAD
+  #isSure: boolean
+
+  /**
+   * @param isSure the peer answers each ping (RFC 6455 5.5.2). Over SSE only the client library does, by POST: nothing waits for the sign
+   * of a reader that has never given one.
+   */
+  constructor (isSure: boolean) { this.#isSure = isSure }
 
   begin (): void { this.isOn = true }
 
@@ -39,12 +48,13 @@ export class Pace {
   }
 
   /** Too much is on its way. */
-  get isAhead (): boolean { return this.#askedAt !== 0 && this.#bytes >= this.#most }
+  get isAhead (): boolean { return this.#isSure && this.#askedAt !== 0 && this.#bytes >= this.#most }
 
   /** Bytes of one write; `undefined`: as many as the link takes. */
   get room (): number | undefined { return this.isOn && this.#most < MOST ? AHEAD / 2 : undefined }
 
   taken (now: number): void {
+    this.#isSure = true
     if (this.#askedAt === 0) return
     const took = now - this.#askedAt
     if (took > SLOW) this.#most = AHEAD
@@ -52,5 +62,13 @@ export class Pace {
     // What has followed the question is still on its way.
     this.#askedAt = 0
     this.isOn = this.#bytes > 0
+  }
+
+  /** A sign that comes by POST may get lost. @returns whether it is waited for no longer: until the next one nothing waits */
+  giveUp (now: number): boolean {
+    if (this.#askedAt === 0 || now - this.#askedAt < LOST) return false
+    this.#isSure = false
+    this.#askedAt = this.#bytes = 0
+    return true
   }
 }

@@ -1,12 +1,14 @@
 import type { ServerResponse } from 'node:http'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
-import type { Packet } from '../protocol/codec.js'
+import { PACE } from '../connection/pace.js'
+import { encodeFrame, type Packet } from '../protocol/codec.js'
 import { after } from '../timers.js'
 import type { CursorTrack } from './cursor-track.js'
 
 /** Milliseconds that a peer may take to read the end of its stream. */
 const END_TIMEOUT = 1_000
 const COMMENT = Buffer.from(':\n\n')
+const QUESTION = encodeFrame({ type: 'ping', id: PACE }).sse
 
 /** Headers of every stream; the last one makes nginx and its like pass events on at once. */
 export const SSE_HEADERS = {
@@ -61,8 +63,10 @@ export class SseLink implements Link {
     return response.writableLength < LINK_BUFFER
   }
 
-  /** A comment; nothing that a payload could come back from. */
-  beat (payload?: string): Uint8Array | undefined { return payload === undefined ? COMMENT : undefined }
+  /** A comment; where a sign is asked for, a `ping`, which the client library answers by POST. */
+  beat (payload?: string): Uint8Array | undefined {
+    return payload === undefined ? COMMENT : payload === PACE ? QUESTION : undefined
+  }
 
   close (): void {
     if (this.#isEnded) return

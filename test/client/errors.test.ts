@@ -1,7 +1,10 @@
+import { createServer as createWeb } from 'node:http'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import selfsigned from 'selfsigned'
 import t from 'tap'
+import { WebSocket } from 'ws'
+import { connect } from '../../lib/client/index.js'
 import { behind, dial, isOpen, rejection, until, type Watched } from '../helpers/client.js'
 import { chat, start } from '../helpers/net.js'
 import { freePort } from '../helpers/servers.js'
@@ -54,6 +57,56 @@ t.test('a certificate that nobody vouches for is told apart', async (t) => {
   const app = await start(t, { fastify: { https: { key, cert } } as never })
   const watched = dial(t, { url: app.url.replace('http', 'https'), token }, 'ada')
   t.match(await first(watched, 2_000), { code: 'certificate_invalid' })
+})
+
+t.test('a URL where something else answers is told apart, and no transport is given up for it', async (t) => {
+  const page = createWeb((request, response) => {
+    if (request.url?.startsWith('/page') === true) response.end('<title>Every path is a page here</title>')
+    else response.writeHead(404, { 'content-type': 'application/json' }).end('{"statusCode":404,"error":"Not Found","message":"no route"}')
+  })
+  await new Promise<void>((resolve) => { page.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => {
+    page.close()
+    page.closeAllConnections()
+  })
+  const url = `http://127.0.0.1:${(page.address() as AddressInfo).port}`
+  for (const path of ['', '/page']) {
+    for (const transport of path === '' ? ['websocket', 'sse', 'polling'] as const : ['websocket'] as const) {
+      const watched = dial(t, { url: url + path, token }, 'ada', { transports: [transport, 'polling'] })
+      t.match(await first(watched, 2_000), { code: 'not_found', transport, attempt: 1, retryIn: Number })
+      t.equal(watched.client.transport, transport)
+      watched.client.close()
+    }
+  }
+})
+
+t.test('an option or a URL that is unknown or wrong is refused at the call, by its name', async (t) => {
+  for (const [url, options, says] of [
+    ['http://a/ws', { tokn: 'x' }, /tokn cannot be x; known: token,transports,/],
+    ['http://a/ws', { token: 7 }, /token cannot be 7/],
+    ['http://a/ws', { timeout: '2s' }, /timeout cannot be 2s/],
+    ['http://a/ws', { timeout: 0 }, /timeout cannot be 0/],
+    ['http://a/ws', { timeout: -1 }, /timeout cannot be -1/],
+    ['http://a/ws', { timeout: Number.NaN }, /timeout cannot be NaN/],
+    ['http://a/ws', { transports: 'websocket' }, /transports cannot be websocket/],
+    ['http://a/ws', { transports: [] }, /transports cannot be/],
+    ['http://a/ws', { transports: ['websockets'] }, /transports cannot be websockets/],
+    ['http://a/ws', { queue: { message: 5 } }, /message cannot be 5; known: messages,bytes,age,overflow/],
+    ['http://a/ws', { queue: { overflow: 'drop' } }, /overflow cannot be drop/],
+    ['http://a/ws', { queue: 5 }, /queue cannot be 5/],
+    ['http://a/ws', { messages: 5 }, /messages cannot be 5/],
+    ['http://a/ws', { signal: true }, /signal cannot be true/],
+    ['http://a/ws', { fetch: 'fetch' }, /fetch cannot be fetch/],
+    ['/ws', {}, /\/ws is no URL of an endpoint/],
+    ['', {}, /no URL/],
+    ['ftp://a/ws', {}, /ftp:\/\/a\/ws is no URL/],
+    ['http://a/ws?room=1', {}, /has a query/]
+  ] as const) {
+    t.throws(() => connect(url, options as never), { code: 'REALTIME_ERR_OPTIONS', message: says }, JSON.stringify([url, options]))
+  }
+  for (const options of [{ token: null }, { token: undefined, timeout: Infinity }, { queue: { age: Infinity, messages: 1 } }, { WebSocket, transports: ['sse', 'polling'] }]) {
+    connect('ws://127.0.0.1:9/ws/', options as never).close()
+  }
 })
 
 t.test('a page whose origin CORS does not let in is told apart', async (t) => {

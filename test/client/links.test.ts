@@ -30,6 +30,19 @@ t.test('where no WebSocket opens it falls to a stream at once, and says so once'
   t.equal(watched.client.transport, 'sse')
 })
 
+t.test('a server that starts while the first link is tried costs no client its WebSocket', async (t) => {
+  const app = await start(t)
+  let tries = 0
+  // As a proxy does whose server is not there yet, a moment before it is.
+  class Early extends WebSocket {
+    constructor (url: string, protocols: string[]) { super(tries++ === 0 ? url.replace('/ws', '/nowhere') : url, protocols) }
+  }
+  const watched = dial(t, app, 'ada', { WebSocket: Early })
+  await watched.client.join(chat.at({ id: '1' })).joined
+  t.equal(watched.client.transport, 'websocket')
+  t.same(watched.errors, [])
+})
+
 t.test('where streams are held back too it falls to polls', async (t) => {
   const app = await start(t)
   let polls = 0

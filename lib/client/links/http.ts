@@ -1,4 +1,4 @@
-import { refused, type Refused } from '../failure.js'
+import { NOT_FOUND, refused, type Refused } from '../failure.js'
 import type { Dial, Frame, FrameData, Link, LinkEvents, Open } from './link.js'
 
 /** Milliseconds after which a POST that got no answer is sent again. */
@@ -13,7 +13,7 @@ export function retryAfter ({ headers }: Response): number | undefined {
 export async function refusal (response: Response): Promise<Refused> {
   const { status } = response
   return {
-    ...refused('unavailable', `HTTP ${status}`, status === 204 ? 'never' : status === 401 ? 'refresh' : 'backoff', retryAfter(response)),
+    ...status === 404 ? NOT_FOUND : refused('unavailable', `HTTP ${status}`, status === 204 ? 'never' : status === 401 ? 'refresh' : 'backoff', retryAfter(response)),
     ...await response.json().catch(() => undefined) as FrameData
   }
 }

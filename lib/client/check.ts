@@ -1,0 +1,42 @@
+import { failure, refused } from './failure.js'
+
+const NUMBER = /^number (?!-|0$|N)/
+/** What the type and the text of an option's value look like. */
+const OPTIONS = {
+  token: /^[sf]/,
+  transports: /^object (,?(websocket|sse|polling))+$/,
+  queue: /^o/,
+  timeout: NUMBER,
+  signal: /^o/,
+  WebSocket: /^[fo]/,
+  fetch: /^f/
+}
+const QUEUE = { messages: NUMBER, bytes: NUMBER, age: NUMBER, overflow: / (reject|drop-oldest)$/ }
+
+const misuse = (message: string): Error => failure(refused('REALTIME_ERR_OPTIONS', `connect(): ${message}`))
+
+function check (given: object, known: Readonly<Record<string, RegExp>>): void {
+  for (const [name, value] of Object.entries(given)) {
+    // `null` is what a page's storage says of a token that it does not have.
+    if (value != null && !known[name]?.test(`${typeof value} ${value}`)) throw misuse(`${name} cannot be ${value}; known: ${Object.keys(known)}`)
+  }
+}
+
+/** @throws an error of code `REALTIME_ERR_OPTIONS` that names the option, its value, and what there is instead */
+export function checkOptions (options: object & { queue?: object | undefined }): void {
+  check(options, OPTIONS)
+  check(options.queue ?? {}, QUEUE)
+}
+
+/**
+ * @returns the URL by http, without a slash at its end
+ * @throws an error of code `REALTIME_ERR_OPTIONS`
+ */
+export function checkUrl (url: string, page: string | undefined): string {
+  let base
+  try {
+    base = new URL(url, page).href
+  } catch {}
+  if (!/^(ws|http)[^?#]+$/.test(base!)) throw misuse(`${url} is no URL of an endpoint, or has a query, or no host and there is no page`)
+  return base!.replace(/^ws/, 'http').replace(/\/$/, '')
+}
