@@ -161,10 +161,13 @@ export function createLine (url: string, { token: source, transports = ['websock
   /** Why a link never opened: the same URL says so by GET. Where it has nothing to say, something between blocks this transport. */
   const verdict = async (): Promise<Refused> => {
     const signal = AbortSignal.timeout(timeout)
+    const begun = now()
     try {
       const response = await http(`?verdict=1${here.origin ? `&origin=${encodeURIComponent(here.origin)}` : ''}`, { signal })
       if (response.status !== 200) return await refusal(response)
-      return 'userId' in (await response.json().catch(() => ({})) as object) ? BLOCKED : NOT_FOUND
+      if (!('userId' in (await response.json().catch(() => ({})) as object))) return NOT_FOUND
+      // A server that is slow to say so is busy.
+      return now() - begun > timeout / 2 ? LATE : BLOCKED
     } catch (error) {
       // A page is not told why: what answers when its answer need not be read lacks CORS.
       const isThere = here.location && await ask(base, { mode: 'no-cors', signal }).catch(() => {})
@@ -186,7 +189,8 @@ export function createLine (url: string, { token: source, transports = ['websock
   }
 
   const lost = async (reason?: Refused): Promise<void> => {
-    const isMute = link && !line.isUp && (!reason || reason === LATE)
+    // Who has been here before does not ask at the first time that it takes too long: all may be coming back at once.
+    const isMute = link && !line.isUp && (!reason || (reason === LATE && (!line.former || ++blocked > 0)))
     let retry: Retry = isDraining ? 'now' : 'backoff'
     let isFallen = false
     drop(reason)

@@ -43,6 +43,30 @@ t.test('a server that starts while the first link is tried costs no client its W
   t.same(watched.errors, [])
 })
 
+t.test('a server that is slow to say that it would take a WebSocket is busy, and costs nobody his WebSocket', async (t) => {
+  const app = await start(t)
+  class Silent {
+    readyState = 0
+    close (): void {}
+    send (): void {}
+  }
+  let verdicts = 0
+  const watched = dial(t, app, 'ada', {
+    WebSocket: Silent,
+    timeout: 400,
+    fetch: async (url, init) => {
+      if (!String(url).includes('verdict')) throw new Error(`${String(url)} was asked for`)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      verdicts++
+      return await fetch(url, init)
+    }
+  })
+  await until('two verdicts', () => verdicts === 2)
+  await until('a third link', () => watched.errors.length === 3)
+  t.equal(watched.client.transport, 'websocket')
+  t.match(watched.errors, [{ code: 'timeout' }, { code: 'timeout' }, { code: 'timeout' }])
+})
+
 t.test('where streams are held back too it falls to polls', async (t) => {
   const app = await start(t)
   let polls = 0
