@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Control } from './adapters/adapter.js'
-import type { Room } from './rooms/room.js'
+import type { Audience } from './rooms/room.js'
 import type { EventHead } from './protocol/codec.js'
 import { after } from './timers.js'
 
@@ -27,9 +27,14 @@ interface Waiting {
   readonly settle: () => void
 }
 
+/** A broadcast of another node. `isWhole`: all members here have been added. */
+interface Remote { readonly pending: Set<string>, readonly until: number, isWhole: boolean }
+
 /** Milliseconds for which a node passes on the answers to another node's broadcast. */
 const REMOTE = 60_000
 const MAX_REMOTE = 10_000
+/** Members in one message of a report. */
+const REPORT = 500
 /** Answers that are waited for on behalf of other nodes, of all their broadcasts together. */
 const MAX_REMOTE_ANSWERS = 500_000
 
@@ -39,7 +44,7 @@ export class Acks {
   readonly #control: Control | undefined
   readonly #onError: (error: unknown) => void
   readonly #waiting = new Map<string, Waiting>()
-  readonly #remote = new Map<string, { readonly pending: Set<string>, readonly until: number }>()
+  readonly #remote = new Map<string, Remote>()
   #remoteAnswers = 0
   /** broadcasts that wait for a connection: its end must not look at all of them */
   readonly #byConnection = new Map<string, Set<string>>()
@@ -86,36 +91,60 @@ export class Acks {
     })
   }
 
-  /** An event that wants answers is about to be handed to a room's members here: who they are is who is waited for. */
-  offered ({ ack }: EventHead, members: Room['members'], isOffered: (membership: Room['members'][number]) => boolean): void {
-    if (ack === undefined) return
-    const named = members.filter(isOffered).map(({ member }) => ({ connection: member.id, userId: member.userId }))
-    const waiting = this.#waiting.get(ack)
-    if (waiting !== undefined) this.#expect(ack, waiting, named)
-    else if (this.#control !== undefined && !ack.startsWith(`${this.#node}.`)) this.#forward(ack, named)
-  }
-
-  #expect (id: string, waiting: Waiting, members: ReadonlyArray<{ connection: string, userId: string }>): void {
-    for (const { connection, userId } of members) {
-      const early = waiting.early.get(connection)
-      if (early === undefined || (early.user !== undefined && early.user !== userId)) {
-        waiting.pending.set(connection, userId)
-        this.#link(connection, id)
-      } else waiting[early.how].push(userId)
-      waiting.early.delete(connection)
+  /** An event that wants answers is about to be offered to members here: who they are is who is waited for. */
+  offered ({ ack }: EventHead): Audience | undefined {
+    if (ack === undefined) return undefined
+    if (this.#waiting.has(ack)) {
+      return {
+        add: ({ id, userId }) => {
+          const waiting = this.#waiting.get(ack)
+          if (waiting !== undefined) this.#expect(ack, waiting, id, userId)
+        },
+        end: () => {}
+      }
     }
+    if (this.#control === undefined || ack.startsWith(`${this.#node}.`)) return undefined
+    return this.#forward(ack, this.#control)
   }
 
-  #forward (ack: string, members: ReadonlyArray<{ connection: string, userId: string }>): void {
+  #expect (id: string, waiting: Waiting, connection: string, userId: string): void {
+    const early = waiting.early.get(connection)
+    if (early === undefined || (early.user !== undefined && early.user !== userId)) {
+      waiting.pending.set(connection, userId)
+      this.#link(connection, id)
+    } else waiting[early.how].push(userId)
+    waiting.early.delete(connection)
+  }
+
+  /** Members of this node answer another node's broadcast. It is told of them in parts, so that no message names all. */
+  #forward (ack: string, control: Control): Audience {
     const now = performance.now()
     for (const [id, { until, pending }] of this.#remote) {
       if (until > now && pending.size > 0 && this.#remote.size < MAX_REMOTE && this.#remoteAnswers < MAX_REMOTE_ANSWERS) break
       this.#forget(id)
     }
-    this.#remote.set(ack, { pending: new Set(members.map(({ connection }) => connection)), until: now + REMOTE })
-    this.#remoteAnswers += members.length
-    for (const { connection } of members) this.#link(connection, ack)
-    this.#control!.send({ type: 'members', ack, members }).catch(this.#onError)
+    const remote: Remote = { pending: new Set(), until: now + REMOTE, isWhole: false }
+    this.#remote.set(ack, remote)
+    let members: Array<{ connection: string, userId: string }> = []
+    const tell = (more: boolean): void => {
+      control.send({ type: 'members', ack, members, ...(more ? { more } : {}) }).catch(this.#onError)
+      members = []
+    }
+    return {
+      add: ({ id: connection, userId }) => {
+        if (members.length === REPORT) tell(true)
+        members.push({ connection, userId })
+        if (this.#remote.get(ack) !== remote) return
+        remote.pending.add(connection)
+        this.#remoteAnswers++
+        this.#link(connection, ack)
+      },
+      end: () => {
+        remote.isWhole = true
+        if (remote.pending.size === 0 && this.#remote.get(ack) === remote) this.#remote.delete(ack)
+        tell(false)
+      }
+    }
   }
 
   #forget (id: string): void {
@@ -137,12 +166,16 @@ export class Acks {
     if (ids?.delete(id) === true && ids.size === 0) this.#byConnection.delete(connection)
   }
 
-  /** Another node says who its members were. */
-  report (id: string, members: ReadonlyArray<{ connection: string, userId: string }>): void {
+  /**
+   * Another node says who its members were.
+   *
+   * @param hasMore it will say who else
+   */
+  report (id: string, members: ReadonlyArray<{ connection: string, userId: string }>, hasMore = false): void {
     const waiting = this.#waiting.get(id)
     if (waiting === undefined) return
-    waiting.reports++
-    this.#expect(id, waiting, members)
+    if (!hasMore) waiting.reports++
+    for (const { connection, userId } of members) this.#expect(id, waiting, connection, userId)
     this.#check(waiting)
   }
 
@@ -178,7 +211,7 @@ export class Acks {
     }
     this.#remoteAnswers--
     this.#unlink(connection, id)
-    if (remote.pending.size === 0) this.#remote.delete(id)
+    if (remote.pending.size === 0 && remote.isWhole) this.#remote.delete(id)
     this.#control!.send({ type: how === 'acked' ? 'acked' : 'gone', ack: id, connection }).catch(this.#onError)
   }
 

@@ -290,7 +290,7 @@ export class AppRooms implements Rooms {
         for (const peer of this.#targets(message as Target)) dispatch.leaveByServer(peer, message.room)
         return
       case 'members':
-        acks.report(message.ack, message.members)
+        acks.report(message.ack, message.members, message.more)
         return
       case 'acked':
         acks.answered(message.ack, message.connection, 'acked', message.user)

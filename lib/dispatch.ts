@@ -88,8 +88,11 @@ export class Dispatch {
   }
 
   /** What connections call. */
-  get host (): Pick<ConnectionHost<Membership>, 'onCommand' | 'onFault' | 'onClosed' | 'onReleased'> {
+  get host (): Pick<ConnectionHost<Membership>, 'onSaying' | 'onCommand' | 'onFault' | 'onClosed' | 'onReleased'> {
     return {
+      onSaying: (connection) => {
+        if (this.#options.rooms.isWalking) for (const membership of connection.rooms.all()) membership.catchUp()
+      },
       onCommand: (connection, command, bytes) => { this.#command(connection, command, bytes) },
       onFault: (connection, fault) => { this.#fault(connection, fault) },
       onClosed: (connection, reason) => { this.#closed(connection, reason) },

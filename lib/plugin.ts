@@ -142,7 +142,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     latestBytes: settings.historyBytes,
     validateOutput: settings.validateOutput,
     onError: failed,
-    onOffered: (event, members, isOffered) => { acks.offered(event, members, isOffered) }
+    onOffered: (event) => acks.offered(event)
   })
   const slots = new Slots({
     capacity: settings.capacity,

@@ -83,9 +83,9 @@ export class Polls {
         wait,
         hold,
         answer: () => {
-          if (connection.ending !== undefined) return finish(inHttp(connection.ending))
           for (const { name, refusal } of refused) connection.sendError(refusal.data, undefined, name)
-          const packets = connection.outbox?.take() ?? []
+          const packets = connection.take()
+          if (connection.ending !== undefined) return finish(inHttp(connection.ending))
           for (const packet of packets) track.see(packet)
           const frames = packets.map(parse)
           connection.charge(Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER))

@@ -48,8 +48,11 @@ t.test('a user\'s outcomes on a broker are bounded in bytes: the oldest are give
 
 t.test('the end of a connection looks at the broadcasts that wait for it, and leaves nothing of them behind', async (t) => {
   const acks = new Acks('a', { send: async () => undefined }, (error) => { throw error })
-  const member = (id: string): never => ({ member: { id, userId: id } }) as never
-  for (let index = 0; index < 3_000; index++) acks.offered({ ack: `b.${index}` } as never, [member(`c${index}`), member('common')], () => true)
+  for (let index = 0; index < 3_000; index++) {
+    const audience = acks.offered({ ack: `b.${index}` } as never)!
+    for (const id of [`c${index}`, 'common']) audience.add({ id, userId: id } as never)
+    audience.end()
+  }
   const began = performance.now()
   for (let index = 0; index < 20_000; index++) acks.gone(`nobody ${index}`)
   t.ok(performance.now() - began < 1_000, `${Math.round(performance.now() - began)} ms for 20 000 ends`)

@@ -151,7 +151,13 @@ export interface Control {
 export type ControlMessage =
   | { readonly type: 'revoke', readonly user?: string, readonly tokenId?: string, readonly connection?: string, readonly message?: string, /** Unix time in milliseconds up to which it keeps out */ readonly until?: number }
   | { readonly type: 'join' | 'leave', readonly user?: string, readonly connection?: string, readonly room: string }
-  | { readonly type: 'members', readonly ack: string, readonly members: ReadonlyArray<{ readonly connection: string, readonly userId: string }> }
+  /** `more`: another part follows */
+  | {
+    readonly type: 'members'
+    readonly ack: string
+    readonly members: ReadonlyArray<{ readonly connection: string, readonly userId: string }>
+    readonly more?: boolean
+  }
   /** `user`: whose connection it must be, where the sending node cannot know */
   | { readonly type: 'acked', readonly ack: string, readonly connection: string, readonly user?: string }
   | { readonly type: 'gone', readonly ack: string, readonly connection: string }
@@ -179,9 +185,10 @@ export interface AdapterHost {
   /**
    * One event of a subscribed room, in offset order per room, each once. A `latest` value may be given again with its version; without
    * a version (set while the broker was away) it gives way to any that has one.
-   * @returns members on this node that were offered it
+   * @returns members on this node that were offered it: a number at once, or later where they are so many that they are offered it in
+   * parts. The next event may be given before that.
    */
-  event (room: string, packet: Packet): number
+  event (room: string, packet: Packet): Later<number>
   /** Events after `from` up to `to` are lost to this node (or, with `from` equal to `to`, only the epoch is new). Delivery continues after `to`. */
   gap (room: string, gap: { readonly epoch: string, readonly from?: number, readonly to: number }): void
   presence (room: string, change: PresenceChange): void
@@ -220,7 +227,7 @@ export interface Adapter {
   unsubscribe (room: string): Later<void>
   /**
    * Accepts an event: gives it a position, keeps it, hands it to all subscribed nodes. Resolves when it was accepted and, where this
-   * node is subscribed, handed to `host.event`. A repeated `idempotencyKey` within the window resolves with the first position and 0 recipients.
+   * node is subscribed, handed to `host.event` and what that returned is there. A repeated `idempotencyKey` within the window resolves with the first position and 0 recipients.
    */
   publish (room: string, publication: Publication, settings: RoomSettings): Later<Published>
   /** Reads retained events. Absent: this adapter keeps none. */

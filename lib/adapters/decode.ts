@@ -134,7 +134,8 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     case 'members': {
       const { members } = value
       if (!isName(ack) || !Array.isArray(members) || !members.every(isMember)) return undefined
-      return { type, ack, members: members.map(({ connection, userId }) => ({ connection, userId })) }
+      const more = value.more === true ? { more: true } : {}
+      return { type, ack, members: members.map(({ connection, userId }) => ({ connection, userId })), ...more }
     }
     case 'acked':
       if (!isName(ack) || !isName(connection) || !isOptional(user, isName)) return undefined

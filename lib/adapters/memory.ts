@@ -3,7 +3,8 @@ import { keyOf, keyOfKind } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { every } from '../timers.js'
 import type {
-  Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, PresenceStore, Publication, Published, RoomSettings
+  Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, Later, PresenceStore, Publication,
+  Published, RoomSettings
 } from './adapter.js'
 import { latestTtl } from '../retention/latest.js'
 import { Remembered } from '../retention/remembered.js'
@@ -114,20 +115,22 @@ export class MemoryAdapter implements Adapter {
     this.#streams.unpin(room, this.#now())
   }
 
-  publish (room: string, publication: Publication, settings: RoomSettings): Published {
+  publish (room: string, publication: Publication, settings: RoomSettings): Later<Published> {
     const now = this.#now()
     const known = publication.idempotencyKey === undefined ? undefined : keyOf(room, publication.idempotencyKey)
     if (known !== undefined) {
       const before = this.#published.get(known, now)
-      if (before !== undefined) return { ...before, recipients: 0 }
+      if (before !== undefined) return before
     }
     const packet = this.#keep(room, publication, settings, now)
     const recipients = this.#subscribed.has(room) ? this.#host?.event(room, packet) ?? 0 : 0
-    const published = { position: packet.position, recipients }
-    if (known === undefined) return published
-    const owner = publication.owner === undefined ? keyOfKind('room', room) : keyOfKind('user', publication.owner)
-    this.#published.set(owner, known, published, PUBLISHED, now + this.#idempotency, now)
-    return published
+    const { position } = packet
+    if (known !== undefined) {
+      const owner = publication.owner === undefined ? keyOfKind('room', room) : keyOfKind('user', publication.owner)
+      this.#published.set(owner, known, { position, recipients: 0 }, PUBLISHED, now + this.#idempotency, now)
+    }
+    if (!(recipients instanceof Promise)) return { position, recipients }
+    return recipients.then((offered) => ({ position, recipients: offered }))
   }
 
   #keep (room: string, publication: Publication, { history }: RoomSettings, now: number): Packet {

@@ -1,7 +1,7 @@
 import { Refusal } from '../errors.js'
 import type { Position } from '../protocol/position.js'
 import { after } from '../timers.js'
-import type { AdapterHost, Publication, Published, RoomSettings } from './adapter.js'
+import type { AdapterHost, Later, Publication, Published, RoomSettings } from './adapter.js'
 import { Expiring } from './expiring.js'
 import type { NatsClock } from './nats-clock.js'
 import type { NatsLatest } from './nats-latest.js'
@@ -37,7 +37,7 @@ export interface NatsPublishingOptions {
   readonly onLocal: (room: string) => void
 }
 
-interface Own { recipients: number | undefined, position: Position | undefined, settle: (() => void) | undefined }
+interface Own { recipients: Later<number> | undefined, position: Position | undefined, settle: (() => void) | undefined }
 
 /** Milliseconds that a live event waits for its own echo. */
 const ECHO = 1_000
@@ -109,12 +109,12 @@ export class NatsPublishing {
         const follower = tail(room)
         follower?.check(position)
         await follower?.reached(seq, Math.max(0, until - performance.now()))
-        return { position, recipients: own.recipients ?? 0 }
+        return { position, recipients: await (own.recipients ?? 0) }
       } catch (error) {
         if (own.position !== undefined) {
           // It came back by the subscription: it was accepted, whatever became of the answer.
           done(own.position)
-          return { position: own.position, recipients: own.recipients ?? 0 }
+          return { position: own.position, recipients: await (own.recipients ?? 0) }
         }
         if (isMissing(error)) {
           lives.doubt(name)
@@ -149,11 +149,11 @@ export class NatsPublishing {
         if (!isSubscribed(room)) await this.#options.link.flush()
       }
       if (isSubscribed(room) && own.recipients === undefined) await this.#echo(own)
-      return { recipients: own.recipients ?? this.#handOver(room, payload, version) }
+      return { recipients: await (own.recipients ?? this.#handOver(room, payload, version)) }
     } catch (error) {
       if (!isLocal || !(error instanceof Refusal)) throw error
       onLocal(room)
-      return { recipients: own.recipients ?? this.#handOver(room, payload) }
+      return { recipients: await (own.recipients ?? this.#handOver(room, payload)) }
     }
   }
 
@@ -167,10 +167,10 @@ export class NatsPublishing {
       this.#send(room, 'v', payload)
       if (!isSubscribed(room)) await link.flush()
       else if (own.recipients === undefined) await this.#echo(own)
-      return { recipients: own.recipients ?? 0 }
+      return { recipients: await (own.recipients ?? 0) }
     } catch (error) {
       if (!isLocal || !(error instanceof Refusal)) throw error
-      return { recipients: own.recipients ?? this.#handOver(room, payload) }
+      return { recipients: await (own.recipients ?? this.#handOver(room, payload)) }
     }
   }
 
@@ -192,13 +192,13 @@ export class NatsPublishing {
   }
 
   /** @param version absent: the broker is away, and whatever it has next takes the place of this value */
-  #handOver (room: string, payload: string, version?: number): number {
+  #handOver (room: string, payload: string, version?: number): Later<number> {
     const { host, isSubscribed } = this.#options
     return isSubscribed(room) ? host.event(room, decodePayload(room, payload, version === undefined ? {} : { version })) : 0
   }
 
   /** An event was handed over: if it is one of this node's, its publisher is told. */
-  delivered (origin: string, recipients: number, position?: Position): void {
+  delivered (origin: string, recipients: Later<number>, position?: Position): void {
     const own = this.#own.get(origin)
     if (own === undefined) return
     own.recipients = recipients

@@ -3,7 +3,7 @@ import type { Packet } from '../protocol/codec.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { after } from '../timers.js'
-import type { AdapterHost, Publication, Published, RoomSettings } from './adapter.js'
+import type { AdapterHost, Later, Publication, Published, RoomSettings } from './adapter.js'
 import { Expiring } from './expiring.js'
 import type { Keys } from './redis-keys.js'
 import { Unreachable, type RedisLink } from './redis-link.js'
@@ -43,7 +43,7 @@ interface Own {
   /** where it came back by the subscription */
   position: Position | undefined
   /** members here that were offered it, once it was handed over */
-  recipients: number | undefined
+  recipients: Later<number> | undefined
   /** it came back by the subscription, so the server counted this node among those that it handed it to */
   isEchoed: boolean
   settle: (() => void) | undefined
@@ -93,7 +93,7 @@ export class Publishing {
       return published
     } catch (error) {
       if (!isLocal || !(error instanceof Refusal)) throw error
-      const recipients = this.#handOver(room, own, kind, undefined)
+      const recipients = await this.#handOver(room, own, kind, undefined)
       return error instanceof Unreachable && error.isUncertain ? { recipients } : { recipients, nodes: 0 }
     } finally {
       this.#own.delete(origin)
@@ -152,7 +152,7 @@ export class Publishing {
 
   async #accepted (room: string, own: Own, kind: Kind, reply: unknown[] | undefined, until: number): Promise<Published> {
     const { link, keys, tail, isSubscribed, onAccepted } = this.#options
-    if (reply === undefined) return { ...(own.position === undefined ? {} : { position: own.position }), recipients: own.recipients ?? 0 }
+    if (reply === undefined) return { ...(own.position === undefined ? {} : { position: own.position }), recipients: await (own.recipients ?? 0) }
     let position: Position | undefined
     if (reply[0] === 'once') {
       const first = String(reply[1])
@@ -174,13 +174,14 @@ export class Publishing {
         follower.accept({ ...position, previous: position.offset - 1, origin, identity: identityOf(payload), packet }, false)
         await follower.reached(position.offset, Math.max(0, until - performance.now()))
       }
-      return { position, recipients: own.recipients ?? 0 }
+      return { position, recipients: await (own.recipients ?? 0) }
     }
-    if (reply[0] === 'once') return { recipients: own.recipients ?? 0 }
+    if (reply[0] === 'once') return { recipients: await (own.recipients ?? 0) }
     const [version, receivers] = kind === 'l' ? [Number(reply[0]), Number(reply[1])] : [undefined, Number(reply[0])]
     if (own.recipients === undefined && receivers > 0 && link.mayHear(keys.events(room))) await this.#echo(own)
-    if (own.recipients === undefined && isSubscribed(room)) this.#handOver(room, own, kind, version)
-    return { recipients: own.recipients ?? 0, nodes: receivers - (own.isEchoed ? 1 : 0) }
+    if (own.recipients === undefined && isSubscribed(room)) void this.#handOver(room, own, kind, version)
+    const nodes = receivers - (own.isEchoed ? 1 : 0)
+    return { recipients: await (own.recipients ?? 0), nodes }
   }
 
   async #echo (own: Own): Promise<void> {
@@ -192,7 +193,7 @@ export class Publishing {
   }
 
   /** @param version of a `latest` value; absent where the broker gave none: then any that it gives later is newer */
-  #handOver (room: string, own: Own, kind: Kind, version: number | undefined): number {
+  #handOver (room: string, own: Own, kind: Kind, version: number | undefined): Later<number> {
     if (own.recipients !== undefined) return own.recipients
     const now = performance.now()
     this.#handed.set(own.origin, true, now + LATE, now)
@@ -208,7 +209,7 @@ export class Publishing {
   }
 
   /** An event was handed over: if it is one of this node's, its publisher is told. */
-  delivered (origin: string, recipients: number, position?: Position): void {
+  delivered (origin: string, recipients: Later<number>, position?: Position): void {
     const own = this.#own.get(origin)
     if (own === undefined) return
     own.position = position

@@ -28,6 +28,8 @@ export interface ConnectionHost<H extends Handle> {
   readonly tally: Tally & { messagesIn: number, bytesIn: number }
   readonly outboxLimit: number
   readonly rate: Rate
+  /** Something is about to be said to it, or its end: what it is to be offered by then is sent before. */
+  onSaying? (connection: Connection<H>): void
   /** a command of the peer, in order of arrival */
   onCommand (connection: Connection<H>, command: Command, bytes: number): void
   /** what the peer sent was no command; counted, and answered by an `error` frame */
@@ -148,7 +150,14 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   }
 
   sendFrame (frame: { type: string, room?: string | undefined, id?: string | undefined, data?: unknown }): void {
+    this.#host.onSaying?.(this)
     this.send(encodeFrame(frame))
+  }
+
+  /** Of a poll: all that waits, counted as delivered because the caller writes it now. */
+  take (): Packet[] {
+    this.#host.onSaying?.(this)
+    return this.#outbox?.take() ?? []
   }
 
   /** For what may not be missed: said between two polls, it goes out with the next. */
@@ -275,6 +284,8 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   finish (reason: 'left' | 'gone' | 'draining' = 'left'): void { this.#end(undefined, undefined, true, reason) }
 
   #end (word: Code | undefined, message: string | undefined, isFlushed: boolean, reason: string = word ?? 'left'): void {
+    if (isFlushed && this.isOpen) this.#host.onSaying?.(this)
+    // What it was to be offered may have been too much for it.
     if (this.#state !== 'open') return
     if (word !== undefined) this.ending = new Refusal(word, { message })
     if (isFlushed) this.#outbox?.flush(true)

@@ -6,6 +6,8 @@ import type { Retention } from '../retention/retention.js'
 import type { Declaration } from './declaration.js'
 import type { Member } from './member.js'
 import { follow, PAGE, type Follower, type Gap } from './resume.js'
+import { Walk, type Walked } from './walk.js'
+import type { Walks } from './walks.js'
 
 /** The data of a join's ack. */
 export interface JoinData {
@@ -27,12 +29,20 @@ export interface JoinPlan {
   readonly version: number | undefined
 }
 
+/** Who is told which members an event was offered to. */
+export interface Audience {
+  add (member: Member): void
+  /** All have been added. */
+  end (): void
+}
+
 /** One member's place in one room. */
-export class Membership implements Follower {
+export class Membership implements Follower, Walked {
   // What each event needs comes first, to be in one line of the processor's cache: there are as many as members in all rooms.
   readonly member: Member
   /** events up to here have been offered */
   floor = 0
+  seen = 0
   /** `parked`: the member polls, and is between two polls */
   state: 'joining' | 'following' | 'live' | 'parked' | 'left' = 'joining'
   readonly name: string
@@ -73,13 +83,23 @@ export class Membership implements Follower {
     return except.user === undefined || except.user === this.member.userId
   }
 
+  /**
+   * What its room has not yet come to offer it is offered now: before anything else is said, and before its state
+   * changes.
+   */
+  catchUp (): void { this.room.catchUp(this) }
+
   /** Between two polls: events are not offered, the next poll reads them from where its cursor says. */
-  park (): void { if (this.state !== 'left') this.state = 'parked' }
+  park (): void {
+    this.catchUp()
+    if (this.state !== 'left') this.state = 'parked'
+  }
 
   /** The next poll. */
   unpark (position: Position, version: number | undefined, sequence: number | undefined, isContinued: boolean): void {
     // The server may have taken it out while the poll was being answered for.
     if (this.state === 'left') return
+    this.catchUp()
     this.position = position
     this.turn++
     this.floor = 0
@@ -100,6 +120,7 @@ export class Membership implements Follower {
   }
 
   live (): void {
+    this.catchUp()
     this.state = 'live'
     this.floor = this.position.offset
     for (const packet of this.room.latest) {
@@ -118,6 +139,13 @@ export interface RoomSource {
   history? (query: HistoryQuery): Later<HistoryPage>
 }
 
+/** What a room is handed from outside. */
+export interface RoomHost {
+  readonly retention: Retention
+  readonly walks: Walks
+  readonly source: RoomSource
+}
+
 /** One room on this node: its members here, where its stream stands, and the current `latest` values. */
 export class Room {
   readonly name: string
@@ -126,11 +154,17 @@ export class Room {
   readonly #source: RoomSource
   #members: Membership[] = []
   /** loops over the members under way: a send may cut a member, which then leaves in the middle of the loop */
-  #walks = 0
+  #loops = 0
+  /** there since the room was large, or something was offered in the middle of a loop */
+  #walk: Walk<Membership> | undefined
   /** by `performance.now()` */
   #walkedAt = Number.NEGATIVE_INFINITY
-  /** of the members looked at last, those that could be sent to at once: of a look without a result the compiler would leave little */
+  /**
+   * of the members looked at last, those that could be sent to at once: of a look without a result the compiler would
+   * leave little
+   */
   reachable = 0
+  readonly #walks: Walks
   readonly #joining = new Set<PresenceChange[]>()
   readonly #retention: Retention
   /** there since the first `latest` value */
@@ -144,11 +178,15 @@ export class Room {
   isOpened = false
   #isClosed = false
 
-  constructor (name: string, declaration: Declaration, params: Readonly<Record<string, string>>, retention: Retention, source: RoomSource) {
+  constructor (
+    name: string, declaration: Declaration, params: Readonly<Record<string, string>>,
+    { retention, walks, source }: RoomHost
+  ) {
     this.name = name
     this.declaration = declaration
     this.params = params
     this.#retention = retention
+    this.#walks = walks
     this.#source = source
   }
 
@@ -178,6 +216,7 @@ export class Room {
   add (member: Member, plan: JoinPlan): { membership: Membership, data: JoinData } {
     const position = plan.since ?? this.position
     const membership = new Membership(this, member, position, plan)
+    this.#walk?.enter(membership)
     membership.index = this.#writable().push(membership) - 1
     this.declaration.active.members++
     return {
@@ -197,6 +236,7 @@ export class Room {
     // Of another epoch: begun while this node learned of a new one, or before it has. Reading tells which.
     if (!this.hasHistory || (epoch === this.#epoch && offset >= this.#top)) membership.live()
     else {
+      membership.catchUp()
       membership.state = 'following'
       follow(membership, this)
     }
@@ -204,6 +244,7 @@ export class Room {
 
   remove (membership: Membership): boolean {
     if (membership.state === 'left') return false
+    this.catchUp(membership)
     membership.state = 'left'
     this.declaration.active.members--
     const members = this.#writable()
@@ -217,25 +258,28 @@ export class Room {
 
   /** The list to change: a copy while somebody walks over it, so that nobody is passed over or met twice. */
   #writable (): Membership[] {
-    if (this.#walks > 0) this.#members = this.#members.slice()
+    if (this.#loops > 0) this.#members = this.#members.slice()
     return this.#members
   }
 
   /**
    * One event, in offset order. Members that follow the stream read it there instead.
-   * @returns members here that are offered it
+   *
+   * @param audience is told who is offered it, each before
+   * @returns members here that are offered it; later where it is offered in parts
    */
-  event (packet: Packet): number {
+  event (packet: Packet, audience?: Audience): Later<number> {
     const { position } = packet
     const event = packet.event!
     if (position !== undefined) {
       this.#epoch = position.epoch
       this.#top = position.offset
     } else if (event.delivery === 'latest' && !this.#keep(packet)) return 0
+    if (audience !== undefined || this.#isWalked) return this.#eventInParts(packet, audience)
     const offset = position?.offset ?? Number.POSITIVE_INFINITY
     const { flush } = this.declaration
     let recipients = 0
-    this.#walks++
+    this.#loops++
     const members = this.#members
     const now = performance.now()
     // What was walked a moment ago, in a burst, is still in the cache.
@@ -252,9 +296,59 @@ export class Room {
         recipients++
       } else if (position !== undefined && membership.state === 'following') recipients++
     }
-    this.#walks--
+    this.#loops--
     return recipients
   }
+
+  /**
+   * What is offered waits behind what waits already, behind the loop that it came in the middle of, and always in a
+   * large room.
+   */
+  get #isWalked (): boolean {
+    return this.#loops > 0 || this.#members.length > this.#walks.large || this.#walk?.isPending === true
+  }
+
+  /** Offers to all members: at once, or by a walk. */
+  #offer (packet: Packet, offer: (membership: Membership) => void): void {
+    if (this.#isWalked) return this.#walkWith(packet, offer, () => {})
+    this.#loops++
+    for (const membership of this.#members) offer(membership)
+    this.#loops--
+  }
+
+  #walkWith ({ bytes }: Packet, offer: (membership: Membership) => void, done: () => void): void {
+    this.#walk ??= new Walk({
+      members: () => this.#members,
+      look: (members, from) => { this.reachable = lookAhead(members, from) },
+      most: MOST
+    })
+    this.#walk.add({ bytes: bytes.length, offer, done }, this.#loops > 0)
+    this.#walks.begin(this.#walk)
+  }
+
+  async #eventInParts (packet: Packet, audience: Audience | undefined): Promise<number> {
+    const { flush } = this.declaration
+    const event = packet.event!
+    const offset = packet.position?.offset
+    let recipients = 0
+    await new Promise<void>((resolve) => {
+      this.#walkWith(packet, (membership) => {
+        if (offset !== undefined && offset <= membership.floor) return
+        if (membership.isExcepted(event)) return
+        if (membership.state === 'live') {
+          if (offset !== undefined) membership.floor = offset
+          audience?.add(membership.member)
+          membership.member.send(packet, flush)
+          recipients++
+        } else if (offset !== undefined && membership.state === 'following') recipients++
+      }, resolve)
+    })
+    audience?.end()
+    return recipients
+  }
+
+  /** Offers this member what waits for it. */
+  catchUp (membership: Membership): void { if (this.#walk?.isPending === true) this.#walk.catchUp(membership) }
 
   /** @returns false when a newer value of the key is known */
   #keep (packet: Packet): boolean {
@@ -267,6 +361,7 @@ export class Room {
   /** Nobody is here any more: its values are read anew for the next. */
   close (): void {
     this.#isClosed = true
+    this.#walk?.finish()
     if (this.#latest !== undefined) this.#retention.remove(this.#latest)
   }
 
@@ -275,24 +370,20 @@ export class Room {
     this.#top = gap.to
     const position = { epoch: gap.epoch, offset: gap.to }
     const packet = encodeFrame({ type: 'gap', room: this.name, data: gap }, position)
-    this.#walks++
-    for (const membership of this.#members) {
+    this.#offer(packet, (membership) => {
       // Who still follows finds it out by reading.
-      if (membership.state !== 'live') continue
+      if (membership.state !== 'live') return
       // Who joined from what the broker held, before this node knew of the gap, is past it.
-      if (membership.position.epoch === gap.epoch && membership.floor >= gap.to) continue
+      if (membership.position.epoch === gap.epoch && membership.floor >= gap.to) return
       membership.floor = gap.to
       membership.position = position
       membership.member.send(packet)
-    }
-    this.#walks--
+    })
   }
 
   presence (change: PresenceChange): void {
     const packet = encodePresence(this.name, change)
-    this.#walks++
-    for (const membership of this.#members) this.#tell(membership, change, packet)
-    this.#walks--
+    this.#offer(packet, (membership) => { this.#tell(membership, change, packet) })
     for (const changes of this.#joining) changes.push(change)
   }
 
@@ -310,6 +401,11 @@ export class Room {
   }
 }
 
+/**
+ * What may wait in one room for members that the walk has not met, and its bytes: a member may be sent all of it at
+ * once.
+ */
+const MOST = { offers: 256, bytes: 262_144 }
 /** Milliseconds in which members that were walked stay in the cache. */
 const WARM = 1
 /** Members that are looked at together. */

@@ -1,5 +1,6 @@
 import type {
-  Adapter, AdapterHost, HistoryPage, Later, PresenceChange, PresenceEntry, PresenceSnapshot, Publication, Published
+  Adapter, AdapterHost, HistoryPage, HistoryQuery, Later, PresenceChange, PresenceEntry, PresenceSnapshot, Publication,
+  Published
 } from '../adapters/adapter.js'
 import { isRoomName } from '../contract/names.js'
 import { REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF, REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN, Refusal } from '../errors.js'
@@ -13,7 +14,8 @@ import { every } from '../timers.js'
 import { Declarations, type Declaration, type Found } from './declaration.js'
 import type { Member } from './member.js'
 import { PresenceKeeper, type PresenceOptions } from './presence.js'
-import { Room, type JoinData, type JoinPlan, type Membership } from './room.js'
+import { Room, type Audience, type JoinData, type JoinPlan, type Membership } from './room.js'
+import { Walks } from './walks.js'
 
 export interface RoomsOptions {
   readonly presence: PresenceOptions
@@ -26,8 +28,8 @@ export interface RoomsOptions {
   /** events, replies and member data are checked against their schemas */
   readonly validateOutput: boolean
   readonly onError: (error: unknown, message: string) => void
-  /** an event that asks for answers is about to be handed to the members here that `isOffered` picks */
-  readonly onOffered?: (event: EventHead, members: readonly Membership[], isOffered: (membership: Membership) => boolean) => void
+  /** An event that asks for answers is about to be offered to members here. @returns who is told which */
+  readonly onOffered?: (event: EventHead) => Audience | undefined
 }
 
 export interface JoinRequest {
@@ -60,10 +62,6 @@ export interface Joining {
   cancel (): void
 }
 
-function isOfferedLive (membership: Membership, { event }: Packet): boolean {
-  return membership.state === 'live' && !membership.isExcepted(event!)
-}
-
 /** What keeps the params of a name from being those of its definition; a room that is here has been looked at. */
 function misfits ({ declaration, params }: Found): Violation[] | undefined {
   return declaration.params === undefined || declaration.params.check(params) ? undefined : declaration.params.violations(params)
@@ -88,6 +86,7 @@ export class Rooms {
   readonly #presence: PresenceKeeper | undefined
   readonly #latest: Retention
   readonly #sweep: Slices
+  readonly #walks = new Walks()
   #sweeper: NodeJS.Timeout | undefined
   /** events that this node published */
   published = 0
@@ -113,6 +112,7 @@ export class Rooms {
     this.#presence?.stop()
     clearInterval(this.#sweeper)
     this.#sweep.stop()
+    this.#walks.stop()
   }
 
   /** The adapter's server has lost its data: what this node holds there is held anew. */
@@ -122,9 +122,11 @@ export class Rooms {
   get host (): Pick<AdapterHost, 'event' | 'gap' | 'presence'> {
     return {
       event: (name, packet) => {
+        const audience = packet.event?.ack === undefined ? undefined : this.#options.onOffered?.(packet.event)
         const room = this.#rooms.get(name)
-        if (packet.event?.ack !== undefined) this.#options.onOffered?.(packet.event, room?.members ?? [], (membership) => isOfferedLive(membership, packet))
-        return room?.event(packet) ?? 0
+        if (room !== undefined) return room.event(packet, audience)
+        audience?.end()
+        return 0
       },
       gap: (name, gap) => {
         this.gaps += gap.from === undefined ? 0 : gap.to - gap.from
@@ -135,6 +137,9 @@ export class Rooms {
   }
 
   get active (): ReadonlyMap<string, Room> { return this.#rooms }
+
+  /** Something is being offered to a room's members in parts. */
+  get isWalking (): boolean { return !this.#walks.isEmpty }
 
   get (name: string): Room | undefined { return this.#rooms.get(name) }
 
@@ -330,7 +335,8 @@ export class Rooms {
   #make (name: string, { declaration, params }: Found): Room {
     const { settings } = declaration
     const isKept = settings.history !== false && this.#adapter.history !== undefined
-    const room = new Room(name, declaration, params, this.#latest, isKept ? { history: (query) => this.#adapter.history!(name, query, settings) } : {})
+    const source = isKept ? { history: (query: HistoryQuery) => this.#adapter.history!(name, query, settings) } : {}
+    const room = new Room(name, declaration, params, { retention: this.#latest, walks: this.#walks, source })
     this.#rooms.set(name, room)
     declaration.active.rooms++
     room.ready = this.#open(room)

@@ -1,0 +1,228 @@
+import { setImmediate } from 'node:timers/promises'
+import { Type } from '@sinclair/typebox'
+import type { FastifyBaseLogger } from 'fastify'
+import t, { type Test } from 'tap'
+import { Access } from '../../lib/access.js'
+import { Acks } from '../../lib/acks.js'
+import type { ControlMessage } from '../../lib/adapters/adapter.js'
+import { MemoryAdapter } from '../../lib/adapters/memory.js'
+import { Connection, type ConnectionHost } from '../../lib/connection/connection.js'
+import { Connections } from '../../lib/connection/connections.js'
+import { Flusher } from '../../lib/connection/flusher.js'
+import { defineRoom } from '../../lib/contract/index.js'
+import { Dispatch } from '../../lib/dispatch.js'
+import { Messages } from '../../lib/messages.js'
+import type { Packet } from '../../lib/protocol/codec.js'
+import { Refusals } from '../../lib/refusals.js'
+import { Revocations } from '../../lib/revocations.js'
+import { declare } from '../../lib/rooms/declaration.js'
+import type { Membership } from '../../lib/rooms/room.js'
+import { Rooms } from '../../lib/rooms/rooms.js'
+import { Slots } from '../../lib/slots.js'
+import { Ledger } from '../../lib/stats/ledger.js'
+import { FakeLink } from '../connection/fakes.js'
+
+const CROWD = 5_000
+const hall = defineRoom('hall', { messages: { say: Type.Number() }, events: { said: Type.Number() } })
+
+const log = { info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as FastifyBaseLogger
+
+interface Guest {
+  readonly id: string
+  readonly userId: string
+  readonly isOpen: true
+  send (packet: Packet): boolean
+  drained (): void
+}
+
+/** The inside of a node, with a crowd in one of its rooms that costs no sockets. */
+class Node {
+  readonly sent: ControlMessage[] = []
+  readonly acks: Acks
+  readonly adapter = new MemoryAdapter()
+  readonly ledger = new Ledger()
+  readonly rooms: Rooms
+  readonly #dispatch: Dispatch
+  readonly #host: ConnectionHost<Membership>
+
+  constructor (say: (data: number) => Promise<void> | void) {
+    const { adapter, ledger } = this
+    this.acks = new Acks('here', { send: async (message) => { this.sent.push(message) } }, (error) => { throw error })
+    const connections = new Connections<Membership>()
+    this.rooms = new Rooms(adapter, {
+      presence: { grace: 200, lease: 60_000 },
+      presenceList: 200,
+      eventLimit: 262_144,
+      validateOutput: true,
+      onError: (error) => { throw error },
+      onOffered: (event) => this.acks.offered(event)
+    })
+    const hooks = { on: { say: async (context: unknown) => { await say((context as { data: number }).data) } } }
+    this.rooms.declarations.add(declare(hall, hooks, {}, { history: { size: 100, ttl: 300_000 } }, log))
+    this.#dispatch = new Dispatch({
+      rooms: this.rooms,
+      access: new Access(this.rooms),
+      revocations: new Revocations(),
+      connections,
+      slots: new Slots({ capacity: 10, user: 10, address: undefined, whenUnavailable: 'admit' }, undefined, () => undefined, () => undefined),
+      messages: new Messages(adapter.claims, { timeout: 30_000, window: 120_000, holder: 'here', validateOutput: true }),
+      acks: this.acks,
+      ledger,
+      refusals: new Refusals(log, undefined),
+      log,
+      roomLimit: 10,
+      burst: 100,
+      answer: 262_144,
+      presenceList: 200,
+      validateOutput: true,
+      redeem: async () => { throw new Error('no tickets here') }
+    })
+    this.#host = { flusher: new Flusher(), tally: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
+  }
+
+  async start (t: Test): Promise<this> {
+    await this.adapter.start({ nodeId: 'here', log, ...this.rooms.host, control: () => undefined, state: () => undefined })
+    t.teardown(async () => {
+      this.rooms.stop()
+      await this.adapter.close()
+    })
+    return this
+  }
+
+  async guest (id: string, send: (packet: Packet) => void): Promise<Membership> {
+    const guest: Guest = {
+      id,
+      userId: `user of ${id}`,
+      isOpen: true,
+      send: (packet) => {
+        send(packet)
+        return true
+      },
+      drained: () => {}
+    }
+    const { membership, start } = (await this.rooms.join('hall', this.rooms.locate('hall'), {})).commit(guest)
+    start()
+    return membership
+  }
+
+  async crowd (size: number): Promise<{ readonly heard: number }> {
+    const counted = { heard: 0 }
+    for (let index = 0; index < size; index++) await this.guest(`guest ${index}`, () => { counted.heard++ })
+    return counted
+  }
+
+  async connect (id: string): Promise<{ connection: Connection<Membership>, link: FakeLink }> {
+    const connection = new Connection<Membership>(this.#host, { id, address: '', identity: { user: {}, userId: 'ada' } })
+    const link = new FakeLink()
+    connection.attach(link)
+    await this.#dispatch.open(connection, [{ name: 'hall', found: this.rooms.locate('hall'), request: {} }], 0, () => undefined)
+    return { connection, link }
+  }
+}
+
+/** Types and offsets of frames, in order. */
+function order (link: FakeLink): string[] {
+  return link.writes.flatMap((write) => [...write.matchAll(/"type":"(\w+)"(?:[^{}]*"offset":(\d+))?/g)].map(([, type, offset]) => offset === undefined ? type! : `${type} ${offset}`))
+}
+
+t.test('an event for a room of thousands is offered to them in parts, and its broadcast resolves when all have been offered it', async (t) => {
+  const node = await new Node(() => {}).start(t)
+  const crowd = await node.crowd(CROWD)
+  const published = node.rooms.publish('hall', 'said', 1)
+  t.equal(crowd.heard, 0, 'not in the turn of the call')
+  t.match(await published, { position: { offset: 1 }, recipients: CROWD })
+  t.equal(crowd.heard, CROWD)
+})
+
+t.test('the ack of a message comes behind the events that its handler has broadcast, whether it has waited for them or not', async (t) => {
+  const node: Node = await new Node(async (data) => {
+    const published = node.rooms.publish('hall', 'said', data)
+    if (data === 1) await published
+  }).start(t)
+  // Who came first is walked last.
+  const { connection, link } = await node.connect('ada\'s')
+  await node.crowd(CROWD)
+  for (const data of [1, 2]) {
+    connection.text(JSON.stringify({ type: 'say', room: 'hall', id: String(data), data }), 10)
+    while (!link.writes.some((write) => write.includes(`"id":"${data}"`))) await setImmediate()
+  }
+  t.same(order(link), ['said 1', 'ack', 'said 2', 'ack'])
+})
+
+t.test('a connection that is ended has what was published before, over a room of thousands as well', async (t) => {
+  const node = await new Node(() => {}).start(t)
+  const { connection, link } = await node.connect('ada\'s')
+  const crowd = await node.crowd(CROWD)
+  const published = node.rooms.publish('hall', 'said', 1)
+  connection.close('revoked')
+  t.same(order(link), ['said 1', 'error'])
+  t.match(await published, { recipients: CROWD + 1 })
+  t.equal(crowd.heard, CROWD)
+  const { meant, delivered, gone } = node.ledger
+  t.same({ meant, delivered, gone }, { meant: 1, delivered: 1, gone: 0 })
+})
+
+t.test('who comes while an event is offered in parts is told the position behind it, and does not hear it', async (t) => {
+  const node = await new Node(() => {}).start(t)
+  await node.crowd(CROWD)
+  const first = node.rooms.publish('hall', 'said', 1)
+  const heard: Packet[] = []
+  const late = await node.guest('late', (packet) => { heard.push(packet) })
+  t.equal(late.position.offset, 1)
+  const second = node.rooms.publish('hall', 'said', 2)
+  await Promise.all([first, second])
+  t.same(heard.map(({ position }) => position!.offset), [2])
+})
+
+t.test('a node that stops offers what is still to be offered, so that nobody waits for a broadcast for ever', async (t) => {
+  const node = await new Node(() => {}).start(t)
+  const crowd = await node.crowd(CROWD)
+  const published = node.rooms.publish('hall', 'said', 1)
+  node.rooms.stop()
+  t.match(await published, { recipients: CROWD })
+  t.equal(crowd.heard, CROWD)
+})
+
+t.test('what is published in the middle of an event, by the leave of a member that it cuts, reaches the others behind that event', async (t) => {
+  const node = await new Node(() => {}).start(t)
+  let isFirst = true
+  await node.guest('cut', () => {
+    if (isFirst) void node.rooms.publish('hall', 'said', 2)
+    isFirst = false
+  })
+  const heard: number[] = []
+  await node.guest('other', ({ position }) => { heard.push(position!.offset) })
+  await node.rooms.publish('hall', 'said', 1)
+  await setImmediate()
+  t.same(heard, [1, 2])
+})
+
+t.test('an acknowledged broadcast knows each of thousands of members, and tells another node in parts who is here', async (t) => {
+  const node = await new Node(() => {}).start(t)
+  await node.crowd(CROWD)
+  const own = node.acks.newId()
+  const waiting = node.acks.wait(own, 1)
+  const { recipients } = await node.rooms.publish('hall', 'said', 1, { ack: own })
+  t.equal(recipients, CROWD)
+  node.acks.seal(own, 0)
+  t.equal((await waiting).missing.length, CROWD)
+  await node.rooms.publish('hall', 'said', 1, { ack: 'there.1' })
+  const reports = node.sent.filter((message) => message.type === 'members')
+  t.equal(new Set(reports.flatMap(({ members }) => members.map(({ connection }) => connection))).size, CROWD)
+  t.ok(reports.every(({ members }) => members.length <= 500))
+  t.same(reports.map(({ more = false }) => more), [...reports.slice(1).map(() => true), false])
+})
+
+t.test('a report in parts counts once, when its last part is there', async (t) => {
+  const acks = new Acks('here', { send: async () => undefined }, (error) => { throw error })
+  const id = acks.newId()
+  const result = acks.wait(id, 60_000)
+  acks.seal(id, 1)
+  acks.report(id, [{ connection: 'c1', userId: 'ada' }], true)
+  acks.answered(id, 'c1', 'acked')
+  const isThere = await Promise.race([result.then(() => true), setImmediate(false)])
+  t.equal(isThere, false)
+  acks.answered(id, 'c2', 'acked')
+  acks.report(id, [{ connection: 'c2', userId: 'bob' }])
+  t.same(await result, { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
+})
