@@ -8,7 +8,7 @@ import type { Entry, Peer } from './dispatch.js'
 import { ofUser, Refusal } from './errors.js'
 import { checkOrigin, pageOf } from './origin.js'
 import { DEFAULTS, type Settings } from './options.js'
-import { decodeCursor, isConnectionId, type Cursor } from './protocol/cursor.js'
+import { decodeCursor, formerOf, type Cursor } from './protocol/cursor.js'
 import { EPOCH, isOffset, type Position } from './protocol/position.js'
 import type { PollIds } from './poll-ids.js'
 import { isRoomName } from './contract/names.js'
@@ -364,10 +364,11 @@ function requestOf (query: Query, cursor: Cursor | undefined, index: number, nam
   const last = numberOf(query.last)
   const entry = cursor?.entries[index]
   const since = entry?.position ?? positionOf(query.at, index, name)
+  const former = formerOf(cursor?.connection, query.connection)
   return {
     ...(since === undefined ? {} : { since }),
     ...(last === undefined ? {} : { last }),
-    ...(cursor !== undefined ? { former: cursor.connection } : isConnectionId(query.connection) ? { former: query.connection } : {}),
+    ...(former === undefined ? {} : { former }),
     ...(entry?.version === undefined ? {} : { version: entry.version }),
     ...(entry?.presence === undefined ? {} : { sequence: entry.presence })
   }

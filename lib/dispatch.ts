@@ -14,7 +14,7 @@ import type { Messages } from './messages.js'
 import type { Outcome } from './outcome.js'
 import type { Packet } from './protocol/codec.js'
 import { codes, isCode } from './protocol/codes.js'
-import { isConnectionId } from './protocol/cursor.js'
+import { formerOf } from './protocol/cursor.js'
 import type { AuthCommand, Command, Fault, HistoryCommand, JoinCommand, MembersCommand, MessageCommand } from './protocol/frames.js'
 import { keyOf } from './protocol/key.js'
 import { isRoomName } from './contract/names.js'
@@ -195,7 +195,7 @@ export class Dispatch {
       const found = connection.rooms.get(name)?.isByServer === true ? undefined : await this.#options.access.allow(name, identity)
       if (!connection.isOpen) return
       const known = connection.rooms.get(name)
-      const request = { since, last, former: isConnectionId(former) ? former : undefined }
+      const request = { since, last, former: formerOf(former) }
       const isMoved = known?.room.declaration.builtIn !== undefined && (since !== undefined || last !== undefined)
       if (known !== undefined && !isMoved) {
         connection.sendFrame({ type: 'ack', room: name, id, data: known.room.hasHistory ? known.room.position : {} })

@@ -3,7 +3,7 @@ import type { LeaseStore } from './adapters/adapter.js'
 import { Expiring } from './adapters/expiring.js'
 import { Refusal } from './errors.js'
 import { keyOf, keyOfKind } from './protocol/key.js'
-import { every } from './timers.js'
+import { after, every } from './timers.js'
 
 export interface SlotLimits {
   /** connections on this node */
@@ -38,6 +38,8 @@ interface Owed extends Lease { readonly until: number }
 const LEASE = 60_000
 /** Slots that are remembered to be given back. */
 const MAX_OWED = 10_000
+/** Milliseconds until it is tried again to give back what the adapter could not be told of. */
+const AGAIN = 2_000
 /** Leases in one renewal: so many are gathered in one turn of the event loop. */
 const BATCH = 500
 
@@ -61,6 +63,7 @@ export class Slots {
   #isRenewing = false
   #isAsked = false
   #renewer: NodeJS.Timeout | undefined
+  #payer: NodeJS.Timeout | undefined
 
   /** @param onLost another node took the slot that a holder had lent, so that it cannot have it back */
   constructor (limits: SlotLimits, leases: LeaseStore | undefined, onError: (error: unknown) => void, onLost: (holder: string) => void) {
@@ -79,7 +82,7 @@ export class Slots {
   restore (): void {
     if (this.#leases === undefined) return
     this.#renew(this.#leases).catch(this.#onError)
-    for (const { until, ...lease } of [...this.#owed.values(performance.now())]) this.#giveBack(lease, until)
+    this.#pay(MAX_OWED)
   }
 
   async #renew (leases: LeaseStore): Promise<void> {
@@ -121,7 +124,11 @@ export class Slots {
     for (const { key, holder, isHeld } of held) if (!isHeld() && this.#moved.get(holder, now) === undefined) this.#giveBack({ key, holder })
   }
 
-  stop (): void { clearInterval(this.#renewer) }
+  stop (): void {
+    clearInterval(this.#renewer)
+    clearTimeout(this.#payer)
+    this.#renewer = this.#payer = undefined
+  }
 
   /** slots taken, those of upgrades under way included */
   get taken (): number { return this.#holders.size }
@@ -221,6 +228,14 @@ export class Slots {
 
   #owe (lease: Lease, until = performance.now() + LEASE): void {
     this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
+    // An adapter that was late for a moment was never away: nobody says that it is back.
+    if (this.#renewer !== undefined) this.#payer ??= after(() => { this.#pay(BATCH) }, AGAIN).unref()
+  }
+
+  #pay (most: number): void {
+    clearTimeout(this.#payer)
+    this.#payer = undefined
+    for (const { until, ...lease } of [...this.#owed.values(performance.now())].slice(0, most)) this.#giveBack(lease, until)
   }
 
   #giveBack (lease: Lease, until?: number): void {

@@ -1,5 +1,5 @@
 import type { StreamInfo } from '@nats-io/jetstream'
-import { EPOCH, isOffset, type Position } from '../protocol/position.js'
+import { EPOCH, isOffset } from '../protocol/position.js'
 import type { NatsClock } from './nats-clock.js'
 import { away, isMissing, type NatsLink } from './nats-link.js'
 import { Markers } from './nats-markers.js'
@@ -7,6 +7,7 @@ import type { NatsSetup, StreamPlan } from './nats-setup.js'
 import type { NatsState } from './nats-state.js'
 import { isFields, parseJson } from './stored.js'
 import { newEpoch } from './stream.js'
+import type { Former } from './tail.js'
 import { originOf, splitOrigin } from './wire.js'
 
 /** From the creation of a stream, or from when its data went back, to the next time. */
@@ -15,7 +16,7 @@ export interface Life {
   readonly created: string
   readonly epoch: string
   /** former lives, each with the last number that this one shares with it; newest first */
-  readonly before: readonly Position[]
+  readonly before: readonly Former[]
   /** what is added to a number to make it higher than all of former lives */
   readonly shift: number
   /** server that last ran the stream, where it is one alone */
@@ -175,20 +176,22 @@ export class NatsLives {
 
   /** @param shared last number that the stream has in common with what this node remembers of it; `undefined`: it went on from there */
   #lifeOf (record: Life | undefined, known: Life | undefined, former: Life | undefined, shared: number | undefined, { created, run, last, now }: { created: string, run: string, last: number, now: number }): Life {
-    const next = (former: Life, common: number): Life => {
-      const before = [{ epoch: former.epoch, offset: common }, ...former.before.map(({ epoch, offset }) => ({ epoch, offset: Math.min(offset, common) }))]
+    const next = (former: Life, common: number, isLossy: boolean): Life => {
+      const last: Former = { epoch: former.epoch, offset: common, ...(isLossy ? { isLossy } : {}) }
+      const before = [last, ...former.before.map((each) => ({ ...each, offset: Math.min(each.offset, common) }))]
       return { created, run, epoch: newEpoch(), before: before.slice(0, MAX_BEFORE), shift: now * RATE }
     }
     if (known === undefined) {
       // Of a stream that was made anew, all that is in it is new to who knew the last one.
-      if (record === undefined) return former === undefined ? { created, run, epoch: newEpoch(), before: [], shift: now * RATE } : next(former, 0)
+      if (record === undefined) return former === undefined ? { created, run, epoch: newEpoch(), before: [], shift: now * RATE } : next(former, 0, true)
       // The server was started again, with whatever data: nobody here can say that what came last before it is still there.
-      return record.run === run ? record : next(record, last)
+      return record.run === run ? record : next(record, last, false)
     }
     // Lost, or older than what this node remembers: then the record went back as well.
     const isOlder = record === undefined || known.before.some(({ epoch }) => epoch === record.epoch)
     if (!isOlder && record.epoch !== known.epoch) return record
-    if (shared !== undefined) return next(known, shared)
+    // It is only compared when something of what this node remembers is not there.
+    if (shared !== undefined) return next(known, shared, true)
     if (isOlder) return { ...known, run }
     return record.run === run ? record : { ...record, run }
   }
@@ -251,10 +254,10 @@ function decodeLife (text: string | undefined): Life | undefined {
   if (!isFields(value)) return undefined
   const { created, epoch, before, shift, run } = value
   if (typeof created !== 'string' || typeof epoch !== 'string' || !EPOCH.test(epoch) || !isOffset(shift) || typeof run !== 'string' || !Array.isArray(before)) return undefined
-  const positions: Position[] = []
+  const formers: Former[] = []
   for (const each of before as unknown[]) {
     if (!isFields(each) || typeof each.epoch !== 'string' || !isOffset(each.offset)) return undefined
-    positions.push({ epoch: each.epoch, offset: each.offset })
+    formers.push({ epoch: each.epoch, offset: each.offset, ...(each.isLossy === true ? { isLossy: true } : {}) })
   }
-  return { created, epoch, before: positions, shift, run }
+  return { created, epoch, before: formers, shift, run }
 }

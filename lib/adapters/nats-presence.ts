@@ -189,8 +189,9 @@ export class NatsPresence implements PresenceStore {
     const present = (value === undefined ? undefined : decodePresence(value)) ?? { sequence: this.#options.clock.now(), users: new Map<string, StoredUser>(), recent: [] }
     const changes: PresenceChange[] = []
     let isChanged = value === undefined || present.sequence < heard
-    // Older data than members have seen: they would take no number that they know.
-    if (present.sequence < heard) present.sequence = heard + 1
+    // Older data than members have seen. They take no number that they know, and take the next one for a change like others; another
+    // node may have heard more than this one. The clock is above all of them.
+    if (present.sequence < heard) present.sequence = Math.max(heard + 2, this.#options.clock.now())
     for (const { step } of steps) {
       const [joined, left]: [Named[], Named[]] = [[], []]
       if (step(present, joined, left)) isChanged = true

@@ -47,7 +47,7 @@ export type Shown = { -readonly [K in 'state' | 'connectionId' | 'userId' | 'tra
 
 /** The connection to the server over all its links, one at a time. */
 export interface Line {
-  /** id of the connection before this one, for the server to know us by */
+  /** ids of the connections before this one, the last first, for the server to know us by */
   former: string | undefined
   isUp: boolean
   /** streams and polls: rooms are named when they open, frames go up by POST */
@@ -147,7 +147,7 @@ export function createLine (url: string, { token: source, transports = ['websock
     turn = {}
     cancel()
     link?.close()
-    line.former = shown.connectionId ?? line.former
+    if (shown.connectionId) line.former = [shown.connectionId, ...line.former?.split(',', 3) ?? []].join()
     link = shown.connectionId = final = undefined
     line.isUp = isDraining = false
     host.down(reason)

@@ -82,3 +82,17 @@ export function decodeCursor (text: string, rooms: readonly string[]): Cursor | 
 export function isConnectionId (value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z0-9_-]{22}$/.test(value)
 }
+
+/** Former connections of a client that are remembered. An event that left one of them out may be read only by the third or fourth after it. */
+export const MAX_FORMER = 4
+
+/**
+ * Connections that a client was before this one, the last first.
+ *
+ * @param given ids, or ids joined by commas; what is neither is left out
+ * @returns ids joined by commas, at most `MAX_FORMER`; `undefined` for none
+ */
+export function formerOf (...given: readonly unknown[]): string | undefined {
+  const ids = given.flatMap((each) => typeof each === 'string' ? each.split(',', MAX_FORMER) : []).filter(isConnectionId)
+  return ids.length === 0 ? undefined : ids.slice(0, MAX_FORMER).join()
+}

@@ -23,7 +23,7 @@ export interface JoinPlan {
   /** answer to a `since` that was asked; absent when none was */
   readonly resumed: boolean | undefined
   readonly snapshot: PresenceSnapshot | undefined
-  /** the connection that the member was before a break: what left it out then leaves it out now */
+  /** connections that the member was before, joined by commas: what left one of them out leaves it out now */
   readonly former: string | undefined
   /** `latest` values up to this version are known to the member */
   readonly version: number | undefined
@@ -79,7 +79,7 @@ export class Membership implements Follower, Walked {
 
   isExcepted ({ except }: EventHead): boolean {
     if (except === undefined) return false
-    if (except.connection !== this.member.id && except.connection !== this.former) return false
+    if (except.connection !== this.member.id && this.former?.split(',').includes(except.connection) !== true) return false
     return except.user === undefined || except.user === this.member.userId
   }
 

@@ -4,11 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '@nats-io/transport-node'
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream'
 import t from 'tap'
-import type { Published, RoomSettings } from '../../lib/adapters/adapter.js'
+import type { PresenceChange, Published, RoomSettings } from '../../lib/adapters/adapter.js'
 import { nats, type NatsOptions } from '../../lib/adapters/nats.js'
 import { Refusal } from '../../lib/errors.js'
 import type { Packet } from '../../lib/protocol/codec.js'
-import { missingClock, remoteNats } from '../helpers/adapter-process.js'
+import { remoteNats } from '../helpers/adapter-process.js'
+import { missingClock } from '../helpers/clock.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { missing, startNats, until, type Server, type Teardown } from '../helpers/servers.js'
 import { live, node, reliable, said, textOf, type Node } from './harness.js'
@@ -160,7 +161,7 @@ function faults (): void {
     t.ok(last.sequence <= sequence)
   })
 
-  t.test('nats: the store was put back to older data: members are told of the gap, nothing is lost in silence, and who was offline with a lost position is not resumed', async (t) => {
+  t.test('nats: the store was put back to older data: members are told of the gap, nothing is lost in silence, and who was offline before what was lost is not resumed', async (t) => {
     const server = await startNats(t)
     const [a, b] = [await joins(t, server.url, 'a'), await joins(t, server.url, 'b')]
     for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
@@ -194,8 +195,37 @@ function faults (): void {
     const fresh = await joins(t, server.url, 'c')
     const offline = await fresh.adapter.history!('chat/1', { since: lost, limit: 100 }, reliable)
     t.equal(offline.resumed, false)
-    const resumed = await fresh.adapter.history!('chat/1', { since: kept, limit: 100 }, reliable)
-    t.same([resumed.resumed, resumed.events.map(textOf)], [true, after], 'what both lives have in common is honoured')
+    // It is there still, and what followed it is not.
+    const behind = await fresh.adapter.history!('chat/1', { since: kept, limit: 100 }, reliable)
+    t.equal(behind.resumed, false)
+    const { floor } = behind
+    const resumed = await fresh.adapter.history!('chat/1', { since: { ...floor, offset: kept.offset }, limit: 100 }, reliable)
+    t.same([resumed.resumed, resumed.events.map(textOf)], [true, after], 'a position of the new life is honoured')
+  })
+
+  t.test('nats: presence that went back to older data is told by a number that does not follow, so that members ask who is there', async (t) => {
+    const server = await startNats(t)
+    const [a, b] = [await joins(t, server.url, 'a'), await joins(t, server.url, 'b')]
+    const changes = ({ host }: Node): PresenceChange[] => host.changes.get('chat/1') ?? []
+    for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
+    await a.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+    await b.adapter.presence!.join('chat/1', { userId: 'bob', connection: 'c2' }, 60_000)
+    const data = join(server.directory, 'data')
+    await server.stop()
+    await cp(data, `${data}-old`, { recursive: true })
+    await server.start()
+    await until('both are back', () => [a, b].every(({ adapter }) => adapter.stats!().isUp === true))
+    await until('one more is there', async () => { await b.adapter.presence!.join('chat/1', { userId: 'cat', connection: 'c3' }, 60_000); return true })
+    await until('all are told', () => changes(a).length === 3 && changes(b).length === 3)
+    const { sequence } = changes(a)[2]!
+    await server.kill()
+    await rm(data, { recursive: true })
+    await cp(`${data}-old`, data, { recursive: true })
+    await server.start()
+    for (const each of [a, b]) {
+      const told = await until('another change is told', () => changes(each)[3])
+      t.ok(told.sequence > sequence + 1, `${told.sequence} does not follow ${sequence}`)
+    }
   })
 
   t.test('nats: nodes that remember nothing of a server with older data resume nobody from what it has lost', async (t) => {

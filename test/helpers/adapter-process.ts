@@ -4,18 +4,14 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { nats } from '../../lib/adapters/nats.js'
 import { FakeHost } from '../adapters/harness.js'
+import { clockOff } from './clock.js'
 import type { Teardown } from './servers.js'
 
 interface Call { readonly id: number, readonly path: string, readonly args: readonly unknown[] }
 interface Answer { readonly id: number, readonly result?: unknown, readonly error?: string }
-
-/** The library that lies to a process about the time, where the `faketime` of Debian is installed. */
-const LIAR = ['x86_64', 'aarch64'].map((machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketimeMT.so.1`).find((path) => existsSync(path))
-export const missingClock = LIAR === undefined ? 'faketime not found on this machine' : false
 
 export interface Remote { call (path: string, ...args: unknown[]): Promise<unknown> }
 
@@ -23,7 +19,7 @@ export interface Remote { call (path: string, ...args: unknown[]): Promise<unkno
 export async function remoteNats (t: Teardown, url: string, seconds: number): Promise<Remote> {
   const child = fork(fileURLToPath(import.meta.url), [url], {
     execArgv: ['--import', 'tsx'],
-    env: { ...process.env, LD_PRELOAD: LIAR, FAKETIME: `${seconds < 0 ? '' : '+'}${seconds}s`, FAKETIME_DONT_FAKE_MONOTONIC: '1' }
+    env: { ...process.env, ...clockOff(seconds) }
   })
   t.teardown(() => { child.kill('SIGKILL') })
   const waiting = new Map<number, (answer: Answer) => void>()

@@ -232,6 +232,28 @@ export function recovery (ground: Ground): void {
     await again.fence()
   })
 
+  t.test(`${name}: what left a connection out leaves out the third one after it, which has read nothing in between`, async (t) => {
+    const nodes = await Nodes.start(t, ground, {})
+    const token = nodes.token('ada')
+    for (const transport of TRANSPORTS) {
+      const room = `chat/${transport}`
+      const first = await connect(nodes.next, { transport, rooms: [room], token })
+      const { epoch, offset } = (first.welcome.data as { rooms: Record<string, { epoch: string, offset: number }> }).rooms[room]!
+      await nodes.next.app.rooms.broadcast(room, 'said', { text: 'not ada', by: 'ada' }, { except: first.id })
+      await nodes.next.app.rooms.broadcast(room, 'said', { text: 'all', by: 'x' })
+      first.cut()
+      // It breaks before it is in a room.
+      const second = await connect(nodes.next, { token })
+      second.cut()
+      const connection = `${second.id},${first.id}`
+      const isSocket = transport === 'websocket'
+      const third = await connect(nodes.next, { transport, token, ...(isSocket ? {} : { rooms: [room], query: { at: `0:${epoch}:${offset}`, connection } }) })
+      if (isSocket) third.send({ type: 'join', room, id: 'j', data: { since: { epoch, offset }, connection } })
+      t.match((await third.next('said')).data, { text: 'all' }, transport)
+      third.cut()
+    }
+  })
+
   t.test(`${name}: latest: the current value of each key at join and resume, conflated while a reader lags; volatile: dropped`, async (t) => {
     const nodes = await Nodes.start(t, ground, { limits: { rate: { messages: 1_000, burst: 1_000 } } })
     const token = nodes.token('ada')
