@@ -1,10 +1,20 @@
-import plugin from './plugin.js'
+import realtime from './plugin.js'
 import { defineRoom } from './contract/define-room.js'
+import { createPublisher } from './publisher.js'
+import { memory } from './adapters/memory.js'
+
+const exported = { default: realtime, fastifyRealtime: realtime, defineRoom, createPublisher, memory }
+
+/**
+ * The plugin. What else this entry point exports hangs on it too: in CommonJS `require` returns the plugin itself, and
+ * `const { defineRoom } = require('fastify-realtime')` finds the rest there.
+ */
+// By its name, the type keeps the import of ./plugin.js among the declarations, which adds `room` and `rooms` to Fastify's.
+const plugin: typeof realtime & typeof exported = Object.assign(realtime, exported)
 
 export { plugin as default, plugin as fastifyRealtime, plugin as 'module.exports' }
-export { defineRoom }
-export { createPublisher } from './publisher.js'
-export { memory, type MemoryOptions } from './adapters/memory.js'
+export { createPublisher, defineRoom, memory }
+export type { MemoryOptions } from './adapters/memory.js'
 export type * from './contract/types.js'
 export type * from './types.js'
 export type * from './adapters/adapter.js'

@@ -29,7 +29,7 @@ const SSE_TAIL = Buffer.from('\n\n')
  *
  * @param allocate not from the shared pool by default: a slow reader would pin a slab of other events' bytes
  */
-export function frameText (text: string, allocate = Buffer.allocUnsafeSlow): Buffer {
+export function frameText (text: string, allocate: (size: number) => Buffer = Buffer.allocUnsafeSlow): Buffer {
   const size = Buffer.byteLength(text)
   const head = headSize(size)
   const bytes = allocate(head + size)
