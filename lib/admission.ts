@@ -28,8 +28,8 @@ export interface AdmissionOptions {
   /** what a verdict speaks for besides the admission itself */
   readonly refusedUpgrades: RefusedUpgrades
   readonly revocations: Revocations
-  /** a request that holds no connection: spends of its user's rate; throws a Refusal `rate_limited` */
-  readonly spend: (request: FastifyRequest, userId: string) => void
+  /** a request that is no poll of a connection that is here: spends of its user's rate; throws a Refusal `rate_limited` */
+  readonly spend: (request: FastifyRequest, userId: string, isOpening: boolean) => void
   readonly isAccepting: () => boolean
   /** milliseconds after which a refused client may try again */
   readonly retryAfter: () => number
@@ -149,7 +149,7 @@ export class Admission {
     const cursorRooms = builtIn.length === 0 ? names : [...names, ...builtIn.filter((name) => !names.includes(name))]
     const cursor = readCursor(query, cursorRooms)
     const known = kind === 'polling' && cursor !== undefined ? this.#known(cursor.connection, identity.userId) : undefined
-    if (kind === 'uplink' || kind === 'verdict' || (kind === 'polling' && known === undefined)) this.#options.spend(asked.request, identity.userId)
+    if (known === undefined) this.#options.spend(asked.request, identity.userId, isHeld)
     if ((isHeld && known === undefined) || kind === 'verdict') this.#replaceable(identity.userId)
     const place = { cursorRooms, cursor, known }
     for (let index = 0; index < names.length; index++) {

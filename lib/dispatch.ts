@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Access } from './access.js'
 import type { Acks } from './acks.js'
-import type { Later, PresenceSnapshot } from './adapters/adapter.js'
+import type { Later } from './adapters/adapter.js'
 import { Expiring } from './adapters/expiring.js'
 import type { Connection, ConnectionHost, Identity } from './connection/connection.js'
 import type { Connections } from './connection/connections.js'
@@ -12,6 +12,7 @@ import { Refusal, refusalOf } from './errors.js'
 import { Lanes } from './lanes.js'
 import type { Messages } from './messages.js'
 import type { Outcome } from './outcome.js'
+import { MemberLists } from './member-lists.js'
 import type { Packet } from './protocol/codec.js'
 import { codes, isCode } from './protocol/codes.js'
 import { formerOf } from './protocol/cursor.js'
@@ -47,6 +48,8 @@ export interface DispatchOptions {
   /** bytes of one answer of history or members */
   readonly answer: number
   readonly validateOutput: boolean
+  /** what opening a connection came to cost its user, beside the request; in messages */
+  readonly charge: (userId: string, cost: number) => void
   /** a fresh identity for a ticket; throws a Refusal */
   readonly redeem: (ticket: string) => Promise<Identity>
 }
@@ -68,10 +71,6 @@ type Attempt = Ready | { readonly name: string, readonly refusal: Refusal }
 /** What is answered to a query, and what it costs. */
 export interface Answer { readonly data: unknown, readonly bytes: number }
 
-function sizeOf (value: unknown): number { return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value)) }
-
-function unlisted ({ sequence, total }: PresenceSnapshot): PresenceSnapshot { return { sequence, total } }
-
 /** Where connections and rooms act on each other; nothing else knows both. */
 export class Dispatch {
   readonly #options: DispatchOptions
@@ -88,11 +87,12 @@ export class Dispatch {
   }
 
   /** What connections call. */
-  get host (): Pick<ConnectionHost<Membership>, 'onSaying' | 'onCommand' | 'onFault' | 'onClosed' | 'onReleased'> {
+  get host (): Pick<ConnectionHost<Membership>, 'onSaying' | 'onCommand' | 'onFault' | 'onClosed' | 'onReleased' | 'onReplayed'> {
     return {
       onSaying: (connection) => {
         if (this.#options.rooms.isWalking) for (const membership of connection.rooms.all()) membership.catchUp()
       },
+      onReplayed: ({ userId }, cost) => { this.#options.charge(userId, cost) },
       onCommand: (connection, command, bytes) => { this.#command(connection, command, bytes) },
       onFault: (connection, fault) => { this.#fault(connection, fault) },
       onClosed: (connection, reason) => { this.#closed(connection, reason) },
@@ -142,6 +142,7 @@ export class Dispatch {
       return
     }
     const starts: Array<() => void> = []
+    const lists = this.memberLists()
     const entered = results.map((result): Entered => {
       if (!('joining' in result)) {
         // Admission took a place for it; the server may have put the connection there meanwhile.
@@ -152,8 +153,9 @@ export class Dispatch {
       // Of a poll that was given up meanwhile: the next one reads what comes from now on.
       if (connection.isParked) membership.park()
       else starts.push(start)
-      return { name: result.name, data }
+      return { name: result.name, data: lists.fitJoin(data) }
     })
+    this.#options.charge(connection.userId, costOf(lists.bytes))
     const packet = welcome(entered)
     if (packet !== undefined) connection.send(packet)
     for (const start of starts) start()
@@ -202,7 +204,7 @@ export class Dispatch {
         return
       }
       const { data, start } = known === undefined ? await this.#add(connection, name, found ?? this.#options.rooms.resolve(name), request, begun, found === undefined ? undefined : identity) : await this.#move(known, request)
-      connection.sendFrame({ type: 'ack', room: name, id, data })
+      connection.sendFrame({ type: 'ack', room: name, id, data: this.#listed(connection, data) })
       start()
     } catch (error) {
       const refusal = this.#refusal(error, name, connection)
@@ -287,7 +289,7 @@ export class Dispatch {
             this.#leave(connection, membership, 'left', true)
             return resolve(false)
           }
-          connection.sendFrame({ type: 'joined', room: name, data })
+          connection.sendFrame({ type: 'joined', room: name, data: this.memberLists().fitJoin(data) })
           start()
           resolve(true)
         } catch (error) {
@@ -458,8 +460,8 @@ export class Dispatch {
   async presence (room: string): Promise<Answer> {
     try {
       const snapshot = await this.#options.rooms.members(room, this.#options.presenceList)
-      const bytes = sizeOf(snapshot.list)
-      return bytes <= this.#options.answer ? { data: snapshot, bytes } : { data: unlisted(snapshot), bytes: 0 }
+      const lists = this.memberLists()
+      return { data: lists.fit(snapshot), bytes: lists.bytes }
     } catch (error) {
       if ((error as { code?: unknown }).code === 'REALTIME_ERR_PRESENCE_OFF') throw new Refusal('invalid_message', { message: 'the room has no presence' })
       throw error
@@ -500,6 +502,16 @@ export class Dispatch {
       },
       bytes
     }
+  }
+
+  /** For the lists of one answer. */
+  memberLists (): MemberLists { return new MemberLists(this.#options.answer) }
+
+  #listed (connection: Peer, data: JoinData): JoinData {
+    const lists = this.memberLists()
+    const listed = lists.fitJoin(data)
+    connection.charge(costOf(lists.bytes))
+    return listed
   }
 
   #charged (connection: Peer, { data, bytes }: Answer): unknown {

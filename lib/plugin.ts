@@ -56,7 +56,7 @@ import { createUpgradeGuard } from './upgrade-guard.js'
 import { Uplink } from './uplink.js'
 import { refusePlainUpgrades } from './upgrade-refusal.js'
 import { createUrlCredentials } from './url-credentials.js'
-import { UserRates } from './user-rates.js'
+import { openingCost, UserRates } from './user-rates.js'
 import { createVerifyJwt } from './verify-jwt.js'
 import { VERSION } from './version.js'
 
@@ -192,6 +192,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     queryOf: ({ raw }) => vault.of(raw)
   })
   const access = new Access(engine)
+  const rates = new UserRates(settings.limits.rate)
   const dispatch = new Dispatch({
     rooms: engine,
     access,
@@ -208,6 +209,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     presenceList: DEFAULTS.presenceList,
     answer: Math.min(DEFAULTS.answer, Math.floor(settings.limits.outbox / 4)),
     validateOutput: settings.validateOutput,
+    charge: (userId, cost) => { rates.charge(userId, cost) },
     redeem: async (ticket) => await auth.redeem(ticket)
   })
   const drain = new Drain(connections, settings.drain)
@@ -236,6 +238,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     rooms: engine,
     slots,
     control: adapter.control,
+    memberLists: () => dispatch.memberLists(),
     enterAgain: (connection, entry, since) => dispatch.enterAgain(connection, entry, since),
     leave: (connection, membership) => { dispatch.leaveAfterAnswer(connection, membership) },
     grace: settings.presence.grace,
@@ -268,7 +271,6 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     tolerance: DEFAULTS.tolerance,
     write: settings.timeouts.write
   })
-  const rates = new UserRates(settings.limits.rate)
   const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, flusher, selectProtocol })
   const uplink = new Uplink({ access, dispatch, acks, elsewhere, revocations, rates, ledger, find: (id) => connections.get(id) })
   // Where nothing is told to other nodes there are none.
@@ -276,6 +278,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     ? undefined
     : new ContractWatch({ presence: adapter.presence, nodeId, log, onError: (error) => { failed(error, 'contracts') } })
   const pollIds = new PollIds(adapter, (error) => { failed(error, 'secret') })
+  const opening = openingCost(settings.limits)
   const admission = new Admission({
     settings,
     auth,
@@ -285,7 +288,10 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     pollIds,
     refusedUpgrades,
     revocations,
-    spend: (request, userId) => { uplink.spend(request, userId) },
+    spend: (request, userId, isOpening) => {
+      if (isOpening) rates.spend(userId, opening)
+      else uplink.spend(request, userId)
+    },
     isAccepting: () => rooms.isAccepting(),
     retryAfter: () => drain.isDraining ? drain.remaining : 1_000,
     ofUser: (userId) => connections.ofUser(userId),

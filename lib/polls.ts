@@ -1,9 +1,11 @@
 import type { Control } from './adapters/adapter.js'
 import type { Connection } from './connection/connection.js'
 import { LINK_BUFFER } from './connection/link.js'
+import { costOf } from './connection/rate-limit.js'
 import type { Admitted } from './admission.js'
 import type { Entered, Entry, Peer } from './dispatch.js'
 import { Refusal } from './errors.js'
+import type { MemberLists } from './member-lists.js'
 import type { Packet } from './protocol/codec.js'
 import type { Membership } from './rooms/room.js'
 import type { Rooms } from './rooms/rooms.js'
@@ -24,6 +26,8 @@ export interface PollsOptions {
   readonly rooms: Rooms
   readonly slots: Slots
   readonly control: Control | undefined
+  /** for the member lists of one answer */
+  readonly memberLists: () => MemberLists
   /** Enters a room that refused the connection before. */
   readonly enterAgain: (connection: Peer, entry: Entry, since: number) => Promise<{ readonly entered: Entered, readonly start?: () => void }>
   /** of a room that the server has joined */
@@ -221,6 +225,7 @@ export class Polls {
     const entered: Entered[] = []
     const refused: Array<{ name: string, refusal: Refusal }> = []
     const missing = this.#missing.get(connection)
+    const lists = this.#options.memberLists()
     for (const entry of entries) {
       if (!isCurrent()) break
       const { name, request } = entry
@@ -229,16 +234,17 @@ export class Polls {
         const { data, start } = await this.#options.rooms.rejoin(membership, request)
         // The server may have taken it out in the meantime.
         if (connection.rooms.get(name) !== membership) continue
-        entered.push({ name, data })
+        entered.push({ name, data: lists.fitJoin(data) })
         starts.push(start)
       } else if (missing?.has(name) === true) {
         const { entered: result, start } = await this.#options.enterAgain(connection, entry, since)
         if ('refusal' in result && isForNow(result.refusal)) refused.push(result)
-        else entered.push(result)
+        else entered.push('data' in result ? { name, data: lists.fitJoin(result.data) } : result)
         if ('refusal' in result && !isForNow(result.refusal)) connection.sendError(result.refusal.data, undefined, name)
         if (start !== undefined) starts.push(start)
       }
     }
+    connection.charge(costOf(lists.bytes))
     return { entered, starts, refused }
   }
 

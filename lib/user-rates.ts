@@ -7,9 +7,17 @@ const MAX_USERS = 10_000
 /** Buckets that are looked at for that when one is added. */
 const SWEEP = 4
 
+/**
+ * What it costs to open a connection, in messages: one, or less where a user may have so many connections that all of them could not
+ * come back at once, and once more, out of one burst.
+ */
+export function openingCost ({ rate, user }: { readonly rate: Rate, readonly user: { readonly connections: number } }): number {
+  return Math.min(1, rate.burst / (2 * user.connections))
+}
+
 interface Spender { readonly userId: string, readonly bucket: Bucket }
 
-/** The rate of HTTP callers, by user: they have no connection to keep a bucket on. */
+/** The rate of what holds no connection, by user: HTTP callers, and connections on their way in. */
 export class UserRates {
   readonly #rate: Rate
   readonly #users = new Map<string, Link<Spender>>()
@@ -22,15 +30,19 @@ export class UserRates {
 
   get size (): number { return this.#users.size }
 
-  /** @throws Refusal `rate_limited` */
-  spend (userId: string): void {
+  /**
+   * @param cost in messages
+   * @throws Refusal `rate_limited`
+   */
+  spend (userId: string, cost = 1): void {
     const now = performance.now()
-    const wait = this.#of(userId, now).take(now)
+    const wait = this.#of(userId, now).take(now, cost)
     if (wait > 0) throw new Refusal('rate_limited', { retryAfter: wait, why: { limit: 'limits.rate', value: this.#rate } })
   }
 
   /** What a request came to cost on top of the one that it has spent. */
   charge (userId: string, cost: number): void {
+    if (cost === 0) return
     const now = performance.now()
     this.#of(userId, now).charge(now, cost)
   }

@@ -175,7 +175,7 @@ for (const transport of TRANSPORTS) {
 }
 
 t.test('200 upgrades at once of one user who may have one connection, the newest replacing: one is left, and it works', async (t) => {
-  const server = await start(t, { fastify: { logger: false }, limits: { user: { connections: 1, then: 'replace' } } })
+  const server = await start(t, { fastify: { logger: false }, limits: { rate: { messages: 50, burst: 200 }, user: { connections: 1, then: 'replace' } } })
   const token = server.token('ada')
   const ends: string[] = []
   const peers = await Promise.all(Array.from({ length: 200 }, async () => await connect(server, { rooms: ['chat/1'], token }).catch((error: Error) => {

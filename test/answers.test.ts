@@ -1,5 +1,5 @@
 import t from 'tap'
-import { connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS, type Running } from './helpers/net.js'
+import { connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS, type Refused, type Running } from './helpers/net.js'
 import { handshake, RawPeer, until } from './helpers/raw.js'
 
 t.setTimeout(120_000)
@@ -118,6 +118,82 @@ for (const [what, { frame, path, status }] of Object.entries(REQUESTS)) {
     t.equal((await fetch(`${server.url}/ws/health`, { headers: { connection: 'close' } })).status, 200)
   })
 }
+
+for (const transport of TRANSPORTS) {
+  t.test(`opening by ${transport} spends of its user's rate, and past it is refused with a code and the time to wait`, async (t) => {
+    const limits = { rate: { messages: 0.1, burst: 4 }, user: { connections: 2, then: 'reject' } } as const
+    const server = await start(t, { limits, presence: { grace: 10 } })
+    const open = async (user: string): Promise<void> => {
+      (await connect(server, { transport, rooms: ['chat/1'], token: server.token(user) })).cut()
+      await eventually('it has gone', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 0)
+    }
+    for (let i = 0; i < 4; i++) await open('ada')
+    const refused = await open('ada').then(() => undefined, (error: Refused) => error)
+    t.match(refused, { statusCode: 429, body: { code: 'rate_limited', retry: 'backoff' } })
+    t.ok(Number(refused?.headers['retry-after']) >= 1, String(refused?.headers['retry-after']))
+    await open('bob')
+  })
+
+  t.test(`all connections of a user come back at once by ${transport}, and once more, whatever his rate`, async (t) => {
+    const server = await start(t, { limits: { rate: { messages: 0.001, burst: 5 } }, presence: { grace: 10 } })
+    for (let round = 0; round < 2; round++) {
+      const peers = await Promise.all(Array.from({ length: 20 }, async () => await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') })))
+      t.equal(peers.length, 20)
+      for (const peer of peers) peer.cut()
+      await eventually('all have gone', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 0)
+    }
+  })
+
+  t.test(`over ${transport} the member lists of one answer have a bound for all its rooms: what does not fit is counted`, async (t) => {
+    const server = await start(t, { limits: { outbox: 300_000, event: 200_000 }, declare: (app) => { declareChat(app, { presence: () => ({ name: 'x'.repeat(50_000) }) }) } })
+    const peer = await connect(server, { transport, rooms: ['chat/1', 'chat/2'], token: server.token('ada') })
+    t.match((peer.welcome.data as { rooms: object }).rooms, {
+      'chat/1': { members: { total: 1, list: [{ userId: 'ada' }] } },
+      'chat/2': { members: { total: 1, list: undefined } }
+    })
+    peer.cut()
+  })
+}
+
+t.test('a join is told no member list that does not fit into one answer, and pays for one that does', async (t) => {
+  const server = await start(t, {
+    limits: { outbox: 300_000, event: 200_000, rate: { messages: 0.001, burst: 12 } },
+    declare: (app) => { declareChat(app, { presence: () => ({ name: 'x'.repeat(50_000) }) }) }
+  })
+  const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
+  const bob = await connect(server, { token: server.token('bob') })
+  bob.send({ type: 'join', room: 'chat/1', id: '1' })
+  t.match((await bob.next('ack')).data, { members: { total: 2, list: undefined } })
+  const types: string[] = []
+  for (let i = 2; i < 7; i++) {
+    bob.send({ type: 'join', room: `chat/${i}`, id: `${i}` })
+    types.push((await bob.next('an answer', ({ id }) => id === `${i}`)).type)
+  }
+  t.same(types, ['ack', 'ack', 'ack', 'error', 'error'], 'three of a message and 50 kB each')
+  for (const peer of [ada, bob]) peer.cut()
+})
+
+t.test('what is sent again for a join or an opening costs its user as much as it is large', async (t) => {
+  const server = await start(t, { limits: { rate: { messages: 0.001, burst: 40 } } })
+  await fill(server, 10, 60_000)
+  const peer = await connect(server, { token: server.token('ada') })
+  const types: string[] = []
+  for (let i = 0; i < 5; i++) {
+    peer.send({ type: 'join', room: 'chat/1', id: `${i}`, data: { last: 10 } })
+    const { type } = await peer.next('an answer', ({ id }) => id === `${i}`)
+    types.push(type)
+    if (type === 'ack') for (let told = 0; told < 10; told++) await peer.next('said')
+    peer.send({ type: 'leave', room: 'chat/1' })
+  }
+  t.same(types, ['ack', 'ack', 'ack', 'ack', 'error'], 'four times 600 kB')
+  // Openings pay out of the bucket that all of the user's connections have in common.
+  const other = await connect(server, { rooms: ['chat/1'], token: server.token('ada'), query: { last: '10' } })
+  for (let told = 0; told < 10; told++) await other.next('said')
+  other.cut()
+  const refused = await connect(server, { token: server.token('ada') }).then(() => undefined, (error: Refused) => error)
+  t.match(refused, { statusCode: 429, body: { code: 'rate_limited' } })
+  peer.cut()
+})
 
 t.test('an answer costs what it is large: of few large ones more are refused than of many small ones', async (t) => {
   const server = await start(t, { limits: { rate: { messages: 1, burst: 40 } } })

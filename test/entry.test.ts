@@ -90,7 +90,7 @@ async function race (server: Running, count: number, room: string, tokenOf: (i: 
 for (const [what, options, code] of [
   ['the server', { capacity: 1, limits: { user: { connections: 5_000, then: 'reject' } } }, 'server_full'],
   ['a room', { room: 1, limits: { user: { connections: 5_000, then: 'reject' } } }, 'room_full'],
-  ['a user', { limits: { user: { connections: 1, then: 'reject' } } }, 'user_limit']
+  ['a user', { limits: { rate: { messages: 50, burst: 1_000 }, user: { connections: 1, then: 'reject' } } }, 'user_limit']
 ] as const) {
   t.test(`1 000 simultaneous upgrades for the one slot of ${what}: exactly one is admitted, and the slot is free again when it leaves`, async (t) => {
     const { room, ...rest } = options as RealtimeOptions & { room?: number }

@@ -82,6 +82,7 @@ export class BenchNode {
       answer: 262_144,
       presenceList: 200,
       validateOutput: false,
+      charge: quiet,
       redeem: async () => { throw new Error('no tickets here') }
     })
     this.#host = { flusher: new Flusher(), tally: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }

@@ -6,7 +6,7 @@ import { Refusal } from '../errors.js'
 import { after } from '../timers.js'
 import type { Flusher } from './flusher.js'
 import { Handles, type Handle } from './handles.js'
-import type { Link, LinkEvents, Transport } from './link.js'
+import { LINK_BUFFER, type Link, type LinkEvents, type Transport } from './link.js'
 import { Outbox } from './outbox.js'
 import { PACE } from './pace.js'
 import { Bucket, type Rate } from './rate-limit.js'
@@ -36,6 +36,8 @@ export interface ConnectionHost<H extends Handle> {
   onFault (connection: Connection<H>, fault: Fault): void
   /** the end, once: `reason` is a word of the code table, `left` when the peer said so, `gone` when it just went */
   onClosed (connection: Connection<H>, reason: string): void
+  /** It was sent again what costs so much, in messages, on top of what asked for it. */
+  onReplayed (connection: Connection<H>, cost: number): void
   /** nothing of its transport is left either: slots can be given back */
   onReleased (connection: Connection<H>): void
 }
@@ -91,6 +93,8 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   #link: Link | undefined
   readonly #host: ConnectionHost<H>
   #bucket: Bucket | undefined
+  /** bytes sent again that have not made up a cost yet */
+  #replayed = 0
   #onClosed: Array<() => void> | undefined
   #pongs: Map<string, (latency: number) => void> | undefined
   /** what was to be said between two polls: at most one frame for each room */
@@ -185,6 +189,18 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
     const wait = this.#bucket.take(now)
     if (wait > 0 && this.#bucket.isFlooded) this.close('rate_limited')
     return wait
+  }
+
+  /** Bytes of history and of `latest` values, which an opening or a join asked for. */
+  replayed (bytes: number): void {
+    // What a poll takes is charged with its answer.
+    if (this.transport === 'polling') return
+    this.#replayed += bytes
+    const cost = Math.floor(this.#replayed / LINK_BUFFER)
+    if (cost === 0) return
+    this.#replayed %= LINK_BUFFER
+    this.charge(cost)
+    this.#host.onReplayed(this, cost)
   }
 
   /** The cost of an answer, above that of the message that asked for it. */

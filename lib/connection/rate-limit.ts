@@ -22,17 +22,20 @@ export class Bucket {
     this.#at = now
   }
 
-  /** @returns 0 when allowed; else the milliseconds until the next message is */
-  take (now: number): number {
+  /**
+   * @param cost in messages; of a burst at most
+   * @returns 0 when allowed; else the milliseconds until it is
+   */
+  take (now: number, cost = 1): number {
     const { messages, burst } = this.#rate
     const filled = Math.min(burst, this.#tokens + (now - this.#at) * messages / 1_000)
     this.#at = now
-    if (filled >= 1) {
-      this.#tokens = filled - 1
+    if (filled >= cost) {
+      this.#tokens = filled - cost
       return 0
     }
-    this.#tokens = Math.max(filled - 1, -burst - 1)
-    return Math.max(1, Math.ceil((1 - this.#tokens) * 1_000 / messages))
+    this.#tokens = Math.max(filled - cost, -burst - 1)
+    return Math.max(1, Math.ceil((cost - this.#tokens) * 1_000 / messages))
   }
 
   /** What something came to cost on top, once that is known: it is owed, and refuses what follows, but makes no flood of itself. */

@@ -12,6 +12,8 @@ export interface Member {
   /** Calls back once when the member no longer lags, or has gone. */
   drained (callback: () => void): void
   readonly isOpen: boolean
+  /** it was sent so many bytes again that were sent to others before */
+  replayed? (bytes: number): void
   /** what is sent now would be written with this turn; a look at it is cheap, and brings what a send needs into the cache */
   readonly isReady?: boolean
 }

@@ -110,7 +110,9 @@ export class Membership implements Follower, Walked {
   }
 
   replay (packet: Packet): boolean {
-    return this.isExcepted(packet.event!) || this.member.send(this.#isContinued ? packet : packet.replay)
+    if (this.isExcepted(packet.event!)) return true
+    this.member.replayed?.(packet.bytes.length)
+    return this.member.send(this.#isContinued ? packet : packet.replay)
   }
 
   drained (callback: () => void): void { this.member.drained(callback) }
@@ -125,7 +127,9 @@ export class Membership implements Follower, Walked {
     this.floor = this.position.offset
     for (const packet of this.room.latest) {
       const { version } = packet.event!
-      if ((this.#known === undefined || version === undefined || version > this.#known) && !this.isExcepted(packet.event!)) this.member.send(packet)
+      if ((this.#known !== undefined && version !== undefined && version <= this.#known) || this.isExcepted(packet.event!)) continue
+      this.member.replayed?.(packet.bytes.length)
+      this.member.send(packet)
     }
     const { held } = this
     this.held = undefined

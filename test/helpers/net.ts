@@ -366,7 +366,7 @@ export async function eventually<T> (what: string, read: () => T | Promise<T>, h
 }
 
 export interface Stats {
-  connections: { total: number, transports: Record<TransportName, number> }
+  connections: { total: number, slots: number, transports: Record<TransportName, number> }
   users: number
   rooms: { active: number }
   refusals: Record<string, number>
