@@ -480,7 +480,7 @@ export class Dispatch {
 
   /** As many events as fit into one answer, at least one. Behind them stands where the next one goes on: `more` says that there is more. */
   async past (room: string, since: HistoryCommand['since'], limit: number | undefined, isExcepted: (packet: Packet) => boolean): Promise<Answer> {
-    const { events, resumed, top } = await this.#options.rooms.history(room, since, limit)
+    const { events, resumed, top, isPart } = await this.#options.rooms.history(room, since, limit, this.#options.answer)
     const taken: unknown[] = []
     let bytes = 0
     let read = 0
@@ -492,7 +492,7 @@ export class Dispatch {
       }
       read++
     }
-    const hasMore = read < events.length
+    const hasMore = read < events.length || isPart === true
     return {
       data: {
         position: hasMore ? events[read - 1]!.position : top,

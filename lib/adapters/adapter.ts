@@ -49,6 +49,11 @@ export interface HistoryQuery {
   readonly last?: number | undefined
   /** most events in one answer */
   readonly limit: number
+  /**
+   * Bytes of data after which a page ends, at least one event in it: of those that were asked for the oldest, also of the newest n. A reader
+   * goes on behind the last of them. Not more than about so much is read at a time; absent: all at once.
+   */
+  readonly bytes?: number | undefined
 }
 
 export interface HistoryPage {
@@ -60,6 +65,8 @@ export interface HistoryPage {
   readonly resumed: boolean
   /** oldest first; empty when `resumed` is false and `since` was asked */
   readonly events: readonly Packet[]
+  /** the bytes that were asked for ended the page: behind its last event there is more of what was asked for */
+  readonly isPart?: boolean | undefined
   /** the newest position of the stream */
   readonly top: Position
   /**

@@ -124,7 +124,7 @@ export class NatsControl implements Control {
     if (String(created) !== this.#created || state.last_seq < this.#top) this.#top = 0
     this.#created = String(created)
     while (this.#top < state.last_seq) {
-      const { messages, isAll } = await fetchAll(link, this.#plan.name, this.#plan.subjects[0]!, this.#top + 1, PAGE)
+      const { messages, isAll } = await fetchAll(link, { stream: this.#plan.name, subject: this.#plan.subjects[0]!, start: this.#top + 1, most: PAGE })
       for (const { seq, time, text } of messages) {
         this.#top = Math.max(this.#top, seq)
         if (time < this.#startedAt) continue

@@ -107,7 +107,7 @@ export class NatsLatest {
     const { link, lives } = this.#options
     const all: Kept[] = []
     for (let start = from + 1; ;) {
-      const { messages, isAll } = await lives.use(this.plan, () => fetchAll(link, this.plan.name, subject, start, PAGE))
+      const { messages, isAll } = await lives.use(this.plan, () => fetchAll(link, { stream: this.plan.name, subject, start, most: PAGE }))
       all.push(...messages)
       if (isAll || messages.length === 0) return all
       start = messages.at(-1)!.seq + 1

@@ -5,7 +5,7 @@ import type { HistoryQuery, RoomSettings } from './adapter.js'
 import type { NatsClock } from './nats-clock.js'
 import type { NatsLink } from './nats-link.js'
 import type { Life, NatsLives, NumberedPlan } from './nats-lives.js'
-import { fetchAll } from './nats-reading.js'
+import { fetchAll, numberOf, type Kept } from './nats-reading.js'
 import { tokenOf } from './nats-tokens.js'
 import type { Arrival, Range } from './tail.js'
 import { decodePayload, originOf, splitOrigin } from './wire.js'
@@ -85,7 +85,7 @@ export class NatsStreams {
     return { epoch, offset: newest?.seq ?? 0 }
   }
 
-  async read (room: string, settings: RoomSettings, { since, last, limit }: HistoryQuery): Promise<Found> {
+  async read (room: string, settings: RoomSettings, { since, last, limit, bytes }: HistoryQuery): Promise<Found> {
     const { link, lives, clock } = this.#options
     const history = settings.history as Exclude<RoomSettings['history'], false>
     const subject = this.subject(room, settings)
@@ -100,19 +100,33 @@ export class NatsStreams {
     }
     const from = since === undefined ? 0 : since.offset
     const wanted = since === undefined ? held : limit
-    const { messages, isAll } = held === 0 ? { messages: [], isAll: true } : await fetchAll(link, info.config.name, subject, from + 1, wanted)
+    const most = Math.min(last ?? limit, limit)
+    const stream = info.config.name
+    // Of the newest so many bytes only the oldest are wanted: what is before them need not be read.
+    const isSought = since === undefined && bytes !== undefined && most > 0 && most < held
+    let start = isSought ? await numberOf(link, { stream, subject, index: held - most }) : from + 1
     const events: Arrival[] = []
     let previous = from
-    for (const { seq, time, text } of messages) {
-      if (time <= oldest) floor = Math.max(floor, seq)
-      else if (seq > floor || since !== undefined) events.push(arrivalOf(room, epoch, seq, previous, text))
-      previous = seq
-    }
-    const shown = since === undefined ? lastOf(events.filter(({ offset }) => offset > floor), Math.min(last ?? limit, limit)) : events
+    let isAll = true
+    let isPart = false
+    let messages: Kept[] = []
+    do {
+      if (held === 0) break
+      ({ messages, isAll, isPart } = await fetchAll(link, { stream, subject, start, most: wanted, bytes }))
+      for (const { seq, time, text } of messages) {
+        if (time <= oldest) floor = Math.max(floor, seq)
+        else if (seq > floor || since !== undefined) events.push(arrivalOf(room, epoch, seq, previous, text))
+        previous = seq
+      }
+      start = previous + 1
+      // A page of nothing but what has run out says nothing.
+    } while (isPart && events.length === 0)
+    const known = since === undefined ? events.filter(({ offset }) => offset > floor) : events
+    const shown = since === undefined && !isPart ? lastOf(known, most) : known
     const newestOfAll = Math.max(newest, messages.at(-1)?.seq ?? 0)
     // A reader that stands above all there is knows another life of this stream.
     const top = isAll ? Math.min(Math.max(from, previous), newestOfAll) : newestOfAll
-    return { range: { epoch, top, floor, before, events: shown }, last: newestOfAll }
+    return { range: { epoch, top, floor, before, events: shown, isPart }, last: newestOfAll }
   }
 }
 

@@ -77,6 +77,8 @@ const DEFAULTS = {
 const DAY = 86_400_000
 const MAX_DENIAL = 30 * DAY
 const PAGE = 500
+/** Bytes in one read while a hole is repaired. */
+const PAGE_BYTES = 1_048_576
 /** Milliseconds between two looks at the broker's clock. */
 const CLOCK = 30_000
 /** Longest time between two looks at what a subscription should have brought. */
@@ -292,7 +294,7 @@ class NatsAdapter implements Adapter {
         kept.lives.saw(kept.streams.plan(settings).name, packet.position!.offset, origin)
         this.#publishing!.delivered(origin, host.event(name, packet), packet.position)
       },
-      read: async (offset) => (await kept.streams.read(room, settings, { since: { epoch: '', offset }, limit: PAGE })).range,
+      read: async (offset) => (await kept.streams.read(room, settings, { since: { epoch: '', offset }, limit: PAGE, bytes: PAGE_BYTES })).range,
       onRepair: () => { this.#repairs++ },
       onUndecodable: () => { this.#unread.note('history', 0) }
     })

@@ -34,6 +34,8 @@ const CHANGES_TTL = 600_000
 const LEASE = 60_000
 /** Messages between nodes that are kept for those that cannot hear them now. */
 const MAX_TOLD = 10_000
+/** Events that are taken out of a stream at a time, where only so many bytes are wanted. */
+const AT_A_TIME = 16
 /** Values of `latest` keys in one room. */
 const MAX_LATEST = 1_000
 
@@ -181,11 +183,12 @@ return { epoch, text(offset), text(at) }
  *
  * KEYS  1 meta, 2 stream
  * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms, 6 '1' if somebody is
- *       in the room: a mere reader leaves nothing behind where there is nothing, 7 what the caller has seen
- * Reply {epoch, offset, before, floor, at, age of the epoch in ms, id, payload, id, payload, ...}; newest first where the newest were asked
+ *       in the room: a mere reader leaves nothing behind where there is nothing, 7 what the caller has seen, 8 bytes of payloads after
+ *       which it ends, with one event at least: read a few at a time, so that no more is taken out of the stream than is answered
+ * Reply {epoch, offset, before, floor, at, age of the epoch in ms, '1' if the bytes ended it, id, payload, id, payload, ...}; oldest first
  */
 export const READ = script(2, CLOCK + OPEN + `
-if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0', '0', '0' } end
+if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0', '0', '0', '' } end
 local epoch, offset, before, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[7])
 if offset > 0 then redis.call('PEXPIRE', KEYS[1], ${DAY}) end
 local now = millis()
@@ -212,15 +215,36 @@ elseif low then
     redis.call('XTRIM', KEYS[2], 'MINID', '=', text(kept))
   else redis.call('UNLINK', KEYS[2]) end
 end
-local entries = {}
-if tonumber(ARGV[4]) > 0 then
-  if ARGV[3] == '' then entries = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[4])
-  else entries = redis.call('XRANGE', KEYS[2], text(ARGV[3] + 1) .. '-0', '+', 'COUNT', ARGV[4]) end
+local most, budget = tonumber(ARGV[4]), tonumber(ARGV[8])
+local from = '-'
+if ARGV[3] ~= '' then from = text(ARGV[3] + 1) .. '-0'
+elseif most > 0 then
+  local length = redis.call('XLEN', KEYS[2])
+  if length > most then
+    -- After data were lost the numbers may have a hole: then the newest are counted.
+    if length == offset - floor then from = text(offset - most + 1) .. '-0'
+    else
+      local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', most)
+      from = newest[#newest][1]
+    end
+  end
 end
-local reply = { epoch, text(offset), before, text(floor), text(at), text(now - at) }
-for _, entry in ipairs(entries) do
-  reply[#reply + 1] = entry[1]
-  reply[#reply + 1] = entry[2][2]
+local reply = { epoch, text(offset), before, text(floor), text(at), text(now - at), '' }
+local count, bytes = 0, 0
+while count < most do
+  local entries = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', math.min(most - count, ${AT_A_TIME}))
+  for _, entry in ipairs(entries) do
+    bytes = bytes + #entry[2][2]
+    if bytes > budget and count > 0 then
+      reply[7] = '1'
+      return reply
+    end
+    count = count + 1
+    reply[#reply + 1] = entry[1]
+    reply[#reply + 1] = entry[2][2]
+  end
+  if #entries < ${AT_A_TIME} then break end
+  from = '(' .. entries[#entries][1]
 end
 return reply
 `)

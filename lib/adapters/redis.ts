@@ -69,6 +69,8 @@ const BATCH = 500
 const LOOK = 2_000
 /** Events in one read while a hole is repaired, and messages between nodes. */
 const PAGE = 500
+/** The same in bytes: a room of large events is repaired in more steps. */
+const PAGE_BYTES = 1_048_576
 /** Rooms without members here of which it is remembered what was seen. */
 const MAX_KNOWN = 10_000
 /** Milliseconds of a new epoch in which every node says what it had seen of those before it: until then none of them is honoured. */
@@ -262,7 +264,7 @@ class RedisAdapter implements Adapter {
       host,
       isNew: (name, identity) => this.#repeats.isNew(name, identity),
       deliver: (name, packet, origin) => { this.#publishing!.delivered(origin, host.event(name, packet), packet.position) },
-      read: (offset, epoch) => this.#readRange(room, epoch, offset, PAGE, history.ttl),
+      read: (offset, epoch) => this.#readRange(room, epoch, offset, PAGE, history.ttl, PAGE_BYTES),
       onRepair: () => { this.#repairs++ },
       onUndecodable: () => { this.#unread.note('history', 0) }
     })
@@ -313,13 +315,13 @@ class RedisAdapter implements Adapter {
   }
 
   /** One read for all who wait for the same part of a room. */
-  async #read (room: string, { history }: RoomSettings, { since, last, limit }: HistoryQuery): Promise<Range> {
+  async #read (room: string, { history }: RoomSettings, { since, last, limit, bytes }: HistoryQuery): Promise<Range> {
     const count = since === undefined ? Math.min(last ?? limit, limit) : limit
-    const name = keyOf(room, since?.epoch ?? '', String(since?.offset ?? ''), String(count))
+    const name = keyOf(room, since?.epoch ?? '', String(since?.offset ?? ''), String(count), String(bytes ?? ''))
     const underWay = this.#reading.get(name)
     // A read that began before now may miss what was accepted meanwhile, which comes by the subscription or the next page.
     if (underWay !== undefined) return await underWay
-    const reading = this.#readRange(room, since?.epoch ?? '', since?.offset, count, history === false ? 0 : history.ttl)
+    const reading = this.#readRange(room, since?.epoch ?? '', since?.offset, count, history === false ? 0 : history.ttl, bytes)
     this.#reading.set(name, reading)
     try {
       return await reading
@@ -329,12 +331,12 @@ class RedisAdapter implements Adapter {
   }
 
   /** @param asked the epoch in which the reader stands */
-  async #readRange (room: string, asked: string, after: number | undefined, count: number, ttl: number): Promise<Range> {
+  async #readRange (room: string, asked: string, after: number | undefined, count: number, ttl: number, bytes = Number.MAX_SAFE_INTEGER): Promise<Range> {
     for (;;) {
       const reply = await this.#link.script(READ, [this.#keys.meta(room), this.#keys.stream(room)], [
-        this.#link.run, newEpoch(), after ?? '', Math.max(count, 0), Math.ceil(ttl), this.#rooms.has(room) ? '1' : '', this.#seen(room)
+        this.#link.run, newEpoch(), after ?? '', Math.max(count, 0), Math.ceil(ttl), this.#rooms.has(room) ? '1' : '', this.#seen(room), bytes
       ]) as string[]
-      const [epoch = '', top, before = '', floor, at, age, ...entries] = reply
+      const [epoch = '', top, before = '', floor, at, age, isPart, ...entries] = reply
       this.#learn(room, this.#checked(epoch, Number(top)).epoch, Number(top), Number(at))
       const events: Arrival[] = []
       for (let index = 0; index + 1 < entries.length; index += 2) {
@@ -342,8 +344,7 @@ class RedisAdapter implements Adapter {
         const payload = entries[index + 1]!
         events.push(arrivalOf(room, epoch, offset, payload))
       }
-      if (after === undefined) events.reverse()
-      const range = { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before), events }
+      const range = { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before), events, isPart: isPart === '1' }
       const isFormer = asked !== epoch && after !== undefined && sharedBy({ epoch: asked, offset: after }, range)?.isWhole === true
       if (!isFormer || Number(age) >= SETTLED) return range
       await this.#pause(SETTLED - Number(age))

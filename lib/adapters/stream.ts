@@ -112,16 +112,23 @@ export class Stream extends Retained {
     return since.epoch === this.epoch && since.offset <= this.#top && since.offset >= this.#trimmed
   }
 
-  read ({ since, last, limit }: HistoryQuery): HistoryPage {
+  read ({ since, last, limit, bytes }: HistoryQuery): HistoryPage {
     const resumed = since !== undefined && this.covers(since)
     let start = this.#events.length
     if (resumed) start = this.#after(since.offset)
     else if (since === undefined) start = Math.max(this.#head, this.#events.length - Math.min(last ?? limit, this.length))
-    const events = this.#events.slice(start, start + limit)
+    const asked = this.#events.slice(start, start + limit)
+    const events = bytes === undefined ? asked : firstOf(asked, bytes)
     const { epoch, top, floor } = this
     const goesOn = since === undefined ? floor : reentry(since, since.epoch === epoch ? top.offset : undefined, { epoch, top: top.offset, floor: floor.offset })
-    return { resumed, events, top, floor: goesOn }
+    return { resumed, events, top, floor: goesOn, ...(events.length < asked.length ? { isPart: true } : {}) }
   }
+}
+
+function firstOf (packets: Packet[], most: number): Packet[] {
+  let bytes = 0
+  const end = packets.findIndex((packet, index) => (bytes += packet.bytes.length) > most && index > 0)
+  return end === -1 ? packets : packets.slice(0, end)
 }
 
 /** What is remembered of one room. */

@@ -36,6 +36,8 @@ export interface Range {
   readonly before: readonly Former[]
   /** events after the offset that was asked, oldest first */
   readonly events: readonly Arrival[]
+  /** the bytes that were asked for ended it */
+  readonly isPart?: boolean
 }
 
 export interface TailOptions {
@@ -84,10 +86,11 @@ export function pageOf (range: Range, { since }: Pick<HistoryQuery, 'since'>, on
   const { epoch } = range
   const top = { epoch, offset: range.top }
   const { events, floor } = decoded(range, onUndecodable)
-  if (since === undefined) return { resumed: false, events, top, floor: { epoch, offset: floor } }
+  const part = range.isPart === true ? { isPart: true } : {}
+  if (since === undefined) return { resumed: false, events, top, floor: { epoch, offset: floor }, ...part }
   const shared = sharedBy(since, range)
   const resumed = shared?.isWhole === true && since.offset >= floor
-  return { resumed, events: resumed ? events : [], top, floor: reentry(since, shared?.offset, { ...range, floor }) }
+  return { resumed, events: resumed ? events : [], top, floor: reentry(since, shared?.offset, { ...range, floor }), ...(resumed ? part : {}) }
 }
 
 /** Its events, of which one that cannot be read is lost as if it had been trimmed: nobody resumes over it without being told. */

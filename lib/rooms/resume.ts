@@ -5,6 +5,8 @@ import { after } from '../timers.js'
 
 /** Events read and written at a time. */
 export const PAGE = 128
+/** The same in bytes, of which a page has more only where a single event has. */
+export const PAGE_BYTES = 524_288
 /** Milliseconds until a history that could not be read is asked again. */
 const RETRY = 500
 

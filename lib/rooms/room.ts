@@ -5,7 +5,7 @@ import { Latest, latestTtl } from '../retention/latest.js'
 import type { Retention } from '../retention/retention.js'
 import type { Declaration } from './declaration.js'
 import type { Member } from './member.js'
-import { follow, PAGE, type Follower, type Gap } from './resume.js'
+import { follow, PAGE, PAGE_BYTES, type Follower, type Gap } from './resume.js'
 import { Walk, type Walked } from './walk.js'
 import type { Walks } from './walks.js'
 
@@ -213,7 +213,7 @@ export class Room {
   }
 
   read (since: Position): Later<HistoryPage> {
-    return this.#source.history!({ since, limit: PAGE })
+    return this.#source.history!({ since, limit: PAGE, bytes: PAGE_BYTES })
   }
 
   /** Makes `member` one of the room's; `start` must follow in the same turn, after the ack. */

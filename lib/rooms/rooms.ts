@@ -246,7 +246,7 @@ export class Rooms {
     const resumed = since === undefined ? undefined : false
     if (last === undefined || last === 0) return { resumed }
     const { size } = settings.history as { size: number }
-    const { events, top } = await this.#adapter.history(room.name, { last: Math.min(last, size), limit: size }, settings)
+    const { events, top } = await this.#adapter.history(room.name, { last: Math.min(last, size), limit: size, bytes: 1 }, settings)
     const first = events[0]?.position
     return { since: first === undefined ? top : { epoch: top.epoch, offset: first.offset - 1 }, resumed }
   }
@@ -368,14 +368,18 @@ export class Rooms {
     if (left instanceof Promise) left.catch((error: unknown) => { this.#options.onError(error, 'unsubscribe') })
   }
 
-  /** Retained events for the application or a member that asks. */
-  async history (name: string, since: Position | undefined, limit: number | undefined): Promise<HistoryPage> {
+  /**
+   * Retained events for the application or a member that asks.
+   *
+   * @param bytes after which the page ends, for a member
+   */
+  async history (name: string, since: Position | undefined, limit: number | undefined, bytes?: number): Promise<HistoryPage> {
     const { declaration: { settings } } = this.locate(name)
     if (settings.history === false || this.#adapter.history === undefined) {
       return { resumed: false, events: [], top: { epoch: '', offset: 0 }, floor: { epoch: '', offset: 0 } }
     }
     const most = Math.min(isOffset(limit) ? limit : settings.history.size, settings.history.size)
-    return await this.#adapter.history(name, since === undefined ? { last: most, limit: most } : { since, limit: most }, settings)
+    return await this.#adapter.history(name, since === undefined ? { last: most, limit: most, bytes } : { since, limit: most, bytes }, settings)
   }
 
   /** @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */

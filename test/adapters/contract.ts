@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Adapter } from '../../lib/adapters/adapter.js'
+import type { Position } from '../../lib/protocol/position.js'
 import type { Teardown } from '../helpers/servers.js'
 import { until } from '../helpers/servers.js'
 import { dataOf, live, node, reliable, said, textOf, type Node } from './harness.js'
@@ -78,6 +79,32 @@ export function contract ({ name, make, nodes }: Contract): void {
     await a.adapter.subscribe('chat/1', reliable)
     await b.adapter.publish('chat/1', said('again'), reliable)
     t.same(await a.host.heard('chat/1', 1), ['again'])
+  })
+
+  t.test(`${name}: pages of so many bytes, of the newest n and on from there, end after them and together are what was asked for`, async (t) => {
+    const [a, b] = await pair(t)
+    if (a.adapter.history === undefined) return t.pass('no history')
+    const texts = Array.from({ length: 40 }, (_, index) => `${index} ${'x'.repeat(20_000)}`)
+    for (const text of texts) await a.adapter.publish('chat/1', said(text), reliable)
+    for (const last of [20, 100]) {
+      const read: string[] = []
+      let since: Position | undefined
+      let pages = 0
+      for (let isPart: boolean | undefined = true; isPart === true; pages++) {
+        const page = await b.adapter.history!('chat/1', { ...(since === undefined ? { last } : { since }), limit: 100, bytes: 100_000 }, reliable)
+        const bytes = page.events.reduce((sum, packet) => sum + packet.bytes.length, 0)
+        t.ok(page.events.length > 0 && bytes <= 200_000, `${page.events.length} events of ${bytes} bytes`)
+        t.equal(page.resumed, since !== undefined)
+        read.push(...page.events.map(textOf))
+        since = page.events.at(-1)!.position
+        isPart = page.isPart
+      }
+      t.same(read, texts.slice(-last))
+      t.ok(pages >= 3, `${pages} pages`)
+    }
+    const one = await b.adapter.history!('chat/1', { last: 7, limit: 100, bytes: 1 }, reliable)
+    t.same(one.events.map(textOf), [texts.at(-7)])
+    t.equal(one.isPart, true)
   })
 
   t.test(`${name}: a position is honoured while every event after it is retained`, async (t) => {
