@@ -6,6 +6,20 @@ import type { StatsSnapshot } from './snapshot.js'
 const PREFIX = 'realtime_'
 const CLOSES = new Set(['gone', 'left'])
 
+/** What adapters count, by its name in their stats. An adapter of another package may count otherwise, and is asked for these as well. */
+const ADAPTER = [
+  ['rooms', 'gauge', 'adapter_rooms', 'Rooms that the adapter follows for this node.'],
+  ['streams', 'gauge', 'adapter_streams', 'Rooms whose epoch and top the adapter remembers.'],
+  ['historyBytes', 'gauge', 'adapter_history_bytes', 'Bytes of events and latest values that this process keeps.'],
+  ['historyEvicted', 'counter', 'adapter_history_evicted_total', 'Events and values that left before their time, for want of bytes.'],
+  ['remembered', 'gauge', 'adapter_remembered', 'Message ids, idempotency keys and outcomes that are remembered.'],
+  ['rememberedBytes', 'gauge', 'adapter_remembered_bytes', 'Their bytes.'],
+  ['forgotten', 'counter', 'adapter_forgotten_total', 'Outcomes that were forgotten before their time: what they belong to would run again.'],
+  ['received', 'counter', 'adapter_received_total', 'Messages of the broker that this node heard.'],
+  ['repairs', 'counter', 'adapter_repairs_total', 'Times that a room was read from the broker because something was missing.'],
+  ['undecodable', 'counter', 'broker_undecodable_total', 'Messages and values of the broker that could not be read.']
+] as const
+
 /** Labels come from closed sets: an application's own codes are one value, so that they cannot make series without end. */
 function label (word: string): string {
   return isCode(word) || CLOSES.has(word) ? word : 'other'
@@ -106,6 +120,7 @@ export class Metrics {
       for (const [transport, value] of Object.entries(connections.transports)) set(value, { transport })
     }, ['transport'])
     this.#gauge('connections_max', 'Connections allowed on this node.', (set, { connections }) => { set(connections.max) })
+    this.#gauge('slots', 'Connections, and those on their way in or out.', (set, { connections }) => { set(connections.slots) })
     this.#counter('connections_opened_total', 'Connections opened.', (add, { connections }) => {
       for (const [transport, value] of Object.entries(connections.opened)) add(value, { transport })
     }, ['transport'])
@@ -137,13 +152,22 @@ export class Metrics {
     this.#counter('frames_sent_total', 'Frames written.', (add, { events }) => { add(events.framesOut) })
     this.#counter('sent_bytes_total', 'Bytes written.', (add, { events }) => { add(events.bytesOut) })
     this.#counter('writes_total', 'Writes handed to the kernel.', (add, { events }) => { add(events.writes) })
+    this.#gauge('outbox_frames', 'Frames that wait in outboxes.', (set, { outbox }) => { set(outbox.frames) })
     this.#gauge('outbox_bytes', 'Bytes that wait in outboxes.', (set, { outbox }) => { set(outbox.bytes) })
     this.#gauge('event_loop_delay_seconds', 'Delay of the event loop.', (set, { eventLoop }) => {
       for (const statistic of ['p50', 'p99', 'max'] as const) set(eventLoop[statistic] / 1_000, { statistic })
     }, ['statistic'])
+    this.#gauge('uptime_seconds', 'Time since the start of the node.', (set, { uptime }) => { set(uptime / 1_000) })
     this.#gauge('accepting', 'Whether new connections are accepted.', (set, { accepting }) => { set(accepting ? 1 : 0) })
     this.#gauge('adapter_up', 'Whether the adapter can be reached.', (set, { adapter }) => { set(adapter.isUp === false ? 0 : 1) })
-    this.#counter('broker_undecodable_total', 'Messages and values of the broker that could not be read.', (add, { adapter }) => { add(Number(adapter.undecodable ?? 0)) })
+    for (const [key, kind, name, help] of ADAPTER) {
+      const read = (set: (value: number) => void, { adapter }: StatsSnapshot): void => {
+        // What this adapter does not count has no sample.
+        if (typeof adapter[key] === 'number') set(adapter[key])
+      }
+      if (kind === 'gauge') this.#gauge(name, help, read)
+      else this.#counter(name, help, read)
+    }
     this.#gauge('build_info', 'Version of the plugin.', (set, { version }) => { set(1, { version }) }, ['version'])
   }
 }

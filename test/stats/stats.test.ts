@@ -6,6 +6,9 @@ import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { Gauge, Registry, type OpenMetricsContentType } from 'prom-client'
 import t, { type Test } from 'tap'
+import { memory } from '../../lib/adapters/memory.js'
+import { nats } from '../../lib/adapters/nats.js'
+import { redis } from '../../lib/adapters/redis.js'
 import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
 import { createAdmin } from '../../lib/stats/admin.js'
 import { Ledger } from '../../lib/stats/ledger.js'
@@ -13,7 +16,7 @@ import { LoopDelayMonitor } from '../../lib/stats/loop-delay.js'
 import { Metrics } from '../../lib/stats/metrics.js'
 import { negotiate } from '../../lib/stats/negotiate.js'
 import { page } from '../../lib/stats/paging.js'
-import { snapshot, type StatsSource } from '../../lib/stats/snapshot.js'
+import { snapshot, type StatsSnapshot, type StatsSource } from '../../lib/stats/snapshot.js'
 import { createPeer } from '../../lib/testing/index.js'
 import { VERSION } from '../../lib/version.js'
 
@@ -306,6 +309,49 @@ t.test('a metric of the app that has one of our names is named, and nothing of o
   void new Gauge({ name: 'realtime_users', help: 'of the app', registers: [register] })
   t.throws(() => new Metrics(() => snapshot(new Ledger(), source(), facts), register), { code: 'REALTIME_ERR_OPTIONS', message: /realtime_users/ })
   t.same(register.getMetricsAsArray().map(({ name }) => name), ['realtime_users'])
+})
+
+/** What the metrics say in other numbers. */
+const DERIVED: Record<string, (stats: StatsSnapshot) => number> = {
+  'connections.total': ({ connections: { transports } }) => transports.websocket + transports.sse + transports.polling,
+  'connections.capacityPercent': ({ connections: { total, max } }) => Math.round(total / max * 1_000) / 10,
+  'rooms.active': ({ rooms: { definitions } }) => definitions['chat/:id']!.rooms,
+  'events.out': ({ ledger: { delivered, resumed } }) => delivered + resumed
+}
+
+function numbersOf (value: unknown, path = ''): Array<[path: string, value: number]> {
+  if (typeof value === 'number') return [[path, value]]
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, each]) => numbersOf(each, path === '' ? key : `${path}.${key}`))
+}
+
+t.test('each number of the stats is in the metrics, those of every adapter included, or is made of some that are', async (t) => {
+  let next = 7_001
+  const number = (): number => next += 2
+  const ledger = new Ledger()
+  for (const [key, value] of Object.entries(ledger)) {
+    if (typeof value === 'number') (ledger as unknown as Record<string, number>)[key] = number()
+  }
+  for (const map of [ledger.refusals, ledger.errors, ledger.closes]) map.set('server_full', number())
+  Object.assign(ledger.opened, { websocket: number(), sse: number(), polling: number() })
+  const keys = [memory(), redis(), nats()].flatMap((adapter) => Object.entries(adapter.stats!()).flatMap(([key, value]) => typeof value === 'number' ? [key] : []))
+  const adapter = Object.fromEntries([...new Set(keys)].map((key) => [key, number()]))
+  const rooms = number()
+  const transports = { websocket: number(), sse: number(), polling: number() }
+  const stats = snapshot(ledger, {
+    connections: { total: transports.websocket + transports.sse + transports.polling, users: number(), transports },
+    outbox: () => ({ frames: number(), bytes: number(), events: number() }),
+    activeRooms: rooms,
+    byDefinition: () => new Map([['chat/:id', { rooms, members: number() }]])
+  }, { ...facts, capacity: number(), slots: number(), published: number(), gaps: number(), loop: { p50: number(), p99: number(), max: number() }, adapter, uptime: number() })
+  const text = await new Metrics(() => stats).text()
+  const samples = new Set([...text.matchAll(/^realtime_\S+(?: \S+)*? (\S+)$/gm)].map(([, value]) => Number(value)))
+  for (const [path, value] of numbersOf(stats)) {
+    const derived = DERIVED[path]
+    if (derived !== undefined) t.equal(value, derived(stats), path)
+    else t.ok(samples.has(value) || samples.has(value / 1_000), `${path} is in the metrics`)
+  }
+  t.ok(keys.includes('forgotten') && keys.includes('historyEvicted') && keys.includes('repairs'))
 })
 
 t.test('the answer is named as the app\'s registry writes it', async (t) => {
