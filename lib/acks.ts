@@ -37,6 +37,8 @@ const MAX_REMOTE = 10_000
 const REPORT = 500
 /** Answers that are waited for on behalf of other nodes, of all their broadcasts together. */
 const MAX_REMOTE_ANSWERS = 500_000
+/** Answers to one broadcast that are kept before the report of their node: a member may make up connections of other nodes. */
+const MAX_EARLY = 10_000
 
 /** Acknowledged broadcasts: those of this node, and what its members answer to those of others. Nothing is left behind after a timeout. */
 export class Acks {
@@ -59,7 +61,10 @@ export class Acks {
 
   newId (): string { return `${this.#node}.${randomBytes(9).toString('base64url')}` }
 
-  has (id: string): boolean { return this.#waiting.has(id) || this.#remote.has(id) }
+  /** A connection of this node was offered the event and has not answered yet. */
+  isOwed (id: string, connection: string): boolean {
+    return this.#waiting.get(id)?.pending.has(connection) === true || this.#remote.get(id)?.pending.has(connection) === true
+  }
 
   get size (): number { return this.#waiting.size + this.#remote.size }
 
@@ -221,6 +226,10 @@ export class Acks {
     const userId = waiting?.pending.get(connection)
     const isForeign = user !== undefined && userId !== undefined && user !== userId
     if (waiting === undefined || isForeign || (userId === undefined && this.#isComplete(waiting))) {
+      this.unmatched++
+      return
+    }
+    if (userId === undefined && waiting.early.size >= MAX_EARLY) {
       this.unmatched++
       return
     }

@@ -11,6 +11,7 @@ import { Entering, sourceOf, type Ready } from './entering.js'
 import { Refusal, refusalOf } from './errors.js'
 import { Lanes } from './lanes.js'
 import type { Messages } from './messages.js'
+import { DEFAULTS } from './options.js'
 import type { Outcome } from './outcome.js'
 import { MemberLists } from './member-lists.js'
 import type { Packet } from './protocol/codec.js'
@@ -45,6 +46,8 @@ export interface DispatchOptions {
   /** of the rate of one connection */
   readonly burst: number
   readonly presenceList: number
+  /** bytes of one connection's frames that may wait to be handled, those that are being handled included; one frame always may */
+  readonly waiting: number
   /** bytes of one answer of history or members */
   readonly answer: number
   readonly validateOutput: boolean
@@ -64,9 +67,14 @@ export type Entered = { readonly name: string, readonly data: JoinData } | { rea
 const UNTOLD = 30_000
 const MAX_UNTOLD = 10_000
 /** Frames of one connection that may wait for one room, where the rate's burst is not more. */
-const WAITING = 64
+const WAITING = DEFAULTS.waitingFrames
+/** Milliseconds after which one that found no room to wait may be sent again. */
+const TOO_MANY = 1_000
 
 type Attempt = Ready | { readonly name: string, readonly refusal: Refusal }
+
+/** What has a place in the order of its room. */
+type LaneCommand = Exclude<Command, { readonly type: 'ping' | 'pong' | 'ack' }>
 
 /** What is answered to a query, and what it costs. */
 export interface Answer { readonly data: unknown, readonly bytes: number }
@@ -118,9 +126,10 @@ export class Dispatch {
     const waiting: Array<() => void> = []
     this.#opening.set(connection, waiting)
     const results = await Promise.all(attempts)
+    // Gone meanwhile, it holds nothing here any more.
     this.#opening.delete(connection)
     this.#opened(connection, results.map((result) => this.#asked(connection, result, since)), welcome)
-    for (const task of waiting) task()
+    for (const task of waiting.splice(0)) task()
   }
 
   /** The server may have taken the connection out of the room while it was being entered. */
@@ -318,6 +327,10 @@ export class Dispatch {
     const transport: Transport = connection.transport
     for (const membership of connection.rooms.all()) this.#leave(connection, membership, reason, false)
     acks.gone(connection.id)
+    // The application may never settle what lets it in.
+    const opening = this.#opening.get(connection)
+    this.#opening.delete(connection)
+    if (opening !== undefined) for (const task of opening.splice(0)) task()
     const { ending } = connection
     if (connection.isParked && ending?.data.retry === 'never') this.#untold.set(connection.id, ending, performance.now() + UNTOLD, performance.now())
     if (!connections.delete(connection, transport)) return
@@ -338,13 +351,31 @@ export class Dispatch {
   #command (connection: Peer, command: Command, bytes: number): void {
     const opening = this.#opening.get(connection)
     if (!this.#isAffordable(connection, command)) return
-    if (opening !== undefined) opening.push(() => { this.#run(connection, command, bytes) })
-    else this.#run(connection, command, bytes)
+    if (opening === undefined) this.#run(connection, command, bytes)
+    else if (opening.length >= Math.max(WAITING, this.#options.burst) || !this.#hold(connection, bytes)) this.#tooMany(connection, command)
+    else {
+      opening.push(() => {
+        connection.waiting -= bytes
+        this.#run(connection, command, bytes)
+      })
+    }
+  }
+
+  /** Frames that wait, or are being worked on, are bounded in bytes for all rooms of a connection. @returns whether these fit */
+  #hold (connection: Peer, bytes: number): boolean {
+    if (connection.waiting > 0 && connection.waiting + bytes > this.#options.waiting) return false
+    connection.waiting += bytes
+    return true
+  }
+
+  #tooMany (connection: Peer, command: Command): void {
+    const refusal = new Refusal('rate_limited', { message: 'too many frames wait for this room', retryAfter: TOO_MANY })
+    this.#refuse(connection, refusal, command.id, 'room' in command ? command.room : undefined)
   }
 
   /** Spends a token of the room's own bucket for a message where it declares one, of the connection's for everything else. */
   #isAffordable (connection: Peer, command: Command): boolean {
-    if (command.type === 'ack' && this.#options.acks.has(command.id)) return true
+    if (command.type === 'ack' && this.#options.acks.isOwed(command.id, connection.id)) return true
     const now = performance.now()
     let wait: number
     const membership = command.type === 'message' ? connection.rooms.get(command.room) : undefined
@@ -370,18 +401,28 @@ export class Dispatch {
     }
     const room = command.type === 'auth' ? undefined : command.room
     // Renewals are a lane of their own, so that the last one sent is the one that holds.
+    if (!this.#hold(connection, bytes)) return this.#tooMany(connection, command)
     const isTaken = this.#lanes.run(laneOf(connection, room ?? ''), () => {
-      if (!connection.isOpen) return undefined
-      switch (command.type) {
-        case 'auth': return this.#auth(connection, command)
-        case 'join': return this.#join(connection, command)
-        case 'leave': return this.#left(connection, command.room, command.id)
-        case 'members': return this.#members(connection, command)
-        case 'history': return this.#history(connection, command)
-        case 'message': return this.#message(connection, command, bytes)
-      }
+      const done = this.#handle(connection, command, bytes)
+      if (done instanceof Promise) return done.finally(() => { connection.waiting -= bytes })
+      connection.waiting -= bytes
+      return undefined
     }, this.#mayWait(connection, room ?? ''))
-    if (!isTaken) this.#refuse(connection, new Refusal('rate_limited', { message: 'too many frames wait for this room' }), command.id, room)
+    if (isTaken) return
+    connection.waiting -= bytes
+    this.#tooMany(connection, command)
+  }
+
+  #handle (connection: Peer, command: LaneCommand, bytes: number): Later<void> {
+    if (!connection.isOpen) return undefined
+    switch (command.type) {
+      case 'auth': return this.#auth(connection, command)
+      case 'join': return this.#join(connection, command)
+      case 'leave': return this.#left(connection, command.room, command.id)
+      case 'members': return this.#members(connection, command)
+      case 'history': return this.#history(connection, command)
+      case 'message': return this.#message(connection, command, bytes)
+    }
   }
 
   /** A burst that the rate allows finds room to wait. */
@@ -480,7 +521,11 @@ export class Dispatch {
 
   /** As many events as fit into one answer, at least one. Behind them stands where the next one goes on: `more` says that there is more. */
   async past (room: string, since: HistoryCommand['since'], limit: number | undefined, isExcepted: (packet: Packet) => boolean): Promise<Answer> {
-    const { events, resumed, top, isPart } = await this.#options.rooms.history(room, since, limit, this.#options.answer)
+    let page = await this.#options.rooms.history(room, since, limit, this.#options.answer)
+    const { resumed } = page
+    // Of a page of nothing but what this caller is left out of nothing would be told.
+    while (page.isPart === true && page.events.every(isExcepted)) page = await this.#options.rooms.history(room, page.events.at(-1)!.position, limit, this.#options.answer)
+    const { events, top, isPart } = page
     const taken: unknown[] = []
     let bytes = 0
     let read = 0

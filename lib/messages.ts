@@ -7,7 +7,7 @@ import { parseOutcome, type Outcome } from './outcome.js'
 import { keyOf } from './protocol/key.js'
 import { describe } from './rooms/rooms.js'
 import { after } from './timers.js'
-import { UnstoredOutcomes } from './unstored.js'
+import { UnstoredOutcomes, type RememberedLimits } from './unstored.js'
 
 export interface MessageCall extends ContextSource {
   readonly type: string
@@ -25,6 +25,9 @@ export interface MessagesOptions {
   /** names this node among those that claim messages */
   readonly holder: string
   readonly validateOutput: boolean
+  /** bytes of outcomes that wait for an adapter whose server is away, of one user and of all */
+  readonly remembered: RememberedLimits
+  readonly log: Pick<FastifyBaseLogger, 'warn'>
 }
 
 /** A holder that has not settled by then is given up, milliseconds after the handler's timeout. */
@@ -42,7 +45,7 @@ export class Messages {
   constructor (claims: ClaimStore | undefined, options: MessagesOptions) {
     this.#claims = claims
     this.#options = options
-    if (claims !== undefined) this.#unstored = new UnstoredOutcomes(claims, options.window, options.holder)
+    if (claims !== undefined) this.#unstored = new UnstoredOutcomes(claims, options)
   }
 
   stop (): void { this.#unstored?.stop() }

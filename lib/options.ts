@@ -30,6 +30,7 @@ export const DEFAULTS = {
   presence: { grace: 15_000, lease: 60_000 },
   presenceList: 200,
   answer: 262_144,
+  waitingFrames: 64,
   handlerTimeout: 30_000,
   drain: { rate: 500, timeout: 20_000 },
   ticket: 30_000,

@@ -150,7 +150,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     address: settings.limits.address,
     whenUnavailable: settings.limits.whenUnavailable
   }, adapter.leases, (error) => { failed(error, 'leases') }, (id) => { connections.get(id)?.close('replaced') })
-  const messages = new Messages(adapter.claims, { timeout: settings.timeouts.handler, window: DEFAULTS.idempotency, holder: nodeId, validateOutput: settings.validateOutput })
+  const messages = new Messages(adapter.claims, { timeout: settings.timeouts.handler, window: DEFAULTS.idempotency, holder: nodeId, validateOutput: settings.validateOutput, remembered: settings.limits.remembered, log })
   const refusals = new Refusals(log, options.onRefused)
   const note = (refusal: Refusal, request: FastifyRequest): void => { refusals.note(refusal, { address: request.ip ?? '', request }) }
   const refusedUpgrades = new RefusedUpgrades()
@@ -206,6 +206,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     log,
     roomLimit: settings.limits.rooms,
     burst: settings.limits.rate.burst,
+    waiting: Math.max(DEFAULTS.waitingFrames, settings.limits.rate.burst) * settings.limits.message,
     presenceList: DEFAULTS.presenceList,
     answer: Math.min(DEFAULTS.answer, Math.floor(settings.limits.outbox / 4)),
     validateOutput: settings.validateOutput,

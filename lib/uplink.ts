@@ -68,11 +68,12 @@ export class Uplink {
     return answer
   }
 
-  /** Before anything is asked of the application. Acks that are waited for are owed and not refused: there are no more of them than events. @throws Refusal */
-  spend ({ body }: FastifyRequest, userId: string): void {
+  /** Before anything is asked of the application. An ack that its connection owes is not refused: there are no more of them than events. @throws Refusal */
+  spend ({ body, headers }: FastifyRequest, userId: string): void {
     const { rates, acks } = this.#options
     const { type, id } = ((body as ParsedBody | null | undefined)?.json ?? {}) as { type?: unknown, id?: unknown }
-    if (type === 'ack' && typeof id === 'string' && acks.has(id)) rates.charge(userId, 1)
+    const own = headers['x-connection-id']
+    if (type === 'ack' && typeof id === 'string' && typeof own === 'string' && acks.isOwed(id, own)) rates.charge(userId, 1)
     else rates.spend(userId)
   }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS, type Refused, type Running } from './helpers/net.js'
-import { handshake, RawPeer, until } from './helpers/raw.js'
+import { chat, connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS, type NetPeer, type Refused, type Running } from './helpers/net.js'
+import { handshake, RawPeer, textFrame, until } from './helpers/raw.js'
 
 t.setTimeout(120_000)
 
@@ -60,7 +60,7 @@ t.test('an event that is larger than a page is a page of its own, and one that i
   await fill(server, 1, 10)
   peer.send({ type: 'history', room: 'chat/1', id: '1' })
   const first = (await peer.next('ack')).data as Page
-  t.match(first, { more: true, position: { offset: 2 }, events: [{ offset: 1 }] })
+  t.match(first, { more: true, position: { offset: 1 }, events: [{ offset: 1 }] })
   peer.send({ type: 'history', room: 'chat/1', id: '2', data: { since: first.position } })
   const second = (await peer.next('ack')).data as Page
   t.match(second, { more: undefined, resumed: true, position: { offset: 3 }, events: [{ offset: 3 }] })
@@ -124,7 +124,9 @@ for (const transport of TRANSPORTS) {
     const limits = { rate: { messages: 0.1, burst: 4 }, user: { connections: 2, then: 'reject' } } as const
     const server = await start(t, { limits, presence: { grace: 10 } })
     const open = async (user: string): Promise<void> => {
-      (await connect(server, { transport, rooms: ['chat/1'], token: server.token(user) })).cut()
+      const options = { transport, rooms: ['chat/1'], token: server.token(user) }
+      if (transport === 'polling') await poll(server, options)
+      else (await connect(server, options)).cut()
       await eventually('it has gone', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 0)
     }
     for (let i = 0; i < 4; i++) await open('ada')
@@ -135,7 +137,7 @@ for (const transport of TRANSPORTS) {
   })
 
   t.test(`all connections of a user come back at once by ${transport}, and once more, whatever his rate`, async (t) => {
-    const server = await start(t, { limits: { rate: { messages: 0.001, burst: 5 } }, presence: { grace: 10 } })
+    const server = await start(t, { limits: { rate: { messages: 0.001, burst: 5 } }, presence: { grace: 2_000 } })
     for (let round = 0; round < 2; round++) {
       const peers = await Promise.all(Array.from({ length: 20 }, async () => await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') })))
       t.equal(peers.length, 20)
@@ -171,6 +173,94 @@ t.test('a join is told no member list that does not fit into one answer, and pay
   }
   t.same(types, ['ack', 'ack', 'ack', 'error', 'error'], 'three of a message and 50 kB each')
   for (const peer of [ada, bob]) peer.cut()
+})
+
+/** The id that an event asks for an answer by. */
+async function asked (peer: NetPeer): Promise<string> { return (await peer.next('said') as { ack?: string }).ack! }
+
+for (const way of ['websocket', 'uplink'] as const) {
+  t.test(`an ack by ${way} is free of the rate where it is owed, and once`, async (t) => {
+    const server = await start(t, { limits: { rate: { messages: 0.001, burst: 3 } } })
+    const peer = await connect(server, { transport: way === 'websocket' ? way : 'sse', rooms: ['chat/1'], token: server.token('ada') })
+    const results = Promise.all(Array.from({ length: 8 }, async () => await server.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'x', by: 'y' }, { timeout: 5_000 })))
+    const ids: string[] = []
+    for (let i = 0; i < 8; i++) ids.push(await asked(peer))
+    const answer = async (id: string): Promise<number> => {
+      if (way === 'websocket') peer.send({ type: 'ack', id })
+      else return (await fetch(`${server.url}/ws`, { method: 'POST', body: JSON.stringify({ type: 'ack', id }), headers: { authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json', 'x-connection-id': peer.id, connection: 'close' } })).status
+      return 200
+    }
+    for (const id of ids) t.equal(await answer(id), 200)
+    t.same((await results).map(({ acked }) => acked), ids.map(() => ['ada']))
+    // It is still waited for, because of somebody else.
+    const bob = await connect(server, { rooms: ['chat/1'], token: server.token('bob') })
+    void server.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'x', by: 'y' }, { timeout: 5_000 })
+    const again = await asked(peer)
+    const statuses = []
+    for (let i = 0; i < 6; i++) statuses.push(await answer(again))
+    if (way === 'websocket') t.match((await peer.next('error')).data, { code: 'rate_limited' })
+    else t.equal(statuses.at(-1), 429)
+    bob.cut()
+    peer.cut()
+  })
+}
+
+/** Frames a few at a time, so that the rate takes them. */
+async function pour (peer: { send: (frame: object) => void }, count: number, frame: (index: number) => object): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    peer.send(frame(index))
+    if (index % 20 === 19) await new Promise((resolve) => { setTimeout(resolve, 40) })
+  }
+}
+
+t.test('frames that wait for slow handlers are bounded in bytes for all rooms of a connection: one too many is told to come later', async (t) => {
+  let open!: () => void
+  const gate = new Promise<void>((resolve) => { open = resolve })
+  let handled = 0
+  const server = await start(t, {
+    limits: { rate: { messages: 1_000, burst: 64 } },
+    declare: (app) => {
+      app.room(chat, {
+        on: {
+          async say () {
+            handled++
+            await gate
+            return { id: '1' }
+          },
+          type () {}
+        }
+      })
+    }
+  })
+  const rooms = ['chat/1', 'chat/2', 'chat/3', 'chat/4']
+  const peer = await connect(server, { rooms, token: server.token('ada') })
+  await pour(peer, 160, (index) => ({ type: 'say', room: rooms[index % 4], id: `m${index}`, data: { text: 'x'.repeat(60_000) } }))
+  await peer.sync()
+  const { data } = await peer.next('error')
+  t.match(data, { code: 'rate_limited', message: /too many frames wait/, retryAfter: 1_000 })
+  open()
+  let [acked, refused] = [0, 1]
+  while (acked + refused < 160) {
+    const { type } = await peer.next('an answer', (frame) => frame.type === 'ack' || frame.type === 'error')
+    if (type === 'ack') acked++
+    else refused++
+  }
+  t.equal(handled, acked)
+  t.ok(acked >= 60 && acked * 60_000 <= 64 * 65_536, `${acked} of 160 had room`)
+  peer.send({ type: 'say', room: 'chat/1', id: 'after', data: { text: 'x' } })
+  await peer.next('ack', ({ id }) => id === 'after')
+  peer.cut()
+})
+
+t.test('frames that come before the welcome are bounded, and let go when the connection ends whatever the application does', async (t) => {
+  const server = await start(t, { limits: { rate: { messages: 1_000, burst: 40 } }, declare: (app) => { declareChat(app, { onJoin: async () => await new Promise(() => undefined) }) } })
+  const peer = await new RawPeer(server.port).connected()
+  peer.send(handshake('/ws/chat/1', { headers: { Authorization: `Bearer ${server.token('ada')}` } }))
+  await until('the upgrade', () => peer.text.includes('101 Switching Protocols') ? true : undefined)
+  await pour({ send: (frame) => { peer.send(textFrame(JSON.stringify(frame))) } }, 120, () => ({ type: 'say', room: 'chat/1', data: { text: 'x' } }))
+  await until('the refusals', () => peer.text.split('too many frames wait').length > 50 ? true : undefined)
+  peer.socket.destroy()
+  await eventually('it has gone', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 0)
 })
 
 t.test('what is sent again for a join or an opening costs its user as much as it is large', async (t) => {

@@ -3,10 +3,15 @@ import { Acks } from '../lib/acks.js'
 import { BoundedClaims } from '../lib/adapters/bounded-claims.js'
 import type { PresenceChange } from '../lib/adapters/adapter.js'
 import { memory } from '../lib/adapters/memory.js'
+import { Streams } from '../lib/adapters/stream.js'
+import { Tail } from '../lib/adapters/tail.js'
+import { Refusal } from '../lib/errors.js'
 import { MemoryPresence } from '../lib/adapters/memory-presence.js'
 import { OpenTickets } from '../lib/open-tickets.js'
+import { RefusedUpgrades } from '../lib/refused-upgrades.js'
 import { Slices } from '../lib/slices.js'
 import { Slots } from '../lib/slots.js'
+import { UnstoredOutcomes } from '../lib/unstored.js'
 
 t.test('tickets are counted by user and in all, and the count comes down with their use and their time', async (t) => {
   const tickets = new OpenTickets({ perUser: 2, total: 3 })
@@ -44,6 +49,65 @@ t.test('a user\'s outcomes on a broker are bounded in bytes: the oldest are give
   t.ok(bounded.bytes <= 12_000, String(bounded.bytes))
   t.equal(said.length, 1, 'once a minute')
   t.match(await bounded.claim('ada', 'hash', 1_000), { state: 'settled' })
+})
+
+t.test('outcomes that the broker could not be told of are bounded in bytes, of a user before in all, and what had to go is counted and said', async (t) => {
+  const said: object[] = []
+  const unstored = new UnstoredOutcomes(memory().claims!, {
+    window: 120_000,
+    holder: 'a',
+    remembered: { bytes: 300_000, perUser: 50_000 },
+    log: { warn: (object) => { said.push(object) } }
+  })
+  t.teardown(() => { unstored.stop() })
+  unstored.add('ada 1', 'hash', '{}', 'ada')
+  for (let index = 0; index < 1_000; index++) unstored.add(`bob ${index}`, 'hash', 'r'.repeat(20_000), 'bob')
+  t.ok(unstored.bytes <= 60_000, `${unstored.bytes} bytes`)
+  t.equal(unstored.forgotten, 998)
+  t.equal(said.length, 1, 'once a minute')
+  t.ok(unstored.get('ada 1'), 'nobody else loses any')
+  t.ok(unstored.get('bob 999'))
+  for (let index = 0; index < 100; index++) unstored.add(`${index}`, 'hash', 'r'.repeat(20_000), `user ${index}`)
+  t.ok(unstored.bytes <= 300_000, `${unstored.bytes} bytes`)
+  t.ok(unstored.get('ada 1'), 'who holds least is the last to lose')
+})
+
+t.test('events that wait behind a hole are bounded in bytes', async (t) => {
+  const tail = new Tail({
+    room: 'r',
+    limits: { size: 100, ttl: 60_000 },
+    streams: new Streams(1_000_000, 10),
+    host: { gap: () => undefined },
+    deliver: () => undefined,
+    read: async () => await new Promise(() => undefined),
+    onRepair: () => undefined
+  })
+  let most = 0
+  for (let offset = 1; offset < 900; offset++) {
+    tail.accept({ epoch: 'e', offset, previous: offset - 1, origin: '', size: 256_000, packet: () => { throw new Error('not read') } }, true)
+    most = Math.max(most, tail.heldSize)
+  }
+  tail.close()
+  t.ok(most > 1_000_000 && most <= 4_194_304, `${most} characters`)
+})
+
+t.test('answers to a broadcast by made-up connections of other nodes are bounded', async (t) => {
+  const acks = new Acks('a', { send: async () => undefined }, (error) => { throw error })
+  const id = acks.newId()
+  const result = acks.wait(id, 60_000)
+  for (let index = 0; index < 30_000; index++) acks.answered(id, `made up ${index}`, 'acked', 'mallory')
+  t.equal(acks.unmatched, 20_000)
+  acks.close()
+  t.same((await result).acked, [])
+})
+
+t.test('of refused upgrades the newest are remembered', async (t) => {
+  const refused = new RefusedUpgrades()
+  const asker = (index: number): { address: string, credential: string, path: string } => ({ address: '', credential: String(index), path: '' })
+  for (let index = 0; index < 10_001; index++) refused.remember(asker(index), new Refusal('server_full'))
+  t.equal(refused.take(asker(0)), undefined)
+  t.match(refused.take(asker(1)), { word: 'server_full' })
+  t.match(refused.take(asker(10_000)), { word: 'server_full' })
 })
 
 t.test('the end of a connection looks at the broadcasts that wait for it, and leaves nothing of them behind', async (t) => {

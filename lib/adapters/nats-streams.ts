@@ -140,7 +140,7 @@ function lastOf<T> (list: readonly T[], count: number): T[] {
 
 export function arrivalOf (room: string, epoch: string, offset: number, previous: number, payload: string): Arrival {
   const [origin] = splitOrigin(originOf(payload))
-  return { epoch, offset, previous, origin, packet: () => decodePayload(room, payload, { position: { epoch, offset } }) }
+  return { epoch, offset, previous, origin, size: payload.length, packet: () => decodePayload(room, payload, { position: { epoch, offset } }) }
 }
 
 function hashOf (definition: string): string {

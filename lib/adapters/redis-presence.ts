@@ -58,6 +58,8 @@ export class RedisPresence implements PresenceStore {
     const known = this.#sequences.get(room)
     if (known === undefined) return []
     const [top = '', ...texts] = await this.#link.script(PRESENCE_MISSED, this.#keys.presence(room), [known]) as string[]
+    // Left meanwhile: what is heard of it now would be kept for ever.
+    if (!this.#sequences.has(room)) return []
     const changes = texts.flatMap((text) => this.#change(text)).filter(({ sequence }) => sequence > known).reverse()
     const sequence = Number(top)
     if (top !== '' && sequence > known && changes.at(-1)?.sequence !== sequence) changes.push({ sequence, joined: [], left: [] })

@@ -171,7 +171,7 @@ export class Publishing {
         const at = position
         const packet = (): Packet => decodePayload(room, payload, { position: at })
         // The offset proves the order: next in line is handed over now and its echo dropped, anything else waits for what is before it.
-        follower.accept({ ...position, previous: position.offset - 1, origin, identity: identityOf(payload), packet }, false)
+        follower.accept({ ...position, previous: position.offset - 1, origin, identity: identityOf(payload), size: payload.length, packet }, false)
         await follower.reached(position.offset, Math.max(0, until - performance.now()))
       }
       return { position, recipients: await (own.recipients ?? 0) }

@@ -552,6 +552,7 @@ function arrivalOf (room: string, epoch: string, offset: number, payload: string
     previous: offset - 1,
     origin: originOf(payload),
     identity: identityOf(payload),
+    size: payload.length,
     packet: () => decodePayload(room, payload, { position: { epoch, offset } })
   }
 }

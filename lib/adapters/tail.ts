@@ -16,6 +16,8 @@ export interface Arrival {
   readonly origin: string
   /** what it has in common with another publication of the same event; absent where the broker takes none twice */
   readonly identity?: string
+  /** characters that it holds while it waits for what is before it */
+  readonly size: number
   /** @throws Undecodable */
   readonly packet: () => Packet
 }
@@ -62,8 +64,9 @@ export interface TailOptions {
 const PATIENCE = 250
 /** Milliseconds between two tries to read a broker that answered with an error. */
 const RETRY = 1_000
-/** Events held back while a hole is read; beyond them they are read as well. */
+/** Events held back while a hole is read, and their characters; beyond them they are read as well. */
 const MAX_HELD = 1_000
+const MAX_HELD_SIZE = 4_194_304
 
 /**
  * The one rule for positions of a former epoch: one is honoured when the stream of today holds all up to it, and nothing of its epoch
@@ -120,6 +123,8 @@ export class Tail {
   #isRepairing = false
   #isClosed = false
   #held = new Map<string, Arrival>()
+  /** characters of those held, or more */
+  #heldSize = 0
   #hasDropped = false
   #waiting: Array<{ readonly offset: number, readonly settle: () => void }> = []
   #expected = 0
@@ -147,7 +152,7 @@ export class Tail {
   close (): void {
     this.#isClosed = true
     clearTimeout(this.#timer)
-    this.#held.clear()
+    this.#release()
     const { room, streams } = this.#options
     // The room may be followed anew by now.
     if (this.#stream !== undefined && streams.peek(room) === this.#stream) streams.delete(room)
@@ -218,11 +223,19 @@ export class Tail {
     else deliver(room, packet, arrival.origin)
   }
 
+  get heldSize (): number { return this.#heldSize }
+
+  #release (): void {
+    this.#held.clear()
+    this.#heldSize = 0
+  }
+
   #hold (arrival: Arrival): void {
-    if (this.#held.size >= MAX_HELD) {
-      this.#held.clear()
+    if (this.#held.size >= MAX_HELD || (this.#held.size > 0 && this.#heldSize + arrival.size > MAX_HELD_SIZE)) {
+      this.#release()
       this.#hasDropped = true
     }
+    this.#heldSize = this.#held.size === 0 ? arrival.size : this.#heldSize + arrival.size
     this.#held.set(keyOf(arrival.epoch, String(arrival.offset)), arrival)
   }
 
@@ -232,7 +245,7 @@ export class Tail {
       if (arrival.epoch !== stream.epoch) continue
       const top = stream.top.offset
       if (arrival.offset > top && arrival.previous > top) return
-      this.#held.delete(keyOf(arrival.epoch, String(arrival.offset)))
+      if (this.#held.delete(keyOf(arrival.epoch, String(arrival.offset)))) this.#heldSize -= arrival.size
       try {
         if (arrival.offset > top) this.#deliver(arrival)
       } catch (error) {
@@ -285,7 +298,7 @@ export class Tail {
     this.#options.onRepair()
     for (;;) {
       // What is held by now was accepted before the read begins, so the read has it.
-      this.#held.clear()
+      this.#release()
       this.#hasDropped = false
       this.#expected = 0
       const range = await this.#options.read(this.#stream!.top.offset, this.#stream!.epoch)

@@ -86,6 +86,8 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   /** why it was ended by us */
   ending: Refusal | undefined
   bytesIn = 0
+  /** bytes of its frames that wait to be handled, or are being handled */
+  waiting = 0
   #bytesOut = 0
   /** round trip of the last heartbeat in milliseconds */
   latency: number | undefined

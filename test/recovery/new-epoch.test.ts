@@ -26,7 +26,7 @@ class Broker {
       const { epoch, top } = this
       const position = { epoch, offset: top + 1 }
       const packet = encodeEvent({ type: 'said', room: ROOM, delivery: 'reliable', timestamp: Date.now(), position }, JSON.stringify(`${epoch} ${position.offset}`))
-      this.events.push({ ...position, previous: top, origin: '', packet: () => packet })
+      this.events.push({ ...position, previous: top, origin: '', size: packet.payload.length, packet: () => packet })
     }
   }
 
