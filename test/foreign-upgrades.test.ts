@@ -1,6 +1,9 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import net from 'node:net'
+import { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
+import { serveForeignUpgrade } from '../lib/foreign-upgrades.js'
 import { declareChat, start, type Running } from './helpers/net.js'
 
 const H2C = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n'
@@ -75,6 +78,23 @@ t.test('its socket stays alive, also for pipelined requests, in their order', as
   }
   const [first] = await talk(port, ['GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n' + head('GET /orders')], 2)
   t.match(first, /slow/)
+})
+
+t.test('a socket that breaks while its foreign upgrade waits behind another answer ends nothing but itself', async (t) => {
+  const server = new EventEmitter()
+  let given = 0
+  server.on('connection', () => { given++ })
+  const before = new EventEmitter()
+  const socket = Object.assign(new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } }), { _httpMessage: before })
+  const raw = { method: 'GET', url: '/orders', httpVersion: '1.1', rawHeaders: ['Host', 'localhost', 'Upgrade', 'h2c'] }
+  serveForeignUpgrade(server, raw as unknown as IncomingMessage, socket, Buffer.alloc(0))
+  // Not by `once` of node:events, which would listen for the error itself.
+  const closed = new Promise((resolve) => { socket.on('close', resolve) })
+  // The answer before it ends by the same fault, before anybody is told of the error: Node emits that in the next tick.
+  socket.destroy(new Error('the peer has gone'))
+  before.emit('close')
+  await closed
+  t.equal(given, 0)
 })
 
 t.test('a peer that goes in the middle leaves nothing behind', async (t) => {
