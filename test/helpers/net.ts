@@ -63,11 +63,17 @@ export async function start (t: Test, { fastify, declare, before, ...options }: 
     }
   })
   const app = Fastify({ logger: { level: 'trace', stream }, ...fastify })
-  t.teardown(async () => { await app.close() })
+  let left: Record<string, number> | undefined
+  t.teardown(async () => {
+    await app.close()
+    // Whatever a story did, with its end nothing may hold a slot: it would be missing until the next start.
+    if (left !== undefined) throw new Error(`slots are held by nobody after the close: ${JSON.stringify(left)}`)
+  })
   await before?.(app)
   await app.register(realtime, { ...(app.hasRequestDecorator('jwtVerify') ? {} : { jwt: { secret: 'a test' } }), drain: { timeout: 3_000 }, ...options })
   if (declare === undefined) declareChat(app)
   else declare(app)
+  app.addHook('onClose', async () => { left = await slotsLeft(app) })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
   return {
@@ -77,6 +83,20 @@ export async function start (t: Test, { fastify, declare, before, ...options }: 
     token: (sub, claims = {}, expiresIn = 60) => app.jwt.sign({ sub, ...claims }, { expiresIn }),
     loud,
     lines
+  }
+}
+
+/** Milliseconds in which the last sockets of a server that has drained close. */
+const CLOSES = 5_000
+
+/** What holds slots once everybody has been sent away; `undefined`: nothing. */
+async function slotsLeft (app: FastifyInstance): Promise<Record<string, number> | undefined> {
+  const until = performance.now() + CLOSES
+  for (;;) {
+    const { slots, total } = (await statsOf(app)).connections
+    if (slots === 0 && total === 0) return undefined
+    if (performance.now() > until) return { slots, connections: total }
+    await new Promise((resolve) => { setTimeout(resolve, 5) })
   }
 }
 

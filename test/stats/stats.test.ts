@@ -327,7 +327,7 @@ function numbersOf (value: unknown, path = ''): Array<[path: string, value: numb
 
 t.test('each number of the stats is in the metrics, those of every adapter included, or is made of some that are', async (t) => {
   let next = 7_001
-  const number = (): number => next += 2
+  const number = (): number => (next += 2)
   const ledger = new Ledger()
   for (const [key, value] of Object.entries(ledger)) {
     if (typeof value === 'number') (ledger as unknown as Record<string, number>)[key] = number()
