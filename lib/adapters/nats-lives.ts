@@ -40,6 +40,8 @@ export interface LivesOptions {
   readonly clock: NatsClock
   /** Another life has begun, or may have: nothing that is known of the stream's numbers holds any more. */
   readonly onDoubt: (name: string) => void
+  /** What is kept of a stream could not be read, so many characters: it counts as none. */
+  readonly onUndecodable: (size: number) => void
   readonly log: { warn (object: object, message: string): void }
 }
 
@@ -144,7 +146,7 @@ export class NatsLives {
   /** The same, and looks whether another node has found a new life. */
   async verify (plan: NumberedPlan): Promise<Opened> {
     const { life, info } = await this.look(plan)
-    const record = decodeLife(await this.#options.state.read(keyOfLife(plan.name)))
+    const record = this.#decode(await this.#options.state.read(keyOfLife(plan.name)))
     if (record?.epoch === life.epoch) return { life, info }
     this.doubt(plan.name)
     return await this.open(plan)
@@ -160,7 +162,7 @@ export class NatsLives {
     const known = remembered?.life.created === created ? remembered : undefined
     const shared = known === undefined ? undefined : await this.#compare(plan, known, info.state.last_seq, seen)
     const life = await state.change<Life>(keyOfLife(name), (text) => {
-      const record = decodeLife(text)
+      const record = this.#decode(text)
       const former = remembered?.life.created === created ? undefined : remembered?.life ?? record
       const found = this.#lifeOf(record?.created === created ? record : undefined, known?.life, former, shared, { created, run, last: info.state.last_seq, now: clock.now() })
       return found === record ? { result: found } : { value: JSON.stringify(found), result: found }
@@ -224,6 +226,12 @@ export class NatsLives {
       if (found !== undefined && found.time < this.#lostAt) return sequence
     }
     return 0
+  }
+
+  #decode (text: string | undefined): Life | undefined {
+    const life = decodeLife(text)
+    if (text !== undefined && life === undefined) this.#options.onUndecodable(text.length)
+    return life
   }
 
   /** The last number whose event is the one that this node has seen. */

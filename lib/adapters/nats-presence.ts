@@ -9,6 +9,8 @@ export interface NatsPresenceOptions {
   readonly clock: NatsClock
   /** To all nodes that subscribed the room, this one included; may be lost. */
   readonly announce: (room: string, change: PresenceChange) => void
+  /** What is kept of a room could not be read, so many characters: it counts as none. */
+  readonly onUndecodable: (size: number) => void
   /** To the members here. */
   readonly deliver: (room: string, change: PresenceChange) => void
 }
@@ -186,7 +188,9 @@ export class NatsPresence implements PresenceStore {
 
   #apply (steps: readonly Waiting[], value: string | undefined, heard: number): Step<{ present: StoredPresence, changes: PresenceChange[] }> {
     // Born at the clock, so that a peer who knew an earlier life of this room cannot take this one for it.
-    const present = (value === undefined ? undefined : decodePresence(value)) ?? { sequence: this.#options.clock.now(), users: new Map<string, StoredUser>(), recent: [] }
+    const known = value === undefined ? undefined : decodePresence(value)
+    if (value !== undefined && known === undefined) this.#options.onUndecodable(value.length)
+    const present = known ?? { sequence: this.#options.clock.now(), users: new Map<string, StoredUser>(), recent: [] }
     const changes: PresenceChange[] = []
     let isChanged = value === undefined || present.sequence < heard
     // Older data than members have seen. They take no number that they know, and take the next one for a change like others; another

@@ -4,7 +4,8 @@ import type { Claim, ClaimStore, DenialStore, LeaseStore } from './adapter.js'
 import type { NatsClock, Stamp } from './nats-clock.js'
 import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './nats-link.js'
 import { stateKey } from './nats-tokens.js'
-import { decodeClaim, decodeHolders, decodeValue, encodeHolders } from './stored.js'
+import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders } from './stored.js'
+import type { Unread } from './unread.js'
 
 /** Tries to change one key before it counts as too contended. */
 const TRIES = 100
@@ -206,11 +207,19 @@ export class NatsState {
   }
 }
 
+/** What a value says; one that cannot be read counts as none, so that the next change mends it, and is counted as unread. */
+function decoded<T> (kind: string, text: string | undefined, decode: (text: string) => T | undefined, unread: Unread): T | undefined {
+  if (text === undefined) return undefined
+  const value = decode(text)
+  if (value === undefined) unread.note(kind, text.length)
+  return value
+}
+
 /** One key holds all holders of one limit, so that taking the last slot is one step. */
-export function natsLeases (state: NatsState, clock: NatsClock): LeaseStore {
+export function natsLeases (state: NatsState, clock: NatsClock, unread: Unread): LeaseStore {
   const living = (value: string | undefined): Map<string, number> => {
     const now = clock.now()
-    const all = value === undefined ? undefined : decodeHolders(value)
+    const all = decoded('lease', value, decodeHolders, unread)
     return new Map([...all ?? []].filter(([, until]) => until > now))
   }
   return {
@@ -245,15 +254,15 @@ export function natsLeases (state: NatsState, clock: NatsClock): LeaseStore {
   }
 }
 
-export function natsClaims (state: NatsState, clock: NatsClock): ClaimStore {
-  const living = <T extends { readonly until: number }>(value: string | undefined, decode: (text: string) => T | undefined): T | undefined => {
-    const known = value === undefined ? undefined : decode(value)
+export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread): ClaimStore {
+  const living = <T extends { readonly until: number }>(kind: string, value: string | undefined, decode: (text: string) => T | undefined): T | undefined => {
+    const known = decoded(kind, value, decode, unread)
     return known !== undefined && known.until > clock.now() ? known : undefined
   }
   return {
     async claim (key, hash, lease): Promise<Claim> {
       return await state.change<Claim>(stateKey('claim', key), (value) => {
-        const known = living(value, decodeClaim)
+        const known = living('claim', value, decodeClaim)
         if (known === undefined) return { value: JSON.stringify({ hash, until: clock.now() + lease }), result: { state: 'claimed' } }
         if (known.hash !== hash) return { result: { state: 'conflict' } }
         if (known.outcome !== undefined) return { result: { state: 'settled', outcome: known.outcome } }
@@ -262,7 +271,7 @@ export function natsClaims (state: NatsState, clock: NatsClock): ClaimStore {
     },
     async settle (key, hash, outcome, ttl) {
       await state.change(stateKey('claim', key), (value) => {
-        const known = living(value, decodeClaim)
+        const known = living('claim', value, decodeClaim)
         if (known !== undefined && known.hash !== hash) return { result: undefined }
         return { value: JSON.stringify({ hash, until: outcome === undefined ? 0 : clock.now() + ttl, outcome }), result: undefined }
       })
@@ -270,22 +279,23 @@ export function natsClaims (state: NatsState, clock: NatsClock): ClaimStore {
     async put (key, value, ttl) { await state.write(stateKey('value', key), JSON.stringify({ value, until: clock.now() + ttl })) },
     async take (key) {
       return await state.change<string | undefined>(stateKey('value', key), (text) => {
-        const known = living(text, decodeValue)
-        return known === undefined ? { result: undefined } : { value: JSON.stringify({ until: 0 }), result: known.value }
+        const known = living('value', text, decodeValue)
+        return known?.value === undefined ? { result: undefined } : { value: JSON.stringify({ until: 0 }), result: known.value }
       })
     }
   }
 }
 
-export function natsDenials (state: NatsState, clock: NatsClock): DenialStore {
+export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread): DenialStore {
+  const endOf = (value: string | undefined): number => decoded('denial', value, decodeTime, unread) ?? 0
   return {
     async deny (subject, until) {
       const end = Math.round(clock.shared(until))
-      await state.change(stateKey('denial', subject), (value) => Number(value ?? 0) >= end ? { result: undefined } : { value: String(end), result: undefined })
+      await state.change(stateKey('denial', subject), (value) => endOf(value) >= end ? { result: undefined } : { value: String(end), result: undefined })
     },
     async isDenied (subjects) {
       const ends = await Promise.all(subjects.map((subject) => state.read(stateKey('denial', subject))))
-      return ends.some((end) => Number(end ?? 0) > clock.now())
+      return ends.some((end) => endOf(end) > clock.now())
     }
   }
 }

@@ -148,10 +148,11 @@ class NatsAdapter implements Adapter {
     const bucket = (name: string, ttl: number): NatsState => new NatsState(link, `${prefix}_${name}`, { ttl, replicas, storage }, () => { this.#forgotten() })
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
-    const lives = new NatsLives({ link, setup, state: known, clock, log, onDoubt: (name) => { this.#doubt(name) } })
+    const lives = new NatsLives({ link, setup, state: known, clock, log, onUndecodable: (size) => { this.#unread.note('life', size) }, onDoubt: (name) => { this.#doubt(name) } })
     const presence = new NatsPresence({
       state: values,
       clock,
+      onUndecodable: (size) => { this.#unread.note('presence', size) },
       announce: (room, change) => { this.#announce(room, change) },
       deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
     })
@@ -165,9 +166,9 @@ class NatsAdapter implements Adapter {
       latest: new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
     }
     this.presence = presence
-    this.leases = natsLeases(values, clock)
-    this.claims = new BoundedClaims(natsClaims(values, clock))
-    this.denials = natsDenials(denied, clock)
+    this.leases = natsLeases(values, clock, this.#unread)
+    this.claims = new BoundedClaims(natsClaims(values, clock, this.#unread))
+    this.denials = natsDenials(denied, clock, this.#unread)
     this.secret = (proposed) => known.change('shared.secret', (value) => value === undefined ? { value: proposed, result: proposed } : { result: value })
     this.history = (room, query, settings) => this.#history(room, query, settings)
     this.latest = (room, settings) => this.#kept!.latest.read(room, settings)

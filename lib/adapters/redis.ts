@@ -344,7 +344,7 @@ class RedisAdapter implements Adapter {
         const payload = entries[index + 1]!
         events.push(arrivalOf(room, epoch, offset, payload))
       }
-      const range = { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before), events, isPart: isPart === '1' }
+      const range = { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before, () => { this.#unread.note('position', before.length) }), events, isPart: isPart === '1' }
       const isFormer = asked !== epoch && after !== undefined && sharedBy({ epoch: asked, offset: after }, range)?.isWhole === true
       if (!isFormer || Number(age) >= SETTLED) return range
       await this.#pause(SETTLED - Number(age))

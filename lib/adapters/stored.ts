@@ -9,7 +9,8 @@ export interface StoredChange { readonly sequence: number, readonly joined: read
 /** `recent`: the last changes, oldest first */
 export interface StoredPresence { sequence: number, readonly users: Map<string, StoredUser>, recent: readonly StoredChange[] }
 export interface StoredClaim { readonly hash: string, readonly until: number, readonly outcome?: string }
-export interface StoredValue { readonly value: string, readonly until: number }
+/** what was taken has no value any more */
+export interface StoredValue { readonly value?: string, readonly until: number }
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -87,9 +88,14 @@ export function decodeClaim (text: string): StoredClaim | undefined {
   return outcome === undefined ? { hash, until } : { hash, until, outcome }
 }
 
-/** A value kept for one `take`; what was taken has no value left. */
+/** Unix time in milliseconds, as text. */
+export function decodeTime (text: string): number | undefined { return /^\d{1,17}$/.test(text) ? Number(text) : undefined }
+
+/** A value kept for one `take`. */
 export function decodeValue (text: string): StoredValue | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined
-  return typeof value.value === 'string' && isTime(value.until) ? { value: value.value, until: value.until } : undefined
+  const { value: kept, until } = value
+  if (!isTime(until) || (kept !== undefined && typeof kept !== 'string')) return undefined
+  return kept === undefined ? { until } : { value: kept, until }
 }

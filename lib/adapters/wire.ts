@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { encodeEvent, type Packet } from '../protocol/codec.js'
-import type { Position } from '../protocol/position.js'
+import { EPOCH, isOffset, type Position } from '../protocol/position.js'
 import type { Publication } from './adapter.js'
 import { checkData, checkPosition, checkVersion, decodeHead, type Head } from './decode.js'
 
@@ -61,14 +61,21 @@ export function decodePayload (room: string, payload: string, at: { position?: P
   return encodeEvent({ type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: x, ack: a, ...at }, data)
 }
 
-/** `<epoch> <offset> <epoch> <offset> ...`; an epoch marked with `!` lost what came after its offset. */
-export function parsePositions (text: string): Array<Position & { readonly isLossy?: boolean }> {
+/**
+ * `<epoch> <offset> <epoch> <offset> ...`; an epoch marked with `!` lost what came after its offset.
+ *
+ * @param onUndecodable is told of each that is no position, which is left out
+ */
+export function parsePositions (text: string, onUndecodable?: () => void): Array<Position & { readonly isLossy?: boolean }> {
+  if (text === '') return []
   const parts = text.split(' ')
   const positions: Array<Position & { readonly isLossy?: boolean }> = []
-  for (let index = 0; index + 1 < parts.length; index += 2) {
-    const epoch = parts[index]!
-    const offset = Number(parts[index + 1])
-    positions.push(epoch.endsWith('!') ? { epoch: epoch.slice(0, -1), offset, isLossy: true } : { epoch, offset })
+  for (let index = 0; index < parts.length; index += 2) {
+    const [mark = '', digits = ''] = [parts[index], parts[index + 1]]
+    const isLossy = mark.endsWith('!')
+    const [epoch, offset] = [isLossy ? mark.slice(0, -1) : mark, Number(digits)]
+    if (!EPOCH.test(epoch) || digits === '' || !isOffset(offset)) onUndecodable?.()
+    else positions.push(isLossy ? { epoch, offset, isLossy } : { epoch, offset })
   }
   return positions
 }

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto'
+import { Kvm } from '@nats-io/kv'
 import { connect as connectNats } from '@nats-io/transport-node'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { nats } from '../../lib/adapters/nats.js'
+import { stateKey } from '../../lib/adapters/nats-tokens.js'
 import { redis } from '../../lib/adapters/redis.js'
+import { parsePositions } from '../../lib/adapters/wire.js'
 import { connect, declareChat, lobby, start, type NetPeer, type Running } from '../helpers/net.js'
 import { missing, startNats, startRedis, until } from '../helpers/servers.js'
 import { node, reliable, said, textOf } from './harness.js'
@@ -12,7 +15,7 @@ type Say = (where: 'control' | 'room', text: string | Buffer) => Promise<void>
 /** Keeps a text as the second event of the room. */
 type Keep = (text: string) => Promise<void>
 
-interface Bus { readonly name: string, readonly program: string, readonly open: (t: Test) => Promise<{ adapter: () => ReturnType<typeof redis>, say: Say, keep: Keep }> }
+interface Bus { readonly name: string, readonly program: string, readonly open: (t: Test) => Promise<{ url: string, adapter: () => ReturnType<typeof redis>, say: Say, keep: Keep }> }
 
 const ROOM = 'chat/1'
 const CONNECTION = 'AAAAAAAAAAAAAAAAAAAAAA'
@@ -26,6 +29,7 @@ const buses: readonly Bus[] = [
       const raw = new Redis(url)
       t.teardown(() => { raw.disconnect() })
       return {
+        url,
         adapter: () => redis({ url }),
         say: async (where, text) => { t.equal(await raw.call('SPUBLISH', where === 'control' ? 'realtime:{control}:messages' : `realtime:{${ROOM}}:events`, text), 1, 'the node hears it') },
         keep: async (text) => {
@@ -43,6 +47,7 @@ const buses: readonly Bus[] = [
       const raw = await connectNats({ servers: [url] })
       t.teardown(async () => { await raw.close() })
       return {
+        url,
         adapter: () => nats({ url }),
         say: async (where, text) => {
           raw.publish(where === 'control' ? 'realtime.control' : `realtime.room.${Buffer.from(ROOM).toString('base64url')}`, text)
@@ -56,6 +61,20 @@ const buses: readonly Bus[] = [
     }
   }
 ]
+
+t.test('former positions that are none are left out and told of, those beside them count', async (t) => {
+  let told = 0
+  const read = (text: string): unknown => parsePositions(text, () => { told++ })
+  t.same(read(''), [])
+  t.same(read('abcdefgh 5 ABCDEFGH! 9'), [{ epoch: 'abcdefgh', offset: 5 }, { epoch: 'ABCDEFGH', offset: 9, isLossy: true }])
+  t.equal(told, 0)
+  for (const wrong of ['x', 'abcdefgh', 'abcdefgh -1', 'abcdefgh 1.5', 'abcdefgh 1e99', 'abcdefgh NaN', 'short 1', 'abcdefgh ', '! 1', 'abcdefgh!! 1']) {
+    told = 0
+    t.same(read(wrong), [], wrong)
+    t.ok(told > 0, wrong)
+    t.same(read(`abcdefgh 5 ${wrong}`), [{ epoch: 'abcdefgh', offset: 5 }])
+  }
+})
 
 const control = (message: unknown): string => `tag node\n${JSON.stringify(message)}`
 const event = (head: unknown, data = '{"text":"x","by":"y"}', kind = 'v'): string => `${kind}\no-1\n${typeof head === 'string' ? head : JSON.stringify(head)}\n${data}`
@@ -165,6 +184,42 @@ for (const { name, program, open } of buses) {
     t.match(said, [{ msg: /cannot read/, kind: 'control' }, { msg: /cannot read/, kind: 'control', size: 0 }], 'what the adapter and what the node cannot read, once a minute each')
     t.equal(said.length, 2)
     t.notMatch(server.lines.join(''), /teleport|nowhere\/1|evil/, 'without a word of it')
+  })
+
+  t.test(`${name}: what is kept as state and cannot be read counts as none and is counted, and the next change mends it`, { skip: name !== 'nats' || missing(program) }, async (t) => {
+    const { adapter, url } = await open(t)
+    const own = await node(t, adapter())
+    const { leases, claims, denials, presence } = own.adapter
+    await denials!.isDenied(['user:nobody'])
+    await leases!.count('user:nobody')
+    const raw = await connectNats({ servers: [url] })
+    t.teardown(async () => { await raw.close() })
+    const kvm = new Kvm(raw)
+    const [state, denied] = [await kvm.open('realtime_state'), await kvm.open('realtime_denials')]
+    const keys = [stateKey('lease', 'user:ann'), stateKey('claim', 'ann 1'), stateKey('value', 'ticket'), stateKey('presence', ROOM)]
+    const counted = (): number => Number(own.adapter.stats!().undecodable)
+    const unread = async (what: string, read: () => unknown): Promise<unknown> => {
+      const before = counted()
+      const value = await read()
+      t.ok(counted() > before, what)
+      return value
+    }
+    for (const text of ['}', 'null', '[]', '{"v":"9"}', '"x"']) {
+      for (const key of keys) await state.put(key, text)
+      await denied.put(stateKey('denial', 'user:ann'), text)
+      t.equal(await unread(`lease ${text}`, () => leases!.count('user:ann')), 0)
+      t.equal(await unread(`value ${text}`, () => claims!.take('ticket')), undefined)
+      t.equal(await unread(`denial ${text}`, () => denials!.isDenied(['user:ann'])), false)
+      t.match(await unread(`presence ${text}`, () => presence!.snapshot(ROOM, 10)), { total: 0 })
+      t.match(await unread(`claim ${text}`, () => claims!.claim('ann 1', 'hash', 1_000)), { state: 'claimed' })
+    }
+    t.equal(await leases!.acquire('user:ann', 'a', 1, 60_000), true)
+    t.equal(await leases!.acquire('user:ann', 'b', 1, 60_000), false)
+    await claims!.put('ticket', 'ada', 60_000)
+    t.equal(await claims!.take('ticket'), 'ada')
+    const before = counted()
+    t.equal(await claims!.take('ticket'), undefined, 'what was taken can be read, and has nothing left')
+    t.equal(counted(), before)
   })
 
   t.test(`${name}: fields that a later version adds are left out, what is known beside them counts`, { skip: missing(program) }, async (t) => {
