@@ -10,8 +10,8 @@ import { missing, startNats, startRedis, until } from '../helpers/servers.js'
 import { live, node, reliable, textOf, dataOf, type Node } from './harness.js'
 
 /**
- * What nodes of former versions wrote to their brokers, recorded from them. A node of today that is started beside them, or after them,
- * hears and finds all of it. Times begin with these seven digits and are read as of now.
+ * What nodes of former versions, and of this one, wrote to their brokers, recorded from them. A node of today that is started beside them, or after them,
+ * hears and finds all of it. `record.ts` makes such a file. Times begin with these seven digits and are read as of now.
  */
 const FOLDER = new URL('./payloads/', import.meta.url)
 const WRITTEN = '1700000'
@@ -19,6 +19,8 @@ const AHEAD = String(Math.floor(Date.now() / 1_000_000) + 1)
 
 interface RedisKey { readonly type: string, readonly value: unknown }
 interface Recorded {
+  /** the control messages among them; absent: those of the first version */
+  readonly controls?: readonly object[]
   readonly redis: { readonly messages: ReadonlyArray<{ readonly channel: string, readonly text: string }>, readonly keys: Readonly<Record<string, RedisKey>> }
   readonly nats: {
     readonly messages: ReadonlyArray<{ readonly subject: string, readonly headers: Readonly<Record<string, string>>, readonly text: string }>
@@ -54,13 +56,17 @@ async function holds (t: Test, { presence, leases, claims, denials }: Adapter): 
   t.equal(await denials!.isDenied(['user:zoe']), true, 'a denial')
 }
 
-async function heard (t: Test, own: Node, isNumbered: boolean): Promise<void> {
+/** @param isOrdered false where those that must not be lost take another way than the others */
+async function heard (t: Test, own: Node, controls: readonly object[] = CONTROLS, isOrdered = true): Promise<void> {
   const { host } = own
-  await until('all control messages came', () => host.controls.length >= CONTROLS.length)
-  t.same(host.controls.map(({ message }) => message), CONTROLS)
+  await until('all control messages came', () => host.controls.length >= controls.length || Promise.reject(new Error(`${host.controls.length} of ${controls.length}, ${JSON.stringify(host.controls.at(-1))}`)))
+  await until('the value of a key came', () => host.events.get('chat/1')?.some(({ event }) => event?.delivery === 'latest') === true)
+  const texts = host.controls.map(({ message }) => JSON.stringify(message))
+  const expected = controls.map((each) => JSON.stringify(each))
+  t.same(isOrdered ? texts : texts.sort(), isOrdered ? expected : expected.sort())
   const events = host.events.get('chat/1') ?? []
   const numbered = events.filter(({ position }) => position !== undefined)
-  if (isNumbered) t.same([numbered.map(textOf), numbered[1]!.event!.except], [['hi', 'hi'], { user: 'ann', connection: ANN }])
+  if (isOrdered) t.same([numbered.map(textOf), numbered[1]!.event!.except], [['hi', 'hi'], { user: 'ann', connection: ANN }])
   t.match(events.filter(({ position }) => position === undefined).map(({ event }) => event), [
     { delivery: 'volatile', except: { connection: ANN } }, { delivery: 'volatile', ack: 'node.ack1' }, { type: 'score', delivery: 'latest', key: 'red' }
   ])
@@ -71,7 +77,7 @@ async function heard (t: Test, own: Node, isNumbered: boolean): Promise<void> {
 
 for (const file of versions) {
   t.test(`redis: what a node of ${file} wrote is heard and found by one of today`, { skip: missing('redis-server') }, async (t) => {
-    const { keys, messages } = recorded(file).redis
+    const { redis: { keys, messages }, controls } = recorded(file)
     const { url } = await startRedis(t)
     const raw = new Redis(url)
     t.teardown(() => { raw.disconnect() })
@@ -80,7 +86,7 @@ for (const file of versions) {
     await own.adapter.subscribe('live/1', live)
     const position = await own.adapter.subscribe('chat/1', reliable)
     for (const { channel, text } of messages) await raw.call('SPUBLISH', channel, text.replace(epoch, position!.epoch))
-    await heard(t, own, true)
+    await heard(t, own, controls)
     await own.adapter.unsubscribe('chat/1')
     await raw.flushall()
     // The same server: one that was restarted is another matter.
@@ -88,6 +94,7 @@ for (const file of versions) {
     for (const [key, { type, value }] of Object.entries(keys)) {
       const fields = value as Record<string, string>
       if (type === 'string') await raw.set(key, value as string)
+      else if (type === 'list') await raw.rpush(key, ...value as string[])
       else if (type === 'hash') await raw.hset(key, fields.run === undefined ? fields : { ...fields, run })
       else if (type === 'zset') await raw.zadd(key, ...(value as string[]).map((_, index, all) => all[index % 2 === 0 ? index + 1 : index - 1]!))
       else for (const [id, fields] of value as Array<[string, string[]]>) await raw.xadd(key, id, ...fields)
@@ -103,7 +110,7 @@ for (const file of versions) {
   })
 
   t.test(`nats: what a node of ${file} wrote is heard and found by one of today`, { skip: missing('nats-server') }, async (t) => {
-    const { keys, messages } = recorded(file).nats
+    const { nats: { keys, messages }, controls } = recorded(file)
     const { url } = await startNats(t)
     const raw = await connect({ servers: [url] })
     t.teardown(async () => { await raw.close() })
@@ -113,7 +120,7 @@ for (const file of versions) {
     // Those with a number come from the server, which sends on what its stream takes.
     for (const { subject, text, headers } of messages) if (headers['Nats-Sequence'] === undefined && !subject.includes('.kept.')) raw.publish(subject, text)
     await raw.flush()
-    await heard(t, own, false)
+    await heard(t, own, controls, false)
     for (const { subject, text } of messages) if (subject.includes('.kept.')) raw.publish(subject, text)
     await until('kept events came', () => own.host.events.get('chat/1')!.filter(({ position }) => position !== undefined).length === 2)
     const page = await own.adapter.history!('chat/1', { last: 10, limit: 10 }, reliable)
