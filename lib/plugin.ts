@@ -31,6 +31,7 @@ import { Exchanges, followExchanges } from './exchanges.js'
 import { Messages } from './messages.js'
 import { Observer } from './observe.js'
 import { checkRoomOptions, DEFAULTS, resolveOptions } from './options.js'
+import { checkOwnWebsocket } from './own-websocket.js'
 import { PollIds } from './poll-ids.js'
 import { Polls } from './polls.js'
 import { createPrefix } from './prefix.js'
@@ -107,6 +108,7 @@ async function registerNeeds (app: FastifyInstance, options: RealtimeOptions): P
   }
   if (app.hasDecorator('websocketServer')) {
     if (options.websocket !== undefined) throw new REALTIME_ERR_PLUGIN('options.websocket is given, but the app has registered @fastify/websocket itself; remove options.websocket, or the app\'s registration')
+    checkOwnWebsocket(app)
   } else await app.register(fastifyWebsocket, options.websocket ?? {})
   checkWs(app)
 }
@@ -455,5 +457,5 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   })
 }
 
-export default fp(plugin, { fastify: '5.x', name: 'fastify-realtime' })
+export default fp(plugin, { fastify: '^5.0.0', name: 'fastify-realtime' })
 export type { FastifyReply }
