@@ -241,6 +241,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     rooms: engine,
     slots,
     control: adapter.control,
+    charge: (userId, cost) => { rates.charge(userId, cost) },
     memberLists: () => dispatch.memberLists(),
     enterAgain: (connection, entry, since) => dispatch.enterAgain(connection, entry, since),
     leave: (connection, membership) => { dispatch.leaveAfterAnswer(connection, membership) },

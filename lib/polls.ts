@@ -26,6 +26,8 @@ export interface PollsOptions {
   readonly rooms: Rooms
   readonly slots: Slots
   readonly control: Control | undefined
+  /** what the first answer of a connection came to cost its user, in messages */
+  readonly charge: (userId: string, cost: number) => void
   /** for the member lists of one answer */
   readonly memberLists: () => MemberLists
   /** Enters a room that refused the connection before. */
@@ -92,7 +94,10 @@ export class Polls {
           if (connection.ending !== undefined) return finish(inHttp(connection.ending))
           for (const packet of packets) track.see(packet)
           const frames = packets.map(parse)
-          connection.charge(Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER))
+          const cost = Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER)
+          connection.charge(cost)
+          // Another connection each time would have a bucket of its own each time.
+          if (known === undefined) this.#options.charge(connection.userId, cost)
           this.#park(connection, cursorRooms)
           finish({ connectionId: connection.id, cursor: track.toString(), resumed: isResumed, rooms, frames })
         }

@@ -285,6 +285,18 @@ t.test('what is sent again for a join or an opening costs its user as much as it
   peer.cut()
 })
 
+t.test('first polls cost their user what they are answered, however often they begin anew', async (t) => {
+  const server = await start(t, { limits: { rate: { messages: 0.001, burst: 8 } } })
+  await fill(server, 10, 60_000)
+  let answered = 0
+  const refused = await (async () => {
+    for (; answered < 12; answered++) await poll(server, { rooms: ['chat/1'], token: server.token('ada'), query: { last: '10' } })
+    return undefined
+  })().catch((error: Refused) => error)
+  t.match(refused, { statusCode: 429, body: { code: 'rate_limited' } })
+  t.ok(answered <= 8, `${answered} answers of 120 kB`)
+})
+
 t.test('an answer costs what it is large: of few large ones more are refused than of many small ones', async (t) => {
   const server = await start(t, { limits: { rate: { messages: 1, burst: 40 } } })
   await fill(server, 10, 60_000)
