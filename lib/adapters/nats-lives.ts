@@ -90,9 +90,12 @@ export class NatsLives {
 
   async #open (plan: NumberedPlan): Promise<Opened> {
     // What comes by while the answer is on its way is not in it.
-    const seen = this.top(plan.name)
+    const before = this.#known.get(plan.name)?.markers
+    const seen = before?.top ?? 0
     const info = await this.#options.setup.open(plan)
-    return { info, life: await this.#identify(plan, info, seen) }
+    // Another life may have been found meanwhile, whose numbers have nothing to do with those of before.
+    const markers = this.#known.get(plan.name)?.markers
+    return { info, life: await this.#identify(plan, info, markers === before ? seen : Math.min(markers!.top, info.state.last_seq)) }
   }
 
   /** Asks for something of a stream. One that is found missing is made anew, and asked again. */
@@ -114,10 +117,14 @@ export class NatsLives {
 
   top (name: string): number { return this.#known.get(name)?.markers.top ?? 0 }
 
-  /** An event of the stream came by, or was accepted. */
-  saw (name: string, sequence: number, origin: string): void {
+  /**
+   * An event of the stream came by, or was accepted.
+   *
+   * @param epoch life that the number is of: what comes late from a former one says nothing of this one, whose numbers are lower
+   */
+  saw (name: string, epoch: string | undefined, sequence: number, origin: string): void {
     const known = this.#known.get(name)
-    if (known === undefined || known.markers.saw(sequence, origin)) return
+    if (known === undefined || known.life.epoch !== epoch || known.markers.saw(sequence, origin)) return
     known.brokenAt = Math.min(known.brokenAt ?? sequence, sequence)
     this.doubt(name)
   }

@@ -90,15 +90,15 @@ export class NatsPublishing {
     }
     let first: string | undefined
     for (let isAgain = false; ; isAgain = true) {
-      const top = lives.top(name)
       let epoch: string | undefined
       try {
         ({ epoch } = await streams.life(settings))
+        const top = lives.top(name)
         // A stream in another life does not know whether it has taken the message in the last one.
         if (first !== undefined && epoch !== first) throw away('unknown', key)
         // NATS keeps no deadline: what was sent may be taken later. So the second answer is waited for longer, before nobody can know.
         const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin}@${epoch}`, publication), { msgID, timeout: timeout * (isAgain ? 1.5 : 0.5) })
-        if (!duplicate && seq > top) lives.saw(name, seq, origin)
+        if (!duplicate && seq > top) lives.saw(name, epoch, seq, origin)
         else if (!duplicate) {
           lives.doubt(name);
           ({ epoch } = await streams.life(settings).catch(() => { throw away('unknown', key) }))

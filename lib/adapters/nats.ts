@@ -292,7 +292,8 @@ class NatsAdapter implements Adapter {
       host,
       now: () => kept.clock.now(),
       deliver: (name, packet, origin) => {
-        kept.lives.saw(kept.streams.plan(settings).name, packet.position!.offset, origin)
+        const { epoch, offset } = packet.position!
+        kept.lives.saw(kept.streams.plan(settings).name, epoch, offset, origin)
         this.#publishing!.delivered(origin, host.event(name, packet), packet.position)
       },
       read: async (offset) => (await kept.streams.read(room, settings, { since: { epoch: '', offset }, limit: PAGE, bytes: PAGE_BYTES })).range,
@@ -330,7 +331,7 @@ class NatsAdapter implements Adapter {
     const { name } = streams.plan(settings)
     const life = lives.current(name)
     if (life === undefined) return
-    if (epoch === life.epoch) lives.saw(name, sequence, origin)
+    if (epoch === life.epoch) lives.saw(name, epoch, sequence, origin)
     // Its publisher knows of a life that this node does not know, or not of the one that this node knows. Reading tells.
     else if (!life.before.some((former) => former.epoch === epoch)) this.#doubt(name)
     tail.accept(arrivalOf(room, epoch ?? life.epoch, sequence, previous, text), true)
@@ -351,7 +352,7 @@ class NatsAdapter implements Adapter {
       return
     }
     const { room } = followed
-    lives.saw(latest.plan.name, sequence, origin)
+    lives.saw(latest.plan.name, epoch, sequence, origin)
     this.#publishing!.delivered(origin, this.#host!.event(room, decodePayload(room, text, { version })))
   }
 

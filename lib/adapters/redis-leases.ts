@@ -59,7 +59,8 @@ export function redisClaims (link: RedisLink, keys: Keys): ClaimStore {
 
 export function redisDenials (link: RedisLink, keys: Keys): DenialStore {
   return {
-    async deny (subject, until) { await link.script(DENY, [keys.denial(subject)], [Math.ceil(until)]) },
+    // So long from now: the server's clock may be another one than that by which the caller reckons.
+    async deny (subject, until) { await link.script(DENY, [keys.denial(subject)], [Math.ceil(until - Date.now())]) },
     async isDenied (subjects) {
       const found = await Promise.all(subjects.map((subject) => link.call('EXISTS', keys.denial(subject))))
       return found.includes(1)

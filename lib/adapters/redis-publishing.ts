@@ -110,13 +110,18 @@ export class Publishing {
     const { link, timeout } = this.#options
     const end = until + timeout * (LEARN - 1)
     let isUncertain = false
+    let run = ''
     for (;;) {
+      const sentTo = link.run
       try {
         return await this.#send(room, own, kind, publication, settings, until, end)
       } catch (error) {
         if (!(error instanceof Unreachable) || kind === 'v') throw error
-        // Whatever was sent before is held to the same deadline.
-        if (error.isExpired) throw new Unreachable(false)
+        // Whatever was sent before is held to the same deadline. A server that is not the one of then, or a shard, may have lost its key.
+        const isKnown = !isUncertain || (run !== '' && link.run === run)
+        if (error.isExpired && isKnown) throw new Unreachable(false)
+        if (error.isExpired) throw unknown(publication.idempotencyKey ?? nameOf(own))
+        if (!isUncertain) run = sentTo
         isUncertain ||= error.isUncertain
         if (!isUncertain) throw error
         if (own.recipients !== undefined) return undefined

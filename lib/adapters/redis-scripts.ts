@@ -513,14 +513,15 @@ return redis.call('GETDEL', KEYS[1])
 `)
 
 /**
- * Keeps a subject out until a time, never shorter than said before.
+ * Keeps a subject out for a time, never shorter than said before.
  *
  * KEYS  1 denial
- * ARGV  1 Unix time in ms, 2 deadline
+ * ARGV  1 milliseconds from now, 2 deadline
  */
-export const DENY = change(1, `
+export const DENY = change(1, CLOCK + `
+local till = millis() + ARGV[1]
 local known = tonumber(redis.call('GET', KEYS[1]) or '0')
-if known < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[1]) end
+if known < till then redis.call('SET', KEYS[1], text(till), 'PXAT', text(till)) end
 return 1
 `)
 

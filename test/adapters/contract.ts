@@ -357,6 +357,24 @@ export function contract ({ name, make, nodes }: Contract): void {
     t.equal(await theirs.isDenied(['user:ann']), true)
   })
 
+  if (nodes > 1) {
+    t.test(`${name}: a node whose clock is an hour off keeps a subject out for as long as it says`, async (t) => {
+      const [a, b] = await pair(t)
+      const [mine, theirs] = [a.adapter.denials, b.adapter.denials]
+      if (mine === undefined || theirs === undefined) return t.pass('no denials')
+      const now = Date.now
+      t.teardown(() => { Date.now = now })
+      for (const hours of [-1, 1]) {
+        Date.now = () => now() + hours * 3_600_000
+        await mine.deny(`user:${hours}`, Date.now() + 60_000)
+        await mine.deny(`token:${hours}`, Date.now() + 50)
+        Date.now = now
+        t.equal(await theirs.isDenied([`user:${hours}`]), true, `${hours} h`)
+        await until('the short one is over', async () => !await theirs.isDenied([`token:${hours}`]), 5_000)
+      }
+    })
+  }
+
   t.test(`${name}: what is kept under one text is kept under no other, whatever the texts hold`, async (t) => {
     const [a, b] = await pair(t)
     const { leases, claims, denials, presence } = a.adapter

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import type { Refusal } from '../../lib/errors.js'
 import { missing, startRedis, until } from '../helpers/servers.js'
 import { live, reliable, said } from './harness.js'
 import { admin, isUp, join, proxied } from './redis-nodes.js'
@@ -126,5 +127,23 @@ else {
     await client.flushall()
     await until('it is told again that the broker is there', () => a.host.states.length > before, 3_000)
     t.same(a.host.states.at(-1), true)
+  })
+
+  t.test('redis: a publication whose answer was lost with the data of the server is not said to have failed', async (t) => {
+    const server = await startRedis(t)
+    const { proxy, url } = await proxied(t, server)
+    const a = await join(t, url, 'a')
+    // The server knows the script by then.
+    await a.adapter.publish('chat/2', said('first'), reliable)
+    proxy.shut('downward', 30_000)
+    const sentAt = performance.now()
+    const publishing = Promise.resolve(a.adapter.publish('chat/1', said('lost'), reliable)).catch((error: Refusal) => error.outcome)
+    const client = admin(t, server)
+    await until('it has run', async () => await client.exists('realtime:{chat/1}:stream') === 1)
+    await until('its time is over', () => performance.now() > sentAt + 1_100)
+    await server.kill()
+    await server.start()
+    proxy.cut()
+    t.equal(await publishing, 'unknown')
   })
 }

@@ -1,7 +1,63 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { Transform, type TransformCallback } from 'node:stream'
 
-interface Pair { readonly down: Socket, readonly up: Socket, isHeld: boolean }
+/** Bytes that a slow link passes at a time. */
+const PIECE = 2_048
+
+/** One direction of a link: as fast as it is given, at a rate, or shut. */
+class Brake extends Transform {
+  readonly #rate: () => number
+  #timer: NodeJS.Timeout | undefined
+  #waiting: (() => void) | undefined
+  #isShut = false
+
+  /** @param rate bytes a second, asked for each piece */
+  constructor (rate: () => number) {
+    super()
+    this.#rate = rate
+  }
+
+  shut (): void { this.#isShut = true }
+
+  open (): void {
+    this.#isShut = false
+    this.#waiting?.()
+    this.#waiting = undefined
+  }
+
+  override _transform (chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    if (this.#isShut) {
+      this.#waiting = () => { this._transform(chunk, _encoding, done) }
+      return
+    }
+    const rate = this.#rate()
+    if (rate === Infinity) {
+      done(null, chunk)
+      return
+    }
+    const piece = chunk.subarray(0, PIECE)
+    this.#timer = setTimeout(() => {
+      this.push(piece)
+      if (chunk.length > PIECE) this._transform(chunk.subarray(PIECE), _encoding, done)
+      else done()
+    }, piece.length / rate * 1_000)
+  }
+
+  override _destroy (error: Error | null, done: (error?: Error | null) => void): void {
+    clearTimeout(this.#timer)
+    this.#waiting = undefined
+    done(error)
+  }
+}
+
+interface Pair {
+  readonly down: Socket
+  readonly up: Socket
+  readonly upward: Brake
+  readonly downward: Brake
+  isHeld: boolean
+}
 
 /** A TCP proxy whose links fail as real ones do: cut, stalled, or dead without a word. */
 export class FaultProxy {
@@ -13,6 +69,8 @@ export class FaultProxy {
   #turn = 0
   /** no link is let through: what comes is cut at once */
   isDown = false
+  /** bytes a second that each link passes in each direction */
+  rate = Infinity
   cuts = 0
   /** bytes that came back from the target, over all links */
   received = 0
@@ -38,16 +96,16 @@ export class FaultProxy {
     }
     const targets = [this.target].flat()
     const up = connect(targets[this.#turn++ % targets.length]!, '127.0.0.1')
-    const pair: Pair = { down, up, isHeld: false }
+    const [upward, downward] = [new Brake(() => this.rate), new Brake(() => this.rate)]
+    const pair: Pair = { down, up, upward, downward, isHeld: false }
     this.#pairs.add(pair)
     up.on('error', () => undefined)
-    down.pipe(up)
+    down.pipe(upward).pipe(up)
     up.on('data', ({ length }: Buffer) => { this.received += length })
-    up.pipe(down)
+    up.pipe(downward).pipe(down)
     const gone = (): void => {
       this.#pairs.delete(pair)
-      down.destroy()
-      up.destroy()
+      for (const stream of [down, up, upward, downward]) stream.destroy()
     }
     down.on('close', gone)
     up.on('close', gone)
@@ -64,8 +122,8 @@ export class FaultProxy {
     const free = this.#pick(random).filter(({ isHeld }) => !isHeld)
     for (const pair of free) {
       pair.isHeld = true
-      pair.down.unpipe(pair.up)
-      pair.up.unpipe(pair.down)
+      pair.down.unpipe(pair.upward)
+      pair.up.unpipe(pair.downward)
     }
     return free
   }
@@ -82,12 +140,20 @@ export class FaultProxy {
   /** Nothing passes for a time, in both directions; then everything does. */
   stall (random: number | undefined, milliseconds: number): void {
     for (const pair of this.#hold(random)) {
-      const { down, up } = pair
+      const { down, up, upward, downward } = pair
       this.#later(milliseconds, () => {
         pair.isHeld = false
-        down.pipe(up)
-        up.pipe(down)
+        down.pipe(upward)
+        up.pipe(downward)
       })
+    }
+  }
+
+  /** Nothing passes in one direction for a time, on the links that there are; then all of it does. */
+  shut (direction: 'upward' | 'downward', milliseconds: number): void {
+    for (const { [direction]: brake } of this.#pairs) {
+      brake.shut()
+      this.#later(milliseconds, () => { brake.open() })
     }
   }
 
