@@ -7,7 +7,7 @@ import type { Adapter } from '../lib/adapters/adapter.js'
 import { nats } from '../lib/adapters/nats.js'
 import { redis } from '../lib/adapters/redis.js'
 import { connect, start, TRANSPORTS, type ConnectOptions, type Refused, type Running } from './helpers/net.js'
-import { fleet, SECRET, single, type Report } from './helpers/node-process.js'
+import { SECRET, single, type Ready } from './helpers/node-process.js'
 import { missing, startNats, startRedis, type Server } from './helpers/servers.js'
 
 /** Milliseconds that a slot outlives the node that took or renewed it last. */
@@ -23,15 +23,12 @@ const ROUNDING = 50
 async function nodes (t: Test, { url }: Server, adapter: Adapter): Promise<{ victim: { port: number, url: string }, kill: () => Promise<void>, other: Running }> {
   const child = fork(fileURLToPath(new URL('helpers/node-process.ts', import.meta.url)), [url, '1'], { execArgv: ['--import', 'tsx'] })
   t.teardown(() => child.kill('SIGKILL'))
-  const [{ port }] = await once(child, 'message') as [Extract<Report, { type: 'port' }>]
+  const [{ port }] = await once(child, 'message') as [Ready]
   const other = await start(t, {
     jwt: { secret: SECRET },
     adapter,
     limits: { user: { connections: 1, then: 'reject' } },
-    declare: (app) => {
-      app.room(fleet, { history: { size: 10_000 } })
-      app.room(single, { capacity: 1 })
-    }
+    declare: (app) => { app.room(single, { capacity: 1 }) }
   })
   const kill = async (): Promise<void> => {
     const exit = once(child, 'exit')

@@ -212,9 +212,14 @@ export async function startNatsCluster (t: Teardown): Promise<Server[]> {
   return servers
 }
 
+/** A redis-server that belongs to no cluster yet. */
+export async function startClusterNode (t: Teardown, ...more: string[]): Promise<Server> {
+  return await startRedis(t, '--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...more)
+}
+
 /** Three redis-servers that share the slots of a cluster. */
-export async function startCluster (t: Teardown): Promise<Server[]> {
-  const servers = await Promise.all([0, 1, 2].map(() => startRedis(t, '--cluster-enabled', 'yes', '--cluster-node-timeout', '2000')))
+export async function startCluster (t: Teardown, ...more: string[]): Promise<Server[]> {
+  const servers = await Promise.all([0, 1, 2].map(() => startClusterNode(t, ...more)))
   const bounds = [0, 5461, 10923, 16384]
   const first = servers[0]!
   for (const [index, { port }] of servers.entries()) {
@@ -241,9 +246,9 @@ export interface Sentinels {
   promoted (): Promise<void>
 }
 
-export async function startSentinel (t: Teardown): Promise<Sentinels> {
+export async function startSentinel (t: Teardown, ...more: string[]): Promise<Sentinels> {
   // Else a primary waits five seconds for more replicas before it sends its data to the first.
-  const prompt = ['--repl-diskless-sync-delay', '0']
+  const prompt = ['--repl-diskless-sync-delay', '0', ...more]
   const primary = await startRedis(t, ...prompt)
   const replica = await startRedis(t, ...prompt, '--replicaof', '127.0.0.1', String(primary.port))
   // A sentinel that came before the replica would not look for it again within ten seconds.

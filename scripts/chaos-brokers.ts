@@ -1,0 +1,96 @@
+/**
+ * `npm run chaos:brokers -- --adapter redis|redis-cluster|sentinel|nats|nats-cluster|all --fault <name>|all [--runs 1]
+ * [--seed n] [--write]`: three node processes, clients on three transports that move between them, and one fault of the
+ * broker or of the way to it; what came of it is counted. `--write` puts the table into bench/BROKERS.md. Ends with 1
+ * when a promise was broken.
+ */
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { describeMachine } from '../bench/machine.js'
+import { ADAPTERS, missingServer, type AdapterName } from '../test/stories/brokers/broker.js'
+import { FAULTS, type Fault } from '../test/stories/brokers/faults.js'
+import { faultsOf, table, type Cell } from '../test/stories/brokers/report.js'
+import { tell, type Result } from '../test/stories/brokers/story.js'
+
+/** Lines that are shown of one run that failed. */
+const SHOWN = 12
+
+const { values } = parseArgs({
+  options: {
+    adapter: { type: 'string', default: 'all' },
+    fault: { type: 'string', default: 'all' },
+    runs: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+    write: { type: 'boolean', default: false }
+  }
+})
+
+function chosen<T> (name: string, given: string, all: readonly T[], nameOf: (item: T) => string): T[] {
+  const wanted = given.split(',')
+  const unknown = wanted.find((each) => each !== 'all' && !all.some((item) => nameOf(item) === each))
+  if (unknown !== undefined) throw new Error(`--${name} ${unknown} is none of ${all.map(nameOf).join(', ')}, all`)
+  return given === 'all' ? [...all] : all.filter((item) => wanted.includes(nameOf(item)))
+}
+
+const adapters = chosen('adapter', values.adapter, ADAPTERS, (adapter) => adapter)
+const faults = chosen('fault', values.fault, FAULTS, ({ name }) => name)
+const runs = Number(values.runs)
+const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
+const cells: Cell[] = []
+const left: Array<{ adapter: AdapterName, fault: Fault, reason: string }> = []
+let broken = 0
+
+async function run (adapter: AdapterName, fault: Fault, own: number): Promise<Result> {
+  const result = await tell({ adapter, fault, seed: own })
+  const wrong = faultsOf(fault, result)
+  const { counts: { heard, told, messages }, revocation, seconds } = result
+  const figures = [
+    `${heard} heard`, `${told} told`, `${result.again.length} again`, `${messages} messages`,
+    `revoked after ${Math.round(revocation)} ms`, `${seconds.toFixed(1)} s`
+  ].join(', ')
+  console.log(`${wrong.length === 0 ? 'kept  ' : 'BROKEN'} ${adapter} ${fault.name} seed ${own}: ${figures}`)
+  for (const line of wrong.slice(0, SHOWN)) console.log(`       ${line}`)
+  if (wrong.length > SHOWN) console.log(`       and ${wrong.length - SHOWN} more`)
+  if (wrong.length > 0) broken++
+  return result
+}
+
+for (const adapter of adapters) {
+  const missing = missingServer(adapter)
+  for (const fault of faults) {
+    const reason = missing === false ? fault.notFor?.(adapter) : missing
+    if (reason !== undefined) {
+      console.log(`n/a    ${adapter} ${fault.name}: ${reason}`)
+      left.push({ adapter, fault, reason })
+      continue
+    }
+    const results: Result[] = []
+    for (let n = 0; n < runs; n++) results.push(await run(adapter, fault, seed + n))
+    cells.push({ adapter, fault, results })
+  }
+}
+
+const lines = table(cells, left)
+console.log(`\n${lines.join('\n')}`)
+if (values.write) {
+  const head = [
+    '# Faults of brokers',
+    '',
+    '`npm run chaos:brokers -- --runs n --write`: three node processes behind one broker, clients on three',
+    'transports that move between the nodes, a publisher for each room on each node, messages that are sent again',
+    'until their outcome is known. Each row is one fault of the broker, of a node or of the way between them, and',
+    'what was counted over its runs. Every column from `lost` on must be 0, but for those of the traffic and `again',
+    'behind a gap`: an event that came twice to a client that had been told of a loss in between. `denied`: heard',
+    'although its publisher was told that it would not be; `unheeded`: acked without an effect; `over` and `stuck`:',
+    'connections above the limit of a room while the broker was there, and places that were not free again. A',
+    'revocation may take 2 s through a blink; through other faults it is counted from their end.',
+    '',
+    ...describeMachine().map((line) => `${line}  `),
+    `Runs of each: ${runs}, from seed ${seed}; ${broken} of ${cells.length * runs} broke a promise.`,
+    '',
+    ...lines,
+    ''
+  ]
+  writeFileSync(new URL('../bench/BROKERS.md', import.meta.url), head.join('\n'))
+}
+process.exit(broken === 0 ? 0 : 1)
