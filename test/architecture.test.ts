@@ -209,6 +209,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'adapters/decode.ts': 'versions that count from the time of day',
   'adapters/nats-clock.ts': 'how far it is from that of the broker',
   'adapters/nats-versions.ts': 'where versions begin that other nodes read',
+  'adapters/redis-leases.ts': 'how long a denial lasts whose end the caller reckons by this clock',
   'adapters/stream.ts': 'the age of events, which is known by their timestamps',
   'adapters/tail.ts': 'the age of events, which is known by their timestamps',
   'app-rooms.ts': 'the end of a denial, which other nodes read',
