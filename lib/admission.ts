@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { Access } from './access.js'
 import type { Later } from './adapters/adapter.js'
@@ -76,20 +75,6 @@ interface Asked {
 type Place = Pick<Admitted, 'cursorRooms' | 'cursor' | 'known'>
 
 interface Query { readonly room?: unknown, readonly since?: unknown, readonly last?: unknown, readonly at?: unknown, readonly connection?: unknown }
-
-const ID_BYTES = 16
-let pool = Buffer.alloc(0)
-let used = 0
-
-/** A secret of the connection's own client. Random bytes are drawn in blocks: a call into the kernel costs more than an id. */
-export function newConnectionId (): string {
-  if (used + ID_BYTES > pool.length) {
-    pool = randomBytes(256 * ID_BYTES)
-    used = 0
-  }
-  used += ID_BYTES
-  return pool.toString('base64url', used - ID_BYTES, used)
-}
 
 /** The decision, before anything is upgraded or streamed, to let a connection in. */
 export class Admission {
@@ -172,7 +157,7 @@ export class Admission {
     // The connection that is polled may have ended while its user was being asked about.
     const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
     const entries = cursorRooms.map((name, index): Entry => ({ name, found: rooms.resolve(name), request: requestOf(query, cursor, index, name) }))
-    const connectionId = known?.id ?? (kind === 'polling' ? this.#pollId(cursor, identity.userId) : newConnectionId())
+    const connectionId = known?.id ?? (kind === 'polling' ? this.#pollId(cursor, identity.userId) : this.#options.pollIds.create(identity.userId, 'link'))
     const isReserved = isHeld && known === undefined
     const admitted = { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known, since }
     if (isReserved) {

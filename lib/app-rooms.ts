@@ -299,15 +299,19 @@ export class AppRooms implements Rooms {
         acks.answered(message.ack, message.connection, 'left')
         return
       case 'answer':
-        elsewhere.answered(message.id, message.isDone)
+        elsewhere.answered(message.id, message)
         return
       case 'ask': {
         const peer = connections.get(message.connection)
         // Where it is not, another node answers.
         if (peer?.userId !== message.user || !peer.isOpen) return
+        if (message.what === 'auth') {
+          await elsewhere.answer(message.id, await dispatch.renew(peer, message.ticket ?? ''))
+          return
+        }
         if (message.what === 'end') peer.finish()
         const isDone = message.what === 'end' || (message.room !== undefined && dispatch.leaveByPeer(peer, message.room))
-        await elsewhere.answer(message.id, isDone)
+        await elsewhere.answer(message.id, { isDone })
         return
       }
       case 'pong': {

@@ -15,7 +15,7 @@ import { DEFAULTS } from './options.js'
 import type { Outcome } from './outcome.js'
 import { MemberLists } from './member-lists.js'
 import type { Packet } from './protocol/codec.js'
-import { codes, isCode } from './protocol/codes.js'
+import { codes, isCode, type Code } from './protocol/codes.js'
 import { formerOf } from './protocol/cursor.js'
 import type { AuthCommand, Command, Fault, HistoryCommand, JoinCommand, MembersCommand, MessageCommand } from './protocol/frames.js'
 import { keyOf } from './protocol/key.js'
@@ -564,8 +564,22 @@ export class Dispatch {
     return data
   }
 
-  /** In-band refresh: the same user with a newer credential; rooms that it no longer allows are left. */
   async #auth (connection: Peer, { ticket, id }: AuthCommand): Promise<void> {
+    const { isDone, expires, refusal } = await this.#renew(connection, ticket)
+    if (!connection.isOpen) return
+    if (isDone) connection.sendFrame({ type: 'ack', id, data: expires === undefined ? {} : { expires } })
+    else this.#refuse(connection, refusal!, id)
+  }
+
+  /** The same for a ticket that came by another way than the connection, maybe of another node. Never rejects. */
+  async renew (connection: Peer, ticket: string): Promise<{ isDone: boolean, code?: Code, expires?: number }> {
+    const { isDone, expires, refusal } = await this.#renew(connection, ticket)
+    if (refusal !== undefined) return { isDone, ...(isCode(refusal.data.code) ? { code: refusal.data.code } : {}) }
+    return expires === undefined ? { isDone } : { isDone, expires }
+  }
+
+  /** In-band refresh: the same user with a newer credential; rooms that it no longer allows are left. */
+  async #renew (connection: Peer, ticket: string): Promise<{ readonly isDone: boolean, readonly expires?: number, readonly refusal?: Refusal }> {
     const { revocations } = this.#options
     const since = revocations.moment
     let identity: Identity
@@ -573,13 +587,12 @@ export class Dispatch {
       identity = await this.#options.redeem(ticket)
       revocations.check(since, { ...identity, connection: connection.id })
     } catch (error) {
-      if (connection.isOpen) this.#refuse(connection, this.#refusal(error, undefined, connection), id)
-      return
+      return { isDone: false, refusal: this.#refusal(error, undefined, connection) }
     }
-    if (!connection.isOpen) return
+    if (!connection.isOpen) return { isDone: false, refusal: new Refusal('not_joined') }
     if (identity.userId !== connection.userId) {
       connection.close('forbidden', 'the ticket is another user\'s')
-      return
+      return { isDone: false, refusal: new Refusal('forbidden') }
     }
     this.#options.connections.renew(connection, identity)
     for (const membership of connection.rooms.all()) {
@@ -591,7 +604,7 @@ export class Dispatch {
         if (connection.rooms.get(membership.name) === membership) this.leaveByServer(connection, membership.name, this.#refusal(error, membership.name, connection).code)
       }
     }
-    connection.sendFrame({ type: 'ack', id, data: identity.exp === undefined ? {} : { expires: Math.floor(identity.exp * 1_000) } })
+    return identity.exp === undefined ? { isDone: true } : { isDone: true, expires: Math.floor(identity.exp * 1_000) }
   }
 
   #fault (connection: Peer, { fault, id, room }: Fault): void {

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Control, ControlMessage } from './adapters/adapter.js'
 import { Refusal } from './errors.js'
-import { isConnectionId } from './protocol/cursor.js'
 import { after } from './timers.js'
 
 /** Milliseconds that a node may take to answer for a connection of its own. */
@@ -10,6 +9,7 @@ const PATIENCE = 2_000
 const MAX_WAITING = 1_000
 
 type Question = Extract<ControlMessage, { readonly type: 'ask' }>
+export type Answer = Pick<Extract<ControlMessage, { readonly type: 'answer' }>, 'isDone' | 'code' | 'expires'>
 
 /**
  * Connections that live on other nodes: a balancer sends a POST anywhere. What is asked for one of them goes to all nodes, and the one on
@@ -17,7 +17,7 @@ type Question = Extract<ControlMessage, { readonly type: 'ask' }>
  */
 export class Elsewhere {
   readonly #control: Control | undefined
-  readonly #waiting = new Map<string, (isDone: boolean | undefined) => void>()
+  readonly #waiting = new Map<string, (answer: Answer | undefined) => void>()
   /** questions that no node has answered in time */
   unanswered = 0
 
@@ -26,33 +26,33 @@ export class Elsewhere {
     this.#control = control
   }
 
-  /** The connection that a caller names as its own, where it may live on another node. */
-  named (id: unknown): string | undefined { return this.#control !== undefined && isConnectionId(id) ? id : undefined }
+  /** there are other nodes to ask */
+  get isPossible (): boolean { return this.#control !== undefined }
 
   /**
-   * @returns whether it was done: the connection was in the room
+   * @returns whether it was done, with what its node says to that
    * @throws Refusal `unavailable` when no node answers in time, or too many questions wait
    */
-  async ask (user: string, connection: string, what: Question['what'], room?: string): Promise<boolean> {
+  async ask (user: string, connection: string, what: Question['what'], more: Pick<Question, 'room' | 'ticket'> = {}): Promise<Answer> {
     if (this.#control === undefined || this.#waiting.size >= MAX_WAITING) throw new Refusal('unavailable', { retryAfter: PATIENCE })
     const id = randomBytes(9).toString('base64url')
-    const answer = new Promise<boolean | undefined>((resolve) => {
+    const answer = new Promise<Answer | undefined>((resolve) => {
       const timer = after(() => { settle(undefined) }, PATIENCE)
-      const settle = (isDone: boolean | undefined): void => {
+      const settle = (settled: Answer | undefined): void => {
         clearTimeout(timer)
         this.#waiting.delete(id)
-        resolve(isDone)
+        resolve(settled)
       }
       this.#waiting.set(id, settle)
     })
     try {
-      await this.#control.send({ type: 'ask', id, user, connection, what, ...(room === undefined ? {} : { room }) })
+      await this.#control.send({ type: 'ask', id, user, connection, what, ...more })
     } catch (error) {
       this.#waiting.get(id)?.(undefined)
       throw error
     }
-    const isDone = await answer
-    if (isDone !== undefined) return isDone
+    const settled = await answer
+    if (settled !== undefined) return settled
     this.unanswered++
     throw new Refusal('unavailable', { message: 'no node has answered for this connection', retryAfter: 1_000 })
   }
@@ -62,9 +62,9 @@ export class Elsewhere {
     await this.#control?.send({ type: 'pong', user, connection, id })
   }
 
-  async answer (id: string, isDone: boolean): Promise<void> { await this.#control?.send({ type: 'answer', id, isDone }) }
+  async answer (id: string, answer: Answer): Promise<void> { await this.#control?.send({ type: 'answer', id, ...answer }) }
 
-  answered (id: string, isDone: boolean): void { this.#waiting.get(id)?.(isDone) }
+  answered (id: string, answer: Answer): void { this.#waiting.get(id)?.(answer) }
 
   /** Whoever waits is refused. */
   close (): void { for (const settle of [...this.#waiting.values()]) settle(undefined) }

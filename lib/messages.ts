@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
-import type { ClaimStore, Later } from './adapters/adapter.js'
+import type { Claim, ClaimStore, Later } from './adapters/adapter.js'
 import { MessageContext, type ContextSource } from './contexts.js'
 import { REALTIME_ERR_EVENT, Refusal, refusalOf } from './errors.js'
 import { parseOutcome, type Outcome } from './outcome.js'
@@ -93,7 +93,7 @@ export class Messages {
     this.#running.set(key, mine)
     const forget = (): void => { if (this.#running.get(key) === mine) this.#running.delete(key) }
     try {
-      const claimed = this.#claims?.claim(key, content, this.#options.timeout + SETTLE, call.userId, this.#options.holder)
+      const claimed = this.#claim(key, content, call.userId)
       const claim = claimed instanceof Promise ? await claimed : claimed
       this.#unstored?.drop(key)
       if (claim?.state === 'conflict') throw new Refusal('duplicate')
@@ -126,6 +126,24 @@ export class Messages {
     if (!isOver) expiry = after(forget, SETTLE).unref()
     settle(told)
     return told
+  }
+
+  /**
+   * The claim has to last for as long as the handler may take. A process that stood still reads its answer late, when another may have the
+   * message by now: it is claimed again.
+   *
+   * @throws Refusal `unavailable` when that happens again and again
+   */
+  #claim (key: string, content: string, userId: string, tries = 3): Later<Claim | undefined> {
+    const { timeout, holder } = this.#options
+    const began = performance.now()
+    const claimed = this.#claims?.claim(key, content, timeout + SETTLE, userId, holder)
+    if (!(claimed instanceof Promise)) return claimed
+    return claimed.then((claim) => {
+      if (claim.state !== 'claimed' || performance.now() - began < SETTLE) return claim
+      if (tries === 1) throw new Refusal('unavailable', { retryAfter: 1_000, outcome: 'unknown' })
+      return this.#claim(key, content, userId, tries - 1)
+    })
   }
 
   /** Who may not go on leaves the message to whoever sends it again. */

@@ -276,12 +276,12 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     write: settings.timeouts.write
   })
   const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, flusher, selectProtocol })
-  const uplink = new Uplink({ access, dispatch, acks, elsewhere, revocations, rates, ledger, find: (id) => connections.get(id) })
+  const pollIds = new PollIds(adapter, (error) => { failed(error, 'secret') })
+  const uplink = new Uplink({ access, dispatch, acks, elsewhere, ids: pollIds, revocations, rates, ledger, find: (id) => connections.get(id) })
   // Where nothing is told to other nodes there are none.
   const contracts = adapter.presence === undefined || adapter.control === undefined
     ? undefined
     : new ContractWatch({ presence: adapter.presence, nodeId, log, onError: (error) => { failed(error, 'contracts') } })
-  const pollIds = new PollIds(adapter, (error) => { failed(error, 'secret') })
   const opening = openingCost(settings.limits)
   const admission = new Admission({
     settings,
@@ -410,7 +410,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
         }
         if (isUp) {
           slots.restore()
-          pollIds.agree()
+          void pollIds.agree()
         }
         if (!hasForgotten) return
         engine.restore()
@@ -420,7 +420,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     await adapter.start(adapterHost)
     engine.start()
     slots.start()
-    pollIds.start()
+    await pollIds.start()
     contracts?.start(engine.declarations.values())
     heartbeat.start()
     audit.start()

@@ -36,8 +36,9 @@ interface Owed extends Lease { readonly until: number }
 
 /** How long a lease outlives a node that died, milliseconds. */
 const LEASE = 60_000
-/** Slots that are remembered to be given back. */
+/** Slots that are remembered to be given back, and for how long, milliseconds: those of a node that lives end no sooner by themselves. */
 const MAX_OWED = 10_000
+const OWED = 1_800_000
 /** Milliseconds until it is tried again to give back what the adapter could not be told of. */
 const AGAIN = 2_000
 /** Leases in one renewal: so many are gathered in one turn of the event loop. */
@@ -75,7 +76,7 @@ export class Slots {
 
   start (): void {
     if (this.#leases === undefined) return
-    this.#renewer = every(() => { this.restore() }, LEASE / 3).unref()
+    this.#renewer = every(() => { this.restore() }, this.#leases.renewal?.(LEASE) ?? LEASE / 3).unref()
   }
 
   /** Makes the adapter's leases those of this node's holders: while its server was away some were given without asking, others were given back. */
@@ -226,7 +227,7 @@ export class Slots {
     }
   }
 
-  #owe (lease: Lease, until = performance.now() + LEASE): void {
+  #owe (lease: Lease, until = performance.now() + OWED): void {
     this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
     // An adapter that was late for a moment was never away: nobody says that it is back.
     if (this.#renewer !== undefined) this.#payer ??= after(() => { this.#pay(BATCH) }, AGAIN).unref()

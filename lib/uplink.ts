@@ -7,8 +7,9 @@ import { costOf } from './connection/rate-limit.js'
 import type { Dispatch, Peer } from './dispatch.js'
 import type { Elsewhere } from './elsewhere.js'
 import { Refusal } from './errors.js'
+import type { PollIds } from './poll-ids.js'
 import type { Packet } from './protocol/codec.js'
-import { parseCommand, type Command, type MessageCommand } from './protocol/frames.js'
+import { parseCommand, type AuthCommand, type Command, type MessageCommand } from './protocol/frames.js'
 import type { Revocations } from './revocations.js'
 import type { Ledger } from './stats/ledger.js'
 import type { UserRates } from './user-rates.js'
@@ -19,6 +20,7 @@ export interface UplinkOptions {
   readonly acks: Acks
   readonly revocations: Revocations
   readonly elsewhere: Elsewhere
+  readonly ids: PollIds
   readonly rates: UserRates
   readonly ledger: Ledger
   readonly find: (id: string) => Peer | undefined
@@ -91,6 +93,7 @@ export class Uplink {
         else if (command.id !== undefined && id !== undefined) await elsewhere.pong(identity.userId, id, command.id)
         return { type: 'ack' }
       case 'ping': return { type: 'pong', ...withId(command.id) }
+      case 'auth': return await this.#auth(command, own, identity.userId)
       case 'leave':
         if (!await this.#leave(own, identity.userId, command.room)) throw new Refusal('not_joined', { room: command.room })
         return { type: 'ack', room: command.room, ...withId(command.id) }
@@ -132,16 +135,26 @@ export class Uplink {
   async #leave ({ peer, id }: Own, userId: string, room: string): Promise<boolean> {
     const { dispatch, elsewhere } = this.#options
     if (peer !== undefined) return dispatch.leaveByPeer(peer, room)
-    return id !== undefined && await elsewhere.ask(userId, id, 'leave', room)
+    return id !== undefined && (await elsewhere.ask(userId, id, 'leave', { room })).isDone
   }
 
-  /** Named by `x-connection-id`: one of this node is believed when it is the caller's own; for one of another node its user goes along. */
+  /** Renews the credential of a connection of the caller's, which goes on without a break. */
+  async #auth ({ ticket, id: answered }: AuthCommand, { peer, id }: Own, userId: string): Promise<unknown> {
+    const { dispatch, elsewhere } = this.#options
+    if (id === undefined) throw new Refusal('not_joined', { message: 'x-connection-id names no connection of this user' })
+    const { isDone, code, expires } = peer === undefined ? await elsewhere.ask(userId, id, 'auth', { ticket }) : await dispatch.renew(peer, ticket)
+    if (!isDone) throw new Refusal(code ?? 'unauthorized')
+    return { type: 'ack', ...withId(answered), data: expires === undefined ? {} : { expires } }
+  }
+
+  /** Named by `x-connection-id`: one of this node is believed when it is the caller's own, one of another node when its id proves that. */
   #own (request: FastifyRequest, userId: string): Own {
+    const { find, elsewhere, ids } = this.#options
     const id = request.headers['x-connection-id']
-    const peer = typeof id === 'string' ? this.#options.find(id) : undefined
-    if (peer !== undefined) return peer.userId === userId ? { peer, id: peer.id } : {}
-    const named = this.#options.elsewhere.named(id)
-    return named === undefined ? {} : { id: named }
+    if (typeof id !== 'string') return {}
+    const peer = find(id)
+    if (peer !== undefined) return peer.userId === userId ? { peer, id } : {}
+    return elsewhere.isPossible && ids.isOwn(id, userId) ? { id } : {}
   }
 }
 

@@ -138,6 +138,8 @@ const JOINED: Readonly<Record<string, string>> = {
   'adapters/nats-publishing.ts': 'a tag is of one length, an epoch too; the lines of a message',
   'adapters/nats-streams.ts': 'prefix, hash and token have no dot, the hash no _',
   'adapters/nats-tokens.ts': 'a token has no dot',
+  'adapters/nats-held.ts': 'a mark is of two words, and read from the end',
+  'adapters/nodes.ts': 'a tag is one word, a time a number',
   'adapters/nats.ts': 'prefix and token have no dot; the lines of a message',
   'adapters/redis.ts': 'the lines of a message',
   'adapters/redis-keys.ts': 'a room stands in braces, which no prefix and no room has',

@@ -19,7 +19,7 @@ async function nodes (t: Test, count: number): Promise<Running[]> {
         on: {
           async say ({ data, userId, room, sender, messageId }) {
             await room.broadcast('said', { text: data.text, by: userId }, { except: sender })
-            return { id: messageId ?? 'none' }
+            return { id: messageId ?? 'none', sender: sender ?? 'none' }
           },
           type () {}
         }
@@ -78,7 +78,7 @@ for (const transport of ['sse', 'polling'] as const) {
     t.match(await pinged, { alive: true })
     t.match(await post(b, token, ada.id, { type: 'members', room: 'crowd/1', id: 'm' }), { status: 200, data: { total: 0 } })
 
-    t.match(await post(b, b.token('eve'), ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 503, code: 'unavailable', retryAfter: Number })
+    t.match(await post(b, b.token('eve'), ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 400, code: 'not_joined' }, 'the id of another user proves nothing')
     t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/2', id: 'l' }), { status: 400, code: 'not_joined' })
     t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 200, type: 'ack', room: 'chat/1' })
     t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 400, code: 'not_joined' })
@@ -92,9 +92,43 @@ for (const transport of ['sse', 'polling'] as const) {
 t.test('a connection that no node has is not waited for longer than two seconds, and may be asked for again', { skip, timeout: 30_000 }, async (t) => {
   const [a] = await nodes(t, 1) as [Running]
   const began = performance.now()
-  t.match(await post(a, a.token('ada'), 'A'.repeat(22), { type: 'leave', room: 'chat/1', id: 'l' }), { status: 503, code: 'unavailable', retry: 'backoff' })
-  t.ok(performance.now() - began < 4_000)
+  const gone = await connect(a, { token: a.token('ada') })
+  await gone.close()
+  await until('it is gone', async () => (await a.app.rooms.stats() as { connections: { total: number } }).connections.total === 0)
+  t.match(await post(a, a.token('ada'), gone.id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 503, code: 'unavailable', retry: 'backoff' })
+  t.ok(performance.now() - began < 6_000)
 })
+
+t.test('an id that nobody was given, or another user, is no connection of the caller: no node is asked for it, and no handler is told of it', { skip, timeout: 30_000 }, async (t) => {
+  const [a, b] = await nodes(t, 2) as [Running, Running]
+  const ada = await connect(a, { transport: 'sse', token: a.token('ada'), rooms: ['chat/1'] })
+  for (const [user, id] of [['ada', 'A'.repeat(22)], ['eve', ada.id]] as const) {
+    t.match(await post(b, b.token(user), id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 400, code: 'not_joined' })
+    t.match(await post(b, b.token(user), id, { type: 'auth', data: { ticket: 'x' } }), { status: 400, code: 'not_joined' })
+    t.same((await post(b, b.token(user), id, { type: 'say', room: 'chat/1', id: `${user} ${id}`, data: { text: 'who?' } })).data, { id: `${user} ${id}`, sender: 'none' })
+  }
+  t.same((await post(b, b.token('ada'), ada.id, { type: 'say', room: 'chat/1', id: 'own', data: { text: 'mine' } })).data, { id: 'own', sender: ada.id })
+})
+
+for (const transport of ['sse', 'polling', 'websocket'] as const) {
+  t.test(`over ${transport} a credential is renewed by a POST at whichever node it comes to, and by no other user's ticket`, { skip, timeout: 30_000 }, async (t) => {
+    const [a, b] = await nodes(t, 2) as [Running, Running]
+    const ada = await connect(a, { transport, token: a.token('ada', {}, 2), rooms: ['chat/1'] })
+    const ticketOf = async (token: string): Promise<string> => {
+      const answer = await fetch(`${b.url}/ws/ticket`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', connection: 'close' }, body: '{}' })
+      return (await answer.json() as { ticket: string }).ticket
+    }
+    const token = b.token('ada', {}, 600)
+    t.match(await post(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: 'made up' } }), { status: 401, code: 'unauthorized' })
+    const answer = await post(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: await ticketOf(token) } })
+    t.match(answer, { status: 200, type: 'ack', id: 'x', data: { expires: Number } })
+    t.ok((answer.data as { expires: number }).expires > Date.now() + 300_000)
+    const other = await post(b, token, ada.id, { type: 'auth', data: { ticket: await ticketOf(b.token('eve')) } })
+    t.match(other, { status: 403, code: 'forbidden' })
+    if (transport !== 'polling') await ada.ended
+    else ada.cut()
+  })
+}
 
 for (const transport of ['sse', 'polling'] as const) {
   t.test(`the client over ${transport} speaks, hears, acks and leaves through a balancer that never picks the same node twice`, { skip, timeout: 60_000 }, async (t) => {

@@ -4,13 +4,20 @@ import { memory } from '../lib/adapters/memory.js'
 import { Refusal } from '../lib/errors.js'
 import { chat, connect, eventually, start, type NetPeer, type Running } from './helpers/net.js'
 
-interface Broken { isAway: boolean, settled: number }
+/** `ahead`: milliseconds that the store's clock is before this machine's; `claimed`: called once, before the answer to a claim is read */
+interface Broken { isAway: boolean, settled: number, ahead?: number, claimed?: (() => Promise<void>) | undefined }
 
 /** Two nodes whose claims are kept in one place, which cannot be told of an outcome for a while. */
 async function two (t: Test, broken: Broken, ran: () => Promise<void>): Promise<readonly [Running, Running]> {
-  const store = memory().claims!
+  const store = memory({ now: () => Date.now() + (broken.ahead ?? 0) }).claims!
   const claims: ClaimStore = {
-    claim: (key, hash, lease, owner, holder) => store.claim(key, hash, lease, owner, holder),
+    claim: async (key, hash, lease, owner, holder) => {
+      const claim = store.claim(key, hash, lease, owner, holder)
+      const { claimed } = broken
+      broken.claimed = undefined
+      await claimed?.()
+      return claim
+    },
     settle: async (key, hash, outcome, ttl) => {
       if (broken.isAway) throw new Refusal('unavailable', { retryAfter: 1_000, outcome: 'unknown' })
       await store.settle(key, hash, outcome, ttl)
@@ -84,4 +91,24 @@ t.test('a message that may run again and could not be given back is given back a
   broken.isAway = false
   await eventually('it runs', async () => await say(there, 'x'), (answer) => typeof answer === 'object', 5_000)
   t.equal(runs, 2)
+})
+
+t.test('a message that another node has run while this one stood still with its claim is not run here again', async (t) => {
+  const broken: Broken = { isAway: false, settled: 0 }
+  const ran: string[] = []
+  const [a, b] = await two(t, broken, async () => { ran.push('once') })
+  const [here, there] = [await connect(a, { token: a.token('ada'), rooms: ['chat/1'] }), await connect(b, { token: b.token('ada'), rooms: ['chat/1'] })]
+  const { now } = performance
+  t.teardown(() => { performance.now = now })
+  let answer: Promise<unknown> | undefined
+  broken.claimed = async () => {
+    // Longer than a claim lasts.
+    performance.now = () => now.call(performance) + 40_000
+    broken.ahead = 40_000
+    answer = say(there, 'hello')
+    await answer
+  }
+  t.same(await say(here, 'hello'), { id: 'm1' })
+  t.same(await answer, { id: 'm1' })
+  t.same(ran, ['once'])
 })

@@ -1,5 +1,6 @@
 import type { Delivery } from '../contract/types.js'
 import type { Except, Packet } from '../protocol/codec.js'
+import type { Code } from '../protocol/codes.js'
 import type { Position } from '../protocol/position.js'
 
 /** A value now or later: what is in memory is not worth a promise. Callers must handle both. */
@@ -98,25 +99,36 @@ export interface PresenceEntry {
 /** Who is in a room, by user. The store decides joins and leaves in one atomic step, so that exactly one node announces each. */
 export interface PresenceStore {
   /**
-   * Adds or renews an entry until `lease` ms from now. When it is the first of its user, the change is announced to all nodes that
+   * Adds or renews an entry, which ends `lease` ms after the node that holds it has gone. When it is the first of its user, the change is announced to all nodes that
    * subscribed the room, this one included, with the next sequence.
    */
   join (room: string, entry: PresenceEntry, lease: number): Later<void>
-  /** Lets the entry run out `grace` ms from now; its user's leave is announced by a sweep after the last entry has run out. */
+  /** Lets the entry of this node run out `grace` ms from now, not one that another node has joined under the same names since; its user's leave is announced by a sweep after the last entry has run out. */
   leave (room: string, entry: PresenceEntry, grace: number): Later<void>
-  /** Prolongs the leases of connections that live on this node. */
+  /**
+   * Milliseconds between two renewals of entries that are joined with this lease; absent: a third of it. An adapter that keeps entries for
+   * as long as it hears of their node needs them rarely, to repair what was lost.
+   */
+  renewal? (lease: number): number
+  /** Prolongs the leases of connections that live on this node, or makes them anew where they are lost. */
   renew? (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Later<void>
   snapshot (room: string, limit: number): Later<PresenceSnapshot>
   /** Removes entries whose time is past and announces the leaves. Called every few seconds for rooms with members here. */
   sweep (rooms: Iterable<string>): Later<void>
 }
 
-/** Bounded slots held across nodes, for limits per user and per room. Absent where one node sees everything. */
+/**
+ * Bounded slots held across nodes, for limits per user and per room. Absent where one node sees everything. A slot is its holder's until it
+ * is released, or until `ttl` ms after the node that took or renewed it last has gone: never sooner while the broker can be reached.
+ */
 export interface LeaseStore {
-  /** Takes one of `limit` slots of `key` for `holder`; a holder that has one renews it. */
+  /** Milliseconds between two renewals of slots that are taken for `ttl`; absent: a third of it. See `PresenceStore.renewal`. */
+  renewal? (ttl: number): number
+  /** Takes one of `limit` slots of `key` for `holder`; a holder that has one renews it, and this node is its node from now on. */
   acquire (key: string, holder: string, limit: number, ttl: number): Promise<boolean>
   /** Renews; a lease found missing is taken again unconditionally. */
   renew (leases: ReadonlyArray<{ readonly key: string, readonly holder: string }>, ttl: number): Promise<void>
+  /** Frees a slot of this node, not one that another node has taken under the same names since. */
   release (key: string, holder: string): Promise<void>
   count (key: string): Promise<number>
 }
@@ -170,9 +182,10 @@ export type ControlMessage =
   | { readonly type: 'gone', readonly ack: string, readonly connection: string }
   /** a connection that polls is polled on the sending node now, which holds its slots and its presence under the same names */
   | { readonly type: 'moved', readonly user: string, readonly connection: string }
-  /** of the node on which a connection of the user lives: let it leave a room, or end it; `answer` says whether it was there */
-  | { readonly type: 'ask', readonly id: string, readonly user: string, readonly connection: string, readonly what: 'leave' | 'end', readonly room?: string }
-  | { readonly type: 'answer', readonly id: string, readonly isDone: boolean }
+  /** of the node on which a connection of the user lives: let it leave a room, end it, or renew its credential by a ticket; `answer` says whether it was done */
+  | { readonly type: 'ask', readonly id: string, readonly user: string, readonly connection: string, readonly what: 'leave' | 'end' | 'auth', readonly room?: string, readonly ticket?: string }
+  /** `code`: why it was not done, where there is more to say; `expires`: when a renewed credential does, Unix time in milliseconds */
+  | { readonly type: 'answer', readonly id: string, readonly isDone: boolean, readonly code?: Code, readonly expires?: number }
   /** a connection of the user has answered the ping `id` */
   | { readonly type: 'pong', readonly user: string, readonly connection: string, readonly id: string }
 

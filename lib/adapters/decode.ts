@@ -1,6 +1,7 @@
 import type { Delivery } from '../contract/types.js'
 import { isRoomName } from '../contract/names.js'
 import type { Except } from '../protocol/codec.js'
+import { isCode } from '../protocol/codes.js'
 import { RESERVED_TYPES } from '../protocol/frames.js'
 import { EPOCH, isOffset, type Position } from '../protocol/position.js'
 import { isDeeperThan } from '../protocol/text.js'
@@ -146,11 +147,13 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       const { id, what } = value
       if (!isName(id) || !isName(user) || !isName(connection)) return undefined
       if (what === 'end') return { type, id, user, connection, what }
+      if (what === 'auth') return isName(value.ticket) ? { type, id, user, connection, what, ticket: value.ticket } : undefined
       return what === 'leave' && typeof room === 'string' && isRoomName(room) ? { type, id, user, connection, what, room } : undefined
     }
     case 'answer': {
-      const { id, isDone } = value
-      return isName(id) && typeof isDone === 'boolean' ? { type, id, isDone } : undefined
+      const { id, isDone, code, expires } = value
+      if (!isName(id) || typeof isDone !== 'boolean' || !isOptional(code, isCode) || !isOptional(expires, isDate)) return undefined
+      return { type, id, isDone, ...(code === undefined ? {} : { code }), ...(expires === undefined ? {} : { expires }) }
     }
     case 'pong': {
       const { id } = value

@@ -3,6 +3,7 @@ import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { REALTIME_ERR_ADAPTER, Refusal } from '../errors.js'
 import { after } from '../timers.js'
+import { LoopClock, within } from './patience.js'
 import type { Unread } from './unread.js'
 
 export interface NatsLinkOptions {
@@ -27,12 +28,16 @@ export interface BucketOptions {
   readonly storage: 'file' | 'memory'
 }
 
+/** Milliseconds for which the client waits beyond what is waited for here: its timers do not tell a server that is silent from a process that stood still. */
+const SPARE = 60_000
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
 
 /** One connection to NATS. The client comes back and subscribes again on its own, but buffers what is sent meanwhile: so nothing is sent meanwhile. */
 export class NatsLink {
   readonly #options: NatsLinkOptions
+  /** time that counts when somebody has waited for too long */
+  readonly clock = new LoopClock()
   #connection: NatsConnection | undefined
   #js: JetStreamClient | undefined
   #jsm: JetStreamManager | undefined
@@ -76,7 +81,7 @@ export class NatsLink {
     if (jetstream) {
       const { jetstream: client } = await load('@nats-io/jetstream', import('@nats-io/jetstream'))
       const { Kvm } = await load('@nats-io/kv', import('@nats-io/kv'))
-      const js = client(this.#connection, { timeout })
+      const js = client(this.#connection, { timeout: timeout + SPARE })
       this.#jsm = await js.jetstreamManager().catch(async (error: unknown) => {
         await this.close()
         throw new REALTIME_ERR_ADAPTER(`this NATS server offers no JetStream (${messageOf(error)}); enable it, or pass nats({ jetstream: false }) for live events only: no history, resume, presence, limits or claims across nodes`)
@@ -87,6 +92,7 @@ export class NatsLink {
       this.#open = async (name, { ttl, replicas, storage }) => await kvm.create(name, { ttl, replicas, history: 1, storage: storage as never, allow_direct: false })
     }
     this.#isUp = true
+    this.clock.start()
     void this.#watch(this.#connection)
   }
 
@@ -117,6 +123,7 @@ export class NatsLink {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#isUp = false
+    this.clock.stop()
     this.#release()
     // A connection that was lent is left open; its subscriptions have been ended by who made them.
     if (this.#options.connection === undefined) await this.#connection?.close()
@@ -140,7 +147,7 @@ export class NatsLink {
   async publish (subject: string, text: string, { timeout = this.timeout, ...options }: Partial<JetStreamPublishOptions> = {}): Promise<PubAck> {
     const { js } = this
     try {
-      return await this.attempt(() => js.publish(subject, text, { timeout, ...options }), timeout)
+      return await this.attempt(() => js.publish(subject, text, { timeout: timeout + SPARE, ...options }), timeout)
     } catch (error) {
       throw error instanceof Refusal ? away('unknown') : error
     }
@@ -162,19 +169,12 @@ export class NatsLink {
   /** Runs something that asks the server. @throws Refusal `unavailable` when it cannot be asked or does not answer */
   async attempt<T> (ask: () => Promise<T>, timeout = this.#options.timeout): Promise<T> {
     if (!this.#isUp) throw away()
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_resolve, reject) => {
-      // A loop that stood still runs its timers before it reads what has come meanwhile.
-      timer = after(() => { setImmediate(() => { reject(new Error('no answer in time')) }) }, timeout)
-    })
     try {
-      return await Promise.race([ask(), late])
+      return await within(ask(), timeout)
     } catch (error) {
       if (error instanceof Refusal || isConflict(error) || isMissing(error)) throw error
       this.#warn(error)
       throw away()
-    } finally {
-      clearTimeout(timer)
     }
   }
 

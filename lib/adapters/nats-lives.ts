@@ -5,6 +5,7 @@ import { away, isMissing, type NatsLink } from './nats-link.js'
 import { Markers } from './nats-markers.js'
 import type { NatsSetup, StreamPlan } from './nats-setup.js'
 import type { NatsState } from './nats-state.js'
+import { Opened } from './opened.js'
 import { isFields, parseJson } from './stored.js'
 import { newEpoch } from './stream.js'
 import type { Former } from './tail.js'
@@ -31,7 +32,7 @@ export interface NumberedPlan extends StreamPlan {
 /** `brokenAt`: a number under which two different events were seen */
 interface Known { readonly life: Life, readonly markers: Markers, brokenAt: number | undefined }
 
-export interface Opened { readonly info: StreamInfo, readonly life: Life }
+export interface Found { readonly info: StreamInfo, readonly life: Life }
 
 export interface LivesOptions {
   readonly link: NatsLink
@@ -60,7 +61,7 @@ const LOOKED_BACK = 16
 export class NatsLives {
   readonly #options: LivesOptions
   readonly #known = new Map<string, Known>()
-  readonly #opened = new Map<string, Promise<Opened>>()
+  readonly #opened = new Opened<Found>()
   #lostAt = Number.NEGATIVE_INFINITY
 
   constructor (options: LivesOptions) {
@@ -72,23 +73,12 @@ export class NatsLives {
 
   forget (name?: string): void {
     this.#options.setup.forget(name)
-    if (name === undefined) this.#opened.clear()
-    else this.#opened.delete(name)
+    this.#opened.forget(name)
   }
 
-  async open (plan: NumberedPlan): Promise<Opened> {
-    const { name } = plan
-    let opening = this.#opened.get(name)
-    if (opening === undefined) {
-      const begun = this.#open(plan)
-      opening = begun
-      this.#opened.set(name, begun)
-      begun.catch(() => { if (this.#opened.get(name) === begun) this.#opened.delete(name) })
-    }
-    return await opening
-  }
+  async open (plan: NumberedPlan): Promise<Found> { return await this.#opened.get(plan.name, () => this.#open(plan)) }
 
-  async #open (plan: NumberedPlan): Promise<Opened> {
+  async #open (plan: NumberedPlan): Promise<Found> {
     // What comes by while the answer is on its way is not in it.
     const before = this.#known.get(plan.name)?.markers
     const seen = before?.top ?? 0
@@ -99,7 +89,7 @@ export class NatsLives {
   }
 
   /** Asks for something of a stream. One that is found missing is made anew, and asked again. */
-  async use<T> (plan: NumberedPlan, ask: (opened: Opened) => Promise<T>): Promise<T> {
+  async use<T> (plan: NumberedPlan, ask: (opened: Found) => Promise<T>): Promise<T> {
     for (let isAgain = false; ; isAgain = true) {
       const opened = await this.open(plan)
       try {
@@ -136,9 +126,9 @@ export class NatsLives {
   }
 
   /** The stream as it is now, in whichever life it is. @param subject to count the events of */
-  async look (plan: NumberedPlan, subject?: string): Promise<Opened> {
+  async look (plan: NumberedPlan, subject?: string): Promise<Found> {
     const { link } = this.#options
-    const ask = async ({ life }: Opened): Promise<Opened> => {
+    const ask = async ({ life }: Found): Promise<Found> => {
       const info = await link.jsm.streams.info(plan.name, subject === undefined ? {} : { subjects_filter: subject })
       return { info, life }
     }
@@ -151,7 +141,7 @@ export class NatsLives {
   }
 
   /** The same, and looks whether another node has found a new life. */
-  async verify (plan: NumberedPlan): Promise<Opened> {
+  async verify (plan: NumberedPlan): Promise<Found> {
     const { life, info } = await this.look(plan)
     const record = this.#decode(await this.#options.state.read(keyOfLife(plan.name)))
     if (record?.epoch === life.epoch) return { life, info }

@@ -1,12 +1,15 @@
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
 import type { NatsClock } from './nats-clock.js'
+import { drop, endOf, heldName, isLiving } from './nats-held.js'
 import type { NatsState, Step } from './nats-state.js'
 import { stateKey } from './nats-tokens.js'
+import { BEAT, namesOf, Nodes } from './nodes.js'
 import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from './stored.js'
 
 export interface NatsPresenceOptions {
   readonly state: NatsState
   readonly clock: NatsClock
+  readonly nodes: Nodes
   /** To all nodes that subscribed the room, this one included; may be lost. */
   readonly announce: (room: string, change: PresenceChange) => void
   /** What is kept of a room could not be read, so many characters: it counts as none. */
@@ -19,8 +22,10 @@ export interface NatsPresenceOptions {
 const MAX_RECENT = 8
 /** Users in the changes that are kept. */
 const MAX_RECENT_USERS = 64
-/** Milliseconds after which a room is looked at though nothing is known to run out: its entries may be of a node that has died. */
-const LOOK = 30_000
+/** Rooms that one sweep looks at though nothing is known to run out there. */
+const MAX_LOOKED = 10
+/** Rooms that are looked at together after a node has died. */
+const BATCH = 50
 
 /** A room that has members here, or had some whose grace runs. */
 interface Watched {
@@ -28,7 +33,6 @@ interface Watched {
   heard: number | undefined
   /** when the first entry runs out as far as known, by the broker's clock */
   due: number
-  lookedAt: number
   /** when the last entry that was left here runs out: nobody else may be there to see it */
   leftUntil: number
 }
@@ -50,6 +54,13 @@ export class NatsPresence implements PresenceStore {
   readonly #options: NatsPresenceOptions
   readonly #rooms = new Map<string, Watched>()
   readonly #waiting = new Map<string, Waiting[]>()
+  /** the longest lease asked for */
+  #lease = 0
+  /** the dead of whom nothing is left in the rooms that are here */
+  #buried = ''
+  #isBurying = false
+  /** how far the looks at all rooms are */
+  #walk: Iterator<string> | undefined
 
   constructor (options: NatsPresenceOptions) {
     this.#options = options
@@ -63,9 +74,11 @@ export class NatsPresence implements PresenceStore {
   }
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
-    if (!this.#rooms.has(room)) this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, lookedAt: 0, leftUntil: 0 })
+    if (!this.#rooms.has(room)) this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0 })
     await this.#join(room, [entry], lease, true)
   }
+
+  renewal (lease: number): number { return Nodes.renewal(lease) }
 
   async renew (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Promise<void> {
     const byRoom = new Map<string, PresenceEntry[]>()
@@ -78,29 +91,34 @@ export class NatsPresence implements PresenceStore {
   }
 
   async #join (room: string, entries: readonly PresenceEntry[], lease: number, isUrgent: boolean): Promise<void> {
-    const until = this.#options.clock.now() + lease
+    const { clock, nodes } = this.#options
+    this.#lease = Math.max(this.#lease, lease)
+    const mark = nodes.mark(lease)
+    const until = endOf(mark, lease, clock.now())
     await this.#change(isUrgent, room, (present, joined) => {
       for (const { userId, connection, data } of entries) {
-        const user = present.users.get(userId)
-        if (user !== undefined) user.connections.set(connection, until)
-        else {
-          present.users.set(userId, { data, connections: new Map([[connection, until]]) })
-          joined.push(named(userId, data))
-        }
+        const user = present.users.get(userId) ?? { data, connections: new Map<string, number>() }
+        drop(user.connections, connection)
+        user.connections.set(heldName(connection, mark), until)
+        if (present.users.has(userId)) continue
+        present.users.set(userId, user)
+        joined.push(named(userId, data))
       }
       return true
     })
   }
 
   async leave (room: string, { userId, connection }: PresenceEntry, grace: number): Promise<void> {
-    const now = this.#options.clock.now()
+    const { clock, nodes } = this.#options
+    const now = clock.now()
     const watched = this.#rooms.get(room)
     if (watched !== undefined && grace > 0) watched.leftUntil = Math.max(watched.leftUntil, now + grace)
     await this.#change(true, room, ({ users }, _joined, left) => {
       const user = users.get(userId)
-      if (user?.connections.has(connection) !== true) return false
+      // Not that of another node, which has it under the same name by now.
+      if (user === undefined || !drop(user.connections, connection, nodes.name)) return false
       user.connections.set(connection, now + grace)
-      if (grace <= 0) expire(users, left, now)
+      if (grace <= 0) expire(users, left, now, nodes)
       return true
     })
   }
@@ -115,19 +133,17 @@ export class NatsPresence implements PresenceStore {
   }
 
   async #look (room: string, isUrgent = false): Promise<StoredPresence> {
-    return await this.#change(isUrgent, room, ({ users }, _joined, left) => expire(users, left, this.#options.clock.now()))
+    const { clock, nodes } = this.#options
+    return await this.#change(isUrgent, room, ({ users }, _joined, left) => expire(users, left, clock.now(), nodes))
   }
 
   async sweep (rooms: Iterable<string>): Promise<void> {
     const here = new Set<string>()
     for (const room of rooms) if (this.#rooms.has(room)) here.add(room)
     const now = this.#options.clock.now()
-    const at = performance.now()
-    const due: string[] = []
-    for (const [room, watched] of this.#rooms) {
-      if (here.has(room) ? watched.due <= now || at - watched.lookedAt >= LOOK : watched.leftUntil <= now) due.push(room)
-    }
-    await Promise.all(due.map(async (room) => {
+    const due = new Set(this.#next())
+    for (const [room, watched] of this.#rooms) if ((here.has(room) ? watched.due : watched.leftUntil) <= now) due.add(room)
+    await Promise.all([...due].map(async (room) => {
       await this.#look(room)
       const watched = this.#rooms.get(room)
       if (watched !== undefined && watched.leftUntil <= now) {
@@ -135,6 +151,37 @@ export class NatsPresence implements PresenceStore {
         if (!here.has(room)) this.#rooms.delete(room)
       }
     }))
+    await this.#bury()
+  }
+
+  /** Some of the rooms that are here, others at each look: entries may run out of which nobody here was told. */
+  #next (): string[] {
+    const rooms: string[] = []
+    this.#walk ??= this.#rooms.keys()
+    while (rooms.length < MAX_LOOKED) {
+      const { value, done } = this.#walk.next() as IteratorResult<string, undefined>
+      if (done === true || value === undefined) {
+        this.#walk = undefined
+        break
+      }
+      rooms.push(value)
+    }
+    return rooms
+  }
+
+  /** All rooms that are here, once after a node has died. */
+  async #bury (): Promise<void> {
+    // What a node took after its last heartbeat is held for as much longer.
+    const dead = namesOf(this.#options.nodes.dead(this.#lease + BEAT))
+    if (dead === '' || dead === this.#buried || this.#isBurying) return
+    this.#isBurying = true
+    try {
+      const rooms = [...this.#rooms.keys()]
+      for (let index = 0; index < rooms.length; index += BATCH) await Promise.all(rooms.slice(index, index + BATCH).map((room) => this.#look(room)))
+      this.#buried = dead
+    } finally {
+      this.#isBurying = false
+    }
   }
 
   /** The link was broken: what was announced meanwhile is told now. */
@@ -213,7 +260,6 @@ export class NatsPresence implements PresenceStore {
       const { heard } = watched
       watched.heard = present.sequence
       watched.due = firstEnd(present)
-      watched.lookedAt = performance.now()
       if (heard !== undefined && heard !== before) {
         const missed = present.recent.filter(({ sequence }) => sequence > heard && sequence <= before)
         // Of more than is kept, or of another life of the room: a number that does not follow makes members ask.
@@ -251,11 +297,11 @@ function lastOf (changes: readonly PresenceChange[]): PresenceChange[] {
 }
 
 /** @returns whether an entry has run out */
-function expire (users: Map<string, StoredUser>, left: Named[], now: number): boolean {
+function expire (users: Map<string, StoredUser>, left: Named[], now: number, nodes: Nodes): boolean {
   let isChanged = false
   for (const [userId, { data, connections }] of users) {
     for (const [connection, until] of connections) {
-      if (until > now) continue
+      if (isLiving(connection, until, now, nodes)) continue
       connections.delete(connection)
       isChanged = true
     }

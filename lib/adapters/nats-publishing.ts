@@ -2,7 +2,6 @@ import { Refusal } from '../errors.js'
 import type { Position } from '../protocol/position.js'
 import { after } from '../timers.js'
 import type { AdapterHost, Later, Publication, Published, RoomSettings } from './adapter.js'
-import { Expiring } from './expiring.js'
 import type { NatsClock } from './nats-clock.js'
 import type { NatsLatest } from './nats-latest.js'
 import { away, isMissing, type NatsLink } from './nats-link.js'
@@ -11,6 +10,7 @@ import { messageIdOf, type NatsOnce } from './nats-once.js'
 import type { NatsStreams } from './nats-streams.js'
 import { tokenOf } from './nats-tokens.js'
 import type { LogicalVersions } from './nats-versions.js'
+import type { Repeats } from './repeats.js'
 import type { Tail } from './tail.js'
 import { decodePayload, encodePayload } from './wire.js'
 
@@ -29,8 +29,8 @@ export interface NatsPublishingOptions {
   readonly tag: string
   /** milliseconds */
   readonly timeout: number
-  /** milliseconds that an idempotency key is remembered */
-  readonly idempotency: number
+  /** keys that this node has used */
+  readonly repeats: Repeats
   readonly tail: (room: string) => Tail | undefined
   readonly isSubscribed: (room: string) => boolean
   /** A `latest` value was shown here that the broker does not have. */
@@ -41,15 +41,11 @@ interface Own { recipients: Later<number> | undefined, position: Position | unde
 
 /** Milliseconds that a live event waits for its own echo. */
 const ECHO = 1_000
-/** Publications with a key that this node knows to be delivered. */
-const MAX_DONE = 10_000
 
 /** What this node publishes, from the call to what it came to. */
 export class NatsPublishing {
   readonly #options: NatsPublishingOptions
   readonly #own = new Map<string, Own>()
-  /** positions by message id: the broker may lose them, and what members have heard is not offered again */
-  readonly #done = new Expiring<Position>(MAX_DONE)
   #count = 0
 
   constructor (options: NatsPublishingOptions) {
@@ -74,7 +70,7 @@ export class NatsPublishing {
   }
 
   async #keep ({ streams, lives }: KeptParts, room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
-    const { link, timeout, tail, idempotency } = this.#options
+    const { link, timeout, tail, repeats } = this.#options
     const until = performance.now() + timeout
     const { name } = streams.plan(settings)
     const subject = streams.subject(room, settings)
@@ -82,12 +78,10 @@ export class NatsPublishing {
     // Named, so that the server knows it when it has to be sent again, by this node or by the caller.
     const key = idempotencyKey ?? origin
     const msgID = messageIdOf(room, key)
-    const before = idempotencyKey === undefined ? undefined : this.#done.get(msgID, performance.now())
-    if (before !== undefined) return { position: before, recipients: 0 }
-    const done = (position: Position): void => {
-      const now = performance.now()
-      if (idempotencyKey !== undefined) this.#done.set(msgID, position, now + idempotency, now)
-    }
+    const before = idempotencyKey === undefined ? undefined : repeats.first(room, idempotencyKey)
+    // Known here, whatever the broker has forgotten.
+    if (before !== undefined) return { ...before, recipients: 0 }
+    const done = (position: Position): void => { if (idempotencyKey !== undefined) repeats.remember(room, idempotencyKey, { position, recipients: 0 }) }
     let first: string | undefined
     for (let isAgain = false; ; isAgain = true) {
       let epoch: string | undefined

@@ -1,5 +1,6 @@
 import type { StreamInfo } from '@nats-io/jetstream'
 import { away, isMissing, type NatsLink } from './nats-link.js'
+import { Opened } from './opened.js'
 
 /** What a stream is to be like; times in milliseconds. */
 export interface StreamPlan {
@@ -25,30 +26,17 @@ const NANOS = 1_000_000
 /** Finds the streams that this adapter needs, or makes them. What is gone is made anew at its next use. */
 export class NatsSetup {
   readonly #options: SetupOptions
-  readonly #opened = new Map<string, Promise<StreamInfo>>()
+  readonly #opened = new Opened<StreamInfo>()
 
   constructor (options: SetupOptions) {
     this.#options = options
   }
 
   /** The server may have lost its streams, or this one: look again. */
-  forget (name?: string): void {
-    if (name === undefined) this.#opened.clear()
-    else this.#opened.delete(name)
-  }
+  forget (name?: string): void { this.#opened.forget(name) }
 
   /** @returns the stream as it was when it was opened here */
-  async open (plan: StreamPlan): Promise<StreamInfo> {
-    const { name } = plan
-    let opening = this.#opened.get(name)
-    if (opening === undefined) {
-      const begun = this.#open(plan)
-      opening = begun
-      this.#opened.set(name, begun)
-      begun.catch(() => { if (this.#opened.get(name) === begun) this.#opened.delete(name) })
-    }
-    return await opening
-  }
+  async open (plan: StreamPlan): Promise<StreamInfo> { return await this.#opened.get(plan.name, () => this.#open(plan)) }
 
   /** Asks for something of a stream. A stream that is found missing is made anew, and asked again. */
   async use<T> (plan: StreamPlan, ask: (opened: StreamInfo) => Promise<T>): Promise<T> {

@@ -1,9 +1,12 @@
 import type { KV } from '@nats-io/kv'
 import { setTimeout as delay } from 'node:timers/promises'
+import { Refusal } from '../errors.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from './adapter.js'
 import type { NatsClock, Stamp } from './nats-clock.js'
 import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './nats-link.js'
+import { drop, endOf, heldName, isLiving } from './nats-held.js'
 import { stateKey } from './nats-tokens.js'
+import { Nodes } from './nodes.js'
 import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders } from './stored.js'
 import type { Unread } from './unread.js'
 
@@ -49,7 +52,7 @@ export class NatsState {
   readonly #line: Array<() => void> = []
   /** behind everybody in the line */
   readonly #later: Array<() => void> = []
-  /** when a request failed last, by `performance.now()` */
+  /** when a request failed last, by the clock of the link */
   #failedAt = Number.NEGATIVE_INFINITY
   /** what this node wrote last, oldest first: as long as nobody else changed it, it need not be read to be changed */
   readonly #written = new Map<string, Written>()
@@ -132,7 +135,7 @@ export class NatsState {
       return done.value
     }
     await new Promise<void>((resolve, reject) => {
-      const one = { since: performance.now(), isUrgent, run, resolve, reject }
+      const one = { since: this.#link.clock.now(), isUrgent, run, resolve, reject }
       const others = this.#waiting.get(key)
       if (others !== undefined) others.push(one)
       else {
@@ -150,7 +153,7 @@ export class NatsState {
     for (let batch = this.#waiting.get(key)!; batch.length > 0; batch = this.#waiting.get(key)!) {
       this.#waiting.set(key, [])
       // Who has waited for as long as an answer may take is not kept waiting for another.
-      const oldest = performance.now() - this.#link.timeout
+      const oldest = this.#link.clock.now() - this.#link.timeout
       const isLate = ({ since, isUrgent }: Waiting): boolean => since < (isUrgent ? oldest : this.#failedAt)
       const late = batch.filter(isLate)
       const now = batch.filter((one) => !isLate(one))
@@ -159,7 +162,7 @@ export class NatsState {
         if (now.length > 0) await this.#apply(key, now)
         for (const { resolve } of now) resolve()
       } catch (error) {
-        this.#failedAt = performance.now()
+        this.#failedAt = this.#link.clock.now()
         for (const { reject } of now) reject(error)
       }
     }
@@ -216,20 +219,29 @@ function decoded<T> (kind: string, text: string | undefined, decode: (text: stri
 }
 
 /** One key holds all holders of one limit, so that taking the last slot is one step. */
-export function natsLeases (state: NatsState, clock: NatsClock, unread: Unread): LeaseStore {
+export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, unread: Unread): LeaseStore {
   const living = (value: string | undefined): Map<string, number> => {
     const now = clock.now()
     const all = decoded('lease', value, decodeHolders, unread)
-    return new Map([...all ?? []].filter(([, until]) => until > now))
+    return new Map([...all ?? []].filter(([name, until]) => isLiving(name, until, now, nodes)))
+  }
+  const take = (holders: Map<string, number>, holder: string, ttl: number): void => {
+    const mark = nodes.mark(ttl)
+    holders.set(heldName(holder, mark), endOf(mark, ttl, clock.now()))
   }
   return {
+    renewal: (ttl) => Nodes.renewal(ttl),
     async acquire (key, holder, limit, ttl) {
-      return await state.change(stateKey('lease', key), (value) => {
+      const ask = async (): Promise<boolean> => await state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
-        if (holders.size >= limit && !holders.has(holder)) return { result: false }
-        holders.set(holder, clock.now() + ttl)
+        if (!drop(holders, holder) && holders.size >= limit) return { result: false }
+        take(holders, holder, ttl)
         return { value: encodeHolders(holders), result: true }
       })
+      if (await ask()) return true
+      // Some of the slots may be of a node that has died since this node looked.
+      await nodes.look()
+      return nodes.dead(ttl).length > 0 && await ask()
     },
     async renew (leases, ttl) {
       const byKey = new Map<string, string[]>()
@@ -240,14 +252,17 @@ export function natsLeases (state: NatsState, clock: NatsClock, unread: Unread):
       }
       await Promise.all([...byKey].map(([key, added]) => state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
-        for (const holder of added) holders.set(holder, clock.now() + ttl)
+        for (const holder of added) {
+          drop(holders, holder)
+          take(holders, holder, ttl)
+        }
         return { value: encodeHolders(holders), result: undefined }
       }, false)))
     },
     async release (key, holder) {
       await state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
-        return holders.delete(holder) ? { value: encodeHolders(holders), result: undefined } : { result: undefined }
+        return drop(holders, holder, nodes.name) ? { value: encodeHolders(holders), result: undefined } : { result: undefined }
       })
     },
     async count (key) { return living(await state.read(stateKey('lease', key))).size }
@@ -260,19 +275,24 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
     return known !== undefined && known.until > clock.now() ? known : undefined
   }
   return {
-    async claim (key, hash, lease): Promise<Claim> {
-      return await state.change<Claim>(stateKey('claim', key), (value) => {
+    async claim (key, hash, lease, _owner, holder): Promise<Claim> {
+      const claiming = state.change<Claim>(stateKey('claim', key), (value) => {
         const known = living('claim', value, decodeClaim)
-        if (known === undefined) return { value: JSON.stringify({ hash, until: clock.now() + lease }), result: { state: 'claimed' } }
+        // Who claims what it holds has lost the answer to its claim.
+        const isOwn = holder !== undefined && known?.hash === hash && known.outcome === undefined && known.holder === holder
+        if (known === undefined || isOwn) return { value: JSON.stringify({ hash, until: clock.now() + lease, holder }), result: { state: 'claimed' } }
         if (known.hash !== hash) return { result: { state: 'conflict' } }
         if (known.outcome !== undefined) return { result: { state: 'settled', outcome: known.outcome } }
         return { result: { state: 'running', retryAfter: known.until - clock.now() } }
       })
+      // It may have been written all the same: whoever claims gives it back.
+      return await claiming.catch((error: unknown) => { throw error instanceof Refusal && error.word === 'unavailable' ? away('unknown') : error })
     },
-    async settle (key, hash, outcome, ttl) {
+    async settle (key, hash, outcome, ttl, _owner, holder) {
       await state.change(stateKey('claim', key), (value) => {
         const known = living('claim', value, decodeClaim)
         if (known !== undefined && known.hash !== hash) return { result: undefined }
+        if (outcome === undefined && holder !== undefined && known?.holder !== holder) return { result: undefined }
         return { value: JSON.stringify({ hash, until: outcome === undefined ? 0 : clock.now() + ttl, outcome }), result: undefined }
       })
     },

@@ -8,7 +8,7 @@ import type { Life, NatsLives, NumberedPlan } from './nats-lives.js'
 import { fetchAll, numberOf, type Kept } from './nats-reading.js'
 import { tokenOf } from './nats-tokens.js'
 import type { Arrival, Range } from './tail.js'
-import { decodePayload, originOf, splitOrigin } from './wire.js'
+import { decodePayload, identityOf, originOf, splitOrigin } from './wire.js'
 
 export interface NatsStreamsOptions {
   readonly link: NatsLink
@@ -140,7 +140,8 @@ function lastOf<T> (list: readonly T[], count: number): T[] {
 
 export function arrivalOf (room: string, epoch: string, offset: number, previous: number, payload: string): Arrival {
   const [origin] = splitOrigin(originOf(payload))
-  return { epoch, offset, previous, origin, size: payload.length, packet: () => decodePayload(room, payload, { position: { epoch, offset } }) }
+  const [identity] = splitOrigin(identityOf(payload))
+  return { epoch, offset, previous, origin, identity, size: payload.length, packet: () => decodePayload(room, payload, { position: { epoch, offset } }) }
 }
 
 function hashOf (definition: string): string {

@@ -14,6 +14,7 @@ import { NatsControl } from './nats-control.js'
 import { NatsLatest } from './nats-latest.js'
 import { NatsLink } from './nats-link.js'
 import { NatsLives } from './nats-lives.js'
+import { beatOf } from './nats-nodes.js'
 import { NatsOnce } from './nats-once.js'
 import { NatsPresence } from './nats-presence.js'
 import { NatsPublishing, type KeptParts } from './nats-publishing.js'
@@ -23,6 +24,8 @@ import { arrivalOf, NatsStreams } from './nats-streams.js'
 import { tokenOf } from './nats-tokens.js'
 import { LogicalVersions } from './nats-versions.js'
 import { checkNats } from './options.js'
+import { Nodes } from './nodes.js'
+import { Repeats } from './repeats.js'
 import { Streams } from './stream.js'
 import { pageOf, Tail } from './tail.js'
 import { Unread } from './unread.js'
@@ -89,7 +92,7 @@ const BATCH = 64
 const DOUBT = 250
 
 /** What JetStream is needed for. */
-interface Kept extends KeptParts { readonly setup: NatsSetup, readonly states: readonly NatsState[], readonly presence: NatsPresence }
+interface Kept extends KeptParts { readonly setup: NatsSetup, readonly nodes: Nodes, readonly states: readonly NatsState[], readonly presence: NatsPresence }
 
 class NatsAdapter implements Adapter {
   readonly name = 'nats'
@@ -105,6 +108,7 @@ class NatsAdapter implements Adapter {
   readonly #link: NatsLink
   readonly #kept: Kept | undefined
   readonly #versions = new LogicalVersions()
+  readonly #repeats: Repeats
   readonly #streams: Streams
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #tag = randomBytes(6).toString('base64url')
@@ -129,6 +133,7 @@ class NatsAdapter implements Adapter {
     const { url, connection, settings = {}, prefix, jetstream, replicas, storage, timeout, idempotency, historyBytes } = this.#options
     if (typeof prefix !== 'string' || !/^[A-Za-z0-9_-]{1,128}$/.test(prefix)) throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')
     this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
+    this.#repeats = new Repeats(idempotency)
     const log = { warn: (object: object, message: string) => { this.#host?.log.warn(object, message) } }
     const link = new NatsLink({
       url,
@@ -149,9 +154,11 @@ class NatsAdapter implements Adapter {
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
     const lives = new NatsLives({ link, setup, state: known, clock, log, onUndecodable: (size) => { this.#unread.note('life', size) }, onDoubt: (name) => { this.#doubt(name) } })
+    const nodes = new Nodes({ node: this.#tag, beat: (away) => beatOf(values, clock, this.#tag, away), onLost: () => { this.#forgotten() } })
     const presence = new NatsPresence({
       state: values,
       clock,
+      nodes,
       onUndecodable: (size) => { this.#unread.note('presence', size) },
       announce: (room, change) => { this.#announce(room, change) },
       deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
@@ -160,13 +167,14 @@ class NatsAdapter implements Adapter {
       setup,
       lives,
       clock,
+      nodes,
       presence,
       states: [values, denied, known],
       streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
       latest: new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
     }
     this.presence = presence
-    this.leases = natsLeases(values, clock, this.#unread)
+    this.leases = natsLeases(values, clock, nodes, this.#unread)
     this.claims = new BoundedClaims(natsClaims(values, clock, this.#unread))
     this.denials = natsDenials(denied, clock, this.#unread)
     this.secret = (proposed) => known.change('shared.secret', (value) => value === undefined ? { value: proposed, result: proposed } : { result: value })
@@ -193,12 +201,13 @@ class NatsAdapter implements Adapter {
       prefix,
       tag: this.#tag,
       timeout,
-      idempotency,
+      repeats: this.#repeats,
       tail: (room) => this.#rooms.get(room)?.tail,
       isSubscribed: (room) => this.#rooms.has(room),
       onLocal: (room) => { if (kept !== undefined && this.#rooms.has(room)) this.#local.add(room) }
     })
     await kept?.clock.measure()
+    await kept?.nodes.start()
     this.#controls = new NatsControl({
       link: this.#link,
       kept,
@@ -223,6 +232,7 @@ class NatsAdapter implements Adapter {
     clearInterval(this.#checker)
     this.#streams.stop()
     clearInterval(this.#timer)
+    this.#kept?.nodes.stop()
     for (const timer of this.#doubted.values()) clearTimeout(timer)
     this.#controls?.close()
     this.#clocks?.unsubscribe()
@@ -249,7 +259,9 @@ class NatsAdapter implements Adapter {
       if (this.#kept !== undefined && settings.latest) followed.subscriptions.push(this.#link.listen(`${prefix}.value.${token}.*`, (message) => { this.#valued(followed, message) }))
       await this.#link.flush()
       if (tail === undefined) return undefined
-      tail.open(await this.#kept!.streams.top(settings))
+      const top = await this.#kept!.streams.top(settings)
+      tail.open(top)
+      followed.comparedAt = top.offset
       return tail.position
     } catch (error) {
       end(followed)
@@ -291,6 +303,7 @@ class NatsAdapter implements Adapter {
       streams: this.#streams,
       host,
       now: () => kept.clock.now(),
+      isNew: (name, identity) => this.#repeats.isNew(name, identity),
       deliver: (name, packet, origin) => {
         const { epoch, offset } = packet.position!
         kept.lives.saw(kept.streams.plan(settings).name, epoch, offset, origin)
@@ -382,6 +395,7 @@ class NatsAdapter implements Adapter {
       for (const state of kept.states) state.forget()
       kept.lives.forget()
       kept.clock.measure().catch(() => {})
+      kept.nodes.beat().catch(() => {})
       kept.presence.up().catch(() => {})
       this.#missed().catch(() => { this.#isMissing = true })
     }

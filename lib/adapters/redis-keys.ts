@@ -31,11 +31,19 @@ export class Keys {
   once (room: string, key: string): string { return `${this.#prefix}{${room}}:once:${wellFormed(key)}` }
   latest (room: string): string { return `${this.#prefix}{${room}}:latest` }
   order (room: string): string { return `${this.#prefix}{${room}}:latest-order` }
-  presence (room: string): string[] {
-    const key = `${this.#prefix}{${room}}:presence`
-    return [key, `${key}-entries`, `${key}-counts`, `${key}-users`, `${key}-changes`, this.events(room)]
+  /** what tells where a room stands, and who is in it */
+  place (room: string): string[] {
+    const [presence, entries, counts, users] = this.presence(room) as [string, string, string, string]
+    return [this.meta(room), this.stream(room), presence, entries, counts, users]
   }
 
+  presence (room: string): string[] {
+    const key = `${this.#prefix}{${room}}:presence`
+    return [key, `${key}-entries`, `${key}-counts`, `${key}-users`, `${key}-changes`, this.events(room), `${key}-nodes`]
+  }
+
+  /** holders of one limit, and whose they are */
+  leases (key: string): string[] { return [this.lease(key), `${this.lease(key)}:nodes`] }
   lease (key: string): string { return `${this.#prefix}{lease:${wellFormed(key)}}` }
   claim (key: string): string { return `${this.#prefix}{claim:${wellFormed(key)}}` }
   value (key: string): string { return `${this.#prefix}{value:${wellFormed(key)}}` }
@@ -46,6 +54,7 @@ export class Keys {
   /** tells whether the data is what it was */
   get mark (): string { return `${this.#prefix}{control}:mark` }
 
+  get nodes (): string { return `${this.#prefix}{control}:nodes` }
   get secret (): string { return `${this.#prefix}{control}:secret` }
 
   /** @returns the room whose events channel this is */

@@ -1,42 +1,64 @@
 import { keyOf, wellFormed } from '../protocol/key.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from './adapter.js'
+import { Expiring } from './expiring.js'
+import { BEAT, HELD, namesOf, Nodes } from './nodes.js'
 import type { Keys } from './redis-keys.js'
 import { Unreachable, type RedisLink } from './redis-link.js'
 import { CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RELEASE, LEASE_RENEW, PUT, SETTLE, TAKE } from './redis-scripts.js'
 
-/** Holders in one renewal: bounds the time that one script keeps the server. */
-const BATCH = 500
+/** Slots in one renewal, so many scripts of it at a time. */
+const BATCH = 2_000
+/** Limits of which it is remembered that nothing of the dead is left among their slots. */
+const MAX_BURIED = 10_000
 
-export function redisLeases (link: RedisLink, keys: Keys): LeaseStore {
+export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseStore {
+  /** by limit: the dead of whom nothing can be left there */
+  const buried = new Expiring<string>(MAX_BURIED)
+  const deadFor = (key: string, ttl: number): string => {
+    const dead = namesOf(nodes.dead(ttl))
+    return buried.get(key, performance.now()) === dead ? '' : dead
+  }
+  const noteBuried = (key: string, ttl: number): void => {
+    const now = performance.now()
+    // Whatever a node took after its last heartbeat is held for as much longer.
+    const [dead, settled] = [namesOf(nodes.dead(ttl)), namesOf(nodes.dead(ttl + 2 * BEAT))]
+    if (dead !== '' && dead === settled) buried.set(key, dead, now + HELD, now)
+  }
+  let longest = 0
   return {
+    renewal: (ttl) => Nodes.renewal(ttl),
     async acquire (key, holder, limit, ttl) {
-      const ask = async (): Promise<boolean> => await link.script(LEASE_ACQUIRE, [keys.lease(key)], [wellFormed(holder), limit, ttl]) === 1
-      try {
-        return await ask()
-      } catch (error) {
-        // The server is there: what came to it late was held up on this side.
-        if (error instanceof Unreachable && error.isExpired) return await ask()
-        throw error
+      longest = Math.max(longest, ttl)
+      const mark = nodes.mark(ttl)
+      const ask = async (): Promise<boolean> => {
+        return await link.script(LEASE_ACQUIRE, keys.leases(key), [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]) === 1
       }
-    },
-    async renew (leases, ttl) {
-      const byKey = new Map<string, string[]>()
-      for (const { key, holder } of leases) {
-        const holders = byKey.get(key)
-        const name = wellFormed(holder)
-        if (holders === undefined) byKey.set(key, [name])
-        else holders.push(name)
-      }
-      const steps: Array<Promise<unknown>> = []
-      for (const [key, holders] of byKey) {
-        for (let index = 0; index < holders.length; index += BATCH) {
-          steps.push(link.script(LEASE_RENEW, [keys.lease(key)], [ttl, ...holders.slice(index, index + BATCH)]))
+      const insist = async (): Promise<boolean> => {
+        try {
+          return await ask()
+        } catch (error) {
+          // The server is there: what came to it late was held up on this side.
+          if (error instanceof Unreachable && error.isExpired) return await ask()
+          throw error
         }
       }
-      await Promise.all(steps)
+      if (await insist()) return true
+      if (mark === '') return false
+      // Some of the slots may be of a node that has died since this node looked.
+      await nodes.look()
+      if (deadFor(key, ttl) === '') return false
+      const isTaken = await insist()
+      noteBuried(key, ttl)
+      return isTaken
     },
-    async release (key, holder) { await link.script(LEASE_RELEASE, [keys.lease(key)], [wellFormed(holder)]) },
-    async count (key) { return Number(await link.script(LEASE_COUNT, [keys.lease(key)], [])) }
+    async renew (leases, ttl) {
+      longest = Math.max(longest, ttl)
+      const args = [ttl, nodes.mark(ttl)]
+      const items = leases.map(({ key, holder }) => ({ keys: keys.leases(key), args: [wellFormed(holder)] }))
+      for (let index = 0; index < items.length; index += BATCH) await link.many(LEASE_RENEW, args, items.slice(index, index + BATCH))
+    },
+    async release (key, holder) { await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.name]) },
+    async count (key) { return Number(await link.script(LEASE_COUNT, keys.leases(key), [deadFor(key, longest)])) }
   }
 }
 

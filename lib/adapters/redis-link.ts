@@ -2,6 +2,7 @@ import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, Refusal } from '../errors.js'
 import { after, every } from '../timers.js'
 import type { Later } from './adapter.js'
+import { Late, within } from './patience.js'
 import type { Script } from './redis-scripts.js'
 
 export interface RedisLinkOptions {
@@ -32,8 +33,8 @@ export class Unreachable extends Refusal {
   }
 }
 
-/** There was no answer in time. */
-class Late extends Error {}
+/** One of many that a script is run for: its keys, and what is said of it alone. */
+export interface Item { readonly keys: readonly string[], readonly args: ReadonlyArray<string | number> }
 
 /** What is used of ioredis, the same for one server, Sentinel and Cluster. */
 interface Client {
@@ -55,10 +56,10 @@ interface Client {
 
 /** Milliseconds between two looks at both connections. */
 const HEARTBEAT = 2_000
-/** A timer that comes so many milliseconds late tells that this process stood still: its time did not count. */
-const STALL = 100
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
+/** Items of one script: bounds the time for which it keeps the server, to less than a millisecond. */
+const MANY = 100
 /** Channels in one SSUBSCRIBE. */
 const BATCH = 500
 /** Cluster connections restore subscriptions on their own and do not say when: looked at again after this many milliseconds. */
@@ -312,15 +313,32 @@ export class RedisLink {
     const time = script.isBounded ? this.#serverTime(keys[0]!, until ?? performance.now() + this.#options.timeout) : undefined
     const all = time === undefined ? args : [...args, time instanceof Promise ? await time : time]
     try {
-      return await this.#bounded(commands.evalsha(script.sha, script.keys, ...keys, ...all), patience)
+      return await this.#bounded(commands.evalsha(script.sha, keys.length, ...keys, ...all), patience)
     } catch (error) {
       if (!messageOf(error).startsWith('NOSCRIPT')) throw this.#refused(error)
     }
     try {
-      return await this.#bounded(commands.eval(script.lua, script.keys, ...keys, ...all), patience)
+      return await this.#bounded(commands.eval(script.lua, keys.length, ...keys, ...all), patience)
     } catch (error) {
       throw this.#refused(error)
     }
+  }
+
+  /**
+   * A script for many items, which takes as many as one step of the server is good for; in a cluster, where each may be on another shard, one.
+   *
+   * @param args of all items together
+   * @returns the replies, each with the items that it is about
+   */
+  async many<T extends Item> (script: Script, args: ReadonlyArray<string | number>, items: readonly T[]): Promise<Array<readonly [readonly T[], unknown]>> {
+    const size = this.#isCluster ? 1 : MANY
+    const steps: Array<Promise<readonly [readonly T[], unknown]>> = []
+    for (let index = 0; index < items.length; index += size) {
+      const some = items.slice(index, index + size)
+      const all = [...args, ...some.flatMap((item) => item.args)]
+      steps.push(this.script(script, some.flatMap(({ keys }) => keys), all).then((reply) => [some, reply] as const))
+    }
+    return await Promise.all(steps)
   }
 
   /** One command of one key, which changes nothing: it may run late. @throws Unreachable */
@@ -370,30 +388,7 @@ export class RedisLink {
     })
   }
 
-  /**
-   * A client may hold a command back without a deadline, and a server may stand still. So may this process: then the answer may be here
-   * and not read, and it is given as much time again.
-   */
-  async #bounded<T> (answer: Promise<T>, patience = this.#options.timeout): Promise<T> {
-    return await new Promise<T>((resolve, reject) => {
-      let due = performance.now() + patience
-      const check = (): void => {
-        const late = performance.now() - due
-        if (late > STALL) {
-          due = performance.now() + Math.min(late, patience)
-          timer = after(check, Math.min(late, patience))
-        } else reject(new Late('there was no answer in time'))
-      }
-      let timer = after(check, patience)
-      answer.then((value) => {
-        clearTimeout(timer)
-        resolve(value)
-      }, (error: Error) => {
-        clearTimeout(timer)
-        reject(error)
-      })
-    })
-  }
+  async #bounded<T> (answer: Promise<T>, patience = this.#options.timeout): Promise<T> { return await within(answer, patience) }
 
   #wake (): void { for (const done of [...this.#waiting]) done() }
 

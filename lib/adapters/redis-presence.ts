@@ -2,31 +2,47 @@ import { keyOf } from '../protocol/key.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
 import { decodeNamed, decodePresenceChange } from './decode.js'
 import type { Unread } from './unread.js'
+import { BEAT, namesOf, Nodes } from './nodes.js'
 import type { Keys } from './redis-keys.js'
 import type { RedisLink } from './redis-link.js'
-import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED } from './redis-scripts.js'
+import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SWEEP } from './redis-scripts.js'
 
 type Named = PresenceChange['joined'][number]
 
-/** Entries in one renewal, and rooms that are swept at a time. */
+/** Entries of one room in one renewal, and rooms that are swept at a time. */
 const BATCH = 200
+/** Rooms in which something runs out; of more, the oldest are found by the next check of their positions. */
+const MAX_DUE = 100_000
+/** Rooms that one sweep looks at because something has run out there. */
+const MAX_SWEPT = 2_000
+/** The same of those in which nothing is known to run out. */
+const MAX_LOOKED = 500
 
 /** Presence across nodes: a lease set per room, changed and announced by one script each. */
 export class RedisPresence implements PresenceStore {
   readonly #link: RedisLink
   readonly #keys: Keys
   readonly #unread: Unread
-  /** rooms that had a join here: the only ones that this node sweeps */
-  readonly #rooms = new Set<string>()
+  readonly #nodes: Nodes
+  /** what this node holds, by room */
+  readonly #rooms = new Map<string, Set<string>>()
+  /** rooms in which something runs out, and when, by `performance.now()`: members or not, nobody else may be there to see it */
+  readonly #due = new Map<string, number>()
   /** the longest lease asked for */
   #lease = 0
+  /** the dead of whom nothing is left in the rooms that are here */
+  #buried = ''
+  #isBurying = false
+  /** how far the looks at all rooms are */
+  #walk: Iterator<string> | undefined
   /** until then entries may have run out only because nobody could renew them, by `performance.now()` */
   #heldUntil = 0
   #downAt: number | undefined
   /** the newest change of each room that this node has heard or read of */
   readonly #sequences = new Map<string, number>()
 
-  constructor (link: RedisLink, keys: Keys, unread: Unread) {
+  constructor (link: RedisLink, keys: Keys, unread: Unread, nodes: Nodes) {
+    this.#nodes = nodes
     this.#link = link
     this.#unread = unread
     this.#keys = keys
@@ -34,12 +50,23 @@ export class RedisPresence implements PresenceStore {
 
   down (): void { this.#downAt ??= performance.now() }
 
-  /** Entries are renewed every third of their lease: after a longer absence each node gets that long to renew before anybody sweeps. */
+  renewal (lease: number): number { return Nodes.renewal(lease) }
+
+  /** Entries are renewed now and then: after a longer absence each node gets some time to renew before anybody sweeps. */
   up (): void {
     const now = performance.now()
-    if (this.#downAt !== undefined && now - this.#downAt > this.#lease / 3) this.#heldUntil = now + this.#lease / 2
+    if (this.#downAt !== undefined && now - this.#downAt > this.renewal(this.#lease)) this.#heldUntil = now + this.#lease / 2
     this.#downAt = undefined
   }
+
+  /** Something in the room has run out, or soon will. */
+  look (room: string, wait: number): void {
+    this.#due.set(room, Math.min(this.#due.get(room) ?? Number.POSITIVE_INFINITY, performance.now() + wait))
+    if (this.#due.size > MAX_DUE) this.#due.delete(this.#due.keys().next().value!)
+  }
+
+  /** this node holds somebody's presence in the room */
+  isHeld (room: string): boolean { return this.#rooms.has(room) }
 
   forget (room: string): void {
     this.#rooms.delete(room)
@@ -47,7 +74,7 @@ export class RedisPresence implements PresenceStore {
   }
 
   /** rooms that had a join here */
-  get rooms (): readonly string[] { return [...this.#rooms] }
+  get rooms (): readonly string[] { return [...this.#rooms.keys()] }
 
   heard (room: string, sequence: number): void {
     if (sequence > (this.#sequences.get(room) ?? 0)) this.#sequences.set(room, sequence)
@@ -68,7 +95,6 @@ export class RedisPresence implements PresenceStore {
   }
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
-    this.#rooms.add(room)
     this.#lease = Math.max(this.#lease, lease)
     await this.#join(room, [entry], lease)
   }
@@ -88,12 +114,18 @@ export class RedisPresence implements PresenceStore {
   }
 
   async #join (room: string, entries: readonly PresenceEntry[], lease: number): Promise<void> {
+    const held = this.#rooms.get(room) ?? new Set<string>()
+    this.#rooms.set(room, held)
+    for (const { connection } of entries) held.add(connection)
     const args = entries.flatMap(({ connection, userId, data }) => [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data })])
-    await this.#link.script(PRESENCE_JOIN, this.#keys.presence(room), [this.#link.run, Math.ceil(lease), ...args])
+    await this.#link.script(PRESENCE_JOIN, this.#keys.presence(room), [this.#link.run, Math.ceil(lease), this.#nodes.mark(lease), ...args])
   }
 
   async leave (room: string, { connection, userId }: PresenceEntry, grace: number): Promise<void> {
-    await this.#link.script(PRESENCE_LEAVE, this.#keys.presence(room), [this.#link.run, Math.ceil(grace), keyOf(connection), keyOf(userId)])
+    const held = this.#rooms.get(room)
+    if (held?.delete(connection) === true && held.size === 0) this.#rooms.delete(room)
+    if (grace > 0) this.look(room, grace)
+    await this.#link.script(PRESENCE_LEAVE, this.#keys.presence(room), [this.#link.run, Math.ceil(grace), this.#nodes.name, keyOf(connection), keyOf(userId)])
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
@@ -124,20 +156,68 @@ export class RedisPresence implements PresenceStore {
     }
   }
 
-  async sweep (rooms: Iterable<string>): Promise<void> {
-    if (!this.#link.isUp || performance.now() < this.#heldUntil) return
-    let steps: Array<Promise<unknown>> = []
-    for (const room of rooms) {
-      if (!this.#rooms.has(room)) continue
-      steps.push(this.#look(room, -1))
-      if (steps.length < BATCH) continue
-      await Promise.all(steps)
-      steps = []
+  /** Rooms in which something has run out, and some of the others; and all that are here, once after a node has died, a few at a time. */
+  async sweep (): Promise<void> {
+    const now = performance.now()
+    if (!this.#link.isUp || now < this.#heldUntil) return
+    const due = this.#next()
+    for (const [room, at] of this.#due) {
+      if (at > now) continue
+      due.push(room)
+      if (due.length >= MAX_SWEPT) break
     }
-    await Promise.all(steps)
+    for (const room of due) this.#due.delete(room)
+    try {
+      await this.#sweep([...new Set(due)], '')
+    } catch (error) {
+      for (const room of due) this.look(room, 0)
+      throw error
+    }
+    await this.#bury()
+  }
+
+  /** Rooms that are here, some at each look: entries may run out of which nobody here was told. */
+  #next (): string[] {
+    const rooms: string[] = []
+    this.#walk ??= this.#rooms.keys()
+    while (rooms.length < MAX_LOOKED) {
+      const { value, done } = this.#walk.next() as IteratorResult<string, undefined>
+      if (done === true || value === undefined) {
+        this.#walk = undefined
+        break
+      }
+      rooms.push(value)
+    }
+    return rooms
+  }
+
+  async #bury (): Promise<void> {
+    // What a node took after its last heartbeat is held for as much longer.
+    const dead = namesOf(this.#nodes.dead(this.#lease + BEAT))
+    if (dead === '' || dead === this.#buried || this.#isBurying) return
+    this.#isBurying = true
+    try {
+      const rooms = this.rooms
+      for (let index = 0; index < rooms.length; index += BATCH) await this.#sweep(rooms.slice(index, index + BATCH), dead)
+      this.#buried = dead
+    } finally {
+      this.#isBurying = false
+    }
+  }
+
+  async #sweep (rooms: readonly string[], dead: string): Promise<void> {
+    const isHeld = performance.now() < this.#heldUntil
+    let items = rooms.map((room) => ({ keys: this.#keys.presence(room), args: ['0'] }))
+    while (items.length > 0) {
+      const replies = await this.#link.many(PRESENCE_SWEEP, [this.#link.run, dead, isHeld ? '1' : ''], items)
+      items = replies.flatMap(([some, cursors]) => some.map(({ keys }, index) => ({ keys, args: [(cursors as string[])[index]!] }))).filter(({ args }) => args[0] !== '0')
+    }
   }
 
   async #look (room: string, limit: number): Promise<unknown> {
+    const dead = namesOf(this.#nodes.dead(this.#lease))
+    // In rooms without members here nobody else may have seen that they are gone.
+    if (dead !== '' && (dead !== this.#buried || !this.#rooms.has(room))) await this.#sweep([room], dead)
     const isHeld = performance.now() < this.#heldUntil
     return await this.#link.script(PRESENCE_LOOK, this.#keys.presence(room), [this.#link.run, limit, isHeld ? '1' : ''])
   }

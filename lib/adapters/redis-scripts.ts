@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
+import { HELD, MAX_NODES, REMEMBERED } from './nodes.js'
 
 /** A Lua script: run as one atomic step on the shard of its keys, all of which carry the hash tag of one room (or of one key). */
 export interface Script {
   readonly lua: string
   readonly sha: string
+  /** keys of one item; a script for many is given those of all of them, one after the other */
   readonly keys: number
   /** its last argument is the server time in ms after which it does nothing any more, 0 for never */
   readonly isBounded: boolean
@@ -30,7 +32,7 @@ const MAX_BEFORE = 4
 /** Changes of a room's presence that are kept for nodes that could not hear them, and for how long, milliseconds. */
 const MAX_CHANGES = 64
 const CHANGES_TTL = 600_000
-/** Milliseconds in which every node renews the presence of its members. */
+/** Milliseconds that who is shown without an entry is given to be renewed. */
 const LEASE = 60_000
 /** Messages between nodes that are kept for those that cannot hear them now. */
 const MAX_TOLD = 10_000
@@ -59,6 +61,28 @@ const CLOCK = `
 local function micros () local t = redis.call('TIME') return t[1] * 1000000 + t[2] end
 local function millis () return math.floor(micros() / 1000) end
 local function text (number) return string.format('%.0f', number) end
+`
+
+/**
+ * What lives as long as its node is marked `<node> <ttl>`, and stands until HELD at the latest. parse(list) takes nodes that were not heard
+ * of for a while, `<node> <time>` each; isDead(dead, mark, score, now) tells whether something is held by one of them, and was neither
+ * taken nor its node heard of within its ttl.
+ */
+const DEAD = `
+local function parse (list)
+  local dead
+  for node, at in string.gmatch(list, '(%S+) (%d+)') do
+    dead = dead or {}
+    dead[node] = tonumber(at)
+  end
+  return dead
+end
+local function isDead (dead, mark, score, now)
+  local node, ttl = string.match(mark, '^(%S+) (%d+)$')
+  local at = node and dead[node]
+  return at ~= nil and math.max(at, tonumber(score) - ${HELD}) + tonumber(ttl) <= now
+end
+local function nodeOf (mark) return string.match(mark, '^%S+') end
 `
 
 /**
@@ -164,18 +188,34 @@ return reply
 `, true)
 
 /**
- * Where a room stands; keeps its metadata alive: for a day, or where it never had an event for minutes, since whoever enters ever new
- * rooms would leave that many keys.
+ * Where rooms stand; keeps their metadata alive: for a day, or where a room never had an event for minutes, since whoever enters ever new
+ * rooms would leave that many keys. Of rooms in which this node holds presence it tells whether that is as it should be, too.
  *
- * KEYS  1 meta, 2 stream
- * ARGV  1 run, 2 candidate epoch, 3 milliseconds until the position is asked again while the room has members, 4 what the caller has seen
- * Reply {epoch, offset, at}
+ * KEYS  of each room 1 meta, 2 stream, 3 presence meta, 4 entries, 5 counts, 6 users
+ * ARGV  1 run, 2 milliseconds until the position is asked again while the room has members, then per room: 3 candidate epoch, '' where
+ *       nothing is kept of it, 4 what the caller has seen, 5 '1' where it holds presence
+ * Reply per room {epoch, offset, at, presence: '' as it should be, 's' something has run out, 'm' keys are missing}
  */
-export const POSITION = script(2, CLOCK + OPEN + `
-local epoch, offset, _, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4])
-local isUnused = offset == 0 and redis.call('HEXISTS', KEYS[1], 'version') == 0
-redis.call('PEXPIRE', KEYS[1], isUnused and math.max(${UNUSED}, ARGV[3] * 3) or ${DAY})
-return { epoch, text(offset), text(at) }
+export const POSITIONS = script(6, CLOCK + OPEN + `
+local reply = {}
+for i = 1, #KEYS / 6 do
+  local key, arg = (i - 1) * 6, 2 + (i - 1) * 3
+  local epoch, offset, _, at, state = '', 0, '', 0, ''
+  if ARGV[arg + 1] ~= '' then
+    epoch, offset, _, at = open(KEYS[key + 1], KEYS[key + 2], ARGV[1], ARGV[arg + 1], ARGV[arg + 2])
+    local isUnused = offset == 0 and redis.call('HEXISTS', KEYS[key + 1], 'version') == 0
+    redis.call('PEXPIRE', KEYS[key + 1], isUnused and math.max(${UNUSED}, ARGV[2] * 3) or ${DAY})
+  end
+  if ARGV[arg + 3] == '1' then
+    if redis.call('EXISTS', KEYS[key + 4], KEYS[key + 5], KEYS[key + 6]) < 3 then state = 'm'
+    elseif redis.call('HEXISTS', KEYS[key + 3], 'repair') == 1 or redis.call('ZCOUNT', KEYS[key + 4], '-inf', text(millis())) > 0 then state = 's' end
+  end
+  reply[#reply + 1] = epoch
+  reply[#reply + 1] = text(offset)
+  reply[#reply + 1] = text(at)
+  reply[#reply + 1] = state
+end
+return reply
 `)
 
 /**
@@ -272,13 +312,17 @@ return reply
  * jumps to the clock, which is above anything that a peer can know, so that peers see a hole and ask.
  *
  * bump() -> the next sequence. announce(joined, left) sends a change, both lists as JSON texts, and keeps the newest for nodes that
- * could not hear it. sweep() removes what has run out and announces it, at most 1 000 entries at a time.
+ * could not hear it. sweep() removes what has run out and announces it, at most 1 000 entries at a time; bury(dead, cursor) what dead nodes
+ * held, at most some 1 000 at a time, and tells where to go on.
  *
  * A server under a policy that evicts takes any of the keys away. repair() makes them agree again: entries count, and who is shown without
  * one is given the time of a lease to be renewed before he has left.
  */
-const PRESENCE = CLOCK + `
-local meta, entries, counts, users, changes, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+const PRESENCE = CLOCK + DEAD + `
+local meta, entries, counts, users, changes, channel, nodes
+local function use (first)
+  meta, entries, counts, users, changes, channel, nodes = unpack(KEYS, first, first + 6)
+end
 local function bump ()
   local run = ARGV[1]
   if run == '' then run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
@@ -297,6 +341,7 @@ local function announce (joined, left)
 end
 local function remove (entry, left)
   if redis.call('ZREM', entries, entry) == 0 then return end
+  redis.call('HDEL', nodes, entry)
   local user = string.sub(entry, string.find(entry, '\\n', 1, true) + 1)
   if redis.call('HINCRBY', counts, user, -1) > 0 then return end
   redis.call('HDEL', counts, user)
@@ -329,23 +374,44 @@ local function sweep ()
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', entries, '-inf', text(millis()), 'LIMIT', 0, 1000)) do remove(entry, left) end
   if #left > 0 then announce({}, left) end
 end
-local function keep () for _, key in ipairs({ meta, entries, counts, users }) do redis.call('PEXPIRE', key, ${DAY}) end end
+local function bury (dead, cursor)
+  local left, looked, now = {}, 0, millis()
+  repeat
+    local found = redis.call('HSCAN', nodes, cursor, 'COUNT', 200)
+    cursor = found[1]
+    for i = 1, #found[2], 2 do
+      local entry = found[2][i]
+      local score = redis.call('ZSCORE', entries, entry)
+      if not score then redis.call('HDEL', nodes, entry)
+      elseif isDead(dead, found[2][i + 1], score, now) then remove(entry, left) end
+    end
+    looked = looked + #found[2] / 2
+  until cursor == '0' or looked >= 1000
+  if #left > 0 then announce({}, left) end
+  return cursor
+end
+local function keep () for _, key in ipairs({ meta, entries, counts, users, nodes }) do redis.call('PEXPIRE', key, ${DAY}) end end
 `
 
 /**
  * Adds or renews entries of one room.
  *
- * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash), 5 newest changes (list), 6 channel
- * ARGV  1 run, 2 lease in ms, then per entry: 3 connection and 4 user as parts of a key, 5 JSON of {userId, data}; last the deadline
+ * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash), 5 newest changes (list), 6 channel,
+ *       7 nodes (hash: mark by entry)
+ * ARGV  1 run, 2 lease in ms, 3 mark or '', then per entry: 4 connection and 5 user as parts of a key, 6 JSON of {userId, data}; last the deadline
  * Reply number of users that joined
  */
-export const PRESENCE_JOIN = change(6, PRESENCE + `
+export const PRESENCE_JOIN = change(7, PRESENCE + `
+use(1)
 local joined = {}
 repair(ARGV[2])
-local till = text(millis() + ARGV[2])
-for i = 3, #ARGV, 3 do
+local mark = ARGV[3]
+local till = text(millis() + (mark == '' and ARGV[2] or ${HELD}))
+for i = 4, #ARGV, 3 do
   local user = ARGV[i + 1]
-  if redis.call('ZADD', entries, till, ARGV[i] .. '\\n' .. user) == 1 then redis.call('HINCRBY', counts, user, 1) end
+  local entry = ARGV[i] .. '\\n' .. user
+  if redis.call('ZADD', entries, till, entry) == 1 then redis.call('HINCRBY', counts, user, 1) end
+  if mark == '' then redis.call('HDEL', nodes, entry) else redis.call('HSET', nodes, entry, mark) end
   if redis.call('HSETNX', users, user, ARGV[i + 2]) == 1 then joined[#joined + 1] = ARGV[i + 2] end
 end
 if #joined > 0 then announce(joined, {}) end
@@ -354,16 +420,20 @@ return #joined
 `)
 
 /**
- * Lets an entry run out.
+ * Lets an entry run out. One that another node holds by now, under the same name, is left alone.
  *
  * KEYS  as PRESENCE_JOIN
- * ARGV  1 run, 2 grace in ms, 3 connection, 4 user, 5 deadline
+ * ARGV  1 run, 2 grace in ms, 3 node, 4 connection, 5 user, 6 deadline
  */
-export const PRESENCE_LEAVE = change(6, PRESENCE + `
+export const PRESENCE_LEAVE = change(7, PRESENCE + `
+use(1)
 repair(${LEASE})
-local entry = ARGV[3] .. '\\n' .. ARGV[4]
+local entry = ARGV[4] .. '\\n' .. ARGV[5]
+local mark = redis.call('HGET', nodes, entry)
+if mark and nodeOf(mark) ~= ARGV[3] then return 0 end
 if tonumber(ARGV[2]) > 0 then
   redis.call('ZADD', entries, 'XX', text(millis() + ARGV[2]), entry)
+  redis.call('HDEL', nodes, entry)
   return 0
 end
 local left = {}
@@ -373,17 +443,35 @@ return #left
 `)
 
 /**
+ * Removes what has run out and what dead nodes held, of many rooms.
+ *
+ * KEYS  of each room as PRESENCE_JOIN
+ * ARGV  1 run, 2 dead nodes, 3 '1' to leave what has run out alone, then per room: 4 where to go on, '0' to begin
+ * Reply per room where to go on, '0' for nowhere
+ */
+export const PRESENCE_SWEEP = script(7, PRESENCE + `
+local dead, reply = parse(ARGV[2]), {}
+for i = 1, #KEYS / 7 do
+  use((i - 1) * 7 + 1)
+  repair(${LEASE})
+  if ARGV[3] ~= '1' then sweep() end
+  reply[i] = dead and bury(dead, ARGV[3 + i]) or '0'
+end
+return reply
+`)
+
+/**
  * Removes what has run out, then tells who is there.
  *
  * KEYS  as PRESENCE_JOIN
- * ARGV  1 run, 2 most users in a list, -1 for a sweep alone, 3 '1' to leave what has run out alone
- * Reply {sequence, total, JSON, JSON, ...}; nothing for a sweep
+ * ARGV  1 run, 2 most users in a list, 3 '1' to leave what has run out alone
+ * Reply {sequence, total, JSON, JSON, ...}
  */
-export const PRESENCE_LOOK = script(6, PRESENCE + `
+export const PRESENCE_LOOK = script(7, PRESENCE + `
+use(1)
 repair(${LEASE})
 if ARGV[3] ~= '1' then sweep() end
 local limit = tonumber(ARGV[2])
-if limit < 0 then return {} end
 if not redis.call('HGET', meta, 'sequence') then
   bump()
   keep()
@@ -401,7 +489,7 @@ return reply
  * ARGV  1 the sequence
  * Reply {the newest sequence or '', change, change, ...}, newest change first; the changes that are kept, where one of them is missing
  */
-export const PRESENCE_MISSED = script(6, `
+export const PRESENCE_MISSED = script(7, `
 local sequence = redis.call('HGET', KEYS[1], 'sequence')
 if not sequence or tonumber(sequence) == tonumber(ARGV[1]) then return { sequence or '' } end
 local reply = redis.call('LRANGE', KEYS[5], 0, -1)
@@ -410,50 +498,127 @@ return reply
 `)
 
 /**
+ * Slots of one limit: holders by the server time at which each runs out, and beside it whose they are. expire() removes what has run out,
+ * at most 1 000 at a time; bury() what dead nodes held.
+ */
+const LEASES = CLOCK + DEAD + `
+local holders, nodes
+local function use (first) holders, nodes = KEYS[first], KEYS[first + 1] end
+local function remove (holder)
+  redis.call('ZREM', holders, holder)
+  redis.call('HDEL', nodes, holder)
+end
+local function expire (now)
+  for _, holder in ipairs(redis.call('ZRANGEBYSCORE', holders, '-inf', text(now), 'LIMIT', 0, 1000)) do remove(holder) end
+end
+local function bury (dead, now)
+  local all = redis.call('HGETALL', nodes)
+  for i = 1, #all, 2 do
+    local score = redis.call('ZSCORE', holders, all[i])
+    if not score or isDead(dead, all[i + 1], score, now) then remove(all[i]) end
+  end
+end
+local function take (holder, mark, ttl, now)
+  redis.call('ZADD', holders, text(now + (mark == '' and ttl or ${HELD})), holder)
+  if mark == '' then redis.call('HDEL', nodes, holder) else redis.call('HSET', nodes, holder, mark) end
+end
+local function keep (ttl)
+  for _, key in ipairs({ holders, nodes }) do
+    if redis.call('PTTL', key) < tonumber(ttl) then redis.call('PEXPIRE', key, ttl) end
+  end
+end
+`
+
+/**
  * Takes one of a bounded number of slots.
  *
- * KEYS  1 lease (zset of holders by the server time at which each runs out)
- * ARGV  1 holder, 2 limit, 3 ttl in ms, 4 deadline
+ * KEYS  1 holders (zset), 2 nodes (hash: mark by holder)
+ * ARGV  1 holder, 2 limit, 3 ttl in ms, 4 mark or '', 5 dead nodes, 6 deadline
  * Reply 1 taken or renewed, 0 all are taken
  */
-export const LEASE_ACQUIRE = change(1, CLOCK + `
+export const LEASE_ACQUIRE = change(2, LEASES + `
+use(1)
 local now = millis()
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now))
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
-redis.call('ZADD', KEYS[1], text(now + ARGV[3]), ARGV[1])
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+expire(now)
+local limit = tonumber(ARGV[2])
+if redis.call('ZCARD', holders) >= limit and not redis.call('ZSCORE', holders, ARGV[1]) then
+  local dead = parse(ARGV[5])
+  if dead then bury(dead, now) end
+  if redis.call('ZCARD', holders) >= limit then return 0 end
+end
+take(ARGV[1], ARGV[4], ARGV[3], now)
+keep(ARGV[4] == '' and ARGV[3] or ${HELD})
 return 1
 `)
 
 /**
- * Renews slots; one that is missing is taken again whatever the limit.
+ * Renews slots of many limits; one that is missing is taken again whatever the limit.
  *
- * KEYS  1 lease
- * ARGV  1 ttl in ms, 2... holders, last the deadline
+ * KEYS  of each slot as LEASE_ACQUIRE
+ * ARGV  1 ttl in ms, 2 mark or '', then per slot: 3 holder; last the deadline
  */
-export const LEASE_RENEW = change(1, CLOCK + `
-local till = text(millis() + ARGV[1])
-for i = 2, #ARGV do redis.call('ZADD', KEYS[1], till, ARGV[i]) end
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+export const LEASE_RENEW = change(2, LEASES + `
+local now = millis()
+for i = 1, #KEYS / 2 do
+  use((i - 1) * 2 + 1)
+  take(ARGV[2 + i], ARGV[2], ARGV[1], now)
+  keep(ARGV[2] == '' and ARGV[1] or ${HELD})
+end
 return 1
 `)
 
 /**
- * Gives a slot back.
+ * Gives a slot back, unless another node holds it by now under the same name.
  *
- * KEYS  1 lease
- * ARGV  1 holder, 2 deadline
+ * KEYS  as LEASE_ACQUIRE
+ * ARGV  1 holder, 2 node, 3 deadline
  */
-export const LEASE_RELEASE = change(1, `
-return redis.call('ZREM', KEYS[1], ARGV[1])
+export const LEASE_RELEASE = change(2, LEASES + `
+use(1)
+local mark = redis.call('HGET', nodes, ARGV[1])
+if not mark or nodeOf(mark) == ARGV[2] then remove(ARGV[1]) end
+return 1
 `)
 
 /**
- * KEYS  1 lease
+ * KEYS  as LEASE_ACQUIRE
+ * ARGV  1 dead nodes
  * Reply slots taken now
  */
-export const LEASE_COUNT = script(1, CLOCK + `
-return redis.call('ZCOUNT', KEYS[1], '(' .. text(millis()), '+inf')
+export const LEASE_COUNT = script(2, LEASES + `
+use(1)
+local now, dead = millis(), parse(ARGV[1])
+if dead then bury(dead, now) end
+return redis.call('ZCOUNT', holders, '(' .. text(now), '+inf')
+`)
+
+/**
+ * One heartbeat of a node.
+ *
+ * KEYS  1 nodes (zset by the server time at which each was heard of last)
+ * ARGV  1 node, 2 milliseconds for which it could not reach the server: whoever was heard of shortly before counts as heard of now, 3 how
+ *       shortly, 4 deadline
+ * Reply {now, when it was heard of before or '', node, time, node, time, ...}
+ */
+export const NODE_BEAT = change(1, CLOCK + `
+local now = millis()
+local before = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if tonumber(ARGV[2]) > 0 then
+  for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], text(now - ARGV[2] - ARGV[3]), '+inf')) do redis.call('ZADD', KEYS[1], text(now), node) end
+end
+redis.call('ZADD', KEYS[1], text(now), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now - ${REMEMBERED}))
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -${MAX_NODES} - 1)
+redis.call('PEXPIRE', KEYS[1], ${REMEMBERED})
+local reply = { text(now), before or '' }
+local all = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #all, 2 do
+  if all[i] ~= ARGV[1] then
+    reply[#reply + 1] = all[i]
+    reply[#reply + 1] = all[i + 1]
+  end
+end
+return reply
 `)
 
 /**

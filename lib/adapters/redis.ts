@@ -10,12 +10,13 @@ import { BoundedClaims } from './bounded-claims.js'
 import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from './decode.js'
 import { Expiring } from './expiring.js'
 import { checkRedis } from './options.js'
+import { BEAT, Nodes, type Beat } from './nodes.js'
 import { Keys, prefixFault } from './redis-keys.js'
 import { redisClaims, redisDenials, redisLeases } from './redis-leases.js'
 import { RedisLink, Unreachable } from './redis-link.js'
 import { RedisPresence } from './redis-presence.js'
 import { Publishing } from './redis-publishing.js'
-import { LATEST, POSITION, READ, TELL, TOLD } from './redis-scripts.js'
+import { LATEST, NODE_BEAT, POSITIONS, READ, TELL, TOLD } from './redis-scripts.js'
 import { Repeats } from './repeats.js'
 import { decodePayload, identityOf, originOf, parsePositions } from './wire.js'
 import { newEpoch, Streams } from './stream.js'
@@ -98,6 +99,7 @@ class RedisAdapter implements Adapter {
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #known = new Map<string, Known>()
   readonly #repeats: Repeats
+  readonly #nodes: Nodes
   /** messages of other nodes that were passed on */
   readonly #passed = new Expiring<true>(10_000)
   readonly #closing = new AbortController()
@@ -146,8 +148,9 @@ class RedisAdapter implements Adapter {
       onDown: () => { this.#down() }
     })
     this.#link = link
-    this.presence = new RedisPresence(link, this.#keys, this.#unread)
-    this.leases = redisLeases(link, this.#keys)
+    this.#nodes = new Nodes({ node: this.#tag, beat: (away) => this.#beat(away), onLost: () => { this.#lost() } })
+    this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
+    this.leases = redisLeases(link, this.#keys, this.#nodes)
     this.claims = new BoundedClaims(redisClaims(link, this.#keys))
     this.denials = redisDenials(link, this.#keys)
     this.control = { send: (message) => this.#send(message) }
@@ -173,6 +176,7 @@ class RedisAdapter implements Adapter {
     })
     await this.#link.open()
     await this.#link.subscribe(this.#keys.control)
+    await this.#nodes.start()
     this.#streams.start()
     this.#looker = every(() => { void this.#look().catch(() => undefined) }, HEAR).unref()
     this.#checker = every(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
@@ -182,6 +186,7 @@ class RedisAdapter implements Adapter {
     clearInterval(this.#checker)
     this.#streams.stop()
     clearInterval(this.#looker)
+    this.#nodes.stop()
     this.#closing.abort()
     this.#link.close()
     this.#publishing?.close()
@@ -271,11 +276,36 @@ class RedisAdapter implements Adapter {
   }
 
   async #position (room: string): Promise<Position> {
-    const [epoch, top, at] = await this.#link.script(POSITION, [this.#keys.meta(room), this.#keys.stream(room)], [this.#link.run, newEpoch(), Math.ceil(this.#options.check), this.#seen(room)]) as [string, string, string]
-    const position = this.#checked(epoch, Number(top))
-    this.#learn(room, epoch, position.offset, Number(at))
-    return position
+    const [[, position] = []] = await this.#positions([room])
+    return position!
   }
+
+  /**
+   * Where rooms stand, of those that are kept. Presence that is not as it should be is seen to.
+   *
+   * @throws Refusal `unavailable` also when what is kept of one of them is not what this version keeps
+   */
+  async #positions (rooms: readonly string[]): Promise<Array<readonly [room: string, position: Position]>> {
+    const items = rooms.map((room) => ({ room, keys: this.#keys.place(room), args: [this.#isKept(room) ? newEpoch() : '', this.#seen(room), this.presence.isHeld(room) ? '1' : ''] }))
+    const found: Array<readonly [string, Position]> = []
+    let isLost = false
+    for (const [some, reply] of await this.#link.many(POSITIONS, [this.#link.run, Math.ceil(this.#options.check)], items)) {
+      for (const [index, { room, args }] of some.entries()) {
+        const [epoch = '', top, at, state] = (reply as string[]).slice(index * 4, index * 4 + 4)
+        if (state !== '' && this.presence.isHeld(room)) this.presence.look(room, 0)
+        isLost ||= state === 'm' && this.presence.isHeld(room)
+        if (args[0] === '') continue
+        const position = this.#checked(epoch, Number(top))
+        this.#learn(room, epoch, position.offset, Number(at))
+        found.push([room, position])
+      }
+    }
+    // Somebody took keys away: all that this node holds is held anew.
+    if (isLost) this.#host!.state(true, true)
+    return found
+  }
+
+  #isKept (room: string): boolean { return this.#rooms.get(room)?.settings.history !== false }
 
   /** @throws Refusal `unavailable` for a place that is none: what is kept of the room is not what this version keeps */
   #checked (epoch: string, offset: number): Position {
@@ -457,7 +487,20 @@ class RedisAdapter implements Adapter {
     }
   }
 
+  async #beat (away: number): Promise<Beat> {
+    const [now, before, ...others] = await this.#link.script(NODE_BEAT, [this.#keys.nodes], [this.#tag, Math.ceil(away), 3 * BEAT]) as string[]
+    const heard = others.flatMap((node, index) => index % 2 === 0 ? { node, at: Number(others[index + 1]) } : [])
+    return { now: Number(now), before: before === '' ? undefined : Number(before), others: heard }
+  }
+
+  /** This node was not heard of for so long that others have what it held. */
+  #lost (): void {
+    this.#host!.log.warn({}, 'this node was cut off from Redis for longer than its leases: what it held is held anew')
+    this.#host!.state(true, true)
+  }
+
   #up (): void {
+    this.#nodes.beat().catch(() => {})
     this.#keys.use(this.#link.database)
     this.presence.up()
     this.#check(true)
@@ -483,7 +526,7 @@ class RedisAdapter implements Adapter {
   #report (): void {
     if (this.#run !== undefined && this.#run === this.#link.run && this.#run !== '') return
     const rooms = [...this.#known.keys()].filter((room) => !this.#rooms.has(room))
-    void inBatches(rooms, async (room) => { await this.#position(room) }).catch(() => undefined)
+    void inBatches(rooms, async (some) => { await this.#positions(some) }).catch(() => undefined)
   }
 
   #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
@@ -507,10 +550,10 @@ class RedisAdapter implements Adapter {
     let looked = 0
     for (const followed of this.#rooms.values()) {
       if (++looked % LOOK === 0) await setImmediate()
-      const { tail } = followed
-      if (tail === undefined || (!isAll && followed.due > now)) continue
+      const { room, tail } = followed
+      if (!isAll && followed.due > now) continue
       followed.due = this.#nextCheck()
-      if (isAll || now - tail.heard >= this.#options.check * 0.8) due.push(followed)
+      if (this.presence.isHeld(room) || (tail !== undefined && (isAll || now - tail.heard >= this.#options.check * 0.8))) due.push(followed)
       if (due.length < BATCH) continue
       await this.#checkSome(due)
       due = []
@@ -520,7 +563,7 @@ class RedisAdapter implements Adapter {
 
   async #checkSome (due: readonly Followed[]): Promise<void> {
     try {
-      await Promise.all(due.map(async ({ room, tail }) => { tail!.check(await this.#position(room)) }))
+      for (const [room, position] of await this.#positions(due.map(({ room }) => room))) this.#rooms.get(room)?.tail?.check(position)
     } catch (error) {
       for (const followed of due) followed.due = performance.now()
       throw error
@@ -530,18 +573,22 @@ class RedisAdapter implements Adapter {
   /** What has no position cannot be missed by number: it is read again. A value that is known, or a change, is told to nobody twice. */
   async #refresh (): Promise<void> {
     const host = this.#host!
-    await inBatches([...this.#rooms.values()].filter(({ settings }) => settings.latest), async ({ room }) => {
+    await inBatches([...this.#rooms.values()].filter(({ settings }) => settings.latest), each(async ({ room }) => {
       for (const packet of await this.latest(room)) if (this.#rooms.has(room)) host.event(room, packet)
-    })
-    await inBatches(this.presence.rooms, async (room) => {
+    }))
+    await inBatches(this.presence.rooms, each(async (room) => {
       for (const change of await this.presence.missed(room)) if (this.#rooms.has(room)) host.presence(room, change)
-    })
+    }))
   }
 }
 
 /** So many steps at a time. */
-async function inBatches<T> (items: readonly T[], step: (item: T) => Promise<void>): Promise<void> {
-  for (let index = 0; index < items.length; index += BATCH) await Promise.all(items.slice(index, index + BATCH).map(step))
+async function inBatches<T> (items: readonly T[], step: (some: readonly T[]) => Promise<void>): Promise<void> {
+  for (let index = 0; index < items.length; index += BATCH) await step(items.slice(index, index + BATCH))
+}
+
+function each<T> (step: (item: T) => Promise<void>): (items: readonly T[]) => Promise<void> {
+  return async (items) => { await Promise.all(items.map(step)) }
 }
 
 function arrivalOf (room: string, epoch: string, offset: number, payload: string): Arrival {

@@ -8,7 +8,8 @@ export interface StoredNamed { readonly userId: string, readonly data?: unknown 
 export interface StoredChange { readonly sequence: number, readonly joined: readonly StoredNamed[], readonly left: readonly StoredNamed[] }
 /** `recent`: the last changes, oldest first */
 export interface StoredPresence { sequence: number, readonly users: Map<string, StoredUser>, recent: readonly StoredChange[] }
-export interface StoredClaim { readonly hash: string, readonly until: number, readonly outcome?: string }
+/** `holder`: who runs it, until there is an outcome */
+export interface StoredClaim { readonly hash: string, readonly until: number, readonly outcome?: string, readonly holder?: string }
 /** what was taken has no value any more */
 export interface StoredValue { readonly value?: string, readonly until: number }
 
@@ -83,9 +84,10 @@ export function encodePresence ({ sequence, users, recent }: StoredPresence): st
 export function decodeClaim (text: string): StoredClaim | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined
-  const { hash, until, outcome } = value
+  const { hash, until, outcome, holder } = value
   if (typeof hash !== 'string' || !isTime(until) || (outcome !== undefined && typeof outcome !== 'string')) return undefined
-  return outcome === undefined ? { hash, until } : { hash, until, outcome }
+  if (outcome !== undefined) return { hash, until, outcome }
+  return typeof holder === 'string' ? { hash, until, holder } : { hash, until }
 }
 
 /** Unix time in milliseconds, as text. */

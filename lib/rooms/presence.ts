@@ -15,6 +15,12 @@ const MAX_SWEEP = 5_000
 
 /** Entries in one renewal: so many are gathered in one turn of the event loop. */
 const BATCH = 500
+/** Entries that are to end and of which the store could not be told, how long they are remembered, and how many of them are told at a time. */
+const MAX_OWED = 10_000
+const OWED = 1_800_000
+const AT_ONCE = 500
+
+interface Placed { readonly room: string, readonly entry: PresenceEntry }
 
 /** Keeps the presence entries of this node's members alive, and sweeps the rooms that have members here. */
 export class PresenceKeeper {
@@ -22,7 +28,8 @@ export class PresenceKeeper {
   readonly #options: PresenceOptions
   readonly #rooms: () => Iterable<string>
   readonly #onError: (error: unknown) => void
-  readonly #entries = new Map<string, { room: string, entry: PresenceEntry }>()
+  readonly #entries = new Map<string, Placed>()
+  readonly #owed = new Map<string, Placed & { readonly endsAt: number }>()
   #isRenewing = false
   #sweeper: NodeJS.Timeout | undefined
   #renewer: NodeJS.Timeout | undefined
@@ -37,9 +44,12 @@ export class PresenceKeeper {
   start (): void {
     const { grace, lease } = this.#options
     const sweep = Math.max(20, Math.min(MAX_SWEEP, grace / 3))
-    this.#sweeper = every(() => { this.#run(() => this.#store.sweep(this.#rooms())) }, sweep).unref()
+    this.#sweeper = every(() => {
+      this.#endOwed()
+      this.#run(() => this.#store.sweep(this.#rooms()))
+    }, sweep).unref()
     if (this.#store.renew === undefined) return
-    this.#renewer = every(() => { this.renew() }, lease / 3).unref()
+    this.#renewer = every(() => { this.renew() }, this.#store.renewal?.(lease) ?? lease / 3).unref()
   }
 
   /** Prolongs the entries of this node's members, or makes them anew where the store has lost them. */
@@ -56,7 +66,7 @@ export class PresenceKeeper {
     if (this.#isRenewing) return
     this.#isRenewing = true
     try {
-      let batch: Array<{ room: string, entry: PresenceEntry }> = []
+      let batch: Placed[] = []
       for (const entry of this.#entries.values()) {
         batch.push(entry)
         if (batch.length < BATCH) continue
@@ -72,6 +82,7 @@ export class PresenceKeeper {
 
   async join (room: string, entry: PresenceEntry): Promise<void> {
     this.#entries.set(nameOf(room, entry), { room, entry })
+    this.#owed.delete(nameOf(room, entry))
     const joined = this.#store.join(room, entry, this.#options.lease)
     if (joined instanceof Promise) await joined
   }
@@ -79,7 +90,35 @@ export class PresenceKeeper {
   /** @param isMeant the peer said that it leaves: no grace */
   leave (room: string, entry: PresenceEntry, isMeant: boolean): void {
     this.#entries.delete(nameOf(room, entry))
-    this.#run(() => this.#store.leave(room, entry, isMeant ? 0 : this.#options.grace))
+    this.#end({ room, entry }, performance.now() + (isMeant ? 0 : this.#options.grace))
+  }
+
+  /** Nothing else ends an entry while its node lives: what the store could not be told it is told later. */
+  #end (placed: Placed, endsAt: number): void {
+    const { room, entry } = placed
+    const owe = (error: unknown): void => {
+      this.#onError(error)
+      const name = nameOf(room, entry)
+      // Joined again meanwhile; or long gone by itself.
+      if (this.#entries.has(name) || performance.now() - endsAt > OWED) return
+      this.#owed.set(name, { ...placed, endsAt })
+      if (this.#owed.size > MAX_OWED) this.#owed.delete(this.#owed.keys().next().value!)
+    }
+    try {
+      const left = this.#store.leave(room, entry, Math.max(0, endsAt - performance.now()))
+      if (left instanceof Promise) left.catch(owe)
+    } catch (error) {
+      owe(error)
+    }
+  }
+
+  #endOwed (): void {
+    let count = 0
+    for (const [name, placed] of this.#owed) {
+      if (++count > AT_ONCE) break
+      this.#owed.delete(name)
+      this.#end(placed, placed.endsAt)
+    }
   }
 
   /** Another node keeps the entry alive from now on. */

@@ -303,10 +303,14 @@ export function contract ({ name, make, nodes }: Contract): void {
     const [holder, other] = [`c${taken.indexOf(true)}`, `c${taken.indexOf(false)}`]
     t.equal(await b.adapter.leases.acquire('room:chat/1', holder, 3, 60_000), true, 'renewed')
     t.equal(await leases.count('room:chat/1'), 3)
-    await leases.release('room:chat/1', holder)
+    await b.adapter.leases.release('room:chat/1', holder)
     t.equal(await leases.acquire('room:chat/1', other, 3, 60_000), true)
     await leases.renew([{ key: 'room:chat/1', holder }], 60_000)
     t.equal(await b.adapter.leases.count('room:chat/1'), 4, 'taken again unconditionally')
+    if (b !== a) {
+      await b.adapter.leases.release('room:chat/1', holder)
+      t.equal(await b.adapter.leases.count('room:chat/1'), 4, 'that of another node is not given back')
+    }
     t.equal(await leases.acquire('user:}{odd\nuser', 'c1', 1, 200), true)
     t.equal(await leases.acquire('user:}{odd\nuser', 'c2', 1, 200), false)
     await until('the lease runs out', () => leases.acquire('user:}{odd\nuser', 'c2', 1, 200))

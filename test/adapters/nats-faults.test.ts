@@ -145,6 +145,7 @@ function faults (): void {
     const { proxy, a, b } = await withProxy(t, await startNats(t))
     for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
     await a.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+    await until('the first is told', () => b.host.changes.get('chat/1')?.length === 1)
     await b.adapter.presence!.join('chat/1', { userId: 'bob', connection: 'c2' }, 60_000)
     await until('both are told', () => a.host.changes.get('chat/1')?.length === 2)
     await blink(proxy, a, async () => {
@@ -263,6 +264,24 @@ function faults (): void {
     await rm(join(server.directory, 'data'), { recursive: true })
     await server.start()
     await until('it is told', () => a.host.forgotten > 0, 10_000)
+  })
+
+  t.test('nats: an event that is sent again by another node after the server has lost its data is handed over once, and everybody is told', async (t) => {
+    const server = await startNats(t)
+    const [a, b] = [await joins(t, server.url, 'a'), await joins(t, server.url, 'b')]
+    for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
+    for (let index = 0; index < 4; index++) await a.adapter.publish('chat/1', said(`${index}`, { idempotencyKey: `key ${index}` }), reliable)
+    await b.host.heard('chat/1', 4)
+    await server.kill()
+    await rm(join(server.directory, 'data'), { recursive: true })
+    await server.start()
+    await until('both are back', () => [a, b].every(({ adapter }) => adapter.stats!().isUp === true))
+    for (let index = 0; index < 4; index++) await until('it is accepted', async () => await (index % 2 === 0 ? a : b).adapter.publish('chat/1', said(`${index}`, { idempotencyKey: `key ${index}` }), reliable))
+    await insist(a, 'chat/1', 'after')
+    for (const { host } of [a, b]) {
+      await until(`${host.nodeId} is told`, () => host.gaps.some(({ from }) => from === undefined))
+      t.same(await host.heard('chat/1', 5), ['0', '1', '2', '3', 'after'])
+    }
   })
 
   t.test('nats: what a node has delivered is not offered again under its key, though the server lost everything', async (t) => {

@@ -1,0 +1,26 @@
+import { BEAT, MAX_NODES, REMEMBERED, type Beat } from './nodes.js'
+import type { NatsClock } from './nats-clock.js'
+import type { NatsState } from './nats-state.js'
+import { decodeHolders, encodeHolders } from './stored.js'
+
+/** All nodes are one value: the few that there are write it every few seconds each. */
+const KEY = 'nodes.all'
+
+/** One heartbeat, as `NodesOptions.beat` wants it. */
+export async function beatOf (state: NatsState, clock: NatsClock, node: string, away: number): Promise<Beat> {
+  return await state.change<Beat>(KEY, (value) => {
+    const now = clock.now()
+    const nodes = new Map([...(value === undefined ? undefined : decodeHolders(value)) ?? []].filter(([, at]) => at > now - REMEMBERED))
+    const before = nodes.get(node)
+    // Others may not have been heard for the same reason.
+    if (away > 0) for (const [other, at] of nodes) if (at >= now - away - 3 * BEAT) nodes.set(other, now)
+    nodes.delete(node)
+    for (const other of nodes.keys()) {
+      if (nodes.size < MAX_NODES) break
+      nodes.delete(other)
+    }
+    const others = [...nodes].map(([other, at]) => ({ node: other, at }))
+    nodes.set(node, now)
+    return { value: encodeHolders(nodes), result: { now, before, others } }
+  })
+}

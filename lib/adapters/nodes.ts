@@ -1,0 +1,112 @@
+import { every } from '../timers.js'
+
+/** Another node, and when it was heard of last, by the broker's clock in milliseconds. */
+export interface Heard { readonly node: string, readonly at: number }
+
+/** What the broker answers to a heartbeat. */
+export interface Beat {
+  /** the broker's time, milliseconds */
+  readonly now: number
+  /** when this node was heard of before; absent the first time, or where the broker has forgotten it */
+  readonly before: number | undefined
+  readonly others: readonly Heard[]
+}
+
+export interface NodesOptions {
+  /** names this node among all */
+  readonly node: string
+  /** @param away milliseconds for which this node could not reach the broker, 0 for none: others may not have been heard for the same reason */
+  readonly beat: (away: number) => Promise<Beat>
+  /** What this node held may have been given to others: it was not heard of for so long. */
+  readonly onLost: () => void
+}
+
+/** Milliseconds between two heartbeats. */
+export const BEAT = 10_000
+/** A lease that is shorter than this is not worth a heartbeat: it is renewed by itself, milliseconds. */
+const SHORTEST = 3 * BEAT
+/** Milliseconds that what a node holds is kept though nobody knows of its node, and between two renewals by which it stays. */
+export const HELD = 1_800_000
+const RENEWAL = HELD / 3
+/** Milliseconds that the name of a node is kept that was not heard of any more: as long as something may still bear it. */
+export const REMEMBERED = 2 * HELD
+/** Nodes that are remembered. */
+export const MAX_NODES = 2_000
+/** Milliseconds for which an answer is as good as a new one. */
+const FRESH = 1_000
+
+/**
+ * Which nodes are alive. What a node holds at a broker names its node, and is held for as long as that node is heard of and `ttl` beyond:
+ * so one heartbeat of the node renews all of it, however much it is.
+ */
+export class Nodes {
+  readonly #options: NodesOptions
+  #others: ReadonlyMap<string, number> = new Map()
+  /** the broker's time at the last answer */
+  #asOf = 0
+  #answeredAt = Number.NEGATIVE_INFINITY
+  /** shortest life beyond a heartbeat of anything that was held here */
+  #shortest = Number.POSITIVE_INFINITY
+  #beating: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (options: NodesOptions) {
+    this.#options = options
+  }
+
+  get name (): string { return this.#options.node }
+
+  /** Resolves when this node is known to the others. */
+  async start (): Promise<void> {
+    await this.beat()
+    this.#timer = every(() => { this.beat().catch(() => {}) }, BEAT).unref()
+  }
+
+  stop (): void { clearInterval(this.#timer) }
+
+  /** @returns what is written beside something that lives as long as this node; '' for what has to be renewed by itself */
+  mark (ttl: number): string {
+    if (ttl < SHORTEST) return ''
+    this.#shortest = Math.min(this.#shortest, ttl)
+    return `${this.#options.node} ${Math.ceil(ttl)}`
+  }
+
+  /** @returns milliseconds between two renewals of what is held for `ttl` */
+  static renewal (ttl: number): number { return ttl < SHORTEST ? ttl / 3 : RENEWAL }
+
+  /** Nodes that were not heard of for `ttl` ms when this node looked last: whoever came back since is not among them for long. */
+  dead (ttl: number): readonly Heard[] {
+    return [...this.#others].flatMap(([node, at]) => at + ttl <= this.#asOf ? [{ node, at }] : [])
+  }
+
+  /** Whether something that a node took at `since`, to live for `ttl` ms longer than it, has ended by the last look. */
+  isDead (node: string, since: number, ttl: number): boolean {
+    const at = this.#others.get(node)
+    return at !== undefined && Math.max(at, since) + ttl <= this.#asOf
+  }
+
+  /** Asks anew, unless it was asked just now; never rejects. */
+  async look (): Promise<void> {
+    if (performance.now() - this.#answeredAt >= FRESH) await this.beat().catch(() => {})
+  }
+
+  /** One heartbeat; rejects when the broker cannot be reached. */
+  async beat (): Promise<void> {
+    this.#beating ??= this.#beat().finally(() => { this.#beating = undefined })
+    await this.#beating
+  }
+
+  async #beat (): Promise<void> {
+    const began = performance.now()
+    const silence = began - this.#answeredAt
+    const isFirst = silence === Number.POSITIVE_INFINITY
+    const { now, before, others } = await this.#options.beat(isFirst || silence < 2 * BEAT ? 0 : silence)
+    this.#answeredAt = performance.now()
+    this.#asOf = now
+    this.#others = new Map(others.map(({ node, at }) => [node, at]))
+    if (!isFirst && (before === undefined || now - before >= this.#shortest)) this.#options.onLost()
+  }
+}
+
+/** Nodes as scripts are told of them. */
+export function namesOf (dead: readonly Heard[]): string { return dead.map(({ node, at }) => `${node} ${at}`).sort().join(' ') }

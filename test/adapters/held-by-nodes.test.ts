@@ -1,0 +1,151 @@
+import t, { type Test } from 'tap'
+import { Redis } from 'ioredis'
+import { connect } from '@nats-io/transport-node'
+import { Kvm, type KV } from '@nats-io/kv'
+import type { Adapter } from '../../lib/adapters/adapter.js'
+import { nats } from '../../lib/adapters/nats.js'
+import { redis } from '../../lib/adapters/redis.js'
+import { Keys } from '../../lib/adapters/redis-keys.js'
+import { stateKey } from '../../lib/adapters/nats-tokens.js'
+import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
+import { node, reliable, type Node } from './harness.js'
+
+/** Lets time pass at the broker for what it keeps, without waiting for it. */
+interface Past {
+  /** What is held in the room and of the key was taken two minutes ago. */
+  readonly takenLongAgo: (key: string, room: string) => Promise<void>
+  /** Only so many nodes, those that came last, were heard of within the last two minutes. */
+  readonly silent: (heard: number) => Promise<void>
+}
+
+interface Broker {
+  readonly name: string
+  readonly program: string
+  readonly start: (t: Teardown) => Promise<Server>
+  readonly make: (server: Server) => Adapter
+  readonly past: (t: Teardown, server: Server) => Promise<Past>
+}
+
+const LEASE = 60_000
+const AGO = 2 * LEASE
+
+async function redisPast (t: Teardown, { url }: Server): Promise<Past> {
+  const client = new Redis(url)
+  t.teardown(() => { client.disconnect() })
+  const keys = new Keys('realtime:')
+  const older = async (key: string): Promise<void> => {
+    for (const member of await client.zrange(key, '0', '-1') as string[]) await client.zincrby(key, -AGO, member)
+  }
+  return {
+    takenLongAgo: async (key, room) => {
+      await older(keys.leases(key)[0]!)
+      await older(keys.presence(room)[1]!)
+    },
+    silent: async (heard) => {
+      const nodes = await client.zrange(keys.nodes, '0', '-1')
+      for (const each of nodes.slice(0, nodes.length - heard)) await client.zincrby(keys.nodes, -AGO, String(each))
+    }
+  }
+}
+
+async function natsPast (t: Teardown, { url }: Server): Promise<Past> {
+  const connection = await connect({ servers: url })
+  t.teardown(() => connection.close())
+  const bucket: KV = await new Kvm(connection).open('realtime_state')
+  const change = async (key: string, step: (value: Record<string, unknown>) => void): Promise<void> => {
+    const value = (await bucket.get(key))!.json<Record<string, unknown>>()
+    step(value)
+    await bucket.put(key, JSON.stringify(value))
+  }
+  const older = (times: Record<string, unknown>, names = Object.keys(times)): void => { for (const name of names) times[name] = Number(times[name]) - AGO }
+  return {
+    takenLongAgo: async (key, room) => {
+      await change(stateKey('lease', key), older)
+      await change(stateKey('presence', room), ({ users }) => {
+        for (const { connections } of Object.values(users as Record<string, { connections: Record<string, unknown> }>)) older(connections)
+      })
+    },
+    silent: async (heard) => { await change('nodes.all', (value) => { older(value, Object.keys(value).slice(0, Object.keys(value).length - heard)) }) }
+  }
+}
+
+const brokers: readonly Broker[] = [
+  { name: 'redis', program: 'redis-server', start: async (t) => await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always'), make: ({ url }) => redis({ url }), past: redisPast },
+  { name: 'nats', program: 'nats-server', start: startNats, make: ({ url }) => nats({ url }), past: natsPast }
+]
+
+/** A node that holds a slot and somebody's presence, and then another one. */
+async function two (t: Test, { start, make, past }: Broker): Promise<{ a: Node, b: Node, past: Past, server: Server }> {
+  const server = await start(t)
+  const a = await node(t, make(server), 'a')
+  await a.adapter.leases!.acquire('user:ann', 'c-ann', 1, LEASE)
+  await a.adapter.subscribe('chat/1', reliable)
+  await a.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c-ann' }, LEASE)
+  const b = await node(t, make(server), 'b')
+  await b.adapter.subscribe('chat/1', reliable)
+  await b.adapter.presence!.join('chat/1', { userId: 'bob', connection: 'c-bob' }, LEASE)
+  return { a, b, past: await past(t, server), server }
+}
+
+async function isFree ({ adapter }: Node, holder: string): Promise<boolean> {
+  const isTaken = await adapter.leases!.acquire('user:ann', holder, 1, LEASE)
+  if (isTaken) await adapter.leases!.release('user:ann', holder)
+  return isTaken
+}
+
+function leaves ({ host }: Node): string[] {
+  return (host.changes.get('chat/1') ?? []).flatMap(({ left }) => left.map(({ userId }) => userId))
+}
+
+for (const broker of brokers) {
+  const { name, program } = broker
+  const skip = missing(program)
+
+  t.test(`${name}: what a node took longer ago than the lease is held as long as the node is heard of`, { skip }, async (t) => {
+    const { b, past } = await two(t, broker)
+    await past.takenLongAgo('user:ann', 'chat/1')
+    t.equal(await b.adapter.leases!.count('user:ann'), 1)
+    t.equal(await isFree(b, 'c-other'), false)
+    await b.adapter.presence!.sweep(['chat/1'])
+    t.equal((await b.adapter.presence!.snapshot('chat/1', 10)).total, 2)
+    t.same(leaves(b), [])
+  })
+
+  t.test(`${name}: what a node held that is not heard of any more is free, and each of its users leaves once`, { skip }, async (t) => {
+    const { a, b, past } = await two(t, broker)
+    await past.takenLongAgo('user:ann', 'chat/1')
+    await past.silent(1)
+    await until('the slot is free', () => isFree(b, 'c-other'))
+    await until('the leave is announced', async () => {
+      await b.adapter.presence!.sweep(['chat/1'])
+      return leaves(b).length > 0
+    })
+    await b.adapter.presence!.sweep(['chat/1'])
+    t.same(leaves(b), ['ann'])
+    t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 1)
+  })
+
+  t.test(`${name}: what a node gives up that another node holds by now under the same name is held on`, { skip }, async (t) => {
+    const { a, b } = await two(t, broker)
+    await b.adapter.leases!.acquire('user:ann', 'c-ann', 1, LEASE)
+    await b.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c-ann' }, LEASE)
+    await a.adapter.leases!.release('user:ann', 'c-ann')
+    await a.adapter.presence!.leave('chat/1', { userId: 'ann', connection: 'c-ann' }, 0)
+    t.equal(await a.adapter.leases!.count('user:ann'), 1)
+    t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 2)
+    await b.adapter.leases!.release('user:ann', 'c-ann')
+    await b.adapter.presence!.leave('chat/1', { userId: 'ann', connection: 'c-ann' }, 0)
+    t.equal(await a.adapter.leases!.count('user:ann'), 0)
+    t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 1)
+  })
+
+  t.test(`${name}: a node that was not heard of for a lease is told to hold anew what it held`, { skip }, async (t) => {
+    const { a, past, server } = await two(t, broker)
+    await past.silent(0)
+    t.equal(a.host.forgotten, 0)
+    await server.kill()
+    await until('it is away', () => a.adapter.stats!().isUp === false)
+    await server.start()
+    await until('it is told', () => a.host.forgotten > 0)
+  })
+}

@@ -1,0 +1,35 @@
+import t from 'tap'
+import type { Adapter } from '../../lib/adapters/adapter.js'
+import { nats } from '../../lib/adapters/nats.js'
+import { redis } from '../../lib/adapters/redis.js'
+import { missing, startNats, startRedis, type Server, type Teardown } from '../helpers/servers.js'
+import { node } from './harness.js'
+
+const brokers: ReadonlyArray<{ name: string, program: string, start: (t: Teardown) => Promise<Server>, make: (server: Server) => Adapter }> = [
+  { name: 'redis', program: 'redis-server', start: startRedis, make: ({ url }) => redis({ url, timeout: 1_000 }) },
+  { name: 'nats', program: 'nats-server', start: startNats, make: ({ url }) => nats({ url, timeout: 1_000 }) }
+]
+
+/** Milliseconds: longer than a request may take. */
+const STALL = 1_500
+
+function stall (): void { for (const until = performance.now() + STALL; performance.now() < until;); }
+
+for (const { name, program, start, make } of brokers) {
+  t.test(`${name}: a node that stands still for longer than a request may take is not told that the broker is away: of 15 who ask for 5 slots, 5 have one`, { skip: missing(program) }, async (t) => {
+    const server = await start(t)
+    const [a, b] = [await node(t, make(server), 'a'), await node(t, make(server), 'b')]
+    for (const wait of [0, 1, 3]) {
+      const key = `user:${wait}`
+      const asked = Array.from({ length: 15 }, (_, index) => a.adapter.leases!.acquire(key, `c${index}`, 5, 60_000))
+      await new Promise((resolve) => { setTimeout(resolve, wait) })
+      // Those who come while the others are under way wait behind them.
+      asked.push(...Array.from({ length: 15 }, (_, index) => a.adapter.leases!.acquire(key, `d${index}`, 5, 60_000)))
+      stall()
+      const answers = await Promise.allSettled(asked)
+      t.same(answers.map(({ status }) => status), answers.map(() => 'fulfilled'), 'nobody is told that it cannot be asked')
+      t.equal(answers.filter((answer) => answer.status === 'fulfilled' && answer.value).length, 5)
+      t.equal(await b.adapter.leases!.count(key), 5)
+    }
+  })
+}
