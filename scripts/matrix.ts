@@ -1,10 +1,10 @@
 /**
  * `npm run matrix -- [--write] [--only loading,typescript,runtimes,bundlers,core]`: what the packed package works with.
  * One after another, behind other work of the machine. Needs a network, and for the rows of ioredis `redis-server`.
- * With `--write` the table goes to test/MATRIX.md. Ends with 1 when a row failed; what could not be had is no failure,
- * and says why.
+ * With `--write` each row goes to test/MATRIX.md in place of the one that was there; rows that did not run stay. Ends
+ * with 1 when a row failed; what could not be had is no failure, and says why.
  */
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,7 +13,7 @@ import { coreRows } from './matrix/rows/core.js'
 import { loadingRows } from './matrix/rows/loading.js'
 import { runtimeRows } from './matrix/rows/runtimes.js'
 import { typescriptRows } from './matrix/rows/typescript.js'
-import { markdown, type Row } from './matrix/table.js'
+import { linesOf, markdown, merged, type Row } from './matrix/table.js'
 import { pack, ROOT, temporary } from './matrix/tarball.js'
 import { Workspace } from './matrix/workspace.js'
 
@@ -32,18 +32,19 @@ const parts = {
 }
 const wanted = values.only?.split(',') ?? Object.keys(parts)
 const rows: Row[] = []
+const file = join(ROOT, 'test/MATRIX.md')
+const before = await readFile(file, 'utf8').then(linesOf, () => [])
 try {
   for (const [name, part] of Object.entries(parts)) {
     if (!wanted.includes(name)) continue
     for await (const row of part(workspace)) {
       rows.push(row)
       console.log(`${row.what} ${row.version}: ${row.result}`)
+      if (values.write === true) await writeFile(file, markdown(merged(before, rows)))
     }
   }
 } finally {
   for (const teardown of teardowns) await teardown()
 }
-const table = markdown(rows)
-console.log(`\n${table}`)
-if (values.write === true) await writeFile(join(ROOT, 'test/MATRIX.md'), table)
+console.log(`\n${markdown(merged([], rows))}`)
 process.exitCode = rows.some(({ result }) => result.startsWith('FAILED')) ? 1 : 0

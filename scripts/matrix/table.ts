@@ -34,15 +34,34 @@ export function heardAll (heard: Readonly<Record<string, boolean>>): string {
   return over.length > 0 && over.every(Boolean) ? 'passes' : `FAILED: ${JSON.stringify(heard)}`
 }
 
-export function markdown (rows: readonly Row[]): string {
-  const cells = rows.map(({ what, version, ran, result }) => [what, version, ran, result].map(cell))
+/** What a line of the table is about: with what, in which version, what ran. */
+function subjectOf (line: string): string {
+  return line.split(/(?<!\\)\|/).slice(1, 4).join('|')
+}
+
+/** The lines of a table that was written before. */
+export function linesOf (text: string): string[] {
+  return text.split('\n').filter((line) => /\| \d{4}-\d\d-\d\d \|$/.test(line))
+}
+
+/** The lines of a table in which each row stands in place of the line about the same. */
+export function merged (before: readonly string[], rows: readonly Row[]): string[] {
   const day = new Date().toISOString().slice(0, 10)
+  const lines = new Map(before.map((line) => [subjectOf(line), line]))
+  for (const { what, version, ran, result } of rows) {
+    const line = `| ${[what, version, ran, result, day].map(cell).join(' | ')} |`
+    lines.set(subjectOf(line), line)
+  }
+  return [...lines.values()]
+}
+
+export function markdown (lines: readonly string[]): string {
   return [
     '# What the package works with', '',
-    `fastify-realtime ${VERSION}, packed and installed; ${day}, ${process.platform} ${process.arch}.`,
+    `fastify-realtime ${VERSION}, packed and installed; ${process.platform} ${process.arch}.`,
     'Written by `npm run matrix -- --write`; the tests are those of `test/`, against the installed package.', '',
-    '| with | version | what ran | result |',
-    '|---|---|---|---|',
-    ...cells.map((each) => `| ${each.join(' | ')} |`), ''
+    '| with | version | what ran | result | day |',
+    '|---|---|---|---|---|',
+    ...lines, ''
   ].join('\n')
 }

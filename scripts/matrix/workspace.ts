@@ -41,7 +41,7 @@ export class Workspace {
   /** Installs packages in place of those that are there. @throws Error with what npm says */
   async install (...packages: readonly string[]): Promise<void> {
     // Versions beyond the ranges of peers are tried as well.
-    const args = ['install', '--legacy-peer-deps', '--no-save', ...QUIET, ...packages]
+    const args = ['install', '--legacy-peer-deps', ...QUIET, ...packages]
     await runWell('npm', args, { cwd: this.directory, deadline: 300_000 })
   }
 

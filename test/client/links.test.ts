@@ -1,4 +1,7 @@
 import { getEventListeners } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import httpProxy from '@fastify/http-proxy'
+import Fastify from 'fastify'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { connect } from '../../lib/client/index.js'
@@ -85,6 +88,20 @@ t.test('where streams are held back too it falls to polls', async (t) => {
   await until('the event', () => heard.length === 1)
   t.ok(polls > 0)
   t.match(watched.errors.map((error) => error as object), [{ code: 'transport_blocked', transport: 'websocket' }, { code: 'timeout', transport: 'sse' }])
+})
+
+t.test('behind @fastify/http-proxy, which opens a WebSocket and ends it as it does not pass the credential, a stream is taken', async (t) => {
+  const app = await start(t, { origins: 'any' })
+  const proxy = Fastify()
+  t.teardown(async () => { await proxy.close() })
+  await proxy.register(httpProxy, { upstream: app.url, websocket: true, prefix: '/', rewritePrefix: '/' })
+  await proxy.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = proxy.server.address() as AddressInfo
+  const watched = dial(t, { ...app, url: `http://127.0.0.1:${port}` }, 'ada')
+  const room = watched.client.join(chat.at({ id: '1' }))
+  t.match(await room.send('say', { text: 'x' }), { id: /-/ })
+  t.match(watched.errors, [{ code: 'transport_blocked', transport: 'websocket', attempt: 1, retryIn: 0 }])
+  t.equal(watched.client.transport, 'sse')
 })
 
 t.test('a WebSocket that the platform refuses to make is an error with its text, and a stream is taken', async (t) => {
