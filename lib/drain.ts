@@ -78,13 +78,18 @@ export class Drain {
       waiting.push({ connection, at: start + delay })
       if (waiting.length % SLICE === 0) await setImmediate()
     }
-    const ends: Array<Promise<void>> = []
-    for (const { connection, at } of waiting) {
+    // Counted: to wait for a promise of each would be one turn for all of them.
+    let left = waiting.length
+    let isOver: (() => void) | undefined
+    for (const [index, { connection, at }] of waiting.entries()) {
       await this.#until(at)
-      ends.push(this.#end(connection))
-      if (ends.length % SLICE === 0) await setImmediate()
+      this.#end(connection, () => {
+        left--
+        if (left === 0) isOver?.()
+      })
+      if (index % SLICE === SLICE - 1) await setImmediate()
     }
-    await Promise.all(ends)
+    if (left > 0) await new Promise<void>((resolve) => { isOver = resolve })
   }
 
   /** Waits for a turn, or for the deadline where that has come nearer. */
@@ -102,24 +107,23 @@ export class Drain {
     }
   }
 
-  async #end (connection: Peer): Promise<void> {
-    await new Promise<void>((resolve) => {
-      let timer: NodeJS.Timeout | undefined
-      connection.whenClosed(() => {
-        clearTimeout(timer)
-        resolve()
-      })
-      const close = (): void => {
-        clearTimeout(timer)
-        connection.close('draining')
-        if (!connection.isClosed) timer = after(() => { connection.destroy() }, Math.max(0, Math.min(ANSWER, this.#deadline - performance.now())))
-      }
-      if (!connection.isLagging) return close()
-      timer = after(() => {
-        connection.cut()
-        connection.destroy()
-      }, Math.max(0, this.#deadline - performance.now()))
-      connection.drained(close)
+  #end (connection: Peer, ended: () => void): void {
+    let timer: NodeJS.Timeout | undefined
+    connection.whenClosed(() => {
+      clearTimeout(timer)
+      ended()
     })
+    const left = (): number => Math.max(0, this.#deadline - performance.now())
+    const close = (): void => {
+      clearTimeout(timer)
+      connection.close('draining')
+      if (!connection.isClosed) timer = after(() => { connection.destroy() }, Math.min(ANSWER, left()))
+    }
+    if (!connection.isLagging) return close()
+    timer = after(() => {
+      connection.cut()
+      connection.destroy()
+    }, left())
+    connection.drained(close)
   }
 }

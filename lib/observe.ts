@@ -1,6 +1,7 @@
 import type { Connections } from './connection/connections.js'
 import type { Membership } from './rooms/room.js'
 import type { Rooms as Engine } from './rooms/rooms.js'
+import type { Ledger } from './stats/ledger.js'
 
 export interface RoomView { readonly name: string, readonly definition: string, readonly members: number, readonly epoch?: string, readonly offset?: number }
 export interface ConnectionView {
@@ -20,10 +21,12 @@ export interface ConnectionView {
 export class Observer {
   readonly #connections: Connections<Membership>
   readonly #engine: Engine
+  readonly #ledger: Ledger
 
-  constructor (connections: Connections<Membership>, engine: Engine) {
+  constructor (connections: Connections<Membership>, engine: Engine, ledger: Ledger) {
     this.#connections = connections
     this.#engine = engine
+    this.#ledger = ledger
   }
 
   get connections (): { total: number, users: number, transports: Record<'websocket' | 'sse' | 'polling', number> } {
@@ -33,16 +36,8 @@ export class Observer {
 
   /** Frames, bytes and events that wait in outboxes. */
   outbox (): { frames: number, bytes: number, events: number } {
-    let frames = 0
-    let bytes = 0
-    let events = 0
-    for (const { outbox } of this.#connections.values()) {
-      if (outbox === undefined) continue
-      frames += outbox.frames
-      bytes += outbox.bytes
-      events += outbox.events
-    }
-    return { frames, bytes, events }
+    const { waiting, waitingBytes, queued } = this.#ledger
+    return { frames: waiting, bytes: waitingBytes, events: queued }
   }
 
   get activeRooms (): number { return this.#engine.active.size }
@@ -55,8 +50,7 @@ export class Observer {
   }
 
   * rooms (skipped = 0): Generator<RoomView> {
-    let left = skipped
-    for (const room of this.#engine.active.values()) if (left-- <= 0) yield this.#view(room.name)!
+    for (const room of this.#engine.active.values(skipped)) yield this.#view(room.name)!
   }
 
   room (name: string): RoomView | undefined { return this.#view(name) }
@@ -69,9 +63,7 @@ export class Observer {
 
   /** Without ids: they are secrets of their clients. */
   * all (skipped = 0): Generator<ConnectionView> {
-    let left = skipped
-    for (const connection of this.#connections.values()) {
-      if (left-- > 0) continue
+    for (const connection of this.#connections.values(skipped)) {
       const { userId, transport, address, openedAt, rooms, outbox, latency } = connection
       yield {
         userId,

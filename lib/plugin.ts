@@ -217,7 +217,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   })
   const drain = new Drain(connections, settings.drain)
   let isReady = false
-  const observer = new Observer(connections, engine)
+  const observer = new Observer(connections, engine, ledger)
   const loop = new LoopDelayMonitor()
   const startedAt = performance.now()
   const unread = new Unread(log)

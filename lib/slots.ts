@@ -3,6 +3,7 @@ import type { LeaseStore } from './adapters/adapter.js'
 import { Expiring } from './adapters/expiring.js'
 import { Refusal } from './errors.js'
 import { keyOf, keyOfKind } from './protocol/key.js'
+import { ShardedMap } from './retention/sharded-map.js'
 import { after, every } from './timers.js'
 
 export interface SlotLimits {
@@ -51,10 +52,10 @@ const BATCH = 500
 export class Slots {
   readonly #limits: SlotLimits
   readonly #leases: LeaseStore | undefined
-  readonly #holders = new Map<string, Holder>()
-  readonly #users = new Map<string, number>()
-  readonly #addresses = new Map<string, number>()
-  readonly #rooms = new Map<string, number>()
+  readonly #holders = new ShardedMap<Holder>()
+  readonly #users = new ShardedMap<number>()
+  readonly #addresses = new ShardedMap<number>()
+  readonly #rooms = new ShardedMap<number>()
   /** leases that this node no longer wants, and that its adapter could not be told of */
   readonly #owed = new Expiring<Owed>(MAX_OWED)
   /** holders that another node renews under the same name */
@@ -382,7 +383,7 @@ function userKey (user: string): string { return keyOfKind('user', user) }
 function roomKey (name: string): string { return keyOfKind('room', name) }
 function nameOf ({ key, holder }: Lease): string { return keyOf(holder, key) }
 
-function bump (counts: Map<string, number>, key: string, by: 1 | -1): void {
+function bump (counts: ShardedMap<number>, key: string, by: 1 | -1): void {
   const count = (counts.get(key) ?? 0) + by
   if (count <= 0) counts.delete(key)
   else counts.set(key, count)

@@ -79,7 +79,7 @@ const MAY: Record<string, RegExp> = {
   'contract/': /^contract\//,
   'protocol/': /^(protocol|contract)\//,
   'errors.ts': /^protocol\//,
-  'connection/': /^(connection\/|protocol\/|(errors|timers|slices)\.ts$)/,
+  'connection/': /^(connection\/|protocol\/|(errors|timers|slices|retention\/sharded-map)\.ts$)/,
   'retention/': /^(retention|protocol)\//,
   'rooms/': /^(rooms\/|protocol\/|contract\/|retention\/|(errors|timers|slices)\.ts$|adapters\/adapter\.ts$)/,
   'adapters/': /^(explain\.ts$|adapters\/|protocol\/|contract\/|retention\/|(errors|timers|slices)\.ts$)/,

@@ -87,7 +87,7 @@ export class BenchNode {
       redeem: async () => { throw new Error('no tickets here') }
     })
     this.#host = { flusher: new Flusher(), tally: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
-    this.observer = new Observer(connections, this.engine)
+    this.observer = new Observer(connections, this.engine, ledger)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
     this.heartbeat = new Heartbeat(connections, { interval: 25_000, timeout: 10_000, comment: 15_000, tolerance: 5_000, write: 30_000 })
   }

@@ -1,3 +1,5 @@
+import { ShardedMap } from '../retention/sharded-map.js'
+
 /** `value` is let go with the entry, which may stay in the order for a while. */
 interface Entry<V> { readonly key: string, value: V | undefined, until: number, isGone: boolean }
 
@@ -12,7 +14,7 @@ const SLACK = 8
  * all of them.
  */
 export class Expiring<V> {
-  readonly #entries = new Map<string, Entry<V>>()
+  readonly #entries = new ShardedMap<Entry<V>>()
   readonly #capacity: number
   #order: Array<Entry<V>> = []
   #head = 0

@@ -26,7 +26,7 @@ const SLICE = 1
 export class MemoryPresence implements PresenceStore {
   readonly #rooms = new ShardedMap<Presence>()
   /** rooms that hold an entry with an end: the only ones a sweep has to look at */
-  readonly #ending = new Set<string>()
+  readonly #ending = new ShardedMap<true>()
   readonly #sweeping: Slices
   /** what is left of the sweep under way */
   #swept: IterableIterator<string> | undefined
@@ -65,7 +65,7 @@ export class MemoryPresence implements PresenceStore {
     present.connections.set(connection, this.#now() + grace)
     presence.ending.add(userId)
     if (grace <= 0) this.#sweepUsers(room, presence, [userId])
-    else this.#ending.add(room)
+    else this.#ending.set(room, true)
   }
 
   snapshot (room: string, limit: number): PresenceSnapshot {
@@ -79,7 +79,7 @@ export class MemoryPresence implements PresenceStore {
   sweep (): void { this.#sweeping.run() }
 
   #sweepSome (): boolean {
-    this.#swept ??= this.#ending.values()
+    this.#swept ??= this.#ending.keys()
     const until = performance.now() + SLICE
     for (let next = this.#swept.next(); next.done !== true; next = this.#swept.next()) {
       const presence = this.#rooms.get(next.value)

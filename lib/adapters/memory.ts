@@ -9,6 +9,7 @@ import type {
 import { latestTtl } from '../retention/latest.js'
 import { Remembered } from '../retention/remembered.js'
 import { Retention } from '../retention/retention.js'
+import { ShardedMap } from '../retention/sharded-map.js'
 import { Slices } from '../slices.js'
 import { MemoryPresence } from './memory-presence.js'
 import { checkMemory } from './options.js'
@@ -52,8 +53,8 @@ export class MemoryAdapter implements Adapter {
   readonly #now: () => number
   readonly #present: MemoryPresence
   readonly #streams: Streams
-  /** rooms with members here, and their streams: these are used all the time, and are neither looked up nor moved for it */
-  readonly #subscribed = new Map<string, Stream | undefined>()
+  /** rooms with members here, and their streams: these are used all the time, and are neither looked up nor moved for it; `null` is one without history */
+  readonly #subscribed = new ShardedMap<Stream | null>()
   /** order among all `latest` values; begins at the clock, above what a client may know of an earlier process */
   #version = 0
   readonly #idempotency: number
@@ -103,7 +104,7 @@ export class MemoryAdapter implements Adapter {
   }
 
   subscribe (room: string, { history }: RoomSettings): Position | undefined {
-    this.#subscribed.set(room, undefined)
+    this.#subscribed.set(room, null)
     if (history === false) return undefined
     const stream = this.#streams.pin(room, this.#now())
     this.#subscribed.set(room, stream)
@@ -122,8 +123,9 @@ export class MemoryAdapter implements Adapter {
       const before = this.#published.get(known, now)
       if (before !== undefined) return before
     }
-    const packet = this.#keep(room, publication, settings, now)
-    const recipients = this.#subscribed.has(room) ? this.#host?.event(room, packet) ?? 0 : 0
+    const subscribed = this.#subscribed.get(room)
+    const packet = this.#keep(room, subscribed, publication, settings, now)
+    const recipients = subscribed === undefined ? 0 : this.#host?.event(room, packet) ?? 0
     const { position } = packet
     if (known !== undefined) {
       const owner = publication.owner === undefined ? keyOfKind('room', room) : keyOfKind('user', publication.owner)
@@ -133,7 +135,9 @@ export class MemoryAdapter implements Adapter {
     return recipients.then((offered) => ({ position, recipients: offered }))
   }
 
-  #keep (room: string, publication: Publication, { history }: RoomSettings, now: number): Packet {
+  #keep (
+    room: string, subscribed: Stream | null | undefined, publication: Publication, { history }: RoomSettings, now: number
+  ): Packet {
     const { type, delivery, timestamp, key, except, ack, data } = publication
     if (delivery === 'latest') {
       this.#version = Math.max(this.#version + 1, now)
@@ -142,7 +146,7 @@ export class MemoryAdapter implements Adapter {
       return packet
     }
     if (delivery === 'volatile' || ack !== undefined || history === false) return encodeEvent({ type, room, delivery, timestamp, key, except, ack }, data)
-    const stream = this.#subscribed.get(room) ?? this.#streams.open(room, now)
+    const stream = subscribed ?? this.#streams.open(room, now)
     const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, position: stream.next }, data)
     this.#streams.append(room, stream, packet, history, now)
     return packet

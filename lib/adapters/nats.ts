@@ -3,6 +3,7 @@ import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../errors.js'
 import type { Packet } from '../protocol/codec.js'
 import type { Position } from '../protocol/position.js'
+import { ShardedMap } from '../retention/sharded-map.js'
 import { after, every } from '../timers.js'
 import type {
   Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
@@ -112,7 +113,7 @@ class NatsAdapter implements Adapter {
   readonly #streams: Streams
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #tag = randomBytes(6).toString('base64url')
-  readonly #rooms = new Map<string, Followed>()
+  readonly #rooms = new ShardedMap<Followed>()
   /** rooms that show `latest` values which the broker does not have */
   readonly #local = new Set<string>()
   readonly #doubted = new Map<string, NodeJS.Timeout>()

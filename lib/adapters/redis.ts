@@ -22,6 +22,7 @@ import { decodePayload, identityOf, originOf, parsePositions } from './wire.js'
 import { newEpoch, Streams } from './stream.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
+import { ShardedMap } from '../retention/sharded-map.js'
 import { after, every } from '../timers.js'
 import { Unread } from './unread.js'
 import { pageOf, sharedBy, Tail, type Arrival, type Range } from './tail.js'
@@ -94,7 +95,7 @@ class RedisAdapter implements Adapter {
   readonly #link: RedisLink
   readonly #streams: Streams
   readonly #tag = randomBytes(6).toString('base64url')
-  readonly #rooms = new Map<string, Followed>()
+  readonly #rooms = new ShardedMap<Followed>()
   readonly #reading = new Map<string, Promise<Range>>()
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #known = new Map<string, Known>()

@@ -1,13 +1,14 @@
+import { ShardedMap } from '../retention/sharded-map.js'
 import type { Connection, Identity } from './connection.js'
 import type { Handle } from './handles.js'
 import type { Transport } from './link.js'
 
 /** The connections of this node, by id and by user. */
 export class Connections<H extends Handle> {
-  readonly #byId = new Map<string, Connection<H>>()
+  readonly #byId = new ShardedMap<Connection<H>>()
   /** most users have one: a `Set` for it alone would cost more than the map's entry */
-  readonly #byUser = new Map<string, Connection<H> | Set<Connection<H>>>()
-  readonly #byToken = new Map<string, Connection<H> | Set<Connection<H>>>()
+  readonly #byUser = new ShardedMap<Connection<H> | Set<Connection<H>>>()
+  readonly #byToken = new ShardedMap<Connection<H> | Set<Connection<H>>>()
   readonly transports: Record<Transport, number> = { websocket: 0, sse: 0, polling: 0 }
 
   get size (): number { return this.#byId.size }
@@ -52,18 +53,19 @@ export class Connections<H extends Handle> {
 
   ids (): Iterable<string> { return this.#byId.keys() }
 
-  values (): IterableIterator<Connection<H>> { return this.#byId.values() }
+  /** @param skipped connections that are passed over */
+  values (skipped = 0): IterableIterator<Connection<H>> { return this.#byId.values(skipped) }
 
   all (): Array<Connection<H>> { return [...this.#byId.values()] }
 }
 
-function insert<T extends object> (index: Map<string, T | Set<T>>, key: string, item: T): void {
+function insert<T extends object> (index: ShardedMap<T | Set<T>>, key: string, item: T): void {
   const own = index.get(key)
   if (own instanceof Set) own.add(item)
   else index.set(key, own === undefined ? item : new Set([own, item]))
 }
 
-function remove<T extends object> (index: Map<string, T | Set<T>>, key: string, item: T): void {
+function remove<T extends object> (index: ShardedMap<T | Set<T>>, key: string, item: T): void {
   const own = index.get(key)
   if (own instanceof Set) own.delete(item)
   if (own === item || (own instanceof Set && own.size === 0)) index.delete(key)

@@ -71,8 +71,12 @@ export class Outbox {
    */
   push (packet: Packet, flush = 0): boolean {
     if (this.#isClosed) return false
-    if (packet.event !== undefined) this.#host.tally.meant++
+    const { tally } = this.#host
+    if (packet.event !== undefined) tally.meant++
     if (this.#isLagging || this.#link.pending !== undefined) return this.#wait(packet)
+    if (packet.event !== undefined) tally.queued++
+    tally.waiting++
+    tally.waitingBytes += packet.bytes.length
     if (flush > 0) this.#isGathered = true
     this.#batch = (this.#batch ?? this.#host.flusher.root).add(packet)
     if (this.#batch.size > LINK_BUFFER && this.#thin(this.#batch).size > LINK_BUFFER) {
@@ -146,6 +150,7 @@ export class Outbox {
     }
     this.#batch = undefined
     this.#isGathered = false
+    this.#waits(-batch.count, -batch.size, -batch.live - batch.replayed)
     this.#count(batch.count, batch.live, batch.replayed)
     if (batch.latest > 0) this.#begin()
     this.#write(bytes)
@@ -155,7 +160,9 @@ export class Outbox {
   #thin (batch: Batch): Batch {
     if (!this.#isGathered || batch.latest < 2) return batch
     const { newest } = batch
-    this.#host.tally.conflated += batch.count - newest.count
+    const replaced = batch.count - newest.count
+    this.#host.tally.conflated += replaced
+    this.#waits(-replaced, newest.size - batch.size, -replaced)
     this.#batch = newest
     return newest
   }
@@ -204,6 +211,13 @@ export class Outbox {
     if (!this.#isFull) this.#resume()
   }
 
+  #waits (frames: number, bytes: number, events: number): void {
+    const { tally } = this.#host
+    tally.waiting += frames
+    tally.waitingBytes += bytes
+    tally.queued += events
+  }
+
   #count (frames: number, live: number, replayed: number): void {
     this.#host.tally.framesOut += frames
     this.#host.tally.delivered += live
@@ -216,8 +230,10 @@ export class Outbox {
       this.#host.tally.dropped++
       return false
     }
-    this.#backlog ??= new Backlog()
-    if (this.#backlog.push(packet) === 'conflated') this.#host.tally.conflated++
+    const backlog = this.#backlog ??= new Backlog()
+    const { count, bytes, events } = backlog
+    if (backlog.push(packet) === 'conflated') this.#host.tally.conflated++
+    this.#waits(backlog.count - count, backlog.bytes - bytes, backlog.events - events)
     if (this.#backlog.bytes > this.#host.outboxLimit) this.#owner.cut()
     else if (isPolled) this.#link.pending()
     return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
@@ -238,8 +254,7 @@ export class Outbox {
     if (!this.#isLagging || this.#isClosed) return
     this.#isLagging = false
     while (this.#backlog !== undefined && !this.#isLagging) {
-      const packets = this.#backlog.shift(this.#pace?.room ?? LINK_BUFFER)
-      if (this.#backlog.count === 0) this.#backlog = undefined
+      const packets = this.#shift(this.#backlog, this.#pace?.room ?? LINK_BUFFER)
       if (packets.length === 0) break
       this.#countPackets(packets)
       if (packets.some(({ event }) => event?.delivery === 'latest')) this.#begin()
@@ -250,10 +265,17 @@ export class Outbox {
 
   /** Polling only: all that waits, counted as delivered because the caller writes it now. */
   take (): Packet[] {
-    const packets = this.#backlog?.shift(Number.POSITIVE_INFINITY) ?? []
-    this.#backlog = undefined
+    const packets = this.#backlog === undefined ? [] : this.#shift(this.#backlog, Number.POSITIVE_INFINITY)
     this.#countPackets(packets)
     for (const { bytes } of packets) this.written += bytes.length
+    return packets
+  }
+
+  #shift (backlog: Backlog, most: number): Packet[] {
+    const { count, bytes, events } = backlog
+    const packets = backlog.shift(most)
+    this.#waits(backlog.count - count, backlog.bytes - bytes, backlog.events - events)
+    if (backlog.count === 0) this.#backlog = undefined
     return packets
   }
 
@@ -284,6 +306,7 @@ export class Outbox {
     if (this.#isClosed) return
     this.#host.tally.gone += this.events
     this.left = this.bytes
+    this.#waits(-this.frames, -this.bytes, -this.events)
     this.#isClosed = true
     this.#batch = undefined
     this.#backlog = undefined

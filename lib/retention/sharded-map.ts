@@ -40,7 +40,24 @@ export class ShardedMap<V> {
     this.#size = 0
   }
 
-  * values (): Generator<V> {
-    for (const shard of this.#shards) yield * shard.values()
+  /** @param skipped entries that are passed over: whole shards of them without a look */
+  * values (skipped = 0): Generator<V> {
+    let left = skipped
+    for (const shard of this.#shards) {
+      if (left >= shard.size) {
+        left -= shard.size
+        continue
+      }
+      for (const value of shard.values()) if (left-- <= 0) yield value
+      left = 0
+    }
+  }
+
+  * keys (): Generator<string> {
+    for (const shard of this.#shards) yield * shard.keys()
+  }
+
+  * [Symbol.iterator] (): Generator<[string, V]> {
+    for (const shard of this.#shards) yield * shard
   }
 }

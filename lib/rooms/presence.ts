@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
+import { ShardedMap } from '../retention/sharded-map.js'
 import { every } from '../timers.js'
 
 export interface PresenceOptions {
@@ -28,7 +29,7 @@ export class PresenceKeeper {
   readonly #options: PresenceOptions
   readonly #rooms: () => Iterable<string>
   readonly #onError: (error: unknown) => void
-  readonly #entries = new Map<string, Placed>()
+  readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new Map<string, Placed & { readonly endsAt: number }>()
   #isRenewing = false
   #sweeper: NodeJS.Timeout | undefined

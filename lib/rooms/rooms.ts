@@ -9,6 +9,7 @@ import { keyOf } from '../protocol/key.js'
 import { isOffset, type Position } from '../protocol/position.js'
 import type { Violation } from '../protocol/validate.js'
 import { Retention } from '../retention/retention.js'
+import { ShardedMap } from '../retention/sharded-map.js'
 import { Slices } from '../slices.js'
 import { every } from '../timers.js'
 import { Declarations, type Declaration, type Found } from './declaration.js'
@@ -82,7 +83,7 @@ export class Rooms {
   readonly declarations = new Declarations()
   readonly #adapter: Adapter
   readonly #options: RoomsOptions
-  readonly #rooms = new Map<string, Room>()
+  readonly #rooms = new ShardedMap<Room>()
   readonly #presence: PresenceKeeper | undefined
   readonly #latest: Retention
   readonly #sweep: Slices
@@ -136,7 +137,7 @@ export class Rooms {
     }
   }
 
-  get active (): ReadonlyMap<string, Room> { return this.#rooms }
+  get active (): Pick<ShardedMap<Room>, 'size' | 'values'> { return this.#rooms }
 
   /** Something is being offered to a room's members in parts. */
   get isWalking (): boolean { return !this.#walks.isEmpty }

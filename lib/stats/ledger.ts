@@ -5,10 +5,12 @@ export type Transport = 'websocket' | 'sse' | 'polling'
 /**
  * Plain integers on the hot path; read when somebody asks. A pair (event, connection) is counted once in `meant` when this node offers
  * the event to that connection, and is at any time in exactly one other column:
- * `meant = delivered + resumed + conflated + dropped + gone + queued`, where `queued` is read off the outboxes.
+ * `meant = delivered + resumed + conflated + dropped + gone + queued`, where `queued` is what outboxes hold.
  */
 export class Ledger {
   meant = 0
+  /** in outboxes now */
+  queued = 0
   /** handed to the kernel, or written in the answer of a poll */
   delivered = 0
   /** the same, by replay after a break */
@@ -21,6 +23,10 @@ export class Ledger {
   gone = 0
   /** events lost before this node, as the adapter told; not part of the sum */
   gaps = 0
+
+  /** frames in outboxes now, events among them, and their bytes */
+  waiting = 0
+  waitingBytes = 0
 
   /** messages of clients that were parsed, and their bytes */
   messagesIn = 0

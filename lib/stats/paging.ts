@@ -17,7 +17,7 @@ function whole (value: unknown, name: string, fallback: number, most: number): n
 }
 
 /**
- * One page of what is there now, in the order in which it appeared. `after` is how many were passed: what comes or goes meanwhile
+ * One page of what is there now, in some order that lasts. `after` is how many were passed: what comes or goes meanwhile
  * shifts the next page.
  *
  * @throws Refusal `invalid_message` for a `limit` or `after` that is no whole number

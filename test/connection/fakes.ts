@@ -3,7 +3,7 @@ import type { Tally } from '../../lib/connection/tally.js'
 import { encodeEvent, encodeFrame, type EventHead, type Packet } from '../../lib/protocol/codec.js'
 
 export function newTally (): Tally & { messagesIn: number, bytesIn: number } {
-  return { meant: 0, delivered: 0, resumed: 0, conflated: 0, dropped: 0, gone: 0, framesOut: 0, bytesOut: 0, writes: 0, messagesIn: 0, bytesIn: 0 }
+  return { meant: 0, queued: 0, waiting: 0, waitingBytes: 0, delivered: 0, resumed: 0, conflated: 0, dropped: 0, gone: 0, framesOut: 0, bytesOut: 0, writes: 0, messagesIn: 0, bytesIn: 0 }
 }
 
 /** A link that keeps what it is given; `isFull` makes it lag from the next write on. */

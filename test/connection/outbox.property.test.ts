@@ -25,6 +25,9 @@ t.test('whatever comes in whatever order, frames are written once and in order, 
       const { meant, delivered, resumed, conflated, dropped, gone } = tally
       assert.equal(delivered + resumed + conflated + dropped + gone + outbox.events, meant)
       assert.ok(outbox.bytes >= 0 && outbox.frames >= 0)
+      const { queued, waiting, waitingBytes } = tally
+      const held = { queued: outbox.events, waiting: outbox.frames, waitingBytes: outbox.bytes }
+      assert.deepEqual({ queued, waiting, waitingBytes }, held, 'the running totals are what the outbox holds')
     }
     for (const each of steps) {
       if (each === 'turn') await turn()

@@ -15,7 +15,8 @@ function make (limit = 1_000_000, link = new FakeLink(), flusher = new Flusher()
 }
 
 const addsUp = (t: Test, { tally, outbox }: Made): void => {
-  const { meant, delivered, resumed, conflated, dropped, gone } = tally
+  const { meant, delivered, resumed, conflated, dropped, gone, queued, waiting, waitingBytes } = tally
+  t.same({ queued, waiting, waitingBytes }, { queued: outbox.events, waiting: outbox.frames, waitingBytes: outbox.bytes })
   t.equal(delivered + resumed + conflated + dropped + gone + outbox.events, meant, 'the ledger adds up')
 }
 
@@ -195,7 +196,7 @@ t.test('where a poll takes what waits, volatile events wait like the others and 
   outbox.push(event(3).replay)
   outbox.push(pong)
   t.equal(told, 4)
-  t.same(tally, { ...newTally(), meant: 3 })
+  t.same(tally, { ...newTally(), meant: 3, queued: 3, waiting: 4, waitingBytes: outbox.bytes })
   t.same(outbox.take().map((packet) => packet.event === undefined ? 'pong' : Number(JSON.parse(packet.payload.toString()).data)), [1, 2, 3, 'pong'])
   t.match(tally, { delivered: 2, resumed: 1 })
   t.same(outbox.take(), [])
