@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Control } from './adapters/adapter.js'
 import type { Audience } from './rooms/room.js'
 import type { EventHead } from './protocol/codec.js'
+import { inTurns } from './slices.js'
 import { after } from './timers.js'
 
 /** User ids, one for each connection: connection ids are secrets of their own clients. */
@@ -33,6 +34,8 @@ interface Remote { readonly pending: Set<string>, readonly until: number, isWhol
 /** Milliseconds for which a node passes on the answers to another node's broadcast. */
 const REMOTE = 60_000
 const MAX_REMOTE = 10_000
+/** Members who need not answer any more that one turn of the event loop lets go. */
+const UNLINKED = 1_000
 /** Members in one message of a report. */
 const REPORT = 500
 /** Answers that are waited for on behalf of other nodes, of all their broadcasts together. */
@@ -87,7 +90,7 @@ export class Acks {
         settle: () => {
           clearTimeout(timer)
           this.#waiting.delete(id)
-          for (const connection of waiting.pending.keys()) this.#unlink(connection, id)
+          void inTurns(waiting.pending.keys(), UNLINKED, (connection) => { this.#unlink(connection, id) })
           const unknown = Math.max(0, (waiting.nodes ?? 0) - waiting.reports)
           resolve({ acked: waiting.acked, missing: [...waiting.pending.values()], left: waiting.left, unknown })
         }

@@ -20,9 +20,15 @@ import { ALL } from './rooms/declaration.js'
 import type { Membership } from './rooms/room.js'
 import type { PublishOptions, Rooms as Engine } from './rooms/rooms.js'
 import type { Revocations } from './revocations.js'
+import { inBatches, inTurns } from './slices.js'
 import type { Slots } from './slots.js'
 import type { BroadcastOptions, Rooms, Target } from './types.js'
 import { roomOfUser } from './user-room.js'
+
+/** Connections of one user or token that are taken out of a room or ended in one turn of the event loop. */
+const AT_ONCE = 20
+/** The same of those that are put into one: each may be announced to all who are there. */
+const JOINED_AT_ONCE = 5
 
 export interface AppRoomsOptions {
   readonly engine: Engine
@@ -143,9 +149,12 @@ export class AppRooms implements Rooms {
     const target = checkTarget(given)
     const name = this.#enterable(room)
     this.#options.engine.locate(name)
-    const results = await Promise.all(this.#targets(target).map(async (peer) => await this.#options.dispatch.joinByServer(peer, name)))
+    let joined = 0
+    await inBatches(this.#targets(target), JOINED_AT_ONCE, async (peer) => {
+      if (await this.#options.dispatch.joinByServer(peer, name)) joined++
+    })
     await this.#tell({ type: 'join', ...target, room: name })
-    return results.filter(Boolean).length
+    return joined
   }
 
   async leave (given: Target, room: Named): Promise<number> {
@@ -154,7 +163,8 @@ export class AppRooms implements Rooms {
     const name = this.#enterable(room)
     const peers = this.#targets(target)
     this.#options.revocations.add({ ...target, room: name })
-    const touched = peers.filter((peer) => this.#options.dispatch.leaveByServer(peer, name)).length
+    let touched = 0
+    await inTurns(peers, AT_ONCE, (peer) => { if (this.#options.dispatch.leaveByServer(peer, name)) touched++ })
     await this.#tell({ type: 'leave', ...target, room: name })
     return touched
   }
@@ -193,7 +203,7 @@ export class AppRooms implements Rooms {
     if (subject !== undefined) await auth.deny(subject, end)
     const peers = 'tokenId' in target ? this.#ofToken(target.tokenId) : this.#targets(target)
     revocations.add({ ...target, message })
-    for (const peer of peers) peer.close('revoked', message)
+    await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message) })
     await this.#tell({ type: 'revoke', ...target, ...(message === undefined ? {} : { message }), ...(subject === undefined ? {} : { until: end }) })
     return peers.length
   }
@@ -279,15 +289,17 @@ export class AppRooms implements Rooms {
         const { user, tokenId, connection } = message
         revocations.add({ user, tokenId, connection, message: message.message })
         const peers = message.tokenId === undefined ? this.#targets(message as Target) : this.#ofToken(message.tokenId)
-        for (const peer of peers) peer.close('revoked', message.message)
+        await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })
         return
       }
       case 'join':
-        for (const peer of this.#targets(message as Target)) await dispatch.joinByServer(peer, message.room)
+        await inBatches(this.#targets(message as Target), JOINED_AT_ONCE, async (peer) => {
+          await dispatch.joinByServer(peer, message.room)
+        })
         return
       case 'leave':
         revocations.add({ user: message.user, connection: message.connection, room: message.room })
-        for (const peer of this.#targets(message as Target)) dispatch.leaveByServer(peer, message.room)
+        await inTurns(this.#targets(message as Target), AT_ONCE, (peer) => { dispatch.leaveByServer(peer, message.room) })
         return
       case 'members':
         acks.report(message.ack, message.members, message.more)

@@ -249,7 +249,7 @@ export class Auth {
 
   /** Tells an adapter whose server has lost its data of what this node remembers. */
   async restore (): Promise<void> {
-    for (const { subject, until } of [...this.#denied.values(Date.now())]) await this.#options.denials?.deny(subject, until)
+    for (const { subject, until } of this.#denied.values(Date.now())) await this.#options.denials?.deny(subject, until)
   }
 }
 

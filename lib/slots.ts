@@ -43,7 +43,7 @@ const OWED = 1_800_000
 /** Milliseconds until it is tried again to give back what the adapter could not be told of. */
 const AGAIN = 2_000
 /** Leases in one renewal: so many are gathered in one turn of the event loop. */
-const BATCH = 500
+const BATCH = 100
 
 /**
  * Counted slots, held by connection id: of the server, of an address, of a user, of a room. This node's counts change in one

@@ -73,7 +73,7 @@ export class UnstoredOutcomes {
     this.#isTelling = true
     try {
       const now = performance.now()
-      for (const entry of [...this.#outcomes.values(now)]) {
+      for (const entry of this.#outcomes.values(now)) {
         const { key, hash, outcome, owner, until } = entry
         await this.#claims.settle(key, hash, outcome, Math.max(1, until - performance.now()), owner, this.#options.holder)
         if (this.#outcomes.get(key, now) === entry) this.#outcomes.delete(key, now)

@@ -2,7 +2,11 @@ import { setImmediate } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import { Access } from '../../dist/access.js'
 import { Acks } from '../../dist/acks.js'
+import type { ControlMessage } from '../../dist/adapters/adapter.js'
 import { MemoryAdapter } from '../../dist/adapters/memory.js'
+import { Unread } from '../../dist/adapters/unread.js'
+import { AppRooms } from '../../dist/app-rooms.js'
+import type { Auth } from '../../dist/auth.js'
 import { Connection, type ConnectionHost } from '../../dist/connection/connection.js'
 import { Connections } from '../../dist/connection/connections.js'
 import { Flusher } from '../../dist/connection/flusher.js'
@@ -11,8 +15,10 @@ import type { Link, LinkEvents } from '../../dist/connection/link.js'
 import { defineRoom } from '../../dist/contract/index.js'
 import { Dispatch } from '../../dist/dispatch.js'
 import { Drain } from '../../dist/drain.js'
+import { Elsewhere } from '../../dist/elsewhere.js'
 import { Messages } from '../../dist/messages.js'
 import { Observer } from '../../dist/observe.js'
+import type { Polls } from '../../dist/polls.js'
 import { encodeFrame } from '../../dist/protocol/codec.js'
 import { Refusals } from '../../dist/refusals.js'
 import { Revocations } from '../../dist/revocations.js'
@@ -24,6 +30,9 @@ import { Ledger } from '../../dist/stats/ledger.js'
 
 const many = defineRoom('many/:id', { events: { msg: Type.Object({ text: Type.String() }) } })
 const all = defineRoom('@all', { events: { notice: Type.Object({ text: Type.String() }) } })
+
+/** Connections of one user, for what is done to all of a user's. */
+const COMMON = 1_000
 
 const BEAT = Buffer.from([0x89, 0])
 
@@ -54,26 +63,30 @@ export class BenchNode {
   readonly heartbeat: Heartbeat<Membership>
   readonly slots: Slots
   renewed = 0
+  readonly acks: Acks
   readonly #dispatch: Dispatch
+  readonly #app: AppRooms
   readonly #host: ConnectionHost<Membership>
 
   constructor (bytes: number) {
     const { ledger, connections } = this
+    const revocations = new Revocations()
+    this.acks = new Acks('bench', undefined, quiet)
     this.adapter = new MemoryAdapter({ bytes, now: () => Date.now() + this.ahead })
-    this.engine = new Rooms(this.adapter, { presence: { grace: 200, lease: 60_000 }, presenceList: 200, eventLimit: 262_144, latestBytes: bytes, validateOutput: false, onError: quiet })
+    this.engine = new Rooms(this.adapter, { presence: { grace: 200, lease: 60_000 }, presenceList: 200, eventLimit: 262_144, latestBytes: bytes, validateOutput: false, onError: quiet, onOffered: (event) => this.acks.offered(event) })
     for (const [definition, presence] of [[many, true], [all, false]] as const) {
       this.engine.declarations.add(declare(definition, { presence }, {}, { history: { size: 100, ttl: 300_000 } }, log))
     }
     const leases = { acquire: async () => true, renew: async (batch: ReadonlyArray<unknown>) => { this.renewed += batch.length }, release: async () => undefined, count: async () => 0 }
-    this.slots = new Slots({ capacity: 1e6, user: 10, address: undefined, whenUnavailable: 'admit' }, leases, quiet, quiet)
+    this.slots = new Slots({ capacity: 1e6, user: 1e6, address: undefined, whenUnavailable: 'admit' }, leases, quiet, quiet)
     this.#dispatch = new Dispatch({
       rooms: this.engine,
       access: new Access(this.engine),
-      revocations: new Revocations(),
+      revocations,
       connections,
       slots: this.slots,
       messages: new Messages(this.adapter.claims, { timeout: 30_000, window: 120_000, holder: 'bench', validateOutput: false, remembered: { bytes: 67_108_864, perUser: 4_194_304 }, log }),
-      acks: new Acks('bench', undefined, quiet),
+      acks: this.acks,
       ledger,
       refusals: new Refusals(log, undefined),
       log,
@@ -89,6 +102,23 @@ export class BenchNode {
     this.#host = { flusher: new Flusher(), tally: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
     this.observer = new Observer(connections, this.engine, ledger)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
+    this.#app = new AppRooms({
+      engine: this.engine,
+      connections,
+      dispatch: this.#dispatch,
+      revocations,
+      acks: this.acks,
+      slots: this.slots,
+      polls: {} as Polls,
+      elsewhere: new Elsewhere(undefined),
+      auth: { remember: quiet } as unknown as Auth,
+      drain: this.drain,
+      adapter: this.adapter,
+      unread: new Unread(log),
+      isReady: () => true,
+      stats: async () => ({}),
+      onUnhandled: quiet
+    })
     this.heartbeat = new Heartbeat(connections, { interval: 25_000, timeout: 10_000, comment: 15_000, tolerance: 5_000, write: 30_000 })
   }
 
@@ -96,6 +126,9 @@ export class BenchNode {
     await this.adapter.start({ nodeId: 'bench', log, ...this.engine.host, control: quiet, state: quiet })
     this.engine.start()
   }
+
+  /** What another node asks of this one. */
+  async control (message: ControlMessage): Promise<void> { await this.#app.control(message) }
 
   async stop (): Promise<void> {
     this.engine.stop()
@@ -108,7 +141,7 @@ export class BenchNode {
   async populate (count: number, rooms: number): Promise<void> {
     for (let index = 0; index < count; index++) {
       const id = `connection-${index}`
-      const userId = `user-${index}`
+      const userId = index < count - COMMON ? `user-${index}` : 'common'
       this.slots.reserve(id, userId, '', [])
       await this.slots.lease(id, [])
       const connection = new Connection<Membership>(this.#host, { id, address: '', identity: { user: {}, userId, tokenId: `token-${index}` } })
@@ -117,7 +150,7 @@ export class BenchNode {
       const names = ['@all', ...Array.from({ length: rooms }, (_, room) => `many/${index * rooms + room}`)]
       const entries = names.map((name) => ({ name, found: this.engine.locate(name), request: {} }))
       await this.#dispatch.open(connection, entries, 0, () => encodeFrame({ type: 'welcome' }))
-      if (index % 100 === 0) await setImmediate()
+      if (index % 10 === 0) await setImmediate()
     }
   }
 }

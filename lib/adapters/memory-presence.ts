@@ -29,7 +29,8 @@ export class MemoryPresence implements PresenceStore {
   readonly #ending = new ShardedMap<true>()
   readonly #sweeping: Slices
   /** what is left of the sweep under way */
-  #swept: IterableIterator<string> | undefined
+  #swept: Iterator<string, undefined> | undefined
+  #next: string | undefined
   /** sequences of emptied rooms, so that a peer cannot mistake a later crowd for the one that it knows */
   readonly #sequences = new Expiring<number>(MAX_SEQUENCES)
   readonly #now: () => number
@@ -81,11 +82,17 @@ export class MemoryPresence implements PresenceStore {
   #sweepSome (): boolean {
     this.#swept ??= this.#ending.keys()
     const until = performance.now() + SLICE
-    for (let next = this.#swept.next(); next.done !== true; next = this.#swept.next()) {
-      const presence = this.#rooms.get(next.value)
-      if (presence === undefined) this.#ending.delete(next.value)
-      else this.#sweepUsers(next.value, presence, presence.ending)
-      if (performance.now() > until) return true
+    let room = this.#next ?? this.#swept.next().value
+    this.#next = undefined
+    while (room !== undefined) {
+      const presence = this.#rooms.get(room)
+      if (presence === undefined) this.#ending.delete(room)
+      else this.#sweepUsers(room, presence, presence.ending)
+      room = this.#swept.next().value
+      if (room === undefined || performance.now() <= until) continue
+      // Known to be there: a sweep that has met all of them is over, however long it took.
+      this.#next = room
+      return true
     }
     this.#swept = undefined
     return false

@@ -4,6 +4,7 @@ import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../errors.js'
 import type { Packet } from '../protocol/codec.js'
 import type { Position } from '../protocol/position.js'
 import { ShardedMap } from '../retention/sharded-map.js'
+import { gather, inBatches, inTurns } from '../slices.js'
 import { after, every } from '../timers.js'
 import type {
   Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
@@ -89,6 +90,8 @@ const CLOCK = 30_000
 const LOOK = 4_000
 /** Positions that are compared at a time. */
 const BATCH = 64
+/** Rooms whose subjects are made in one turn of the event loop. */
+const TOKENS = 500
 /** Milliseconds between two answers to doubts about one stream. */
 const DOUBT = 250
 
@@ -123,6 +126,7 @@ class NatsAdapter implements Adapter {
   #clocks: Subscription | undefined
   #checker: NodeJS.Timeout | undefined
   #timer: NodeJS.Timeout | undefined
+  #isChecking = false
   /** `latest` values could not be read again yet */
   #isMissing = false
   #received = 0
@@ -435,7 +439,10 @@ class NatsAdapter implements Adapter {
   /** `latest` values that may have been set while the link was broken. Who has them drops them by their version. */
   async #missed (): Promise<void> {
     const { latest } = this.#kept!
-    const byToken = new Map([...this.#rooms.keys()].map((room) => [tokenOf(room), room]))
+    const byToken = new Map<string, string>()
+    await inTurns(this.#rooms.values(), TOKENS, ({ room, settings }) => {
+      if (settings.latest) byToken.set(tokenOf(room), room)
+    })
     for (const { token, version, text } of await latest.missed()) {
       const room = byToken.get(token)
       if (room === undefined || !this.#rooms.has(room)) continue
@@ -468,51 +475,55 @@ class NatsAdapter implements Adapter {
       const { lives, latest, streams } = this.#kept!
       lives.forget(name)
       if (name === latest.plan.name) this.#missed().catch(() => { this.#isMissing = true })
-      else this.#compare([...this.#rooms.values()].filter(({ tail, settings }) => tail !== undefined && streams.plan(settings).name === name))
+      else void this.#compare(({ settings }) => streams.plan(settings).name === name)
     }, DOUBT).unref())
   }
 
   #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
 
   #check (isAll: boolean): void {
-    if (!this.#link.isUp) return
+    if (!this.#link.isUp || (this.#isChecking && !isAll)) return
+    this.#isChecking = true
     const now = performance.now()
-    const due: Followed[] = []
-    for (const followed of this.#rooms.values()) {
-      const { tail } = followed
-      if (tail === undefined || (!isAll && followed.due > now)) continue
-      if (isAll || now - tail.heard >= this.#options.check * 0.8) due.push(followed)
+    const checked = this.#compare((followed) => {
+      if (!isAll && followed.due > now) return false
       followed.due = this.#nextCheck()
-    }
-    this.#compare(due)
+      return isAll || now - followed.tail!.heard >= this.#options.check * 0.8
+    })
+    void checked.finally(() => { this.#isChecking = false })
   }
 
-  /** Compares positions with the broker's, one stream after the other. */
-  #compare (rooms: readonly Followed[]): void {
+  /** Compares positions with the broker's, one stream after the other. Never rejects. */
+  async #compare (isMeant: (followed: Followed) => boolean): Promise<void> {
+    const rooms = await gather(this.#rooms.values(), (followed) => followed.tail !== undefined && isMeant(followed))
     const byDefinition = new Map<string, Followed[]>()
     for (const followed of rooms) {
       const list = byDefinition.get(followed.settings.definition)
       if (list === undefined) byDefinition.set(followed.settings.definition, [followed])
       else list.push(followed)
     }
-    for (const list of byDefinition.values()) {
-      // The link is away again, and everything is checked when it comes back; or one request failed, and its rooms are due again soon.
-      this.#compareAll(list).catch(() => { for (const followed of list) followed.due = performance.now() + 1_000 })
-    }
+    await Promise.all([...byDefinition.values()].map(async (list) => {
+      try {
+        await this.#compareAll(list)
+      } catch {
+        // The link is away again, and everything is checked when it comes back; or one request failed, and its rooms are due again soon.
+        for (const followed of list) followed.due = performance.now() + 1_000
+      }
+    }))
   }
 
   async #compareAll (list: readonly Followed[]): Promise<void> {
     const { streams } = this.#kept!
     const top = await streams.verify(list[0]!.settings)
-    // Where nothing was added to the stream since, no room of it has anything new.
-    const moved = list.filter(({ comparedAt, tail }) => comparedAt !== top.offset || tail!.position?.epoch !== top.epoch)
-    for (const { tail } of list) tail!.check({ epoch: top.epoch, offset: 0 })
-    for (let index = 0; index < moved.length; index += BATCH) {
-      await Promise.all(moved.slice(index, index + BATCH).map(async (followed) => {
-        followed.tail!.check(await streams.position(followed.room, followed.settings))
-        followed.comparedAt = top.offset
-      }))
-    }
+    const moved = await gather(list, ({ comparedAt, tail }) => {
+      tail!.check({ epoch: top.epoch, offset: 0 })
+      // Where nothing was added to the stream since, no room of it has anything new.
+      return comparedAt !== top.offset || tail!.position?.epoch !== top.epoch
+    })
+    await inBatches(moved, BATCH, async (followed) => {
+      followed.tail!.check(await streams.position(followed.room, followed.settings))
+      followed.comparedAt = top.offset
+    })
   }
 }
 

@@ -23,6 +23,7 @@ import { newEpoch, Streams } from './stream.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { ShardedMap } from '../retention/sharded-map.js'
+import { gather } from '../slices.js'
 import { after, every } from '../timers.js'
 import { Unread } from './unread.js'
 import { pageOf, sharedBy, Tail, type Arrival, type Range } from './tail.js'
@@ -66,7 +67,9 @@ interface Known { readonly epoch: string, readonly at: number, top: number }
 
 const DEFAULTS = { prefix: 'realtime:', timeout: 2_000, check: 40_000, idempotency: 120_000, historyBytes: 64 * 1024 * 1024 }
 /** Rooms that are looked at together. */
-const BATCH = 500
+const BATCH = 100
+/** Known rooms with members here that one new room may move to the end. */
+const PASSED = 32
 /** Rooms that one turn of the event loop looks at. */
 const LOOK = 2_000
 /** Events in one read while a hole is repaired, and messages between nodes. */
@@ -338,10 +341,13 @@ class RedisAdapter implements Adapter {
     this.#known.delete(room)
     this.#known.set(room, { epoch, at, top: offset })
     if (this.#known.size <= MAX_KNOWN + this.#rooms.size) return
-    for (const name of this.#known.keys()) {
-      if (this.#rooms.has(name)) continue
+    let looked = 0
+    for (const [name, place] of this.#known) {
       this.#known.delete(name)
-      break
+      if (!this.#rooms.has(name)) break
+      // One with members here goes behind the others, and is not looked at by each who comes.
+      this.#known.set(name, place)
+      if (++looked === PASSED) break
     }
   }
 
@@ -526,8 +532,9 @@ class RedisAdapter implements Adapter {
   /** Of rooms without members here only this node may know how far they were. */
   #report (): void {
     if (this.#run !== undefined && this.#run === this.#link.run && this.#run !== '') return
-    const rooms = [...this.#known.keys()].filter((room) => !this.#rooms.has(room))
-    void inBatches(rooms, async (some) => { await this.#positions(some) }).catch(() => undefined)
+    void gather(this.#known.keys(), (room) => !this.#rooms.has(room))
+      .then(async (rooms) => { await inBatches(rooms, async (some) => { await this.#positions(some) }) })
+      .catch(() => undefined)
   }
 
   #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
@@ -574,7 +581,8 @@ class RedisAdapter implements Adapter {
   /** What has no position cannot be missed by number: it is read again. A value that is known, or a change, is told to nobody twice. */
   async #refresh (): Promise<void> {
     const host = this.#host!
-    await inBatches([...this.#rooms.values()].filter(({ settings }) => settings.latest), each(async ({ room }) => {
+    const valued = await gather(this.#rooms.values(), ({ settings }) => settings.latest)
+    await inBatches(valued, each(async ({ room }) => {
       for (const packet of await this.latest(room)) if (this.#rooms.has(room)) host.event(room, packet)
     }))
     await inBatches(this.presence.rooms, each(async (room) => {

@@ -53,8 +53,9 @@ export class ShardedMap<V> {
     }
   }
 
-  * keys (): Generator<string> {
+  * keys (): Generator<string, undefined> {
     for (const shard of this.#shards) yield * shard.keys()
+    return undefined
   }
 
   * [Symbol.iterator] (): Generator<[string, V]> {
