@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Control } from './adapters/adapter.js'
 import type { Audience } from './rooms/room.js'
 import type { EventHead } from './protocol/codec.js'
+import { ShardedMap } from './retention/sharded-map.js'
 import { inTurns } from './slices.js'
 import { after } from './timers.js'
 
@@ -52,7 +53,7 @@ export class Acks {
   readonly #remote = new Map<string, Remote>()
   #remoteAnswers = 0
   /** broadcasts that wait for a connection: its end must not look at all of them */
-  readonly #byConnection = new Map<string, Set<string>>()
+  readonly #byConnection = new ShardedMap<string | Set<string>>()
   /** answers that belong to no broadcast under way: late, repeated, or made up */
   unmatched = 0
 
@@ -165,13 +166,15 @@ export class Acks {
 
   #link (connection: string, id: string): void {
     const ids = this.#byConnection.get(connection)
-    if (ids === undefined) this.#byConnection.set(connection, new Set([id]))
+    // Most wait for one: a `Set` for it alone would cost more than the entry.
+    if (ids === undefined) this.#byConnection.set(connection, id)
+    else if (typeof ids === 'string') this.#byConnection.set(connection, new Set([ids, id]))
     else ids.add(id)
   }
 
   #unlink (connection: string, id: string): void {
     const ids = this.#byConnection.get(connection)
-    if (ids?.delete(id) === true && ids.size === 0) this.#byConnection.delete(connection)
+    if (ids === id || (typeof ids === 'object' && ids.delete(id) && ids.size === 0)) this.#byConnection.delete(connection)
   }
 
   /**
@@ -207,7 +210,9 @@ export class Acks {
 
   /** A connection of this node ended: it will not answer. */
   gone (connection: string): void {
-    for (const id of [...this.#byConnection.get(connection) ?? []]) this.#answer(id, connection, 'left')
+    const ids = this.#byConnection.get(connection)
+    if (ids === undefined) return
+    for (const id of typeof ids === 'string' ? [ids] : [...ids]) this.#answer(id, connection, 'left')
   }
 
   #answer (id: string, connection: string, how: 'acked' | 'left'): void {

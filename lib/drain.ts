@@ -16,7 +16,7 @@ export interface DrainOptions {
 const ANSWER = 1_000
 
 /** Connections that are told of the drain, or ended although many are due, in one turn of the event loop. */
-const SLICE = 20
+const SLICE = 10
 
 /**
  * The paced end of all connections: each is told its own delay and served until then, so that they come back to the other nodes one
