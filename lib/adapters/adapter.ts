@@ -62,6 +62,8 @@ export interface HistoryPage {
    * `since` was honoured: every retained-class event after it is still there. Its epoch is the stream's, or a former one, under one rule
    * for all adapters: the stream holds all events up to it, and none that was ever accepted behind it is lost. What a broker lost at the
    * end of its data, the data cannot tell: it is compared with the highest position that any node has seen, before a former epoch is honoured.
+   * A node that follows the room may honour what its members have heard until it knows better; they, and whoever was resumed by that, are
+   * told by `host.gap` then.
    */
   readonly resumed: boolean
   /** oldest first; empty when `resumed` is false and `since` was asked */
@@ -225,7 +227,8 @@ export interface AdapterHost {
 /**
  * The layer between nodes. What a subscription carries is repaired by its position, or read again each time that the subscription stands
  * anew. What is refused to a caller does not happen later: the broker itself obeys the deadline of every change. Where nobody can know,
- * the Refusal says `outcome: 'unknown'`. Time and order are the broker's, never a node's clock.
+ * the Refusal says `outcome: 'unknown'`. Time and order are the broker's, never a node's clock. For how long this process stood still
+ * itself does not count: nobody is told for that reason that the broker is away.
  *
  * The node calls `start` once, then any other method, then `close` once. Room names are in their encoded
  * ASCII form. Every method may reject with a Refusal `unavailable` while the broker is away: nothing is queued, nothing hangs.
