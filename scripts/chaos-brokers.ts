@@ -1,6 +1,6 @@
 /**
  * `npm run chaos:brokers -- --adapter redis|redis-cluster|sentinel|nats|nats-cluster|all --fault <name>|all [--runs 1]
- * [--seed n] [--write]`: three node processes, clients on three transports that move between them, and one fault of the
+ * [--seed n] [--jobs 1] [--write]`: three node processes, clients on three transports that move between them, and one fault of the
  * broker or of the way to it; what came of it is counted. `--write` puts the table into bench/BROKERS.md. Ends with 1
  * when a promise was broken.
  */
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     fault: { type: 'string', default: 'all' },
     runs: { type: 'string', default: '1' },
     seed: { type: 'string' },
+    jobs: { type: 'string', default: '1' },
     write: { type: 'boolean', default: false }
   }
 })
@@ -35,8 +36,8 @@ function chosen<T> (name: string, given: string, all: readonly T[], nameOf: (ite
 const adapters = chosen('adapter', values.adapter, ADAPTERS, (adapter) => adapter)
 const faults = chosen('fault', values.fault, FAULTS, ({ name }) => name)
 const runs = Number(values.runs)
+const jobs = Number(values.jobs)
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
-const cells: Cell[] = []
 const left: Array<{ adapter: AdapterName, fault: Fault, reason: string }> = []
 let broken = 0
 
@@ -55,21 +56,29 @@ async function run (adapter: AdapterName, fault: Fault, own: number): Promise<Re
   return result
 }
 
+const planned: Array<{ readonly adapter: AdapterName, readonly fault: Fault, readonly results: Result[] }> = []
 for (const adapter of adapters) {
   const missing = missingServer(adapter)
   for (const fault of faults) {
     const reason = missing === false ? fault.notFor?.(adapter) : missing
-    if (reason !== undefined) {
+    if (reason === undefined) planned.push({ adapter, fault, results: [] })
+    else {
       console.log(`n/a    ${adapter} ${fault.name}: ${reason}`)
       left.push({ adapter, fault, reason })
-      continue
     }
-    const results: Result[] = []
-    for (let n = 0; n < runs; n++) results.push(await run(adapter, fault, seed + n))
-    cells.push({ adapter, fault, results })
+  }
+}
+const turns = planned.flatMap((cell) => Array.from({ length: runs }, (_, n) => ({ ...cell, own: seed + n })))
+
+async function work (): Promise<void> {
+  for (let next = turns.shift(); next !== undefined; next = turns.shift()) {
+    next.results.push(await run(next.adapter, next.fault, next.own))
   }
 }
 
+await Promise.all(Array.from({ length: jobs }, work))
+
+const cells: readonly Cell[] = planned
 const lines = table(cells, left)
 console.log(`\n${lines.join('\n')}`)
 if (values.write) {
@@ -86,7 +95,7 @@ if (values.write) {
     'revocation may take 2 s through a blink; through other faults it is counted from their end.',
     '',
     ...describeMachine().map((line) => `${line}  `),
-    `Runs of each: ${runs}, from seed ${seed}; ${broken} of ${cells.length * runs} broke a promise.`,
+    `Runs of each: ${runs}, from seed ${seed}, ${jobs} at a time; ${broken} of ${cells.length * runs} broke a promise.`,
     '',
     ...lines,
     ''
