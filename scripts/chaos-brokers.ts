@@ -14,6 +14,8 @@ import { tell, type Result } from '../test/stories/brokers/story.js'
 
 /** Lines that are shown of one run that failed. */
 const SHOWN = 12
+/** Times that a story is begun. */
+const TRIES = 4
 
 const { values } = parseArgs({
   options: {
@@ -41,8 +43,20 @@ const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
 const left: Array<{ adapter: AdapterName, fault: Fault, reason: string }> = []
 let broken = 0
 
+/** A machine that is busy may not get the servers and nodes to stand: then the story is told again. */
+async function begun<T> (story: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await story()
+    } catch (error) {
+      console.log(`       once more: ${String(error).split('\n').slice(0, 3).join(' ')}`)
+      if (tries === TRIES) throw error
+    }
+  }
+}
+
 async function run (adapter: AdapterName, fault: Fault, own: number): Promise<Result> {
-  const result = await tell({ adapter, fault, seed: own })
+  const result = await begun(() => tell({ adapter, fault, seed: own }))
   const wrong = faultsOf(fault, result)
   const { counts: { heard, told, messages }, revocation, seconds } = result
   const figures = [
