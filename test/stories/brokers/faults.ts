@@ -22,7 +22,7 @@ export interface Fault {
   readonly needs?: BrokerNeeds
   /** bytes of each event; without, events are small */
   readonly pad?: number
-  /** lease of presence entries, milliseconds; 8 000 by default */
+  /** lease of presence entries, milliseconds; 60 000 by default */
   readonly lease?: number
   /** seconds by which the clock of the last node is wrong */
   readonly clock?: number

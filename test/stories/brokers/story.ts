@@ -181,7 +181,7 @@ class Story {
         name,
         journal: join(this.#directory, name),
         adapter: way.adapter,
-        lease: fault.lease ?? 8_000
+        lease: fault.lease ?? 60_000
       }, isOff ? clockOff(fault.clock) : {})
     })))
   }
