@@ -1,15 +1,16 @@
 /**
  * `npm run chaos:brokers -- --adapter redis|redis-cluster|sentinel|nats|nats-cluster|all --fault <name>|all [--runs 1]
- * [--seed n] [--jobs 1] [--write]`: three node processes, clients on three transports that move between them, and one fault of the
- * broker or of the way to it; what came of it is counted. `--write` puts the table into bench/BROKERS.md. Ends with 1
- * when a promise was broken.
+ * [--seed n] [--jobs 1] [--write]`: three node processes, clients on three transports that move between them, and one
+ * fault of the broker or of the way to it; what came of it is counted. Adapters and faults may be lists, parted by
+ * commas. `--jobs` tells so many stories at a time. `--write` puts the table into bench/BROKERS.md after each of them.
+ * Ends with 1 when a promise was broken.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { describeMachine } from '../bench/machine.js'
 import { ADAPTERS, missingServer, type AdapterName } from '../test/stories/brokers/broker.js'
 import { FAULTS, type Fault } from '../test/stories/brokers/faults.js'
-import { faultsOf, table, type Cell } from '../test/stories/brokers/report.js'
+import { faultsOf, table } from '../test/stories/brokers/report.js'
 import { tell, type Result } from '../test/stories/brokers/story.js'
 
 /** Lines that are shown of one run that failed. */
@@ -84,18 +85,11 @@ for (const adapter of adapters) {
 }
 const turns = planned.flatMap((cell) => Array.from({ length: runs }, (_, n) => ({ ...cell, own: seed + n })))
 
-async function work (): Promise<void> {
-  for (let next = turns.shift(); next !== undefined; next = turns.shift()) {
-    next.results.push(await run(next.adapter, next.fault, next.own))
-  }
-}
-
-await Promise.all(Array.from({ length: jobs }, work))
-
-const cells: readonly Cell[] = planned
-const lines = table(cells, left)
-console.log(`\n${lines.join('\n')}`)
-if (values.write) {
+/** Of what was told by now: a run that is ended before its time keeps what it had. */
+function write (): void {
+  const cells = planned.filter(({ results }) => results.length > 0)
+  const told = cells.reduce((sum, { results }) => sum + results.length, 0)
+  const lines = table(cells, left)
   const head = [
     '# Faults of brokers',
     '',
@@ -109,11 +103,21 @@ if (values.write) {
     'revocation may take 2 s through a blink; through other faults it is counted from their end.',
     '',
     ...describeMachine().map((line) => `${line}  `),
-    `Runs of each: ${runs}, from seed ${seed}, ${jobs} at a time; ${broken} of ${cells.length * runs} broke a promise.`,
+    `Runs of each: up to ${runs}, from seed ${seed}, ${jobs} at a time; ${broken} of ${told} broke a promise.`,
     '',
     ...lines,
     ''
   ]
   writeFileSync(new URL('../bench/BROKERS.md', import.meta.url), head.join('\n'))
 }
+
+async function work (): Promise<void> {
+  for (let next = turns.shift(); next !== undefined; next = turns.shift()) {
+    next.results.push(await run(next.adapter, next.fault, next.own))
+    if (values.write) write()
+  }
+}
+
+await Promise.all(Array.from({ length: jobs }, work))
+console.log(`\n${table(planned, left).join('\n')}`)
 process.exit(broken === 0 ? 0 : 1)

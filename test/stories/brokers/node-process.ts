@@ -164,7 +164,6 @@ async function serve ({ name, journal: path, adapter, lease }: NodePlan): Promis
       pending: { total: 10_000, address: 10_000 }
     },
     presence: { grace: 1_500, lease },
-    timeouts: { handler: 3_000 },
     capacity: 10_000
   })
   app.room(feed, {
