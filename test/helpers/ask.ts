@@ -30,7 +30,7 @@ export async function ask (server: Running, way: Way, { path = '/ws/chat/1', met
       resolve({ status: 101, headers: response.headers, body: {}, text: '' })
     })
     request.on('error', reject)
-    request.setTimeout(3_000, () => { request.destroy(new Error(`no answer to ${way} ${url}`)) })
+    request.setTimeout(10_000, () => { request.destroy(new Error(`no answer to ${way} ${url}`)) })
     request.end(way === 'uplink' ? '{"type":"type","data":{}}' : undefined)
   })
 }
