@@ -10,6 +10,8 @@ import { Nodes } from './nodes.js'
 import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders } from './stored.js'
 import type { Unread } from './unread.js'
 
+/** Milliseconds between two questions to a bucket that has no leader. */
+const AGAIN = 50
 /** Tries to change one key before it counts as too contended. */
 const TRIES = 100
 
@@ -86,8 +88,12 @@ export class NatsState {
     return await this.#bucket
   }
 
-  /** A bucket that is found missing is made anew, and asked again. */
+  /**
+   * A bucket that is found missing is made anew, and asked again: for as long as a request may take, since one that another node has just
+   * made in a cluster has no leader for a moment.
+   */
   async #ask<T> (ask: (bucket: KV) => Promise<T>): Promise<T> {
+    const end = performance.now() + this.#link.timeout
     for (let isAgain = false; ; isAgain = true) {
       try {
         const bucket = await this.#opened()
@@ -95,7 +101,8 @@ export class NatsState {
       } catch (error) {
         if (!isMissing(error)) throw error
         this.forget()
-        if (isAgain) throw away()
+        if (isAgain && performance.now() > end) throw away()
+        if (isAgain) await delay(AGAIN)
       }
     }
   }

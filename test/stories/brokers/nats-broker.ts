@@ -6,8 +6,9 @@ import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { startNats, startNatsCluster, until, type Server, type Teardown } from '../../helpers/servers.js'
 import { crash, proxiesOf, type AdapterName, type Broker, type Data, type Way } from './broker.js'
 
-/** Milliseconds that a request of a node may take. */
+/** Milliseconds that a request of a node may take, of one server and of a cluster. */
 const TIMEOUT = 1_000
+const CLUSTER_TIMEOUT = 3_000
 /** Streams that hold the history of rooms, and those that are buckets. */
 const HISTORY = /^realtime_[0-9a-f]{12}$/
 const BUCKET = /^KV_realtime_/
@@ -29,9 +30,10 @@ class NatsServers implements Broker {
     // Servers that tell of each other would lead around the proxies.
     const settings = { ignoreClusterUpdates: true }
     const replicas = this.servers.length
+    const own = replicas > 1 ? { replicas, timeout: CLUSTER_TIMEOUT } : { timeout: TIMEOUT }
     return {
       proxies,
-      adapter: { kind: 'nats', options: { url, settings, timeout: TIMEOUT, ...(replicas > 1 ? { replicas } : {}) } }
+      adapter: { kind: 'nats', options: { url, settings, ...own } }
     }
   }
 
