@@ -4,6 +4,7 @@ import { Expiring } from './adapters/expiring.js'
 import { Refusal } from './errors.js'
 import { keyOf, keyOfKind } from './protocol/key.js'
 import { ShardedMap } from './retention/sharded-map.js'
+import { inTurns } from './slices.js'
 import { after, every } from './timers.js'
 
 export interface SlotLimits {
@@ -237,7 +238,11 @@ export class Slots {
   #pay (most: number): void {
     clearTimeout(this.#payer)
     this.#payer = undefined
-    for (const { until, ...lease } of [...this.#owed.values(performance.now())].slice(0, most)) this.#giveBack(lease, until)
+    const owed = [...this.#owed.values(performance.now())].slice(0, most)
+    void inTurns(owed, BATCH, ({ until, ...lease }) => {
+      // Taken again meanwhile, or given back.
+      if (this.#owed.get(nameOf(lease), performance.now()) !== undefined) this.#giveBack(lease, until)
+    })
   }
 
   #giveBack (lease: Lease, until?: number): void {

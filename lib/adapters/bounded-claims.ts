@@ -8,22 +8,29 @@ const SWEEP = 8
 /** Milliseconds between two log lines about outcomes that had to go. */
 const QUIET = 60_000
 
+/** Bytes that a broker keeps for the key of a publication. */
+const PUBLISHED = 100
+
 /**
- * Bounds the bytes of the outcomes that this node's users leave on a broker, whatever it is: over his own a user's oldest outcome is
- * given back there, over all together the oldest of one who holds most, so that a repeated message would run again. Only sizes are
- * kept here.
+ * Bounds the bytes of the outcomes and idempotency keys that this node's users leave on a broker, whatever it is: over his own a user's
+ * oldest is given back there, over all together the oldest of one who holds most, so that what is repeated would run again. Only sizes
+ * are kept here.
  */
 export class BoundedClaims implements ClaimStore {
   readonly #store: ClaimStore
+  readonly #takeBack: (name: string) => Promise<unknown>
   #retention = new Retention(LIMITS.bytes)
   #kept = this.#remembered(LIMITS.perUser)
+  #keys = this.#published(LIMITS.perUser)
   #log: AdapterHost['log'] | undefined
   #forgotten = 0
   #told = 0
   #toldAt = Number.NEGATIVE_INFINITY
 
-  constructor (store: ClaimStore) {
+  /** @param takeBack makes the broker forget the key of a publication, by the name that `published` gave it */
+  constructor (store: ClaimStore, takeBack: (name: string) => Promise<unknown> = async () => {}) {
     this.#store = store
+    this.#takeBack = takeBack
   }
 
   /** @param host the node whose bounds hold from now on */
@@ -31,6 +38,7 @@ export class BoundedClaims implements ClaimStore {
     this.#log = log
     this.#retention = new Retention(limits.bytes)
     this.#kept = this.#remembered(limits.perUser)
+    this.#keys = this.#published(limits.perUser)
   }
 
   /** outcomes that were given back before their time */
@@ -38,19 +46,37 @@ export class BoundedClaims implements ClaimStore {
   get bytes (): number { return this.#retention.bytes }
 
   #remembered (perUser: number): Remembered<string> {
-    return new Remembered(this.#retention, perUser, (key, hash) => { this.#giveBack(key, hash) })
+    return new Remembered(this.#retention, perUser, (key, hash) => {
+      this.#forgot(this.#store.settle(key, hash, undefined, 0))
+    })
   }
 
-  #giveBack (key: string, hash: string): void {
+  #published (perUser: number): Remembered<true> {
+    return new Remembered(this.#retention, perUser, (name) => { this.#forgot(this.#takeBack(name)) })
+  }
+
+  #forgot (given: Later<unknown>): void {
     this.#forgotten++
-    const given = this.#store.settle(key, hash, undefined, 0)
     // It ends by itself where the broker is away.
     if (given instanceof Promise) given.catch(() => undefined)
     const now = performance.now()
     if (now - this.#toldAt < QUIET) return
-    this.#log?.warn({ forgotten: this.#forgotten - this.#told, bytes: this.bytes }, 'outcomes of messages were forgotten before their time: a repeated message may run again; raise limits.remembered, or lower the rate or the size of replies')
+    this.#log?.warn({ forgotten: this.#forgotten - this.#told, bytes: this.bytes }, 'outcomes of messages and idempotency keys were forgotten before their time: what is repeated may run again; raise limits.remembered, or lower the rate or the size of replies')
     this.#told = this.#forgotten
     this.#toldAt = now
+  }
+
+  /**
+   * An idempotency key is kept on the broker.
+   *
+   * @param name of the key there
+   * @param owner whose it is
+   * @param ttl milliseconds that it is kept
+   */
+  published (name: string, owner: string, ttl: number): void {
+    const now = performance.now()
+    this.#kept.sweep(now, SWEEP)
+    this.#keys.set(owner, name, true, PUBLISHED, now + ttl, now)
   }
 
   claim (key: string, hash: string, lease: number, owner?: string, holder?: string): ReturnType<ClaimStore['claim']> {

@@ -4,11 +4,12 @@ import type { NatsClock } from './nats-clock.js'
 import { away, isMissing, type NatsLink } from './nats-link.js'
 import { Markers } from './nats-markers.js'
 import type { NatsSetup, StreamPlan } from './nats-setup.js'
-import type { NatsState } from './nats-state.js'
+import { decoded, type NatsState } from './nats-state.js'
 import { Opened } from './opened.js'
 import { isFields, parseJson } from './stored.js'
 import { newEpoch } from './stream.js'
 import type { Former } from './tail.js'
+import type { Unread } from './unread.js'
 import { originOf, splitOrigin } from './wire.js'
 
 /** From the creation of a stream, or from when its data went back, to the next time. */
@@ -41,8 +42,7 @@ export interface LivesOptions {
   readonly clock: NatsClock
   /** Another life has begun, or may have: nothing that is known of the stream's numbers holds any more. */
   readonly onDoubt: (name: string) => void
-  /** What is kept of a stream could not be read, so many characters: it counts as none. */
-  readonly onUndecodable: (size: number) => void
+  readonly unread: Unread
   readonly log: { warn (object: object, message: string): void }
 }
 
@@ -226,9 +226,7 @@ export class NatsLives {
   }
 
   #decode (text: string | undefined): Life | undefined {
-    const life = decodeLife(text)
-    if (text !== undefined && life === undefined) this.#options.onUndecodable(text.length)
-    return life
+    return decoded('life', text, decodeLife, this.#options.unread)
   }
 
   /** The last number whose event is the one that this node has seen. */
@@ -254,8 +252,8 @@ export class NatsLives {
 
 function keyOfLife (name: string): string { return `life.${name}` }
 
-function decodeLife (text: string | undefined): Life | undefined {
-  const value = text === undefined ? undefined : parseJson(text)
+function decodeLife (text: string): Life | undefined {
+  const value = parseJson(text)
   if (!isFields(value)) return undefined
   const { created, epoch, before, shift, run } = value
   if (typeof created !== 'string' || typeof epoch !== 'string' || !EPOCH.test(epoch) || !isOffset(shift) || typeof run !== 'string' || !Array.isArray(before)) return undefined

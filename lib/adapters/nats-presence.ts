@@ -1,10 +1,12 @@
+import { gather, inBatches, inTurns } from '../slices.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
 import type { NatsClock } from './nats-clock.js'
 import { drop, endOf, heldName, isLiving } from './nats-held.js'
-import type { NatsState, Step } from './nats-state.js'
+import { decoded, type NatsState, type Step } from './nats-state.js'
 import { stateKey } from './nats-tokens.js'
 import { BEAT, namesOf, Nodes } from './nodes.js'
 import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from './stored.js'
+import type { Unread } from './unread.js'
 
 export interface NatsPresenceOptions {
   readonly state: NatsState
@@ -12,8 +14,7 @@ export interface NatsPresenceOptions {
   readonly nodes: Nodes
   /** To all nodes that subscribed the room, this one included; may be lost. */
   readonly announce: (room: string, change: PresenceChange) => void
-  /** What is kept of a room could not be read, so many characters: it counts as none. */
-  readonly onUndecodable: (size: number) => void
+  readonly unread: Unread
   /** To the members here. */
   readonly deliver: (room: string, change: PresenceChange) => void
 }
@@ -24,8 +25,10 @@ const MAX_RECENT = 8
 const MAX_RECENT_USERS = 64
 /** Rooms that one sweep looks at though nothing is known to run out there. */
 const MAX_LOOKED = 10
-/** Rooms that are looked at together after a node has died. */
+/** Rooms that are looked at together. */
 const BATCH = 50
+/** Rooms that are marked in one turn of the event loop. */
+const AT_ONCE = 1_000
 
 /** A room that has members here, or had some whose grace runs. */
 interface Watched {
@@ -35,6 +38,8 @@ interface Watched {
   due: number
   /** when the last entry that was left here runs out: nobody else may be there to see it */
   leftUntil: number
+  /** number of the last sweep that was told of it as a room with members here */
+  sweep: number
 }
 
 type Named = { userId: string, data?: unknown }
@@ -59,6 +64,8 @@ export class NatsPresence implements PresenceStore {
   /** the dead of whom nothing is left in the rooms that are here */
   #buried = ''
   #isBurying = false
+  /** number of the sweep under way */
+  #sweep = 0
   /** how far the looks at all rooms are */
   #walk: Iterator<string> | undefined
 
@@ -74,7 +81,7 @@ export class NatsPresence implements PresenceStore {
   }
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
-    if (!this.#rooms.has(room)) this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0 })
+    if (!this.#rooms.has(room)) this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0, sweep: 0 })
     await this.#join(room, [entry], lease, true)
   }
 
@@ -138,19 +145,24 @@ export class NatsPresence implements PresenceStore {
   }
 
   async sweep (rooms: Iterable<string>): Promise<void> {
-    const here = new Set<string>()
-    for (const room of rooms) if (this.#rooms.has(room)) here.add(room)
-    const now = this.#options.clock.now()
-    const due = new Set(this.#next())
-    for (const [room, watched] of this.#rooms) if ((here.has(room) ? watched.due : watched.leftUntil) <= now) due.add(room)
-    await Promise.all([...due].map(async (room) => {
-      await this.#look(room)
+    const sweep = ++this.#sweep
+    await inTurns(rooms, AT_ONCE, (room) => {
       const watched = this.#rooms.get(room)
-      if (watched !== undefined && watched.leftUntil <= now) {
-        watched.leftUntil = 0
-        if (!here.has(room)) this.#rooms.delete(room)
-      }
-    }))
+      if (watched !== undefined) watched.sweep = sweep
+    })
+    const now = this.#options.clock.now()
+    const isHere = (watched: Watched): boolean => watched.sweep === sweep
+    const due = await gather(this.#rooms, ([, watched]) => (isHere(watched) ? watched.due : watched.leftUntil) <= now)
+    const rest = this.#next().flatMap((room): Array<[string, Watched]> => {
+      const watched = this.#rooms.get(room)
+      return watched === undefined ? [] : [[room, watched]]
+    })
+    await inBatches([...due, ...rest], BATCH, async ([room, watched]) => {
+      await this.#look(room)
+      if (this.#rooms.get(room) !== watched || watched.leftUntil > now) return
+      watched.leftUntil = 0
+      if (!isHere(watched)) this.#rooms.delete(room)
+    })
     await this.#bury()
   }
 
@@ -176,8 +188,7 @@ export class NatsPresence implements PresenceStore {
     if (dead === '' || dead === this.#buried || this.#isBurying) return
     this.#isBurying = true
     try {
-      const rooms = [...this.#rooms.keys()]
-      for (let index = 0; index < rooms.length; index += BATCH) await Promise.all(rooms.slice(index, index + BATCH).map((room) => this.#look(room)))
+      await inBatches(this.#rooms.keys(), BATCH, async (room) => { await this.#look(room) })
       this.#buried = dead
     } finally {
       this.#isBurying = false
@@ -186,8 +197,8 @@ export class NatsPresence implements PresenceStore {
 
   /** The link was broken: what was announced meanwhile is told now. */
   async up (): Promise<void> {
-    const rooms = [...this.#rooms].filter(([, { heard }]) => heard !== undefined)
-    await Promise.all(rooms.map(([room]) => this.#look(room)))
+    const rooms = await gather(this.#rooms, ([, { heard }]) => heard !== undefined)
+    await inBatches(rooms, BATCH, async ([room]) => { await this.#look(room) })
   }
 
   /** A change that was announced. */
@@ -235,8 +246,7 @@ export class NatsPresence implements PresenceStore {
 
   #apply (steps: readonly Waiting[], value: string | undefined, heard: number): Step<{ present: StoredPresence, changes: PresenceChange[] }> {
     // Born at the clock, so that a peer who knew an earlier life of this room cannot take this one for it.
-    const known = value === undefined ? undefined : decodePresence(value)
-    if (value !== undefined && known === undefined) this.#options.onUndecodable(value.length)
+    const known = decoded('presence', value, decodePresence, this.#options.unread)
     const present = known ?? { sequence: this.#options.clock.now(), users: new Map<string, StoredUser>(), recent: [] }
     const changes: PresenceChange[] = []
     let isChanged = value === undefined || present.sequence < heard

@@ -7,7 +7,7 @@ import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from '
 import { drop, endOf, heldName, isLiving } from './nats-held.js'
 import { stateKey } from './nats-tokens.js'
 import { Nodes } from './nodes.js'
-import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders } from './stored.js'
+import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders, isNewer } from './stored.js'
 import type { Unread } from './unread.js'
 
 /** Milliseconds between two questions to a bucket that has no leader. */
@@ -217,11 +217,19 @@ export class NatsState {
   }
 }
 
-/** What a value says; one that cannot be read counts as none, so that the next change mends it, and is counted as unread. */
-function decoded<T> (kind: string, text: string | undefined, decode: (text: string) => T | undefined, unread: Unread): T | undefined {
+/**
+ * What a value says; one that cannot be read counts as none, so that the next change mends it, and is counted as unread.
+ *
+ * @throws Refusal `unavailable` for one of a newer form: it is left alone, since nodes that know it go by it
+ */
+export function decoded<T> (
+  kind: string, text: string | undefined, decode: (text: string) => T | undefined, unread: Unread
+): T | undefined {
   if (text === undefined) return undefined
-  const value = decode(text)
+  const isOfOthers = isNewer(text)
+  const value = isOfOthers ? undefined : decode(text)
   if (value === undefined) unread.note(kind, text.length)
+  if (isOfOthers) throw away()
   return value
 }
 
@@ -322,7 +330,8 @@ export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread)
     },
     async isDenied (subjects) {
       const ends = await Promise.all(subjects.map((subject) => state.read(stateKey('denial', subject))))
-      return ends.some((end) => endOf(end) > clock.now())
+      // Whoever was denied in a form of tomorrow is denied.
+      return ends.some((end) => (end !== undefined && isNewer(end)) || endOf(end) > clock.now())
     }
   }
 }

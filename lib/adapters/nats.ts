@@ -158,13 +158,13 @@ class NatsAdapter implements Adapter {
     const bucket = (name: string, ttl: number): NatsState => new NatsState(link, `${prefix}_${name}`, { ttl, replicas, storage }, () => { this.#forgotten() })
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
-    const lives = new NatsLives({ link, setup, state: known, clock, log, onUndecodable: (size) => { this.#unread.note('life', size) }, onDoubt: (name) => { this.#doubt(name) } })
+    const lives = new NatsLives({ link, setup, state: known, clock, log, unread: this.#unread, onDoubt: (name) => { this.#doubt(name) } })
     const nodes = new Nodes({ node: this.#tag, beat: (away) => beatOf(values, clock, this.#tag, away), onLost: () => { this.#forgotten() } })
     const presence = new NatsPresence({
       state: values,
       clock,
       nodes,
-      onUndecodable: (size) => { this.#unread.note('presence', size) },
+      unread: this.#unread,
       announce: (room, change) => { this.#announce(room, change) },
       deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
     })

@@ -74,7 +74,7 @@ export class RedisPresence implements PresenceStore {
   }
 
   /** rooms that had a join here */
-  get rooms (): readonly string[] { return [...this.#rooms.keys()] }
+  get rooms (): Iterable<string> { return this.#rooms.keys() }
 
   heard (room: string, sequence: number): void {
     if (sequence > (this.#sequences.get(room) ?? 0)) this.#sequences.set(room, sequence)
@@ -197,8 +197,13 @@ export class RedisPresence implements PresenceStore {
     if (dead === '' || dead === this.#buried || this.#isBurying) return
     this.#isBurying = true
     try {
-      const rooms = this.rooms
-      for (let index = 0; index < rooms.length; index += BATCH) await this.#sweep(rooms.slice(index, index + BATCH), dead)
+      let batch: string[] = []
+      for (const room of this.rooms) {
+        if (batch.push(room) < BATCH) continue
+        await this.#sweep(batch, dead)
+        batch = []
+      }
+      await this.#sweep(batch, dead)
       this.#buried = dead
     } finally {
       this.#isBurying = false

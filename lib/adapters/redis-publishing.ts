@@ -21,6 +21,8 @@ export interface PublishingOptions {
   readonly tag: string
   /** milliseconds that an idempotency key is remembered */
   readonly idempotency: number
+  /** The broker keeps an idempotency key of this owner's. */
+  readonly onKey: (room: string, key: string, owner: string | undefined) => void
   /** keys that this node has used */
   readonly repeats: Repeats
   /** milliseconds that one publish may take */
@@ -89,7 +91,10 @@ export class Publishing {
     try {
       const reply = await this.#sendThrough(room, own, kind, publication, settings, until)
       const published = await this.#accepted(room, own, kind, reply, until)
-      if (idempotencyKey !== undefined) repeats.remember(room, idempotencyKey, published)
+      if (idempotencyKey !== undefined) {
+        repeats.remember(room, idempotencyKey, published)
+        this.#options.onKey(room, idempotencyKey, publication.owner)
+      }
       return published
     } catch (error) {
       if (!isLocal || !(error instanceof Refusal)) throw error

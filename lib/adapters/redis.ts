@@ -20,10 +20,10 @@ import { LATEST, NODE_BEAT, POSITIONS, READ, TELL, TOLD } from './redis-scripts.
 import { Repeats } from './repeats.js'
 import { decodePayload, identityOf, originOf, parsePositions } from './wire.js'
 import { newEpoch, Streams } from './stream.js'
-import { keyOf } from '../protocol/key.js'
+import { keyOf, keyOfKind } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { ShardedMap } from '../retention/sharded-map.js'
-import { gather } from '../slices.js'
+import { gather, inBatches } from '../slices.js'
 import { after, every } from '../timers.js'
 import { Unread } from './unread.js'
 import { pageOf, sharedBy, Tail, type Arrival, type Range } from './tail.js'
@@ -155,7 +155,7 @@ class RedisAdapter implements Adapter {
     this.#nodes = new Nodes({ node: this.#tag, beat: (away) => this.#beat(away), onLost: () => { this.#lost() } })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
     this.leases = redisLeases(link, this.#keys, this.#nodes)
-    this.claims = new BoundedClaims(redisClaims(link, this.#keys))
+    this.claims = new BoundedClaims(redisClaims(link, this.#keys), async (name) => { await link.call('DEL', name) })
     this.denials = redisDenials(link, this.#keys)
     this.control = { send: (message) => this.#send(message) }
   }
@@ -172,6 +172,10 @@ class RedisAdapter implements Adapter {
       tag: this.#tag,
       idempotency,
       repeats: this.#repeats,
+      onKey: (room, key, owner) => {
+        const whose = owner === undefined ? keyOfKind('room', room) : keyOfKind('user', owner)
+        this.claims.published(this.#keys.once(room, key), whose, idempotency)
+      },
       timeout,
       seen: (room) => this.#seen(room),
       onAccepted: (room, { epoch, offset }, at) => { this.#learn(room, epoch, offset, at) },
@@ -533,7 +537,9 @@ class RedisAdapter implements Adapter {
   #report (): void {
     if (this.#run !== undefined && this.#run === this.#link.run && this.#run !== '') return
     void gather(this.#known.keys(), (room) => !this.#rooms.has(room))
-      .then(async (rooms) => { await inBatches(rooms, async (some) => { await this.#positions(some) }) })
+      .then(async (rooms) => {
+        for (let index = 0; index < rooms.length; index += BATCH) await this.#positions(rooms.slice(index, index + BATCH))
+      })
       .catch(() => undefined)
   }
 
@@ -582,22 +588,13 @@ class RedisAdapter implements Adapter {
   async #refresh (): Promise<void> {
     const host = this.#host!
     const valued = await gather(this.#rooms.values(), ({ settings }) => settings.latest)
-    await inBatches(valued, each(async ({ room }) => {
+    await inBatches(valued, BATCH, async ({ room }) => {
       for (const packet of await this.latest(room)) if (this.#rooms.has(room)) host.event(room, packet)
-    }))
-    await inBatches(this.presence.rooms, each(async (room) => {
+    })
+    await inBatches(this.presence.rooms, BATCH, async (room) => {
       for (const change of await this.presence.missed(room)) if (this.#rooms.has(room)) host.presence(room, change)
-    }))
+    })
   }
-}
-
-/** So many steps at a time. */
-async function inBatches<T> (items: readonly T[], step: (some: readonly T[]) => Promise<void>): Promise<void> {
-  for (let index = 0; index < items.length; index += BATCH) await step(items.slice(index, index + BATCH))
-}
-
-function each<T> (step: (item: T) => Promise<void>): (items: readonly T[]) => Promise<void> {
-  return async (items) => { await Promise.all(items.map(step)) }
 }
 
 function arrivalOf (room: string, epoch: string, offset: number, payload: string): Arrival {

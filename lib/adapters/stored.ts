@@ -1,7 +1,12 @@
 /**
  * Values that nodes keep in a broker as JSON, and read as input: another version of this package, or somebody else, may have written them.
- * A value that is malformed counts as none, so that the next change mends it.
+ * A value that is malformed counts as none, so that the next change mends it. One that names a newer form is left alone.
  */
+
+/** The newest form that is read here; it stands in no value. One that only adds fields keeps its number. */
+const VERSION = 1
+/** Versions are small; in a map of times the name `v` may also be that of a connection. */
+const MAX_VERSION = 1_000
 
 export interface StoredUser { data?: unknown, readonly connections: Map<string, number> }
 export interface StoredNamed { readonly userId: string, readonly data?: unknown }
@@ -22,6 +27,13 @@ export function parseJson (text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+/** Whether another version of this package, a newer one, has written this value in a form that is not read here. */
+export function isNewer (text: string): boolean {
+  const value = parseJson(text)
+  if (!isFields(value) || typeof value.v !== 'number') return false
+  return Number.isInteger(value.v) && value.v > VERSION && value.v < MAX_VERSION
 }
 
 export function isFields (value: unknown): value is Fields {

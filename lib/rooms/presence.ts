@@ -32,6 +32,7 @@ export class PresenceKeeper {
   readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new Map<string, Placed & { readonly endsAt: number }>()
   #isRenewing = false
+  #isSweeping = false
   #sweeper: NodeJS.Timeout | undefined
   #renewer: NodeJS.Timeout | undefined
 
@@ -47,7 +48,7 @@ export class PresenceKeeper {
     const sweep = Math.max(20, Math.min(MAX_SWEEP, grace / 3))
     this.#sweeper = every(() => {
       this.#endOwed()
-      this.#run(() => this.#store.sweep(this.#rooms()))
+      this.#run(() => this.#sweep())
     }, sweep).unref()
     if (this.#store.renew === undefined) return
     this.#renewer = every(() => { this.renew() }, this.#store.renewal?.(lease) ?? lease / 3).unref()
@@ -61,6 +62,17 @@ export class PresenceKeeper {
   stop (): void {
     clearInterval(this.#sweeper)
     clearInterval(this.#renewer)
+  }
+
+  /** One at a time: of very many rooms it may take longer than the time between two. */
+  async #sweep (): Promise<void> {
+    if (this.#isSweeping) return
+    this.#isSweeping = true
+    try {
+      await this.#store.sweep(this.#rooms())
+    } finally {
+      this.#isSweeping = false
+    }
   }
 
   async #renew (): Promise<void> {

@@ -222,6 +222,33 @@ for (const { name, program, open } of buses) {
     t.equal(counted(), before)
   })
 
+  t.test(`${name}: what a later version keeps as state is left alone: whoever needs it is refused for now, and who is denied in it is denied`, { skip: name !== 'nats' || missing(program) }, async (t) => {
+    const { adapter, url } = await open(t)
+    const { leases, claims, denials, presence } = (await node(t, adapter())).adapter
+    await denials!.isDenied(['user:nobody'])
+    await leases!.count('user:nobody')
+    const raw = await connectNats({ servers: [url] })
+    t.teardown(async () => { await raw.close() })
+    const kvm = new Kvm(raw)
+    const [state, denied] = [await kvm.open('realtime_state'), await kvm.open('realtime_denials')]
+    const later = '{"v":2,"of":"tomorrow"}'
+    const keys = [stateKey('lease', 'user:ann'), stateKey('claim', 'ann 1'), stateKey('value', 'ticket'), stateKey('presence', ROOM)]
+    for (const key of keys) await state.put(key, later)
+    await denied.put(stateKey('denial', 'user:ann'), later)
+    const entry = { userId: 'ann', connection: CONNECTION }
+    for (const ask of <Array<() => Promise<unknown>>>[
+      async () => await leases!.acquire('user:ann', 'a', 1, 60_000),
+      async () => await leases!.release('user:ann', 'a'),
+      async () => await claims!.claim('ann 1', 'hash', 1_000),
+      async () => await claims!.take('ticket'),
+      async () => await presence!.join(ROOM, entry, 60_000),
+      async () => await denials!.deny('user:ann', Date.now() + 60_000)
+    ]) await t.rejects(ask(), { code: 'unavailable' })
+    t.equal(await denials!.isDenied(['user:ann']), true)
+    for (const key of keys) t.equal((await state.get(key))!.string(), later)
+    t.equal((await denied.get(stateKey('denial', 'user:ann')))!.string(), later)
+  })
+
   t.test(`${name}: fields that a later version adds are left out, what is known beside them counts`, { skip: missing(program) }, async (t) => {
     const { adapter, say } = await open(t)
     const server = await start(t, { adapter: adapter() })

@@ -1,8 +1,9 @@
 import t from 'tap'
+import type { Adapter } from '../../lib/adapters/adapter.js'
 import { redis } from '../../lib/adapters/redis.js'
-import { missing, startRedis, type Server } from '../helpers/servers.js'
+import { missing, startRedis, until, type Server } from '../helpers/servers.js'
 import { contract } from './contract.js'
-import { node, reliable, said, type Node } from './harness.js'
+import { FakeHost, node, reliable, said, type Node } from './harness.js'
 
 const reason = missing('redis-server')
 if (reason !== false) t.plan(0, reason)
@@ -49,5 +50,24 @@ else {
       handed += (await asking).nodes!
     }
     t.equal((await b.host.heard('chat/1', handed)).length, handed)
+  })
+
+  t.test('redis: idempotency keys beyond the bytes of their user are given back, the oldest first, and are counted', async (t) => {
+    server ??= await startRedis(t)
+    const { url } = server
+    const a = redis({ url, prefix: 'bounded:' })
+    t.teardown(async () => { await a.close() })
+    await a.start(Object.assign(new FakeHost('a'), { remembered: { bytes: 1_000_000, perUser: 10_000 } }))
+    const b = await node(t, redis({ url, prefix: 'bounded:' }), 'b')
+    const publish = async (adapter: Adapter, owner: string, key: string): Promise<number> =>
+      (await adapter.publish('chat/1', said(key, { idempotencyKey: key, owner }), reliable)).position!.offset
+    const bobs = await publish(a, 'bob', 'bob 0')
+    const offsets: number[] = []
+    for (let index = 0; index < 40; index++) offsets.push(await publish(a, 'ada', `ada ${index}`))
+    const { forgotten } = a.stats!() as { forgotten: number }
+    t.ok(forgotten > 10 && forgotten < 30, `${forgotten} given back`)
+    t.equal(await publish(b.adapter, 'ada', 'ada 39'), offsets[39])
+    t.equal(await publish(b.adapter, 'bob', 'bob 0'), bobs, 'nobody else loses by it')
+    await until('the oldest is forgotten', async () => await publish(b.adapter, 'ada', 'ada 0') > offsets[39]!)
   })
 }
