@@ -2,6 +2,7 @@ import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, Refusal } from '../errors.js'
 import { after, every } from '../timers.js'
 import type { Later } from './adapter.js'
+import type { Deadline } from './deadline.js'
 import { Late, within } from './patience.js'
 import type { Script } from './redis-scripts.js'
 
@@ -303,14 +304,16 @@ export class RedisLink {
   }
 
   /**
-   * @param until when the caller gives up, by `performance.now()`: a script that changes something does nothing after that, wherever it was held up
+   * @param deadline when the caller gives up: a script that changes something does nothing after that, wherever it was held up
    * @param patience milliseconds to wait for the answer
    * @throws Unreachable
    */
-  async script (script: Script, keys: readonly string[], args: ReadonlyArray<string | number>, until?: number, patience = this.#options.timeout): Promise<unknown> {
+  async script (script: Script, keys: readonly string[], args: ReadonlyArray<string | number>, deadline?: Deadline, patience = this.#options.timeout): Promise<unknown> {
     if (!this.canSend) throw new Unreachable(false)
     const commands = this.#commands!
-    const time = script.isBounded ? this.#serverTime(keys[0]!, until ?? performance.now() + this.#options.timeout) : undefined
+    const read = (at: number): Later<number> => this.#serverTime(keys[0]!, at)
+    const end = performance.now() + this.#options.timeout
+    const time = script.isBounded ? deadline?.on(this.run, read) ?? read(end) : undefined
     const all = time === undefined ? args : [...args, time instanceof Promise ? await time : time]
     try {
       return await this.#bounded(commands.evalsha(script.sha, keys.length, ...keys, ...all), patience)

@@ -4,6 +4,7 @@ import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import { after } from '../timers.js'
 import type { AdapterHost, Later, Publication, Published, RoomSettings } from './adapter.js'
+import { Deadline } from './deadline.js'
 import { Expiring } from './expiring.js'
 import type { Keys } from './redis-keys.js'
 import { Unreachable, type RedisLink } from './redis-link.js'
@@ -87,10 +88,10 @@ export class Publishing {
     const origin = `${tag}-${(++this.#count).toString(36)}`
     const own: Own = { origin, payload: encodePayload(origin, publication), position: undefined, recipients: undefined, isEchoed: false, settle: undefined }
     this.#own.set(origin, own)
-    const until = performance.now() + timeout
+    const deadline = new Deadline(performance.now() + timeout)
     try {
-      const reply = await this.#sendThrough(room, own, kind, publication, settings, until)
-      const published = await this.#accepted(room, own, kind, reply, until)
+      const reply = await this.#sendThrough(room, own, kind, publication, settings, deadline)
+      const published = await this.#accepted(room, own, kind, reply, deadline.at)
       if (idempotencyKey !== undefined) {
         repeats.remember(room, idempotencyKey, published)
         this.#options.onKey(room, idempotencyKey, publication.owner)
@@ -111,15 +112,15 @@ export class Publishing {
    *
    * @returns the broker's reply; `undefined` when the event came back by the subscription instead
    */
-  async #sendThrough (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, until: number): Promise<unknown[] | undefined> {
+  async #sendThrough (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, deadline: Deadline): Promise<unknown[] | undefined> {
     const { link, timeout } = this.#options
-    const end = until + timeout * (LEARN - 1)
+    const end = deadline.at + timeout * (LEARN - 1)
     let isUncertain = false
     let run = ''
     for (;;) {
       const sentTo = link.run
       try {
-        return await this.#send(room, own, kind, publication, settings, until, end)
+        return await this.#send(room, own, kind, publication, settings, deadline, end)
       } catch (error) {
         if (!(error instanceof Unreachable) || kind === 'v') throw error
         // Whatever was sent before is held to the same deadline. A server that is not the one of then, or a shard, may have lost its key.
@@ -139,7 +140,7 @@ export class Publishing {
     }
   }
 
-  async #send (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, until: number, end: number): Promise<unknown[]> {
+  async #send (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, deadline: Deadline, end: number): Promise<unknown[]> {
     const { link, keys, idempotency, timeout, seen } = this.#options
     const { history } = settings
     const { idempotencyKey, key = '', type } = publication
@@ -157,7 +158,7 @@ export class Publishing {
       own.origin,
       kind === 'l' ? keyOf(type, key) : '',
       seen(room)
-    ], until, Math.min(timeout, Math.max(0, end - performance.now()))) as unknown[]
+    ], deadline, Math.min(timeout, Math.max(0, end - performance.now()))) as unknown[]
   }
 
   async #accepted (room: string, own: Own, kind: Kind, reply: unknown[] | undefined, until: number): Promise<Published> {
