@@ -69,14 +69,13 @@ export class Drain {
     for (const [index, connection] of all.entries()) {
       const delay = Math.round(index * step)
       connection.retryAfter = delay
-      if (connection.transport === 'polling') {
-        connection.finish('draining')
-        continue
+      if (connection.transport === 'polling') connection.finish('draining')
+      else {
+        if (connection.transport === 'sse') connection.raw(encodeRetry(delay))
+        connection.sendFrame({ type: 'drain', data: { retryAfter: delay } })
+        waiting.push({ connection, at: start + delay })
       }
-      if (connection.transport === 'sse') connection.raw(encodeRetry(delay))
-      connection.sendFrame({ type: 'drain', data: { retryAfter: delay } })
-      waiting.push({ connection, at: start + delay })
-      if (waiting.length % SLICE === 0) await setImmediate()
+      if (index % SLICE === SLICE - 1) await setImmediate()
     }
     // Counted: to wait for a promise of each would be one turn for all of them.
     let left = waiting.length

@@ -3,7 +3,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { Expiry } from './expiry.js'
+import { inTurns } from './slices.js'
 import { after } from './timers.js'
+
+/** Sockets that are ended in one turn of the event loop. */
+const AT_ONCE = 50
 
 /** One request of a route of ours, until its answer is with the peer's kernel or nothing of its socket is left. */
 interface Exchange {
@@ -101,8 +105,7 @@ export class Exchanges {
     if (this.#open.size === 0) return
     await new Promise<void>((resolve) => {
       const timer = after(() => {
-        for (const exchange of [...this.#open.values()]) cut(exchange)
-        resolve()
+        void inTurns([...this.#open.values()], AT_ONCE, cut).then(resolve)
       }, Math.max(0, deadline - performance.now()))
       this.#drained = () => {
         clearTimeout(timer)
