@@ -37,7 +37,7 @@ for (const transport of ['sse', 'polling'] as const) {
       ['a bad room', { type: 'say', room: 'chat/..', data: {} }, 'room_invalid'],
       ['somebody else\'s room', { type: 'say', room: '@user/bob', data: {} }, 'room_unknown'],
       ['a join', { type: 'join', room: 'chat/2' }, 'invalid_message'],
-      ['a refresh', { type: 'auth', data: { ticket: 'x' } }, 'invalid_message'],
+      ['a refresh by a ticket that nobody was given', { type: 'auth', data: { ticket: 'x' } }, 'unauthorized'],
       ['a leave of a room not joined', { type: 'leave', room: 'chat/2' }, 'not_joined'],
       ['a room without presence', { type: 'members', room: 'chat/1' }, 'invalid_message']
     ] as const) {
