@@ -159,7 +159,7 @@ class NatsAdapter implements Adapter {
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
     const lives = new NatsLives({ link, setup, state: known, clock, log, unread: this.#unread, onDoubt: (name) => { this.#doubt(name) } })
-    const nodes = new Nodes({ node: this.#tag, beat: (away) => beatOf(values, clock, this.#tag, away), onLost: () => { this.#forgotten() } })
+    const nodes = new Nodes({ node: this.#tag, beat: (name, away) => beatOf(values, clock, name, away), onLost: () => { this.#forgotten() } })
     const presence = new NatsPresence({
       state: values,
       clock,
@@ -411,7 +411,11 @@ class NatsAdapter implements Adapter {
   }
 
   /** Leases and presence of this node are gone, and are held anew. */
-  #forgotten (): void { if (this.#link.isUp) this.#host?.state(true, true) }
+  #forgotten (): void {
+    if (!this.#link.isUp) return
+    this.#kept?.nodes.rename()
+    this.#host?.state(true, true)
+  }
 
   /** What is looked at every few seconds: a subscription may lose something though its link stands. */
   #look (): void {

@@ -13,10 +13,13 @@ export interface Beat {
 }
 
 export interface NodesOptions {
-  /** names this node among all */
+  /** names this node among all, with a number behind it after each loss of the broker's data */
   readonly node: string
-  /** @param away milliseconds for which this node could not reach the broker, 0 for none: others may not have been heard for the same reason */
-  readonly beat: (away: number) => Promise<Beat>
+  /**
+   * @param name by which the node is heard of
+   * @param away milliseconds for which this node could not reach the broker, 0 for none: others may not have been heard for the same reason
+   */
+  readonly beat: (name: string, away: number) => Promise<Beat>
   /** What this node held may have been given to others: it was not heard of for so long. */
   readonly onLost: () => void
 }
@@ -41,6 +44,10 @@ const FRESH = 1_000
  */
 export class Nodes {
   readonly #options: NodesOptions
+  #name: string
+  #renamed = 0
+  /** the broker does not know the name yet */
+  #isNew = true
   #others: ReadonlyMap<string, number> = new Map()
   /** the broker's time at the last answer */
   #asOf = 0
@@ -52,9 +59,20 @@ export class Nodes {
 
   constructor (options: NodesOptions) {
     this.#options = options
+    this.#name = options.node
   }
 
-  get name (): string { return this.#options.node }
+  get name (): string { return this.#name }
+
+  /**
+   * The broker has other data than it had: what this node holds is held anew under another name, and what other data has put in its place
+   * under the old one, though nobody here holds it, ends with that name's lease.
+   */
+  rename (): void {
+    this.#name = `${this.#options.node}_${(++this.#renamed).toString(36)}`
+    this.#isNew = true
+    this.beat().catch(() => {})
+  }
 
   /** Resolves when this node is known to the others. */
   async start (): Promise<void> {
@@ -68,7 +86,7 @@ export class Nodes {
   mark (ttl: number): string {
     if (ttl < SHORTEST) return ''
     this.#shortest = Math.min(this.#shortest, ttl)
-    return `${this.#options.node} ${Math.ceil(ttl)}`
+    return `${this.#name} ${Math.ceil(ttl)}`
   }
 
   /** @returns milliseconds between two renewals of what is held for `ttl` */
@@ -99,12 +117,17 @@ export class Nodes {
   async #beat (): Promise<void> {
     const began = performance.now()
     const silence = began - this.#answeredAt
-    const isFirst = silence === Number.POSITIVE_INFINITY
-    const { now, before, others } = await this.#options.beat(isFirst || silence < 2 * BEAT ? 0 : silence)
+    const name = this.#name
+    const isNew = this.#isNew
+    const away = silence === Number.POSITIVE_INFINITY || silence < 2 * BEAT ? 0 : silence
+    const { now, before, others } = await this.#options.beat(name, away)
+    // Renamed meanwhile: it is heard of by its new name with the next one.
+    if (name !== this.#name) return
+    this.#isNew = false
     this.#answeredAt = performance.now()
     this.#asOf = now
     this.#others = new Map(others.map(({ node, at }) => [node, at]))
-    if (!isFirst && (before === undefined || now - before >= this.#shortest)) this.#options.onLost()
+    if (!isNew && (before === undefined || now - before >= this.#shortest)) this.#options.onLost()
   }
 }
 

@@ -152,7 +152,7 @@ class RedisAdapter implements Adapter {
       onDown: () => { this.#down() }
     })
     this.#link = link
-    this.#nodes = new Nodes({ node: this.#tag, beat: (away) => this.#beat(away), onLost: () => { this.#lost() } })
+    this.#nodes = new Nodes({ node: this.#tag, beat: (name, away) => this.#beat(name, away), onLost: () => { this.#lost() } })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
     this.leases = redisLeases(link, this.#keys, this.#nodes)
     this.claims = new BoundedClaims(redisClaims(link, this.#keys), async (name) => { await link.call('DEL', name) })
@@ -309,7 +309,7 @@ class RedisAdapter implements Adapter {
       }
     }
     // Somebody took keys away: all that this node holds is held anew.
-    if (isLost) this.#host!.state(true, true)
+    if (isLost) this.#holdAnew()
     return found
   }
 
@@ -498,8 +498,8 @@ class RedisAdapter implements Adapter {
     }
   }
 
-  async #beat (away: number): Promise<Beat> {
-    const [now, before, ...others] = await this.#link.script(NODE_BEAT, [this.#keys.nodes], [this.#tag, Math.ceil(away), 3 * BEAT]) as string[]
+  async #beat (name: string, away: number): Promise<Beat> {
+    const [now, before, ...others] = await this.#link.script(NODE_BEAT, [this.#keys.nodes], [name, Math.ceil(away), 3 * BEAT]) as string[]
     const heard = others.flatMap((node, index) => index % 2 === 0 ? { node, at: Number(others[index + 1]) } : [])
     return { now: Number(now), before: before === '' ? undefined : Number(before), others: heard }
   }
@@ -507,6 +507,11 @@ class RedisAdapter implements Adapter {
   /** This node was not heard of for so long that others have what it held. */
   #lost (): void {
     this.#host!.log.warn({}, 'this node was cut off from Redis for longer than its leases: what it held is held anew')
+    this.#holdAnew()
+  }
+
+  #holdAnew (): void {
+    this.#nodes.rename()
     this.#host!.state(true, true)
   }
 
@@ -525,7 +530,7 @@ class RedisAdapter implements Adapter {
     this.#host!.log.warn({}, 'Redis has lost its data, or other data has taken its place')
     this.#toldId = undefined
     this.#check(true)
-    this.#host!.state(true, true)
+    this.#holdAnew()
   }
 
   #down (): void {

@@ -142,7 +142,12 @@ class Story {
     await Promise.race([Promise.all(talking), sleep(SENT)])
     for (const sender of senders) sender.giveUp()
     await Promise.all(talking)
-    const [ghosts] = await Promise.all([guests.ghosts(SETTLE), this.#settle(), revoking, this.#calm(over, seats)])
+    const [ghosts] = await Promise.all([
+      guests.ghosts(SETTLE, fault.keepsSeats),
+      this.#settle(),
+      revoking,
+      this.#calm(over, seats)
+    ])
     const stuck = fault.keepsSeats === true ? 0 : await seats.stuck(3_000)
     await Promise.all(this.#clients.map((client) => client.stop()))
     this.#broken.push(...this.#nodes.flatMap(({ crash }) => crash ?? []))
