@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { dirname, join, sep } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { REALTIME_ERR_PLUGIN } from './errors.js'
@@ -11,7 +10,8 @@ interface Copy { readonly version: string, readonly text: string }
 
 /** Copies of @fastify/websocket that this process has loaded; none where everything was bundled into one file. */
 function loadedCopies (): Copy[] {
-  const { cache = {} } = createRequire(join(process.cwd(), sep))
+  // Not imported: webpack takes a call of an imported createRequire for one of its own, and fails to read its argument.
+  const cache = process.getBuiltinModule?.('node:module').createRequire(join(process.cwd(), sep)).cache ?? {}
   const mains = Object.keys(cache).filter((path) => path.endsWith(join('@fastify', 'websocket', 'index.js')))
   return mains.flatMap((path) => {
     try {
