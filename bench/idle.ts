@@ -1,12 +1,11 @@
-import { writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { RoomSettings } from '../dist/adapters/adapter.js'
 import { PresenceKeeper } from '../dist/rooms/presence.js'
 import { Slots } from '../dist/slots.js'
 import { startNats, startRedis, type Broker } from './idle/broker.js'
 import { describeMachine } from './machine.js'
+import { show } from './page.js'
 import { figure, table } from './table.js'
 
 /** Idle connections, each of a user of its own. */
@@ -95,6 +94,5 @@ const text = [
   'Print it anew: `npm run bench:idle -- --write`.',
   ''
 ].join('\n')
-process.stdout.write(text)
-if (process.argv.includes('--write')) writeFileSync(fileURLToPath(new URL('IDLE.md', import.meta.url)), text)
+show('IDLE.md', text)
 process.exit()

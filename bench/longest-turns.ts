@@ -5,15 +5,14 @@
  *
  * `npm run bench:turns -- [connections] [--write]`; with `--write` into `bench/TURNS.md`
  */
-import { writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { encodeEvent } from '../dist/protocol/codec.js'
 import { page } from '../dist/stats/paging.js'
 import { Metrics } from '../dist/stats/metrics.js'
 import { snapshot, type StatsSnapshot } from '../dist/stats/snapshot.js'
 import { describeMachine } from './machine.js'
+import { show } from './page.js'
 import { figure, table } from './table.js'
 import { measure, type Turns } from './turns/meter.js'
 import { BenchNode } from './turns/node.js'
@@ -80,7 +79,7 @@ await report('listing the last rooms and connections, 20 times', async () => {
   }
 })
 await report('a heartbeat sweep over all connections', () => { node.heartbeat.sweep(performance.now(), Date.now()) })
-await report('renewing the leases of all connections', () => { node.slots.restore() })
+await report('renewing the leases of all connections', () => { void node.slots.restore() })
 await report('denying 20 000 users and tokens, closing 1 000 connections by token', async () => {
   for (let index = 0; index < 20_000; index++) {
     void node.adapter.denials.deny(`user:${index}`, Date.now() + 3_600_000)
@@ -143,6 +142,5 @@ const text = [
   'Print it anew: `npm run bench:turns -- --write`.',
   ''
 ].join('\n')
-process.stdout.write(text)
-if (process.argv.includes('--write')) writeFileSync(fileURLToPath(new URL('TURNS.md', import.meta.url)), text)
+show('TURNS.md', text)
 process.exit()

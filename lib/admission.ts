@@ -9,7 +9,7 @@ import { checkOrigin, pageOf } from './origin.js'
 import { DEFAULTS, type Settings } from './options.js'
 import { decodeCursor, formerOf, type Cursor } from './protocol/cursor.js'
 import { EPOCH, isOffset, type Position } from './protocol/position.js'
-import type { PollIds } from './poll-ids.js'
+import type { ConnectionIds } from './connection-ids.js'
 import { isRoomName } from './contract/names.js'
 import { ALL, RESERVED_SEGMENTS } from './rooms/declaration.js'
 import type { RefusedUpgrades, Asker } from './refused-upgrades.js'
@@ -23,7 +23,7 @@ export interface AdmissionOptions {
   readonly slots: Slots
   readonly rooms: Rooms
   readonly access: Access
-  readonly pollIds: PollIds
+  readonly connectionIds: ConnectionIds
   /** what a verdict speaks for besides the admission itself */
   readonly refusedUpgrades: RefusedUpgrades
   readonly revocations: Revocations
@@ -157,7 +157,7 @@ export class Admission {
     // The connection that is polled may have ended while its user was being asked about.
     const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
     const entries = cursorRooms.map((name, index): Entry => ({ name, found: rooms.resolve(name), request: requestOf(query, cursor, index, name) }))
-    const connectionId = known?.id ?? (kind === 'polling' ? this.#pollId(cursor, identity.userId) : this.#options.pollIds.create(identity.userId, 'link'))
+    const connectionId = known?.id ?? (kind === 'polling' ? this.#pollId(cursor, identity.userId) : this.#options.connectionIds.create(identity.userId, 'link'))
     const isReserved = isHeld && known === undefined
     const admitted = { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known, since }
     if (isReserved) {
@@ -248,9 +248,9 @@ export class Admission {
 
   /** A poll goes on under its id, wherever it was polled before; what its cursor cannot prove gets a new one and keeps its places. */
   #pollId (cursor: Cursor | undefined, userId: string): string {
-    const { slots, pollIds } = this.#options
-    if (cursor !== undefined && pollIds.isProven(cursor.connection, userId) && !slots.has(cursor.connection)) return cursor.connection
-    return pollIds.create(userId)
+    const { slots, connectionIds } = this.#options
+    if (cursor !== undefined && connectionIds.isProven(cursor.connection, userId) && !slots.has(cursor.connection)) return cursor.connection
+    return connectionIds.create(userId)
   }
 
   #known (id: string, userId: string): Peer | undefined {

@@ -1,10 +1,10 @@
 import type { PresenceSnapshot } from './adapters/adapter.js'
 import type { JoinData } from './rooms/room.js'
 
-export function sizeOf (value: unknown): number { return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value)) }
+function sizeOf (value: unknown): number { return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value)) }
 
 /** Counted and not listed, as a room of too many users is. */
-export function unlisted ({ sequence, total }: PresenceSnapshot): PresenceSnapshot { return { sequence, total } }
+function unlisted ({ sequence, total }: PresenceSnapshot): PresenceSnapshot { return { sequence, total } }
 
 /** The member lists of one answer, which has a bound of bytes for all its rooms: those that do not fit any more are left out. */
 export class MemberLists {

@@ -32,7 +32,7 @@ import { Messages } from './messages.js'
 import { Observer } from './observe.js'
 import { checkRoomOptions, DEFAULTS, resolveOptions } from './options.js'
 import { checkOwnWebsocket } from './own-websocket.js'
-import { PollIds } from './poll-ids.js'
+import { ConnectionIds } from './connection-ids.js'
 import { Polls } from './polls.js'
 import { createPrefix } from './prefix.js'
 import { Refusals } from './refusals.js'
@@ -276,8 +276,8 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     write: settings.timeouts.write
   })
   const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, flusher, selectProtocol })
-  const pollIds = new PollIds(adapter, (error) => { failed(error, 'secret') })
-  const uplink = new Uplink({ access, dispatch, acks, elsewhere, ids: pollIds, revocations, rates, ledger, find: (id) => connections.get(id) })
+  const connectionIds = new ConnectionIds(adapter, (error) => { failed(error, 'secret') })
+  const uplink = new Uplink({ access, dispatch, acks, elsewhere, ids: connectionIds, revocations, rates, ledger, find: (id) => connections.get(id) })
   // Where nothing is told to other nodes there are none.
   const contracts = adapter.presence === undefined || adapter.control === undefined
     ? undefined
@@ -289,7 +289,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     slots,
     rooms: engine,
     access,
-    pollIds,
+    connectionIds,
     refusedUpgrades,
     revocations,
     spend: (request, userId, isOpening) => {
@@ -395,6 +395,12 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   app.addHook('onReady', async () => {
     let wasUp: boolean | undefined
     let wasDown = false
+    const said = async (step: Promise<void>, what: string): Promise<void> => {
+      await step.catch((error: unknown) => {
+        failed(error, what)
+        throw error
+      })
+    }
     const adapterHost: AdapterHost = {
       nodeId,
       remembered: settings.limits.remembered,
@@ -408,19 +414,18 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
           // A start without trouble warns of nothing.
           log[wasDown ? 'warn' : 'info']({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected')
         }
-        if (isUp) {
-          slots.restore()
-          void pollIds.agree()
-        }
-        if (!hasForgotten) return
-        engine.restore()
-        auth.restore().catch((error: unknown) => { failed(error, 'denials') })
+        if (!isUp) return undefined
+        void connectionIds.agree()
+        const held = said(slots.restore(), 'leases')
+        if (hasForgotten) return Promise.all([held, said(engine.restore(), 'presence'), said(auth.restore(), 'denials')]).then(() => undefined)
+        held.catch(() => undefined)
+        return undefined
       }
     }
     await adapter.start(adapterHost)
     engine.start()
     slots.start()
-    await pollIds.start()
+    await connectionIds.start()
     contracts?.start(engine.declarations.values())
     heartbeat.start()
     audit.start()
@@ -446,7 +451,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     loop.stop()
     slots.stop()
     messages.stop()
-    pollIds.stop()
+    connectionIds.stop()
     engine.stop()
     flusher.close()
     websocket.close()

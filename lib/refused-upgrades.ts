@@ -23,7 +23,7 @@ export class RefusedUpgrades {
   /** By an upgrade that got as far as its credential. */
   remember (asker: Asker, refusal: Refusal): void { add(this.#single, keyOf(asker), refusal) }
 
-  /** By the guard of upgrades, which knows the address alone: any of the address may be told, once for each refusal. */
+  /** By the guard of upgrades, which knows the address alone: whoever asks from there is told, once for each refusal. */
   rememberAddress (address: string, refusal: Refusal): void { add(this.#ofAddress, address, refusal) }
 
   /** The refusal of an upgrade that this request may ask for. It is told once. */

@@ -63,7 +63,7 @@ export class Slots {
   readonly #moved = new Expiring<true>(MAX_OWED)
   readonly #onError: (error: unknown) => void
   readonly #onLost: (holder: string) => void
-  #isRenewing = false
+  #renewing: Promise<void> | undefined
   #isAsked = false
   #renewer: NodeJS.Timeout | undefined
   #payer: NodeJS.Timeout | undefined
@@ -78,28 +78,24 @@ export class Slots {
 
   start (): void {
     if (this.#leases === undefined) return
-    this.#renewer = every(() => { this.restore() }, this.#leases.renewal?.(LEASE) ?? LEASE / 3).unref()
+    this.#renewer = every(() => { this.restore().catch(this.#onError) }, this.#leases.renewal?.(LEASE) ?? LEASE / 3).unref()
   }
 
-  /** Makes the adapter's leases those of this node's holders: while its server was away some were given without asking, others were given back. */
-  restore (): void {
-    if (this.#leases === undefined) return
-    this.#renew(this.#leases).catch(this.#onError)
+  /** Makes the adapter's leases those of this node's holders: while its server was away some were given without asking, others were given back. Resolves when all are. */
+  async restore (): Promise<void> {
+    const leases = this.#leases
+    if (leases === undefined) return
     this.#pay(MAX_OWED)
+    // A renewal that is under way may have passed those who are to be renewed now.
+    this.#isAsked = true
+    this.#renewing ??= this.#renew(leases).finally(() => { this.#renewing = undefined })
+    await this.#renewing
   }
 
   async #renew (leases: LeaseStore): Promise<void> {
-    // One that is under way may have passed those who are to be renewed now.
-    this.#isAsked = true
-    if (this.#isRenewing) return
-    this.#isRenewing = true
-    try {
-      while (this.#isAsked) {
-        this.#isAsked = false
-        await this.#renewAll(leases)
-      }
-    } finally {
-      this.#isRenewing = false
+    while (this.#isAsked) {
+      this.#isAsked = false
+      await this.#renewAll(leases)
     }
   }
 

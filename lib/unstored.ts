@@ -1,4 +1,5 @@
 import type { ClaimStore } from './adapters/adapter.js'
+import { Losses } from './retention/losses.js'
 import { Remembered } from './retention/remembered.js'
 import { Retention } from './retention/retention.js'
 import { every } from './timers.js'
@@ -18,9 +19,8 @@ export interface UnstoredOptions {
   readonly log: { warn (object: object, message: string): void }
 }
 
-/** Milliseconds between two tries, and between two log lines about outcomes that had to go. */
+/** Milliseconds between two tries. */
 const RETRY = 1_000
-const QUIET = 60_000
 /** Outcomes that are looked at for their end when one is added. */
 const SWEEP = 8
 
@@ -32,20 +32,19 @@ export class UnstoredOutcomes {
   readonly #outcomes: Remembered<Unstored>
   #timer: NodeJS.Timeout | undefined
   #isTelling = false
-  #forgotten = 0
-  #toldAt = Number.NEGATIVE_INFINITY
+  readonly #losses = new Losses('outcomes of messages were forgotten before the adapter could store them: a repeated message may run again; raise limits.remembered')
 
   constructor (claims: ClaimStore, options: UnstoredOptions) {
     this.#claims = claims
     this.#options = options
     this.#retention = new Retention(options.remembered.bytes)
-    this.#outcomes = new Remembered(this.#retention, options.remembered.perUser, () => { this.#forgot() })
+    this.#outcomes = new Remembered(this.#retention, options.remembered.perUser, () => { this.#losses.add(options.log, this.bytes) })
   }
 
   get size (): number { return this.#outcomes.size }
   get bytes (): number { return this.#retention.bytes }
   /** outcomes that had to go before they were stored, for want of bytes: what they belong to would run again */
-  get forgotten (): number { return this.#forgotten }
+  get forgotten (): number { return this.#losses.count }
 
   get (key: string): Unstored | undefined { return this.#outcomes.get(key, performance.now()) }
 
@@ -59,14 +58,6 @@ export class UnstoredOutcomes {
 
   /** It is claimed here again: there is nothing to be given back. */
   drop (key: string): void { this.#outcomes.delete(key, performance.now()) }
-
-  #forgot (): void {
-    this.#forgotten++
-    const now = performance.now()
-    if (now - this.#toldAt < QUIET) return
-    this.#toldAt = now
-    this.#options.log.warn({ forgotten: this.#forgotten, bytes: this.bytes }, 'outcomes of messages were forgotten before the adapter could store them: a repeated message may run again; raise limits.remembered')
-  }
 
   async #tell (): Promise<void> {
     if (this.#isTelling) return

@@ -7,7 +7,7 @@ import { costOf } from './connection/rate-limit.js'
 import type { Dispatch, Peer } from './dispatch.js'
 import type { Elsewhere } from './elsewhere.js'
 import { Refusal } from './errors.js'
-import type { PollIds } from './poll-ids.js'
+import type { ConnectionIds } from './connection-ids.js'
 import type { Packet } from './protocol/codec.js'
 import { parseCommand, type AuthCommand, type Command, type MessageCommand } from './protocol/frames.js'
 import type { Revocations } from './revocations.js'
@@ -20,7 +20,7 @@ export interface UplinkOptions {
   readonly acks: Acks
   readonly revocations: Revocations
   readonly elsewhere: Elsewhere
-  readonly ids: PollIds
+  readonly ids: ConnectionIds
   readonly rates: UserRates
   readonly ledger: Ledger
   readonly find: (id: string) => Peer | undefined

@@ -89,7 +89,7 @@ function strip (url: string): { url: string, found: UrlCredentials } | undefined
 }
 
 /**
- * The path as leniently as any router might read it: `/WS`, `//ws`, `/%77s` and `http://host/ws` are all below
+ * The path as the most lenient router would read it: `/WS`, `//ws`, `/%77s` and `http://host/ws` are all below
  * `/ws`.
  */
 function normalize (url: string): string {

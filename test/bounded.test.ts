@@ -165,7 +165,7 @@ t.test('leases are renewed in batches, each once, and those given back meanwhile
     slots.reserve(id, `user of ${id}`, '', [])
     await slots.lease(id, [])
   }
-  slots.restore()
+  void slots.restore()
   for (let turns = 0; turns < 100 && batches.flat().length < 1_999; turns++) await new Promise(setImmediate)
   await new Promise(setImmediate)
   t.ok(batches.every((batch) => batch.length <= 500))

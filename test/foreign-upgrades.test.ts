@@ -42,7 +42,7 @@ async function talk (port: number, parts: readonly string[], answers: number): P
 
 const head = (line: string, more = '', asked = H2C): string => `${line} HTTP/1.1\r\nHost: localhost\r\n${asked}${more}\r\n`
 
-t.test('a request that would also like another protocol is served as any other', async (t) => {
+t.test('a request that would also like another protocol is served as if it had not said so', async (t) => {
   const { port, token } = await serve(t)
   const bearer = `Authorization: Bearer ${token('ada')}\r\n`
   for (const [line, more] of [['GET /orders', ''], ['DELETE /orders/1', ''], ['GET /ws/health', ''], ['GET /ws/chat/1', bearer], ['GET /ws/chat/1?transport=sse', `${bearer}Accept: text/event-stream\r\n`]] as const) {

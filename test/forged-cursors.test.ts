@@ -3,7 +3,7 @@ import type { Adapter } from '../lib/adapters/adapter.js'
 import { memory } from '../lib/adapters/memory.js'
 import { nats } from '../lib/adapters/nats.js'
 import { redis } from '../lib/adapters/redis.js'
-import { PollIds } from '../lib/poll-ids.js'
+import { ConnectionIds } from '../lib/connection-ids.js'
 import { encodeCursor, hashRooms } from '../lib/protocol/cursor.js'
 import { connect, declareChat, start, type Running } from './helpers/net.js'
 import { missing, startNats, startRedis, until } from './helpers/servers.js'
@@ -91,7 +91,7 @@ t.test('an id proves one user, one use and one spelling, on every node that shar
   let shared: string | undefined
   const broker = { secret: async (proposed: string) => (shared ??= proposed) }
   const failed = (error: unknown): void => { t.error(error as Error) }
-  const [a, b, alone] = [new PollIds(broker, failed), new PollIds(broker, failed), new PollIds(memory(), failed)]
+  const [a, b, alone] = [new ConnectionIds(broker, failed), new ConnectionIds(broker, failed), new ConnectionIds(memory(), failed)]
   for (const ids of [a, b, alone]) {
     ids.start()
     t.teardown(() => { ids.stop() })

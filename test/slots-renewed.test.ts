@@ -24,7 +24,7 @@ t.test('a slot that is given back while it is being renewed is free when the ren
     slots.reserve(holder, 'ann', '', rooms)
     await slots.lease(holder, rooms)
   }
-  slots.restore()
+  void slots.restore()
   slots.release('goes')
   slots.handOver('moves')
   slots.release('moves')

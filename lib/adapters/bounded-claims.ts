@@ -1,3 +1,4 @@
+import { Losses } from '../retention/losses.js'
 import { Remembered } from '../retention/remembered.js'
 import { Retention } from '../retention/retention.js'
 import type { AdapterHost, ClaimStore, Later } from './adapter.js'
@@ -5,9 +6,6 @@ import type { AdapterHost, ClaimStore, Later } from './adapter.js'
 const LIMITS = { bytes: 64 * 1024 * 1024, perUser: 4 * 1024 * 1024 }
 /** Outcomes that are looked at for their end when one is stored. */
 const SWEEP = 8
-/** Milliseconds between two log lines about outcomes that had to go. */
-const QUIET = 60_000
-
 /** Bytes that a broker keeps for the key of a publication. */
 const PUBLISHED = 100
 
@@ -23,9 +21,7 @@ export class BoundedClaims implements ClaimStore {
   #kept = this.#remembered(LIMITS.perUser)
   #keys = this.#published(LIMITS.perUser)
   #log: AdapterHost['log'] | undefined
-  #forgotten = 0
-  #told = 0
-  #toldAt = Number.NEGATIVE_INFINITY
+  readonly #losses = new Losses('outcomes of messages and idempotency keys were forgotten before their time: what is repeated may run again; raise limits.remembered, or lower the rate or the size of replies')
 
   /** @param takeBack makes the broker forget the key of a publication, by the name that `published` gave it */
   constructor (store: ClaimStore, takeBack: (name: string) => Promise<unknown> = async () => {}) {
@@ -42,7 +38,7 @@ export class BoundedClaims implements ClaimStore {
   }
 
   /** outcomes that were given back before their time */
-  get forgotten (): number { return this.#forgotten }
+  get forgotten (): number { return this.#losses.count }
   get bytes (): number { return this.#retention.bytes }
 
   #remembered (perUser: number): Remembered<string> {
@@ -56,14 +52,9 @@ export class BoundedClaims implements ClaimStore {
   }
 
   #forgot (given: Later<unknown>): void {
-    this.#forgotten++
+    this.#losses.add(this.#log, this.bytes)
     // It ends by itself where the broker is away.
     if (given instanceof Promise) given.catch(() => undefined)
-    const now = performance.now()
-    if (now - this.#toldAt < QUIET) return
-    this.#log?.warn({ forgotten: this.#forgotten - this.#told, bytes: this.bytes }, 'outcomes of messages and idempotency keys were forgotten before their time: what is repeated may run again; raise limits.remembered, or lower the rate or the size of replies')
-    this.#told = this.#forgotten
-    this.#toldAt = now
   }
 
   /**

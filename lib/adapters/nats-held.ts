@@ -1,7 +1,7 @@
-import { HELD, type Nodes } from './nodes.js'
+import { HELD, nodeOf, type Nodes } from './nodes.js'
 
 /** A connection, its node, and for how long what it holds outlives that. */
-const NAME = /^([\s\S]*) ([A-Za-z0-9_-]+) (\d+)$/
+const NAME = /^([\s\S]*) ([A-Za-z0-9_.-]+) (\d+)$/
 
 /** Who holds something, as it is written down: names without a mark run out by themselves. */
 export function heldName (connection: string, mark: string): string { return mark === '' ? connection : `${connection} ${mark}` }
@@ -31,7 +31,7 @@ export function drop (held: Map<string, number>, connection: string, node?: stri
   let isFound = false
   for (const name of held.keys()) {
     const holder = holderOf(name)
-    if (holder.connection !== connection || (node !== undefined && holder.node !== undefined && holder.node !== node)) continue
+    if (holder.connection !== connection || (node !== undefined && holder.node !== undefined && nodeOf(holder.node) !== node)) continue
     held.delete(name)
     isFound = true
   }

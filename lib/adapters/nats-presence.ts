@@ -4,8 +4,9 @@ import type { NatsClock } from './nats-clock.js'
 import { drop, endOf, heldName, isLiving } from './nats-held.js'
 import { decoded, type NatsState, type Step } from './nats-state.js'
 import { stateKey } from './nats-tokens.js'
-import { BEAT, namesOf, Nodes } from './nodes.js'
+import { Nodes } from './nodes.js'
 import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from './stored.js'
+import { Burial, Round } from './sweeping.js'
 import type { Unread } from './unread.js'
 
 export interface NatsPresenceOptions {
@@ -61,16 +62,16 @@ export class NatsPresence implements PresenceStore {
   readonly #waiting = new Map<string, Waiting[]>()
   /** the longest lease asked for */
   #lease = 0
-  /** the dead of whom nothing is left in the rooms that are here */
-  #buried = ''
-  #isBurying = false
+  readonly #burial: Burial
+  readonly #round = new Round(() => this.#rooms.keys())
   /** number of the sweep under way */
   #sweep = 0
-  /** how far the looks at all rooms are */
-  #walk: Iterator<string> | undefined
 
   constructor (options: NatsPresenceOptions) {
     this.#options = options
+    this.#burial = new Burial(options.nodes, async () => {
+      await inBatches(this.#rooms.keys(), BATCH, async (room) => { await this.#look(room) })
+    })
   }
 
   forget (room: string): void {
@@ -123,7 +124,7 @@ export class NatsPresence implements PresenceStore {
     await this.#change(true, room, ({ users }, _joined, left) => {
       const user = users.get(userId)
       // Not that of another node, which has it under the same name by now.
-      if (user === undefined || !drop(user.connections, connection, nodes.name)) return false
+      if (user === undefined || !drop(user.connections, connection, nodes.id)) return false
       user.connections.set(connection, now + grace)
       if (grace <= 0) expire(users, left, now, nodes)
       return true
@@ -153,7 +154,7 @@ export class NatsPresence implements PresenceStore {
     const now = this.#options.clock.now()
     const isHere = (watched: Watched): boolean => watched.sweep === sweep
     const due = await gather(this.#rooms, ([, watched]) => (isHere(watched) ? watched.due : watched.leftUntil) <= now)
-    const rest = this.#next().flatMap((room): Array<[string, Watched]> => {
+    const rest = this.#round.next(MAX_LOOKED).flatMap((room): Array<[string, Watched]> => {
       const watched = this.#rooms.get(room)
       return watched === undefined ? [] : [[room, watched]]
     })
@@ -163,36 +164,7 @@ export class NatsPresence implements PresenceStore {
       watched.leftUntil = 0
       if (!isHere(watched)) this.#rooms.delete(room)
     })
-    await this.#bury()
-  }
-
-  /** Some of the rooms that are here, others at each look: entries may run out of which nobody here was told. */
-  #next (): string[] {
-    const rooms: string[] = []
-    this.#walk ??= this.#rooms.keys()
-    while (rooms.length < MAX_LOOKED) {
-      const { value, done } = this.#walk.next() as IteratorResult<string, undefined>
-      if (done === true || value === undefined) {
-        this.#walk = undefined
-        break
-      }
-      rooms.push(value)
-    }
-    return rooms
-  }
-
-  /** All rooms that are here, once after a node has died. */
-  async #bury (): Promise<void> {
-    // What a node took after its last heartbeat is held for as much longer.
-    const dead = namesOf(this.#options.nodes.dead(this.#lease + BEAT))
-    if (dead === '' || dead === this.#buried || this.#isBurying) return
-    this.#isBurying = true
-    try {
-      await inBatches(this.#rooms.keys(), BATCH, async (room) => { await this.#look(room) })
-      this.#buried = dead
-    } finally {
-      this.#isBurying = false
-    }
+    await this.#burial.run(this.#lease)
   }
 
   /** The link was broken: what was announced meanwhile is told now. */

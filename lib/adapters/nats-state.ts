@@ -277,7 +277,7 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
     async release (key, holder) {
       await state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
-        return drop(holders, holder, nodes.name) ? { value: encodeHolders(holders), result: undefined } : { result: undefined }
+        return drop(holders, holder, nodes.id) ? { value: encodeHolders(holders), result: undefined } : { result: undefined }
       })
     },
     async count (key) { return living(await state.read(stateKey('lease', key))).size }

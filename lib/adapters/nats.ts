@@ -159,7 +159,7 @@ class NatsAdapter implements Adapter {
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
     const lives = new NatsLives({ link, setup, state: known, clock, log, unread: this.#unread, onDoubt: (name) => { this.#doubt(name) } })
-    const nodes = new Nodes({ node: this.#tag, beat: (name, away) => beatOf(values, clock, name, away), onLost: () => { this.#forgotten() } })
+    const nodes = new Nodes({ node: this.#tag, beat: (name, away) => beatOf(values, { clock, node: name, away, unread: this.#unread }), onLost: () => { this.#lost() }, hold: async () => { await this.#host!.state(true, true) } })
     const presence = new NatsPresence({
       state: values,
       clock,
@@ -411,11 +411,10 @@ class NatsAdapter implements Adapter {
   }
 
   /** Leases and presence of this node are gone, and are held anew. */
-  #forgotten (): void {
-    if (!this.#link.isUp) return
-    this.#kept?.nodes.rename()
-    this.#host?.state(true, true)
-  }
+  #lost (): void { if (this.#link.isUp) void Promise.resolve(this.#host?.state(true, true)).catch(() => undefined) }
+
+  /** The same, and older data may have taken their place. */
+  #forgotten (): void { this.#kept?.nodes.holdAnew() }
 
   /** What is looked at every few seconds: a subscription may lose something though its link stands. */
   #look (): void {

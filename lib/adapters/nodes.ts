@@ -13,7 +13,7 @@ export interface Beat {
 }
 
 export interface NodesOptions {
-  /** names this node among all, with a number behind it after each loss of the broker's data */
+  /** names this node among all; a name that it holds things by is this, or this with a number behind a dot */
   readonly node: string
   /**
    * @param name by which the node is heard of
@@ -22,6 +22,8 @@ export interface NodesOptions {
   readonly beat: (name: string, away: number) => Promise<Beat>
   /** What this node held may have been given to others: it was not heard of for so long. */
   readonly onLost: () => void
+  /** Holds all that this node holds anew, by the name that it has now. Resolves when that is done. */
+  readonly hold: () => Promise<void>
 }
 
 /** Milliseconds between two heartbeats. */
@@ -37,6 +39,8 @@ export const REMEMBERED = 2 * HELD
 export const MAX_NODES = 2_000
 /** Milliseconds for which an answer is as good as a new one. */
 const FRESH = 1_000
+/** Names of one node that are heard of together; of more, what is held by the oldest ends. */
+const MAX_FORMER = 8
 
 /**
  * Which nodes are alive. What a node holds at a broker names its node, and is held for as long as that node is heard of and `ttl` beyond:
@@ -46,6 +50,10 @@ export class Nodes {
   readonly #options: NodesOptions
   #name: string
   #renamed = 0
+  /** names by which something may still be held: they are heard of as well until all is held by the new one */
+  #former: readonly string[] = []
+  /** it could not be held anew, and is with the next heartbeat */
+  #isOwed = false
   /** the broker does not know the name yet */
   #isNew = true
   #others: ReadonlyMap<string, number> = new Map()
@@ -62,22 +70,42 @@ export class Nodes {
     this.#name = options.node
   }
 
-  get name (): string { return this.#name }
+  /** names this node for as long as it lives, whatever name it holds things by */
+  get id (): string { return this.#options.node }
 
   /**
-   * The broker has other data than it had: what this node holds is held anew under another name, and what other data has put in its place
-   * under the old one, though nobody here holds it, ends with that name's lease.
+   * The broker has other data than it had, maybe older: what this node holds is held anew by another name. What that data says of the old
+   * name though nobody here holds it any more ends with the old name's lease.
    */
-  rename (): void {
-    this.#name = `${this.#options.node}_${(++this.#renamed).toString(36)}`
+  holdAnew (): void {
+    this.#former = [...this.#former, this.#name].slice(-MAX_FORMER)
+    this.#name = `${this.#options.node}.${(++this.#renamed).toString(36)}`
     this.#isNew = true
-    this.beat().catch(() => {})
+    void this.#hold()
+  }
+
+  /** Never rejects. */
+  async #hold (): Promise<void> {
+    const ended = this.#former
+    this.#isOwed = false
+    try {
+      // One that is under way goes by the old name: what is held by a name that nobody has heard of outlives its node for long.
+      await this.#beating?.catch(() => {})
+      await this.beat()
+      await this.#options.hold()
+      this.#former = this.#former.filter((name) => !ended.includes(name))
+    } catch {
+      this.#isOwed = true
+    }
   }
 
   /** Resolves when this node is known to the others. */
   async start (): Promise<void> {
     await this.beat()
-    this.#timer = every(() => { this.beat().catch(() => {}) }, BEAT).unref()
+    this.#timer = every(() => {
+      if (this.#isOwed) void this.#hold()
+      else this.beat().catch(() => {})
+    }, BEAT).unref()
   }
 
   stop (): void { clearInterval(this.#timer) }
@@ -120,8 +148,9 @@ export class Nodes {
     const name = this.#name
     const isNew = this.#isNew
     const away = silence === Number.POSITIVE_INFINITY || silence < 2 * BEAT ? 0 : silence
+    for (const former of this.#former) await this.#options.beat(former, away)
     const { now, before, others } = await this.#options.beat(name, away)
-    // Renamed meanwhile: it is heard of by its new name with the next one.
+    // Renamed meanwhile: the next one goes by the new name.
     if (name !== this.#name) return
     this.#isNew = false
     this.#answeredAt = performance.now()
@@ -133,3 +162,6 @@ export class Nodes {
 
 /** Nodes as scripts are told of them. */
 export function namesOf (dead: readonly Heard[]): string { return dead.map(({ node, at }) => `${node} ${at}`).sort().join(' ') }
+
+/** @returns the node that holds something by this name */
+export function nodeOf (name: string): string { return name.split('.', 1)[0]! }

@@ -4,7 +4,7 @@ import { Expiring } from './expiring.js'
 import { BEAT, HELD, namesOf, Nodes } from './nodes.js'
 import type { Keys } from './redis-keys.js'
 import { Unreachable, type RedisLink } from './redis-link.js'
-import { CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RELEASE, LEASE_RENEW, PUT, SETTLE, TAKE } from './redis-scripts.js'
+import { CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RELEASE, LEASE_RENEW, PUT, SETTLE, TAKE } from './redis-store-scripts.js'
 
 /** Slots in one renewal, so many scripts of it at a time. */
 const BATCH = 2_000
@@ -57,7 +57,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       const items = leases.map(({ key, holder }) => ({ keys: keys.leases(key), args: [wellFormed(holder)] }))
       for (let index = 0; index < items.length; index += BATCH) await link.many(LEASE_RENEW, args, items.slice(index, index + BATCH))
     },
-    async release (key, holder) { await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.name]) },
+    async release (key, holder) { await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.id]) },
     async count (key) { return Number(await link.script(LEASE_COUNT, keys.leases(key), [deadFor(key, longest)])) }
   }
 }

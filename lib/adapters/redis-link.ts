@@ -4,7 +4,7 @@ import { after, every } from '../timers.js'
 import type { Later } from './adapter.js'
 import type { Deadline } from './deadline.js'
 import { Late, within } from './patience.js'
-import type { Script } from './redis-scripts.js'
+import type { Script } from './redis-script.js'
 
 export interface RedisLinkOptions {
   readonly url: string | undefined

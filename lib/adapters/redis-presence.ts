@@ -2,10 +2,11 @@ import { keyOf } from '../protocol/key.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from './adapter.js'
 import { decodeNamed, decodePresenceChange } from './decode.js'
 import type { Unread } from './unread.js'
-import { BEAT, namesOf, Nodes } from './nodes.js'
+import { namesOf, Nodes } from './nodes.js'
 import type { Keys } from './redis-keys.js'
 import type { RedisLink } from './redis-link.js'
-import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SWEEP } from './redis-scripts.js'
+import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SWEEP } from './redis-presence-scripts.js'
+import { Burial, Round } from './sweeping.js'
 
 type Named = PresenceChange['joined'][number]
 
@@ -30,11 +31,8 @@ export class RedisPresence implements PresenceStore {
   readonly #due = new Map<string, number>()
   /** the longest lease asked for */
   #lease = 0
-  /** the dead of whom nothing is left in the rooms that are here */
-  #buried = ''
-  #isBurying = false
-  /** how far the looks at all rooms are */
-  #walk: Iterator<string> | undefined
+  readonly #burial: Burial
+  readonly #round = new Round(() => this.#rooms.keys())
   /** until then entries may have run out only because nobody could renew them, by `performance.now()` */
   #heldUntil = 0
   #downAt: number | undefined
@@ -46,6 +44,7 @@ export class RedisPresence implements PresenceStore {
     this.#link = link
     this.#unread = unread
     this.#keys = keys
+    this.#burial = new Burial(nodes, (dead) => this.#sweepAll(dead))
   }
 
   down (): void { this.#downAt ??= performance.now() }
@@ -125,7 +124,7 @@ export class RedisPresence implements PresenceStore {
     const held = this.#rooms.get(room)
     if (held?.delete(connection) === true && held.size === 0) this.#rooms.delete(room)
     if (grace > 0) this.look(room, grace)
-    await this.#link.script(PRESENCE_LEAVE, this.#keys.presence(room), [this.#link.run, Math.ceil(grace), this.#nodes.name, keyOf(connection), keyOf(userId)])
+    await this.#link.script(PRESENCE_LEAVE, this.#keys.presence(room), [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId)])
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
@@ -160,7 +159,7 @@ export class RedisPresence implements PresenceStore {
   async sweep (): Promise<void> {
     const now = performance.now()
     if (!this.#link.isUp || now < this.#heldUntil) return
-    const due = this.#next()
+    const due = this.#round.next(MAX_LOOKED)
     for (const [room, at] of this.#due) {
       if (at > now) continue
       due.push(room)
@@ -173,41 +172,17 @@ export class RedisPresence implements PresenceStore {
       for (const room of due) this.look(room, 0)
       throw error
     }
-    await this.#bury()
+    await this.#burial.run(this.#lease)
   }
 
-  /** Rooms that are here, some at each look: entries may run out of which nobody here was told. */
-  #next (): string[] {
-    const rooms: string[] = []
-    this.#walk ??= this.#rooms.keys()
-    while (rooms.length < MAX_LOOKED) {
-      const { value, done } = this.#walk.next() as IteratorResult<string, undefined>
-      if (done === true || value === undefined) {
-        this.#walk = undefined
-        break
-      }
-      rooms.push(value)
-    }
-    return rooms
-  }
-
-  async #bury (): Promise<void> {
-    // What a node took after its last heartbeat is held for as much longer.
-    const dead = namesOf(this.#nodes.dead(this.#lease + BEAT))
-    if (dead === '' || dead === this.#buried || this.#isBurying) return
-    this.#isBurying = true
-    try {
-      let batch: string[] = []
-      for (const room of this.rooms) {
-        if (batch.push(room) < BATCH) continue
-        await this.#sweep(batch, dead)
-        batch = []
-      }
+  async #sweepAll (dead: string): Promise<void> {
+    let batch: string[] = []
+    for (const room of this.rooms) {
+      if (batch.push(room) < BATCH) continue
       await this.#sweep(batch, dead)
-      this.#buried = dead
-    } finally {
-      this.#isBurying = false
+      batch = []
     }
+    await this.#sweep(batch, dead)
   }
 
   async #sweep (rooms: readonly string[], dead: string): Promise<void> {
@@ -222,7 +197,7 @@ export class RedisPresence implements PresenceStore {
   async #look (room: string, limit: number): Promise<unknown> {
     const dead = namesOf(this.#nodes.dead(this.#lease))
     // In rooms without members here nobody else may have seen that they are gone.
-    if (dead !== '' && (dead !== this.#buried || !this.#rooms.has(room))) await this.#sweep([room], dead)
+    if (dead !== '' && (dead !== this.#burial.buried || !this.#rooms.has(room))) await this.#sweep([room], dead)
     const isHeld = performance.now() < this.#heldUntil
     return await this.#link.script(PRESENCE_LOOK, this.#keys.presence(room), [this.#link.run, limit, isHeld ? '1' : ''])
   }

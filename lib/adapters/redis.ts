@@ -16,7 +16,8 @@ import { redisClaims, redisDenials, redisLeases } from './redis-leases.js'
 import { RedisLink, Unreachable } from './redis-link.js'
 import { RedisPresence } from './redis-presence.js'
 import { Publishing } from './redis-publishing.js'
-import { LATEST, NODE_BEAT, POSITIONS, READ, TELL, TOLD } from './redis-scripts.js'
+import { NODE_BEAT, TELL, TOLD } from './redis-store-scripts.js'
+import { LATEST, POSITIONS, READ } from './redis-stream-scripts.js'
 import { Repeats } from './repeats.js'
 import { decodePayload, identityOf, originOf, parsePositions } from './wire.js'
 import { newEpoch, Streams } from './stream.js'
@@ -104,6 +105,8 @@ class RedisAdapter implements Adapter {
   readonly #known = new Map<string, Known>()
   readonly #repeats: Repeats
   readonly #nodes: Nodes
+  /** run of the server in which this node holds what it holds */
+  #heldAt: string | undefined
   /** messages of other nodes that were passed on */
   readonly #passed = new Expiring<true>(10_000)
   readonly #closing = new AbortController()
@@ -152,7 +155,7 @@ class RedisAdapter implements Adapter {
       onDown: () => { this.#down() }
     })
     this.#link = link
-    this.#nodes = new Nodes({ node: this.#tag, beat: (name, away) => this.#beat(name, away), onLost: () => { this.#lost() } })
+    this.#nodes = new Nodes({ node: this.#tag, beat: (name, away) => this.#beat(name, away), onLost: () => { this.#lost() }, hold: async () => { await this.#host!.state(true, true) } })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
     this.leases = redisLeases(link, this.#keys, this.#nodes)
     this.claims = new BoundedClaims(redisClaims(link, this.#keys), async (name) => { await link.call('DEL', name) })
@@ -309,7 +312,7 @@ class RedisAdapter implements Adapter {
       }
     }
     // Somebody took keys away: all that this node holds is held anew.
-    if (isLost) this.#holdAnew()
+    if (isLost) this.#restore()
     return found
   }
 
@@ -507,13 +510,11 @@ class RedisAdapter implements Adapter {
   /** This node was not heard of for so long that others have what it held. */
   #lost (): void {
     this.#host!.log.warn({}, 'this node was cut off from Redis for longer than its leases: what it held is held anew')
-    this.#holdAnew()
+    this.#restore()
   }
 
-  #holdAnew (): void {
-    this.#nodes.rename()
-    this.#host!.state(true, true)
-  }
+  /** What cannot be held anew now is renewed with all else, in its time. */
+  #restore (): void { void Promise.resolve(this.#host!.state(true, true)).catch(() => undefined) }
 
   #up (): void {
     this.#nodes.beat().catch(() => {})
@@ -522,7 +523,11 @@ class RedisAdapter implements Adapter {
     this.#check(true)
     this.#report()
     void this.#look().catch(() => undefined)
-    this.#host!.state(true)
+    void this.#host!.state(true)
+    const { run } = this.#link
+    // A server that starts anew, or takes the place of another, may have older data.
+    if (this.#heldAt !== undefined && this.#heldAt !== run) this.#nodes.holdAnew()
+    this.#heldAt = run
   }
 
   /** The broker answers, and not with the data that it had: what this node holds there is held anew. */
@@ -530,12 +535,12 @@ class RedisAdapter implements Adapter {
     this.#host!.log.warn({}, 'Redis has lost its data, or other data has taken its place')
     this.#toldId = undefined
     this.#check(true)
-    this.#holdAnew()
+    this.#nodes.holdAnew()
   }
 
   #down (): void {
     this.presence.down()
-    this.#host!.state(false)
+    void this.#host!.state(false)
   }
 
   /** Of rooms without members here only this node may know how far they were. */

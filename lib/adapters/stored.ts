@@ -31,6 +31,8 @@ export function parseJson (text: string): unknown {
 
 /** Whether another version of this package, a newer one, has written this value in a form that is not read here. */
 export function isNewer (text: string): boolean {
+  // A list of thousands of members is not parsed twice for this.
+  if (!text.includes('"v":')) return false
   const value = parseJson(text)
   if (!isFields(value) || typeof value.v !== 'number') return false
   return Number.isInteger(value.v) && value.v > VERSION && value.v < MAX_VERSION

@@ -51,7 +51,7 @@ export class Pace {
   get isAhead (): boolean { return this.#isSure && this.#askedAt !== 0 && this.#bytes >= this.#most }
 
   /** Bytes of one write; `undefined`: as many as the link takes. */
-  get room (): number | undefined { return this.isOn && this.#most < MOST ? AHEAD / 2 : undefined }
+  get room (): number | undefined { return this.isOn && this.#isSure && this.#most < MOST ? AHEAD / 2 : undefined }
 
   taken (now: number): void {
     this.#isSure = true

@@ -3,7 +3,7 @@ export const MAX_NAME = 255
 
 const STATIC = /^[A-Za-z0-9._~@:+=-]+$/
 const PARAM = /^[A-Za-z][A-Za-z0-9_]*$/
-/** escaped control characters: no name that a person gave has any, and logs and keys are better without */
+/** Escaped control characters: people give no such names, and in logs and keys they do harm. */
 const CONTROL = /%(?:[01][0-9a-f]|7f)/i
 const UNESCAPED = /^[A-Za-z0-9_.!~*'()-]+$/
 

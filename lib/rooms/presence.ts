@@ -31,7 +31,8 @@ export class PresenceKeeper {
   readonly #onError: (error: unknown) => void
   readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new Map<string, Placed & { readonly endsAt: number }>()
-  #isRenewing = false
+  #renewing: Promise<void> | undefined
+  #isAsked = false
   #isSweeping = false
   #sweeper: NodeJS.Timeout | undefined
   #renewer: NodeJS.Timeout | undefined
@@ -51,12 +52,18 @@ export class PresenceKeeper {
       this.#run(() => this.#sweep())
     }, sweep).unref()
     if (this.#store.renew === undefined) return
-    this.#renewer = every(() => { this.renew() }, this.#store.renewal?.(lease) ?? lease / 3).unref()
+    this.#renewer = every(() => { this.#run(() => this.renew()) }, this.#store.renewal?.(lease) ?? lease / 3).unref()
   }
 
-  /** Prolongs the entries of this node's members, or makes them anew where the store has lost them. */
-  renew (): void {
-    if (this.#store.renew !== undefined && this.#entries.size > 0) this.#run(() => this.#renew())
+  /**
+   * Prolongs the entries of this node's members, or makes them anew where the store has lost them. Resolves when that is done for all who
+   * are here now; rejects when it failed for some.
+   */
+  async renew (): Promise<void> {
+    // A renewal that is under way may have passed those who are to be renewed now.
+    this.#isAsked = true
+    this.#renewing ??= this.#renew().finally(() => { this.#renewing = undefined })
+    await this.#renewing
   }
 
   stop (): void {
@@ -76,21 +83,22 @@ export class PresenceKeeper {
   }
 
   async #renew (): Promise<void> {
-    if (this.#isRenewing) return
-    this.#isRenewing = true
-    try {
-      let batch: Placed[] = []
-      for (const entry of this.#entries.values()) {
-        batch.push(entry)
-        if (batch.length < BATCH) continue
-        await this.#store.renew!(batch, this.#options.lease)
-        await setImmediate()
-        batch = []
-      }
-      if (batch.length > 0) await this.#store.renew!(batch, this.#options.lease)
-    } finally {
-      this.#isRenewing = false
+    while (this.#isAsked) {
+      this.#isAsked = false
+      await this.#renewAll()
     }
+  }
+
+  async #renewAll (): Promise<void> {
+    let batch: Placed[] = []
+    for (const entry of this.#entries.values()) {
+      batch.push(entry)
+      if (batch.length < BATCH) continue
+      await this.#store.renew?.(batch, this.#options.lease)
+      await setImmediate()
+      batch = []
+    }
+    if (batch.length > 0) await this.#store.renew?.(batch, this.#options.lease)
   }
 
   async join (room: string, entry: PresenceEntry): Promise<void> {

@@ -117,7 +117,7 @@ export class Rooms {
   }
 
   /** The adapter's server has lost its data: what this node holds there is held anew. */
-  restore (): void { this.#presence?.renew() }
+  async restore (): Promise<void> { await this.#presence?.renew() }
 
   /** What the adapter calls; the rest of its host is the node's. */
   get host (): Pick<AdapterHost, 'event' | 'gap' | 'presence'> {

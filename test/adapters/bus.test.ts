@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Kvm } from '@nats-io/kv'
+import { Kvm, type KV } from '@nats-io/kv'
 import { connect as connectNats } from '@nats-io/transport-node'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
@@ -149,6 +149,14 @@ const STRANGE_POSITIONS: typeof STRANGE = [
   ['the next place with data that is no JSON', 'room', event({ t: 'said', s: 1 }, '{broken', 'r EPOCH NEXT')]
 ]
 
+/** What nodes keep in a NATS server, as somebody else may write it. */
+async function bucketsOf (t: Test, url: string): Promise<{ state: KV, denied: KV }> {
+  const connection = await connectNats({ servers: [url] })
+  t.teardown(async () => { await connection.close() })
+  const kvm = new Kvm(connection)
+  return { state: await kvm.open('realtime_state'), denied: await kvm.open('realtime_denials') }
+}
+
 async function undecodable ({ app }: Running): Promise<number> {
   return ((await app.rooms.stats()).adapter as { undecodable: number }).undecodable
 }
@@ -192,10 +200,7 @@ for (const { name, program, open } of buses) {
     const { leases, claims, denials, presence } = own.adapter
     await denials!.isDenied(['user:nobody'])
     await leases!.count('user:nobody')
-    const raw = await connectNats({ servers: [url] })
-    t.teardown(async () => { await raw.close() })
-    const kvm = new Kvm(raw)
-    const [state, denied] = [await kvm.open('realtime_state'), await kvm.open('realtime_denials')]
+    const { state, denied } = await bucketsOf(t, url)
     const keys = [stateKey('lease', 'user:ann'), stateKey('claim', 'ann 1'), stateKey('value', 'ticket'), stateKey('presence', ROOM)]
     const counted = (): number => Number(own.adapter.stats!().undecodable)
     const unread = async (what: string, read: () => unknown): Promise<unknown> => {
@@ -227,10 +232,7 @@ for (const { name, program, open } of buses) {
     const { leases, claims, denials, presence } = (await node(t, adapter())).adapter
     await denials!.isDenied(['user:nobody'])
     await leases!.count('user:nobody')
-    const raw = await connectNats({ servers: [url] })
-    t.teardown(async () => { await raw.close() })
-    const kvm = new Kvm(raw)
-    const [state, denied] = [await kvm.open('realtime_state'), await kvm.open('realtime_denials')]
+    const { state, denied } = await bucketsOf(t, url)
     const later = '{"v":2,"of":"tomorrow"}'
     const keys = [stateKey('lease', 'user:ann'), stateKey('claim', 'ann 1'), stateKey('value', 'ticket'), stateKey('presence', ROOM)]
     for (const key of keys) await state.put(key, later)

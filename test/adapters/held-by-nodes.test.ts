@@ -149,3 +149,42 @@ for (const broker of brokers) {
     await until('it is told', () => a.host.forgotten > 0)
   })
 }
+
+t.test('redis: what older data brings back of connections that have ended ends with the lease, and what is held is held on', { skip: missing('redis-server') }, async (t) => {
+  const server = await startRedis(t)
+  const a = await node(t, redis({ url: server.url }), 'a')
+  const [leases, presence] = [a.adapter.leases!, a.adapter.presence!]
+  const entry = (user: string): { userId: string, connection: string } => ({ userId: user, connection: `c-${user}` })
+  await a.adapter.subscribe('chat/1', reliable)
+  for (const user of ['stays', 'goes']) {
+    await leases.acquire('user:ann', `c-${user}`, 2, LEASE)
+    await presence.join('chat/1', entry(user), LEASE)
+  }
+  const client = new Redis(server.url)
+  t.teardown(() => { client.disconnect() })
+  await client.save()
+  await leases.release('user:ann', 'c-goes')
+  await presence.leave('chat/1', entry('goes'), 0)
+  await server.kill()
+  await until('it is away', () => a.adapter.stats!().isUp === false)
+  await server.start()
+  await until('it is told', () => a.host.forgotten > 0, 10_000)
+  await leases.renew([{ key: 'user:ann', holder: 'c-stays' }], LEASE)
+  await presence.renew!([{ room: 'chat/1', entry: entry('stays') }], LEASE)
+  t.equal((await presence.snapshot('chat/1', 10)).total, 2)
+  const past = await redisPast(t, server)
+  await past.takenLongAgo('user:ann', 'chat/1')
+  await past.silent(1)
+  // Who finds no slot looks who is heard of.
+  await until('a slot is free', () => leases.acquire('user:ann', 'c-comes', 2, LEASE))
+  t.equal(await leases.count('user:ann'), 2)
+  await leases.release('user:ann', 'c-comes')
+  await until('who went has left', async () => {
+    await presence.sweep(['chat/1'])
+    return (await presence.snapshot('chat/1', 10)).total === 1
+  })
+  t.match((await presence.snapshot('chat/1', 10)).list, [{ userId: 'stays' }])
+  // What was held by the old name is this node's to give back all the same.
+  await leases.release('user:ann', 'c-stays')
+  t.equal(await leases.count('user:ann'), 0)
+})

@@ -8,6 +8,7 @@ import realtime, { defineRoom } from '../../lib/index.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { freePort } from '../helpers/servers.js'
 import { Book, type Result } from './book.js'
+import { randomBy } from '../helpers/random.js'
 
 export interface ChaosOptions {
   readonly seconds: number
@@ -31,24 +32,13 @@ const room = defineRoom('chaos/:id', {
   events: { tick: Type.Object({ n: Type.Integer() }) }
 })
 
-/** Mulberry32: small, and the same everywhere. */
-function random (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6D2B79F5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
 /**
  * Clients on all transports send and listen while their links are cut, stalled and killed and the server is restarted. When the faults
  * are over, everything that the server accepted must have been heard by everybody, once and in order.
  */
 export async function runChaos ({ seconds, clients: size, seed, adapter, log }: ChaosOptions): Promise<Result & { readonly faults: Faults, readonly isSettled: boolean }> {
   const book = new Book()
-  const draw = random(seed)
+  const draw = randomBy(seed)
   const faults: Faults = { cuts: 0, stalls: 0, dead: 0, restarts: 0 }
   const port = await freePort()
 

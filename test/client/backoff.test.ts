@@ -1,20 +1,10 @@
 import t from 'tap'
 import { backoff } from '../../lib/client/backoff.js'
-
-/** Mulberry32, for a histogram that is the same at each run. */
-function seeded (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6D2B79F5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
+import { randomBy } from '../helpers/random.js'
 
 /** When each of the clients, which all lose their server at 0, reaches it again: milliseconds of a clock that nobody waits for. */
 function arrivals (size: number, back: number): { readonly arrived: number[], readonly attempts: number[] } {
-  const random = seeded(42)
+  const random = randomBy(42)
   const arrived: number[] = []
   const attempts: number[] = []
   for (let client = 0; client < size; client++) {

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws'
 import { handshake } from '../helpers/raw.js'
 import { closePayload, rawFrame } from '../helpers/raw-websocket.js'
 import { anyFrame, mutateBytes, STRINGS } from './mutate.js'
-import type { Random } from './random.js'
+import type { Random } from '../helpers/random.js'
 
 /** What an attack knows: where the server is, and how to be one of its users. */
 export interface Target {

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { setTimeout as delay } from 'node:timers/promises'
 import { mutateBytes } from './mutate.js'
-import type { Random } from './random.js'
+import type { Random } from '../helpers/random.js'
 import type { Target } from './attacks.js'
 
 /**

@@ -1,4 +1,4 @@
-import type { Random } from './random.js'
+import type { Random } from '../helpers/random.js'
 
 /** Strings that have broken parsers, keys and paths before. */
 export const STRINGS: readonly string[] = [

@@ -11,7 +11,7 @@ import { connect, type Client } from '../../lib/client/index.js'
 import realtime, { defineRoom } from '../../lib/index.js'
 import { attackByBytes, attackByFrames, attackByRequests, type Target } from './attacks.js'
 import { attackByBus } from './bus.js'
-import { Random } from './random.js'
+import { Random } from '../helpers/random.js'
 
 export interface FuzzOptions {
   readonly seconds: number

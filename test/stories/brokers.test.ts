@@ -2,7 +2,8 @@ import t from 'tap'
 import { missingServer, type AdapterName } from './brokers/broker.js'
 import { FAULTS } from './brokers/faults.js'
 import { faultsOf } from './brokers/report.js'
-import { random, tell } from './brokers/story.js'
+import { randomBy } from '../helpers/random.js'
+import { tell } from './brokers/story.js'
 
 /** What goes on in a few seconds; all of it by `npm run chaos:brokers`. */
 const TOLD: ReadonlyArray<readonly [AdapterName, string]> = [
@@ -14,7 +15,7 @@ const TOLD: ReadonlyArray<readonly [AdapterName, string]> = [
   ['nats', 'stop']
 ]
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 1e9))
-const seeds = random(SEED)
+const seeds = randomBy(SEED)
 
 // Most of a story is waiting.
 t.jobs = 2

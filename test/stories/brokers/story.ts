@@ -20,6 +20,7 @@ import { Revocations } from './revocations.js'
 import { FEEDS, SECRET } from './rooms.js'
 import { Seats } from './seats.js'
 import { Sender, type Fate } from './sender.js'
+import { randomBy } from '../../helpers/random.js'
 
 export interface StoryOptions {
   readonly adapter: AdapterName
@@ -59,17 +60,6 @@ const ROUND = 4_000
 /** Milliseconds behind the end of a fault in which connections that were let in without the broker leave again. */
 const CALM = 2_500
 
-/** Mulberry32: small, and the same everywhere. */
-export function random (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6D2B79F5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
 /** Undoes what a run has begun, the last first. */
 class Cleanup implements Teardown {
   readonly #callbacks: Array<() => unknown> = []
@@ -102,7 +92,7 @@ class Story {
   constructor (t: Cleanup, options: StoryOptions) {
     this.#t = t
     this.#options = options
-    this.#random = random(options.seed)
+    this.#random = randomBy(options.seed)
     const sign = createSigner({ key: SECRET, expiresIn: 86_400_000 })
     this.#token = (user) => sign({ sub: user })
   }

@@ -25,3 +25,9 @@ export class Random {
     return bytes
   }
 }
+
+/** The same as a function. */
+export function randomBy (seed: number): () => number {
+  const random = new Random(seed)
+  return () => random.next()
+}

@@ -23,7 +23,7 @@ type Kind = 'poll' | 'link'
  * which takes over the slots that it holds elsewhere, so a cursor that names it has to be believed: an id that somebody made up, or that of
  * a WebSocket or of another user's poll, is none. A POST comes to any node too, and names the connection of its caller alike.
  */
-export class PollIds {
+export class ConnectionIds {
   readonly #adapter: Pick<Adapter, 'secret'>
   readonly #onError: (error: unknown) => void
   /** newest first; at first one of this node alone */
