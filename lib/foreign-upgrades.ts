@@ -15,6 +15,63 @@ export function isForeignUpgrade ({ headers }: Partial<IncomingMessage>): boolea
   return asked.length > 0 && !asked.includes('websocket')
 }
 
+function withoutUpgradeTokens (connection: string): string {
+  return tokensOf(connection).filter((token) => token !== 'upgrade' && token !== 'http2-settings').join(', ')
+}
+
+/** Names and values of a request's fields, without those that ask for another protocol. */
+function withoutUpgrade (rawHeaders: readonly string[]): string[] {
+  const fields: string[] = []
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const [name, value] = [rawHeaders[i]!, rawHeaders[i + 1]!]
+    const field = name.toLowerCase()
+    if (field === 'upgrade' || field === 'http2-settings') continue
+    const kept = field === 'connection' ? withoutUpgradeTokens(value) : value
+    if (field !== 'connection' || kept !== '') fields.push(name, kept)
+  }
+  return fields
+}
+
+interface Asking { shouldUpgradeCallback?: (request: IncomingMessage) => boolean }
+
+/**
+ * Leaves a foreign upgrade that has a body to Node, where Node asks the server whether a request is an upgrade (22.21, 24.9 and newer).
+ * Node 26 reads such a body itself, so it could not be put back by `serveForeignUpgrade`, which serves all the others.
+ *
+ * Node drops what has come behind such a request in the same packet. So its connection ends with the answer, and a peer that pipelines
+ * sends the rest again (RFC 9112 9.3.2).
+ *
+ * @returns undoes it
+ */
+export function declineForeignUpgrades (server: EventEmitter): () => void {
+  const asking = server as EventEmitter & Asking
+  const { shouldUpgradeCallback: should } = asking
+  if (typeof should !== 'function') return () => {}
+  const declined = new WeakSet<object>()
+  const onRequest = (request: object, response: ServerResponse): void => {
+    if (declined.has(request)) response.shouldKeepAlive = false
+  }
+  asking.shouldUpgradeCallback = function (request) {
+    const { headers, rawHeaders } = request
+    const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
+    if (!hasBody || !isForeignUpgrade(request)) return should.call(this, request)
+    const fields = withoutUpgrade(rawHeaders)
+    rawHeaders.splice(0, rawHeaders.length, ...fields)
+    delete headers.upgrade
+    delete headers['http2-settings']
+    const at = fields.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'connection')
+    if (at === -1) delete headers.connection
+    else headers.connection = fields[at + 1]
+    declined.add(request)
+    return false
+  }
+  server.prependListener('request', onRequest)
+  return () => {
+    asking.shouldUpgradeCallback = should
+    server.off('request', onRequest)
+  }
+}
+
 /**
  * Has a request served as if it had not asked for another protocol, which is what RFC 9110 7.8 lets a server do.
  *
@@ -29,16 +86,8 @@ export function serveForeignUpgrade (server: EventEmitter, raw: IncomingMessage,
     return
   }
   const lines = [`${method} ${url} HTTP/${httpVersion}`]
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const [name, value] = [rawHeaders[i]!, rawHeaders[i + 1]!]
-    const field = name.toLowerCase()
-    if (field === 'upgrade' || field === 'http2-settings') continue
-    if (field !== 'connection') lines.push(`${name}: ${value}`)
-    else {
-      const kept = tokensOf(value).filter((token) => token !== 'upgrade' && token !== 'http2-settings')
-      if (kept.length > 0) lines.push(`${name}: ${kept.join(', ')}`)
-    }
-  }
+  const fields = withoutUpgrade(rawHeaders)
+  for (let i = 0; i < fields.length; i += 2) lines.push(`${fields[i]!}: ${fields[i + 1]!}`)
   const request = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
   const serve = (): void => {
     // What broke it may still be on its way to the listener of errors.

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { httpError, Refusal } from './errors.js'
 import { Expiry } from './expiry.js'
-import { isForeignUpgrade, serveForeignUpgrade } from './foreign-upgrades.js'
+import { declineForeignUpgrades, isForeignUpgrade, serveForeignUpgrade } from './foreign-upgrades.js'
 import type { Code } from './protocol/codes.js'
 import { after } from './timers.js'
 
@@ -101,7 +101,7 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   /** those that are still under way after their event */
   const upgrades = new WeakMap<object, Pending>()
   const perAddress = new Map<string, number>()
-  const unfollow: Array<() => void> = []
+  const unfollow: Array<() => void> = [declineForeignUpgrades(server)]
   let closing: Promise<void> | undefined
   let drained: (() => void) | undefined
   let stopped = false

@@ -68,6 +68,16 @@ t.test('its body arrives, by length and in chunks, at once and in parts', async 
   }
 })
 
+t.test('a request that is pipelined behind its body is answered, or the answer before it says that it was not read', async (t) => {
+  const { port } = await serve(t)
+  const body = JSON.stringify({ text: 'x' })
+  const sized = head('POST /echo', `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n`) + body
+  const answers = await talk(port, [`${sized}GET /orders HTTP/1.1\r\nHost: localhost\r\n\r\n`], 2)
+  t.match(answers[0], /^HTTP\/1\.1 200 [^]*\{"length":\d+\}/)
+  if (answers.length === 1) t.match(answers[0], /\r\nconnection: close\r\n/i)
+  else t.match(answers[1], /^HTTP\/1\.1 200 /)
+})
+
 t.test('its socket stays alive, also for pipelined requests, in their order', async (t) => {
   const { port } = await serve(t)
   const plain = 'GET /orders HTTP/1.1\r\nHost: localhost\r\n\r\n'
