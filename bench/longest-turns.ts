@@ -7,7 +7,7 @@
  */
 import { loadavg } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { encodeEvent } from '../dist/protocol/codec.js'
+import { encodeEvent } from '../dist/protocol/packet.js'
 import { page } from '../dist/stats/paging.js'
 import { Metrics } from '../dist/stats/metrics.js'
 import { snapshot, type StatsSnapshot } from '../dist/stats/snapshot.js'

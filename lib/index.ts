@@ -1,7 +1,7 @@
-import realtime from './plugin.js'
+import realtime from './plugin/plugin.js'
 import { defineRoom } from './contract/define-room.js'
-import { createPublisher } from './publisher.js'
-import { memory } from './adapters/memory.js'
+import { createPublisher } from './app/publisher.js'
+import { memory } from './adapters/memory/adapter.js'
 
 const exported = { default: realtime, fastifyRealtime: realtime, defineRoom, createPublisher, memory }
 
@@ -14,9 +14,9 @@ const plugin: typeof realtime & typeof exported = Object.assign(realtime, export
 
 export { plugin as default, plugin as fastifyRealtime, plugin as 'module.exports' }
 export { createPublisher, defineRoom, memory }
-export type { MemoryOptions } from './adapters/memory.js'
+export type { MemoryOptions } from './adapters/memory/adapter.js'
 export type * from './contract/types.js'
-export type * from './types.js'
+export type * from './types/options.js'
 export type * from './adapters/adapter.js'
 export type { Position } from './protocol/position.js'
 export type { Code, Retry } from './protocol/codes.js'

@@ -3,7 +3,7 @@
  * when anything was lost, duplicated or reordered, or a send was refused. With `redis-server` installed the server is restarted too.
  */
 import { parseArgs } from 'node:util'
-import { redis } from '../lib/adapters/redis.js'
+import { redis } from '../lib/adapters/redis/adapter.js'
 import { runChaos } from '../test/chaos/run.js'
 import { missing, startRedis } from '../test/helpers/servers.js'
 

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { Adapter } from '../../dist/adapters/adapter.js'
-import { nats } from '../../dist/adapters/nats.js'
-import { redis } from '../../dist/adapters/redis.js'
+import { nats } from '../../dist/adapters/nats/adapter.js'
+import { redis } from '../../dist/adapters/redis/adapter.js'
 
 /** Ticks of the kernel's clock in a second, by which it counts CPU. */
 const TICKS = 100

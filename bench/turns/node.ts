@@ -1,31 +1,31 @@
 import { setImmediate } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
-import { Access } from '../../dist/access.js'
-import { Acks } from '../../dist/acks.js'
+import { Access } from '../../dist/admission/access.js'
+import { BroadcastAcks } from '../../dist/dispatch/broadcast-acks.js'
 import type { ControlMessage } from '../../dist/adapters/adapter.js'
-import { MemoryAdapter } from '../../dist/adapters/memory.js'
-import { Unread } from '../../dist/adapters/unread.js'
-import { AppRooms } from '../../dist/app-rooms.js'
-import type { Auth } from '../../dist/auth.js'
+import { MemoryAdapter } from '../../dist/adapters/memory/adapter.js'
+import { Unread } from '../../dist/adapters/broker/unread.js'
+import { AppRooms } from '../../dist/app/app-rooms.js'
+import type { Authentication } from '../../dist/auth/authentication.js'
 import { Connection, type ConnectionHost } from '../../dist/connection/connection.js'
 import { Connections } from '../../dist/connection/connections.js'
 import { Flusher } from '../../dist/connection/flusher.js'
 import { Heartbeat } from '../../dist/connection/heartbeat.js'
 import type { Link, LinkEvents } from '../../dist/connection/link.js'
 import { defineRoom } from '../../dist/contract/index.js'
-import { Dispatch } from '../../dist/dispatch.js'
-import { Drain } from '../../dist/drain.js'
-import { Elsewhere } from '../../dist/elsewhere.js'
-import { Messages } from '../../dist/messages.js'
-import { Observer } from '../../dist/observe.js'
-import type { Polls } from '../../dist/polls.js'
-import { encodeFrame } from '../../dist/protocol/codec.js'
-import { Refusals } from '../../dist/refusals.js'
-import { Revocations } from '../../dist/revocations.js'
+import { Dispatch } from '../../dist/dispatch/dispatch.js'
+import { Drain } from '../../dist/connection/drain.js'
+import { Elsewhere } from '../../dist/dispatch/elsewhere.js'
+import { Messages } from '../../dist/dispatch/messages.js'
+import { Inspector } from '../../dist/stats/inspector.js'
+import type { Polls } from '../../dist/endpoint/polls.js'
+import { encodeFrame } from '../../dist/protocol/packet.js'
+import { Refusals } from '../../dist/admission/refusals.js'
+import { Revocations } from '../../dist/auth/revocations.js'
 import { declare } from '../../dist/rooms/declaration.js'
 import type { Membership } from '../../dist/rooms/room.js'
-import { Rooms } from '../../dist/rooms/rooms.js'
-import { Slots } from '../../dist/slots.js'
+import { Hub } from '../../dist/rooms/hub.js'
+import { Slots } from '../../dist/admission/slots.js'
 import { Ledger } from '../../dist/stats/ledger.js'
 
 const many = defineRoom('many/:id', { events: { msg: Type.Object({ text: Type.String() }) } })
@@ -57,13 +57,13 @@ export class BenchNode {
   readonly ledger = new Ledger()
   readonly connections = new Connections<Membership>()
   readonly adapter: MemoryAdapter
-  readonly engine: Rooms
-  readonly observer: Observer
+  readonly engine: Hub
+  readonly observer: Inspector
   readonly drain: Drain
   readonly heartbeat: Heartbeat<Membership>
   readonly slots: Slots
   renewed = 0
-  readonly acks: Acks
+  readonly acks: BroadcastAcks
   readonly #dispatch: Dispatch
   readonly #app: AppRooms
   readonly #host: ConnectionHost<Membership>
@@ -71,9 +71,9 @@ export class BenchNode {
   constructor (bytes: number) {
     const { ledger, connections } = this
     const revocations = new Revocations()
-    this.acks = new Acks('bench', undefined, quiet)
+    this.acks = new BroadcastAcks('bench', undefined, quiet)
     this.adapter = new MemoryAdapter({ bytes, now: () => Date.now() + this.ahead })
-    this.engine = new Rooms(this.adapter, { presence: { grace: 200, lease: 60_000 }, presenceList: 200, eventLimit: 262_144, latestBytes: bytes, validateOutput: false, onError: quiet, onOffered: (event) => this.acks.offered(event) })
+    this.engine = new Hub(this.adapter, { presence: { grace: 200, lease: 60_000 }, presenceList: 200, eventLimit: 262_144, latestBytes: bytes, validateOutput: false, onError: quiet, onOffered: (event) => this.acks.offered(event) })
     for (const [definition, presence] of [[many, true], [all, false]] as const) {
       this.engine.declarations.add(declare(definition, { presence }, {}, { history: { size: 100, ttl: 300_000 } }, log))
     }
@@ -99,8 +99,8 @@ export class BenchNode {
       charge: quiet,
       redeem: async () => { throw new Error('no tickets here') }
     })
-    this.#host = { flusher: new Flusher(), tally: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
-    this.observer = new Observer(connections, this.engine, ledger)
+    this.#host = { flusher: new Flusher(), counters: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
+    this.observer = new Inspector(connections, this.engine, ledger)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
     this.#app = new AppRooms({
       engine: this.engine,
@@ -111,7 +111,7 @@ export class BenchNode {
       slots: this.slots,
       polls: {} as Polls,
       elsewhere: new Elsewhere(undefined),
-      auth: { remember: quiet } as unknown as Auth,
+      auth: { remember: quiet } as unknown as Authentication,
       drain: this.drain,
       adapter: this.adapter,
       unread: new Unread(log),

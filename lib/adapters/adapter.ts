@@ -1,10 +1,10 @@
 import type { Delivery } from '../contract/types.js'
-import type { Except, Packet } from '../protocol/codec.js'
+import type { Except, Packet } from '../protocol/packet.js'
 import type { Code } from '../protocol/codes.js'
 import type { Position } from '../protocol/position.js'
+import type { Awaitable } from '../structures/awaitable.js'
 
-/** A value now or later: what is in memory is not worth a promise. Callers must handle both. */
-export type Later<T> = T | Promise<T>
+export type { Awaitable } from '../structures/awaitable.js'
 
 /** How a room's stream is kept; the same on every node. */
 export interface RoomSettings {
@@ -104,19 +104,19 @@ export interface PresenceStore {
    * Adds or renews an entry, which ends `lease` ms after the node that holds it has gone. When it is the first of its user, the change is announced to all nodes that
    * subscribed the room, this one included, with the next sequence.
    */
-  join (room: string, entry: PresenceEntry, lease: number): Later<void>
+  join (room: string, entry: PresenceEntry, lease: number): Awaitable<void>
   /** Lets the entry of this node run out `grace` ms from now, not one that another node has joined under the same names since; its user's leave is announced by a sweep after the last entry has run out. */
-  leave (room: string, entry: PresenceEntry, grace: number): Later<void>
+  leave (room: string, entry: PresenceEntry, grace: number): Awaitable<void>
   /**
    * Milliseconds between two renewals of entries that are joined with this lease; absent: a third of it. An adapter that keeps entries for
    * as long as it hears of their node needs them rarely, to repair what was lost.
    */
   renewal? (lease: number): number
   /** Prolongs the leases of connections that live on this node, or makes them anew where they are lost. */
-  renew? (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Later<void>
-  snapshot (room: string, limit: number): Later<PresenceSnapshot>
+  renew? (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Awaitable<void>
+  snapshot (room: string, limit: number): Awaitable<PresenceSnapshot>
   /** Removes entries whose time is past and announces the leaves. Called every few seconds for rooms with members here. */
-  sweep (rooms: Iterable<string>): Later<void>
+  sweep (rooms: Iterable<string>): Awaitable<void>
 }
 
 /**
@@ -151,13 +151,13 @@ export interface ClaimStore {
    * @param owner user whose message it is: over his own bytes he loses his oldest outcome, nobody else's
    * @param holder who asks. One that asks for what it has claimed and not settled has lost the answer, and is given it again; without, it is `running`.
    */
-  claim (key: string, hash: string, lease: number, owner?: string, holder?: string): Later<Claim>
+  claim (key: string, hash: string, lease: number, owner?: string, holder?: string): Awaitable<Claim>
   /** Stores the outcome for `ttl` ms; `undefined` gives the claim back, so that the message may run again, unless it is another holder's by now. */
-  settle (key: string, hash: string, outcome: string | undefined, ttl: number, owner?: string, holder?: string): Later<void>
+  settle (key: string, hash: string, outcome: string | undefined, ttl: number, owner?: string, holder?: string): Awaitable<void>
   /** Keeps a value for one `take` within `ttl` ms. */
-  put (key: string, value: string, ttl: number): Later<void>
+  put (key: string, value: string, ttl: number): Awaitable<void>
   /** Returns the value exactly once. */
-  take (key: string): Later<string | undefined>
+  take (key: string): Awaitable<string | undefined>
 }
 
 /**
@@ -194,8 +194,8 @@ export type ControlMessage =
 /** Users and token ids kept out until a time. Consulted at every entry. */
 export interface DenialStore {
   /** @param until Unix time in milliseconds */
-  deny (subject: string, until: number): Later<void>
-  isDenied (subjects: readonly string[]): Later<boolean>
+  deny (subject: string, until: number): Awaitable<void>
+  isDenied (subjects: readonly string[]): Awaitable<boolean>
 }
 
 /** What an adapter tells the node that started it. */
@@ -210,7 +210,7 @@ export interface AdapterHost {
    * @returns members on this node that were offered it: a number at once, or later where they are so many that they are offered it in
    * parts. The next event may be given before that.
    */
-  event (room: string, packet: Packet): Later<number>
+  event (room: string, packet: Packet): Awaitable<number>
   /** Events after `from` up to `to` are lost to this node (or, with `from` equal to `to`, only the epoch is new). Delivery continues after `to`. */
   gap (room: string, gap: { readonly epoch: string, readonly from?: number, readonly to: number }): void
   presence (room: string, change: PresenceChange): void
@@ -222,7 +222,7 @@ export interface AdapterHost {
    * @param hasForgotten it is reachable and does not have the data that it had: what this node holds there is to be held anew
    * @returns for `hasForgotten`, when all of it is; rejects when some of it could not be
    */
-  state (isUp: boolean, hasForgotten?: boolean): Later<void>
+  state (isUp: boolean, hasForgotten?: boolean): Awaitable<void>
 }
 
 /**
@@ -246,18 +246,18 @@ export interface Adapter {
    * The first member of a room appeared on this node. Resolves with the newest position (`undefined` without history); every event
    * after it is given to `host.event`. Called again only after `unsubscribe`.
    */
-  subscribe (room: string, settings: RoomSettings): Later<Position | undefined>
+  subscribe (room: string, settings: RoomSettings): Awaitable<Position | undefined>
   /** The last member left; no event of the room is given to the node any more, but for acknowledged broadcasts already under way: their publisher counts on a report. */
-  unsubscribe (room: string): Later<void>
+  unsubscribe (room: string): Awaitable<void>
   /**
    * Accepts an event: gives it a position, keeps it, hands it to all subscribed nodes. Resolves when it was accepted and, where this
    * node is subscribed, handed to `host.event` and what that returned is there. A repeated `idempotencyKey` within the window resolves with the first position and 0 recipients.
    */
-  publish (room: string, publication: Publication, settings: RoomSettings): Later<Published>
+  publish (room: string, publication: Publication, settings: RoomSettings): Awaitable<Published>
   /** Reads retained events. Absent: this adapter keeps none. */
-  history? (room: string, query: HistoryQuery, settings: RoomSettings): Later<HistoryPage>
+  history? (room: string, query: HistoryQuery, settings: RoomSettings): Awaitable<HistoryPage>
   /** Current value of each `latest` key, oldest set first. Absent: live only. */
-  latest? (room: string, settings: RoomSettings): Later<readonly Packet[]>
+  latest? (room: string, settings: RoomSettings): Awaitable<readonly Packet[]>
   readonly presence?: PresenceStore
   readonly leases?: LeaseStore
   readonly claims?: ClaimStore

@@ -1,6 +1,6 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import { REALTIME_ERR_OPTIONS } from '../errors.js'
-import { explain } from '../explain.js'
+import { REALTIME_ERR_OPTIONS } from '../errors/refusal.js'
+import { explain } from '../errors/explain.js'
 
 const closed = { additionalProperties: false }
 const Ms = Type.Integer({ minimum: 1, maximum: 2_147_483_647 })

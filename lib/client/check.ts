@@ -1,4 +1,4 @@
-import { failure, refused } from './failure.js'
+import { failure, refused } from './errors.js'
 
 const NUMBER = /^number (?!-|0$|N)/
 /** What the type and the text of an option's value look like. */

@@ -1,9 +1,9 @@
 import type { Address } from '../contract/types.js'
 import { backoff } from './backoff.js'
-import { bucket } from './bucket.js'
+import { bucket } from './token-bucket.js'
 import { checkOptions } from './check.js'
-import { failure, refused, type Refused } from './failure.js'
-import { createLine, type Shown } from './line.js'
+import { failure, refused, type Refused } from './errors.js'
+import { createReconnectingLink, type Shown } from './reconnecting-link.js'
 import type { Frame, FrameData, UpFrame } from './links/link.js'
 import { listeners } from './listeners.js'
 import { createQueue } from './queue.js'
@@ -143,7 +143,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     pump()
   }
 
-  const line = createLine(url, options, {
+  const line = createReconnectingLink(url, options, {
     query () {
       // Rooms refused for now are left out: they would take the others with them.
       const asked = [...rooms.values()].filter(({ until }) => until <= now())

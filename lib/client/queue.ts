@@ -1,4 +1,4 @@
-import { failure, LATE, refused } from './failure.js'
+import { failure, LATE, refused } from './errors.js'
 import type { UpFrame } from './links/link.js'
 import type { Room } from './room.js'
 import { after } from './timers.js'

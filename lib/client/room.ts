@@ -1,8 +1,8 @@
 import type { Position } from '../protocol/position.js'
-import { bucket } from './bucket.js'
+import { bucket } from './token-bucket.js'
 import { listeners } from './listeners.js'
 import type { Frame, FrameData, JoinData, MemberData, Members } from './links/link.js'
-import { reader } from './reader.js'
+import { reader } from './event-iterator.js'
 import type { ClientRoom, RoomEvent, SendOptions } from './types.js'
 
 type Events = Record<string, unknown>

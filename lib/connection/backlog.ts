@@ -1,4 +1,4 @@
-import type { Packet } from '../protocol/codec.js'
+import type { Packet } from '../protocol/packet.js'
 import { keyOf } from '../protocol/key.js'
 
 /** What a `latest` value replaces the older one of. */

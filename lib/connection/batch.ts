@@ -1,6 +1,6 @@
-import type { Packet } from '../protocol/codec.js'
+import type { Packet } from '../protocol/packet.js'
 import { keyOf } from '../protocol/key.js'
-import type { Compressor } from './compress.js'
+import type { Compressor } from './compressor.js'
 
 /**
  * A sequence of packets, as a node in a trie of the sequences that are pending in one turn: connections that wait for the same

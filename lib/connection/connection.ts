@@ -1,16 +1,15 @@
 import { codes, type Code } from '../protocol/codes.js'
-import { encodeFrame, type Packet } from '../protocol/codec.js'
-import { parseCommand, type Command, type ErrorData, type Fault } from '../protocol/frames.js'
-import { parseText } from '../protocol/text.js'
-import { Refusal } from '../errors.js'
-import { after } from '../timers.js'
+import { encodeFrame, type Packet } from '../protocol/packet.js'
+import { parseCommand, type Command, type ErrorData, type InvalidFrame } from '../protocol/frames.js'
+import { parseJson } from '../protocol/json.js'
+import { Refusal } from '../errors/refusal.js'
+import { after } from '../structures/timers.js'
 import type { Flusher } from './flusher.js'
-import { Handles, type Handle } from './handles.js'
+import { NamedSet, type Named } from './named-set.js'
 import { LINK_BUFFER, type Link, type LinkEvents, type Transport } from './link.js'
-import { Outbox } from './outbox.js'
+import { Outbox, type OutboxCounters } from './outbox.js'
 import { PACE } from './pace.js'
-import { Bucket, type Rate } from './rate-limit.js'
-import type { Tally } from './tally.js'
+import { TokenBucket, type Rate } from '../structures/token-bucket.js'
 
 /** Who is behind a connection, as authentication found it. */
 export interface Identity {
@@ -23,9 +22,9 @@ export interface Identity {
 }
 
 /** What a connection is handed from outside: it knows neither rooms nor the server. */
-export interface ConnectionHost<H extends Handle> {
+export interface ConnectionHost<H extends Named> {
   readonly flusher: Flusher
-  readonly tally: Tally & { messagesIn: number, bytesIn: number }
+  readonly counters: OutboxCounters & { messagesIn: number, bytesIn: number }
   readonly outboxLimit: number
   readonly rate: Rate
   /** Something is about to be said to it, or its end: what it is to be offered by then is sent before. */
@@ -33,7 +32,7 @@ export interface ConnectionHost<H extends Handle> {
   /** a command of the peer, in order of arrival */
   onCommand (connection: Connection<H>, command: Command, bytes: number): void
   /** what the peer sent was no command; counted, and answered by an `error` frame */
-  onFault (connection: Connection<H>, fault: Fault): void
+  onFault (connection: Connection<H>, fault: InvalidFrame): void
   /** the end, once: `reason` is a word of the code table, `left` when the peer said so, `gone` when it just went */
   onClosed (connection: Connection<H>, reason: string): void
   /** It was sent again what costs so much, in messages, on top of what asked for it. */
@@ -60,7 +59,7 @@ function reasonOf (code: number): string {
 }
 
 /** One authenticated live link as the server knows it. */
-export class Connection<H extends Handle = Handle> implements LinkEvents {
+export class Connection<H extends Named = Named> implements LinkEvents {
   // What each event needs comes first, to be in one line of the processor's cache.
   #outbox: Outbox | undefined
   #state: 'open' | 'closing' | 'closed' = 'open'
@@ -71,7 +70,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   readonly openedAt = Date.now()
   /** by `performance.now()`, to measure with */
   readonly startedAt = performance.now()
-  readonly rooms = new Handles<H>()
+  readonly rooms = new NamedSet<H>()
   /** joins under way, so that many at once do not pass the limit together */
   entering = 0
   /** what heartbeats need, moved by the one sweep */
@@ -94,7 +93,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   #identity: Identity
   #link: Link | undefined
   readonly #host: ConnectionHost<H>
-  #bucket: Bucket | undefined
+  #bucket: TokenBucket | undefined
   /** bytes sent again that have not made up a cost yet */
   #replayed = 0
   #onClosed: Array<() => void> | undefined
@@ -187,7 +186,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
 
   /** @returns 0, or the milliseconds until the next message is allowed; a peer that floods is cut */
   spend (now: number): number {
-    this.#bucket ??= new Bucket(this.#host.rate, now)
+    this.#bucket ??= new TokenBucket(this.#host.rate, now)
     const wait = this.#bucket.take(now)
     if (wait > 0 && this.#bucket.isFlooded) this.close('rate_limited')
     return wait
@@ -208,7 +207,7 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   /** The cost of an answer, above that of the message that asked for it. */
   charge (cost: number): void {
     const now = performance.now()
-    this.#bucket ??= new Bucket(this.#host.rate, now)
+    this.#bucket ??= new TokenBucket(this.#host.rate, now)
     this.#bucket.charge(now, cost)
   }
 
@@ -221,14 +220,14 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
 
   text (text: string, bytes: number): void {
     if (this.#state !== 'open') return
-    const { tally } = this.#host
-    tally.messagesIn++
-    tally.bytesIn += bytes
+    const { counters } = this.#host
+    counters.messagesIn++
+    counters.bytesIn += bytes
     this.bytesIn += bytes
     this.alive()
-    let command: Command | Fault
+    let command: Command | InvalidFrame
     try {
-      command = parseCommand(parseText(text))
+      command = parseCommand(parseJson(text))
     } catch (error) {
       command = { fault: `not acceptable JSON: ${(error as Error).message}` }
     }
@@ -327,8 +326,11 @@ export class Connection<H extends Handle = Handle> implements LinkEvents {
   /** Ends the transport without waiting for the peer's answer. */
   destroy (): void { this.#link?.destroy?.() }
 
-  /** Bytes for the link alone, in order: an SSE field that is no frame. */
-  raw (bytes: Uint8Array): void { this.#outbox?.raw(bytes) }
+  /** Tells the peer's own implementation when to come back, where its transport has a field for it. */
+  adviseRetry (milliseconds: number): void {
+    const bytes = this.#link?.retryAdvice?.(milliseconds)
+    if (bytes !== undefined) this.#outbox?.raw(bytes)
+  }
 
   closed (code: number): void {
     if (this.#state === 'closed') return

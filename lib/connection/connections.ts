@@ -1,10 +1,10 @@
-import { ShardedMap } from '../retention/sharded-map.js'
+import { ShardedMap } from '../structures/sharded-map.js'
 import type { Connection, Identity } from './connection.js'
-import type { Handle } from './handles.js'
+import type { Named } from './named-set.js'
 import type { Transport } from './link.js'
 
 /** The connections of this node, by id and by user. */
-export class Connections<H extends Handle> {
+export class Connections<H extends Named> {
   readonly #byId = new ShardedMap<Connection<H>>()
   /** most users have one: a `Set` for it alone would cost more than the map's entry */
   readonly #byUser = new ShardedMap<Connection<H> | Set<Connection<H>>>()

@@ -1,4 +1,4 @@
-import { after } from '../timers.js'
+import { after } from '../structures/timers.js'
 import { Batch } from './batch.js'
 
 export interface Flushable {

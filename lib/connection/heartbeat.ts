@@ -1,7 +1,7 @@
-import { Slices } from '../slices.js'
-import { every } from '../timers.js'
+import { Slices } from '../structures/slices.js'
+import { every } from '../structures/timers.js'
 import type { Connection } from './connection.js'
-import type { Handle } from './handles.js'
+import type { Named } from './named-set.js'
 
 export interface HeartbeatOptions {
   /** milliseconds between two heartbeats of a WebSocket */
@@ -23,7 +23,7 @@ const MAX_SWEEP = 1_000
 const SLICE = 500
 
 /** Liveness of all connections by one sweep; a timer each would cost memory and order. */
-export class Heartbeat<H extends Handle> {
+export class Heartbeat<H extends Named> {
   readonly #connections: Iterable<Connection<H>>
   readonly #options: HeartbeatOptions
   readonly #period: number

@@ -1,5 +1,5 @@
-import type { Packet } from '../protocol/codec.js'
-import type { Compressor } from './compress.js'
+import type { Packet } from '../protocol/packet.js'
+import type { Compressor } from './compressor.js'
 
 export type Transport = 'websocket' | 'sse' | 'polling'
 
@@ -41,6 +41,8 @@ export interface Link {
   readonly compressor?: Compressor | undefined
   /** Bytes of one heartbeat, with a payload to be echoed where the transport can; absent where none is needed. */
   beat? (payload?: string): Uint8Array | undefined
+  /** Bytes that tell the peer's own implementation when to come back; absent where the transport has no such field. */
+  retryAdvice? (milliseconds: number): Uint8Array
   /** Only polling: frames wait until they are taken, this is told when there are some. */
   readonly pending?: () => void
 }

@@ -1,10 +1,26 @@
-import type { Packet } from '../protocol/codec.js'
+import type { Packet } from '../protocol/packet.js'
 import { Backlog } from './backlog.js'
 import type { Batch } from './batch.js'
 import type { Flusher } from './flusher.js'
 import { LINK_BUFFER, type Link } from './link.js'
 import { PACE, Pace } from './pace.js'
-import type { Tally } from './tally.js'
+
+/** The columns of the ledger that move with a connection's outbox; what each means stands at the ledger itself. */
+export interface OutboxCounters {
+  meant: number
+  /** events that wait in outboxes, frames that do, events among them, and their bytes */
+  queued: number
+  waiting: number
+  waitingBytes: number
+  delivered: number
+  resumed: number
+  conflated: number
+  dropped: number
+  gone: number
+  framesOut: number
+  bytesOut: number
+  writes: number
+}
 
 /** Who is told that the bound is passed. */
 export interface OutboxOwner { cut (): void }
@@ -12,7 +28,7 @@ export interface OutboxOwner { cut (): void }
 /** What all outboxes share. */
 export interface OutboxHost {
   readonly flusher: Flusher
-  readonly tally: Tally
+  readonly counters: OutboxCounters
   /** bytes that may wait in one */
   readonly outboxLimit: number
 }
@@ -71,12 +87,12 @@ export class Outbox {
    */
   push (packet: Packet, flush = 0): boolean {
     if (this.#isClosed) return false
-    const { tally } = this.#host
-    if (packet.event !== undefined) tally.meant++
+    const { counters } = this.#host
+    if (packet.event !== undefined) counters.meant++
     if (this.#isLagging || this.#link.pending !== undefined) return this.#wait(packet)
-    if (packet.event !== undefined) tally.queued++
-    tally.waiting++
-    tally.waitingBytes += packet.bytes.length
+    if (packet.event !== undefined) counters.queued++
+    counters.waiting++
+    counters.waitingBytes += packet.bytes.length
     if (flush > 0) this.#isGathered = true
     this.#batch = (this.#batch ?? this.#host.flusher.root).add(packet)
     if (this.#batch.size > LINK_BUFFER && this.#thin(this.#batch).size > LINK_BUFFER) {
@@ -161,7 +177,7 @@ export class Outbox {
     if (!this.#isGathered || batch.latest < 2) return batch
     const { newest } = batch
     const replaced = batch.count - newest.count
-    this.#host.tally.conflated += replaced
+    this.#host.counters.conflated += replaced
     this.#waits(-replaced, newest.size - batch.size, -replaced)
     this.#batch = newest
     return newest
@@ -186,8 +202,8 @@ export class Outbox {
   }
 
   #write (bytes: Uint8Array): void {
-    this.#host.tally.writes++
-    this.#host.tally.bytesOut += bytes.length
+    this.#host.counters.writes++
+    this.#host.counters.bytesOut += bytes.length
     this.written += bytes.length
     if (!this.#link.write(bytes)) this.#isLagging = this.#isFull = true
     if (this.#pace?.isOn === true) this.#measure(this.#pace, bytes.length)
@@ -212,27 +228,27 @@ export class Outbox {
   }
 
   #waits (frames: number, bytes: number, events: number): void {
-    const { tally } = this.#host
-    tally.waiting += frames
-    tally.waitingBytes += bytes
-    tally.queued += events
+    const { counters } = this.#host
+    counters.waiting += frames
+    counters.waitingBytes += bytes
+    counters.queued += events
   }
 
   #count (frames: number, live: number, replayed: number): void {
-    this.#host.tally.framesOut += frames
-    this.#host.tally.delivered += live
-    this.#host.tally.resumed += replayed
+    this.#host.counters.framesOut += frames
+    this.#host.counters.delivered += live
+    this.#host.counters.resumed += replayed
   }
 
   #wait (packet: Packet): boolean {
     const isPolled = this.#link.pending !== undefined
     if (packet.event?.delivery === 'volatile' && !isPolled) {
-      this.#host.tally.dropped++
+      this.#host.counters.dropped++
       return false
     }
     const backlog = this.#backlog ??= new Backlog()
     const { count, bytes, events } = backlog
-    if (backlog.push(packet) === 'conflated') this.#host.tally.conflated++
+    if (backlog.push(packet) === 'conflated') this.#host.counters.conflated++
     this.#waits(backlog.count - count, backlog.bytes - bytes, backlog.events - events)
     if (this.#backlog.bytes > this.#host.outboxLimit) this.#owner.cut()
     else if (isPolled) this.#link.pending()
@@ -304,7 +320,7 @@ export class Outbox {
   /** Gives back everything that waits. Nothing is written any more. */
   drop (): void {
     if (this.#isClosed) return
-    this.#host.tally.gone += this.events
+    this.#host.counters.gone += this.events
     this.left = this.bytes
     this.#waits(-this.frames, -this.bytes, -this.events)
     this.#isClosed = true

@@ -26,7 +26,7 @@ export interface MessageCommand { readonly type: 'message', readonly name: strin
 export type Command = JoinCommand | LeaveCommand | PingCommand | AuthCommand | MembersCommand | HistoryCommand | AckCommand | MessageCommand
 
 /** Why a frame is not a command; `id` and `room` as far as they could be read, so that the sender can match the error. */
-export interface Fault { readonly fault: string, readonly id?: string, readonly room?: string }
+export interface InvalidFrame { readonly fault: string, readonly id?: string, readonly room?: string }
 
 /** The body of every refusal, in an `error` frame's data and, with more around it, in an HTTP answer. */
 export interface ErrorData {
@@ -49,7 +49,7 @@ function isRecord (value: unknown): value is Record<string, unknown> {
  *
  * @param json a parsed JSON value, of any shape
  */
-export function parseCommand (json: unknown): Command | Fault {
+export function parseCommand (json: unknown): Command | InvalidFrame {
   if (!isRecord(json)) return { fault: 'a frame is a JSON object' }
   const { type, data } = json
   const named: { id?: string, room?: string } = {}

@@ -1,6 +1,6 @@
-import type { Packet } from '../protocol/codec.js'
+import type { Packet } from '../protocol/packet.js'
 import { keyOf } from '../protocol/key.js'
-import { Link, LinkedList } from './linked-list.js'
+import { Link, LinkedList } from '../structures/linked-list.js'
 import { Retained } from './retention.js'
 
 /** Values of one room. */

@@ -1,6 +1,6 @@
-import { Link, LinkedList } from './linked-list.js'
+import { Link, LinkedList } from '../structures/linked-list.js'
 import { Retained, type Retention } from './retention.js'
-import { ShardedMap } from './sharded-map.js'
+import { ShardedMap } from '../structures/sharded-map.js'
 
 interface Entry<V> { readonly owner: Owner<V>, readonly key: string, value: V, until: number, bytes: number }
 

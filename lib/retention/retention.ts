@@ -1,4 +1,4 @@
-import { Link, LinkedList } from './linked-list.js'
+import { Link, LinkedList } from '../structures/linked-list.js'
 
 /** Something that is kept for a time and within a budget, and that loses its oldest part first. */
 export abstract class Retained {

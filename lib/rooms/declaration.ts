@@ -2,8 +2,9 @@ import type { TSchema } from '@sinclair/typebox'
 import { contractOf } from '../contract/define-room.js'
 import { matchPattern, parsePattern, type Pattern } from '../contract/names.js'
 import type { Contract, Delivery, MessageSpecs, EventSpecs } from '../contract/types.js'
-import type { Later, RoomSettings } from '../adapters/adapter.js'
-import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors.js'
+import type { RoomSettings } from '../adapters/adapter.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors/refusal.js'
 import { RESERVED_TYPES } from '../protocol/frames.js'
 import { keyFault, SchemaFault } from '../protocol/schema.js'
 import { compile, type Checker } from '../protocol/validate.js'
@@ -13,7 +14,7 @@ export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket'
 export const ALL = '@all'
 export const USER = '@user'
 
-type Hook<C, R> = (context: C) => Later<R>
+type Hook<C, R> = (context: C) => Awaitable<R>
 
 /** The options of `app.room` as the engine uses them: bound to their scope, contexts built by the dispatcher. */
 export interface RoomHooks {
@@ -169,7 +170,7 @@ function reserve (room: string, kind: string, type: string): void {
   if (!/^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/.test(type)) throw new REALTIME_ERR_ROOM(`${kind} "${type}" of "${room}": a name begins with a letter and has up to 64 of A-Z a-z 0-9 _ . : -`)
 }
 
-export interface Found { readonly declaration: Declaration, readonly params: Readonly<Record<string, string>> }
+export interface ResolvedRoom { readonly declaration: Declaration, readonly params: Readonly<Record<string, string>> }
 
 /** All declared families of rooms, found by name: static beats parametric, the earlier segment decides. */
 export class Declarations {
@@ -192,7 +193,7 @@ export class Declarations {
     this.#bySize.set(pattern.segments.length, list)
   }
 
-  find (name: string): Found | undefined {
+  find (name: string): ResolvedRoom | undefined {
     let size = 1
     for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) === 0x2f) size++
     for (const declaration of this.#bySize.get(size) ?? []) {

@@ -1,4 +1,4 @@
-import type { Packet } from '../protocol/codec.js'
+import type { Packet } from '../protocol/packet.js'
 
 /** What a room needs of who is in it. A connection satisfies it; so does an object literal in a test. */
 export interface Member {

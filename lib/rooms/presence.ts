@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
-import { ShardedMap } from '../retention/sharded-map.js'
-import { every } from '../timers.js'
+import { ShardedMap } from '../structures/sharded-map.js'
+import { every } from '../structures/timers.js'
 
 export interface PresenceOptions {
   /** milliseconds between a connection's end and its leave */

@@ -1,7 +1,8 @@
-import type { HistoryPage, Later } from '../adapters/adapter.js'
-import type { Packet } from '../protocol/codec.js'
+import type { HistoryPage } from '../adapters/adapter.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import type { Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
-import { after } from '../timers.js'
+import { after } from '../structures/timers.js'
 
 /** Events read and written at a time. */
 export const PAGE = 128
@@ -14,7 +15,7 @@ export interface Gap { readonly epoch: string, readonly from?: number, readonly 
 
 /** Where a follower reads. */
 export interface Source {
-  read (since: Position): Later<HistoryPage>
+  read (since: Position): Awaitable<HistoryPage>
   /** offset of the newest event that live members of this node have been offered */
   readonly top: number
 }
@@ -43,7 +44,7 @@ export function follow (follower: Follower, source: Source, turn = follower.turn
   // Between two polls a member is gone and comes back: a page that was asked for before is of another place.
   const isOver = (): boolean => follower.isGone || follower.turn !== turn
   const resume = (): void => { follow(follower, source, turn) }
-  let page: Later<HistoryPage>
+  let page: Awaitable<HistoryPage>
   for (;;) {
     if (isOver()) return
     page = source.read(follower.position)

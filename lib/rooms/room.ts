@@ -1,5 +1,6 @@
-import type { HistoryPage, HistoryQuery, Later, PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
-import { encodeFrame, type EventHead, type Packet } from '../protocol/codec.js'
+import type { HistoryPage, HistoryQuery, PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import { encodeFrame, type EventHead, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
 import { Latest, latestTtl } from '../retention/latest.js'
 import type { Retention } from '../retention/retention.js'
@@ -140,7 +141,7 @@ export class Membership implements Follower, Walked {
 /** How a room reads what its adapter keeps. */
 export interface RoomSource {
   /** absent: nothing is kept, by the declaration or for want of an adapter that does */
-  history? (query: HistoryQuery): Later<HistoryPage>
+  history? (query: HistoryQuery): Awaitable<HistoryPage>
 }
 
 /** What a room is handed from outside. */
@@ -212,7 +213,7 @@ export class Room {
     this.isOpened = true
   }
 
-  read (since: Position): Later<HistoryPage> {
+  read (since: Position): Awaitable<HistoryPage> {
     return this.#source.history!({ since, limit: PAGE, bytes: PAGE_BYTES })
   }
 
@@ -272,7 +273,7 @@ export class Room {
    * @param audience is told who is offered it, each before
    * @returns members here that are offered it; later where it is offered in parts
    */
-  event (packet: Packet, audience?: Audience): Later<number> {
+  event (packet: Packet, audience?: Audience): Awaitable<number> {
     const { position } = packet
     const event = packet.event!
     if (position !== undefined) {

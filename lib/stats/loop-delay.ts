@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks'
-import { every } from '../timers.js'
+import { every } from '../structures/timers.js'
 
 /** Milliseconds between two samples. */
 const RESOLUTION = 20

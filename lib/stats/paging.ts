@@ -1,4 +1,4 @@
-import { Refusal } from '../errors.js'
+import { Refusal } from '../errors/refusal.js'
 
 const DEFAULT_LIMIT = 100
 const MAX_LIMIT = 1_000

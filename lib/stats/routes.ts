@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
-import { httpError, Refusal, refusalOf } from '../errors.js'
-import { sendJson } from '../json-reply.js'
+import { httpError, Refusal, refusalOf } from '../errors/refusal.js'
+import { sendJson } from '../errors/json-reply.js'
 import { DASHBOARD, DASHBOARD_HEADERS } from './dashboard.js'
 import type { Metrics } from './metrics.js'
 import { negotiate } from './negotiate.js'

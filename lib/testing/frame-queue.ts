@@ -1,4 +1,4 @@
-import { after } from '../timers.js'
+import { after } from '../structures/timers.js'
 export interface Frame { type: string, room?: string, id?: string, data: any, offset?: number } // eslint-disable-line @typescript-eslint/no-explicit-any -- public, as the contract has it: a test reads what it expects
 
 /** Milliseconds that a test waits for a frame before it is told what did arrive. */

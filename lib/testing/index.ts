@@ -2,9 +2,9 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
-import { REALTIME_ERR_OPTIONS } from '../errors.js'
-import { explain } from '../explain.js'
-import { prefixOf } from '../prefix.js'
+import { REALTIME_ERR_OPTIONS } from '../errors/refusal.js'
+import { explain } from '../errors/explain.js'
+import { prefixOf } from '../endpoint/prefix.js'
 import { FrameQueue, type Frame } from './frame-queue.js'
 import { SseReader } from './sse-reader.js'
 

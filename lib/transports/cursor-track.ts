@@ -1,4 +1,4 @@
-import type { Packet } from '../protocol/codec.js'
+import type { Packet } from '../protocol/packet.js'
 import { encodeCursor, hashRooms, type CursorEntry } from '../protocol/cursor.js'
 import type { Position } from '../protocol/position.js'
 

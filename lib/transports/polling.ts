@@ -1,5 +1,5 @@
 import type { Link, LinkEvents } from '../connection/link.js'
-import { after } from '../timers.js'
+import { after } from '../structures/timers.js'
 
 /** Milliseconds in which a poll gathers what arrives together. */
 const GATHER = 5

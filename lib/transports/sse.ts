@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
 import { PACE } from '../connection/pace.js'
-import { encodeFrame, type Packet } from '../protocol/codec.js'
-import { after } from '../timers.js'
+import { encodeFrame, type Packet } from '../protocol/packet.js'
+import { after } from '../structures/timers.js'
 import type { CursorTrack } from './cursor-track.js'
 
 /** Milliseconds that a peer may take to read the end of its stream. */
@@ -67,6 +67,8 @@ export class SseLink implements Link {
   beat (payload?: string): Uint8Array | undefined {
     return payload === undefined ? COMMENT : payload === PACE ? QUESTION : undefined
   }
+
+  retryAdvice (milliseconds: number): Uint8Array { return encodeRetry(milliseconds) }
 
   close (): void {
     if (this.#isEnded) return

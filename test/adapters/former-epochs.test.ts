@@ -1,8 +1,8 @@
 import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { nats } from '../../lib/adapters/nats.js'
-import { redis } from '../../lib/adapters/redis.js'
+import { nats } from '../../lib/adapters/nats/adapter.js'
+import { redis } from '../../lib/adapters/redis/adapter.js'
 import { missing, startNats, startRedis, type Server, type Teardown } from '../helpers/servers.js'
 import { formerEpochs } from './contract.js'
 

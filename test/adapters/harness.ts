@@ -1,5 +1,5 @@
 import type { Adapter, AdapterHost, ControlMessage, PresenceChange, Publication, RoomSettings } from '../../lib/adapters/adapter.js'
-import type { Packet } from '../../lib/protocol/codec.js'
+import type { Packet } from '../../lib/protocol/packet.js'
 import { until, type Teardown } from '../helpers/servers.js'
 
 export const reliable: RoomSettings = { history: { size: 100, ttl: 300_000 }, latest: true, definition: 'chat/:id' }

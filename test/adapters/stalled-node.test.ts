@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Adapter } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats.js'
-import { redis } from '../../lib/adapters/redis.js'
+import { nats } from '../../lib/adapters/nats/adapter.js'
+import { redis } from '../../lib/adapters/redis/adapter.js'
 import { missing, startNats, startRedis, type Server, type Teardown } from '../helpers/servers.js'
 import { node } from './harness.js'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { redis } from '../../lib/adapters/redis.js'
+import { redis } from '../../lib/adapters/redis/adapter.js'
 import { runChaos } from '../chaos/run.js'
 import { missing, startRedis } from '../helpers/servers.js'
 

@@ -4,7 +4,7 @@ import t from 'tap'
 import { Backlog } from '../../lib/connection/backlog.js'
 import { Batch } from '../../lib/connection/batch.js'
 import { event, pong } from './fakes.js'
-import type { Packet } from '../../lib/protocol/codec.js'
+import type { Packet } from '../../lib/protocol/packet.js'
 
 const dataOf = (packet: Packet): unknown => (JSON.parse(packet.payload.toString()) as { data?: unknown }).data
 

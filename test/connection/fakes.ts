@@ -1,8 +1,8 @@
 import type { Link, LinkEvents, Transport } from '../../lib/connection/link.js'
-import type { Tally } from '../../lib/connection/tally.js'
-import { encodeEvent, encodeFrame, type EventHead, type Packet } from '../../lib/protocol/codec.js'
+import type { OutboxCounters } from '../../lib/connection/outbox.js'
+import { encodeEvent, encodeFrame, type EventHead, type Packet } from '../../lib/protocol/packet.js'
 
-export function newTally (): Tally & { messagesIn: number, bytesIn: number } {
+export function newCounters (): OutboxCounters & { messagesIn: number, bytesIn: number } {
   return { meant: 0, queued: 0, waiting: 0, waitingBytes: 0, delivered: 0, resumed: 0, conflated: 0, dropped: 0, gone: 0, framesOut: 0, bytesOut: 0, writes: 0, messagesIn: 0, bytesIn: 0 }
 }
 

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { Outbox } from '../../lib/connection/outbox.js'
-import { event, FakeLink, newTally, pong, turn } from './fakes.js'
+import { event, FakeLink, newCounters, pong, turn } from './fakes.js'
 
 type Step = 'reliable' | 'replay' | 'volatile' | 'pong' | 'turn' | 'full' | 'drained' | 'raw' | { readonly latest: string }
 
@@ -16,16 +16,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 t.test('whatever comes in whatever order, frames are written once and in order, none but volatile and replaced ones is missing, and the ledger adds up', async (t) => {
   await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 80 }), fc.boolean(), async (steps, isDropped) => {
     const link = new FakeLink()
-    const tally = newTally()
-    const outbox = new Outbox(link, { flusher: new Flusher(), tally, outboxLimit: 1_000_000 }, { cut: () => { assert.fail('nothing here is over the bound') } })
+    const counters = newCounters()
+    const outbox = new Outbox(link, { flusher: new Flusher(), counters, outboxLimit: 1_000_000 }, { cut: () => { assert.fail('nothing here is over the bound') } })
     const kept: number[] = []
     const newest = new Map<string, number>()
     let n = 0
     const adds = (): void => {
-      const { meant, delivered, resumed, conflated, dropped, gone } = tally
+      const { meant, delivered, resumed, conflated, dropped, gone } = counters
       assert.equal(delivered + resumed + conflated + dropped + gone + outbox.events, meant)
       assert.ok(outbox.bytes >= 0 && outbox.frames >= 0)
-      const { queued, waiting, waitingBytes } = tally
+      const { queued, waiting, waitingBytes } = counters
       const held = { queued: outbox.events, waiting: outbox.frames, waitingBytes: outbox.bytes }
       assert.deepEqual({ queued, waiting, waitingBytes }, held, 'the running totals are what the outbox holds')
     }

@@ -2,20 +2,20 @@ import t, { type Test } from 'tap'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { Outbox } from '../../lib/connection/outbox.js'
 import type { Link } from '../../lib/connection/link.js'
-import type { Tally } from '../../lib/connection/tally.js'
-import { event, FakeLink, newTally, pong, turn } from './fakes.js'
+import type { OutboxCounters } from '../../lib/connection/outbox.js'
+import { event, FakeLink, newCounters, pong, turn } from './fakes.js'
 
-interface Made { readonly link: FakeLink, readonly tally: Tally, readonly flusher: Flusher, readonly outbox: Outbox, readonly cuts: { count: number } }
+interface Made { readonly link: FakeLink, readonly counters: OutboxCounters, readonly flusher: Flusher, readonly outbox: Outbox, readonly cuts: { count: number } }
 
 function make (limit = 1_000_000, link = new FakeLink(), flusher = new Flusher()): Made {
-  const tally = newTally()
+  const counters = newCounters()
   const cuts = { count: 0 }
-  const outbox = new Outbox(link, { flusher, tally, outboxLimit: limit }, { cut: () => { cuts.count++ } })
-  return { link, tally, flusher, outbox, cuts }
+  const outbox = new Outbox(link, { flusher, counters, outboxLimit: limit }, { cut: () => { cuts.count++ } })
+  return { link, counters, flusher, outbox, cuts }
 }
 
-const addsUp = (t: Test, { tally, outbox }: Made): void => {
-  const { meant, delivered, resumed, conflated, dropped, gone, queued, waiting, waitingBytes } = tally
+const addsUp = (t: Test, { counters, outbox }: Made): void => {
+  const { meant, delivered, resumed, conflated, dropped, gone, queued, waiting, waitingBytes } = counters
   t.same({ queued, waiting, waitingBytes }, { queued: outbox.events, waiting: outbox.frames, waitingBytes: outbox.bytes })
   t.equal(delivered + resumed + conflated + dropped + gone + outbox.events, meant, 'the ledger adds up')
 }
@@ -31,7 +31,7 @@ t.test('frames of one turn leave as one write at its end, in order', async (t) =
   t.equal(made.link.writes.length, 1)
   t.equal(made.link.writes[0]!.split('"data":').length - 1, 20)
   t.match(made.link.writes[0], /"data":1,.*"data":20,.*\{"type":"pong"\}$/)
-  t.match(made.tally, { meant: 20, delivered: 20, framesOut: 21, writes: 1 })
+  t.match(made.counters, { meant: 20, delivered: 20, framesOut: 21, writes: 1 })
   t.equal(made.outbox.bytes, 0)
   addsUp(t, made)
 })
@@ -117,7 +117,7 @@ t.test('while the link lags events wait in order; each drain takes 64 KiB of the
   made.outbox.drained()
   t.same(made.link.seen, [1, 2, 3, 4, 5, 6, 7])
   t.equal(made.outbox.isLagging, false)
-  t.equal(made.tally.delivered, 7)
+  t.equal(made.counters.delivered, 7)
   t.equal(made.outbox.bytes, 0)
 })
 
@@ -134,7 +134,7 @@ t.test('in a lagging outbox the newer latest value of a key removes the older an
   latest(5, 'a')
   made.outbox.push(event(6, { delivery: 'volatile' }))
   made.outbox.push(event(7, { type: 'f', delivery: 'latest', key: 'a' }))
-  t.match(made.tally, { meant: 7, conflated: 1, dropped: 1 })
+  t.match(made.counters, { meant: 7, conflated: 1, dropped: 1 })
   addsUp(t, made)
   made.link.isFull = false
   made.outbox.drained()
@@ -161,14 +161,14 @@ t.test('past its bound the owner is told to cut, and dropping gives everything b
   made.outbox.drop()
   made.outbox.drop()
   t.equal(told, 1, 'who waits for room is told that there will be none')
-  t.equal(made.tally.gone, 10)
+  t.equal(made.counters.gone, 10)
   t.equal(made.outbox.events, 0)
   addsUp(t, made)
   t.equal(made.outbox.push(event(11)), false)
   made.outbox.drained()
   made.outbox.raw(Buffer.from('beat:z'))
   made.outbox.flush()
-  t.equal(made.tally.meant, 11, 'nothing is offered to what has ended')
+  t.equal(made.counters.meant, 11, 'nothing is offered to what has ended')
   t.equal(made.link.writes.length, 1)
 })
 
@@ -183,22 +183,22 @@ t.test('a reader of history waits for room and is called once', async (t) => {
   made.outbox.drained()
   made.outbox.drained()
   t.equal(told, 1)
-  t.match(made.tally, { meant: 1, resumed: 1, delivered: 0 })
+  t.match(made.counters, { meant: 1, resumed: 1, delivered: 0 })
 })
 
 t.test('where a poll takes what waits, volatile events wait like the others and all count when they are taken', async (t) => {
-  const tally = newTally()
+  const counters = newCounters()
   let told = 0
   const link: Link = { transport: 'polling', attach () {}, write: () => true, close () {}, pending: () => { told++ } }
-  const outbox = new Outbox(link, { flusher: new Flusher(), tally, outboxLimit: 1_000_000 }, { cut () {} })
+  const outbox = new Outbox(link, { flusher: new Flusher(), counters, outboxLimit: 1_000_000 }, { cut () {} })
   outbox.push(event(1))
   outbox.push(event(2, { delivery: 'volatile' }))
   outbox.push(event(3).replay)
   outbox.push(pong)
   t.equal(told, 4)
-  t.same(tally, { ...newTally(), meant: 3, queued: 3, waiting: 4, waitingBytes: outbox.bytes })
+  t.same(counters, { ...newCounters(), meant: 3, queued: 3, waiting: 4, waitingBytes: outbox.bytes })
   t.same(outbox.take().map((packet) => packet.event === undefined ? 'pong' : Number(JSON.parse(packet.payload.toString()).data)), [1, 2, 3, 'pong'])
-  t.match(tally, { delivered: 2, resumed: 1 })
+  t.match(counters, { delivered: 2, resumed: 1 })
   t.same(outbox.take(), [])
 })
 

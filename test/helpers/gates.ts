@@ -1,5 +1,5 @@
 import type { Adapter } from '../../lib/adapters/adapter.js'
-import { MemoryAdapter } from '../../lib/adapters/memory.js'
+import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
 import { within } from './raw.js'
 
 /** Holds whatever passes one named point until it is opened. */

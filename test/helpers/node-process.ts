@@ -4,8 +4,8 @@
  */
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
-import { nats } from '../../lib/adapters/nats.js'
-import { redis } from '../../lib/adapters/redis.js'
+import { nats } from '../../lib/adapters/nats/adapter.js'
+import { redis } from '../../lib/adapters/redis/adapter.js'
 import realtime, { defineRoom } from '../../lib/index.js'
 
 export const SECRET = 'nodes'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { retryOfClose } from '../../lib/protocol/closes.js'
+import { retryOfClose } from '../../lib/protocol/close-codes.js'
 import { codes, isCode, type Code } from '../../lib/protocol/codes.js'
 
 /** word, HTTP status, close code (0: closes nothing), retry */

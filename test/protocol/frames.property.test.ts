@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { encodeEvent, encodeFrame } from '../../lib/protocol/codec.js'
+import { encodeEvent, encodeFrame } from '../../lib/protocol/packet.js'
 import { parseCommand } from '../../lib/protocol/frames.js'
 import { isOffset } from '../../lib/protocol/position.js'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { keyOf, keyOfKind, wellFormed } from '../../lib/protocol/key.js'
-import { tokenOf } from '../../lib/adapters/nats-tokens.js'
+import { tokenOf } from '../../lib/adapters/nats/tokens.js'
 
 /** What has joined keys somewhere, what escapes are made of, and what UTF-8 cannot say. */
 const JOINTS = ['\n', ':', ' ', '\0', '%', '%0A', '%25', '%u', '2', '5', 'u', 'D83D', '{', '}', '.', '*', '>', '=', '/', '__proto__', 'a', 'b', '\uD83D', '\uDE00', '\u00e9', 'e\u0301', '\uFFFD', '']

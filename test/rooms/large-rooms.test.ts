@@ -2,23 +2,23 @@ import { setImmediate } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import type { FastifyBaseLogger } from 'fastify'
 import t, { type Test } from 'tap'
-import { Access } from '../../lib/access.js'
-import { Acks } from '../../lib/acks.js'
+import { Access } from '../../lib/admission/access.js'
+import { BroadcastAcks } from '../../lib/dispatch/broadcast-acks.js'
 import type { ControlMessage } from '../../lib/adapters/adapter.js'
-import { MemoryAdapter } from '../../lib/adapters/memory.js'
+import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
 import { Connection, type ConnectionHost } from '../../lib/connection/connection.js'
 import { Connections } from '../../lib/connection/connections.js'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { defineRoom } from '../../lib/contract/index.js'
-import { Dispatch } from '../../lib/dispatch.js'
-import { Messages } from '../../lib/messages.js'
-import type { Packet } from '../../lib/protocol/codec.js'
-import { Refusals } from '../../lib/refusals.js'
-import { Revocations } from '../../lib/revocations.js'
+import { Dispatch } from '../../lib/dispatch/dispatch.js'
+import { Messages } from '../../lib/dispatch/messages.js'
+import type { Packet } from '../../lib/protocol/packet.js'
+import { Refusals } from '../../lib/admission/refusals.js'
+import { Revocations } from '../../lib/auth/revocations.js'
 import { declare } from '../../lib/rooms/declaration.js'
 import type { Membership } from '../../lib/rooms/room.js'
-import { Rooms } from '../../lib/rooms/rooms.js'
-import { Slots } from '../../lib/slots.js'
+import { Hub } from '../../lib/rooms/hub.js'
+import { Slots } from '../../lib/admission/slots.js'
 import { Ledger } from '../../lib/stats/ledger.js'
 import { FakeLink } from '../connection/fakes.js'
 
@@ -38,18 +38,18 @@ interface Guest {
 /** The inside of a node, with a crowd in one of its rooms that costs no sockets. */
 class Node {
   readonly sent: ControlMessage[] = []
-  readonly acks: Acks
+  readonly acks: BroadcastAcks
   readonly adapter = new MemoryAdapter()
   readonly ledger = new Ledger()
-  readonly rooms: Rooms
+  readonly rooms: Hub
   readonly #dispatch: Dispatch
   readonly #host: ConnectionHost<Membership>
 
   constructor (say: (data: number) => Promise<void> | void) {
     const { adapter, ledger } = this
-    this.acks = new Acks('here', { send: async (message) => { this.sent.push(message) } }, (error) => { throw error })
+    this.acks = new BroadcastAcks('here', { send: async (message) => { this.sent.push(message) } }, (error) => { throw error })
     const connections = new Connections<Membership>()
-    this.rooms = new Rooms(adapter, {
+    this.rooms = new Hub(adapter, {
       presence: { grace: 200, lease: 60_000 },
       presenceList: 200,
       eventLimit: 262_144,
@@ -79,7 +79,7 @@ class Node {
       validateOutput: true,
       redeem: async () => { throw new Error('no tickets here') }
     })
-    this.#host = { flusher: new Flusher(), tally: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
+    this.#host = { flusher: new Flusher(), counters: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
   }
 
   async start (t: Test): Promise<this> {
@@ -216,7 +216,7 @@ t.test('an acknowledged broadcast knows each of thousands of members, and tells 
 })
 
 t.test('a report in parts counts once, when its last part is there', async (t) => {
-  const acks = new Acks('here', { send: async () => undefined }, (error) => { throw error })
+  const acks = new BroadcastAcks('here', { send: async () => undefined }, (error) => { throw error })
   const id = acks.newId()
   const result = acks.wait(id, 60_000)
   acks.seal(id, 1)

@@ -1,4 +1,4 @@
-import { NOT_FOUND, refused, type Refused } from '../failure.js'
+import { NOT_FOUND, refused, type Refused } from '../errors.js'
 import type { Dial, Frame, FrameData, Link, LinkEvents, Open } from './link.js'
 
 /** Milliseconds after which a POST that got no answer is sent again. */

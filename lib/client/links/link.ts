@@ -1,7 +1,7 @@
 import type { Position } from '../../protocol/position.js'
-import type { Rate } from '../bucket.js'
-import type { SocketClass } from '../environment.js'
-import type { Refused } from '../failure.js'
+import type { Rate } from '../token-bucket.js'
+import type { SocketClass } from '../platform.js'
+import type { Refused } from '../errors.js'
 
 export interface MemberData { readonly userId: string, readonly data?: unknown }
 export interface Members { readonly sequence: number, readonly list?: readonly MemberData[] }

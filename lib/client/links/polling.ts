@@ -1,4 +1,4 @@
-import { refused } from '../failure.js'
+import { refused } from '../errors.js'
 import { byRequests, refusal, retryAfter } from './http.js'
 import type { Frame, FrameData } from './link.js'
 

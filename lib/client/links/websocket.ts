@@ -1,5 +1,5 @@
-import { retryOfClose } from '../../protocol/closes.js'
-import { refused } from '../failure.js'
+import { retryOfClose } from '../../protocol/close-codes.js'
+import { refused } from '../errors.js'
 import type { Frame, Open } from './link.js'
 
 /** A subprotocol is a token of RFC 7230; a credential that is none goes as base64url of its UTF-8. */

@@ -4,9 +4,9 @@ import { absent, type Row } from '../table.js'
 import type { Workspace } from '../workspace.js'
 
 /** Tests that see each transport, the upgrade, the host's parts and the client; some minutes together. */
-const CORE = ['plugin', 'foreign-upgrades', 'host-parts', 'client/links', 'client/errors']
-const HOST = ['plugin', 'host-parts']
-const REDIS = ['adapters/redis', 'adapters/redis-cluster']
+const CORE = ['plugin/plugin', 'server/foreign-upgrades', 'stories/host-parts', 'client/links', 'client/errors']
+const HOST = ['plugin/plugin', 'stories/host-parts']
+const REDIS = ['adapters/redis/adapter', 'adapters/redis/cluster']
 
 interface Count { passed: number, readonly wrong: string[] }
 

@@ -1,0 +1,91 @@
+import { Losses } from '../../retention/losses.js'
+import { Remembered } from '../../retention/remembered.js'
+import { Retention } from '../../retention/retention.js'
+import type { AdapterHost, ClaimStore } from '../adapter.js'
+import type { Awaitable } from '../../structures/awaitable.js'
+
+const LIMITS = { bytes: 64 * 1024 * 1024, perUser: 4 * 1024 * 1024 }
+/** Outcomes that are looked at for their end when one is stored. */
+const SWEEP = 8
+/** Bytes that a broker keeps for the key of a publication. */
+const PUBLISHED = 100
+
+/**
+ * Bounds the bytes of the outcomes and idempotency keys that this node's users leave on a broker, whatever it is: over his own a user's
+ * oldest is given back there, over all together the oldest of one who holds most, so that what is repeated would run again. Only sizes
+ * are kept here.
+ */
+export class BoundedClaims implements ClaimStore {
+  readonly #store: ClaimStore
+  readonly #takeBack: (name: string) => Promise<unknown>
+  #retention = new Retention(LIMITS.bytes)
+  #kept = this.#remembered(LIMITS.perUser)
+  #keys = this.#published(LIMITS.perUser)
+  #log: AdapterHost['log'] | undefined
+  readonly #losses = new Losses('outcomes of messages and idempotency keys were forgotten before their time: what is repeated may run again; raise limits.remembered, or lower the rate or the size of replies')
+
+  /** @param takeBack makes the broker forget the key of a publication, by the name that `published` gave it */
+  constructor (store: ClaimStore, takeBack: (name: string) => Promise<unknown> = async () => {}) {
+    this.#store = store
+    this.#takeBack = takeBack
+  }
+
+  /** @param host the node whose bounds hold from now on */
+  start ({ remembered: limits = LIMITS, log }: Pick<AdapterHost, 'remembered' | 'log'>): void {
+    this.#log = log
+    this.#retention = new Retention(limits.bytes)
+    this.#kept = this.#remembered(limits.perUser)
+    this.#keys = this.#published(limits.perUser)
+  }
+
+  /** outcomes that were given back before their time */
+  get forgotten (): number { return this.#losses.count }
+  get bytes (): number { return this.#retention.bytes }
+
+  #remembered (perUser: number): Remembered<string> {
+    return new Remembered(this.#retention, perUser, (key, hash) => {
+      this.#forgot(this.#store.settle(key, hash, undefined, 0))
+    })
+  }
+
+  #published (perUser: number): Remembered<true> {
+    return new Remembered(this.#retention, perUser, (name) => { this.#forgot(this.#takeBack(name)) })
+  }
+
+  #forgot (given: Awaitable<unknown>): void {
+    this.#losses.add(this.#log, this.bytes)
+    // It ends by itself where the broker is away.
+    if (given instanceof Promise) given.catch(() => undefined)
+  }
+
+  /**
+   * An idempotency key is kept on the broker.
+   *
+   * @param name of the key there
+   * @param owner whose it is
+   * @param ttl milliseconds that it is kept
+   */
+  published (name: string, owner: string, ttl: number): void {
+    const now = performance.now()
+    this.#kept.sweep(now, SWEEP)
+    this.#keys.set(owner, name, true, PUBLISHED, now + ttl, now)
+  }
+
+  claim (key: string, hash: string, lease: number, owner?: string, holder?: string): ReturnType<ClaimStore['claim']> {
+    return this.#store.claim(key, hash, lease, owner, holder)
+  }
+
+  settle (key: string, hash: string, outcome: string | undefined, ttl: number, owner = '', holder?: string): Awaitable<void> {
+    const now = performance.now()
+    this.#kept.sweep(now, SWEEP)
+    if (outcome === undefined) this.#kept.delete(key, now)
+    const settled = this.#store.settle(key, hash, outcome, ttl, owner, holder)
+    if (outcome === undefined) return settled
+    const keep = (): void => { this.#kept.set(owner, key, hash, outcome.length, performance.now() + ttl, performance.now()) }
+    return settled instanceof Promise ? settled.then(keep) : keep()
+  }
+
+  put (key: string, value: string, ttl: number): Awaitable<void> { return this.#store.put(key, value, ttl) }
+
+  take (key: string): Awaitable<string | undefined> { return this.#store.take(key) }
+}

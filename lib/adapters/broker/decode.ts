@@ -1,0 +1,172 @@
+import type { Delivery } from '../../contract/types.js'
+import { isRoomName } from '../../contract/names.js'
+import type { Except } from '../../protocol/packet.js'
+import { isCode } from '../../protocol/codes.js'
+import { RESERVED_TYPES } from '../../protocol/frames.js'
+import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
+import { isDeeperThan } from '../../protocol/json.js'
+import type { ControlMessage, PresenceChange } from '../adapter.js'
+import { isFields, parseJson } from './stored.js'
+
+/**
+ * What comes from a broker is input: somebody else may write there, or another version of this package. Whatever a decoder does not know
+ * it refuses by this, fields that it does not know it leaves out. Each message may carry the version of its form; none is the first.
+ */
+export class Undecodable extends Error {}
+
+/** The newest form that is read here. One that only adds fields keeps its number. */
+const VERSION = 1
+/** Characters of one event; beyond what any `limits.event` is meant for. */
+const MAX_EVENT = 16 * 1024 * 1024
+/** Nesting of an event's data; `JSON.parse` takes seconds for a megabyte of brackets. */
+const MAX_DEPTH = 512
+/** Characters of a text that names something: a user, a connection, an id. */
+const MAX_TEXT = 16_384
+/** Characters of a reason for people. */
+const MAX_REASON = 1_024
+const MAX_DATE = 8.64e15
+const TYPE = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/
+const BREAKS = /[\n\r]/
+const DELIVERIES: ReadonlySet<unknown> = new Set<Delivery>(['reliable', 'latest', 'volatile'])
+const YEAR = 31_536_000_000
+
+/** What is kept and sent beside an event's data, in short names. */
+export interface Head {
+  readonly t: string
+  readonly s: number
+  readonly d?: Delivery | undefined
+  readonly k?: string | undefined
+  readonly x?: Except | undefined
+  readonly a?: string | undefined
+}
+
+function isText (value: unknown): value is string { return typeof value === 'string' && value.length <= MAX_TEXT }
+function isName (value: unknown): value is string { return isText(value) && value !== '' }
+function isOptional<T> (value: unknown, is: (value: unknown) => value is T): value is T | undefined { return value === undefined || is(value) }
+function isKnown (version: unknown): boolean { return version === undefined || (isOffset(version) && version <= VERSION) }
+
+function isExcept (value: unknown): value is Except {
+  return isFields(value) && isName(value.connection) && isOptional(value.user, isText)
+}
+
+/** @throws Undecodable */
+export function decodeHead (text: string): Head {
+  const head = parseJson(text)
+  if (!isFields(head) || !isKnown(head.w)) throw new Undecodable('the head of an event')
+  const { t, s, d, k, x, a } = head
+  if (typeof t !== 'string' || !TYPE.test(t) || RESERVED_TYPES.has(t) || !isOffset(s)) throw new Undecodable('the type or time of an event')
+  if ((d !== undefined && !DELIVERIES.has(d)) || !isOptional(k, isString) || !isOptional(x, isExcept) || !isOptional(a, isName)) throw new Undecodable('the delivery of an event')
+  return { t, s, d: d as Delivery | undefined, k, x: x === undefined ? undefined : x.user === undefined ? { connection: x.connection } : { user: x.user, connection: x.connection }, a }
+}
+
+function isString (value: unknown): value is string { return typeof value === 'string' }
+
+/** Members are sent the data as it stands: JSON in one line. @throws Undecodable */
+export function checkData (text: string): void {
+  if (text.length > MAX_EVENT || BREAKS.test(text) || isDeeperThan(text, MAX_DEPTH) || parseJson(text) === undefined) throw new Undecodable('the data of an event')
+}
+
+/** @throws Undecodable */
+export function checkPosition (epoch: unknown, offset: number): Position {
+  if (typeof epoch !== 'string' || !EPOCH.test(epoch) || !isOffset(offset)) throw new Undecodable('a position')
+  return { epoch, offset }
+}
+
+/**
+ * Versions and sequences count from a clock, in microseconds at most: one that is far ahead would be newer than everything for ever.
+ *
+ * @throws Undecodable
+ */
+export function checkVersion (version: number): number {
+  if (!isOffset(version) || version > (Date.now() + YEAR) * 1_000) throw new Undecodable('a version')
+  return version
+}
+
+type Named = PresenceChange['joined'][number]
+
+function isNamed (value: unknown): value is Named { return isFields(value) && isText(value.userId) }
+
+function namedOf (value: unknown): Named[] {
+  if (!Array.isArray(value) || !value.every(isNamed)) throw new Undecodable('users of a presence')
+  return value.map(({ userId, data }) => data === undefined ? { userId } : { userId, data })
+}
+
+/** One user of a presence list. @throws Undecodable */
+export function decodeNamed (text: string): Named { return namedOf([parseJson(text)])[0]! }
+
+/** @throws Undecodable */
+export function decodePresenceChange (text: string): PresenceChange {
+  const change = isDeeperThan(text, MAX_DEPTH) ? undefined : parseJson(text)
+  if (!isFields(change) || !isKnown(change.v) || typeof change.sequence !== 'number') throw new Undecodable('a change of a presence')
+  return { sequence: checkVersion(change.sequence), joined: namedOf(change.joined), left: namedOf(change.left) }
+}
+
+/** @throws Undecodable */
+export function decodeControl (text: string): ControlMessage {
+  const message = checkControl(parseJson(text))
+  if (message === undefined) throw new Undecodable('a control message')
+  return message
+}
+
+/** @returns the message with the fields that are known here; `undefined` when it is none */
+export function checkControl (value: unknown): ControlMessage | undefined {
+  if (!isFields(value) || !isKnown(value.v)) return undefined
+  const { type, user, tokenId, connection, room, ack } = value
+  switch (type) {
+    case 'revoke': {
+      const { message, until } = value
+      if (!isOptional(user, isName) || !isOptional(tokenId, isName) || !isOptional(connection, isName) || (user ?? tokenId ?? connection) === undefined) return undefined
+      if (!isOptional(message, isString) || !isOptional(until, isDate)) return undefined
+      return {
+        type,
+        ...(user === undefined ? {} : { user }),
+        ...(tokenId === undefined ? {} : { tokenId }),
+        ...(connection === undefined ? {} : { connection }),
+        ...(message === undefined ? {} : { message: message.slice(0, MAX_REASON) }),
+        ...(until === undefined ? {} : { until })
+      }
+    }
+    case 'join':
+    case 'leave':
+      // Nobody is put into or out of a built-in room.
+      if (typeof room !== 'string' || !isRoomName(room) || room.startsWith('@')) return undefined
+      if (isName(user)) return { type, user, room }
+      return isName(connection) ? { type, connection, room } : undefined
+    case 'members': {
+      const { members } = value
+      if (!isName(ack) || !Array.isArray(members) || !members.every(isMember)) return undefined
+      const more = value.more === true ? { more: true } : {}
+      return { type, ack, members: members.map(({ connection, userId }) => ({ connection, userId })), ...more }
+    }
+    case 'acked':
+      if (!isName(ack) || !isName(connection) || !isOptional(user, isName)) return undefined
+      return { type, ack, connection, ...(user === undefined ? {} : { user }) }
+    case 'gone':
+      return isName(ack) && isName(connection) ? { type, ack, connection } : undefined
+    case 'ask': {
+      const { id, what } = value
+      if (!isName(id) || !isName(user) || !isName(connection)) return undefined
+      if (what === 'end') return { type, id, user, connection, what }
+      if (what === 'auth') return isName(value.ticket) ? { type, id, user, connection, what, ticket: value.ticket } : undefined
+      return what === 'leave' && typeof room === 'string' && isRoomName(room) ? { type, id, user, connection, what, room } : undefined
+    }
+    case 'answer': {
+      const { id, isDone, code, expires } = value
+      if (!isName(id) || typeof isDone !== 'boolean' || !isOptional(code, isCode) || !isOptional(expires, isDate)) return undefined
+      return { type, id, isDone, ...(code === undefined ? {} : { code }), ...(expires === undefined ? {} : { expires }) }
+    }
+    case 'pong': {
+      const { id } = value
+      return isName(id) && isName(user) && isName(connection) ? { type, user, connection, id } : undefined
+    }
+    case 'moved':
+      return isName(user) && isName(connection) ? { type, user, connection } : undefined
+    default: return undefined
+  }
+}
+
+function isDate (value: unknown): value is number { return typeof value === 'number' && value >= 0 && value <= MAX_DATE }
+
+function isMember (value: unknown): value is { readonly connection: string, readonly userId: string } {
+  return isFields(value) && isName(value.connection) && isName(value.userId)
+}

@@ -1,0 +1,81 @@
+import { hash } from 'node:crypto'
+import { encodeEvent, type Packet } from '../../protocol/packet.js'
+import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
+import type { Publication } from '../adapter.js'
+import { checkData, checkPosition, checkVersion, decodeHead, type Head } from './decode.js'
+
+/**
+ * One event as brokers carry and keep it: three lines, of which only the second is parsed. JSON has no raw line breaks.
+ *
+ *     <origin>
+ *     {"t":"said","s":1700000000000}
+ *     {"text":"hi"}
+ *
+ * @param origin names this publication: the publishing adapter and a number. Behind it in its line stands what tells a repeated one, where
+ * the publisher gave it an idempotency key.
+ */
+export function encodePayload (origin: string, { type, data, delivery, key, timestamp, except, ack, idempotencyKey }: Publication): string {
+  const head: Head = {
+    t: type,
+    s: timestamp,
+    ...(delivery === 'reliable' ? {} : { d: delivery }),
+    ...(key === undefined ? {} : { k: key }),
+    ...(except === undefined ? {} : { x: except }),
+    ...(ack === undefined ? {} : { a: ack })
+  }
+  const identity = idempotencyKey === undefined ? '' : ` ${hash('sha1', idempotencyKey, 'base64url').slice(0, 16)}`
+  return `${origin}${identity}\n${JSON.stringify(head)}\n${data}`
+}
+
+export function originOf (payload: string): string {
+  const end = payload.indexOf('\n')
+  const space = payload.indexOf(' ')
+  return payload.slice(0, space !== -1 && space < end ? space : end)
+}
+
+/** What two publications of one event have in common: their key, or else their origin. */
+export function identityOf (payload: string): string {
+  const end = payload.indexOf('\n')
+  const space = payload.indexOf(' ')
+  return space !== -1 && space < end ? payload.slice(space + 1, end) : payload.slice(0, end)
+}
+
+/** The origin and the epoch that its publisher knew, where that is named behind it. */
+export function splitOrigin (origin: string): [origin: string, epoch: string | undefined] {
+  const mark = origin.indexOf('@')
+  return mark === -1 ? [origin, undefined] : [origin.slice(0, mark), origin.slice(mark + 1)]
+}
+
+/**
+ * @param at where the event stands: a position, or a version among the `latest` values
+ * @throws Undecodable
+ */
+export function decodePayload (room: string, payload: string, at: { position?: Position, version?: number }): Packet {
+  const first = payload.indexOf('\n')
+  const second = payload.indexOf('\n', first + 1)
+  const { t, s, d, k, x, a } = decodeHead(payload.slice(first + 1, second))
+  const data = payload.slice(second + 1)
+  checkData(data)
+  if (at.position !== undefined) checkPosition(at.position.epoch, at.position.offset)
+  if (at.version !== undefined) checkVersion(at.version)
+  return encodeEvent({ type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: x, ack: a, ...at }, data)
+}
+
+/**
+ * `<epoch> <offset> <epoch> <offset> ...`; an epoch marked with `!` lost what came after its offset.
+ *
+ * @param onUndecodable is told of each that is no position, which is left out
+ */
+export function parsePositions (text: string, onUndecodable?: () => void): Array<Position & { readonly isLossy?: boolean }> {
+  if (text === '') return []
+  const parts = text.split(' ')
+  const positions: Array<Position & { readonly isLossy?: boolean }> = []
+  for (let index = 0; index < parts.length; index += 2) {
+    const [mark = '', digits = ''] = [parts[index], parts[index + 1]]
+    const isLossy = mark.endsWith('!')
+    const [epoch, offset] = [isLossy ? mark.slice(0, -1) : mark, Number(digits)]
+    if (!EPOCH.test(epoch) || digits === '' || !isOffset(offset)) onUndecodable?.()
+    else positions.push(isLossy ? { epoch, offset, isLossy } : { epoch, offset })
+  }
+  return positions
+}

@@ -1,0 +1,39 @@
+import { keyOf } from '../../protocol/key.js'
+import type { Published } from '../adapter.js'
+import { ExpiringMap } from '../../structures/expiring-map.js'
+
+/** Keys and events that one node remembers. */
+const MAX_KEYS = 10_000
+const MAX_EVENTS = 8_192
+
+/**
+ * What a node knows of repeated events by itself, whatever its broker has forgotten: the idempotency keys that it has used with what came
+ * of them, and the events that it has handed over. A broker that lost its data takes an event again that was sent again; the members of
+ * this node have heard it.
+ */
+export class Repeats {
+  readonly #window: number
+  readonly #keys = new ExpiringMap<Published>(MAX_KEYS)
+  readonly #events = new Set<string>()
+
+  /** @param window milliseconds that an idempotency key is remembered */
+  constructor (window: number) {
+    this.#window = window
+  }
+
+  first (room: string, key: string): Published | undefined { return this.#keys.get(keyOf(room, key), performance.now()) }
+
+  remember (room: string, key: string, published: Published): void {
+    const now = performance.now()
+    this.#keys.set(keyOf(room, key), published, now + this.#window, now)
+  }
+
+  /** An event is about to be handed over. @returns false when it has been before */
+  isNew (room: string, identity: string): boolean {
+    const name = keyOf(room, identity)
+    if (this.#events.has(name)) return false
+    this.#events.add(name)
+    if (this.#events.size > MAX_EVENTS) this.#events.delete(this.#events.values().next().value!)
+    return true
+  }
+}

@@ -1,0 +1,356 @@
+import type { Packet } from '../../protocol/packet.js'
+import { keyOf } from '../../protocol/key.js'
+import type { Position } from '../../protocol/position.js'
+import { after } from '../../structures/timers.js'
+import type { AdapterHost, HistoryPage, HistoryQuery } from '../adapter.js'
+import { Undecodable } from './decode.js'
+import { reentry, Stream, type StreamLimits, type Streams } from '../history/stream.js'
+
+/** One event of a room as it came from the broker. */
+export interface Arrival {
+  readonly epoch: string
+  readonly offset: number
+  /** offset of the event before it in this room: what tells a hole */
+  readonly previous: number
+  /** who published it, so that the publisher on this node learns how many were offered it */
+  readonly origin: string
+  /** what it has in common with another publication of the same event; absent where the broker takes none twice */
+  readonly identity?: string
+  /** characters that it holds while it waits for what is before it */
+  readonly size: number
+  /** @throws Undecodable */
+  readonly packet: () => Packet
+}
+
+/** A former epoch, with the last offset that the present one shares with it. */
+export interface Former extends Position {
+  /** events after that offset were lost: who stands in this epoch, or in one before it, has missed something */
+  readonly isLossy?: boolean
+}
+
+/** A part of a room's stream, read from the broker. */
+export interface Range {
+  readonly epoch: string
+  readonly top: number
+  /** offset before the oldest retained event */
+  readonly floor: number
+  /** newest first: each led into the one before it in this list */
+  readonly before: readonly Former[]
+  /** events after the offset that was asked, oldest first */
+  readonly events: readonly Arrival[]
+  /** the bytes that were asked for ended it */
+  readonly isPart?: boolean
+}
+
+export interface TailOptions {
+  readonly room: string
+  readonly limits: StreamLimits
+  /** where the retained events are kept, under one budget for all rooms */
+  readonly streams: Streams
+  readonly host: Pick<AdapterHost, 'gap'>
+  readonly deliver: (room: string, packet: Packet, origin: string) => void
+  /** Hands an event over that this node has not handed over before. @returns false for one that it has */
+  readonly isNew?: (room: string, identity: string) => boolean
+  /** Reads the broker. @param epoch the one that this node stands in */
+  readonly read: (since: number, epoch: string) => Promise<Range>
+  readonly onRepair: () => void
+  /** The broker keeps an event that cannot be read here. */
+  readonly onUndecodable?: (error: Undecodable) => void
+  /** Unix time in milliseconds by which events age; the machine's unless given */
+  readonly now?: () => number
+}
+
+/** How long an event known from a publish reply may lag on the subscription before it is fetched, milliseconds. */
+const PATIENCE = 250
+/** Milliseconds between two tries to read a broker that answered with an error. */
+const RETRY = 1_000
+/** Events held back while a hole is read, and their characters; beyond them they are read as well. */
+const MAX_HELD = 1_000
+const MAX_HELD_SIZE = 4_194_304
+
+/**
+ * The one rule for positions of a former epoch: one is honoured when the stream of today holds all up to it, and nothing of its epoch
+ * nor of those between was lost behind it.
+ *
+ * @returns the offset up to which the epoch of a position and that of the range are one; `undefined` where nothing is known of it
+ */
+export function sharedBy (since: Position, { epoch, top, before }: Pick<Range, 'epoch' | 'top' | 'before'>): { readonly offset: number, readonly isWhole: boolean } | undefined {
+  if (since.epoch === epoch) return { offset: top, isWhole: since.offset <= top }
+  let isLossy = false
+  for (const former of before) {
+    isLossy ||= former.isLossy === true
+    if (former.epoch === since.epoch) return { offset: former.offset, isWhole: !isLossy && since.offset <= former.offset }
+  }
+  return undefined
+}
+
+/** @param onUndecodable is told of each event that cannot be read here */
+export function pageOf (range: Range, { since }: Pick<HistoryQuery, 'since'>, onUndecodable?: (error: Undecodable) => void): HistoryPage {
+  const { epoch } = range
+  const top = { epoch, offset: range.top }
+  const { events, floor } = decoded(range, onUndecodable)
+  const part = range.isPart === true ? { isPart: true } : {}
+  if (since === undefined) return { resumed: false, events, top, floor: { epoch, offset: floor }, ...part }
+  const shared = sharedBy(since, range)
+  const resumed = shared?.isWhole === true && since.offset >= floor
+  return { resumed, events: resumed ? events : [], top, floor: reentry(since, shared?.offset, { ...range, floor }), ...(resumed ? part : {}) }
+}
+
+/** Its events, of which one that cannot be read is lost as if it had been trimmed: nobody resumes over it without being told. */
+function decoded ({ events, floor: from }: Range, onUndecodable: ((error: Undecodable) => void) | undefined): { events: Packet[], floor: number } {
+  let packets: Packet[] = []
+  let floor = from
+  for (const arrival of events) {
+    try {
+      packets.push(arrival.packet())
+    } catch (error) {
+      if (!(error instanceof Undecodable)) throw error
+      onUndecodable?.(error)
+      packets = []
+      floor = Math.max(floor, arrival.offset)
+    }
+  }
+  return { events: packets, floor }
+}
+
+/**
+ * A subscribed room's stream as this node follows it. Whatever the broker's subscription repeats, reorders or loses, events leave here
+ * in offset order, each once; a hole is read from the broker before anything later leaves, and what cannot be read becomes a gap.
+ */
+export class FollowedStream {
+  readonly #options: TailOptions
+  #stream: Stream | undefined
+  #isRepairing = false
+  #isClosed = false
+  #held = new Map<string, Arrival>()
+  /** characters of those held, or more */
+  #heldSize = 0
+  #hasDropped = false
+  #waiting: Array<{ readonly offset: number, readonly settle: () => void }> = []
+  #expected = 0
+  #timer: NodeJS.Timeout | undefined
+  /** when this room last heard from its broker, by `performance.now()` */
+  heard = performance.now()
+
+  constructor (options: TailOptions) {
+    this.#options = options
+  }
+
+  #now (): number { return this.#options.now?.() ?? Date.now() }
+
+  get position (): Position | undefined { return this.#stream?.top }
+
+  /** The subscription stands and `position` was read after that: every later event will come, or be missed by number. */
+  open (position: Position): void {
+    if (this.#isClosed || this.#stream !== undefined) return
+    this.#restart(position.epoch, position.offset)
+    this.#drain()
+    this.#settle()
+    if (this.#held.size > 0) this.repair()
+  }
+
+  close (): void {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    this.#release()
+    const { room, streams } = this.#options
+    // The room may be followed anew by now.
+    if (this.#stream !== undefined && streams.peek(room) === this.#stream) streams.delete(room)
+    this.#settle(true)
+  }
+
+  /** @param isOrdered it came by the subscription, so that an event missing before it will not come any more */
+  accept (arrival: Arrival, isOrdered: boolean): void {
+    if (this.#isClosed) return
+    if (this.#stream === undefined || this.#isRepairing) {
+      this.#hold(arrival)
+      return
+    }
+    const { epoch, offset, previous } = arrival
+    const top = this.#stream.top.offset
+    if (epoch !== this.#stream.epoch) {
+      this.#hold(arrival)
+      this.repair()
+    } else if (offset > top && previous <= top) {
+      // Only what is new tells that the subscription is what the broker has: another stream of the same numbers would be dropped below.
+      if (isOrdered) this.heard = performance.now()
+      this.#deliver(arrival)
+      if (this.#held.size > 0) this.#drain()
+      if (this.#waiting.length > 0) this.#settle()
+    } else if (offset > top) {
+      this.#hold(arrival)
+      if (isOrdered) this.repair()
+      else this.#expect(offset)
+    }
+  }
+
+  /** What the broker says of its stream: a position check. */
+  check ({ epoch, offset }: Position): void {
+    this.heard = performance.now()
+    if (this.#stream === undefined) return
+    if (epoch !== this.#stream.epoch) this.repair()
+    else if (offset > this.#stream.top.offset) this.#expect(offset)
+  }
+
+  /** Resolves when the events up to `offset` have been delivered or are known to be lost, or after `patience` ms. */
+  async reached (offset: number, patience: number): Promise<void> {
+    if (this.#isClosed || (this.#stream !== undefined && this.#stream.top.offset >= offset)) return
+    await new Promise<void>((resolve) => {
+      const timer = after(resolve, patience)
+      this.#waiting.push({ offset, settle: () => { clearTimeout(timer); resolve() } })
+    })
+  }
+
+  /** Retained events, if what this node holds is enough to answer. */
+  read (query: HistoryQuery): HistoryPage | undefined {
+    const stream = this.#stream
+    if (stream === undefined) return undefined
+    const { limits, streams } = this.#options
+    streams.expire(stream, limits.ttl, this.#now())
+    const { since, last, limit } = query
+    if (since === undefined ? stream.length < Math.min(last ?? limit, limit) : !stream.covers(since)) return undefined
+    return stream.read(query)
+  }
+
+  /** @throws Undecodable */
+  #deliver (arrival: Arrival): void {
+    const { room, limits, streams, deliver, host, isNew } = this.#options
+    const { epoch, offset, identity } = arrival
+    const packet = arrival.packet()
+    streams.append(room, this.#stream!, packet, limits, this.#now())
+    // A broker that lost its data took it again, sent again: here it was heard, and only its place is new.
+    if (identity !== undefined && isNew?.(room, identity) === false) host.gap(room, { epoch, from: offset, to: offset })
+    else deliver(room, packet, arrival.origin)
+  }
+
+  get heldSize (): number { return this.#heldSize }
+
+  #release (): void {
+    this.#held.clear()
+    this.#heldSize = 0
+  }
+
+  #hold (arrival: Arrival): void {
+    if (this.#held.size >= MAX_HELD || (this.#held.size > 0 && this.#heldSize + arrival.size > MAX_HELD_SIZE)) {
+      this.#release()
+      this.#hasDropped = true
+    }
+    this.#heldSize = this.#held.size === 0 ? arrival.size : this.#heldSize + arrival.size
+    this.#held.set(keyOf(arrival.epoch, String(arrival.offset)), arrival)
+  }
+
+  #drain (): void {
+    const stream = this.#stream!
+    for (const arrival of [...this.#held.values()].sort((a, b) => a.offset - b.offset)) {
+      if (arrival.epoch !== stream.epoch) continue
+      const top = stream.top.offset
+      if (arrival.offset > top && arrival.previous > top) return
+      if (this.#held.delete(keyOf(arrival.epoch, String(arrival.offset)))) this.#heldSize -= arrival.size
+      try {
+        if (arrival.offset > top) this.#deliver(arrival)
+      } catch (error) {
+        if (!(error instanceof Undecodable)) throw error
+        // Whether the broker has it is found by reading what is missing.
+        this.#options.onUndecodable?.(error)
+      }
+    }
+  }
+
+  #settle (isAll = false): void {
+    const top = this.#stream?.top.offset ?? 0
+    const waiting = this.#waiting
+    this.#waiting = waiting.filter(({ offset }) => !isAll && offset > top)
+    for (const { offset, settle } of waiting) if (isAll || offset <= top) settle()
+  }
+
+  #expect (offset: number): void {
+    this.#expected = Math.max(this.#expected, offset)
+    if (this.#isRepairing) return
+    this.#timer ??= after(() => {
+      this.#timer = undefined
+      if (this.#stream!.top.offset < this.#expected) this.repair()
+    }, PATIENCE).unref()
+  }
+
+  #restart (epoch: string, offset: number): void {
+    const { room, streams } = this.#options
+    streams.delete(room)
+    this.#stream = streams.pin(room, Date.now(), () => new Stream(epoch, offset))
+  }
+
+  /** Brings this tail to the broker's top. One at a time; never rejects. */
+  repair (): void {
+    if (this.#isRepairing || this.#isClosed || this.#stream === undefined) return
+    this.#isRepairing = true
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#repair().catch(() => {
+      if (this.#isClosed) return
+      this.#timer = after(() => {
+        this.#timer = undefined
+        this.#isRepairing = false
+        this.repair()
+      }, RETRY).unref()
+    })
+  }
+
+  async #repair (): Promise<void> {
+    this.#options.onRepair()
+    for (;;) {
+      // What is held by now was accepted before the read begins, so the read has it.
+      this.#release()
+      this.#hasDropped = false
+      this.#expected = 0
+      const range = await this.#options.read(this.#stream!.top.offset, this.#stream!.epoch)
+      if (this.#isClosed) return
+      this.heard = performance.now()
+      const isDone = this.#apply(range)
+      this.#drain()
+      this.#settle()
+      if (isDone && this.#held.size === 0 && !this.#hasDropped) break
+    }
+    this.#isRepairing = false
+    // Told of while the last read was under way.
+    if (this.#expected > this.#stream!.top.offset) this.#expect(this.#expected)
+  }
+
+  /** @returns whether the end of the range is the broker's top */
+  #apply (range: Range): boolean {
+    const { room, host } = this.#options
+    const { epoch, top, floor } = range
+    const local = this.#stream!.top
+    if (epoch !== local.epoch) {
+      const former = sharedBy(local, range)
+      const isWhole = former?.isWhole === true
+      // Behind what both epochs share, or behind what was heard here of it.
+      const to = former === undefined ? top : Math.min(local.offset, former.offset)
+      this.#restart(epoch, to)
+      host.gap(room, isWhole ? { epoch, from: to, to } : { epoch, to })
+      if (!isWhole) this.#settle(true)
+      return false
+    }
+    if (local.offset < floor) {
+      host.gap(room, { epoch, from: local.offset, to: floor })
+      this.#restart(epoch, floor)
+    }
+    for (const arrival of range.events) {
+      const before = this.#stream!.top.offset
+      if (arrival.offset <= before) continue
+      try {
+        this.#deliver(arrival)
+      } catch (error) {
+        if (!(error instanceof Undecodable)) throw error
+        this.#options.onUndecodable?.(error)
+        host.gap(room, { epoch, from: before, to: arrival.offset })
+        this.#restart(epoch, arrival.offset)
+      }
+    }
+    const reached = this.#stream!.top.offset
+    if (reached >= top) return true
+    if (range.events.length > 0) return false
+    // Neither there nor trimmed: nobody will see it any more.
+    host.gap(room, { epoch, from: reached, to: top })
+    this.#restart(epoch, top)
+    return true
+  }
+}

@@ -1,0 +1,229 @@
+import { encodeEvent, type Packet } from '../../protocol/packet.js'
+import { keyOf, keyOfKind } from '../../protocol/key.js'
+import type { Position } from '../../protocol/position.js'
+import { every } from '../../structures/timers.js'
+import type { Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, PresenceStore, Publication, Published, RoomSettings } from '../adapter.js'
+import type { Awaitable } from '../../structures/awaitable.js'
+import { latestTtl } from '../../retention/latest.js'
+import { Remembered } from '../../retention/remembered.js'
+import { Retention } from '../../retention/retention.js'
+import { ShardedMap } from '../../structures/sharded-map.js'
+import { Slices } from '../../structures/slices.js'
+import { MemoryPresence } from './presence.js'
+import { checkMemory } from '../options.js'
+import { Streams, type Stream } from '../history/stream.js'
+
+export interface MemoryOptions {
+  /** bytes of all retained events, default 64 MiB */
+  readonly bytes?: number
+  /** milliseconds that an idempotency key is remembered, default 120 000 */
+  readonly idempotency?: number
+  /**
+   * Bytes of message ids with their outcomes and of idempotency keys, kept for their time: in total (default 64 MiB) and of one user
+   * (default 4 MiB). Over his own bound a user loses his oldest, over the total one of those that hold most does; counted in the stats
+   * as `forgotten`, logged once a minute. Denials and values put for one `take` have the total each once more.
+   */
+  readonly remembered?: { readonly bytes: number, readonly perUser: number }
+  /** clock in Unix milliseconds */
+  readonly now?: () => number
+}
+
+/** Rooms whose epoch and top are remembered without members. */
+const MAX_STREAMS = 100_000
+/** Bytes that a remembered publication costs. */
+const PUBLISHED = 150
+const REMEMBERED = { bytes: 64 * 1024 * 1024, perUser: 4 * 1024 * 1024 }
+/** Milliseconds between two looks for what has run out. */
+const SWEEP = 1_000
+/** Milliseconds between two log lines about a bound that makes something be forgotten. */
+const QUIET = 60_000
+/** Entries that one turn of the event loop lets go. */
+const SLICE = 1_000
+
+interface Running { readonly hash: string, readonly outcome?: string, readonly until: number }
+
+/** One process, no infrastructure. Everything is kept in memory and lost with the process: a new process is a new epoch. */
+export class MemoryAdapter implements Adapter {
+  readonly name = 'memory'
+  readonly presence: PresenceStore
+  readonly claims: ClaimStore
+  readonly denials: DenialStore
+  readonly #now: () => number
+  readonly #present: MemoryPresence
+  readonly #streams: Streams
+  /** rooms with members here, and their streams: these are used all the time, and are neither looked up nor moved for it; `null` is one without history */
+  readonly #subscribed = new ShardedMap<Stream | null>()
+  /** order among all `latest` values; begins at the clock, above what a client may know of an earlier process */
+  #version = 0
+  readonly #idempotency: number
+  readonly #published: Remembered<Published>
+  readonly #claims: Remembered<Running>
+  /** ids and keys share a budget; values for one `take` and denials have one of their own, for no user's flood may cost them */
+  readonly #retentions: readonly [Retention, Retention, Retention]
+  readonly #sweep: Slices
+  #host: AdapterHost | undefined
+  #sweeper: NodeJS.Timeout | undefined
+  #told = 0
+  #toldAt = Number.NEGATIVE_INFINITY
+
+  constructor (options: MemoryOptions = {}) {
+    checkMemory(options)
+    this.#now = options.now ?? Date.now
+    const { bytes, perUser } = options.remembered ?? REMEMBERED
+    this.#streams = new Streams(options.bytes ?? 64 * 1024 * 1024, MAX_STREAMS, this.#now)
+    this.#idempotency = options.idempotency ?? 120_000
+    this.#present = new MemoryPresence(this.#now, (room, change) => {
+      if (this.#subscribed.has(room)) this.#host?.presence(room, change)
+    })
+    this.presence = this.#present
+    const [ids, values, denials] = this.#retentions = [new Retention(bytes), new Retention(bytes), new Retention(bytes)]
+    this.#published = new Remembered(ids, perUser)
+    this.#claims = new Remembered(ids, perUser)
+    this.claims = memoryClaims(this.#claims, new Remembered(values), this.#now)
+    this.denials = memoryDenials(new Remembered(denials), this.#now)
+    this.#sweep = new Slices(() => this.#retentions.some((retention) => retention.sweep(this.#now(), SLICE)))
+  }
+
+  async start (host: AdapterHost): Promise<void> {
+    this.#host = host
+    this.#streams.start()
+    this.#sweeper = every(() => {
+      this.#sweep.run()
+      this.#tell()
+    }, SWEEP).unref()
+  }
+
+  async close (): Promise<void> {
+    clearInterval(this.#sweeper)
+    this.#sweep.stop()
+    this.#streams.stop()
+    this.#present.stop()
+    this.#host = undefined
+  }
+
+  subscribe (room: string, { history }: RoomSettings): Position | undefined {
+    this.#subscribed.set(room, null)
+    if (history === false) return undefined
+    const stream = this.#streams.pin(room, this.#now())
+    this.#subscribed.set(room, stream)
+    return stream.top
+  }
+
+  unsubscribe (room: string): void {
+    this.#subscribed.delete(room)
+    this.#streams.unpin(room, this.#now())
+  }
+
+  publish (room: string, publication: Publication, settings: RoomSettings): Awaitable<Published> {
+    const now = this.#now()
+    const known = publication.idempotencyKey === undefined ? undefined : keyOf(room, publication.idempotencyKey)
+    if (known !== undefined) {
+      const before = this.#published.get(known, now)
+      if (before !== undefined) return before
+    }
+    const subscribed = this.#subscribed.get(room)
+    const packet = this.#keep(room, subscribed, publication, settings, now)
+    const recipients = subscribed === undefined ? 0 : this.#host?.event(room, packet) ?? 0
+    const { position } = packet
+    if (known !== undefined) {
+      const owner = publication.owner === undefined ? keyOfKind('room', room) : keyOfKind('user', publication.owner)
+      this.#published.set(owner, known, { position, recipients: 0 }, PUBLISHED, now + this.#idempotency, now)
+    }
+    if (!(recipients instanceof Promise)) return { position, recipients }
+    return recipients.then((offered) => ({ position, recipients: offered }))
+  }
+
+  #keep (
+    room: string, subscribed: Stream | null | undefined, publication: Publication, { history }: RoomSettings, now: number
+  ): Packet {
+    const { type, delivery, timestamp, key, except, ack, data } = publication
+    if (delivery === 'latest') {
+      this.#version = Math.max(this.#version + 1, now)
+      const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, version: this.#version }, data)
+      this.#streams.setLatest(room, packet, latestTtl(history), now)
+      return packet
+    }
+    if (delivery === 'volatile' || ack !== undefined || history === false) return encodeEvent({ type, room, delivery, timestamp, key, except, ack }, data)
+    const stream = subscribed ?? this.#streams.open(room, now)
+    const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, position: stream.next }, data)
+    this.#streams.append(room, stream, packet, history, now)
+    return packet
+  }
+
+  history (room: string, query: HistoryQuery, { history }: RoomSettings): HistoryPage {
+    const stream = this.#subscribed.get(room) ?? this.#streams.look(room)
+    if (history !== false) this.#streams.expire(stream, history.ttl, this.#now())
+    return stream.read(query)
+  }
+
+  latest (room: string): readonly Packet[] { return this.#streams.latest(room, this.#now()) }
+
+  /** ids and keys that were forgotten before their time, and denials and values */
+  get #forgotten (): number {
+    const early = this.#retentions.reduce((sum, { evicted }) => sum + evicted, 0)
+    return early + this.#published.evicted + this.#claims.evicted
+  }
+
+  stats (): Record<string, number> {
+    return {
+      streams: this.#streams.size,
+      historyBytes: this.#streams.bytes,
+      historyEvicted: this.#streams.evicted,
+      remembered: this.#claims.size + this.#published.size,
+      rememberedBytes: this.#retentions.reduce((sum, { bytes }) => sum + bytes, 0),
+      forgotten: this.#forgotten
+    }
+  }
+
+  #tell (): void {
+    const forgotten = this.#forgotten
+    const now = performance.now()
+    if (forgotten === this.#told || now - this.#toldAt < QUIET) return
+    this.#host?.log.warn({ forgotten: forgotten - this.#told, bytes: this.#retentions[0].bytes }, 'message ids, outcomes, idempotency keys, tickets or denials were forgotten before their time: a repeated message may run again; raise limits.remembered, or lower the rate or the size of replies')
+    this.#told = forgotten
+    this.#toldAt = now
+  }
+}
+
+/** @returns the embedded adapter; what one process needs, and the default */
+export function memory (options?: MemoryOptions): Adapter {
+  return new MemoryAdapter(options)
+}
+
+function memoryClaims (claims: Remembered<Running>, values: Remembered<string>, now: () => number): ClaimStore {
+  return {
+    claim (key, hash, lease, owner = ''): Claim {
+      const at = now()
+      const known = claims.get(key, at)
+      if (known === undefined) {
+        claims.set(owner, key, { hash, until: at + lease }, 0, at + lease, at)
+        return { state: 'claimed' }
+      }
+      if (known.hash !== hash) return { state: 'conflict' }
+      if (known.outcome !== undefined) return { state: 'settled', outcome: known.outcome }
+      return { state: 'running', retryAfter: known.until - at }
+    },
+    settle (key, hash, outcome, ttl, owner = '') {
+      const at = now()
+      if (outcome === undefined) claims.delete(key, at)
+      else claims.set(owner, key, { hash, outcome, until: at + ttl }, outcome.length, at + ttl, at)
+    },
+    put (key, value, ttl) { values.set('', key, value, value.length, now() + ttl, now()) },
+    take (key) {
+      const value = values.get(key, now())
+      values.delete(key, now())
+      return value
+    }
+  }
+}
+
+function memoryDenials (denied: Remembered<number>, now: () => number): DenialStore {
+  return {
+    deny (subject, until) {
+      const at = now()
+      // Each is its own owner: they end at different times.
+      if (until > (denied.get(subject, at) ?? at)) denied.set(subject, subject, until, 0, until, at)
+    },
+    isDenied: (subjects) => subjects.some((subject) => denied.get(subject, now()) !== undefined)
+  }
+}

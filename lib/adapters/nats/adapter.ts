@@ -1,0 +1,543 @@
+import { randomBytes } from 'node:crypto'
+import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
+import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/refusal.js'
+import type { Packet } from '../../protocol/packet.js'
+import type { Position } from '../../protocol/position.js'
+import { ShardedMap } from '../../structures/sharded-map.js'
+import { gather, inBatches, inTurns } from '../../structures/slices.js'
+import { after, every } from '../../structures/timers.js'
+import type {
+  Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
+} from '../adapter.js'
+import { BoundedClaims } from '../broker/bounded-claims.js'
+import { decodePresenceChange, Undecodable } from '../broker/decode.js'
+import { NatsClock } from './clock.js'
+import { NatsControl } from './control.js'
+import { NatsLatest } from './latest.js'
+import { NatsLink } from './link.js'
+import { NatsLives } from './lives.js'
+import { beatOf } from './nodes.js'
+import { NatsOnce } from './once.js'
+import { NatsPresence } from './presence.js'
+import { NatsPublishing, type KeptParts } from './publishing.js'
+import { NatsSetup } from './setup.js'
+import { natsClaims, natsDenials, natsLeases, NatsState } from './state.js'
+import { arrivalOf, NatsStreams } from './streams.js'
+import { tokenOf } from './tokens.js'
+import { LogicalVersions } from './versions.js'
+import { checkNats } from '../options.js'
+import { Nodes } from '../broker/nodes.js'
+import { Repeats } from '../broker/repeats.js'
+import { Streams } from '../history/stream.js'
+import { pageOf, FollowedStream } from '../broker/tail.js'
+import { Unread } from '../broker/unread.js'
+import { decodePayload, originOf, splitOrigin } from '../broker/payload.js'
+
+export interface NatsOptions {
+  /** default `nats://127.0.0.1:4222` */
+  readonly url?: string | readonly string[]
+  /** a connection of `@nats-io/transport-node` to use instead; it stays yours and is not closed */
+  readonly connection?: NatsConnection
+  /** more settings of the client, such as `user`, `pass`, `token`, `tls` */
+  readonly settings?: Partial<NodeConnectionOptions>
+  /** in front of all subjects, streams and buckets, default `realtime`; letters, digits, `_` and `-`. Each application that shares a server needs its own */
+  readonly prefix?: string
+  /** default true. Without JetStream events are live only: no history, resume, latest values, presence, limits, claims and denials */
+  readonly jetstream?: boolean
+  /** copies of streams and buckets in a NATS cluster, default 1 */
+  readonly replicas?: number
+  /** default `file` */
+  readonly storage?: 'file' | 'memory'
+  /** milliseconds that one request may take, default 2 000 */
+  readonly timeout?: number
+  /** milliseconds between two position checks of a quiet room, default 40 000, varied by 20 % */
+  readonly check?: number
+  /** milliseconds that an idempotency key is remembered, default 120 000 */
+  readonly idempotency?: number
+  /** bytes of retained events that are kept in this process for resumes, default 64 MiB */
+  readonly historyBytes?: number
+}
+
+interface Followed {
+  readonly room: string
+  readonly settings: RoomSettings
+  readonly tail: FollowedStream | undefined
+  readonly subscriptions: Subscription[]
+  due: number
+  /** the newest number of its stream when its position was last compared */
+  comparedAt: number
+}
+
+const DEFAULTS = {
+  url: 'nats://127.0.0.1:4222' as string | readonly string[],
+  prefix: 'realtime',
+  jetstream: true,
+  replicas: 1,
+  storage: 'file' as const,
+  timeout: 2_000,
+  check: 40_000,
+  idempotency: 120_000,
+  historyBytes: 64 * 1024 * 1024
+}
+const DAY = 86_400_000
+const MAX_DENIAL = 30 * DAY
+const PAGE = 500
+/** Bytes in one read while a hole is repaired. */
+const PAGE_BYTES = 1_048_576
+/** Milliseconds between two looks at the broker's clock. */
+const CLOCK = 30_000
+/** Longest time between two looks at what a subscription should have brought. */
+const LOOK = 4_000
+/** Positions that are compared at a time. */
+const BATCH = 64
+/** Rooms whose subjects are made in one turn of the event loop. */
+const TOKENS = 500
+/** Milliseconds between two answers to doubts about one stream. */
+const DOUBT = 250
+
+/** What JetStream is needed for. */
+interface Kept extends KeptParts { readonly setup: NatsSetup, readonly nodes: Nodes, readonly states: readonly NatsState[], readonly presence: NatsPresence }
+
+class NatsAdapter implements Adapter {
+  readonly name = 'nats'
+  readonly presence?: NatsPresence
+  readonly leases?: LeaseStore
+  readonly claims?: BoundedClaims
+  readonly denials?: DenialStore
+  readonly control: Control
+  readonly secret?: (proposed: string) => Promise<string>
+  readonly history?: (room: string, query: HistoryQuery, settings: RoomSettings) => Promise<HistoryPage>
+  readonly latest?: (room: string, settings: RoomSettings) => Promise<readonly Packet[]>
+  readonly #options: NatsOptions & typeof DEFAULTS
+  readonly #link: NatsLink
+  readonly #kept: Kept | undefined
+  readonly #versions = new LogicalVersions()
+  readonly #repeats: Repeats
+  readonly #streams: Streams
+  readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
+  readonly #tag = randomBytes(6).toString('base64url')
+  readonly #rooms = new ShardedMap<Followed>()
+  /** rooms that show `latest` values which the broker does not have */
+  readonly #local = new Set<string>()
+  readonly #doubted = new Map<string, NodeJS.Timeout>()
+  #publishing: NatsPublishing | undefined
+  #controls: NatsControl | undefined
+  #host: AdapterHost | undefined
+  #clocks: Subscription | undefined
+  #checker: NodeJS.Timeout | undefined
+  #timer: NodeJS.Timeout | undefined
+  #isChecking = false
+  /** `latest` values could not be read again yet */
+  #isMissing = false
+  #received = 0
+  #repairs = 0
+
+  constructor (options: NatsOptions) {
+    checkNats(options)
+    this.#options = { ...DEFAULTS, ...options } as NatsOptions & typeof DEFAULTS
+    const { url, connection, settings = {}, prefix, jetstream, replicas, storage, timeout, idempotency, historyBytes } = this.#options
+    if (typeof prefix !== 'string' || !/^[A-Za-z0-9_-]{1,128}$/.test(prefix)) throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')
+    this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
+    this.#repeats = new Repeats(idempotency)
+    const log = { warn: (object: object, message: string) => { this.#host?.log.warn(object, message) } }
+    const link = new NatsLink({
+      url,
+      connection,
+      settings,
+      jetstream,
+      timeout,
+      log,
+      unread: this.#unread,
+      onUp: () => { this.#up() },
+      onDown: () => { this.#down() }
+    })
+    this.#link = link
+    this.control = { send: (message) => this.#controls!.send(message) }
+    if (!jetstream) return
+    const setup = new NatsSetup({ link, replicas, storage })
+    const bucket = (name: string, ttl: number): NatsState => new NatsState(link, `${prefix}_${name}`, { ttl, replicas, storage }, () => { this.#forgotten() })
+    const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
+    const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
+    const lives = new NatsLives({ link, setup, state: known, clock, log, unread: this.#unread, onDoubt: (name) => { this.#doubt(name) } })
+    const nodes = new Nodes({ node: this.#tag, beat: (name, away) => beatOf(values, { clock, node: name, away, unread: this.#unread }), onLost: () => { this.#lost() }, hold: async () => { await this.#host!.state(true, true) } })
+    const presence = new NatsPresence({
+      state: values,
+      clock,
+      nodes,
+      unread: this.#unread,
+      announce: (room, change) => { this.#announce(room, change) },
+      deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
+    })
+    this.#kept = {
+      setup,
+      lives,
+      clock,
+      nodes,
+      presence,
+      states: [values, denied, known],
+      streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
+      latest: new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
+    }
+    this.presence = presence
+    this.leases = natsLeases(values, clock, nodes, this.#unread)
+    this.claims = new BoundedClaims(natsClaims(values, clock, this.#unread))
+    this.denials = natsDenials(denied, clock, this.#unread)
+    this.secret = (proposed) => known.change('shared.secret', (value) => value === undefined ? { value: proposed, result: proposed } : { result: value })
+    this.history = (room, query, settings) => this.#history(room, query, settings)
+    this.latest = (room, settings) => this.#kept!.latest.read(room, settings)
+  }
+
+  async start (host: AdapterHost): Promise<void> {
+    if (this.#host !== undefined) throw new REALTIME_ERR_ADAPTER('this nats adapter is already in use; make one for each server')
+    this.#host = host
+    this.claims?.start(host)
+    const { prefix, timeout, idempotency, check } = this.#options
+    await this.#link.open()
+    const kept = this.#kept
+    if (kept === undefined) {
+      host.log.info({ absent: ['history', 'latest', 'presence', 'leases', 'claims', 'denials'] }, 'NATS without JetStream: events are live only, and nothing is shared between nodes but events and control messages')
+    }
+    this.#publishing = new NatsPublishing({
+      link: this.#link,
+      kept,
+      once: new NatsOnce({ link: this.#link, setup: kept?.setup, prefix, idempotency }),
+      versions: this.#versions,
+      host,
+      prefix,
+      tag: this.#tag,
+      timeout,
+      repeats: this.#repeats,
+      tail: (room) => this.#rooms.get(room)?.tail,
+      isSubscribed: (room) => this.#rooms.has(room),
+      onLocal: (room) => { if (kept !== undefined && this.#rooms.has(room)) this.#local.add(room) }
+    })
+    await kept?.clock.measure()
+    await kept?.nodes.start()
+    this.#controls = new NatsControl({
+      link: this.#link,
+      kept,
+      prefix,
+      tag: this.#tag,
+      nodeId: host.nodeId,
+      unread: this.#unread,
+      deliver: (message, from) => { host.control(message, from) }
+    })
+    await this.#controls.start()
+    await kept?.latest.look()
+    if (kept === undefined) this.#clocks = this.#link.listen(`${prefix}.clock`, (message) => { this.#followed(message.string()) })
+    await this.#link.flush()
+    this.#streams.start()
+    this.#beat('?')
+    this.#checker = every(() => { this.#look() }, Math.min(LOOK, check / 10)).unref()
+    this.#timer = every(() => { kept?.clock.measure().catch(() => {}) }, CLOCK).unref()
+    host.state(true)
+  }
+
+  async close (): Promise<void> {
+    clearInterval(this.#checker)
+    this.#streams.stop()
+    clearInterval(this.#timer)
+    this.#kept?.nodes.stop()
+    for (const timer of this.#doubted.values()) clearTimeout(timer)
+    this.#controls?.close()
+    this.#clocks?.unsubscribe()
+    for (const followed of this.#rooms.values()) {
+      end(followed)
+      followed.tail?.close()
+    }
+    this.#rooms.clear()
+    this.#publishing?.close()
+    await this.#link.close()
+  }
+
+  async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {
+    const tail = this.#follow(room, settings)
+    const followed: Followed = { room, settings, tail, subscriptions: [], due: this.#nextCheck(), comparedAt: -1 }
+    this.#rooms.set(room, followed)
+    try {
+      if (tail !== undefined) await this.#kept!.streams.life(settings)
+      // Left again meanwhile: nobody would end a subscription of it.
+      if (this.#rooms.get(room) !== followed) return undefined
+      const { prefix } = this.#options
+      const token = tokenOf(room)
+      followed.subscriptions.push(this.#link.listen(`${prefix}.room.${token}`, (message) => { this.#message(followed, message) }))
+      if (this.#kept !== undefined && settings.latest) followed.subscriptions.push(this.#link.listen(`${prefix}.value.${token}.*`, (message) => { this.#valued(followed, message) }))
+      await this.#link.flush()
+      if (tail === undefined) return undefined
+      const top = await this.#kept!.streams.top(settings)
+      tail.open(top)
+      followed.comparedAt = top.offset
+      return tail.position
+    } catch (error) {
+      end(followed)
+      tail?.close()
+      if (this.#rooms.get(room) === followed) this.#rooms.delete(room)
+      throw error
+    }
+  }
+
+  unsubscribe (room: string): void {
+    const followed = this.#rooms.get(room)
+    if (followed === undefined) return
+    this.#rooms.delete(room)
+    this.#local.delete(room)
+    end(followed)
+    followed.tail?.close()
+    this.presence?.forget(room)
+  }
+
+  async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
+    return await this.#publishing!.publish(room, publication, settings)
+  }
+
+  async #history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
+    const known = this.#rooms.get(room)?.tail?.read(query)
+    if (known !== undefined) return known
+    const { range, last } = await this.#kept!.streams.read(room, settings, query)
+    return pageOf({ ...range, top: last }, query, () => { this.#unread.note('history', 0) })
+  }
+
+  #follow (room: string, settings: RoomSettings): FollowedStream | undefined {
+    const { history } = settings
+    const kept = this.#kept
+    if (history === false || kept === undefined) return undefined
+    const host = this.#host!
+    return new FollowedStream({
+      room,
+      limits: history,
+      streams: this.#streams,
+      host,
+      now: () => kept.clock.now(),
+      isNew: (name, identity) => this.#repeats.isNew(name, identity),
+      deliver: (name, packet, origin) => {
+        const { epoch, offset } = packet.position!
+        kept.lives.saw(kept.streams.plan(settings).name, epoch, offset, origin)
+        this.#publishing!.delivered(origin, host.event(name, packet), packet.position)
+      },
+      read: async (offset) => (await kept.streams.read(room, settings, { since: { epoch: '', offset }, limit: PAGE, bytes: PAGE_BYTES })).range,
+      onRepair: () => { this.#repairs++ },
+      onUndecodable: () => { this.#unread.note('history', 0) }
+    })
+  }
+
+  #message (followed: Followed, message: Msg): void {
+    const { room, tail, settings } = followed
+    if (this.#rooms.get(room) !== followed) return
+    this.#received++
+    const text = message.string()
+    const sequence = Number(message.headers?.get('Nats-Sequence'))
+    if (sequence > 0) {
+      const [origin, epoch] = splitOrigin(originOf(text))
+      if (tail !== undefined) this.#numbered(room, settings, tail, text, sequence, Number(message.headers!.get('Nats-Last-Sequence')), origin, epoch)
+      return
+    }
+    const end = text.indexOf('\n')
+    const rest = text.slice(end + 1)
+    if (text[0] === 'p') this.#presence(room, rest)
+    else if (text[0] !== 'v' && text[0] !== 'l') throw new Undecodable('a message of an unknown kind')
+    else {
+      const version = text[0] === 'l' ? Number(text.slice(2, end)) : undefined
+      const packet = decodePayload(room, rest, version === undefined ? {} : { version })
+      if (version !== undefined) this.#versions.saw(version)
+      this.#publishing!.delivered(originOf(rest), this.#host!.event(room, packet))
+    }
+  }
+
+  /** An event of the room's history. */
+  #numbered (room: string, settings: RoomSettings, tail: FollowedStream, text: string, sequence: number, previous: number, origin: string, epoch: string | undefined): void {
+    const { lives, streams } = this.#kept!
+    const { name } = streams.plan(settings)
+    const life = lives.current(name)
+    if (life === undefined) return
+    if (epoch === life.epoch) lives.saw(name, epoch, sequence, origin)
+    // Its publisher knows of a life that this node does not know, or not of the one that this node knows. Reading tells.
+    else if (!life.before.some((former) => former.epoch === epoch)) this.#doubt(name)
+    tail.accept(arrivalOf(room, epoch ?? life.epoch, sequence, previous, text), true)
+  }
+
+  /** A `latest` value that was set. */
+  #valued (followed: Followed, message: Msg): void {
+    if (this.#rooms.get(followed.room) !== followed) return
+    this.#received++
+    const { latest, lives } = this.#kept!
+    const text = message.string()
+    const sequence = Number(message.headers?.get('Nats-Sequence'))
+    const [origin, epoch] = splitOrigin(originOf(text))
+    const version = latest.versionOf(sequence, epoch)
+    if (version === undefined) {
+      lives.forget(latest.plan.name)
+      this.#reread(followed)
+      return
+    }
+    const { room } = followed
+    lives.saw(latest.plan.name, epoch, sequence, origin)
+    this.#publishing!.delivered(origin, this.#host!.event(room, decodePayload(room, text, { version })))
+  }
+
+  #presence (room: string, text: string): void {
+    const change = decodePresenceChange(text)
+    if (this.presence === undefined) this.#host!.presence(room, change)
+    else this.presence.heard(room, change)
+  }
+
+  /** A change that cannot be announced is found by the next look of each node. */
+  #announce (room: string, change: PresenceChange): void {
+    if (this.#link.isUp) this.#link.send(`${this.#options.prefix}.room.${tokenOf(room)}`, `p\n${JSON.stringify(change)}`)
+  }
+
+  stats (): Record<string, number | boolean | string> {
+    return { isUp: this.#link.isUp, jetstream: this.#kept !== undefined, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, historyEvicted: this.#streams.evicted, rememberedBytes: this.claims?.bytes ?? 0, forgotten: this.claims?.forgotten ?? 0, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
+  }
+
+  #down (): void {
+    this.#kept?.lives.lost()
+    this.#host?.state(false)
+  }
+
+  #up (): void {
+    const kept = this.#kept
+    if (kept !== undefined) {
+      for (const state of kept.states) state.forget()
+      kept.lives.forget()
+      kept.clock.measure().catch(() => {})
+      kept.nodes.beat().catch(() => {})
+      kept.presence.up().catch(() => {})
+      this.#missed().catch(() => { this.#isMissing = true })
+    }
+    this.#beat('?')
+    void this.#controls?.catchUp()
+    this.#check(true)
+    this.#host!.state(true)
+  }
+
+  /** Leases and presence of this node are gone, and are held anew. */
+  #lost (): void { if (this.#link.isUp) void Promise.resolve(this.#host?.state(true, true)).catch(() => undefined) }
+
+  /** The same, and older data may have taken their place. */
+  #forgotten (): void { this.#kept?.nodes.holdAnew() }
+
+  /** What is looked at every few seconds: a subscription may lose something though its link stands. */
+  #look (): void {
+    if (!this.#link.isUp) return
+    this.#check(false)
+    this.#beat('')
+    void this.#controls?.catchUp()
+    const latest = this.#isMissing ? this.#missed() : this.#kept?.latest.look()
+    latest?.catch(() => {})
+  }
+
+  /** Nodes without a stream that numbers their values follow the fastest of their clocks. @param ask `?`: nodes that are ahead answer */
+  #beat (ask: '' | '?'): void {
+    if (this.#kept === undefined && this.#link.isUp) this.#link.send(`${this.#options.prefix}.clock`, `${this.#versions.time} ${ask}`)
+  }
+
+  #followed (text: string): void {
+    const [time = '', ask = ''] = text.split(' ')
+    const there = Number(time)
+    if (!Number.isSafeInteger(there)) return
+    if (ask === '?' && there < this.#versions.time - 1) this.#beat('')
+    this.#versions.follow(there)
+  }
+
+  /** `latest` values that may have been set while the link was broken. Who has them drops them by their version. */
+  async #missed (): Promise<void> {
+    const { latest } = this.#kept!
+    const byToken = new Map<string, string>()
+    await inTurns(this.#rooms.values(), TOKENS, ({ room, settings }) => {
+      if (settings.latest) byToken.set(tokenOf(room), room)
+    })
+    for (const { token, version, text } of await latest.missed()) {
+      const room = byToken.get(token)
+      if (room === undefined || !this.#rooms.has(room)) continue
+      try {
+        this.#host!.event(room, decodePayload(room, text, { version }))
+      } catch (error) {
+        this.#unread.failed(error, 'latest', text.length)
+      }
+    }
+    this.#isMissing = false
+    await latest.look()
+    for (const room of this.#local) {
+      const followed = this.#rooms.get(room)
+      if (followed !== undefined) this.#reread(followed)
+    }
+    this.#local.clear()
+  }
+
+  #reread ({ room, settings }: Followed): void {
+    this.#kept!.latest.read(room, settings).then((packets) => {
+      for (const packet of packets) if (this.#rooms.has(room)) this.#host!.event(room, packet)
+    }, () => { this.#isMissing = true })
+  }
+
+  /** Something does not fit what is known of a stream: all rooms that are in it are compared with it. */
+  #doubt (name: string): void {
+    if (this.#doubted.has(name) || this.#host === undefined) return
+    this.#doubted.set(name, after(() => {
+      this.#doubted.delete(name)
+      const { lives, latest, streams } = this.#kept!
+      lives.forget(name)
+      if (name === latest.plan.name) this.#missed().catch(() => { this.#isMissing = true })
+      else void this.#compare(({ settings }) => streams.plan(settings).name === name)
+    }, DOUBT).unref())
+  }
+
+  #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
+
+  #check (isAll: boolean): void {
+    if (!this.#link.isUp || (this.#isChecking && !isAll)) return
+    this.#isChecking = true
+    const now = performance.now()
+    const checked = this.#compare((followed) => {
+      if (!isAll && followed.due > now) return false
+      followed.due = this.#nextCheck()
+      return isAll || now - followed.tail!.heard >= this.#options.check * 0.8
+    })
+    void checked.finally(() => { this.#isChecking = false })
+  }
+
+  /** Compares positions with the broker's, one stream after the other. Never rejects. */
+  async #compare (isMeant: (followed: Followed) => boolean): Promise<void> {
+    const rooms = await gather(this.#rooms.values(), (followed) => followed.tail !== undefined && isMeant(followed))
+    const byDefinition = new Map<string, Followed[]>()
+    for (const followed of rooms) {
+      const list = byDefinition.get(followed.settings.definition)
+      if (list === undefined) byDefinition.set(followed.settings.definition, [followed])
+      else list.push(followed)
+    }
+    await Promise.all([...byDefinition.values()].map(async (list) => {
+      try {
+        await this.#compareAll(list)
+      } catch {
+        // The link is away again, and everything is checked when it comes back; or one request failed, and its rooms are due again soon.
+        for (const followed of list) followed.due = performance.now() + 1_000
+      }
+    }))
+  }
+
+  async #compareAll (list: readonly Followed[]): Promise<void> {
+    const { streams } = this.#kept!
+    const top = await streams.verify(list[0]!.settings)
+    const moved = await gather(list, ({ comparedAt, tail }) => {
+      tail!.check({ epoch: top.epoch, offset: 0 })
+      // Where nothing was added to the stream since, no room of it has anything new.
+      return comparedAt !== top.offset || tail!.position?.epoch !== top.epoch
+    })
+    await inBatches(moved, BATCH, async (followed) => {
+      followed.tail!.check(await streams.position(followed.room, followed.settings))
+      followed.comparedAt = top.offset
+    })
+  }
+}
+
+function end ({ subscriptions }: Followed): void { for (const subscription of subscriptions) subscription.unsubscribe() }
+
+/**
+ * Nodes that share a NATS are one. With JetStream (2.9 or newer; on by default) history, resume, presence, limits and claims hold across
+ * nodes; without it only live events and control messages do. Needs `@nats-io/transport-node`, and for JetStream `@nats-io/jetstream` and `@nats-io/kv`.
+ *
+ * @throws REALTIME_ERR_OPTIONS for a prefix that NATS would read otherwise; `start` throws REALTIME_ERR_ADAPTER when the server cannot be reached
+ */
+export function nats (options: NatsOptions = {}): Adapter {
+  return new NatsAdapter(options)
+}

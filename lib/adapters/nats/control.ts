@@ -1,0 +1,160 @@
+import type { Subscription } from '@nats-io/transport-node'
+import type { Control, ControlMessage } from '../adapter.js'
+import { decodeControl } from '../broker/decode.js'
+import { ExpiringMap } from '../../structures/expiring-map.js'
+import type { NatsClock } from './clock.js'
+import { away, type NatsLink } from './link.js'
+import { fetchAll } from './reading.js'
+import type { NatsSetup, StreamPlan } from './setup.js'
+import type { Unread } from '../broker/unread.js'
+
+export interface NatsControlOptions {
+  readonly link: NatsLink
+  /** absent without JetStream: what is missed while the link is broken is lost */
+  readonly kept: { readonly setup: NatsSetup, readonly clock: NatsClock } | undefined
+  readonly prefix: string
+  /** names this adapter among all */
+  readonly tag: string
+  readonly nodeId: string
+  readonly unread: Unread
+  readonly deliver: (message: ControlMessage, from: string) => void
+}
+
+/** Milliseconds that a message waits for nodes whose link is broken. */
+const KEPT = 600_000
+/** Messages that are remembered, so that none is told twice. */
+const MAX_HEARD = 20_000
+const PAGE = 1_000
+/** What somebody relies on. The rest is told again, or counted as missing, by who sent it. */
+const MUST_ARRIVE: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'join', 'leave', 'moved'])
+
+/**
+ * What nodes tell each other. What must not be lost is kept in a small stream: each node knows up to which number it has heard, and reads
+ * the rest after each reconnect and every few seconds.
+ */
+export class NatsControl implements Control {
+  readonly #options: NatsControlOptions
+  readonly #plan: StreamPlan
+  readonly #heard = new ExpiringMap<true>(MAX_HEARD)
+  readonly #subscriptions: Subscription[] = []
+  #count = 0
+  #created = ''
+  /** everything up to here has been heard */
+  #top = 0
+  #startedAt = 0
+  #reading: Promise<void> | undefined
+  /** something came while a read was under way, which may not have it */
+  #isAsked = false
+
+  constructor (options: NatsControlOptions) {
+    this.#options = options
+    const { prefix } = options
+    this.#plan = {
+      name: `${prefix}_control`,
+      subjects: [`${prefix}.control.kept`],
+      maxAge: KEPT,
+      duplicates: 60_000,
+      republish: [`${prefix}.control.kept`, `${prefix}.control.told`]
+    }
+  }
+
+  async start (): Promise<void> {
+    const { link, kept, prefix } = this.#options
+    this.#subscriptions.push(link.listen(`${prefix}.control`, (message) => { this.#take(message.string(), false) }))
+    if (kept === undefined) return
+    this.#subscriptions.push(link.listen(`${prefix}.control.told`, (message) => {
+      const sequence = Number(message.headers?.get('Nats-Sequence'))
+      // In order, so that a join and a leave keep theirs: one that is missing before it is read first.
+      if (sequence === this.#top + 1) {
+        this.#top = sequence
+        this.#take(message.string(), true)
+      } else void this.catchUp()
+    }))
+    this.#startedAt = kept.clock.now()
+    const { state, created } = await kept.setup.use(this.#plan, () => link.jsm.streams.info(this.#plan.name))
+    this.#top = state.last_seq
+    this.#created = String(created)
+  }
+
+  async send (message: ControlMessage): Promise<void> {
+    const { link, kept, prefix, tag, nodeId } = this.#options
+    const id = `${tag}-${(++this.#count).toString(36)}`
+    const text = `${id} ${nodeId}\n${JSON.stringify(shifted(message, kept?.clock.ahead ?? 0))}`
+    if (kept === undefined || !MUST_ARRIVE.has(message.type)) {
+      link.send(`${prefix}.control`, text)
+      await link.flush()
+      return
+    }
+    const until = performance.now() + link.timeout
+    for (let isAgain = false; ; isAgain = true) {
+      try {
+        const timeout = Math.ceil((until - performance.now()) / (isAgain ? 1 : 2))
+        await kept.setup.use(this.#plan, () => link.publish(this.#plan.subjects[0]!, text, { msgID: id, timeout }))
+        return
+      } catch (error) {
+        if (isAgain || !link.isUp || performance.now() >= until) throw error
+      }
+    }
+  }
+
+  /** Reads what was not heard. Never rejects: what fails is tried again by the next call. */
+  async catchUp (): Promise<void> {
+    if (this.#options.kept === undefined) return
+    this.#isAsked = true
+    this.#reading ??= this.#readAll().finally(() => { this.#reading = undefined })
+    await this.#reading
+  }
+
+  async #readAll (): Promise<void> {
+    try {
+      while (this.#isAsked) {
+        this.#isAsked = false
+        await this.#read()
+      }
+    } catch {
+      // The link is away, and this is called when it comes back; or one request failed, and it is called again soon.
+    }
+  }
+
+  async #read (): Promise<void> {
+    const { link, kept } = this.#options
+    if (kept === undefined || !link.isUp) throw away()
+    const { state, created } = await kept.setup.use(this.#plan, () => link.jsm.streams.info(this.#plan.name))
+    // Made anew, or of older data: what is in it has been heard or not, whatever its number.
+    if (String(created) !== this.#created || state.last_seq < this.#top) this.#top = 0
+    this.#created = String(created)
+    while (this.#top < state.last_seq) {
+      const { messages, isAll } = await fetchAll(link, { stream: this.#plan.name, subject: this.#plan.subjects[0]!, start: this.#top + 1, most: PAGE })
+      for (const { seq, time, text } of messages) {
+        this.#top = Math.max(this.#top, seq)
+        if (time < this.#startedAt) continue
+        try {
+          this.#take(text, true)
+        } catch (error) {
+          this.#options.unread.failed(error, 'control', text.length)
+        }
+      }
+      if (isAll || messages.length === 0) this.#top = Math.max(this.#top, state.last_seq)
+    }
+  }
+
+  /** @param isKept it may come again, when the stream is read */
+  #take (text: string, isKept: boolean): void {
+    const end = text.indexOf('\n')
+    const [id = '', from = ''] = text.slice(0, end).split(' ')
+    const { tag, deliver, kept } = this.#options
+    if (id.startsWith(`${tag}-`)) return
+    const now = performance.now()
+    if (isKept && this.#heard.get(id, now) !== undefined) return
+    const message = decodeControl(text.slice(end + 1))
+    if (isKept) this.#heard.set(id, true, now + KEPT, now)
+    deliver(shifted(message, -(kept?.clock.ahead ?? 0)), from)
+  }
+
+  close (): void { for (const subscription of this.#subscriptions) subscription.unsubscribe() }
+}
+
+/** Times travel as the broker would name them. */
+function shifted (message: ControlMessage, by: number): ControlMessage {
+  return message.type === 'revoke' && message.until !== undefined ? { ...message, until: message.until + by } : message
+}

@@ -1,0 +1,2 @@
+export { nats } from './adapter.js'
+export type { NatsOptions } from './adapter.js'

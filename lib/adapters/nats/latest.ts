@@ -1,0 +1,116 @@
+import type { Packet } from '../../protocol/packet.js'
+import { keyOf } from '../../protocol/key.js'
+import type { Publication, RoomSettings } from '../adapter.js'
+import type { NatsClock } from './clock.js'
+import type { NatsLink } from './link.js'
+import type { NatsLives, NumberedPlan } from './lives.js'
+import { messageIdOf } from './once.js'
+import { fetchAll, type Kept } from './reading.js'
+import { tokenOf } from './tokens.js'
+import type { Unread } from '../broker/unread.js'
+import { decodePayload } from '../broker/payload.js'
+
+export interface NatsLatestOptions {
+  readonly link: NatsLink
+  readonly lives: NatsLives
+  readonly clock: NatsClock
+  readonly prefix: string
+  /** milliseconds that an idempotency key is remembered */
+  readonly idempotency: number
+  readonly unread: Unread
+}
+
+/** What came of setting a value. */
+export interface SetValue { readonly version: number, /** the key of the publication was used before */ readonly isRepeated: boolean }
+
+const DAY = 86_400_000
+const MAX_LATEST = 1_000
+const PAGE = 5_000
+
+/**
+ * The `latest` values of all rooms in one stream, which keeps the newest of each subject: its numbers order them for all nodes, and it
+ * sends each on to those who listen, so that a value is set and told in one step.
+ */
+export class NatsLatest {
+  readonly plan: NumberedPlan
+  readonly #options: NatsLatestOptions
+  /** the stream's newest number at the last two looks while the link stood */
+  #seen: readonly [before: number, now: number] = [0, 0]
+  #epoch = ''
+
+  constructor (options: NatsLatestOptions) {
+    this.#options = options
+    const { prefix, idempotency } = options
+    this.plan = {
+      name: `${prefix}_latest`,
+      subjects: [`${prefix}.latest.*.*`],
+      perSubject: 1,
+      maxAge: DAY,
+      duplicates: idempotency,
+      republish: [`${prefix}.latest.*.*`, `${prefix}.value.{{wildcard(1)}}.{{wildcard(2)}}`],
+      probe: `${prefix}.latest.~.~`
+    }
+  }
+
+  /** @param payload of the epoch that is known when it is sent */
+  async set (room: string, { type, key = '', idempotencyKey }: Publication, origin: string, payload: (epoch: string) => string): Promise<SetValue> {
+    const { link, lives, prefix } = this.#options
+    const subject = `${prefix}.latest.${tokenOf(room)}.${tokenOf(keyOf(type, key))}`
+    const msgID = idempotencyKey === undefined ? origin : messageIdOf(room, idempotencyKey)
+    return await lives.use(this.plan, async ({ life }) => {
+      const { seq, duplicate } = await link.publish(subject, payload(life.epoch), { msgID })
+      return { version: life.shift + seq, isRepeated: duplicate }
+    })
+  }
+
+  /** The version of a value that came by, if its life is the one that is known here. */
+  versionOf (sequence: number, epoch: string | undefined): number | undefined {
+    const life = this.#options.lives.current(this.plan.name)
+    return life === undefined || life.epoch !== epoch ? undefined : life.shift + sequence
+  }
+
+  /** Current values of a room, oldest set first. */
+  async read (room: string, { history }: RoomSettings): Promise<readonly Packet[]> {
+    const { clock, prefix, unread } = this.#options
+    const oldest = clock.now() - (history === false ? DAY : history.ttl)
+    const found = await this.#since(`${prefix}.latest.${tokenOf(room)}.*`, 0)
+    const { shift } = (await this.#options.lives.open(this.plan)).life
+    return found.filter(({ time }) => time > oldest).slice(-MAX_LATEST).flatMap(({ seq, text }) => {
+      try {
+        return decodePayload(room, text, { version: shift + seq })
+      } catch (error) {
+        unread.failed(error, 'latest', text.length)
+        return []
+      }
+    })
+  }
+
+  /** Notes how far the stream is: all that came before is told by now, or by the next look. */
+  async look (): Promise<void> {
+    const { info, life } = await this.#options.lives.verify(this.plan)
+    const [, now] = this.#seen
+    this.#seen = life.epoch === this.#epoch ? [now, info.state.last_seq] : [0, info.state.last_seq]
+    this.#epoch = life.epoch
+  }
+
+  /** Values set in any room since the look before the last one, each with the token of its room: those that a broken link may have kept from this node. */
+  async missed (): Promise<Array<{ readonly token: string, readonly version: number, readonly text: string }>> {
+    const { lives, prefix } = this.#options
+    const { info, life } = await lives.verify(this.plan)
+    const from = life.epoch === this.#epoch ? this.#seen[0] : 0
+    if (info.state.last_seq <= from) return []
+    const found = await this.#since(`${prefix}.latest.>`, from)
+    return found.map(({ subject, seq, text }) => ({ token: subject.split('.').at(-2)!, version: life.shift + seq, text }))
+  }
+
+  async #since (subject: string, from: number): Promise<Kept[]> {
+    const { link, lives } = this.#options
+    const all: Kept[] = []
+    for (let start = from + 1; ;) {
+      const { messages, isAll } = await lives.use(this.plan, () => fetchAll(link, { stream: this.plan.name, subject, start, most: PAGE }))
+      all.push(...messages)
+      if (isAll || messages.length === 0) return all
+      start = messages.at(-1)!.seq + 1
+    }
+  }
+}

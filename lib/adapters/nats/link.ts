@@ -1,0 +1,235 @@
+import type { JetStreamClient, JetStreamManager, JetStreamPublishOptions, PubAck } from '@nats-io/jetstream'
+import type { KV } from '@nats-io/kv'
+import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
+import { REALTIME_ERR_ADAPTER, Refusal } from '../../errors/refusal.js'
+import { after } from '../../structures/timers.js'
+import { LoopClock, within } from '../broker/patience.js'
+import type { Unread } from '../broker/unread.js'
+
+export interface NatsLinkOptions {
+  readonly url: string | readonly string[]
+  readonly connection: NatsConnection | undefined
+  readonly settings: Partial<NodeConnectionOptions>
+  readonly jetstream: boolean
+  /** milliseconds */
+  readonly timeout: number
+  readonly log: { warn (object: object, message: string): void }
+  /** told of what a callback throws: its message cannot be read */
+  readonly unread: Unread
+  /** Connected, and every subscription stands. */
+  readonly onUp: () => void
+  readonly onDown: () => void
+}
+
+export interface BucketOptions {
+  /** milliseconds that a value is kept */
+  readonly ttl: number
+  readonly replicas: number
+  readonly storage: 'file' | 'memory'
+}
+
+/** Milliseconds for which the client waits beyond what is waited for here: its timers do not tell a server that is silent from a process that stood still. */
+const SPARE = 60_000
+/** Milliseconds between two log lines about a broker that is away. */
+const QUIET = 10_000
+
+/** One connection to NATS. The client comes back and subscribes again on its own, but buffers what is sent meanwhile: so nothing is sent meanwhile. */
+export class NatsLink {
+  readonly #options: NatsLinkOptions
+  /** time that counts when somebody has waited for too long */
+  readonly clock = new LoopClock()
+  #connection: NatsConnection | undefined
+  #js: JetStreamClient | undefined
+  #jsm: JetStreamManager | undefined
+  #open: ((name: string, options: BucketOptions) => Promise<KV>) | undefined
+  #isUp = false
+  #isClosed = false
+  readonly #waiting: Array<() => void> = []
+  #saidAt = -Infinity
+
+  constructor (options: NatsLinkOptions) {
+    this.#options = options
+  }
+
+  get isUp (): boolean { return this.#isUp }
+  /** Another one each time that the server starts. */
+  get serverId (): string { return this.#connection?.info?.server_id ?? '' }
+  /** Streams may be run by a server other than the one that is asked. */
+  get isClustered (): boolean { return this.#connection?.info?.cluster !== undefined }
+  get timeout (): number { return this.#options.timeout }
+
+  /** @throws REALTIME_ERR_ADAPTER */
+  async open (): Promise<void> {
+    const { url, connection, settings, jetstream, timeout } = this.#options
+    const load = async <T>(name: string, loading: Promise<T>): Promise<T> => await loading.catch((error: unknown) => {
+      throw new REALTIME_ERR_ADAPTER(`nats() needs the package ${name}: npm install ${name} (${messageOf(error)})`)
+    })
+    if (connection === undefined) {
+      const { connect } = await load('@nats-io/transport-node', import('@nats-io/transport-node'))
+      this.#connection = await connect({
+        reconnectTimeWait: 200,
+        reconnectJitter: 300,
+        pingInterval: 2_000,
+        ...settings,
+        servers: [url].flat() as string[],
+        timeout,
+        maxReconnectAttempts: -1
+      }).catch((error: unknown) => {
+        throw new REALTIME_ERR_ADAPTER(`NATS cannot be reached (${messageOf(error)}); check the url option of nats()`)
+      })
+    } else this.#connection = connection
+    if (jetstream) {
+      const { jetstream: client } = await load('@nats-io/jetstream', import('@nats-io/jetstream'))
+      const { Kvm } = await load('@nats-io/kv', import('@nats-io/kv'))
+      const js = client(this.#connection, { timeout: timeout + SPARE })
+      this.#jsm = await js.jetstreamManager().catch(async (error: unknown) => {
+        await this.close()
+        throw new REALTIME_ERR_ADAPTER(`this NATS server offers no JetStream (${messageOf(error)}); enable it, or pass nats({ jetstream: false }) for live events only: no history, resume, presence, limits or claims across nodes`)
+      })
+      this.#js = js
+      const kvm = new Kvm(js)
+      // Asked of its leader: a copy may be behind, and of a bucket that is gone nobody would answer at all.
+      this.#open = async (name, { ttl, replicas, storage }) => await kvm.create(name, { ttl, replicas, history: 1, storage: storage as never, allow_direct: false })
+    }
+    this.#isUp = true
+    this.clock.start()
+    void this.#watch(this.#connection)
+  }
+
+  async #watch (connection: NatsConnection): Promise<void> {
+    for await (const status of connection.status()) {
+      if (this.#isClosed) return
+      if (status.type === 'disconnect') this.#down()
+      else if (status.type === 'reconnect') {
+        // Subscriptions have been sent again; the answer to a ping proves that the server has them.
+        connection.flush().then(() => {
+          if (this.#isClosed || this.#isUp || connection.isClosed()) return
+          this.#isUp = true
+          this.#options.onUp()
+          this.#release()
+        }, () => {})
+      } else if (status.type === 'error') this.#warn(status.error)
+    }
+    if (!this.#isClosed) this.#down()
+  }
+
+  #down (): void {
+    if (!this.#isUp) return
+    this.#isUp = false
+    this.#options.onDown()
+  }
+
+  async close (): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#isUp = false
+    this.clock.stop()
+    this.#release()
+    // A connection that was lent is left open; its subscriptions have been ended by who made them.
+    if (this.#options.connection === undefined) await this.#connection?.close()
+  }
+
+  /** @throws Refusal `unavailable` */
+  get jsm (): JetStreamManager { return this.#ready(this.#jsm) }
+  /** @throws Refusal `unavailable` */
+  get js (): JetStreamClient { return this.#ready(this.#js) }
+
+  #ready<T> (part: T | undefined): T {
+    if (!this.#isUp || part === undefined) throw away()
+    return part
+  }
+
+  /**
+   * Publishes to whichever stream takes the subject. Resolves when its leader has accepted it.
+   *
+   * @throws Refusal `unavailable`, with the outcome `unknown` when it may be accepted all the same
+   */
+  async publish (subject: string, text: string, { timeout = this.timeout, ...options }: Partial<JetStreamPublishOptions> = {}): Promise<PubAck> {
+    const { js } = this
+    try {
+      return await this.attempt(() => js.publish(subject, text, { timeout: timeout + SPARE, ...options }), timeout)
+    } catch (error) {
+      throw error instanceof Refusal ? away('unknown') : error
+    }
+  }
+
+  /** Resolves when the server can be asked, at the latest after `patience` ms. */
+  async back (patience: number): Promise<void> {
+    if (this.#isUp || this.#isClosed) return
+    await new Promise<void>((resolve) => {
+      const timer = after(resolve, patience)
+      this.#waiting.push(() => { clearTimeout(timer); resolve() })
+    })
+  }
+
+  #release (): void { for (const resolve of this.#waiting.splice(0)) resolve() }
+
+  async bucket (name: string, options: BucketOptions): Promise<KV> { return await this.attempt(() => this.#ready(this.#open)(name, options)) }
+
+  /** Runs something that asks the server. @throws Refusal `unavailable` when it cannot be asked or does not answer */
+  async attempt<T> (ask: () => Promise<T>, timeout = this.#options.timeout): Promise<T> {
+    if (!this.#isUp) throw away()
+    try {
+      return await within(ask(), timeout)
+    } catch (error) {
+      if (error instanceof Refusal || isConflict(error) || isMissing(error)) throw error
+      this.#warn(error)
+      throw away()
+    }
+  }
+
+  /** @throws Refusal `unavailable` */
+  send (subject: string, text: string): void {
+    if (!this.#isUp) throw away()
+    this.#connection!.publish(subject, text)
+  }
+
+  async flush (): Promise<void> { await this.attempt(() => this.#connection!.flush()) }
+
+  /** @throws Refusal `unavailable` */
+  listen (subject: string, callback: (message: Msg) => void): Subscription {
+    if (!this.#isUp) throw away()
+    return this.#connection!.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null) return
+        try {
+          callback(message)
+        } catch (thrown) {
+          this.#options.unread.failed(thrown, subject.split('.').at(1) ?? '', message.data.length)
+        }
+      }
+    })
+  }
+
+  #warn (error: unknown): void {
+    const now = performance.now()
+    if (this.#isClosed || now - this.#saidAt < QUIET) return
+    this.#saidAt = now
+    this.#options.log.warn({ err: error }, 'NATS answered with an error or could not be reached')
+  }
+}
+
+export function away (outcome?: 'unknown', idempotencyKey?: string): Refusal {
+  return new Refusal('unavailable', { retryAfter: 1_000, outcome, idempotencyKey })
+}
+
+/** Somebody else changed a key first. */
+export function isConflict (error: unknown): boolean {
+  return (error as { code?: unknown }).code === 10071
+}
+
+/** What the client calls it when nobody takes a subject. */
+const NOBODY = new Set(['JetStreamNotEnabled', 'NoResponders', 'NoRespondersError', 'StreamNotFoundError'])
+
+function nameOf (error: unknown): string {
+  return error instanceof Error ? error.name : ''
+}
+
+/** No such stream: the server lost its data, somebody deleted it, or it has not been asked to keep any. */
+export function isMissing (error: unknown): boolean {
+  return (error as { code?: unknown }).code === 10059 || NOBODY.has(nameOf(error)) || (error instanceof Error && NOBODY.has(nameOf(error.cause)))
+}
+
+function messageOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,295 @@
+import { gather, inBatches, inTurns } from '../../structures/slices.js'
+import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
+import type { NatsClock } from './clock.js'
+import { drop, endOf, heldName, isLiving } from './held.js'
+import { decoded, type NatsState, type Step } from './state.js'
+import { stateKey } from './tokens.js'
+import { Nodes } from '../broker/nodes.js'
+import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from '../broker/stored.js'
+import { Burial, Round } from '../broker/sweeping.js'
+import type { Unread } from '../broker/unread.js'
+
+export interface NatsPresenceOptions {
+  readonly state: NatsState
+  readonly clock: NatsClock
+  readonly nodes: Nodes
+  /** To all nodes that subscribed the room, this one included; may be lost. */
+  readonly announce: (room: string, change: PresenceChange) => void
+  readonly unread: Unread
+  /** To the members here. */
+  readonly deliver: (room: string, change: PresenceChange) => void
+}
+
+/** Changes that are kept beside the users, for nodes that have missed an announcement. */
+const MAX_RECENT = 8
+/** Users in the changes that are kept. */
+const MAX_RECENT_USERS = 64
+/** Rooms that one sweep looks at though nothing is known to run out there. */
+const MAX_LOOKED = 10
+/** Rooms that are looked at together. */
+const BATCH = 50
+/** Rooms that are marked in one turn of the event loop. */
+const AT_ONCE = 1_000
+
+/** A room that has members here, or had some whose grace runs. */
+interface Watched {
+  /** sequence of the newest change that was told here */
+  heard: number | undefined
+  /** when the first entry runs out as far as known, by the broker's clock */
+  due: number
+  /** when the last entry that was left here runs out: nobody else may be there to see it */
+  leftUntil: number
+  /** number of the last sweep that was told of it as a room with members here */
+  sweep: number
+}
+
+type Named = { userId: string, data?: unknown }
+
+interface Waiting {
+  readonly step: (present: StoredPresence, joined: Named[], left: Named[]) => boolean
+  readonly resolve: (present: StoredPresence) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Presence of a room as one value, changed by compare and set: who makes the change announces it, so each is announced once, and keeps it
+ * beside the users for a while, so that a node whose link was broken can tell it late. Suits rooms of up to some thousand users: the
+ * value must fit in one message of the server (1 MB unless configured otherwise).
+ */
+export class NatsPresence implements PresenceStore {
+  readonly #options: NatsPresenceOptions
+  readonly #rooms = new Map<string, Watched>()
+  readonly #waiting = new Map<string, Waiting[]>()
+  /** the longest lease asked for */
+  #lease = 0
+  readonly #burial: Burial
+  readonly #round = new Round(() => this.#rooms.keys())
+  /** number of the sweep under way */
+  #sweep = 0
+
+  constructor (options: NatsPresenceOptions) {
+    this.#options = options
+    this.#burial = new Burial(options.nodes, async () => {
+      await inBatches(this.#rooms.keys(), BATCH, async (room) => { await this.#look(room) })
+    })
+  }
+
+  forget (room: string): void {
+    const watched = this.#rooms.get(room)
+    if (watched === undefined) return
+    watched.heard = undefined
+    if (watched.leftUntil === 0) this.#rooms.delete(room)
+  }
+
+  async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
+    if (!this.#rooms.has(room)) this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0, sweep: 0 })
+    await this.#join(room, [entry], lease, true)
+  }
+
+  renewal (lease: number): number { return Nodes.renewal(lease) }
+
+  async renew (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Promise<void> {
+    const byRoom = new Map<string, PresenceEntry[]>()
+    for (const { room, entry } of entries) {
+      const known = byRoom.get(room)
+      if (known === undefined) byRoom.set(room, [entry])
+      else known.push(entry)
+    }
+    await Promise.all([...byRoom].map(([room, list]) => this.#join(room, list, lease, false)))
+  }
+
+  async #join (room: string, entries: readonly PresenceEntry[], lease: number, isUrgent: boolean): Promise<void> {
+    const { clock, nodes } = this.#options
+    this.#lease = Math.max(this.#lease, lease)
+    const mark = nodes.mark(lease)
+    const until = endOf(mark, lease, clock.now())
+    await this.#change(isUrgent, room, (present, joined) => {
+      for (const { userId, connection, data } of entries) {
+        const user = present.users.get(userId) ?? { data, connections: new Map<string, number>() }
+        drop(user.connections, connection)
+        user.connections.set(heldName(connection, mark), until)
+        if (present.users.has(userId)) continue
+        present.users.set(userId, user)
+        joined.push(named(userId, data))
+      }
+      return true
+    })
+  }
+
+  async leave (room: string, { userId, connection }: PresenceEntry, grace: number): Promise<void> {
+    const { clock, nodes } = this.#options
+    const now = clock.now()
+    const watched = this.#rooms.get(room)
+    if (watched !== undefined && grace > 0) watched.leftUntil = Math.max(watched.leftUntil, now + grace)
+    await this.#change(true, room, ({ users }, _joined, left) => {
+      const user = users.get(userId)
+      // Not that of another node, which has it under the same name by now.
+      if (user === undefined || !drop(user.connections, connection, nodes.id)) return false
+      user.connections.set(connection, now + grace)
+      if (grace <= 0) expire(users, left, now, nodes)
+      return true
+    })
+  }
+
+  async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
+    const { sequence, users } = await this.#look(room, true)
+    return {
+      sequence,
+      total: users.size,
+      ...(users.size > limit ? {} : { list: [...users].map(([userId, { data }]) => named(userId, data)) })
+    }
+  }
+
+  async #look (room: string, isUrgent = false): Promise<StoredPresence> {
+    const { clock, nodes } = this.#options
+    return await this.#change(isUrgent, room, ({ users }, _joined, left) => expire(users, left, clock.now(), nodes))
+  }
+
+  async sweep (rooms: Iterable<string>): Promise<void> {
+    const sweep = ++this.#sweep
+    await inTurns(rooms, AT_ONCE, (room) => {
+      const watched = this.#rooms.get(room)
+      if (watched !== undefined) watched.sweep = sweep
+    })
+    const now = this.#options.clock.now()
+    const isHere = (watched: Watched): boolean => watched.sweep === sweep
+    const due = await gather(this.#rooms, ([, watched]) => (isHere(watched) ? watched.due : watched.leftUntil) <= now)
+    const rest = this.#round.next(MAX_LOOKED).flatMap((room): Array<[string, Watched]> => {
+      const watched = this.#rooms.get(room)
+      return watched === undefined ? [] : [[room, watched]]
+    })
+    await inBatches([...due, ...rest], BATCH, async ([room, watched]) => {
+      await this.#look(room)
+      if (this.#rooms.get(room) !== watched || watched.leftUntil > now) return
+      watched.leftUntil = 0
+      if (!isHere(watched)) this.#rooms.delete(room)
+    })
+    await this.#burial.run(this.#lease)
+  }
+
+  /** The link was broken: what was announced meanwhile is told now. */
+  async up (): Promise<void> {
+    const rooms = await gather(this.#rooms, ([, { heard }]) => heard !== undefined)
+    await inBatches(rooms, BATCH, async ([room]) => { await this.#look(room) })
+  }
+
+  /** A change that was announced. */
+  heard (room: string, change: PresenceChange): void {
+    const watched = this.#rooms.get(room)
+    if (watched !== undefined) {
+      if (watched.heard !== undefined && change.sequence <= watched.heard) return
+      watched.heard = change.sequence
+    }
+    this.#options.deliver(room, change)
+  }
+
+  /** Changes that wait for one room are made in one write. */
+  async #change (isUrgent: boolean, room: string, step: Waiting['step']): Promise<StoredPresence> {
+    return await new Promise((resolve, reject) => {
+      const one = { step, resolve, reject }
+      const others = this.#waiting.get(room)
+      if (others !== undefined) others.push(one)
+      else {
+        this.#waiting.set(room, [one])
+        void this.#work(room, isUrgent)
+      }
+    })
+  }
+
+  /** Never rejects. */
+  async #work (room: string, isUrgent: boolean): Promise<void> {
+    for (let waiting = this.#waiting.get(room)!; waiting.length > 0; waiting = this.#waiting.get(room)!) {
+      let taken: readonly Waiting[] = waiting
+      try {
+        const { present, changes } = await this.#options.state.change(stateKey('presence', room), (value) => {
+          taken = [...waiting]
+          return this.#apply(taken, value, this.#rooms.get(room)?.heard ?? 0)
+        }, isUrgent)
+        this.#waiting.set(room, waiting.slice(taken.length))
+        this.#changed(room, present, changes)
+        for (const { resolve } of taken) resolve(present)
+      } catch (error) {
+        this.#waiting.set(room, waiting.slice(taken.length))
+        for (const { reject } of taken) reject(error)
+      }
+    }
+    this.#waiting.delete(room)
+  }
+
+  #apply (steps: readonly Waiting[], value: string | undefined, heard: number): Step<{ present: StoredPresence, changes: PresenceChange[] }> {
+    // Born at the clock, so that a peer who knew an earlier life of this room cannot take this one for it.
+    const known = decoded('presence', value, decodePresence, this.#options.unread)
+    const present = known ?? { sequence: this.#options.clock.now(), users: new Map<string, StoredUser>(), recent: [] }
+    const changes: PresenceChange[] = []
+    let isChanged = value === undefined || present.sequence < heard
+    // Older data than members have seen. They take no number that they know, and take the next one for a change like others; another
+    // node may have heard more than this one. The clock is above all of them.
+    if (present.sequence < heard) present.sequence = Math.max(heard + 2, this.#options.clock.now())
+    for (const { step } of steps) {
+      const [joined, left]: [Named[], Named[]] = [[], []]
+      if (step(present, joined, left)) isChanged = true
+      if (joined.length + left.length > 0) changes.push({ sequence: ++present.sequence, joined, left })
+    }
+    present.recent = lastOf([...present.recent, ...changes])
+    return { ...(isChanged ? { value: encodePresence(present) } : {}), result: { present, changes } }
+  }
+
+  #changed (room: string, present: StoredPresence, changes: readonly PresenceChange[]): void {
+    const { deliver, announce } = this.#options
+    const watched = this.#rooms.get(room)
+    const before = present.sequence - changes.length
+    if (watched !== undefined) {
+      const { heard } = watched
+      watched.heard = present.sequence
+      watched.due = firstEnd(present)
+      if (heard !== undefined && heard !== before) {
+        const missed = present.recent.filter(({ sequence }) => sequence > heard && sequence <= before)
+        // Of more than is kept, or of another life of the room: a number that does not follow makes members ask.
+        if (missed.at(-1)?.sequence !== before) deliver(room, { sequence: before, joined: [], left: [] })
+        for (const change of missed) deliver(room, change)
+      }
+    }
+    for (const change of changes) {
+      deliver(room, change)
+      announce(room, change)
+    }
+  }
+}
+
+function firstEnd ({ users }: StoredPresence): number {
+  let first = Number.POSITIVE_INFINITY
+  for (const { connections } of users.values()) for (const until of connections.values()) if (until < first) first = until
+  return first
+}
+
+function named (userId: string, data: unknown): Named {
+  return data === undefined ? { userId } : { userId, data }
+}
+
+/** The newest changes, as far as they are small. */
+function lastOf (changes: readonly PresenceChange[]): PresenceChange[] {
+  const kept: PresenceChange[] = []
+  let users = 0
+  for (const change of changes.slice(-MAX_RECENT).reverse()) {
+    users += change.joined.length + change.left.length
+    if (users > MAX_RECENT_USERS) break
+    kept.unshift(change)
+  }
+  return kept
+}
+
+/** @returns whether an entry has run out */
+function expire (users: Map<string, StoredUser>, left: Named[], now: number, nodes: Nodes): boolean {
+  let isChanged = false
+  for (const [userId, { data, connections }] of users) {
+    for (const [connection, until] of connections) {
+      if (isLiving(connection, until, now, nodes)) continue
+      connections.delete(connection)
+      isChanged = true
+    }
+    if (connections.size > 0) continue
+    users.delete(userId)
+    left.push(named(userId, data))
+  }
+  return isChanged
+}

@@ -1,0 +1,208 @@
+import { Refusal } from '../../errors/refusal.js'
+import type { Position } from '../../protocol/position.js'
+import { after } from '../../structures/timers.js'
+import type { AdapterHost, Publication, Published, RoomSettings } from '../adapter.js'
+import type { Awaitable } from '../../structures/awaitable.js'
+import type { NatsClock } from './clock.js'
+import type { NatsLatest } from './latest.js'
+import { away, isMissing, type NatsLink } from './link.js'
+import type { NatsLives } from './lives.js'
+import { messageIdOf, type NatsOnce } from './once.js'
+import type { NatsStreams } from './streams.js'
+import { tokenOf } from './tokens.js'
+import type { LogicalVersions } from './versions.js'
+import type { Repeats } from '../broker/repeats.js'
+import type { FollowedStream } from '../broker/tail.js'
+import { decodePayload, encodePayload } from '../broker/payload.js'
+
+/** What needs JetStream. */
+export interface KeptParts { readonly streams: NatsStreams, readonly lives: NatsLives, readonly latest: NatsLatest, readonly clock: NatsClock }
+
+export interface NatsPublishingOptions {
+  readonly link: NatsLink
+  readonly kept: KeptParts | undefined
+  readonly once: NatsOnce
+  /** orders `latest` values where no stream does */
+  readonly versions: LogicalVersions
+  readonly host: Pick<AdapterHost, 'event'>
+  readonly prefix: string
+  /** names this adapter among all */
+  readonly tag: string
+  /** milliseconds */
+  readonly timeout: number
+  /** keys that this node has used */
+  readonly repeats: Repeats
+  readonly tail: (room: string) => FollowedStream | undefined
+  readonly isSubscribed: (room: string) => boolean
+  /** A `latest` value was shown here that the broker does not have. */
+  readonly onLocal: (room: string) => void
+}
+
+interface Own { recipients: Awaitable<number> | undefined, position: Position | undefined, settle: (() => void) | undefined }
+
+/** Milliseconds that a live event waits for its own echo. */
+const ECHO = 1_000
+
+/** What this node publishes, from the call to what it came to. */
+export class NatsPublishing {
+  readonly #options: NatsPublishingOptions
+  readonly #own = new Map<string, Own>()
+  #count = 0
+
+  constructor (options: NatsPublishingOptions) {
+    this.#options = options
+  }
+
+  async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
+    const { kept, tag } = this.#options
+    const origin = `${tag}-${(++this.#count).toString(36)}`
+    // The broker's time, where this machine's clock is wrong: ages count from it.
+    const stamped = kept === undefined || kept.clock.ahead === 0 ? publication : { ...publication, timestamp: Math.round(kept.clock.shared(publication.timestamp)) }
+    const own: Own = { recipients: undefined, position: undefined, settle: undefined }
+    const { delivery, ack } = publication
+    this.#own.set(origin, own)
+    try {
+      if (delivery === 'latest' && ack === undefined) return await this.#set(room, stamped, settings, origin, own)
+      if (kept !== undefined && settings.history !== false && delivery === 'reliable' && ack === undefined) return await this.#keep(kept, room, stamped, settings, origin, own)
+      return await this.#tell(room, stamped, settings, origin, own)
+    } finally {
+      this.#own.delete(origin)
+    }
+  }
+
+  async #keep ({ streams, lives }: KeptParts, room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
+    const { link, timeout, tail, repeats } = this.#options
+    const until = performance.now() + timeout
+    const { name } = streams.plan(settings)
+    const subject = streams.subject(room, settings)
+    const { idempotencyKey } = publication
+    // Named, so that the server knows it when it has to be sent again, by this node or by the caller.
+    const key = idempotencyKey ?? origin
+    const msgID = messageIdOf(room, key)
+    const before = idempotencyKey === undefined ? undefined : repeats.first(room, idempotencyKey)
+    // Known here, whatever the broker has forgotten.
+    if (before !== undefined) return { ...before, recipients: 0 }
+    const done = (position: Position): void => { if (idempotencyKey !== undefined) repeats.remember(room, idempotencyKey, { position, recipients: 0 }) }
+    let first: string | undefined
+    for (let isAgain = false; ; isAgain = true) {
+      let epoch: string | undefined
+      try {
+        ({ epoch } = await streams.life(settings))
+        const top = lives.top(name)
+        // A stream in another life does not know whether it has taken the message in the last one.
+        if (first !== undefined && epoch !== first) throw away('unknown', key)
+        // NATS keeps no deadline: what was sent may be taken later. So the second answer is waited for longer, before nobody can know.
+        const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin}@${epoch}`, publication), { msgID, timeout: timeout * (isAgain ? 1.5 : 0.5) })
+        if (!duplicate && seq > top) lives.saw(name, epoch, seq, origin)
+        else if (!duplicate) {
+          lives.doubt(name);
+          ({ epoch } = await streams.life(settings).catch(() => { throw away('unknown', key) }))
+        }
+        const position = { epoch, offset: seq }
+        done(position)
+        if (duplicate && !isAgain) return { position, recipients: 0 }
+        const follower = tail(room)
+        follower?.check(position)
+        await follower?.reached(seq, Math.max(0, until - performance.now()))
+        return { position, recipients: await (own.recipients ?? 0) }
+      } catch (error) {
+        if (own.position !== undefined) {
+          // It came back by the subscription: it was accepted, whatever became of the answer.
+          done(own.position)
+          return { position: own.position, recipients: await (own.recipients ?? 0) }
+        }
+        if (isMissing(error)) {
+          lives.doubt(name)
+          if (isAgain) throw away()
+          continue
+        }
+        if (first === undefined && !isUncertain(error)) throw error
+        if (!isAgain) await link.back(until - performance.now())
+        if (isAgain || !link.isUp) throw away('unknown', key)
+        first = epoch
+      }
+    }
+  }
+
+  async #set (room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
+    const { kept, versions, isSubscribed, onLocal } = this.#options
+    const isLocal = settings.history === false || kept === undefined
+    let payload = encodePayload(origin, publication)
+    try {
+      let version: number
+      if (kept !== undefined) {
+        const set = await kept.latest.set(room, publication, origin, (epoch) => {
+          payload = encodePayload(`${origin}@${epoch}`, publication)
+          return payload
+        })
+        if (set.isRepeated) return { recipients: 0 }
+        version = set.version
+      } else {
+        if (await this.#isRepeated(room, publication)) return { recipients: 0 }
+        version = versions.next()
+        this.#send(room, `l ${version}`, payload)
+        if (!isSubscribed(room)) await this.#options.link.flush()
+      }
+      if (isSubscribed(room) && own.recipients === undefined) await this.#echo(own)
+      return { recipients: await (own.recipients ?? this.#handOver(room, payload, version)) }
+    } catch (error) {
+      if (!isLocal || !(error instanceof Refusal)) throw error
+      onLocal(room)
+      return { recipients: await (own.recipients ?? this.#handOver(room, payload)) }
+    }
+  }
+
+  /** Events that are not kept: sent to whoever listens. */
+  async #tell (room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
+    const { link, kept, isSubscribed } = this.#options
+    const isLocal = publication.delivery === 'volatile' || settings.history === false || kept === undefined
+    if (await this.#isRepeated(room, publication)) return { recipients: 0 }
+    const payload = encodePayload(origin, publication)
+    try {
+      this.#send(room, 'v', payload)
+      if (!isSubscribed(room)) await link.flush()
+      else if (own.recipients === undefined) await this.#echo(own)
+      return { recipients: await (own.recipients ?? 0) }
+    } catch (error) {
+      if (!isLocal || !(error instanceof Refusal)) throw error
+      return { recipients: await (own.recipients ?? this.#handOver(room, payload)) }
+    }
+  }
+
+  async #isRepeated (room: string, { idempotencyKey }: Publication): Promise<boolean> {
+    return idempotencyKey !== undefined && !await this.#options.once.take(room, idempotencyKey)
+  }
+
+  #send (room: string, head: string, payload: string): void {
+    const { link, prefix } = this.#options
+    link.send(`${prefix}.room.${tokenOf(room)}`, `${head}\n${payload}`)
+  }
+
+  async #echo (own: Own): Promise<void> {
+    await new Promise<void>((resolve) => {
+      // A loop that stood still runs its timers before it reads what has come meanwhile.
+      const timer = after(() => { setImmediate(resolve) }, ECHO)
+      own.settle = () => { clearTimeout(timer); resolve() }
+    })
+  }
+
+  /** @param version absent: the broker is away, and whatever it has next takes the place of this value */
+  #handOver (room: string, payload: string, version?: number): Awaitable<number> {
+    const { host, isSubscribed } = this.#options
+    return isSubscribed(room) ? host.event(room, decodePayload(room, payload, version === undefined ? {} : { version })) : 0
+  }
+
+  /** An event was handed over: if it is one of this node's, its publisher is told. */
+  delivered (origin: string, recipients: Awaitable<number>, position?: Position): void {
+    const own = this.#own.get(origin)
+    if (own === undefined) return
+    own.recipients = recipients
+    own.position = position
+    own.settle?.()
+  }
+
+  /** Settles everything that waits for an echo. */
+  close (): void { for (const { settle } of this.#own.values()) settle?.() }
+}
+
+function isUncertain (error: unknown): boolean { return error instanceof Refusal && error.outcome === 'unknown' }

@@ -1,0 +1,130 @@
+import type { NatsLink } from './link.js'
+
+export interface Kept {
+  readonly subject: string
+  readonly seq: number
+  /** Unix time in milliseconds, by the clock of the server */
+  readonly time: number
+  readonly text: string
+}
+
+const NANOS = 1_000_000
+/** Milliseconds after which the server forgets a reader that nobody reads. */
+const IDLE = 10_000
+
+/** Messages of the first request, from which the size of the others is guessed: so many at most, and as if each had so many bytes. */
+const FIRST = { most: 16, bytes: 16_384 }
+
+interface Page { messages: Kept[], /** nothing was left out behind the last of them */ isAll: boolean, /** the bytes ended it */ isPart: boolean }
+
+/** What is to be read. */
+export interface Part {
+  readonly stream: string
+  readonly subject: string
+  /** the first number that is read */
+  readonly start: number
+  /** messages at most */
+  readonly most: number
+  /** bytes after which it ends, with one message at least; absent: without end */
+  readonly bytes?: number | undefined
+}
+
+/**
+ * Reads messages of a stream. From one server through a consumer of its own: one request, or a few where bytes are bounded. In a cluster
+ * one by one from the server that leads the stream: a consumer reads the copy of its own server, and a copy may for a while have other
+ * events, or the same under other numbers.
+ */
+export async function fetchAll (link: NatsLink, part: Part): Promise<Page> {
+  return await (link.isClustered ? readLeader(link, part) : readConsumer(link, part))
+}
+
+async function readLeader (link: NatsLink, { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY }: Part): Promise<Page> {
+  const messages: Kept[] = []
+  let size = 0
+  for (let seq = start; messages.length < most;) {
+    const query = { seq, next_by_subj: subject }
+    const found = await link.attempt(() => link.jsm.streams.getMessage(stream, query))
+    if (found === null) return { messages, isAll: true, isPart: false }
+    size += found.data.length
+    if (size > bytes && messages.length > 0) return { messages, isAll: false, isPart: true }
+    messages.push({ subject: found.subject, seq: found.seq, time: found.time.getTime(), text: Buffer.from(found.data).toString() })
+    seq = found.seq + 1
+  }
+  return { messages, isAll: false, isPart: false }
+}
+
+async function readConsumer (link: NatsLink, { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY }: Part): Promise<Page> {
+  return await link.attempt(async () => {
+    const { name, pending } = await consumerOf(link, { stream, subject, start }, false)
+    const count = Math.min(most, pending)
+    const messages: Kept[] = []
+    let size = 0
+    while (messages.length < count && (messages.length === 0 || size <= bytes)) {
+      const reader = await link.js.consumers.get(stream, name)
+      const batch = batchOf(messages.length, size, count, bytes)
+      const found = await reader.fetch({ max_messages: batch, expires: Math.max(1_000, link.timeout) })
+      const end = messages.length + batch
+      for await (const message of found) {
+        size += message.data.length
+        messages.push({ subject: message.subject, seq: message.seq, time: message.time.getTime(), text: message.string() })
+        if (messages.length === end) break
+      }
+      if (messages.length < end) break
+    }
+    // Goes by itself when nobody reads it; nobody has to wait for that.
+    link.jsm.consumers.delete(stream, name).catch(() => {})
+    const isPart = messages.length < count && size > bytes
+    return { messages, isAll: messages.length >= pending, isPart }
+  })
+}
+
+/** The number of the message at `index` among those of a subject, oldest first; their contents stay where they are, but for a cluster's. */
+export async function numberOf (link: NatsLink, { stream, subject, index }: Pick<Part, 'stream' | 'subject'> & { readonly index: number }): Promise<number> {
+  if (link.isClustered) {
+    let seq = 0
+    for (let left = index; left >= 0; left--) {
+      const query = { seq: seq + 1, next_by_subj: subject }
+      const found = await link.attempt(() => link.jsm.streams.getMessage(stream, query))
+      if (found === null) break
+      seq = found.seq
+    }
+    return Math.max(1, seq)
+  }
+  return await link.attempt(async () => {
+    const { name, pending } = await consumerOf(link, { stream, subject, start: 1 }, true)
+    const count = Math.min(index + 1, pending)
+    let seq = 1
+    if (count > 0) {
+      const reader = await link.js.consumers.get(stream, name)
+      const found = await reader.fetch({ max_messages: count, expires: Math.max(1_000, link.timeout) })
+      let read = 0
+      for await (const message of found) {
+        seq = message.seq
+        if (++read === count) break
+      }
+    }
+    link.jsm.consumers.delete(stream, name).catch(() => {})
+    return seq
+  })
+}
+
+/** As many as are likely to fit into what is left. */
+function batchOf (read: number, size: number, count: number, bytes: number): number {
+  if (bytes === Number.POSITIVE_INFINITY) return count
+  const likely = read === 0 ? Math.min(FIRST.most, Math.ceil(bytes / FIRST.bytes)) : Math.ceil((bytes - size) * read / Math.max(size, 1))
+  return Math.max(1, Math.min(likely, count - read))
+}
+
+async function consumerOf (link: NatsLink, { stream, subject, start }: Pick<Part, 'stream' | 'subject' | 'start'>, isBare: boolean): Promise<{ name: string, pending: number }> {
+  const { name, num_pending: pending } = await link.jsm.consumers.add(stream, {
+    ack_policy: 'none' as never,
+    deliver_policy: 'by_start_sequence' as never,
+    opt_start_seq: start,
+    filter_subject: subject,
+    headers_only: isBare,
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: IDLE * NANOS
+  })
+  return { name, pending }
+}

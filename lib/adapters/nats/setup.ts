@@ -1,0 +1,85 @@
+import type { StreamInfo } from '@nats-io/jetstream'
+import { away, isMissing, type NatsLink } from './link.js'
+import { Opened } from '../broker/opened.js'
+
+/** What a stream is to be like; times in milliseconds. */
+export interface StreamPlan {
+  readonly name: string
+  readonly subjects: readonly string[]
+  /** of one subject; absent: as many as come within `maxAge` */
+  readonly perSubject?: number
+  readonly maxAge: number
+  /** how long the server recognises a message that is sent again */
+  readonly duplicates: number
+  /** the server sends what it has accepted on from the first subject to the second */
+  readonly republish?: readonly [from: string, to: string]
+}
+
+export interface SetupOptions {
+  readonly link: NatsLink
+  readonly replicas: number
+  readonly storage: 'file' | 'memory'
+}
+
+const NANOS = 1_000_000
+
+/** Finds the streams that this adapter needs, or makes them. What is gone is made anew at its next use. */
+export class NatsSetup {
+  readonly #options: SetupOptions
+  readonly #opened = new Opened<StreamInfo>()
+
+  constructor (options: SetupOptions) {
+    this.#options = options
+  }
+
+  /** The server may have lost its streams, or this one: look again. */
+  forget (name?: string): void { this.#opened.forget(name) }
+
+  /** @returns the stream as it was when it was opened here */
+  async open (plan: StreamPlan): Promise<StreamInfo> { return await this.#opened.get(plan.name, () => this.#open(plan)) }
+
+  /** Asks for something of a stream. A stream that is found missing is made anew, and asked again. */
+  async use<T> (plan: StreamPlan, ask: (opened: StreamInfo) => Promise<T>): Promise<T> {
+    const { link } = this.#options
+    for (let isAgain = false; ; isAgain = true) {
+      const opened = await this.open(plan)
+      try {
+        return await link.attempt(() => ask(opened))
+      } catch (error) {
+        if (!isMissing(error)) throw error
+        this.forget(plan.name)
+        if (isAgain) throw away()
+      }
+    }
+  }
+
+  async #open ({ name, subjects, perSubject, maxAge, duplicates, republish }: StreamPlan): Promise<StreamInfo> {
+    const { link, replicas, storage } = this.#options
+    const config = {
+      name,
+      subjects: [...subjects],
+      ...(perSubject === undefined ? {} : { max_msgs_per_subject: perSubject }),
+      max_age: maxAge * NANOS,
+      duplicate_window: duplicates * NANOS,
+      num_replicas: replicas,
+      storage: storage as never,
+      discard: 'old' as never,
+      allow_direct: true,
+      ...(republish === undefined ? {} : { republish: { src: republish[0], dest: republish[1] } })
+    }
+    try {
+      return await link.attempt(async () => {
+        try {
+          const known = await link.jsm.streams.info(name)
+          const isSame = (perSubject === undefined || known.config.max_msgs_per_subject === perSubject) && known.config.max_age === config.max_age
+          return isSame ? known : await link.jsm.streams.update(name, config)
+        } catch (error) {
+          if (!isMissing(error)) throw error
+          return await link.jsm.streams.add(config)
+        }
+      })
+    } catch (error) {
+      throw isMissing(error) ? away() : error
+    }
+  }
+}

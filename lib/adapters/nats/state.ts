@@ -1,0 +1,337 @@
+import type { KV } from '@nats-io/kv'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Refusal } from '../../errors/refusal.js'
+import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
+import type { NatsClock, Stamp } from './clock.js'
+import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './link.js'
+import { drop, endOf, heldName, isLiving } from './held.js'
+import { stateKey } from './tokens.js'
+import { Nodes } from '../broker/nodes.js'
+import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders, isNewer } from '../broker/stored.js'
+import type { Unread } from '../broker/unread.js'
+
+/** Milliseconds between two questions to a bucket that has no leader. */
+const AGAIN = 50
+/** Tries to change one key before it counts as too contended. */
+const TRIES = 100
+
+/** What a step makes of a value. */
+export interface Step<T> {
+  /** absent: nothing changes */
+  readonly value?: string
+  readonly result: T
+}
+
+/** Keys that are changed at a time: the rest waits, so that thousands at once do not stand in each other's way. */
+const MAX_UNDER_WAY = 64
+
+/** Values that are remembered as this node wrote them. */
+const MAX_WRITTEN = 20_000
+/** Characters of a value that is worth remembering: a large one is rare. */
+const MAX_REMEMBERED = 1_000
+
+interface Written { readonly value: string, readonly revision: number }
+
+interface Waiting {
+  readonly since: number
+  /** somebody waits for it, who was promised an answer within the time of one request */
+  readonly isUrgent: boolean
+  readonly run: (value: string | undefined) => string | undefined
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Small shared values in one KV bucket, each changed by compare and set: the server takes a change only if nobody else changed the key
+ * since it was read, so that of two that race one sees what the other did. Changes that this node makes to one key meanwhile are made
+ * together, in their order.
+ */
+export class NatsState {
+  readonly #link: NatsLink
+  readonly #name: string
+  readonly #plan: BucketOptions
+  readonly #waiting = new Map<string, Waiting[]>()
+  readonly #line: Array<() => void> = []
+  /** behind everybody in the line */
+  readonly #later: Array<() => void> = []
+  /** when a request failed last, by the clock of the link */
+  #failedAt = Number.NEGATIVE_INFINITY
+  /** what this node wrote last, oldest first: as long as nobody else changed it, it need not be read to be changed */
+  readonly #written = new Map<string, Written>()
+  #free = MAX_UNDER_WAY
+  readonly #onForgotten: () => void
+  #bucket: Promise<KV> | undefined
+  /** number of the newest stamp */
+  #stamped = 0
+
+  /** @param onForgotten the bucket does not have the data that it had */
+  constructor (link: NatsLink, name: string, plan: BucketOptions, onForgotten: () => void = () => {}) {
+    this.#onForgotten = onForgotten
+    this.#link = link
+    this.#name = name
+    this.#plan = plan
+  }
+
+  /** The server may have lost its buckets: look again. */
+  forget (): void {
+    this.#bucket = undefined
+    this.#written.clear()
+  }
+
+  async #opened (): Promise<KV> {
+    if (!this.#link.isUp) throw away()
+    if (this.#bucket === undefined) {
+      const opening = this.#link.bucket(this.#name, this.#plan)
+      this.#bucket = opening
+      opening.catch(() => { if (this.#bucket === opening) this.#bucket = undefined })
+    }
+    return await this.#bucket
+  }
+
+  /**
+   * A bucket that is found missing is made anew, and asked again: for as long as a request may take, since one that another node has just
+   * made in a cluster has no leader for a moment.
+   */
+  async #ask<T> (ask: (bucket: KV) => Promise<T>): Promise<T> {
+    const end = performance.now() + this.#link.timeout
+    for (let isAgain = false; ; isAgain = true) {
+      try {
+        const bucket = await this.#opened()
+        return await this.#link.attempt(() => ask(bucket))
+      } catch (error) {
+        if (!isMissing(error)) throw error
+        this.forget()
+        if (isAgain && performance.now() > end) throw away()
+        if (isAgain) await delay(AGAIN)
+      }
+    }
+  }
+
+  async read (key: string): Promise<string | undefined> {
+    const entry = await this.#ask((bucket) => bucket.get(key))
+    return entry === null || entry.operation !== 'PUT' || entry.length === 0 ? undefined : entry.string()
+  }
+
+  /** Writes, whatever is there. @returns its number among all changes of the bucket */
+  async write (key: string, value: string): Promise<number> {
+    return await this.#ask((bucket) => bucket.put(key, value))
+  }
+
+  /** Writes, and asks who keeps the bucket when that was. */
+  async stamp (key: string): Promise<Stamp> {
+    const newest = this.#stamped
+    const seq = await this.write(key, '')
+    const writtenAt = performance.now()
+    const kept = await this.#link.attempt(() => this.#link.jsm.streams.getMessage(`KV_${this.#name}`, { seq }))
+    if (kept === null) throw away()
+    this.#stamped = seq
+    // Numbers that were given before: the bucket was emptied, made anew or put back.
+    if (seq <= newest) this.#onForgotten()
+    return { writtenAt, time: kept.time.getTime() }
+  }
+
+  /**
+   * @param isUrgent false for one of many that nobody waits for: it takes its time, as long as the server answers
+   * @throws Refusal `unavailable` also when others changed the key too often meanwhile
+   */
+  async change<T> (key: string, step: (value: string | undefined) => Step<T>, isUrgent = true): Promise<T> {
+    let result: { readonly of: T } | undefined
+    const run = (value: string | undefined): string | undefined => {
+      const done = step(value)
+      result = { of: done.result }
+      return done.value
+    }
+    await new Promise<void>((resolve, reject) => {
+      const one = { since: this.#link.clock.now(), isUrgent, run, resolve, reject }
+      const others = this.#waiting.get(key)
+      if (others !== undefined) others.push(one)
+      else {
+        this.#waiting.set(key, [one])
+        void this.#work(key, isUrgent)
+      }
+    })
+    return result!.of
+  }
+
+  /** Makes the changes of one key until none is left. Never rejects. */
+  async #work (key: string, isUrgent: boolean): Promise<void> {
+    if (this.#free > 0) this.#free--
+    else await new Promise<void>((resolve) => { (isUrgent ? this.#line : this.#later).push(resolve) })
+    for (let batch = this.#waiting.get(key)!; batch.length > 0; batch = this.#waiting.get(key)!) {
+      this.#waiting.set(key, [])
+      // Who has waited for as long as an answer may take is not kept waiting for another.
+      const oldest = this.#link.clock.now() - this.#link.timeout
+      const isLate = ({ since, isUrgent }: Waiting): boolean => since < (isUrgent ? oldest : this.#failedAt)
+      const late = batch.filter(isLate)
+      const now = batch.filter((one) => !isLate(one))
+      for (const { reject } of late) reject(away())
+      try {
+        if (now.length > 0) await this.#apply(key, now)
+        for (const { resolve } of now) resolve()
+      } catch (error) {
+        this.#failedAt = this.#link.clock.now()
+        for (const { reject } of now) reject(error)
+      }
+    }
+    this.#waiting.delete(key)
+    const next = this.#line.shift() ?? this.#later.shift()
+    if (next === undefined) this.#free++
+    else next()
+  }
+
+  async #apply (key: string, batch: readonly Waiting[]): Promise<void> {
+    const written = this.#written.get(key)
+    if (written !== undefined && await this.#applyTo(key, batch, written)) return
+    for (let tries = 0; tries < TRIES; tries++) {
+      const entry = await this.#ask((bucket) => bucket.get(key))
+      const value = entry === null || entry.operation !== 'PUT' || entry.length === 0 ? undefined : entry.string()
+      if (await this.#applyTo(key, batch, { value, revision: entry?.revision ?? 0 }, true)) return
+      await delay(Math.random() * Math.min(tries, 10) * 2)
+    }
+    throw away()
+  }
+
+  /**
+   * @param isFresh the value was read just now, so that a change that leaves it as it is may go by it
+   * @returns false when somebody else was first
+   */
+  async #applyTo (key: string, batch: readonly Waiting[], from: { readonly value: string | undefined, readonly revision: number }, isFresh = false): Promise<boolean> {
+    let value: string | undefined
+    for (const { run } of batch) value = run(value ?? from.value) ?? value
+    if (value === undefined) return isFresh
+    const changed = value
+    this.#written.delete(key)
+    try {
+      const revision = await this.#ask((bucket) => from.revision === 0 ? bucket.create(key, changed) : bucket.update(key, changed, from.revision))
+      if (changed.length <= MAX_REMEMBERED) this.#remember(key, { value: changed, revision })
+      return true
+    } catch (error) {
+      if (isConflict(error)) return false
+      throw error
+    }
+  }
+
+  #remember (key: string, written: Written): void {
+    this.#written.set(key, written)
+    if (this.#written.size > MAX_WRITTEN) this.#written.delete(this.#written.keys().next().value!)
+  }
+}
+
+/**
+ * What a value says; one that cannot be read counts as none, so that the next change mends it, and is counted as unread.
+ *
+ * @throws Refusal `unavailable` for one of a newer form: it is left alone, since nodes that know it go by it
+ */
+export function decoded<T> (
+  kind: string, text: string | undefined, decode: (text: string) => T | undefined, unread: Unread
+): T | undefined {
+  if (text === undefined) return undefined
+  const isOfOthers = isNewer(text)
+  const value = isOfOthers ? undefined : decode(text)
+  if (value === undefined) unread.note(kind, text.length)
+  if (isOfOthers) throw away()
+  return value
+}
+
+/** One key holds all holders of one limit, so that taking the last slot is one step. */
+export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, unread: Unread): LeaseStore {
+  const living = (value: string | undefined): Map<string, number> => {
+    const now = clock.now()
+    const all = decoded('lease', value, decodeHolders, unread)
+    return new Map([...all ?? []].filter(([name, until]) => isLiving(name, until, now, nodes)))
+  }
+  const take = (holders: Map<string, number>, holder: string, ttl: number): void => {
+    const mark = nodes.mark(ttl)
+    holders.set(heldName(holder, mark), endOf(mark, ttl, clock.now()))
+  }
+  return {
+    renewal: (ttl) => Nodes.renewal(ttl),
+    async acquire (key, holder, limit, ttl) {
+      const ask = async (): Promise<boolean> => await state.change(stateKey('lease', key), (value) => {
+        const holders = living(value)
+        if (!drop(holders, holder) && holders.size >= limit) return { result: false }
+        take(holders, holder, ttl)
+        return { value: encodeHolders(holders), result: true }
+      })
+      if (await ask()) return true
+      // Some of the slots may be of a node that has died since this node looked.
+      await nodes.look()
+      return nodes.dead(ttl).length > 0 && await ask()
+    },
+    async renew (leases, ttl) {
+      const byKey = new Map<string, string[]>()
+      for (const { key, holder } of leases) {
+        const holders = byKey.get(key)
+        if (holders === undefined) byKey.set(key, [holder])
+        else holders.push(holder)
+      }
+      await Promise.all([...byKey].map(([key, added]) => state.change(stateKey('lease', key), (value) => {
+        const holders = living(value)
+        for (const holder of added) {
+          drop(holders, holder)
+          take(holders, holder, ttl)
+        }
+        return { value: encodeHolders(holders), result: undefined }
+      }, false)))
+    },
+    async release (key, holder) {
+      await state.change(stateKey('lease', key), (value) => {
+        const holders = living(value)
+        return drop(holders, holder, nodes.id) ? { value: encodeHolders(holders), result: undefined } : { result: undefined }
+      })
+    },
+    async count (key) { return living(await state.read(stateKey('lease', key))).size }
+  }
+}
+
+export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread): ClaimStore {
+  const living = <T extends { readonly until: number }>(kind: string, value: string | undefined, decode: (text: string) => T | undefined): T | undefined => {
+    const known = decoded(kind, value, decode, unread)
+    return known !== undefined && known.until > clock.now() ? known : undefined
+  }
+  return {
+    async claim (key, hash, lease, _owner, holder): Promise<Claim> {
+      const claiming = state.change<Claim>(stateKey('claim', key), (value) => {
+        const known = living('claim', value, decodeClaim)
+        // Who claims what it holds has lost the answer to its claim.
+        const isOwn = holder !== undefined && known?.hash === hash && known.outcome === undefined && known.holder === holder
+        if (known === undefined || isOwn) return { value: JSON.stringify({ hash, until: clock.now() + lease, holder }), result: { state: 'claimed' } }
+        if (known.hash !== hash) return { result: { state: 'conflict' } }
+        if (known.outcome !== undefined) return { result: { state: 'settled', outcome: known.outcome } }
+        return { result: { state: 'running', retryAfter: known.until - clock.now() } }
+      })
+      // It may have been written all the same: whoever claims gives it back.
+      return await claiming.catch((error: unknown) => { throw error instanceof Refusal && error.word === 'unavailable' ? away('unknown') : error })
+    },
+    async settle (key, hash, outcome, ttl, _owner, holder) {
+      await state.change(stateKey('claim', key), (value) => {
+        const known = living('claim', value, decodeClaim)
+        if (known !== undefined && known.hash !== hash) return { result: undefined }
+        if (outcome === undefined && holder !== undefined && known?.holder !== holder) return { result: undefined }
+        return { value: JSON.stringify({ hash, until: outcome === undefined ? 0 : clock.now() + ttl, outcome }), result: undefined }
+      })
+    },
+    async put (key, value, ttl) { await state.write(stateKey('value', key), JSON.stringify({ value, until: clock.now() + ttl })) },
+    async take (key) {
+      return await state.change<string | undefined>(stateKey('value', key), (text) => {
+        const known = living('value', text, decodeValue)
+        return known?.value === undefined ? { result: undefined } : { value: JSON.stringify({ until: 0 }), result: known.value }
+      })
+    }
+  }
+}
+
+export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread): DenialStore {
+  const endOf = (value: string | undefined): number => decoded('denial', value, decodeTime, unread) ?? 0
+  return {
+    async deny (subject, until) {
+      const end = Math.round(clock.shared(until))
+      await state.change(stateKey('denial', subject), (value) => endOf(value) >= end ? { result: undefined } : { value: String(end), result: undefined })
+    },
+    async isDenied (subjects) {
+      const ends = await Promise.all(subjects.map((subject) => state.read(stateKey('denial', subject))))
+      // Whoever was denied in a form of tomorrow is denied.
+      return ends.some((end) => (end !== undefined && isNewer(end)) || endOf(end) > clock.now())
+    }
+  }
+}

@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto'
+import type { StreamInfo } from '@nats-io/jetstream'
+import type { Position } from '../../protocol/position.js'
+import type { HistoryQuery, RoomSettings } from '../adapter.js'
+import type { NatsClock } from './clock.js'
+import type { NatsLink } from './link.js'
+import type { Life, NatsLives, NumberedPlan } from './lives.js'
+import { fetchAll, numberOf, type Kept } from './reading.js'
+import { tokenOf } from './tokens.js'
+import type { Arrival, Range } from '../broker/tail.js'
+import { decodePayload, identityOf, originOf, splitOrigin } from '../broker/payload.js'
+
+export interface NatsStreamsOptions {
+  readonly link: NatsLink
+  readonly lives: NatsLives
+  readonly clock: NatsClock
+  readonly prefix: string
+  /** milliseconds that an idempotency key is remembered */
+  readonly idempotency: number
+}
+
+/** What a read found, and the newest sequence of the whole stream at that time: the bound for any position of it. */
+export interface Found { readonly range: Range, readonly last: number }
+
+const DAY = 86_400_000
+
+/**
+ * One JetStream stream per definition that has history, a subject in it per room. What is accepted is sent on by the server
+ * (`republish`) to the subject that nodes listen to, with its sequence and the one before it. A stream keeps one event per room more
+ * than the history is long: it is the witness that nothing between it and the next was trimmed.
+ */
+export class NatsStreams {
+  readonly #options: NatsStreamsOptions
+  readonly #plans = new Map<string, NumberedPlan>()
+
+  constructor (options: NatsStreamsOptions) {
+    this.#options = options
+  }
+
+  subject (room: string, { definition }: RoomSettings): string {
+    return `${this.#options.prefix}.kept.${hashOf(definition)}.${tokenOf(room)}`
+  }
+
+  plan ({ definition, history }: RoomSettings): NumberedPlan {
+    const { prefix, idempotency } = this.#options
+    let plan = this.#plans.get(definition)
+    if (plan === undefined) {
+      if (history === false) throw new TypeError('a room without history has no stream')
+      const hash = hashOf(definition)
+      const subjects = `${prefix}.kept.${hash}.*`
+      plan = {
+        name: `${prefix}_${hash}`,
+        subjects: [subjects],
+        perSubject: history.size + 1,
+        maxAge: Math.max(DAY, history.ttl),
+        duplicates: idempotency,
+        republish: [subjects, `${prefix}.room.{{wildcard(1)}}`],
+        probe: `${prefix}.kept.${hash}.~`
+      }
+      this.#plans.set(definition, plan)
+    }
+    return plan
+  }
+
+  async life (settings: RoomSettings): Promise<Life> {
+    return (await this.#options.lives.open(this.plan(settings))).life
+  }
+
+  /** The newest position of the stream: nothing of any of its rooms is above it. */
+  async top (settings: RoomSettings): Promise<Position> {
+    return topOf(await this.#options.lives.look(this.plan(settings)))
+  }
+
+  /** The same, having asked whether other nodes know of a new epoch. */
+  async verify (settings: RoomSettings): Promise<Position> {
+    return topOf(await this.#options.lives.verify(this.plan(settings)))
+  }
+
+  /** The newest event of a room. */
+  async position (room: string, settings: RoomSettings): Promise<Position> {
+    const { link } = this.#options
+    const { name } = this.plan(settings)
+    const { epoch } = await this.life(settings)
+    const newest = await link.attempt(() => link.jsm.streams.getMessage(name, { last_by_subj: this.subject(room, settings) }))
+    return { epoch, offset: newest?.seq ?? 0 }
+  }
+
+  async read (room: string, settings: RoomSettings, { since, last, limit, bytes }: HistoryQuery): Promise<Found> {
+    const { link, lives, clock } = this.#options
+    const history = settings.history as Exclude<RoomSettings['history'], false>
+    const subject = this.subject(room, settings)
+    const { info, life: { epoch, before } } = await lives.look(this.plan(settings), subject)
+    const { first_seq: first, last_seq: newest, subjects = {} } = info.state
+    const held = subjects[subject] ?? 0
+    const oldest = clock.now() - history.ttl
+    let floor = Math.max(0, first - 1)
+    if (held > history.size) {
+      const witness = await link.attempt(() => link.jsm.direct.getMessage(info.config.name, { seq: first, next_by_subj: subject }))
+      floor = Math.max(floor, witness?.seq ?? 0)
+    }
+    const from = since === undefined ? 0 : since.offset
+    const wanted = since === undefined ? held : limit
+    const most = Math.min(last ?? limit, limit)
+    const stream = info.config.name
+    // Of the newest so many bytes only the oldest are wanted: what is before them need not be read.
+    const isSought = since === undefined && bytes !== undefined && most > 0 && most < held
+    let start = isSought ? await numberOf(link, { stream, subject, index: held - most }) : from + 1
+    const events: Arrival[] = []
+    let previous = from
+    let isAll = true
+    let isPart = false
+    let messages: Kept[] = []
+    do {
+      if (held === 0) break
+      ({ messages, isAll, isPart } = await fetchAll(link, { stream, subject, start, most: wanted, bytes }))
+      for (const { seq, time, text } of messages) {
+        if (time <= oldest) floor = Math.max(floor, seq)
+        else if (seq > floor || since !== undefined) events.push(arrivalOf(room, epoch, seq, previous, text))
+        previous = seq
+      }
+      start = previous + 1
+      // A page of nothing but what has run out says nothing.
+    } while (isPart && events.length === 0)
+    const known = since === undefined ? events.filter(({ offset }) => offset > floor) : events
+    const shown = since === undefined && !isPart ? lastOf(known, most) : known
+    const newestOfAll = Math.max(newest, messages.at(-1)?.seq ?? 0)
+    // A reader that stands above all there is knows another life of this stream.
+    const top = isAll ? Math.min(Math.max(from, previous), newestOfAll) : newestOfAll
+    return { range: { epoch, top, floor, before, events: shown, isPart }, last: newestOfAll }
+  }
+}
+
+function topOf ({ info, life: { epoch } }: { readonly info: StreamInfo, readonly life: Life }): Position {
+  return { epoch, offset: info.state.last_seq }
+}
+
+function lastOf<T> (list: readonly T[], count: number): T[] {
+  return count === 0 ? [] : list.slice(-count)
+}
+
+export function arrivalOf (room: string, epoch: string, offset: number, previous: number, payload: string): Arrival {
+  const [origin] = splitOrigin(originOf(payload))
+  const [identity] = splitOrigin(identityOf(payload))
+  return { epoch, offset, previous, origin, identity, size: payload.length, packet: () => decodePayload(room, payload, { position: { epoch, offset } }) }
+}
+
+function hashOf (definition: string): string {
+  return createHash('sha1').update(definition).digest('hex').slice(0, 12)
+}

@@ -1,0 +1,631 @@
+import { randomBytes } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
+import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
+import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/refusal.js'
+import type { Packet } from '../../protocol/packet.js'
+import type {
+  Adapter, AdapterHost, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication, Published, RoomSettings
+} from '../adapter.js'
+import { BoundedClaims } from '../broker/bounded-claims.js'
+import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from '../broker/decode.js'
+import { ExpiringMap } from '../../structures/expiring-map.js'
+import { checkRedis } from '../options.js'
+import { BEAT, Nodes, type Beat } from '../broker/nodes.js'
+import { Keys, prefixFault } from './keys.js'
+import { redisClaims, redisDenials, redisLeases } from './stores.js'
+import { RedisLink, Unreachable } from './link.js'
+import { RedisPresence } from './presence.js'
+import { Publishing } from './publishing.js'
+import { NODE_BEAT, TELL, TOLD } from './scripts/stores.js'
+import { LATEST, POSITIONS, READ } from './scripts/stream.js'
+import { Repeats } from '../broker/repeats.js'
+import { decodePayload, identityOf, originOf, parsePositions } from '../broker/payload.js'
+import { newEpoch, Streams } from '../history/stream.js'
+import { keyOf, keyOfKind } from '../../protocol/key.js'
+import type { Position } from '../../protocol/position.js'
+import { ShardedMap } from '../../structures/sharded-map.js'
+import { gather, inBatches } from '../../structures/slices.js'
+import { after, every } from '../../structures/timers.js'
+import { Unread } from '../broker/unread.js'
+import { pageOf, sharedBy, FollowedStream, type Arrival, type Range } from '../broker/tail.js'
+
+export interface RedisOptions {
+  /** one server, default `redis://127.0.0.1:6379`; `rediss:` for TLS. Redis 7.0 or newer */
+  readonly url?: string
+  /** an ioredis client, of a cluster or not: its settings are taken over by connections of this adapter's own; it is not used itself and stays yours */
+  readonly client?: Redis | Cluster
+  /** some nodes of a Redis Cluster; the others are found */
+  readonly cluster?: ReadonlyArray<{ readonly host: string, readonly port: number }>
+  /** sentinels, and the name of the primary that they watch */
+  readonly sentinels?: { readonly name: string, readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }> }
+  /** more settings of ioredis, such as `username`, `password`, `tls`, `db` */
+  readonly settings?: Partial<ClientOptions>
+  /**
+   * in front of all keys and channels, behind a `keyPrefix` of the client; default `realtime:`. Each application that shares a server needs
+   * its own. Printable ASCII without spaces, braces, quotes and wildcards, else REALTIME_ERR_OPTIONS
+   */
+  readonly prefix?: string
+  /** milliseconds that one command may take, default 2 000; then it is refused with `unavailable` and will not be run later */
+  readonly timeout?: number
+  /** milliseconds between two position checks of a quiet room, default 40 000, varied by 20 % */
+  readonly check?: number
+  /** milliseconds that an idempotency key is remembered, default 120 000 */
+  readonly idempotency?: number
+  /** bytes of retained events that are kept in this process for resumes, default 64 MiB */
+  readonly historyBytes?: number
+}
+
+interface Followed {
+  readonly room: string
+  readonly settings: RoomSettings
+  readonly tail: FollowedStream | undefined
+  /** when its position is to be checked, by `performance.now()` */
+  due: number
+}
+
+/** What this node has seen of a room's stream: its epoch, when that began by the broker's clock, and the highest offset in it. */
+interface Known { readonly epoch: string, readonly at: number, top: number }
+
+const DEFAULTS = { prefix: 'realtime:', timeout: 2_000, check: 40_000, idempotency: 120_000, historyBytes: 64 * 1024 * 1024 }
+/** Rooms that are looked at together. */
+const BATCH = 100
+/** Known rooms with members here that one new room may move to the end. */
+const PASSED = 32
+/** Rooms that one turn of the event loop looks at. */
+const LOOK = 2_000
+/** Events in one read while a hole is repaired, and messages between nodes. */
+const PAGE = 500
+/** The same in bytes: a room of large events is repaired in more steps. */
+const PAGE_BYTES = 1_048_576
+/** Rooms without members here of which it is remembered what was seen. */
+const MAX_KNOWN = 10_000
+/** Milliseconds of a new epoch in which every node says what it had seen of those before it: until then none of them is honoured. */
+const SETTLED = 1_500
+/** Milliseconds between two looks for messages of other nodes that did not come. */
+const HEAR = 1_000
+/** Messages that must not be lost are kept so long for nodes that cannot hear them, milliseconds. */
+const TOLD_TTL = 600_000
+const KEPT: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'leave', 'moved'])
+
+class RedisAdapter implements Adapter {
+  readonly name = 'redis'
+  readonly presence: RedisPresence
+  readonly leases: LeaseStore
+  readonly claims: BoundedClaims
+  readonly denials: DenialStore
+  readonly control: Control
+  readonly #options: RedisOptions & typeof DEFAULTS
+  readonly #keys: Keys
+  readonly #link: RedisLink
+  readonly #streams: Streams
+  readonly #tag = randomBytes(6).toString('base64url')
+  readonly #rooms = new ShardedMap<Followed>()
+  readonly #reading = new Map<string, Promise<Range>>()
+  readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
+  readonly #known = new Map<string, Known>()
+  readonly #repeats: Repeats
+  readonly #nodes: Nodes
+  /** run of the server in which this node holds what it holds */
+  #heldAt: string | undefined
+  /** messages of other nodes that were passed on */
+  readonly #passed = new ExpiringMap<true>(10_000)
+  readonly #closing = new AbortController()
+  #told = 0
+  /** newest of the kept messages that this node has looked at */
+  #toldId: string | undefined
+  #isLooking = false
+  #looker: NodeJS.Timeout | undefined
+  /** tells the broker's data from other data */
+  #mark: string | undefined
+  #run: string | undefined
+  #publishing: Publishing | undefined
+  #host: AdapterHost | undefined
+  #checker: NodeJS.Timeout | undefined
+  #isChecking = false
+  /** a check of all rooms was broken off */
+  #areAllDue = false
+  #received = 0
+  #repairs = 0
+
+  constructor (options: RedisOptions) {
+    checkRedis(options)
+    this.#options = { ...DEFAULTS, ...options }
+    const { url, client, cluster, sentinels, prefix, settings = {}, timeout, historyBytes } = this.#options
+    if ([url, client, cluster, sentinels].filter((option) => option !== undefined).length > 1) {
+      throw new REALTIME_ERR_OPTIONS('redis() takes one of url, client, cluster and sentinels; leave the others out')
+    }
+    const fault = prefixFault(prefix)
+    if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(`redis({ prefix }) ${fault}`)
+    // The client would put it in front of keys, but not of channels.
+    const outer = client?.options.keyPrefix ?? settings.keyPrefix ?? ''
+    if (outer !== '' && prefixFault(outer) !== undefined) throw new REALTIME_ERR_OPTIONS(`the keyPrefix of the ioredis client ${prefixFault(outer)!}`)
+    this.#keys = new Keys(outer + prefix)
+    this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
+    this.#repeats = new Repeats(this.#options.idempotency)
+    const link = new RedisLink({
+      url,
+      client,
+      cluster,
+      sentinels,
+      settings,
+      timeout,
+      log: { warn: (object, message) => { this.#host?.log.warn(object, message) } },
+      onMessage: (channel, message) => { this.#heard(channel, message) },
+      onUp: () => { this.#up() },
+      onDown: () => { this.#down() }
+    })
+    this.#link = link
+    this.#nodes = new Nodes({ node: this.#tag, beat: (name, away) => this.#beat(name, away), onLost: () => { this.#lost() }, hold: async () => { await this.#host!.state(true, true) } })
+    this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
+    this.leases = redisLeases(link, this.#keys, this.#nodes)
+    this.claims = new BoundedClaims(redisClaims(link, this.#keys), async (name) => { await link.call('DEL', name) })
+    this.denials = redisDenials(link, this.#keys)
+    this.control = { send: (message) => this.#send(message) }
+  }
+
+  async start (host: AdapterHost): Promise<void> {
+    if (this.#host !== undefined) throw new REALTIME_ERR_ADAPTER('this redis adapter is already in use; make one for each server')
+    this.#host = host
+    this.claims.start(host)
+    const { idempotency, timeout, check } = this.#options
+    this.#publishing = new Publishing({
+      link: this.#link,
+      keys: this.#keys,
+      host,
+      tag: this.#tag,
+      idempotency,
+      repeats: this.#repeats,
+      onKey: (room, key, owner) => {
+        const whose = owner === undefined ? keyOfKind('room', room) : keyOfKind('user', owner)
+        this.claims.published(this.#keys.once(room, key), whose, idempotency)
+      },
+      timeout,
+      seen: (room) => this.#seen(room),
+      onAccepted: (room, { epoch, offset }, at) => { this.#learn(room, epoch, offset, at) },
+      tail: (room) => this.#rooms.get(room)?.tail,
+      isSubscribed: (room) => this.#rooms.has(room)
+    })
+    await this.#link.open()
+    await this.#link.subscribe(this.#keys.control)
+    await this.#nodes.start()
+    this.#streams.start()
+    this.#looker = every(() => { void this.#look().catch(() => undefined) }, HEAR).unref()
+    this.#checker = every(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
+  }
+
+  async close (): Promise<void> {
+    clearInterval(this.#checker)
+    this.#streams.stop()
+    clearInterval(this.#looker)
+    this.#nodes.stop()
+    this.#closing.abort()
+    this.#link.close()
+    this.#publishing?.close()
+    for (const { tail } of this.#rooms.values()) tail?.close()
+    this.#rooms.clear()
+  }
+
+  async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {
+    const channel = this.#keys.events(room)
+    const followed: Followed = { room, settings, tail: this.#follow(room, settings), due: this.#nextCheck() }
+    this.#rooms.set(room, followed)
+    try {
+      await this.#link.subscribe(channel)
+      if (followed.tail === undefined) return undefined
+      // Read after the subscription stands, so that no event is between the two.
+      followed.tail.open(await this.#position(room))
+      return followed.tail.position
+    } catch (error) {
+      followed.tail?.close()
+      if (this.#rooms.get(room) === followed) {
+        this.#rooms.delete(room)
+        this.#link.unsubscribe(channel)
+      }
+      throw error
+    }
+  }
+
+  unsubscribe (room: string): void {
+    const followed = this.#rooms.get(room)
+    if (followed === undefined) return
+    const position = followed.tail?.position
+    const known = this.#known.get(room)
+    if (known !== undefined && position?.epoch === known.epoch) known.top = Math.max(known.top, position.offset)
+    this.#rooms.delete(room)
+    followed.tail?.close()
+    this.presence.forget(room)
+    this.#link.unsubscribe(this.#keys.events(room))
+  }
+
+  async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
+    return await this.#publishing!.publish(room, publication, settings)
+  }
+
+  async history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
+    const known = this.#rooms.get(room)?.tail?.read(query)
+    if (known !== undefined) return known
+    return pageOf(await this.#read(room, settings, query), query, () => { this.#unread.note('history', 0) })
+  }
+
+  async latest (room: string): Promise<readonly Packet[]> {
+    const values = await this.#link.script(LATEST, [this.#keys.latest(room), this.#keys.order(room)], []) as string[]
+    return values.flatMap((value) => {
+      const end = value.indexOf('\n')
+      try {
+        return decodePayload(room, value.slice(end + 1), { version: Number(value.slice(0, value.indexOf(' '))) })
+      } catch (error) {
+        this.#unread.failed(error, 'latest', value.length)
+        return []
+      }
+    })
+  }
+
+  async secret (proposed: string): Promise<string> {
+    const known = await this.#link.call('SET', this.#keys.secret, proposed, 'NX', 'GET')
+    return typeof known === 'string' ? known : proposed
+  }
+
+  stats (): Record<string, number | boolean | string> {
+    return { isUp: this.#link.isUp, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, historyEvicted: this.#streams.evicted, rememberedBytes: this.claims.bytes, forgotten: this.claims.forgotten, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
+  }
+
+  #follow (room: string, settings: RoomSettings): FollowedStream | undefined {
+    const { history } = settings
+    if (history === false) return undefined
+    const host = this.#host!
+    return new FollowedStream({
+      room,
+      limits: history,
+      streams: this.#streams,
+      host,
+      isNew: (name, identity) => this.#repeats.isNew(name, identity),
+      deliver: (name, packet, origin) => { this.#publishing!.delivered(origin, host.event(name, packet), packet.position) },
+      read: (offset, epoch) => this.#readRange(room, epoch, offset, PAGE, history.ttl, PAGE_BYTES),
+      onRepair: () => { this.#repairs++ },
+      onUndecodable: () => { this.#unread.note('history', 0) }
+    })
+  }
+
+  async #position (room: string): Promise<Position> {
+    const [[, position] = []] = await this.#positions([room])
+    return position!
+  }
+
+  /**
+   * Where rooms stand, of those that are kept. Presence that is not as it should be is seen to.
+   *
+   * @throws Refusal `unavailable` also when what is kept of one of them is not what this version keeps
+   */
+  async #positions (rooms: readonly string[]): Promise<Array<readonly [room: string, position: Position]>> {
+    const items = rooms.map((room) => ({ room, keys: this.#keys.place(room), args: [this.#isKept(room) ? newEpoch() : '', this.#seen(room), this.presence.isHeld(room) ? '1' : ''] }))
+    const found: Array<readonly [string, Position]> = []
+    let isLost = false
+    for (const [some, reply] of await this.#link.many(POSITIONS, [this.#link.run, Math.ceil(this.#options.check)], items)) {
+      for (const [index, { room, args }] of some.entries()) {
+        const [epoch = '', top, at, state] = (reply as string[]).slice(index * 4, index * 4 + 4)
+        if (state !== '' && this.presence.isHeld(room)) this.presence.look(room, 0)
+        isLost ||= state === 'm' && this.presence.isHeld(room)
+        if (args[0] === '') continue
+        const position = this.#checked(epoch, Number(top))
+        this.#learn(room, epoch, position.offset, Number(at))
+        found.push([room, position])
+      }
+    }
+    // Somebody took keys away: all that this node holds is held anew.
+    if (isLost) this.#restore()
+    return found
+  }
+
+  #isKept (room: string): boolean { return this.#rooms.get(room)?.settings.history !== false }
+
+  /** @throws Refusal `unavailable` for a place that is none: what is kept of the room is not what this version keeps */
+  #checked (epoch: string, offset: number): Position {
+    try {
+      return checkPosition(epoch, offset)
+    } catch (error) {
+      this.#unread.failed(error, 'position', 0)
+      throw new Unreachable(false)
+    }
+  }
+
+  /** For the broker to compare: what is missing in its data, the data cannot tell. */
+  #seen (room: string): string {
+    const known = this.#known.get(room)
+    if (known === undefined) return ''
+    const { epoch, at, top } = known
+    const position = this.#rooms.get(room)?.tail?.position
+    return `${epoch} ${at} ${position?.epoch === epoch ? Math.max(top, position.offset) : top}`
+  }
+
+  #learn (room: string, epoch: string, offset: number, at: number): void {
+    const known = this.#known.get(room)
+    if (known?.epoch === epoch) {
+      if (offset > known.top) known.top = offset
+      return
+    }
+    // There is none yet; or an answer of before, which comes late.
+    if (at === 0 || (known !== undefined && at < known.at)) return
+    this.#known.delete(room)
+    this.#known.set(room, { epoch, at, top: offset })
+    if (this.#known.size <= MAX_KNOWN + this.#rooms.size) return
+    let looked = 0
+    for (const [name, place] of this.#known) {
+      this.#known.delete(name)
+      if (!this.#rooms.has(name)) break
+      // One with members here goes behind the others, and is not looked at by each who comes.
+      this.#known.set(name, place)
+      if (++looked === PASSED) break
+    }
+  }
+
+  /** One read for all who wait for the same part of a room. */
+  async #read (room: string, { history }: RoomSettings, { since, last, limit, bytes }: HistoryQuery): Promise<Range> {
+    const count = since === undefined ? Math.min(last ?? limit, limit) : limit
+    const name = keyOf(room, since?.epoch ?? '', String(since?.offset ?? ''), String(count), String(bytes ?? ''))
+    const underWay = this.#reading.get(name)
+    // A read that began before now may miss what was accepted meanwhile, which comes by the subscription or the next page.
+    if (underWay !== undefined) return await underWay
+    const reading = this.#readRange(room, since?.epoch ?? '', since?.offset, count, history === false ? 0 : history.ttl, bytes)
+    this.#reading.set(name, reading)
+    try {
+      return await reading
+    } finally {
+      if (this.#reading.get(name) === reading) this.#reading.delete(name)
+    }
+  }
+
+  /** @param asked the epoch in which the reader stands */
+  async #readRange (room: string, asked: string, after: number | undefined, count: number, ttl: number, bytes = Number.MAX_SAFE_INTEGER): Promise<Range> {
+    for (;;) {
+      const reply = await this.#link.script(READ, [this.#keys.meta(room), this.#keys.stream(room)], [
+        this.#link.run, newEpoch(), after ?? '', Math.max(count, 0), Math.ceil(ttl), this.#rooms.has(room) ? '1' : '', this.#seen(room), bytes
+      ]) as string[]
+      const [epoch = '', top, before = '', floor, at, age, isPart, ...entries] = reply
+      this.#learn(room, this.#checked(epoch, Number(top)).epoch, Number(top), Number(at))
+      const events: Arrival[] = []
+      for (let index = 0; index + 1 < entries.length; index += 2) {
+        const offset = Number.parseInt(entries[index]!, 10)
+        const payload = entries[index + 1]!
+        events.push(arrivalOf(room, epoch, offset, payload))
+      }
+      const range = { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before, () => { this.#unread.note('position', before.length) }), events, isPart: isPart === '1' }
+      const isFormer = asked !== epoch && after !== undefined && sharedBy({ epoch: asked, offset: after }, range)?.isWhole === true
+      if (!isFormer || Number(age) >= SETTLED) return range
+      await this.#pause(SETTLED - Number(age))
+    }
+  }
+
+  /** @throws Unreachable when the adapter is closed meanwhile */
+  async #pause (wait: number): Promise<void> {
+    const { signal } = this.#closing
+    await new Promise<void>((resolve, reject) => {
+      const end = (): void => {
+        clearTimeout(timer)
+        reject(new Unreachable(false))
+      }
+      const timer = after(() => {
+        signal.removeEventListener('abort', end)
+        resolve()
+      }, wait).unref()
+      signal.addEventListener('abort', end, { once: true })
+    })
+  }
+
+  #heard (channel: string, message: string): void {
+    this.#received++
+    try {
+      this.#message(channel, message)
+    } catch (error) {
+      this.#unread.failed(error, channel === this.#keys.control ? 'control' : 'events', message.length)
+    }
+  }
+
+  /** @throws Undecodable */
+  #message (channel: string, message: string): void {
+    if (channel === this.#keys.control) {
+      this.#controlled(message)
+      return
+    }
+    const room = this.#keys.room(channel)
+    const followed = this.#rooms.get(room)
+    const end = message.indexOf('\n')
+    const rest = message.slice(end + 1)
+    if (message[0] === 'r') {
+      const [, text, number] = message.slice(0, end).split(' ')
+      const { epoch, offset } = checkPosition(text, Number(number))
+      followed?.tail?.accept(arrivalOf(room, epoch, offset, rest), true)
+    } else if (message[0] === 'p') {
+      if (followed === undefined) return
+      const change = decodePresenceChange(rest)
+      this.presence.heard(room, change.sequence)
+      this.#host!.presence(room, change)
+    } else {
+      if (message[0] !== 'v' && message[0] !== 'l') throw new Undecodable('a message of an unknown kind')
+      const origin = originOf(rest)
+      const publishing = this.#publishing!
+      if (publishing.isRepeated(origin)) return
+      const packet = decodePayload(room, rest, message[0] === 'l' ? { version: Number(message.slice(2, end)) } : {})
+      const isHeard = followed !== undefined || packet.event!.ack !== undefined
+      publishing.delivered(origin, isHeard ? this.#host!.event(room, packet) : 0)
+    }
+  }
+
+  async #send (message: ControlMessage): Promise<void> {
+    const text = `${this.#tag}-${++this.#told} ${this.#host!.nodeId}\n${JSON.stringify(message)}`
+    await this.#link.script(TELL, [this.#keys.control, this.#keys.told], [text, KEPT.has(message.type) ? TOLD_TTL : ''])
+  }
+
+  #controlled (text: string): void {
+    const end = text.indexOf('\n')
+    const space = text.indexOf(' ')
+    const name = text.slice(0, space)
+    if (name.startsWith(`${this.#tag}-`)) return
+    const message = decodeControl(text.slice(end + 1))
+    // Nodes of the version before do not number what they tell.
+    if (KEPT.has(message.type) && name.length > this.#tag.length) {
+      const now = performance.now()
+      if (this.#passed.get(name, now) !== undefined) return
+      this.#passed.set(name, true, now + TOLD_TTL, now)
+    }
+    this.#host!.control(message, text.slice(space + 1, end))
+  }
+
+  /** Reads what other nodes told while the subscription was cut, or was thought to stand. All of it where the broker may be another one. */
+  async #look (): Promise<void> {
+    if (this.#isLooking || !this.#link.canSend) return
+    this.#isLooking = true
+    try {
+      const { run } = this.#link
+      // What was told before this node was there is none of its concern.
+      const isPassed = this.#mark !== undefined
+      let from = this.#toldId === undefined || run !== this.#run ? '-' : `(${this.#toldId}`
+      for (let isDone = false; !isDone;) {
+        const [mark, ...entries] = await this.#link.script(TOLD, [this.#keys.told, this.#keys.mark], [from, newEpoch(), PAGE]) as string[]
+        for (let index = 0; index + 1 < entries.length; index += 2) {
+          this.#toldId = entries[index]!
+          try {
+            if (isPassed) this.#controlled(entries[index + 1]!)
+          } catch (error) {
+            this.#unread.failed(error, 'control', entries[index + 1]!.length)
+          }
+        }
+        from = `(${this.#toldId ?? '0'}`
+        isDone = entries.length < PAGE * 2
+        const isOther = this.#mark !== undefined && mark !== this.#mark
+        this.#mark = mark
+        if (isOther) this.#forgotten()
+      }
+      this.#run = run
+    } finally {
+      this.#isLooking = false
+    }
+  }
+
+  async #beat (name: string, away: number): Promise<Beat> {
+    const [now, before, ...others] = await this.#link.script(NODE_BEAT, [this.#keys.nodes], [name, Math.ceil(away), 3 * BEAT]) as string[]
+    const heard = others.flatMap((node, index) => index % 2 === 0 ? { node, at: Number(others[index + 1]) } : [])
+    return { now: Number(now), before: before === '' ? undefined : Number(before), others: heard }
+  }
+
+  /** This node was not heard of for so long that others have what it held. */
+  #lost (): void {
+    this.#host!.log.warn({}, 'this node was cut off from Redis for longer than its leases: what it held is held anew')
+    this.#restore()
+  }
+
+  /** What cannot be held anew now is renewed with all else, in its time. */
+  #restore (): void { void Promise.resolve(this.#host!.state(true, true)).catch(() => undefined) }
+
+  #up (): void {
+    this.#nodes.beat().catch(() => {})
+    this.#keys.use(this.#link.database)
+    this.presence.up()
+    this.#check(true)
+    this.#report()
+    void this.#look().catch(() => undefined)
+    void this.#host!.state(true)
+    const { run } = this.#link
+    // A server that starts anew, or takes the place of another, may have older data.
+    if (this.#heldAt !== undefined && this.#heldAt !== run) this.#nodes.holdAnew()
+    this.#heldAt = run
+  }
+
+  /** The broker answers, and not with the data that it had: what this node holds there is held anew. */
+  #forgotten (): void {
+    this.#host!.log.warn({}, 'Redis has lost its data, or other data has taken its place')
+    this.#toldId = undefined
+    this.#check(true)
+    this.#nodes.holdAnew()
+  }
+
+  #down (): void {
+    this.presence.down()
+    void this.#host!.state(false)
+  }
+
+  /** Of rooms without members here only this node may know how far they were. */
+  #report (): void {
+    if (this.#run !== undefined && this.#run === this.#link.run && this.#run !== '') return
+    void gather(this.#known.keys(), (room) => !this.#rooms.has(room))
+      .then(async (rooms) => {
+        for (let index = 0; index < rooms.length; index += BATCH) await this.#positions(rooms.slice(index, index + BATCH))
+      })
+      .catch(() => undefined)
+  }
+
+  #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
+
+  /** Compares positions with the broker's: of all rooms after it came back, else of those that have been quiet for the period. */
+  #check (isAll: boolean): void {
+    if (!this.#link.isUp || (this.#isChecking && !isAll)) return
+    this.#isChecking = true
+    const areAllDue = isAll || this.#areAllDue
+    this.#areAllDue = false
+    this.#checkAll(areAllDue).catch(() => {
+      // The link is away again, and everything is checked when it comes back; or one command failed, and its rooms are due again soon.
+      this.#areAllDue ||= areAllDue
+    }).finally(() => { this.#isChecking = false })
+    if (isAll) this.#refresh().catch(() => undefined)
+  }
+
+  async #checkAll (isAll: boolean): Promise<void> {
+    const now = performance.now()
+    let due: Followed[] = []
+    let looked = 0
+    for (const followed of this.#rooms.values()) {
+      if (++looked % LOOK === 0) await setImmediate()
+      const { room, tail } = followed
+      if (!isAll && followed.due > now) continue
+      followed.due = this.#nextCheck()
+      if (this.presence.isHeld(room) || (tail !== undefined && (isAll || now - tail.heard >= this.#options.check * 0.8))) due.push(followed)
+      if (due.length < BATCH) continue
+      await this.#checkSome(due)
+      due = []
+    }
+    await this.#checkSome(due)
+  }
+
+  async #checkSome (due: readonly Followed[]): Promise<void> {
+    try {
+      for (const [room, position] of await this.#positions(due.map(({ room }) => room))) this.#rooms.get(room)?.tail?.check(position)
+    } catch (error) {
+      for (const followed of due) followed.due = performance.now()
+      throw error
+    }
+  }
+
+  /** What has no position cannot be missed by number: it is read again. A value that is known, or a change, is told to nobody twice. */
+  async #refresh (): Promise<void> {
+    const host = this.#host!
+    const valued = await gather(this.#rooms.values(), ({ settings }) => settings.latest)
+    await inBatches(valued, BATCH, async ({ room }) => {
+      for (const packet of await this.latest(room)) if (this.#rooms.has(room)) host.event(room, packet)
+    })
+    await inBatches(this.presence.rooms, BATCH, async (room) => {
+      for (const change of await this.presence.missed(room)) if (this.#rooms.has(room)) host.presence(room, change)
+    })
+  }
+}
+
+function arrivalOf (room: string, epoch: string, offset: number, payload: string): Arrival {
+  return {
+    epoch,
+    offset,
+    // The script numbers a room's events without holes.
+    previous: offset - 1,
+    origin: originOf(payload),
+    identity: identityOf(payload),
+    size: payload.length,
+    packet: () => decodePayload(room, payload, { position: { epoch, offset } })
+  }
+}
+
+/**
+ * Nodes that share a Redis are one: broadcasts reach members on all of them, a client resumes on any, limits and presence hold across.
+ * Needs the package `ioredis` and Redis 7.0 or newer: one server, Sentinel or Cluster. Two connections per process.
+ *
+ * @throws REALTIME_ERR_OPTIONS for options that exclude each other; `start` throws REALTIME_ERR_ADAPTER when Redis cannot be reached
+ */
+export function redis (options: RedisOptions = {}): Adapter {
+  return new RedisAdapter(options)
+}

@@ -1,0 +1,2 @@
+export { redis } from './adapter.js'
+export type { RedisOptions } from './adapter.js'

@@ -1,0 +1,458 @@
+import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
+import { REALTIME_ERR_ADAPTER, Refusal } from '../../errors/refusal.js'
+import { after, every } from '../../structures/timers.js'
+import type { Awaitable } from '../../structures/awaitable.js'
+import type { Deadline } from '../broker/deadline.js'
+import { Late, within } from '../broker/patience.js'
+import type { Script } from './scripts/script.js'
+
+export interface RedisLinkOptions {
+  readonly url: string | undefined
+  readonly client: Redis | Cluster | undefined
+  readonly cluster: ReadonlyArray<{ readonly host: string, readonly port: number }> | undefined
+  readonly sentinels: { readonly name: string, readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }> } | undefined
+  readonly settings: Partial<ClientOptions>
+  /** milliseconds */
+  readonly timeout: number
+  readonly log: { warn (object: object, message: string): void }
+  readonly onMessage: (channel: string, message: string) => void
+  /** Commands work and every subscription stands. What was sent meanwhile may have been missed. */
+  readonly onUp: () => void
+  readonly onDown: () => void
+}
+
+/** The broker could not be asked, or did not answer. */
+export class Unreachable extends Refusal {
+  /** there was no answer to a command that was sent: whether it ran is not known */
+  readonly isUncertain: boolean
+  /** the broker says that it has not run, and will not */
+  readonly isExpired: boolean
+  constructor (isUncertain: boolean, isExpired = false) {
+    super('unavailable', { retryAfter: 1_000, outcome: isUncertain ? 'unknown' : undefined })
+    this.isUncertain = isUncertain
+    this.isExpired = isExpired
+  }
+}
+
+/** One of many that a script is run for: its keys, and what is said of it alone. */
+export interface Item { readonly keys: readonly string[], readonly args: ReadonlyArray<string | number> }
+
+/** What is used of ioredis, the same for one server, Sentinel and Cluster. */
+interface Client {
+  readonly status: string
+  readonly options?: { readonly db?: number | undefined }
+  on (event: string, listener: (...args: never[]) => void): unknown
+  connect (): Promise<void>
+  disconnect (reconnect?: boolean): void
+  call (command: string, ...args: Array<string | number>): Promise<unknown>
+  evalsha (sha: string, keys: number, ...args: Array<string | number>): Promise<unknown>
+  eval (lua: string, keys: number, ...args: Array<string | number>): Promise<unknown>
+  ssubscribe (...channels: string[]): Promise<unknown>
+  sunsubscribe (...channels: string[]): Promise<unknown>
+  /** of a cluster: which shard serves a slot, by `host:port` */
+  readonly slots?: ReadonlyArray<readonly string[] | undefined>
+  /** of a cluster: the connections to its shards */
+  nodes? (role: 'master'): ReadonlyArray<{ readonly options: { readonly host?: string, readonly port?: number }, readonly status: string, call (command: string): Promise<unknown> }>
+}
+
+/** Milliseconds between two looks at both connections. */
+const HEARTBEAT = 2_000
+/** Milliseconds between two log lines about a broker that is away. */
+const QUIET = 10_000
+/** Items of one script: bounds the time for which it keeps the server, to less than a millisecond. */
+const MANY = 100
+/** Channels in one SSUBSCRIBE. */
+const BATCH = 500
+/** Cluster connections restore subscriptions on their own and do not say when: looked at again after this many milliseconds. */
+const SETTLED = 1_000
+
+/**
+ * Two connections to Redis, one for commands and one for subscriptions; both come back on their own. Commands are never queued while
+ * their connection is away, and each has a deadline. Subscriptions are restored here, not by the client, so that it is known when they stand.
+ */
+export class RedisLink {
+  readonly #options: RedisLinkOptions
+  /** those to be restored, each with the call that wants it: one that failed takes nothing from a later one */
+  readonly #channels = new Map<string, symbol>()
+  /** unsubscribed here, and not yet known to be so by the server */
+  readonly #ending = new Set<string>()
+  readonly #waiting = new Set<() => void>()
+  #commands: Client | undefined
+  #subscriber: Client | undefined
+  #isCluster = false
+  #run: string | undefined
+  /** of the one server, under the name ''; of a cluster by shard */
+  readonly #clocks = new Map<string, ServerClock>()
+  #areSubscribed = false
+  #isClosed = false
+  #hasOpened = false
+  #wasUp = false
+  #heartbeat: NodeJS.Timeout | undefined
+  #settling: NodeJS.Timeout | undefined
+  #isBeating = false
+  #saidAt = -Infinity
+
+  constructor (options: RedisLinkOptions) {
+    this.#options = options
+  }
+
+  get isClosed (): boolean { return this.#isClosed }
+  /** commands can be sent */
+  get canSend (): boolean { return !this.#isClosed && this.#run !== undefined && this.#commands?.status === 'ready' }
+  /** commands can be sent and subscriptions stand */
+  get isUp (): boolean { return this.canSend && this.#areSubscribed }
+  /** number of the database that commands go to */
+  get database (): number { return this.#isCluster ? 0 : Number(this.#commands?.options?.db ?? 0) }
+  /** run id of the server that commands go to; empty in a cluster, where each shard knows its own */
+  get run (): string { return this.#run ?? '' }
+
+  /** Time of the server that keeps `key`, in milliseconds, at `at` by `performance.now()`. */
+  #serverTime (key: string, at: number): Awaitable<number> {
+    const shard = this.#shardOf(key)
+    return this.#clocks.get(shard)?.at(at) ?? this.#readClocks(shard).then(() => {
+      const clock = this.#clocks.get(shard)
+      // A shard whose time cannot be had is not trusted with what it must not do late.
+      if (clock === undefined) throw new Unreachable(false)
+      return clock.at(at)
+    })
+  }
+
+  #shardOf (key: string): string {
+    return this.#isCluster ? this.#commands?.slots?.[slotOf(key)]?.[0] ?? '' : ''
+  }
+
+  /** @throws REALTIME_ERR_ADAPTER when the server cannot be reached or is too old */
+  async open (): Promise<void> {
+    const [commands, subscriber] = await this.#clients()
+    this.#commands = commands
+    this.#subscriber = subscriber
+    const connected = [this.#watch(commands, 'commands', () => this.#commandsReady()), this.#watch(subscriber, 'subscriptions', () => this.#subscriberReady())]
+    subscriber.on('smessage', (channel: string, message: string) => { this.#options.onMessage(channel, message) })
+    if (this.#isCluster) subscriber.on('subscribersReady', () => { this.#settleLater() })
+    try {
+      await Promise.all([commands.connect(), subscriber.connect(), ...connected])
+    } catch (error) {
+      this.close()
+      throw error instanceof REALTIME_ERR_ADAPTER ? error : new REALTIME_ERR_ADAPTER(`Redis cannot be reached (${messageOf(error)}); check the url, cluster or sentinels option of redis()`)
+    }
+    this.#hasOpened = true
+    this.#heartbeat = every(() => { void this.#beat() }, HEARTBEAT).unref()
+    this.#said()
+  }
+
+  close (): void {
+    this.#isClosed = true
+    clearInterval(this.#heartbeat)
+    clearTimeout(this.#settling)
+    this.#commands?.disconnect()
+    this.#subscriber?.disconnect()
+    this.#wake()
+  }
+
+  async #clients (): Promise<[Client, Client]> {
+    const { url, client, cluster, sentinels, settings, timeout } = this.#options
+    const own = {
+      ...settings,
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      autoResubscribe: false,
+      autoResendUnfulfilledCommands: false,
+      // Whatever is under way when a connection breaks is rejected at once: who sent it decides.
+      maxRetriesPerRequest: 0,
+      connectTimeout: timeout,
+      // A frozen server does not answer a close either.
+      disconnectTimeout: 100,
+      retryStrategy,
+      // Nor does a sentinel that stands still: the next one is asked.
+      sentinelCommandTimeout: timeout,
+      // A start is refused when no sentinel answers. A client that gives up later would never come back.
+      sentinelRetryStrategy: (times: number) => this.#hasOpened ? retryStrategy(times) : null,
+      reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+      keyPrefix: '',
+      stringNumbers: false,
+      replyMapping: 'legacy' as const
+    }
+    const { lazyConnect: _lazy, retryStrategy: _retry, ...perNode } = own
+    // Connections to shards are made at their first command, which has to wait for them; `#bounded` sees to it that it does not wait for ever.
+    const clustered = {
+      lazyConnect: true,
+      enableOfflineQueue: true,
+      retryDelayOnFailover: 0,
+      // A shard that stands still closes nothing: only by asking is it noticed that another took its place.
+      slotsRefreshInterval: HEARTBEAT,
+      keyPrefix: '',
+      redisOptions: perNode
+    }
+    if (client !== undefined) {
+      this.#isCluster = client.isCluster
+      const copy = (isSubscriber: boolean): unknown => client.isCluster
+        ? (client as Cluster).duplicate([], { ...clustered, shardedSubscribers: isSubscriber })
+        : (client as Redis).duplicate(own)
+      return [copy(false) as Client, copy(true) as Client]
+    }
+    const ioredis = await import('ioredis').catch((error: unknown) => {
+      throw new REALTIME_ERR_ADAPTER(`redis() needs the package ioredis: npm install ioredis (${messageOf(error)})`)
+    })
+    if (cluster !== undefined) {
+      this.#isCluster = true
+      const make = (isSubscriber: boolean): unknown => new ioredis.Cluster([...cluster], { ...clustered, shardedSubscribers: isSubscriber })
+      return [make(false) as Client, make(true) as Client]
+    }
+    const make = (): unknown => sentinels === undefined
+      ? new ioredis.Redis(url ?? 'redis://127.0.0.1:6379', own)
+      : new ioredis.Redis({ ...own, sentinels: [...sentinels.nodes], name: sentinels.name })
+    return [make() as Client, make() as Client]
+  }
+
+  /** Resolves when `ready` has succeeded for the first time, rejects when it fails that time. */
+  async #watch (client: Client, name: string, ready: () => Promise<void>): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      client.on('ready', () => {
+        ready().then(resolve, (error: Error) => {
+          reject(error)
+          // A connection that cannot be made ready is of no use: come again.
+          if (!this.#isClosed) client.disconnect(true)
+        })
+      })
+      client.on('close', () => {
+        if (name === 'commands') this.#run = undefined
+        else this.#areSubscribed = false
+        reject(new Error('the connection was closed'))
+        this.#said()
+      })
+      client.on('error', (error: Error) => { this.#warn(error, name) })
+      client.on('node error', (error: Error) => { this.#warn(error, name) })
+      client.on('nodeError', (error: Error) => { this.#warn(error, name) })
+    })
+  }
+
+  async #commandsReady (): Promise<void> {
+    const info = String(await this.#bounded(this.#commands!.call('INFO', 'server')))
+    const version = /^redis_version:(\d+)/m.exec(info)?.[1]
+    if (version !== undefined && Number(version) < 7) throw new REALTIME_ERR_ADAPTER(`redis() needs Redis 7.0 or newer for sharded publish and subscribe; this server is ${version}`)
+    this.#clocks.clear()
+    await this.#readClocks()
+    this.#run = this.#isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
+    this.#wake()
+    this.#said()
+  }
+
+  async #subscriberReady (): Promise<void> {
+    const channels = [...this.#channels.keys()]
+    const steps: Array<Promise<unknown>> = []
+    if (this.#isCluster) this.#settleLater()
+    else for (let index = 0; index < channels.length; index += BATCH) steps.push(this.#bounded(this.#subscriber!.ssubscribe(...channels.slice(index, index + BATCH))))
+    await Promise.all(steps)
+    this.#areSubscribed = true
+    this.#said()
+  }
+
+  #settleLater (): void {
+    if (this.#isClosed) return
+    clearTimeout(this.#settling)
+    this.#settling = after(() => { if (this.isUp) this.#options.onUp() }, SETTLED).unref()
+  }
+
+  /** Tells a change of state, once. */
+  #said (): void {
+    const { isUp } = this
+    if (isUp === this.#wasUp || this.#isClosed) return
+    this.#wasUp = isUp
+    if (isUp) this.#options.onUp()
+    else this.#options.onDown()
+  }
+
+  /** @param only one shard; else all that are connected */
+  async #readClocks (only?: string): Promise<void> {
+    if (!this.#isCluster) {
+      await this.#readClock('', async () => await this.#commands!.call('TIME'))
+      return
+    }
+    await Promise.all((this.#commands?.nodes?.('master') ?? []).map(async (node) => {
+      const name = `${node.options.host ?? ''}:${node.options.port ?? ''}`
+      if (only === undefined ? node.status === 'ready' : name === only) await this.#readClock(name, async () => await node.call('TIME')).catch(() => undefined)
+    }))
+  }
+
+  async #readClock (name: string, ask: () => Promise<unknown>): Promise<void> {
+    const before = performance.now()
+    const [seconds, micros] = await this.#bounded(ask()) as [string, string]
+    const clock = this.#clocks.get(name) ?? new ServerClock()
+    clock.read(Number(seconds) * 1_000 + Number(micros) / 1_000, before, performance.now())
+    this.#clocks.set(name, clock)
+  }
+
+  /** A server that stopped without closing its connections is only noticed by asking. */
+  async #beat (): Promise<void> {
+    if (this.#isBeating) return
+    this.#isBeating = true
+    if (this.#isCluster) {
+      await this.#readClocks()
+      this.#isBeating = false
+      return
+    }
+    const look = async (client: Client, ask: () => Promise<unknown>): Promise<void> => {
+      if (client.status !== 'ready') return
+      try {
+        await ask()
+      } catch {
+        if (!this.#isClosed && client.status === 'ready') client.disconnect(true)
+      }
+    }
+    await Promise.all([look(this.#commands!, () => this.#readClocks()), look(this.#subscriber!, () => this.#bounded(this.#subscriber!.call('PING')))])
+    this.#isBeating = false
+  }
+
+  /**
+   * @param deadline when the caller gives up: a script that changes something does nothing after that, wherever it was held up
+   * @param patience milliseconds to wait for the answer
+   * @throws Unreachable
+   */
+  async script (script: Script, keys: readonly string[], args: ReadonlyArray<string | number>, deadline?: Deadline, patience = this.#options.timeout): Promise<unknown> {
+    if (!this.canSend) throw new Unreachable(false)
+    const commands = this.#commands!
+    const read = (at: number): Awaitable<number> => this.#serverTime(keys[0]!, at)
+    const end = performance.now() + this.#options.timeout
+    const time = script.isBounded ? deadline?.on(this.run, read) ?? read(end) : undefined
+    const all = time === undefined ? args : [...args, time instanceof Promise ? await time : time]
+    try {
+      return await this.#bounded(commands.evalsha(script.sha, keys.length, ...keys, ...all), patience)
+    } catch (error) {
+      if (!messageOf(error).startsWith('NOSCRIPT')) throw this.#refused(error)
+    }
+    try {
+      return await this.#bounded(commands.eval(script.lua, keys.length, ...keys, ...all), patience)
+    } catch (error) {
+      throw this.#refused(error)
+    }
+  }
+
+  /**
+   * A script for many items, which takes as many as one step of the server is good for; in a cluster, where each may be on another shard, one.
+   *
+   * @param args of all items together
+   * @returns the replies, each with the items that it is about
+   */
+  async many<T extends Item> (script: Script, args: ReadonlyArray<string | number>, items: readonly T[]): Promise<Array<readonly [readonly T[], unknown]>> {
+    const size = this.#isCluster ? 1 : MANY
+    const steps: Array<Promise<readonly [readonly T[], unknown]>> = []
+    for (let index = 0; index < items.length; index += size) {
+      const some = items.slice(index, index + size)
+      const all = [...args, ...some.flatMap((item) => item.args)]
+      steps.push(this.script(script, some.flatMap(({ keys }) => keys), all).then((reply) => [some, reply] as const))
+    }
+    return await Promise.all(steps)
+  }
+
+  /** One command of one key, which changes nothing: it may run late. @throws Unreachable */
+  async call (command: string, ...args: Array<string | number>): Promise<unknown> {
+    if (!this.canSend) throw new Unreachable(false)
+    try {
+      return await this.#bounded(this.#commands!.call(command, ...args))
+    } catch (error) {
+      throw this.#refused(error)
+    }
+  }
+
+  /** @throws Unreachable; the channel is then not among those that are restored */
+  async subscribe (channel: string): Promise<void> {
+    if (!this.isUp) throw new Unreachable(false)
+    const mine = Symbol(channel)
+    this.#channels.set(channel, mine)
+    try {
+      await this.#bounded(this.#subscriber!.ssubscribe(channel))
+    } catch (error) {
+      if (this.#channels.get(channel) === mine) this.#channels.delete(channel)
+      throw this.#refused(error)
+    }
+  }
+
+  unsubscribe (channel: string): void {
+    if (!this.#channels.delete(channel) || this.#subscriber?.status !== 'ready') return
+    this.#ending.add(channel)
+    // Lost with its connection at the latest.
+    this.#subscriber.sunsubscribe(channel).catch(() => {}).finally(() => { this.#ending.delete(channel) })
+  }
+
+  /** The server may count this process among those that hear the channel. */
+  mayHear (channel: string): boolean { return this.#channels.has(channel) || this.#ending.has(channel) }
+
+  /** Resolves when commands can be sent again, at the latest after `patience` ms. */
+  async back (patience: number): Promise<void> {
+    if (this.canSend || this.#isClosed || patience <= 0) return
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer)
+        this.#waiting.delete(done)
+        resolve()
+      }
+      const timer = after(done, patience)
+      this.#waiting.add(done)
+    })
+  }
+
+  async #bounded<T> (answer: Promise<T>, patience = this.#options.timeout): Promise<T> { return await within(answer, patience) }
+
+  #wake (): void { for (const done of [...this.#waiting]) done() }
+
+  #refused (error: unknown): Unreachable {
+    const { name } = error as Error
+    const message = messageOf(error)
+    const isExpired = message.startsWith('EXPIRED')
+    const isBroken = name === 'MaxRetriesPerRequestError' || name === 'AbortError' || message === 'Connection is closed.'
+    if (!isBroken && !isExpired) this.#warn(error, 'commands')
+    return new Unreachable(isBroken || error instanceof Late, isExpired)
+  }
+
+  #warn (error: unknown, connection: string): void {
+    const now = performance.now()
+    if (this.#isClosed || now - this.#saidAt < QUIET) return
+    this.#saidAt = now
+    this.#options.log.warn({ err: error, connection }, 'Redis answered with an error or could not be reached')
+  }
+}
+
+/** How far the time of a server is from this process's monotonic clock, as well as that can be told from outside. */
+class ServerClock {
+  /** bounds of the difference, and when they were read */
+  #low = 0
+  #high = 0
+  #readAt = Number.NEGATIVE_INFINITY
+
+  /** The server said `time` between two moments of here: the closer they are, the better it is known. A clock that was set is believed at once. */
+  read (time: number, before: number, after: number): void {
+    const [low, high] = [time - after, time - before]
+    const isSame = low <= this.#high && high >= this.#low
+    if (isSame && this.#high - this.#low < high - low && after - this.#readAt < RELIABLE) return
+    this.#low = low
+    this.#high = high
+    this.#readAt = after
+  }
+
+  at (now: number): number { return Math.ceil(now + (this.#low + this.#high) / 2) }
+}
+
+/** Milliseconds for which a good reading of a clock is better than a worse one. */
+const RELIABLE = 30_000
+
+/** The slot of a key of ours: CRC-16 (XMODEM) of what is between its braces. */
+export function slotOf (key: string): number {
+  const open = key.indexOf('{')
+  const close = key.indexOf('}', open + 1)
+  let crc = 0
+  for (const byte of Buffer.from(open !== -1 && close > open + 1 ? key.slice(open + 1, close) : key)) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021
+    crc &= 0xffff
+  }
+  return crc % 16_384
+}
+
+/** @returns milliseconds before the next try */
+function retryStrategy (times: number): number {
+  return Math.min(50 * 2 ** Math.min(times, 5), 1_000) * (0.75 + Math.random() / 2)
+}
+
+function messageOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

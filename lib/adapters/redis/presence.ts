@@ -1,0 +1,204 @@
+import { keyOf } from '../../protocol/key.js'
+import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
+import { decodeNamed, decodePresenceChange } from '../broker/decode.js'
+import type { Unread } from '../broker/unread.js'
+import { namesOf, Nodes } from '../broker/nodes.js'
+import type { Keys } from './keys.js'
+import type { RedisLink } from './link.js'
+import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SWEEP } from './scripts/presence.js'
+import { Burial, Round } from '../broker/sweeping.js'
+
+type Named = PresenceChange['joined'][number]
+
+/** Entries of one room in one renewal, and rooms that are swept at a time. */
+const BATCH = 200
+/** Rooms in which something runs out; of more, the oldest are found by the next check of their positions. */
+const MAX_DUE = 100_000
+/** Rooms that one sweep looks at because something has run out there. */
+const MAX_SWEPT = 2_000
+/** The same of those in which nothing is known to run out. */
+const MAX_LOOKED = 500
+
+/** Presence across nodes: a lease set per room, changed and announced by one script each. */
+export class RedisPresence implements PresenceStore {
+  readonly #link: RedisLink
+  readonly #keys: Keys
+  readonly #unread: Unread
+  readonly #nodes: Nodes
+  /** what this node holds, by room */
+  readonly #rooms = new Map<string, Set<string>>()
+  /** rooms in which something runs out, and when, by `performance.now()`: members or not, nobody else may be there to see it */
+  readonly #due = new Map<string, number>()
+  /** the longest lease asked for */
+  #lease = 0
+  readonly #burial: Burial
+  readonly #round = new Round(() => this.#rooms.keys())
+  /** until then entries may have run out only because nobody could renew them, by `performance.now()` */
+  #heldUntil = 0
+  #downAt: number | undefined
+  /** the newest change of each room that this node has heard or read of */
+  readonly #sequences = new Map<string, number>()
+
+  constructor (link: RedisLink, keys: Keys, unread: Unread, nodes: Nodes) {
+    this.#nodes = nodes
+    this.#link = link
+    this.#unread = unread
+    this.#keys = keys
+    this.#burial = new Burial(nodes, (dead) => this.#sweepAll(dead))
+  }
+
+  down (): void { this.#downAt ??= performance.now() }
+
+  renewal (lease: number): number { return Nodes.renewal(lease) }
+
+  /** Entries are renewed now and then: after a longer absence each node gets some time to renew before anybody sweeps. */
+  up (): void {
+    const now = performance.now()
+    if (this.#downAt !== undefined && now - this.#downAt > this.renewal(this.#lease)) this.#heldUntil = now + this.#lease / 2
+    this.#downAt = undefined
+  }
+
+  /** Something in the room has run out, or soon will. */
+  look (room: string, wait: number): void {
+    this.#due.set(room, Math.min(this.#due.get(room) ?? Number.POSITIVE_INFINITY, performance.now() + wait))
+    if (this.#due.size > MAX_DUE) this.#due.delete(this.#due.keys().next().value!)
+  }
+
+  /** this node holds somebody's presence in the room */
+  isHeld (room: string): boolean { return this.#rooms.has(room) }
+
+  forget (room: string): void {
+    this.#rooms.delete(room)
+    this.#sequences.delete(room)
+  }
+
+  /** rooms that had a join here */
+  get rooms (): Iterable<string> { return this.#rooms.keys() }
+
+  heard (room: string, sequence: number): void {
+    if (sequence > (this.#sequences.get(room) ?? 0)) this.#sequences.set(room, sequence)
+  }
+
+  /** Changes that this node has not heard, oldest first; where not all of them are kept, the last leaves a hole behind which members ask. */
+  async missed (room: string): Promise<readonly PresenceChange[]> {
+    const known = this.#sequences.get(room)
+    if (known === undefined) return []
+    const [top = '', ...texts] = await this.#link.script(PRESENCE_MISSED, this.#keys.presence(room), [known]) as string[]
+    // Left meanwhile: what is heard of it now would be kept for ever.
+    if (!this.#sequences.has(room)) return []
+    const changes = texts.flatMap((text) => this.#change(text)).filter(({ sequence }) => sequence > known).reverse()
+    const sequence = Number(top)
+    if (top !== '' && sequence > known && changes.at(-1)?.sequence !== sequence) changes.push({ sequence, joined: [], left: [] })
+    for (const change of changes) this.heard(room, change.sequence)
+    return changes
+  }
+
+  async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
+    this.#lease = Math.max(this.#lease, lease)
+    await this.#join(room, [entry], lease)
+  }
+
+  async renew (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Promise<void> {
+    const byRoom = new Map<string, PresenceEntry[]>()
+    for (const { room, entry } of entries) {
+      const known = byRoom.get(room)
+      if (known === undefined) byRoom.set(room, [entry])
+      else known.push(entry)
+    }
+    const steps: Array<Promise<void>> = []
+    for (const [room, list] of byRoom) {
+      for (let index = 0; index < list.length; index += BATCH) steps.push(this.#join(room, list.slice(index, index + BATCH), lease))
+    }
+    await Promise.all(steps)
+  }
+
+  async #join (room: string, entries: readonly PresenceEntry[], lease: number): Promise<void> {
+    const held = this.#rooms.get(room) ?? new Set<string>()
+    this.#rooms.set(room, held)
+    for (const { connection } of entries) held.add(connection)
+    const args = entries.flatMap(({ connection, userId, data }) => [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data })])
+    await this.#link.script(PRESENCE_JOIN, this.#keys.presence(room), [this.#link.run, Math.ceil(lease), this.#nodes.mark(lease), ...args])
+  }
+
+  async leave (room: string, { connection, userId }: PresenceEntry, grace: number): Promise<void> {
+    const held = this.#rooms.get(room)
+    if (held?.delete(connection) === true && held.size === 0) this.#rooms.delete(room)
+    if (grace > 0) this.look(room, grace)
+    await this.#link.script(PRESENCE_LEAVE, this.#keys.presence(room), [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId)])
+  }
+
+  async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
+    const [sequence, total, ...list] = await this.#look(room, limit) as [string, number, ...string[]]
+    if (this.#rooms.has(room)) this.heard(room, Number(sequence))
+    return {
+      sequence: Number(sequence),
+      total,
+      ...(total > limit ? {} : { list: list.flatMap((json) => this.#named(json)) })
+    }
+  }
+
+  #change (json: string): PresenceChange[] {
+    try {
+      return [decodePresenceChange(json)]
+    } catch (error) {
+      this.#unread.failed(error, 'presence', json.length)
+      return []
+    }
+  }
+
+  #named (json: string): Named[] {
+    try {
+      return [decodeNamed(json)]
+    } catch (error) {
+      this.#unread.failed(error, 'presence', json.length)
+      return []
+    }
+  }
+
+  /** Rooms in which something has run out, and some of the others; and all that are here, once after a node has died, a few at a time. */
+  async sweep (): Promise<void> {
+    const now = performance.now()
+    if (!this.#link.isUp || now < this.#heldUntil) return
+    const due = this.#round.next(MAX_LOOKED)
+    for (const [room, at] of this.#due) {
+      if (at > now) continue
+      due.push(room)
+      if (due.length >= MAX_SWEPT) break
+    }
+    for (const room of due) this.#due.delete(room)
+    try {
+      await this.#sweep([...new Set(due)], '')
+    } catch (error) {
+      for (const room of due) this.look(room, 0)
+      throw error
+    }
+    await this.#burial.run(this.#lease)
+  }
+
+  async #sweepAll (dead: string): Promise<void> {
+    let batch: string[] = []
+    for (const room of this.rooms) {
+      if (batch.push(room) < BATCH) continue
+      await this.#sweep(batch, dead)
+      batch = []
+    }
+    await this.#sweep(batch, dead)
+  }
+
+  async #sweep (rooms: readonly string[], dead: string): Promise<void> {
+    const isHeld = performance.now() < this.#heldUntil
+    let items = rooms.map((room) => ({ keys: this.#keys.presence(room), args: ['0'] }))
+    while (items.length > 0) {
+      const replies = await this.#link.many(PRESENCE_SWEEP, [this.#link.run, dead, isHeld ? '1' : ''], items)
+      items = replies.flatMap(([some, cursors]) => some.map(({ keys }, index) => ({ keys, args: [(cursors as string[])[index]!] }))).filter(({ args }) => args[0] !== '0')
+    }
+  }
+
+  async #look (room: string, limit: number): Promise<unknown> {
+    const dead = namesOf(this.#nodes.dead(this.#lease))
+    // In rooms without members here nobody else may have seen that they are gone.
+    if (dead !== '' && (dead !== this.#burial.buried || !this.#rooms.has(room))) await this.#sweep([room], dead)
+    const isHeld = performance.now() < this.#heldUntil
+    return await this.#link.script(PRESENCE_LOOK, this.#keys.presence(room), [this.#link.run, limit, isHeld ? '1' : ''])
+  }
+}

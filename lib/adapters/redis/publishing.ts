@@ -1,0 +1,253 @@
+import { Refusal } from '../../errors/refusal.js'
+import type { Packet } from '../../protocol/packet.js'
+import { keyOf } from '../../protocol/key.js'
+import type { Position } from '../../protocol/position.js'
+import { after } from '../../structures/timers.js'
+import type { AdapterHost, Publication, Published, RoomSettings } from '../adapter.js'
+import type { Awaitable } from '../../structures/awaitable.js'
+import { Deadline } from '../broker/deadline.js'
+import { ExpiringMap } from '../../structures/expiring-map.js'
+import type { Keys } from './keys.js'
+import { Unreachable, type RedisLink } from './link.js'
+import { PUBLISH } from './scripts/stream.js'
+import type { Repeats } from '../broker/repeats.js'
+import { decodePayload, encodePayload, identityOf, parsePositions } from '../broker/payload.js'
+import { newEpoch } from '../history/stream.js'
+import type { FollowedStream } from '../broker/tail.js'
+
+export interface PublishingOptions {
+  readonly link: RedisLink
+  readonly keys: Keys
+  readonly host: AdapterHost
+  /** names this adapter among all that publish */
+  readonly tag: string
+  /** milliseconds that an idempotency key is remembered */
+  readonly idempotency: number
+  /** The broker keeps an idempotency key of this owner's. */
+  readonly onKey: (room: string, key: string, owner: string | undefined) => void
+  /** keys that this node has used */
+  readonly repeats: Repeats
+  /** milliseconds that one publish may take */
+  readonly timeout: number
+  /** the room as this node follows it; absent without members here */
+  readonly tail: (room: string) => FollowedStream | undefined
+  readonly isSubscribed: (room: string) => boolean
+  /** what this node has seen of the room's stream, for the broker to compare; '' for nothing */
+  readonly seen: (room: string) => string
+  /** where an event of this node stands, and when the epoch began by the broker's clock */
+  readonly onAccepted: (room: string, position: Position, at: number) => void
+}
+
+/** `r` kept with an offset, `l` value of a key, `v` live only */
+type Kind = 'r' | 'l' | 'v'
+
+interface Own {
+  readonly origin: string
+  readonly payload: string
+  /** where it came back by the subscription */
+  position: Position | undefined
+  /** members here that were offered it, once it was handed over */
+  recipients: Awaitable<number> | undefined
+  /** it came back by the subscription, so the server counted this node among those that it handed it to */
+  isEchoed: boolean
+  settle: (() => void) | undefined
+}
+
+/** Milliseconds that a live event waits for its own echo before this node hands it over by itself. */
+const ECHO = 1_000
+/** Milliseconds that an echo may still come after that. */
+const LATE = 10_000
+/** Milliseconds between two questions of what became of a publication. */
+const AGAIN = 20
+/** For so many times the time of a publish a caller waits to learn what became of it: the broker does it within the first, or never. */
+const LEARN = 2.5
+/** Milliseconds for which a publication without a key is found again by its origin: whoever sends it again does so before. */
+const KEPT = 30_000
+/** How long `latest` values live in rooms without history, milliseconds. */
+const LATEST_TTL = 86_400_000
+
+/** The way of this node's events to the broker and, through it, back to this node's members. */
+export class Publishing {
+  readonly #options: PublishingOptions
+  readonly #own = new Map<string, Own>()
+  /** handed over here without their echo, which may still come */
+  readonly #handed = new ExpiringMap<true>(10_000)
+  #count = 0
+
+  constructor (options: PublishingOptions) {
+    this.#options = options
+  }
+
+  async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
+    const { tag, timeout, repeats } = this.#options
+    const kind = kindOf(publication, settings)
+    const { idempotencyKey } = publication
+    const first = idempotencyKey === undefined ? undefined : repeats.first(room, idempotencyKey)
+    // Known here, whatever the broker has forgotten.
+    if (first !== undefined) return { ...first, recipients: 0 }
+    const isLocal = settings.history === false || (kind === 'v' && publication.delivery === 'volatile')
+    const origin = `${tag}-${(++this.#count).toString(36)}`
+    const own: Own = { origin, payload: encodePayload(origin, publication), position: undefined, recipients: undefined, isEchoed: false, settle: undefined }
+    this.#own.set(origin, own)
+    const deadline = new Deadline(performance.now() + timeout)
+    try {
+      const reply = await this.#sendThrough(room, own, kind, publication, settings, deadline)
+      const published = await this.#accepted(room, own, kind, reply, deadline.at)
+      if (idempotencyKey !== undefined) {
+        repeats.remember(room, idempotencyKey, published)
+        this.#options.onKey(room, idempotencyKey, publication.owner)
+      }
+      return published
+    } catch (error) {
+      if (!isLocal || !(error instanceof Refusal)) throw error
+      const recipients = await this.#handOver(room, own, kind, undefined)
+      return error instanceof Unreachable && error.isUncertain ? { recipients } : { recipients, nodes: 0 }
+    } finally {
+      this.#own.delete(origin)
+    }
+  }
+
+  /**
+   * Asks again what became of a publication whose answer is missing: the broker looks for its key, and does it only before the deadline,
+   * which stays. A live event is not worth that.
+   *
+   * @returns the broker's reply; `undefined` when the event came back by the subscription instead
+   */
+  async #sendThrough (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, deadline: Deadline): Promise<unknown[] | undefined> {
+    const { link, timeout } = this.#options
+    const end = deadline.at + timeout * (LEARN - 1)
+    let isUncertain = false
+    let run = ''
+    for (;;) {
+      const sentTo = link.run
+      try {
+        return await this.#send(room, own, kind, publication, settings, deadline, end)
+      } catch (error) {
+        if (!(error instanceof Unreachable) || kind === 'v') throw error
+        // Whatever was sent before is held to the same deadline. A server that is not the one of then, or a shard, may have lost its key.
+        const isKnown = !isUncertain || (run !== '' && link.run === run)
+        if (error.isExpired && isKnown) throw new Unreachable(false)
+        if (error.isExpired) throw unknown(publication.idempotencyKey ?? nameOf(own))
+        if (!isUncertain) run = sentTo
+        isUncertain ||= error.isUncertain
+        if (!isUncertain) throw error
+        if (own.recipients !== undefined) return undefined
+        const left = end - performance.now()
+        if (left <= 0 || link.isClosed) throw unknown(publication.idempotencyKey ?? nameOf(own))
+        await link.back(left)
+        // A server that refuses at once is not asked all the time.
+        await new Promise<void>((resolve) => { after(resolve, Math.min(AGAIN, left)) })
+      }
+    }
+  }
+
+  async #send (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, deadline: Deadline, end: number): Promise<unknown[]> {
+    const { link, keys, idempotency, timeout, seen } = this.#options
+    const { history } = settings
+    const { idempotencyKey, key = '', type } = publication
+    const name = idempotencyKey ?? nameOf(own)
+    return await link.script(PUBLISH, [
+      keys.meta(room), keys.stream(room), keys.events(room), keys.once(room, name), keys.latest(room), keys.order(room)
+    ], [
+      link.run,
+      newEpoch(),
+      kind,
+      history === false ? 0 : history.size,
+      Math.ceil(history === false ? LATEST_TTL : history.ttl),
+      own.payload,
+      idempotencyKey !== undefined ? Math.ceil(idempotency) : kind === 'v' ? '' : Math.ceil(KEPT + timeout * LEARN),
+      own.origin,
+      kind === 'l' ? keyOf(type, key) : '',
+      seen(room)
+    ], deadline, Math.min(timeout, Math.max(0, end - performance.now()))) as unknown[]
+  }
+
+  async #accepted (room: string, own: Own, kind: Kind, reply: unknown[] | undefined, until: number): Promise<Published> {
+    const { link, keys, tail, isSubscribed, onAccepted } = this.#options
+    if (reply === undefined) return { ...(own.position === undefined ? {} : { position: own.position }), recipients: await (own.recipients ?? 0) }
+    let position: Position | undefined
+    if (reply[0] === 'once') {
+      const first = String(reply[1])
+      const end = first.indexOf('\n')
+      position = parsePositions(first.slice(end + 1))[0]
+      // It is this one, whose answer was lost.
+      if (first.slice(0, end) !== own.origin) return { ...(position === undefined ? {} : { position }), recipients: 0 }
+    } else if (kind === 'r') {
+      position = { epoch: String(reply[0]), offset: Number(reply[1]) }
+      onAccepted(room, position, Number(reply[3]))
+    }
+    if (position !== undefined) {
+      const follower = tail(room)
+      if (follower !== undefined) {
+        const { origin, payload } = own
+        const at = position
+        const packet = (): Packet => decodePayload(room, payload, { position: at })
+        // The offset proves the order: next in line is handed over now and its echo dropped, anything else waits for what is before it.
+        follower.accept({ ...position, previous: position.offset - 1, origin, identity: identityOf(payload), size: payload.length, packet }, false)
+        await follower.reached(position.offset, Math.max(0, until - performance.now()))
+      }
+      return { position, recipients: await (own.recipients ?? 0) }
+    }
+    if (reply[0] === 'once') return { recipients: await (own.recipients ?? 0) }
+    const [version, receivers] = kind === 'l' ? [Number(reply[0]), Number(reply[1])] : [undefined, Number(reply[0])]
+    if (own.recipients === undefined && receivers > 0 && link.mayHear(keys.events(room))) await this.#echo(own)
+    if (own.recipients === undefined && isSubscribed(room)) void this.#handOver(room, own, kind, version)
+    const nodes = receivers - (own.isEchoed ? 1 : 0)
+    return { recipients: await (own.recipients ?? 0), nodes }
+  }
+
+  async #echo (own: Own): Promise<void> {
+    await new Promise<void>((resolve) => {
+      // A loop that stood still runs its timers before it reads what has come meanwhile.
+      const timer = after(() => { setImmediate(resolve) }, ECHO)
+      own.settle = () => { clearTimeout(timer); resolve() }
+    })
+  }
+
+  /** @param version of a `latest` value; absent where the broker gave none: then any that it gives later is newer */
+  #handOver (room: string, own: Own, kind: Kind, version: number | undefined): Awaitable<number> {
+    if (own.recipients !== undefined) return own.recipients
+    const now = performance.now()
+    this.#handed.set(own.origin, true, now + LATE, now)
+    own.recipients = this.#options.isSubscribed(room)
+      ? this.#options.host.event(room, decodePayload(room, own.payload, kind === 'l' && version !== undefined ? { version } : {}))
+      : 0
+    return own.recipients
+  }
+
+  /** Whether an event that came by the subscription has already been handed over. */
+  isRepeated (origin: string): boolean {
+    return this.#handed.size > 0 && this.#handed.get(origin, performance.now()) !== undefined
+  }
+
+  /** An event was handed over: if it is one of this node's, its publisher is told. */
+  delivered (origin: string, recipients: Awaitable<number>, position?: Position): void {
+    const own = this.#own.get(origin)
+    if (own === undefined) return
+    own.position = position
+    own.recipients = recipients
+    own.isEchoed = true
+    own.settle?.()
+  }
+
+  /** Settles everything that waits for an echo. */
+  close (): void { for (const { settle } of this.#own.values()) settle?.() }
+}
+
+function kindOf ({ delivery, ack }: Publication, { history }: RoomSettings): Kind {
+  if (delivery === 'latest') return 'l'
+  return delivery === 'volatile' || ack !== undefined || history === false ? 'v' : 'r'
+}
+
+/** A publication without a key of its caller's is found again by its origin. */
+function nameOf ({ origin }: Own): string { return `~${origin}` }
+
+/** Nobody can know what became of it: the answer of a broker that is away is missing. */
+function unknown (idempotencyKey: string): Refusal {
+  return new Refusal('unavailable', {
+    retryAfter: 1_000,
+    message: 'whether the event was published is not known: the broker did not answer; publish it again with the same idempotencyKey',
+    outcome: 'unknown',
+    idempotencyKey
+  })
+}

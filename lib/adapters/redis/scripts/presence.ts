@@ -1,0 +1,199 @@
+import { HELD } from '../../broker/nodes.js'
+import { change, CLOCK, DAY, DEAD, script } from './script.js'
+
+/** Changes of a room's presence that are kept for nodes that could not hear them, and for how long, milliseconds. */
+const MAX_CHANGES = 64
+const CHANGES_TTL = 600_000
+/** Milliseconds that who is shown without an entry is given to be renewed. */
+const LEASE = 60_000
+
+/**
+ * Presence of a room: a set of entries `<connection>\n<user>`, made by `keyOf`, by the server time at which each runs out, and per user the number of
+ * its entries and what it shows. The sequence counts the announced changes; after a restart of the server or a loss of its data it
+ * jumps to the clock, which is above anything that a peer can know, so that peers see a hole and ask.
+ *
+ * bump() -> the next sequence. announce(joined, left) sends a change, both lists as JSON texts, and keeps the newest for nodes that
+ * could not hear it. sweep() removes what has run out and announces it, at most 1 000 entries at a time; bury(dead, cursor) what dead nodes
+ * held, at most some 1 000 at a time, and tells where to go on.
+ *
+ * A server under a policy that evicts takes any of the keys away. repair() makes them agree again: entries count, and who is shown without
+ * one is given the time of a lease to be renewed before he has left.
+ */
+const PRESENCE = CLOCK + DEAD + `
+local meta, entries, counts, users, changes, channel, nodes
+local function use (first)
+  meta, entries, counts, users, changes, channel, nodes = unpack(KEYS, first, first + 6)
+end
+local function bump ()
+  local run = ARGV[1]
+  if run == '' then run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
+  local known = redis.call('HMGET', meta, 'sequence', 'run')
+  local sequence = tonumber(known[1] or '0') + 1
+  if known[2] ~= run then sequence = math.max(sequence, micros()) end
+  redis.call('HSET', meta, 'sequence', text(sequence), 'run', run)
+  return text(sequence)
+end
+local function announce (joined, left)
+  local change = '{"sequence":' .. bump() .. ',"joined":[' .. table.concat(joined, ',') .. '],"left":[' .. table.concat(left, ',') .. ']}'
+  redis.call('LPUSH', changes, change)
+  redis.call('LTRIM', changes, 0, ${MAX_CHANGES} - 1)
+  redis.call('PEXPIRE', changes, ${CHANGES_TTL})
+  redis.call('SPUBLISH', channel, 'p\\n' .. change)
+end
+local function remove (entry, left)
+  if redis.call('ZREM', entries, entry) == 0 then return end
+  redis.call('HDEL', nodes, entry)
+  local user = string.sub(entry, string.find(entry, '\\n', 1, true) + 1)
+  if redis.call('HINCRBY', counts, user, -1) > 0 then return end
+  redis.call('HDEL', counts, user)
+  left[#left + 1] = redis.call('HGET', users, user) or nil
+  redis.call('HDEL', users, user)
+end
+local function repair (lease)
+  local known = redis.call('EXISTS', entries) + redis.call('EXISTS', counts) * 2 + redis.call('EXISTS', users) * 4
+  if known == 0 or known == 7 then return end
+  redis.call('DEL', counts)
+  for _, entry in ipairs(redis.call('ZRANGE', entries, 0, -1)) do
+    redis.call('HINCRBY', counts, string.sub(entry, string.find(entry, '\\n', 1, true) + 1), 1)
+  end
+  redis.call('HSETNX', meta, 'repair', text(millis() + lease))
+end
+local function ghosts (left)
+  local due = tonumber(redis.call('HGET', meta, 'repair') or 'inf')
+  if due > millis() then return end
+  redis.call('HDEL', meta, 'repair')
+  for _, user in ipairs(redis.call('HKEYS', users)) do
+    if redis.call('HEXISTS', counts, user) == 0 then
+      left[#left + 1] = redis.call('HGET', users, user)
+      redis.call('HDEL', users, user)
+    end
+  end
+end
+local function sweep ()
+  local left = {}
+  ghosts(left)
+  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', entries, '-inf', text(millis()), 'LIMIT', 0, 1000)) do remove(entry, left) end
+  if #left > 0 then announce({}, left) end
+end
+local function bury (dead, cursor)
+  local left, looked, now = {}, 0, millis()
+  repeat
+    local found = redis.call('HSCAN', nodes, cursor, 'COUNT', 200)
+    cursor = found[1]
+    for i = 1, #found[2], 2 do
+      local entry = found[2][i]
+      local score = redis.call('ZSCORE', entries, entry)
+      if not score then redis.call('HDEL', nodes, entry)
+      elseif isDead(dead, found[2][i + 1], score, now) then remove(entry, left) end
+    end
+    looked = looked + #found[2] / 2
+  until cursor == '0' or looked >= 1000
+  if #left > 0 then announce({}, left) end
+  return cursor
+end
+local function keep () for _, key in ipairs({ meta, entries, counts, users, nodes }) do redis.call('PEXPIRE', key, ${DAY}) end end
+`
+
+/**
+ * Adds or renews entries of one room.
+ *
+ * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash), 5 newest changes (list), 6 channel,
+ *       7 nodes (hash: mark by entry)
+ * ARGV  1 run, 2 lease in ms, 3 mark or '', then per entry: 4 connection and 5 user as parts of a key, 6 JSON of {userId, data}; last the deadline
+ * Reply number of users that joined
+ */
+export const PRESENCE_JOIN = change(7, PRESENCE + `
+use(1)
+local joined = {}
+repair(ARGV[2])
+local mark = ARGV[3]
+local till = text(millis() + (mark == '' and ARGV[2] or ${HELD}))
+for i = 4, #ARGV, 3 do
+  local user = ARGV[i + 1]
+  local entry = ARGV[i] .. '\\n' .. user
+  if redis.call('ZADD', entries, till, entry) == 1 then redis.call('HINCRBY', counts, user, 1) end
+  if mark == '' then redis.call('HDEL', nodes, entry) else redis.call('HSET', nodes, entry, mark) end
+  if redis.call('HSETNX', users, user, ARGV[i + 2]) == 1 then joined[#joined + 1] = ARGV[i + 2] end
+end
+if #joined > 0 then announce(joined, {}) end
+keep()
+return #joined
+`)
+
+/**
+ * Lets an entry run out. One that another node holds by now, under the same name, is left alone.
+ *
+ * KEYS  as PRESENCE_JOIN
+ * ARGV  1 run, 2 grace in ms, 3 node, 4 connection, 5 user, 6 deadline
+ */
+export const PRESENCE_LEAVE = change(7, PRESENCE + `
+use(1)
+repair(${LEASE})
+local entry = ARGV[4] .. '\\n' .. ARGV[5]
+local mark = redis.call('HGET', nodes, entry)
+if mark and nodeOf(mark) ~= ARGV[3] then return 0 end
+if tonumber(ARGV[2]) > 0 then
+  redis.call('ZADD', entries, 'XX', text(millis() + ARGV[2]), entry)
+  redis.call('HDEL', nodes, entry)
+  return 0
+end
+local left = {}
+remove(entry, left)
+if #left > 0 then announce({}, left) end
+return #left
+`)
+
+/**
+ * Removes what has run out and what dead nodes held, of many rooms.
+ *
+ * KEYS  of each room as PRESENCE_JOIN
+ * ARGV  1 run, 2 dead nodes, 3 '1' to leave what has run out alone, then per room: 4 where to go on, '0' to begin
+ * Reply per room where to go on, '0' for nowhere
+ */
+export const PRESENCE_SWEEP = script(7, PRESENCE + `
+local dead, reply = parse(ARGV[2]), {}
+for i = 1, #KEYS / 7 do
+  use((i - 1) * 7 + 1)
+  repair(${LEASE})
+  if ARGV[3] ~= '1' then sweep() end
+  reply[i] = dead and bury(dead, ARGV[3 + i]) or '0'
+end
+return reply
+`)
+
+/**
+ * Removes what has run out, then tells who is there.
+ *
+ * KEYS  as PRESENCE_JOIN
+ * ARGV  1 run, 2 most users in a list, 3 '1' to leave what has run out alone
+ * Reply {sequence, total, JSON, JSON, ...}
+ */
+export const PRESENCE_LOOK = script(7, PRESENCE + `
+use(1)
+repair(${LEASE})
+if ARGV[3] ~= '1' then sweep() end
+local limit = tonumber(ARGV[2])
+if not redis.call('HGET', meta, 'sequence') then
+  bump()
+  keep()
+end
+local total = redis.call('HLEN', users)
+local reply = { redis.call('HGET', meta, 'sequence'), total }
+if total <= limit then for _, user in ipairs(redis.call('HVALS', users)) do reply[#reply + 1] = user end end
+return reply
+`)
+
+/**
+ * What a node missed that knows the changes up to a sequence.
+ *
+ * KEYS  as PRESENCE_JOIN
+ * ARGV  1 the sequence
+ * Reply {the newest sequence or '', change, change, ...}, newest change first; the changes that are kept, where one of them is missing
+ */
+export const PRESENCE_MISSED = script(7, `
+local sequence = redis.call('HGET', KEYS[1], 'sequence')
+if not sequence or tonumber(sequence) == tonumber(ARGV[1]) then return { sequence or '' } end
+local reply = redis.call('LRANGE', KEYS[5], 0, -1)
+table.insert(reply, 1, sequence)
+return reply
+`)

@@ -1,0 +1,234 @@
+import { HELD, MAX_NODES, REMEMBERED } from '../../broker/nodes.js'
+import { change, CLOCK, DEAD, script } from './script.js'
+
+/** Messages between nodes that are kept for those that cannot hear them now. */
+const MAX_TOLD = 10_000
+
+/**
+ * Slots of one limit: holders by the server time at which each runs out, and beside it whose they are. expire() removes what has run out,
+ * at most 1 000 at a time; bury() what dead nodes held.
+ */
+const LEASES = CLOCK + DEAD + `
+local holders, nodes
+local function use (first) holders, nodes = KEYS[first], KEYS[first + 1] end
+local function remove (holder)
+  redis.call('ZREM', holders, holder)
+  redis.call('HDEL', nodes, holder)
+end
+local function expire (now)
+  for _, holder in ipairs(redis.call('ZRANGEBYSCORE', holders, '-inf', text(now), 'LIMIT', 0, 1000)) do remove(holder) end
+end
+local function bury (dead, now)
+  local all = redis.call('HGETALL', nodes)
+  for i = 1, #all, 2 do
+    local score = redis.call('ZSCORE', holders, all[i])
+    if not score or isDead(dead, all[i + 1], score, now) then remove(all[i]) end
+  end
+end
+local function take (holder, mark, ttl, now)
+  redis.call('ZADD', holders, text(now + (mark == '' and ttl or ${HELD})), holder)
+  if mark == '' then redis.call('HDEL', nodes, holder) else redis.call('HSET', nodes, holder, mark) end
+end
+local function keep (ttl)
+  for _, key in ipairs({ holders, nodes }) do
+    if redis.call('PTTL', key) < tonumber(ttl) then redis.call('PEXPIRE', key, ttl) end
+  end
+end
+`
+
+/**
+ * Takes one of a bounded number of slots.
+ *
+ * KEYS  1 holders (zset), 2 nodes (hash: mark by holder)
+ * ARGV  1 holder, 2 limit, 3 ttl in ms, 4 mark or '', 5 dead nodes, 6 deadline
+ * Reply 1 taken or renewed, 0 all are taken
+ */
+export const LEASE_ACQUIRE = change(2, LEASES + `
+use(1)
+local now = millis()
+expire(now)
+local limit = tonumber(ARGV[2])
+if redis.call('ZCARD', holders) >= limit and not redis.call('ZSCORE', holders, ARGV[1]) then
+  local dead = parse(ARGV[5])
+  if dead then bury(dead, now) end
+  if redis.call('ZCARD', holders) >= limit then return 0 end
+end
+take(ARGV[1], ARGV[4], ARGV[3], now)
+keep(ARGV[4] == '' and ARGV[3] or ${HELD})
+return 1
+`)
+
+/**
+ * Renews slots of many limits; one that is missing is taken again whatever the limit.
+ *
+ * KEYS  of each slot as LEASE_ACQUIRE
+ * ARGV  1 ttl in ms, 2 mark or '', then per slot: 3 holder; last the deadline
+ */
+export const LEASE_RENEW = change(2, LEASES + `
+local now = millis()
+for i = 1, #KEYS / 2 do
+  use((i - 1) * 2 + 1)
+  take(ARGV[2 + i], ARGV[2], ARGV[1], now)
+  keep(ARGV[2] == '' and ARGV[1] or ${HELD})
+end
+return 1
+`)
+
+/**
+ * Gives a slot back, unless another node holds it by now under the same name.
+ *
+ * KEYS  as LEASE_ACQUIRE
+ * ARGV  1 holder, 2 node, 3 deadline
+ */
+export const LEASE_RELEASE = change(2, LEASES + `
+use(1)
+local mark = redis.call('HGET', nodes, ARGV[1])
+if not mark or nodeOf(mark) == ARGV[2] then remove(ARGV[1]) end
+return 1
+`)
+
+/**
+ * KEYS  as LEASE_ACQUIRE
+ * ARGV  1 dead nodes
+ * Reply slots taken now
+ */
+export const LEASE_COUNT = script(2, LEASES + `
+use(1)
+local now, dead = millis(), parse(ARGV[1])
+if dead then bury(dead, now) end
+return redis.call('ZCOUNT', holders, '(' .. text(now), '+inf')
+`)
+
+/**
+ * One heartbeat of a node.
+ *
+ * KEYS  1 nodes (zset by the server time at which each was heard of last)
+ * ARGV  1 node, 2 milliseconds for which it could not reach the server: whoever was heard of shortly before counts as heard of now, 3 how
+ *       shortly, 4 deadline
+ * Reply {now, when it was heard of before or '', node, time, node, time, ...}
+ */
+export const NODE_BEAT = change(1, CLOCK + `
+local now = millis()
+local before = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if tonumber(ARGV[2]) > 0 then
+  for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], text(now - ARGV[2] - ARGV[3]), '+inf')) do redis.call('ZADD', KEYS[1], text(now), node) end
+end
+redis.call('ZADD', KEYS[1], text(now), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now - ${REMEMBERED}))
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -${MAX_NODES} - 1)
+redis.call('PEXPIRE', KEYS[1], ${REMEMBERED})
+local reply = { text(now), before or '' }
+local all = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #all, 2 do
+  if all[i] ~= ARGV[1] then
+    reply[#reply + 1] = all[i]
+    reply[#reply + 1] = all[i + 1]
+  end
+end
+return reply
+`)
+
+/**
+ * Claims a message id: a string '<hash>\n!<holder>' while its handler runs, '<hash>\n<outcome>' afterwards (an outcome is JSON).
+ * A holder that claims what it holds has lost the answer to its claim, and is given it again.
+ *
+ * KEYS  1 claim
+ * ARGV  1 hash, 2 lease in ms, 3 holder, '' for none, 4 deadline
+ * Reply {'claimed'}, {'conflict'}, {'settled', outcome} or {'running', ms left}
+ */
+export const CLAIM = change(1, `
+local known = redis.call('GET', KEYS[1])
+local mine = ARGV[1] .. '\\n!' .. ARGV[3]
+if not known or (known == mine and ARGV[3] ~= '') then
+  redis.call('SET', KEYS[1], mine, 'PX', ARGV[2])
+  return { 'claimed' }
+end
+local at = string.find(known, '\\n', 1, true)
+if string.sub(known, 1, at - 1) ~= ARGV[1] then return { 'conflict' } end
+if at < #known and string.sub(known, at + 1, at + 1) ~= '!' then return { 'settled', string.sub(known, at + 1) } end
+return { 'running', redis.call('PTTL', KEYS[1]) }
+`)
+
+/**
+ * Stores the outcome of a claim, or gives it back; a claim that has meanwhile been taken for other content is left alone.
+ *
+ * KEYS  1 claim
+ * ARGV  1 hash, 2 outcome or '' to give back, 3 ttl in ms, 4 holder, '' for whoever holds it, 5 deadline
+ */
+export const SETTLE = change(1, `
+local known = redis.call('GET', KEYS[1])
+if known and string.sub(known, 1, #ARGV[1] + 1) ~= ARGV[1] .. '\\n' then return 0 end
+if ARGV[2] == '' then
+  if ARGV[4] == '' or known == ARGV[1] .. '\\n!' .. ARGV[4] then redis.call('DEL', KEYS[1]) end
+else redis.call('SET', KEYS[1], ARGV[1] .. '\\n' .. ARGV[2], 'PX', ARGV[3]) end
+return 1
+`)
+
+/**
+ * Keeps a value for one `take`.
+ *
+ * KEYS  1 value
+ * ARGV  1 value, 2 ttl in ms, 3 deadline
+ */
+export const PUT = change(1, `
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+`)
+
+/**
+ * KEYS  1 value
+ * ARGV  1 deadline
+ * Reply the value, once
+ */
+export const TAKE = change(1, `
+return redis.call('GETDEL', KEYS[1])
+`)
+
+/**
+ * Keeps a subject out for a time, never shorter than said before.
+ *
+ * KEYS  1 denial
+ * ARGV  1 milliseconds from now, 2 deadline
+ */
+export const DENY = change(1, CLOCK + `
+local till = millis() + ARGV[1]
+local known = tonumber(redis.call('GET', KEYS[1]) or '0')
+if known < till then redis.call('SET', KEYS[1], text(till), 'PXAT', text(till)) end
+return 1
+`)
+
+/**
+ * Tells all nodes something; what must not be lost is kept for those that cannot hear it now.
+ *
+ * KEYS  1 channel, 2 what is kept (stream)
+ * ARGV  1 message, 2 milliseconds that it is kept or '', 3 deadline
+ */
+export const TELL = change(2, CLOCK + `
+if ARGV[2] ~= '' then
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ${MAX_TOLD}, '*', 'm', ARGV[1])
+  redis.call('XTRIM', KEYS[2], 'MINID', '~', text(math.max(0, millis() - ARGV[2])))
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+end
+return redis.call('SPUBLISH', KEYS[1], ARGV[1])
+`)
+
+/**
+ * What was told since a node looked last, and a mark by which it knows the data again: another one means that the data was lost.
+ *
+ * KEYS  1 what is kept (stream), 2 mark
+ * ARGV  1 id of the last that it has, '-' for none, 2 candidate mark, 3 most messages
+ * Reply {mark, id, message, id, message, ...}
+ */
+export const TOLD = script(2, `
+local mark = redis.call('GET', KEYS[2])
+if not mark then
+  mark = ARGV[2]
+  redis.call('SET', KEYS[2], mark)
+end
+local reply = { mark }
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[3])) do
+  reply[#reply + 1] = entry[1]
+  reply[#reply + 1] = entry[2][2]
+end
+return reply
+`)

@@ -1,0 +1,231 @@
+import { CLOCK, DAY, LATE, script } from './script.js'
+
+/** The same of a room that never had an event. */
+const UNUSED = 300_000
+/** Former epochs that are remembered, so that that many restarts in a row resume everybody. */
+const MAX_BEFORE = 4
+/** Events that are taken out of a stream at a time, where only so many bytes are wanted. */
+const AT_A_TIME = 16
+/** Values of `latest` keys in one room. */
+const MAX_LATEST = 1_000
+
+/**
+ * open(meta, stream, run, candidate, seen) -> epoch, offset, before, at: the room's metadata, born when there is none.
+ *
+ * A server that came back with older data would use offsets twice under one epoch. So the run id of the server is kept beside them: when
+ * it is another, a new epoch begins, the offsets go on, and the old epoch and its top are put in front of `before`. Nor can the data tell
+ * that something is missing at its end. So callers say what they have `seen`: `<epoch> <at> <top>`, an epoch, when it began, and the
+ * highest offset in it. What was seen and is not here is lost: then the pair of that epoch and all before it are marked (`<epoch>! <top>`),
+ * for who stands there misses something. Data older than an epoch that was seen is a new epoch, too, under whatever run id.
+ * `at` is the server time in ms at which the epoch began, above that of all before it.
+ * An empty run means that the caller does not know which server this is (a cluster): the server is asked, 4 us.
+ */
+const OPEN = `
+local function open (meta, stream, run, candidate, seen)
+  if run == '' then run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
+  local known = redis.call('HMGET', meta, 'epoch', 'offset', 'run', 'before', 'at')
+  local epoch, offset, before, at = known[1], tonumber(known[2] or '0'), known[4] or '', tonumber(known[5] or '0')
+  local seenEpoch, seenAt, seenTop
+  if seen ~= '' then seenEpoch, seenAt, seenTop = string.match(seen, '^(%S+) (%d+) (%d+)$') end
+  if not epoch then
+    at = math.max(millis(), tonumber(seenAt or '0') + 1)
+    redis.call('DEL', stream)
+    redis.call('HSET', meta, 'epoch', candidate, 'offset', 0, 'run', run, 'at', text(at))
+    return candidate, 0, '', at
+  end
+  if known[3] == run and (not seenEpoch or (seenEpoch == epoch and tonumber(seenTop) <= offset)) then return epoch, offset, before, at end
+  local pairs = { { epoch, '', text(offset) } }
+  for name, mark, top in string.gmatch(before, '([^ !]+)(!?) (%d+)') do
+    if #pairs < ${MAX_BEFORE} + 1 then pairs[#pairs + 1] = { name, mark, top } end
+  end
+  local from = #pairs + 1
+  if seenEpoch then
+    from = tonumber(seenAt) > at and 1 or 2
+    for i, pair in ipairs(pairs) do
+      if pair[1] == seenEpoch then from = tonumber(seenTop) > tonumber(pair[3]) and i or #pairs + 1 end
+    end
+  end
+  for i = from, #pairs do pairs[i][2] = '!' end
+  if known[3] ~= run or from == 1 then
+    epoch, at = candidate, math.max(millis(), at + 1, tonumber(seenAt or '0') + 1)
+  else table.remove(pairs, 1) end
+  local list = {}
+  for i = 1, math.min(#pairs, ${MAX_BEFORE}) do list[i] = pairs[i][1] .. pairs[i][2] .. ' ' .. pairs[i][3] end
+  before = table.concat(list, ' ')
+  redis.call('HSET', meta, 'epoch', epoch, 'run', run, 'before', before, 'at', text(at))
+  return epoch, offset, before, at
+end
+`
+
+/**
+ * Accepts one event.
+ *
+ * KEYS  1 meta (hash: epoch, offset, run, before, at, version), 2 stream, 3 channel, 4 key of the publication, 5 latest (hash), 6 latest order (zset)
+ * ARGV  1 run id of this server or '', 2 candidate epoch, 3 kind: r kept with an offset, l latest value, v live only, 4 size, 5 ttl in ms,
+ *       6 payload, 7 milliseconds that the key of the publication is kept, '' for none, 8 origin, 9 field of the latest value, 10 what the caller has seen,
+ *       11 deadline
+ * Reply {epoch, offset, receivers, at} for r, {version, receivers} for l, {receivers} for v; {'once', '<origin>\n<epoch> <offset> <at>' or
+ *       '<origin>\n-'} when the key has been used; error EXPIRED after the deadline
+ *
+ * The key is looked up before the deadline: a caller that has lost an answer asks again, however late, and is told whether it ran.
+ * The stream's ids are <offset>-<server time in ms>: a range by offset, the age of each entry beside it.
+ */
+export const PUBLISH = script(6, LATE + CLOCK + OPEN + `
+local keep = ARGV[7]
+if keep ~= '' then
+  local first = redis.call('GET', KEYS[4])
+  if first then return { 'once', first } end
+end
+if isLate() then return redis.error_reply(EXPIRED) end
+local now = micros()
+local kind, payload = ARGV[3], ARGV[6]
+local reply, position
+if kind == 'r' then
+  local epoch, offset, _, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[10])
+  offset = text(offset + 1)
+  at = text(at)
+  redis.call('HSET', KEYS[1], 'offset', offset)
+  redis.call('PEXPIRE', KEYS[1], ${DAY})
+  redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[4], offset .. '-' .. text(math.floor(now / 1000)), 'e', payload)
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+  local receivers = redis.call('SPUBLISH', KEYS[3], 'r ' .. epoch .. ' ' .. offset .. '\\n' .. payload)
+  reply, position = { epoch, offset, receivers, at }, epoch .. ' ' .. offset .. ' ' .. at
+elseif kind == 'l' then
+  local version = math.max(tonumber(redis.call('HGET', KEYS[1], 'version') or '0') + 1, now)
+  version = text(version)
+  open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[10])
+  redis.call('HSET', KEYS[1], 'version', version)
+  redis.call('PEXPIRE', KEYS[1], ${DAY})
+  redis.call('HSET', KEYS[5], ARGV[9], version .. ' ' .. text(math.floor(now / 1000) + ARGV[5]) .. '\\n' .. payload)
+  redis.call('ZADD', KEYS[6], version, ARGV[9])
+  if redis.call('ZCARD', KEYS[6]) > ${MAX_LATEST} then
+    redis.call('HDEL', KEYS[5], redis.call('ZPOPMIN', KEYS[6])[1])
+  end
+  redis.call('PEXPIRE', KEYS[5], ARGV[5])
+  redis.call('PEXPIRE', KEYS[6], ARGV[5])
+  reply = { version, redis.call('SPUBLISH', KEYS[3], 'l ' .. version .. '\\n' .. payload) }
+else
+  reply = { redis.call('SPUBLISH', KEYS[3], 'v\\n' .. payload) }
+end
+if keep ~= '' then redis.call('SET', KEYS[4], ARGV[8] .. '\\n' .. (position or '-'), 'PX', keep) end
+return reply
+`, true)
+
+/**
+ * Where rooms stand; keeps their metadata alive: for a day, or where a room never had an event for minutes, since whoever enters ever new
+ * rooms would leave that many keys. Of rooms in which this node holds presence it tells whether that is as it should be, too.
+ *
+ * KEYS  of each room 1 meta, 2 stream, 3 presence meta, 4 entries, 5 counts, 6 users
+ * ARGV  1 run, 2 milliseconds until the position is asked again while the room has members, then per room: 3 candidate epoch, '' where
+ *       nothing is kept of it, 4 what the caller has seen, 5 '1' where it holds presence
+ * Reply per room {epoch, offset, at, presence: '' as it should be, 's' something has run out, 'm' keys are missing}
+ */
+export const POSITIONS = script(6, CLOCK + OPEN + `
+local reply = {}
+for i = 1, #KEYS / 6 do
+  local key, arg = (i - 1) * 6, 2 + (i - 1) * 3
+  local epoch, offset, _, at, state = '', 0, '', 0, ''
+  if ARGV[arg + 1] ~= '' then
+    epoch, offset, _, at = open(KEYS[key + 1], KEYS[key + 2], ARGV[1], ARGV[arg + 1], ARGV[arg + 2])
+    local isUnused = offset == 0 and redis.call('HEXISTS', KEYS[key + 1], 'version') == 0
+    redis.call('PEXPIRE', KEYS[key + 1], isUnused and math.max(${UNUSED}, ARGV[2] * 3) or ${DAY})
+  end
+  if ARGV[arg + 3] == '1' then
+    if redis.call('EXISTS', KEYS[key + 4], KEYS[key + 5], KEYS[key + 6]) < 3 then state = 'm'
+    elseif redis.call('HEXISTS', KEYS[key + 3], 'repair') == 1 or redis.call('ZCOUNT', KEYS[key + 4], '-inf', text(millis())) > 0 then state = 's' end
+  end
+  reply[#reply + 1] = epoch
+  reply[#reply + 1] = text(offset)
+  reply[#reply + 1] = text(at)
+  reply[#reply + 1] = state
+end
+return reply
+`)
+
+/**
+ * Reads retained events, after dropping those past their time: with one search and one trim, whatever their number.
+ *
+ * KEYS  1 meta, 2 stream
+ * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms, 6 '1' if somebody is
+ *       in the room: a mere reader leaves nothing behind where there is nothing, 7 what the caller has seen, 8 bytes of payloads after
+ *       which it ends, with one event at least: read a few at a time, so that no more is taken out of the stream than is answered
+ * Reply {epoch, offset, before, floor, at, age of the epoch in ms, '1' if the bytes ended it, id, payload, id, payload, ...}; oldest first
+ */
+export const READ = script(2, CLOCK + OPEN + `
+if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0', '0', '0', '' } end
+local epoch, offset, before, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[7])
+if offset > 0 then redis.call('PEXPIRE', KEYS[1], ${DAY}) end
+local now = millis()
+local oldest = now - ARGV[5]
+local function first (from)
+  local entry = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 1)[1]
+  if not entry then return nil end
+  local place, time = string.match(entry[1], '^(%d+)-(%d+)$')
+  return tonumber(place), tonumber(time) > oldest
+end
+local floor = offset
+local low, isFresh = first('-')
+if low and isFresh then floor = low - 1
+elseif low then
+  local high = offset + 1
+  while low + 1 < high do
+    local middle = math.floor((low + high) / 2)
+    local place, isKept = first(text(middle) .. '-0')
+    if not place or isKept then high = middle else low = place end
+  end
+  local kept = first(text(low + 1) .. '-0')
+  if kept then
+    floor = kept - 1
+    redis.call('XTRIM', KEYS[2], 'MINID', '=', text(kept))
+  else redis.call('UNLINK', KEYS[2]) end
+end
+local most, budget = tonumber(ARGV[4]), tonumber(ARGV[8])
+local from = '-'
+if ARGV[3] ~= '' then from = text(ARGV[3] + 1) .. '-0'
+elseif most > 0 then
+  local length = redis.call('XLEN', KEYS[2])
+  if length > most then
+    -- After data were lost the numbers may have a hole: then the newest are counted.
+    if length == offset - floor then from = text(offset - most + 1) .. '-0'
+    else
+      local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', most)
+      from = newest[#newest][1]
+    end
+  end
+end
+local reply = { epoch, text(offset), before, text(floor), text(at), text(now - at), '' }
+local count, bytes = 0, 0
+while count < most do
+  local entries = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', math.min(most - count, ${AT_A_TIME}))
+  for _, entry in ipairs(entries) do
+    bytes = bytes + #entry[2][2]
+    if bytes > budget and count > 0 then
+      reply[7] = '1'
+      return reply
+    end
+    count = count + 1
+    reply[#reply + 1] = entry[1]
+    reply[#reply + 1] = entry[2][2]
+  end
+  if #entries < ${AT_A_TIME} then break end
+  from = '(' .. entries[#entries][1]
+end
+return reply
+`)
+
+/**
+ * Current values, oldest set first.
+ *
+ * KEYS  1 latest, 2 latest order
+ * Reply {'<version> <end in ms>\n<payload>', ...}
+ */
+export const LATEST = script(2, CLOCK + `
+local fields = redis.call('ZRANGE', KEYS[2], 0, -1)
+if #fields == 0 then return {} end
+local now = millis()
+local reply = {}
+for _, value in ipairs(redis.call('HMGET', KEYS[1], unpack(fields))) do
+  if value and tonumber(string.match(value, '^%d+ (%d+)')) > now then reply[#reply + 1] = value end
+end
+return reply
+`)

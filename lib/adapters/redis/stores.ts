@@ -1,0 +1,91 @@
+import { keyOf, wellFormed } from '../../protocol/key.js'
+import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
+import { ExpiringMap } from '../../structures/expiring-map.js'
+import { BEAT, HELD, namesOf, Nodes } from '../broker/nodes.js'
+import type { Keys } from './keys.js'
+import { Unreachable, type RedisLink } from './link.js'
+import { CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RELEASE, LEASE_RENEW, PUT, SETTLE, TAKE } from './scripts/stores.js'
+
+/** Slots in one renewal, so many scripts of it at a time. */
+const BATCH = 2_000
+/** Limits of which it is remembered that nothing of the dead is left among their slots. */
+const MAX_BURIED = 10_000
+
+export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseStore {
+  /** by limit: the dead of whom nothing can be left there */
+  const buried = new ExpiringMap<string>(MAX_BURIED)
+  const deadFor = (key: string, ttl: number): string => {
+    const dead = namesOf(nodes.dead(ttl))
+    return buried.get(key, performance.now()) === dead ? '' : dead
+  }
+  const noteBuried = (key: string, ttl: number): void => {
+    const now = performance.now()
+    // Whatever a node took after its last heartbeat is held for as much longer.
+    const [dead, settled] = [namesOf(nodes.dead(ttl)), namesOf(nodes.dead(ttl + 2 * BEAT))]
+    if (dead !== '' && dead === settled) buried.set(key, dead, now + HELD, now)
+  }
+  let longest = 0
+  return {
+    renewal: (ttl) => Nodes.renewal(ttl),
+    async acquire (key, holder, limit, ttl) {
+      longest = Math.max(longest, ttl)
+      const mark = nodes.mark(ttl)
+      const ask = async (): Promise<boolean> => {
+        return await link.script(LEASE_ACQUIRE, keys.leases(key), [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]) === 1
+      }
+      const insist = async (): Promise<boolean> => {
+        try {
+          return await ask()
+        } catch (error) {
+          // The server is there: what came to it late was held up on this side.
+          if (error instanceof Unreachable && error.isExpired) return await ask()
+          throw error
+        }
+      }
+      if (await insist()) return true
+      if (mark === '') return false
+      // Some of the slots may be of a node that has died since this node looked.
+      await nodes.look()
+      if (deadFor(key, ttl) === '') return false
+      const isTaken = await insist()
+      noteBuried(key, ttl)
+      return isTaken
+    },
+    async renew (leases, ttl) {
+      longest = Math.max(longest, ttl)
+      const args = [ttl, nodes.mark(ttl)]
+      const items = leases.map(({ key, holder }) => ({ keys: keys.leases(key), args: [wellFormed(holder)] }))
+      for (let index = 0; index < items.length; index += BATCH) await link.many(LEASE_RENEW, args, items.slice(index, index + BATCH))
+    },
+    async release (key, holder) { await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.id]) },
+    async count (key) { return Number(await link.script(LEASE_COUNT, keys.leases(key), [deadFor(key, longest)])) }
+  }
+}
+
+export function redisClaims (link: RedisLink, keys: Keys): ClaimStore {
+  return {
+    async claim (key, hash, lease, _owner, holder = ''): Promise<Claim> {
+      const [state, detail] = await link.script(CLAIM, [keys.claim(key)], [keyOf(hash), Math.ceil(lease), wellFormed(holder)]) as [Claim['state'], string | number]
+      if (state === 'settled') return { state, outcome: String(detail) }
+      if (state === 'running') return { state, retryAfter: Math.max(0, Number(detail)) }
+      return { state }
+    },
+    async settle (key, hash, outcome, ttl, _owner, holder = '') { await link.script(SETTLE, [keys.claim(key)], [keyOf(hash), outcome ?? '', Math.ceil(ttl), wellFormed(holder)]) },
+    async put (key, value, ttl) { await link.script(PUT, [keys.value(key)], [value, Math.ceil(ttl)]) },
+    async take (key) {
+      const value = await link.script(TAKE, [keys.value(key)], [])
+      return typeof value === 'string' ? value : undefined
+    }
+  }
+}
+
+export function redisDenials (link: RedisLink, keys: Keys): DenialStore {
+  return {
+    // So long from now: the server's clock may be another one than that by which the caller reckons.
+    async deny (subject, until) { await link.script(DENY, [keys.denial(subject)], [Math.ceil(until - Date.now())]) },
+    async isDenied (subjects) {
+      const found = await Promise.all(subjects.map((subject) => link.call('EXISTS', keys.denial(subject))))
+      return found.includes(1)
+    }
+  }
+}

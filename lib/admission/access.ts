@@ -1,0 +1,57 @@
+import type { Awaitable } from '../structures/awaitable.js'
+import type { Identity } from '../connection/connection.js'
+import { Refusal } from '../errors/refusal.js'
+import { ALL, type ResolvedRoom } from '../rooms/declaration.js'
+import type { Hub } from '../rooms/hub.js'
+import { userRoom } from '../rooms/user-room.js'
+
+const NONE: readonly string[] = []
+
+/** Whether `name` is a room that only its own user may name. */
+function isForeign (name: string, userId: string): boolean {
+  return name.startsWith('@') && name !== ALL && name !== userRoom(userId)
+}
+
+async function awaited (name: string, definition: string, answer: unknown): Promise<void> {
+  const said = await answer
+  if (said !== true) throw new Refusal('forbidden', { room: name, why: { definition, authorize: typeof said === 'object' && said !== null ? 'an object' : String(said) } })
+}
+
+/** Which rooms a user may enter, whatever the transport. */
+export class Access {
+  readonly #rooms: Hub
+
+  constructor (rooms: Hub) {
+    this.#rooms = rooms
+  }
+
+  /** The rooms that a user is in from the start, as far as they are declared. */
+  builtIn (userId: string): readonly string[] {
+    const { declarations } = this.#rooms
+    if (!declarations.hasBuiltIn) return NONE
+    return [ALL, userRoom(userId)].filter((name) => name !== undefined && declarations.find(name) !== undefined) as string[]
+  }
+
+  /**
+   * Whether a user may enter: asked at every entry.
+   *
+   * @throws Refusal `room_invalid`, `room_unknown` or `forbidden`
+   */
+  allow (name: string, identity: Identity): Awaitable<ResolvedRoom> {
+    const found = this.#rooms.resolve(name)
+    if (isForeign(name, identity.userId)) throw new Refusal('forbidden', { room: name, why: { fix: 'only its own user may name a room whose name begins with @' } })
+    const allowed = this.authorize(name, found, identity)
+    return allowed instanceof Promise ? allowed.then(() => found) : found
+  }
+
+  /**
+   * What the application says of it.
+   *
+   * @throws Refusal `forbidden`
+   */
+  authorize (name: string, { declaration, params }: ResolvedRoom, { user, userId }: Identity): Awaitable<void> {
+    if (declaration.authorize === undefined) return
+    const answer = declaration.authorize({ user, userId, params })
+    if (answer !== true) return awaited(name, declaration.pattern.source, answer)
+  }
+}

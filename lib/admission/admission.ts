@@ -1,0 +1,385 @@
+import type { FastifyRequest } from 'fastify'
+import type { Access } from './access.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import { isExpired, type Authentication, type Credential } from '../auth/authentication.js'
+import type { Identity } from '../connection/connection.js'
+import type { Peer } from './peer.js'
+import type { RequestedRoom } from '../rooms/joining.js'
+import { ofUser, Refusal } from '../errors/refusal.js'
+import { checkOrigin, pageOf } from './origin.js'
+import { DEFAULTS, type Settings } from '../options/resolve.js'
+import { decodeCursor, formerOf, type Cursor } from '../protocol/cursor.js'
+import { EPOCH, isOffset, type Position } from '../protocol/position.js'
+import type { ConnectionIds } from './connection-ids.js'
+import { isRoomName } from '../contract/names.js'
+import { ALL, RESERVED_SEGMENTS } from '../rooms/declaration.js'
+import type { RefusedUpgrades, Asker } from '../server/refused-upgrades.js'
+import type { JoinRequest, Hub } from '../rooms/hub.js'
+import type { Revocations } from '../auth/revocations.js'
+import { userLimit, type Slots } from './slots.js'
+
+export interface AdmissionOptions {
+  readonly settings: Settings
+  readonly auth: Authentication
+  readonly slots: Slots
+  readonly rooms: Hub
+  readonly access: Access
+  readonly connectionIds: ConnectionIds
+  /** what a verdict speaks for besides the admission itself */
+  readonly refusedUpgrades: RefusedUpgrades
+  readonly revocations: Revocations
+  /** a request that is no poll of a connection that is here: spends of its user's rate; throws a Refusal `rate_limited` */
+  readonly spend: (request: FastifyRequest, userId: string, isOpening: boolean) => void
+  readonly isAccepting: () => boolean
+  /** milliseconds after which a refused client may try again */
+  readonly retryAfter: () => number
+  readonly ofUser: (userId: string) => Peer[]
+  readonly find: (id: string) => Peer | undefined
+  /** why a connection was ended for good between two polls, told once */
+  readonly takeEnding: (id: string) => Refusal | undefined
+}
+
+/** What kind of connection is asked for: it decides what is checked and what is reserved. */
+export type Kind = 'websocket' | 'sse' | 'polling' | 'uplink' | 'verdict'
+
+/** The outcome of an admission; slots of `connectionId` are taken where the kind takes any. */
+export interface Admitted {
+  readonly kind: Kind
+  readonly identity: Identity
+  readonly carrier: string | undefined
+  readonly connectionId: string
+  readonly entries: readonly RequestedRoom[]
+  /** rooms of the URL, then the built-in ones: what a cursor covers, in this order */
+  readonly cursorRooms: readonly string[]
+  readonly cursor: Cursor | undefined
+  /** slots were taken for `connectionId` */
+  readonly isReserved: boolean
+  /** a poll of a connection that is here */
+  readonly known: Peer | undefined
+  /** the moment of the revocations at which it was begun */
+  readonly since: number
+}
+
+/** What a request asks for, as far as that is known before its credential is verified. */
+interface Asked {
+  readonly request: FastifyRequest
+  readonly kind: Kind
+  readonly query: Query
+  readonly names: readonly string[]
+  readonly credential: Credential | undefined
+  /** it takes slots unless it is a poll of a connection that is here */
+  readonly isHeld: boolean
+  readonly since: number
+}
+
+/** Where it goes on: the rooms that its cursor covers, and the connection that it was. */
+type Place = Pick<Admitted, 'cursorRooms' | 'cursor' | 'known'>
+
+interface Query { readonly room?: unknown, readonly since?: unknown, readonly last?: unknown, readonly at?: unknown, readonly connection?: unknown }
+
+/** The decision, before anything is upgraded or streamed, to let a connection in. */
+export class Admission {
+  readonly #options: AdmissionOptions
+  #hasWarned = false
+
+  constructor (options: AdmissionOptions) {
+    this.#options = options
+  }
+
+  /**
+   * In this order: draining, server full and address limit (a look), origin, room name, credential, room unknown, user limit (a look),
+   * authorize; then all slots of this node in one synchronous step, then the adapter's leases. Without a promise as far as nothing is
+   * to be waited for: an upgrade that is over in the turn that brought it needs no care in between.
+   *
+   * @param path the room of the URL as it stood there, undecoded; empty for the bare prefix
+   * @throws Refusal of the first check that fails
+   */
+  admit (request: FastifyRequest, kind: Kind, path: string): Awaitable<Admitted> {
+    const { settings, slots, auth, revocations } = this.#options
+    const since = revocations.moment
+    const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
+    this.checkAccepting()
+    this.#lookForProxy(request)
+    const query = queryOf(request, kind)
+    const credential = auth.find(request)
+    if (kind === 'verdict') this.#repeat(request, credential, path)
+    const polled = kind === 'polling' ? peek(query) : undefined
+    if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') slots.checkServer(request.ip ?? '')
+    checkOrigin(request, settings.origins, auth.isAmbient(credential), kind === 'websocket' || kind === 'uplink', kind === 'verdict' ? pageOf(request) : undefined)
+    const names = this.#names(path, query, kind)
+    // Spent unsaid on anything else, it would be missing where it was meant for.
+    if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
+    const ending = polled === undefined ? undefined : this.#options.takeEnding(polled)
+    if (ending !== undefined) throw ending
+    const asked: Asked = { request, kind, query, names, credential, isHeld, since }
+    const identity = auth.identify(request, credential)
+    return identity instanceof Promise ? identity.then((found) => this.#named(asked, found)) : this.#named(asked, identity)
+  }
+
+  /** From here on a refusal can say whose it is. */
+  #named (asked: Asked, identity: Identity): Awaitable<Admitted> {
+    try {
+      const admitted = this.#identified(asked, identity)
+      return admitted instanceof Promise ? admitted.catch((error: unknown) => { throw ofUser(error, identity.userId) }) : admitted
+    } catch (error) {
+      throw ofUser(error, identity.userId)
+    }
+  }
+
+  #identified (asked: Asked, identity: Identity): Awaitable<Admitted> {
+    const { names, query, kind, isHeld } = asked
+    const { rooms } = this.#options
+    for (const name of names) inRoom(name, () => rooms.resolve(name))
+    const { access } = this.#options
+    const builtIn = access.builtIn(identity.userId)
+    const cursorRooms = builtIn.length === 0 ? names : [...names, ...builtIn.filter((name) => !names.includes(name))]
+    const cursor = readCursor(query, cursorRooms)
+    const known = kind === 'polling' && cursor !== undefined ? this.#known(cursor.connection, identity.userId) : undefined
+    if (known === undefined) this.#options.spend(asked.request, identity.userId, isHeld)
+    if ((isHeld && known === undefined) || kind === 'verdict') this.#replaceable(identity.userId)
+    const place = { cursorRooms, cursor, known }
+    for (let index = 0; index < names.length; index++) {
+      const allowed = access.allow(names[index]!, identity)
+      if (allowed instanceof Promise) return this.#allowedLater(asked, identity, place, index, allowed)
+    }
+    return this.#allowed(asked, identity, place)
+  }
+
+  async #allowedLater (asked: Asked, identity: Identity, place: Place, first: number, underWay: Promise<unknown>): Promise<Admitted> {
+    await underWay
+    for (const name of asked.names.slice(first + 1)) await this.#options.access.allow(name, identity)
+    return await this.#allowed(asked, identity, place)
+  }
+
+  #allowed ({ request, kind, query, credential, isHeld, since }: Asked, identity: Identity, place: Place): Awaitable<Admitted> {
+    const { slots, rooms } = this.#options
+    const { cursorRooms, cursor } = place
+    this.#ask(since, identity, place.known?.id ?? cursor?.connection)
+    // The connection that is polled may have ended while its user was being asked about.
+    const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
+    const entries = cursorRooms.map((name, index): RequestedRoom => ({ name, found: rooms.resolve(name), request: requestOf(query, cursor, index, name) }))
+    const connectionId = known?.id ?? (kind === 'polling' ? this.#pollId(cursor, identity.userId) : this.#options.connectionIds.create(identity.userId, 'link'))
+    const isReserved = isHeld && known === undefined
+    const admitted = { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known, since }
+    if (isReserved) {
+      const places = placesOf(entries)
+      this.#reserve(request, connectionId, identity, places)
+      if (slots.isLeased) return this.#lease(request, connectionId, places).then(() => admitted)
+    } else if (kind === 'verdict') slots.checkRooms(placesOf(entries))
+    return admitted
+  }
+
+  /** What an upgrade was refused with, for the client that asks why it was: the answer to the upgrade itself shows no browser its page. */
+  remember (request: FastifyRequest, path: string, refusal: Refusal): void {
+    const { refusedUpgrades, auth } = this.#options
+    refusedUpgrades.remember(askerOf(request, auth.find(request), path), refusal)
+  }
+
+  #repeat (request: FastifyRequest, credential: Credential | undefined, path: string): void {
+    const refusal = this.#options.refusedUpgrades.take(askerOf(request, credential, path))
+    if (refusal !== undefined) throw refusal
+  }
+
+  /**
+   * Asks again what may have changed since, whatever was waited for: the application's hooks included. Nothing may be waited for between
+   * this and what is done with the admission.
+   *
+   * @throws Refusal
+   */
+  confirm ({ identity, since, connectionId, entries, known }: Admitted): void {
+    const { revocations } = this.#options
+    try {
+      this.#ask(since, identity, connectionId)
+      if (since !== revocations.moment) for (const { name } of entries) revocations.checkRoom(since, { ...identity, connection: connectionId }, name)
+      if (known !== undefined && !known.isOpen) throw known.ending ?? new Refusal('timeout', { message: 'the connection has gone' })
+    } catch (error) {
+      throw ofUser(error, identity.userId)
+    }
+  }
+
+  #ask (since: number, { userId, tokenId, exp }: Identity, connection: string | undefined): void {
+    this.checkAccepting()
+    this.#options.revocations.check(since, { userId, tokenId, connection })
+    if (isExpired(exp)) throw new Refusal('token_expired')
+  }
+
+  /** For a POST that enters no room: address limit and origin. @throws Refusal */
+  checkCaller (request: FastifyRequest): void {
+    const { auth, settings, slots } = this.#options
+    slots.checkAddress(request.ip ?? '')
+    const credential = auth.find(request)
+    checkOrigin(request, settings.origins, auth.isAmbient(credential), true)
+  }
+
+  /** Who asks for the admin's routes. Not by ticket, and not from a page that may not use the server by what a browser adds. @throws Refusal */
+  async identify (request: FastifyRequest): Promise<Identity> {
+    const { auth, settings } = this.#options
+    const credential = auth.findLasting(request)
+    const isRead = request.method === 'GET' || request.method === 'HEAD'
+    if (auth.isAmbient(credential)) checkOrigin(request, settings.origins, true, !isRead)
+    return await auth.identify(request, credential)
+  }
+
+  get isAccepting (): boolean { return this.#options.isAccepting() }
+
+  checkAccepting (): void {
+    if (!this.isAccepting) throw new Refusal('draining', { retryAfter: this.#options.retryAfter() })
+  }
+
+  /** Without `trustProxy` all clients of a proxy have one address, and share its limit. */
+  #lookForProxy (request: FastifyRequest): void {
+    if (this.#hasWarned || this.#options.settings.limits.address === undefined || request.ips !== undefined || request.headers['x-forwarded-for'] === undefined) return
+    this.#hasWarned = true
+    request.log.warn('a request carries x-forwarded-for, but the app trusts no proxy: limits.address counts the proxy as one client; set trustProxy in the options of Fastify, or ignore this where there is none')
+  }
+
+  #names (path: string, { room }: Query, kind: Kind): readonly string[] {
+    if (room === undefined) {
+      if (path !== '') checkName(path)
+      return path === '' ? [] : [path]
+    }
+    const names = new Set<string>()
+    if (path !== '') names.add(path)
+    for (const name of Array.isArray(room) ? room as unknown[] : [room]) names.add(String(name))
+    for (const name of names) checkName(name)
+    const most = kind === 'websocket' ? this.#options.settings.limits.rooms : Math.min(DEFAULTS.streamRooms, this.#options.settings.limits.rooms)
+    if (names.size > most) throw new Refusal('room_limit', { message: `at most ${most} rooms on one connection of this kind`, why: { limit: 'limits.rooms', value: most, asked: names.size } })
+    return [...names]
+  }
+
+  /** A poll goes on under its id, wherever it was polled before; what its cursor cannot prove gets a new one and keeps its places. */
+  #pollId (cursor: Cursor | undefined, userId: string): string {
+    const { slots, connectionIds } = this.#options
+    if (cursor !== undefined && connectionIds.isProven(cursor.connection, userId) && !slots.has(cursor.connection)) return cursor.connection
+    return connectionIds.create(userId)
+  }
+
+  #known (id: string, userId: string): Peer | undefined {
+    const peer = this.#options.find(id)
+    return peer !== undefined && peer.isOpen && peer.userId === userId && peer.transport === 'polling' ? peer : undefined
+  }
+
+  /**
+   * Where the limit says so, the user's oldest connection is replaced: once the newer one stands, because nobody is ended for one that is
+   * refused after all.
+   *
+   * @returns its id, where no slot is left
+   * @throws Refusal `user_limit`
+   */
+  #replaceable (userId: string): string | undefined {
+    const { slots, settings, ofUser } = this.#options
+    if (slots.hasUserSlot(userId)) return undefined
+    const oldest = settings.limits.user.then === 'reject' ? undefined : ofUser(userId).find((peer) => peer.isOpen && slots.hasUserSlotOf(peer.id))
+    if (oldest === undefined) throw userLimit(settings.limits.user.connections)
+    return oldest.id
+  }
+
+  #reserve (request: FastifyRequest, id: string, { userId }: Identity, rooms: Places): void {
+    const { slots } = this.#options
+    // It went while it was being looked at: nothing would ever release the slots.
+    checkAlive(request)
+    slots.reserve(id, userId, request.ip ?? '', rooms, this.#replaceable(userId))
+  }
+
+  async #lease (request: FastifyRequest, id: string, rooms: Places): Promise<void> {
+    const { slots } = this.#options
+    try {
+      await slots.lease(id, rooms)
+      checkAlive(request)
+    } catch (error) {
+      slots.release(id)
+      throw error
+    }
+  }
+}
+
+/** The same token may come by another carrier: an upgrade of a browser has no header for it. */
+function askerOf ({ ip, headers }: FastifyRequest, credential: Credential | undefined, path: string): Asker {
+  return { address: ip ?? '', credential: credential?.token ?? headers.cookie ?? '', path }
+}
+
+/** @throws Refusal `room_invalid` */
+function checkName (name: string): void {
+  const end = name.indexOf('/')
+  const first = end === -1 ? name : name.slice(0, end)
+  if (!isRoomName(name) || RESERVED_SEGMENTS.has(first.toLowerCase())) throw new Refusal('room_invalid', { room: printable(name) })
+}
+
+type Places = ReadonlyArray<{ readonly name: string, readonly capacity: number | undefined }>
+
+function placesOf (entries: readonly RequestedRoom[]): Places {
+  return entries.map(({ name, found }) => ({ name, capacity: found.declaration.capacity }))
+}
+
+/** Under `injectWS` there is no socket. */
+function checkAlive ({ raw }: FastifyRequest): void {
+  const { socket } = raw as { socket?: { destroyed: boolean } }
+  if (socket?.destroyed === true) throw new Refusal('timeout', { message: 'the connection has gone' })
+}
+
+function inRoom (name: string, step: () => unknown): void {
+  try {
+    step()
+  } catch (error) {
+    throw error instanceof Refusal ? error.in(name) : error
+  }
+}
+
+/** An EventSource comes back with the URL of its first time and the id of its last event: the id is the newer one. */
+function queryOf ({ query, headers }: FastifyRequest, kind: Kind): Query {
+  const last = kind === 'sse' ? headers['last-event-id'] : undefined
+  return typeof last === 'string' && last !== '' ? { ...query as Query, since: last } : query as Query
+}
+
+/** The connection id of a cursor, before its room list is known. */
+function peek ({ since }: Query): string | undefined {
+  if (typeof since !== 'string' || since.length > 4096) return undefined
+  const [, id] = Buffer.from(since, 'base64url').toString('latin1').split('.')
+  return id
+}
+
+function readCursor (query: Query, rooms: readonly string[]): Cursor | undefined {
+  const { since } = query
+  if (since === undefined || since === '') return undefined
+  const cursor = typeof since === 'string' ? decodeCursor(since, rooms) : undefined
+  if (cursor === undefined) throw new Refusal('invalid_message', { message: 'since is no cursor of this list of rooms' })
+  return cursor
+}
+
+function requestOf (query: Query, cursor: Cursor | undefined, index: number, name: string): JoinRequest {
+  const last = numberOf(query.last)
+  const entry = cursor?.entries[index]
+  const since = entry?.position ?? positionOf(query.at, index, name)
+  const former = formerOf(cursor?.connection, query.connection)
+  return {
+    ...(since === undefined ? {} : { since }),
+    ...(last === undefined ? {} : { last }),
+    ...(former === undefined ? {} : { former }),
+    ...(entry?.version === undefined ? {} : { version: entry.version }),
+    ...(entry?.presence === undefined ? {} : { sequence: entry.presence })
+  }
+}
+
+function numberOf (value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  const number = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : undefined
+  if (number === undefined) throw new Refusal('invalid_message', { message: 'last must be a whole number, 0 or more' })
+  return number
+}
+
+/** `at=<index of the room in the URL, or @all or @user>:<epoch>:<offset>`: a position without a cursor. */
+function positionOf (at: unknown, index: number, name: string): Position | undefined {
+  if (at === undefined) return undefined
+  const builtIn = name === ALL ? '@all' : name.startsWith('@user/') ? '@user' : undefined
+  for (const each of Array.isArray(at) ? at as unknown[] : [at]) {
+    const [which, epoch = '', text = ''] = String(each).split(':')
+    const offset = Number(text)
+    if (!EPOCH.test(epoch) || !/^\d{1,16}$/.test(text) || !isOffset(offset)) throw new Refusal('invalid_message', { message: 'at must be <room>:<epoch>:<offset>' })
+    if (which === String(index) || which === builtIn) return { epoch, offset }
+  }
+  return undefined
+}
+
+function printable (name: string): string {
+  return name.slice(0, 255)
+}

@@ -1,0 +1,109 @@
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { Refusal } from '../errors/refusal.js'
+import type { Code } from '../protocol/codes.js'
+import type { RealtimeOptions } from '../types/options.js'
+
+/** Who was refused, as far as that is known. */
+export interface Refused {
+  readonly address: string
+  readonly userId?: string | undefined
+  /** absent for frames, whose request was let go with the handshake, and for upgrades that no route has seen */
+  readonly request?: FastifyRequest | undefined
+}
+
+const LIMIT = 'a limit of the options was reached: raise it, or find out who takes so much'
+
+/** What the app's developer or operator can mend, and how. The rest is the peer's doing alone. */
+const MENDABLE: Partial<Readonly<Record<Code, string>>> = {
+  unauthorized: 'compare the secret of the verification with the one that signs, and auth.carriers with where the client puts its token',
+  forbidden: 'authorize decides who may enter: it has to answer true, or a promise of it',
+  origin_refused: 'name the origin in options.origins',
+  room_unknown: 'declare the room with app.room, on every node, or correct the name that the client uses',
+  server_full: LIMIT,
+  room_full: LIMIT,
+  user_limit: LIMIT,
+  address_limit: `${LIMIT}; behind a proxy set trustProxy in the options of Fastify, else all its clients are one address`,
+  room_limit: LIMIT,
+  rate_limited: LIMIT,
+  message_too_large: LIMIT,
+  unavailable: 'something that the answer depends on is away: the adapter\'s server, or what authenticates'
+}
+
+/** Milliseconds between two warnings of one code. */
+const MINUTE = 60_000
+/** Lines at info level in one second: what any peer can cause must not fill a disk. */
+const LINES = 20
+
+/** Says in the log, and to the app, who was refused and why: once a minute and code as a warning what can be mended, at info level the rest. */
+export class Refusals {
+  readonly #log: FastifyBaseLogger
+  readonly #onRefused: RealtimeOptions['onRefused']
+  readonly #now: () => number
+  readonly #warned = new Map<Code, { at: number, suppressed: number }>()
+  #second = 0
+  #lines = 0
+  #unlogged = 0
+
+  /** @param now milliseconds of a monotonic clock */
+  constructor (log: FastifyBaseLogger, onRefused: RealtimeOptions['onRefused'], now: () => number = () => performance.now()) {
+    this.#log = log
+    this.#onRefused = onRefused
+    this.#now = now
+  }
+
+  note (refusal: Refusal, { address, userId = refusal.userId, request }: Refused): void {
+    const log = request?.log ?? this.#log
+    const { word, code, message, room, why, cause } = refusal
+    const known = { code, ...(userId === undefined ? {} : { userId: brief(userId) }), address, ...(room === undefined ? {} : { room: brief(room) }) }
+    const fix = why?.fix ?? MENDABLE[word]
+    const suppressed = fix === undefined ? undefined : this.#due(word)
+    if (suppressed !== undefined) log.warn({ ...known, ...why, ...(suppressed === 0 ? {} : { suppressed }) }, `refused with ${code}: ${message}; ${fix}`)
+    else if (this.#mayLog()) {
+      const unlogged = this.#unlogged
+      this.#unlogged = 0
+      log.info({ ...known, ...why, ...(unlogged === 0 ? {} : { unlogged }) }, `refused with ${code}: ${message}`)
+    }
+    // What failed inside (an `unavailable`) is an error of its own, logged where it is caught.
+    if (cause !== undefined && word !== 'unavailable') log.debug({ code, err: cause }, 'what the verifier said of the credential')
+    this.#tell({ ...known, message, ...(request === undefined ? {} : { request }) }, userId)
+  }
+
+  /** @returns warnings of this code that were held back since the last, or `undefined` while the minute lasts */
+  #due (word: Code): number | undefined {
+    const now = this.#now()
+    const warned = this.#warned.get(word)
+    if (warned !== undefined && now - warned.at < MINUTE) {
+      warned.suppressed++
+      return undefined
+    }
+    this.#warned.set(word, { at: now, suppressed: 0 })
+    return warned?.suppressed ?? 0
+  }
+
+  #mayLog (): boolean {
+    const second = Math.floor(this.#now() / 1_000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#lines = 0
+    }
+    if (this.#lines++ < LINES) return true
+    this.#unlogged++
+    return false
+  }
+
+  #tell (refused: Parameters<NonNullable<RealtimeOptions['onRefused']>>[0], userId: string | undefined): void {
+    if (this.#onRefused === undefined) return
+    const failed = (error: unknown): void => { this.#log.error({ err: error }, 'onRefused failed') }
+    try {
+      const told = this.#onRefused(userId === undefined ? refused : { ...refused, userId })
+      if (told instanceof Promise) told.catch(failed)
+    } catch (error) {
+      failed(error)
+    }
+  }
+}
+
+/** A peer chooses these words, and they stand in every line. */
+function brief (text: string): string {
+  return text.length > 255 ? `${text.slice(0, 255)}...` : text
+}

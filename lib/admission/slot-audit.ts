@@ -1,0 +1,76 @@
+import { every } from '../structures/timers.js'
+
+export interface SlotAuditOptions {
+  /** ids that hold slots, and of connections that are open here */
+  readonly holders: () => Iterable<string>
+  readonly connections: () => Iterable<string>
+  readonly isHolder: (id: string) => boolean
+  readonly isConnection: (id: string) => boolean
+  /** whether a request is still being let in under this id */
+  readonly isUnderWay: (id: string) => boolean
+  /** milliseconds that a difference has to last: a link that closes has slots and is no connection any more */
+  readonly patience: number
+  readonly release: (id: string) => void
+  /** of a connection without slots */
+  readonly end: (id: string) => void
+  readonly warn: (found: { readonly slots: number, readonly connections: number }) => void
+}
+
+/** Milliseconds between two looks, and ids that are looked at in one of them. */
+const PERIOD = 1_000
+const AT_ONCE = 500
+
+/**
+ * Compares the slots that are taken with the connections that are here, a few at a time. Both are kept by those who come and go; a
+ * difference is a fault of this plugin, and would shrink the capacity until the next start.
+ */
+export class SlotAudit {
+  readonly #options: SlotAuditOptions
+  /** when a difference was seen first, by `performance.now()` */
+  readonly #suspects = new Map<string, number>()
+  #walk: Iterator<{ id: string, isHolder: boolean }> | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (options: SlotAuditOptions) {
+    this.#options = options
+  }
+
+  start (): void { this.#timer = every(() => { this.look(performance.now()) }, PERIOD).unref() }
+
+  stop (): void { clearInterval(this.#timer) }
+
+  /** @param now by `performance.now()` */
+  look (now: number): void {
+    const { release, end, warn } = this.#options
+    const found = { slots: 0, connections: 0 }
+    this.#walk ??= this.#ids()
+    for (let i = 0; i < AT_ONCE; i++) {
+      const { value, done } = this.#walk.next() as IteratorResult<{ id: string, isHolder: boolean }, undefined>
+      if (done === true || value === undefined) {
+        this.#walk = undefined
+        break
+      }
+      if (!this.#isDifferent(value.id, value.isHolder)) continue
+      const since = this.#suspects.get(value.id)
+      if (since === undefined) this.#suspects.set(value.id, now)
+      else if (now - since >= this.#options.patience) {
+        this.#suspects.delete(value.id)
+        found[value.isHolder ? 'slots' : 'connections']++
+        if (value.isHolder) release(value.id)
+        else end(value.id)
+      }
+    }
+    for (const id of this.#suspects.keys()) if (!this.#isDifferent(id, true) && !this.#isDifferent(id, false)) this.#suspects.delete(id)
+    if (found.slots + found.connections > 0) warn(found)
+  }
+
+  #isDifferent (id: string, isHolder: boolean): boolean {
+    const { isHolder: holds, isConnection, isUnderWay } = this.#options
+    return isHolder ? holds(id) && !isConnection(id) && !isUnderWay(id) : isConnection(id) && !holds(id)
+  }
+
+  * #ids (): Generator<{ id: string, isHolder: boolean }> {
+    for (const id of this.#options.holders()) yield { id, isHolder: true }
+    for (const id of this.#options.connections()) yield { id, isHolder: false }
+  }
+}

@@ -1,0 +1,391 @@
+import { setImmediate } from 'node:timers/promises'
+import type { LeaseStore } from '../adapters/adapter.js'
+import { ExpiringMap } from '../structures/expiring-map.js'
+import { Refusal } from '../errors/refusal.js'
+import { keyOf, keyOfKind } from '../protocol/key.js'
+import { ShardedMap } from '../structures/sharded-map.js'
+import { inTurns } from '../structures/slices.js'
+import { after, every } from '../structures/timers.js'
+
+export interface SlotLimits {
+  /** connections on this node */
+  readonly capacity: number
+  /** connections of one user, on all nodes where the adapter keeps leases */
+  readonly user: number
+  /** connections from one address on this node */
+  readonly address: number | undefined
+  readonly whenUnavailable: 'admit' | 'refuse'
+}
+
+/** `rooms`: those with a capacity, and whether a lease is held for each; made when there is one. */
+interface Holder {
+  readonly user: string
+  readonly address: string
+  isUserReleased: boolean
+  rooms: Map<string, boolean> | undefined
+  userLease: boolean
+  /** the holder that this one is to replace, which has lent its user's slot and places until then */
+  replaces: string | undefined
+  /** rooms whose places are lent, with their capacities, to whoever is about to replace this holder */
+  lent: Map<string, number> | undefined
+}
+
+interface Lease { readonly key: string, readonly holder: string }
+/** `isHeld`: whether it is held still */
+interface Held extends Lease { readonly isHeld: () => boolean }
+/** `until`: when it has run out by itself, by `performance.now()` */
+interface Owed extends Lease { readonly until: number }
+
+/** How long a lease outlives a node that died, milliseconds. */
+const LEASE = 60_000
+/** Slots that are remembered to be given back, and for how long, milliseconds: those of a node that lives end no sooner by themselves. */
+const MAX_OWED = 10_000
+const OWED = 1_800_000
+/** Milliseconds until it is tried again to give back what the adapter could not be told of. */
+const AGAIN = 2_000
+/** Leases in one renewal: so many are gathered in one turn of the event loop. */
+const BATCH = 100
+
+/**
+ * Counted slots, held by connection id: of the server, of an address, of a user, of a room. This node's counts change in one
+ * synchronous step, so that a limit is never overshot; across nodes the adapter's leases are taken on top.
+ */
+export class Slots {
+  readonly #limits: SlotLimits
+  readonly #leases: LeaseStore | undefined
+  readonly #holders = new ShardedMap<Holder>()
+  readonly #users = new ShardedMap<number>()
+  readonly #addresses = new ShardedMap<number>()
+  readonly #rooms = new ShardedMap<number>()
+  /** leases that this node no longer wants, and that its adapter could not be told of */
+  readonly #owed = new ExpiringMap<Owed>(MAX_OWED)
+  /** holders that another node renews under the same name */
+  readonly #moved = new ExpiringMap<true>(MAX_OWED)
+  readonly #onError: (error: unknown) => void
+  readonly #onLost: (holder: string) => void
+  #renewing: Promise<void> | undefined
+  #isAsked = false
+  #renewer: NodeJS.Timeout | undefined
+  #payer: NodeJS.Timeout | undefined
+
+  /** @param onLost another node took the slot that a holder had lent, so that it cannot have it back */
+  constructor (limits: SlotLimits, leases: LeaseStore | undefined, onError: (error: unknown) => void, onLost: (holder: string) => void) {
+    this.#onLost = onLost
+    this.#limits = limits
+    this.#leases = leases
+    this.#onError = onError
+  }
+
+  start (): void {
+    if (this.#leases === undefined) return
+    this.#renewer = every(() => { this.restore().catch(this.#onError) }, this.#leases.renewal?.(LEASE) ?? LEASE / 3).unref()
+  }
+
+  /** Makes the adapter's leases those of this node's holders: while its server was away some were given without asking, others were given back. Resolves when all are. */
+  async restore (): Promise<void> {
+    const leases = this.#leases
+    if (leases === undefined) return
+    this.#pay(MAX_OWED)
+    // A renewal that is under way may have passed those who are to be renewed now.
+    this.#isAsked = true
+    this.#renewing ??= this.#renew(leases).finally(() => { this.#renewing = undefined })
+    await this.#renewing
+  }
+
+  async #renew (leases: LeaseStore): Promise<void> {
+    while (this.#isAsked) {
+      this.#isAsked = false
+      await this.#renewAll(leases)
+    }
+  }
+
+  async #renewAll (leases: LeaseStore): Promise<void> {
+    let batch: Held[] = []
+    for (const [holder, { user, userLease, rooms }] of this.#holders) {
+      if (userLease) batch.push({ key: userKey(user), holder, isHeld: () => this.#holders.get(holder)?.userLease === true })
+      for (const [room, isLeased] of rooms ?? []) {
+        if (isLeased) batch.push({ key: roomKey(room), holder, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === true })
+      }
+      if (batch.length < BATCH) continue
+      // Not gathered beforehand: a lease that is given back meanwhile must not be taken again.
+      await leases.renew(batch, LEASE)
+      this.#renewed(batch)
+      await setImmediate()
+      batch = []
+    }
+    if (batch.length > 0) await leases.renew(batch, LEASE)
+    this.#renewed(batch)
+  }
+
+  /** A slot that was given back while it was being renewed may have been taken again by that. */
+  #renewed (held: readonly Held[]): void {
+    const now = performance.now()
+    for (const { key, holder, isHeld } of held) if (!isHeld() && this.#moved.get(holder, now) === undefined) this.#giveBack({ key, holder })
+  }
+
+  stop (): void {
+    clearInterval(this.#renewer)
+    clearTimeout(this.#payer)
+    this.#renewer = this.#payer = undefined
+  }
+
+  /** slots taken, those of upgrades under way included */
+  get taken (): number { return this.#holders.size }
+  has (holder: string): boolean { return this.#holders.has(holder) }
+  holders (): Iterable<string> { return this.#holders.keys() }
+
+  /** A look, nothing taken. @throws Refusal `server_full` or `address_limit` */
+  checkServer (address: string): void {
+    if (this.#holders.size >= this.#limits.capacity) throw new Refusal('server_full', { retryAfter: 1_000 + Math.random() * 4_000, why: { limit: 'capacity', value: this.#limits.capacity } })
+    this.checkAddress(address)
+  }
+
+  /** A look, nothing taken. @throws Refusal `address_limit` */
+  checkAddress (address: string): void {
+    if (this.#limits.address !== undefined && (this.#addresses.get(address) ?? 0) >= this.#limits.address) {
+      throw new Refusal('address_limit', { retryAfter: 1_000 + Math.random() * 4_000, why: { limit: 'limits.address', value: this.#limits.address } })
+    }
+  }
+
+  /** Whether it still has the slot of its user, which it has not lent. */
+  hasUserSlotOf (holder: string): boolean { return this.#holders.get(holder)?.isUserReleased === false }
+
+  /** A look, nothing taken: whether the user has a slot left on this node. */
+  hasUserSlot (user: string): boolean {
+    return (this.#users.get(user) ?? 0) < this.#limits.user
+  }
+
+  /**
+   * A look, nothing taken.
+   *
+   * @param leaving a holder that is about to give its places back
+   * @throws Refusal `room_full`
+   */
+  checkRooms (rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>, leaving?: string): void {
+    const places = leaving === undefined ? undefined : this.#holders.get(leaving)?.rooms
+    for (const { name, capacity } of rooms) {
+      if (!this.#hasRoomSlot(name, capacity) && places?.has(name) !== true) throw roomFull(name, capacity)
+    }
+  }
+
+  /**
+   * Takes all slots of this node at once, or none.
+   *
+   * @param replaces a holder that lends its user's slot and its places in these rooms, until `replace`; given back when this one is released before
+   * @throws Refusal of the first that is missing
+   */
+  reserve (holder: string, user: string, address: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>, replaces?: string): void {
+    this.checkServer(address)
+    if (replaces === undefined && !this.hasUserSlot(user)) throw userLimit(this.#limits.user)
+    this.checkRooms(rooms, replaces)
+    if (replaces !== undefined) this.#lend(replaces, rooms)
+    const held: Holder = { user, address, isUserReleased: false, rooms: undefined, userLease: false, replaces, lent: undefined }
+    this.#holders.set(holder, held)
+    bump(this.#users, user, 1)
+    this.#bumpAddress(address, 1)
+    for (const { name, capacity } of rooms) this.#takeRoom(held, name, capacity)
+  }
+
+  /** leases are to be taken on top of this node's slots */
+  get isLeased (): boolean { return this.#leases !== undefined }
+
+  /** Takes the leases of other nodes' concern, user then room; on a refusal the caller releases the holder. */
+  async lease (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): Promise<void> {
+    const held = this.#holders.get(holder)
+    if (this.#leases === undefined || held === undefined) return
+    await this.#leaseUser(holder, held)
+    for (const { name, capacity } of rooms) await this.#leaseRoom(held, holder, name, capacity)
+  }
+
+  async #leaseUser (holder: string, held: Holder): Promise<void> {
+    if (!Number.isFinite(this.#limits.user)) return
+    const key = userKey(held.user)
+    if (!await this.#acquire(key, holder, this.#limits.user)) throw userLimit(this.#limits.user)
+    // It may have been released, or lent, while it was being taken.
+    if (this.#holders.get(holder) === held && !held.isUserReleased) held.userLease = true
+    else this.#giveBack({ key, holder })
+  }
+
+  async #leaseRoom (held: Holder, holder: string, name: string, capacity: number | undefined): Promise<void> {
+    if (capacity === undefined || this.#leases === undefined) return
+    if (!await this.#acquire(roomKey(name), holder, capacity)) throw roomFull(name, capacity)
+    if (held.rooms?.has(name) === true) held.rooms.set(name, true)
+    else this.#giveBack({ key: roomKey(name), holder })
+  }
+
+  async #acquire (key: string, holder: string, limit: number): Promise<boolean> {
+    this.#owed.delete(nameOf({ key, holder }))
+    try {
+      return await this.#leases!.acquire(key, holder, limit, LEASE)
+    } catch (error) {
+      if (this.#limits.whenUnavailable === 'admit') return true
+      // It may have been taken all the same.
+      this.#owe({ key, holder })
+      throw error
+    }
+  }
+
+  #owe (lease: Lease, until = performance.now() + OWED): void {
+    this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
+    // An adapter that was late for a moment was never away: nobody says that it is back.
+    if (this.#renewer !== undefined) this.#payer ??= after(() => { this.#pay(BATCH) }, AGAIN).unref()
+  }
+
+  #pay (most: number): void {
+    clearTimeout(this.#payer)
+    this.#payer = undefined
+    const owed = [...this.#owed.values(performance.now())].slice(0, most)
+    void inTurns(owed, BATCH, ({ until, ...lease }) => {
+      // Taken again meanwhile, or given back.
+      if (this.#owed.get(nameOf(lease), performance.now()) !== undefined) this.#giveBack(lease, until)
+    })
+  }
+
+  #giveBack (lease: Lease, until?: number): void {
+    this.#owed.delete(nameOf(lease))
+    this.#leases?.release(lease.key, lease.holder).catch((error: unknown) => {
+      this.#owe(lease, until)
+      this.#onError(error)
+    })
+  }
+
+  /** One more room of a connection that is here. @throws Refusal `room_full` */
+  async enter (holder: string, name: string, capacity: number | undefined): Promise<void> {
+    const held = this.#holders.get(holder)
+    if (held === undefined || held.rooms?.has(name) === true) return
+    if (!this.#hasRoomSlot(name, capacity)) throw roomFull(name, capacity)
+    this.#takeRoom(held, name, capacity)
+    if (capacity === undefined || this.#leases === undefined) return
+    try {
+      await this.#leaseRoom(held, holder, name, capacity)
+    } catch (error) {
+      this.leave(holder, name)
+      throw error
+    }
+  }
+
+  leave (holder: string, name: string): void {
+    const held = this.#holders.get(holder)
+    held?.lent?.delete(name)
+    const isLeased = held?.rooms?.get(name)
+    if (held === undefined || isLeased === undefined) return
+    held.rooms!.delete(name)
+    bump(this.#rooms, name, -1)
+    if (isLeased) this.#giveBack({ key: roomKey(name), holder })
+  }
+
+  /** Another node holds its leases by now, under the same name: only this node's counts are left to release. */
+  handOver (holder: string): void {
+    const held = this.#holders.get(holder)
+    if (held === undefined) return
+    held.userLease = false
+    const now = performance.now()
+    this.#moved.set(holder, true, now + LEASE, now)
+    for (const name of held.rooms?.keys() ?? []) held.rooms!.set(name, false)
+  }
+
+  /** The newer connection stands. @returns the holder that has to end for it */
+  replace (holder: string): string | undefined {
+    const held = this.#holders.get(holder)
+    const replaced = held?.replaces
+    if (held === undefined || replaced === undefined) return undefined
+    held.replaces = undefined
+    return replaced
+  }
+
+  #lend (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): void {
+    const held = this.#holders.get(holder)
+    if (held === undefined) return
+    const lent = new Map<string, number>()
+    for (const { name, capacity } of rooms) {
+      if (capacity === undefined || held.rooms?.has(name) !== true) continue
+      this.leave(holder, name)
+      lent.set(name, capacity)
+    }
+    held.lent = lent
+    this.#releaseUser(holder, held)
+  }
+
+  /** Whoever was to replace it is not let in after all. */
+  #giveBackTo (holder: string): void {
+    const held = this.#holders.get(holder)
+    const lent = held?.lent
+    if (held === undefined || lent === undefined) return
+    held.lent = undefined
+    held.isUserReleased = false
+    bump(this.#users, held.user, 1)
+    for (const [name, capacity] of lent) this.#takeRoom(held, name, capacity)
+    if (this.#leases === undefined) return
+    this.#leaseBack(holder, held, lent).catch((error: unknown) => {
+      if (error instanceof Refusal && error.word !== 'unavailable') this.#onLost(holder)
+      else this.#onError(error)
+    })
+  }
+
+  async #leaseBack (holder: string, held: Holder, rooms: ReadonlyMap<string, number>): Promise<void> {
+    await this.#leaseUser(holder, held)
+    for (const [name, capacity] of rooms) await this.#leaseRoom(held, holder, name, capacity)
+  }
+
+  #releaseUser (holder: string, held: Holder): void {
+    if (held.isUserReleased) return
+    held.isUserReleased = true
+    bump(this.#users, held.user, -1)
+    if (held.userLease) {
+      held.userLease = false
+      this.#giveBack({ key: userKey(held.user), holder })
+    }
+  }
+
+  release (holder: string): void {
+    const held = this.#holders.get(holder)
+    if (held === undefined) return
+    this.#releaseUser(holder, held)
+    for (const name of [...held.rooms?.keys() ?? []]) this.leave(holder, name)
+    this.#holders.delete(holder)
+    this.#bumpAddress(held.address, -1)
+    if (held.replaces !== undefined) this.#giveBackTo(held.replaces)
+  }
+
+  /** Connections of a user on all nodes, as far as the adapter tells. */
+  async countUser (user: string): Promise<number> {
+    const here = this.#users.get(user) ?? 0
+    if (here > 0 || this.#leases === undefined) return here
+    return await this.#leases.count(userKey(user))
+  }
+
+  #bumpAddress (address: string, by: 1 | -1): void {
+    if (this.#limits.address !== undefined) bump(this.#addresses, address, by)
+  }
+
+  #hasRoomSlot (name: string, capacity: number | undefined): boolean {
+    return capacity === undefined || (this.#rooms.get(name) ?? 0) < capacity
+  }
+
+  #takeRoom (held: Holder, name: string, capacity: number | undefined): void {
+    // Only rooms with a capacity are counted: the rest would cost an entry for nothing.
+    if (capacity === undefined || held.rooms?.has(name) === true) return
+    held.rooms ??= new Map()
+    held.rooms.set(name, false)
+    bump(this.#rooms, name, 1)
+  }
+}
+
+function roomFull (room: string, capacity: number | undefined): Refusal {
+  return new Refusal('room_full', { room, retryAfter: 1_000 + Math.random() * 4_000, why: { limit: 'capacity of the room', value: capacity } })
+}
+
+/** @param most connections of one user */
+export function userLimit (most: number): Refusal {
+  return new Refusal('user_limit', { why: { limit: 'limits.user.connections', value: most } })
+}
+
+function userKey (user: string): string { return keyOfKind('user', user) }
+function roomKey (name: string): string { return keyOfKind('room', name) }
+function nameOf ({ key, holder }: Lease): string { return keyOf(holder, key) }
+
+function bump (counts: ShardedMap<number>, key: string, by: 1 | -1): void {
+  const count = (counts.get(key) ?? 0) + by
+  if (count <= 0) counts.delete(key)
+  else counts.set(key, count)
+}

@@ -1,0 +1,356 @@
+import { randomBytes } from 'node:crypto'
+import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
+import type { Adapter, ControlMessage, Published } from '../adapters/adapter.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import { checkControl } from '../adapters/broker/decode.js'
+import type { Unread } from '../adapters/broker/unread.js'
+import type { Authentication } from '../auth/authentication.js'
+import { callOptions, checkRevoked, checkTarget, publishOptions, stringOption } from './call-options.js'
+import type { Connections } from '../connection/connections.js'
+import { shape } from '../dispatch/contexts.js'
+import type { AnyAddress } from '../contract/types.js'
+import type { Peer } from '../admission/peer.js'
+import type { Dispatch } from '../dispatch/dispatch.js'
+import type { Drain } from '../connection/drain.js'
+import type { Elsewhere } from '../dispatch/elsewhere.js'
+import { REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal } from '../errors/refusal.js'
+import { checkCount, checkMoment, checkTime, DEFAULTS } from '../options/resolve.js'
+import type { Polls } from '../endpoint/polls.js'
+import { keyOfKind } from '../protocol/key.js'
+import { isPosition, type Position } from '../protocol/position.js'
+import { ALL } from '../rooms/declaration.js'
+import type { Membership } from '../rooms/room.js'
+import type { PublishOptions, Hub } from '../rooms/hub.js'
+import type { Revocations } from '../auth/revocations.js'
+import { inBatches, inTurns } from '../structures/slices.js'
+import type { Slots } from '../admission/slots.js'
+import type { BroadcastOptions, Rooms, Target } from '../types/options.js'
+import { roomOfUser } from '../rooms/user-room.js'
+
+/** Connections of one user or token that are taken out of a room or ended in one turn of the event loop. */
+const AT_ONCE = 20
+/** The same of those that are put into one: each may be announced to all who are there. */
+const JOINED_AT_ONCE = 5
+
+export interface AppRoomsOptions {
+  readonly engine: Hub
+  readonly connections: Connections<Membership>
+  readonly dispatch: Dispatch
+  readonly revocations: Revocations
+  readonly acks: BroadcastAcks
+  readonly slots: Slots
+  readonly polls: Polls
+  readonly elsewhere: Elsewhere
+  readonly auth: Authentication
+  readonly drain: Drain
+  readonly adapter: Adapter
+  /** counts what other nodes say and this one cannot act upon */
+  readonly unread: Unread
+  readonly isReady: () => boolean
+  readonly stats: () => Promise<Record<string, unknown>>
+  /** a broadcast that nobody awaited has failed */
+  readonly onUnhandled: (error: unknown, room: string, event: string) => void
+}
+
+type Named = string | AnyAddress
+type Broadcast = Promise<{ position?: Position, recipients: number }>
+
+/** The name of a room given as such or as an address. @throws REALTIME_ERR_ROOM for a definition that still needs its params */
+export function nameOf (room: unknown): string {
+  if (typeof room === 'string') return room
+  const name = (room as { name?: unknown } | null)?.name
+  if (typeof name !== 'string') throw new REALTIME_ERR_ROOM('a room is given by its name or by its address, e.g. chat.at({ id: \'42\' })')
+  if (name.includes(':') && name.split('/').some((segment) => segment.startsWith(':'))) {
+    throw new REALTIME_ERR_ROOM(`"${name}" is a family of rooms; name one of them with .at({ ... })`)
+  }
+  return name
+}
+
+/** `app.rooms`: what REST handlers, timers and tests call. */
+export class AppRooms implements Rooms {
+  readonly #options: AppRoomsOptions
+
+  constructor (options: AppRoomsOptions) {
+    this.#options = options
+  }
+
+  #check (): void {
+    if (!this.#options.isReady()) throw new REALTIME_ERR_NOT_READY('app.rooms works from onReady until close; call it in a handler, in an onReady hook, or after await app.ready()')
+  }
+
+  broadcast (room: Named, event: string, data: unknown, options?: BroadcastOptions): Broadcast {
+    let given: PublishOptions
+    try {
+      given = publishOptions(options)
+    } catch (error) {
+      return this.#failed(error, room, event)
+    }
+    return this.publish(room, event, data, given)
+  }
+
+  publish (room: Named, event: string, data: unknown, options: PublishOptions): Broadcast {
+    const published = this.#published(room, event, data, options)
+    if (!(published instanceof Promise)) return Promise.resolve(shape(published))
+    return this.#noted(published.then(shape), room, event)
+  }
+
+  /** Marks a rejection as handled; whoever awaits the promise still gets it. */
+  #noted (work: Broadcast, room: unknown, event: unknown): Broadcast {
+    work.catch((error: unknown) => { this.#options.onUnhandled(error, printable(room), printable(event)) })
+    return work
+  }
+
+  #failed (error: unknown, room: unknown, event: unknown): Broadcast {
+    return this.#noted(Promise.reject(error), room, event)
+  }
+
+  #published (room: Named, event: string, data: unknown, options: PublishOptions): Awaitable<Published> {
+    try {
+      this.#check()
+      return this.#options.engine.publish(nameOf(room), event, data, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  broadcastAll (event: string, data: unknown): Broadcast { return this.broadcast(ALL, event, data) }
+
+  sendToUser (userId: string, event: string, data: unknown): Broadcast {
+    let room: string
+    try {
+      room = roomOfUser(userId)
+    } catch (error) {
+      return this.#failed(error, userId, event)
+    }
+    return this.broadcast(room, event, data)
+  }
+
+  async broadcastWithAck (room: Named, event: string, data: unknown, options?: BroadcastOptions & { timeout?: number }): Promise<{ acked: string[], missing: string[], left: string[], unknown: number }> {
+    this.#check()
+    const { engine, acks, adapter } = this.#options
+    const name = nameOf(room)
+    const asked = callOptions(options, 'broadcastWithAck').timeout
+    const timeout = asked === undefined ? DEFAULTS.ackTimeout : checkTime(asked, 'timeout of broadcastWithAck')
+    const { except } = publishOptions(options)
+    const ack = acks.newId()
+    const waiting = acks.wait(ack, timeout)
+    try {
+      const { nodes } = await engine.publish(name, event, data, { except, ack })
+      // Other nodes report who their members are; without a way to hear of them, this node's are all.
+      acks.seal(ack, adapter.control === undefined ? 0 : nodes)
+    } catch (error) {
+      acks.cancel(ack)
+      await waiting
+      throw error
+    }
+    return await waiting
+  }
+
+  async join (given: Target, room: Named): Promise<number> {
+    this.#check()
+    const target = checkTarget(given)
+    const name = this.#enterable(room)
+    this.#options.engine.locate(name)
+    let joined = 0
+    await inBatches(this.#targets(target), JOINED_AT_ONCE, async (peer) => {
+      if (await this.#options.dispatch.joinByServer(peer, name)) joined++
+    })
+    await this.#tell({ type: 'join', ...target, room: name })
+    return joined
+  }
+
+  async leave (given: Target, room: Named): Promise<number> {
+    this.#check()
+    const target = checkTarget(given)
+    const name = this.#enterable(room)
+    const peers = this.#targets(target)
+    this.#options.revocations.add({ ...target, room: name })
+    let touched = 0
+    await inTurns(peers, AT_ONCE, (peer) => { if (this.#options.dispatch.leaveByServer(peer, name)) touched++ })
+    await this.#tell({ type: 'leave', ...target, room: name })
+    return touched
+  }
+
+  #enterable (room: Named): string {
+    const name = nameOf(room)
+    if (name.startsWith('@')) throw new REALTIME_ERR_ROOM(`nobody is put into or out of "${name}": every connection is in its built-in rooms for as long as it lives`)
+    return name
+  }
+
+  async ping (target: Target, options?: { timeout?: number }): Promise<{ alive: boolean, latency?: number }> {
+    this.#check()
+    const { timeout: given = DEFAULTS.pingTimeout } = callOptions(options, 'ping')
+    const timeout = checkTime(given, 'timeout of ping')
+    const answers = this.#targets(checkTarget(target)).map(async (peer) => {
+      const latency = await peer.ping(randomBytes(6).toString('base64url'), timeout)
+      if (latency === undefined || Number.isNaN(latency)) throw new Refusal('timeout')
+      return latency
+    })
+    try {
+      return { alive: true, latency: await Promise.any(answers) }
+    } catch {
+      return { alive: false }
+    }
+  }
+
+  async revoke (given: Target | { tokenId: string }, options?: { message?: string, until?: number }): Promise<number> {
+    this.#check()
+    const target = checkRevoked(given)
+    const asked = callOptions(options, 'revoke')
+    const until = asked.until === undefined ? undefined : checkMoment(asked.until, 'until of revoke')
+    const message = stringOption(asked.message, 'message of revoke')
+    const { auth, revocations } = this.#options
+    const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ?? Date.now() + DEFAULTS.denial
+    const subject = subjectOf(target)
+    if (subject !== undefined) await auth.deny(subject, end)
+    const peers = 'tokenId' in target ? this.#ofToken(target.tokenId) : this.#targets(target)
+    revocations.add({ ...target, message })
+    await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message) })
+    await this.#tell({ type: 'revoke', ...target, ...(message === undefined ? {} : { message }), ...(subject === undefined ? {} : { until: end }) })
+    return peers.length
+  }
+
+  /** A token is denied for as long as it could be used. */
+  #lifeOf (tokenId: string): number | undefined {
+    const exp = Math.max(...this.#ofToken(tokenId).map(({ identity }) => identity.exp ?? 0))
+    return exp > 0 ? exp * 1_000 + DEFAULTS.tolerance : undefined
+  }
+
+  #ofToken (tokenId: string): Peer[] {
+    return this.#options.connections.ofToken(tokenId)
+  }
+
+  async members (room: Named): Promise<Array<{ userId: string, data: unknown }>> {
+    this.#check()
+    const { list = [] } = await this.#options.engine.members(nameOf(room), Number.POSITIVE_INFINITY)
+    return list.map(({ userId, data }) => ({ userId, data }))
+  }
+
+  async count (room: Named): Promise<number> {
+    this.#check()
+    return (await this.#options.engine.members(nameOf(room), 0)).total
+  }
+
+  async isOnline (userId: string): Promise<boolean> {
+    this.#check()
+    roomOfUser(userId)
+    return await this.#options.slots.countUser(userId) > 0
+  }
+
+  async history (room: Named, options?: { since?: Position, limit?: number }): Promise<{ position: Position, resumed: boolean, events: Array<{ type: string, data: unknown, offset: number, timestamp: number }> }> {
+    this.#check()
+    const { since, limit } = callOptions(options, 'history')
+    if (since !== undefined && !isPosition(since)) throw new REALTIME_ERR_OPTIONS('since of history is a position { epoch, offset }, as history, broadcast and a join give it')
+    const most = limit === undefined ? undefined : Math.min(checkCount(limit, 'limit of history'), Number.MAX_SAFE_INTEGER)
+    const { top, resumed, events } = await this.#options.engine.history(nameOf(room), since, most)
+    return {
+      position: top,
+      resumed,
+      events: events.map((packet) => {
+        const { type, data, timestamp } = JSON.parse(packet.payload.toString()) as { type: string, data: unknown, timestamp: number }
+        return { type, data, offset: packet.position!.offset, timestamp }
+      })
+    }
+  }
+
+  isAccepting (): boolean { return this.#options.isReady() && !this.#options.drain.isDraining }
+
+  async drain (options?: { timeout?: number }): Promise<void> {
+    const { timeout } = callOptions(options, 'drain')
+    await this.#options.drain.run(timeout === undefined ? undefined : checkTime(timeout, 'timeout of drain'))
+  }
+
+  async stats (): Promise<Record<string, unknown>> { return await this.#options.stats() }
+
+  #targets (target: Target): Peer[] {
+    const { connections } = this.#options
+    if ('user' in target && typeof target.user === 'string') return connections.ofUser(target.user)
+    if ('connection' in target && typeof target.connection === 'string') {
+      const peer = connections.get(target.connection)
+      return peer === undefined ? [] : [peer]
+    }
+    throw new REALTIME_ERR_TARGET('a target is { user: id } or { connection: id }')
+  }
+
+  async #tell (message: ControlMessage): Promise<void> { await this.#options.adapter.control?.send(message) }
+
+  /** What another node asks of this one. */
+  async control (told: ControlMessage): Promise<void> {
+    const message = checkControl(told)
+    // Two applications under one prefix, or a definition that only the other version has.
+    const isStrange = message === undefined || ('room' in message && message.room !== undefined && this.#options.engine.declarations.find(message.room) === undefined)
+    if (isStrange) {
+      this.#options.unread.note('control', 0)
+      return
+    }
+    const { dispatch, acks, connections, polls, elsewhere, revocations } = this.#options
+    switch (message.type) {
+      case 'revoke': {
+        const subject = subjectOf(message)
+        if (subject !== undefined && message.until !== undefined) this.#options.auth.remember(subject, message.until)
+        const { user, tokenId, connection } = message
+        revocations.add({ user, tokenId, connection, message: message.message })
+        const peers = message.tokenId === undefined ? this.#targets(message as Target) : this.#ofToken(message.tokenId)
+        await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })
+        return
+      }
+      case 'join':
+        await inBatches(this.#targets(message as Target), JOINED_AT_ONCE, async (peer) => {
+          await dispatch.joinByServer(peer, message.room)
+        })
+        return
+      case 'leave':
+        revocations.add({ user: message.user, connection: message.connection, room: message.room })
+        await inTurns(this.#targets(message as Target), AT_ONCE, (peer) => { dispatch.leaveByServer(peer, message.room) })
+        return
+      case 'members':
+        acks.report(message.ack, message.members, message.more)
+        return
+      case 'acked':
+        acks.answered(message.ack, message.connection, 'acked', message.user)
+        return
+      case 'gone':
+        acks.answered(message.ack, message.connection, 'left')
+        return
+      case 'answer':
+        elsewhere.answered(message.id, message)
+        return
+      case 'ask': {
+        const peer = connections.get(message.connection)
+        // Where it is not, another node answers.
+        if (peer?.userId !== message.user || !peer.isOpen) return
+        if (message.what === 'auth') {
+          await elsewhere.answer(message.id, await dispatch.renew(peer, message.ticket ?? ''))
+          return
+        }
+        if (message.what === 'end') peer.finish()
+        const isDone = message.what === 'end' || (message.room !== undefined && dispatch.leaveByPeer(peer, message.room))
+        await elsewhere.answer(message.id, { isDone })
+        return
+      }
+      case 'pong': {
+        const peer = connections.get(message.connection)
+        if (peer?.userId === message.user) peer.pong(message.id)
+        return
+      }
+      case 'moved': {
+        const peer = connections.get(message.connection)
+        if (peer?.userId === message.user && peer.transport === 'polling') polls.moved(peer)
+      }
+    }
+  }
+}
+
+/** For a log line about what may be anything. */
+function printable (value: unknown): string {
+  try {
+    return String((value as { name?: unknown } | null | undefined)?.name ?? value).slice(0, 255)
+  } catch {
+    return typeof value
+  }
+}
+
+/** What a denial is kept under; a connection is closed and not kept out. */
+function subjectOf ({ user, tokenId }: { readonly user?: string, readonly tokenId?: string, readonly connection?: string }): string | undefined {
+  return user !== undefined ? keyOfKind('user', user) : tokenId !== undefined ? keyOfKind('token', tokenId) : undefined
+}

@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto'
+import type { Adapter } from '../adapters/adapter.js'
+import { nameOf } from './app-rooms.js'
+import { publishOptions } from './call-options.js'
+import { shape } from '../dispatch/contexts.js'
+import type { Definition } from '../contract/types.js'
+import { DEFAULTS } from '../options/resolve.js'
+import { ALL, declare } from '../rooms/declaration.js'
+import { Hub } from '../rooms/hub.js'
+import type { Rooms } from '../types/options.js'
+import { roomOfUser } from '../rooms/user-room.js'
+
+type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll'> & { close (): Promise<void> }
+
+const SILENT = { info: () => undefined, warn: () => undefined }
+
+/**
+ * Broadcasts from a process that serves no connections: a worker, a cron job. The rooms must be the same definitions as on the nodes.
+ *
+ * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA for definitions that the nodes would refuse, too
+ */
+// `any`: a list of definitions of different types has no other element type; nothing is read through it.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export async function createPublisher ({ adapter, rooms }: { adapter: Adapter, rooms: ReadonlyArray<Definition<string, any, any, any, any>> }): Promise<Publisher> {
+  const engine = new Hub(adapter, {
+    presence: DEFAULTS.presence,
+    presenceList: DEFAULTS.presenceList,
+    eventLimit: DEFAULTS.event,
+    validateOutput: true,
+    onError: () => undefined
+  })
+  for (const definition of rooms) engine.declarations.add(declare(definition, {}, {}, { history: DEFAULTS.history, message: DEFAULTS.message }, undefined, true))
+  await adapter.start({
+    nodeId: randomBytes(6).toString('base64url'),
+    log: SILENT,
+    ...engine.host,
+    control: () => undefined,
+    state: () => undefined
+  })
+  const broadcast = async (room: unknown, event: string, data: unknown, options?: unknown): ReturnType<Rooms['broadcastAll']> =>
+    shape(await engine.publish(nameOf(room), event, data, publishOptions(options)))
+  return {
+    broadcast,
+    broadcastAll: async (event, data) => await broadcast(ALL, event, data),
+    sendToUser: async (userId, event, data) => await broadcast(roomOfUser(userId), event, data),
+    close: async () => { await adapter.close() }
+  }
+}

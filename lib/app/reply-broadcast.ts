@@ -1,0 +1,61 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Publication } from '../adapters/adapter.js'
+import { nameOf } from './app-rooms.js'
+import { REALTIME_ERR_NOT_READY } from '../errors/refusal.js'
+import type { Except } from '../protocol/packet.js'
+import type { Declaration } from '../rooms/declaration.js'
+import type { Hub } from '../rooms/hub.js'
+
+interface Held { readonly name: string, readonly declaration: Declaration, readonly publication: Publication }
+
+export interface ReplyBroadcastOptions {
+  readonly userIdOf: (request: FastifyRequest) => string | undefined
+  readonly isReady: () => boolean
+}
+
+/**
+ * `reply.broadcast`: an event that goes out with the reply. A handler that awaited the publication before its own reply would announce
+ * what may still fail; one that awaited the reply would wait for itself.
+ */
+export function declareReplyBroadcast (app: FastifyInstance, engine: Hub, { userIdOf, isReady }: ReplyBroadcastOptions): void {
+  const held = new WeakMap<FastifyReply, Held[]>()
+
+  app.decorateReply('broadcast', function (this: FastifyReply, room: unknown, event: string, data: unknown) {
+    if (!isReady()) throw new REALTIME_ERR_NOT_READY('reply.broadcast works from onReady until close')
+    const name = nameOf(room)
+    const { declaration } = engine.locate(name)
+    // Now, so that a mistake is thrown in the handler that made it.
+    const entry = { name, declaration, publication: engine.prepare(declaration, event, data) }
+    const list = held.get(this)
+    if (list === undefined) held.set(this, [entry])
+    else list.push(entry)
+    return this
+  } as never)
+
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const list = held.get(reply)
+    if (list !== undefined) {
+      held.delete(reply)
+      if (reply.statusCode >= 200 && reply.statusCode <= 299) void release(list, exceptOf(request), request)
+    }
+    done(null, payload)
+  })
+
+  /** The caller's own connection; paired with its user where the app knows one, so that nobody else can be left out. */
+  function exceptOf (request: FastifyRequest): Except | undefined {
+    const connection = request.headers['x-connection-id']
+    if (typeof connection !== 'string') return undefined
+    const user = userIdOf(request)
+    return user === undefined ? { connection } : { user, connection }
+  }
+
+  async function release (list: readonly Held[], except: Except | undefined, request: FastifyRequest): Promise<void> {
+    for (const { name, declaration, publication } of list) {
+      try {
+        await engine.send(name, declaration, { ...publication, except, timestamp: Date.now() })
+      } catch (error) {
+        request.log.error({ err: error, room: name, event: publication.type }, 'a broadcast held for a reply failed')
+      }
+    }
+  }
+}

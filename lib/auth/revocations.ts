@@ -1,0 +1,67 @@
+import { Refusal } from '../errors/refusal.js'
+
+/** What the server takes back: of a user, a token or a connection everything, or one room. */
+export interface Revocation {
+  readonly user?: string | undefined
+  readonly tokenId?: string | undefined
+  readonly connection?: string | undefined
+  /** absent: all rooms */
+  readonly room?: string | undefined
+  /** told to whoever it concerns */
+  readonly message?: string | undefined
+}
+
+/** Who waits to be let in; `connection` as far as it has an id. */
+export interface Waiting { readonly userId: string, readonly tokenId?: string | undefined, readonly connection?: string | undefined }
+
+/** Revocations that are remembered. Whoever has waited for longer than these go back is refused, because nobody could tell. */
+const MAX_REMEMBERED = 4_096
+
+/**
+ * The latest revocations on this node, in order. Whoever decides something that has to wait for more keeps the `moment` at which it
+ * began, and asks right before the effect what was revoked since: a revocation finds what stands, this finds what was about to.
+ */
+export class Revocations {
+  #latest: Revocation[] = []
+  #moment = 0
+
+  /** how many there were */
+  get moment (): number { return this.#moment }
+
+  add (revocation: Revocation): void {
+    this.#moment++
+    this.#latest.push(revocation)
+    if (this.#latest.length >= 2 * MAX_REMEMBERED) this.#latest = this.#latest.slice(-MAX_REMEMBERED)
+  }
+
+  /**
+   * @param since the moment at which the decision began
+   * @throws Refusal `revoked`; `unavailable` when the decision took so long that nobody can tell
+   */
+  check (since: number, who: Waiting): void {
+    for (const { room, message } of this.#of(since, who)) if (room === undefined) throw new Refusal('revoked', { message })
+  }
+
+  /**
+   * The same of one room, which the server may have taken the connection out of while it was being entered.
+   *
+   * @throws Refusal `forbidden` too
+   */
+  checkRoom (since: number, who: Waiting, name: string): void {
+    this.check(since, who)
+    for (const { room } of this.#of(since, who)) {
+      if (room === name) throw new Refusal('forbidden', { room: name, message: 'the server has taken you out of this room' })
+    }
+  }
+
+  #of (since: number, { userId, tokenId, connection }: Waiting): Revocation[] {
+    if (since === this.#moment) return []
+    const first = this.#moment - this.#latest.length
+    if (since < first) throw new Refusal('unavailable', { message: 'too much was revoked in the meantime', retryAfter: 1_000 })
+    return this.#latest.slice(since - first).filter((revocation) => {
+      if (revocation.user !== undefined) return revocation.user === userId
+      if (revocation.tokenId !== undefined) return revocation.tokenId === tokenId
+      return revocation.connection !== undefined && revocation.connection === connection
+    })
+  }
+}

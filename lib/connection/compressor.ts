@@ -1,0 +1,68 @@
+import { constants, deflateRaw, deflateRawSync } from 'node:zlib'
+import { promisify } from 'node:util'
+import type { Packet } from '../protocol/packet.js'
+
+/** Payloads from this size on are compressed in zlib's threads; below it the round trip costs more than the work. */
+const LARGE = 16_384
+const OPTIONS = { windowBits: 15, finishFlush: constants.Z_SYNC_FLUSH }
+/** FIN, text, RSV1: compressed (RFC 7692 6) */
+const COMPRESSED_TEXT = 0xc1
+const TAIL = 4
+
+const deflate = promisify(deflateRaw) as (data: Uint8Array, options: typeof OPTIONS) => Promise<Buffer>
+
+function frame (deflated: Buffer): Buffer {
+  // An empty block ends each flush; both sides agree to leave it out (RFC 7692 7.2.1).
+  const size = deflated.length - TAIL
+  const head = size < 126 ? 2 : size < 65_536 ? 4 : 10
+  const bytes = Buffer.allocUnsafeSlow(head + size)
+  bytes[0] = COMPRESSED_TEXT
+  if (head === 2) bytes[1] = size
+  else if (head === 4) {
+    bytes[1] = 126
+    bytes.writeUInt16BE(size, 2)
+  } else {
+    bytes[1] = 127
+    bytes.writeBigUInt64BE(BigInt(size), 2)
+  }
+  deflated.copy(bytes, head, 0, size)
+  return bytes
+}
+
+/**
+ * Compressed frames, made once per packet for all members that negotiated permessage-deflate. All of them did so with
+ * `server_no_context_takeover` and the full window, so that one frame is right for each.
+ */
+export class Compressor {
+  readonly #threshold: number
+  readonly #frames = new WeakMap<Packet, Uint8Array>()
+  readonly #pending = new WeakMap<Packet, Promise<void>>()
+
+  /** @param threshold bytes of payload from which compression is worth it */
+  constructor (threshold: number) {
+    this.#threshold = threshold
+  }
+
+  /** @returns the frame, or a promise after which it is there */
+  get (packet: Packet): Uint8Array | Promise<void> {
+    const { payload } = packet
+    if (payload.length < this.#threshold) return packet.bytes
+    const known = this.#frames.get(packet) ?? this.#pending.get(packet)
+    if (known !== undefined) return known
+    if (payload.length < LARGE) {
+      const made = frame(deflateRawSync(payload, OPTIONS))
+      this.#frames.set(packet, made)
+      return made
+    }
+    const pending = deflate(payload, OPTIONS).then((deflated) => { this.#frames.set(packet, frame(deflated)) })
+    this.#pending.set(packet, pending)
+    return pending
+  }
+
+  /** What can be had now: the compressed frame, or the plain one, which is as good on such a link. */
+  ready (packet: Packet): Uint8Array {
+    if (packet.payload.length >= LARGE) return this.#frames.get(packet) ?? packet.bytes
+    const made = this.get(packet)
+    return made instanceof Promise ? packet.bytes : made
+  }
+}

@@ -1,0 +1,127 @@
+import { setImmediate } from 'node:timers/promises'
+import type { Connections } from './connections.js'
+import type { Connection } from './connection.js'
+import type { Named } from './named-set.js'
+import { after } from '../structures/timers.js'
+
+export interface DrainOptions {
+  /** connections per second */
+  readonly rate: number
+  /** milliseconds in all */
+  readonly timeout: number
+}
+
+/** Milliseconds that a peer may take to answer its close. */
+const ANSWER = 1_000
+
+/** Connections that are told of the drain, or ended although many are due, in one turn of the event loop. */
+const SLICE = 10
+
+/**
+ * The paced end of all connections: each is told its own delay and served until then, so that they come back to the other nodes one
+ * after another. A peer that does not answer is ended; one that does not read is cut at the deadline.
+ */
+export class Drain {
+  readonly #connections: Connections<Named>
+  readonly #options: DrainOptions
+  #isDraining = false
+  #deadline = 0
+  /** when the last turn comes and its peer has answered */
+  #endsAt = 0
+  #done: Promise<void> | undefined
+  #hurry: (() => void) | undefined
+
+  constructor (connections: Connections<Named>, options: DrainOptions) {
+    this.#connections = connections
+    this.#options = options
+  }
+
+  get isDraining (): boolean { return this.#isDraining }
+
+  /** milliseconds until the drain is over: when a refused client may hope for another node */
+  get remaining (): number { return Math.max(1_000, Math.min(Math.min(this.#deadline, this.#endsAt) - performance.now(), this.#options.timeout)) }
+
+  /** @param timeout milliseconds; a second call can only shorten the first */
+  async run (timeout: number = this.#options.timeout): Promise<void> {
+    const deadline = performance.now() + timeout
+    if (this.#done !== undefined) {
+      if (deadline < this.#deadline) {
+        this.#deadline = deadline
+        this.#hurry?.()
+      }
+      return await this.#done
+    }
+    this.#isDraining = true
+    this.#deadline = deadline
+    this.#done = this.#all(timeout)
+    await this.#done
+  }
+
+  async #all (timeout: number): Promise<void> {
+    const all = this.#connections.all()
+    // The last turn leaves its peer the time to answer.
+    const span = Math.min(all.length / this.#options.rate * 1_000, Math.max(0, timeout - ANSWER))
+    const step = all.length === 0 ? 0 : span / all.length
+    const start = performance.now()
+    this.#endsAt = start + span + ANSWER
+    const waiting: Array<{ connection: Connection<Named>, at: number }> = []
+    for (const [index, connection] of all.entries()) {
+      const delay = Math.round(index * step)
+      connection.retryAfter = delay
+      if (connection.transport === 'polling') connection.finish('draining')
+      else {
+        connection.adviseRetry(delay)
+        connection.sendFrame({ type: 'drain', data: { retryAfter: delay } })
+        waiting.push({ connection, at: start + delay })
+      }
+      if (index % SLICE === SLICE - 1) await setImmediate()
+    }
+    // Counted: to wait for a promise of each would be one turn for all of them.
+    let left = waiting.length
+    let isOver: (() => void) | undefined
+    for (const [index, { connection, at }] of waiting.entries()) {
+      await this.#until(at)
+      this.#end(connection, () => {
+        left--
+        if (left === 0) isOver?.()
+      })
+      if (index % SLICE === SLICE - 1) await setImmediate()
+    }
+    if (left > 0) await new Promise<void>((resolve) => { isOver = resolve })
+  }
+
+  /** Waits for a turn, or for the deadline where that has come nearer. */
+  async #until (at: number): Promise<void> {
+    for (;;) {
+      const wait = Math.min(at, this.#deadline - ANSWER) - performance.now()
+      if (wait <= 0) return
+      await new Promise<void>((resolve) => {
+        const timer = after(resolve, wait)
+        this.#hurry = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+  }
+
+  #end (connection: Connection<Named>, ended: () => void): void {
+    let timer: NodeJS.Timeout | undefined
+    connection.whenClosed(() => {
+      clearTimeout(timer)
+      ended()
+    })
+    const left = (): number => Math.max(0, this.#deadline - performance.now())
+    const close = (): void => {
+      clearTimeout(timer)
+      connection.close('draining')
+      if (!connection.isClosed) timer = after(() => { connection.destroy() }, Math.min(ANSWER, left()))
+    }
+    if (!connection.isLagging) return close()
+    timer = after(() => {
+      connection.cut()
+      connection.destroy()
+    }, left())
+    connection.drained(close)
+  }
+}

@@ -1,0 +1,43 @@
+/** What a connection keeps of a room that it is in; what it means is its owner's business. */
+export interface Named { readonly name: string }
+
+/** A few handles by name: most connections are in one or two rooms, for which a `Map` or an array costs more than it finds. */
+export class NamedSet<H extends Named> {
+  #first: H | undefined
+  #second: H | undefined
+  #more: Map<string, H> | undefined
+
+  get size (): number {
+    return (this.#first === undefined ? 0 : 1) + (this.#second === undefined ? 0 : 1) + (this.#more?.size ?? 0)
+  }
+
+  get (name: string): H | undefined {
+    if (this.#first?.name === name) return this.#first
+    if (this.#second?.name === name) return this.#second
+    return this.#more?.get(name)
+  }
+
+  add (handle: H): void {
+    if (this.#first === undefined) this.#first = handle
+    else if (this.#second === undefined) this.#second = handle
+    else (this.#more ??= new Map()).set(handle.name, handle)
+  }
+
+  delete (name: string): H | undefined {
+    const handle = this.get(name)
+    if (handle === undefined) return undefined
+    if (this.#first === handle) this.#first = undefined
+    else if (this.#second === handle) this.#second = undefined
+    else this.#more!.delete(name)
+    return handle
+  }
+
+  /** a copy: owners leave rooms while they walk */
+  all (): H[] {
+    const all: H[] = []
+    if (this.#first !== undefined) all.push(this.#first)
+    if (this.#second !== undefined) all.push(this.#second)
+    if (this.#more !== undefined) all.push(...this.#more.values())
+    return all
+  }
+}

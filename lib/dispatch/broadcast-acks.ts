@@ -1,0 +1,268 @@
+import { randomBytes } from 'node:crypto'
+import type { Control } from '../adapters/adapter.js'
+import type { Audience } from '../rooms/room.js'
+import type { EventHead } from '../protocol/packet.js'
+import { ShardedMap } from '../structures/sharded-map.js'
+import { inTurns } from '../structures/slices.js'
+import { after } from '../structures/timers.js'
+
+/** User ids, one for each connection: connection ids are secrets of their own clients. */
+export interface AckResult {
+  readonly acked: string[]
+  readonly missing: string[]
+  readonly left: string[]
+  /** nodes that did not say who their members are */
+  readonly unknown: number
+}
+
+interface Waiting {
+  readonly pending: Map<string, string>
+  readonly acked: string[]
+  readonly left: string[]
+  /** answers that came before the report of their node */
+  readonly early: Map<string, { readonly how: 'acked' | 'left', readonly user: string | undefined }>
+  reports: number
+  /** nodes that are to report; undefined where the broker does not tell, and until the publication is done */
+  nodes: number | undefined
+  isSealed: boolean
+  isDue: boolean
+  readonly settle: () => void
+}
+
+/** A broadcast of another node. `isWhole`: all members here have been added. */
+interface Remote { readonly pending: Set<string>, readonly until: number, isWhole: boolean }
+
+/** Milliseconds for which a node passes on the answers to another node's broadcast. */
+const REMOTE = 60_000
+const MAX_REMOTE = 10_000
+/** Members who need not answer any more that one turn of the event loop lets go. */
+const UNLINKED = 1_000
+/** Members in one message of a report. */
+const REPORT = 500
+/** Answers that are waited for on behalf of other nodes, of all their broadcasts together. */
+const MAX_REMOTE_ANSWERS = 500_000
+/** Answers to one broadcast that are kept before the report of their node: a member may make up connections of other nodes. */
+const MAX_EARLY = 10_000
+
+/** Acknowledged broadcasts: those of this node, and what its members answer to those of others. Nothing is left behind after a timeout. */
+export class BroadcastAcks {
+  readonly #node: string
+  readonly #control: Control | undefined
+  readonly #onError: (error: unknown) => void
+  readonly #waiting = new Map<string, Waiting>()
+  readonly #remote = new Map<string, Remote>()
+  #remoteAnswers = 0
+  /** broadcasts that wait for a connection: its end must not look at all of them */
+  readonly #byConnection = new ShardedMap<string | Set<string>>()
+  /** answers that belong to no broadcast under way: late, repeated, or made up */
+  unmatched = 0
+
+  constructor (node: string, control: Control | undefined, onError: (error: unknown) => void) {
+    this.#node = node
+    this.#control = control
+    this.#onError = onError
+  }
+
+  newId (): string { return `${this.#node}.${randomBytes(9).toString('base64url')}` }
+
+  /** A connection of this node was offered the event and has not answered yet. */
+  isOwed (id: string, connection: string): boolean {
+    return this.#waiting.get(id)?.pending.has(connection) === true || this.#remote.get(id)?.pending.has(connection) === true
+  }
+
+  get size (): number { return this.#waiting.size + this.#remote.size }
+
+  /** @param timeout milliseconds; the result is there then (after `seal`, without which nobody knows how many did not report), or when all have answered */
+  wait (id: string, timeout: number): Promise<AckResult> {
+    return new Promise((resolve) => {
+      const timer = after(() => {
+        waiting.isDue = true
+        this.#check(waiting)
+      }, timeout)
+      const waiting: Waiting = {
+        pending: new Map(),
+        acked: [],
+        left: [],
+        early: new Map(),
+        reports: 0,
+        nodes: undefined,
+        isSealed: false,
+        isDue: false,
+        settle: () => {
+          clearTimeout(timer)
+          this.#waiting.delete(id)
+          void inTurns(waiting.pending.keys(), UNLINKED, (connection) => { this.#unlink(connection, id) })
+          const unknown = Math.max(0, (waiting.nodes ?? 0) - waiting.reports)
+          resolve({ acked: waiting.acked, missing: [...waiting.pending.values()], left: waiting.left, unknown })
+        }
+      }
+      this.#waiting.set(id, waiting)
+    })
+  }
+
+  /** An event that wants answers is about to be offered to members here: who they are is who is waited for. */
+  offered ({ ack }: EventHead): Audience | undefined {
+    if (ack === undefined) return undefined
+    if (this.#waiting.has(ack)) {
+      return {
+        add: ({ id, userId }) => {
+          const waiting = this.#waiting.get(ack)
+          if (waiting !== undefined) this.#expect(ack, waiting, id, userId)
+        },
+        end: () => {}
+      }
+    }
+    if (this.#control === undefined || ack.startsWith(`${this.#node}.`)) return undefined
+    return this.#forward(ack, this.#control)
+  }
+
+  #expect (id: string, waiting: Waiting, connection: string, userId: string): void {
+    const early = waiting.early.get(connection)
+    if (early === undefined || (early.user !== undefined && early.user !== userId)) {
+      waiting.pending.set(connection, userId)
+      this.#link(connection, id)
+    } else waiting[early.how].push(userId)
+    waiting.early.delete(connection)
+  }
+
+  /** Members of this node answer another node's broadcast. It is told of them in parts, so that no message names all. */
+  #forward (ack: string, control: Control): Audience {
+    const now = performance.now()
+    for (const [id, { until, pending }] of this.#remote) {
+      if (until > now && pending.size > 0 && this.#remote.size < MAX_REMOTE && this.#remoteAnswers < MAX_REMOTE_ANSWERS) break
+      this.#forget(id)
+    }
+    const remote: Remote = { pending: new Set(), until: now + REMOTE, isWhole: false }
+    this.#remote.set(ack, remote)
+    let members: Array<{ connection: string, userId: string }> = []
+    const tell = (more: boolean): void => {
+      control.send({ type: 'members', ack, members, ...(more ? { more } : {}) }).catch(this.#onError)
+      members = []
+    }
+    return {
+      add: ({ id: connection, userId }) => {
+        if (members.length === REPORT) tell(true)
+        members.push({ connection, userId })
+        if (this.#remote.get(ack) !== remote) return
+        remote.pending.add(connection)
+        this.#remoteAnswers++
+        this.#link(connection, ack)
+      },
+      end: () => {
+        remote.isWhole = true
+        if (remote.pending.size === 0 && this.#remote.get(ack) === remote) this.#remote.delete(ack)
+        tell(false)
+      }
+    }
+  }
+
+  #forget (id: string): void {
+    const remote = this.#remote.get(id)
+    if (remote === undefined) return
+    this.#remote.delete(id)
+    this.#remoteAnswers -= remote.pending.size
+    for (const connection of remote.pending) this.#unlink(connection, id)
+  }
+
+  #link (connection: string, id: string): void {
+    const ids = this.#byConnection.get(connection)
+    // Most wait for one: a `Set` for it alone would cost more than the entry.
+    if (ids === undefined) this.#byConnection.set(connection, id)
+    else if (typeof ids === 'string') this.#byConnection.set(connection, new Set([ids, id]))
+    else ids.add(id)
+  }
+
+  #unlink (connection: string, id: string): void {
+    const ids = this.#byConnection.get(connection)
+    if (ids === id || (typeof ids === 'object' && ids.delete(id) && ids.size === 0)) this.#byConnection.delete(connection)
+  }
+
+  /**
+   * Another node says who its members were.
+   *
+   * @param hasMore it will say who else
+   */
+  report (id: string, members: ReadonlyArray<{ connection: string, userId: string }>, hasMore = false): void {
+    const waiting = this.#waiting.get(id)
+    if (waiting === undefined) return
+    if (!hasMore) waiting.reports++
+    for (const { connection, userId } of members) this.#expect(id, waiting, connection, userId)
+    this.#check(waiting)
+  }
+
+  /** The publication is done: so many other nodes will report; where that is not known, only the timeout is the end. */
+  seal (id: string, nodes: number | undefined): void {
+    const waiting = this.#waiting.get(id)
+    if (waiting === undefined) return
+    waiting.nodes = nodes
+    waiting.isSealed = true
+    this.#check(waiting)
+  }
+
+  /** A connection of this node answers. */
+  acked (id: string, connection: string): void { this.#answer(id, connection, 'acked') }
+
+  /** A connection answers that lives on another node: whoever waits for it looks whether it is the user's. */
+  async ackedElsewhere (id: string, connection: string, user: string): Promise<void> {
+    if (this.#waiting.has(id)) this.answered(id, connection, 'acked', user)
+    else await this.#control?.send({ type: 'acked', ack: id, connection, user })
+  }
+
+  /** A connection of this node ended: it will not answer. */
+  gone (connection: string): void {
+    const ids = this.#byConnection.get(connection)
+    if (ids === undefined) return
+    for (const id of typeof ids === 'string' ? [ids] : [...ids]) this.#answer(id, connection, 'left')
+  }
+
+  #answer (id: string, connection: string, how: 'acked' | 'left'): void {
+    const remote = this.#remote.get(id)
+    if (remote === undefined) return this.answered(id, connection, how)
+    if (!remote.pending.delete(connection)) {
+      this.unmatched++
+      return
+    }
+    this.#remoteAnswers--
+    this.#unlink(connection, id)
+    if (remote.pending.size === 0 && remote.isWhole) this.#remote.delete(id)
+    this.#control!.send({ type: how === 'acked' ? 'acked' : 'gone', ack: id, connection }).catch(this.#onError)
+  }
+
+  /** A connection somewhere has answered a broadcast of this node. */
+  answered (id: string, connection: string, how: 'acked' | 'left', user?: string): void {
+    const waiting = this.#waiting.get(id)
+    const userId = waiting?.pending.get(connection)
+    const isForeign = user !== undefined && userId !== undefined && user !== userId
+    if (waiting === undefined || isForeign || (userId === undefined && this.#isComplete(waiting))) {
+      this.unmatched++
+      return
+    }
+    if (userId === undefined && waiting.early.size >= MAX_EARLY) {
+      this.unmatched++
+      return
+    }
+    if (userId === undefined) {
+      waiting.early.set(connection, { how, user })
+      return
+    }
+    waiting.pending.delete(connection)
+    this.#unlink(connection, id)
+    waiting[how].push(userId)
+    this.#check(waiting)
+  }
+
+  #isComplete ({ nodes, reports }: Waiting): boolean { return nodes !== undefined && reports >= nodes }
+
+  #check (waiting: Waiting): void {
+    if (waiting.isSealed && (waiting.isDue || (this.#isComplete(waiting) && waiting.pending.size === 0))) waiting.settle()
+  }
+
+  /** The publication failed. */
+  cancel (id: string): void { this.#waiting.get(id)?.settle() }
+
+  close (): void {
+    for (const waiting of [...this.#waiting.values()]) waiting.settle()
+    this.#remote.clear()
+    this.#byConnection.clear()
+  }
+}

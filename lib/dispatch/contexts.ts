@@ -1,0 +1,100 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Published } from '../adapters/adapter.js'
+import type { Packet } from '../protocol/packet.js'
+import type { Declaration } from '../rooms/declaration.js'
+import type { Hub } from '../rooms/hub.js'
+
+interface BroadcastOptions { except?: string | undefined, idempotencyKey?: string | undefined }
+
+export interface ContextSource {
+  readonly rooms: Hub
+  readonly declaration: Declaration
+  readonly name: string
+  readonly params: Readonly<Record<string, string>>
+  readonly user: unknown
+  readonly userId: string
+  /** connection id, or the verified `x-connection-id` of an HTTP caller */
+  readonly sender: string | undefined
+  readonly messageId: string | undefined
+}
+
+/** The room as a handler sees it. */
+class Handle {
+  readonly name: string
+  readonly #source: ContextSource
+  #broadcasts = 0
+
+  constructor (source: ContextSource) {
+    this.name = source.name
+    this.#source = source
+  }
+
+  async broadcast (event: string, data: unknown, { except, idempotencyKey }: BroadcastOptions = {}): Promise<{ position?: { epoch: string, offset: number }, recipients: number }> {
+    const { rooms, sender, userId, messageId } = this.#source
+    const n = ++this.#broadcasts
+    // A handler that runs again, because the node that ran it first died, must not add a second event.
+    const once = idempotencyKey ?? (messageId === undefined ? undefined : [userId, messageId, String(n)] as const)
+    const left = except === undefined ? undefined : except === sender ? { user: userId, connection: except } : { connection: except }
+    return shape(await rooms.publish(this.name, event, data, { except: left, once, owner: userId }))
+  }
+}
+
+export function shape ({ position, recipients }: Published): { position?: { epoch: string, offset: number }, recipients: number } {
+  return position === undefined ? { recipients } : { position, recipients }
+}
+
+/** What every handler of a room is given; the parts that cost are made when asked for. */
+export class RoomContext {
+  readonly params: Readonly<Record<string, string>>
+  readonly user: unknown
+  readonly userId: string
+  readonly sender: string | undefined
+  readonly messageId: string | undefined
+  readonly #source: ContextSource
+  #room: Handle | undefined
+  #log: FastifyBaseLogger | undefined
+
+  constructor (source: ContextSource) {
+    this.#source = source
+    this.params = source.params
+    this.user = source.user
+    this.userId = source.userId
+    this.sender = source.sender
+    this.messageId = source.messageId
+  }
+
+  get room (): Handle { return (this.#room ??= new Handle(this.#source)) }
+
+  get log (): FastifyBaseLogger {
+    return (this.#log ??= (this.#source.declaration.log as FastifyBaseLogger).child({ room: this.#source.name, connectionId: this.sender }))
+  }
+}
+
+export class MessageContext extends RoomContext {
+  readonly data: unknown
+  constructor (source: ContextSource, data: unknown) {
+    super(source)
+    this.data = data
+  }
+}
+
+export class JoinContext extends RoomContext {
+  readonly resumed: boolean
+  readonly connection: { readonly id: string, send: (event: string, data: unknown) => void }
+  constructor (source: ContextSource, resumed: boolean, send: (packet: Packet) => void) {
+    super(source)
+    this.resumed = resumed
+    this.connection = {
+      id: source.sender!,
+      send: (event, data) => { send(source.rooms.direct(source.declaration, source.name, event, data)) }
+    }
+  }
+}
+
+export class LeaveContext extends RoomContext {
+  readonly code: string
+  constructor (source: ContextSource, code: string) {
+    super(source)
+    this.code = code
+  }
+}

@@ -1,0 +1,79 @@
+import type { Awaitable } from '../structures/awaitable.js'
+import { JoinContext, type ContextSource } from './contexts.js'
+import { REALTIME_ERR_EVENT, Refusal } from '../errors/refusal.js'
+import type { Packet } from '../protocol/packet.js'
+import type { Declaration, ResolvedRoom } from '../rooms/declaration.js'
+import { describe, type PendingJoin, type JoinRequest, type Hub } from '../rooms/hub.js'
+
+/** Who enters: a connection, as far as that matters here. */
+export interface Entrant {
+  readonly id: string
+  readonly userId: string
+  readonly user: unknown
+  readonly isOpen: boolean
+  send (packet: Packet): void
+}
+
+/** A join that only has to be committed. */
+export interface PreparedJoin {
+  readonly name: string
+  readonly joining: PendingJoin
+  /** what `onJoin` sent to the entrant: goes out behind the replay */
+  readonly held: Packet[] | undefined
+}
+
+/** What the application's callbacks are told of whoever is in a room. */
+export function sourceOf (rooms: Hub, { id, user, userId }: Omit<Entrant, 'send' | 'isOpen'>, name: string, { declaration, params }: ResolvedRoom): ContextSource {
+  return { rooms, declaration, name, params, user, userId, sender: id, messageId: undefined }
+}
+
+/** Everything of a join that may wait, up to its ack: the subscription, `onJoin`, presence. */
+export class JoinPreparation {
+  readonly #rooms: Hub
+  readonly #validateOutput: boolean
+
+  constructor (rooms: Hub, validateOutput: boolean) {
+    this.#rooms = rooms
+    this.#validateOutput = validateOutput
+  }
+
+  enter (entrant: Entrant, name: string, found: ResolvedRoom, request: JoinRequest): Awaitable<PreparedJoin> {
+    const { declaration: { onJoin, hasPresence } } = found
+    const joining = this.#rooms.join(name, found, request)
+    if (joining instanceof Promise || onJoin !== undefined || hasPresence) return this.#later(entrant, name, found, joining)
+    return { name, joining, held: undefined }
+  }
+
+  async #later (entrant: Entrant, name: string, found: ResolvedRoom, join: Awaitable<PendingJoin>): Promise<PreparedJoin> {
+    const { declaration } = found
+    const joining = await join
+    try {
+      const source = sourceOf(this.#rooms, entrant, name, found)
+      const held: Packet[] = []
+      let send = (packet: Packet): void => { held.push(packet) }
+      if (declaration.onJoin !== undefined) {
+        await declaration.onJoin(new JoinContext(source, joining.resumed === true, (packet) => { send(packet) }))
+        send = (packet) => { entrant.send(packet) }
+      }
+      // Whoever has gone, or was sent away, in the meantime is not announced to the others.
+      if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
+      if (declaration.hasPresence) {
+        const data = await this.#memberData(declaration, source)
+        if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
+        await joining.announce({ userId: entrant.userId, connection: entrant.id, ...(data === undefined ? {} : { data }) })
+      }
+      return { name, joining, held: held.length === 0 ? undefined : held }
+    } catch (error) {
+      joining.cancel()
+      throw error
+    }
+  }
+
+  async #memberData (declaration: Declaration, { user, userId, params }: ContextSource): Promise<unknown> {
+    const data = await declaration.presence?.({ user, userId, params })
+    if (this.#validateOutput && declaration.member !== undefined && !declaration.member.check(data)) {
+      throw new REALTIME_ERR_EVENT(`member data of "${declaration.pattern.source}" does not fit its schema: ${describe(declaration.member.violations(data))}`)
+    }
+    return data
+  }
+}

@@ -1,0 +1,291 @@
+import type { Control } from '../adapters/adapter.js'
+import type { Connection } from '../connection/connection.js'
+import { LINK_BUFFER } from '../connection/link.js'
+import { costOf } from '../structures/token-bucket.js'
+import type { Admitted } from '../admission/admission.js'
+import type { Peer } from '../admission/peer.js'
+import type { JoinResult } from '../dispatch/dispatch.js'
+import type { RequestedRoom } from '../rooms/joining.js'
+import { Refusal } from '../errors/refusal.js'
+import type { MemberLists } from '../rooms/member-lists.js'
+import type { Packet } from '../protocol/packet.js'
+import type { Membership } from '../rooms/room.js'
+import type { Hub } from '../rooms/hub.js'
+import type { Slots } from '../admission/slots.js'
+import { CursorTrack } from '../transports/cursor-track.js'
+import { PollLink } from '../transports/polling.js'
+
+/** The answer of a poll. */
+export interface PollAnswer {
+  readonly connectionId: string
+  readonly cursor: string
+  readonly resumed: boolean
+  readonly rooms: Readonly<Record<string, unknown>>
+  readonly frames: readonly unknown[]
+}
+
+export interface PollsOptions {
+  readonly rooms: Hub
+  readonly slots: Slots
+  readonly control: Control | undefined
+  /** what the first answer of a connection came to cost its user, in messages */
+  readonly charge: (userId: string, cost: number) => void
+  /** for the member lists of one answer */
+  readonly memberLists: () => MemberLists
+  /** Enters a room that refused the connection before. */
+  readonly enterAgain: (connection: Peer, entry: RequestedRoom, since: number) => Promise<{ readonly entered: JoinResult, readonly start?: () => void }>
+  /** of a room that the server has joined */
+  readonly leave: (connection: Peer, membership: Membership) => void
+  /** milliseconds that a connection outlives its last answer */
+  readonly grace: number
+  readonly now: () => number
+  readonly onError: (error: unknown) => void
+}
+
+/** What came of the rooms of a poll. `start` lets events of a room in; it is called in the turn in which the answer can name the room. */
+interface Taken { readonly entered: readonly JoinResult[], readonly starts: ReadonlyArray<() => void>, /** refused again: told with the answer */ readonly refused: ReadonlyArray<{ readonly name: string, readonly refusal: Refusal }> }
+
+/** Milliseconds that a poll may wait which a room has refused, before the next one asks for the room again. */
+const AGAIN = 1_000
+
+/** Milliseconds that an answer may wait for something to say, and before which it is not given. */
+export interface Patience { readonly wait: number, readonly hold: number }
+
+interface OpenPoll { readonly link: PollLink, readonly finish: (answer: PollAnswer | Refusal) => void, readonly unconsumed: () => PollAnswer }
+
+/** Connections that poll: between two polls they are parked, and each poll goes on from where its cursor says. */
+export class Polls {
+  readonly #options: PollsOptions
+  readonly #open = new Map<Peer, OpenPoll>()
+  /** polls whose rooms are being entered, given up or not: the next of the same connection begins when that has ended */
+  readonly #entering = new Map<Peer, Promise<void>>()
+  /** answers that their peers have not taken yet, and what ends them */
+  readonly #unread = new Map<Peer, () => void>()
+  /** rooms that refused a connection for the moment */
+  readonly #missing = new WeakMap<Peer, Set<string>>()
+
+  constructor (options: PollsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * The first poll of a connection, whose rooms were entered with `open`; or a next one, whose memberships are taken up again.
+   *
+   * @param enter enters the rooms of a connection that is new here; frames go to the given link
+   */
+  async run (connection: Peer, { cursor, cursorRooms, entries, known, since }: Admitted, { wait, hold }: Patience, enter: () => Promise<readonly JoinResult[]>, gone: (callback: () => void) => void): Promise<PollAnswer | Refusal> {
+    this.#end(connection)
+    // Who asks again has given up the answer before.
+    this.#unread.get(connection)?.()
+    const track = new CursorTrack(connection.id, cursorRooms)
+    const before = (): PollAnswer => ({ connectionId: connection.id, cursor: track.toString(), resumed: true, rooms: {}, frames: [] })
+    return await new Promise<PollAnswer | Refusal>((resolve, reject) => {
+      let rooms: Record<string, unknown> = {}
+      let isResumed = true
+      let refused: Taken['refused'] = []
+      const finish = (answer: PollAnswer | Refusal): void => {
+        this.#open.delete(connection)
+        resolve(answer)
+      }
+      const link = new PollLink({
+        wait,
+        hold,
+        answer: () => {
+          for (const { name, refusal } of refused) connection.sendError(refusal.data, undefined, name)
+          const packets = connection.take()
+          if (connection.ending !== undefined) return finish(inHttp(connection.ending))
+          for (const packet of packets) track.see(packet)
+          const frames = packets.map(parse)
+          const cost = Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER)
+          connection.charge(cost)
+          // Another connection each time would have a bucket of its own each time.
+          if (known === undefined) this.#options.charge(connection.userId, cost)
+          this.#park(connection, cursorRooms)
+          finish({ connectionId: connection.id, cursor: track.toString(), resumed: isResumed, rooms, frames })
+        }
+      })
+      const isCurrent = (): boolean => this.#open.get(connection)?.link === link
+      this.#open.set(connection, { link, finish, unconsumed: before })
+      gone(() => {
+        if (!isCurrent()) return
+        link.abandon()
+        this.#park(connection, cursorRooms)
+        finish(before())
+      })
+      for (const { name, request } of entries) track.begin(name, request)
+      const isMoved = known === undefined && cursor?.connection === connection.id
+      const work = async (): Promise<Taken> => await (known === undefined ? this.#enter(connection, enter, isMoved) : this.#resume(connection, entries, since, isCurrent))
+      this.#take(connection, link, isCurrent, cursorRooms, work).then((taken) => {
+        if (taken === undefined) return
+        const isFirst = cursor === undefined
+        let hasNews = isFirst
+        // A room may be named `__proto__`.
+        rooms = Object.create(null) as Record<string, unknown>
+        for (const result of taken.entered) {
+          if ('refusal' in result) {
+            hasNews = true
+            isResumed = false
+            continue
+          }
+          const { name, data } = result
+          rooms[name] = data
+          if (data.resumed !== true) {
+            if (!isFirst) isResumed = false
+            hasNews ||= data.resumed === false
+          }
+          if (data.members !== undefined) hasNews = true
+          track.enter(name, data)
+        }
+        if (isFirst) isResumed = taken.entered.every((result) => 'data' in result && result.data.resumed === true)
+        if (taken.refused.length > 0) isResumed = false
+        refused = taken.refused
+        for (const start of taken.starts) start()
+        if (hasNews) link.pending()
+        link.start(refused.length > 0 ? AGAIN : undefined)
+      }, (error: Error) => {
+        if (isCurrent()) {
+          link.abandon()
+          this.#open.delete(connection)
+        }
+        reject(error)
+      })
+    })
+  }
+
+  /**
+   * Lets a poll take up the connection's rooms, one poll at a time: of two that do it together, each would undo what the other has read.
+   *
+   * @returns `undefined` when the poll was answered or given up meanwhile; its rooms are parked then
+   */
+  async #take (connection: Peer, link: PollLink, isCurrent: () => boolean, cursorRooms: readonly string[], work: () => Promise<Taken>): Promise<Taken | undefined> {
+    for (let busy = this.#entering.get(connection); busy !== undefined; busy = this.#entering.get(connection)) await busy
+    if (!isCurrent()) return undefined
+    if (!connection.isOpen) {
+      link.close()
+      return undefined
+    }
+    let ended!: () => void
+    this.#entering.set(connection, new Promise<void>((resolve) => { ended = resolve }))
+    // What is live when the link comes would move its cursor past what it has not read.
+    for (const membership of connection.rooms.all()) membership.park()
+    connection.endsAt = Number.POSITIVE_INFINITY
+    connection.attach(link)
+    let isTaken = false
+    try {
+      const taken = await work()
+      isTaken = isCurrent()
+      this.#remember(connection, taken)
+      return isTaken ? taken : undefined
+    } finally {
+      this.#entering.delete(connection)
+      if (!isTaken && connection.isOpen) this.#park(connection, cursorRooms)
+      ended()
+    }
+  }
+
+  #remember (connection: Peer, { entered, refused }: Taken): void {
+    const missing = this.#missing.get(connection) ?? new Set<string>()
+    for (const result of entered) {
+      if ('refusal' in result && isForNow(result.refusal)) missing.add(result.name)
+      else missing.delete(result.name)
+    }
+    for (const { name } of refused) missing.add(name)
+    if (missing.size > 0) this.#missing.set(connection, missing)
+    else this.#missing.delete(connection)
+  }
+
+  async #enter (connection: Peer, enter: () => Promise<readonly JoinResult[]>, isMoved: boolean): Promise<Taken> {
+    const entered = await enter()
+    // The node that was polled before holds slots and presence under the same names, and would give up what is held here.
+    if (isMoved) await this.#options.control?.send({ type: 'moved', user: connection.userId, connection: connection.id }).catch(this.#options.onError)
+    return { entered, starts: [], refused: [] }
+  }
+
+  /**
+   * The answer has been made. Its connection keeps its slots until the peer has taken it: the grace begins then.
+   *
+   * @param cut ends the answer's socket
+   * @param whenOver calls back when the peer has the answer, or has gone
+   */
+  answered (connection: Peer, cut: () => void, whenOver: (callback: () => void) => void): void {
+    if (!connection.isOpen || this.#open.has(connection)) return
+    this.#unread.set(connection, cut)
+    connection.endsAt = Number.POSITIVE_INFINITY
+    whenOver(() => {
+      if (this.#unread.get(connection) !== cut) return
+      this.#unread.delete(connection)
+      if (!this.#open.has(connection)) connection.endsAt = this.#options.now() + this.#options.grace
+    })
+  }
+
+  /** It polls another node now: nothing of it is left here, and nothing is given up that it holds there. */
+  moved (connection: Peer): void {
+    const { rooms, slots } = this.#options
+    slots.handOver(connection.id)
+    for (const membership of connection.rooms.all()) rooms.handOver(membership)
+    this.#end(connection)
+    connection.finish('gone')
+  }
+
+  async #resume (connection: Peer, entries: Admitted['entries'], since: number, isCurrent: () => boolean): Promise<Taken> {
+    const starts: Array<() => void> = []
+    const entered: JoinResult[] = []
+    const refused: Array<{ name: string, refusal: Refusal }> = []
+    const missing = this.#missing.get(connection)
+    const lists = this.#options.memberLists()
+    for (const entry of entries) {
+      if (!isCurrent()) break
+      const { name, request } = entry
+      const membership = connection.rooms.get(name)
+      if (membership !== undefined) {
+        const { data, start } = await this.#options.rooms.rejoin(membership, request)
+        // The server may have taken it out in the meantime.
+        if (connection.rooms.get(name) !== membership) continue
+        entered.push({ name, data: lists.fitJoin(data) })
+        starts.push(start)
+      } else if (missing?.has(name) === true) {
+        const { entered: result, start } = await this.#options.enterAgain(connection, entry, since)
+        if ('refusal' in result && isForNow(result.refusal)) refused.push(result)
+        else entered.push('data' in result ? { name, data: lists.fitJoin(result.data) } : result)
+        if ('refusal' in result && !isForNow(result.refusal)) connection.sendError(result.refusal.data, undefined, name)
+        if (start !== undefined) starts.push(start)
+      }
+    }
+    connection.charge(costOf(lists.bytes))
+    return { entered, starts, refused }
+  }
+
+  #park (connection: Connection<Membership>, cursorRooms: readonly string[]): void {
+    for (const membership of connection.rooms.all()) {
+      // A join by the server lasts for one answer: the cursor cannot name it.
+      if (cursorRooms.includes(membership.name)) membership.park()
+      else this.#options.leave(connection, membership)
+    }
+    connection.detach()
+    connection.endsAt = this.#options.now() + this.#options.grace
+  }
+
+  /** A second poll of a connection ends the first, whose events go to the second. */
+  #end (connection: Peer): void {
+    const open = this.#open.get(connection)
+    if (open === undefined) return
+    open.link.abandon()
+    const answer = open.unconsumed()
+    for (const membership of connection.rooms.all()) membership.park()
+    connection.detach()
+    open.finish(answer)
+  }
+}
+
+/** What has no status of its own, because streams and sockets end by it, has one in the answer of a poll. */
+function inHttp (ending: Refusal): Refusal {
+  const { word, statusCode, data: { message } } = ending
+  return statusCode === 0 ? new Refusal(word, { message, as: { code: word, statusCode: 503 } }) : ending
+}
+
+/** The same request may succeed later. */
+function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }
+
+function parse (packet: Packet): unknown {
+  return JSON.parse(packet.payload.toString())
+}

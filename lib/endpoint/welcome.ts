@@ -1,0 +1,27 @@
+import type { Peer } from '../admission/peer.js'
+import type { JoinResult } from '../dispatch/dispatch.js'
+import type { Settings } from '../options/resolve.js'
+import { frameText, Packet } from '../protocol/packet.js'
+
+const VERSION = 1
+
+/** The first frame of every connection. Most of it is the same for all; what else it names is of characters that JSON leaves as they are, users apart. */
+export class Welcome {
+  readonly #settings: Settings
+  readonly #limits: string
+
+  constructor (settings: Settings) {
+    const { message, rooms, rate } = settings.limits
+    this.#settings = settings
+    this.#limits = JSON.stringify({ message, rooms, rate })
+  }
+
+  packet ({ id, userId, identity: { exp }, transport }: Peer, entered: readonly JoinResult[]): Packet {
+    const { heartbeat, sse } = this.#settings
+    const expires = exp === undefined ? '' : `,"expires":${Math.floor(exp * 1_000)}`
+    let rooms = ''
+    for (const result of entered) if ('data' in result) rooms += `${rooms === '' ? '' : ','}"${result.name}":${JSON.stringify(result.data)}`
+    // From the shared pool: nothing is before it, so that the kernel takes it at once.
+    return new Packet(frameText(`{"type":"welcome","data":{"connectionId":"${id}","userId":${JSON.stringify(userId)},"version":${VERSION},"heartbeat":${transport === 'sse' ? sse.comment : heartbeat}${expires},"limits":${this.#limits},"rooms":{${rooms}}}}`, Buffer.allocUnsafe))
+  }
+}

@@ -1,0 +1,121 @@
+import { createHash } from 'node:crypto'
+import type { PresenceStore } from '../adapters/adapter.js'
+import { isFields } from '../adapters/broker/stored.js'
+import type { Declaration } from './declaration.js'
+import { after, every } from '../structures/timers.js'
+
+export interface ContractWatchOptions {
+  /** where nodes say what they declare; a node that is gone runs out of it */
+  readonly presence: PresenceStore
+  readonly nodeId: string
+  readonly log: { warn (object: object, message: string): void }
+  readonly onError: (error: unknown) => void
+}
+
+/** No room can have this name: those that begin with `@` are built in. */
+const PLACE = '@contracts'
+/** Milliseconds that what a node says outlives it. */
+const LEASE = 60_000
+/** Milliseconds that a node that closes waits for the broker to take back what it said. */
+const PATIENCE = 250
+/** Contracts that are told apart, and differences that are told of one. */
+const MAX_CONTRACTS = 100
+const MAX_TOLD = 10
+/** Characters of a contract; of a larger one only the fingerprint is kept. */
+const MAX_TEXT = 65_536
+
+/** What two nodes must have in common of a family of rooms, in words that a person can compare. */
+function wordsOf ({ settings: { history }, events }: Declaration): string {
+  const kept = history === false ? 'no history' : `history of ${history.size} for ${history.ttl} ms`
+  const each = [...events].map(([type, { delivery, key }]) => [type, delivery, ...(key === undefined ? [] : ['by', key])].join(' ')).sort()
+  return `${kept}; ${each.length === 0 ? 'no events' : each.join(', ')}`
+}
+
+/** @returns what differs, one line each */
+function differences (mine: ReadonlyMap<string, string>, theirs: ReadonlyMap<string, string>): string[] {
+  const found: string[] = []
+  for (const [pattern, words] of mine) {
+    const others = theirs.get(pattern)
+    if (others === undefined) found.push(`${pattern} is declared here alone`)
+    else if (others !== words) found.push(`${pattern} has here ${words}; there ${others}`)
+  }
+  for (const pattern of theirs.keys()) if (!mine.has(pattern)) found.push(`${pattern} is declared there alone`)
+  return found
+}
+
+/**
+ * Tells when nodes that share a broker and a prefix declare different rooms: they are two applications that hear each other, or two
+ * versions of one. Only said, never refused: while a new version is rolled out both are there, and are meant to be.
+ */
+export class ContractWatch {
+  readonly #options: ContractWatchOptions
+  readonly #told = new Set<string>()
+  #mine: ReadonlyMap<string, string> = new Map()
+  #fingerprint = ''
+  #timer: NodeJS.Timeout | undefined
+  #looking: Promise<void> | undefined
+
+  constructor (options: ContractWatchOptions) {
+    this.#options = options
+  }
+
+  start (declarations: Iterable<Declaration>): void {
+    this.#mine = new Map([...declarations].map((declaration) => [declaration.pattern.source, wordsOf(declaration)] as const).sort(([a], [b]) => a < b ? -1 : 1))
+    this.#fingerprint = createHash('sha256').update(JSON.stringify([...this.#mine])).digest('base64url')
+    this.#timer = every(() => { this.#lookAgain() }, LEASE / 3).unref()
+    this.#lookAgain()
+  }
+
+  /** Resolves soon, whatever becomes of it: what this node said runs out by itself. */
+  async stop (): Promise<void> {
+    if (this.#timer === undefined) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    let patience: NodeJS.Timeout | undefined
+    const left = async (): Promise<void> => {
+      await this.#looking
+      await this.#options.presence.leave(PLACE, this.#entry, 0)
+    }
+    try {
+      await Promise.race([left(), new Promise<void>((resolve) => { patience = after(resolve, PATIENCE) })])
+    } catch {
+      // The broker is away.
+    } finally {
+      clearTimeout(patience)
+    }
+  }
+
+  #lookAgain (): void {
+    this.#looking = this.#look().catch((error: unknown) => { if (this.#timer !== undefined) this.#options.onError(error) })
+  }
+
+  get #entry (): { userId: string, connection: string, data?: unknown } {
+    const data = [...this.#mine]
+    const isShort = JSON.stringify(data).length <= MAX_TEXT
+    return { userId: this.#fingerprint, connection: this.#options.nodeId, ...(isShort ? { data: { rooms: data } } : {}) }
+  }
+
+  async #look (): Promise<void> {
+    const { presence, log } = this.#options
+    await presence.join(PLACE, this.#entry, LEASE)
+    const { list = [] } = await presence.snapshot(PLACE, MAX_CONTRACTS)
+    for (const { userId: fingerprint, data } of list) {
+      if (fingerprint === this.#fingerprint || this.#told.has(fingerprint) || this.#told.size >= MAX_CONTRACTS) continue
+      this.#told.add(fingerprint)
+      const theirs = contractOf(data)
+      const found = theirs === undefined ? [] : differences(this.#mine, theirs)
+      log.warn({ differences: found.slice(0, MAX_TOLD), more: Math.max(0, found.length - MAX_TOLD) }, 'another node with the same broker and prefix declares other rooms: two applications hear each other unless the adapter of each has a prefix of its own; two versions of one application may differ while the newer one is rolled out')
+    }
+  }
+}
+
+/** What another node says: input, as all that comes from a broker. */
+function contractOf (data: unknown): Map<string, string> | undefined {
+  if (!isFields(data) || !Array.isArray(data.rooms)) return undefined
+  const contract = new Map<string, string>()
+  for (const pair of data.rooms as unknown[]) {
+    if (!Array.isArray(pair) || typeof pair[0] !== 'string' || typeof pair[1] !== 'string') return undefined
+    contract.set(pair[0], pair[1])
+  }
+  return contract
+}

@@ -1,0 +1,27 @@
+import { isRoomName } from '../contract/names.js'
+import { REALTIME_ERR_TARGET } from '../errors/refusal.js'
+import { USER } from './declaration.js'
+
+/**
+ * The room of one user, `@user/<id>`; `undefined` for an id that makes no room's name: empty, `.`, with control
+ * characters or half a
+ * surrogate pair, or too long when escaped. Nobody is admitted under such an id, so that none has half of what
+ * others have.
+ */
+export function userRoom (userId: unknown): string | undefined {
+  if (typeof userId !== 'string') return undefined
+  try {
+    const name = `${USER}/${encodeURIComponent(userId)}`
+    return isRoomName(name) ? name : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** @throws REALTIME_ERR_TARGET */
+export function roomOfUser (userId: unknown): string {
+  const name = userRoom(userId)
+  if (name !== undefined) return name
+  throw new REALTIME_ERR_TARGET('a user id is a non-empty string that makes a room\'s name: without control characters or half of a surrogate pair, not ' +
+    '"." or "..", and at most 249 bytes after encodeURIComponent')
+}

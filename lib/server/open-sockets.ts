@@ -1,0 +1,73 @@
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Http2Session } from 'node:http2'
+import { every } from '../structures/timers.js'
+
+/** Sockets looked at before those that are gone are forgotten. */
+const LEAST = 64
+/** Milliseconds between two looks for sockets that have become idle, while the server closes. */
+const LOOK = 50
+
+export interface OpenSockets {
+  /** Ends what no request is under way on, now and from now on. */
+  close (): void
+  /** Nothing is followed any more. */
+  stop (): void
+}
+
+/** What Node keeps on a socket of its HTTP server: the parser until an upgrade takes it over, and the answer that is being written. */
+interface Parsed { readonly parser?: object | null, readonly _httpMessage?: object | null }
+
+/**
+ * Connections that no request will come of: opened in advance as browsers and fetch do, left in the middle of a header, or kept alive
+ * after an answer. `server.close()` takes the first two for busy, looks for the last only once, and waits for all of them a minute and more; and
+ * it waits for an HTTP/2 session for as long as its client likes.
+ */
+export function followOpenSockets (server: Server): OpenSockets {
+  let sockets: Socket[] = []
+  let most = LEAST
+  let isClosing = false
+  let looking: NodeJS.Timeout | undefined
+  const sessions = new Set<Http2Session>()
+  const isFollowed = (socket: Socket): boolean => !socket.destroyed && (socket.bytesRead === 0 || (socket as Parsed).parser != null)
+  const isIdle = (socket: Socket): boolean => isFollowed(socket) && (socket as Parsed)._httpMessage == null
+  const onConnection = (socket: Socket): void => {
+    if (isClosing) {
+      setImmediate(() => { if (isIdle(socket)) socket.destroy() })
+      return
+    }
+    sockets.push(socket)
+    if (sockets.length < most) return
+    sockets = sockets.filter(isFollowed)
+    // A quarter more than live: what is dead is not kept for long, and is not looked for at each turn.
+    most = Math.max(LEAST, Math.ceil(sockets.length * 1.25))
+  }
+  const onSession = (session: Http2Session): void => {
+    sessions.add(session)
+    session.once('close', () => { sessions.delete(session) })
+    if (isClosing) session.close()
+  }
+  // Over TLS the first is the socket below, the second is what requests come from.
+  const kinds = ['connection', 'secureConnection'] as const
+  for (const kind of kinds) server.on(kind, onConnection)
+  server.on('session', onSession)
+  const closed = (): void => { clearInterval(looking) }
+  server.once('close', closed)
+  return {
+    close () {
+      if (isClosing) return
+      isClosing = true
+      for (const socket of sockets) if (isIdle(socket)) socket.destroy()
+      sockets = []
+      for (const session of sessions) session.close()
+      // HTTP/2 servers have none of it.
+      if (typeof server.closeIdleConnections === 'function') looking = every(() => { server.closeIdleConnections() }, LOOK)
+    },
+    stop () {
+      clearInterval(looking)
+      server.off('close', closed)
+      for (const kind of kinds) server.off(kind, onConnection)
+      server.off('session', onSession)
+    }
+  }
+}

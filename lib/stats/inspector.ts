@@ -1,0 +1,79 @@
+import type { Connections } from '../connection/connections.js'
+import type { Membership } from '../rooms/room.js'
+import type { Hub } from '../rooms/hub.js'
+import type { Ledger } from './ledger.js'
+
+export interface RoomView { readonly name: string, readonly definition: string, readonly members: number, readonly epoch?: string, readonly offset?: number }
+export interface ConnectionView {
+  readonly userId: string
+  readonly transport: string
+  readonly address: string
+  /** Unix milliseconds */
+  readonly openedAt: number
+  readonly rooms: readonly string[]
+  /** bytes waiting in the outbox */
+  readonly outbox: number
+  /** milliseconds of the last heartbeat's round trip */
+  readonly latency?: number
+}
+
+/** Reads what the node holds, for those who ask: nothing here is kept up to date while nobody does. */
+export class Inspector {
+  readonly #connections: Connections<Membership>
+  readonly #engine: Hub
+  readonly #ledger: Ledger
+
+  constructor (connections: Connections<Membership>, engine: Hub, ledger: Ledger) {
+    this.#connections = connections
+    this.#engine = engine
+    this.#ledger = ledger
+  }
+
+  get connections (): { total: number, users: number, transports: Record<'websocket' | 'sse' | 'polling', number> } {
+    const { size, users, transports } = this.#connections
+    return { total: size, users, transports: { ...transports } }
+  }
+
+  /** Frames, bytes and events that wait in outboxes. */
+  outbox (): { frames: number, bytes: number, events: number } {
+    const { waiting, waitingBytes, queued } = this.#ledger
+    return { frames: waiting, bytes: waitingBytes, events: queued }
+  }
+
+  get activeRooms (): number { return this.#engine.active.size }
+
+  /** Active rooms and their members here, by definition: a closed set, unlike their names. */
+  byDefinition (): Map<string, { rooms: number, members: number }> {
+    const counts = new Map<string, { rooms: number, members: number }>()
+    for (const { pattern, active } of this.#engine.declarations.values()) counts.set(pattern.source, { ...active })
+    return counts
+  }
+
+  * rooms (skipped = 0): Generator<RoomView> {
+    for (const room of this.#engine.active.values(skipped)) yield this.#view(room.name)!
+  }
+
+  room (name: string): RoomView | undefined { return this.#view(name) }
+
+  #view (name: string): RoomView | undefined {
+    const room = this.#engine.get(name)
+    if (room === undefined) return undefined
+    return { name, definition: room.declaration.pattern.source, members: room.size, ...(room.hasHistory ? room.position : {}) }
+  }
+
+  /** Without ids: they are secrets of their clients. */
+  * all (skipped = 0): Generator<ConnectionView> {
+    for (const connection of this.#connections.values(skipped)) {
+      const { userId, transport, address, openedAt, rooms, outbox, latency } = connection
+      yield {
+        userId,
+        transport,
+        address,
+        openedAt,
+        rooms: rooms.all().map(({ name }) => name),
+        outbox: outbox?.bytes ?? 0,
+        ...(latency === undefined ? {} : { latency: Math.round(latency * 10) / 10 })
+      }
+    }
+  }
+}

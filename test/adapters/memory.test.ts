@@ -1,4 +1,0 @@
-import { memory } from '../../lib/adapters/memory.js'
-import { contract } from './contract.js'
-
-contract({ name: 'memory', nodes: 1, make: async () => () => memory() })

@@ -1,0 +1,129 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { nats } from '../../../lib/adapters/nats/adapter.js'
+import { Refusal } from '../../../lib/errors/refusal.js'
+import { missing, startNats, until, type Server } from '../../helpers/servers.js'
+import { contract } from '../contract.js'
+import { live, node, reliable, said } from '../harness.js'
+
+const reason = missing('nats-server')
+if (reason !== false) t.plan(0, reason)
+else {
+  for (const jetstream of [true, false]) {
+    let server: Promise<Server> | undefined
+    let count = 0
+    contract({
+      name: jetstream ? 'nats' : 'nats without JetStream',
+      nodes: 2,
+      make: async () => {
+        const { url } = await (server ??= startNats(t, { jetstream }))
+        const prefix = `test${++count}`
+        return () => nats({ url, prefix, jetstream })
+      }
+    })
+  }
+
+  t.test('nats: what is absent without JetStream is said once, and a server without it is refused with the fix', async (t) => {
+    const { url } = await startNats(t, { jetstream: false })
+    const a = await node(t, nats({ url, jetstream: false }), 'a')
+    t.equal(a.host.notes.length, 1)
+    t.same([a.adapter.history, a.adapter.leases, a.adapter.presence, a.adapter.claims], [undefined, undefined, undefined, undefined])
+    await t.rejects(node(t, nats({ url }), 'b'), { code: 'REALTIME_ERR_ADAPTER', message: /jetstream: false/ })
+  })
+
+  t.test('nats: a crash of the server loses nothing, and what was published meanwhile is refused', async (t) => {
+    const server = await startNats(t)
+    const [a, b] = [await node(t, nats({ url: server.url }), 'a'), await node(t, nats({ url: server.url }), 'b')]
+    for (const { adapter } of [a, b]) {
+      await adapter.subscribe('chat/1', reliable)
+      await adapter.subscribe('live/1', live)
+    }
+    const first = await a.adapter.publish('chat/1', said('before'), reliable)
+    await server.kill()
+    await until('the node notices', () => a.host.states.at(-1) === false)
+    const refused = await Promise.resolve(a.adapter.publish('chat/1', said('refused'), reliable)).catch((error: unknown) => error)
+    t.equal(refused instanceof Refusal && refused.word, 'unavailable')
+    t.same((await a.adapter.publish('live/1', said('tick'), live)).recipients, 1)
+    await server.start()
+    await until('both are up', () => a.adapter.stats!().isUp === true && b.adapter.stats!().isUp === true)
+    await until('the event is accepted', async () => await a.adapter.publish('chat/1', said('after', { idempotencyKey: 'after' }), reliable))
+    t.same(await b.host.heard('chat/1', 2), ['before', 'after'])
+    t.same(a.host.texts('chat/1'), ['before', 'after'])
+    const page = await b.adapter.history!('chat/1', { since: first.position, limit: 10 }, reliable)
+    t.equal(page.resumed, true)
+    t.same(a.host.gaps, [])
+  })
+
+  t.test('nats: a restart without data is a new epoch, and every member is told', async (t) => {
+    const server = await startNats(t)
+    const [a, b] = [await node(t, nats({ url: server.url }), 'a'), await node(t, nats({ url: server.url }), 'b')]
+    for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
+    for (let index = 0; index < 5; index++) await a.adapter.publish('chat/1', said(`${index}`), reliable)
+    const { position } = await a.adapter.publish('chat/1', said('5'), reliable)
+    await b.host.heard('chat/1', 6)
+    await server.kill()
+    await rm(join(server.directory, 'data'), { recursive: true })
+    await server.start()
+    for (const { host } of [a, b]) await until(`${host.nodeId} is told`, () => host.gaps.length === 1)
+    const next = await until('the event is accepted', async () => await a.adapter.publish('chat/1', said('after', { idempotencyKey: 'after' }), reliable))
+    t.not(next.position!.epoch, position!.epoch)
+    t.same(a.host.gaps, [{ room: 'chat/1', epoch: next.position!.epoch, to: 0 }])
+    t.same(await b.host.heard('chat/1', 7), ['0', '1', '2', '3', '4', '5', 'after'])
+    t.equal((await b.adapter.history!('chat/1', { since: position, limit: 10 }, reliable)).resumed, false)
+  })
+
+  t.test('nats: connections cut while both nodes publish: nothing lost, doubled or out of order', async (t) => {
+    const server = await startNats(t)
+    const [a, b] = [await node(t, nats({ url: server.url }), 'a'), await node(t, nats({ url: server.url }), 'b')]
+    const settings = { ...reliable, history: { size: 10_000, ttl: 300_000 } }
+    for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', settings)
+    const publishing = { isOn: true }
+    const accepted: string[] = []
+    const publishers = [a, b].map(async ({ adapter }, name) => {
+      for (let index = 0; publishing.isOn; index++) {
+        const text = `${name} ${index}`
+        await until(`"${text}" is accepted`, async () => await adapter.publish('chat/1', said(text, { idempotencyKey: text }), settings), 20_000)
+        accepted.push(text)
+      }
+    })
+    for (let cut = 0; cut < 4; cut++) {
+      const before = accepted.length
+      await until('publishing goes on', () => accepted.length > before + 50, 20_000)
+      await server.kill()
+      await server.start()
+    }
+    publishing.isOn = false
+    await Promise.all(publishers)
+    for (const { host } of [a, b]) {
+      const texts = await host.heard('chat/1', accepted.length)
+      t.equal(new Set(texts).size, texts.length, 'nothing doubled')
+      t.same(accepted.filter((text) => !texts.includes(text)), [], 'nothing lost')
+      const offsets = host.offsets('chat/1')
+      t.same(offsets, [...offsets].sort((x, y) => x - y), 'nothing out of order')
+      t.same(host.gaps, [])
+    }
+    t.comment(`${accepted.length} events, repairs ${[a, b].map(({ adapter }) => String(adapter.stats!().repairs)).join(' ')}`)
+  })
+
+  t.test('nats: while the server is frozen nothing hangs, and nothing is lost after it', async (t) => {
+    const server = await startNats(t)
+    const [a, b] = [await node(t, nats({ url: server.url, timeout: 400 }), 'a'), await node(t, nats({ url: server.url, timeout: 400 }), 'b')]
+    for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
+    await a.adapter.publish('chat/1', said('before'), reliable)
+    await server.pause()
+    const began = performance.now()
+    const refused = await Promise.allSettled([
+      a.adapter.publish('chat/1', said('frozen', { idempotencyKey: 'frozen' }), reliable),
+      a.adapter.leases!.acquire('user:ann', 'c1', 1, 1_000),
+      a.adapter.control!.send({ type: 'revoke', user: 'ann' }),
+      a.adapter.subscribe('chat/2', reliable)
+    ])
+    t.same(refused.map(({ status }) => status), refused.map(() => 'rejected'))
+    t.ok(performance.now() - began < 2_000, 'refused in time')
+    server.resume()
+    for (const text of ['frozen', 'after']) await until(`"${text}" is accepted`, async () => await a.adapter.publish('chat/1', said(text, { idempotencyKey: text }), reliable))
+    t.same(await b.host.heard('chat/1', 3), ['before', 'frozen', 'after'])
+    t.same(b.host.gaps, [])
+  })
+}

@@ -1,0 +1,50 @@
+import { Cluster, Redis } from 'ioredis'
+import t from 'tap'
+import { redis } from '../../../lib/adapters/redis/adapter.js'
+import { missing, startCluster, until, type Server } from '../../helpers/servers.js'
+import { contract } from '../contract.js'
+import { node, reliable, said } from '../harness.js'
+
+const reason = missing('redis-server')
+if (reason !== false) t.plan(0, reason)
+else {
+  let started: Promise<Server[]> | undefined
+  let count = 0
+  const servers = async (): Promise<Server[]> => await (started ??= startCluster(t))
+  const addresses = async (): Promise<Array<{ host: string, port: number }>> => (await servers()).map(({ port }) => ({ host: '127.0.0.1', port }))
+
+  contract({
+    name: 'redis cluster',
+    nodes: 2,
+    make: async () => {
+      const cluster = await addresses()
+      const prefix = `test${++count}:`
+      return () => redis({ cluster, prefix })
+    }
+  })
+
+  t.test('redis cluster: subscriptions cut on every shard are restored, and what was missed is read', async (t) => {
+    const cluster = await addresses()
+    const client = new Cluster(cluster)
+    t.teardown(() => { client.disconnect() })
+    const a = await node(t, redis({ client, prefix: 'cut:' }), 'a')
+    const b = await node(t, redis({ cluster, prefix: 'cut:' }), 'b')
+    const rooms = Array.from({ length: 12 }, (_, index) => `chat/${index}`)
+    for (const room of rooms) await a.adapter.subscribe(room, reliable)
+    const publish = async (text: string): Promise<void> => {
+      for (const room of rooms) await until(`"${text}" is accepted`, async () => await b.adapter.publish(room, said(text, { idempotencyKey: text }), reliable))
+    }
+    await publish('before')
+    for (const room of rooms) await a.host.heard(room, 1)
+    for (const { host, port } of cluster) {
+      const admin = new Redis(port, host)
+      t.ok(Number(await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')) > 0)
+      admin.disconnect()
+    }
+    await publish('meanwhile')
+    for (const room of rooms) t.same(await a.host.heard(room, 2, 15_000), ['before', 'meanwhile'])
+    await publish('after')
+    for (const room of rooms) t.same(await a.host.heard(room, 3, 15_000), ['before', 'meanwhile', 'after'])
+    t.same(a.host.gaps, [])
+  })
+}

@@ -1,0 +1,143 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { slotOf } from '../../../lib/adapters/redis/link.js'
+import type { Refusal } from '../../../lib/errors/refusal.js'
+import { missing, startRedis, until } from '../../helpers/servers.js'
+import { reliable, said, textOf } from '../harness.js'
+import { admin, isUp, join, proxied } from './nodes.js'
+
+const skip = missing('redis-server')
+
+if (skip !== false) t.plan(0, skip)
+else {
+  t.test('redis: what a frozen server is asked for and refused is not done later, whatever it is', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const a = await join(t, server.url, 'a', { timeout: 300 })
+    const { leases, claims, denials, presence, control } = a.adapter
+    await claims!.put('ticket', 'value', 60_000)
+    await leases!.acquire('user:bob', 'c1', 5, 60_000)
+    await server.pause()
+    const steps = {
+      publish: a.adapter.publish('chat/1', said('x'), reliable),
+      latest: a.adapter.publish('chat/1', said('x', { delivery: 'latest', key: 'k' }), reliable),
+      acquire: leases!.acquire('user:ann', 'c1', 1, 60_000),
+      release: leases!.release('user:bob', 'c1'),
+      claim: claims!.claim('id', 'hash', 60_000),
+      take: claims!.take('ticket'),
+      put: claims!.put('other', 'value', 60_000),
+      deny: denials!.deny('user:eve', Date.now() + 60_000),
+      join: presence!.join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000),
+      tell: control!.send({ type: 'leave', user: 'ann', room: 'chat/1' })
+    }
+    const ended = await Promise.allSettled(Object.values(steps).map(async (step) => await step))
+    t.same(ended.map(({ status }) => status), ended.map(() => 'rejected'))
+    const unknown = ended[0] as PromiseRejectedResult
+    t.match(unknown.reason, { word: 'unavailable', outcome: 'unknown', idempotencyKey: String })
+    server.resume()
+    await isUp(a)
+    await sleep(500)
+    const keys = (await client.keys('*')).filter((key) => !/:(mark|nodes)$/.test(key)).sort()
+    t.same(keys, ['realtime:{lease:user:bob}', 'realtime:{value:ticket}'], 'nothing was done')
+    t.equal(await claims!.take('ticket'), 'value')
+    t.equal(await leases!.count('user:bob'), 1)
+    const { idempotencyKey } = unknown.reason as Refusal
+    const again = await a.adapter.publish('chat/1', said('x', { idempotencyKey }), reliable)
+    t.equal(again.position!.offset, 1, 'asked again by its key it is published, once')
+    t.same((await a.adapter.publish('chat/1', said('x', { idempotencyKey }), reliable)).position, again.position)
+  })
+
+  t.test('redis: a publication is found again by its key however many events came after it', async (t) => {
+    const server = await startRedis(t)
+    const { proxy, url } = await proxied(t, server)
+    const [a, b] = [await join(t, url, 'a'), await join(t, server.url, 'b', { timeout: 10_000 })]
+    const small = { ...reliable, history: { size: 3, ttl: 300_000 } }
+    await b.adapter.subscribe('chat/1', small)
+    let accepted = 0
+    for (let round = 0; round < 5; round++) {
+      proxy.stall(undefined, 150)
+      const publishing = Promise.resolve(a.adapter.publish('chat/1', said(`own ${round}`), small)).then(() => { accepted++ }, () => undefined)
+      await sleep(30)
+      await Promise.all(Array.from({ length: 300 }, (_, index) => b.adapter.publish('chat/1', said(`${round} ${index}`), small)))
+      await sleep(130)
+      proxy.cut()
+      await publishing
+      await isUp(a)
+    }
+    const heard = await b.host.heard('chat/1', 1_500 + accepted)
+    t.equal(new Set(heard).size, heard.length, 'nothing twice')
+    t.equal(heard.filter((text) => text.startsWith('own')).length, accepted)
+  })
+
+  t.test('redis: a claim whose answer was lost is given to its holder again, and to nobody else', async (t) => {
+    const server = await startRedis(t)
+    const { adapter: { claims } } = await join(t, server.url, 'a')
+    t.same(await claims!.claim('id', 'hash', 60_000, 'ann', 'node a'), { state: 'claimed' })
+    t.same(await claims!.claim('id', 'hash', 60_000, 'ann', 'node a'), { state: 'claimed' })
+    t.match(await claims!.claim('id', 'hash', 60_000, 'ann', 'node b'), { state: 'running' })
+    t.same(await claims!.claim('id', 'other', 60_000, 'ann', 'node a'), { state: 'conflict' })
+    await claims!.settle('id', 'hash', '{"data":1}', 60_000)
+    t.same(await claims!.claim('id', 'hash', 60_000, 'ann', 'node a'), { state: 'settled', outcome: '{"data":1}' })
+  })
+
+  t.test('redis: whichever key of a room\'s presence is evicted, those who stay are shown without a flap and nobody stays who has gone', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const a = await join(t, server.url, 'a')
+    const { presence } = a.adapter
+    for (const part of ['-entries', '-counts', '-users', '']) {
+      const room = `chat/evicted${part}`
+      await a.adapter.subscribe(room, reliable)
+      const [ann, bob] = [{ userId: 'ann', connection: 'c1' }, { userId: 'bob', connection: 'c2' }]
+      for (const entry of [ann, bob]) await presence!.join(room, entry, 500)
+      await client.del(`realtime:{${room}}:presence${part}`)
+      // Bob's node has died; Ann's renews her.
+      const renew = async (): Promise<void> => { await presence!.renew!([{ room, entry: ann }], 500) }
+      await renew()
+      await until(`${room}: bob has left`, async () => {
+        await renew()
+        await client.hset(`realtime:{${room}}:presence`, 'repair', 1)
+        await presence!.sweep([room])
+        return (await presence!.snapshot(room, 10)).list?.map(({ userId }) => userId).join() === 'ann'
+      })
+      const left = a.host.changes.get(room)!.flatMap((change) => change.left.map(({ userId }) => userId))
+      t.same(left.filter((user) => user === 'ann'), [], `${room}: who stayed never left`)
+      await presence!.leave(room, ann, 0)
+      t.equal((await presence!.snapshot(room, 10)).total, 0, room)
+    }
+  })
+
+  t.test('redis: a read of a stream whose events are past their time costs the server a moment, whatever their number', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const a = await join(t, server.url, 'a', { timeout: 5_000 })
+    const settings = { ...reliable, history: { size: 100_000, ttl: 60_000 } }
+    for (const kept of [0, 10]) {
+      const room = `chat/${kept}`
+      await a.adapter.publish(room, said('first'), settings)
+      const [meta, stream] = [`realtime:{${room}}:meta`, `realtime:{${room}}:stream`]
+      const old = Date.now() - 120_000
+      const total = 20_000
+      for (let from = 2; from <= total; from += 2_000) {
+        const pipeline = client.pipeline()
+        for (let offset = from; offset < Math.min(from + 2_000, total + 1); offset++) pipeline.xadd(stream, `${offset}-${offset > total - kept ? Date.now() : old}`, 'e', `o-${offset}\n{"t":"said","s":${old}}\n{"text":"${offset}"}`)
+        await pipeline.exec()
+      }
+      await client.hset(meta, 'offset', total)
+      await client.call('CONFIG', 'SET', 'slowlog-log-slower-than', '0')
+      await client.call('SLOWLOG', 'RESET')
+      const page = await a.adapter.history!(room, { last: 100, limit: 100 }, settings)
+      const slow = await client.call('SLOWLOG', 'GET', '50') as Array<[number, number, number, string[]]>
+      const micros = slow.filter(([,,, [command]]) => /^eval/i.test(command!)).map(([,, duration]) => duration)
+      t.ok(Math.max(...micros) < 20_000, `${Math.max(...micros)} us`)
+      // The first event is young, and stands before the old ones.
+      t.same([page.events.map(textOf).slice(-kept || 0).length, page.top.offset], [kept === 0 ? page.events.length : kept, total])
+    }
+  })
+
+  t.test('redis: the slot of a key is the one that the cluster reckons', async (t) => {
+    const server = await startRedis(t, '--cluster-enabled', 'yes')
+    const client = admin(t, server)
+    for (const key of ['realtime:{chat/1}:meta', 'a', 'x{}y', '{user:ann}', 'p{claim:ü}z', '{a}{b}']) t.equal(slotOf(key), await client.call('CLUSTER', 'KEYSLOT', key), key)
+  })
+}

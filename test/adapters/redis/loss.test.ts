@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { Refusal } from '../../../lib/errors/refusal.js'
+import { missing, startRedis, until } from '../../helpers/servers.js'
+import { live, reliable, said } from '../harness.js'
+import { admin, isUp, join, proxied } from './nodes.js'
+
+const skip = missing('redis-server')
+/** Milliseconds in which a node that was cut off knows again what it missed. */
+const SOON = 2_500
+
+if (skip !== false) t.plan(0, skip)
+else {
+  t.test('redis: a node that was cut off for a moment knows the values, the presence and the messages of that moment soon after, each once and in order', async (t) => {
+    const server = await startRedis(t)
+    const { proxy, url } = await proxied(t, server)
+    const [a, b] = [await join(t, url, 'a'), await join(t, server.url, 'b')]
+    for (const room of ['chat/1', 'live/1']) for (const { adapter } of [a, b]) await adapter.subscribe(room, room === 'live/1' ? live : reliable)
+    const presence = [a.adapter.presence!, b.adapter.presence!] as const
+    await presence[0].join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+    const known = await presence[0].snapshot('chat/1', 10)
+    const score = (text: string): ReturnType<typeof said> => said(text, { type: 'score', delivery: 'latest', key: 'red' })
+    await b.adapter.publish('live/1', score('1'), live)
+    await a.host.heard('live/1', 1)
+    proxy.isDown = true
+    proxy.cut()
+    await b.adapter.publish('chat/1', score('2'), reliable)
+    await b.adapter.publish('live/1', score('3'), live)
+    await presence[1].join('chat/1', { userId: 'bob', connection: 'c2' }, 60_000)
+    await presence[1].leave('chat/1', { userId: 'bob', connection: 'c2' }, 0)
+    await b.adapter.control!.send({ type: 'revoke', user: 'eve', until: 1 })
+    await b.adapter.control!.send({ type: 'leave', user: 'dan', room: 'chat/1' })
+    await b.adapter.control!.send({ type: 'acked', ack: 'x', connection: 'y' })
+    proxy.isDown = false
+    await until('the messages are read', () => a.host.controls.length >= 2, SOON)
+    await until('the values are read', () => a.host.texts('chat/1').includes('2') && a.host.texts('live/1').includes('3'), SOON)
+    await until('the presence is read', () => (a.host.changes.get('chat/1') ?? []).length >= 3, SOON)
+    t.same(a.host.controls.map(({ message, from }) => [message.type, from]), [['revoke', 'b'], ['leave', 'b']])
+    const changes = a.host.changes.get('chat/1')!.filter(({ sequence }) => sequence > known.sequence)
+    t.same(changes.map(({ sequence, joined, left }) => [sequence, joined.length, left.length]), [[known.sequence + 1, 1, 0], [known.sequence + 2, 0, 1]])
+    await b.adapter.control!.send({ type: 'revoke', user: 'fay' })
+    await until('the next comes', () => a.host.controls.length >= 3, SOON)
+    await sleep(1_200)
+    t.equal(a.host.controls.length, 3, 'nothing comes twice')
+  })
+
+  t.test('redis: a value set while the broker is away is shown until the broker has one, whatever the clock of this node says', async (t) => {
+    const server = await startRedis(t)
+    const [a, b] = [await join(t, server.url, 'a', { timeout: 300 }), await join(t, server.url, 'b', { timeout: 300 })]
+    for (const { adapter } of [a, b]) await adapter.subscribe('live/1', live)
+    const score = (text: string): ReturnType<typeof said> => said(text, { type: 'score', delivery: 'latest', key: 'red' })
+    await server.pause()
+    await until('the node notices', () => a.host.states.at(-1) === false)
+    await a.adapter.publish('live/1', score('alone'), live)
+    t.same(a.host.events.get('live/1')!.map(({ event }) => event!.version), [undefined])
+    server.resume()
+    await isUp(a, b)
+    await b.adapter.publish('live/1', score('all'), live)
+    t.same(await a.host.heard('live/1', 2), ['alone', 'all'])
+  })
+
+  t.test('redis: who stands before what a broker lost is not resumed, by whichever node is asked first', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const [follows, published] = [await join(t, server.url, 'follows'), await join(t, server.url, 'published')]
+    await follows.adapter.subscribe('chat/1', reliable)
+    const before = new Map<string, Awaited<ReturnType<typeof published.adapter.publish>>>()
+    for (const room of ['chat/1', 'chat/2']) for (let index = 0; index < 5; index++) before.set(room, await published.adapter.publish(room, said(`${index}`), reliable))
+    await client.save()
+    for (const room of ['chat/1', 'chat/2']) for (let index = 5; index < 25; index++) await published.adapter.publish(room, said(`${index}`), reliable)
+    await server.kill()
+    await server.start()
+    const ignorant = await join(t, server.url, 'ignorant')
+    for (const room of ['chat/1', 'chat/2']) {
+      const page = await ignorant.adapter.history!(room, { since: before.get(room)!.position, limit: 100 }, reliable)
+      t.same([page.resumed, page.events.length], [false, 0], `${room}: 20 events are missing behind it`)
+    }
+    await until('the member is told', () => follows.host.gaps.length > 0)
+    t.same(follows.host.gaps.map(({ from }) => from), [undefined])
+  })
+
+  t.test('redis: data that is older than what nodes have seen is a new epoch, under the same run id as well', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const a = await join(t, server.url, 'a', { check: 200 })
+    await a.adapter.subscribe('chat/1', reliable)
+    const first = await a.adapter.publish('chat/1', said('0'), reliable)
+    const [meta, stream] = ['realtime:{chat/1}:meta', 'realtime:{chat/1}:stream']
+    const old = [await client.dumpBuffer(meta), await client.dumpBuffer(stream)] as const
+    // It fails over to another server, and back to what the first had.
+    await client.hset(meta, 'run', 'another')
+    const second = await a.adapter.publish('chat/1', said('1'), reliable)
+    t.not(second.position!.epoch, first.position!.epoch)
+    await client.restore(meta, 0, old[0], 'REPLACE')
+    await client.restore(stream, 0, old[1], 'REPLACE')
+    await until('the member is told', () => a.host.gaps.some(({ from }) => from === undefined))
+    const b = await join(t, server.url, 'b')
+    const page = await b.adapter.history!('chat/1', { since: first.position, limit: 10 }, reliable)
+    t.equal(page.resumed, false, 'an event of the epoch between is lost')
+    t.notOk([first.position!.epoch, second.position!.epoch].includes(page.top.epoch))
+    const { epoch } = page.top
+    await sleep(600)
+    t.equal((await b.adapter.history!('chat/1', { last: 1, limit: 1 }, reliable)).top.epoch, epoch, 'and that is all')
+  })
+
+  t.test('redis: an event that is sent again after the broker has lost its data is handed over once, and everybody is told', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const [a, b] = [await join(t, server.url, 'a'), await join(t, server.url, 'b')]
+    for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
+    for (let index = 0; index < 5; index++) await a.adapter.publish('chat/1', said(`${index}`, { idempotencyKey: `key ${index}` }), reliable)
+    await b.host.heard('chat/1', 5)
+    await client.flushall()
+    // By the node that sent it first, and by another one.
+    for (let index = 0; index < 5; index++) await (index % 2 === 0 ? a : b).adapter.publish('chat/1', said(`${index}`, { idempotencyKey: `key ${index}` }), reliable)
+    for (const { host } of [a, b]) await until(`${host.nodeId} is told`, () => host.gaps.some(({ from }) => from === undefined))
+    await a.adapter.publish('chat/1', said('after'), reliable)
+    for (const { host } of [a, b]) t.same(await host.heard('chat/1', 6), ['0', '1', '2', '3', '4', 'after'])
+  })
+
+  t.test('redis: a node notices within seconds that the data is gone, and says so', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const a = await join(t, server.url, 'a')
+    await sleep(100)
+    const before = a.host.states.length
+    await client.flushall()
+    await until('it is told again that the broker is there', () => a.host.states.length > before, 3_000)
+    t.same(a.host.states.at(-1), true)
+  })
+
+  t.test('redis: a publication whose answer was lost with the data of the server is not said to have failed', async (t) => {
+    const server = await startRedis(t)
+    const { proxy, url } = await proxied(t, server)
+    const a = await join(t, url, 'a')
+    // The server knows the script by then.
+    await a.adapter.publish('chat/2', said('first'), reliable)
+    proxy.shut('downward', 30_000)
+    const sentAt = performance.now()
+    const publishing = Promise.resolve(a.adapter.publish('chat/1', said('lost'), reliable)).catch((error: Refusal) => error.outcome)
+    const client = admin(t, server)
+    await until('it has run', async () => await client.exists('realtime:{chat/1}:stream') === 1)
+    await until('its time is over', () => performance.now() > sentAt + 1_100)
+    await server.kill()
+    await server.start()
+    proxy.cut()
+    t.equal(await publishing, 'unknown')
+  })
+}

@@ -1,0 +1,58 @@
+import t from 'tap'
+import { BroadcastAcks } from '../../lib/dispatch/broadcast-acks.js'
+import type { ControlMessage } from '../../lib/adapters/adapter.js'
+
+const isPending = async (promise: Promise<unknown>): Promise<boolean> => await Promise.race([promise.then(() => false), new Promise<boolean>((resolve) => { setImmediate(resolve, true) })])
+
+function node (): { acks: BroadcastAcks, id: string, sent: ControlMessage[] } {
+  const sent: ControlMessage[] = []
+  const acks = new BroadcastAcks('a', { send: async (message) => { sent.push(message) } }, (error) => { throw error })
+  return { acks, id: acks.newId(), sent }
+}
+
+t.test('a result waits for every node that was handed the event, whoever answers first', async (t) => {
+  const { acks, id } = node()
+  const result = acks.wait(id, 60_000)
+  acks.seal(id, 2)
+  acks.report(id, [{ connection: 'c1', userId: 'ada' }])
+  acks.answered(id, 'c1', 'acked')
+  t.equal(await isPending(result), true, 'one has not reported')
+  acks.answered(id, 'c2', 'acked')
+  acks.report(id, [{ connection: 'c2', userId: 'bob' }])
+  t.same(await result, { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
+  t.equal(acks.size, 0)
+})
+
+t.test('nodes that do not report in time are counted', async (t) => {
+  const { acks, id } = node()
+  const result = acks.wait(id, 1)
+  acks.seal(id, 3)
+  acks.report(id, [{ connection: 'c1', userId: 'ada' }])
+  t.same(await result, { acked: [], missing: ['ada'], left: [], unknown: 2 })
+})
+
+t.test('a timeout that passes before the publication is done waits for the number of nodes', async (t) => {
+  const { acks, id } = node()
+  const result = acks.wait(id, 0)
+  await new Promise((resolve) => { setTimeout(resolve, 5) })
+  t.equal(await isPending(result), true)
+  acks.seal(id, 1)
+  t.same(await result, { acked: [], missing: [], left: [], unknown: 1 })
+})
+
+t.test('where nobody knows how many nodes there are the timeout is the end', async (t) => {
+  const { acks, id } = node()
+  const result = acks.wait(id, 20)
+  acks.seal(id, undefined)
+  acks.report(id, [{ connection: 'c1', userId: 'ada' }])
+  acks.answered(id, 'c1', 'acked')
+  t.equal(await isPending(result), true)
+  t.same(await result, { acked: ['ada'], missing: [], left: [], unknown: 0 })
+})
+
+t.test('a closing node waits for nobody', async (t) => {
+  const { acks, id } = node()
+  const result = acks.wait(id, 60_000)
+  acks.close()
+  t.same(await result, { acked: [], missing: [], left: [], unknown: 0 })
+})

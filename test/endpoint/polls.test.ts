@@ -1,0 +1,170 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { Adapter } from '../../lib/adapters/adapter.js'
+import type { Awaitable } from '../../lib/structures/awaitable.js'
+import { memory } from '../../lib/adapters/memory/adapter.js'
+import { Refusal } from '../../lib/errors/refusal.js'
+import { connect, declareChat, eventually, poll, start, type PollAnswer } from '../helpers/net.js'
+
+interface Held {
+  readonly adapter: Adapter
+  /** what the adapter is asked from now on waits, or is refused */
+  hold (): void
+  /** What waits goes on one after another, what came last first. */
+  free (): Promise<void>
+  refuse (isRefused: boolean): void
+  /** steps that wait */
+  readonly waiting: number
+}
+
+/** What nodes share that take each other's cursors for their own. */
+const SECRET = Buffer.alloc(32, 7).toString('base64url')
+
+/** The memory adapter as one whose broker takes its time. */
+function held (): Held {
+  const inner = memory()
+  const waiting: Array<() => void> = []
+  let isHeld = false
+  let isRefused = false
+  const slow = async <T> (step: () => Awaitable<T>): Promise<T> => {
+    if (isRefused) throw new Refusal('unavailable', { retryAfter: 1_000 })
+    if (isHeld) await new Promise<void>((resolve) => { waiting.push(resolve) })
+    return await step()
+  }
+  const adapter: Adapter = {
+    name: 'held',
+    start: async (host) => { await inner.start(host) },
+    close: async () => { await inner.close() },
+    subscribe: (room, settings) => slow(() => inner.subscribe(room, settings)),
+    unsubscribe: (room) => inner.unsubscribe(room),
+    publish: (room, publication, settings) => inner.publish(room, publication, settings),
+    history: (room, query, settings) => slow(() => inner.history!(room, query, settings)),
+    latest: (room, settings) => inner.latest!(room, settings),
+    presence: inner.presence!,
+    claims: inner.claims!,
+    denials: inner.denials!,
+    secret: async () => SECRET
+  }
+  return {
+    adapter,
+    hold: () => { isHeld = true },
+    free: async () => {
+      isHeld = false
+      for (const resolve of waiting.splice(0).reverse()) {
+        resolve()
+        await sleep(20)
+      }
+    },
+    refuse: (is) => { isRefused = is },
+    get waiting () { return waiting.length }
+  }
+}
+
+const textsOf = ({ frames }: PollAnswer): string[] => frames.filter(({ type }) => type === 'said').map(({ data }) => (data as { text: string }).text)
+
+t.test('a poll given up while its node reads the rooms leaves its events, each once, to the next one', async (t) => {
+  const broker = held()
+  const server = await start(t, { adapter: broker.adapter })
+  const say = async (text: string): Promise<void> => { await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'x' }) }
+  const token = server.token('ada')
+  const ask = async (cursor: string, signal?: AbortSignal): Promise<PollAnswer> => await poll(server, { token, rooms: ['chat/1', 'chat/2'], query: { since: cursor, wait: '300' } }, signal)
+  let { cursor } = await poll(server, { token, rooms: ['chat/1', 'chat/2'] })
+  for (let round = 0; round < 6; round++) {
+    const isQuiet = round % 2 === 1
+    const texts = isQuiet ? [] : [`${round} missed`, `${round} live`]
+    if (!isQuiet) await say(texts[0]!)
+    broker.hold()
+    const stop = new AbortController()
+    const given = ask(cursor, stop.signal).catch(() => 'given up')
+    await eventually('the node reads', () => broker.waiting, (count) => count > 0)
+    stop.abort()
+    t.equal(await given, 'given up')
+    const next = ask(cursor)
+    await sleep(50)
+    if (!isQuiet) await say(texts[1]!)
+    await broker.free()
+    await sleep(20)
+    await say(`${round} later`)
+    const answer = await next
+    const rest = await ask(answer.cursor)
+    t.same([...textsOf(answer), ...textsOf(rest)], [...texts, `${round} later`])
+    if (isQuiet) t.same(textsOf(answer), [`${round} later`], 'the poll that waits hears it')
+    t.same([answer.resumed, Object.keys(answer.rooms)], [true, ['chat/1', 'chat/2']])
+    cursor = rest.cursor
+  }
+})
+
+for (const when of ['before', 'after'] as const) {
+  t.test(`a poll given up while a new node enters its rooms leaves them, and every event, to the next one that comes ${when} they are entered`, async (t) => {
+    const broker = held()
+    const server = await start(t, { adapter: broker.adapter })
+    const witness = await connect(server, { token: server.token('bob'), rooms: ['chat/1'] })
+    const { epoch, offset } = (witness.welcome.data as { rooms: Record<string, { epoch: string, offset: number }> }).rooms['chat/1']!
+    // The connection has polled another node, where it stood at this position.
+    const elsewhere = await start(t, { adapter: held().adapter })
+    const first = await poll(elsewhere, { token: elsewhere.token('ada'), rooms: ['chat/1'] })
+    const cursor = Buffer.from(Buffer.from(first.cursor, 'base64url').toString('latin1').replace(/\.[^.:]+:[^.:]+/, `.${epoch}:${offset.toString(36)}`), 'latin1').toString('base64url')
+    const ask = async (since: string, signal?: AbortSignal): Promise<PollAnswer> => await poll(server, { token: server.token('ada'), rooms: ['chat/1'], query: { since, wait: '300' } }, signal)
+    const say = async (text: string): Promise<void> => { await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'x' }) }
+    const giveUp = async (): Promise<void> => {
+      broker.hold()
+      const stop = new AbortController()
+      const given = ask(cursor, stop.signal).catch(() => 'given up')
+      await eventually('the node reads', () => broker.waiting, (count) => count > 0)
+      stop.abort()
+      t.equal(await given, 'given up')
+      await sleep(50)
+    }
+    for (let index = 0; index < 28; index++) await say(`missed ${index}`)
+    await giveUp()
+    if (when === 'after') {
+      await broker.free()
+      await sleep(50)
+      await say('between')
+      broker.hold()
+    }
+    const next = ask(cursor)
+    await sleep(50)
+    await say('live')
+    await broker.free()
+    await say('live too')
+    const answer = await next
+    const rest = await ask(answer.cursor)
+    const told = [...Array.from({ length: 28 }, (_, index) => `missed ${index}`), ...(when === 'after' ? ['between'] : []), 'live', 'live too']
+    t.same([...textsOf(answer), ...textsOf(rest)], told)
+    t.same([answer.connectionId, answer.resumed, Object.keys(answer.rooms)], [first.connectionId, true, ['chat/1']])
+  })
+}
+
+t.test('a room that was refused for the moment comes back into the polls that go on, with all that it was told meanwhile', async (t) => {
+  const broker = held()
+  const server = await start(t, { adapter: broker.adapter, declare: (app) => { declareChat(app) } })
+  const token = server.token('ada')
+  const ask = async (cursor?: string): Promise<PollAnswer> => await poll(server, { token, rooms: ['chat/1'], query: cursor === undefined ? {} : { since: cursor, wait: '200' } })
+  broker.refuse(true)
+  const first = await ask()
+  t.match(first, { resumed: false, rooms: {}, frames: [{ type: 'error', room: 'chat/1', data: { code: 'unavailable', retry: 'backoff' } }] })
+  const began = performance.now()
+  const second = await ask(first.cursor)
+  t.match(second, { connectionId: first.connectionId, resumed: false, frames: [{ type: 'error', room: 'chat/1', data: { code: 'unavailable' } }] })
+  t.ok(performance.now() - began > 150, 'the poll waits before it says so again')
+  broker.refuse(false)
+  const third = await ask(second.cursor)
+  t.same(Object.keys(third.rooms), ['chat/1'])
+  await server.app.rooms.broadcast('chat/1', 'said', { text: 'hello', by: 'x' })
+  const fourth = await ask(third.cursor)
+  t.same([textsOf(fourth), fourth.resumed], [['hello'], true])
+})
+
+t.test('a room that the client has left does not come back into its polls', async (t) => {
+  const server = await start(t)
+  const token = server.token('ada')
+  const first = await poll(server, { token, rooms: ['chat/1'] })
+  await fetch(`${server.url}/ws`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-connection-id': first.connectionId, connection: 'close' },
+    body: JSON.stringify({ type: 'leave', room: 'chat/1' })
+  })
+  const second = await poll(server, { token, rooms: ['chat/1'], query: { since: first.cursor, wait: '50' } })
+  t.same(second.rooms, {})
+})

@@ -1,0 +1,253 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+
+const LIB = fileURLToPath(new URL('../../lib', import.meta.url))
+
+interface Import { readonly target: string, readonly isType: boolean }
+
+/** A file of ours by its path below lib, a package by its name. */
+function resolve (file: string, specifier: string): string {
+  return specifier.startsWith('.') ? relative(LIB, join(LIB, dirname(file), specifier)).replace(/\.js$/, '.ts') : specifier
+}
+
+function importsOf (file: string): Import[] {
+  const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
+  const found: Import[] = []
+  const add = (specifier: ts.Node, isType: boolean): void => {
+    if (ts.isStringLiteral(specifier)) found.push({ target: resolve(file, specifier.text), isType })
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) {
+      const { importClause } = node
+      const named = importClause?.namedBindings
+      const isEachType = importClause !== undefined && importClause.name === undefined && named !== undefined && ts.isNamedImports(named) && named.elements.every(({ isTypeOnly }) => isTypeOnly)
+      add(node.moduleSpecifier, importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword || isEachType)
+    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) add(node.moduleSpecifier, node.isTypeOnly)
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0]!, false)
+    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true)
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+const files = readdirSync(LIB, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts')).sort()
+const graph = new Map(files.map((file) => [file, importsOf(file)]))
+
+const isOurs = (target: string): boolean => target.endsWith('.ts')
+
+/** What `file` loads at run time, itself included: files of ours and packages. */
+function loaded (file: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(file)) return seen
+  seen.add(file)
+  for (const { target, isType } of graph.get(file) ?? []) if (!isType) loaded(target, seen)
+  return seen
+}
+
+t.test('the imports were read: the composition root loads the rooms, and types are told from values', async (t) => {
+  t.ok(loaded('plugin/plugin.ts').has('rooms/hub.ts'))
+  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'dispatch/broadcast-acks.ts'), { isType: true })
+  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'structures/keyed-queue.ts'), { isType: false })
+})
+
+t.test('every import of ours is a file that exists', async (t) => {
+  for (const [file, imports] of graph) for (const { target } of imports) if (isOurs(target)) t.ok(graph.has(target), `${file} imports ${target}`)
+})
+
+t.test('there is no cycle of imports, type imports counted', async (t) => {
+  const done = new Set<string>()
+  const cycles: string[] = []
+  const walk = (file: string, path: readonly string[]): void => {
+    const at = path.indexOf(file)
+    if (at !== -1) {
+      cycles.push([...path.slice(at), file].join(' -> '))
+      return
+    }
+    if (done.has(file)) return
+    for (const { target } of graph.get(file) ?? []) if (isOurs(target)) walk(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of files) walk(file, [])
+  t.same(cycles, [])
+})
+
+/** The folders of lib, the one that composes first: each imports of ours nothing but itself and what stands below it, types included. */
+const LAYERS = [
+  'index.ts', 'plugin/', 'testing/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
+  'connection/', 'options/', 'types/', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
+  'adapters/', 'retention/', 'errors/', 'client/', 'protocol/', 'contract/', 'structures/', 'version.ts'
+]
+
+function layerOf (file: string): number { return LAYERS.findIndex((layer) => file.startsWith(layer)) }
+
+t.test('the folders stand in an order, and no import goes upward: so there is no cycle of folders either', async (t) => {
+  t.same(files.filter((file) => layerOf(file) === -1), [], 'name its folder among the layers')
+  const upward = files.flatMap((file) => graph.get(file)!
+    .filter(({ target }) => isOurs(target) && layerOf(target) < layerOf(file))
+    .map(({ target }) => `${file} imports ${target}`))
+  t.same(upward, [])
+})
+
+t.test('the root of lib holds the entry point and the version, nothing else', async (t) => {
+  t.same(files.filter((file) => !file.includes('/')), ['index.ts', 'version.ts'])
+})
+
+/** Below some folders, what of ours they may import, where that is less than all that stands below them. */
+const MAY: Record<string, RegExp> = {
+  'contract/': /^contract\//,
+  'structures/': /^structures\//,
+  'protocol/': /^(protocol|contract)\//,
+  'errors/': /^(errors|protocol)\//,
+  'connection/': /^(connection|protocol|errors|structures)\//,
+  'retention/': /^(retention|protocol|structures)\//,
+  'rooms/': /^((rooms|protocol|contract|retention|errors|structures)\/|adapters\/(adapter|broker\/stored)\.ts$)/,
+  'server/': /^(server|protocol|errors|structures)\//,
+  'transports/': /^(transports|connection|protocol|structures)\//,
+  'client/': /^(client\/|contract\/|protocol\/(position|codes|close-codes|packet|frames)\.ts$)/
+}
+
+for (const [place, allowed] of Object.entries(MAY)) {
+  t.test(`${place} imports nothing of ours but what it may`, async (t) => {
+    const own = files.filter((file) => file.startsWith(place))
+    t.ok(own.length > 0)
+    for (const file of own) {
+      const wrong = graph.get(file)!.filter(({ target }) => isOurs(target) && !allowed.test(target)).map(({ target }) => target)
+      t.same(wrong, [], file)
+    }
+  })
+}
+
+t.test('connections and rooms know nothing of fastify', async (t) => {
+  for (const file of files.filter((name) => /^(connection|rooms|protocol|contract)\//.test(name))) {
+    t.same(graph.get(file)!.filter(({ target }) => target === 'fastify' || target.startsWith('@fastify/')), [], file)
+  }
+})
+
+t.test('connections and rooms act on each other in the dispatcher, which knows them by their types; the composition root alone loads both', async (t) => {
+  const known = graph.get('dispatch/dispatch.ts')!.filter(({ isType }) => isType).map(({ target }) => target)
+  t.ok(known.includes('connection/connection.ts') && known.includes('rooms/hub.ts'))
+  const both = files.filter((file) => {
+    const values = graph.get(file)!.filter(({ isType }) => !isType).map(({ target }) => target)
+    return values.some((target) => /^connection\/(connection|connections)\.ts$/.test(target)) && values.some((target) => /^rooms\/(hub|room)\.ts$/.test(target))
+  })
+  t.same(both, ['plugin/plugin.ts'])
+})
+
+/** Server only: a browser never loads them. */
+const SERVER_ONLY = ['protocol/validate.ts', 'protocol/schema.ts', 'protocol/formats.ts', 'protocol/regexp.ts', 'protocol/json.ts', 'contract/asyncapi.ts']
+
+t.test('the contract and the protocol load nothing at run time that a browser does not have', async (t) => {
+  for (const file of files.filter((name) => /^(contract|protocol)\//.test(name) && !SERVER_ONLY.includes(name))) {
+    t.same([...loaded(file)].filter((target) => !isOurs(target) || SERVER_ONLY.includes(target)), [], file)
+  }
+})
+
+t.test('the client loads nothing at run time but itself and what the protocol says of close codes', async (t) => {
+  t.same([...loaded('client/index.ts')].filter((target) => !target.startsWith('client/')), ['protocol/close-codes.ts'])
+})
+
+/** Files in which parts are joined by one character, and why none of these texts can be taken for another. */
+const JOINED: Readonly<Record<string, string>> = {
+  'rooms/user-room.ts': 'room names, whose parts are escaped',
+  'dispatch/broadcast-acks.ts': 'ids of two random parts without the joint',
+  'dispatch/messages.ts': 'JSON, which has no raw line break, stands behind a key',
+  'client/check.ts': 'the word of a type, which is matched, not kept',
+  'adapters/nats/control.ts': 'a tag is of one length; the lines of a message',
+  'adapters/nats/latest.ts': 'prefix and tokens have no dot',
+  'adapters/nats/publishing.ts': 'a tag is of one length, an epoch too; the lines of a message',
+  'adapters/nats/streams.ts': 'prefix, hash and token have no dot, the hash no _',
+  'adapters/nats/tokens.ts': 'a token has no dot',
+  'adapters/nats/held.ts': 'a mark is of two words, and read from the end',
+  'adapters/broker/nodes.ts': 'a tag is one word, a time a number',
+  'adapters/nats/adapter.ts': 'prefix and token have no dot; the lines of a message',
+  'adapters/redis/adapter.ts': 'the lines of a message',
+  'adapters/redis/keys.ts': 'a room stands in braces, which no prefix and no room has',
+  'adapters/redis/link.ts': 'a host and its port, as the client of a cluster names a shard',
+  'adapters/redis/publishing.ts': 'a tag is of one length',
+  'adapters/broker/payload.ts': 'the lines of a message',
+  'client/client.ts': 'what a URL asks for',
+  'client/queue.ts': 'a prefix is of one length',
+  'protocol/packet.ts': 'JSON',
+  'protocol/cursor.ts': 'parts of closed alphabets',
+  'protocol/key.ts': 'the rule itself',
+  'adapters/options.ts': 'the path of an option, which is shown',
+  'errors/explain.ts': 'the path of an option, which is shown',
+  'server/foreign-upgrades.ts': 'the head of an HTTP request',
+  'protocol/schema.ts': 'paths that are shown, and JSON',
+  'protocol/validate.ts': 'a path that is shown, not looked up'
+}
+
+/** Documents, URLs and words for people are made here. */
+const NO_KEYS = /^(contract\/asyncapi|endpoint\/welcome|server\/upgrade-guard|server\/url-credentials)\.ts$|^(options|testing|stats|client\/links)\//
+
+t.test('keys of several parts are made by one function: nothing else joins parts by a character that they may hold', async (t) => {
+  for (const file of files.filter((name) => !NO_KEYS.test(name) && !(name in JOINED))) {
+    const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
+    const joined: string[] = []
+    const visit = (node: ts.Node): void => {
+      if (ts.isTemplateExpression(node) && node.templateSpans.slice(0, -1).some(({ literal }) => literal.text.length === 1)) joined.push(node.getText(source))
+      ts.forEachChild(node, visit)
+    }
+    visit(source)
+    t.same(joined, [], `${file}: make a key by keyOf of protocol/key.ts, or say in this test why it cannot be mistaken`)
+  }
+})
+
+/** Names of the platform that a file calls or takes from a module: `setTimeout`, `Date.now`. */
+function usedIn (file: string, names: ReadonlySet<string>): string[] {
+  const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
+  const found = new Set<string>()
+  const visit = (node: ts.Node): void => {
+    const text = ts.isPropertyAccessExpression(node) || ts.isImportSpecifier(node) || ts.isIdentifier(node) ? node.getText(source) : ''
+    // A type names the platform's function and does not call it; a method of the same name is another one.
+    const isOther = (): boolean => ts.isTypeQueryNode(node.parent) || (ts.isPropertyAccessExpression(node.parent) && node.parent.name === node)
+    if (names.has(text) && !isOther()) found.add(text)
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return [...found]
+}
+
+/** Who may use the platform's timers, and why. */
+const TIMERS: Record<string, string> = {
+  'structures/timers.ts': 'the helper of the server',
+  'client/timers.ts': 'the helper of the client',
+  'client/reconnecting-link.ts': 'an abort signal of the option timeout, which it has bounded',
+  'client/links/http.ts': 'an abort signal of that bounded timeout',
+  'adapters/nats/state.ts': 'a pause of at most 20 ms between two tries'
+}
+
+t.test('every timer goes through the helper of its side, which knows what the platform can wait', async (t) => {
+  const names = new Set(['setTimeout', 'setInterval', 'globalThis.setTimeout', 'globalThis.setInterval', 'AbortSignal.timeout', 'setTimeout as delay'])
+  const users = files.filter((file) => usedIn(file, names).length > 0)
+  t.same(users.filter((file) => !Object.hasOwn(TIMERS, file)), [], 'use after and every of timers.ts')
+  t.ok(users.includes('structures/timers.ts') && users.includes('client/timers.ts'))
+})
+
+/** Who may ask for the time of day, and why. */
+const TIME_OF_DAY: Record<string, string> = {
+  'adapters/memory/adapter.ts': 'the age of events, which is known by their timestamps',
+  'adapters/broker/decode.ts': 'versions that count from the time of day',
+  'adapters/nats/clock.ts': 'how far it is from that of the broker',
+  'adapters/nats/versions.ts': 'where versions begin that other nodes read',
+  'adapters/redis/stores.ts': 'how long a denial lasts whose end the caller reckons by this clock',
+  'adapters/history/stream.ts': 'the age of events, which is known by their timestamps',
+  'adapters/broker/tail.ts': 'the age of events, which is known by their timestamps',
+  'app/app-rooms.ts': 'the end of a denial, which other nodes read',
+  'auth/authentication.ts': 'exp, and the ends of tickets and denials that are told',
+  'client/reconnecting-link.ts': 'the expiry of the credential',
+  'connection/connection.ts': 'when it was opened, as it is shown',
+  'connection/heartbeat.ts': 'the expiry of credentials',
+  'app/reply-broadcast.ts': 'the timestamp of an event',
+  'rooms/room.ts': 'the end of latest values, which is known by their timestamps',
+  'rooms/hub.ts': 'the timestamp of an event'
+}
+
+t.test('durations are measured by a clock that nobody sets; the time of day is for what is shown or read elsewhere', async (t) => {
+  const users = files.filter((file) => usedIn(file, new Set(['Date.now'])).length > 0)
+  t.same(users.filter((file) => !Object.hasOwn(TIME_OF_DAY, file)), [], 'measure by performance.now()')
+  t.ok(users.includes('auth/authentication.ts'))
+})

@@ -1,0 +1,275 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+const TRANSPORTS = ['websocket', 'sse', 'polling'] as const
+
+interface Example { readonly url: string, stop (): Promise<number | null> }
+
+/** The example as `npm start` runs it, on a free port. */
+async function startExample (t: Test): Promise<Example> {
+  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', 'example/chat/server.ts'], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  const exit = once(child, 'exit').then(([code]) => code as number | null)
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await exit
+  })
+  let log = ''
+  child.stderr!.on('data', (chunk) => { log += String(chunk) })
+  const url = await Promise.race([
+    (async () => {
+      for await (const line of createInterface(child.stdout!)) {
+        const found = /http:\/\/\S+/.exec(line)?.[0]
+        if (found !== undefined) return new URL(found).origin
+        log += `${line}\n`
+      }
+      throw new Error(`the example printed no URL (is dist built? npm run build):\n${log}`)
+    })(),
+    exit.then((code) => { throw new Error(`the example ended with ${code}:\n${log}`) })
+  ])
+  child.stdout!.resume()
+  return {
+    url,
+    stop: async () => {
+      child.kill('SIGTERM')
+      return await exit
+    }
+  }
+}
+
+interface Visitor { readonly page: Page, readonly context: BrowserContext, readonly faults: string[] }
+
+/** A person with a browser of their own, logged in and connected. */
+async function enter (browser: Browser, url: string, name: string, path = ''): Promise<Visitor> {
+  const context = await browser.newContext()
+  const page = await context.newPage()
+  const faults: string[] = []
+  page.on('pageerror', (error) => { faults.push(String(error)) })
+  await page.goto(`${url}${path}`)
+  await page.getByLabel('Your name').fill(name)
+  await page.getByRole('button', { name: 'Enter' }).click()
+  await connected(page)
+  return { page, context, faults }
+}
+
+async function connected (page: Page): Promise<void> { await page.locator('#state[data-state=open]').waitFor() }
+
+async function say (page: Page, text: string, to = ''): Promise<void> {
+  await page.locator('#to').selectOption(to)
+  await page.locator('#text').fill(text)
+  await page.locator('#text').press('Enter')
+}
+
+async function read (page: Page, text: string, kind = 'message'): Promise<void> {
+  await page.locator(`#messages .${kind}:not(.pending)`, { hasText: text }).waitFor()
+}
+
+/** The transports by which the user Ada is connected. */
+async function transportsOf (url: string): Promise<string[]> {
+  const login = await fetch(`${url}/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"admin"}' })
+  const { token } = await login.json() as { token: string }
+  const answer = await fetch(`${url}/ws/stats/connections`, { headers: { authorization: `Bearer ${token}` } })
+  const { items } = await answer.json() as { items: Array<{ userId: string, transport: string }> }
+  return items.filter(({ userId }) => userId === 'ada').map(({ transport }) => transport)
+}
+
+async function until (t: Test, what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 50; i++) {
+    if (await holds()) return
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  t.fail(what)
+}
+
+async function texts (page: Page): Promise<string[]> { return await page.locator('#messages .message:not(.pending) p').allTextContents() }
+
+/** A wire to the example that can be torn. */
+async function startWire (t: Test, target: string): Promise<{ url: string, tear (): void }> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    const other = connect(Number(new URL(target).port), '127.0.0.1')
+    for (const [from, to] of [[socket, other], [other, socket]] as const) {
+      sockets.add(from)
+      from.on('error', () => undefined)
+      from.on('close', () => {
+        sockets.delete(from)
+        to.destroy()
+      })
+      from.pipe(to)
+    }
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const tear = (): void => { for (const socket of sockets) socket.destroy() }
+  t.teardown(() => {
+    server.close()
+    tear()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, tear }
+}
+
+/** A page with two native EventSources, connected: one by cookie, one by ticket. */
+async function readByEventSource (browser: Browser, url: string): Promise<Visitor & { streams: Locator[] }> {
+  const visitor = await enter(browser, url, 'Eve', '/?room=garden')
+  await visitor.page.goto(`${url}/eventsource.html`)
+  const streams = ['cookie', 'ticket'].map((name) => visitor.page.locator(`section:has(#${name}-title)`))
+  for (const stream of streams) await stream.locator('.state[data-state=open]').waitFor()
+  return { ...visitor, streams }
+}
+
+t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) => {
+  const { url, stop } = await startExample(t)
+  const browser = await launchChromium(t)
+  const ada = await enter(browser, url, 'Ada')
+  const bob = await enter(browser, url, 'Bob')
+
+  await t.test('two pages exchange messages over WebSocket', async (t) => {
+    for (const { page } of [ada, bob]) {
+      await page.locator('#transport').selectOption('websocket')
+      await connected(page)
+    }
+    await say(ada.page, 'Hello Bob')
+    await read(bob.page, 'Hello Bob')
+    await say(bob.page, 'Hello Ada')
+    await read(ada.page, 'Hello Ada')
+    t.same(await texts(ada.page), ['Hello Bob', 'Hello Ada'])
+    t.same(await texts(bob.page), ['Hello Bob', 'Hello Ada'])
+  })
+
+  await t.test('the list of those online names both users, and each once for two tabs', async (t) => {
+    const tab = await ada.context.newPage()
+    await tab.goto(url)
+    await tab.getByLabel('Your name').fill('Ada')
+    await tab.getByRole('button', { name: 'Enter' }).click()
+    await connected(tab)
+    for (const { page } of [ada, bob]) {
+      await page.locator('#online li', { hasText: 'Bob' }).waitFor()
+      t.equal(await page.locator('#online li').count(), 2)
+    }
+    await tab.close()
+  })
+
+  await t.test('typing is shown to the others and not to oneself', async (t) => {
+    await ada.page.locator('#text').pressSequentially('hm')
+    await bob.page.locator('#typing', { hasText: 'Ada is typing' }).waitFor()
+    t.equal(await ada.page.locator('#typing').textContent(), '')
+    await ada.page.locator('#text').fill('')
+  })
+
+  await t.test('a direct message reaches its user and nobody else', async (t) => {
+    const carl = await enter(browser, url, 'Carl')
+    await ada.page.locator('#to option[value=bob]').waitFor({ state: 'attached' })
+    await say(ada.page, 'only for Bob', 'bob')
+    await read(bob.page, 'only for Bob', 'direct')
+    await read(ada.page, 'only for Bob', 'direct')
+    await say(ada.page, 'for all')
+    await read(carl.page, 'for all')
+    t.notOk((await texts(carl.page)).includes('only for Bob'))
+    await carl.context.close()
+  })
+
+  await t.test('a page that comes later gets what was said before', async (t) => {
+    const dora = await enter(browser, url, 'Dora')
+    await read(dora.page, 'for all')
+    t.same(await texts(dora.page), ['Hello Bob', 'Hello Ada', 'for all'])
+    await dora.context.close()
+  })
+
+  await t.test('what others write stays text', async (t) => {
+    await say(bob.page, '<img src=x onerror="document.title = 1"><b>bold</b>')
+    await read(ada.page, '<b>bold</b>')
+    t.equal(await ada.page.locator('#messages b, #messages img').count(), 0)
+  })
+
+  await t.test('a REST call broadcasts to two WebSockets and to two native EventSources, by cookie and by ticket', async (t) => {
+    const eve = await readByEventSource(browser, url)
+    const { token } = await (await fetch(`${url}/login`, {
+      method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"Zoe"}'
+    })).json() as { token: string }
+    const answer = await fetch(`${url}/announce`, {
+      method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: '{"text":"Tea is ready"}'
+    })
+    t.equal(answer.status, 200)
+    for (const { page } of [ada, bob]) await read(page, 'Tea is ready', 'announcement')
+    for (const stream of eve.streams) await stream.locator('li', { hasText: '(announced) Zoe: Tea is ready' }).waitFor()
+    t.same(eve.faults, [])
+    await eve.context.close()
+    const refused = await fetch(`${url}/announce`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"text":"no"}' })
+    t.equal(refused.status, 401)
+  })
+
+  await t.test('a native EventSource comes back after a break with what it missed, by cookie and with a fresh ticket', async (t) => {
+    const wire = await startWire(t, url)
+    const eve = await readByEventSource(browser, wire.url)
+    await say(bob.page, 'before the break')
+    for (const stream of eve.streams) await stream.locator('li', { hasText: 'before the break' }).waitFor()
+    wire.tear()
+    for (const stream of eve.streams) await stream.locator('.state[data-state=reconnecting]').waitFor()
+    await say(bob.page, 'in the break')
+    await read(bob.page, 'in the break')
+    for (const stream of eve.streams) {
+      await stream.locator('li', { hasText: 'in the break' }).waitFor()
+      const said = await stream.locator('li').allTextContents()
+      t.equal(new Set(said).size, said.length, 'nothing twice')
+      t.same(said.slice(-2), ['Bob: before the break', 'Bob: in the break'])
+    }
+    await eve.context.close()
+  })
+
+  await t.test('the button of the page announces to everybody', async () => {
+    await ada.page.locator('#announcement').fill('The shop closes')
+    await ada.page.getByRole('button', { name: 'POST /announce' }).click()
+    for (const { page } of [ada, bob]) await read(page, 'The shop closes', 'announcement')
+  })
+
+  for (const transport of TRANSPORTS) {
+    await t.test(`a dropped connection resumes over ${transport}, with what was said meanwhile and what it said itself`, async (t) => {
+      await ada.page.locator('#transport').selectOption(transport)
+      await connected(ada.page)
+      await until(t, `${transport} is in use`, async () => (await transportsOf(url)).includes(transport))
+      await ada.page.getByRole('button', { name: 'Drop my connection' }).click()
+      await ada.page.locator('#state[data-state=reconnecting]').waitFor()
+      await say(bob.page, `during the break of ${transport}, 1`)
+      await say(bob.page, `during the break of ${transport}, 2`)
+      await read(bob.page, `during the break of ${transport}, 2`)
+      await say(ada.page, `said offline over ${transport}`)
+      await read(ada.page, `during the break of ${transport}, 2`)
+      await read(bob.page, `said offline over ${transport}`)
+      await ada.page.locator('#resume', { hasText: '2 messages were caught up' }).waitFor()
+      await read(ada.page, `said offline over ${transport}`)
+      for (const { page } of [ada, bob]) {
+        const said = await texts(page)
+        t.same(said.filter((text) => text.includes(transport)).sort(), [
+          `during the break of ${transport}, 1`, `during the break of ${transport}, 2`, `said offline over ${transport}`
+        ])
+      }
+    })
+  }
+
+  await t.test('the links of the page lead somewhere', async (t) => {
+    for (const href of await ada.page.locator('.links a').evaluateAll((links) => links.map((link) => (link as unknown as { getAttribute (name: string): string }).getAttribute('href')))) {
+      t.equal((await fetch(new URL(href, url), { headers: { accept: 'text/html,*/*;q=0.8' } })).status, 200, href)
+    }
+  })
+
+  await t.test('no page is wider than a phone, and none has thrown', async (t) => {
+    await ada.page.setViewportSize({ width: 390, height: 844 })
+    t.equal(await ada.page.evaluate('document.documentElement.scrollWidth'), 390)
+    t.same([...ada.faults, ...bob.faults], [])
+  })
+
+  await t.test('SIGTERM ends the process with status 0 although pages are connected', async (t) => {
+    t.equal(await stop(), 0)
+  })
+})

@@ -1,0 +1,108 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { bundle, linkedConsumer, smoke, type Heard } from '../../scripts/matrix/consumer.js'
+import { run, runWell } from '../../scripts/matrix/run.js'
+import { pack, ROOT, temporary } from '../../scripts/matrix/tarball.js'
+
+const ALL: Heard = { websocket: true, sse: true, polling: true }
+const skip = existsSync(`${ROOT}dist/index.js`) ? false : 'dist is not built: npm run build'
+
+t.test('the packed package, as an app installs it', { skip }, async (t) => {
+  const directory = await temporary((callback) => t.teardown(callback))
+  const tarball = await pack(directory)
+  const app = join(directory, 'app')
+  await mkdir(app)
+  await linkedConsumer(tarball, app)
+  const unpacked = join(app, 'node_modules/fastify-realtime')
+  const { exports } = JSON.parse(readFileSync(join(unpacked, 'package.json'), 'utf8')) as { exports: object }
+  const paths = Object.keys(exports).filter((path) => path !== './package.json')
+  const names = paths.map((path) => `fastify-realtime${path.slice(1)}`)
+
+  await t.test('the tarball names no file that is not in it, by an import or by a source map', async (t) => {
+    const held = new Set(tarball.files)
+    const belongs = /^(dist\/.+\.(js|d\.ts)|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/
+    t.same(tarball.files.filter((path) => !belongs.test(path)), [])
+    const absent: string[] = []
+    for (const path of tarball.files.filter((path) => path.startsWith('dist/'))) {
+      const text = readFileSync(join(unpacked, path), 'utf8')
+      for (const [, target] of text.matchAll(/(?:from|import\() ?'(\.[^']+)'/g)) {
+        const named = join(dirname(path), path.endsWith('.d.ts') ? target!.replace(/\.js$/, '.d.ts') : target!)
+        if (!held.has(named)) absent.push(`${path} imports ${target!}`)
+      }
+      const map = /^\/\/# sourceMappingURL=(\S+)/m.exec(text)?.[1]
+      if (map !== undefined) absent.push(`${path} names ${map}, whose sources are not in the package`)
+    }
+    t.same(absent, [])
+    t.ok(held.has('dist/index.js') && held.has('dist/client/index.d.ts'))
+  })
+
+  await t.test('publint and arethetypeswrong find nothing wrong', async (t) => {
+    const bin = (path: string): string => join(ROOT, 'node_modules', path)
+    const linting = [bin('publint/src/cli.js'), tarball.path, '--strict']
+    const lint = await run(process.execPath, linting, { cwd: directory })
+    t.match(lint, { code: 0, output: /All good!/ })
+    // That a package is ESM alone is no fault where each version of Node it supports can require it.
+    const typing = [
+      bin('@arethetypeswrong/cli/dist/index.js'), '--format', 'ascii', '--no-definitely-typed',
+      '--ignore-rules', 'cjs-resolves-to-esm', '--', tarball.path
+    ]
+    const types = await run(process.execPath, typing, { cwd: directory })
+    t.match(types, { code: 0, output: /No problems found/ })
+  })
+
+  const same = 'require and import give the same of each entry point, and require of the first one is the plugin'
+  await t.test(same, async (t) => {
+    const list = JSON.stringify(names)
+    const script = `
+      const names = ${list}
+      const differ = []
+      const plugin = require(names[0])
+      const { name } = plugin[Symbol.for('plugin-meta')] ?? {}
+      if (typeof plugin !== 'function' || name !== 'fastify-realtime') differ.push('no plugin')
+      const all = names.map(async (name) => {
+        const imported = await import(name)
+        const required = require(name)
+        const keys = Object.keys(imported).filter((key) => key !== 'module.exports')
+        for (const key of keys) if (required[key] !== imported[key]) differ.push(name + ' ' + key)
+        return [name, keys.length]
+      })
+      Promise.all(all).then((counts) => {
+        console.log(JSON.stringify({ differ, counts: Object.fromEntries(counts) }))
+      })`
+    const evaluating = ['--no-warnings', '--input-type=commonjs', '--eval', script]
+    const { stdout } = await runWell(process.execPath, evaluating, { cwd: app })
+    const { differ, counts } = JSON.parse(stdout) as { differ: string[], counts: Record<string, number> }
+    t.same(differ, [])
+    t.same(Object.keys(counts), names)
+    t.notOk(Object.values(counts).includes(0), JSON.stringify(counts))
+  })
+
+  await t.test('an app in ES modules and one in CommonJS serve a client over each transport', async (t) => {
+    t.same(await smoke(app, ['app.mjs']), ALL)
+    t.same(await smoke(app, ['app.cjs']), ALL)
+  })
+
+  await t.test('TypeScript in CommonJS compiles by each way to import, and what it compiles to runs', async (t) => {
+    const args = [
+      'node_modules/typescript/bin/tsc', '--strict', '--skipLibCheck', '--target', 'es2022', '--module', 'nodenext',
+      '--types', 'node', '--allowJs', '--outDir', 'out', 'app.cts'
+    ]
+    const compiled = await run(process.execPath, args, { cwd: app })
+    t.match(compiled, { code: 0, output: '' })
+    t.same(await smoke(app, ['out/app.cjs']), ALL)
+  })
+
+  await t.test('esbuild makes a bundle for Node and one for browsers, and both run', async (t) => {
+    t.same(await bundle(app, 'esbuild', 'app.mjs', 'out/server.cjs', 'node'), [])
+    t.same(await smoke(app, ['out/server.cjs']), ALL)
+    t.same(await bundle(app, 'esbuild', 'page.mjs', 'out/page.mjs', 'browser'), [])
+    t.same(await smoke(app, ['run-page.mjs', 'out/page.mjs']), ALL)
+  })
+
+  await t.test('the import of ws says to each bundler in its own word that it is to be left alone', async (t) => {
+    const text = readFileSync(join(unpacked, 'dist/client/environment.js'), 'utf8')
+    t.match(text, /import\((?=[^)]*webpackIgnore: true)(?=[^)]*@vite-ignore)/)
+  })
+})

@@ -1,0 +1,53 @@
+import { setImmediate } from 'node:timers/promises'
+import t from 'tap'
+import { gather, inBatches, inTurns } from '../../lib/structures/slices.js'
+
+const MANY = Array.from({ length: 5_000 }, (_, index) => index)
+
+/** What was done after each turn of the event loop, until `work` is over. */
+async function perTurn (work: Promise<unknown>, done: () => number): Promise<number[]> {
+  const seen = [done()]
+  const over = work.then(() => true)
+  do seen.push(done())
+  while (!await Promise.race([over, setImmediate(false)]))
+  seen.push(done())
+  return seen.map((count, index) => index === 0 ? count : count - seen[index - 1]!)
+}
+
+t.test('very many are looked at some in each turn of the event loop, and those that are meant are there in their order', async (t) => {
+  let looked = 0
+  const work = gather(MANY, (item) => {
+    looked++
+    return item % 2 === 0
+  })
+  const turns = await perTurn(work, () => looked)
+  t.ok(Math.max(...turns) <= 1_000, turns.join())
+  t.same(await work, MANY.filter((item) => item % 2 === 0))
+})
+
+t.test('steps are done so many in each turn, few of them at once', async (t) => {
+  let done = 0
+  const turns = await perTurn(inTurns(MANY, 700, () => { done++ }), () => done)
+  t.ok(Math.max(...turns) <= 700, turns.join())
+  t.equal(done, 5_000)
+  let few = 0
+  const work = inTurns([1, 2, 3], 3, () => { few++ })
+  t.equal(few, 3, 'in the turn of the call')
+  await work
+})
+
+t.test('of steps that take time no more than a batch is under way, and none is begun behind one that failed', async (t) => {
+  let [underWay, most, begun] = [0, 0, 0]
+  await inBatches(MANY.slice(0, 95), 10, async () => {
+    most = Math.max(most, ++underWay)
+    await setImmediate()
+    underWay--
+  })
+  t.same([most, underWay], [10, 0])
+  const failing = inBatches(MANY, 10, async (item) => {
+    begun++
+    if (item === 13) throw new Error('away')
+  })
+  await t.rejects(failing, { message: 'away' })
+  t.equal(begun, 20)
+})
