@@ -1,11 +1,24 @@
-import neostandard, { resolveIgnoresFromGitignore } from 'neostandard'
+import neostandard, { plugins, resolveIgnoresFromGitignore } from 'neostandard'
 
 export default [
   ...neostandard({ ts: true, ignores: resolveIgnoresFromGitignore() }),
   {
+    plugins: { '@stylistic': plugins['@stylistic'] },
     rules: {
-      'no-void': 'off'
+      'no-void': 'off',
+      '@stylistic/max-len': ['error', {
+        code: 120,
+        ignoreStrings: true,
+        ignoreTemplateLiterals: true,
+        ignoreRegExpLiterals: true,
+        ignoreUrls: true
+      }]
     }
+  },
+  {
+    // The apps of the documentation stand as they are shown there.
+    files: ['test/api/*.ts'],
+    rules: { '@stylistic/max-len': 'off' }
   },
   {
     files: ['example/**/public/*.js'],

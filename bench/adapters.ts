@@ -14,7 +14,9 @@ async function main (options: Options): Promise<void> {
   try {
     await broker.start()
   } catch (error) {
-    say(`This benchmark runs redis-server, 7.0 or newer, on a free port (Debian: apt-get install redis-server): ${(error as Error).message}`)
+    say(
+      `This benchmark runs redis-server, 7.0 or newer, on a free port (Debian: apt-get install redis-server): ${(error as Error).message}`
+    )
     process.exit(1)
   }
   const scripts = await buildChildren()
@@ -27,10 +29,19 @@ async function main (options: Options): Promise<void> {
         const peer = ADAPTER_PEERS[(i + repetition) % ADAPTER_PEERS.length]!
         const label = `${repetition + 1}/${options.repeat} ${nodes} ${nodes === 1 ? 'node' : 'nodes'} ${peer.id}`
         try {
-          const result = await new AdapterCell({ peer, nodes, seconds: options.seconds, rate: options.rate, broker, scripts }).run()
+          const result = await new AdapterCell({
+            peer,
+            nodes,
+            seconds: options.seconds,
+            rate: options.rate,
+            broker,
+            scripts
+          }).run()
           results.set(keyOf(nodes, peer), [...results.get(keyOf(nodes, peer)) ?? [], result])
           const { saturated, steady } = result
-          say(`${label}: ${figure(saturated.perSecond)} publishes/s; p50 ${figure(steady.p50!)} ms, p99 ${figure(steady.p99!)} ms, ${figure(steady.sent)} commands`)
+          say(
+            `${label}: ${figure(saturated.perSecond)} publishes/s; p50 ${figure(steady.p50!)} ms, p99 ${figure(steady.p99!)} ms, ${figure(steady.sent)} commands`
+          )
         } catch (error) {
           const reason = (error as Error).message.split('\n')[0]!
           say(`${label} failed: ${reason}`)

@@ -11,7 +11,12 @@ export async function buildChildren (): Promise<URL> {
   const folder = new URL('dist/', import.meta.url)
   rmSync(folder, { recursive: true, force: true })
   await build({
-    entryPoints: ['shared', 'servers', 'load', 'nodes'].map((part) => fileURLToPath(new URL(`${part}/*.ts`, import.meta.url))),
+    entryPoints: [
+      'shared',
+      'servers',
+      'load',
+      'nodes'
+    ].map((part) => fileURLToPath(new URL(`${part}/*.ts`, import.meta.url))),
     outdir: fileURLToPath(folder),
     outbase: fileURLToPath(new URL('.', import.meta.url)),
     format: 'esm',

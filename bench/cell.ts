@@ -56,7 +56,10 @@ export class Cell {
     this.#options = options
     this.#workload = workload
     this.#server = new Child(script('servers/main.js'), { core: cores.server, nodeArguments: ['--expose-gc'] })
-    this.#loaders = cores.load.map((core) => new Child<LoadApi>(script('load/main.js'), { core, nodeArguments: ['--max-semi-space-size=64'] }))
+    this.#loaders = cores.load.map((core) => new Child<LoadApi>(script('load/main.js'), {
+      core,
+      nodeArguments: ['--max-semi-space-size=64']
+    }))
     this.#members = membersByLoader(workload, this.#loaders.length)
   }
 
@@ -126,7 +129,9 @@ export class Cell {
     if (this.#options.profile !== undefined) await this.#server.call('writeProfile', this.#options.profile)
   }
 
-  async #quiet (): Promise<void> { await this.#all(async (loader) => { await loader.call('quiet', this.#options.times.quiet) }) }
+  async #quiet (): Promise<void> {
+    await this.#all(async (loader) => { await loader.call('quiet', this.#options.times.quiet) })
+  }
 
   async #idle (port: number, before: number): Promise<Sample> {
     const { clients } = this.#workload
@@ -146,7 +151,8 @@ export class Cell {
     const { clients } = this.#workload
     const warm = Math.ceil(clients * WARM_UPGRADES)
     await this.#connect(port, 0, warm)
-    // No collection first: it would find no request alive, and take with the shapes of requests all code that was compiled for them.
+    // No collection first: it would find no request alive, and take with the shapes of requests all code that was
+    // compiled for them.
     await this.#all(async (loader) => { await loader.call('reset') })
     await this.#profile()
     const start = await this.#reading()
@@ -154,7 +160,12 @@ export class Cell {
     const end = await this.#reading()
     await this.#profiled()
     const reports = await this.#all(async (loader) => await loader.call('report'))
-    return { ...cost(start, end, clients), perSecond: clients / ms * 1_000, others: others(start, end), busy: Math.max(...reports.map(({ busy }) => busy)) }
+    return {
+      ...cost(start, end, clients),
+      perSecond: clients / ms * 1_000,
+      others: others(start, end),
+      busy: Math.max(...reports.map(({ busy }) => busy))
+    }
   }
 
   async #delivery (port: number): Promise<Sample> {
@@ -182,7 +193,9 @@ export class Cell {
     const events = sum(reports.map((report) => report.events))
     if (events !== this.#expected) throw new Error(`${this.#expected} events were due, ${events} arrived`)
     const latencies = reports.flatMap((report) => report.latencies).sort((a, b) => a - b)
-    const inMs = (microseconds: number | undefined): number | undefined => microseconds === undefined ? undefined : microseconds / 1_000
+    const inMs = (microseconds: number | undefined): number | undefined => microseconds === undefined
+      ? undefined
+      : microseconds / 1_000
     return {
       ...cost(start, end, events),
       perSecond: events / (end.at - start.at) * 1_000,

@@ -12,7 +12,11 @@ const children = new Set<ChildProcess>()
 process.on('exit', () => { for (const child of children) child.kill('SIGKILL') })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => { process.exit(1) })
 
-interface Call { readonly resolve: (value: unknown) => void, readonly reject: (error: Error) => void, readonly timer: NodeJS.Timeout }
+interface Call {
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: Error) => void
+  readonly timer: NodeJS.Timeout
+}
 
 export interface ChildOptions {
   /** the core to stay on, where `taskset` is installed */
@@ -31,14 +35,18 @@ export class Child<A extends object> {
 
   constructor (script: string, { core, nodeArguments = [] }: ChildOptions) {
     const pin = core !== undefined && hasTaskset ? ['taskset', '-c', String(core)] : []
-    const raise = process.platform === 'win32' ? [] : ['sh', '-c', 'ulimit -n "$(ulimit -Hn)" 2>/dev/null; exec "$@"', 'sh']
+    const raise = process.platform === 'win32'
+      ? []
+      : ['sh', '-c', 'ulimit -n "$(ulimit -Hn)" 2>/dev/null; exec "$@"', 'sh']
     const [command, ...rest] = [...raise, ...pin, process.execPath, ...nodeArguments, script]
     this.#process = spawn(command!, rest, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...process.env, NODE_ENV: 'production', NODE_OPTIONS: '' }
     })
     children.add(this.#process)
-    for (const stream of [this.#process.stdout, this.#process.stderr]) stream!.setEncoding('utf8').on('data', (text: string) => { this.#said = (this.#said + text).slice(-2_000) })
+    for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      stream!.setEncoding('utf8').on('data', (text: string) => { this.#said = (this.#said + text).slice(-2_000) })
+    }
     this.#process.on('message', (response: Response) => { this.#settle(response) })
     this.#process.on('error', (error) => { this.#fail(error.message) })
     this.#process.on('exit', (code, signal) => {
@@ -49,7 +57,10 @@ export class Child<A extends object> {
   }
 
   /** Asks and waits for the answer. */
-  call<K extends keyof A & string> (method: K, ...[argument]: Argument<A[K]> extends undefined ? [] : [Argument<A[K]>]): Promise<Result<A[K]>> {
+  call<K extends keyof A & string> (
+    method: K,
+    ...[argument]: Argument<A[K]> extends undefined ? [] : [Argument<A[K]>]
+  ): Promise<Result<A[K]>> {
     return new Promise((resolve, reject) => {
       const id = ++this.#last
       const timer = setTimeout(() => {

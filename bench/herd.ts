@@ -20,7 +20,10 @@ const PORTS = { backend: 23_800, nginx: 23_801, haproxy: 23_802 }
 const SELF = fileURLToPath(import.meta.url)
 
 type Transports = Record<string, number>
-/** What a process of clients tells: how many are open, and when each was again, in milliseconds since it was asked to note it. */
+/**
+ * What a process of clients tells: how many are open, and when each was again, in milliseconds since it was asked to
+ * note it.
+ */
 interface Told { readonly open: number, readonly back: readonly number[], readonly errors: Record<string, number> }
 
 async function serve (): Promise<void> {
@@ -35,7 +38,9 @@ async function serve (): Promise<void> {
   app.room(defineRoom('herd', {}))
   await app.listen({ port: PORTS.backend, host: '127.0.0.1', backlog: 4_096 })
   process.on('message', () => {
-    void app.rooms.stats().then((stats) => { process.send!((stats as unknown as { connections: { transports: Transports } }).connections.transports) })
+    void app.rooms.stats().then((stats) => {
+      process.send!((stats as unknown as { connections: { transports: Transports } }).connections.transports)
+    })
   })
   process.send!('ready')
 }
@@ -76,7 +81,15 @@ async function server (): Promise<ChildProcess> {
 
 async function proxy (directory: string, name: 'nginx' | 'haproxy'): Promise<ChildProcess> {
   const file = join(directory, `${name}.conf`)
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((each) => `${each}_temp_path ${directory}/${each};`).join(' ')
+  const paths = [
+    'client_body',
+    'proxy',
+    'fastcgi',
+    'uwsgi',
+    'scgi'
+  ].map((each) => `${each}_temp_path ${directory}/${each};`).join(
+    ' '
+  )
   await writeFile(file, name === 'nginx'
     ? `daemon off; master_process off; pid ${directory}/pid; error_log ${directory}/error warn;
        events { worker_connections 16000; }
@@ -101,7 +114,9 @@ backend nodes
   option forwardfor
   server node 127.0.0.1:${PORTS.backend}
 `)
-  const child = spawn(name, name === 'nginx' ? ['-p', directory, '-c', file] : ['-f', file, '-db'], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const child = spawn(name, name === 'nginx' ? ['-p', directory, '-c', file] : ['-f', file, '-db'], {
+    stdio: ['ignore', 'ignore', 'inherit']
+  })
   await delay(500)
   if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}`)
   return child
@@ -109,7 +124,9 @@ backend nodes
 
 function sum (told: readonly Told[]): Told {
   const errors: Record<string, number> = {}
-  for (const each of told) for (const [code, times] of Object.entries(each.errors)) errors[code] = (errors[code] ?? 0) + times
+  for (const each of told) {
+    for (const [code, times] of Object.entries(each.errors)) errors[code] = (errors[code] ?? 0) + times
+  }
   return { open: told.reduce((total, { open }) => total + open, 0), back: told.flatMap(({ back }) => back), errors }
 }
 
@@ -131,10 +148,17 @@ async function round (name: 'nginx' | 'haproxy', clients: number, processes: num
     children.push(await proxy(directory, name))
     let backend = await server()
     const share = Math.ceil(clients / processes)
-    const crowd = Array.from({ length: processes }, (_, i) => fork(SELF, ['herd', String(PORTS[name]), String(i * share), String(share)], { execArgv: ['--import', 'tsx'] }))
+    const crowd = Array.from(
+      { length: processes },
+      (_, i) => fork(SELF, ['herd', String(PORTS[name]), String(i * share), String(share)], {
+        execArgv: ['--import', 'tsx']
+      })
+    )
     children.push(...crowd)
     const arrived = await allOpen(crowd, share * processes, 2 * LIMIT)
-    console.log(`\n## ${name}: ${share * processes} clients in ${processes} processes\n\nfirst arrival: all open after ${arrived} ms, ${JSON.stringify(await ask<Transports>(backend, 'tell'))}`)
+    console.log(
+      `\n## ${name}: ${share * processes} clients in ${processes} processes\n\nfirst arrival: all open after ${arrived} ms, ${JSON.stringify(await ask<Transports>(backend, 'tell'))}`
+    )
     await Promise.all(crowd.map(async (child) => await ask<Told>(child, 'note')))
     backend.kill('SIGKILL')
     await once(backend, 'exit')
@@ -144,8 +168,12 @@ async function round (name: 'nginx' | 'haproxy', clients: number, processes: num
     const told = sum(await Promise.all(crowd.map(async (child) => await ask<Told>(child, 'tell'))))
     const transports = await ask<Transports>(backend, 'tell')
     const seconds = new Map<number, number>()
-    for (const each of told.back) seconds.set(Math.floor(each / 1_000), (seconds.get(Math.floor(each / 1_000)) ?? 0) + 1)
-    console.log(`after kill -9: ${told.open} open ${took} ms after the restart, ${JSON.stringify(transports)}; refusals and failures on the way: ${JSON.stringify(told.errors)}\n`)
+    for (const each of told.back) {
+      seconds.set(Math.floor(each / 1_000), (seconds.get(Math.floor(each / 1_000)) ?? 0) + 1)
+    }
+    console.log(
+      `after kill -9: ${told.open} open ${took} ms after the restart, ${JSON.stringify(transports)}; refusals and failures on the way: ${JSON.stringify(told.errors)}\n`
+    )
     console.log('| second since the kill | clients back |\n|---|---|')
     for (const [second, count] of [...seconds].sort(([a], [b]) => a - b)) console.log(`| ${second} | ${count} |`)
     return told.open === share * processes && transports.websocket === told.open
@@ -159,9 +187,13 @@ const [role, ...given] = process.argv.slice(2)
 if (role === 'server') await serve()
 else if (role === 'herd') herd(Number(given[0]), Number(given[1]), Number(given[2]))
 else {
-  console.log(`# A rush behind a proxy\n\n${describeMachine().join('  \n')}\n\nauthenticate takes ${AUTHENTICATION} ms; the backend is killed with -9 and started again.`)
+  console.log(
+    `# A rush behind a proxy\n\n${describeMachine().join('  \n')}\n\nauthenticate takes ${AUTHENTICATION} ms; the backend is killed with -9 and started again.`
+  )
   const clients = Number(role ?? 5_000)
   const held = [await round('nginx', clients, 5), await round('haproxy', clients, 5)]
-  console.log(held.every(Boolean) ? '\nAll are on a WebSocket again, none on a fallback.' : '\nSome are late or on a fallback.')
+  console.log(
+    held.every(Boolean) ? '\nAll are on a WebSocket again, none on a fallback.' : '\nSome are late or on a fallback.'
+  )
   process.exit(held.every(Boolean) ? 0 : 1)
 }

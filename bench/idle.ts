@@ -12,7 +12,10 @@ import { figure, table } from './table.js'
 const COUNTS = [1_000, 5_000, 20_000]
 /** Members of a room with presence. */
 const CROWD = 100
-/** Milliseconds of rest before it is measured, and of what is measured: longer than the longest time between two position checks. */
+/**
+ * Milliseconds of rest before it is measured, and of what is measured: longer than the longest time between two
+ * position checks.
+ */
 const REST = 15_000
 const WINDOW = 60_000
 /** Connections that come at once. */
@@ -21,19 +24,38 @@ const AT_ONCE = 200
 const say = (line: string): void => { process.stderr.write(`${line}\n`) }
 const failed = (error: unknown): void => { say(`failed: ${String(error)}`) }
 
-interface Figures { readonly requests: number, readonly broker: number, readonly node: number, readonly arrival: number }
+interface Figures {
+  readonly requests: number
+  readonly broker: number
+  readonly node: number
+  readonly arrival: number
+}
 
 /**
- * What a node asks of its broker for connections that do nothing: each has a slot of its user, a room of its own with history, and is
- * present in one of the rooms. Sockets are left out: they cost the broker nothing.
+ * What a node asks of its broker for connections that do nothing: each has a slot of its user, a room of its own with
+ * history, and is present in one of the rooms. Sockets are left out: they cost the broker nothing.
  */
 async function measure (broker: Broker, count: number): Promise<Figures> {
   const adapter = broker.adapter()
   const rooms = new Map<string, RoomSettings>()
   await adapter.start({
-    nodeId: 'bench', log: { info () {}, warn (_object, message) { say(message) } }, event: () => 0, gap () {}, presence () {}, control () {}, state () {}
+    nodeId: 'bench',
+    log: {
+      info () {},
+      warn (_object, message) { say(message) }
+    },
+    event: () => 0,
+    gap () {},
+    presence () {},
+    control () {},
+    state () {}
   })
-  const slots = new Slots({ capacity: 1e6, user: 10, address: undefined, whenUnavailable: 'refuse' }, adapter.leases, failed, () => {})
+  const slots = new Slots(
+    { capacity: 1e6, user: 10, address: undefined, whenUnavailable: 'refuse' },
+    adapter.leases,
+    failed,
+    () => {}
+  )
   const presence = new PresenceKeeper(adapter.presence!, { grace: 15_000, lease: 60_000 }, () => rooms.keys(), failed)
   const enter = async (index: number): Promise<void> => {
     const [id, userId, own, crowd] = [`c${index}`, `u${index}`, `@user/u${index}`, `crowd/${Math.floor(index / CROWD)}`]
@@ -41,14 +63,20 @@ async function measure (broker: Broker, count: number): Promise<Figures> {
     await slots.lease(id, [])
     for (const room of [own, crowd]) {
       if (rooms.has(room)) continue
-      const settings = { history: { size: 100, ttl: 300_000 }, latest: false, definition: room === own ? '@user/:id' : 'crowd/:id' }
+      const settings = {
+        history: { size: 100, ttl: 300_000 },
+        latest: false,
+        definition: room === own ? '@user/:id' : 'crowd/:id'
+      }
       rooms.set(room, settings)
       await adapter.subscribe(room, settings)
     }
     await presence.join(crowd, { userId, connection: id })
   }
   const began = performance.now()
-  for (let index = 0; index < count; index += AT_ONCE) await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - index) }, (_, offset) => enter(index + offset)))
+  for (let index = 0; index < count; index += AT_ONCE) {
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - index) }, (_, offset) => enter(index + offset)))
+  }
   const arrival = performance.now() - began
   slots.start()
   presence.start()
@@ -56,7 +84,12 @@ async function measure (broker: Broker, count: number): Promise<Figures> {
   const before = { requests: await broker.requests(), broker: broker.cpu(), node: process.cpuUsage() }
   await delay(WINDOW)
   const { user, system } = process.cpuUsage(before.node)
-  const result = { requests: (await broker.requests() - before.requests) / WINDOW * 1_000, broker: (broker.cpu() - before.broker) / WINDOW, node: (user + system) / 1_000 / WINDOW, arrival }
+  const result = {
+    requests: (await broker.requests() - before.requests) / WINDOW * 1_000,
+    broker: (broker.cpu() - before.broker) / WINDOW,
+    node: (user + system) / 1_000 / WINDOW,
+    arrival
+  }
   slots.stop()
   presence.stop()
   await adapter.close()
@@ -70,7 +103,14 @@ for (const start of [startRedis, startNats]) {
     const broker = await start()
     try {
       const { requests, broker: cpu, node, arrival } = await measure(broker, count)
-      rows.push([broker.name, figure(count), figure(requests), percent(cpu), percent(node), `${figure(arrival / 1_000)} s`])
+      rows.push([
+        broker.name,
+        figure(count),
+        figure(requests),
+        percent(cpu),
+        percent(node),
+        `${figure(arrival / 1_000)} s`
+      ])
       say(rows.at(-1)!.join(' | '))
     } finally {
       broker.stop()

@@ -1,7 +1,7 @@
 /**
- * The longest turn of the event loop at population size: 100 000 rooms and 50 000 users with a connection each, all in `@all`. The
- * connections end in links that take everything: sockets would need more descriptors than a process has, and their cost is measured
- * elsewhere.
+ * The longest turn of the event loop at population size: 100 000 rooms and 50 000 users with a connection each, all in
+ * `@all`. The connections end in links that take everything: sockets would need more descriptors than a process has,
+ * and their cost is measured elsewhere.
  *
  * `npm run bench:turns -- [connections] [--write]`; with `--write` into `bench/TURNS.md`
  */
@@ -36,7 +36,9 @@ const report = async (what: string, work: () => Promise<void> | void, settle?: n
   rows.push([what, `${figure(turns.own)} ms`, `${figure(turns.longest)} ms`, `${figure(turns.cpu)} ms`])
   return turns
 }
-await report(`${figure(CONNECTIONS)} connections that come`, async () => { await node.populate(CONNECTIONS, ROOMS_EACH) })
+await report(`${figure(CONNECTIONS)} connections that come`, async () => {
+  await node.populate(CONNECTIONS, ROOMS_EACH)
+})
 const full = heap()
 const rooms = node.engine.active.size
 
@@ -47,7 +49,9 @@ const publish = async (count: number): Promise<void> => {
   }
 }
 
-await report(`publishing ${figure(PUBLISHED / 3)} events within the history budget`, async () => { await publish(PUBLISHED / 3) })
+await report(`publishing ${figure(PUBLISHED / 3)} events within the history budget`, async () => {
+  await publish(PUBLISHED / 3)
+})
 await report(`publishing ${figure(PUBLISHED)} events past it, which evicts`, async () => { await publish(PUBLISHED) })
 const read = (): StatsSnapshot => snapshot(node.ledger, node.observer, {
   node: '',
@@ -83,16 +87,25 @@ await report('renewing the leases of all connections', () => { void node.slots.r
 await report('denying 20 000 users and tokens, closing 1 000 connections by token', async () => {
   for (let index = 0; index < 20_000; index++) {
     void node.adapter.denials.deny(`user:${index}`, Date.now() + 3_600_000)
-    if (index % 20 === 0) for (const connection of node.connections.ofToken(`token-${index}`)) connection.close('revoked')
+    if (index % 20 === 0) {
+      for (const connection of node.connections.ofToken(`token-${index}`)) connection.close('revoked')
+    }
     if (index % 20 === 0) await new Promise(setImmediate)
   }
 })
-await report(`an event for all ${figure(node.connections.size)} members of one room`, () => { void node.engine.publish('@all', 'notice', { text: 'x' }) }, 1_000)
+await report(
+  `an event for all ${figure(node.connections.size)} members of one room`,
+  () => { void node.engine.publish('@all', 'notice', { text: 'x' }) },
+  1_000
+)
 await report(`20 events for all ${figure(node.connections.size)} in one turn`, () => {
   for (let index = 0; index < 20; index++) void node.engine.publish('@all', 'notice', { text: 'x' })
 }, 3_000)
 await report('an event and a presence change that a broker brings, for all of them', () => {
-  void node.engine.host.event('@all', encodeEvent({ type: 'notice', room: '@all', delivery: 'volatile', timestamp: 0 }, '{"text":"x"}'))
+  void node.engine.host.event(
+    '@all',
+    encodeEvent({ type: 'notice', room: '@all', delivery: 'volatile', timestamp: 0 }, '{"text":"x"}')
+  )
   node.engine.host.presence('@all', { sequence: 1, joined: [], left: [{ userId: 'somebody' }] })
 }, 1_000)
 await report('an acknowledged broadcast to all of them, and its end without an answer', async () => {

@@ -25,7 +25,10 @@ export const USAGE = `node --import tsx bench/run.ts [options]
 
 const REPEAT: Readonly<Record<Mode, number>> = { full: 5, quick: 1, smoke: 1 }
 
-const list = (text: string | undefined): string[] => text?.split(',').map((word) => word.trim()).filter((word) => word !== '') ?? []
+const list = (text: string | undefined): string[] => text?.split(',')
+  .map((word) => word.trim())
+  .filter((word) => word !== '') ??
+  []
 
 export function readOptions (args: readonly string[]): Options | undefined {
   const { values } = parseArgs({
@@ -44,6 +47,15 @@ export function readOptions (args: readonly string[]): Options | undefined {
   if (values.help) return undefined
   const mode = values.smoke ? 'smoke' : values.quick ? 'quick' : 'full'
   const repeat = values.repeat === undefined ? REPEAT[mode] : Number(values.repeat)
-  if (!Number.isInteger(repeat) || repeat < 1 || repeat > 50) throw new Error(`--repeat takes a number from 1 to 50, got ${values.repeat}`)
-  return { mode, repeat, only: list(values.only), peers: list(values.peers), isWritten: values.write, profiles: values.profile }
+  if (!Number.isInteger(repeat) || repeat < 1 || repeat > 50) {
+    throw new Error(`--repeat takes a number from 1 to 50, got ${values.repeat}`)
+  }
+  return {
+    mode,
+    repeat,
+    only: list(values.only),
+    peers: list(values.peers),
+    isWritten: values.write,
+    profiles: values.profile
+  }
 }

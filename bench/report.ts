@@ -29,15 +29,25 @@ const DELIVERY: readonly Column[] = [
   { title: 'load', metric: 'busy', format: percent },
   { title: 'others', metric: 'others', format: percent }
 ]
-const UPGRADES: readonly Column[] = [...CPU, { title: 'upgrades/s', metric: 'perSecond' }, { title: 'load', metric: 'busy', format: percent }, { title: 'others', metric: 'others', format: percent }]
-const IDLE: readonly Column[] = [{ title: 'RSS KiB', metric: 'memory', format: kibibytes }, { title: 'of it heap and buffers KiB', metric: 'heap', format: kibibytes }]
+const UPGRADES: readonly Column[] = [
+  ...CPU,
+  { title: 'upgrades/s', metric: 'perSecond' },
+  { title: 'load', metric: 'busy', format: percent },
+  { title: 'others', metric: 'others', format: percent }
+]
+const IDLE: readonly Column[] = [
+  { title: 'RSS KiB', metric: 'memory', format: kibibytes },
+  { title: 'of it heap and buffers KiB', metric: 'heap', format: kibibytes }
+]
 
 function columnsOf ({ drive }: Workload): readonly Column[] {
   return drive.kind === 'idle' ? IDLE : drive.kind === 'upgrades' ? UPGRADES : DELIVERY
 }
 
 function unitOf ({ drive }: Workload): string {
-  return drive.kind === 'idle' ? 'per connection' : drive.kind === 'upgrades' ? 'CPU per upgrade' : 'CPU and writes per delivered event'
+  return drive.kind === 'idle'
+    ? 'per connection'
+    : drive.kind === 'upgrades' ? 'CPU per upgrade' : 'CPU and writes per delivered event'
 }
 
 function workloadSection (workload: Workload, results: Results): string {
@@ -50,7 +60,10 @@ function workloadSection (workload: Workload, results: Results): string {
 
 function curveSection (workloads: readonly Workload[], results: Results): string {
   const columns = DELIVERY.slice(0, 6)
-  const rows = workloads.map(({ id, title }) => [title, ...columns.map(({ metric, format }) => range(results.spread(id, OURS, metric), format))])
+  const rows = workloads.map(({ id, title }) => [
+    title,
+    ...columns.map(({ metric, format }) => range(results.spread(id, OURS, metric), format))
+  ])
   return `## Cost curve\n\nfastify-realtime alone, single events, CPU per delivered event\n\n${table(['', ...columns.map(({ title }) => title)], rows)}`
 }
 
@@ -72,7 +85,9 @@ function ratioRow (workload: Workload, results: Results): string[] {
   return [
     id,
     over('socketio', metric, true), aim(goal.socketio, 'at least'),
-    workload.drive.kind === 'idle' ? '-' : range(results.ratio([against, 'socketio'], [id, OURS], 'user')), aim(goal.user, 'at least'),
+    workload.drive.kind === 'idle'
+      ? '-'
+      : range(results.ratio([against, 'socketio'], [id, OURS], 'user')), aim(goal.user, 'at least'),
     over('uws', metric, false), aim(goal.uws, 'at most'),
     range(results.spread(id, OURS, 'writes'), exact), aim(goal.writes, 'at most')
   ]
@@ -80,7 +95,9 @@ function ratioRow (workload: Workload, results: Results): string[] {
 
 function ratioSection (workloads: readonly Workload[], results: Results): string {
   const rows = workloads.map((workload) => ratioRow(workload, results))
-  const head = ['', 'socket.io / ours', 'aim', 'the same, user CPU', 'aim', 'ours / uWS', 'aim', 'our writes per event', 'aim']
+  const head = [
+    '', 'socket.io / ours', 'aim', 'the same, user CPU', 'aim', 'ours / uWS', 'aim', 'our writes per event', 'aim'
+  ]
   return `## Ratios\n\nOf server CPU per delivered event; M of memory per connection; S of upgrades per second, the other way round.\n\n${table(head, rows)}`
 }
 
@@ -88,11 +105,18 @@ export function report (workloads: readonly Workload[], results: Results, option
   const measured = workloads.filter(({ id }) => PEERS.some((peer) => results.has(id, peer.id)))
   const curve = measured.filter(({ group }) => group === 'curve')
   const compared = measured.filter(({ group }) => group !== 'curve')
-  const versions = PEERS.filter(({ id }) => results.versions.has(id)).map(({ id, title }) => `${title}: ${results.versions.get(id)!}`)
+  const versions = PEERS.filter(({ id }) => results.versions.has(
+    id
+  )).map(({ id, title }) => `${title}: ${results.versions.get(id)!}`)
   const notes = [...results.notes, ...[...results.failures].map(([cell, reason]) => `${cell} failed: ${reason}`)]
   return [
     '# Results',
-    [...describeMachine(), `${options.mode} run, ${options.repeat === 1 ? 'one repetition' : `${options.repeat} interleaved repetitions: median (smallest to largest)`}`].join('  \n'),
+    [
+      ...describeMachine(),
+      `${options.mode} run, ${options.repeat === 1 ? 'one repetition' : `${options.repeat} interleaved repetitions: median (smallest to largest)`}`
+    ].join(
+      '  \n'
+    ),
     versions.map((line) => `- ${line}`).join('\n'),
     ...(notes.length === 0 ? [] : [notes.map((line) => `- ${line}`).join('\n')]),
     ...(compared.length === 0 ? [] : [ratioSection(compared, results)]),

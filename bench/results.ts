@@ -29,7 +29,11 @@ export class Results {
   }
 
   /** Of each repetition the one over the other, so that what slowed the machine slowed both. */
-  ratio (above: readonly [workload: string, peer: string], below: readonly [workload: string, peer: string], metric: Metric): Spread | undefined {
+  ratio (
+    above: readonly [workload: string, peer: string],
+    below: readonly [workload: string, peer: string],
+    metric: Metric
+  ): Spread | undefined {
     const upper = this.#samples.get(above.join('/')) ?? []
     const lower = this.#samples.get(below.join('/')) ?? []
     return spread(upper.map((sample, repetition) => {

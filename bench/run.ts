@@ -20,11 +20,15 @@ function selected (options: Options): Workload[] {
   const all = workloads(options.mode)
   const unknown = options.only.filter((name) => !all.some(({ id, group }) => id === name || group === name))
   if (unknown.length > 0) throw new Error(`--only: no workload ${unknown.join(', ')}`)
-  const known = options.only.length === 0 ? all : all.filter(({ id, group }) => options.only.includes(id) || options.only.includes(group))
+  const known = options.only.length === 0
+    ? all
+    : all.filter(({ id, group }) => options.only.includes(id) || options.only.includes(group))
   const limit = descriptorLimit()
   return known.filter((workload) => {
     const { clients, drive, id } = workload
-    const needed = clients * (drive.kind === 'upgrades' ? 1 + WARM_UPGRADES : 1) + (drive.kind === 'idle' ? drive.before : 0) + SPARE
+    const needed = clients * (drive.kind === 'upgrades' ? 1 + WARM_UPGRADES : 1) +
+      (drive.kind === 'idle' ? drive.before : 0) +
+      SPARE
     if (needed <= limit) return true
     results.notes.add(`${id} left out: it needs ${needed} open files, the limit is ${limit}; raise it with ulimit -n`)
     return false
@@ -58,7 +62,9 @@ const results = new Results()
 
 async function main (options: Options): Promise<void> {
   const cores = assignCores()
-  if (cores.server === undefined) results.notes.add('servers and load generator are not pinned to cores of their own: one core, or no taskset')
+  if (cores.server === undefined) {
+    results.notes.add('servers and load generator are not pinned to cores of their own: one core, or no taskset')
+  }
   const scripts = await buildChildren()
   const chosen = selected(options)
   for (const note of results.notes) say(note)
@@ -69,7 +75,9 @@ async function main (options: Options): Promise<void> {
     cores,
     scripts,
     times: TIMES[options.mode],
-    profile: options.profiles === undefined ? undefined : resolve(options.profiles, `${workload.id}-${peer.id}.cpuprofile`)
+    profile: options.profiles === undefined
+      ? undefined
+      : resolve(options.profiles, `${workload.id}-${peer.id}.cpuprofile`)
   })
   const smallest = workloads('smoke')[0]!
   const peers = await loadable(selectedPeers(options), async (peer) => await cell(smallest, peer).probe())
@@ -83,7 +91,9 @@ async function main (options: Options): Promise<void> {
         try {
           const sample = await cell(workload, peer).run()
           results.add(workload.id, peer.id, repetition, sample)
-          say(`${label}: ${sample.memory === undefined ? `${figure(sample.cpu!)} µs, ${figure(sample.perSecond!)}/s` : `${figure(sample.memory / 1_024)} KiB`}`)
+          say(
+            `${label}: ${sample.memory === undefined ? `${figure(sample.cpu!)} µs, ${figure(sample.perSecond!)}/s` : `${figure(sample.memory / 1_024)} KiB`}`
+          )
         } catch (error) {
           const reason = (error as Error).message
           say(`${label} failed: ${reason}`)

@@ -1,6 +1,7 @@
 /**
- * What a reader that stops costs the others: 1 publisher at 2 000 events a second, 99 readers at full speed, once without and once
- * with one more reader that never reads. Prints the latencies of the 99, what became of the slow one, and the ledger.
+ * What a reader that stops costs the others: 1 publisher at 2 000 events a second, 99 readers at full speed, once
+ * without and once with one more reader that never reads. Prints the latencies of the 99, what became of the slow one,
+ * and the ledger.
  *
  * `npm run bench:slow-reader -- [seconds] [rounds]`
  */
@@ -17,7 +18,13 @@ const PER_SECOND = 2_000
 const TICK = 5
 const stream = defineRoom('stream', { events: { e: Type.Object({ at: Type.Number(), fill: Type.String() }) } })
 
-interface Result { readonly count: number, readonly ordered: boolean, readonly p50: number, readonly p99: number, readonly max: number }
+interface Result {
+  readonly count: number
+  readonly ordered: boolean
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
 
 const now = (): number => performance.timeOrigin + performance.now()
 
@@ -47,7 +54,11 @@ async function read (url: string, token: string): Promise<void> {
 
 async function run (seconds: number, isSlow: boolean): Promise<{ result: Result, slow: string }> {
   const app = Fastify()
-  await app.register(realtime, { jwt: { secret: 'bench' }, limits: { user: { connections: 200, then: 'reject' } }, history: { bytes: 2 ** 28 } })
+  await app.register(realtime, {
+    jwt: { secret: 'bench' },
+    limits: { user: { connections: 200, then: 'reject' } },
+    history: { bytes: 2 ** 28 }
+  })
   app.room(stream, { history: { size: 200_000, ttl: 600_000 } })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const url = `ws://127.0.0.1:${(app.server.address() as AddressInfo).port}/ws/stream`
@@ -61,7 +72,9 @@ async function run (seconds: number, isSlow: boolean): Promise<{ result: Result,
   if (isSlow) {
     ws = new WebSocket(url, { headers: { authorization: `Bearer ${token}` } })
     ws.on('message', (data) => {
-      const frame = JSON.parse(String(data)) as { type: string, offset: number, data: { rooms?: Record<string, { epoch: string }> } }
+      const frame = JSON.parse(String(
+        data
+      )) as { type: string, offset: number, data: { rooms?: Record<string, { epoch: string }> } }
       if (frame.type === 'e') got = frame.offset
       if (frame.type === 'welcome') {
         epoch = frame.data.rooms!.stream!.epoch
@@ -79,7 +92,9 @@ async function run (seconds: number, isSlow: boolean): Promise<{ result: Result,
     await new Promise((resolve) => { setTimeout(resolve, TICK) })
   }
   await new Promise((resolve) => { setTimeout(resolve, 500) })
-  const answered = new Promise<Result>((resolve) => { child.once('message', (message) => { resolve(message as Result) }) })
+  const answered = new Promise<Result>((resolve) => {
+    child.once('message', (message) => { resolve(message as Result) })
+  })
   child.send('report')
   const result = await answered
   if (ws !== undefined) {
@@ -91,7 +106,14 @@ async function run (seconds: number, isSlow: boolean): Promise<{ result: Result,
     const ack = await new Promise<boolean>((resolve) => {
       resumed.on('message', (data) => {
         const frame = JSON.parse(String(data)) as { type: string, data: { resumed?: boolean } }
-        if (frame.type === 'welcome') resumed.send(JSON.stringify({ type: 'join', room: 'stream', id: 'j', data: { since: { epoch, offset: got } } }))
+        if (frame.type === 'welcome') {
+          resumed.send(JSON.stringify({
+            type: 'join',
+            room: 'stream',
+            id: 'j',
+            data: { since: { epoch, offset: got } }
+          }))
+        }
         if (frame.type === 'ack') resolve(frame.data.resumed === true)
         if (frame.type === 'e') replayed++
       })
@@ -103,7 +125,8 @@ async function run (seconds: number, isSlow: boolean): Promise<{ result: Result,
     resumed.terminate()
   }
   const stats = await app.rooms.stats() as { ledger: Record<string, number>, outbox: { bytes: number } }
-  const { meant, delivered, resumed, conflated, dropped, gone, queued } = stats.ledger as Record<'meant' | 'delivered' | 'resumed' | 'conflated' | 'dropped' | 'gone' | 'queued', number>
+  const { meant, delivered, resumed, conflated, dropped, gone, queued } =
+    stats.ledger as Record<'meant' | 'delivered' | 'resumed' | 'conflated' | 'dropped' | 'gone' | 'queued', number>
   const sum = delivered + resumed + conflated + dropped + gone + queued
   slow += `; outboxes ${stats.outbox.bytes} B; ledger ${meant} meant = ${sum}`
   await app.close()
@@ -119,9 +142,15 @@ else {
     const without = await run(seconds, false)
     const beside = await run(seconds, true)
     ratios.push(beside.result.p99 / without.result.p99)
-    const line = ({ count, ordered, p50, p99, max }: Result): string => `${count} events, in order: ${String(ordered)}, p50 ${p50} ms, p99 ${p99} ms, max ${max} ms`
-    console.log(`round ${round}\n  without: ${line(without.result)}\n  beside a reader that stops: ${line(beside.result)}\n  p99 ratio ${ratios.at(-1)!.toFixed(2)}\n  the slow one: ${beside.slow}`)
+    const line =
+      ({ count, ordered, p50, p99, max }: Result): string =>
+        `${count} events, in order: ${String(ordered)}, p50 ${p50} ms, p99 ${p99} ms, max ${max} ms`
+    console.log(
+      `round ${round}\n  without: ${line(without.result)}\n  beside a reader that stops: ${line(beside.result)}\n  p99 ratio ${ratios.at(-1)!.toFixed(2)}\n  the slow one: ${beside.slow}`
+    )
   }
   ratios.sort((a, b) => a - b)
-  console.log(`p99 ratio, median of ${rounds}: ${ratios[Math.floor(rounds / 2)]!.toFixed(2)} (min ${ratios[0]!.toFixed(2)}, max ${ratios.at(-1)!.toFixed(2)})`)
+  console.log(
+    `p99 ratio, median of ${rounds}: ${ratios[Math.floor(rounds / 2)]!.toFixed(2)} (min ${ratios[0]!.toFixed(2)}, max ${ratios.at(-1)!.toFixed(2)})`
+  )
 }

@@ -1,13 +1,20 @@
 /**
- * `npm run chaos -- [--seconds 60] [--clients 50] [--seed n]`: clients on all transports while links and server fail. Ends with 1
- * when anything was lost, duplicated or reordered, or a send was refused. With `redis-server` installed the server is restarted too.
+ * `npm run chaos -- [--seconds 60] [--clients 50] [--seed n]`: clients on all transports while links and server fail.
+ * Ends with 1 when anything was lost, duplicated or reordered, or a send was refused. With `redis-server` installed the
+ * server is restarted too.
  */
 import { parseArgs } from 'node:util'
 import { redis } from '../lib/adapters/redis/adapter.js'
 import { runChaos } from '../test/chaos/run.js'
 import { missing, startRedis } from '../test/helpers/servers.js'
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' }, clients: { type: 'string', default: '50' }, seed: { type: 'string' } } })
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '60' },
+    clients: { type: 'string', default: '50' },
+    seed: { type: 'string' }
+  }
+})
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
 const teardowns: Array<() => unknown> = []
 const without = missing('redis-server')

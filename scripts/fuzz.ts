@@ -1,7 +1,7 @@
 /**
- * `npm run fuzz -- [--seconds 60] [--seed n]`: hostile frames, bytes, requests and broker messages against a server with well-behaved
- * peers on it. Ends with 1 when the server threw, logged an error, kept anything, or harmed one of them. Without `redis-server` no broker
- * messages are sent.
+ * `npm run fuzz -- [--seconds 60] [--seed n]`: hostile frames, bytes, requests and broker messages against a server
+ * with well-behaved peers on it. Ends with 1 when the server threw, logged an error, kept anything, or harmed one of
+ * them. Without `redis-server` no broker messages are sent.
  */
 import { parseArgs } from 'node:util'
 import { runFuzz } from '../test/fuzz/run.js'
@@ -15,11 +15,25 @@ const without = missing('redis-server')
 if (without !== false) console.log(`${without}: no messages of a broker are sent`)
 const server = without === false ? await startRedis({ teardown: (callback) => teardowns.push(callback) }) : undefined
 console.log(`seed ${seed}`)
-const result = await runFuzz({ seconds: Number(values.seconds), seed, redis: server?.url, log: (line) => { console.log(line) } })
+const result = await runFuzz({
+  seconds: Number(values.seconds),
+  seed,
+  redis: server?.url,
+  log: (line) => { console.log(line) }
+})
 for (const fault of result.faults.slice(0, 10)) console.log(`fault: ${fault}`)
 for (const harm of result.harmed.slice(0, 10)) console.log(`harm: ${harm}`)
 const { faults, harmed, sent, ledger, heap, handles, ...counts } = result
-console.table({ ...sent, faults: faults.length, harmed: harmed.length, ...counts, 'heap before, MB': heap[0] / 1e6, 'heap after, MB': heap[1] / 1e6, 'handles before': handles[0], 'handles after': handles[1] })
+console.table({
+  ...sent,
+  faults: faults.length,
+  harmed: harmed.length,
+  ...counts,
+  'heap before, MB': heap[0] / 1e6,
+  'heap after, MB': heap[1] / 1e6,
+  'handles before': handles[0],
+  'handles after': handles[1]
+})
 console.log(`ledger ${JSON.stringify(ledger)}`)
 const broken = verdictOf(result)
 for (const line of broken) console.log(line)

@@ -33,7 +33,11 @@ export class Broker {
     const { port } = probe.address() as AddressInfo
     probe.close()
     await once(probe, 'close')
-    this.#child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', this.#directory, '--save', ''], { stdio: 'ignore' })
+    this.#child = spawn(
+      'redis-server',
+      ['--port', String(port), '--bind', '127.0.0.1', '--dir', this.#directory, '--save', ''],
+      { stdio: 'ignore' }
+    )
     process.on('exit', () => { this.#end() })
     const failed = once(this.#child, 'exit').then(() => { throw new Error('redis-server ended') })
     failed.catch(() => undefined)
@@ -50,10 +54,16 @@ export class Broker {
   async reset (): Promise<void> { await this.#client.config('RESETSTAT') }
 
   async read (): Promise<BrokerReading> {
-    const [commands, cpu, stats] = await Promise.all([this.#client.info('commandstats'), this.#client.info('cpu'), this.#client.info('stats')])
+    const [commands, cpu, stats] = await Promise.all([
+      this.#client.info('commandstats'),
+      this.#client.info('cpu'),
+      this.#client.info('stats')
+    ])
     const seconds = (name: string): number => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(cpu)![1])
     return {
-      commands: new Map([...commands.matchAll(/^cmdstat_(\S+?):calls=(\d+)/gm)].map(([, name, calls]) => [name!, Number(calls)] as const).filter(([name]) => !OURS.test(name))),
+      commands: new Map([...commands.matchAll(
+        /^cmdstat_(\S+?):calls=(\d+)/gm
+      )].map(([, name, calls]) => [name!, Number(calls)] as const).filter(([name]) => !OURS.test(name))),
       cpu: (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6,
       sent: Number(/^total_net_output_bytes:(\d+)/m.exec(stats)![1])
     }
@@ -68,6 +78,8 @@ export class Broker {
 /** Commands that clients sent, of those that were run. */
 export function sentOf (commands: ReadonlyMap<string, number>): number {
   const all = [...commands]
-  const fromClients = all.some(([name]) => SCRIPTS.includes(name)) ? all.filter(([name]) => SCRIPTS.includes(name)) : all
+  const fromClients = all.some(([name]) => SCRIPTS.includes(name))
+    ? all.filter(([name]) => SCRIPTS.includes(name))
+    : all
   return fromClients.reduce((sum, [, calls]) => sum + calls, 0)
 }

@@ -47,11 +47,18 @@ export interface Part {
   readonly lost: number
 }
 
-export interface CellResult { readonly saturated: Part, readonly steady: Part, readonly commands: ReadonlyMap<string, number>, readonly versions: readonly string[] }
+export interface CellResult {
+  readonly saturated: Part
+  readonly steady: Part
+  readonly commands: ReadonlyMap<string, number>
+  readonly versions: readonly string[]
+}
 
 interface Measured { readonly part: Part, readonly commands: ReadonlyMap<string, number> }
 
-/** One peer on so many nodes, in fresh processes and an empty broker: first as fast as it goes, then at a steady rate. */
+/**
+ * One peer on so many nodes, in fresh processes and an empty broker: first as fast as it goes, then at a steady rate.
+ */
 export class AdapterCell {
   readonly #options: CellOptions
   readonly #nodes: ReadonlyArray<Child<NodeApi>>
@@ -63,14 +70,20 @@ export class AdapterCell {
     this.#options = options
     // More processes than cores: none is pinned, for anybody.
     this.#nodes = Array.from({ length: nodes }, () => new Child<NodeApi>(script('nodes/main.js'), { core: undefined }))
-    this.#crowd = new Child<CrowdApi>(script('nodes/crowd.js'), { core: undefined, nodeArguments: ['--max-semi-space-size=64'] })
+    this.#crowd = new Child<CrowdApi>(script('nodes/crowd.js'), {
+      core: undefined,
+      nodeArguments: ['--max-semi-space-size=64']
+    })
   }
 
   async run (): Promise<CellResult> {
     const { peer, broker, seconds, rate } = this.#options
     try {
       await broker.empty()
-      const started = await Promise.all(this.#nodes.map(async (node) => await node.call('start', { peer: peer.id, redis: broker.url })))
+      const started = await Promise.all(this.#nodes.map(async (node) => await node.call('start', {
+        peer: peer.id,
+        redis: broker.url
+      })))
       await this.#crowd.call('connect', { dialect: peer.dialect, nodes: started, rooms: ROOMS, members: MEMBERS })
       await this.#trickle(SETTLE.perSecond, SETTLE.ms)
       await this.#quiet()
@@ -79,7 +92,12 @@ export class AdapterCell {
       const saturated = await this.#measure(ms, async () => await this.#saturate(ms))
       await this.#trickle(rate, ms * WARM_RATE)
       const steady = await this.#measure(ms, async () => await this.#trickle(rate, ms))
-      return { saturated: saturated.part, steady: steady.part, commands: steady.commands, versions: started[0]!.versions }
+      return {
+        saturated: saturated.part,
+        steady: steady.part,
+        commands: steady.commands,
+        versions: started[0]!.versions
+      }
     } finally {
       await Promise.all([...this.#nodes, this.#crowd].map(async (child) => { await child.end() }))
     }
@@ -89,15 +107,27 @@ export class AdapterCell {
 
   async #saturate (ms: number): Promise<number> {
     const window = Math.floor(WINDOW / this.#nodes.length)
-    return sum(await Promise.all(this.#nodes.map(async (node, index) => await node.call('saturate', { index, rooms: ROOMS, window, ms }))))
+    return sum(await Promise.all(this.#nodes.map(async (node, index) => await node.call('saturate', {
+      index,
+      rooms: ROOMS,
+      window,
+      ms
+    }))))
   }
 
   async #trickle (rate: number, ms: number): Promise<number> {
     const perSecond = rate / this.#nodes.length
-    return sum(await Promise.all(this.#nodes.map(async (node, index) => await node.call('trickle', { index, rooms: ROOMS, perSecond, ms }))))
+    return sum(await Promise.all(this.#nodes.map(async (node, index) => await node.call('trickle', {
+      index,
+      rooms: ROOMS,
+      perSecond,
+      ms
+    }))))
   }
 
-  async #cpu (): Promise<number> { return sum(await Promise.all(this.#nodes.map(async (node) => await node.call('cpu')))) }
+  async #cpu (): Promise<number> {
+    return sum(await Promise.all(this.#nodes.map(async (node) => await node.call('cpu'))))
+  }
 
   async #measure (ms: number, publish: () => Promise<number>): Promise<Measured> {
     const { broker } = this.#options
@@ -110,11 +140,22 @@ export class AdapterCell {
     const [spent, after] = [await this.#cpu() - cpu, await broker.read()]
     await this.#quiet()
     const { events } = await this.#crowd.call('report')
-    return { part: partOf(published, ms, report, events, spent, before, after), commands: new Map([...after.commands].map(([name, calls]) => [name, calls / published])) }
+    return {
+      part: partOf(published, ms, report, events, spent, before, after),
+      commands: new Map([...after.commands].map(([name, calls]) => [name, calls / published]))
+    }
   }
 }
 
-function partOf (published: number, ms: number, { own, other, busy }: CrowdReport, events: number, spent: number, before: BrokerReading, after: BrokerReading): Part {
+function partOf (
+  published: number,
+  ms: number,
+  { own, other, busy }: CrowdReport,
+  events: number,
+  spent: number,
+  before: BrokerReading,
+  after: BrokerReading
+): Part {
   const all = [...own, ...other].sort((a, b) => a - b)
   const milliseconds = (sorted: readonly number[], share: number): number | undefined => {
     const value = percentile(sorted, share)

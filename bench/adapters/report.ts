@@ -10,7 +10,11 @@ export type Results = ReadonlyMap<string, readonly CellResult[]>
 
 export const keyOf = (nodes: number, peer: AdapterPeer): string => `${nodes} ${peer.id}`
 
-interface Column { readonly title: string, readonly read: (part: Part) => number | undefined, readonly format?: (value: number) => string }
+interface Column {
+  readonly title: string
+  readonly read: (part: Part) => number | undefined
+  readonly format?: (value: number) => string
+}
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`
 
@@ -33,7 +37,12 @@ const STEADY: readonly Column[] = [
   { title: 'broker CPU µs', read: ({ brokerCpu }) => brokerCpu }
 ]
 
-function section (columns: readonly Column[], part: 'saturated' | 'steady', { nodes }: Options, results: Results): string {
+function section (
+  columns: readonly Column[],
+  part: 'saturated' | 'steady',
+  { nodes }: Options,
+  results: Results
+): string {
   const rows = nodes.flatMap((count) => ADAPTER_PEERS.filter((peer) => results.has(keyOf(count, peer))).map((peer) => {
     const parts = results.get(keyOf(count, peer))!.map((result) => result[part])
     return [String(count), peer.title, ...columns.map(({ read, format }) => range(spread(parts.map(read)), format))]
@@ -44,21 +53,33 @@ function section (columns: readonly Column[], part: 'saturated' | 'steady', { no
 function commandsSection ({ nodes }: Options, results: Results): string {
   const most = nodes.at(-1)!
   const rows = ADAPTER_PEERS.filter((peer) => results.has(keyOf(most, peer))).map((peer) => {
-    const commands = [...results.get(keyOf(most, peer))!.at(-1)!.commands].filter(([, calls]) => calls >= 0.005).sort(([, a], [, b]) => b - a)
+    const commands = [...results.get(keyOf(most, peer))!.at(
+      -1
+    )!.commands].filter(([, calls]) => calls >= 0.005).sort(([, a], [, b]) => b - a)
     return [peer.title, commands.map(([name, calls]) => `${name} ${figure(calls)}`).join(', ')]
   })
   return table(['', `commands for one publish, ${most} ${most === 1 ? 'node' : 'nodes'}, steady rate`], rows)
 }
 
 function lostSection (results: Results): string {
-  const lost = [...results].flatMap(([key, list]) => list.flatMap(({ saturated, steady }) => [saturated.lost, steady.lost]).filter((count) => count !== 0).map((count) => `${key}: ${count}`))
-  return lost.length === 0 ? 'Every member got every event of its room, in every measurement.' : `Events that members did not get (negative: got more than were sent), by nodes and peer: ${lost.join('; ')}.`
+  const lost = [...results].flatMap(([key, list]) => list.flatMap(({ saturated, steady }) => [
+    saturated.lost,
+    steady.lost
+  ])
+    .filter((count) => count !== 0)
+    .map((count) => `${key}: ${count}`))
+  return lost.length === 0
+    ? 'Every member got every event of its room, in every measurement.'
+    : `Events that members did not get (negative: got more than were sent), by nodes and peer: ${lost.join('; ')}.`
 }
 
 export function adapterReport (options: Options, results: Results, redis: string, failures: readonly string[]): string {
   const { seconds, repeat, rate } = options
   const versions = ADAPTER_PEERS.flatMap((peer) => {
-    const result = options.nodes.map((count) => results.get(keyOf(count, peer))?.[0]).find((found) => found !== undefined)
+    const result = options.nodes.map((count) => results.get(keyOf(
+      count,
+      peer
+    ))?.[0]).find((found) => found !== undefined)
     return result === undefined ? [] : [`- ${peer.title}: ${result.versions.join(', ')}`]
   })
   return [

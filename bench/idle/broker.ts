@@ -38,7 +38,11 @@ function cpuOf ({ pid }: ChildProcess): number {
   return (Number(fields[11]) + Number(fields[12])) * 1_000 / TICKS
 }
 
-function server (command: string, args: readonly string[], directory: string): { child: ChildProcess, stop: () => void } {
+function server (
+  command: string,
+  args: readonly string[],
+  directory: string
+): { child: ChildProcess, stop: () => void } {
   const child = spawn(command, [...args], { stdio: 'ignore' })
   const stop = (): void => {
     child.kill('SIGKILL')
@@ -51,7 +55,11 @@ function server (command: string, args: readonly string[], directory: string): {
 export async function startRedis (): Promise<Broker> {
   const directory = mkdtempSync(join(tmpdir(), 'bench-idle-'))
   const port = await freePort()
-  const { child, stop } = server('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', ''], directory)
+  const { child, stop } = server(
+    'redis-server',
+    ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', ''],
+    directory
+  )
   const url = `redis://127.0.0.1:${port}`
   const client = new Redis(url, { retryStrategy: () => 50, maxRetriesPerRequest: null })
   client.on('error', () => undefined)
@@ -75,8 +83,14 @@ export async function startRedis (): Promise<Broker> {
 export async function startNats (): Promise<Broker> {
   const directory = mkdtempSync(join(tmpdir(), 'bench-idle-'))
   const [port, monitor] = [await freePort(), await freePort()]
-  const { child, stop } = server('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-m', String(monitor), '-js', '-sd', directory], directory)
-  const read = async (): Promise<{ in_msgs: number }> => await (await fetch(`http://127.0.0.1:${monitor}/varz`)).json() as { in_msgs: number }
+  const { child, stop } = server(
+    'nats-server',
+    ['-a', '127.0.0.1', '-p', String(port), '-m', String(monitor), '-js', '-sd', directory],
+    directory
+  )
+  const read = async (): Promise<{ in_msgs: number }> => await (await fetch(
+    `http://127.0.0.1:${monitor}/varz`
+  )).json() as { in_msgs: number }
   for (let tries = 0; ; tries++) {
     try {
       await read()

@@ -95,7 +95,9 @@ export class Client {
       'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
       'Sec-WebSocket-Version: 13',
       `Authorization: Bearer ${token}`,
-      ...(compression ? ['Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover'] : []),
+      ...(compression
+        ? ['Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover']
+        : []),
       HANDSHAKE_END.slice(2)
     ].join('\r\n')
   }
@@ -129,7 +131,9 @@ export class Client {
     if (end === -1) return 0
     const head = bytes.toString('latin1', 0, end)
     if (!head.startsWith('HTTP/1.1 101')) {
-      this.#fail(`refused: ${head.split('\r\n')[0]!} ${bytes.toString('utf8', end + HANDSHAKE_END.length).slice(0, 300)}`)
+      this.#fail(
+        `refused: ${head.split('\r\n')[0]!} ${bytes.toString('utf8', end + HANDSHAKE_END.length).slice(0, 300)}`
+      )
       return bytes.length
     }
     if (this.#options.compression && !/permessage-deflate/i.test(head)) this.#fail('the server does not compress')
@@ -177,7 +181,9 @@ export class Client {
 }
 
 function bodyOf ({ isCompressed, payload }: Frame): Buffer {
-  return isCompressed ? inflateRawSync(Buffer.concat([payload, DEFLATE_TAIL]), { finishFlush: constants.Z_SYNC_FLUSH }) : payload
+  return isCompressed
+    ? inflateRawSync(Buffer.concat([payload, DEFLATE_TAIL]), { finishFlush: constants.Z_SYNC_FLUSH })
+    : payload
 }
 
 function textOf (frame: Frame): string { return bodyOf(frame).toString('utf8') }

@@ -5,14 +5,22 @@ export interface Dialect {
   path (rooms: readonly string[]): string
   /** admitted as soon as the upgrade is */
   readonly isReadyAtOnce: boolean
-  /** A text that arrived before the client was ready: `true` when it is now, or what to answer. @throws Error when it is refused */
+  /**
+   * A text that arrived before the client was ready: `true` when it is now, or what to answer. @throws Error when it is
+   * refused
+   */
   opening (text: string): boolean | string
   say (room: string, id: number, data: EventData): string
   isAck (text: string): boolean
 }
 
 const query = (rooms: readonly string[]): string => rooms.map((room) => `room=${encodeURIComponent(room)}`).join('&')
-const say = (room: string, id: number, data: EventData): string => JSON.stringify({ type: 'say', room, id: `message-${id}`, data })
+const say = (room: string, id: number, data: EventData): string => JSON.stringify({
+  type: 'say',
+  room,
+  id: `message-${id}`,
+  data
+})
 
 const realtime: Dialect = {
   path: (rooms) => rooms.length === 1 ? `/ws/${rooms[0]!}` : `/ws?${query(rooms)}`,

@@ -31,7 +31,12 @@ export function readFrame (bytes: Buffer, at: number): Frame | undefined {
   if (bytes.length < start) return undefined
   const end = start + payloadSize(bytes, at)
   if (bytes.length < end) return undefined
-  return { opcode: bytes[at]! & 0x0f, isCompressed: (bytes[at]! & 0x40) !== 0, payload: bytes.subarray(start, end), end }
+  return {
+    opcode: bytes[at]! & 0x0f,
+    isCompressed: (bytes[at]! & 0x40) !== 0,
+    payload: bytes.subarray(start, end),
+    end
+  }
 }
 
 /** A frame of a client. Masked, as it must be, by zeros, so that the payload can be written as it is. */
@@ -97,7 +102,9 @@ export class FrameCounter {
   #finishPart (bytes: Buffer, size: number, observer: FrameObserver): number {
     const part = this.#part!
     let at = 0
-    while (at < size && (this.#partSize < 2 || this.#partSize < headerSize(part[1]!))) part[this.#partSize++] = bytes[at++]!
+    while (at < size && (this.#partSize < 2 || this.#partSize < headerSize(part[1]!))) {
+      part[this.#partSize++] = bytes[at++]!
+    }
     if (this.#partSize >= 2 && this.#partSize === headerSize(part[1]!)) {
       this.#partSize = 0
       this.#header(part, 0, observer)

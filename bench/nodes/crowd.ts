@@ -14,7 +14,10 @@ import { publisherOf } from './peer.js'
 const ADDRESSES = process.platform === 'linux' ? 64 : 0
 const CONCURRENCY = 32
 
-/** The clients of all nodes. The first member of each room reads what it gets, and says that it has arrived; the others count. */
+/**
+ * The clients of all nodes. The first member of each room reads what it gets, and says that it has arrived; the others
+ * count.
+ */
 class NodesCrowd implements CrowdApi {
   readonly #totals = new Totals()
   #tellers: ArrivalTeller[] = []
@@ -26,7 +29,9 @@ class NodesCrowd implements CrowdApi {
     this.#tellers = request.nodes.map(({ arrivals }) => new ArrivalTeller(arrivals))
     const waiting = Array.from({ length: request.rooms * request.members }, (_, index) => index).reverse()
     const worker = async (): Promise<void> => {
-      for (let index = waiting.pop(); index !== undefined; index = waiting.pop()) await this.#client(index, request).ready
+      for (let index = waiting.pop(); index !== undefined; index = waiting.pop()) {
+        await this.#client(index, request).ready
+      }
     }
     await Promise.all(Array.from({ length: CONCURRENCY }, worker))
   }

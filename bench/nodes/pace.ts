@@ -4,7 +4,10 @@ import type { Place, Saturation, Trickle } from './messages.js'
 
 /** Milliseconds without an arrival after which events are lost rather than late. */
 const PATIENCE = 5_000
-/** No common factor with the number of rooms, so that every node publishes into every room, and not all into the same at a time. */
+/**
+ * No common factor with the number of rooms, so that every node publishes into every room, and not all into the same at
+ * a time.
+ */
 const STRIDE = 7
 const APART = 25
 

@@ -3,7 +3,10 @@ import { eventData, type EventData } from '../shared/payload.js'
 /** An event that says which node published it. */
 export interface NodeEvent extends EventData { readonly by: string }
 
-/** One node under test, with its adapter. Rooms are joined by URL, every connection shows a JWT in its Authorization header. */
+/**
+ * One node under test, with its adapter. Rooms are joined by URL, every connection shows a JWT in its Authorization
+ * header.
+ */
 export interface NodePeer {
   readonly port: number
   readonly packages: readonly string[]

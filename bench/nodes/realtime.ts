@@ -6,7 +6,9 @@ import { redis } from 'fastify-realtime/redis'
 import { SECRET } from '../shared/token.js'
 import type { NodePeer } from './peer.js'
 
-const room = defineRoom('room/:id', { events: { said: Type.Object({ at: Type.String(), by: Type.String(), text: Type.String() }) } })
+const room = defineRoom('room/:id', {
+  events: { said: Type.Object({ at: Type.String(), by: Type.String(), text: Type.String() }) }
+})
 
 /** fastify-realtime with its defaults: history in Redis, offsets, ledger. */
 export async function start (url: string): Promise<NodePeer> {

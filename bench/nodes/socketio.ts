@@ -6,8 +6,13 @@ import { bearer, roomsIn } from '../servers/peer.js'
 import { SECRET } from '../shared/token.js'
 import type { NodeEvent, NodePeer } from './peer.js'
 
-/** Socket.IO as its documentation tunes it: websocket alone, no compression, requests let go; with one of its adapters. */
-export async function startSocketIo (adapter: NonNullable<ServerOptions['adapter']>, packages: readonly string[]): Promise<NodePeer> {
+/**
+ * Socket.IO as its documentation tunes it: websocket alone, no compression, requests let go; with one of its adapters.
+ */
+export async function startSocketIo (
+  adapter: NonNullable<ServerOptions['adapter']>,
+  packages: readonly string[]
+): Promise<NodePeer> {
   const verify = createVerifier({ key: SECRET })
   const http = createServer()
   const io = new Server<Record<string, never>, { said: (event: NodeEvent) => void }>(http, {

@@ -21,7 +21,8 @@ export class Drive {
   async round ({ rooms, burst }: Round): Promise<void> {
     for (const room of rooms) {
       for (let i = 0; i < burst; i++) this.#broadcast(room)
-      // Two turns: what a server does at the end of this one is done before the next event, so that single events stay single.
+      // Two turns: what a server does at the end of this one is done before the next event, so that single events stay
+      // single.
       await turn()
       await turn()
     }

@@ -21,7 +21,10 @@ export async function start ({ compression }: ServerConfig): Promise<PeerServer>
       if (socket.readyState === socket.OPEN) socket.send(JSON.stringify({ type: 'said', room, data }))
     }
   }
-  app.get<{ Querystring: Query }>('/ws', { websocket: true, preValidation: async (request) => { await request.jwtVerify() } }, (socket, request) => {
+  app.get<{ Querystring: Query }>('/ws', {
+    websocket: true,
+    preValidation: async (request) => { await request.jwtVerify() }
+  }, (socket, request) => {
     rooms.join(socket, [request.query.room ?? []].flat())
     socket.on('message', (raw: Buffer) => {
       const { room, id, data } = JSON.parse(raw.toString()) as { room: string, id: string, data: unknown }

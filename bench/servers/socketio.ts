@@ -10,7 +10,10 @@ import { bearer, DEFLATE, isSayable, roomsIn, type PeerServer } from './peer.js'
 type Say = (room: string, data: unknown, ack: () => void) => void
 type Events = { said: (data: EventData) => void }
 
-/** Socket.IO as its documentation tunes it: websocket alone, no compression unless it is what is measured, requests let go. */
+/**
+ * Socket.IO as its documentation tunes it: websocket alone, no compression unless it is what is measured, requests let
+ * go.
+ */
 export async function start ({ compression }: ServerConfig): Promise<PeerServer> {
   const verify = createVerifier({ key: SECRET })
   const http = createServer()

@@ -10,7 +10,11 @@ interface Member { readonly rooms: readonly string[] }
 /** uWebSockets.js with its native topics. */
 export async function start ({ compression }: ServerConfig): Promise<PeerServer> {
   // The package falls back to JavaScript without a word of its API: that would be measured under a wrong name.
-  if (!('SHARED_COMPRESSOR' in uws)) throw new Error(`no prebuilt binary of uWebSockets.js for Node ${process.versions.node} on ${process.platform}-${process.arch}`)
+  if (!('SHARED_COMPRESSOR' in uws)) {
+    throw new Error(
+      `no prebuilt binary of uWebSockets.js for Node ${process.versions.node} on ${process.platform}-${process.arch}`
+    )
+  }
   const verify = createVerifier({ key: SECRET })
   const app = uws.App()
   const broadcast = (room: string, data: EventData): void => {

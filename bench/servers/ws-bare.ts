@@ -12,7 +12,12 @@ import { SocketRooms } from './socket-rooms.js'
 export async function start ({ compression }: ServerConfig): Promise<PeerServer> {
   const verify = createVerifier({ key: SECRET })
   const rooms = new SocketRooms()
-  const server = new WebSocketServer({ noServer: true, clientTracking: false, skipUTF8Validation: true, perMessageDeflate: compression && DEFLATE })
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    skipUTF8Validation: true,
+    perMessageDeflate: compression && DEFLATE
+  })
   const broadcast = (room: string, data: EventData): void => {
     const text = JSON.stringify({ type: 'said', room, data })
     for (const socket of rooms.of(room)) socket.send(text)

@@ -1,8 +1,8 @@
 import type { Population } from './messages.js'
 
 /**
- * The rooms of a client: one from each of `roomsPerClient` bands of rooms, so that no room comes twice, every room has the same
- * number of members, and two clients that share one room hardly share another.
+ * The rooms of a client: one from each of `roomsPerClient` bands of rooms, so that no room comes twice, every room has
+ * the same number of members, and two clients that share one room hardly share another.
  */
 export function roomsOf (client: number, { rooms, roomsPerClient }: Population): number[] {
   const band = rooms / roomsPerClient

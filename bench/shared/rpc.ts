@@ -7,7 +7,9 @@ export function serve (api: object): void {
   process.on('disconnect', () => { process.exit() })
   process.on('message', (request: Request) => {
     const { id, method, argument } = request
-    const respond = (response: Omit<Response, 'id'>): void => { if (id !== undefined) process.send!({ id, ...response }) }
+    const respond = (response: Omit<Response, 'id'>): void => {
+      if (id !== undefined) process.send!({ id, ...response })
+    }
     Promise.resolve().then(() => methods[method]!(argument)).then(
       (result) => { respond({ result }) },
       (error: unknown) => { respond({ error: error instanceof Error ? error.message : String(error) }) }

@@ -1,7 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { PerformanceObserver } from 'node:perf_hooks'
 
-/** What the event loop did meanwhile. A turn counts what its thread had of the processor, or by the clock where that is not known: others use the machine too. */
+/**
+ * What the event loop did meanwhile. A turn counts what its thread had of the processor, or by the clock where that is
+ * not known: others use the machine too.
+ */
 export interface Turns {
   /** milliseconds of the longest turn */
   readonly longest: number
@@ -31,7 +34,8 @@ function threadTime (): () => number {
   }
   const file = openSync(`/proc/self/task/${process.pid}/schedstat`, 'r')
   return () => {
-    // The kernel counts a thread that runs at its ticks alone, 4 ms apart, but for this question, which counts it up to now.
+    // The kernel counts a thread that runs at its ticks alone, 4 ms apart, but for this question, which counts it up to
+    // now.
     process.cpuUsage()
     return Number(text.toString('latin1', 0, readSync(file, text, 0, text.length, 0)).split(' ')[0]) / 1e6
   }
@@ -39,10 +43,16 @@ function threadTime (): () => number {
 
 const ran = threadTime()
 
-/** Measures all turns of the event loop from the beginning of `work` until it has settled, and what it left for later turns. */
+/**
+ * Measures all turns of the event loop from the beginning of `work` until it has settled, and what it left for later
+ * turns.
+ */
 export async function measure (work: () => Promise<void> | void, settle = 200): Promise<Turns> {
   const pauses: Span[] = []
-  const keep = ({ startTime, duration }: { readonly startTime: number, readonly duration: number }): void => { pauses.push({ from: startTime, to: startTime + duration }) }
+  const keep = ({ startTime, duration }: {
+    readonly startTime: number
+    readonly duration: number
+  }): void => { pauses.push({ from: startTime, to: startTime + duration }) }
   const observer = new PerformanceObserver((list) => { list.getEntries().forEach(keep) })
   observer.observe({ entryTypes: ['gc'] })
   const turns: Array<Span & { readonly cpu: number }> = []
@@ -61,7 +71,10 @@ export async function measure (work: () => Promise<void> | void, settle = 200): 
   isOver = true
   observer.takeRecords().forEach(keep)
   observer.disconnect()
-  const paused = (turn: Span): number => pauses.reduce((sum, { from, to }) => sum + Math.max(0, Math.min(to, turn.to) - Math.max(from, turn.from)), 0)
+  const paused = (turn: Span): number => pauses.reduce(
+    (sum, { from, to }) => sum + Math.max(0, Math.min(to, turn.to) - Math.max(from, turn.from)),
+    0
+  )
   return {
     longest: Math.max(0, ...turns.map((turn) => Math.min(turn.to - turn.from, turn.cpu))),
     // What the thread had of the processor has the pauses in it as well.

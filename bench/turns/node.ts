@@ -48,9 +48,22 @@ class NullLink implements Link {
 }
 
 const quiet = (): undefined => undefined
-const log = { info: quiet, warn: quiet, error: quiet, debug: quiet, trace: quiet, fatal: quiet, silent: quiet, level: 'silent', child: () => log }
+const log = {
+  info: quiet,
+  warn: quiet,
+  error: quiet,
+  debug: quiet,
+  trace: quiet,
+  fatal: quiet,
+  silent: quiet,
+  level: 'silent',
+  child: () => log
+}
 
-/** The inside of a node as the plugin puts it together, without the server: its connections end in links that take everything. */
+/**
+ * The inside of a node as the plugin puts it together, without the server: its connections end in links that take
+ * everything.
+ */
 export class BenchNode {
   /** milliseconds that the clock of the adapter is ahead */
   ahead = 0
@@ -73,19 +86,44 @@ export class BenchNode {
     const revocations = new Revocations()
     this.acks = new BroadcastAcks('bench', undefined, quiet)
     this.adapter = new MemoryAdapter({ bytes, now: () => Date.now() + this.ahead })
-    this.engine = new Hub(this.adapter, { presence: { grace: 200, lease: 60_000 }, presenceList: 200, eventLimit: 262_144, latestBytes: bytes, validateOutput: false, onError: quiet, onOffered: (event) => this.acks.offered(event) })
+    this.engine = new Hub(this.adapter, {
+      presence: { grace: 200, lease: 60_000 },
+      presenceList: 200,
+      eventLimit: 262_144,
+      latestBytes: bytes,
+      validateOutput: false,
+      onError: quiet,
+      onOffered: (event) => this.acks.offered(event)
+    })
     for (const [definition, presence] of [[many, true], [all, false]] as const) {
       this.engine.declarations.add(declare(definition, { presence }, {}, { history: { size: 100, ttl: 300_000 } }, log))
     }
-    const leases = { acquire: async () => true, renew: async (batch: ReadonlyArray<unknown>) => { this.renewed += batch.length }, release: async () => undefined, count: async () => 0 }
-    this.slots = new Slots({ capacity: 1e6, user: 1e6, address: undefined, whenUnavailable: 'admit' }, leases, quiet, quiet)
+    const leases = {
+      acquire: async () => true,
+      renew: async (batch: ReadonlyArray<unknown>) => { this.renewed += batch.length },
+      release: async () => undefined,
+      count: async () => 0
+    }
+    this.slots = new Slots(
+      { capacity: 1e6, user: 1e6, address: undefined, whenUnavailable: 'admit' },
+      leases,
+      quiet,
+      quiet
+    )
     this.#dispatch = new Dispatch({
       rooms: this.engine,
       access: new Access(this.engine),
       revocations,
       connections,
       slots: this.slots,
-      messages: new Messages(this.adapter.claims, { timeout: 30_000, window: 120_000, holder: 'bench', validateOutput: false, remembered: { bytes: 67_108_864, perUser: 4_194_304 }, log }),
+      messages: new Messages(this.adapter.claims, {
+        timeout: 30_000,
+        window: 120_000,
+        holder: 'bench',
+        validateOutput: false,
+        remembered: { bytes: 67_108_864, perUser: 4_194_304 },
+        log
+      }),
       acks: this.acks,
       ledger,
       refusals: new Refusals(log, undefined),
@@ -99,7 +137,13 @@ export class BenchNode {
       charge: quiet,
       redeem: async () => { throw new Error('no tickets here') }
     })
-    this.#host = { flusher: new Flusher(), counters: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
+    this.#host = {
+      flusher: new Flusher(),
+      counters: ledger,
+      outboxLimit: 1_048_576,
+      rate: { messages: 50, burst: 100 },
+      ...this.#dispatch.host
+    }
     this.observer = new Inspector(connections, this.engine, ledger)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
     this.#app = new AppRooms({
@@ -119,7 +163,13 @@ export class BenchNode {
       stats: async () => ({}),
       onUnhandled: quiet
     })
-    this.heartbeat = new Heartbeat(connections, { interval: 25_000, timeout: 10_000, comment: 15_000, tolerance: 5_000, write: 30_000 })
+    this.heartbeat = new Heartbeat(connections, {
+      interval: 25_000,
+      timeout: 10_000,
+      comment: 15_000,
+      tolerance: 5_000,
+      write: 30_000
+    })
   }
 
   async start (): Promise<void> {
@@ -144,7 +194,11 @@ export class BenchNode {
       const userId = index < count - COMMON ? `user-${index}` : 'common'
       this.slots.reserve(id, userId, '', [])
       await this.slots.lease(id, [])
-      const connection = new Connection<Membership>(this.#host, { id, address: '', identity: { user: {}, userId, tokenId: `token-${index}` } })
+      const connection = new Connection<Membership>(this.#host, {
+        id,
+        address: '',
+        identity: { user: {}, userId, tokenId: `token-${index}` }
+      })
       this.connections.add(connection, 'websocket')
       connection.attach(new NullLink())
       const names = ['@all', ...Array.from({ length: rooms }, (_, room) => `many/${index * rooms + room}`)]

@@ -95,7 +95,10 @@ export async function buildApp (options: FastifyServerOptions = {}): Promise<Fas
     app.get(url, async (_request, reply) => reply
       .type(type)
       .header('cache-control', 'no-cache')
-      .header('content-security-policy', "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+      .header(
+        'content-security-policy',
+        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+      )
       .header('x-content-type-options', 'nosniff')
       .send(body))
   }

@@ -4,7 +4,12 @@ import { build } from 'esbuild'
 
 interface Page { readonly type: string, readonly body: string }
 
-const TYPES: Readonly<Record<string, string>> = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' }
+const TYPES: Readonly<Record<string, string>> = {
+  html: 'text/html',
+  js: 'text/javascript',
+  css: 'text/css',
+  svg: 'image/svg+xml'
+}
 
 async function file (name: string): Promise<Page> {
   const body = await readFile(new URL(`public/${name}`, import.meta.url), 'utf8')

@@ -8,7 +8,10 @@ const Line = { id: Type.String(), text: Text, by: Type.String(), name: Type.Stri
 export const chat = defineRoom('chat/:id', {
   messages: {
     say: { data: Type.Object({ text: Text }), reply: Type.Object({ id: Type.String() }) },
-    whisper: { data: Type.Object({ to: Type.String({ minLength: 1, maxLength: 60 }), text: Text }), reply: Type.Object({ id: Type.String(), online: Type.Boolean() }) },
+    whisper: {
+      data: Type.Object({ to: Type.String({ minLength: 1, maxLength: 60 }), text: Text }),
+      reply: Type.Object({ id: Type.String(), online: Type.Boolean() })
+    },
     type: Type.Object({})
   },
   events: {

@@ -5,7 +5,8 @@ const app = await buildApp({ logger: { level: process.env.LOG_LEVEL ?? 'warn' } 
 
 closeWithGrace({ delay: 30_000 }, async ({ err }) => {
   if (err !== undefined) app.log.error(err)
-  // First the rooms: while the app closes, Fastify answers every plain request with 503, polls and messages by POST among them.
+  // First the rooms: while the app closes, Fastify answers every plain request with 503, polls and messages by POST
+  // among them.
   await app.rooms.drain()
   await app.close()
 })

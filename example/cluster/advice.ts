@@ -1,5 +1,9 @@
 /** What is printed when all is up: where things are, and what to try. */
-export function advice (url: string, redis: string, nodes: ReadonlyArray<{ readonly address: string, readonly pid: number }>): string {
+export function advice (
+  url: string,
+  redis: string,
+  nodes: ReadonlyArray<{ readonly address: string, readonly pid: number }>
+): string {
   const auth = '-H "authorization: Bearer $TOKEN"'
   return `
 nginx  ${url}  (round robin, no sticky sessions)

@@ -37,7 +37,10 @@ app.room(chat, {
 })
 
 // A demo: whoever gives a name is that user.
-app.post<{ Params: { name: string } }>('/token/:name', async ({ params }) => app.jwt.sign({ sub: params.name }, { expiresIn: TOKEN_LIFE }))
+app.post<{ Params: { name: string } }>(
+  '/token/:name',
+  async ({ params }) => app.jwt.sign({ sub: params.name }, { expiresIn: TOKEN_LIFE })
+)
 
 // An ordinary REST route; whoever listens may be connected to another node.
 app.post<{ Params: { id: string }, Body: Static<typeof Line> }>('/rooms/:id', {

@@ -14,7 +14,9 @@ const RETRY = 20
 /** The path of an installed program; an environment variable such as REDIS_SERVER names another. */
 export function findProgram (name: string): string | undefined {
   const named = process.env[name.toUpperCase().replaceAll('-', '_')]
-  const places = named === undefined ? [...(process.env.PATH ?? '').split(delimiter), ...MORE].map((folder) => join(folder, name)) : [named]
+  const places = named === undefined
+    ? [...(process.env.PATH ?? '').split(delimiter), ...MORE].map((folder) => join(folder, name))
+    : [named]
   return places.find((path) => existsSync(path))
 }
 
@@ -41,13 +43,17 @@ export function run (path: string, args: readonly string[]): ChildProcess {
 export async function listening (name: string, port: number, child: ChildProcess): Promise<void> {
   const end = performance.now() + PATIENCE
   for (;;) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${name} ended with ${child.signalCode ?? child.exitCode}`)
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`${name} ended with ${child.signalCode ?? child.exitCode}`)
+    }
     const socket = connect(port, '127.0.0.1')
     try {
       await once(socket, 'connect')
       return
     } catch {
-      if (performance.now() > end) throw new Error(`${name} does not listen on port ${port} after ${PATIENCE / 1_000} s`)
+      if (performance.now() > end) {
+        throw new Error(`${name} does not listen on port ${port} after ${PATIENCE / 1_000} s`)
+      }
       await sleep(RETRY)
     } finally {
       socket.destroy()

@@ -24,7 +24,11 @@ if (missing.length > 0) {
 }
 
 /** In the order in which they are stopped: the nodes tell their clients first. */
-const children: { nodes: ChildProcess[], nginx: ChildProcess[], redis: ChildProcess[] } = { nodes: [], nginx: [], redis: [] }
+const children: {
+  nodes: ChildProcess[]
+  nginx: ChildProcess[]
+  redis: ChildProcess[]
+} = { nodes: [], nginx: [], redis: [] }
 const directory = await mkdtemp(join(tmpdir(), 'realtime-cluster-'))
 let isStopping = false
 
@@ -43,7 +47,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 async function startRedis (): Promise<string> {
   const port = await freePort()
   const redis = run(programs.get('redis-server')!, [
-    '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--logfile', join(directory, 'redis.log')
+    '--port', String(
+      port
+    ), '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--logfile', join(directory, 'redis.log')
   ])
   children.redis.push(redis)
   await listening('redis-server', port, redis)
@@ -51,7 +57,10 @@ async function startRedis (): Promise<string> {
 }
 
 async function startNode (environment: NodeJS.ProcessEnv): Promise<{ address: string, pid: number }> {
-  const node = fork(fileURLToPath(new URL('node.ts', import.meta.url)), { env: { ...process.env, ...environment }, detached: true })
+  const node = fork(fileURLToPath(new URL('node.ts', import.meta.url)), {
+    env: { ...process.env, ...environment },
+    detached: true
+  })
   children.nodes.push(node)
   const ended = once(node, 'exit').then(([code, signal]) => { throw new Error(`a node ended with ${signal ?? code}`) })
   const [address] = await Promise.race([once(node, 'message'), ended]) as [string]

@@ -18,7 +18,11 @@ interface Store<M extends AnyMessages, E, D> {
   readonly snapshot: () => RoomState<E, D>
 }
 
-function createStore<M extends AnyMessages, E, D> (client: Client, address: Address<M, E, D>, last: number): Store<M, E, D> {
+function createStore<M extends AnyMessages, E, D> (
+  client: Client,
+  address: Address<M, E, D>,
+  last: number
+): Store<M, E, D> {
   const listeners = new Set<() => void>()
   let room: ClientRoom<M, E, D> | undefined
   let undo: Array<() => void> = []
@@ -66,7 +70,11 @@ function createStore<M extends AnyMessages, E, D> (client: Client, address: Addr
 const stores = new WeakMap<Client, Map<string, unknown>>()
 
 /** One for each client and room: the last component that uses it leaves the room. */
-function storeOf<M extends AnyMessages, E, D> (client: Client, address: Address<M, E, D>, last: number): Store<M, E, D> {
+function storeOf<M extends AnyMessages, E, D> (
+  client: Client,
+  address: Address<M, E, D>,
+  last: number
+): Store<M, E, D> {
   const mine = stores.get(client) ?? new Map<string, unknown>()
   stores.set(client, mine)
   const key = `${last} ${address.name}`
@@ -76,7 +84,8 @@ function storeOf<M extends AnyMessages, E, D> (client: Client, address: Address<
 }
 
 /**
- * A room for as long as a component that uses it is mounted. The client itself outlives components: `connect()` once, beside them.
+ * A room for as long as a component that uses it is mounted. The client itself outlives components: `connect()` once,
+ * beside them.
  *
  * ```tsx
  * const { events, members, send } = useRoom(client, chat.at({ id: '42' }))
@@ -84,7 +93,11 @@ function storeOf<M extends AnyMessages, E, D> (client: Client, address: Address<
  *
  * @param last events that are kept, and asked for at the first join; default 50; the same in all components of a room
  */
-export function useRoom<M extends AnyMessages, E, D> (client: Client, address: Address<M, E, D>, last = 50): RoomState<E, D> & { readonly send: ClientRoom<M, E, D>['send'] } {
+export function useRoom<M extends AnyMessages, E, D> (
+  client: Client,
+  address: Address<M, E, D>,
+  last = 50
+): RoomState<E, D> & { readonly send: ClientRoom<M, E, D>['send'] } {
   // By its name: `at()` makes a new address at each render.
   const store = useMemo(() => storeOf(client, address, last), [client, address.name, last])
   const state = useSyncExternalStore(store.subscribe, store.snapshot, store.snapshot)

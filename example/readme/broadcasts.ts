@@ -13,10 +13,14 @@ export function declareRoutes (app: FastifyInstance): void {
     return { recipients }                                                  // on this node
   })
 
-  app.get<{ Params: { id: string } }>('/games/:id/players', async ({ params }) => await app.rooms.members(game.at(params)))
+  app.get<{ Params: { id: string } }>(
+    '/games/:id/players',
+    async ({ params }) => await app.rooms.members(game.at(params))
+  )
 
   app.delete<{ Params: { id: string } }>('/users/:id', async ({ params }) => {
-    await app.rooms.revoke({ user: params.id })                            // closes with a final code and keeps out for an hour
+    // closes with a final code and keeps out for an hour
+    await app.rooms.revoke({ user: params.id })
     return {}
   })
 }

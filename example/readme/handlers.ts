@@ -12,7 +12,9 @@ export function declareGames (app: FastifyInstance): void {
     },
     on: {
       async move ({ data, params, userId, room, log }) {
-        if (data.from === data.to) throw Object.assign(new Error('that is no move'), { statusCode: 422, code: 'no_move' })
+        if (data.from === data.to) {
+          throw Object.assign(new Error('that is no move'), { statusCode: 422, code: 'no_move' })
+        }
         log.debug({ game: params.id }, 'a move')
         await room.broadcast('moved', { ...data, by: userId })
         return { turn: 1 }

@@ -21,4 +21,6 @@ export const game = defineRoom('games/:id', {
 export const inbox = defineRoom('@user/:id', { events: { shipped: Type.Object({ order: Type.String() }) } })
 
 /** Every connection is a member. */
-export const everyone = defineRoom('@all', { events: { notice: Type.Object({ text: Type.String({ maxLength: 500 }) }) } })
+export const everyone = defineRoom('@all', {
+  events: { notice: Type.Object({ text: Type.String({ maxLength: 500 }) }) }
+})

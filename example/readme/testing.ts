@@ -16,5 +16,8 @@ test('a move reaches the other player', async (t) => {
   assert.deepEqual((await ada.next('ack')).data, { turn: 1 })
   assert.deepEqual((await bob.next('moved')).data, { from: 12, to: 28, by: 'ada' })
 
-  await assert.rejects(createPeer(app, { room: 'games/8', token: tokenOf('ada') }), { statusCode: 403, code: 'forbidden' })
+  await assert.rejects(createPeer(app, { room: 'games/8', token: tokenOf('ada') }), {
+    statusCode: 403,
+    code: 'forbidden'
+  })
 })

@@ -7,7 +7,9 @@ const Ms = Type.Integer({ minimum: 1, maximum: 2_147_483_647 })
 const Count = Type.Integer({ minimum: 1 })
 const Text = Type.String({ minLength: 1 })
 const Given = Type.Unknown()
-const Nodes = Type.Array(Type.Object({ host: Text, port: Type.Integer({ minimum: 1, maximum: 65_535 }) }), { minItems: 1 })
+const Nodes = Type.Array(Type.Object({ host: Text, port: Type.Integer({ minimum: 1, maximum: 65_535 }) }), {
+  minItems: 1
+})
 
 const common = {
   prefix: Type.Optional(Text),
@@ -43,7 +45,19 @@ const MEMORY = Type.Object({
 }, closed)
 
 /** What others call it. */
-const MEANT: Readonly<Record<string, string>> = { servers: 'url', server: 'url', urls: 'url', uri: 'url', host: 'url', port: 'url', redis: 'client', keyPrefix: 'prefix', maxBytes: 'historyBytes', nodes: 'cluster', stream: 'jetstream' }
+const MEANT: Readonly<Record<string, string>> = {
+  servers: 'url',
+  server: 'url',
+  urls: 'url',
+  uri: 'url',
+  host: 'url',
+  port: 'url',
+  redis: 'client',
+  keyPrefix: 'prefix',
+  maxBytes: 'historyBytes',
+  nodes: 'cluster',
+  stream: 'jetstream'
+}
 
 /** @throws REALTIME_ERR_OPTIONS naming the path, and the option that was probably meant */
 function check (name: string, rules: TSchema, options: object): void {
@@ -54,7 +68,11 @@ function check (name: string, rules: TSchema, options: object): void {
   const known = rules.properties as Record<string, unknown>
   const other = Object.keys(given).find((key) => !Object.hasOwn(known, key))
   const meant = other === undefined ? undefined : MEANT[other]
-  throw new REALTIME_ERR_OPTIONS(meant === undefined || !Object.hasOwn(known, meant) ? fault : `${name}.${other!} is no option; did you mean "${meant}"?`)
+  throw new REALTIME_ERR_OPTIONS(
+    meant === undefined || !Object.hasOwn(known, meant)
+      ? fault
+      : `${name}.${other!} is no option; did you mean "${meant}"?`
+  )
 }
 
 export function checkRedis (options: object): void { check('options of redis()', REDIS, options) }

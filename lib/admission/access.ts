@@ -14,7 +14,12 @@ function isForeign (name: string, userId: string): boolean {
 
 async function awaited (name: string, definition: string, answer: unknown): Promise<void> {
   const said = await answer
-  if (said !== true) throw new Refusal('forbidden', { room: name, why: { definition, authorize: typeof said === 'object' && said !== null ? 'an object' : String(said) } })
+  if (said !== true) {
+    throw new Refusal('forbidden', {
+      room: name,
+      why: { definition, authorize: typeof said === 'object' && said !== null ? 'an object' : String(said) }
+    })
+  }
 }
 
 /** Which rooms a user may enter, whatever the transport. */
@@ -29,7 +34,10 @@ export class Access {
   builtIn (userId: string): readonly string[] {
     const { declarations } = this.#rooms
     if (!declarations.hasBuiltIn) return NONE
-    return [ALL, userRoom(userId)].filter((name) => name !== undefined && declarations.find(name) !== undefined) as string[]
+    return [
+      ALL,
+      userRoom(userId)
+    ].filter((name) => name !== undefined && declarations.find(name) !== undefined) as string[]
   }
 
   /**
@@ -39,7 +47,12 @@ export class Access {
    */
   allow (name: string, identity: Identity): Awaitable<ResolvedRoom> {
     const found = this.#rooms.resolve(name)
-    if (isForeign(name, identity.userId)) throw new Refusal('forbidden', { room: name, why: { fix: 'only its own user may name a room whose name begins with @' } })
+    if (isForeign(name, identity.userId)) {
+      throw new Refusal('forbidden', {
+        room: name,
+        why: { fix: 'only its own user may name a room whose name begins with @' }
+      })
+    }
     const allowed = this.authorize(name, found, identity)
     return allowed instanceof Promise ? allowed.then(() => found) : found
   }

@@ -28,7 +28,9 @@ export interface AdmissionOptions {
   /** what a verdict speaks for besides the admission itself */
   readonly refusedUpgrades: RefusedUpgrades
   readonly revocations: Revocations
-  /** a request that is no poll of a connection that is here: spends of its user's rate; throws a Refusal `rate_limited` */
+  /**
+   * a request that is no poll of a connection that is here: spends of its user's rate; throws a Refusal `rate_limited`
+   */
   readonly spend: (request: FastifyRequest, userId: string, isOpening: boolean) => void
   readonly isAccepting: () => boolean
   /** milliseconds after which a refused client may try again */
@@ -75,7 +77,13 @@ interface Asked {
 /** Where it goes on: the rooms that its cursor covers, and the connection that it was. */
 type Place = Pick<Admitted, 'cursorRooms' | 'cursor' | 'known'>
 
-interface Query { readonly room?: unknown, readonly since?: unknown, readonly last?: unknown, readonly at?: unknown, readonly connection?: unknown }
+interface Query {
+  readonly room?: unknown
+  readonly since?: unknown
+  readonly last?: unknown
+  readonly at?: unknown
+  readonly connection?: unknown
+}
 
 /** The decision, before anything is upgraded or streamed, to let a connection in. */
 export class Admission {
@@ -87,9 +95,10 @@ export class Admission {
   }
 
   /**
-   * In this order: draining, server full and address limit (a look), origin, room name, credential, room unknown, user limit (a look),
-   * authorize; then all slots of this node in one synchronous step, then the adapter's leases. Without a promise as far as nothing is
-   * to be waited for: an upgrade that is over in the turn that brought it needs no care in between.
+   * In this order: draining, server full and address limit (a look), origin, room name, credential, room unknown, user
+   * limit (a look), authorize; then all slots of this node in one synchronous step, then the adapter's leases. Without
+   * a promise as far as nothing is to be waited for: an upgrade that is over in the turn that brought it needs no care
+   * in between.
    *
    * @param path the room of the URL as it stood there, undecoded; empty for the bare prefix
    * @throws Refusal of the first check that fails
@@ -104,23 +113,37 @@ export class Admission {
     const credential = auth.find(request)
     if (kind === 'verdict') this.#repeat(request, credential, path)
     const polled = kind === 'polling' ? peek(query) : undefined
-    if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') slots.checkServer(request.ip ?? '')
-    checkOrigin(request, settings.origins, auth.isAmbient(credential), kind === 'websocket' || kind === 'uplink', kind === 'verdict' ? pageOf(request) : undefined)
+    if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') {
+      slots.checkServer(request.ip ?? '')
+    }
+    checkOrigin(
+      request,
+      settings.origins,
+      auth.isAmbient(credential),
+      kind === 'websocket' || kind === 'uplink',
+      kind === 'verdict' ? pageOf(request) : undefined
+    )
     const names = this.#names(path, query, kind)
     // Spent unsaid on anything else, it would be missing where it was meant for.
-    if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
+    if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') {
+      throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
+    }
     const ending = polled === undefined ? undefined : this.#options.takeEnding(polled)
     if (ending !== undefined) throw ending
     const asked: Asked = { request, kind, query, names, credential, isHeld, since }
     const identity = auth.identify(request, credential)
-    return identity instanceof Promise ? identity.then((found) => this.#named(asked, found)) : this.#named(asked, identity)
+    return identity instanceof Promise
+      ? identity.then((found) => this.#named(asked, found))
+      : this.#named(asked, identity)
   }
 
   /** From here on a refusal can say whose it is. */
   #named (asked: Asked, identity: Identity): Awaitable<Admitted> {
     try {
       const admitted = this.#identified(asked, identity)
-      return admitted instanceof Promise ? admitted.catch((error: unknown) => { throw ofUser(error, identity.userId) }) : admitted
+      return admitted instanceof Promise
+        ? admitted.catch((error: unknown) => { throw ofUser(error, identity.userId) })
+        : admitted
     } catch (error) {
       throw ofUser(error, identity.userId)
     }
@@ -134,7 +157,9 @@ export class Admission {
     const builtIn = access.builtIn(identity.userId)
     const cursorRooms = builtIn.length === 0 ? names : [...names, ...builtIn.filter((name) => !names.includes(name))]
     const cursor = readCursor(query, cursorRooms)
-    const known = kind === 'polling' && cursor !== undefined ? this.#known(cursor.connection, identity.userId) : undefined
+    const known = kind === 'polling' && cursor !== undefined
+      ? this.#known(cursor.connection, identity.userId)
+      : undefined
     if (known === undefined) this.#options.spend(asked.request, identity.userId, isHeld)
     if ((isHeld && known === undefined) || kind === 'verdict') this.#replaceable(identity.userId)
     const place = { cursorRooms, cursor, known }
@@ -145,22 +170,50 @@ export class Admission {
     return this.#allowed(asked, identity, place)
   }
 
-  async #allowedLater (asked: Asked, identity: Identity, place: Place, first: number, underWay: Promise<unknown>): Promise<Admitted> {
+  async #allowedLater (
+    asked: Asked,
+    identity: Identity,
+    place: Place,
+    first: number,
+    underWay: Promise<unknown>
+  ): Promise<Admitted> {
     await underWay
     for (const name of asked.names.slice(first + 1)) await this.#options.access.allow(name, identity)
     return await this.#allowed(asked, identity, place)
   }
 
-  #allowed ({ request, kind, query, credential, isHeld, since }: Asked, identity: Identity, place: Place): Awaitable<Admitted> {
+  #allowed (
+    { request, kind, query, credential, isHeld, since }: Asked,
+    identity: Identity,
+    place: Place
+  ): Awaitable<Admitted> {
     const { slots, rooms } = this.#options
     const { cursorRooms, cursor } = place
     this.#ask(since, identity, place.known?.id ?? cursor?.connection)
     // The connection that is polled may have ended while its user was being asked about.
     const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
-    const entries = cursorRooms.map((name, index): RequestedRoom => ({ name, found: rooms.resolve(name), request: requestOf(query, cursor, index, name) }))
-    const connectionId = known?.id ?? (kind === 'polling' ? this.#pollId(cursor, identity.userId) : this.#options.connectionIds.create(identity.userId, 'link'))
+    const entries = cursorRooms.map((name, index): RequestedRoom => ({
+      name,
+      found: rooms.resolve(name),
+      request: requestOf(query, cursor, index, name)
+    }))
+    const connectionId = known?.id ??
+      (kind === 'polling'
+        ? this.#pollId(cursor, identity.userId)
+        : this.#options.connectionIds.create(identity.userId, 'link'))
     const isReserved = isHeld && known === undefined
-    const admitted = { kind, identity, carrier: credential?.carrier, connectionId, entries, cursorRooms, cursor, isReserved, known, since }
+    const admitted = {
+      kind,
+      identity,
+      carrier: credential?.carrier,
+      connectionId,
+      entries,
+      cursorRooms,
+      cursor,
+      isReserved,
+      known,
+      since
+    }
     if (isReserved) {
       const places = placesOf(entries)
       this.#reserve(request, connectionId, identity, places)
@@ -169,7 +222,10 @@ export class Admission {
     return admitted
   }
 
-  /** What an upgrade was refused with, for the client that asks why it was: the answer to the upgrade itself shows no browser its page. */
+  /**
+   * What an upgrade was refused with, for the client that asks why it was: the answer to the upgrade itself shows no
+   * browser its page.
+   */
   remember (request: FastifyRequest, path: string, refusal: Refusal): void {
     const { refusedUpgrades, auth } = this.#options
     refusedUpgrades.remember(askerOf(request, auth.find(request), path), refusal)
@@ -181,8 +237,8 @@ export class Admission {
   }
 
   /**
-   * Asks again what may have changed since, whatever was waited for: the application's hooks included. Nothing may be waited for between
-   * this and what is done with the admission.
+   * Asks again what may have changed since, whatever was waited for: the application's hooks included. Nothing may be
+   * waited for between this and what is done with the admission.
    *
    * @throws Refusal
    */
@@ -190,8 +246,12 @@ export class Admission {
     const { revocations } = this.#options
     try {
       this.#ask(since, identity, connectionId)
-      if (since !== revocations.moment) for (const { name } of entries) revocations.checkRoom(since, { ...identity, connection: connectionId }, name)
-      if (known !== undefined && !known.isOpen) throw known.ending ?? new Refusal('timeout', { message: 'the connection has gone' })
+      if (since !== revocations.moment) {
+        for (const { name } of entries) revocations.checkRoom(since, { ...identity, connection: connectionId }, name)
+      }
+      if (known !== undefined && !known.isOpen) {
+        throw known.ending ?? new Refusal('timeout', { message: 'the connection has gone' })
+      }
     } catch (error) {
       throw ofUser(error, identity.userId)
     }
@@ -211,7 +271,10 @@ export class Admission {
     checkOrigin(request, settings.origins, auth.isAmbient(credential), true)
   }
 
-  /** Who asks for the admin's routes. Not by ticket, and not from a page that may not use the server by what a browser adds. @throws Refusal */
+  /**
+   * Who asks for the admin's routes. Not by ticket, and not from a page that may not use the server by what a browser
+   * adds. @throws Refusal
+   */
   async identify (request: FastifyRequest): Promise<Identity> {
     const { auth, settings } = this.#options
     const credential = auth.findLasting(request)
@@ -228,9 +291,14 @@ export class Admission {
 
   /** Without `trustProxy` all clients of a proxy have one address, and share its limit. */
   #lookForProxy (request: FastifyRequest): void {
-    if (this.#hasWarned || this.#options.settings.limits.address === undefined || request.ips !== undefined || request.headers['x-forwarded-for'] === undefined) return
+    if (this.#hasWarned || this.#options.settings.limits.address === undefined || request.ips !== undefined ||
+      request.headers['x-forwarded-for'] === undefined) {
+      return
+    }
     this.#hasWarned = true
-    request.log.warn('a request carries x-forwarded-for, but the app trusts no proxy: limits.address counts the proxy as one client; set trustProxy in the options of Fastify, or ignore this where there is none')
+    request.log.warn(
+      'a request carries x-forwarded-for, but the app trusts no proxy: limits.address counts the proxy as one client; set trustProxy in the options of Fastify, or ignore this where there is none'
+    )
   }
 
   #names (path: string, { room }: Query, kind: Kind): readonly string[] {
@@ -242,26 +310,40 @@ export class Admission {
     if (path !== '') names.add(path)
     for (const name of Array.isArray(room) ? room as unknown[] : [room]) names.add(String(name))
     for (const name of names) checkName(name)
-    const most = kind === 'websocket' ? this.#options.settings.limits.rooms : Math.min(DEFAULTS.streamRooms, this.#options.settings.limits.rooms)
-    if (names.size > most) throw new Refusal('room_limit', { message: `at most ${most} rooms on one connection of this kind`, why: { limit: 'limits.rooms', value: most, asked: names.size } })
+    const most = kind === 'websocket'
+      ? this.#options.settings.limits.rooms
+      : Math.min(DEFAULTS.streamRooms, this.#options.settings.limits.rooms)
+    if (names.size > most) {
+      throw new Refusal('room_limit', {
+        message: `at most ${most} rooms on one connection of this kind`,
+        why: { limit: 'limits.rooms', value: most, asked: names.size }
+      })
+    }
     return [...names]
   }
 
-  /** A poll goes on under its id, wherever it was polled before; what its cursor cannot prove gets a new one and keeps its places. */
+  /**
+   * A poll goes on under its id, wherever it was polled before; what its cursor cannot prove gets a new one and keeps
+   * its places.
+   */
   #pollId (cursor: Cursor | undefined, userId: string): string {
     const { slots, connectionIds } = this.#options
-    if (cursor !== undefined && connectionIds.isProven(cursor.connection, userId) && !slots.has(cursor.connection)) return cursor.connection
+    if (cursor !== undefined && connectionIds.isProven(cursor.connection, userId) && !slots.has(cursor.connection)) {
+      return cursor.connection
+    }
     return connectionIds.create(userId)
   }
 
   #known (id: string, userId: string): Peer | undefined {
     const peer = this.#options.find(id)
-    return peer !== undefined && peer.isOpen && peer.userId === userId && peer.transport === 'polling' ? peer : undefined
+    return peer !== undefined && peer.isOpen && peer.userId === userId && peer.transport === 'polling'
+      ? peer
+      : undefined
   }
 
   /**
-   * Where the limit says so, the user's oldest connection is replaced: once the newer one stands, because nobody is ended for one that is
-   * refused after all.
+   * Where the limit says so, the user's oldest connection is replaced: once the newer one stands, because nobody is
+   * ended for one that is refused after all.
    *
    * @returns its id, where no slot is left
    * @throws Refusal `user_limit`
@@ -269,7 +351,9 @@ export class Admission {
   #replaceable (userId: string): string | undefined {
     const { slots, settings, ofUser } = this.#options
     if (slots.hasUserSlot(userId)) return undefined
-    const oldest = settings.limits.user.then === 'reject' ? undefined : ofUser(userId).find((peer) => peer.isOpen && slots.hasUserSlotOf(peer.id))
+    const oldest = settings.limits.user.then === 'reject'
+      ? undefined
+      : ofUser(userId).find((peer) => peer.isOpen && slots.hasUserSlotOf(peer.id))
     if (oldest === undefined) throw userLimit(settings.limits.user.connections)
     return oldest.id
   }
@@ -302,7 +386,9 @@ function askerOf ({ ip, headers }: FastifyRequest, credential: Credential | unde
 function checkName (name: string): void {
   const end = name.indexOf('/')
   const first = end === -1 ? name : name.slice(0, end)
-  if (!isRoomName(name) || RESERVED_SEGMENTS.has(first.toLowerCase())) throw new Refusal('room_invalid', { room: printable(name) })
+  if (!isRoomName(name) || RESERVED_SEGMENTS.has(first.toLowerCase())) {
+    throw new Refusal('room_invalid', { room: printable(name) })
+  }
 }
 
 type Places = ReadonlyArray<{ readonly name: string, readonly capacity: number | undefined }>
@@ -342,7 +428,9 @@ function readCursor (query: Query, rooms: readonly string[]): Cursor | undefined
   const { since } = query
   if (since === undefined || since === '') return undefined
   const cursor = typeof since === 'string' ? decodeCursor(since, rooms) : undefined
-  if (cursor === undefined) throw new Refusal('invalid_message', { message: 'since is no cursor of this list of rooms' })
+  if (cursor === undefined) {
+    throw new Refusal('invalid_message', { message: 'since is no cursor of this list of rooms' })
+  }
   return cursor
 }
 
@@ -374,7 +462,9 @@ function positionOf (at: unknown, index: number, name: string): Position | undef
   for (const each of Array.isArray(at) ? at as unknown[] : [at]) {
     const [which, epoch = '', text = ''] = String(each).split(':')
     const offset = Number(text)
-    if (!EPOCH.test(epoch) || !/^\d{1,16}$/.test(text) || !isOffset(offset)) throw new Refusal('invalid_message', { message: 'at must be <room>:<epoch>:<offset>' })
+    if (!EPOCH.test(epoch) || !/^\d{1,16}$/.test(text) || !isOffset(offset)) {
+      throw new Refusal('invalid_message', { message: 'at must be <room>:<epoch>:<offset>' })
+    }
     if (which === String(index) || which === builtIn) return { epoch, offset }
   }
   return undefined

@@ -19,9 +19,10 @@ const MAX_SECRETS = 3
 type Kind = 'poll' | 'link'
 
 /**
- * Ids of connections: half of one is random, half proves that a node gave it to this user. A connection that polls may go on at any node,
- * which takes over the slots that it holds elsewhere, so a cursor that names it has to be believed: an id that somebody made up, or that of
- * a WebSocket or of another user's poll, is none. A POST comes to any node too, and names the connection of its caller alike.
+ * Ids of connections: half of one is random, half proves that a node gave it to this user. A connection that polls may
+ * go on at any node, which takes over the slots that it holds elsewhere, so a cursor that names it has to be believed:
+ * an id that somebody made up, or that of a WebSocket or of another user's poll, is none. A POST comes to any node too,
+ * and names the connection of its caller alike.
  */
 export class ConnectionIds {
   readonly #adapter: Pick<Adapter, 'secret'>
@@ -46,11 +47,16 @@ export class ConnectionIds {
 
   stop (): void { clearInterval(this.#timer) }
 
-  /** Takes the secret that all nodes share. Until then a poll that comes from another node keeps its place in its rooms and gets a new id. */
+  /**
+   * Takes the secret that all nodes share. Until then a poll that comes from another node keeps its place in its rooms
+   * and gets a new id.
+   */
   async agree (): Promise<void> {
     try {
       const shared = await this.#adapter.secret?.(this.#secrets[0]!)
-      if (shared !== undefined && SECRET.test(shared)) this.#secrets = [shared, ...this.#secrets.filter((secret) => secret !== shared)].slice(0, MAX_SECRETS)
+      if (shared !== undefined && SECRET.test(shared)) {
+        this.#secrets = [shared, ...this.#secrets.filter((secret) => secret !== shared)].slice(0, MAX_SECRETS)
+      }
     } catch (error) {
       this.#onError(error)
     }
@@ -58,8 +64,11 @@ export class ConnectionIds {
 
   create (userId: string, kind: Kind = 'poll'): string {
     const head = this.#random()
-    // Nobody asks for a proof of it where nodes share no secret, and to make one costs as much as the rest of the id tenfold.
-    if (kind === 'link' && this.#adapter.secret === undefined) return Buffer.concat([head, this.#random()]).toString('base64url')
+    // Nobody asks for a proof of it where nodes share no secret, and to make one costs as much as the rest of the id
+    // tenfold.
+    if (kind === 'link' && this.#adapter.secret === undefined) {
+      return Buffer.concat([head, this.#random()]).toString('base64url')
+    }
     return Buffer.concat([head, proofOf(this.#secrets[0]!, kind, head, userId)]).toString('base64url')
   }
 
@@ -74,11 +83,12 @@ export class ConnectionIds {
   }
 
   /**
-   * Whether a node gave this id to the user, for any kind of connection. Where nodes share no secret nobody can tell, and what is asked for
-   * the id goes to its own node, which looks whose it is.
+   * Whether a node gave this id to the user, for any kind of connection. Where nodes share no secret nobody can tell,
+   * and what is asked for the id goes to its own node, which looks whose it is.
    */
   isOwn (id: string, userId: string): boolean {
-    return this.isProven(id, userId) || this.isProven(id, userId, 'link') || (this.#adapter.secret === undefined && isConnectionId(id))
+    return this.isProven(id, userId) || this.isProven(id, userId, 'link') ||
+      (this.#adapter.secret === undefined && isConnectionId(id))
   }
 
   /** Whether a node that shares the secret gave this id to a poll of the user, or to another of his connections. */
@@ -93,5 +103,8 @@ export class ConnectionIds {
 }
 
 function proofOf (secret: string, kind: Kind, head: Uint8Array, userId: string): Buffer {
-  return createHmac('sha256', secret).update(`${kind}\n`).update(head).update(keyOf(userId)).digest().subarray(0, PROOF_BYTES)
+  return createHmac('sha256', secret).update(`${kind}\n`).update(head).update(keyOf(userId)).digest().subarray(
+    0,
+    PROOF_BYTES
+  )
 }

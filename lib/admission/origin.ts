@@ -13,18 +13,27 @@ function isSame (origin: string, request: FastifyRequest): boolean {
 }
 
 /**
- * Whether a page may use this server. Browsers let any page open a WebSocket and send it cookies; only the Origin tells.
+ * Whether a page may use this server. Browsers let any page open a WebSocket and send it cookies; only the Origin
+ * tells.
  *
  * @param isAmbient the credential is one that a browser adds by itself (a cookie), so that silence is no consent
  * @param isWrite an upgrade or a POST
  * @param page the origin that the page would have said in an upgrade, for a request that asks what one is refused with
  * @throws Refusal `origin_refused`
  */
-export function checkOrigin (request: FastifyRequest, origins: Settings['origins'], isAmbient: boolean, isWrite: boolean, page?: string): void {
+export function checkOrigin (
+  request: FastifyRequest,
+  origins: Settings['origins'],
+  isAmbient: boolean,
+  isWrite: boolean,
+  page?: string
+): void {
   const { origin = page } = request.headers
   if (origin !== undefined) {
     const isAllowed = origins === 'any' ||
-      (origins === 'same' ? isSame(origin, request) : typeof origins === 'function' ? origins(origin, request) === true : origins.includes(origin))
+      (origins === 'same'
+        ? isSame(origin, request)
+        : typeof origins === 'function' ? origins(origin, request) === true : origins.includes(origin))
     if (!isAllowed) throw new Refusal('origin_refused', { why: compared(origin, request, origins) })
     return
   }
@@ -33,14 +42,18 @@ export function checkOrigin (request: FastifyRequest, origins: Settings['origins
   // A same-origin EventSource sends no Origin, but says which site it comes from.
   if (isWrite || site === 'cross-site' || site === 'same-site') {
     throw new Refusal('origin_refused', {
-      why: { ...(site === undefined ? {} : { site }), fix: 'a credential that browsers add by themselves needs an Origin that options.origins allows, and this request has none: send Origin, or another carrier of auth.carriers' }
+      why: {
+        ...(site === undefined ? {} : { site }),
+        fix:
+          'a credential that browsers add by themselves needs an Origin that options.origins allows, and this request has none: send Origin, or another carrier of auth.carriers'
+      }
     })
   }
 }
 
 /**
- * The origin of the page behind a GET, which says none where the browser takes the page for one of this server: behind a proxy that does
- * not pass `Host` on, the server does not. Our client says it in the query; else the referrer tells.
+ * The origin of the page behind a GET, which says none where the browser takes the page for one of this server: behind
+ * a proxy that does not pass `Host` on, the server does not. Our client says it in the query; else the referrer tells.
  */
 export function pageOf ({ query, headers: { referer } }: FastifyRequest): string | undefined {
   const { origin } = query as { origin?: unknown }
@@ -58,7 +71,11 @@ function compared (origin: string, request: FastifyRequest, origins: Settings['o
     ...(isUntrusted ? { forwarded: String(forwarded).slice(0, 255) } : {}),
     origins: typeof origins === 'function' ? 'a function' : origins,
     ...(origins === 'same'
-      ? { fix: isUntrusted ? 'a proxy says the host in x-forwarded-host: set trustProxy in the options of Fastify, or have the proxy pass Host on' : 'the host of the page is not the host of the request: have the proxy pass Host on, or name the page in options.origins' }
+      ? {
+          fix: isUntrusted
+            ? 'a proxy says the host in x-forwarded-host: set trustProxy in the options of Fastify, or have the proxy pass Host on'
+            : 'the host of the page is not the host of the request: have the proxy pass Host on, or name the page in options.origins'
+        }
       : {})
   }
 }

@@ -15,14 +15,16 @@ const LIMIT = 'a limit of the options was reached: raise it, or find out who tak
 
 /** What the app's developer or operator can mend, and how. The rest is the peer's doing alone. */
 const MENDABLE: Partial<Readonly<Record<Code, string>>> = {
-  unauthorized: 'compare the secret of the verification with the one that signs, and auth.carriers with where the client puts its token',
+  unauthorized:
+    'compare the secret of the verification with the one that signs, and auth.carriers with where the client puts its token',
   forbidden: 'authorize decides who may enter: it has to answer true, or a promise of it',
   origin_refused: 'name the origin in options.origins',
   room_unknown: 'declare the room with app.room, on every node, or correct the name that the client uses',
   server_full: LIMIT,
   room_full: LIMIT,
   user_limit: LIMIT,
-  address_limit: `${LIMIT}; behind a proxy set trustProxy in the options of Fastify, else all its clients are one address`,
+  address_limit:
+    `${LIMIT}; behind a proxy set trustProxy in the options of Fastify, else all its clients are one address`,
   room_limit: LIMIT,
   rate_limited: LIMIT,
   message_too_large: LIMIT,
@@ -34,7 +36,10 @@ const MINUTE = 60_000
 /** Lines at info level in one second: what any peer can cause must not fill a disk. */
 const LINES = 20
 
-/** Says in the log, and to the app, who was refused and why: once a minute and code as a warning what can be mended, at info level the rest. */
+/**
+ * Says in the log, and to the app, who was refused and why: once a minute and code as a warning what can be mended, at
+ * info level the rest.
+ */
 export class Refusals {
   readonly #log: FastifyBaseLogger
   readonly #onRefused: RealtimeOptions['onRefused']
@@ -45,7 +50,11 @@ export class Refusals {
   #unlogged = 0
 
   /** @param now milliseconds of a monotonic clock */
-  constructor (log: FastifyBaseLogger, onRefused: RealtimeOptions['onRefused'], now: () => number = () => performance.now()) {
+  constructor (
+    log: FastifyBaseLogger,
+    onRefused: RealtimeOptions['onRefused'],
+    now: () => number = () => performance.now()
+  ) {
     this.#log = log
     this.#onRefused = onRefused
     this.#now = now
@@ -54,17 +63,28 @@ export class Refusals {
   note (refusal: Refusal, { address, userId = refusal.userId, request }: Refused): void {
     const log = request?.log ?? this.#log
     const { word, code, message, room, why, cause } = refusal
-    const known = { code, ...(userId === undefined ? {} : { userId: brief(userId) }), address, ...(room === undefined ? {} : { room: brief(room) }) }
+    const known = {
+      code,
+      ...(userId === undefined ? {} : { userId: brief(userId) }),
+      address,
+      ...(room === undefined ? {} : { room: brief(room) })
+    }
     const fix = why?.fix ?? MENDABLE[word]
     const suppressed = fix === undefined ? undefined : this.#due(word)
-    if (suppressed !== undefined) log.warn({ ...known, ...why, ...(suppressed === 0 ? {} : { suppressed }) }, `refused with ${code}: ${message}; ${fix}`)
-    else if (this.#mayLog()) {
+    if (suppressed !== undefined) {
+      log.warn(
+        { ...known, ...why, ...(suppressed === 0 ? {} : { suppressed }) },
+        `refused with ${code}: ${message}; ${fix}`
+      )
+    } else if (this.#mayLog()) {
       const unlogged = this.#unlogged
       this.#unlogged = 0
       log.info({ ...known, ...why, ...(unlogged === 0 ? {} : { unlogged }) }, `refused with ${code}: ${message}`)
     }
     // What failed inside (an `unavailable`) is an error of its own, logged where it is caught.
-    if (cause !== undefined && word !== 'unavailable') log.debug({ code, err: cause }, 'what the verifier said of the credential')
+    if (cause !== undefined && word !== 'unavailable') {
+      log.debug({ code, err: cause }, 'what the verifier said of the credential')
+    }
     this.#tell({ ...known, message, ...(request === undefined ? {} : { request }) }, userId)
   }
 

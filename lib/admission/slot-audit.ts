@@ -21,8 +21,8 @@ const PERIOD = 1_000
 const AT_ONCE = 500
 
 /**
- * Compares the slots that are taken with the connections that are here, a few at a time. Both are kept by those who come and go; a
- * difference is a fault of this plugin, and would shrink the capacity until the next start.
+ * Compares the slots that are taken with the connections that are here, a few at a time. Both are kept by those who
+ * come and go; a difference is a fault of this plugin, and would shrink the capacity until the next start.
  */
 export class SlotAudit {
   readonly #options: SlotAuditOptions
@@ -60,7 +60,9 @@ export class SlotAudit {
         else end(value.id)
       }
     }
-    for (const id of this.#suspects.keys()) if (!this.#isDifferent(id, true) && !this.#isDifferent(id, false)) this.#suspects.delete(id)
+    for (const id of this.#suspects.keys()) {
+      if (!this.#isDifferent(id, true) && !this.#isDifferent(id, false)) this.#suspects.delete(id)
+    }
     if (found.slots + found.connections > 0) warn(found)
   }
 

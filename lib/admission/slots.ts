@@ -38,7 +38,10 @@ interface Owed extends Lease { readonly until: number }
 
 /** How long a lease outlives a node that died, milliseconds. */
 const LEASE = 60_000
-/** Slots that are remembered to be given back, and for how long, milliseconds: those of a node that lives end no sooner by themselves. */
+/**
+ * Slots that are remembered to be given back, and for how long, milliseconds: those of a node that lives end no sooner
+ * by themselves.
+ */
 const MAX_OWED = 10_000
 const OWED = 1_800_000
 /** Milliseconds until it is tried again to give back what the adapter could not be told of. */
@@ -47,8 +50,8 @@ const AGAIN = 2_000
 const BATCH = 100
 
 /**
- * Counted slots, held by connection id: of the server, of an address, of a user, of a room. This node's counts change in one
- * synchronous step, so that a limit is never overshot; across nodes the adapter's leases are taken on top.
+ * Counted slots, held by connection id: of the server, of an address, of a user, of a room. This node's counts change
+ * in one synchronous step, so that a limit is never overshot; across nodes the adapter's leases are taken on top.
  */
 export class Slots {
   readonly #limits: SlotLimits
@@ -69,7 +72,12 @@ export class Slots {
   #payer: NodeJS.Timeout | undefined
 
   /** @param onLost another node took the slot that a holder had lent, so that it cannot have it back */
-  constructor (limits: SlotLimits, leases: LeaseStore | undefined, onError: (error: unknown) => void, onLost: (holder: string) => void) {
+  constructor (
+    limits: SlotLimits,
+    leases: LeaseStore | undefined,
+    onError: (error: unknown) => void,
+    onLost: (holder: string) => void
+  ) {
     this.#onLost = onLost
     this.#limits = limits
     this.#leases = leases
@@ -78,10 +86,16 @@ export class Slots {
 
   start (): void {
     if (this.#leases === undefined) return
-    this.#renewer = every(() => { this.restore().catch(this.#onError) }, this.#leases.renewal?.(LEASE) ?? LEASE / 3).unref()
+    this.#renewer = every(
+      () => { this.restore().catch(this.#onError) },
+      this.#leases.renewal?.(LEASE) ?? LEASE / 3
+    ).unref()
   }
 
-  /** Makes the adapter's leases those of this node's holders: while its server was away some were given without asking, others were given back. Resolves when all are. */
+  /**
+   * Makes the adapter's leases those of this node's holders: while its server was away some were given without asking,
+   * others were given back. Resolves when all are.
+   */
   async restore (): Promise<void> {
     const leases = this.#leases
     if (leases === undefined) return
@@ -102,9 +116,13 @@ export class Slots {
   async #renewAll (leases: LeaseStore): Promise<void> {
     let batch: Held[] = []
     for (const [holder, { user, userLease, rooms }] of this.#holders) {
-      if (userLease) batch.push({ key: userKey(user), holder, isHeld: () => this.#holders.get(holder)?.userLease === true })
+      if (userLease) {
+        batch.push({ key: userKey(user), holder, isHeld: () => this.#holders.get(holder)?.userLease === true })
+      }
       for (const [room, isLeased] of rooms ?? []) {
-        if (isLeased) batch.push({ key: roomKey(room), holder, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === true })
+        if (isLeased) {
+          batch.push({ key: roomKey(room), holder, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === true })
+        }
       }
       if (batch.length < BATCH) continue
       // Not gathered beforehand: a lease that is given back meanwhile must not be taken again.
@@ -120,7 +138,9 @@ export class Slots {
   /** A slot that was given back while it was being renewed may have been taken again by that. */
   #renewed (held: readonly Held[]): void {
     const now = performance.now()
-    for (const { key, holder, isHeld } of held) if (!isHeld() && this.#moved.get(holder, now) === undefined) this.#giveBack({ key, holder })
+    for (const { key, holder, isHeld } of held) {
+      if (!isHeld() && this.#moved.get(holder, now) === undefined) this.#giveBack({ key, holder })
+    }
   }
 
   stop (): void {
@@ -136,14 +156,22 @@ export class Slots {
 
   /** A look, nothing taken. @throws Refusal `server_full` or `address_limit` */
   checkServer (address: string): void {
-    if (this.#holders.size >= this.#limits.capacity) throw new Refusal('server_full', { retryAfter: 1_000 + Math.random() * 4_000, why: { limit: 'capacity', value: this.#limits.capacity } })
+    if (this.#holders.size >= this.#limits.capacity) {
+      throw new Refusal('server_full', {
+        retryAfter: 1_000 + Math.random() * 4_000,
+        why: { limit: 'capacity', value: this.#limits.capacity }
+      })
+    }
     this.checkAddress(address)
   }
 
   /** A look, nothing taken. @throws Refusal `address_limit` */
   checkAddress (address: string): void {
     if (this.#limits.address !== undefined && (this.#addresses.get(address) ?? 0) >= this.#limits.address) {
-      throw new Refusal('address_limit', { retryAfter: 1_000 + Math.random() * 4_000, why: { limit: 'limits.address', value: this.#limits.address } })
+      throw new Refusal('address_limit', {
+        retryAfter: 1_000 + Math.random() * 4_000,
+        why: { limit: 'limits.address', value: this.#limits.address }
+      })
     }
   }
 
@@ -171,15 +199,30 @@ export class Slots {
   /**
    * Takes all slots of this node at once, or none.
    *
-   * @param replaces a holder that lends its user's slot and its places in these rooms, until `replace`; given back when this one is released before
+   * @param replaces a holder that lends its user's slot and its places in these rooms, until `replace`; given back when
+   *   this one is released before
    * @throws Refusal of the first that is missing
    */
-  reserve (holder: string, user: string, address: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>, replaces?: string): void {
+  reserve (
+    holder: string,
+    user: string,
+    address: string,
+    rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>,
+    replaces?: string
+  ): void {
     this.checkServer(address)
     if (replaces === undefined && !this.hasUserSlot(user)) throw userLimit(this.#limits.user)
     this.checkRooms(rooms, replaces)
     if (replaces !== undefined) this.#lend(replaces, rooms)
-    const held: Holder = { user, address, isUserReleased: false, rooms: undefined, userLease: false, replaces, lent: undefined }
+    const held: Holder = {
+      user,
+      address,
+      isUserReleased: false,
+      rooms: undefined,
+      userLease: false,
+      replaces,
+      lent: undefined
+    }
     this.#holders.set(holder, held)
     bump(this.#users, user, 1)
     this.#bumpAddress(address, 1)
@@ -372,7 +415,11 @@ export class Slots {
 }
 
 function roomFull (room: string, capacity: number | undefined): Refusal {
-  return new Refusal('room_full', { room, retryAfter: 1_000 + Math.random() * 4_000, why: { limit: 'capacity of the room', value: capacity } })
+  return new Refusal('room_full', {
+    room,
+    retryAfter: 1_000 + Math.random() * 4_000,
+    why: { limit: 'capacity of the room', value: capacity }
+  })
 }
 
 /** @param most connections of one user */

@@ -13,7 +13,9 @@ import type { Peer } from '../admission/peer.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
 import type { Drain } from '../connection/drain.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
-import { REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal } from '../errors/refusal.js'
+import {
+  REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal
+} from '../errors/refusal.js'
 import { checkCount, checkMoment, checkTime, DEFAULTS } from '../options/resolve.js'
 import type { Polls } from '../endpoint/polls.js'
 import { keyOfKind } from '../protocol/key.js'
@@ -55,11 +57,16 @@ export interface AppRoomsOptions {
 type Named = string | AnyAddress
 type Broadcast = Promise<{ position?: Position, recipients: number }>
 
-/** The name of a room given as such or as an address. @throws REALTIME_ERR_ROOM for a definition that still needs its params */
+/**
+ * The name of a room given as such or as an address. @throws REALTIME_ERR_ROOM for a definition that still needs its
+ * params
+ */
 export function nameOf (room: unknown): string {
   if (typeof room === 'string') return room
   const name = (room as { name?: unknown } | null)?.name
-  if (typeof name !== 'string') throw new REALTIME_ERR_ROOM('a room is given by its name or by its address, e.g. chat.at({ id: \'42\' })')
+  if (typeof name !== 'string') {
+    throw new REALTIME_ERR_ROOM('a room is given by its name or by its address, e.g. chat.at({ id: \'42\' })')
+  }
   if (name.includes(':') && name.split('/').some((segment) => segment.startsWith(':'))) {
     throw new REALTIME_ERR_ROOM(`"${name}" is a family of rooms; name one of them with .at({ ... })`)
   }
@@ -75,7 +82,11 @@ export class AppRooms implements Rooms {
   }
 
   #check (): void {
-    if (!this.#options.isReady()) throw new REALTIME_ERR_NOT_READY('app.rooms works from onReady until close; call it in a handler, in an onReady hook, or after await app.ready()')
+    if (!this.#options.isReady()) {
+      throw new REALTIME_ERR_NOT_READY(
+        'app.rooms works from onReady until close; call it in a handler, in an onReady hook, or after await app.ready()'
+      )
+    }
   }
 
   broadcast (room: Named, event: string, data: unknown, options?: BroadcastOptions): Broadcast {
@@ -125,7 +136,12 @@ export class AppRooms implements Rooms {
     return this.broadcast(room, event, data)
   }
 
-  async broadcastWithAck (room: Named, event: string, data: unknown, options?: BroadcastOptions & { timeout?: number }): Promise<{ acked: string[], missing: string[], left: string[], unknown: number }> {
+  async broadcastWithAck (
+    room: Named,
+    event: string,
+    data: unknown,
+    options?: BroadcastOptions & { timeout?: number }
+  ): Promise<{ acked: string[], missing: string[], left: string[], unknown: number }> {
     this.#check()
     const { engine, acks, adapter } = this.#options
     const name = nameOf(room)
@@ -173,7 +189,11 @@ export class AppRooms implements Rooms {
 
   #enterable (room: Named): string {
     const name = nameOf(room)
-    if (name.startsWith('@')) throw new REALTIME_ERR_ROOM(`nobody is put into or out of "${name}": every connection is in its built-in rooms for as long as it lives`)
+    if (name.startsWith('@')) {
+      throw new REALTIME_ERR_ROOM(
+        `nobody is put into or out of "${name}": every connection is in its built-in rooms for as long as it lives`
+      )
+    }
     return name
   }
 
@@ -200,13 +220,19 @@ export class AppRooms implements Rooms {
     const until = asked.until === undefined ? undefined : checkMoment(asked.until, 'until of revoke')
     const message = stringOption(asked.message, 'message of revoke')
     const { auth, revocations } = this.#options
-    const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ?? Date.now() + DEFAULTS.denial
+    const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ??
+      Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
     if (subject !== undefined) await auth.deny(subject, end)
     const peers = 'tokenId' in target ? this.#ofToken(target.tokenId) : this.#targets(target)
     revocations.add({ ...target, message })
     await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message) })
-    await this.#tell({ type: 'revoke', ...target, ...(message === undefined ? {} : { message }), ...(subject === undefined ? {} : { until: end }) })
+    await this.#tell({
+      type: 'revoke',
+      ...target,
+      ...(message === undefined ? {} : { message }),
+      ...(subject === undefined ? {} : { until: end })
+    })
     return peers.length
   }
 
@@ -237,17 +263,34 @@ export class AppRooms implements Rooms {
     return await this.#options.slots.countUser(userId) > 0
   }
 
-  async history (room: Named, options?: { since?: Position, limit?: number }): Promise<{ position: Position, resumed: boolean, events: Array<{ type: string, data: unknown, offset: number, timestamp: number }> }> {
+  async history (
+    room: Named,
+    options?: { since?: Position, limit?: number }
+  ): Promise<{
+    position: Position
+    resumed: boolean
+    events: Array<{ type: string, data: unknown, offset: number, timestamp: number }>
+  }> {
     this.#check()
     const { since, limit } = callOptions(options, 'history')
-    if (since !== undefined && !isPosition(since)) throw new REALTIME_ERR_OPTIONS('since of history is a position { epoch, offset }, as history, broadcast and a join give it')
-    const most = limit === undefined ? undefined : Math.min(checkCount(limit, 'limit of history'), Number.MAX_SAFE_INTEGER)
+    if (since !== undefined && !isPosition(since)) {
+      throw new REALTIME_ERR_OPTIONS(
+        'since of history is a position { epoch, offset }, as history, broadcast and a join give it'
+      )
+    }
+    const most = limit === undefined
+      ? undefined
+      : Math.min(checkCount(limit, 'limit of history'), Number.MAX_SAFE_INTEGER)
     const { top, resumed, events } = await this.#options.engine.history(nameOf(room), since, most)
     return {
       position: top,
       resumed,
       events: events.map((packet) => {
-        const { type, data, timestamp } = JSON.parse(packet.payload.toString()) as { type: string, data: unknown, timestamp: number }
+        const { type, data, timestamp } = JSON.parse(packet.payload.toString()) as {
+          type: string
+          data: unknown
+          timestamp: number
+        }
         return { type, data, offset: packet.position!.offset, timestamp }
       })
     }
@@ -278,7 +321,9 @@ export class AppRooms implements Rooms {
   async control (told: ControlMessage): Promise<void> {
     const message = checkControl(told)
     // Two applications under one prefix, or a definition that only the other version has.
-    const isStrange = message === undefined || ('room' in message && message.room !== undefined && this.#options.engine.declarations.find(message.room) === undefined)
+    const isStrange = message === undefined ||
+      ('room' in message && message.room !== undefined &&
+        this.#options.engine.declarations.find(message.room) === undefined)
     if (isStrange) {
       this.#options.unread.note('control', 0)
       return
@@ -301,7 +346,9 @@ export class AppRooms implements Rooms {
         return
       case 'leave':
         revocations.add({ user: message.user, connection: message.connection, room: message.room })
-        await inTurns(this.#targets(message as Target), AT_ONCE, (peer) => { dispatch.leaveByServer(peer, message.room) })
+        await inTurns(this.#targets(
+          message as Target
+        ), AT_ONCE, (peer) => { dispatch.leaveByServer(peer, message.room) })
         return
       case 'members':
         acks.report(message.ack, message.members, message.more)
@@ -324,7 +371,8 @@ export class AppRooms implements Rooms {
           return
         }
         if (message.what === 'end') peer.finish()
-        const isDone = message.what === 'end' || (message.room !== undefined && dispatch.leaveByPeer(peer, message.room))
+        const isDone = message.what === 'end' ||
+          (message.room !== undefined && dispatch.leaveByPeer(peer, message.room))
         await elsewhere.answer(message.id, { isDone })
         return
       }
@@ -351,6 +399,10 @@ function printable (value: unknown): string {
 }
 
 /** What a denial is kept under; a connection is closed and not kept out. */
-function subjectOf ({ user, tokenId }: { readonly user?: string, readonly tokenId?: string, readonly connection?: string }): string | undefined {
+function subjectOf ({ user, tokenId }: {
+  readonly user?: string
+  readonly tokenId?: string
+  readonly connection?: string
+}): string | undefined {
   return user !== undefined ? keyOfKind('user', user) : tokenId !== undefined ? keyOfKind('token', tokenId) : undefined
 }

@@ -14,13 +14,17 @@ const NONE: Fields = Object.freeze({})
  */
 export function callOptions (options: unknown, call: string): Fields {
   if (options === undefined) return NONE
-  if (typeof options !== 'object' || options === null) throw new REALTIME_ERR_OPTIONS(`options of ${call} are an object`)
+  if (typeof options !== 'object' || options === null) {
+    throw new REALTIME_ERR_OPTIONS(`options of ${call} are an object`)
+  }
   return options as Fields
 }
 
 /** @throws REALTIME_ERR_OPTIONS */
 export function stringOption (value: unknown, path: string): string | undefined {
-  if (value !== undefined && typeof value !== 'string') throw new REALTIME_ERR_OPTIONS(`${path} is a string, got ${typeof value}`)
+  if (value !== undefined && typeof value !== 'string') {
+    throw new REALTIME_ERR_OPTIONS(`${path} is a string, got ${typeof value}`)
+  }
   return value
 }
 
@@ -47,6 +51,8 @@ export function checkTarget (target: unknown): Target {
 export function checkRevoked (target: unknown): Target | { readonly tokenId: string } {
   const { tokenId } = (typeof target === 'object' && target !== null ? target : NONE) as Fields
   if (tokenId === undefined) return checkTarget(target)
-  if (typeof tokenId !== 'string' || tokenId === '') throw new REALTIME_ERR_TARGET('tokenId is the jti of a token, a non-empty string')
+  if (typeof tokenId !== 'string' || tokenId === '') {
+    throw new REALTIME_ERR_TARGET('tokenId is the jti of a token, a non-empty string')
+  }
   return { tokenId }
 }

@@ -15,13 +15,17 @@ type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll'> & { cl
 const SILENT = { info: () => undefined, warn: () => undefined }
 
 /**
- * Broadcasts from a process that serves no connections: a worker, a cron job. The rooms must be the same definitions as on the nodes.
+ * Broadcasts from a process that serves no connections: a worker, a cron job. The rooms must be the same definitions as
+ * on the nodes.
  *
  * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA for definitions that the nodes would refuse, too
  */
-// `any`: a list of definitions of different types has no other element type; nothing is read through it.
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-export async function createPublisher ({ adapter, rooms }: { adapter: Adapter, rooms: ReadonlyArray<Definition<string, any, any, any, any>> }): Promise<Publisher> {
+export async function createPublisher ({ adapter, rooms }: {
+  adapter: Adapter
+  // A list of different definitions has no other element type; nothing is read through it.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  rooms: ReadonlyArray<Definition<string, any, any, any, any>>
+}): Promise<Publisher> {
   const engine = new Hub(adapter, {
     presence: DEFAULTS.presence,
     presenceList: DEFAULTS.presenceList,
@@ -29,7 +33,16 @@ export async function createPublisher ({ adapter, rooms }: { adapter: Adapter, r
     validateOutput: true,
     onError: () => undefined
   })
-  for (const definition of rooms) engine.declarations.add(declare(definition, {}, {}, { history: DEFAULTS.history, message: DEFAULTS.message }, undefined, true))
+  for (const definition of rooms) {
+    engine.declarations.add(declare(
+      definition,
+      {},
+      {},
+      { history: DEFAULTS.history, message: DEFAULTS.message },
+      undefined,
+      true
+    ))
+  }
   await adapter.start({
     nodeId: randomBytes(6).toString('base64url'),
     log: SILENT,
@@ -37,7 +50,12 @@ export async function createPublisher ({ adapter, rooms }: { adapter: Adapter, r
     control: () => undefined,
     state: () => undefined
   })
-  const broadcast = async (room: unknown, event: string, data: unknown, options?: unknown): ReturnType<Rooms['broadcastAll']> =>
+  const broadcast = async (
+    room: unknown,
+    event: string,
+    data: unknown,
+    options?: unknown
+  ): ReturnType<Rooms['broadcastAll']> =>
     shape(await engine.publish(nameOf(room), event, data, publishOptions(options)))
   return {
     broadcast,

@@ -14,10 +14,14 @@ export interface ReplyBroadcastOptions {
 }
 
 /**
- * `reply.broadcast`: an event that goes out with the reply. A handler that awaited the publication before its own reply would announce
- * what may still fail; one that awaited the reply would wait for itself.
+ * `reply.broadcast`: an event that goes out with the reply. A handler that awaited the publication before its own reply
+ * would announce what may still fail; one that awaited the reply would wait for itself.
  */
-export function declareReplyBroadcast (app: FastifyInstance, engine: Hub, { userIdOf, isReady }: ReplyBroadcastOptions): void {
+export function declareReplyBroadcast (
+  app: FastifyInstance,
+  engine: Hub,
+  { userIdOf, isReady }: ReplyBroadcastOptions
+): void {
   const held = new WeakMap<FastifyReply, Held[]>()
 
   app.decorateReply('broadcast', function (this: FastifyReply, room: unknown, event: string, data: unknown) {

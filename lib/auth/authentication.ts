@@ -38,7 +38,10 @@ export interface AuthOptions {
   /** whether somebody is let in of whom the adapter cannot be asked */
   readonly whenUnavailable: Settings['limits']['whenUnavailable']
   /** credentials of the query, which were taken out of the URL before anybody could log it */
-  readonly queryOf: (request: FastifyRequest) => { readonly token?: string | undefined, readonly ticket?: string | undefined }
+  readonly queryOf: (request: FastifyRequest) => {
+    readonly token?: string | undefined
+    readonly ticket?: string | undefined
+  }
 }
 
 /** Values of `Sec-WebSocket-Protocol`, in the order of the list. */
@@ -67,7 +70,10 @@ function refuseDenied (isDenied: boolean): void {
 export class Authentication {
   readonly #options: AuthOptions
   readonly #open = new OpenTickets({ perUser: DEFAULTS.ticketsPerUser, total: DEFAULTS.tickets })
-  /** denials that this node has heard of, with their ends: they hold here whatever the adapter's server says, which may have lost them */
+  /**
+   * denials that this node has heard of, with their ends: they hold here whatever the adapter's server says, which may
+   * have lost them
+   */
   readonly #denied: Remembered<Denied>
   readonly #denials: Retention
 
@@ -78,7 +84,10 @@ export class Authentication {
   }
 
   /** The first credential found, in the order of the carriers. */
-  find (request: FastifyRequest, carriers: readonly Carrier[] = this.#options.settings.carriers): Credential | undefined {
+  find (
+    request: FastifyRequest,
+    carriers: readonly Carrier[] = this.#options.settings.carriers
+  ): Credential | undefined {
     for (const carrier of carriers) {
       const token = this.#read(request, carrier)
       if (token !== undefined) return { carrier, token }
@@ -91,7 +100,10 @@ export class Authentication {
     return this.find(request, this.#options.settings.carriers.filter((carrier) => carrier !== 'ticket'))
   }
 
-  /** Whether it is one that a browser adds by itself (a cookie, or whatever `authenticate` finds without a token), so that silence is no consent. */
+  /**
+   * Whether it is one that a browser adds by itself (a cookie, or whatever `authenticate` finds without a token), so
+   * that silence is no consent.
+   */
   isAmbient (credential: Credential | undefined): boolean {
     return credential === undefined ? this.#options.authenticate !== undefined : credential.carrier === 'cookie'
   }
@@ -114,7 +126,9 @@ export class Authentication {
    * @throws Refusal `unauthorized`, `token_expired`, `revoked`, or `unavailable` when authentication itself fails
    */
   identify (request: FastifyRequest, credential: Credential | undefined): Awaitable<Identity> {
-    const identity = credential?.carrier === 'ticket' ? this.#redeem(credential.token) : this.#verify(request, credential?.token)
+    const identity = credential?.carrier === 'ticket'
+      ? this.#redeem(credential.token)
+      : this.#verify(request, credential?.token)
     return identity instanceof Promise ? identity.then((found) => this.#undenied(found)) : this.#undenied(identity)
   }
 
@@ -127,30 +141,58 @@ export class Authentication {
     const { authenticate, timeout, verifyJwt } = this.#options
     if (token === '' || (token === undefined && authenticate === undefined)) {
       const { carriers } = this.#options.settings
-      throw new Refusal('unauthorized', { why: { reason: token === '' ? 'the header authorization is not "Bearer <token>"' : 'no credential was found', carriers } })
+      throw new Refusal('unauthorized', {
+        why: {
+          reason: token === '' ? 'the header authorization is not "Bearer <token>"' : 'no credential was found',
+          carriers
+        }
+      })
     }
-    const found = authenticate === undefined ? verifyJwt(request, token!) : callOut(() => authenticate(request, token), token)
+    const found = authenticate === undefined
+      ? verifyJwt(request, token!)
+      : callOut(() => authenticate(request, token), token)
     // A secret may be fetched: from a server of keys that is away.
     return found instanceof Promise ? within(timeout, found).then((user) => this.#named(user)) : this.#named(found)
   }
 
   #named (user: unknown): Awaitable<Identity> {
     const { userId: idOf } = this.#options
-    if (user === null || user === undefined) throw new Refusal('unauthorized', { why: { reason: `authenticate returned ${String(user)}` } })
+    if (user === null || user === undefined) {
+      throw new Refusal('unauthorized', { why: { reason: `authenticate returned ${String(user)}` } })
+    }
     const claims = (typeof user === 'object' ? user : {}) as Claims
-    return idOf === undefined ? this.#checked(user, claims, claims.sub) : callOut(() => idOf(user as User)).then((userId) => this.#checked(user, claims, userId))
+    return idOf === undefined
+      ? this.#checked(user, claims, claims.sub)
+      : callOut(() => idOf(user as User)).then((userId) => this.#checked(user, claims, userId))
   }
 
   #checked (user: unknown, { exp, jti }: Claims, userId: unknown): Identity {
     const { settings } = this.#options
-    if (typeof userId !== 'string' || userId === '') throw new Refusal('unauthorized', { message: 'the credential names no user', why: { fix: 'give options.userId, which says what of the user is the id; by default it is sub' } })
+    if (typeof userId !== 'string' || userId === '') {
+      throw new Refusal('unauthorized', {
+        message: 'the credential names no user',
+        why: { fix: 'give options.userId, which says what of the user is the id; by default it is sub' }
+      })
+    }
     if (userRoom(userId) === undefined) {
-      throw new Refusal('unauthorized', { message: 'the user id makes no room name', why: { fix: 'give options.userId, which makes one without control characters, at most 249 bytes after encodeURIComponent' } })
+      throw new Refusal('unauthorized', {
+        message: 'the user id makes no room name',
+        why: {
+          fix:
+            'give options.userId, which makes one without control characters, at most 249 bytes after encodeURIComponent'
+        }
+      })
     }
     if (exp === undefined || exp === null) {
-      if (settings.requireExp) throw new Refusal('unauthorized', { message: 'the credential has no expiry (exp)', why: { fix: 'sign tokens with expiresIn, or set auth.requireExp to false' } })
-    } else if (typeof exp !== 'number' || !Number.isFinite(exp) || exp * 1_000 > MAX_TIME) throw new Refusal('unauthorized', { message: 'the credential has no valid expiry (exp)' })
-    else if (exp * 1_000 + DEFAULTS.tolerance <= Date.now()) throw new Refusal('token_expired')
+      if (settings.requireExp) {
+        throw new Refusal('unauthorized', {
+          message: 'the credential has no expiry (exp)',
+          why: { fix: 'sign tokens with expiresIn, or set auth.requireExp to false' }
+        })
+      }
+    } else if (typeof exp !== 'number' || !Number.isFinite(exp) || exp * 1_000 > MAX_TIME) {
+      throw new Refusal('unauthorized', { message: 'the credential has no valid expiry (exp)' })
+    } else if (exp * 1_000 + DEFAULTS.tolerance <= Date.now()) throw new Refusal('token_expired')
     return {
       user,
       userId,
@@ -163,11 +205,15 @@ export class Authentication {
   checkDenied ({ userId, tokenId }: Identity): Awaitable<void> {
     const { denials } = this.#options
     if (denials === undefined) return
-    const subjects = tokenId === undefined ? [keyOfKind('user', userId)] : [keyOfKind('user', userId), keyOfKind('token', tokenId)]
+    const subjects = tokenId === undefined
+      ? [keyOfKind('user', userId)]
+      : [keyOfKind('user', userId), keyOfKind('token', tokenId)]
     const now = Date.now()
     if (subjects.some((subject) => this.#denied.get(subject, now) !== undefined)) throw new Refusal('revoked')
     const found = denials.isDenied(subjects)
-    return found instanceof Promise ? found.catch((error: unknown) => this.#unasked(error)).then(refuseDenied) : refuseDenied(found)
+    return found instanceof Promise
+      ? found.catch((error: unknown) => this.#unasked(error)).then(refuseDenied)
+      : refuseDenied(found)
   }
 
   #unasked (error: unknown): boolean {
@@ -180,7 +226,10 @@ export class Authentication {
    *
    * @param spend throws when the user asks too often
    */
-  async issueTicket (request: FastifyRequest, spend: (userId: string) => void): Promise<{ ticket: string, expires: number }> {
+  async issueTicket (
+    request: FastifyRequest,
+    spend: (userId: string) => void
+  ): Promise<{ ticket: string, expires: number }> {
     const { settings, claims, revocations } = this.#options
     const since = revocations.moment
     if (claims === undefined) throw new Refusal('unavailable', { message: 'this server keeps no tickets' })
@@ -223,14 +272,20 @@ export class Authentication {
   /** Who the app itself found behind a request, by @fastify/jwt's `request.user`; `undefined` when it did not look. */
   userIdOf ({ user }: FastifyRequest): string | undefined {
     if (typeof user !== 'object' || user === null) return undefined
-    const id: unknown = this.#options.userId === undefined ? (user as { sub?: unknown }).sub : this.#options.userId(user as User)
+    const id: unknown = this.#options.userId === undefined
+      ? (user as { sub?: unknown }).sub
+      : this.#options.userId(user as User)
     return typeof id === 'string' ? id : undefined
   }
 
   /** Keeps users or tokens out from now on. @param until Unix milliseconds */
   async deny (subject: string, until: number): Promise<void> {
     const { denials } = this.#options
-    if (denials === undefined) throw new REALTIME_ERR_ADAPTER('this adapter keeps no denials: revoke cannot keep anybody out; use the memory or redis adapter')
+    if (denials === undefined) {
+      throw new REALTIME_ERR_ADAPTER(
+        'this adapter keeps no denials: revoke cannot keep anybody out; use the memory or redis adapter'
+      )
+    }
     // Over already: there is nothing to be kept.
     if (until <= Date.now()) return
     await denials.deny(subject, until)
@@ -267,7 +322,10 @@ function parseIdentity (text: string): Identity | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined
   const { user, userId, exp, tokenId } = value
-  if (typeof userId !== 'string' || userRoom(userId) === undefined || (exp !== undefined && typeof exp !== 'number') || (tokenId !== undefined && typeof tokenId !== 'string')) return undefined
+  if (typeof userId !== 'string' || userRoom(userId) === undefined || (exp !== undefined && typeof exp !== 'number') ||
+    (tokenId !== undefined && typeof tokenId !== 'string')) {
+    return undefined
+  }
   return { user, userId, ...(exp === undefined ? {} : { exp }), ...(tokenId === undefined ? {} : { tokenId }) }
 }
 
@@ -283,15 +341,22 @@ async function callOut<T> (step: () => T | Promise<T>, token?: string): Promise<
   } catch (error) {
     if (error instanceof Refusal) throw error
     const status = (error as { statusCode?: unknown } | null)?.statusCode
-    if (typeof status === 'number' && status >= 400 && status < 500) throw new Refusal('unauthorized', saidBy(error, token))
-    throw Object.assign(new Refusal('unavailable', { message: 'authentication is not available', retryAfter: 1_000 }), { cause: error ?? new Error(`${String(error)} was thrown`) })
+    if (typeof status === 'number' && status >= 400 && status < 500) {
+      throw new Refusal('unauthorized', saidBy(error, token))
+    }
+    throw Object.assign(new Refusal('unavailable', { message: 'authentication is not available', retryAfter: 1_000 }), {
+      cause: error ?? new Error(`${String(error)} was thrown`)
+    })
   }
 }
 
 async function within<T> (timeout: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = after(() => { reject(new Refusal('unavailable', { message: 'authentication takes too long', retryAfter: 1_000 })) }, timeout)
+    timer = after(
+      () => { reject(new Refusal('unavailable', { message: 'authentication takes too long', retryAfter: 1_000 })) },
+      timeout
+    )
   })
   try {
     return await Promise.race([work, late])

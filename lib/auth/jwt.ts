@@ -16,14 +16,25 @@ interface JwtOptions {
 
 const EXPIRED: readonly unknown[] = ['FST_JWT_AUTHORIZATION_TOKEN_EXPIRED', 'FAST_JWT_EXPIRED']
 
-/** Every failure of verification is 401: @fastify/jwt answers 500 for a future nbf, an algorithm that is not allowed, a padded token. */
+/**
+ * Every failure of verification is 401: @fastify/jwt answers 500 for a future nbf, an algorithm that is not allowed, a
+ * padded token.
+ */
 function refusalOf (error: unknown, token: string): Refusal {
-  return new Refusal(EXPIRED.includes((error as { code?: unknown } | null)?.code) ? 'token_expired' : 'unauthorized', saidBy(error, token))
+  return new Refusal(
+    EXPIRED.includes((error as { code?: unknown } | null)?.code) ? 'token_expired' : 'unauthorized',
+    saidBy(error, token)
+  )
 }
 
-/** What a verifier said of a credential, for the log: its code as what was compared, its words without the credential as the error behind. */
+/**
+ * What a verifier said of a credential, for the log: its code as what was compared, its words without the credential as
+ * the error behind.
+ */
 export function saidBy (error: unknown, token: string | undefined): Pick<RefusalOptions, 'why' | 'cause'> {
-  const { name, code, message } = (typeof error === 'object' && error !== null ? error : { message: error }) as { name?: unknown, code?: unknown, message?: unknown }
+  const { name, code, message } = (typeof error === 'object' && error !== null
+    ? error
+    : { message: error }) as { name?: unknown, code?: unknown, message?: unknown }
   const text = String(message)
   return {
     why: { reason: typeof code === 'string' ? code : String(name ?? 'an error') },
@@ -38,8 +49,9 @@ function isStatic ({ secret, decode, trusted, formatUser }: JwtOptions): boolean
 }
 
 /**
- * Verifies by @fastify/jwt. Asked with options of the call, it makes a new verifier for each token, keys included and its `cache` of
- * no use, which costs several times the verification; so it is asked without wherever that comes to the same.
+ * Verifies by @fastify/jwt. Asked with options of the call, it makes a new verifier for each token, keys included and
+ * its `cache` of no use, which costs several times the verification; so it is asked without wherever that comes to the
+ * same.
  *
  * @param own the options that this plugin registered it with; absent where the app did
  */
@@ -58,16 +70,22 @@ export function createVerifyJwt (app: FastifyInstance, own: JwtOptions | undefin
   }
   return async (request, token) => {
     try {
-      return await (isPlain(app, request, token) ? request.jwtVerify<object>() : request.jwtVerify<object>({ extractToken: () => token } as object))
+      return await (isPlain(app, request, token)
+        ? request.jwtVerify<object>()
+        : request.jwtVerify<object>({ extractToken: () => token } as object))
     } catch (error) {
       throw refusalOf(error, token)
     }
   }
 }
 
-/** @fastify/jwt would find the same token by itself. Another plugin's `jwtVerify`, or one under a namespace, is asked in so many words. */
+/**
+ * @fastify/jwt would find the same token by itself. Another plugin's `jwtVerify`, or one under a namespace, is asked in
+ *   so many words.
+ */
 function isPlain (app: FastifyInstance, { headers }: FastifyRequest, token: string): boolean {
   const { jwt } = app as { jwt?: { options?: { verify?: JwtOptions['verify'] } } }
   const verify = jwt?.options?.verify
-  return verify !== undefined && verify.extractToken === undefined && verify.onlyCookie === undefined && headers.authorization === `Bearer ${token}`
+  return verify !== undefined && verify.extractToken === undefined && verify.onlyCookie === undefined &&
+    headers.authorization === `Bearer ${token}`
 }

@@ -1,6 +1,10 @@
 import { Link, LinkedList } from '../structures/linked-list.js'
 
-interface Open { readonly userId: string, readonly ticket: string, /** by `performance.now()` */ readonly until: number }
+interface Open {
+  readonly userId: string
+  readonly ticket: string
+  /** by `performance.now()` */ readonly until: number
+}
 
 export interface OpenTicketsOptions {
   readonly perUser: number
@@ -8,7 +12,10 @@ export interface OpenTicketsOptions {
   readonly total: number
 }
 
-/** The tickets of this node that may still be open, counted by user. All live equally long, so that the first issued is the first to end. */
+/**
+ * The tickets of this node that may still be open, counted by user. All live equally long, so that the first issued is
+ * the first to end.
+ */
 export class OpenTickets {
   readonly #options: OpenTicketsOptions
   readonly #byTicket = new Map<string, Link<Open>>()
@@ -24,7 +31,9 @@ export class OpenTickets {
 
   /** @returns milliseconds until there is room for one more, 0 when there is */
   wait (userId: string, now: number): number {
-    for (let { first } = this.#order; first !== undefined && first.item.until <= now; first = this.#order.first) this.#drop(first)
+    for (let { first } = this.#order; first !== undefined && first.item.until <= now; first = this.#order.first) {
+      this.#drop(first)
+    }
     const { perUser, total } = this.#options
     const own = this.#users.get(userId) ?? []
     const blocking = own.length >= perUser ? own[0] : this.#order.size >= total ? this.#order.first : undefined

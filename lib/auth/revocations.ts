@@ -12,14 +12,22 @@ export interface Revocation {
 }
 
 /** Who waits to be let in; `connection` as far as it has an id. */
-export interface Waiting { readonly userId: string, readonly tokenId?: string | undefined, readonly connection?: string | undefined }
+export interface Waiting {
+  readonly userId: string
+  readonly tokenId?: string | undefined
+  readonly connection?: string | undefined
+}
 
-/** Revocations that are remembered. Whoever has waited for longer than these go back is refused, because nobody could tell. */
+/**
+ * Revocations that are remembered. Whoever has waited for longer than these go back is refused, because nobody could
+ * tell.
+ */
 const MAX_REMEMBERED = 4_096
 
 /**
- * The latest revocations on this node, in order. Whoever decides something that has to wait for more keeps the `moment` at which it
- * began, and asks right before the effect what was revoked since: a revocation finds what stands, this finds what was about to.
+ * The latest revocations on this node, in order. Whoever decides something that has to wait for more keeps the `moment`
+ * at which it began, and asks right before the effect what was revoked since: a revocation finds what stands, this
+ * finds what was about to.
  */
 export class Revocations {
   #latest: Revocation[] = []
@@ -39,7 +47,9 @@ export class Revocations {
    * @throws Refusal `revoked`; `unavailable` when the decision took so long that nobody can tell
    */
   check (since: number, who: Waiting): void {
-    for (const { room, message } of this.#of(since, who)) if (room === undefined) throw new Refusal('revoked', { message })
+    for (const { room, message } of this.#of(since, who)) {
+      if (room === undefined) throw new Refusal('revoked', { message })
+    }
   }
 
   /**
@@ -50,14 +60,18 @@ export class Revocations {
   checkRoom (since: number, who: Waiting, name: string): void {
     this.check(since, who)
     for (const { room } of this.#of(since, who)) {
-      if (room === name) throw new Refusal('forbidden', { room: name, message: 'the server has taken you out of this room' })
+      if (room === name) {
+        throw new Refusal('forbidden', { room: name, message: 'the server has taken you out of this room' })
+      }
     }
   }
 
   #of (since: number, { userId, tokenId, connection }: Waiting): Revocation[] {
     if (since === this.#moment) return []
     const first = this.#moment - this.#latest.length
-    if (since < first) throw new Refusal('unavailable', { message: 'too much was revoked in the meantime', retryAfter: 1_000 })
+    if (since < first) {
+      throw new Refusal('unavailable', { message: 'too much was revoked in the meantime', retryAfter: 1_000 })
+    }
     return this.#latest.slice(since - first).filter((revocation) => {
       if (revocation.user !== undefined) return revocation.user === userId
       if (revocation.tokenId !== undefined) return revocation.tokenId === tokenId

@@ -18,7 +18,9 @@ const misuse = (message: string): Error => failure(refused('REALTIME_ERR_OPTIONS
 function check (given: object, known: Readonly<Record<string, RegExp>>): void {
   for (const [name, value] of Object.entries(given)) {
     // `null` is what a page's storage says of a token that it does not have.
-    if (value != null && !known[name]?.test(`${typeof value} ${value}`)) throw misuse(`${name} cannot be ${value}; known: ${Object.keys(known)}`)
+    if (value != null && !known[name]?.test(`${typeof value} ${value}`)) {
+      throw misuse(`${name} cannot be ${value}; known: ${Object.keys(known)}`)
+    }
   }
 }
 
@@ -37,6 +39,8 @@ export function checkUrl (url: string, page: string | undefined): string {
   try {
     base = new URL(url, page).href
   } catch {}
-  if (!/^(ws|http)[^?#]+$/.test(base!)) throw misuse(`${url} is no URL of an endpoint, or has a query, or no host and there is no page`)
+  if (!/^(ws|http)[^?#]+$/.test(base!)) {
+    throw misuse(`${url} is no URL of an endpoint, or has a query, or no host and there is no page`)
+  }
   return base!.replace(/^ws/, 'http').replace(/\/$/, '')
 }

@@ -20,7 +20,8 @@ const ROOMS = 32
 const AGAIN = 1_000
 
 /**
- * Connects to the endpoint of fastify-realtime and stays connected until `close()`, or until the server refuses it for good.
+ * Connects to the endpoint of fastify-realtime and stays connected until `close()`, or until the server refuses it for
+ * good.
  *
  * @param url prefix of the endpoint: `/ws`, or absolute by http(s) or ws(s)
  * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for a URL that is none
@@ -46,7 +47,9 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     line.send({ ...frame, id })
   }
 
-  const fail = (reason: Refused, more?: object): void => { say('error', failure({ transport: shown.transport, ...reason, ...more })) }
+  const fail = (reason: Refused, more?: object): void => {
+    say('error', failure({ transport: shown.transport, ...reason, ...more }))
+  }
 
   const end = (room: Room, reason: Refused, isMeant: boolean, isSaid = isMeant): void => {
     const error = failure({ ...reason, room: room.name })
@@ -78,7 +81,12 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       })
     }),
     ack (id) { line.send({ type: 'ack', id }) },
-    members ({ name }) { call({ type: 'members', room: name }, (answer) => { if (answer?.type === 'ack') rooms.get(name)?.reset(answer.data as { sequence: number }) }) },
+    members ({ name }) {
+      call({
+        type: 'members',
+        room: name
+      }, (answer) => { if (answer?.type === 'ack') rooms.get(name)?.reset(answer.data as { sequence: number }) })
+    },
     gap (room) { say('gap', { room, code: 'gap', message: 'events were lost' }) }
   }
 
@@ -92,11 +100,16 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       if (room.isAsked) continue
       const { name, position: since, last, wasIn, until } = room
       // A stream or a poll is of the rooms that it was opened with.
-      if (line.isHttp || until > at) line.after(`join ${name}`, Math.max(0, until - at), line.isHttp ? line.relink : pump)
-      else {
+      if (line.isHttp || until > at) {
+        line.after(`join ${name}`, Math.max(0, until - at), line.isHttp ? line.relink : pump)
+      } else {
         if ((wait = take())) return later(wait)
         room.isAsked = true
-        call({ type: 'join', room: name, data: { since, last: wasIn ? undefined : last, connection: line.former } }, (answer) => {
+        call({
+          type: 'join',
+          room: name,
+          data: { since, last: wasIn ? undefined : last, connection: line.former }
+        }, (answer) => {
           if (!answer || room.end) return
           if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
           room.enter(answer.data ?? {})
@@ -128,7 +141,8 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       if (type === 'ack') message.settle(undefined, data)
       else if (reason.retry === 'refresh') line.lost(reason)
       // It has had no effect, or the server knows its id.
-      else if (reason.retryAfter || reason.retry === 'now' || reason.code === 'rate_limited' || reason.code === 'unavailable') {
+      else if (reason.retryAfter || reason.retry === 'now' || reason.code === 'rate_limited' ||
+        reason.code === 'unavailable') {
         message.isSent = false
         message.room.flying--
         sendAt = now() + (reason.retryAfter ?? AGAIN)
@@ -147,12 +161,18 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     query () {
       // Rooms refused for now are left out: they would take the others with them.
       const asked = [...rooms.values()].filter(({ until }) => until <= now())
-      if (line.isHttp) for (const room of asked.splice(ROOMS)) end(room, refused('room_limit', `at most ${ROOMS} rooms`), false)
+      if (line.isHttp) {
+        for (const room of asked.splice(ROOMS)) end(room, refused('room_limit', `at most ${ROOMS} rooms`), false)
+      }
       const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
       for (const room of asked) room.isAsked = line.isHttp
       return {
         rooms: asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
-        first: asked.map(({ position }, index) => position ? `&at=${index}:${position.epoch}:${position.offset}` : '').join('') +
+        first: asked.map(({ position }, index) => position
+          ? `&at=${index}:${position.epoch}:${position.offset}`
+          : '').join(
+          ''
+        ) +
           (last > 0 ? `&last=${last}` : '') + (line.former ? `&connection=${line.former}` : '')
       }
     },

@@ -1,8 +1,19 @@
 import type { Retry } from '../protocol/codes.js'
 import type { RealtimeError, Transport } from './types.js'
 
-/** What is known of a refusal or an end: an error frame's data, an HTTP body, or our own words. `retryAfter`: milliseconds. */
-export interface Refused { readonly code: string, readonly message: string, readonly retry: Retry, readonly retryAfter?: number | undefined, readonly room?: string, readonly cause?: unknown, readonly transport?: Transport }
+/**
+ * What is known of a refusal or an end: an error frame's data, an HTTP body, or our own words. `retryAfter`:
+ * milliseconds.
+ */
+export interface Refused {
+  readonly code: string
+  readonly message: string
+  readonly retry: Retry
+  readonly retryAfter?: number | undefined
+  readonly room?: string
+  readonly cause?: unknown
+  readonly transport?: Transport
+}
 
 export function refused (code: string, message: string, retry: Retry = 'never', retryAfter?: number): Refused {
   return { code, message, retry, retryAfter }

@@ -11,7 +11,11 @@ const LIMIT = 1_000
  * @param isMeant whether it ended as the application wished: the loop ends, else it throws the reason
  * @throws `slow_consumer` when more than 1 000 events wait: a reader that lost some would not know
  */
-export async function * reader<T> (on: Listeners['on'], room: { end?: Error }, isMeant: () => boolean): AsyncGenerator<T, void, undefined> {
+export async function * reader<T> (
+  on: Listeners['on'],
+  room: { end?: Error },
+  isMeant: () => boolean
+): AsyncGenerator<T, void, undefined> {
   const waiting: T[] = []
   let isFull = false
   let wake = (): void => {}

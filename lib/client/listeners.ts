@@ -9,7 +9,10 @@ export interface Listeners {
   end (): void
 }
 
-/** What a listener throws harms nobody else; it surfaces as an unhandled rejection, as a bug of the application that nobody may miss. */
+/**
+ * What a listener throws harms nobody else; it surfaces as an unhandled rejection, as a bug of the application that
+ * nobody may miss.
+ */
 export function listeners (): Listeners {
   const all = new Map<string, Set<Listener>>()
   /** what takes each listener off */
@@ -40,7 +43,8 @@ export function listeners (): Listeners {
       isOver = true
       offs.forEach((off) => { off() })
     },
-    emit: async (names, detail) => await Promise.all(names.flatMap((name) => [...all.get(name) ?? []]).map(async (call) => {
+    emit: async (names, detail) => await Promise.all(names.flatMap((name) => [...all.get(name) ??
+      []]).map(async (call) => {
       try {
         await call(detail as never)
       } catch (error) {

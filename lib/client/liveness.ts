@@ -10,8 +10,9 @@ export interface Liveness {
 }
 
 /**
- * Finds links that are dead without a word. It always asks before it gives up: a timer of a hidden page, or of a machine that slept,
- * fires long after its time, while what has come since still waits to be read. It watches for as long as the link's timers run.
+ * Finds links that are dead without a word. It always asks before it gives up: a timer of a hidden page, or of a
+ * machine that slept, fires long after its time, while what has come since still waits to be read. It watches for as
+ * long as the link's timers run.
  */
 export function createLiveness (after: Timers['after'], ask: () => void, dead: () => void): Liveness {
   let last = 0

@@ -1,4 +1,6 @@
-interface Target { addEventListener? (type: string, listener: (event: { type: string }) => void, options: { signal: AbortSignal }): void }
+interface Target {
+  addEventListener? (type: string, listener: (event: { type: string }) => void, options: { signal: AbortSignal }): void
+}
 
 /** The part of the WebSocket interface that is used. */
 export interface Socket {
@@ -20,9 +22,11 @@ export const here = globalThis as unknown as Target & {
   document?: Target & { hidden: boolean }
 }
 
-// The name is a variable so that no bundler takes the package into a page. Each bundler has its own word for leaving the import as it is: without
-// it webpack puts a function that always throws in its place.
-const load = (name: string): Promise<{ WebSocket: SocketClass }> => import(/* webpackIgnore: true */ /* @vite-ignore */ name) as Promise<{ WebSocket: SocketClass }>
+// The name is a variable so that no bundler takes the package into a page. Each bundler has its own word for leaving
+// the import as it is: without it webpack puts a function that always throws in its place.
+const load = (name: string): Promise<{ WebSocket: SocketClass }> => import(
+  /* webpackIgnore: true */ /* @vite-ignore */ name
+) as Promise<{ WebSocket: SocketClass }>
 
 /** @throws where the platform has none and `ws` is not installed */
 export async function findSocket (own: unknown): Promise<SocketClass> {

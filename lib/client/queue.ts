@@ -21,14 +21,28 @@ export interface Queue {
 }
 
 /** Messages in order of their `send`, until each is acked, refused or too old: never silence. */
-export function createQueue ({ messages = 1_000, bytes: most = 1_048_576, age = 60_000, overflow = 'reject' }: NonNullable<ConnectOptions['queue']>, changed: () => void): Queue {
+export function createQueue (
+  {
+    messages = 1_000,
+    bytes: most = 1_048_576,
+    age = 60_000,
+    overflow = 'reject'
+  }: NonNullable<ConnectOptions['queue']>,
+  changed: () => void
+): Queue {
   const prefix = [...crypto.getRandomValues(new Uint32Array(3))].map((n) => n.toString(36)).join('')
   const waiting = new Map<string, Waiting>()
   let count = 0
   let held = 0
   return {
     waiting,
-    add: (room, type, data, limit, { signal, timeout = age } = {}) => new Promise((resolve, reject: (reason: unknown) => void) => {
+    add: (
+      room,
+      type,
+      data,
+      limit,
+      { signal, timeout = age } = {}
+    ) => new Promise((resolve, reject: (reason: unknown) => void) => {
       if (signal?.aborted) return reject(signal.reason)
       if (room.end) return reject(room.end)
       const id = `${prefix}-${++count}`

@@ -14,11 +14,16 @@ import type { Client, ConnectOptions } from './types.js'
 
 /** Milliseconds of a link that make it a good one: only then do failures count from 0 again. */
 const HEALTHY = 5_000
-/** Milliseconds on a lesser transport until the first one is tried again; twice as long each time that it is in vain. */
+/**
+ * Milliseconds on a lesser transport until the first one is tried again; twice as long each time that it is in vain.
+ */
 const UPWARD = 300_000
 /** Milliseconds of random delay where all may come back at once. */
 const JITTER = 1_000
-/** Characters of a token that proxies still take in a header, a third longer by its encoding; beyond, a ticket goes in its place. */
+/**
+ * Characters of a token that proxies still take in a header, a third longer by its encoding; beyond, a ticket goes in
+ * its place.
+ */
 const LONG = 6_000
 /** Milliseconds of random delay before a link that failed, though the server would take it, is tried once more. */
 const AGAIN = 250
@@ -65,7 +70,18 @@ export interface ReconnectingLink {
   close (): void
 }
 
-export function createReconnectingLink (url: string, { token: source, transports = ['websocket', 'sse', 'polling'], timeout: patience = 10_000, signal, fetch: ask = fetch, WebSocket }: ConnectOptions, host: LinkHost, shown: Shown): ReconnectingLink {
+export function createReconnectingLink (
+  url: string,
+  {
+    token: source, transports = [
+      'websocket',
+      'sse',
+      'polling'
+    ], timeout: patience = 10_000, signal, fetch: ask = fetch, WebSocket
+  }: ConnectOptions,
+  host: LinkHost,
+  shown: Shown
+): ReconnectingLink {
   const base = checkUrl(url, here.location?.href)
   const { after, cancel } = createTimers()
   // Of an abort signal, too.
@@ -95,7 +111,11 @@ export function createReconnectingLink (url: string, { token: source, transports
   }
   const http: Http = async (path, init) => await ask(base + path, {
     ...init,
-    headers: { ...init?.headers, ...(token && { authorization: `Bearer ${token}` }), ...(shown.connectionId && { 'x-connection-id': shown.connectionId }) }
+    headers: {
+      ...init?.headers,
+      ...(token && { authorization: `Bearer ${token}` }),
+      ...(shown.connectionId && { 'x-connection-id': shown.connectionId })
+    }
   })
   const fetchToken = async (): Promise<void> => { token = typeof source === 'function' ? await source() : source }
   /** @throws Refused */
@@ -115,9 +135,13 @@ export function createReconnectingLink (url: string, { token: source, transports
     let ticket: string | undefined
     try {
       await fetchToken()
-      if (transports[transport] === 'websocket' && token && token.length > LONG && spent?.token !== token) ticket = await fetchTicket()
+      if (transports[transport] === 'websocket' && token && token.length > LONG && spent?.token !== token) {
+        ticket = await fetchTicket()
+      }
     } catch (error) {
-      if (isMine()) void lost(error instanceof Error ? refused('unavailable', String(error), 'backoff') : error as Refused)
+      if (isMine()) {
+        void lost(error instanceof Error ? refused('unavailable', String(error), 'backoff') : error as Refused)
+      }
       return
     }
     try {
@@ -158,12 +182,17 @@ export function createReconnectingLink (url: string, { token: source, transports
     redial(0)
   }
 
-  /** Why a link never opened: the same URL says so by GET. Where it has nothing to say, something between blocks this transport. */
+  /**
+   * Why a link never opened: the same URL says so by GET. Where it has nothing to say, something between blocks this
+   * transport.
+   */
   const verdict = async (): Promise<Refused> => {
     const signal = AbortSignal.timeout(timeout)
     const begun = now()
     try {
-      const response = await http(`?verdict=1${here.origin ? `&origin=${encodeURIComponent(here.origin)}` : ''}`, { signal })
+      const response = await http(`?verdict=1${here.origin ? `&origin=${encodeURIComponent(here.origin)}` : ''}`, {
+        signal
+      })
       if (response.status !== 200) return await refusal(response)
       if (!('userId' in (await response.json().catch(() => ({})) as object))) return NOT_FOUND
       // A server that is slow to say so is busy.
@@ -172,8 +201,17 @@ export function createReconnectingLink (url: string, { token: source, transports
       // A page is not told why: what answers when its answer need not be read lacks CORS.
       const isThere = here.location && await ask(base, { mode: 'no-cors', signal }).catch(() => {})
       const { name, cause } = error as { name: string, cause?: { code: string } }
-      const code = isThere ? 'cors_refused' : name === 'TimeoutError' ? 'timeout' : /CERT|SIGN/.test(cause?.code!) ? 'certificate_invalid' : 'unreachable'
-      return { ...refused(code, isThere ? `what answers at ${base} lets no page of this origin in, or is no endpoint` : String(error), 'backoff'), cause: error }
+      const code = isThere
+        ? 'cors_refused'
+        : name === 'TimeoutError' ? 'timeout' : /CERT|SIGN/.test(cause?.code!) ? 'certificate_invalid' : 'unreachable'
+      return {
+        ...refused(
+          code,
+          isThere ? `what answers at ${base} lets no page of this origin in, or is no endpoint` : String(error),
+          'backoff'
+        ),
+        cause: error
+      }
     }
   }
 
@@ -206,7 +244,8 @@ export function createReconnectingLink (url: string, { token: source, transports
       })
       reason ??= await asked
       if (turn !== mine) return
-      // A server that was about to start fails an upgrade and then says that it takes it: whether it does, a second one tells.
+      // A server that was about to start fails an upgrade and then says that it takes it: whether it does, a second one
+      // tells.
       if (reason === BLOCKED && !isFallen && !attempt) return redial(Math.random() * AGAIN)
     }
     // With another credential it may never have been a failure.
@@ -220,7 +259,9 @@ export function createReconnectingLink (url: string, { token: source, transports
     }
     const least = reason?.retryAfter ?? 0
     notBefore = now() + least
-    const retryIn = isFallen ? 0 : least + (attempt === 0 && retry !== 'backoff' ? Math.random() * JITTER : backoff(attempt))
+    const retryIn = isFallen
+      ? 0
+      : least + (attempt === 0 && retry !== 'backoff' ? Math.random() * JITTER : backoff(attempt))
     attempt++
     redial(retryIn)
     if (!isQuiet) host.fail(reason!, { attempt, retryIn })
@@ -248,7 +289,10 @@ export function createReconnectingLink (url: string, { token: source, transports
     else if (line.isUp && (type === 'online' || !line.isHttp)) silence.probe()
   }
 
-  /** A fresh credential in good time, by ticket where the link can stay. By a clock that is wrong it is not asked for: the server's close tells. */
+  /**
+   * A fresh credential in good time, by ticket where the link can stay. By a clock that is wrong it is not asked for:
+   * the server's close tells.
+   */
   const renewal = (expires = 0): void => {
     const left = expires - Date.now()
     if (left <= 0 || typeof source === 'string') return
@@ -309,7 +353,17 @@ export function createReconnectingLink (url: string, { token: source, transports
     if (shown.state === 'closed') become('connecting')
     relink()
   }
-  const line: ReconnectingLink = { former: undefined, isUp: false, isHttp: false, after, send, relink, lost, reconnect, close }
+  const line: ReconnectingLink = {
+    former: undefined,
+    isUp: false,
+    isHttp: false,
+    after,
+    send,
+    relink,
+    lost,
+    reconnect,
+    close
+  }
   reconnect()
   return line
 }

@@ -50,7 +50,11 @@ export interface Room {
   leaveBy (signal: AbortSignal): void
 }
 
-export function createRoom (name: string, { since, last }: { since?: Position | undefined, last?: number | undefined }, host: RoomHost): Room {
+export function createRoom (
+  name: string,
+  { since, last }: { since?: Position | undefined, last?: number | undefined },
+  host: RoomHost
+): Room {
   const { on, emit, end } = listeners()
   const members = new Map<string, MemberData>()
   /** of the application, which live longer than this room */
@@ -92,7 +96,9 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
     } as AnyRoom,
     enter ({ epoch, offset, resumed, members, rate }, isAgain) {
       // A room without history says at each poll that nothing was resumed.
-      const isLost = isAgain && room.isIn ? resumed === false && epoch : resumed === false || (room.wasIn && resumed !== true)
+      const isLost = isAgain && room.isIn
+        ? resumed === false && epoch
+        : resumed === false || (room.wasIn && resumed !== true)
       room.isIn = room.isAsked = room.wasIn = true
       room.attempt = 0
       room.take = rate && bucket(rate)
@@ -127,7 +133,10 @@ export function createRoom (name: string, { since, last }: { since?: Position | 
     reset ({ sequence: next, list = [] }) {
       sequence = next
       const ids = new Set(list.map(({ userId }) => userId))
-      change(list.filter(({ userId }) => !members.has(userId)), [...members.values()].filter(({ userId }) => !ids.has(userId)))
+      change(
+        list.filter(({ userId }) => !members.has(userId)),
+        [...members.values()].filter(({ userId }) => !ids.has(userId))
+      )
       for (const member of list) members.set(member.userId, member)
     },
     close (error, meant) {

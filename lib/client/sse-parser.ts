@@ -1,6 +1,6 @@
 /**
- * Reads Server-Sent Events (WHATWG HTML 9.2.6) from decoded text that comes in pieces of any size. Only `data` matters here: a frame
- * says itself what it is, and positions are kept by offset.
+ * Reads Server-Sent Events (WHATWG HTML 9.2.6) from decoded text that comes in pieces of any size. Only `data` matters
+ * here: a frame says itself what it is, and positions are kept by offset.
  */
 export function sseParser (onData: (data: string) => void): (text: string) => void {
   let rest = ''

@@ -3,7 +3,8 @@ import { now } from './timers.js'
 export interface Rate { readonly messages: number, readonly burst: number }
 
 /**
- * Keeps below a rate of the server's, with a fifth to spare: a message refused for its rate would arrive behind later ones.
+ * Keeps below a rate of the server's, with a fifth to spare: a message refused for its rate would arrive behind later
+ * ones.
  *
  * @returns what takes a token and gives 0, or gives the milliseconds until there is one
  */

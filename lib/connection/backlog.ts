@@ -10,8 +10,8 @@ function valueOf ({ event }: Packet): string | undefined {
 const ROOM_FOR_HOLES = 64
 
 /**
- * What waits for a link that lags: a queue in order, thinned out by delivery class. A newer `latest` event removes the older one of
- * its key and is appended at the end; a `volatile` one is not taken at all.
+ * What waits for a link that lags: a queue in order, thinned out by delivery class. A newer `latest` event removes the
+ * older one of its key and is appended at the end; a `volatile` one is not taken at all.
  */
 export class Backlog {
   #packets: Array<Packet | undefined> = []

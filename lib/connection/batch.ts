@@ -3,8 +3,8 @@ import { keyOf } from '../protocol/key.js'
 import type { Compressor } from './compressor.js'
 
 /**
- * A sequence of packets, as a node in a trie of the sequences that are pending in one turn: connections that wait for the same
- * frames point to the same node, and its bytes are joined once for all of them.
+ * A sequence of packets, as a node in a trie of the sequences that are pending in one turn: connections that wait for
+ * the same frames point to the same node, and its bytes are joined once for all of them.
  */
 export class Batch {
   readonly #parent: Batch | undefined

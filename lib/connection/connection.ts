@@ -53,7 +53,8 @@ function reasonOf (code: number): string {
     case 1006: return 'gone'
     case 1002: case 1007: case 1008: return 'protocol'
     case 1009: return 'message_too_large'
-    // A close frame is a farewell, whatever it says: pages that are left send 1001, `close()` without arguments sends none.
+    // A close frame is a farewell, whatever it says: pages that are left send 1001, `close()` without arguments sends
+    // none.
     default: return 'left'
   }
 }
@@ -300,7 +301,12 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Ends it without a code of ours: the peer asked, or a stream is old enough and may come again. */
   finish (reason: 'left' | 'gone' | 'draining' = 'left'): void { this.#end(undefined, undefined, true, reason) }
 
-  #end (word: Code | undefined, message: string | undefined, isFlushed: boolean, reason: string = word ?? 'left'): void {
+  #end (
+    word: Code | undefined,
+    message: string | undefined,
+    isFlushed: boolean,
+    reason: string = word ?? 'left'
+  ): void {
     if (isFlushed && this.isOpen) this.#host.onSaying?.(this)
     // What it was to be offered may have been too much for it.
     if (this.#state !== 'open') return
@@ -316,7 +322,10 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     if (link === undefined || link.transport === 'polling') this.closed(1000)
   }
 
-  /** The last frame says why, alike on all transports: a stream has no close code, and the reason of one is too short for a message. A poll answers it. */
+  /**
+   * The last frame says why, alike on all transports: a stream has no close code, and the reason of one is too short
+   * for a message. A poll answers it.
+   */
   #farewell (link: Link, { data }: Refusal): void {
     if (link.transport === 'polling') return
     const packet = encodeFrame({ type: 'error', data })

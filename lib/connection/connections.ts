@@ -24,7 +24,9 @@ export class Connections<H extends Named> {
   /** It has a newer credential of its user. */
   renew (connection: Connection<H>, identity: Identity): void {
     const isHere = this.#byId.get(connection.id) === connection
-    if (isHere && connection.identity.tokenId !== undefined) remove(this.#byToken, connection.identity.tokenId, connection)
+    if (isHere && connection.identity.tokenId !== undefined) {
+      remove(this.#byToken, connection.identity.tokenId, connection)
+    }
     connection.renew(identity)
     if (isHere && identity.tokenId !== undefined) insert(this.#byToken, identity.tokenId, connection)
   }

@@ -18,8 +18,8 @@ const ANSWER = 1_000
 const SLICE = 10
 
 /**
- * The paced end of all connections: each is told its own delay and served until then, so that they come back to the other nodes one
- * after another. A peer that does not answer is ended; one that does not read is cut at the deadline.
+ * The paced end of all connections: each is told its own delay and served until then, so that they come back to the
+ * other nodes one after another. A peer that does not answer is ended; one that does not read is cut at the deadline.
  */
 export class Drain {
   readonly #connections: Connections<Named>
@@ -39,7 +39,9 @@ export class Drain {
   get isDraining (): boolean { return this.#isDraining }
 
   /** milliseconds until the drain is over: when a refused client may hope for another node */
-  get remaining (): number { return Math.max(1_000, Math.min(Math.min(this.#deadline, this.#endsAt) - performance.now(), this.#options.timeout)) }
+  get remaining (): number {
+    return Math.max(1_000, Math.min(Math.min(this.#deadline, this.#endsAt) - performance.now(), this.#options.timeout))
+  }
 
   /** @param timeout milliseconds; a second call can only shorten the first */
   async run (timeout: number = this.#options.timeout): Promise<void> {

@@ -14,9 +14,10 @@ const CHECK_EVERY = 32
 const AHEAD = 32
 
 /**
- * A look at the next ones of a list before each is flushed. From an outbox a chain of objects leads to its socket, and with thousands of
- * connections none is in a cache of the processor. In a loop as short as this one it waits for several chains at once, in the long loop
- * of the writes for one after the other (what that is worth: bench/RESULTS.md).
+ * A look at the next ones of a list before each is flushed. From an outbox a chain of objects leads to its socket, and
+ * with thousands of connections none is in a cache of the processor. In a loop as short as this one it waits for
+ * several chains at once, in the long loop of the writes for one after the other (what that is worth:
+ * bench/RESULTS.md).
  */
 function lookAhead (due: readonly Flushable[], from: number): number {
   const end = Math.min(from + AHEAD, due.length)
@@ -26,13 +27,16 @@ function lookAhead (due: readonly Flushable[], from: number): number {
 }
 
 /**
- * Writes what was queued in a turn of the event loop at its end, so that frames from different sockets merge into one write per
- * connection; a microtask would run between the sockets. Very large fan-outs yield between slices; each connection keeps its own order.
+ * Writes what was queued in a turn of the event loop at its end, so that frames from different sockets merge into one
+ * write per connection; a microtask would run between the sockets. Very large fan-outs yield between slices; each
+ * connection keeps its own order.
  */
 export class Flusher {
   /** where this turn's sequences start */
   root = new Batch()
-  /** of the outboxes looked at last, those that could write: of a look without a result the compiler would leave little */
+  /**
+   * of the outboxes looked at last, those that could write: of a look without a result the compiler would leave little
+   */
   reachable = 0
   #due: Flushable[] = []
   #isArmed = false
@@ -71,7 +75,8 @@ export class Flusher {
       if (i % AHEAD === 0) this.reachable = lookAhead(due, i)
       due[i]!.flush()
       if (i % CHECK_EVERY === CHECK_EVERY - 1 && performance.now() > end && i + 1 < due.length) {
-        // What was queued meanwhile waits behind: the order among connections does not matter, that within one is its own.
+        // What was queued meanwhile waits behind: the order among connections does not matter, that within one is its
+        // own.
         this.#due = due.slice(i + 1).concat(this.#due)
         if (!this.#isArmed) {
           this.#isArmed = true

@@ -83,7 +83,8 @@ export class Heartbeat<H extends Named> {
       if (exp !== undefined && wall >= exp * 1_000 + tolerance) connection.close('token_expired')
       else if (now >= connection.endsAt) connection.finish(connection.transport === 'polling' ? 'gone' : 'left')
       else if (connection.isLagging) {
-        // No heartbeat fits into a full link. One that takes nothing for as long as a silent one may be silent is as dead.
+        // No heartbeat fits into a full link. One that takes nothing for as long as a silent one may be silent is as
+        // dead.
         if (connection.lagsSince === 0) connection.lagsSince = now
         else if (now - connection.lagsSince > patience) connection.cut()
         connection.look(now)

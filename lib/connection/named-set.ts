@@ -1,7 +1,10 @@
 /** What a connection keeps of a room that it is in; what it means is its owner's business. */
 export interface Named { readonly name: string }
 
-/** A few handles by name: most connections are in one or two rooms, for which a `Map` or an array costs more than it finds. */
+/**
+ * A few handles by name: most connections are in one or two rooms, for which a `Map` or an array costs more than it
+ * finds.
+ */
 export class NamedSet<H extends Named> {
   #first: H | undefined
   #second: H | undefined

@@ -37,8 +37,9 @@ export interface OutboxHost {
 const MAX_REPLIES = 16
 
 /**
- * The bounded queue of frames waiting to be written to one connection. While the link keeps up it is a pointer to the sequence of this
- * turn; while the link lags, a backlog. Past `outboxLimit` bytes the owner is told and cuts the connection.
+ * The bounded queue of frames waiting to be written to one connection. While the link keeps up it is a pointer to the
+ * sequence of this turn; while the link lags, a backlog. Past `outboxLimit` bytes the owner is told and cuts the
+ * connection.
  */
 export class Outbox {
   readonly #link: Link
@@ -82,7 +83,8 @@ export class Outbox {
   get isLagging (): boolean { return this.#isLagging }
 
   /**
-   * @param flush milliseconds that the frame may wait for others; a frame without such a window takes everything before it along
+   * @param flush milliseconds that the frame may wait for others; a frame without such a window takes everything before
+   *   it along
    * @returns false while the link lags: who reads from a history waits for `drained`
    */
   push (packet: Packet, flush = 0): boolean {
@@ -119,8 +121,8 @@ export class Outbox {
   }
 
   /**
-   * The answer to a control frame, behind everything queued, in one write with the others of this turn. Of very many the newest replaces
-   * the one before it (RFC 6455 5.5.3). Skipped while the link lags.
+   * The answer to a control frame, behind everything queued, in one write with the others of this turn. Of very many
+   * the newest replaces the one before it (RFC 6455 5.5.3). Skipped while the link lags.
    */
   reply (bytes: Uint8Array): void {
     if (this.#isClosed || this.#isLagging) return
@@ -134,7 +136,9 @@ export class Outbox {
 
   #writeReplies (replies: readonly Uint8Array[]): void {
     this.#replies = undefined
-    if (!this.#isClosed && !this.#isLagging && !this.#isHeld) this.#write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
+    if (!this.#isClosed && !this.#isLagging && !this.#isHeld) {
+      this.#write(replies.length === 1 ? replies[0]! : Buffer.concat(replies))
+    }
   }
 
   /**
@@ -196,7 +200,9 @@ export class Outbox {
   #encode (packets: readonly Packet[]): Uint8Array {
     const { encode, compressor } = this.#link
     if (compressor !== undefined) return Buffer.concat(packets.map((packet) => compressor.ready(packet)))
-    if (encode === undefined) return packets.length === 1 ? packets[0]!.bytes : Buffer.concat(packets.map(({ bytes }) => bytes))
+    if (encode === undefined) {
+      return packets.length === 1 ? packets[0]!.bytes : Buffer.concat(packets.map(({ bytes }) => bytes))
+    }
     const parts = packets.map((packet) => this.#link.encode!(packet))
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
   }

@@ -12,9 +12,10 @@ const SLOW = 500
 const LOST = 5_000
 
 /**
- * How much may be on its way to a reader of `latest` values. The buffers between here and a slow reader hold megabytes, and what is in
- * them is minutes old when it is read; so it is asked, by a ping behind the values, what he has taken, and what would be too far ahead
- * waits here, where the newest value replaces older ones. It costs a fast reader a ping in 64 KiB.
+ * How much may be on its way to a reader of `latest` values. The buffers between here and a slow reader hold megabytes,
+ * and what is in them is minutes old when it is read; so it is asked, by a ping behind the values, what he has taken,
+ * and what would be too far ahead waits here, where the newest value replaces older ones. It costs a fast reader a ping
+ * in 64 KiB.
  */
 export class Pace {
   /** `latest` values have been written since the last sign */
@@ -26,8 +27,8 @@ export class Pace {
   #isSure: boolean
 
   /**
-   * @param isSure the peer answers each ping (RFC 6455 5.5.2). Over SSE only the client library does, by POST: nothing waits for the sign
-   * of a reader that has never given one.
+   * @param isSure the peer answers each ping (RFC 6455 5.5.2). Over SSE only the client library does, by POST: nothing
+   *   waits for the sign of a reader that has never given one.
    */
   constructor (isSure: boolean) { this.#isSure = isSure }
 
@@ -64,7 +65,10 @@ export class Pace {
     this.isOn = this.#bytes > 0
   }
 
-  /** A sign that comes by POST may get lost. @returns whether it is waited for no longer: until the next one nothing waits */
+  /**
+   * A sign that comes by POST may get lost. @returns whether it is waited for no longer: until the next one nothing
+   * waits
+   */
   giveUp (now: number): boolean {
     if (this.#askedAt === 0 || now - this.#askedAt < LOST) return false
     this.#isSure = false

@@ -13,7 +13,10 @@ function dataOf (spec: unknown): SchemaLike {
   return typeof data === 'object' && data !== null && type === undefined ? data : spec as SchemaLike
 }
 
-/** Gives each text a key of its own: AsyncAPI allows letters, digits, `.`, `-` and `_`, which `chat/:id` and `chat/id` have in common. */
+/**
+ * Gives each text a key of its own: AsyncAPI allows letters, digits, `.`, `-` and `_`, which `chat/:id` and `chat/id`
+ * have in common.
+ */
 function keys (): (text: string) => string {
   const taken = new Set<string>()
   return (text) => {
@@ -26,8 +29,8 @@ function keys (): (text: string) => string {
 }
 
 /**
- * Schemas as plain JSON. One with an `$id` moves to the components, so that what refers to it (a recursive schema to itself) finds it
- * in this document, and so that no `$id` stands in it twice.
+ * Schemas as plain JSON. One with an `$id` moves to the components, so that what refers to it (a recursive schema to
+ * itself) finds it in this document, and so that no `$id` stands in it twice.
  */
 class Schemas {
   readonly components: Record<string, unknown> = {}
@@ -69,17 +72,24 @@ class Schemas {
     if (typeof $id === 'string' && !isComponent) return { $ref: refer($id) }
     return Object.fromEntries(Object.entries(node)
       .filter(([name, value]) => name !== '$id' || typeof value !== 'string')
-      .map(([name, value]) => [name, name === '$ref' && typeof value === 'string' && ids.has(value) ? refer(value) : this.#rewrite(value, ids)]))
+      .map(([name, value]) => [
+        name,
+        name === '$ref' && typeof value === 'string' && ids.has(value) ? refer(value) : this.#rewrite(value, ids)
+      ]))
   }
 }
 
 function frame (type: string, required: readonly string[], properties: Record<string, unknown>): object {
-  return { type: 'object', required: ['type', ...required], properties: { type: { const: type }, room: STRING, ...properties } }
+  return {
+    type: 'object',
+    required: ['type', ...required],
+    properties: { type: { const: type }, room: STRING, ...properties }
+  }
 }
 
 /**
- * AsyncAPI 3.0 of all declared rooms: messages of clients are operations that the server receives and answers with an ack, events ones
- * that it sends.
+ * AsyncAPI 3.0 of all declared rooms: messages of clients are operations that the server receives and answers with an
+ * ack, events ones that it sends.
  *
  * @param prefix of the plugin's URLs
  */
@@ -94,7 +104,10 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
     const self: Ref = { $ref: `#/channels/${channel}` }
     const own: Record<string, Ref> = {}
     const messageKey = keys()
-    const add = (kind: string, type: string, name: string, payload: object): { readonly key: string, readonly ref: Ref } => {
+    const add = (kind: string, type: string, name: string, payload: object): {
+      readonly key: string
+      readonly ref: Ref
+    } => {
       const key = messageKey(`${kind}.${type}`)
       messages[`${channel}.${key}`] = { name, contentType: 'application/json', payload }
       own[key] = { $ref: `#/components/messages/${channel}.${key}` }
@@ -102,8 +115,18 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
     }
     for (const [type, spec] of Object.entries(contract.messages ?? {})) {
       const { reply } = dataOf(spec) === spec ? {} : spec as { reply?: SchemaLike }
-      const message = add('message', type, type, frame(type, ['room'], { id: STRING, data: schemas.plain(dataOf(spec)) }))
-      const ack = add('ack', type, 'ack', frame('ack', [], { id: STRING, ...(reply === undefined ? {} : { data: schemas.plain(reply) }) }))
+      const message = add(
+        'message',
+        type,
+        type,
+        frame(type, ['room'], { id: STRING, data: schemas.plain(dataOf(spec)) })
+      )
+      const ack = add(
+        'ack',
+        type,
+        'ack',
+        frame('ack', [], { id: STRING, ...(reply === undefined ? {} : { data: schemas.plain(reply) }) })
+      )
       operations[`${channel}.receive.${message.key}`] = {
         action: 'receive',
         channel: self,
@@ -119,13 +142,25 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
         ack: STRING,
         data: schemas.plain(dataOf(spec))
       }))
-      operations[`${channel}.send.${event.key}`] = { action: 'send', channel: self, messages: [event.ref], security: SECURITY }
+      operations[`${channel}.send.${event.key}`] = {
+        action: 'send',
+        channel: self,
+        messages: [event.ref],
+        security: SECURITY
+      }
     }
     const { params, segments } = parsePattern(pattern)
     channels[channel] = {
       title: pattern,
       address: `${prefix}/${segments.map(({ param, value }) => param ? `{${value}}` : value).join('/')}`,
-      ...(params.length === 0 ? {} : { parameters: Object.fromEntries(params.map((name) => [name, { description: `the ${name} of the room, as encodeURIComponent writes it` }])) }),
+      ...(params.length === 0
+        ? {}
+        : {
+            parameters: Object.fromEntries(params.map((name) => [
+              name,
+              { description: `the ${name} of the room, as encodeURIComponent writes it` }
+            ]))
+          }),
       messages: own,
       bindings: { ws: { method: 'GET', bindingVersion: '0.1.0' } }
     }
@@ -136,6 +171,10 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
     defaultContentType: 'application/json',
     channels,
     operations,
-    components: { messages, schemas: schemas.components, securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } }
+    components: {
+      messages,
+      schemas: schemas.components,
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } }
+    }
   }
 }

@@ -1,6 +1,7 @@
 import { MAX_NAME, parsePattern, patternFault } from './names.js'
 import type {
-  Address, CheckEvents, CheckParams, Contract, Data, Definition, EventSpecs, Infer, MessageSpecs, ParamsOf, PathParams, Reply, SchemaLike
+  Address, CheckEvents, CheckParams, Contract, Data, Definition, EventSpecs, Infer, MessageSpecs, ParamsOf, PathParams,
+  Reply, SchemaLike
 } from './types.js'
 
 /** Registered, so that a definition made by one copy of the package is understood by another. */
@@ -16,17 +17,27 @@ function fill (source: string, params: Record<string, unknown> | undefined): str
     if (!segment.param) return segment.value
     const value = params?.[segment.value]
     if (typeof value !== 'string' || value === '' || value === '.' || value === '..') {
-      throw misuse('REALTIME_ERR_PARAM', `"${source}" needs a non-empty string for :${segment.value} (not "." or ".."), got ${JSON.stringify(value)}`)
+      throw misuse(
+        'REALTIME_ERR_PARAM',
+        `"${source}" needs a non-empty string for :${segment.value} (not "." or ".."), got ${JSON.stringify(value)}`
+      )
     }
     // eslint-disable-next-line no-control-regex
-    if (/[\u0000-\u001f\u007f]/.test(value)) throw misuse('REALTIME_ERR_PARAM', `:${segment.value} of "${source}" holds a control character`)
+    if (/[\u0000-\u001f\u007f]/.test(value)) {
+      throw misuse('REALTIME_ERR_PARAM', `:${segment.value} of "${source}" holds a control character`)
+    }
     try {
       return encodeURIComponent(value)
     } catch {
       throw misuse('REALTIME_ERR_PARAM', `:${segment.value} of "${source}" holds half of a surrogate pair`)
     }
   }).join('/')
-  if (name.length > MAX_NAME) throw misuse('REALTIME_ERR_PARAM', `the room name of "${source}" is ${name.length} bytes, at most ${MAX_NAME} are allowed`)
+  if (name.length > MAX_NAME) {
+    throw misuse(
+      'REALTIME_ERR_PARAM',
+      `the room name of "${source}" is ${name.length} bytes, at most ${MAX_NAME} are allowed`
+    )
+  }
   return name
 }
 
@@ -36,10 +47,29 @@ function fill (source: string, params: Record<string, unknown> | undefined): str
  * @param name pattern such as `chat/:id`; params match one segment and are strings
  * @throws TypeError with code `REALTIME_ERR_PATTERN` when the pattern is malformed
  */
-export function defineRoom<const N extends string, P extends SchemaLike | undefined = undefined, const M extends MessageSpecs = {}, const E extends EventSpecs = {}, D extends SchemaLike | undefined = undefined> (
-  name: N, spec: { readonly params?: P, readonly messages?: M, readonly events?: E & CheckEvents<E>, readonly member?: D } & CheckParams<N, P>
-): Definition<N, ParamsOf<N, P>, { [K in keyof M]: { data: Data<M[K]>, reply: Reply<M[K]> } }, { [K in keyof E]: Data<E[K]> }, D extends SchemaLike ? Infer<D> : undefined>
-  & ([PathParams<N>] extends [never] ? Address<{ [K in keyof M]: { data: Data<M[K]>, reply: Reply<M[K]> } }, { [K in keyof E]: Data<E[K]> }, D extends SchemaLike ? Infer<D> : undefined> : unknown)
+export function defineRoom<
+  const N extends string,
+  P extends SchemaLike | undefined = undefined,
+  const M extends MessageSpecs = {},
+  const E extends EventSpecs = {},
+  D extends SchemaLike | undefined = undefined
+> (
+  name: N, spec: {
+    readonly params?: P
+    readonly messages?: M
+    readonly events?: E & CheckEvents<E>
+    readonly member?: D
+  } & CheckParams<N, P>
+): Definition<N, ParamsOf<N, P>, { [K in keyof M]: {
+  data: Data<M[K]>
+  reply: Reply<M[K]>
+} }, { [K in keyof E]: Data<E[K]> }, D extends SchemaLike ? Infer<D> : undefined>
+  & ([PathParams<N>] extends [never]
+    ? Address<{ [K in keyof M]: {
+      data: Data<M[K]>
+      reply: Reply<M[K]>
+    } }, { [K in keyof E]: Data<E[K]> }, D extends SchemaLike ? Infer<D> : undefined>
+    : unknown)
 export function defineRoom (name: string, spec: Contract): unknown {
   const fault = patternFault(name)
   if (fault !== undefined) throw misuse('REALTIME_ERR_PATTERN', fault)

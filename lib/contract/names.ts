@@ -23,7 +23,10 @@ function isDots (segment: string): boolean {
   return segment === '.' || segment === '..'
 }
 
-/** Whether `name` can be the name of a room at all, declared or not: 1..255 bytes, non-empty segments, each static or encoded. */
+/**
+ * Whether `name` can be the name of a room at all, declared or not: 1..255 bytes, non-empty segments, each static or
+ * encoded.
+ */
 export function isRoomName (name: string): boolean {
   if (name.length === 0 || name.length > MAX_NAME) return false
   return name.split('/').every((segment) => !isDots(segment) && (STATIC.test(segment) || isEncoded(segment)))
@@ -48,7 +51,9 @@ export function patternFault (source: string): string | undefined {
     if (isDots(segment)) return `"${source}" has a "${segment}" segment`
     if (segment.startsWith(':')) {
       const name = segment.slice(1)
-      if (!PARAM.test(name)) return `":${name}" in "${source}" is not a param name; use a letter, then letters, digits or _`
+      if (!PARAM.test(name)) {
+        return `":${name}" in "${source}" is not a param name; use a letter, then letters, digits or _`
+      }
       if (seen.has(name)) return `":${name}" stands twice in "${source}"`
       seen.add(name)
     } else if (!STATIC.test(segment)) {

@@ -3,18 +3,34 @@ export interface SchemaLike { readonly static: unknown, readonly params: unknown
 export type Infer<S extends SchemaLike> = (S & { params: [] })['static']
 
 export type Delivery = 'reliable' | 'latest' | 'volatile'
-export interface MessageSpecs { readonly [name: string]: SchemaLike | { readonly data: SchemaLike, readonly reply?: SchemaLike } }
-export interface EventSpecs { readonly [name: string]: SchemaLike | { readonly data: SchemaLike, readonly delivery?: Delivery, readonly key?: string } }
+export interface MessageSpecs {
+  readonly [name: string]: SchemaLike | { readonly data: SchemaLike, readonly reply?: SchemaLike }
+}
+export interface EventSpecs {
+  readonly [name: string]: SchemaLike | {
+    readonly data: SchemaLike
+    readonly delivery?: Delivery
+    readonly key?: string
+  }
+}
 
-export type PathParams<N extends string> = N extends `${infer A}/${infer B}` ? PathParams<A> | PathParams<B> : N extends `:${infer P}` ? P : never
-export type Data<S> = S extends { readonly data: infer D extends SchemaLike } ? Infer<D> : S extends SchemaLike ? Infer<S> : never
+export type PathParams<N extends string> = N extends `${infer A}/${infer B}`
+  ? PathParams<A> | PathParams<B>
+  : N extends `:${infer P}` ? P : never
+export type Data<S> = S extends { readonly data: infer D extends SchemaLike }
+  ? Infer<D>
+  : S extends SchemaLike ? Infer<S> : never
 export type Reply<S> = S extends { readonly reply: infer R extends SchemaLike } ? Infer<R> : void
 export type ParamsOf<N extends string, P> = P extends SchemaLike ? Infer<P> : { [K in PathParams<N>]: string }
 
 export type CheckParams<N extends string, P> = P extends SchemaLike
-  ? Infer<P> extends { [K in PathParams<N>]: string } ? [keyof Infer<P>] extends [PathParams<N>] ? unknown : { params: `params must describe exactly :${PathParams<N>}` } : { params: 'every param is a string' }
+  ? Infer<P> extends { [K in PathParams<N>]: string }
+    ? [keyof Infer<P>] extends [PathParams<N>] ? unknown : { params: `params must describe exactly :${PathParams<N>}` }
+    : { params: 'every param is a string' }
   : unknown
-export type CheckEvents<E> = { readonly [K in keyof E]: E[K] extends { readonly delivery: 'latest' } ? { readonly key: keyof Data<E[K]> } : unknown }
+export type CheckEvents<E> = { readonly [K in keyof E]: E[K] extends { readonly delivery: 'latest' }
+  ? { readonly key: keyof Data<E[K]> }
+  : unknown }
 
 declare const types: unique symbol
 declare const definition: unique symbol

@@ -41,10 +41,16 @@ const UNLINKED = 1_000
 const REPORT = 500
 /** Answers that are waited for on behalf of other nodes, of all their broadcasts together. */
 const MAX_REMOTE_ANSWERS = 500_000
-/** Answers to one broadcast that are kept before the report of their node: a member may make up connections of other nodes. */
+/**
+ * Answers to one broadcast that are kept before the report of their node: a member may make up connections of other
+ * nodes.
+ */
 const MAX_EARLY = 10_000
 
-/** Acknowledged broadcasts: those of this node, and what its members answer to those of others. Nothing is left behind after a timeout. */
+/**
+ * Acknowledged broadcasts: those of this node, and what its members answer to those of others. Nothing is left behind
+ * after a timeout.
+ */
 export class BroadcastAcks {
   readonly #node: string
   readonly #control: Control | undefined
@@ -67,12 +73,16 @@ export class BroadcastAcks {
 
   /** A connection of this node was offered the event and has not answered yet. */
   isOwed (id: string, connection: string): boolean {
-    return this.#waiting.get(id)?.pending.has(connection) === true || this.#remote.get(id)?.pending.has(connection) === true
+    return this.#waiting.get(id)?.pending.has(connection) === true ||
+      this.#remote.get(id)?.pending.has(connection) === true
   }
 
   get size (): number { return this.#waiting.size + this.#remote.size }
 
-  /** @param timeout milliseconds; the result is there then (after `seal`, without which nobody knows how many did not report), or when all have answered */
+  /**
+   * @param timeout milliseconds; the result is there then (after `seal`, without which nobody knows how many did not
+   *   report), or when all have answered
+   */
   wait (id: string, timeout: number): Promise<AckResult> {
     return new Promise((resolve) => {
       const timer = after(() => {
@@ -125,11 +135,16 @@ export class BroadcastAcks {
     waiting.early.delete(connection)
   }
 
-  /** Members of this node answer another node's broadcast. It is told of them in parts, so that no message names all. */
+  /**
+   * Members of this node answer another node's broadcast. It is told of them in parts, so that no message names all.
+   */
   #forward (ack: string, control: Control): Audience {
     const now = performance.now()
     for (const [id, { until, pending }] of this.#remote) {
-      if (until > now && pending.size > 0 && this.#remote.size < MAX_REMOTE && this.#remoteAnswers < MAX_REMOTE_ANSWERS) break
+      if (until > now && pending.size > 0 && this.#remote.size < MAX_REMOTE &&
+        this.#remoteAnswers < MAX_REMOTE_ANSWERS) {
+        break
+      }
       this.#forget(id)
     }
     const remote: Remote = { pending: new Set(), until: now + REMOTE, isWhole: false }
@@ -174,7 +189,9 @@ export class BroadcastAcks {
 
   #unlink (connection: string, id: string): void {
     const ids = this.#byConnection.get(connection)
-    if (ids === id || (typeof ids === 'object' && ids.delete(id) && ids.size === 0)) this.#byConnection.delete(connection)
+    if (ids === id || (typeof ids === 'object' && ids.delete(id) && ids.size === 0)) {
+      this.#byConnection.delete(connection)
+    }
   }
 
   /**
@@ -254,7 +271,9 @@ export class BroadcastAcks {
   #isComplete ({ nodes, reports }: Waiting): boolean { return nodes !== undefined && reports >= nodes }
 
   #check (waiting: Waiting): void {
-    if (waiting.isSealed && (waiting.isDue || (this.#isComplete(waiting) && waiting.pending.size === 0))) waiting.settle()
+    if (waiting.isSealed && (waiting.isDue || (this.#isComplete(waiting) && waiting.pending.size === 0))) {
+      waiting.settle()
+    }
   }
 
   /** The publication failed. */

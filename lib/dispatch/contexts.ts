@@ -29,17 +29,26 @@ class Handle {
     this.#source = source
   }
 
-  async broadcast (event: string, data: unknown, { except, idempotencyKey }: BroadcastOptions = {}): Promise<{ position?: { epoch: string, offset: number }, recipients: number }> {
+  async broadcast (
+    event: string,
+    data: unknown,
+    { except, idempotencyKey }: BroadcastOptions = {}
+  ): Promise<{ position?: { epoch: string, offset: number }, recipients: number }> {
     const { rooms, sender, userId, messageId } = this.#source
     const n = ++this.#broadcasts
     // A handler that runs again, because the node that ran it first died, must not add a second event.
     const once = idempotencyKey ?? (messageId === undefined ? undefined : [userId, messageId, String(n)] as const)
-    const left = except === undefined ? undefined : except === sender ? { user: userId, connection: except } : { connection: except }
+    const left = except === undefined
+      ? undefined
+      : except === sender ? { user: userId, connection: except } : { connection: except }
     return shape(await rooms.publish(this.name, event, data, { except: left, once, owner: userId }))
   }
 }
 
-export function shape ({ position, recipients }: Published): { position?: { epoch: string, offset: number }, recipients: number } {
+export function shape ({ position, recipients }: Published): {
+  position?: { epoch: string, offset: number }
+  recipients: number
+} {
   return position === undefined ? { recipients } : { position, recipients }
 }
 
@@ -66,7 +75,10 @@ export class RoomContext {
   get room (): Handle { return (this.#room ??= new Handle(this.#source)) }
 
   get log (): FastifyBaseLogger {
-    return (this.#log ??= (this.#source.declaration.log as FastifyBaseLogger).child({ room: this.#source.name, connectionId: this.sender }))
+    return (this.#log ??= (this.#source.declaration.log as FastifyBaseLogger).child({
+      room: this.#source.name,
+      connectionId: this.sender
+    }))
   }
 }
 

@@ -18,7 +18,9 @@ import { MemberLists } from '../rooms/member-lists.js'
 import type { Packet } from '../protocol/packet.js'
 import { codes, isCode, type Code } from '../protocol/codes.js'
 import { formerOf } from '../protocol/cursor.js'
-import type { AuthCommand, Command, InvalidFrame, HistoryCommand, JoinCommand, MembersCommand, MessageCommand } from '../protocol/frames.js'
+import type {
+  AuthCommand, Command, InvalidFrame, HistoryCommand, JoinCommand, MembersCommand, MessageCommand
+} from '../protocol/frames.js'
 import { keyOf } from '../protocol/key.js'
 import { isRoomName } from '../contract/names.js'
 import type { ResolvedRoom } from '../rooms/declaration.js'
@@ -46,7 +48,10 @@ export interface DispatchOptions {
   /** of the rate of one connection */
   readonly burst: number
   readonly presenceList: number
-  /** bytes of one connection's frames that may wait to be handled, those that are being handled included; one frame always may */
+  /**
+   * bytes of one connection's frames that may wait to be handled, those that are being handled included; one frame
+   * always may
+   */
   readonly waiting: number
   /** bytes of one answer of history or members */
   readonly answer: number
@@ -58,7 +63,10 @@ export interface DispatchOptions {
 }
 
 /** What came of entering one room. */
-export type JoinResult = { readonly name: string, readonly data: JoinData } | { readonly name: string, readonly refusal: Refusal }
+export type JoinResult = {
+  readonly name: string
+  readonly data: JoinData
+} | { readonly name: string, readonly refusal: Refusal }
 
 /** Milliseconds in which the next poll of a connection is awaited, to be told of its end. */
 const UNTOLD = 30_000
@@ -92,7 +100,13 @@ export class Dispatch {
   }
 
   /** What connections call. */
-  get host (): Pick<ConnectionHost<Membership>, 'onSaying' | 'onCommand' | 'onFault' | 'onClosed' | 'onReleased' | 'onReplayed'> {
+  get host (): Pick<ConnectionHost<Membership>,
+    | 'onSaying'
+    | 'onCommand'
+    | 'onFault'
+    | 'onClosed'
+    | 'onReleased'
+    | 'onReplayed'> {
     return {
       onSaying: (connection) => {
         if (this.#options.rooms.isWalking) for (const membership of connection.rooms.all()) membership.catchUp()
@@ -113,13 +127,25 @@ export class Dispatch {
    * @param since the moment of the revocations at which its admission began
    * @param welcome makes the frame from what came of each room, sent before any event; a poll has none
    */
-  open (connection: Peer, entries: readonly RequestedRoom[], since: number, welcome: (rooms: readonly JoinResult[]) => Packet | undefined): Awaitable<void> {
+  open (
+    connection: Peer,
+    entries: readonly RequestedRoom[],
+    since: number,
+    welcome: (rooms: readonly JoinResult[]) => Packet | undefined
+  ): Awaitable<void> {
     const attempts = entries.map((entry) => this.#attempt(connection, entry))
-    if (!attempts.some((attempt) => attempt instanceof Promise)) return this.#opened(connection, attempts as Attempt[], welcome)
+    if (!attempts.some((attempt) => attempt instanceof Promise)) {
+      return this.#opened(connection, attempts as Attempt[], welcome)
+    }
     return this.#openLater(connection, attempts, since, welcome)
   }
 
-  async #openLater (connection: Peer, attempts: ReadonlyArray<Awaitable<Attempt>>, since: number, welcome: (rooms: readonly JoinResult[]) => Packet | undefined): Promise<void> {
+  async #openLater (
+    connection: Peer,
+    attempts: ReadonlyArray<Awaitable<Attempt>>,
+    since: number,
+    welcome: (rooms: readonly JoinResult[]) => Packet | undefined
+  ): Promise<void> {
     const waiting: Array<() => void> = []
     this.#opening.set(connection, waiting)
     const results = await Promise.all(attempts)
@@ -142,7 +168,11 @@ export class Dispatch {
     }
   }
 
-  #opened (connection: Peer, results: readonly Attempt[], welcome: (rooms: readonly JoinResult[]) => Packet | undefined): void {
+  #opened (
+    connection: Peer,
+    results: readonly Attempt[],
+    welcome: (rooms: readonly JoinResult[]) => Packet | undefined
+  ): void {
     if (!connection.isOpen) {
       for (const result of results) if ('joining' in result) result.joining.cancel()
       return
@@ -165,11 +195,17 @@ export class Dispatch {
     const packet = welcome(entered)
     if (packet !== undefined) connection.send(packet)
     for (const start of starts) start()
-    for (const result of entered) if ('refusal' in result) this.#refuse(connection, result.refusal, undefined, result.name)
+    for (const result of entered) {
+      if ('refusal' in result) this.#refuse(connection, result.refusal, undefined, result.name)
+    }
   }
 
   /** A room of a poll that refused the connection before. `start` lets its events in. */
-  async enterAgain (connection: Peer, { name, found, request }: RequestedRoom, since: number): Promise<{ entered: JoinResult, start?: () => void }> {
+  async enterAgain (
+    connection: Peer,
+    { name, found, request }: RequestedRoom,
+    since: number
+  ): Promise<{ entered: JoinResult, start?: () => void }> {
     try {
       const { data, start } = await this.#add(connection, name, found, request, since)
       return { entered: { name, data }, start }
@@ -188,7 +224,10 @@ export class Dispatch {
     }
   }
 
-  #commit (connection: Peer, { joining, held }: PreparedJoin): { membership: Membership, data: JoinData, start: () => void } {
+  #commit (
+    connection: Peer,
+    { joining, held }: PreparedJoin
+  ): { membership: Membership, data: JoinData, start: () => void } {
     const { membership, data, start } = joining.commit(connection)
     membership.held = held
     connection.rooms.add(membership)
@@ -200,7 +239,9 @@ export class Dispatch {
     const { identity } = connection
     try {
       // Where the server has put it, it need not be allowed to go.
-      const found = connection.rooms.get(name)?.isByServer === true ? undefined : await this.#options.access.allow(name, identity)
+      const found = connection.rooms.get(name)?.isByServer === true
+        ? undefined
+        : await this.#options.access.allow(name, identity)
       if (!connection.isOpen) return
       const known = connection.rooms.get(name)
       const request = { since, last, former: formerOf(former) }
@@ -209,7 +250,16 @@ export class Dispatch {
         connection.sendFrame({ type: 'ack', room: name, id, data: known.room.hasHistory ? known.room.position : {} })
         return
       }
-      const { data, start } = known === undefined ? await this.#add(connection, name, found ?? this.#options.rooms.resolve(name), request, begun, found === undefined ? undefined : identity) : await this.#move(known, request)
+      const { data, start } = known === undefined
+        ? await this.#add(
+          connection,
+          name,
+          found ?? this.#options.rooms.resolve(name),
+          request,
+          begun,
+          found === undefined ? undefined : identity
+        )
+        : await this.#move(known, request)
       connection.sendFrame({ type: 'ack', room: name, id, data: this.#listed(connection, data) })
       start()
     } catch (error) {
@@ -218,7 +268,10 @@ export class Dispatch {
     }
   }
 
-  /** Every connection is in its built-in rooms from the start: one that comes back goes on where it was, without a second `onJoin`. */
+  /**
+   * Every connection is in its built-in rooms from the start: one that comes back goes on where it was, without a
+   * second `onJoin`.
+   */
   async #move (membership: Membership, request: JoinRequest): Promise<{ data: JoinData, start: () => void }> {
     membership.park()
     membership.former = request.former
@@ -230,16 +283,31 @@ export class Dispatch {
    * @param allowed for whom that was decided; absent when the server decides
    * @throws Refusal; when the connection has gone meanwhile, too
    */
-  async #add (connection: Peer, name: string, found: ResolvedRoom, request: JoinRequest, since: number, allowed?: Identity): Promise<{ membership: Membership, data: JoinData, start: () => void }> {
+  async #add (
+    connection: Peer,
+    name: string,
+    found: ResolvedRoom,
+    request: JoinRequest,
+    since: number,
+    allowed?: Identity
+  ): Promise<{ membership: Membership, data: JoinData, start: () => void }> {
     const { slots, roomLimit } = this.#options
-    if (connection.rooms.size + connection.entering >= roomLimit + this.#options.access.builtIn(connection.userId).length) throw new Refusal('room_limit', { message: `at most ${roomLimit} rooms on one connection`, why: { limit: 'limits.rooms', value: roomLimit } })
+    if (connection.rooms.size +
+      connection.entering >= roomLimit + this.#options.access.builtIn(connection.userId).length) {
+      throw new Refusal('room_limit', {
+        message: `at most ${roomLimit} rooms on one connection`,
+        why: { limit: 'limits.rooms', value: roomLimit }
+      })
+    }
     connection.entering++
     let ready: PreparedJoin | undefined
     try {
       await slots.enter(connection.id, name, found.declaration.capacity)
       ready = await this.#entering.enter(connection, name, found, request)
       if (allowed !== undefined && allowed !== connection.identity) await this.#askAgain(connection, name, found)
-      if (!connection.isOpen || connection.isParked) throw new Refusal('timeout', { message: 'the connection has gone' })
+      if (!connection.isOpen || connection.isParked) {
+        throw new Refusal('timeout', { message: 'the connection has gone' })
+      }
       this.#options.revocations.checkRoom(since, whoIs(connection), name)
     } catch (error) {
       ready?.joining.cancel()
@@ -251,7 +319,9 @@ export class Dispatch {
     return this.#commit(connection, ready)
   }
 
-  /** Its credential may have been renewed, with fewer rights, while the room was being entered with those that it had. */
+  /**
+   * Its credential may have been renewed, with fewer rights, while the room was being entered with those that it had.
+   */
   async #askAgain (connection: Peer, name: string, found: ResolvedRoom): Promise<void> {
     for (let asked: Identity | undefined; asked !== connection.identity;) {
       asked = connection.identity
@@ -266,9 +336,14 @@ export class Dispatch {
     this.#options.slots.leave(connection.id, membership.name)
     const { onLeave } = membership.room.declaration
     if (onLeave === undefined) return
-    const failed = (error: unknown): void => { this.#options.log.error({ err: error, room: membership.name, connectionId: connection.id }, 'onLeave failed') }
+    const failed = (error: unknown): void => {
+      this.#options.log.error({ err: error, room: membership.name, connectionId: connection.id }, 'onLeave failed')
+    }
     try {
-      const left = onLeave(new LeaveContext(sourceOf(this.#options.rooms, connection, membership.name, membership.room), code))
+      const left = onLeave(new LeaveContext(
+        sourceOf(this.#options.rooms, connection, membership.name, membership.room),
+        code
+      ))
       if (left instanceof Promise) left.catch(failed)
     } catch (error) {
       failed(error)
@@ -308,14 +383,21 @@ export class Dispatch {
   }
 
   /** What the server has joined ends with the answer of a poll: its cursor cannot name it. */
-  leaveAfterAnswer (connection: Peer, membership: Membership): void { this.#leave(connection, membership, 'left', true) }
+  leaveAfterAnswer (
+    connection: Peer,
+    membership: Membership
+  ): void { this.#leave(connection, membership, 'left', true) }
 
   /** The server takes a connection out of a room, with a `left` frame. */
   leaveByServer (connection: Peer, name: string, word = 'left'): boolean {
     const membership = connection.rooms.get(name)
     if (membership === undefined) return false
     this.#leave(connection, membership, word, true)
-    connection.sendSurely({ type: 'left', room: name, data: { code: word, message: isCode(word) ? codes[word].message : 'the server ended it' } })
+    connection.sendSurely({
+      type: 'left',
+      room: name,
+      data: { code: word, message: isCode(word) ? codes[word].message : 'the server ended it' }
+    })
     return true
   }
 
@@ -329,11 +411,24 @@ export class Dispatch {
     this.#opening.delete(connection)
     if (opening !== undefined) for (const task of opening.splice(0)) task()
     const { ending } = connection
-    if (connection.isParked && ending?.data.retry === 'never') this.#untold.set(connection.id, ending, performance.now() + UNTOLD, performance.now())
+    if (connection.isParked && ending?.data.retry === 'never') {
+      this.#untold.set(connection.id, ending, performance.now() + UNTOLD, performance.now())
+    }
     if (!connections.delete(connection, transport)) return
     ledger.closed(reason)
     const { id, userId, startedAt, bytesIn, bytesOut, lag } = connection
-    log.info({ connectionId: id, userId, transport, reason, duration: Math.round(performance.now() - startedAt), bytes: { in: bytesIn, out: bytesOut }, lag }, 'connection closed')
+    log.info(
+      {
+        connectionId: id,
+        userId,
+        transport,
+        reason,
+        duration: Math.round(performance.now() - startedAt),
+        bytes: { in: bytesIn, out: bytesOut },
+        lag
+      },
+      'connection closed'
+    )
   }
 
   /** Why a connection that polled was ended for good between two polls, told once; `undefined`: it was not. */
@@ -349,8 +444,9 @@ export class Dispatch {
     const opening = this.#opening.get(connection)
     if (!this.#isAffordable(connection, command)) return
     if (opening === undefined) this.#run(connection, command, bytes)
-    else if (opening.length >= Math.max(WAITING, this.#options.burst) || !this.#hold(connection, bytes)) this.#tooMany(connection, command)
-    else {
+    else if (opening.length >= Math.max(WAITING, this.#options.burst) || !this.#hold(connection, bytes)) {
+      this.#tooMany(connection, command)
+    } else {
       opening.push(() => {
         connection.waiting -= bytes
         this.#run(connection, command, bytes)
@@ -358,7 +454,10 @@ export class Dispatch {
     }
   }
 
-  /** Frames that wait, or are being worked on, are bounded in bytes for all rooms of a connection. @returns whether these fit */
+  /**
+   * Frames that wait, or are being worked on, are bounded in bytes for all rooms of a connection. @returns whether
+   * these fit
+   */
   #hold (connection: Peer, bytes: number): boolean {
     if (connection.waiting > 0 && connection.waiting + bytes > this.#options.waiting) return false
     connection.waiting += bytes
@@ -370,7 +469,10 @@ export class Dispatch {
     this.#refuse(connection, refusal, command.id, 'room' in command ? command.room : undefined)
   }
 
-  /** Spends a token of the room's own bucket for a message where it declares one, of the connection's for everything else. */
+  /**
+   * Spends a token of the room's own bucket for a message where it declares one, of the connection's for everything
+   * else.
+   */
   #isAffordable (connection: Peer, command: Command): boolean {
     if (command.type === 'ack' && this.#options.acks.isOwed(command.id, connection.id)) return true
     const now = performance.now()
@@ -384,7 +486,9 @@ export class Dispatch {
       if (wait > 0 && bucket.isFlooded) connection.close('rate_limited')
     }
     if (wait === 0) return true
-    if (connection.isOpen) this.#refuse(connection, rateLimited(wait, rate), command.id, 'room' in command ? command.room : undefined)
+    if (connection.isOpen) {
+      this.#refuse(connection, rateLimited(wait, rate), command.id, 'room' in command ? command.room : undefined)
+    }
     return false
   }
 
@@ -445,7 +549,11 @@ export class Dispatch {
     this.#refuse(connection, new Refusal(isRoomName(name) ? 'not_joined' : 'room_invalid'), id, name)
   }
 
-  async #message (connection: Peer, { name: type, room: name, id, data }: MessageCommand, bytes: number): Promise<void> {
+  async #message (
+    connection: Peer,
+    { name: type, room: name, id, data }: MessageCommand,
+    bytes: number
+  ): Promise<void> {
     const membership = connection.rooms.get(name)
     if (membership === undefined) return this.#notJoined(connection, name, id)
     const { declaration, params } = membership.room
@@ -455,7 +563,19 @@ export class Dispatch {
       if (connection.isOpen && connection.rooms.get(name) !== membership) throw new Refusal('not_joined')
     }
     const outcome = await this.#options.messages.run({
-      rooms, declaration, params, name, type, data, bytes, user: connection.user, userId: connection.userId, sender: connection.id, messageId: id, check
+      rooms,
+      declaration,
+      params,
+      name,
+      type,
+      data,
+      bytes,
+      user:
+        connection.user,
+      userId: connection.userId,
+      sender: connection.id,
+      messageId: id,
+      check
     })
     if ('error' in outcome) {
       this.#options.ledger.errored(outcome.error.code)
@@ -477,11 +597,31 @@ export class Dispatch {
    *
    * @param check throws when the caller may not go on, asked right before the handler
    */
-  async post (identity: Identity, sender: string | undefined, command: MessageCommand, bytes: number, check: () => void): Promise<Outcome> {
+  async post (
+    identity: Identity,
+    sender: string | undefined,
+    command: MessageCommand,
+    bytes: number,
+    check: () => void
+  ): Promise<Outcome> {
     const { rooms } = this.#options
     const { declaration, params } = await this.#options.access.allow(command.room, identity)
     return await this.#options.messages.run({
-      rooms, declaration, params, name: command.room, type: command.name, data: command.data, bytes, user: identity.user, userId: identity.userId, sender, messageId: command.id, check
+      rooms,
+      declaration,
+      params,
+      name:
+        command.room,
+      type:
+          command.name,
+      data:
+            command.data,
+      bytes,
+      user: identity.user,
+      userId: identity.userId,
+      sender,
+      messageId: command.id,
+      check
     })
   }
 
@@ -501,7 +641,9 @@ export class Dispatch {
       const lists = this.memberLists()
       return { data: lists.fit(snapshot), bytes: lists.bytes }
     } catch (error) {
-      if ((error as { code?: unknown }).code === 'REALTIME_ERR_PRESENCE_OFF') throw new Refusal('invalid_message', { message: 'the room has no presence' })
+      if ((error as { code?: unknown }).code === 'REALTIME_ERR_PRESENCE_OFF') {
+        throw new Refusal('invalid_message', { message: 'the room has no presence' })
+      }
       throw error
     }
   }
@@ -510,18 +652,36 @@ export class Dispatch {
     try {
       const membership = connection.rooms.get(room)
       if (membership === undefined) return this.#notJoined(connection, room, id)
-      connection.sendFrame({ type: 'ack', room, id, data: this.#charged(connection, await this.past(room, since, limit, (packet) => membership.isExcepted(packet.event!))) })
+      connection.sendFrame({
+        type: 'ack',
+        room,
+        id,
+        data: this.#charged(
+          connection,
+          await this.past(room, since, limit, (packet) => membership.isExcepted(packet.event!))
+        )
+      })
     } catch (error) {
       this.#refuse(connection, this.#refusal(error, room, connection), id, room)
     }
   }
 
-  /** As many events as fit into one answer, at least one. Behind them stands where the next one goes on: `more` says that there is more. */
-  async past (room: string, since: HistoryCommand['since'], limit: number | undefined, isExcepted: (packet: Packet) => boolean): Promise<Answer> {
+  /**
+   * As many events as fit into one answer, at least one. Behind them stands where the next one goes on: `more` says
+   * that there is more.
+   */
+  async past (
+    room: string,
+    since: HistoryCommand['since'],
+    limit: number | undefined,
+    isExcepted: (packet: Packet) => boolean
+  ): Promise<Answer> {
     let page = await this.#options.rooms.history(room, since, limit, this.#options.answer)
     const { resumed } = page
     // Of a page of nothing but what this caller is left out of nothing would be told.
-    while (page.isPart === true && page.events.every(isExcepted)) page = await this.#options.rooms.history(room, page.events.at(-1)!.position, limit, this.#options.answer)
+    while (page.isPart === true && page.events.every(isExcepted)) {
+      page = await this.#options.rooms.history(room, page.events.at(-1)!.position, limit, this.#options.answer)
+    }
     const { events, top, isPart } = page
     const taken: unknown[] = []
     let bytes = 0
@@ -576,7 +736,10 @@ export class Dispatch {
   }
 
   /** In-band refresh: the same user with a newer credential; rooms that it no longer allows are left. */
-  async #renew (connection: Peer, ticket: string): Promise<{ readonly isDone: boolean, readonly expires?: number, readonly refusal?: Refusal }> {
+  async #renew (
+    connection: Peer,
+    ticket: string
+  ): Promise<{ readonly isDone: boolean, readonly expires?: number, readonly refusal?: Refusal }> {
     const { revocations } = this.#options
     const since = revocations.moment
     let identity: Identity
@@ -598,7 +761,9 @@ export class Dispatch {
         await this.#options.access.authorize(membership.name, membership.room, identity)
       } catch (error) {
         // It may have left by itself, and come back as somebody who was asked about already.
-        if (connection.rooms.get(membership.name) === membership) this.leaveByServer(connection, membership.name, this.#refusal(error, membership.name, connection).code)
+        if (connection.rooms.get(membership.name) === membership) {
+          this.leaveByServer(connection, membership.name, this.#refusal(error, membership.name, connection).code)
+        }
       }
     }
     return identity.exp === undefined ? { isDone: true } : { isDone: true, expires: Math.floor(identity.exp * 1_000) }
@@ -607,7 +772,12 @@ export class Dispatch {
   #fault (connection: Peer, { fault, id, room }: InvalidFrame): void {
     const wait = connection.spend(performance.now())
     if (!connection.isOpen) return
-    this.#refuse(connection, wait > 0 ? rateLimited(wait, undefined) : new Refusal('invalid_message', { message: fault }), id, room)
+    this.#refuse(
+      connection,
+      wait > 0 ? rateLimited(wait, undefined) : new Refusal('invalid_message', { message: fault }),
+      id,
+      room
+    )
   }
 
   #refuse (connection: Peer, refusal: Refusal, id?: string, room?: string): void {
@@ -617,12 +787,17 @@ export class Dispatch {
   }
 
   #note ({ address, userId }: Peer, refusal: Refusal, room: string | undefined): void {
-    this.#options.refusals.note(room === undefined || refusal.room !== undefined ? refusal : refusal.in(room), { address, userId })
+    this.#options.refusals.note(room === undefined || refusal.room !== undefined ? refusal : refusal.in(room), {
+      address,
+      userId
+    })
   }
 
   #refusal (error: unknown, room: string | undefined, connection: Peer): Refusal {
     const { refusal, cause } = refusalOf(error)
-    if (cause !== undefined) this.#options.log.error({ err: cause, room, connectionId: connection.id }, 'entering a room failed')
+    if (cause !== undefined) {
+      this.#options.log.error({ err: cause, room, connectionId: connection.id }, 'entering a room failed')
+    }
     return refusal
   }
 }
@@ -632,7 +807,10 @@ function whoIs ({ userId, id, identity: { tokenId } }: Peer): Waiting {
 }
 
 function rateLimited (wait: number, own: Rate | undefined): Refusal {
-  return new Refusal('rate_limited', { retryAfter: wait, why: { limit: own === undefined ? 'limits.rate' : 'limits.rate of the room' } })
+  return new Refusal('rate_limited', {
+    retryAfter: wait,
+    why: { limit: own === undefined ? 'limits.rate' : 'limits.rate of the room' }
+  })
 }
 
 function laneOf (connection: Peer, room: string): string {

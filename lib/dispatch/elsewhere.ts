@@ -12,8 +12,8 @@ type Question = Extract<ControlMessage, { readonly type: 'ask' }>
 export type Answer = Pick<Extract<ControlMessage, { readonly type: 'answer' }>, 'isDone' | 'code' | 'expires'>
 
 /**
- * Connections that live on other nodes: a balancer sends a POST anywhere. What is asked for one of them goes to all nodes, and the one on
- * which it lives does it and answers. Only for its own user.
+ * Connections that live on other nodes: a balancer sends a POST anywhere. What is asked for one of them goes to all
+ * nodes, and the one on which it lives does it and answers. Only for its own user.
  */
 export class Elsewhere {
   readonly #control: Control | undefined
@@ -33,8 +33,15 @@ export class Elsewhere {
    * @returns whether it was done, with what its node says to that
    * @throws Refusal `unavailable` when no node answers in time, or too many questions wait
    */
-  async ask (user: string, connection: string, what: Question['what'], more: Pick<Question, 'room' | 'ticket'> = {}): Promise<Answer> {
-    if (this.#control === undefined || this.#waiting.size >= MAX_WAITING) throw new Refusal('unavailable', { retryAfter: PATIENCE })
+  async ask (
+    user: string,
+    connection: string,
+    what: Question['what'],
+    more: Pick<Question, 'room' | 'ticket'> = {}
+  ): Promise<Answer> {
+    if (this.#control === undefined || this.#waiting.size >= MAX_WAITING) {
+      throw new Refusal('unavailable', { retryAfter: PATIENCE })
+    }
     const id = randomBytes(9).toString('base64url')
     const answer = new Promise<Answer | undefined>((resolve) => {
       const timer = after(() => { settle(undefined) }, PATIENCE)
@@ -62,7 +69,10 @@ export class Elsewhere {
     await this.#control?.send({ type: 'pong', user, connection, id })
   }
 
-  async answer (id: string, answer: Answer): Promise<void> { await this.#control?.send({ type: 'answer', id, ...answer }) }
+  async answer (
+    id: string,
+    answer: Answer
+  ): Promise<void> { await this.#control?.send({ type: 'answer', id, ...answer }) }
 
   answered (id: string, answer: Answer): void { this.#waiting.get(id)?.(answer) }
 

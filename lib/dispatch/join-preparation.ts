@@ -23,7 +23,12 @@ export interface PreparedJoin {
 }
 
 /** What the application's callbacks are told of whoever is in a room. */
-export function sourceOf (rooms: Hub, { id, user, userId }: Omit<Entrant, 'send' | 'isOpen'>, name: string, { declaration, params }: ResolvedRoom): ContextSource {
+export function sourceOf (
+  rooms: Hub,
+  { id, user, userId }: Omit<Entrant, 'send' | 'isOpen'>,
+  name: string,
+  { declaration, params }: ResolvedRoom
+): ContextSource {
   return { rooms, declaration, name, params, user, userId, sender: id, messageId: undefined }
 }
 
@@ -40,11 +45,18 @@ export class JoinPreparation {
   enter (entrant: Entrant, name: string, found: ResolvedRoom, request: JoinRequest): Awaitable<PreparedJoin> {
     const { declaration: { onJoin, hasPresence } } = found
     const joining = this.#rooms.join(name, found, request)
-    if (joining instanceof Promise || onJoin !== undefined || hasPresence) return this.#later(entrant, name, found, joining)
+    if (joining instanceof Promise || onJoin !== undefined || hasPresence) {
+      return this.#later(entrant, name, found, joining)
+    }
     return { name, joining, held: undefined }
   }
 
-  async #later (entrant: Entrant, name: string, found: ResolvedRoom, join: Awaitable<PendingJoin>): Promise<PreparedJoin> {
+  async #later (
+    entrant: Entrant,
+    name: string,
+    found: ResolvedRoom,
+    join: Awaitable<PendingJoin>
+  ): Promise<PreparedJoin> {
     const { declaration } = found
     const joining = await join
     try {
@@ -60,7 +72,11 @@ export class JoinPreparation {
       if (declaration.hasPresence) {
         const data = await this.#memberData(declaration, source)
         if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
-        await joining.announce({ userId: entrant.userId, connection: entrant.id, ...(data === undefined ? {} : { data }) })
+        await joining.announce({
+          userId: entrant.userId,
+          connection: entrant.id,
+          ...(data === undefined ? {} : { data })
+        })
       }
       return { name, joining, held: held.length === 0 ? undefined : held }
     } catch (error) {
@@ -72,7 +88,9 @@ export class JoinPreparation {
   async #memberData (declaration: Declaration, { user, userId, params }: ContextSource): Promise<unknown> {
     const data = await declaration.presence?.({ user, userId, params })
     if (this.#validateOutput && declaration.member !== undefined && !declaration.member.check(data)) {
-      throw new REALTIME_ERR_EVENT(`member data of "${declaration.pattern.source}" does not fit its schema: ${describe(declaration.member.violations(data))}`)
+      throw new REALTIME_ERR_EVENT(
+        `member data of "${declaration.pattern.source}" does not fit its schema: ${describe(declaration.member.violations(data))}`
+      )
     }
     return data
   }

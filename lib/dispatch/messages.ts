@@ -14,7 +14,10 @@ export interface MessageCall extends ContextSource {
   readonly type: string
   readonly data: unknown
   readonly bytes: number
-  /** Asked right before the handler, which may have had to wait for the claim. @throws Refusal when the sender may not any more */
+  /**
+   * Asked right before the handler, which may have had to wait for the claim. @throws Refusal when the sender may not
+   * any more
+   */
   readonly check: () => void
 }
 
@@ -67,8 +70,16 @@ export class Messages {
 
   #check ({ declaration, type, data, bytes }: MessageCall): void {
     const rule = declaration.messages.get(type)
-    if (rule === undefined) throw new Refusal('message_unknown', { message: `${declaration.pattern.source} has no message ${JSON.stringify(type)}` })
-    if (declaration.messageLimit !== undefined && bytes > declaration.messageLimit) throw new Refusal('message_too_large', { why: { limit: 'limits.message of the room', value: declaration.messageLimit, bytes } })
+    if (rule === undefined) {
+      throw new Refusal('message_unknown', {
+        message: `${declaration.pattern.source} has no message ${JSON.stringify(type)}`
+      })
+    }
+    if (declaration.messageLimit !== undefined && bytes > declaration.messageLimit) {
+      throw new Refusal('message_too_large', {
+        why: { limit: 'limits.message of the room', value: declaration.messageLimit, bytes }
+      })
+    }
     if (!rule.data.check(data)) {
       const details = rule.data.violations(data)
       throw new Refusal('invalid_message', { message: `data does not fit: ${describe(details)}`, details })
@@ -98,9 +109,17 @@ export class Messages {
       const claim = claimed instanceof Promise ? await claimed : claimed
       this.#unstored?.drop(key)
       if (claim?.state === 'conflict') throw new Refusal('duplicate')
-      if (claim?.state === 'running') throw new Refusal('unavailable', { message: 'the message is being handled elsewhere', retryAfter: claim.retryAfter })
+      if (claim?.state === 'running') {
+        throw new Refusal('unavailable', {
+          message: 'the message is being handled elsewhere',
+          retryAfter: claim.retryAfter
+        })
+      }
       if (claim?.state === 'settled') {
-        const known = parseOutcome(claim.outcome) ?? failed(new Refusal('duplicate', { message: 'the message has taken effect; what it came to cannot be read by this node' }))
+        const known = parseOutcome(claim.outcome) ??
+          failed(new Refusal('duplicate', {
+            message: 'the message has taken effect; what it came to cannot be read by this node'
+          }))
         forget()
         settle(known)
         return known
@@ -109,7 +128,9 @@ export class Messages {
     } catch (error) {
       forget()
       // It may have been claimed all the same, and would wait for its own lease.
-      if (error instanceof Refusal && error.outcome === 'unknown') this.#unstored?.add(key, content, undefined, call.userId)
+      if (error instanceof Refusal && error.outcome === 'unknown') {
+        this.#unstored?.add(key, content, undefined, call.userId)
+      }
       const refused = failed(refusalOf(error).refusal)
       settle(refused)
       return refused
@@ -130,8 +151,8 @@ export class Messages {
   }
 
   /**
-   * The claim has to last for as long as the handler may take. A process that stood still reads its answer late, when another may have the
-   * message by now: it is claimed again.
+   * The claim has to last for as long as the handler may take. A process that stood still reads its answer late, when
+   * another may have the message by now: it is claimed again.
    *
    * @throws Refusal `unavailable` when that happens again and again
    */
@@ -163,12 +184,18 @@ export class Messages {
     } catch { /* the claim runs out by itself */ }
   }
 
-  /** Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being worked on. */
+  /**
+   * Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being
+   * worked on.
+   */
   #keep ({ declaration, userId }: MessageCall, key: string, content: string, final: Outcome): Awaitable<Outcome> {
     const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
     let text: string | undefined
     const failed = (error: unknown): Outcome => {
-      (declaration.log as FastifyBaseLogger).warn({ err: error }, 'the outcome of a message could not be stored; it is kept here and stored as soon as the adapter takes it')
+      (declaration.log as FastifyBaseLogger).warn(
+        { err: error },
+        'the outcome of a message could not be stored; it is kept here and stored as soon as the adapter takes it'
+      )
       this.#unstored?.add(key, content, text, userId)
       return final
     }
@@ -182,7 +209,10 @@ export class Messages {
   }
 
   /** `answer` is there by the deadline; `end` is what the handler came to in the end. */
-  #handle (call: MessageCall, keep: (final: Outcome) => Awaitable<Outcome> = (final) => final): { answer: Promise<Outcome>, end: Promise<Outcome> } {
+  #handle (
+    call: MessageCall,
+    keep: (final: Outcome) => Awaitable<Outcome> = (final) => final
+  ): { answer: Promise<Outcome>, end: Promise<Outcome> } {
     const invoked = this.#invoke(call)
     const end = invoked instanceof Promise ? invoked.then(keep) : keep(invoked)
     if (!(end instanceof Promise)) {
@@ -203,7 +233,11 @@ export class Messages {
     const rule = call.declaration.messages.get(call.type)!
     try {
       const result = rule.handler(new MessageContext(call, call.data))
-      if (isThenable(result)) return Promise.resolve(result).then((reply) => this.#replied(call, reply)).catch((error: unknown) => thrown(call, error))
+      if (isThenable(result)) {
+        return Promise.resolve(result)
+          .then((reply) => this.#replied(call, reply))
+          .catch((error: unknown) => thrown(call, error))
+      }
       return this.#replied(call, result)
     } catch (error) {
       return thrown(call, error)
@@ -214,7 +248,9 @@ export class Messages {
     const rule = call.declaration.messages.get(call.type)!
     if (rule.reply === undefined) return {}
     if (this.#options.validateOutput && !rule.reply.check(reply)) {
-      throw new REALTIME_ERR_EVENT(`the reply to "${call.type}" of "${call.declaration.pattern.source}" does not fit its schema: ${describe(rule.reply.violations(reply))}`)
+      throw new REALTIME_ERR_EVENT(
+        `the reply to "${call.type}" of "${call.declaration.pattern.source}" does not fit its schema: ${describe(rule.reply.violations(reply))}`
+      )
     }
     return { data: reply }
   }
@@ -231,7 +267,10 @@ function failed (refusal: Refusal): Outcome {
 function thrown (call: MessageCall, error: unknown): Outcome {
   const { refusal, cause } = refusalOf(error)
   if (cause !== undefined) {
-    (call.declaration.log as FastifyBaseLogger).error({ err: cause, room: call.name, message: call.type, connectionId: call.sender }, 'a message handler failed')
+    (call.declaration.log as FastifyBaseLogger).error(
+      { err: cause, room: call.name, message: call.type, connectionId: call.sender },
+      'a message handler failed'
+    )
   }
   return failed(refusal)
 }

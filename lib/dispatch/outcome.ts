@@ -9,7 +9,8 @@ const RETRIES: ReadonlySet<unknown> = new Set<ErrorData['retry']>(['never', 'now
 function isError (value: unknown): value is ErrorData {
   if (!isFields(value)) return false
   const { code, message, retry, retryAfter } = value
-  return typeof code === 'string' && typeof message === 'string' && RETRIES.has(retry) && (retryAfter === undefined || typeof retryAfter === 'number')
+  return typeof code === 'string' && typeof message === 'string' && RETRIES.has(retry) &&
+    (retryAfter === undefined || typeof retryAfter === 'number')
 }
 
 /** An outcome that was stored, perhaps by another version of this package. @returns `undefined` for what is none */
@@ -18,5 +19,7 @@ export function parseOutcome (text: string): Outcome | undefined {
   if (!isFields(value)) return undefined
   const { error, status, data } = value
   if (error === undefined) return data === undefined ? {} : { data }
-  return isError(error) && Number.isInteger(status) && (status as number) >= 400 && (status as number) < 600 ? { error, status: status as number } : undefined
+  return isError(error) && Number.isInteger(status) && (status as number) >= 400 && (status as number) < 600
+    ? { error, status: status as number }
+    : undefined
 }

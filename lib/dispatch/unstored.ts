@@ -5,7 +5,13 @@ import { Retention } from '../retention/retention.js'
 import { every } from '../structures/timers.js'
 
 /** What a message came to, or that its claim is to be given back (no outcome), and could not be told to the adapter. */
-export interface Unstored { readonly key: string, readonly hash: string, readonly outcome: string | undefined, readonly owner: string, readonly until: number }
+export interface Unstored {
+  readonly key: string
+  readonly hash: string
+  readonly outcome: string | undefined
+  readonly owner: string
+  readonly until: number
+}
 
 export interface RememberedLimits { readonly bytes: number, readonly perUser: number }
 
@@ -24,7 +30,10 @@ const RETRY = 1_000
 /** Outcomes that are looked at for their end when one is added. */
 const SWEEP = 8
 
-/** Outcomes of messages that the adapter could not be told of while its server was away: known here, and told again until it takes them. */
+/**
+ * Outcomes of messages that the adapter could not be told of while its server was away: known here, and told again
+ * until it takes them.
+ */
 export class UnstoredOutcomes {
   readonly #claims: ClaimStore
   readonly #options: UnstoredOptions
@@ -32,13 +41,17 @@ export class UnstoredOutcomes {
   readonly #outcomes: Remembered<Unstored>
   #timer: NodeJS.Timeout | undefined
   #isTelling = false
-  readonly #losses = new Losses('outcomes of messages were forgotten before the adapter could store them: a repeated message may run again; raise limits.remembered')
+  readonly #losses = new Losses(
+    'outcomes of messages were forgotten before the adapter could store them: a repeated message may run again; raise limits.remembered'
+  )
 
   constructor (claims: ClaimStore, options: UnstoredOptions) {
     this.#claims = claims
     this.#options = options
     this.#retention = new Retention(options.remembered.bytes)
-    this.#outcomes = new Remembered(this.#retention, options.remembered.perUser, () => { this.#losses.add(options.log, this.bytes) })
+    this.#outcomes = new Remembered(this.#retention, options.remembered.perUser, () => {
+      this.#losses.add(options.log, this.bytes)
+    })
   }
 
   get size (): number { return this.#outcomes.size }
@@ -52,7 +65,14 @@ export class UnstoredOutcomes {
     const now = performance.now()
     const until = now + this.#options.window
     this.#outcomes.sweep(now, SWEEP)
-    this.#outcomes.set(owner, key, { key, hash, outcome, owner, until }, hash.length + (outcome?.length ?? 0), until, now)
+    this.#outcomes.set(
+      owner,
+      key,
+      { key, hash, outcome, owner, until },
+      hash.length + (outcome?.length ?? 0),
+      until,
+      now
+    )
     this.#timer ??= every(() => { void this.#tell() }, RETRY).unref()
   }
 
@@ -66,7 +86,14 @@ export class UnstoredOutcomes {
       const now = performance.now()
       for (const entry of this.#outcomes.values(now)) {
         const { key, hash, outcome, owner, until } = entry
-        await this.#claims.settle(key, hash, outcome, Math.max(1, until - performance.now()), owner, this.#options.holder)
+        await this.#claims.settle(
+          key,
+          hash,
+          outcome,
+          Math.max(1, until - performance.now()),
+          owner,
+          this.#options.holder
+        )
         if (this.#outcomes.get(key, now) === entry) this.#outcomes.delete(key, now)
       }
       this.#outcomes.sweep(performance.now(), Number.POSITIVE_INFINITY)

@@ -1,4 +1,7 @@
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HookHandlerDoneFunction, preHandlerHookHandler, RouteOptions } from 'fastify'
+import type {
+  FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HookHandlerDoneFunction,
+  preHandlerHookHandler, RouteOptions
+} from 'fastify'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Admission, Admitted, Kind } from '../admission/admission.js'
 import { offeredProtocols, selectProtocol, type Authentication } from '../auth/authentication.js'
@@ -64,7 +67,10 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown
 /** Milliseconds beside what is waited for: hooks of the app, the broker, a busy process. */
 const SPARE = 30_000
 
-/** The routes of all rooms: one URL for WebSocket, Server-Sent Events, long polls and messages by POST, behind one admission. */
+/**
+ * The routes of all rooms: one URL for WebSocket, Server-Sent Events, long polls and messages by POST, behind one
+ * admission.
+ */
 export class Endpoint {
   readonly #options: EndpointOptions
   readonly #welcome: Welcome
@@ -79,7 +85,10 @@ export class Endpoint {
   register (scope: FastifyInstance): void {
     const { settings, route = {}, logSerializers } = this.#options
     scope.removeAllContentTypeParsers()
-    scope.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: settings.limits.message }, (_request, body, done) => {
+    scope.addContentTypeParser('application/json', {
+      parseAs: 'string',
+      bodyLimit: settings.limits.message
+    }, (_request, body, done) => {
       try {
         done(null, { json: parseJson(body as string), bytes: Buffer.byteLength(body as string) })
       } catch (error) {
@@ -88,7 +97,9 @@ export class Endpoint {
     })
     // A property from the start: a WeakMap would cost a hash and an entry for each request.
     scope.decorateRequest(ADMITTED as never, null as never)
-    const own = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => { this.#admit(request, reply, done) }
+    const own = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
+      this.#admit(request, reply, done)
+    }
     const upgrade = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
       if (!request.ws) return done()
       try {
@@ -115,7 +126,10 @@ export class Endpoint {
     const post: Handler = async (request, reply) => {
       const admitted = admittedOf(request)
       try {
-        return await sendJson(reply.headers(ANSWER_HEADERS), await this.#options.uplink.post(request, admitted, this.#path(request)))
+        return await sendJson(
+          reply.headers(ANSWER_HEADERS),
+          await this.#options.uplink.post(request, admitted, this.#path(request))
+        )
       } catch (error) {
         throw ofUser(error, admitted.identity.userId)
       }
@@ -126,7 +140,14 @@ export class Endpoint {
       scope.route({ ...common, method: 'GET', url, schema, handler: get })
       scope.route({ ...common, method: 'POST', url, schema, bodyLimit: settings.limits.message, handler: post })
     }
-    scope.route({ ...common, preValidation: list<Hook>(route.preValidation), method: 'POST', url: '/ticket', schema, handler: ticket })
+    scope.route({
+      ...common,
+      preValidation: list<Hook>(route.preValidation),
+      method: 'POST',
+      url: '/ticket',
+      schema,
+      handler: ticket
+    })
   }
 
   /** What the app's `route` option adds to every route of the plugin. */
@@ -146,12 +167,20 @@ export class Endpoint {
   /** A request is still being let in under this id. */
   isUnderWay (id: string): boolean { return this.#underWay.has(id) }
 
-  /** A time that the app gives its handlers is for its handlers: a poll waits longer on purpose, and answers in a time of its own. */
+  /**
+   * A time that the app gives its handlers is for its handlers: a poll waits longer on purpose, and answers in a time
+   * of its own.
+   */
   #patience ({ initialConfig }: FastifyInstance): { handlerTimeout?: number } {
     const { handlerTimeout = 0 } = initialConfig as { handlerTimeout?: number }
     if (handlerTimeout === 0) return {}
     const { authentication, handler } = this.#options.settings.timeouts
-    return { handlerTimeout: Math.min(2_147_483_647, Math.max(handlerTimeout, authentication + Math.max(handler, DEFAULTS.pollWait) + SPARE)) }
+    return {
+      handlerTimeout: Math.min(
+        2_147_483_647,
+        Math.max(handlerTimeout, authentication + Math.max(handler, DEFAULTS.pollWait) + SPARE)
+      )
+    }
   }
 
   /** The room of the URL as it stood there: decoding first would let `%2F` part a name. */
@@ -164,10 +193,14 @@ export class Endpoint {
       (request as AdmittedRequest)[ADMITTED] = admitted
       done()
       // After what comes next: nothing closes in the middle of a turn, and most connections stand by now.
-      if (admitted.isReserved && this.#options.connections.get(admitted.connectionId) === undefined) this.#watch(request, admitted.connectionId)
+      if (admitted.isReserved && this.#options.connections.get(admitted.connectionId) === undefined) {
+        this.#watch(request, admitted.connectionId)
+      }
     }
     // What is not an error would be taken for none.
-    const fail = (error: unknown): void => { done(error instanceof Error ? error : new Error(`${String(error)} was thrown`)) }
+    const fail = (error: unknown): void => {
+      done(error instanceof Error ? error : new Error(`${String(error)} was thrown`))
+    }
     let admitted: Awaitable<Admitted>
     try {
       const kind = kindOf(request)
@@ -182,7 +215,10 @@ export class Endpoint {
     else pass(admitted)
   }
 
-  /** Until a connection stands, nothing but the transport's end tells that its slots are free again: a later hook may refuse it, or the client go. */
+  /**
+   * Until a connection stands, nothing but the transport's end tells that its slots are free again: a later hook may
+   * refuse it, or the client go.
+   */
   #watch (request: FastifyRequest, id: string): void {
     const { connections, slots, upgradeOf, exchanges } = this.#options
     this.#underWay.add(id)
@@ -200,7 +236,10 @@ export class Endpoint {
     const refusal = fromFastify(error) ?? fromHook(error, reply)
     const { cause } = refusal === undefined ? refusalOf(error) : { cause: undefined }
     if (cause !== undefined) request.log.error({ err: cause }, 'a request to a room failed')
-    else if (error instanceof Error && error instanceof Refusal && error.word === 'unavailable' && error.cause !== undefined) request.log.error({ err: error.cause }, 'authentication failed')
+    else if (error instanceof Error && error instanceof Refusal && error.word === 'unavailable' &&
+      error.cause !== undefined) {
+      request.log.error({ err: error.cause }, 'authentication failed')
+    }
     const said = refusal ?? refusalOf(error).refusal
     this.#options.ledger.refused(said.word)
     this.#options.refusals.note(said, { address: request.ip ?? '', request })
@@ -213,7 +252,9 @@ export class Endpoint {
     if (request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
     if (said.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
     if (said.statusCode === 426) void reply.header('sec-websocket-version', '13')
-    if (said.data.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(said.data.retryAfter / 1_000))))
+    if (said.data.retryAfter !== undefined) {
+      void reply.header('retry-after', String(Math.max(1, Math.ceil(said.data.retryAfter / 1_000))))
+    }
     sendJson(reply, httpError(said))
   }
 
@@ -233,7 +274,12 @@ export class Endpoint {
     else this.#open(this.#connect(admitted, request.ip ?? '', link), admitted)
   }
 
-  #connect ({ connectionId, identity }: Admitted, address: string, link: Link | undefined, transport: Transport = link!.transport): Peer {
+  #connect (
+    { connectionId, identity }: Admitted,
+    address: string,
+    link: Link | undefined,
+    transport: Transport = link!.transport
+  ): Peer {
     const { host, connections, slots, ledger, log } = this.#options
     this.#underWay.delete(connectionId)
     const replaced = slots.replace(connectionId)
@@ -267,7 +313,11 @@ export class Endpoint {
   async #get (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     const admitted = admittedOf(request)
     switch (admitted.kind) {
-      case 'verdict': return await sendJson(reply.headers(ANSWER_HEADERS), { userId: admitted.identity.userId, rooms: admitted.entries.map(({ name }) => name) })
+      case 'verdict':
+        return await sendJson(reply.headers(ANSWER_HEADERS), {
+          userId: admitted.identity.userId,
+          rooms: admitted.entries.map(({ name }) => name)
+        })
       case 'sse': return this.#stream(request, reply, admitted)
       default: return await this.#poll(request, reply, admitted)
     }
@@ -292,7 +342,9 @@ export class Endpoint {
     const connection = this.#connect(admitted, request.ip ?? '', new SseLink(raw, track))
     connection.beatAt = performance.now()
     // A stream opened by ticket cannot come back by itself: its credential is spent.
-    if (admitted.carrier !== 'ticket') connection.endsAt = performance.now() + settings.sse.age * (0.8 + Math.random() * 0.4)
+    if (admitted.carrier !== 'ticket') {
+      connection.endsAt = performance.now() + settings.sse.age * (0.8 + Math.random() * 0.4)
+    }
     this.#open(connection, admitted, (rooms) => {
       for (const result of rooms) {
         if ('data' in result) track.enter(result.name, result.data)
@@ -327,8 +379,12 @@ export class Endpoint {
     if (answer instanceof Refusal) throw ofUser(answer, connection.userId)
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
     if (cursor === undefined) void reply.header('x-user-id', encodeURIComponent(connection.userId))
-    if (connection.retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))
-    polls.answered(connection, () => { exchanges.cut(request.raw) }, (callback) => { exchanges.whenOver(request.raw, callback) })
+    if (connection.retryAfter !== undefined) {
+      void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))
+    }
+    polls.answered(connection, () => {
+      exchanges.cut(request.raw)
+    }, (callback) => { exchanges.whenOver(request.raw, callback) })
     return await sendJson(reply.headers(ANSWER_HEADERS), answer)
   }
 
@@ -338,7 +394,10 @@ export class Endpoint {
     const { admission, auth } = this.#options
     admission.checkAccepting()
     admission.checkCaller(request)
-    return await sendJson(reply.headers(ANSWER_HEADERS), await auth.issueTicket(request, (userId) => { this.#options.rates.spend(userId) }))
+    return await sendJson(
+      reply.headers(ANSWER_HEADERS),
+      await auth.issueTicket(request, (userId) => { this.#options.rates.spend(userId) })
+    )
   }
 }
 
@@ -367,12 +426,21 @@ export function kindOf (request: FastifyRequest): Kind {
   const { verdict, transport } = request.query as { verdict?: unknown, transport?: unknown }
   if (request.method === 'HEAD' || verdict === '1') return 'verdict'
   if (transport === 'sse') return 'sse'
-  return transport !== 'polling' && /(^|,)\s*text\/event-stream\s*(;|,|$)/i.test(request.headers.accept ?? '') ? 'sse' : 'polling'
+  return transport !== 'polling' && /(^|,)\s*text\/event-stream\s*(;|,|$)/i.test(request.headers.accept ?? '')
+    ? 'sse'
+    : 'polling'
 }
 
-/** A stream or poll is answered late or never; behind another answer on one socket it would hold its slots for as long, unheard. */
+/**
+ * A stream or poll is answered late or never; behind another answer on one socket it would hold its slots for as long,
+ * unheard.
+ */
 function checkOwnTurn ({ raw }: FastifyRequest, reply: FastifyReply): void {
-  if (Exchanges.isBehind(raw, reply.raw)) throw new Refusal('protocol', { message: 'a stream or a poll waits for no other answer on its connection (HTTP pipelining)' })
+  if (Exchanges.isBehind(raw, reply.raw)) {
+    throw new Refusal('protocol', {
+      message: 'a stream or a poll waits for no other answer on its connection (HTTP pipelining)'
+    })
+  }
 }
 
 /** Tokens of RFC 9110 5.6.2 with commas between them. */
@@ -381,17 +449,29 @@ const PROTOCOLS = /^[ \t]*[!#$%&'*+.^_`|~\dA-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_
 /** What `ws` would refuse after the admission is refused before it, so that no slot is taken for it. */
 function checkHandshake (request: FastifyRequest): void {
   const { headers } = request
-  if (request.method !== 'GET') throw new Refusal('protocol', { message: 'a WebSocket is opened by GET', as: { code: 'protocol', statusCode: 405 } })
-  if (String(headers['sec-websocket-version']) !== '13') {
-    throw new Refusal('protocol', { message: 'Sec-WebSocket-Version must be 13', as: { code: 'protocol', statusCode: 426 } })
+  if (request.method !== 'GET') {
+    throw new Refusal('protocol', {
+      message: 'a WebSocket is opened by GET',
+      as: { code: 'protocol', statusCode: 405 }
+    })
   }
-  if (!/^[+/0-9A-Za-z]{22}==$/.test(String(headers['sec-websocket-key']))) throw new Refusal('protocol', { message: 'Sec-WebSocket-Key is missing or malformed' })
+  if (String(headers['sec-websocket-version']) !== '13') {
+    throw new Refusal('protocol', {
+      message: 'Sec-WebSocket-Version must be 13',
+      as: { code: 'protocol', statusCode: 426 }
+    })
+  }
+  if (!/^[+/0-9A-Za-z]{22}==$/.test(String(headers['sec-websocket-key']))) {
+    throw new Refusal('protocol', { message: 'Sec-WebSocket-Key is missing or malformed' })
+  }
   const offered = offeredProtocols(request)
   const list = headers['sec-websocket-protocol']
   if (list !== undefined && (!PROTOCOLS.test(list) || new Set(offered).size < offered.length)) {
     throw new Refusal('protocol', { message: 'Sec-WebSocket-Protocol is a list of tokens (RFC 6455 4.1), each once' })
   }
-  if (offered.length > 0 && selectProtocol(offered) === false) throw new Refusal('protocol', { message: `offer the subprotocol ${PROTOCOL}` })
+  if (offered.length > 0 && selectProtocol(offered) === false) {
+    throw new Refusal('protocol', { message: `offer the subprotocol ${PROTOCOL}` })
+  }
 }
 
 function waitOf (request: FastifyRequest): number {
@@ -405,12 +485,21 @@ function waitOf (request: FastifyRequest): number {
 /** Fastify's own refusals in our words: a body too large, a media type, a body that is no JSON. */
 function fromFastify (error: unknown): Refusal | undefined {
   const { code, statusCode, message } = error as { code?: unknown, statusCode?: unknown, message?: unknown }
-  if (typeof code !== 'string' || !/^FST_ERR_(?:CTP|VALIDATION)/.test(code) || typeof statusCode !== 'number' || statusCode >= 500) return undefined
+  if (typeof code !== 'string' || !/^FST_ERR_(?:CTP|VALIDATION)/.test(code) || typeof statusCode !== 'number' ||
+    statusCode >= 500) {
+    return undefined
+  }
   if (statusCode === 413) return new Refusal('message_too_large', { why: { limit: 'limits.message' } })
-  return new Refusal('invalid_message', { message: statusCode === 415 ? 'send application/json' : String(message), as: { code: 'invalid_message', statusCode } })
+  return new Refusal('invalid_message', {
+    message: statusCode === 415 ? 'send application/json' : String(message),
+    as: { code: 'invalid_message', statusCode }
+  })
 }
 
-/** A hook of the app that lets nobody in for a while says so by its status: overload, maintenance, another server that is late. */
+/**
+ * A hook of the app that lets nobody in for a while says so by its status: overload, maintenance, another server that
+ * is late.
+ */
 const FOR_A_WHILE: ReadonlyMap<unknown, Code> = new Map([[502, 'unavailable'], [503, 'unavailable'], [504, 'timeout']])
 
 /** The refusal of a hook of the app: its status, code and `Retry-After` stay as they are, and it is no fault. */
@@ -430,12 +519,16 @@ function fromHook (error: unknown, reply: FastifyReply): Refusal | undefined {
   const { refusal, cause } = refusalOf(error)
   if (cause !== undefined) return undefined
   const { data } = refusal
-  return new Refusal(refusal.word, { message: data.message, retryAfter, as: { code: data.code, statusCode: refusal.statusCode } })
+  return new Refusal(refusal.word, {
+    message: data.message,
+    retryAfter,
+    as: { code: data.code, statusCode: refusal.statusCode }
+  })
 }
 
 /**
- * An upgraded socket needs its request and response no more; both would stay in memory with it, hooks and headers included.
- * `detachSocket` is what Node itself does when a response ends.
+ * An upgraded socket needs its request and response no more; both would stay in memory with it, hooks and headers
+ * included. `detachSocket` is what Node itself does when a response ends.
  */
 function releaseResponse (reply: FastifyReply): void {
   const { raw } = reply

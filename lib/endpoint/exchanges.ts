@@ -21,8 +21,8 @@ interface Exchange {
 interface Streamed { readonly stream?: Duplex }
 
 /**
- * The HTTP requests of our routes. What hangs on one of them hangs on its socket: a response that waits behind another one on the same
- * socket has none of its own, and never says that it is closed.
+ * The HTTP requests of our routes. What hangs on one of them hangs on its socket: a response that waits behind another
+ * one on the same socket has none of its own, and never says that it is closed.
  */
 export class Exchanges {
   readonly #open = new Map<IncomingMessage, Exchange>()
@@ -42,7 +42,8 @@ export class Exchanges {
   get size (): number { return this.#open.size }
 
   begin (request: IncomingMessage, response: ServerResponse): void {
-    const transport: EventEmitter | undefined = (request as Streamed).stream ?? (request as { socket?: EventEmitter }).socket
+    const transport: EventEmitter | undefined = (request as Streamed).stream ??
+      (request as { socket?: EventEmitter }).socket
     const exchange: Exchange = { request, response, transport, callbacks: [] }
     this.#open.set(request, exchange)
     response.once('close', () => { this.#end(exchange) })
@@ -100,7 +101,10 @@ export class Exchanges {
     if (this.#open.size === 0) this.#drained?.()
   }
 
-  /** Lets what is under way come to its end, and cuts what has not by the deadline. @param deadline by `performance.now()` */
+  /**
+   * Lets what is under way come to its end, and cuts what has not by the deadline. @param deadline by
+   * `performance.now()`
+   */
   async close (deadline: number): Promise<void> {
     if (this.#open.size === 0) return
     await new Promise<void>((resolve) => {

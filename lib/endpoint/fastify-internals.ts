@@ -38,7 +38,10 @@ export function createAddressOf (app: FastifyInstance): (raw: object) => string 
   }
 }
 
-interface Options { readonly routerOptions?: RouterOptions, readonly rewriteUrl?: (this: unknown, raw: object) => unknown }
+interface Options {
+  readonly routerOptions?: RouterOptions
+  readonly rewriteUrl?: (this: unknown, raw: object) => unknown
+}
 
 /** How the app's router reads a URL. */
 export interface RouterOptions {

@@ -33,7 +33,11 @@ export interface PollsOptions {
   /** for the member lists of one answer */
   readonly memberLists: () => MemberLists
   /** Enters a room that refused the connection before. */
-  readonly enterAgain: (connection: Peer, entry: RequestedRoom, since: number) => Promise<{ readonly entered: JoinResult, readonly start?: () => void }>
+  readonly enterAgain: (
+    connection: Peer,
+    entry: RequestedRoom,
+    since: number
+  ) => Promise<{ readonly entered: JoinResult, readonly start?: () => void }>
   /** of a room that the server has joined */
   readonly leave: (connection: Peer, membership: Membership) => void
   /** milliseconds that a connection outlives its last answer */
@@ -42,8 +46,16 @@ export interface PollsOptions {
   readonly onError: (error: unknown) => void
 }
 
-/** What came of the rooms of a poll. `start` lets events of a room in; it is called in the turn in which the answer can name the room. */
-interface Taken { readonly entered: readonly JoinResult[], readonly starts: ReadonlyArray<() => void>, /** refused again: told with the answer */ readonly refused: ReadonlyArray<{ readonly name: string, readonly refusal: Refusal }> }
+/**
+ * What came of the rooms of a poll. `start` lets events of a room in; it is called in the turn in which the answer can
+ * name the room.
+ */
+interface Taken {
+  readonly entered: readonly JoinResult[]
+  readonly starts: ReadonlyArray<() => void>
+  /** refused again: told with the answer */
+  readonly refused: ReadonlyArray<{ readonly name: string, readonly refusal: Refusal }>
+}
 
 /** Milliseconds that a poll may wait which a room has refused, before the next one asks for the room again. */
 const AGAIN = 1_000
@@ -51,13 +63,19 @@ const AGAIN = 1_000
 /** Milliseconds that an answer may wait for something to say, and before which it is not given. */
 export interface Patience { readonly wait: number, readonly hold: number }
 
-interface OpenPoll { readonly link: PollLink, readonly finish: (answer: PollAnswer | Refusal) => void, readonly unconsumed: () => PollAnswer }
+interface OpenPoll {
+  readonly link: PollLink
+  readonly finish: (answer: PollAnswer | Refusal) => void
+  readonly unconsumed: () => PollAnswer
+}
 
 /** Connections that poll: between two polls they are parked, and each poll goes on from where its cursor says. */
 export class Polls {
   readonly #options: PollsOptions
   readonly #open = new Map<Peer, OpenPoll>()
-  /** polls whose rooms are being entered, given up or not: the next of the same connection begins when that has ended */
+  /**
+   * polls whose rooms are being entered, given up or not: the next of the same connection begins when that has ended
+   */
   readonly #entering = new Map<Peer, Promise<void>>()
   /** answers that their peers have not taken yet, and what ends them */
   readonly #unread = new Map<Peer, () => void>()
@@ -69,16 +87,29 @@ export class Polls {
   }
 
   /**
-   * The first poll of a connection, whose rooms were entered with `open`; or a next one, whose memberships are taken up again.
+   * The first poll of a connection, whose rooms were entered with `open`; or a next one, whose memberships are taken up
+   * again.
    *
    * @param enter enters the rooms of a connection that is new here; frames go to the given link
    */
-  async run (connection: Peer, { cursor, cursorRooms, entries, known, since }: Admitted, { wait, hold }: Patience, enter: () => Promise<readonly JoinResult[]>, gone: (callback: () => void) => void): Promise<PollAnswer | Refusal> {
+  async run (
+    connection: Peer,
+    { cursor, cursorRooms, entries, known, since }: Admitted,
+    { wait, hold }: Patience,
+    enter: () => Promise<readonly JoinResult[]>,
+    gone: (callback: () => void) => void
+  ): Promise<PollAnswer | Refusal> {
     this.#end(connection)
     // Who asks again has given up the answer before.
     this.#unread.get(connection)?.()
     const track = new CursorTrack(connection.id, cursorRooms)
-    const before = (): PollAnswer => ({ connectionId: connection.id, cursor: track.toString(), resumed: true, rooms: {}, frames: [] })
+    const before = (): PollAnswer => ({
+      connectionId: connection.id,
+      cursor: track.toString(),
+      resumed: true,
+      rooms: {},
+      frames: []
+    })
     return await new Promise<PollAnswer | Refusal>((resolve, reject) => {
       let rooms: Record<string, unknown> = {}
       let isResumed = true
@@ -114,7 +145,9 @@ export class Polls {
       })
       for (const { name, request } of entries) track.begin(name, request)
       const isMoved = known === undefined && cursor?.connection === connection.id
-      const work = async (): Promise<Taken> => await (known === undefined ? this.#enter(connection, enter, isMoved) : this.#resume(connection, entries, since, isCurrent))
+      const work = async (): Promise<Taken> => await (known === undefined
+        ? this.#enter(connection, enter, isMoved)
+        : this.#resume(connection, entries, since, isCurrent))
       this.#take(connection, link, isCurrent, cursorRooms, work).then((taken) => {
         if (taken === undefined) return
         const isFirst = cursor === undefined
@@ -153,12 +186,21 @@ export class Polls {
   }
 
   /**
-   * Lets a poll take up the connection's rooms, one poll at a time: of two that do it together, each would undo what the other has read.
+   * Lets a poll take up the connection's rooms, one poll at a time: of two that do it together, each would undo what
+   * the other has read.
    *
    * @returns `undefined` when the poll was answered or given up meanwhile; its rooms are parked then
    */
-  async #take (connection: Peer, link: PollLink, isCurrent: () => boolean, cursorRooms: readonly string[], work: () => Promise<Taken>): Promise<Taken | undefined> {
-    for (let busy = this.#entering.get(connection); busy !== undefined; busy = this.#entering.get(connection)) await busy
+  async #take (
+    connection: Peer,
+    link: PollLink,
+    isCurrent: () => boolean,
+    cursorRooms: readonly string[],
+    work: () => Promise<Taken>
+  ): Promise<Taken | undefined> {
+    for (let busy = this.#entering.get(connection); busy !== undefined; busy = this.#entering.get(connection)) {
+      await busy
+    }
     if (!isCurrent()) return undefined
     if (!connection.isOpen) {
       link.close()
@@ -196,8 +238,13 @@ export class Polls {
 
   async #enter (connection: Peer, enter: () => Promise<readonly JoinResult[]>, isMoved: boolean): Promise<Taken> {
     const entered = await enter()
-    // The node that was polled before holds slots and presence under the same names, and would give up what is held here.
-    if (isMoved) await this.#options.control?.send({ type: 'moved', user: connection.userId, connection: connection.id }).catch(this.#options.onError)
+    // The node that was polled before holds slots and presence under the same names, and would give up what is held
+    // here.
+    if (isMoved) {
+      await this.#options.control?.send({ type: 'moved', user: connection.userId, connection: connection.id }).catch(
+        this.#options.onError
+      )
+    }
     return { entered, starts: [], refused: [] }
   }
 
@@ -227,7 +274,12 @@ export class Polls {
     connection.finish('gone')
   }
 
-  async #resume (connection: Peer, entries: Admitted['entries'], since: number, isCurrent: () => boolean): Promise<Taken> {
+  async #resume (
+    connection: Peer,
+    entries: Admitted['entries'],
+    since: number,
+    isCurrent: () => boolean
+  ): Promise<Taken> {
     const starts: Array<() => void> = []
     const entered: JoinResult[] = []
     const refused: Array<{ name: string, refusal: Refusal }> = []

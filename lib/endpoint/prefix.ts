@@ -22,7 +22,10 @@ const DUPLICATE_SLASHES = /\/{2,}/g
 
 function countSegments (path: string): number { return path.split('/').length - 1 }
 
-function createBelow (route: string, { ignoreDuplicateSlashes, ignoreTrailingSlash, useSemicolonDelimiter }: RouterOptions): Prefix['below'] {
+function createBelow (
+  route: string,
+  { ignoreDuplicateSlashes, ignoreTrailingSlash, useSemicolonDelimiter }: RouterOptions
+): Prefix['below'] {
   const depth = countSegments(ignoreDuplicateSlashes === true ? route.replace(DUPLICATE_SLASHES, '/') : route)
   const delimiter = useSemicolonDelimiter === true ? /[?#;]/ : /[?#]/
   return (url, more = 0) => {
@@ -55,10 +58,16 @@ export async function createPrefix (app: FastifyInstance, own: string): Promise<
   // The router's way to write a colon is two of them.
   const literal = route.replaceAll('::', '\0')
   if (/[:*]/.test(literal)) {
-    throw new REALTIME_ERR_OPTIONS(`the plugin is registered below "${route}", a prefix with a parameter, which no room's name would tell apart; register it ` +
-      'in a scope whose prefix has none, and put the parameter into the rooms: defineRoom(\'tenant/:tenant/chat/:id\', ...)')
+    throw new REALTIME_ERR_OPTIONS(
+      `the plugin is registered below "${route}", a prefix with a parameter, which no room's name would tell apart; register it ` +
+        'in a scope whose prefix has none, and put the parameter into the rooms: defineRoom(\'tenant/:tenant/chat/:id\', ...)'
+    )
   }
-  const prefix: Prefix = { route, url: encodeURI(literal.replaceAll('\0', ':')), below: createBelow(route, routerOptionsOf(app)) }
+  const prefix: Prefix = {
+    route,
+    url: encodeURI(literal.replaceAll('\0', ':')),
+    below: createBelow(route, routerOptionsOf(app))
+  }
   prefixes.set(app.server, prefix)
   return prefix
 }

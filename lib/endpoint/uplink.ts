@@ -39,7 +39,10 @@ function withId (id: string | undefined): { id?: string } {
   return id === undefined ? {} : { id }
 }
 
-/** Frames by POST: for clients on streams and polls, and for any HTTP caller. One frame, one answer: its ack or its error. */
+/**
+ * Frames by POST: for clients on streams and polls, and for any HTTP caller. One frame, one answer: its ack or its
+ * error.
+ */
 export class Uplink {
   readonly #options: UplinkOptions
 
@@ -62,8 +65,12 @@ export class Uplink {
       await this.#end(own, identity.userId)
       return { type: 'ack' }
     }
-    if (path !== '' && room !== undefined && room !== path) throw new Refusal('invalid_message', { message: 'the room of the body is not the room of the URL' })
-    const command = parseCommand(path === '' || typeof json !== 'object' || json === null ? json : { ...json, room: path })
+    if (path !== '' && room !== undefined && room !== path) {
+      throw new Refusal('invalid_message', { message: 'the room of the body is not the room of the URL' })
+    }
+    const command = parseCommand(
+      path === '' || typeof json !== 'object' || json === null ? json : { ...json, room: path }
+    )
     if ('fault' in command) throw new Refusal('invalid_message', { message: command.fault, room: command.room })
     const answer = await this.#answer(command, identity, own, bytes, check)
     // What was found or done by then is not for somebody who was sent away meanwhile.
@@ -71,13 +78,17 @@ export class Uplink {
     return answer
   }
 
-  /** Before anything is asked of the application. An ack that its connection owes is not refused: there are no more of them than events. @throws Refusal */
+  /**
+   * Before anything is asked of the application. An ack that its connection owes is not refused: there are no more of
+   * them than events. @throws Refusal
+   */
   spend ({ body, headers }: FastifyRequest, userId: string): void {
     const { rates, acks } = this.#options
     const { type, id } = ((body as ParsedBody | null | undefined)?.json ?? {}) as { type?: unknown, id?: unknown }
     const own = headers['x-connection-id']
-    if (type === 'ack' && typeof id === 'string' && typeof own === 'string' && acks.isOwed(id, own)) rates.charge(userId, 1)
-    else rates.spend(userId)
+    if (type === 'ack' && typeof id === 'string' && typeof own === 'string' && acks.isOwed(id, own)) {
+      rates.charge(userId, 1)
+    } else rates.spend(userId)
   }
 
   async #answer (command: Command, identity: Identity, own: Own, bytes: number, check: () => void): Promise<unknown> {
@@ -96,7 +107,9 @@ export class Uplink {
       case 'ping': return { type: 'pong', ...withId(command.id) }
       case 'auth': return await this.#auth(command, own, identity.userId)
       case 'leave':
-        if (!await this.#leave(own, identity.userId, command.room)) throw new Refusal('not_joined', { room: command.room })
+        if (!await this.#leave(own, identity.userId, command.room)) {
+          throw new Refusal('not_joined', { room: command.room })
+        }
         return { type: 'ack', room: command.room, ...withId(command.id) }
       case 'members': {
         await access.allow(command.room, identity)
@@ -108,15 +121,28 @@ export class Uplink {
       case 'history': {
         await access.allow(command.room, identity)
         check()
-        const { data, bytes } = await dispatch.past(command.room, command.since, command.limit, (packet) => isExcepted(packet, id, identity.userId))
+        const { data, bytes } = await dispatch.past(
+          command.room,
+          command.since,
+          command.limit,
+          (packet) => isExcepted(packet, id, identity.userId)
+        )
         rates.charge(identity.userId, costOf(bytes))
         return { type: 'ack', room: command.room, ...withId(command.id), data }
       }
-      default: throw new Refusal('invalid_message', { message: `${command.type} cannot be posted; it belongs to a WebSocket` })
+      default: throw new Refusal('invalid_message', {
+        message: `${command.type} cannot be posted; it belongs to a WebSocket`
+      })
     }
   }
 
-  async #message (command: MessageCommand, identity: Identity, { peer, id: sender }: Own, bytes: number, check: () => void): Promise<unknown> {
+  async #message (
+    command: MessageCommand,
+    identity: Identity,
+    { peer, id: sender }: Own,
+    bytes: number,
+    check: () => void
+  ): Promise<unknown> {
     const { dispatch, ledger } = this.#options
     ledger.messagesIn++
     ledger.bytesIn += bytes
@@ -142,13 +168,20 @@ export class Uplink {
   /** Renews the credential of a connection of the caller's, which goes on without a break. */
   async #auth ({ ticket, id: answered }: AuthCommand, { peer, id }: Own, userId: string): Promise<unknown> {
     const { dispatch, elsewhere } = this.#options
-    if (id === undefined) throw new Refusal('not_joined', { message: 'x-connection-id names no connection of this user' })
-    const { isDone, code, expires } = peer === undefined ? await elsewhere.ask(userId, id, 'auth', { ticket }) : await dispatch.renew(peer, ticket)
+    if (id === undefined) {
+      throw new Refusal('not_joined', { message: 'x-connection-id names no connection of this user' })
+    }
+    const { isDone, code, expires } = peer === undefined
+      ? await elsewhere.ask(userId, id, 'auth', { ticket })
+      : await dispatch.renew(peer, ticket)
     if (!isDone) throw new Refusal(code ?? 'unauthorized')
     return { type: 'ack', ...withId(answered), data: expires === undefined ? {} : { expires } }
   }
 
-  /** Named by `x-connection-id`: one of this node is believed when it is the caller's own, one of another node when its id proves that. */
+  /**
+   * Named by `x-connection-id`: one of this node is believed when it is the caller's own, one of another node when its
+   * id proves that.
+   */
   #own (request: FastifyRequest, userId: string): Own {
     const { find, elsewhere, ids } = this.#options
     const id = request.headers['x-connection-id']

@@ -2,16 +2,22 @@ import { TokenBucket, type Rate } from '../structures/token-bucket.js'
 import { Refusal } from '../errors/refusal.js'
 import { Link, LinkedList } from '../structures/linked-list.js'
 
-/** Users whose buckets are kept. One that nobody spent from for a while is full, and a full bucket and none are the same. */
+/**
+ * Users whose buckets are kept. One that nobody spent from for a while is full, and a full bucket and none are the
+ * same.
+ */
 const MAX_USERS = 10_000
 /** Buckets that are looked at for that when one is added. */
 const SWEEP = 4
 
 /**
- * What it costs to open a connection, in messages: one, or less where a user may have so many connections that all of them could not
- * come back at once, and once more, out of one burst.
+ * What it costs to open a connection, in messages: one, or less where a user may have so many connections that all of
+ * them could not come back at once, and once more, out of one burst.
  */
-export function openingCost ({ rate, user }: { readonly rate: Rate, readonly user: { readonly connections: number } }): number {
+export function openingCost ({ rate, user }: {
+  readonly rate: Rate
+  readonly user: { readonly connections: number }
+}): number {
   return Math.min(1, rate.burst / (2 * user.connections))
 }
 
@@ -37,7 +43,9 @@ export class UserRateLimiter {
   spend (userId: string, cost = 1): void {
     const now = performance.now()
     const wait = this.#of(userId, now).take(now, cost)
-    if (wait > 0) throw new Refusal('rate_limited', { retryAfter: wait, why: { limit: 'limits.rate', value: this.#rate } })
+    if (wait > 0) {
+      throw new Refusal('rate_limited', { retryAfter: wait, why: { limit: 'limits.rate', value: this.#rate } })
+    }
   }
 
   /** What a request came to cost on top of the one that it has spent. */

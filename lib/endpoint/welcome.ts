@@ -5,7 +5,10 @@ import { frameText, Packet } from '../protocol/packet.js'
 
 const VERSION = 1
 
-/** The first frame of every connection. Most of it is the same for all; what else it names is of characters that JSON leaves as they are, users apart. */
+/**
+ * The first frame of every connection. Most of it is the same for all; what else it names is of characters that JSON
+ * leaves as they are, users apart.
+ */
 export class Welcome {
   readonly #settings: Settings
   readonly #limits: string
@@ -20,8 +23,13 @@ export class Welcome {
     const { heartbeat, sse } = this.#settings
     const expires = exp === undefined ? '' : `,"expires":${Math.floor(exp * 1_000)}`
     let rooms = ''
-    for (const result of entered) if ('data' in result) rooms += `${rooms === '' ? '' : ','}"${result.name}":${JSON.stringify(result.data)}`
+    for (const result of entered) {
+      if ('data' in result) rooms += `${rooms === '' ? '' : ','}"${result.name}":${JSON.stringify(result.data)}`
+    }
     // From the shared pool: nothing is before it, so that the kernel takes it at once.
-    return new Packet(frameText(`{"type":"welcome","data":{"connectionId":"${id}","userId":${JSON.stringify(userId)},"version":${VERSION},"heartbeat":${transport === 'sse' ? sse.comment : heartbeat}${expires},"limits":${this.#limits},"rooms":{${rooms}}}}`, Buffer.allocUnsafe))
+    return new Packet(frameText(
+      `{"type":"welcome","data":{"connectionId":"${id}","userId":${JSON.stringify(userId)},"version":${VERSION},"heartbeat":${transport === 'sse' ? sse.comment : heartbeat}${expires},"limits":${this.#limits},"rooms":{${rooms}}}}`,
+      Buffer.allocUnsafe
+    ))
   }
 }

@@ -8,10 +8,15 @@ export function explain (rules: TSchema, value: unknown, name: string): string |
   const first = Value.Errors(rules, value).First()
   if (first === undefined) return undefined
   const path = first.path.slice(1).replaceAll('/', '.')
-  if (!first.message.startsWith('Unexpected property')) return `${name}${path === '' ? '' : `.${path}`}: ${first.message.toLowerCase()}, got ${show(first.value)}`
+  if (!first.message.startsWith('Unexpected property')) {
+    return `${name}${path === '' ? '' : `.${path}`}: ${first.message.toLowerCase()}, got ${show(first.value)}`
+  }
   const parts = path.split('.')
   const key = parts.pop()!
-  const parent = parts.reduce<unknown>((at, part) => (at as Spelled | undefined)?.properties?.[part], rules) as Spelled | undefined
+  const parent = parts.reduce<unknown>(
+    (at, part) => (at as Spelled | undefined)?.properties?.[part],
+    rules
+  ) as Spelled | undefined
   const known = Object.keys(parent?.properties ?? {})
   const near = known.find((each) => distance(each, key) <= 2)
   return `${name}.${path} is no option${near === undefined ? `; known here: ${known.join(', ')}` : `; did you mean "${near}"?`}`

@@ -46,7 +46,9 @@ export class Refusal extends Error {
   readonly why: Why | undefined
   /** who was refused, once that is known */
   userId: string | undefined
-  /** `unknown`: what was asked may have happened, nobody can tell; asked again under `idempotencyKey` it happens once */
+  /**
+   * `unknown`: what was asked may have happened, nobody can tell; asked again under `idempotencyKey` it happens once
+   */
   readonly outcome: 'unknown' | undefined
   readonly idempotencyKey: string | undefined
 
@@ -72,7 +74,13 @@ export class Refusal extends Error {
 
   /** A refusal that was made into data before, made whole again. */
   static from ({ code, message, retryAfter, details }: ErrorData, statusCode: number, room?: string): Refusal {
-    return new Refusal(isCode(code) ? code : wordOfStatus(statusCode), { message, retryAfter, details, room, as: { code, statusCode } })
+    return new Refusal(isCode(code) ? code : wordOfStatus(statusCode), {
+      message,
+      retryAfter,
+      details,
+      room,
+      as: { code, statusCode }
+    })
   }
 
   /** the same refusal, said of one room of several */
@@ -109,8 +117,8 @@ export function httpError ({ statusCode, data, room }: Refusal): HttpError {
 interface Coded { statusCode?: unknown, code?: unknown, message?: unknown }
 
 /**
- * What a peer is told of something thrown by the application: its own code and message when it says so with a 4xx `statusCode`,
- * `internal` without any text otherwise. `undefined` cause: nothing to log.
+ * What a peer is told of something thrown by the application: its own code and message when it says so with a 4xx
+ * `statusCode`, `internal` without any text otherwise. `undefined` cause: nothing to log.
  */
 export function refusalOf (error: unknown): { refusal: Refusal, cause?: unknown } {
   if (error instanceof Refusal) return { refusal: error }
@@ -118,7 +126,12 @@ export function refusalOf (error: unknown): { refusal: Refusal, cause?: unknown 
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     const word = isCode(code) ? code : wordOfStatus(statusCode)
     const own = typeof code === 'string' && code !== '' ? code : word
-    return { refusal: new Refusal(word, { message: typeof message === 'string' ? message : undefined, as: { code: own, statusCode } }) }
+    return {
+      refusal: new Refusal(word, {
+        message: typeof message === 'string' ? message : undefined,
+        as: { code: own, statusCode }
+      })
+    }
   }
   // `throw undefined` is a fault like any other.
   return { refusal: new Refusal('internal'), cause: error ?? new Error(`${String(error)} was thrown`) }

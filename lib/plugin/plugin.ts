@@ -61,13 +61,22 @@ import { openingCost, UserRateLimiter } from '../endpoint/user-rate-limiter.js'
 import { createVerifyJwt } from '../auth/jwt.js'
 import { VERSION } from '../version.js'
 
+/** The options of `app.room`: they may be left out where the room has no messages to handle and no presence data. */
+export type RoomOptionsArgument<P, M extends AnyMessages, E, D, This> = [keyof M] extends [never]
+  ? [D] extends [undefined] ? [options?: RoomOptions<P, M, E, D, This>] : [options: RoomOptions<P, M, E, D, This>]
+  : [options: RoomOptions<P, M, E, D, This>]
+
 declare module 'fastify' {
   interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {
     rooms: Rooms
-    /** Declares a family of rooms. `this` and the logger come from the calling scope; its prefix and hooks do not apply. */
+    /**
+     * Declares a family of rooms. `this` and the logger come from the calling scope; its prefix and hooks do not apply.
+     */
     room<N extends string, P, M extends AnyMessages, E, D> (
       definition: Definition<N, P, M, E, D>,
-      ...options: [keyof M] extends [never] ? [D] extends [undefined] ? [options?: RoomOptions<P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>>] : [options: RoomOptions<P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>>] : [options: RoomOptions<P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>>]
+      ...options: RoomOptionsArgument<
+        P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
+      >
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
   }
   interface FastifyContextConfig {
@@ -75,8 +84,15 @@ declare module 'fastify' {
     realtime?: boolean
   }
   interface FastifyReply {
-    /** Held until the reply has gone out with 2xx, dropped otherwise; leaves out the connection named by `x-connection-id`. */
-    broadcast<R extends string | AnyAddress, K extends EventName<R>> (room: R, event: K, data: EventData<R, K>): FastifyReply
+    /**
+     * Held until the reply has gone out with 2xx, dropped otherwise; leaves out the connection named by
+     * `x-connection-id`.
+     */
+    broadcast<R extends string | AnyAddress, K extends EventName<R>> (
+      room: R,
+      event: K,
+      data: EventData<R, K>
+    ): FastifyReply
   }
 }
 
@@ -89,25 +105,51 @@ function checkWs (app: FastifyInstance): void {
 }
 
 /** What @fastify/jwt would find taken is an exception that nobody can catch: said here, with the way out. */
-function checkJwtNames (app: FastifyInstance, { namespace, decoratorName = 'user' }: { namespace?: string, decoratorName?: string }): void {
-  const instead = 'give authenticate: (request, token) => user, which may call the app\'s own verification, and no options.jwt'
-  if (namespace !== undefined) throw new REALTIME_ERR_PLUGIN(`options.jwt.namespace hides the verification from this plugin; remove it, or ${instead}`)
-  if (app.hasPlugin('@fastify/jwt') || app.hasDecorator('jwt')) throw new REALTIME_ERR_PLUGIN(`options.jwt is given, but the app has a namespaced @fastify/jwt, beside which another cannot be registered; ${instead}`)
-  if (app.hasRequestDecorator(decoratorName)) throw new REALTIME_ERR_PLUGIN(`options.jwt is given, but request.${decoratorName} is taken; set options.jwt.decoratorName to another name, or ${instead}`)
+function checkJwtNames (
+  app: FastifyInstance,
+  { namespace, decoratorName = 'user' }: { namespace?: string, decoratorName?: string }
+): void {
+  const instead =
+    'give authenticate: (request, token) => user, which may call the app\'s own verification, and no options.jwt'
+  if (namespace !== undefined) {
+    throw new REALTIME_ERR_PLUGIN(
+      `options.jwt.namespace hides the verification from this plugin; remove it, or ${instead}`
+    )
+  }
+  if (app.hasPlugin('@fastify/jwt') || app.hasDecorator('jwt')) {
+    throw new REALTIME_ERR_PLUGIN(
+      `options.jwt is given, but the app has a namespaced @fastify/jwt, beside which another cannot be registered; ${instead}`
+    )
+  }
+  if (app.hasRequestDecorator(decoratorName)) {
+    throw new REALTIME_ERR_PLUGIN(
+      `options.jwt is given, but request.${decoratorName} is taken; set options.jwt.decoratorName to another name, or ${instead}`
+    )
+  }
 }
 
 async function registerNeeds (app: FastifyInstance, options: RealtimeOptions): Promise<void> {
   if (app.hasRequestDecorator('jwtVerify')) {
-    if (options.jwt !== undefined) throw new REALTIME_ERR_PLUGIN('options.jwt is given, but the app has registered @fastify/jwt itself; remove options.jwt, or the app\'s registration')
+    if (options.jwt !== undefined) {
+      throw new REALTIME_ERR_PLUGIN(
+        'options.jwt is given, but the app has registered @fastify/jwt itself; remove options.jwt, or the app\'s registration'
+      )
+    }
   } else if (options.jwt !== undefined) {
     checkJwtNames(app, options.jwt as { namespace?: string, decoratorName?: string })
     const verify = { clockTolerance: DEFAULTS.tolerance, ...(options.jwt as { verify?: object }).verify }
     await app.register(fastifyJwt, { ...options.jwt, verify } as never)
   } else if (options.authenticate === undefined) {
-    throw new REALTIME_ERR_PLUGIN('nothing can verify a credential: give jwt: { secret }, register @fastify/jwt (without namespace) before this plugin, or give authenticate: (request, token) => user')
+    throw new REALTIME_ERR_PLUGIN(
+      'nothing can verify a credential: give jwt: { secret }, register @fastify/jwt (without namespace) before this plugin, or give authenticate: (request, token) => user'
+    )
   }
   if (app.hasDecorator('websocketServer')) {
-    if (options.websocket !== undefined) throw new REALTIME_ERR_PLUGIN('options.websocket is given, but the app has registered @fastify/websocket itself; remove options.websocket, or the app\'s registration')
+    if (options.websocket !== undefined) {
+      throw new REALTIME_ERR_PLUGIN(
+        'options.websocket is given, but the app has registered @fastify/websocket itself; remove options.websocket, or the app\'s registration'
+      )
+    }
     checkOwnWebsocket(app)
   } else await app.register(fastifyWebsocket, options.websocket ?? {})
   checkWs(app)
@@ -124,7 +166,9 @@ function bind (hooks: object, scope: FastifyInstance): RoomHooks {
 }
 
 const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
-  if (app.hasDecorator('rooms')) throw new REALTIME_ERR_PLUGIN('fastify-realtime is registered twice in this app; register it once, at the root')
+  if (app.hasDecorator('rooms')) {
+    throw new REALTIME_ERR_PLUGIN('fastify-realtime is registered twice in this app; register it once, at the root')
+  }
   const settings = resolveOptions(options)
   const prefix = await createPrefix(app, settings.prefix)
   await registerNeeds(app, options)
@@ -134,7 +178,12 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const ledger = new Ledger()
   const connections = new Connections<Membership>()
   const flusher = new Flusher()
-  const adapter: Adapter = options.adapter ?? new MemoryAdapter({ bytes: settings.historyBytes, idempotency: DEFAULTS.idempotency, remembered: settings.limits.remembered })
+  const adapter: Adapter = options.adapter ??
+    new MemoryAdapter({
+      bytes: settings.historyBytes,
+      idempotency: DEFAULTS.idempotency,
+      remembered: settings.limits.remembered
+    })
   const failed = (error: unknown, what: string): void => { log.warn({ err: error, what }, 'the adapter failed') }
   const acks = new BroadcastAcks(nodeId, adapter.control, (error) => { failed(error, 'control') })
   const engine = new Hub(adapter, {
@@ -152,9 +201,18 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     address: settings.limits.address,
     whenUnavailable: settings.limits.whenUnavailable
   }, adapter.leases, (error) => { failed(error, 'leases') }, (id) => { connections.get(id)?.close('replaced') })
-  const messages = new Messages(adapter.claims, { timeout: settings.timeouts.handler, window: DEFAULTS.idempotency, holder: nodeId, validateOutput: settings.validateOutput, remembered: settings.limits.remembered, log })
+  const messages = new Messages(adapter.claims, {
+    timeout: settings.timeouts.handler,
+    window: DEFAULTS.idempotency,
+    holder: nodeId,
+    validateOutput: settings.validateOutput,
+    remembered: settings.limits.remembered,
+    log
+  })
   const refusals = new Refusals(log, options.onRefused)
-  const note = (refusal: Refusal, request: FastifyRequest): void => { refusals.note(refusal, { address: request.ip ?? '', request }) }
+  const note = (refusal: Refusal, request: FastifyRequest): void => {
+    refusals.note(refusal, { address: request.ip ?? '', request })
+  }
   const refusedUpgrades = new RefusedUpgrades()
   const guard = createUpgradeGuard(app.server, {
     deadline: settings.timeouts.upgrade,
@@ -189,7 +247,12 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     denials: adapter.denials,
     revocations,
     remembered: settings.limits.remembered.bytes,
-    onForgotten: () => { log.warn({ bytes: settings.limits.remembered.bytes }, 'a revocation was forgotten by this node before its time; it holds on as long as the adapter can be asked; raise limits.remembered.bytes') },
+    onForgotten: () => {
+      log.warn(
+        { bytes: settings.limits.remembered.bytes },
+        'a revocation was forgotten by this node before its time; it holds on as long as the adapter can be asked; raise limits.remembered.bytes'
+      )
+    },
     whenUnavailable: settings.limits.whenUnavailable,
     queryOf: ({ raw }) => vault.of(raw)
   })
@@ -267,7 +330,13 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     stats: async () => ({ ...read() }),
     onUnhandled: (error, room, event) => { log.warn({ err: error, room, event }, 'a broadcast failed') }
   })
-  const host: ConnectionHost<Membership> = { flusher, counters: ledger, outboxLimit: settings.limits.outbox, rate: settings.limits.rate, ...dispatch.host }
+  const host: ConnectionHost<Membership> = {
+    flusher,
+    counters: ledger,
+    outboxLimit: settings.limits.outbox,
+    rate: settings.limits.rate,
+    ...dispatch.host
+  }
   const heartbeat = new Heartbeat(connections, {
     interval: settings.heartbeat,
     timeout: Math.ceil(settings.heartbeat * 0.4),
@@ -275,9 +344,25 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     tolerance: DEFAULTS.tolerance,
     write: settings.timeouts.write
   })
-  const websocket = new WebSocketTransport({ maxPayload: settings.limits.message, closeTimeout: settings.timeouts.close, compression: settings.compression, flusher, selectProtocol })
+  const websocket = new WebSocketTransport({
+    maxPayload: settings.limits.message,
+    closeTimeout: settings.timeouts.close,
+    compression: settings.compression,
+    flusher,
+    selectProtocol
+  })
   const connectionIds = new ConnectionIds(adapter, (error) => { failed(error, 'secret') })
-  const uplink = new Uplink({ access, dispatch, acks, elsewhere, ids: connectionIds, revocations, rates, ledger, find: (id) => connections.get(id) })
+  const uplink = new Uplink({
+    access,
+    dispatch,
+    acks,
+    elsewhere,
+    ids: connectionIds,
+    revocations,
+    rates,
+    ledger,
+    find: (id) => connections.get(id)
+  })
   // Where nothing is told to other nodes there are none.
   const contracts = adapter.presence === undefined || adapter.control === undefined
     ? undefined
@@ -337,17 +422,41 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     patience: Math.max(30_000, 2 * settings.timeouts.close),
     release: (id) => { slots.release(id) },
     end: (id) => { connections.get(id)?.finish('gone') },
-    warn: (found) => { log.warn(found, 'slots and connections differed and were made the same again: a fault of fastify-realtime, please report it') }
+    warn: (found) => {
+      log.warn(
+        found,
+        'slots and connections differed and were made the same again: a fault of fastify-realtime, please report it'
+      )
+    }
   })
 
   app.decorate('rooms', rooms as unknown as Rooms)
   app.decorate('room', function (this: FastifyInstance, definition: unknown, given: object = {}) {
-    if (isReady) throw new REALTIME_ERR_ROOM('app.room was called after the app is ready; declare all rooms before app.ready() or app.listen()')
+    if (isReady) {
+      throw new REALTIME_ERR_ROOM(
+        'app.room was called after the app is ready; declare all rooms before app.ready() or app.listen()'
+      )
+    }
     const { authorize, onJoin, onLeave, presence, on, ...limits } = given as RoomHooks & RoomLimits
     const name = (definition as { name?: string } | null)?.name ?? '?'
     checkRoomOptions(name, given)
-    const hooks = bind(Object.fromEntries(Object.entries({ authorize, onJoin, onLeave, presence, on }).filter(([, value]) => value !== undefined)), this)
-    engine.declarations.add(declare(definition, hooks, limits, { history: settings.history, message: settings.limits.message }, this.log))
+    const hooks = bind(
+      Object.fromEntries(Object.entries({
+        authorize,
+        onJoin,
+        onLeave,
+        presence,
+        on
+      }).filter(([, value]) => value !== undefined)),
+      this
+    )
+    engine.declarations.add(declare(
+      definition,
+      hooks,
+      limits,
+      { history: settings.history, message: settings.limits.message },
+      this.log
+    ))
     return this
   } as never)
   declareReplyBroadcast(app, engine, {
@@ -366,7 +475,13 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   await app.register(async (scope) => {
     followExchanges(scope, exchanges, () => rooms.isAccepting())
     endpoint.register(scope)
-    const common = { isAccepting: () => rooms.isAccepting(), asyncApi: describeRooms, note, route: endpoint.sharedRoute, schema: { ...options.route?.schema } as FastifySchema }
+    const common = {
+      isAccepting: () => rooms.isAccepting(),
+      asyncApi: describeRooms,
+      note,
+      route: endpoint.sharedRoute,
+      schema: { ...options.route?.schema } as FastifySchema
+    }
     if (metrics === undefined || options.stats === false) {
       registerHealth(scope, common)
       return
@@ -412,12 +527,21 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
         if (isUp !== wasUp) {
           wasUp = isUp
           // A start without trouble warns of nothing.
-          log[wasDown ? 'warn' : 'info']({ adapter: adapter.name, isUp }, isUp ? 'the adapter is connected' : 'the adapter is disconnected')
+          log[wasDown ? 'warn' : 'info'](
+            { adapter: adapter.name, isUp },
+            isUp ? 'the adapter is connected' : 'the adapter is disconnected'
+          )
         }
         if (!isUp) return undefined
         void connectionIds.agree()
         const held = said(slots.restore(), 'leases')
-        if (hasForgotten) return Promise.all([held, said(engine.restore(), 'presence'), said(auth.restore(), 'denials')]).then(() => undefined)
+        if (hasForgotten) {
+          return Promise.all([
+            held,
+            said(engine.restore(), 'presence'),
+            said(auth.restore(), 'denials')
+          ]).then(() => undefined)
+        }
         held.catch(() => undefined)
         return undefined
       }

@@ -9,7 +9,10 @@ export interface CursorEntry {
   version?: number | undefined
 }
 
-/** The opaque string form of the positions of a stream's or poll's rooms, in the order of `rooms`. Not signed: authorisation runs again, and the connection in it is believed only as far as its id proves itself. */
+/**
+ * The opaque string form of the positions of a stream's or poll's rooms, in the order of `rooms`. Not signed:
+ * authorisation runs again, and the connection in it is believed only as far as its id proves itself.
+ */
 export interface Cursor {
   readonly connection: string
   readonly entries: readonly CursorEntry[]
@@ -32,7 +35,9 @@ export function encodeCursor (connection: string, rooms: string, entries: readon
   let text = `${VERSION}.${connection}.${rooms}`
   for (const { position, presence, version } of entries) {
     text += position === undefined ? '.-' : `.${position.epoch}:${position.offset.toString(36)}`
-    if (presence !== undefined || version !== undefined) text += `:${presence?.toString(36) ?? ''}:${version?.toString(36) ?? ''}`
+    if (presence !== undefined || version !== undefined) {
+      text += `:${presence?.toString(36) ?? ''}:${version?.toString(36) ?? ''}`
+    }
   }
   return Buffer.from(text, 'latin1').toString('base64url')
 }
@@ -83,7 +88,10 @@ export function isConnectionId (value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z0-9_-]{22}$/.test(value)
 }
 
-/** Former connections of a client that are remembered. An event that left one of them out may be read only by the third or fourth after it. */
+/**
+ * Former connections of a client that are remembered. An event that left one of them out may be read only by the third
+ * or fourth after it.
+ */
 export const MAX_FORMER = 4
 
 /**
@@ -93,6 +101,8 @@ export const MAX_FORMER = 4
  * @returns ids joined by commas, at most `MAX_FORMER`; `undefined` for none
  */
 export function formerOf (...given: readonly unknown[]): string | undefined {
-  const ids = given.flatMap((each) => typeof each === 'string' ? each.split(',', MAX_FORMER) : []).filter(isConnectionId)
+  const ids = given.flatMap((each) => typeof each === 'string' ? each.split(',', MAX_FORMER) : []).filter(
+    isConnectionId
+  )
   return ids.length === 0 ? undefined : ids.slice(0, MAX_FORMER).join()
 }

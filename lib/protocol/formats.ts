@@ -8,7 +8,10 @@ export interface Format {
   readonly test: (text: string) => boolean
 }
 
-/** Longer texts do not have the format, and its expression is not asked: only what is shown here to be cheap may be longer. */
+/**
+ * Longer texts do not have the format, and its expression is not asked: only what is shown here to be cheap may be
+ * longer.
+ */
 const LONGEST: Readonly<Record<string, number>> = {
   byte: Infinity,
   email: 320,

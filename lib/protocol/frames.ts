@@ -15,17 +15,46 @@ export const MAX_ID = 128
 /** Deepest nesting of arrays and objects in a message. */
 export const MAX_DEPTH = 32
 
-export interface JoinCommand { readonly type: 'join', readonly room: string, readonly id?: string, readonly since?: Position, readonly last?: number, readonly connection?: string }
+export interface JoinCommand {
+  readonly type: 'join'
+  readonly room: string
+  readonly id?: string
+  readonly since?: Position
+  readonly last?: number
+  readonly connection?: string
+}
 export interface LeaveCommand { readonly type: 'leave', readonly room: string, readonly id?: string }
 export interface PingCommand { readonly type: 'ping' | 'pong', readonly id?: string }
 export interface AuthCommand { readonly type: 'auth', readonly ticket: string, readonly id?: string }
 export interface MembersCommand { readonly type: 'members', readonly room: string, readonly id?: string }
-export interface HistoryCommand { readonly type: 'history', readonly room: string, readonly id?: string, readonly since?: Position, readonly limit?: number }
+export interface HistoryCommand {
+  readonly type: 'history'
+  readonly room: string
+  readonly id?: string
+  readonly since?: Position
+  readonly limit?: number
+}
 export interface AckCommand { readonly type: 'ack', readonly id: string }
-export interface MessageCommand { readonly type: 'message', readonly name: string, readonly room: string, readonly id?: string, readonly data: unknown }
-export type Command = JoinCommand | LeaveCommand | PingCommand | AuthCommand | MembersCommand | HistoryCommand | AckCommand | MessageCommand
+export interface MessageCommand {
+  readonly type: 'message'
+  readonly name: string
+  readonly room: string
+  readonly id?: string
+  readonly data: unknown
+}
+export type Command =
+  | JoinCommand
+  | LeaveCommand
+  | PingCommand
+  | AuthCommand
+  | MembersCommand
+  | HistoryCommand
+  | AckCommand
+  | MessageCommand
 
-/** Why a frame is not a command; `id` and `room` as far as they could be read, so that the sender can match the error. */
+/**
+ * Why a frame is not a command; `id` and `room` as far as they could be read, so that the sender can match the error.
+ */
 export interface InvalidFrame { readonly fault: string, readonly id?: string, readonly room?: string }
 
 /** The body of every refusal, in an `error` frame's data and, with more around it, in an HTTP answer. */
@@ -38,7 +67,12 @@ export interface ErrorData {
   readonly details?: ReadonlyArray<{ readonly path: string, readonly message: string }>
 }
 
-export interface HttpError extends ErrorData { readonly statusCode: number, readonly error: string, readonly code: Code | string, readonly room?: string }
+export interface HttpError extends ErrorData {
+  readonly statusCode: number
+  readonly error: string
+  readonly code: Code | string
+  readonly room?: string
+}
 
 function isRecord (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -55,33 +89,54 @@ export function parseCommand (json: unknown): Command | InvalidFrame {
   const named: { id?: string, room?: string } = {}
   if (typeof json.room === 'string') named.room = json.room
   if (json.id !== undefined) {
-    if (typeof json.id !== 'string' || json.id === '' || json.id.length > MAX_ID) return { fault: `id must be a string of 1 to ${MAX_ID} characters`, ...named }
+    if (typeof json.id !== 'string' || json.id === '' || json.id.length > MAX_ID) {
+      return { fault: `id must be a string of 1 to ${MAX_ID} characters`, ...named }
+    }
     named.id = json.id
   }
   if (typeof type !== 'string' || type === '') return { fault: 'type must be a non-empty string', ...named }
   if (json.room !== undefined && typeof json.room !== 'string') return { fault: 'room must be a string', ...named }
   const id = named.id === undefined ? {} : { id: named.id }
   if (type === 'ping' || type === 'pong') return { type, ...id }
-  if (type === 'ack') return named.id === undefined ? { fault: 'ack needs the id of the event' } : { type, id: named.id }
+  if (type === 'ack') {
+    return named.id === undefined ? { fault: 'ack needs the id of the event' } : { type, id: named.id }
+  }
   if (type === 'auth') {
-    if (!isRecord(data) || typeof data.ticket !== 'string' || data.ticket === '') return { fault: 'auth needs data.ticket', ...named }
+    if (!isRecord(data) || typeof data.ticket !== 'string' || data.ticket === '') {
+      return { fault: 'auth needs data.ticket', ...named }
+    }
     return { type, ticket: data.ticket, ...id }
   }
   const room = named.room
   if (room === undefined) return { fault: `${type} needs a room`, ...named }
   if (type === 'leave' || type === 'members') return { type, room, ...id }
   if (type !== 'join' && type !== 'history') {
-    return RESERVED_TYPES.has(type) ? { fault: `${type} is a frame of the server`, ...named } : { type: 'message', name: type, room, data, ...id }
+    return RESERVED_TYPES.has(type)
+      ? { fault: `${type} is a frame of the server`, ...named }
+      : { type: 'message', name: type, room, data, ...id }
   }
   if (data !== undefined && !isRecord(data)) return { fault: 'data must be an object', ...named }
   const { since, last, limit, connection } = data ?? {}
-  if (since !== undefined && !isPosition(since)) return { fault: 'data.since must be { epoch, offset } as the server gave it', ...named }
+  if (since !== undefined && !isPosition(since)) {
+    return { fault: 'data.since must be { epoch, offset } as the server gave it', ...named }
+  }
   const from = since === undefined ? {} : { since: { epoch: since.epoch, offset: since.offset } }
   if (type === 'history') {
-    if (limit !== undefined && !isOffset(limit)) return { fault: 'data.limit must be a whole number, 0 or more', ...named }
+    if (limit !== undefined && !isOffset(limit)) {
+      return { fault: 'data.limit must be a whole number, 0 or more', ...named }
+    }
     return { type, room, ...id, ...from, ...(limit === undefined ? {} : { limit }) }
   }
   if (last !== undefined && !isOffset(last)) return { fault: 'data.last must be a whole number, 0 or more', ...named }
-  if (connection !== undefined && typeof connection !== 'string') return { fault: 'data.connection must be a string', ...named }
-  return { type, room, ...id, ...from, ...(last === undefined ? {} : { last }), ...(connection === undefined ? {} : { connection }) }
+  if (connection !== undefined && typeof connection !== 'string') {
+    return { fault: 'data.connection must be a string', ...named }
+  }
+  return {
+    type,
+    room,
+    ...id,
+    ...from,
+    ...(last === undefined ? {} : { last }),
+    ...(connection === undefined ? {} : { connection })
+  }
 }

@@ -1,4 +1,6 @@
-/** Half of a surrogate pair: UTF-8 has no form for it, so that a broker would keep any of them as the same character. */
+/**
+ * Half of a surrogate pair: UTF-8 has no form for it, so that a broker would keep any of them as the same character.
+ */
 const HALF = /[\uD800-\uDFFF]/u
 const PART = /[%\n\uD800-\uDFFF]/u
 const PARTS = /[%\n\uD800-\uDFFF]/gu
@@ -14,8 +16,8 @@ function part (text: string): string {
 }
 
 /**
- * One key of several parts, whatever these hold: other parts, or another number of them, give another key, and a broker that keeps it as
- * UTF-8 keeps them apart as well. A part without `%` and line breaks stands in it as it is.
+ * One key of several parts, whatever these hold: other parts, or another number of them, give another key, and a broker
+ * that keeps it as UTF-8 keeps them apart as well. A part without `%` and line breaks stands in it as it is.
  */
 export function keyOf (first: string, ...more: readonly string[]): string {
   let key = part(first)
@@ -28,7 +30,10 @@ export function keyOfKind (kind: string, first: string, ...more: readonly string
   return `${kind}:${keyOf(first, ...more)}`
 }
 
-/** The text itself where UTF-8 can say it, as all keys made here are; different texts stay different. For what others hand to an adapter. */
+/**
+ * The text itself where UTF-8 can say it, as all keys made here are; different texts stay different. For what others
+ * hand to an adapter.
+ */
 export function wellFormed (text: string): string {
   return HALF.test(text) || text.includes('%') ? text.replace(ILL, escape) : text
 }

@@ -53,8 +53,8 @@ function headSize (size: number): number {
 }
 
 /**
- * One frame, serialised once and framed once whatever the number of its receivers. The WebSocket frame is the only copy that is
- * always there; the JSON is a view of its payload, the SSE form is made when the first stream asks.
+ * One frame, serialised once and framed once whatever the number of its receivers. The WebSocket frame is the only copy
+ * that is always there; the JSON is a view of its payload, the SSE form is made when the first stream asks.
  */
 export class Packet {
   readonly bytes: Buffer
@@ -82,9 +82,16 @@ export class Packet {
     return this.bytes.subarray(short < 126 ? 2 : short === 126 ? 4 : 10)
   }
 
-  /** the event as Server-Sent Events want it, without the `id:` line that is each connection's own; JSON has no raw line breaks */
+  /**
+   * the event as Server-Sent Events want it, without the `id:` line that is each connection's own; JSON has no raw line
+   * breaks
+   */
   get sse (): Buffer {
-    this.#sse ??= Buffer.concat([Buffer.from(`event: ${this.event?.type ?? 'realtime'}\ndata: `), this.payload, SSE_TAIL])
+    this.#sse ??= Buffer.concat([
+      Buffer.from(`event: ${this.event?.type ?? 'realtime'}\ndata: `),
+      this.payload,
+      SSE_TAIL
+    ])
     return this.#sse
   }
 
@@ -96,7 +103,10 @@ export class Packet {
 }
 
 /** A frame of the protocol. Keys whose value is `undefined` are omitted. */
-export function encodeFrame (frame: { type: string, room?: string | undefined, id?: string | undefined, data?: unknown }, position?: Position): Packet {
+export function encodeFrame (
+  frame: { type: string, room?: string | undefined, id?: string | undefined, data?: unknown },
+  position?: Position
+): Packet {
   return new Packet(frameText(JSON.stringify(frame)), undefined, frame.room, position)
 }
 
@@ -105,6 +115,7 @@ export function encodeEvent (head: EventHead, data: string): Packet {
   const { type, room, position, ack, timestamp } = head
   const offset = position === undefined ? '' : `,"offset":${position.offset}`
   const id = ack === undefined ? '' : `,"ack":${JSON.stringify(ack)}`
-  const text = `{"type":${JSON.stringify(type)},"room":${JSON.stringify(room)}${offset}${id},"data":${data},"timestamp":${timestamp}}`
+  const text =
+    `{"type":${JSON.stringify(type)},"room":${JSON.stringify(room)}${offset}${id},"data":${data},"timestamp":${timestamp}}`
   return new Packet(frameText(text), head, room, position)
 }

@@ -1,4 +1,7 @@
-/** A place in a room's stream. Offsets of one epoch strictly increase and are not contiguous; another epoch is another stream. */
+/**
+ * A place in a room's stream. Offsets of one epoch strictly increase and are not contiguous; another epoch is another
+ * stream.
+ */
 export interface Position { readonly epoch: string, readonly offset: number }
 
 /** Epochs are eight characters of base64url. */

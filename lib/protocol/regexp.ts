@@ -18,7 +18,10 @@ interface Part { readonly first: Ends, readonly last: Ends, /** ways to match no
 
 class Unprovable extends Error {}
 
-/** Every way through an expression, one state for each of its characters. What is not exact here has more ways than there are. */
+/**
+ * Every way through an expression, one state for each of its characters. What is not exact here has more ways than
+ * there are.
+ */
 class Automaton {
   readonly masks: Mask[] = []
   readonly next: Ends[] = []
@@ -31,8 +34,15 @@ class Automaton {
   }
 
   choice (alternatives: readonly AST.Alternative[]): Part {
-    const parts = alternatives.map(({ elements }) => elements.map((element) => this.#build(element)).reduce<Part>((a, b) => this.#chain(a, b), NOTHING))
-    return { first: union(parts.map(({ first }) => first)), last: union(parts.map(({ last }) => last)), empty: parts.reduce((sum, { empty }) => sum + empty, 0) }
+    const parts = alternatives.map(({ elements }) => elements.map((element) => this.#build(element)).reduce<Part>(
+      (a, b) => this.#chain(a, b),
+      NOTHING
+    ))
+    return {
+      first: union(parts.map(({ first }) => first)),
+      last: union(parts.map(({ last }) => last)),
+      empty: parts.reduce((sum, { empty }) => sum + empty, 0)
+    }
   }
 
   #build (element: AST.Element): Part {
@@ -62,12 +72,18 @@ class Automaton {
   }
 
   #connect (last: Ends, first: Ends): void {
-    for (const [from, out] of last) for (const [to, into] of first) this.next[from]!.set(to, (this.next[from]!.get(to) ?? 0) + out * into)
+    for (const [from, out] of last) {
+      for (const [to, into] of first) this.next[from]!.set(to, (this.next[from]!.get(to) ?? 0) + out * into)
+    }
   }
 
   #chain (a: Part, b: Part): Part {
     this.#connect(a.last, b.first)
-    return { first: union([a.first, times(b.first, a.empty)]), last: union([b.last, times(a.last, b.empty)]), empty: a.empty * b.empty }
+    return {
+      first: union([a.first, times(b.first, a.empty)]),
+      last: union([b.last, times(a.last, b.empty)]),
+      empty: a.empty * b.empty
+    }
   }
 
   #repetition (element: AST.QuantifiableElement, min: number, max: number): Part {
@@ -114,7 +130,9 @@ function maskOf (element: AST.Character | AST.CharacterClass | AST.CharacterSet 
       return negated(element.elements.reduce((sum, each) => sum | maskOf(each), 0n), element.negate)
     }
     case 'CharacterSet':
-      return element.kind === 'any' || element.kind === 'property' ? ALL : negated(CLASSES[element.kind], element.negate)
+      return element.kind === 'any' || element.kind === 'property'
+        ? ALL
+        : negated(CLASSES[element.kind], element.negate)
     default: throw new Unprovable()
   }
 }
@@ -151,7 +169,9 @@ function caselessOther (mask: Mask): Mask {
 
 function isAnchored (alternatives: readonly AST.Alternative[]): boolean {
   return alternatives.every(({ elements: [first] }) => first !== undefined &&
-    (first.type === 'Assertion' ? first.kind === 'start' : (first.type === 'Group' || first.type === 'CapturingGroup') && isAnchored(first.alternatives)))
+    (first.type === 'Assertion'
+      ? first.kind === 'start'
+      : (first.type === 'Group' || first.type === 'CapturingGroup') && isAnchored(first.alternatives)))
 }
 
 /** For each state which others can be reached from it. */
@@ -173,15 +193,18 @@ function reachable (next: readonly Ends[]): ReadonlyArray<ReadonlySet<number>> {
 type Steps = (length: number) => number
 
 /**
- * At most so many steps does a backtracking matcher take on a text of `length` characters, as a function of the length; `undefined` when
- * that cannot be told: for references, for what looks back, and for loops over what may be nothing.
+ * At most so many steps does a backtracking matcher take on a text of `length` characters, as a function of the length;
+ * `undefined` when that cannot be told: for references, for what looks back, and for loops over what may be nothing.
  *
- * In a loop where each character can go on in one way only, steps grow with the text; ways from one such loop to the next multiply; in
- * any other loop they double, or worse, with each character.
+ * In a loop where each character can go on in one way only, steps grow with the text; ways from one such loop to the
+ * next multiply; in any other loop they double, or worse, with each character.
  */
 export function stepsOf (source: string, flags: string): Steps | undefined {
   try {
-    const { alternatives } = new RegExpParser().parsePattern(source, 0, source.length, { unicode: flags.includes('u'), unicodeSets: flags.includes('v') })
+    const { alternatives } = new RegExpParser().parsePattern(source, 0, source.length, {
+      unicode: flags.includes('u'),
+      unicodeSets: flags.includes('v')
+    })
     return stepsOfAll(alternatives, flags.includes('i'), flags.includes('m') || !isAnchored(alternatives))
   } catch (error) {
     if (error instanceof Unprovable || error instanceof SyntaxError) return undefined
@@ -212,11 +235,15 @@ function doubling (masks: readonly Mask[], next: readonly Ends[]): Steps {
 function counter (masks: readonly Mask[], next: readonly Ends[], start: number): Steps | undefined {
   const reach = reachable(next)
   const isLooped = (a: number, b: number): boolean => reach[a]!.has(b) && reach[b]!.has(a)
-  const loops = masks.map((_, state) => isLooped(state, state) ? masks.map((_, other) => other).filter((other) => isLooped(state, other)) : [])
+  const loops = masks.map((_, state) => isLooped(state, state)
+    ? masks.map((_, other) => other).filter((other) => isLooped(state, other))
+    : [])
   const overlap = (a: number, b: number): boolean => (masks[a]! & masks[b]!) !== 0n
   const pairs = new Map<number, number>()
 
-  /** For how many characters more two ways can go on side by side; `Infinity` when for ever, or when they meet again. */
+  /**
+   * For how many characters more two ways can go on side by side; `Infinity` when for ever, or when they meet again.
+   */
   const together = (a: number, b: number): number => {
     if (a === b) return Infinity
     const pair = a * masks.length + b
@@ -226,7 +253,9 @@ function counter (masks: readonly Mask[], next: readonly Ends[], start: number):
     pairs.set(pair, Infinity)
     let longest = 0
     for (const [to, count] of next[a]!) {
-      for (const other of next[b]!.keys()) if (overlap(to, other)) longest = Math.max(longest, count > 1 ? Infinity : 1 + together(to, other))
+      for (const other of next[b]!.keys()) {
+        if (overlap(to, other)) longest = Math.max(longest, count > 1 ? Infinity : 1 + together(to, other))
+      }
     }
     pairs.set(pair, longest)
     return longest
@@ -267,7 +296,13 @@ function counter (masks: readonly Mask[], next: readonly Ends[], start: number):
     const known = new Map<number, number>()
     /** The most that one character may begin, of these ways on. */
     const most = (ends: ReadonlyArray<readonly [number, number]>): number =>
-      Math.max(0, ...ends.map(([to]) => ends.filter(([other]) => overlap(to, other)).reduce((sum, [other, count]) => sum + count * steps(other), 0)))
+      Math.max(
+        0,
+        ...ends.map(([to]) => ends.filter(([other]) => overlap(to, other)).reduce(
+          (sum, [other, count]) => sum + count * steps(other),
+          0
+        ))
+      )
     const inLoop = (loop: readonly number[]): number => {
       const out = Math.max(...loop.map((state) => most([...next[state]!].filter(([to]) => !loop.includes(to)))))
       const { within, isLeft, late } = ways.get(loop)!

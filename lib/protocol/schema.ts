@@ -5,7 +5,9 @@ import { stepsOf } from './regexp.js'
 /** What is wrong with a schema: where, and what helps. */
 export class SchemaFault extends Error {}
 
-/** Steps of a regular expression that all expressions of a schema may take together on one message: a few milliseconds. */
+/**
+ * Steps of a regular expression that all expressions of a schema may take together on one message: a few milliseconds.
+ */
 const MOST_STEPS = 2_000_000
 /** Alternatives of a union that may be tried on one message. */
 const MOST_TRIES = 1_000_000
@@ -39,8 +41,14 @@ function both (schema: TSchema, ...tests: Test[]): TSchema {
   return joint
 }
 
-/** A part with a check of its own. One that refers to itself asks it once for each value, however many ways lead there. */
-export interface Part { schema: TSchema | undefined, check: ((value: unknown) => boolean) | undefined, readonly seen: Map<object, boolean> }
+/**
+ * A part with a check of its own. One that refers to itself asks it once for each value, however many ways lead there.
+ */
+export interface Part {
+  schema: TSchema | undefined
+  check: ((value: unknown) => boolean) | undefined
+  readonly seen: Map<object, boolean>
+}
 
 export interface Prepared {
   readonly schema: TSchema
@@ -66,7 +74,13 @@ const NOT_JSON: Readonly<Record<string, string>> = {
   AsyncIterator: 'send one event for each value'
 }
 
-const BOUNDS = [['minLength', 'maxLength'], ['minItems', 'maxItems'], ['minProperties', 'maxProperties'], ['minimum', 'maximum'], ['minContains', 'maxContains']] as const
+const BOUNDS = [
+  ['minLength', 'maxLength'],
+  ['minItems', 'maxItems'],
+  ['minProperties', 'maxProperties'],
+  ['minimum', 'maximum'],
+  ['minContains', 'maxContains']
+] as const
 /** Values of a schema, which are no schemas. */
 const VALUES = new Set(['const', 'enum', 'default', 'examples', 'required'])
 
@@ -79,10 +93,11 @@ function kindOf (schema: TSchema): string { return schema[Kind] }
 type Scope = ReadonlyMap<string, Part>
 
 /**
- * Makes a schema safe for input from strangers: whatever a message within the limit holds, its check takes milliseconds.
+ * Makes a schema safe for input from strangers: whatever a message within the limit holds, its check takes
+ * milliseconds.
  *
- * Expressions are proved, and run only behind the check of a text's length. What refers to itself is checked once for each value. What
- * JSON cannot carry, what nobody can check and what nothing can match is refused.
+ * Expressions are proved, and run only behind the check of a text's length. What refers to itself is checked once for
+ * each value. What JSON cannot carry, what nobody can check and what nothing can match is refused.
  *
  * @param limit bytes of a message
  * @throws SchemaFault
@@ -90,7 +105,9 @@ type Scope = ReadonlyMap<string, Part>
 export function prepare (schema: unknown, limit: number): Prepared {
   const preparing = new Preparing(limit)
   const prepared = preparing.visit(schema, '', new Map(), 1)
-  if (!canMatch(schema as TSchema)) throw new SchemaFault('nothing can match the schema: it is Type.Never() where a value has to be')
+  if (!canMatch(schema as TSchema)) {
+    throw new SchemaFault('nothing can match the schema: it is Type.Never() where a value has to be')
+  }
   const { parts, texts, size, isRecalling } = preparing
   const forget = (): void => {
     for (const { seen } of parts) seen.clear()
@@ -117,12 +134,24 @@ class Preparing {
     this.size++
     const where = path === '' ? 'the schema' : path
     if (!isRecord(schema)) throw new SchemaFault(`${where} is no schema; build it with TypeBox's Type`)
-    if ('~kind' in schema) throw new SchemaFault(`${where} is a schema of the package "typebox" 1.x, which this version does not know: build it with Type of "@sinclair/typebox" 0.34 (npm i @sinclair/typebox@0.34)`)
-    if (!(Kind in schema)) throw new SchemaFault(`${where} is not a schema that can be compiled; build it with TypeBox's Type`)
+    if ('~kind' in schema) {
+      throw new SchemaFault(
+        `${where} is a schema of the package "typebox" 1.x, which this version does not know: build it with Type of "@sinclair/typebox" 0.34 (npm i @sinclair/typebox@0.34)`
+      )
+    }
+    if (!(Kind in schema)) {
+      throw new SchemaFault(`${where} is not a schema that can be compiled; build it with TypeBox's Type`)
+    }
     const own = schema as unknown as TSchema
     const kind = kindOf(own)
-    if (TransformKind in own) throw new SchemaFault(`${where} is a Type.Transform, which is not applied to messages and events: declare what is sent, and change it in the handler`)
-    if (Object.hasOwn(NOT_JSON, kind)) throw new SchemaFault(`${where} is Type.${kind}, which JSON cannot carry: ${NOT_JSON[kind]}`)
+    if (TransformKind in own) {
+      throw new SchemaFault(
+        `${where} is a Type.Transform, which is not applied to messages and events: declare what is sent, and change it in the handler`
+      )
+    }
+    if (Object.hasOwn(NOT_JSON, kind)) {
+      throw new SchemaFault(`${where} is Type.${kind}, which JSON cannot carry: ${NOT_JSON[kind]}`)
+    }
     checkBounds(own, where)
     if (typeof own.$id !== 'string' || kind === 'Import') return this.#convert(own, path, scope, times)
     const part = this.#part()
@@ -140,20 +169,41 @@ class Preparing {
     const { $id, ...rest } = schema
     const copy = { ...rest } as TSchema
     this.#foreign(schema, path)
-    const child = (value: unknown, key: string, many = times): TSchema => this.visit(value, `${path}/${key}`, scope, many)
+    const child = (value: unknown, key: string, many = times): TSchema => this.visit(
+      value,
+      `${path}/${key}`,
+      scope,
+      many
+    )
     switch (kindOf(schema)) {
       case 'String': return this.#text(copy, path, times)
-      case 'TemplateLiteral': return this.#text({ ...copy, [Kind]: 'String', type: 'string' } as unknown as TSchema, path, times)
-      case 'RegExp': return this.#text({ ...copy, [Kind]: 'String', type: 'string', pattern: schema.source, flags: schema.flags } as unknown as TSchema, path, times)
+      case 'TemplateLiteral':
+        return this.#text({ ...copy, [Kind]: 'String', type: 'string' } as unknown as TSchema, path, times)
+      case 'RegExp':
+        return this.#text(
+          {
+            ...copy,
+            [Kind]: 'String',
+            type: 'string',
+            pattern: schema.source,
+            flags: schema.flags
+          } as unknown as TSchema,
+          path,
+          times
+        )
       case 'Object': return this.#object(copy, child)
       case 'Record': return this.#record(copy, path, child)
       case 'Array': return this.#array(copy, child, times)
       case 'Tuple':
-        if (Array.isArray(schema.items)) copy.items = schema.items.map((item: unknown, index) => child(item, `items/${index}`))
+        if (Array.isArray(schema.items)) {
+          copy.items = schema.items.map((item: unknown, index) => child(item, `items/${index}`))
+        }
         return copy
       case 'Intersect':
         copy.allOf = (schema.allOf as unknown[]).map((each, index) => child(each, `allOf/${index}`))
-        if (isRecord(schema.unevaluatedProperties)) copy.unevaluatedProperties = child(schema.unevaluatedProperties, 'unevaluatedProperties', Infinity)
+        if (isRecord(schema.unevaluatedProperties)) {
+          copy.unevaluatedProperties = child(schema.unevaluatedProperties, 'unevaluatedProperties', Infinity)
+        }
         return copy
       case 'Union': return this.#union(copy, path, child, times)
       case 'Not':
@@ -162,7 +212,11 @@ class Preparing {
       case 'This':
       case 'Ref': {
         const part = scope.get(schema.$ref as string)
-        if (part === undefined) throw new SchemaFault(`${path === '' ? 'the schema' : path} refers to "${String(schema.$ref)}", which is not within it: use Type.Recursive or Type.Module`)
+        if (part === undefined) {
+          throw new SchemaFault(
+            `${path === '' ? 'the schema' : path} refers to "${String(schema.$ref)}", which is not within it: use Type.Recursive or Type.Module`
+          )
+        }
         this.isRecalling = true
         return testing((value) => within(part, value), 'Expected a value of its kind', () => part)
       }
@@ -170,13 +224,18 @@ class Preparing {
         const defs = schema.$defs as Record<string, TSchema>
         const all = new Map(scope)
         for (const name of Object.keys(defs)) all.set(name, this.#part())
-        for (const [name, definition] of Object.entries(defs)) all.get(name)!.schema = this.visit(definition, `${path}/$defs/${name}`, all, Infinity)
+        for (const [name, definition] of Object.entries(defs)) {
+          all.get(name)!.schema = this.visit(definition, `${path}/$defs/${name}`, all, Infinity)
+        }
         return all.get(schema.$ref as string)!.schema!
       }
-      case 'Any': case 'Boolean': case 'Integer': case 'Literal': case 'Never': case 'Null': case 'Number': case 'Unknown': return copy
+      case 'Any': case 'Boolean': case 'Integer': case 'Literal': case 'Never': case 'Null': case 'Number': case 'Unknown':
+        return copy
       default:
         if (TypeRegistry.Has(kindOf(schema))) return schema
-        throw new SchemaFault(`${path === '' ? 'the schema' : path} is of the kind "${kindOf(schema)}", which nobody can check: register it with TypeRegistry.Set, or use another type`)
+        throw new SchemaFault(
+          `${path === '' ? 'the schema' : path} is of the kind "${kindOf(schema)}", which nobody can check: register it with TypeRegistry.Set, or use another type`
+        )
     }
   }
 
@@ -188,11 +247,20 @@ class Preparing {
     const { maxLength } = text
     const tests: Test[] = []
     if (typeof pattern === 'string') {
-      if (typeof maxLength !== 'number') throw new SchemaFault(`${where} has a pattern and no maxLength: add maxLength, a pattern is only safe on short strings`)
+      if (typeof maxLength !== 'number') {
+        throw new SchemaFault(
+          `${where} has a pattern and no maxLength: add maxLength, a pattern is only safe on short strings`
+        )
+      }
       const expression = this.#prove(pattern, String(flags ?? ''), where, maxLength, times)
-      tests.push(testing((value) => typeof value === 'string' && value.length <= maxLength && expression.test(value), `Expected string to match '${pattern}'`))
+      tests.push(testing(
+        (value) => typeof value === 'string' && value.length <= maxLength && expression.test(value),
+        `Expected string to match '${pattern}'`
+      ))
     }
-    if (typeof format === 'string' && !UNCHECKED.has(format)) tests.push(this.#format(format, where, maxLength as number | undefined, times))
+    if (typeof format === 'string' && !UNCHECKED.has(format)) {
+      tests.push(this.#format(format, where, maxLength as number | undefined, times))
+    }
     return tests.length === 0 ? text : both(text, ...tests)
   }
 
@@ -201,12 +269,28 @@ class Preparing {
     // What the app has registered comes first, as everywhere in TypeBox.
     const own = FormatRegistry.Get(name)
     if (own !== undefined) {
-      if (maxLength === undefined) throw new SchemaFault(`${where} has the format "${name}" of the app's FormatRegistry and no maxLength: add maxLength, a check that cannot be looked into is only safe on short strings`)
+      if (maxLength === undefined) {
+        throw new SchemaFault(
+          `${where} has the format "${name}" of the app's FormatRegistry and no maxLength: add maxLength, a check that cannot be looked into is only safe on short strings`
+        )
+      }
       return testing((value) => typeof value === 'string' && value.length <= maxLength && own(value), says)
     }
     const format = FORMATS.get(name)
-    if (format === undefined) throw new SchemaFault(`${where} has the format "${name}", which nobody knows: register it with FormatRegistry.Set, or use one of ${[...FORMATS.keys()].sort().join(', ')}`)
-    if (format.steps !== undefined) this.#spend(`the format "${name}"`, format.steps, where, Math.min(maxLength ?? format.maxLength, format.maxLength), times)
+    if (format === undefined) {
+      throw new SchemaFault(
+        `${where} has the format "${name}", which nobody knows: register it with FormatRegistry.Set, or use one of ${[...FORMATS.keys()].sort().join(', ')}`
+      )
+    }
+    if (format.steps !== undefined) {
+      this.#spend(
+        `the format "${name}"`,
+        format.steps,
+        where,
+        Math.min(maxLength ?? format.maxLength, format.maxLength),
+        times
+      )
+    }
     return testing((value) => typeof value === 'string' && value.length <= format.maxLength && format.test(value), says)
   }
 
@@ -221,18 +305,25 @@ class Preparing {
     }
     const steps = stepsOf(source, flags)
     if (steps === undefined) {
-      throw new SchemaFault(`${where}: the expression /${source}/${flags} cannot be proved safe, a short string could stop the process: write it without back references, without looking back and without loops over what may be nothing, or check it in the handler`)
+      throw new SchemaFault(
+        `${where}: the expression /${source}/${flags} cannot be proved safe, a short string could stop the process: write it without back references, without looking back and without loops over what may be nothing, or check it in the handler`
+      )
     }
     this.#spend(`the expression /${source}/${flags}`, steps, where, maxLength, times)
     return expression
   }
 
   #spend (what: string, steps: (length: number) => number, where: string, maxLength: number, times: number): void {
-    const cost = (length: number): number => Math.min(times, Math.max(1, this.#limit / (length + 3))) * steps(Math.min(length, this.#limit))
+    const cost = (length: number): number => Math.min(
+      times,
+      Math.max(1, this.#limit / (length + 3))
+    ) * steps(Math.min(length, this.#limit))
     if (this.#steps + cost(maxLength) > MOST_STEPS) {
       let most = Math.min(maxLength, this.#limit)
       while (most > 0 && this.#steps + cost(most) > MOST_STEPS) most = Math.floor(most / 2)
-      throw new SchemaFault(`${where}: ${what} may take ${cost(maxLength).toExponential(0)} steps on one message${most > 0 ? `; lower maxLength from ${maxLength} to ${most}, or write` : '; write'} it so that it begins with ^ and each character can go on in one way only, without loops over the same characters within or behind each other`)
+      throw new SchemaFault(
+        `${where}: ${what} may take ${cost(maxLength).toExponential(0)} steps on one message${most > 0 ? `; lower maxLength from ${maxLength} to ${most}, or write` : '; write'} it so that it begins with ^ and each character can go on in one way only, without loops over the same characters within or behind each other`
+      )
     }
     this.#steps += cost(maxLength)
   }
@@ -240,20 +331,28 @@ class Preparing {
   // Structures
 
   #object (copy: TSchema, child: (value: unknown, key: string, many?: number) => TSchema): TSchema {
-    const properties = Object.entries(copy.properties as Record<string, unknown>).map(([name, property]) => [name, child(property, `properties/${name}`), rankOf(property)] as const)
+    const properties = Object.entries(
+      copy.properties as Record<string, unknown>
+    ).map(([name, property]) => [name, child(property, `properties/${name}`), rankOf(property)] as const)
     // What tells the alternatives of a union apart is asked before anything that is large.
     copy.properties = Object.fromEntries(properties.sort(([, , a], [, , b]) => a - b))
-    if (isRecord(copy.additionalProperties)) copy.additionalProperties = child(copy.additionalProperties, 'additionalProperties', Infinity)
+    if (isRecord(copy.additionalProperties)) {
+      copy.additionalProperties = child(copy.additionalProperties, 'additionalProperties', Infinity)
+    }
     return copy
   }
 
   #record (copy: TSchema, path: string, child: (value: unknown, key: string, many?: number) => TSchema): TSchema {
-    copy.patternProperties = Object.fromEntries(Object.entries(copy.patternProperties as Record<string, unknown>).map(([pattern, value]) => {
+    copy.patternProperties = Object.fromEntries(Object.entries(
+      copy.patternProperties as Record<string, unknown>
+    ).map(([pattern, value]) => {
       // The names of a message are together no longer than the message.
       this.#prove(pattern, '', `${path}/patternProperties`, this.#limit, 1)
       return [pattern, child(value, 'patternProperties', Infinity)]
     }))
-    if (isRecord(copy.additionalProperties)) copy.additionalProperties = child(copy.additionalProperties, 'additionalProperties', Infinity)
+    if (isRecord(copy.additionalProperties)) {
+      copy.additionalProperties = child(copy.additionalProperties, 'additionalProperties', Infinity)
+    }
     return copy
   }
 
@@ -265,7 +364,10 @@ class Preparing {
     if (isRecord(copy.contains)) array.contains = child(copy.contains, 'contains', many)
     if (uniqueItems !== true) return array
     this.isRecalling = true
-    return both(array, testing((value) => Array.isArray(value) && isUnique(value, this.texts), 'Expected array elements to be unique'))
+    return both(
+      array,
+      testing((value) => Array.isArray(value) && isUnique(value, this.texts), 'Expected array elements to be unique')
+    )
   }
 
   #union (copy: TSchema, path: string, child: (value: unknown, key: string) => TSchema, times: number): TSchema {
@@ -279,23 +381,35 @@ class Preparing {
     const name = discriminatorOf(all)
     if (name === undefined) {
       if (all.length * Math.min(times, this.#limit / 3) <= MOST_TRIES) return copy
-      throw new SchemaFault(`${path === '' ? 'the schema' : path} has ${all.length} alternatives that may be tried for each part of a message: give each of them a required property of Type.Literal with a value of its own, or a maxItems to what is around them`)
+      throw new SchemaFault(
+        `${path === '' ? 'the schema' : path} has ${all.length} alternatives that may be tried for each part of a message: give each of them a required property of Type.Literal with a value of its own, or a maxItems to what is around them`
+      )
     }
-    const parts = new Map(all.map((each, index) => [(each.properties as Record<string, TSchema>)[name]!.const as unknown, this.#part((copy.anyOf as TSchema[])[index])]))
+    const parts = new Map(all.map((each, index) => [
+      (each.properties as Record<string, TSchema>)[name]!.const as unknown,
+      this.#part((copy.anyOf as TSchema[])[index])
+    ]))
     const partOf = (value: unknown): Part | undefined => isRecord(value) ? parts.get(value[name]) : undefined
     return testing((value) => partOf(value)?.check!(value) ?? false, 'Expected union value', partOf)
   }
 
-  /** Keywords of JSON Schema that TypeBox does not check: an expression in one of them is published, and some day run. */
+  /**
+   * Keywords of JSON Schema that TypeBox does not check: an expression in one of them is published, and some day run.
+   */
   #foreign (schema: object, path: string): void {
     const { patternProperties } = schema as { patternProperties?: unknown }
     if (isRecord(patternProperties) && !(Kind in schema && schema[Kind] === 'Record')) {
-      for (const name of Object.keys(patternProperties)) this.#prove(name, '', `${path}/patternProperties`, this.#limit, 1)
+      for (const name of Object.keys(patternProperties)) {
+        this.#prove(name, '', `${path}/patternProperties`, this.#limit, 1)
+      }
     }
     for (const [key, value] of Object.entries(schema)) {
       if (VALUES.has(key) || typeof value !== 'object' || value === null || Kind in value) continue
-      if (key === 'properties' || key === '$defs' || key === 'definitions' || key === 'patternProperties' || Array.isArray(value)) {
-        for (const [name, each] of Object.entries(value as object)) if (isRecord(each) && !(Kind in each)) this.#plain(each, `${path}/${key}/${name}`)
+      if (key === 'properties' || key === '$defs' || key === 'definitions' || key === 'patternProperties' ||
+        Array.isArray(value)) {
+        for (const [name, each] of Object.entries(value as object)) {
+          if (isRecord(each) && !(Kind in each)) this.#plain(each, `${path}/${key}/${name}`)
+        }
       } else this.#plain(value as Record<string, unknown>, `${path}/${key}`)
     }
   }
@@ -303,7 +417,11 @@ class Preparing {
   #plain (schema: Record<string, unknown>, path: string): void {
     const { pattern, maxLength } = schema
     if (typeof pattern === 'string') {
-      if (typeof maxLength !== 'number') throw new SchemaFault(`${path} has a pattern and no maxLength: add maxLength, a pattern is only safe on short strings`)
+      if (typeof maxLength !== 'number') {
+        throw new SchemaFault(
+          `${path} has a pattern and no maxLength: add maxLength, a pattern is only safe on short strings`
+        )
+      }
       this.#prove(pattern, '', path, maxLength, Infinity)
     }
     this.#foreign(schema, path)
@@ -313,14 +431,24 @@ class Preparing {
 function checkBounds (schema: TSchema, where: string): void {
   for (const [least, most] of BOUNDS) {
     const [from, to] = [schema[least] as unknown, schema[most] as unknown]
-    if (typeof from === 'number' && typeof to === 'number' && from > to) throw new SchemaFault(`${where}: nothing can match ${least} ${from} and ${most} ${to}`)
+    if (typeof from === 'number' && typeof to === 'number' && from > to) {
+      throw new SchemaFault(`${where}: nothing can match ${least} ${from} and ${most} ${to}`)
+    }
   }
-  if (schema.type === 'array' && typeof schema.minContains === 'number' && typeof schema.maxItems === 'number' && schema.minContains > schema.maxItems) {
-    throw new SchemaFault(`${where}: nothing can match minContains ${schema.minContains} and maxItems ${schema.maxItems}`)
+  if (schema.type === 'array' && typeof schema.minContains === 'number' && typeof schema.maxItems === 'number' &&
+    schema.minContains > schema.maxItems) {
+    throw new SchemaFault(
+      `${where}: nothing can match minContains ${schema.minContains} and maxItems ${schema.maxItems}`
+    )
   }
   if (kindOf(schema) === 'Intersect') {
-    const types = new Set((schema.allOf as TSchema[]).map((each) => isRecord(each) ? each.type as unknown : undefined).filter((type) => typeof type === 'string').map((type) => type === 'integer' ? 'number' : type))
-    if (types.size > 1) throw new SchemaFault(`${where}: nothing can match all of the types ${[...types].join(' and ')}`)
+    const types = new Set((schema.allOf as TSchema[])
+      .map((each) => isRecord(each) ? each.type as unknown : undefined)
+      .filter((type) => typeof type === 'string')
+      .map((type) => type === 'integer' ? 'number' : type))
+    if (types.size > 1) {
+      throw new SchemaFault(`${where}: nothing can match all of the types ${[...types].join(' and ')}`)
+    }
   }
 }
 
@@ -328,7 +456,10 @@ function checkBounds (schema: TSchema, where: string): void {
 function canMatch (schema: TSchema): boolean {
   switch (kindOf(schema)) {
     case 'Never': return false
-    case 'Object': return Object.entries(schema.properties as Record<string, TSchema>).every(([name, property]) => !((schema.required ?? []) as string[]).includes(name) || canMatch(property))
+    case 'Object':
+      return Object.entries(
+        schema.properties as Record<string, TSchema>
+      ).every(([name, property]) => !((schema.required ?? []) as string[]).includes(name) || canMatch(property))
     case 'Tuple': return ((schema.items ?? []) as TSchema[]).every(canMatch)
     case 'Array': return !((schema.minItems ?? 0) > 0) || canMatch(schema.items as TSchema)
     case 'Intersect': return (schema.allOf as TSchema[]).every(canMatch)
@@ -338,17 +469,28 @@ function canMatch (schema: TSchema): boolean {
 }
 
 /**
- * Why a property cannot be what the newest values are kept by; `undefined` when it can, or when the schema does not show its properties.
+ * Why a property cannot be what the newest values are kept by; `undefined` when it can, or when the schema does not
+ * show its properties.
  */
 export function keyFault (schema: TSchema, key: string): string | undefined {
   switch (kindOf(schema)) {
     case 'Object': {
-      const { properties, required = [] } = schema as unknown as { properties: Record<string, TSchema>, required?: string[] }
-      if (!Object.hasOwn(properties, key)) return `which its schema does not have (it has ${Object.keys(properties).join(', ') || 'no properties'})`
-      if (!required.includes(key)) return 'which is optional: make it required, an event without it would replace nothing'
-      return isKeyable(properties[key]!) ? undefined : 'which is neither a string nor a number: keep the newest by a property that is'
+      const { properties, required = [] } = schema as unknown as {
+        properties: Record<string, TSchema>
+        required?: string[]
+      }
+      if (!Object.hasOwn(properties, key)) {
+        return `which its schema does not have (it has ${Object.keys(properties).join(', ') || 'no properties'})`
+      }
+      if (!required.includes(key)) {
+        return 'which is optional: make it required, an event without it would replace nothing'
+      }
+      return isKeyable(properties[key]!)
+        ? undefined
+        : 'which is neither a string nor a number: keep the newest by a property that is'
     }
-    case 'Union': return (schema.anyOf as TSchema[]).map((each) => keyFault(each, key)).find((fault) => fault !== undefined)
+    case 'Union':
+      return (schema.anyOf as TSchema[]).map((each) => keyFault(each, key)).find((fault) => fault !== undefined)
     case 'Intersect': {
       const faults = (schema.allOf as TSchema[]).map((each) => keyFault(each, key))
       return faults.includes(undefined) ? undefined : faults[0]
@@ -373,7 +515,9 @@ function rankOf (property: unknown): number {
   const { [Kind]: kind, anyOf } = property as TSchema
   if (kind === 'Literal') return 0
   if (kind === 'Union') return (anyOf as TSchema[]).every((each) => isRecord(each) && each[Kind] === 'Literal') ? 0 : 2
-  return kind === 'Boolean' || kind === 'Integer' || kind === 'Number' || kind === 'Null' ? 1 : kind === 'String' || kind === 'RegExp' || kind === 'TemplateLiteral' ? 1.5 : 2
+  return kind === 'Boolean' || kind === 'Integer' || kind === 'Number' || kind === 'Null'
+    ? 1
+    : kind === 'String' || kind === 'RegExp' || kind === 'TemplateLiteral' ? 1.5 : 2
 }
 
 function within (part: Part, value: unknown): boolean {
@@ -389,9 +533,13 @@ function within (part: Part, value: unknown): boolean {
 function discriminatorOf (alternatives: readonly TSchema[]): string | undefined {
   if (!alternatives.every((each) => kindOf(each) === 'Object')) return undefined
   const literalsOf = ({ properties, required = [] }: TSchema): string[] =>
-    Object.entries(properties as Record<string, TSchema>).filter(([name, property]) => kindOf(property) === 'Literal' && (required as string[]).includes(name)).map(([name]) => name)
+    Object.entries(properties as Record<string, TSchema>)
+      .filter(([name, property]) => kindOf(property) === 'Literal' && (required as string[]).includes(name))
+      .map(([name]) => name)
   return literalsOf(alternatives[0]!).find((name) => {
-    const values = alternatives.map((each) => literalsOf(each).includes(name) ? (each.properties as Record<string, TSchema>)[name]!.const as unknown : undefined)
+    const values = alternatives.map((each) => literalsOf(each).includes(name)
+      ? (each.properties as Record<string, TSchema>)[name]!.const as unknown
+      : undefined)
     return !values.includes(undefined) && new Set(values).size === values.length
   })
 }
@@ -400,7 +548,9 @@ function isUnique (values: readonly unknown[], texts: Map<object, string>): bool
   const seen = new Set<unknown>()
   for (const value of values) {
     // A text that is a string and a text of an object differ by what they begin with.
-    const text = typeof value === 'string' ? `"${value}` : typeof value === 'object' && value !== null ? canonical(value, texts) : value
+    const text = typeof value === 'string'
+      ? `"${value}`
+      : typeof value === 'object' && value !== null ? canonical(value, texts) : value
     if (seen.has(text)) return false
     seen.add(text)
   }

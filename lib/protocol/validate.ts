@@ -14,7 +14,10 @@ export interface Checker {
 }
 
 const MAX_VIOLATIONS = 5
-/** Parts of a value times parts of its schema up to which violations are listed by TypeBox, which asks each of the other: some milliseconds. */
+/**
+ * Parts of a value times parts of its schema up to which violations are listed by TypeBox, which asks each of the
+ * other: some milliseconds.
+ */
 const LISTED = 10_000
 
 /**
@@ -86,8 +89,11 @@ class Violations {
   #list (schema: TSchema, value: unknown, path: string, found: Violation[]): void {
     for (const error of Value.Errors(schema, value)) {
       if (found.length >= MAX_VIOLATIONS) return
-      if (error.type === ValueErrorType.Kind && isTest(error.schema)) this.#look(error.schema, error.value, path + error.path, found)
-      else if (error.type !== ValueErrorType.Intersect || !isJoint(error.schema)) found.push({ path: path + error.path, message: error.message })
+      if (error.type === ValueErrorType.Kind && isTest(error.schema)) {
+        this.#look(error.schema, error.value, path + error.path, found)
+      } else if (error.type !== ValueErrorType.Intersect || !isJoint(error.schema)) {
+        found.push({ path: path + error.path, message: error.message })
+      }
     }
   }
 
@@ -96,16 +102,23 @@ class Violations {
     const before = found.length
     const kind: string = schema[Kind]
     if (kind === 'Array' && Array.isArray(value)) {
-      for (let index = 0; index < value.length && found.length < MAX_VIOLATIONS; index++) this.#part(schema.items as TSchema, value[index], `${path}/${index}`, found)
+      for (let index = 0; index < value.length && found.length < MAX_VIOLATIONS; index++) {
+        this.#part(schema.items as TSchema, value[index], `${path}/${index}`, found)
+      }
     } else if (kind === 'Object' && typeof value === 'object' && value !== null) {
       for (const [name, property] of Object.entries(schema.properties as Record<string, TSchema>)) {
-        if (Object.hasOwn(value, name)) this.#part(property, (value as Record<string, unknown>)[name], `${path}/${name}`, found)
-        else if (((schema.required ?? []) as string[]).includes(name)) found.push({ path: `${path}/${name}`, message: 'Expected required property' })
+        if (Object.hasOwn(value, name)) {
+          this.#part(property, (value as Record<string, unknown>)[name], `${path}/${name}`, found)
+        } else if (((schema.required ?? []) as string[]).includes(name)) {
+          found.push({ path: `${path}/${name}`, message: 'Expected required property' })
+        }
       }
     } else if (kind === 'Intersect') {
       for (const each of schema.allOf as TSchema[]) this.#part(each, value, path, found)
     }
-    if (found.length === before) found.push({ path, message: 'Expected a value that fits; it is too large to say more' })
+    if (found.length === before) {
+      found.push({ path, message: 'Expected a value that fits; it is too large to say more' })
+    }
   }
 
   #part (schema: TSchema, value: unknown, path: string, found: Violation[]): void {

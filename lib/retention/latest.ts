@@ -17,7 +17,9 @@ export function latestTtl (history: { readonly ttl: number } | false): number {
   return history === false ? WITHOUT_HISTORY : history.ttl
 }
 
-/** The current `latest` values of one room, by type and key: bounded in number here, in time and bytes by a `Retention`. */
+/**
+ * The current `latest` values of one room, by type and key: bounded in number here, in time and bytes by a `Retention`.
+ */
 export class Latest extends Retained {
   readonly #values = new Map<string, Link<Value>>()
   readonly #order = new LinkedList<Value>()
@@ -55,7 +57,8 @@ export class Latest extends Retained {
     const known = this.#values.get(name)
     if (known !== undefined) {
       const before = known.item.packet.event!.version
-      // Without a version it was set here while the broker was away: it shows until the broker names a value, whichever that is.
+      // Without a version it was set here while the broker was away: it shows until the broker names a value, whichever
+      // that is.
       if (before !== undefined && version !== undefined && before >= version) return false
       this.#drop(known)
     }

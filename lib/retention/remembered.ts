@@ -36,8 +36,9 @@ class Owner<V> extends Retained {
 }
 
 /**
- * Entries that are kept for a time, each for an owner. Number is no bound, bytes are: an owner over its own loses its oldest entry, and
- * when all together are over the `Retention`'s, one of the owners that hold most does: whoever holds little is the last to lose by it.
+ * Entries that are kept for a time, each for an owner. Number is no bound, bytes are: an owner over its own loses its
+ * oldest entry, and when all together are over the `Retention`'s, one of the owners that hold most does: whoever holds
+ * little is the last to lose by it.
  */
 export class Remembered<V> {
   readonly #retention: Retention
@@ -123,7 +124,9 @@ export class Remembered<V> {
   #ownerOf (id: string): Owner<V> {
     let owner = this.#owners.get(id)
     if (owner === undefined) {
-      owner = new Owner<V>(id, (link) => { this.#shift(link) }, (empty) => { if (this.#owners.get(empty.id) === empty) this.#owners.delete(empty.id) })
+      owner = new Owner<V>(id, (link) => {
+        this.#shift(link)
+      }, (empty) => { if (this.#owners.get(empty.id) === empty) this.#owners.delete(empty.id) })
       this.#owners.set(id, owner)
     }
     return owner

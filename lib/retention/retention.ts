@@ -24,8 +24,9 @@ const SLOT = 500
 const SLOTS = 256
 
 /**
- * Many retained things under one byte budget. Over it, one that holds about the most (within an eighth) loses its oldest part; what has
- * run out goes by a timing wheel. Each step costs the same however many there are. Pure: the clock is an argument.
+ * Many retained things under one byte budget. Over it, one that holds about the most (within an eighth) loses its
+ * oldest part; what has run out goes by a timing wheel. Each step costs the same however many there are. Pure: the
+ * clock is an argument.
  */
 export class Retention {
   readonly #budget: number

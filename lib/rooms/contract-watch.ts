@@ -27,7 +27,13 @@ const MAX_TEXT = 65_536
 /** What two nodes must have in common of a family of rooms, in words that a person can compare. */
 function wordsOf ({ settings: { history }, events }: Declaration): string {
   const kept = history === false ? 'no history' : `history of ${history.size} for ${history.ttl} ms`
-  const each = [...events].map(([type, { delivery, key }]) => [type, delivery, ...(key === undefined ? [] : ['by', key])].join(' ')).sort()
+  const each = [...events].map(([type, { delivery, key }]) => [
+    type,
+    delivery,
+    ...(key === undefined ? [] : ['by', key])
+  ].join(
+    ' '
+  )).sort()
   return `${kept}; ${each.length === 0 ? 'no events' : each.join(', ')}`
 }
 
@@ -44,8 +50,9 @@ function differences (mine: ReadonlyMap<string, string>, theirs: ReadonlyMap<str
 }
 
 /**
- * Tells when nodes that share a broker and a prefix declare different rooms: they are two applications that hear each other, or two
- * versions of one. Only said, never refused: while a new version is rolled out both are there, and are meant to be.
+ * Tells when nodes that share a broker and a prefix declare different rooms: they are two applications that hear each
+ * other, or two versions of one. Only said, never refused: while a new version is rolled out both are there, and are
+ * meant to be.
  */
 export class ContractWatch {
   readonly #options: ContractWatchOptions
@@ -60,7 +67,10 @@ export class ContractWatch {
   }
 
   start (declarations: Iterable<Declaration>): void {
-    this.#mine = new Map([...declarations].map((declaration) => [declaration.pattern.source, wordsOf(declaration)] as const).sort(([a], [b]) => a < b ? -1 : 1))
+    this.#mine = new Map([...declarations].map((declaration) => [
+      declaration.pattern.source,
+      wordsOf(declaration)
+    ] as const).sort(([a], [b]) => a < b ? -1 : 1))
     this.#fingerprint = createHash('sha256').update(JSON.stringify([...this.#mine])).digest('base64url')
     this.#timer = every(() => { this.#lookAgain() }, LEASE / 3).unref()
     this.#lookAgain()
@@ -86,13 +96,19 @@ export class ContractWatch {
   }
 
   #lookAgain (): void {
-    this.#looking = this.#look().catch((error: unknown) => { if (this.#timer !== undefined) this.#options.onError(error) })
+    this.#looking = this.#look().catch((error: unknown) => {
+      if (this.#timer !== undefined) this.#options.onError(error)
+    })
   }
 
   get #entry (): { userId: string, connection: string, data?: unknown } {
     const data = [...this.#mine]
     const isShort = JSON.stringify(data).length <= MAX_TEXT
-    return { userId: this.#fingerprint, connection: this.#options.nodeId, ...(isShort ? { data: { rooms: data } } : {}) }
+    return {
+      userId: this.#fingerprint,
+      connection: this.#options.nodeId,
+      ...(isShort ? { data: { rooms: data } } : {})
+    }
   }
 
   async #look (): Promise<void> {
@@ -104,7 +120,10 @@ export class ContractWatch {
       this.#told.add(fingerprint)
       const theirs = contractOf(data)
       const found = theirs === undefined ? [] : differences(this.#mine, theirs)
-      log.warn({ differences: found.slice(0, MAX_TOLD), more: Math.max(0, found.length - MAX_TOLD) }, 'another node with the same broker and prefix declares other rooms: two applications hear each other unless the adapter of each has a prefix of its own; two versions of one application may differ while the newer one is rolled out')
+      log.warn(
+        { differences: found.slice(0, MAX_TOLD), more: Math.max(0, found.length - MAX_TOLD) },
+        'another node with the same broker and prefix declares other rooms: two applications hear each other unless the adapter of each has a prefix of its own; two versions of one application may differ while the newer one is rolled out'
+      )
     }
   }
 }

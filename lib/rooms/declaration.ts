@@ -28,11 +28,18 @@ export interface RoomHooks {
 export interface RoomLimits {
   readonly capacity?: number | undefined
   readonly history?: { readonly size?: number, readonly ttl?: number } | false | undefined
-  readonly limits?: { readonly message?: number, readonly rate?: { readonly messages: number, readonly burst: number } } | undefined
+  readonly limits?: {
+    readonly message?: number
+    readonly rate?: { readonly messages: number, readonly burst: number }
+  } | undefined
   readonly flush?: number | undefined
 }
 
-interface MessageRule { readonly data: Checker, readonly reply: Checker | undefined, readonly handler: Hook<unknown, unknown> }
+interface MessageRule {
+  readonly data: Checker
+  readonly reply: Checker | undefined
+  readonly handler: Hook<unknown, unknown>
+}
 interface EventRule { readonly data: Checker, readonly delivery: Delivery, readonly key: string | undefined }
 
 /** A definition made ready on this node: compiled schemas, options with defaults, handlers. */
@@ -62,7 +69,12 @@ export interface Declaration {
   readonly active: { rooms: number, members: number }
 }
 
-function split (spec: MessageSpecs[string] | EventSpecs[string]): { data: TSchema, reply?: TSchema, delivery?: Delivery, key?: string } {
+function split (spec: MessageSpecs[string] | EventSpecs[string]): {
+  data: TSchema
+  reply?: TSchema
+  delivery?: Delivery
+  key?: string
+} {
   const whole = spec as { data?: unknown, type?: unknown }
   // A schema has a `type` or another keyword of its own; a spec has `data`, which is a schema object.
   return typeof whole.data === 'object' && whole.data !== null && whole.type === undefined
@@ -75,7 +87,9 @@ function checker (schema: TSchema, where: string, limit: number | undefined): Ch
     return compile(schema, limit)
   } catch (error) {
     if (error instanceof SchemaFault) throw new REALTIME_ERR_SCHEMA(`${where}: ${error.message}`)
-    throw new REALTIME_ERR_SCHEMA(`${where} is not a schema that can be compiled; build it with TypeBox's Type (${(error as Error).message})`)
+    throw new REALTIME_ERR_SCHEMA(
+      `${where} is not a schema that can be compiled; build it with TypeBox's Type (${(error as Error).message})`
+    )
   }
 }
 
@@ -86,22 +100,40 @@ function checker (schema: TSchema, where: string, limit: number | undefined): Ch
  * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA, naming the fix
  */
 export function declare (
-  definition: unknown, hooks: RoomHooks, limits: RoomLimits, defaults: { history: { size: number, ttl: number } | false, message?: number }, log: unknown, isPublishOnly = false
+  definition: unknown, hooks: RoomHooks, limits: RoomLimits, defaults: {
+    history: { size: number, ttl: number } | false
+    message?: number
+  }, log: unknown, isPublishOnly = false
 ): Declaration {
   const contract = contractOf(definition)
-  if (contract === undefined) throw new REALTIME_ERR_ROOM('app.room takes a definition made by defineRoom("name/:param", { ... })')
+  if (contract === undefined) {
+    throw new REALTIME_ERR_ROOM('app.room takes a definition made by defineRoom("name/:param", { ... })')
+  }
   const pattern = parsePattern((definition as { name: string }).name)
   const name = pattern.source
   const first = pattern.segments[0]!.value
   if (RESERVED_SEGMENTS.has(first.toLowerCase())) {
-    throw new REALTIME_ERR_ROOM(`"${name}" begins with "${first}", which is a URL of the plugin; rename the room (reserved: ${[...RESERVED_SEGMENTS].join(', ')})`)
+    throw new REALTIME_ERR_ROOM(
+      `"${name}" begins with "${first}", which is a URL of the plugin; rename the room (reserved: ${[...RESERVED_SEGMENTS].join(', ')})`
+    )
   }
   const builtIn = name === ALL ? 'all' : pattern.shape === `${USER}/:` ? 'user' : undefined
-  if (first.startsWith('@') && builtIn === undefined) throw new REALTIME_ERR_ROOM(`"${name}": names beginning with "@" are built in; only "${ALL}" and "${USER}/:id" can be declared`)
+  if (first.startsWith('@') && builtIn === undefined) {
+    throw new REALTIME_ERR_ROOM(
+      `"${name}": names beginning with "@" are built in; only "${ALL}" and "${USER}/:id" can be declared`
+    )
+  }
   if (builtIn !== undefined) {
-    const extra = (['on', 'authorize'] as const).find((key) => hooks[key] !== undefined) ?? (limits.capacity === undefined ? undefined : 'capacity')
-    if (extra !== undefined) throw new REALTIME_ERR_ROOM(`"${name}" takes no ${extra}: every connection is a member from the start; remove the option`)
-    if (Object.keys(contract.messages ?? {}).length > 0) throw new REALTIME_ERR_ROOM(`"${name}" cannot have messages; declare them on a room of your own`)
+    const extra = (['on', 'authorize'] as const).find((key) => hooks[key] !== undefined) ??
+      (limits.capacity === undefined ? undefined : 'capacity')
+    if (extra !== undefined) {
+      throw new REALTIME_ERR_ROOM(
+        `"${name}" takes no ${extra}: every connection is a member from the start; remove the option`
+      )
+    }
+    if (Object.keys(contract.messages ?? {}).length > 0) {
+      throw new REALTIME_ERR_ROOM(`"${name}" cannot have messages; declare them on a room of your own`)
+    }
   }
   const limit = limits.limits?.message ?? defaults.message
   const messages = new Map<string, MessageRule>()
@@ -110,7 +142,11 @@ export function declare (
     const { data, reply } = split(spec)
     if (isPublishOnly) continue
     const handler = Object.hasOwn(hooks.on ?? {}, type) ? hooks.on![type] : undefined
-    if (typeof handler !== 'function') throw new REALTIME_ERR_ROOM(`"${name}" declares the message "${type}": give its handler as on: { ${type} (context) { ... } }`)
+    if (typeof handler !== 'function') {
+      throw new REALTIME_ERR_ROOM(
+        `"${name}" declares the message "${type}": give its handler as on: { ${type} (context) { ... } }`
+      )
+    }
     messages.set(type, {
       data: checker(data, `message "${type}" of "${name}"`, limit),
       reply: reply === undefined ? undefined : checker(reply, `reply of "${type}" of "${name}"`, limit),
@@ -118,19 +154,33 @@ export function declare (
     })
   }
   for (const type of Object.keys(hooks.on ?? {})) {
-    if (!messages.has(type)) throw new REALTIME_ERR_ROOM(`"${name}" has a handler for "${type}" but declares no such message; add it to messages in defineRoom or remove the handler`)
+    if (!messages.has(type)) {
+      throw new REALTIME_ERR_ROOM(
+        `"${name}" has a handler for "${type}" but declares no such message; add it to messages in defineRoom or remove the handler`
+      )
+    }
   }
   const events = new Map<string, EventRule>()
   let latest = false
   for (const [type, spec] of Object.entries(contract.events ?? {})) {
     reserve(name, 'event', type)
     const { data, delivery = 'reliable', key } = split(spec)
-    if (delivery === 'latest' && typeof key !== 'string') throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'latest' and needs key: the property whose newest value is kept`)
-    if (delivery !== 'latest' && key !== undefined) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" has a key, which only delivery: 'latest' uses`)
-    if (!['reliable', 'latest', 'volatile'].includes(delivery)) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}": delivery is 'reliable', 'latest' or 'volatile'`)
+    if (delivery === 'latest' && typeof key !== 'string') {
+      throw new REALTIME_ERR_ROOM(
+        `event "${type}" of "${name}" is 'latest' and needs key: the property whose newest value is kept`
+      )
+    }
+    if (delivery !== 'latest' && key !== undefined) {
+      throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" has a key, which only delivery: 'latest' uses`)
+    }
+    if (!['reliable', 'latest', 'volatile'].includes(delivery)) {
+      throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}": delivery is 'reliable', 'latest' or 'volatile'`)
+    }
     if (delivery === 'latest') {
       const fault = keyFault(data, key!)
-      if (fault !== undefined) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'latest' with the key "${key!}", ${fault}`)
+      if (fault !== undefined) {
+        throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'latest' with the key "${key!}", ${fault}`)
+      }
     }
     latest ||= delivery === 'latest'
     events.set(type, { data: checker(data, `event "${type}" of "${name}"`, limit), delivery, key })
@@ -147,10 +197,14 @@ export function declare (
     contract,
     builtIn,
     settings: { history, latest, definition: name },
-    params: contract.params === undefined ? undefined : checker(contract.params as unknown as TSchema, `params of "${name}"`, limit),
+    params: contract.params === undefined
+      ? undefined
+      : checker(contract.params as unknown as TSchema, `params of "${name}"`, limit),
     messages,
     events,
-    member: contract.member === undefined ? undefined : checker(contract.member as unknown as TSchema, `member of "${name}"`, limit),
+    member: contract.member === undefined
+      ? undefined
+      : checker(contract.member as unknown as TSchema, `member of "${name}"`, limit),
     hasPresence,
     presence: typeof hooks.presence === 'function' ? hooks.presence : undefined,
     authorize: hooks.authorize,
@@ -166,8 +220,16 @@ export function declare (
 }
 
 function reserve (room: string, kind: string, type: string): void {
-  if (RESERVED_TYPES.has(type)) throw new REALTIME_ERR_ROOM(`${kind} "${type}" of "${room}": the name is a frame type of the protocol; rename it (reserved: ${[...RESERVED_TYPES].join(', ')})`)
-  if (!/^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/.test(type)) throw new REALTIME_ERR_ROOM(`${kind} "${type}" of "${room}": a name begins with a letter and has up to 64 of A-Z a-z 0-9 _ . : -`)
+  if (RESERVED_TYPES.has(type)) {
+    throw new REALTIME_ERR_ROOM(
+      `${kind} "${type}" of "${room}": the name is a frame type of the protocol; rename it (reserved: ${[...RESERVED_TYPES].join(', ')})`
+    )
+  }
+  if (!/^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/.test(type)) {
+    throw new REALTIME_ERR_ROOM(
+      `${kind} "${type}" of "${room}": a name begins with a letter and has up to 64 of A-Z a-z 0-9 _ . : -`
+    )
+  }
 }
 
 export interface ResolvedRoom { readonly declaration: Declaration, readonly params: Readonly<Record<string, string>> }
@@ -183,7 +245,9 @@ export class Declarations {
     const { pattern } = declaration
     const same = this.#shapes.get(pattern.shape)
     if (same !== undefined) {
-      throw new REALTIME_ERR_ROOM(`"${pattern.source}" matches the same names as "${same}", which is declared; rename one, or declare it once with both contracts`)
+      throw new REALTIME_ERR_ROOM(
+        `"${pattern.source}" matches the same names as "${same}", which is declared; rename one, or declare it once with both contracts`
+      )
     }
     this.#shapes.set(pattern.shape, pattern.source)
     if (declaration.builtIn !== undefined) this.hasBuiltIn = true

@@ -1,7 +1,12 @@
-import type { Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceChange, PresenceEntry, PresenceSnapshot, Publication, Published } from '../adapters/adapter.js'
+import type {
+  Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceChange, PresenceEntry, PresenceSnapshot, Publication,
+  Published
+} from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { isRoomName } from '../contract/names.js'
-import { REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF, REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN, Refusal } from '../errors/refusal.js'
+import {
+  REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF, REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN, Refusal
+} from '../errors/refusal.js'
 import { encodeEvent, type EventHead, type Except, type Packet } from '../protocol/packet.js'
 import { keyOf } from '../protocol/key.js'
 import { isOffset, type Position } from '../protocol/position.js'
@@ -44,7 +49,10 @@ export interface JoinRequest {
 
 export interface PublishOptions {
   readonly except?: Except | undefined
-  /** names what is to have effect once: a key of the application's, or the parts of one of ours, which no single text can equal */
+  /**
+   * names what is to have effect once: a key of the application's, or the parts of one of ours, which no single text
+   * can equal
+   */
   readonly once?: string | readonly [string, string, string] | undefined
   readonly ack?: string | undefined
   /** user whose message makes it */
@@ -63,7 +71,9 @@ export interface PendingJoin {
 
 /** What keeps the params of a name from being those of its definition; a room that is here has been looked at. */
 function misfits ({ declaration, params }: ResolvedRoom): Violation[] | undefined {
-  return declaration.params === undefined || declaration.params.check(params) ? undefined : declaration.params.violations(params)
+  return declaration.params === undefined || declaration.params.check(params)
+    ? undefined
+    : declaration.params.violations(params)
 }
 
 export function describe (violations: readonly Violation[]): string {
@@ -76,7 +86,10 @@ const LATEST_BYTES = 64 * 1024 * 1024
 /** Values that one turn of the event loop lets go. */
 const SLICE = 1_000
 
-/** All rooms of this node, and the way of every event: publish through the adapter, be told by it, deliver to the members here. */
+/**
+ * All rooms of this node, and the way of every event: publish through the adapter, be told by it, deliver to the
+ * members here.
+ */
 export class Hub {
   readonly declarations = new Declarations()
   readonly #adapter: Adapter
@@ -98,7 +111,9 @@ export class Hub {
     this.#latest = new Retention(options.latestBytes ?? LATEST_BYTES)
     this.#sweep = new Slices(() => this.#latest.sweep(Date.now(), SLICE))
     if (adapter.presence !== undefined) {
-      this.#presence = new PresenceKeeper(adapter.presence, options.presence, () => this.#rooms.keys(), (error) => { options.onError(error, 'presence') })
+      this.#presence = new PresenceKeeper(adapter.presence, options.presence, () => this.#rooms.keys(), (error) => {
+        options.onError(error, 'presence')
+      })
     }
   }
 
@@ -148,9 +163,13 @@ export class Hub {
     if (active !== undefined) return active
     if (!isRoomName(name)) throw new Refusal('room_invalid')
     const found = this.declarations.find(name)
-    if (found === undefined) throw new Refusal('room_unknown', { room: name, why: { declared: this.declarations.patterns.slice(0, 20) } })
+    if (found === undefined) {
+      throw new Refusal('room_unknown', { room: name, why: { declared: this.declarations.patterns.slice(0, 20) } })
+    }
     const details = misfits(found)
-    if (details !== undefined) throw new Refusal('room_invalid', { message: `params do not fit: ${describe(details)}`, details })
+    if (details !== undefined) {
+      throw new Refusal('room_invalid', { message: `params do not fit: ${describe(details)}`, details })
+    }
     return found
   }
 
@@ -161,11 +180,15 @@ export class Hub {
     const found = isRoomName(name) ? this.declarations.find(name) : undefined
     if (found !== undefined) {
       const details = misfits(found)
-      if (details !== undefined) throw new REALTIME_ERR_ROOM(`"${name}": params do not fit their schema: ${describe(details)}`)
+      if (details !== undefined) {
+        throw new REALTIME_ERR_ROOM(`"${name}": params do not fit their schema: ${describe(details)}`)
+      }
       return found
     }
     const patterns = this.declarations.patterns
-    const known = patterns.length === 0 ? 'none yet: call app.room(definition) before the app is ready' : patterns.map((pattern) => `"${pattern}"`).join(', ')
+    const known = patterns.length === 0
+      ? 'none yet: call app.room(definition) before the app is ready'
+      : patterns.map((pattern) => `"${pattern}"`).join(', ')
     throw new REALTIME_ERR_ROOM_UNKNOWN(`no room "${name}" is declared (declared: ${known})`)
   }
 
@@ -185,10 +208,25 @@ export class Hub {
     return this.#adapter.publish(name, publication, settings)
   }
 
-  prepare (declaration: Declaration, type: string, data: unknown, { except, once, ack, owner }: PublishOptions = {}): Publication {
+  prepare (
+    declaration: Declaration,
+    type: string,
+    data: unknown,
+    { except, once, ack, owner }: PublishOptions = {}
+  ): Publication {
     const { delivery, key, text } = this.#checked(declaration, type, data)
     const idempotencyKey = once === undefined ? undefined : typeof once === 'string' ? keyOf(once) : keyOf(...once)
-    return { type, data: text, delivery: ack === undefined ? delivery : 'volatile', timestamp: Date.now(), key, except, idempotencyKey, ack, owner }
+    return {
+      type,
+      data: text,
+      delivery: ack === undefined ? delivery : 'volatile',
+      timestamp: Date.now(),
+      key,
+      except,
+      idempotencyKey,
+      ack,
+      owner
+    }
   }
 
   /** An event for one member alone: no offset, not kept. */
@@ -197,21 +235,31 @@ export class Hub {
     return encodeEvent({ type, room, delivery, key, timestamp: Date.now() }, text)
   }
 
-  #checked (declaration: Declaration, type: string, data: unknown): { text: string, delivery: Publication['delivery'], key: string | undefined } {
+  #checked (
+    declaration: Declaration,
+    type: string,
+    data: unknown
+  ): { text: string, delivery: Publication['delivery'], key: string | undefined } {
     const rule = declaration.events.get(type)
     const room = declaration.pattern.source
     if (rule === undefined) {
       const known = [...declaration.events.keys()].map((name) => `"${name}"`).join(', ')
-      throw new REALTIME_ERR_EVENT(`"${room}" declares no event "${String(type)}" (declared: ${known === '' ? 'none' : known})`)
+      throw new REALTIME_ERR_EVENT(
+        `"${room}" declares no event "${String(type)}" (declared: ${known === '' ? 'none' : known})`
+      )
     }
     if (this.#options.validateOutput && !rule.data.check(data)) {
-      throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" does not fit its schema: ${describe(rule.data.violations(data))}`)
+      throw new REALTIME_ERR_EVENT(
+        `data of event "${type}" of "${room}" does not fit its schema: ${describe(rule.data.violations(data))}`
+      )
     }
     const text = textOf(data, type, room)
     if (text === undefined) throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value`)
     const { eventLimit } = this.#options
     if (text.length > eventLimit || (text.length * 3 > eventLimit && Buffer.byteLength(text) > eventLimit)) {
-      throw new REALTIME_ERR_EVENT(`event "${type}" of "${room}" is larger than limits.event (${eventLimit} bytes); send a reference to the data instead, or raise the limit`)
+      throw new REALTIME_ERR_EVENT(
+        `event "${type}" of "${room}" is larger than limits.event (${eventLimit} bytes); send a reference to the data instead, or raise the limit`
+      )
     }
     const key = rule.key === undefined ? undefined : String((data as Record<string, unknown>)[rule.key])
     return { text, delivery: rule.delivery, key }
@@ -220,7 +268,9 @@ export class Hub {
   /** Decides where a join begins, and holds the room open for it. */
   join (name: string, found: ResolvedRoom, request: JoinRequest): Awaitable<PendingJoin> {
     const room = this.#hold(name, found)
-    if (room.isOpened && request.since === undefined && request.last === undefined) return this.#joining(room, undefined, undefined, request)
+    if (room.isOpened && request.since === undefined && request.last === undefined) {
+      return this.#joining(room, undefined, undefined, request)
+    }
     return this.#joinLater(room, request)
   }
 
@@ -235,7 +285,10 @@ export class Hub {
     }
   }
 
-  async #plan (room: Room, { since, last }: JoinRequest): Promise<{ since?: Position | undefined, resumed?: boolean | undefined }> {
+  async #plan (
+    room: Room,
+    { since, last }: JoinRequest
+  ): Promise<{ since?: Position | undefined, resumed?: boolean | undefined }> {
     if (!room.hasHistory || this.#adapter.history === undefined) return since === undefined ? {} : { resumed: false }
     const { settings } = room.declaration
     if (since !== undefined) {
@@ -245,7 +298,11 @@ export class Hub {
     const resumed = since === undefined ? undefined : false
     if (last === undefined || last === 0) return { resumed }
     const { size } = settings.history as { size: number }
-    const { events, top } = await this.#adapter.history(room.name, { last: Math.min(last, size), limit: size, bytes: 1 }, settings)
+    const { events, top } = await this.#adapter.history(
+      room.name,
+      { last: Math.min(last, size), limit: size, bytes: 1 },
+      settings
+    )
     const first = events[0]?.position
     return { since: first === undefined ? top : { epoch: top.epoch, offset: first.offset - 1 }, resumed }
   }
@@ -291,7 +348,11 @@ export class Hub {
    *
    * @param isContinued it polls on: what it reads is delivered, not resumed after a break
    */
-  async rejoin (membership: Membership, request: JoinRequest, isContinued = true): Promise<{ data: JoinData, start: () => void }> {
+  async rejoin (
+    membership: Membership,
+    request: JoinRequest,
+    isContinued = true
+  ): Promise<{ data: JoinData, start: () => void }> {
     const { room } = membership
     const { since, resumed } = await this.#plan(room, request)
     const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
@@ -317,7 +378,9 @@ export class Hub {
     return true
   }
 
-  /** The same connection is in the room on another node by now: its presence goes on there, whatever becomes of it here. */
+  /**
+   * The same connection is in the room on another node by now: its presence goes on there, whatever becomes of it here.
+   */
   handOver (membership: Membership): void {
     const { room, entry } = membership
     if (entry === undefined) return
@@ -372,20 +435,33 @@ export class Hub {
    *
    * @param bytes after which the page ends, for a member
    */
-  async history (name: string, since: Position | undefined, limit: number | undefined, bytes?: number): Promise<HistoryPage> {
+  async history (
+    name: string,
+    since: Position | undefined,
+    limit: number | undefined,
+    bytes?: number
+  ): Promise<HistoryPage> {
     const { declaration: { settings } } = this.locate(name)
     if (settings.history === false || this.#adapter.history === undefined) {
       return { resumed: false, events: [], top: { epoch: '', offset: 0 }, floor: { epoch: '', offset: 0 } }
     }
     const most = Math.min(isOffset(limit) ? limit : settings.history.size, settings.history.size)
-    return await this.#adapter.history(name, since === undefined ? { last: most, limit: most, bytes } : { since, limit: most, bytes }, settings)
+    return await this.#adapter.history(
+      name,
+      since === undefined ? { last: most, limit: most, bytes } : { since, limit: most, bytes },
+      settings
+    )
   }
 
   /** @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
   async members (name: string, limit: number): Promise<PresenceSnapshot> {
     const { declaration } = this.locate(name)
     const store = this.#adapter.presence
-    if (!declaration.hasPresence) throw new REALTIME_ERR_PRESENCE_OFF(`"${declaration.pattern.source}" has no presence; declare the room with presence: true, or presence: ({ user }) => data`)
+    if (!declaration.hasPresence) {
+      throw new REALTIME_ERR_PRESENCE_OFF(
+        `"${declaration.pattern.source}" has no presence; declare the room with presence: true, or presence: ({ user }) => data`
+      )
+    }
     if (store === undefined) throw new REALTIME_ERR_PRESENCE_OFF(`the ${this.#adapter.name} adapter keeps no presence`)
     return await store.snapshot(name, limit)
   }
@@ -396,6 +472,8 @@ function textOf (data: unknown, type: string, room: string): string | undefined 
   try {
     return JSON.stringify(data)
   } catch (error) {
-    throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value: ${error instanceof Error ? error.message : String(error)}`)
+    throw new REALTIME_ERR_EVENT(
+      `data of event "${type}" of "${room}" is no JSON value: ${error instanceof Error ? error.message : String(error)}`
+    )
   }
 }

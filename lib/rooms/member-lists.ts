@@ -6,7 +6,10 @@ function sizeOf (value: unknown): number { return value === undefined ? 0 : Buff
 /** Counted and not listed, as a room of too many users is. */
 function unlisted ({ sequence, total }: PresenceSnapshot): PresenceSnapshot { return { sequence, total } }
 
-/** The member lists of one answer, which has a bound of bytes for all its rooms: those that do not fit any more are left out. */
+/**
+ * The member lists of one answer, which has a bound of bytes for all its rooms: those that do not fit any more are left
+ * out.
+ */
 export class MemberLists {
   readonly #limit: number
   #bytes = 0

@@ -14,6 +14,9 @@ export interface Member {
   readonly isOpen: boolean
   /** it was sent so many bytes again that were sent to others before */
   replayed? (bytes: number): void
-  /** what is sent now would be written with this turn; a look at it is cheap, and brings what a send needs into the cache */
+  /**
+   * what is sent now would be written with this turn; a look at it is cheap, and brings what a send needs into the
+   * cache
+   */
   readonly isReady?: boolean
 }

@@ -16,7 +16,10 @@ const MAX_SWEEP = 5_000
 
 /** Entries in one renewal: so many are gathered in one turn of the event loop. */
 const BATCH = 500
-/** Entries that are to end and of which the store could not be told, how long they are remembered, and how many of them are told at a time. */
+/**
+ * Entries that are to end and of which the store could not be told, how long they are remembered, and how many of them
+ * are told at a time.
+ */
 const MAX_OWED = 10_000
 const OWED = 1_800_000
 const AT_ONCE = 500
@@ -37,7 +40,12 @@ export class PresenceKeeper {
   #sweeper: NodeJS.Timeout | undefined
   #renewer: NodeJS.Timeout | undefined
 
-  constructor (store: PresenceStore, options: PresenceOptions, rooms: () => Iterable<string>, onError: (error: unknown) => void) {
+  constructor (
+    store: PresenceStore,
+    options: PresenceOptions,
+    rooms: () => Iterable<string>,
+    onError: (error: unknown) => void
+  ) {
     this.#store = store
     this.#options = options
     this.#rooms = rooms
@@ -56,8 +64,8 @@ export class PresenceKeeper {
   }
 
   /**
-   * Prolongs the entries of this node's members, or makes them anew where the store has lost them. Resolves when that is done for all who
-   * are here now; rejects when it failed for some.
+   * Prolongs the entries of this node's members, or makes them anew where the store has lost them. Resolves when that
+   * is done for all who are here now; rejects when it failed for some.
    */
   async renew (): Promise<void> {
     // A renewal that is under way may have passed those who are to be renewed now.

@@ -37,8 +37,9 @@ export interface Follower {
 }
 
 /**
- * Lets a member follow a stream page by page, as fast as its link drains, until it has caught up. Nothing is queued for it meanwhile:
- * what is published while it reads is read as well. A stream trimmed under it, or replaced, is a gap, never silence.
+ * Lets a member follow a stream page by page, as fast as its link drains, until it has caught up. Nothing is queued for
+ * it meanwhile: what is published while it reads is read as well. A stream trimmed under it, or replaced, is a gap,
+ * never silence.
  */
 export function follow (follower: Follower, source: Source, turn = follower.turn): void {
   // Between two polls a member is gone and comes back: a page that was asked for before is of another place.

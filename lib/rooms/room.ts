@@ -39,7 +39,8 @@ export interface Audience {
 
 /** One member's place in one room. */
 export class Membership implements Follower, Walked {
-  // What each event needs comes first, to be in one line of the processor's cache: there are as many as members in all rooms.
+  // What each event needs comes first, to be in one line of the processor's cache: there are as many as members in all
+  // rooms.
   readonly member: Member
   /** events up to here have been offered */
   floor = 0
@@ -80,7 +81,9 @@ export class Membership implements Follower, Walked {
 
   isExcepted ({ except }: EventHead): boolean {
     if (except === undefined) return false
-    if (except.connection !== this.member.id && this.former?.split(',').includes(except.connection) !== true) return false
+    if (except.connection !== this.member.id && this.former?.split(',').includes(except.connection) !== true) {
+      return false
+    }
     return except.user === undefined || except.user === this.member.userId
   }
 
@@ -128,7 +131,10 @@ export class Membership implements Follower, Walked {
     this.floor = this.position.offset
     for (const packet of this.room.latest) {
       const { version } = packet.event!
-      if ((this.#known !== undefined && version !== undefined && version <= this.#known) || this.isExcepted(packet.event!)) continue
+      if ((this.#known !== undefined && version !== undefined && version <= this.#known) ||
+        this.isExcepted(packet.event!)) {
+        continue
+      }
       this.member.replayed?.(packet.bytes.length)
       this.member.send(packet)
     }
@@ -417,8 +423,8 @@ const WARM = 1
 const AHEAD = 32
 
 /**
- * A look at the next members before each is sent to: as the flusher does it with outboxes, and for the same reason. Of a connection in
- * many rooms nothing is in a cache of the processor but what other rooms have just used.
+ * A look at the next members before each is sent to: as the flusher does it with outboxes, and for the same reason. Of
+ * a connection in many rooms nothing is in a cache of the processor but what other rooms have just used.
  */
 function lookAhead (members: readonly Membership[], from: number): number {
   const end = Math.min(from + AHEAD, members.length)

@@ -22,6 +22,8 @@ export function userRoom (userId: unknown): string | undefined {
 export function roomOfUser (userId: unknown): string {
   const name = userRoom(userId)
   if (name !== undefined) return name
-  throw new REALTIME_ERR_TARGET('a user id is a non-empty string that makes a room\'s name: without control characters or half of a surrogate pair, not ' +
-    '"." or "..", and at most 249 bytes after encodeURIComponent')
+  throw new REALTIME_ERR_TARGET(
+    'a user id is a non-empty string that makes a room\'s name: without control characters or half of a surrogate pair, not ' +
+      '"." or "..", and at most 249 bytes after encodeURIComponent'
+  )
 }

@@ -2,7 +2,13 @@ import { BlockList, isIPv6 } from 'node:net'
 
 const OWN_NETWORKS = new BlockList()
 for (const [network, prefix] of [
-  ['127.0.0.0', 8], ['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['169.254.0.0', 16], ['100.64.0.0', 10], ['fc00::', 7], ['fe80::', 10]
+  [
+    '127.0.0.0',
+    8
+  ], [
+    '10.0.0.0',
+    8
+  ], ['172.16.0.0', 12], ['192.168.0.0', 16], ['169.254.0.0', 16], ['100.64.0.0', 10], ['fc00::', 7], ['fe80::', 10]
 ] as const) OWN_NETWORKS.addSubnet(network, prefix, isIPv6(network) ? 'ipv6' : 'ipv4')
 OWN_NETWORKS.addAddress('::1', 'ipv6')
 

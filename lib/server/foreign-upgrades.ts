@@ -9,7 +9,10 @@ function tokensOf (field: string | undefined): string[] {
   return (field ?? '').split(',').map((token) => token.trim().toLowerCase()).filter((token) => token !== '')
 }
 
-/** Whether a request asks for another protocol and not for ours: `h2c` of Java's HttpClient and of `curl --http2`, for one. */
+/**
+ * Whether a request asks for another protocol and not for ours: `h2c` of Java's HttpClient and of `curl --http2`, for
+ * one.
+ */
 export function isForeignUpgrade ({ headers }: Partial<IncomingMessage>): boolean {
   const asked = tokensOf(headers?.upgrade)
   return asked.length > 0 && !asked.includes('websocket')
@@ -35,11 +38,12 @@ function withoutUpgrade (rawHeaders: readonly string[]): string[] {
 interface Asking { shouldUpgradeCallback?: (request: IncomingMessage) => boolean }
 
 /**
- * Leaves a foreign upgrade that has a body to Node, where Node asks the server whether a request is an upgrade (22.21, 24.9 and newer).
- * Node 26 reads such a body itself, so it could not be put back by `serveForeignUpgrade`, which serves all the others.
+ * Leaves a foreign upgrade that has a body to Node, where Node asks the server whether a request is an upgrade (22.21,
+ * 24.9 and newer). Node 26 reads such a body itself, so it could not be put back by `serveForeignUpgrade`, which serves
+ * all the others.
  *
- * Node drops what has come behind such a request in the same packet. So its connection ends with the answer, and a peer that pipelines
- * sends the rest again (RFC 9112 9.3.2).
+ * Node drops what has come behind such a request in the same packet. So its connection ends with the answer, and a peer
+ * that pipelines sends the rest again (RFC 9112 9.3.2).
  *
  * @returns undoes it
  */
@@ -75,8 +79,9 @@ export function declineForeignUpgrades (server: EventEmitter): () => void {
 /**
  * Has a request served as if it had not asked for another protocol, which is what RFC 9110 7.8 lets a server do.
  *
- * Node has taken its parser off the socket by now. So the request is put back before what has come of its body, without the fields that
- * asked, and the server is given the socket once more: body, keep-alive, pipelining and limits are then those of any other request.
+ * Node has taken its parser off the socket by now. So the request is put back before what has come of its body, without
+ * the fields that asked, and the server is given the socket once more: body, keep-alive, pipelining and limits are then
+ * those of any other request.
  */
 export function serveForeignUpgrade (server: EventEmitter, raw: IncomingMessage, socket: Duplex, head: Buffer): void {
   const { method, url, httpVersion, rawHeaders } = raw
@@ -98,7 +103,8 @@ export function serveForeignUpgrade (server: EventEmitter, raw: IncomingMessage,
   }
   const onError = (): void => { socket.destroy() }
   socket.on('error', onError)
-  // An answer to an earlier request of this socket goes first: the server that takes the socket anew would not wait for it.
+  // An answer to an earlier request of this socket goes first: the server that takes the socket anew would not wait for
+  // it.
   const before = (socket as { _httpMessage?: ServerResponse | null })._httpMessage
   if (before === undefined || before === null) serve()
   else before.once('close', serve)

@@ -15,13 +15,16 @@ export interface OpenSockets {
   stop (): void
 }
 
-/** What Node keeps on a socket of its HTTP server: the parser until an upgrade takes it over, and the answer that is being written. */
+/**
+ * What Node keeps on a socket of its HTTP server: the parser until an upgrade takes it over, and the answer that is
+ * being written.
+ */
 interface Parsed { readonly parser?: object | null, readonly _httpMessage?: object | null }
 
 /**
- * Connections that no request will come of: opened in advance as browsers and fetch do, left in the middle of a header, or kept alive
- * after an answer. `server.close()` takes the first two for busy, looks for the last only once, and waits for all of them a minute and more; and
- * it waits for an HTTP/2 session for as long as its client likes.
+ * Connections that no request will come of: opened in advance as browsers and fetch do, left in the middle of a header,
+ * or kept alive after an answer. `server.close()` takes the first two for busy, looks for the last only once, and waits
+ * for all of them a minute and more; and it waits for an HTTP/2 session for as long as its client likes.
  */
 export function followOpenSockets (server: Server): OpenSockets {
   let sockets: Socket[] = []
@@ -29,7 +32,8 @@ export function followOpenSockets (server: Server): OpenSockets {
   let isClosing = false
   let looking: NodeJS.Timeout | undefined
   const sessions = new Set<Http2Session>()
-  const isFollowed = (socket: Socket): boolean => !socket.destroyed && (socket.bytesRead === 0 || (socket as Parsed).parser != null)
+  const isFollowed = (socket: Socket): boolean => !socket.destroyed &&
+    (socket.bytesRead === 0 || (socket as Parsed).parser != null)
   const isIdle = (socket: Socket): boolean => isFollowed(socket) && (socket as Parsed)._httpMessage == null
   const onConnection = (socket: Socket): void => {
     if (isClosing) {
@@ -61,7 +65,9 @@ export function followOpenSockets (server: Server): OpenSockets {
       sockets = []
       for (const session of sessions) session.close()
       // HTTP/2 servers have none of it.
-      if (typeof server.closeIdleConnections === 'function') looking = every(() => { server.closeIdleConnections() }, LOOK)
+      if (typeof server.closeIdleConnections === 'function') {
+        looking = every(() => { server.closeIdleConnections() }, LOOK)
+      }
     },
     stop () {
       clearInterval(looking)

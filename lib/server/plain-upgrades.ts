@@ -2,18 +2,28 @@ import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fast
 import { httpError, Refusal } from '../errors/refusal.js'
 import type { UpgradeGuard } from './upgrade-guard.js'
 
-const refusal = new Refusal('protocol', { message: 'this URL serves no WebSocket', as: { code: 'upgrade_refused', statusCode: 426 } })
+const refusal = new Refusal('protocol', {
+  message: 'this URL serves no WebSocket',
+  as: { code: 'upgrade_refused', statusCode: 426 }
+})
 const body = JSON.stringify(httpError(refusal))
 
 /**
- * Answers upgrades to the app's plain routes with 426. @fastify/websocket completes them and closes the WebSocket then, which a silent peer makes last
- * for half a minute. Holds for the routes declared after this call; of earlier ones nobody can tell any more which serve WebSockets.
+ * Answers upgrades to the app's plain routes with 426. @fastify/websocket completes them and closes the WebSocket then,
+ * which a silent peer makes last for half a minute. Holds for the routes declared after this call; of earlier ones
+ * nobody can tell any more which serve WebSockets.
  *
  * @param isOurs routes that complete their upgrades themselves; by default all with `config.realtime`
  */
 export function refusePlainUpgrades (
-  fastify: FastifyInstance, guard: Pick<UpgradeGuard, 'upgradeOf'>, onRefused?: (refusal: Refusal, request: FastifyRequest) => void,
-  isOurs: (route: { readonly url: string, readonly config?: { realtime?: unknown } }) => boolean = ({ config }) => config?.realtime === true
+  fastify: FastifyInstance, guard: Pick<UpgradeGuard, 'upgradeOf'>, onRefused?: (
+    refusal: Refusal,
+    request: FastifyRequest
+  ) => void,
+  isOurs: (route: {
+    readonly url: string
+    readonly config?: { realtime?: unknown }
+  }) => boolean = ({ config }) => config?.realtime === true
 ): void {
   const refuse: onRequestHookHandler = (request, reply, done) => {
     if (guard.upgradeOf(request.raw) === undefined) {
@@ -21,7 +31,8 @@ export function refusePlainUpgrades (
       return
     }
     onRefused?.(refusal, request)
-    // A string, so that no response schema of the route reshapes it. RFC 9110 15.5.22 wants to hear the protocol that would do.
+    // A string, so that no response schema of the route reshapes it. RFC 9110 15.5.22 wants to hear the protocol that
+    // would do.
     void reply.code(426).headers({
       connection: 'close, upgrade',
       upgrade: 'HTTP/1.1',
@@ -32,7 +43,10 @@ export function refusePlainUpgrades (
 
   fastify.addHook('onRoute', (route) => {
     const { websocket, wsHandler } = route as { websocket?: boolean, wsHandler?: unknown }
-    if (websocket === true || wsHandler !== undefined || isOurs(route as { url: string, config?: { realtime?: unknown } })) return
+    if (websocket === true || wsHandler !== undefined ||
+      isOurs(route as { url: string, config?: { realtime?: unknown } })) {
+      return
+    }
     const own = route.onRequest === undefined ? [] : [route.onRequest].flat()
     // The HEAD route that Fastify derives from a GET route comes with the hooks of that route.
     if (!own.includes(refuse)) route.onRequest = [refuse, ...own]

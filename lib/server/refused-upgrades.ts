@@ -13,8 +13,9 @@ interface Told { readonly refusal: Refusal, readonly times: number }
 export interface Asker { readonly address: string, readonly credential: string, readonly path: string }
 
 /**
- * What upgrades were refused with. A browser does not show its page the answer to a refused upgrade, so the page asks by GET. A moment
- * later the server may have room again, and the GET has no Origin: it would be told that it may come in, and take the way for blocked.
+ * What upgrades were refused with. A browser does not show its page the answer to a refused upgrade, so the page asks
+ * by GET. A moment later the server may have room again, and the GET has no Origin: it would be told that it may come
+ * in, and take the way for blocked.
  */
 export class RefusedUpgrades {
   readonly #single = new ExpiringMap<Told>(MAX_REMEMBERED)
@@ -23,7 +24,9 @@ export class RefusedUpgrades {
   /** By an upgrade that got as far as its credential. */
   remember (asker: Asker, refusal: Refusal): void { add(this.#single, keyOf(asker), refusal) }
 
-  /** By the guard of upgrades, which knows the address alone: whoever asks from there is told, once for each refusal. */
+  /**
+   * By the guard of upgrades, which knows the address alone: whoever asks from there is told, once for each refusal.
+   */
   rememberAddress (address: string, refusal: Refusal): void { add(this.#ofAddress, address, refusal) }
 
   /** The refusal of an upgrade that this request may ask for. It is told once. */

@@ -15,7 +15,9 @@ export interface UpgradeGuardOptions {
   readonly pendingPerAddress?: number | undefined
   /** whose an upgrade is; by default the other end of its socket */
   readonly addressOf?: ((raw: object) => string | undefined) | undefined
-  /** whether an address stands for many clients, so that only the total counts for it; asked when its limit is reached */
+  /**
+   * whether an address stands for many clients, so that only the total counts for it; asked when its limit is reached
+   */
   readonly isShared?: ((address: string, peer: string | undefined) => boolean) | undefined
   /** how long a refused peer may keep its side open after our answer */
   readonly linger?: number | undefined
@@ -30,7 +32,10 @@ export interface Upgrade { readonly socket: Duplex, readonly head: Buffer }
 export interface UpgradeGuard {
   /** upgrades neither completed nor refused yet */
   readonly pending: number
-  /** What is needed to complete the upgrade of a raw request; `undefined` for a plain request, and once it is settled or its socket is gone. */
+  /**
+   * What is needed to complete the upgrade of a raw request; `undefined` for a plain request, and once it is settled or
+   * its socket is gone.
+   */
   upgradeOf (raw: object): Upgrade | undefined
   /** The upgrade has completed: its socket belongs to the WebSocket from here on. */
   settle (raw: object): void
@@ -48,7 +53,10 @@ interface Pending extends Upgrade {
   readonly address: string | undefined
   /** `bytesWritten` at the start, absent on the streams of `injectWS` */
   readonly written: number | undefined
-  /** what @fastify/websocket assigned to the socket, or the answer to an earlier request on it that is still being written */
+  /**
+   * what @fastify/websocket assigned to the socket, or the answer to an earlier request on it that is still being
+   * written
+   */
   response: ServerResponse | undefined
   /** takes our listeners off */
   release: () => void
@@ -65,7 +73,10 @@ function writtenTo (socket: Duplex): number | undefined {
   return (socket as { bytesWritten?: number }).bytesWritten
 }
 
-/** Nothing of an answer has been written, by whomever, and the next thing to be written would be the answer to this upgrade. */
+/**
+ * Nothing of an answer has been written, by whomever, and the next thing to be written would be the answer to this
+ * upgrade.
+ */
 function isUnanswered ({ raw, socket, written, response }: Pending): boolean {
   return (response === undefined || (response.req === raw && !response.headersSent)) && writtenTo(socket) === written
 }
@@ -91,11 +102,23 @@ function rawAnswer (refusal: Refusal): string {
 }
 
 /**
- * Owns every socket from the server's `upgrade` event until somebody has completed the upgrade. Node takes such a socket out of all its timeouts and
- * @fastify/websocket ends it only on some of the refusal paths, so that any peer could make the server hold sockets for ever.
+ * Owns every socket from the server's `upgrade` event until somebody has completed the upgrade. Node takes such a
+ * socket out of all its timeouts and
+ * @fastify/websocket ends it only on some of the refusal paths, so that any peer could make the server hold sockets for
+ *   ever.
  */
 export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardOptions = {}): UpgradeGuard {
-  const { deadline = 10_000, pending = 1_000, pendingPerAddress = 64, addressOf, isShared, linger = 500, grace = 500, onRefused } = options
+  const {
+    deadline = 10_000,
+    pending = 1_000,
+    pendingPerAddress = 64,
+    addressOf,
+    isShared,
+    linger = 500,
+    grace = 500,
+    onRefused
+  } =
+    options
   /** those whose event is being handled: one, unless somebody emits another in between */
   const dispatched: Pending[] = []
   /** those that are still under way after their event */
@@ -114,17 +137,23 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
     const peer = (socket as { remoteAddress?: string }).remoteAddress
     const address = addressOf === undefined ? peer : addressOf(raw)
     const code = limitReached(address, peer)
-    if (code === undefined) return { raw, socket, head, address, written: writtenTo(socket), response: undefined, release: () => {} }
+    if (code === undefined) {
+      return { raw, socket, head, address, written: writtenTo(socket), response: undefined, release: () => {} }
+    }
     refuse(socket, code, address)
     return undefined
   }
 
-  /** An upgrade that outlives its event; most are over by then, and sockets say nothing of themselves in the middle of a turn. */
+  /**
+   * An upgrade that outlives its event; most are over by then, and sockets say nothing of themselves in the middle of a
+   * turn.
+   */
   function keep (entry: Pending): void {
     const { raw, socket, address } = entry
     const onError = (): void => { socket.destroy() }
     const onClose = (): void => { forget(entry) }
-    // A peer that has ended its side cannot become a WebSocket any more; without this it would hold its place until the hooks are done.
+    // A peer that has ended its side cannot become a WebSocket any more; without this it would hold its place until the
+    // hooks are done.
     const onEnd = (): void => { if (isUnanswered(entry)) socket.destroy() }
     socket.on('error', onError)
     socket.once('close', onClose)
@@ -142,7 +171,10 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   function limitReached (address: string | undefined, peer: string | undefined): Code | undefined {
     if (closing !== undefined) return 'draining'
     if (waiting.size >= pending) return 'server_full'
-    if (address !== undefined && (perAddress.get(address) ?? 0) >= pendingPerAddress && isShared?.(address, peer) !== true) return 'address_limit'
+    if (address !== undefined && (perAddress.get(address) ?? 0) >= pendingPerAddress &&
+      isShared?.(address, peer) !== true) {
+      return 'address_limit'
+    }
     return undefined
   }
 
@@ -161,13 +193,18 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   function refuse (socket: Duplex, code: Code, address: string | undefined): void {
     // Peers refused together must not come back together.
     const retryAfter = code === 'server_full' || code === 'address_limit' ? 1_000 + Math.random() * 2_000 : undefined
-    const why = code === 'server_full' ? { limit: 'limits.pending.total', value: pending } : code === 'address_limit' ? { limit: 'limits.pending.address', value: pendingPerAddress } : undefined
+    const why = code === 'server_full'
+      ? { limit: 'limits.pending.total', value: pending }
+      : code === 'address_limit' ? { limit: 'limits.pending.address', value: pendingPerAddress } : undefined
     const refusal = new Refusal(code, { retryAfter, why })
     onRefused?.(code, refusal, address)
     dismiss(socket, rawAnswer(refusal))
   }
 
-  /** Ends our side and reads the other to its end: destroyed at once, unread bytes of the peer would make the kernel reset our answer away. */
+  /**
+   * Ends our side and reads the other to its end: destroyed at once, unread bytes of the peer would make the kernel
+   * reset our answer away.
+   */
   function dismiss (socket: Duplex, last?: string): void {
     if (socket.destroyed) return
     socket.on('error', () => { socket.destroy() })
@@ -213,8 +250,9 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
   /** Hands the event on to the other listeners, @fastify/websocket's among them, and looks at what they made of it. */
   function dispatch (entry: Pending, next: () => boolean): boolean {
     const { raw, socket } = entry
-    // The socket is not kept alive after a refusal, and the header must say so: clients with a pool would send their next request into the void.
-    // `assignSocket` adds its listener when it has set the response and before anything is written.
+    // The socket is not kept alive after a refusal, and the header must say so: clients with a pool would send their
+    // next request into the void. `assignSocket` adds its listener when it has set the response and before anything is
+    // written.
     const onAssigned = (): void => {
       const response = responseOf(socket)
       if (response?.req !== raw) return
@@ -233,20 +271,23 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
         keep(entry)
         const response = responseOf(socket)
         if (response !== undefined) watch(entry, response)
-        // @fastify/websocket has stopped listening, as it does when the app closes and its preClose hook comes before ours
+        // @fastify/websocket has stopped listening, as it does when the app closes and its preClose hook comes before
+        // ours
         else if (isUnanswered(entry)) cut(entry, 'draining')
       }
     }
   }
 
-  // A listener, however early, cannot keep an upgrade from those after it: one over the limit would still run through all hooks of the app.
+  // A listener, however early, cannot keep an upgrade from those after it: one over the limit would still run through
+  // all hooks of the app.
   const owned = Object.hasOwn(server, 'emit')
   const emit: Emit = server.emit
   // Tracing wraps the one that all servers share, maybe later than now.
   const others = (): Emit => owned ? emit : (Object.getPrototypeOf(server) as EventEmitter).emit
   const guarded: Emit = function (this: EventEmitter, event, ...args) {
     if (event !== 'upgrade') return Reflect.apply(others(), this, [event, ...args]) as boolean
-    // The servers that Fastify adds for further addresses of `localhost` hold on to this function, so it refuses even when stopped.
+    // The servers that Fastify adds for further addresses of `localhost` hold on to this function, so it refuses even
+    // when stopped.
     const [raw, socket, head] = args as [IncomingMessage, Duplex, Buffer]
     if (isForeignUpgrade(raw)) {
       serveForeignUpgrade(this, raw, socket, head)
@@ -256,7 +297,8 @@ export function createUpgradeGuard (server: EventEmitter, options: UpgradeGuardO
     return entry === undefined || dispatch(entry, () => Reflect.apply(others(), this, [event, ...args]) as boolean)
   }
 
-  // Without any listener, and @fastify/websocket's goes before the server closes, Node would answer upgrades as plain requests.
+  // Without any listener, and @fastify/websocket's goes before the server closes, Node would answer upgrades as plain
+  // requests.
   const listen = (): void => {}
 
   function settle (raw: object): void {

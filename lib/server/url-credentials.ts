@@ -112,7 +112,10 @@ function plainRequest (request: LoggedRequest): unknown {
 /** The credentials in the bytes of a request that could not be parsed: parameters of its URL, and values of headers. */
 function withoutCredentials (text: string): string {
   return text
-    .replace(/([?#&;])([^=?#&;\s]*)=[^?#&;\s]*/g, (whole, delimiter: string, name: string) => nameOf(name) === undefined ? whole : `${delimiter}${name}=`)
+    .replace(
+      /([?#&;])([^=?#&;\s]*)=[^?#&;\s]*/g,
+      (whole, delimiter: string, name: string) => nameOf(name) === undefined ? whole : `${delimiter}${name}=`
+    )
     .replace(/^((?:authorization|cookie)[ \t]*:).*$/gim, '$1')
     .replace(/\b(bearer(?:64)?\.)[^\s,]+/gi, '$1')
 }
@@ -127,7 +130,11 @@ function withoutCredentials (text: string): string {
  * @param prefix as it stands in a URL
  * @param rewriteUrl the app's, which decides in the end whose a URL is; asked for URLs alone that have such a parameter
  */
-export function createUrlCredentials (server: EventEmitter, prefix: string, rewriteUrl?: (raw: object) => string | undefined): UrlCredentials {
+export function createUrlCredentials (
+  server: EventEmitter,
+  prefix: string,
+  rewriteUrl?: (raw: object) => string | undefined
+): UrlCredentials {
   const base = normalize(prefix)
   const vault = new WeakMap<object, FoundCredentials>()
   const seen = new WeakSet<object>()
@@ -168,7 +175,12 @@ export function createUrlCredentials (server: EventEmitter, prefix: string, rewr
     if (at !== -1) rawHeaders[at + 1] = clean
   }
 
-  function onStream (_stream: unknown, headers: Headers, _flags: unknown, rawHeaders?: string[]): void { takeHeaders(headers, rawHeaders) }
+  function onStream (
+    _stream: unknown,
+    headers: Headers,
+    _flags: unknown,
+    rawHeaders?: string[]
+  ): void { takeHeaders(headers, rawHeaders) }
 
   function onConnection (socket: ParsedSocket): void {
     const { parser } = socket
@@ -240,7 +252,10 @@ export function createUrlCredentials (server: EventEmitter, prefix: string, rewr
       return vault.get(raw) ?? vault.get((raw as RawRequest).headers ?? raw) ?? NONE
     },
     logSerializers (log) {
-      const { req = plainRequest } = (log as { [key: symbol]: { req?: Serializer } } | undefined)?.[Symbol.for('pino.serializers')] ?? {}
+      const { req = plainRequest } = (log as { [key: symbol]: { req?: Serializer } } | undefined)?.[Symbol.for(
+        'pino.serializers'
+      )] ??
+        {}
       return {
         req (request) {
           take(request.raw)

@@ -1,6 +1,6 @@
 /**
- * What runs in the dashboard: asks its own server every two seconds with the token that the reader typed. All that it shows goes in as
- * text, so that a room's name cannot be markup.
+ * What runs in the dashboard: asks its own server every two seconds with the token that the reader typed. All that it
+ * shows goes in as text, so that a room's name cannot be markup.
  */
 export const SCRIPT = `
 const PAGE = 20

@@ -6,13 +6,16 @@ const sha = (text: string): string => `'sha256-${createHash('sha256').update(tex
 
 /** The page runs its own script and style and talks to its own server, nothing else. */
 export const DASHBOARD_HEADERS = {
-  'content-security-policy': `default-src 'none'; script-src ${sha(SCRIPT)}; style-src ${sha(STYLE)}; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+  'content-security-policy':
+    `default-src 'none'; script-src ${sha(SCRIPT)}; style-src ${sha(STYLE)}; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer'
 } as const
 
 function table (id: string, title: string, ...columns: string[]): string {
-  const head = columns.length === 0 ? '' : `<thead><tr>${columns.map((name) => `<th scope="col">${name}</th>`).join('')}</tr></thead>`
+  const head = columns.length === 0
+    ? ''
+    : `<thead><tr>${columns.map((name) => `<th scope="col">${name}</th>`).join('')}</tr></thead>`
   return `<section><h2 id="of-${id}">${title}</h2><table aria-labelledby="of-${id}">${head}<tbody id="${id}"></tbody></table></section>`
 }
 

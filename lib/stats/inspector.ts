@@ -3,7 +3,13 @@ import type { Membership } from '../rooms/room.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Ledger } from './ledger.js'
 
-export interface RoomView { readonly name: string, readonly definition: string, readonly members: number, readonly epoch?: string, readonly offset?: number }
+export interface RoomView {
+  readonly name: string
+  readonly definition: string
+  readonly members: number
+  readonly epoch?: string
+  readonly offset?: number
+}
 export interface ConnectionView {
   readonly userId: string
   readonly transport: string
@@ -58,7 +64,12 @@ export class Inspector {
   #view (name: string): RoomView | undefined {
     const room = this.#engine.get(name)
     if (room === undefined) return undefined
-    return { name, definition: room.declaration.pattern.source, members: room.size, ...(room.hasHistory ? room.position : {}) }
+    return {
+      name,
+      definition: room.declaration.pattern.source,
+      members: room.size,
+      ...(room.hasHistory ? room.position : {})
+    }
   }
 
   /** Without ids: they are secrets of their clients. */

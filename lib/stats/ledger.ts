@@ -3,8 +3,8 @@ import { isCode, type Code } from '../protocol/codes.js'
 export type Transport = 'websocket' | 'sse' | 'polling'
 
 /**
- * Plain integers on the hot path; read when somebody asks. A pair (event, connection) is counted once in `meant` when this node offers
- * the event to that connection, and is at any time in exactly one other column:
+ * Plain integers on the hot path; read when somebody asks. A pair (event, connection) is counted once in `meant` when
+ * this node offers the event to that connection, and is at any time in exactly one other column:
  * `meant = delivered + resumed + conflated + dropped + gone + queued`, where `queued` is what outboxes hold.
  */
 export class Ledger {
@@ -45,9 +45,15 @@ export class Ledger {
 
   /** an admission that was refused, by word */
   refused (code: Code | string): void { count(this.refusals, code) }
-  /** an `error` frame or answer for a message, by word; an application's own codes share one entry, so that the set stays closed */
+  /**
+   * an `error` frame or answer for a message, by word; an application's own codes share one entry, so that the set
+   * stays closed
+   */
   errored (code: string): void { count(this.errors, isCode(code) ? code : 'other') }
-  /** a connection that ended, by word: ours, `left` when the peer said so (any close frame, a `leave`), `gone` when it just went */
+  /**
+   * a connection that ended, by word: ours, `left` when the peer said so (any close frame, a `leave`), `gone` when it
+   * just went
+   */
   closed (reason: string): void { count(this.closes, reason) }
 }
 

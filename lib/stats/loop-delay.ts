@@ -14,8 +14,8 @@ function watch (): IntervalHistogram {
 }
 
 /**
- * Watches how late the event loop is. Two histograms take turns: one that ran since the start would show yesterday's pause for ever,
- * and one that each reading cleared would show several readers a part of it each.
+ * Watches how late the event loop is. Two histograms take turns: one that ran since the start would show yesterday's
+ * pause for ever, and one that each reading cleared would show several readers a part of it each.
  */
 export class LoopDelayMonitor {
   #older = watch()
@@ -48,6 +48,8 @@ export class LoopDelayMonitor {
     const histogram = this.#older
     // A sample counts the resolution itself: what is above it is delay.
     const late = (nanoseconds: number): number => Math.max(0, Math.round((nanoseconds / 1e6 - RESOLUTION) * 10) / 10)
-    return histogram.count === 0 ? { p50: 0, p99: 0, max: 0 } : { p50: late(histogram.percentile(50)), p99: late(histogram.percentile(99)), max: late(histogram.max) }
+    return histogram.count === 0
+      ? { p50: 0, p99: 0, max: 0 }
+      : { p50: late(histogram.percentile(50)), p99: late(histogram.percentile(99)), max: late(histogram.max) }
   }
 }

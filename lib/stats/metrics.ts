@@ -6,28 +6,48 @@ import type { StatsSnapshot } from './snapshot.js'
 const PREFIX = 'realtime_'
 const CLOSES = new Set(['gone', 'left'])
 
-/** What adapters count, by its name in their stats. An adapter of another package may count otherwise, and is asked for these as well. */
+/**
+ * What adapters count, by its name in their stats. An adapter of another package may count otherwise, and is asked for
+ * these as well.
+ */
 const ADAPTER = [
   ['rooms', 'gauge', 'adapter_rooms', 'Rooms that the adapter follows for this node.'],
   ['streams', 'gauge', 'adapter_streams', 'Rooms whose epoch and top the adapter remembers.'],
   ['historyBytes', 'gauge', 'adapter_history_bytes', 'Bytes of events and latest values that this process keeps.'],
-  ['historyEvicted', 'counter', 'adapter_history_evicted_total', 'Events and values that left before their time, for want of bytes.'],
+  [
+    'historyEvicted',
+    'counter',
+    'adapter_history_evicted_total',
+    'Events and values that left before their time, for want of bytes.'
+  ],
   ['remembered', 'gauge', 'adapter_remembered', 'Message ids, idempotency keys and outcomes that are remembered.'],
   ['rememberedBytes', 'gauge', 'adapter_remembered_bytes', 'Their bytes.'],
-  ['forgotten', 'counter', 'adapter_forgotten_total', 'Outcomes that were forgotten before their time: what they belong to would run again.'],
+  [
+    'forgotten',
+    'counter',
+    'adapter_forgotten_total',
+    'Outcomes that were forgotten before their time: what they belong to would run again.'
+  ],
   ['received', 'counter', 'adapter_received_total', 'Messages of the broker that this node heard.'],
-  ['repairs', 'counter', 'adapter_repairs_total', 'Times that a room was read from the broker because something was missing.'],
+  [
+    'repairs',
+    'counter',
+    'adapter_repairs_total',
+    'Times that a room was read from the broker because something was missing.'
+  ],
   ['undecodable', 'counter', 'broker_undecodable_total', 'Messages and values of the broker that could not be read.']
 ] as const
 
-/** Labels come from closed sets: an application's own codes are one value, so that they cannot make series without end. */
+/**
+ * Labels come from closed sets: an application's own codes are one value, so that they cannot make series without end.
+ */
 function label (word: string): string {
   return isCode(word) || CLOSES.has(word) ? word : 'other'
 }
 
 /**
- * The snapshot as Prometheus metrics. Nothing is counted here: values are read when somebody scrapes, so that the hot path pays for
- * plain integers only.
+ * The snapshot as Prometheus metrics. Nothing is counted here: values are read when somebody scrapes, so that the hot
+ * path pays for plain integers only.
  */
 export class Metrics {
   readonly #registry: Registry
@@ -53,7 +73,9 @@ export class Metrics {
     }
   }
 
-  /** Of the registry: an app's own may write OpenMetrics, and Prometheus 3 refuses a text that is called something else. */
+  /**
+   * Of the registry: an app's own may write OpenMetrics, and Prometheus 3 refuses a text that is called something else.
+   */
   get contentType (): string { return this.#registry.contentType }
 
   async text (): Promise<string> { return await this.#registry.metrics() }
@@ -69,7 +91,9 @@ export class Metrics {
   #name (name: string): string {
     const full = PREFIX + name
     if (this.#registry.getSingleMetric(full) !== undefined) {
-      throw new REALTIME_ERR_OPTIONS(`options.stats.register already holds ${full}: give each app a Registry of its own, and metrics of yours another prefix than ${PREFIX}`)
+      throw new REALTIME_ERR_OPTIONS(
+        `options.stats.register already holds ${full}: give each app a Registry of its own, and metrics of yours another prefix than ${PREFIX}`
+      )
     }
     return full
   }
@@ -83,7 +107,12 @@ export class Metrics {
     return this.#latest
   }
 
-  #gauge (name: string, help: string, collect: (set: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void, labelNames: string[] = []): void {
+  #gauge (
+    name: string,
+    help: string,
+    collect: (set: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void,
+    labelNames: string[] = []
+  ): void {
     const read = (): StatsSnapshot => this.#now()
     const full = this.#name(name)
     const options: GaugeConfiguration<string> = {
@@ -99,7 +128,12 @@ export class Metrics {
     this.#own.set(full, new Gauge(options))
   }
 
-  #counter (name: string, help: string, collect: (add: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void, labelNames: string[] = []): void {
+  #counter (
+    name: string,
+    help: string,
+    collect: (add: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void,
+    labelNames: string[] = []
+  ): void {
     const read = (): StatsSnapshot => this.#now()
     const full = this.#name(name)
     const options: CounterConfiguration<string> = {
@@ -119,14 +153,23 @@ export class Metrics {
     this.#gauge('connections', 'Open connections.', (set, { connections }) => {
       for (const [transport, value] of Object.entries(connections.transports)) set(value, { transport })
     }, ['transport'])
-    this.#gauge('connections_max', 'Connections allowed on this node.', (set, { connections }) => { set(connections.max) })
-    this.#gauge('slots', 'Connections, and those on their way in or out.', (set, { connections }) => { set(connections.slots) })
+    this.#gauge('connections_max', 'Connections allowed on this node.', (set, { connections }) => {
+      set(connections.max)
+    })
+    this.#gauge('slots', 'Connections, and those on their way in or out.', (set, { connections }) => {
+      set(connections.slots)
+    })
     this.#counter('connections_opened_total', 'Connections opened.', (add, { connections }) => {
       for (const [transport, value] of Object.entries(connections.opened)) add(value, { transport })
     }, ['transport'])
-    this.#counter('connections_closed_total', 'Connections ended, by the word of their close code.', (add, { closes }) => {
-      for (const [code, value] of Object.entries(closes)) add(value, { code: label(code) })
-    }, ['code'])
+    this.#counter(
+      'connections_closed_total',
+      'Connections ended, by the word of their close code.',
+      (add, { closes }) => {
+        for (const [code, value] of Object.entries(closes)) add(value, { code: label(code) })
+      },
+      ['code']
+    )
     this.#counter('admissions_refused_total', 'Connections and requests refused, by code.', (add, { refusals }) => {
       for (const [code, value] of Object.entries(refusals)) add(value, { code: label(code) })
     }, ['code'])
@@ -137,17 +180,29 @@ export class Metrics {
     this.#gauge('members', 'Memberships on this node, by definition.', (set, { rooms }) => {
       for (const [definition, counts] of Object.entries(rooms.definitions)) set(counts.members, { definition })
     }, ['definition'])
-    this.#counter('messages_received_total', 'Frames received from clients.', (add, { messages }) => { add(messages.in) })
+    this.#counter('messages_received_total', 'Frames received from clients.', (add, { messages }) => {
+      add(messages.in)
+    })
     this.#counter('message_errors_total', 'Frames answered with an error, by code.', (add, { messages }) => {
       for (const [code, value] of Object.entries(messages.errors)) add(value, { code: label(code) })
     }, ['code'])
-    this.#counter('received_bytes_total', 'Payload bytes received from clients.', (add, { messages }) => { add(messages.bytesIn) })
-    this.#counter('events_published_total', 'Events published by this node.', (add, { events }) => { add(events.published) })
+    this.#counter('received_bytes_total', 'Payload bytes received from clients.', (add, { messages }) => {
+      add(messages.bytesIn)
+    })
+    this.#counter('events_published_total', 'Events published by this node.', (add, { events }) => {
+      add(events.published)
+    })
     this.#counter('deliveries_total', 'Pairs of event and connection, by what became of them.', (add, { ledger }) => {
-      for (const outcome of ['delivered', 'resumed', 'conflated', 'dropped', 'gone'] as const) add(ledger[outcome], { outcome })
+      for (const outcome of ['delivered', 'resumed', 'conflated', 'dropped', 'gone'] as const) {
+        add(ledger[outcome], { outcome })
+      }
     }, ['outcome'])
-    this.#counter('deliveries_meant_total', 'Pairs of event and connection that were offered.', (add, { ledger }) => { add(ledger.meant) })
-    this.#gauge('deliveries_queued', 'Pairs of event and connection that wait in outboxes.', (set, { ledger }) => { set(ledger.queued) })
+    this.#counter('deliveries_meant_total', 'Pairs of event and connection that were offered.', (add, { ledger }) => {
+      add(ledger.meant)
+    })
+    this.#gauge('deliveries_queued', 'Pairs of event and connection that wait in outboxes.', (set, { ledger }) => {
+      set(ledger.queued)
+    })
     this.#counter('event_gaps_total', 'Events lost before this node.', (add, { ledger }) => { add(ledger.gaps) })
     this.#counter('frames_sent_total', 'Frames written.', (add, { events }) => { add(events.framesOut) })
     this.#counter('sent_bytes_total', 'Bytes written.', (add, { events }) => { add(events.bytesOut) })
@@ -158,8 +213,12 @@ export class Metrics {
       for (const statistic of ['p50', 'p99', 'max'] as const) set(eventLoop[statistic] / 1_000, { statistic })
     }, ['statistic'])
     this.#gauge('uptime_seconds', 'Time since the start of the node.', (set, { uptime }) => { set(uptime / 1_000) })
-    this.#gauge('accepting', 'Whether new connections are accepted.', (set, { accepting }) => { set(accepting ? 1 : 0) })
-    this.#gauge('adapter_up', 'Whether the adapter can be reached.', (set, { adapter }) => { set(adapter.isUp === false ? 0 : 1) })
+    this.#gauge('accepting', 'Whether new connections are accepted.', (set, { accepting }) => {
+      set(accepting ? 1 : 0)
+    })
+    this.#gauge('adapter_up', 'Whether the adapter can be reached.', (set, { adapter }) => {
+      set(adapter.isUp === false ? 0 : 1)
+    })
     for (const [key, kind, name, help] of ADAPTER) {
       const read = (set: (value: number) => void, { adapter }: StatsSnapshot): void => {
         // What this adapter does not count has no sample.

@@ -18,8 +18,8 @@ function quality (all: readonly Range[], ...types: string[]): number | undefined
 }
 
 /**
- * Which form of the stats a client wants. Prometheus names its formats with `version` parameters, which a general negotiator takes for
- * other types than plain text, so that it would be sent JSON.
+ * Which form of the stats a client wants. Prometheus names its formats with `version` parameters, which a general
+ * negotiator takes for other types than plain text, so that it would be sent JSON.
  *
  * @param format the query's `format`, which decides when it is one of ours
  */

@@ -12,17 +12,23 @@ export interface Page<T> {
 
 function whole (value: unknown, name: string, fallback: number, most: number): number {
   if (value === undefined) return fallback
-  if (typeof value !== 'string' || !/^\d{1,9}$/.test(value)) throw new Refusal('invalid_message', { message: `${name} must be a whole number` })
+  if (typeof value !== 'string' || !/^\d{1,9}$/.test(value)) {
+    throw new Refusal('invalid_message', { message: `${name} must be a whole number` })
+  }
   return Math.min(Number(value), most)
 }
 
 /**
- * One page of what is there now, in some order that lasts. `after` is how many were passed: what comes or goes meanwhile
- * shifts the next page.
+ * One page of what is there now, in some order that lasts. `after` is how many were passed: what comes or goes
+ * meanwhile shifts the next page.
  *
  * @throws Refusal `invalid_message` for a `limit` or `after` that is no whole number
  */
-export function page<T> (items: Iterable<T> | ((skipped: number) => Iterable<T>), total: number, query: unknown): Page<T> {
+export function page<T> (
+  items: Iterable<T> | ((skipped: number) => Iterable<T>),
+  total: number,
+  query: unknown
+): Page<T> {
   const { limit: asked, after } = query as { limit?: unknown, after?: unknown }
   const limit = Math.max(1, whole(asked, 'limit', DEFAULT_LIMIT, MAX_LIMIT))
   const start = whole(after, 'after', 0, Number.MAX_SAFE_INTEGER)
@@ -34,5 +40,7 @@ export function page<T> (items: Iterable<T> | ((skipped: number) => Iterable<T>)
     index++
     if (taken.length === limit) break
   }
-  return start + taken.length < total && taken.length > 0 ? { total, items: taken, next: String(start + taken.length) } : { total, items: taken }
+  return start + taken.length < total && taken.length > 0
+    ? { total, items: taken, next: String(start + taken.length) }
+    : { total, items: taken }
 }

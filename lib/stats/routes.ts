@@ -42,7 +42,9 @@ const NO_STORE = { 'cache-control': 'no-store' } as const
 function refuse (error: unknown, request: FastifyRequest, reply: FastifyReply, note: Note): void {
   const { refusal, cause } = refusalOf(error)
   if (cause !== undefined) request.log.error({ err: cause }, 'a stats request failed')
-  else if (refusal.word === 'unavailable' && refusal.cause !== undefined) request.log.error({ err: refusal.cause }, 'authentication failed')
+  else if (refusal.word === 'unavailable' && refusal.cause !== undefined) {
+    request.log.error({ err: refusal.cause }, 'authentication failed')
+  }
   note(refusal, request)
   const { retryAfter } = refusal.data
   if (refusal.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
@@ -68,7 +70,9 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
   scope.get('/stats', common, async (request, reply) => {
     const format = negotiate(request.headers.accept, (request.query as { format?: unknown }).format)
     personal(reply, 'Accept, Authorization')
-    if (format === 'html') return await reply.headers(DASHBOARD_HEADERS).type('text/html; charset=utf-8').send(DASHBOARD)
+    if (format === 'html') {
+      return await reply.headers(DASHBOARD_HEADERS).type('text/html; charset=utf-8').send(DASHBOARD)
+    }
     await authorize(request)
     if (format === 'json') return await sendJson(reply, read())
     return await reply.type(metrics.contentType).send(await metrics.text())
@@ -96,23 +100,44 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
 }
 
 /** What needs no admin: readiness, and the document of all rooms. */
-function registerPublic (scope: FastifyInstance, common: object, isAccepting: () => boolean, asyncApi: () => object): void {
+function registerPublic (
+  scope: FastifyInstance,
+  common: object,
+  isAccepting: () => boolean,
+  asyncApi: () => object
+): void {
   scope.get('/health', common, async (_request, reply) => {
     const accepting = isAccepting()
-    return await sendJson(reply.code(accepting ? 200 : 503).headers(NO_STORE), { status: accepting ? 'ok' : 'unavailable', accepting })
+    return await sendJson(reply.code(accepting ? 200 : 503).headers(NO_STORE), {
+      status: accepting ? 'ok' : 'unavailable',
+      accepting
+    })
   })
   // Anybody may ask for it: it is made once, and so is its text.
   let document: string | undefined
-  scope.get('/asyncapi.json', common, async (_request, reply) => await reply.type('application/json; charset=utf-8').send(document ??= JSON.stringify(asyncApi())))
+  scope.get(
+    '/asyncapi.json',
+    common,
+    async (_request, reply) => await reply.type('application/json; charset=utf-8').send(
+      document ??= JSON.stringify(asyncApi())
+    )
+  )
 }
 
-/** A HEAD must not fall through to the rooms' routes where the app has `exposeHeadRoutes` off: load balancers send it. */
+/**
+ * A HEAD must not fall through to the rooms' routes where the app has `exposeHeadRoutes` off: load balancers send it.
+ */
 function shared (route: object, schema: FastifySchema, note: Note): object {
-  const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => { refuse(error, request, reply, note) }
+  const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+    refuse(error, request, reply, note)
+  }
   return { ...route, schema, errorHandler, exposeHeadRoute: true }
 }
 
 /** With `stats: false` only the public routes are there. */
-export function registerHealth (scope: FastifyInstance, options: Pick<StatsRoutesOptions, 'isAccepting' | 'asyncApi' | 'note' | 'route' | 'schema'>): void {
+export function registerHealth (
+  scope: FastifyInstance,
+  options: Pick<StatsRoutesOptions, 'isAccepting' | 'asyncApi' | 'note' | 'route' | 'schema'>
+): void {
   registerPublic(scope, shared(options.route, options.schema, options.note), options.isAccepting, options.asyncApi)
 }

@@ -3,7 +3,11 @@ import type { LoopDelay } from './loop-delay.js'
 
 /** What the node holds, read when somebody asks. */
 export interface StatsSource {
-  readonly connections: { readonly total: number, readonly users: number, readonly transports: Readonly<Record<Transport, number>> }
+  readonly connections: {
+    readonly total: number
+    readonly users: number
+    readonly transports: Readonly<Record<Transport, number>>
+  }
   outbox (): { readonly frames: number, readonly bytes: number, readonly events: number }
   readonly activeRooms: number
   byDefinition (): ReadonlyMap<string, { readonly rooms: number, readonly members: number }>
@@ -43,9 +47,22 @@ export interface StatsSnapshot {
     readonly opened: Readonly<Record<Transport, number>>
   }
   readonly users: number
-  readonly rooms: { readonly active: number, readonly definitions: Readonly<Record<string, { readonly rooms: number, readonly members: number }>> }
-  readonly messages: { readonly in: number, readonly bytesIn: number, readonly errors: Readonly<Record<string, number>> }
-  readonly events: { readonly published: number, readonly out: number, readonly framesOut: number, readonly bytesOut: number, readonly writes: number }
+  readonly rooms: {
+    readonly active: number
+    readonly definitions: Readonly<Record<string, { readonly rooms: number, readonly members: number }>>
+  }
+  readonly messages: {
+    readonly in: number
+    readonly bytesIn: number
+    readonly errors: Readonly<Record<string, number>>
+  }
+  readonly events: {
+    readonly published: number
+    readonly out: number
+    readonly framesOut: number
+    readonly bytesOut: number
+    readonly writes: number
+  }
   readonly refusals: Readonly<Record<string, number>>
   readonly closes: Readonly<Record<string, number>>
   readonly outbox: { readonly frames: number, readonly bytes: number }
@@ -87,7 +104,13 @@ export function snapshot (ledger: Ledger, source: StatsSource, facts: NodeFacts)
     users,
     rooms: { active: source.activeRooms, definitions: Object.fromEntries(source.byDefinition()) },
     messages: { in: ledger.messagesIn, bytesIn: ledger.bytesIn, errors: Object.fromEntries(ledger.errors) },
-    events: { published: facts.published, out: ledger.delivered + ledger.resumed, framesOut: ledger.framesOut, bytesOut: ledger.bytesOut, writes: ledger.writes },
+    events: {
+      published: facts.published,
+      out: ledger.delivered + ledger.resumed,
+      framesOut: ledger.framesOut,
+      bytesOut: ledger.bytesOut,
+      writes: ledger.writes
+    },
     refusals: Object.fromEntries(ledger.refusals),
     closes: Object.fromEntries(ledger.closes),
     outbox: { frames, bytes },

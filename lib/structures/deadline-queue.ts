@@ -24,7 +24,10 @@ export class DeadlineQueue<T> {
     else this.#timer.ref()
   }
 
-  /** The timer runs on when nothing is left: most upgrades are over in the turn that brings them, and a timer for each would cost more than all else. */
+  /**
+   * The timer runs on when nothing is left: most upgrades are over in the turn that brings them, and a timer for each
+   * would cost more than all else.
+   */
   delete (item: T): boolean {
     const known = this.#due.delete(item)
     if (this.#due.size === 0) this.#timer?.unref()

@@ -7,11 +7,11 @@ interface Entry<V> { readonly key: string, value: V | undefined, until: number, 
 const SLACK = 8
 
 /**
- * A map whose entries run out and whose size is bounded: at the bound those that have run out go, then the oldest. An entry that is
- * set again is a new one.
+ * A map whose entries run out and whose size is bounded: at the bound those that have run out go, then the oldest. An
+ * entry that is set again is a new one.
  *
- * The order is an array of its own: a `Map` that loses its first keys keeps their places for a while, and each new walk over it passes
- * all of them.
+ * The order is an array of its own: a `Map` that loses its first keys keeps their places for a while, and each new walk
+ * over it passes all of them.
  */
 export class ExpiringMap<V> {
   readonly #entries = new ShardedMap<Entry<V>>()
@@ -65,7 +65,9 @@ export class ExpiringMap<V> {
 
   /** Drops what has run out. Entries of one map mostly share one life, so the first that lives ends the walk. */
   sweep (now: number): void {
-    for (let entry = this.#oldest(); entry !== undefined && entry.until <= now; entry = this.#oldest()) this.#drop(entry)
+    for (let entry = this.#oldest(); entry !== undefined && entry.until <= now; entry = this.#oldest()) {
+      this.#drop(entry)
+    }
   }
 
   /** Entries that have not run out, oldest first. */

@@ -1,6 +1,9 @@
 type Task = () => unknown
 
-/** Runs the tasks of one key one at a time in order of arrival, those of different keys concurrently. A lane exists only while it is busy. */
+/**
+ * Runs the tasks of one key one at a time in order of arrival, those of different keys concurrently. A lane exists only
+ * while it is busy.
+ */
 export class KeyedQueue {
   readonly #lanes = new Map<string, Task[]>()
 

@@ -3,8 +3,8 @@ const SHARDS = 32
 const TAIL = 6
 
 /**
- * A map of very many strings. A `Map` that grows moves all of its entries in one turn, some milliseconds at 100 000: here each shard
- * grows by itself. Keys made to share a shard only make it what one `Map` would be. Without an order.
+ * A map of very many strings. A `Map` that grows moves all of its entries in one turn, some milliseconds at 100 000:
+ * here each shard grows by itself. Keys made to share a shard only make it what one `Map` would be. Without an order.
  */
 export class ShardedMap<V> {
   readonly #shards: Array<Map<string, V>> = Array.from({ length: SHARDS }, () => new Map<string, V>())
@@ -14,7 +14,9 @@ export class ShardedMap<V> {
 
   #shard (key: string): Map<string, V> {
     let hash = key.length
-    for (let index = Math.max(0, key.length - TAIL); index < key.length; index++) hash = Math.imul(hash, 31) + key.charCodeAt(index)
+    for (let index = Math.max(0, key.length - TAIL); index < key.length; index++) {
+      hash = Math.imul(hash, 31) + key.charCodeAt(index)
+    }
     return this.#shards[(hash ^ (hash >>> 5)) & (SHARDS - 1)]!
   }
 

@@ -1,6 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
-/** Work in proportion to the population: one small part of it in each turn of the event loop, so that nobody waits for all of it. */
+/**
+ * Work in proportion to the population: one small part of it in each turn of the event loop, so that nobody waits for
+ * all of it.
+ */
 export class Slices {
   readonly #step: () => boolean
   #next: NodeJS.Immediate | undefined

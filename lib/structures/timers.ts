@@ -1,7 +1,10 @@
 /** The longest that a timer of the platform waits; a longer one would fire after 1 ms. */
 const LONGEST = 2_147_483_647
 
-/** Calls `fire` when all parts of `wait` have passed; a timer that is refreshed stays the same handle, referenced or not as before. */
+/**
+ * Calls `fire` when all parts of `wait` have passed; a timer that is refreshed stays the same handle, referenced or not
+ * as before.
+ */
 function inParts (fire: (again: () => void) => void, wait: number): NodeJS.Timeout {
   const parts = Math.ceil(wait / LONGEST)
   let left = parts

@@ -7,8 +7,8 @@ export function costOf (bytes: number): number { return Math.floor(bytes / UNIT)
 export interface Rate { /** per second */ readonly messages: number, readonly burst: number }
 
 /**
- * A token bucket that can go into debt: a refused message costs as well, so that a peer that goes on after its refusals reaches
- * `-burst` and can be cut, while one that slows down recovers.
+ * A token bucket that can go into debt: a refused message costs as well, so that a peer that goes on after its refusals
+ * reaches `-burst` and can be cut, while one that slows down recovers.
  */
 export class TokenBucket {
   #tokens: number
@@ -38,7 +38,10 @@ export class TokenBucket {
     return Math.max(1, Math.ceil((cost - this.#tokens) * 1_000 / messages))
   }
 
-  /** What something came to cost on top, once that is known: it is owed, and refuses what follows, but makes no flood of itself. */
+  /**
+   * What something came to cost on top, once that is known: it is owed, and refuses what follows, but makes no flood of
+   * itself.
+   */
   charge (now: number, cost: number): void {
     const { messages, burst } = this.#rate
     const filled = Math.min(burst, this.#tokens + (now - this.#at) * messages / 1_000)

@@ -1,5 +1,14 @@
 import { after } from '../structures/timers.js'
-export interface Frame { type: string, room?: string, id?: string, data: any, offset?: number } // eslint-disable-line @typescript-eslint/no-explicit-any -- public, as the contract has it: a test reads what it expects
+
+export interface Frame {
+  type: string
+  room?: string
+  id?: string
+  // Public, as the contract has it: a test reads what it expects.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  data: any
+  offset?: number
+}
 
 /** Milliseconds that a test waits for a frame before it is told what did arrive. */
 export const DEADLINE = 3_000
@@ -36,7 +45,11 @@ export class FrameQueue {
   get waiting (): readonly Frame[] { return this.#frames }
 
   /** The first frame not yet read that fits; rejects at the deadline and says what did arrive. */
-  async next (what: string, matches: (frame: Frame) => boolean = ({ type }) => type === what, deadline = DEADLINE): Promise<Frame> {
+  async next (
+    what: string,
+    matches: (frame: Frame) => boolean = ({ type }) => type === what,
+    deadline = DEADLINE
+  ): Promise<Frame> {
     const index = this.#frames.findIndex(matches)
     if (index !== -1) return this.#frames.splice(index, 1)[0]!
     return await new Promise<Frame>((resolve, reject) => {
@@ -49,14 +62,18 @@ export class FrameQueue {
       }
       const timer = after(() => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
-        reject(new Error(`no ${what} within ${deadline} ms${this.#end === undefined ? '' : ` (the connection ended: ${this.#end})`}; unread: ${this.describe()}`))
+        reject(new Error(
+          `no ${what} within ${deadline} ms${this.#end === undefined ? '' : ` (the connection ended: ${this.#end})`}; unread: ${this.describe()}`
+        ))
       }, deadline)
       this.#waiters.push(waiter)
     })
   }
 
   describe (): string {
-    return this.#frames.length === 0 ? 'nothing' : this.#frames.slice(0, 20).map((frame) => JSON.stringify(frame)).join('\n  ')
+    return this.#frames.length === 0
+      ? 'nothing'
+      : this.#frames.slice(0, 20).map((frame) => JSON.stringify(frame)).join('\n  ')
   }
 
   /** @throws when something is unread */

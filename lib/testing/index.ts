@@ -48,7 +48,11 @@ const PEER = Type.Object({
 
 /** @throws REALTIME_ERR_OPTIONS naming the path */
 function checkPeer (options: PeerOptions): void {
-  const fault = explain(PEER, Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)), 'options of createPeer()')
+  const fault = explain(
+    PEER,
+    Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+    'options of createPeer()'
+  )
   if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(fault)
 }
 
@@ -60,7 +64,9 @@ const HOST = 'localhost'
 function requestOf ({ room, token, cookies, origin }: PeerOptions, prefix: string): Request {
   const headers: Record<string, string> = { host: HOST }
   if (token !== undefined) headers.authorization = `Bearer ${token}`
-  if (cookies !== undefined) headers.cookie = Object.entries(cookies).map(([name, value]) => `${name}=${value}`).join('; ')
+  if (cookies !== undefined) {
+    headers.cookie = Object.entries(cookies).map(([name, value]) => `${name}=${value}`).join('; ')
+  }
   if (origin !== undefined || cookies !== undefined) headers.origin = origin ?? `http://${HOST}`
   return { prefix, url: room === undefined ? prefix : `${prefix}/${room}`, headers }
 }
@@ -99,7 +105,9 @@ export async function createPeer (app: FastifyInstance, options: PeerOptions = {
   const queue = new FrameQueue()
   const request = requestOf(options, options.prefix ?? prefixOf(app)?.url ?? '/ws')
   const { transport = 'websocket' } = options
-  const wire = transport === 'websocket' ? await openWebSocket(app, request, queue) : transport === 'sse' ? await openSse(app, request, queue) : await openPolling(app, request, queue)
+  const wire = transport === 'websocket'
+    ? await openWebSocket(app, request, queue)
+    : transport === 'sse' ? await openSse(app, request, queue) : await openPolling(app, request, queue)
   const welcome = await queue.next('welcome')
   return {
     welcome,
@@ -159,14 +167,31 @@ async function settled (): Promise<void> {
 }
 
 /** What SSE and polling share: messages go by POST, and the server's ping is answered by one. */
-function uplink (app: FastifyInstance, { prefix, headers }: Request, queue: FrameQueue, connectionId: () => string): Pick<Wire, 'send' | 'fence'> & { answer: (frame: Frame) => boolean } {
+function uplink (
+  app: FastifyInstance,
+  { prefix, headers }: Request,
+  queue: FrameQueue,
+  connectionId: () => string
+): Pick<Wire, 'send' | 'fence'> & { answer: (frame: Frame) => boolean } {
   const post = async (frame: object): Promise<void> => {
-    const answer = await app.inject({ method: 'POST', url: prefix, headers: { ...headers, 'x-connection-id': connectionId() }, payload: frame })
+    const answer = await app.inject({
+      method: 'POST',
+      url: prefix,
+      headers: { ...headers, 'x-connection-id': connectionId() },
+      payload: frame
+    })
     const body = answer.json<Frame & { code?: string, room?: string }>()
     const { id, room, type } = frame as Frame
     if (type === 'pong') return
     if (answer.statusCode === 200) queue.push(body)
-    else queue.push({ type: 'error', ...(id === undefined ? {} : { id }), ...(room === undefined ? {} : { room }), data: body })
+    else {
+      queue.push({
+        type: 'error',
+        ...(id === undefined ? {} : { id }),
+        ...(room === undefined ? {} : { room }),
+        data: body
+      })
+    }
   }
   return {
     send: (frame) => { void post(frame) },
@@ -184,7 +209,12 @@ function uplink (app: FastifyInstance, { prefix, headers }: Request, queue: Fram
 
 async function openSse (app: FastifyInstance, request: Request, queue: FrameQueue): Promise<Wire> {
   const link = new AbortController()
-  const answer = await app.inject({ url: request.url, headers: { ...request.headers, accept: 'text/event-stream' }, payloadAsStream: true, signal: link.signal })
+  const answer = await app.inject({
+    url: request.url,
+    headers: { ...request.headers, accept: 'text/event-stream' },
+    payloadAsStream: true,
+    signal: link.signal
+  })
   const stream = answer.stream()
   if (answer.statusCode !== 200) {
     let body = ''
@@ -216,7 +246,10 @@ async function openSse (app: FastifyInstance, request: Request, queue: FrameQueu
 async function openPolling (app: FastifyInstance, request: Request, queue: FrameQueue): Promise<Wire> {
   interface Answer { connectionId: string, cursor: string, rooms: object, frames: Frame[] }
   const poll = async (since?: string): Promise<Answer> => {
-    const answer = await app.inject({ url: `${request.url}${since === undefined ? '' : `?since=${since}&wait=1000`}`, headers: request.headers })
+    const answer = await app.inject({
+      url: `${request.url}${since === undefined ? '' : `?since=${since}&wait=1000`}`,
+      headers: request.headers
+    })
     if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.body)
     return answer.json<Answer>()
   }
@@ -250,7 +283,12 @@ async function openPolling (app: FastifyInstance, request: Request, queue: Frame
     stall: () => { state.isStalled = true },
     close: async () => {
       stop()
-      await app.inject({ method: 'POST', url: request.url, headers: { ...request.headers, 'x-connection-id': connectionId }, payload: { type: 'leave' } })
+      await app.inject({
+        method: 'POST',
+        url: request.url,
+        headers: { ...request.headers, 'x-connection-id': connectionId },
+        payload: { type: 'leave' }
+      })
       await running
     }
   }

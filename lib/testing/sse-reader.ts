@@ -1,4 +1,7 @@
-/** Splits a stream of Server-Sent Events into the data and ids of its events (WHATWG HTML 9.2.6, for what a server of ours sends). */
+/**
+ * Splits a stream of Server-Sent Events into the data and ids of its events (WHATWG HTML 9.2.6, for what a server of
+ * ours sends).
+ */
 export class SseReader {
   readonly #onEvent: (event: { type: string, data: string, id: string | undefined }) => void
   #rest = ''

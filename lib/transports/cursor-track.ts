@@ -17,13 +17,27 @@ export class CursorTrack {
   }
 
   /** Where the peer says that it stands: a room that cannot be entered now keeps its place. */
-  begin (room: string, { since, sequence, version }: { readonly since?: Position | undefined, readonly sequence?: number | undefined, readonly version?: number | undefined }): void {
+  begin (
+    room: string,
+    { since, sequence, version }: {
+      readonly since?: Position | undefined
+      readonly sequence?: number | undefined
+      readonly version?: number | undefined
+    }
+  ): void {
     const index = this.#index.get(room)
     if (index !== undefined) this.#entries[index] = { position: since, presence: sequence, version }
   }
 
   /** What came of entering a room: where its events go on, and the presence that was told with it. */
-  enter (room: string, { epoch, offset, members }: { readonly epoch?: string | undefined, readonly offset?: number | undefined, readonly members?: { readonly sequence: number } | undefined }): void {
+  enter (
+    room: string,
+    { epoch, offset, members }: {
+      readonly epoch?: string | undefined
+      readonly offset?: number | undefined
+      readonly members?: { readonly sequence: number } | undefined
+    }
+  ): void {
     const index = this.#index.get(room)
     if (index === undefined) return
     const { presence, version } = this.#entries[index]!

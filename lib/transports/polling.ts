@@ -41,7 +41,8 @@ export class PollLink implements Link {
   }
 
   /**
-   * Waits for the first frame, unless one is there. Not before the answer can say what came of each room: its frames mean nothing without.
+   * Waits for the first frame, unless one is there. Not before the answer can say what came of each room: its frames
+   * mean nothing without.
    *
    * @param most milliseconds that it waits at most, where that is less than the poll asked for
    */

@@ -17,7 +17,10 @@ export const SSE_HEADERS = {
   'x-accel-buffering': 'no'
 } as const
 
-/** Milliseconds that a page's own EventSource waits before it comes back; it has no jitter, so that this is drawn for each. */
+/**
+ * Milliseconds that a page's own EventSource waits before it comes back; it has no jitter, so that this is drawn for
+ * each.
+ */
 export function retryAdvice (): number {
   return 2_000 + Math.floor(Math.random() * 3_000)
 }

@@ -28,8 +28,8 @@ function frameControl (opcode: number, payload: Uint8Array): Buffer {
 }
 
 /**
- * One heartbeat, shared by all: a JSON ping, which a browser's page can see, and a control ping, which every client answers without
- * a line of code.
+ * One heartbeat, shared by all: a JSON ping, which a browser's page can see, and a control ping, which every client
+ * answers without a line of code.
  */
 const HEARTBEAT = Buffer.concat([frameText('{"type":"ping"}'), frameControl(PING, new Uint8Array())])
 
@@ -40,8 +40,8 @@ function cutReason (reason: string): string {
 }
 
 /**
- * Takes what `ws` says where it says it: listeners, five for each socket, would be a table of 250 bytes, and their registration a
- * tenth of an upgrade.
+ * Takes what `ws` says where it says it: listeners, five for each socket, would be a table of 250 bytes, and their
+ * registration a tenth of an upgrade.
  */
 class RealtimeSocket extends WebSocket {
   link: WebSocketLink | undefined
@@ -83,9 +83,13 @@ function onDrain (this: LinkedSocket): void {
   this.realtimeLink?.events.drained()
 }
 
-/** Writes frames to the socket itself, past ws's per-send path; in order with what ws writes, because each write is whole frames. */
+/**
+ * Writes frames to the socket itself, past ws's per-send path; in order with what ws writes, because each write is
+ * whole frames.
+ */
 export class WebSocketLink implements Link {
-  // What each write needs comes first, to be in one line of the processor's cache: with many connections that is what a write costs.
+  // What each write needs comes first, to be in one line of the processor's cache: with many connections that is what a
+  // write costs.
   readonly #socket: LinkedSocket
   /** not TLS, and no stream in a socket's place */
   readonly #isPlain: boolean
@@ -118,10 +122,10 @@ export class WebSocketLink implements Link {
   get isWritable (): boolean { return this.isOpen && this.#socket.writable }
 
   /**
-   * A plain socket whose stream is empty is handed the bytes as its stream would hand them on (`_write`): the account that a stream keeps
-   * of each write, and its callback in the next tick, would cost more than all that is ours. The order stays, because the handle writes in the
-   * order of its calls; `end` waits for it; while the kernel takes no more, what follows goes by the stream. A TLS handle takes one write
-   * at a time and is left to its stream.
+   * A plain socket whose stream is empty is handed the bytes as its stream would hand them on (`_write`): the account
+   * that a stream keeps of each write, and its callback in the next tick, would cost more than all that is ours. The
+   * order stays, because the handle writes in the order of its calls; `end` waits for it; while the kernel takes no
+   * more, what follows goes by the stream. A TLS handle takes one write at a time and is left to its stream.
    */
   write (bytes: Uint8Array): boolean {
     if (!this.isWritable) return false
@@ -165,12 +169,14 @@ export class WebSocketLink implements Link {
   destroy (): void { this.#ws.terminate() }
 }
 
-/** Listeners of Node and of @fastify/websocket, which `ws` makes superfluous; by their names, for they are not exported. */
+/**
+ * Listeners of Node and of @fastify/websocket, which `ws` makes superfluous; by their names, for they are not exported.
+ */
 const SUPERFLUOUS = { end: 'onReadableStreamEnd', error: 'onUpgradeSocketError' } as const
 
 /**
- * A list of two listeners for each event costs an idle connection more than our own share of it. What the app listens for stays: it may
- * count its sockets by their `close`.
+ * A list of two listeners for each event costs an idle connection more than our own share of it. What the app listens
+ * for stays: it may count its sockets by their `close`.
  */
 function forgetListeners (socket: Socket): void {
   for (const event of ['end', 'error'] as const) {
@@ -193,8 +199,10 @@ export interface WebSocketOptions {
 export interface Upgrade { readonly raw: IncomingMessage, readonly socket: Duplex, readonly head: Buffer }
 
 /**
- * Makes links of upgrade requests. Its own `ws` server, so that message limit, subprotocol and close codes hold whoever registered
- * @fastify/websocket and with whatever options, and so that the other plugin's shutdown leaves our sockets to our drain.
+ * Makes links of upgrade requests. Its own `ws` server, so that message limit, subprotocol and close codes hold whoever
+ * registered
+ * @fastify/websocket and with whatever options, and so that the other plugin's shutdown leaves our sockets to our
+ *   drain.
  */
 export class WebSocketTransport implements Flushable {
   readonly #server: WebSocketServer
@@ -215,7 +223,9 @@ export class WebSocketTransport implements Flushable {
       maxBufferedChunks: 4_096,
       closeTimeout,
       // Neither side keeps a context, and only offers of the full window come here: so one compressed frame fits all.
-      perMessageDeflate: compression === false ? false : { serverNoContextTakeover: true, clientNoContextTakeover: true },
+      perMessageDeflate: compression === false
+        ? false
+        : { serverNoContextTakeover: true, clientNoContextTakeover: true },
       WebSocket: RealtimeSocket,
       handleProtocols: selectProtocol
     } as ConstructorParameters<typeof WebSocketServer>[0])
@@ -235,11 +245,20 @@ export class WebSocketTransport implements Flushable {
     const offer = acceptableOffer(headers['sec-websocket-extensions'])
     if (offer === undefined) delete headers['sec-websocket-extensions']
     else headers['sec-websocket-extensions'] = offer
-    this.#server.handleUpgrade(raw, socket, head, (ws) => { link = new WebSocketLink(ws as RealtimeSocket, socket, ws.extensions.includes('permessage-deflate') ? this.#compressor : undefined) })
+    this.#server.handleUpgrade(raw, socket, head, (ws) => {
+      link = new WebSocketLink(
+        ws as RealtimeSocket,
+        socket,
+        ws.extensions.includes('permessage-deflate') ? this.#compressor : undefined
+      )
+    })
     return link
   }
 
-  /** A write costs the kernel more than an upgrade costs us: the answer to the handshake waits for the welcome, until the end of this turn. */
+  /**
+   * A write costs the kernel more than an upgrade costs us: the answer to the handshake waits for the welcome, until
+   * the end of this turn.
+   */
   #cork (socket: Socket): void {
     socket.cork()
     if (this.#corked.push(socket) === 1) this.#flusher.soon(this)

@@ -48,7 +48,10 @@ export function contract ({ name, make, nodes }: Contract): void {
     const [a, b] = await pair(t)
     await a.adapter.subscribe('chat/1', reliable)
     if (b !== a) await b.adapter.subscribe('chat/1', reliable)
-    await Promise.all(Array.from({ length: 100 }, (_, index) => (index % 2 === 0 ? a : b).adapter.publish('chat/1', said(`${index}`), reliable)))
+    await Promise.all(Array.from(
+      { length: 100 },
+      (_, index) => (index % 2 === 0 ? a : b).adapter.publish('chat/1', said(`${index}`), reliable)
+    ))
     const [here, there] = [await a.host.heard('chat/1', 100), await b.host.heard('chat/1', 100)]
     t.same(here, there)
     t.equal(new Set(here).size, 100)
@@ -81,31 +84,38 @@ export function contract ({ name, make, nodes }: Contract): void {
     t.same(await a.host.heard('chat/1', 1), ['again'])
   })
 
-  t.test(`${name}: pages of so many bytes, of the newest n and on from there, end after them and together are what was asked for`, async (t) => {
-    const [a, b] = await pair(t)
-    if (a.adapter.history === undefined) return t.pass('no history')
-    const texts = Array.from({ length: 40 }, (_, index) => `${index} ${'x'.repeat(20_000)}`)
-    for (const text of texts) await a.adapter.publish('chat/1', said(text), reliable)
-    for (const last of [20, 100]) {
-      const read: string[] = []
-      let since: Position | undefined
-      let pages = 0
-      for (let isPart: boolean | undefined = true; isPart === true; pages++) {
-        const page = await b.adapter.history!('chat/1', { ...(since === undefined ? { last } : { since }), limit: 100, bytes: 100_000 }, reliable)
-        const bytes = page.events.reduce((sum, packet) => sum + packet.bytes.length, 0)
-        t.ok(page.events.length > 0 && bytes <= 200_000, `${page.events.length} events of ${bytes} bytes`)
-        t.equal(page.resumed, since !== undefined)
-        read.push(...page.events.map(textOf))
-        since = page.events.at(-1)!.position
-        isPart = page.isPart
+  t.test(
+    `${name}: pages of so many bytes, of the newest n and on from there, end after them and together are what was asked for`,
+    async (t) => {
+      const [a, b] = await pair(t)
+      if (a.adapter.history === undefined) return t.pass('no history')
+      const texts = Array.from({ length: 40 }, (_, index) => `${index} ${'x'.repeat(20_000)}`)
+      for (const text of texts) await a.adapter.publish('chat/1', said(text), reliable)
+      for (const last of [20, 100]) {
+        const read: string[] = []
+        let since: Position | undefined
+        let pages = 0
+        for (let isPart: boolean | undefined = true; isPart === true; pages++) {
+          const page = await b.adapter.history!(
+            'chat/1',
+            { ...(since === undefined ? { last } : { since }), limit: 100, bytes: 100_000 },
+            reliable
+          )
+          const bytes = page.events.reduce((sum, packet) => sum + packet.bytes.length, 0)
+          t.ok(page.events.length > 0 && bytes <= 200_000, `${page.events.length} events of ${bytes} bytes`)
+          t.equal(page.resumed, since !== undefined)
+          read.push(...page.events.map(textOf))
+          since = page.events.at(-1)!.position
+          isPart = page.isPart
+        }
+        t.same(read, texts.slice(-last))
+        t.ok(pages >= 3, `${pages} pages`)
       }
-      t.same(read, texts.slice(-last))
-      t.ok(pages >= 3, `${pages} pages`)
+      const one = await b.adapter.history!('chat/1', { last: 7, limit: 100, bytes: 1 }, reliable)
+      t.same(one.events.map(textOf), [texts.at(-7)])
+      t.equal(one.isPart, true)
     }
-    const one = await b.adapter.history!('chat/1', { last: 7, limit: 100, bytes: 1 }, reliable)
-    t.same(one.events.map(textOf), [texts.at(-7)])
-    t.equal(one.isPart, true)
-  })
+  )
 
   t.test(`${name}: a position is honoured while every event after it is retained`, async (t) => {
     const [a, b] = await pair(t)
@@ -117,19 +127,33 @@ export function contract ({ name, make, nodes }: Contract): void {
     const offsets = published.map(({ position }) => position!.offset)
     for (const { adapter } of [a, b]) {
       const all = await adapter.history!('chat/1', { since: { epoch, offset: offsets[14]! }, limit: 100 }, small)
-      t.same([all.resumed, all.events.map(textOf)], [true, ['15', '16', '17', '18', '19', '20', '21', '22', '23', '24']])
+      t.same(
+        [all.resumed, all.events.map(textOf)],
+        [true, ['15', '16', '17', '18', '19', '20', '21', '22', '23', '24']]
+      )
       t.same(all.events.map(({ position }) => position), published.slice(15).map(({ position }) => position))
       t.same(all.top, published.at(-1)!.position)
       const page = await adapter.history!('chat/1', { since: { epoch, offset: offsets[19]! }, limit: 2 }, small)
       t.same([page.resumed, page.events.map(textOf)], [true, ['20', '21']])
       const trimmed = await adapter.history!('chat/1', { since: { epoch, offset: offsets[13]! }, limit: 100 }, small)
       t.same([trimmed.resumed, trimmed.events], [false, []])
-      t.same([trimmed.floor.epoch, trimmed.floor.offset >= offsets[14]! && trimmed.floor.offset < offsets[15]!], [epoch, true])
+      t.same(
+        [trimmed.floor.epoch, trimmed.floor.offset >= offsets[14]! && trimmed.floor.offset < offsets[15]!],
+        [epoch, true]
+      )
       const top = await adapter.history!('chat/1', { since: published.at(-1)!.position, limit: 100 }, small)
       t.same([top.resumed, top.events], [true, []])
-      const ahead = await adapter.history!('chat/1', { since: { epoch, offset: offsets.at(-1)! + 1 }, limit: 100 }, small)
+      const ahead = await adapter.history!(
+        'chat/1',
+        { since: { epoch, offset: offsets.at(-1)! + 1 }, limit: 100 },
+        small
+      )
       t.same([ahead.resumed, ahead.floor], [false, ahead.top])
-      const foreign = await adapter.history!('chat/1', { since: { epoch: 'otherone', offset: offsets[20]! }, limit: 100 }, small)
+      const foreign = await adapter.history!(
+        'chat/1',
+        { since: { epoch: 'otherone', offset: offsets[20]! }, limit: 100 },
+        small
+      )
       t.same([foreign.resumed, foreign.events, foreign.floor], [false, [], foreign.top], 'nothing is known of it')
       const last = await adapter.history!('chat/1', { last: 3, limit: 100 }, small)
       t.same(last.events.map(textOf), ['22', '23', '24'])
@@ -192,7 +216,9 @@ export function contract ({ name, make, nodes }: Contract): void {
       await a.adapter.subscribe(room, settings)
       for (const more of [{}, { delivery: 'volatile' }, { type: 'score', delivery: 'latest', key: 'red' }] as const) {
         const kind = more.delivery ?? 'reliable'
-        for (const { adapter } of [a, b, a]) await adapter.publish(room, said(kind, { ...more, idempotencyKey: `key ${kind}` }), settings)
+        for (const { adapter } of [a, b, a]) {
+          await adapter.publish(room, said(kind, { ...more, idempotencyKey: `key ${kind}` }), settings)
+        }
       }
       await b.adapter.publish(room, said('fence', { delivery: 'volatile' }), settings)
       t.same(await a.host.heard(room, 4), ['reliable', 'volatile', 'latest', 'fence'])
@@ -210,7 +236,9 @@ export function contract ({ name, make, nodes }: Contract): void {
     t.same(await a.host.heard('chat/1', 2), ['typing', 'acked'])
     t.same(await a.host.heard('live/1', 1), ['tick'])
     t.equal(a.host.events.get('chat/1')![1]!.event!.ack, 'x1')
-    if (a.adapter.history !== undefined) t.same((await a.adapter.history('chat/1', { last: 10, limit: 10 }, reliable)).events, [])
+    if (a.adapter.history !== undefined) {
+      t.same((await a.adapter.history('chat/1', { last: 10, limit: 10 }, reliable)).events, [])
+    }
     const own = await a.adapter.publish('live/1', said('own'), live)
     t.same([own.recipients, a.host.texts('live/1')], [1, ['tick', 'own']])
   })
@@ -235,7 +263,11 @@ export function contract ({ name, make, nodes }: Contract): void {
     if (a.adapter.latest === undefined) return t.pass('no latest')
     await b.adapter.subscribe('chat/1', reliable)
     const score = async (key: string, text: string): Promise<void> => {
-      const { position } = await a.adapter.publish('chat/1', said(text, { type: 'score', delivery: 'latest', key }), reliable)
+      const { position } = await a.adapter.publish(
+        'chat/1',
+        said(text, { type: 'score', delivery: 'latest', key }),
+        reliable
+      )
       t.equal(position, undefined)
     }
     await score('red', '1')
@@ -298,7 +330,10 @@ export function contract ({ name, make, nodes }: Contract): void {
     const [a, b] = await pair(t)
     const { leases } = a.adapter
     if (leases === undefined || b.adapter.leases === undefined) return t.pass('no leases')
-    const taken = await Promise.all(Array.from({ length: 10 }, (_, index) => (index % 2 === 0 ? leases : b.adapter.leases!).acquire('room:chat/1', `c${index}`, 3, 60_000)))
+    const taken = await Promise.all(Array.from(
+      { length: 10 },
+      (_, index) => (index % 2 === 0 ? leases : b.adapter.leases!).acquire('room:chat/1', `c${index}`, 3, 60_000)
+    ))
     t.equal(taken.filter(Boolean).length, 3)
     const [holder, other] = [`c${taken.indexOf(true)}`, `c${taken.indexOf(false)}`]
     t.equal(await b.adapter.leases.acquire('room:chat/1', holder, 3, 60_000), true, 'renewed')
@@ -341,7 +376,10 @@ export function contract ({ name, make, nodes }: Contract): void {
     await mine.claim('ann\nm-2', 'hash', 60_000)
     await mine.settle('ann\nm-2', 'hash', undefined, 60_000)
     t.same(await theirs.claim('ann\nm-2', 'hash', 100), { state: 'claimed' })
-    await until('the lease of a dead holder runs out', async () => (await mine.claim('ann\nm-2', 'hash', 60_000)).state === 'claimed')
+    await until(
+      'the lease of a dead holder runs out',
+      async () => (await mine.claim('ann\nm-2', 'hash', 60_000)).state === 'claimed'
+    )
     await mine.put('ticket:abc', 'identity', 60_000)
     const took = await Promise.all([mine.take('ticket:abc'), theirs.take('ticket:abc')])
     t.same(took.filter((value) => value !== undefined), ['identity'])
@@ -383,22 +421,33 @@ export function contract ({ name, make, nodes }: Contract): void {
     const [a, b] = await pair(t)
     const { leases, claims, denials, presence } = a.adapter
     if (leases !== undefined) {
-      for (const text of ODD) t.equal(await leases.acquire(text, text, 1, 60_000), true, `a slot of ${JSON.stringify(text)}`)
+      for (const text of ODD) {
+        t.equal(await leases.acquire(text, text, 1, 60_000), true, `a slot of ${JSON.stringify(text)}`)
+      }
       for (const text of ODD) t.equal(await leases.acquire('all of them', text, 1_000, 60_000), true)
       t.equal(await leases.count('all of them'), ODD.length, 'holders')
       for (const text of ODD) await leases.release(text, text)
       t.same(await Promise.all(ODD.map((text) => leases.count(text))), ODD.map(() => 0))
     }
     if (claims !== undefined) {
-      for (const text of ODD) t.same(await claims.claim(text, `content of ${text}`, 60_000), { state: 'claimed' }, JSON.stringify(text))
+      for (const text of ODD) {
+        t.same(await claims.claim(text, `content of ${text}`, 60_000), { state: 'claimed' }, JSON.stringify(text))
+      }
       for (const text of ODD) await claims.settle(text, `content of ${text}`, JSON.stringify(text), 60_000)
-      for (const text of ODD) t.same(await claims.claim(text, `content of ${text}`, 60_000), { state: 'settled', outcome: JSON.stringify(text) })
+      for (const text of ODD) {
+        t.same(await claims.claim(text, `content of ${text}`, 60_000), {
+          state: 'settled',
+          outcome: JSON.stringify(text)
+        })
+      }
       for (const text of ODD) await claims.put(text, JSON.stringify(text), 60_000)
       for (const text of ODD) t.equal(await claims.take(text), JSON.stringify(text))
     }
     if (denials !== undefined) {
       for (const [index, text] of ODD.entries()) if (index % 2 === 0) await denials.deny(text, Date.now() + 60_000)
-      for (const [index, text] of ODD.entries()) t.equal(await denials.isDenied([text]), index % 2 === 0, JSON.stringify(text))
+      for (const [index, text] of ODD.entries()) {
+        t.equal(await denials.isDenied([text]), index % 2 === 0, JSON.stringify(text))
+      }
     }
     if (presence !== undefined) {
       await b.adapter.subscribe('chat/1', reliable)
@@ -415,7 +464,9 @@ export function contract ({ name, make, nodes }: Contract): void {
       t.equal((await presence.snapshot('chat/1', 200)).total, 0)
     }
     if (a.adapter.latest !== undefined) {
-      for (const key of ODD) await a.adapter.publish('chat/2', said(key, { type: 'score', delivery: 'latest', key }), reliable)
+      for (const key of ODD) {
+        await a.adapter.publish('chat/2', said(key, { type: 'score', delivery: 'latest', key }), reliable)
+      }
       t.same((await b.adapter.latest!('chat/2', reliable)).map((packet) => packet.event!.key), ODD)
     }
     if (a.adapter.history === undefined) return
@@ -469,21 +520,41 @@ export interface Lives {
 }
 
 /**
- * When a position of a former epoch is honoured: the stream of today holds all up to it, and nothing that was accepted behind it is lost.
- * Every adapter whose data can go back or be lost holds it, whichever node is asked first.
+ * When a position of a former epoch is honoured: the stream of today holds all up to it, and nothing that was accepted
+ * behind it is lost. Every adapter whose data can go back or be lost holds it, whichever node is asked first.
  */
 export function formerEpochs ({ name, skip, open }: Lives): void {
-  t.test(`${name}: a position of a former epoch is honoured when all up to it is there and nothing behind it was lost, by every node`, { skip, timeout: 60_000 }, async (t) => {
+  t.test(`${name}: a position of a former epoch is honoured when all up to it is there and nothing behind it was lost, by every node`, {
+    skip,
+    timeout: 60_000
+  }, async (t) => {
     const { make, keep, restart, putBack, lose } = await open(t)
     // One with a member, one that has only published, and one that knows nothing but what the broker says.
     const [a, b, c] = [await node(t, make(), 'a'), await node(t, make(), 'b'), await node(t, make(), 'c')]
     await a.adapter.subscribe('chat/1', reliable)
-    const say = async (text: string): Promise<Position> => (await until(`"${text}" is accepted`, async () => await b.adapter.publish('chat/1', said(text, { idempotencyKey: text }), reliable))).position!
+    const say = async (text: string): Promise<Position> => (await until(
+      `"${text}" is accepted`,
+      async () => await b.adapter.publish('chat/1', said(text, { idempotencyKey: text }), reliable)
+    )).position!
     // A node with members answers from what they have heard; they are told by a gap as soon as it knows better.
-    const isTold = async (): Promise<unknown> => await until('its member is told', () => a.host.gaps.some(({ from }) => from === undefined), 15_000)
-    const isUp = async (): Promise<unknown> => await until('all are back', () => [a, b, c].every(({ adapter }) => adapter.stats!().isUp === true))
+    const isTold = async (): Promise<unknown> => await until(
+      'its member is told',
+      () => a.host.gaps.some(({ from }) => from === undefined),
+      15_000
+    )
+    const isUp = async (): Promise<unknown> => await until(
+      'all are back',
+      () => [a, b, c].every(({ adapter }) => adapter.stats!().isUp === true)
+    )
     const read = async (since: Position): Promise<unknown[]> => {
-      const pages = await Promise.all([c, b, a].map(async ({ adapter }) => await until('it is read', async () => await adapter.history!('chat/1', { since, limit: 100 }, reliable))))
+      const pages = await Promise.all([
+        c,
+        b,
+        a
+      ].map(async ({ adapter }) => await until(
+        'it is read',
+        async () => await adapter.history!('chat/1', { since, limit: 100 }, reliable)
+      )))
       return pages.map(({ resumed, events }) => resumed ? events.map(textOf) : false)
     }
     const all = <T>(what: T): T[] => [what, what, what]

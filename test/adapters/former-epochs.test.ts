@@ -7,7 +7,15 @@ import { missing, startNats, startRedis, type Server, type Teardown } from '../h
 import { formerEpochs } from './contract.js'
 
 /** What its server keeps is put aside, put back, or taken away while it is down. */
-async function copies (server: Server, data: string): Promise<{ keep: () => Promise<void>, restart: () => Promise<void>, putBack: () => Promise<void>, lose: () => Promise<void> }> {
+async function copies (
+  server: Server,
+  data: string
+): Promise<{
+  keep: () => Promise<void>
+  restart: () => Promise<void>
+  putBack: () => Promise<void>
+  lose: () => Promise<void>
+}> {
   const down = async (step: () => Promise<void>): Promise<void> => {
     await server.kill()
     await step()
@@ -32,7 +40,10 @@ formerEpochs({
   skip: missing('redis-server'),
   open: async (t: Teardown) => {
     const server = await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always')
-    return { make: () => redis({ url: server.url, timeout: 1_000 }), ...await copies(server, join(server.directory, 'appendonlydir')) }
+    return {
+      make: () => redis({ url: server.url, timeout: 1_000 }),
+      ...await copies(server, join(server.directory, 'appendonlydir'))
+    }
   }
 })
 
@@ -41,7 +52,10 @@ formerEpochs({
   skip: missing('nats-server'),
   open: async (t: Teardown) => {
     const server = await startNats(t)
-    return { make: () => nats({ url: server.url, timeout: 1_000 }), ...await copies(server, join(server.directory, 'data')) }
+    return {
+      make: () => nats({ url: server.url, timeout: 1_000 }),
+      ...await copies(server, join(server.directory, 'data'))
+    }
   }
 })
 

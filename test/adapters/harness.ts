@@ -1,4 +1,6 @@
-import type { Adapter, AdapterHost, ControlMessage, PresenceChange, Publication, RoomSettings } from '../../lib/adapters/adapter.js'
+import type {
+  Adapter, AdapterHost, ControlMessage, PresenceChange, Publication, RoomSettings
+} from '../../lib/adapters/adapter.js'
 import type { Packet } from '../../lib/protocol/packet.js'
 import { until, type Teardown } from '../helpers/servers.js'
 
@@ -19,7 +21,10 @@ export function textOf (packet: Packet): string {
 
 type Gap = Parameters<AdapterHost['gap']>[1]
 
-/** A node as an adapter sees it: it records what it is told, and keeps count of what a member of each room would have seen. */
+/**
+ * A node as an adapter sees it: it records what it is told, and keeps count of what a member of each room would have
+ * seen.
+ */
 export class FakeHost implements AdapterHost {
   readonly nodeId: string
   readonly events = new Map<string, Packet[]>()
@@ -59,7 +64,9 @@ export class FakeHost implements AdapterHost {
   }
 
   texts (room: string): string[] { return (this.events.get(room) ?? []).map(textOf) }
-  offsets (room: string): number[] { return (this.events.get(room) ?? []).map(({ position }) => position?.offset ?? -1) }
+  offsets (room: string): number[] {
+    return (this.events.get(room) ?? []).map(({ position }) => position?.offset ?? -1)
+  }
 
   async heard (room: string, count: number, deadline?: number): Promise<string[]> {
     return await until(`${this.nodeId} hears ${count} events of ${room}`, () => {

@@ -57,20 +57,36 @@ async function natsPast (t: Teardown, { url }: Server): Promise<Past> {
     step(value)
     await bucket.put(key, JSON.stringify(value))
   }
-  const older = (times: Record<string, unknown>, names = Object.keys(times)): void => { for (const name of names) times[name] = Number(times[name]) - AGO }
+  const older = (times: Record<string, unknown>, names = Object.keys(
+    times
+  )): void => { for (const name of names) times[name] = Number(times[name]) - AGO }
   return {
     takenLongAgo: async (key, room) => {
       await change(stateKey('lease', key), older)
       await change(stateKey('presence', room), ({ users }) => {
-        for (const { connections } of Object.values(users as Record<string, { connections: Record<string, unknown> }>)) older(connections)
+        for (const { connections } of Object.values(
+          users as Record<string, { connections: Record<string, unknown> }>
+        )) {
+          older(connections)
+        }
       })
     },
-    silent: async (heard) => { await change('nodes.all', (value) => { older(value, Object.keys(value).slice(0, Object.keys(value).length - heard)) }) }
+    silent: async (heard) => {
+      await change('nodes.all', (value) => {
+        older(value, Object.keys(value).slice(0, Object.keys(value).length - heard))
+      })
+    }
   }
 }
 
 const brokers: readonly Broker[] = [
-  { name: 'redis', program: 'redis-server', start: async (t) => await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always'), make: ({ url }) => redis({ url }), past: redisPast },
+  {
+    name: 'redis',
+    program: 'redis-server',
+    start: async (t) => await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always'),
+    make: ({ url }) => redis({ url }),
+    past: redisPast
+  },
   { name: 'nats', program: 'nats-server', start: startNats, make: ({ url }) => nats({ url }), past: natsPast }
 ]
 
@@ -101,43 +117,55 @@ for (const broker of brokers) {
   const { name, program } = broker
   const skip = missing(program)
 
-  t.test(`${name}: what a node took longer ago than the lease is held as long as the node is heard of`, { skip }, async (t) => {
-    const { b, past } = await two(t, broker)
-    await past.takenLongAgo('user:ann', 'chat/1')
-    t.equal(await b.adapter.leases!.count('user:ann'), 1)
-    t.equal(await isFree(b, 'c-other'), false)
-    await b.adapter.presence!.sweep(['chat/1'])
-    t.equal((await b.adapter.presence!.snapshot('chat/1', 10)).total, 2)
-    t.same(leaves(b), [])
-  })
-
-  t.test(`${name}: what a node held that is not heard of any more is free, and each of its users leaves once`, { skip }, async (t) => {
-    const { a, b, past } = await two(t, broker)
-    await past.takenLongAgo('user:ann', 'chat/1')
-    await past.silent(1)
-    await until('the slot is free', () => isFree(b, 'c-other'))
-    await until('the leave is announced', async () => {
+  t.test(
+    `${name}: what a node took longer ago than the lease is held as long as the node is heard of`,
+    { skip },
+    async (t) => {
+      const { b, past } = await two(t, broker)
+      await past.takenLongAgo('user:ann', 'chat/1')
+      t.equal(await b.adapter.leases!.count('user:ann'), 1)
+      t.equal(await isFree(b, 'c-other'), false)
       await b.adapter.presence!.sweep(['chat/1'])
-      return leaves(b).length > 0
-    })
-    await b.adapter.presence!.sweep(['chat/1'])
-    t.same(leaves(b), ['ann'])
-    t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 1)
-  })
+      t.equal((await b.adapter.presence!.snapshot('chat/1', 10)).total, 2)
+      t.same(leaves(b), [])
+    }
+  )
 
-  t.test(`${name}: what a node gives up that another node holds by now under the same name is held on`, { skip }, async (t) => {
-    const { a, b } = await two(t, broker)
-    await b.adapter.leases!.acquire('user:ann', 'c-ann', 1, LEASE)
-    await b.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c-ann' }, LEASE)
-    await a.adapter.leases!.release('user:ann', 'c-ann')
-    await a.adapter.presence!.leave('chat/1', { userId: 'ann', connection: 'c-ann' }, 0)
-    t.equal(await a.adapter.leases!.count('user:ann'), 1)
-    t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 2)
-    await b.adapter.leases!.release('user:ann', 'c-ann')
-    await b.adapter.presence!.leave('chat/1', { userId: 'ann', connection: 'c-ann' }, 0)
-    t.equal(await a.adapter.leases!.count('user:ann'), 0)
-    t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 1)
-  })
+  t.test(
+    `${name}: what a node held that is not heard of any more is free, and each of its users leaves once`,
+    { skip },
+    async (t) => {
+      const { a, b, past } = await two(t, broker)
+      await past.takenLongAgo('user:ann', 'chat/1')
+      await past.silent(1)
+      await until('the slot is free', () => isFree(b, 'c-other'))
+      await until('the leave is announced', async () => {
+        await b.adapter.presence!.sweep(['chat/1'])
+        return leaves(b).length > 0
+      })
+      await b.adapter.presence!.sweep(['chat/1'])
+      t.same(leaves(b), ['ann'])
+      t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 1)
+    }
+  )
+
+  t.test(
+    `${name}: what a node gives up that another node holds by now under the same name is held on`,
+    { skip },
+    async (t) => {
+      const { a, b } = await two(t, broker)
+      await b.adapter.leases!.acquire('user:ann', 'c-ann', 1, LEASE)
+      await b.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c-ann' }, LEASE)
+      await a.adapter.leases!.release('user:ann', 'c-ann')
+      await a.adapter.presence!.leave('chat/1', { userId: 'ann', connection: 'c-ann' }, 0)
+      t.equal(await a.adapter.leases!.count('user:ann'), 1)
+      t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 2)
+      await b.adapter.leases!.release('user:ann', 'c-ann')
+      await b.adapter.presence!.leave('chat/1', { userId: 'ann', connection: 'c-ann' }, 0)
+      t.equal(await a.adapter.leases!.count('user:ann'), 0)
+      t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 1)
+    }
+  )
 
   t.test(`${name}: a node that was not heard of for a lease is told to hold anew what it held`, { skip }, async (t) => {
     const { a, past, server } = await two(t, broker)
@@ -150,7 +178,11 @@ for (const broker of brokers) {
   })
 }
 
-t.test('redis: what older data brings back of connections that have ended ends with the lease, and what is held is held on', { skip: missing('redis-server') }, async (t) => {
+t.test('redis: what older data brings back of connections that have ended ends with the lease, and what is held is held on', {
+  skip: missing(
+    'redis-server'
+  )
+}, async (t) => {
   const server = await startRedis(t)
   const a = await node(t, redis({ url: server.url }), 'a')
   const [leases, presence] = [a.adapter.leases!, a.adapter.presence!]

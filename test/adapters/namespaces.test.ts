@@ -37,7 +37,9 @@ async function hearsNothing (t: Test, one: Running, other: Running): Promise<voi
   await connect(other, { rooms: [`crowd/${id}`], token: other.token(`eve${id}`) })
   await beLoud(other, id)
   // What the other app said is through when its own next word, and this app's, are.
-  const { recipients, position } = await one.app.rooms.broadcast(`chat/${id}`, 'said', { text: 'own', by: 'x' }, { idempotencyKey: 'order 1' })
+  const { recipients, position } = await one.app.rooms.broadcast(`chat/${id}`, 'said', { text: 'own', by: 'x' }, {
+    idempotencyKey: 'order 1'
+  })
   t.equal(recipients, 1, 'nor is its idempotency key taken')
   t.match((await ada.next('said')).data, { text: 'own' })
   await ada.sync()
@@ -55,7 +57,14 @@ const skipNats = missing('nats-server')
 
 t.test('redis: apps in two databases of one server hear nothing of each other', { skip: skipRedis }, async (t) => {
   const { url } = await startRedis(t)
-  const apps = await Promise.all([0, 1, 12].map((db) => start(t, { adapter: db === 12 ? redis({ url, settings: { db } }) : redis({ url: `${url}/${db}` }), declare })))
+  const apps = await Promise.all([
+    0,
+    1,
+    12
+  ].map((db) => start(t, {
+    adapter: db === 12 ? redis({ url, settings: { db } }) : redis({ url: `${url}/${db}` }),
+    declare
+  })))
   const [first, second, third] = apps as [Running, Running, Running]
   await hearsNothing(t, first, second)
   await hearsNothing(t, second, third)
@@ -79,7 +88,10 @@ t.test('redis: nodes in one database hear each other, whichever way it was named
 t.test('redis: a prefix of the client stands in front of channels as of keys', { skip: skipRedis }, async (t) => {
   const { url } = await startRedis(t)
   const [one, other, third] = [
-    await start(t, { adapter: redis({ client: new Redis(url, { lazyConnect: true, keyPrefix: 'staging:' }) }), declare }),
+    await start(t, {
+      adapter: redis({ client: new Redis(url, { lazyConnect: true, keyPrefix: 'staging:' }) }),
+      declare
+    }),
     await start(t, { adapter: redis({ url }), declare }),
     await start(t, { adapter: redis({ url, settings: { keyPrefix: 'production:' } }), declare })
   ]
@@ -87,61 +99,102 @@ t.test('redis: a prefix of the client stands in front of channels as of keys', {
   await hearsNothing(t, other, third)
 })
 
-t.test('nats: apps of two prefixes hear nothing of each other, however alike the prefixes are', { skip: skipNats, timeout: 120_000 }, async (t) => {
+t.test('nats: apps of two prefixes hear nothing of each other, however alike the prefixes are', {
+  skip: skipNats,
+  timeout: 120_000
+}, async (t) => {
   const { url } = await startNats(t)
   const prefixes = ['a', 'a_b', 'a-b', 'A', 'a_state', 'KV_a']
   const apps = await Promise.all(prefixes.map((prefix) => start(t, { adapter: nats({ url, prefix }), declare })))
   for (const [index, app] of apps.entries()) await hearsNothing(t, app, apps[(index + 1) % apps.length]!)
 })
 
-for (const prefix of ['', ' ', 'a b', 'a{b}', '{', 'a*', 'a?', '[a]', 'a\\b', 'a"b', 'a\n', 'ü:', 'a\0', 'x'.repeat(200), 5, null, {}, ['a']]) {
+for (const prefix of [
+  '', ' ', 'a b', 'a{b}', '{', 'a*', 'a?', '[a]', 'a\\b', 'a"b', 'a\n', 'ü:', 'a\0', 'x'.repeat(200), 5, null, {}, ['a']
+]) {
   t.test(`the prefix ${JSON.stringify(prefix)} is refused by redis and by nats with what one is`, async (t) => {
     const { throws } = t
-    for (const make of [redis, nats]) throws(() => make({ prefix: prefix as string }), { code: 'REALTIME_ERR_OPTIONS', message: /prefix/ })
+    for (const make of [redis, nats]) {
+      throws(() => make({ prefix: prefix as string }), { code: 'REALTIME_ERR_OPTIONS', message: /prefix/ })
+    }
   })
 }
 
 for (const { name, skip, open } of [
-  { name: 'redis', skip: skipRedis, open: async (t: Test) => { const { url } = await startRedis(t); return (prefix: string) => redis({ url, prefix: `${prefix}:` }) } },
-  { name: 'nats', skip: skipNats, open: async (t: Test) => { const { url } = await startNats(t); return (prefix: string) => nats({ url, prefix }) } }
+  {
+    name: 'redis',
+    skip: skipRedis,
+    open: async (t: Test) => {
+      const { url } = await startRedis(t)
+      return (prefix: string) => redis({ url, prefix: `${prefix}:` })
+    }
+  },
+  {
+    name: 'nats',
+    skip: skipNats,
+    open: async (t: Test) => { const { url } = await startNats(t); return (prefix: string) => nats({ url, prefix }) }
+  }
 ]) {
-  const said = ({ loud }: Running): Array<{ differences: string[] }> => (loud as Array<{ msg: string, differences?: string[] }>).filter(({ msg }) => msg.includes('declares other rooms')) as Array<{ differences: string[] }>
+  const said = ({ loud }: Running): Array<{ differences: string[] }> => (loud as Array<{
+    msg: string
+    differences?: string[]
+  }>).filter(({ msg }) => msg.includes('declares other rooms')) as Array<{ differences: string[] }>
 
-  t.test(`${name}: two apps that declare different rooms under one prefix are told at start what differs, and how to part them`, { skip }, async (t) => {
-    const make = await open(t)
-    const history = async (size: number): Promise<Running> => await start(t, { adapter: make('shop'), declare: (app) => { declareChat(app, { history: { size } }) } })
-    const first = await history(50)
-    const twin = await history(50)
-    const alone = await start(t, { adapter: make('other'), declare })
-    const second = await history(60)
-    await until('the second is told', () => said(second).length === 1)
-    t.match(said(second), [{ differences: [/^chat\/:id has here history of 60 .*; there history of 50 /] }])
-    t.match(said(second)[0], { msg: /prefix of its own/ })
-    const third = await start(t, { adapter: make('shop'), declare: (app) => { app.room(lobby, { presence: () => ({ name: 'x' }) }) } })
-    await until('the third is told of both', () => said(third).length === 2)
-    t.match(said(third)[0]!.differences, ['crowd/:id is declared here alone', 'chat/:id is declared there alone'])
-    t.same([first, twin, alone].map(said), [[], [], []])
-  })
+  t.test(
+    `${name}: two apps that declare different rooms under one prefix are told at start what differs, and how to part them`,
+    { skip },
+    async (t) => {
+      const make = await open(t)
+      const history = async (size: number): Promise<Running> => await start(t, {
+        adapter: make('shop'),
+        declare: (app) => { declareChat(app, { history: { size } }) }
+      })
+      const first = await history(50)
+      const twin = await history(50)
+      const alone = await start(t, { adapter: make('other'), declare })
+      const second = await history(60)
+      await until('the second is told', () => said(second).length === 1)
+      t.match(said(second), [{ differences: [/^chat\/:id has here history of 60 .*; there history of 50 /] }])
+      t.match(said(second)[0], { msg: /prefix of its own/ })
+      const third = await start(t, {
+        adapter: make('shop'),
+        declare: (app) => { app.room(lobby, { presence: () => ({ name: 'x' }) }) }
+      })
+      await until('the third is told of both', () => said(third).length === 2)
+      t.match(said(third)[0]!.differences, ['crowd/:id is declared here alone', 'chat/:id is declared there alone'])
+      t.same([first, twin, alone].map(said), [[], [], []])
+    }
+  )
 
   t.test(`${name}: nodes of one app, one after the other and side by side, are told nothing`, { skip }, async (t) => {
     const make = await open(t)
     for (let count = 0; count < 3; count++) {
-      const [a, b] = [await start(t, { adapter: make('shop'), declare }), await start(t, { adapter: make('shop'), declare })]
+      const [a, b] = [
+        await start(t, { adapter: make('shop'), declare }),
+        await start(t, { adapter: make('shop'), declare })
+      ]
       await a.app.rooms.broadcast('chat/1', 'typing', { by: 'x' })
       await a.app.close()
       t.same([a.loud, b.loud], [[], []])
     }
   })
 
-  t.test(`${name}: a new version that declares more is told of once by each of its nodes, while nodes of the old one are there, and not after them`, { skip }, async (t) => {
-    const make = await open(t)
-    const old = await start(t, { adapter: make('shop'), declare: (app) => { app.room(lobby, { presence: () => ({ name: 'x' }) }) } })
-    const next = await start(t, { adapter: make('shop'), declare })
-    await until('the new one is told', () => said(next).length === 1)
-    await old.app.close()
-    const later = await start(t, { adapter: make('shop'), declare })
-    await later.app.rooms.broadcast('chat/1', 'typing', { by: 'x' })
-    await (await connect(later, { rooms: [chat.at({ id: '1' }).name], token: later.token('ada') })).fence()
-    t.same(said(later), [])
-  })
+  t.test(
+    `${name}: a new version that declares more is told of once by each of its nodes, while nodes of the old one are there, and not after them`,
+    { skip },
+    async (t) => {
+      const make = await open(t)
+      const old = await start(t, {
+        adapter: make('shop'),
+        declare: (app) => { app.room(lobby, { presence: () => ({ name: 'x' }) }) }
+      })
+      const next = await start(t, { adapter: make('shop'), declare })
+      await until('the new one is told', () => said(next).length === 1)
+      await old.app.close()
+      const later = await start(t, { adapter: make('shop'), declare })
+      await later.app.rooms.broadcast('chat/1', 'typing', { by: 'x' })
+      await (await connect(later, { rooms: [chat.at({ id: '1' }).name], token: later.token('ada') })).fence()
+      t.same(said(later), [])
+    }
+  )
 }

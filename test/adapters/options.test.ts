@@ -30,21 +30,40 @@ const WRONG: Array<[string, Make, object, RegExp]> = [
 ]
 
 for (const [name, make, options, says] of WRONG) {
-  t.test(`an option of ${name}() that is unknown or wrong is refused with its path: ${JSON.stringify(options)}`, async (t) => {
-    t.throws(() => make(options as never), { code: 'REALTIME_ERR_OPTIONS', message: says })
-  })
+  t.test(
+    `an option of ${name}() that is unknown or wrong is refused with its path: ${JSON.stringify(options)}`,
+    async (t) => {
+      t.throws(() => make(options as never), { code: 'REALTIME_ERR_OPTIONS', message: says })
+    }
+  )
 }
 
 t.test('options that are right, or undefined, are taken', async (t) => {
-  t.doesNotThrow(() => memory({ bytes: 1_000_000, idempotency: 1_000, remembered: { bytes: 1_000, perUser: 100 }, now: Date.now }))
+  t.doesNotThrow(() => memory({
+    bytes: 1_000_000,
+    idempotency: 1_000,
+    remembered: { bytes: 1_000, perUser: 100 },
+    now: Date.now
+  }))
   t.doesNotThrow(() => memory())
-  t.doesNotThrow(() => nats({ url: ['nats://a:4222', 'nats://b:4222'], prefix: 'app', replicas: 3, storage: 'memory', settings: { user: 'ada' }, timeout: 500 }))
+  t.doesNotThrow(() => nats({
+    url: ['nats://a:4222', 'nats://b:4222'],
+    prefix: 'app',
+    replicas: 3,
+    storage: 'memory',
+    settings: { user: 'ada' },
+    timeout: 500
+  }))
   t.doesNotThrow(() => nats({ url: undefined } as never))
 })
 
 t.test('an option of createPeer() that is unknown or wrong is refused with its path', async (t) => {
   const { app } = await start(t)
-  for (const [options, says] of [[{ tokn: 'x' }, /did you mean "token"\?/], [{ transport: 'websockets' }, /options of createPeer\(\)\.transport/], [{ room: 7 }, /options of createPeer\(\)\.room/]] as const) {
+  for (const [options, says] of [
+    [{ tokn: 'x' }, /did you mean "token"\?/],
+    [{ transport: 'websockets' }, /options of createPeer\(\)\.transport/],
+    [{ room: 7 }, /options of createPeer\(\)\.room/]
+  ] as const) {
     await t.rejects(createPeer(app, options as never), { code: 'REALTIME_ERR_OPTIONS', message: says })
   }
 })

@@ -10,8 +10,9 @@ import { startNats, startRedis } from '../helpers/servers.js'
 import { live, node, reliable, said } from './harness.js'
 
 /**
- * Records what a node of this version says and keeps, for nodes of later versions to read: `node --import tsx test/adapters/record.ts`
- * before a release, and whenever a form has changed. Writes `payloads/<version>.json`; the name may be given as an argument.
+ * Records what a node of this version says and keeps, for nodes of later versions to read: `node --import tsx
+ * test/adapters/record.ts` before a release, and whenever a form has changed. Writes `payloads/<version>.json`; the
+ * name may be given as an argument.
  */
 const ANN = 'AAAAAAAAAAAAAAAAAAAAAA'
 /** Times begin with these digits, so that a test can read them as of its own day. */
@@ -34,7 +35,14 @@ const CONTROLS: readonly ControlMessage[] = [
   { type: 'pong', user: 'ann', connection: ANN, id: 'p1' }
 ]
 
-async function say ({ publish, presence, leases, claims, denials, control }: Pick<Adapter, 'publish' | 'presence' | 'leases' | 'claims' | 'denials' | 'control'>): Promise<void> {
+async function say ({
+  publish,
+  presence,
+  leases,
+  claims,
+  denials,
+  control
+}: Pick<Adapter, 'publish' | 'presence' | 'leases' | 'claims' | 'denials' | 'control'>): Promise<void> {
   const at = { timestamp: 1_764_000_000_000 }
   await publish('chat/1', said('hi', { ...at, idempotencyKey: 'ann:m-1:1' }), reliable)
   await publish('chat/1', said('hi', { ...at, except: { user: 'ann', connection: ANN } }), reliable)
@@ -50,13 +58,24 @@ async function say ({ publish, presence, leases, claims, denials, control }: Pic
   await claims!.claim('ann\nm-1', 'aGFzaA==', LEASE, 'ann', 'node')
   await claims!.claim('ann\nm-2', 'aGFzaA==', LEASE, 'ann', 'node')
   await claims!.settle('ann\nm-2', 'aGFzaA==', '{"data":{"id":"7"}}', LEASE, 'ann', 'node')
-  await claims!.put('ticket:abc', JSON.stringify({ user: { sub: 'ann', exp: 4_102_444_800 }, userId: 'ann', exp: 4_102_444_800, tokenId: 't1' }), LEASE)
+  await claims!.put(
+    'ticket:abc',
+    JSON.stringify({ user: { sub: 'ann', exp: 4_102_444_800 }, userId: 'ann', exp: 4_102_444_800, tokenId: 't1' }),
+    LEASE
+  )
   await denials!.deny('user:zoe', 4_102_444_800_000)
 }
 
 function methodsOf (adapter: Adapter): Parameters<typeof say>[0] {
   const { presence, leases, claims, denials, control } = adapter
-  return { publish: (...args) => adapter.publish(...args), presence: presence!, leases: leases!, claims: claims!, denials: denials!, control: control! }
+  return {
+    publish: (...args) => adapter.publish(...args),
+    presence: presence!,
+    leases: leases!,
+    claims: claims!,
+    denials: denials!,
+    control: control!
+  }
 }
 
 async function valueOf (raw: Redis, key: string): Promise<{ type: string, value: unknown }> {
@@ -84,7 +103,9 @@ async function recordRedis (t: { teardown: (callback: () => unknown) => void }):
   const monitor = await raw.monitor()
   t.teardown(() => { monitor.disconnect() })
   const messages: Array<{ channel: string, text: string }> = []
-  monitor.on('monitor', (_time: string, [command, channel, text]: string[]) => { if (command?.toLowerCase() === 'spublish') messages.push({ channel: channel!, text: shown(text!) }) })
+  monitor.on('monitor', (_time: string, [command, channel, text]: string[]) => {
+    if (command?.toLowerCase() === 'spublish') messages.push({ channel: channel!, text: shown(text!) })
+  })
   await say(methodsOf(adapter))
   await settle()
   const keys: Record<string, unknown> = {}
@@ -102,7 +123,11 @@ async function recordNats (t: { teardown: (callback: () => unknown) => void }): 
   const messages: Array<{ subject: string, headers: Record<string, string>, text: string }> = []
   const heard = raw.subscribe('realtime.>', {
     callback: (_error, message) => {
-      messages.push({ subject: message.subject, headers: Object.fromEntries([...message.headers ?? []].map(([name, values]) => [name, values[0]!])), text: message.string() })
+      messages.push({
+        subject: message.subject,
+        headers: Object.fromEntries([...message.headers ?? []].map(([name, values]) => [name, values[0]!])),
+        text: message.string()
+      })
     }
   })
   await raw.flush()

@@ -5,7 +5,12 @@ import { redis } from '../../lib/adapters/redis/adapter.js'
 import { missing, startNats, startRedis, type Server, type Teardown } from '../helpers/servers.js'
 import { node } from './harness.js'
 
-const brokers: ReadonlyArray<{ name: string, program: string, start: (t: Teardown) => Promise<Server>, make: (server: Server) => Adapter }> = [
+const brokers: ReadonlyArray<{
+  name: string
+  program: string
+  start: (t: Teardown) => Promise<Server>
+  make: (server: Server) => Adapter
+}> = [
   { name: 'redis', program: 'redis-server', start: startRedis, make: ({ url }) => redis({ url, timeout: 1_000 }) },
   { name: 'nats', program: 'nats-server', start: startNats, make: ({ url }) => nats({ url, timeout: 1_000 }) }
 ]
@@ -16,7 +21,11 @@ const STALL = 1_500
 function stall (): void { for (const until = performance.now() + STALL; performance.now() < until;); }
 
 for (const { name, program, start, make } of brokers) {
-  t.test(`${name}: a node that stands still for longer than a request may take is not told that the broker is away: of 15 who ask for 5 slots, 5 have one`, { skip: missing(program) }, async (t) => {
+  t.test(`${name}: a node that stands still for longer than a request may take is not told that the broker is away: of 15 who ask for 5 slots, 5 have one`, {
+    skip: missing(
+      program
+    )
+  }, async (t) => {
     const server = await start(t)
     const [a, b] = [await node(t, make(server), 'a'), await node(t, make(server), 'b')]
     for (const wait of [0, 1, 3]) {
@@ -27,7 +36,11 @@ for (const { name, program, start, make } of brokers) {
       asked.push(...Array.from({ length: 15 }, (_, index) => a.adapter.leases!.acquire(key, `d${index}`, 5, 60_000)))
       stall()
       const answers = await Promise.allSettled(asked)
-      t.same(answers.map(({ status }) => status), answers.map(() => 'fulfilled'), 'nobody is told that it cannot be asked')
+      t.same(
+        answers.map(({ status }) => status),
+        answers.map(() => 'fulfilled'),
+        'nobody is told that it cannot be asked'
+      )
       t.equal(answers.filter((answer) => answer.status === 'fulfilled' && answer.value).length, 5)
       t.equal(await b.adapter.leases!.count(key), 5)
     }

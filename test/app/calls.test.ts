@@ -6,13 +6,28 @@ import { declareChat, everyone, inbox, start } from '../helpers/net.js'
 
 const circle: Record<string, unknown> = {}
 circle.self = circle
-const thrower = { get name (): string { throw new Error('a getter') }, toString (): string { throw new Error('a text') } }
+const thrower = {
+  get name (): string { throw new Error('a getter') },
+  toString (): string { throw new Error('a text') }
+}
 
 /** What JavaScript may give where TypeScript asks for something. */
 const ANYTHING: readonly unknown[] = [
-  undefined, null, true, 0, -1, NaN, Infinity, 1n, '', '.', '\ud800', 'a\u0000b', 'x'.repeat(300), '鍵'.repeat(30), Symbol('s'), () => {}, [], {}, circle, thrower,
-  { user: null }, { user: '\ud800' }, { user: '' }, { user: 5 }, { connection: 5 }, { tokenId: 5 }, { tokenId: '' }, { timeout: 'x' }, { timeout: NaN },
-  { except: 5 }, { idempotencyKey: Symbol('s') }, { since: 5 }, { since: { epoch: 5 } }, { limit: NaN }, { until: 'x' }, { until: NaN }, { message: 5 }
+  undefined, null, true, 0, -1, NaN, Infinity, 1n, '', '.', '\ud800', 'a\u0000b', 'x'.repeat(
+    300
+  ), '鍵'.repeat(30), Symbol('s'), () => {}, [], {}, circle, thrower,
+  {
+    user: null
+  }, {
+    user: '\ud800'
+  }, { user: '' }, { user: 5 }, { connection: 5 }, { tokenId: 5 }, { tokenId: '' }, { timeout: 'x' }, { timeout: NaN },
+  {
+    except: 5
+  }, {
+    idempotencyKey: Symbol(
+      's'
+    )
+  }, { since: 5 }, { since: { epoch: 5 } }, { limit: NaN }, { until: 'x' }, { until: NaN }, { message: 5 }
 ]
 
 type Call = (...args: never[]) => unknown
@@ -35,7 +50,9 @@ const CODED = /^(REALTIME_ERR_[A-Z_]+|[a-z_]+)$/
 
 /** Each argument in turn is replaced by anything. */
 function * argumentsOf (good: readonly unknown[]): Generator<unknown[]> {
-  for (let at = 0; at < good.length; at++) for (const each of ANYTHING) yield good.map((value, index) => index === at ? each : value)
+  for (let at = 0; at < good.length; at++) {
+    for (const each of ANYTHING) yield good.map((value, index) => index === at ? each : value)
+  }
   yield []
   yield new Array(good.length).fill(null) as unknown[]
 }
@@ -48,7 +65,13 @@ async function outcome (call: () => unknown): Promise<string> {
     return `thrown: ${String((error as Error).message)}`
   }
   if (!(given instanceof Promise)) return 'no promise'
-  return await given.then(() => 'resolved', (error: { code?: unknown, stack?: string }) => CODED.test(String(error.code)) ? 'coded' : `rejected without a code: ${String(error.stack).slice(0, 400)}`)
+  return await given.then(
+    () => 'resolved',
+    (error: {
+      code?: unknown
+      stack?: string
+    }) => CODED.test(String(error.code)) ? 'coded' : `rejected without a code: ${String(error.stack).slice(0, 400)}`
+  )
 }
 
 for (const [method, good] of Object.entries(GOOD)) {
@@ -74,9 +97,13 @@ for (const [method, good] of Object.entries(GOOD)) {
 
 t.test('every method of app.rooms that gives a promise is in the table', async (t) => {
   const { app } = await start(t)
-  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(app.rooms)).filter((name) => !['constructor', 'publish', 'control', 'isAccepting', 'drain', 'stats'].includes(name))
+  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(
+    app.rooms
+  )).filter((name) => !['constructor', 'publish', 'control', 'isAccepting', 'drain', 'stats'].includes(name))
   t.same(names.sort(), Object.keys(GOOD).sort())
-  for (const bad of [null, 5, { timeout: NaN }, { timeout: 'x' }]) t.equal(await outcome(() => app.rooms.drain(bad as never)), 'coded')
+  for (const bad of [null, 5, { timeout: NaN }, { timeout: 'x' }]) {
+    t.equal(await outcome(() => app.rooms.drain(bad as never)), 'coded')
+  }
 })
 
 t.test('before the app is ready all of them reject, too', async (t) => {
@@ -84,14 +111,20 @@ t.test('before the app is ready all of them reject, too', async (t) => {
   t.teardown(async () => { await app.close() })
   await app.register(realtime, { jwt: { secret: 'x' } })
   const rooms = app.rooms as unknown as Record<string, Call>
-  for (const [method, good] of Object.entries(GOOD)) t.equal(await outcome(() => rooms[method]!(...good as never[])), 'coded', method)
+  for (const [method, good] of Object.entries(GOOD)) {
+    t.equal(await outcome(() => rooms[method]!(...good as never[])), 'coded', method)
+  }
 })
 
 t.test('a publisher rejects with a code and never throws, whatever it is given', async (t) => {
   const publisher = await createPublisher({ adapter: new MemoryAdapter(), rooms: [inbox, everyone] })
   t.teardown(async () => { await publisher.close() })
   const methods = publisher as unknown as Record<string, Call>
-  for (const [method, good] of Object.entries({ broadcast: ['@all', 'notice', { text: 'x' }, {}], broadcastAll: GOOD.broadcastAll!, sendToUser: GOOD.sendToUser! })) {
+  for (const [method, good] of Object.entries({
+    broadcast: ['@all', 'notice', { text: 'x' }, {}],
+    broadcastAll: GOOD.broadcastAll!,
+    sendToUser: GOOD.sendToUser!
+  })) {
     t.equal(await outcome(() => methods[method]!(...good as never[])), 'resolved', 'a good call')
     for (const args of argumentsOf(good)) {
       const result = await outcome(() => methods[method]!(...args as never[]))

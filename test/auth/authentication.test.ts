@@ -12,7 +12,9 @@ import { handshake, RawPeer } from '../helpers/raw.js'
 
 const KEY = 'a test'
 const now = (): number => Math.floor(Date.now() / 1_000)
-const b64 = (value: unknown): string => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+const b64 = (value: unknown): string => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString(
+  'base64url'
+)
 
 /** A token of any shape, with a signature that is right for it. */
 function forge (payload: unknown, header: object = { alg: 'HS256', typ: 'JWT' }, key = KEY, hash = 'sha256'): string {
@@ -69,9 +71,17 @@ const BAD: Record<string, string> = {
   'a __proto__ with a sub': forge('{"__proto__":{"sub":"ada"},"exp":99999999999}')
 }
 
-async function statusOf (server: Running, way: Way | 'ticket' | 'admin', authorization: string): Promise<[number, unknown]> {
+async function statusOf (
+  server: Running,
+  way: Way | 'ticket' | 'admin',
+  authorization: string
+): Promise<[number, unknown]> {
   if (way === 'ticket' || way === 'admin') {
-    const answer = await server.app.inject({ method: way === 'ticket' ? 'POST' : 'GET', url: way === 'ticket' ? '/ws/ticket' : '/ws/stats', headers: { authorization } })
+    const answer = await server.app.inject({
+      method: way === 'ticket' ? 'POST' : 'GET',
+      url: way === 'ticket' ? '/ws/ticket' : '/ws/stats',
+      headers: { authorization }
+    })
     return [answer.statusCode, answer.json<{ code: string }>().code]
   }
   const { status, body } = await ask(server, way, { headers: { authorization } })
@@ -82,20 +92,40 @@ t.test('every bad token is 401 on every way in, never 500, and only the word tel
   const server = await start(t)
   for (const [what, token] of Object.entries(BAD)) {
     const outcomes: Record<string, unknown> = {}
-    for (const way of [...WAYS, 'ticket', 'admin'] as const) outcomes[way] = (await statusOf(server, way, `Bearer ${token}`)).join(' ')
+    for (const way of [...WAYS, 'ticket', 'admin'] as const) {
+      outcomes[way] = (await statusOf(server, way, `Bearer ${token}`)).join(' ')
+    }
     const word = /^exp (in the past|0|negative)$/.test(what) ? '401 token_expired' : '401 unauthorized'
     t.same(outcomes, Object.fromEntries([...WAYS, 'ticket', 'admin'].map((way) => [way, word])), what)
   }
-  for (const [what, authorization] of [['no token', 'Bearer'], ['blanks', 'Bearer   '], ['another scheme', `Basic ${b64('ada:x')}`], ['two words', `Bearer ${forge(good)} x`], ['no scheme', forge(good)]] as const) {
-    for (const way of WAYS) t.same(await statusOf(server, way, authorization), [401, 'unauthorized'], `${what} over ${way}`)
+  for (const [what, authorization] of [
+    ['no token', 'Bearer'],
+    ['blanks', 'Bearer   '],
+    ['another scheme', `Basic ${b64('ada:x')}`],
+    ['two words', `Bearer ${forge(good)} x`],
+    ['no scheme', forge(good)]
+  ] as const) {
+    for (const way of WAYS) {
+      t.same(await statusOf(server, way, authorization), [401, 'unauthorized'], `${what} over ${way}`)
+    }
   }
   t.same(server.loud, [])
-  for (const authorization of [`Bearer ${forge(good)}`, `bearer ${forge(good)}`, `BEARER   ${forge(good)}`]) t.equal((await statusOf(server, 'verdict', authorization))[0], 200)
+  for (const authorization of [`Bearer ${forge(good)}`, `bearer ${forge(good)}`, `BEARER   ${forge(good)}`]) {
+    t.equal((await statusOf(server, 'verdict', authorization))[0], 200)
+  }
 })
 
 t.test('an algorithm that jwt.verify does not allow, and a missing claim that it requires, are 401', async (t) => {
-  const server = await start(t, { jwt: { secret: KEY, verify: { algorithms: ['HS256'], allowedIss: 'us', requiredClaims: ['iss'] } } as never })
-  for (const token of [forge({ ...good, iss: 'us' }, { alg: 'HS512' }, KEY, 'sha512'), forge({ ...good, iss: 'them' }), forge(good)]) t.same(await statusOf(server, 'verdict', `Bearer ${token}`), [401, 'unauthorized'])
+  const server = await start(t, {
+    jwt: { secret: KEY, verify: { algorithms: ['HS256'], allowedIss: 'us', requiredClaims: ['iss'] } } as never
+  })
+  for (const token of [
+    forge({ ...good, iss: 'us' }, { alg: 'HS512' }, KEY, 'sha512'),
+    forge({ ...good, iss: 'them' }),
+    forge(good)
+  ]) {
+    t.same(await statusOf(server, 'verdict', `Bearer ${token}`), [401, 'unauthorized'])
+  }
   t.equal((await statusOf(server, 'verdict', `Bearer ${forge({ ...good, iss: 'us' })}`))[0], 200)
 })
 
@@ -114,7 +144,12 @@ for (const [who, given] of Object.entries({
     const bearer = `Bearer ${forge({ sub: 'ada', exp: now() + 2 })}`
     for (let i = 0; i < 3; i++) t.equal((await statusOf(server, 'verdict', bearer))[0], 200)
     t.equal(users.size, 1)
-    await eventually('the expiry', async () => await statusOf(server, 'verdict', bearer), ([status]) => status === 401, 10_000)
+    await eventually(
+      'the expiry',
+      async () => await statusOf(server, 'verdict', bearer),
+      ([status]) => status === 401,
+      10_000
+    )
     t.same(await statusOf(server, 'verdict', bearer), [401, 'token_expired'])
     const other = `Bearer ${forge({ ...good, sub: 'bob', jti: 'b-1' })}`
     t.equal((await statusOf(server, 'verdict', other))[0], 200)
@@ -123,16 +158,30 @@ for (const [who, given] of Object.entries({
   })
 }
 
-t.test('what @fastify/jwt decides by the request holds: trusted, formatUser, a secret by token, a token that it would not find itself', async (t) => {
-  const odd = { trusted: (_request: unknown, { sub }: { sub?: string }) => sub !== 'eve', formatUser: ({ sub, exp }: { sub: string, exp: number }) => ({ sub: `formatted ${sub}`, exp }) }
-  for (const options of [{ secret: KEY, ...odd }, { secret: async () => KEY, ...odd }, { secret: KEY, ...odd, verify: { extractToken: () => 'another' } }]) {
-    const server = await start(t, { jwt: options as never })
-    t.same(await statusOf(server, 'verdict', `Bearer ${forge({ ...good, sub: 'eve' })}`), [401, 'unauthorized'])
-    for (const carried of [{ authorization: `Bearer ${forge(good)}` }, { authorization: `bearer   ${forge(good)}` }, { 'sec-websocket-protocol': `realtime.v1, bearer.${forge(good)}` }]) {
-      t.match(await ask(server, 'verdict', { headers: carried }), { status: 200, body: { userId: 'formatted ada' } })
+t.test(
+  'what @fastify/jwt decides by the request holds: trusted, formatUser, a secret by token, a token that it would not find itself',
+  async (t) => {
+    const odd = {
+      trusted: (_request: unknown, { sub }: { sub?: string }) => sub !== 'eve',
+      formatUser: ({ sub, exp }: { sub: string, exp: number }) => ({ sub: `formatted ${sub}`, exp })
+    }
+    for (const options of [
+      { secret: KEY, ...odd },
+      { secret: async () => KEY, ...odd },
+      { secret: KEY, ...odd, verify: { extractToken: () => 'another' } }
+    ]) {
+      const server = await start(t, { jwt: options as never })
+      t.same(await statusOf(server, 'verdict', `Bearer ${forge({ ...good, sub: 'eve' })}`), [401, 'unauthorized'])
+      for (const carried of [
+        { authorization: `Bearer ${forge(good)}` },
+        { authorization: `bearer   ${forge(good)}` },
+        { 'sec-websocket-protocol': `realtime.v1, bearer.${forge(good)}` }
+      ]) {
+        t.match(await ask(server, 'verdict', { headers: carried }), { status: 200, body: { userId: 'formatted ada' } })
+      }
     }
   }
-})
+)
 
 t.test('clocks may differ by five seconds, not by ten', async (t) => {
   const server = await start(t)
@@ -151,69 +200,130 @@ t.test('userId names the user; what it answers must be a string', async (t) => {
   const server = await start(t, { userId: (user) => (user as { account?: string }).account as string })
   const peer = await connect(server, { token: forge({ account: 'a-1', exp: good.exp }) })
   t.equal((peer.welcome.data as { userId: string }).userId, 'a-1')
-  for (const account of [undefined, '', 7, {}]) t.same(await statusOf(server, 'verdict', `Bearer ${forge({ account, exp: good.exp })}`), [401, 'unauthorized'])
+  for (const account of [undefined, '', 7, {}]) {
+    t.same(await statusOf(server, 'verdict', `Bearer ${forge({ account, exp: good.exp })}`), [401, 'unauthorized'])
+  }
   const thrower = await start(t, { userId: () => { throw new Error('secret') } })
   t.same(await statusOf(thrower, 'verdict', `Bearer ${forge(good)}`), [503, 'unavailable'])
   t.match(thrower.loud, [{ level: 50, err: { message: 'secret' } }])
 })
 
-t.test('the carriers are looked through in their order, and the first that is there decides, good or bad', async (t) => {
-  const server = await start(t)
-  const [ada, bob] = [server.token('ada'), server.token('bob')]
-  const ticketOf = async (token: string): Promise<string> => (await server.app.inject({ method: 'POST', url: '/ws/ticket', headers: { authorization: `Bearer ${token}` } })).json<{ ticket: string }>().ticket
-  const who = async (options: Parameters<typeof connect>[1]): Promise<string> => await connect(server, options).then(({ welcome }) => (welcome.data as { userId: string }).userId, ({ code }: Refused & { code: string }) => code)
-  t.equal(await who({ token: ada, protocols: ['realtime.v1', `bearer.${bob}`] }), 'ada')
-  t.equal(await who({ token: 'x', protocols: ['realtime.v1', `bearer.${bob}`] }), 'unauthorized')
-  t.equal(await who({ protocols: ['realtime.v1', `bearer.${ada}`], query: { ticket: await ticketOf(bob) } }), 'ada')
-  t.equal(await who({ query: { ticket: await ticketOf(bob) } }), 'bob')
-  t.equal(await who({ query: { ticket: await ticketOf(bob), token: ada } }), 'bob')
-  t.equal(await who({}), 'unauthorized')
-})
+t.test(
+  'the carriers are looked through in their order, and the first that is there decides, good or bad',
+  async (t) => {
+    const server = await start(t)
+    const [ada, bob] = [server.token('ada'), server.token('bob')]
+    const ticketOf = async (token: string): Promise<string> => (await server.app.inject({
+      method: 'POST',
+      url: '/ws/ticket',
+      headers: { authorization: `Bearer ${token}` }
+    })).json<{ ticket: string }>().ticket
+    const who = async (options: Parameters<typeof connect>[1]): Promise<string> => await connect(server, options).then(
+      ({ welcome }) => (welcome.data as { userId: string }).userId,
+      ({ code }: Refused & { code: string }) => code
+    )
+    t.equal(await who({ token: ada, protocols: ['realtime.v1', `bearer.${bob}`] }), 'ada')
+    t.equal(await who({ token: 'x', protocols: ['realtime.v1', `bearer.${bob}`] }), 'unauthorized')
+    t.equal(await who({ protocols: ['realtime.v1', `bearer.${ada}`], query: { ticket: await ticketOf(bob) } }), 'ada')
+    t.equal(await who({ query: { ticket: await ticketOf(bob) } }), 'bob')
+    t.equal(await who({ query: { ticket: await ticketOf(bob), token: ada } }), 'bob')
+    t.equal(await who({}), 'unauthorized')
+  }
+)
 
 for (const withPlugin of [true, false]) {
-  t.test(`the cookie carrier reads its cookie ${withPlugin ? 'as @fastify/cookie parsed it' : 'where no plugin has parsed it'}`, async (t) => {
-    const server = await start(t, { auth: { carriers: ['cookie'], cookie: 'session' }, origins: 'same', before: async (app) => { if (withPlugin) await app.register(cookie) } })
-    const [ada, bob] = [server.token('ada'), server.token('bob')]
-    const who = async (text: string): Promise<unknown> => {
-      const { body } = await ask(server, 'verdict', { headers: { cookie: text } })
-      return body.userId ?? body.code
+  t.test(
+    `the cookie carrier reads its cookie ${withPlugin ? 'as @fastify/cookie parsed it' : 'where no plugin has parsed it'}`,
+    async (t) => {
+      const server = await start(t, {
+        auth: { carriers: ['cookie'], cookie: 'session' },
+        origins: 'same',
+        before: async (app) => { if (withPlugin) await app.register(cookie) }
+      })
+      const [ada, bob] = [server.token('ada'), server.token('bob')]
+      const who = async (text: string): Promise<unknown> => {
+        const { body } = await ask(server, 'verdict', { headers: { cookie: text } })
+        return body.userId ?? body.code
+      }
+      t.equal(await who(`a=b; session=${ada}; c`), 'ada')
+      t.equal(await who(`session=${ada}; session=${bob}`), 'ada', 'of two the first counts')
+      t.equal(await who(`xsession=${ada}`), 'unauthorized')
+      t.equal(await who('session='), 'unauthorized')
+      t.equal(await who('session'), 'unauthorized')
+      t.same(await statusOf(server, 'verdict', `Bearer ${ada}`), [401, 'unauthorized'], 'carriers replaces the list')
     }
-    t.equal(await who(`a=b; session=${ada}; c`), 'ada')
-    t.equal(await who(`session=${ada}; session=${bob}`), 'ada', 'of two the first counts')
-    t.equal(await who(`xsession=${ada}`), 'unauthorized')
-    t.equal(await who('session='), 'unauthorized')
-    t.equal(await who('session'), 'unauthorized')
-    t.same(await statusOf(server, 'verdict', `Bearer ${ada}`), [401, 'unauthorized'], 'carriers replaces the list')
-  })
+  )
 }
 
 t.test('1 000 uses of one ticket at once open one connection', async (t) => {
-  const server = await start(t, { fastify: { logger: false }, limits: { user: { connections: 2_000, then: 'reject' } } })
-  const { ticket } = (await server.app.inject({ method: 'POST', url: '/ws/ticket', headers: { authorization: `Bearer ${server.token('ada')}` } })).json<{ ticket: string }>()
-  const tries = await Promise.all(Array.from({ length: 1_000 }, async (_, i) => (await ask(server, i % 2 === 0 ? 'websocket' : 'sse', { path: `/ws/chat/1?ticket=${ticket}` })).status))
+  const server = await start(t, {
+    fastify: { logger: false },
+    limits: { user: { connections: 2_000, then: 'reject' } }
+  })
+  const { ticket } = (await server.app.inject({
+    method: 'POST',
+    url: '/ws/ticket',
+    headers: { authorization: `Bearer ${server.token('ada')}` }
+  })).json<{ ticket: string }>()
+  const tries = await Promise.all(Array.from(
+    { length: 1_000 },
+    async (_, i) => (await ask(server, i % 2 === 0 ? 'websocket' : 'sse', {
+      path: `/ws/chat/1?ticket=${ticket}`
+    })).status
+  ))
   t.equal(tries.filter((status) => status === 101 || status === 200).length, 1)
   t.equal(tries.filter((status) => status === 401).length, 999)
 })
 
-t.test('a ticket opens a WebSocket or a stream: a poll, a post or a verdict with it is 401 and does not spend it', async (t) => {
-  const server = await start(t)
-  const { ticket } = (await server.app.inject({ method: 'POST', url: '/ws/ticket', headers: { authorization: `Bearer ${server.token('ada', { name: 'Ada' })}` } })).json<{ ticket: string }>()
-  for (const way of ['polling', 'uplink', 'verdict'] as const) t.match(await ask(server, way, { path: `/ws/chat/1?ticket=${ticket}` }), { status: 401, body: { code: 'unauthorized', message: /one WebSocket or one stream/ } }, way)
-  const peer = await connect(server, { query: { ticket } })
-  t.match(peer.welcome.data, { userId: 'ada', expires: Number })
-})
+t.test(
+  'a ticket opens a WebSocket or a stream: a poll, a post or a verdict with it is 401 and does not spend it',
+  async (t) => {
+    const server = await start(t)
+    const { ticket } = (await server.app.inject({
+      method: 'POST',
+      url: '/ws/ticket',
+      headers: { authorization: `Bearer ${server.token('ada', { name: 'Ada' })}` }
+    })).json<{ ticket: string }>()
+    for (const way of ['polling', 'uplink', 'verdict'] as const) {
+      t.match(
+        await ask(server, way, { path: `/ws/chat/1?ticket=${ticket}` }),
+        { status: 401, body: { code: 'unauthorized', message: /one WebSocket or one stream/ } },
+        way
+      )
+    }
+    const peer = await connect(server, { query: { ticket } })
+    t.match(peer.welcome.data, { userId: 'ada', expires: Number })
+  }
+)
 
-t.test('a ticket is not refused for its carrier before the room name was looked at, nor spent by an origin that is refused', async (t) => {
-  const server = await start(t)
-  const { ticket } = (await server.app.inject({ method: 'POST', url: '/ws/ticket', headers: { authorization: `Bearer ${server.token('ada')}` } })).json<{ ticket: string }>()
-  t.equal((await ask(server, 'verdict', { path: `/ws/a//b?ticket=${ticket}` })).body.code, 'room_invalid')
-  t.equal((await ask(server, 'websocket', { path: `/ws?ticket=${ticket}`, headers: { origin: 'https://evil.example' } })).body.code, 'origin_refused')
-  await connect(server, { query: { ticket } })
-})
+t.test(
+  'a ticket is not refused for its carrier before the room name was looked at, nor spent by an origin that is refused',
+  async (t) => {
+    const server = await start(t)
+    const { ticket } = (await server.app.inject({
+      method: 'POST',
+      url: '/ws/ticket',
+      headers: { authorization: `Bearer ${server.token('ada')}` }
+    })).json<{ ticket: string }>()
+    t.equal((await ask(server, 'verdict', { path: `/ws/a//b?ticket=${ticket}` })).body.code, 'room_invalid')
+    t.equal(
+      (await ask(server, 'websocket', {
+        path: `/ws?ticket=${ticket}`,
+        headers: { origin: 'https://evil.example' }
+      })).body.code,
+      'origin_refused'
+    )
+    await connect(server, { query: { ticket } })
+  }
+)
 
 t.test('a ticket is good for its time, and not for a user who has been revoked since', async (t) => {
   const server = await start(t, { auth: { ticket: { ttl: 40 } } })
-  const issue = async (token: string): Promise<string> => (await server.app.inject({ method: 'POST', url: '/ws/ticket', headers: { authorization: `Bearer ${token}` } })).json<{ ticket: string }>().ticket
+  const issue = async (token: string): Promise<string> => (await server.app.inject({
+    method: 'POST',
+    url: '/ws/ticket',
+    headers: { authorization: `Bearer ${token}` }
+  })).json<{ ticket: string }>().ticket
   const late = await issue(server.token('ada'))
   await new Promise((resolve) => { setTimeout(resolve, 60) })
   t.same((await ask(server, 'websocket', { path: `/ws?ticket=${late}` })).body.code, 'unauthorized')
@@ -222,7 +332,11 @@ t.test('a ticket is good for its time, and not for a user who has been revoked s
     await new Promise((resolve) => { setTimeout(resolve, 8) })
   }
   const longer = await start(t)
-  const { ticket } = (await longer.app.inject({ method: 'POST', url: '/ws/ticket', headers: { authorization: `Bearer ${longer.token('ada')}` } })).json<{ ticket: string }>()
+  const { ticket } = (await longer.app.inject({
+    method: 'POST',
+    url: '/ws/ticket',
+    headers: { authorization: `Bearer ${longer.token('ada')}` }
+  })).json<{ ticket: string }>()
   await longer.app.rooms.revoke({ user: 'ada' })
   t.equal((await ask(longer, 'websocket', { path: `/ws?ticket=${ticket}` })).body.code, 'revoked')
 })
@@ -242,22 +356,43 @@ t.test('tickets are asked for at the rate of messages, from an allowed origin, b
 })
 
 t.test('upgrades whose authentication never settles are refused at its timeout and hold nothing', async (t) => {
-  const server = await start(t, { fastify: { logger: false }, timeouts: { authentication: 200 }, authenticate: async () => await new Promise<never>(() => undefined) })
-  const answers = await Promise.all(Array.from({ length: 50 }, async () => await ask(server, 'websocket', { token: 'x' })))
-  for (const { status, body, headers } of answers) t.same([status, body.code, headers['retry-after'] !== undefined], [503, 'unavailable', true])
+  const server = await start(t, {
+    fastify: { logger: false },
+    timeouts: { authentication: 200 },
+    authenticate: async () => await new Promise<never>(() => undefined)
+  })
+  const answers = await Promise.all(Array.from(
+    { length: 50 },
+    async () => await ask(server, 'websocket', { token: 'x' })
+  ))
+  for (const { status, body, headers } of answers) {
+    t.same([status, body.code, headers['retry-after'] !== undefined], [503, 'unavailable', true])
+  }
   const { connections } = await statsOf(server.app)
   t.equal(connections.total, 0)
 })
 
 t.test('a secret that is fetched and never comes is 503 at the timeout on every way in', async (t) => {
-  const server = await start(t, { timeouts: { authentication: 100 }, jwt: { secret: async () => await new Promise<never>(() => undefined) } as never })
-  for (const way of WAYS) t.match(await ask(server, way, { token: forge(good) }), { status: 503, body: { code: 'unavailable' } }, way)
+  const server = await start(t, {
+    timeouts: { authentication: 100 },
+    jwt: { secret: async () => await new Promise<never>(() => undefined) } as never
+  })
+  for (const way of WAYS) {
+    t.match(await ask(server, way, { token: forge(good) }), { status: 503, body: { code: 'unavailable' } }, way)
+  }
 })
 
 t.test('what authenticate throws is logged once as an error, what it refuses is not', async (t) => {
   let act: () => unknown = () => null
   const server = await start(t, { authenticate: () => act() as never })
-  for (const refuse of [() => null, () => undefined, () => { throw Object.assign(new Error('x'), { statusCode: 418 }) }, () => ({ sub: '' }), () => 'ada', () => ({ sub: 'ada', exp: 'x' })]) {
+  for (const refuse of [
+    () => null,
+    () => undefined,
+    () => { throw Object.assign(new Error('x'), { statusCode: 418 }) },
+    () => ({ sub: '' }),
+    () => 'ada',
+    () => ({ sub: 'ada', exp: 'x' })
+  ]) {
     act = refuse
     t.same(await statusOf(server, 'verdict', 'Bearer x'), [401, 'unauthorized'])
   }
@@ -270,30 +405,76 @@ t.test('what authenticate throws is logged once as an error, what it refuses is 
   t.equal((await statusOf(server, 'verdict', 'Bearer x'))[0], 200)
 })
 
-t.test('an authenticate that finds its user without a token is asked, and then silence about the origin is no consent', async (t) => {
-  const seen: unknown[] = []
-  const server = await start(t, { authenticate: (_request, token) => { seen.push(token); return { sub: 'ada', exp: good.exp } as never } })
-  t.equal((await ask(server, 'websocket')).body.code, 'origin_refused')
-  t.equal((await ask(server, 'uplink')).body.code, 'origin_refused')
-  const origin = `http://127.0.0.1:${server.port}`
-  t.equal((await ask(server, 'websocket', { headers: { origin } })).status, 101)
-  t.same(seen, [undefined])
-})
+t.test(
+  'an authenticate that finds its user without a token is asked, and then silence about the origin is no consent',
+  async (t) => {
+    const seen: unknown[] = []
+    const server = await start(t, {
+      authenticate: (_request, token) => { seen.push(token); return { sub: 'ada', exp: good.exp } as never }
+    })
+    t.equal((await ask(server, 'websocket')).body.code, 'origin_refused')
+    t.equal((await ask(server, 'uplink')).body.code, 'origin_refused')
+    const origin = `http://127.0.0.1:${server.port}`
+    t.equal((await ask(server, 'websocket', { headers: { origin } })).status, 101)
+    t.same(seen, [undefined])
+  }
+)
 
 const SITE = 'https://app.example.com'
 
 for (const [what, origins, allowed, refused] of [
   ['a list', [SITE, 'http://localhost:3000'], [SITE, 'http://localhost:3000'],
-    ['null', '', 'https://app.example.com/', 'https://app.example.com:443', 'https://app.example.com:8443', 'http://app.example.com', 'https://APP.example.com', 'HTTPS://app.example.com', 'https://app.example.com.evil.example', 'https://evil-app.example.com',
-      'https://example.com', 'https://x.app.example.com', 'https://app.example.com@evil.example', 'https://evil.example#https://app.example.com', 'https://app.example.com https://evil.example', 'file://', 'http://localhost', 'http://localhost:3001', 'http://127.0.0.1:3000', 'chrome-extension://app.example.com', '*']],
-  ['a function', (origin: string) => origin.endsWith('.example.com'), [SITE, 'https://x.example.com'], ['null', 'https://evil.example']],
+    [
+      'null',
+      '',
+      'https://app.example.com/',
+      'https://app.example.com:443',
+      'https://app.example.com:8443',
+      'http://app.example.com',
+      'https://APP.example.com',
+      'HTTPS://app.example.com',
+      'https://app.example.com.evil.example',
+      'https://evil-app.example.com',
+      'https://example.com',
+      'https://x.app.example.com',
+      'https://app.example.com@evil.example',
+      'https://evil.example#https://app.example.com',
+      'https://app.example.com https://evil.example',
+      'file://',
+      'http://localhost',
+      'http://localhost:3001',
+      'http://127.0.0.1:3000',
+      'chrome-extension://app.example.com',
+      '*'
+    ]],
+  [
+    'a function',
+    (origin: string) => origin.endsWith('.example.com'),
+    [SITE, 'https://x.example.com'],
+    ['null', 'https://evil.example']
+  ],
   ['any', 'any', [SITE, 'null', 'https://evil.example'], []]
 ] as const) {
   t.test(`origins as ${what}: what is on it may, everything that looks like it may not, on every way in`, async (t) => {
     const server = await start(t, { origins: origins as NonNullable<RealtimeOptions['origins']> })
     const token = server.token('ada')
-    for (const origin of allowed) for (const way of WAYS) t.ok([101, 200].includes((await ask(server, way, { token, headers: { origin } })).status), `${origin} over ${way}`)
-    for (const origin of refused) for (const way of WAYS) t.equal((await ask(server, way, { token: 'not looked at', headers: { origin } })).body.code, 'origin_refused', `${origin} over ${way}`)
+    for (const origin of allowed) {
+      for (const way of WAYS) {
+        t.ok(
+          [101, 200].includes((await ask(server, way, { token, headers: { origin } })).status),
+          `${origin} over ${way}`
+        )
+      }
+    }
+    for (const origin of refused) {
+      for (const way of WAYS) {
+        t.equal(
+          (await ask(server, way, { token: 'not looked at', headers: { origin } })).body.code,
+          'origin_refused',
+          `${origin} over ${way}`
+        )
+      }
+    }
     t.equal((await ask(server, 'websocket', { token })).status, 101, 'no page, no origin')
   })
 }
@@ -303,7 +484,13 @@ t.test('behind a proxy that is trusted the own origin is the one that the page s
   const token = server.token('ada')
   const proxied = { 'x-forwarded-host': 'app.example.com', 'x-forwarded-proto': 'https' }
   t.equal((await ask(server, 'websocket', { token, headers: { ...proxied, origin: SITE } })).status, 101)
-  for (const origin of ['http://app.example.com', `http://127.0.0.1:${server.port}`]) t.equal((await ask(server, 'websocket', { token, headers: { ...proxied, origin } })).body.code, 'origin_refused', origin)
+  for (const origin of ['http://app.example.com', `http://127.0.0.1:${server.port}`]) {
+    t.equal(
+      (await ask(server, 'websocket', { token, headers: { ...proxied, origin } })).body.code,
+      'origin_refused',
+      origin
+    )
+  }
 })
 
 t.test('an origins function that throws refuses nobody by accident: 500, logged, no slot', async (t) => {
@@ -314,22 +501,51 @@ t.test('an origins function that throws refuses nobody by accident: 500, logged,
 })
 
 t.test('the headers of @fastify/cors are kept on a stream, on answers and on refusals', async (t) => {
-  const server = await start(t, { origins: [SITE], before: async (app) => { await app.register(cors, { origin: SITE, credentials: true, exposedHeaders: ['retry-after'] }) } })
+  const server = await start(t, {
+    origins: [SITE],
+    before: async (app) => {
+      await app.register(cors, { origin: SITE, credentials: true, exposedHeaders: ['retry-after'] })
+    }
+  })
   const token = server.token('ada')
   for (const way of ['sse', 'polling', 'uplink', 'verdict'] as const) {
     for (const credential of [token, undefined]) {
       const { headers, status } = await ask(server, way, { token: credential, headers: { origin: SITE } })
       t.equal(status, credential === undefined ? 401 : 200)
-      t.match(headers, { 'access-control-allow-origin': SITE, 'access-control-allow-credentials': 'true', 'access-control-expose-headers': 'retry-after', vary: /Origin/, 'cache-control': /no-store/ }, `${way} ${status}`)
+      t.match(
+        headers,
+        {
+          'access-control-allow-origin': SITE,
+          'access-control-allow-credentials': 'true',
+          'access-control-expose-headers': 'retry-after',
+          vary: /Origin/,
+          'cache-control': /no-store/
+        },
+        `${way} ${status}`
+      )
     }
   }
-  const preflight = await server.app.inject({ method: 'OPTIONS', url: '/ws/chat/1', headers: { origin: SITE, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization,x-connection-id' } })
+  const preflight = await server.app.inject({
+    method: 'OPTIONS',
+    url: '/ws/chat/1',
+    headers: {
+      origin: SITE,
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization,x-connection-id'
+    }
+  })
   t.equal(preflight.statusCode, 204)
   t.match(preflight.headers['access-control-allow-headers'], /authorization/)
 })
 
 t.test('canaries: no token and no ticket of any carrier is in a log line at any level, nor in the body of an answer', async (t) => {
-  const server = await start(t, { auth: { carriers: ['header', 'subprotocol', 'ticket', 'cookie', 'query'], cookie: 'session' }, origins: 'same', declare: (app) => { declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id !== 'secret' }) } })
+  const server = await start(t, {
+    auth: { carriers: ['header', 'subprotocol', 'ticket', 'cookie', 'query'], cookie: 'session' },
+    origins: 'same',
+    declare: (app) => {
+      declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id !== 'secret' })
+    }
+  })
   const canaries: string[] = []
   const bird = (): string => {
     const token = server.token(`canary-${canaries.length}`)
@@ -337,7 +553,10 @@ t.test('canaries: no token and no ticket of any carrier is in a log line at any 
     return token
   }
   let bodies = ''
-  const paths = ['/ws', '/ws/chat/1', '/ws/chat/secret', '/ws/nowhere', '/ws/chat//1', '/ws/chat/%00', '/ws/%zz', '/ws/stats', '/ws/stats/rooms', '/ws/ticket', '/ws/health', '/ws/asyncapi.json']
+  const paths = [
+    '/ws', '/ws/chat/1', '/ws/chat/secret', '/ws/nowhere', '/ws/chat//1', '/ws/chat/%00', '/ws/%zz', '/ws/stats',
+    '/ws/stats/rooms', '/ws/ticket', '/ws/health', '/ws/asyncapi.json'
+  ]
   for (const path of paths) {
     for (const method of ['GET', 'POST', 'DELETE'] as const) {
       for (const carry of [
@@ -356,12 +575,18 @@ t.test('canaries: no token and no ticket of any carrier is in a log line at any 
   for (const path of paths) {
     const peer = new RawPeer(server.port)
     t.teardown(() => { peer.destroy() })
-    peer.send(handshake(`${path}?token=${bird()}`, { headers: { 'Sec-WebSocket-Protocol': `bearer.${bird()}, realtime.v1`, Authorization: `Bearer ${bird()}x` } }))
+    peer.send(handshake(`${path}?token=${bird()}`, {
+      headers: { 'Sec-WebSocket-Protocol': `bearer.${bird()}, realtime.v1`, Authorization: `Bearer ${bird()}x` }
+    }))
     const { headers, body } = await peer.answered()
     bodies += body + JSON.stringify(headers)
   }
   // The ticket of an auth frame, and one in the query of an upgrade.
-  const { ticket } = (await server.app.inject({ method: 'POST', url: '/ws/ticket', headers: { authorization: `Bearer ${server.token('ada')}` } })).json<{ ticket: string }>()
+  const { ticket } = (await server.app.inject({
+    method: 'POST',
+    url: '/ws/ticket',
+    headers: { authorization: `Bearer ${server.token('ada')}` }
+  })).json<{ ticket: string }>()
   canaries.push(ticket)
   const ada = await connect(server, { token: server.token('ada') })
   ada.send({ type: 'auth', id: 'a', data: { ticket } })
@@ -374,13 +599,16 @@ t.test('canaries: no token and no ticket of any carrier is in a log line at any 
   t.same(canaries.filter((canary) => bodies.includes(canary)), [], 'in an answer')
 })
 
-t.test('a page reads its own refusal only over HTTP: the upgrade is refused with a body, the verdict says the same', async (t) => {
-  const server = await start(t)
-  const { status, body } = await ask(server, 'websocket', { token: 'x' })
-  t.same((await ask(server, 'verdict', { token: 'x' })).body, body)
-  t.equal(status, 401)
-  const ws = new WebSocket(`ws://127.0.0.1:${server.port}/ws`)
-  t.teardown(() => { ws.terminate() })
-  const error = await new Promise<Error>((resolve) => { ws.on('error', resolve) })
-  t.match(error.message, /401/)
-})
+t.test(
+  'a page reads its own refusal only over HTTP: the upgrade is refused with a body, the verdict says the same',
+  async (t) => {
+    const server = await start(t)
+    const { status, body } = await ask(server, 'websocket', { token: 'x' })
+    t.same((await ask(server, 'verdict', { token: 'x' })).body, body)
+    t.equal(status, 401)
+    const ws = new WebSocket(`ws://127.0.0.1:${server.port}/ws`)
+    t.teardown(() => { ws.terminate() })
+    const error = await new Promise<Error>((resolve) => { ws.on('error', resolve) })
+    t.match(error.message, /401/)
+  }
+)

@@ -1,4 +1,7 @@
-/** What was said and what was heard, and the difference. Every figure but the first four is 0 when all promises were kept. */
+/**
+ * What was said and what was heard, and the difference. Every figure but the first four is 0 when all promises were
+ * kept.
+ */
 export interface Result {
   readonly sent: number
   readonly acked: number
@@ -11,7 +14,8 @@ export interface Result {
   readonly reordered: number
 }
 
-const ordered = (list: readonly number[]): number => list.filter((value, index) => index > 0 && value < list[index - 1]!).length
+const ordered = (list: readonly number[]): number => list.filter((value, index) => index > 0 &&
+  value < list[index - 1]!).length
 const repeated = (list: readonly number[]): number => list.length - new Set(list).size
 
 /** Keeps the books of a run. Numbers only: message n of a client, event n of a room. */
@@ -49,7 +53,8 @@ export class Book {
   get isSettled (): boolean {
     const answers = [...this.#acked.values()].reduce((sum, { length }) => sum + length, this.#rejected.length)
     const sent = [...this.#sent.values()].reduce((sum, n) => sum + n, 0)
-    return answers >= sent && [...this.#heard.values()].every(({ room, events }) => events.length >= (this.#published.get(room)?.length ?? 0))
+    return answers >= sent &&
+      [...this.#heard.values()].every(({ room, events }) => events.length >= (this.#published.get(room)?.length ?? 0))
   }
 
   get result (): Result {

@@ -28,15 +28,23 @@ const TRANSPORTS = ['websocket', 'sse', 'polling'] as const
 const SETTLE = 60_000
 
 const room = defineRoom('chaos/:id', {
-  messages: { say: { data: Type.Object({ client: Type.String(), n: Type.Integer() }), reply: Type.Object({ n: Type.Integer() }) } },
+  messages: {
+    say: {
+      data: Type.Object({ client: Type.String(), n: Type.Integer() }),
+      reply: Type.Object({ n: Type.Integer() })
+    }
+  },
   events: { tick: Type.Object({ n: Type.Integer() }) }
 })
 
 /**
- * Clients on all transports send and listen while their links are cut, stalled and killed and the server is restarted. When the faults
- * are over, everything that the server accepted must have been heard by everybody, once and in order.
+ * Clients on all transports send and listen while their links are cut, stalled and killed and the server is restarted.
+ * When the faults are over, everything that the server accepted must have been heard by everybody, once and in order.
  */
-export async function runChaos ({ seconds, clients: size, seed, adapter, log }: ChaosOptions): Promise<Result & { readonly faults: Faults, readonly isSettled: boolean }> {
+export async function runChaos ({ seconds, clients: size, seed, adapter, log }: ChaosOptions): Promise<Result & {
+  readonly faults: Faults
+  readonly isSettled: boolean
+}> {
   const book = new Book()
   const draw = randomBy(seed)
   const faults: Faults = { cuts: 0, stalls: 0, dead: 0, restarts: 0 }
@@ -92,7 +100,12 @@ export async function runChaos ({ seconds, clients: size, seed, adapter, log }: 
     })
     sends.push(() => {
       const n = book.sent(name(index))
-      first!.send('say', { client: name(index), n }).then((reply) => { book.acked(name(index), reply.n) }, (error) => { book.rejected(`${name(index)} ${n}: ${String(error)}`) })
+      first!.send('say', {
+        client: name(index),
+        n
+      }).then((reply) => {
+        book.acked(name(index), reply.n)
+      }, (error) => { book.rejected(`${name(index)} ${n}: ${String(error)}`) })
     })
   }
   await Promise.all(joined)

@@ -89,10 +89,25 @@ interface Options {
 
 const range = (size: number): number[] => Array.from({ length: size }, (_, index) => index + 1)
 
-async function play (t: Test, { seconds = 4, token = 600, open = async (t) => await (await launchChromium(t)).newPage(), before, during, after }: Options): Promise<void> {
+async function play (
+  t: Test,
+  {
+    seconds = 4, token = 600, open = async (t) => await (await launchChromium(
+      t
+    )).newPage(), before, during, after
+  }: Options
+): Promise<void> {
   const { url } = await startRedis(t)
   const bundle = await build({
-    entryPoints: [fileURLToPath(new URL('../../lib/client/index.ts', import.meta.url))], bundle: true, format: 'esm', target: 'es2022', minify: true, write: false
+    entryPoints: [fileURLToPath(new URL(
+      '../../lib/client/index.ts',
+      import.meta.url
+    ))],
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    minify: true,
+    write: false
   })
   const port = await freePort()
   const applied: number[] = []
@@ -115,7 +130,12 @@ async function play (t: Test, { seconds = 4, token = 600, open = async (t) => aw
         }
       }
     })
-    app.get('/', async (_, reply) => await reply.type('text/html').send('<!doctype html><link rel="icon" href="data:,"><script type="module" src="/run.js"></script>'))
+    app.get(
+      '/',
+      async (_, reply) => await reply.type('text/html').send(
+        '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/run.js"></script>'
+      )
+    )
     app.get('/run.js', async (_, reply) => await reply.type('text/javascript').send(SCRIPT))
     app.get('/client.js', async (_, reply) => await reply.type('text/javascript').send(bundle.outputFiles[0]!.text))
     app.get('/token', async () => app.jwt.sign({ sub: 'ada' }, { expiresIn: token }))
@@ -134,7 +154,10 @@ async function play (t: Test, { seconds = 4, token = 600, open = async (t) => aw
   await page.goto(base)
   const look = async (): Promise<Run> => await page.evaluate(() => (globalThis as unknown as { run: Run }).run)
   await until('the page is in the room', async () => (await look()).isJoined, 20_000)
-  await page.evaluate((seconds) => { (globalThis as unknown as { run: { start (seconds: number): void } }).run.start(seconds) }, seconds)
+  await page.evaluate(
+    (seconds) => { (globalThis as unknown as { run: { start (seconds: number): void } }).run.start(seconds) },
+    seconds
+  )
 
   let published = 0
   const scene: Scene = {
@@ -165,7 +188,11 @@ async function play (t: Test, { seconds = 4, token = 600, open = async (t) => aw
   await until('everything has arrived', async () => {
     run = await look()
     return run.heard.length >= DOWN && run.replies.length + run.failed.length >= UP
-  }, 40_000).catch((error: Error) => { t.fail(`${error.message}: ${run.heard.length} events, ${run.replies.length} replies, ${run.failed.join()}, ${run.states.join()}`) })
+  }, 40_000).catch((error: Error) => {
+    t.fail(
+      `${error.message}: ${run.heard.length} events, ${run.replies.length} replies, ${run.failed.join()}, ${run.states.join()}`
+    )
+  })
   t.same(run.heard, range(DOWN), `${DOWN} events, each once and in order`)
   t.same(applied, range(UP), `${UP} messages, each carried out once and in order`)
   t.same(run.replies, range(UP))
@@ -186,7 +213,10 @@ t.test('a page gets and sends everything once and in order', { skip }, async (t)
   })
 
   await t.test('over a stream, where a proxy lets no WebSocket through', async (t) => {
-    await play(t, { before: (proxy) => { proxy.blocksUpgrades = true }, after: ({ proxy }) => { t.same([proxy.streams, proxy.polls], [1, 0]) } })
+    await play(t, {
+      before: (proxy) => { proxy.blocksUpgrades = true },
+      after: ({ proxy }) => { t.same([proxy.streams, proxy.polls], [1, 0]) }
+    })
   })
 
   await t.test('over polls, where it holds streams back as well', async (t) => {
@@ -200,7 +230,10 @@ t.test('a page gets and sends everything once and in order', { skip }, async (t)
   })
 
   await t.test('while the server is restarted', async (t) => {
-    await play(t, { during: async ({ restart }) => { await restart() }, after: (_, { states }) => { t.ok(states.includes('reconnecting')) } })
+    await play(t, {
+      during: async ({ restart }) => { await restart() },
+      after: (_, { states }) => { t.ok(states.includes('reconnecting')) }
+    })
   })
 
   await t.test('while the network is away for a time', async (t) => {

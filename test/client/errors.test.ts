@@ -20,18 +20,23 @@ async function first (watched: Watched, within: number): Promise<Failed> {
 }
 
 for (const transport of ['websocket', 'sse', 'polling'] as const) {
-  t.test(`over ${transport} a server that is not there is an error, and so is every attempt after it, at the time that was told`, async (t) => {
-    const watched = dial(t, { url: `http://127.0.0.1:${await freePort()}`, token }, 'ada', { transports: [transport] })
-    const at: number[] = []
-    watched.client.on('error', () => { at.push(performance.now()) })
-    const error = await first(watched, 2_000)
-    t.match(error, { code: 'unreachable', retry: 'backoff', attempt: 1, retryIn: Number, transport, cause: Error })
-    t.equal(watched.client.state, 'connecting')
-    await until('the next', () => at.length === 2)
-    t.equal((watched.errors[1] as Failed).attempt, 2)
-    const late = at[1]! - at[0]! - error.retryIn!
-    t.ok(late > -20 && late < 1_500, `${late} ms late`)
-  })
+  t.test(
+    `over ${transport} a server that is not there is an error, and so is every attempt after it, at the time that was told`,
+    async (t) => {
+      const watched = dial(t, { url: `http://127.0.0.1:${await freePort()}`, token }, 'ada', {
+        transports: [transport]
+      })
+      const at: number[] = []
+      watched.client.on('error', () => { at.push(performance.now()) })
+      const error = await first(watched, 2_000)
+      t.match(error, { code: 'unreachable', retry: 'backoff', attempt: 1, retryIn: Number, transport, cause: Error })
+      t.equal(watched.client.state, 'connecting')
+      await until('the next', () => at.length === 2)
+      t.equal((watched.errors[1] as Failed).attempt, 2)
+      const late = at[1]! - at[0]! - error.retryIn!
+      t.ok(late > -20 && late < 1_500, `${late} ms late`)
+    }
+  )
 }
 
 t.test('a server that takes the connection and says nothing is a timeout, within the timeout', async (t) => {
@@ -62,7 +67,11 @@ t.test('a certificate that nobody vouches for is told apart', async (t) => {
 t.test('a URL where something else answers is told apart, and no transport is given up for it', async (t) => {
   const page = createWeb((request, response) => {
     if (request.url?.startsWith('/page') === true) response.end('<title>Every path is a page here</title>')
-    else response.writeHead(404, { 'content-type': 'application/json' }).end('{"statusCode":404,"error":"Not Found","message":"no route"}')
+    else {
+      response.writeHead(404, { 'content-type': 'application/json' }).end(
+        '{"statusCode":404,"error":"Not Found","message":"no route"}'
+      )
+    }
   })
   await new Promise<void>((resolve) => { page.listen(0, '127.0.0.1', resolve) })
   t.teardown(() => {
@@ -102,9 +111,18 @@ t.test('an option or a URL that is unknown or wrong is refused at the call, by i
     ['ftp://a/ws', {}, /ftp:\/\/a\/ws is no URL/],
     ['http://a/ws?room=1', {}, /has a query/]
   ] as const) {
-    t.throws(() => connect(url, options as never), { code: 'REALTIME_ERR_OPTIONS', message: says }, JSON.stringify([url, options]))
+    t.throws(
+      () => connect(url, options as never),
+      { code: 'REALTIME_ERR_OPTIONS', message: says },
+      JSON.stringify([url, options])
+    )
   }
-  for (const options of [{ token: null }, { token: undefined, timeout: Infinity }, { queue: { age: Infinity, messages: 1 } }, { WebSocket, transports: ['sse', 'polling'] }]) {
+  for (const options of [
+    { token: null },
+    { token: undefined, timeout: Infinity },
+    { queue: { age: Infinity, messages: 1 } },
+    { WebSocket, transports: ['sse', 'polling'] }
+  ]) {
     connect('ws://127.0.0.1:9/ws/', options as never).close()
   }
 })
@@ -125,29 +143,32 @@ t.test('a page whose origin CORS does not let in is told apart', async (t) => {
   t.match(await first(watched, 2_000), { code: 'cors_refused' })
 })
 
-t.test('the client says who it is, by which transport it is there, and dials again when it is told to, also after the end', async (t) => {
-  const app = await start(t)
-  for (const transport of ['websocket', 'sse', 'polling'] as const) {
-    const watched = dial(t, app, 'ada', { transports: [transport] })
-    const { client } = watched
-    t.equal(client.userId, undefined)
-    const room = client.join(chat.at({ id: '1' }))
-    await room.joined
-    t.same([client.userId, client.transport, client.state], ['ada', transport, 'open'])
-    const before = client.connectionId
-    client.reconnect()
-    await until('another link', () => client.state === 'open' && client.connectionId !== before)
-    t.match(await room.send('say', { text: 'x' }), { id: /-/ }, 'the rooms are joined again')
-    client.close()
-    t.match(await rejection(room.send('say', { text: 'x' })), { code: 'closed' })
-    client.reconnect()
-    t.equal(client.state, 'connecting')
-    await client.join(chat.at({ id: '2' })).joined
-    t.same(watched.states, ['open', 'reconnecting', 'open', 'closed', 'connecting', 'open'])
-    t.same(watched.errors, [])
-    client.close()
+t.test(
+  'the client says who it is, by which transport it is there, and dials again when it is told to, also after the end',
+  async (t) => {
+    const app = await start(t)
+    for (const transport of ['websocket', 'sse', 'polling'] as const) {
+      const watched = dial(t, app, 'ada', { transports: [transport] })
+      const { client } = watched
+      t.equal(client.userId, undefined)
+      const room = client.join(chat.at({ id: '1' }))
+      await room.joined
+      t.same([client.userId, client.transport, client.state], ['ada', transport, 'open'])
+      const before = client.connectionId
+      client.reconnect()
+      await until('another link', () => client.state === 'open' && client.connectionId !== before)
+      t.match(await room.send('say', { text: 'x' }), { id: /-/ }, 'the rooms are joined again')
+      client.close()
+      t.match(await rejection(room.send('say', { text: 'x' })), { code: 'closed' })
+      client.reconnect()
+      t.equal(client.state, 'connecting')
+      await client.join(chat.at({ id: '2' })).joined
+      t.same(watched.states, ['open', 'reconnecting', 'open', 'closed', 'connecting', 'open'])
+      t.same(watched.errors, [])
+      client.close()
+    }
   }
-})
+)
 
 t.test('a client that waits for its next attempt dials at once when it is told to', async (t) => {
   const app = await start(t)
@@ -162,16 +183,21 @@ t.test('a client that waits for its next attempt dials at once when it is told t
   t.ok(performance.now() - begun < 1_000)
 })
 
-t.test('what a client is refused for good is one error, however many rooms it has, and each of them rejects with it', async (t) => {
-  const app = await start(t)
-  const watched = dial(t, app, 'ada')
-  const rooms = ['1', '2', '3'].map((id) => watched.client.join(chat.at({ id })))
-  await Promise.all(rooms.map(async ({ joined }) => await joined))
-  await app.app.rooms.revoke({ user: 'ada' })
-  await until('the end', () => watched.client.state === 'closed')
-  t.match(watched.errors, [{ code: 'revoked' }])
-  for (const room of rooms) t.match(await rejection(room.send('say', { text: 'x' })), { code: 'revoked', room: room.name })
-})
+t.test(
+  'what a client is refused for good is one error, however many rooms it has, and each of them rejects with it',
+  async (t) => {
+    const app = await start(t)
+    const watched = dial(t, app, 'ada')
+    const rooms = ['1', '2', '3'].map((id) => watched.client.join(chat.at({ id })))
+    await Promise.all(rooms.map(async ({ joined }) => await joined))
+    await app.app.rooms.revoke({ user: 'ada' })
+    await until('the end', () => watched.client.state === 'closed')
+    t.match(watched.errors, [{ code: 'revoked' }])
+    for (const room of rooms) {
+      t.match(await rejection(room.send('say', { text: 'x' })), { code: 'revoked', room: room.name })
+    }
+  }
+)
 
 t.test('a WebSocket that says error and nothing more is noticed at once', async (t) => {
   const app = await start(t)

@@ -38,7 +38,10 @@ t.test('a server that starts while the first link is tried costs no client its W
   let tries = 0
   // As a proxy does whose server is not there yet, a moment before it is.
   class Early extends WebSocket {
-    constructor (url: string, protocols: string[]) { super(tries++ === 0 ? url.replace('/ws', '/nowhere') : url, protocols) }
+    constructor (
+      url: string,
+      protocols: string[]
+    ) { super(tries++ === 0 ? url.replace('/ws', '/nowhere') : url, protocols) }
   }
   const watched = dial(t, app, 'ada', { WebSocket: Early })
   await watched.client.join(chat.at({ id: '1' })).joined
@@ -46,29 +49,32 @@ t.test('a server that starts while the first link is tried costs no client its W
   t.same(watched.errors, [])
 })
 
-t.test('a server that is slow to say that it would take a WebSocket is busy, and costs nobody his WebSocket', async (t) => {
-  const app = await start(t)
-  class Silent {
-    readyState = 0
-    close (): void {}
-    send (): void {}
-  }
-  let verdicts = 0
-  const watched = dial(t, app, 'ada', {
-    WebSocket: Silent,
-    timeout: 400,
-    fetch: async (url, init) => {
-      if (!String(url).includes('verdict')) throw new Error(`${String(url)} was asked for`)
-      await new Promise((resolve) => setTimeout(resolve, 300))
-      verdicts++
-      return await fetch(url, init)
+t.test(
+  'a server that is slow to say that it would take a WebSocket is busy, and costs nobody his WebSocket',
+  async (t) => {
+    const app = await start(t)
+    class Silent {
+      readyState = 0
+      close (): void {}
+      send (): void {}
     }
-  })
-  await until('two verdicts', () => verdicts === 2)
-  await until('a third link', () => watched.errors.length === 3)
-  t.equal(watched.client.transport, 'websocket')
-  t.match(watched.errors, [{ code: 'timeout' }, { code: 'timeout' }, { code: 'timeout' }])
-})
+    let verdicts = 0
+    const watched = dial(t, app, 'ada', {
+      WebSocket: Silent,
+      timeout: 400,
+      fetch: async (url, init) => {
+        if (!String(url).includes('verdict')) throw new Error(`${String(url)} was asked for`)
+        await new Promise((resolve) => setTimeout(resolve, 300))
+        verdicts++
+        return await fetch(url, init)
+      }
+    })
+    await until('two verdicts', () => verdicts === 2)
+    await until('a third link', () => watched.errors.length === 3)
+    t.equal(watched.client.transport, 'websocket')
+    t.match(watched.errors, [{ code: 'timeout' }, { code: 'timeout' }, { code: 'timeout' }])
+  }
+)
 
 t.test('where streams are held back too it falls to polls', async (t) => {
   const app = await start(t)
@@ -87,39 +93,62 @@ t.test('where streams are held back too it falls to polls', async (t) => {
   t.match(await room.send('say', { text: 'x' }), { id: /-/ })
   await until('the event', () => heard.length === 1)
   t.ok(polls > 0)
-  t.match(watched.errors.map((error) => error as object), [{ code: 'transport_blocked', transport: 'websocket' }, { code: 'timeout', transport: 'sse' }])
+  t.match(
+    watched.errors.map((error) => error as object),
+    [{ code: 'transport_blocked', transport: 'websocket' }, { code: 'timeout', transport: 'sse' }]
+  )
 })
 
-t.test('behind @fastify/http-proxy, which opens a WebSocket and ends it as it does not pass the credential, a stream is taken', async (t) => {
-  const app = await start(t, { origins: 'any' })
-  const proxy = Fastify()
-  t.teardown(async () => { await proxy.close() })
-  await proxy.register(httpProxy, { upstream: app.url, websocket: true, prefix: '/', rewritePrefix: '/' })
-  await proxy.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = proxy.server.address() as AddressInfo
-  const watched = dial(t, { ...app, url: `http://127.0.0.1:${port}` }, 'ada')
-  const room = watched.client.join(chat.at({ id: '1' }))
-  t.match(await room.send('say', { text: 'x' }), { id: /-/ })
-  t.match(watched.errors, [{ code: 'transport_blocked', transport: 'websocket', attempt: 1, retryIn: 0 }])
-  t.equal(watched.client.transport, 'sse')
-})
+t.test(
+  'behind @fastify/http-proxy, which opens a WebSocket and ends it as it does not pass the credential, a stream is taken',
+  async (t) => {
+    const app = await start(t, { origins: 'any' })
+    const proxy = Fastify()
+    t.teardown(async () => { await proxy.close() })
+    await proxy.register(httpProxy, { upstream: app.url, websocket: true, prefix: '/', rewritePrefix: '/' })
+    await proxy.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = proxy.server.address() as AddressInfo
+    const watched = dial(t, { ...app, url: `http://127.0.0.1:${port}` }, 'ada')
+    const room = watched.client.join(chat.at({ id: '1' }))
+    t.match(await room.send('say', { text: 'x' }), { id: /-/ })
+    t.match(watched.errors, [{ code: 'transport_blocked', transport: 'websocket', attempt: 1, retryIn: 0 }])
+    t.equal(watched.client.transport, 'sse')
+  }
+)
 
 t.test('a WebSocket that the platform refuses to make is an error with its text, and a stream is taken', async (t) => {
   const app = await start(t)
-  const watched = dial(t, app, 'ada', { WebSocket: class { constructor () { throw new SyntaxError('The URL is not allowed') } } })
+  const watched = dial(t, app, 'ada', {
+    WebSocket: class { constructor () { throw new SyntaxError('The URL is not allowed') } }
+  })
   await watched.client.join(chat.at({ id: '1' })).joined
   t.match(watched.errors, [{ code: 'unavailable', message: /The URL is not allowed/ }])
-  const alone = dial(t, app, 'ada', { transports: ['websocket'], WebSocket: class { constructor () { throw new SyntaxError('The URL is not allowed') } } })
+  const alone = dial(t, app, 'ada', {
+    transports: ['websocket'],
+    WebSocket: class { constructor () { throw new SyntaxError('The URL is not allowed') } }
+  })
   await until('its error', () => alone.errors.length > 0)
   t.match(alone.errors[0], { code: 'unavailable', message: /The URL is not allowed/ })
 })
 
 for (const [what, token] of [
-  ['base64', 'c2VjcmV0+/='], ['a name and a password', 'ada:secret'], ['a newline at its end', 'secret\n'], ['letters beyond ASCII', 'schlüssel-鍵'],
-  ['blanks and commas', 'a, b'], ['a long text', `${'x'.repeat(6_100)}=`], ['every character of a token', '!#$%&\'*+-.^_`|~09AZaz']
+  [
+    'base64',
+    'c2VjcmV0+/='
+  ], [
+    'a name and a password',
+    'ada:secret'
+  ], ['a newline at its end', 'secret\n'], ['letters beyond ASCII', 'schlüssel-鍵'],
+  [
+    'blanks and commas',
+    'a, b'
+  ], ['a long text', `${'x'.repeat(6_100)}=`], ['every character of a token', '!#$%&\'*+-.^_`|~09AZaz']
 ] as const) {
   t.test(`a credential that is no JWT (${what}) opens a WebSocket`, async (t) => {
-    const app = await start(t, { authenticate: (_request, given) => given?.trim() === token.trim() ? { sub: 'ada' } as never : null, auth: { requireExp: false } })
+    const app = await start(t, {
+      authenticate: (_request, given) => given?.trim() === token.trim() ? { sub: 'ada' } as never : null,
+      auth: { requireExp: false }
+    })
     const watched = dial(t, app, 'ada', { token, transports: ['websocket'] })
     await until(`it is open; errors: ${JSON.stringify(watched.errors)}`, () => watched.client.state === 'open')
     t.same(watched.errors, [])
@@ -129,7 +158,11 @@ for (const [what, token] of [
 t.test('without a WebSocket on the platform it takes a stream, and nothing is wrong', async (t) => {
   const app = await start(t)
   // As the promise of a module that is not installed.
-  const missing = { then: (_resolve: unknown, reject: (error: Error) => void) => { reject(new Error('no such module')) } }
+  const missing = {
+    then: (_resolve: unknown, reject: (error: Error) => void) => {
+      reject(new Error('no such module'))
+    }
+  }
   const watched = dial(t, app, 'ada', { WebSocket: missing })
   await watched.client.join(chat.at({ id: '1' })).joined
   t.same(watched.errors, [])
@@ -209,7 +242,10 @@ t.test('an origin that is refused ends the client with the code', async (t) => {
     WebSocket: class extends WebSocket {
       constructor (url: string, protocols: string[]) { super(url, protocols, { origin: 'https://evil.example' }) }
     },
-    fetch: async (url, init) => await fetch(url, { ...init, headers: { ...init?.headers, origin: 'https://evil.example' } })
+    fetch: async (url, init) => await fetch(url, {
+      ...init,
+      headers: { ...init?.headers, origin: 'https://evil.example' }
+    })
   })
   await until('it is closed', () => watched.client.state === 'closed')
   t.match(watched.errors.at(-1), { code: 'origin_refused' })
@@ -272,7 +308,9 @@ t.test('a send that nobody answers ends by its timeout, its signal, or the age o
   t.match(await aborted, { message: 'enough' })
   t.match(await timed, { code: 'timeout' })
   t.match(await aged, { code: 'timeout' })
-  t.match(await rejection(room.send('say', { text: 'd' }, { signal: AbortSignal.abort(new Error('already')) })), { message: 'already' })
+  t.match(await rejection(room.send('say', { text: 'd' }, { signal: AbortSignal.abort(new Error('already')) })), {
+    message: 'already'
+  })
 })
 
 t.test('a full queue refuses the new message, or drops the oldest, as it was told', async (t) => {
@@ -282,13 +320,19 @@ t.test('a full queue refuses the new message, or drops the oldest, as it was tol
   const strict = dial(t, net, 'ada', { queue: { messages: 2 } }).client.join(chat.at({ id: '1' }))
   const kept = [strict.send('say', { text: 'a' }), strict.send('say', { text: 'b' })]
   t.match(await rejection(strict.send('say', { text: 'c' })), { code: 'queue_full' })
-  const loose = dial(t, net, 'ada', { queue: { bytes: 500, overflow: 'drop-oldest' } }).client.join(chat.at({ id: '1' }))
+  const loose = dial(t, net, 'ada', {
+    queue: { bytes: 500, overflow: 'drop-oldest' }
+  }).client.join(chat.at({ id: '1' }))
   const oldest = rejection(loose.send('say', { text: 'a'.repeat(300) }))
   kept.push(loose.send('say', { text: 'b'.repeat(300) }))
   t.match(await oldest, { code: 'queue_full' })
   t.match(await rejection(loose.send('say', { text: 'c'.repeat(500) })), { code: 'queue_full' })
   net.proxy.isDown = false
-  t.equal((await Promise.allSettled(kept)).filter(({ status }) => status === 'fulfilled').length, 2, 'a message larger than the whole queue has driven out the last')
+  t.equal(
+    (await Promise.allSettled(kept)).filter(({ status }) => status === 'fulfilled').length,
+    2,
+    'a message larger than the whole queue has driven out the last'
+  )
 })
 
 t.test('closing ends everything that waits', async (t) => {
@@ -351,33 +395,36 @@ t.test('a signal that lives on keeps no listener of what is over: rooms, listene
   t.equal(kept(), 0, 'and takes no more')
 })
 
-t.test('a hundred loops over the events of one room, one after another and at once, cost no warning of the platform', async (t) => {
-  const warnings: string[] = []
-  const warn = ({ message }: Error): void => { warnings.push(message) }
-  process.on('warning', warn)
-  t.teardown(() => { process.off('warning', warn) })
-  const app = await start(t)
-  const { client } = dial(t, app, 'ada')
-  const room = client.join(chat.at({ id: '1' }))
-  await room.joined
-  const next = async (): Promise<string | undefined> => {
-    let read: string | undefined
-    for await (const { type } of room) {
-      read = type
-      if (type === 'said') break
+t.test(
+  'a hundred loops over the events of one room, one after another and at once, cost no warning of the platform',
+  async (t) => {
+    const warnings: string[] = []
+    const warn = ({ message }: Error): void => { warnings.push(message) }
+    process.on('warning', warn)
+    t.teardown(() => { process.off('warning', warn) })
+    const app = await start(t)
+    const { client } = dial(t, app, 'ada')
+    const room = client.join(chat.at({ id: '1' }))
+    await room.joined
+    const next = async (): Promise<string | undefined> => {
+      let read: string | undefined
+      for await (const { type } of room) {
+        read = type
+        if (type === 'said') break
+      }
+      return read
     }
-    return read
+    for (let n = 0; n < 50; n++) {
+      const read = next()
+      await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
+      t.equal(await read, 'said')
+    }
+    const loops = Array.from({ length: 50 }, next)
+    await room.leave()
+    t.same(await Promise.all(loops), Array.from({ length: 50 }))
+    t.same(warnings, [])
   }
-  for (let n = 0; n < 50; n++) {
-    const read = next()
-    await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
-    t.equal(await read, 'said')
-  }
-  const loops = Array.from({ length: 50 }, next)
-  await room.leave()
-  t.same(await Promise.all(loops), Array.from({ length: 50 }))
-  t.same(warnings, [])
-})
+)
 
 t.test('a reader that falls a thousand events behind is told, and costs the others nothing', async (t) => {
   const app = await start(t, { declare: (app) => { declareChat(app, { history: { size: 2_000 } }) } })
@@ -388,7 +435,9 @@ t.test('a reader that falls a thousand events behind is told, and costs the othe
   const first = iterator.next()
   let count = 0
   room.on('said', () => { count++ })
-  for (let n = 0; n < 1_100; n++) await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
+  for (let n = 0; n < 1_100; n++) {
+    await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
+  }
   await until('all events', () => count === 1_100)
   t.match((await first).value, { data: { text: '0' } })
   let read = 1

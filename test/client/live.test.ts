@@ -39,7 +39,9 @@ for (const transport of TRANSPORTS) {
 
   t.test(`over ${transport}: last replays events to a room that is joined first`, async (t) => {
     const app = await start(t)
-    for (const text of ['a', 'b', 'c']) await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text, by: 'server' })
+    for (const text of ['a', 'b', 'c']) {
+      await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text, by: 'server' })
+    }
     const { client } = dial(t, app, 'ada', { transports })
     const heard: string[] = []
     client.join(chat.at({ id: '1' }), { last: 2 }).on('said', ({ data }) => { heard.push(data.text) })
@@ -59,12 +61,18 @@ for (const transport of TRANSPORTS) {
     await until('one event', () => heard.length === 1)
     t.same([heard, gaps], [['b'], []])
     const lost = dial(t, app, 'bob', { transports })
-    t.same(await lost.client.join(chat.at({ id: '1' }), { since: { epoch: 'aaaaaaaa', offset: 1 } }).joined, { resumed: false })
+    t.same(await lost.client.join(chat.at({ id: '1' }), { since: { epoch: 'aaaaaaaa', offset: 1 } }).joined, {
+      resumed: false
+    })
     t.same(lost.gaps, ['chat/1'])
   })
 
   t.test(`over ${transport}: a refused room rejects with its code and leaves the others alone`, async (t) => {
-    const app = await start(t, { declare: (app) => { declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id !== 'secret' }) } })
+    const app = await start(t, {
+      declare: (app) => {
+        declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id !== 'secret' })
+      }
+    })
     const { client, errors } = dial(t, app, 'ada', { transports })
     const fine = client.join(chat.at({ id: '1' }))
     const secret = client.join(chat.at({ id: 'secret' }))
@@ -81,7 +89,11 @@ for (const transport of TRANSPORTS) {
     const { client } = dial(t, app, 'ada', { transports })
     const room = client.join(chat.at({ id: '1' }))
     await room.joined
-    t.match(await rejection(room.send('say', { text: 1 as unknown as string })), { code: 'invalid_message', room: 'chat/1', details: [{ path: '/text' }] })
+    t.match(await rejection(room.send('say', { text: 1 as unknown as string })), {
+      code: 'invalid_message',
+      room: 'chat/1',
+      details: [{ path: '/text' }]
+    })
     t.match(await rejection(room.send('nope' as 'say', { text: '' })), { code: 'message_unknown' })
     t.match(await rejection(room.send('say', { text: 'x'.repeat(70_000) })), { code: 'message_too_large' })
     t.match(await room.send('say', { text: 'and on' }), { id: /-/ })
@@ -98,34 +110,43 @@ for (const transport of TRANSPORTS) {
     t.same(heard, ['a', 'b', 'c', 'd'])
   })
 
-  t.test(`over ${transport}: what is published and sent while all links are cut again and again arrives once and in order`, async (t) => {
-    const app = await start(t, { limits: { rate: { messages: 1_000, burst: 1_000 } }, declare: (app) => { declareChat(app, { history: { size: 2_000 } }) } })
-    const net = await behind(t, app)
-    const watched = dial(t, net, 'ada', { transports })
-    const room = watched.client.join(chat.at({ id: '1' }))
-    const heard: string[] = []
-    room.on('said', ({ data }) => { heard.push(data.text) })
-    await room.joined
-    const expected: string[] = []
-    const sends: Array<Promise<unknown>> = []
-    for (let n = 0; n < 300; n++) {
-      const text = `down ${n}`
-      expected.push(text)
-      await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text, by: 'server' })
-      if (n % 3 === 0) sends.push(room.send('say', { text: `up ${n}` }))
-      if (n % 100 === 50) {
-        net.proxy.cut()
-        await until('the client sees the cut', () => watched.client.state !== 'open')
+  t.test(
+    `over ${transport}: what is published and sent while all links are cut again and again arrives once and in order`,
+    async (t) => {
+      const app = await start(t, {
+        limits: { rate: { messages: 1_000, burst: 1_000 } },
+        declare: (app) => { declareChat(app, { history: { size: 2_000 } }) }
+      })
+      const net = await behind(t, app)
+      const watched = dial(t, net, 'ada', { transports })
+      const room = watched.client.join(chat.at({ id: '1' }))
+      const heard: string[] = []
+      room.on('said', ({ data }) => { heard.push(data.text) })
+      await room.joined
+      const expected: string[] = []
+      const sends: Array<Promise<unknown>> = []
+      for (let n = 0; n < 300; n++) {
+        const text = `down ${n}`
+        expected.push(text)
+        await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text, by: 'server' })
+        if (n % 3 === 0) sends.push(room.send('say', { text: `up ${n}` }))
+        if (n % 100 === 50) {
+          net.proxy.cut()
+          await until('the client sees the cut', () => watched.client.state !== 'open')
+        }
+        if (n % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
       }
-      if (n % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
+      await Promise.all(sends)
+      await until('all events', () => heard.length >= 400)
+      t.same(heard.filter((text) => text.startsWith('down')), expected)
+      t.same(
+        heard.filter((text) => text.startsWith('up')),
+        expected.filter((_, n) => n % 3 === 0).map((text) => text.replace('down', 'up'))
+      )
+      t.same(watched.gaps, [])
+      t.ok(watched.states.includes('reconnecting'))
     }
-    await Promise.all(sends)
-    await until('all events', () => heard.length >= 400)
-    t.same(heard.filter((text) => text.startsWith('down')), expected)
-    t.same(heard.filter((text) => text.startsWith('up')), expected.filter((_, n) => n % 3 === 0).map((text) => text.replace('down', 'up')))
-    t.same(watched.gaps, [])
-    t.ok(watched.states.includes('reconnecting'))
-  })
+  )
 
   t.test(`over ${transport}: events that history has no more become a gap, and the room goes on`, async (t) => {
     const app = await start(t, { declare: (app) => { declareChat(app, { history: { size: 5 } }) } })
@@ -138,7 +159,9 @@ for (const transport of TRANSPORTS) {
     net.proxy.isDown = true
     net.proxy.cut()
     await until('the client sees the cut', () => watched.client.state === 'reconnecting')
-    for (let n = 0; n < 20; n++) await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
+    for (let n = 0; n < 20; n++) {
+      await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
+    }
     net.proxy.isDown = false
     await until('the gap', () => watched.gaps.length > 0)
     t.same(watched.gaps, ['chat/1'])
@@ -149,11 +172,19 @@ for (const transport of TRANSPORTS) {
   })
 
   t.test(`over ${transport}: members come and go, and the map is theirs`, async (t) => {
-    const app = await start(t, { presence: { grace: 200 }, declare: (app) => { app.room(lobby, { presence: ({ user }) => ({ name: `${(user as { sub: string }).sub}!` }) }) } })
+    const app = await start(t, {
+      presence: { grace: 200 },
+      declare: (app) => { app.room(lobby, { presence: ({ user }) => ({ name: `${(user as { sub: string }).sub}!` }) }) }
+    })
     const { client } = dial(t, app, 'ada', { transports })
     const room = client.join(lobby.at({ id: '1' }))
     const log: string[] = []
-    room.on('presence', ({ joined, left }) => { log.push(...joined.map(({ userId, data }) => `+${userId} ${data.name}`), ...left.map(({ userId }) => `-${userId}`)) })
+    room.on('presence', ({ joined, left }) => {
+      log.push(
+        ...joined.map(({ userId, data }) => `+${userId} ${data.name}`),
+        ...left.map(({ userId }) => `-${userId}`)
+      )
+    })
     await room.joined
     await until('itself', () => room.members.size === 1)
     const bob = dial(t, app, 'bob')
@@ -165,7 +196,10 @@ for (const transport of TRANSPORTS) {
   })
 
   t.test(`over ${transport}: a room that was left is left at once, and its messages reject`, async (t) => {
-    const app = await start(t, { presence: { grace: 60_000 }, declare: (app) => { app.room(lobby, { presence: () => ({ name: 'x' }) }) } })
+    const app = await start(t, {
+      presence: { grace: 60_000 },
+      declare: (app) => { app.room(lobby, { presence: () => ({ name: 'x' }) }) }
+    })
     const { client, errors } = dial(t, app, 'ada', { transports })
     const other = dial(t, app, 'bob').client.join(lobby.at({ id: '1' }))
     await other.joined

@@ -13,7 +13,10 @@ t.afterEach(() => {
 })
 
 /** A watch with its timers, as a line has them. */
-function watching (said: string[], ask: () => void = () => { said.push('ask') }): { silence: Liveness, stop: () => void } {
+function watching (
+  said: string[],
+  ask: () => void = () => { said.push('ask') }
+): { silence: Liveness, stop: () => void } {
   const { after, cancel } = createTimers()
   return { silence: createLiveness(after, ask, () => { said.push('dead') }), stop: cancel }
 }

@@ -41,51 +41,63 @@ const places: readonly Place[] = [
     halfway: async () => { await delay(IDLE) }
   },
   // How long a poll waits is for the client to say: it asks for less after a 504.
-  { name: 'that cuts what is silent for 5 s', transports: ['polling'], directives: impatient, halfway: async () => { await delay(IDLE) } }
+  {
+    name: 'that cuts what is silent for 5 s',
+    transports: ['polling'],
+    directives: impatient,
+    halfway: async () => { await delay(IDLE) }
+  }
 ]
 
 t.jobs = 4
 for (const { name, transports, directives, options, halfway, states = ['open'] } of places) {
   for (const transport of transports) {
-    t.test(`over ${transport} behind an nginx ${name}: everything once and in order by ${states.length > 1 ? 'two links' : 'one link'}`, { skip, buffered: true }, async (t) => {
-      const applied: string[] = []
-      const app = await start(t, {
-        fastify: { trustProxy: true, forceCloseConnections: true },
-        limits: { rate: { messages: 1_000, burst: 1_000 } },
-        ...options,
-        declare: (app) => {
-          app.room(chat, {
-            history: { size: 5_000 },
-            on: {
-              say: ({ data, messageId }) => {
-                applied.push(data.text)
-                return { id: messageId! }
-              },
-              type () {}
-            }
-          })
+    t.test(
+      `over ${transport} behind an nginx ${name}: everything once and in order by ${states.length > 1 ? 'two links' : 'one link'}`,
+      {
+        skip,
+        buffered: true
+      },
+      async (t) => {
+        const applied: string[] = []
+        const app = await start(t, {
+          fastify: { trustProxy: true, forceCloseConnections: true },
+          limits: { rate: { messages: 1_000, burst: 1_000 } },
+          ...options,
+          declare: (app) => {
+            app.room(chat, {
+              history: { size: 5_000 },
+              on: {
+                say: ({ data, messageId }) => {
+                  applied.push(data.text)
+                  return { id: messageId! }
+                },
+                type () {}
+              }
+            })
+          }
+        })
+        const nginx = await startNginx(t, app.port, directives)
+        const watched = dial(t, { url: nginx.url, token: app.token }, 'ada', { transports: [transport] })
+        const room = watched.client.join(chat.at({ id: '1' }))
+        const heard: string[] = []
+        room.on('said', ({ data }) => { heard.push(data.text) })
+        await room.joined
+        const sends: Array<Promise<unknown>> = []
+        for (let n = 1; n <= DOWN; n++) {
+          if (n % (DOWN / UP) === 0) sends.push(room.send('say', { text: String(n * UP / DOWN) }))
+          await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
+          if (n === DOWN / 2) await halfway?.(watched)
+          else if (n % 10 === 0) await delay(10)
         }
-      })
-      const nginx = await startNginx(t, app.port, directives)
-      const watched = dial(t, { url: nginx.url, token: app.token }, 'ada', { transports: [transport] })
-      const room = watched.client.join(chat.at({ id: '1' }))
-      const heard: string[] = []
-      room.on('said', ({ data }) => { heard.push(data.text) })
-      await room.joined
-      const sends: Array<Promise<unknown>> = []
-      for (let n = 1; n <= DOWN; n++) {
-        if (n % (DOWN / UP) === 0) sends.push(room.send('say', { text: String(n * UP / DOWN) }))
-        await app.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: String(n), by: 'server' })
-        if (n === DOWN / 2) await halfway?.(watched)
-        else if (n % 10 === 0) await delay(10)
+        await Promise.all(sends)
+        await until(`all events; ${JSON.stringify(watched.errors)}`, () => heard.length >= DOWN)
+        t.same(heard, range(DOWN))
+        t.same(applied, range(UP))
+        t.same(watched.gaps, [])
+        t.same(watched.states, states)
+        t.same(app.loud, [])
       }
-      await Promise.all(sends)
-      await until(`all events; ${JSON.stringify(watched.errors)}`, () => heard.length >= DOWN)
-      t.same(heard, range(DOWN))
-      t.same(applied, range(UP))
-      t.same(watched.gaps, [])
-      t.same(watched.states, states)
-      t.same(app.loud, [])
-    })
+    )
   }
 }

@@ -8,10 +8,18 @@ import { chat, declareChat, start, statsOf } from '../helpers/net.js'
 const room = chat.at({ id: '1' })
 
 t.test('a component shows the room it is in, and the last one that is unmounted leaves it', async (t) => {
-  const app = await start(t, { presence: { grace: 0 }, declare: (app) => { declareChat(app, { presence: () => ({}) }) } })
+  const app = await start(t, {
+    presence: { grace: 0 },
+    declare: (app) => { declareChat(app, { presence: () => ({}) }) }
+  })
   const { client } = dial(t, app, 'ada')
   const seen: Record<string, { texts: string[], error: Error | undefined, members: number, connection: string }> = {}
-  let send: ReturnType<typeof useRoom<{ say: { data: { text: string }, reply: unknown } }, never, unknown>>['send'] | undefined
+  let send: ReturnType<typeof useRoom<{
+    say: {
+      data: { text: string }
+      reply: unknown
+    }
+  }, never, unknown>>['send'] | undefined
   const Page = ({ name }: { name: string }): ReactElement => {
     const state = useRoom(client, room)
     send = state.send as never
@@ -23,7 +31,11 @@ t.test('a component shows the room it is in, and the last one that is unmounted 
     }
     return h('p', {}, name)
   }
-  const page = (...names: string[]): ReactElement => h(StrictMode, {}, ...names.map((name) => h(Page, { name, key: name })))
+  const page = (...names: string[]): ReactElement => h(
+    StrictMode,
+    {},
+    ...names.map((name) => h(Page, { name, key: name }))
+  )
   const root = create(page('a', 'b'))
   await until('a member', () => seen.a!.members === 1 && seen.b!.members === 1)
   t.match(seen, { a: { connection: 'open', error: undefined }, b: { connection: 'open', error: undefined } })

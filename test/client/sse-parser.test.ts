@@ -9,11 +9,14 @@ const parse = (...pieces: string[]): string[] => {
 }
 
 t.test('a stream gives the same events however it is cut into pieces', async (t) => {
-  const stream = ':\n\nretry: 10\n\nid: a\ndata: one\n\ndata: two\r\n\r\ndata: three\rdata: lines\r\rdata:\n\nevent: x\n\ndata\n\ndata:four\n\n'
+  const stream =
+    ':\n\nretry: 10\n\nid: a\ndata: one\n\ndata: two\r\n\r\ndata: three\rdata: lines\r\rdata:\n\nevent: x\n\ndata\n\ndata:four\n\n'
   const expected = ['one', 'two', 'three\nlines', '', '', 'four']
   t.same(parse(stream), expected)
   t.same(parse(...stream), expected)
-  for (let at = 1; at < stream.length; at++) t.same(parse(stream.slice(0, at), stream.slice(at)), expected, `cut at ${at}`)
+  for (let at = 1; at < stream.length; at++) {
+    t.same(parse(stream.slice(0, at), stream.slice(at)), expected, `cut at ${at}`)
+  }
 })
 
 t.test('an event that was not ended by an empty line is not given', async (t) => {

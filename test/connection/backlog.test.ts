@@ -8,52 +8,65 @@ import type { Packet } from '../../lib/protocol/packet.js'
 
 const dataOf = (packet: Packet): unknown => (JSON.parse(packet.payload.toString()) as { data?: unknown }).data
 
-t.test('a backlog gives back what it was given, thinned by key, and its counts are those of what is in it', async (t) => {
-  const step = fc.oneof(
-    fc.record({ key: fc.constantFrom('a', 'b', 'c') }),
-    fc.record({ take: fc.integer({ min: 0, max: 400 }) }),
-    fc.record({ plain: fc.boolean() })
-  )
-  t.doesNotThrow(() => fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-    const backlog = new Backlog()
-    let model: Array<{ packet: Packet, key?: string }> = []
-    let n = 0
-    for (const each of steps) {
-      if ('take' in each) {
-        const taken = backlog.shift(each.take)
-        assert.deepEqual(taken, model.slice(0, taken.length).map(({ packet }) => packet))
-        assert.ok(model.length === 0 || taken.length > 0, 'at least one')
-        assert.ok(taken.length <= 1 || taken.reduce((sum, { bytes }) => sum + bytes.length, 0) <= each.take)
-        model = model.slice(taken.length)
-      } else if ('key' in each) {
-        const packet = event(n++, { delivery: 'latest', key: each.key })
-        const older = model.some(({ key }) => key === each.key)
-        assert.equal(backlog.push(packet), older ? 'conflated' : 'kept')
-        model = [...model.filter(({ key }) => key !== each.key), { packet, key: each.key }]
-      } else {
-        const packet = each.plain ? pong : event(n++)
-        assert.equal(backlog.push(packet), 'kept')
-        model.push({ packet })
+t.test(
+  'a backlog gives back what it was given, thinned by key, and its counts are those of what is in it',
+  async (t) => {
+    const step = fc.oneof(
+      fc.record({ key: fc.constantFrom('a', 'b', 'c') }),
+      fc.record({ take: fc.integer({ min: 0, max: 400 }) }),
+      fc.record({ plain: fc.boolean() })
+    )
+    t.doesNotThrow(() => fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const backlog = new Backlog()
+      let model: Array<{ packet: Packet, key?: string }> = []
+      let n = 0
+      for (const each of steps) {
+        if ('take' in each) {
+          const taken = backlog.shift(each.take)
+          assert.deepEqual(taken, model.slice(0, taken.length).map(({ packet }) => packet))
+          assert.ok(model.length === 0 || taken.length > 0, 'at least one')
+          assert.ok(taken.length <= 1 || taken.reduce((sum, { bytes }) => sum + bytes.length, 0) <= each.take)
+          model = model.slice(taken.length)
+        } else if ('key' in each) {
+          const packet = event(n++, { delivery: 'latest', key: each.key })
+          const older = model.some(({ key }) => key === each.key)
+          assert.equal(backlog.push(packet), older ? 'conflated' : 'kept')
+          model = [...model.filter(({ key }) => key !== each.key), { packet, key: each.key }]
+        } else {
+          const packet = each.plain ? pong : event(n++)
+          assert.equal(backlog.push(packet), 'kept')
+          model.push({ packet })
+        }
+        assert.deepEqual(
+          [backlog.count, backlog.events, backlog.bytes],
+          [
+            model.length,
+            model.filter(({ packet }) => packet.event !== undefined).length,
+            model.reduce((sum, { packet }) => sum + packet.bytes.length, 0)
+          ]
+        )
       }
-      assert.deepEqual([backlog.count, backlog.events, backlog.bytes], [model.length, model.filter(({ packet }) => packet.event !== undefined).length, model.reduce((sum, { packet }) => sum + packet.bytes.length, 0)])
-    }
-    assert.deepEqual(backlog.shift(Number.POSITIVE_INFINITY), model.map(({ packet }) => packet))
-  }), { numRuns: 60 }))
-})
-
-t.test('a backlog that nobody reads keeps no place for a value that has been replaced, nor for one that has been taken', async (t) => {
-  const backlog = new Backlog()
-  backlog.push(event(0))
-  for (let n = 1; n <= 10_000; n++) backlog.push(event(n, { delivery: 'latest', key: `k${n % 10}` }))
-  t.equal(backlog.count, 11)
-  t.ok(backlog.places <= 2 * 11 + 65, `${backlog.places} places`)
-  for (let n = 0; n < 10_000; n++) {
-    backlog.push(event(n, { delivery: 'latest', key: `other-${n}` }))
-    backlog.shift(1)
+      assert.deepEqual(backlog.shift(Number.POSITIVE_INFINITY), model.map(({ packet }) => packet))
+    }), { numRuns: 60 }))
   }
-  t.equal(backlog.count, 11)
-  t.ok(backlog.places <= 2 * 11 + 65, `${backlog.places} places`)
-})
+)
+
+t.test(
+  'a backlog that nobody reads keeps no place for a value that has been replaced, nor for one that has been taken',
+  async (t) => {
+    const backlog = new Backlog()
+    backlog.push(event(0))
+    for (let n = 1; n <= 10_000; n++) backlog.push(event(n, { delivery: 'latest', key: `k${n % 10}` }))
+    t.equal(backlog.count, 11)
+    t.ok(backlog.places <= 2 * 11 + 65, `${backlog.places} places`)
+    for (let n = 0; n < 10_000; n++) {
+      backlog.push(event(n, { delivery: 'latest', key: `other-${n}` }))
+      backlog.shift(1)
+    }
+    t.equal(backlog.count, 11)
+    t.ok(backlog.places <= 2 * 11 + 65, `${backlog.places} places`)
+  }
+)
 
 t.test('a batch is the same node for whoever adds the same packets in the same order', async (t) => {
   const root = new Batch()

@@ -3,7 +3,22 @@ import type { OutboxCounters } from '../../lib/connection/outbox.js'
 import { encodeEvent, encodeFrame, type EventHead, type Packet } from '../../lib/protocol/packet.js'
 
 export function newCounters (): OutboxCounters & { messagesIn: number, bytesIn: number } {
-  return { meant: 0, queued: 0, waiting: 0, waitingBytes: 0, delivered: 0, resumed: 0, conflated: 0, dropped: 0, gone: 0, framesOut: 0, bytesOut: 0, writes: 0, messagesIn: 0, bytesIn: 0 }
+  return {
+    meant: 0,
+    queued: 0,
+    waiting: 0,
+    waitingBytes: 0,
+    delivered: 0,
+    resumed: 0,
+    conflated: 0,
+    dropped: 0,
+    gone: 0,
+    framesOut: 0,
+    bytesOut: 0,
+    writes: 0,
+    messagesIn: 0,
+    bytesIn: 0
+  }
 }
 
 /** A link that keeps what it is given; `isFull` makes it lag from the next write on. */
@@ -24,7 +39,11 @@ export class FakeLink implements Link {
   close (code: number, reason: string): void { this.closes.push([code, reason]) }
   destroy (): void { this.isDestroyed = true }
   /** data of the events written, and types of other frames, in order */
-  get seen (): unknown[] { return this.writes.flatMap((write) => [...write.matchAll(/"data":(\d+)|"type":"(pong)"|(beat:\w*)/g)].map(([, data, type, beat]) => data === undefined ? type ?? beat : Number(data))) }
+  get seen (): unknown[] {
+    return this.writes.flatMap((write) => [...write.matchAll(
+      /"data":(\d+)|"type":"(pong)"|(beat:\w*)/g
+    )].map(([, data, type, beat]) => data === undefined ? type ?? beat : Number(data)))
+  }
 }
 
 /** WebSocket framing taken off, frames one behind the other. */
@@ -34,7 +53,9 @@ function textOf (bytes: Uint8Array): string {
   for (let at = 0; at < bytes.length;) {
     const short = bytes[at + 1]!
     const head = short < 126 ? 2 : short === 126 ? 4 : 10
-    const size = short < 126 ? short : short === 126 ? Buffer.from(bytes).readUInt16BE(at + 2) : Buffer.from(bytes).readUInt32BE(at + 6)
+    const size = short < 126
+      ? short
+      : short === 126 ? Buffer.from(bytes).readUInt16BE(at + 2) : Buffer.from(bytes).readUInt32BE(at + 6)
     text += Buffer.from(bytes).toString('utf8', at + head, at + head + size)
     at += head + size
   }
@@ -42,7 +63,10 @@ function textOf (bytes: Uint8Array): string {
 }
 
 export function event (data: number, head: Partial<EventHead> = {}, padding = 0): Packet {
-  return encodeEvent({ type: 'e', room: 'r', delivery: 'reliable', timestamp: 0, ...head }, `${data}${' '.repeat(padding)}`)
+  return encodeEvent(
+    { type: 'e', room: 'r', delivery: 'reliable', timestamp: 0, ...head },
+    `${data}${' '.repeat(padding)}`
+  )
 }
 
 export const pong: Packet = encodeFrame({ type: 'pong' })

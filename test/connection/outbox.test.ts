@@ -5,7 +5,13 @@ import type { Link } from '../../lib/connection/link.js'
 import type { OutboxCounters } from '../../lib/connection/outbox.js'
 import { event, FakeLink, newCounters, pong, turn } from './fakes.js'
 
-interface Made { readonly link: FakeLink, readonly counters: OutboxCounters, readonly flusher: Flusher, readonly outbox: Outbox, readonly cuts: { count: number } }
+interface Made {
+  readonly link: FakeLink
+  readonly counters: OutboxCounters
+  readonly flusher: Flusher
+  readonly outbox: Outbox
+  readonly cuts: { count: number }
+}
 
 function make (limit = 1_000_000, link = new FakeLink(), flusher = new Flusher()): Made {
   const counters = newCounters()
@@ -16,7 +22,11 @@ function make (limit = 1_000_000, link = new FakeLink(), flusher = new Flusher()
 
 const addsUp = (t: Test, { counters, outbox }: Made): void => {
   const { meant, delivered, resumed, conflated, dropped, gone, queued, waiting, waitingBytes } = counters
-  t.same({ queued, waiting, waitingBytes }, { queued: outbox.events, waiting: outbox.frames, waitingBytes: outbox.bytes })
+  t.same({ queued, waiting, waitingBytes }, {
+    queued: outbox.events,
+    waiting: outbox.frames,
+    waitingBytes: outbox.bytes
+  })
   t.equal(delivered + resumed + conflated + dropped + gone + outbox.events, meant, 'the ledger adds up')
 }
 
@@ -45,7 +55,11 @@ t.test('connections with the same frames pending share one buffer, others do not
       return true
     }
   }
-  const [a, b, c] = [make(1e6, new Keeping(), flusher), make(1e6, new Keeping(), flusher), make(1e6, new Keeping(), flusher)]
+  const [a, b, c] = [
+    make(1e6, new Keeping(), flusher),
+    make(1e6, new Keeping(), flusher),
+    make(1e6, new Keeping(), flusher)
+  ]
   const [one, two] = [event(1), event(2)]
   for (const { outbox } of [a, b]) for (const packet of [one, two]) outbox.push(packet)
   for (const packet of [two, one]) c.outbox.push(packet)
@@ -121,31 +135,36 @@ t.test('while the link lags events wait in order; each drain takes 64 KiB of the
   t.equal(made.outbox.bytes, 0)
 })
 
-t.test('in a lagging outbox the newer latest value of a key removes the older and goes to the end; volatile events are dropped', async (t) => {
-  const made = make()
-  made.link.isFull = true
-  made.outbox.push(pong)
-  await turn()
-  const latest = (data: number, key: string, room = 'r'): void => { made.outbox.push(event(data, { delivery: 'latest', key, room })) }
-  latest(1, 'a')
-  latest(2, 'b')
-  latest(3, 'a', 'other')
-  made.outbox.push(event(4))
-  latest(5, 'a')
-  made.outbox.push(event(6, { delivery: 'volatile' }))
-  made.outbox.push(event(7, { type: 'f', delivery: 'latest', key: 'a' }))
-  t.match(made.counters, { meant: 7, conflated: 1, dropped: 1 })
-  addsUp(t, made)
-  made.link.isFull = false
-  made.outbox.drained()
-  t.same(made.link.seen, ['pong', 2, 3, 4, 5, 7])
-  addsUp(t, made)
-  made.outbox.push(event(8, { delivery: 'latest', key: 'a' }))
-  made.outbox.push(event(9, { delivery: 'latest', key: 'a' }))
-  made.outbox.push(event(10, { delivery: 'volatile' }))
-  await turn()
-  t.same(made.link.seen.slice(-3), [8, 9, 10], 'a link that keeps up gets all of them')
-})
+t.test(
+  'in a lagging outbox the newer latest value of a key removes the older and goes to the end; volatile events are dropped',
+  async (t) => {
+    const made = make()
+    made.link.isFull = true
+    made.outbox.push(pong)
+    await turn()
+    const latest = (data: number, key: string, room = 'r'): void => {
+      made.outbox.push(event(data, { delivery: 'latest', key, room }))
+    }
+    latest(1, 'a')
+    latest(2, 'b')
+    latest(3, 'a', 'other')
+    made.outbox.push(event(4))
+    latest(5, 'a')
+    made.outbox.push(event(6, { delivery: 'volatile' }))
+    made.outbox.push(event(7, { type: 'f', delivery: 'latest', key: 'a' }))
+    t.match(made.counters, { meant: 7, conflated: 1, dropped: 1 })
+    addsUp(t, made)
+    made.link.isFull = false
+    made.outbox.drained()
+    t.same(made.link.seen, ['pong', 2, 3, 4, 5, 7])
+    addsUp(t, made)
+    made.outbox.push(event(8, { delivery: 'latest', key: 'a' }))
+    made.outbox.push(event(9, { delivery: 'latest', key: 'a' }))
+    made.outbox.push(event(10, { delivery: 'volatile' }))
+    await turn()
+    t.same(made.link.seen.slice(-3), [8, 9, 10], 'a link that keeps up gets all of them')
+  }
+)
 
 t.test('past its bound the owner is told to cut, and dropping gives everything back', async (t) => {
   const made = make(100_000)
@@ -186,21 +205,29 @@ t.test('a reader of history waits for room and is called once', async (t) => {
   t.match(made.counters, { meant: 1, resumed: 1, delivered: 0 })
 })
 
-t.test('where a poll takes what waits, volatile events wait like the others and all count when they are taken', async (t) => {
-  const counters = newCounters()
-  let told = 0
-  const link: Link = { transport: 'polling', attach () {}, write: () => true, close () {}, pending: () => { told++ } }
-  const outbox = new Outbox(link, { flusher: new Flusher(), counters, outboxLimit: 1_000_000 }, { cut () {} })
-  outbox.push(event(1))
-  outbox.push(event(2, { delivery: 'volatile' }))
-  outbox.push(event(3).replay)
-  outbox.push(pong)
-  t.equal(told, 4)
-  t.same(counters, { ...newCounters(), meant: 3, queued: 3, waiting: 4, waitingBytes: outbox.bytes })
-  t.same(outbox.take().map((packet) => packet.event === undefined ? 'pong' : Number(JSON.parse(packet.payload.toString()).data)), [1, 2, 3, 'pong'])
-  t.match(counters, { delivered: 2, resumed: 1 })
-  t.same(outbox.take(), [])
-})
+t.test(
+  'where a poll takes what waits, volatile events wait like the others and all count when they are taken',
+  async (t) => {
+    const counters = newCounters()
+    let told = 0
+    const link: Link = { transport: 'polling', attach () {}, write: () => true, close () {}, pending: () => { told++ } }
+    const outbox = new Outbox(link, { flusher: new Flusher(), counters, outboxLimit: 1_000_000 }, { cut () {} })
+    outbox.push(event(1))
+    outbox.push(event(2, { delivery: 'volatile' }))
+    outbox.push(event(3).replay)
+    outbox.push(pong)
+    t.equal(told, 4)
+    t.same(counters, { ...newCounters(), meant: 3, queued: 3, waiting: 4, waitingBytes: outbox.bytes })
+    t.same(
+      outbox.take().map((packet) => packet.event === undefined
+        ? 'pong'
+        : Number(JSON.parse(packet.payload.toString()).data)),
+      [1, 2, 3, 'pong']
+    )
+    t.match(counters, { delivered: 2, resumed: 1 })
+    t.same(outbox.take(), [])
+  }
+)
 
 t.test('very large fan-outs yield to the event loop, and every connection keeps its order', async (t) => {
   const flusher = new Flusher()

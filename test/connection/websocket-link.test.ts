@@ -9,12 +9,24 @@ import { frameText } from '../../lib/protocol/packet.js'
 import { WebSocketTransport } from '../../lib/transports/websocket.js'
 import { handshake, until, within } from '../helpers/raw.js'
 
-interface Pair { readonly link: Link, readonly peer: Socket, readonly server: Socket, readonly said: string[], readonly closed: Promise<number> }
+interface Pair {
+  readonly link: Link
+  readonly peer: Socket
+  readonly server: Socket
+  readonly said: string[]
+  readonly closed: Promise<number>
+}
 
 /** A link on a real socket whose peer reads only when it is told to. */
 async function pair (t: Test): Promise<Pair> {
   const flusher = new Flusher()
-  const transport = new WebSocketTransport({ maxPayload: 1_000, closeTimeout: 2_000, compression: false, flusher, selectProtocol: () => false })
+  const transport = new WebSocketTransport({
+    maxPayload: 1_000,
+    closeTimeout: 2_000,
+    compression: false,
+    flusher,
+    selectProtocol: () => false
+  })
   const http = createServer().listen(0, '127.0.0.1')
   await once(http, 'listening')
   const peer = connect({ port: (http.address() as AddressInfo).port, host: '127.0.0.1' })
@@ -54,32 +66,35 @@ async function readTo (peer: Socket, last: Buffer): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-t.test('what is written while the kernel takes no more comes in order, behind the answer to the handshake and before the close frame', async (t) => {
-  const { link, peer, server, said } = await pair(t)
-  const written = [frameText('{"type":"welcome"}')]
-  t.equal(link.write(written[0]!), true)
-  await turn()
-  await turn()
-  let isRoom = true
-  for (let n = 0; isRoom; n++) {
-    written.push(frameText(`${n} ${'x'.repeat(LINK_BUFFER * 4)}`))
-    isRoom = link.write(written.at(-1)!)
+t.test(
+  'what is written while the kernel takes no more comes in order, behind the answer to the handshake and before the close frame',
+  async (t) => {
+    const { link, peer, server, said } = await pair(t)
+    const written = [frameText('{"type":"welcome"}')]
+    t.equal(link.write(written[0]!), true)
     await turn()
+    await turn()
+    let isRoom = true
+    for (let n = 0; isRoom; n++) {
+      written.push(frameText(`${n} ${'x'.repeat(LINK_BUFFER * 4)}`))
+      isRoom = link.write(written.at(-1)!)
+      await turn()
+    }
+    for (let n = 0; n < 3; n++) {
+      written.push(frameText(`behind ${n}`))
+      t.equal(link.write(written.at(-1)!), false, 'taken, and still too much')
+    }
+    t.same(said, [])
+    link.close(4_001, 'enough')
+    t.equal(link.write(frameText('too late')), false)
+    const close = Buffer.concat([Buffer.from([0x88, 8, 4_001 >> 8, 4_001 & 0xff]), Buffer.from('enough')])
+    const bytes = await readTo(peer, close)
+    const start = bytes.indexOf('\r\n\r\n') + 4
+    t.match(bytes.subarray(0, start).toString(), /^HTTP\/1\.1 101 /)
+    t.ok(bytes.subarray(start).equals(Buffer.concat([...written, close])), 'byte for byte')
+    t.equal(server.bytesWritten, bytes.length)
   }
-  for (let n = 0; n < 3; n++) {
-    written.push(frameText(`behind ${n}`))
-    t.equal(link.write(written.at(-1)!), false, 'taken, and still too much')
-  }
-  t.same(said, [])
-  link.close(4_001, 'enough')
-  t.equal(link.write(frameText('too late')), false)
-  const close = Buffer.concat([Buffer.from([0x88, 8, 4_001 >> 8, 4_001 & 0xff]), Buffer.from('enough')])
-  const bytes = await readTo(peer, close)
-  const start = bytes.indexOf('\r\n\r\n') + 4
-  t.match(bytes.subarray(0, start).toString(), /^HTTP\/1\.1 101 /)
-  t.ok(bytes.subarray(start).equals(Buffer.concat([...written, close])), 'byte for byte')
-  t.equal(server.bytesWritten, bytes.length)
-})
+)
 
 t.test('it says that there is room when the kernel has taken all, whichever way the last bytes went', async (t) => {
   for (const behind of [0, 1, 3]) {

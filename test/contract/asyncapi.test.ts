@@ -10,9 +10,17 @@ import type { Contract } from '../../lib/contract/types.js'
 import realtime from '../../lib/index.js'
 
 interface Document {
-  readonly channels: Record<string, { readonly address: string, readonly title: string, readonly messages: Record<string, unknown>, readonly parameters?: object }>
+  readonly channels: Record<string, {
+    readonly address: string
+    readonly title: string
+    readonly messages: Record<string, unknown>
+    readonly parameters?: object
+  }>
   readonly operations: Record<string, { readonly action: string, readonly messages: ReadonlyArray<{ $ref: string }> }>
-  readonly components: { readonly messages: Record<string, { readonly payload: object }>, readonly schemas: Record<string, object> }
+  readonly components: {
+    readonly messages: Record<string, { readonly payload: object }>
+    readonly schemas: Record<string, object>
+  }
 }
 
 const ajv = new Ajv({ meta: false, strict: false, logger: false })
@@ -22,27 +30,42 @@ const isValid = ajv.compile((schemas as unknown as Record<string, object>)['3.0.
 
 /** As a reader gets it: through JSON. */
 function describe (...definitions: ReadonlyArray<{ readonly name: string }>): Document {
-  const rooms = definitions.map((definition) => ({ pattern: definition.name, contract: contractOf(definition) as Contract }))
+  const rooms = definitions.map((definition) => ({
+    pattern: definition.name,
+    contract: contractOf(definition) as Contract
+  }))
   return JSON.parse(JSON.stringify(asyncApi(rooms, { title: 'Test', version: '1.0.0' }, '/ws'))) as Document
 }
 
 function follow (document: unknown, pointer: string): unknown {
-  return pointer.slice(2).split('/').reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key], document)
+  return pointer.slice(2).split('/').reduce<unknown>(
+    (node, key) => (node as Record<string, unknown> | undefined)?.[key],
+    document
+  )
 }
 
 /** References that lead nowhere. */
 function dangling (document: unknown): string[] {
   const found: string[] = []
   JSON.stringify(document, (key, value: unknown) => {
-    if (key === '$ref' && typeof value === 'string' && (!value.startsWith('#/') || follow(document, value) === undefined)) found.push(value)
+    if (key === '$ref' && typeof value === 'string' &&
+      (!value.startsWith('#/') || follow(document, value) === undefined)) {
+      found.push(value)
+    }
     return value
   })
   return found
 }
 
 const chat = defineRoom('chat/:id', {
-  messages: { say: { data: Type.Object({ text: Type.String() }), reply: Type.Object({ id: Type.String() }) }, type: Type.Object({}) },
-  events: { said: Type.Object({ text: Type.String() }), score: { data: Type.Object({ team: Type.String() }), delivery: 'latest', key: 'team' } }
+  messages: {
+    say: { data: Type.Object({ text: Type.String() }), reply: Type.Object({ id: Type.String() }) },
+    type: Type.Object({})
+  },
+  events: {
+    said: Type.Object({ text: Type.String() }),
+    score: { data: Type.Object({ team: Type.String() }), delivery: 'latest', key: 'team' }
+  }
 })
 
 t.test('the document of an app is valid AsyncAPI 3.0 and names its URLs', async (t) => {
@@ -65,9 +88,18 @@ t.test('the server receives messages, answers them with their reply, and sends e
     ['chat_id.send.event.score', 'send']
   ])
   const payload = (name: string): object => document.components.messages[name]!.payload
-  t.match(payload('chat_id.message.say'), { required: ['type', 'room'], properties: { type: { const: 'say' }, data: { properties: { text: { type: 'string' } } } } })
-  t.match(payload('chat_id.ack.say'), { required: ['type'], properties: { type: { const: 'ack' }, data: { properties: { id: { type: 'string' } } } } })
-  t.notOk('data' in (payload('chat_id.ack.type') as { properties: object }).properties, 'a message without reply is acked without data')
+  t.match(payload('chat_id.message.say'), {
+    required: ['type', 'room'],
+    properties: { type: { const: 'say' }, data: { properties: { text: { type: 'string' } } } }
+  })
+  t.match(payload('chat_id.ack.say'), {
+    required: ['type'],
+    properties: { type: { const: 'ack' }, data: { properties: { id: { type: 'string' } } } }
+  })
+  t.notOk(
+    'data' in (payload('chat_id.ack.type') as { properties: object }).properties,
+    'a message without reply is acked without data'
+  )
   t.match(payload('chat_id.event.score'), { properties: { data: { properties: { team: { type: 'string' } } } } })
 })
 
@@ -79,7 +111,9 @@ t.test('rooms and messages whose names differ only in signs keep documents of th
   )
   t.ok(isValid(document), JSON.stringify(isValid.errors?.slice(0, 3)))
   t.same(dangling(document), [])
-  t.same(Object.values(document.channels).map(({ title, address, messages }) => [title, address, Object.keys(messages).length]), [
+  t.same(Object.values(
+    document.channels
+  ).map(({ title, address, messages }) => [title, address, Object.keys(messages).length]), [
     ['chat/id', '/ws/chat/id', 1], ['chat/:id', '/ws/chat/{id}', 3], ['@user/:id', '/ws/@user/{id}', 1]
   ])
   t.equal(Object.keys(document.operations).length, 5)
@@ -89,14 +123,23 @@ t.test('a schema with an $id stands once in the components, where what refers to
   const point = Type.Object({ x: Type.Number(), y: Type.Number() }, { $id: 'Point' })
   const tree = Type.Recursive((This) => Type.Object({ at: point, kids: Type.Array(This) }), { $id: 'Tree' })
   const document = describe(
-    defineRoom('plan', { messages: { plant: tree, move: { data: Type.Object({ from: point, to: point }), reply: point } }, events: { moved: point } }),
+    defineRoom('plan', {
+      messages: { plant: tree, move: { data: Type.Object({ from: point, to: point }), reply: point } },
+      events: { moved: point }
+    }),
     defineRoom('other', { events: { moved: Type.Object({ $id: Type.String() }, { $id: 'Point' }) } })
   )
   t.ok(isValid(document), JSON.stringify(isValid.errors?.slice(0, 3)))
   t.same(dangling(document), [])
   t.same(Object.keys(document.components.schemas), ['Tree', 'Point', 'Point_2'])
-  t.match(document.components.schemas.Tree, { properties: { at: { $ref: '#/components/schemas/Point' }, kids: { items: { $ref: '#/components/schemas/Tree' } } } })
-  t.match(document.components.schemas.Point_2, { properties: { $id: { type: 'string' } } }, 'a property named $id stays')
+  t.match(document.components.schemas.Tree, {
+    properties: { at: { $ref: '#/components/schemas/Point' }, kids: { items: { $ref: '#/components/schemas/Tree' } } }
+  })
+  t.match(
+    document.components.schemas.Point_2,
+    { properties: { $id: { type: 'string' } } },
+    'a property named $id stays'
+  )
   t.notMatch(JSON.stringify(document), /"\$id":"/)
 })
 

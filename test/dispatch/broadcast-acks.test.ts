@@ -2,7 +2,10 @@ import t from 'tap'
 import { BroadcastAcks } from '../../lib/dispatch/broadcast-acks.js'
 import type { ControlMessage } from '../../lib/adapters/adapter.js'
 
-const isPending = async (promise: Promise<unknown>): Promise<boolean> => await Promise.race([promise.then(() => false), new Promise<boolean>((resolve) => { setImmediate(resolve, true) })])
+const isPending = async (promise: Promise<unknown>): Promise<boolean> => await Promise.race([
+  promise.then(() => false),
+  new Promise<boolean>((resolve) => { setImmediate(resolve, true) })
+])
 
 function node (): { acks: BroadcastAcks, id: string, sent: ControlMessage[] } {
   const sent: ControlMessage[] = []

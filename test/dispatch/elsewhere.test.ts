@@ -33,7 +33,12 @@ interface Answer { readonly status: number, readonly type?: string, readonly cod
 async function post ({ url }: Running, token: string, connection: string, frame: object): Promise<Answer> {
   const answer = await fetch(`${url}/ws`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-connection-id': connection, connection: 'close' },
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'x-connection-id': connection,
+      connection: 'close'
+    },
     body: JSON.stringify(frame)
   })
   return { status: answer.status, ...await answer.json() as object }
@@ -50,19 +55,33 @@ async function answered ({ app }: Running, peer: NetPeer, answer: (ack: string) 
   }
 }
 
-const textsOf = ({ queue }: NetPeer): string[] => queue.all.filter(({ type }) => type === 'said').map(({ data }) => (data as { text: string }).text)
+const textsOf =
+  ({ queue }: NetPeer): string[] =>
+    queue.all.filter(({ type }) => type === 'said').map(({ data }) => (data as { text: string }).text)
 
 for (const transport of ['sse', 'polling'] as const) {
-  t.test(`over ${transport} a POST does the same at whichever node it comes to: except, acks, pongs, members, leave`, { skip, timeout: 60_000 }, async (t) => {
+  t.test(`over ${transport} a POST does the same at whichever node it comes to: except, acks, pongs, members, leave`, {
+    skip,
+    timeout: 60_000
+  }, async (t) => {
     const [a, b] = await nodes(t, 2) as [Running, Running]
     const token = a.token('ada')
     const ada = await connect(a, { transport, token, rooms: ['chat/1'] })
     const bob = await connect(a, { token: a.token('bob'), rooms: ['chat/1'] })
-    t.match(await post(b, token, ada.id, { type: 'say', room: 'chat/1', id: '1', data: { text: 'own' } }), { status: 200, type: 'ack' })
-    t.match(await post(b, b.token('eve'), ada.id, { type: 'say', room: 'chat/1', id: '1', data: { text: 'eve\'s' } }), { status: 200 })
+    t.match(await post(b, token, ada.id, { type: 'say', room: 'chat/1', id: '1', data: { text: 'own' } }), {
+      status: 200,
+      type: 'ack'
+    })
+    t.match(await post(b, b.token('eve'), ada.id, { type: 'say', room: 'chat/1', id: '1', data: { text: 'eve\'s' } }), {
+      status: 200
+    })
     await bob.next('eve\'s', ({ data }) => (data as { text?: string } | undefined)?.text === 'eve\'s')
     await ada.next('said')
-    t.same([textsOf(ada), textsOf(bob)], [['eve\'s'], ['own', 'eve\'s']], 'nobody is left out by naming the connection of another user')
+    t.same(
+      [textsOf(ada), textsOf(bob)],
+      [['eve\'s'], ['own', 'eve\'s']],
+      'nobody is left out by naming the connection of another user'
+    )
 
     await bob.close()
     for (const asking of [a, b]) {
@@ -76,12 +95,29 @@ for (const transport of ['sse', 'polling'] as const) {
     const pinged = a.app.rooms.ping({ connection: ada.id }, { timeout: 5_000 })
     t.match(await post(b, token, ada.id, { type: 'pong', id: 'of nothing' }), { status: 200 })
     t.match(await pinged, { alive: true })
-    t.match(await post(b, token, ada.id, { type: 'members', room: 'crowd/1', id: 'm' }), { status: 200, data: { total: 0 } })
+    t.match(await post(b, token, ada.id, { type: 'members', room: 'crowd/1', id: 'm' }), {
+      status: 200,
+      data: { total: 0 }
+    })
 
-    t.match(await post(b, b.token('eve'), ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 400, code: 'not_joined' }, 'the id of another user proves nothing')
-    t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/2', id: 'l' }), { status: 400, code: 'not_joined' })
-    t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 200, type: 'ack', room: 'chat/1' })
-    t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 400, code: 'not_joined' })
+    t.match(
+      await post(b, b.token('eve'), ada.id, { type: 'leave', room: 'chat/1', id: 'l' }),
+      { status: 400, code: 'not_joined' },
+      'the id of another user proves nothing'
+    )
+    t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/2', id: 'l' }), {
+      status: 400,
+      code: 'not_joined'
+    })
+    t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
+      status: 200,
+      type: 'ack',
+      room: 'chat/1'
+    })
+    t.match(await post(b, token, ada.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
+      status: 400,
+      code: 'not_joined'
+    })
     t.match(await post(b, token, ada.id, { type: 'leave' }), { status: 200, type: 'ack' })
     // A poll that goes on is a new one.
     if (transport === 'sse') await ada.ended
@@ -89,56 +125,115 @@ for (const transport of ['sse', 'polling'] as const) {
   })
 }
 
-t.test('a connection that no node has is not waited for longer than two seconds, and may be asked for again', { skip, timeout: 30_000 }, async (t) => {
+t.test('a connection that no node has is not waited for longer than two seconds, and may be asked for again', {
+  skip,
+  timeout: 30_000
+}, async (t) => {
   const [a] = await nodes(t, 1) as [Running]
   const began = performance.now()
   const gone = await connect(a, { token: a.token('ada') })
   await gone.close()
-  await until('it is gone', async () => (await a.app.rooms.stats() as { connections: { total: number } }).connections.total === 0)
-  t.match(await post(a, a.token('ada'), gone.id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 503, code: 'unavailable', retry: 'backoff' })
+  await until(
+    'it is gone',
+    async () => (await a.app.rooms.stats() as { connections: { total: number } }).connections.total === 0
+  )
+  t.match(await post(a, a.token('ada'), gone.id, { type: 'leave', room: 'chat/1', id: 'l' }), {
+    status: 503,
+    code: 'unavailable',
+    retry: 'backoff'
+  })
   t.ok(performance.now() - began < 6_000)
 })
 
-t.test('an id that nobody was given, or another user, is no connection of the caller: no node is asked for it, and no handler is told of it', { skip, timeout: 30_000 }, async (t) => {
-  const [a, b] = await nodes(t, 2) as [Running, Running]
-  const ada = await connect(a, { transport: 'sse', token: a.token('ada'), rooms: ['chat/1'] })
-  for (const [user, id] of [['ada', 'A'.repeat(22)], ['eve', ada.id]] as const) {
-    t.match(await post(b, b.token(user), id, { type: 'leave', room: 'chat/1', id: 'l' }), { status: 400, code: 'not_joined' })
-    t.match(await post(b, b.token(user), id, { type: 'auth', data: { ticket: 'x' } }), { status: 400, code: 'not_joined' })
-    t.same((await post(b, b.token(user), id, { type: 'say', room: 'chat/1', id: `${user} ${id}`, data: { text: 'who?' } })).data, { id: `${user} ${id}`, sender: 'none' })
+t.test(
+  'an id that nobody was given, or another user, is no connection of the caller: no node is asked for it, and no handler is told of it',
+  {
+    skip,
+    timeout: 30_000
+  },
+  async (t) => {
+    const [a, b] = await nodes(t, 2) as [Running, Running]
+    const ada = await connect(a, { transport: 'sse', token: a.token('ada'), rooms: ['chat/1'] })
+    for (const [user, id] of [['ada', 'A'.repeat(22)], ['eve', ada.id]] as const) {
+      t.match(await post(b, b.token(user), id, { type: 'leave', room: 'chat/1', id: 'l' }), {
+        status: 400,
+        code: 'not_joined'
+      })
+      t.match(await post(b, b.token(user), id, { type: 'auth', data: { ticket: 'x' } }), {
+        status: 400,
+        code: 'not_joined'
+      })
+      t.same(
+        (await post(b, b.token(user), id, {
+          type: 'say',
+          room: 'chat/1',
+          id: `${user} ${id}`,
+          data: { text: 'who?' }
+        })).data,
+        { id: `${user} ${id}`, sender: 'none' }
+      )
+    }
+    t.same(
+      (await post(b, b.token('ada'), ada.id, { type: 'say', room: 'chat/1', id: 'own', data: { text: 'mine' } })).data,
+      { id: 'own', sender: ada.id }
+    )
   }
-  t.same((await post(b, b.token('ada'), ada.id, { type: 'say', room: 'chat/1', id: 'own', data: { text: 'mine' } })).data, { id: 'own', sender: ada.id })
-})
+)
 
 for (const transport of ['sse', 'polling', 'websocket'] as const) {
-  t.test(`over ${transport} a credential is renewed by a POST at whichever node it comes to, and by no other user's ticket`, { skip, timeout: 30_000 }, async (t) => {
-    const [a, b] = await nodes(t, 2) as [Running, Running]
-    const ada = await connect(a, { transport, token: a.token('ada', {}, 2), rooms: ['chat/1'] })
-    const ticketOf = async (token: string): Promise<string> => {
-      const answer = await fetch(`${b.url}/ws/ticket`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', connection: 'close' }, body: '{}' })
-      return (await answer.json() as { ticket: string }).ticket
+  t.test(
+    `over ${transport} a credential is renewed by a POST at whichever node it comes to, and by no other user's ticket`,
+    {
+      skip,
+      timeout: 30_000
+    },
+    async (t) => {
+      const [a, b] = await nodes(t, 2) as [Running, Running]
+      const ada = await connect(a, { transport, token: a.token('ada', {}, 2), rooms: ['chat/1'] })
+      const ticketOf = async (token: string): Promise<string> => {
+        const answer = await fetch(`${b.url}/ws/ticket`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', connection: 'close' },
+          body: '{}'
+        })
+        return (await answer.json() as { ticket: string }).ticket
+      }
+      const token = b.token('ada', {}, 600)
+      t.match(await post(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: 'made up' } }), {
+        status: 401,
+        code: 'unauthorized'
+      })
+      const answer = await post(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: await ticketOf(token) } })
+      t.match(answer, { status: 200, type: 'ack', id: 'x', data: { expires: Number } })
+      t.ok((answer.data as { expires: number }).expires > Date.now() + 300_000)
+      const other = await post(b, token, ada.id, { type: 'auth', data: { ticket: await ticketOf(b.token('eve')) } })
+      t.match(other, { status: 403, code: 'forbidden' })
+      if (transport !== 'polling') await ada.ended
+      else ada.cut()
     }
-    const token = b.token('ada', {}, 600)
-    t.match(await post(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: 'made up' } }), { status: 401, code: 'unauthorized' })
-    const answer = await post(b, token, ada.id, { type: 'auth', id: 'x', data: { ticket: await ticketOf(token) } })
-    t.match(answer, { status: 200, type: 'ack', id: 'x', data: { expires: Number } })
-    t.ok((answer.data as { expires: number }).expires > Date.now() + 300_000)
-    const other = await post(b, token, ada.id, { type: 'auth', data: { ticket: await ticketOf(b.token('eve')) } })
-    t.match(other, { status: 403, code: 'forbidden' })
-    if (transport !== 'polling') await ada.ended
-    else ada.cut()
-  })
+  )
 }
 
 for (const transport of ['sse', 'polling'] as const) {
-  t.test(`the client over ${transport} speaks, hears, acks and leaves through a balancer that never picks the same node twice`, { skip, timeout: 60_000 }, async (t) => {
+  t.test(`the client over ${transport} speaks, hears, acks and leaves through a balancer that never picks the same node twice`, {
+    skip,
+    timeout: 60_000
+  }, async (t) => {
     const all = await nodes(t, 3)
     const balancer = new FaultProxy(all.map(({ port }) => port))
     const port = await balancer.listen()
     t.teardown(async () => { await balancer.close() })
     // A socket of its own for each request, so that each is another turn.
-    const ask: typeof fetch = async (input, init) => await fetch(input, { ...init, headers: { ...init?.headers as Record<string, string>, connection: 'close' } })
-    const client = open(`http://127.0.0.1:${port}/ws`, { token: all[0]!.token('ada'), transports: [transport], fetch: ask, WebSocket })
+    const ask: typeof fetch = async (input, init) => await fetch(input, {
+      ...init,
+      headers: { ...init?.headers as Record<string, string>, connection: 'close' }
+    })
+    const client = open(`http://127.0.0.1:${port}/ws`, {
+      token: all[0]!.token('ada'),
+      transports: [transport],
+      fetch: ask,
+      WebSocket
+    })
     t.teardown(() => { client.close() })
     const room = client.join(chat.at({ id: '1' }))
     const heard: string[] = []
@@ -155,7 +250,15 @@ for (const transport of ['sse', 'polling'] as const) {
     await witness.close()
     for (const node of all) {
       // Between two polls it is not there to be asked.
-      await until('it has answered', async () => (await node.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'here?', by: 'x' }, { timeout: 2_000 })).acked.includes('ada'), 20_000)
+      await until(
+        'it has answered',
+        async () => (await node.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'here?', by: 'x' }, {
+          timeout: 2_000
+        })).acked.includes(
+          'ada'
+        ),
+        20_000
+      )
     }
     room.leave()
     await eventually('it has left', async () => {

@@ -2,11 +2,14 @@ import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import { defineRoom } from '../../lib/index.js'
 import { ask, WAYS } from '../helpers/ask.js'
-import { chat, connect, declareChat, eventually, lobby, start, statsOf, TRANSPORTS, type Frame, type NetPeer } from '../helpers/net.js'
+import {
+  chat, connect, declareChat, eventually, lobby, start, statsOf, TRANSPORTS, type Frame, type NetPeer
+} from '../helpers/net.js'
 import { handshake, RawPeer } from '../helpers/raw.js'
 
 const codeOf = ({ data }: Frame): string => (data as { code: string }).code
-const isAnswer = (id: string) => (frame: Frame): boolean => frame.id === id && (frame.type === 'ack' || frame.type === 'error')
+const isAnswer = (id: string) => (frame: Frame): boolean => frame.id === id &&
+  (frame.type === 'ack' || frame.type === 'error')
 
 /** What would have ended the process. */
 function watchProcess (t: Test): unknown[] {
@@ -24,7 +27,10 @@ function watchProcess (t: Test): unknown[] {
 for (const transport of ['sse', 'polling'] as const) {
   t.test(`over ${transport} bad messages are answered with the same codes, and nobody else notices`, async (t) => {
     const server = await start(t)
-    const [peer, other] = [await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') }), await connect(server, { transport, rooms: ['chat/1'], token: server.token('bob') })]
+    const [peer, other] = [
+      await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') }),
+      await connect(server, { transport, rooms: ['chat/1'], token: server.token('bob') })
+    ]
     for (const [what, frame, code] of [
       ['an unknown type', { type: 'nope', room: 'chat/1', data: {} }, 'message_unknown'],
       ['a type that objects inherit', { type: 'toString', room: 'chat/1', data: {} }, 'message_unknown'],
@@ -55,22 +61,53 @@ for (const transport of ['sse', 'polling'] as const) {
 t.test('a body of prototype keys, of deep nesting or of nothing is 400 and changes nothing', async (t) => {
   const server = await start(t)
   const post = async (body: string): Promise<[number, string]> => {
-    const answer = await fetch(`${server.url}/ws/chat/1`, { method: 'POST', headers: { authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json', connection: 'close' }, body })
+    const answer = await fetch(`${server.url}/ws/chat/1`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${server.token('ada')}`,
+        'content-type': 'application/json',
+        connection: 'close'
+      },
+      body
+    })
     return [answer.status, (await answer.json() as { code: string }).code]
   }
-  for (const body of ['', 'null', '[]', '"x"', '{"type":"type","data":{"__proto__":{"a":1}}}', '{"__proto__":{"type":"type"},"data":{}}', '{"type":"type","data":{"constructor":{"prototype":1}}}', `{"type":"type","data":${'['.repeat(33)}${']'.repeat(33)}}`, '['.repeat(32_768)]) {
+  for (const body of [
+    '',
+    'null',
+    '[]',
+    '"x"',
+    '{"type":"type","data":{"__proto__":{"a":1}}}',
+    '{"__proto__":{"type":"type"},"data":{}}',
+    '{"type":"type","data":{"constructor":{"prototype":1}}}',
+    `{"type":"type","data":${'['.repeat(33)}${']'.repeat(33)}}`,
+    '['.repeat(32_768)
+  ]) {
     t.same(await post(body), [400, 'invalid_message'], body.slice(0, 60))
   }
-  t.same(await post('{"type":"type","data":{},"room":"chat/2"}'), [400, 'invalid_message'], 'the room of the body is not that of the URL')
+  t.same(
+    await post('{"type":"type","data":{},"room":"chat/2"}'),
+    [400, 'invalid_message'],
+    'the room of the body is not that of the URL'
+  )
   t.equal(({} as { a?: unknown }).a, undefined)
   t.same(server.loud, [])
 })
 
 const mask = Buffer.from([1, 2, 3, 4])
 /** A frame of any shape, masked unless said otherwise. */
-function raw (first: number, payload: Buffer | string, { masked = true, length }: { masked?: boolean, length?: number[] } = {}): Buffer {
+function raw (
+  first: number,
+  payload: Buffer | string,
+  { masked = true, length }: { masked?: boolean, length?: number[] } = {}
+): Buffer {
   const data = Buffer.from(payload)
-  const size = length ?? (data.length < 126 ? [data.length] : data.length < 65_536 ? [126, data.length >> 8, data.length & 255] : [127, 0, 0, 0, 0, 0, data.length >> 16, (data.length >> 8) & 255, data.length & 255])
+  const size = length ??
+    (data.length < 126
+      ? [data.length]
+      : data.length < 65_536
+        ? [126, data.length >> 8, data.length & 255]
+        : [127, 0, 0, 0, 0, 0, data.length >> 16, (data.length >> 8) & 255, data.length & 255])
   const head = Buffer.from([first, (masked ? 0x80 : 0) | size[0]!, ...size.slice(1)])
   return masked ? Buffer.concat([head, mask, data.map((byte, i) => byte ^ mask[i % 4]!)]) : Buffer.concat([head, data])
 }
@@ -93,7 +130,11 @@ for (const [what, bytes, close] of [
   ['text with half a surrogate pair in UTF-8', raw(0x81, Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22])), 1007],
   ['a message of 65 537 bytes', raw(0x81, 'x'.repeat(65_537)), 1009],
   ['a header that announces 2^62 bytes', raw(0x81, '', { length: [127, 0x40, 0, 0, 0, 0, 0, 0, 0] }), 1009],
-  ['a message of 300 fragments', Buffer.concat([raw(0x01, 'x'), ...Array.from({ length: 299 }, () => raw(0x00, 'x'))]), 1008],
+  [
+    'a message of 300 fragments',
+    Buffer.concat([raw(0x01, 'x'), ...Array.from({ length: 299 }, () => raw(0x00, 'x'))]),
+    1008
+  ],
   ['two handshakes in one packet', Buffer.from(handshake('/ws')), 1002]
 ] as const) {
   t.test(`${what} closes with ${close}, is one line at most and nobody else's business`, async (t) => {
@@ -125,42 +166,87 @@ t.test('fragments of one message, with pings between them, are one message', asy
   peer.send(handshake('/ws/chat/1', { headers: { Authorization: `Bearer ${server.token('ada')}` } }))
   await peer.answered()
   const text = '{"type":"say","room":"chat/1","id":"m","data":{"text":"hi"}}'
-  peer.send(Buffer.concat([raw(0x01, text.slice(0, 9)), raw(0x89, 'p'), raw(0x00, text.slice(9, 20)), raw(0x80, text.slice(20))]))
+  peer.send(Buffer.concat([
+    raw(0x01, text.slice(0, 9)),
+    raw(0x89, 'p'),
+    raw(0x00, text.slice(9, 20)),
+    raw(0x80, text.slice(20))
+  ]))
   await eventually('an ack', () => peer.text, (received) => received.includes('"type":"ack","room":"chat/1","id":"m"'))
   t.ok(peer.received.includes(Buffer.from([0x8a, 1, 'p'.charCodeAt(0)])), 'and the ping is answered')
 })
 
-t.test('a peer that pings without end and reads nothing costs no more than its outbox, and nobody else waits', async (t) => {
-  const server = await start(t, { fastify: { logger: false } })
-  const other = await connect(server, { rooms: ['chat/1'], token: server.token('bob') })
-  const peer = new RawPeer(server.port)
-  t.teardown(() => { peer.destroy() })
-  peer.send(handshake('/ws/chat/1', { headers: { Authorization: `Bearer ${server.token('ada')}` } }))
-  await peer.answered()
-  peer.socket.pause()
-  const before = process.memoryUsage().external + process.memoryUsage().heapUsed
-  const flood = Buffer.concat(Array.from({ length: 10_000 }, () => raw(0x89, 'x'.repeat(125))))
-  for (let i = 0; i < 20; i++) {
-    if (!peer.socket.destroyed) peer.send(flood)
-    await other.fence()
+t.test(
+  'a peer that pings without end and reads nothing costs no more than its outbox, and nobody else waits',
+  async (t) => {
+    const server = await start(t, { fastify: { logger: false } })
+    const other = await connect(server, { rooms: ['chat/1'], token: server.token('bob') })
+    const peer = new RawPeer(server.port)
+    t.teardown(() => { peer.destroy() })
+    peer.send(handshake('/ws/chat/1', { headers: { Authorization: `Bearer ${server.token('ada')}` } }))
+    await peer.answered()
+    peer.socket.pause()
+    const before = process.memoryUsage().external + process.memoryUsage().heapUsed
+    const flood = Buffer.concat(Array.from({ length: 10_000 }, () => raw(0x89, 'x'.repeat(125))))
+    for (let i = 0; i < 20; i++) {
+      if (!peer.socket.destroyed) peer.send(flood)
+      await other.fence()
+    }
+    t.ok((await statsOf(server.app)).outbox.bytes <= 1_048_576)
+    t.ok(process.memoryUsage().external + process.memoryUsage().heapUsed - before < 200_000_000)
   }
-  t.ok((await statsOf(server.app)).outbox.bytes <= 1_048_576)
-  t.ok(process.memoryUsage().external + process.memoryUsage().heapUsed - before < 200_000_000)
-})
+)
 
 t.test('2 000 frames of broken JSON, cut and mixed at random, harm nobody', async (t) => {
   const faults = watchProcess(t)
-  const server = await start(t, { limits: { rate: { messages: 100_000, burst: 100_000 }, user: { connections: 100, then: 'reject' } } })
+  const server = await start(t, {
+    limits: { rate: { messages: 100_000, burst: 100_000 }, user: { connections: 100, then: 'reject' } }
+  })
   const other = await connect(server, { rooms: ['chat/1'], token: server.token('bob') })
   const peer = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
-  const pieces = ['{', '}', '[', ']', '"', ':', ',', 'null', '1e999', '-0', '"type"', '"say"', '"join"', '"room"', '"chat/1"', '"chat/%00"', '"data"', '"id"', '"since"', '{"epoch":"abcdefgh","offset":1}', '"__proto__"', '"text"', '\\u0000', '"\\ud800"', ' ', '\ufeff', 'true', '"ack"', '"auth"', '"ticket"', '"history"', '"members"', '"leave"']
+  const pieces = [
+    '{',
+    '}',
+    '[',
+    ']',
+    '"',
+    ':',
+    ',',
+    'null',
+    '1e999',
+    '-0',
+    '"type"',
+    '"say"',
+    '"join"',
+    '"room"',
+    '"chat/1"',
+    '"chat/%00"',
+    '"data"',
+    '"id"',
+    '"since"',
+    '{"epoch":"abcdefgh","offset":1}',
+    '"__proto__"',
+    '"text"',
+    '\\u0000',
+    '"\\ud800"',
+    ' ',
+    '\ufeff',
+    'true',
+    '"ack"',
+    '"auth"',
+    '"ticket"',
+    '"history"',
+    '"members"',
+    '"leave"'
+  ]
   // A seed of its own, so that a run that fails can be run again.
   let seed = 42
   const random = (n: number): number => {
     seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0
     return seed % n
   }
-  const whole = '{"type":"join","room":"chat/2","id":"x","data":{"since":{"epoch":"abcdefgh","offset":1},"last":3,"connection":"x"}}'
+  const whole =
+    '{"type":"join","room":"chat/2","id":"x","data":{"since":{"epoch":"abcdefgh","offset":1},"last":3,"connection":"x"}}'
   for (let i = 0; i < 2_000; i++) {
     let text = ''
     if (i % 2 === 0) for (let n = random(14); n >= 0; n--) text += pieces[random(pieces.length)]
@@ -177,17 +263,20 @@ t.test('2 000 frames of broken JSON, cut and mixed at random, harm nobody', asyn
   t.same(server.loud, [])
 })
 
-t.test('a message is acked with its reply, without data where it declares none, and not at all without an id', async (t) => {
-  const server = await start(t)
-  const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
-  ada.send({ type: 'type', room: 'chat/1', data: {} })
-  ada.send({ type: 'type', room: 'chat/1', id: 'a', data: {} })
-  ada.send({ type: 'say', room: 'chat/1', id: 'b', data: { text: 'x' } })
-  t.strictSame(await ada.next('ack'), { type: 'ack', room: 'chat/1', id: 'a' })
-  t.strictSame(await ada.next('ack'), { type: 'ack', room: 'chat/1', id: 'b', data: { id: 'b' } })
-  await ada.next('said')
-  await ada.fence()
-})
+t.test(
+  'a message is acked with its reply, without data where it declares none, and not at all without an id',
+  async (t) => {
+    const server = await start(t)
+    const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
+    ada.send({ type: 'type', room: 'chat/1', data: {} })
+    ada.send({ type: 'type', room: 'chat/1', id: 'a', data: {} })
+    ada.send({ type: 'say', room: 'chat/1', id: 'b', data: { text: 'x' } })
+    t.strictSame(await ada.next('ack'), { type: 'ack', room: 'chat/1', id: 'a' })
+    t.strictSame(await ada.next('ack'), { type: 'ack', room: 'chat/1', id: 'b', data: { id: 'b' } })
+    await ada.next('said')
+    await ada.fence()
+  }
+)
 
 t.test('the sender\'s ack follows the events that its handler awaited', async (t) => {
   const server = await start(t)
@@ -196,47 +285,53 @@ t.test('the sender\'s ack follows the events that its handler awaited', async (t
     ada.send({ type: 'say', room: 'chat/1', id: `m-${i}`, data: { text: `${i}` } })
     await ada.next('ack')
   }
-  t.same(ada.queue.all.slice(1).map(({ type }) => type), Array.from({ length: 40 }, (_, i) => i % 2 === 0 ? 'said' : 'ack'))
+  t.same(
+    ada.queue.all.slice(1).map(({ type }) => type),
+    Array.from({ length: 40 }, (_, i) => i % 2 === 0 ? 'said' : 'ack')
+  )
 })
 
-t.test('messages of one room are handled one at a time in their order, other rooms meanwhile; 64 may wait', async (t) => {
-  const order: string[] = []
-  let running = 0
-  let most = 0
-  let release: () => void = () => undefined
-  const gate = new Promise<void>((resolve) => { release = resolve })
-  const server = await start(t, {
-    limits: { rate: { messages: 1_000_000, burst: 64 } },
-    declare: (app) => {
-      app.room(chat, {
-        on: {
-          async say ({ data, params }) {
-            if (params.id === '1') {
-              most = Math.max(most, ++running)
-              await gate
-              running--
-            }
-            order.push(`${params.id}:${data.text}`)
-            return { id: 'x' }
-          },
-          type () {}
-        }
-      })
-    }
-  })
-  const ada = await connect(server, { rooms: ['chat/1', 'chat/2'], token: server.token('ada') })
-  for (let i = 0; i < 70; i++) ada.send({ type: 'say', room: 'chat/1', id: `m-${i}`, data: { text: `${i}` } })
-  ada.send({ type: 'say', room: 'chat/2', id: 'other', data: { text: 'x' } })
-  t.match(await ada.next('ack'), { id: 'other' })
-  t.same(order, ['2:x'])
-  const refused = ada.queue.waiting.filter(({ type }) => type === 'error')
-  t.same(refused.map(({ id }) => id), ['m-65', 'm-66', 'm-67', 'm-68', 'm-69'])
-  for (const frame of refused) t.match(frame, { room: 'chat/1', data: { code: 'rate_limited' } })
-  release()
-  await eventually('the rest', () => order.length, (length) => length === 66)
-  t.same(order.slice(1), Array.from({ length: 65 }, (_, i) => `1:${i}`))
-  t.equal(most, 1)
-})
+t.test(
+  'messages of one room are handled one at a time in their order, other rooms meanwhile; 64 may wait',
+  async (t) => {
+    const order: string[] = []
+    let running = 0
+    let most = 0
+    let release: () => void = () => undefined
+    const gate = new Promise<void>((resolve) => { release = resolve })
+    const server = await start(t, {
+      limits: { rate: { messages: 1_000_000, burst: 64 } },
+      declare: (app) => {
+        app.room(chat, {
+          on: {
+            async say ({ data, params }) {
+              if (params.id === '1') {
+                most = Math.max(most, ++running)
+                await gate
+                running--
+              }
+              order.push(`${params.id}:${data.text}`)
+              return { id: 'x' }
+            },
+            type () {}
+          }
+        })
+      }
+    })
+    const ada = await connect(server, { rooms: ['chat/1', 'chat/2'], token: server.token('ada') })
+    for (let i = 0; i < 70; i++) ada.send({ type: 'say', room: 'chat/1', id: `m-${i}`, data: { text: `${i}` } })
+    ada.send({ type: 'say', room: 'chat/2', id: 'other', data: { text: 'x' } })
+    t.match(await ada.next('ack'), { id: 'other' })
+    t.same(order, ['2:x'])
+    const refused = ada.queue.waiting.filter(({ type }) => type === 'error')
+    t.same(refused.map(({ id }) => id), ['m-65', 'm-66', 'm-67', 'm-68', 'm-69'])
+    for (const frame of refused) t.match(frame, { room: 'chat/1', data: { code: 'rate_limited' } })
+    release()
+    await eventually('the rest', () => order.length, (length) => length === 66)
+    t.same(order.slice(1), Array.from({ length: 65 }, (_, i) => `1:${i}`))
+    t.equal(most, 1)
+  }
+)
 
 t.test('a room may take smaller messages than the connection', async (t) => {
   const server = await start(t, { declare: (app) => { declareChat(app, { limits: { message: 200 } }) } })
@@ -259,94 +354,130 @@ t.test('HTTP callers have the rate of their user, and the others theirs', async 
 })
 
 for (const validateOutput of [true, false]) {
-  t.test(`with validateOutput ${String(validateOutput)} what the server says is ${validateOutput ? '' : 'not '}checked: replies, events, member data`, async (t) => {
+  t.test(
+    `with validateOutput ${String(validateOutput)} what the server says is ${validateOutput ? '' : 'not '}checked: replies, events, member data`,
+    async (t) => {
+      const server = await start(t, {
+        validateOutput,
+        declare: (app) => {
+          app.room(chat, { on: { say: () => ({ id: 7 }) as never, type () {} } })
+          app.room(lobby, { presence: () => ({ name: 7 }) as never })
+        }
+      })
+      const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
+      ada.send({ type: 'say', room: 'chat/1', id: 'a', data: { text: 'x' } })
+      const answer = await ada.next('an answer', isAnswer('a'))
+      ada.send({ type: 'join', room: 'crowd/1', id: 'j' })
+      const joined = await ada.next('an answer', isAnswer('j'))
+      const broadcast = server.app.rooms.broadcast('chat/1', 'said', { text: 7 })
+      if (validateOutput) {
+        t.equal(codeOf(answer), 'internal')
+        t.equal(codeOf(joined), 'internal')
+        await t.rejects(broadcast, { code: 'REALTIME_ERR_EVENT', message: /\/by: .*required|\/text: Expected string/i })
+        t.match(
+          server.loud.map((line) => (line as { err?: { message?: string } }).err?.message),
+          [/reply to "say" of "chat\/:id" does not fit its schema: \/id/, /member data of "crowd\/:id"/, String]
+        )
+      } else {
+        t.match(answer.data, { id: 7 })
+        t.match(joined.data, { members: { list: [{ data: { name: 7 } }] } })
+        t.match(await broadcast, { recipients: 1 })
+      }
+    }
+  )
+}
+
+t.test(
+  'a handler past its timeout is answered timeout and runs on; sent again, its message gets what it came to',
+  async (t) => {
+    let release: () => void = () => undefined
+    const gate = new Promise<void>((resolve) => { release = resolve })
+    let runs = 0
     const server = await start(t, {
-      validateOutput,
+      timeouts: { handler: 50 },
       declare: (app) => {
-        app.room(chat, { on: { say: () => ({ id: 7 }) as never, type () {} } })
-        app.room(lobby, { presence: () => ({ name: 7 }) as never })
+        app.room(chat, {
+          on: {
+            async say ({ room, data }) {
+              runs++
+              await gate
+              await room.broadcast('said', { text: data.text, by: 'late' })
+              return { id: 'done' }
+            },
+            type () {}
+          }
+        })
       }
     })
     const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
-    ada.send({ type: 'say', room: 'chat/1', id: 'a', data: { text: 'x' } })
-    const answer = await ada.next('an answer', isAnswer('a'))
-    ada.send({ type: 'join', room: 'crowd/1', id: 'j' })
-    const joined = await ada.next('an answer', isAnswer('j'))
-    const broadcast = server.app.rooms.broadcast('chat/1', 'said', { text: 7 })
-    if (validateOutput) {
-      t.equal(codeOf(answer), 'internal')
-      t.equal(codeOf(joined), 'internal')
-      await t.rejects(broadcast, { code: 'REALTIME_ERR_EVENT', message: /\/by: .*required|\/text: Expected string/i })
-      t.match(server.loud.map((line) => (line as { err?: { message?: string } }).err?.message), [/reply to "say" of "chat\/:id" does not fit its schema: \/id/, /member data of "crowd\/:id"/, String])
-    } else {
-      t.match(answer.data, { id: 7 })
-      t.match(joined.data, { members: { list: [{ data: { name: 7 } }] } })
-      t.match(await broadcast, { recipients: 1 })
-    }
-  })
-}
-
-t.test('a handler past its timeout is answered timeout and runs on; sent again, its message gets what it came to', async (t) => {
-  let release: () => void = () => undefined
-  const gate = new Promise<void>((resolve) => { release = resolve })
-  let runs = 0
-  const server = await start(t, {
-    timeouts: { handler: 50 },
-    declare: (app) => {
-      app.room(chat, { on: { async say ({ room, data }) { runs++; await gate; await room.broadcast('said', { text: data.text, by: 'late' }); return { id: 'done' } }, type () {} } })
-    }
-  })
-  const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
-  const frame = { type: 'say', room: 'chat/1', id: 'm', data: { text: 'x' } }
-  ada.send(frame)
-  t.match(await ada.next('error'), { id: 'm', data: { code: 'timeout', retry: 'backoff' } })
-  release()
-  t.match((await ada.next('said')).data, { by: 'late' })
-  ada.send(frame)
-  t.match(await ada.next('ack'), { id: 'm', data: { id: 'done' } })
-  t.equal(runs, 1)
-})
-
-t.test('an id in use for other content is a duplicate at once; a failure that may be tried again is run again, one that may not is told again', async (t) => {
-  let release: () => void = () => undefined
-  const gate = new Promise<void>((resolve) => { release = resolve })
-  const runs: string[] = []
-  const server = await start(t, {
-    declare: (app) => {
-      app.room(chat, {
-        on: {
-          async say ({ data }) {
-            runs.push(data.text)
-            if (data.text === 'slow') await gate
-            if (data.text === 'fails') throw new Error('x')
-            if (data.text === 'refused') throw Object.assign(new Error('taken'), { statusCode: 409, code: 'TAKEN' })
-            return { id: 'x' }
-          },
-          type () {}
-        }
-      })
-    }
-  })
-  const [ada, second] = [await connect(server, { rooms: ['chat/1'], token: server.token('ada') }), await connect(server, { rooms: ['chat/1'], token: server.token('ada') })]
-  const say = (id: string, text: string): object => ({ type: 'say', room: 'chat/1', id, data: { text } })
-  ada.send(say('slow', 'slow'))
-  await ada.sync()
-  second.send(say('slow', 'other'))
-  t.equal(codeOf(await second.next('error')), 'duplicate')
-  const posted = await fetch(`${server.url}/ws/chat/1`, { method: 'POST', headers: { authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json', connection: 'close' }, body: JSON.stringify(say('slow', 'other')) })
-  t.same([posted.status, (await posted.json() as { code: string }).code], [409, 'duplicate'])
-  release()
-  await ada.next('ack')
-  for (let i = 0; i < 2; i++) {
-    ada.send(say('fails', 'fails'))
-    t.equal(codeOf(await ada.next('error')), 'internal')
-    ada.send(say('refused', 'refused'))
-    t.match((await ada.next('error')).data, { code: 'TAKEN', message: 'taken' })
+    const frame = { type: 'say', room: 'chat/1', id: 'm', data: { text: 'x' } }
+    ada.send(frame)
+    t.match(await ada.next('error'), { id: 'm', data: { code: 'timeout', retry: 'backoff' } })
+    release()
+    t.match((await ada.next('said')).data, { by: 'late' })
+    ada.send(frame)
+    t.match(await ada.next('ack'), { id: 'm', data: { id: 'done' } })
+    t.equal(runs, 1)
   }
-  t.same(runs, ['slow', 'fails', 'refused', 'fails'])
-})
+)
 
-for (const place of ['authorize', 'onJoin', 'onLeave', 'presence', 'handler', 'authenticate', 'userId', 'origins', 'preValidation', 'stats.authorize'] as const) {
+t.test(
+  'an id in use for other content is a duplicate at once; a failure that may be tried again is run again, one that may not is told again',
+  async (t) => {
+    let release: () => void = () => undefined
+    const gate = new Promise<void>((resolve) => { release = resolve })
+    const runs: string[] = []
+    const server = await start(t, {
+      declare: (app) => {
+        app.room(chat, {
+          on: {
+            async say ({ data }) {
+              runs.push(data.text)
+              if (data.text === 'slow') await gate
+              if (data.text === 'fails') throw new Error('x')
+              if (data.text === 'refused') throw Object.assign(new Error('taken'), { statusCode: 409, code: 'TAKEN' })
+              return { id: 'x' }
+            },
+            type () {}
+          }
+        })
+      }
+    })
+    const [ada, second] = [
+      await connect(server, { rooms: ['chat/1'], token: server.token('ada') }),
+      await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
+    ]
+    const say = (id: string, text: string): object => ({ type: 'say', room: 'chat/1', id, data: { text } })
+    ada.send(say('slow', 'slow'))
+    await ada.sync()
+    second.send(say('slow', 'other'))
+    t.equal(codeOf(await second.next('error')), 'duplicate')
+    const posted = await fetch(`${server.url}/ws/chat/1`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${server.token('ada')}`,
+        'content-type': 'application/json',
+        connection: 'close'
+      },
+      body: JSON.stringify(say('slow', 'other'))
+    })
+    t.same([posted.status, (await posted.json() as { code: string }).code], [409, 'duplicate'])
+    release()
+    await ada.next('ack')
+    for (let i = 0; i < 2; i++) {
+      ada.send(say('fails', 'fails'))
+      t.equal(codeOf(await ada.next('error')), 'internal')
+      ada.send(say('refused', 'refused'))
+      t.match((await ada.next('error')).data, { code: 'TAKEN', message: 'taken' })
+    }
+    t.same(runs, ['slow', 'fails', 'refused', 'fails'])
+  }
+)
+
+for (const place of [
+  'authorize', 'onJoin', 'onLeave', 'presence', 'handler', 'authenticate', 'userId', 'origins', 'preValidation',
+  'stats.authorize'
+] as const) {
   for (const how of ['throws', 'rejects', 'throws nothing']) {
     if (how === 'rejects' && (place === 'userId' || place === 'origins')) continue
     t.test(`when ${place} ${how}, on every transport, the process lives, no text of it is told, and others go on`, async (t) => {
@@ -365,10 +496,14 @@ for (const place of ['authorize', 'onJoin', 'onLeave', 'presence', 'handler', 'a
         return result instanceof Promise ? result : value
       }
       const server = await start(t, {
-        ...(place === 'authenticate' ? { authenticate: hook({ sub: 'ada', exp: 9_999_999_999, role: 'admin' }) as never, origins: 'any' as const } : {}),
+        ...(place === 'authenticate'
+          ? { authenticate: hook({ sub: 'ada', exp: 9_999_999_999, role: 'admin' }) as never, origins: 'any' as const }
+          : {}),
         ...(place === 'userId' ? { userId: hook('ada') as never } : {}),
         ...(place === 'origins' ? { origins: hook(true) as never } : {}),
-        ...(place === 'preValidation' ? { route: { preValidation: async () => await hook(undefined)() as never } } : {}),
+        ...(place === 'preValidation'
+          ? { route: { preValidation: async () => await hook(undefined)() as never } }
+          : {}),
         ...(place === 'stats.authorize' ? { stats: { authorize: hook(true) as never } } : {}),
         declare: (app) => {
           app.room(chat, {
@@ -376,7 +511,10 @@ for (const place of ['authorize', 'onJoin', 'onLeave', 'presence', 'handler', 'a
             ...(place === 'onJoin' ? { onJoin: hook(undefined) as never } : {}),
             ...(place === 'onLeave' ? { onLeave: hook(undefined) as never } : {}),
             ...(place === 'presence' ? { presence: hook(undefined) as never } : {}),
-            on: { say: place === 'handler' ? hook({ id: 'x' }) as never : () => ({ id: 'x' }), type: place === 'handler' ? hook(undefined) as never : () => {} }
+            on: {
+              say: place === 'handler' ? hook({ id: 'x' }) as never : () => ({ id: 'x' }),
+              type: place === 'handler' ? hook(undefined) as never : () => {}
+            }
           })
         }
       })
@@ -401,7 +539,10 @@ for (const place of ['authorize', 'onJoin', 'onLeave', 'presence', 'handler', 'a
         }
       }
       for (const way of WAYS) told += (await ask(server, way, options)).text
-      told += (await server.app.inject({ url: '/ws/stats', headers: { authorization: `Bearer ${server.token('root', { role: 'admin' })}` } })).body
+      told += (await server.app.inject({
+        url: '/ws/stats',
+        headers: { authorization: `Bearer ${server.token('root', { role: 'admin' })}` }
+      })).body
       t.notMatch(told, /secret/)
       isOn = false
       await other.fence()
@@ -420,13 +561,19 @@ t.test('odd replies are answered: undefined, a promise-like, a Date, a function,
     undefined: () => undefined,
     null: () => null,
     thenable: () => ({ then: (resolve: (value: unknown) => void) => { resolve('later') } }),
-    'thenable that rejects': () => ({ then: (_resolve: unknown, reject: (error: Error) => void) => { reject(new Error('secret')) } }),
+    'thenable that rejects': () => ({
+      then: (_resolve: unknown, reject: (error: Error) => void) => {
+        reject(new Error('secret'))
+      }
+    }),
     'thenable that throws': () => ({ then: () => { throw new Error('secret') } }),
     date: () => new Date(0),
     function: () => () => 1,
     getter: () => ({ get x () { throw new Error('secret') } })
   }
-  const server = await start(t, { declare: (app) => { app.room(odd, { on: { go: ({ data }) => replies[data.how]!() as never } }) } })
+  const server = await start(t, {
+    declare: (app) => { app.room(odd, { on: { go: ({ data }) => replies[data.how]!() as never } }) }
+  })
   const ada = await connect(server, { rooms: ['odd'], token: server.token('ada') })
   const outcomes: Record<string, unknown> = {}
   for (const how of Object.keys(replies)) {
@@ -439,6 +586,15 @@ t.test('odd replies are answered: undefined, a promise-like, a Date, a function,
     t.equal(status, 400)
     t.notMatch(text, /secret/)
   }
-  t.strictSame(outcomes, { undefined, null: null, thenable: 'later', 'thenable that rejects': 'internal', 'thenable that throws': 'internal', date: '1970-01-01T00:00:00.000Z', function: undefined, getter: 'internal' })
+  t.strictSame(outcomes, {
+    undefined,
+    null: null,
+    thenable: 'later',
+    'thenable that rejects': 'internal',
+    'thenable that throws': 'internal',
+    date: '1970-01-01T00:00:00.000Z',
+    function: undefined,
+    getter: 'internal'
+  })
   t.same(faults, [])
 })

@@ -4,7 +4,10 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { chat, connect, eventually, start, type NetPeer, type Running } from '../helpers/net.js'
 
-/** `ahead`: milliseconds that the store's clock is before this machine's; `claimed`: called once, before the answer to a claim is read */
+/**
+ * `ahead`: milliseconds that the store's clock is before this machine's; `claimed`: called once, before the answer to a
+ * claim is read
+ */
 interface Broken { isAway: boolean, settled: number, ahead?: number, claimed?: (() => Promise<void>) | undefined }
 
 /** Two nodes whose claims are kept in one place, which cannot be told of an outcome for a while. */
@@ -61,21 +64,24 @@ async function say (peer: NetPeer, text: string): Promise<unknown> {
   return type === 'ack' ? data : (data as { code: string }).code
 }
 
-t.test('a message whose outcome could not be stored runs once: its node knows the outcome, and stores it as soon as it can', async (t) => {
-  const broken = { isAway: true, settled: 0 }
-  let runs = 0
-  const [a, b] = await two(t, broken, async () => { runs++ })
-  const token = a.token('ada')
-  const here = await connect(a, { token, rooms: ['chat/1'] })
-  t.same(await say(here, 'x'), { id: 'm1' })
-  t.same(await say(here, 'x'), { id: 'm1' })
-  t.equal(await say(here, 'other'), 'duplicate')
-  broken.isAway = false
-  await eventually('it is stored', () => broken.settled, (count) => count > 0, 5_000)
-  const there = await connect(b, { token, rooms: ['chat/1'] })
-  t.same(await say(there, 'x'), { id: 'm1' })
-  t.equal(runs, 1)
-})
+t.test(
+  'a message whose outcome could not be stored runs once: its node knows the outcome, and stores it as soon as it can',
+  async (t) => {
+    const broken = { isAway: true, settled: 0 }
+    let runs = 0
+    const [a, b] = await two(t, broken, async () => { runs++ })
+    const token = a.token('ada')
+    const here = await connect(a, { token, rooms: ['chat/1'] })
+    t.same(await say(here, 'x'), { id: 'm1' })
+    t.same(await say(here, 'x'), { id: 'm1' })
+    t.equal(await say(here, 'other'), 'duplicate')
+    broken.isAway = false
+    await eventually('it is stored', () => broken.settled, (count) => count > 0, 5_000)
+    const there = await connect(b, { token, rooms: ['chat/1'] })
+    t.same(await say(there, 'x'), { id: 'm1' })
+    t.equal(runs, 1)
+  }
+)
 
 t.test('a message that may run again and could not be given back is given back as soon as it can', async (t) => {
   const broken = { isAway: true, settled: 0 }
@@ -97,7 +103,10 @@ t.test('a message that another node has run while this one stood still with its 
   const broken: Broken = { isAway: false, settled: 0 }
   const ran: string[] = []
   const [a, b] = await two(t, broken, async () => { ran.push('once') })
-  const [here, there] = [await connect(a, { token: a.token('ada'), rooms: ['chat/1'] }), await connect(b, { token: b.token('ada'), rooms: ['chat/1'] })]
+  const [here, there] = [
+    await connect(a, { token: a.token('ada'), rooms: ['chat/1'] }),
+    await connect(b, { token: b.token('ada'), rooms: ['chat/1'] })
+  ]
   const { now } = performance
   t.teardown(() => { performance.now = now })
   let answer: Promise<unknown> | undefined

@@ -16,18 +16,29 @@ function posts (server: Running, user: string, frame: object, length?: number): 
   const body = JSON.stringify(frame)
   return plain('/ws', {
     method: 'POST',
-    headers: { Host: 'localhost', Authorization: `Bearer ${server.token(user)}`, 'Content-Type': 'application/json', 'Content-Length': String(length ?? body.length) }
+    headers: {
+      Host: 'localhost',
+      Authorization: `Bearer ${server.token(user)}`,
+      'Content-Type': 'application/json',
+      'Content-Length': String(length ?? body.length)
+    }
   }) + body
 }
 
 interface Slotted { readonly connections: { readonly total: number, readonly slots: number } }
 
 async function isEmpty ({ app }: Running): Promise<void> {
-  await eventually('no connection and no slot is left', async () => (await statsOf(app) as unknown as Slotted).connections, ({ total, slots }) => total === 0 && slots === 0)
+  await eventually(
+    'no connection and no slot is left',
+    async () => (await statsOf(app) as unknown as Slotted).connections,
+    ({ total, slots }) => total === 0 && slots === 0
+  )
 }
 
 async function sockets ({ app }: Running): Promise<number> {
-  return await new Promise((resolve, reject) => { app.server.getConnections((error, count) => { if (error === null) resolve(count); else reject(error) }) })
+  return await new Promise((resolve, reject) => {
+    app.server.getConnections((error, count) => { if (error === null) resolve(count); else reject(error) })
+  })
 }
 
 const SSE = 'text/event-stream'
@@ -35,21 +46,35 @@ const PIPELINED: Record<string, (server: Running, cursor: string) => string> = {
   'streams behind a stream': (server) => asks(server, 'ada', SSE).repeat(5),
   'polls behind a stream': (server) => asks(server, 'ada', SSE) + asks(server, 'ada').repeat(4),
   'POSTs behind a stream': (server) => asks(server, 'ada', SSE) + posts(server, 'ada', { type: 'ping' }).repeat(4),
-  'streams behind a poll that waits': (server, cursor) => asks(server, 'ada', '*/*', `/ws/chat/1?since=${cursor}`) + asks(server, 'ada', SSE).repeat(4),
-  'polls behind a poll that waits': (server, cursor) => asks(server, 'ada', '*/*', `/ws/chat/1?since=${cursor}`) + asks(server, 'ada').repeat(4)
+  'streams behind a poll that waits': (server, cursor) => asks(server, 'ada', '*/*', `/ws/chat/1?since=${cursor}`) +
+    asks(server, 'ada', SSE).repeat(4),
+  'polls behind a poll that waits': (server, cursor) => asks(server, 'ada', '*/*', `/ws/chat/1?since=${cursor}`) +
+    asks(server, 'ada').repeat(4)
 }
 
 for (const [what, text] of Object.entries(PIPELINED)) {
   t.test(`${what} on one socket leave nothing behind when it ends`, async (t) => {
-    const server = await start(t, { presence: { grace: 50 }, declare: (app) => { declareChat(app, { presence: true }) } })
+    const server = await start(t, {
+      presence: { grace: 50 },
+      declare: (app) => { declareChat(app, { presence: true }) }
+    })
     const { cursor } = await poll(server, { rooms: ['chat/1'], token: server.token('ada') })
     const peer = await new RawPeer(server.port).connected()
     peer.send(text(server, cursor))
-    await eventually('something is open or it was refused', async () => peer.closed || (await statsOf(server.app)).connections.total > 0, Boolean)
+    await eventually(
+      'something is open or it was refused',
+      async () => peer.closed || (await statsOf(server.app)).connections.total > 0,
+      Boolean
+    )
     await server.app.rooms.stats()
     peer.socket.destroy()
     await isEmpty(server)
-    await eventually('nobody is present', async () => await server.app.rooms.count('chat/1'), (count) => count === 0, 20_000)
+    await eventually(
+      'nobody is present',
+      async () => await server.app.rooms.count('chat/1'),
+      (count) => count === 0,
+      20_000
+    )
   })
 }
 
@@ -59,7 +84,10 @@ t.test('a stream that is pipelined behind a waiting poll is refused as a breach 
   const peer = await new RawPeer(server.port).connected()
   peer.send(asks(server, 'ada', '*/*', `/ws/chat/1?since=${cursor}&wait=100`) + asks(server, 'ada', SSE))
   await until('two answers', () => peer.text.split('HTTP/1.1 ').length === 3 ? true : undefined)
-  t.match(peer.text.slice(peer.text.lastIndexOf('HTTP/1.1 ')), /^HTTP\/1\.1 400 [^]*connection: close[^]*"code":"protocol"/)
+  t.match(
+    peer.text.slice(peer.text.lastIndexOf('HTTP/1.1 ')),
+    /^HTTP\/1\.1 400 [^]*connection: close[^]*"code":"protocol"/
+  )
   await until('the socket is closed', () => peer.ended ? true : undefined)
   peer.socket.destroy()
 })
@@ -84,29 +112,46 @@ t.test('answers that nobody takes end their sockets after timeouts.write', async
 })
 
 t.test('a poll keeps its slot until its answer is taken or given up, and the grace begins then', async (t) => {
-  const server = await start(t, { presence: { grace: 50 }, timeouts: { write: 1_500 }, limits: { user: { connections: 1, then: 'reject' }, outbox: 64 * 1024 * 1024 }, heartbeat: 500 })
+  const server = await start(t, {
+    presence: { grace: 50 },
+    timeouts: { write: 1_500 },
+    limits: { user: { connections: 1, then: 'reject' }, outbox: 64 * 1024 * 1024 },
+    heartbeat: 500
+  })
   const { cursor } = await poll(server, { rooms: ['chat/1'], token: server.token('ada') })
   const socket = silent(t, server.port)
   socket.write(asks(server, 'ada', '*/*', `/ws/chat/1?since=${cursor}`))
   await eventually('the socket is there', async () => await sockets(server), (count) => count === 1)
   await sleep(300)
   // In one turn, so that one answer holds all: more than the kernel takes.
-  await Promise.all(Array.from({ length: 150 }, async () => await server.app.rooms.broadcast('chat/1', 'said', { text: 'x'.repeat(200_000), by: 'y' })))
+  await Promise.all(Array.from(
+    { length: 150 },
+    async () => await server.app.rooms.broadcast('chat/1', 'said', { text: 'x'.repeat(200_000), by: 'y' })
+  ))
   await sleep(700)
   t.equal((await statsOf(server.app)).connections.total, 1, 'long after the grace')
-  const word = await connect(server, { rooms: ['chat/1'], token: server.token('ada') }).then(() => 'let in', (error: Refused) => error.body.code)
+  const word = await connect(server, { rooms: ['chat/1'], token: server.token('ada') }).then(
+    () => 'let in',
+    (error: Refused) => error.body.code
+  )
   t.equal(word, 'user_limit')
   await isEmpty(server)
   t.equal(await sockets(server), 0)
 })
 
 const CLOSING: Record<string, { ask: (server: Running, user: string) => string, most: number }> = {
-  'a POST whose handler is at work': { ask: (server, user) => posts(server, user, { type: 'say', room: 'chat/1', data: { text: 'x' } }), most: 1_000 },
+  'a POST whose handler is at work': {
+    ask: (server, user) => posts(server, user, { type: 'say', room: 'chat/1', data: { text: 'x' } }),
+    most: 1_000
+  },
   'a POST whose body never ends': { ask: (server, user) => posts(server, user, { type: 'say' }, 1_000), most: 2_500 },
   'a socket that is kept alive': { ask: () => plain('/ws/health'), most: 1_000 },
   'half a header': { ask: () => 'GET /ws/health HTTP/1.1\r\nHo', most: 1_000 },
   'a stream': { ask: (server, user) => asks(server, user, SSE), most: 1_000 },
-  'a poll that waits': { ask: (server, user) => asks(server, user, '*/*', `/ws/chat/1?since=${cursors.get(server)!}`), most: 1_000 },
+  'a poll that waits': {
+    ask: (server, user) => asks(server, user, '*/*', `/ws/chat/1?since=${cursors.get(server)!}`),
+    most: 1_000
+  },
   'a request that authorize holds': { ask: (server, user) => asks(server, user, SSE, '/ws/chat/slow'), most: 2_500 }
 }
 const cursors = new Map<Running, string>()
@@ -149,12 +194,19 @@ t.test('app.close() waits for no HTTP/2 session, with a stream and a POST on it 
   await until('the stream is open', () => text.includes('"welcome"') ? true : undefined)
   await server.app.rooms.broadcast('chat/1', 'said', { text: 'over HTTP/2', by: 'y' })
   await until('an event', () => text.includes('over HTTP/2') ? true : undefined)
-  const post = session.request({ ':path': '/ws', ':method': 'POST', authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json' })
+  const post = session.request({
+    ':path': '/ws',
+    ':method': 'POST',
+    authorization: `Bearer ${server.token('ada')}`,
+    'content-type': 'application/json'
+  })
   post.end('{"type":"ping"}')
   post.resume()
   await new Promise((resolve) => { post.on('end', resolve) })
   const refused = session.request({ ':path': '/ws/chat/1' })
-  const [status] = await new Promise<unknown[]>((resolve) => { refused.on('response', (headers) => { resolve([headers[':status']]) }) })
+  const [status] = await new Promise<unknown[]>((resolve) => {
+    refused.on('response', (headers) => { resolve([headers[':status']]) })
+  })
   t.equal(status, 401)
   refused.resume()
   const begun = performance.now()
@@ -162,28 +214,31 @@ t.test('app.close() waits for no HTTP/2 session, with a stream and a POST on it 
   t.ok(performance.now() - begun < 1_400)
 })
 
-t.test('the audit of slots finds what holds a slot and is no connection, and the other way round, and nothing else', async (t) => {
-  const holders = new Set(['open', 'under way', 'ghost'])
-  const open = new Set(['open', 'slotless'])
-  const found: object[] = []
-  const audit = new SlotAudit({
-    holders: () => holders,
-    connections: () => open,
-    isHolder: (id) => holders.has(id),
-    isConnection: (id) => open.has(id),
-    isUnderWay: (id) => id === 'under way',
-    patience: 100,
-    release: (id) => { holders.delete(id) },
-    end: (id) => { open.delete(id) },
-    warn: (what) => { found.push(what) }
-  })
-  audit.look(0)
-  audit.look(50)
-  t.same(found, [], 'a difference of a moment is none')
-  audit.look(100)
-  t.same(found, [{ slots: 1, connections: 1 }])
-  t.same([...holders], ['open', 'under way'])
-  t.same([...open], ['open'])
-  audit.look(500)
-  t.equal(found.length, 1)
-})
+t.test(
+  'the audit of slots finds what holds a slot and is no connection, and the other way round, and nothing else',
+  async (t) => {
+    const holders = new Set(['open', 'under way', 'ghost'])
+    const open = new Set(['open', 'slotless'])
+    const found: object[] = []
+    const audit = new SlotAudit({
+      holders: () => holders,
+      connections: () => open,
+      isHolder: (id) => holders.has(id),
+      isConnection: (id) => open.has(id),
+      isUnderWay: (id) => id === 'under way',
+      patience: 100,
+      release: (id) => { holders.delete(id) },
+      end: (id) => { open.delete(id) },
+      warn: (what) => { found.push(what) }
+    })
+    audit.look(0)
+    audit.look(50)
+    t.same(found, [], 'a difference of a moment is none')
+    audit.look(100)
+    t.same(found, [{ slots: 1, connections: 1 }])
+    t.same([...holders], ['open', 'under way'])
+    t.same([...open], ['open'])
+    audit.look(500)
+    t.equal(found.length, 1)
+  }
+)

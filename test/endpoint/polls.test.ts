@@ -60,14 +60,22 @@ function held (): Held {
   }
 }
 
-const textsOf = ({ frames }: PollAnswer): string[] => frames.filter(({ type }) => type === 'said').map(({ data }) => (data as { text: string }).text)
+const textsOf =
+  ({ frames }: PollAnswer): string[] =>
+    frames.filter(({ type }) => type === 'said').map(({ data }) => (data as { text: string }).text)
 
 t.test('a poll given up while its node reads the rooms leaves its events, each once, to the next one', async (t) => {
   const broker = held()
   const server = await start(t, { adapter: broker.adapter })
-  const say = async (text: string): Promise<void> => { await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'x' }) }
+  const say = async (text: string): Promise<void> => {
+    await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'x' })
+  }
   const token = server.token('ada')
-  const ask = async (cursor: string, signal?: AbortSignal): Promise<PollAnswer> => await poll(server, { token, rooms: ['chat/1', 'chat/2'], query: { since: cursor, wait: '300' } }, signal)
+  const ask = async (cursor: string, signal?: AbortSignal): Promise<PollAnswer> => await poll(
+    server,
+    { token, rooms: ['chat/1', 'chat/2'], query: { since: cursor, wait: '300' } },
+    signal
+  )
   let { cursor } = await poll(server, { token, rooms: ['chat/1', 'chat/2'] })
   for (let round = 0; round < 6; round++) {
     const isQuiet = round % 2 === 1
@@ -99,13 +107,32 @@ for (const when of ['before', 'after'] as const) {
     const broker = held()
     const server = await start(t, { adapter: broker.adapter })
     const witness = await connect(server, { token: server.token('bob'), rooms: ['chat/1'] })
-    const { epoch, offset } = (witness.welcome.data as { rooms: Record<string, { epoch: string, offset: number }> }).rooms['chat/1']!
+    const { epoch, offset } = (witness.welcome.data as {
+      rooms: Record<string, {
+        epoch: string
+        offset: number
+      }>
+    }).rooms['chat/1']!
     // The connection has polled another node, where it stood at this position.
     const elsewhere = await start(t, { adapter: held().adapter })
     const first = await poll(elsewhere, { token: elsewhere.token('ada'), rooms: ['chat/1'] })
-    const cursor = Buffer.from(Buffer.from(first.cursor, 'base64url').toString('latin1').replace(/\.[^.:]+:[^.:]+/, `.${epoch}:${offset.toString(36)}`), 'latin1').toString('base64url')
-    const ask = async (since: string, signal?: AbortSignal): Promise<PollAnswer> => await poll(server, { token: server.token('ada'), rooms: ['chat/1'], query: { since, wait: '300' } }, signal)
-    const say = async (text: string): Promise<void> => { await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'x' }) }
+    const cursor = Buffer.from(
+      Buffer.from(first.cursor, 'base64url').toString('latin1').replace(
+        /\.[^.:]+:[^.:]+/,
+        `.${epoch}:${offset.toString(36)}`
+      ),
+      'latin1'
+    ).toString(
+      'base64url'
+    )
+    const ask = async (since: string, signal?: AbortSignal): Promise<PollAnswer> => await poll(
+      server,
+      { token: server.token('ada'), rooms: ['chat/1'], query: { since, wait: '300' } },
+      signal
+    )
+    const say = async (text: string): Promise<void> => {
+      await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'x' })
+    }
     const giveUp = async (): Promise<void> => {
       broker.hold()
       const stop = new AbortController()
@@ -130,31 +157,51 @@ for (const when of ['before', 'after'] as const) {
     await say('live too')
     const answer = await next
     const rest = await ask(answer.cursor)
-    const told = [...Array.from({ length: 28 }, (_, index) => `missed ${index}`), ...(when === 'after' ? ['between'] : []), 'live', 'live too']
+    const told = [
+      ...Array.from({ length: 28 }, (_, index) => `missed ${index}`),
+      ...(when === 'after' ? ['between'] : []),
+      'live',
+      'live too'
+    ]
     t.same([...textsOf(answer), ...textsOf(rest)], told)
     t.same([answer.connectionId, answer.resumed, Object.keys(answer.rooms)], [first.connectionId, true, ['chat/1']])
   })
 }
 
-t.test('a room that was refused for the moment comes back into the polls that go on, with all that it was told meanwhile', async (t) => {
-  const broker = held()
-  const server = await start(t, { adapter: broker.adapter, declare: (app) => { declareChat(app) } })
-  const token = server.token('ada')
-  const ask = async (cursor?: string): Promise<PollAnswer> => await poll(server, { token, rooms: ['chat/1'], query: cursor === undefined ? {} : { since: cursor, wait: '200' } })
-  broker.refuse(true)
-  const first = await ask()
-  t.match(first, { resumed: false, rooms: {}, frames: [{ type: 'error', room: 'chat/1', data: { code: 'unavailable', retry: 'backoff' } }] })
-  const began = performance.now()
-  const second = await ask(first.cursor)
-  t.match(second, { connectionId: first.connectionId, resumed: false, frames: [{ type: 'error', room: 'chat/1', data: { code: 'unavailable' } }] })
-  t.ok(performance.now() - began > 150, 'the poll waits before it says so again')
-  broker.refuse(false)
-  const third = await ask(second.cursor)
-  t.same(Object.keys(third.rooms), ['chat/1'])
-  await server.app.rooms.broadcast('chat/1', 'said', { text: 'hello', by: 'x' })
-  const fourth = await ask(third.cursor)
-  t.same([textsOf(fourth), fourth.resumed], [['hello'], true])
-})
+t.test(
+  'a room that was refused for the moment comes back into the polls that go on, with all that it was told meanwhile',
+  async (t) => {
+    const broker = held()
+    const server = await start(t, { adapter: broker.adapter, declare: (app) => { declareChat(app) } })
+    const token = server.token('ada')
+    const ask = async (cursor?: string): Promise<PollAnswer> => await poll(server, {
+      token,
+      rooms: ['chat/1'],
+      query: cursor === undefined ? {} : { since: cursor, wait: '200' }
+    })
+    broker.refuse(true)
+    const first = await ask()
+    t.match(first, {
+      resumed: false,
+      rooms: {},
+      frames: [{ type: 'error', room: 'chat/1', data: { code: 'unavailable', retry: 'backoff' } }]
+    })
+    const began = performance.now()
+    const second = await ask(first.cursor)
+    t.match(second, {
+      connectionId: first.connectionId,
+      resumed: false,
+      frames: [{ type: 'error', room: 'chat/1', data: { code: 'unavailable' } }]
+    })
+    t.ok(performance.now() - began > 150, 'the poll waits before it says so again')
+    broker.refuse(false)
+    const third = await ask(second.cursor)
+    t.same(Object.keys(third.rooms), ['chat/1'])
+    await server.app.rooms.broadcast('chat/1', 'said', { text: 'hello', by: 'x' })
+    const fourth = await ask(third.cursor)
+    t.same([textsOf(fourth), fourth.resumed], [['hello'], true])
+  }
+)
 
 t.test('a room that the client has left does not come back into its polls', async (t) => {
   const server = await start(t)
@@ -162,7 +209,12 @@ t.test('a room that the client has left does not come back into its polls', asyn
   const first = await poll(server, { token, rooms: ['chat/1'] })
   await fetch(`${server.url}/ws`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-connection-id': first.connectionId, connection: 'close' },
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'x-connection-id': first.connectionId,
+      connection: 'close'
+    },
     body: JSON.stringify({ type: 'leave', room: 'chat/1' })
   })
   const second = await poll(server, { token, rooms: ['chat/1'], query: { since: first.cursor, wait: '50' } })

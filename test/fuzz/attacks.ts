@@ -43,7 +43,9 @@ function breathe (): Promise<void> { return new Promise((resolve) => { setImmedi
 export async function attackByFrames (random: Random, { port, token, isOver, count }: Target): Promise<void> {
   while (!isOver()) {
     const query = random.chance(0.3) ? `?room=attack/${random.int(5)}` : ''
-    const ws = new WebSocket(`ws://127.0.0.1:${port}/ws/attack/1${query}`, { headers: { authorization: `Bearer ${token(userOf(random))}` } })
+    const ws = new WebSocket(`ws://127.0.0.1:${port}/ws/attack/1${query}`, {
+      headers: { authorization: `Bearer ${token(userOf(random))}` }
+    })
     ws.on('error', () => undefined)
     const closed = once(ws, 'close')
     await Promise.race([once(ws, 'open'), closed]).catch(() => undefined)
@@ -64,11 +66,24 @@ export async function attackByFrames (random: Random, { port, token, isOver, cou
 
 function anyRawFrame (random: Random): Buffer {
   const payload = random.pick([
-    () => anyFrame(random, FRAMES), () => random.bytes(random.int(200)), () => closePayload(random.int(6_000), random.pick(STRINGS).slice(0, 60)), () => Buffer.alloc(0)
+    () => anyFrame(
+      random,
+      FRAMES
+    ), () => random.bytes(random.int(
+      200
+    )), () => closePayload(random.int(6_000), random.pick(STRINGS).slice(0, 60)), () => Buffer.alloc(0)
   ])()
-  const claimed = random.chance(0.05) ? { claimed: random.pick([0, 1, 125, 127, 65_536, 2 ** 31, 2 ** 40]), form: 64 as const } : {}
+  const claimed = random.chance(0.05)
+    ? { claimed: random.pick([0, 1, 125, 127, 65_536, 2 ** 31, 2 ** 40]), form: 64 as const }
+    : {}
   const frame = rawFrame(random.pick([1, 1, 1, 0, 2, 8, 9, 10, random.int(16)]), payload, {
-    fin: !random.chance(0.2), rsv: random.chance(0.05) ? random.int(8) : 0, masked: !random.chance(0.03), key: random.bytes(4), ...claimed
+    fin: !random.chance(
+      0.2
+    ),
+    rsv: random.chance(0.05) ? random.int(8) : 0,
+    masked: !random.chance(0.03),
+    key: random.bytes(4),
+    ...claimed
   })
   return random.chance(0.2) ? mutateBytes(random, frame) : frame
 }
@@ -97,7 +112,19 @@ async function speak (random: Random, port: number, chunks: readonly Buffer[], i
 export async function attackByBytes (random: Random, { port, token, isOver, count }: Target): Promise<void> {
   while (!isOver()) {
     const upgrade = Buffer.from(handshake(`/ws/attack/${random.int(3)}`, {
-      headers: { Authorization: `Bearer ${token(userOf(random))}`, ...(random.chance(0.3) ? { 'Sec-WebSocket-Extensions': random.pick(['permessage-deflate', 'permessage-deflate; client_max_window_bits', 'x-unknown', ';;;']) } : {}) }
+      headers: {
+        Authorization: `Bearer ${token(userOf(random))}`,
+        ...(random.chance(0.3)
+          ? {
+              'Sec-WebSocket-Extensions': random.pick([
+                'permessage-deflate',
+                'permessage-deflate; client_max_window_bits',
+                'x-unknown',
+                ';;;'
+              ])
+            }
+          : {})
+      }
     }))
     const chunks = [random.chance(0.1) ? mutateBytes(random, upgrade) : upgrade]
     for (let frames = random.int(20); frames > 0; frames--) {
@@ -124,16 +151,25 @@ function escaped (text: string): string { return encodeURIComponent(Buffer.from(
 function anyPath (random: Random): string {
   let path = random.pick(PATHS)
   if (random.chance(0.3)) path = path.replace(/[^/?&=]+$/, escaped(random.pick(STRINGS)))
-  if (random.chance(0.2)) path += `${path.includes('?') ? '&' : '?'}${random.pick(['since', 'last', 'wait', 'room', 'at', 'verdict', 'transport', 'format', 'cursor', 'x'])}=${escaped(random.pick(STRINGS))}`
+  if (random.chance(0.2)) {
+    path += `${path.includes('?') ? '&' : '?'}${random.pick(['since', 'last', 'wait', 'room', 'at', 'verdict', 'transport', 'format', 'cursor', 'x'])}=${escaped(random.pick(STRINGS))}`
+  }
   return random.chance(0.1) ? mutateBytes(random, Buffer.from(path)).toString('latin1').replace(/[\r\n ]/g, '_') : path
 }
 
 function anyRequest (random: Random, token: (user: string) => string): Buffer {
   const method = random.pick(['GET', 'GET', 'GET', 'POST', 'POST', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH'])
   const headers: string[] = ['Host: localhost']
-  if (!random.chance(0.1)) headers.push(`Authorization: ${random.pick(['Bearer', 'Bearer', 'Bearer', 'bearer', 'Basic', ''])} ${random.chance(0.1) ? random.pick(['x', 'a.b.c', 'ey..']) : token(userOf(random))}`)
+  if (!random.chance(0.1)) {
+    headers.push(
+      `Authorization: ${random.pick(['Bearer', 'Bearer', 'Bearer', 'bearer', 'Basic', ''])} ${random.chance(0.1) ? random.pick(['x', 'a.b.c', 'ey..']) : token(userOf(random))}`
+    )
+  }
   const extra: Array<[string, readonly string[]]> = [
-    ['Accept', ['text/event-stream', 'text/html', 'application/json', '*/*', ';;q=x', 'text/plain;version=0.0.4;q=0.5']],
+    [
+      'Accept',
+      ['text/event-stream', 'text/html', 'application/json', '*/*', ';;q=x', 'text/plain;version=0.0.4;q=0.5']
+    ],
     ['Origin', ['http://localhost', 'null', 'http://evil.example', '%%%']],
     ['Last-Event-ID', ['x', 'MS4', '%', '\u00ff']],
     ['X-Connection-Id', ['AAAAAAAAAAAAAAAAAAAAAA', 'x', '__proto__']],
@@ -149,7 +185,9 @@ function anyRequest (random: Random, token: (user: string) => string): Buffer {
   for (const [name, values] of extra) if (random.chance(0.2)) headers.push(`${name}: ${random.pick(values)}`)
   const body = method === 'GET' || method === 'HEAD' ? undefined : anyFrame(random, FRAMES)
   if (body !== undefined) {
-    headers.push(`Content-Type: ${random.chance(0.9) ? 'application/json' : random.pick(['text/plain', 'x', 'application/json; charset=utf-16'])}`)
+    headers.push(
+      `Content-Type: ${random.chance(0.9) ? 'application/json' : random.pick(['text/plain', 'x', 'application/json; charset=utf-16'])}`
+    )
     headers.push(`Content-Length: ${random.chance(0.05) ? random.int(200) : body.length}`)
   }
   const head = Buffer.from(`${method} ${anyPath(random)} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`, 'latin1')

@@ -5,8 +5,9 @@ import type { Random } from '../helpers/random.js'
 import type { Target } from './attacks.js'
 
 /**
- * Messages that no node has sent, on the channels of rooms that are attacked and on that of control: changed copies of what was heard
- * there. Rooms of honest peers are left alone: who can write well-formed events to the broker can forge them.
+ * Messages that no node has sent, on the channels of rooms that are attacked and on that of control: changed copies of
+ * what was heard there. Rooms of honest peers are left alone: who can write well-formed events to the broker can forge
+ * them.
  */
 export async function attackByBus (random: Random, url: string, { isOver, count }: Target): Promise<void> {
   const publisher = new Redis(url)
@@ -30,7 +31,9 @@ export async function attackByBus (random: Random, url: string, { isOver, count 
         const channel = random.pick([...heard.keys()])
         if (channel === undefined) break
         const known = heard.get(channel)!
-        const message = known.length === 0 || random.chance(0.1) ? random.bytes(random.int(60)) : mutateBytes(random, random.pick(known))
+        const message = known.length === 0 || random.chance(0.1)
+          ? random.bytes(random.int(60))
+          : mutateBytes(random, random.pick(known))
         await publisher.call('SPUBLISH', channel, message)
         count('bus messages')
       }

@@ -5,12 +5,18 @@ import { missing, startRedis } from '../helpers/servers.js'
 
 for (const [seed, adapter] of [[1, 'memory'], [2, 'redis']] as const) {
   const skip = adapter === 'redis' && missing('redis-server')
-  t.test(`hostile frames, bytes, requests and broker messages harm nobody and leave nothing behind, on ${adapter}`, { skip }, async (t) => {
-    const server = adapter === 'redis' ? await startRedis(t) : undefined
-    const result = await runFuzz({ seconds: 6, seed, redis: server?.url, log: (line) => { t.comment(line) } })
-    t.same([...result.faults.slice(0, 5), ...result.harmed.slice(0, 5)], [])
-    t.same(verdictOf(result), [])
-    for (const kind of ['frames', 'raw frames', 'requests']) t.ok(result.sent[kind]! > 20, `${String(result.sent[kind])} ${kind}`)
-    t.ok(result.acked > 20 && result.heard > 20, `${result.acked} acked, ${result.heard} heard`)
-  })
+  t.test(
+    `hostile frames, bytes, requests and broker messages harm nobody and leave nothing behind, on ${adapter}`,
+    { skip },
+    async (t) => {
+      const server = adapter === 'redis' ? await startRedis(t) : undefined
+      const result = await runFuzz({ seconds: 6, seed, redis: server?.url, log: (line) => { t.comment(line) } })
+      t.same([...result.faults.slice(0, 5), ...result.harmed.slice(0, 5)], [])
+      t.same(verdictOf(result), [])
+      for (const kind of ['frames', 'raw frames', 'requests']) {
+        t.ok(result.sent[kind]! > 20, `${String(result.sent[kind])} ${kind}`)
+      }
+      t.ok(result.acked > 20 && result.heard > 20, `${result.acked} acked, ${result.heard} heard`)
+    }
+  )
 }

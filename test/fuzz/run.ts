@@ -52,7 +52,11 @@ const REST = 30_000
 const attacked = defineRoom('attack/:id', {
   messages: {
     say: {
-      data: Type.Object({ text: Type.String({ maxLength: 1_000 }), tags: Type.Array(Type.String(), { maxItems: 20 }), to: Type.Optional(Type.Object({ name: Type.String() })) }),
+      data: Type.Object({
+        text: Type.String({ maxLength: 1_000 }),
+        tags: Type.Array(Type.String(), { maxItems: 20 }),
+        to: Type.Optional(Type.Object({ name: Type.String() }))
+      }),
       reply: Type.Object({ id: Type.String() })
     },
     type: Type.Object({})
@@ -114,13 +118,23 @@ async function serve ({ redis: url }: FuzzOptions, faults: string[]): Promise<Fa
   return app
 }
 
-interface Peer { readonly client: Client, readonly seen: () => number, readonly acked: () => number, readonly slowest: () => number, readonly step: (n: number) => Promise<void> }
+interface Peer {
+  readonly client: Client
+  readonly seen: () => number
+  readonly acked: () => number
+  readonly slowest: () => number
+  readonly step: (n: number) => Promise<void>
+}
 
 /** A client that sends one message after the other and hears a sequence; what it misses is harm. */
 async function behave (app: FastifyInstance, port: number, index: number, harmed: string[]): Promise<Peer> {
   const user = `honest-${index}`
   const transport = HONEST[index % HONEST.length]!
-  const client = connect(`http://127.0.0.1:${port}/ws`, { token: () => app.jwt.sign({ sub: user }, { expiresIn: 3_600 }), transports: [transport], WebSocket })
+  const client = connect(`http://127.0.0.1:${port}/ws`, {
+    token: () => app.jwt.sign({ sub: user }, { expiresIn: 3_600 }),
+    transports: [transport],
+    WebSocket
+  })
   let seen = 0
   let acked = 0
   let slowest = 0
@@ -152,15 +166,18 @@ async function behave (app: FastifyInstance, port: number, index: number, harmed
 }
 
 /**
- * Attacks a server by frames, raw bytes, requests and (with Redis) broker messages while well-behaved peers go on beside. Afterwards
- * everything that was attacked must be at rest: no socket, no connection, nothing queued, and a ledger that adds up.
+ * Attacks a server by frames, raw bytes, requests and (with Redis) broker messages while well-behaved peers go on
+ * beside. Afterwards everything that was attacked must be at rest: no socket, no connection, nothing queued, and a
+ * ledger that adds up.
  */
 export async function runFuzz (options: FuzzOptions): Promise<FuzzResult> {
   const { seconds, seed, log } = options
   const faults: string[] = []
   const harmed: string[] = []
   const sent: Record<string, number> = {}
-  const onFault = (error: unknown): void => { faults.push(error instanceof Error ? error.stack ?? error.message : String(error)) }
+  const onFault = (error: unknown): void => {
+    faults.push(error instanceof Error ? error.stack ?? error.message : String(error))
+  }
   process.on('uncaughtException', onFault)
   process.on('unhandledRejection', onFault)
   const app = await serve(options, faults)
@@ -184,7 +201,10 @@ export async function runFuzz (options: FuzzOptions): Promise<FuzzResult> {
     isOver: () => isOver,
     count: (kind) => { sent[kind] = (sent[kind] ?? 0) + 1 }
   }
-  const peers = await Promise.all(Array.from({ length: HONEST.length }, (_value, index) => behave(app, port, index, harmed)))
+  const peers = await Promise.all(Array.from(
+    { length: HONEST.length },
+    (_value, index) => behave(app, port, index, harmed)
+  ))
   let ticks = 0
   const live = async (): Promise<void> => {
     while (!target.isOver()) {
@@ -194,7 +214,10 @@ export async function runFuzz (options: FuzzOptions): Promise<FuzzResult> {
       await delay(20)
     }
   }
-  const workers = ATTACKS.flatMap((attack, kind) => Array.from({ length: WORKERS }, (_value, index) => attack(new Random(seed + kind * 101 + index * 7), target)))
+  const workers = ATTACKS.flatMap((attack, kind) => Array.from(
+    { length: WORKERS },
+    (_value, index) => attack(new Random(seed + kind * 101 + index * 7), target)
+  ))
   if (options.redis !== undefined) workers.push(attackByBus(new Random(seed + 997), options.redis, target))
   const living = live()
   await delay(Math.min(1_000, seconds * 250))
@@ -209,9 +232,14 @@ export async function runFuzz (options: FuzzOptions): Promise<FuzzResult> {
   const rest = Date.now() + REST
   const isBehind = (): boolean => peers.some(({ seen }) => seen() < ticks)
   while (isBehind() && Date.now() < rest) await delay(20)
-  for (const [index, { seen }] of peers.entries()) if (seen() < ticks) harmed.push(`honest-${index} has heard ${seen()} of ${ticks}`)
+  for (const [index, { seen }] of peers.entries()) {
+    if (seen() < ticks) harmed.push(`honest-${index} has heard ${seen()} of ${ticks}`)
+  }
   for (const { client } of peers) client.close()
-  const stats = async (): Promise<{ connections: { total: number }, ledger: Record<string, number> }> => await app.rooms.stats() as never
+  const stats = async (): Promise<{
+    connections: { total: number }
+    ledger: Record<string, number>
+  }> => await app.rooms.stats() as never
   // Sockets that a peer keeps for its next request are no leak.
   app.server.closeIdleConnections()
   let now = await stats()

@@ -1,6 +1,6 @@
 /**
- * A NATS adapter in a process of its own, which may have a clock of its own: `fork(this file, [url])`. Its parent says what to call, such
- * as `leases.acquire`, and is told what came of it.
+ * A NATS adapter in a process of its own, which may have a clock of its own: `fork(this file, [url])`. Its parent says
+ * what to call, such as `leases.acquire`, and is told what came of it.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -24,7 +24,10 @@ export async function remoteNats (t: Teardown, url: string, seconds: number): Pr
   t.teardown(() => { child.kill('SIGKILL') })
   const waiting = new Map<number, (answer: Answer) => void>()
   child.on('message', (answer: Answer) => { waiting.get(answer.id)?.(answer) })
-  const [started] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => { throw new Error('the process ended before it was ready') })]) as [Answer]
+  const [started] = await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(() => { throw new Error('the process ended before it was ready') })
+  ]) as [Answer]
   if (started.error !== undefined) throw new Error(started.error)
   let count = 0
   return {
@@ -43,7 +46,11 @@ export async function remoteNats (t: Teardown, url: string, seconds: number): Pr
 async function serve (url: string): Promise<void> {
   const [adapter, host] = [nats({ url }), new FakeHost('remote')]
   await adapter.start(host)
-  const parts = { adapter, ...adapter, host: { texts: (room: string) => host.texts(room), now: () => Date.now(), gaps: () => host.gaps } } as unknown as Record<string, Record<string, (...args: unknown[]) => unknown>>
+  const parts = {
+    adapter,
+    ...adapter,
+    host: { texts: (room: string) => host.texts(room), now: () => Date.now(), gaps: () => host.gaps }
+  } as unknown as Record<string, Record<string, (...args: unknown[]) => unknown>>
   process.on('message', ({ id, path, args }: Call) => {
     const [part = '', name = ''] = path.split('.')
     Promise.resolve().then(() => parts[part]![name]!(...args)).then(

@@ -3,7 +3,12 @@ import { chromium, type Browser, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { freePort } from './servers.js'
 
-const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/usr/bin/google-chrome-stable']
+const PLACES = [
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+  '/usr/bin/google-chrome-stable'
+]
 
 /** Without these the browser calls home, or waits for a graphics card and a sandbox that a container does not have. */
 const ARGS = [
@@ -24,7 +29,11 @@ export function skipWithoutChromium (): string | false {
 }
 
 /** A browser for one test; it ends with the test. */
-export async function launchChromium (t: Test, args: readonly string[] = [], ignoreDefaultArgs: string[] = []): Promise<Browser> {
+export async function launchChromium (
+  t: Test,
+  args: readonly string[] = [],
+  ignoreDefaultArgs: string[] = []
+): Promise<Browser> {
   const executablePath = findChromium()
   if (executablePath === undefined) throw new Error('no Chromium; install it, or set CHROMIUM to its path')
   const browser = await chromium.launch({ executablePath, args: [...ARGS, ...args], ignoreDefaultArgs })
@@ -33,9 +42,16 @@ export async function launchChromium (t: Test, args: readonly string[] = [], ign
 }
 
 /** Without these flags of playwright's a hidden page is throttled as it is for a user. */
-const AWAKE = ['--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding']
+const AWAKE = [
+  '--disable-background-timer-throttling',
+  '--disable-backgrounding-occluded-windows',
+  '--disable-renderer-backgrounding'
+]
 
-/** A tab that is hidden when another is in front: playwright's own pages count as visible and focused wherever they are, and cannot be frozen. */
+/**
+ * A tab that is hidden when another is in front: playwright's own pages count as visible and focused wherever they are,
+ * and cannot be frozen.
+ */
 export async function openTab (t: Test): Promise<Page> {
   const port = await freePort()
   await launchChromium(t, [`--remote-debugging-port=${port}`], AWAKE)

@@ -14,7 +14,12 @@ export interface Watched {
 }
 
 /** A client of a test's server, closed by the test, with all that it says written down. */
-export function dial (t: Test, { url, token }: Pick<Running, 'url' | 'token'>, user: string, options: ConnectOptions = {}): Watched {
+export function dial (
+  t: Test,
+  { url, token }: Pick<Running, 'url' | 'token'>,
+  user: string,
+  options: ConnectOptions = {}
+): Watched {
   const client = connect(`${url}/ws`, { token: () => token(user), WebSocket, timeout: 2_000, ...options })
   const watched: Watched = { client, states: [], errors: [], gaps: [] }
   client.on('state', ({ state }) => { watched.states.push(state!) })
@@ -25,7 +30,10 @@ export function dial (t: Test, { url, token }: Pick<Running, 'url' | 'token'>, u
 }
 
 /** The same server, behind a proxy whose links can be made to fail. */
-export async function behind (t: Test, app: Running): Promise<{ proxy: FaultProxy, url: string, token: Running['token'] }> {
+export async function behind (
+  t: Test,
+  app: Running
+): Promise<{ proxy: FaultProxy, url: string, token: Running['token'] }> {
   const proxy = new FaultProxy(app.port)
   const port = await proxy.listen()
   t.teardown(async () => { await proxy.close() })
@@ -37,7 +45,10 @@ export async function isOpen ({ client, errors }: Watched): Promise<void> {
 }
 
 export async function rejection (promise: Promise<unknown>): Promise<RealtimeError> {
-  return await promise.then((value) => { throw new Error(`resolved with ${JSON.stringify(value)}`) }, (error: RealtimeError) => error)
+  return await promise.then(
+    (value) => { throw new Error(`resolved with ${JSON.stringify(value)}`) },
+    (error: RealtimeError) => error
+  )
 }
 
 export { until }

@@ -18,7 +18,9 @@ export class Gates {
   }
 
   /** Somebody waits. */
-  async reached (): Promise<void> { await within(`somebody waits at ${this.#point ?? 'no point'}`, 5_000, this.#reached) }
+  async reached (): Promise<void> {
+    await within(`somebody waits at ${this.#point ?? 'no point'}`, 5_000, this.#reached)
+  }
 
   open (): void {
     this.#point = undefined
@@ -32,7 +34,9 @@ export class Gates {
   }
 }
 
-/** The memory adapter as one whose server is elsewhere: each of its answers may have to be waited for, and it leases. */
+/**
+ * The memory adapter as one whose server is elsewhere: each of its answers may have to be waited for, and it leases.
+ */
 export function gatedAdapter (gates: Gates): Adapter {
   const memory = new MemoryAdapter()
   const { presence, claims, denials } = memory
@@ -40,7 +44,8 @@ export function gatedAdapter (gates: Gates): Adapter {
     name: 'gated',
     start: async (host) => { await memory.start(host) },
     close: async () => { await memory.close() },
-    subscribe: (room, settings) => gates.pass('subscribe')?.then(() => memory.subscribe(room, settings)) ?? memory.subscribe(room, settings),
+    subscribe: (room, settings) => gates.pass('subscribe')?.then(() => memory.subscribe(room, settings)) ??
+      memory.subscribe(room, settings),
     unsubscribe: (room) => { memory.unsubscribe(room) },
     publish: (room, publication, settings) => memory.publish(room, publication, settings),
     history: (room, query, settings) => memory.history(room, query, settings),

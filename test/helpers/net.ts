@@ -16,7 +16,10 @@ export const TRANSPORTS: readonly TransportName[] = ['websocket', 'sse', 'pollin
 
 export const chat = defineRoom('chat/:id', {
   messages: {
-    say: { data: Type.Object({ text: Type.String({ maxLength: 100_000 }) }, { additionalProperties: false }), reply: Type.Object({ id: Type.String() }) },
+    say: {
+      data: Type.Object({ text: Type.String({ maxLength: 100_000 }) }, { additionalProperties: false }),
+      reply: Type.Object({ id: Type.String() })
+    },
     type: Type.Object({})
   },
   events: {
@@ -25,7 +28,10 @@ export const chat = defineRoom('chat/:id', {
     score: { data: Type.Object({ team: Type.String(), points: Type.Integer() }), delivery: 'latest', key: 'team' }
   }
 })
-export const lobby = defineRoom('crowd/:id', { events: { said: Type.Object({ text: Type.String() }) }, member: Type.Object({ name: Type.String() }) })
+export const lobby = defineRoom('crowd/:id', {
+  events: { said: Type.Object({ text: Type.String() }) },
+  member: Type.Object({ name: Type.String() })
+})
 export const inbox = defineRoom('@user/:id', { events: { shipped: Type.Object({ order: Type.String() }) } })
 export const everyone = defineRoom('@all', { events: { notice: Type.Object({ text: Type.String() }) } })
 
@@ -35,7 +41,10 @@ export interface Running {
   readonly url: string
   /** a token for a user; expires in a minute unless said otherwise */
   token (sub: string, claims?: object, expiresIn?: number | string): string
-  /** log lines at or above `warn`, but for the one in a minute that a refusal of each code may have: what a client does must never be here */
+  /**
+   * log lines at or above `warn`, but for the one in a minute that a refusal of each code may have: what a client does
+   * must never be here
+   */
   readonly loud: object[]
   readonly lines: string[]
 }
@@ -70,7 +79,11 @@ export async function start (t: Test, { fastify, declare, before, ...options }: 
     if (left !== undefined) throw new Error(`slots are held by nobody after the close: ${JSON.stringify(left)}`)
   })
   await before?.(app)
-  await app.register(realtime, { ...(app.hasRequestDecorator('jwtVerify') ? {} : { jwt: { secret: 'a test' } }), drain: { timeout: 3_000 }, ...options })
+  await app.register(realtime, {
+    ...(app.hasRequestDecorator('jwtVerify') ? {} : { jwt: { secret: 'a test' } }),
+    drain: { timeout: 3_000 },
+    ...options
+  })
   if (declare === undefined) declareChat(app)
   else declare(app)
   app.addHook('onClose', async () => { left = await slotsLeft(app) })
@@ -143,14 +156,30 @@ export interface NetPeer {
   close (): Promise<void>
 }
 
-export interface Refused extends Error { readonly statusCode: number, readonly headers: Record<string, string>, readonly body: { code?: string, room?: string, retry?: string, retryAfter?: number, message?: string, statusCode?: number } }
+export interface Refused extends Error {
+  readonly statusCode: number
+  readonly headers: Record<string, string>
+  readonly body: {
+    code?: string
+    room?: string
+    retry?: string
+    retryAfter?: number
+    message?: string
+    statusCode?: number
+  }
+}
 
 function refused (statusCode: number, headers: NodeJS.Dict<string | string[]>, text: string): Refused {
   let body: object = {}
   try {
     body = JSON.parse(text) as object
   } catch { /* not ours */ }
-  return Object.assign(new Error(`refused with ${statusCode} ${text}`), { statusCode, headers, body, ...body }) as unknown as Refused
+  return Object.assign(new Error(`refused with ${statusCode} ${text}`), {
+    statusCode,
+    headers,
+    body,
+    ...body
+  }) as unknown as Refused
 }
 
 async function bodyOf (answer: IncomingMessage): Promise<string> {
@@ -183,7 +212,9 @@ function headersOf ({ token, headers = {} }: ConnectOptions): Record<string, str
 
 async function connectWebSocket ({ port }: { port: number }, options: ConnectOptions): Promise<NetPeer> {
   const queue = new FrameQueue()
-  const ws = new WebSocket(`ws://127.0.0.1:${port}${pathOf(options)}`, options.protocols ?? [], { headers: { ...headersOf(options), connection: 'Upgrade' } })
+  const ws = new WebSocket(`ws://127.0.0.1:${port}${pathOf(options)}`, options.protocols ?? [], {
+    headers: { ...headersOf(options), connection: 'Upgrade' }
+  })
   ws.on('message', (data) => {
     const frame = JSON.parse(String(data)) as Frame
     if (frame.type !== 'ping') queue.push(frame)
@@ -211,7 +242,9 @@ async function connectWebSocket ({ port }: { port: number }, options: ConnectOpt
     queue,
     cursor: '',
     ended: queue.ended,
-    send: (frame) => { ws.send(typeof frame === 'string' || frame instanceof Uint8Array ? frame : JSON.stringify(frame)) },
+    send: (frame) => {
+      ws.send(typeof frame === 'string' || frame instanceof Uint8Array ? frame : JSON.stringify(frame))
+    },
     next: async (type, matches, deadline) => await queue.next(type, matches, deadline),
     sync,
     fence: async () => {
@@ -230,7 +263,12 @@ async function connectWebSocket ({ port }: { port: number }, options: ConnectOpt
 
 interface Uplink { send: (frame: object) => void, sync: () => Promise<void>, answered: (frame: Frame) => boolean }
 
-function uplink (server: { url: string, app?: FastifyInstance }, options: ConnectOptions, queue: FrameQueue, id: () => string): Uplink {
+function uplink (
+  server: { url: string, app?: FastifyInstance },
+  options: ConnectOptions,
+  queue: FrameQueue,
+  id: () => string
+): Uplink {
   const post = async (frame: Frame): Promise<void> => {
     const answer = await fetch(`${server.url}/ws`, {
       method: 'POST',
@@ -240,11 +278,20 @@ function uplink (server: { url: string, app?: FastifyInstance }, options: Connec
     const body = await answer.json() as Frame
     if (frame.type === 'pong') return
     if (answer.ok) queue.push(body)
-    else queue.push({ type: 'error', ...(frame.id === undefined ? {} : { id: frame.id }), ...(frame.room === undefined ? {} : { room: frame.room }), data: body })
+    else {
+      queue.push({
+        type: 'error',
+        ...(frame.id === undefined ? {} : { id: frame.id }),
+        ...(frame.room === undefined ? {} : { room: frame.room }),
+        data: body
+      })
+    }
   }
   return {
     send: (frame) => {
-      post(frame as Frame).catch((error: Error) => { queue.push({ type: 'error', data: { code: 'network', message: error.message } }) })
+      post(
+        frame as Frame
+      ).catch((error: Error) => { queue.push({ type: 'error', data: { code: 'network', message: error.message } }) })
     },
     sync: async () => {
       const { alive } = await server.app!.rooms.ping({ connection: id() })
@@ -259,9 +306,15 @@ function uplink (server: { url: string, app?: FastifyInstance }, options: Connec
   }
 }
 
-async function connectSse (server: { port: number, url: string, app?: FastifyInstance }, options: ConnectOptions): Promise<NetPeer> {
+async function connectSse (
+  server: { port: number, url: string, app?: FastifyInstance },
+  options: ConnectOptions
+): Promise<NetPeer> {
   const queue = new FrameQueue()
-  const request = http.get(`${server.url}${pathOf(options)}`, { agent: false, headers: { accept: 'text/event-stream', ...headersOf(options) } })
+  const request = http.get(`${server.url}${pathOf(options)}`, {
+    agent: false,
+    headers: { accept: 'text/event-stream', ...headersOf(options) }
+  })
   const [answer] = await once(request, 'response') as [IncomingMessage]
   if (answer.statusCode !== 200) throw refused(answer.statusCode!, answer.headers, await bodyOf(answer))
   let id = ''
@@ -303,19 +356,41 @@ async function connectSse (server: { port: number, url: string, app?: FastifyIns
   }
 }
 
-export interface PollAnswer { connectionId: string, cursor: string, resumed: boolean, rooms: Record<string, { epoch?: string, offset?: number, resumed?: boolean, members?: { sequence: number, total: number, list?: Array<{ userId: string }> } }>, frames: Frame[] }
+export interface PollAnswer {
+  connectionId: string
+  cursor: string
+  resumed: boolean
+  rooms: Record<string, {
+    epoch?: string
+    offset?: number
+    resumed?: boolean
+    members?: { sequence: number, total: number, list?: Array<{ userId: string }> }
+  }>
+  frames: Frame[]
+}
 
 /** One poll. @throws Refused */
-export async function poll (server: { url: string }, options: ConnectOptions, signal?: AbortSignal): Promise<PollAnswer> {
+export async function poll (
+  server: { url: string },
+  options: ConnectOptions,
+  signal?: AbortSignal
+): Promise<PollAnswer> {
   // Not fetch: after an aborted request its pool opens a socket that says nothing, which a closing server waits for.
-  const request = http.get(`${server.url}${pathOf(options)}`, { agent: false, headers: headersOf(options), ...(signal === undefined ? {} : { signal }) })
+  const request = http.get(`${server.url}${pathOf(options)}`, {
+    agent: false,
+    headers: headersOf(options),
+    ...(signal === undefined ? {} : { signal })
+  })
   const [answer] = await once(request, 'response') as [IncomingMessage]
   const text = await bodyOf(answer)
   if (answer.statusCode !== 200) throw refused(answer.statusCode!, answer.headers, text)
   return JSON.parse(text) as PollAnswer
 }
 
-async function connectPolling (server: { port: number, url: string, app?: FastifyInstance }, options: ConnectOptions): Promise<NetPeer> {
+async function connectPolling (
+  server: { port: number, url: string, app?: FastifyInstance },
+  options: ConnectOptions
+): Promise<NetPeer> {
   const queue = new FrameQueue()
   const first = await poll(server, options)
   const { connectionId } = first
@@ -339,7 +414,9 @@ async function connectPolling (server: { port: number, url: string, app?: Fastif
       take(answer.frames)
     }
   }
-  const running = loop().catch((error: Error) => { queue.end(error.message) }).finally(() => { queue.end('the polls ended') })
+  const running = loop()
+    .catch((error: Error) => { queue.end(error.message) })
+    .finally(() => { queue.end('the polls ended') })
   const stop = (): void => {
     state.isOpen = false
     gate.emit('go')
@@ -368,14 +445,23 @@ async function connectPolling (server: { port: number, url: string, app?: Fastif
     },
     close: async () => {
       stop()
-      await fetch(`${server.url}/ws`, { method: 'POST', headers: { ...headersOf(options), 'content-type': 'application/json', 'x-connection-id': connectionId }, body: '{"type":"leave"}' })
+      await fetch(`${server.url}/ws`, {
+        method: 'POST',
+        headers: { ...headersOf(options), 'content-type': 'application/json', 'x-connection-id': connectionId },
+        body: '{"type":"leave"}'
+      })
       await running
     }
   }
 }
 
 /** Asks again and again until it holds; rejects at the deadline and says what it was last. */
-export async function eventually<T> (what: string, read: () => T | Promise<T>, holds: (value: T) => boolean, deadline = 15_000): Promise<T> {
+export async function eventually<T> (
+  what: string,
+  read: () => T | Promise<T>,
+  holds: (value: T) => boolean,
+  deadline = 15_000
+): Promise<T> {
   const end = Date.now() + deadline
   for (;;) {
     const value = await read()
@@ -405,5 +491,9 @@ export async function statsOf (app: FastifyInstance): Promise<Stats> {
 export async function assertLedger (t: Test, app: FastifyInstance): Promise<void> {
   const { ledger } = await statsOf(app)
   const { meant, delivered, resumed, conflated, dropped, gone, queued } = ledger
-  t.equal(delivered + resumed + conflated + dropped + gone + queued, meant, `the ledger adds up: ${JSON.stringify(ledger)}`)
+  t.equal(
+    delivered + resumed + conflated + dropped + gone + queued,
+    meant,
+    `the ledger adds up: ${JSON.stringify(ledger)}`
+  )
 }

@@ -1,6 +1,6 @@
 /**
- * A node as a process of its own, for a test that kills it: `fork(this file, [url of redis or nats, connections of one user])`. It tells
- * its port.
+ * A node as a process of its own, for a test that kills it: `fork(this file, [url of redis or nats, connections of one
+ * user])`. It tells its port.
  */
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'

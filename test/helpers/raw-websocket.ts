@@ -53,7 +53,12 @@ export function closePayload (code: number, reason: string | Uint8Array = ''): B
   return Buffer.concat([head, Buffer.from(reason as Uint8Array)])
 }
 
-export interface ReceivedFrame { readonly opcode: number, readonly fin: boolean, readonly rsv: number, readonly payload: Buffer }
+export interface ReceivedFrame {
+  readonly opcode: number
+  readonly fin: boolean
+  readonly rsv: number
+  readonly payload: Buffer
+}
 
 /** A WebSocket client that sends whatever bytes it is given and records every frame that comes. */
 export class RawWebSocket {
@@ -80,7 +85,9 @@ export class RawWebSocket {
       const short = bytes[at + 1]! & 0x7f
       const head = short < 126 ? 2 : short === 126 ? 4 : 10
       if (at + head > bytes.length) break
-      const length = short < 126 ? short : short === 126 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2))
+      const length = short < 126
+        ? short
+        : short === 126 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2))
       if (at + head + length > bytes.length) break
       const payload = bytes.subarray(at + head, at + head + length)
       found.push({ opcode: first & 0x0f, fin: first >= 0x80, rsv: (first >> 4) & 7, payload })
@@ -91,8 +98,18 @@ export class RawWebSocket {
 
   /** The frames as short words, for tests that compare and errors that explain. */
   get shown (): string {
-    const names: Record<number, string> = { [TEXT]: 'text', [BINARY]: 'binary', [CLOSE]: 'close', [PING]: 'ping', [PONG]: 'pong' }
-    return this.frames.map(({ opcode, payload }) => `${names[opcode] ?? opcode} ${payload.subarray(0, 80).toString('latin1')}`).join(' | ')
+    const names: Record<number, string> = {
+      [TEXT]: 'text',
+      [BINARY]: 'binary',
+      [CLOSE]: 'close',
+      [PING]: 'ping',
+      [PONG]: 'pong'
+    }
+    return this.frames.map(
+      ({ opcode, payload }) => `${names[opcode] ?? opcode} ${payload.subarray(0, 80).toString('latin1')}`
+    ).join(
+      ' | '
+    )
   }
 
   get closeCode (): number | undefined {
@@ -101,7 +118,12 @@ export class RawWebSocket {
   }
 
   async next (what: string, matches: (frame: ReceivedFrame) => boolean, ms = 5_000): Promise<ReceivedFrame> {
-    return await until(what, () => this.frames.find(matches), ms, () => `received ${this.shown}${this.peer.ended ? ', ended' : ''}`)
+    return await until(
+      what,
+      () => this.frames.find(matches),
+      ms,
+      () => `received ${this.shown}${this.peer.ended ? ', ended' : ''}`
+    )
   }
 
   /** A round trip behind everything that was sent: the connection goes on. */
@@ -111,9 +133,16 @@ export class RawWebSocket {
     await this.next(`the answer to ping ${id}`, ({ opcode, payload }) => opcode === TEXT && payload.includes(id))
   }
 
-  /** The server has closed; resolves with the code of its close frame, or `undefined` when it only ended the connection. */
+  /**
+   * The server has closed; resolves with the code of its close frame, or `undefined` when it only ended the connection.
+   */
   async ends (ms = 5_000): Promise<number | undefined> {
-    await until('the end of the connection', () => this.closeCode !== undefined || this.peer.ended || this.peer.closed ? true : undefined, ms, () => `received ${this.shown}`)
+    await until(
+      'the end of the connection',
+      () => this.closeCode !== undefined || this.peer.ended || this.peer.closed ? true : undefined,
+      ms,
+      () => `received ${this.shown}`
+    )
     return this.closeCode
   }
 

@@ -10,7 +10,10 @@ export interface RequestOptions {
 }
 
 /** The text of a WebSocket handshake. */
-export function handshake (path: string, { method = 'GET', version = 'HTTP/1.1', headers = {} }: RequestOptions = {}): string {
+export function handshake (
+  path: string,
+  { method = 'GET', version = 'HTTP/1.1', headers = {} }: RequestOptions = {}
+): string {
   const all = {
     Host: 'localhost',
     Connection: 'Upgrade',
@@ -23,8 +26,18 @@ export function handshake (path: string, { method = 'GET', version = 'HTTP/1.1',
 }
 
 /** The text of a request without a body. */
-export function plain (path: string, { method = 'GET', version = 'HTTP/1.1', headers = { Host: 'localhost' } }: RequestOptions = {}): string {
-  return [`${method} ${path} ${version}`, ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`), '', ''].join('\r\n')
+export function plain (
+  path: string,
+  { method = 'GET', version = 'HTTP/1.1', headers = { Host: 'localhost' } }: RequestOptions = {}
+): string {
+  return [
+    `${method} ${path} ${version}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    '',
+    ''
+  ].join(
+    '\r\n'
+  )
 }
 
 /** A masked text frame of at most 125 bytes, as a client sends it. */
@@ -39,8 +52,16 @@ export interface Answer {
   readonly body: string
 }
 
-/** Resolves with what `ready` returns once that is not `undefined`; rejects at the deadline and says what was there instead. */
-export async function until<T> (what: string, ready: () => T | undefined | Promise<T | undefined>, ms = 10_000, shown: () => unknown = () => ''): Promise<T> {
+/**
+ * Resolves with what `ready` returns once that is not `undefined`; rejects at the deadline and says what was there
+ * instead.
+ */
+export async function until<T> (
+  what: string,
+  ready: () => T | undefined | Promise<T | undefined>,
+  ms = 10_000,
+  shown: () => unknown = () => ''
+): Promise<T> {
   const end = performance.now() + ms
   for (;;) {
     const value = await ready()
@@ -53,7 +74,9 @@ export async function until<T> (what: string, ready: () => T | undefined | Promi
 /** Rejects when the promise has not settled at the deadline. */
 export async function within<T> (what: string, ms: number, promise: PromiseLike<T>): Promise<T> {
   const stop = new AbortController()
-  const late = delay(ms, undefined, { signal: stop.signal }).then(() => { throw new Error(`${what}: not within ${ms} ms`) })
+  const late = delay(ms, undefined, {
+    signal: stop.signal
+  }).then(() => { throw new Error(`${what}: not within ${ms} ms`) })
   late.catch(() => {})
   try {
     return await Promise.race([promise, late])
@@ -94,12 +117,22 @@ export class RawPeer {
 
   /** The first answer, whole. */
   async answered (ms?: number): Promise<Answer> {
-    return await until('an answer', () => this.answer, ms, () => `received ${JSON.stringify(this.text)}${this.ended ? ', ended' : ''}${this.closed ? ', closed' : ''}`)
+    return await until(
+      'an answer',
+      () => this.answer,
+      ms,
+      () => `received ${JSON.stringify(this.text)}${this.ended ? ', ended' : ''}${this.closed ? ', closed' : ''}`
+    )
   }
 
   /** The other side has ended or cut the connection. */
   async left (ms?: number): Promise<void> {
-    await until('the end of a connection', () => this.ended || this.closed ? true : undefined, ms, () => `received ${JSON.stringify(this.text)}`)
+    await until(
+      'the end of a connection',
+      () => this.ended || this.closed ? true : undefined,
+      ms,
+      () => `received ${JSON.stringify(this.text)}`
+    )
   }
 
   /** Ends our side, reads on. */

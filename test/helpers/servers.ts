@@ -32,8 +32,8 @@ function find (name: string): string | undefined {
 }
 
 /**
- * Why tests that need these programs are skipped; `false` when all are here. Where CI is set a missing one is an error instead:
- * a promise that was not tested is not a green one.
+ * Why tests that need these programs are skipped; `false` when all are here. Where CI is set a missing one is an error
+ * instead: a promise that was not tested is not a green one.
  */
 export function missing (...names: string[]): string | false {
   const absent = names.filter((name) => find(name) === undefined)
@@ -44,9 +44,9 @@ export function missing (...names: string[]): string | false {
 }
 
 /**
- * For servers that are ended and started again on their port. It and the one 10 000 above (the bus of a Redis Cluster) are below those
- * that systems give to outgoing connections (from 32 768 on): while its server is away, any connection could take it, even one that dials
- * the server and finds itself.
+ * For servers that are ended and started again on their port. It and the one 10 000 above (the bus of a Redis Cluster)
+ * are below those that systems give to outgoing connections (from 32 768 on): while its server is away, any connection
+ * could take it, even one that dials the server and finds itself.
  */
 export async function freePort (): Promise<number> {
   for (;;) {
@@ -64,7 +64,11 @@ export async function freePort (): Promise<number> {
 }
 
 /** Polls until `condition` gives something; rejects at the deadline and says what it saw last. */
-export async function until<T> (what: string, condition: () => T | Promise<T>, deadline = 30_000): Promise<NonNullable<T>> {
+export async function until<T> (
+  what: string,
+  condition: () => T | Promise<T>,
+  deadline = 30_000
+): Promise<NonNullable<T>> {
   const end = performance.now() + deadline
   let last: unknown
   for (;;) {
@@ -74,7 +78,11 @@ export async function until<T> (what: string, condition: () => T | Promise<T>, d
     } catch (error) {
       last = error
     }
-    if (performance.now() > end) throw new Error(`not within ${deadline} ms: ${what}; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`)
+    if (performance.now() > end) {
+      throw new Error(
+        `not within ${deadline} ms: ${what}; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`
+      )
+    }
     await delay(10)
   }
 }
@@ -143,7 +151,10 @@ async function run (t: Teardown, { program, scheme, args, ask, expected }: Plan)
       if (!existsSync(`/proc/${pid}/task`)) return
       await until(`${program} stands still`, async () => {
         const threads = await readdir(`/proc/${pid}/task`)
-        const states = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/status`, 'utf8')))
+        const states = await Promise.all(threads.map((thread) => readFile(
+          `/proc/${pid}/task/${thread}/status`,
+          'utf8'
+        )))
         return states.every((state) => /^State:\s+T/m.test(state))
       })
     },
@@ -163,7 +174,9 @@ export async function startRedis (t: Teardown, ...more: string[]): Promise<Serve
     program: 'redis-server',
     scheme: 'redis',
     args: async (port, directory) => [
-      '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--daemonize', 'no', '--enable-debug-command', 'yes', ...more
+      '--port', String(
+        port
+      ), '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--daemonize', 'no', '--enable-debug-command', 'yes', ...more
     ],
     ask: 'PING\r\n',
     expected: /PONG|NOAUTH/
@@ -207,7 +220,15 @@ export async function startNatsCluster (t: Teardown): Promise<Server[]> {
   })))
   const ready = '$JS.API.INFO'
   for (const { port } of servers) {
-    await until('the cluster has a leader', async () => await answers(port, `CONNECT {"verbose":false}\r\nSUB answer 1\r\nPUB ${ready} answer 0\r\n\r\n`, /"streams":/), 30_000)
+    await until(
+      'the cluster has a leader',
+      async () => await answers(
+        port,
+        `CONNECT {"verbose":false}\r\nSUB answer 1\r\nPUB ${ready} answer 0\r\n\r\n`,
+        /"streams":/
+      ),
+      30_000
+    )
   }
   return servers
 }
@@ -228,7 +249,11 @@ export async function startCluster (t: Teardown, ...more: string[]): Promise<Ser
     if (index > 0) await tell(port, `CLUSTER MEET 127.0.0.1 ${first.port}`, /\+OK/)
   }
   for (const { port } of servers) {
-    await until('the cluster is complete', async () => await answers(port, 'CLUSTER INFO\r\nQUIT\r\n', /cluster_state:ok[^]*cluster_known_nodes:3/), 20_000)
+    await until(
+      'the cluster is complete',
+      async () => await answers(port, 'CLUSTER INFO\r\nQUIT\r\n', /cluster_state:ok[^]*cluster_known_nodes:3/),
+      20_000
+    )
   }
   return servers
 }
@@ -252,7 +277,10 @@ export async function startSentinel (t: Teardown, ...more: string[]): Promise<Se
   const primary = await startRedis(t, ...prompt)
   const replica = await startRedis(t, ...prompt, '--replicaof', '127.0.0.1', String(primary.port))
   // A sentinel that came before the replica would not look for it again within ten seconds.
-  await until('the replica follows', async () => await answers(primary.port, 'INFO replication\r\nQUIT\r\n', /state=online/))
+  await until(
+    'the replica follows',
+    async () => await answers(primary.port, 'INFO replication\r\nQUIT\r\n', /state=online/)
+  )
   const name = 'main'
   const sentinels = await Promise.all([0, 1, 2].map(() => run(t, {
     program: 'redis-server',
@@ -271,7 +299,11 @@ export async function startSentinel (t: Teardown, ...more: string[]): Promise<Se
     expected: /PONG/
   })))
   for (const { port } of sentinels) {
-    await until('the sentinels know each other', async () => await answers(port, 'INFO sentinel\r\nQUIT\r\n', /status=ok,.*slaves=1,sentinels=3/), 20_000)
+    await until(
+      'the sentinels know each other',
+      async () => await answers(port, 'INFO sentinel\r\nQUIT\r\n', /status=ok,.*slaves=1,sentinels=3/),
+      20_000
+    )
   }
   return {
     name,
@@ -294,7 +326,9 @@ async function tell (port: number, command: string, expected: RegExp): Promise<v
   if (!await answers(port, `${command}\r\nQUIT\r\n`, expected)) throw new Error(`${command} was refused`)
 }
 
-/** An nginx before `target`, with its default settings and what upgrades need; `more` are directives of the location. */
+/**
+ * An nginx before `target`, with its default settings and what upgrades need; `more` are directives of the location.
+ */
 export async function startNginx (t: Teardown, target: number, more = ''): Promise<Server> {
   return await run(t, {
     program: 'nginx',

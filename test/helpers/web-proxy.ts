@@ -41,7 +41,14 @@ export class WebProxy {
 
   #pass (request: IncomingMessage, response: ServerResponse): void {
     const { method, url, headers } = request
-    const up = http.request({ host: '127.0.0.1', port: this.#target, method, path: url, headers, agent: false }, (answer) => {
+    const up = http.request({
+      host: '127.0.0.1',
+      port: this.#target,
+      method,
+      path: url,
+      headers,
+      agent: false
+    }, (answer) => {
       const isStream = answer.headers['content-type']?.startsWith('text/event-stream') === true
       if (isStream) this.streams++
       if (url?.includes('transport=polling') === true) this.polls++
@@ -73,7 +80,9 @@ export class WebProxy {
     this.upgrades++
     const up = connect(this.#target, '127.0.0.1')
     this.#follow(up)
-    up.write(`GET ${url} HTTP/1.1\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`).join('\r\n')}\r\n\r\n`)
+    up.write(
+      `GET ${url} HTTP/1.1\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`).join('\r\n')}\r\n\r\n`
+    )
     up.write(head)
     down.pipe(up).pipe(down)
     down.on('close', () => up.destroy())

@@ -10,7 +10,9 @@ interface Import { readonly target: string, readonly isType: boolean }
 
 /** A file of ours by its path below lib, a package by its name. */
 function resolve (file: string, specifier: string): string {
-  return specifier.startsWith('.') ? relative(LIB, join(LIB, dirname(file), specifier)).replace(/\.js$/, '.ts') : specifier
+  return specifier.startsWith('.')
+    ? relative(LIB, join(LIB, dirname(file), specifier)).replace(/\.js$/, '.ts')
+    : specifier
 }
 
 function importsOf (file: string): Import[] {
@@ -23,11 +25,15 @@ function importsOf (file: string): Import[] {
     if (ts.isImportDeclaration(node)) {
       const { importClause } = node
       const named = importClause?.namedBindings
-      const isEachType = importClause !== undefined && importClause.name === undefined && named !== undefined && ts.isNamedImports(named) && named.elements.every(({ isTypeOnly }) => isTypeOnly)
+      const isEachType = importClause !== undefined && importClause.name === undefined && named !== undefined &&
+        ts.isNamedImports(named) &&
+        named.elements.every(({ isTypeOnly }) => isTypeOnly)
       add(node.moduleSpecifier, importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword || isEachType)
-    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) add(node.moduleSpecifier, node.isTypeOnly)
-    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0]!, false)
-    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true)
+    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) {
+      add(node.moduleSpecifier, node.isTypeOnly)
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      add(node.arguments[0]!, false)
+    } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true)
     ts.forEachChild(node, visit)
   }
   visit(source)
@@ -49,12 +55,18 @@ function loaded (file: string, seen = new Set<string>()): Set<string> {
 
 t.test('the imports were read: the composition root loads the rooms, and types are told from values', async (t) => {
   t.ok(loaded('plugin/plugin.ts').has('rooms/hub.ts'))
-  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'dispatch/broadcast-acks.ts'), { isType: true })
-  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'structures/keyed-queue.ts'), { isType: false })
+  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'dispatch/broadcast-acks.ts'), {
+    isType: true
+  })
+  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'structures/keyed-queue.ts'), {
+    isType: false
+  })
 })
 
 t.test('every import of ours is a file that exists', async (t) => {
-  for (const [file, imports] of graph) for (const { target } of imports) if (isOurs(target)) t.ok(graph.has(target), `${file} imports ${target}`)
+  for (const [file, imports] of graph) {
+    for (const { target } of imports) if (isOurs(target)) t.ok(graph.has(target), `${file} imports ${target}`)
+  }
 })
 
 t.test('there is no cycle of imports, type imports counted', async (t) => {
@@ -74,7 +86,10 @@ t.test('there is no cycle of imports, type imports counted', async (t) => {
   t.same(cycles, [])
 })
 
-/** The folders of lib, the one that composes first: each imports of ours nothing but itself and what stands below it, types included. */
+/**
+ * The folders of lib, the one that composes first: each imports of ours nothing but itself and what stands below it,
+ * types included.
+ */
 const LAYERS = [
   'index.ts', 'plugin/', 'testing/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
   'connection/', 'options/', 'types/', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
@@ -83,13 +98,16 @@ const LAYERS = [
 
 function layerOf (file: string): number { return LAYERS.findIndex((layer) => file.startsWith(layer)) }
 
-t.test('the folders stand in an order, and no import goes upward: so there is no cycle of folders either', async (t) => {
-  t.same(files.filter((file) => layerOf(file) === -1), [], 'name its folder among the layers')
-  const upward = files.flatMap((file) => graph.get(file)!
-    .filter(({ target }) => isOurs(target) && layerOf(target) < layerOf(file))
-    .map(({ target }) => `${file} imports ${target}`))
-  t.same(upward, [])
-})
+t.test(
+  'the folders stand in an order, and no import goes upward: so there is no cycle of folders either',
+  async (t) => {
+    t.same(files.filter((file) => layerOf(file) === -1), [], 'name its folder among the layers')
+    const upward = files.flatMap((file) => graph.get(file)!
+      .filter(({ target }) => isOurs(target) && layerOf(target) < layerOf(file))
+      .map(({ target }) => `${file} imports ${target}`))
+    t.same(upward, [])
+  }
+)
 
 t.test('the root of lib holds the entry point and the version, nothing else', async (t) => {
   t.same(files.filter((file) => !file.includes('/')), ['index.ts', 'version.ts'])
@@ -114,7 +132,9 @@ for (const [place, allowed] of Object.entries(MAY)) {
     const own = files.filter((file) => file.startsWith(place))
     t.ok(own.length > 0)
     for (const file of own) {
-      const wrong = graph.get(file)!.filter(({ target }) => isOurs(target) && !allowed.test(target)).map(({ target }) => target)
+      const wrong = graph.get(
+        file
+      )!.filter(({ target }) => isOurs(target) && !allowed.test(target)).map(({ target }) => target)
       t.same(wrong, [], file)
     }
   })
@@ -126,18 +146,29 @@ t.test('connections and rooms know nothing of fastify', async (t) => {
   }
 })
 
-t.test('connections and rooms act on each other in the dispatcher, which knows them by their types; the composition root alone loads both', async (t) => {
-  const known = graph.get('dispatch/dispatch.ts')!.filter(({ isType }) => isType).map(({ target }) => target)
-  t.ok(known.includes('connection/connection.ts') && known.includes('rooms/hub.ts'))
-  const both = files.filter((file) => {
-    const values = graph.get(file)!.filter(({ isType }) => !isType).map(({ target }) => target)
-    return values.some((target) => /^connection\/(connection|connections)\.ts$/.test(target)) && values.some((target) => /^rooms\/(hub|room)\.ts$/.test(target))
-  })
-  t.same(both, ['plugin/plugin.ts'])
-})
+t.test(
+  'connections and rooms act on each other in the dispatcher, which knows them by their types; the composition root alone loads both',
+  async (t) => {
+    const known = graph.get('dispatch/dispatch.ts')!.filter(({ isType }) => isType).map(({ target }) => target)
+    t.ok(known.includes('connection/connection.ts') && known.includes('rooms/hub.ts'))
+    const both = files.filter((file) => {
+      const values = graph.get(file)!.filter(({ isType }) => !isType).map(({ target }) => target)
+      return values.some((target) => /^connection\/(connection|connections)\.ts$/.test(target)) &&
+        values.some((target) => /^rooms\/(hub|room)\.ts$/.test(target))
+    })
+    t.same(both, ['plugin/plugin.ts'])
+  }
+)
 
 /** Server only: a browser never loads them. */
-const SERVER_ONLY = ['protocol/validate.ts', 'protocol/schema.ts', 'protocol/formats.ts', 'protocol/regexp.ts', 'protocol/json.ts', 'contract/asyncapi.ts']
+const SERVER_ONLY = [
+  'protocol/validate.ts',
+  'protocol/schema.ts',
+  'protocol/formats.ts',
+  'protocol/regexp.ts',
+  'protocol/json.ts',
+  'contract/asyncapi.ts'
+]
 
 t.test('the contract and the protocol load nothing at run time that a browser does not have', async (t) => {
   for (const file of files.filter((name) => /^(contract|protocol)\//.test(name) && !SERVER_ONLY.includes(name))) {
@@ -181,29 +212,43 @@ const JOINED: Readonly<Record<string, string>> = {
 }
 
 /** Documents, URLs and words for people are made here. */
-const NO_KEYS = /^(contract\/asyncapi|endpoint\/welcome|server\/upgrade-guard|server\/url-credentials)\.ts$|^(options|testing|stats|client\/links)\//
+const NO_KEYS =
+  /^(contract\/asyncapi|endpoint\/welcome|server\/upgrade-guard|server\/url-credentials)\.ts$|^(options|testing|stats|client\/links)\//
 
-t.test('keys of several parts are made by one function: nothing else joins parts by a character that they may hold', async (t) => {
-  for (const file of files.filter((name) => !NO_KEYS.test(name) && !(name in JOINED))) {
-    const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
-    const joined: string[] = []
-    const visit = (node: ts.Node): void => {
-      if (ts.isTemplateExpression(node) && node.templateSpans.slice(0, -1).some(({ literal }) => literal.text.length === 1)) joined.push(node.getText(source))
-      ts.forEachChild(node, visit)
+t.test(
+  'keys of several parts are made by one function: nothing else joins parts by a character that they may hold',
+  async (t) => {
+    for (const file of files.filter((name) => !NO_KEYS.test(name) && !(name in JOINED))) {
+      const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
+      const joined: string[] = []
+      const visit = (node: ts.Node): void => {
+        if (ts.isTemplateExpression(node) &&
+          node.templateSpans.slice(0, -1).some(({ literal }) => literal.text.length === 1)) {
+          joined.push(node.getText(source))
+        }
+        ts.forEachChild(node, visit)
+      }
+      visit(source)
+      t.same(
+        joined,
+        [],
+        `${file}: make a key by keyOf of protocol/key.ts, or say in this test why it cannot be mistaken`
+      )
     }
-    visit(source)
-    t.same(joined, [], `${file}: make a key by keyOf of protocol/key.ts, or say in this test why it cannot be mistaken`)
   }
-})
+)
 
 /** Names of the platform that a file calls or takes from a module: `setTimeout`, `Date.now`. */
 function usedIn (file: string, names: ReadonlySet<string>): string[] {
   const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
   const found = new Set<string>()
   const visit = (node: ts.Node): void => {
-    const text = ts.isPropertyAccessExpression(node) || ts.isImportSpecifier(node) || ts.isIdentifier(node) ? node.getText(source) : ''
+    const text = ts.isPropertyAccessExpression(node) || ts.isImportSpecifier(node) || ts.isIdentifier(node)
+      ? node.getText(source)
+      : ''
     // A type names the platform's function and does not call it; a method of the same name is another one.
-    const isOther = (): boolean => ts.isTypeQueryNode(node.parent) || (ts.isPropertyAccessExpression(node.parent) && node.parent.name === node)
+    const isOther = (): boolean => ts.isTypeQueryNode(node.parent) ||
+      (ts.isPropertyAccessExpression(node.parent) && node.parent.name === node)
     if (names.has(text) && !isOther()) found.add(text)
     ts.forEachChild(node, visit)
   }
@@ -221,7 +266,14 @@ const TIMERS: Record<string, string> = {
 }
 
 t.test('every timer goes through the helper of its side, which knows what the platform can wait', async (t) => {
-  const names = new Set(['setTimeout', 'setInterval', 'globalThis.setTimeout', 'globalThis.setInterval', 'AbortSignal.timeout', 'setTimeout as delay'])
+  const names = new Set([
+    'setTimeout',
+    'setInterval',
+    'globalThis.setTimeout',
+    'globalThis.setInterval',
+    'AbortSignal.timeout',
+    'setTimeout as delay'
+  ])
   const users = files.filter((file) => usedIn(file, names).length > 0)
   t.same(users.filter((file) => !Object.hasOwn(TIMERS, file)), [], 'use after and every of timers.ts')
   t.ok(users.includes('structures/timers.ts') && users.includes('client/timers.ts'))
@@ -246,8 +298,11 @@ const TIME_OF_DAY: Record<string, string> = {
   'rooms/hub.ts': 'the timestamp of an event'
 }
 
-t.test('durations are measured by a clock that nobody sets; the time of day is for what is shown or read elsewhere', async (t) => {
-  const users = files.filter((file) => usedIn(file, new Set(['Date.now'])).length > 0)
-  t.same(users.filter((file) => !Object.hasOwn(TIME_OF_DAY, file)), [], 'measure by performance.now()')
-  t.ok(users.includes('auth/authentication.ts'))
-})
+t.test(
+  'durations are measured by a clock that nobody sets; the time of day is for what is shown or read elsewhere',
+  async (t) => {
+    const users = files.filter((file) => usedIn(file, new Set(['Date.now'])).length > 0)
+    t.same(users.filter((file) => !Object.hasOwn(TIME_OF_DAY, file)), [], 'measure by performance.now()')
+    t.ok(users.includes('auth/authentication.ts'))
+  }
+)

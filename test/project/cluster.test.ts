@@ -21,7 +21,13 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PATIENCE = 10_000
 
 interface Node { readonly address: string, readonly pid: number }
-interface Cluster { readonly url: string, readonly redis: string, readonly nodes: readonly Node[], readonly directory: string, stop (): Promise<number | null> }
+interface Cluster {
+  readonly url: string
+  readonly redis: string
+  readonly nodes: readonly Node[]
+  readonly directory: string
+  stop (): Promise<number | null>
+}
 
 /** The example as `npm run cluster` runs it, on free ports and with a folder for temporary files of its own. */
 async function startCluster (t: Test): Promise<Cluster> {
@@ -72,7 +78,11 @@ async function stream (url: string, token: string, room: string, since?: string)
   let cursor = ''
   const request = http.get(`${url}/ws/${room}`, {
     agent: false,
-    headers: { accept: 'text/event-stream', authorization: `Bearer ${token}`, ...(since === undefined ? {} : { 'last-event-id': since }) }
+    headers: {
+      accept: 'text/event-stream',
+      authorization: `Bearer ${token}`,
+      ...(since === undefined ? {} : { 'last-event-id': since })
+    }
   })
   const [answer] = await once(request, 'response') as [IncomingMessage]
   const reader = new SseReader(({ data, id }) => {
@@ -102,22 +112,37 @@ async function websocket (url: string, token: string, path = ''): Promise<Socket
 }
 
 async function poll (url: string, token: string, room: string, since = ''): Promise<PollAnswer & { asked: string }> {
-  const answer = await fetch(`${url}/ws/${room}${since === '' ? '' : `?since=${since}`}`, { headers: { authorization: `Bearer ${token}` } })
+  const answer = await fetch(`${url}/ws/${room}${since === '' ? '' : `?since=${since}`}`, {
+    headers: { authorization: `Bearer ${token}` }
+  })
   return { ...await answer.json() as PollAnswer, asked: answer.headers.get('x-node')! }
 }
 
 /** By the REST route. @returns the node that took it */
 async function publish (url: string, token: string, room: string, text: string): Promise<string> {
   const answer = await fetch(`${url}/rooms/${room}`, {
-    method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: JSON.stringify({ text })
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json'
+    },
+    body: JSON.stringify({ text })
   })
   if (answer.status !== 200) throw new Error(`${answer.status} ${await answer.text()}`)
   return (await answer.json() as { node: string }).node
 }
 
 const textOf = ({ data }: Frame): string => (data as { text: string }).text
-const textsOf = (...links: Array<{ queue: FrameQueue }>): string[] => links.flatMap(({ queue }) => queue.all.filter(({ type }) => type === 'said').map(textOf))
-const has = async ({ queue }: { queue: FrameQueue }, text: string): Promise<Frame> => await queue.next(text, (frame) => frame.type === 'said' && textOf(frame) === text, PATIENCE)
+const textsOf = (...links: Array<{
+  queue: FrameQueue
+}>): string[] => links.flatMap(({ queue }) => queue.all.filter(({ type }) => type === 'said').map(
+  textOf
+))
+const has = async ({ queue }: { queue: FrameQueue }, text: string): Promise<Frame> => await queue.next(
+  text,
+  (frame) => frame.type === 'said' && textOf(frame) === text,
+  PATIENCE
+)
 
 /** What it says when it cannot start; it has ended by then. */
 async function refusal (t: Test, environment: Record<string, string>): Promise<string> {
@@ -135,10 +160,18 @@ async function refusal (t: Test, environment: Record<string, string>): Promise<s
 
 t.test('the cluster names what it needs and how to get it', async (t) => {
   const said = await refusal(t, { NGINX: '/nowhere/nginx', REDIS_SERVER: '/nowhere/redis-server' })
-  t.match(said, /not found on this machine: redis-server, nginx\.\n.*apt-get install redis-server nginx\n.*brew install redis nginx/)
+  t.match(
+    said,
+    /not found on this machine: redis-server, nginx\.\n.*apt-get install redis-server nginx\n.*brew install redis nginx/
+  )
 })
 
-t.test('the cluster does not take the server of somebody else for its own', { skip: missing('redis-server', 'nginx') }, async (t) => {
+t.test('the cluster does not take the server of somebody else for its own', {
+  skip: missing(
+    'redis-server',
+    'nginx'
+  )
+}, async (t) => {
   const other = http.createServer().listen(0, '127.0.0.1')
   t.teardown(() => { other.close() })
   await once(other, 'listening')
@@ -146,7 +179,10 @@ t.test('the cluster does not take the server of somebody else for its own', { sk
   t.match(await refusal(t, { PORT: String(port) }), `port ${port} is taken`)
 })
 
-t.test('two nodes behind nginx and one Redis', { skip: missing('redis-server', 'nginx'), timeout: 60_000 }, async (t) => {
+t.test('two nodes behind nginx and one Redis', {
+  skip: missing('redis-server', 'nginx'),
+  timeout: 60_000
+}, async (t) => {
   const { url, redis, nodes, directory, stop } = await startCluster(t)
   const token = await tokenFrom(url, 'ada')
   t.equal(nodes.length, 2)
@@ -161,7 +197,10 @@ t.test('two nodes behind nginx and one Redis', { skip: missing('redis-server', '
   })
 
   await t.test('a message sent over a WebSocket reaches a WebSocket of the other node', async (t) => {
-    const [one, two] = [await websocket(url, token, '/chat/say'), await websocket(url, await tokenFrom(url, 'bob'), '/chat/say')]
+    const [one, two] = [
+      await websocket(url, token, '/chat/say'),
+      await websocket(url, await tokenFrom(url, 'bob'), '/chat/say')
+    ]
     const other = one.node === two.node ? await websocket(url, token, '/chat/say') : two
     t.not(one.node, other.node)
     one.send({ type: 'say', room: 'chat/say', id: '1', data: { text: 'hello' } })
@@ -202,7 +241,10 @@ t.test('two nodes behind nginx and one Redis', { skip: missing('redis-server', '
   await t.test('a node dies: its stream, its WebSocket and its open poll go on at the other, and so do publishers', async (t) => {
     const room = 'chat/dies'
     const socket = await websocket(url, token, `/${room}`)
-    const [victim, survivor] = [nodes.find(({ address }) => address === socket.node)!, nodes.find(({ address }) => address !== socket.node)!]
+    const [victim, survivor] = [
+      nodes.find(({ address }) => address === socket.node)!,
+      nodes.find(({ address }) => address !== socket.node)!
+    ]
     const onVictim = async <L extends { node: string, cut (): void }> (open: () => Promise<L>): Promise<L> => {
       for (;;) {
         const link = await open()
@@ -216,8 +258,13 @@ t.test('two nodes behind nginx and one Redis', { skip: missing('redis-server', '
 
     const client = new Redis(redis)
     t.teardown(() => { client.disconnect() })
-    const subscribed = async (name: string): Promise<number> => (await client.call('PUBSUB', 'SHARDNUMSUB', new Keys('realtime:').events(name)) as [string, number])[1]
-    // The poll's own place at the survivor ends when it moves; with a member that stays there, one subscription more is the poll at the victim.
+    const subscribed = async (name: string): Promise<number> => (await client.call(
+      'PUBSUB',
+      'SHARDNUMSUB',
+      new Keys('realtime:').events(name)
+    ) as [string, number])[1]
+    // The poll's own place at the survivor ends when it moves; with a member that stays there, one subscription more is
+    // the poll at the victim.
     const direct = `http://${survivor.address}`
     const witness = await stream(direct, token, 'chat/waits')
     const first = await poll(direct, token, 'chat/waits')
@@ -231,7 +278,12 @@ t.test('two nodes behind nginx and one Redis', { skip: missing('redis-server', '
     await Promise.all([socket.queue.ended, events.queue.ended])
     for (let i = 1; i <= 10; i++) t.equal(await publish(url, token, 'dies', `during ${i}`), survivor.address)
 
-    const { epoch, offset } = (socket.welcome.data as { rooms: Record<string, { epoch: string, offset: number }> }).rooms[room]!
+    const { epoch, offset } = (socket.welcome.data as {
+      rooms: Record<string, {
+        epoch: string
+        offset: number
+      }>
+    }).rooms[room]!
     const again = await websocket(url, token)
     again.send({ type: 'join', room, id: 'j', data: { since: { epoch, offset: offset + 1 } } })
     t.match(await again.queue.next('ack', undefined, PATIENCE), { data: { resumed: true } })

@@ -5,8 +5,8 @@ import t from 'tap'
 import ts from 'typescript'
 
 /**
- * Everything in which this package keeps more than one thing for longer than a call stands in the table of SECURITY.md with its bound: a
- * collection that nobody has thought about is found here, by what the source says.
+ * Everything in which this package keeps more than one thing for longer than a call stands in the table of SECURITY.md
+ * with its bound: a collection that nobody has thought about is found here, by what the source says.
  */
 const LIB = fileURLToPath(new URL('../../lib', import.meta.url))
 const SECURITY = readFileSync(new URL('../../SECURITY.md', import.meta.url), 'utf8')
@@ -18,7 +18,8 @@ const CHANGES: ReadonlySet<string> = new Set(['set', 'add', 'push', 'unshift', '
 function isKeeping (type: ts.TypeNode): boolean {
   if (ts.isUnionTypeNode(type)) return type.types.some(isKeeping)
   if (ts.isArrayTypeNode(type)) return true
-  return ts.isTypeReferenceNode(type) && ts.isIdentifier(type.typeName) && (type.typeName.text === 'Array' || COLLECTION.test(type.typeName.text))
+  return ts.isTypeReferenceNode(type) && ts.isIdentifier(type.typeName) &&
+    (type.typeName.text === 'Array' || COLLECTION.test(type.typeName.text))
 }
 
 function isMade (value: ts.Expression | undefined): boolean {
@@ -36,8 +37,14 @@ function isOurs (type: ts.TypeNode | undefined, value: ts.Expression | undefined
 function changesOf (scope: ts.Node, name: string): ts.Node[] {
   const found: ts.Node[] = []
   const visit = (node: ts.Node): void => {
-    if (ts.isPropertyAccessExpression(node) && node.expression.getText() === name && CHANGES.has(node.name.text)) found.push(node)
-    if (ts.isBinaryExpression(node) && node.operatorToken.kind >= ts.SyntaxKind.FirstAssignment && node.operatorToken.kind <= ts.SyntaxKind.LastAssignment && node.left.getText() === name) found.push(node)
+    if (ts.isPropertyAccessExpression(node) && node.expression.getText() === name && CHANGES.has(node.name.text)) {
+      found.push(node)
+    }
+    if (ts.isBinaryExpression(node) && node.operatorToken.kind >= ts.SyntaxKind.FirstAssignment &&
+      node.operatorToken.kind <= ts.SyntaxKind.LastAssignment &&
+      node.left.getText() === name) {
+      found.push(node)
+    }
     ts.forEachChild(node, visit)
   }
   visit(scope)
@@ -45,10 +52,14 @@ function changesOf (scope: ts.Node, name: string): ts.Node[] {
 }
 
 function isFunction (node: ts.Node): node is ts.FunctionLikeDeclaration {
-  return ts.isFunctionDeclaration(node) || ts.isFunctionExpression(node) || ts.isArrowFunction(node) || ts.isMethodDeclaration(node)
+  return ts.isFunctionDeclaration(node) || ts.isFunctionExpression(node) || ts.isArrowFunction(node) ||
+    ts.isMethodDeclaration(node)
 }
 
-/** A variable of a function that makes something of functions lives as long as these: it is changed by one that is called later. */
+/**
+ * A variable of a function that makes something of functions lives as long as these: it is changed by one that is
+ * called later.
+ */
 function isClosedOver (owner: ts.FunctionDeclaration, name: string): boolean {
   return changesOf(owner, name).some((change) => {
     for (let node = change; node !== owner; node = node.parent) {
@@ -68,16 +79,22 @@ function collectionsOf (file: string): string[] {
   const found: string[] = []
   for (const statement of source.statements) {
     for (const { name, type, initializer } of variablesOf(statement)) {
-      if (isOurs(type, initializer) && changesOf(source, name.getText()).length > 0) found.push(`${file.replace(/^.*\//, '').replace('.ts', '')}.${name.getText()}`)
+      if (isOurs(type, initializer) && changesOf(source, name.getText()).length > 0) {
+        found.push(`${file.replace(/^.*\//, '').replace('.ts', '')}.${name.getText()}`)
+      }
     }
     if (ts.isFunctionDeclaration(statement) && statement.body !== undefined) {
       for (const { name, type, initializer } of statement.body.statements.flatMap(variablesOf)) {
-        if (isOurs(type, initializer) && isClosedOver(statement, name.getText())) found.push(`${statement.name!.text}.${name.getText()}`)
+        if (isOurs(type, initializer) && isClosedOver(statement, name.getText())) {
+          found.push(`${statement.name!.text}.${name.getText()}`)
+        }
       }
     }
     if (!ts.isClassDeclaration(statement)) continue
     for (const member of statement.members) {
-      if (ts.isPropertyDeclaration(member) && isOurs(member.type, member.initializer)) found.push(`${statement.name!.text}.${member.name.getText()}`)
+      if (ts.isPropertyDeclaration(member) && isOurs(member.type, member.initializer)) {
+        found.push(`${statement.name!.text}.${member.name.getText()}`)
+      }
     }
   }
   return found
@@ -87,13 +104,27 @@ const files = readdirSync(LIB, { recursive: true, encoding: 'utf8' }).filter((fi
 const found = files.flatMap(collectionsOf)
 
 /** `Class.#field`, `factory.variable` or `file.variable`, as the second column names them. */
-const rows = SECURITY.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| what | where |')).map((line) => line.slice(1, -1).split(' | ').map((cell) => cell.trim()))
+const rows = SECURITY.split('\n')
+  .filter((line) => line.startsWith('| ') && !line.startsWith('| what | where |'))
+  .map((line) => line.slice(1, -1).split(' | ').map((cell) => cell.trim()))
 const named = rows.flatMap(([, where = '']) => [...where.matchAll(/`([A-Za-z-]+\.#?\w+)`/g)].map(([, name]) => name!))
 
-t.test('the collections were read: fields, variables of a module, and of a function that makes functions', async (t) => {
-  for (const name of ['Hub.#rooms', 'Stream.#events', 'Connection.#owed', 'prefix.prefixes', 'createUpgradeGuard.perAddress', 'createQueue.waiting']) t.ok(found.includes(name), name)
-  t.notOk(found.includes('protocol.RETRIES'))
-})
+t.test(
+  'the collections were read: fields, variables of a module, and of a function that makes functions',
+  async (t) => {
+    for (const name of [
+      'Hub.#rooms',
+      'Stream.#events',
+      'Connection.#owed',
+      'prefix.prefixes',
+      'createUpgradeGuard.perAddress',
+      'createQueue.waiting'
+    ]) {
+      t.ok(found.includes(name), name)
+    }
+    t.notOk(found.includes('protocol.RETRIES'))
+  }
+)
 
 t.test('every collection that outlives a call stands in the table of SECURITY.md with its bound', async (t) => {
   t.same(found.filter((name) => !named.includes(name)), [])

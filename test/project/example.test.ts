@@ -77,7 +77,11 @@ async function read (page: Page, text: string, kind = 'message'): Promise<void> 
 
 /** The transports by which the user Ada is connected. */
 async function transportsOf (url: string): Promise<string[]> {
-  const login = await fetch(`${url}/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"admin"}' })
+  const login = await fetch(`${url}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{"name":"admin"}'
+  })
   const { token } = await login.json() as { token: string }
   const answer = await fetch(`${url}/ws/stats/connections`, { headers: { authorization: `Bearer ${token}` } })
   const { items } = await answer.json() as { items: Array<{ userId: string, transport: string }> }
@@ -92,7 +96,9 @@ async function until (t: Test, what: string, holds: () => Promise<boolean>): Pro
   t.fail(what)
 }
 
-async function texts (page: Page): Promise<string[]> { return await page.locator('#messages .message:not(.pending) p').allTextContents() }
+async function texts (page: Page): Promise<string[]> {
+  return await page.locator('#messages .message:not(.pending) p').allTextContents()
+}
 
 /** A wire to the example that can be torn. */
 async function startWire (t: Test, target: string): Promise<{ url: string, tear (): void }> {
@@ -192,40 +198,57 @@ t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) =>
     t.equal(await ada.page.locator('#messages b, #messages img').count(), 0)
   })
 
-  await t.test('a REST call broadcasts to two WebSockets and to two native EventSources, by cookie and by ticket', async (t) => {
-    const eve = await readByEventSource(browser, url)
-    const { token } = await (await fetch(`${url}/login`, {
-      method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"Zoe"}'
-    })).json() as { token: string }
-    const answer = await fetch(`${url}/announce`, {
-      method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: '{"text":"Tea is ready"}'
-    })
-    t.equal(answer.status, 200)
-    for (const { page } of [ada, bob]) await read(page, 'Tea is ready', 'announcement')
-    for (const stream of eve.streams) await stream.locator('li', { hasText: '(announced) Zoe: Tea is ready' }).waitFor()
-    t.same(eve.faults, [])
-    await eve.context.close()
-    const refused = await fetch(`${url}/announce`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"text":"no"}' })
-    t.equal(refused.status, 401)
-  })
-
-  await t.test('a native EventSource comes back after a break with what it missed, by cookie and with a fresh ticket', async (t) => {
-    const wire = await startWire(t, url)
-    const eve = await readByEventSource(browser, wire.url)
-    await say(bob.page, 'before the break')
-    for (const stream of eve.streams) await stream.locator('li', { hasText: 'before the break' }).waitFor()
-    wire.tear()
-    for (const stream of eve.streams) await stream.locator('.state[data-state=reconnecting]').waitFor()
-    await say(bob.page, 'in the break')
-    await read(bob.page, 'in the break')
-    for (const stream of eve.streams) {
-      await stream.locator('li', { hasText: 'in the break' }).waitFor()
-      const said = await stream.locator('li').allTextContents()
-      t.equal(new Set(said).size, said.length, 'nothing twice')
-      t.same(said.slice(-2), ['Bob: before the break', 'Bob: in the break'])
+  await t.test(
+    'a REST call broadcasts to two WebSockets and to two native EventSources, by cookie and by ticket',
+    async (t) => {
+      const eve = await readByEventSource(browser, url)
+      const { token } = await (await fetch(`${url}/login`, {
+        method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"Zoe"}'
+      })).json() as { token: string }
+      const answer = await fetch(`${url}/announce`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          authorization: `Bearer ${token}`
+        },
+        body: '{"text":"Tea is ready"}'
+      })
+      t.equal(answer.status, 200)
+      for (const { page } of [ada, bob]) await read(page, 'Tea is ready', 'announcement')
+      for (const stream of eve.streams) {
+        await stream.locator('li', { hasText: '(announced) Zoe: Tea is ready' }).waitFor()
+      }
+      t.same(eve.faults, [])
+      await eve.context.close()
+      const refused = await fetch(`${url}/announce`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"text":"no"}'
+      })
+      t.equal(refused.status, 401)
     }
-    await eve.context.close()
-  })
+  )
+
+  await t.test(
+    'a native EventSource comes back after a break with what it missed, by cookie and with a fresh ticket',
+    async (t) => {
+      const wire = await startWire(t, url)
+      const eve = await readByEventSource(browser, wire.url)
+      await say(bob.page, 'before the break')
+      for (const stream of eve.streams) await stream.locator('li', { hasText: 'before the break' }).waitFor()
+      wire.tear()
+      for (const stream of eve.streams) await stream.locator('.state[data-state=reconnecting]').waitFor()
+      await say(bob.page, 'in the break')
+      await read(bob.page, 'in the break')
+      for (const stream of eve.streams) {
+        await stream.locator('li', { hasText: 'in the break' }).waitFor()
+        const said = await stream.locator('li').allTextContents()
+        t.equal(new Set(said).size, said.length, 'nothing twice')
+        t.same(said.slice(-2), ['Bob: before the break', 'Bob: in the break'])
+      }
+      await eve.context.close()
+    }
+  )
 
   await t.test('the button of the page announces to everybody', async () => {
     await ada.page.locator('#announcement').fill('The shop closes')
@@ -234,31 +257,40 @@ t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) =>
   })
 
   for (const transport of TRANSPORTS) {
-    await t.test(`a dropped connection resumes over ${transport}, with what was said meanwhile and what it said itself`, async (t) => {
-      await ada.page.locator('#transport').selectOption(transport)
-      await connected(ada.page)
-      await until(t, `${transport} is in use`, async () => (await transportsOf(url)).includes(transport))
-      await ada.page.getByRole('button', { name: 'Drop my connection' }).click()
-      await ada.page.locator('#state[data-state=reconnecting]').waitFor()
-      await say(bob.page, `during the break of ${transport}, 1`)
-      await say(bob.page, `during the break of ${transport}, 2`)
-      await read(bob.page, `during the break of ${transport}, 2`)
-      await say(ada.page, `said offline over ${transport}`)
-      await read(ada.page, `during the break of ${transport}, 2`)
-      await read(bob.page, `said offline over ${transport}`)
-      await ada.page.locator('#resume', { hasText: '2 messages were caught up' }).waitFor()
-      await read(ada.page, `said offline over ${transport}`)
-      for (const { page } of [ada, bob]) {
-        const said = await texts(page)
-        t.same(said.filter((text) => text.includes(transport)).sort(), [
-          `during the break of ${transport}, 1`, `during the break of ${transport}, 2`, `said offline over ${transport}`
-        ])
+    await t.test(
+      `a dropped connection resumes over ${transport}, with what was said meanwhile and what it said itself`,
+      async (t) => {
+        await ada.page.locator('#transport').selectOption(transport)
+        await connected(ada.page)
+        await until(t, `${transport} is in use`, async () => (await transportsOf(url)).includes(transport))
+        await ada.page.getByRole('button', { name: 'Drop my connection' }).click()
+        await ada.page.locator('#state[data-state=reconnecting]').waitFor()
+        await say(bob.page, `during the break of ${transport}, 1`)
+        await say(bob.page, `during the break of ${transport}, 2`)
+        await read(bob.page, `during the break of ${transport}, 2`)
+        await say(ada.page, `said offline over ${transport}`)
+        await read(ada.page, `during the break of ${transport}, 2`)
+        await read(bob.page, `said offline over ${transport}`)
+        await ada.page.locator('#resume', { hasText: '2 messages were caught up' }).waitFor()
+        await read(ada.page, `said offline over ${transport}`)
+        for (const { page } of [ada, bob]) {
+          const said = await texts(page)
+          t.same(said.filter((text) => text.includes(transport)).sort(), [
+            `during the break of ${transport}, 1`, `during the break of ${transport}, 2`, `said offline over ${transport}`
+          ])
+        }
       }
-    })
+    )
   }
 
   await t.test('the links of the page lead somewhere', async (t) => {
-    for (const href of await ada.page.locator('.links a').evaluateAll((links) => links.map((link) => (link as unknown as { getAttribute (name: string): string }).getAttribute('href')))) {
+    for (const href of await ada.page.locator(
+      '.links a'
+    ).evaluateAll(
+      (links) => links.map((link) => (link as unknown as { getAttribute (name: string): string }).getAttribute(
+        'href'
+      ))
+    )) {
       t.equal((await fetch(new URL(href, url), { headers: { accept: 'text/html,*/*;q=0.8' } })).status, 200, href)
     }
   })

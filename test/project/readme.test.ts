@@ -18,7 +18,9 @@ function chapter (title: string): string {
 
 /** The cells of the rows whose first cell is code. */
 function rows (text: string): string[][] {
-  return text.split('\n').filter((line) => line.startsWith('| `')).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
+  return text.split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
 }
 
 function bare (cell: string): string { return cell.replace(/^`|`$/g, '') }
@@ -28,12 +30,16 @@ function written (value: unknown): string {
   if (typeof value === 'number') return value.toLocaleString('en').replaceAll(',', '_')
   if (typeof value === 'string') return `'${value}'`
   if (Array.isArray(value)) return `[${value.map(written).join(', ')}]`
-  if (typeof value === 'object' && value !== null) return `{ ${Object.entries(value).map(([key, each]) => `${key}: ${written(each)}`).join(', ')} }`
+  if (typeof value === 'object' && value !== null) {
+    return `{ ${Object.entries(value).map(([key, each]) => `${key}: ${written(each)}`).join(', ')} }`
+  }
   return String(value)
 }
 
 t.test('the table of codes is the table of the code', async (t) => {
-  t.same(rows(chapter('Codes')).map(([word, ...cells]) => [bare(word!), ...cells]), Object.entries(codes).map(([word, row]) => [
+  t.same(rows(chapter(
+    'Codes'
+  )).map(([word, ...cells]) => [bare(word!), ...cells]), Object.entries(codes).map(([word, row]) => [
     word, String(row.status), String(row.close ?? '-'), row.retry, row.message
   ]))
 })
@@ -93,8 +99,18 @@ t.test('the table of options names every option, and each default is the one of 
   }
   const whole = ['jwt', 'websocket', 'route', 'limits.user', 'limits.pending', 'limits.rate', 'compression']
   const all = leaves([]).map((path) => whole.find((each) => path.startsWith(`${each}.`)) ?? path)
-  t.same([...new Set(all)].filter((path) => ![...documented.keys()].some((name) => name === path || name.startsWith(`${path}.`))), [], 'every option has a row')
-  t.same([...documented.keys()].filter((name) => !all.some((path) => path === name || name.startsWith(`${path}.`))), [], 'every row is an option')
+  t.same(
+    [...new Set(
+      all
+    )].filter((path) => ![...documented.keys()].some((name) => name === path || name.startsWith(`${path}.`))),
+    [],
+    'every option has a row'
+  )
+  t.same(
+    [...documented.keys()].filter((name) => !all.some((path) => path === name || name.startsWith(`${path}.`))),
+    [],
+    'every row is an option'
+  )
 })
 
 t.test('the bounds without an option are those of the code', async (t) => {
@@ -107,14 +123,18 @@ t.test('the bounds without an option are those of the code', async (t) => {
 
 t.test('the code of the README is the code of files that are compiled with the example', async (t) => {
   const quoted = [...README.matchAll(/<!-- example\/readme\/(\S+) -->\n```ts\n([^]*?)\n```\n/g)]
-  for (const [, file, text] of quoted) t.equal(text, readFileSync(`${ROOT}example/readme/${file!}`, 'utf8').trimEnd(), file!)
+  for (const [, file, text] of quoted) {
+    t.equal(text, readFileSync(`${ROOT}example/readme/${file!}`, 'utf8').trimEnd(), file!)
+  }
   t.equal(quoted.length, README.split('```ts\n').length - 1, 'no other TypeScript stands there')
   const files = readdirSync(`${ROOT}example/readme`).filter((file) => file.endsWith('.ts') && file !== 'build.ts')
   t.same(files.filter((file) => !quoted.some(([, name]) => name === file)), [], 'every file is quoted')
 })
 
 t.test('every link of the README to a chapter or a file leads somewhere', async (t) => {
-  const slugs = new Set([...README.matchAll(/^#+ (.+)$/gm)].map(([, title]) => title!.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-')))
+  const slugs = new Set([...README.matchAll(
+    /^#+ (.+)$/gm
+  )].map(([, title]) => title!.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-')))
   for (const [, target] of README.matchAll(/\]\(([^)\s]+)\)/g)) {
     if (target!.startsWith('#')) t.ok(slugs.has(target!.slice(1)), target!)
     else if (!/^https?:/.test(target!)) t.ok(existsSync(`${ROOT}${target!}`), target!)

@@ -6,20 +6,30 @@ import ts from 'typescript'
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 function compile (config: string, more: Record<string, string> = {}): string[] {
-  const { options, fileNames } = ts.getParsedCommandLineOfConfigFile(at(config), {}, { ...ts.sys, onUnRecoverableConfigFileDiagnostic: (fault) => { throw new Error(String(fault.messageText)) } })!
+  const { options, fileNames } = ts.getParsedCommandLineOfConfigFile(at(config), {}, {
+    ...ts.sys,
+    onUnRecoverableConfigFileDiagnostic: (fault) => { throw new Error(String(fault.messageText)) }
+  })!
   const host = ts.createCompilerHost(options)
   const { readFile, fileExists } = host
   host.readFile = (name) => more[name] ?? readFile(name)
   host.fileExists = (name) => name in more || fileExists(name)
   const { getSourceFile } = host
-  host.getSourceFile = (name, ...rest) => more[name] === undefined ? getSourceFile(name, ...rest) : ts.createSourceFile(name, more[name], ts.ScriptTarget.ES2022, true)
+  host.getSourceFile = (name, ...rest) => more[name] === undefined
+    ? getSourceFile(name, ...rest)
+    : ts.createSourceFile(name, more[name], ts.ScriptTarget.ES2022, true)
   const program = ts.createProgram([...fileNames, ...Object.keys(more)], options, host)
-  return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => `${file === undefined ? '' : `${file.fileName.split('/').at(-1)!}:${file.getLineAndCharacterOfPosition(start!).line + 1} `}${ts.flattenDiagnosticMessageText(messageText, ' ')}`)
+  return ts.getPreEmitDiagnostics(
+    program
+  ).map(
+    ({ file, start, messageText }) =>
+      `${file === undefined ? '' : `${file.fileName.split('/').at(-1)!}:${file.getLineAndCharacterOfPosition(start!).line + 1} `}${ts.flattenDiagnosticMessageText(messageText, ' ')}`
+  )
 }
 
 t.test('the apps of the documentation compile, and a program that must not compile does not', async (t) => {
   t.same(compile('../api/tsconfig.json'), [])
-  const wrong = at('./api/wrong.ts')
+  const wrong = at('../api/wrong.ts')
   const faults = compile('../api/tsconfig.json', {
     [wrong]: `
       import { orders } from './5-existing.js'
@@ -36,5 +46,9 @@ t.test('the apps of the documentation compile, and a program that must not compi
 
 t.test('types are inferred from the contract, and what must not compile does not', async (t) => {
   t.same(compile('../types/tsconfig.json'), [])
-  t.equal(readFileSync(at('../types/inference.ts'), 'utf8').match(/@ts-expect-error/g)?.length, 27, 'no expected error was lost')
+  t.equal(
+    readFileSync(at('../types/inference.ts'), 'utf8').match(/@ts-expect-error/g)?.length,
+    27,
+    'no expected error was lost'
+  )
 })

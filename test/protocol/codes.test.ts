@@ -52,10 +52,14 @@ t.test('45xx is final, 44xx may come back', async (t) => {
 
 t.test('a word is known by its own name only, not by what an object inherits', async (t) => {
   t.equal(isCode('forbidden'), true)
-  for (const word of ['toString', '__proto__', 'constructor', '', undefined, 4503]) t.equal(isCode(word), false, String(word))
+  for (const word of ['toString', '__proto__', 'constructor', '', undefined, 4503]) {
+    t.equal(isCode(word), false, String(word))
+  }
 })
 
 t.test('a client that knows a close code alone does as the table says', async (t) => {
-  for (const [word, { close, retry }] of Object.entries(codes)) if (close !== undefined) t.equal(retryOfClose(close), retry, word)
+  for (const [word, { close, retry }] of Object.entries(codes)) {
+    if (close !== undefined) t.equal(retryOfClose(close), retry, word)
+  }
   for (const close of [1000, 1005, 1006, 4000]) t.equal(retryOfClose(close), 'backoff', String(close))
 })

@@ -5,33 +5,54 @@ import { decodeCursor, encodeCursor, hashRooms, isConnectionId, type CursorEntry
 
 const CONNECTION = 'AAAAAAAAAAAAAAAAAAAAAA'
 const base64url = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-const ofChars = (length: number): fc.Arbitrary<string> => fc.string({ unit: fc.constantFrom(...base64url), minLength: length, maxLength: length })
+const ofChars = (length: number): fc.Arbitrary<string> => fc.string({
+  unit: fc.constantFrom(...base64url),
+  minLength: length,
+  maxLength: length
+})
 const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 const entry = fc.record({
   position: fc.record({ epoch: ofChars(8), offset: number }, { noNullPrototype: true }),
   presence: number,
   version: number
 }, { requiredKeys: [], noNullPrototype: true }) as fc.Arbitrary<CursorEntry>
-const rooms = fc.uniqueArray(fc.string({ unit: fc.constantFrom('a', 'b', '/', '%20', '@'), minLength: 1, maxLength: 20 }), { maxLength: 32 })
+const rooms = fc.uniqueArray(
+  fc.string({ unit: fc.constantFrom('a', 'b', '/', '%20', '@'), minLength: 1, maxLength: 20 }),
+  { maxLength: 32 }
+)
 
-t.test('a cursor read back is what was written, for any positions, with and without presence and version', async (t) => {
-  t.doesNotThrow(() => fc.assert(fc.property(ofChars(22), rooms.chain((names) => fc.tuple(fc.constant(names), fc.array(entry, { minLength: names.length, maxLength: names.length }))), (connection, [names, entries]) => {
-    const text = encodeCursor(connection, hashRooms(names), entries)
-    assert.match(text, /^[A-Za-z0-9_-]+$/)
-    assert.deepEqual(decodeCursor(text, names), { connection, entries })
-  }), { numRuns: 200 }))
-})
+t.test(
+  'a cursor read back is what was written, for any positions, with and without presence and version',
+  async (t) => {
+    t.doesNotThrow(() => fc.assert(fc.property(ofChars(
+      22
+    ), rooms.chain((names) => fc.tuple(
+      fc.constant(names),
+      fc.array(entry, { minLength: names.length, maxLength: names.length })
+    )), (connection, [names, entries]) => {
+      const text = encodeCursor(connection, hashRooms(names), entries)
+      assert.match(text, /^[A-Za-z0-9_-]+$/)
+      assert.deepEqual(decodeCursor(text, names), { connection, entries })
+    }), { numRuns: 200 }))
+  }
+)
 
 t.test('a cursor of 32 rooms is one that is read back', async (t) => {
   const names = Array.from({ length: 32 }, (_, i) => `chat/${i}`)
-  const entries = names.map(() => ({ position: { epoch: 'abcdefgh', offset: Number.MAX_SAFE_INTEGER }, presence: Number.MAX_SAFE_INTEGER, version: Number.MAX_SAFE_INTEGER }))
+  const entries = names.map(() => ({
+    position: { epoch: 'abcdefgh', offset: Number.MAX_SAFE_INTEGER },
+    presence: Number.MAX_SAFE_INTEGER,
+    version: Number.MAX_SAFE_INTEGER
+  }))
   t.same(decodeCursor(encodeCursor(CONNECTION, hashRooms(names), entries), names)?.entries, entries)
 })
 
 t.test('another list of rooms, another order or another number is another cursor', async (t) => {
   const text = encodeCursor(CONNECTION, hashRooms(['a', 'b']), [{}, {}])
   t.ok(decodeCursor(text, ['a', 'b']))
-  for (const names of [['b', 'a'], ['a'], ['a', 'b', 'c'], ['a b'], []]) t.equal(decodeCursor(text, names), undefined, names.join(' '))
+  for (const names of [['b', 'a'], ['a'], ['a', 'b', 'c'], ['a b'], []]) {
+    t.equal(decodeCursor(text, names), undefined, names.join(' '))
+  }
 })
 
 t.test('what is malformed is no cursor, and never an exception', async (t) => {
@@ -40,16 +61,38 @@ t.test('what is malformed is no cursor, and never an exception', async (t) => {
   t.ok(decodeCursor(text(`1.${CONNECTION}.${hash}.abcdefgh:0`), ['a']), 'the frame of the cases below')
   for (const bad of [
     '', '!', 'a b', 'x'.repeat(4_097), '%00', text(''), text('1'), text(`1.${CONNECTION}`),
-    text(`2.${CONNECTION}.${hash}.-`), text(`1.short.${hash}.-`), text(`1.${CONNECTION}.00000000.-`), text(`1.${CONNECTION}.${hash}`),
-    text(`1.${CONNECTION}.${hash}.-.-`), text(`1.${CONNECTION}.${hash}.`), text(`1.${CONNECTION}.${hash}.abcdefgh`), text(`1.${CONNECTION}.${hash}.abcdefgh:`),
-    text(`1.${CONNECTION}.${hash}.abcdefg:0`), text(`1.${CONNECTION}.${hash}.abcdefgh:-1`), text(`1.${CONNECTION}.${hash}.abcdefgh:1.5`), text(`1.${CONNECTION}.${hash}.abcdefgh:zzzzzzzzzzz`),
-    text(`1.${CONNECTION}.${hash}.abcdefgh:zzzzzzzzzzzz`), text(`1.${CONNECTION}.${hash}.abcdefgh:0:0:0:0`), text(`1.${CONNECTION}.${hash}.-:0:0:0`), text(`1.${CONNECTION}.${hash}.abcdefgh:0:!:0`),
-    text(`1.${CONNECTION}.${hash}.abcdefgh:0:0:!`), text(`1.${CONNECTION}.${hash}.abc\u0000efgh:0`), text(`1.${CONNECTION}.${hash}.__proto__:0`)
+    text(
+      `2.${CONNECTION}.${hash}.-`
+    ), text(`1.short.${hash}.-`), text(`1.${CONNECTION}.00000000.-`), text(`1.${CONNECTION}.${hash}`),
+    text(
+      `1.${CONNECTION}.${hash}.-.-`
+    ), text(
+      `1.${CONNECTION}.${hash}.`
+    ), text(`1.${CONNECTION}.${hash}.abcdefgh`), text(`1.${CONNECTION}.${hash}.abcdefgh:`),
+    text(
+      `1.${CONNECTION}.${hash}.abcdefg:0`
+    ), text(
+      `1.${CONNECTION}.${hash}.abcdefgh:-1`
+    ), text(`1.${CONNECTION}.${hash}.abcdefgh:1.5`), text(`1.${CONNECTION}.${hash}.abcdefgh:zzzzzzzzzzz`),
+    text(
+      `1.${CONNECTION}.${hash}.abcdefgh:zzzzzzzzzzzz`
+    ), text(
+      `1.${CONNECTION}.${hash}.abcdefgh:0:0:0:0`
+    ), text(`1.${CONNECTION}.${hash}.-:0:0:0`), text(`1.${CONNECTION}.${hash}.abcdefgh:0:!:0`),
+    text(
+      `1.${CONNECTION}.${hash}.abcdefgh:0:0:!`
+    ), text(`1.${CONNECTION}.${hash}.abc\u0000efgh:0`), text(`1.${CONNECTION}.${hash}.__proto__:0`)
   ]) t.equal(decodeCursor(bad, ['a']), undefined, Buffer.from(bad, 'base64url').toString('latin1'))
-  t.doesNotThrow(() => fc.assert(fc.property(fc.string(), (any) => { for (const each of [any, text(any), text(`1.${CONNECTION}.${hash}.${any}`)]) decodeCursor(each, ['a']) })))
+  t.doesNotThrow(() => fc.assert(fc.property(fc.string(), (any) => {
+    for (const each of [any, text(any), text(`1.${CONNECTION}.${hash}.${any}`)]) decodeCursor(each, ['a'])
+  })))
 })
 
 t.test('connection ids are 22 characters of base64url and nothing else', async (t) => {
   t.equal(isConnectionId(CONNECTION), true)
-  for (const bad of [undefined, 7, {}, '', 'A'.repeat(21), 'A'.repeat(23), `${'A'.repeat(21)}=`, `${'A'.repeat(21)}\n`, [CONNECTION]]) t.equal(isConnectionId(bad), false, JSON.stringify(bad))
+  for (const bad of [
+    undefined, 7, {}, '', 'A'.repeat(21), 'A'.repeat(23), `${'A'.repeat(21)}=`, `${'A'.repeat(21)}\n`, [CONNECTION]
+  ]) {
+    t.equal(isConnectionId(bad), false, JSON.stringify(bad))
+  }
 })

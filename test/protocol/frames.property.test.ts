@@ -28,26 +28,55 @@ t.test('an event is one JSON frame that says what it was made of, whatever its t
   t.pass('500 runs')
 })
 
-const since = fc.record({ epoch: fc.oneof(fc.constant('abcdefgh'), fc.string()), offset: fc.oneof(fc.nat(), fc.double(), fc.string()) }, { requiredKeys: [] })
+const since = fc.record(
+  { epoch: fc.oneof(fc.constant('abcdefgh'), fc.string()), offset: fc.oneof(fc.nat(), fc.double(), fc.string()) },
+  { requiredKeys: [] }
+)
 const frame = fc.record({
-  type: fc.oneof(fc.constantFrom('join', 'leave', 'ping', 'pong', 'auth', 'members', 'history', 'ack', 'say', 'welcome', '__proto__'), fc.jsonValue()),
+  type: fc.oneof(
+    fc.constantFrom(
+      'join',
+      'leave',
+      'ping',
+      'pong',
+      'auth',
+      'members',
+      'history',
+      'ack',
+      'say',
+      'welcome',
+      '__proto__'
+    ),
+    fc.jsonValue()
+  ),
   room: fc.oneof(fc.constant('chat/1'), fc.jsonValue()),
   id: fc.oneof(fc.string(), fc.jsonValue()),
-  data: fc.oneof(fc.record({ since, last: fc.jsonValue(), limit: fc.jsonValue(), connection: fc.jsonValue(), ticket: fc.jsonValue() }, { requiredKeys: [] }), fc.jsonValue())
+  data: fc.oneof(
+    fc.record(
+      { since, last: fc.jsonValue(), limit: fc.jsonValue(), connection: fc.jsonValue(), ticket: fc.jsonValue() },
+      { requiredKeys: [] }
+    ),
+    fc.jsonValue()
+  )
 }, { requiredKeys: [] })
 
-t.test('any JSON value is read as a command with checked fields or as a fault in words, and never throws', async (t) => {
-  fc.assert(fc.property(fc.oneof(frame, fc.jsonValue()), (json) => {
-    const command = parseCommand(plain(json))
-    if ('fault' in command) {
-      assert.ok(command.fault.length > 0)
-      return
-    }
-    if ('id' in command && command.id !== undefined) assert.ok(typeof command.id === 'string' && command.id !== '')
-    if ('room' in command) assert.equal(typeof command.room, 'string')
-    if ('since' in command && command.since !== undefined) assert.ok(isOffset(command.since.offset) && /^[A-Za-z0-9_-]{8}$/.test(command.since.epoch))
-    if (command.type === 'history' && command.limit !== undefined) assert.ok(isOffset(command.limit))
-    if (command.type === 'join' && command.last !== undefined) assert.ok(isOffset(command.last))
-  }), { numRuns: 1_000 })
-  t.pass('1 000 runs')
-})
+t.test(
+  'any JSON value is read as a command with checked fields or as a fault in words, and never throws',
+  async (t) => {
+    fc.assert(fc.property(fc.oneof(frame, fc.jsonValue()), (json) => {
+      const command = parseCommand(plain(json))
+      if ('fault' in command) {
+        assert.ok(command.fault.length > 0)
+        return
+      }
+      if ('id' in command && command.id !== undefined) assert.ok(typeof command.id === 'string' && command.id !== '')
+      if ('room' in command) assert.equal(typeof command.room, 'string')
+      if ('since' in command && command.since !== undefined) {
+        assert.ok(isOffset(command.since.offset) && /^[A-Za-z0-9_-]{8}$/.test(command.since.epoch))
+      }
+      if (command.type === 'history' && command.limit !== undefined) assert.ok(isOffset(command.limit))
+      if (command.type === 'join' && command.last !== undefined) assert.ok(isOffset(command.last))
+    }), { numRuns: 1_000 })
+    t.pass('1 000 runs')
+  }
+)

@@ -8,7 +8,12 @@ const nested = (depth: number, open: string, close: string): string => open.repe
 
 for (const depth of [33, 64, 100, 1_000, 4_180, 8_192, 32_768]) {
   t.test(`JSON nested ${depth} deep is refused before anything recurses`, async (t) => {
-    for (const text of [nested(depth, '[', ']'), '['.repeat(depth), '{"a":'.repeat(depth) + '1' + '}'.repeat(depth), `{"a":"]]]]}}}}","b":${nested(depth, '[', ']')}}`]) {
+    for (const text of [
+      nested(depth, '[', ']'),
+      '['.repeat(depth),
+      '{"a":'.repeat(depth) + '1' + '}'.repeat(depth),
+      `{"a":"]]]]}}}}","b":${nested(depth, '[', ']')}}`
+    ]) {
       t.throws(() => parseJson(text), { message: 'nested deeper than 32 levels' })
     }
   })
@@ -21,8 +26,12 @@ t.test('32 levels are allowed, and brackets in strings are no levels', async (t)
 })
 
 t.test('the depth that is looked at is the depth that JSON has', async (t) => {
-  const depthOf = (value: unknown): number => typeof value === 'object' && value !== null ? 1 + Math.max(0, ...Object.values(value).map(depthOf)) : 0
-  t.doesNotThrow(() => fc.assert(fc.property(fc.jsonValue({ maxDepth: 6 }), fc.integer({ min: 0, max: 8 }), (value, limit) => {
+  const depthOf = (value: unknown): number => typeof value === 'object' && value !== null
+    ? 1 + Math.max(0, ...Object.values(value).map(depthOf))
+    : 0
+  t.doesNotThrow(() => fc.assert(fc.property(fc.jsonValue({
+    maxDepth: 6
+  }), fc.integer({ min: 0, max: 8 }), (value, limit) => {
     const text = JSON.stringify(value)
     // A text shorter than the limit cannot nest deeper, whatever is in it.
     if (text.length > limit) assert.equal(isDeeperThan(text, limit), depthOf(value) > limit)
@@ -40,7 +49,11 @@ for (const text of [
 }
 
 t.test('odd texts have defined answers', async (t) => {
-  for (const text of ['', ' ', '\ufeff', 'undefined', 'NaN', '{a:1}', "{'a':1}", '[1,]', '"\u0001"', '01', '{"a":1}x']) t.throws(() => parseJson(text), JSON.stringify(text))
+  for (const text of [
+    '', ' ', '\ufeff', 'undefined', 'NaN', '{a:1}', "{'a':1}", '[1,]', '"\u0001"', '01', '{"a":1}x'
+  ]) {
+    t.throws(() => parseJson(text), JSON.stringify(text))
+  }
   t.same(parseJson('{"a":1,"a":2}'), { a: 2 }, 'of duplicate keys the last wins')
   t.equal(parseJson('1e999'), Number.POSITIVE_INFINITY)
   t.equal(parseJson('"\\ud800"'), '\ud800')
@@ -49,7 +62,30 @@ t.test('odd texts have defined answers', async (t) => {
 
 t.test('whatever JSON a peer sends is a command or a fault, never an exception', async (t) => {
   const type = fc.oneof(fc.constantFrom(...RESERVED_TYPES, 'say', '__proto__', 'toString'), fc.jsonValue())
-  const value = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.record({ type, room: fc.oneof(fc.string(), fc.jsonValue()), id: fc.oneof(fc.string(), fc.jsonValue()), data: fc.oneof(fc.jsonValue(), fc.record({ since: fc.jsonValue(), last: fc.jsonValue(), limit: fc.jsonValue(), ticket: fc.jsonValue(), connection: fc.jsonValue() }, { requiredKeys: [] })) }, { requiredKeys: ['type'] }))
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    fc.record(
+      {
+        type,
+        room: fc.oneof(fc.string(), fc.jsonValue()),
+        id: fc.oneof(fc.string(), fc.jsonValue()),
+        data: fc.oneof(
+          fc.jsonValue(),
+          fc.record(
+            {
+              since: fc.jsonValue(),
+              last: fc.jsonValue(),
+              limit: fc.jsonValue(),
+              ticket: fc.jsonValue(),
+              connection: fc.jsonValue()
+            },
+            { requiredKeys: [] }
+          )
+        )
+      },
+      { requiredKeys: ['type'] }
+    )
+  )
   t.doesNotThrow(() => fc.assert(fc.property(value, (json) => {
     const command = parseCommand(json)
     assert.ok('fault' in command || typeof command.type === 'string')
@@ -57,29 +93,87 @@ t.test('whatever JSON a peer sends is a command or a fault, never an exception',
 })
 
 for (const [json, command] of [
-  [{ type: 'join', room: 'a', id: 'x', data: { since: { epoch: 'abcdefgh', offset: 3, evil: 1 }, last: 5, connection: 'c' }, extra: 1 }, { type: 'join', room: 'a', id: 'x', since: { epoch: 'abcdefgh', offset: 3 }, last: 5, connection: 'c' }],
+  [
+    {
+      type: 'join',
+      room: 'a',
+      id: 'x',
+      data: { since: { epoch: 'abcdefgh', offset: 3, evil: 1 }, last: 5, connection: 'c' },
+      extra: 1
+    },
+    { type: 'join', room: 'a', id: 'x', since: { epoch: 'abcdefgh', offset: 3 }, last: 5, connection: 'c' }
+  ],
   [{ type: 'join', room: 'a' }, { type: 'join', room: 'a' }],
   [{ type: 'leave', room: 'a', id: 'x' }, { type: 'leave', room: 'a', id: 'x' }],
   [{ type: 'members', room: 'a' }, { type: 'members', room: 'a' }],
-  [{ type: 'history', room: 'a', data: { since: { epoch: 'abcdefgh', offset: 0 }, limit: 5 } }, { type: 'history', room: 'a', since: { epoch: 'abcdefgh', offset: 0 }, limit: 5 }],
+  [
+    { type: 'history', room: 'a', data: { since: { epoch: 'abcdefgh', offset: 0 }, limit: 5 } },
+    { type: 'history', room: 'a', since: { epoch: 'abcdefgh', offset: 0 }, limit: 5 }
+  ],
   [{ type: 'ping' }, { type: 'ping' }],
   [{ type: 'pong', id: '1' }, { type: 'pong', id: '1' }],
   [{ type: 'ack', id: '1' }, { type: 'ack', id: '1' }],
   [{ type: 'auth', data: { ticket: 't' } }, { type: 'auth', ticket: 't' }],
   [{ type: 'say', room: 'a', id: 'x', data: null }, { type: 'message', name: 'say', room: 'a', id: 'x', data: null }]
 ] as const) {
-  t.test(`${JSON.stringify(json)} is read as a command, and nothing else of it is kept`, async (t) => { t.strictSame(parseCommand(json), command) })
+  t.test(`${JSON.stringify(json)} is read as a command, and nothing else of it is kept`, async (t) => {
+    t.strictSame(parseCommand(json), command)
+  })
 }
 
 for (const [json, fault] of [
-  [null, /JSON object/], [[], /JSON object/], ['x', /JSON object/], [{}, /type must be/], [{ type: '' }, /type must be/], [{ type: 'say' }, /say needs a room/], [{ type: 'say', room: 7 }, /room must be a string/],
-  [{ type: 'say', room: 'a', id: '' }, /id must be/], [{ type: 'say', room: 'a', id: 'x'.repeat(129) }, /id must be/], [{ type: 'ack' }, /ack needs the id/], [{ type: 'auth' }, /auth needs data\.ticket/], [{ type: 'auth', data: { ticket: '' } }, /auth needs/],
-  [{ type: 'welcome', room: 'a' }, /frame of the server/], [{ type: 'join', room: 'a', data: 7 }, /data must be an object/], [{ type: 'join', room: 'a', data: { last: -1 } }, /data\.last/], [{ type: 'join', room: 'a', data: { connection: 1 } }, /data\.connection/],
-  [{ type: 'join', room: 'a', data: { since: { epoch: 'abc', offset: 1 } } }, /data\.since/], [{ type: 'join', room: 'a', data: { since: { epoch: ['abcdefgh'], offset: 1 } } }, /data\.since/], [{ type: 'history', room: 'a', data: { limit: 1.5 } }, /data\.limit/]
+  [
+    null,
+    /JSON object/
+  ], [
+    [],
+    /JSON object/
+  ], [
+    'x',
+    /JSON object/
+  ], [
+    {},
+    /type must be/
+  ], [
+    { type: '' },
+    /type must be/
+  ], [{ type: 'say' }, /say needs a room/], [{ type: 'say', room: 7 }, /room must be a string/],
+  [
+    { type: 'say', room: 'a', id: '' },
+    /id must be/
+  ], [
+    { type: 'say', room: 'a', id: 'x'.repeat(129) },
+    /id must be/
+  ], [
+    { type: 'ack' },
+    /ack needs the id/
+  ], [{ type: 'auth' }, /auth needs data\.ticket/], [{ type: 'auth', data: { ticket: '' } }, /auth needs/],
+  [
+    { type: 'welcome', room: 'a' },
+    /frame of the server/
+  ], [
+    { type: 'join', room: 'a', data: 7 },
+    /data must be an object/
+  ], [
+    { type: 'join', room: 'a', data: { last: -1 } },
+    /data\.last/
+  ], [{ type: 'join', room: 'a', data: { connection: 1 } }, /data\.connection/],
+  [
+    { type: 'join', room: 'a', data: { since: { epoch: 'abc', offset: 1 } } },
+    /data\.since/
+  ], [
+    { type: 'join', room: 'a', data: { since: { epoch: ['abcdefgh'], offset: 1 } } },
+    /data\.since/
+  ], [{ type: 'history', room: 'a', data: { limit: 1.5 } }, /data\.limit/]
 ] as const) {
-  t.test(`${JSON.stringify(json)?.slice(0, 60)} is a fault that says what is wrong`, async (t) => { t.match((parseCommand(json) as { fault: string }).fault, fault) })
+  t.test(`${JSON.stringify(json)?.slice(0, 60)} is a fault that says what is wrong`, async (t) => {
+    t.match((parseCommand(json) as { fault: string }).fault, fault)
+  })
 }
 
-t.test('a fault keeps the id and room that could be read, so that its sender can tell which frame it was', async (t) => {
-  t.match(parseCommand({ type: 'join', room: 'a', id: 'x', data: 7 }), { id: 'x', room: 'a' })
-})
+t.test(
+  'a fault keeps the id and room that could be read, so that its sender can tell which frame it was',
+  async (t) => {
+    t.match(parseCommand({ type: 'join', room: 'a', id: 'x', data: 7 }), { id: 'x', room: 'a' })
+  }
+)

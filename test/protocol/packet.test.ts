@@ -14,7 +14,12 @@ function expected (text: string): Buffer {
 }
 
 for (const size of [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]) {
-  for (const [script, char, bytes] of [['latin', 'x', 1], ['two-byte', 'é', 2], ['three-byte', '語', 3], ['four-byte', '\u{1F680}', 4]] as const) {
+  for (const [script, char, bytes] of [
+    ['latin', 'x', 1],
+    ['two-byte', 'é', 2],
+    ['three-byte', '語', 3],
+    ['four-byte', '\u{1F680}', 4]
+  ] as const) {
     t.test(`a text of ${size} bytes, ${script} letters first, is framed byte for byte`, async (t) => {
       const text = char.repeat(Math.floor(size / bytes)) + 'x'.repeat(size % bytes)
       t.equal(Buffer.byteLength(text), size)
@@ -46,7 +51,10 @@ t.test('a protocol frame omits what is absent, and its payload is the JSON in al
 const HEAD: EventHead = { type: 'said', room: 'chat/1', delivery: 'reliable', timestamp: 5 }
 
 t.test('an event carries offset and ack only where it has them', async (t) => {
-  t.equal(encodeEvent(HEAD, '{"a":1}').payload.toString(), '{"type":"said","room":"chat/1","data":{"a":1},"timestamp":5}')
+  t.equal(
+    encodeEvent(HEAD, '{"a":1}').payload.toString(),
+    '{"type":"said","room":"chat/1","data":{"a":1},"timestamp":5}'
+  )
   t.equal(
     encodeEvent({ ...HEAD, position: { epoch: 'abcdefgh', offset: 7 }, ack: 'k"' }, 'null').payload.toString(),
     '{"type":"said","room":"chat/1","offset":7,"ack":"k\\"","data":null,"timestamp":5}'
@@ -57,7 +65,10 @@ t.test('the form for streams is made once: an event under its own name, every ot
   const event = encodeEvent(HEAD, '{"text":"a\\nb\\r\\n\\u0000"}')
   t.equal(event.sse.toString(), `event: said\ndata: ${event.payload.toString()}\n\n`)
   t.equal(event.sse, event.sse)
-  t.equal(encodeFrame({ type: 'error', data: {} }).sse.toString(), 'event: realtime\ndata: {"type":"error","data":{}}\n\n')
+  t.equal(
+    encodeFrame({ type: 'error', data: {} }).sse.toString(),
+    'event: realtime\ndata: {"type":"error","data":{}}\n\n'
+  )
 })
 
 t.test('no CR, LF or NUL of any string leaves in a field of a stream', async (t) => {

@@ -57,13 +57,29 @@ t.test('flags are seen: case, lines and Unicode', async (t) => {
   t.ok(stepsOf('^(?:\\p{L}|[a-z])+$', 'u')!(40) > TOO_MANY)
 })
 
-t.test('what nobody can tell is not proved: references, what looks back, loops over nothing, what does not end', async (t) => {
-  for (const source of ['^(a)\\1$', '^(?<x>a)\\k<x>$', '(?<=a)b', '^(a*)*$', '^(?:a?){2,}$', '(', '^[a-z]{2}{2}$', '^(?:(?:a|b|c|d|e){1,60}){1,60}$x?y?'.repeat(9)]) {
-    t.ok((stepsOf(source, '')?.(64) ?? Infinity) > TOO_MANY, source)
+t.test(
+  'what nobody can tell is not proved: references, what looks back, loops over nothing, what does not end',
+  async (t) => {
+    for (const source of [
+      '^(a)\\1$',
+      '^(?<x>a)\\k<x>$',
+      '(?<=a)b',
+      '^(a*)*$',
+      '^(?:a?){2,}$',
+      '(',
+      '^[a-z]{2}{2}$',
+      '^(?:(?:a|b|c|d|e){1,60}){1,60}$x?y?'.repeat(9)
+    ]) {
+      t.ok((stepsOf(source, '')?.(64) ?? Infinity) > TOO_MANY, source)
+    }
   }
-})
+)
 
-interface Verdict { readonly status: string, readonly checker: string, readonly complexity?: { readonly type: string, readonly degree?: number } }
+interface Verdict {
+  readonly status: string
+  readonly checker: string
+  readonly complexity?: { readonly type: string, readonly degree?: number }
+}
 
 t.test('what another checker calls vulnerable is never called linear here', async (t) => {
   for (const source of [...EXPONENTIAL, ...POLYNOMIAL, ...LINEAR]) {

@@ -15,7 +15,10 @@ const PLACES: Record<string, TSchema> = {
   'an expression': Type.RegExp(/^(a+)+$/, { maxLength: 100 }),
   'an expression without maxLength': Type.RegExp(/^(a+)+$/),
   'an expression with flags': Type.RegExp(/^(a|A)+$/i, { maxLength: 100 }),
-  'a template': Type.TemplateLiteral([Type.Literal('a'), Type.Union([Type.Literal('b'), Type.String()]), Type.String(), Type.String()], { maxLength: 5_000 }),
+  'a template': Type.TemplateLiteral(
+    [Type.Literal('a'), Type.Union([Type.Literal('b'), Type.String()]), Type.String(), Type.String()],
+    { maxLength: 5_000 }
+  ),
   'a template without maxLength': Type.TemplateLiteral('a${string}'), // eslint-disable-line no-template-curly-in-string
   'a property': Type.Object({ v: long }),
   'an optional property': Type.Object({ v: Type.Optional(long) }),
@@ -25,7 +28,9 @@ const PLACES: Record<string, TSchema> = {
   'an item of a tuple': Type.Tuple([Type.Null(), long]),
   'an alternative': Type.Union([Type.Null(), long]),
   'a part of an intersection': Type.Intersect([Type.Object({}), Type.Object({ v: long })]),
-  'what is left of an intersection': Type.Intersect([Type.Object({}), Type.Object({})], { unevaluatedProperties: long }),
+  'what is left of an intersection': Type.Intersect([Type.Object({}), Type.Object({})], {
+    unevaluatedProperties: long
+  }),
   'what must not be': Type.Not(long),
   'a value of a record': Type.Record(Type.String(), long),
   'a name in a record': Type.Record(Type.RegExp(/^(a+)+$/), Type.Any()),
@@ -33,7 +38,9 @@ const PLACES: Record<string, TSchema> = {
   'a recursive part': Type.Recursive((This) => Type.Object({ v: long, next: Type.Optional(This) })),
   'a part of a module': Type.Module({ A: Type.Object({ b: Type.Ref('B') }), B: Type.Object({ v: long }) }).Import('A'),
   'a partial object': Type.Partial(Type.Object({ v: long })),
-  'a keyword that TypeBox leaves alone': Type.Object({}, { if: { properties: { v: { type: 'string', pattern: BAD, maxLength: 100 } } } }),
+  'a keyword that TypeBox leaves alone': Type.Object({}, {
+    if: { properties: { v: { type: 'string', pattern: BAD, maxLength: 100 } } }
+  }),
   'a definition that nothing refers to': Type.Object({}, { $defs: { v: { type: 'string', pattern: BAD } } }),
   'names in a keyword that TypeBox leaves alone': Type.Object({}, { patternProperties: { [BAD]: { type: 'string' } } }),
   'an array of what is quadratic': Type.Array(Type.String({ pattern: '^.+@.+$', maxLength: 200 })),
@@ -49,7 +56,10 @@ for (const [place, schema] of Object.entries(PLACES)) {
 
 const SLOTS: Record<string, (schema: TSchema) => { contract: object, options: object }> = {
   'message "m" of "r/:id"': (schema) => ({ contract: { messages: { m: schema } }, options: { on: { m () {} } } }),
-  'reply of "m" of "r/:id"': (schema) => ({ contract: { messages: { m: { data: Type.Null(), reply: schema } } }, options: { on: { m () {} } } }),
+  'reply of "m" of "r/:id"': (schema) => ({
+    contract: { messages: { m: { data: Type.Null(), reply: schema } } },
+    options: { on: { m () {} } }
+  }),
   'event "e" of "r/:id"': (schema) => ({ contract: { events: { e: schema } }, options: {} }),
   'member of "r/:id"': (schema) => ({ contract: { member: schema }, options: { presence: () => ({}) } }),
   'params of "r/:id"': (schema) => ({ contract: { params: Type.Object({ id: schema }) }, options: {} })
@@ -61,26 +71,37 @@ for (const [slot, declared] of Object.entries(SLOTS)) {
     t.teardown(() => app.close())
     await app.register(realtime, { jwt: { secret: 'x' } })
     const { contract, options } = declared(Type.String({ pattern: BAD }))
-    t.throws(() => app.room(defineRoom('r/:id', contract) as never, options as never), { code: 'REALTIME_ERR_SCHEMA', message: new RegExp(`^${slot}: .*add maxLength`) })
+    t.throws(() => app.room(defineRoom('r/:id', contract) as never, options as never), {
+      code: 'REALTIME_ERR_SCHEMA',
+      message: new RegExp(`^${slot}: .*add maxLength`)
+    })
   })
 }
 
-t.test('a bounded expression runs only behind the length of its string, in the check and in the list of violations', async (t) => {
-  const schemas = [
-    Type.String({ pattern: BAD, maxLength: 12 }), Type.RegExp(/^(a+)+$/, { maxLength: 12 }),
-    Type.Object({ v: Type.Union([Type.String({ pattern: BAD, maxLength: 12 }), Type.Null()]) }), Type.Not(Type.String({ pattern: BAD, maxLength: 12 }))
-  ]
-  for (const schema of schemas) {
-    const { check, violations } = compile(schema)
-    const start = performance.now()
-    for (const value of [bomb, `${'a'.repeat(1_000)}!`, { v: `${'a'.repeat(64)}!` }]) {
-      if (!check(value)) violations(value)
+t.test(
+  'a bounded expression runs only behind the length of its string, in the check and in the list of violations',
+  async (t) => {
+    const schemas = [
+      Type.String({ pattern: BAD, maxLength: 12 }), Type.RegExp(/^(a+)+$/, { maxLength: 12 }),
+      Type.Object({
+        v: Type.Union([
+          Type.String({ pattern: BAD, maxLength: 12 }),
+          Type.Null()
+        ])
+      }), Type.Not(Type.String({ pattern: BAD, maxLength: 12 }))
+    ]
+    for (const schema of schemas) {
+      const { check, violations } = compile(schema)
+      const start = performance.now()
+      for (const value of [bomb, `${'a'.repeat(1_000)}!`, { v: `${'a'.repeat(64)}!` }]) {
+        if (!check(value)) violations(value)
+      }
+      t.ok(performance.now() - start < 1_000)
     }
-    t.ok(performance.now() - start < 1_000)
+    t.equal(compile(schemas[0]!).check('aaaa'), true)
+    t.match(compile(schemas[0]!).violations('b'), [{ path: '', message: /match/ }])
   }
-  t.equal(compile(schemas[0]!).check('aaaa'), true)
-  t.match(compile(schemas[0]!).violations('b'), [{ path: '', message: /match/ }])
-})
+)
 
 t.test('an expression with the flag g or y answers the same each time', async (t) => {
   const { check } = compile(Type.RegExp(/^a/g, { maxLength: 9 }))
@@ -116,7 +137,9 @@ t.test('the formats of Fastify\'s routes are known, and those of the app', async
   t.teardown(() => { FormatRegistry.Delete('sku') })
   t.same(['sku-1', 'x'].map(compile(Type.String({ format: 'sku', maxLength: 20 })).check), [true, false])
   t.throws(() => compile(Type.String({ format: 'sku' })), { message: /maxLength/ })
-  t.throws(() => compile(Type.Object({ v: Type.String({ format: 'emial' }) })), { message: /^\/properties\/v has the format "emial", which nobody knows: .*email/ })
+  t.throws(() => compile(Type.Object({ v: Type.String({ format: 'emial' }) })), {
+    message: /^\/properties\/v has the format "emial", which nobody knows: .*email/
+  })
 })
 
 const NEVER: Record<string, [TSchema, RegExp]> = {
@@ -132,17 +155,29 @@ const NEVER: Record<string, [TSchema, RegExp]> = {
   Iterator: [Type.Iterator(Type.Any()), /array/],
   AsyncIterator: [Type.AsyncIterator(Type.Any()), /event/],
   'a date in a union': [Type.Union([Type.Null(), Type.Date()]), /\/anyOf\/1 is Type\.Date/],
-  Transform: [Type.Transform(Type.String()).Decode((text) => new Date(text)).Encode((date) => date.toISOString()), /Type\.Transform/],
+  Transform: [
+    Type.Transform(Type.String()).Decode((text) => new Date(text)).Encode((date) => date.toISOString()),
+    /Type\.Transform/
+  ],
   'Unsafe without a check': [Type.Unsafe({ type: 'string' }), /nobody can check: register it/],
   'a kind of nobody': [{ [Kind]: 'Nobody' } as unknown as TSchema, /"Nobody", which nobody can check/],
   'a reference to nothing': [Type.Object({ a: Type.Ref('Nothing') }), /refers to "Nothing"/],
-  'a schema of typebox 1.x': [Object.defineProperty({ type: 'string' }, '~kind', { value: 'String' }) as unknown as TSchema, /"typebox" 1\.x.*@sinclair\/typebox/],
+  'a schema of typebox 1.x': [
+    Object.defineProperty({ type: 'string' }, '~kind', { value: 'String' }) as unknown as TSchema,
+    /"typebox" 1\.x.*@sinclair\/typebox/
+  ],
   'a plain object': [{ type: 'string' } as unknown as TSchema, /build it with TypeBox's Type/],
   'a property that cannot be': [Type.Object({ v: Type.Never() }), /nothing can match/],
   'no alternative': [Type.Union([]), /nothing can match/],
-  'bounds the wrong way round': [Type.Object({ v: Type.String({ minLength: 5, maxLength: 2 }) }), /nothing can match minLength 5 and maxLength 2/],
+  'bounds the wrong way round': [
+    Type.Object({ v: Type.String({ minLength: 5, maxLength: 2 }) }),
+    /nothing can match minLength 5 and maxLength 2/
+  ],
   'numbers of an empty range': [Type.Integer({ minimum: 5, maximum: 2 }), /nothing can match minimum 5 and maximum 2/],
-  'two types at once': [Type.Intersect([Type.String(), Type.Number()]), /nothing can match all of the types string and number/]
+  'two types at once': [
+    Type.Intersect([Type.String(), Type.Number()]),
+    /nothing can match all of the types string and number/
+  ]
 }
 
 for (const [name, [schema, says]] of Object.entries(NEVER)) {
@@ -167,11 +202,17 @@ const KEYS: Record<string, [TSchema, RegExp | undefined]> = {
   'an object': [Type.Object({ team: Type.Object({}) }), /neither a string nor a number/],
   'a boolean': [Type.Object({ team: Type.Boolean() }), /neither a string nor a number/],
   'no object at all': [Type.String(), /no object/],
-  'one that an alternative lacks': [Type.Union([Type.Object({ team: Type.String() }), Type.Object({})]), /does not have/],
+  'one that an alternative lacks': [
+    Type.Union([Type.Object({ team: Type.String() }), Type.Object({})]),
+    /does not have/
+  ],
   'a string': [Type.Object({ team: Type.String() }), undefined],
   'a number': [Type.Object({ team: Type.Integer() }), undefined],
   'a choice': [Type.Object({ team: Type.Union([Type.Literal('a'), Type.Literal(2)]) }), undefined],
-  'one of a part': [Type.Intersect([Type.Object({ team: Type.String() }), Type.Object({ points: Type.Number() })]), undefined]
+  'one of a part': [
+    Type.Intersect([Type.Object({ team: Type.String() }), Type.Object({ points: Type.Number() })]),
+    undefined
+  ]
 }
 
 for (const [name, [data, says]] of Object.entries(KEYS)) {
@@ -179,7 +220,9 @@ for (const [name, [data, says]] of Object.entries(KEYS)) {
     const app = Fastify()
     t.teardown(() => app.close())
     await app.register(realtime, { jwt: { secret: 'x' } })
-    const declare = (): void => { app.room(defineRoom('r/:id', { events: { e: { data, delivery: 'latest', key: 'team' } } } as never)) }
+    const declare = (): void => {
+      app.room(defineRoom('r/:id', { events: { e: { data, delivery: 'latest', key: 'team' } } } as never))
+    }
     if (says === undefined) t.doesNotThrow(declare)
     else t.throws(declare, { code: 'REALTIME_ERR_ROOM', message: says })
   })
@@ -188,13 +231,40 @@ for (const [name, [data, says]] of Object.entries(KEYS)) {
 t.test('prepared schemas accept and refuse what they did before', async (t) => {
   const Node = Type.Recursive((This) => Type.Object({ name: Type.String(), children: Type.Array(This) }))
   const shapes: Array<[TSchema, unknown[], unknown[]]> = [
-    [Node, [{ name: 'a', children: [{ name: 'b', children: [] }] }], [{ name: 'a', children: [{ name: 1, children: [] }] }, {}]],
-    [Type.Array(Type.Any(), { uniqueItems: true }), [[], [1, '1', true, 'true', null, 'null'], [{ a: 1, b: 2 }, { a: 1 }], [[1, 2], [12], '[1,2]']], [[1, 1], [{ a: 1, b: 2 }, { b: 2, a: 1 }], [[1], [1]]]],
+    [
+      Node,
+      [{ name: 'a', children: [{ name: 'b', children: [] }] }],
+      [{ name: 'a', children: [{ name: 1, children: [] }] }, {}]
+    ],
+    [
+      Type.Array(Type.Any(), { uniqueItems: true }),
+      [[], [1, '1', true, 'true', null, 'null'], [{ a: 1, b: 2 }, { a: 1 }], [[1, 2], [12], '[1,2]']],
+      [[1, 1], [{ a: 1, b: 2 }, { b: 2, a: 1 }], [[1], [1]]]
+    ],
     [Type.Union(['a', 'b', 'c', 'd', 'e', 'f'].map((each) => Type.Literal(each))), ['a', 'f'], ['g', 1, null, ['a']]],
-    [Type.Union(Array.from({ length: 12 }, (_, i) => Type.Object({ kind: Type.Literal(`k${i}`), [`v${i}`]: Type.Integer() }))), [{ kind: 'k3', v3: 1 }], [{ kind: 'k3', v4: 1 }, { v3: 1 }, 'k3', [], null]],
+    [
+      Type.Union(Array.from(
+        { length: 12 },
+        (_, i) => Type.Object({ kind: Type.Literal(`k${i}`), [`v${i}`]: Type.Integer() })
+      )),
+      [{ kind: 'k3', v3: 1 }],
+      [{ kind: 'k3', v4: 1 }, { v3: 1 }, 'k3', [], null]
+    ],
     [Type.Record(Type.String(), Type.Integer()), [{}, { a: 1 }], [{ a: 'b' }, []]],
-    [Type.Module({ A: Type.Object({ b: Type.Optional(Type.Ref('B')) }), B: Type.Object({ a: Type.Ref('A') }) }).Import('A'), [{}, { b: { a: { b: { a: {} } } } }], [{ b: {} }, { b: { a: { b: 1 } } }]],
-    [Type.Object({ a: Type.String({ minLength: 2, maxLength: 4, pattern: '^[a-z]+$' }) }, { additionalProperties: false }), [{ a: 'abc' }], [{ a: 'a' }, { a: 'abcde' }, { a: 'AB' }, { a: 'ab', b: 1 }, {}]]
+    [
+      Type.Module({ A: Type.Object({ b: Type.Optional(Type.Ref('B')) }), B: Type.Object({ a: Type.Ref('A') }) }).Import(
+        'A'
+      ),
+      [{}, { b: { a: { b: { a: {} } } } }],
+      [{ b: {} }, { b: { a: { b: 1 } } }]
+    ],
+    [
+      Type.Object({ a: Type.String({ minLength: 2, maxLength: 4, pattern: '^[a-z]+$' }) }, {
+        additionalProperties: false
+      }),
+      [{ a: 'abc' }],
+      [{ a: 'a' }, { a: 'abcde' }, { a: 'AB' }, { a: 'ab', b: 1 }, {}]
+    ]
   ]
   for (const [schema, good, bad] of shapes) {
     const { check, violations } = compile(schema)
@@ -204,5 +274,8 @@ t.test('prepared schemas accept and refuse what they did before', async (t) => {
       t.ok(violations(value).length > 0, JSON.stringify(value))
     }
   }
-  t.match(compile(Node).violations({ name: 'a', children: [{ name: 'b', children: [{ name: 1, children: [] }] }] }), [{ path: '/children/0/children/0/name', message: 'Expected string' }])
+  t.match(
+    compile(Node).violations({ name: 'a', children: [{ name: 'b', children: [{ name: 1, children: [] }] }] }),
+    [{ path: '/children/0/children/0/name', message: 'Expected string' }]
+  )
 })

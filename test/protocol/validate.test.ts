@@ -4,7 +4,10 @@ import t from 'tap'
 import { compile } from '../../lib/protocol/validate.js'
 
 t.test('at most five violations are told, with path and reason', async (t) => {
-  const { check, violations } = compile(Type.Object(Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`p${i}`, Type.Integer()]))))
+  const { check, violations } = compile(Type.Object(Object.fromEntries(Array.from(
+    { length: 9 },
+    (_, i) => [`p${i}`, Type.Integer()]
+  ))))
   t.equal(check({}), false)
   const found = violations({ p0: 'x' })
   t.equal(found.length, 5)
@@ -14,8 +17,24 @@ t.test('at most five violations are told, with path and reason', async (t) => {
 t.test('a pattern without maxLength is found wherever it stands', async (t) => {
   const bad = Type.String({ pattern: '^(a+)+$' })
   for (const [where, schema] of [
-    ['', bad], ['/properties/a', Type.Object({ a: bad })], ['/items', Type.Array(bad)], ['/properties/a/anyOf/0', Type.Object({ a: Type.Union([bad, Type.Null()]) })], ['/properties/pattern', Type.Object({ pattern: bad })]
-  ] as const) t.throws(() => compile(schema), { message: new RegExp(`^${where === '' ? 'the schema' : where} has a pattern and no maxLength: add maxLength`) })
+    [
+      '',
+      bad
+    ], [
+      '/properties/a',
+      Type.Object({ a: bad })
+    ], [
+      '/items',
+      Type.Array(bad)
+    ], [
+      '/properties/a/anyOf/0',
+      Type.Object({ a: Type.Union([bad, Type.Null()]) })
+    ], ['/properties/pattern', Type.Object({ pattern: bad })]
+  ] as const) {
+    t.throws(() => compile(schema), {
+      message: new RegExp(`^${where === '' ? 'the schema' : where} has a pattern and no maxLength: add maxLength`)
+    })
+  }
 })
 
 t.test('what only looks like a pattern is none', async (t) => {
@@ -40,7 +59,11 @@ t.test('where code generation is forbidden schemas are interpreted, with the sam
     try { new Function('') } catch { forbidden = true }
     const { check, violations } = compile(Type.Object({ a: Type.String() }))
     console.log(JSON.stringify([forbidden, check({ a: 'x' }), check({ a: 1 }), violations({ a: 1 })[0].path]))`
-  const out = execFileSync(process.execPath, ['--disallow-code-generation-from-strings', '--import', 'tsx', '--input-type=module', '-e', script], { encoding: 'utf8' })
+  const out = execFileSync(
+    process.execPath,
+    ['--disallow-code-generation-from-strings', '--import', 'tsx', '--input-type=module', '-e', script],
+    { encoding: 'utf8' }
+  )
   t.same(JSON.parse(out), [true, true, false, '/a'])
 })
 

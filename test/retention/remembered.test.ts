@@ -24,18 +24,26 @@ t.test('a flood of many users is paid by those who hold most', async (t) => {
   t.ok(retention.evicted > 19_000)
 })
 
-t.test('number is no bound: a hundred thousand ids are kept for their time, then all are gone without being asked for', async (t) => {
-  const retention = new Retention(64 * 1024 * 1024)
-  const remembered = new Remembered<number>(retention, 4 * 1024 * 1024)
-  for (let index = 0; index < 100_000; index++) remembered.set(`user${index % 1_000}`, `${index}`, index, 2, 120_000, 0)
-  t.equal(remembered.size, 100_000)
-  t.equal(remembered.get('0', 119_000), 0)
-  t.equal(remembered.get('0', 120_000), undefined)
-  for (let now = 0; now <= 121_500; now += 500) while (retention.sweep(now, 1_000));
-  t.same([remembered.size, remembered.owners, retention.bytes], [0, 0, 0])
-})
+t.test(
+  'number is no bound: a hundred thousand ids are kept for their time, then all are gone without being asked for',
+  async (t) => {
+    const retention = new Retention(64 * 1024 * 1024)
+    const remembered = new Remembered<number>(retention, 4 * 1024 * 1024)
+    for (let index = 0; index < 100_000; index++) {
+      remembered.set(`user${index % 1_000}`, `${index}`, index, 2, 120_000, 0)
+    }
+    t.equal(remembered.size, 100_000)
+    t.equal(remembered.get('0', 119_000), 0)
+    t.equal(remembered.get('0', 120_000), undefined)
+    for (let now = 0; now <= 121_500; now += 500) while (retention.sweep(now, 1_000));
+    t.same([remembered.size, remembered.owners, retention.bytes], [0, 0, 0])
+  }
+)
 
-type Step = { readonly set: number, readonly owner: number, readonly bytes: number, readonly ttl: number } | { readonly drop: number } | { readonly wait: number }
+type Step =
+  | { readonly set: number, readonly owner: number, readonly bytes: number, readonly ttl: number }
+  | { readonly drop: number }
+  | { readonly wait: number }
 
 t.test('within its bytes it is a map whose entries end at their time; owners without entries are gone', async (t) => {
   const steps = fc.array(fc.oneof<[fc.Arbitrary<Step>, fc.Arbitrary<Step>, fc.Arbitrary<Step>]>(
@@ -61,7 +69,9 @@ t.test('within its bytes it is a map whose entries end at their time; owners wit
       }
       for (let key = 0; key < 10; key++) {
         const known = model.get(`${key}`)
-        if (remembered.get(`${key}`, now) !== (known !== undefined && known.until > now ? known.value : undefined)) return false
+        if (remembered.get(`${key}`, now) !== (known !== undefined && known.until > now ? known.value : undefined)) {
+          return false
+        }
       }
     }
     // Behind one that lives longer, an entry may stay longer than it is told of.

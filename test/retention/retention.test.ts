@@ -10,7 +10,10 @@ class Parts extends Retained {
   shift (): void { this.parts.shift() }
 }
 
-type Step = { readonly add: number, readonly bytes: number, readonly ttl: number } | { readonly wait: number } | { readonly remove: number }
+type Step =
+  | { readonly add: number, readonly bytes: number, readonly ttl: number }
+  | { readonly wait: number }
+  | { readonly remove: number }
 
 const steps = fc.array(fc.oneof<[fc.Arbitrary<Step>, fc.Arbitrary<Step>, fc.Arbitrary<Step>]>(
   fc.record({ add: fc.nat(5), bytes: fc.integer({ min: 1, max: 5_000 }), ttl: fc.integer({ min: 1, max: 400_000 }) }),
@@ -71,7 +74,11 @@ t.test('over the budget the one that holds about the most loses its oldest', asy
     }
   }
   t.ok(retention.bytes <= 120_000)
-  t.same(items.map(({ parts }) => parts.length).filter((_, index) => index !== 7), new Array(49).fill(10), 'nobody else lost anything')
+  t.same(
+    items.map(({ parts }) => parts.length).filter((_, index) => index !== 7),
+    new Array(49).fill(10),
+    'nobody else lost anything'
+  )
   t.equal(retention.evicted, 290)
 })
 

@@ -47,7 +47,11 @@ class Node {
 
   constructor (say: (data: number) => Promise<void> | void) {
     const { adapter, ledger } = this
-    this.acks = new BroadcastAcks('here', { send: async (message) => { this.sent.push(message) } }, (error) => { throw error })
+    this.acks = new BroadcastAcks('here', {
+      send: async (message) => {
+        this.sent.push(message)
+      }
+    }, (error) => { throw error })
     const connections = new Connections<Membership>()
     this.rooms = new Hub(adapter, {
       presence: { grace: 200, lease: 60_000 },
@@ -64,8 +68,20 @@ class Node {
       access: new Access(this.rooms),
       revocations: new Revocations(),
       connections,
-      slots: new Slots({ capacity: 10, user: 10, address: undefined, whenUnavailable: 'admit' }, undefined, () => undefined, () => undefined),
-      messages: new Messages(adapter.claims, { timeout: 30_000, window: 120_000, holder: 'here', validateOutput: true, remembered: { bytes: 1_000_000, perUser: 100_000 }, log }),
+      slots: new Slots(
+        { capacity: 10, user: 10, address: undefined, whenUnavailable: 'admit' },
+        undefined,
+        () => undefined,
+        () => undefined
+      ),
+      messages: new Messages(adapter.claims, {
+        timeout: 30_000,
+        window: 120_000,
+        holder: 'here',
+        validateOutput: true,
+        remembered: { bytes: 1_000_000, perUser: 100_000 },
+        log
+      }),
       acks: this.acks,
       ledger,
       refusals: new Refusals(log, undefined),
@@ -79,11 +95,23 @@ class Node {
       validateOutput: true,
       redeem: async () => { throw new Error('no tickets here') }
     })
-    this.#host = { flusher: new Flusher(), counters: ledger, outboxLimit: 1_048_576, rate: { messages: 50, burst: 100 }, ...this.#dispatch.host }
+    this.#host = {
+      flusher: new Flusher(),
+      counters: ledger,
+      outboxLimit: 1_048_576,
+      rate: { messages: 50, burst: 100 },
+      ...this.#dispatch.host
+    }
   }
 
   async start (t: Test): Promise<this> {
-    await this.adapter.start({ nodeId: 'here', log, ...this.rooms.host, control: () => undefined, state: () => undefined })
+    await this.adapter.start({
+      nodeId: 'here',
+      log,
+      ...this.rooms.host,
+      control: () => undefined,
+      state: () => undefined
+    })
     t.teardown(async () => {
       this.rooms.stop()
       await this.adapter.close()
@@ -114,27 +142,41 @@ class Node {
   }
 
   async connect (id: string): Promise<{ connection: Connection<Membership>, link: FakeLink }> {
-    const connection = new Connection<Membership>(this.#host, { id, address: '', identity: { user: {}, userId: 'ada' } })
+    const connection = new Connection<Membership>(this.#host, {
+      id,
+      address: '',
+      identity: { user: {}, userId: 'ada' }
+    })
     const link = new FakeLink()
     connection.attach(link)
-    await this.#dispatch.open(connection, [{ name: 'hall', found: this.rooms.locate('hall'), request: {} }], 0, () => undefined)
+    await this.#dispatch.open(
+      connection,
+      [{ name: 'hall', found: this.rooms.locate('hall'), request: {} }],
+      0,
+      () => undefined
+    )
     return { connection, link }
   }
 }
 
 /** Types and offsets of frames, in order. */
 function order (link: FakeLink): string[] {
-  return link.writes.flatMap((write) => [...write.matchAll(/"type":"(\w+)"(?:[^{}]*"offset":(\d+))?/g)].map(([, type, offset]) => offset === undefined ? type! : `${type} ${offset}`))
+  return link.writes.flatMap((write) => [...write.matchAll(
+    /"type":"(\w+)"(?:[^{}]*"offset":(\d+))?/g
+  )].map(([, type, offset]) => offset === undefined ? type! : `${type} ${offset}`))
 }
 
-t.test('an event for a room of thousands is offered to them in parts, and its broadcast resolves when all have been offered it', async (t) => {
-  const node = await new Node(() => {}).start(t)
-  const crowd = await node.crowd(CROWD)
-  const published = node.rooms.publish('hall', 'said', 1)
-  t.equal(crowd.heard, 0, 'not in the turn of the call')
-  t.match(await published, { position: { offset: 1 }, recipients: CROWD })
-  t.equal(crowd.heard, CROWD)
-})
+t.test(
+  'an event for a room of thousands is offered to them in parts, and its broadcast resolves when all have been offered it',
+  async (t) => {
+    const node = await new Node(() => {}).start(t)
+    const crowd = await node.crowd(CROWD)
+    const published = node.rooms.publish('hall', 'said', 1)
+    t.equal(crowd.heard, 0, 'not in the turn of the call')
+    t.match(await published, { position: { offset: 1 }, recipients: CROWD })
+    t.equal(crowd.heard, CROWD)
+  }
+)
 
 t.test('the ack of a message comes behind the events that its handler has broadcast, whether it has waited for them or not', async (t) => {
   const node: Node = await new Node(async (data) => {
@@ -164,56 +206,68 @@ t.test('a connection that is ended has what was published before, over a room of
   t.same({ meant, delivered, gone }, { meant: 1, delivered: 1, gone: 0 })
 })
 
-t.test('who comes while an event is offered in parts is told the position behind it, and does not hear it', async (t) => {
-  const node = await new Node(() => {}).start(t)
-  await node.crowd(CROWD)
-  const first = node.rooms.publish('hall', 'said', 1)
-  const heard: Packet[] = []
-  const late = await node.guest('late', (packet) => { heard.push(packet) })
-  t.equal(late.position.offset, 1)
-  const second = node.rooms.publish('hall', 'said', 2)
-  await Promise.all([first, second])
-  t.same(heard.map(({ position }) => position!.offset), [2])
-})
+t.test(
+  'who comes while an event is offered in parts is told the position behind it, and does not hear it',
+  async (t) => {
+    const node = await new Node(() => {}).start(t)
+    await node.crowd(CROWD)
+    const first = node.rooms.publish('hall', 'said', 1)
+    const heard: Packet[] = []
+    const late = await node.guest('late', (packet) => { heard.push(packet) })
+    t.equal(late.position.offset, 1)
+    const second = node.rooms.publish('hall', 'said', 2)
+    await Promise.all([first, second])
+    t.same(heard.map(({ position }) => position!.offset), [2])
+  }
+)
 
-t.test('a node that stops offers what is still to be offered, so that nobody waits for a broadcast for ever', async (t) => {
-  const node = await new Node(() => {}).start(t)
-  const crowd = await node.crowd(CROWD)
-  const published = node.rooms.publish('hall', 'said', 1)
-  node.rooms.stop()
-  t.match(await published, { recipients: CROWD })
-  t.equal(crowd.heard, CROWD)
-})
+t.test(
+  'a node that stops offers what is still to be offered, so that nobody waits for a broadcast for ever',
+  async (t) => {
+    const node = await new Node(() => {}).start(t)
+    const crowd = await node.crowd(CROWD)
+    const published = node.rooms.publish('hall', 'said', 1)
+    node.rooms.stop()
+    t.match(await published, { recipients: CROWD })
+    t.equal(crowd.heard, CROWD)
+  }
+)
 
-t.test('what is published in the middle of an event, by the leave of a member that it cuts, reaches the others behind that event', async (t) => {
-  const node = await new Node(() => {}).start(t)
-  let isFirst = true
-  await node.guest('cut', () => {
-    if (isFirst) void node.rooms.publish('hall', 'said', 2)
-    isFirst = false
-  })
-  const heard: number[] = []
-  await node.guest('other', ({ position }) => { heard.push(position!.offset) })
-  await node.rooms.publish('hall', 'said', 1)
-  await setImmediate()
-  t.same(heard, [1, 2])
-})
+t.test(
+  'what is published in the middle of an event, by the leave of a member that it cuts, reaches the others behind that event',
+  async (t) => {
+    const node = await new Node(() => {}).start(t)
+    let isFirst = true
+    await node.guest('cut', () => {
+      if (isFirst) void node.rooms.publish('hall', 'said', 2)
+      isFirst = false
+    })
+    const heard: number[] = []
+    await node.guest('other', ({ position }) => { heard.push(position!.offset) })
+    await node.rooms.publish('hall', 'said', 1)
+    await setImmediate()
+    t.same(heard, [1, 2])
+  }
+)
 
-t.test('an acknowledged broadcast knows each of thousands of members, and tells another node in parts who is here', async (t) => {
-  const node = await new Node(() => {}).start(t)
-  await node.crowd(CROWD)
-  const own = node.acks.newId()
-  const waiting = node.acks.wait(own, 1)
-  const { recipients } = await node.rooms.publish('hall', 'said', 1, { ack: own })
-  t.equal(recipients, CROWD)
-  node.acks.seal(own, 0)
-  t.equal((await waiting).missing.length, CROWD)
-  await node.rooms.publish('hall', 'said', 1, { ack: 'there.1' })
-  const reports = node.sent.filter((message) => message.type === 'members')
-  t.equal(new Set(reports.flatMap(({ members }) => members.map(({ connection }) => connection))).size, CROWD)
-  t.ok(reports.every(({ members }) => members.length <= 500))
-  t.same(reports.map(({ more = false }) => more), [...reports.slice(1).map(() => true), false])
-})
+t.test(
+  'an acknowledged broadcast knows each of thousands of members, and tells another node in parts who is here',
+  async (t) => {
+    const node = await new Node(() => {}).start(t)
+    await node.crowd(CROWD)
+    const own = node.acks.newId()
+    const waiting = node.acks.wait(own, 1)
+    const { recipients } = await node.rooms.publish('hall', 'said', 1, { ack: own })
+    t.equal(recipients, CROWD)
+    node.acks.seal(own, 0)
+    t.equal((await waiting).missing.length, CROWD)
+    await node.rooms.publish('hall', 'said', 1, { ack: 'there.1' })
+    const reports = node.sent.filter((message) => message.type === 'members')
+    t.equal(new Set(reports.flatMap(({ members }) => members.map(({ connection }) => connection))).size, CROWD)
+    t.ok(reports.every(({ members }) => members.length <= 500))
+    t.same(reports.map(({ more = false }) => more), [...reports.slice(1).map(() => true), false])
+  }
+)
 
 t.test('a report in parts counts once, when its last part is there', async (t) => {
   const acks = new BroadcastAcks('here', { send: async () => undefined }, (error) => { throw error })

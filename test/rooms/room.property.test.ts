@@ -15,7 +15,11 @@ const EPOCH = 'abcdefgh'
 const definition = defineRoom('r', { events: { e: Type.Number() } })
 
 function textOf (packet: Packet): string {
-  const { type, offset, data } = JSON.parse(packet.payload.toString()) as { type: string, offset?: number, data: { sequence?: number, to?: number } & number }
+  const { type, offset, data } = JSON.parse(packet.payload.toString()) as {
+    type: string
+    offset?: number
+    data: { sequence?: number, to?: number } & number
+  }
   if (type === 'presence') return `presence ${data.sequence!}`
   if (type === 'gap') return `gap to ${data.to!}`
   return offset === undefined ? `volatile ${data}` : `event ${offset}`
@@ -49,7 +53,13 @@ class Model {
 
   enter (): void {
     const guest = new Guest(`c${this.guests.length}`)
-    const { membership, data } = this.room.add(guest, { since: undefined, resumed: undefined, snapshot: { sequence: this.sequence, total: 0 }, former: undefined, version: undefined })
+    const { membership, data } = this.room.add(guest, {
+      since: undefined,
+      resumed: undefined,
+      snapshot: { sequence: this.sequence, total: 0 },
+      former: undefined,
+      version: undefined
+    })
     assert.equal(data.offset, this.top)
     guest.membership = membership
     this.room.start(membership, [])
@@ -57,8 +67,19 @@ class Model {
   }
 
   event (isVolatile: boolean, except: Guest | undefined): void {
-    const head = isVolatile ? { delivery: 'volatile' as const } : { delivery: 'reliable' as const, position: { epoch: EPOCH, offset: ++this.top } }
-    const packet = encodeEvent({ type: 'e', room: 'r', timestamp: 0, ...head, except: except === undefined ? undefined : { connection: except.id } }, String(isVolatile ? ++this.#volatile : 0))
+    const head = isVolatile
+      ? { delivery: 'volatile' as const }
+      : { delivery: 'reliable' as const, position: { epoch: EPOCH, offset: ++this.top } }
+    const packet = encodeEvent(
+      {
+        type: 'e',
+        room: 'r',
+        timestamp: 0,
+        ...head,
+        except: except === undefined ? undefined : { connection: except.id }
+      },
+      String(isVolatile ? ++this.#volatile : 0)
+    )
     if (!isVolatile) this.kept.push(packet)
     const live = this.guests.filter((guest) => guest.membership.state === 'live' && guest !== except)
     for (const guest of live) guest.meant.push(textOf(packet))
@@ -68,7 +89,9 @@ class Model {
 
   presence (): void {
     this.sequence++
-    for (const guest of this.guests) if (guest.membership.state === 'live') guest.meant.push(`presence ${this.sequence}`)
+    for (const guest of this.guests) {
+      if (guest.membership.state === 'live') guest.meant.push(`presence ${this.sequence}`)
+    }
     this.room.presence({ sequence: this.sequence, joined: [], left: [] })
   }
 
@@ -90,7 +113,9 @@ class Model {
     guest.membership.unpark({ epoch: EPOCH, offset: guest.stands }, undefined, this.sequence, true)
     if (guest.stands < this.floor) guest.meant.push(`gap to ${this.floor}`)
     for (const packet of this.kept) {
-      if (packet.position!.offset > guest.stands && packet.event!.except?.connection !== guest.id) guest.meant.push(textOf(packet))
+      if (packet.position!.offset > guest.stands && packet.event!.except?.connection !== guest.id) {
+        guest.meant.push(textOf(packet))
+      }
     }
     this.room.start(guest.membership, [])
   }
@@ -119,39 +144,52 @@ type Step =
   | { readonly do: 'leave' | 'say' | 'park', readonly who: number }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('event' as const), isVolatile: fc.boolean(), except: fc.nat({ max: 200 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('event' as const), isVolatile: fc.boolean(), except: fc.nat({ max: 200 }) })
+  },
   { weight: 5, arbitrary: fc.constant<Step>({ do: 'turn' }) },
   { weight: 2, arbitrary: fc.constantFrom<Step>({ do: 'enter' }, { do: 'presence' }) },
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'gap' }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constantFrom('leave' as const, 'say' as const, 'park' as const), who: fc.nat() }) }
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constantFrom('leave' as const, 'say' as const, 'park' as const), who: fc.nat() })
+  }
 )
 
-t.test('in a room that is walked in parts each member hears everything of its time once and in order, and what is said to it alone comes behind that', async (t) => {
-  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.integer({ min: 0, max: 120 }), async (steps, crowd) => {
-    const model = new Model()
-    for (let index = 0; index < crowd; index++) model.enter()
-    for (const each of steps) {
-      const { guests } = model
-      const guest = 'who' in each ? guests[each.who % Math.max(1, guests.length)] : undefined
-      if (each.do === 'turn') await setImmediate()
-      else if (each.do === 'event') model.event(each.isVolatile, guests[each.except])
-      else if (each.do === 'enter' || each.do === 'presence' || each.do === 'gap') model[each.do]()
-      else if (guest === undefined) continue
-      else if (each.do === 'leave') {
-        model.room.remove(guest.membership)
-        guest.isWhole('what was published before it left')
-        guests.splice(guests.indexOf(guest), 1)
-      } else if (guest.membership.state === 'parked') model.unpark(guest)
-      else if (each.do === 'park') model.park(guest)
-      else {
-        guest.membership.catchUp()
-        guest.isWhole('what was published before it is spoken to')
+t.test(
+  'in a room that is walked in parts each member hears everything of its time once and in order, and what is said to it alone comes behind that',
+  async (t) => {
+    await fc.assert(fc.asyncProperty(fc.array(step, {
+      maxLength: 60
+    }), fc.integer({ min: 0, max: 120 }), async (steps, crowd) => {
+      const model = new Model()
+      for (let index = 0; index < crowd; index++) model.enter()
+      for (const each of steps) {
+        const { guests } = model
+        const guest = 'who' in each ? guests[each.who % Math.max(1, guests.length)] : undefined
+        if (each.do === 'turn') await setImmediate()
+        else if (each.do === 'event') model.event(each.isVolatile, guests[each.except])
+        else if (each.do === 'enter' || each.do === 'presence' || each.do === 'gap') model[each.do]()
+        else if (guest === undefined) continue
+        else if (each.do === 'leave') {
+          model.room.remove(guest.membership)
+          guest.isWhole('what was published before it left')
+          guests.splice(guests.indexOf(guest), 1)
+        } else if (guest.membership.state === 'parked') model.unpark(guest)
+        else if (each.do === 'park') model.park(guest)
+        else {
+          guest.membership.catchUp()
+          guest.isWhole('what was published before it is spoken to')
+        }
+        for (const { heard, meant } of guests) {
+          assert.deepEqual(heard, meant.slice(0, heard.length), 'in order, without a hole')
+        }
       }
-      for (const { heard, meant } of guests) assert.deepEqual(heard, meant.slice(0, heard.length), 'in order, without a hole')
-    }
-    model.walks.stop()
-    for (const guest of model.guests) guest.isWhole('in the end')
-    await Promise.all(model.counts)
-  }), { numRuns: 150 })
-  t.pass('150 runs')
-})
+      model.walks.stop()
+      for (const guest of model.guests) guest.isWhole('in the end')
+      await Promise.all(model.counts)
+    }), { numRuns: 150 })
+    t.pass('150 runs')
+  }
+)

@@ -101,7 +101,11 @@ const paths: Path[] = [
   {
     name: 'a malformed URL with frameworkErrors',
     status: 400,
-    options: { frameworkErrors: (error, _request, reply) => { void (reply as FastifyReply).code(400).send({ code: error.code }) } },
+    options: {
+      frameworkErrors: (error, _request, reply) => {
+        void (reply as FastifyReply).code(400).send({ code: error.code })
+      }
+    },
     text: handshake('/%zz'),
     setup: async (app) => { await app.register(websocket) }
   },
@@ -277,7 +281,13 @@ t.test('the answer while closing says in JSON to come back now', async (t) => {
   const answer = await peer!.answered()
   t.equal(answer.status, 503)
   t.match(answer.headers, { connection: 'close', 'content-type': 'application/json; charset=utf-8' })
-  t.same(body(answer.body), { statusCode: 503, error: 'Service Unavailable', code: 'draining', message: 'the server is shutting down', retry: 'now' })
+  t.same(body(answer.body), {
+    statusCode: 503,
+    error: 'Service Unavailable',
+    code: 'draining',
+    message: 'the server is shutting down',
+    retry: 'now'
+  })
   t.same(codes, ['draining'])
 })
 
@@ -287,7 +297,11 @@ t.test('closing lets an upgrade under way finish for a moment and answers the re
   await app.register(websocket)
   let go: () => void = () => {}
   const gate = new Promise<void>((resolve) => { go = resolve })
-  app.get('/soon', { preValidation: async (_request, reply) => { await gate; return await reply.code(403).send({ error: 'no' }) } }, () => {})
+  app.get(
+    '/soon',
+    { preValidation: async (_request, reply) => { await gate; return await reply.code(403).send({ error: 'no' }) } },
+    () => {}
+  )
   echo(app, '/never', { preValidation: async () => await NEVER })
   const port = await listening(t, app)
   const [soon] = await crowd(t, port, handshake('/soon'), 1)
@@ -340,23 +354,37 @@ t.test('an upgrade to a plain route is answered 426 and opens nothing', async (t
   const urls = ['/', '/items/7', '/shaped', '/child/here', '/hooked']
   app.get('/', async () => ({ ok: true }))
   app.get('/items/:id', async () => ({ ok: true }))
-  app.get('/shaped', { schema: { response: { '4xx': { type: 'object', properties: {} } } } }, async () => ({ ok: true }))
+  app.get(
+    '/shaped',
+    { schema: { response: { '4xx': { type: 'object', properties: {} } } } },
+    async () => ({ ok: true })
+  )
   void app.register(async (child) => { child.get('/here', async () => ({ ok: true })) }, { prefix: '/child' })
   app.get('/hooked', { onRequest: async () => {} }, async () => ({ ok: true }))
   echo(app)
-  app.route({ method: 'GET', url: '/both', handler: async () => ({ ok: true }), wsHandler: (socket) => { socket.send('hi') } })
+  app.route({
+    method: 'GET',
+    url: '/both',
+    handler: async () => ({ ok: true }),
+    wsHandler: (socket) => { socket.send('hi') }
+  })
   app.get('/ours', { config: { realtime: true } as object }, async () => ({ ok: true }))
   const port = await listening(t, app)
   for (const url of urls) {
     const peers = await crowd(t, port, handshake(url), 20)
     for (const answer of await Promise.all(peers.map(async (peer) => await peer.answered()))) {
-      if (answer.status !== 426 || body(answer.body).code !== 'upgrade_refused' || !/\bclose\b/.test(answer.headers['connection'] ?? '')) t.fail('not a 426', { url, answer })
+      if (answer.status !== 426 || body(answer.body).code !== 'upgrade_refused' ||
+        !/\bclose\b/.test(answer.headers['connection'] ?? '')) {
+        t.fail('not a 426', { url, answer })
+      }
     }
   }
   await holds(serverOf(app), 0)
   t.equal(refused, urls.length * 20)
   t.equal(app.websocketServer.clients.size, 0)
-  for (const url of [...urls, '/both', '/ours']) t.equal((await app.inject(url)).statusCode, 200, `a GET of ${url} is served`)
+  for (const url of [...urls, '/both', '/ours']) {
+    t.equal((await app.inject(url)).statusCode, 200, `a GET of ${url} is served`)
+  }
   for (const url of ['/echo', '/both', '/ours']) {
     const [peer] = await crowd(t, port, handshake(url), 1)
     t.equal((await peer!.answered()).status, 101, `${url} is upgraded`)
@@ -439,7 +467,12 @@ t.test('a route completes the upgrade with a WebSocket server of its own, early 
 t.test('no more upgrades are pending than allowed in total, and the rest run through no hook', async (t) => {
   const app = Fastify()
   const codes: string[] = []
-  const guard = guarded(app, { deadline: 60_000, linger: 60_000, pending: 10, onRefused: (code) => { codes.push(code) } })
+  const guard = guarded(app, {
+    deadline: 60_000,
+    linger: 60_000,
+    pending: 10,
+    onRefused: (code) => { codes.push(code) }
+  })
   let hooks = 0
   app.addHook('onRequest', async () => { hooks++ })
   await app.register(websocket)
@@ -455,7 +488,9 @@ t.test('no more upgrades are pending than allowed in total, and the rest run thr
   t.same(codes, new Array(40).fill('server_full'))
   for (const peer of refused) {
     const { status, headers, body: text } = peer.answer!
-    if (status !== 503 || body(text).code !== 'server_full' || !(Number(headers['retry-after']) >= 1)) t.fail('not a 503', { text })
+    if (status !== 503 || body(text).code !== 'server_full' || !(Number(headers['retry-after']) >= 1)) {
+      t.fail('not a 503', { text })
+    }
     await peer.left()
   }
   await holds(serverOf(app), 20)
@@ -481,7 +516,12 @@ t.test('no more upgrades are pending from one address than allowed, and others g
   })
   for (const peer of refused) {
     t.equal(peer.answer!.status, 429)
-    t.match(body(peer.answer!.body), { statusCode: 429, error: 'Too Many Requests', code: 'address_limit', retry: 'backoff' })
+    t.match(body(peer.answer!.body), {
+      statusCode: 429,
+      error: 'Too Many Requests',
+      code: 'address_limit',
+      retry: 'backoff'
+    })
   }
   const other = new RawPeer(port, '127.0.0.1', '127.0.0.2')
   t.teardown(() => { other.destroy() })
@@ -674,7 +714,14 @@ t.test('a token or ticket in the URL reaches no log line, no body and no hook', 
     `/ws/${'x'.repeat(101)}?${query}`, `/ws/chat?${query}&token=${CANARY}2`, `/ws/chat?a=1?${query}`
   ]
   const texts = urls.flatMap((url) => [
-    plain(url), handshake(url), plain(url, { method: 'POST', headers: { Host: 'localhost', 'Content-Length': '0' } }), plain(url, { method: 'BREW' }),
+    plain(
+      url
+    ), handshake(
+      url
+    ), plain(url, {
+      method: 'POST',
+      headers: { Host: 'localhost', 'Content-Length': '0' }
+    }), plain(url, { method: 'BREW' }),
     plain(url, { headers: {} }), plain(url, { headers: { Host: 'localhost', 'Bad Name': 'x' } }),
     plain(url, { headers: { Host: 'localhost', 'X-Big': 'x'.repeat(20_000) } })
   ])
@@ -686,7 +733,11 @@ t.test('a token or ticket in the URL reaches no log line, no body and no hook', 
     if (peer.text.includes(CANARY)) t.fail('in an answer', { text, answer: peer.text })
   }
   await holds(serverOf(app), 0)
-  t.equal(lines.filter((line) => line.includes(CANARY) || line.includes([...Buffer.from(CANARY)].join(','))).join('\n'), '', 'not in the log')
+  t.equal(
+    lines.filter((line) => line.includes(CANARY) || line.includes([...Buffer.from(CANARY)].join(','))).join('\n'),
+    '',
+    'not in the log'
+  )
   t.equal(seen.filter((text) => text.includes(CANARY)).join('\n'), '', 'not in a hook')
   t.ok(lines.some((line) => line.includes('"url":"/ws/chat?a=1&b=2"')), 'other parameters stay')
   t.ok(lines.some((line) => line.includes('client error')), 'requests that cannot be parsed are logged too')
@@ -716,7 +767,9 @@ t.test('the log of a request that cannot be parsed holds none of the credentials
     await peer.answered()
     peer.destroy()
   }
-  const packets = lines.map((line) => (JSON.parse(line) as { err?: { rawPacket?: { data: number[] } } }).err?.rawPacket?.data).filter((data) => data !== undefined)
+  const packets = lines.map((line) => (JSON.parse(
+    line
+  ) as { err?: { rawPacket?: { data: number[] } } }).err?.rawPacket?.data).filter((data) => data !== undefined)
   t.equal(packets.length, 5)
   const texts = packets.map((data) => Buffer.from(data).toString())
   for (const text of texts) {
@@ -727,7 +780,12 @@ t.test('the log of a request that cannot be parsed holds none of the credentials
 
 t.test('the serializer of a route keeps the one that the app gave its logger', async (t) => {
   const lines: string[] = []
-  const app = Fastify({ logger: { stream: { write: (line: string) => { lines.push(line) } }, serializers: { req: (request) => ({ method: `own ${request.method} ${request.url}` }) } } })
+  const app = Fastify({
+    logger: {
+      stream: { write: (line: string) => { lines.push(line) } },
+      serializers: { req: (request) => ({ method: `own ${request.method} ${request.url}` }) }
+    }
+  })
   const credentials = createUrlCredentials(app.server, '/ws')
   t.teardown(async () => { await app.close() })
   const logSerializers = credentials.logSerializers(app.log) as Record<string, (value: unknown) => unknown>
@@ -740,8 +798,9 @@ t.test('on every address of localhost the guard holds and the URL is cleaned', a
   // a second address for localhost, which not every machine has
   const { lookup } = dns
   const twice = ((host: string, options: object, done: (error: null, addresses: dns.LookupAddress[]) => void) => {
-    if (host === 'localhost' && 'all' in options && options.all === true) done(null, [{ address: '127.0.0.1', family: 4 }, { address: '127.0.0.2', family: 4 }])
-    else lookup(host, options, done as never)
+    if (host === 'localhost' && 'all' in options && options.all === true) {
+      done(null, [{ address: '127.0.0.1', family: 4 }, { address: '127.0.0.2', family: 4 }])
+    } else lookup(host, options, done as never)
   }) as unknown as typeof lookup
   const mocked = mock.method(dns, 'lookup', twice)
   t.teardown(() => { mocked.mock.restore() })

@@ -24,9 +24,13 @@ const chat = defineRoom('chat/:id', {
   messages: { say: { data: Type.Object({ text: Type.String() }), reply: Type.Object({ id: Type.String() }) } },
   events: { said: Type.Object({ text: Type.String() }) }
 })
-const PROMETHEUS = 'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1'
+const PROMETHEUS =
+  'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1'
 
-async function start (test: Test, options: RealtimeOptions = {}): Promise<{ app: FastifyInstance, admin: string, user: string }> {
+async function start (
+  test: Test,
+  options: RealtimeOptions = {}
+): Promise<{ app: FastifyInstance, admin: string, user: string }> {
   const app = Fastify()
   test.teardown(async () => { await app.close() })
   await app.register(realtime, { jwt: { secret: 'stats' }, ...options })
@@ -36,7 +40,10 @@ async function start (test: Test, options: RealtimeOptions = {}): Promise<{ app:
   return { app, admin: sign({ sub: 'root', role: 'admin' }), user: sign({ sub: 'ada' }) }
 }
 
-const bearer = (token: string, accept = 'application/json'): Record<string, string> => ({ authorization: `Bearer ${token}`, accept })
+const bearer = (token: string, accept = 'application/json'): Record<string, string> => ({
+  authorization: `Bearer ${token}`,
+  accept
+})
 
 function source (rooms = 0): StatsSource {
   return {
@@ -47,7 +54,18 @@ function source (rooms = 0): StatsSource {
   }
 }
 
-const facts = { node: 'n1', version: VERSION, capacity: 1_000, slots: 334, isAccepting: true, published: 9, gaps: 0, loop: { p50: 0, p99: 1.5, max: 3 }, adapter: { name: 'memory' }, uptime: 10 }
+const facts = {
+  node: 'n1',
+  version: VERSION,
+  capacity: 1_000,
+  slots: 334,
+  isAccepting: true,
+  published: 9,
+  gaps: 0,
+  loop: { p50: 0, p99: 1.5, max: 3 },
+  adapter: { name: 'memory' },
+  uptime: 10
+}
 
 for (const [accept, format] of [
   [undefined, 'json'],
@@ -56,14 +74,19 @@ for (const [accept, format] of [
   ['application/json, text/plain, */*', 'json'],
   ['text/plain', 'prometheus'],
   [PROMETHEUS, 'prometheus'],
-  ['application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=1.0.0;q=0.3,*/*;q=0.1', 'prometheus'],
+  [
+    'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=1.0.0;q=0.3,*/*;q=0.1',
+    'prometheus'
+  ],
   ['text/plain;q=0.5, application/json', 'json'],
   ['text/*', 'prometheus'],
   ['application/*;q=0.9, text/plain;q=0.8', 'json'],
   ['text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', 'html'],
   ['text/plain;q=0', 'json']
 ] as const) {
-  t.test(`Accept: ${accept ?? '(none)'} is answered with ${format}`, async (t) => { t.equal(negotiate(accept), format) })
+  t.test(`Accept: ${accept ?? '(none)'} is answered with ${format}`, async (t) => {
+    t.equal(negotiate(accept), format)
+  })
 }
 
 t.test('the query decides the format against Accept, unless it names none', async (t) => {
@@ -74,7 +97,12 @@ t.test('the query decides the format against Accept, unless it names none', asyn
 
 t.test('the stats say how full the node is with one decimal', async (t) => {
   const stats = snapshot(new Ledger(), source(), facts)
-  t.match(stats.connections, { total: 333, max: 1_000, capacityPercent: 33.3, transports: { websocket: 300, sse: 30, polling: 3 } })
+  t.match(stats.connections, {
+    total: 333,
+    max: 1_000,
+    capacityPercent: 33.3,
+    transports: { websocket: 300, sse: 30, polling: 3 }
+  })
 })
 
 t.test('the stats of a node tell connections, messages, events, refusals and closes', async (t) => {
@@ -97,7 +125,11 @@ t.test('the stats of a node tell connections, messages, events, refusals and clo
     eventLoop: { p99: Number }
   })
   t.ok(before.refusals.room_unknown >= 1)
-  t.same(before, { ...(await app.rooms.stats()), uptime: before.uptime, eventLoop: before.eventLoop }, 'app.rooms.stats() is the same object')
+  t.same(
+    before,
+    { ...(await app.rooms.stats()), uptime: before.uptime, eventLoop: before.eventLoop },
+    'app.rooms.stats() is the same object'
+  )
   await ada.close()
   await sse.close()
   const after = (await app.inject({ url: '/ws/stats', headers: bearer(admin) })).json()
@@ -108,8 +140,16 @@ t.test('the stats of a node tell connections, messages, events, refusals and clo
 t.test('only admins and the scrape token read the stats', async (t) => {
   const { app, admin, user } = await start(t, { stats: { token: 'scrape-me' } })
   for (const url of ['/ws/stats', '/ws/stats/rooms', '/ws/stats/connections', '/ws/stats/rooms/chat/1']) {
-    t.match((await app.inject({ url })).json(), { statusCode: 401, code: 'unauthorized' }, `${url} without a credential`)
-    t.match((await app.inject({ url, headers: bearer(user) })).json(), { statusCode: 403, code: 'forbidden' }, `${url} as a user`)
+    t.match(
+      (await app.inject({ url })).json(),
+      { statusCode: 401, code: 'unauthorized' },
+      `${url} without a credential`
+    )
+    t.match(
+      (await app.inject({ url, headers: bearer(user) })).json(),
+      { statusCode: 403, code: 'forbidden' },
+      `${url} as a user`
+    )
     t.not((await app.inject({ url, headers: bearer(admin) })).statusCode, 403, `${url} as an admin`)
     t.not((await app.inject({ url, headers: bearer('scrape-me') })).statusCode, 401, `${url} with the scrape token`)
   }
@@ -121,28 +161,43 @@ t.test('stats.authorize decides in place of the role', async (t) => {
   t.equal((await app.inject({ url: '/ws/stats', headers: bearer(user) })).statusCode, 200)
 })
 
-t.test('a credential that is refused is told how to come back, with what hooks have added, and on a connection that stays', async (t) => {
-  const app = Fastify()
-  t.teardown(async () => { await app.close() })
-  app.addHook('onRequest', async (_request, reply) => { void reply.header('vary', 'Origin') })
-  await app.register(realtime, { jwt: { secret: 'stats' } })
-  for (const url of ['/ws/stats', '/ws/stats/rooms', '/ws/stats/rooms/chat/1', '/ws/stats/connections']) {
-    const { statusCode, headers } = await app.inject({ url, headers: { accept: 'application/json' } })
-    t.match({ statusCode, ...headers }, { statusCode: 401, 'www-authenticate': 'Bearer', 'cache-control': 'no-store', vary: /^Origin, .*Authorization$/ }, url)
-    t.not(headers.connection, 'close')
+t.test(
+  'a credential that is refused is told how to come back, with what hooks have added, and on a connection that stays',
+  async (t) => {
+    const app = Fastify()
+    t.teardown(async () => { await app.close() })
+    app.addHook('onRequest', async (_request, reply) => { void reply.header('vary', 'Origin') })
+    await app.register(realtime, { jwt: { secret: 'stats' } })
+    for (const url of ['/ws/stats', '/ws/stats/rooms', '/ws/stats/rooms/chat/1', '/ws/stats/connections']) {
+      const { statusCode, headers } = await app.inject({ url, headers: { accept: 'application/json' } })
+      t.match(
+        { statusCode, ...headers },
+        {
+          statusCode: 401,
+          'www-authenticate': 'Bearer',
+          'cache-control': 'no-store',
+          vary: /^Origin, .*Authorization$/
+        },
+        url
+      )
+      t.not(headers.connection, 'close')
+    }
   }
-})
+)
 
-t.test('an authentication that fails by itself is 503 to who reads the stats, and an error to who reads the log', async (t) => {
-  const lines: string[] = []
-  const app = Fastify({ logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
-  t.teardown(async () => { await app.close() })
-  await app.register(realtime, { authenticate: () => { throw new Error('the directory is down') } })
-  const answer = await app.inject({ url: '/ws/stats', headers: bearer('any') })
-  t.match(answer.json(), { statusCode: 503, code: 'unavailable' })
-  t.notMatch(answer.body, /directory/)
-  t.match(lines.join(''), /the directory is down/)
-})
+t.test(
+  'an authentication that fails by itself is 503 to who reads the stats, and an error to who reads the log',
+  async (t) => {
+    const lines: string[] = []
+    const app = Fastify({ logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
+    t.teardown(async () => { await app.close() })
+    await app.register(realtime, { authenticate: () => { throw new Error('the directory is down') } })
+    const answer = await app.inject({ url: '/ws/stats', headers: bearer('any') })
+    t.match(answer.json(), { statusCode: 503, code: 'unavailable' })
+    t.notMatch(answer.body, /directory/)
+    t.match(lines.join(''), /the directory is down/)
+  }
+)
 
 t.test('an authorize that throws hides its text', async (t) => {
   const { app, admin } = await start(t, { stats: { authorize: () => { throw new Error('secret') } } })
@@ -153,12 +208,23 @@ t.test('an authorize that throws hides its text', async (t) => {
 
 t.test('the scrape token is compared whole, and authenticate is not asked about it', async (t) => {
   let asked = 0
-  const authorize = createAdmin({ token: 'scrape-me', authorize: undefined, authenticate: async () => { asked++; return { role: 'user' } } })
+  const authorize = createAdmin({
+    token: 'scrape-me',
+    authorize: undefined,
+    authenticate: async () => { asked++; return { role: 'user' } }
+  })
   const as = (authorization?: string): FastifyRequest => ({ headers: { authorization } } as FastifyRequest)
   await authorize(as('Bearer scrape-me'))
   await authorize(as('bearer  scrape-me '))
   t.equal(asked, 0)
-  for (const wrong of ['Bearer scrape-m', 'Bearer scrape-me2', 'Bearer SCRAPE-ME', 'Basic scrape-me', 'scrape-me', undefined]) {
+  for (const wrong of [
+    'Bearer scrape-m',
+    'Bearer scrape-me2',
+    'Bearer SCRAPE-ME',
+    'Basic scrape-me',
+    'scrape-me',
+    undefined
+  ]) {
     await t.rejects(authorize(as(wrong)), { code: 'forbidden' }, String(wrong))
   }
   t.equal(asked, 6)
@@ -182,7 +248,11 @@ t.test('without stats the admin routes are not there, health is', async (t) => {
 t.test('the listings are paged', async (t) => {
   const { app, admin, user } = await start(t)
   for (let i = 0; i < 5; i++) await createPeer(app, { room: `chat/${i}`, token: user })
-  const get = async (url: string): Promise<{ total: number, items: Array<{ name: string, members: number, userId: string }>, next?: string }> => (await app.inject({ url, headers: bearer(admin) })).json()
+  const get = async (url: string): Promise<{
+    total: number
+    items: Array<{ name: string, members: number, userId: string }>
+    next?: string
+  }> => (await app.inject({ url, headers: bearer(admin) })).json()
   const first = await get('/ws/stats/rooms?limit=2')
   t.same([first.total, first.items.length, first.next], [5, 2, '2'])
   const last = await get('/ws/stats/rooms?limit=2&after=4')
@@ -195,14 +265,20 @@ t.test('the listings are paged', async (t) => {
   const listed = [...connections.items, ...others.items] as unknown as Array<{ rooms: string[] }>
   t.same(listed.flatMap(({ rooms }) => rooms).sort(), ['chat/0', 'chat/1', 'chat/2', 'chat/3', 'chat/4'])
   t.notOk(JSON.stringify(connections).includes('connectionId'))
-  t.match((await app.inject({ url: '/ws/stats/rooms?limit=-1', headers: bearer(admin) })).json(), { statusCode: 400, code: 'invalid_message' })
+  t.match((await app.inject({ url: '/ws/stats/rooms?limit=-1', headers: bearer(admin) })).json(), {
+    statusCode: 400,
+    code: 'invalid_message'
+  })
 })
 
 t.test('a room is found by its name as it stands in the URL, under any prefix', async (t) => {
   const { app, admin, user } = await start(t, { prefix: '/stats/rooms' })
   const name = chat.at({ id: 'Gr\u00fc\u00dfe/\u{1f600}' }).name
   await createPeer(app, { room: name, token: user, prefix: '/stats/rooms' })
-  const get = async (room: string): Promise<unknown> => (await app.inject({ url: `/stats/rooms/stats/rooms/${room}`, headers: bearer(admin) })).json()
+  const get = async (room: string): Promise<unknown> => (await app.inject({
+    url: `/stats/rooms/stats/rooms/${room}`,
+    headers: bearer(admin)
+  })).json()
   t.match(await get(name), { name, members: 1 })
   t.match(await get(`${name}?x=1`), { name, members: 1 })
   t.match(await get('chat/nobody'), { statusCode: 404, code: 'room_unknown' })
@@ -214,9 +290,14 @@ t.test('a page holds at most 1 000 items, and what is no whole number is refused
   t.equal(page(items, 2_500, {}).items.length, 100)
   const last = page(items, 2_500, { limit: '5000', after: '2000' })
   t.same([last.items.length, last.items[0], last.next], [500, 2_000, undefined])
-  t.same([page(items, 2_500, { limit: '5000' }).items.length, page(items, 2_500, { limit: '5000' }).next], [1_000, '1000'])
+  t.same(
+    [page(items, 2_500, { limit: '5000' }).items.length, page(items, 2_500, { limit: '5000' }).next],
+    [1_000, '1000']
+  )
   t.same(page(items, 2_500, { after: '9000' }), { total: 2_500, items: [] })
-  for (const query of [{ limit: '1.5' }, { limit: '' }, { after: '-1' }, { after: 'x' }, { limit: ['1', '2'] }]) t.throws(() => page(items, 2_500, query), { code: 'invalid_message' })
+  for (const query of [{ limit: '1.5' }, { limit: '' }, { after: '-1' }, { after: 'x' }, { limit: ['1', '2'] }]) {
+    t.throws(() => page(items, 2_500, query), { code: 'invalid_message' })
+  }
 })
 
 t.test('the event loop delay is what it was late by, and forgets it', async (t) => {
@@ -307,12 +388,18 @@ t.test('counters do not grow by being scraped, and times are seconds', async (t)
   t.ok(lines.includes('realtime_event_loop_delay_seconds{statistic="p99"} 0.0015'))
 })
 
-t.test('a metric of the app that has one of our names is named, and nothing of ours is left in its registry', async (t) => {
-  const register = new Registry()
-  void new Gauge({ name: 'realtime_users', help: 'of the app', registers: [register] })
-  t.throws(() => new Metrics(() => snapshot(new Ledger(), source(), facts), register), { code: 'REALTIME_ERR_OPTIONS', message: /realtime_users/ })
-  t.same(register.getMetricsAsArray().map(({ name }) => name), ['realtime_users'])
-})
+t.test(
+  'a metric of the app that has one of our names is named, and nothing of ours is left in its registry',
+  async (t) => {
+    const register = new Registry()
+    void new Gauge({ name: 'realtime_users', help: 'of the app', registers: [register] })
+    t.throws(() => new Metrics(() => snapshot(new Ledger(), source(), facts), register), {
+      code: 'REALTIME_ERR_OPTIONS',
+      message: /realtime_users/
+    })
+    t.same(register.getMetricsAsArray().map(({ name }) => name), ['realtime_users'])
+  }
+)
 
 /** What the metrics say in other numbers. */
 const DERIVED: Record<string, (stats: StatsSnapshot) => number> = {
@@ -328,34 +415,52 @@ function numbersOf (value: unknown, path = ''): Array<[path: string, value: numb
   return Object.entries(value).flatMap(([key, each]) => numbersOf(each, path === '' ? key : `${path}.${key}`))
 }
 
-t.test('each number of the stats is in the metrics, those of every adapter included, or is made of some that are', async (t) => {
-  let next = 7_001
-  const number = (): number => (next += 2)
-  const ledger = new Ledger()
-  for (const [key, value] of Object.entries(ledger)) {
-    if (typeof value === 'number') (ledger as unknown as Record<string, number>)[key] = number()
+t.test(
+  'each number of the stats is in the metrics, those of every adapter included, or is made of some that are',
+  async (t) => {
+    let next = 7_001
+    const number = (): number => (next += 2)
+    const ledger = new Ledger()
+    for (const [key, value] of Object.entries(ledger)) {
+      if (typeof value === 'number') (ledger as unknown as Record<string, number>)[key] = number()
+    }
+    for (const map of [ledger.refusals, ledger.errors, ledger.closes]) map.set('server_full', number())
+    Object.assign(ledger.opened, { websocket: number(), sse: number(), polling: number() })
+    const keys = [
+      memory(),
+      redis(),
+      nats()
+    ].flatMap((adapter) => Object.entries(adapter.stats!()).flatMap(([key, value]) => typeof value === 'number'
+      ? [key]
+      : []))
+    const adapter = Object.fromEntries([...new Set(keys)].map((key) => [key, number()]))
+    const rooms = number()
+    const transports = { websocket: number(), sse: number(), polling: number() }
+    const stats = snapshot(ledger, {
+      connections: { total: transports.websocket + transports.sse + transports.polling, users: number(), transports },
+      outbox: () => ({ frames: number(), bytes: number(), events: number() }),
+      activeRooms: rooms,
+      byDefinition: () => new Map([['chat/:id', { rooms, members: number() }]])
+    }, {
+      ...facts,
+      capacity: number(),
+      slots: number(),
+      published: number(),
+      gaps: number(),
+      loop: { p50: number(), p99: number(), max: number() },
+      adapter,
+      uptime: number()
+    })
+    const text = await new Metrics(() => stats).text()
+    const samples = new Set([...text.matchAll(/^realtime_\S+(?: \S+)*? (\S+)$/gm)].map(([, value]) => Number(value)))
+    for (const [path, value] of numbersOf(stats)) {
+      const derived = DERIVED[path]
+      if (derived !== undefined) t.equal(value, derived(stats), path)
+      else t.ok(samples.has(value) || samples.has(value / 1_000), `${path} is in the metrics`)
+    }
+    t.ok(keys.includes('forgotten') && keys.includes('historyEvicted') && keys.includes('repairs'))
   }
-  for (const map of [ledger.refusals, ledger.errors, ledger.closes]) map.set('server_full', number())
-  Object.assign(ledger.opened, { websocket: number(), sse: number(), polling: number() })
-  const keys = [memory(), redis(), nats()].flatMap((adapter) => Object.entries(adapter.stats!()).flatMap(([key, value]) => typeof value === 'number' ? [key] : []))
-  const adapter = Object.fromEntries([...new Set(keys)].map((key) => [key, number()]))
-  const rooms = number()
-  const transports = { websocket: number(), sse: number(), polling: number() }
-  const stats = snapshot(ledger, {
-    connections: { total: transports.websocket + transports.sse + transports.polling, users: number(), transports },
-    outbox: () => ({ frames: number(), bytes: number(), events: number() }),
-    activeRooms: rooms,
-    byDefinition: () => new Map([['chat/:id', { rooms, members: number() }]])
-  }, { ...facts, capacity: number(), slots: number(), published: number(), gaps: number(), loop: { p50: number(), p99: number(), max: number() }, adapter, uptime: number() })
-  const text = await new Metrics(() => stats).text()
-  const samples = new Set([...text.matchAll(/^realtime_\S+(?: \S+)*? (\S+)$/gm)].map(([, value]) => Number(value)))
-  for (const [path, value] of numbersOf(stats)) {
-    const derived = DERIVED[path]
-    if (derived !== undefined) t.equal(value, derived(stats), path)
-    else t.ok(samples.has(value) || samples.has(value / 1_000), `${path} is in the metrics`)
-  }
-  t.ok(keys.includes('forgotten') && keys.includes('historyEvicted') && keys.includes('repairs'))
-})
+)
 
 t.test('the answer is named as the app\'s registry writes it', async (t) => {
   const register = new Registry<OpenMetricsContentType>()
@@ -368,16 +473,22 @@ t.test('the answer is named as the app\'s registry writes it', async (t) => {
   t.same(register.getMetricsAsArray(), [])
 })
 
-t.test('the app\'s own registry holds the metrics while the app is open, and a second app is told to bring its own', async (t) => {
-  const register = new Registry()
-  const { app } = await start(t, { stats: { register } })
-  t.match(await register.metrics(), /realtime_connections/)
-  const second = Fastify()
-  t.teardown(async () => { await second.close() })
-  await t.rejects(async () => { await second.register(realtime, { jwt: { secret: 'x' }, stats: { register } }) }, { code: 'REALTIME_ERR_OPTIONS', message: /already holds realtime_\w+: give each app a Registry of its own/ })
-  await app.close()
-  t.notMatch(await register.metrics(), /realtime_connections/)
-})
+t.test(
+  'the app\'s own registry holds the metrics while the app is open, and a second app is told to bring its own',
+  async (t) => {
+    const register = new Registry()
+    const { app } = await start(t, { stats: { register } })
+    t.match(await register.metrics(), /realtime_connections/)
+    const second = Fastify()
+    t.teardown(async () => { await second.close() })
+    await t.rejects(async () => { await second.register(realtime, { jwt: { secret: 'x' }, stats: { register } }) }, {
+      code: 'REALTIME_ERR_OPTIONS',
+      message: /already holds realtime_\w+: give each app a Registry of its own/
+    })
+    await app.close()
+    t.notMatch(await register.metrics(), /realtime_connections/)
+  }
+)
 
 t.test('the version is that of the package', async (t) => {
   t.equal(VERSION, JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version)

@@ -1,16 +1,30 @@
 import t from 'tap'
-import { chat, connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS, type NetPeer, type Refused, type Running } from '../helpers/net.js'
+import {
+  chat, connect, declareChat, eventually, poll, start, statsOf, TRANSPORTS, type NetPeer, type Refused, type Running
+} from '../helpers/net.js'
 import { handshake, RawPeer, textFrame, until } from '../helpers/raw.js'
 
 t.setTimeout(120_000)
 
-interface Page { readonly position: { readonly epoch: string, readonly offset: number }, readonly more?: boolean, readonly events: ReadonlyArray<{ readonly offset: number }> }
-interface Posted { readonly status: number, readonly body: { readonly code?: string, readonly retryAfter?: number, readonly data?: unknown }, readonly bytes: number }
+interface Page {
+  readonly position: { readonly epoch: string, readonly offset: number }
+  readonly more?: boolean
+  readonly events: ReadonlyArray<{ readonly offset: number }>
+}
+interface Posted {
+  readonly status: number
+  readonly body: { readonly code?: string, readonly retryAfter?: number, readonly data?: unknown }
+  readonly bytes: number
+}
 
 async function post (server: Running, user: string, frame: object | undefined, path = '/ws'): Promise<Posted> {
   const answer = await fetch(`${server.url}${path}`, {
     ...(frame === undefined ? {} : { method: 'POST', body: JSON.stringify(frame) }),
-    headers: { authorization: `Bearer ${server.token(user, { role: 'admin' })}`, connection: 'close', ...(frame === undefined ? {} : { 'content-type': 'application/json' }) }
+    headers: {
+      authorization: `Bearer ${server.token(user, { role: 'admin' })}`,
+      connection: 'close',
+      ...(frame === undefined ? {} : { 'content-type': 'application/json' })
+    }
   })
   const text = await answer.text()
   return { status: answer.status, body: JSON.parse(text) as Posted['body'], bytes: text.length }
@@ -23,53 +37,68 @@ async function fill ({ app }: Running, count: number, size: number): Promise<voi
 const FAST = { rate: { messages: 10_000, burst: 10_000 } }
 
 for (const way of ['websocket', 'uplink'] as const) {
-  t.test(`history by ${way} comes in pages of 256 KiB at most, each going on where the one before ended, until all is read`, async (t) => {
-    const server = await start(t, { limits: FAST })
-    await fill(server, 20, 60_000)
-    const peer = way === 'websocket' ? await connect(server, { rooms: ['chat/1'], token: server.token('ada') }) : undefined
-    const offsets: number[] = []
-    let since: object | undefined
-    let pages = 0
-    for (let hasMore = true; hasMore;) {
-      const frame = { type: 'history', room: 'chat/1', id: `h${++pages}`, data: since === undefined ? {} : { since } }
-      let page: Page
-      if (peer === undefined) {
-        const { body, bytes } = await post(server, 'ada', frame)
-        t.ok(bytes < 263_000, `${bytes} bytes`)
-        page = body.data as Page
-      } else {
-        peer.send(frame)
-        page = (await peer.next('ack', ({ id }) => id === frame.id)).data as Page
-        t.ok(JSON.stringify(page).length < 263_000)
+  t.test(
+    `history by ${way} comes in pages of 256 KiB at most, each going on where the one before ended, until all is read`,
+    async (t) => {
+      const server = await start(t, { limits: FAST })
+      await fill(server, 20, 60_000)
+      const peer = way === 'websocket'
+        ? await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
+        : undefined
+      const offsets: number[] = []
+      let since: object | undefined
+      let pages = 0
+      for (let hasMore = true; hasMore;) {
+        const frame = { type: 'history', room: 'chat/1', id: `h${++pages}`, data: since === undefined ? {} : { since } }
+        let page: Page
+        if (peer === undefined) {
+          const { body, bytes } = await post(server, 'ada', frame)
+          t.ok(bytes < 263_000, `${bytes} bytes`)
+          page = body.data as Page
+        } else {
+          peer.send(frame)
+          page = (await peer.next('ack', ({ id }) => id === frame.id)).data as Page
+          t.ok(JSON.stringify(page).length < 263_000)
+        }
+        offsets.push(...page.events.map(({ offset }) => offset))
+        since = page.position
+        hasMore = page.more === true
       }
-      offsets.push(...page.events.map(({ offset }) => offset))
-      since = page.position
-      hasMore = page.more === true
+      t.same(offsets, Array.from({ length: 20 }, (_, i) => i + 1))
+      t.ok(pages >= 5)
+      peer?.cut()
     }
-    t.same(offsets, Array.from({ length: 20 }, (_, i) => i + 1))
-    t.ok(pages >= 5)
-    peer?.cut()
-  })
+  )
 }
 
-t.test('an event that is larger than a page is a page of its own, and one that is left out is passed over', async (t) => {
-  const server = await start(t, { limits: { ...FAST, outbox: 400_000, event: 262_144 } })
-  const peer = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
-  await fill(server, 1, 250_000)
-  await server.app.rooms.broadcast('chat/1', 'said', { text: 'z'.repeat(250_000), by: 'y' }, { except: peer.id })
-  await fill(server, 1, 10)
-  peer.send({ type: 'history', room: 'chat/1', id: '1' })
-  const first = (await peer.next('ack')).data as Page
-  t.match(first, { more: true, position: { offset: 1 }, events: [{ offset: 1 }] })
-  peer.send({ type: 'history', room: 'chat/1', id: '2', data: { since: first.position } })
-  const second = (await peer.next('ack')).data as Page
-  t.match(second, { more: undefined, resumed: true, position: { offset: 3 }, events: [{ offset: 3 }] })
-  peer.cut()
-})
+t.test(
+  'an event that is larger than a page is a page of its own, and one that is left out is passed over',
+  async (t) => {
+    const server = await start(t, { limits: { ...FAST, outbox: 400_000, event: 262_144 } })
+    const peer = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
+    await fill(server, 1, 250_000)
+    await server.app.rooms.broadcast('chat/1', 'said', { text: 'z'.repeat(250_000), by: 'y' }, { except: peer.id })
+    await fill(server, 1, 10)
+    peer.send({ type: 'history', room: 'chat/1', id: '1' })
+    const first = (await peer.next('ack')).data as Page
+    t.match(first, { more: true, position: { offset: 1 }, events: [{ offset: 1 }] })
+    peer.send({ type: 'history', room: 'chat/1', id: '2', data: { since: first.position } })
+    const second = (await peer.next('ack')).data as Page
+    t.match(second, { more: undefined, resumed: true, position: { offset: 3 }, events: [{ offset: 3 }] })
+    peer.cut()
+  }
+)
 
 t.test('members that do not fit into one answer are counted and not listed', async (t) => {
-  const server = await start(t, { limits: { ...FAST, outbox: 300_000, event: 200_000 }, declare: (app) => { declareChat(app, { presence: () => ({ name: 'x'.repeat(50_000) }) }) } })
-  const peers = await Promise.all(['ada', 'bob', 'cy'].map(async (user) => await connect(server, { rooms: ['chat/1'], token: server.token(user) })))
+  const server = await start(t, {
+    limits: { ...FAST, outbox: 300_000, event: 200_000 },
+    declare: (app) => { declareChat(app, { presence: () => ({ name: 'x'.repeat(50_000) }) }) }
+  })
+  const peers = await Promise.all([
+    'ada',
+    'bob',
+    'cy'
+  ].map(async (user) => await connect(server, { rooms: ['chat/1'], token: server.token(user) })))
   const { status, body } = await post(server, 'ada', { type: 'members', room: 'chat/1' })
   t.equal(status, 200)
   t.match(body.data, { total: 3, list: undefined })
@@ -120,41 +149,61 @@ for (const [what, { frame, path, status }] of Object.entries(REQUESTS)) {
 }
 
 for (const transport of TRANSPORTS) {
-  t.test(`opening by ${transport} spends of its user's rate, and past it is refused with a code and the time to wait`, async (t) => {
-    const limits = { rate: { messages: 0.1, burst: 4 }, user: { connections: 2, then: 'reject' } } as const
-    const server = await start(t, { limits, presence: { grace: 10 } })
-    const open = async (user: string): Promise<void> => {
-      const options = { transport, rooms: ['chat/1'], token: server.token(user) }
-      if (transport === 'polling') await poll(server, options)
-      else (await connect(server, options)).cut()
-      await eventually('it has gone', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 0)
+  t.test(
+    `opening by ${transport} spends of its user's rate, and past it is refused with a code and the time to wait`,
+    async (t) => {
+      const limits = { rate: { messages: 0.1, burst: 4 }, user: { connections: 2, then: 'reject' } } as const
+      const server = await start(t, { limits, presence: { grace: 10 } })
+      const open = async (user: string): Promise<void> => {
+        const options = { transport, rooms: ['chat/1'], token: server.token(user) }
+        if (transport === 'polling') await poll(server, options)
+        else (await connect(server, options)).cut()
+        await eventually(
+          'it has gone',
+          async () => (await statsOf(server.app)).connections.slots,
+          (slots) => slots === 0
+        )
+      }
+      for (let i = 0; i < 4; i++) await open('ada')
+      const refused = await open('ada').then(() => undefined, (error: Refused) => error)
+      t.match(refused, { statusCode: 429, body: { code: 'rate_limited', retry: 'backoff' } })
+      t.ok(Number(refused?.headers['retry-after']) >= 1, String(refused?.headers['retry-after']))
+      await open('bob')
     }
-    for (let i = 0; i < 4; i++) await open('ada')
-    const refused = await open('ada').then(() => undefined, (error: Refused) => error)
-    t.match(refused, { statusCode: 429, body: { code: 'rate_limited', retry: 'backoff' } })
-    t.ok(Number(refused?.headers['retry-after']) >= 1, String(refused?.headers['retry-after']))
-    await open('bob')
-  })
+  )
 
   t.test(`all connections of a user come back at once by ${transport}, and once more, whatever his rate`, async (t) => {
     const server = await start(t, { limits: { rate: { messages: 0.001, burst: 5 } }, presence: { grace: 2_000 } })
     for (let round = 0; round < 2; round++) {
-      const peers = await Promise.all(Array.from({ length: 20 }, async () => await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') })))
+      const peers = await Promise.all(Array.from(
+        { length: 20 },
+        async () => await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') })
+      ))
       t.equal(peers.length, 20)
       for (const peer of peers) peer.cut()
-      await eventually('all have gone', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 0)
+      await eventually(
+        'all have gone',
+        async () => (await statsOf(server.app)).connections.slots,
+        (slots) => slots === 0
+      )
     }
   })
 
-  t.test(`over ${transport} the member lists of one answer have a bound for all its rooms: what does not fit is counted`, async (t) => {
-    const server = await start(t, { limits: { outbox: 300_000, event: 200_000 }, declare: (app) => { declareChat(app, { presence: () => ({ name: 'x'.repeat(50_000) }) }) } })
-    const peer = await connect(server, { transport, rooms: ['chat/1', 'chat/2'], token: server.token('ada') })
-    t.match((peer.welcome.data as { rooms: object }).rooms, {
-      'chat/1': { members: { total: 1, list: [{ userId: 'ada' }] } },
-      'chat/2': { members: { total: 1, list: undefined } }
-    })
-    peer.cut()
-  })
+  t.test(
+    `over ${transport} the member lists of one answer have a bound for all its rooms: what does not fit is counted`,
+    async (t) => {
+      const server = await start(t, {
+        limits: { outbox: 300_000, event: 200_000 },
+        declare: (app) => { declareChat(app, { presence: () => ({ name: 'x'.repeat(50_000) }) }) }
+      })
+      const peer = await connect(server, { transport, rooms: ['chat/1', 'chat/2'], token: server.token('ada') })
+      t.match((peer.welcome.data as { rooms: object }).rooms, {
+        'chat/1': { members: { total: 1, list: [{ userId: 'ada' }] } },
+        'chat/2': { members: { total: 1, list: undefined } }
+      })
+      peer.cut()
+    }
+  )
 }
 
 t.test('a join is told no member list that does not fit into one answer, and pays for one that does', async (t) => {
@@ -181,13 +230,31 @@ async function asked (peer: NetPeer): Promise<string> { return (await peer.next(
 for (const way of ['websocket', 'uplink'] as const) {
   t.test(`an ack by ${way} is free of the rate where it is owed, and once`, async (t) => {
     const server = await start(t, { limits: { rate: { messages: 0.001, burst: 3 } } })
-    const peer = await connect(server, { transport: way === 'websocket' ? way : 'sse', rooms: ['chat/1'], token: server.token('ada') })
-    const results = Promise.all(Array.from({ length: 8 }, async () => await server.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'x', by: 'y' }, { timeout: 5_000 })))
+    const peer = await connect(server, {
+      transport: way === 'websocket' ? way : 'sse',
+      rooms: ['chat/1'],
+      token: server.token('ada')
+    })
+    const results = Promise.all(Array.from(
+      { length: 8 },
+      async () => await server.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'x', by: 'y' }, { timeout: 5_000 })
+    ))
     const ids: string[] = []
     for (let i = 0; i < 8; i++) ids.push(await asked(peer))
     const answer = async (id: string): Promise<number> => {
       if (way === 'websocket') peer.send({ type: 'ack', id })
-      else return (await fetch(`${server.url}/ws`, { method: 'POST', body: JSON.stringify({ type: 'ack', id }), headers: { authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json', 'x-connection-id': peer.id, connection: 'close' } })).status
+      else {
+        return (await fetch(`${server.url}/ws`, {
+          method: 'POST',
+          body: JSON.stringify({ type: 'ack', id }),
+          headers: {
+            authorization: `Bearer ${server.token('ada')}`,
+            'content-type': 'application/json',
+            'x-connection-id': peer.id,
+            connection: 'close'
+          }
+        })).status
+      }
       return 200
     }
     for (const id of ids) t.equal(await answer(id), 200)
@@ -206,62 +273,83 @@ for (const way of ['websocket', 'uplink'] as const) {
 }
 
 /** Frames a few at a time, so that the rate takes them. */
-async function pour (peer: { send: (frame: object) => void }, count: number, frame: (index: number) => object): Promise<void> {
+async function pour (
+  peer: { send: (frame: object) => void },
+  count: number,
+  frame: (index: number) => object
+): Promise<void> {
   for (let index = 0; index < count; index++) {
     peer.send(frame(index))
     if (index % 20 === 19) await new Promise((resolve) => { setTimeout(resolve, 40) })
   }
 }
 
-t.test('frames that wait for slow handlers are bounded in bytes for all rooms of a connection: one too many is told to come later', async (t) => {
-  let open!: () => void
-  const gate = new Promise<void>((resolve) => { open = resolve })
-  let handled = 0
-  const server = await start(t, {
-    limits: { rate: { messages: 1_000, burst: 64 } },
-    declare: (app) => {
-      app.room(chat, {
-        on: {
-          async say () {
-            handled++
-            await gate
-            return { id: '1' }
-          },
-          type () {}
-        }
-      })
+t.test(
+  'frames that wait for slow handlers are bounded in bytes for all rooms of a connection: one too many is told to come later',
+  async (t) => {
+    let open!: () => void
+    const gate = new Promise<void>((resolve) => { open = resolve })
+    let handled = 0
+    const server = await start(t, {
+      limits: { rate: { messages: 1_000, burst: 64 } },
+      declare: (app) => {
+        app.room(chat, {
+          on: {
+            async say () {
+              handled++
+              await gate
+              return { id: '1' }
+            },
+            type () {}
+          }
+        })
+      }
+    })
+    const rooms = ['chat/1', 'chat/2', 'chat/3', 'chat/4']
+    const peer = await connect(server, { rooms, token: server.token('ada') })
+    await pour(
+      peer,
+      160,
+      (index) => ({ type: 'say', room: rooms[index % 4], id: `m${index}`, data: { text: 'x'.repeat(60_000) } })
+    )
+    await peer.sync()
+    const { data } = await peer.next('error')
+    t.match(data, { code: 'rate_limited', message: /too many frames wait/, retryAfter: 1_000 })
+    open()
+    let [acked, refused] = [0, 1]
+    while (acked + refused < 160) {
+      const { type } = await peer.next('an answer', (frame) => frame.type === 'ack' || frame.type === 'error')
+      if (type === 'ack') acked++
+      else refused++
     }
-  })
-  const rooms = ['chat/1', 'chat/2', 'chat/3', 'chat/4']
-  const peer = await connect(server, { rooms, token: server.token('ada') })
-  await pour(peer, 160, (index) => ({ type: 'say', room: rooms[index % 4], id: `m${index}`, data: { text: 'x'.repeat(60_000) } }))
-  await peer.sync()
-  const { data } = await peer.next('error')
-  t.match(data, { code: 'rate_limited', message: /too many frames wait/, retryAfter: 1_000 })
-  open()
-  let [acked, refused] = [0, 1]
-  while (acked + refused < 160) {
-    const { type } = await peer.next('an answer', (frame) => frame.type === 'ack' || frame.type === 'error')
-    if (type === 'ack') acked++
-    else refused++
+    t.equal(handled, acked)
+    t.ok(acked >= 60 && acked * 60_000 <= 64 * 65_536, `${acked} of 160 had room`)
+    peer.send({ type: 'say', room: 'chat/1', id: 'after', data: { text: 'x' } })
+    await peer.next('ack', ({ id }) => id === 'after')
+    peer.cut()
   }
-  t.equal(handled, acked)
-  t.ok(acked >= 60 && acked * 60_000 <= 64 * 65_536, `${acked} of 160 had room`)
-  peer.send({ type: 'say', room: 'chat/1', id: 'after', data: { text: 'x' } })
-  await peer.next('ack', ({ id }) => id === 'after')
-  peer.cut()
-})
+)
 
-t.test('frames that come before the welcome are bounded, and let go when the connection ends whatever the application does', async (t) => {
-  const server = await start(t, { limits: { rate: { messages: 1_000, burst: 40 } }, declare: (app) => { declareChat(app, { onJoin: async () => await new Promise(() => undefined) }) } })
-  const peer = await new RawPeer(server.port).connected()
-  peer.send(handshake('/ws/chat/1', { headers: { Authorization: `Bearer ${server.token('ada')}` } }))
-  await until('the upgrade', () => peer.text.includes('101 Switching Protocols') ? true : undefined)
-  await pour({ send: (frame) => { peer.send(textFrame(JSON.stringify(frame))) } }, 120, () => ({ type: 'say', room: 'chat/1', data: { text: 'x' } }))
-  await until('the refusals', () => peer.text.split('too many frames wait').length > 50 ? true : undefined)
-  peer.socket.destroy()
-  await eventually('it has gone', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 0)
-})
+t.test(
+  'frames that come before the welcome are bounded, and let go when the connection ends whatever the application does',
+  async (t) => {
+    const server = await start(t, {
+      limits: { rate: { messages: 1_000, burst: 40 } },
+      declare: (app) => { declareChat(app, { onJoin: async () => await new Promise(() => undefined) }) }
+    })
+    const peer = await new RawPeer(server.port).connected()
+    peer.send(handshake('/ws/chat/1', { headers: { Authorization: `Bearer ${server.token('ada')}` } }))
+    await until('the upgrade', () => peer.text.includes('101 Switching Protocols') ? true : undefined)
+    await pour(
+      { send: (frame) => { peer.send(textFrame(JSON.stringify(frame))) } },
+      120,
+      () => ({ type: 'say', room: 'chat/1', data: { text: 'x' } })
+    )
+    await until('the refusals', () => peer.text.split('too many frames wait').length > 50 ? true : undefined)
+    peer.socket.destroy()
+    await eventually('it has gone', async () => (await statsOf(server.app)).connections.slots, (slots) => slots === 0)
+  }
+)
 
 t.test('what is sent again for a join or an opening costs its user as much as it is large', async (t) => {
   const server = await start(t, { limits: { rate: { messages: 0.001, burst: 40 } } })
@@ -290,7 +378,9 @@ t.test('first polls cost their user what they are answered, however often they b
   await fill(server, 10, 60_000)
   let answered = 0
   const refused = await (async () => {
-    for (; answered < 12; answered++) await poll(server, { rooms: ['chat/1'], token: server.token('ada'), query: { last: '10' } })
+    for (; answered < 12; answered++) {
+      await poll(server, { rooms: ['chat/1'], token: server.token('ada'), query: { last: '10' } })
+    }
     return undefined
   })().catch((error: Refused) => error)
   t.match(refused, { statusCode: 429, body: { code: 'rate_limited' } })
@@ -313,23 +403,35 @@ t.test('an answer costs what it is large: of few large ones more are refused tha
   peer.cut()
 })
 
-t.test('polls that come faster than the rate wait, and lose nothing; polls that flood end their connection', async (t) => {
-  const server = await start(t, { limits: { rate: { messages: 20, burst: 5 } } })
-  const options = { rooms: ['chat/1'], token: server.token('ada') }
-  let { cursor } = await poll(server, options)
-  const begun = performance.now()
-  const heard: string[] = []
-  for (let i = 0; i < 15; i++) {
-    await server.app.rooms.broadcast('chat/1', 'said', { text: String(i), by: 'y' })
-    const answer = await poll(server, { ...options, query: { since: cursor, wait: '0' } })
-    cursor = answer.cursor
-    heard.push(...answer.frames.filter(({ type }) => type === 'said').map(({ data }) => (data as { text: string }).text))
+t.test(
+  'polls that come faster than the rate wait, and lose nothing; polls that flood end their connection',
+  async (t) => {
+    const server = await start(t, { limits: { rate: { messages: 20, burst: 5 } } })
+    const options = { rooms: ['chat/1'], token: server.token('ada') }
+    let { cursor } = await poll(server, options)
+    const begun = performance.now()
+    const heard: string[] = []
+    for (let i = 0; i < 15; i++) {
+      await server.app.rooms.broadcast('chat/1', 'said', { text: String(i), by: 'y' })
+      const answer = await poll(server, { ...options, query: { since: cursor, wait: '0' } })
+      cursor = answer.cursor
+      heard.push(
+        ...answer.frames.filter(({ type }) => type === 'said').map(({ data }) => (data as { text: string }).text)
+      )
+    }
+    t.ok(performance.now() - begun > 400, 'ten of them waited 50 ms each')
+    t.same(heard, Array.from({ length: 15 }, (_, i) => String(i)))
+    await Promise.allSettled(Array.from(
+      { length: 30 },
+      async () => await poll(server, { ...options, query: { since: cursor, wait: '0' } })
+    ))
+    await eventually(
+      'it is ended',
+      async () => (await statsOf(server.app)).closes,
+      (closes) => (closes.rate_limited ?? 0) > 0
+    )
   }
-  t.ok(performance.now() - begun > 400, 'ten of them waited 50 ms each')
-  t.same(heard, Array.from({ length: 15 }, (_, i) => String(i)))
-  await Promise.allSettled(Array.from({ length: 30 }, async () => await poll(server, { ...options, query: { since: cursor, wait: '0' } })))
-  await eventually('it is ended', async () => (await statsOf(server.app)).closes, (closes) => (closes.rate_limited ?? 0) > 0)
-})
+)
 
 /** Masked control frames without payload: as raw bytes, so that no client library paces them. */
 function control (opcode: number, count: number): Buffer {
@@ -344,8 +446,18 @@ for (const [what, opcode] of [['pings', 0x89], ['pongs', 0x8a]] as const) {
     await until('the welcome', () => peer.text.includes('"welcome"') ? true : undefined)
     const { writes } = (await statsOf(server.app)).events
     for (let i = 0; i < 20; i++) peer.send(control(opcode, 5_000))
-    await until('the close frame', () => peer.received.includes(Buffer.from([0x88])) && peer.text.includes('rate_limited') ? true : undefined)
-    t.match(await eventually('it is counted', async () => (await statsOf(server.app)).closes, (closes) => closes.rate_limited === 1), { rate_limited: 1 })
+    await until(
+      'the close frame',
+      () => peer.received.includes(Buffer.from([0x88])) && peer.text.includes('rate_limited') ? true : undefined
+    )
+    t.match(
+      await eventually(
+        'it is counted',
+        async () => (await statsOf(server.app)).closes,
+        (closes) => closes.rate_limited === 1
+      ),
+      { rate_limited: 1 }
+    )
     t.ok((await statsOf(server.app)).events.writes - writes <= 4, 'answers of one turn are one write')
     await until('the socket ends, whatever the peer does', () => peer.ended || peer.closed ? true : undefined)
     peer.socket.destroy()
@@ -357,7 +469,15 @@ t.test('a few pings are each answered, in order, with what they carried', async 
   const peer = await new RawPeer(server.port).connected()
   peer.send(handshake('/ws/chat/1', { headers: { Authorization: `Bearer ${server.token('ada')}` } }))
   await until('the welcome', () => peer.text.includes('"welcome"') ? true : undefined)
-  peer.send(Buffer.concat([...'abcdefghij'].map((letter) => Buffer.from([0x89, 0x81, 0, 0, 0, 0, letter.charCodeAt(0)]))))
+  peer.send(Buffer.concat([...'abcdefghij'].map((letter) => Buffer.from([
+    0x89,
+    0x81,
+    0,
+    0,
+    0,
+    0,
+    letter.charCodeAt(0)
+  ]))))
   const expected = Buffer.concat([...'abcdefghij'].map((letter) => Buffer.from([0x8a, 1, letter.charCodeAt(0)])))
   await until('ten pongs', () => peer.received.includes(expected) ? true : undefined)
   peer.socket.destroy()

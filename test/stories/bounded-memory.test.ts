@@ -30,47 +30,58 @@ t.test('tickets are counted by user and in all, and the count comes down with th
   t.equal(tickets.size, 0)
 })
 
-t.test('a user\'s outcomes on a broker are bounded in bytes: the oldest are given back to it, nobody else\'s', async (t) => {
-  const given: string[] = []
-  const said: object[] = []
-  const { claims } = memory()
-  const bounded = new BoundedClaims({
-    ...claims!,
-    settle: (key, hash, outcome, ttl, owner) => {
-      if (outcome === undefined) given.push(key)
-      return claims!.settle(key, hash, outcome, ttl, owner)
+t.test(
+  'a user\'s outcomes on a broker are bounded in bytes: the oldest are given back to it, nobody else\'s',
+  async (t) => {
+    const given: string[] = []
+    const said: object[] = []
+    const { claims } = memory()
+    const bounded = new BoundedClaims({
+      ...claims!,
+      settle: (key, hash, outcome, ttl, owner) => {
+        if (outcome === undefined) given.push(key)
+        return claims!.settle(key, hash, outcome, ttl, owner)
+      }
+    })
+    bounded.start({
+      remembered: { bytes: 1_000_000, perUser: 10_000 },
+      log: { info: () => undefined, warn: (object) => { said.push(object) } }
+    })
+    void bounded.settle('ada', 'hash', '{}', 120_000, 'ada')
+    for (let index = 0; index < 20; index++) {
+      void bounded.settle(`bob ${index}`, 'hash', 'r'.repeat(2_000), 120_000, 'bob')
     }
-  })
-  bounded.start({ remembered: { bytes: 1_000_000, perUser: 10_000 }, log: { info: () => undefined, warn: (object) => { said.push(object) } } })
-  void bounded.settle('ada', 'hash', '{}', 120_000, 'ada')
-  for (let index = 0; index < 20; index++) void bounded.settle(`bob ${index}`, 'hash', 'r'.repeat(2_000), 120_000, 'bob')
-  t.same(given, Array.from({ length: 16 }, (_, index) => `bob ${index}`))
-  t.equal(bounded.forgotten, 16)
-  t.ok(bounded.bytes <= 12_000, String(bounded.bytes))
-  t.equal(said.length, 1, 'once a minute')
-  t.match(await bounded.claim('ada', 'hash', 1_000), { state: 'settled' })
-})
+    t.same(given, Array.from({ length: 16 }, (_, index) => `bob ${index}`))
+    t.equal(bounded.forgotten, 16)
+    t.ok(bounded.bytes <= 12_000, String(bounded.bytes))
+    t.equal(said.length, 1, 'once a minute')
+    t.match(await bounded.claim('ada', 'hash', 1_000), { state: 'settled' })
+  }
+)
 
-t.test('outcomes that the broker could not be told of are bounded in bytes, of a user before in all, and what had to go is counted and said', async (t) => {
-  const said: object[] = []
-  const unstored = new UnstoredOutcomes(memory().claims!, {
-    window: 120_000,
-    holder: 'a',
-    remembered: { bytes: 300_000, perUser: 50_000 },
-    log: { warn: (object) => { said.push(object) } }
-  })
-  t.teardown(() => { unstored.stop() })
-  unstored.add('ada 1', 'hash', '{}', 'ada')
-  for (let index = 0; index < 1_000; index++) unstored.add(`bob ${index}`, 'hash', 'r'.repeat(20_000), 'bob')
-  t.ok(unstored.bytes <= 60_000, `${unstored.bytes} bytes`)
-  t.equal(unstored.forgotten, 998)
-  t.equal(said.length, 1, 'once a minute')
-  t.ok(unstored.get('ada 1'), 'nobody else loses any')
-  t.ok(unstored.get('bob 999'))
-  for (let index = 0; index < 100; index++) unstored.add(`${index}`, 'hash', 'r'.repeat(20_000), `user ${index}`)
-  t.ok(unstored.bytes <= 300_000, `${unstored.bytes} bytes`)
-  t.ok(unstored.get('ada 1'), 'who holds least is the last to lose')
-})
+t.test(
+  'outcomes that the broker could not be told of are bounded in bytes, of a user before in all, and what had to go is counted and said',
+  async (t) => {
+    const said: object[] = []
+    const unstored = new UnstoredOutcomes(memory().claims!, {
+      window: 120_000,
+      holder: 'a',
+      remembered: { bytes: 300_000, perUser: 50_000 },
+      log: { warn: (object) => { said.push(object) } }
+    })
+    t.teardown(() => { unstored.stop() })
+    unstored.add('ada 1', 'hash', '{}', 'ada')
+    for (let index = 0; index < 1_000; index++) unstored.add(`bob ${index}`, 'hash', 'r'.repeat(20_000), 'bob')
+    t.ok(unstored.bytes <= 60_000, `${unstored.bytes} bytes`)
+    t.equal(unstored.forgotten, 998)
+    t.equal(said.length, 1, 'once a minute')
+    t.ok(unstored.get('ada 1'), 'nobody else loses any')
+    t.ok(unstored.get('bob 999'))
+    for (let index = 0; index < 100; index++) unstored.add(`${index}`, 'hash', 'r'.repeat(20_000), `user ${index}`)
+    t.ok(unstored.bytes <= 300_000, `${unstored.bytes} bytes`)
+    t.ok(unstored.get('ada 1'), 'who holds least is the last to lose')
+  }
+)
 
 t.test('events that wait behind a hole are bounded in bytes', async (t) => {
   const tail = new FollowedStream({
@@ -84,7 +95,17 @@ t.test('events that wait behind a hole are bounded in bytes', async (t) => {
   })
   let most = 0
   for (let offset = 1; offset < 900; offset++) {
-    tail.accept({ epoch: 'e', offset, previous: offset - 1, origin: '', size: 256_000, packet: () => { throw new Error('not read') } }, true)
+    tail.accept(
+      {
+        epoch: 'e',
+        offset,
+        previous: offset - 1,
+        origin: '',
+        size: 256_000,
+        packet: () => { throw new Error('not read') }
+      },
+      true
+    )
     most = Math.max(most, tail.heldSize)
   }
   tail.close()
@@ -103,27 +124,34 @@ t.test('answers to a broadcast by made-up connections of other nodes are bounded
 
 t.test('of refused upgrades the newest are remembered', async (t) => {
   const refused = new RefusedUpgrades()
-  const asker = (index: number): { address: string, credential: string, path: string } => ({ address: '', credential: String(index), path: '' })
+  const asker = (index: number): {
+    address: string
+    credential: string
+    path: string
+  } => ({ address: '', credential: String(index), path: '' })
   for (let index = 0; index < 10_001; index++) refused.remember(asker(index), new Refusal('server_full'))
   t.equal(refused.take(asker(0)), undefined)
   t.match(refused.take(asker(1)), { word: 'server_full' })
   t.match(refused.take(asker(10_000)), { word: 'server_full' })
 })
 
-t.test('the end of a connection looks at the broadcasts that wait for it, and leaves nothing of them behind', async (t) => {
-  const acks = new BroadcastAcks('a', { send: async () => undefined }, (error) => { throw error })
-  for (let index = 0; index < 3_000; index++) {
-    const audience = acks.offered({ ack: `b.${index}` } as never)!
-    for (const id of [`c${index}`, 'common']) audience.add({ id, userId: id } as never)
-    audience.end()
+t.test(
+  'the end of a connection looks at the broadcasts that wait for it, and leaves nothing of them behind',
+  async (t) => {
+    const acks = new BroadcastAcks('a', { send: async () => undefined }, (error) => { throw error })
+    for (let index = 0; index < 3_000; index++) {
+      const audience = acks.offered({ ack: `b.${index}` } as never)!
+      for (const id of [`c${index}`, 'common']) audience.add({ id, userId: id } as never)
+      audience.end()
+    }
+    const began = performance.now()
+    for (let index = 0; index < 20_000; index++) acks.gone(`nobody ${index}`)
+    t.ok(performance.now() - began < 1_000, `${Math.round(performance.now() - began)} ms for 20 000 ends`)
+    acks.gone('common')
+    for (let index = 0; index < 3_000; index++) acks.gone(`c${index}`)
+    t.equal(acks.size, 0)
   }
-  const began = performance.now()
-  for (let index = 0; index < 20_000; index++) acks.gone(`nobody ${index}`)
-  t.ok(performance.now() - began < 1_000, `${Math.round(performance.now() - began)} ms for 20 000 ends`)
-  acks.gone('common')
-  for (let index = 0; index < 3_000; index++) acks.gone(`c${index}`)
-  t.equal(acks.size, 0)
-})
+)
 
 t.test('a sweep of presence announces each leave once, in slices when there are many', async (t) => {
   let now = 0
@@ -141,9 +169,14 @@ t.test('a sweep of presence announces each leave once, in slices when there are 
   }
   now = 100
   presence.sweep()
-  for (let turns = 0; turns < 5_000 && [...told.values()].some((changes) => changes.length < 2); turns++) await new Promise(setImmediate)
+  for (let turns = 0; turns < 5_000 && [...told.values()].some((changes) => changes.length < 2); turns++) {
+    await new Promise(setImmediate)
+  }
   t.equal(told.size, 20_000)
-  t.ok([...told.values()].every((changes) => changes.length === 2 && changes[1]!.left.length === 1), 'one join, one leave')
+  t.ok(
+    [...told.values()].every((changes) => changes.length === 2 && changes[1]!.left.length === 1),
+    'one join, one leave'
+  )
 })
 
 t.test('leases are renewed in batches, each once, and those given back meanwhile not at all', async (t) => {

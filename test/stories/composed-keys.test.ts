@@ -13,20 +13,30 @@ async function post ({ url, token }: Running, user: string, id: string, text: st
 }
 
 /** Two users and their message ids, which joined by any single character are one text. */
-const PAIRS = [':', ' ', '|', '%0A', '/', '.'].map((joint) => [{ user: `org${joint}ada`, id: '1' }, { user: 'org', id: `ada${joint}1` }] as const)
+const PAIRS = [
+  ':',
+  ' ',
+  '|',
+  '%0A',
+  '/',
+  '.'
+].map((joint) => [{ user: `org${joint}ada`, id: '1' }, { user: 'org', id: `ada${joint}1` }] as const)
 
 for (const [whole, cut] of PAIRS) {
-  t.test(`the message ${JSON.stringify(cut.id)} of ${JSON.stringify(cut.user)} is not the message ${JSON.stringify(whole.id)} of ${JSON.stringify(whole.user)}: neither silences the other or reads its reply`, async (t) => {
-    const server = await start(t)
-    const reader = await connect(server, { rooms: ['chat/1'], token: server.token('reader') })
-    const texts: unknown[] = []
-    for (const [{ user, id }, text] of [[cut, 'noise'], [whole, 'the meeting is at ten']] as const) {
-      const answer = await post(server, user, id, text)
-      t.equal(answer.status, 200, answer.text)
-      texts.push(((await reader.next('said')).data as { text: string }).text)
+  t.test(
+    `the message ${JSON.stringify(cut.id)} of ${JSON.stringify(cut.user)} is not the message ${JSON.stringify(whole.id)} of ${JSON.stringify(whole.user)}: neither silences the other or reads its reply`,
+    async (t) => {
+      const server = await start(t)
+      const reader = await connect(server, { rooms: ['chat/1'], token: server.token('reader') })
+      const texts: unknown[] = []
+      for (const [{ user, id }, text] of [[cut, 'noise'], [whole, 'the meeting is at ten']] as const) {
+        const answer = await post(server, user, id, text)
+        t.equal(answer.status, 200, answer.text)
+        texts.push(((await reader.next('said')).data as { text: string }).text)
+      }
+      t.same(texts, ['noise', 'the meeting is at ten'])
     }
-    t.same(texts, ['noise', 'the meeting is at ten'])
-  })
+  )
 }
 
 t.test('no message of a client takes an idempotency key of the application\'s', async (t) => {
@@ -36,10 +46,14 @@ t.test('no message of a client takes an idempotency key of the application\'s', 
   await post(server, 'org', 'order-43', 'x')
   await reader.next('said')
   for (const idempotencyKey of keys) {
-    const { recipients } = await server.app.rooms.broadcast('chat/1', 'said', { text: idempotencyKey, by: 'server' }, { idempotencyKey })
+    const { recipients } = await server.app.rooms.broadcast('chat/1', 'said', { text: idempotencyKey, by: 'server' }, {
+      idempotencyKey
+    })
     t.equal(recipients, 1, JSON.stringify(idempotencyKey))
     await reader.next('said')
-    const again = await server.app.rooms.broadcast('chat/1', 'said', { text: idempotencyKey, by: 'server' }, { idempotencyKey })
+    const again = await server.app.rooms.broadcast('chat/1', 'said', { text: idempotencyKey, by: 'server' }, {
+      idempotencyKey
+    })
     t.equal(again.recipients, 0, 'the application\'s own key has effect once')
   }
 })

@@ -19,7 +19,14 @@ const SECRET = 'a test'
 interface Story extends Running { readonly gates: Gates, readonly handled: string[], rights: Set<string> }
 
 /** An app in which everything that somebody may have to wait for waits at its gate. */
-async function startGated (t: Test, { gates = new Gates(), adapter = gatedAdapter(gates), connections = 20 }: { gates?: Gates, adapter?: Adapter, connections?: number } = {}): Promise<Story> {
+async function startGated (
+  t: Test,
+  {
+    gates = new Gates(), adapter = gatedAdapter(
+      gates
+    ), connections = 20
+  }: { gates?: Gates, adapter?: Adapter, connections?: number } = {}
+): Promise<Story> {
   const handled: string[] = []
   const rights = new Set(['room/1', 'room/2'])
   const server = await start(t, {
@@ -68,9 +75,13 @@ function enter (server: Running, transport: TransportName | 'uplink', token: str
     const outcome = new Promise<string>((resolve) => {
       ws.on('message', (data) => {
         heard += String(data)
-        if (heard.includes('"welcome"')) setImmediate(() => { resolve(ws.readyState === WebSocket.OPEN ? wordOf(heard) ?? 'open' : 'closed') })
+        if (heard.includes('"welcome"')) {
+          setImmediate(() => { resolve(ws.readyState === WebSocket.OPEN ? wordOf(heard) ?? 'open' : 'closed') })
+        }
       })
-      ws.on('unexpected-response', (_request, answer) => { textOf(answer).then((text) => { resolve(codeOf(text)) }, () => { resolve('gone') }) })
+      ws.on('unexpected-response', (_request, answer) => {
+        textOf(answer).then((text) => { resolve(codeOf(text)) }, () => { resolve('gone') })
+      })
       ws.on('close', (_code, reason) => { resolve(String(reason) === '' ? 'gone' : String(reason)) })
       ws.on('error', () => { setImmediate(() => { resolve('gone') }) })
     })
@@ -78,14 +89,22 @@ function enter (server: Running, transport: TransportName | 'uplink', token: str
   }
   if (transport === 'sse') headers.accept = 'text/event-stream'
   if (transport === 'uplink') headers['content-type'] = 'application/json'
-  const request = http.request({ port: server.port, path, headers, agent: false, method: transport === 'uplink' ? 'POST' : 'GET' })
+  const request = http.request({
+    port: server.port,
+    path,
+    headers,
+    agent: false,
+    method: transport === 'uplink' ? 'POST' : 'GET'
+  })
   const outcome = new Promise<string>((resolve) => {
     request.on('error', () => { resolve('gone') })
     request.on('response', (answer: IncomingMessage) => {
       answer.on('error', () => { resolve('gone') })
       answer.on('data', (chunk) => {
         heard += String(chunk)
-        if (transport === 'sse' && answer.statusCode === 200 && heard.includes('"welcome"')) setImmediate(() => { resolve(wordOf(heard) ?? 'open') })
+        if (transport === 'sse' && answer.statusCode === 200 && heard.includes('"welcome"')) {
+          setImmediate(() => { resolve(wordOf(heard) ?? 'open') })
+        }
       })
       answer.on('end', () => { resolve(answer.statusCode === 200 ? wordOf(heard) ?? 'open' : codeOf(heard)) })
     })
@@ -95,7 +114,9 @@ function enter (server: Running, transport: TransportName | 'uplink', token: str
 }
 
 async function sockets ({ app }: Running): Promise<number> {
-  return await new Promise((resolve, reject) => { app.server.getConnections((error, count) => { if (error === null) resolve(count); else reject(error) }) })
+  return await new Promise((resolve, reject) => {
+    app.server.getConnections((error, count) => { if (error === null) resolve(count); else reject(error) })
+  })
 }
 
 async function textOf (answer: IncomingMessage): Promise<string> {
@@ -109,10 +130,19 @@ function codeOf (text: string): string { return (JSON.parse(text) as { code: str
 function wordOf (text: string): string | undefined { return /"type":"error".*?"code":"(\w+)"/.exec(text)?.[1] }
 
 /** What may happen while somebody waits, and the words with which he may be sent away then. */
-const EVENTS: Record<string, { readonly happens: (server: Story, user: string, way: Way) => unknown, readonly words: RegExp }> = {
+const EVENTS: Record<string, {
+  readonly happens: (server: Story, user: string, way: Way) => unknown
+  readonly words: RegExp
+}> = {
   'revoke of the user': { happens: async ({ app }, user) => await app.rooms.revoke({ user }), words: /^revoked$/ },
-  'revoke of the token': { happens: async ({ app }, user) => await app.rooms.revoke({ tokenId: `token of ${user}` }), words: /^revoked$/ },
-  'revoke that keeps nobody out': { happens: async ({ app }, user) => await app.rooms.revoke({ user }, { until: Date.now() }), words: /^revoked$/ },
+  'revoke of the token': {
+    happens: async ({ app }, user) => await app.rooms.revoke({ tokenId: `token of ${user}` }),
+    words: /^revoked$/
+  },
+  'revoke that keeps nobody out': {
+    happens: async ({ app }, user) => await app.rooms.revoke({ user }, { until: Date.now() }),
+    words: /^revoked$/
+  },
   leave: { happens: async ({ app }, user) => await app.rooms.leave({ user }, 'room/1'), words: /^forbidden$/ },
   'the end of the peer': { happens: (_server, _user, way) => { way.cut() }, words: /^gone$/ },
   // The last one: nobody is let in after it.
@@ -136,12 +166,20 @@ for (const transport of TRANSPORTS) {
         t.match(await within(`an outcome of ${name}`, 4_000, way.outcome), words, name)
         const { app } = server
         if (app.rooms.isAccepting()) {
-          await eventually('nobody is in the room', async () => await app.rooms.broadcast('room/1', 'said', { text: 'secret' }), ({ recipients }) => recipients === 0)
+          await eventually(
+            'nobody is in the room',
+            async () => await app.rooms.broadcast('room/1', 'said', { text: 'secret' }),
+            ({ recipients }) => recipients === 0
+          )
         }
         t.notOk(way.heard().includes('secret'), `${name}: nothing is heard`)
         // A connection that was taken out of the room stands.
         if (name !== 'leave') {
-          await eventually(`no connection of ${user} is left after ${name}`, async () => await app.rooms.isOnline(user), (isOnline) => !isOnline)
+          await eventually(
+            `no connection of ${user} is left after ${name}`,
+            async () => await app.rooms.isOnline(user),
+            (isOnline) => !isOnline
+          )
         }
         way.cut()
       }
@@ -154,20 +192,26 @@ for (const transport of TRANSPORTS) {
 const POSTED = ['authenticate', 'denials', 'authorize', 'preHandler', 'claim', 'handler']
 
 for (const wait of POSTED) {
-  t.test(`a POST that waits at ${wait} is ended by a revocation, and handled only when that came after the handler`, async (t) => {
-    const server = await startGated(t)
-    for (const by of ['user', 'tokenId', 'until'] as const) {
-      const user = `user-${by}`
-      server.gates.close(wait)
-      const way = enter(server, 'uplink', server.token(user, { jti: `token of ${user}` }))
-      await server.gates.reached()
-      await server.app.rooms.revoke(by === 'tokenId' ? { tokenId: `token of ${user}` } : { user }, by === 'until' ? { until: Date.now() } : {})
-      server.gates.open()
-      t.equal(await within('an answer', 4_000, way.outcome), 'revoked', by)
-      t.same(server.handled.splice(0), wait === 'handler' ? ['mine'] : [], by)
+  t.test(
+    `a POST that waits at ${wait} is ended by a revocation, and handled only when that came after the handler`,
+    async (t) => {
+      const server = await startGated(t)
+      for (const by of ['user', 'tokenId', 'until'] as const) {
+        const user = `user-${by}`
+        server.gates.close(wait)
+        const way = enter(server, 'uplink', server.token(user, { jti: `token of ${user}` }))
+        await server.gates.reached()
+        await server.app.rooms.revoke(
+          by === 'tokenId' ? { tokenId: `token of ${user}` } : { user },
+          by === 'until' ? { until: Date.now() } : {}
+        )
+        server.gates.open()
+        t.equal(await within('an answer', 4_000, way.outcome), 'revoked', by)
+        t.same(server.handled.splice(0), wait === 'handler' ? ['mine'] : [], by)
+      }
+      t.same(server.loud.filter((line) => (line as { level: number }).level > 40), [])
     }
-    t.same(server.loud.filter((line) => (line as { level: number }).level > 40), [])
-  })
+  )
 }
 
 t.test('a message that was not handled because its sender was sent away can be sent again by him', async (t) => {
@@ -206,39 +250,60 @@ for (const wait of ['claim', 'handler']) {
 const JOINING = ['authorize', 'subscribe', 'onJoin', 'presence']
 
 for (const wait of JOINING) {
-  t.test(`a join frame that waits at ${wait} is met by revoke, leave, fewer rights and the end of the peer`, async (t) => {
-    const server = await startGated(t)
-    const met: Record<string, { meet: (peer: Awaited<ReturnType<typeof connect>>, user: string) => Promise<unknown>, word?: string }> = {
-      revoke: { meet: async (_peer, user) => await server.app.rooms.revoke({ user }) },
-      leave: { meet: async (_peer, user) => await server.app.rooms.leave({ user }, 'room/2'), word: 'forbidden' },
-      'leave by connection': { meet: async (peer) => await server.app.rooms.leave({ connection: peer.id }, 'room/2'), word: 'forbidden' },
-      'fewer rights': {
-        meet: async (peer, user) => {
-          const ticket = await fetch(`${server.url}/ws/ticket`, { method: 'POST', headers: { authorization: `Bearer ${server.token(user, { rights: 'none' })}` } })
-          peer.send({ type: 'auth', id: 'a', data: await ticket.json() as object })
-          await peer.next('ack', ({ type, id }) => type === 'ack' && id === 'a')
+  t.test(
+    `a join frame that waits at ${wait} is met by revoke, leave, fewer rights and the end of the peer`,
+    async (t) => {
+      const server = await startGated(t)
+      const met: Record<string, {
+        meet: (peer: Awaited<ReturnType<typeof connect>>, user: string) => Promise<unknown>
+        word?: string
+      }> = {
+        revoke: { meet: async (_peer, user) => await server.app.rooms.revoke({ user }) },
+        leave: { meet: async (_peer, user) => await server.app.rooms.leave({ user }, 'room/2'), word: 'forbidden' },
+        'leave by connection': {
+          meet: async (peer) => await server.app.rooms.leave({ connection: peer.id }, 'room/2'),
+          word: 'forbidden'
         },
-        word: 'forbidden'
-      },
-      'the end of the peer': { meet: async (peer) => { peer.cut() } }
+        'fewer rights': {
+          meet: async (peer, user) => {
+            const ticket = await fetch(`${server.url}/ws/ticket`, {
+              method: 'POST',
+              headers: { authorization: `Bearer ${server.token(user, { rights: 'none' })}` }
+            })
+            peer.send({ type: 'auth', id: 'a', data: await ticket.json() as object })
+            await peer.next('ack', ({ type, id }) => type === 'ack' && id === 'a')
+          },
+          word: 'forbidden'
+        },
+        'the end of the peer': { meet: async (peer) => { peer.cut() } }
+      }
+      for (const [index, [name, { meet, word }]] of Object.entries(met).entries()) {
+        const user = `user-${index}`
+        const peer = await connect(server, { token: server.token(user) })
+        server.gates.close(wait)
+        peer.send({ type: 'join', room: 'room/2', id: 'j' })
+        await server.gates.reached()
+        await meet(peer, user)
+        server.gates.open()
+        if (word === undefined) await peer.ended
+        else t.equal((await peer.next('error', ({ id }) => id === 'j')).data.code, word, name)
+        await eventually(
+          `nobody is in the room after ${name}`,
+          async () => await server.app.rooms.broadcast('room/2', 'said', { text: 'secret' }),
+          ({ recipients }) => recipients === 0
+        )
+        if (word !== undefined) await peer.sync()
+        t.notOk(peer.queue.all.some(({ type }) => type === 'said'), name)
+        peer.cut()
+      }
+      await eventually(
+        'nobody is announced',
+        async () => await server.app.rooms.count('room/2'),
+        (count) => count === 0,
+        20_000
+      )
     }
-    for (const [index, [name, { meet, word }]] of Object.entries(met).entries()) {
-      const user = `user-${index}`
-      const peer = await connect(server, { token: server.token(user) })
-      server.gates.close(wait)
-      peer.send({ type: 'join', room: 'room/2', id: 'j' })
-      await server.gates.reached()
-      await meet(peer, user)
-      server.gates.open()
-      if (word === undefined) await peer.ended
-      else t.equal((await peer.next('error', ({ id }) => id === 'j')).data.code, word, name)
-      await eventually(`nobody is in the room after ${name}`, async () => await server.app.rooms.broadcast('room/2', 'said', { text: 'secret' }), ({ recipients }) => recipients === 0)
-      if (word !== undefined) await peer.sync()
-      t.notOk(peer.queue.all.some(({ type }) => type === 'said'), name)
-      peer.cut()
-    }
-    await eventually('nobody is announced', async () => await server.app.rooms.count('room/2'), (count) => count === 0, 20_000)
-  })
+  )
 }
 
 for (const wait of JOINING.slice(1)) {
@@ -259,41 +324,53 @@ for (const wait of JOINING.slice(1)) {
   })
 }
 
-t.test('a join by the server into the room that a connection is just entering by its URL makes one member of it', async (t) => {
-  const server = await startGated(t)
-  server.gates.close('onJoin')
-  const way = enter(server, 'websocket', server.token('ada'))
-  await server.gates.reached()
-  const joined = server.app.rooms.join({ user: 'ada' }, 'room/1')
-  server.gates.open()
-  t.equal(await joined, 0, 'it is there already')
-  t.equal(await way.outcome, 'open')
-  t.equal((await server.app.rooms.broadcast('room/1', 'said', { text: 'x' })).recipients, 1)
-  way.cut()
-})
+t.test(
+  'a join by the server into the room that a connection is just entering by its URL makes one member of it',
+  async (t) => {
+    const server = await startGated(t)
+    server.gates.close('onJoin')
+    const way = enter(server, 'websocket', server.token('ada'))
+    await server.gates.reached()
+    const joined = server.app.rooms.join({ user: 'ada' }, 'room/1')
+    server.gates.open()
+    t.equal(await joined, 0, 'it is there already')
+    t.equal(await way.outcome, 'open')
+    t.equal((await server.app.rooms.broadcast('room/1', 'said', { text: 'x' })).recipients, 1)
+    way.cut()
+  }
+)
 
 for (const wait of ['take', 'denials']) {
-  t.test(`a renewal that waits at ${wait} is met by the revocation of its token, and leaves the old credential in force`, async (t) => {
-    const server = await startGated(t)
-    const peer = await connect(server, { rooms: ['room/1'], token: server.token('ada', { jti: 'old' }) })
-    const answer = await fetch(`${server.url}/ws/ticket`, { method: 'POST', headers: { authorization: `Bearer ${server.token('ada', { jti: 'new' })}` } })
-    server.gates.close(wait)
-    peer.send({ type: 'auth', id: 'a', data: await answer.json() as object })
-    await server.gates.reached()
-    await server.app.rooms.revoke({ tokenId: 'new' })
-    server.gates.open()
-    t.equal((await peer.next('error')).data.code, 'revoked')
-    await peer.fence()
-    t.equal(await server.app.rooms.revoke({ tokenId: 'old' }), 1)
-    await peer.ended
-  })
+  t.test(
+    `a renewal that waits at ${wait} is met by the revocation of its token, and leaves the old credential in force`,
+    async (t) => {
+      const server = await startGated(t)
+      const peer = await connect(server, { rooms: ['room/1'], token: server.token('ada', { jti: 'old' }) })
+      const answer = await fetch(`${server.url}/ws/ticket`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${server.token('ada', { jti: 'new' })}` }
+      })
+      server.gates.close(wait)
+      peer.send({ type: 'auth', id: 'a', data: await answer.json() as object })
+      await server.gates.reached()
+      await server.app.rooms.revoke({ tokenId: 'new' })
+      server.gates.open()
+      t.equal((await peer.next('error')).data.code, 'revoked')
+      await peer.fence()
+      t.equal(await server.app.rooms.revoke({ tokenId: 'old' }), 1)
+      await peer.ended
+    }
+  )
 }
 
 t.test('of two renewals the one that was sent last holds, whichever is found sooner', async (t) => {
   const server = await startGated(t)
   const peer = await connect(server, { rooms: ['room/1'], token: server.token('ada') })
   const tickets = await Promise.all(['all', 'none'].map(async (rights) => {
-    const answer = await fetch(`${server.url}/ws/ticket`, { method: 'POST', headers: { authorization: `Bearer ${server.token('ada', { rights })}` } })
+    const answer = await fetch(`${server.url}/ws/ticket`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${server.token('ada', { rights })}` }
+    })
     return await answer.json() as object
   }))
   server.gates.close('take')
@@ -311,7 +388,10 @@ t.test('a ticket is not given to somebody who was revoked while it was being mad
   const server = await startGated(t)
   for (const wait of ['authenticate', 'denials', 'put']) {
     server.gates.close(wait)
-    const answer = fetch(`${server.url}/ws/ticket`, { method: 'POST', headers: { authorization: `Bearer ${server.token(wait)}`, connection: 'close' } })
+    const answer = fetch(`${server.url}/ws/ticket`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${server.token(wait)}`, connection: 'close' }
+    })
     await server.gates.reached()
     await server.app.rooms.revoke({ user: wait }, { until: Date.now() })
     server.gates.open()
@@ -323,7 +403,9 @@ t.test('a ticket is not given to somebody who was revoked while it was being mad
 
 t.test('a poll of a connection that ends while the poll is let in is told why', async (t) => {
   const server = await startGated(t)
-  const first = await fetch(`${server.url}/ws/room/1`, { headers: { authorization: `Bearer ${server.token('ada')}`, connection: 'close' } })
+  const first = await fetch(`${server.url}/ws/room/1`, {
+    headers: { authorization: `Bearer ${server.token('ada')}`, connection: 'close' }
+  })
   const { cursor, connectionId } = await first.json() as { cursor: string, connectionId: string }
   for (const wait of ['denials', 'authorize', 'preHandler']) {
     server.gates.close(wait)
@@ -333,46 +415,59 @@ t.test('a poll of a connection that ends while the poll is let in is told why', 
     server.gates.open()
     t.equal(await way.outcome, 'revoked', wait)
     // The poll after it may be told as well: nobody knows whether the peer has read the first answer.
-    await eventually('a connection is closed and not kept out', async () => await enter(server, 'polling', server.token('ada'), `/ws/room/1?since=${cursor}&wait=10`).outcome, (outcome) => outcome === 'open')
+    await eventually(
+      'a connection is closed and not kept out',
+      async () => await enter(server, 'polling', server.token('ada'), `/ws/room/1?since=${cursor}&wait=10`).outcome,
+      (outcome) => outcome === 'open'
+    )
   }
 })
 
-t.test('a connection is replaced once the newer one stands, and keeps its slot and its place when that is refused', async (t) => {
-  const server = await startGated(t, { connections: 1 })
-  const old = await connect(server, { rooms: ['room/1'], token: server.token('ada') })
-  for (const wait of ['leases', 'preHandler']) {
-    server.gates.close(wait)
-    const way = enter(server, 'websocket', server.token('ada', { jti: 'j' }))
+t.test(
+  'a connection is replaced once the newer one stands, and keeps its slot and its place when that is refused',
+  async (t) => {
+    const server = await startGated(t, { connections: 1 })
+    const old = await connect(server, { rooms: ['room/1'], token: server.token('ada') })
+    for (const wait of ['leases', 'preHandler']) {
+      server.gates.close(wait)
+      const way = enter(server, 'websocket', server.token('ada', { jti: 'j' }))
+      await server.gates.reached()
+      const second = enter(server, 'sse', server.token('ada'))
+      if (wait === 'preHandler') {
+        t.equal(await within('a word', 3_000, second.outcome), 'user_limit', 'one connection is not replaced twice')
+      } else second.cut()
+      way.cut()
+      await eventually('the server sees that it has gone', async () => await sockets(server), (count) => count === 1)
+      server.gates.open()
+      t.equal(await way.outcome, 'gone')
+      await old.fence()
+    }
+    server.gates.close('leases')
+    const refused = enter(server, 'websocket', server.token('ada', { jti: 'j' }))
     await server.gates.reached()
-    const second = enter(server, 'sse', server.token('ada'))
-    if (wait === 'preHandler') t.equal(await within('a word', 3_000, second.outcome), 'user_limit', 'one connection is not replaced twice')
-    else second.cut()
-    way.cut()
-    await eventually('the server sees that it has gone', async () => await sockets(server), (count) => count === 1)
+    await server.app.rooms.revoke({ tokenId: 'j' })
     server.gates.open()
-    t.equal(await way.outcome, 'gone')
+    t.equal(await refused.outcome, 'revoked')
     await old.fence()
+    const next = enter(server, 'websocket', server.token('ada'))
+    t.equal(await next.outcome, 'open')
+    await old.ended
+    t.equal((await statsOf(server.app)).connections.total, 1)
+    next.cut()
   }
-  server.gates.close('leases')
-  const refused = enter(server, 'websocket', server.token('ada', { jti: 'j' }))
-  await server.gates.reached()
-  await server.app.rooms.revoke({ tokenId: 'j' })
-  server.gates.open()
-  t.equal(await refused.outcome, 'revoked')
-  await old.fence()
-  const next = enter(server, 'websocket', server.token('ada'))
-  t.equal(await next.outcome, 'open')
-  await old.ended
-  t.equal((await statsOf(server.app)).connections.total, 1)
-  next.cut()
-})
+)
 
 const lacking = missing('redis-server')
 t.test('a revocation or a leave on one node finds whoever is being let in by another', { skip: lacking }, async (t) => {
   const { url } = await startRedis(t)
-  const [here, there] = await Promise.all([startGated(t, { adapter: redis({ url }) }), startGated(t, { adapter: redis({ url }) })])
+  const [here, there] = await Promise.all([
+    startGated(t, { adapter: redis({ url }) }),
+    startGated(t, { adapter: redis({ url }) })
+  ])
   for (const transport of [...TRANSPORTS, 'uplink'] as const) {
-    for (const wait of transport === 'uplink' ? ['authorize', 'preHandler'] : ['authenticate', 'authorize', 'preHandler', 'onJoin']) {
+    for (const wait of transport === 'uplink'
+      ? ['authorize', 'preHandler']
+      : ['authenticate', 'authorize', 'preHandler', 'onJoin']) {
       for (const event of transport === 'uplink' ? ['revoke'] : ['revoke', 'leave']) {
         const user = `${transport}-${wait}-${event}`
         const fence = await connect(there, { token: there.token(`fence of ${user}`) })

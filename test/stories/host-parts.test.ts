@@ -9,39 +9,81 @@ import { chat, start, TRANSPORTS } from '../helpers/net.js'
 /** What an app can replace or set for all of its routes. */
 const REPLACED: Record<string, { fastify?: FastifyServerOptions, before?: (app: FastifyInstance) => void }> = {
   nothing: {},
-  'a parser for every type': { before: (app) => { app.addContentTypeParser('*', (_request, _payload, done) => { done(null, 'not JSON') }) } },
+  'a parser for every type': {
+    before: (app) => {
+      app.addContentTypeParser('*', (_request, _payload, done) => { done(null, 'not JSON') })
+    }
+  },
   'no parsers at all': { before: (app) => { app.removeAllContentTypeParsers() } },
   'another parser of JSON': {
     before: (app) => {
       app.removeContentTypeParser('application/json')
-      app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, _body, done) => { done(null, { not: 'it' }) })
+      app.addContentTypeParser('application/json', {
+        parseAs: 'string'
+      }, (_request, _body, done) => { done(null, { not: 'it' }) })
     }
   },
   'a serializer of replies': { before: (app) => { app.setReplySerializer(() => '{"not":"it"}') } },
   'a compiler of serializers': { before: (app) => { app.setSerializerCompiler(() => () => '{"not":"it"}') } },
   'a compiler of validators': { before: (app) => { app.setValidatorCompiler(() => () => false) } },
-  'a hook that wraps payloads': { before: (app) => { app.addHook('preSerialization', async (_request, _reply, payload) => ({ wrapped: payload })) } },
-  'an error handler': { before: (app) => { app.setErrorHandler((_error, _request, reply) => reply.code(500).send('not it')) } },
-  'a handler of what is not found': { before: (app) => { app.setNotFoundHandler((_request, reply) => reply.code(200).send('not it')) } },
+  'a hook that wraps payloads': {
+    before: (app) => {
+      app.addHook('preSerialization', async (_request, _reply, payload) => ({ wrapped: payload }))
+    }
+  },
+  'an error handler': {
+    before: (app) => {
+      app.setErrorHandler((_error, _request, reply) => reply.code(500).send('not it'))
+    }
+  },
+  'a handler of what is not found': {
+    before: (app) => {
+      app.setNotFoundHandler((_request, reply) => reply.code(200).send('not it'))
+    }
+  },
   'a handlerTimeout': { fastify: { handlerTimeout: 600 } as FastifyServerOptions },
   'a small bodyLimit': { fastify: { bodyLimit: 10 } },
   'a requestTimeout and a connectionTimeout': { fastify: { requestTimeout: 800, connectionTimeout: 800 } },
-  'a router that forgives': { fastify: { routerOptions: { ignoreDuplicateSlashes: true, maxParamLength: 1, useSemicolonDelimiter: true } } as FastifyServerOptions },
+  'a router that forgives': {
+    fastify: {
+      routerOptions: {
+        ignoreDuplicateSlashes: true,
+        maxParamLength: 1,
+        useSemicolonDelimiter: true
+      }
+    } as FastifyServerOptions
+  },
   'no HEAD routes': { fastify: { exposeHeadRoutes: false } },
   'no 503 while it closes': { fastify: { return503OnClosing: false } },
-  'strict ajv, and another text of its errors': { fastify: { ajv: { customOptions: { strict: true, removeAdditional: 'all' } }, schemaErrorFormatter: () => new Error('not it') } as FastifyServerOptions },
-  'a hook for timeouts': { fastify: { connectionTimeout: 800 }, before: (app) => { app.addHook('onTimeout', async () => {}) } }
+  'strict ajv, and another text of its errors': {
+    fastify: {
+      ajv: { customOptions: { strict: true, removeAdditional: 'all' } },
+      schemaErrorFormatter: () => new Error('not it')
+    } as FastifyServerOptions
+  },
+  'a hook for timeouts': {
+    fastify: { connectionTimeout: 800 },
+    before: (app) => { app.addHook('onTimeout', async () => {}) }
+  }
 }
 
 t.jobs = 4
 
 for (const [name, { fastify, before }] of Object.entries(REPLACED)) {
-  t.test(`what an app replaces for its own routes leaves rooms alone over each transport: ${name}`, { buffered: true }, async (t) => {
-    const server = await start(t, { ...(fastify === undefined ? {} : { fastify }), ...(before === undefined ? {} : { before: async (app) => { before(app) } }) })
+  t.test(`what an app replaces for its own routes leaves rooms alone over each transport: ${name}`, {
+    buffered: true
+  }, async (t) => {
+    const server = await start(t, {
+      ...(fastify === undefined ? {} : { fastify }),
+      ...(before === undefined ? {} : { before: async (app) => { before(app) } })
+    })
     const first = await ask(server, 'polling', { token: server.token('eve') })
     t.equal(first.status, 200)
     // Longer than each of the times above.
-    const poll = ask(server, 'polling', { path: `/ws/chat/1?since=${String(first.body.cursor)}&wait=1200`, token: server.token('eve') })
+    const poll = ask(server, 'polling', {
+      path: `/ws/chat/1?since=${String(first.body.cursor)}&wait=1200`,
+      token: server.token('eve')
+    })
     await Promise.all(TRANSPORTS.map(async (transport) => {
       const { client, errors } = dial(t, server, 'ada', { transports: [transport] })
       const room = client.join(chat.at({ id: transport }))
@@ -51,7 +93,9 @@ for (const [name, { fastify, before }] of Object.entries(REPLACED)) {
       t.match(await room.send('say', { text: 'one' }), { id: String })
       await new Promise((resolve) => setTimeout(resolve, 900))
       t.match(await room.send('say', { text: 'two' }), { id: String })
-      for (let tries = 0; tries < 40 && heard.length < 2; tries++) await new Promise((resolve) => setTimeout(resolve, 50))
+      for (let tries = 0; tries < 40 && heard.length < 2; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
       t.same([heard, errors], [['one', 'two'], []], transport)
     }))
     const { status, body } = await poll
@@ -68,9 +112,15 @@ const WAYS = [...TRANSPORTS, 'uplink'] as const
 
 const HOOKS: Record<string, (app: FastifyInstance, status: number) => void> = {
   onRequest: (app, status) => { app.addHook('onRequest', async (_request, reply) => { throw refusal(reply, status) }) },
-  preParsing: (app, status) => { app.addHook('preParsing', async (_request, reply) => { throw refusal(reply, status) }) },
-  preValidation: (app, status) => { app.addHook('preValidation', async (_request, reply) => { throw refusal(reply, status) }) },
-  preHandler: (app, status) => { app.addHook('preHandler', async (_request, reply) => { throw refusal(reply, status) }) }
+  preParsing: (app, status) => {
+    app.addHook('preParsing', async (_request, reply) => { throw refusal(reply, status) })
+  },
+  preValidation: (app, status) => {
+    app.addHook('preValidation', async (_request, reply) => { throw refusal(reply, status) })
+  },
+  preHandler: (app, status) => {
+    app.addHook('preHandler', async (_request, reply) => { throw refusal(reply, status) })
+  }
 }
 
 function refusal (reply: { header (name: string, value: string): unknown }, statusCode: number): Error {
@@ -79,34 +129,82 @@ function refusal (reply: { header (name: string, value: string): unknown }, stat
 }
 
 for (const [hook, add] of Object.entries(HOOKS)) {
-  t.test(`the status, code and Retry-After of the app's ${hook} hook reach the client over each transport, and are no errors of ours`, async (t) => {
-    for (const status of [402, 403, 418, 429, 502, 503, 504]) {
-      const server = await start(t, { before: async (app) => { add(app, status) } })
-      for (const way of WAYS) {
-        const answer: Answer = await ask(server, way, { token: server.token('ada') })
-        t.match(answer, { status, headers: { 'retry-after': '7' }, body: { statusCode: status, code: `APP_${status}`, message: 'from the app', retryAfter: 7_000 } }, `${way} ${status}`)
+  t.test(
+    `the status, code and Retry-After of the app's ${hook} hook reach the client over each transport, and are no errors of ours`,
+    async (t) => {
+      for (const status of [402, 403, 418, 429, 502, 503, 504]) {
+        const server = await start(t, { before: async (app) => { add(app, status) } })
+        for (const way of WAYS) {
+          const answer: Answer = await ask(server, way, { token: server.token('ada') })
+          t.match(
+            answer,
+            {
+              status,
+              headers: { 'retry-after': '7' },
+              body: { statusCode: status, code: `APP_${status}`, message: 'from the app', retryAfter: 7_000 }
+            },
+            `${way} ${status}`
+          )
+        }
+        t.same(server.loud.filter((line) => (line as { level: number }).level >= 50), [])
+        await server.app.close()
       }
-      t.same(server.loud.filter((line) => (line as { level: number }).level >= 50), [])
-      await server.app.close()
     }
-  })
+  )
 }
 
 t.test('an error of a hook that is a fault stays one: hidden from the client, and logged', async (t) => {
-  const server = await start(t, { before: async (app) => { app.addHook('onRequest', async () => { throw new Error('a secret') }) } })
-  for (const way of WAYS) t.match(await ask(server, way, { token: server.token('ada') }), { status: 500, body: { code: 'internal', message: 'internal error' } }, way)
+  const server = await start(t, {
+    before: async (app) => { app.addHook('onRequest', async () => { throw new Error('a secret') }) }
+  })
+  for (const way of WAYS) {
+    t.match(
+      await ask(server, way, { token: server.token('ada') }),
+      { status: 500, body: { code: 'internal', message: 'internal error' } },
+      way
+    )
+  }
   t.ok(server.loud.length > 0)
 })
 
 t.test('@fastify/rate-limit and @fastify/under-pressure refuse in their own words', async (t) => {
-  const limited = await start(t, { before: async (app) => { await app.register(fastifyRateLimit, { max: 1, timeWindow: 60_000 }) } })
+  const limited = await start(t, {
+    before: async (app) => { await app.register(fastifyRateLimit, { max: 1, timeWindow: 60_000 }) }
+  })
   await ask(limited, 'polling', { token: limited.token('ada') })
   for (const way of WAYS) {
     const answer = await ask(limited, way, { token: limited.token('ada') })
-    t.match(answer, { status: 429, headers: { 'retry-after': String }, body: { statusCode: 429, retry: 'backoff', retryAfter: Number } }, way)
+    t.match(
+      answer,
+      {
+        status: 429,
+        headers: { 'retry-after': String },
+        body: { statusCode: 429, retry: 'backoff', retryAfter: Number }
+      },
+      way
+    )
   }
-  const pressed = await start(t, { before: async (app) => { await app.register(underPressure, { maxEventLoopDelay: 1, maxHeapUsedBytes: 1, sampleInterval: 10, retryAfter: 3 }) } })
+  const pressed = await start(t, {
+    before: async (app) => {
+      await app.register(underPressure, {
+        maxEventLoopDelay: 1,
+        maxHeapUsedBytes: 1,
+        sampleInterval: 10,
+        retryAfter: 3
+      })
+    }
+  })
   await new Promise((resolve) => setTimeout(resolve, 100))
-  for (const way of WAYS) t.match(await ask(pressed, way, { token: pressed.token('ada') }), { status: 503, headers: { 'retry-after': '3' }, body: { statusCode: 503, code: 'FST_UNDER_PRESSURE', retry: 'backoff' } }, way)
+  for (const way of WAYS) {
+    t.match(
+      await ask(pressed, way, { token: pressed.token('ada') }),
+      {
+        status: 503,
+        headers: { 'retry-after': '3' },
+        body: { statusCode: 503, code: 'FST_UNDER_PRESSURE', retry: 'backoff' }
+      },
+      way
+    )
+  }
   for (const { loud } of [limited, pressed]) t.same(loud.filter((line) => (line as { level: number }).level >= 50), [])
 })

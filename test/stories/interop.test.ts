@@ -29,20 +29,33 @@ function lacks (test: Test, what: string): boolean {
   return true
 }
 
-async function start (test: Test, compression: boolean): Promise<{ app: FastifyInstance, port: number, token: string }> {
+async function start (
+  test: Test,
+  compression: boolean
+): Promise<{ app: FastifyInstance, port: number, token: string }> {
   const app = Fastify()
   test.teardown(async () => { await app.close() })
-  await app.register(realtime, { jwt: { secret: 'interop' }, limits: { event: 262_144, outbox: 2 ** 30 }, ...(compression ? { compression: {} } : {}) })
+  await app.register(realtime, {
+    jwt: { secret: 'interop' },
+    limits: { event: 262_144, outbox: 2 ** 30 },
+    ...(compression ? { compression: {} } : {})
+  })
   app.room(frames, { history: false })
   await app.listen({ port: 0, host: '127.0.0.1' })
-  return { app, port: (app.server.address() as AddressInfo).port, token: app.jwt.sign({ sub: 'reader' }, { expiresIn: 600 }) }
+  return {
+    app,
+    port: (app.server.address() as AddressInfo).port,
+    token: app.jwt.sign({ sub: 'reader' }, { expiresIn: 600 })
+  }
 }
 
 const TEXT = 'The quick brown fox, Größe, 日本語, \u{1F680} and "quotes" \\ \n'
 
 /** Mostly small, some large, all of it reproducible. */
 function content (i: number): string {
-  const size = i % 1_000 === 999 ? 70_000 : i % 100 === 99 ? 16_000 + (i % 977) : i % 10 === 9 ? 700 + (i % 131) : i % 127
+  const size = i % 1_000 === 999
+    ? 70_000
+    : i % 100 === 99 ? 16_000 + (i % 977) : i % 10 === 9 ? 700 + (i % 131) : i % 127
   return TEXT.repeat(Math.ceil(size / TEXT.length)).slice(0, size)
 }
 
@@ -55,7 +68,12 @@ async function broadcast (app: FastifyInstance): Promise<void> {
   await app.rooms.broadcast(frames, 'end', {})
 }
 
-function wsReader (url: string, token: string, perMessageDeflate: boolean, stallEvery: number): { open: Promise<void>, result: Promise<string> } {
+function wsReader (
+  url: string,
+  token: string,
+  perMessageDeflate: boolean,
+  stallEvery: number
+): { open: Promise<void>, result: Promise<string> } {
   const ws = new WebSocket(url, { headers: { authorization: `Bearer ${token}` }, perMessageDeflate })
   const digest = createHash('sha256')
   let count = 0
@@ -82,8 +100,16 @@ function wsReader (url: string, token: string, perMessageDeflate: boolean, stall
   return { open: new Promise((resolve) => { ws.once('message', () => { resolve() }) }), result }
 }
 
-function pythonReader (test: Test, url: string, token: string, compression: boolean, pause: number): { open: Promise<void>, result: Promise<string> } {
-  const child = spawn(PYTHON, [READER, url, token, compression ? '1' : '0', String(pause)], { stdio: ['ignore', 'pipe', 'pipe'] })
+function pythonReader (
+  test: Test,
+  url: string,
+  token: string,
+  compression: boolean,
+  pause: number
+): { open: Promise<void>, result: Promise<string> } {
+  const child = spawn(PYTHON, [READER, url, token, compression ? '1' : '0', String(pause)], {
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   test.teardown(() => { child.kill('SIGKILL') })
   let out = ''
   let errors = ''
@@ -104,26 +130,41 @@ function pythonReader (test: Test, url: string, token: string, compression: bool
 }
 
 for (const compression of [false, true]) {
-  t.test(`python3-websockets and ws each receive ${FRAMES} mixed frames byte for byte, also when they read slowly, ${compression ? 'compressed' : 'plain'}`, { timeout: 110_000 }, async (t) => {
-    const hasPython = available(PYTHON, ['-c', 'import websockets'])
-    if (!hasPython) lacks(t, 'python3-websockets')
-    const { app, port, token } = await start(t, compression)
-    const url = `ws://127.0.0.1:${port}/ws/frames`
-    const readers = [wsReader(url, token, compression, Number.POSITIVE_INFINITY), wsReader(url, token, compression, 5_000)]
-    if (hasPython) readers.push(pythonReader(t, url, token, compression, 0), pythonReader(t, url, token, compression, 0.05))
-    await Promise.all(readers.map(async ({ open }) => { await open }))
-    await broadcast(app)
-    const [first, ...others] = await Promise.all(readers.map(async ({ result }) => await result))
-    t.match(first, new RegExp(`^${FRAMES} [0-9a-f]{64}$`))
-    for (const other of others) t.equal(other, first)
-  })
+  t.test(
+    `python3-websockets and ws each receive ${FRAMES} mixed frames byte for byte, also when they read slowly, ${compression ? 'compressed' : 'plain'}`,
+    {
+      timeout: 110_000
+    },
+    async (t) => {
+      const hasPython = available(PYTHON, ['-c', 'import websockets'])
+      if (!hasPython) lacks(t, 'python3-websockets')
+      const { app, port, token } = await start(t, compression)
+      const url = `ws://127.0.0.1:${port}/ws/frames`
+      const readers = [
+        wsReader(url, token, compression, Number.POSITIVE_INFINITY),
+        wsReader(url, token, compression, 5_000)
+      ]
+      if (hasPython) {
+        readers.push(pythonReader(t, url, token, compression, 0), pythonReader(t, url, token, compression, 0.05))
+      }
+      await Promise.all(readers.map(async ({ open }) => { await open }))
+      await broadcast(app)
+      const [first, ...others] = await Promise.all(readers.map(async ({ result }) => await result))
+      t.match(first, new RegExp(`^${FRAMES} [0-9a-f]{64}$`))
+      for (const other of others) t.equal(other, first)
+    }
+  )
 }
 
 /** FNV-1a over UTF-16 units: what a page and a test can both compute while frames come in. */
-const FNV = '(hash, text) => { for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193); return hash }'
+const FNV =
+  '(hash, text) => { for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193); return hash }'
 
 for (const compression of [false, true]) {
-  t.test(`Chromium receives ${FRAMES} mixed frames unchanged, ${compression ? 'compressed' : 'plain'}`, { timeout: 110_000, skip: skipWithoutChromium() }, async (t) => {
+  t.test(`Chromium receives ${FRAMES} mixed frames unchanged, ${compression ? 'compressed' : 'plain'}`, {
+    timeout: 110_000,
+    skip: skipWithoutChromium()
+  }, async (t) => {
     const { app, port, token } = await start(t, compression)
     const browser = await launchChromium(t)
     const page = await browser.newPage()
@@ -144,7 +185,8 @@ for (const compression of [false, true]) {
     t.equal((await page.evaluate<string>('window.opened')).includes('permessage-deflate'), compression)
     const ws = new WebSocket(`ws://127.0.0.1:${port}/ws/frames`, { headers: { authorization: `Bearer ${token}` } })
     t.teardown(() => { ws.terminate() })
-    const add = new Function(`return ${FNV}`)() as (hash: number, text: string) => number // eslint-disable-line no-new-func
+    // eslint-disable-next-line no-new-func
+    const add = new Function(`return ${FNV}`)() as (hash: number, text: string) => number
     let [hash, count] = [0x811c9dc5, 0]
     const expected = new Promise<string>((resolve) => {
       ws.on('message', (data) => {
@@ -170,7 +212,9 @@ t.test('tshark finds no malformed frame in what the server sends', { timeout: 60
   const folder = mkdtempSync(join(tmpdir(), 'realtime-'))
   t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
   const file = join(folder, 'capture.pcap')
-  const capture = spawn(tshark, ['-i', 'lo', '-f', `tcp port ${port}`, '-w', file, '-F', 'pcap', '-B', '64'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const capture = spawn(tshark, ['-i', 'lo', '-f', `tcp port ${port}`, '-w', file, '-F', 'pcap', '-B', '64'], {
+    stdio: ['ignore', 'ignore', 'pipe']
+  })
   t.teardown(() => { capture.kill('SIGKILL') })
   await captureStarted(capture)
   const reader = wsReader(`ws://127.0.0.1:${port}/ws/frames`, token, false, Number.POSITIVE_INFINITY)
@@ -182,7 +226,11 @@ t.test('tshark finds no malformed frame in what the server sends', { timeout: 60
   await app.rooms.ping({ user: 'reader' })
   await app.rooms.broadcast(frames, 'end', {})
   await reader.result
-  const decode = (filter: string): string[] => spawnSync(tshark, ['-r', file, '-d', `tcp.port==${port},http`, '-2', '-Y', filter, '-T', 'fields', '-e', 'websocket.opcode'], { encoding: 'utf8', maxBuffer: 2 ** 28 })
+  const decode = (filter: string): string[] => spawnSync(
+    tshark,
+    ['-r', file, '-d', `tcp.port==${port},http`, '-2', '-Y', filter, '-T', 'fields', '-e', 'websocket.opcode'],
+    { encoding: 'utf8', maxBuffer: 2 ** 28 }
+  )
     .stdout.split('\n').filter((line) => line !== '')
   // The capture is written behind the traffic: it is complete when the last frame, the client's close, is in it.
   const deadline = Date.now() + 20_000

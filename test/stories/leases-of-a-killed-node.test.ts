@@ -20,8 +20,14 @@ const MARGIN = 3_000
 const ROUNDING = 50
 
 /** A node that is a process, and one that is here; both let one connection of a user in, and one into a room. */
-async function nodes (t: Test, { url }: Server, adapter: Adapter): Promise<{ victim: { port: number, url: string }, kill: () => Promise<void>, other: Running }> {
-  const child = fork(fileURLToPath(new URL('helpers/node-process.ts', import.meta.url)), [url, '1'], { execArgv: ['--import', 'tsx'] })
+async function nodes (
+  t: Test,
+  { url }: Server,
+  adapter: Adapter
+): Promise<{ victim: { port: number, url: string }, kill: () => Promise<void>, other: Running }> {
+  const child = fork(fileURLToPath(new URL('helpers/node-process.ts', import.meta.url)), [url, '1'], {
+    execArgv: ['--import', 'tsx']
+  })
   t.teardown(() => child.kill('SIGKILL'))
   const [{ port }] = await once(child, 'message') as [Ready]
   const other = await start(t, {
@@ -48,12 +54,26 @@ async function story (t: Test, server: Server, adapter: Adapter): Promise<void> 
   const token = (user: string): string => other.token(user, {}, 600)
   const taken = performance.now()
   // Each holds the last slot of its user and of its room.
-  for (const transport of TRANSPORTS) await connect(victim, { transport, rooms: [`single/${transport}`], token: token(`holder-${transport}`) })
+  for (const transport of TRANSPORTS) {
+    await connect(victim, { transport, rooms: [`single/${transport}`], token: token(`holder-${transport}`) })
+  }
   const tries = TRANSPORTS.flatMap((transport) => [
-    { what: `the user of a connection by ${transport}`, word: 'user_limit', options: { token: token(`holder-${transport}`) }, third: { token: token(`holder-${transport}`) } },
-    { what: `the room of a connection by ${transport}`, word: 'room_full', options: { token: token(`next-${transport}`), rooms: [`single/${transport}`] }, third: { token: token(`third-${transport}`), rooms: [`single/${transport}`] } }
+    {
+      what: `the user of a connection by ${transport}`,
+      word: 'user_limit',
+      options: { token: token(`holder-${transport}`) },
+      third: { token: token(`holder-${transport}`) }
+    },
+    {
+      what: `the room of a connection by ${transport}`,
+      word: 'room_full',
+      options: { token: token(`next-${transport}`), rooms: [`single/${transport}`] },
+      third: { token: token(`third-${transport}`), rooms: [`single/${transport}`] }
+    }
   ])
-  for (const { what, word, options } of tries) t.equal(await refusal(other, options), word, `${what}: its last slot is held`)
+  for (const { what, word, options } of tries) {
+    t.equal(await refusal(other, options), word, `${what}: its last slot is held`)
+  }
   await kill()
   const killed = performance.now()
   await Promise.all(tries.map(async ({ what, word, options, third }) => {
@@ -68,7 +88,10 @@ async function story (t: Test, server: Server, adapter: Adapter): Promise<void> 
     const admitted = performance.now()
     t.same([...words], [word], `${what}: refused for one reason only`)
     t.equal(said, undefined, `${what}: let in within the lease of the dead node`)
-    t.ok(admitted >= taken + LEASE - ROUNDING, `${what}: refused until the lease ends, ${Math.round(admitted - killed)} ms after the kill`)
+    t.ok(
+      admitted >= taken + LEASE - ROUNDING,
+      `${what}: refused until the lease ends, ${Math.round(admitted - killed)} ms after the kill`
+    )
     t.equal(await refusal(other, third), word, `${what}: that was the last slot again`)
   }))
   const isLimit = (line: { code?: unknown }): boolean => line.code === 'user_limit' || line.code === 'room_full'
@@ -79,12 +102,28 @@ async function story (t: Test, server: Server, adapter: Adapter): Promise<void> 
 t.jobs = 2
 const timeout = LEASE * 2
 
-t.test('redis: the last slot of a user and of a room, held by a node that is killed, are refused until its lease ends and then free', { buffered: true, timeout, skip: missing('redis-server') }, async (t) => {
-  const server = await startRedis(t)
-  await story(t, server, redis({ url: server.url }))
-})
+t.test(
+  'redis: the last slot of a user and of a room, held by a node that is killed, are refused until its lease ends and then free',
+  {
+    buffered: true,
+    timeout,
+    skip: missing('redis-server')
+  },
+  async (t) => {
+    const server = await startRedis(t)
+    await story(t, server, redis({ url: server.url }))
+  }
+)
 
-t.test('nats: the last slot of a user and of a room, held by a node that is killed, are refused until its lease ends and then free', { buffered: true, timeout, skip: missing('nats-server') }, async (t) => {
-  const server = await startNats(t)
-  await story(t, server, nats({ url: server.url }))
-})
+t.test(
+  'nats: the last slot of a user and of a room, held by a node that is killed, are refused until its lease ends and then free',
+  {
+    buffered: true,
+    timeout,
+    skip: missing('nats-server')
+  },
+  async (t) => {
+    const server = await startNats(t)
+    await story(t, server, nats({ url: server.url }))
+  }
+)

@@ -1,28 +1,43 @@
 import type { Socket } from 'node:net'
 import t from 'tap'
-import { chat, connect, declareChat, eventually, lobby, poll, start, statsOf, assertLedger, TRANSPORTS, type NetPeer, type TransportName } from '../helpers/net.js'
+import {
+  chat, connect, declareChat, eventually, lobby, poll, start, statsOf, assertLedger, TRANSPORTS, type NetPeer,
+  type TransportName
+} from '../helpers/net.js'
 
 const ORDERS = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] as const
 
 for (const order of ORDERS) {
-  t.test(`three tabs of a user over three transports, closed in the order ${order.join(', ')}: one join, one leave`, async (t) => {
-    const server = await start(t, { presence: { grace: 60 }, declare: (app) => { app.room(lobby, { presence: ({ userId }) => ({ name: userId }) }) } })
-    const watcher = await connect(server, { rooms: ['crowd/1'], token: server.token('watcher') })
-    const tabs: NetPeer[] = []
-    for (const transport of TRANSPORTS) tabs.push(await connect(server, { transport, rooms: ['crowd/1'], token: server.token('ada') }))
-    t.match((await watcher.next('presence')).data, { sequence: 2, joined: [{ userId: 'ada' }] })
-    for (const index of order) {
+  t.test(
+    `three tabs of a user over three transports, closed in the order ${order.join(', ')}: one join, one leave`,
+    async (t) => {
+      const server = await start(t, {
+        presence: { grace: 60 },
+        declare: (app) => { app.room(lobby, { presence: ({ userId }) => ({ name: userId }) }) }
+      })
+      const watcher = await connect(server, { rooms: ['crowd/1'], token: server.token('watcher') })
+      const tabs: NetPeer[] = []
+      for (const transport of TRANSPORTS) {
+        tabs.push(await connect(server, { transport, rooms: ['crowd/1'], token: server.token('ada') }))
+      }
+      t.match((await watcher.next('presence')).data, { sequence: 2, joined: [{ userId: 'ada' }] })
+      for (const index of order) {
+        await watcher.fence()
+        await tabs[index]!.close()
+      }
+      t.match((await watcher.next('presence')).data, { sequence: 3, left: [{ userId: 'ada' }] })
+      t.equal(await server.app.rooms.count('crowd/1'), 1)
       await watcher.fence()
-      await tabs[index]!.close()
     }
-    t.match((await watcher.next('presence')).data, { sequence: 3, left: [{ userId: 'ada' }] })
-    t.equal(await server.app.rooms.count('crowd/1'), 1)
-    await watcher.fence()
-  })
+  )
 }
 
 t.test('flapping within the grace makes no leaves and joins, on any transport', async (t) => {
-  const server = await start(t, { presence: { grace: 1_000 }, limits: { user: { connections: 200, then: 'reject' } }, declare: (app) => { app.room(lobby, { presence: ({ userId }) => ({ name: userId }) }) } })
+  const server = await start(t, {
+    presence: { grace: 1_000 },
+    limits: { user: { connections: 200, then: 'reject' } },
+    declare: (app) => { app.room(lobby, { presence: ({ userId }) => ({ name: userId }) }) }
+  })
   const watcher = await connect(server, { rooms: ['crowd/1'], token: server.token('watcher') })
   let last: NetPeer | undefined
   for (let i = 0; i < 45; i++) {
@@ -34,45 +49,79 @@ t.test('flapping within the grace makes no leaves and joins, on any transport', 
 })
 
 t.test('an explicit leave is told at once, whatever the grace', async (t) => {
-  const server = await start(t, { presence: { grace: 60_000 }, declare: (app) => { app.room(lobby, { presence: ({ userId }) => ({ name: userId }) }) } })
-  const [watcher, ada] = [await connect(server, { rooms: ['crowd/1'], token: server.token('watcher') }), await connect(server, { rooms: ['crowd/1'], token: server.token('ada') })]
+  const server = await start(t, {
+    presence: { grace: 60_000 },
+    declare: (app) => { app.room(lobby, { presence: ({ userId }) => ({ name: userId }) }) }
+  })
+  const [watcher, ada] = [
+    await connect(server, { rooms: ['crowd/1'], token: server.token('watcher') }),
+    await connect(server, { rooms: ['crowd/1'], token: server.token('ada') })
+  ]
   await watcher.next('presence')
   ada.send({ type: 'leave', room: 'crowd/1' })
   t.match((await watcher.next('presence')).data, { left: [{ userId: 'ada' }] })
 })
 
-t.test('when 1 000 members join at once everybody ends with the same view, without a hole in the sequence, and lists end at 200', { timeout: 60_000 }, async (t) => {
-  const server = await start(t, { fastify: { logger: false }, declare: (app) => { app.room(lobby, { presence: ({ userId }) => ({ name: userId }) }) } })
-  const count = 1_000
-  const first = await connect(server, { rooms: ['crowd/1'], token: server.token('first') })
-  const peers: NetPeer[] = []
-  for (let i = 0; i < count; i += 50) {
-    peers.push(...await Promise.all(Array.from({ length: 50 }, async (_, k) => await connect(server, { rooms: ['crowd/1'], token: server.token(`u${i + k}`) }))))
-  }
-  t.equal(await server.app.rooms.count('crowd/1'), count + 1)
-  const view = async (peer: NetPeer): Promise<{ sequence: number, total: number }> => {
-    const { members } = (peer.welcome.data as { rooms: Record<string, { members: { sequence: number, total: number, list?: unknown[] } }> }).rooms['crowd/1']!
-    await peer.sync()
-    let { sequence, total } = members
-    t.equal(members.list === undefined, total > 200)
-    for (const { type, data } of peer.queue.all) {
-      if (type !== 'presence') continue
-      const change = data as { sequence: number, joined: unknown[], left: unknown[] }
-      if (change.sequence !== sequence + 1) throw new Error(`a hole: ${change.sequence} after ${sequence}`)
-      sequence = change.sequence
-      total += change.joined.length - change.left.length
+t.test(
+  'when 1 000 members join at once everybody ends with the same view, without a hole in the sequence, and lists end at 200',
+  {
+    timeout: 60_000
+  },
+  async (t) => {
+    const server = await start(t, {
+      fastify: { logger: false },
+      declare: (app) => { app.room(lobby, { presence: ({ userId }) => ({ name: userId }) }) }
+    })
+    const count = 1_000
+    const first = await connect(server, { rooms: ['crowd/1'], token: server.token('first') })
+    const peers: NetPeer[] = []
+    for (let i = 0; i < count; i += 50) {
+      peers.push(
+        ...await Promise.all(Array.from(
+          { length: 50 },
+          async (_, k) => await connect(server, { rooms: ['crowd/1'], token: server.token(`u${i + k}`) })
+        ))
+      )
     }
-    return { sequence, total }
+    t.equal(await server.app.rooms.count('crowd/1'), count + 1)
+    const view = async (peer: NetPeer): Promise<{ sequence: number, total: number }> => {
+      const { members } = (peer.welcome.data as {
+        rooms: Record<string, {
+          members: {
+            sequence: number
+            total: number
+            list?: unknown[]
+          }
+        }>
+      }).rooms['crowd/1']!
+      await peer.sync()
+      let { sequence, total } = members
+      t.equal(members.list === undefined, total > 200)
+      for (const { type, data } of peer.queue.all) {
+        if (type !== 'presence') continue
+        const change = data as { sequence: number, joined: unknown[], left: unknown[] }
+        if (change.sequence !== sequence + 1) throw new Error(`a hole: ${change.sequence} after ${sequence}`)
+        sequence = change.sequence
+        total += change.joined.length - change.left.length
+      }
+      return { sequence, total }
+    }
+    for (const peer of [first, peers[0]!, peers[199]!, peers[500]!, peers[999]!]) {
+      t.same(await view(peer), { sequence: count + 1, total: count + 1 })
+    }
+    for (const peer of peers) peer.cut()
   }
-  for (const peer of [first, peers[0]!, peers[199]!, peers[500]!, peers[999]!]) t.same(await view(peer), { sequence: count + 1, total: count + 1 })
-  for (const peer of peers) peer.cut()
-})
+)
 
 for (const transport of TRANSPORTS.filter((name) => name !== 'polling')) {
   t.test(`${transport}: the connection ends with token_expired when its credential does`, async (t) => {
     const server = await start(t, { heartbeat: 500 })
     const exp = Math.floor(Date.now() / 1_000) - 4
-    const peer = await connect(server, { transport, rooms: ['chat/1'], token: server.app.jwt.sign({ sub: 'ada', exp }) })
+    const peer = await connect(server, {
+      transport,
+      rooms: ['chat/1'],
+      token: server.app.jwt.sign({ sub: 'ada', exp })
+    })
     await peer.ended
     if (transport === 'sse') t.match((await peer.next('error')).data, { code: 'token_expired', retry: 'refresh' })
     else await t.rejects(peer.next('nothing', () => false, 10), { message: /4401 token_expired/ })
@@ -82,8 +131,16 @@ for (const transport of TRANSPORTS.filter((name) => name !== 'polling')) {
 
 t.test('a fresh ticket keeps the connection beyond its expiry and asks authorize again for every room', async (t) => {
   let allowed = ['1', '2']
-  const server = await start(t, { heartbeat: 500, declare: (app) => { declareChat(app, { authorize: ({ params }: { params: { id: string } }) => allowed.includes(params.id) }) } })
-  const ticketOf = async (user: string): Promise<string> => (await (await fetch(`${server.url}/ws/ticket`, { method: 'POST', headers: { authorization: `Bearer ${server.token(user)}` } })).json() as { ticket: string }).ticket
+  const server = await start(t, {
+    heartbeat: 500,
+    declare: (app) => {
+      declareChat(app, { authorize: ({ params }: { params: { id: string } }) => allowed.includes(params.id) })
+    }
+  })
+  const ticketOf = async (user: string): Promise<string> => (await (await fetch(`${server.url}/ws/ticket`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${server.token(user)}` }
+  })).json() as { ticket: string }).ticket
   const exp = Math.floor(Date.now() / 1_000) - 3
   const ada = await connect(server, { rooms: ['chat/1', 'chat/2'], token: server.app.jwt.sign({ sub: 'ada', exp }) })
   allowed = ['1']
@@ -101,17 +158,31 @@ t.test('a fresh ticket keeps the connection beyond its expiry and asks authorize
 
 t.test('a peer that answers no heartbeat is ended with 4408, one that reads is not', async (t) => {
   const server = await start(t, { heartbeat: 150, timeouts: { close: 100 } })
-  const [dead, alive] = [await connect(server, { token: server.token('dead') }), await connect(server, { token: server.token('alive') })]
+  const [dead, alive] = [
+    await connect(server, { token: server.token('dead') }),
+    await connect(server, { token: server.token('alive') })
+  ]
   dead.stall()
-  await eventually('the heartbeat', async () => (await statsOf(server.app)).closes.heartbeat_timeout, (count) => count === 1)
+  await eventually(
+    'the heartbeat',
+    async () => (await statsOf(server.app)).closes.heartbeat_timeout,
+    (count) => count === 1
+  )
   await alive.fence()
   t.equal((await statsOf(server.app)).connections.total, 1)
 })
 
 t.test('streams are sent a comment as heartbeat and are ended at their age', async (t) => {
   const server = await start(t, { sse: { comment: 30, age: 400 } })
-  const answer = await fetch(`${server.url}/ws/chat/1`, { headers: { accept: 'text/event-stream', authorization: `Bearer ${server.token('ada')}` } })
-  t.match(Object.fromEntries(answer.headers), { 'content-type': /^text\/event-stream/, 'x-accel-buffering': 'no', 'cache-control': /no-store/, vary: /Origin/ })
+  const answer = await fetch(`${server.url}/ws/chat/1`, {
+    headers: { accept: 'text/event-stream', authorization: `Bearer ${server.token('ada')}` }
+  })
+  t.match(Object.fromEntries(answer.headers), {
+    'content-type': /^text\/event-stream/,
+    'x-accel-buffering': 'no',
+    'cache-control': /no-store/,
+    vary: /Origin/
+  })
   const text = await answer.text()
   t.match(text, /^retry: \d+\n\nid: [\w-]+\nevent: realtime\ndata: \{"type":"welcome"/)
   t.ok(text.split('\n:\n\n').length > 3 || text.split(':\n\n').length > 3, 'comments')
@@ -119,7 +190,11 @@ t.test('streams are sent a comment as heartbeat and are ended at their age', asy
 
 t.test('three connections drain in milliseconds, each told its turn and closed with 1001', async (t) => {
   const server = await start(t)
-  const peers = await Promise.all(TRANSPORTS.map(async (transport) => await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') })))
+  const peers = await Promise.all(TRANSPORTS.map(async (transport) => await connect(server, {
+    transport,
+    rooms: ['chat/1'],
+    token: server.token('ada')
+  })))
   const before = performance.now()
   await server.app.close()
   const took = performance.now() - before
@@ -132,12 +207,21 @@ t.test('three connections drain in milliseconds, each told its turn and closed w
 
 t.test('while it drains, readiness is 503, nobody is admitted, and who waits for its turn is served', async (t) => {
   const server = await start(t, { drain: { rate: 4, timeout: 10_000 } })
-  const peers = await Promise.all(['a', 'b', 'c', 'd'].map(async (user) => await connect(server, { rooms: ['chat/1'], token: server.token(user) })))
+  const peers = await Promise.all([
+    'a',
+    'b',
+    'c',
+    'd'
+  ].map(async (user) => await connect(server, { rooms: ['chat/1'], token: server.token(user) })))
   const drained = server.app.rooms.drain()
   t.equal(server.app.rooms.isAccepting(), false)
   t.equal((await fetch(`${server.url}/ws/health`)).status, 503)
-  for (const transport of TRANSPORTS) await t.rejects(connect(server, { transport, token: server.token('late') }), { statusCode: 503, code: 'draining' })
-  const told = await Promise.all(peers.map(async (peer) => ((await peer.next('drain')).data as { retryAfter: number }).retryAfter))
+  for (const transport of TRANSPORTS) {
+    await t.rejects(connect(server, { transport, token: server.token('late') }), { statusCode: 503, code: 'draining' })
+  }
+  const told = await Promise.all(peers.map(async (peer) => ((await peer.next(
+    'drain'
+  )).data as { retryAfter: number }).retryAfter))
   t.same([...told].sort((a, b) => a - b), [0, 250, 500, 750])
   const last = peers[told.indexOf(750)]!
   last.send({ type: 'say', room: 'chat/1', id: 'm', data: { text: 'still served' } })
@@ -150,28 +234,56 @@ t.test('while it drains, readiness is 503, nobody is admitted, and who waits for
   await Promise.all(peers.map(async ({ ended }) => { await ended }))
 })
 
-t.test('1 000 mixed connections, 50 of them dead, at 500 a second: each is closed in its turn, none loses what was in its outbox', { timeout: 60_000 }, async (t) => {
-  const server = await start(t, { fastify: { logger: false }, drain: { rate: 500, timeout: 10_000 }, timeouts: { close: 300 }, limits: { user: { connections: 2_000, then: 'reject' } } })
-  const open = async (transport: TransportName): Promise<NetPeer> => await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') })
-  const peers: NetPeer[] = []
-  for (let i = 0; i < 1_000; i += 40) peers.push(...await Promise.all(Array.from({ length: 40 }, async (_, k) => await open((['websocket', 'websocket', 'sse'] as const)[k % 3]!))))
-  const dead = peers.slice(0, 50)
-  for (const peer of dead) peer.stall()
-  for (let i = 0; i < 5; i++) await server.app.rooms.broadcast('chat/1', 'said', { text: String(i), by: 'x' })
-  const before = performance.now()
-  await server.app.rooms.drain()
-  t.ok(performance.now() - before < 10_500)
-  await Promise.all(peers.slice(50).map(async ({ ended }) => { await ended }))
-  for (const { queue } of peers.slice(50)) t.equal(queue.all.filter(({ type }) => type === 'said').length, 5)
-  t.equal((await statsOf(server.app)).connections.total, 0)
-  await assertLedger(t, server.app)
-})
+t.test(
+  '1 000 mixed connections, 50 of them dead, at 500 a second: each is closed in its turn, none loses what was in its outbox',
+  {
+    timeout: 60_000
+  },
+  async (t) => {
+    const server = await start(t, {
+      fastify: { logger: false },
+      drain: { rate: 500, timeout: 10_000 },
+      timeouts: { close: 300 },
+      limits: { user: { connections: 2_000, then: 'reject' } }
+    })
+    const open = async (transport: TransportName): Promise<NetPeer> => await connect(server, {
+      transport,
+      rooms: ['chat/1'],
+      token: server.token('ada')
+    })
+    const peers: NetPeer[] = []
+    for (let i = 0; i < 1_000; i += 40) {
+      peers.push(
+        ...await Promise.all(Array.from(
+          { length: 40 },
+          async (_, k) => await open((['websocket', 'websocket', 'sse'] as const)[k % 3]!)
+        ))
+      )
+    }
+    const dead = peers.slice(0, 50)
+    for (const peer of dead) peer.stall()
+    for (let i = 0; i < 5; i++) await server.app.rooms.broadcast('chat/1', 'said', { text: String(i), by: 'x' })
+    const before = performance.now()
+    await server.app.rooms.drain()
+    t.ok(performance.now() - before < 10_500)
+    await Promise.all(peers.slice(50).map(async ({ ended }) => { await ended }))
+    for (const { queue } of peers.slice(50)) t.equal(queue.all.filter(({ type }) => type === 'said').length, 5)
+    t.equal((await statsOf(server.app)).connections.total, 0)
+    await assertLedger(t, server.app)
+  }
+)
 
 t.test('a poll that waits is answered at once by the drain, with the time to come back', async (t) => {
   const server = await start(t)
   const first = await poll(server, { rooms: ['chat/1'], token: server.token('ada') })
-  const open = fetch(`${server.url}/ws/chat/1?since=${first.cursor}&wait=20000`, { headers: { authorization: `Bearer ${server.token('ada')}` } })
-  await eventually('the poll', async () => (await statsOf(server.app)).connections.transports.polling, (count) => count === 1)
+  const open = fetch(`${server.url}/ws/chat/1?since=${first.cursor}&wait=20000`, {
+    headers: { authorization: `Bearer ${server.token('ada')}` }
+  })
+  await eventually(
+    'the poll',
+    async () => (await statsOf(server.app)).connections.transports.polling,
+    (count) => count === 1
+  )
   await new Promise((resolve) => { setTimeout(resolve, 50) })
   await server.app.close()
   const answer = await open
@@ -197,10 +309,13 @@ t.test('what the app listens for on its sockets is heard of those that became We
 })
 
 t.test('nothing is left of an app that has closed: no timer, no listener, no handle', async (t) => {
-  const count = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPServerWrap' || kind === 'TCPSocketWrap').length
+  const count = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPServerWrap' ||
+    kind === 'TCPSocketWrap').length
   const before = count()
   const server = await start(t)
-  for (const transport of TRANSPORTS) await connect(server, { transport, rooms: [chat.at({ id: '1' }).name], token: server.token('ada') })
+  for (const transport of TRANSPORTS) {
+    await connect(server, { transport, rooms: [chat.at({ id: '1' }).name], token: server.token('ada') })
+  }
   await server.app.close()
   await eventually('handles', count, (now) => now <= before)
 })

@@ -5,7 +5,9 @@ import { Refusal } from '../../lib/errors/refusal.js'
 import realtime, { type RealtimeOptions } from '../../lib/index.js'
 import { Refusals } from '../../lib/admission/refusals.js'
 import { ask, type Answer } from '../helpers/ask.js'
-import { chat, connect, declareChat, eventually, start, TRANSPORTS, type Running, type StartOptions } from '../helpers/net.js'
+import {
+  chat, connect, declareChat, eventually, start, TRANSPORTS, type Running, type StartOptions
+} from '../helpers/net.js'
 import { missing, startRedis } from '../helpers/servers.js'
 
 interface Line { readonly level: number, readonly msg: string, readonly [field: string]: unknown }
@@ -39,7 +41,9 @@ const CASES: Record<string, Case> = {
     line: { msg: /no expiry.*auth\.requireExp/ }
   },
   'users have another id than sub': {
-    peer: async (server) => await ask(server, 'websocket', { token: server.app.jwt.sign({ id: 7 }, { expiresIn: 60 }) }),
+    peer: async (server) => await ask(server, 'websocket', {
+      token: server.app.jwt.sign({ id: 7 }, { expiresIn: 60 })
+    }),
     code: 'unauthorized',
     line: { msg: /names no user.*options\.userId/ }
   },
@@ -50,17 +54,26 @@ const CASES: Record<string, Case> = {
   },
   'the page has a foreign origin': {
     options: { origins: ['https://app.example.com'] },
-    peer: async (server) => await ask(server, 'websocket', { token: server.token('ada'), headers: { origin: 'https://www.example.com' } }),
+    peer: async (server) => await ask(server, 'websocket', {
+      token: server.token('ada'),
+      headers: { origin: 'https://www.example.com' }
+    }),
     code: 'origin_refused',
     line: { origin: 'https://www.example.com', origins: ['https://app.example.com'], msg: /options\.origins/ }
   },
   'the proxy passes no Host': {
-    peer: async (server) => await ask(server, 'websocket', { token: server.token('ada'), headers: { origin: 'https://app.example.com' } }),
+    peer: async (server) => await ask(server, 'websocket', {
+      token: server.token('ada'),
+      headers: { origin: 'https://app.example.com' }
+    }),
     code: 'origin_refused',
     line: { origin: 'https://app.example.com', host: /^127\.0\.0\.1:\d+$/, msg: /pass Host on/ }
   },
   'trustProxy is forgotten, and the proxy says the host': {
-    peer: async (server) => await ask(server, 'websocket', { token: server.token('ada'), headers: { origin: 'https://app.example.com', 'x-forwarded-host': 'app.example.com' } }),
+    peer: async (server) => await ask(server, 'websocket', {
+      token: server.token('ada'),
+      headers: { origin: 'https://app.example.com', 'x-forwarded-host': 'app.example.com' }
+    }),
     code: 'origin_refused',
     line: { forwarded: 'app.example.com', msg: /set trustProxy/ }
   },
@@ -130,28 +143,51 @@ for (const [what, { options, peer, code, line }] of Object.entries(CASES)) {
   })
 }
 
-t.test('when the cookie carrier comes without origins, the start is refused and the error names the option', async (t) => {
-  const app = Fastify()
-  await t.rejects(async () => { await app.register(realtime, { jwt: { secret: 'x' }, auth: { carriers: ['cookie'], cookie: 'session' } }) }, { code: 'REALTIME_ERR_OPTIONS', message: /options\.origins/ })
-})
+t.test(
+  'when the cookie carrier comes without origins, the start is refused and the error names the option',
+  async (t) => {
+    const app = Fastify()
+    await t.rejects(
+      async () => {
+        await app.register(realtime, { jwt: { secret: 'x' }, auth: { carriers: ['cookie'], cookie: 'session' } })
+      },
+      { code: 'REALTIME_ERR_OPTIONS', message: /options\.origins/ }
+    )
+  }
+)
 
-t.test('when the adapter is away, the log says so, and of the first refusal what is away', { skip: missing('redis-server'), timeout: 60_000 }, async (t) => {
+t.test('when the adapter is away, the log says so, and of the first refusal what is away', {
+  skip: missing('redis-server'),
+  timeout: 60_000
+}, async (t) => {
   const broker = await startRedis(t)
-  const server = await start(t, { adapter: redis({ url: broker.url, timeout: 300 }), limits: { whenUnavailable: 'refuse' } })
+  const server = await start(t, {
+    adapter: redis({ url: broker.url, timeout: 300 }),
+    limits: { whenUnavailable: 'refuse' }
+  })
   await broker.stop()
-  await eventually('a warning', () => warned(server), (lines) => lines.some(({ msg }) => msg === 'the adapter is disconnected'))
+  await eventually(
+    'a warning',
+    () => warned(server),
+    (lines) => lines.some(({ msg }) => msg === 'the adapter is disconnected')
+  )
   t.equal((await ask(server, 'websocket', { token: server.token('ada') })).body.code, 'unavailable')
   t.match(warned(server).filter(({ code }) => code === 'unavailable'), [{ level: WARN, msg: /adapter's server/ }])
 })
 
 t.test('frames that are refused are warned of like requests', async (t) => {
-  const server = await start(t, { declare: (app) => { declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id === '1' }) } })
+  const server = await start(t, {
+    declare: (app) => { declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id === '1' }) }
+  })
   const ada = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
   ada.send({ type: 'join', room: 'chat/2', id: '1' })
   await ada.next('error')
   ada.send({ type: 'join', room: 'nope/2', id: '2' })
   await ada.next('error')
-  t.match(warned(server), [{ code: 'forbidden', room: 'chat/2', userId: 'ada' }, { code: 'room_unknown', room: 'nope/2', userId: 'ada' }])
+  t.match(
+    warned(server),
+    [{ code: 'forbidden', room: 'chat/2', userId: 'ada' }, { code: 'room_unknown', room: 'nope/2', userId: 'ada' }]
+  )
 })
 
 t.test('stats that are refused to who is no admin are warned of', async (t) => {
@@ -160,32 +196,45 @@ t.test('stats that are refused to who is no admin are warned of', async (t) => {
   t.match(warned(server), [{ code: 'forbidden', msg: /only for admins/ }])
 })
 
-t.test('a code is warned of once a minute with the number that was held back; the rest is at info level, and that has its bound too', async (t) => {
-  const levels: Array<{ level: string, fields: Record<string, unknown> }> = []
-  const write = (level: string) => (fields: Record<string, unknown>): void => { levels.push({ level, fields }) }
-  let now = 0
-  const log = { warn: write('warn'), info: write('info'), debug: write('debug'), error: write('error') }
-  const refusals = new Refusals(log as never, undefined, () => now)
-  const note = (word: 'room_full' | 'draining' | 'forbidden'): void => { refusals.note(new Refusal(word), { address: '::1' }) }
-  for (let i = 0; i < 5; i++) note('room_full')
-  note('forbidden')
-  note('draining')
-  t.same(levels.map(({ level, fields }) => `${level} ${String(fields.code)}`), ['warn room_full', ...Array<string>(4).fill('info room_full'), 'warn forbidden', 'info draining'])
-  now = 60_000
-  note('room_full')
-  t.match(levels.at(-1), { level: 'warn', fields: { code: 'room_full', suppressed: 4 } })
-  levels.length = 0
-  for (let i = 0; i < 1_000; i++) note('draining')
-  t.equal(levels.length, 20)
-  now = 61_000
-  note('draining')
-  t.match(levels.at(-1), { level: 'info', fields: { unlogged: 980 } })
-})
+t.test(
+  'a code is warned of once a minute with the number that was held back; the rest is at info level, and that has its bound too',
+  async (t) => {
+    const levels: Array<{ level: string, fields: Record<string, unknown> }> = []
+    const write = (level: string) => (fields: Record<string, unknown>): void => { levels.push({ level, fields }) }
+    let now = 0
+    const log = { warn: write('warn'), info: write('info'), debug: write('debug'), error: write('error') }
+    const refusals = new Refusals(log as never, undefined, () => now)
+    const note = (word: 'room_full' | 'draining' | 'forbidden'): void => {
+      refusals.note(new Refusal(word), { address: '::1' })
+    }
+    for (let i = 0; i < 5; i++) note('room_full')
+    note('forbidden')
+    note('draining')
+    t.same(
+      levels.map(({ level, fields }) => `${level} ${String(fields.code)}`),
+      ['warn room_full', ...Array<string>(4).fill('info room_full'), 'warn forbidden', 'info draining']
+    )
+    now = 60_000
+    note('room_full')
+    t.match(levels.at(-1), { level: 'warn', fields: { code: 'room_full', suppressed: 4 } })
+    levels.length = 0
+    for (let i = 0; i < 1_000; i++) note('draining')
+    t.equal(levels.length, 20)
+    now = 61_000
+    note('draining')
+    t.match(levels.at(-1), { level: 'info', fields: { unlogged: 980 } })
+  }
+)
 
 t.test('the verifier\'s own words are at debug level, and no credential is in the log at any level', async (t) => {
   const token = 'a-token-that-nobody-may-read'
   const server = await start(t, {
-    authenticate: (_request, given) => { throw Object.assign(new Error(`${String(given)} was made by another issuer`), { statusCode: 401, code: 'WRONG_ISSUER' }) },
+    authenticate: (_request, given) => {
+      throw Object.assign(new Error(`${String(given)} was made by another issuer`), {
+        statusCode: 401,
+        code: 'WRONG_ISSUER'
+      })
+    },
     auth: { carriers: ['header', 'query', 'subprotocol'] },
     jwt: { secret: 'a test' }
   } as StartOptions)
@@ -193,61 +242,91 @@ t.test('the verifier\'s own words are at debug level, and no credential is in th
   await ask(server, 'sse', { path: `/ws/chat/1?token=${token}` })
   await ask(server, 'websocket', { headers: { 'sec-websocket-protocol': `realtime.v1, bearer.${token}` } })
   t.match(warned(server), [{ code: 'unauthorized', reason: 'WRONG_ISSUER' }])
-  t.match(logged(server).filter(({ level, err }) => level === 20 && err !== undefined).map(({ err }) => err), [{ message: '[token] was made by another issuer' }])
+  t.match(
+    logged(server).filter(({ level, err }) => level === 20 && err !== undefined).map(({ err }) => err),
+    [{ message: '[token] was made by another issuer' }]
+  )
   t.notOk(server.lines.some((line) => line.includes(token)))
 })
 
-t.test('onRefused is told of every refusal, of requests, frames and upgrades, and what it throws is logged and harms nobody', async (t) => {
-  const told: Array<Parameters<NonNullable<RealtimeOptions['onRefused']>>[0]> = []
-  const server = await start(t, {
-    declare: (app) => { declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id === '1' }) },
-    onRefused: (refused) => {
-      told.push(refused)
-      if (told.length === 1) throw new Error('out of disk')
-      if (told.length === 2) return Promise.reject(new Error('the siem is away'))
-    }
-  })
-  const token = server.token('ada')
-  await ask(server, 'websocket')
-  await ask(server, 'sse', { path: '/ws/chat/2', token })
-  await ask(server, 'uplink', { path: '/ws/chat/2', token })
-  const ada = await connect(server, { token, rooms: ['chat/1'] })
-  ada.send({ type: 'join', room: 'chat/2', id: '1' })
-  await ada.next('error')
-  t.match(told.map(({ code, userId, address, room }) => ({ code, userId, address, room })), [
-    { code: 'unauthorized', userId: undefined, address: '127.0.0.1' },
-    { code: 'forbidden', userId: 'ada', address: '127.0.0.1', room: 'chat/2' },
-    { code: 'forbidden', userId: 'ada', address: '127.0.0.1', room: 'chat/2' },
-    { code: 'forbidden', userId: 'ada', address: '127.0.0.1', room: 'chat/2' }
-  ])
-  t.same(told.map(({ request }) => request?.url), ['/ws/chat/1', '/ws/chat/2', '/ws/chat/2', undefined])
-  await eventually('the log', () => logged(server).filter(({ msg }) => msg === 'onRefused failed'), (lines) => lines.length === 2)
-  await t.rejects(async () => { await Fastify().register(realtime, { jwt: { secret: 'x' }, onRefused: 7 as never }) }, { code: 'REALTIME_ERR_OPTIONS', message: /options\.onRefused must be a function/ })
-})
+t.test(
+  'onRefused is told of every refusal, of requests, frames and upgrades, and what it throws is logged and harms nobody',
+  async (t) => {
+    const told: Array<Parameters<NonNullable<RealtimeOptions['onRefused']>>[0]> = []
+    const server = await start(t, {
+      declare: (app) => {
+        declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id === '1' })
+      },
+      onRefused: (refused) => {
+        told.push(refused)
+        if (told.length === 1) throw new Error('out of disk')
+        if (told.length === 2) return Promise.reject(new Error('the siem is away'))
+      }
+    })
+    const token = server.token('ada')
+    await ask(server, 'websocket')
+    await ask(server, 'sse', { path: '/ws/chat/2', token })
+    await ask(server, 'uplink', { path: '/ws/chat/2', token })
+    const ada = await connect(server, { token, rooms: ['chat/1'] })
+    ada.send({ type: 'join', room: 'chat/2', id: '1' })
+    await ada.next('error')
+    t.match(told.map(({ code, userId, address, room }) => ({ code, userId, address, room })), [
+      { code: 'unauthorized', userId: undefined, address: '127.0.0.1' },
+      { code: 'forbidden', userId: 'ada', address: '127.0.0.1', room: 'chat/2' },
+      { code: 'forbidden', userId: 'ada', address: '127.0.0.1', room: 'chat/2' },
+      { code: 'forbidden', userId: 'ada', address: '127.0.0.1', room: 'chat/2' }
+    ])
+    t.same(told.map(({ request }) => request?.url), ['/ws/chat/1', '/ws/chat/2', '/ws/chat/2', undefined])
+    await eventually(
+      'the log',
+      () => logged(server).filter(({ msg }) => msg === 'onRefused failed'),
+      (lines) => lines.length === 2
+    )
+    await t.rejects(
+      async () => { await Fastify().register(realtime, { jwt: { secret: 'x' }, onRefused: 7 as never }) },
+      { code: 'REALTIME_ERR_OPTIONS', message: /options\.onRefused must be a function/ }
+    )
+  }
+)
 
 async function closing (t: Test, server: Running): Promise<Line> {
-  return (await eventually('the line', () => logged(server).filter(({ msg }) => msg === 'connection closed'), (lines) => lines.length > 0))[0]!
+  return (await eventually(
+    'the line',
+    () => logged(server).filter(({ msg }) => msg === 'connection closed'),
+    (lines) => lines.length > 0
+  ))[0]!
 }
 
 for (const transport of TRANSPORTS) {
-  t.test(`over ${transport} a connection has one line when it opens and one when it ends, with who, how, how long, why and how much`, async (t) => {
-    const server = await start(t)
-    const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1'] })
-    t.match(logged(server).filter(({ msg }) => msg === 'connection opened'), [{ level: 30, userId: 'ada', transport, address: '127.0.0.1', connectionId: ada.id }])
-    ada.send({ type: 'say', room: 'chat/1', id: '1', data: { text: 'hello' } })
-    await ada.next('said')
-    await server.app.rooms.revoke({ connection: ada.id })
-    const line = await closing(t, server)
-    t.match(line, { level: 30, userId: 'ada', transport, reason: 'revoked', connectionId: ada.id, lag: 0 })
-    const { duration, bytes } = line as unknown as { duration: number, bytes: { in: number, out: number } }
-    t.ok(duration >= 0 && bytes.in > 60 && bytes.out > 60, JSON.stringify(line))
-  })
+  t.test(
+    `over ${transport} a connection has one line when it opens and one when it ends, with who, how, how long, why and how much`,
+    async (t) => {
+      const server = await start(t)
+      const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1'] })
+      t.match(
+        logged(server).filter(({ msg }) => msg === 'connection opened'),
+        [{ level: 30, userId: 'ada', transport, address: '127.0.0.1', connectionId: ada.id }]
+      )
+      ada.send({ type: 'say', room: 'chat/1', id: '1', data: { text: 'hello' } })
+      await ada.next('said')
+      await server.app.rooms.revoke({ connection: ada.id })
+      const line = await closing(t, server)
+      t.match(line, { level: 30, userId: 'ada', transport, reason: 'revoked', connectionId: ada.id, lag: 0 })
+      const { duration, bytes } = line as unknown as { duration: number, bytes: { in: number, out: number } }
+      t.ok(duration >= 0 && bytes.in > 60 && bytes.out > 60, JSON.stringify(line))
+    }
+  )
 }
 
 t.test('a peer that closes, one that vanishes, one that is silent and one that is cut have four reasons', async (t) => {
   const reasons: string[] = []
-  const declare = (app: Parameters<NonNullable<StartOptions['declare']>>[0]): void => { app.room(chat, { on: { say: () => ({ id: '' }), type: () => {} }, onLeave: ({ code }) => { reasons.push(code) } }) }
-  const one = async (options: StartOptions, end: (peer: Awaited<ReturnType<typeof connect>>, server: Running) => unknown): Promise<unknown> => {
+  const declare = (app: Parameters<NonNullable<StartOptions['declare']>>[0]): void => {
+    app.room(chat, { on: { say: () => ({ id: '' }), type: () => {} }, onLeave: ({ code }) => { reasons.push(code) } })
+  }
+  const one = async (options: StartOptions, end: (
+    peer: Awaited<ReturnType<typeof connect>>,
+    server: Running
+  ) => unknown): Promise<unknown> => {
     const server = await start(t, { declare, ...options })
     const peer = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
     await end(peer, server)
@@ -258,7 +337,11 @@ t.test('a peer that closes, one that vanishes, one that is silent and one that i
   t.equal(await one({ heartbeat: 100 }, (peer) => { peer.stall() }), 'heartbeat_timeout', 'no answer')
   t.equal(await one({ limits: { outbox: 100_000, event: 90_000 } }, async (peer, { app }) => {
     peer.stall()
-    await eventually('the cut', async () => { await app.rooms.broadcast('chat/1', 'said', { text: 'x'.repeat(80_000), by: 'ada' }) }, () => reasons.length === 4)
+    await eventually(
+      'the cut',
+      async () => { await app.rooms.broadcast('chat/1', 'said', { text: 'x'.repeat(80_000), by: 'ada' }) },
+      () => reasons.length === 4
+    )
   }), 'slow_consumer', 'a reader that is too slow')
   t.same(reasons, ['left', 'gone', 'heartbeat_timeout', 'slow_consumer'])
 })

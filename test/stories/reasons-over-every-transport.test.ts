@@ -4,10 +4,17 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { WebSocketServer } from 'ws'
 import { dial, isOpen, rejection, until, type Watched } from '../helpers/client.js'
-import { chat, declareChat, start, TRANSPORTS, type Running, type StartOptions, type TransportName } from '../helpers/net.js'
+import {
+  chat, declareChat, start, TRANSPORTS, type Running, type StartOptions, type TransportName
+} from '../helpers/net.js'
 
 /** What an application can tell of a refusal or an end. */
-interface Told { readonly code?: string | undefined, readonly message?: string | undefined, readonly retry?: string | undefined, readonly room?: string | undefined }
+interface Told {
+  readonly code?: string | undefined
+  readonly message?: string | undefined
+  readonly retry?: string | undefined
+  readonly room?: string | undefined
+}
 
 interface Row {
   readonly options?: StartOptions
@@ -20,7 +27,11 @@ interface Row {
   readonly isServed?: true
 }
 
-const refuseTwo: StartOptions = { declare: (app) => { declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id !== '2' }) } }
+const refuseTwo: StartOptions = {
+  declare: (app) => {
+    declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id !== '2' })
+  }
+}
 
 const ROWS: Record<string, Row> = {
   'a credential that is refused': {
@@ -35,7 +46,13 @@ const ROWS: Record<string, Row> = {
   },
   'one bad room of several': {
     options: refuseTwo,
-    act: async (_server, { client }) => { t.match(await rejection(client.join(chat.at({ id: '2' })).joined), { code: 'forbidden', message: 'not allowed', room: 'chat/2' }) },
+    act: async (_server, { client }) => {
+      t.match(await rejection(client.join(chat.at({ id: '2' })).joined), {
+        code: 'forbidden',
+        message: 'not allowed',
+        room: 'chat/2'
+      })
+    },
     told: { code: 'forbidden', message: 'not allowed', retry: 'never', room: 'chat/2' },
     state: 'open',
     isServed: true
@@ -46,7 +63,11 @@ const ROWS: Record<string, Row> = {
     state: 'closed'
   },
   'a connection that is revoked, with words longer than a close frame takes': {
-    act: async ({ app }, { client }) => { await app.rooms.revoke({ connection: client.connectionId! }, { message: `You were removed by an admin. ${'Sorry. '.repeat(40)}` }) },
+    act: async ({ app }, { client }) => {
+      await app.rooms.revoke({ connection: client.connectionId! }, {
+        message: `You were removed by an admin. ${'Sorry. '.repeat(40)}`
+      })
+    },
     told: { code: 'revoked', message: `You were removed by an admin. ${'Sorry. '.repeat(40)}`, retry: 'never' },
     state: 'closed'
   },
@@ -66,7 +87,11 @@ const ROWS: Record<string, Row> = {
   }
 }
 
-async function one (t: Test, transport: TransportName, { options, token, act, isServed, state }: Row): Promise<Watched> {
+async function one (
+  t: Test,
+  transport: TransportName,
+  { options, token, act, isServed, state }: Row
+): Promise<Watched> {
   const server = await start(t, options)
   const given = token?.(server)
   const watched = dial(t, server, 'ada', { transports: [transport], ...(given === undefined ? {} : { token: given }) })
@@ -75,7 +100,10 @@ async function one (t: Test, transport: TransportName, { options, token, act, is
     await room.joined
     await act(server, watched)
   }
-  await until(`${transport}: ${state}; ${watched.states.join()}`, () => watched.client.state === state && (state !== 'open' || watched.errors.length > 0))
+  await until(
+    `${transport}: ${state}; ${watched.states.join()}`,
+    () => watched.client.state === state && (state !== 'open' || watched.errors.length > 0)
+  )
   if (isServed) t.match(await room.send('say', { text: 'still here' }), { id: String }, 'the good room is served')
   return watched
 }
@@ -84,7 +112,16 @@ for (const [what, row] of Object.entries(ROWS)) {
   t.test(`${what}: the application is told the same, once, over all transports`, async (t) => {
     await Promise.all(TRANSPORTS.map(async (transport) => {
       const { errors } = await one(t, transport, row)
-      t.same(errors.map(({ code, message, retry, room }: Told) => ({ code, message, retry, ...(room === undefined ? {} : { room }) })), row.told === undefined ? [] : [row.told], transport)
+      t.same(
+        errors.map(({ code, message, retry, room }: Told) => ({
+          code,
+          message,
+          retry,
+          ...(room === undefined ? {} : { room })
+        })),
+        row.told === undefined ? [] : [row.told],
+        transport
+      )
       for (const error of errors) t.ok(error instanceof Error, 'one kind of object')
     }))
   })
@@ -102,7 +139,11 @@ t.test('a reader for whom too much waits is told why in the answer of its poll',
   t.match(errors[0], { code: 'slow_consumer', message: 'reads too slowly', retry: 'backoff', retryIn: Number })
 })
 
-async function proxy (t: Test, answer: (response: http.ServerResponse) => void, upgrade?: (request: http.IncomingMessage, socket: import('node:stream').Duplex) => void): Promise<string> {
+async function proxy (
+  t: Test,
+  answer: (response: http.ServerResponse) => void,
+  upgrade?: (request: http.IncomingMessage, socket: import('node:stream').Duplex) => void
+): Promise<string> {
   const server = http.createServer((_request, response) => { answer(response) })
   server.on('upgrade', (request, socket) => {
     socket.on('error', () => undefined)
@@ -115,38 +156,59 @@ async function proxy (t: Test, answer: (response: http.ServerResponse) => void, 
 }
 
 for (const status of [502, 503, 504]) {
-  t.test(`a proxy that answers ${status} is told alike over all transports, with the time of the next attempt`, async (t) => {
-    const url = await proxy(t, (response) => { response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>no</h1>') })
-    for (const transport of TRANSPORTS) {
-      const { errors, client } = dial(t, { url, token: () => 'x' }, 'ada', { transports: [transport] })
-      await until('the error', () => errors.length > 0)
-      t.match(errors, [{ code: 'unavailable', message: `HTTP ${status}`, retry: 'backoff', attempt: 1, retryIn: Number, transport }])
-      client.close()
+  t.test(
+    `a proxy that answers ${status} is told alike over all transports, with the time of the next attempt`,
+    async (t) => {
+      const url = await proxy(t, (response) => {
+        response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>no</h1>')
+      })
+      for (const transport of TRANSPORTS) {
+        const { errors, client } = dial(t, { url, token: () => 'x' }, 'ada', { transports: [transport] })
+        await until('the error', () => errors.length > 0)
+        t.match(
+          errors,
+          [{ code: 'unavailable', message: `HTTP ${status}`, retry: 'backoff', attempt: 1, retryIn: Number, transport }]
+        )
+        client.close()
+      }
     }
-  })
+  )
 }
 
-t.test('a middlebox that answers 101 and closes, with or without words, is not taken for the server: the client falls to a stream', async (t) => {
-  const server = await start(t)
-  const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => 'realtime.v1' })
-  const closes: Array<(request: http.IncomingMessage, socket: import('node:stream').Duplex) => void> = [
-    (request, socket) => { sockets.handleUpgrade(request, socket, Buffer.alloc(0), (ws) => { ws.close(1011, 'upstream error') }) },
-    (request, socket) => { sockets.handleUpgrade(request, socket, Buffer.alloc(0), (ws) => { ws.close(1001, 'draining') }) },
-    ({ headers }, socket) => {
-      const accept = createHash('sha1').update(`${headers['sec-websocket-key']!}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
-      socket.end(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: realtime.v1\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`)
-    }
-  ]
-  for (const close of closes) {
-    const url = await proxy(t, () => undefined, close)
-    const watched = dial(t, server, 'ada', {
-      WebSocket: class extends (await import('ws')).WebSocket {
-        constructor (_url: string, protocols: string[]) { super(`${url.replace('http', 'ws')}/ws`, protocols) }
+t.test(
+  'a middlebox that answers 101 and closes, with or without words, is not taken for the server: the client falls to a stream',
+  async (t) => {
+    const server = await start(t)
+    const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => 'realtime.v1' })
+    const closes: Array<(request: http.IncomingMessage, socket: import('node:stream').Duplex) => void> = [
+      (request, socket) => {
+        sockets.handleUpgrade(request, socket, Buffer.alloc(0), (ws) => { ws.close(1011, 'upstream error') })
+      },
+      (request, socket) => {
+        sockets.handleUpgrade(request, socket, Buffer.alloc(0), (ws) => { ws.close(1001, 'draining') })
+      },
+      ({ headers }, socket) => {
+        const accept = createHash('sha1').update(
+          `${headers['sec-websocket-key']!}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+        ).digest(
+          'base64'
+        )
+        socket.end(
+          `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: realtime.v1\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`
+        )
       }
-    })
-    await isOpen(watched)
-    t.equal(watched.client.transport, 'sse')
-    t.match(watched.errors, [{ code: 'transport_blocked', transport: 'websocket', retryIn: 0 }])
-    watched.client.close()
+    ]
+    for (const close of closes) {
+      const url = await proxy(t, () => undefined, close)
+      const watched = dial(t, server, 'ada', {
+        WebSocket: class extends (await import('ws')).WebSocket {
+          constructor (_url: string, protocols: string[]) { super(`${url.replace('http', 'ws')}/ws`, protocols) }
+        }
+      })
+      await isOpen(watched)
+      t.equal(watched.client.transport, 'sse')
+      t.match(watched.errors, [{ code: 'transport_blocked', transport: 'websocket', retryIn: 0 }])
+      watched.client.close()
+    }
   }
-})
+)

@@ -3,16 +3,28 @@ import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import realtime, { defineRoom } from '../../lib/index.js'
 import { createPeer } from '../../lib/testing/index.js'
-import { chat, connect, declareChat, eventually, everyone, inbox, lobby, poll, start, statsOf, TRANSPORTS } from '../helpers/net.js'
+import {
+  chat, connect, declareChat, eventually, everyone, inbox, lobby, poll, start, statsOf, TRANSPORTS
+} from '../helpers/net.js'
 
 for (const transport of TRANSPORTS) {
   t.test(`over ${transport}: join by URL, message, ack, event, leave`, async (t) => {
     const server = await start(t)
-    const [ada, bob] = [await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') }), await connect(server, { transport, rooms: ['chat/1'], token: server.token('bob') })]
+    const [ada, bob] = [
+      await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') }),
+      await connect(server, { transport, rooms: ['chat/1'], token: server.token('bob') })
+    ]
     t.match(ada.welcome.data, { connectionId: /^[\w-]{22}$/, rooms: { 'chat/1': { epoch: /^[\w-]{8}$/, offset: 0 } } })
     ada.send({ type: 'say', room: 'chat/1', id: 'm-1', data: { text: 'hi' } })
     t.match(await ada.next('ack'), { id: 'm-1', room: 'chat/1', data: { id: 'm-1' } })
-    for (const peer of [ada, bob]) t.match(await peer.next('said'), { room: 'chat/1', offset: 1, data: { text: 'hi', by: 'ada' }, timestamp: Number })
+    for (const peer of [ada, bob]) {
+      t.match(await peer.next('said'), {
+        room: 'chat/1',
+        offset: 1,
+        data: { text: 'hi', by: 'ada' },
+        timestamp: Number
+      })
+    }
     ada.send({ type: 'type', room: 'chat/1', id: 'm-2', data: {} })
     t.match(await ada.next('ack'), { id: 'm-2' })
     const typing = await bob.next('typing')
@@ -22,16 +34,24 @@ for (const transport of TRANSPORTS) {
     await bob.fence()
     await bob.close()
     await eventually('bob', async () => (await statsOf(server.app)).users, (users) => users === 1)
-    t.match(await server.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: 'still', by: 'server' }), { position: { offset: 2 }, recipients: 1 })
+    t.match(await server.app.rooms.broadcast(chat.at({ id: '1' }), 'said', { text: 'still', by: 'server' }), {
+      position: { offset: 2 },
+      recipients: 1
+    })
     await ada.next('said')
     await ada.fence()
     t.same(server.loud, [])
   })
 
   t.test(`over ${transport}: broadcastAll, sendToUser, except, server-side join and leave, ping, revoke`, async (t) => {
-    const server = await start(t, { declare: (app) => { app.room(inbox); app.room(everyone); declareChat(app, { authorize: () => false }) } })
+    const server = await start(t, {
+      declare: (app) => { app.room(inbox); app.room(everyone); declareChat(app, { authorize: () => false }) }
+    })
     const { rooms } = server.app
-    const [ada, bob] = [await connect(server, { transport, token: server.token('ada') }), await connect(server, { transport, token: server.token('bob', { jti: 'token-b' }) })]
+    const [ada, bob] = [
+      await connect(server, { transport, token: server.token('ada') }),
+      await connect(server, { transport, token: server.token('bob', { jti: 'token-b' }) })
+    ]
     t.same(Object.keys((ada.welcome.data as { rooms: object }).rooms), ['@all', '@user/ada'])
     await rooms.broadcastAll('notice', { text: 'all' })
     for (const peer of [ada, bob]) t.match(await peer.next('notice'), { room: '@all', data: { text: 'all' } })
@@ -57,38 +77,67 @@ for (const transport of TRANSPORTS) {
     t.equal(await rooms.isOnline('nobody'), false)
     t.equal(await rooms.revoke({ tokenId: 'token-b' }, { message: 'signed out' }), 1)
     await bob.ended
-    await t.rejects(connect(server, { transport, token: server.token('bob', { jti: 'token-b' }) }), { statusCode: 403, code: 'revoked' })
+    await t.rejects(connect(server, { transport, token: server.token('bob', { jti: 'token-b' }) }), {
+      statusCode: 403,
+      code: 'revoked'
+    })
     await (await connect(server, { transport, token: server.token('bob', { jti: 'token-c' }) })).close()
     t.equal(await rooms.revoke({ connection: ada.id }), 1)
     await ada.ended
     await (await connect(server, { transport, token: server.token('ada') })).close()
     await rooms.revoke({ user: 'ada' }, { until: Date.now() + 300 })
     await t.rejects(connect(server, { transport, token: server.token('ada') }), { code: 'revoked' })
-    await eventually('the end of the denial', async () => await connect(server, { transport, token: server.token('ada') }).then(async (peer) => { await peer.close(); return 'in' }, ({ code }: { code: string }) => code), (state) => state === 'in')
+    await eventually(
+      'the end of the denial',
+      async () => await connect(server, { transport, token: server.token('ada') }).then(
+        async (peer) => { await peer.close(); return 'in' },
+        ({ code }: { code: string }) => code
+      ),
+      (state) => state === 'in'
+    )
   })
 }
 
-t.test('joins and leaves by frame, a second join of a room is acked with the position and replays nothing', async (t) => {
-  const server = await start(t)
-  const ada = await connect(server, { token: server.token('ada') })
-  await server.app.rooms.broadcast('chat/1', 'said', { text: 'before', by: 'x' })
-  ada.send({ type: 'join', room: 'chat/1', id: 'j-1' })
-  const first = await ada.next('ack')
-  t.match(first, { id: 'j-1', room: 'chat/1', data: { offset: 1 } })
-  ada.send({ type: 'join', room: 'chat/1', id: 'j-2', data: { since: { epoch: (first.data as { epoch: string }).epoch, offset: 0 } } })
-  t.same((await ada.next('ack')).data, first.data)
-  ada.send({ type: 'leave', room: 'chat/1', id: 'l-1' })
-  t.match(await ada.next('ack'), { id: 'l-1' })
-  t.same(await server.app.rooms.broadcast('chat/1', 'said', { text: 'after', by: 'x' }).then(({ recipients }) => recipients), 0)
-  await ada.fence()
-})
+t.test(
+  'joins and leaves by frame, a second join of a room is acked with the position and replays nothing',
+  async (t) => {
+    const server = await start(t)
+    const ada = await connect(server, { token: server.token('ada') })
+    await server.app.rooms.broadcast('chat/1', 'said', { text: 'before', by: 'x' })
+    ada.send({ type: 'join', room: 'chat/1', id: 'j-1' })
+    const first = await ada.next('ack')
+    t.match(first, { id: 'j-1', room: 'chat/1', data: { offset: 1 } })
+    ada.send({
+      type: 'join',
+      room: 'chat/1',
+      id: 'j-2',
+      data: { since: { epoch: (first.data as { epoch: string }).epoch, offset: 0 } }
+    })
+    t.same((await ada.next('ack')).data, first.data)
+    ada.send({ type: 'leave', room: 'chat/1', id: 'l-1' })
+    t.match(await ada.next('ack'), { id: 'l-1' })
+    t.same(
+      await server.app.rooms.broadcast('chat/1', 'said', {
+        text: 'after',
+        by: 'x'
+      }).then(({ recipients }) => recipients),
+      0
+    )
+    await ada.fence()
+  }
+)
 
 t.test('what onJoin sends comes behind the ack, and what it throws refuses the join', async (t) => {
   const server = await start(t, {
     declare: (app) => {
       declareChat(app, {
-        onJoin: ({ params, connection }: { params: { id: string }, connection: { send: (event: string, data: object) => void } }) => {
-          if (params.id === 'closed') throw Object.assign(new Error('the shop is closed'), { statusCode: 403, code: 'CLOSED' })
+        onJoin: ({ params, connection }: {
+          params: { id: string }
+          connection: { send: (event: string, data: object) => void }
+        }) => {
+          if (params.id === 'closed') {
+            throw Object.assign(new Error('the shop is closed'), { statusCode: 403, code: 'CLOSED' })
+          }
           connection.send('said', { text: 'welcome', by: 'server' })
         }
       })
@@ -107,8 +156,17 @@ t.test('what onJoin sends comes behind the ack, and what it throws refuses the j
 
 t.test('onLeave is told why: left, gone, or the word of the close', async (t) => {
   const codes: string[] = []
-  const server = await start(t, { declare: (app) => { declareChat(app, { onLeave: ({ code, userId }: { code: string, userId: string }) => { codes.push(`${userId} ${code}`) } }) } })
-  const open = async (user: string): ReturnType<typeof connect> => await connect(server, { rooms: ['chat/1'], token: server.token(user) })
+  const server = await start(t, {
+    declare: (app) => {
+      declareChat(app, {
+        onLeave: ({ code, userId }: { code: string, userId: string }) => { codes.push(`${userId} ${code}`) }
+      })
+    }
+  })
+  const open = async (user: string): ReturnType<typeof connect> => await connect(server, {
+    rooms: ['chat/1'],
+    token: server.token(user)
+  })
   const [a, b, c, d] = [await open('a'), await open('b'), await open('c'), await open('d')]
   a.send({ type: 'leave', room: 'chat/1' })
   await a.fence()
@@ -134,8 +192,16 @@ t.test('reply.broadcast goes out with a 2xx, not otherwise, and leaves out the c
       app.post('/wrong', async (_request, reply) => reply.broadcast(chat.at({ id: '1' }), 'said', { text: 1 } as never))
     }
   })
-  const [ada, bob] = [await connect(server, { rooms: ['chat/1'], token: server.token('ada') }), await connect(server, { rooms: ['chat/1'], token: server.token('bob') })]
-  const act = async (how: string, headers = {}): Promise<number> => (await server.app.inject({ method: 'POST', url: '/act', payload: { how }, headers })).statusCode
+  const [ada, bob] = [
+    await connect(server, { rooms: ['chat/1'], token: server.token('ada') }),
+    await connect(server, { rooms: ['chat/1'], token: server.token('bob') })
+  ]
+  const act = async (how: string, headers = {}): Promise<number> => (await server.app.inject({
+    method: 'POST',
+    url: '/act',
+    payload: { how },
+    headers
+  })).statusCode
   t.equal(await act('throw'), 500)
   t.equal(await act('404'), 404)
   await ada.fence()
@@ -146,7 +212,11 @@ t.test('reply.broadcast goes out with a 2xx, not otherwise, and leaves out the c
   await ada.fence()
   await act('not yours', { 'x-connection-id': ada.id, authorization: `Bearer ${server.token('bob')}` })
   t.match((await ada.next('said')).data, { text: 'not yours' }, 'nobody silences another user\'s connection')
-  t.equal((await server.app.inject({ method: 'POST', url: '/wrong' })).statusCode, 500, 'a mistake is thrown where it is made')
+  t.equal(
+    (await server.app.inject({ method: 'POST', url: '/wrong' })).statusCode,
+    500,
+    'a mistake is thrown where it is made'
+  )
 })
 
 t.test('app.rooms is usable from onReady to close', async (t) => {
@@ -156,7 +226,10 @@ t.test('app.rooms is usable from onReady to close', async (t) => {
   await t.rejects(app.rooms.broadcast('chat/1', 'said', {}), { code: 'REALTIME_ERR_NOT_READY' })
   app.addHook('onReady', async () => { await app.rooms.broadcast('chat/1', 'said', { text: 'ready', by: 'x' }) })
   await app.ready()
-  t.match(await app.rooms.history('chat/1'), { position: { offset: 1 }, events: [{ type: 'said', data: { text: 'ready' }, offset: 1, timestamp: Number }] })
+  t.match(await app.rooms.history('chat/1'), {
+    position: { offset: 1 },
+    events: [{ type: 'said', data: { text: 'ready' }, offset: 1, timestamp: Number }]
+  })
   await app.close()
   await t.rejects(app.rooms.broadcast('chat/1', 'said', {}), { code: 'REALTIME_ERR_NOT_READY' })
 })
@@ -164,11 +237,26 @@ t.test('app.rooms is usable from onReady to close', async (t) => {
 t.test('what the application gets wrong is an error that names the fix', async (t) => {
   const server = await start(t)
   const { rooms } = server.app
-  await t.rejects(rooms.broadcast('chart/1', 'said', {}), { code: 'REALTIME_ERR_ROOM_UNKNOWN', message: /declared: "chat\/:id"/ })
-  await t.rejects(rooms.broadcast('chat/1', 'sayd', {}), { code: 'REALTIME_ERR_EVENT', message: /declares no event "sayd" \(declared: "said"/ })
-  await t.rejects(rooms.broadcast('chat/1', 'said', { text: 1 }), { code: 'REALTIME_ERR_EVENT', message: /\/text: Expected string/ })
-  await t.rejects(rooms.broadcast('chat/1', 'said', { text: 'x'.repeat(300_000), by: 'x' }), { code: 'REALTIME_ERR_EVENT', message: /limits.event/ })
-  await t.rejects(rooms.broadcast(chat as never, 'said' as never, {} as never), { code: 'REALTIME_ERR_ROOM', message: /\.at\(/ })
+  await t.rejects(rooms.broadcast('chart/1', 'said', {}), {
+    code: 'REALTIME_ERR_ROOM_UNKNOWN',
+    message: /declared: "chat\/:id"/
+  })
+  await t.rejects(rooms.broadcast('chat/1', 'sayd', {}), {
+    code: 'REALTIME_ERR_EVENT',
+    message: /declares no event "sayd" \(declared: "said"/
+  })
+  await t.rejects(rooms.broadcast('chat/1', 'said', { text: 1 }), {
+    code: 'REALTIME_ERR_EVENT',
+    message: /\/text: Expected string/
+  })
+  await t.rejects(rooms.broadcast('chat/1', 'said', { text: 'x'.repeat(300_000), by: 'x' }), {
+    code: 'REALTIME_ERR_EVENT',
+    message: /limits.event/
+  })
+  await t.rejects(rooms.broadcast(chat as never, 'said' as never, {} as never), {
+    code: 'REALTIME_ERR_ROOM',
+    message: /\.at\(/
+  })
   await t.rejects(rooms.members('chat/1'), { code: 'REALTIME_ERR_PRESENCE_OFF' })
   await t.rejects(rooms.join({ user: 'a' }, '@all'), { code: 'REALTIME_ERR_ROOM' })
   await t.rejects(rooms.revoke({} as never), { code: 'REALTIME_ERR_TARGET' })
@@ -192,12 +280,28 @@ t.test('names with any character are one room, encoded once', async (t) => {
 })
 
 t.test('presence: members, count and what joins and leaves, by user', async (t) => {
-  const server = await start(t, { presence: { grace: 50 }, declare: (app) => { app.room(lobby, { presence: ({ user, userId }) => ({ name: (user as unknown as { name?: string }).name ?? userId.toUpperCase() }) }) } })
-  const open = async (user: string): ReturnType<typeof connect> => await connect(server, { rooms: ['crowd/1'], token: server.token(user) })
+  const server = await start(t, {
+    presence: { grace: 50 },
+    declare: (app) => {
+      app.room(lobby, {
+        presence: ({ user, userId }) => ({ name: (user as unknown as { name?: string }).name ?? userId.toUpperCase() })
+      })
+    }
+  })
+  const open = async (user: string): ReturnType<typeof connect> => await connect(server, {
+    rooms: ['crowd/1'],
+    token: server.token(user)
+  })
   const ada = await open('ada')
-  t.match(ada.welcome.data, { rooms: { 'crowd/1': { members: { sequence: 1, total: 1, list: [{ userId: 'ada', data: { name: 'ADA' } }] } } } })
+  t.match(ada.welcome.data, {
+    rooms: { 'crowd/1': { members: { sequence: 1, total: 1, list: [{ userId: 'ada', data: { name: 'ADA' } }] } } }
+  })
   const bob = await open('bob')
-  t.match((await ada.next('presence')).data, { sequence: 2, joined: [{ userId: 'bob', data: { name: 'BOB' } }], left: [] })
+  t.match((await ada.next('presence')).data, {
+    sequence: 2,
+    joined: [{ userId: 'bob', data: { name: 'BOB' } }],
+    left: []
+  })
   const second = await open('bob')
   await ada.fence()
   t.equal(await server.app.rooms.count('crowd/1'), 2)
@@ -209,44 +313,67 @@ t.test('presence: members, count and what joins and leaves, by user', async (t) 
   t.equal(await server.app.rooms.count('crowd/1'), 1)
 })
 
-t.test('every connection of other apps and routes is left alone: the app\'s own websocket, jwt and plain routes', async (t) => {
-  const jwt = (await import('@fastify/jwt')).default
-  const websocket = (await import('@fastify/websocket')).default
-  const server = await start(t, {
-    before: async (app) => {
-      await app.register(jwt, { secret: 'their own' })
-      await app.register(websocket, { options: { maxPayload: 10 } })
-    },
-    declare: (app) => {
-      app.get('/legacy', { websocket: true }, (socket) => { socket.on('message', (data) => { socket.send(`echo ${String(data)}`) }) })
-      app.register(async (api) => {
-        api.addHook('onRequest', async () => { throw Object.assign(new Error('guarded'), { statusCode: 401 }) })
-        api.get('/x', async () => 'x')
-        await api.register(async (inner) => { declareChat(inner as never) }, { prefix: '/deep' })
-      }, { prefix: '/api' })
-    }
-  })
-  const { WebSocket } = await import('ws')
-  const legacy = new WebSocket(`ws://127.0.0.1:${server.port}/legacy`)
-  const answer = await new Promise((resolve) => { legacy.on('open', () => { legacy.send('hi') }); legacy.on('message', (data) => { resolve(String(data)) }) })
-  t.equal(answer, 'echo hi')
-  legacy.terminate()
-  t.equal((await server.app.inject('/api/x')).statusCode, 401)
-  const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
-  ada.send({ type: 'say', room: 'chat/1', id: 'm', data: { text: 'longer than ten bytes, which is the other plugin\'s limit' } })
-  t.match(await ada.next('ack'), { id: 'm' })
-  t.equal(server.app.websocketServer.clients.has(ada as never), false)
-  t.match(await poll(server, { rooms: ['chat/1'], token: server.token('ada') }), { rooms: { 'chat/1': { offset: 1 } } })
-})
+t.test(
+  'every connection of other apps and routes is left alone: the app\'s own websocket, jwt and plain routes',
+  async (t) => {
+    const jwt = (await import('@fastify/jwt')).default
+    const websocket = (await import('@fastify/websocket')).default
+    const server = await start(t, {
+      before: async (app) => {
+        await app.register(jwt, { secret: 'their own' })
+        await app.register(websocket, { options: { maxPayload: 10 } })
+      },
+      declare: (app) => {
+        app.get('/legacy', {
+          websocket: true
+        }, (socket) => { socket.on('message', (data) => { socket.send(`echo ${String(data)}`) }) })
+        app.register(async (api) => {
+          api.addHook('onRequest', async () => { throw Object.assign(new Error('guarded'), { statusCode: 401 }) })
+          api.get('/x', async () => 'x')
+          await api.register(async (inner) => { declareChat(inner as never) }, { prefix: '/deep' })
+        }, { prefix: '/api' })
+      }
+    })
+    const { WebSocket } = await import('ws')
+    const legacy = new WebSocket(`ws://127.0.0.1:${server.port}/legacy`)
+    const answer = await new Promise((resolve) => {
+      legacy.on('open', () => { legacy.send('hi') })
+      legacy.on('message', (data) => { resolve(String(data)) })
+    })
+    t.equal(answer, 'echo hi')
+    legacy.terminate()
+    t.equal((await server.app.inject('/api/x')).statusCode, 401)
+    const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
+    ada.send({
+      type: 'say',
+      room: 'chat/1',
+      id: 'm',
+      data: { text: 'longer than ten bytes, which is the other plugin\'s limit' }
+    })
+    t.match(await ada.next('ack'), { id: 'm' })
+    t.equal(server.app.websocketServer.clients.has(ada as never), false)
+    t.match(await poll(server, { rooms: ['chat/1'], token: server.token('ada') }), {
+      rooms: { 'chat/1': { offset: 1 } }
+    })
+  }
+)
 
 for (const [what, register, message] of [
   ['an unknown option', { capacty: 5 }, /options\.capacty is no option; did you mean "capacity"\?/],
   ['an unknown nested option', { limits: { roms: 5 } }, /options\.limits\.roms is no option; did you mean "rooms"\?/],
   ['a wrong type', { capacity: 'many' }, /options\.capacity: expected integer, got "many"/],
   ['a prefix without slash', { prefix: 'ws' }, /options\.prefix/],
-  ['an event limit above the outbox', { limits: { event: 10, outbox: 10 } }, /limits\.event \(10\) must be below options\.limits\.outbox/],
+  [
+    'an event limit above the outbox',
+    { limits: { event: 10, outbox: 10 } },
+    /limits\.event \(10\) must be below options\.limits\.outbox/
+  ],
   ['the cookie carrier without origins', { auth: { carriers: ['cookie'], cookie: 's' } }, /options\.origins must be/],
-  ['the cookie carrier with any origin', { auth: { carriers: ['cookie'], cookie: 's' }, origins: 'any' }, /options\.origins must be/],
+  [
+    'the cookie carrier with any origin',
+    { auth: { carriers: ['cookie'], cookie: 's' }, origins: 'any' },
+    /options\.origins must be/
+  ],
   ['the cookie carrier without its name', { auth: { carriers: ['cookie'] }, origins: 'same' }, /options\.auth\.cookie/],
   ['an origin with a path', { origins: ['https://x.example/'] }, /is not an origin/],
   ['nothing that verifies', { jwt: undefined }, /nothing can verify a credential/],
@@ -255,23 +382,62 @@ for (const [what, register, message] of [
   t.test(`${what} is refused at register, and the error names the fix`, async (t) => {
     const app = Fastify()
     t.teardown(async () => { await app.close() })
-    await t.rejects(async () => { await app.register(realtime, { jwt: { secret: 'x' }, ...register } as never) }, { code: /^REALTIME_ERR_/, message })
+    await t.rejects(async () => { await app.register(realtime, { jwt: { secret: 'x' }, ...register } as never) }, {
+      code: /^REALTIME_ERR_/,
+      message
+    })
   })
 }
 
 for (const [what, declare, message] of [
   ['no definition', (app: App) => app.room({ name: 'x' } as never), /made by defineRoom/],
   ['a reserved first segment', (app: App) => app.room(defineRoom('stats/:id', {})), /is a URL of the plugin/],
-  ['a reserved event name', (app: App) => app.room(defineRoom('x', { events: { welcome: Type.Object({}) } })), /frame type of the protocol/],
-  ['a pattern without maxLength', (app: App) => app.room(defineRoom('x', { events: { e: Type.Object({ t: Type.String({ pattern: '^a+$' }) }) } })), /add maxLength/],
-  ['two patterns for the same names', (app: App) => app.room(defineRoom('a/:x', {})).room(defineRoom('a/:y', {})), /matches the same names as "a\/:x"/],
-  ['a message without handler', (app: App) => app.room(defineRoom('x', { messages: { go: Type.Object({}) } }), {} as never), /give its handler/],
-  ['a handler without message', (app: App) => app.room(defineRoom('x', {}), { on: { go () {} } } as never), /declares no such message/],
-  ['member data without presence', (app: App) => app.room(defineRoom('x', { member: Type.Object({}) }), {} as never), /give the option presence/],
-  ['an option that is none', (app: App) => app.room(defineRoom('x', {}), { capcity: 3 } as never), /did you mean "capacity"/],
-  ['a built-in room with capacity', (app: App) => app.room(defineRoom('@all', {}), { capacity: 3 }), /takes no capacity/],
+  [
+    'a reserved event name',
+    (app: App) => app.room(defineRoom('x', { events: { welcome: Type.Object({}) } })),
+    /frame type of the protocol/
+  ],
+  [
+    'a pattern without maxLength',
+    (app: App) => app.room(defineRoom('x', { events: { e: Type.Object({ t: Type.String({ pattern: '^a+$' }) }) } })),
+    /add maxLength/
+  ],
+  [
+    'two patterns for the same names',
+    (app: App) => app.room(defineRoom('a/:x', {})).room(defineRoom('a/:y', {})),
+    /matches the same names as "a\/:x"/
+  ],
+  [
+    'a message without handler',
+    (app: App) => app.room(defineRoom('x', { messages: { go: Type.Object({}) } }), {} as never),
+    /give its handler/
+  ],
+  [
+    'a handler without message',
+    (app: App) => app.room(defineRoom('x', {}), { on: { go () {} } } as never),
+    /declares no such message/
+  ],
+  [
+    'member data without presence',
+    (app: App) => app.room(defineRoom('x', { member: Type.Object({}) }), {} as never),
+    /give the option presence/
+  ],
+  [
+    'an option that is none',
+    (app: App) => app.room(defineRoom('x', {}), { capcity: 3 } as never),
+    /did you mean "capacity"/
+  ],
+  [
+    'a built-in room with capacity',
+    (app: App) => app.room(defineRoom('@all', {}), { capacity: 3 }),
+    /takes no capacity/
+  ],
   ['another name with @', (app: App) => app.room(defineRoom('@group', {})), /only "@all" and "@user\/:id"/],
-  ['a latest event without key', (app: App) => app.room(defineRoom('x', { events: { e: { data: Type.Object({}), delivery: 'latest' } as never } })), /needs key/]
+  [
+    'a latest event without key',
+    (app: App) => app.room(defineRoom('x', { events: { e: { data: Type.Object({}), delivery: 'latest' } as never } })),
+    /needs key/
+  ]
 ] as const) {
   t.test(`app.room with ${what} throws an error that names the fix`, async (t) => {
     const app = Fastify()
@@ -287,7 +453,10 @@ t.test('declared twice, registered twice, or declared too late is refused', asyn
   const app = Fastify()
   t.teardown(async () => { await app.close() })
   await app.register(realtime, { jwt: { secret: 'x' } })
-  await t.rejects(async () => { await app.register(realtime, { jwt: { secret: 'x' } }) }, { code: 'REALTIME_ERR_PLUGIN', message: /twice/ })
+  await t.rejects(async () => { await app.register(realtime, { jwt: { secret: 'x' } }) }, {
+    code: 'REALTIME_ERR_PLUGIN',
+    message: /twice/
+  })
   app.room(defineRoom('x', {}))
   t.throws(() => app.room(defineRoom('x', {})), { code: 'REALTIME_ERR_ROOM' })
   const other = Fastify()
@@ -313,5 +482,8 @@ t.test('in-process peers read over every transport, and a fence proves that noth
     await t.rejects(peer.fence(), { message: /nothing more was expected/ })
     await peer.close()
   }
-  await t.rejects(createPeer(app, { room: 'chat/1' }), { statusCode: 401, code: 'unauthorized', retry: 'refresh' } as object as Error)
+  await t.rejects(
+    createPeer(app, { room: 'chat/1' }),
+    { statusCode: 401, code: 'unauthorized', retry: 'refresh' } as object as Error
+  )
 })

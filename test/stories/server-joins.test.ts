@@ -4,23 +4,38 @@ import { dial, rejection, until } from '../helpers/client.js'
 import { ask } from '../helpers/ask.js'
 import { chat, connect, declareChat, eventually, everyone, inbox, poll, start, TRANSPORTS } from '../helpers/net.js'
 
-t.test('a room that the server puts a poll into ends with the answer: onLeave runs, the slot is free, and the next poll can be put there again', async (t) => {
-  let joins = 0
-  const leaves: string[] = []
-  const server = await start(t, { declare: (app) => { declareChat(app, { capacity: 1, onJoin: () => { joins++ }, onLeave: ({ code }: { code: string }) => { leaves.push(code) } }) } })
-  const ada = { token: server.token('ada') }
-  let { cursor } = await poll(server, ada)
-  for (let round = 1; round <= 2; round++) {
-    const waiting = poll(server, { ...ada, query: { since: cursor, wait: '3000' } })
-    await eventually('the join', async () => await server.app.rooms.join({ user: 'ada' }, 'chat/9'), (touched) => touched === 1)
-    const answer = await waiting;
-    ({ cursor } = answer)
-    t.match(answer.frames, [{ type: 'joined', room: 'chat/9' }])
-    t.equal(joins, round)
-    t.same(leaves, Array<string>(round).fill('left'))
-    t.equal((await ask(server, 'verdict', { path: '/ws/chat/9', token: server.token('bob') })).status, 200)
+t.test(
+  'a room that the server puts a poll into ends with the answer: onLeave runs, the slot is free, and the next poll can be put there again',
+  async (t) => {
+    let joins = 0
+    const leaves: string[] = []
+    const server = await start(t, {
+      declare: (app) => {
+        declareChat(app, {
+          capacity: 1,
+          onJoin: () => { joins++ },
+          onLeave: ({ code }: { code: string }) => { leaves.push(code) }
+        })
+      }
+    })
+    const ada = { token: server.token('ada') }
+    let { cursor } = await poll(server, ada)
+    for (let round = 1; round <= 2; round++) {
+      const waiting = poll(server, { ...ada, query: { since: cursor, wait: '3000' } })
+      await eventually(
+        'the join',
+        async () => await server.app.rooms.join({ user: 'ada' }, 'chat/9'),
+        (touched) => touched === 1
+      )
+      const answer = await waiting;
+      ({ cursor } = answer)
+      t.match(answer.frames, [{ type: 'joined', room: 'chat/9' }])
+      t.equal(joins, round)
+      t.same(leaves, Array<string>(round).fill('left'))
+      t.equal((await ask(server, 'verdict', { path: '/ws/chat/9', token: server.token('bob') })).status, 200)
+    }
   }
-})
+)
 
 t.test('a room that a poll was taken out of between two answers is told with the next', async (t) => {
   const server = await start(t)
@@ -33,27 +48,34 @@ t.test('a room that a poll was taken out of between two answers is told with the
 })
 
 for (const transport of ['websocket', 'sse'] as const) {
-  t.test(`over ${transport} the client tells of the rooms that the server puts it into and takes it out of, and joins them without asking`, async (t) => {
-    const server = await start(t, { declare: (app) => { declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id === '1' }) } })
-    const { client, errors } = dial(t, server, 'ada', { transports: [transport] })
-    const told: string[] = []
-    client.on('joined', ({ room }) => { told.push(`joined ${room!}`) })
-    client.on('left', ({ room, code }) => { told.push(`left ${room!} ${code!}`) })
-    await client.join(chat.at({ id: '1' })).joined
-    t.equal(await server.app.rooms.join({ user: 'ada' }, 'chat/2'), 1)
-    await until('it is told', () => told.length === 1)
-    const room = client.join(chat.at({ id: '2' }))
-    await room.joined
-    const heard: string[] = []
-    room.on('said', ({ data }) => { heard.push(data.text) })
-    await server.app.rooms.broadcast('chat/2', 'said', { text: 'hello', by: 'server' })
-    await until('the event', () => heard.length === 1)
-    await server.app.rooms.leave({ user: 'ada' }, 'chat/2')
-    await until('it is told', () => told.length === 2)
-    t.same(told, ['joined chat/2', 'left chat/2 left'])
-    t.match(errors, [{ code: 'left', room: 'chat/2' }])
-    t.match(await rejection(room.send('say', { text: 'x' })), { code: 'left' })
-  })
+  t.test(
+    `over ${transport} the client tells of the rooms that the server puts it into and takes it out of, and joins them without asking`,
+    async (t) => {
+      const server = await start(t, {
+        declare: (app) => {
+          declareChat(app, { authorize: ({ params }: { params: { id: string } }) => params.id === '1' })
+        }
+      })
+      const { client, errors } = dial(t, server, 'ada', { transports: [transport] })
+      const told: string[] = []
+      client.on('joined', ({ room }) => { told.push(`joined ${room!}`) })
+      client.on('left', ({ room, code }) => { told.push(`left ${room!} ${code!}`) })
+      await client.join(chat.at({ id: '1' })).joined
+      t.equal(await server.app.rooms.join({ user: 'ada' }, 'chat/2'), 1)
+      await until('it is told', () => told.length === 1)
+      const room = client.join(chat.at({ id: '2' }))
+      await room.joined
+      const heard: string[] = []
+      room.on('said', ({ data }) => { heard.push(data.text) })
+      await server.app.rooms.broadcast('chat/2', 'said', { text: 'hello', by: 'server' })
+      await until('the event', () => heard.length === 1)
+      await server.app.rooms.leave({ user: 'ada' }, 'chat/2')
+      await until('it is told', () => told.length === 2)
+      t.same(told, ['joined chat/2', 'left chat/2 left'])
+      t.match(errors, [{ code: 'left', room: 'chat/2' }])
+      t.match(await rejection(room.send('say', { text: 'x' })), { code: 'left' })
+    }
+  )
 }
 
 t.test('a raw peer joins where the server has put it, whatever authorize says', async (t) => {
@@ -94,22 +116,41 @@ t.test('who joins the built-in rooms, and resumes there, runs their hooks once',
 
 t.test('the burst that the options allow finds room to wait', async (t) => {
   let handled = 0
-  const declare = (app: Parameters<typeof declareChat>[0], extra = {}): void => { app.room(chat, { ...extra, on: { say: () => ({ id: '' }), async type () { handled++ } } }) }
-  for (const [burst, options] of [[100, { declare }], [300, { declare, limits: { rate: { messages: 1, burst: 300 } } }]] as const) {
+  const declare = (app: Parameters<typeof declareChat>[0], extra = {}): void => {
+    app.room(chat, { ...extra, on: { say: () => ({ id: '' }), async type () { handled++ } } })
+  }
+  for (const [burst, options] of [
+    [100, { declare }],
+    [300, { declare, limits: { rate: { messages: 1, burst: 300 } } }]
+  ] as const) {
     handled = 0
     const server = await start(t, options)
     const ada = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
     for (let n = 0; n < burst; n++) ada.send({ type: 'type', room: 'chat/1', id: String(n), data: {} })
-    for (let n = 0; n < burst; n++) t.match(await ada.next('answer', ({ type }) => type === 'ack' || type === 'error'), { type: 'ack' })
+    for (let n = 0; n < burst; n++) {
+      t.match(await ada.next('answer', ({ type }) => type === 'ack' || type === 'error'), { type: 'ack' })
+    }
     t.equal(handled, burst)
   }
 })
 
 for (const transport of TRANSPORTS) {
-  t.test(`over ${transport} a peer of the tests sends cookies as a browser does, from the app's own origin or the one that is given`, async (t) => {
-    const server = await start(t, { origins: 'same', auth: { carriers: ['header', 'cookie'], cookie: 'session' } })
-    const cookies = { session: server.token('ada') }
-    for (const origin of [undefined, 'http://localhost']) await (await createPeer(server.app, { transport, cookies, ...(origin === undefined ? {} : { origin }) })).close()
-    await t.rejects(createPeer(server.app, { transport, cookies, origin: 'https://evil.example' }), { statusCode: 403, code: 'origin_refused' })
-  })
+  t.test(
+    `over ${transport} a peer of the tests sends cookies as a browser does, from the app's own origin or the one that is given`,
+    async (t) => {
+      const server = await start(t, { origins: 'same', auth: { carriers: ['header', 'cookie'], cookie: 'session' } })
+      const cookies = { session: server.token('ada') }
+      for (const origin of [undefined, 'http://localhost']) {
+        await (await createPeer(server.app, {
+          transport,
+          cookies,
+          ...(origin === undefined ? {} : { origin })
+        })).close()
+      }
+      await t.rejects(createPeer(server.app, { transport, cookies, origin: 'https://evil.example' }), {
+        statusCode: 403,
+        code: 'origin_refused'
+      })
+    }
+  )
 }

@@ -36,7 +36,13 @@ async function listening (t: Test, before: (app: FastifyInstance) => Promise<voi
 
 async function traced (port: number): Promise<string> {
   exporter.reset()
-  const urls = ['/ws/chat/1?token=', '/ws/chat/1?transport=sse&ticket=', '/%77s?a=1&%74oken=', '/ws/nowhere?token=', '/ws/ticket?token=']
+  const urls = [
+    '/ws/chat/1?token=',
+    '/ws/chat/1?transport=sse&ticket=',
+    '/%77s?a=1&%74oken=',
+    '/ws/nowhere?token=',
+    '/ws/ticket?token='
+  ]
   const texts = urls.flatMap((url) => [plain(`${url}${CANARY}`), handshake(`${url}${CANARY}`)])
   for (const text of [...texts, plain('/other?token=kept')]) {
     const peer = new RawPeer(port)
@@ -52,16 +58,19 @@ async function traced (port: number): Promise<string> {
 }
 
 for (const [order, early] of [['before the app', true], ['after the app listens', false]] as const) {
-  t.test(`what OpenTelemetry exports of requests holds no token and no ticket, with its SDK registered ${order}`, async (t) => {
-    tracing.disable()
-    if (early) tracing.enable()
-    const port = await listening(t)
-    if (!early) tracing.enable()
-    const text = await traced(port)
-    t.notMatch(text, CANARY)
-    t.match(text, /transport=sse/, 'other parameters are exported')
-    t.match(text, /kept/, 'and those of other routes')
-  })
+  t.test(
+    `what OpenTelemetry exports of requests holds no token and no ticket, with its SDK registered ${order}`,
+    async (t) => {
+      tracing.disable()
+      if (early) tracing.enable()
+      const port = await listening(t)
+      if (!early) tracing.enable()
+      const text = await traced(port)
+      t.notMatch(text, CANARY)
+      t.match(text, /transport=sse/, 'other parameters are exported')
+      t.match(text, /kept/, 'and those of other routes')
+    }
+  )
 }
 
 t.test('what @fastify/otel exports holds no token and no ticket, registered before this plugin', async (t) => {

@@ -3,12 +3,19 @@ import t, { type Test } from 'tap'
 import { createPublisher } from '../../lib/index.js'
 import { Keys } from '../../lib/adapters/redis/keys.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
-import { chat, connect, declareChat, eventually, inbox, lobby, poll, start, type NetPeer, type Running } from '../helpers/net.js'
+import {
+  chat, connect, declareChat, eventually, inbox, lobby, poll, start, type NetPeer, type Running
+} from '../helpers/net.js'
 import { missing, startRedis } from '../helpers/servers.js'
 
 const absent = missing('redis-server')
 
-async function nodes (t: Test, count: number, options: object = {}, extra: object = {}): Promise<{ servers: [Running, Running, Running], broker: Awaited<ReturnType<typeof startRedis>> }> {
+async function nodes (
+  t: Test,
+  count: number,
+  options: object = {},
+  extra: object = {}
+): Promise<{ servers: [Running, Running, Running], broker: Awaited<ReturnType<typeof startRedis>> }> {
   const broker = await startRedis(t)
   const servers: Running[] = []
   for (let i = 0; i < count; i++) {
@@ -26,13 +33,28 @@ async function nodes (t: Test, count: number, options: object = {}, extra: objec
   return { servers: servers as [Running, Running, Running], broker }
 }
 
-const run = (title: string, body: (t: Test) => Promise<void>): void => { void t.test(title, { skip: absent, timeout: 60_000 }, body) }
+const run = (title: string, body: (t: Test) => Promise<void>): void => {
+  void t.test(title, { skip: absent, timeout: 60_000 }, body)
+}
 
 run('an event broadcast on one node reaches the members on all, in one order', async (t) => {
   const { servers } = await nodes(t, 3)
-  const peers = await Promise.all(servers.map(async (server) => await connect(server, { rooms: ['chat/1'], token: server.token('ada') })))
-  await Promise.all(Array.from({ length: 90 }, async (_, i) => await servers[i % 3]!.app.rooms.broadcast('chat/1', 'said', { text: String(i), by: 'x' })))
-  const texts = await Promise.all(peers.map(async (peer) => await eventually('events', () => peer.queue.all.filter(({ type }) => type === 'said').map(({ offset, data }) => `${offset} ${(data as { text: string }).text}`), (list) => list.length === 90)))
+  const peers = await Promise.all(servers.map(async (server) => await connect(server, {
+    rooms: ['chat/1'],
+    token: server.token('ada')
+  })))
+  await Promise.all(Array.from(
+    { length: 90 },
+    async (_, i) => await servers[i % 3]!.app.rooms.broadcast('chat/1', 'said', { text: String(i), by: 'x' })
+  ))
+  const texts = await Promise.all(peers.map(async (peer) => await eventually(
+    'events',
+    () =>
+      peer.queue.all.filter(({ type }) => type === 'said').map(
+        ({ offset, data }) => `${offset} ${(data as { text: string }).text}`
+      ),
+    (list) => list.length === 90
+  )))
   t.same(texts[1], texts[0])
   t.same(texts[2], texts[0])
   t.same(texts[0]!.map((text) => Number(text.split(' ')[0])), Array.from({ length: 90 }, (_, i) => i + 1))
@@ -42,10 +64,19 @@ run('a stateless resume by poll, stream or join lands on another node and misses
   const { servers: [a, b] } = await nodes(t, 2)
   const first = await poll(a, { rooms: ['chat/1'], token: a.token('ada') })
   await a.app.rooms.broadcast('chat/1', 'said', { text: '1', by: 'x' })
-  const second = await poll(b, { rooms: ['chat/1'], token: b.token('ada'), query: { since: first.cursor, wait: '2000' } })
+  const second = await poll(b, {
+    rooms: ['chat/1'],
+    token: b.token('ada'),
+    query: { since: first.cursor, wait: '2000' }
+  })
   t.match(second, { connectionId: first.connectionId, resumed: true, frames: [{ type: 'said', data: { text: '1' } }] })
   await b.app.rooms.broadcast('chat/1', 'said', { text: '2', by: 'x' })
-  const sse = await connect(a, { transport: 'sse', rooms: ['chat/1'], token: a.token('ada'), query: { since: second.cursor } })
+  const sse = await connect(a, {
+    transport: 'sse',
+    rooms: ['chat/1'],
+    token: a.token('ada'),
+    query: { since: second.cursor }
+  })
   t.match((await sse.next('said')).data, { text: '2' })
   const { epoch } = second.rooms['chat/1']!
   const ws = await connect(b, { token: b.token('ada') })
@@ -56,20 +87,39 @@ run('a stateless resume by poll, stream or join lands on another node and misses
 
 run('a ticket of one node opens exactly one connection on any', async (t) => {
   const { servers: [a, b] } = await nodes(t, 2)
-  const { ticket } = await (await fetch(`${a.url}/ws/ticket`, { method: 'POST', headers: { authorization: `Bearer ${a.token('ada')}` } })).json() as { ticket: string }
-  const tries = await Promise.all(Array.from({ length: 40 }, async (_, i) => await connect(i % 2 === 0 ? a : b, { query: { ticket } }).then(() => 'open', () => 'refused')))
+  const { ticket } = await (await fetch(`${a.url}/ws/ticket`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${a.token('ada')}` }
+  })).json() as { ticket: string }
+  const tries = await Promise.all(Array.from(
+    { length: 40 },
+    async (_, i) => await connect(i % 2 === 0 ? a : b, { query: { ticket } }).then(() => 'open', () => 'refused')
+  ))
   t.equal(tries.filter((state) => state === 'open').length, 1)
 })
 
 run('limits per user and per room hold across nodes, and a slot is free again when its holder leaves', async (t) => {
   const { servers } = await nodes(t, 2, { limits: { user: { connections: 3, then: 'reject' } } }, { capacity: 2 })
   const [a, b] = servers
-  const tries = await Promise.all(Array.from({ length: 20 }, async (_, i) => await connect(servers[i % 2]!, { token: a.token('ada') }).catch(() => undefined)))
+  const tries = await Promise.all(Array.from(
+    { length: 20 },
+    async (_, i) => await connect(servers[i % 2]!, { token: a.token('ada') }).catch(() => undefined)
+  ))
   const open = tries.filter((peer): peer is NetPeer => peer !== undefined)
   t.ok(open.length >= 1 && open.length <= 3, `${open.length} of 20 were admitted`)
   for (const peer of open) await peer.close()
-  await eventually('slots', async () => await a.app.rooms.isOnline('ada') || await b.app.rooms.isOnline('ada'), (is) => !is)
-  const inRoom = await Promise.all(Array.from({ length: 10 }, async (_, i) => await connect(servers[i % 2]!, { rooms: ['chat/1'], token: a.token(`u${i}`) }).catch((error: { code: string }) => error.code)))
+  await eventually(
+    'slots',
+    async () => await a.app.rooms.isOnline('ada') || await b.app.rooms.isOnline('ada'),
+    (is) => !is
+  )
+  const inRoom = await Promise.all(Array.from(
+    { length: 10 },
+    async (_, i) => await connect(servers[i % 2]!, {
+      rooms: ['chat/1'],
+      token: a.token(`u${i}`)
+    }).catch((error: { code: string }) => error.code)
+  ))
   t.ok(inRoom.filter((result) => typeof result !== 'string').length <= 2)
   t.same([...new Set(inRoom.filter((result) => typeof result === 'string'))], ['room_full'])
 })
@@ -85,51 +135,69 @@ run('presence is one across nodes: members, joins and leaves', async (t) => {
   t.match((await ada.next('presence', undefined, 10_000)).data, { left: [{ userId: 'bob' }] })
 })
 
-run('revoke, server-side join, direct messages and acknowledged broadcasts reach connections of other nodes', async (t) => {
-  const { servers: [a, b] } = await nodes(t, 2)
-  const [ada, bob] = [await connect(a, { token: a.token('ada') }), await connect(b, { token: b.token('bob') })]
-  await a.app.rooms.join({ user: 'bob' }, 'chat/1')
-  await bob.next('joined')
-  await a.app.rooms.join({ user: 'ada' }, 'chat/1')
-  await ada.next('joined')
-  await a.app.rooms.sendToUser('bob', 'shipped', { order: '1' })
-  await bob.next('shipped')
-  t.equal(await a.app.rooms.isOnline('bob'), true)
-  const asked = a.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'here?', by: 'x' }, { timeout: 5_000 })
-  for (const peer of [ada, bob]) {
-    const { ack } = await peer.next('said') as unknown as { ack: string }
-    peer.send({ type: 'ack', id: ack })
-  }
-  const result = await asked
-  t.same({ ...result, acked: result.acked.sort() }, { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
-  await a.app.rooms.revoke({ user: 'bob' })
-  await bob.ended
-  await eventually('the denial', async () => await connect(b, { token: b.token('bob') }).then(() => 'in', ({ code }: { code: string }) => code), (code) => code === 'revoked')
-})
-
-run('an acknowledged broadcast waits for the members of every node, and counts a node that does not say who they are', async (t) => {
-  const { servers: [a, b], broker } = await nodes(t, 2)
-  const peers = [await connect(a, { rooms: ['chat/1'], token: a.token('ada') }), await connect(b, { rooms: ['chat/1'], token: b.token('bob') })]
-  const ask = async (node: Running, timeout: number): Promise<object> => {
-    const asked = node.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'here?', by: 'x' }, { timeout })
-    for (const peer of peers) {
+run(
+  'revoke, server-side join, direct messages and acknowledged broadcasts reach connections of other nodes',
+  async (t) => {
+    const { servers: [a, b] } = await nodes(t, 2)
+    const [ada, bob] = [await connect(a, { token: a.token('ada') }), await connect(b, { token: b.token('bob') })]
+    await a.app.rooms.join({ user: 'bob' }, 'chat/1')
+    await bob.next('joined')
+    await a.app.rooms.join({ user: 'ada' }, 'chat/1')
+    await ada.next('joined')
+    await a.app.rooms.sendToUser('bob', 'shipped', { order: '1' })
+    await bob.next('shipped')
+    t.equal(await a.app.rooms.isOnline('bob'), true)
+    const asked = a.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'here?', by: 'x' }, { timeout: 5_000 })
+    for (const peer of [ada, bob]) {
       const { ack } = await peer.next('said') as unknown as { ack: string }
       peer.send({ type: 'ack', id: ack })
     }
     const result = await asked
-    return { ...result, acked: result.acked.sort() }
+    t.same({ ...result, acked: result.acked.sort() }, { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
+    await a.app.rooms.revoke({ user: 'bob' })
+    await bob.ended
+    await eventually(
+      'the denial',
+      async () => await connect(b, { token: b.token('bob') }).then(() => 'in', ({ code }: { code: string }) => code),
+      (code) => code === 'revoked'
+    )
   }
-  for (let i = 0; i < 50; i++) t.same(await ask(i % 2 === 0 ? a : b, 5_000), { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
-  const mute = new Redis(broker.url)
-  t.teardown(() => { mute.disconnect() })
-  await mute.ssubscribe(new Keys('realtime:').events('chat/1'))
-  t.same(await ask(a, 500), { acked: ['ada', 'bob'], missing: [], left: [], unknown: 1 })
-})
+)
+
+run(
+  'an acknowledged broadcast waits for the members of every node, and counts a node that does not say who they are',
+  async (t) => {
+    const { servers: [a, b], broker } = await nodes(t, 2)
+    const peers = [
+      await connect(a, { rooms: ['chat/1'], token: a.token('ada') }),
+      await connect(b, { rooms: ['chat/1'], token: b.token('bob') })
+    ]
+    const ask = async (node: Running, timeout: number): Promise<object> => {
+      const asked = node.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'here?', by: 'x' }, { timeout })
+      for (const peer of peers) {
+        const { ack } = await peer.next('said') as unknown as { ack: string }
+        peer.send({ type: 'ack', id: ack })
+      }
+      const result = await asked
+      return { ...result, acked: result.acked.sort() }
+    }
+    for (let i = 0; i < 50; i++) {
+      t.same(await ask(i % 2 === 0 ? a : b, 5_000), { acked: ['ada', 'bob'], missing: [], left: [], unknown: 0 })
+    }
+    const mute = new Redis(broker.url)
+    t.teardown(() => { mute.disconnect() })
+    await mute.ssubscribe(new Keys('realtime:').events('chat/1'))
+    t.same(await ask(a, 500), { acked: ['ada', 'bob'], missing: [], left: [], unknown: 1 })
+  }
+)
 
 run('a message sent again to another node takes effect once', async (t) => {
   const { servers: [a, b] } = await nodes(t, 2)
   const frame = { type: 'say', room: 'chat/1', id: 'c-1', data: { text: 'once' } }
-  const [first, second] = [await connect(a, { rooms: ['chat/1'], token: a.token('ada') }), await connect(b, { rooms: ['chat/1'], token: b.token('ada') })]
+  const [first, second] = [
+    await connect(a, { rooms: ['chat/1'], token: a.token('ada') }),
+    await connect(b, { rooms: ['chat/1'], token: b.token('ada') })
+  ]
   first.send(frame)
   const ack = await first.next('ack')
   second.send(frame)
@@ -148,33 +216,63 @@ run('a process that serves no connections broadcasts into rooms', async (t) => {
   t.match((await ada.next('shipped')).data, { order: '7' })
 })
 
-run('while the broker is away what needs it is refused with unavailable, and on its return members go on', async (t) => {
-  const { servers: [a], broker } = await nodes(t, 1)
-  const ada = await connect(a, { rooms: ['chat/1'], token: a.token('ada') })
-  t.same(a.loud, [], 'a start without trouble warns of nothing')
-  await broker.stop()
-  await t.rejects(a.app.rooms.broadcast('chat/1', 'said', { text: 'lost?', by: 'x' }), { code: 'unavailable' })
-  ada.send({ type: 'say', room: 'chat/1', id: 'm', data: { text: 'x' } })
-  t.match((await ada.next('error', undefined, 10_000)).data, { code: 'unavailable', retry: 'backoff' })
-  await broker.start()
-  await eventually('the broker', async () => await a.app.rooms.broadcast('chat/1', 'said', { text: 'back', by: 'x' }).then(() => 'up', ({ code }: { code: string }) => code), (state) => state === 'up', 20_000)
-  const gap = await ada.next('gap', ({ type, room }) => type === 'gap' && room === 'chat/1', 10_000)
-  t.same(Object.keys(gap.data as object), ['epoch', 'to'], 'a broker that lost its data is a gap of unknown size')
-  await a.app.rooms.broadcast('chat/1', 'said', { text: 'on', by: 'x' })
-  await ada.next('said', ({ type, data }) => type === 'said' && (data as { text: string }).text === 'on')
-  const notes = (): string[] => a.loud.map((line) => (line as { msg: string }).msg).filter((text) => text.startsWith('the adapter is'))
-  t.same(await eventually('the note of its return', notes, ({ length }) => length === 2), ['the adapter is disconnected', 'the adapter is connected'])
-})
+run(
+  'while the broker is away what needs it is refused with unavailable, and on its return members go on',
+  async (t) => {
+    const { servers: [a], broker } = await nodes(t, 1)
+    const ada = await connect(a, { rooms: ['chat/1'], token: a.token('ada') })
+    t.same(a.loud, [], 'a start without trouble warns of nothing')
+    await broker.stop()
+    await t.rejects(a.app.rooms.broadcast('chat/1', 'said', { text: 'lost?', by: 'x' }), { code: 'unavailable' })
+    ada.send({ type: 'say', room: 'chat/1', id: 'm', data: { text: 'x' } })
+    t.match((await ada.next('error', undefined, 10_000)).data, { code: 'unavailable', retry: 'backoff' })
+    await broker.start()
+    await eventually(
+      'the broker',
+      async () => await a.app.rooms.broadcast('chat/1', 'said', { text: 'back', by: 'x' }).then(
+        () => 'up',
+        ({ code }: { code: string }) => code
+      ),
+      (state) => state === 'up',
+      20_000
+    )
+    const gap = await ada.next('gap', ({ type, room }) => type === 'gap' && room === 'chat/1', 10_000)
+    t.same(Object.keys(gap.data as object), ['epoch', 'to'], 'a broker that lost its data is a gap of unknown size')
+    await a.app.rooms.broadcast('chat/1', 'said', { text: 'on', by: 'x' })
+    await ada.next('said', ({ type, data }) => type === 'said' && (data as { text: string }).text === 'on')
+    const notes = (): string[] => a.loud.map((line) => (line as { msg: string }).msg).filter((text) => text.startsWith(
+      'the adapter is'
+    ))
+    t.same(
+      await eventually('the note of its return', notes, ({ length }) => length === 2),
+      ['the adapter is disconnected', 'the adapter is connected']
+    )
+  }
+)
 
 run('3 nodes, 60 clients on 20 rooms, publishers on every node, one node dies: its clients go on elsewhere, nothing lost, doubled or out of order', async (t) => {
-  const { servers } = await nodes(t, 3, { limits: { user: { connections: 500, then: 'reject' } } }, { history: { size: 5_000, ttl: 600_000 } })
-  interface Client { room: string, peer: NetPeer, position: { epoch: string, offset: number }, got: number[], node: number }
+  const { servers } = await nodes(t, 3, { limits: { user: { connections: 500, then: 'reject' } } }, {
+    history: { size: 5_000, ttl: 600_000 }
+  })
+  interface Client {
+    room: string
+    peer: NetPeer
+    position: { epoch: string, offset: number }
+    got: number[]
+    node: number
+  }
   const clients: Client[] = []
   for (let i = 0; i < 60; i++) {
     const room = `chat/${i % 20}`
     const node = i % 3
     const peer = await connect(servers[node]!, { rooms: [room], token: servers[node]!.token(`u${i}`) })
-    clients.push({ room, peer, node, got: [], position: (peer.welcome.data as { rooms: Record<string, { epoch: string, offset: number }> }).rooms[room]! })
+    clients.push({
+      room,
+      peer,
+      node,
+      got: [],
+      position: (peer.welcome.data as { rooms: Record<string, { epoch: string, offset: number }> }).rooms[room]!
+    })
   }
   const take = (client: Client): void => {
     for (const { type, room, offset } of client.peer.queue.all.splice(0)) {
@@ -206,7 +304,12 @@ run('3 nodes, 60 clients on 20 rooms, publishers on every node, one node dies: i
   await running
   for (const client of clients) {
     const expected = published.get(client.room)!
-    await eventually(`events of ${client.room}`, () => { take(client); return client.got.length }, (length) => length >= expected, 15_000)
+    await eventually(
+      `events of ${client.room}`,
+      () => { take(client); return client.got.length },
+      (length) => length >= expected,
+      15_000
+    )
     t.same(client.got, Array.from({ length: expected }, (_, i) => i + 1))
   }
 })

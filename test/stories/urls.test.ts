@@ -8,9 +8,19 @@ import { createPeer } from '../../lib/testing/index.js'
 import { chat, declareChat } from '../helpers/net.js'
 import { handshake, plain, portOf, RawPeer } from '../helpers/raw.js'
 
-interface Mounted { readonly app: FastifyInstance, readonly scope: FastifyInstance, readonly port: number, readonly token: string, readonly recorded: string[] }
+interface Mounted {
+  readonly app: FastifyInstance
+  readonly scope: FastifyInstance
+  readonly port: number
+  readonly token: string
+  readonly recorded: string[]
+}
 
-interface Mount { readonly fastify?: FastifyServerOptions, readonly scopes?: readonly string[], readonly options?: RealtimeOptions }
+interface Mount {
+  readonly fastify?: FastifyServerOptions
+  readonly scopes?: readonly string[]
+  readonly options?: RealtimeOptions
+}
 
 /** Everything that somebody else could write down of a request, taken from before the plugin is registered. */
 function record (t: Test, server: http.Server, recorded: string[]): void {
@@ -35,7 +45,9 @@ async function mount (t: Test, { fastify, scopes = [], options }: Mount): Promis
   const app = Fastify({ ...fastify, logger: { level: 'trace', stream: { write: (line) => { recorded.push(line) } } } })
   t.teardown(async () => { await app.close() })
   record(t, app.server, recorded)
-  app.addHook('onRequest', async ({ url, originalUrl, query }) => { recorded.push(url, originalUrl, JSON.stringify(query)) })
+  app.addHook('onRequest', async ({ url, originalUrl, query }) => {
+    recorded.push(url, originalUrl, JSON.stringify(query))
+  })
   let inner: FastifyInstance = app
   const enter = async (scope: FastifyInstance, [prefix, ...more]: readonly string[]): Promise<void> => {
     if (prefix !== undefined) {
@@ -54,7 +66,13 @@ async function mount (t: Test, { fastify, scopes = [], options }: Mount): Promis
   }
   await enter(app, scopes)
   await app.listen({ port: 0, host: '127.0.0.1' })
-  return { app, scope: inner, port: portOf(app.server), token: inner.jwt.sign({ sub: 'ada' }, { expiresIn: 60 }), recorded }
+  return {
+    app,
+    scope: inner,
+    port: portOf(app.server),
+    token: inner.jwt.sign({ sub: 'ada' }, { expiresIn: 60 }),
+    recorded
+  }
 }
 
 async function answer ({ port }: Mounted, text: string): Promise<{ status: number, said: string }> {
@@ -96,20 +114,61 @@ const DEFAULT: Spelling = {
 
 const SPELLINGS: readonly Spelling[] = [
   DEFAULT,
-  { name: 'caseSensitive: false', fastify: { routerOptions: { caseSensitive: false } }, rooms: { '/WS/chat/AbC': 'chat/AbC', '/%57s/chat/1': 'chat/1', '/ws/CHAT/1': 'room_unknown' } },
-  { name: 'ignoreTrailingSlash', fastify: { routerOptions: { ignoreTrailingSlash: true } }, rooms: { '/ws/chat/1/': 'chat/1', '/ws/chat/1': 'chat/1', '/ws/chat/1//': 'room_invalid' } },
-  { name: 'ignoreDuplicateSlashes', fastify: { routerOptions: { ignoreDuplicateSlashes: true } }, scopes: ['/v1//x'], rooms: { '//v1/x///ws//chat///1': 'chat/1', '/v1/x/ws/chat/1': 'chat/1' } },
-  { name: 'useSemicolonDelimiter', fastify: { useSemicolonDelimiter: true }, rooms: { '/ws/chat/1;x=1': 'chat/1', '/ws;x/chat/1': '' } },
-  { name: 'a short maxParamLength', fastify: { routerOptions: { maxParamLength: 3 } }, rooms: { '/ws/chat/123456': 'chat/123456' } },
-  { name: 'rewriteUrl', fastify: { rewriteUrl: ({ url = '' }) => url.replace(/^\/live\//, '/ws/') }, rooms: { '/live/chat/1': 'chat/1', '/ws/chat/1': 'chat/1' } },
-  { name: 'a prefix of its own', options: { prefix: '/rt/live' }, rooms: { '/rt/live/chat/1': 'chat/1', '/rt/%6cive/chat/1': 'chat/1', '/ws/chat/1': 'elsewhere' } },
-  { name: 'a scope with a prefix', scopes: ['/v1'], rooms: { '/v1/ws/chat/1': 'chat/1', '/%761/ws/chat/1': 'chat/1', '/ws/chat/1': 'elsewhere' } },
-  { name: 'two scopes', scopes: ['/a', '/b/c'], rooms: { '/a/b/c/ws/chat/1': 'chat/1', 'http://x/a/b/c/%77s/chat/1': 'chat/1' } },
+  {
+    name: 'caseSensitive: false',
+    fastify: { routerOptions: { caseSensitive: false } },
+    rooms: { '/WS/chat/AbC': 'chat/AbC', '/%57s/chat/1': 'chat/1', '/ws/CHAT/1': 'room_unknown' }
+  },
+  {
+    name: 'ignoreTrailingSlash',
+    fastify: { routerOptions: { ignoreTrailingSlash: true } },
+    rooms: { '/ws/chat/1/': 'chat/1', '/ws/chat/1': 'chat/1', '/ws/chat/1//': 'room_invalid' }
+  },
+  {
+    name: 'ignoreDuplicateSlashes',
+    fastify: { routerOptions: { ignoreDuplicateSlashes: true } },
+    scopes: ['/v1//x'],
+    rooms: { '//v1/x///ws//chat///1': 'chat/1', '/v1/x/ws/chat/1': 'chat/1' }
+  },
+  {
+    name: 'useSemicolonDelimiter',
+    fastify: { useSemicolonDelimiter: true },
+    rooms: { '/ws/chat/1;x=1': 'chat/1', '/ws;x/chat/1': '' }
+  },
+  {
+    name: 'a short maxParamLength',
+    fastify: { routerOptions: { maxParamLength: 3 } },
+    rooms: { '/ws/chat/123456': 'chat/123456' }
+  },
+  {
+    name: 'rewriteUrl',
+    fastify: { rewriteUrl: ({ url = '' }) => url.replace(/^\/live\//, '/ws/') },
+    rooms: { '/live/chat/1': 'chat/1', '/ws/chat/1': 'chat/1' }
+  },
+  {
+    name: 'a prefix of its own',
+    options: { prefix: '/rt/live' },
+    rooms: { '/rt/live/chat/1': 'chat/1', '/rt/%6cive/chat/1': 'chat/1', '/ws/chat/1': 'elsewhere' }
+  },
+  {
+    name: 'a scope with a prefix',
+    scopes: ['/v1'],
+    rooms: { '/v1/ws/chat/1': 'chat/1', '/%761/ws/chat/1': 'chat/1', '/ws/chat/1': 'elsewhere' }
+  },
+  {
+    name: 'two scopes',
+    scopes: ['/a', '/b/c'],
+    rooms: { '/a/b/c/ws/chat/1': 'chat/1', 'http://x/a/b/c/%77s/chat/1': 'chat/1' }
+  },
   { name: 'a scope whose prefix ends with a slash', scopes: ['/v1/'], rooms: { '/v1/ws/chat/1': 'chat/1' } },
   { name: 'a scope whose prefix has no slash', scopes: ['v1'], rooms: { '/v1/ws/chat/1': 'chat/1' } },
   { name: 'a scope at the root', scopes: ['/'], rooms: { '/ws/chat/1': 'chat/1' } },
   { name: 'a scope with an empty prefix', scopes: ['', '/v1', ''], rooms: { '/v1/ws/chat/1': 'chat/1' } },
-  { name: 'a scope with letters beyond ASCII', scopes: ['/café'], rooms: { '/caf%C3%A9/ws/chat/1': 'chat/1', '/caf%c3%a9/ws/chat/1': 'chat/1' } },
+  {
+    name: 'a scope with letters beyond ASCII',
+    scopes: ['/café'],
+    rooms: { '/caf%C3%A9/ws/chat/1': 'chat/1', '/caf%c3%a9/ws/chat/1': 'chat/1' }
+  },
   { name: 'a scope with an escape', scopes: ['/a%20b'], rooms: { '/a%2520b/ws/chat/1': 'chat/1' } },
   { name: 'a scope with a colon', scopes: ['/x::y'], rooms: { '/x:y/ws/chat/1': 'chat/1' } }
 ]
@@ -128,10 +187,29 @@ for (const { name, rooms, ...how } of SPELLINGS) {
       for (const query of [`?token=${token}`, `?a=1&%74oken=${token}&token=other`, `?a;b=2&to%6ben=${token}&c`]) {
         const poll = await answer(mounted, plain(`${path}${query}`))
         const upgrade = await answer(mounted, handshake(`${path}${query}`))
-        const post = await answer(mounted, plain(`${path}${query}`, { method: 'POST', headers: { Host: 'x', 'Content-Type': 'application/json', 'Content-Length': '2' } }) + '{}')
-        if (isRoom) t.same([poll.status, poll.said, upgrade.status, post.said], [200, room, 101, 'invalid_message'], `${path}${query.slice(0, 12)}`)
-        else if (room === '404') t.same([poll.status, upgrade.status, post.status], [404, 404, 404], `${path}${query.slice(0, 12)}`)
-        else t.same([poll.said, upgrade.said, post.said === 'room_unknown' ? room : post.said], [room, room, room], `${path}${query.slice(0, 12)}`)
+        const post = await answer(
+          mounted,
+          plain(`${path}${query}`, {
+            method: 'POST',
+            headers: { Host: 'x', 'Content-Type': 'application/json', 'Content-Length': '2' }
+          }) +
+            '{}'
+        )
+        if (isRoom) {
+          t.same(
+            [poll.status, poll.said, upgrade.status, post.said],
+            [200, room, 101, 'invalid_message'],
+            `${path}${query.slice(0, 12)}`
+          )
+        } else if (room === '404') {
+          t.same([poll.status, upgrade.status, post.status], [404, 404, 404], `${path}${query.slice(0, 12)}`)
+        } else {
+          t.same(
+            [poll.said, upgrade.said, post.said === 'room_unknown' ? room : post.said],
+            [room, room, room],
+            `${path}${query.slice(0, 12)}`
+          )
+        }
       }
       await answer(mounted, handshake(`${path}?ticket=${token}`))
     }
@@ -141,33 +219,51 @@ for (const { name, rooms, ...how } of SPELLINGS) {
 }
 
 for (const { name, scopes, options, rooms, fastify } of SPELLINGS.slice(7)) {
-  t.test(`${name}: tickets, stats, AsyncAPI, health, the peers of tests and the refusal of plain upgrades use the whole prefix`, async (t) => {
-    const mounted = await mount(t, { ...(fastify === undefined ? {} : { fastify }), ...(scopes === undefined ? {} : { scopes }), ...(options === undefined ? {} : { options }) })
-    const { app, scope, token } = mounted
-    const [path] = Object.keys(rooms)
-    const base = path!.slice(0, -'/chat/1'.length)
-    const headers = { authorization: `Bearer ${token}` }
-    for (const transport of ['websocket', 'sse', 'polling'] as const) {
-      const peer = await createPeer(scope, { room: 'chat/1', token, transport })
-      peer.send({ type: 'say', room: 'chat/1', id: transport, data: { text: 'x' } })
-      t.match(await peer.next('ack'), { id: transport })
+  t.test(
+    `${name}: tickets, stats, AsyncAPI, health, the peers of tests and the refusal of plain upgrades use the whole prefix`,
+    async (t) => {
+      const mounted = await mount(t, {
+        ...(fastify === undefined ? {} : { fastify }),
+        ...(scopes === undefined ? {} : { scopes }),
+        ...(options === undefined ? {} : { options })
+      })
+      const { app, scope, token } = mounted
+      const [path] = Object.keys(rooms)
+      const base = path!.slice(0, -'/chat/1'.length)
+      const headers = { authorization: `Bearer ${token}` }
+      for (const transport of ['websocket', 'sse', 'polling'] as const) {
+        const peer = await createPeer(scope, { room: 'chat/1', token, transport })
+        peer.send({ type: 'say', room: 'chat/1', id: transport, data: { text: 'x' } })
+        t.match(await peer.next('ack'), { id: transport })
+        await peer.close()
+      }
+      const { ticket } = (await app.inject({
+        method: 'POST',
+        url: `${base}/ticket`,
+        headers
+      })).json<{ ticket: string }>()
+      t.equal((await answer(mounted, handshake(`${base}/chat/1?ticket=${ticket}`))).status, 101)
+      const { channels } = (await app.inject(
+        `${base}/asyncapi.json`
+      )).json<{ channels: Record<string, { address: string }> }>()
+      t.same(Object.values(channels).map(({ address }) => address), [`${base}/chat/{id}`])
+      t.equal((await app.inject(`${base}/health`)).statusCode, 200)
+      const peer = await createPeer(scope, { room: 'chat/a%2Fb', token })
+      const admin = { authorization: 'Bearer scraper' }
+      for (const spelled of [
+        base,
+        base.replace(/ws$|live$/, (end) => `%${end.charCodeAt(0).toString(16)}${end.slice(1)}`)
+      ]) {
+        const room = await app.inject({ url: `${spelled}/stats/rooms/chat/a%2Fb`, headers: admin })
+        t.match(room.json(), { name: 'chat/a%2Fb' }, spelled)
+      }
       await peer.close()
+      const outside = base.slice(0, base.lastIndexOf('/')).replace(/^\/rt$/, '')
+      for (const url of [`${outside}/plain`, `${base}/health`, `${base}/stats`]) {
+        t.match(await answer(mounted, handshake(url)), { status: 426, said: 'upgrade_refused' }, url)
+      }
     }
-    const { ticket } = (await app.inject({ method: 'POST', url: `${base}/ticket`, headers })).json<{ ticket: string }>()
-    t.equal((await answer(mounted, handshake(`${base}/chat/1?ticket=${ticket}`))).status, 101)
-    const { channels } = (await app.inject(`${base}/asyncapi.json`)).json<{ channels: Record<string, { address: string }> }>()
-    t.same(Object.values(channels).map(({ address }) => address), [`${base}/chat/{id}`])
-    t.equal((await app.inject(`${base}/health`)).statusCode, 200)
-    const peer = await createPeer(scope, { room: 'chat/a%2Fb', token })
-    const admin = { authorization: 'Bearer scraper' }
-    for (const spelled of [base, base.replace(/ws$|live$/, (end) => `%${end.charCodeAt(0).toString(16)}${end.slice(1)}`)]) {
-      const room = await app.inject({ url: `${spelled}/stats/rooms/chat/a%2Fb`, headers: admin })
-      t.match(room.json(), { name: 'chat/a%2Fb' }, spelled)
-    }
-    await peer.close()
-    const outside = base.slice(0, base.lastIndexOf('/')).replace(/^\/rt$/, '')
-    for (const url of [`${outside}/plain`, `${base}/health`, `${base}/stats`]) t.match(await answer(mounted, handshake(url)), { status: 426, said: 'upgrade_refused' }, url)
-  })
+  )
 }
 
 t.test('a prefix with a parameter is refused at register, with the way to have it', async (t) => {

@@ -14,16 +14,19 @@ async function perTurn (work: Promise<unknown>, done: () => number): Promise<num
   return seen.map((count, index) => index === 0 ? count : count - seen[index - 1]!)
 }
 
-t.test('very many are looked at some in each turn of the event loop, and those that are meant are there in their order', async (t) => {
-  let looked = 0
-  const work = gather(MANY, (item) => {
-    looked++
-    return item % 2 === 0
-  })
-  const turns = await perTurn(work, () => looked)
-  t.ok(Math.max(...turns) <= 1_000, turns.join())
-  t.same(await work, MANY.filter((item) => item % 2 === 0))
-})
+t.test(
+  'very many are looked at some in each turn of the event loop, and those that are meant are there in their order',
+  async (t) => {
+    let looked = 0
+    const work = gather(MANY, (item) => {
+      looked++
+      return item % 2 === 0
+    })
+    const turns = await perTurn(work, () => looked)
+    t.ok(Math.max(...turns) <= 1_000, turns.join())
+    t.same(await work, MANY.filter((item) => item % 2 === 0))
+  }
+)
 
 t.test('steps are done so many in each turn, few of them at once', async (t) => {
   let done = 0
@@ -36,18 +39,21 @@ t.test('steps are done so many in each turn, few of them at once', async (t) => 
   await work
 })
 
-t.test('of steps that take time no more than a batch is under way, and none is begun behind one that failed', async (t) => {
-  let [underWay, most, begun] = [0, 0, 0]
-  await inBatches(MANY.slice(0, 95), 10, async () => {
-    most = Math.max(most, ++underWay)
-    await setImmediate()
-    underWay--
-  })
-  t.same([most, underWay], [10, 0])
-  const failing = inBatches(MANY, 10, async (item) => {
-    begun++
-    if (item === 13) throw new Error('away')
-  })
-  await t.rejects(failing, { message: 'away' })
-  t.equal(begun, 20)
-})
+t.test(
+  'of steps that take time no more than a batch is under way, and none is begun behind one that failed',
+  async (t) => {
+    let [underWay, most, begun] = [0, 0, 0]
+    await inBatches(MANY.slice(0, 95), 10, async () => {
+      most = Math.max(most, ++underWay)
+      await setImmediate()
+      underWay--
+    })
+    t.same([most, underWay], [10, 0])
+    const failing = inBatches(MANY, 10, async (item) => {
+      begun++
+      if (item === 13) throw new Error('away')
+    })
+    await t.rejects(failing, { message: 'away' })
+    t.equal(begun, 20)
+  }
+)

@@ -15,7 +15,12 @@ interface Armed { wait: number, fire: () => void, isCleared: boolean }
 function platform (t: Test): Armed[] {
   const armed: Armed[] = []
   const arm = (fire: () => void, wait: number): object => {
-    const timer: Armed & { refresh: () => void } = { wait, fire, isCleared: false, refresh: () => { armed.push(timer) } }
+    const timer: Armed & { refresh: () => void } = {
+      wait,
+      fire,
+      isCleared: false,
+      refresh: () => { armed.push(timer) }
+    }
     armed.push(timer)
     return timer
   }
@@ -85,36 +90,51 @@ t.test('a timer of the client is put off by its next one of the same name, and a
   timers.after('one', 2_000, () => { t.fail('it fired') })
   timers.after('two', 3_000, () => { t.fail('it fired') })
   timers.cancel()
-  t.same(armed.map(({ wait, isCleared }) => ({ wait, isCleared })), [1_000, 2_000, 3_000].map((wait) => ({ wait, isCleared: true })))
+  t.same(
+    armed.map(({ wait, isCleared }) => ({ wait, isCleared })),
+    [1_000, 2_000, 3_000].map((wait) => ({ wait, isCleared: true }))
+  )
 })
 
 for (const transport of TRANSPORTS) {
-  t.test(`over ${transport}: never to give up may be written as Infinity or as 30 days, everywhere where milliseconds are told`, async (t) => {
-    const overflows: string[] = []
-    const warned = ({ name }: Error): void => { if (name.startsWith('Timeout')) overflows.push(name) }
-    process.on('warning', warned)
-    t.teardown(() => process.off('warning', warned))
-    const app = await start(t)
-    for (const forever of [Infinity, 30 * DAY, LONGEST + 1]) {
-      const { client } = dial(t, app, 'ada', { transports: [transport], timeout: forever, queue: { age: forever } })
-      const room = client.join(chat.at({ id: '1' }))
-      await room.joined
-      t.match(await room.send('say', { text: 'by age' }), { id: String })
-      t.match(await room.send('say', { text: 'by timeout' }, { timeout: forever }), { id: String })
-      client.close()
+  t.test(
+    `over ${transport}: never to give up may be written as Infinity or as 30 days, everywhere where milliseconds are told`,
+    async (t) => {
+      const overflows: string[] = []
+      const warned = ({ name }: Error): void => { if (name.startsWith('Timeout')) overflows.push(name) }
+      process.on('warning', warned)
+      t.teardown(() => process.off('warning', warned))
+      const app = await start(t)
+      for (const forever of [Infinity, 30 * DAY, LONGEST + 1]) {
+        const { client } = dial(t, app, 'ada', { transports: [transport], timeout: forever, queue: { age: forever } })
+        const room = client.join(chat.at({ id: '1' }))
+        await room.joined
+        t.match(await room.send('say', { text: 'by age' }), { id: String })
+        t.match(await room.send('say', { text: 'by timeout' }, { timeout: forever }), { id: String })
+        client.close()
+      }
+      await new Promise((resolve) => setImmediate(resolve))
+      t.same(overflows, [])
     }
-    await new Promise((resolve) => setImmediate(resolve))
-    t.same(overflows, [])
-  })
+  )
 }
 
 t.test('a call of app.rooms waits as long as it is told, and refuses what is no time', async (t) => {
   const { app } = await start(t)
   for (const timeout of [Number.NaN, -1, '1s' as unknown as number]) {
-    await t.rejects(app.rooms.broadcastWithAck(chat.at({ id: '1' }), 'said', { text: 'a', by: 'b' }, { timeout }), { code: 'REALTIME_ERR_OPTIONS', message: /timeout of broadcastWithAck/ })
-    await t.rejects(app.rooms.ping({ user: 'ada' }, { timeout }), { code: 'REALTIME_ERR_OPTIONS', message: /timeout of ping/ })
+    await t.rejects(app.rooms.broadcastWithAck(chat.at({ id: '1' }), 'said', { text: 'a', by: 'b' }, { timeout }), {
+      code: 'REALTIME_ERR_OPTIONS',
+      message: /timeout of broadcastWithAck/
+    })
+    await t.rejects(app.rooms.ping({ user: 'ada' }, { timeout }), {
+      code: 'REALTIME_ERR_OPTIONS',
+      message: /timeout of ping/
+    })
     await t.rejects(app.rooms.drain({ timeout }), { code: 'REALTIME_ERR_OPTIONS', message: /timeout of drain/ })
   }
-  t.match(await app.rooms.broadcastWithAck(chat.at({ id: '1' }), 'said', { text: 'a', by: 'b' }, { timeout: Infinity }), { acked: [], missing: [] })
+  t.match(
+    await app.rooms.broadcastWithAck(chat.at({ id: '1' }), 'said', { text: 'a', by: 'b' }, { timeout: Infinity }),
+    { acked: [], missing: [] }
+  )
   t.equal(app.rooms.isAccepting(), true)
 })

@@ -1,4 +1,7 @@
-/* What the compiler has to prove; compiled by types.test.ts, never run. An expected error that is missing is an error, and so is another type. */
+/*
+ * What the compiler has to prove; compiled by types.test.ts, never run. An expected error that is missing is an
+ * error, and so is another type.
+ */
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { createPublisher, defineRoom, type Connection, type HandlersOf, type Position } from '../../lib/index.js'

@@ -1,7 +1,7 @@
 import { connect } from '/client.js'
 
 const HISTORY = 50
-/** milliseconds that "drop" keeps the page without network, that a typing mark stays, and that pass between two of them */
+/** milliseconds that "drop" keeps the page offline, that a typing mark stays, and that pass between two marks */
 const OFFLINE = 5_000
 const TYPING_SHOWN = 4_000
 const TYPING_EVERY = 2_000

@@ -51,7 +51,10 @@ function byTicket () {
 
   async function open () {
     const answer = await fetch('/ws/ticket', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })
-    if (!answer.ok) throw Object.assign(new Error((await answer.json()).code), { isFinal: answer.status === 401 || answer.status === 403 })
+    if (!answer.ok) {
+      const isFinal = answer.status === 401 || answer.status === 403
+      throw Object.assign(new Error((await answer.json()).code), { isFinal })
+    }
     const { ticket } = await answer.json()
     const stream = new EventSource(`${STREAM}?${new URLSearchParams({ ticket, ...(since === undefined ? { last: '10' } : { since }) })}`)
     listen(stream, section)

@@ -11,9 +11,9 @@ const SWEEP = 8
 const PUBLISHED = 100
 
 /**
- * Bounds the bytes of the outcomes and idempotency keys that this node's users leave on a broker, whatever it is: over his own a user's
- * oldest is given back there, over all together the oldest of one who holds most, so that what is repeated would run again. Only sizes
- * are kept here.
+ * Bounds the bytes of the outcomes and idempotency keys that this node's users leave on a broker, whatever it is: over
+ * his own a user's oldest is given back there, over all together the oldest of one who holds most, so that what is
+ * repeated would run again. Only sizes are kept here.
  */
 export class BoundedClaims implements ClaimStore {
   readonly #store: ClaimStore
@@ -22,7 +22,9 @@ export class BoundedClaims implements ClaimStore {
   #kept = this.#remembered(LIMITS.perUser)
   #keys = this.#published(LIMITS.perUser)
   #log: AdapterHost['log'] | undefined
-  readonly #losses = new Losses('outcomes of messages and idempotency keys were forgotten before their time: what is repeated may run again; raise limits.remembered, or lower the rate or the size of replies')
+  readonly #losses = new Losses(
+    'outcomes of messages and idempotency keys were forgotten before their time: what is repeated may run again; raise limits.remembered, or lower the rate or the size of replies'
+  )
 
   /** @param takeBack makes the broker forget the key of a publication, by the name that `published` gave it */
   constructor (store: ClaimStore, takeBack: (name: string) => Promise<unknown> = async () => {}) {
@@ -75,13 +77,22 @@ export class BoundedClaims implements ClaimStore {
     return this.#store.claim(key, hash, lease, owner, holder)
   }
 
-  settle (key: string, hash: string, outcome: string | undefined, ttl: number, owner = '', holder?: string): Awaitable<void> {
+  settle (
+    key: string,
+    hash: string,
+    outcome: string | undefined,
+    ttl: number,
+    owner = '',
+    holder?: string
+  ): Awaitable<void> {
     const now = performance.now()
     this.#kept.sweep(now, SWEEP)
     if (outcome === undefined) this.#kept.delete(key, now)
     const settled = this.#store.settle(key, hash, outcome, ttl, owner, holder)
     if (outcome === undefined) return settled
-    const keep = (): void => { this.#kept.set(owner, key, hash, outcome.length, performance.now() + ttl, performance.now()) }
+    const keep = (): void => {
+      this.#kept.set(owner, key, hash, outcome.length, performance.now() + ttl, performance.now())
+    }
     return settled instanceof Promise ? settled.then(keep) : keep()
   }
 

@@ -1,9 +1,9 @@
 import type { Awaitable } from '../../structures/awaitable.js'
 
 /**
- * When a caller gives up, by `performance.now()` and by the clock of the server that is asked. All attempts at one run of a server share
- * one moment: its clock is known to some milliseconds only, and an attempt that reckoned its end anew could be refused as late before
- * an older one that is still on its way was.
+ * When a caller gives up, by `performance.now()` and by the clock of the server that is asked. All attempts at one run
+ * of a server share one moment: its clock is known to some milliseconds only, and an attempt that reckoned its end anew
+ * could be refused as late before an older one that is still on its way was.
  */
 export class Deadline {
   readonly at: number

@@ -9,8 +9,9 @@ import type { ControlMessage, PresenceChange } from '../adapter.js'
 import { isFields, parseJson } from './stored.js'
 
 /**
- * What comes from a broker is input: somebody else may write there, or another version of this package. Whatever a decoder does not know
- * it refuses by this, fields that it does not know it leaves out. Each message may carry the version of its form; none is the first.
+ * What comes from a broker is input: somebody else may write there, or another version of this package. Whatever a
+ * decoder does not know it refuses by this, fields that it does not know it leaves out. Each message may carry the
+ * version of its form; none is the first.
  */
 export class Undecodable extends Error {}
 
@@ -42,8 +43,13 @@ export interface Head {
 
 function isText (value: unknown): value is string { return typeof value === 'string' && value.length <= MAX_TEXT }
 function isName (value: unknown): value is string { return isText(value) && value !== '' }
-function isOptional<T> (value: unknown, is: (value: unknown) => value is T): value is T | undefined { return value === undefined || is(value) }
-function isKnown (version: unknown): boolean { return version === undefined || (isOffset(version) && version <= VERSION) }
+function isOptional<T> (
+  value: unknown,
+  is: (value: unknown) => value is T
+): value is T | undefined { return value === undefined || is(value) }
+function isKnown (version: unknown): boolean {
+  return version === undefined || (isOffset(version) && version <= VERSION)
+}
 
 function isExcept (value: unknown): value is Except {
   return isFields(value) && isName(value.connection) && isOptional(value.user, isText)
@@ -54,16 +60,32 @@ export function decodeHead (text: string): Head {
   const head = parseJson(text)
   if (!isFields(head) || !isKnown(head.w)) throw new Undecodable('the head of an event')
   const { t, s, d, k, x, a } = head
-  if (typeof t !== 'string' || !TYPE.test(t) || RESERVED_TYPES.has(t) || !isOffset(s)) throw new Undecodable('the type or time of an event')
-  if ((d !== undefined && !DELIVERIES.has(d)) || !isOptional(k, isString) || !isOptional(x, isExcept) || !isOptional(a, isName)) throw new Undecodable('the delivery of an event')
-  return { t, s, d: d as Delivery | undefined, k, x: x === undefined ? undefined : x.user === undefined ? { connection: x.connection } : { user: x.user, connection: x.connection }, a }
+  if (typeof t !== 'string' || !TYPE.test(t) || RESERVED_TYPES.has(t) || !isOffset(s)) {
+    throw new Undecodable('the type or time of an event')
+  }
+  if ((d !== undefined && !DELIVERIES.has(d)) || !isOptional(k, isString) || !isOptional(x, isExcept) ||
+    !isOptional(a, isName)) {
+    throw new Undecodable('the delivery of an event')
+  }
+  return {
+    t,
+    s,
+    d: d as Delivery | undefined,
+    k,
+    x: x === undefined
+      ? undefined
+      : x.user === undefined ? { connection: x.connection } : { user: x.user, connection: x.connection },
+    a
+  }
 }
 
 function isString (value: unknown): value is string { return typeof value === 'string' }
 
 /** Members are sent the data as it stands: JSON in one line. @throws Undecodable */
 export function checkData (text: string): void {
-  if (text.length > MAX_EVENT || BREAKS.test(text) || isDeeperThan(text, MAX_DEPTH) || parseJson(text) === undefined) throw new Undecodable('the data of an event')
+  if (text.length > MAX_EVENT || BREAKS.test(text) || isDeeperThan(text, MAX_DEPTH) || parseJson(text) === undefined) {
+    throw new Undecodable('the data of an event')
+  }
 }
 
 /** @throws Undecodable */
@@ -73,7 +95,8 @@ export function checkPosition (epoch: unknown, offset: number): Position {
 }
 
 /**
- * Versions and sequences count from a clock, in microseconds at most: one that is far ahead would be newer than everything for ever.
+ * Versions and sequences count from a clock, in microseconds at most: one that is far ahead would be newer than
+ * everything for ever.
  *
  * @throws Undecodable
  */
@@ -97,7 +120,9 @@ export function decodeNamed (text: string): Named { return namedOf([parseJson(te
 /** @throws Undecodable */
 export function decodePresenceChange (text: string): PresenceChange {
   const change = isDeeperThan(text, MAX_DEPTH) ? undefined : parseJson(text)
-  if (!isFields(change) || !isKnown(change.v) || typeof change.sequence !== 'number') throw new Undecodable('a change of a presence')
+  if (!isFields(change) || !isKnown(change.v) || typeof change.sequence !== 'number') {
+    throw new Undecodable('a change of a presence')
+  }
   return { sequence: checkVersion(change.sequence), joined: namedOf(change.joined), left: namedOf(change.left) }
 }
 
@@ -115,7 +140,10 @@ export function checkControl (value: unknown): ControlMessage | undefined {
   switch (type) {
     case 'revoke': {
       const { message, until } = value
-      if (!isOptional(user, isName) || !isOptional(tokenId, isName) || !isOptional(connection, isName) || (user ?? tokenId ?? connection) === undefined) return undefined
+      if (!isOptional(user, isName) || !isOptional(tokenId, isName) || !isOptional(connection, isName) ||
+        (user ?? tokenId ?? connection) === undefined) {
+        return undefined
+      }
       if (!isOptional(message, isString) || !isOptional(until, isDate)) return undefined
       return {
         type,
@@ -147,13 +175,25 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       const { id, what } = value
       if (!isName(id) || !isName(user) || !isName(connection)) return undefined
       if (what === 'end') return { type, id, user, connection, what }
-      if (what === 'auth') return isName(value.ticket) ? { type, id, user, connection, what, ticket: value.ticket } : undefined
-      return what === 'leave' && typeof room === 'string' && isRoomName(room) ? { type, id, user, connection, what, room } : undefined
+      if (what === 'auth') {
+        return isName(value.ticket) ? { type, id, user, connection, what, ticket: value.ticket } : undefined
+      }
+      return what === 'leave' && typeof room === 'string' && isRoomName(room)
+        ? { type, id, user, connection, what, room }
+        : undefined
     }
     case 'answer': {
       const { id, isDone, code, expires } = value
-      if (!isName(id) || typeof isDone !== 'boolean' || !isOptional(code, isCode) || !isOptional(expires, isDate)) return undefined
-      return { type, id, isDone, ...(code === undefined ? {} : { code }), ...(expires === undefined ? {} : { expires }) }
+      if (!isName(id) || typeof isDone !== 'boolean' || !isOptional(code, isCode) || !isOptional(expires, isDate)) {
+        return undefined
+      }
+      return {
+        type,
+        id,
+        isDone,
+        ...(code === undefined ? {} : { code }),
+        ...(expires === undefined ? {} : { expires })
+      }
     }
     case 'pong': {
       const { id } = value
@@ -165,7 +205,9 @@ export function checkControl (value: unknown): ControlMessage | undefined {
   }
 }
 
-function isDate (value: unknown): value is number { return typeof value === 'number' && value >= 0 && value <= MAX_DATE }
+function isDate (value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= MAX_DATE
+}
 
 function isMember (value: unknown): value is { readonly connection: string, readonly userId: string } {
   return isFields(value) && isName(value.connection) && isName(value.userId)

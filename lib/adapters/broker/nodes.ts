@@ -17,7 +17,8 @@ export interface NodesOptions {
   readonly node: string
   /**
    * @param name by which the node is heard of
-   * @param away milliseconds for which this node could not reach the broker, 0 for none: others may not have been heard for the same reason
+   * @param away milliseconds for which this node could not reach the broker, 0 for none: others may not have been heard
+   *   for the same reason
    */
   readonly beat: (name: string, away: number) => Promise<Beat>
   /** What this node held may have been given to others: it was not heard of for so long. */
@@ -30,10 +31,15 @@ export interface NodesOptions {
 export const BEAT = 10_000
 /** A lease that is shorter than this is not worth a heartbeat: it is renewed by itself, milliseconds. */
 const SHORTEST = 3 * BEAT
-/** Milliseconds that what a node holds is kept though nobody knows of its node, and between two renewals by which it stays. */
+/**
+ * Milliseconds that what a node holds is kept though nobody knows of its node, and between two renewals by which it
+ * stays.
+ */
 export const HELD = 1_800_000
 const RENEWAL = HELD / 3
-/** Milliseconds that the name of a node is kept that was not heard of any more: as long as something may still bear it. */
+/**
+ * Milliseconds that the name of a node is kept that was not heard of any more: as long as something may still bear it.
+ */
 export const REMEMBERED = 2 * HELD
 /** Nodes that are remembered. */
 export const MAX_NODES = 2_000
@@ -43,8 +49,8 @@ const FRESH = 1_000
 const MAX_FORMER = 8
 
 /**
- * Which nodes are alive. What a node holds at a broker names its node, and is held for as long as that node is heard of and `ttl` beyond:
- * so one heartbeat of the node renews all of it, however much it is.
+ * Which nodes are alive. What a node holds at a broker names its node, and is held for as long as that node is heard of
+ * and `ttl` beyond: so one heartbeat of the node renews all of it, however much it is.
  */
 export class Nodes {
   readonly #options: NodesOptions
@@ -74,8 +80,8 @@ export class Nodes {
   get id (): string { return this.#options.node }
 
   /**
-   * The broker has other data than it had, maybe older: what this node holds is held anew by another name. What that data says of the old
-   * name though nobody here holds it any more ends with the old name's lease.
+   * The broker has other data than it had, maybe older: what this node holds is held anew by another name. What that
+   * data says of the old name though nobody here holds it any more ends with the old name's lease.
    */
   holdAnew (): void {
     this.#former = [...this.#former, this.#name].slice(-MAX_FORMER)
@@ -89,7 +95,8 @@ export class Nodes {
     const ended = this.#former
     this.#isOwed = false
     try {
-      // One that is under way goes by the old name: what is held by a name that nobody has heard of outlives its node for long.
+      // One that is under way goes by the old name: what is held by a name that nobody has heard of outlives its node
+      // for long.
       await this.#beating?.catch(() => {})
       await this.beat()
       await this.#options.hold()
@@ -110,7 +117,9 @@ export class Nodes {
 
   stop (): void { clearInterval(this.#timer) }
 
-  /** @returns what is written beside something that lives as long as this node; '' for what has to be renewed by itself */
+  /**
+   * @returns what is written beside something that lives as long as this node; '' for what has to be renewed by itself
+   */
   mark (ttl: number): string {
     if (ttl < SHORTEST) return ''
     this.#shortest = Math.min(this.#shortest, ttl)
@@ -120,7 +129,10 @@ export class Nodes {
   /** @returns milliseconds between two renewals of what is held for `ttl` */
   static renewal (ttl: number): number { return ttl < SHORTEST ? ttl / 3 : RENEWAL }
 
-  /** Nodes that were not heard of for `ttl` ms when this node looked last: whoever came back since is not among them for long. */
+  /**
+   * Nodes that were not heard of for `ttl` ms when this node looked last: whoever came back since is not among them for
+   * long.
+   */
   dead (ttl: number): readonly Heard[] {
     return [...this.#others].flatMap(([node, at]) => at + ttl <= this.#asOf ? [{ node, at }] : [])
   }
@@ -161,7 +173,9 @@ export class Nodes {
 }
 
 /** Nodes as scripts are told of them. */
-export function namesOf (dead: readonly Heard[]): string { return dead.map(({ node, at }) => `${node} ${at}`).sort().join(' ') }
+export function namesOf (dead: readonly Heard[]): string {
+  return dead.map(({ node, at }) => `${node} ${at}`).sort().join(' ')
+}
 
 /** @returns the node that holds something by this name */
 export function nodeOf (name: string): string { return name.split('.', 1)[0]! }

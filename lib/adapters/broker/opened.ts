@@ -1,6 +1,6 @@
 /**
- * What was asked for once and is kept for all who ask: those who come while it is under way share it, and one that failed is asked for
- * anew. It holds one entry for each name, and names are those of streams.
+ * What was asked for once and is kept for all who ask: those who come while it is under way share it, and one that
+ * failed is asked for anew. It holds one entry for each name, and names are those of streams.
  */
 export class Opened<T> {
   readonly #known = new Map<string, Promise<T>>()

@@ -11,8 +11,8 @@ const STALL = 100
 const TICK = 50
 
 /**
- * Waits for an answer. A client may hold a request back without a deadline, and a server may stand still. So may this process: then the
- * answer may be here and not read, and it is given as much time again.
+ * Waits for an answer. A client may hold a request back without a deadline, and a server may stand still. So may this
+ * process: then the answer may be here and not read, and it is given as much time again.
  *
  * @param patience milliseconds
  * @throws Late

@@ -11,10 +11,13 @@ import { checkData, checkPosition, checkVersion, decodeHead, type Head } from '.
  *     {"t":"said","s":1700000000000}
  *     {"text":"hi"}
  *
- * @param origin names this publication: the publishing adapter and a number. Behind it in its line stands what tells a repeated one, where
- * the publisher gave it an idempotency key.
+ * @param origin names this publication: the publishing adapter and a number. Behind it in its line stands what tells a
+ *   repeated one, where the publisher gave it an idempotency key.
  */
-export function encodePayload (origin: string, { type, data, delivery, key, timestamp, except, ack, idempotencyKey }: Publication): string {
+export function encodePayload (
+  origin: string,
+  { type, data, delivery, key, timestamp, except, ack, idempotencyKey }: Publication
+): string {
   const head: Head = {
     t: type,
     s: timestamp,
@@ -66,7 +69,10 @@ export function decodePayload (room: string, payload: string, at: { position?: P
  *
  * @param onUndecodable is told of each that is no position, which is left out
  */
-export function parsePositions (text: string, onUndecodable?: () => void): Array<Position & { readonly isLossy?: boolean }> {
+export function parsePositions (
+  text: string,
+  onUndecodable?: () => void
+): Array<Position & { readonly isLossy?: boolean }> {
   if (text === '') return []
   const parts = text.split(' ')
   const positions: Array<Position & { readonly isLossy?: boolean }> = []

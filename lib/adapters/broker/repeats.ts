@@ -7,9 +7,9 @@ const MAX_KEYS = 10_000
 const MAX_EVENTS = 8_192
 
 /**
- * What a node knows of repeated events by itself, whatever its broker has forgotten: the idempotency keys that it has used with what came
- * of them, and the events that it has handed over. A broker that lost its data takes an event again that was sent again; the members of
- * this node have heard it.
+ * What a node knows of repeated events by itself, whatever its broker has forgotten: the idempotency keys that it has
+ * used with what came of them, and the events that it has handed over. A broker that lost its data takes an event again
+ * that was sent again; the members of this node have heard it.
  */
 export class Repeats {
   readonly #window: number
@@ -21,7 +21,10 @@ export class Repeats {
     this.#window = window
   }
 
-  first (room: string, key: string): Published | undefined { return this.#keys.get(keyOf(room, key), performance.now()) }
+  first (
+    room: string,
+    key: string
+  ): Published | undefined { return this.#keys.get(keyOf(room, key), performance.now()) }
 
   remember (room: string, key: string, published: Published): void {
     const now = performance.now()

@@ -1,6 +1,7 @@
 /**
- * Values that nodes keep in a broker as JSON, and read as input: another version of this package, or somebody else, may have written them.
- * A value that is malformed counts as none, so that the next change mends it. One that names a newer form is left alone.
+ * Values that nodes keep in a broker as JSON, and read as input: another version of this package, or somebody else, may
+ * have written them. A value that is malformed counts as none, so that the next change mends it. One that names a newer
+ * form is left alone.
  */
 
 /** The newest form that is read here; it stands in no value. One that only adds fields keeps its number. */
@@ -10,11 +11,24 @@ const MAX_VERSION = 1_000
 
 export interface StoredUser { data?: unknown, readonly connections: Map<string, number> }
 export interface StoredNamed { readonly userId: string, readonly data?: unknown }
-export interface StoredChange { readonly sequence: number, readonly joined: readonly StoredNamed[], readonly left: readonly StoredNamed[] }
+export interface StoredChange {
+  readonly sequence: number
+  readonly joined: readonly StoredNamed[]
+  readonly left: readonly StoredNamed[]
+}
 /** `recent`: the last changes, oldest first */
-export interface StoredPresence { sequence: number, readonly users: Map<string, StoredUser>, recent: readonly StoredChange[] }
+export interface StoredPresence {
+  sequence: number
+  readonly users: Map<string, StoredUser>
+  recent: readonly StoredChange[]
+}
 /** `holder`: who runs it, until there is an outcome */
-export interface StoredClaim { readonly hash: string, readonly until: number, readonly outcome?: string, readonly holder?: string }
+export interface StoredClaim {
+  readonly hash: string
+  readonly until: number
+  readonly outcome?: string
+  readonly holder?: string
+}
 /** what was taken has no value any more */
 export interface StoredValue { readonly value?: string, readonly until: number }
 
@@ -59,7 +73,9 @@ function timesOf (value: unknown): Map<string, number> | undefined {
 /** Holders of one limit, by the time at which each runs out. */
 export function decodeHolders (text: string): Map<string, number> | undefined { return timesOf(parseJson(text)) }
 
-export function encodeHolders (holders: ReadonlyMap<string, number>): string { return JSON.stringify(Object.fromEntries(holders)) }
+export function encodeHolders (holders: ReadonlyMap<string, number>): string {
+  return JSON.stringify(Object.fromEntries(holders))
+}
 
 export function decodePresence (text: string): StoredPresence | undefined {
   const value = parseJson(text)
@@ -71,7 +87,11 @@ export function decodePresence (text: string): StoredPresence | undefined {
     const { data } = user as Fields
     users.set(userId, data === undefined ? { connections } : { data, connections })
   }
-  return { sequence: value.sequence as number, users, recent: Array.isArray(value.recent) ? (value.recent as unknown[]).flatMap((each) => decodeChange(each) ?? []) : [] }
+  return {
+    sequence: value.sequence as number,
+    users,
+    recent: Array.isArray(value.recent) ? (value.recent as unknown[]).flatMap((each) => decodeChange(each) ?? []) : []
+  }
 }
 
 function decodeNamed (value: unknown): StoredNamed[] | undefined {
@@ -91,7 +111,10 @@ export function decodeChange (value: unknown): StoredChange | undefined {
 }
 
 export function encodePresence ({ sequence, users, recent }: StoredPresence): string {
-  const named = [...users].map(([userId, { data, connections }]) => [userId, { data, connections: Object.fromEntries(connections) }] as const)
+  const named = [...users].map(([userId, { data, connections }]) => [
+    userId,
+    { data, connections: Object.fromEntries(connections) }
+  ] as const)
   return JSON.stringify({ sequence, users: Object.fromEntries(named), ...(recent.length === 0 ? {} : { recent }) })
 }
 
@@ -99,13 +122,17 @@ export function decodeClaim (text: string): StoredClaim | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined
   const { hash, until, outcome, holder } = value
-  if (typeof hash !== 'string' || !isTime(until) || (outcome !== undefined && typeof outcome !== 'string')) return undefined
+  if (typeof hash !== 'string' || !isTime(until) || (outcome !== undefined && typeof outcome !== 'string')) {
+    return undefined
+  }
   if (outcome !== undefined) return { hash, until, outcome }
   return typeof holder === 'string' ? { hash, until, holder } : { hash, until }
 }
 
 /** Unix time in milliseconds, as text. */
-export function decodeTime (text: string): number | undefined { return /^\d{1,17}$/.test(text) ? Number(text) : undefined }
+export function decodeTime (text: string): number | undefined {
+  return /^\d{1,17}$/.test(text) ? Number(text) : undefined
+}
 
 /** A value kept for one `take`. */
 export function decodeValue (text: string): StoredValue | undefined {

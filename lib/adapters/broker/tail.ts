@@ -69,23 +69,33 @@ const MAX_HELD = 1_000
 const MAX_HELD_SIZE = 4_194_304
 
 /**
- * The one rule for positions of a former epoch: one is honoured when the stream of today holds all up to it, and nothing of its epoch
- * nor of those between was lost behind it.
+ * The one rule for positions of a former epoch: one is honoured when the stream of today holds all up to it, and
+ * nothing of its epoch nor of those between was lost behind it.
  *
- * @returns the offset up to which the epoch of a position and that of the range are one; `undefined` where nothing is known of it
+ * @returns the offset up to which the epoch of a position and that of the range are one; `undefined` where nothing is
+ *   known of it
  */
-export function sharedBy (since: Position, { epoch, top, before }: Pick<Range, 'epoch' | 'top' | 'before'>): { readonly offset: number, readonly isWhole: boolean } | undefined {
+export function sharedBy (
+  since: Position,
+  { epoch, top, before }: Pick<Range, 'epoch' | 'top' | 'before'>
+): { readonly offset: number, readonly isWhole: boolean } | undefined {
   if (since.epoch === epoch) return { offset: top, isWhole: since.offset <= top }
   let isLossy = false
   for (const former of before) {
     isLossy ||= former.isLossy === true
-    if (former.epoch === since.epoch) return { offset: former.offset, isWhole: !isLossy && since.offset <= former.offset }
+    if (former.epoch === since.epoch) {
+      return { offset: former.offset, isWhole: !isLossy && since.offset <= former.offset }
+    }
   }
   return undefined
 }
 
 /** @param onUndecodable is told of each event that cannot be read here */
-export function pageOf (range: Range, { since }: Pick<HistoryQuery, 'since'>, onUndecodable?: (error: Undecodable) => void): HistoryPage {
+export function pageOf (
+  range: Range,
+  { since }: Pick<HistoryQuery, 'since'>,
+  onUndecodable?: (error: Undecodable) => void
+): HistoryPage {
   const { epoch } = range
   const top = { epoch, offset: range.top }
   const { events, floor } = decoded(range, onUndecodable)
@@ -93,11 +103,23 @@ export function pageOf (range: Range, { since }: Pick<HistoryQuery, 'since'>, on
   if (since === undefined) return { resumed: false, events, top, floor: { epoch, offset: floor }, ...part }
   const shared = sharedBy(since, range)
   const resumed = shared?.isWhole === true && since.offset >= floor
-  return { resumed, events: resumed ? events : [], top, floor: reentry(since, shared?.offset, { ...range, floor }), ...(resumed ? part : {}) }
+  return {
+    resumed,
+    events: resumed ? events : [],
+    top,
+    floor: reentry(since, shared?.offset, { ...range, floor }),
+    ...(resumed ? part : {})
+  }
 }
 
-/** Its events, of which one that cannot be read is lost as if it had been trimmed: nobody resumes over it without being told. */
-function decoded ({ events, floor: from }: Range, onUndecodable: ((error: Undecodable) => void) | undefined): { events: Packet[], floor: number } {
+/**
+ * Its events, of which one that cannot be read is lost as if it had been trimmed: nobody resumes over it without being
+ * told.
+ */
+function decoded (
+  { events, floor: from }: Range,
+  onUndecodable: ((error: Undecodable) => void) | undefined
+): { events: Packet[], floor: number } {
   let packets: Packet[] = []
   let floor = from
   for (const arrival of events) {
@@ -114,8 +136,9 @@ function decoded ({ events, floor: from }: Range, onUndecodable: ((error: Undeco
 }
 
 /**
- * A subscribed room's stream as this node follows it. Whatever the broker's subscription repeats, reorders or loses, events leave here
- * in offset order, each once; a hole is read from the broker before anything later leaves, and what cannot be read becomes a gap.
+ * A subscribed room's stream as this node follows it. Whatever the broker's subscription repeats, reorders or loses,
+ * events leave here in offset order, each once; a hole is read from the broker before anything later leaves, and what
+ * cannot be read becomes a gap.
  */
 export class FollowedStream {
   readonly #options: TailOptions
@@ -140,7 +163,9 @@ export class FollowedStream {
 
   get position (): Position | undefined { return this.#stream?.top }
 
-  /** The subscription stands and `position` was read after that: every later event will come, or be missed by number. */
+  /**
+   * The subscription stands and `position` was read after that: every later event will come, or be missed by number.
+   */
   open (position: Position): void {
     if (this.#isClosed || this.#stream !== undefined) return
     this.#restart(position.epoch, position.offset)
@@ -172,7 +197,8 @@ export class FollowedStream {
       this.#hold(arrival)
       this.repair()
     } else if (offset > top && previous <= top) {
-      // Only what is new tells that the subscription is what the broker has: another stream of the same numbers would be dropped below.
+      // Only what is new tells that the subscription is what the broker has: another stream of the same numbers would
+      // be dropped below.
       if (isOrdered) this.heard = performance.now()
       this.#deliver(arrival)
       if (this.#held.size > 0) this.#drain()

@@ -22,7 +22,10 @@ export class Unread {
     const now = performance.now()
     if (now - this.#saidAt < QUIET) return
     this.#saidAt = now
-    this.#log.warn({ kind, size, undecodable: this.count }, 'the broker brought something that this version cannot read; it is left alone. Does another application, or another version of this one, use the same prefix?')
+    this.#log.warn(
+      { kind, size, undecodable: this.count },
+      'the broker brought something that this version cannot read; it is left alone. Does another application, or another version of this one, use the same prefix?'
+    )
   }
 
   /** For the callbacks of a broker's client, into which nothing may be thrown. */

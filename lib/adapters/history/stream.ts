@@ -17,18 +17,22 @@ export function newEpoch (): string {
 }
 
 /**
- * Where a reader goes on that cannot be resumed: behind all that its own epoch and the stream's have in common, or it would be told again
- * what it has heard.
+ * Where a reader goes on that cannot be resumed: behind all that its own epoch and the stream's have in common, or it
+ * would be told again what it has heard.
  *
  * @param shared offset up to which both epochs are one; `undefined` where nothing is known of it
  */
-export function reentry (since: Position, shared: number | undefined, { epoch, top, floor }: { readonly epoch: string, readonly top: number, readonly floor: number }): Position {
+export function reentry (
+  since: Position,
+  shared: number | undefined,
+  { epoch, top, floor }: { readonly epoch: string, readonly top: number, readonly floor: number }
+): Position {
   return { epoch, offset: shared === undefined ? top : Math.max(floor, Math.min(since.offset, shared)) }
 }
 
 /**
- * The retained events of one room: a ring in offset order, bounded by number and age here and by bytes in `Streams`. Its epoch and top
- * outlive the events. Pure: the clock is an argument.
+ * The retained events of one room: a ring in offset order, bounded by number and age here and by bytes in `Streams`.
+ * Its epoch and top outlive the events. Pure: the clock is an argument.
  */
 export class Stream extends Retained {
   readonly epoch: string
@@ -116,11 +120,15 @@ export class Stream extends Retained {
     const resumed = since !== undefined && this.covers(since)
     let start = this.#events.length
     if (resumed) start = this.#after(since.offset)
-    else if (since === undefined) start = Math.max(this.#head, this.#events.length - Math.min(last ?? limit, this.length))
+    else if (since === undefined) {
+      start = Math.max(this.#head, this.#events.length - Math.min(last ?? limit, this.length))
+    }
     const asked = this.#events.slice(start, start + limit)
     const events = bytes === undefined ? asked : firstOf(asked, bytes)
     const { epoch, top, floor } = this
-    const goesOn = since === undefined ? floor : reentry(since, since.epoch === epoch ? top.offset : undefined, { epoch, top: top.offset, floor: floor.offset })
+    const goesOn = since === undefined
+      ? floor
+      : reentry(since, since.epoch === epoch ? top.offset : undefined, { epoch, top: top.offset, floor: floor.offset })
     return { resumed, events, top, floor: goesOn, ...(events.length < asked.length ? { isPart: true } : {}) }
   }
 }
@@ -156,8 +164,9 @@ const SWEEP = 500
 const SLICE = 1_000
 
 /**
- * Streams and `latest` values of many rooms under one byte budget: over it, one of those that hold most loses its oldest. What has run
- * out leaves soon after, whether or not anybody asks for its room. No step costs more because there are many rooms.
+ * Streams and `latest` values of many rooms under one byte budget: over it, one of those that hold most loses its
+ * oldest. What has run out leaves soon after, whether or not anybody asks for its room. No step costs more because
+ * there are many rooms.
  */
 export class Streams {
   readonly #retention: Retention

@@ -2,7 +2,10 @@ import { encodeEvent, type Packet } from '../../protocol/packet.js'
 import { keyOf, keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
 import { every } from '../../structures/timers.js'
-import type { Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, PresenceStore, Publication, Published, RoomSettings } from '../adapter.js'
+import type {
+  Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, PresenceStore, Publication,
+  Published, RoomSettings
+} from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
 import { latestTtl } from '../../retention/latest.js'
 import { Remembered } from '../../retention/remembered.js'
@@ -19,9 +22,10 @@ export interface MemoryOptions {
   /** milliseconds that an idempotency key is remembered, default 120 000 */
   readonly idempotency?: number
   /**
-   * Bytes of message ids with their outcomes and of idempotency keys, kept for their time: in total (default 64 MiB) and of one user
-   * (default 4 MiB). Over his own bound a user loses his oldest, over the total one of those that hold most does; counted in the stats
-   * as `forgotten`, logged once a minute. Denials and values put for one `take` have the total each once more.
+   * Bytes of message ids with their outcomes and of idempotency keys, kept for their time: in total (default 64 MiB)
+   * and of one user (default 4 MiB). Over his own bound a user loses his oldest, over the total one of those that hold
+   * most does; counted in the stats as `forgotten`, logged once a minute. Denials and values put for one `take` have
+   * the total each once more.
    */
   readonly remembered?: { readonly bytes: number, readonly perUser: number }
   /** clock in Unix milliseconds */
@@ -42,7 +46,9 @@ const SLICE = 1_000
 
 interface Running { readonly hash: string, readonly outcome?: string, readonly until: number }
 
-/** One process, no infrastructure. Everything is kept in memory and lost with the process: a new process is a new epoch. */
+/**
+ * One process, no infrastructure. Everything is kept in memory and lost with the process: a new process is a new epoch.
+ */
 export class MemoryAdapter implements Adapter {
   readonly name = 'memory'
   readonly presence: PresenceStore
@@ -51,14 +57,20 @@ export class MemoryAdapter implements Adapter {
   readonly #now: () => number
   readonly #present: MemoryPresence
   readonly #streams: Streams
-  /** rooms with members here, and their streams: these are used all the time, and are neither looked up nor moved for it; `null` is one without history */
+  /**
+   * rooms with members here, and their streams: these are used all the time, and are neither looked up nor moved for
+   * it; `null` is one without history
+   */
   readonly #subscribed = new ShardedMap<Stream | null>()
   /** order among all `latest` values; begins at the clock, above what a client may know of an earlier process */
   #version = 0
   readonly #idempotency: number
   readonly #published: Remembered<Published>
   readonly #claims: Remembered<Running>
-  /** ids and keys share a budget; values for one `take` and denials have one of their own, for no user's flood may cost them */
+  /**
+   * ids and keys share a budget; values for one `take` and denials have one of their own, for no user's flood may cost
+   * them
+   */
   readonly #retentions: readonly [Retention, Retention, Retention]
   readonly #sweep: Slices
   #host: AdapterHost | undefined
@@ -134,7 +146,10 @@ export class MemoryAdapter implements Adapter {
   }
 
   #keep (
-    room: string, subscribed: Stream | null | undefined, publication: Publication, { history }: RoomSettings, now: number
+    room: string, subscribed:
+      | Stream
+      | null
+      | undefined, publication: Publication, { history }: RoomSettings, now: number
   ): Packet {
     const { type, delivery, timestamp, key, except, ack, data } = publication
     if (delivery === 'latest') {
@@ -143,7 +158,9 @@ export class MemoryAdapter implements Adapter {
       this.#streams.setLatest(room, packet, latestTtl(history), now)
       return packet
     }
-    if (delivery === 'volatile' || ack !== undefined || history === false) return encodeEvent({ type, room, delivery, timestamp, key, except, ack }, data)
+    if (delivery === 'volatile' || ack !== undefined || history === false) {
+      return encodeEvent({ type, room, delivery, timestamp, key, except, ack }, data)
+    }
     const stream = subscribed ?? this.#streams.open(room, now)
     const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, position: stream.next }, data)
     this.#streams.append(room, stream, packet, history, now)
@@ -179,7 +196,10 @@ export class MemoryAdapter implements Adapter {
     const forgotten = this.#forgotten
     const now = performance.now()
     if (forgotten === this.#told || now - this.#toldAt < QUIET) return
-    this.#host?.log.warn({ forgotten: forgotten - this.#told, bytes: this.#retentions[0].bytes }, 'message ids, outcomes, idempotency keys, tickets or denials were forgotten before their time: a repeated message may run again; raise limits.remembered, or lower the rate or the size of replies')
+    this.#host?.log.warn(
+      { forgotten: forgotten - this.#told, bytes: this.#retentions[0].bytes },
+      'message ids, outcomes, idempotency keys, tickets or denials were forgotten before their time: a repeated message may run again; raise limits.remembered, or lower the rate or the size of replies'
+    )
     this.#told = forgotten
     this.#toldAt = now
   }

@@ -20,8 +20,9 @@ interface Presence {
 const SLICE = 1
 
 /**
- * Presence of one process: per room a lease set by user and connection. Joins and leaves are decided where the set changes, so each
- * is announced once; a leave inside the grace period is only an end set to an entry, and a return takes the end away.
+ * Presence of one process: per room a lease set by user and connection. Joins and leaves are decided where the set
+ * changes, so each is announced once; a leave inside the grace period is only an end set to an entry, and a return
+ * takes the end away.
  */
 export class MemoryPresence implements PresenceStore {
   readonly #rooms = new ShardedMap<Presence>()

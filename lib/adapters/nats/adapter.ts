@@ -7,7 +7,8 @@ import { ShardedMap } from '../../structures/sharded-map.js'
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
 import { after, every } from '../../structures/timers.js'
 import type {
-  Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication, Published, RoomSettings
+  Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication,
+  Published, RoomSettings
 } from '../adapter.js'
 import { BoundedClaims } from '../broker/bounded-claims.js'
 import { decodePresenceChange, Undecodable } from '../broker/decode.js'
@@ -40,9 +41,15 @@ export interface NatsOptions {
   readonly connection?: NatsConnection
   /** more settings of the client, such as `user`, `pass`, `token`, `tls` */
   readonly settings?: Partial<NodeConnectionOptions>
-  /** in front of all subjects, streams and buckets, default `realtime`; letters, digits, `_` and `-`. Each application that shares a server needs its own */
+  /**
+   * in front of all subjects, streams and buckets, default `realtime`; letters, digits, `_` and `-`. Each application
+   * that shares a server needs its own
+   */
   readonly prefix?: string
-  /** default true. Without JetStream events are live only: no history, resume, latest values, presence, limits, claims and denials */
+  /**
+   * default true. Without JetStream events are live only: no history, resume, latest values, presence, limits, claims
+   * and denials
+   */
   readonly jetstream?: boolean
   /** copies of streams and buckets in a NATS cluster, default 1 */
   readonly replicas?: number
@@ -96,7 +103,12 @@ const TOKENS = 500
 const DOUBT = 250
 
 /** What JetStream is needed for. */
-interface Kept extends KeptParts { readonly setup: NatsSetup, readonly nodes: Nodes, readonly states: readonly NatsState[], readonly presence: NatsPresence }
+interface Kept extends KeptParts {
+  readonly setup: NatsSetup
+  readonly nodes: Nodes
+  readonly states: readonly NatsState[]
+  readonly presence: NatsPresence
+}
 
 class NatsAdapter implements Adapter {
   readonly name = 'nats'
@@ -135,8 +147,11 @@ class NatsAdapter implements Adapter {
   constructor (options: NatsOptions) {
     checkNats(options)
     this.#options = { ...DEFAULTS, ...options } as NatsOptions & typeof DEFAULTS
-    const { url, connection, settings = {}, prefix, jetstream, replicas, storage, timeout, idempotency, historyBytes } = this.#options
-    if (typeof prefix !== 'string' || !/^[A-Za-z0-9_-]{1,128}$/.test(prefix)) throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')
+    const { url, connection, settings = {}, prefix, jetstream, replicas, storage, timeout, idempotency, historyBytes } =
+      this.#options
+    if (typeof prefix !== 'string' || !/^[A-Za-z0-9_-]{1,128}$/.test(prefix)) {
+      throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')
+    }
     this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
     this.#repeats = new Repeats(idempotency)
     const log = { warn: (object: object, message: string) => { this.#host?.log.warn(object, message) } }
@@ -155,11 +170,29 @@ class NatsAdapter implements Adapter {
     this.control = { send: (message) => this.#controls!.send(message) }
     if (!jetstream) return
     const setup = new NatsSetup({ link, replicas, storage })
-    const bucket = (name: string, ttl: number): NatsState => new NatsState(link, `${prefix}_${name}`, { ttl, replicas, storage }, () => { this.#forgotten() })
+    const bucket = (name: string, ttl: number): NatsState => new NatsState(
+      link,
+      `${prefix}_${name}`,
+      { ttl, replicas, storage },
+      () => { this.#forgotten() }
+    )
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
-    const lives = new NatsLives({ link, setup, state: known, clock, log, unread: this.#unread, onDoubt: (name) => { this.#doubt(name) } })
-    const nodes = new Nodes({ node: this.#tag, beat: (name, away) => beatOf(values, { clock, node: name, away, unread: this.#unread }), onLost: () => { this.#lost() }, hold: async () => { await this.#host!.state(true, true) } })
+    const lives = new NatsLives({
+      link,
+      setup,
+      state: known,
+      clock,
+      log,
+      unread: this.#unread,
+      onDoubt: (name) => { this.#doubt(name) }
+    })
+    const nodes = new Nodes({
+      node: this.#tag,
+      beat: (name, away) => beatOf(values, { clock, node: name, away, unread: this.#unread }),
+      onLost: () => { this.#lost() },
+      hold: async () => { await this.#host!.state(true, true) }
+    })
     const presence = new NatsPresence({
       state: values,
       clock,
@@ -182,20 +215,28 @@ class NatsAdapter implements Adapter {
     this.leases = natsLeases(values, clock, nodes, this.#unread)
     this.claims = new BoundedClaims(natsClaims(values, clock, this.#unread))
     this.denials = natsDenials(denied, clock, this.#unread)
-    this.secret = (proposed) => known.change('shared.secret', (value) => value === undefined ? { value: proposed, result: proposed } : { result: value })
+    this.secret = (proposed) => known.change(
+      'shared.secret',
+      (value) => value === undefined ? { value: proposed, result: proposed } : { result: value }
+    )
     this.history = (room, query, settings) => this.#history(room, query, settings)
     this.latest = (room, settings) => this.#kept!.latest.read(room, settings)
   }
 
   async start (host: AdapterHost): Promise<void> {
-    if (this.#host !== undefined) throw new REALTIME_ERR_ADAPTER('this nats adapter is already in use; make one for each server')
+    if (this.#host !== undefined) {
+      throw new REALTIME_ERR_ADAPTER('this nats adapter is already in use; make one for each server')
+    }
     this.#host = host
     this.claims?.start(host)
     const { prefix, timeout, idempotency, check } = this.#options
     await this.#link.open()
     const kept = this.#kept
     if (kept === undefined) {
-      host.log.info({ absent: ['history', 'latest', 'presence', 'leases', 'claims', 'denials'] }, 'NATS without JetStream: events are live only, and nothing is shared between nodes but events and control messages')
+      host.log.info(
+        { absent: ['history', 'latest', 'presence', 'leases', 'claims', 'denials'] },
+        'NATS without JetStream: events are live only, and nothing is shared between nodes but events and control messages'
+      )
     }
     this.#publishing = new NatsPublishing({
       link: this.#link,
@@ -224,7 +265,9 @@ class NatsAdapter implements Adapter {
     })
     await this.#controls.start()
     await kept?.latest.look()
-    if (kept === undefined) this.#clocks = this.#link.listen(`${prefix}.clock`, (message) => { this.#followed(message.string()) })
+    if (kept === undefined) {
+      this.#clocks = this.#link.listen(`${prefix}.clock`, (message) => { this.#followed(message.string()) })
+    }
     await this.#link.flush()
     this.#streams.start()
     this.#beat('?')
@@ -260,8 +303,14 @@ class NatsAdapter implements Adapter {
       if (this.#rooms.get(room) !== followed) return undefined
       const { prefix } = this.#options
       const token = tokenOf(room)
-      followed.subscriptions.push(this.#link.listen(`${prefix}.room.${token}`, (message) => { this.#message(followed, message) }))
-      if (this.#kept !== undefined && settings.latest) followed.subscriptions.push(this.#link.listen(`${prefix}.value.${token}.*`, (message) => { this.#valued(followed, message) }))
+      followed.subscriptions.push(this.#link.listen(`${prefix}.room.${token}`, (message) => {
+        this.#message(followed, message)
+      }))
+      if (this.#kept !== undefined && settings.latest) {
+        followed.subscriptions.push(this.#link.listen(`${prefix}.value.${token}.*`, (message) => {
+          this.#valued(followed, message)
+        }))
+      }
       await this.#link.flush()
       if (tail === undefined) return undefined
       const top = await this.#kept!.streams.top(settings)
@@ -314,7 +363,11 @@ class NatsAdapter implements Adapter {
         kept.lives.saw(kept.streams.plan(settings).name, epoch, offset, origin)
         this.#publishing!.delivered(origin, host.event(name, packet), packet.position)
       },
-      read: async (offset) => (await kept.streams.read(room, settings, { since: { epoch: '', offset }, limit: PAGE, bytes: PAGE_BYTES })).range,
+      read: async (offset) => (await kept.streams.read(room, settings, {
+        since: { epoch: '', offset },
+        limit: PAGE,
+        bytes: PAGE_BYTES
+      })).range,
       onRepair: () => { this.#repairs++ },
       onUndecodable: () => { this.#unread.note('history', 0) }
     })
@@ -328,7 +381,18 @@ class NatsAdapter implements Adapter {
     const sequence = Number(message.headers?.get('Nats-Sequence'))
     if (sequence > 0) {
       const [origin, epoch] = splitOrigin(originOf(text))
-      if (tail !== undefined) this.#numbered(room, settings, tail, text, sequence, Number(message.headers!.get('Nats-Last-Sequence')), origin, epoch)
+      if (tail !== undefined) {
+        this.#numbered(
+          room,
+          settings,
+          tail,
+          text,
+          sequence,
+          Number(message.headers!.get('Nats-Last-Sequence')),
+          origin,
+          epoch
+        )
+      }
       return
     }
     const end = text.indexOf('\n')
@@ -344,13 +408,23 @@ class NatsAdapter implements Adapter {
   }
 
   /** An event of the room's history. */
-  #numbered (room: string, settings: RoomSettings, tail: FollowedStream, text: string, sequence: number, previous: number, origin: string, epoch: string | undefined): void {
+  #numbered (
+    room: string,
+    settings: RoomSettings,
+    tail: FollowedStream,
+    text: string,
+    sequence: number,
+    previous: number,
+    origin: string,
+    epoch: string | undefined
+  ): void {
     const { lives, streams } = this.#kept!
     const { name } = streams.plan(settings)
     const life = lives.current(name)
     if (life === undefined) return
     if (epoch === life.epoch) lives.saw(name, epoch, sequence, origin)
-    // Its publisher knows of a life that this node does not know, or not of the one that this node knows. Reading tells.
+    // Its publisher knows of a life that this node does not know, or not of the one that this node knows. Reading
+    // tells.
     else if (!life.before.some((former) => former.epoch === epoch)) this.#doubt(name)
     tail.accept(arrivalOf(room, epoch ?? life.epoch, sequence, previous, text), true)
   }
@@ -382,11 +456,24 @@ class NatsAdapter implements Adapter {
 
   /** A change that cannot be announced is found by the next look of each node. */
   #announce (room: string, change: PresenceChange): void {
-    if (this.#link.isUp) this.#link.send(`${this.#options.prefix}.room.${tokenOf(room)}`, `p\n${JSON.stringify(change)}`)
+    if (this.#link.isUp) {
+      this.#link.send(`${this.#options.prefix}.room.${tokenOf(room)}`, `p\n${JSON.stringify(change)}`)
+    }
   }
 
   stats (): Record<string, number | boolean | string> {
-    return { isUp: this.#link.isUp, jetstream: this.#kept !== undefined, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, historyEvicted: this.#streams.evicted, rememberedBytes: this.claims?.bytes ?? 0, forgotten: this.claims?.forgotten ?? 0, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
+    return {
+      isUp: this.#link.isUp,
+      jetstream: this.#kept !== undefined,
+      rooms: this.#rooms.size,
+      historyBytes: this.#streams.bytes,
+      historyEvicted: this.#streams.evicted,
+      rememberedBytes: this.claims?.bytes ?? 0,
+      forgotten: this.claims?.forgotten ?? 0,
+      received: this.#received,
+      repairs: this.#repairs,
+      undecodable: this.#unread.count
+    }
   }
 
   #down (): void {
@@ -426,9 +513,14 @@ class NatsAdapter implements Adapter {
     latest?.catch(() => {})
   }
 
-  /** Nodes without a stream that numbers their values follow the fastest of their clocks. @param ask `?`: nodes that are ahead answer */
+  /**
+   * Nodes without a stream that numbers their values follow the fastest of their clocks. @param ask `?`: nodes that are
+   * ahead answer
+   */
   #beat (ask: '' | '?'): void {
-    if (this.#kept === undefined && this.#link.isUp) this.#link.send(`${this.#options.prefix}.clock`, `${this.#versions.time} ${ask}`)
+    if (this.#kept === undefined && this.#link.isUp) {
+      this.#link.send(`${this.#options.prefix}.clock`, `${this.#versions.time} ${ask}`)
+    }
   }
 
   #followed (text: string): void {
@@ -509,7 +601,8 @@ class NatsAdapter implements Adapter {
       try {
         await this.#compareAll(list)
       } catch {
-        // The link is away again, and everything is checked when it comes back; or one request failed, and its rooms are due again soon.
+        // The link is away again, and everything is checked when it comes back; or one request failed, and its rooms
+        // are due again soon.
         for (const followed of list) followed.due = performance.now() + 1_000
       }
     }))
@@ -530,13 +623,17 @@ class NatsAdapter implements Adapter {
   }
 }
 
-function end ({ subscriptions }: Followed): void { for (const subscription of subscriptions) subscription.unsubscribe() }
+function end ({ subscriptions }: Followed): void {
+  for (const subscription of subscriptions) subscription.unsubscribe()
+}
 
 /**
- * Nodes that share a NATS are one. With JetStream (2.9 or newer; on by default) history, resume, presence, limits and claims hold across
- * nodes; without it only live events and control messages do. Needs `@nats-io/transport-node`, and for JetStream `@nats-io/jetstream` and `@nats-io/kv`.
+ * Nodes that share a NATS are one. With JetStream (2.9 or newer; on by default) history, resume, presence, limits and
+ * claims hold across nodes; without it only live events and control messages do. Needs `@nats-io/transport-node`, and
+ * for JetStream `@nats-io/jetstream` and `@nats-io/kv`.
  *
- * @throws REALTIME_ERR_OPTIONS for a prefix that NATS would read otherwise; `start` throws REALTIME_ERR_ADAPTER when the server cannot be reached
+ * @throws REALTIME_ERR_OPTIONS for a prefix that NATS would read otherwise; `start` throws REALTIME_ERR_ADAPTER when
+ *   the server cannot be reached
  */
 export function nats (options: NatsOptions = {}): Adapter {
   return new NatsAdapter(options)

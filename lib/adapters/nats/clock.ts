@@ -14,9 +14,9 @@ const TOLERANCE = 1_000
 const DRIFT = 0.0002
 
 /**
- * The broker's clock, as this node knows it. Whatever nodes decide together by time (leases, claims, denials, ages) is decided by it, so
- * that a node whose own clock is wrong decides like the others. Between two measurements it goes on by the monotonic clock, which nobody
- * sets.
+ * The broker's clock, as this node knows it. Whatever nodes decide together by time (leases, claims, denials, ages) is
+ * decided by it, so that a node whose own clock is wrong decides like the others. Between two measurements it goes on
+ * by the monotonic clock, which nobody sets.
  */
 export class NatsClock {
   readonly #stamp: () => Promise<Stamp>
@@ -32,7 +32,10 @@ export class NatsClock {
   /** Unix time in milliseconds, by the broker's clock. */
   now (): number { return Math.round(performance.now() + this.#offset) }
 
-  /** Milliseconds by which the broker's clock is before this machine's. Small ones are none: nobody can tell them from the way. */
+  /**
+   * Milliseconds by which the broker's clock is before this machine's. Small ones are none: nobody can tell them from
+   * the way.
+   */
   get ahead (): number {
     const ahead = this.now() - Date.now()
     return Math.abs(ahead) < TOLERANCE ? 0 : ahead
@@ -56,7 +59,8 @@ export class NatsClock {
     const now = performance.now()
     const drifted = this.#error + (now - this.#measuredAt) * DRIFT
     const { offset, error } = best!
-    // A slow answer does not spoil what is known better, unless both cannot be true: then the broker's clock is another one.
+    // A slow answer does not spoil what is known better, unless both cannot be true: then the broker's clock is another
+    // one.
     if (error > drifted && Math.abs(offset - this.#offset) <= error + drifted) return
     this.#offset = offset
     this.#error = error

@@ -29,8 +29,8 @@ const PAGE = 1_000
 const MUST_ARRIVE: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'join', 'leave', 'moved'])
 
 /**
- * What nodes tell each other. What must not be lost is kept in a small stream: each node knows up to which number it has heard, and reads
- * the rest after each reconnect and every few seconds.
+ * What nodes tell each other. What must not be lost is kept in a small stream: each node knows up to which number it
+ * has heard, and reads the rest after each reconnect and every few seconds.
  */
 export class NatsControl implements Control {
   readonly #options: NatsControlOptions
@@ -124,7 +124,12 @@ export class NatsControl implements Control {
     if (String(created) !== this.#created || state.last_seq < this.#top) this.#top = 0
     this.#created = String(created)
     while (this.#top < state.last_seq) {
-      const { messages, isAll } = await fetchAll(link, { stream: this.#plan.name, subject: this.#plan.subjects[0]!, start: this.#top + 1, most: PAGE })
+      const { messages, isAll } = await fetchAll(link, {
+        stream: this.#plan.name,
+        subject: this.#plan.subjects[0]!,
+        start: this.#top + 1,
+        most: PAGE
+      })
       for (const { seq, time, text } of messages) {
         this.#top = Math.max(this.#top, seq)
         if (time < this.#startedAt) continue

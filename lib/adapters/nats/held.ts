@@ -4,10 +4,17 @@ import { HELD, nodeOf, type Nodes } from '../broker/nodes.js'
 const NAME = /^([\s\S]*) ([A-Za-z0-9_.-]+) (\d+)$/
 
 /** Who holds something, as it is written down: names without a mark run out by themselves. */
-export function heldName (connection: string, mark: string): string { return mark === '' ? connection : `${connection} ${mark}` }
+export function heldName (
+  connection: string,
+  mark: string
+): string { return mark === '' ? connection : `${connection} ${mark}` }
 
 /** The connection of a name, and its node where it lives as long as that. */
-export function holderOf (name: string): { readonly connection: string, readonly node?: string, readonly ttl?: number } {
+export function holderOf (name: string): {
+  readonly connection: string
+  readonly node?: string
+  readonly ttl?: number
+} {
   const [, connection, node, ttl] = NAME.exec(name) ?? []
   return connection === undefined ? { connection: name } : { connection, node: node!, ttl: Number(ttl) }
 }
@@ -31,7 +38,10 @@ export function drop (held: Map<string, number>, connection: string, node?: stri
   let isFound = false
   for (const name of held.keys()) {
     const holder = holderOf(name)
-    if (holder.connection !== connection || (node !== undefined && holder.node !== undefined && nodeOf(holder.node) !== node)) continue
+    if (holder.connection !== connection ||
+      (node !== undefined && holder.node !== undefined && nodeOf(holder.node) !== node)) {
+      continue
+    }
     held.delete(name)
     isFound = true
   }

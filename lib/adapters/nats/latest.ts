@@ -21,15 +21,18 @@ export interface NatsLatestOptions {
 }
 
 /** What came of setting a value. */
-export interface SetValue { readonly version: number, /** the key of the publication was used before */ readonly isRepeated: boolean }
+export interface SetValue {
+  readonly version: number
+  /** the key of the publication was used before */ readonly isRepeated: boolean
+}
 
 const DAY = 86_400_000
 const MAX_LATEST = 1_000
 const PAGE = 5_000
 
 /**
- * The `latest` values of all rooms in one stream, which keeps the newest of each subject: its numbers order them for all nodes, and it
- * sends each on to those who listen, so that a value is set and told in one step.
+ * The `latest` values of all rooms in one stream, which keeps the newest of each subject: its numbers order them for
+ * all nodes, and it sends each on to those who listen, so that a value is set and told in one step.
  */
 export class NatsLatest {
   readonly plan: NumberedPlan
@@ -53,7 +56,12 @@ export class NatsLatest {
   }
 
   /** @param payload of the epoch that is known when it is sent */
-  async set (room: string, { type, key = '', idempotencyKey }: Publication, origin: string, payload: (epoch: string) => string): Promise<SetValue> {
+  async set (
+    room: string,
+    { type, key = '', idempotencyKey }: Publication,
+    origin: string,
+    payload: (epoch: string) => string
+  ): Promise<SetValue> {
     const { link, lives, prefix } = this.#options
     const subject = `${prefix}.latest.${tokenOf(room)}.${tokenOf(keyOf(type, key))}`
     const msgID = idempotencyKey === undefined ? origin : messageIdOf(room, idempotencyKey)
@@ -93,21 +101,31 @@ export class NatsLatest {
     this.#epoch = life.epoch
   }
 
-  /** Values set in any room since the look before the last one, each with the token of its room: those that a broken link may have kept from this node. */
+  /**
+   * Values set in any room since the look before the last one, each with the token of its room: those that a broken
+   * link may have kept from this node.
+   */
   async missed (): Promise<Array<{ readonly token: string, readonly version: number, readonly text: string }>> {
     const { lives, prefix } = this.#options
     const { info, life } = await lives.verify(this.plan)
     const from = life.epoch === this.#epoch ? this.#seen[0] : 0
     if (info.state.last_seq <= from) return []
     const found = await this.#since(`${prefix}.latest.>`, from)
-    return found.map(({ subject, seq, text }) => ({ token: subject.split('.').at(-2)!, version: life.shift + seq, text }))
+    return found.map(({ subject, seq, text }) => ({
+      token: subject.split('.').at(-2)!,
+      version: life.shift + seq,
+      text
+    }))
   }
 
   async #since (subject: string, from: number): Promise<Kept[]> {
     const { link, lives } = this.#options
     const all: Kept[] = []
     for (let start = from + 1; ;) {
-      const { messages, isAll } = await lives.use(this.plan, () => fetchAll(link, { stream: this.plan.name, subject, start, most: PAGE }))
+      const { messages, isAll } = await lives.use(
+        this.plan,
+        () => fetchAll(link, { stream: this.plan.name, subject, start, most: PAGE })
+      )
       all.push(...messages)
       if (isAll || messages.length === 0) return all
       start = messages.at(-1)!.seq + 1

@@ -28,12 +28,18 @@ export interface BucketOptions {
   readonly storage: 'file' | 'memory'
 }
 
-/** Milliseconds for which the client waits beyond what is waited for here: its timers do not tell a server that is silent from a process that stood still. */
+/**
+ * Milliseconds for which the client waits beyond what is waited for here: its timers do not tell a server that is
+ * silent from a process that stood still.
+ */
 const SPARE = 60_000
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
 
-/** One connection to NATS. The client comes back and subscribes again on its own, but buffers what is sent meanwhile: so nothing is sent meanwhile. */
+/**
+ * One connection to NATS. The client comes back and subscribes again on its own, but buffers what is sent meanwhile: so
+ * nothing is sent meanwhile.
+ */
 export class NatsLink {
   readonly #options: NatsLinkOptions
   /** time that counts when somebody has waited for too long */
@@ -84,12 +90,20 @@ export class NatsLink {
       const js = client(this.#connection, { timeout: timeout + SPARE })
       this.#jsm = await js.jetstreamManager().catch(async (error: unknown) => {
         await this.close()
-        throw new REALTIME_ERR_ADAPTER(`this NATS server offers no JetStream (${messageOf(error)}); enable it, or pass nats({ jetstream: false }) for live events only: no history, resume, presence, limits or claims across nodes`)
+        throw new REALTIME_ERR_ADAPTER(
+          `this NATS server offers no JetStream (${messageOf(error)}); enable it, or pass nats({ jetstream: false }) for live events only: no history, resume, presence, limits or claims across nodes`
+        )
       })
       this.#js = js
       const kvm = new Kvm(js)
       // Asked of its leader: a copy may be behind, and of a bucket that is gone nobody would answer at all.
-      this.#open = async (name, { ttl, replicas, storage }) => await kvm.create(name, { ttl, replicas, history: 1, storage: storage as never, allow_direct: false })
+      this.#open = async (name, { ttl, replicas, storage }) => await kvm.create(name, {
+        ttl,
+        replicas,
+        history: 1,
+        storage: storage as never,
+        allow_direct: false
+      })
     }
     this.#isUp = true
     this.clock.start()
@@ -144,7 +158,11 @@ export class NatsLink {
    *
    * @throws Refusal `unavailable`, with the outcome `unknown` when it may be accepted all the same
    */
-  async publish (subject: string, text: string, { timeout = this.timeout, ...options }: Partial<JetStreamPublishOptions> = {}): Promise<PubAck> {
+  async publish (
+    subject: string,
+    text: string,
+    { timeout = this.timeout, ...options }: Partial<JetStreamPublishOptions> = {}
+  ): Promise<PubAck> {
     const { js } = this
     try {
       return await this.attempt(() => js.publish(subject, text, { timeout: timeout + SPARE, ...options }), timeout)
@@ -164,7 +182,10 @@ export class NatsLink {
 
   #release (): void { for (const resolve of this.#waiting.splice(0)) resolve() }
 
-  async bucket (name: string, options: BucketOptions): Promise<KV> { return await this.attempt(() => this.#ready(this.#open)(name, options)) }
+  async bucket (
+    name: string,
+    options: BucketOptions
+  ): Promise<KV> { return await this.attempt(() => this.#ready(this.#open)(name, options)) }
 
   /** Runs something that asks the server. @throws Refusal `unavailable` when it cannot be asked or does not answer */
   async attempt<T> (ask: () => Promise<T>, timeout = this.#options.timeout): Promise<T> {
@@ -227,7 +248,8 @@ function nameOf (error: unknown): string {
 
 /** No such stream: the server lost its data, somebody deleted it, or it has not been asked to keep any. */
 export function isMissing (error: unknown): boolean {
-  return (error as { code?: unknown }).code === 10059 || NOBODY.has(nameOf(error)) || (error instanceof Error && NOBODY.has(nameOf(error.cause)))
+  return (error as { code?: unknown }).code === 10059 || NOBODY.has(nameOf(error)) ||
+    (error instanceof Error && NOBODY.has(nameOf(error.cause)))
 }
 
 function messageOf (error: unknown): string {

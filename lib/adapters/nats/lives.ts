@@ -55,8 +55,9 @@ const ASKED = 3
 const LOOKED_BACK = 16
 
 /**
- * Tells the lives of streams apart. The server itself keeps nothing that a restore would not take back with the rest: so each node
- * remembers what it has seen, compares it after each reconnect, and a stream that went back is given a new epoch which all nodes read.
+ * Tells the lives of streams apart. The server itself keeps nothing that a restore would not take back with the rest:
+ * so each node remembers what it has seen, compares it after each reconnect, and a stream that went back is given a new
+ * epoch which all nodes read.
  */
 export class NatsLives {
   readonly #options: LivesOptions
@@ -85,7 +86,10 @@ export class NatsLives {
     const info = await this.#options.setup.open(plan)
     // Another life may have been found meanwhile, whose numbers have nothing to do with those of before.
     const markers = this.#known.get(plan.name)?.markers
-    return { info, life: await this.#identify(plan, info, markers === before ? seen : Math.min(markers!.top, info.state.last_seq)) }
+    return {
+      info,
+      life: await this.#identify(plan, info, markers === before ? seen : Math.min(markers!.top, info.state.last_seq))
+    }
   }
 
   /** Asks for something of a stream. One that is found missing is made anew, and asked again. */
@@ -110,7 +114,8 @@ export class NatsLives {
   /**
    * An event of the stream came by, or was accepted.
    *
-   * @param epoch life that the number is of: what comes late from a former one says nothing of this one, whose numbers are lower
+   * @param epoch life that the number is of: what comes late from a former one says nothing of this one, whose numbers
+   *   are lower
    */
   saw (name: string, epoch: string | undefined, sequence: number, origin: string): void {
     const known = this.#known.get(name)
@@ -161,20 +166,39 @@ export class NatsLives {
     const life = await state.change<Life>(keyOfLife(name), (text) => {
       const record = this.#decode(text)
       const former = remembered?.life.created === created ? undefined : remembered?.life ?? record
-      const found = this.#lifeOf(record?.created === created ? record : undefined, known?.life, former, shared, { created, run, last: info.state.last_seq, now: clock.now() })
+      const found = this.#lifeOf(record?.created === created ? record : undefined, known?.life, former, shared, {
+        created,
+        run,
+        last: info.state.last_seq,
+        now: clock.now()
+      })
       return found === record ? { result: found } : { value: JSON.stringify(found), result: found }
     })
     if (known?.life.epoch === life.epoch) this.#known.set(name, { life, markers: known.markers, brokenAt: undefined })
     else {
-      if (remembered !== undefined) log.warn({ stream: name, epoch: life.epoch, before: life.before }, 'a NATS stream was made anew or has older data than before: members are told of the gap')
+      if (remembered !== undefined) {
+        log.warn(
+          { stream: name, epoch: life.epoch, before: life.before },
+          'a NATS stream was made anew or has older data than before: members are told of the gap'
+        )
+      }
       this.#known.set(name, { life, markers: new Markers(info.state.last_seq), brokenAt: undefined })
       if (remembered !== undefined) this.#options.onDoubt(name)
     }
     return life
   }
 
-  /** @param shared last number that the stream has in common with what this node remembers of it; `undefined`: it went on from there */
-  #lifeOf (record: Life | undefined, known: Life | undefined, former: Life | undefined, shared: number | undefined, { created, run, last, now }: { created: string, run: string, last: number, now: number }): Life {
+  /**
+   * @param shared last number that the stream has in common with what this node remembers of it; `undefined`: it went
+   *   on from there
+   */
+  #lifeOf (
+    record: Life | undefined,
+    known: Life | undefined,
+    former: Life | undefined,
+    shared: number | undefined,
+    { created, run, last, now }: { created: string, run: string, last: number, now: number }
+  ): Life {
     const next = (former: Life, common: number, isLossy: boolean): Life => {
       const last: Former = { epoch: former.epoch, offset: common, ...(isLossy ? { isLossy } : {}) }
       const before = [last, ...former.before.map((each) => ({ ...each, offset: Math.min(each.offset, common) }))]
@@ -182,8 +206,13 @@ export class NatsLives {
     }
     if (known === undefined) {
       // Of a stream that was made anew, all that is in it is new to who knew the last one.
-      if (record === undefined) return former === undefined ? { created, run, epoch: newEpoch(), before: [], shift: now * RATE } : next(former, 0, true)
-      // The server was started again, with whatever data: nobody here can say that what came last before it is still there.
+      if (record === undefined) {
+        return former === undefined
+          ? { created, run, epoch: newEpoch(), before: [], shift: now * RATE }
+          : next(former, 0, true)
+      }
+      // The server was started again, with whatever data: nobody here can say that what came last before it is still
+      // there.
       return record.run === run ? record : next(record, last, false)
     }
     // Lost, or older than what this node remembers: then the record went back as well.
@@ -196,12 +225,19 @@ export class NatsLives {
   }
 
   /** @returns the last number in common; `undefined` when the stream is the one that this node remembers, gone on */
-  async #compare (plan: NumberedPlan, { markers, brokenAt }: Known, last: number, seen: number): Promise<number | undefined> {
-    // Two servers have led the stream at once, or one has lost what it had accepted: whatever it holds now, members may have heard something else.
+  async #compare (
+    plan: NumberedPlan,
+    { markers, brokenAt }: Known,
+    last: number,
+    seen: number
+  ): Promise<number | undefined> {
+    // Two servers have led the stream at once, or one has lost what it had accepted: whatever it holds now, members may
+    // have heard something else.
     if (brokenAt !== undefined) return await this.#sameUpTo(plan, markers, brokenAt - 1)
     let end = last
     if (last < seen) {
-      // Whoever said this may have stood still for a while, and not be the one that accepts any more: what is accepted now proves it.
+      // Whoever said this may have stood still for a while, and not be the one that accepts any more: what is accepted
+      // now proves it.
       const { seq } = await this.#options.link.publish(plan.probe, '')
       if (seq > seen) return undefined
       end = seq - 1
@@ -216,7 +252,10 @@ export class NatsLives {
     return Math.max(await this.#oldUpTo(plan, end), await this.#sameUpTo(plan, markers, end))
   }
 
-  /** The last number, of the newest few, that was given before the link broke: a restore came later, and leaves out but does not add. */
+  /**
+   * The last number, of the newest few, that was given before the link broke: a restore came later, and leaves out but
+   * does not add.
+   */
   async #oldUpTo (plan: NumberedPlan, end: number): Promise<number> {
     for (let sequence = end; sequence > Math.max(0, end - LOOKED_BACK); sequence--) {
       const found = await this.#message(plan, sequence)
@@ -243,10 +282,15 @@ export class NatsLives {
     return list[high]?.sequence ?? 0
   }
 
-  async #message ({ name }: NumberedPlan, sequence: number): Promise<{ readonly origin: string, readonly time: number } | undefined> {
+  async #message (
+    { name }: NumberedPlan,
+    sequence: number
+  ): Promise<{ readonly origin: string, readonly time: number } | undefined> {
     const { link } = this.#options
     const message = await link.attempt(() => link.jsm.streams.getMessage(name, { seq: sequence }))
-    return message === null ? undefined : { origin: splitOrigin(originOf(Buffer.from(message.data).toString()))[0], time: message.time.getTime() }
+    return message === null
+      ? undefined
+      : { origin: splitOrigin(originOf(Buffer.from(message.data).toString()))[0], time: message.time.getTime() }
   }
 }
 
@@ -256,7 +300,11 @@ function decodeLife (text: string): Life | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined
   const { created, epoch, before, shift, run } = value
-  if (typeof created !== 'string' || typeof epoch !== 'string' || !EPOCH.test(epoch) || !isOffset(shift) || typeof run !== 'string' || !Array.isArray(before)) return undefined
+  if (typeof created !== 'string' || typeof epoch !== 'string' || !EPOCH.test(epoch) || !isOffset(shift) ||
+    typeof run !== 'string' ||
+    !Array.isArray(before)) {
+    return undefined
+  }
   const formers: Former[] = []
   for (const each of before as unknown[]) {
     if (!isFields(each) || typeof each.epoch !== 'string' || !isOffset(each.offset)) return undefined

@@ -2,8 +2,8 @@
 const SIZE = 256
 
 /**
- * What this node has seen of a stream, kept outside the broker: which event had which number. A stream that was restored from older data
- * gives the same numbers to other events.
+ * What this node has seen of a stream, kept outside the broker: which event had which number. A stream that was
+ * restored from older data gives the same numbers to other events.
  */
 export class Markers {
   readonly #numbers = new Float64Array(SIZE)

@@ -14,7 +14,8 @@ const KEY = 'nodes.all'
 export async function beatOf (state: NatsState, { clock, node, away, unread }: Beating): Promise<Beat> {
   return await state.change<Beat>(KEY, (value) => {
     const now = clock.now()
-    const nodes = new Map([...decoded('nodes', value, decodeHolders, unread) ?? []].filter(([, at]) => at > now - REMEMBERED))
+    const nodes = new Map([...decoded('nodes', value, decodeHolders, unread) ??
+      []].filter(([, at]) => at > now - REMEMBERED))
     const before = nodes.get(node)
     // Others may not have been heard for the same reason.
     if (away > 0) for (const [other, at] of nodes) if (at >= now - away - 3 * BEAT) nodes.set(other, now)

@@ -22,8 +22,8 @@ export interface NatsOnceOptions {
 }
 
 /**
- * Idempotency keys of events that are not kept. The server recognises a message by its id in any of its streams: this one holds nothing
- * but the ids, for as long as they count.
+ * Idempotency keys of events that are not kept. The server recognises a message by its id in any of its streams: this
+ * one holds nothing but the ids, for as long as they count.
  */
 export class NatsOnce {
   readonly #options: NatsOnceOptions

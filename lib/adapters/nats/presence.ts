@@ -52,9 +52,9 @@ interface Waiting {
 }
 
 /**
- * Presence of a room as one value, changed by compare and set: who makes the change announces it, so each is announced once, and keeps it
- * beside the users for a while, so that a node whose link was broken can tell it late. Suits rooms of up to some thousand users: the
- * value must fit in one message of the server (1 MB unless configured otherwise).
+ * Presence of a room as one value, changed by compare and set: who makes the change announces it, so each is announced
+ * once, and keeps it beside the users for a while, so that a node whose link was broken can tell it late. Suits rooms
+ * of up to some thousand users: the value must fit in one message of the server (1 MB unless configured otherwise).
  */
 export class NatsPresence implements PresenceStore {
   readonly #options: NatsPresenceOptions
@@ -82,13 +82,18 @@ export class NatsPresence implements PresenceStore {
   }
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
-    if (!this.#rooms.has(room)) this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0, sweep: 0 })
+    if (!this.#rooms.has(room)) {
+      this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0, sweep: 0 })
+    }
     await this.#join(room, [entry], lease, true)
   }
 
   renewal (lease: number): number { return Nodes.renewal(lease) }
 
-  async renew (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Promise<void> {
+  async renew (
+    entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>,
+    lease: number
+  ): Promise<void> {
     const byRoom = new Map<string, PresenceEntry[]>()
     for (const { room, entry } of entries) {
       const known = byRoom.get(room)
@@ -216,14 +221,18 @@ export class NatsPresence implements PresenceStore {
     this.#waiting.delete(room)
   }
 
-  #apply (steps: readonly Waiting[], value: string | undefined, heard: number): Step<{ present: StoredPresence, changes: PresenceChange[] }> {
+  #apply (
+    steps: readonly Waiting[],
+    value: string | undefined,
+    heard: number
+  ): Step<{ present: StoredPresence, changes: PresenceChange[] }> {
     // Born at the clock, so that a peer who knew an earlier life of this room cannot take this one for it.
     const known = decoded('presence', value, decodePresence, this.#options.unread)
     const present = known ?? { sequence: this.#options.clock.now(), users: new Map<string, StoredUser>(), recent: [] }
     const changes: PresenceChange[] = []
     let isChanged = value === undefined || present.sequence < heard
-    // Older data than members have seen. They take no number that they know, and take the next one for a change like others; another
-    // node may have heard more than this one. The clock is above all of them.
+    // Older data than members have seen. They take no number that they know, and take the next one for a change like
+    // others; another node may have heard more than this one. The clock is above all of them.
     if (present.sequence < heard) present.sequence = Math.max(heard + 2, this.#options.clock.now())
     for (const { step } of steps) {
       const [joined, left]: [Named[], Named[]] = [[], []]
@@ -258,7 +267,9 @@ export class NatsPresence implements PresenceStore {
 
 function firstEnd ({ users }: StoredPresence): number {
   let first = Number.POSITIVE_INFINITY
-  for (const { connections } of users.values()) for (const until of connections.values()) if (until < first) first = until
+  for (const { connections } of users.values()) {
+    for (const until of connections.values()) if (until < first) first = until
+  }
   return first
 }
 

@@ -16,7 +16,12 @@ import type { FollowedStream } from '../broker/tail.js'
 import { decodePayload, encodePayload } from '../broker/payload.js'
 
 /** What needs JetStream. */
-export interface KeptParts { readonly streams: NatsStreams, readonly lives: NatsLives, readonly latest: NatsLatest, readonly clock: NatsClock }
+export interface KeptParts {
+  readonly streams: NatsStreams
+  readonly lives: NatsLives
+  readonly latest: NatsLatest
+  readonly clock: NatsClock
+}
 
 export interface NatsPublishingOptions {
   readonly link: NatsLink
@@ -38,7 +43,11 @@ export interface NatsPublishingOptions {
   readonly onLocal: (room: string) => void
 }
 
-interface Own { recipients: Awaitable<number> | undefined, position: Position | undefined, settle: (() => void) | undefined }
+interface Own {
+  recipients: Awaitable<number> | undefined
+  position: Position | undefined
+  settle: (() => void) | undefined
+}
 
 /** Milliseconds that a live event waits for its own echo. */
 const ECHO = 1_000
@@ -57,20 +66,31 @@ export class NatsPublishing {
     const { kept, tag } = this.#options
     const origin = `${tag}-${(++this.#count).toString(36)}`
     // The broker's time, where this machine's clock is wrong: ages count from it.
-    const stamped = kept === undefined || kept.clock.ahead === 0 ? publication : { ...publication, timestamp: Math.round(kept.clock.shared(publication.timestamp)) }
+    const stamped = kept === undefined || kept.clock.ahead === 0
+      ? publication
+      : { ...publication, timestamp: Math.round(kept.clock.shared(publication.timestamp)) }
     const own: Own = { recipients: undefined, position: undefined, settle: undefined }
     const { delivery, ack } = publication
     this.#own.set(origin, own)
     try {
       if (delivery === 'latest' && ack === undefined) return await this.#set(room, stamped, settings, origin, own)
-      if (kept !== undefined && settings.history !== false && delivery === 'reliable' && ack === undefined) return await this.#keep(kept, room, stamped, settings, origin, own)
+      if (kept !== undefined && settings.history !== false && delivery === 'reliable' && ack === undefined) {
+        return await this.#keep(kept, room, stamped, settings, origin, own)
+      }
       return await this.#tell(room, stamped, settings, origin, own)
     } finally {
       this.#own.delete(origin)
     }
   }
 
-  async #keep ({ streams, lives }: KeptParts, room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
+  async #keep (
+    { streams, lives }: KeptParts,
+    room: string,
+    publication: Publication,
+    settings: RoomSettings,
+    origin: string,
+    own: Own
+  ): Promise<Published> {
     const { link, timeout, tail, repeats } = this.#options
     const until = performance.now() + timeout
     const { name } = streams.plan(settings)
@@ -82,7 +102,9 @@ export class NatsPublishing {
     const before = idempotencyKey === undefined ? undefined : repeats.first(room, idempotencyKey)
     // Known here, whatever the broker has forgotten.
     if (before !== undefined) return { ...before, recipients: 0 }
-    const done = (position: Position): void => { if (idempotencyKey !== undefined) repeats.remember(room, idempotencyKey, { position, recipients: 0 }) }
+    const done = (position: Position): void => {
+      if (idempotencyKey !== undefined) repeats.remember(room, idempotencyKey, { position, recipients: 0 })
+    }
     let first: string | undefined
     for (let isAgain = false; ; isAgain = true) {
       let epoch: string | undefined
@@ -91,8 +113,12 @@ export class NatsPublishing {
         const top = lives.top(name)
         // A stream in another life does not know whether it has taken the message in the last one.
         if (first !== undefined && epoch !== first) throw away('unknown', key)
-        // NATS keeps no deadline: what was sent may be taken later. So the second answer is waited for longer, before nobody can know.
-        const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin}@${epoch}`, publication), { msgID, timeout: timeout * (isAgain ? 1.5 : 0.5) })
+        // NATS keeps no deadline: what was sent may be taken later. So the second answer is waited for longer, before
+        // nobody can know.
+        const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin}@${epoch}`, publication), {
+          msgID,
+          timeout: timeout * (isAgain ? 1.5 : 0.5)
+        })
         if (!duplicate && seq > top) lives.saw(name, epoch, seq, origin)
         else if (!duplicate) {
           lives.doubt(name);
@@ -124,7 +150,13 @@ export class NatsPublishing {
     }
   }
 
-  async #set (room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
+  async #set (
+    room: string,
+    publication: Publication,
+    settings: RoomSettings,
+    origin: string,
+    own: Own
+  ): Promise<Published> {
     const { kept, versions, isSubscribed, onLocal } = this.#options
     const isLocal = settings.history === false || kept === undefined
     let payload = encodePayload(origin, publication)
@@ -153,7 +185,13 @@ export class NatsPublishing {
   }
 
   /** Events that are not kept: sent to whoever listens. */
-  async #tell (room: string, publication: Publication, settings: RoomSettings, origin: string, own: Own): Promise<Published> {
+  async #tell (
+    room: string,
+    publication: Publication,
+    settings: RoomSettings,
+    origin: string,
+    own: Own
+  ): Promise<Published> {
     const { link, kept, isSubscribed } = this.#options
     const isLocal = publication.delivery === 'volatile' || settings.history === false || kept === undefined
     if (await this.#isRepeated(room, publication)) return { recipients: 0 }
@@ -189,7 +227,9 @@ export class NatsPublishing {
   /** @param version absent: the broker is away, and whatever it has next takes the place of this value */
   #handOver (room: string, payload: string, version?: number): Awaitable<number> {
     const { host, isSubscribed } = this.#options
-    return isSubscribed(room) ? host.event(room, decodePayload(room, payload, version === undefined ? {} : { version })) : 0
+    return isSubscribed(room)
+      ? host.event(room, decodePayload(room, payload, version === undefined ? {} : { version }))
+      : 0
   }
 
   /** An event was handed over: if it is one of this node's, its publisher is told. */

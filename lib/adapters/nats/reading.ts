@@ -12,10 +12,17 @@ const NANOS = 1_000_000
 /** Milliseconds after which the server forgets a reader that nobody reads. */
 const IDLE = 10_000
 
-/** Messages of the first request, from which the size of the others is guessed: so many at most, and as if each had so many bytes. */
+/**
+ * Messages of the first request, from which the size of the others is guessed: so many at most, and as if each had so
+ * many bytes.
+ */
 const FIRST = { most: 16, bytes: 16_384 }
 
-interface Page { messages: Kept[], /** nothing was left out behind the last of them */ isAll: boolean, /** the bytes ended it */ isPart: boolean }
+interface Page {
+  messages: Kept[]
+  /** nothing was left out behind the last of them */ isAll: boolean
+  /** the bytes ended it */ isPart: boolean
+}
 
 /** What is to be read. */
 export interface Part {
@@ -30,15 +37,18 @@ export interface Part {
 }
 
 /**
- * Reads messages of a stream. From one server through a consumer of its own: one request, or a few where bytes are bounded. In a cluster
- * one by one from the server that leads the stream: a consumer reads the copy of its own server, and a copy may for a while have other
- * events, or the same under other numbers.
+ * Reads messages of a stream. From one server through a consumer of its own: one request, or a few where bytes are
+ * bounded. In a cluster one by one from the server that leads the stream: a consumer reads the copy of its own server,
+ * and a copy may for a while have other events, or the same under other numbers.
  */
 export async function fetchAll (link: NatsLink, part: Part): Promise<Page> {
   return await (link.isClustered ? readLeader(link, part) : readConsumer(link, part))
 }
 
-async function readLeader (link: NatsLink, { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY }: Part): Promise<Page> {
+async function readLeader (
+  link: NatsLink,
+  { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY }: Part
+): Promise<Page> {
   const messages: Kept[] = []
   let size = 0
   for (let seq = start; messages.length < most;) {
@@ -47,13 +57,21 @@ async function readLeader (link: NatsLink, { stream, subject, start, most, bytes
     if (found === null) return { messages, isAll: true, isPart: false }
     size += found.data.length
     if (size > bytes && messages.length > 0) return { messages, isAll: false, isPart: true }
-    messages.push({ subject: found.subject, seq: found.seq, time: found.time.getTime(), text: Buffer.from(found.data).toString() })
+    messages.push({
+      subject: found.subject,
+      seq: found.seq,
+      time: found.time.getTime(),
+      text: Buffer.from(found.data).toString()
+    })
     seq = found.seq + 1
   }
   return { messages, isAll: false, isPart: false }
 }
 
-async function readConsumer (link: NatsLink, { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY }: Part): Promise<Page> {
+async function readConsumer (
+  link: NatsLink,
+  { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY }: Part
+): Promise<Page> {
   return await link.attempt(async () => {
     const { name, pending } = await consumerOf(link, { stream, subject, start }, false)
     const count = Math.min(most, pending)
@@ -66,7 +84,12 @@ async function readConsumer (link: NatsLink, { stream, subject, start, most, byt
       const end = messages.length + batch
       for await (const message of found) {
         size += message.data.length
-        messages.push({ subject: message.subject, seq: message.seq, time: message.time.getTime(), text: message.string() })
+        messages.push({
+          subject: message.subject,
+          seq: message.seq,
+          time: message.time.getTime(),
+          text: message.string()
+        })
         if (messages.length === end) break
       }
       if (messages.length < end) break
@@ -78,8 +101,14 @@ async function readConsumer (link: NatsLink, { stream, subject, start, most, byt
   })
 }
 
-/** The number of the message at `index` among those of a subject, oldest first; their contents stay where they are, but for a cluster's. */
-export async function numberOf (link: NatsLink, { stream, subject, index }: Pick<Part, 'stream' | 'subject'> & { readonly index: number }): Promise<number> {
+/**
+ * The number of the message at `index` among those of a subject, oldest first; their contents stay where they are, but
+ * for a cluster's.
+ */
+export async function numberOf (
+  link: NatsLink,
+  { stream, subject, index }: Pick<Part, 'stream' | 'subject'> & { readonly index: number }
+): Promise<number> {
   if (link.isClustered) {
     let seq = 0
     for (let left = index; left >= 0; left--) {
@@ -111,11 +140,17 @@ export async function numberOf (link: NatsLink, { stream, subject, index }: Pick
 /** As many as are likely to fit into what is left. */
 function batchOf (read: number, size: number, count: number, bytes: number): number {
   if (bytes === Number.POSITIVE_INFINITY) return count
-  const likely = read === 0 ? Math.min(FIRST.most, Math.ceil(bytes / FIRST.bytes)) : Math.ceil((bytes - size) * read / Math.max(size, 1))
+  const likely = read === 0
+    ? Math.min(FIRST.most, Math.ceil(bytes / FIRST.bytes))
+    : Math.ceil((bytes - size) * read / Math.max(size, 1))
   return Math.max(1, Math.min(likely, count - read))
 }
 
-async function consumerOf (link: NatsLink, { stream, subject, start }: Pick<Part, 'stream' | 'subject' | 'start'>, isBare: boolean): Promise<{ name: string, pending: number }> {
+async function consumerOf (
+  link: NatsLink,
+  { stream, subject, start }: Pick<Part, 'stream' | 'subject' | 'start'>,
+  isBare: boolean
+): Promise<{ name: string, pending: number }> {
   const { name, num_pending: pending } = await link.jsm.consumers.add(stream, {
     ack_policy: 'none' as never,
     deliver_policy: 'by_start_sequence' as never,

@@ -36,7 +36,9 @@ export class NatsSetup {
   forget (name?: string): void { this.#opened.forget(name) }
 
   /** @returns the stream as it was when it was opened here */
-  async open (plan: StreamPlan): Promise<StreamInfo> { return await this.#opened.get(plan.name, () => this.#open(plan)) }
+  async open (plan: StreamPlan): Promise<StreamInfo> {
+    return await this.#opened.get(plan.name, () => this.#open(plan))
+  }
 
   /** Asks for something of a stream. A stream that is found missing is made anew, and asked again. */
   async use<T> (plan: StreamPlan, ask: (opened: StreamInfo) => Promise<T>): Promise<T> {
@@ -71,7 +73,8 @@ export class NatsSetup {
       return await link.attempt(async () => {
         try {
           const known = await link.jsm.streams.info(name)
-          const isSame = (perSubject === undefined || known.config.max_msgs_per_subject === perSubject) && known.config.max_age === config.max_age
+          const isSame = (perSubject === undefined || known.config.max_msgs_per_subject === perSubject) &&
+            known.config.max_age === config.max_age
           return isSame ? known : await link.jsm.streams.update(name, config)
         } catch (error) {
           if (!isMissing(error)) throw error

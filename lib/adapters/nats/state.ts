@@ -42,9 +42,9 @@ interface Waiting {
 }
 
 /**
- * Small shared values in one KV bucket, each changed by compare and set: the server takes a change only if nobody else changed the key
- * since it was read, so that of two that race one sees what the other did. Changes that this node makes to one key meanwhile are made
- * together, in their order.
+ * Small shared values in one KV bucket, each changed by compare and set: the server takes a change only if nobody else
+ * changed the key since it was read, so that of two that race one sees what the other did. Changes that this node makes
+ * to one key meanwhile are made together, in their order.
  */
 export class NatsState {
   readonly #link: NatsLink
@@ -89,8 +89,8 @@ export class NatsState {
   }
 
   /**
-   * A bucket that is found missing is made anew, and asked again: for as long as a request may take, since one that another node has just
-   * made in a cluster has no leader for a moment.
+   * A bucket that is found missing is made anew, and asked again: for as long as a request may take, since one that
+   * another node has just made in a cluster has no leader for a moment.
    */
   async #ask<T> (ask: (bucket: KV) => Promise<T>): Promise<T> {
     const end = performance.now() + this.#link.timeout
@@ -195,14 +195,21 @@ export class NatsState {
    * @param isFresh the value was read just now, so that a change that leaves it as it is may go by it
    * @returns false when somebody else was first
    */
-  async #applyTo (key: string, batch: readonly Waiting[], from: { readonly value: string | undefined, readonly revision: number }, isFresh = false): Promise<boolean> {
+  async #applyTo (
+    key: string,
+    batch: readonly Waiting[],
+    from: { readonly value: string | undefined, readonly revision: number },
+    isFresh = false
+  ): Promise<boolean> {
     let value: string | undefined
     for (const { run } of batch) value = run(value ?? from.value) ?? value
     if (value === undefined) return isFresh
     const changed = value
     this.#written.delete(key)
     try {
-      const revision = await this.#ask((bucket) => from.revision === 0 ? bucket.create(key, changed) : bucket.update(key, changed, from.revision))
+      const revision = await this.#ask((bucket) => from.revision === 0
+        ? bucket.create(key, changed)
+        : bucket.update(key, changed, from.revision))
       if (changed.length <= MAX_REMEMBERED) this.#remember(key, { value: changed, revision })
       return true
     } catch (error) {
@@ -218,7 +225,8 @@ export class NatsState {
 }
 
 /**
- * What a value says; one that cannot be read counts as none, so that the next change mends it, and is counted as unread.
+ * What a value says; one that cannot be read counts as none, so that the next change mends it, and is counted as
+ * unread.
  *
  * @throws Refusal `unavailable` for one of a newer form: it is left alone, since nodes that know it go by it
  */
@@ -277,7 +285,9 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
     async release (key, holder) {
       await state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
-        return drop(holders, holder, nodes.id) ? { value: encodeHolders(holders), result: undefined } : { result: undefined }
+        return drop(holders, holder, nodes.id)
+          ? { value: encodeHolders(holders), result: undefined }
+          : { result: undefined }
       })
     },
     async count (key) { return living(await state.read(stateKey('lease', key))).size }
@@ -285,7 +295,11 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
 }
 
 export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread): ClaimStore {
-  const living = <T extends { readonly until: number }>(kind: string, value: string | undefined, decode: (text: string) => T | undefined): T | undefined => {
+  const living = <T extends { readonly until: number }>(
+    kind: string,
+    value: string | undefined,
+    decode: (text: string) => T | undefined
+  ): T | undefined => {
     const known = decoded(kind, value, decode, unread)
     return known !== undefined && known.until > clock.now() ? known : undefined
   }
@@ -294,28 +308,42 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
       const claiming = state.change<Claim>(stateKey('claim', key), (value) => {
         const known = living('claim', value, decodeClaim)
         // Who claims what it holds has lost the answer to its claim.
-        const isOwn = holder !== undefined && known?.hash === hash && known.outcome === undefined && known.holder === holder
-        if (known === undefined || isOwn) return { value: JSON.stringify({ hash, until: clock.now() + lease, holder }), result: { state: 'claimed' } }
+        const isOwn = holder !== undefined && known?.hash === hash && known.outcome === undefined &&
+          known.holder === holder
+        if (known === undefined || isOwn) {
+          return { value: JSON.stringify({ hash, until: clock.now() + lease, holder }), result: { state: 'claimed' } }
+        }
         if (known.hash !== hash) return { result: { state: 'conflict' } }
         if (known.outcome !== undefined) return { result: { state: 'settled', outcome: known.outcome } }
         return { result: { state: 'running', retryAfter: known.until - clock.now() } }
       })
       // It may have been written all the same: whoever claims gives it back.
-      return await claiming.catch((error: unknown) => { throw error instanceof Refusal && error.word === 'unavailable' ? away('unknown') : error })
+      return await claiming.catch((error: unknown) => {
+        throw error instanceof Refusal && error.word === 'unavailable' ? away('unknown') : error
+      })
     },
     async settle (key, hash, outcome, ttl, _owner, holder) {
       await state.change(stateKey('claim', key), (value) => {
         const known = living('claim', value, decodeClaim)
         if (known !== undefined && known.hash !== hash) return { result: undefined }
         if (outcome === undefined && holder !== undefined && known?.holder !== holder) return { result: undefined }
-        return { value: JSON.stringify({ hash, until: outcome === undefined ? 0 : clock.now() + ttl, outcome }), result: undefined }
+        return {
+          value: JSON.stringify({ hash, until: outcome === undefined ? 0 : clock.now() + ttl, outcome }),
+          result: undefined
+        }
       })
     },
-    async put (key, value, ttl) { await state.write(stateKey('value', key), JSON.stringify({ value, until: clock.now() + ttl })) },
+    async put (
+      key,
+      value,
+      ttl
+    ) { await state.write(stateKey('value', key), JSON.stringify({ value, until: clock.now() + ttl })) },
     async take (key) {
       return await state.change<string | undefined>(stateKey('value', key), (text) => {
         const known = living('value', text, decodeValue)
-        return known?.value === undefined ? { result: undefined } : { value: JSON.stringify({ until: 0 }), result: known.value }
+        return known?.value === undefined
+          ? { result: undefined }
+          : { value: JSON.stringify({ until: 0 }), result: known.value }
       })
     }
   }
@@ -326,7 +354,10 @@ export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread)
   return {
     async deny (subject, until) {
       const end = Math.round(clock.shared(until))
-      await state.change(stateKey('denial', subject), (value) => endOf(value) >= end ? { result: undefined } : { value: String(end), result: undefined })
+      await state.change(
+        stateKey('denial', subject),
+        (value) => endOf(value) >= end ? { result: undefined } : { value: String(end), result: undefined }
+      )
     },
     async isDenied (subjects) {
       const ends = await Promise.all(subjects.map((subject) => state.read(stateKey('denial', subject))))

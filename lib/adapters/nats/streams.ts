@@ -25,9 +25,9 @@ export interface Found { readonly range: Range, readonly last: number }
 const DAY = 86_400_000
 
 /**
- * One JetStream stream per definition that has history, a subject in it per room. What is accepted is sent on by the server
- * (`republish`) to the subject that nodes listen to, with its sequence and the one before it. A stream keeps one event per room more
- * than the history is long: it is the witness that nothing between it and the next was trimmed.
+ * One JetStream stream per definition that has history, a subject in it per room. What is accepted is sent on by the
+ * server (`republish`) to the subject that nodes listen to, with its sequence and the one before it. A stream keeps one
+ * event per room more than the history is long: it is the witness that nothing between it and the next was trimmed.
  */
 export class NatsStreams {
   readonly #options: NatsStreamsOptions
@@ -81,7 +81,9 @@ export class NatsStreams {
     const { link } = this.#options
     const { name } = this.plan(settings)
     const { epoch } = await this.life(settings)
-    const newest = await link.attempt(() => link.jsm.streams.getMessage(name, { last_by_subj: this.subject(room, settings) }))
+    const newest = await link.attempt(() => link.jsm.streams.getMessage(name, {
+      last_by_subj: this.subject(room, settings)
+    }))
     return { epoch, offset: newest?.seq ?? 0 }
   }
 
@@ -95,7 +97,10 @@ export class NatsStreams {
     const oldest = clock.now() - history.ttl
     let floor = Math.max(0, first - 1)
     if (held > history.size) {
-      const witness = await link.attempt(() => link.jsm.direct.getMessage(info.config.name, { seq: first, next_by_subj: subject }))
+      const witness = await link.attempt(() => link.jsm.direct.getMessage(info.config.name, {
+        seq: first,
+        next_by_subj: subject
+      }))
       floor = Math.max(floor, witness?.seq ?? 0)
     }
     const from = since === undefined ? 0 : since.offset
@@ -141,7 +146,15 @@ function lastOf<T> (list: readonly T[], count: number): T[] {
 export function arrivalOf (room: string, epoch: string, offset: number, previous: number, payload: string): Arrival {
   const [origin] = splitOrigin(originOf(payload))
   const [identity] = splitOrigin(identityOf(payload))
-  return { epoch, offset, previous, origin, identity, size: payload.length, packet: () => decodePayload(room, payload, { position: { epoch, offset } }) }
+  return {
+    epoch,
+    offset,
+    previous,
+    origin,
+    identity,
+    size: payload.length,
+    packet: () => decodePayload(room, payload, { position: { epoch, offset } })
+  }
 }
 
 function hashOf (definition: string): string {

@@ -5,9 +5,9 @@ const BEGIN = Date.UTC(2024, 0, 1)
 const NODES = 4_096
 
 /**
- * Versions of `latest` values where nobody numbers them for all nodes: a logical clock (Lamport) that also goes on with time, and the
- * node as what decides between two at once. All nodes order the values alike, whatever their clocks say: who hears of a later time goes
- * on from there.
+ * Versions of `latest` values where nobody numbers them for all nodes: a logical clock (Lamport) that also goes on with
+ * time, and the node as what decides between two at once. All nodes order the values alike, whatever their clocks say:
+ * who hears of a later time goes on from there.
  */
 export class LogicalVersions {
   #node = randomInt(NODES)

@@ -4,7 +4,8 @@ import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/refusal.js'
 import type { Packet } from '../../protocol/packet.js'
 import type {
-  Adapter, AdapterHost, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication, Published, RoomSettings
+  Adapter, AdapterHost, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication,
+  Published, RoomSettings
 } from '../adapter.js'
 import { BoundedClaims } from '../broker/bounded-claims.js'
 import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from '../broker/decode.js'
@@ -32,20 +33,30 @@ import { pageOf, sharedBy, FollowedStream, type Arrival, type Range } from '../b
 export interface RedisOptions {
   /** one server, default `redis://127.0.0.1:6379`; `rediss:` for TLS. Redis 7.0 or newer */
   readonly url?: string
-  /** an ioredis client, of a cluster or not: its settings are taken over by connections of this adapter's own; it is not used itself and stays yours */
+  /**
+   * an ioredis client, of a cluster or not: its settings are taken over by connections of this adapter's own; it is not
+   * used itself and stays yours
+   */
   readonly client?: Redis | Cluster
   /** some nodes of a Redis Cluster; the others are found */
   readonly cluster?: ReadonlyArray<{ readonly host: string, readonly port: number }>
   /** sentinels, and the name of the primary that they watch */
-  readonly sentinels?: { readonly name: string, readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }> }
+  readonly sentinels?: {
+    readonly name: string
+    readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }>
+  }
   /** more settings of ioredis, such as `username`, `password`, `tls`, `db` */
   readonly settings?: Partial<ClientOptions>
   /**
-   * in front of all keys and channels, behind a `keyPrefix` of the client; default `realtime:`. Each application that shares a server needs
-   * its own. Printable ASCII without spaces, braces, quotes and wildcards, else REALTIME_ERR_OPTIONS
+   * in front of all keys and channels, behind a `keyPrefix` of the client; default `realtime:`. Each application that
+   * shares a server needs its own. Printable ASCII without spaces, braces, quotes and wildcards, else
+   * REALTIME_ERR_OPTIONS
    */
   readonly prefix?: string
-  /** milliseconds that one command may take, default 2 000; then it is refused with `unavailable` and will not be run later */
+  /**
+   * milliseconds that one command may take, default 2 000; then it is refused with `unavailable` and will not be run
+   * later
+   */
   readonly timeout?: number
   /** milliseconds between two position checks of a quiet room, default 40 000, varied by 20 % */
   readonly check?: number
@@ -63,10 +74,19 @@ interface Followed {
   due: number
 }
 
-/** What this node has seen of a room's stream: its epoch, when that began by the broker's clock, and the highest offset in it. */
+/**
+ * What this node has seen of a room's stream: its epoch, when that began by the broker's clock, and the highest offset
+ * in it.
+ */
 interface Known { readonly epoch: string, readonly at: number, top: number }
 
-const DEFAULTS = { prefix: 'realtime:', timeout: 2_000, check: 40_000, idempotency: 120_000, historyBytes: 64 * 1024 * 1024 }
+const DEFAULTS = {
+  prefix: 'realtime:',
+  timeout: 2_000,
+  check: 40_000,
+  idempotency: 120_000,
+  historyBytes: 64 * 1024 * 1024
+}
 /** Rooms that are looked at together. */
 const BATCH = 100
 /** Known rooms with members here that one new room may move to the end. */
@@ -79,7 +99,10 @@ const PAGE = 500
 const PAGE_BYTES = 1_048_576
 /** Rooms without members here of which it is remembered what was seen. */
 const MAX_KNOWN = 10_000
-/** Milliseconds of a new epoch in which every node says what it had seen of those before it: until then none of them is honoured. */
+/**
+ * Milliseconds of a new epoch in which every node says what it had seen of those before it: until then none of them is
+ * honoured.
+ */
 const SETTLED = 1_500
 /** Milliseconds between two looks for messages of other nodes that did not come. */
 const HEAR = 1_000
@@ -138,7 +161,9 @@ class RedisAdapter implements Adapter {
     if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(`redis({ prefix }) ${fault}`)
     // The client would put it in front of keys, but not of channels.
     const outer = client?.options.keyPrefix ?? settings.keyPrefix ?? ''
-    if (outer !== '' && prefixFault(outer) !== undefined) throw new REALTIME_ERR_OPTIONS(`the keyPrefix of the ioredis client ${prefixFault(outer)!}`)
+    if (outer !== '' && prefixFault(outer) !== undefined) {
+      throw new REALTIME_ERR_OPTIONS(`the keyPrefix of the ioredis client ${prefixFault(outer)!}`)
+    }
     this.#keys = new Keys(outer + prefix)
     this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
     this.#repeats = new Repeats(this.#options.idempotency)
@@ -155,7 +180,12 @@ class RedisAdapter implements Adapter {
       onDown: () => { this.#down() }
     })
     this.#link = link
-    this.#nodes = new Nodes({ node: this.#tag, beat: (name, away) => this.#beat(name, away), onLost: () => { this.#lost() }, hold: async () => { await this.#host!.state(true, true) } })
+    this.#nodes = new Nodes({
+      node: this.#tag,
+      beat: (name, away) => this.#beat(name, away),
+      onLost: () => { this.#lost() },
+      hold: async () => { await this.#host!.state(true, true) }
+    })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
     this.leases = redisLeases(link, this.#keys, this.#nodes)
     this.claims = new BoundedClaims(redisClaims(link, this.#keys), async (name) => { await link.call('DEL', name) })
@@ -164,7 +194,9 @@ class RedisAdapter implements Adapter {
   }
 
   async start (host: AdapterHost): Promise<void> {
-    if (this.#host !== undefined) throw new REALTIME_ERR_ADAPTER('this redis adapter is already in use; make one for each server')
+    if (this.#host !== undefined) {
+      throw new REALTIME_ERR_ADAPTER('this redis adapter is already in use; make one for each server')
+    }
     this.#host = host
     this.claims.start(host)
     const { idempotency, timeout, check } = this.#options
@@ -266,7 +298,17 @@ class RedisAdapter implements Adapter {
   }
 
   stats (): Record<string, number | boolean | string> {
-    return { isUp: this.#link.isUp, rooms: this.#rooms.size, historyBytes: this.#streams.bytes, historyEvicted: this.#streams.evicted, rememberedBytes: this.claims.bytes, forgotten: this.claims.forgotten, received: this.#received, repairs: this.#repairs, undecodable: this.#unread.count }
+    return {
+      isUp: this.#link.isUp,
+      rooms: this.#rooms.size,
+      historyBytes: this.#streams.bytes,
+      historyEvicted: this.#streams.evicted,
+      rememberedBytes: this.claims.bytes,
+      forgotten: this.claims.forgotten,
+      received: this.#received,
+      repairs: this.#repairs,
+      undecodable: this.#unread.count
+    }
   }
 
   #follow (room: string, settings: RoomSettings): FollowedStream | undefined {
@@ -279,7 +321,9 @@ class RedisAdapter implements Adapter {
       streams: this.#streams,
       host,
       isNew: (name, identity) => this.#repeats.isNew(name, identity),
-      deliver: (name, packet, origin) => { this.#publishing!.delivered(origin, host.event(name, packet), packet.position) },
+      deliver: (name, packet, origin) => {
+        this.#publishing!.delivered(origin, host.event(name, packet), packet.position)
+      },
       read: (offset, epoch) => this.#readRange(room, epoch, offset, PAGE, history.ttl, PAGE_BYTES),
       onRepair: () => { this.#repairs++ },
       onUndecodable: () => { this.#unread.note('history', 0) }
@@ -297,10 +341,18 @@ class RedisAdapter implements Adapter {
    * @throws Refusal `unavailable` also when what is kept of one of them is not what this version keeps
    */
   async #positions (rooms: readonly string[]): Promise<Array<readonly [room: string, position: Position]>> {
-    const items = rooms.map((room) => ({ room, keys: this.#keys.place(room), args: [this.#isKept(room) ? newEpoch() : '', this.#seen(room), this.presence.isHeld(room) ? '1' : ''] }))
+    const items = rooms.map((room) => ({
+      room,
+      keys: this.#keys.place(room),
+      args: [this.#isKept(room) ? newEpoch() : '', this.#seen(room), this.presence.isHeld(room) ? '1' : '']
+    }))
     const found: Array<readonly [string, Position]> = []
     let isLost = false
-    for (const [some, reply] of await this.#link.many(POSITIONS, [this.#link.run, Math.ceil(this.#options.check)], items)) {
+    for (const [some, reply] of await this.#link.many(
+      POSITIONS,
+      [this.#link.run, Math.ceil(this.#options.check)],
+      items
+    )) {
       for (const [index, { room, args }] of some.entries()) {
         const [epoch = '', top, at, state] = (reply as string[]).slice(index * 4, index * 4 + 4)
         if (state !== '' && this.presence.isHeld(room)) this.presence.look(room, 0)
@@ -363,9 +415,17 @@ class RedisAdapter implements Adapter {
     const count = since === undefined ? Math.min(last ?? limit, limit) : limit
     const name = keyOf(room, since?.epoch ?? '', String(since?.offset ?? ''), String(count), String(bytes ?? ''))
     const underWay = this.#reading.get(name)
-    // A read that began before now may miss what was accepted meanwhile, which comes by the subscription or the next page.
+    // A read that began before now may miss what was accepted meanwhile, which comes by the subscription or the next
+    // page.
     if (underWay !== undefined) return await underWay
-    const reading = this.#readRange(room, since?.epoch ?? '', since?.offset, count, history === false ? 0 : history.ttl, bytes)
+    const reading = this.#readRange(
+      room,
+      since?.epoch ?? '',
+      since?.offset,
+      count,
+      history === false ? 0 : history.ttl,
+      bytes
+    )
     this.#reading.set(name, reading)
     try {
       return await reading
@@ -375,10 +435,18 @@ class RedisAdapter implements Adapter {
   }
 
   /** @param asked the epoch in which the reader stands */
-  async #readRange (room: string, asked: string, after: number | undefined, count: number, ttl: number, bytes = Number.MAX_SAFE_INTEGER): Promise<Range> {
+  async #readRange (
+    room: string,
+    asked: string,
+    after: number | undefined,
+    count: number,
+    ttl: number,
+    bytes = Number.MAX_SAFE_INTEGER
+  ): Promise<Range> {
     for (;;) {
       const reply = await this.#link.script(READ, [this.#keys.meta(room), this.#keys.stream(room)], [
-        this.#link.run, newEpoch(), after ?? '', Math.max(count, 0), Math.ceil(ttl), this.#rooms.has(room) ? '1' : '', this.#seen(room), bytes
+        this.#link.run, newEpoch(), after ??
+          '', Math.max(count, 0), Math.ceil(ttl), this.#rooms.has(room) ? '1' : '', this.#seen(room), bytes
       ]) as string[]
       const [epoch = '', top, before = '', floor, at, age, isPart, ...entries] = reply
       this.#learn(room, this.#checked(epoch, Number(top)).epoch, Number(top), Number(at))
@@ -388,8 +456,16 @@ class RedisAdapter implements Adapter {
         const payload = entries[index + 1]!
         events.push(arrivalOf(room, epoch, offset, payload))
       }
-      const range = { epoch, top: Number(top), floor: Number(floor), before: parsePositions(before, () => { this.#unread.note('position', before.length) }), events, isPart: isPart === '1' }
-      const isFormer = asked !== epoch && after !== undefined && sharedBy({ epoch: asked, offset: after }, range)?.isWhole === true
+      const range = {
+        epoch,
+        top: Number(top),
+        floor: Number(floor),
+        before: parsePositions(before, () => { this.#unread.note('position', before.length) }),
+        events,
+        isPart: isPart === '1'
+      }
+      const isFormer = asked !== epoch && after !== undefined &&
+        sharedBy({ epoch: asked, offset: after }, range)?.isWhole === true
       if (!isFormer || Number(age) >= SETTLED) return range
       await this.#pause(SETTLED - Number(age))
     }
@@ -470,7 +546,10 @@ class RedisAdapter implements Adapter {
     this.#host!.control(message, text.slice(space + 1, end))
   }
 
-  /** Reads what other nodes told while the subscription was cut, or was thought to stand. All of it where the broker may be another one. */
+  /**
+   * Reads what other nodes told while the subscription was cut, or was thought to stand. All of it where the broker may
+   * be another one.
+   */
   async #look (): Promise<void> {
     if (this.#isLooking || !this.#link.canSend) return
     this.#isLooking = true
@@ -480,7 +559,11 @@ class RedisAdapter implements Adapter {
       const isPassed = this.#mark !== undefined
       let from = this.#toldId === undefined || run !== this.#run ? '-' : `(${this.#toldId}`
       for (let isDone = false; !isDone;) {
-        const [mark, ...entries] = await this.#link.script(TOLD, [this.#keys.told, this.#keys.mark], [from, newEpoch(), PAGE]) as string[]
+        const [mark, ...entries] = await this.#link.script(
+          TOLD,
+          [this.#keys.told, this.#keys.mark],
+          [from, newEpoch(), PAGE]
+        ) as string[]
         for (let index = 0; index + 1 < entries.length; index += 2) {
           this.#toldId = entries[index]!
           try {
@@ -502,7 +585,11 @@ class RedisAdapter implements Adapter {
   }
 
   async #beat (name: string, away: number): Promise<Beat> {
-    const [now, before, ...others] = await this.#link.script(NODE_BEAT, [this.#keys.nodes], [name, Math.ceil(away), 3 * BEAT]) as string[]
+    const [now, before, ...others] = await this.#link.script(
+      NODE_BEAT,
+      [this.#keys.nodes],
+      [name, Math.ceil(away), 3 * BEAT]
+    ) as string[]
     const heard = others.flatMap((node, index) => index % 2 === 0 ? { node, at: Number(others[index + 1]) } : [])
     return { now: Number(now), before: before === '' ? undefined : Number(before), others: heard }
   }
@@ -548,21 +635,27 @@ class RedisAdapter implements Adapter {
     if (this.#run !== undefined && this.#run === this.#link.run && this.#run !== '') return
     void gather(this.#known.keys(), (room) => !this.#rooms.has(room))
       .then(async (rooms) => {
-        for (let index = 0; index < rooms.length; index += BATCH) await this.#positions(rooms.slice(index, index + BATCH))
+        for (let index = 0; index < rooms.length; index += BATCH) {
+          await this.#positions(rooms.slice(index, index + BATCH))
+        }
       })
       .catch(() => undefined)
   }
 
   #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
 
-  /** Compares positions with the broker's: of all rooms after it came back, else of those that have been quiet for the period. */
+  /**
+   * Compares positions with the broker's: of all rooms after it came back, else of those that have been quiet for the
+   * period.
+   */
   #check (isAll: boolean): void {
     if (!this.#link.isUp || (this.#isChecking && !isAll)) return
     this.#isChecking = true
     const areAllDue = isAll || this.#areAllDue
     this.#areAllDue = false
     this.#checkAll(areAllDue).catch(() => {
-      // The link is away again, and everything is checked when it comes back; or one command failed, and its rooms are due again soon.
+      // The link is away again, and everything is checked when it comes back; or one command failed, and its rooms are
+      // due again soon.
       this.#areAllDue ||= areAllDue
     }).finally(() => { this.#isChecking = false })
     if (isAll) this.#refresh().catch(() => undefined)
@@ -577,7 +670,10 @@ class RedisAdapter implements Adapter {
       const { room, tail } = followed
       if (!isAll && followed.due > now) continue
       followed.due = this.#nextCheck()
-      if (this.presence.isHeld(room) || (tail !== undefined && (isAll || now - tail.heard >= this.#options.check * 0.8))) due.push(followed)
+      if (this.presence.isHeld(room) ||
+        (tail !== undefined && (isAll || now - tail.heard >= this.#options.check * 0.8))) {
+        due.push(followed)
+      }
       if (due.length < BATCH) continue
       await this.#checkSome(due)
       due = []
@@ -587,14 +683,19 @@ class RedisAdapter implements Adapter {
 
   async #checkSome (due: readonly Followed[]): Promise<void> {
     try {
-      for (const [room, position] of await this.#positions(due.map(({ room }) => room))) this.#rooms.get(room)?.tail?.check(position)
+      for (const [room, position] of await this.#positions(due.map(({ room }) => room))) {
+        this.#rooms.get(room)?.tail?.check(position)
+      }
     } catch (error) {
       for (const followed of due) followed.due = performance.now()
       throw error
     }
   }
 
-  /** What has no position cannot be missed by number: it is read again. A value that is known, or a change, is told to nobody twice. */
+  /**
+   * What has no position cannot be missed by number: it is read again. A value that is known, or a change, is told to
+   * nobody twice.
+   */
   async #refresh (): Promise<void> {
     const host = this.#host!
     const valued = await gather(this.#rooms.values(), ({ settings }) => settings.latest)
@@ -621,10 +722,12 @@ function arrivalOf (room: string, epoch: string, offset: number, payload: string
 }
 
 /**
- * Nodes that share a Redis are one: broadcasts reach members on all of them, a client resumes on any, limits and presence hold across.
- * Needs the package `ioredis` and Redis 7.0 or newer: one server, Sentinel or Cluster. Two connections per process.
+ * Nodes that share a Redis are one: broadcasts reach members on all of them, a client resumes on any, limits and
+ * presence hold across. Needs the package `ioredis` and Redis 7.0 or newer: one server, Sentinel or Cluster. Two
+ * connections per process.
  *
- * @throws REALTIME_ERR_OPTIONS for options that exclude each other; `start` throws REALTIME_ERR_ADAPTER when Redis cannot be reached
+ * @throws REALTIME_ERR_OPTIONS for options that exclude each other; `start` throws REALTIME_ERR_ADAPTER when Redis
+ *   cannot be reached
  */
 export function redis (options: RedisOptions = {}): Adapter {
   return new RedisAdapter(options)

@@ -1,6 +1,9 @@
 import { wellFormed } from '../../protocol/key.js'
 
-/** Braces would change which shard a key belongs to; the rest is taken for patterns, separators or words by tools, access lists and people. */
+/**
+ * Braces would change which shard a key belongs to; the rest is taken for patterns, separators or words by tools,
+ * access lists and people.
+ */
 const PREFIX = /^[!-~]{1,128}$/
 const ODD = /[{}*?[\]\\"']/
 
@@ -11,8 +14,8 @@ export function prefixFault (prefix: unknown): string | undefined {
 }
 
 /**
- * Names of everything that is kept in Redis. What belongs together shares a hash tag, so that one script may touch it in a cluster. Keys
- * are of one database; channels are of the whole server, so that they name theirs.
+ * Names of everything that is kept in Redis. What belongs together shares a hash tag, so that one script may touch it
+ * in a cluster. Keys are of one database; channels are of the whole server, so that they name theirs.
  */
 export class Keys {
   readonly #prefix: string
@@ -22,7 +25,10 @@ export class Keys {
     this.#prefix = prefix
   }
 
-  /** The database of the connection, known when it stands. Channels of the first, which is that of a cluster, are as they always were. */
+  /**
+   * The database of the connection, known when it stands. Channels of the first, which is that of a cluster, are as
+   * they always were.
+   */
   use (database: number): void { this.#channel = database === 0 ? '' : `:${database}` }
 
   meta (room: string): string { return `${this.#prefix}{${room}}:meta` }

@@ -10,7 +10,10 @@ export interface RedisLinkOptions {
   readonly url: string | undefined
   readonly client: Redis | Cluster | undefined
   readonly cluster: ReadonlyArray<{ readonly host: string, readonly port: number }> | undefined
-  readonly sentinels: { readonly name: string, readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }> } | undefined
+  readonly sentinels: {
+    readonly name: string
+    readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }>
+  } | undefined
   readonly settings: Partial<ClientOptions>
   /** milliseconds */
   readonly timeout: number
@@ -52,7 +55,11 @@ interface Client {
   /** of a cluster: which shard serves a slot, by `host:port` */
   readonly slots?: ReadonlyArray<readonly string[] | undefined>
   /** of a cluster: the connections to its shards */
-  nodes? (role: 'master'): ReadonlyArray<{ readonly options: { readonly host?: string, readonly port?: number }, readonly status: string, call (command: string): Promise<unknown> }>
+  nodes? (role: 'master'): ReadonlyArray<{
+    readonly options: { readonly host?: string, readonly port?: number }
+    readonly status: string
+    call (command: string): Promise<unknown>
+  }>
 }
 
 /** Milliseconds between two looks at both connections. */
@@ -63,12 +70,16 @@ const QUIET = 10_000
 const MANY = 100
 /** Channels in one SSUBSCRIBE. */
 const BATCH = 500
-/** Cluster connections restore subscriptions on their own and do not say when: looked at again after this many milliseconds. */
+/**
+ * Cluster connections restore subscriptions on their own and do not say when: looked at again after this many
+ * milliseconds.
+ */
 const SETTLED = 1_000
 
 /**
- * Two connections to Redis, one for commands and one for subscriptions; both come back on their own. Commands are never queued while
- * their connection is away, and each has a deadline. Subscriptions are restored here, not by the client, so that it is known when they stand.
+ * Two connections to Redis, one for commands and one for subscriptions; both come back on their own. Commands are never
+ * queued while their connection is away, and each has a deadline. Subscriptions are restored here, not by the client,
+ * so that it is known when they stand.
  */
 export class RedisLink {
   readonly #options: RedisLinkOptions
@@ -126,14 +137,21 @@ export class RedisLink {
     const [commands, subscriber] = await this.#clients()
     this.#commands = commands
     this.#subscriber = subscriber
-    const connected = [this.#watch(commands, 'commands', () => this.#commandsReady()), this.#watch(subscriber, 'subscriptions', () => this.#subscriberReady())]
+    const connected = [
+      this.#watch(commands, 'commands', () => this.#commandsReady()),
+      this.#watch(subscriber, 'subscriptions', () => this.#subscriberReady())
+    ]
     subscriber.on('smessage', (channel: string, message: string) => { this.#options.onMessage(channel, message) })
     if (this.#isCluster) subscriber.on('subscribersReady', () => { this.#settleLater() })
     try {
       await Promise.all([commands.connect(), subscriber.connect(), ...connected])
     } catch (error) {
       this.close()
-      throw error instanceof REALTIME_ERR_ADAPTER ? error : new REALTIME_ERR_ADAPTER(`Redis cannot be reached (${messageOf(error)}); check the url, cluster or sentinels option of redis()`)
+      throw error instanceof REALTIME_ERR_ADAPTER
+        ? error
+        : new REALTIME_ERR_ADAPTER(
+          `Redis cannot be reached (${messageOf(error)}); check the url, cluster or sentinels option of redis()`
+        )
     }
     this.#hasOpened = true
     this.#heartbeat = every(() => { void this.#beat() }, HEARTBEAT).unref()
@@ -173,7 +191,8 @@ export class RedisLink {
       replyMapping: 'legacy' as const
     }
     const { lazyConnect: _lazy, retryStrategy: _retry, ...perNode } = own
-    // Connections to shards are made at their first command, which has to wait for them; `#bounded` sees to it that it does not wait for ever.
+    // Connections to shards are made at their first command, which has to wait for them; `#bounded` sees to it that it
+    // does not wait for ever.
     const clustered = {
       lazyConnect: true,
       enableOfflineQueue: true,
@@ -195,7 +214,10 @@ export class RedisLink {
     })
     if (cluster !== undefined) {
       this.#isCluster = true
-      const make = (isSubscriber: boolean): unknown => new ioredis.Cluster([...cluster], { ...clustered, shardedSubscribers: isSubscriber })
+      const make = (isSubscriber: boolean): unknown => new ioredis.Cluster([...cluster], {
+        ...clustered,
+        shardedSubscribers: isSubscriber
+      })
       return [make(false) as Client, make(true) as Client]
     }
     const make = (): unknown => sentinels === undefined
@@ -229,7 +251,11 @@ export class RedisLink {
   async #commandsReady (): Promise<void> {
     const info = String(await this.#bounded(this.#commands!.call('INFO', 'server')))
     const version = /^redis_version:(\d+)/m.exec(info)?.[1]
-    if (version !== undefined && Number(version) < 7) throw new REALTIME_ERR_ADAPTER(`redis() needs Redis 7.0 or newer for sharded publish and subscribe; this server is ${version}`)
+    if (version !== undefined && Number(version) < 7) {
+      throw new REALTIME_ERR_ADAPTER(
+        `redis() needs Redis 7.0 or newer for sharded publish and subscribe; this server is ${version}`
+      )
+    }
     this.#clocks.clear()
     await this.#readClocks()
     this.#run = this.#isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
@@ -241,7 +267,11 @@ export class RedisLink {
     const channels = [...this.#channels.keys()]
     const steps: Array<Promise<unknown>> = []
     if (this.#isCluster) this.#settleLater()
-    else for (let index = 0; index < channels.length; index += BATCH) steps.push(this.#bounded(this.#subscriber!.ssubscribe(...channels.slice(index, index + BATCH))))
+    else {
+      for (let index = 0; index < channels.length; index += BATCH) {
+        steps.push(this.#bounded(this.#subscriber!.ssubscribe(...channels.slice(index, index + BATCH))))
+      }
+    }
     await Promise.all(steps)
     this.#areSubscribed = true
     this.#said()
@@ -270,7 +300,9 @@ export class RedisLink {
     }
     await Promise.all((this.#commands?.nodes?.('master') ?? []).map(async (node) => {
       const name = `${node.options.host ?? ''}:${node.options.port ?? ''}`
-      if (only === undefined ? node.status === 'ready' : name === only) await this.#readClock(name, async () => await node.call('TIME')).catch(() => undefined)
+      if (only === undefined ? node.status === 'ready' : name === only) {
+        await this.#readClock(name, async () => await node.call('TIME')).catch(() => undefined)
+      }
     }))
   }
 
@@ -299,16 +331,26 @@ export class RedisLink {
         if (!this.#isClosed && client.status === 'ready') client.disconnect(true)
       }
     }
-    await Promise.all([look(this.#commands!, () => this.#readClocks()), look(this.#subscriber!, () => this.#bounded(this.#subscriber!.call('PING')))])
+    await Promise.all([
+      look(this.#commands!, () => this.#readClocks()),
+      look(this.#subscriber!, () => this.#bounded(this.#subscriber!.call('PING')))
+    ])
     this.#isBeating = false
   }
 
   /**
-   * @param deadline when the caller gives up: a script that changes something does nothing after that, wherever it was held up
+   * @param deadline when the caller gives up: a script that changes something does nothing after that, wherever it was
+   *   held up
    * @param patience milliseconds to wait for the answer
    * @throws Unreachable
    */
-  async script (script: Script, keys: readonly string[], args: ReadonlyArray<string | number>, deadline?: Deadline, patience = this.#options.timeout): Promise<unknown> {
+  async script (
+    script: Script,
+    keys: readonly string[],
+    args: ReadonlyArray<string | number>,
+    deadline?: Deadline,
+    patience = this.#options.timeout
+  ): Promise<unknown> {
     if (!this.canSend) throw new Unreachable(false)
     const commands = this.#commands!
     const read = (at: number): Awaitable<number> => this.#serverTime(keys[0]!, at)
@@ -328,12 +370,17 @@ export class RedisLink {
   }
 
   /**
-   * A script for many items, which takes as many as one step of the server is good for; in a cluster, where each may be on another shard, one.
+   * A script for many items, which takes as many as one step of the server is good for; in a cluster, where each may be
+   * on another shard, one.
    *
    * @param args of all items together
    * @returns the replies, each with the items that it is about
    */
-  async many<T extends Item> (script: Script, args: ReadonlyArray<string | number>, items: readonly T[]): Promise<Array<readonly [readonly T[], unknown]>> {
+  async many<T extends Item> (
+    script: Script,
+    args: ReadonlyArray<string | number>,
+    items: readonly T[]
+  ): Promise<Array<readonly [readonly T[], unknown]>> {
     const size = this.#isCluster ? 1 : MANY
     const steps: Array<Promise<readonly [readonly T[], unknown]>> = []
     for (let index = 0; index < items.length; index += size) {
@@ -391,7 +438,10 @@ export class RedisLink {
     })
   }
 
-  async #bounded<T> (answer: Promise<T>, patience = this.#options.timeout): Promise<T> { return await within(answer, patience) }
+  async #bounded<T> (
+    answer: Promise<T>,
+    patience = this.#options.timeout
+  ): Promise<T> { return await within(answer, patience) }
 
   #wake (): void { for (const done of [...this.#waiting]) done() }
 
@@ -399,7 +449,8 @@ export class RedisLink {
     const { name } = error as Error
     const message = messageOf(error)
     const isExpired = message.startsWith('EXPIRED')
-    const isBroken = name === 'MaxRetriesPerRequestError' || name === 'AbortError' || message === 'Connection is closed.'
+    const isBroken = name === 'MaxRetriesPerRequestError' || name === 'AbortError' ||
+      message === 'Connection is closed.'
     if (!isBroken && !isExpired) this.#warn(error, 'commands')
     return new Unreachable(isBroken || error instanceof Late, isExpired)
   }
@@ -419,7 +470,10 @@ class ServerClock {
   #high = 0
   #readAt = Number.NEGATIVE_INFINITY
 
-  /** The server said `time` between two moments of here: the closer they are, the better it is known. A clock that was set is believed at once. */
+  /**
+   * The server said `time` between two moments of here: the closer they are, the better it is known. A clock that was
+   * set is believed at once.
+   */
   read (time: number, before: number, after: number): void {
     const [low, high] = [time - after, time - before]
     const isSame = low <= this.#high && high >= this.#low

@@ -27,7 +27,10 @@ export class RedisPresence implements PresenceStore {
   readonly #nodes: Nodes
   /** what this node holds, by room */
   readonly #rooms = new Map<string, Set<string>>()
-  /** rooms in which something runs out, and when, by `performance.now()`: members or not, nobody else may be there to see it */
+  /**
+   * rooms in which something runs out, and when, by `performance.now()`: members or not, nobody else may be there to
+   * see it
+   */
   readonly #due = new Map<string, number>()
   /** the longest lease asked for */
   #lease = 0
@@ -51,10 +54,14 @@ export class RedisPresence implements PresenceStore {
 
   renewal (lease: number): number { return Nodes.renewal(lease) }
 
-  /** Entries are renewed now and then: after a longer absence each node gets some time to renew before anybody sweeps. */
+  /**
+   * Entries are renewed now and then: after a longer absence each node gets some time to renew before anybody sweeps.
+   */
   up (): void {
     const now = performance.now()
-    if (this.#downAt !== undefined && now - this.#downAt > this.renewal(this.#lease)) this.#heldUntil = now + this.#lease / 2
+    if (this.#downAt !== undefined && now - this.#downAt > this.renewal(this.#lease)) {
+      this.#heldUntil = now + this.#lease / 2
+    }
     this.#downAt = undefined
   }
 
@@ -79,16 +86,25 @@ export class RedisPresence implements PresenceStore {
     if (sequence > (this.#sequences.get(room) ?? 0)) this.#sequences.set(room, sequence)
   }
 
-  /** Changes that this node has not heard, oldest first; where not all of them are kept, the last leaves a hole behind which members ask. */
+  /**
+   * Changes that this node has not heard, oldest first; where not all of them are kept, the last leaves a hole behind
+   * which members ask.
+   */
   async missed (room: string): Promise<readonly PresenceChange[]> {
     const known = this.#sequences.get(room)
     if (known === undefined) return []
-    const [top = '', ...texts] = await this.#link.script(PRESENCE_MISSED, this.#keys.presence(room), [known]) as string[]
+    const [top = '', ...texts] = await this.#link.script(
+      PRESENCE_MISSED,
+      this.#keys.presence(room),
+      [known]
+    ) as string[]
     // Left meanwhile: what is heard of it now would be kept for ever.
     if (!this.#sequences.has(room)) return []
     const changes = texts.flatMap((text) => this.#change(text)).filter(({ sequence }) => sequence > known).reverse()
     const sequence = Number(top)
-    if (top !== '' && sequence > known && changes.at(-1)?.sequence !== sequence) changes.push({ sequence, joined: [], left: [] })
+    if (top !== '' && sequence > known && changes.at(-1)?.sequence !== sequence) {
+      changes.push({ sequence, joined: [], left: [] })
+    }
     for (const change of changes) this.heard(room, change.sequence)
     return changes
   }
@@ -98,7 +114,10 @@ export class RedisPresence implements PresenceStore {
     await this.#join(room, [entry], lease)
   }
 
-  async renew (entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>, lease: number): Promise<void> {
+  async renew (
+    entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>,
+    lease: number
+  ): Promise<void> {
     const byRoom = new Map<string, PresenceEntry[]>()
     for (const { room, entry } of entries) {
       const known = byRoom.get(room)
@@ -107,7 +126,9 @@ export class RedisPresence implements PresenceStore {
     }
     const steps: Array<Promise<void>> = []
     for (const [room, list] of byRoom) {
-      for (let index = 0; index < list.length; index += BATCH) steps.push(this.#join(room, list.slice(index, index + BATCH), lease))
+      for (let index = 0; index < list.length; index += BATCH) {
+        steps.push(this.#join(room, list.slice(index, index + BATCH), lease))
+      }
     }
     await Promise.all(steps)
   }
@@ -116,15 +137,27 @@ export class RedisPresence implements PresenceStore {
     const held = this.#rooms.get(room) ?? new Set<string>()
     this.#rooms.set(room, held)
     for (const { connection } of entries) held.add(connection)
-    const args = entries.flatMap(({ connection, userId, data }) => [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data })])
-    await this.#link.script(PRESENCE_JOIN, this.#keys.presence(room), [this.#link.run, Math.ceil(lease), this.#nodes.mark(lease), ...args])
+    const args = entries.flatMap(({ connection, userId, data }) => [
+      keyOf(connection),
+      keyOf(userId),
+      JSON.stringify({ userId, data })
+    ])
+    await this.#link.script(
+      PRESENCE_JOIN,
+      this.#keys.presence(room),
+      [this.#link.run, Math.ceil(lease), this.#nodes.mark(lease), ...args]
+    )
   }
 
   async leave (room: string, { connection, userId }: PresenceEntry, grace: number): Promise<void> {
     const held = this.#rooms.get(room)
     if (held?.delete(connection) === true && held.size === 0) this.#rooms.delete(room)
     if (grace > 0) this.look(room, grace)
-    await this.#link.script(PRESENCE_LEAVE, this.#keys.presence(room), [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId)])
+    await this.#link.script(
+      PRESENCE_LEAVE,
+      this.#keys.presence(room),
+      [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId)]
+    )
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
@@ -155,7 +188,10 @@ export class RedisPresence implements PresenceStore {
     }
   }
 
-  /** Rooms in which something has run out, and some of the others; and all that are here, once after a node has died, a few at a time. */
+  /**
+   * Rooms in which something has run out, and some of the others; and all that are here, once after a node has died, a
+   * few at a time.
+   */
   async sweep (): Promise<void> {
     const now = performance.now()
     if (!this.#link.isUp || now < this.#heldUntil) return
@@ -190,7 +226,10 @@ export class RedisPresence implements PresenceStore {
     let items = rooms.map((room) => ({ keys: this.#keys.presence(room), args: ['0'] }))
     while (items.length > 0) {
       const replies = await this.#link.many(PRESENCE_SWEEP, [this.#link.run, dead, isHeld ? '1' : ''], items)
-      items = replies.flatMap(([some, cursors]) => some.map(({ keys }, index) => ({ keys, args: [(cursors as string[])[index]!] }))).filter(({ args }) => args[0] !== '0')
+      items = replies.flatMap(([some, cursors]) => some.map(({ keys }, index) => ({
+        keys,
+        args: [(cursors as string[])[index]!]
+      }))).filter(({ args }) => args[0] !== '0')
     }
   }
 

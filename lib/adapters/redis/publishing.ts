@@ -59,9 +59,15 @@ const ECHO = 1_000
 const LATE = 10_000
 /** Milliseconds between two questions of what became of a publication. */
 const AGAIN = 20
-/** For so many times the time of a publish a caller waits to learn what became of it: the broker does it within the first, or never. */
+/**
+ * For so many times the time of a publish a caller waits to learn what became of it: the broker does it within the
+ * first, or never.
+ */
 const LEARN = 2.5
-/** Milliseconds for which a publication without a key is found again by its origin: whoever sends it again does so before. */
+/**
+ * Milliseconds for which a publication without a key is found again by its origin: whoever sends it again does so
+ * before.
+ */
 const KEPT = 30_000
 /** How long `latest` values live in rooms without history, milliseconds. */
 const LATEST_TTL = 86_400_000
@@ -87,7 +93,14 @@ export class Publishing {
     if (first !== undefined) return { ...first, recipients: 0 }
     const isLocal = settings.history === false || (kind === 'v' && publication.delivery === 'volatile')
     const origin = `${tag}-${(++this.#count).toString(36)}`
-    const own: Own = { origin, payload: encodePayload(origin, publication), position: undefined, recipients: undefined, isEchoed: false, settle: undefined }
+    const own: Own = {
+      origin,
+      payload: encodePayload(origin, publication),
+      position: undefined,
+      recipients: undefined,
+      isEchoed: false,
+      settle: undefined
+    }
     this.#own.set(origin, own)
     const deadline = new Deadline(performance.now() + timeout)
     try {
@@ -108,12 +121,19 @@ export class Publishing {
   }
 
   /**
-   * Asks again what became of a publication whose answer is missing: the broker looks for its key, and does it only before the deadline,
-   * which stays. A live event is not worth that.
+   * Asks again what became of a publication whose answer is missing: the broker looks for its key, and does it only
+   * before the deadline, which stays. A live event is not worth that.
    *
    * @returns the broker's reply; `undefined` when the event came back by the subscription instead
    */
-  async #sendThrough (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, deadline: Deadline): Promise<unknown[] | undefined> {
+  async #sendThrough (
+    room: string,
+    own: Own,
+    kind: Kind,
+    publication: Publication,
+    settings: RoomSettings,
+    deadline: Deadline
+  ): Promise<unknown[] | undefined> {
     const { link, timeout } = this.#options
     const end = deadline.at + timeout * (LEARN - 1)
     let isUncertain = false
@@ -124,7 +144,8 @@ export class Publishing {
         return await this.#send(room, own, kind, publication, settings, deadline, end)
       } catch (error) {
         if (!(error instanceof Unreachable) || kind === 'v') throw error
-        // Whatever was sent before is held to the same deadline. A server that is not the one of then, or a shard, may have lost its key.
+        // Whatever was sent before is held to the same deadline. A server that is not the one of then, or a shard, may
+        // have lost its key.
         const isKnown = !isUncertain || (run !== '' && link.run === run)
         if (error.isExpired && isKnown) throw new Unreachable(false)
         if (error.isExpired) throw unknown(publication.idempotencyKey ?? nameOf(own))
@@ -141,7 +162,15 @@ export class Publishing {
     }
   }
 
-  async #send (room: string, own: Own, kind: Kind, publication: Publication, settings: RoomSettings, deadline: Deadline, end: number): Promise<unknown[]> {
+  async #send (
+    room: string,
+    own: Own,
+    kind: Kind,
+    publication: Publication,
+    settings: RoomSettings,
+    deadline: Deadline,
+    end: number
+  ): Promise<unknown[]> {
     const { link, keys, idempotency, timeout, seen } = this.#options
     const { history } = settings
     const { idempotencyKey, key = '', type } = publication
@@ -162,9 +191,20 @@ export class Publishing {
     ], deadline, Math.min(timeout, Math.max(0, end - performance.now()))) as unknown[]
   }
 
-  async #accepted (room: string, own: Own, kind: Kind, reply: unknown[] | undefined, until: number): Promise<Published> {
+  async #accepted (
+    room: string,
+    own: Own,
+    kind: Kind,
+    reply: unknown[] | undefined,
+    until: number
+  ): Promise<Published> {
     const { link, keys, tail, isSubscribed, onAccepted } = this.#options
-    if (reply === undefined) return { ...(own.position === undefined ? {} : { position: own.position }), recipients: await (own.recipients ?? 0) }
+    if (reply === undefined) {
+      return {
+        ...(own.position === undefined ? {} : { position: own.position }),
+        recipients: await (own.recipients ?? 0)
+      }
+    }
     let position: Position | undefined
     if (reply[0] === 'once') {
       const first = String(reply[1])
@@ -182,8 +222,19 @@ export class Publishing {
         const { origin, payload } = own
         const at = position
         const packet = (): Packet => decodePayload(room, payload, { position: at })
-        // The offset proves the order: next in line is handed over now and its echo dropped, anything else waits for what is before it.
-        follower.accept({ ...position, previous: position.offset - 1, origin, identity: identityOf(payload), size: payload.length, packet }, false)
+        // The offset proves the order: next in line is handed over now and its echo dropped, anything else waits for
+        // what is before it.
+        follower.accept(
+          {
+            ...position,
+            previous: position.offset - 1,
+            origin,
+            identity: identityOf(payload),
+            size: payload.length,
+            packet
+          },
+          false
+        )
         await follower.reached(position.offset, Math.max(0, until - performance.now()))
       }
       return { position, recipients: await (own.recipients ?? 0) }
@@ -210,7 +261,10 @@ export class Publishing {
     const now = performance.now()
     this.#handed.set(own.origin, true, now + LATE, now)
     own.recipients = this.#options.isSubscribed(room)
-      ? this.#options.host.event(room, decodePayload(room, own.payload, kind === 'l' && version !== undefined ? { version } : {}))
+      ? this.#options.host.event(
+        room,
+        decodePayload(room, own.payload, kind === 'l' && version !== undefined ? { version } : {})
+      )
       : 0
     return own.recipients
   }
@@ -246,7 +300,8 @@ function nameOf ({ origin }: Own): string { return `~${origin}` }
 function unknown (idempotencyKey: string): Refusal {
   return new Refusal('unavailable', {
     retryAfter: 1_000,
-    message: 'whether the event was published is not known: the broker did not answer; publish it again with the same idempotencyKey',
+    message:
+      'whether the event was published is not known: the broker did not answer; publish it again with the same idempotencyKey',
     outcome: 'unknown',
     idempotencyKey
   })

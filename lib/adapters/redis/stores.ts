@@ -4,7 +4,9 @@ import { ExpiringMap } from '../../structures/expiring-map.js'
 import { BEAT, HELD, namesOf, Nodes } from '../broker/nodes.js'
 import type { Keys } from './keys.js'
 import { Unreachable, type RedisLink } from './link.js'
-import { CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RELEASE, LEASE_RENEW, PUT, SETTLE, TAKE } from './scripts/stores.js'
+import {
+  CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RELEASE, LEASE_RENEW, PUT, SETTLE, TAKE
+} from './scripts/stores.js'
 
 /** Slots in one renewal, so many scripts of it at a time. */
 const BATCH = 2_000
@@ -31,7 +33,11 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       longest = Math.max(longest, ttl)
       const mark = nodes.mark(ttl)
       const ask = async (): Promise<boolean> => {
-        return await link.script(LEASE_ACQUIRE, keys.leases(key), [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]) === 1
+        return await link.script(
+          LEASE_ACQUIRE,
+          keys.leases(key),
+          [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]
+        ) === 1
       }
       const insist = async (): Promise<boolean> => {
         try {
@@ -55,7 +61,9 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       longest = Math.max(longest, ttl)
       const args = [ttl, nodes.mark(ttl)]
       const items = leases.map(({ key, holder }) => ({ keys: keys.leases(key), args: [wellFormed(holder)] }))
-      for (let index = 0; index < items.length; index += BATCH) await link.many(LEASE_RENEW, args, items.slice(index, index + BATCH))
+      for (let index = 0; index < items.length; index += BATCH) {
+        await link.many(LEASE_RENEW, args, items.slice(index, index + BATCH))
+      }
     },
     async release (key, holder) { await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.id]) },
     async count (key) { return Number(await link.script(LEASE_COUNT, keys.leases(key), [deadFor(key, longest)])) }
@@ -65,12 +73,25 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
 export function redisClaims (link: RedisLink, keys: Keys): ClaimStore {
   return {
     async claim (key, hash, lease, _owner, holder = ''): Promise<Claim> {
-      const [state, detail] = await link.script(CLAIM, [keys.claim(key)], [keyOf(hash), Math.ceil(lease), wellFormed(holder)]) as [Claim['state'], string | number]
+      const [state, detail] = await link.script(
+        CLAIM,
+        [keys.claim(key)],
+        [keyOf(hash), Math.ceil(lease), wellFormed(holder)]
+      ) as [Claim['state'], string | number]
       if (state === 'settled') return { state, outcome: String(detail) }
       if (state === 'running') return { state, retryAfter: Math.max(0, Number(detail)) }
       return { state }
     },
-    async settle (key, hash, outcome, ttl, _owner, holder = '') { await link.script(SETTLE, [keys.claim(key)], [keyOf(hash), outcome ?? '', Math.ceil(ttl), wellFormed(holder)]) },
+    async settle (
+      key,
+      hash,
+      outcome,
+      ttl,
+      _owner,
+      holder = ''
+    ) {
+      await link.script(SETTLE, [keys.claim(key)], [keyOf(hash), outcome ?? '', Math.ceil(ttl), wellFormed(holder)])
+    },
     async put (key, value, ttl) { await link.script(PUT, [keys.value(key)], [value, Math.ceil(ttl)]) },
     async take (key) {
       const value = await link.script(TAKE, [keys.value(key)], [])

@@ -13,13 +13,24 @@ export function retryAfter ({ headers }: Response): number | undefined {
 export async function refusal (response: Response): Promise<Refused> {
   const { status } = response
   return {
-    ...status === 404 ? NOT_FOUND : refused('unavailable', `HTTP ${status}`, status === 204 ? 'never' : status === 401 ? 'refresh' : 'backoff', retryAfter(response)),
+    ...status === 404
+      ? NOT_FOUND
+      : refused(
+        'unavailable',
+        `HTTP ${status}`,
+        status === 204 ? 'never' : status === 401 ? 'refresh' : 'backoff',
+        retryAfter(response)
+      ),
     ...await response.json().catch(() => undefined) as FrameData
   }
 }
 
 /** A transport that reads answers until `run` says why it ends, and sends by POST. */
-export function byRequests (run: (dial: Dial, events: LinkEvents, signal: AbortSignal) => Promise<Refused | undefined>): Open {
+export function byRequests (run: (
+  dial: Dial,
+  events: LinkEvents,
+  signal: AbortSignal
+) => Promise<Refused | undefined>): Open {
   return (dial, events) => {
     const stop = new AbortController()
     run(dial, events, stop.signal).then(events.closed, () => { events.closed() })

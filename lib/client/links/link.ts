@@ -7,7 +7,11 @@ export interface MemberData { readonly userId: string, readonly data?: unknown }
 export interface Members { readonly sequence: number, readonly list?: readonly MemberData[] }
 
 /** The data of a join's ack, also found in `welcome.rooms` and in the answer of a poll. */
-export interface JoinData extends Partial<Position> { readonly resumed?: boolean, readonly members?: Members, readonly rate?: Rate }
+export interface JoinData extends Partial<Position> {
+  readonly resumed?: boolean
+  readonly members?: Members
+  readonly rate?: Rate
+}
 
 /** The data of all frames of the protocol, each field where it belongs. */
 export interface FrameData extends Partial<Refused>, JoinData, Partial<Members> {
@@ -35,9 +39,17 @@ export interface Frame {
 }
 
 /** What goes up: `data` is the application's, or as the type of the frame says. */
-export interface UpFrame { readonly type: string, readonly room?: string, readonly id?: string, readonly data?: unknown }
+export interface UpFrame {
+  readonly type: string
+  readonly room?: string
+  readonly id?: string
+  readonly data?: unknown
+}
 
-export type Http = (path: string, init?: { method?: string, mode?: 'no-cors', headers?: Record<string, string>, body?: string, signal?: AbortSignal }) => Promise<Response>
+export type Http = (
+  path: string,
+  init?: { method?: string, mode?: 'no-cors', headers?: Record<string, string>, body?: string, signal?: AbortSignal }
+) => Promise<Response>
 
 /** What a transport needs to know. */
 export interface Dial {

@@ -2,7 +2,10 @@ import { refused } from '../errors.js'
 import { byRequests, refusal, retryAfter } from './http.js'
 import type { Frame, FrameData } from './link.js'
 
-/** Milliseconds that the server may hold a poll; half of it after each one that a less patient proxy ended, down to `LEAST`. */
+/**
+ * Milliseconds that the server may hold a poll; half of it after each one that a less patient proxy ended, down to
+ * `LEAST`.
+ */
 const WAIT = 25_000
 const LEAST = 1_000
 
@@ -18,7 +21,10 @@ export const polling = byRequests(async ({ http, rooms, first }, { frame, heard 
     if (status === 200) {
       const { cursor, frames, ...data } = await response.json() as Answer
       heard()
-      frame({ type: since ? 'rooms' : 'welcome', data: { ...data, heartbeat: WAIT, userId: decodeURIComponent(response.headers.get('x-user-id') ?? '') } })
+      frame({
+        type: since ? 'rooms' : 'welcome',
+        data: { ...data, heartbeat: WAIT, userId: decodeURIComponent(response.headers.get('x-user-id') ?? '') }
+      })
       frames.forEach(frame)
       const after = retryAfter(response)
       if (after) return refused('draining', 'the server is shutting down', 'now', after)

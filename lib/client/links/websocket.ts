@@ -19,8 +19,8 @@ export const websocket: Open = ({ Socket, base, token, ticket }, { frame, heard,
     frame(JSON.parse(data) as Frame)
   }
   socket.onclose = ({ code, reason }) => {
-    // The reason is the word of the table; before the first frame, or in other words, it is of somebody between. `ws` itself ends a message
-    // that is too large.
+    // The reason is the word of the table; before the first frame, or in other words, it is of somebody between. `ws`
+    // itself ends a message that is too large.
     const word = code === 1009 ? 'message_too_large' : (isHeard || code > 4400) && /^\w+$/.test(reason) && reason
     closed(word ? refused(word, reason, retryOfClose(code)) : undefined)
   }

@@ -17,32 +17,45 @@ class Broker {
   }
 }
 
-t.test('what other data of the broker says of a node that lives ends with the lease, and what the node holds anew does not', async (t) => {
-  const broker = new Broker()
-  let lost = 0
-  const make = (node: string): Nodes => new Nodes({ node, beat: async (name) => await broker.beat(name), onLost: () => { lost++ }, hold: async () => {} })
-  const [a, b] = [make('a'), make('b')]
-  await Promise.all([a.beat(), b.beat()])
-  const before = a.mark(LEASE)
-  t.equal(before, `a ${LEASE}`)
-
-  a.holdAnew()
-  const after = a.mark(LEASE)
-  t.not(after, before, 'held anew under another name')
-  await new Promise(setImmediate)
-  for (let round = 0; round < 7; round++) {
-    broker.now += 10_000
+t.test(
+  'what other data of the broker says of a node that lives ends with the lease, and what the node holds anew does not',
+  async (t) => {
+    const broker = new Broker()
+    let lost = 0
+    const make = (node: string): Nodes => new Nodes({
+      node,
+      beat: async (name) => await broker.beat(name),
+      onLost: () => { lost++ },
+      hold: async () => {}
+    })
+    const [a, b] = [make('a'), make('b')]
     await Promise.all([a.beat(), b.beat()])
+    const before = a.mark(LEASE)
+    t.equal(before, `a ${LEASE}`)
+
+    a.holdAnew()
+    const after = a.mark(LEASE)
+    t.not(after, before, 'held anew under another name')
+    await new Promise(setImmediate)
+    for (let round = 0; round < 7; round++) {
+      broker.now += 10_000
+      await Promise.all([a.beat(), b.beat()])
+    }
+    t.match(b.dead(LEASE), [{ node: 'a', at: 1_000_000 }])
+    t.equal(b.dead(LEASE).length, 1)
+    t.equal(lost, 0, 'a new name that the broker does not know is no loss')
   }
-  t.match(b.dead(LEASE), [{ node: 'a', at: 1_000_000 }])
-  t.equal(b.dead(LEASE).length, 1)
-  t.equal(lost, 0, 'a new name that the broker does not know is no loss')
-})
+)
 
 t.test('a node that the broker has forgotten is told once', async (t) => {
   const broker = new Broker()
   let lost = 0
-  const a = new Nodes({ node: 'a', beat: async (name) => await broker.beat(name), onLost: () => { lost++ }, hold: async () => {} })
+  const a = new Nodes({
+    node: 'a',
+    beat: async (name) => await broker.beat(name),
+    onLost: () => { lost++ },
+    hold: async () => {}
+  })
   await a.beat()
   broker.heard.clear()
   await a.beat()
@@ -72,41 +85,49 @@ t.test('a new name is heard of at once, also where a heartbeat by the old one is
   t.same([...broker.heard.keys()], ['a', nameIn(a.mark(LEASE))])
 })
 
-t.test('a former name is heard of until all that the node holds is held by the new one, and it is tried again', async (t) => {
-  const broker = new Broker()
-  let beat = (): void => {}
-  t.intercept(globalThis, 'setInterval', {
-    value: (callback: () => void) => {
-      beat = callback
-      return { unref: () => undefined }
+t.test(
+  'a former name is heard of until all that the node holds is held by the new one, and it is tried again',
+  async (t) => {
+    const broker = new Broker()
+    let beat = (): void => {}
+    t.intercept(globalThis, 'setInterval', {
+      value: (callback: () => void) => {
+        beat = callback
+        return { unref: () => undefined }
+      }
+    })
+    let isReachable = false
+    const a = new Nodes({
+      node: 'a',
+      beat: async (name) => await broker.beat(name),
+      onLost: () => {},
+      hold: async () => { if (!isReachable) throw new Error('away') }
+    })
+    await a.start()
+    a.holdAnew()
+    const beatOnce = async (): Promise<void> => {
+      broker.now += BEAT
+      beat()
+      await new Promise(setImmediate)
     }
-  })
-  let isReachable = false
-  const a = new Nodes({
-    node: 'a',
-    beat: async (name) => await broker.beat(name),
-    onLost: () => {},
-    hold: async () => { if (!isReachable) throw new Error('away') }
-  })
-  await a.start()
-  a.holdAnew()
-  const beatOnce = async (): Promise<void> => {
-    broker.now += BEAT
-    beat()
-    await new Promise(setImmediate)
+    for (let beats = 0; beats < 3; beats++) await beatOnce()
+    t.equal(broker.heard.get('a'), broker.now, 'nothing that is held by it ends meanwhile')
+    isReachable = true
+    await beatOnce()
+    const last = broker.now
+    await beatOnce()
+    t.equal(broker.heard.get('a'), last)
+    t.equal(broker.heard.get(nameIn(a.mark(LEASE))), broker.now)
   }
-  for (let beats = 0; beats < 3; beats++) await beatOnce()
-  t.equal(broker.heard.get('a'), broker.now, 'nothing that is held by it ends meanwhile')
-  isReachable = true
-  await beatOnce()
-  const last = broker.now
-  await beatOnce()
-  t.equal(broker.heard.get('a'), last)
-  t.equal(broker.heard.get(nameIn(a.mark(LEASE))), broker.now)
-})
+)
 
 t.test('what a node holds by a former name is its own to give back, and nobody else\'s', async (t) => {
-  const a = new Nodes({ node: 'a', beat: async () => ({ now: 0, before: undefined, others: [] }), onLost: () => {}, hold: async () => {} })
+  const a = new Nodes({
+    node: 'a',
+    beat: async () => ({ now: 0, before: undefined, others: [] }),
+    onLost: () => {},
+    hold: async () => {}
+  })
   const before = nameIn(a.mark(LEASE))
   a.holdAnew()
   const after = nameIn(a.mark(LEASE))

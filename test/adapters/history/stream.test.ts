@@ -26,27 +26,35 @@ t.test('events of rooms that nobody touches leave memory when their time is over
   t.equal(streams.size, 0, 'for a day')
 })
 
-t.test('publishing past the budget loses a few events at a time, the oldest of a room that holds most, whatever the number of rooms', async (t) => {
-  const streams = new Streams(1_000_000, 100_000)
-  for (let round = 0; round < 5; round++) for (let index = 0; index < 2_000; index++) publish(streams, `r/${index}`, 0, 'x', NEVER)
-  const before = streams.evicted
-  const held = streams.bytes
-  publish(streams, 'r/77', 0, 'x', NEVER)
-  t.ok(streams.evicted - before <= 2, `${streams.evicted - before} at once`)
-  t.ok(streams.bytes <= 1_000_000 && held <= 1_000_000)
-  for (let index = 0; index < 100; index++) publish(streams, 'big', 0, 'x'.repeat(2_000), NEVER)
-  t.ok(streams.peek('big')!.bytes < 10_000, 'the one that grows is the one that pays')
-})
+t.test(
+  'publishing past the budget loses a few events at a time, the oldest of a room that holds most, whatever the number of rooms',
+  async (t) => {
+    const streams = new Streams(1_000_000, 100_000)
+    for (let round = 0; round < 5; round++) {
+      for (let index = 0; index < 2_000; index++) publish(streams, `r/${index}`, 0, 'x', NEVER)
+    }
+    const before = streams.evicted
+    const held = streams.bytes
+    publish(streams, 'r/77', 0, 'x', NEVER)
+    t.ok(streams.evicted - before <= 2, `${streams.evicted - before} at once`)
+    t.ok(streams.bytes <= 1_000_000 && held <= 1_000_000)
+    for (let index = 0; index < 100; index++) publish(streams, 'big', 0, 'x'.repeat(2_000), NEVER)
+    t.ok(streams.peek('big')!.bytes < 10_000, 'the one that grows is the one that pays')
+  }
+)
 
-t.test('a read of a room that nobody entered or published to leaves nothing behind, and its position leads into the room when it is born', async (t) => {
-  const streams = new Streams(1_000_000, 100)
-  const top = streams.look('r/1').top
-  for (let index = 0; index < 10_000; index++) streams.look(`r/${index}`)
-  t.equal(streams.size, 0)
-  publish(streams, 'r/1', 0)
-  t.equal(streams.peek('r/1')!.covers(top), true)
-  t.equal(streams.peek('r/1')!.read({ since: top, limit: 10 }).events.length, 1)
-})
+t.test(
+  'a read of a room that nobody entered or published to leaves nothing behind, and its position leads into the room when it is born',
+  async (t) => {
+    const streams = new Streams(1_000_000, 100)
+    const top = streams.look('r/1').top
+    for (let index = 0; index < 10_000; index++) streams.look(`r/${index}`)
+    t.equal(streams.size, 0)
+    publish(streams, 'r/1', 0)
+    t.equal(streams.peek('r/1')!.covers(top), true)
+    t.equal(streams.peek('r/1')!.read({ since: top, limit: 10 }).events.length, 1)
+  }
+)
 
 t.test('a room that was forgotten never has its epoch again', async (t) => {
   const streams = new Streams(1_000_000, 2)
@@ -77,7 +85,15 @@ t.test('rooms without an event are forgotten first and soon, pinned ones never',
 t.test('latest values count in the same budget, and end at their time', async (t) => {
   const streams = new Streams(100_000, 1_000)
   const set = (room: string, key: string, now: number, version: number): void => {
-    streams.setLatest(room, encodeEvent({ type: 'score', room, delivery: 'latest', timestamp: now, key, version }, JSON.stringify('x'.repeat(500))), 60_000, now)
+    streams.setLatest(
+      room,
+      encodeEvent(
+        { type: 'score', room, delivery: 'latest', timestamp: now, key, version },
+        JSON.stringify('x'.repeat(500))
+      ),
+      60_000,
+      now
+    )
   }
   for (let index = 0; index < 1_000; index++) set(`r/${index % 20}`, `k${index}`, 0, index)
   t.ok(streams.bytes <= 100_000 && streams.evicted > 900, `${streams.bytes} ${streams.evicted}`)
@@ -88,28 +104,39 @@ t.test('latest values count in the same budget, and end at their time', async (t
   t.equal(streams.bytes, 0)
 })
 
-t.test('property: whatever is published to whatever room, a stream is a run of offsets up to its top, within number and bytes', async (t) => {
-  const steps = fc.array(fc.record({ room: fc.nat(7), text: fc.string({ maxLength: 300 }), wait: fc.nat(20_000), isSweeping: fc.boolean() }), { maxLength: 150 })
-  fc.assert(fc.property(steps, fc.integer({ min: 500, max: 20_000 }), (list, budget) => {
-    const streams = new Streams(budget, 5)
-    let now = 1_000_000
-    for (const { room, text, wait, isSweeping } of list) {
-      now += wait
-      publish(streams, `r/${room}`, now, text, { size: 10, ttl: 60_000 })
-      if (isSweeping) while (streams.sweep(now, 5));
-      let sum = 0
-      for (let index = 0; index < 8; index++) {
-        const stream = streams.peek(`r/${index}`)
-        if (stream === undefined) continue
-        sum += stream.bytes
-        const offsets = stream.read({ last: 100, limit: 100 }).events.map((packet) => packet.position!.offset)
-        if (offsets.length !== stream.length || stream.length > 10) return false
-        if (offsets.some((offset, at) => offset !== stream.top.offset - offsets.length + 1 + at)) return false
-        if (stream.floor.offset !== stream.top.offset - offsets.length) return false
+t.test(
+  'property: whatever is published to whatever room, a stream is a run of offsets up to its top, within number and bytes',
+  async (t) => {
+    const steps = fc.array(
+      fc.record({
+        room: fc.nat(7),
+        text: fc.string({ maxLength: 300 }),
+        wait: fc.nat(20_000),
+        isSweeping: fc.boolean()
+      }),
+      { maxLength: 150 }
+    )
+    fc.assert(fc.property(steps, fc.integer({ min: 500, max: 20_000 }), (list, budget) => {
+      const streams = new Streams(budget, 5)
+      let now = 1_000_000
+      for (const { room, text, wait, isSweeping } of list) {
+        now += wait
+        publish(streams, `r/${room}`, now, text, { size: 10, ttl: 60_000 })
+        if (isSweeping) while (streams.sweep(now, 5));
+        let sum = 0
+        for (let index = 0; index < 8; index++) {
+          const stream = streams.peek(`r/${index}`)
+          if (stream === undefined) continue
+          sum += stream.bytes
+          const offsets = stream.read({ last: 100, limit: 100 }).events.map((packet) => packet.position!.offset)
+          if (offsets.length !== stream.length || stream.length > 10) return false
+          if (offsets.some((offset, at) => offset !== stream.top.offset - offsets.length + 1 + at)) return false
+          if (stream.floor.offset !== stream.top.offset - offsets.length) return false
+        }
+        if (sum !== streams.bytes || sum > budget || streams.size > 5) return false
       }
-      if (sum !== streams.bytes || sum > budget || streams.size > 5) return false
-    }
-    return true
-  }), { numRuns: 150 })
-  t.pass('150 runs')
-})
+      return true
+    }), { numRuns: 150 })
+    t.pass('150 runs')
+  }
+)

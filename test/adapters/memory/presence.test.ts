@@ -11,43 +11,55 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ wait: fc.integer({ min: 0, max: 120 }) }) }
 )
 
-t.test('who follows the announced changes knows who is present, each user joins and leaves by turns, and the sequence counts without a hole', async (t) => {
-  fc.assert(fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-    let now = 0
-    const changes: PresenceChange[] = []
-    const presence = new MemoryPresence(() => now, (_room, change) => { changes.push(change) })
-    /** ends of connections by user and tab; Infinity while one is there */
-    const model = new Map<string, number>()
-    const entryOf = ({ user, tab }: { user: string, tab: string }): { userId: string, connection: string, data: undefined } => ({ userId: user, connection: `${user}-${tab}`, data: undefined })
-    for (const each of steps) {
-      if ('join' in each) {
-        presence.join('r', entryOf(each.join))
-        model.set(entryOf(each.join).connection, Number.POSITIVE_INFINITY)
-      } else if ('leave' in each) {
-        const { connection } = entryOf(each.leave)
-        presence.leave('r', entryOf(each.leave), each.grace)
-        if (model.has(connection)) model.set(connection, now + each.grace)
-      } else now += each.wait
-      presence.sweep()
-      for (const [connection, end] of model) if (end <= now) model.delete(connection)
-      const expected = [...new Set([...model.keys()].map((connection) => connection.split('-')[0]!))].sort()
-      const { total, list, sequence } = presence.snapshot('r', 200)
-      assert.deepEqual(list!.map(({ userId }) => userId).sort(), expected)
-      assert.equal(total, expected.length)
-      const followed = new Set<string>()
-      let last = 0
-      for (const change of changes) {
-        assert.equal(change.sequence, last + 1)
-        last = change.sequence
-        for (const { userId } of change.joined) {
-          assert.ok(!followed.has(userId), `${userId} joined twice`)
-          followed.add(userId)
+t.test(
+  'who follows the announced changes knows who is present, each user joins and leaves by turns, and the sequence counts without a hole',
+  async (t) => {
+    fc.assert(fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      let now = 0
+      const changes: PresenceChange[] = []
+      const presence = new MemoryPresence(() => now, (_room, change) => { changes.push(change) })
+      /** ends of connections by user and tab; Infinity while one is there */
+      const model = new Map<string, number>()
+      const entryOf = ({ user, tab }: {
+        user: string
+        tab: string
+      }): {
+        userId: string
+        connection: string
+        data: undefined
+      } => ({ userId: user, connection: `${user}-${tab}`, data: undefined })
+      for (const each of steps) {
+        if ('join' in each) {
+          presence.join('r', entryOf(each.join))
+          model.set(entryOf(each.join).connection, Number.POSITIVE_INFINITY)
+        } else if ('leave' in each) {
+          const { connection } = entryOf(each.leave)
+          presence.leave('r', entryOf(each.leave), each.grace)
+          if (model.has(connection)) model.set(connection, now + each.grace)
+        } else now += each.wait
+        presence.sweep()
+        for (const [connection, end] of model) if (end <= now) model.delete(connection)
+        const expected = [...new Set([...model.keys()].map((connection) => connection.split('-')[0]!))].sort()
+        const { total, list, sequence } = presence.snapshot('r', 200)
+        assert.deepEqual(list!.map(({ userId }) => userId).sort(), expected)
+        assert.equal(total, expected.length)
+        const followed = new Set<string>()
+        let last = 0
+        for (const change of changes) {
+          assert.equal(change.sequence, last + 1)
+          last = change.sequence
+          for (const { userId } of change.joined) {
+            assert.ok(!followed.has(userId), `${userId} joined twice`)
+            followed.add(userId)
+          }
+          for (const { userId } of change.left) {
+            assert.ok(followed.delete(userId), `${userId} left without having joined`)
+          }
         }
-        for (const { userId } of change.left) assert.ok(followed.delete(userId), `${userId} left without having joined`)
+        assert.deepEqual([...followed].sort(), expected)
+        assert.equal(sequence, last)
       }
-      assert.deepEqual([...followed].sort(), expected)
-      assert.equal(sequence, last)
-    }
-  }), { numRuns: 300 })
-  t.pass('300 runs')
-})
+    }), { numRuns: 300 })
+    t.pass('300 runs')
+  }
+)

@@ -24,13 +24,19 @@ else {
     })
   }
 
-  t.test('nats: what is absent without JetStream is said once, and a server without it is refused with the fix', async (t) => {
-    const { url } = await startNats(t, { jetstream: false })
-    const a = await node(t, nats({ url, jetstream: false }), 'a')
-    t.equal(a.host.notes.length, 1)
-    t.same([a.adapter.history, a.adapter.leases, a.adapter.presence, a.adapter.claims], [undefined, undefined, undefined, undefined])
-    await t.rejects(node(t, nats({ url }), 'b'), { code: 'REALTIME_ERR_ADAPTER', message: /jetstream: false/ })
-  })
+  t.test(
+    'nats: what is absent without JetStream is said once, and a server without it is refused with the fix',
+    async (t) => {
+      const { url } = await startNats(t, { jetstream: false })
+      const a = await node(t, nats({ url, jetstream: false }), 'a')
+      t.equal(a.host.notes.length, 1)
+      t.same(
+        [a.adapter.history, a.adapter.leases, a.adapter.presence, a.adapter.claims],
+        [undefined, undefined, undefined, undefined]
+      )
+      await t.rejects(node(t, nats({ url }), 'b'), { code: 'REALTIME_ERR_ADAPTER', message: /jetstream: false/ })
+    }
+  )
 
   t.test('nats: a crash of the server loses nothing, and what was published meanwhile is refused', async (t) => {
     const server = await startNats(t)
@@ -42,12 +48,19 @@ else {
     const first = await a.adapter.publish('chat/1', said('before'), reliable)
     await server.kill()
     await until('the node notices', () => a.host.states.at(-1) === false)
-    const refused = await Promise.resolve(a.adapter.publish('chat/1', said('refused'), reliable)).catch((error: unknown) => error)
+    const refused = await Promise.resolve(a.adapter.publish(
+      'chat/1',
+      said('refused'),
+      reliable
+    )).catch((error: unknown) => error)
     t.equal(refused instanceof Refusal && refused.word, 'unavailable')
     t.same((await a.adapter.publish('live/1', said('tick'), live)).recipients, 1)
     await server.start()
     await until('both are up', () => a.adapter.stats!().isUp === true && b.adapter.stats!().isUp === true)
-    await until('the event is accepted', async () => await a.adapter.publish('chat/1', said('after', { idempotencyKey: 'after' }), reliable))
+    await until(
+      'the event is accepted',
+      async () => await a.adapter.publish('chat/1', said('after', { idempotencyKey: 'after' }), reliable)
+    )
     t.same(await b.host.heard('chat/1', 2), ['before', 'after'])
     t.same(a.host.texts('chat/1'), ['before', 'after'])
     const page = await b.adapter.history!('chat/1', { since: first.position, limit: 10 }, reliable)
@@ -66,7 +79,10 @@ else {
     await rm(join(server.directory, 'data'), { recursive: true })
     await server.start()
     for (const { host } of [a, b]) await until(`${host.nodeId} is told`, () => host.gaps.length === 1)
-    const next = await until('the event is accepted', async () => await a.adapter.publish('chat/1', said('after', { idempotencyKey: 'after' }), reliable))
+    const next = await until(
+      'the event is accepted',
+      async () => await a.adapter.publish('chat/1', said('after', { idempotencyKey: 'after' }), reliable)
+    )
     t.not(next.position!.epoch, position!.epoch)
     t.same(a.host.gaps, [{ room: 'chat/1', epoch: next.position!.epoch, to: 0 }])
     t.same(await b.host.heard('chat/1', 7), ['0', '1', '2', '3', '4', '5', 'after'])
@@ -83,7 +99,11 @@ else {
     const publishers = [a, b].map(async ({ adapter }, name) => {
       for (let index = 0; publishing.isOn; index++) {
         const text = `${name} ${index}`
-        await until(`"${text}" is accepted`, async () => await adapter.publish('chat/1', said(text, { idempotencyKey: text }), settings), 20_000)
+        await until(
+          `"${text}" is accepted`,
+          async () => await adapter.publish('chat/1', said(text, { idempotencyKey: text }), settings),
+          20_000
+        )
         accepted.push(text)
       }
     })
@@ -103,12 +123,17 @@ else {
       t.same(offsets, [...offsets].sort((x, y) => x - y), 'nothing out of order')
       t.same(host.gaps, [])
     }
-    t.comment(`${accepted.length} events, repairs ${[a, b].map(({ adapter }) => String(adapter.stats!().repairs)).join(' ')}`)
+    t.comment(
+      `${accepted.length} events, repairs ${[a, b].map(({ adapter }) => String(adapter.stats!().repairs)).join(' ')}`
+    )
   })
 
   t.test('nats: while the server is frozen nothing hangs, and nothing is lost after it', async (t) => {
     const server = await startNats(t)
-    const [a, b] = [await node(t, nats({ url: server.url, timeout: 400 }), 'a'), await node(t, nats({ url: server.url, timeout: 400 }), 'b')]
+    const [a, b] = [
+      await node(t, nats({ url: server.url, timeout: 400 }), 'a'),
+      await node(t, nats({ url: server.url, timeout: 400 }), 'b')
+    ]
     for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
     await a.adapter.publish('chat/1', said('before'), reliable)
     await server.pause()
@@ -122,7 +147,12 @@ else {
     t.same(refused.map(({ status }) => status), refused.map(() => 'rejected'))
     t.ok(performance.now() - began < 2_000, 'refused in time')
     server.resume()
-    for (const text of ['frozen', 'after']) await until(`"${text}" is accepted`, async () => await a.adapter.publish('chat/1', said(text, { idempotencyKey: text }), reliable))
+    for (const text of ['frozen', 'after']) {
+      await until(
+        `"${text}" is accepted`,
+        async () => await a.adapter.publish('chat/1', said(text, { idempotencyKey: text }), reliable)
+      )
+    }
     t.same(await b.host.heard('chat/1', 3), ['before', 'frozen', 'after'])
     t.same(b.host.gaps, [])
   })

@@ -10,13 +10,20 @@ const reason = missing('nats-server')
 if (reason !== false) t.plan(0, reason)
 else {
   t.setTimeout(150_000)
-  t.test('nats: the server of a cluster that leads the stream stands still while nodes publish: what was accepted is heard once and in order, or a gap is told', { timeout: 120_000 }, async (t) => {
+  t.test('nats: the server of a cluster that leads the stream stands still while nodes publish: what was accepted is heard once and in order, or a gap is told', {
+    timeout: 120_000
+  }, async (t) => {
     const servers = await startNatsCluster(t)
     const urls = servers.map(({ url }) => url)
     const options: NatsOptions = { replicas: 3, timeout: 2_000 }
-    const [a, b] = [await node(t, nats({ url: urls, ...options }), 'a'), await node(t, nats({ url: [...urls].reverse(), ...options }), 'b')]
+    const [a, b] = [
+      await node(t, nats({ url: urls, ...options }), 'a'),
+      await node(t, nats({ url: [...urls].reverse(), ...options }), 'b')
+    ]
     const settings = { ...reliable, history: { size: 5_000, ttl: 300_000 } }
-    for (const { adapter } of [a, b]) await until('the room is followed', async () => { await adapter.subscribe('chat/1', settings); return true })
+    for (const { adapter } of [a, b]) {
+      await until('the room is followed', async () => { await adapter.subscribe('chat/1', settings); return true })
+    }
     const connection = await connect({ servers: urls })
     t.teardown(() => connection.close())
     const jsm = await jetstreamManager(connection)
@@ -25,7 +32,11 @@ else {
     const publishers = [a, b].map(async ({ adapter }, name) => {
       for (let index = 0; publishing.isOn; index++) {
         const text = `${name} ${index}`
-        await until(`"${text}" is accepted`, async () => await adapter.publish('chat/1', said(text, { idempotencyKey: text }), settings), 40_000)
+        await until(
+          `"${text}" is accepted`,
+          async () => await adapter.publish('chat/1', said(text, { idempotencyKey: text }), settings),
+          40_000
+        )
         accepted.push(text)
       }
     })
@@ -33,7 +44,9 @@ else {
       const before = accepted.length
       await until('publishing goes on', () => accepted.length > before + 50, 40_000)
       const name = await until('the stream has a leader', async () => {
-        for await (const { config, cluster } of jsm.streams.list()) if (/^realtime_[0-9a-f]{12}$/.test(config.name)) return cluster?.leader
+        for await (const { config, cluster } of jsm.streams.list()) {
+          if (/^realtime_[0-9a-f]{12}$/.test(config.name)) return cluster?.leader
+        }
         return undefined
       })
       const leader = servers[Number(name.slice(1))]!
@@ -47,17 +60,36 @@ else {
     await Promise.all(publishers)
     await until('both are back', () => [a, b].every(({ adapter }) => adapter.stats!().isUp === true))
     for (const each of [a, b]) {
-      await until('the fence is accepted', async () => await each.adapter.publish('chat/1', said(`fence ${each.host.nodeId}`, { idempotencyKey: `fence ${each.host.nodeId}` }), settings))
+      await until(
+        'the fence is accepted',
+        async () => await each.adapter.publish(
+          'chat/1',
+          said(`fence ${each.host.nodeId}`, { idempotencyKey: `fence ${each.host.nodeId}` }),
+          settings
+        )
+      )
     }
     for (const { host } of [a, b]) {
-      await until('the fences are heard', () => host.texts('chat/1').filter((text) => text.startsWith('fence')).length === 2, 60_000)
+      await until(
+        'the fences are heard',
+        () => host.texts('chat/1').filter((text) => text.startsWith('fence')).length === 2,
+        60_000
+      )
       const texts = host.texts('chat/1')
       t.equal(new Set(texts).size, texts.length, 'nothing doubled')
-      t.same(host.gaps.length > 0 ? [] : accepted.filter((text) => !texts.includes(text)), [], 'nothing lost in silence')
+      t.same(
+        host.gaps.length > 0 ? [] : accepted.filter((text) => !texts.includes(text)),
+        [],
+        'nothing lost in silence'
+      )
       // Numbers of another epoch are others: they begin behind what both share.
       const byEpoch = new Map<string, number[]>()
-      for (const { position } of host.events.get('chat/1')!) byEpoch.set(position!.epoch, [...byEpoch.get(position!.epoch) ?? [], position!.offset])
-      for (const offsets of byEpoch.values()) t.same(offsets, [...offsets].sort((x, y) => x - y), 'nothing out of order')
+      for (const { position } of host.events.get('chat/1')!) {
+        byEpoch.set(position!.epoch, [...byEpoch.get(position!.epoch) ?? [], position!.offset])
+      }
+      for (const offsets of byEpoch.values()) {
+        t.same(offsets, [...offsets].sort((x, y) => x - y), 'nothing out of order')
+      }
       t.ok(byEpoch.size === 1 || host.gaps.length > 0, 'another epoch is told')
     }
     t.comment(`${accepted.length} events`)

@@ -24,9 +24,17 @@ else {
   t.test('redis: of an acknowledged broadcast it is told how many other nodes were handed it', async (t) => {
     server ??= await startRedis(t)
     const { url } = server
-    const nodes = await Promise.all(['a', 'b', 'c'].map(async (id) => await node(t, redis({ url, prefix: 'counted:' }), id)))
+    const nodes = await Promise.all([
+      'a',
+      'b',
+      'c'
+    ].map(async (id) => await node(t, redis({ url, prefix: 'counted:' }), id)))
     const [a, b, c] = nodes as [Node, Node, Node]
-    const asked = async (): Promise<number | undefined> => (await a.adapter.publish('chat/1', said('here?', { delivery: 'volatile', ack: 'a.1' }), reliable)).nodes
+    const asked = async (): Promise<number | undefined> => (await a.adapter.publish(
+      'chat/1',
+      said('here?', { delivery: 'volatile', ack: 'a.1' }),
+      reliable
+    )).nodes
     t.equal(await asked(), 0)
     await b.adapter.subscribe('chat/1', reliable)
     t.equal(await asked(), 1, 'a node without members is not among them')
@@ -41,7 +49,10 @@ else {
   t.test('redis: a node that leaves a room while an acknowledged broadcast comes still hears it', async (t) => {
     server ??= await startRedis(t)
     const { url } = server
-    const [a, b] = [await node(t, redis({ url, prefix: 'leaving:' }), 'a'), await node(t, redis({ url, prefix: 'leaving:' }), 'b')]
+    const [a, b] = [
+      await node(t, redis({ url, prefix: 'leaving:' }), 'a'),
+      await node(t, redis({ url, prefix: 'leaving:' }), 'b')
+    ]
     let handed = 0
     for (let i = 0; i < 50; i++) {
       await b.adapter.subscribe('chat/1', reliable)
@@ -52,22 +63,25 @@ else {
     t.equal((await b.host.heard('chat/1', handed)).length, handed)
   })
 
-  t.test('redis: idempotency keys beyond the bytes of their user are given back, the oldest first, and are counted', async (t) => {
-    server ??= await startRedis(t)
-    const { url } = server
-    const a = redis({ url, prefix: 'bounded:' })
-    t.teardown(async () => { await a.close() })
-    await a.start(Object.assign(new FakeHost('a'), { remembered: { bytes: 1_000_000, perUser: 10_000 } }))
-    const b = await node(t, redis({ url, prefix: 'bounded:' }), 'b')
-    const publish = async (adapter: Adapter, owner: string, key: string): Promise<number> =>
-      (await adapter.publish('chat/1', said(key, { idempotencyKey: key, owner }), reliable)).position!.offset
-    const bobs = await publish(a, 'bob', 'bob 0')
-    const offsets: number[] = []
-    for (let index = 0; index < 40; index++) offsets.push(await publish(a, 'ada', `ada ${index}`))
-    const { forgotten } = a.stats!() as { forgotten: number }
-    t.ok(forgotten > 10 && forgotten < 30, `${forgotten} given back`)
-    t.equal(await publish(b.adapter, 'ada', 'ada 39'), offsets[39])
-    t.equal(await publish(b.adapter, 'bob', 'bob 0'), bobs, 'nobody else loses by it')
-    await until('the oldest is forgotten', async () => await publish(b.adapter, 'ada', 'ada 0') > offsets[39]!)
-  })
+  t.test(
+    'redis: idempotency keys beyond the bytes of their user are given back, the oldest first, and are counted',
+    async (t) => {
+      server ??= await startRedis(t)
+      const { url } = server
+      const a = redis({ url, prefix: 'bounded:' })
+      t.teardown(async () => { await a.close() })
+      await a.start(Object.assign(new FakeHost('a'), { remembered: { bytes: 1_000_000, perUser: 10_000 } }))
+      const b = await node(t, redis({ url, prefix: 'bounded:' }), 'b')
+      const publish = async (adapter: Adapter, owner: string, key: string): Promise<number> =>
+        (await adapter.publish('chat/1', said(key, { idempotencyKey: key, owner }), reliable)).position!.offset
+      const bobs = await publish(a, 'bob', 'bob 0')
+      const offsets: number[] = []
+      for (let index = 0; index < 40; index++) offsets.push(await publish(a, 'ada', `ada ${index}`))
+      const { forgotten } = a.stats!() as { forgotten: number }
+      t.ok(forgotten > 10 && forgotten < 30, `${forgotten} given back`)
+      t.equal(await publish(b.adapter, 'ada', 'ada 39'), offsets[39])
+      t.equal(await publish(b.adapter, 'bob', 'bob 0'), bobs, 'nobody else loses by it')
+      await until('the oldest is forgotten', async () => await publish(b.adapter, 'ada', 'ada 0') > offsets[39]!)
+    }
+  )
 }

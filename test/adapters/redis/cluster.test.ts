@@ -11,7 +11,10 @@ else {
   let started: Promise<Server[]> | undefined
   let count = 0
   const servers = async (): Promise<Server[]> => await (started ??= startCluster(t))
-  const addresses = async (): Promise<Array<{ host: string, port: number }>> => (await servers()).map(({ port }) => ({ host: '127.0.0.1', port }))
+  const addresses = async (): Promise<Array<{
+    host: string
+    port: number
+  }>> => (await servers()).map(({ port }) => ({ host: '127.0.0.1', port }))
 
   contract({
     name: 'redis cluster',
@@ -32,7 +35,12 @@ else {
     const rooms = Array.from({ length: 12 }, (_, index) => `chat/${index}`)
     for (const room of rooms) await a.adapter.subscribe(room, reliable)
     const publish = async (text: string): Promise<void> => {
-      for (const room of rooms) await until(`"${text}" is accepted`, async () => await b.adapter.publish(room, said(text, { idempotencyKey: text }), reliable))
+      for (const room of rooms) {
+        await until(
+          `"${text}" is accepted`,
+          async () => await b.adapter.publish(room, said(text, { idempotencyKey: text }), reliable)
+        )
+      }
     }
     await publish('before')
     for (const room of rooms) await a.host.heard(room, 1)

@@ -28,7 +28,10 @@ async function isUp (...nodes: Node[]): Promise<void> {
 
 /** Publishes until it is accepted, as a caller that may repeat itself does. */
 async function insist ({ adapter }: Node, room: string, text: string): Promise<Published> {
-  return await until(`"${text}" is accepted`, async () => await adapter.publish(room, said(text, { idempotencyKey: text }), reliable))
+  return await until(
+    `"${text}" is accepted`,
+    async () => await adapter.publish(room, said(text, { idempotencyKey: text }), reliable)
+  )
 }
 
 function faults (): void {
@@ -78,9 +81,17 @@ function faults (): void {
     t.same(a.host.gaps, [{ room: 'chat/1', epoch: next.position!.epoch, to: 3 }], 'how much was lost is not known')
     for (const { adapter } of [a, b]) {
       const lost = await adapter.history!('chat/1', { since: published[4]!.position, limit: 10 }, reliable)
-      t.same([lost.resumed, lost.floor], [false, { epoch: next.position!.epoch, offset: 3 }], 'a position that the server forgot: behind what both epochs share')
+      t.same(
+        [lost.resumed, lost.floor],
+        [false, { epoch: next.position!.epoch, offset: 3 }],
+        'a position that the server forgot: behind what both epochs share'
+      )
       const kept = await adapter.history!('chat/1', { since: published[1]!.position, limit: 10 }, reliable)
-      t.same([kept.resumed, kept.floor], [false, { epoch: next.position!.epoch, offset: 2 }], 'a position that it remembers: what came after it is lost')
+      t.same(
+        [kept.resumed, kept.floor],
+        [false, { epoch: next.position!.epoch, offset: 2 }],
+        'a position that it remembers: what came after it is lost'
+      )
     }
   })
 
@@ -112,11 +123,26 @@ function faults (): void {
     await b.host.heard('chat/1', 1)
     await server.pause()
     const began = performance.now()
-    const refused = await Promise.all(Array.from({ length: 20 }, (_, index) => Promise.resolve(a.adapter.publish('chat/1', said(`refused ${index}`), reliable)).catch((error: unknown) => error)))
+    const refused = await Promise.all(Array.from(
+      { length: 20 },
+      (_, index) => Promise.resolve(a.adapter.publish(
+        'chat/1',
+        said(`refused ${index}`),
+        reliable
+      )).catch((error: unknown) => error)
+    ))
     t.same(refused.map((error) => error instanceof Refusal && error.word), refused.map(() => 'unavailable'))
     t.ok(performance.now() - began < 1_500, 'refused in time')
-    t.same((await a.adapter.publish('chat/1', said('typing', { delivery: 'volatile' }), reliable)).recipients, 1, 'volatile events reach the members here')
-    t.same((await a.adapter.publish('live/1', said('tick'), live)).recipients, 1, 'events without history reach the members here')
+    t.same(
+      (await a.adapter.publish('chat/1', said('typing', { delivery: 'volatile' }), reliable)).recipients,
+      1,
+      'volatile events reach the members here'
+    )
+    t.same(
+      (await a.adapter.publish('live/1', said('tick'), live)).recipients,
+      1,
+      'events without history reach the members here'
+    )
     await until('the node notices', () => a.host.states.at(-1) === false)
     const at = performance.now()
     await t.rejects(Promise.resolve(a.adapter.publish('chat/1', said('refused at once'), reliable)))
@@ -145,9 +171,14 @@ function faults (): void {
     const publishing = nodes.map(async (each, name) => {
       for (let index = 0; cutting.isOn; index++) {
         const text = `${name} ${index}`
-        if (name < 2) await until(`"${text}" is accepted`, async () => await each.adapter.publish('chat/1', said(text, { idempotencyKey: text }), settings))
-        else {
-          // A caller that neither names its event nor repeats itself: the adapter alone sees to it that it is there once.
+        if (name < 2) {
+          await until(
+            `"${text}" is accepted`,
+            async () => await each.adapter.publish('chat/1', said(text, { idempotencyKey: text }), settings)
+          )
+        } else {
+          // A caller that neither names its event nor repeats itself: the adapter alone sees to it that it is there
+          // once.
           try {
             await each.adapter.publish('chat/1', said(text), settings)
           } catch {
@@ -160,7 +191,10 @@ function faults (): void {
     })
     const own = Number(await client.client('ID'))
     for (let cut = 0; cut < 50; cut++) {
-      const ids = String(await client.client('LIST')).split('\n').map((line) => Number(/^id=(\d+)/.exec(line)?.[1])).filter((id) => id > 0 && id !== own)
+      const ids = String(await client.client('LIST'))
+        .split('\n')
+        .map((line) => Number(/^id=(\d+)/.exec(line)?.[1]))
+        .filter((id) => id > 0 && id !== own)
       if (ids.length > 0) await client.call('CLIENT', 'KILL', 'ID', String(ids[cut % ids.length]))
       const before = accepted.length
       await until('publishing goes on', () => accepted.length > before + 5, 20_000)
@@ -175,7 +209,9 @@ function faults (): void {
       t.same(host.offsets('chat/1'), texts.map((_, index) => index + 1), 'nothing out of order')
       t.same(host.gaps, [])
     }
-    t.comment(`${accepted.length} events, repairs ${nodes.map(({ adapter }) => String(adapter.stats!().repairs)).join(' ')}`)
+    t.comment(
+      `${accepted.length} events, repairs ${nodes.map(({ adapter }) => String(adapter.stats!().repairs)).join(' ')}`
+    )
   })
 
   t.test('redis: an event that the subscription never brought is found by the position check', async (t) => {
@@ -185,10 +221,19 @@ function faults (): void {
     await a.adapter.subscribe('chat/1', reliable)
     await insist(a, 'chat/1', '0')
     const lose = async (text: string): Promise<void> => {
-      const [[id, fields]] = await client.xrevrange('realtime:{chat/1}:stream', '+', '-', 'COUNT', 1) as [[string, string[]]]
+      const [[id, fields]] = await client.xrevrange(
+        'realtime:{chat/1}:stream',
+        '+',
+        '-',
+        'COUNT',
+        1
+      ) as [[string, string[]]]
       const offset = Number.parseInt(id, 10) + 1
       const payload = fields[1]!.replace(/^.*/, `lost-${offset}`).replace(/\{"text":.*/s, JSON.stringify({ text }))
-      await client.multi().hset('realtime:{chat/1}:meta', 'offset', offset).xadd('realtime:{chat/1}:stream', `${offset}-${Date.now()}`, 'e', payload).exec()
+      await client.multi()
+        .hset('realtime:{chat/1}:meta', 'offset', offset)
+        .xadd('realtime:{chat/1}:stream', `${offset}-${Date.now()}`, 'e', payload)
+        .exec()
     }
     await lose('1')
     t.same(await a.host.heard('chat/1', 2), ['0', '1'])
@@ -202,25 +247,31 @@ function faults (): void {
     t.same(a.host.gaps, [{ room: 'chat/1', epoch, from: 4, to: 5 }])
   })
 
-  t.test('redis: a subscription that failed takes nothing from the one after it, which is there again when the connection comes back', async (t) => {
-    const server = await startRedis(t)
-    const client = admin(t, server)
-    const [a, b] = [await join(t, server, 'a', { timeout: 1_500 }), await join(t, server, 'b')]
-    await server.pause()
-    const first = Promise.resolve(a.adapter.subscribe('live/1', live)).then(() => 'subscribed', () => 'refused')
-    await sleep(700)
-    await a.adapter.unsubscribe('live/1')
-    const second = a.adapter.subscribe('live/1', live)
-    t.equal(await first, 'refused')
-    server.resume()
-    await second
-    const ups = a.host.states.length
-    await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
-    await until('the connection broke and came back', () => a.host.states.length >= ups + 2 && a.host.states.at(-1) === true)
-    await isUp(b)
-    await b.adapter.publish('live/1', said('tick'), live)
-    t.same(await a.host.heard('live/1', 1), ['tick'])
-  })
+  t.test(
+    'redis: a subscription that failed takes nothing from the one after it, which is there again when the connection comes back',
+    async (t) => {
+      const server = await startRedis(t)
+      const client = admin(t, server)
+      const [a, b] = [await join(t, server, 'a', { timeout: 1_500 }), await join(t, server, 'b')]
+      await server.pause()
+      const first = Promise.resolve(a.adapter.subscribe('live/1', live)).then(() => 'subscribed', () => 'refused')
+      await sleep(700)
+      await a.adapter.unsubscribe('live/1')
+      const second = a.adapter.subscribe('live/1', live)
+      t.equal(await first, 'refused')
+      server.resume()
+      await second
+      const ups = a.host.states.length
+      await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+      await until(
+        'the connection broke and came back',
+        () => a.host.states.length >= ups + 2 && a.host.states.at(-1) === true
+      )
+      await isUp(b)
+      await b.adapter.publish('live/1', said('tick'), live)
+      t.same(await a.host.heard('live/1', 1), ['tick'])
+    }
+  )
 
   t.test('redis: close settles what waits and leaves no connection', async (t) => {
     const server = await startRedis(t)
@@ -229,35 +280,49 @@ function faults (): void {
     await a.adapter.subscribe('chat/1', reliable)
     await a.adapter.subscribe('chat/2', live)
     await server.pause()
-    const waiting = [a.adapter.publish('chat/1', said('x'), reliable), a.adapter.leases!.acquire('k', 'h', 1, 1_000), a.adapter.control!.send({ type: 'revoke', user: 'ann' })]
+    const waiting = [
+      a.adapter.publish('chat/1', said('x'), reliable),
+      a.adapter.leases!.acquire('k', 'h', 1, 1_000),
+      a.adapter.control!.send({ type: 'revoke', user: 'ann' })
+    ]
     const settled = Promise.allSettled(waiting)
     await a.adapter.close()
     t.same((await settled).map(({ status }) => status), ['rejected', 'rejected', 'rejected'])
     await t.rejects(Promise.resolve(a.adapter.publish('chat/1', said('late'), reliable)))
     server.resume()
-    await until('its connections are gone', async () => String(await client.client('LIST')).trim().split('\n').length === 1)
+    await until(
+      'its connections are gone',
+      async () => String(await client.client('LIST')).trim().split('\n').length === 1
+    )
   })
 
-  t.test('redis: slots and presence of a node that died end with their lease, and its leave is announced once', async (t) => {
-    const server = await startRedis(t)
-    const [a, b, c] = [await join(t, server, 'a'), await join(t, server, 'b'), await join(t, server, 'c')]
-    for (const { adapter } of [b, c]) {
-      await adapter.subscribe('chat/1', reliable)
-      await adapter.presence!.join('chat/1', { userId: 'bob', connection: `c-${adapter === b.adapter ? 'b' : 'c'}` }, 60_000)
+  t.test(
+    'redis: slots and presence of a node that died end with their lease, and its leave is announced once',
+    async (t) => {
+      const server = await startRedis(t)
+      const [a, b, c] = [await join(t, server, 'a'), await join(t, server, 'b'), await join(t, server, 'c')]
+      for (const { adapter } of [b, c]) {
+        await adapter.subscribe('chat/1', reliable)
+        await adapter.presence!.join(
+          'chat/1',
+          { userId: 'bob', connection: `c-${adapter === b.adapter ? 'b' : 'c'}` },
+          60_000
+        )
+      }
+      await a.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c-a' }, 300)
+      t.equal(await a.adapter.leases!.acquire('room:chat/1', 'c-a', 1, 300), true)
+      await a.adapter.close()
+      await until('the slot is free', () => b.adapter.leases!.acquire('room:chat/1', 'c-b', 1, 60_000))
+      await until('the leave is announced', async () => {
+        await Promise.all([b, c].map(({ adapter }) => adapter.presence!.sweep(['chat/1'])))
+        return [b, c].every(({ host }) => host.changes.get('chat/1')!.some(({ left }) => left.length > 0))
+      })
+      for (const { host } of [b, c]) {
+        const leaves = host.changes.get('chat/1')!.filter(({ left }) => left.length > 0)
+        t.same(leaves.map(({ left }) => left), [[{ userId: 'ann' }]])
+      }
     }
-    await a.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c-a' }, 300)
-    t.equal(await a.adapter.leases!.acquire('room:chat/1', 'c-a', 1, 300), true)
-    await a.adapter.close()
-    await until('the slot is free', () => b.adapter.leases!.acquire('room:chat/1', 'c-b', 1, 60_000))
-    await until('the leave is announced', async () => {
-      await Promise.all([b, c].map(({ adapter }) => adapter.presence!.sweep(['chat/1'])))
-      return [b, c].every(({ host }) => host.changes.get('chat/1')!.some(({ left }) => left.length > 0))
-    })
-    for (const { host } of [b, c]) {
-      const leaves = host.changes.get('chat/1')!.filter(({ left }) => left.length > 0)
-      t.same(leaves.map(({ left }) => left), [[{ userId: 'ann' }]])
-    }
-  })
+  )
 
   t.test('redis: presence and slots that a restart lost are there again after the next renewal', async (t) => {
     const server = await startRedis(t)
@@ -278,20 +343,36 @@ function faults (): void {
     t.equal(await a.adapter.leases!.acquire('user:ann', 'c2', 1, 60_000), false)
   })
 
-  t.test('redis: a server that is not there, and options that exclude each other, are refused with the fix', async (t) => {
-    const server = await startRedis(t)
-    await server.kill()
-    await t.rejects(node(t, redis({ url: server.url }), 'a'), { code: 'REALTIME_ERR_ADAPTER', message: /check the url/ })
-    t.throws(() => redis({ url: 'redis://a', cluster: [] }), { code: 'REALTIME_ERR_OPTIONS' })
-    t.throws(() => redis({ prefix: 'a{b}' }), { code: 'REALTIME_ERR_OPTIONS' })
-  })
+  t.test(
+    'redis: a server that is not there, and options that exclude each other, are refused with the fix',
+    async (t) => {
+      const server = await startRedis(t)
+      await server.kill()
+      await t.rejects(node(t, redis({ url: server.url }), 'a'), {
+        code: 'REALTIME_ERR_ADAPTER',
+        message: /check the url/
+      })
+      t.throws(() => redis({ url: 'redis://a', cluster: [] }), { code: 'REALTIME_ERR_OPTIONS' })
+      t.throws(() => redis({ prefix: 'a{b}' }), { code: 'REALTIME_ERR_OPTIONS' })
+    }
+  )
 
   t.test('redis: a client instance lends its settings and stays the application\'s', async (t) => {
     const server = await startRedis(t, '--requirepass', 'secret')
-    const client = new Redis({ port: server.port, host: '127.0.0.1', password: 'secret', keyPrefix: 'mine:', lazyConnect: true })
+    const client = new Redis({
+      port: server.port,
+      host: '127.0.0.1',
+      password: 'secret',
+      keyPrefix: 'mine:',
+      lazyConnect: true
+    })
     t.teardown(() => { client.disconnect() })
     const a = await node(t, redis({ client }), 'a')
-    const b = await node(t, redis({ url: `redis://:secret@127.0.0.1:${server.port}`, settings: { keyPrefix: 'mine:' } }), 'b')
+    const b = await node(
+      t,
+      redis({ url: `redis://:secret@127.0.0.1:${server.port}`, settings: { keyPrefix: 'mine:' } }),
+      'b'
+    )
     await a.adapter.subscribe('chat/1', reliable)
     await insist(b, 'chat/1', 'hello')
     t.same(await a.host.heard('chat/1', 1), ['hello'])

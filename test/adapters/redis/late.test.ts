@@ -56,9 +56,15 @@ else {
     let accepted = 0
     for (let round = 0; round < 5; round++) {
       proxy.stall(undefined, 150)
-      const publishing = Promise.resolve(a.adapter.publish('chat/1', said(`own ${round}`), small)).then(() => { accepted++ }, () => undefined)
+      const publishing = Promise.resolve(a.adapter.publish('chat/1', said(`own ${round}`), small)).then(
+        () => { accepted++ },
+        () => undefined
+      )
       await sleep(30)
-      await Promise.all(Array.from({ length: 300 }, (_, index) => b.adapter.publish('chat/1', said(`${round} ${index}`), small)))
+      await Promise.all(Array.from(
+        { length: 300 },
+        (_, index) => b.adapter.publish('chat/1', said(`${round} ${index}`), small)
+      ))
       await sleep(130)
       proxy.cut()
       await publishing
@@ -120,7 +126,14 @@ else {
       const total = 20_000
       for (let from = 2; from <= total; from += 2_000) {
         const pipeline = client.pipeline()
-        for (let offset = from; offset < Math.min(from + 2_000, total + 1); offset++) pipeline.xadd(stream, `${offset}-${offset > total - kept ? Date.now() : old}`, 'e', `o-${offset}\n{"t":"said","s":${old}}\n{"text":"${offset}"}`)
+        for (let offset = from; offset < Math.min(from + 2_000, total + 1); offset++) {
+          pipeline.xadd(
+            stream,
+            `${offset}-${offset > total - kept ? Date.now() : old}`,
+            'e',
+            `o-${offset}\n{"t":"said","s":${old}}\n{"text":"${offset}"}`
+          )
+        }
         await pipeline.exec()
       }
       await client.hset(meta, 'offset', total)
@@ -131,13 +144,18 @@ else {
       const micros = slow.filter(([,,, [command]]) => /^eval/i.test(command!)).map(([,, duration]) => duration)
       t.ok(Math.max(...micros) < 20_000, `${Math.max(...micros)} us`)
       // The first event is young, and stands before the old ones.
-      t.same([page.events.map(textOf).slice(-kept || 0).length, page.top.offset], [kept === 0 ? page.events.length : kept, total])
+      t.same(
+        [page.events.map(textOf).slice(-kept || 0).length, page.top.offset],
+        [kept === 0 ? page.events.length : kept, total]
+      )
     }
   })
 
   t.test('redis: the slot of a key is the one that the cluster reckons', async (t) => {
     const server = await startRedis(t, '--cluster-enabled', 'yes')
     const client = admin(t, server)
-    for (const key of ['realtime:{chat/1}:meta', 'a', 'x{}y', '{user:ann}', 'p{claim:ü}z', '{a}{b}']) t.equal(slotOf(key), await client.call('CLUSTER', 'KEYSLOT', key), key)
+    for (const key of ['realtime:{chat/1}:meta', 'a', 'x{}y', '{user:ann}', 'p{claim:ü}z', '{a}{b}']) {
+      t.equal(slotOf(key), await client.call('CLUSTER', 'KEYSLOT', key), key)
+    }
   })
 }

@@ -11,53 +11,79 @@ const SOON = 2_500
 
 if (skip !== false) t.plan(0, skip)
 else {
-  t.test('redis: a node that was cut off for a moment knows the values, the presence and the messages of that moment soon after, each once and in order', async (t) => {
-    const server = await startRedis(t)
-    const { proxy, url } = await proxied(t, server)
-    const [a, b] = [await join(t, url, 'a'), await join(t, server.url, 'b')]
-    for (const room of ['chat/1', 'live/1']) for (const { adapter } of [a, b]) await adapter.subscribe(room, room === 'live/1' ? live : reliable)
-    const presence = [a.adapter.presence!, b.adapter.presence!] as const
-    await presence[0].join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
-    const known = await presence[0].snapshot('chat/1', 10)
-    const score = (text: string): ReturnType<typeof said> => said(text, { type: 'score', delivery: 'latest', key: 'red' })
-    await b.adapter.publish('live/1', score('1'), live)
-    await a.host.heard('live/1', 1)
-    proxy.isDown = true
-    proxy.cut()
-    await b.adapter.publish('chat/1', score('2'), reliable)
-    await b.adapter.publish('live/1', score('3'), live)
-    await presence[1].join('chat/1', { userId: 'bob', connection: 'c2' }, 60_000)
-    await presence[1].leave('chat/1', { userId: 'bob', connection: 'c2' }, 0)
-    await b.adapter.control!.send({ type: 'revoke', user: 'eve', until: 1 })
-    await b.adapter.control!.send({ type: 'leave', user: 'dan', room: 'chat/1' })
-    await b.adapter.control!.send({ type: 'acked', ack: 'x', connection: 'y' })
-    proxy.isDown = false
-    await until('the messages are read', () => a.host.controls.length >= 2, SOON)
-    await until('the values are read', () => a.host.texts('chat/1').includes('2') && a.host.texts('live/1').includes('3'), SOON)
-    await until('the presence is read', () => (a.host.changes.get('chat/1') ?? []).length >= 3, SOON)
-    t.same(a.host.controls.map(({ message, from }) => [message.type, from]), [['revoke', 'b'], ['leave', 'b']])
-    const changes = a.host.changes.get('chat/1')!.filter(({ sequence }) => sequence > known.sequence)
-    t.same(changes.map(({ sequence, joined, left }) => [sequence, joined.length, left.length]), [[known.sequence + 1, 1, 0], [known.sequence + 2, 0, 1]])
-    await b.adapter.control!.send({ type: 'revoke', user: 'fay' })
-    await until('the next comes', () => a.host.controls.length >= 3, SOON)
-    await sleep(1_200)
-    t.equal(a.host.controls.length, 3, 'nothing comes twice')
-  })
+  t.test(
+    'redis: a node that was cut off for a moment knows the values, the presence and the messages of that moment soon after, each once and in order',
+    async (t) => {
+      const server = await startRedis(t)
+      const { proxy, url } = await proxied(t, server)
+      const [a, b] = [await join(t, url, 'a'), await join(t, server.url, 'b')]
+      for (const room of ['chat/1', 'live/1']) {
+        for (const { adapter } of [a, b]) await adapter.subscribe(room, room === 'live/1' ? live : reliable)
+      }
+      const presence = [a.adapter.presence!, b.adapter.presence!] as const
+      await presence[0].join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+      const known = await presence[0].snapshot('chat/1', 10)
+      const score = (text: string): ReturnType<typeof said> => said(text, {
+        type: 'score',
+        delivery: 'latest',
+        key: 'red'
+      })
+      await b.adapter.publish('live/1', score('1'), live)
+      await a.host.heard('live/1', 1)
+      proxy.isDown = true
+      proxy.cut()
+      await b.adapter.publish('chat/1', score('2'), reliable)
+      await b.adapter.publish('live/1', score('3'), live)
+      await presence[1].join('chat/1', { userId: 'bob', connection: 'c2' }, 60_000)
+      await presence[1].leave('chat/1', { userId: 'bob', connection: 'c2' }, 0)
+      await b.adapter.control!.send({ type: 'revoke', user: 'eve', until: 1 })
+      await b.adapter.control!.send({ type: 'leave', user: 'dan', room: 'chat/1' })
+      await b.adapter.control!.send({ type: 'acked', ack: 'x', connection: 'y' })
+      proxy.isDown = false
+      await until('the messages are read', () => a.host.controls.length >= 2, SOON)
+      await until(
+        'the values are read',
+        () => a.host.texts('chat/1').includes('2') && a.host.texts('live/1').includes('3'),
+        SOON
+      )
+      await until('the presence is read', () => (a.host.changes.get('chat/1') ?? []).length >= 3, SOON)
+      t.same(a.host.controls.map(({ message, from }) => [message.type, from]), [['revoke', 'b'], ['leave', 'b']])
+      const changes = a.host.changes.get('chat/1')!.filter(({ sequence }) => sequence > known.sequence)
+      t.same(
+        changes.map(({ sequence, joined, left }) => [sequence, joined.length, left.length]),
+        [[known.sequence + 1, 1, 0], [known.sequence + 2, 0, 1]]
+      )
+      await b.adapter.control!.send({ type: 'revoke', user: 'fay' })
+      await until('the next comes', () => a.host.controls.length >= 3, SOON)
+      await sleep(1_200)
+      t.equal(a.host.controls.length, 3, 'nothing comes twice')
+    }
+  )
 
-  t.test('redis: a value set while the broker is away is shown until the broker has one, whatever the clock of this node says', async (t) => {
-    const server = await startRedis(t)
-    const [a, b] = [await join(t, server.url, 'a', { timeout: 300 }), await join(t, server.url, 'b', { timeout: 300 })]
-    for (const { adapter } of [a, b]) await adapter.subscribe('live/1', live)
-    const score = (text: string): ReturnType<typeof said> => said(text, { type: 'score', delivery: 'latest', key: 'red' })
-    await server.pause()
-    await until('the node notices', () => a.host.states.at(-1) === false)
-    await a.adapter.publish('live/1', score('alone'), live)
-    t.same(a.host.events.get('live/1')!.map(({ event }) => event!.version), [undefined])
-    server.resume()
-    await isUp(a, b)
-    await b.adapter.publish('live/1', score('all'), live)
-    t.same(await a.host.heard('live/1', 2), ['alone', 'all'])
-  })
+  t.test(
+    'redis: a value set while the broker is away is shown until the broker has one, whatever the clock of this node says',
+    async (t) => {
+      const server = await startRedis(t)
+      const [a, b] = [
+        await join(t, server.url, 'a', { timeout: 300 }),
+        await join(t, server.url, 'b', { timeout: 300 })
+      ]
+      for (const { adapter } of [a, b]) await adapter.subscribe('live/1', live)
+      const score = (text: string): ReturnType<typeof said> => said(text, {
+        type: 'score',
+        delivery: 'latest',
+        key: 'red'
+      })
+      await server.pause()
+      await until('the node notices', () => a.host.states.at(-1) === false)
+      await a.adapter.publish('live/1', score('alone'), live)
+      t.same(a.host.events.get('live/1')!.map(({ event }) => event!.version), [undefined])
+      server.resume()
+      await isUp(a, b)
+      await b.adapter.publish('live/1', score('all'), live)
+      t.same(await a.host.heard('live/1', 2), ['alone', 'all'])
+    }
+  )
 
   t.test('redis: who stands before what a broker lost is not resumed, by whichever node is asked first', async (t) => {
     const server = await startRedis(t)
@@ -65,9 +91,15 @@ else {
     const [follows, published] = [await join(t, server.url, 'follows'), await join(t, server.url, 'published')]
     await follows.adapter.subscribe('chat/1', reliable)
     const before = new Map<string, Awaited<ReturnType<typeof published.adapter.publish>>>()
-    for (const room of ['chat/1', 'chat/2']) for (let index = 0; index < 5; index++) before.set(room, await published.adapter.publish(room, said(`${index}`), reliable))
+    for (const room of ['chat/1', 'chat/2']) {
+      for (let index = 0; index < 5; index++) {
+        before.set(room, await published.adapter.publish(room, said(`${index}`), reliable))
+      }
+    }
     await client.save()
-    for (const room of ['chat/1', 'chat/2']) for (let index = 5; index < 25; index++) await published.adapter.publish(room, said(`${index}`), reliable)
+    for (const room of ['chat/1', 'chat/2']) {
+      for (let index = 5; index < 25; index++) await published.adapter.publish(room, said(`${index}`), reliable)
+    }
     await server.kill()
     await server.start()
     const ignorant = await join(t, server.url, 'ignorant')
@@ -108,12 +140,22 @@ else {
     const client = admin(t, server)
     const [a, b] = [await join(t, server.url, 'a'), await join(t, server.url, 'b')]
     for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
-    for (let index = 0; index < 5; index++) await a.adapter.publish('chat/1', said(`${index}`, { idempotencyKey: `key ${index}` }), reliable)
+    for (let index = 0; index < 5; index++) {
+      await a.adapter.publish('chat/1', said(`${index}`, { idempotencyKey: `key ${index}` }), reliable)
+    }
     await b.host.heard('chat/1', 5)
     await client.flushall()
     // By the node that sent it first, and by another one.
-    for (let index = 0; index < 5; index++) await (index % 2 === 0 ? a : b).adapter.publish('chat/1', said(`${index}`, { idempotencyKey: `key ${index}` }), reliable)
-    for (const { host } of [a, b]) await until(`${host.nodeId} is told`, () => host.gaps.some(({ from }) => from === undefined))
+    for (let index = 0; index < 5; index++) {
+      await (index % 2 === 0 ? a : b).adapter.publish(
+        'chat/1',
+        said(`${index}`, { idempotencyKey: `key ${index}` }),
+        reliable
+      )
+    }
+    for (const { host } of [a, b]) {
+      await until(`${host.nodeId} is told`, () => host.gaps.some(({ from }) => from === undefined))
+    }
     await a.adapter.publish('chat/1', said('after'), reliable)
     for (const { host } of [a, b]) t.same(await host.heard('chat/1', 6), ['0', '1', '2', '3', '4', 'after'])
   })
@@ -137,7 +179,11 @@ else {
     await a.adapter.publish('chat/2', said('first'), reliable)
     proxy.shut('downward', 30_000)
     const sentAt = performance.now()
-    const publishing = Promise.resolve(a.adapter.publish('chat/1', said('lost'), reliable)).catch((error: Refusal) => error.outcome)
+    const publishing = Promise.resolve(a.adapter.publish(
+      'chat/1',
+      said('lost'),
+      reliable
+    )).catch((error: Refusal) => error.outcome)
     const client = admin(t, server)
     await until('it has run', async () => await client.exists('realtime:{chat/1}:stream') === 1)
     await until('its time is over', () => performance.now() > sentAt + 1_100)

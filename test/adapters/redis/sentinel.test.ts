@@ -44,7 +44,9 @@ async function pair (t: Test, group: Sentinels): Promise<[Node, Node]> {
 const kept = { ...reliable, history: { size: 10_000, ttl: 300_000 } }
 
 async function isUp (...nodes: Node[]): Promise<void> {
-  for (const { adapter, host } of nodes) await until(`${host.nodeId} is up`, () => adapter.stats!().isUp === true, 40_000)
+  for (const { adapter, host } of nodes) {
+    await until(`${host.nodeId} is up`, () => adapter.stats!().isUp === true, 40_000)
+  }
 }
 
 async function publish ({ adapter }: Node, ...texts: string[]): Promise<void> {
@@ -127,7 +129,9 @@ function failovers (): void {
           t.same(own, [...own].sort((x, y) => x - y), 'in the order in which they were published')
         }
       }
-      t.comment(`${accepted.length} events, repairs ${nodes.map(({ adapter }) => String(adapter.stats!().repairs)).join(' ')}`)
+      t.comment(
+        `${accepted.length} events, repairs ${nodes.map(({ adapter }) => String(adapter.stats!().repairs)).join(' ')}`
+      )
     })
   }
 
@@ -142,14 +146,30 @@ function failovers (): void {
     await group.primary.kill()
     await group.promoted()
     await isUp(a, b)
-    const next = await until('the event is accepted', async () => await a.adapter.publish('chat/1', said('after', { idempotencyKey: 'after' }), kept), 20_000)
+    const next = await until(
+      'the event is accepted',
+      async () => await a.adapter.publish('chat/1', said('after', { idempotencyKey: 'after' }), kept),
+      20_000
+    )
     t.not(next.position!.epoch, lost!.epoch)
     for (const { adapter, host } of [a, b]) {
       t.same(await host.heard('chat/1', 6), ['0', '1', '2', '3', 'lost', 'after'])
-      t.same(host.gaps, [{ room: 'chat/1', epoch: next.position!.epoch, to: shared!.offset }], 'how much was lost is not known')
-      t.equal((await adapter.history!('chat/1', { since: lost, limit: 10 }, kept)).resumed, false, 'a position that nobody holds any more')
+      t.same(
+        host.gaps,
+        [{ room: 'chat/1', epoch: next.position!.epoch, to: shared!.offset }],
+        'how much was lost is not known'
+      )
+      t.equal(
+        (await adapter.history!('chat/1', { since: lost, limit: 10 }, kept)).resumed,
+        false,
+        'a position that nobody holds any more'
+      )
       const page = await adapter.history!('chat/1', { since: shared, limit: 10 }, kept)
-      t.same([page.resumed, page.floor], [false, { epoch: next.position!.epoch, offset: shared!.offset }], 'a position that the replica had: what came after it is lost')
+      t.same(
+        [page.resumed, page.floor],
+        [false, { epoch: next.position!.epoch, offset: shared!.offset }],
+        'a position that the replica had: what came after it is lost'
+      )
     }
   })
 

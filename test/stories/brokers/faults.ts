@@ -34,8 +34,8 @@ export interface Fault {
   /** the broker forgets which messages took effect: one that is sent again across that moment may do so once more */
   readonly forgets?: boolean
   /**
-   * seats and visitors that nobody gave back, or that came back with older data, are there until their lease of a minute
-   * ends
+   * seats and visitors that nobody gave back, or that came back with older data, are there until their lease of a
+   * minute ends
    */
   readonly keepsSeats?: boolean
   /** why it makes no sense for an adapter, in words */

@@ -231,14 +231,18 @@ class Story {
   }
 
   /**
-   * Each node publishes into each room, and everybody hears it: what was accepted before has come by then, or never will. Who is told
-   * only now of what was lost is behind the first of these, and hears the next.
+   * Each node publishes into each room, and everybody hears it: what was accepted before has come by then, or never
+   * will. Who is told only now of what was lost is behind the first of these, and hears the next.
    */
   async #settle (): Promise<void> {
     const end = performance.now() + SETTLE
     for (let mark = 1; ; mark++) {
       await Promise.all(this.#alive.map(async (node) => {
-        await node.call('mark', FEEDS, mark).catch((error: Error) => { this.#broken.push(`${node.name}: ${error.message}`) })
+        await node.call(
+          'mark',
+          FEEDS,
+          mark
+        ).catch((error: Error) => { this.#broken.push(`${node.name}: ${error.message}`) })
       }))
       const deaf = (): string[] => this.#clients.flatMap((client) => this.#deaf(client, mark))
       const isHeard = await until('everybody has heard', () => deaf().length === 0, ROUND).catch(() => false)
@@ -257,7 +261,8 @@ class Story {
     return [...client.record.rooms].flatMap(([room, entries]) => {
       const heard = new Set(entries.flatMap((entry) => entry.is === 'event' ? [entry.id.split(':')[0]] : []))
       const levels = client.record.levels.get(room)
-      const isHeard = (name: string): boolean => heard.has(`mark-${mark}-${name}`) && levels?.get(`${name}.mark`) === mark
+      const isHeard = (name: string): boolean => heard.has(`mark-${mark}-${name}`) &&
+        levels?.get(`${name}.mark`) === mark
       return this.#alive.filter(({ name }) => !isHeard(name)).map(({ name }) => {
         return `${client.shown}: not of ${name} in ${room}, last ${JSON.stringify(entries.slice(-4))}`
       })

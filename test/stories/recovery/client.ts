@@ -2,7 +2,10 @@ import { Type } from '@sinclair/typebox'
 import type { Test } from 'tap'
 import type { Adapter } from '../../../lib/adapters/adapter.js'
 import { defineRoom } from '../../../lib/index.js'
-import { assertLedger, connect, eventually, start, statsOf, type ConnectOptions, type Frame, type NetPeer, type Running, type StartOptions, type TransportName } from '../../helpers/net.js'
+import {
+  assertLedger, connect, eventually, start, statsOf, type ConnectOptions, type Frame, type NetPeer, type Running,
+  type StartOptions, type TransportName
+} from '../../helpers/net.js'
 
 /** What the resume scenarios are run on. */
 export interface Ground {
@@ -58,7 +61,11 @@ export class Nodes {
   }
 
   async isEmpty (): Promise<void> {
-    await eventually('an empty room', async () => await this.sum(async ({ app }) => (await statsOf(app)).rooms.active), (active) => active === 0)
+    await eventually(
+      'an empty room',
+      async () => await this.sum(async ({ app }) => (await statsOf(app)).rooms.active),
+      (active) => active === 0
+    )
   }
 
   async sum (of: (node: Running) => Promise<number>): Promise<number> {
@@ -70,7 +77,10 @@ export class Nodes {
   }
 }
 
-/** Publishes without waiting for each, and never has more than a few under way. Keeps the number that came under each offset. */
+/**
+ * Publishes without waiting for each, and never has more than a few under way. Keeps the number that came under each
+ * offset.
+ */
 export class Publisher {
   readonly #room: string
   readonly #accepted = new Map<number, number>()
@@ -79,7 +89,9 @@ export class Publisher {
   constructor (room = ROOM) { this.#room = room }
 
   push (node: Running, i: number): void {
-    const accepting = node.app.rooms.broadcast(this.#room, 'e', { i }).then(({ position }) => { this.#accepted.set(position!.offset, i) })
+    const accepting = node.app.rooms.broadcast(this.#room, 'e', {
+      i
+    }).then(({ position }) => { this.#accepted.set(position!.offset, i) })
     // Whoever waits for all is told.
     accepting.catch(() => undefined)
     this.#pending.push(accepting)
@@ -98,7 +110,10 @@ export class Publisher {
 
 interface Place { position: { epoch: string, offset: number }, cursor: string, id: string }
 
-/** Where a client stands: what it was told at the join, moved by what it got. Each time it connects it does so to the next node. */
+/**
+ * Where a client stands: what it was told at the join, moved by what it got. Each time it connects it does so to the
+ * next node.
+ */
 export class Client {
   readonly got: number[] = []
   readonly offsets: number[] = []
@@ -112,8 +127,15 @@ export class Client {
   readonly #room: string
   readonly #isByCursor: boolean
 
-  /** @param options `isByCursor`: streams and polls go on from their cursor, as the same connection where they poll; else from a position */
-  constructor (nodes: Nodes, user: string, { room = ROOM, isByCursor = false }: { room?: string, isByCursor?: boolean } = {}) {
+  /**
+   * @param options `isByCursor`: streams and polls go on from their cursor, as the same connection where they poll;
+   *   else from a position
+   */
+  constructor (
+    nodes: Nodes,
+    user: string,
+    { room = ROOM, isByCursor = false }: { room?: string, isByCursor?: boolean } = {}
+  ) {
     this.#nodes = nodes
     this.#user = user
     this.#room = room
@@ -133,7 +155,8 @@ export class Client {
     }
     this.peer = await connect(node, { transport, token, rooms: [this.#room], query: this.#query(place) })
     const { rooms: said, resumed } = this.peer.welcome.data as { rooms: Record<string, object>, resumed?: boolean }
-    // A poll that was still on its way when it was cut, and comes after this one, ends it with nothing said: the next goes on from the same cursor.
+    // A poll that was still on its way when it was cut, and comes after this one, ends it with nothing said: the next
+    // goes on from the same cursor.
     if (place !== undefined && this.#isByCursor && resumed === true && Object.keys(said).length === 0) {
       this.resumed = true
       return
@@ -167,7 +190,12 @@ export class Client {
   }
 
   async has (count: number, deadline?: number): Promise<void> {
-    await eventually(`${count} events`, () => { this.read(); return this.got.length }, (length) => length >= count, deadline)
+    await eventually(
+      `${count} events`,
+      () => { this.read(); return this.got.length },
+      (length) => length >= count,
+      deadline
+    )
   }
 
   cut (): void {

@@ -13,7 +13,10 @@ import { Hub } from '../../../lib/rooms/hub.js'
 const ROOM = 'chat/1'
 const LIMITS = { size: 100, ttl: 300_000 }
 
-/** A broker whose answers a test holds back, and that may come back with less than it had: in a new epoch whose offsets go on from there. */
+/**
+ * A broker whose answers a test holds back, and that may come back with less than it had: in a new epoch whose offsets
+ * go on from there.
+ */
 class Broker {
   epoch = 'epoch-1'
   before: Position[] = []
@@ -25,7 +28,10 @@ class Broker {
     for (let n = 0; n < count; n++) {
       const { epoch, top } = this
       const position = { epoch, offset: top + 1 }
-      const packet = encodeEvent({ type: 'said', room: ROOM, delivery: 'reliable', timestamp: Date.now(), position }, JSON.stringify(`${epoch} ${position.offset}`))
+      const packet = encodeEvent(
+        { type: 'said', room: ROOM, delivery: 'reliable', timestamp: Date.now(), position },
+        JSON.stringify(`${epoch} ${position.offset}`)
+      )
       this.events.push({ ...position, previous: top, origin: '', size: packet.payload.length, packet: () => packet })
     }
   }
@@ -40,7 +46,14 @@ class Broker {
   async read (since: number, limit: number): Promise<Range> {
     const { epoch, top, floor, before } = this
     const events = this.events.filter(({ offset }) => offset > since).slice(0, limit)
-      .map((event) => ({ ...event, epoch, packet: () => encodeEvent({ ...event.packet().event!, position: { epoch, offset: event.offset } }, JSON.stringify(textOf(event.packet()))) }))
+      .map((event) => ({
+        ...event,
+        epoch,
+        packet: () => encodeEvent(
+          { ...event.packet().event!, position: { epoch, offset: event.offset } },
+          JSON.stringify(textOf(event.packet()))
+        )
+      }))
     return { epoch, top, floor, before: [...before], events }
   }
 }
@@ -57,10 +70,18 @@ function node (broker: Broker): { rooms: Hub, tail: FollowedStream } {
       return tail.position
     },
     unsubscribe: () => undefined,
-    history: (_, query) => tail.read(query) ?? broker.read(query.since?.offset ?? 0, query.limit).then((range) => pageOf(range, query))
+    history: (_, query) => tail.read(query) ??
+      broker.read(query.since?.offset ?? 0, query.limit).then((range) => pageOf(range, query))
   }
   const rooms = new Hub(adapter, {
-    presence: { lease: 60_000, grace: 0 }, presenceList: 10, eventLimit: 1_000, validateOutput: true, onError: (error) => { throw error }
+    presence: {
+      lease: 60_000,
+      grace: 0
+    },
+    presenceList: 10,
+    eventLimit: 1_000,
+    validateOutput: true,
+    onError: (error) => { throw error }
   })
   const tail: FollowedStream = new FollowedStream({
     room: ROOM,
@@ -71,7 +92,13 @@ function node (broker: Broker): { rooms: Hub, tail: FollowedStream } {
     read: async (since) => await broker.read(since, 500),
     onRepair: () => undefined
   })
-  rooms.declarations.add(declare(defineRoom('chat/:id', { events: { said: Type.String() } }), {}, { history: LIMITS }, { history: false }, undefined))
+  rooms.declarations.add(declare(
+    defineRoom('chat/:id', { events: { said: Type.String() } }),
+    {},
+    { history: LIMITS },
+    { history: false },
+    undefined
+  ))
   return { rooms, tail }
 }
 
@@ -157,21 +184,24 @@ for (const [where, published] of [['below', 2], ['at', HEARD - KEPT], ['above', 
   }
 }
 
-t.test('a member whose epoch nobody remembers goes on at the top: what it has heard cannot be told from what it has not', async (t) => {
-  const broker = new Broker()
-  broker.publish(HEARD)
-  const { rooms, tail } = node(broker)
-  const listener = new Listener(HEARD)
-  const found = rooms.resolve(ROOM)
-  const joining = await rooms.join(ROOM, found, { since: listener.position })
-  broker.restart('epoch-2', KEPT, { isForgotten: true })
-  broker.publish(10)
-  tail.check({ epoch: broker.epoch, offset: broker.top })
-  await turns('the node knows', () => tail.position?.epoch === 'epoch-2' && tail.position.offset === broker.top)
-  joining.commit(listener).start()
-  await turns('it is told', () => listener.gaps.length > 0)
-  broker.publish(1)
-  tail.accept(broker.events.at(-1)!, true)
-  t.same(listener.heard.slice(HEARD), [`epoch-2 ${broker.top}`])
-  t.same(listener.gaps, [{ epoch: 'epoch-2', to: KEPT + 10 }])
-})
+t.test(
+  'a member whose epoch nobody remembers goes on at the top: what it has heard cannot be told from what it has not',
+  async (t) => {
+    const broker = new Broker()
+    broker.publish(HEARD)
+    const { rooms, tail } = node(broker)
+    const listener = new Listener(HEARD)
+    const found = rooms.resolve(ROOM)
+    const joining = await rooms.join(ROOM, found, { since: listener.position })
+    broker.restart('epoch-2', KEPT, { isForgotten: true })
+    broker.publish(10)
+    tail.check({ epoch: broker.epoch, offset: broker.top })
+    await turns('the node knows', () => tail.position?.epoch === 'epoch-2' && tail.position.offset === broker.top)
+    joining.commit(listener).start()
+    await turns('it is told', () => listener.gaps.length > 0)
+    broker.publish(1)
+    tail.accept(broker.events.at(-1)!, true)
+    t.same(listener.heard.slice(HEARD), [`epoch-2 ${broker.top}`])
+    t.same(listener.gaps, [{ epoch: 'epoch-2', to: KEPT + 10 }])
+  }
+)

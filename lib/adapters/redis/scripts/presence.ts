@@ -8,16 +8,17 @@ const CHANGES_TTL = 600_000
 const LEASE = 60_000
 
 /**
- * Presence of a room: a set of entries `<connection>\n<user>`, made by `keyOf`, by the server time at which each runs out, and per user the number of
- * its entries and what it shows. The sequence counts the announced changes; after a restart of the server or a loss of its data it
- * jumps to the clock, which is above anything that a peer can know, so that peers see a hole and ask.
+ * Presence of a room: a set of entries `<connection>\n<user>`, made by `keyOf`, by the server time at which each runs
+ * out, and per user the number of its entries and what it shows. The sequence counts the announced changes; after a
+ * restart of the server or a loss of its data it jumps to the clock, which is above anything that a peer can know, so
+ * that peers see a hole and ask.
  *
- * bump() -> the next sequence. announce(joined, left) sends a change, both lists as JSON texts, and keeps the newest for nodes that
- * could not hear it. sweep() removes what has run out and announces it, at most 1 000 entries at a time; bury(dead, cursor) what dead nodes
- * held, at most some 1 000 at a time, and tells where to go on.
+ * bump() -> the next sequence. announce(joined, left) sends a change, both lists as JSON texts, and keeps the newest
+ * for nodes that could not hear it. sweep() removes what has run out and announces it, at most 1 000 entries at a time;
+ * bury(dead, cursor) what dead nodes held, at most some 1 000 at a time, and tells where to go on.
  *
- * A server under a policy that evicts takes any of the keys away. repair() makes them agree again: entries count, and who is shown without
- * one is given the time of a lease to be renewed before he has left.
+ * A server under a policy that evicts takes any of the keys away. repair() makes them agree again: entries count, and
+ * who is shown without one is given the time of a lease to be renewed before he has left.
  */
 const PRESENCE = CLOCK + DEAD + `
 local meta, entries, counts, users, changes, channel, nodes
@@ -97,10 +98,11 @@ local function keep () for _, key in ipairs({ meta, entries, counts, users, node
 /**
  * Adds or renews entries of one room.
  *
- * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash), 5 newest changes (list), 6 channel,
+ * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash), 5 newest
+ * changes (list), 6 channel,
  *       7 nodes (hash: mark by entry)
- * ARGV  1 run, 2 lease in ms, 3 mark or '', then per entry: 4 connection and 5 user as parts of a key, 6 JSON of {userId, data}; last the deadline
- * Reply number of users that joined
+ * ARGV  1 run, 2 lease in ms, 3 mark or '', then per entry: 4 connection and 5 user as parts of a key, 6 JSON of
+ * {userId, data}; last the deadline Reply number of users that joined
  */
 export const PRESENCE_JOIN = change(7, PRESENCE + `
 use(1)
@@ -188,7 +190,8 @@ return reply
  *
  * KEYS  as PRESENCE_JOIN
  * ARGV  1 the sequence
- * Reply {the newest sequence or '', change, change, ...}, newest change first; the changes that are kept, where one of them is missing
+ * Reply {the newest sequence or '', change, change, ...}, newest change first; the changes that are kept, where one of
+ * them is missing
  */
 export const PRESENCE_MISSED = script(7, `
 local sequence = redis.call('HGET', KEYS[1], 'sequence')

@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto'
 import { HELD } from '../../broker/nodes.js'
 
-/** A Lua script: run as one atomic step on the shard of its keys, all of which carry the hash tag of one room (or of one key). */
+/**
+ * A Lua script: run as one atomic step on the shard of its keys, all of which carry the hash tag of one room (or of one
+ * key).
+ */
 export interface Script {
   readonly lua: string
   readonly sha: string
@@ -16,8 +19,8 @@ export function script (keys: number, lua: string, isBounded = false): Script {
 }
 
 /**
- * A script that changes something. What its caller has given up must not happen later: a client, a proxy or a server that stood still may
- * hold a command for as long as it likes.
+ * A script that changes something. What its caller has given up must not happen later: a client, a proxy or a server
+ * that stood still may hold a command for as long as it likes.
  */
 export function change (keys: number, lua: string): Script {
   return script(keys, DEADLINE + lua, true)
@@ -49,9 +52,9 @@ local function text (number) return string.format('%.0f', number) end
 `
 
 /**
- * What lives as long as its node is marked `<node> <ttl>`, and stands until HELD at the latest. parse(list) takes nodes that were not heard
- * of for a while, `<node> <time>` each; isDead(dead, mark, score, now) tells whether something is held by one of them, and was neither
- * taken nor its node heard of within its ttl.
+ * What lives as long as its node is marked `<node> <ttl>`, and stands until HELD at the latest. parse(list) takes nodes
+ * that were not heard of for a while, `<node> <time>` each; isDead(dead, mark, score, now) tells whether something is
+ * held by one of them, and was neither taken nor its node heard of within its ttl.
  */
 export const DEAD = `
 local function parse (list)

@@ -5,8 +5,8 @@ import { change, CLOCK, DEAD, script } from './script.js'
 const MAX_TOLD = 10_000
 
 /**
- * Slots of one limit: holders by the server time at which each runs out, and beside it whose they are. expire() removes what has run out,
- * at most 1 000 at a time; bury() what dead nodes held.
+ * Slots of one limit: holders by the server time at which each runs out, and beside it whose they are. expire() removes
+ * what has run out, at most 1 000 at a time; bury() what dead nodes held.
  */
 const LEASES = CLOCK + DEAD + `
 local holders, nodes
@@ -103,7 +103,8 @@ return redis.call('ZCOUNT', holders, '(' .. text(now), '+inf')
  * One heartbeat of a node.
  *
  * KEYS  1 nodes (zset by the server time at which each was heard of last)
- * ARGV  1 node, 2 milliseconds for which it could not reach the server: whoever was heard of shortly before counts as heard of now, 3 how
+ * ARGV  1 node, 2 milliseconds for which it could not reach the server: whoever was heard of shortly before counts as
+ * heard of now, 3 how
  *       shortly, 4 deadline
  * Reply {now, when it was heard of before or '', node, time, node, time, ...}
  */
@@ -129,8 +130,8 @@ return reply
 `)
 
 /**
- * Claims a message id: a string '<hash>\n!<holder>' while its handler runs, '<hash>\n<outcome>' afterwards (an outcome is JSON).
- * A holder that claims what it holds has lost the answer to its claim, and is given it again.
+ * Claims a message id: a string '<hash>\n!<holder>' while its handler runs, '<hash>\n<outcome>' afterwards (an outcome
+ * is JSON). A holder that claims what it holds has lost the answer to its claim, and is given it again.
  *
  * KEYS  1 claim
  * ARGV  1 hash, 2 lease in ms, 3 holder, '' for none, 4 deadline
@@ -150,7 +151,8 @@ return { 'running', redis.call('PTTL', KEYS[1]) }
 `)
 
 /**
- * Stores the outcome of a claim, or gives it back; a claim that has meanwhile been taken for other content is left alone.
+ * Stores the outcome of a claim, or gives it back; a claim that has meanwhile been taken for other content is left
+ * alone.
  *
  * KEYS  1 claim
  * ARGV  1 hash, 2 outcome or '' to give back, 3 ttl in ms, 4 holder, '' for whoever holds it, 5 deadline
@@ -213,7 +215,8 @@ return redis.call('SPUBLISH', KEYS[1], ARGV[1])
 `)
 
 /**
- * What was told since a node looked last, and a mark by which it knows the data again: another one means that the data was lost.
+ * What was told since a node looked last, and a mark by which it knows the data again: another one means that the data
+ * was lost.
  *
  * KEYS  1 what is kept (stream), 2 mark
  * ARGV  1 id of the last that it has, '-' for none, 2 candidate mark, 3 most messages

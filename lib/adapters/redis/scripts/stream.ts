@@ -12,13 +12,14 @@ const MAX_LATEST = 1_000
 /**
  * open(meta, stream, run, candidate, seen) -> epoch, offset, before, at: the room's metadata, born when there is none.
  *
- * A server that came back with older data would use offsets twice under one epoch. So the run id of the server is kept beside them: when
- * it is another, a new epoch begins, the offsets go on, and the old epoch and its top are put in front of `before`. Nor can the data tell
- * that something is missing at its end. So callers say what they have `seen`: `<epoch> <at> <top>`, an epoch, when it began, and the
- * highest offset in it. What was seen and is not here is lost: then the pair of that epoch and all before it are marked (`<epoch>! <top>`),
- * for who stands there misses something. Data older than an epoch that was seen is a new epoch, too, under whatever run id.
- * `at` is the server time in ms at which the epoch began, above that of all before it.
- * An empty run means that the caller does not know which server this is (a cluster): the server is asked, 4 us.
+ * A server that came back with older data would use offsets twice under one epoch. So the run id of the server is kept
+ * beside them: when it is another, a new epoch begins, the offsets go on, and the old epoch and its top are put in
+ * front of `before`. Nor can the data tell that something is missing at its end. So callers say what they have `seen`:
+ * `<epoch> <at> <top>`, an epoch, when it began, and the highest offset in it. What was seen and is not here is lost:
+ * then the pair of that epoch and all before it are marked (`<epoch>! <top>`), for who stands there misses something.
+ * Data older than an epoch that was seen is a new epoch, too, under whatever run id. `at` is the server time in ms at
+ * which the epoch began, above that of all before it. An empty run means that the caller does not know which server
+ * this is (a cluster): the server is asked, 4 us.
  */
 const OPEN = `
 local function open (meta, stream, run, candidate, seen)
@@ -60,15 +61,18 @@ end
 /**
  * Accepts one event.
  *
- * KEYS  1 meta (hash: epoch, offset, run, before, at, version), 2 stream, 3 channel, 4 key of the publication, 5 latest (hash), 6 latest order (zset)
- * ARGV  1 run id of this server or '', 2 candidate epoch, 3 kind: r kept with an offset, l latest value, v live only, 4 size, 5 ttl in ms,
- *       6 payload, 7 milliseconds that the key of the publication is kept, '' for none, 8 origin, 9 field of the latest value, 10 what the caller has seen,
- *       11 deadline
- * Reply {epoch, offset, receivers, at} for r, {version, receivers} for l, {receivers} for v; {'once', '<origin>\n<epoch> <offset> <at>' or
+ * KEYS  1 meta (hash: epoch, offset, run, before, at, version), 2 stream, 3 channel, 4 key of the publication, 5 latest
+ * (hash), 6 latest order (zset) ARGV  1 run id of this server or '', 2 candidate epoch, 3 kind: r kept with an offset,
+ * l latest value, v live only, 4 size, 5 ttl in ms,
+ *       6 payload, 7 milliseconds that the key of the publication is kept, '' for none, 8 origin, 9 field of the latest
+ *       value, 10 what the caller has seen, 11 deadline
+ * Reply {epoch, offset, receivers, at} for r, {version, receivers} for l, {receivers} for v; {'once',
+ * '<origin>\n<epoch> <offset> <at>' or
  *       '<origin>\n-'} when the key has been used; error EXPIRED after the deadline
  *
- * The key is looked up before the deadline: a caller that has lost an answer asks again, however late, and is told whether it ran.
- * The stream's ids are <offset>-<server time in ms>: a range by offset, the age of each entry beside it.
+ * The key is looked up before the deadline: a caller that has lost an answer asks again, however late, and is told
+ * whether it ran. The stream's ids are <offset>-<server time in ms>: a range by offset, the age of each entry beside
+ * it.
  */
 export const PUBLISH = script(6, LATE + CLOCK + OPEN + `
 local keep = ARGV[7]
@@ -112,11 +116,13 @@ return reply
 `, true)
 
 /**
- * Where rooms stand; keeps their metadata alive: for a day, or where a room never had an event for minutes, since whoever enters ever new
- * rooms would leave that many keys. Of rooms in which this node holds presence it tells whether that is as it should be, too.
+ * Where rooms stand; keeps their metadata alive: for a day, or where a room never had an event for minutes, since
+ * whoever enters ever new rooms would leave that many keys. Of rooms in which this node holds presence it tells whether
+ * that is as it should be, too.
  *
  * KEYS  of each room 1 meta, 2 stream, 3 presence meta, 4 entries, 5 counts, 6 users
- * ARGV  1 run, 2 milliseconds until the position is asked again while the room has members, then per room: 3 candidate epoch, '' where
+ * ARGV  1 run, 2 milliseconds until the position is asked again while the room has members, then per room: 3 candidate
+ * epoch, '' where
  *       nothing is kept of it, 4 what the caller has seen, 5 '1' where it holds presence
  * Reply per room {epoch, offset, at, presence: '' as it should be, 's' something has run out, 'm' keys are missing}
  */
@@ -146,10 +152,13 @@ return reply
  * Reads retained events, after dropping those past their time: with one search and one trim, whatever their number.
  *
  * KEYS  1 meta, 2 stream
- * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms, 6 '1' if somebody is
- *       in the room: a mere reader leaves nothing behind where there is nothing, 7 what the caller has seen, 8 bytes of payloads after
- *       which it ends, with one event at least: read a few at a time, so that no more is taken out of the stream than is answered
- * Reply {epoch, offset, before, floor, at, age of the epoch in ms, '1' if the bytes ended it, id, payload, id, payload, ...}; oldest first
+ * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms, 6 '1'
+ * if somebody is
+ *       in the room: a mere reader leaves nothing behind where there is nothing, 7 what the caller has seen, 8 bytes of
+ *       payloads after which it ends, with one event at least: read a few at a time, so that no more is taken out of
+ *       the stream than is answered
+ * Reply {epoch, offset, before, floor, at, age of the epoch in ms, '1' if the bytes ended it, id, payload, id, payload,
+ * ...}; oldest first
  */
 export const READ = script(2, CLOCK + OPEN + `
 if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0', '0', '0', '' } end
