@@ -1,4 +1,4 @@
-import type { TSchema } from '@sinclair/typebox'
+import { KindGuard, type TSchema, type TUnion } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
 interface Spelled { readonly properties: Readonly<Record<string, TSchema>> }
@@ -8,8 +8,10 @@ export function explain (rules: TSchema, value: unknown, name: string): string |
   const first = Value.Errors(rules, value).First()
   if (first === undefined) return undefined
   const path = first.path.slice(1).replaceAll('/', '.')
+  const where = `${name}${path === '' ? '' : `.${path}`}`
+  if (KindGuard.IsUnion(first.schema)) return explainUnion(first.schema, first.value, where)
   if (!first.message.startsWith('Unexpected property')) {
-    return `${name}${path === '' ? '' : `.${path}`}: ${first.message.toLowerCase()}, got ${show(first.value)}`
+    return `${where}: ${first.message.toLowerCase()}, got ${show(first.value)}`
   }
   const parts = path.split('.')
   const key = parts.pop()!
@@ -20,6 +22,22 @@ export function explain (rules: TSchema, value: unknown, name: string): string |
   const known = Object.keys(parent?.properties ?? {})
   const near = known.find((each) => distance(each, key) <= 2)
   return `${name}.${path} is no option${near === undefined ? `; known here: ${known.join(', ')}` : `; did you mean "${near}"?`}`
+}
+
+/** Of what may be one thing or another: of an object what is wrong in it, of anything else what there may be. */
+function explainUnion ({ anyOf }: TUnion, value: unknown, where: string): string {
+  const objects = anyOf.filter((each) => KindGuard.IsObject(each))
+  if (objects.length === 1 && typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return explain(objects[0]!, value, where)!
+  }
+  return `${where}: expected ${anyOf.map(worded).join(' or ')}, got ${show(value)}`
+}
+
+function worded (schema: TSchema): string {
+  if (KindGuard.IsLiteral(schema)) return show(schema.const)
+  if (KindGuard.IsObject(schema)) return `{ ${Object.keys(schema.properties).join(', ')} }`
+  if (KindGuard.IsArray(schema)) return `an array of ${worded(schema.items)}`
+  return typeof schema.type === 'string' ? schema.type : 'a function'
 }
 
 export function show (value: unknown): string {
