@@ -327,7 +327,11 @@ export interface Adapter {
    * `idempotencyKey` within the window resolves with the first position and 0 recipients.
    */
   publish (room: string, publication: Publication, settings: RoomSettings): Awaitable<Published>
-  /** Reads retained events. Absent: this adapter keeps none. */
+  /**
+   * Reads retained events. Absent: this adapter keeps none. What was kept before it was read, here and by `latest`, is
+   * given with its `age`: nodes let it go when its time is over by that, and never by the `timestamp`, which is of a
+   * clock that may be wrong.
+   */
   history? (room: string, query: HistoryQuery, settings: RoomSettings): Awaitable<HistoryPage>
   /** Current value of each `latest` key, oldest set first. Absent: live only. */
   latest? (room: string, settings: RoomSettings): Awaitable<readonly Packet[]>

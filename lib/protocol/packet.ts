@@ -9,8 +9,13 @@ export interface EventHead {
   readonly type: string
   readonly room: string
   readonly delivery: Delivery
-  /** Unix time in milliseconds, of the publishing node */
+  /**
+   * Unix time in milliseconds, of the publishing node: for readers. Nothing is decided by it, since that clock may be
+   * wrong
+   */
   readonly timestamp: number
+  /** milliseconds for which it had been kept, by the clock of who kept it, when it was read; absent: it is new */
+  readonly age?: number | undefined
   readonly position?: Position | undefined
   /** value of the contract's `key` property, for `latest` events */
   readonly key?: string | undefined
@@ -93,6 +98,11 @@ export class Packet {
       SSE_TAIL
     ])
     return this.#sse
+  }
+
+  /** The same event, as one that has been kept for so many milliseconds. */
+  aged (age: number): Packet {
+    return new Packet(this.bytes, { ...this.event!, age }, this.room, this.position, this.isReplay)
   }
 
   /** the same bytes, marked as replayed */

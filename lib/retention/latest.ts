@@ -27,7 +27,10 @@ export class Latest extends Retained {
   readonly #onEmpty: (() => void) | undefined
   #bytes = 0
 
-  /** @param ttl milliseconds from an event's timestamp */
+  /**
+   * @param ttl milliseconds, counted from when a value was accepted: by the age that it came with, not by anybody's
+   * clock
+   */
   constructor (ttl: number, onEmpty?: () => void) {
     super()
     this.#ttl = ttl
@@ -43,6 +46,13 @@ export class Latest extends Retained {
     for (const { packet, until } of this.#order) if (until > now) yield packet
   }
 
+  /** The same, each with the time for which it has been kept. */
+  * aged (now: number): Generator<Packet> {
+    for (const { packet, until } of this.#order) {
+      if (until > now) yield packet.aged(Math.max(0, now - until + this.#ttl))
+    }
+  }
+
   /** version of the newest value */
   get version (): number | undefined {
     let version: number | undefined
@@ -51,8 +61,8 @@ export class Latest extends Retained {
   }
 
   /** @returns false when a newer value of the key is known */
-  set (packet: Packet): boolean {
-    const { type, key, version, timestamp } = packet.event!
+  set (packet: Packet, now: number): boolean {
+    const { type, key, version, age = 0 } = packet.event!
     const name = keyOf(type, key ?? '')
     const known = this.#values.get(name)
     if (known !== undefined) {
@@ -62,7 +72,7 @@ export class Latest extends Retained {
       if (before !== undefined && version !== undefined && before >= version) return false
       this.#drop(known)
     }
-    const link = new Link<Value>({ name, packet, until: timestamp + this.#ttl })
+    const link = new Link<Value>({ name, packet, until: now - age + this.#ttl })
     this.#values.set(name, link)
     this.#order.push(link)
     this.#bytes += costOf(packet)

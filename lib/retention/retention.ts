@@ -3,7 +3,9 @@ import { Link, LinkedList } from '../structures/linked-list.js'
 /** Something that is kept for a time and within a budget, and that loses its oldest part first. */
 export abstract class Retained {
   abstract get bytes (): number
-  /** Unix milliseconds at which its oldest part has run out; `Infinity` when it has none */
+  /**
+   * milliseconds, by the clock of whoever sweeps it, at which its oldest part has run out; `Infinity` when it has none
+   */
   abstract get ends (): number
   /** Loses its oldest part. */
   abstract shift (): void

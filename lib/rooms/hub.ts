@@ -109,7 +109,7 @@ export class Hub {
     this.#adapter = adapter
     this.#options = options
     this.#latest = new Retention(options.latestBytes ?? LATEST_BYTES)
-    this.#sweep = new Slices(() => this.#latest.sweep(Date.now(), SLICE))
+    this.#sweep = new Slices(() => this.#latest.sweep(performance.now(), SLICE))
     if (adapter.presence !== undefined) {
       this.#presence = new PresenceKeeper(adapter.presence, options.presence, () => this.#rooms.keys(), (error) => {
         options.onError(error, 'presence')

@@ -206,7 +206,7 @@ export class Room {
   get hasHistory (): boolean { return this.#source.history !== undefined }
   get position (): Position { return { epoch: this.#epoch, offset: this.#top } }
   get top (): number { return this.#top }
-  get latest (): Iterable<Packet> { return this.#latest?.packets(Date.now()) ?? [] }
+  get latest (): Iterable<Packet> { return this.#latest?.packets(performance.now()) ?? [] }
   get version (): number | undefined { return this.#latest?.version }
 
   /** The subscription stands: `position` is the newest, every event after it will be told. */
@@ -364,8 +364,9 @@ export class Room {
   /** @returns false when a newer value of the key is known */
   #keep (packet: Packet): boolean {
     this.#latest ??= new Latest(latestTtl(this.declaration.settings.history))
-    const isNew = this.#latest.set(packet)
-    if (isNew && !this.#isClosed) this.#retention.changed(this.#latest, Date.now())
+    const now = performance.now()
+    const isNew = this.#latest.set(packet, now)
+    if (isNew && !this.#isClosed) this.#retention.changed(this.#latest, now)
     return isNew
   }
 

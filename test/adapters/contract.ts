@@ -281,6 +281,32 @@ export function contract ({ name, make, nodes }: Contract): void {
     t.same(kept.map(({ event }) => event!.version), versions.slice(1))
   })
 
+  for (const [where, off] of [['behind', -3_600_000], ['ahead', 3_600_000]] as const) {
+    t.test(`${name}: what a node publishes whose clock is an hour ${where} is kept like all else, and ages by the broker's clock`, async (t) => {
+      const [a, b] = await pair(t)
+      if (a.adapter.history === undefined || b.adapter.latest === undefined) return t.pass('nothing is kept')
+      await b.adapter.subscribe('chat/1', reliable)
+      const timestamp = Date.now() + off
+      const began = performance.now()
+      await a.adapter.publish('chat/1', said('kept', { timestamp }), reliable)
+      await a.adapter.publish('chat/1', said('7', { timestamp, type: 'score', delivery: 'latest', key: 'red' }), reliable)
+      await b.host.heard('chat/1', 2)
+      for (const { adapter } of [a, b]) {
+        const { events } = await adapter.history!('chat/1', { last: 1, limit: 1 }, reliable)
+        t.same(events.map(textOf), ['kept'])
+        const age = await until('the value has an age', async () => {
+          const [packet] = await adapter.latest!('chat/1', reliable)
+          t.equal(textOf(packet!), '7')
+          const age = packet!.event!.age ?? 0
+          if (age < 20) throw new Error(`${age} ms old`)
+          return age
+        })
+        // Clocks of brokers are read in whole milliseconds.
+        t.ok(age <= performance.now() - began + 5, `${age} ms old`)
+      }
+    })
+  }
+
   t.test(`${name}: presence counts users and announces each change once`, async (t) => {
     const [a, b] = await pair(t)
     const { presence } = a.adapter

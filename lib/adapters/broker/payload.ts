@@ -50,10 +50,13 @@ export function splitOrigin (origin: string): [origin: string, epoch: string | u
 }
 
 /**
- * @param at where the event stands: a position, or a version among the `latest` values
+ * @param at where the event stands: a position, or a version among the `latest` values; and for how long the broker has
+ * kept it
  * @throws Undecodable
  */
-export function decodePayload (room: string, payload: string, at: { position?: Position, version?: number }): Packet {
+export function decodePayload (
+  room: string, payload: string, at: { position?: Position, version?: number, age?: number | undefined }
+): Packet {
   const first = payload.indexOf('\n')
   const second = payload.indexOf('\n', first + 1)
   const { t, s, d, k, x, a } = decodeHead(payload.slice(first + 1, second))

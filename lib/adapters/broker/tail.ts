@@ -56,8 +56,6 @@ export interface TailOptions {
   readonly onRepair: () => void
   /** The broker keeps an event that cannot be read here. */
   readonly onUndecodable?: (error: Undecodable) => void
-  /** Unix time in milliseconds by which events age; the machine's unless given */
-  readonly now?: () => number
 }
 
 /** How long an event known from a publish reply may lag on the subscription before it is fetched, milliseconds. */
@@ -159,8 +157,6 @@ export class FollowedStream {
     this.#options = options
   }
 
-  #now (): number { return this.#options.now?.() ?? Date.now() }
-
   get position (): Position | undefined { return this.#stream?.top }
 
   /**
@@ -232,7 +228,7 @@ export class FollowedStream {
     const stream = this.#stream
     if (stream === undefined) return undefined
     const { limits, streams } = this.#options
-    streams.expire(stream, limits.ttl, this.#now())
+    streams.expire(stream, limits.ttl, performance.now())
     const { since, last, limit } = query
     if (since === undefined ? stream.length < Math.min(last ?? limit, limit) : !stream.covers(since)) return undefined
     return stream.read(query)
@@ -243,7 +239,7 @@ export class FollowedStream {
     const { room, limits, streams, deliver, host, isNew } = this.#options
     const { epoch, offset, identity } = arrival
     const packet = arrival.packet()
-    streams.append(room, this.#stream!, packet, limits, this.#now())
+    streams.append(room, this.#stream!, packet, limits, performance.now())
     // A broker that lost its data took it again, sent again: here it was heard, and only its place is new.
     if (identity !== undefined && isNew?.(room, identity) === false) host.gap(room, { epoch, from: offset, to: offset })
     else deliver(room, packet, arrival.origin)
@@ -301,7 +297,7 @@ export class FollowedStream {
   #restart (epoch: string, offset: number): void {
     const { room, streams } = this.#options
     streams.delete(room)
-    this.#stream = streams.pin(room, Date.now(), () => new Stream(epoch, offset))
+    this.#stream = streams.pin(room, performance.now(), () => new Stream(epoch, offset))
   }
 
   /** Brings this tail to the broker's top. One at a time; never rejects. */

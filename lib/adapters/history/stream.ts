@@ -40,6 +40,8 @@ export class Stream extends Retained {
   /** offset of the newest event that is gone: `since` below it cannot be honoured */
   #trimmed: number
   #events: Packet[] = []
+  /** when each of them was accepted, by the clock that this is told: what its publisher's clock said is no measure */
+  #acceptedAt: number[] = []
   /** events before this index are gone; compacted when it is half of the array */
   #head = 0
   #bytes = 0
@@ -58,14 +60,14 @@ export class Stream extends Retained {
   get length (): number { return this.#events.length - this.#head }
   get bytes (): number { return this.#bytes }
   get ends (): number {
-    const oldest = this.#events[this.#head]
-    return oldest === undefined ? Number.POSITIVE_INFINITY : oldest.event!.timestamp + this.#ttl
+    return this.length === 0 ? Number.POSITIVE_INFINITY : this.#acceptedAt[this.#head]! + this.#ttl
   }
 
   /** @param packet its offset is above the top */
   append (packet: Packet, limits: StreamLimits, now: number): void {
     this.#top = packet.position!.offset
     this.#events.push(packet)
+    this.#acceptedAt.push(now - (packet.event!.age ?? 0))
     this.#bytes += costOf(packet)
     this.#ttl = limits.ttl
     while (this.length > limits.size) this.shift()
@@ -81,7 +83,7 @@ export class Stream extends Retained {
   }
 
   expire (ttl: number, now: number): void {
-    while (this.length > 0 && this.#events[this.#head]!.event!.timestamp + ttl <= now) this.shift()
+    while (this.length > 0 && this.#acceptedAt[this.#head]! + ttl <= now) this.shift()
   }
 
   /** Loses the oldest event. */
@@ -93,9 +95,11 @@ export class Stream extends Retained {
     this.#events[this.#head++] = undefined as unknown as Packet
     if (this.#head === this.#events.length) {
       this.#events = []
+      this.#acceptedAt = []
       this.#head = 0
     } else if (this.#head > 32 && this.#head * 2 > this.#events.length) {
       this.#events = this.#events.slice(this.#head)
+      this.#acceptedAt = this.#acceptedAt.slice(this.#head)
       this.#head = 0
     }
   }
@@ -184,9 +188,9 @@ export class Streams {
   /**
    * @param budget bytes of all events and values together
    * @param capacity rooms whose epoch and top are remembered; beyond it the least recently used that is not pinned goes
-   * @param now clock in Unix milliseconds, for the sweeps
+   * @param now the clock by which all `now` are given, in milliseconds: one that nobody sets
    */
-  constructor (budget: number, capacity: number, now: () => number = Date.now) {
+  constructor (budget: number, capacity: number, now = (): number => performance.now()) {
     this.#retention = new Retention(budget)
     this.#capacity = capacity
     this.#sweep = new Slices(() => this.sweep(now(), SLICE))
@@ -279,14 +283,14 @@ export class Streams {
       latest = new Latest(ttl, () => { this.#latest.delete(room) })
       this.#latest.set(room, latest)
     }
-    latest.set(packet)
+    latest.set(packet, now)
     this.#retention.changed(latest, now)
   }
 
-  /** Current values, oldest set first. */
+  /** Current values with their ages, oldest set first. */
   latest (room: string, now: number): Packet[] {
     const latest = this.#latest.get(room)
-    return latest === undefined ? [] : [...latest.packets(now)]
+    return latest === undefined ? [] : [...latest.aged(now)]
   }
 
   #forget (): void {

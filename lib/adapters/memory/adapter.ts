@@ -54,7 +54,10 @@ export class MemoryAdapter implements Adapter {
   readonly presence: PresenceStore
   readonly claims: ClaimStore
   readonly denials: DenialStore
+  /** Unix time: it begins the versions, and ends denials */
   readonly #now: () => number
+  /** by which all else has its time, so that nothing ends, or stays, because somebody set the machine's clock */
+  readonly #clock: () => number
   readonly #present: MemoryPresence
   readonly #streams: Streams
   /**
@@ -71,7 +74,9 @@ export class MemoryAdapter implements Adapter {
    * ids and keys share a budget; values for one `take` and denials have one of their own, for no user's flood may cost
    * them
    */
-  readonly #retentions: readonly [Retention, Retention, Retention]
+  readonly #retentions: readonly [Retention, Retention]
+  /** of the denials, which end at Unix times */
+  readonly #denied: Retention
   readonly #sweep: Slices
   #host: AdapterHost | undefined
   #sweeper: NodeJS.Timeout | undefined
@@ -81,19 +86,24 @@ export class MemoryAdapter implements Adapter {
   constructor (options: MemoryOptions = {}) {
     checkMemory(options)
     this.#now = options.now ?? Date.now
+    this.#clock = options.now ?? (() => performance.now())
     const { bytes, perUser } = options.remembered ?? REMEMBERED
-    this.#streams = new Streams(options.bytes ?? 64 * 1024 * 1024, MAX_STREAMS, this.#now)
+    this.#streams = new Streams(options.bytes ?? 64 * 1024 * 1024, MAX_STREAMS, this.#clock)
     this.#idempotency = options.idempotency ?? 120_000
-    this.#present = new MemoryPresence(this.#now, (room, change) => {
+    this.#present = new MemoryPresence(this.#clock, (room, change) => {
       if (this.#subscribed.has(room)) this.#host?.presence(room, change)
     })
     this.presence = this.#present
-    const [ids, values, denials] = this.#retentions = [new Retention(bytes), new Retention(bytes), new Retention(bytes)]
+    const [ids, values] = this.#retentions = [new Retention(bytes), new Retention(bytes)]
+    this.#denied = new Retention(bytes)
     this.#published = new Remembered(ids, perUser)
     this.#claims = new Remembered(ids, perUser)
-    this.claims = memoryClaims(this.#claims, new Remembered(values), this.#now)
-    this.denials = memoryDenials(new Remembered(denials), this.#now)
-    this.#sweep = new Slices(() => this.#retentions.some((retention) => retention.sweep(this.#now(), SLICE)))
+    this.claims = memoryClaims(this.#claims, new Remembered(values), this.#clock)
+    this.denials = memoryDenials(new Remembered(this.#denied), this.#now)
+    this.#sweep = new Slices(() => {
+      const isMore = this.#retentions.some((retention) => retention.sweep(this.#clock(), SLICE))
+      return this.#denied.sweep(this.#now(), SLICE) || isMore
+    })
   }
 
   async start (host: AdapterHost): Promise<void> {
@@ -116,18 +126,18 @@ export class MemoryAdapter implements Adapter {
   subscribe (room: string, { history }: RoomSettings): Position | undefined {
     this.#subscribed.set(room, null)
     if (history === false) return undefined
-    const stream = this.#streams.pin(room, this.#now())
+    const stream = this.#streams.pin(room, this.#clock())
     this.#subscribed.set(room, stream)
     return stream.top
   }
 
   unsubscribe (room: string): void {
     this.#subscribed.delete(room)
-    this.#streams.unpin(room, this.#now())
+    this.#streams.unpin(room, this.#clock())
   }
 
   publish (room: string, publication: Publication, settings: RoomSettings): Awaitable<Published> {
-    const now = this.#now()
+    const now = this.#clock()
     const known = publication.idempotencyKey === undefined ? undefined : keyOf(room, publication.idempotencyKey)
     if (known !== undefined) {
       const before = this.#published.get(known, now)
@@ -153,7 +163,7 @@ export class MemoryAdapter implements Adapter {
   ): Packet {
     const { type, delivery, timestamp, key, except, ack, data } = publication
     if (delivery === 'latest') {
-      this.#version = Math.max(this.#version + 1, now)
+      this.#version = Math.max(this.#version + 1, this.#now())
       const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, version: this.#version }, data)
       this.#streams.setLatest(room, packet, latestTtl(history), now)
       return packet
@@ -169,15 +179,17 @@ export class MemoryAdapter implements Adapter {
 
   history (room: string, query: HistoryQuery, { history }: RoomSettings): HistoryPage {
     const stream = this.#subscribed.get(room) ?? this.#streams.look(room)
-    if (history !== false) this.#streams.expire(stream, history.ttl, this.#now())
+    if (history !== false) this.#streams.expire(stream, history.ttl, this.#clock())
     return stream.read(query)
   }
 
-  latest (room: string): readonly Packet[] { return this.#streams.latest(room, this.#now()) }
+  latest (room: string): readonly Packet[] { return this.#streams.latest(room, this.#clock()) }
+
+  get #all (): readonly Retention[] { return [...this.#retentions, this.#denied] }
 
   /** ids and keys that were forgotten before their time, and denials and values */
   get #forgotten (): number {
-    const early = this.#retentions.reduce((sum, { evicted }) => sum + evicted, 0)
+    const early = this.#all.reduce((sum, { evicted }) => sum + evicted, 0)
     return early + this.#published.evicted + this.#claims.evicted
   }
 
@@ -187,7 +199,7 @@ export class MemoryAdapter implements Adapter {
       historyBytes: this.#streams.bytes,
       historyEvicted: this.#streams.evicted,
       remembered: this.#claims.size + this.#published.size,
-      rememberedBytes: this.#retentions.reduce((sum, { bytes }) => sum + bytes, 0),
+      rememberedBytes: this.#all.reduce((sum, { bytes }) => sum + bytes, 0),
       forgotten: this.#forgotten
     }
   }

@@ -356,7 +356,6 @@ class NatsAdapter implements Adapter {
       limits: history,
       streams: this.#streams,
       host,
-      now: () => kept.clock.now(),
       isNew: (name, identity) => this.#repeats.isNew(name, identity),
       deliver: (name, packet, origin) => {
         const { epoch, offset } = packet.position!
@@ -426,7 +425,7 @@ class NatsAdapter implements Adapter {
     // Its publisher knows of a life that this node does not know, or not of the one that this node knows. Reading
     // tells.
     else if (!life.before.some((former) => former.epoch === epoch)) this.#doubt(name)
-    tail.accept(arrivalOf(room, epoch ?? life.epoch, sequence, previous, text), true)
+    tail.accept(arrivalOf({ room, epoch: epoch ?? life.epoch, offset: sequence, previous }, text), true)
   }
 
   /** A `latest` value that was set. */
@@ -538,11 +537,11 @@ class NatsAdapter implements Adapter {
     await inTurns(this.#rooms.values(), TOKENS, ({ room, settings }) => {
       if (settings.latest) byToken.set(tokenOf(room), room)
     })
-    for (const { token, version, text } of await latest.missed()) {
+    for (const { token, text, ...at } of await latest.missed()) {
       const room = byToken.get(token)
       if (room === undefined || !this.#rooms.has(room)) continue
       try {
-        this.#host!.event(room, decodePayload(room, text, { version }))
+        this.#host!.event(room, decodePayload(room, text, at))
       } catch (error) {
         this.#unread.failed(error, 'latest', text.length)
       }

@@ -9,6 +9,7 @@ import { fetchAll, type Kept } from './reading.js'
 import { tokenOf } from './tokens.js'
 import type { Unread } from '../broker/unread.js'
 import { decodePayload } from '../broker/payload.js'
+import { latestTtl } from '../../retention/latest.js'
 
 export interface NatsLatestOptions {
   readonly link: NatsLink
@@ -18,6 +19,14 @@ export interface NatsLatestOptions {
   /** milliseconds that an idempotency key is remembered */
   readonly idempotency: number
   readonly unread: Unread
+}
+
+/** A value that a node did not hear of when it was set. `age`: milliseconds since then. */
+export interface MissedValue {
+  readonly token: string
+  readonly version: number
+  readonly age: number
+  readonly text: string
 }
 
 /** What came of setting a value. */
@@ -80,12 +89,13 @@ export class NatsLatest {
   /** Current values of a room, oldest set first. */
   async read (room: string, { history }: RoomSettings): Promise<readonly Packet[]> {
     const { clock, prefix, unread } = this.#options
-    const oldest = clock.now() - (history === false ? DAY : history.ttl)
+    const now = clock.now()
+    const oldest = now - latestTtl(history)
     const found = await this.#since(`${prefix}.latest.${tokenOf(room)}.*`, 0)
     const { shift } = (await this.#options.lives.open(this.plan)).life
-    return found.filter(({ time }) => time > oldest).slice(-MAX_LATEST).flatMap(({ seq, text }) => {
+    return found.filter(({ time }) => time > oldest).slice(-MAX_LATEST).flatMap(({ seq, time, text }) => {
       try {
-        return decodePayload(room, text, { version: shift + seq })
+        return decodePayload(room, text, { version: shift + seq, age: Math.max(0, now - time) })
       } catch (error) {
         unread.failed(error, 'latest', text.length)
         return []
@@ -105,17 +115,16 @@ export class NatsLatest {
    * Values set in any room since the look before the last one, each with the token of its room: those that a broken
    * link may have kept from this node.
    */
-  async missed (): Promise<Array<{ readonly token: string, readonly version: number, readonly text: string }>> {
-    const { lives, prefix } = this.#options
+  async missed (): Promise<readonly MissedValue[]> {
+    const { clock, lives, prefix } = this.#options
     const { info, life } = await lives.verify(this.plan)
     const from = life.epoch === this.#epoch ? this.#seen[0] : 0
     if (info.state.last_seq <= from) return []
     const found = await this.#since(`${prefix}.latest.>`, from)
-    return found.map(({ subject, seq, text }) => ({
-      token: subject.split('.').at(-2)!,
-      version: life.shift + seq,
-      text
-    }))
+    const now = clock.now()
+    return found.map(({ subject, seq, time, text }) => {
+      return { token: subject.split('.').at(-2)!, version: life.shift + seq, age: Math.max(0, now - time), text }
+    })
   }
 
   async #since (subject: string, from: number): Promise<Kept[]> {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { StreamInfo } from '@nats-io/jetstream'
+import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
 import type { HistoryQuery, RoomSettings } from '../adapter.js'
 import type { NatsClock } from './clock.js'
@@ -94,7 +95,8 @@ export class NatsStreams {
     const { info, life: { epoch, before } } = await lives.look(this.plan(settings), subject)
     const { first_seq: first, last_seq: newest, subjects = {} } = info.state
     const held = subjects[subject] ?? 0
-    const oldest = clock.now() - history.ttl
+    const now = clock.now()
+    const oldest = now - history.ttl
     let floor = Math.max(0, first - 1)
     if (held > history.size) {
       const witness = await link.attempt(() => link.jsm.direct.getMessage(info.config.name, {
@@ -120,7 +122,10 @@ export class NatsStreams {
       ({ messages, isAll, isPart } = await fetchAll(link, { stream, subject, start, most: wanted, bytes }))
       for (const { seq, time, text } of messages) {
         if (time <= oldest) floor = Math.max(floor, seq)
-        else if (seq > floor || since !== undefined) events.push(arrivalOf(room, epoch, seq, previous, text))
+        else if (seq > floor || since !== undefined) {
+          const age = Math.max(0, now - time)
+          events.push(arrivalOf({ room, epoch, offset: seq, previous, age }, text))
+        }
         previous = seq
       }
       start = previous + 1
@@ -143,18 +148,18 @@ function lastOf<T> (list: readonly T[], count: number): T[] {
   return count === 0 ? [] : list.slice(-count)
 }
 
-export function arrivalOf (room: string, epoch: string, offset: number, previous: number, payload: string): Arrival {
+/** Where an event stands; `age`: milliseconds for which the broker has kept it, absent for one that is new. */
+export interface Standing extends Position {
+  readonly room: string
+  readonly previous: number
+  readonly age?: number
+}
+
+export function arrivalOf ({ room, epoch, offset, previous, age }: Standing, payload: string): Arrival {
   const [origin] = splitOrigin(originOf(payload))
   const [identity] = splitOrigin(identityOf(payload))
-  return {
-    epoch,
-    offset,
-    previous,
-    origin,
-    identity,
-    size: payload.length,
-    packet: () => decodePayload(room, payload, { position: { epoch, offset } })
-  }
+  const packet = (): Packet => decodePayload(room, payload, { position: { epoch, offset }, age })
+  return { epoch, offset, previous, origin, identity, size: payload.length, packet }
 }
 
 function hashOf (definition: string): string {

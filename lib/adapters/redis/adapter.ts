@@ -27,6 +27,7 @@ import type { Position } from '../../protocol/position.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
 import { gather, inBatches } from '../../structures/slices.js'
 import { after, every } from '../../structures/timers.js'
+import { latestTtl } from '../../retention/latest.js'
 import { Unread } from '../broker/unread.js'
 import { pageOf, sharedBy, FollowedStream, type Arrival, type Range } from '../broker/tail.js'
 
@@ -279,12 +280,15 @@ class RedisAdapter implements Adapter {
     return pageOf(await this.#read(room, settings, query), query, () => { this.#unread.note('history', 0) })
   }
 
-  async latest (room: string): Promise<readonly Packet[]> {
-    const values = await this.#link.script(LATEST, [this.#keys.latest(room), this.#keys.order(room)], []) as string[]
+  async latest (room: string, { history }: RoomSettings): Promise<readonly Packet[]> {
+    const names = [this.#keys.latest(room), this.#keys.order(room)]
+    const [now, ...values] = await this.#link.script(LATEST, names, []) as string[]
+    const ttl = latestTtl(history)
     return values.flatMap((value) => {
       const end = value.indexOf('\n')
+      const [version, until] = value.slice(0, end).split(' ').map(Number) as [number, number]
       try {
-        return decodePayload(room, value.slice(end + 1), { version: Number(value.slice(0, value.indexOf(' '))) })
+        return decodePayload(room, value.slice(end + 1), { version, age: Math.max(0, Number(now) + ttl - until) })
       } catch (error) {
         this.#unread.failed(error, 'latest', value.length)
         return []
@@ -452,9 +456,10 @@ class RedisAdapter implements Adapter {
       this.#learn(room, this.#checked(epoch, Number(top)).epoch, Number(top), Number(at))
       const events: Arrival[] = []
       for (let index = 0; index + 1 < entries.length; index += 2) {
-        const offset = Number.parseInt(entries[index]!, 10)
+        const [offset, time] = entries[index]!.split('-').map(Number) as [number, number]
         const payload = entries[index + 1]!
-        events.push(arrivalOf(room, epoch, offset, payload))
+        // The epoch began at `at`, and is so old: that is the time of the broker.
+        events.push(arrivalOf(room, epoch, offset, payload, Math.max(0, Number(at) + Number(age) - time)))
       }
       const range = {
         epoch,
@@ -699,8 +704,8 @@ class RedisAdapter implements Adapter {
   async #refresh (): Promise<void> {
     const host = this.#host!
     const valued = await gather(this.#rooms.values(), ({ settings }) => settings.latest)
-    await inBatches(valued, BATCH, async ({ room }) => {
-      for (const packet of await this.latest(room)) if (this.#rooms.has(room)) host.event(room, packet)
+    await inBatches(valued, BATCH, async ({ room, settings }) => {
+      for (const packet of await this.latest(room, settings)) if (this.#rooms.has(room)) host.event(room, packet)
     })
     await inBatches(this.presence.rooms, BATCH, async (room) => {
       for (const change of await this.presence.missed(room)) if (this.#rooms.has(room)) host.presence(room, change)
@@ -708,7 +713,8 @@ class RedisAdapter implements Adapter {
   }
 }
 
-function arrivalOf (room: string, epoch: string, offset: number, payload: string): Arrival {
+/** @param age milliseconds for which the broker has kept it; absent for one that is new */
+function arrivalOf (room: string, epoch: string, offset: number, payload: string, age?: number): Arrival {
   return {
     epoch,
     offset,
@@ -717,7 +723,7 @@ function arrivalOf (room: string, epoch: string, offset: number, payload: string
     origin: originOf(payload),
     identity: identityOf(payload),
     size: payload.length,
-    packet: () => decodePayload(room, payload, { position: { epoch, offset } })
+    packet: () => decodePayload(room, payload, { position: { epoch, offset }, age })
   }
 }
 

@@ -226,13 +226,13 @@ return reply
  * Current values, oldest set first.
  *
  * KEYS  1 latest, 2 latest order
- * Reply {'<version> <end in ms>\n<payload>', ...}
+ * Reply {server time in ms, '<version> <end in ms>\n<payload>', ...}
  */
 export const LATEST = script(2, CLOCK + `
 local fields = redis.call('ZRANGE', KEYS[2], 0, -1)
-if #fields == 0 then return {} end
 local now = millis()
-local reply = {}
+local reply = { text(now) }
+if #fields == 0 then return reply end
 for _, value in ipairs(redis.call('HMGET', KEYS[1], unpack(fields))) do
   if value and tonumber(string.match(value, '^%d+ (%d+)')) > now then reply[#reply + 1] = value end
 end
