@@ -20,6 +20,7 @@ import { Messages } from '../../dist/dispatch/messages.js'
 import { Inspector } from '../../dist/stats/inspector.js'
 import type { Polls } from '../../dist/endpoint/polls.js'
 import { encodeFrame } from '../../dist/protocol/packet.js'
+import { Readiness } from '../../dist/admission/readiness.js'
 import { Refusals } from '../../dist/admission/refusals.js'
 import { Revocations } from '../../dist/auth/revocations.js'
 import { declare } from '../../dist/rooms/declaration.js'
@@ -146,6 +147,8 @@ export class BenchNode {
     }
     this.observer = new Inspector(connections, this.engine, ledger)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
+    const readiness = new Readiness(this.drain)
+    readiness.start()
     this.#app = new AppRooms({
       engine: this.engine,
       connections,
@@ -159,7 +162,7 @@ export class BenchNode {
       drain: this.drain,
       adapter: this.adapter,
       unread: new Unread(log),
-      isReady: () => true,
+      readiness,
       stats: async () => ({}),
       onUnhandled: quiet
     })

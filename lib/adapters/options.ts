@@ -1,5 +1,5 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import { REALTIME_ERR_OPTIONS } from '../errors/refusal.js'
+import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { explain } from '../errors/explain.js'
 
 const closed = { additionalProperties: false }

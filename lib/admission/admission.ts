@@ -4,6 +4,7 @@ import type { Awaitable } from '../structures/awaitable.js'
 import { isExpired, type Authentication, type Credential } from '../auth/authentication.js'
 import type { Identity } from '../connection/connection.js'
 import type { Peer } from './peer.js'
+import type { Readiness } from './readiness.js'
 import type { RequestedRoom } from '../rooms/joining.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
 import { checkOrigin, pageOf } from './origin.js'
@@ -32,9 +33,7 @@ export interface AdmissionOptions {
    * a request that is no poll of a connection that is here: spends of its user's rate; throws a Refusal `rate_limited`
    */
   readonly spend: (request: FastifyRequest, userId: string, isOpening: boolean) => void
-  readonly isAccepting: () => boolean
-  /** milliseconds after which a refused client may try again */
-  readonly retryAfter: () => number
+  readonly readiness: Readiness
   readonly ofUser: (userId: string) => Peer[]
   readonly find: (id: string) => Peer | undefined
   /** why a connection was ended for good between two polls, told once */
@@ -107,7 +106,7 @@ export class Admission {
     const { settings, slots, auth, revocations } = this.#options
     const since = revocations.moment
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
-    this.checkAccepting()
+    this.#options.readiness.check()
     this.#lookForProxy(request)
     const query = queryOf(request, kind)
     const credential = auth.find(request)
@@ -258,14 +257,15 @@ export class Admission {
   }
 
   #ask (since: number, { userId, tokenId, exp }: Identity, connection: string | undefined): void {
-    this.checkAccepting()
+    this.#options.readiness.check()
     this.#options.revocations.check(since, { userId, tokenId, connection })
     if (isExpired(exp)) throw new Refusal('token_expired')
   }
 
-  /** For a POST that enters no room: address limit and origin. @throws Refusal */
+  /** For a POST that enters no room: draining, address limit and origin. @throws Refusal */
   checkCaller (request: FastifyRequest): void {
-    const { auth, settings, slots } = this.#options
+    const { auth, settings, slots, readiness } = this.#options
+    readiness.check()
     slots.checkAddress(request.ip ?? '')
     const credential = auth.find(request)
     checkOrigin(request, settings.origins, auth.isAmbient(credential), true)
@@ -281,12 +281,6 @@ export class Admission {
     const isRead = request.method === 'GET' || request.method === 'HEAD'
     if (auth.isAmbient(credential)) checkOrigin(request, settings.origins, true, !isRead)
     return await auth.identify(request, credential)
-  }
-
-  get isAccepting (): boolean { return this.#options.isAccepting() }
-
-  checkAccepting (): void {
-    if (!this.isAccepting) throw new Refusal('draining', { retryAfter: this.#options.retryAfter() })
   }
 
   /** Without `trustProxy` all clients of a proxy have one address, and share its limit. */

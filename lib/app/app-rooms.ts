@@ -10,12 +10,14 @@ import type { Connections } from '../connection/connections.js'
 import { shape } from '../dispatch/contexts.js'
 import type { AnyAddress } from '../contract/types.js'
 import type { Peer } from '../admission/peer.js'
+import type { Readiness } from '../admission/readiness.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
 import type { Drain } from '../connection/drain.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
+import { Refusal } from '../errors/refusal.js'
 import {
-  REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET, Refusal
-} from '../errors/refusal.js'
+  REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET
+} from '../errors/misuse.js'
 import { checkCount, checkMoment, checkTime, DEFAULTS } from '../options/resolve.js'
 import type { Polls } from '../endpoint/polls.js'
 import { keyOfKind } from '../protocol/key.js'
@@ -48,7 +50,7 @@ export interface AppRoomsOptions {
   readonly adapter: Adapter
   /** counts what other nodes say and this one cannot act upon */
   readonly unread: Unread
-  readonly isReady: () => boolean
+  readonly readiness: Readiness
   readonly stats: () => Promise<Record<string, unknown>>
   /** a broadcast that nobody awaited has failed */
   readonly onUnhandled: (error: unknown, room: string, event: string) => void
@@ -82,7 +84,7 @@ export class AppRooms implements Rooms {
   }
 
   #check (): void {
-    if (!this.#options.isReady()) {
+    if (!this.#options.readiness.isServing) {
       throw new REALTIME_ERR_NOT_READY(
         'app.rooms works from onReady until close; call it in a handler, in an onReady hook, or after await app.ready()'
       )
@@ -296,7 +298,7 @@ export class AppRooms implements Rooms {
     }
   }
 
-  isAccepting (): boolean { return this.#options.isReady() && !this.#options.drain.isDraining }
+  isAccepting (): boolean { return this.#options.readiness.isAccepting }
 
   async drain (options?: { timeout?: number }): Promise<void> {
     const { timeout } = callOptions(options, 'drain')

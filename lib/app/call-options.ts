@@ -1,4 +1,4 @@
-import { REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET } from '../errors/refusal.js'
+import { REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET } from '../errors/misuse.js'
 import type { PublishOptions } from '../rooms/hub.js'
 import type { Target } from '../types/options.js'
 import { roomOfUser } from '../rooms/user-room.js'

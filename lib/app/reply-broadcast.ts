@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Publication } from '../adapters/adapter.js'
+import type { Readiness } from '../admission/readiness.js'
 import { nameOf } from './app-rooms.js'
-import { REALTIME_ERR_NOT_READY } from '../errors/refusal.js'
+import { REALTIME_ERR_NOT_READY } from '../errors/misuse.js'
 import type { Except } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
@@ -10,7 +11,7 @@ interface Held { readonly name: string, readonly declaration: Declaration, reado
 
 export interface ReplyBroadcastOptions {
   readonly userIdOf: (request: FastifyRequest) => string | undefined
-  readonly isReady: () => boolean
+  readonly readiness: Readiness
 }
 
 /**
@@ -20,12 +21,12 @@ export interface ReplyBroadcastOptions {
 export function declareReplyBroadcast (
   app: FastifyInstance,
   engine: Hub,
-  { userIdOf, isReady }: ReplyBroadcastOptions
+  { userIdOf, readiness }: ReplyBroadcastOptions
 ): void {
   const held = new WeakMap<FastifyReply, Held[]>()
 
   app.decorateReply('broadcast', function (this: FastifyReply, room: unknown, event: string, data: unknown) {
-    if (!isReady()) throw new REALTIME_ERR_NOT_READY('reply.broadcast works from onReady until close')
+    if (!readiness.isServing) throw new REALTIME_ERR_NOT_READY('reply.broadcast works from onReady until close')
     const name = nameOf(room)
     const { declaration } = engine.locate(name)
     // Now, so that a mistake is thrown in the handler that made it.

@@ -1,6 +1,7 @@
 import type { Awaitable } from '../structures/awaitable.js'
 import { JoinContext, type ContextSource } from './contexts.js'
-import { REALTIME_ERR_EVENT, Refusal } from '../errors/refusal.js'
+import { Refusal } from '../errors/refusal.js'
+import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration, ResolvedRoom } from '../rooms/declaration.js'
 import { describe, type PendingJoin, type JoinRequest, type Hub } from '../rooms/hub.js'

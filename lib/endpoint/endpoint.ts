@@ -10,13 +10,12 @@ import type { Connections } from '../connection/connections.js'
 import type { Link } from '../connection/link.js'
 import type { Peer } from '../admission/peer.js'
 import type { Dispatch, JoinResult } from '../dispatch/dispatch.js'
-import { httpError, ofUser, Refusal, refusalOf } from '../errors/refusal.js'
+import { logCause, requestRefusalOf, secondsOf, sendJson, sendRefusal } from '../errors/http.js'
+import { ofUser, Refusal } from '../errors/refusal.js'
 import { Exchanges } from './exchanges.js'
-import { sendJson } from '../errors/json-reply.js'
-import type { Settings } from '../options/resolve.js'
+import { DEFAULTS, type Settings } from '../options/resolve.js'
 import type { Polls } from './polls.js'
 import type { Prefix } from './prefix.js'
-import type { Code } from '../protocol/codes.js'
 import { PROTOCOL } from '../protocol/frames.js'
 import { isOffset } from '../protocol/position.js'
 import { parseJson } from '../protocol/json.js'
@@ -31,7 +30,6 @@ import type { RealtimeOptions } from '../types/options.js'
 import type { Uplink } from './uplink.js'
 import type { UserRateLimiter } from './user-rate-limiter.js'
 import { Welcome } from './welcome.js'
-import { DEFAULTS } from '../options/resolve.js'
 
 export interface EndpointOptions {
   readonly settings: Settings
@@ -233,29 +231,16 @@ export class Endpoint {
   }
 
   #refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-    const refusal = fromFastify(error) ?? fromHook(error, reply)
-    const { cause } = refusal === undefined ? refusalOf(error) : { cause: undefined }
-    if (cause !== undefined) request.log.error({ err: cause }, 'a request to a room failed')
-    else if (error instanceof Error && error instanceof Refusal && error.word === 'unavailable' &&
-      error.cause !== undefined) {
-      request.log.error({ err: error.cause }, 'authentication failed')
-    }
-    const said = refusal ?? refusalOf(error).refusal
+    const { refusal: said, cause } = requestRefusalOf(error, reply)
+    logCause(request, said, cause, 'a request to a room failed')
     this.#options.ledger.refused(said.word)
     this.#options.refusals.note(said, { address: request.ip ?? '', request })
     // What the app's own hooks refuse, they refuse the request for the verdict as well.
     if (request.ws && error instanceof Refusal) this.#options.admission.remember(request, this.#path(request), said)
-    void reply
-      .code(said.statusCode)
-      .headers(ANSWER_HEADERS)
     // HTTP/2 knows no such header.
     if (request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
-    if (said.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
     if (said.statusCode === 426) void reply.header('sec-websocket-version', '13')
-    if (said.data.retryAfter !== undefined) {
-      void reply.header('retry-after', String(Math.max(1, Math.ceil(said.data.retryAfter / 1_000))))
-    }
-    sendJson(reply, httpError(said))
+    sendRefusal(reply, said, ANSWER_HEADERS)
   }
 
   // WebSocket
@@ -380,7 +365,7 @@ export class Endpoint {
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
     if (cursor === undefined) void reply.header('x-user-id', encodeURIComponent(connection.userId))
     if (connection.retryAfter !== undefined) {
-      void reply.header('retry-after', String(Math.max(1, Math.ceil(connection.retryAfter / 1_000))))
+      void reply.header('retry-after', secondsOf(connection.retryAfter))
     }
     polls.answered(connection, () => {
       exchanges.cut(request.raw)
@@ -392,7 +377,6 @@ export class Endpoint {
 
   async #ticket (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     const { admission, auth } = this.#options
-    admission.checkAccepting()
     admission.checkCaller(request)
     return await sendJson(
       reply.headers(ANSWER_HEADERS),
@@ -480,50 +464,6 @@ function waitOf (request: FastifyRequest): number {
   const asked = typeof wait === 'string' && /^\d{1,9}$/.test(wait) ? Number(wait) : undefined
   if (!isOffset(asked)) throw new Refusal('invalid_message', { message: 'wait must be milliseconds, a whole number' })
   return Math.min(asked, DEFAULTS.pollWait)
-}
-
-/** Fastify's own refusals in our words: a body too large, a media type, a body that is no JSON. */
-function fromFastify (error: unknown): Refusal | undefined {
-  const { code, statusCode, message } = error as { code?: unknown, statusCode?: unknown, message?: unknown }
-  if (typeof code !== 'string' || !/^FST_ERR_(?:CTP|VALIDATION)/.test(code) || typeof statusCode !== 'number' ||
-    statusCode >= 500) {
-    return undefined
-  }
-  if (statusCode === 413) return new Refusal('message_too_large', { why: { limit: 'limits.message' } })
-  return new Refusal('invalid_message', {
-    message: statusCode === 415 ? 'send application/json' : String(message),
-    as: { code: 'invalid_message', statusCode }
-  })
-}
-
-/**
- * A hook of the app that lets nobody in for a while says so by its status: overload, maintenance, another server that
- * is late.
- */
-const FOR_A_WHILE: ReadonlyMap<unknown, Code> = new Map([[502, 'unavailable'], [503, 'unavailable'], [504, 'timeout']])
-
-/** The refusal of a hook of the app: its status, code and `Retry-After` stay as they are, and it is no fault. */
-function fromHook (error: unknown, reply: FastifyReply): Refusal | undefined {
-  if (error instanceof Refusal || typeof error !== 'object' || error === null) return undefined
-  const { statusCode, code, message } = error as { statusCode?: unknown, code?: unknown, message?: unknown }
-  const header = Number(reply.getHeader('retry-after'))
-  const retryAfter = header > 0 ? header * 1_000 : undefined
-  const word = FOR_A_WHILE.get(statusCode)
-  if (word !== undefined) {
-    return new Refusal(word, {
-      message: typeof message === 'string' && message !== '' ? message : undefined,
-      retryAfter,
-      as: { code: typeof code === 'string' && code !== '' ? code : word, statusCode: statusCode as number }
-    })
-  }
-  const { refusal, cause } = refusalOf(error)
-  if (cause !== undefined) return undefined
-  const { data } = refusal
-  return new Refusal(refusal.word, {
-    message: data.message,
-    retryAfter,
-    as: { code: data.code, statusCode: refusal.statusCode }
-  })
 }
 
 /**

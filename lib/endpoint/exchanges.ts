@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
+import type { Readiness } from '../admission/readiness.js'
 import { DeadlineQueue } from '../structures/deadline-queue.js'
 import { inTurns } from '../structures/slices.js'
 import { after } from '../structures/timers.js'
@@ -131,7 +132,7 @@ function cut ({ request, response }: Exchange): void {
 }
 
 /** Follows the requests of a scope, from before their bodies are read; the guard owns upgrades. */
-export function followExchanges (scope: FastifyInstance, exchanges: Exchanges, isAccepting: () => boolean): void {
+export function followExchanges (scope: FastifyInstance, exchanges: Exchanges, readiness: Readiness): void {
   scope.addHook('onRequest', (request, reply, done) => {
     if (!request.ws) {
       if (exchanges.isBehindStream(request.raw)) {
@@ -148,7 +149,7 @@ export function followExchanges (scope: FastifyInstance, exchanges: Exchanges, i
     if (!request.ws) {
       exchanges.answered(request.raw)
       // A socket that is left open for the next request would hold the server for as long as keep-alive lasts.
-      if (!isAccepting() && request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
+      if (!readiness.isAccepting && request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
     }
     done(null, payload)
   })

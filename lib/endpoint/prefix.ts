@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { REALTIME_ERR_OPTIONS } from '../errors/refusal.js'
+import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { routerOptionsOf, type RouterOptions } from './fastify-internals.js'
 
 /** Where the plugin is mounted: known once, and asked wherever a URL is read, matched or written. */

@@ -1,20 +1,5 @@
-import createError, { type FastifyErrorConstructor } from '@fastify/error'
 import { codes, isCode, type Code } from '../protocol/codes.js'
-import type { ErrorData, HttpError } from '../protocol/frames.js'
-
-type Misuse = FastifyErrorConstructor<{ code: string }, [string]>
-
-/** Misuse by the developer. Each message names the fix; none of these is ever sent to a peer. */
-export const REALTIME_ERR_OPTIONS: Misuse = createError('REALTIME_ERR_OPTIONS', '%s', 500)
-export const REALTIME_ERR_PLUGIN: Misuse = createError('REALTIME_ERR_PLUGIN', '%s', 500)
-export const REALTIME_ERR_ROOM: Misuse = createError('REALTIME_ERR_ROOM', '%s', 500)
-export const REALTIME_ERR_SCHEMA: Misuse = createError('REALTIME_ERR_SCHEMA', '%s', 500)
-export const REALTIME_ERR_NOT_READY: Misuse = createError('REALTIME_ERR_NOT_READY', '%s', 500)
-export const REALTIME_ERR_ROOM_UNKNOWN: Misuse = createError('REALTIME_ERR_ROOM_UNKNOWN', '%s', 500)
-export const REALTIME_ERR_EVENT: Misuse = createError('REALTIME_ERR_EVENT', '%s', 500)
-export const REALTIME_ERR_PRESENCE_OFF: Misuse = createError('REALTIME_ERR_PRESENCE_OFF', '%s', 500)
-export const REALTIME_ERR_TARGET: Misuse = createError('REALTIME_ERR_TARGET', '%s', 500)
-export const REALTIME_ERR_ADAPTER: Misuse = createError('REALTIME_ERR_ADAPTER', '%s', 500)
+import type { ErrorData } from '../protocol/frames.js'
 
 export interface RefusalOptions {
   message?: string | undefined
@@ -89,29 +74,6 @@ export class Refusal extends Error {
     const { code, statusCode, why, cause } = this
     return new Refusal(this.word, { message, retryAfter, details, room, as: { code, statusCode }, why, cause })
   }
-}
-
-const REASONS: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  408: 'Request Timeout',
-  409: 'Conflict',
-  413: 'Payload Too Large',
-  415: 'Unsupported Media Type',
-  422: 'Unprocessable Entity',
-  426: 'Upgrade Required',
-  429: 'Too Many Requests',
-  500: 'Internal Server Error',
-  503: 'Service Unavailable',
-  504: 'Gateway Timeout'
-}
-
-/** The body of every HTTP refusal. */
-export function httpError ({ statusCode, data, room }: Refusal): HttpError {
-  return { statusCode, error: REASONS[statusCode] ?? 'Error', ...data, ...(room === undefined ? {} : { room }) }
 }
 
 interface Coded { statusCode?: unknown, code?: unknown, message?: unknown }

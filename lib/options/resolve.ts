@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { REALTIME_ERR_OPTIONS } from '../errors/refusal.js'
+import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { explain, show } from '../errors/explain.js'
 import type { Carrier, RealtimeOptions } from '../types/options.js'
 

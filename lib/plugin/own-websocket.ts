@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, join, sep } from 'node:path'
 import type { FastifyInstance } from 'fastify'
-import { REALTIME_ERR_PLUGIN } from '../errors/refusal.js'
+import { REALTIME_ERR_PLUGIN } from '../errors/misuse.js'
 
 /** The first version that keeps an upgrade's socket from ending the process by its error while hooks of the app run. */
 const FLOOR = [11, 3, 2] as const

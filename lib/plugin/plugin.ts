@@ -25,7 +25,8 @@ import { Dispatch } from '../dispatch/dispatch.js'
 import { Drain } from '../connection/drain.js'
 import { Elsewhere } from '../dispatch/elsewhere.js'
 import { Endpoint } from '../endpoint/endpoint.js'
-import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM, type Refusal } from '../errors/refusal.js'
+import type { Refusal } from '../errors/refusal.js'
+import { REALTIME_ERR_PLUGIN, REALTIME_ERR_ROOM } from '../errors/misuse.js'
 import { createAddressOf, rewriteUrlOf } from '../endpoint/fastify-internals.js'
 import { Exchanges, followExchanges } from '../endpoint/exchanges.js'
 import { Messages } from '../dispatch/messages.js'
@@ -35,6 +36,7 @@ import { checkOwnWebsocket } from './own-websocket.js'
 import { ConnectionIds } from '../admission/connection-ids.js'
 import { Polls } from '../endpoint/polls.js'
 import { createPrefix } from '../endpoint/prefix.js'
+import { Readiness } from '../admission/readiness.js'
 import { Refusals } from '../admission/refusals.js'
 import { RefusedUpgrades } from '../server/refused-upgrades.js'
 import { declareReplyBroadcast } from '../app/reply-broadcast.js'
@@ -279,7 +281,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     redeem: async (ticket) => await auth.redeem(ticket)
   })
   const drain = new Drain(connections, settings.drain)
-  let isReady = false
+  const readiness = new Readiness(drain)
   const observer = new Inspector(connections, engine, ledger)
   const loop = new LoopDelayMonitor()
   const startedAt = performance.now()
@@ -293,7 +295,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     version: VERSION,
     capacity: settings.capacity,
     slots: slots.taken,
-    isAccepting: rooms.isAccepting(),
+    isAccepting: readiness.isAccepting,
     published: engine.published,
     gaps: engine.gaps,
     loop: loop.read(),
@@ -326,7 +328,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     drain,
     adapter,
     unread,
-    isReady: () => isReady,
+    readiness,
     stats: async () => ({ ...read() }),
     onUnhandled: (error, room, event) => { log.warn({ err: error, room, event }, 'a broadcast failed') }
   })
@@ -381,8 +383,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
       if (isOpening) rates.spend(userId, opening)
       else uplink.spend(request, userId)
     },
-    isAccepting: () => rooms.isAccepting(),
-    retryAfter: () => drain.isDraining ? drain.remaining : 1_000,
+    readiness,
     ofUser: (userId) => connections.ofUser(userId),
     takeEnding: (id) => dispatch.takeEnding(id),
     find: (id) => connections.get(id)
@@ -432,7 +433,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
 
   app.decorate('rooms', rooms as unknown as Rooms)
   app.decorate('room', function (this: FastifyInstance, definition: unknown, given: object = {}) {
-    if (isReady) {
+    if (readiness.isServing) {
       throw new REALTIME_ERR_ROOM(
         'app.room was called after the app is ready; declare all rooms before app.ready() or app.listen()'
       )
@@ -461,7 +462,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   } as never)
   declareReplyBroadcast(app, engine, {
     userIdOf: (request) => auth.userIdOf(request),
-    isReady: () => isReady
+    readiness
   })
 
   const describeRooms = (): object => asyncApi(
@@ -473,10 +474,10 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   // Before anything that can fail: the registry may be the app's, and outlive it.
   app.addHook('onClose', async () => { metrics?.close() })
   await app.register(async (scope) => {
-    followExchanges(scope, exchanges, () => rooms.isAccepting())
+    followExchanges(scope, exchanges, readiness)
     endpoint.register(scope)
     const common = {
-      isAccepting: () => rooms.isAccepting(),
+      isAccepting: () => readiness.isAccepting,
       asyncApi: describeRooms,
       note,
       route: endpoint.sharedRoute,
@@ -554,7 +555,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     heartbeat.start()
     audit.start()
     loop.start()
-    isReady = true
+    readiness.start()
   })
   app.addHook('preClose', async () => {
     const deadline = performance.now() + settings.drain.timeout
@@ -569,7 +570,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     sockets.close()
   })
   app.addHook('onClose', async () => {
-    isReady = false
+    readiness.close()
     heartbeat.stop()
     audit.stop()
     loop.stop()

@@ -4,9 +4,10 @@ import type {
 } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { isRoomName } from '../contract/names.js'
+import { Refusal } from '../errors/refusal.js'
 import {
-  REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF, REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN, Refusal
-} from '../errors/refusal.js'
+  REALTIME_ERR_EVENT, REALTIME_ERR_PRESENCE_OFF, REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN
+} from '../errors/misuse.js'
 import { encodeEvent, type EventHead, type Except, type Packet } from '../protocol/packet.js'
 import { keyOf } from '../protocol/key.js'
 import { isOffset, type Position } from '../protocol/position.js'

@@ -1,5 +1,5 @@
 import { isRoomName } from '../contract/names.js'
-import { REALTIME_ERR_TARGET } from '../errors/refusal.js'
+import { REALTIME_ERR_TARGET } from '../errors/misuse.js'
 import { USER } from './declaration.js'
 
 /**

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify'
-import { httpError, Refusal } from '../errors/refusal.js'
+import { Refusal } from '../errors/refusal.js'
+import { httpError } from '../errors/http.js'
 import type { UpgradeGuard } from './upgrade-guard.js'
 
 const refusal = new Refusal('protocol', {

@@ -1,7 +1,8 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { httpError, Refusal } from '../errors/refusal.js'
+import { Refusal } from '../errors/refusal.js'
+import { httpError, secondsOf } from '../errors/http.js'
 import { DeadlineQueue } from '../structures/deadline-queue.js'
 import { declineForeignUpgrades, isForeignUpgrade, serveForeignUpgrade } from './foreign-upgrades.js'
 import type { Code } from '../protocol/codes.js'
@@ -95,7 +96,7 @@ function rawAnswer (refusal: Refusal): string {
     'Content-Type: application/json; charset=utf-8',
     'Cache-Control: no-store',
     `Content-Length: ${Buffer.byteLength(body)}`,
-    ...(content.retryAfter === undefined ? [] : [`Retry-After: ${Math.ceil(content.retryAfter / 1000)}`]),
+    ...(content.retryAfter === undefined ? [] : [`Retry-After: ${secondsOf(content.retryAfter)}`]),
     '',
     body
   ].join('\r\n')

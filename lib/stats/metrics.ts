@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry, type CounterConfiguration, type GaugeConfiguration, type Metric } from 'prom-client'
 import { isCode } from '../protocol/codes.js'
-import { REALTIME_ERR_OPTIONS } from '../errors/refusal.js'
+import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import type { StatsSnapshot } from './snapshot.js'
 
 const PREFIX = 'realtime_'

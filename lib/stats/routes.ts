@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
-import { httpError, Refusal, refusalOf } from '../errors/refusal.js'
-import { sendJson } from '../errors/json-reply.js'
+import { Refusal, refusalOf } from '../errors/refusal.js'
+import { logCause, NO_STORE, sendJson, sendRefusal } from '../errors/http.js'
 import { DASHBOARD, DASHBOARD_HEADERS } from './dashboard.js'
 import type { Metrics } from './metrics.js'
 import { negotiate } from './negotiate.js'
@@ -36,21 +36,6 @@ export interface StatsRoutesOptions {
 }
 
 type Note = (refusal: Refusal, request: FastifyRequest) => void
-
-const NO_STORE = { 'cache-control': 'no-store' } as const
-
-function refuse (error: unknown, request: FastifyRequest, reply: FastifyReply, note: Note): void {
-  const { refusal, cause } = refusalOf(error)
-  if (cause !== undefined) request.log.error({ err: cause }, 'a stats request failed')
-  else if (refusal.word === 'unavailable' && refusal.cause !== undefined) {
-    request.log.error({ err: refusal.cause }, 'authentication failed')
-  }
-  note(refusal, request)
-  const { retryAfter } = refusal.data
-  if (refusal.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
-  if (retryAfter !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfter / 1_000))))
-  sendJson(reply.code(refusal.statusCode).headers(NO_STORE), httpError(refusal))
-}
 
 /** Adds to what the app's hooks have set, CORS above all. */
 function personal (reply: FastifyReply, vary: string): void {
@@ -129,7 +114,10 @@ function registerPublic (
  */
 function shared (route: object, schema: FastifySchema, note: Note): object {
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
-    refuse(error, request, reply, note)
+    const { refusal, cause } = refusalOf(error)
+    logCause(request, refusal, cause, 'a stats request failed')
+    note(refusal, request)
+    sendRefusal(reply, refusal, NO_STORE)
   }
   return { ...route, schema, errorHandler, exposeHeadRoute: true }
 }

@@ -2,7 +2,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
-import { REALTIME_ERR_OPTIONS } from '../errors/refusal.js'
+import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { explain } from '../errors/explain.js'
 import { prefixOf } from '../endpoint/prefix.js'
 import { FrameQueue, type Frame } from './frame-queue.js'

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import { httpError, Refusal } from '../../lib/errors/refusal.js'
+import { Refusal } from '../../lib/errors/refusal.js'
+import { httpError } from '../../lib/errors/http.js'
 import { codes, isCode } from '../../lib/protocol/codes.js'
 import { chat, start, type Running, type StartOptions } from '../helpers/net.js'
 import { until } from '../helpers/servers.js'

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
-import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/refusal.js'
+import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
 import { ShardedMap } from '../../structures/sharded-map.js'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
-import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/refusal.js'
+import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
 import type {
   Adapter, AdapterHost, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication,

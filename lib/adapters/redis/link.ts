@@ -1,5 +1,6 @@
 import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
-import { REALTIME_ERR_ADAPTER, Refusal } from '../../errors/refusal.js'
+import { Refusal } from '../../errors/refusal.js'
+import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after, every } from '../../structures/timers.js'
 import type { Awaitable } from '../../structures/awaitable.js'
 import type { Deadline } from '../broker/deadline.js'
