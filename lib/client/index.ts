@@ -1,2 +1,5 @@
 export { connect } from './client.js'
-export type { Client, ClientRoom, ConnectOptions, Member, RealtimeError, RoomEvent } from './types.js'
+export type {
+  Client, ClientRoom, ConnectOptions, JoinOptions, Member, RealtimeError, RoomEvent, SendOptions, Transport
+} from './types.js'
+export type { ListenOptions } from './listeners.js'

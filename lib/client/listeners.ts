@@ -1,5 +1,11 @@
 type Listener = (detail: never) => unknown
-export interface ListenOptions { readonly signal?: AbortSignal, readonly once?: boolean }
+/** How long a listener listens. */
+export interface ListenOptions {
+  /** Takes the listener off. */
+  readonly signal?: AbortSignal
+  /** Takes the listener off after its first event. @default false */
+  readonly once?: boolean
+}
 
 export interface Listeners {
   on (event: string, listener: Listener, options?: ListenOptions): () => void
@@ -43,13 +49,15 @@ export function listeners (): Listeners {
       isOver = true
       offs.forEach((off) => { off() })
     },
-    emit: async (names, detail) => await Promise.all(names.flatMap((name) => [...all.get(name) ??
-      []]).map(async (call) => {
-      try {
-        await call(detail as never)
-      } catch (error) {
-        void Promise.reject(error)
-      }
-    }))
+    emit: async (names, detail) => {
+      const calls = names.flatMap((name) => [...all.get(name) ?? []])
+      return await Promise.all(calls.map(async (call) => {
+        try {
+          await call(detail as never)
+        } catch (error) {
+          void Promise.reject(error)
+        }
+      }))
+    }
   }
 }

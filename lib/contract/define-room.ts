@@ -1,7 +1,7 @@
 import { MAX_NAME, parsePattern, patternFault } from './names.js'
 import type {
-  Address, CheckEvents, CheckParams, Contract, Data, Definition, EventSpecs, Infer, MessageSpecs, ParamsOf, PathParams,
-  Reply, SchemaLike
+  Address, CheckEvents, CheckParams, Contract, Definition, EventSpecs, EventsOf, MemberOf, MessageSpecs, MessagesOf,
+  ParamsOf, PathParams, SchemaLike
 } from './types.js'
 
 /** Registered, so that a definition made by one copy of the package is understood by another. */
@@ -54,22 +54,19 @@ export function defineRoom<
   const E extends EventSpecs = {},
   D extends SchemaLike | undefined = undefined
 > (
-  name: N, spec: {
+  name: N,
+  spec: {
+    /** Schema of the params. @default each param is a string */
     readonly params?: P
+    /** What clients may send, by name. @default nothing */
     readonly messages?: M
+    /** What the server may send, by name. @default nothing */
     readonly events?: E & CheckEvents<E>
+    /** Schema of what others see of a member. @default nothing but the user's id */
     readonly member?: D
   } & CheckParams<N, P>
-): Definition<N, ParamsOf<N, P>, { [K in keyof M]: {
-  data: Data<M[K]>
-  reply: Reply<M[K]>
-} }, { [K in keyof E]: Data<E[K]> }, D extends SchemaLike ? Infer<D> : undefined>
-  & ([PathParams<N>] extends [never]
-    ? Address<{ [K in keyof M]: {
-      data: Data<M[K]>
-      reply: Reply<M[K]>
-    } }, { [K in keyof E]: Data<E[K]> }, D extends SchemaLike ? Infer<D> : undefined>
-    : unknown)
+): Definition<N, ParamsOf<N, P>, MessagesOf<M>, EventsOf<E>, MemberOf<D>>
+  & ([PathParams<N>] extends [never] ? Address<MessagesOf<M>, EventsOf<E>, MemberOf<D>> : unknown)
 export function defineRoom (name: string, spec: Contract): unknown {
   const fault = patternFault(name)
   if (fault !== undefined) throw misuse('REALTIME_ERR_PATTERN', fault)

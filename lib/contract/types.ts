@@ -1,59 +1,164 @@
-/** Anything with TypeBox's phantom types. Structural, so that two copies of TypeBox in one app do not clash. */
-export interface SchemaLike { readonly static: unknown, readonly params: unknown[] }
-export type Infer<S extends SchemaLike> = (S & { params: [] })['static']
-
-export type Delivery = 'reliable' | 'latest' | 'volatile'
-export interface MessageSpecs {
-  readonly [name: string]: SchemaLike | { readonly data: SchemaLike, readonly reply?: SchemaLike }
+/**
+ * Anything with TypeBox's phantom types. It is structural, so that two copies of TypeBox in one app do not clash.
+ */
+export interface SchemaLike {
+  /** The type of a value that fits, as TypeBox keeps it. It exists for the compiler alone. */
+  readonly static: unknown
+  /** The types that `this` of a recursive schema stands for, as TypeBox keeps them. */
+  readonly params: unknown[]
 }
+
+/** The type of a value that fits a schema. */
+export type Infer<S extends SchemaLike> = (S & {
+  /** No parameter is bound: what a schema means by itself. */
+  params: []
+})['static']
+
+/**
+ * What is promised for an event: `reliable` events have a position and come once and in order, also after a
+ * reconnect; of `latest` events the newest value of each key is kept; `volatile` events may be dropped.
+ */
+export type Delivery = 'reliable' | 'latest' | 'volatile'
+
+/** What a client may send into a room: by the name of a message a schema of its data, or of its data and the reply. */
+export interface MessageSpecs {
+  readonly [name: string]: SchemaLike | {
+    /** Schema of what the client sends. A message that does not fit is refused `invalid_message`. */
+    readonly data: SchemaLike
+    /** Schema of what the handler returns, which the ack of the message carries. @default no reply */
+    readonly reply?: SchemaLike
+  }
+}
+
+/** What the server may send to a room: by the name of an event its schema, or that and how it is delivered. */
 export interface EventSpecs {
   readonly [name: string]: SchemaLike | {
+    /** Schema of the event's data. A broadcast that does not fit rejects with `REALTIME_ERR_EVENT`. */
     readonly data: SchemaLike
+    /** What is promised for the event. @default 'reliable' */
     readonly delivery?: Delivery
+    /**
+     * Property of the data whose value tells `latest` values apart: the newest of each is kept, at most 1 000 of a
+     * room. It is needed for `latest`, and of no meaning for the others.
+     */
     readonly key?: string
   }
 }
 
+/** The names of the params in a pattern: `'org' | 'id'` of `'org/:org/chat/:id'`. */
 export type PathParams<N extends string> = N extends `${infer A}/${infer B}`
   ? PathParams<A> | PathParams<B>
   : N extends `:${infer P}` ? P : never
-export type Data<S> = S extends { readonly data: infer D extends SchemaLike }
-  ? Infer<D>
-  : S extends SchemaLike ? Infer<S> : never
-export type Reply<S> = S extends { readonly reply: infer R extends SchemaLike } ? Infer<R> : void
+
+/** The type of the data of a message or event, from its declaration. */
+export type Data<S> = S extends {
+  /** Schema of the data, where more than the data is declared. */
+  readonly data: infer D extends SchemaLike
+} ? Infer<D> : S extends SchemaLike ? Infer<S> : never
+
+/** The type of the reply to a message, from its declaration; `void` without one. */
+export type Reply<S> = S extends {
+  /** Schema of the reply. */
+  readonly reply: infer R extends SchemaLike
+} ? Infer<R> : void
+
+/** The types of all messages of a room, from their declarations. */
+export type MessagesOf<M extends MessageSpecs> = { [K in keyof M]: {
+  /** The type of what the client sends. */
+  data: Data<M[K]>
+  /** The type of what the ack carries. */
+  reply: Reply<M[K]>
+} }
+
+/** The types of the data of all events of a room, from their declarations. */
+export type EventsOf<E> = { [K in keyof E]: Data<E[K]> }
+
+/** The type of what others see of a member, from its schema. */
+export type MemberOf<D> = D extends SchemaLike ? Infer<D> : undefined
+
+/** The type of a room's params: what their schema says, or a string for each name of the pattern. */
 export type ParamsOf<N extends string, P> = P extends SchemaLike ? Infer<P> : { [K in PathParams<N>]: string }
 
+/** A compile error that says what is wrong where the schema of the params does not describe the pattern's names. */
 export type CheckParams<N extends string, P> = P extends SchemaLike
   ? Infer<P> extends { [K in PathParams<N>]: string }
-    ? [keyof Infer<P>] extends [PathParams<N>] ? unknown : { params: `params must describe exactly :${PathParams<N>}` }
-    : { params: 'every param is a string' }
+    ? [keyof Infer<P>] extends [PathParams<N>]
+        ? unknown
+        : {
+            /** What is wrong, for the compiler's message. */
+            params: `params must describe exactly :${PathParams<N>}`
+          }
+    : {
+        /** What is wrong, for the compiler's message. */
+        params: 'every param is a string'
+      }
   : unknown
-export type CheckEvents<E> = { readonly [K in keyof E]: E[K] extends { readonly delivery: 'latest' }
-  ? { readonly key: keyof Data<E[K]> }
-  : unknown }
+
+/** A compile error where a `latest` event has no key, or one that its data lacks. */
+export type CheckEvents<E> = {
+  readonly [K in keyof E]: E[K] extends {
+    /** Only `latest` needs a key. */
+    readonly delivery: 'latest'
+  }
+    ? {
+        /** A property of the event's data. */
+        readonly key: keyof Data<E[K]>
+      }
+    : unknown
+}
 
 declare const types: unique symbol
 declare const definition: unique symbol
 
 /** One room: what `at()` returns, and what a definition without params is by itself. */
-export interface Address<M, E, D> { readonly name: string, readonly [types]?: [M, E, D] }
+export interface Address<M, E, D> {
+  /** The name of the room, each param encoded: `chat/42`. */
+  readonly name: string
+  /** Carries the types of the room for the compiler; it is never there at run time. */
+  readonly [types]?: [M, E, D]
+}
 
 /** A family of rooms: its name pattern and, as types, everything that its schemas say. */
 export interface Definition<N extends string, P, M, E, D> {
+  /** The pattern: `chat/:id`. */
   readonly name: N
+  /** Carries the types of the family for the compiler; it is never there at run time. */
   readonly [definition]?: [P, M, E, D]
+  /**
+   * The room with these params. A pattern without params takes none.
+   *
+   * @throws TypeError with code `REALTIME_ERR_PARAM` when a param is no string, empty, `.` or `..`
+   */
   at (...args: [PathParams<N>] extends [never] ? [] : [params: P]): Address<M, E, D>
 }
 
+/** A room of whatever types. */
 export type AnyAddress = Address<unknown, unknown, unknown>
+
+/** The names of the events of a room; any string where the room is given by its name alone. */
 export type EventName<R> = R extends Address<unknown, infer E, unknown> ? keyof E & string : string
+
+/** The type of the data of an event of a room; `unknown` where the room is given by its name alone. */
 export type EventData<R, K> = R extends Address<unknown, infer E, unknown> ? K extends keyof E ? E[K] : never : unknown
-export interface AnyMessages { [name: string]: { data: unknown, reply: unknown } }
+
+/** Messages of whatever types. */
+export interface AnyMessages {
+  [name: string]: {
+    /** The type of what the client sends. */
+    data: unknown
+    /** The type of what the ack carries. */
+    reply: unknown
+  }
+}
 
 /** The schemas of a definition as they were given, before any compilation. */
 export interface Contract {
+  /** Schema of the params. @default each param is a string */
   readonly params?: SchemaLike
+  /** What clients may send. @default nothing */
   readonly messages?: MessageSpecs
+  /** What the server may send. @default nothing */
   readonly events?: EventSpecs
+  /** Schema of what others see of a member. @default nothing but the user's id */
   readonly member?: SchemaLike
 }

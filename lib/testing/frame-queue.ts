@@ -1,12 +1,17 @@
 import { after } from '../structures/timers.js'
 
+/** A frame that a peer was sent. */
 export interface Frame {
+  /** A word of the protocol, or the name of an event. */
   type: string
+  /** The room that it is about. */
   room?: string
+  /** The id of the message or command that it answers. */
   id?: string
-  // Public, as the contract has it: a test reads what it expects.
+  /** What it carries. It has no type here, since a test reads what it expects. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   data: any
+  /** The event's place in the room's stream. */
   offset?: number
 }
 

@@ -12,8 +12,19 @@ export type { Frame }
 
 /** A client of a test: no port, no network, every transport. */
 export interface Peer {
+  /** The first frame: who the server takes the peer for, and what came of each room of the URL. */
   readonly welcome: Frame
-  send (frame: { type: string, room?: string, id?: string, data?: unknown }): void
+  /** Sends one frame of the protocol as it is; nothing is checked here. */
+  send (frame: {
+    /** A command, or the name of a message. */
+    type: string
+    /** The room that it is about. */
+    room?: string
+    /** What the ack names. */
+    id?: string
+    /** The data of a message. */
+    data?: unknown
+  }): void
   /** The first unread frame of a type; rejects after three seconds and prints what did arrive. */
   next (type: string): Promise<Frame>
   /** Proves that nothing more came: a round trip through the server, after which the queue must be empty. */
@@ -22,18 +33,23 @@ export interface Peer {
   cut (): void
   /** Reads no more. */
   stall (): void
+  /** Says goodbye, and resolves when the link is gone. */
   close (): Promise<void>
 }
 
+/** Options of `createPeer`. What is unknown or wrong rejects with `REALTIME_ERR_OPTIONS`. */
 export interface PeerOptions {
+  /** The room of the URL: `chat/42`. @default none: the peer opens the prefix itself */
   readonly room?: string
+  /** A bearer token. @default none */
   readonly token?: string
-  /** as a browser sends them: with an `Origin`, the app's own unless said otherwise */
+  /** Cookies as a browser sends them: with an `Origin`, the app's own unless said otherwise. @default none */
   readonly cookies?: Record<string, string>
-  /** default: none, with `cookies` the app's own, `http://localhost` */
+  /** The `Origin` header. @default none; with `cookies` the app's own, `http://localhost` */
   readonly origin?: string
+  /** The transport of its one link. @default 'websocket' */
   readonly transport?: 'websocket' | 'sse' | 'polling'
-  /** prefix of the plugin's URLs; by default the one under which it is registered */
+  /** The prefix of the plugin's URLs. @default the one under which it is registered */
   readonly prefix?: string
 }
 
