@@ -1,5 +1,5 @@
 import type { Awaitable } from '../structures/awaitable.js'
-import type { Identity } from '../connection/connection.js'
+import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
 import { ALL, type ResolvedRoom } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'

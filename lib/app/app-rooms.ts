@@ -171,7 +171,7 @@ export class AppRooms implements Rooms {
     this.#options.engine.locate(name)
     let joined = 0
     await inBatches(this.#targets(target), JOINED_AT_ONCE, async (peer) => {
-      if (await this.#options.dispatch.joinByServer(peer, name)) joined++
+      if (await this.#options.dispatch.joins.joinByServer(peer, name)) joined++
     })
     await this.#tell({ type: 'join', ...target, room: name })
     return joined
@@ -184,7 +184,7 @@ export class AppRooms implements Rooms {
     const peers = this.#targets(target)
     this.#options.revocations.add({ ...target, room: name })
     let touched = 0
-    await inTurns(peers, AT_ONCE, (peer) => { if (this.#options.dispatch.leaveByServer(peer, name)) touched++ })
+    await inTurns(peers, AT_ONCE, (peer) => { if (this.#options.dispatch.joins.leaveByServer(peer, name)) touched++ })
     await this.#tell({ type: 'leave', ...target, room: name })
     return touched
   }
@@ -343,14 +343,14 @@ export class AppRooms implements Rooms {
       }
       case 'join':
         await inBatches(this.#targets(message as Target), JOINED_AT_ONCE, async (peer) => {
-          await dispatch.joinByServer(peer, message.room)
+          await dispatch.joins.joinByServer(peer, message.room)
         })
         return
       case 'leave':
         revocations.add({ user: message.user, connection: message.connection, room: message.room })
         await inTurns(this.#targets(
           message as Target
-        ), AT_ONCE, (peer) => { dispatch.leaveByServer(peer, message.room) })
+        ), AT_ONCE, (peer) => { dispatch.joins.leaveByServer(peer, message.room) })
         return
       case 'members':
         acks.report(message.ack, message.members, message.more)
@@ -374,7 +374,7 @@ export class AppRooms implements Rooms {
         }
         if (message.what === 'end') peer.finish()
         const isDone = message.what === 'end' ||
-          (message.room !== undefined && dispatch.leaveByPeer(peer, message.room))
+          (message.room !== undefined && dispatch.joins.leaveByPeer(peer, message.room))
         await elsewhere.answer(message.id, { isDone })
         return
       }

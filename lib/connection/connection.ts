@@ -5,21 +5,12 @@ import { parseJson } from '../protocol/json.js'
 import { Refusal } from '../errors/refusal.js'
 import { after } from '../structures/timers.js'
 import type { Flusher } from './flusher.js'
+import type { Identity } from './identity.js'
 import { NamedSet, type Named } from './named-set.js'
 import { LINK_BUFFER, type Link, type LinkEvents, type Transport } from './link.js'
 import { Outbox, type OutboxCounters } from './outbox.js'
 import { PACE } from './pace.js'
 import { TokenBucket, type Rate } from '../structures/token-bucket.js'
-
-/** Who is behind a connection, as authentication found it. */
-export interface Identity {
-  readonly user: unknown
-  readonly userId: string
-  /** Unix seconds, as in a JWT; absent: does not expire */
-  readonly exp?: number | undefined
-  /** `jti` of the credential */
-  readonly tokenId?: string | undefined
-}
 
 /** What a connection is handed from outside: it knows neither rooms nor the server. */
 export interface ConnectionHost<H extends Named> {

@@ -1,5 +1,6 @@
 import { ShardedMap } from '../structures/sharded-map.js'
-import type { Connection, Identity } from './connection.js'
+import type { Connection } from './connection.js'
+import type { Identity } from './identity.js'
 import type { Named } from './named-set.js'
 import type { Transport } from './link.js'
 

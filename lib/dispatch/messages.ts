@@ -1,15 +1,13 @@
-import { hash } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Claim, ClaimStore } from '../adapters/adapter.js'
+import type { ClaimStore } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { MessageContext, type ContextSource } from './contexts.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
-import { parseOutcome, type Outcome } from './outcome.js'
-import { keyOf } from '../protocol/key.js'
+import { Idempotency, type Handling, type IdempotencyOptions } from './idempotency.js'
+import { refusedBy, type Outcome } from './outcome.js'
 import { describe } from '../rooms/hub.js'
 import { after } from '../structures/timers.js'
-import { UnstoredOutcomes, type RememberedLimits } from './unstored.js'
 
 export interface MessageCall extends ContextSource {
   readonly type: string
@@ -22,38 +20,21 @@ export interface MessageCall extends ContextSource {
   readonly check: () => void
 }
 
-export interface MessagesOptions {
-  /** milliseconds that a handler may take */
-  readonly timeout: number
-  /** milliseconds that an outcome is kept */
-  readonly window: number
-  /** names this node among those that claim messages */
-  readonly holder: string
+export interface MessagesOptions extends IdempotencyOptions {
   readonly validateOutput: boolean
-  /** bytes of outcomes that wait for an adapter whose server is away, of one user and of all */
-  readonly remembered: RememberedLimits
-  readonly log: Pick<FastifyBaseLogger, 'warn'>
 }
-
-/** A holder that has not settled by then is given up, milliseconds after the handler's timeout. */
-const SETTLE = 5_000
-
-interface Running { readonly hash: string, readonly outcome: Promise<Outcome> }
 
 /** Runs declared messages: parse, check, handler with a deadline, and once per message id. */
 export class Messages {
-  readonly #claims: ClaimStore | undefined
   readonly #options: MessagesOptions
-  readonly #running = new Map<string, Running>()
-  readonly #unstored: UnstoredOutcomes | undefined
+  readonly #idempotency: Idempotency
 
   constructor (claims: ClaimStore | undefined, options: MessagesOptions) {
-    this.#claims = claims
     this.#options = options
-    if (claims !== undefined) this.#unstored = new UnstoredOutcomes(claims, options)
+    this.#idempotency = new Idempotency(claims, options)
   }
 
-  stop (): void { this.#unstored?.stop() }
+  stop (): void { this.#idempotency.stop() }
 
   /** Never rejects: what goes wrong is an outcome. */
   async run (call: MessageCall): Promise<Outcome> {
@@ -63,9 +44,9 @@ export class Messages {
         call.check()
         return await this.#handle(call).answer
       }
-      return await this.#once(call, call.messageId)
+      return await this.#idempotency.run(call, call.messageId, (keep) => this.#handle(call, keep))
     } catch (error) {
-      return failed(refusalOf(error).refusal)
+      return refusedBy(refusalOf(error).refusal)
     }
   }
 
@@ -87,133 +68,8 @@ export class Messages {
     }
   }
 
-  async #once (call: MessageCall, id: string): Promise<Outcome> {
-    const key = keyOf(call.userId, id)
-    const content = hash('sha1', `${keyOf(call.name, call.type)}\n${JSON.stringify(call.data)}`, 'base64')
-    const running = this.#running.get(key)
-    if (running !== undefined) {
-      if (running.hash !== content) throw new Refusal('duplicate')
-      return await running.outcome
-    }
-    const unstored = this.#unstored?.get(key)
-    if (unstored?.outcome !== undefined) {
-      if (unstored.hash !== content) throw new Refusal('duplicate')
-      return JSON.parse(unstored.outcome) as Outcome
-    }
-    let settle!: (outcome: Outcome) => void
-    const outcome = new Promise<Outcome>((resolve) => { settle = resolve })
-    const mine = { hash: content, outcome }
-    this.#running.set(key, mine)
-    const forget = (): void => { if (this.#running.get(key) === mine) this.#running.delete(key) }
-    try {
-      const claimed = this.#claim(key, content, call.userId)
-      const claim = claimed instanceof Promise ? await claimed : claimed
-      this.#unstored?.drop(key)
-      if (claim?.state === 'conflict') throw new Refusal('duplicate')
-      if (claim?.state === 'running') {
-        throw new Refusal('unavailable', {
-          message: 'the message is being handled elsewhere',
-          retryAfter: claim.retryAfter
-        })
-      }
-      if (claim?.state === 'settled') {
-        const known = parseOutcome(claim.outcome) ??
-          failed(new Refusal('duplicate', {
-            message: 'the message has taken effect; what it came to cannot be read by this node'
-          }))
-        forget()
-        settle(known)
-        return known
-      }
-      this.#checkAgain(call, key, content)
-    } catch (error) {
-      forget()
-      // It may have been claimed all the same, and would wait for its own lease.
-      if (error instanceof Refusal && error.outcome === 'unknown') {
-        this.#unstored?.add(key, content, undefined, call.userId)
-      }
-      const refused = failed(refusalOf(error).refusal)
-      settle(refused)
-      return refused
-    }
-    const { answer, end } = this.#handle(call, (final) => this.#keep(call, key, content, final))
-    let expiry: NodeJS.Timeout | undefined
-    let isOver = false
-    void end.then(() => {
-      isOver = true
-      clearTimeout(expiry)
-      forget()
-    })
-    const told = await answer
-    // The deadline has passed and the handler goes on: it is given up like the claim.
-    if (!isOver) expiry = after(forget, SETTLE).unref()
-    settle(told)
-    return told
-  }
-
-  /**
-   * The claim has to last for as long as the handler may take. A process that stood still reads its answer late, when
-   * another may have the message by now: it is claimed again.
-   *
-   * @throws Refusal `unavailable` when that happens again and again
-   */
-  #claim (key: string, content: string, userId: string, tries = 3): Awaitable<Claim | undefined> {
-    const { timeout, holder } = this.#options
-    const began = performance.now()
-    const claimed = this.#claims?.claim(key, content, timeout + SETTLE, userId, holder)
-    if (!(claimed instanceof Promise)) return claimed
-    return claimed.then((claim) => {
-      if (claim.state !== 'claimed' || performance.now() - began < SETTLE) return claim
-      if (tries === 1) throw new Refusal('unavailable', { retryAfter: 1_000, outcome: 'unknown' })
-      return this.#claim(key, content, userId, tries - 1)
-    })
-  }
-
-  /** Who may not go on leaves the message to whoever sends it again. */
-  #checkAgain (call: MessageCall, key: string, content: string): void {
-    try {
-      call.check()
-    } catch (error) {
-      void this.#release(key, content)
-      throw error
-    }
-  }
-
-  async #release (key: string, content: string): Promise<void> {
-    try {
-      await this.#claims?.settle(key, content, undefined, this.#options.window)
-    } catch { /* the claim runs out by itself */ }
-  }
-
-  /**
-   * Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being
-   * worked on.
-   */
-  #keep ({ declaration, userId }: MessageCall, key: string, content: string, final: Outcome): Awaitable<Outcome> {
-    const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
-    let text: string | undefined
-    const failed = (error: unknown): Outcome => {
-      (declaration.log as FastifyBaseLogger).warn(
-        { err: error },
-        'the outcome of a message could not be stored; it is kept here and stored as soon as the adapter takes it'
-      )
-      this.#unstored?.add(key, content, text, userId)
-      return final
-    }
-    try {
-      text = isStored ? JSON.stringify(final) : undefined
-      const stored = this.#claims?.settle(key, content, text, this.#options.window, userId, this.#options.holder)
-      return stored instanceof Promise ? stored.then(() => final, failed) : final
-    } catch (error) {
-      return failed(error)
-    }
-  }
-
-  /** `answer` is there by the deadline; `end` is what the handler came to in the end. */
-  #handle (
-    call: MessageCall,
-    keep: (final: Outcome) => Awaitable<Outcome> = (final) => final
-  ): { answer: Promise<Outcome>, end: Promise<Outcome> } {
+  /** @param keep stores what the handler came to, before it is told */
+  #handle (call: MessageCall, keep: (final: Outcome) => Awaitable<Outcome> = (final) => final): Handling {
     const invoked = this.#invoke(call)
     const end = invoked instanceof Promise ? invoked.then(keep) : keep(invoked)
     if (!(end instanceof Promise)) {
@@ -221,7 +77,7 @@ export class Messages {
       return { answer: done, end: done }
     }
     const answer = new Promise<Outcome>((resolve) => {
-      const timer = after(() => { resolve(failed(new Refusal('timeout'))) }, this.#options.timeout)
+      const timer = after(() => { resolve(refusedBy(new Refusal('timeout'))) }, this.#options.timeout)
       void end.then((outcome) => {
         clearTimeout(timer)
         resolve(outcome)
@@ -261,10 +117,6 @@ function isThenable (value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
-function failed (refusal: Refusal): Outcome {
-  return { error: refusal.data, status: refusal.statusCode }
-}
-
 function thrown (call: MessageCall, error: unknown): Outcome {
   const { refusal, cause } = refusalOf(error)
   if (cause !== undefined) {
@@ -273,5 +125,5 @@ function thrown (call: MessageCall, error: unknown): Outcome {
       'a message handler failed'
     )
   }
-  return failed(refusal)
+  return refusedBy(refusal)
 }

@@ -1,8 +1,11 @@
 import { parseJson, isFields } from '../adapters/broker/stored.js'
+import type { Refusal } from '../errors/refusal.js'
 import type { ErrorData } from '../protocol/frames.js'
 
 /** What a message came to: its ack's data, or its error with the status that HTTP shows. */
 export type Outcome = { readonly data?: unknown } | { readonly error: ErrorData, readonly status: number }
+
+export function refusedBy ({ data, statusCode }: Refusal): Outcome { return { error: data, status: statusCode } }
 
 const RETRIES: ReadonlySet<unknown> = new Set<ErrorData['retry']>(['never', 'now', 'backoff', 'refresh'])
 

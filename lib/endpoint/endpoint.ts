@@ -9,7 +9,8 @@ import { Connection, type ConnectionHost } from '../connection/connection.js'
 import type { Connections } from '../connection/connections.js'
 import type { Link } from '../connection/link.js'
 import type { Peer } from '../admission/peer.js'
-import type { Dispatch, JoinResult } from '../dispatch/dispatch.js'
+import type { Dispatch } from '../dispatch/dispatch.js'
+import type { JoinResult } from '../dispatch/joins.js'
 import { logCause, requestRefusalOf, secondsOf, sendJson, sendRefusal } from '../errors/http.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
 import { Exchanges } from './exchanges.js'
@@ -283,7 +284,7 @@ export class Endpoint {
       connection.close('internal')
     }
     try {
-      const opened = this.#options.dispatch.open(connection, entries, since, (rooms) => {
+      const opened = this.#options.dispatch.joins.open(connection, entries, since, (rooms) => {
         entered?.(rooms)
         return this.#welcome.packet(connection, rooms)
       })
@@ -355,7 +356,7 @@ export class Endpoint {
     const wait = cursor === undefined ? 0 : waitOf(request)
     const answer = await polls.run(connection, admitted, { wait, hold }, async () => {
       let entered: readonly JoinResult[] = []
-      await dispatch.open(connection, entries, since, (rooms) => {
+      await dispatch.joins.open(connection, entries, since, (rooms) => {
         entered = rooms
         return undefined
       })

@@ -1,17 +1,10 @@
 import type { Control } from '../adapters/adapter.js'
-import type { Connection } from '../connection/connection.js'
 import { LINK_BUFFER } from '../connection/link.js'
-import { costOf } from '../structures/token-bucket.js'
 import type { Admitted } from '../admission/admission.js'
 import type { Peer } from '../admission/peer.js'
-import type { JoinResult } from '../dispatch/dispatch.js'
-import type { RequestedRoom } from '../rooms/joining.js'
+import { isForNow, type JoinResult, type Joins, type TakenRooms } from '../dispatch/joins.js'
 import { Refusal } from '../errors/refusal.js'
-import type { MemberLists } from '../rooms/member-lists.js'
 import type { Packet } from '../protocol/packet.js'
-import type { Membership } from '../rooms/room.js'
-import type { Hub } from '../rooms/hub.js'
-import type { Slots } from '../admission/slots.js'
 import { CursorTrack } from '../transports/cursor-track.js'
 import { PollLink } from '../transports/polling.js'
 
@@ -25,36 +18,14 @@ export interface PollAnswer {
 }
 
 export interface PollsOptions {
-  readonly rooms: Hub
-  readonly slots: Slots
+  readonly joins: Joins
   readonly control: Control | undefined
   /** what the first answer of a connection came to cost its user, in messages */
   readonly charge: (userId: string, cost: number) => void
-  /** for the member lists of one answer */
-  readonly memberLists: () => MemberLists
-  /** Enters a room that refused the connection before. */
-  readonly enterAgain: (
-    connection: Peer,
-    entry: RequestedRoom,
-    since: number
-  ) => Promise<{ readonly entered: JoinResult, readonly start?: () => void }>
-  /** of a room that the server has joined */
-  readonly leave: (connection: Peer, membership: Membership) => void
   /** milliseconds that a connection outlives its last answer */
   readonly grace: number
   readonly now: () => number
   readonly onError: (error: unknown) => void
-}
-
-/**
- * What came of the rooms of a poll. `start` lets events of a room in; it is called in the turn in which the answer can
- * name the room.
- */
-interface Taken {
-  readonly entered: readonly JoinResult[]
-  readonly starts: ReadonlyArray<() => void>
-  /** refused again: told with the answer */
-  readonly refused: ReadonlyArray<{ readonly name: string, readonly refusal: Refusal }>
 }
 
 /** Milliseconds that a poll may wait which a room has refused, before the next one asks for the room again. */
@@ -99,6 +70,7 @@ export class Polls {
     enter: () => Promise<readonly JoinResult[]>,
     gone: (callback: () => void) => void
   ): Promise<PollAnswer | Refusal> {
+    const { joins } = this.#options
     this.#end(connection)
     // Who asks again has given up the answer before.
     this.#unread.get(connection)?.()
@@ -113,7 +85,7 @@ export class Polls {
     return await new Promise<PollAnswer | Refusal>((resolve, reject) => {
       let rooms: Record<string, unknown> = {}
       let isResumed = true
-      let refused: Taken['refused'] = []
+      let refused: TakenRooms['refused'] = []
       const finish = (answer: PollAnswer | Refusal): void => {
         this.#open.delete(connection)
         resolve(answer)
@@ -145,9 +117,9 @@ export class Polls {
       })
       for (const { name, request } of entries) track.begin(name, request)
       const isMoved = known === undefined && cursor?.connection === connection.id
-      const work = async (): Promise<Taken> => await (known === undefined
+      const work = async (): Promise<TakenRooms> => await (known === undefined
         ? this.#enter(connection, enter, isMoved)
-        : this.#resume(connection, entries, since, isCurrent))
+        : joins.resume(connection, entries, since, this.#missing.get(connection), isCurrent))
       this.#take(connection, link, isCurrent, cursorRooms, work).then((taken) => {
         if (taken === undefined) return
         const isFirst = cursor === undefined
@@ -196,8 +168,8 @@ export class Polls {
     link: PollLink,
     isCurrent: () => boolean,
     cursorRooms: readonly string[],
-    work: () => Promise<Taken>
-  ): Promise<Taken | undefined> {
+    work: () => Promise<TakenRooms>
+  ): Promise<TakenRooms | undefined> {
     for (let busy = this.#entering.get(connection); busy !== undefined; busy = this.#entering.get(connection)) {
       await busy
     }
@@ -209,7 +181,7 @@ export class Polls {
     let ended!: () => void
     this.#entering.set(connection, new Promise<void>((resolve) => { ended = resolve }))
     // What is live when the link comes would move its cursor past what it has not read.
-    for (const membership of connection.rooms.all()) membership.park()
+    this.#options.joins.parkAll(connection)
     connection.endsAt = Number.POSITIVE_INFINITY
     connection.attach(link)
     let isTaken = false
@@ -225,7 +197,7 @@ export class Polls {
     }
   }
 
-  #remember (connection: Peer, { entered, refused }: Taken): void {
+  #remember (connection: Peer, { entered, refused }: TakenRooms): void {
     const missing = this.#missing.get(connection) ?? new Set<string>()
     for (const result of entered) {
       if ('refusal' in result && isForNow(result.refusal)) missing.add(result.name)
@@ -236,7 +208,7 @@ export class Polls {
     else this.#missing.delete(connection)
   }
 
-  async #enter (connection: Peer, enter: () => Promise<readonly JoinResult[]>, isMoved: boolean): Promise<Taken> {
+  async #enter (connection: Peer, enter: () => Promise<readonly JoinResult[]>, isMoved: boolean): Promise<TakenRooms> {
     const entered = await enter()
     // The node that was polled before holds slots and presence under the same names, and would give up what is held
     // here.
@@ -267,52 +239,13 @@ export class Polls {
 
   /** It polls another node now: nothing of it is left here, and nothing is given up that it holds there. */
   moved (connection: Peer): void {
-    const { rooms, slots } = this.#options
-    slots.handOver(connection.id)
-    for (const membership of connection.rooms.all()) rooms.handOver(membership)
+    this.#options.joins.handOver(connection)
     this.#end(connection)
     connection.finish('gone')
   }
 
-  async #resume (
-    connection: Peer,
-    entries: Admitted['entries'],
-    since: number,
-    isCurrent: () => boolean
-  ): Promise<Taken> {
-    const starts: Array<() => void> = []
-    const entered: JoinResult[] = []
-    const refused: Array<{ name: string, refusal: Refusal }> = []
-    const missing = this.#missing.get(connection)
-    const lists = this.#options.memberLists()
-    for (const entry of entries) {
-      if (!isCurrent()) break
-      const { name, request } = entry
-      const membership = connection.rooms.get(name)
-      if (membership !== undefined) {
-        const { data, start } = await this.#options.rooms.rejoin(membership, request)
-        // The server may have taken it out in the meantime.
-        if (connection.rooms.get(name) !== membership) continue
-        entered.push({ name, data: lists.fitJoin(data) })
-        starts.push(start)
-      } else if (missing?.has(name) === true) {
-        const { entered: result, start } = await this.#options.enterAgain(connection, entry, since)
-        if ('refusal' in result && isForNow(result.refusal)) refused.push(result)
-        else entered.push('data' in result ? { name, data: lists.fitJoin(result.data) } : result)
-        if ('refusal' in result && !isForNow(result.refusal)) connection.sendError(result.refusal.data, undefined, name)
-        if (start !== undefined) starts.push(start)
-      }
-    }
-    connection.charge(costOf(lists.bytes))
-    return { entered, starts, refused }
-  }
-
-  #park (connection: Connection<Membership>, cursorRooms: readonly string[]): void {
-    for (const membership of connection.rooms.all()) {
-      // A join by the server lasts for one answer: the cursor cannot name it.
-      if (cursorRooms.includes(membership.name)) membership.park()
-      else this.#options.leave(connection, membership)
-    }
+  #park (connection: Peer, cursorRooms: readonly string[]): void {
+    this.#options.joins.park(connection, cursorRooms)
     connection.detach()
     connection.endsAt = this.#options.now() + this.#options.grace
   }
@@ -323,7 +256,7 @@ export class Polls {
     if (open === undefined) return
     open.link.abandon()
     const answer = open.unconsumed()
-    for (const membership of connection.rooms.all()) membership.park()
+    this.#options.joins.parkAll(connection)
     connection.detach()
     open.finish(answer)
   }
@@ -334,9 +267,6 @@ function inHttp (ending: Refusal): Refusal {
   const { word, statusCode, data: { message } } = ending
   return statusCode === 0 ? new Refusal(word, { message, as: { code: word, statusCode: 503 } }) : ending
 }
-
-/** The same request may succeed later. */
-function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }
 
 function parse (packet: Packet): unknown {
   return JSON.parse(packet.payload.toString())

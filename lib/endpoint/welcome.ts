@@ -1,5 +1,5 @@
 import type { Peer } from '../admission/peer.js'
-import type { JoinResult } from '../dispatch/dispatch.js'
+import type { JoinResult } from '../dispatch/joins.js'
 import type { Settings } from '../options/resolve.js'
 import { frameText, Packet } from '../protocol/packet.js'
 

@@ -15,7 +15,8 @@ import { Admission } from '../admission/admission.js'
 import { AppRooms } from '../app/app-rooms.js'
 import { asyncApi } from '../contract/asyncapi.js'
 import { Authentication, selectProtocol } from '../auth/authentication.js'
-import type { ConnectionHost, Identity } from '../connection/connection.js'
+import type { ConnectionHost } from '../connection/connection.js'
+import type { Identity } from '../connection/identity.js'
 import { Connections } from '../connection/connections.js'
 import { Flusher } from '../connection/flusher.js'
 import { Heartbeat } from '../connection/heartbeat.js'
@@ -303,13 +304,9 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     uptime: Math.round(performance.now() - startedAt)
   })
   const polls = new Polls({
-    rooms: engine,
-    slots,
+    joins: dispatch.joins,
     control: adapter.control,
     charge: (userId, cost) => { rates.charge(userId, cost) },
-    memberLists: () => dispatch.memberLists(),
-    enterAgain: (connection, entry, since) => dispatch.enterAgain(connection, entry, since),
-    leave: (connection, membership) => { dispatch.leaveAfterAnswer(connection, membership) },
     grace: settings.presence.grace,
     now: () => performance.now(),
     onError: (error) => { failed(error, 'control') }

@@ -58,7 +58,7 @@ t.test('the imports were read: the composition root loads the rooms, and types a
   t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'dispatch/broadcast-acks.ts'), {
     isType: true
   })
-  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'structures/keyed-queue.ts'), {
+  t.match(graph.get('dispatch/dispatch.ts')!.find(({ target }) => target === 'structures/expiring-map.ts'), {
     isType: false
   })
 })
@@ -184,7 +184,7 @@ t.test('the client loads nothing at run time but itself and what the protocol sa
 const JOINED: Readonly<Record<string, string>> = {
   'rooms/user-room.ts': 'room names, whose parts are escaped',
   'dispatch/broadcast-acks.ts': 'ids of two random parts without the joint',
-  'dispatch/messages.ts': 'JSON, which has no raw line break, stands behind a key',
+  'dispatch/idempotency.ts': 'JSON, which has no raw line break, stands behind a key',
   'client/check.ts': 'the word of a type, which is matched, not kept',
   'adapters/nats/control.ts': 'a tag is of one length; the lines of a message',
   'adapters/nats/latest.ts': 'prefix and tokens have no dot',

@@ -1,0 +1,165 @@
+import { Refusal } from '../errors/refusal.js'
+import type { Command, HistoryCommand, MessageCommand } from '../protocol/frames.js'
+import type { EventHead } from '../protocol/packet.js'
+import type { Hub } from '../rooms/hub.js'
+import { MemberLists } from '../rooms/member-lists.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import { costOf } from '../structures/token-bucket.js'
+import type { Caller } from './caller.js'
+import type { Messages } from './messages.js'
+
+export interface CommandsOptions {
+  readonly rooms: Hub
+  readonly messages: Messages
+  /** users in one list of members */
+  readonly presenceList: number
+  /** bytes of one answer of history or members */
+  readonly answer: number
+}
+
+/** The frame that answers a command. */
+export interface Answer {
+  readonly type: 'ack' | 'pong'
+  readonly room?: string | undefined
+  readonly id?: string | undefined
+  readonly data?: unknown
+}
+
+/** What is answered to a question, and its size, which the caller is charged for. */
+interface Found { readonly data: unknown, readonly bytes: number }
+
+/** Does what a command asks for, whoever sends it and by whatever transport. */
+export class Commands {
+  readonly #options: CommandsOptions
+
+  constructor (options: CommandsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @param bytes of the frame
+   * @returns the answer; absent where the caller has answered it itself. At once for a `ping` and for what the caller
+   *   does at once.
+   * @throws Refusal, by a rejection too
+   */
+  answer (command: Command, caller: Caller, bytes: number): Awaitable<Answer | void> {
+    switch (command.type) {
+      case 'ping': return { type: 'pong', id: command.id }
+      case 'pong': return after(command.id === undefined ? undefined : caller.pong(command.id), { type: 'ack' })
+      case 'ack': return after(caller.acked(command.id), { type: 'ack', id: command.id })
+      case 'auth': return this.#auth(command.ticket, command.id, caller)
+      case 'join': return caller.join(command)
+      case 'leave': return after(caller.leave(command.room), { type: 'ack', room: command.room, id: command.id })
+      case 'members': return this.#members(command.room, command.id, caller)
+      case 'history': return this.#history(command, caller)
+      case 'message': return this.#message(command, caller, bytes)
+    }
+  }
+
+  async #auth (ticket: string, id: string | undefined, caller: Caller): Promise<Answer> {
+    const expires = await caller.renew(ticket)
+    return { type: 'ack', id, data: expires === undefined ? {} : { expires } }
+  }
+
+  async #message (
+    { name: type, room: name, id, data }: MessageCommand,
+    caller: Caller,
+    bytes: number
+  ): Promise<Answer> {
+    const used = caller.use(name)
+    const room = used instanceof Promise ? await used : used
+    const { user, userId, sender } = caller
+    const { rooms, messages } = this.#options
+    const outcome = await messages.run({
+      rooms,
+      declaration: room.declaration,
+      params: room.params,
+      name,
+      type,
+      data,
+      bytes,
+      user,
+      userId,
+      sender,
+      messageId: id,
+      check: () => { room.check() }
+    })
+    if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, name)
+    return { type: 'ack', room: name, id, data: outcome.data }
+  }
+
+  async #members (room: string, id: string | undefined, caller: Caller): Promise<Answer> {
+    await caller.use(room)
+    const { data, bytes } = await this.#presence(room)
+    caller.charge(costOf(bytes))
+    return { type: 'ack', room, id, data }
+  }
+
+  /** The list is left out where it does not fit into one answer, as that of too many users is. */
+  async #presence (room: string): Promise<Found> {
+    const { rooms, presenceList, answer } = this.#options
+    try {
+      const snapshot = await rooms.members(room, presenceList)
+      const lists = new MemberLists(answer)
+      return { data: lists.fit(snapshot), bytes: lists.bytes }
+    } catch (error) {
+      if ((error as { code?: unknown }).code === 'REALTIME_ERR_PRESENCE_OFF') {
+        throw new Refusal('invalid_message', { message: 'the room has no presence' })
+      }
+      throw error
+    }
+  }
+
+  async #history ({ room, id, since, limit }: HistoryCommand, caller: Caller): Promise<Answer> {
+    const used = await caller.use(room)
+    const { data, bytes } = await this.#past(room, since, limit, (event) => used.isExcepted(event))
+    caller.charge(costOf(bytes))
+    return { type: 'ack', room, id, data }
+  }
+
+  /**
+   * As many events as fit into one answer, at least one. Behind them stands where the next one goes on: `more` says
+   * that there is more.
+   */
+  async #past (
+    room: string,
+    since: HistoryCommand['since'],
+    limit: number | undefined,
+    isExcepted: (event: EventHead) => boolean
+  ): Promise<Found> {
+    const { rooms, answer } = this.#options
+    let page = await rooms.history(room, since, limit, answer)
+    const { resumed } = page
+    // Of a page of nothing but what this caller is left out of nothing would be told.
+    while (page.isPart === true && page.events.every(({ event }) => isExcepted(event!))) {
+      page = await rooms.history(room, page.events.at(-1)!.position, limit, answer)
+    }
+    const { events, top, isPart } = page
+    const taken: unknown[] = []
+    let bytes = 0
+    let read = 0
+    for (const packet of events) {
+      if (!isExcepted(packet.event!)) {
+        if (taken.length > 0 && bytes + packet.bytes.length > answer) break
+        bytes += packet.bytes.length
+        taken.push(JSON.parse(packet.payload.toString()))
+      }
+      read++
+    }
+    const hasMore = read < events.length || isPart === true
+    return {
+      data: {
+        position: hasMore ? events[read - 1]!.position : top,
+        ...(since === undefined ? {} : { resumed }),
+        ...(hasMore ? { more: true } : {}),
+        events: taken
+      },
+      bytes
+    }
+  }
+}
+
+/** The answer, behind what has to be done before it. */
+function after (done: Awaitable<void>, answer: Answer): Awaitable<Answer> {
+  return done instanceof Promise ? done.then(() => answer) : answer
+}

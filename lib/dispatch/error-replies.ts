@@ -1,0 +1,44 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Peer } from '../admission/peer.js'
+import type { Refusals } from '../admission/refusals.js'
+import { refusalOf, type Refusal } from '../errors/refusal.js'
+import type { Ledger } from '../stats/ledger.js'
+
+export interface ErrorRepliesOptions {
+  readonly ledger: Ledger
+  readonly refusals: Refusals
+  readonly log: FastifyBaseLogger
+}
+
+/** What a connection is refused: counted, noted for the operator, and told to it. */
+export class ErrorReplies {
+  readonly #options: ErrorRepliesOptions
+
+  constructor (options: ErrorRepliesOptions) {
+    this.#options = options
+  }
+
+  /** @param counted the word under which it is counted; an application's own code counts as `other` */
+  refuse (connection: Peer, refusal: Refusal, id?: string, room?: string, counted: string = refusal.word): void {
+    this.#options.ledger.errored(counted)
+    this.note(connection, refusal, room)
+    connection.sendError(refusal.data, id, room)
+  }
+
+  /** For the operator alone. */
+  note ({ address, userId }: Peer, refusal: Refusal, room: string | undefined): void {
+    this.#options.refusals.note(room === undefined || refusal.room !== undefined ? refusal : refusal.in(room), {
+      address,
+      userId
+    })
+  }
+
+  /** What something thrown is to a peer; what is no refusal is a fault of the application, and logged. */
+  of (error: unknown, room: string | undefined, connection: Peer): Refusal {
+    const { refusal, cause } = refusalOf(error)
+    if (cause !== undefined) {
+      this.#options.log.error({ err: cause, room, connectionId: connection.id }, 'entering a room failed')
+    }
+    return refusal
+  }
+}

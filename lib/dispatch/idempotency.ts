@@ -1,0 +1,185 @@
+import { hash } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Claim, ClaimStore } from '../adapters/adapter.js'
+import { Refusal, refusalOf } from '../errors/refusal.js'
+import { keyOf } from '../protocol/key.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import { after } from '../structures/timers.js'
+import { parseOutcome, refusedBy, type Outcome } from './outcome.js'
+import { UnstoredOutcomes, type RememberedLimits } from './unstored.js'
+
+export interface IdempotencyOptions {
+  /** milliseconds that a handler may take */
+  readonly timeout: number
+  /** milliseconds that an outcome is kept */
+  readonly window: number
+  /** names this node among those that claim messages */
+  readonly holder: string
+  /** bytes of outcomes that wait for an adapter whose server is away, of one user and of all */
+  readonly remembered: RememberedLimits
+  readonly log: Pick<FastifyBaseLogger, 'warn'>
+}
+
+/** A message with an id, as far as running it once needs to know of it. */
+export interface OnceCall {
+  readonly userId: string
+  /** of the room */
+  readonly name: string
+  readonly type: string
+  readonly data: unknown
+  readonly declaration: { readonly log: unknown }
+  /** @throws Refusal when the sender may not go on */
+  readonly check: () => void
+}
+
+/** A handler at work: `answer` is there by its deadline; `end` is what it came to in the end. */
+export interface Handling { readonly answer: Promise<Outcome>, readonly end: Promise<Outcome> }
+
+/** A holder that has not settled by then is given up, milliseconds after the handler's timeout. */
+const SETTLE = 5_000
+
+interface Running { readonly hash: string, readonly outcome: Promise<Outcome> }
+
+/** A message is run once per user and id, on whichever node it arrives, and what it came to is told each time. */
+export class Idempotency {
+  readonly #claims: ClaimStore | undefined
+  readonly #options: IdempotencyOptions
+  readonly #running = new Map<string, Running>()
+  readonly #unstored: UnstoredOutcomes | undefined
+
+  /** @param claims absent where no adapter keeps them: then what runs here now is all that is known */
+  constructor (claims: ClaimStore | undefined, options: IdempotencyOptions) {
+    this.#claims = claims
+    this.#options = options
+    if (claims !== undefined) this.#unstored = new UnstoredOutcomes(claims, options)
+  }
+
+  stop (): void { this.#unstored?.stop() }
+
+  /** @throws Refusal `duplicate` when the id was used for another message */
+  async run (
+    call: OnceCall,
+    id: string,
+    handle: (keep: (final: Outcome) => Awaitable<Outcome>) => Handling
+  ): Promise<Outcome> {
+    const key = keyOf(call.userId, id)
+    const content = hash('sha1', `${keyOf(call.name, call.type)}\n${JSON.stringify(call.data)}`, 'base64')
+    const running = this.#running.get(key)
+    if (running !== undefined) {
+      if (running.hash !== content) throw new Refusal('duplicate')
+      return await running.outcome
+    }
+    const unstored = this.#unstored?.get(key)
+    if (unstored?.outcome !== undefined) {
+      if (unstored.hash !== content) throw new Refusal('duplicate')
+      return JSON.parse(unstored.outcome) as Outcome
+    }
+    let settle!: (outcome: Outcome) => void
+    const outcome = new Promise<Outcome>((resolve) => { settle = resolve })
+    const mine = { hash: content, outcome }
+    this.#running.set(key, mine)
+    const forget = (): void => { if (this.#running.get(key) === mine) this.#running.delete(key) }
+    try {
+      const claimed = this.#claim(key, content, call.userId)
+      const claim = claimed instanceof Promise ? await claimed : claimed
+      this.#unstored?.drop(key)
+      if (claim?.state === 'conflict') throw new Refusal('duplicate')
+      if (claim?.state === 'running') {
+        throw new Refusal('unavailable', {
+          message: 'the message is being handled elsewhere',
+          retryAfter: claim.retryAfter
+        })
+      }
+      if (claim?.state === 'settled') {
+        const known = parseOutcome(claim.outcome) ??
+          refusedBy(new Refusal('duplicate', {
+            message: 'the message has taken effect; what it came to cannot be read by this node'
+          }))
+        forget()
+        settle(known)
+        return known
+      }
+      this.#checkAgain(call, key, content)
+    } catch (error) {
+      forget()
+      // It may have been claimed all the same, and would wait for its own lease.
+      if (error instanceof Refusal && error.outcome === 'unknown') {
+        this.#unstored?.add(key, content, undefined, call.userId)
+      }
+      const refused = refusedBy(refusalOf(error).refusal)
+      settle(refused)
+      return refused
+    }
+    const { answer, end } = handle((final) => this.#keep(call, key, content, final))
+    let expiry: NodeJS.Timeout | undefined
+    let isOver = false
+    void end.then(() => {
+      isOver = true
+      clearTimeout(expiry)
+      forget()
+    })
+    const told = await answer
+    // The deadline has passed and the handler goes on: it is given up like the claim.
+    if (!isOver) expiry = after(forget, SETTLE).unref()
+    settle(told)
+    return told
+  }
+
+  /**
+   * The claim has to last for as long as the handler may take. A process that stood still reads its answer late, when
+   * another may have the message by now: it is claimed again.
+   *
+   * @throws Refusal `unavailable` when that happens again and again
+   */
+  #claim (key: string, content: string, userId: string, tries = 3): Awaitable<Claim | undefined> {
+    const { timeout, holder } = this.#options
+    const began = performance.now()
+    const claimed = this.#claims?.claim(key, content, timeout + SETTLE, userId, holder)
+    if (!(claimed instanceof Promise)) return claimed
+    return claimed.then((claim) => {
+      if (claim.state !== 'claimed' || performance.now() - began < SETTLE) return claim
+      if (tries === 1) throw new Refusal('unavailable', { retryAfter: 1_000, outcome: 'unknown' })
+      return this.#claim(key, content, userId, tries - 1)
+    })
+  }
+
+  /** Who may not go on leaves the message to whoever sends it again. */
+  #checkAgain (call: OnceCall, key: string, content: string): void {
+    try {
+      call.check()
+    } catch (error) {
+      void this.#release(key, content)
+      throw error
+    }
+  }
+
+  async #release (key: string, content: string): Promise<void> {
+    try {
+      await this.#claims?.settle(key, content, undefined, this.#options.window)
+    } catch { /* the claim runs out by itself */ }
+  }
+
+  /**
+   * Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being
+   * worked on.
+   */
+  #keep ({ declaration, userId }: OnceCall, key: string, content: string, final: Outcome): Awaitable<Outcome> {
+    const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
+    let text: string | undefined
+    const unstored = (error: unknown): Outcome => {
+      (declaration.log as FastifyBaseLogger).warn(
+        { err: error },
+        'the outcome of a message could not be stored; it is kept here and stored as soon as the adapter takes it'
+      )
+      this.#unstored?.add(key, content, text, userId)
+      return final
+    }
+    try {
+      text = isStored ? JSON.stringify(final) : undefined
+      const stored = this.#claims?.settle(key, content, text, this.#options.window, userId, this.#options.holder)
+      return stored instanceof Promise ? stored.then(() => final, unstored) : final
+    } catch (error) {
+      return unstored(error)
+    }
+  }
+}

@@ -1,0 +1,434 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Access } from '../admission/access.js'
+import type { Peer } from '../admission/peer.js'
+import type { Slots } from '../admission/slots.js'
+import type { Revocations, Waiting } from '../auth/revocations.js'
+import type { Identity } from '../connection/identity.js'
+import { Refusal } from '../errors/refusal.js'
+import { DEFAULTS } from '../options/resolve.js'
+import { codes, isCode } from '../protocol/codes.js'
+import { formerOf } from '../protocol/cursor.js'
+import type { JoinCommand } from '../protocol/frames.js'
+import type { Packet } from '../protocol/packet.js'
+import type { ResolvedRoom } from '../rooms/declaration.js'
+import type { Hub, JoinRequest } from '../rooms/hub.js'
+import type { RequestedRoom } from '../rooms/joining.js'
+import { MemberLists } from '../rooms/member-lists.js'
+import type { JoinData, Membership } from '../rooms/room.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import { costOf } from '../structures/token-bucket.js'
+import { LeaveContext } from './contexts.js'
+import type { ErrorReplies } from './error-replies.js'
+import { JoinPreparation, sourceOf, type PreparedJoin } from './join-preparation.js'
+import type { RoomOrder } from './room-order.js'
+
+export interface JoinsOptions {
+  readonly rooms: Hub
+  readonly access: Access
+  readonly revocations: Revocations
+  readonly slots: Slots
+  readonly replies: ErrorReplies
+  readonly order: RoomOrder
+  readonly log: FastifyBaseLogger
+  /** rooms of one connection */
+  readonly roomLimit: number
+  /** bytes of the member lists of one answer */
+  readonly answer: number
+  readonly validateOutput: boolean
+  /** what opening a connection came to cost its user, beside the request; in messages */
+  readonly charge: (userId: string, cost: number) => void
+}
+
+/** What came of entering one room. */
+export type JoinResult = { readonly name: string, readonly data: JoinData } | RefusedRoom
+
+export interface RefusedRoom { readonly name: string, readonly refusal: Refusal }
+
+/**
+ * What came of the rooms of a poll. `start` lets events of a room in; it is called in the turn in which the answer can
+ * name the room.
+ */
+export interface TakenRooms {
+  readonly entered: readonly JoinResult[]
+  readonly starts: ReadonlyArray<() => void>
+  /** refused again: told with the answer */
+  readonly refused: readonly RefusedRoom[]
+}
+
+type Attempt = PreparedJoin | RefusedRoom
+
+/** A member whose ack is still to be sent; `start` lets its events in behind it. */
+interface Entered { readonly membership: Membership, readonly data: JoinData, readonly start: () => void }
+
+/** The only way of a connection into rooms and out of them: by its own will, by the server, and from poll to poll. */
+export class Joins {
+  readonly #options: JoinsOptions
+  readonly #preparation: JoinPreparation
+
+  constructor (options: JoinsOptions) {
+    this.#options = options
+    this.#preparation = new JoinPreparation(options.rooms, options.validateOutput)
+  }
+
+  // A new connection
+
+  /**
+   * Enters all rooms of a new stream and says `welcome`. Commands that came with the handshake wait until then.
+   *
+   * @param since the moment of the revocations at which its admission began
+   * @param welcome makes the frame from what came of each room, sent before any event; a poll has none
+   */
+  open (
+    connection: Peer,
+    entries: readonly RequestedRoom[],
+    since: number,
+    welcome: (rooms: readonly JoinResult[]) => Packet | undefined
+  ): Awaitable<void> {
+    const attempts = entries.map((entry) => this.#attempt(connection, entry))
+    if (!attempts.some((attempt) => attempt instanceof Promise)) {
+      return this.#opened(connection, attempts as Attempt[], welcome)
+    }
+    return this.#openLater(connection, attempts, since, welcome)
+  }
+
+  async #openLater (
+    connection: Peer,
+    attempts: ReadonlyArray<Awaitable<Attempt>>,
+    since: number,
+    welcome: (rooms: readonly JoinResult[]) => Packet | undefined
+  ): Promise<void> {
+    const { order } = this.#options
+    order.begin(connection)
+    const results = await Promise.all(attempts)
+    // Gone meanwhile, it holds nothing here any more.
+    const waiting = order.takeWaiting(connection)
+    this.#opened(connection, results.map((result) => this.#asked(connection, result, since)), welcome)
+    for (const task of waiting) task()
+  }
+
+  #attempt (connection: Peer, { name, found, request }: RequestedRoom): Awaitable<Attempt> {
+    const refused = (error: unknown): Attempt => ({ name, refusal: this.#options.replies.of(error, name, connection) })
+    try {
+      const ready = this.#preparation.enter(connection, name, found, request)
+      return ready instanceof Promise ? ready.catch(refused) : ready
+    } catch (error) {
+      return refused(error)
+    }
+  }
+
+  /** The server may have taken the connection out of the room while it was being entered. */
+  #asked (connection: Peer, result: Attempt, since: number): Attempt {
+    const { name } = result
+    if (!('joining' in result) || !connection.isOpen) return result
+    try {
+      this.#options.revocations.checkRoom(since, whoIs(connection), name)
+      return result
+    } catch (error) {
+      result.joining.cancel()
+      return { name, refusal: this.#options.replies.of(error, name, connection) }
+    }
+  }
+
+  #opened (
+    connection: Peer,
+    results: readonly Attempt[],
+    welcome: (rooms: readonly JoinResult[]) => Packet | undefined
+  ): void {
+    if (!connection.isOpen) {
+      for (const result of results) if ('joining' in result) result.joining.cancel()
+      return
+    }
+    const starts: Array<() => void> = []
+    const lists = this.memberLists()
+    const entered = results.map((result): JoinResult => {
+      if (!('joining' in result)) {
+        // Admission took a place for it; the server may have put the connection there meanwhile.
+        if (connection.rooms.get(result.name) === undefined) this.#options.slots.leave(connection.id, result.name)
+        return result
+      }
+      const { membership, data, start } = commit(connection, result)
+      // Of a poll that was given up meanwhile: the next one reads what comes from now on.
+      if (connection.isParked) membership.park()
+      else starts.push(start)
+      return { name: result.name, data: lists.fitJoin(data) }
+    })
+    this.#options.charge(connection.userId, costOf(lists.bytes))
+    const packet = welcome(entered)
+    if (packet !== undefined) connection.send(packet)
+    for (const start of starts) start()
+    for (const result of entered) {
+      if ('refusal' in result) this.#options.replies.refuse(connection, result.refusal, undefined, result.name)
+    }
+  }
+
+  // By the connection's own will
+
+  async join (connection: Peer, { room: name, id, since, last, connection: former }: JoinCommand): Promise<void> {
+    const { rooms, access, revocations, replies } = this.#options
+    const begun = revocations.moment
+    const { identity } = connection
+    try {
+      // Where the server has put it, it need not be allowed to go.
+      const found = connection.rooms.get(name)?.isByServer === true ? undefined : await access.allow(name, identity)
+      if (!connection.isOpen) return
+      const known = connection.rooms.get(name)
+      const request = { since, last, former: formerOf(former) }
+      const isMoved = known?.room.declaration.builtIn !== undefined && (since !== undefined || last !== undefined)
+      if (known !== undefined && !isMoved) {
+        connection.sendFrame({ type: 'ack', room: name, id, data: known.room.hasHistory ? known.room.position : {} })
+        return
+      }
+      const { data, start } = known === undefined
+        ? await this.#add(
+          connection,
+          name,
+          found ?? rooms.resolve(name),
+          request,
+          begun,
+          found === undefined ? undefined : identity
+        )
+        : await this.#move(known, request)
+      const lists = this.memberLists()
+      const listed = lists.fitJoin(data)
+      connection.charge(costOf(lists.bytes))
+      connection.sendFrame({ type: 'ack', room: name, id, data: listed })
+      start()
+    } catch (error) {
+      const refusal = replies.of(error, name, connection)
+      if (connection.isOpen) replies.refuse(connection, refusal, id, name)
+    }
+  }
+
+  /**
+   * Every connection is in its built-in rooms from the start: one that comes back goes on where it was, without a
+   * second `onJoin`.
+   */
+  async #move (membership: Membership, request: JoinRequest): Promise<Pick<Entered, 'data' | 'start'>> {
+    membership.park()
+    membership.former = request.former
+    return await this.#options.rooms.rejoin(membership, request, false)
+  }
+
+  /**
+   * @param since the moment of the revocations at which the decision to let it in began
+   * @param allowed for whom that was decided; absent when the server decides
+   * @throws Refusal; when the connection has gone meanwhile, too
+   */
+  async #add (
+    connection: Peer,
+    name: string,
+    found: ResolvedRoom,
+    request: JoinRequest,
+    since: number,
+    allowed?: Identity
+  ): Promise<Entered> {
+    const { slots, roomLimit, access, revocations } = this.#options
+    if (connection.rooms.size + connection.entering >= roomLimit + access.builtIn(connection.userId).length) {
+      throw new Refusal('room_limit', {
+        message: `at most ${roomLimit} rooms on one connection`,
+        why: { limit: 'limits.rooms', value: roomLimit }
+      })
+    }
+    connection.entering++
+    let ready: PreparedJoin | undefined
+    try {
+      await slots.enter(connection.id, name, found.declaration.capacity)
+      ready = await this.#preparation.enter(connection, name, found, request)
+      if (allowed !== undefined && allowed !== connection.identity) await this.#askAgain(connection, name, found)
+      if (!connection.isOpen || connection.isParked) {
+        throw new Refusal('timeout', { message: 'the connection has gone' })
+      }
+      revocations.checkRoom(since, whoIs(connection), name)
+    } catch (error) {
+      ready?.joining.cancel()
+      slots.leave(connection.id, name)
+      throw error
+    } finally {
+      connection.entering--
+    }
+    return commit(connection, ready)
+  }
+
+  /**
+   * Its credential may have been renewed, with fewer rights, while the room was being entered with those that it had.
+   */
+  async #askAgain (connection: Peer, name: string, found: ResolvedRoom): Promise<void> {
+    for (let asked: Identity | undefined; asked !== connection.identity;) {
+      asked = connection.identity
+      await this.#options.access.authorize(name, found, asked)
+    }
+  }
+
+  /** @returns false when it is not in the room, or cannot leave it */
+  leaveByPeer (connection: Peer, name: string): boolean {
+    const membership = connection.rooms.get(name)
+    if (membership === undefined || membership.room.declaration.builtIn !== undefined) return false
+    this.#leave(connection, membership, 'left', true)
+    return true
+  }
+
+  // By the server
+
+  /** The server puts a connection into a room: no authorisation, for as long as the connection lives. */
+  async joinByServer (connection: Peer, name: string): Promise<boolean> {
+    const { rooms, revocations, order, replies } = this.#options
+    const found = rooms.locate(name)
+    // Between two polls there is no answer that the join could last for, and none that could tell of it.
+    if (connection.rooms.get(name) !== undefined || connection.isParked) return false
+    const since = revocations.moment
+    const opening = order.waitingOf(connection)
+    // Its own way into the same room may be under way.
+    if (opening !== undefined) await new Promise<void>((resolve) => { opening.push(resolve) })
+    return await new Promise<boolean>((resolve) => {
+      const isTaken = order.run(connection, name, async () => {
+        if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return resolve(false)
+        try {
+          const { membership, data, start } = await this.#add(connection, name, found, {}, since)
+          membership.isByServer = true
+          // The poll was answered while `onJoin` ran.
+          if (connection.isParked) {
+            this.#leave(connection, membership, 'left', true)
+            return resolve(false)
+          }
+          connection.sendFrame({ type: 'joined', room: name, data: this.memberLists().fitJoin(data) })
+          start()
+          resolve(true)
+        } catch (error) {
+          replies.note(connection, replies.of(error, name, connection), name)
+          resolve(false)
+        }
+      }, DEFAULTS.waitingFrames)
+      if (!isTaken) resolve(false)
+    })
+  }
+
+  /** The server takes a connection out of a room, with a `left` frame. */
+  leaveByServer (connection: Peer, name: string, word = 'left'): boolean {
+    const membership = connection.rooms.get(name)
+    if (membership === undefined) return false
+    this.#leave(connection, membership, word, true)
+    connection.sendSurely({
+      type: 'left',
+      room: name,
+      data: { code: word, message: isCode(word) ? codes[word].message : 'the server ended it' }
+    })
+    return true
+  }
+
+  /** The connection has ended: its presence lasts for the grace, in which it may come back. */
+  leaveAll (connection: Peer, reason: string): void {
+    for (const membership of connection.rooms.all()) this.#leave(connection, membership, reason, false)
+  }
+
+  /** @param isMeant the peer or the server ends it on purpose: presence without grace */
+  #leave (connection: Peer, membership: Membership, code: string, isMeant: boolean): void {
+    const { rooms, slots, log } = this.#options
+    if (!rooms.leave(membership, isMeant)) return
+    connection.rooms.delete(membership.name)
+    slots.leave(connection.id, membership.name)
+    const { onLeave } = membership.room.declaration
+    if (onLeave === undefined) return
+    const failed = (error: unknown): void => {
+      log.error({ err: error, room: membership.name, connectionId: connection.id }, 'onLeave failed')
+    }
+    try {
+      const left = onLeave(new LeaveContext(sourceOf(rooms, connection, membership.name, membership.room), code))
+      if (left instanceof Promise) left.catch(failed)
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  // From poll to poll
+
+  /** Nothing is offered to the connection until its rooms are taken up again. */
+  parkAll (connection: Peer): void { for (const membership of connection.rooms.all()) membership.park() }
+
+  /** Its poll has ended. What the server has joined ends with it: the cursor names only the rooms of the URL. */
+  park (connection: Peer, cursorRooms: readonly string[]): void {
+    for (const membership of connection.rooms.all()) {
+      if (cursorRooms.includes(membership.name)) membership.park()
+      else this.#leave(connection, membership, 'left', true)
+    }
+  }
+
+  /**
+   * The next poll of a connection takes its rooms up again, and asks for those that refused it for the moment.
+   *
+   * @param since the moment of the revocations at which its admission began
+   * @param missing rooms that refused it before
+   * @param isCurrent false once the poll was answered or given up: what is left of it is for the next one
+   */
+  async resume (
+    connection: Peer,
+    entries: readonly RequestedRoom[],
+    since: number,
+    missing: ReadonlySet<string> | undefined,
+    isCurrent: () => boolean
+  ): Promise<TakenRooms> {
+    const starts: Array<() => void> = []
+    const entered: JoinResult[] = []
+    const refused: RefusedRoom[] = []
+    const lists = this.memberLists()
+    for (const entry of entries) {
+      if (!isCurrent()) break
+      const { name, request } = entry
+      const membership = connection.rooms.get(name)
+      if (membership !== undefined) {
+        const { data, start } = await this.#options.rooms.rejoin(membership, request)
+        // The server may have taken it out in the meantime.
+        if (connection.rooms.get(name) !== membership) continue
+        entered.push({ name, data: lists.fitJoin(data) })
+        starts.push(start)
+      } else if (missing?.has(name) === true) {
+        const result = await this.#enterAgain(connection, entry, since)
+        if ('start' in result) {
+          entered.push({ name, data: lists.fitJoin(result.data) })
+          starts.push(result.start)
+        } else if (isForNow(result.refusal)) refused.push(result)
+        else {
+          entered.push(result)
+          connection.sendError(result.refusal.data, undefined, name)
+        }
+      }
+    }
+    connection.charge(costOf(lists.bytes))
+    return { entered, starts, refused }
+  }
+
+  async #enterAgain (
+    connection: Peer,
+    { name, found, request }: RequestedRoom,
+    since: number
+  ): Promise<Entered | RefusedRoom> {
+    try {
+      return await this.#add(connection, name, found, request, since)
+    } catch (error) {
+      return { name, refusal: this.#options.replies.of(error, name, connection) }
+    }
+  }
+
+  /** The connection polls another node now, which holds its slots and its presence from here on. */
+  handOver (connection: Peer): void {
+    const { rooms, slots } = this.#options
+    slots.handOver(connection.id)
+    for (const membership of connection.rooms.all()) rooms.handOver(membership)
+  }
+
+  /** For the lists of one answer. */
+  memberLists (): MemberLists { return new MemberLists(this.#options.answer) }
+}
+
+/** The same request may succeed later. */
+export function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }
+
+function commit (connection: Peer, { joining, held }: PreparedJoin): Entered {
+  const entered = joining.commit(connection)
+  entered.membership.held = held
+  connection.rooms.add(entered.membership)
+  return entered
+}
+
+function whoIs ({ userId, id, identity: { tokenId } }: Peer): Waiting {
+  return { userId, tokenId, connection: id }
+}

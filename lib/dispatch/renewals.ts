@@ -1,0 +1,71 @@
+import type { Access } from '../admission/access.js'
+import type { Peer } from '../admission/peer.js'
+import type { Revocations } from '../auth/revocations.js'
+import type { Connections } from '../connection/connections.js'
+import type { Identity } from '../connection/identity.js'
+import { Refusal } from '../errors/refusal.js'
+import type { Membership } from '../rooms/room.js'
+import type { ErrorReplies } from './error-replies.js'
+import type { Joins } from './joins.js'
+
+export interface RenewalsOptions {
+  readonly access: Access
+  readonly revocations: Revocations
+  readonly connections: Connections<Membership>
+  readonly joins: Joins
+  readonly replies: ErrorReplies
+  /** a fresh identity for a ticket; throws a Refusal */
+  readonly redeem: (ticket: string) => Promise<Identity>
+}
+
+/** In-band refresh: the same user with a newer credential; rooms that it no longer allows are left. */
+export class Renewals {
+  readonly #options: RenewalsOptions
+
+  constructor (options: RenewalsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @returns Unix milliseconds of the credential's end, where it has one
+   * @throws Refusal when it is not taken
+   */
+  async renew (connection: Peer, ticket: string): Promise<number | undefined> {
+    const identity = await this.#redeem(connection, ticket)
+    if (!connection.isOpen) throw new Refusal('not_joined')
+    if (identity.userId !== connection.userId) {
+      connection.close('forbidden', 'the ticket is another user\'s')
+      throw new Refusal('forbidden')
+    }
+    this.#options.connections.renew(connection, identity)
+    await this.#askAgain(connection, identity)
+    return identity.exp === undefined ? undefined : Math.floor(identity.exp * 1_000)
+  }
+
+  async #redeem (connection: Peer, ticket: string): Promise<Identity> {
+    const { revocations, redeem, replies } = this.#options
+    const since = revocations.moment
+    try {
+      const identity = await redeem(ticket)
+      revocations.check(since, { ...identity, connection: connection.id })
+      return identity
+    } catch (error) {
+      throw replies.of(error, undefined, connection)
+    }
+  }
+
+  async #askAgain (connection: Peer, identity: Identity): Promise<void> {
+    const { access, joins, replies } = this.#options
+    for (const membership of connection.rooms.all()) {
+      if (membership.isByServer || membership.room.declaration.builtIn !== undefined) continue
+      try {
+        await access.authorize(membership.name, membership.room, identity)
+      } catch (error) {
+        // It may have left by itself, and come back as somebody who was asked about already.
+        if (connection.rooms.get(membership.name) === membership) {
+          joins.leaveByServer(connection, membership.name, replies.of(error, membership.name, connection).code)
+        }
+      }
+    }
+  }
+}

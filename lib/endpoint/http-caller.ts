@@ -1,0 +1,102 @@
+import type { Access } from '../admission/access.js'
+import type { Peer } from '../admission/peer.js'
+import type { Identity } from '../connection/identity.js'
+import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
+import type { Caller, UsedRoom } from '../dispatch/caller.js'
+import type { Dispatch } from '../dispatch/dispatch.js'
+import type { Elsewhere } from '../dispatch/elsewhere.js'
+import { Refusal } from '../errors/refusal.js'
+import type { JoinCommand } from '../protocol/frames.js'
+import type { EventHead } from '../protocol/packet.js'
+import type { UserRateLimiter } from './user-rate-limiter.js'
+
+export interface HttpCallerParts {
+  readonly access: Access
+  readonly dispatch: Dispatch
+  readonly acks: BroadcastAcks
+  readonly elsewhere: Elsewhere
+  readonly rates: UserRateLimiter
+}
+
+/** The connection that a caller names as its own: a peer of this node, or only its id where it may live on another. */
+export interface Own { readonly peer?: Peer, readonly id?: string }
+
+/** A request over HTTP as the sender of commands: it need not be in a room, `authorize` is asked each time. */
+export class HttpCaller implements Caller {
+  readonly #identity: Identity
+  readonly #own: Own
+  readonly #check: () => void
+  readonly #parts: HttpCallerParts
+
+  /** @param check throws when the caller may not go on */
+  constructor (identity: Identity, own: Own, check: () => void, parts: HttpCallerParts) {
+    this.#identity = identity
+    this.#own = own
+    this.#check = check
+    this.#parts = parts
+  }
+
+  get user (): unknown { return this.#identity.user }
+  get userId (): string { return this.#identity.userId }
+  get sender (): string | undefined { return this.#own.id }
+
+  async use (room: string): Promise<UsedRoom> {
+    const { declaration, params } = await this.#parts.access.allow(room, this.#identity)
+    this.#check()
+    return { declaration, params, check: this.#check, isExcepted: (event) => this.#isExcepted(event) }
+  }
+
+  #isExcepted ({ except }: EventHead): boolean {
+    return except !== undefined && except.connection === this.sender &&
+      (except.user === undefined || except.user === this.userId)
+  }
+
+  join ({ type }: JoinCommand): never {
+    throw new Refusal('invalid_message', { message: `${type} cannot be posted; it belongs to a WebSocket` })
+  }
+
+  async leave (room: string): Promise<void> {
+    const { dispatch, elsewhere } = this.#parts
+    const { peer, id } = this.#own
+    const isDone = peer === undefined
+      ? id !== undefined && (await elsewhere.ask(this.userId, id, 'leave', { room })).isDone
+      : dispatch.joins.leaveByPeer(peer, room)
+    if (!isDone) throw new Refusal('not_joined', { room })
+  }
+
+  async renew (ticket: string): Promise<number | undefined> {
+    const { dispatch, elsewhere } = this.#parts
+    const { peer, id } = this.#own
+    if (id === undefined) {
+      throw new Refusal('not_joined', { message: 'x-connection-id names no connection of this user' })
+    }
+    const { isDone, code, expires } = peer === undefined
+      ? await elsewhere.ask(this.userId, id, 'auth', { ticket })
+      : await dispatch.renew(peer, ticket)
+    if (!isDone) throw new Refusal(code ?? 'unauthorized')
+    return expires
+  }
+
+  async acked (event: string): Promise<void> {
+    const { acks } = this.#parts
+    const { peer, id } = this.#own
+    if (peer !== undefined) acks.acked(event, peer.id)
+    else if (id !== undefined) await acks.ackedElsewhere(event, id, this.userId)
+  }
+
+  async pong (ping: string): Promise<void> {
+    const { peer, id } = this.#own
+    if (peer !== undefined) peer.pong(ping)
+    else if (id !== undefined) await this.#parts.elsewhere.pong(this.userId, id, ping)
+  }
+
+  charge (cost: number): void { this.#parts.rates.charge(this.userId, cost) }
+
+  /** Ends the connection itself, in the name of its peer. */
+  async end (): Promise<void> {
+    const { peer, id } = this.#own
+    if (peer !== undefined) peer.finish()
+    else if (id === undefined) throw new Refusal('not_joined')
+    else await this.#parts.elsewhere.ask(this.userId, id, 'end')
+  }
+}
