@@ -1,6 +1,7 @@
 import neostandard, { plugins, resolveIgnoresFromGitignore } from 'neostandard'
 
 export default [
+  { ignores: ['lib/stats/dashboard/built.ts'] },
   ...neostandard({ ts: true, ignores: resolveIgnoresFromGitignore() }),
   {
     plugins: { '@stylistic': plugins['@stylistic'] },

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import { logCause, NO_STORE, sendJson, sendRefusal } from '../errors/http.js'
-import { DASHBOARD, DASHBOARD_HEADERS } from './dashboard.js'
+import { DASHBOARD, DASHBOARD_HEADERS } from './dashboard/dashboard.js'
 import type { Metrics } from './metrics.js'
 import { negotiate } from './negotiate.js'
 import { page } from './paging.js'

@@ -260,6 +260,7 @@ function usedIn (file: string, names: ReadonlySet<string>): string[] {
 const TIMERS: Record<string, string> = {
   'structures/timers.ts': 'the helper of the server',
   'client/timers.ts': 'the helper of the client',
+  'stats/dashboard/page/main.ts': 'the page, which looks every two seconds',
   'client/reconnecting-link.ts': 'an abort signal of the option timeout, which it has bounded',
   'client/links/http.ts': 'an abort signal of that bounded timeout',
   'adapters/nats/state.ts': 'a pause of at most 20 ms between two tries'

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import realtime, { defineRoom } from '../../lib/index.js'
 import { createPeer } from '../../lib/testing/index.js'
+import { builtPage } from '../../scripts/build-page.mjs'
 import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
 
 const chat = defineRoom('chat/:id', { events: { said: Type.Object({ text: Type.String() }) } })
@@ -21,6 +23,11 @@ async function start (t: Test): Promise<{ app: FastifyInstance, url: string, use
     user: app.jwt.sign({ sub: 'ada' }, { expiresIn: 60 })
   }
 }
+
+t.test('the page that is served is built from the files that it is written in', async (t) => {
+  const built = readFileSync(new URL('../../lib/stats/dashboard/built.ts', import.meta.url), 'utf8')
+  t.equal(built, await builtPage(), 'run npm run build, and commit what it made')
+})
 
 t.test(
   'a browser without a credential is sent the page, which holds no data and runs nothing but itself',

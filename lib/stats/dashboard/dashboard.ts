@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import { SCRIPT } from './dashboard-script.js'
-import { STYLE } from './dashboard-style.js'
+import { SCRIPT, STYLE } from './built.js'
 
 const sha = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
 
