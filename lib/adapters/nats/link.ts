@@ -235,9 +235,12 @@ export function away (outcome?: 'unknown', idempotencyKey?: string): Refusal {
   return new Refusal('unavailable', { retryAfter: 1_000, outcome, idempotencyKey })
 }
 
+/** The revision is another one, or another change is under way. */
+const CONFLICTS: ReadonlySet<unknown> = new Set([10071, 10158, 10164])
+
 /** Somebody else changed a key first. */
 export function isConflict (error: unknown): boolean {
-  return (error as { code?: unknown }).code === 10071
+  return CONFLICTS.has((error as { code?: unknown }).code)
 }
 
 /** What the client calls it when nobody takes a subject. */

@@ -5,7 +5,8 @@ import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
 import type { NatsClock, Stamp } from './clock.js'
 import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './link.js'
 import { drop, endOf, heldName, isLiving } from './held.js'
-import { stateKey } from './tokens.js'
+import { messageIdOf } from './once.js'
+import { stateKey, subjectOf } from './tokens.js'
 import { Nodes } from '../broker/nodes.js'
 import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders, isNewer } from '../broker/stored.js'
 import type { Unread } from '../broker/unread.js'
@@ -25,7 +26,7 @@ export interface Step<T> {
 /** Keys that are changed at a time: the rest waits, so that thousands at once do not stand in each other's way. */
 const MAX_UNDER_WAY = 64
 
-/** Values that are remembered as this node wrote them. */
+/** Values that are remembered as this node wrote them, and changes whose answer did not come. */
 const MAX_WRITTEN = 20_000
 /** Characters of a value that is worth remembering: a large one is rare. */
 const MAX_REMEMBERED = 1_000
@@ -58,6 +59,8 @@ export class NatsState {
   #failedAt = Number.NEGATIVE_INFINITY
   /** what this node wrote last, oldest first: as long as nobody else changed it, it need not be read to be changed */
   readonly #written = new Map<string, Written>()
+  /** revisions that a change of this node went by whose answer did not come: it may still be taken */
+  readonly #unsure = new Map<string, number>()
   #free = MAX_UNDER_WAY
   readonly #onForgotten: () => void
   #bucket: Promise<KV> | undefined
@@ -203,25 +206,41 @@ export class NatsState {
   ): Promise<boolean> {
     let value: string | undefined
     for (const { run } of batch) value = run(value ?? from.value) ?? value
+    // A change that may still be taken is of this revision: another one must be, so that it is not.
+    if (isFresh && this.#unsure.get(key) === from.revision) value ??= from.value ?? ''
     if (value === undefined) return isFresh
     const changed = value
     this.#written.delete(key)
+    this.#unsure.delete(key)
     try {
-      const revision = await this.#ask((bucket) => from.revision === 0
-        ? bucket.create(key, changed)
-        : bucket.update(key, changed, from.revision))
-      if (changed.length <= MAX_REMEMBERED) this.#remember(key, { value: changed, revision })
+      const revision = await this.#ask((bucket) => this.#replace(bucket, key, changed, from.revision))
+      if (revision === undefined) return false
+      if (changed.length <= MAX_REMEMBERED) remember(this.#written, key, { value: changed, revision })
       return true
     } catch (error) {
       if (isConflict(error)) return false
+      remember(this.#unsure, key, from.revision)
       throw error
     }
   }
 
-  #remember (key: string, written: Written): void {
-    this.#written.set(key, written)
-    if (this.#written.size > MAX_WRITTEN) this.#written.delete(this.#written.keys().next().value!)
+  /** @returns the new revision; `undefined` when somebody else was first */
+  async #replace (bucket: KV, key: string, value: string, revision: number): Promise<number | undefined> {
+    if (revision === 0) return await bucket.create(key, value)
+    if (!this.#link.isClustered) return await bucket.update(key, value, revision)
+    // The leader of several servers compares before they agree on the order, and would take two changes of one
+    // revision that come at once. A message id is looked at behind that: of two under one id the second is none.
+    const { seq, duplicate } = await this.#link.js.publish(subjectOf(this.#name, key), value, {
+      expect: { lastSubjectSequence: revision },
+      msgID: messageIdOf(key, String(revision))
+    })
+    return duplicate ? undefined : seq
   }
+}
+
+function remember<T> (all: Map<string, T>, key: string, value: T): void {
+  all.set(key, value)
+  if (all.size > MAX_WRITTEN) all.delete(all.keys().next().value!)
 }
 
 /**

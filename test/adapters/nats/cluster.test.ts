@@ -94,4 +94,28 @@ else {
     }
     t.comment(`${accepted.length} events`)
   })
+
+  t.test('nats: of nodes that take the last slot at once from several servers, one has it and all of it is given back', {
+    timeout: 60_000
+  }, async (t) => {
+    const servers = await startNatsCluster(t)
+    const urls = servers.map(({ url }) => url)
+    const nodes = []
+    for (const id of ['a', 'b', 'c']) nodes.push(await node(t, nats({ url: urls, replicas: 3, timeout: 5_000 }), id))
+    let [held, most, had] = [0, 0, 0]
+    await Promise.all(nodes.map(async ({ adapter, host: { nodeId } }) => {
+      for (let round = 0; round < 80; round++) {
+        const holder = `${nodeId}-${round}`
+        if (!await adapter.leases!.acquire('booth', holder, 1, 60_000)) continue
+        most = Math.max(most, ++held)
+        had++
+        await adapter.leases!.count('booth')
+        held--
+        await adapter.leases!.release('booth', holder)
+      }
+    }))
+    t.equal(most, 1)
+    t.ok(had > 10, `${had} had it`)
+    t.equal(await nodes[0]!.adapter.leases!.count('booth'), 0)
+  })
 }

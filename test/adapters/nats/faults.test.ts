@@ -1,7 +1,7 @@
 import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect } from '@nats-io/transport-node'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream'
 import t from 'tap'
 import type { PresenceChange, Published, RoomSettings } from '../../../lib/adapters/adapter.js'
@@ -91,7 +91,54 @@ async function admin (t: Teardown, { url }: Server): Promise<JetStreamManager> {
   return await jetstreamManager(connection)
 }
 
+/** A connection whose next write of a shared value is sent only when it is let go. */
+function withLateWrite (connection: NatsConnection): {
+  readonly late: NatsConnection, readonly hold: () => void, readonly letGo: () => Promise<void>
+} {
+  let isHeld = false
+  let open!: () => void
+  const gate = new Promise<void>((resolve) => { open = resolve })
+  let sent: Promise<unknown> = Promise.resolve()
+  const request: NatsConnection['request'] = async (subject, ...rest) => {
+    if (!isHeld || !subject.startsWith('$KV.')) return await connection.request(subject, ...rest)
+    isHeld = false
+    const answer = gate.then(() => connection.request(subject, ...rest))
+    sent = answer.catch(() => undefined)
+    return await answer
+  }
+  const late = new Proxy(connection, {
+    get (target, name) {
+      if (name === 'request') return request
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) as unknown : value
+    }
+  })
+  return { late, hold: () => { isHeld = true }, letGo: async () => { open(); await sent } }
+}
+
 function faults (): void {
+  for (const before of ['nobody has had', 'somebody had']) {
+    t.test(
+      `nats: a slot that ${before} and whose taking was not answered stays free when it reaches the server after it was given back`,
+      async (t) => {
+        const connection = await connect({ servers: (await startNats(t)).url })
+        t.teardown(() => connection.close())
+        const { late, hold, letGo } = withLateWrite(connection)
+        const { adapter } = await node(t, nats({ connection: late, timeout: 500 }))
+        const leases = adapter.leases!
+        if (before === 'somebody had') {
+          await leases.acquire('booth', 'former', 1, 60_000)
+          await leases.release('booth', 'former')
+        }
+        hold()
+        await t.rejects(leases.acquire('booth', 'late', 1, 60_000), { code: 'unavailable' })
+        await leases.release('booth', 'late')
+        await letGo()
+        t.equal(await leases.count('booth'), 0)
+      }
+    )
+  }
+
   for (const [kind, room, settings] of [
     ['with history', 'chat/1', reliable],
     ['without history', 'live/1', live]

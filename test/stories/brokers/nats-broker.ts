@@ -74,22 +74,17 @@ class NatsServers implements Broker {
   }
 
   async leader (): Promise<Server> {
-    const name = await this.#manage((jsm) => this.#leaderOf(jsm))
+    const name = await this.#manage(async (jsm) => (await this.#streams(jsm, HISTORY))[0]?.cluster?.leader)
     return this.servers[name === undefined || this.servers.length === 1 ? 0 : Number(name.slice(1))]!
-  }
-
-  async #leaderOf (jsm: JetStreamManager): Promise<string | undefined> {
-    const [stream] = await this.#streams(jsm, HISTORY)
-    return stream?.cluster?.leader
   }
 
   async failOver (): Promise<void> {
     await this.#manage(async (jsm, connection) => {
-      for (const { config: { name } } of await this.#streams(jsm, HISTORY)) {
-        const before = await this.#leaderOf(jsm)
+      for (const { config: { name }, cluster } of await this.#streams(jsm, HISTORY)) {
+        const before = cluster?.leader
         await connection.request(`$JS.API.STREAM.LEADER.STEPDOWN.${name}`, undefined, { timeout: 10_000 })
-        await until('another server leads the stream', async () => {
-          const leader = await this.#leaderOf(jsm)
+        await until(`another server leads ${name}`, async () => {
+          const leader = (await jsm.streams.info(name)).cluster?.leader
           return leader !== undefined && leader !== before
         })
       }
