@@ -1,57 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
-
-const LIB = fileURLToPath(new URL('../../lib', import.meta.url))
-
-interface Import { readonly target: string, readonly isType: boolean }
-
-/** A file of ours by its path below lib, a package by its name. */
-function resolve (file: string, specifier: string): string {
-  return specifier.startsWith('.')
-    ? relative(LIB, join(LIB, dirname(file), specifier)).replace(/\.js$/, '.ts')
-    : specifier
-}
-
-function importsOf (file: string): Import[] {
-  const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
-  const found: Import[] = []
-  const add = (specifier: ts.Node, isType: boolean): void => {
-    if (ts.isStringLiteral(specifier)) found.push({ target: resolve(file, specifier.text), isType })
-  }
-  const visit = (node: ts.Node): void => {
-    if (ts.isImportDeclaration(node)) {
-      const { importClause } = node
-      const named = importClause?.namedBindings
-      const isEachType = importClause !== undefined && importClause.name === undefined && named !== undefined &&
-        ts.isNamedImports(named) &&
-        named.elements.every(({ isTypeOnly }) => isTypeOnly)
-      add(node.moduleSpecifier, importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword || isEachType)
-    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) {
-      add(node.moduleSpecifier, node.isTypeOnly)
-    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
-      add(node.arguments[0]!, false)
-    } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true)
-    ts.forEachChild(node, visit)
-  }
-  visit(source)
-  return found
-}
-
-const files = readdirSync(LIB, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts')).sort()
-const graph = new Map(files.map((file) => [file, importsOf(file)]))
-
-const isOurs = (target: string): boolean => target.endsWith('.ts')
-
-/** What `file` loads at run time, itself included: files of ours and packages. */
-function loaded (file: string, seen = new Set<string>()): Set<string> {
-  if (seen.has(file)) return seen
-  seen.add(file)
-  for (const { target, isType } of graph.get(file) ?? []) if (!isType) loaded(target, seen)
-  return seen
-}
+import { files, graph, isOurs, LIB, loaded } from '../helpers/imports.js'
 
 t.test('the imports were read: the composition root loads the rooms, and types are told from values', async (t) => {
   t.ok(loaded('plugin/plugin.ts').has('rooms/hub.ts'))
