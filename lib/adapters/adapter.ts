@@ -147,7 +147,8 @@ export interface LeaseStore {
   renewal? (ttl: number): number
   /**
    * Takes one of `limit` slots of `key` for `holder`; a holder that has one renews it, and this node is its node from
-   * now on.
+   * now on. What it rejects with `unavailable` the node may decide alone: so a broker that is there is asked again, and
+   * one whose connection broke is waited for as long as it may be a blink (2 s), once for each outage.
    */
   acquire (key: string, holder: string, limit: number, ttl: number): Promise<boolean>
   /** Renews; a lease found missing is taken again unconditionally. */
@@ -259,6 +260,7 @@ export type ControlMessage =
 export interface DenialStore {
   /** @param until Unix time in milliseconds */
   deny (subject: string, until: number): Awaitable<void>
+  /** Asks again like `LeaseStore.acquire`, before it rejects with `unavailable`: the node goes by what it knows. */
   isDenied (subjects: readonly string[]): Awaitable<boolean>
 }
 

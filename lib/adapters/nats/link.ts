@@ -4,6 +4,7 @@ import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after } from '../../structures/timers.js'
+import { Absence } from '../broker/absence.js'
 import { LoopClock, within } from '../broker/patience.js'
 import type { Unread } from '../broker/unread.js'
 
@@ -52,6 +53,13 @@ export class NatsLink {
   #isUp = false
   #isClosed = false
   readonly #waiting: Array<() => void> = []
+  readonly #absence = new Absence()
+  /** times that the connection broke */
+  #breaks = 0
+  /** requests whose answers are lost when the connection breaks; the client would wait for them all the same */
+  readonly #underWay = new Set<() => void>()
+  /** when something was answered last, by `performance.now()` */
+  #answeredAt = Number.NEGATIVE_INFINITY
   #saidAt = -Infinity
 
   constructor (options: NatsLinkOptions) {
@@ -120,10 +128,12 @@ export class NatsLink {
         connection.flush().then(() => {
           if (this.#isClosed || this.#isUp || connection.isClosed()) return
           this.#isUp = true
+          this.#absence.over()
           this.#options.onUp()
           this.#release()
         }, () => {})
-      } else if (status.type === 'error') this.#warn(status.error)
+      } else if (status.type === 'staleConnection') this.#absence.known()
+      else if (status.type === 'error') this.#warn(status.error)
     }
     if (!this.#isClosed) this.#down()
   }
@@ -131,6 +141,9 @@ export class NatsLink {
   #down (): void {
     if (!this.#isUp) return
     this.#isUp = false
+    this.#breaks++
+    this.#absence.lost()
+    for (const broken of [...this.#underWay]) broken()
     this.#options.onDown()
   }
 
@@ -139,6 +152,7 @@ export class NatsLink {
     this.#isClosed = true
     this.#isUp = false
     this.clock.stop()
+    this.#absence.known()
     this.#release()
     // A connection that was lent is left open; its subscriptions have been ended by who made them.
     if (this.#options.connection === undefined) await this.#connection?.close()
@@ -181,6 +195,30 @@ export class NatsLink {
     })
   }
 
+  /**
+   * Waits for a connection that broke and is being made anew, and asks again: for what nobody is to decide without the
+   * broker because of a blink. Where the broker is away nobody waits.
+   *
+   * @param ask must be the same when it has been done already
+   * @throws Refusal `unavailable`
+   */
+  async insist<T> (ask: () => Promise<T>): Promise<T> {
+    let breaks = 0
+    let askedAt = 0
+    return await this.#absence.insist({
+      ask: async () => {
+        breaks = this.#breaks
+        askedAt = performance.now()
+        return await ask()
+      },
+      canAsk: () => this.#isUp,
+      isBlink: (error) => {
+        if (this.#isClosed || !(error instanceof Refusal) || error.word !== 'unavailable') return false
+        return !this.#isUp || breaks !== this.#breaks || this.#answeredAt > askedAt
+      }
+    })
+  }
+
   #release (): void { for (const resolve of this.#waiting.splice(0)) resolve() }
 
   async bucket (
@@ -192,12 +230,23 @@ export class NatsLink {
   async attempt<T> (ask: () => Promise<T>, timeout = this.#options.timeout): Promise<T> {
     if (!this.#isUp) throw away()
     try {
-      return await within(ask(), timeout)
+      const answer = await within(this.#unbroken(ask()), timeout)
+      this.#answeredAt = performance.now()
+      return answer
     } catch (error) {
       if (error instanceof Refusal || isConflict(error) || isMissing(error)) throw error
       this.#warn(error)
       throw away()
     }
+  }
+
+  /** Rejects when the connection breaks before there is an answer. */
+  async #unbroken<T> (answer: Promise<T>): Promise<T> {
+    return await new Promise<T>((resolve, reject) => {
+      const broken = (): void => { reject(new Error('the connection broke')) }
+      this.#underWay.add(broken)
+      answer.then(resolve, reject).finally(() => { this.#underWay.delete(broken) })
+    })
   }
 
   /** @throws Refusal `unavailable` */

@@ -110,6 +110,9 @@ export class NatsState {
     }
   }
 
+  /** Asks again after a blink of the link; see there. */
+  async insist<T> (ask: () => Promise<T>): Promise<T> { return await this.#link.insist(ask) }
+
   async read (key: string): Promise<string | undefined> {
     const entry = await this.#ask((bucket) => bucket.get(key))
     return entry === null || entry.operation !== 'PUT' || entry.length === 0 ? undefined : entry.string()
@@ -274,12 +277,15 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
   return {
     renewal: (ttl) => Nodes.renewal(ttl),
     async acquire (key, holder, limit, ttl) {
-      const ask = async (): Promise<boolean> => await state.change(stateKey('lease', key), (value) => {
+      // A holder that has the slot already, and lost the answer, has it once.
+      const step = (value: string | undefined): Step<boolean> => {
         const holders = living(value)
         if (!drop(holders, holder) && holders.size >= limit) return { result: false }
         take(holders, holder, ttl)
         return { value: encodeHolders(holders), result: true }
-      })
+      }
+      const name = stateKey('lease', key)
+      const ask = async (): Promise<boolean> => await state.insist(() => state.change(name, step))
       if (await ask()) return true
       // Some of the slots may be of a node that has died since this node looked.
       await nodes.look()
@@ -379,7 +385,8 @@ export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread)
       )
     },
     async isDenied (subjects) {
-      const ends = await Promise.all(subjects.map((subject) => state.read(stateKey('denial', subject))))
+      const read = async (key: string): Promise<string | undefined> => await state.insist(() => state.read(key))
+      const ends = await Promise.all(subjects.map((subject) => read(stateKey('denial', subject))))
       // Whoever was denied in a form of tomorrow is denied.
       return ends.some((end) => (end !== undefined && isNewer(end)) || endOf(end) > clock.now())
     }

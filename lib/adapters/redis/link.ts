@@ -3,6 +3,7 @@ import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after, every } from '../../structures/timers.js'
 import type { Awaitable } from '../../structures/awaitable.js'
+import { Absence } from '../broker/absence.js'
 import type { Deadline } from '../broker/deadline.js'
 import { Late, within } from '../broker/patience.js'
 import type { Script } from './scripts/script.js'
@@ -31,10 +32,13 @@ export class Unreachable extends Refusal {
   readonly isUncertain: boolean
   /** the broker says that it has not run, and will not */
   readonly isExpired: boolean
-  constructor (isUncertain: boolean, isExpired = false) {
+  /** there was no connection, or it broke */
+  readonly isBroken: boolean
+  constructor (isUncertain: boolean, { isExpired = false, isBroken = false } = {}) {
     super('unavailable', { retryAfter: 1_000, outcome: isUncertain ? 'unknown' : undefined })
     this.isUncertain = isUncertain
     this.isExpired = isExpired
+    this.isBroken = isBroken
   }
 }
 
@@ -65,6 +69,8 @@ interface Client {
 
 /** Milliseconds between two looks at both connections. */
 const HEARTBEAT = 2_000
+/** What the client says of a command that it did not send. */
+const UNSENT = /^(Stream isn't writeable|Cluster isn't ready) /
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
 /** Items of one script: bounds the time for which it keeps the server, to less than a millisecond. */
@@ -89,6 +95,10 @@ export class RedisLink {
   /** unsubscribed here, and not yet known to be so by the server */
   readonly #ending = new Set<string>()
   readonly #waiting = new Set<() => void>()
+  /** of the one server, under the name ''; of a cluster by shard */
+  readonly #absences = new Map<string, Absence>([['', new Absence()]])
+  /** when something was answered last, by `performance.now()` */
+  #answeredAt = Number.NEGATIVE_INFINITY
   #commands: Client | undefined
   #subscriber: Client | undefined
   #isCluster = false
@@ -165,6 +175,7 @@ export class RedisLink {
     clearTimeout(this.#settling)
     this.#commands?.disconnect()
     this.#subscriber?.disconnect()
+    for (const absence of this.#absences.values()) absence.known()
     this.#wake()
   }
 
@@ -238,7 +249,7 @@ export class RedisLink {
         })
       })
       client.on('close', () => {
-        if (name === 'commands') this.#run = undefined
+        if (name === 'commands') this.#lost()
         else this.#areSubscribed = false
         reject(new Error('the connection was closed'))
         this.#said()
@@ -247,6 +258,11 @@ export class RedisLink {
       client.on('node error', (error: Error) => { this.#warn(error, name) })
       client.on('nodeError', (error: Error) => { this.#warn(error, name) })
     })
+  }
+
+  #lost (): void {
+    this.#run = undefined
+    if (!this.#isClosed) for (const absence of this.#absences.values()) absence.lost()
   }
 
   async #commandsReady (): Promise<void> {
@@ -260,6 +276,7 @@ export class RedisLink {
     this.#clocks.clear()
     await this.#readClocks()
     this.#run = this.#isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
+    for (const absence of this.#absences.values()) absence.over()
     this.#wake()
     this.#said()
   }
@@ -329,7 +346,10 @@ export class RedisLink {
       try {
         await ask()
       } catch {
-        if (!this.#isClosed && client.status === 'ready') client.disconnect(true)
+        if (this.#isClosed || client.status !== 'ready') return
+        // It had its time: nobody waits for it once more.
+        if (client === this.#commands) this.#absences.get('')!.known()
+        client.disconnect(true)
       }
     }
     await Promise.all([
@@ -352,7 +372,7 @@ export class RedisLink {
     deadline?: Deadline,
     patience = this.#options.timeout
   ): Promise<unknown> {
-    if (!this.canSend) throw new Unreachable(false)
+    if (!this.canSend) throw new Unreachable(false, { isBroken: true })
     const commands = this.#commands!
     const read = (at: number): Awaitable<number> => this.#serverTime(keys[0]!, at)
     const end = performance.now() + this.#options.timeout
@@ -392,9 +412,36 @@ export class RedisLink {
     return await Promise.all(steps)
   }
 
+  /**
+   * Waits for a connection that broke and is being made anew, and asks again: for what nobody is to decide without the
+   * broker because of a blink. Where the broker is away nobody waits.
+   *
+   * @param key decides which shard is asked
+   * @param ask must be the same when it has been done already
+   * @throws Unreachable
+   */
+  async insist<T> (key: string, ask: () => Promise<T>): Promise<T> {
+    const shard = this.#shardOf(key)
+    let absence = this.#absences.get(shard)
+    if (absence === undefined) this.#absences.set(shard, absence = new Absence())
+    let askedAt = 0
+    return await absence.insist({
+      ask: async () => {
+        askedAt = performance.now()
+        return await ask()
+      },
+      canAsk: () => this.canSend,
+      isBlink: (error) => {
+        if (this.#isClosed || !(error instanceof Unreachable)) return false
+        // The server is there: what came to it late was held up on this side.
+        return error.isBroken || error.isExpired || (error.isUncertain && this.#answeredAt > askedAt)
+      }
+    })
+  }
+
   /** One command of one key, which changes nothing: it may run late. @throws Unreachable */
   async call (command: string, ...args: Array<string | number>): Promise<unknown> {
-    if (!this.canSend) throw new Unreachable(false)
+    if (!this.canSend) throw new Unreachable(false, { isBroken: true })
     try {
       return await this.#bounded(this.#commands!.call(command, ...args))
     } catch (error) {
@@ -439,10 +486,11 @@ export class RedisLink {
     })
   }
 
-  async #bounded<T> (
-    answer: Promise<T>,
-    patience = this.#options.timeout
-  ): Promise<T> { return await within(answer, patience) }
+  async #bounded<T> (answer: Promise<T>, patience = this.#options.timeout): Promise<T> {
+    const value = await within(answer, patience)
+    this.#answeredAt = performance.now()
+    return value
+  }
 
   #wake (): void { for (const done of [...this.#waiting]) done() }
 
@@ -450,10 +498,12 @@ export class RedisLink {
     const { name } = error as Error
     const message = messageOf(error)
     const isExpired = message.startsWith('EXPIRED')
-    const isBroken = name === 'MaxRetriesPerRequestError' || name === 'AbortError' ||
-      message === 'Connection is closed.'
+    // The client was between two connections.
+    const isUnsent = UNSENT.test(message)
+    const isLost = name === 'MaxRetriesPerRequestError' || name === 'AbortError' || message === 'Connection is closed.'
+    const isBroken = isLost || isUnsent
     if (!isBroken && !isExpired) this.#warn(error, 'commands')
-    return new Unreachable(isBroken || error instanceof Late, isExpired)
+    return new Unreachable(isLost || error instanceof Late, { isExpired, isBroken })
   }
 
   #warn (error: unknown, connection: string): void {

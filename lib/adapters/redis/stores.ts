@@ -3,7 +3,7 @@ import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import { BEAT, HELD, namesOf, Nodes } from '../broker/nodes.js'
 import type { Keys } from './keys.js'
-import { Unreachable, type RedisLink } from './link.js'
+import type { RedisLink } from './link.js'
 import {
   CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RELEASE, LEASE_RENEW, PUT, SETTLE, TAKE
 } from './scripts/stores.js'
@@ -32,28 +32,17 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
     async acquire (key, holder, limit, ttl) {
       longest = Math.max(longest, ttl)
       const mark = nodes.mark(ttl)
-      const ask = async (): Promise<boolean> => {
-        return await link.script(
-          LEASE_ACQUIRE,
-          keys.leases(key),
-          [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]
-        ) === 1
-      }
-      const insist = async (): Promise<boolean> => {
-        try {
-          return await ask()
-        } catch (error) {
-          // The server is there: what came to it late was held up on this side.
-          if (error instanceof Unreachable && error.isExpired) return await ask()
-          throw error
-        }
-      }
-      if (await insist()) return true
+      const names = keys.leases(key)
+      // A holder that has the slot already, and lost the answer, has it once.
+      const ask = async (): Promise<boolean> => await link.insist(names[0]!, async () => {
+        return await link.script(LEASE_ACQUIRE, names, [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]) === 1
+      })
+      if (await ask()) return true
       if (mark === '') return false
       // Some of the slots may be of a node that has died since this node looked.
       await nodes.look()
       if (deadFor(key, ttl) === '') return false
-      const isTaken = await insist()
+      const isTaken = await ask()
       noteBuried(key, ttl)
       return isTaken
     },
@@ -105,7 +94,10 @@ export function redisDenials (link: RedisLink, keys: Keys): DenialStore {
     // So long from now: the server's clock may be another one than that by which the caller reckons.
     async deny (subject, until) { await link.script(DENY, [keys.denial(subject)], [Math.ceil(until - Date.now())]) },
     async isDenied (subjects) {
-      const found = await Promise.all(subjects.map((subject) => link.call('EXISTS', keys.denial(subject))))
+      const found = await Promise.all(subjects.map(async (subject) => {
+        const key = keys.denial(subject)
+        return await link.insist(key, () => link.call('EXISTS', key))
+      }))
       return found.includes(1)
     }
   }
