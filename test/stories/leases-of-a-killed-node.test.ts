@@ -25,7 +25,7 @@ async function nodes (
   { url }: Server,
   adapter: Adapter
 ): Promise<{ victim: { port: number, url: string }, kill: () => Promise<void>, other: Running }> {
-  const child = fork(fileURLToPath(new URL('helpers/node-process.ts', import.meta.url)), [url, '1'], {
+  const child = fork(fileURLToPath(new URL('../helpers/node-process.ts', import.meta.url)), [url, '1'], {
     execArgv: ['--import', 'tsx']
   })
   t.teardown(() => child.kill('SIGKILL'))
