@@ -9,13 +9,13 @@ const exported = { default: realtime, fastifyRealtime: realtime, defineRoom, cre
  * The plugin. What else this entry point exports hangs on it too: in CommonJS `require` returns the plugin itself, and
  * `const { defineRoom } = require('fastify-realtime')` finds the rest there.
  */
-// By its name, the type keeps the import of ./plugin.js among the declarations, which adds `room` and `rooms` to
-// Fastify's.
 const plugin: typeof realtime & typeof exported = Object.assign(realtime, exported)
 
 export { plugin as default, plugin as fastifyRealtime, plugin as 'module.exports' }
 export { createPublisher, defineRoom, memory }
 export type { MemoryOptions } from './adapters/memory/adapter.js'
+// Adds `rooms` and `room` to the types of Fastify.
+export type * from './plugin/augmentation.js'
 export type * from './contract/types.js'
 export type * from './types/options.js'
 export type * from './adapters/adapter.js'

@@ -5,7 +5,7 @@ import { BroadcastAcks } from '../../dist/dispatch/broadcast-acks.js'
 import type { ControlMessage } from '../../dist/adapters/adapter.js'
 import { MemoryAdapter } from '../../dist/adapters/memory/adapter.js'
 import { Unread } from '../../dist/adapters/broker/unread.js'
-import { AppRooms } from '../../dist/app/app-rooms.js'
+import { RemoteControl } from '../../dist/app/control.js'
 import type { Authentication } from '../../dist/auth/authentication.js'
 import { Connection, type ConnectionHost } from '../../dist/connection/connection.js'
 import { Connections } from '../../dist/connection/connections.js'
@@ -20,7 +20,6 @@ import { Messages } from '../../dist/dispatch/messages.js'
 import { Inspector } from '../../dist/stats/inspector.js'
 import type { Polls } from '../../dist/endpoint/polls.js'
 import { encodeFrame } from '../../dist/protocol/packet.js'
-import { Readiness } from '../../dist/admission/readiness.js'
 import { Refusals } from '../../dist/admission/refusals.js'
 import { Revocations } from '../../dist/auth/revocations.js'
 import { declare } from '../../dist/rooms/declaration.js'
@@ -79,7 +78,7 @@ export class BenchNode {
   renewed = 0
   readonly acks: BroadcastAcks
   readonly #dispatch: Dispatch
-  readonly #app: AppRooms
+  readonly #control: RemoteControl
   readonly #host: ConnectionHost<Membership>
 
   constructor (bytes: number) {
@@ -147,24 +146,16 @@ export class BenchNode {
     }
     this.observer = new Inspector(connections, this.engine, ledger)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
-    const readiness = new Readiness(this.drain)
-    readiness.start()
-    this.#app = new AppRooms({
+    this.#control = new RemoteControl({
       engine: this.engine,
       connections,
       dispatch: this.#dispatch,
       revocations,
       acks: this.acks,
-      slots: this.slots,
       polls: {} as Polls,
       elsewhere: new Elsewhere(undefined),
       auth: { remember: quiet } as unknown as Authentication,
-      drain: this.drain,
-      adapter: this.adapter,
-      unread: new Unread(log),
-      readiness,
-      stats: async () => ({}),
-      onUnhandled: quiet
+      unread: new Unread(log)
     })
     this.heartbeat = new Heartbeat(connections, {
       interval: 25_000,
@@ -181,7 +172,7 @@ export class BenchNode {
   }
 
   /** What another node asks of this one. */
-  async control (message: ControlMessage): Promise<void> { await this.#app.control(message) }
+  async control (message: ControlMessage): Promise<void> { await this.#control.handle(message) }
 
   async stop (): Promise<void> {
     this.engine.stop()

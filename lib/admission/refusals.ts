@@ -88,6 +88,10 @@ export class Refusals {
     this.#tell({ ...known, message, ...(request === undefined ? {} : { request }) }, userId)
   }
 
+  noteRequest (refusal: Refusal, request: FastifyRequest): void {
+    this.note(refusal, { address: request.ip ?? '', request })
+  }
+
   /** @returns warnings of this code that were held back since the last, or `undefined` while the minute lasts */
   #due (word: Code): number | undefined {
     const now = this.#now()

@@ -2,25 +2,17 @@ import { randomBytes } from 'node:crypto'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Adapter, ControlMessage, Published } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { checkControl } from '../adapters/broker/decode.js'
-import type { Unread } from '../adapters/broker/unread.js'
 import type { Authentication } from '../auth/authentication.js'
 import { callOptions, checkRevoked, checkTarget, publishOptions, stringOption } from './call-options.js'
 import type { Connections } from '../connection/connections.js'
 import { shape } from '../dispatch/contexts.js'
 import type { AnyAddress } from '../contract/types.js'
-import type { Peer } from '../admission/peer.js'
 import type { Readiness } from '../admission/readiness.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
 import type { Drain } from '../connection/drain.js'
-import type { Elsewhere } from '../dispatch/elsewhere.js'
 import { Refusal } from '../errors/refusal.js'
-import {
-  REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM, REALTIME_ERR_TARGET
-} from '../errors/misuse.js'
+import { REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM } from '../errors/misuse.js'
 import { checkCount, checkMoment, checkTime, DEFAULTS } from '../options/resolve.js'
-import type { Polls } from '../endpoint/polls.js'
-import { keyOfKind } from '../protocol/key.js'
 import { isPosition, type Position } from '../protocol/position.js'
 import { ALL } from '../rooms/declaration.js'
 import type { Membership } from '../rooms/room.js'
@@ -30,11 +22,8 @@ import { inBatches, inTurns } from '../structures/slices.js'
 import type { Slots } from '../admission/slots.js'
 import type { BroadcastOptions, Rooms, Target } from '../types/options.js'
 import { roomOfUser } from '../rooms/user-room.js'
-
-/** Connections of one user or token that are taken out of a room or ended in one turn of the event loop. */
-const AT_ONCE = 20
-/** The same of those that are put into one: each may be announced to all who are there. */
-const JOINED_AT_ONCE = 5
+import { nameOf } from './room-name.js'
+import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface AppRoomsOptions {
   readonly engine: Hub
@@ -43,13 +32,9 @@ export interface AppRoomsOptions {
   readonly revocations: Revocations
   readonly acks: BroadcastAcks
   readonly slots: Slots
-  readonly polls: Polls
-  readonly elsewhere: Elsewhere
   readonly auth: Authentication
   readonly drain: Drain
   readonly adapter: Adapter
-  /** counts what other nodes say and this one cannot act upon */
-  readonly unread: Unread
   readonly readiness: Readiness
   readonly stats: () => Promise<Record<string, unknown>>
   /** a broadcast that nobody awaited has failed */
@@ -58,22 +43,6 @@ export interface AppRoomsOptions {
 
 type Named = string | AnyAddress
 type Broadcast = Promise<{ position?: Position, recipients: number }>
-
-/**
- * The name of a room given as such or as an address. @throws REALTIME_ERR_ROOM for a definition that still needs its
- * params
- */
-export function nameOf (room: unknown): string {
-  if (typeof room === 'string') return room
-  const name = (room as { name?: unknown } | null)?.name
-  if (typeof name !== 'string') {
-    throw new REALTIME_ERR_ROOM('a room is given by its name or by its address, e.g. chat.at({ id: \'42\' })')
-  }
-  if (name.includes(':') && name.split('/').some((segment) => segment.startsWith(':'))) {
-    throw new REALTIME_ERR_ROOM(`"${name}" is a family of rooms; name one of them with .at({ ... })`)
-  }
-  return name
-}
 
 /** `app.rooms`: what REST handlers, timers and tests call. */
 export class AppRooms implements Rooms {
@@ -170,7 +139,7 @@ export class AppRooms implements Rooms {
     const name = this.#enterable(room)
     this.#options.engine.locate(name)
     let joined = 0
-    await inBatches(this.#targets(target), JOINED_AT_ONCE, async (peer) => {
+    await inBatches(peersOf(this.#options.connections, target), JOINED_AT_ONCE, async (peer) => {
       if (await this.#options.dispatch.joins.joinByServer(peer, name)) joined++
     })
     await this.#tell({ type: 'join', ...target, room: name })
@@ -181,7 +150,7 @@ export class AppRooms implements Rooms {
     this.#check()
     const target = checkTarget(given)
     const name = this.#enterable(room)
-    const peers = this.#targets(target)
+    const peers = peersOf(this.#options.connections, target)
     this.#options.revocations.add({ ...target, room: name })
     let touched = 0
     await inTurns(peers, AT_ONCE, (peer) => { if (this.#options.dispatch.joins.leaveByServer(peer, name)) touched++ })
@@ -203,7 +172,7 @@ export class AppRooms implements Rooms {
     this.#check()
     const { timeout: given = DEFAULTS.pingTimeout } = callOptions(options, 'ping')
     const timeout = checkTime(given, 'timeout of ping')
-    const answers = this.#targets(checkTarget(target)).map(async (peer) => {
+    const answers = peersOf(this.#options.connections, checkTarget(target)).map(async (peer) => {
       const latency = await peer.ping(randomBytes(6).toString('base64url'), timeout)
       if (latency === undefined || Number.isNaN(latency)) throw new Refusal('timeout')
       return latency
@@ -221,12 +190,12 @@ export class AppRooms implements Rooms {
     const asked = callOptions(options, 'revoke')
     const until = asked.until === undefined ? undefined : checkMoment(asked.until, 'until of revoke')
     const message = stringOption(asked.message, 'message of revoke')
-    const { auth, revocations } = this.#options
+    const { auth, revocations, connections } = this.#options
     const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ??
       Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
     if (subject !== undefined) await auth.deny(subject, end)
-    const peers = 'tokenId' in target ? this.#ofToken(target.tokenId) : this.#targets(target)
+    const peers = 'tokenId' in target ? connections.ofToken(target.tokenId) : peersOf(connections, target)
     revocations.add({ ...target, message })
     await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message) })
     await this.#tell({
@@ -240,12 +209,8 @@ export class AppRooms implements Rooms {
 
   /** A token is denied for as long as it could be used. */
   #lifeOf (tokenId: string): number | undefined {
-    const exp = Math.max(...this.#ofToken(tokenId).map(({ identity }) => identity.exp ?? 0))
+    const exp = Math.max(...this.#options.connections.ofToken(tokenId).map(({ identity }) => identity.exp ?? 0))
     return exp > 0 ? exp * 1_000 + DEFAULTS.tolerance : undefined
-  }
-
-  #ofToken (tokenId: string): Peer[] {
-    return this.#options.connections.ofToken(tokenId)
   }
 
   async members (room: Named): Promise<Array<{ userId: string, data: unknown }>> {
@@ -307,88 +272,7 @@ export class AppRooms implements Rooms {
 
   async stats (): Promise<Record<string, unknown>> { return await this.#options.stats() }
 
-  #targets (target: Target): Peer[] {
-    const { connections } = this.#options
-    if ('user' in target && typeof target.user === 'string') return connections.ofUser(target.user)
-    if ('connection' in target && typeof target.connection === 'string') {
-      const peer = connections.get(target.connection)
-      return peer === undefined ? [] : [peer]
-    }
-    throw new REALTIME_ERR_TARGET('a target is { user: id } or { connection: id }')
-  }
-
   async #tell (message: ControlMessage): Promise<void> { await this.#options.adapter.control?.send(message) }
-
-  /** What another node asks of this one. */
-  async control (told: ControlMessage): Promise<void> {
-    const message = checkControl(told)
-    // Two applications under one prefix, or a definition that only the other version has.
-    const isStrange = message === undefined ||
-      ('room' in message && message.room !== undefined &&
-        this.#options.engine.declarations.find(message.room) === undefined)
-    if (isStrange) {
-      this.#options.unread.note('control', 0)
-      return
-    }
-    const { dispatch, acks, connections, polls, elsewhere, revocations } = this.#options
-    switch (message.type) {
-      case 'revoke': {
-        const subject = subjectOf(message)
-        if (subject !== undefined && message.until !== undefined) this.#options.auth.remember(subject, message.until)
-        const { user, tokenId, connection } = message
-        revocations.add({ user, tokenId, connection, message: message.message })
-        const peers = message.tokenId === undefined ? this.#targets(message as Target) : this.#ofToken(message.tokenId)
-        await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })
-        return
-      }
-      case 'join':
-        await inBatches(this.#targets(message as Target), JOINED_AT_ONCE, async (peer) => {
-          await dispatch.joins.joinByServer(peer, message.room)
-        })
-        return
-      case 'leave':
-        revocations.add({ user: message.user, connection: message.connection, room: message.room })
-        await inTurns(this.#targets(
-          message as Target
-        ), AT_ONCE, (peer) => { dispatch.joins.leaveByServer(peer, message.room) })
-        return
-      case 'members':
-        acks.report(message.ack, message.members, message.more)
-        return
-      case 'acked':
-        acks.answered(message.ack, message.connection, 'acked', message.user)
-        return
-      case 'gone':
-        acks.answered(message.ack, message.connection, 'left')
-        return
-      case 'answer':
-        elsewhere.answered(message.id, message)
-        return
-      case 'ask': {
-        const peer = connections.get(message.connection)
-        // Where it is not, another node answers.
-        if (peer?.userId !== message.user || !peer.isOpen) return
-        if (message.what === 'auth') {
-          await elsewhere.answer(message.id, await dispatch.renew(peer, message.ticket ?? ''))
-          return
-        }
-        if (message.what === 'end') peer.finish()
-        const isDone = message.what === 'end' ||
-          (message.room !== undefined && dispatch.joins.leaveByPeer(peer, message.room))
-        await elsewhere.answer(message.id, { isDone })
-        return
-      }
-      case 'pong': {
-        const peer = connections.get(message.connection)
-        if (peer?.userId === message.user) peer.pong(message.id)
-        return
-      }
-      case 'moved': {
-        const peer = connections.get(message.connection)
-        if (peer?.userId === message.user && peer.transport === 'polling') polls.moved(peer)
-      }
-    }
-  }
 }
 
 /** For a log line about what may be anything. */
@@ -398,13 +282,4 @@ function printable (value: unknown): string {
   } catch {
     return typeof value
   }
-}
-
-/** What a denial is kept under; a connection is closed and not kept out. */
-function subjectOf ({ user, tokenId }: {
-  readonly user?: string
-  readonly tokenId?: string
-  readonly connection?: string
-}): string | undefined {
-  return user !== undefined ? keyOfKind('user', user) : tokenId !== undefined ? keyOfKind('token', tokenId) : undefined
 }

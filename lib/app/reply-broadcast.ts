@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Publication } from '../adapters/adapter.js'
 import type { Readiness } from '../admission/readiness.js'
-import { nameOf } from './app-rooms.js'
+import { nameOf } from './room-name.js'
 import { REALTIME_ERR_NOT_READY } from '../errors/misuse.js'
 import type { Except } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'

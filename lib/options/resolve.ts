@@ -8,6 +8,8 @@ export const DEFAULTS = {
   prefix: '/ws',
   capacity: 10_000,
   heartbeat: 25_000,
+  /** of a heartbeat, which its answer may take */
+  pingAnswer: 0.4,
   userConnections: 20,
   rooms: 128,
   streamRooms: 32,

@@ -1,6 +1,6 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
-import { Refusal, refusalOf } from '../errors/refusal.js'
-import { logCause, NO_STORE, sendJson, sendRefusal } from '../errors/http.js'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { NO_STORE, sendJson } from '../errors/http.js'
+import { Refusal } from '../errors/refusal.js'
 import { DASHBOARD, DASHBOARD_HEADERS } from './dashboard/dashboard.js'
 import type { Metrics } from './metrics.js'
 import { negotiate } from './negotiate.js'
@@ -26,16 +26,9 @@ export interface StatsRoutesOptions {
   readonly prefix: { below (url: string, more: number): string }
   /** @throws Refusal for everybody who is no admin */
   readonly authorize: (request: FastifyRequest) => Promise<void>
-  readonly isAccepting: () => boolean
-  readonly asyncApi: () => object
-  /** somebody is refused */
-  readonly note: Note
-  /** of the app's `route` option: merged into each route */
-  readonly route: object
-  readonly schema: FastifySchema
+  /** what each route has: of the app's `route` option, and who answers for its errors */
+  readonly shared: object
 }
-
-type Note = (refusal: Refusal, request: FastifyRequest) => void
 
 /** Adds to what the app's hooks have set, CORS above all. */
 function personal (reply: FastifyReply, vary: string): void {
@@ -43,16 +36,15 @@ function personal (reply: FastifyReply, vary: string): void {
   void reply.headers({ ...NO_STORE, vary: own === undefined ? vary : `${String(own)}, ${vary}` })
 }
 
-/** The admin's routes, for a scope that has the prefix, and the two that everybody may ask. */
+/** The admin's routes, for a scope that has the prefix. */
 export function registerStats (scope: FastifyInstance, options: StatsRoutesOptions): void {
-  const { read, metrics, listings, authorize, isAccepting, route, schema } = options
-  const common = shared(route, schema, options.note)
+  const { read, metrics, listings, authorize, shared } = options
   const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     personal(reply, 'Authorization')
     await authorize(request)
   }
 
-  scope.get('/stats', common, async (request, reply) => {
+  scope.get('/stats', shared, async (request, reply) => {
     const format = negotiate(request.headers.accept, (request.query as { format?: unknown }).format)
     personal(reply, 'Accept, Authorization')
     if (format === 'html') {
@@ -63,12 +55,12 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     return await reply.type(metrics.contentType).send(await metrics.text())
   })
 
-  scope.get('/stats/rooms', common, async (request, reply) => {
+  scope.get('/stats/rooms', shared, async (request, reply) => {
     await admit(request, reply)
     return await sendJson(reply, page((skipped) => listings.rooms(skipped), listings.activeRooms, request.query))
   })
 
-  scope.get('/stats/rooms/*', common, async (request, reply) => {
+  scope.get('/stats/rooms/*', shared, async (request, reply) => {
     await admit(request, reply)
     // As it stood in the URL: decoded, a name with an escaped "/" would be another one.
     const room = listings.room(options.prefix.below(request.raw.url ?? '', 2))
@@ -76,56 +68,8 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     return await sendJson(reply, room)
   })
 
-  scope.get('/stats/connections', common, async (request, reply) => {
+  scope.get('/stats/connections', shared, async (request, reply) => {
     await admit(request, reply)
     return await sendJson(reply, page((skipped) => listings.all(skipped), listings.connections.total, request.query))
   })
-
-  registerPublic(scope, common, isAccepting, options.asyncApi)
-}
-
-/** What needs no admin: readiness, and the document of all rooms. */
-function registerPublic (
-  scope: FastifyInstance,
-  common: object,
-  isAccepting: () => boolean,
-  asyncApi: () => object
-): void {
-  scope.get('/health', common, async (_request, reply) => {
-    const accepting = isAccepting()
-    return await sendJson(reply.code(accepting ? 200 : 503).headers(NO_STORE), {
-      status: accepting ? 'ok' : 'unavailable',
-      accepting
-    })
-  })
-  // Anybody may ask for it: it is made once, and so is its text.
-  let document: string | undefined
-  scope.get(
-    '/asyncapi.json',
-    common,
-    async (_request, reply) => await reply.type('application/json; charset=utf-8').send(
-      document ??= JSON.stringify(asyncApi())
-    )
-  )
-}
-
-/**
- * A HEAD must not fall through to the rooms' routes where the app has `exposeHeadRoutes` off: load balancers send it.
- */
-function shared (route: object, schema: FastifySchema, note: Note): object {
-  const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
-    const { refusal, cause } = refusalOf(error)
-    logCause(request, refusal, cause, 'a stats request failed')
-    note(refusal, request)
-    sendRefusal(reply, refusal, NO_STORE)
-  }
-  return { ...route, schema, errorHandler, exposeHeadRoute: true }
-}
-
-/** With `stats: false` only the public routes are there. */
-export function registerHealth (
-  scope: FastifyInstance,
-  options: Pick<StatsRoutesOptions, 'isAccepting' | 'asyncApi' | 'note' | 'route' | 'schema'>
-): void {
-  registerPublic(scope, shared(options.route, options.schema, options.note), options.isAccepting, options.asyncApi)
 }

@@ -107,7 +107,7 @@ t.test(
       return values.some((target) => /^connection\/(connection|connections)\.ts$/.test(target)) &&
         values.some((target) => /^rooms\/(hub|room)\.ts$/.test(target))
     })
-    t.same(both, ['plugin/plugin.ts'])
+    t.same(both, ['plugin/node.ts'])
   }
 )
 

@@ -1,0 +1,120 @@
+import type { ControlMessage } from '../adapters/adapter.js'
+import { checkControl } from '../adapters/broker/decode.js'
+import type { Unread } from '../adapters/broker/unread.js'
+import type { Authentication } from '../auth/authentication.js'
+import type { Revocations } from '../auth/revocations.js'
+import type { Connections } from '../connection/connections.js'
+import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
+import type { Dispatch } from '../dispatch/dispatch.js'
+import type { Elsewhere } from '../dispatch/elsewhere.js'
+import type { Polls } from '../endpoint/polls.js'
+import type { Hub } from '../rooms/hub.js'
+import type { Membership } from '../rooms/room.js'
+import { inBatches, inTurns } from '../structures/slices.js'
+import type { Target } from '../types/options.js'
+import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
+
+export interface RemoteControlOptions {
+  readonly engine: Hub
+  readonly connections: Connections<Membership>
+  readonly dispatch: Dispatch
+  readonly revocations: Revocations
+  readonly acks: BroadcastAcks
+  readonly polls: Polls
+  readonly elsewhere: Elsewhere
+  readonly auth: Authentication
+  /** counts what other nodes say and this one cannot act upon */
+  readonly unread: Unread
+}
+
+type Ask = Extract<ControlMessage, { readonly type: 'ask' }>
+type Revoke = Extract<ControlMessage, { readonly type: 'revoke' }>
+
+/** What other nodes ask of this one: the same as the application asks of its own by `app.rooms`, and questions. */
+export class RemoteControl {
+  readonly #options: RemoteControlOptions
+
+  constructor (options: RemoteControlOptions) {
+    this.#options = options
+  }
+
+  async handle (told: ControlMessage): Promise<void> {
+    const message = checkControl(told)
+    if (message === undefined || this.#isStrange(message)) {
+      this.#options.unread.note('control', 0)
+      return
+    }
+    const { dispatch, acks, connections, polls, elsewhere, revocations } = this.#options
+    switch (message.type) {
+      case 'revoke':
+        await this.#revoke(message)
+        return
+      case 'join':
+        await inBatches(peersOf(connections, message as Target), JOINED_AT_ONCE, async (peer) => {
+          await dispatch.joins.joinByServer(peer, message.room)
+        })
+        return
+      case 'leave':
+        revocations.add({ user: message.user, connection: message.connection, room: message.room })
+        await inTurns(peersOf(connections, message as Target), AT_ONCE, (peer) => {
+          dispatch.joins.leaveByServer(peer, message.room)
+        })
+        return
+      case 'members':
+        acks.report(message.ack, message.members, message.more)
+        return
+      case 'acked':
+        acks.answered(message.ack, message.connection, 'acked', message.user)
+        return
+      case 'gone':
+        acks.answered(message.ack, message.connection, 'left')
+        return
+      case 'answer':
+        elsewhere.answered(message.id, message)
+        return
+      case 'ask':
+        await this.#ask(message)
+        return
+      case 'pong': {
+        const peer = connections.get(message.connection)
+        if (peer?.userId === message.user) peer.pong(message.id)
+        return
+      }
+      case 'moved': {
+        const peer = connections.get(message.connection)
+        if (peer?.userId === message.user && peer.transport === 'polling') polls.moved(peer)
+      }
+    }
+  }
+
+  /** Of two applications under one prefix, or of a definition that only another version has. */
+  #isStrange (message: ControlMessage): boolean {
+    return 'room' in message && message.room !== undefined &&
+      this.#options.engine.declarations.find(message.room) === undefined
+  }
+
+  async #revoke (message: Revoke): Promise<void> {
+    const { auth, connections, revocations } = this.#options
+    const { user, tokenId, connection } = message
+    const subject = subjectOf(message)
+    if (subject !== undefined && message.until !== undefined) auth.remember(subject, message.until)
+    revocations.add({ user, tokenId, connection, message: message.message })
+    const peers = tokenId === undefined ? peersOf(connections, message as Target) : connections.ofToken(tokenId)
+    await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })
+  }
+
+  /** Where the connection is not on this node, another one answers. */
+  async #ask (message: Ask): Promise<void> {
+    const { dispatch, connections, elsewhere } = this.#options
+    const peer = connections.get(message.connection)
+    if (peer?.userId !== message.user || !peer.isOpen) return
+    if (message.what === 'auth') {
+      await elsewhere.answer(message.id, await dispatch.renew(peer, message.ticket ?? ''))
+      return
+    }
+    if (message.what === 'end') peer.finish()
+    const isDone = message.what === 'end' ||
+      (message.room !== undefined && dispatch.joins.leaveByPeer(peer, message.room))
+    await elsewhere.answer(message.id, { isDone })
+  }
+}

@@ -1,0 +1,42 @@
+import type { FastifyInstance } from 'fastify'
+import type { Readiness } from '../admission/readiness.js'
+import { REALTIME_ERR_ROOM } from '../errors/misuse.js'
+import { checkRoomOptions, type Settings } from '../options/resolve.js'
+import { declare, type Declarations, type RoomHooks, type RoomLimits } from '../rooms/declaration.js'
+
+export interface RoomDeclarationOptions {
+  readonly declarations: Declarations
+  readonly settings: Settings
+  readonly readiness: Readiness
+}
+
+/** The hooks of a room with `this` as the scope that declares it, handlers of messages included. */
+function bind (hooks: object, scope: FastifyInstance): RoomHooks {
+  const bound: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(hooks)) {
+    if (typeof value === 'function') bound[key] = value.bind(scope)
+    else if (key === 'on' && typeof value === 'object' && value !== null) bound.on = bind(value, scope)
+    else bound[key] = value
+  }
+  return bound
+}
+
+/** `app.room`: declares a family of rooms, bound to the scope that it is called in. */
+export function decorateRoom (
+  app: FastifyInstance,
+  { declarations, settings, readiness }: RoomDeclarationOptions
+): void {
+  app.decorate('room', function (this: FastifyInstance, definition: unknown, given: object = {}) {
+    if (readiness.isServing) {
+      throw new REALTIME_ERR_ROOM(
+        'app.room was called after the app is ready; declare all rooms before app.ready() or app.listen()'
+      )
+    }
+    const { authorize, onJoin, onLeave, presence, on, ...limits } = given as RoomHooks & RoomLimits
+    checkRoomOptions((definition as { name?: string } | null)?.name ?? '?', given)
+    const hooks = Object.entries({ authorize, onJoin, onLeave, presence, on }).filter(([, hook]) => hook !== undefined)
+    const defaults = { history: settings.history, message: settings.limits.message }
+    declarations.add(declare(definition, bind(Object.fromEntries(hooks), this), limits, defaults, this.log))
+    return this
+  } as never)
+}

@@ -1,0 +1,51 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { Readiness } from '../admission/readiness.js'
+import type { Refusals } from '../admission/refusals.js'
+import { logCause, NO_STORE, sendJson, sendRefusal } from '../errors/http.js'
+import { refusalOf } from '../errors/refusal.js'
+
+/**
+ * What each route beside those of the rooms has.
+ *
+ * @param route of the app's `route` option, merged into each of them
+ */
+export function sharedOptions (route: object, schema: FastifySchema, refusals: Refusals): object {
+  const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+    const { refusal, cause } = refusalOf(error)
+    logCause(request, refusal, cause, 'a stats request failed')
+    refusals.noteRequest(refusal, request)
+    sendRefusal(reply, refusal, NO_STORE)
+  }
+  // A HEAD must not fall through to the rooms' routes where the app has `exposeHeadRoutes` off: load balancers send it.
+  return { ...route, schema, errorHandler, exposeHeadRoute: true }
+}
+
+export interface PublicRoutesOptions {
+  readonly readiness: Readiness
+  /** makes the document of all rooms */
+  readonly asyncApi: () => object
+  readonly shared: object
+}
+
+/** The routes that everybody may ask, for a scope that has the prefix: whether the node accepts, and the document. */
+export function registerPublic (
+  scope: FastifyInstance,
+  { readiness, asyncApi, shared }: PublicRoutesOptions
+): void {
+  scope.get('/health', shared, async (_request, reply) => {
+    const accepting = readiness.isAccepting
+    return await sendJson(reply.code(accepting ? 200 : 503).headers(NO_STORE), {
+      status: accepting ? 'ok' : 'unavailable',
+      accepting
+    })
+  })
+  // Anybody may ask for it: it is made once, and so is its text.
+  let document: string | undefined
+  scope.get(
+    '/asyncapi.json',
+    shared,
+    async (_request, reply) => await reply.type('application/json; charset=utf-8').send(
+      document ??= JSON.stringify(asyncApi())
+    )
+  )
+}

@@ -1,0 +1,62 @@
+import type { AdapterHost } from '../adapters/adapter.js'
+import type { ConnectionIds } from '../admission/connection-ids.js'
+import type { Slots } from '../admission/slots.js'
+import type { RemoteControl } from '../app/control.js'
+import type { Authentication } from '../auth/authentication.js'
+import type { Hub } from '../rooms/hub.js'
+import type { Foundation } from './foundation.js'
+
+export interface AdapterHostParts {
+  readonly hub: Hub
+  readonly control: RemoteControl
+  readonly connectionIds: ConnectionIds
+  readonly slots: Slots
+  readonly auth: Authentication
+}
+
+/** What the adapter calls: events for the hub, messages of other nodes, and what becomes of its broker. */
+export function createAdapterHost (
+  { app: { log }, settings, nodeId, adapter, failed }: Foundation,
+  { hub, control, connectionIds, slots, auth }: AdapterHostParts
+): AdapterHost {
+  let wasUp: boolean | undefined
+  let wasDown = false
+  const said = async (step: Promise<void>, what: string): Promise<void> => {
+    await step.catch((error: unknown) => {
+      failed(error, what)
+      throw error
+    })
+  }
+  const tell = (isUp: boolean): void => {
+    wasDown ||= !isUp
+    if (isUp === wasUp) return
+    wasUp = isUp
+    // A start without trouble warns of nothing.
+    log[wasDown ? 'warn' : 'info'](
+      { adapter: adapter.name, isUp },
+      isUp ? 'the adapter is connected' : 'the adapter is disconnected'
+    )
+  }
+  return {
+    nodeId,
+    remembered: settings.limits.remembered,
+    log,
+    ...hub.host,
+    control: (message) => { control.handle(message).catch((error: unknown) => { failed(error, 'control') }) },
+    state: (isUp, hasForgotten = false) => {
+      tell(isUp)
+      if (!isUp) return undefined
+      void connectionIds.agree()
+      const held = said(slots.restore(), 'leases')
+      if (!hasForgotten) {
+        held.catch(() => undefined)
+        return undefined
+      }
+      return Promise.all([
+        held,
+        said(hub.restore(), 'presence'),
+        said(auth.restore(), 'denials')
+      ]).then(() => undefined)
+    }
+  }
+}

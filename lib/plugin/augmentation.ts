@@ -1,0 +1,39 @@
+/// <reference types="@fastify/jwt" preserve="true" />
+/// <reference types="@fastify/websocket" preserve="true" />
+import type { AnyAddress, AnyMessages, Definition, EventData, EventName } from '../contract/types.js'
+import type { RoomOptions, Rooms } from '../types/options.js'
+
+/** The options of `app.room`: they may be left out where the room has no messages to handle and no presence data. */
+export type RoomOptionsArgument<P, M extends AnyMessages, E, D, This> = [keyof M] extends [never]
+  ? [D] extends [undefined] ? [options?: RoomOptions<P, M, E, D, This>] : [options: RoomOptions<P, M, E, D, This>]
+  : [options: RoomOptions<P, M, E, D, This>]
+
+declare module 'fastify' {
+  interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {
+    rooms: Rooms
+    /**
+     * Declares a family of rooms. `this` and the logger come from the calling scope; its prefix and hooks do not apply.
+     */
+    room<N extends string, P, M extends AnyMessages, E, D> (
+      definition: Definition<N, P, M, E, D>,
+      ...options: RoomOptionsArgument<
+        P, M, E, D, FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
+      >
+    ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
+  }
+  interface FastifyContextConfig {
+    /** set on the routes of this plugin, for global hooks that should let them pass */
+    realtime?: boolean
+  }
+  interface FastifyReply {
+    /**
+     * Held until the reply has gone out with 2xx, dropped otherwise; leaves out the connection named by
+     * `x-connection-id`.
+     */
+    broadcast<R extends string | AnyAddress, K extends EventName<R>> (
+      room: R,
+      event: K,
+      data: EventData<R, K>
+    ): FastifyReply
+  }
+}

@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { Refusals } from '../admission/refusals.js'
+import type { Adapter } from '../adapters/adapter.js'
+import { MemoryAdapter } from '../adapters/memory/adapter.js'
+import type { Prefix } from '../endpoint/prefix.js'
+import { DEFAULTS, type Settings } from '../options/resolve.js'
+import { Ledger } from '../stats/ledger.js'
+import type { RealtimeOptions } from '../types/options.js'
+
+/** What every part of a node may need: the app, its options, the adapter, and who counts and logs. */
+export interface Foundation {
+  readonly app: FastifyInstance
+  /** as they were given, for what is of the app: its functions, and options of other plugins */
+  readonly options: RealtimeOptions
+  readonly settings: Settings
+  readonly prefix: Prefix
+  readonly nodeId: string
+  readonly adapter: Adapter
+  readonly ledger: Ledger
+  readonly refusals: Refusals
+  /** the adapter has failed in something that nobody waits for */
+  readonly failed: (error: unknown, what: string) => void
+}
+
+export function createFoundation (
+  app: FastifyInstance,
+  options: RealtimeOptions,
+  settings: Settings,
+  prefix: Prefix
+): Foundation {
+  const { log } = app
+  return {
+    app,
+    options,
+    settings,
+    prefix,
+    nodeId: randomBytes(6).toString('base64url'),
+    adapter: options.adapter ?? new MemoryAdapter({
+      bytes: settings.historyBytes,
+      idempotency: DEFAULTS.idempotency,
+      remembered: settings.limits.remembered
+    }),
+    ledger: new Ledger(),
+    refusals: new Refusals(log, options.onRefused),
+    failed: (error, what) => { log.warn({ err: error, what }, 'the adapter failed') }
+  }
+}

@@ -1,0 +1,179 @@
+import type { Access } from '../admission/access.js'
+import { SlotAudit } from '../admission/slot-audit.js'
+import { Slots } from '../admission/slots.js'
+import { Authentication } from '../auth/authentication.js'
+import { createVerifyJwt } from '../auth/jwt.js'
+import type { Revocations } from '../auth/revocations.js'
+import type { Connections } from '../connection/connections.js'
+import type { Flusher } from '../connection/flusher.js'
+import { Heartbeat } from '../connection/heartbeat.js'
+import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
+import { Dispatch } from '../dispatch/dispatch.js'
+import { Messages } from '../dispatch/messages.js'
+import type { Endpoint } from '../endpoint/endpoint.js'
+import type { UserRateLimiter } from '../endpoint/user-rate-limiter.js'
+import { DEFAULTS } from '../options/resolve.js'
+import { selectProtocol } from '../auth/authentication.js'
+import { ContractWatch } from '../rooms/contract-watch.js'
+import type { Hub } from '../rooms/hub.js'
+import type { HubOptions } from '../rooms/hub.js'
+import type { Membership } from '../rooms/room.js'
+import { WebSocketTransport } from '../transports/websocket.js'
+import type { Foundation } from './foundation.js'
+import type { ServerParts } from './server-parts.js'
+
+/** How the parts of a node are made of its settings; `node.ts` says which, and in which order. */
+
+export function hubOptions ({ settings, failed }: Foundation, acks: BroadcastAcks): HubOptions {
+  return {
+    presence: settings.presence,
+    presenceList: DEFAULTS.presenceList,
+    eventLimit: settings.limits.event,
+    latestBytes: settings.historyBytes,
+    validateOutput: settings.validateOutput,
+    onError: failed,
+    onOffered: (event) => acks.offered(event)
+  }
+}
+
+export function createSlots ({ settings, adapter, failed }: Foundation, connections: Connections<Membership>): Slots {
+  return new Slots(
+    {
+      capacity: settings.capacity,
+      user: settings.limits.user.connections,
+      address: settings.limits.address,
+      whenUnavailable: settings.limits.whenUnavailable
+    },
+    adapter.leases,
+    (error) => { failed(error, 'leases') },
+    (id) => { connections.get(id)?.close('replaced') }
+  )
+}
+
+export function createMessages ({ app: { log }, settings, adapter, nodeId }: Foundation): Messages {
+  return new Messages(adapter.claims, {
+    timeout: settings.timeouts.handler,
+    window: DEFAULTS.idempotency,
+    holder: nodeId,
+    validateOutput: settings.validateOutput,
+    remembered: settings.limits.remembered,
+    log
+  })
+}
+
+export function createAuthentication (
+  { app, options, settings, adapter }: Foundation,
+  server: ServerParts,
+  revocations: Revocations
+): Authentication {
+  const { bytes } = settings.limits.remembered
+  return new Authentication({
+    settings: settings.auth,
+    timeout: settings.timeouts.authentication,
+    authenticate: options.authenticate,
+    verifyJwt: createVerifyJwt(app, options.jwt),
+    userId: options.userId,
+    claims: adapter.claims,
+    denials: adapter.denials,
+    revocations,
+    remembered: bytes,
+    onForgotten: () => {
+      app.log.warn(
+        { bytes },
+        'a revocation was forgotten by this node before its time; it holds on as long as the adapter can be asked; raise limits.remembered.bytes'
+      )
+    },
+    whenUnavailable: settings.limits.whenUnavailable,
+    queryOf: (request) => server.credentialsOf(request)
+  })
+}
+
+export interface DispatchParts {
+  readonly hub: Hub
+  readonly access: Access
+  readonly revocations: Revocations
+  readonly connections: Connections<Membership>
+  readonly slots: Slots
+  readonly messages: Messages
+  readonly acks: BroadcastAcks
+  readonly auth: Authentication
+  readonly rates: UserRateLimiter
+}
+
+export function createDispatch (
+  { app: { log }, settings: { limits, validateOutput }, ledger, refusals }: Foundation,
+  { hub, auth, rates, ...parts }: DispatchParts
+): Dispatch {
+  return new Dispatch({
+    ...parts,
+    rooms: hub,
+    ledger,
+    refusals,
+    log,
+    roomLimit: limits.rooms,
+    burst: limits.rate.burst,
+    waiting: Math.max(DEFAULTS.waitingFrames, limits.rate.burst) * limits.message,
+    presenceList: DEFAULTS.presenceList,
+    answer: Math.min(DEFAULTS.answer, Math.floor(limits.outbox / 4)),
+    validateOutput,
+    charge: (userId, cost) => { rates.charge(userId, cost) },
+    redeem: async (ticket) => await auth.redeem(ticket)
+  })
+}
+
+export function createHeartbeat (
+  { settings }: Foundation,
+  connections: Connections<Membership>
+): Heartbeat<Membership> {
+  return new Heartbeat(connections, {
+    interval: settings.heartbeat,
+    timeout: Math.ceil(settings.heartbeat * DEFAULTS.pingAnswer),
+    comment: settings.sse.comment,
+    tolerance: DEFAULTS.tolerance,
+    write: settings.timeouts.write
+  })
+}
+
+export function createWebSocketTransport ({ settings }: Foundation, flusher: Flusher): WebSocketTransport {
+  return new WebSocketTransport({
+    maxPayload: settings.limits.message,
+    closeTimeout: settings.timeouts.close,
+    compression: settings.compression,
+    flusher,
+    selectProtocol
+  })
+}
+
+/** `undefined` where nothing is told to other nodes: there are none. */
+export function createContractWatch (
+  { app: { log }, adapter: { presence, control }, nodeId, failed }: Foundation
+): ContractWatch | undefined {
+  if (presence === undefined || control === undefined) return undefined
+  return new ContractWatch({ presence, nodeId, log, onError: (error) => { failed(error, 'contracts') } })
+}
+
+export function createSlotAudit (
+  { app: { log }, settings }: Foundation,
+  { slots, connections, endpoint }: {
+    readonly slots: Slots
+    readonly connections: Connections<Membership>
+    readonly endpoint: Endpoint
+  }
+): SlotAudit {
+  return new SlotAudit({
+    holders: () => slots.holders(),
+    connections: () => connections.ids(),
+    isHolder: (id) => slots.has(id),
+    isConnection: (id) => connections.get(id) !== undefined,
+    isUnderWay: (id) => endpoint.isUnderWay(id),
+    patience: Math.max(30_000, 2 * settings.timeouts.close),
+    release: (id) => { slots.release(id) },
+    end: (id) => { connections.get(id)?.finish('gone') },
+    warn: (found) => {
+      log.warn(
+        found,
+        'slots and connections differed and were made the same again: a fault of fastify-realtime, please report it'
+      )
+    }
+  })
+}

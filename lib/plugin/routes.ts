@@ -1,0 +1,59 @@
+import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
+import type { Identity } from '../connection/identity.js'
+import { asyncApi } from '../contract/asyncapi.js'
+import { followExchanges } from '../endpoint/exchanges.js'
+import { registerPublic, sharedOptions } from '../endpoint/public-routes.js'
+import { createAdmin } from '../stats/admin.js'
+import { Metrics } from '../stats/metrics.js'
+import { registerStats } from '../stats/routes.js'
+import type { RealtimeNode } from './node.js'
+
+/** All routes below the prefix, in one scope: those of the rooms, the public ones, and the admin's. */
+export async function registerRoutes (app: FastifyInstance, node: RealtimeNode): Promise<void> {
+  const { foundation: { options, settings, prefix, refusals }, hub, readiness, endpoint, exchanges } = node
+  const metrics = options.stats === false ? undefined : new Metrics(() => node.read(), options.stats?.register)
+  // Before anything that can fail: the registry may be the app's, and outlive it.
+  app.addHook('onClose', async () => { metrics?.close() })
+  await app.register(async (scope) => {
+    followExchanges(scope, exchanges, readiness)
+    endpoint.register(scope)
+    const shared = sharedOptions(endpoint.sharedRoute, { ...options.route?.schema } as FastifySchema, refusals)
+    if (metrics !== undefined) {
+      registerStats(scope, {
+        read: () => node.read(),
+        metrics,
+        listings: node.inspector,
+        prefix,
+        authorize: createAuthorize(node),
+        shared
+      })
+    }
+    registerPublic(scope, {
+      readiness,
+      asyncApi: () => asyncApi(
+        [...hub.declarations.values()].map(({ pattern, contract }) => ({ pattern: pattern.source, contract })),
+        { title: 'Real-time rooms', version: '1.0.0' },
+        prefix.url
+      ),
+      shared
+    })
+  }, { prefix: settings.prefix })
+}
+
+/** Lets admins in alone: whoever is to be verified pays for it, and may have been revoked meanwhile. */
+function createAuthorize (
+  { foundation: { options }, admission, rates, revocations }: RealtimeNode
+): (request: FastifyRequest) => Promise<void> {
+  const { token, authorize } = options.stats === false ? {} : options.stats ?? {}
+  return async (request) => {
+    const since = revocations.moment
+    let who: Identity | undefined
+    const authenticate = async (): Promise<unknown> => {
+      who = await admission.identify(request)
+      rates.spend(who.userId)
+      return who.user
+    }
+    await createAdmin({ token, authorize, authenticate })(request)
+    if (who !== undefined) revocations.check(since, who)
+  }
+}

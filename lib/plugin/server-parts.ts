@@ -1,0 +1,67 @@
+import type { FastifyRequest } from 'fastify'
+import { createAddressOf, rewriteUrlOf } from '../endpoint/fastify-internals.js'
+import { isShared } from '../server/addresses.js'
+import { followOpenSockets, type OpenSockets } from '../server/open-sockets.js'
+import { refusePlainUpgrades } from '../server/plain-upgrades.js'
+import { RefusedUpgrades } from '../server/refused-upgrades.js'
+import { createUpgradeGuard, type UpgradeGuard } from '../server/upgrade-guard.js'
+import { createUrlCredentials, type FoundCredentials, type UrlCredentials } from '../server/url-credentials.js'
+import type { Upgrade } from '../transports/websocket.js'
+import type { Foundation } from './foundation.js'
+
+/** What this plugin does to Node's server before Fastify sees a request. */
+export class ServerParts {
+  readonly guard: UpgradeGuard
+  readonly refusedUpgrades = new RefusedUpgrades()
+  readonly #sockets: OpenSockets
+  readonly #credentials: UrlCredentials
+
+  constructor ({ app, settings, prefix, ledger, refusals }: Foundation) {
+    this.guard = createUpgradeGuard(app.server, {
+      deadline: settings.timeouts.upgrade,
+      pending: settings.limits.pending.total,
+      pendingPerAddress: settings.limits.pending.address,
+      addressOf: createAddressOf(app),
+      isShared,
+      onRefused: (code, refusal, address = '') => {
+        ledger.refused(code)
+        this.refusedUpgrades.rememberAddress(address, refusal)
+        refusals.note(refusal, { address })
+      }
+    })
+    this.guard.follow(app.websocketServer)
+    this.#sockets = followOpenSockets(app.server)
+    // Stats, health and tickets are plain routes as well.
+    const isEndpoint = ({ url }: { readonly url: string }): boolean =>
+      url === prefix.route || url === `${prefix.route}/*`
+    refusePlainUpgrades(app, this.guard, (refusal, request) => {
+      ledger.refused('protocol')
+      refusals.noteRequest(refusal, request)
+    }, isEndpoint)
+    this.#credentials = createUrlCredentials(app.server, prefix.url, rewriteUrlOf(app))
+  }
+
+  upgradeOf ({ raw }: FastifyRequest): Upgrade | undefined {
+    const upgrade = this.guard.upgradeOf(raw)
+    return upgrade === undefined ? undefined : { raw, ...upgrade }
+  }
+
+  settle ({ raw }: FastifyRequest): void { this.guard.settle(raw) }
+
+  /** Credentials of the query, which were taken out of the URL before anybody could log it. */
+  credentialsOf ({ raw }: FastifyRequest): FoundCredentials { return this.#credentials.of(raw) }
+
+  logSerializers (log: object): Record<string, (value: never) => unknown> {
+    return this.#credentials.logSerializers(log)
+  }
+
+  /** Ends the sockets that no request is under way on, when all that is under way has come to its end. */
+  closeSockets (): void { this.#sockets.close() }
+
+  /** Leaves the server as it was found. */
+  stop (): void {
+    this.#credentials.stop()
+    this.guard.stop()
+    this.#sockets.stop()
+  }
+}
