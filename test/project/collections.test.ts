@@ -104,7 +104,7 @@ const files = readdirSync(LIB, { recursive: true, encoding: 'utf8' }).filter((fi
 const found = files.flatMap(collectionsOf)
 
 /** `Class.#field`, `factory.variable` or `file.variable`, as the second column names them. */
-const rows = SECURITY.split('\n')
+const rows = SECURITY.slice(SECURITY.indexOf('## What is kept')).split('\n')
   .filter((line) => line.startsWith('| ') && !line.startsWith('| what | where |'))
   .map((line) => line.slice(1, -1).split(' | ').map((cell) => cell.trim()))
 const named = rows.flatMap(([, where = '']) => [...where.matchAll(/`([A-Za-z-]+\.#?\w+)`/g)].map(([, name]) => name!))
