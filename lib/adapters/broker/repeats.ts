@@ -14,7 +14,8 @@ const MAX_EVENTS = 8_192
 export class Repeats {
   readonly #window: number
   readonly #keys = new ExpiringMap<Published>(MAX_KEYS)
-  readonly #events = new Set<string>()
+  /** when each was handed over, the oldest first */
+  readonly #events = new Map<string, number>()
 
   /** @param window milliseconds that an idempotency key is remembered */
   constructor (window: number) {
@@ -31,12 +32,18 @@ export class Repeats {
     this.#keys.set(keyOf(room, key), published, now + this.#window, now)
   }
 
-  /** An event is about to be handed over. @returns false when it has been before */
+  /**
+   * An event is about to be handed over. @returns false when it has been before, for as long as its key is remembered:
+   * after that it is another event
+   */
   isNew (room: string, identity: string): boolean {
     const name = keyOf(room, identity)
-    if (this.#events.has(name)) return false
-    this.#events.add(name)
-    if (this.#events.size > MAX_EVENTS) this.#events.delete(this.#events.values().next().value!)
+    const now = performance.now()
+    const at = this.#events.get(name)
+    if (at !== undefined && now - at < this.#window) return false
+    if (at !== undefined) this.#events.delete(name)
+    this.#events.set(name, now)
+    if (this.#events.size > MAX_EVENTS) this.#events.delete(this.#events.keys().next().value!)
     return true
   }
 }

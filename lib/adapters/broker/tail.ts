@@ -239,9 +239,11 @@ export class FollowedStream {
     const { room, limits, streams, deliver, host, isNew } = this.#options
     const { epoch, offset, identity } = arrival
     const packet = arrival.packet()
+    const from = this.#stream!.top.offset
     streams.append(room, this.#stream!, packet, limits, performance.now())
-    // A broker that lost its data took it again, sent again: here it was heard, and only its place is new.
-    if (identity !== undefined && isNew?.(room, identity) === false) host.gap(room, { epoch, from: offset, to: offset })
+    // A broker that lost its data took it again, sent again: here it was heard, but not by who came since, and nobody
+    // knows who did.
+    if (identity !== undefined && isNew?.(room, identity) === false) host.gap(room, { epoch, from, to: offset })
     else deliver(room, packet, arrival.origin)
   }
 

@@ -1,0 +1,41 @@
+import t from 'tap'
+import { Repeats } from '../../../lib/adapters/broker/repeats.js'
+import { FollowedStream } from '../../../lib/adapters/broker/tail.js'
+import { Streams } from '../../../lib/adapters/history/stream.js'
+import { encodeEvent } from '../../../lib/protocol/packet.js'
+
+t.test('an event that the broker took again after a loss is a gap to who has not heard it', async (t) => {
+  const told: string[] = []
+  const repeats = new Repeats(60_000)
+  const tail = new FollowedStream({
+    room: 'chat/1',
+    limits: { size: 10, ttl: 60_000 },
+    streams: new Streams(1_000_000, 10),
+    host: { gap: (_room, { from, to }) => { told.push(`gap ${from} ${to}`) } },
+    isNew: (room, identity) => repeats.isNew(room, identity),
+    deliver: (_room, { position }) => { told.push(`event ${position!.offset}`) },
+    read: async () => { throw new Error('nothing is to be read') },
+    onRepair: () => undefined
+  })
+  t.teardown(() => { tail.close() })
+  tail.open({ epoch: 'abcdefgh', offset: 4 })
+  repeats.isNew('chat/1', 'heard before')
+  for (const [offset, previous, identity] of [[5, 4, 'a'], [8, 5, 'heard before'], [9, 8, 'b']] as const) {
+    const position = { epoch: 'abcdefgh', offset }
+    tail.accept({
+      ...position,
+      previous,
+      origin: 'o',
+      identity,
+      size: 10,
+      packet: () => encodeEvent({ type: 'said', room: 'chat/1', delivery: 'reliable', timestamp: 1, position }, '{}')
+    }, true)
+  }
+  t.same(told, ['event 5', 'gap 5 8', 'event 9'])
+})
+
+t.test('an event under a key that is not remembered any more is another one', async (t) => {
+  const [lasting, over] = [new Repeats(60_000), new Repeats(0)]
+  t.same([1, 2].map(() => lasting.isNew('chat/1', 'daily')), [true, false])
+  t.same([1, 2].map(() => over.isNew('chat/1', 'daily')), [true, true])
+})
