@@ -2,7 +2,7 @@ import fastifyJwt from '@fastify/jwt'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import { REALTIME_ERR_PLUGIN } from '../errors/misuse.js'
-import { DEFAULTS } from '../options/resolve.js'
+import { DEFAULTS } from '../options/defaults.js'
 import type { RealtimeOptions } from '../types/options.js'
 import { checkOwnWebsocket } from './own-websocket.js'
 

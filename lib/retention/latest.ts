@@ -2,19 +2,16 @@ import type { Packet } from '../protocol/packet.js'
 import { keyOf } from '../protocol/key.js'
 import { Link, LinkedList } from '../structures/linked-list.js'
 import { Retained } from './retention.js'
+import { DAY, MAX_LATEST } from './bounds.js'
 
-/** Values of one room. */
-const MAX_VALUES = 1_000
 /** Bytes of a room's place for its values. */
 const ROOM = 512
-/** Milliseconds that a value lives in a room without history. */
-const WITHOUT_HISTORY = 86_400_000
 
 interface Value { readonly name: string, readonly packet: Packet, readonly until: number }
 
 /** Milliseconds that the `latest` values of a room live. */
 export function latestTtl (history: { readonly ttl: number } | false): number {
-  return history === false ? WITHOUT_HISTORY : history.ttl
+  return history === false ? DAY : history.ttl
 }
 
 /**
@@ -76,7 +73,7 @@ export class Latest extends Retained {
     this.#values.set(name, link)
     this.#order.push(link)
     this.#bytes += costOf(packet)
-    if (this.#values.size > MAX_VALUES) this.shift()
+    if (this.#values.size > MAX_LATEST) this.shift()
     return true
   }
 

@@ -8,6 +8,7 @@ import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors/misuse.js'
 import { RESERVED_TYPES } from '../protocol/frames.js'
 import { keyFault, SchemaFault } from '../protocol/schema.js'
 import { compile, type Checker } from '../protocol/validate.js'
+import { HISTORY } from '../retention/bounds.js'
 
 /** First segments of the URL space that are not rooms. */
 export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket', 'health', 'asyncapi.json'])
@@ -191,7 +192,7 @@ export function declare (
   }
   const history = limits.history === false || (limits.history === undefined && defaults.history === false)
     ? false
-    : { size: 100, ttl: 300_000, ...(defaults.history === false ? {} : defaults.history), ...limits.history }
+    : { ...HISTORY, ...(defaults.history === false ? {} : defaults.history), ...limits.history }
   return {
     pattern,
     contract,

@@ -21,6 +21,7 @@ import type { Member } from './member.js'
 import { PresenceKeeper, type PresenceOptions } from './presence.js'
 import { Room, type Audience, type JoinData, type JoinPlan, type Membership } from './room.js'
 import { Walks } from './walks.js'
+import { HISTORY_BYTES } from '../retention/bounds.js'
 
 export interface HubOptions {
   readonly presence: PresenceOptions
@@ -83,7 +84,6 @@ export function describe (violations: readonly Violation[]): string {
 
 /** Milliseconds between two looks for `latest` values that have run out. */
 const SWEEP = 1_000
-const LATEST_BYTES = 64 * 1024 * 1024
 /** Values that one turn of the event loop lets go. */
 const SLICE = 1_000
 
@@ -109,7 +109,7 @@ export class Hub {
   constructor (adapter: Adapter, options: HubOptions) {
     this.#adapter = adapter
     this.#options = options
-    this.#latest = new Retention(options.latestBytes ?? LATEST_BYTES)
+    this.#latest = new Retention(options.latestBytes ?? HISTORY_BYTES)
     this.#sweep = new Slices(() => this.#latest.sweep(performance.now(), SLICE))
     if (adapter.presence !== undefined) {
       this.#presence = new PresenceKeeper(adapter.presence, options.presence, () => this.#rooms.keys(), (error) => {

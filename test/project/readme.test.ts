@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { DEFAULTS, resolveOptions } from '../../lib/options/resolve.js'
+import { resolveOptions } from '../../lib/options/resolve.js'
+import { DEFAULTS } from '../../lib/options/defaults.js'
 import { codes } from '../../lib/protocol/codes.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))

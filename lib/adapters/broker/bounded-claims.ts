@@ -3,8 +3,8 @@ import { Remembered } from '../../retention/remembered.js'
 import { Retention } from '../../retention/retention.js'
 import type { AdapterHost, ClaimStore } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
+import { REMEMBERED } from '../../retention/bounds.js'
 
-const LIMITS = { bytes: 64 * 1024 * 1024, perUser: 4 * 1024 * 1024 }
 /** Outcomes that are looked at for their end when one is stored. */
 const SWEEP = 8
 /** Bytes that a broker keeps for the key of a publication. */
@@ -18,9 +18,9 @@ const PUBLISHED = 100
 export class BoundedClaims implements ClaimStore {
   readonly #store: ClaimStore
   readonly #takeBack: (name: string) => Promise<unknown>
-  #retention = new Retention(LIMITS.bytes)
-  #kept = this.#remembered(LIMITS.perUser)
-  #keys = this.#published(LIMITS.perUser)
+  #retention = new Retention(REMEMBERED.bytes)
+  #kept = this.#remembered(REMEMBERED.perUser)
+  #keys = this.#published(REMEMBERED.perUser)
   #log: AdapterHost['log'] | undefined
   readonly #losses = new Losses(
     'outcomes of messages and idempotency keys were forgotten before their time: what is repeated may run again; raise limits.remembered, or lower the rate or the size of replies'
@@ -33,7 +33,7 @@ export class BoundedClaims implements ClaimStore {
   }
 
   /** @param host the node whose bounds hold from now on */
-  start ({ remembered: limits = LIMITS, log }: Pick<AdapterHost, 'remembered' | 'log'>): void {
+  start ({ remembered: limits = REMEMBERED, log }: Pick<AdapterHost, 'remembered' | 'log'>): void {
     this.#log = log
     this.#retention = new Retention(limits.bytes)
     this.#kept = this.#remembered(limits.perUser)

@@ -8,6 +8,7 @@ import { ShardedMap } from '../../structures/sharded-map.js'
 import { Slices } from '../../structures/slices.js'
 import { every } from '../../structures/timers.js'
 import type { HistoryPage, HistoryQuery } from '../adapter.js'
+import { DAY } from '../../retention/bounds.js'
 
 export interface StreamLimits { readonly size: number, /** milliseconds */ readonly ttl: number }
 
@@ -158,9 +159,7 @@ class Known {
   }
 }
 
-/** Milliseconds that a room's epoch and top outlive its last use. */
-const METADATA_TTL = 86_400_000
-/** The same for a room that never had an event: nobody has anything to come back to but its start. */
+/** Milliseconds that a room which never had an event is known: nobody has anything to come back to but its start. */
 const UNUSED_TTL = 300_000
 /** Milliseconds between two looks for what has run out. */
 const SWEEP = 500
@@ -302,7 +301,7 @@ export class Streams {
   sweep (now: number, most: number): boolean {
     if (this.#retention.sweep(now, most)) return true
     const isMore = this.#forgetUnused(this.#unused, now - UNUSED_TTL, most)
-    return this.#forgetUnused(this.#idle, now - METADATA_TTL, most) || isMore
+    return this.#forgetUnused(this.#idle, now - DAY, most) || isMore
   }
 
   #forgetUnused (rooms: LinkedList<Known>, usedBefore: number, most: number): boolean {

@@ -15,6 +15,7 @@ import { Slices } from '../../structures/slices.js'
 import { MemoryPresence } from './presence.js'
 import { checkMemory } from '../options.js'
 import { Streams, type Stream } from '../history/stream.js'
+import { HISTORY_BYTES, IDEMPOTENCY, REMEMBERED } from '../../retention/bounds.js'
 
 export interface MemoryOptions {
   /** bytes of all retained events, default 64 MiB */
@@ -36,7 +37,6 @@ export interface MemoryOptions {
 const MAX_STREAMS = 100_000
 /** Bytes that a remembered publication costs. */
 const PUBLISHED = 150
-const REMEMBERED = { bytes: 64 * 1024 * 1024, perUser: 4 * 1024 * 1024 }
 /** Milliseconds between two looks for what has run out. */
 const SWEEP = 1_000
 /** Milliseconds between two log lines about a bound that makes something be forgotten. */
@@ -88,8 +88,8 @@ export class MemoryAdapter implements Adapter {
     this.#now = options.now ?? Date.now
     this.#clock = options.now ?? (() => performance.now())
     const { bytes, perUser } = options.remembered ?? REMEMBERED
-    this.#streams = new Streams(options.bytes ?? 64 * 1024 * 1024, MAX_STREAMS, this.#clock)
-    this.#idempotency = options.idempotency ?? 120_000
+    this.#streams = new Streams(options.bytes ?? HISTORY_BYTES, MAX_STREAMS, this.#clock)
+    this.#idempotency = options.idempotency ?? IDEMPOTENCY
     this.#present = new MemoryPresence(this.#clock, (room, change) => {
       if (this.#subscribed.has(room)) this.#host?.presence(room, change)
     })

@@ -2,11 +2,11 @@ import { ShardedMap } from '../../structures/sharded-map.js'
 import { Slices } from '../../structures/slices.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
+import { DAY } from '../../retention/bounds.js'
 
 /** Forever on this node's clock: in one process a connection cannot die without its leave. */
 const HELD = Number.POSITIVE_INFINITY
 const MAX_SEQUENCES = 100_000
-const SEQUENCE_TTL = 86_400_000
 
 interface Present { readonly data: unknown, readonly connections: Map<string, number> }
 interface Presence {
@@ -121,7 +121,7 @@ export class MemoryPresence implements PresenceStore {
     if (users.size > 0 || this.#rooms.get(room) !== presence) return
     this.#rooms.delete(room)
     this.#ending.delete(room)
-    this.#sequences.set(room, presence.sequence, now + SEQUENCE_TTL, now)
+    this.#sequences.set(room, presence.sequence, now + DAY, now)
   }
 }
 

@@ -33,6 +33,7 @@ import { Streams } from '../history/stream.js'
 import { pageOf, FollowedStream } from '../broker/tail.js'
 import { Unread } from '../broker/unread.js'
 import { decodePayload, originOf, splitOrigin } from '../broker/payload.js'
+import { DAY, HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
 
 export interface NatsOptions {
   /** default `nats://127.0.0.1:4222` */
@@ -83,10 +84,9 @@ const DEFAULTS = {
   storage: 'file' as const,
   timeout: 2_000,
   check: 40_000,
-  idempotency: 120_000,
-  historyBytes: 64 * 1024 * 1024
+  idempotency: IDEMPOTENCY,
+  historyBytes: HISTORY_BYTES
 }
-const DAY = 86_400_000
 const MAX_DENIAL = 30 * DAY
 const PAGE = 500
 /** Bytes in one read while a hole is repaired. */

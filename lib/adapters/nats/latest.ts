@@ -10,6 +10,7 @@ import { tokenOf } from './tokens.js'
 import type { Unread } from '../broker/unread.js'
 import { decodePayload } from '../broker/payload.js'
 import { latestTtl } from '../../retention/latest.js'
+import { DAY, MAX_LATEST } from '../../retention/bounds.js'
 
 export interface NatsLatestOptions {
   readonly link: NatsLink
@@ -35,8 +36,6 @@ export interface SetValue {
   /** the key of the publication was used before */ readonly isRepeated: boolean
 }
 
-const DAY = 86_400_000
-const MAX_LATEST = 1_000
 const PAGE = 5_000
 
 /**

@@ -10,6 +10,7 @@ import { fetchAll, numberOf, type Kept } from './reading.js'
 import { tokenOf } from './tokens.js'
 import type { Arrival, Range } from '../broker/tail.js'
 import { decodePayload, identityOf, originOf, splitOrigin } from '../broker/payload.js'
+import { DAY } from '../../retention/bounds.js'
 
 export interface NatsStreamsOptions {
   readonly link: NatsLink
@@ -22,8 +23,6 @@ export interface NatsStreamsOptions {
 
 /** What a read found, and the newest sequence of the whole stream at that time: the bound for any position of it. */
 export interface Found { readonly range: Range, readonly last: number }
-
-const DAY = 86_400_000
 
 /**
  * One JetStream stream per definition that has history, a subject in it per room. What is accepted is sent on by the

@@ -30,6 +30,7 @@ import { after, every } from '../../structures/timers.js'
 import { latestTtl } from '../../retention/latest.js'
 import { Unread } from '../broker/unread.js'
 import { pageOf, sharedBy, FollowedStream, type Arrival, type Range } from '../broker/tail.js'
+import { HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
 
 export interface RedisOptions {
   /** one server, default `redis://127.0.0.1:6379`; `rediss:` for TLS. Redis 7.0 or newer */
@@ -85,8 +86,8 @@ const DEFAULTS = {
   prefix: 'realtime:',
   timeout: 2_000,
   check: 40_000,
-  idempotency: 120_000,
-  historyBytes: 64 * 1024 * 1024
+  idempotency: IDEMPOTENCY,
+  historyBytes: HISTORY_BYTES
 }
 /** Rooms that are looked at together. */
 const BATCH = 100

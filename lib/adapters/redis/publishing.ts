@@ -14,6 +14,7 @@ import type { Repeats } from '../broker/repeats.js'
 import { decodePayload, encodePayload, identityOf, parsePositions } from '../broker/payload.js'
 import { newEpoch } from '../history/stream.js'
 import type { FollowedStream } from '../broker/tail.js'
+import { latestTtl } from '../../retention/latest.js'
 
 export interface PublishingOptions {
   readonly link: RedisLink
@@ -69,8 +70,6 @@ const LEARN = 2.5
  * before.
  */
 const KEPT = 30_000
-/** How long `latest` values live in rooms without history, milliseconds. */
-const LATEST_TTL = 86_400_000
 
 /** The way of this node's events to the broker and, through it, back to this node's members. */
 export class Publishing {
@@ -182,7 +181,7 @@ export class Publishing {
       newEpoch(),
       kind,
       history === false ? 0 : history.size,
-      Math.ceil(history === false ? LATEST_TTL : history.ttl),
+      Math.ceil(latestTtl(history)),
       own.payload,
       idempotencyKey !== undefined ? Math.ceil(idempotency) : kind === 'v' ? '' : Math.ceil(KEPT + timeout * LEARN),
       own.origin,

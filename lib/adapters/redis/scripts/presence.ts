@@ -1,5 +1,6 @@
 import { HELD } from '../../broker/nodes.js'
-import { change, CLOCK, DAY, DEAD, script } from './script.js'
+import { change, CLOCK, DEAD, script } from './script.js'
+import { DAY } from '../../../retention/bounds.js'
 
 /** Changes of a room's presence that are kept for nodes that could not hear them, and for how long, milliseconds. */
 const MAX_CHANGES = 64

@@ -26,9 +26,6 @@ export function change (keys: number, lua: string): Script {
   return script(keys, DEADLINE + lua, true)
 }
 
-/** Milliseconds that a room's metadata outlives its last use. */
-export const DAY = 86_400_000
-
 /** isLate(): the deadline is past; error EXPIRED. It is taken off the arguments, so that lists may end them. */
 export const LATE = `
 local deadline = tonumber(table.remove(ARGV))

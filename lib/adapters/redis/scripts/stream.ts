@@ -1,4 +1,5 @@
-import { CLOCK, DAY, LATE, script } from './script.js'
+import { CLOCK, LATE, script } from './script.js'
+import { DAY, MAX_LATEST } from '../../../retention/bounds.js'
 
 /** The same of a room that never had an event. */
 const UNUSED = 300_000
@@ -6,8 +7,6 @@ const UNUSED = 300_000
 const MAX_BEFORE = 4
 /** Events that are taken out of a stream at a time, where only so many bytes are wanted. */
 const AT_A_TIME = 16
-/** Values of `latest` keys in one room. */
-const MAX_LATEST = 1_000
 
 /**
  * open(meta, stream, run, candidate, seen) -> epoch, offset, before, at: the room's metadata, born when there is none.
