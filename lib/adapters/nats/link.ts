@@ -84,7 +84,8 @@ export class NatsLink {
       this.#connection = await connect({
         reconnectTimeWait: 200,
         reconnectJitter: 300,
-        pingInterval: 2_000,
+        // Two without an answer, and the link counts as dead.
+        pingInterval: 1_000,
         ...settings,
         servers: [url].flat() as string[],
         timeout,

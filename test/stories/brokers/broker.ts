@@ -26,6 +26,8 @@ export interface Broker {
   readonly adapter: AdapterName
   /** those that keep data */
   readonly servers: readonly Server[]
+  /** milliseconds that a request of a node may take */
+  readonly timeout: number
   /** proxies in front of the servers, for one node */
   way (): Promise<Way>
   /** Keeps a copy of the data as it is now, for `restart('older')`. */
@@ -38,6 +40,8 @@ export interface Broker {
   failOver (): Promise<void>
   /** Deletes what holds the history of the rooms, under running nodes. */
   deleteHistory (): Promise<void>
+  /** Resolves when all that the servers keep has a leader; absent where they are whole as soon as they answer. */
+  whole? (): Promise<void>
 }
 
 /** Why an adapter cannot be tried on this machine; `false` when it can. */

@@ -9,6 +9,8 @@ import { crash, proxiesOf, type AdapterName, type Broker, type Data, type Way } 
 /** Milliseconds that a request of a node may take, of one server and of a cluster. */
 const TIMEOUT = 1_000
 const CLUSTER_TIMEOUT = 3_000
+/** Milliseconds in which the servers of a cluster agree on leaders, on a machine that is busy. */
+const ELECTION = 60_000
 /** Streams that hold the history of rooms, and those that are buckets. */
 const HISTORY = /^realtime_[0-9a-f]{12}$/
 const BUCKET = /^KV_realtime_/
@@ -16,12 +18,14 @@ const BUCKET = /^KV_realtime_/
 class NatsServers implements Broker {
   readonly adapter: AdapterName
   readonly servers: readonly Server[]
+  readonly timeout: number
   readonly #teardown: Teardown
 
   constructor (t: Teardown, adapter: AdapterName, servers: readonly Server[]) {
     this.#teardown = t
     this.adapter = adapter
     this.servers = servers
+    this.timeout = servers.length > 1 ? CLUSTER_TIMEOUT : TIMEOUT
   }
 
   async way (): Promise<Way> {
@@ -30,7 +34,7 @@ class NatsServers implements Broker {
     // Servers that tell of each other would lead around the proxies.
     const settings = { ignoreClusterUpdates: true }
     const replicas = this.servers.length
-    const own = replicas > 1 ? { replicas, timeout: CLUSTER_TIMEOUT } : { timeout: TIMEOUT }
+    const own = { timeout: this.timeout, ...(replicas > 1 ? { replicas } : {}) }
     return {
       proxies,
       adapter: { kind: 'nats', options: { url, settings, ...own } }
@@ -92,6 +96,17 @@ class NatsServers implements Broker {
   }
 
   async deleteHistory (): Promise<void> { await this.#delete(HISTORY) }
+
+  /** The servers of a cluster elect who leads them all, and each stream, one after the other. */
+  async whole (): Promise<void> {
+    if (this.servers.length === 1) return
+    await this.#manage(async (jsm) => {
+      await until('the cluster and all streams have leaders', async () => {
+        const found = await this.#streams(jsm, /./)
+        return found.every(({ cluster }) => cluster?.leader !== undefined)
+      }, ELECTION)
+    })
+  }
 
   async deleteBuckets (): Promise<void> { await this.#delete(BUCKET) }
 

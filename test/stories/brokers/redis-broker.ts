@@ -49,6 +49,7 @@ async function view (server: Server): Promise<Array<{ id: string, port: number, 
 abstract class RedisServers implements Broker {
   abstract readonly adapter: AdapterName
   readonly servers: readonly Server[]
+  readonly timeout = TIMEOUT
   protected readonly teardown: Teardown
 
   constructor (t: Teardown, servers: readonly Server[]) {

@@ -20,13 +20,13 @@ class Revocation {
   }
 
   /** Asks until it is accepted, or until `end`. */
-  async revoke (end: number): Promise<void> {
-    while (this.#acceptedAt === undefined && performance.now() < end) {
+  async revoke (end: () => number): Promise<void> {
+    while (this.#acceptedAt === undefined && performance.now() < end()) {
       const isAccepted = await this.#by.call('revoke', this.client.user).then(() => true, () => false)
       if (isAccepted) this.#acceptedAt = performance.now()
       else await sleep(AGAIN)
     }
-    while (this.#goneAt === undefined && performance.now() < end) {
+    while (this.#goneAt === undefined && performance.now() < end()) {
       if (this.#isKeptOut) this.#goneAt = performance.now()
       await sleep(5)
     }
@@ -70,9 +70,8 @@ export class Revocations {
 
   get areIn (): boolean { return this.#all.every(({ client }) => client.isIn) }
 
-  /** Resolves when all are out, at the latest after `patience` milliseconds. */
-  async revoke (patience: number): Promise<void> {
-    const end = performance.now() + patience
+  /** Resolves when all are out, at the latest at `end`, by `performance.now()`, which is asked again each time. */
+  async revoke (end: () => number): Promise<void> {
     await Promise.all(this.#all.map((each) => each.revoke(end)))
   }
 

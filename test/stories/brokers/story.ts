@@ -57,8 +57,12 @@ const SETTLE = 20_000
 const SENT = 10_000
 /** Milliseconds in which everybody hears what all nodes publish. */
 const ROUND = 4_000
-/** Milliseconds behind the end of a fault in which connections that were let in without the broker leave again. */
-const CALM = 2_500
+/**
+ * Milliseconds, beyond what a request may take, behind the end of a fault: connections that were let in without the
+ * broker leave again, and seats that could not be given back are.
+ */
+const CALM = 1_500
+const GIVEN_BACK = 2_500
 
 /** Undoes what a run has begun, the last first. */
 class Cleanup implements Teardown {
@@ -121,9 +125,12 @@ class Story {
     seats.isCounted = fault.isBlink === true
     const harm = fault.run({ broker: this.#broker, nodes: this.#nodes, ways: this.#ways })
     await sleep(100)
-    const revoking = revocations.revoke(SETTLE)
+    let end = Infinity
+    const revoking = revocations.revoke(() => end)
     await harm.catch((error: Error) => { this.#broken.push(`the fault: ${error.message}`) })
+    await this.#broker.whole?.().catch((error: Error) => { this.#broken.push(`the broker: ${error.message}`) })
     const over = performance.now()
+    end = over + SETTLE
 
     clearInterval(moving)
     for (const sender of senders) sender.stop()
@@ -138,7 +145,7 @@ class Story {
       revoking,
       this.#calm(over, seats)
     ])
-    const stuck = fault.keepsSeats === true ? 0 : await seats.stuck(3_000)
+    const stuck = fault.keepsSeats === true ? 0 : await seats.stuck(GIVEN_BACK + this.#broker.timeout)
     await Promise.all(this.#clients.map((client) => client.stop()))
     this.#broken.push(...this.#nodes.flatMap(({ crash }) => crash ?? []))
     const journal = this.#nodes.flatMap(({ name }) => readJournal(join(this.#directory, name)))
@@ -271,7 +278,7 @@ class Story {
 
   /** Connections that were let in while the broker was away have left by then, and the limit holds again. */
   async #calm (over: number, seats: Seats): Promise<void> {
-    await sleep(Math.max(0, over + CALM - performance.now()))
+    await sleep(Math.max(0, over + this.#broker.timeout + CALM - performance.now()))
     seats.isCounted = true
     await sleep(500)
     await seats.stop()
