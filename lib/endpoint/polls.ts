@@ -86,6 +86,7 @@ export class Polls {
       let rooms: Record<string, unknown> = {}
       let isResumed = true
       let refused: TakenRooms['refused'] = []
+      let isReading = (): boolean => false
       const finish = (answer: PollAnswer | Refusal): void => {
         this.#open.delete(connection)
         resolve(answer)
@@ -93,6 +94,7 @@ export class Polls {
       const link = new PollLink({
         wait,
         hold,
+        isReading: () => isReading(),
         answer: () => {
           for (const { name, refusal } of refused) connection.sendError(refusal.data, undefined, name)
           const packets = connection.take()
@@ -145,6 +147,10 @@ export class Polls {
         if (taken.refused.length > 0) isResumed = false
         refused = taken.refused
         for (const start of taken.starts) start()
+        const begun = connection.rooms.all().map((membership) => ({ membership, from: membership.position }))
+        isReading = () => begun.some(({ membership: { state, position }, from }) => {
+          return state === 'following' && position === from
+        })
         if (hasNews) link.pending()
         link.start(refused.length > 0 ? AGAIN : undefined)
       }, (error: Error) => {

@@ -3,12 +3,19 @@ import { after } from '../structures/timers.js'
 
 /** Milliseconds in which a poll gathers what arrives together. */
 const GATHER = 5
+/**
+ * Milliseconds after its start for which an answer waits for a room whose events are being read: without them it would
+ * be there as soon as another room has news, and the next poll would begin to read anew.
+ */
+const READING = 2_000
 
 export interface PollOptions {
   /** milliseconds that the poll may stay open when nothing comes */
   readonly wait: number
   /** milliseconds before which it is not answered: its peer asks faster than its rate allows */
   readonly hold?: number
+  /** whether a room has missed events of which none has been read yet */
+  readonly isReading?: () => boolean
   /** takes what has been gathered and writes the answer; called once */
   readonly answer: () => void
 }
@@ -23,6 +30,7 @@ export class PollLink implements Link {
   #isDone = false
 
   readonly #notBefore: number
+  #readUntil = 0
 
   constructor (options: PollOptions) {
     this.#options = options
@@ -48,13 +56,19 @@ export class PollLink implements Link {
    */
   start (most = this.#options.wait): void {
     this.#isStarted = true
+    this.#readUntil = performance.now() + READING
     this.#arm(this.#hasNews ? GATHER : Math.min(most, this.#options.wait))
   }
 
   #arm (wait: number): void {
     if (this.#isDone) return
     clearTimeout(this.#timer)
-    this.#timer = after(() => { this.#finish() }, Math.max(wait, this.#notBefore - performance.now()))
+    this.#timer = after(() => { this.#due() }, Math.max(wait, this.#notBefore - performance.now()))
+  }
+
+  #due (): void {
+    if (performance.now() < this.#readUntil && this.#options.isReading?.() === true) this.#arm(GATHER)
+    else this.#finish()
   }
 
   /** Answers with what there is. */

@@ -102,6 +102,39 @@ t.test('a poll given up while its node reads the rooms leaves its events, each o
   }
 })
 
+t.test('a poll answers with what a room missed, though another room has news before it is read', async (t) => {
+  const inner = memory()
+  let read!: () => void
+  const isRead = new Promise<void>((resolve) => { read = resolve })
+  let reads = 0
+  // Whoever enters asks for one event, whoever follows for many.
+  const history: NonNullable<Adapter['history']> = async (room, query, settings) => {
+    if (room === 'chat/1' && query.limit > 1) {
+      reads++
+      await isRead
+    }
+    return await inner.history!(room, query, settings)
+  }
+  const adapter = new Proxy(inner, {
+    get (target, name) {
+      if (name === 'history') return history
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) as unknown : value
+    }
+  })
+  const server = await start(t, { adapter })
+  const token = server.token('ada')
+  const rooms = ['chat/1', 'chat/2']
+  const { cursor } = await poll(server, { token, rooms })
+  for (const room of rooms) await server.app.rooms.broadcast(room, 'said', { text: room, by: 'x' })
+  const answer = poll(server, { token, rooms, query: { since: cursor, wait: '300' } })
+  await eventually('the room is read', () => reads, (count) => count > 0)
+  await server.app.rooms.broadcast('chat/2', 'said', { text: 'news', by: 'x' })
+  await sleep(50)
+  read()
+  t.same(textsOf(await answer).sort(), ['chat/1', 'chat/2', 'news'])
+})
+
 for (const when of ['before', 'after'] as const) {
   t.test(`a poll given up while a new node enters its rooms leaves them, and every event, to the next one that comes ${when} they are entered`, async (t) => {
     const broker = held()
