@@ -1,2 +1,2 @@
-/** A value, or a promise of it: what is in memory is not worth a promise. Callers handle both. */
+/** A value or a promise of it. What is in memory is returned without a promise, so callers handle both. */
 export type Awaitable<T> = T | Promise<T>

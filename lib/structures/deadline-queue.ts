@@ -1,7 +1,8 @@
 import { after } from './timers.js'
 
 /**
- * Things that are all given the same time. The one added first is always due first, so a single timer serves them all.
+ * Expires items that all get the same time. The item that was added first is always due first, so a single timer serves
+ * all of them.
  */
 export class DeadlineQueue<T> {
   readonly #ms: number
@@ -25,8 +26,10 @@ export class DeadlineQueue<T> {
   }
 
   /**
-   * The timer runs on when nothing is left: most upgrades are over in the turn that brings them, and a timer for each
-   * would cost more than all else.
+   * The timer keeps running when the queue is empty, unreferenced: most upgrades are over within the turn of the event
+   * loop that brings them, and a timer for each of them would cost more than everything else.
+   *
+   * @returns whether the item was in the queue
    */
   delete (item: T): boolean {
     const known = this.#due.delete(item)
@@ -46,7 +49,7 @@ export class DeadlineQueue<T> {
   #sweep (): void {
     const now = performance.now()
     for (const [item, due] of this.#due) {
-      // a timer may fire a fraction of a millisecond early
+      // A timer may fire a fraction of a millisecond early.
       if (due > now + 1) break
       this.delete(item)
       this.#expire(item)

@@ -1,17 +1,17 @@
 import { ShardedMap } from './sharded-map.js'
 
-/** `value` is let go with the entry, which may stay in the order for a while. */
+/** `value` is released as soon as the entry is dropped; the entry itself may stay in the order for a while. */
 interface Entry<V> { readonly key: string, value: V | undefined, until: number, isGone: boolean }
 
-/** Entries beyond half of the order that may have gone before it is written anew. */
+/** How many dropped entries the order may hold beyond the number of live ones before it is rewritten. */
 const SLACK = 8
 
 /**
- * A map whose entries run out and whose size is bounded: at the bound those that have run out go, then the oldest. An
- * entry that is set again is a new one.
+ * A map whose entries expire and whose size is bounded: at the bound it first evicts the expired entries, then the
+ * oldest. Setting a key again makes a new entry at the end of the order.
  *
- * The order is an array of its own: a `Map` that loses its first keys keeps their places for a while, and each new walk
- * over it passes all of them.
+ * The order is a separate array, because a `Map` that loses its first keys keeps their places for a while and each new
+ * walk over it passes all of them.
  */
 export class ExpiringMap<V> {
   readonly #entries = new ShardedMap<Entry<V>>()
@@ -46,7 +46,11 @@ export class ExpiringMap<V> {
     this.#tidy()
   }
 
-  /** The same entry with another value and end, in its place. @returns whether there is one */
+  /**
+   * Gives an entry another value and another end, and keeps its place in the order.
+   *
+   * @returns whether the key has an entry
+   */
   replace (key: string, value: V, until: number): boolean {
     const entry = this.#entries.get(key)
     if (entry === undefined) return false
@@ -63,14 +67,17 @@ export class ExpiringMap<V> {
     return value
   }
 
-  /** Drops what has run out. Entries of one map mostly share one life, so the first that lives ends the walk. */
+  /**
+   * Drops the expired entries. It stops at the first that is still alive, because the entries of one map mostly have
+   * the same time to live.
+   */
   sweep (now: number): void {
     for (let entry = this.#oldest(); entry !== undefined && entry.until <= now; entry = this.#oldest()) {
       this.#drop(entry)
     }
   }
 
-  /** Entries that have not run out, oldest first. */
+  /** Values of the entries that have not expired, oldest first. */
   * values (now: number): Generator<V> {
     for (const { value, until, isGone } of this.#order.slice(this.#head)) if (!isGone && until > now) yield value as V
   }

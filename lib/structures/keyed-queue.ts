@@ -1,13 +1,13 @@
 type Task = () => unknown
 
 /**
- * Runs the tasks of one key one at a time in order of arrival, those of different keys concurrently. A lane exists only
- * while it is busy.
+ * Runs the tasks of one key one at a time in the order of arrival, and the tasks of different keys concurrently. A lane
+ * exists only while it is busy.
  */
 export class KeyedQueue {
   readonly #lanes = new Map<string, Task[]>()
 
-  /** @returns false when as many as `most` wait already */
+  /** @returns false when `most` tasks of the key are waiting already */
   run (key: string, task: Task, most: number): boolean {
     const waiting = this.#lanes.get(key)
     if (waiting !== undefined) {

@@ -1,4 +1,4 @@
-/** A place in at most one list at a time: whoever has it moves or removes it without a search. */
+/** A place in at most one list at a time. The holder of a link can move or remove it without a search. */
 export class Link<T> {
   readonly item: T
   list: LinkedList<T> | undefined
@@ -19,7 +19,7 @@ export class LinkedList<T> {
 
   get size (): number { return this.#size }
 
-  /** To the end of this list, out of the one that it is in. */
+  /** Moves the link to the end of this list, out of the list that it was in. */
   push (link: Link<T>): void {
     link.list?.remove(link)
     link.list = this
@@ -30,7 +30,7 @@ export class LinkedList<T> {
     this.#size++
   }
 
-  /** @param link one of this list */
+  /** @param link a link of this list */
   remove (link: Link<T>): void {
     const { before, after } = link
     if (before === undefined) this.first = after

@@ -1,10 +1,11 @@
 const SHARDS = 32
-/** Characters at the end of a key that choose its shard: names of one family differ there. */
+/** Number of characters at the end of a key that choose its shard: names of one family differ there. */
 const TAIL = 6
 
 /**
- * A map of very many strings. A `Map` that grows moves all of its entries in one turn, some milliseconds at 100 000:
- * here each shard grows by itself. Keys made to share a shard only make it what one `Map` would be. Without an order.
+ * A map of very many strings, without an order. A `Map` that grows moves all of its entries in one turn of the event
+ * loop, which takes some milliseconds at 100 000 entries; here each shard grows on its own. Keys that are chosen to
+ * fall into one shard only make this map as slow as one `Map`.
  */
 export class ShardedMap<V> {
   readonly #shards: Array<Map<string, V>> = Array.from({ length: SHARDS }, () => new Map<string, V>())
@@ -42,7 +43,7 @@ export class ShardedMap<V> {
     this.#size = 0
   }
 
-  /** @param skipped entries that are passed over: whole shards of them without a look */
+  /** @param skipped number of entries to pass over; a shard that lies wholly among them is skipped without a walk */
   * values (skipped = 0): Generator<V> {
     let left = skipped
     for (const shard of this.#shards) {

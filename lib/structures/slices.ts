@@ -1,19 +1,19 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
 /**
- * Work in proportion to the population: one small part of it in each turn of the event loop, so that nobody waits for
- * all of it.
+ * Does work that grows with the population in small parts, one in each turn of the event loop, so that other work never
+ * waits for all of it.
  */
 export class Slices {
   readonly #step: () => boolean
   #next: NodeJS.Immediate | undefined
 
-  /** @param step does one part; returns whether there is more */
+  /** @param step does one part, and returns whether there is more to do */
   constructor (step: () => boolean) {
     this.#step = step
   }
 
-  /** The first part is done at once. Under way already: nothing. */
+  /** Does the first part at once. A call while the work is under way changes nothing. */
   run (): void { if (this.#next === undefined) this.#turn() }
 
   stop (): void {
@@ -27,10 +27,10 @@ export class Slices {
   }
 }
 
-/** Items that one turn of the event loop looks at. */
+/** Number of items that one turn of the event loop examines. */
 const AT_ONCE = 1_000
 
-/** Those that `isMeant` picks out of very many, looked at some in each turn of the event loop. */
+/** Collects the items that `isMeant` accepts, and examines a bounded number of them in each turn of the event loop. */
 export async function gather<T> (items: Iterable<T>, isMeant: (item: T) => boolean): Promise<T[]> {
   const gathered: T[] = []
   let looked = 0
@@ -41,7 +41,11 @@ export async function gather<T> (items: Iterable<T>, isMeant: (item: T) => boole
   return gathered
 }
 
-/** A step for each of very many, `size` of them at a time. @throws what a step throws; those behind it are not begun */
+/**
+ * Runs a step for each of very many items, `size` of them at a time.
+ *
+ * @throws what a step throws; the items behind its batch are not begun
+ */
 export async function inBatches<T> (items: Iterable<T>, size: number, step: (item: T) => Promise<void>): Promise<void> {
   let steps: Array<Promise<void>> = []
   for (const item of items) {
@@ -54,7 +58,9 @@ export async function inBatches<T> (items: Iterable<T>, size: number, step: (ite
   await Promise.all(steps)
 }
 
-/** A step for each of very many, `atOnce` of them in one turn of the event loop. The first are done at once. */
+/**
+ * Runs a step for each of very many items, `atOnce` of them in one turn of the event loop. The first ones run at once.
+ */
 export async function inTurns<T> (items: Iterable<T>, atOnce: number, step: (item: T) => void): Promise<void> {
   let done = 0
   for (const item of items) {

@@ -1,9 +1,9 @@
-/** The longest that a timer of the platform waits; a longer one would fire after 1 ms. */
+/** The longest wait of the platform's timers in milliseconds; a longer one would fire after 1 ms. */
 const LONGEST = 2_147_483_647
 
 /**
- * Calls `fire` when all parts of `wait` have passed; a timer that is refreshed stays the same handle, referenced or not
- * as before.
+ * Calls `fire` when all parts of `wait` have passed. Each part refreshes the same timer, so the handle and whether it
+ * is referenced stay as they were.
  */
 function inParts (fire: (again: () => void) => void, wait: number): NodeJS.Timeout {
   const parts = Math.ceil(wait / LONGEST)
@@ -18,12 +18,12 @@ function inParts (fire: (again: () => void) => void, wait: number): NodeJS.Timeo
   return timer
 }
 
-/** `setTimeout` for every wait, `Infinity` included, which never fires. The handle is for `clearTimeout`. */
+/** `setTimeout` for a wait of any length; a wait of `Infinity` never fires. The handle is for `clearTimeout`. */
 export function after (callback: () => void, wait: number): NodeJS.Timeout {
   return wait > LONGEST ? inParts(callback, wait) : setTimeout(callback, wait)
 }
 
-/** `setInterval` for every period. The handle is for `clearInterval`. */
+/** `setInterval` for a period of any length. The handle is for `clearInterval`. */
 export function every (callback: () => void, period: number): NodeJS.Timeout {
   if (period <= LONGEST) return setInterval(callback, period)
   return inParts((again) => {

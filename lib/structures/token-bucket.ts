@@ -1,14 +1,14 @@
 /** Bytes of an answer that cost as much as one message. */
 const UNIT = 16_384
 
-/** What an answer costs beside the message that asked for it. */
+/** Cost of an answer in messages, on top of the message that asked for it. */
 export function costOf (bytes: number): number { return Math.floor(bytes / UNIT) }
 
-export interface Rate { /** per second */ readonly messages: number, readonly burst: number }
+export interface Rate { /** Messages per second. */ readonly messages: number, readonly burst: number }
 
 /**
- * A token bucket that can go into debt: a refused message costs as well, so that a peer that goes on after its refusals
- * reaches `-burst` and can be cut, while one that slows down recovers.
+ * A token bucket that can go into debt. A refused message costs as well, so a peer that keeps sending after its
+ * refusals reaches `-burst` and can be disconnected, while a peer that slows down recovers.
  */
 export class TokenBucket {
   #tokens: number
@@ -23,8 +23,8 @@ export class TokenBucket {
   }
 
   /**
-   * @param cost in messages; of a burst at most
-   * @returns 0 when allowed; else the milliseconds until it is
+   * @param cost in messages, at most `burst`
+   * @returns 0 when the message is allowed, otherwise the milliseconds until it would be
    */
   take (now: number, cost = 1): number {
     const { messages, burst } = this.#rate
@@ -39,8 +39,8 @@ export class TokenBucket {
   }
 
   /**
-   * What something came to cost on top, once that is known: it is owed, and refuses what follows, but makes no flood of
-   * itself.
+   * Charges a cost that became known only afterwards. The debt makes the bucket refuse the next messages, but the
+   * charge alone never makes it flooded.
    */
   charge (now: number, cost: number): void {
     const { messages, burst } = this.#rate
@@ -49,10 +49,10 @@ export class TokenBucket {
     this.#tokens = Math.max(filled - cost, Math.min(filled, 1 - burst))
   }
 
-  /** the peer took no notice of as many refusals as its burst */
+  /** Whether the peer has ignored as many refusals as its burst. */
   get isFlooded (): boolean { return this.#tokens <= -this.#rate.burst }
 
-  /** untouched for so long that a new bucket would be the same */
+  /** Whether the bucket has been idle for so long that a new one would be the same. */
   isFull (now: number): boolean {
     return this.#tokens + (now - this.#at) * this.#rate.messages / 1_000 >= this.#rate.burst
   }
