@@ -1,22 +1,25 @@
 /**
- * What is kept, for how long and how much of it, where neither the application nor an adapter's option says otherwise.
- * The rooms, the adapters and the plugin's options all mean these. Milliseconds and bytes.
+ * Defaults of what is kept, for how long and how much of it, where neither the application nor an option of the adapter
+ * says otherwise. The rooms, the adapters and the plugin's options all use these values, in milliseconds and bytes.
  */
 
-/** Milliseconds that a room's metadata, and `latest` values of a room without history, outlive their last use. */
+/**
+ * Milliseconds that a room's metadata, and the `latest` values of a room without history, are kept after their last
+ * use.
+ */
 export const DAY = 86_400_000
 
-/** Values of `latest` keys in one room: the oldest gives way. */
+/** Number of `latest` values that one room keeps; the oldest is evicted for a new one. */
 export const MAX_LATEST = 1_000
 
-/** Events of one room that are kept for resumes. */
+/** Number of events that one room keeps for resumes, and for how many milliseconds. */
 export const HISTORY = { size: 100, ttl: 300_000 } as const
 
-/** Bytes of the events and `latest` values of all rooms. */
+/** Bytes of the events and `latest` values of all rooms together. */
 export const HISTORY_BYTES = 67_108_864
 
-/** Milliseconds that an idempotency key, and the outcome of a message, is remembered. */
+/** Milliseconds for which an idempotency key and the outcome of its message are remembered. */
 export const IDEMPOTENCY = 120_000
 
-/** Bytes of idempotency keys and outcomes, in all and of one user. */
+/** Bytes of idempotency keys and outcomes: of all users together, and of one user. */
 export const REMEMBERED = { bytes: 67_108_864, perUser: 4_194_304 } as const

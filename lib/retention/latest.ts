@@ -4,18 +4,19 @@ import { Link, LinkedList } from '../structures/linked-list.js'
 import { Retained } from './retention.js'
 import { DAY, MAX_LATEST } from './bounds.js'
 
-/** Bytes of a room's place for its values. */
+/** Estimated bytes of the containers that a room needs for its values. */
 const ROOM = 512
 
 interface Value { readonly name: string, readonly packet: Packet, readonly until: number }
 
-/** Milliseconds that the `latest` values of a room live. */
+/** Milliseconds for which the `latest` values of a room are kept. */
 export function latestTtl (history: { readonly ttl: number } | false): number {
   return history === false ? DAY : history.ttl
 }
 
 /**
- * The current `latest` values of one room, by type and key: bounded in number here, in time and bytes by a `Retention`.
+ * The current `latest` values of one room by type and key. This class bounds their number, a `Retention` bounds their
+ * time and bytes.
  */
 export class Latest extends Retained {
   readonly #values = new Map<string, Link<Value>>()
@@ -25,8 +26,8 @@ export class Latest extends Retained {
   #bytes = 0
 
   /**
-   * @param ttl milliseconds, counted from when a value was accepted: by the age that it came with, not by anybody's
-   * clock
+   * @param ttl milliseconds since a value was accepted, counted by the age that came with the value and not by the
+   *   clock of any node
    */
   constructor (ttl: number, onEmpty?: () => void) {
     super()
@@ -38,34 +39,34 @@ export class Latest extends Retained {
   get ends (): number { return this.#order.first?.item.until ?? Number.POSITIVE_INFINITY }
   get size (): number { return this.#values.size }
 
-  /** The packets, oldest set first, without what has run out. */
+  /** The packets that have not expired, in the order in which they were set. */
   * packets (now: number): Generator<Packet> {
     for (const { packet, until } of this.#order) if (until > now) yield packet
   }
 
-  /** The same, each with the time for which it has been kept. */
+  /** The same packets, each with the time for which it has been kept. */
   * aged (now: number): Generator<Packet> {
     for (const { packet, until } of this.#order) {
       if (until > now) yield packet.aged(Math.max(0, now - until + this.#ttl))
     }
   }
 
-  /** version of the newest value */
+  /** Highest version among the values. */
   get version (): number | undefined {
     let version: number | undefined
     for (const { packet } of this.#order) version = Math.max(version ?? 0, packet.event!.version ?? 0)
     return version
   }
 
-  /** @returns false when a newer value of the key is known */
+  /** @returns false when a newer value of the key is already known */
   set (packet: Packet, now: number): boolean {
     const { type, key, version, age = 0 } = packet.event!
     const name = keyOf(type, key ?? '')
     const known = this.#values.get(name)
     if (known !== undefined) {
       const before = known.item.packet.event!.version
-      // Without a version it was set here while the broker was away: it shows until the broker names a value, whichever
-      // that is.
+      // A value without a version was set by this node while it could not reach the broker. It is shown until the
+      // broker names a value, whatever the version of that one is.
       if (before !== undefined && version !== undefined && before >= version) return false
       this.#drop(known)
     }
@@ -91,10 +92,10 @@ export class Latest extends Retained {
   }
 }
 
-/** Bytes that a retained packet keeps besides its frame. */
+/** Estimated bytes that a retained packet takes besides its frame. */
 const OVERHEAD = 256
 
-/** A retained packet is charged twice its frame: its SSE form may be kept beside it. */
+/** Bytes that a retained packet is charged: twice its frame, because its SSE form may be kept beside it. */
 export function costOf ({ bytes }: Packet): number {
   return bytes.length * 2 + OVERHEAD
 }

@@ -3,7 +3,7 @@ const QUIET = 60_000
 
 interface Log { warn (object: object, message: string): void }
 
-/** Counts what had to go before its time, and says so once a minute. */
+/** Counts what was evicted before its time, and logs the count at most once a minute. */
 export class Losses {
   readonly #message: string
   #told = 0
@@ -14,7 +14,7 @@ export class Losses {
     this.#message = message
   }
 
-  /** @param bytes that are kept */
+  /** @param bytes that are kept now */
   add (log: Log | undefined, bytes: number): void {
     this.count++
     const now = performance.now()

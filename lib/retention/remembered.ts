@@ -4,12 +4,12 @@ import { ShardedMap } from '../structures/sharded-map.js'
 
 interface Entry<V> { readonly owner: Owner<V>, readonly key: string, value: V, until: number, bytes: number }
 
-/** Bytes that an entry costs besides what it says. */
+/** Estimated bytes of an entry besides its key and its value. */
 const ENTRY = 300
-/** Bytes of an owner. */
+/** Estimated bytes of an owner without its entries. */
 const OWNER = 500
 
-/** What is remembered for one owner, oldest first. */
+/** The entries of one owner, oldest first. */
 class Owner<V> extends Retained {
   readonly id: string
   readonly entries = new LinkedList<Entry<V>>()
@@ -36,25 +36,28 @@ class Owner<V> extends Retained {
 }
 
 /**
- * Entries that are kept for a time, each for an owner. Number is no bound, bytes are: an owner over its own loses its
- * oldest entry, and when all together are over the `Retention`'s, one of the owners that hold most does: whoever holds
- * little is the last to lose by it.
+ * Entries that are kept for a time, each for an owner. Their bytes are bounded, not their number: an owner above its
+ * own bound loses its oldest entry. When all owners together are above the bound of the `Retention`, one of the owners
+ * that hold most loses its oldest entry, so an owner that holds little is the last to lose one.
  */
 export class Remembered<V> {
   readonly #retention: Retention
   readonly #perOwner: number
   readonly #onEvicted: ((key: string, value: V) => void) | undefined
-  /** what ended before it has run out, and was not evicted */
+  /**
+   * Time of the last call. An entry that is dropped to make room counts as evicted only where it had not expired by
+   * then.
+   */
   #now = 0
   readonly #entries = new ShardedMap<Link<Entry<V>>>()
   readonly #owners = new ShardedMap<Owner<V>>()
-  /** entries that an owner lost before their time by its own bound */
+  /** Number of entries that owners lost before their time by the bound for one owner. */
   evicted = 0
 
   /**
-   * @param retention bounds the bytes of all that share it, and is swept by whoever made it
-   * @param perOwner bytes
-   * @param onEvicted told of each entry that had to go before its time
+   * @param retention bounds the bytes of everything that shares it, and is swept by its creator
+   * @param perOwner bytes that one owner may hold, unbounded by default
+   * @param onEvicted called for each entry that was evicted before its time
    */
   constructor (retention: Retention, perOwner = Number.POSITIVE_INFINITY, onEvicted?: (key: string, value: V) => void) {
     this.#retention = retention
@@ -70,13 +73,13 @@ export class Remembered<V> {
     return entry === undefined || entry.until <= now ? undefined : entry.value
   }
 
-  /** What has not run out, without an order. */
+  /** Values of the entries that have not expired, without an order. */
   * values (now: number): Generator<V> {
     for (const { item: { value, until } } of this.#entries.values()) if (until > now) yield value
   }
 
   /**
-   * A new entry, or a new one in the place of the last of its key.
+   * Adds an entry, or replaces the entry of the same key.
    *
    * @param bytes of the value
    */
@@ -108,7 +111,12 @@ export class Remembered<V> {
     this.#retention.changed(own, now)
   }
 
-  /** Lets go what has run out, here and of all that share the `Retention`. @returns whether there is more to do now */
+  /**
+   * Drops what has expired, here and in everything that shares the `Retention`.
+   *
+   * @param most parts dropped and things examined in this call
+   * @returns whether there is more to do now
+   */
   sweep (now: number, most: number): boolean {
     this.#now = now
     return this.#retention.sweep(now, most)

@@ -1,56 +1,60 @@
 import { Link, LinkedList } from '../structures/linked-list.js'
 
-/** Something that is kept for a time and within a budget, and that loses its oldest part first. */
+/** Something that is kept for a time and within a byte budget, and that loses its oldest part first. */
 export abstract class Retained {
   abstract get bytes (): number
   /**
-   * milliseconds, by the clock of whoever sweeps it, at which its oldest part has run out; `Infinity` when it has none
+   * Time at which its oldest part expires, in milliseconds by the clock of the caller of `sweep`; `Infinity` when it
+   * has none.
    */
   abstract get ends (): number
-  /** Loses its oldest part. */
+  /** Drops its oldest part. */
   abstract shift (): void
-  /** It has nothing left. */
+  /** Called when nothing of it is left. */
   emptied (): void {}
 
-  /** bytes that its `Retention` has counted */
+  /** Bytes that its `Retention` has counted for it. */
   counted = 0
-  /** among those of about its size */
+  /** Its place among those of about the same size. */
   readonly bySize = new Link<Retained>(this)
-  /** among those that are looked at next at about the same time */
+  /** Its place among those that the wheel examines at about the same time. */
   readonly byEnd = new Link<Retained>(this)
 }
 
-/** Milliseconds in one slot of the wheel: nothing is looked at more often. */
+/** Milliseconds of one slot of the timing wheel: nothing is examined more often. */
 const SLOT = 500
-/** What ends later than the wheel reaches is looked at when it has come round, and put on. */
+/**
+ * Number of slots. What expires later than the wheel reaches is examined after one turn of the wheel and scheduled
+ * again.
+ */
 const SLOTS = 256
 
 /**
- * Many retained things under one byte budget. Over it, one that holds about the most (within an eighth) loses its
- * oldest part; what has run out goes by a timing wheel. Each step costs the same however many there are. Pure: the
- * clock is an argument.
+ * Keeps many retained things under one byte budget. Above the budget, one of those that hold the most (within an
+ * eighth) loses its oldest part; expired parts are found by a timing wheel. The cost of a step does not depend on how
+ * many things there are. The clock is an argument, so this class has no timer.
  */
 export class Retention {
   readonly #budget: number
   readonly #sizes: Array<LinkedList<Retained>> = []
   #largest = 0
   readonly #slots = Array.from({ length: SLOTS }, () => new LinkedList<Retained>())
-  /** the slot that is being swept */
+  /** The slot that is being swept. */
   #due = new LinkedList<Retained>()
-  /** the last slot whose time has come */
+  /** The last slot whose time has come. */
   #tick: number | undefined
   #bytes = 0
-  /** parts that had to go before their time */
+  /** Number of parts that were evicted before their time. */
   evicted = 0
 
-  /** @param budget bytes of all together */
+  /** @param budget bytes of everything together */
   constructor (budget: number) {
     this.#budget = budget
   }
 
   get bytes (): number { return this.#bytes }
 
-  /** Its bytes have changed: it finds its place, and the budget is kept. */
+  /** Tells that the bytes of a retained thing have changed: it is sorted in again, and the budget is enforced. */
   changed (retained: Retained, now: number): void {
     this.#weigh(retained)
     if (retained.counted > 0 && retained.byEnd.list === undefined) this.#schedule(retained, now)
@@ -65,14 +69,14 @@ export class Retention {
   }
 
   /**
-   * Lets go what has run out.
+   * Drops what has expired.
    *
-   * @param most parts lost and things looked at
+   * @param most parts dropped and things examined in this call
    * @returns whether there is more to do now
    */
   sweep (now: number, most: number): boolean {
     const tick = Math.floor(now / SLOT)
-    // A clock that was set must not make the wheel wait, nor turn it more than once.
+    // A clock that was changed must neither stop the wheel nor turn it more than once.
     this.#tick = Math.max(Math.min(this.#tick ?? tick, tick), tick - SLOTS)
     let rest = most
     for (;;) {
@@ -135,10 +139,10 @@ export class Retention {
   }
 }
 
-/** Bytes that make no difference. */
+/** Sizes are rounded up to a multiple of so many bytes before they are classed. */
 const GRAIN = 64
 
-/** Eight sizes for each power of two. */
+/** Size class of a number of bytes: eight classes for each power of two. */
 function sizeOf (bytes: number): number {
   const grains = Math.min(Math.ceil(bytes / GRAIN), 0x7fffffff)
   const power = 31 - Math.clz32(grains)
