@@ -1,6 +1,9 @@
 import type { Retry } from './codes.js'
 
-/** What a client may do after a close code, by the rules behind the table of codes: it spares a page the table. */
+/**
+ * What a client may do after a close code. It follows the rules behind the table of codes, so that a page need not load
+ * the table.
+ */
 export function retryOfClose (close: number): Retry {
   if (close === 4401) return 'refresh'
   if (close === 1001 || close === 4408) return 'now'

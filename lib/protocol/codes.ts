@@ -1,14 +1,15 @@
 /**
- * What a client may do after a refusal or an end: come back at `now` (with jitter), with `backoff`,
- * after it has fetched a fresh credential (`refresh`), or `never` with the same request.
+ * What a client may do after a refusal or an end: try again `now` (with jitter), with `backoff`, after it has fetched a
+ * fresh credential (`refresh`), or `never` with the same request.
  */
 export type Retry = 'now' | 'backoff' | 'refresh' | 'never'
 
 interface Row { readonly status: number, readonly close?: number, readonly retry: Retry, readonly message: string }
 
 /**
- * One table for frames, HTTP bodies, close codes, stats and the client. 44xx may come back, 45xx is final;
- * the rest are the codes of RFC 6455 7.4.1 and its registry. A missing `close` means that no WebSocket ends with it.
+ * One table for frames, HTTP bodies, close codes, stats and the client. After a 44xx code the client may come back, a
+ * 45xx code is final; the others are the codes of RFC 6455 7.4.1 and its registry. Where `close` is missing, no
+ * WebSocket ends with that code.
  */
 const table = {
   unauthorized: { status: 401, close: 4401, retry: 'refresh', message: 'a valid credential is needed' },

@@ -1,17 +1,17 @@
 import { EPOCH, isOffset, type Position } from './position.js'
 
-/** Where a stream or poll stands in one room. `undefined` position: the room keeps no history. */
+/** Where a stream or poll stands in one room. The position is `undefined` in a room that keeps no history. */
 export interface CursorEntry {
   position?: Position | undefined
-  /** sequence of the presence that the peer has seen */
+  /** Sequence of the presence that the peer has seen. */
   presence?: number | undefined
-  /** highest version of a `latest` value that the peer has seen */
+  /** Highest version of a `latest` value that the peer has seen. */
   version?: number | undefined
 }
 
 /**
- * The opaque string form of the positions of a stream's or poll's rooms, in the order of `rooms`. Not signed:
- * authorisation runs again, and the connection in it is believed only as far as its id proves itself.
+ * The positions of a stream's or poll's rooms, in the order of `rooms`; peers get it as an opaque string. It is not
+ * signed: authorisation runs again for each cursor, and only the client that had a connection knows its id.
  */
 export interface Cursor {
   readonly connection: string
@@ -20,7 +20,7 @@ export interface Cursor {
 
 const VERSION = '1'
 
-/** Four bytes that tell a cursor of another room list apart (FNV-1a). */
+/** Four bytes (FNV-1a) that tell the cursor of another list of rooms apart. */
 export function hashRooms (rooms: readonly string[]): string {
   let hash = 0x811c9dc5
   for (const char of rooms.join(' ')) {
@@ -30,7 +30,12 @@ export function hashRooms (rooms: readonly string[]): string {
   return (hash >>> 0).toString(16).padStart(8, '0')
 }
 
-/** `rooms` is the hash of the list, taken once per stream: a cursor is written for every event. */
+/**
+ * Writes a cursor as its opaque string.
+ *
+ * @param rooms the hash of the list of rooms; it is taken once per stream, because a cursor is written for every
+ *   event
+ */
 export function encodeCursor (connection: string, rooms: string, entries: readonly CursorEntry[]): string {
   let text = `${VERSION}.${connection}.${rooms}`
   for (const { position, presence, version } of entries) {
@@ -68,7 +73,7 @@ function parseEntry (text: string): CursorEntry | undefined {
   return entry
 }
 
-/** @returns `undefined` when malformed, truncated, or made for another list of rooms */
+/** @returns `undefined` when the text is malformed, truncated, or was made for another list of rooms */
 export function decodeCursor (text: string, rooms: readonly string[]): Cursor | undefined {
   if (text.length > 4096 || !/^[A-Za-z0-9_-]+$/.test(text)) return undefined
   const [version, connection, hash, ...rest] = Buffer.from(text, 'base64url').toString('latin1').split('.')
@@ -83,22 +88,25 @@ export function decodeCursor (text: string, rooms: readonly string[]): Cursor | 
   return { connection, entries }
 }
 
-/** Connection ids are 16 random bytes in base64url: a secret between the server and its own client. */
+/**
+ * Whether a value has the form of a connection id: 16 random bytes in base64url, a secret between the server and its
+ * own client.
+ */
 export function isConnectionId (value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z0-9_-]{22}$/.test(value)
 }
 
 /**
- * Former connections of a client that are remembered. An event that left one of them out may be read only by the third
- * or fourth after it.
+ * Number of former connections of a client that are remembered. A client may receive an event that excludes one of its
+ * connections only by its third or fourth connection after that.
  */
 export const MAX_FORMER = 4
 
 /**
- * Connections that a client was before this one, the last first.
+ * The connections that a client had before this one, the last one first.
  *
- * @param given ids, or ids joined by commas; what is neither is left out
- * @returns ids joined by commas, at most `MAX_FORMER`; `undefined` for none
+ * @param given ids, or ids joined by commas; anything else is left out
+ * @returns ids joined by commas, at most `MAX_FORMER`; `undefined` when there is none
  */
 export function formerOf (...given: readonly unknown[]): string | undefined {
   const ids = given.flatMap((each) => typeof each === 'string' ? each.split(',', MAX_FORMER) : []).filter(

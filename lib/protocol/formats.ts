@@ -1,16 +1,18 @@
 import { fullFormats } from 'ajv-formats/dist/formats.js'
 
 export interface Format {
-  /** longer texts are refused before the format is looked at */
+  /** Longer texts are refused before the format is checked. */
   readonly maxLength: number
-  /** what its expression may take on a text of that length, where that is more than a few passes over it */
+  /**
+   * Steps that its expression may take on a text of that length, where they are more than a few passes over the text.
+   */
   readonly steps: ((length: number) => number) | undefined
   readonly test: (text: string) => boolean
 }
 
 /**
- * Longer texts do not have the format, and its expression is not asked: only what is shown here to be cheap may be
- * longer.
+ * Longer texts do not have the format, and its expression does not run on them. Only formats whose expression is shown
+ * to be cheap may be longer.
  */
 const LONGEST: Readonly<Record<string, number>> = {
   byte: Infinity,
@@ -25,18 +27,18 @@ const LONGEST: Readonly<Record<string, number>> = {
   regex: 1_024,
   hostname: 253
 }
-/** Measured, on the worst texts that are known. */
+/** Measured on the worst texts that are known. */
 const STEPS: Readonly<Record<string, Format['steps']>> = { url: (length) => length * length / 4 }
-/** Dates, addresses and numbers of the other formats. */
+/** Longest text of the other formats, which are dates, addresses and numbers. */
 const SHORT = 64
 
-/** What Fastify's own routes know. Those that say nothing of a text are left out. */
+/** The formats that Fastify's own routes know, without those that check nothing of a text. */
 export const FORMATS: ReadonlyMap<string, Format> = new Map(Object.entries(fullFormats).flatMap(([name, format]) => {
   const test = testOf(format)
   return test === undefined ? [] : [[name, { maxLength: LONGEST[name] ?? SHORT, steps: STEPS[name], test }] as const]
 }))
 
-/** Formats of numbers, and those that take every text. */
+/** Formats of numbers, and formats that accept every text. */
 export const UNCHECKED: ReadonlySet<string> = new Set(Object.keys(fullFormats).filter((name) => !FORMATS.has(name)))
 
 function testOf (format: unknown): Format['test'] | undefined {

@@ -2,13 +2,13 @@ import type { Code, Retry } from './codes.js'
 import type { Position } from './position.js'
 import { isOffset, isPosition } from './position.js'
 
-/** Frame types of the protocol itself; a contract cannot declare a message or an event of these names. */
+/** Frame types of the protocol itself. A contract cannot declare a message or an event of these names. */
 export const RESERVED_TYPES: ReadonlySet<string> = new Set([
   'join', 'leave', 'ping', 'pong', 'auth', 'members', 'history', 'ack',
   'welcome', 'error', 'presence', 'joined', 'left', 'gap', 'drain', 'open', 'realtime'
 ])
 
-/** Subprotocol of the WebSocket handshake, and version of the frames. */
+/** Subprotocol of the WebSocket handshake and version of the frames. */
 export const PROTOCOL = 'realtime.v1'
 
 export const MAX_ID = 128
@@ -53,16 +53,17 @@ export type Command =
   | MessageCommand
 
 /**
- * Why a frame is not a command; `id` and `room` as far as they could be read, so that the sender can match the error.
+ * Why a frame is not a command. `id` and `room` are given as far as they could be read, so that the sender can match
+ * the error.
  */
 export interface InvalidFrame { readonly fault: string, readonly id?: string, readonly room?: string }
 
-/** The body of every refusal, in an `error` frame's data and, with more around it, in an HTTP answer. */
+/** The body of every refusal: the data of an `error` frame and, with more fields around it, an HTTP answer. */
 export interface ErrorData {
   readonly code: string
   readonly message: string
   readonly retry: Retry
-  /** milliseconds */
+  /** Milliseconds to wait before the next attempt. */
   readonly retryAfter?: number
   readonly details?: ReadonlyArray<{ readonly path: string, readonly message: string }>
 }
@@ -79,9 +80,9 @@ function isRecord (value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * Reads a client's frame once; everything behind it is typed.
+ * Reads a frame of a client once; all code behind it works on the typed command.
  *
- * @param json a parsed JSON value, of any shape
+ * @param json a parsed JSON value of any shape
  */
 export function parseCommand (json: unknown): Command | InvalidFrame {
   if (!isRecord(json)) return { fault: 'a frame is a JSON object' }

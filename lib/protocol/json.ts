@@ -5,8 +5,8 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
 /**
- * Whether brackets nest deeper than `limit`. Looked at before JSON.parse: a recursive consumer of a deep value
- * (JSON.stringify, a schema) overflows the stack near depth 4 000, and parsing 1 MiB of brackets takes seconds.
+ * Whether brackets nest deeper than `limit`. It runs before JSON.parse, because a recursive consumer of a deep value
+ * (JSON.stringify, a schema) overflows the stack near depth 4 000 and parsing 1 MiB of brackets takes seconds.
  */
 export function isDeeperThan (text: string, limit: number): boolean {
   if (text.length <= limit) return false
@@ -25,8 +25,8 @@ export function isDeeperThan (text: string, limit: number): boolean {
 /**
  * Parses JSON that a peer sent.
  *
- * @throws Error with a message for the peer: not JSON, nested deeper than `MAX_DEPTH`, or with a `__proto__` or
- *   `constructor.prototype` key
+ * @throws Error with a message for the peer when the text is not JSON, nests deeper than `MAX_DEPTH`, or has a
+ *   `__proto__` or `constructor.prototype` key
  */
 export function parseJson (text: string): unknown {
   if (isDeeperThan(text, MAX_DEPTH)) throw new Error(`nested deeper than ${MAX_DEPTH} levels`)

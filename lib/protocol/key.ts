@@ -1,10 +1,8 @@
-/**
- * Half of a surrogate pair: UTF-8 has no form for it, so that a broker would keep any of them as the same character.
- */
+/** UTF-8 cannot encode half of a surrogate pair, so a broker would store all of them as the same character. */
 const HALF = /[\uD800-\uDFFF]/u
 const PART = /[%\n\uD800-\uDFFF]/u
 const PARTS = /[%\n\uD800-\uDFFF]/gu
-/** What is escaped, and what would be read as an escape. */
+/** The characters to escape, and each `%` that would be read as the start of an escape. */
 const ILL = /[\uD800-\uDFFF]|%(?=u|25)/gu
 
 function escape (char: string): string {
@@ -16,8 +14,9 @@ function part (text: string): string {
 }
 
 /**
- * One key of several parts, whatever these hold: other parts, or another number of them, give another key, and a broker
- * that keeps it as UTF-8 keeps them apart as well. A part without `%` and line breaks stands in it as it is.
+ * Makes one key of several parts, whatever they contain. Other parts, or another number of them, give another key, also
+ * in a broker that stores it as UTF-8. A part without `%`, line breaks and halves of surrogate pairs stands in the key
+ * unchanged.
  */
 export function keyOf (first: string, ...more: readonly string[]): string {
   let key = part(first)
@@ -25,14 +24,17 @@ export function keyOf (first: string, ...more: readonly string[]): string {
   return key
 }
 
-/** A key among those of other kinds, such as `user:ann`. `kind` is a word of ours, without `:`. */
+/**
+ * Makes a key that shares a name space with keys of other kinds, such as `user:ann`. `kind` is a constant word without
+ * `:`.
+ */
 export function keyOfKind (kind: string, first: string, ...more: readonly string[]): string {
   return `${kind}:${keyOf(first, ...more)}`
 }
 
 /**
- * The text itself where UTF-8 can say it, as all keys made here are; different texts stay different. For what others
- * hand to an adapter.
+ * Escapes halves of surrogate pairs and each `%` that would be read as the start of an escape; every other text stays
+ * as it is, and different texts stay different. It is for names that others hand to an adapter.
  */
 export function wellFormed (text: string): string {
   return HALF.test(text) || text.includes('%') ? text.replace(ILL, escape) : text

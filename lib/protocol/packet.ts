@@ -1,28 +1,34 @@
 import type { Delivery } from '../contract/types.js'
 import type { Position } from './position.js'
 
-/** Who is left out of an event: both must match where both are named. */
+/** The connection that does not get an event, and its user where that is known: then both must match. */
 export interface Except { readonly user?: string, readonly connection: string }
 
-/** What makes an event more than its bytes: where it stands, how it may be thinned out, whom it leaves out. */
+/**
+ * What the server has to know of an event besides its bytes: where it stands, how it may be thinned out, whom it
+ * excludes.
+ */
 export interface EventHead {
   readonly type: string
   readonly room: string
   readonly delivery: Delivery
   /**
-   * Unix time in milliseconds, of the publishing node: for readers. Nothing is decided by it, since that clock may be
-   * wrong
+   * Unix time in milliseconds on the publishing node, for readers only. No decision depends on it, since that clock may
+   * be wrong.
    */
   readonly timestamp: number
-  /** milliseconds for which it had been kept, by the clock of who kept it, when it was read; absent: it is new */
+  /**
+   * Milliseconds for which the event had been kept when it was read, by the clock of its keeper; absent for a new
+   * event.
+   */
   readonly age?: number | undefined
   readonly position?: Position | undefined
-  /** value of the contract's `key` property, for `latest` events */
+  /** Value of the contract's `key` property, for `latest` events. */
   readonly key?: string | undefined
-  /** order among the `latest` values of a room */
+  /** Order among the `latest` values of a room. */
   readonly version?: number | undefined
   readonly except?: Except | undefined
-  /** id that members answer, for an acknowledged broadcast */
+  /** Id that members acknowledge, for an acknowledged broadcast. */
   readonly ack?: string | undefined
 }
 
@@ -32,7 +38,8 @@ const SSE_TAIL = Buffer.from('\n\n')
 /**
  * Frames one text message for a client (RFC 6455 5.2): FIN, unmasked, one contiguous buffer.
  *
- * @param allocate not from the shared pool by default: a slow reader would pin a slab of other events' bytes
+ * @param allocate by default does not take from the shared pool, where a slow reader would pin a slab with the bytes
+ *   of other events
  */
 export function frameText (text: string, allocate: (size: number) => Buffer = Buffer.allocUnsafeSlow): Buffer {
   const size = Buffer.byteLength(text)
@@ -58,17 +65,17 @@ function headSize (size: number): number {
 }
 
 /**
- * One frame, serialised once and framed once whatever the number of its receivers. The WebSocket frame is the only copy
- * that is always there; the JSON is a view of its payload, the SSE form is made when the first stream asks.
+ * One frame, which is serialised and framed once for any number of receivers. Only the WebSocket frame always exists:
+ * the JSON is a view of its payload, and the SSE form is made when the first stream asks for it.
  */
 export class Packet {
   readonly bytes: Buffer
-  /** set on declared events, absent on frames of the protocol */
+  /** Set on declared events, absent on frames of the protocol. */
   readonly event: EventHead | undefined
-  /** moves the SSE id and the poll cursor of this room to here */
+  /** Position to which this frame moves the SSE id and the poll cursor of its room. */
   readonly position: Position | undefined
   readonly room: string | undefined
-  /** written again after a break: counted apart in the ledger */
+  /** Whether the frame is sent again after a break; the ledger counts such frames apart. */
   readonly isReplay: boolean
   #sse: Buffer | undefined
   #replay: Packet | undefined
@@ -81,15 +88,15 @@ export class Packet {
     this.isReplay = isReplay
   }
 
-  /** the JSON text as UTF-8 */
+  /** The JSON text as UTF-8. */
   get payload (): Buffer {
     const short = this.bytes[1]!
     return this.bytes.subarray(short < 126 ? 2 : short === 126 ? 4 : 10)
   }
 
   /**
-   * the event as Server-Sent Events want it, without the `id:` line that is each connection's own; JSON has no raw line
-   * breaks
+   * The event in the form of Server-Sent Events, without the `id:` line, which differs for each connection. JSON has no
+   * raw line breaks, so one `data:` line is enough.
    */
   get sse (): Buffer {
     this.#sse ??= Buffer.concat([
@@ -100,19 +107,19 @@ export class Packet {
     return this.#sse
   }
 
-  /** The same event, as one that has been kept for so many milliseconds. */
+  /** The same event, marked as kept for `age` milliseconds. */
   aged (age: number): Packet {
     return new Packet(this.bytes, { ...this.event!, age }, this.room, this.position, this.isReplay)
   }
 
-  /** the same bytes, marked as replayed */
+  /** The same bytes, marked as replayed. */
   get replay (): Packet {
     this.#replay ??= new Packet(this.bytes, this.event, this.room, this.position, true)
     return this.#replay
   }
 }
 
-/** A frame of the protocol. Keys whose value is `undefined` are omitted. */
+/** Makes a frame of the protocol. Keys whose value is `undefined` are omitted. */
 export function encodeFrame (
   frame: { type: string, room?: string | undefined, id?: string | undefined, data?: unknown },
   position?: Position
@@ -120,7 +127,7 @@ export function encodeFrame (
   return new Packet(frameText(JSON.stringify(frame)), undefined, frame.room, position)
 }
 
-/** @param data the event's data as JSON text, serialised by the publisher once */
+/** @param data the event's data as JSON text, which the publisher serialises once */
 export function encodeEvent (head: EventHead, data: string): Packet {
   const { type, room, position, ack, timestamp } = head
   const offset = position === undefined ? '' : `,"offset":${position.offset}`

@@ -1,10 +1,10 @@
 /**
- * A place in a room's stream. Offsets of one epoch strictly increase and are not contiguous; another epoch is another
- * stream.
+ * A place in a room's stream. The offsets of one epoch strictly increase and are not contiguous; another epoch is
+ * another stream.
  */
 export interface Position { readonly epoch: string, readonly offset: number }
 
-/** Epochs are eight characters of base64url. */
+/** Form of an epoch: eight characters of base64url. */
 export const EPOCH = /^[A-Za-z0-9_-]{8}$/
 
 export function isOffset (value: unknown): value is number {

@@ -1,31 +1,34 @@
 import { RegExpParser, type AST } from '@eslint-community/regexpp'
 
-/** One bit for each ASCII character and one for all others: two sets that share a bit may take the same character. */
+/** One bit for each ASCII character and one for all others: two sets that share a bit may accept the same character. */
 type Mask = bigint
 const OTHER: Mask = 1n << 128n
 const ALL: Mask = (1n << 129n) - 1n
 
-/** Characters of an expression beyond which nothing is proved. */
+/** Largest number of states of an expression for which a bound is computed. */
 const MAX_STATES = 256
-/** A counted repetition is written out up to so many characters, and looser beyond: as one without a bound. */
+/**
+ * A counted repetition is written out up to so many states. A longer one is treated as a repetition without a bound,
+ * which can only overestimate the steps.
+ */
 const MAX_COPIES = 64
-/** Characters for which two ways of a loop may go on side by side. */
+/** Characters for which two ways of a loop may continue side by side. */
 const MAX_TOGETHER = 8
 
-/** States that a part begins or ends with, and in how many ways. */
+/** States that a part begins or ends with, and the number of ways to each. */
 type Ends = Map<number, number>
-interface Part { readonly first: Ends, readonly last: Ends, /** ways to match nothing */ readonly empty: number }
+interface Part { readonly first: Ends, readonly last: Ends, /** Ways to match nothing. */ readonly empty: number }
 
 class Unprovable extends Error {}
 
 /**
- * Every way through an expression, one state for each of its characters. What is not exact here has more ways than
- * there are.
+ * Every way through an expression, with one state for each of its characters. Where it is not exact, it has more ways
+ * than the expression.
  */
 class Automaton {
   readonly masks: Mask[] = []
   readonly next: Ends[] = []
-  /** what is looked ahead for, wherever a way comes by */
+  /** What the expression looks ahead for. Each way counts as if it passed all of them. */
   readonly ahead: Array<readonly AST.Alternative[]> = []
   readonly #isCaseless: boolean
 
@@ -153,7 +156,7 @@ const CLASSES = {
   word: range('0', '9') | range('A', 'Z') | range('a', 'z') | bit(0x5f)
 }
 
-/** Letters in both cases, and those of other alphabets that are a `k` or an `s` without their case. */
+/** A set with its letters in both cases. Without regard to case, some letters of other alphabets equal `k` or `s`. */
 function caseless (mask: Mask): Mask {
   const upper = (mask >> 65n) & 0x3ffffffn
   const lower = (mask >> 97n) & 0x3ffffffn
@@ -174,7 +177,7 @@ function isAnchored (alternatives: readonly AST.Alternative[]): boolean {
       : (first.type === 'Group' || first.type === 'CapturingGroup') && isAnchored(first.alternatives)))
 }
 
-/** For each state which others can be reached from it. */
+/** For each state, the states that can be reached from it. */
 function reachable (next: readonly Ends[]): ReadonlyArray<ReadonlySet<number>> {
   return next.map((_, start) => {
     const seen = new Set<number>()
@@ -193,11 +196,12 @@ function reachable (next: readonly Ends[]): ReadonlyArray<ReadonlySet<number>> {
 type Steps = (length: number) => number
 
 /**
- * At most so many steps does a backtracking matcher take on a text of `length` characters, as a function of the length;
- * `undefined` when that cannot be told: for references, for what looks back, and for loops over what may be nothing.
+ * Upper bound of the steps that a backtracking matcher takes, as a function of the length of the text. In a loop in
+ * which each character can continue in one way only, the steps grow linearly with the text; the ways from one such loop
+ * to the next multiply; in any other loop they at least double with each character.
  *
- * In a loop where each character can go on in one way only, steps grow with the text; ways from one such loop to the
- * next multiply; in any other loop they double, or worse, with each character.
+ * @returns `undefined` when no bound can be told: for back references, for what looks behind, and for loops over what
+ *   may match nothing
  */
 export function stepsOf (source: string, flags: string): Steps | undefined {
   try {
@@ -216,7 +220,7 @@ function stepsOfAll (alternatives: readonly AST.Alternative[], isCaseless: boole
   const automaton = new Automaton(isCaseless)
   const { first } = automaton.choice(alternatives)
   const { masks, next } = automaton
-  // Where it may begin anywhere, the text before is a loop of its own.
+  // Where the match may begin anywhere, the text before it is a loop too.
   const start = masks.push(isFree ? ALL : 0n) - 1
   next.push(isFree ? union([first, new Map([[start, 1]])]) : first)
   const own = counter(masks, next, start) ?? doubling(masks, next)
@@ -224,14 +228,17 @@ function stepsOfAll (alternatives: readonly AST.Alternative[], isCaseless: boole
   return (length) => own(length) * (1 + ahead.reduce((sum, steps) => sum + steps(length), 0))
 }
 
-/** For each way a character may begin, as many again with the next one. */
+/**
+ * Bound for an expression with a loop that has several ways: with each character the steps multiply by the largest
+ * number of ways that it can continue.
+ */
 function doubling (masks: readonly Mask[], next: readonly Ends[]): Steps {
   const most = Math.max(...next.map((ends) => Math.max(0, ...[...ends.keys()].map((to) =>
     [...ends].filter(([other]) => (masks[to]! & masks[other]!) !== 0n).reduce((sum, [, count]) => sum + count, 0)))))
   return (length) => most ** (length + 1)
 }
 
-/** @returns undefined where a loop can go on in two ways that stay side by side */
+/** @returns undefined where a loop can continue in two ways that stay side by side */
 function counter (masks: readonly Mask[], next: readonly Ends[], start: number): Steps | undefined {
   const reach = reachable(next)
   const isLooped = (a: number, b: number): boolean => reach[a]!.has(b) && reach[b]!.has(a)
@@ -242,14 +249,15 @@ function counter (masks: readonly Mask[], next: readonly Ends[], start: number):
   const pairs = new Map<number, number>()
 
   /**
-   * For how many characters more two ways can go on side by side; `Infinity` when for ever, or when they meet again.
+   * For how many more characters two ways can continue side by side; `Infinity` when they never part or when they meet
+   * again.
    */
   const together = (a: number, b: number): number => {
     if (a === b) return Infinity
     const pair = a * masks.length + b
     const known = pairs.get(pair)
     if (known !== undefined) return known
-    // Met again while it is looked into, the pair goes in a circle.
+    // When the search meets this pair again, the two ways run in a circle and never part.
     pairs.set(pair, Infinity)
     let longest = 0
     for (const [to, count] of next[a]!) {
@@ -261,7 +269,7 @@ function counter (masks: readonly Mask[], next: readonly Ends[], start: number):
     return longest
   }
 
-  /** How the ways of a loop multiply: those that stay within it, and those that leave it while others stay. */
+  /** How the ways of a loop multiply: the ways that stay within it, and those that leave it while others stay. */
   const waysOf = (loop: readonly number[]): { within: number, isLeft: boolean, late: number } | undefined => {
     let [within, late, isLeft] = [1, 0, false]
     for (const state of loop) {
@@ -294,7 +302,7 @@ function counter (masks: readonly Mask[], next: readonly Ends[], start: number):
 
   return (length) => {
     const known = new Map<number, number>()
-    /** The most that one character may begin, of these ways on. */
+    /** The largest number of steps that one character may begin, among these ways. */
     const most = (ends: ReadonlyArray<readonly [number, number]>): number =>
       Math.max(
         0,

@@ -2,23 +2,24 @@ import { FormatRegistry, Kind, TransformKind, TypeRegistry, type TSchema } from 
 import { FORMATS, UNCHECKED } from './formats.js'
 import { stepsOf } from './regexp.js'
 
-/** What is wrong with a schema: where, and what helps. */
+/** Says where a schema is wrong and how to mend it. */
 export class SchemaFault extends Error {}
 
-/**
- * Steps of a regular expression that all expressions of a schema may take together on one message: a few milliseconds.
- */
+/** Steps that all expressions of a schema may take together on one message: a few milliseconds. */
 const MOST_STEPS = 2_000_000
 /** Alternatives of a union that may be tried on one message. */
 const MOST_TRIES = 1_000_000
-/** Alternatives that are tried one after another even where a property tells them apart. */
+/** Up to so many alternatives are tried one after another even where a property tells them apart. */
 const FEW = 8
 
-/** A test of ours in place of a part that TypeBox would check slower than it need be, or before its length is known. */
+/**
+ * A test of this library in place of a part that TypeBox would check more slowly than needed, or before its length is
+ * known.
+ */
 export interface Test extends TSchema {
   readonly test: (value: unknown) => boolean
   readonly says: string
-  /** the part that the value is to fit, which knows what is wrong with it */
+  /** The part that the value is to fit, which can list what is wrong with it. */
   readonly partOf?: PartOf
 }
 type PartOf = (value: unknown) => Part | undefined
@@ -31,7 +32,10 @@ function testing (test: Test['test'], says: string, partOf?: PartOf): Test {
   return { [Kind]: TEST, test, says, ...(partOf === undefined ? {} : { partOf }) } as unknown as Test
 }
 
-/** Parts that stand side by side only for us: what is wrong with one of them is said by itself. */
+/**
+ * Intersections that only this file has built. A violation of one of their parts is reported without one for the
+ * intersection.
+ */
 const joints = new WeakSet<object>()
 export function isJoint (schema: TSchema): boolean { return joints.has(schema) }
 
@@ -42,7 +46,8 @@ function both (schema: TSchema, ...tests: Test[]): TSchema {
 }
 
 /**
- * A part with a check of its own. One that refers to itself asks it once for each value, however many ways lead there.
+ * A part of a schema with a compiled check of its own. A part that refers to itself is checked once for each value,
+ * however many ways lead to that value.
  */
 export interface Part {
   schema: TSchema | undefined
@@ -53,13 +58,13 @@ export interface Part {
 export interface Prepared {
   readonly schema: TSchema
   readonly parts: readonly Part[]
-  /** forgets what was found out of the value before */
+  /** Forgets the results for the value that was checked last. */
   readonly forget: (() => void) | undefined
-  /** parts of the schema */
+  /** Number of parts of the schema. */
   readonly size: number
 }
 
-/** What JSON cannot carry, and how it is carried. */
+/** Kinds that JSON cannot carry, and what to use in their place. */
 const NOT_JSON: Readonly<Record<string, string>> = {
   Date: 'send a time as Type.String({ format: \'date-time\' }) or as Type.Integer() of milliseconds',
   Uint8Array: 'send bytes as Type.String({ format: \'byte\' }) in base64',
@@ -81,7 +86,7 @@ const BOUNDS = [
   ['minimum', 'maximum'],
   ['minContains', 'maxContains']
 ] as const
-/** Values of a schema, which are no schemas. */
+/** Keywords whose values are data and not schemas. */
 const VALUES = new Set(['const', 'enum', 'default', 'examples', 'required'])
 
 function isRecord (value: unknown): value is Record<string, unknown> {
@@ -93,14 +98,15 @@ function kindOf (schema: TSchema): string { return schema[Kind] }
 type Scope = ReadonlyMap<string, Part>
 
 /**
- * Makes a schema safe for input from strangers: whatever a message within the limit holds, its check takes
- * milliseconds.
+ * Makes a schema safe for input from strangers: its check takes milliseconds, whatever a message within the limit
+ * holds.
  *
- * Expressions are proved, and run only behind the check of a text's length. What refers to itself is checked once for
- * each value. What JSON cannot carry, what nobody can check and what nothing can match is refused.
+ * Expressions are proved, and run only after the length of the text was checked. A part that refers to itself is
+ * checked once for each value. The function refuses what JSON cannot carry, what TypeBox cannot check and what no value
+ * can match.
  *
  * @param limit bytes of a message
- * @throws SchemaFault
+ * @throws SchemaFault that says where the schema is unsafe or cannot work
  */
 export function prepare (schema: unknown, limit: number): Prepared {
   const preparing = new Preparing(limit)
@@ -118,7 +124,7 @@ export function prepare (schema: unknown, limit: number): Prepared {
 
 class Preparing {
   readonly parts: Part[] = []
-  /** of values whose like is looked for, so that one within another is not written again */
+  /** JSON texts of values in arrays of unique items, so that a value inside another one is not written again. */
   readonly texts = new Map<object, string>()
   size = 0
   isRecalling = false
@@ -129,7 +135,7 @@ class Preparing {
     this.#limit = limit
   }
 
-  /** @param times how many values of one message may be checked by this part */
+  /** @param times how many values of one message this part may check */
   visit (schema: unknown, path: string, scope: Scope, times: number): TSchema {
     this.size++
     const where = path === '' ? 'the schema' : path
@@ -266,7 +272,7 @@ class Preparing {
 
   #format (name: string, where: string, maxLength: number | undefined, times: number): Test {
     const says = `Expected string to match '${name}' format`
-    // What the app has registered comes first, as everywhere in TypeBox.
+    // A format that the application has registered comes first, as everywhere in TypeBox.
     const own = FormatRegistry.Get(name)
     if (own !== undefined) {
       if (maxLength === undefined) {
@@ -294,11 +300,11 @@ class Preparing {
     return testing((value) => typeof value === 'string' && value.length <= format.maxLength && format.test(value), says)
   }
 
-  /** @throws SchemaFault when the expression may take too long, or nobody can tell */
+  /** @throws SchemaFault when the expression may take too long, or when no bound for it can be told */
   #prove (source: string, flags: string, where: string, maxLength: number, times: number): RegExp {
     let expression: RegExp
     try {
-      // With these two an expression would go on where it was the last time.
+      // With the flags `g` and `y` an expression would continue where its last match ended.
       expression = new RegExp(source, flags.replace(/[gy]/g, ''))
     } catch (error) {
       throw new SchemaFault(`${where}: ${(error as Error).message}`)
@@ -334,7 +340,7 @@ class Preparing {
     const properties = Object.entries(
       copy.properties as Record<string, unknown>
     ).map(([name, property]) => [name, child(property, `properties/${name}`), rankOf(property)] as const)
-    // What tells the alternatives of a union apart is asked before anything that is large.
+    // The property that tells the alternatives of a union apart is checked before properties with large values.
     copy.properties = Object.fromEntries(properties.sort(([, , a], [, , b]) => a - b))
     if (isRecord(copy.additionalProperties)) {
       copy.additionalProperties = child(copy.additionalProperties, 'additionalProperties', Infinity)
@@ -346,7 +352,7 @@ class Preparing {
     copy.patternProperties = Object.fromEntries(Object.entries(
       copy.patternProperties as Record<string, unknown>
     ).map(([pattern, value]) => {
-      // The names of a message are together no longer than the message.
+      // All property names of a message together are no longer than the message.
       this.#prove(pattern, '', `${path}/patternProperties`, this.#limit, 1)
       return [pattern, child(value, 'patternProperties', Infinity)]
     }))
@@ -394,7 +400,8 @@ class Preparing {
   }
 
   /**
-   * Keywords of JSON Schema that TypeBox does not check: an expression in one of them is published, and some day run.
+   * Looks through the keywords of JSON Schema that TypeBox does not check. An expression in one of them is published
+   * with the schema, and another program may run it.
    */
   #foreign (schema: object, path: string): void {
     const { patternProperties } = schema as { patternProperties?: unknown }
@@ -452,7 +459,7 @@ function checkBounds (schema: TSchema, where: string): void {
   }
 }
 
-/** Whether any value fits, as far as that is written: `Type.Never()` where a value has to be. */
+/** Whether any value can match, as far as the schema says so: nothing matches where `Type.Never()` is required. */
 function canMatch (schema: TSchema): boolean {
   switch (kindOf(schema)) {
     case 'Never': return false
@@ -469,8 +476,8 @@ function canMatch (schema: TSchema): boolean {
 }
 
 /**
- * Why a property cannot be what the newest values are kept by; `undefined` when it can, or when the schema does not
- * show its properties.
+ * Why the newest values cannot be kept by this property; `undefined` when they can, or when the schema does not show
+ * its properties.
  */
 export function keyFault (schema: TSchema, key: string): string | undefined {
   switch (kindOf(schema)) {
@@ -510,7 +517,10 @@ function isKeyable (schema: TSchema): boolean {
   }
 }
 
-/** Cheap first: what is told apart by one comparison, then other single values. */
+/**
+ * Order in which properties are checked, the cheapest first: one comparison, then other single values, then texts, then
+ * the rest.
+ */
 function rankOf (property: unknown): number {
   const { [Kind]: kind, anyOf } = property as TSchema
   if (kind === 'Literal') return 0
@@ -529,7 +539,7 @@ function within (part: Part, value: unknown): boolean {
   return fits
 }
 
-/** A property that each alternative has to have, with a value of its own. */
+/** Finds a property that every alternative requires as a literal, each with another value. */
 function discriminatorOf (alternatives: readonly TSchema[]): string | undefined {
   if (!alternatives.every((each) => kindOf(each) === 'Object')) return undefined
   const literalsOf = ({ properties, required = [] }: TSchema): string[] =>
@@ -547,7 +557,7 @@ function discriminatorOf (alternatives: readonly TSchema[]): string | undefined 
 function isUnique (values: readonly unknown[], texts: Map<object, string>): boolean {
   const seen = new Set<unknown>()
   for (const value of values) {
-    // A text that is a string and a text of an object differ by what they begin with.
+    // The prefix keeps a string apart from the text of an object.
     const text = typeof value === 'string'
       ? `"${value}`
       : typeof value === 'object' && value !== null ? canonical(value, texts) : value
@@ -557,7 +567,7 @@ function isUnique (values: readonly unknown[], texts: Map<object, string>): bool
   return true
 }
 
-/** The same text for equal values, whatever the order of their properties. */
+/** Writes equal values as the same text, whatever the order of their properties. */
 function canonical (value: unknown, texts: Map<object, string>): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'undefined'
   const known = texts.get(value)

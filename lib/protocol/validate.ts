@@ -6,25 +6,25 @@ import { isJoint, isTest, prepare } from './schema.js'
 
 export interface Violation { readonly path: string, readonly message: string }
 
-/** A schema made ready once, at declaration. */
+/** A schema that was compiled once, at the declaration. */
 export interface Checker {
   check (value: unknown): boolean
-  /** the first violations; slow, so asked for only after a failed check */
+  /** The first violations. It is slow, so call it only after a failed check. */
   violations (value: unknown): Violation[]
 }
 
 const MAX_VIOLATIONS = 5
 /**
- * Parts of a value times parts of its schema up to which violations are listed by TypeBox, which asks each of the
- * other: some milliseconds.
+ * TypeBox lists the violations as long as the parts of the value times the parts of the schema stay within this bound,
+ * which takes some milliseconds: it checks each of them against the other.
  */
 const LISTED = 10_000
 
 /**
- * Compiled where code generation is allowed, interpreted under `--disallow-code-generation-from-strings`.
+ * Compiles a schema, or interprets it under `--disallow-code-generation-from-strings`.
  *
  * @param limit bytes of the longest message that it will check, default 65 536
- * @throws SchemaFault for what is unsafe, or cannot work
+ * @throws SchemaFault for a schema that is unsafe or cannot work
  */
 export function compile (schema: TSchema, limit = 65_536): Checker {
   const { schema: prepared, parts, size, forget } = prepare(schema, limit)
@@ -61,7 +61,9 @@ function checkOf (schema: TSchema): (value: unknown) => boolean {
   }
 }
 
-/** Lists what is wrong with a value, in bounded time: of large values only by what their parts' own checks say. */
+/**
+ * Lists what is wrong with a value in bounded time. In a large value it only tells which parts fail their own checks.
+ */
 class Violations {
   readonly #size: number
   readonly #checks = new Map<TSchema, (value: unknown) => boolean>()
@@ -97,7 +99,7 @@ class Violations {
     }
   }
 
-  /** Into what does not fit, part by part, as far as it is one thing only that a part may be. */
+  /** Descends into the parts that do not fit, as long as the schema leaves only one way to read a part. */
   #descend (schema: TSchema, value: unknown, path: string, found: Violation[]): void {
     const before = found.length
     const kind: string = schema[Kind]
@@ -133,7 +135,7 @@ class Violations {
   }
 }
 
-/** Parts of a value, counted no further than to `most`. */
+/** Counts the parts of a value, and stops once there are more than `most`. */
 function weigh (value: unknown, most: number): number {
   if (typeof value !== 'object' || value === null) return 1
   let sum = 1
