@@ -48,6 +48,8 @@ export class Client {
   #running: Promise<void> | undefined
   #connection: string | undefined
   #former: string | undefined
+  /** connections by which something was sent: only those can be left out of what comes of it */
+  readonly #senders = new Set<string>()
   #cursor: string | undefined
   #joins = 0
   /** rooms that it is in with the link that stands */
@@ -114,7 +116,7 @@ export class Client {
   /** What left out one of the connections that it was is not to come to the one that it is. */
   #remember (): void {
     const id = this.#connection
-    if (id === undefined) return
+    if (id === undefined || !this.#senders.has(id)) return
     // Polls go on as the same connection.
     const others = (this.#former?.split(',') ?? []).filter((former) => former !== id)
     this.#former = [id, ...others].slice(0, 4).join()
@@ -289,6 +291,7 @@ export class Client {
     if (this.transport !== 'websocket') {
       const node = this.#pick()
       if (node === undefined) return undefined
+      if (this.#connection !== undefined) this.#senders.add(this.#connection)
       return await post(node.url, this.#options.token, this.#connection, frame, PATIENCE).catch(() => undefined)
     }
     const link = this.#link
@@ -305,6 +308,7 @@ export class Client {
         clearTimeout(late)
         resolve(answer)
       })
+      if (this.#connection !== undefined) this.#senders.add(this.#connection)
       link.send(frame)
     })
   }
