@@ -151,7 +151,10 @@ export class PresenceKeeper {
   }
 
   /** Another node keeps the entry alive from now on. */
-  forget (room: string, entry: PresenceEntry): void { this.#entries.delete(nameOf(room, entry)) }
+  forget (room: string, entry: PresenceEntry): void {
+    this.#entries.delete(nameOf(room, entry))
+    this.#run(() => this.#store.handOver?.(room, entry))
+  }
 
   #run (step: () => unknown): void {
     try {

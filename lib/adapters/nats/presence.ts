@@ -1,10 +1,10 @@
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
 import type { NatsClock } from './clock.js'
-import { drop, endOf, heldName, isLiving } from './held.js'
+import { drop, endOf, heldName, holderOf, isLiving } from './held.js'
 import { decoded, type NatsState, type Step } from './state.js'
 import { stateKey } from './tokens.js'
-import { Nodes } from '../broker/nodes.js'
+import { nodeOf, Nodes } from '../broker/nodes.js'
 import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from '../broker/stored.js'
 import { Burial, Round } from '../broker/sweeping.js'
 import type { Unread } from '../broker/unread.js'
@@ -26,6 +26,8 @@ const MAX_RECENT = 8
 const MAX_RECENT_USERS = 64
 /** Rooms that one sweep looks at though nothing is known to run out there. */
 const MAX_LOOKED = 10
+/** Milliseconds in which the node that a connection has moved to holds its entry anew, where the store has lost it. */
+const HANDED_OVER = 10_000
 /** Rooms that are looked at together. */
 const BATCH = 50
 /** Rooms that are marked in one turn of the event loop. */
@@ -111,7 +113,8 @@ export class NatsPresence implements PresenceStore {
     await this.#change(isUrgent, room, (present, joined) => {
       for (const { userId, connection, data } of entries) {
         const user = present.users.get(userId) ?? { data, connections: new Map<string, number>() }
-        drop(user.connections, connection)
+        // A renewal may be of one that has moved to another node, which this one has not been told yet: that keeps its.
+        drop(user.connections, connection, isUrgent ? undefined : nodes.id)
         user.connections.set(heldName(connection, mark), until)
         if (present.users.has(userId)) continue
         present.users.set(userId, user)
@@ -132,6 +135,25 @@ export class NatsPresence implements PresenceStore {
       if (user === undefined || !drop(user.connections, connection, nodes.id)) return false
       user.connections.set(connection, now + grace)
       if (grace <= 0) expire(users, left, now, nodes)
+      return true
+    })
+  }
+
+  async handOver (room: string, { userId, connection }: PresenceEntry): Promise<void> {
+    const { clock, nodes } = this.#options
+    const watched = this.#rooms.get(room)
+    const until = clock.now() + HANDED_OVER
+    await this.#change(false, room, ({ users }) => {
+      const held = users.get(userId)?.connections
+      const own = [...held?.keys() ?? []].filter((name) => {
+        const { connection: of, node } = holderOf(name)
+        return of === connection && node !== undefined && nodeOf(node) === nodes.id
+      })
+      for (const name of own) held!.delete(name)
+      if (own.length === 0 || held!.size > 0) return own.length > 0
+      // The store was emptied, and the other node has not been there yet, or has left again.
+      held!.set(connection, until)
+      if (watched !== undefined) watched.leftUntil = Math.max(watched.leftUntil, until)
       return true
     })
   }
