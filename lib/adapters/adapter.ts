@@ -72,7 +72,10 @@ export interface HistoryPage {
   readonly resumed: boolean
   /** oldest first; empty when `resumed` is false and `since` was asked */
   readonly events: readonly Packet[]
-  /** the bytes that were asked for ended the page: behind its last event there is more of what was asked for */
+  /**
+   * the bytes that were asked for ended the page, or, where they were, a broker that is slow: behind its last event
+   * there is more of what was asked for
+   */
   readonly isPart?: boolean | undefined
   /** the newest position of the stream */
   readonly top: Position

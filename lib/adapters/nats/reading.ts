@@ -21,7 +21,7 @@ const FIRST = { most: 16, bytes: 16_384 }
 interface Page {
   messages: Kept[]
   /** nothing was left out behind the last of them */ isAll: boolean
-  /** the bytes ended it */ isPart: boolean
+  /** the bytes or the patience ended it */ isPart: boolean
 }
 
 /** What is to be read. */
@@ -34,6 +34,10 @@ export interface Part {
   readonly most: number
   /** bytes after which it ends, with one message at least; absent: without end */
   readonly bytes?: number | undefined
+  /**
+   * milliseconds after which it ends as if by the bytes, where messages are read one by one; absent: without end
+   */
+  readonly patience?: number | undefined
 }
 
 /**
@@ -47,9 +51,10 @@ export async function fetchAll (link: NatsLink, part: Part): Promise<Page> {
 
 async function readLeader (
   link: NatsLink,
-  { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY }: Part
+  { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY, patience = Number.POSITIVE_INFINITY }: Part
 ): Promise<Page> {
   const messages: Kept[] = []
+  const until = performance.now() + patience
   let size = 0
   for (let seq = start; messages.length < most;) {
     const query = { seq, next_by_subj: subject }
@@ -64,6 +69,7 @@ async function readLeader (
       text: Buffer.from(found.data).toString()
     })
     seq = found.seq + 1
+    if (performance.now() >= until) return { messages, isAll: false, isPart: true }
   }
   return { messages, isAll: false, isPart: false }
 }

@@ -25,6 +25,12 @@ export interface NatsStreamsOptions {
 export interface Found { readonly range: Range, readonly last: number }
 
 /**
+ * Milliseconds for one page of what follows a position, from a server that is slow: whoever waits for it may not wait
+ * for long, and reads on from what there is.
+ */
+const PAGE_TIME = 500
+
+/**
  * One JetStream stream per definition that has history, a subject in it per room. What is accepted is sent on by the
  * server (`republish`) to the subject that nodes listen to, with its sequence and the one before it. A stream keeps one
  * event per room more than the history is long: it is the witness that nothing between it and the next was trimmed.
@@ -98,14 +104,14 @@ export class NatsStreams {
     const oldest = now - history.ttl
     let floor = Math.max(0, first - 1)
     if (held > history.size) {
-      const witness = await link.attempt(() => link.jsm.direct.getMessage(info.config.name, {
-        seq: first,
-        next_by_subj: subject
-      }))
+      // Of the server that leads the stream: a copy that is behind still has what was trimmed.
+      const query = { seq: first, next_by_subj: subject }
+      const witness = await link.attempt(() => link.jsm.streams.getMessage(info.config.name, query))
       floor = Math.max(floor, witness?.seq ?? 0)
     }
     const from = since === undefined ? 0 : since.offset
     const wanted = since === undefined ? held : limit
+    const patience = since === undefined || bytes === undefined ? undefined : PAGE_TIME
     const most = Math.min(last ?? limit, limit)
     const stream = info.config.name
     // Of the newest so many bytes only the oldest are wanted: what is before them need not be read.
@@ -118,7 +124,7 @@ export class NatsStreams {
     let messages: Kept[] = []
     do {
       if (held === 0) break
-      ({ messages, isAll, isPart } = await fetchAll(link, { stream, subject, start, most: wanted, bytes }))
+      ({ messages, isAll, isPart } = await fetchAll(link, { stream, subject, start, most: wanted, bytes, patience }))
       for (const { seq, time, text } of messages) {
         if (time <= oldest) floor = Math.max(floor, seq)
         else if (seq > floor || since !== undefined) {
