@@ -21,7 +21,9 @@ import type { PublishOptions, Hub } from '../rooms/hub.js'
 import type { Revocations } from '../auth/revocations.js'
 import { inBatches, inTurns } from '../structures/slices.js'
 import type { Slots } from '../admission/slots.js'
-import type { BroadcastOptions, Rooms, Target } from '../types/options.js'
+import type {
+  AckResult, BroadcastOptions, BroadcastResult, History, MemberEntry, Rooms, Target
+} from '../types/rooms.js'
 import { roomOfUser } from '../rooms/user-room.js'
 import { nameOf } from './room-name.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
@@ -43,7 +45,7 @@ export interface AppRoomsOptions {
 }
 
 type Named = string | AnyAddress
-type Broadcast = Promise<{ position?: Position, recipients: number }>
+type Broadcast = Promise<BroadcastResult>
 
 /** `app.rooms`: what REST handlers, timers and tests call. */
 export class AppRooms implements Rooms {
@@ -113,7 +115,7 @@ export class AppRooms implements Rooms {
     event: string,
     data: unknown,
     options?: BroadcastOptions & { timeout?: number }
-  ): Promise<{ acked: string[], missing: string[], left: string[], unknown: number }> {
+  ): Promise<AckResult> {
     this.#check()
     const { engine, acks, adapter } = this.#options
     const name = nameOf(room)
@@ -214,7 +216,7 @@ export class AppRooms implements Rooms {
     return exp > 0 ? exp * 1_000 + DEFAULTS.tolerance : undefined
   }
 
-  async members (room: Named): Promise<Array<{ userId: string, data: unknown }>> {
+  async members (room: Named): Promise<MemberEntry[]> {
     this.#check()
     const { list = [] } = await this.#options.engine.members(nameOf(room), Number.POSITIVE_INFINITY)
     return list.map(({ userId, data }) => ({ userId, data }))
@@ -234,11 +236,7 @@ export class AppRooms implements Rooms {
   async history (
     room: Named,
     options?: { since?: Position, limit?: number }
-  ): Promise<{
-    position: Position
-    resumed: boolean
-    events: Array<{ type: string, data: unknown, offset: number, timestamp: number }>
-  }> {
+  ): Promise<History> {
     this.#check()
     const { since, limit } = callOptions(options, 'history')
     if (since !== undefined && !isPosition(since)) {

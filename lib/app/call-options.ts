@@ -1,6 +1,6 @@
 import { REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET } from '../errors/misuse.js'
 import type { PublishOptions } from '../rooms/hub.js'
-import type { Target } from '../types/options.js'
+import type { Target } from '../types/rooms.js'
 import { roomOfUser } from '../rooms/user-room.js'
 
 type Fields = Readonly<Record<string, unknown>>

@@ -11,7 +11,7 @@ import type { Polls } from '../endpoint/polls.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Membership } from '../rooms/room.js'
 import { inBatches, inTurns } from '../structures/slices.js'
-import type { Target } from '../types/options.js'
+import type { Target } from '../types/rooms.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface RemoteControlOptions {

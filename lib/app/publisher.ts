@@ -7,7 +7,7 @@ import type { Definition } from '../contract/types.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { ALL, declare } from '../rooms/declaration.js'
 import { Hub } from '../rooms/hub.js'
-import type { Rooms } from '../types/options.js'
+import type { Rooms } from '../types/rooms.js'
 import { roomOfUser } from '../rooms/user-room.js'
 
 type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll'> & { close (): Promise<void> }

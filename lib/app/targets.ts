@@ -3,7 +3,7 @@ import type { Connections } from '../connection/connections.js'
 import { REALTIME_ERR_TARGET } from '../errors/misuse.js'
 import { keyOfKind } from '../protocol/key.js'
 import type { Membership } from '../rooms/room.js'
-import type { Target } from '../types/options.js'
+import type { Target } from '../types/rooms.js'
 
 /** Connections of one user or token that are taken out of a room or ended in one turn of the event loop. */
 export const AT_ONCE = 20

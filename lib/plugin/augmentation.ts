@@ -1,7 +1,8 @@
 /// <reference types="@fastify/jwt" preserve="true" />
 /// <reference types="@fastify/websocket" preserve="true" />
 import type { AnyAddress, AnyMessages, Definition, EventData, EventName } from '../contract/types.js'
-import type { RoomOptions, Rooms } from '../types/options.js'
+import type { Rooms } from '../types/rooms.js'
+import type { RoomOptions } from '../types/room-options.js'
 
 /** The options of `app.room`: they may be left out where the room has no messages to handle and no presence data. */
 export type RoomOptionsArgument<P, M extends AnyMessages, E, D, This> = [keyof M] extends [never]
@@ -10,6 +11,7 @@ export type RoomOptionsArgument<P, M extends AnyMessages, E, D, This> = [keyof M
 
 declare module 'fastify' {
   interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {
+    /** Broadcasts, presence, revocations and the state of the node. */
     rooms: Rooms
     /**
      * Declares a family of rooms. `this` and the logger come from the calling scope; its prefix and hooks do not apply.

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../errors/refusal.js'
-import type { User } from '../types/options.js'
+import type { User } from '../types/user.js'
 
 export interface AdminOptions {
   /** static bearer for scrapers */

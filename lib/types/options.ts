@@ -1,244 +1,279 @@
-import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { FastifyJWTOptions } from '@fastify/jwt'
 import type { WebsocketPluginOptions } from '@fastify/websocket'
+import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { Adapter } from '../adapters/adapter.js'
-import type { AnyAddress, AnyMessages, Definition, EventData, EventName } from '../contract/types.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import type { Position } from '../protocol/position.js'
+import type { User } from './user.js'
 
 /**
- * Says once what a user is:
- * `declare module 'fastify-realtime' { interface RealtimeTypes { user: Ada } }`. Default: what @fastify/jwt says
- * `request.user` is.
+ * Where a request carries its credential: the header `authorization`, the list of subprotocols, `?ticket=`, a cookie,
+ * or `?token=`.
  */
-export interface RealtimeTypes { }
-export type User = RealtimeTypes extends { user: infer U } ? U : FastifyRequest['user']
-
-export interface BroadcastOptions {
-  /** id of a connection that is left out, e.g. `sender` */
-  except?: string | undefined
-  /** a second broadcast with the same key within two minutes adds no event */
-  idempotencyKey?: string | undefined
-}
-
-/** The room in which a handler runs. */
-export interface RoomHandle<E> {
-  readonly name: string
-  /** Resolves when the event was accepted and handed to this node's members. */
-  broadcast<K extends keyof E & string> (
-    event: K,
-    data: E[K],
-    options?: BroadcastOptions
-  ): Promise<{ position?: Position, recipients: number }>
-}
-
-export interface Connection<E> {
-  readonly id: string
-  /** One event to this connection alone, without offset; goes out behind the join's ack and replay. */
-  send<K extends keyof E & string> (event: K, data: E[K]): void
-}
-
-export interface RoomContext<P, E> {
-  readonly params: P
-  readonly user: User
-  readonly userId: string
-  readonly room: RoomHandle<E>
-  readonly log: FastifyBaseLogger
-}
-export interface JoinContext<P, E> extends RoomContext<P, E> {
-  readonly connection: Connection<E>
-  readonly resumed: boolean
-}
-export interface LeaveContext<P, E> extends RoomContext<P, E> {
-  /** `left`, `gone`, or a word of the code table */
-  readonly code: string
-}
-export interface MessageContext<P, E, D> extends RoomContext<P, E> {
-  readonly data: D
-  /** connection id; over HTTP the verified `x-connection-id`, if any */
-  readonly sender: string | undefined
-  readonly messageId: string | undefined
-}
-
-export type Handlers<P, M extends AnyMessages, E, This = FastifyInstance> = { [K in keyof M]: (
-  this: This,
-  context: MessageContext<P, E, M[K]['data']>
-) => Awaitable<M[K]['reply']> }
-/** Handlers in a file of their own: `const on: HandlersOf<typeof chat> = { ... }`. */
-export type HandlersOf<R> = R extends Definition<string, infer P, infer M extends AnyMessages, infer E, unknown>
-  ? Handlers<P, M, E>
-  : never
-
-export type RoomOptions<P, M extends AnyMessages, E, D, This> = {
-  /** connections in one room; on all nodes where the adapter keeps leases */
-  capacity?: number
-  /** events kept for resume, default `{ size: 100, ttl: 300_000 }`; `false`: at most once */
-  history?: { size?: number, ttl?: number } | false
-  /** bytes of a message, and messages per second of one connection in this room */
-  limits?: { message?: number, rate?: { messages: number, burst: number } }
-  /** milliseconds that events may wait for others, so that they leave as one write */
-  flush?: number
-  /**
-   * who may enter; asked at every entry: URL, join, resume, poll, uplink, refresh. Default: every authenticated user
-   */
-  authorize?: (this: This, context: { user: User, userId: string, params: P }) => Awaitable<boolean>
-  /** runs before the join's ack; refuses by throwing */
-  onJoin?: (this: This, context: JoinContext<P, E>) => Awaitable<void>
-  onLeave?: (this: This, context: LeaveContext<P, E>) => Awaitable<void>
-} & ([D] extends [undefined]
-  ? { presence?: boolean }
-  : { presence: (context: { user: User, userId: string, params: P }) => D })
-  & ([keyof M] extends [never] ? { on?: Handlers<P, M, E, This> } : { on: Handlers<P, M, E, This> })
-
-export type Target = { user: string } | { connection: string }
-
-export interface Rooms {
-  /**
-   * To every member on every node. `recipients`: members on this node. A failure without `await` is logged, never an
-   * unhandled rejection.
-   */
-  broadcast<R extends string | AnyAddress, K extends EventName<R>> (
-    room: R,
-    event: K,
-    data: EventData<R, K>,
-    options?: BroadcastOptions
-  ): Promise<{ position?: Position, recipients: number }>
-  /**
-   * Delivered live only; resolves when all have answered, or after `timeout` ms (default 10 000; `Infinity`: when all
-   * have). The lists are user ids, one for each connection.
-   */
-  broadcastWithAck<R extends string | AnyAddress, K extends EventName<R>> (
-    room: R,
-    event: K,
-    data: EventData<R, K>,
-    options?: BroadcastOptions & { timeout?: number }
-  ): Promise<{ acked: string[], missing: string[], left: string[], unknown: number }>
-  /** Short for a broadcast to `@all`. */
-  broadcastAll (event: string, data: unknown): Promise<{ position?: Position, recipients: number }>
-  /** Short for a broadcast to `@user/<id>`. */
-  sendToUser (userId: string, event: string, data: unknown): Promise<{ position?: Position, recipients: number }>
-  /** Puts connections into a room, without `authorize`, for as long as they live; resolves with the number touched. */
-  join (target: Target, room: string | AnyAddress): Promise<number>
-  leave (target: Target, room: string | AnyAddress): Promise<number>
-  /** `latency` in milliseconds; default timeout 5 000. */
-  ping (target: Target, options?: { timeout?: number }): Promise<{ alive: boolean, latency?: number }>
-  /**
-   * Closes with a final code on every node and keeps out until `until` (Unix ms, default in one hour). Resolves with
-   * the number closed here.
-   */
-  revoke (target: Target | { tokenId: string }, options?: { message?: string, until?: number }): Promise<number>
-  /** @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
-  members (room: string | AnyAddress): Promise<Array<{ userId: string, data: unknown }>>
-  /** Users in a room. @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
-  count (room: string | AnyAddress): Promise<number>
-  isOnline (userId: string): Promise<boolean>
-  history (
-    room: string | AnyAddress,
-    options?: { since?: Position, limit?: number }
-  ): Promise<{
-    position: Position
-    resumed: boolean
-    events: Array<{ type: string, data: unknown, offset: number, timestamp: number }>
-  }>
-  /** `false` from the beginning of a drain. */
-  isAccepting (): boolean
-  /** The drain of `app.close()`, by hand; a second call with a shorter timeout shortens the first. */
-  drain (options?: { timeout?: number }): Promise<void>
-  /** The object of `/ws/stats`. */
-  stats (): Promise<Record<string, unknown>>
-}
-
 export type Carrier = 'header' | 'subprotocol' | 'ticket' | 'cookie' | 'query'
 
+/** Somebody who was refused, as `onRefused` is told. */
+export interface RefusedPeer {
+  /** a word of the code table, or the code of the application's own error */
+  code: string
+  /** what the peer is told */
+  message: string
+  /** the address of the client, as `trustProxy` gives it; empty where there is none */
+  address: string
+  /** the user, once that is known */
+  userId?: string
+  /** the room, where one was asked for */
+  room?: string
+  /** the request; absent for frames, and for upgrades that no route has seen */
+  request?: FastifyRequest
+}
+
+/** How users prove who they are. */
+export interface AuthOptions {
+  /**
+   * Where a credential is looked for, in this order: the first one found counts.
+   *
+   * @default ['header', 'subprotocol', 'ticket']
+   */
+  carriers?: Carrier[]
+  /** Name of the cookie that carries the token. It is needed with the carrier `cookie`, and refused without it. */
+  cookie?: string
+  /** The credentials for one use that `POST <prefix>/ticket` gives. */
+  ticket?: {
+    /** milliseconds in which a ticket has to be used. @default 30_000 */
+    ttl?: number
+  }
+  /** Whether a credential without an expiry (`exp`) is refused with `unauthorized`. @default true */
+  requireExp?: boolean
+}
+
+/** What one connection, one user, one address and the node may use. */
+export interface LimitOptions {
+  /** Connections of one user, on all nodes where the adapter keeps leases. */
+  user?: {
+    /** connections of one user. @default 20 */
+    connections: number
+    /**
+     * what becomes of one more: it is refused with `user_limit`, or the oldest is closed with `replaced`.
+     *
+     * @default 'reject'
+     */
+    then: 'reject' | 'replace'
+  }
+  /** Connections from one address on this node; one more is refused with `address_limit`. @default no limit */
+  address?: number
+  /**
+   * Upgrades under way at once, from the request to the WebSocket or its refusal. A loopback or private address that no
+   * proxy vouches for may be a proxy with all its clients, and counts against the total alone.
+   */
+  pending?: {
+    /** in all; one more is refused with `server_full`. @default 1_000 */
+    total?: number
+    /** of one client's address as `trustProxy` gives it; one more is refused with `address_limit`. @default 64 */
+    address?: number
+  }
+  /**
+   * Rooms of one connection; one more is refused with `room_limit`. A stream or a poll has 32 at most.
+   *
+   * @default 128
+   */
+  rooms?: number
+  /** Bytes of a message; a larger one is refused with `message_too_large`. @default 65_536 */
+  message?: number
+  /**
+   * Messages of one connection, control frames included, and of one user's HTTP requests and openings together. More
+   * are refused with `rate_limited`; a poll that comes faster waits.
+   *
+   * @default { messages: 50, burst: 100 }
+   */
+  rate?: {
+    /** messages per second */
+    messages: number
+    /** messages that may come at once, after a silence */
+    burst: number
+  }
+  /**
+   * Bytes of an event, below `outbox`; a broadcast of a larger one rejects with `REALTIME_ERR_EVENT`.
+   *
+   * @default 262_144
+   */
+  event?: number
+  /**
+   * Bytes that wait for one connection. Beyond them it is cut with `slow_consumer`, and can resume.
+   *
+   * @default 1_048_576
+   */
+  outbox?: number
+  /**
+   * Bytes of message ids with their outcomes and of idempotency keys, which are kept for two minutes. What is forgotten
+   * before its time would run again if it were repeated; it is counted in the stats, and logged once a minute.
+   */
+  remembered?: {
+    /** in all; beyond them one who holds most loses the oldest. @default 67_108_864 */
+    bytes?: number
+    /** of one user, who loses the oldest of his own. @default 4_194_304 */
+    perUser?: number
+  }
+  /**
+   * Whether somebody is let in while the adapter cannot be asked about limits of several nodes and about revocations;
+   * `refuse` answers with `unavailable`.
+   *
+   * @default 'admit'
+   */
+  whenUnavailable?: 'admit' | 'refuse'
+}
+
+/** Who may see the stats, and what they are counted in. */
+export interface StatsOptions {
+  /** Who may see them. @default a user whose `role` is `admin` */
+  authorize?: (user: User, request: FastifyRequest) => Awaitable<boolean>
+  /** A bearer that is let in without asking `authorize`, for scrapers. @default none */
+  token?: string
+  /** The registry of prom-client that the metrics are added to. @default a registry of our own */
+  register?: unknown
+}
+
+/** Milliseconds that a step may take. */
+export interface TimeoutOptions {
+  /** A message handler. The message is answered with `timeout` when it takes longer. @default 30_000 */
+  handler?: number
+  /** `authenticate`, or the fetch of a secret; what takes longer is answered with `unavailable`. @default 5_000 */
+  authentication?: number
+  /** From the request of an upgrade to its handshake; it is refused with `timeout` then. @default 10_000 */
+  upgrade?: number
+  /** The closing handshake; the socket is destroyed then. @default 5_000 */
+  close?: number
+  /**
+   * What a peer may take for an answer of a POST, a poll or the stats: its socket is ended then. A WebSocket or stream
+   * whose link takes nothing for as long is cut with `slow_consumer`. A poll's connection keeps its slots until then.
+   *
+   * @default 30_000
+   */
+  write?: number
+}
+
+/** What of Fastify's route options is merged into all routes of the plugin. */
+export type SharedRouteOptions = Pick<RouteShorthandOptions,
+  | 'config'
+  | 'constraints'
+  | 'logLevel'
+  | 'onRequest'
+  | 'preValidation'
+  | 'preHandler'> & {
+    /** what the documentation of the app's routes shows of ours */
+    schema?: {
+      /** tags of the routes */
+      tags?: string[]
+      /** whether the routes are left out */
+      hide?: boolean
+    }
+  }
+
+/**
+ * The options of the plugin. An unknown or wrong one is refused when the plugin is registered, with
+ * `REALTIME_ERR_OPTIONS` and its path; what the app has registered and does not fit, with `REALTIME_ERR_PLUGIN`.
+ */
 export interface RealtimeOptions {
-  /** default `/ws` */
+  /** Where all URLs of the plugin begin, below the prefix of the scope. @default '/ws' */
   prefix?: string
-  /** options of @fastify/jwt, where the app has not registered it */
+  /** Options of @fastify/jwt, where the app has not registered it. @default the app's own @fastify/jwt */
   jwt?: FastifyJWTOptions
-  /** options of @fastify/websocket, where the app has not registered it */
+  /** Options of @fastify/websocket, where the app has not registered it. @default {} */
   websocket?: WebsocketPluginOptions
-  /** milliseconds between pings, default 25 000; an answer may take 0.4 of it */
+  /**
+   * Milliseconds between pings. A connection that has not answered within 0.4 of it is ended with `heartbeat_timeout`.
+   *
+   * @default 25_000
+   */
   heartbeat?: number
-  compression?: false | { threshold?: number }
+  /** Compression of WebSockets (permessage-deflate). @default false */
+  compression?: false | {
+    /** bytes from which a frame is compressed. @default 512 */
+    threshold?: number
+  }
+  /** The layer between nodes. @default `memory()`, for one node */
   adapter?: Adapter
-  /** check events, replies and member data against their schemas; default: outside production */
+  /**
+   * Whether events, replies and member data are checked against their schemas.
+   *
+   * @default true unless `NODE_ENV` is `production`
+   */
   validateOutput?: boolean
+  /**
+   * Says who is asking. `null` refuses with `unauthorized`; so does an error with a 4xx `statusCode`, any other error
+   * with `unavailable`. `token` is what the carriers gave, without one `undefined`.
+   *
+   * @default @fastify/jwt
+   */
   authenticate?: (request: FastifyRequest, token: string | undefined) => Awaitable<User | null>
-  /** default: `user.sub` */
+  /**
+   * The id of a user: a string that makes a room's name, without control characters and at most 249 bytes after
+   * `encodeURIComponent`. Another one refuses with `unauthorized`.
+   *
+   * @default (user) => user.sub
+   */
   userId?: (user: User) => string
-  auth?: { carriers?: Carrier[], cookie?: string, ticket?: { ttl?: number }, requireExp?: boolean }
+  /** How users prove who they are. */
+  auth?: AuthOptions
+  /**
+   * Pages that may use the server. Others are refused with `origin_refused`. `'same'` is the server's own. With the
+   * carrier `cookie` it has to be written out, and may not be `'any'`.
+   *
+   * @default 'same'
+   */
   origins?: 'same' | 'any' | string[] | ((origin: string, request: FastifyRequest) => boolean)
-  /** connections per node */
+  /** Connections on this node; one more is refused with `server_full`. @default 10_000 */
   capacity?: number
   /**
-   * Told of everybody who is refused, by HTTP status or by `error` frame; not of ends of connections. `request` is
-   * absent for frames, and for upgrades that no route has seen. What it throws is logged.
+   * Told of everybody who is refused, by HTTP status or by `error` frame; not of ends of connections. What it throws is
+   * logged.
+   *
+   * @default nobody is told
    */
-  onRefused?: (refused: {
-    code: string
-    message: string
-    address: string
-    userId?: string
-    room?: string
-    request?: FastifyRequest
-  }) => Awaitable<void>
-  limits?: {
-    user?: { connections: number, then: 'reject' | 'replace' }
-    address?: number
+  onRefused?: (refused: RefusedPeer) => Awaitable<void>
+  /** What one connection, one user, one address and the node may use. */
+  limits?: LimitOptions
+  /**
+   * Events that are kept for those who come back, in rooms that do not say otherwise. `false` keeps none there: each
+   * event is delivered at most once.
+   */
+  history?: {
+    /** events of one room; the oldest gives way. @default 100 */
+    size?: number
+    /** milliseconds that an event is kept. @default 300_000 */
+    ttl?: number
     /**
-     * Upgrades under way at once, from the request to the WebSocket or its refusal: in all (default 1 000, then
-     * `server_full`) and of one client's address as `trustProxy` gives it (default 64, then `address_limit`). A
-     * loopback or private address that no proxy vouches for may be a proxy with all its clients, and counts against the
-     * total alone.
+     * bytes of the events and `latest` values of all rooms of this process; beyond them one of the rooms that hold most
+     * loses its oldest.
+     *
+     * @default 67_108_864
      */
-    pending?: { total?: number, address?: number }
-    rooms?: number
-    message?: number
-    rate?: { messages: number, burst: number }
-    event?: number
-    outbox?: number
-    /**
-     * Bytes of message ids with their outcomes and of idempotency keys, which are kept for two minutes: in total,
-     * default 64 MiB, and of one user, default 4 MiB. Over his own bound a user's oldest is forgotten, over the total
-     * the oldest of one who holds most: it would run again if it were repeated. Counted in the stats, logged once a
-     * minute.
-     */
-    remembered?: { bytes?: number, perUser?: number }
-    whenUnavailable?: 'admit' | 'refuse'
-  }
-  history?: { size?: number, ttl?: number, bytes?: number } | false
-  presence?: { grace?: number, lease?: number }
-  stats?: {
-    authorize?: (user: User, request: FastifyRequest) => Awaitable<boolean>
-    token?: string
-    register?: unknown
+    bytes?: number
   } | false
-  drain?: { rate?: number, timeout?: number }
-  /** milliseconds: of a message handler, of authentication, of an upgrade, of the closing handshake */
-  timeouts?: {
-    handler?: number
-    authentication?: number
-    upgrade?: number
-    close?: number
-    /**
-     * An answer (of a POST, a poll, the stats) that its peer has not taken after so many milliseconds, default 30 000,
-     * ends its socket; a WebSocket or stream whose link takes nothing for as long is cut with `slow_consumer`. A poll's
-     * connection keeps its slots until then.
-     */
-    write?: number
+  /** How long members are shown that do not say that they go. */
+  presence?: {
+    /** milliseconds from a lost connection to its leave; 0 says it at once. @default 15_000 */
+    grace?: number
+    /** milliseconds that the entries of a node live which does not renew them any more. @default 60_000 */
+    lease?: number
   }
-  /** SSE: milliseconds between comments, and of a stream's life (+- 20 %) */
-  sse?: { comment?: number, age?: number }
-  route?: Pick<RouteShorthandOptions,
-    | 'config'
-    | 'constraints'
-    | 'logLevel'
-    | 'onRequest'
-    | 'preValidation'
-    | 'preHandler'> & {
-      schema?: {
-        tags?: string[]
-        hide?: boolean
-      }
-    }
+  /** The routes `stats` below the prefix; `false` leaves them out. */
+  stats?: StatsOptions | false
+  /** The end of all connections when the app closes. */
+  drain?: {
+    /** connections that end in one second. @default 500 */
+    rate?: number
+    /** milliseconds after which all are ended. @default 20_000 */
+    timeout?: number
+  }
+  /** Milliseconds that a step may take. */
+  timeouts?: TimeoutOptions
+  /** Server-Sent Events. */
+  sse?: {
+    /** milliseconds between the comments that keep a silent stream open. @default 15_000 */
+    comment?: number
+    /** milliseconds after which a stream ends and its client opens another one, 20 % more or less. @default 300_000 */
+    age?: number
+  }
+  /** What is merged into all routes of the plugin. */
+  route?: SharedRouteOptions
 }

@@ -1,0 +1,84 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { AnyMessages, Definition } from '../contract/types.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import type { BroadcastOptions, BroadcastResult } from './rooms.js'
+import type { User } from './user.js'
+
+/** The room in which a handler runs. */
+export interface RoomHandle<E> {
+  /** The full name of the room, such as `chat/42`. */
+  readonly name: string
+  /**
+   * Sends an event to all members. Resolves when it was accepted and handed to this node's members.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that is not declared, does not fit its schema or is too large
+   */
+  broadcast<K extends keyof E & string> (event: K, data: E[K], options?: BroadcastOptions): Promise<BroadcastResult>
+}
+
+/** The connection that a handler has to do with. */
+export interface Connection<E> {
+  /** The id that its client was told in `welcome`: the `except` of a broadcast, the target of `app.rooms`. */
+  readonly id: string
+  /**
+   * Sends one event to this connection alone, which has no offset and is not kept. It goes out behind the join's ack
+   * and the events that are sent again.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that is not declared, does not fit its schema or is too large
+   */
+  send<K extends keyof E & string> (event: K, data: E[K]): void
+}
+
+/** What every handler is given. */
+export interface RoomContext<P, E> {
+  /** The params of the room's name, decoded. */
+  readonly params: P
+  /** The user, as authentication found it. */
+  readonly user: User
+  /** The id of the user, as the option `userId` says it. */
+  readonly userId: string
+  /** The room. */
+  readonly room: RoomHandle<E>
+  /** The logger of the scope that declares the room, with the room and the connection in each line. */
+  readonly log: FastifyBaseLogger
+}
+
+/** What `onJoin` is given. */
+export interface JoinContext<P, E> extends RoomContext<P, E> {
+  /** The connection that is about to be in the room. */
+  readonly connection: Connection<E>
+  /** Whether it goes on where it was, without having lost an event. */
+  readonly resumed: boolean
+}
+
+/** What `onLeave` is given. */
+export interface LeaveContext<P, E> extends RoomContext<P, E> {
+  /** Why: `left` when the peer said so, `gone` when it went without a word, or a word of the code table. */
+  readonly code: string
+}
+
+/** What the handler of a message is given. */
+export interface MessageContext<P, E, D> extends RoomContext<P, E> {
+  /** What the client has sent, checked against its schema. */
+  readonly data: D
+  /** Id of the connection; over HTTP the verified `x-connection-id`, if any. */
+  readonly sender: string | undefined
+  /** The id that the client gave the message: sent again under it within two minutes, it is not handled twice. */
+  readonly messageId: string | undefined
+}
+
+/**
+ * One handler for each message that the room declares. What it returns is the reply. It may throw an error with a 4xx
+ * `statusCode`, whose code and message the client is told; anything else is `internal` to the client and is logged.
+ */
+export type Handlers<P, M extends AnyMessages, E, This = FastifyInstance> = {
+  [K in keyof M]: (
+    this: This,
+    context: MessageContext<P, E, M[K]['data']>
+  ) => Awaitable<M[K]['reply']>
+}
+
+/** Handlers in a file of their own: `const on: HandlersOf<typeof chat> = { ... }`. */
+export type HandlersOf<R> = R extends Definition<string, infer P, infer M extends AnyMessages, infer E, unknown>
+  ? Handlers<P, M, E>
+  : never

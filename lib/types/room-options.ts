@@ -1,0 +1,97 @@
+import type { AnyMessages } from '../contract/types.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import type { Handlers, JoinContext, LeaveContext } from './handlers.js'
+import type { User } from './user.js'
+
+/** Who asks to enter a room, or is shown in it. */
+export interface Entrant<P> {
+  /** the user, as authentication found it */
+  user: User
+  /** the id of the user */
+  userId: string
+  /** the params of the room's name, decoded */
+  params: P
+}
+
+/** The options of a room that do not depend on its contract. */
+export interface CommonRoomOptions<P, E, This> {
+  /**
+   * Connections in one room, on all nodes where the adapter keeps leases. One more is refused `room_full`.
+   *
+   * @default no limit
+   */
+  capacity?: number
+  /**
+   * Events that are kept for those who come back. `false` keeps none: each event is delivered at most once, and nobody
+   * resumes.
+   *
+   * @default the option `history` of the plugin
+   */
+  history?: {
+    /** events of one room; the oldest gives way. @default 100 */
+    size?: number
+    /** milliseconds that an event is kept. @default 300_000 */
+    ttl?: number
+  } | false
+  /** What one connection may send into this room. */
+  limits?: {
+    /** bytes of a message; a larger one is refused `message_too_large`. @default `limits.message` of the plugin */
+    message?: number
+    /**
+     * Messages of one connection in this room; more are refused `rate_limited`.
+     *
+     * @default `limits.rate` of the plugin alone, which counts all rooms of the connection
+     */
+    rate?: {
+      /** messages per second */
+      messages: number
+      /** messages that may come at once, after a silence */
+      burst: number
+    }
+  }
+  /**
+   * Milliseconds that events may wait for others, so that they leave as one write; at most 60 000.
+   *
+   * @default 0
+   */
+  flush?: number
+  /**
+   * Who may enter; asked at every entry: by URL, join, resume, poll and POST, and when a credential is renewed.
+   * Anything but `true` refuses with `forbidden`.
+   *
+   * @default every authenticated user
+   */
+  authorize?: (this: This, context: Entrant<P>) => Awaitable<boolean>
+  /** Runs before the ack of the join, and refuses by throwing. @default nothing runs */
+  onJoin?: (this: This, context: JoinContext<P, E>) => Awaitable<void>
+  /** Runs when a connection has left. What it throws is logged. @default nothing runs */
+  onLeave?: (this: This, context: LeaveContext<P, E>) => Awaitable<void>
+}
+
+/** Whether members are shown, and as what. A room whose contract declares `member` needs the function. */
+export type PresenceOption<P, D> = [D] extends [undefined]
+  ? {
+      /** `true` shows who is in the room, by user id. @default false */
+      presence?: boolean
+    }
+  : {
+      /** Makes what members see of a user. */
+      presence: (context: Entrant<P>) => D
+    }
+
+/** The handlers of a room; a room whose contract declares messages needs one for each. */
+export type HandlersOption<P, M extends AnyMessages, E, This> = [keyof M] extends [never]
+  ? {
+      /** there are no messages to handle */
+      on?: Handlers<P, M, E, This>
+    }
+  : {
+      /** one handler for each declared message */
+      on: Handlers<P, M, E, This>
+    }
+
+/**
+ * The options of `app.room`. An unknown or wrong one throws `REALTIME_ERR_OPTIONS` with its path.
+ */
+export type RoomOptions<P, M extends AnyMessages, E, D, This> = CommonRoomOptions<P, E, This> & PresenceOption<P, D> &
+  HandlersOption<P, M, E, This>

@@ -1,0 +1,189 @@
+import type { AnyAddress, EventData, EventName } from '../contract/types.js'
+import type { Position } from '../protocol/position.js'
+
+/** What else a broadcast may say. */
+export interface BroadcastOptions {
+  /** Id of a connection that is left out, for example `sender` of a message. @default nobody is left out */
+  except?: string | undefined
+  /**
+   * A second broadcast with the same key within two minutes adds no event. Keys are kept within `limits.remembered`;
+   * one that is forgotten early makes a second event. @default no key
+   */
+  idempotencyKey?: string | undefined
+}
+
+/** What became of a broadcast. */
+export interface BroadcastResult {
+  /** Where the event stands in the room. Absent for `volatile` events and in rooms that keep no history. */
+  position?: Position
+  /** Members on this node to whom the event was handed. */
+  recipients: number
+}
+
+/** What became of a broadcast that asks for answers. The lists are user ids, one for each connection. */
+export interface AckResult {
+  /** Members that have answered. */
+  acked: string[]
+  /** Members that have not answered in time. */
+  missing: string[]
+  /** Members that left the room before they answered. */
+  left: string[]
+  /** Nodes that did not report who their members are. */
+  unknown: number
+}
+
+/** A member of a room as presence shows it. */
+export interface MemberEntry {
+  /** Id of the user; one entry stands for all connections of a user. */
+  userId: string
+  /** What the option `presence` of the room made of the user, where the contract declares member data. */
+  data: unknown
+}
+
+/** One page of a room's history. */
+export interface History {
+  /** Where the page ends: the `since` of the next one. */
+  position: Position
+  /** `false` when events after `since` are lost: the page then begins with the oldest that are kept. */
+  resumed: boolean
+  /** The events, the oldest first. */
+  events: Array<{
+    /** name of the event */
+    type: string
+    /** what was broadcast */
+    data: unknown
+    /** number of the event in its room */
+    offset: number
+    /** when it was accepted, in Unix milliseconds */
+    timestamp: number
+  }>
+}
+
+/** Who is meant: all connections of a user, on all nodes, or one connection. */
+export type Target = {
+  /** id of the user */
+  user: string
+} | {
+  /** id of the connection */
+  connection: string
+}
+
+/**
+ * `app.rooms`: what handlers of routes, timers and tests call. What concerns rooms and connections works from `onReady`
+ * until the app closes, and rejects with `REALTIME_ERR_NOT_READY` before and after. Wrong arguments reject with
+ * `REALTIME_ERR_OPTIONS`, `REALTIME_ERR_TARGET` or `REALTIME_ERR_ROOM`, a room that is not declared with
+ * `REALTIME_ERR_ROOM_UNKNOWN`. What needs the broker while it is away rejects with `unavailable`.
+ */
+export interface Rooms {
+  /**
+   * Sends an event to every member on every node. A failure is logged where nobody awaits the promise; it is never an
+   * unhandled rejection.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that the room does not declare, that does not fit its schema where
+   *   `validateOutput` is on, or that is larger than `limits.event`
+   */
+  broadcast<R extends string | AnyAddress, K extends EventName<R>> (
+    room: R,
+    event: K,
+    data: EventData<R, K>,
+    options?: BroadcastOptions
+  ): Promise<BroadcastResult>
+  /**
+   * Sends an event live only, and resolves when all members have answered or the time is over. On NATS, which does not
+   * tell how many nodes there are, it resolves when the time is over.
+   *
+   * @param options.timeout milliseconds, default 10 000; `Infinity` waits until all have answered
+   * @throws REALTIME_ERR_EVENT as `broadcast` does
+   */
+  broadcastWithAck<R extends string | AnyAddress, K extends EventName<R>> (
+    room: R,
+    event: K,
+    data: EventData<R, K>,
+    options?: BroadcastOptions & {
+      /** milliseconds; members that have not answered by then are `missing`. @default 10_000 */
+      timeout?: number
+    }
+  ): Promise<AckResult>
+  /** Broadcasts to `@all`, the room of everybody, which has to be declared. */
+  broadcastAll (event: string, data: unknown): Promise<BroadcastResult>
+  /** Broadcasts to `@user/<id>`, the room of one user, which has to be declared. */
+  sendToUser (userId: string, event: string, data: unknown): Promise<BroadcastResult>
+  /**
+   * Puts connections into a room, without asking `authorize`, for as long as they live. Resolves with the number of
+   * connections on this node that are in it now and were not before.
+   *
+   * @throws REALTIME_ERR_ROOM for a room whose name begins with `@`: every connection is in its own for as long as it
+   *   lives
+   */
+  join (target: Target, room: string | AnyAddress): Promise<number>
+  /**
+   * Takes connections out of a room. Resolves with the number on this node that were in it.
+   *
+   * @throws REALTIME_ERR_ROOM for a room whose name begins with `@`
+   */
+  leave (target: Target, room: string | AnyAddress): Promise<number>
+  /**
+   * Asks connections on this node for an answer. It resolves with the first one, `latency` in milliseconds, and with
+   * `alive: false` when none has come in time.
+   *
+   * @param options.timeout milliseconds, default 5 000
+   */
+  ping (target: Target, options?: {
+    /** milliseconds until those that have not answered are taken for dead. @default 5_000 */
+    timeout?: number
+  }): Promise<{
+    /** whether one of them has answered */
+    alive: boolean
+    /** milliseconds from the question to the first answer */
+    latency?: number
+  }>
+  /**
+   * Closes connections on every node with a final code, and keeps the user or the token out for a time. Resolves with
+   * the number closed on this node.
+   *
+   * @throws REALTIME_ERR_ADAPTER when a user or token is to be kept out and the adapter keeps no denials
+   */
+  revoke (target: Target | {
+    /** the `jti` of a token */
+    tokenId: string
+  }, options?: {
+    /** told to those who are closed. @default the text of the code */
+      message?: string
+      /**
+     * Unix milliseconds until which the user or token is refused, `Infinity` for ever. Denials beyond
+     * `limits.remembered.bytes` are forgotten by a node, not by the adapter.
+     *
+     * @default the end of a token that is in use here, else in one hour
+     */
+      until?: number
+    }): Promise<number>
+  /** The users in a room, on all nodes. @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
+  members (room: string | AnyAddress): Promise<MemberEntry[]>
+  /** The number of users in a room, on all nodes. @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
+  count (room: string | AnyAddress): Promise<number>
+  /** Whether a user has a connection, on any node as far as the adapter keeps leases. */
+  isOnline (userId: string): Promise<boolean>
+  /**
+   * Events that are kept of a room.
+   *
+   * @param options.limit events of the page, default all that are kept; the newest, or behind `since` the oldest
+   */
+  history (room: string | AnyAddress, options?: {
+    /** events behind this position. @default the newest events */
+    since?: Position
+    /** the most events of the page. @default all that are kept */
+    limit?: number
+  }): Promise<History>
+  /** Whether new connections are let in: `false` before the start and from the beginning of a drain. */
+  isAccepting (): boolean
+  /**
+   * The drain of `app.close()`, by hand: connections are told to go and end one after another. A second call with a
+   * shorter timeout shortens the first.
+   */
+  drain (options?: {
+    /** milliseconds after which all are ended. @default `drain.timeout` of the plugin */
+    timeout?: number
+  }): Promise<void>
+  /** The state of this node: the object of `GET /ws/stats`. */
+  stats (): Promise<Record<string, unknown>>
+}
