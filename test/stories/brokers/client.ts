@@ -106,6 +106,8 @@ export class Client {
       this.#in.clear()
       this.#cut = undefined
       this.#remember()
+      // What is sent from now on is the next one's: the server is told of former ones when that begins.
+      if (this.transport !== 'polling') this.#connection = undefined
       for (const answer of this.#answers.values()) answer(undefined)
       this.#answers.clear()
       this.ends.push(end)
@@ -291,6 +293,10 @@ export class Client {
     if (this.transport !== 'websocket') {
       const node = this.#pick()
       if (node === undefined) return undefined
+      if (this.transport === 'sse' && this.#connection === undefined) {
+        await sleep(AGAIN)
+        return undefined
+      }
       if (this.#connection !== undefined) this.#senders.add(this.#connection)
       return await post(node.url, this.#options.token, this.#connection, frame, PATIENCE).catch(() => undefined)
     }
