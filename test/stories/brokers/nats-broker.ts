@@ -100,12 +100,11 @@ class NatsServers implements Broker {
   /** The servers of a cluster elect who leads them all, and each stream, one after the other. */
   async whole (): Promise<void> {
     if (this.servers.length === 1) return
-    await this.#manage(async (jsm) => {
-      await until('the cluster and all streams have leaders', async () => {
-        const found = await this.#streams(jsm, /./)
-        return found.every(({ cluster }) => cluster?.leader !== undefined)
-      }, ELECTION)
-    })
+    // Who asks for its streams is refused as well until there is a leader.
+    await until('the cluster and all streams have leaders', () => this.#manage(async (jsm) => {
+      const found = await this.#streams(jsm, /./)
+      return found.every(({ cluster }) => cluster?.leader !== undefined)
+    }), ELECTION)
   }
 
   async deleteBuckets (): Promise<void> { await this.#delete(BUCKET) }
