@@ -4,10 +4,10 @@ import { Refusal } from '../errors/refusal.js'
 import type { User } from '../types/user.js'
 
 export interface AdminOptions {
-  /** static bearer for scrapers */
+  /** Static bearer token for scrapers. */
   readonly token: string | undefined
   readonly authorize: ((user: User, request: FastifyRequest) => boolean | Promise<boolean>) | undefined
-  /** who asks; throws a Refusal */
+  /** Returns the user who asks; throws a Refusal. */
   readonly authenticate: (request: FastifyRequest) => Promise<unknown>
 }
 
@@ -16,8 +16,8 @@ function digest (text: string): Buffer {
 }
 
 /**
- * Who may read the stats: the static token, else a user that `authorize` lets in, by default one whose `role` is
- * `admin`.
+ * Makes the check for who may read the stats: a request with the static token, or a user whom `authorize` lets in.
+ * Without `authorize` that is a user whose `role` is `admin`.
  */
 export function createAdmin ({
   token,

@@ -14,16 +14,19 @@ export interface ConnectionView {
   readonly userId: string
   readonly transport: string
   readonly address: string
-  /** Unix milliseconds */
+  /** Unix milliseconds. */
   readonly openedAt: number
   readonly rooms: readonly string[]
-  /** bytes waiting in the outbox */
+  /** Bytes that wait in the outbox. */
   readonly outbox: number
-  /** milliseconds of the last heartbeat's round trip */
+  /** Milliseconds of the last heartbeat's round trip. */
   readonly latency?: number
 }
 
-/** Reads what the node holds, for those who ask: nothing here is kept up to date while nobody does. */
+/**
+ * Reads what the node holds at the moment of a request. It maintains no copy of its own, so it costs nothing between
+ * requests.
+ */
 export class Inspector {
   readonly #connections: Connections<Membership>
   readonly #engine: Hub
@@ -48,7 +51,9 @@ export class Inspector {
 
   get activeRooms (): number { return this.#engine.active.size }
 
-  /** Active rooms and their members here, by definition: a closed set, unlike their names. */
+  /**
+   * Active rooms and their members on this node, by definition: definitions are a closed set, names of rooms are not.
+   */
   byDefinition (): Map<string, { rooms: number, members: number }> {
     const counts = new Map<string, { rooms: number, members: number }>()
     for (const { pattern, active } of this.#engine.declarations.values()) counts.set(pattern.source, { ...active })
@@ -72,7 +77,7 @@ export class Inspector {
     }
   }
 
-  /** Without ids: they are secrets of their clients. */
+  /** Lists the connections without their ids, which are secrets of their clients. */
   * all (skipped = 0): Generator<ConnectionView> {
     for (const connection of this.#connections.values(skipped)) {
       const { userId, transport, address, openedAt, rooms, outbox, latency } = connection

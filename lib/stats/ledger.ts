@@ -3,56 +3,56 @@ import { isCode, type Code } from '../protocol/codes.js'
 export type Transport = 'websocket' | 'sse' | 'polling'
 
 /**
- * Plain integers on the hot path; read when somebody asks. A pair (event, connection) is counted once in `meant` when
- * this node offers the event to that connection, and is at any time in exactly one other column:
- * `meant = delivered + resumed + conflated + dropped + gone + queued`, where `queued` is what outboxes hold.
+ * Counts with plain integers on the hot path; they are read when the stats are requested. A pair (event, connection) is
+ * counted once in `meant` when this node offers the event to that connection, and is at any time in exactly one other
+ * column: `meant = delivered + resumed + conflated + dropped + gone + queued`, where `queued` is what outboxes hold.
  */
 export class Ledger {
   meant = 0
-  /** in outboxes now */
+  /** Pairs in outboxes now. */
   queued = 0
-  /** handed to the kernel, or written in the answer of a poll */
+  /** Pairs handed to the kernel, or written in the answer of a poll. */
   delivered = 0
-  /** the same, by replay after a break */
+  /** Pairs handed over in the same way by replay after a break. */
   resumed = 0
-  /** a `latest` event that a newer one of its key replaced in a lagging outbox */
+  /** Pairs whose `latest` event was replaced by a newer one of its key in a lagging outbox. */
   conflated = 0
-  /** a `volatile` event that a lagging link was spared */
+  /** Pairs whose `volatile` event was not queued because the link lagged. */
   dropped = 0
-  /** in the outbox when the connection ended */
+  /** Pairs in the outbox when the connection ended. */
   gone = 0
-  /** events lost before this node, as the adapter told; not part of the sum */
+  /** Events lost before they reached this node, as the adapter reported them; not part of the sum. */
   gaps = 0
 
-  /** frames in outboxes now, events among them, and their bytes */
+  /** Frames in outboxes now, the events among them included, and their bytes. */
   waiting = 0
   waitingBytes = 0
 
-  /** messages of clients that were parsed, and their bytes */
+  /** Messages of clients that were parsed, and their bytes. */
   messagesIn = 0
   bytesIn = 0
-  /** frames written, events among them, and their bytes */
+  /** Frames written, the events among them included, and their bytes. */
   framesOut = 0
   bytesOut = 0
-  /** writes handed to the kernel or the HTTP stack */
+  /** Writes handed to the kernel or to the HTTP stack. */
   writes = 0
-  /** events published by this node */
+  /** Events published by this node. */
   published = 0
   readonly opened: Record<Transport, number> = { websocket: 0, sse: 0, polling: 0 }
   readonly refusals = new Map<string, number>()
   readonly errors = new Map<string, number>()
   readonly closes = new Map<string, number>()
 
-  /** an admission that was refused, by word */
+  /** Counts an admission that was refused, by its code. */
   refused (code: Code | string): void { count(this.refusals, code) }
   /**
-   * an `error` frame or answer for a message, by word; an application's own codes share one entry, so that the set
-   * stays closed
+   * Counts an `error` frame or answer for a message, by its code. All codes of the application share one entry, so that
+   * the set stays closed.
    */
   errored (code: string): void { count(this.errors, isCode(code) ? code : 'other') }
   /**
-   * a connection that ended, by word: ours, `left` when the peer said so (any close frame, a `leave`), `gone` when it
-   * just went
+   * Counts a connection that ended, by its reason: a code of the server, `left` when the peer said goodbye (any close
+   * frame, a `leave`), `gone` when it disappeared without a word.
    */
   closed (reason: string): void { count(this.closes, reason) }
 }

@@ -6,7 +6,7 @@ const RESOLUTION = 20
 /** Milliseconds after which the older histogram begins anew. */
 const WINDOW = 15_000
 
-/** Milliseconds that the event loop was late, over the last 15 to 30 seconds. */
+/** Milliseconds by which the event loop was late, over the last 15 to 30 seconds. */
 export interface LoopDelay { readonly p50: number, readonly p99: number, readonly max: number }
 
 function watch (): IntervalHistogram {
@@ -14,8 +14,8 @@ function watch (): IntervalHistogram {
 }
 
 /**
- * Watches how late the event loop is. Two histograms take turns: one that ran since the start would show yesterday's
- * pause for ever, and one that each reading cleared would show several readers a part of it each.
+ * Watches how late the event loop is. Two histograms take turns: a single one since the start would show yesterday's
+ * pause for ever, and if each reading cleared it, several readers would see a part of it each.
  */
 export class LoopDelayMonitor {
   #older = watch()
@@ -23,7 +23,7 @@ export class LoopDelayMonitor {
   readonly #window: number
   #timer: NodeJS.Timeout | undefined
 
-  /** @param window milliseconds after which what is read may forget; it does after twice as many */
+  /** @param window milliseconds of the measurement that a reading covers at least; it covers at most twice as many */
   constructor (window = WINDOW) {
     this.#window = window
   }
@@ -46,7 +46,7 @@ export class LoopDelayMonitor {
 
   read (): LoopDelay {
     const histogram = this.#older
-    // A sample counts the resolution itself: what is above it is delay.
+    // A sample includes the resolution itself; only what is above it is delay.
     const late = (nanoseconds: number): number => Math.max(0, Math.round((nanoseconds / 1e6 - RESOLUTION) * 10) / 10)
     return histogram.count === 0
       ? { p50: 0, p99: 0, max: 0 }

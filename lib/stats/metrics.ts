@@ -7,8 +7,8 @@ const PREFIX = 'realtime_'
 const CLOSES = new Set(['gone', 'left'])
 
 /**
- * What adapters count, by its name in their stats. An adapter of another package may count otherwise, and is asked for
- * these as well.
+ * What adapters count, by the names in their stats. An adapter of another package may count other things; those that it
+ * shares with this list are exported as well.
  */
 const ADAPTER = [
   ['rooms', 'gauge', 'adapter_rooms', 'Rooms that the adapter follows for this node.'],
@@ -39,15 +39,15 @@ const ADAPTER = [
 ] as const
 
 /**
- * Labels come from closed sets: an application's own codes are one value, so that they cannot make series without end.
+ * Labels come from closed sets: all codes of an application become one value, so that they cannot create series without
+ * end.
  */
 function label (word: string): string {
   return isCode(word) || CLOSES.has(word) ? word : 'other'
 }
 
 /**
- * The snapshot as Prometheus metrics. Nothing is counted here: values are read when somebody scrapes, so that the hot
- * path pays for plain integers only.
+ * The snapshot as Prometheus metrics. They are read at each scrape, so that the hot path pays for plain integers only.
  */
 export class Metrics {
   readonly #registry: Registry
@@ -56,8 +56,8 @@ export class Metrics {
   readonly #read: () => StatsSnapshot
 
   /**
-   * @param register the app's own registry; absent: one of our own
-   * @throws REALTIME_ERR_OPTIONS when the registry has metrics of the same names
+   * @param register the application's own registry; by default the metrics have a registry of their own
+   * @throws REALTIME_ERR_OPTIONS when the registry already has metrics of the same names
    */
   constructor (read: () => StatsSnapshot, register?: unknown) {
     this.#read = read
@@ -74,13 +74,14 @@ export class Metrics {
   }
 
   /**
-   * Of the registry: an app's own may write OpenMetrics, and Prometheus 3 refuses a text that is called something else.
+   * Content type of the registry: an application's registry may write OpenMetrics, and Prometheus 3 refuses a text
+   * under another type.
    */
   get contentType (): string { return this.#registry.contentType }
 
   async text (): Promise<string> { return await this.#registry.metrics() }
 
-  /** Takes our metrics, and no other app's, out of the registry. */
+  /** Removes the metrics of this instance from the registry, and leaves those of other apps. */
   close (): void {
     for (const [name, metric] of this.#own) {
       if (this.#registry.getSingleMetric(name) === metric) this.#registry.removeSingleMetric(name)
@@ -98,7 +99,7 @@ export class Metrics {
     return full
   }
 
-  /** One snapshot serves all metrics of one scrape: they are collected in one turn. */
+  /** One snapshot serves all metrics of a scrape, because they are collected in one turn of the event loop. */
   #now (): StatsSnapshot {
     if (this.#latest === undefined) {
       this.#latest = this.#read()
@@ -221,7 +222,7 @@ export class Metrics {
     })
     for (const [key, kind, name, help] of ADAPTER) {
       const read = (set: (value: number) => void, { adapter }: StatsSnapshot): void => {
-        // What this adapter does not count has no sample.
+        // A value that this adapter does not count has no sample.
         if (typeof adapter[key] === 'number') set(adapter[key])
       }
       if (kind === 'gauge') this.#gauge(name, help, read)

@@ -10,7 +10,7 @@ function ranges (accept: string): Range[] {
   }).filter(({ type }) => type !== '')
 }
 
-/** Quality of the best range among `types`; parameters other than q do not count. */
+/** Quality of the best range among `types`. Parameters other than `q` do not count. */
 function quality (all: readonly Range[], ...types: string[]): number | undefined {
   let best: number | undefined
   for (const { type, q } of all) if (types.includes(type)) best = Math.max(best ?? 0, q)
@@ -18,10 +18,10 @@ function quality (all: readonly Range[], ...types: string[]): number | undefined
 }
 
 /**
- * Which form of the stats a client wants. Prometheus names its formats with `version` parameters, which a general
- * negotiator takes for other types than plain text, so that it would be sent JSON.
+ * Chooses the form of the stats that a client wants. Prometheus names its formats with `version` parameters, which a
+ * general negotiator would take for other types than plain text, so that Prometheus would get JSON.
  *
- * @param format the query's `format`, which decides when it is one of ours
+ * @param format the `format` of the query, which decides when it is one of the three forms
  */
 export function negotiate (accept: string | undefined, format?: unknown): StatsFormat {
   if (format === 'json' || format === 'prometheus' || format === 'html') return format

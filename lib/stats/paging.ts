@@ -6,7 +6,7 @@ const MAX_LIMIT = 1_000
 export interface Page<T> {
   readonly total: number
   readonly items: readonly T[]
-  /** `after` of the next page; absent on the last */
+  /** `after` of the next page; absent on the last page. */
   readonly next?: string
 }
 
@@ -19,8 +19,8 @@ function whole (value: unknown, name: string, fallback: number, most: number): n
 }
 
 /**
- * One page of what is there now, in some order that lasts. `after` is how many were passed: what comes or goes
- * meanwhile shifts the next page.
+ * Returns one page of a list, in an order that stays the same. `after` counts the items before the page, so items that
+ * come or go between two requests shift the next page.
  *
  * @throws Refusal `invalid_message` for a `limit` or `after` that is no whole number
  */
@@ -33,7 +33,7 @@ export function page<T> (
   const limit = Math.max(1, whole(asked, 'limit', DEFAULT_LIMIT, MAX_LIMIT))
   const start = whole(after, 'after', 0, Number.MAX_SAFE_INTEGER)
   const taken: T[] = []
-  // A list that can pass over items by itself need not make them.
+  // A list that can skip items does not have to make them.
   let index = typeof items === 'function' ? start : 0
   for (const item of typeof items === 'function' ? items(start) : items) {
     if (index >= start) taken.push(item)

@@ -10,9 +10,9 @@ import type { StatsSnapshot } from './snapshot.js'
 /** What the listings show. */
 export interface Listings {
   readonly activeRooms: number
-  /** without the first `skipped` */
+  /** Lists the rooms without the first `skipped` ones. */
   rooms (skipped: number): Iterable<object>
-  /** by its name as it stands in URLs; `undefined` when nobody is in the room here */
+  /** Finds a room by its name as it stands in URLs; `undefined` when it has no members on this node. */
   room (name: string): object | undefined
   readonly connections: { readonly total: number }
   all (skipped: number): Iterable<object>
@@ -22,21 +22,21 @@ export interface StatsRoutesOptions {
   readonly read: () => StatsSnapshot
   readonly metrics: Metrics
   readonly listings: Listings
-  /** tells what of a URL is below the prefix, undecoded */
+  /** Returns the part of a URL below the prefix, undecoded. */
   readonly prefix: { below (url: string, more: number): string }
-  /** @throws Refusal for everybody who is no admin */
+  /** @throws Refusal for every user who is no admin */
   readonly authorize: (request: FastifyRequest) => Promise<void>
-  /** what each route has: of the app's `route` option, and who answers for its errors */
+  /** Options of each route: those of the application's `route` option, and the error handler. */
   readonly shared: object
 }
 
-/** Adds to what the app's hooks have set, CORS above all. */
+/** Keeps the answer out of caches. It adds to the `Vary` of the application's hooks, above all that of CORS. */
 function personal (reply: FastifyReply, vary: string): void {
   const own = reply.getHeader('vary')
   void reply.headers({ ...NO_STORE, vary: own === undefined ? vary : `${String(own)}, ${vary}` })
 }
 
-/** The admin's routes, for a scope that has the prefix. */
+/** Registers the routes for admins in a scope that has the prefix. */
 export function registerStats (scope: FastifyInstance, options: StatsRoutesOptions): void {
   const { read, metrics, listings, authorize, shared } = options
   const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
@@ -62,7 +62,7 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
 
   scope.get('/stats/rooms/*', shared, async (request, reply) => {
     await admit(request, reply)
-    // As it stood in the URL: decoded, a name with an escaped "/" would be another one.
+    // The name is taken as it stood in the URL: once decoded, a name with an escaped "/" would be another name.
     const room = listings.room(options.prefix.below(request.raw.url ?? '', 2))
     if (room === undefined) throw new Refusal('room_unknown', { message: 'nobody is in this room on this node' })
     return await sendJson(reply, room)

@@ -1,7 +1,7 @@
 import type { Ledger, Transport } from './ledger.js'
 import type { LoopDelay } from './loop-delay.js'
 
-/** What the node holds, read when somebody asks. */
+/** What the node holds, read when the stats are requested. */
 export interface StatsSource {
   readonly connections: {
     readonly total: number
@@ -16,21 +16,24 @@ export interface StatsSource {
 export interface NodeFacts {
   readonly node: string
   readonly version: string
-  /** connections allowed on this node */
+  /** Connections allowed on this node. */
   readonly capacity: number
-  /** of them taken: connections, and those on their way in or out */
+  /** Slots taken: connections, and those that are opening or closing. */
   readonly slots: number
   readonly isAccepting: boolean
   readonly published: number
   readonly gaps: number
   readonly loop: LoopDelay
-  /** its name, what it counts, and `isUp` when it can be down */
+  /** Its name, its counters, and `isUp` when it can be down. */
   readonly adapter: Readonly<Record<string, unknown>>
-  /** milliseconds since the start */
+  /** Milliseconds since the start. */
   readonly uptime: number
 }
 
-/** The object of `GET /ws/stats`. Milliseconds and bytes; counters since the start of the node. */
+/**
+ * The object that `GET /ws/stats` returns. Times are milliseconds, sizes are bytes, counters run since the start of the
+ * node.
+ */
 export interface StatsSnapshot {
   readonly node: string
   readonly version: string
@@ -39,9 +42,9 @@ export interface StatsSnapshot {
   readonly connections: {
     readonly total: number
     readonly max: number
-    /** of `max` taken: connections, and those on their way in or out */
+    /** Slots of `max` that are taken: connections, and those that are opening or closing. */
     readonly slots: number
-    /** one decimal */
+    /** Connections in percent of `max`, with one decimal. */
     readonly capacityPercent: number
     readonly transports: Readonly<Record<Transport, number>>
     readonly opened: Readonly<Record<Transport, number>>
@@ -83,7 +86,7 @@ export interface StatsSnapshot {
 /**
  * Reads everything once.
  *
- * @returns plain data of its own: what is counted later does not show in it
+ * @returns plain data: what is counted later does not change it
  */
 export function snapshot (ledger: Ledger, source: StatsSource, facts: NodeFacts): StatsSnapshot {
   const { total, users, transports } = source.connections

@@ -3,7 +3,7 @@ import { SCRIPT, STYLE } from './built.js'
 
 const sha = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
 
-/** The page runs its own script and style and talks to its own server, nothing else. */
+/** The policy lets the page run its own script and style and talk to its own server only. */
 export const DASHBOARD_HEADERS = {
   'content-security-policy':
     `default-src 'none'; script-src ${sha(SCRIPT)}; style-src ${sha(STYLE)}; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
@@ -18,7 +18,10 @@ function table (id: string, title: string, ...columns: string[]): string {
   return `<section><h2 id="of-${id}">${title}</h2><table aria-labelledby="of-${id}">${head}<tbody id="${id}"></tbody></table></section>`
 }
 
-/** The dashboard: public, because it holds no data; what it shows it fetches with the token that the reader types. */
+/**
+ * The page of the dashboard. It is public, because it holds no data: it fetches all figures with the token that the
+ * reader types.
+ */
 export const DASHBOARD = `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>realtime stats</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>

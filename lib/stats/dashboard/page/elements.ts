@@ -1,9 +1,9 @@
 import { counted } from './words.js'
 
-/** An element of the page that is always there. */
+/** Returns an element that the page always has. */
 export function byId<T extends HTMLElement = HTMLElement> (id: string): T { return document.getElementById(id) as T }
 
-/** What the server says goes in as text alone, so that a room's name cannot be markup. */
+/** Makes an element. What the server sent is inserted as text only, so that the name of a room cannot be markup. */
 export function element<K extends keyof HTMLElementTagNameMap> (
   name: K,
   text?: string,
@@ -15,7 +15,7 @@ export function element<K extends keyof HTMLElementTagNameMap> (
   return made
 }
 
-/** A figure with its title and a remark; with `percent` also as a meter. */
+/** Makes a card with a figure, its title and a remark; with `percent` it also has a meter. */
 export function card (title: string, value: string, remark: string, percent?: number): HTMLElement {
   const made = element('div', undefined, 'card')
   made.append(element('small', title), element('b', value), element('small', remark))
@@ -31,7 +31,7 @@ export function card (title: string, value: string, remark: string, percent?: nu
   return made
 }
 
-/** Fills a table; an empty one says so. */
+/** Fills a table. An empty one says "none". */
 export function rows (id: string, list: ReadonlyArray<ReadonlyArray<string | number>>): void {
   const made = list.map((cells) => {
     const row = element('tr')
@@ -41,7 +41,7 @@ export function rows (id: string, list: ReadonlyArray<ReadonlyArray<string | num
   if (made.length === 0) {
     const row = element('tr')
     const cell = element('td', 'none', 'none')
-    // More than any of the tables has.
+    // No table has so many columns.
     cell.colSpan = 9
     row.append(cell)
     made.push(row)
@@ -49,7 +49,7 @@ export function rows (id: string, list: ReadonlyArray<ReadonlyArray<string | num
   byId(id).replaceChildren(...made)
 }
 
-/** The line of words below the title, `good` or `bad`. */
+/** Sets the status line below the title; the class is `good` or `bad`. */
 export function say (text: string, className = ''): void {
   byId('state').textContent = text
   byId('state').className = className

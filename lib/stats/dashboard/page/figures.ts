@@ -4,23 +4,23 @@ import type { StatsSnapshot } from '../../snapshot.js'
 import { byId, card, rows, say } from './elements.js'
 import { counted, lasting, NONE, scaled } from './words.js'
 
-/** The columns of the ledger, in the order in which an event comes to them. */
+/** The columns of the ledger, in the order in which an event reaches them. */
 const LEDGER = ['meant', 'delivered', 'resumed', 'conflated', 'dropped', 'gone', 'queued', 'gaps'] as const
 
-/** A snapshot and when it was read, by `performance.now()`. */
+/** A snapshot, and the time of its reading by `performance.now()`. */
 interface Read { readonly stats: StatsSnapshot, readonly at: number }
 
-/** The snapshot before this one, that rates are reckoned from. */
+/** The previous snapshot, from which rates are computed. */
 let last: Read | undefined
 
-/** What was read with another token says nothing of rates. */
+/** Forgets the previous snapshot: one that was read with another token must not count in a rate. */
 export function forget (): void { last = undefined }
 
 function sorted (counts: Readonly<Record<string, number>>): Array<[string, number]> {
   return Object.entries(counts).sort(([, a], [, b]) => b - a)
 }
 
-/** Shows a snapshot. Counters of a node that has started anew, or of another node, make no rate. */
+/** Shows a snapshot. It shows no rates after the node has restarted, or when another node answers. */
 export function show (stats: StatsSnapshot): void {
   const now = performance.now()
   if (last !== undefined && (stats.node !== last.stats.node || stats.uptime < last.stats.uptime)) last = undefined
@@ -66,7 +66,7 @@ function sayState ({ accepting, adapter, node, uptime }: StatsSnapshot): void {
   ].join(' \u00b7 '), accepting && !isDown ? 'good' : 'bad')
 }
 
-/** Shows one page of the rooms, `after` so many that came before it. */
+/** Shows one page of the rooms, with `after` rooms before it. */
 export function list ({ items, total, next }: Page<RoomView>, after: number): void {
   rows('rooms', items.map(({ name, members, offset }) => [name, members, offset ?? NONE]))
   byId('page').textContent = items.length === 0

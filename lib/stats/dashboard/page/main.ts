@@ -6,24 +6,24 @@ import { forget, list, show } from './figures.js'
 
 /** Rooms on one page. */
 const ROOMS = 20
-/** Milliseconds between two looks. */
+/** Milliseconds between two requests. */
 const EVERY = 2_000
 /** Milliseconds that an answer may take. */
 const PATIENCE = 10_000
-/** Where the tab keeps the token: it goes with the tab. */
+/** Key of the token in the session storage, which ends with the tab. */
 const KEY = 'realtime-token'
 
 const base = location.pathname.replace(/\/+$/, '')
 const input = byId<HTMLInputElement>('token')
 let timer: ReturnType<typeof setTimeout> | undefined
-/** Of several looks that are under way only the newest shows what it found. */
+/** Number of the newest request. When several are under way, only the newest shows its answer. */
 let turn = 0
-/** Rooms before the page that is shown. */
+/** Number of rooms before the page that is shown. */
 let after = 0
-/** Asking again with a token that was refused would be refused again, and counted by a rate limit. */
+/** Whether the token was refused: further requests would be refused too, and a rate limit would count them. */
 let isStopped = false
 
-/** An answer that is no success, or none at all (without `status`). */
+/** A request that failed: an answer that is no success, or no answer (then without `status`). */
 type Failure = Error & { readonly status?: number }
 
 async function get<T> (path: string): Promise<T> {
@@ -50,7 +50,7 @@ async function tick (): Promise<void> {
     const stats = await get<StatsSnapshot>('?format=json')
     let rooms = await get<Page<RoomView>>(`/rooms?limit=${ROOMS}&after=${after}`)
     if (mine !== turn) return
-    // Rooms went while a late page was open.
+    // The list became shorter while a late page was open.
     if (rooms.items.length === 0 && after > 0) {
       after = 0
       rooms = await get(`/rooms?limit=${ROOMS}`)

@@ -2,16 +2,16 @@ const NUMBER = new Intl.NumberFormat('en')
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
 const SPANS = [[86_400, 'd'], [3_600, 'h'], [60, 'min'], [1, 's']] as const
 
-/** What stands where there is no figure yet. */
+/** Shown where there is no figure yet. */
 export const NONE = '\u2013'
 
 /** Keeps a figure and its unit on one line. */
 const TIED = '\u00a0'
 
-/** A number with separators of thousands. */
+/** Writes a number with separators of thousands. */
 export function counted (n: number): string { return NUMBER.format(n) }
 
-/** Bytes in the largest unit that leaves at least one. */
+/** Writes bytes in the largest unit in which they are at least one. */
 export function scaled (bytes: number): string {
   let left = bytes
   let unit = 0
@@ -22,7 +22,7 @@ export function scaled (bytes: number): string {
   return `${unit === 0 ? left : left.toFixed(1)} ${UNITS[unit]}`
 }
 
-/** Milliseconds in words, by the two largest units that are not nothing. */
+/** Writes milliseconds in words, with the two largest units that are not zero. */
 export function lasting (ms: number): string {
   let left = Math.floor(ms / 1_000)
   const said: string[] = []
