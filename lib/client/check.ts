@@ -1,7 +1,7 @@
 import { failure, refused } from './errors.js'
 
 const NUMBER = /^number (?!-|0$|N)/
-/** What the type and the text of an option's value look like. */
+/** What the type and the text of an option's value look like together. */
 const OPTIONS = {
   token: /^[sf]/,
   transports: /^object (,?(websocket|sse|polling))+$/,
@@ -17,21 +17,21 @@ const misuse = (message: string): Error => failure(refused('REALTIME_ERR_OPTIONS
 
 function check (given: object, known: Readonly<Record<string, RegExp>>): void {
   for (const [name, value] of Object.entries(given)) {
-    // `null` is what a page's storage says of a token that it does not have.
+    // `null` is what a page's storage returns for a token that it does not have.
     if (value != null && !known[name]?.test(`${typeof value} ${value}`)) {
       throw misuse(`${name} cannot be ${value}; known: ${Object.keys(known)}`)
     }
   }
 }
 
-/** @throws an error of code `REALTIME_ERR_OPTIONS` that names the option, its value, and what there is instead */
+/** @throws an error of code `REALTIME_ERR_OPTIONS` that names the option, its value and the known options */
 export function checkOptions (options: object & { queue?: object | undefined }): void {
   check(options, OPTIONS)
   check(options.queue ?? {}, QUEUE)
 }
 
 /**
- * @returns the URL by http, without a slash at its end
+ * @returns the URL with the scheme http or https, without a slash at its end
  * @throws an error of code `REALTIME_ERR_OPTIONS`
  */
 export function checkUrl (url: string, page: string | undefined): string {

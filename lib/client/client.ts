@@ -11,27 +11,30 @@ import { createRoom, type Room, type RoomHost } from './room.js'
 import { now } from './timers.js'
 import type { Client, ConnectOptions, JoinOptions } from './types.js'
 
-/** Messages of one room in flight; the server queues 64. By POST one after another: nothing else keeps their order. */
+/**
+ * Messages of one room in flight; the server queues 64. POSTs go one after another, because nothing else keeps their
+ * order.
+ */
 const WINDOW = 32
 const RATE = { messages: 50, burst: 100 }
 /** Rooms that one stream or poll may name. */
 const ROOMS = 32
-/** Milliseconds until a message that was not taken is sent again. */
+/** Milliseconds until a message that the server did not accept is sent again. */
 const AGAIN = 1_000
 
 /**
- * Connects to the endpoint of fastify-realtime and stays connected until `close()`, or until the server refuses it for
- * good.
+ * Connects to the endpoint of fastify-realtime, and reconnects until `close()` is called or the server refuses the
+ * client for good.
  *
- * @param url prefix of the endpoint: `/ws`, or absolute by http(s) or ws(s)
- * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for a URL that is none
+ * @param url prefix of the endpoint: `/ws`, or an absolute URL with http(s) or ws(s)
+ * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for an invalid URL
  */
 export function connect (url: string, options: ConnectOptions = {}): Client {
   checkOptions(options)
   const rooms = new Map<string, Room>()
-  /** questions that wait for an answer; they get none when the link ends */
+  /** Requests that wait for an answer; they are called without one when the link ends. */
   const calls = new Map<string, (answer?: Frame) => void>()
-  /** rooms that the server has put us into and that the application has not joined */
+  /** Rooms into which the server has put this client and that the application has not joined. */
   const given = new Map<string, FrameData>()
   const { on, emit } = listeners()
   let count = 0
@@ -59,7 +62,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     if (!isSaid) say('error', error)
   }
 
-  /** The server does not let us in: for good, or for now. */
+  /** Handles the refusal of a room, which is final or temporary. */
   const refuse = (room: Room, reason: Refused): void => {
     if (reason.retry === 'never') return end(room, reason, false)
     room.out()
@@ -90,7 +93,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     gap (room) { say('gap', { room, code: 'gap', message: 'events were lost' }) }
   }
 
-  /** Sends what may be sent now: joins, then messages in order. */
+  /** Sends what may be sent now: first joins, then messages in order. */
   const pump = (): void => {
     if (!line.isUp) return
     const at = now()
@@ -99,7 +102,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     for (const room of rooms.values()) {
       if (room.isAsked) continue
       const { name, position: since, last, wasIn, until } = room
-      // A stream or a poll is of the rooms that it was opened with.
+      // A stream or a poll serves the rooms with which it was opened, so another room needs another link.
       if (line.isHttp || until > at) {
         line.after(`join ${name}`, Math.max(0, until - at), line.isHttp ? line.relink : pump)
       } else {
@@ -129,7 +132,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
   }
   const queue = createQueue(options.queue ?? {}, pump)
 
-  /** What came of a message or a question. */
+  /** Handles the answer to a message or to a request. */
   const answered = ({ type, id = '', data }: Frame): boolean => {
     const done = calls.get(id)
     const message = queue.waiting.get(id)
@@ -140,7 +143,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     } else if (message?.isSent) {
       if (type === 'ack') message.settle(undefined, data)
       else if (reason.retry === 'refresh') line.lost(reason)
-      // It has had no effect, or the server knows its id.
+      // Sending it again is safe: either it has had no effect, or the server knows its id.
       else if (reason.retryAfter || reason.retry === 'now' || reason.code === 'rate_limited' ||
         reason.code === 'unavailable') {
         message.isSent = false
@@ -159,7 +162,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
 
   const line = createReconnectingLink(url, options, {
     query () {
-      // Rooms refused for now are left out: they would take the others with them.
+      // Rooms that are refused for now are left out, because they would make the server refuse the whole request.
       const asked = [...rooms.values()].filter(({ until }) => until <= now())
       if (line.isHttp) {
         for (const room of asked.splice(ROOMS)) end(room, refused('room_limit', `at most ${ROOMS} rooms`), false)
@@ -193,7 +196,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         if (type === 'left') {
           given.delete(name)
           if (room) end(room, refused(data.code!, data.message!), false)
-          // The query of polls that are under way still names it.
+          // The query of polls that are under way still names the room.
           if (room && line.isHttp) line.after(type, 0, line.relink)
         } else if (room) room.enter(data)
         else given.set(name, data)
@@ -232,7 +235,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         rooms.set(name, room)
         const data = given.get(name)
         if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
-        // Of a poll's answer it ends with that.
+        // Such a membership ends with the answer of a poll.
         else if (data && shown.transport !== 'polling') room.enter(data)
         pump()
       }

@@ -2,7 +2,7 @@ import type { Retry } from '../protocol/codes.js'
 import type { RealtimeError, Transport } from './types.js'
 
 /**
- * What is known of a refusal or an end: an error frame's data, an HTTP body, or our own words. `retryAfter`:
+ * What is known of a refusal or an end, from an error frame, from an HTTP body or from this library. `retryAfter` is in
  * milliseconds.
  */
 export interface Refused {

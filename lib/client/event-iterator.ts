@@ -5,10 +5,10 @@ import type { Listeners } from './listeners.js'
 const LIMIT = 1_000
 
 /**
- * Reads the events of a room with `for await`, from the first `next()` on.
+ * Reads the events of a room with `for await`, beginning at the first `next()`.
  *
- * @param room `end` tells why it is over, which the event `''` says
- * @param isMeant whether it ended as the application wished: the loop ends, else it throws the reason
+ * @param room has the reason in `end` once the room is over; the event `''` says when
+ * @param isMeant whether the application ended the room: then the loop ends, otherwise it throws the reason
  * @throws `slow_consumer` when more than 1 000 events wait: a reader that lost some would not know
  */
 export async function * reader<T> (

@@ -9,26 +9,29 @@ export interface ListenOptions {
 
 export interface Listeners {
   on (event: string, listener: Listener, options?: ListenOptions): () => void
-  /** Calls the listeners of all the names, in order of `names`, and resolves when what they return has settled. */
+  /**
+   * Calls the listeners of all the names, in order of `names`, and resolves when everything that they return has
+   * settled.
+   */
   emit (names: readonly string[], detail: unknown): Promise<unknown>
-  /** Takes every listener off, also from the signals that it was given: there is nothing more to hear. */
+  /** Removes every listener, also from the signals that it was given, because no more events follow. */
   end (): void
 }
 
 /**
- * What a listener throws harms nobody else; it surfaces as an unhandled rejection, as a bug of the application that
- * nobody may miss.
+ * Calls listeners so that the error of one does not keep the others from the event. The error surfaces as an unhandled
+ * rejection, since it is a bug of the application that must not go unnoticed.
  */
 export function listeners (): Listeners {
   const all = new Map<string, Set<Listener>>()
-  /** what takes each listener off */
+  /** Functions that remove each listener. */
   const offs = new Set<() => void>()
   let isOver = false
   return {
     on (event, listener, { signal, once } = {}) {
       const set = all.get(event) ?? new Set()
       all.set(event, set)
-      // A function of its own, so that one listener may be added twice.
+      // Each call gets its own function, so that one listener may be added twice.
       const call: Listener = (detail) => {
         if (once) off()
         return listener(detail)

@@ -1,18 +1,21 @@
 import { now, type Timers } from './timers.js'
 
 export interface Liveness {
-  /** something came */
+  /** Tells that the peer has sent something. */
   heard (): void
-  /** watches from now on: silent for `quiet` milliseconds, it asks; for `answer` milliseconds more, it is dead */
+  /**
+   * Watches from now on: after `quiet` milliseconds of silence it asks the peer; after `answer` more it calls the link
+   * dead.
+   */
   watch (quiet: number, answer: number): void
-  /** asks at once */
+  /** Asks the peer at once. */
   probe (): void
 }
 
 /**
- * Finds links that are dead without a word. It always asks before it gives up: a timer of a hidden page, or of a
- * machine that slept, fires long after its time, while what has come since still waits to be read. It watches for as
- * long as the link's timers run.
+ * Finds links that died without a close. It always asks before it gives up: the timer of a hidden page, or of a machine
+ * that slept, fires long after its time, while data that arrived since then still waits to be read. It watches as long
+ * as the link's timers run.
  */
 export function createLiveness (after: Timers['after'], ask: () => void, dead: () => void): Liveness {
   let last = 0
@@ -24,7 +27,7 @@ export function createLiveness (after: Timers['after'], ask: () => void, dead: (
   const probe = (): void => {
     isAsked = true
     arm(patience)
-    // May stop the watch: another link takes the place of this one.
+    // `ask` may replace the link, which stops this watch.
     ask()
   }
   const check = (): void => {

@@ -2,7 +2,7 @@ interface Target {
   addEventListener? (type: string, listener: (event: { type: string }) => void, options: { signal: AbortSignal }): void
 }
 
-/** The part of the WebSocket interface that is used. */
+/** The part of the WebSocket interface that the client uses. */
 export interface Socket {
   onmessage: ((event: { data: string }) => void) | null
   onclose: ((event: { code: number, reason: string }) => void) | null
@@ -13,7 +13,7 @@ export interface Socket {
 }
 export type SocketClass = new (url: string, protocols: string[]) => Socket
 
-/** What a browser has and Node may not. */
+/** Globals that a browser has and Node may lack. */
 export const here = globalThis as unknown as Target & {
   WebSocket?: SocketClass
   location?: { href: string }
@@ -23,12 +23,12 @@ export const here = globalThis as unknown as Target & {
 }
 
 // The name is a variable so that no bundler takes the package into a page. Each bundler has its own word for leaving
-// the import as it is: without it webpack puts a function that always throws in its place.
+// the import as it is: without its word, webpack would put a function that always throws in its place.
 const load = (name: string): Promise<{ WebSocket: SocketClass }> => import(
   /* webpackIgnore: true */ /* @vite-ignore */ name
 ) as Promise<{ WebSocket: SocketClass }>
 
-/** @throws where the platform has none and `ws` is not installed */
+/** @throws where the platform has no WebSocket and the package `ws` is not installed */
 export async function findSocket (own: unknown): Promise<SocketClass> {
   return own as SocketClass | undefined ?? here.WebSocket ?? (await load('ws')).WebSocket
 }

@@ -4,14 +4,14 @@ import type { Room } from './room.js'
 import { after } from './timers.js'
 import type { ConnectOptions, SendOptions } from './types.js'
 
-/** A message that has not been acked. */
+/** A message that has not been acknowledged. */
 export interface Waiting {
   readonly frame: UpFrame
   readonly room: Room
   readonly bytes: number
-  /** written to the link that stands now */
+  /** Whether it was written to the present link. */
   isSent: boolean
-  /** ends it; without an error it resolves with the reply */
+  /** Settles the message: rejects with `error`, or resolves with `reply`. */
   settle (error?: Error, reply?: unknown): void
 }
 
@@ -20,7 +20,9 @@ export interface Queue {
   add (room: Room, type: string, data: unknown, limit: number, options?: SendOptions): Promise<unknown>
 }
 
-/** Messages in order of their `send`, until each is acked, refused or too old: never silence. */
+/**
+ * Keeps messages in the order of their `send` until each is acknowledged, refused or too old; none is dropped silently.
+ */
 export function createQueue (
   {
     messages = 1_000,

@@ -12,61 +12,62 @@ import { createLiveness } from './liveness.js'
 import { createTimers, LONGEST, now, type Timers } from './timers.js'
 import type { Client, ConnectOptions } from './types.js'
 
-/** Milliseconds of a link that make it a good one: only then do failures count from 0 again. */
+/** Milliseconds after which a link counts as healthy: only then are failures counted from 0 again. */
 const HEALTHY = 5_000
 /**
- * Milliseconds on a lesser transport until the first one is tried again; twice as long each time that it is in vain.
+ * Milliseconds on a fallback transport until the first one is tried again. They double each time that the attempt
+ * fails.
  */
 const UPWARD = 300_000
-/** Milliseconds of random delay where all may come back at once. */
+/** Milliseconds of random delay where all clients may reconnect at once. */
 const JITTER = 1_000
 /**
- * Characters of a token that proxies still take in a header, a third longer by its encoding; beyond, a ticket goes in
- * its place.
+ * Longest token, in characters, that goes in a header: its encoding makes it a third longer, which proxies still
+ * accept. A longer token is exchanged for a ticket.
  */
 const LONG = 6_000
-/** Milliseconds of random delay before a link that failed, though the server would take it, is tried once more. */
+/** Milliseconds of random delay before a link that failed, although the server would accept it, is tried once more. */
 const AGAIN = 250
 const BLOCKED = refused('transport_blocked', 'it never opened', 'backoff')
 const OPEN: Readonly<Record<NonNullable<ConnectOptions['transports']>[number], Open>> = { websocket, sse, polling }
 
 export interface LinkHost {
-  /** Rooms for the query of streams and polls, and what only the first request says. */
+  /** Rooms for the query of streams and polls, and parameters that only the first request carries. */
   query (): { readonly rooms: string, readonly first: string }
-  /** A link has opened. */
+  /** Called when a link has opened. */
   up (data: FrameData): void
   frame (frame: Frame): void
-  /** What was true of the link is true no more. */
+  /** Called when the link is gone. */
   down (reason?: Refused): void
-  /** @returns whether it was the refusal of a room, and is dealt with */
+  /** @returns whether the reason was about a room and has been handled */
   refuse (reason: Refused): boolean
   say (event: string, detail: object): void
-  /** Something failed, which the application is told of once. */
+  /** Reports a failure to the application, once. */
   fail (reason: Refused, more?: object): void
-  /** The last call. */
+  /** Called last, when the client is closed or refused for good. */
   over (reason: Refused, isMeant: boolean): void
 }
 
-/** What the application may read at any time; the line keeps it. */
+/** What the application may read at any time; the reconnecting link keeps it up to date. */
 export type Shown = { -readonly [K in 'state' | 'connectionId' | 'userId' | 'transport']: Client[K] }
 
-/** The connection to the server over all its links, one at a time. */
+/** The connection to the server over all its links, of which one exists at a time. */
 export interface ReconnectingLink {
-  /** ids of the connections before this one, the last first, for the server to know us by */
+  /** Ids of former connections, the last one first, by which the server recognises this client. */
   former: string | undefined
   isUp: boolean
-  /** streams and polls: rooms are named when they open, frames go up by POST */
+  /** Whether the link is a stream or polls: then rooms are named when it opens, and frames go up by POST. */
   isHttp: boolean
-  /** timers that end with the link */
+  /** Timers that end with the link. */
   readonly after: Timers['after']
   send (frame: UpFrame): void
-  /** Another link in place of this one, at once. */
+  /** Replaces the link by another one at once. */
   relink (): void
-  /** The link is of no use. */
+  /** Gives the link up, and reconnects unless the reason is final. */
   lost (reason?: Refused): void
-  /** Another link at once, also after the end. */
+  /** Opens another link at once, also after the end. */
   reconnect (): void
-  /** For good, as the application wishes. */
+  /** Closes the connection for good, on behalf of the application. */
   close (): void
 }
 
@@ -84,20 +85,20 @@ export function createReconnectingLink (
 ): ReconnectingLink {
   const base = checkUrl(url, here.location?.href)
   const { after, cancel } = createTimers()
-  // Of an abort signal, too.
+  // An abort signal has the same limit.
   const timeout = Math.min(patience, LONGEST)
   let life = new AbortController()
   let link: Link | undefined
-  /** what belongs to another turn than this one comes too late */
+  /** Identity of the present attempt. Results of an earlier attempt arrive too late and are ignored. */
   let turn: object | undefined
   let isDraining = false
-  /** the last frame, where that was an error of the connection as a whole: it says why the link ends */
+  /** The error in the last frame, where it was about the whole connection: it says why the link ends. */
   let final: Refused | undefined
   let token: string | undefined
-  /** a refusal that only another credential helps against, and the one that was refused */
+  /** A refusal against which only another credential helps, and the credential that was refused. */
   let spent: { readonly token: string | undefined, readonly reason: Refused } | undefined
   let transport = 0
-  /** links of this transport in a row that never opened, without a refusal: above 0 it is taken for blocked */
+  /** Links of this transport in a row that never opened and met no refusal; above 0 the transport counts as blocked. */
   let blocked = -1
   let upwardAt = 0
   let upward = UPWARD
@@ -159,7 +160,7 @@ export function createReconnectingLink (
         closed (reason) { if (isMine()) void lost(final ?? reason) }
       })
     } catch (cause) {
-      // The platform does not like the URL, or the page may not open one.
+      // The platform rejects the URL, or the page may not open such a URL.
       const reason = { ...refused('unavailable', String(cause), 'backoff'), cause }
       if (!fall()) return void lost(reason)
       host.fail(reason, { attempt, retryIn: 0 })
@@ -183,8 +184,8 @@ export function createReconnectingLink (
   }
 
   /**
-   * Why a link never opened: the same URL says so by GET. Where it has nothing to say, something between blocks this
-   * transport.
+   * Finds out why a link never opened: a GET of the same URL gives the server's reason. Where the server has none, an
+   * intermediary blocks this transport.
    */
   const verdict = async (): Promise<Refused> => {
     const signal = AbortSignal.timeout(timeout)
@@ -195,10 +196,11 @@ export function createReconnectingLink (
       })
       if (response.status !== 200) return await refusal(response)
       if (!('userId' in (await response.json().catch(() => ({})) as object))) return NOT_FOUND
-      // A server that is slow to say so is busy.
+      // A server that answers this slowly is busy.
       return now() - begun > timeout / 2 ? LATE : BLOCKED
     } catch (error) {
-      // A page is not told why: what answers when its answer need not be read lacks CORS.
+      // A page does not learn why a request failed. If the URL answers a request whose answer need not be readable,
+      // then CORS headers are missing.
       const isThere = here.location && await ask(base, { mode: 'no-cors', signal }).catch(() => {})
       const { name, cause } = error as { name: string, cause?: { code: string } }
       const code = isThere
@@ -215,7 +217,11 @@ export function createReconnectingLink (
     }
   }
 
-  /** The next transport in place of this one; from the last, the first again after a pause. */
+  /**
+   * Falls back to the next transport; after the last one, the first follows after a pause.
+   *
+   * @returns whether the new transport may be tried at once
+   */
   const fall = (): boolean => {
     blocked = 0
     if (transport === 0) {
@@ -227,7 +233,8 @@ export function createReconnectingLink (
   }
 
   const lost = async (reason?: Refused): Promise<void> => {
-    // Who has been here before does not ask at the first time that it takes too long: all may be coming back at once.
+    // A client that was connected before does not ask the first time that opening takes too long: all clients may be
+    // reconnecting at once.
     const isMute = link && !line.isUp && (!reason || (reason === LATE && (!line.former || ++blocked > 0)))
     let retry: Retry = isDraining ? 'now' : 'backoff'
     let isFallen = false
@@ -238,17 +245,17 @@ export function createReconnectingLink (
       const asked = verdict().then((found) => {
         if (turn !== mine) return found
         if (found !== BLOCKED) blocked = -1
-        // What stayed silent was waited for long enough.
+        // For a new client, a link that stayed silent for the whole time is proof enough.
         else if ((blocked += reason && !line.former ? 2 : 1) > 0) isFallen = fall()
         return found
       })
       reason ??= await asked
       if (turn !== mine) return
-      // A server that was about to start fails an upgrade and then says that it takes it: whether it does, a second one
-      // tells.
+      // A server that is starting fails an upgrade, and then answers that it would accept it. A second upgrade shows
+      // whether it does.
       if (reason === BLOCKED && !isFallen && !attempt) return redial(Math.random() * AGAIN)
     }
-    // With another credential it may never have been a failure.
+    // A failure that a fresh credential may cure is not reported the first time.
     let isQuiet = !reason
     if (reason) {
       retry = reason.retry
@@ -277,12 +284,12 @@ export function createReconnectingLink (
 
   const silence = createLiveness(after, () => {
     if (!line.isHttp) return send({ type: 'ping' })
-    // A stream that opens and stays silent is held back by something between.
+    // A stream that opens and stays silent is held back by an intermediary.
     if (shown.transport === 'sse') fall()
     relink()
   }, () => { void lost(refused('heartbeat_timeout', 'the server is silent', 'now')) })
 
-  /** The platform says that something has changed: what waits need not wait, what stands may be dead. */
+  /** Called when the platform tells of a change: a pending attempt need not wait, and the present link may be dead. */
   const wake = ({ type }: { type: string }): void => {
     if (here.navigator?.onLine === false || here.document?.hidden) return
     if (!link) redial(Math.max(notBefore - now(), Math.random() * JITTER))
@@ -290,8 +297,9 @@ export function createReconnectingLink (
   }
 
   /**
-   * A fresh credential in good time, by ticket where the link can stay. By a clock that is wrong it is not asked for:
-   * the server's close tells.
+   * Schedules a fresh credential before the present one expires; where the link can stay, it goes up as a ticket. If
+   * the clock of this machine is so wrong that the credential seems expired, nothing is scheduled, and the server's
+   * close tells.
    */
   const renewal = (expires = 0): void => {
     const left = expires - Date.now()
@@ -300,7 +308,7 @@ export function createReconnectingLink (
       if (line.isHttp) return relink()
       const mine = turn
       void (async () => {
-        // In vain, it is tried again until the server ends the link.
+        // Until it succeeds, it is tried again, and at last the server ends the link.
         after('renew', timeout, () => { renewal(expires) })
         await fetchToken()
         const ticket = await fetchTicket()
@@ -333,7 +341,7 @@ export function createReconnectingLink (
       become('open')
       host.up(data)
     } else {
-      // A poll after a long pause is of another connection.
+      // After a long pause a poll belongs to a new connection.
       if (!room) shown.connectionId = data.connectionId ?? shown.connectionId
       host.frame(frame)
     }
@@ -343,7 +351,7 @@ export function createReconnectingLink (
   const reconnect = (): void => {
     life.abort()
     life = new AbortController()
-    // Each of them may be the first to tell of a change.
+    // Each of these events may be the first to tell of a change.
     for (const type of ['online', 'offline']) here.addEventListener?.(type, wake, life)
     here.document?.addEventListener?.('visibilitychange', wake, life)
     signal?.addEventListener('abort', close, life)

@@ -12,41 +12,41 @@ export interface RoomHost {
   send (room: Room, type: string, data: unknown, options?: SendOptions): Promise<unknown>
   leave (room: Room): Promise<void>
   ack (id: string): void
-  /** asks for the members anew */
+  /** Asks for the whole list of members. */
   members (room: Room): void
   gap (room: string): void
 }
 
-/** A room with what the client keeps of it. */
+/** A room, with the state that the client keeps of it. */
 export interface Room {
   readonly name: string
   readonly public: AnyRoom
-  /** the last event that was delivered */
+  /** Position of the last event that was delivered. */
   position: Position | undefined
   readonly last: number | undefined
-  /** on the link that stands */
+  /** Whether it is joined on the present link. */
   isIn?: boolean
   isAsked?: boolean
-  /** was joined before: whatever comes next is a return */
+  /** Whether it was joined before, so that the next join is a return. */
   wasIn?: boolean
-  /** it is not asked for again before then, by `now()` */
+  /** Time by `now()` before which the room is not joined again. */
   until: number
   attempt: number
-  /** messages sent and not answered */
+  /** Messages that were sent and not answered yet. */
   flying: number
-  /** its own rate, where it has one */
+  /** Token bucket of the room's own rate, where it has one. */
   take?: (() => number) | undefined
-  /** why it is over */
+  /** Why the room is over. */
   end?: Error
   enter (data: JoinData, isAgain?: boolean): void
-  /** the link has gone */
+  /** Tells that the link is gone. */
   out (): void
-  /** a frame that names this room */
+  /** Handles a frame that names this room. */
   frame (frame: Frame): void
   reset (members: Members): void
-  /** @param isMeant the application wished it: loops over its events end without an error */
+  /** @param isMeant whether the application ended the room: loops over its events then end without an error */
   close (error: Error, isMeant: boolean): void
-  /** It is left when the signal is aborted; a room that is over has no listener there. */
+  /** Leaves the room when the signal is aborted. A room that is over keeps no listener on the signal. */
   leaveBy (signal: AbortSignal): void
 }
 
@@ -57,7 +57,7 @@ export function createRoom (
 ): Room {
   const { on, emit, end } = listeners()
   const members = new Map<string, MemberData>()
-  /** of the application, which live longer than this room */
+  /** Signals of the application, which live longer than this room. */
   const signals = new Set<AbortSignal>()
   let sequence = -1
   let isMeant = false
@@ -67,7 +67,8 @@ export function createRoom (
     resolve = _resolve
     reject = _reject
   })
-  // Also told as `error`: who does not ask for it must not end a Node process by it.
+  // The reason is also reported as `error`, so a caller that does not wait for `joined` must not lose its Node process
+  // by an unhandled rejection.
   joined.catch(() => {})
 
   const change = (joined: readonly MemberData[], left: readonly MemberData[]): void => {
@@ -95,7 +96,8 @@ export function createRoom (
       [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, room, () => isMeant)
     } as AnyRoom,
     enter ({ epoch, offset, resumed, members, rate }, isAgain) {
-      // A room without history says at each poll that nothing was resumed.
+      // A room without history answers each poll that nothing was resumed, so only a room with an epoch has lost
+      // events.
       const isLost = isAgain && room.isIn
         ? resumed === false && epoch
         : resumed === false || (room.wasIn && resumed !== true)
@@ -120,7 +122,7 @@ export function createRoom (
         change(joined, left)
       } else if (type === 'gap') {
         const { epoch, from, to } = data as FrameData
-        // Already past it: going back would deliver twice.
+        // The client is already past the gap, and a smaller position would deliver events twice.
         if (epoch === room.position?.epoch && to! < room.position!.offset) return
         room.position = { epoch: epoch!, offset: to! }
         if (from !== to) host.gap(name)

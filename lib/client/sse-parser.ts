@@ -1,12 +1,12 @@
 /**
- * Reads Server-Sent Events (WHATWG HTML 9.2.6) from decoded text that comes in pieces of any size. Only `data` matters
- * here: a frame says itself what it is, and positions are kept by offset.
+ * Reads Server-Sent Events (WHATWG HTML 9.2.6) from decoded text that comes in pieces of any size. It uses only `data`,
+ * because each frame names its own type and positions are kept by offset.
  */
 export function sseParser (onData: (data: string) => void): (text: string) => void {
   let rest = ''
   let data: string | undefined
   return (text) => {
-    // A CR at the end may be half of a CRLF: it waits for what follows.
+    // A CR at the end may be half of a CRLF, so it waits for the next piece.
     const lines = (rest + text).split(/\r\n|\n|\r(?!$)/)
     rest = lines.pop()!
     for (const line of lines) {

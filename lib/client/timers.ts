@@ -1,10 +1,14 @@
-/** Milliseconds of one timer at most: the platform fires one of more than 2 ** 31 at once. */
+/** Longest wait of one timer in milliseconds: the platform fires a timer of more than 2 ** 31 at once. */
 export const LONGEST = 2e9
 
-/** Milliseconds by a clock that nobody sets: for how long something takes. */
+/** Milliseconds of a monotonic clock, for measuring how long something takes. */
 export const now = (): number => performance.now()
 
-/** Calls once, after any number of milliseconds, `Infinity` included. @returns what undoes it */
+/**
+ * Calls back once, after any number of milliseconds, `Infinity` included.
+ *
+ * @returns a function that cancels the call
+ */
 export function after (wait: number, callback: () => void): () => void {
   let timer: ReturnType<typeof setTimeout>
   const arm = (): void => {
@@ -16,9 +20,9 @@ export function after (wait: number, callback: () => void): () => void {
 }
 
 export interface Timers {
-  /** Calls after `wait` milliseconds, in place of what was to be called under that name. */
+  /** Calls back after `wait` milliseconds, and replaces the pending call of the same name. */
   after (name: string, wait: number, callback: () => void): void
-  /** Nothing is called any more. */
+  /** Cancels all pending calls. */
   cancel (): void
 }
 

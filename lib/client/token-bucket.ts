@@ -3,10 +3,10 @@ import { now } from './timers.js'
 export interface Rate { readonly messages: number, readonly burst: number }
 
 /**
- * Keeps below a rate of the server's, with a fifth to spare: a message refused for its rate would arrive behind later
+ * Keeps the client a fifth below a rate of the server: a message that is refused for its rate would arrive behind later
  * ones.
  *
- * @returns what takes a token and gives 0, or gives the milliseconds until there is one
+ * @returns a function that takes a token and returns 0, or returns the milliseconds until there is one
  */
 export function bucket ({ messages, burst }: Rate): () => number {
   const most = Math.max(1, burst * 0.8)

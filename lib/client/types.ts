@@ -3,9 +3,9 @@ import type { Retry } from '../protocol/codes.js'
 import type { ListenOptions } from './listeners.js'
 
 /**
- * What every rejection and every `error` of this library is: an `Error` with a code of the table, or of our own:
- * `closed`, `left`, `queue_full`; and of links that do not open `unreachable`, `timeout`, `cors_refused`,
- * `certificate_invalid`, `transport_blocked`.
+ * Every rejection and every `error` of this library: an `Error` with a code of the server's table or one of this
+ * library's own. Those are `closed`, `left` and `queue_full`, and for links that do not open `unreachable`, `timeout`,
+ * `cors_refused`, `certificate_invalid` and `transport_blocked`.
  */
 export interface RealtimeError extends Error {
   /** What went wrong: a code of the server's table, or one of this library's own. */
@@ -16,20 +16,20 @@ export interface RealtimeError extends Error {
   readonly retryAfter?: number
   /** The room that was refused; absent when the client as a whole was. */
   readonly room?: string
-  /** What does not fit the schema, of a message that was refused `invalid_message`. */
+  /** Violations of the schema, for a message that was refused with `invalid_message`. */
   readonly details?: ReadonlyArray<{
     /** Where in the data, as a JSON pointer. */
     readonly path: string
     /** What is wrong there. */
     readonly message: string
   }>
-  /** Failures in a row, this one included; absent when it is not tried again. */
+  /** Failures in a row, this one included; absent when the client does not try again. */
   readonly attempt?: number
   /** Milliseconds until the next attempt. */
   readonly retryIn?: number
   /** The transport whose link failed, or over which the refusal came. */
   readonly transport?: Transport
-  /** What the platform threw, where it did. */
+  /** The platform's own error, where there was one. */
   readonly cause?: unknown
 }
 
@@ -56,18 +56,21 @@ export interface Member<D> {
   readonly data: D
 }
 
-/** A room as the client sees it. It outlives links: after each break it is joined again at its position. */
+/** A room as the client sees it. It outlives links: after each break the client joins it again at its position. */
 export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<RoomEvent<E>> {
   /** The name of the room, each param encoded. */
   readonly name: string
-  /** Resolves at the first join; rejects with a code when the room is refused for good or left before. */
+  /** Resolves at the first join; rejects with a code when the room is refused for good or is left before. */
   readonly joined: Promise<{
-    /** Whether nothing was lost behind `since`; absent where none was given. */
+    /** Whether no event after `since` was lost; absent where `since` was not given. */
     resumed?: boolean
   }>
-  /** Who is here, by user id, kept up to date; empty for a room without presence and above 200 members. */
+  /** The members by user id, kept up to date; empty for a room without presence and above 200 members. */
   readonly members: ReadonlyMap<string, Member<D>>
-  /** Listens; what it returns undoes it. An acknowledged event is acked when what the listeners return has settled. */
+  /**
+   * Listens to one event, and returns a function that removes the listener. An acknowledged event is acknowledged when
+   * everything that the listeners return has settled.
+   */
   on<K extends keyof E & string> (
     event: K,
     listener: (event: Extract<RoomEvent<E>, { type: K }>) => void,
@@ -79,7 +82,7 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
     listener: (event: RoomEvent<E>) => void,
     options?: { signal?: AbortSignal, once?: boolean }
   ): () => void
-  /** Listens to who comes and goes, after `members` has been brought up to date. */
+  /** Listens to users who come and go; `members` is up to date by then. */
   on (event: 'presence', listener: (change: {
     /** Users who were not here before. */
     joined: Member<D>[]
@@ -87,22 +90,22 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
     left: Member<D>[]
   }) => void): () => void
   /**
-   * Sends a message, now or when the link is back, in the order of the calls and to one effect. Resolves with the typed
-   * reply.
+   * Sends a message, now or when the client has reconnected, in the order of the calls and with one effect only.
+   * Resolves with the typed reply.
    *
-   * @throws RealtimeError with the code of the refusal; `timeout`, `queue_full`, `left` or `closed`
+   * @throws RealtimeError with the code of the refusal, or `timeout`, `queue_full`, `left` or `closed`
    */
   send<K extends keyof M & string> (message: K, data: M[K]['data'], options?: SendOptions): Promise<M[K]['reply']>
-  /** Leaves for good; messages not yet acked reject with `left`. */
+  /** Leaves for good; messages that are not acknowledged reject with `left`. */
   leave (): Promise<void>
 }
 
 /** Options of one message. */
 export interface SendOptions {
-  /** Gives the message up: the call rejects. The message may have taken effect all the same. */
+  /** Gives the message up: the call rejects, although the message may have taken effect. */
   signal?: AbortSignal
   /**
-   * Milliseconds until the call rejects with `timeout`, when the message may have taken effect all the same.
+   * Milliseconds until the call rejects with `timeout`, although the message may have taken effect.
    *
    * @default queue.age
    */
@@ -111,86 +114,92 @@ export interface SendOptions {
 
 /** Options of a join. */
 export interface JoinOptions {
-  /** Replays the newest events at the first join, at most so many as the room keeps. @default 0 */
+  /** Number of the newest events to replay at the first join, at most as many as the room keeps. @default 0 */
   last?: number
-  /** Goes on behind this position. What is no longer kept is told by a `gap`. @default from now on */
+  /** Resumes after this position. A `gap` tells when events after it are no longer kept. @default from now on */
   since?: {
-    /** The stream that the offset is of. */
+    /** The stream to which the offset belongs. */
     epoch: string
-    /** The offset of the last event that was seen. */
+    /** The offset of the last event that was received. */
     offset: number
   }
   /** Leaves the room. */
   signal?: AbortSignal
 }
 
-/** One user's place at the server, for as long as it is wanted: links are made, watched and made again beneath it. */
+/**
+ * The connection of one user to the server, for as long as the application wants it; the client reconnects beneath it.
+ */
 export interface Client {
   /**
-   * Id of the link that stands; to be sent as `x-connection-id` with requests whose events this client need not hear.
+   * Id of the present connection. Send it as `x-connection-id` with requests whose events this client need not receive.
    */
   readonly connectionId: string | undefined
-  /** `connecting` until the first link stands, `reconnecting` while one is missing after that. */
+  /** `connecting` until the first link is open, `reconnecting` while a later one is missing. */
   readonly state: 'connecting' | 'open' | 'reconnecting' | 'closed'
-  /** Who the server takes us for, once it has said so. */
+  /** The user id that the server knows this client by, once it has said so. */
   readonly userId: string | undefined
-  /** The transport in use, or that is tried. */
+  /** The transport in use, or the one that is being tried. */
   readonly transport: Transport
   /**
-   * Joins a room; the room is returned at once, the same one when it has been joined already.
+   * Joins a room and returns it at once; a room that is joined already is returned again.
    *
-   * `since`: go on behind this position. `last`: replay the last n events at the first join. `signal`: leaves.
+   * Options: `since` resumes after a position, `last` replays the last n events at the first join, `signal` leaves the
+   * room.
    */
   join<M extends AnyMessages, E, D> (room: Address<M, E, D>, options?: JoinOptions): ClientRoom<M, E, D>
-  /** Once for each failure of the link, refusal of the client or refusal of a room; `room` names the room. */
+  /** Called once for each failure of the link, refusal of the client or refusal of a room; `room` names the room. */
   on (event: 'error', listener: (error: RealtimeError) => void, options?: ListenOptions): () => void
   /**
-   * `state`: it changed. `gap`: events of a room were lost, load it again. `joined`, `left`: the server put us into a
-   * room, to be heard by `join`ing it (over polls it ends with the answer), or took us out of one.
+   * `state`: the state has changed. `gap`: events of a room were lost, so load the room again. `joined`, `left`: the
+   * server has put this client into a room, whose events it gets once it `join`s it (over polls the membership ends
+   * with the answer), or has taken it out of one.
    */
   on (
     event: 'state' | 'error' | 'gap' | 'joined' | 'left',
     listener: (detail: {
-      /** The new state, of `state`. */
+      /** The new state, for `state`. */
       state?: string
-      /** Why, where there is a reason to name. */
+      /** The code of the reason, where there is one. */
       code?: string
       /** The reason in words. */
       message?: string
-      /** The room that it is about. */
+      /** The room concerned. */
       room?: string
     }) => void,
     options?: ListenOptions
   ): () => void
-  /** Opens another link at once, whatever the state. After the end rooms have to be joined anew. */
+  /** Opens another link at once, whatever the state. After the end, rooms have to be joined again. */
   reconnect (): void
-  /** Ends everything; what waits rejects with `closed`. */
+  /** Closes the client; messages that wait reject with `closed`. */
   close (): void
 }
 
-/** Options of `connect`. What is unknown or wrong is refused with `REALTIME_ERR_OPTIONS`. */
+/** Options of `connect`. An unknown or wrong option is refused with `REALTIME_ERR_OPTIONS`. */
 export interface ConnectOptions {
   /**
-   * A token, or a function that gets a fresh one: it is called before each link and before the token expires.
+   * A token, or a function that fetches a fresh one. The function is called before each link and before the token
+   * expires.
    *
    * @default none: the browser sends its cookie
    */
   token?: string | (() => string | Promise<string>)
   /** The transports that may be used, in order of preference. @default ['websocket', 'sse', 'polling'] */
   transports?: Transport[]
-  /** Bounds of the messages that wait for their ack. */
+  /** Bounds of the messages that wait for their acknowledgement. */
   queue?: {
     /** Messages that may wait. @default 1000 */
     messages?: number
     /** Bytes that may wait. @default 1048576 */
     bytes?: number
-    /** Milliseconds that one may wait before it rejects with `timeout`. @default 60000 */
+    /** Milliseconds that a message may wait before it rejects with `timeout`. @default 60000 */
     age?: number
-    /** Who goes with `queue_full` when the queue is full: the new message, or the oldest. @default 'reject' */
+    /** Which message rejects with `queue_full` when the queue is full: the new one, or the oldest. @default 'reject' */
     overflow?: 'reject' | 'drop-oldest'
   }
   /**
-   * Milliseconds that a link may take to open, or be silent beyond the server's heartbeat, before it is given up.
+   * Milliseconds that a link may take to open, or be silent beyond the server's heartbeat, before the client gives it
+   * up.
    *
    * @default 10000
    */
@@ -199,6 +208,6 @@ export interface ConnectOptions {
   signal?: AbortSignal
   /** The WebSocket class, where the platform has none. @default the package `ws`, when it is installed */
   WebSocket?: unknown
-  /** What makes HTTP requests. @default the platform's */
+  /** The function that makes HTTP requests. @default the platform's */
   fetch?: typeof fetch
 }

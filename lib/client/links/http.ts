@@ -1,15 +1,15 @@
 import { NOT_FOUND, refused, type Refused } from '../errors.js'
 import type { Dial, Frame, FrameData, Link, LinkEvents, Open } from './link.js'
 
-/** Milliseconds after which a POST that got no answer is sent again. */
+/** Milliseconds after which a POST without an answer is sent again. */
 const AGAIN = 1_000
 
-/** Milliseconds of a `Retry-After` header; `undefined` without one, or when it is a date. */
+/** Milliseconds of a `Retry-After` header; `undefined` when there is none or when it is a date. */
 export function retryAfter ({ headers }: Response): number | undefined {
   return Number(headers.get('retry-after')) * 1_000 || undefined
 }
 
-/** Why an HTTP answer is none: the server's own words, or as much as can be told from a proxy's. */
+/** The reason of an HTTP answer that is no success: the server's own words, or what the status of a proxy tells. */
 export async function refusal (response: Response): Promise<Refused> {
   const { status } = response
   return {
@@ -25,7 +25,7 @@ export async function refusal (response: Response): Promise<Refused> {
   }
 }
 
-/** A transport that reads answers until `run` says why it ends, and sends by POST. */
+/** Makes a transport that reads answers until `run` says why it ends, and that sends by POST. */
 export function byRequests (run: (
   dial: Dial,
   events: LinkEvents,
@@ -41,7 +41,10 @@ export function byRequests (run: (
   }
 }
 
-/** Frames by POST: each gets its answer, or an error frame when there was none, and is then to be sent again. */
+/**
+ * Sends frames by POST. Each gets its answer; where there is none, it gets an error frame that asks for another
+ * attempt.
+ */
 function uplink ({ http, timeout }: Dial, { frame }: LinkEvents): Link['send'] {
   return (up) => {
     void (async () => {

@@ -6,14 +6,14 @@ import type { Refused } from '../errors.js'
 export interface MemberData { readonly userId: string, readonly data?: unknown }
 export interface Members { readonly sequence: number, readonly list?: readonly MemberData[] }
 
-/** The data of a join's ack, also found in `welcome.rooms` and in the answer of a poll. */
+/** The data of a join's ack, which is also in `welcome.rooms` and in the answer of a poll. */
 export interface JoinData extends Partial<Position> {
   readonly resumed?: boolean
   readonly members?: Members
   readonly rate?: Rate
 }
 
-/** The data of all frames of the protocol, each field where it belongs. */
+/** The data of all frames of the protocol in one type; each frame has some of the fields. */
 export interface FrameData extends Partial<Refused>, JoinData, Partial<Members> {
   readonly connectionId?: string
   readonly userId?: string
@@ -38,7 +38,7 @@ export interface Frame {
   readonly data?: FrameData
 }
 
-/** What goes up: `data` is the application's, or as the type of the frame says. */
+/** A frame to the server: `data` is the application's, or has the form that the type of the frame requires. */
 export interface UpFrame {
   readonly type: string
   readonly room?: string
@@ -53,27 +53,27 @@ export type Http = (
 
 /** What a transport needs to know. */
 export interface Dial {
-  /** URL by http, without query or trailing slash */
+  /** URL with the scheme http or https, without query or trailing slash. */
   readonly base: string
-  /** `&room=a&room=b`: what streams and polls are of */
+  /** Rooms of a stream or poll, as `&room=a&room=b`. */
   readonly rooms: string
-  /** positions and other things that only the first request says */
+  /** Positions and other parameters that only the first request carries. */
   readonly first: string
   readonly token: string | undefined
-  /** in place of a token that is too long for a header of its own */
+  /** Ticket in place of a token that is too long for a header. */
   readonly ticket: string | undefined
   readonly Socket: SocketClass
-  /** with the credential; a path behind `base` */
+  /** Makes a request with the credential to a path below `base`. */
   readonly http: Http
-  /** milliseconds that an answer may take */
+  /** Milliseconds that an answer may take. */
   readonly timeout: number
 }
 
 export interface LinkEvents {
   frame (frame: Frame): void
-  /** bytes came down */
+  /** Tells that bytes have arrived. */
   heard (): void
-  /** it is over; `undefined` when nothing was said */
+  /** Tells that the link is over; the reason is `undefined` when the server gave none. */
   closed (reason?: Refused): void
 }
 

@@ -3,8 +3,8 @@ import { byRequests, refusal, retryAfter } from './http.js'
 import type { Frame, FrameData } from './link.js'
 
 /**
- * Milliseconds that the server may hold a poll; half of it after each one that a less patient proxy ended, down to
- * `LEAST`.
+ * Milliseconds that the server may hold a poll. They are halved after each poll that a less patient proxy ended, down
+ * to `LEAST`.
  */
 const WAIT = 25_000
 const LEAST = 1_000

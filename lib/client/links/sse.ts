@@ -3,8 +3,8 @@ import { byRequests, refusal } from './http.js'
 import type { Frame } from './link.js'
 
 /**
- * By fetch: the platform's EventSource sends no header, comes back without jitter, and stops for good at 401, 429 and
- * 503.
+ * Reads the stream by fetch, because the platform's EventSource sends no header, reconnects without jitter, and stops
+ * for good at 401, 429 and 503.
  */
 export const sse = byRequests(async ({ http, rooms, first }, { frame, heard }, signal) => {
   const response = await http(`?transport=sse${rooms}${first}`, { headers: { accept: 'text/event-stream' }, signal })
