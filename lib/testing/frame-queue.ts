@@ -1,30 +1,30 @@
 import { after } from '../structures/timers.js'
 
-/** A frame that a peer was sent. */
+/** A frame that the server sent to a peer. */
 export interface Frame {
-  /** A word of the protocol, or the name of an event. */
+  /** A frame type of the protocol, or the name of an event. */
   type: string
-  /** The room that it is about. */
+  /** The room concerned. */
   room?: string
   /** The id of the message or command that it answers. */
   id?: string
-  /** What it carries. It has no type here, since a test reads what it expects. */
+  /** The data of the frame. It is untyped here, since a test reads what it expects. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   data: any
   /** The event's place in the room's stream. */
   offset?: number
 }
 
-/** Milliseconds that a test waits for a frame before it is told what did arrive. */
+/** Milliseconds that a test waits for a frame before it fails and prints what did arrive. */
 export const DEADLINE = 3_000
 
 interface Waiter { readonly matches: (frame: Frame) => boolean, readonly resolve: (frame: Frame) => void }
 
-/** Records every frame from the beginning, so that nothing is missed between two lines of a test. */
+/** Records every frame from the beginning, so that no frame is missed between two lines of a test. */
 export class FrameQueue {
   readonly #frames: Frame[] = []
   readonly #waiters: Waiter[] = []
-  /** everything that ever came */
+  /** Every frame that arrived, read or not. */
   readonly all: Frame[] = []
   #end: string | undefined
   #isEnded: (() => void) | undefined
@@ -41,7 +41,7 @@ export class FrameQueue {
     else this.#waiters.splice(index, 1)[0]!.resolve(frame)
   }
 
-  /** Nothing will come any more. */
+  /** Tells that no more frames follow. */
   end (reason: string): void {
     this.#end ??= reason
     this.#isEnded?.()
@@ -49,7 +49,7 @@ export class FrameQueue {
 
   get waiting (): readonly Frame[] { return this.#frames }
 
-  /** The first frame not yet read that fits; rejects at the deadline and says what did arrive. */
+  /** Takes the first unread frame that matches; rejects at the deadline and says what did arrive. */
   async next (
     what: string,
     matches: (frame: Frame) => boolean = ({ type }) => type === what,
@@ -81,7 +81,7 @@ export class FrameQueue {
       : this.#frames.slice(0, 20).map((frame) => JSON.stringify(frame)).join('\n  ')
   }
 
-  /** @throws when something is unread */
+  /** @throws when a frame is unread */
   assertEmpty (): void {
     if (this.#frames.length > 0) throw new Error(`nothing more was expected, but there is: ${this.describe()}`)
   }

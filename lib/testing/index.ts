@@ -10,44 +10,46 @@ import { SseReader } from './sse-reader.js'
 
 export type { Frame }
 
-/** A client of a test: no port, no network, every transport. */
+/** A client inside a test, over any transport, without port or network. */
 export interface Peer {
-  /** The first frame: who the server takes the peer for, and what came of each room of the URL. */
+  /** The first frame: the user that the server takes the peer for, and the outcome of each room of the URL. */
   readonly welcome: Frame
-  /** Sends one frame of the protocol as it is; nothing is checked here. */
+  /** Sends one frame of the protocol as it is, without any check. */
   send (frame: {
     /** A command, or the name of a message. */
     type: string
-    /** The room that it is about. */
+    /** The room concerned. */
     room?: string
-    /** What the ack names. */
+    /** The id that the ack will name. */
     id?: string
     /** The data of a message. */
     data?: unknown
   }): void
   /** The first unread frame of a type; rejects after three seconds and prints what did arrive. */
   next (type: string): Promise<Frame>
-  /** Proves that nothing more came: a round trip through the server, after which the queue must be empty. */
+  /** Proves that no more frames came: it makes a round trip through the server, after which the queue must be empty. */
   fence (): Promise<void>
-  /** The link dies without a word. */
+  /** Lets the link die without a close. */
   cut (): void
-  /** Reads no more. */
+  /** Stops reading. */
   stall (): void
-  /** Says goodbye, and resolves when the link is gone. */
+  /** Closes the link properly, and resolves when it is gone. */
   close (): Promise<void>
 }
 
-/** Options of `createPeer`. What is unknown or wrong rejects with `REALTIME_ERR_OPTIONS`. */
+/** Options of `createPeer`. An unknown or wrong option rejects with `REALTIME_ERR_OPTIONS`. */
 export interface PeerOptions {
   /** The room of the URL: `chat/42`. @default none: the peer opens the prefix itself */
   readonly room?: string
   /** A bearer token. @default none */
   readonly token?: string
-  /** Cookies as a browser sends them: with an `Origin`, the app's own unless said otherwise. @default none */
+  /**
+   * Cookies as a browser sends them, together with an `Origin`: the app's own unless `origin` is given. @default none
+   */
   readonly cookies?: Record<string, string>
   /** The `Origin` header. @default none; with `cookies` the app's own, `http://localhost` */
   readonly origin?: string
-  /** The transport of its one link. @default 'websocket' */
+  /** The transport of its only link. @default 'websocket' */
   readonly transport?: 'websocket' | 'sse' | 'polling'
   /** The prefix of the plugin's URLs. @default the one under which it is registered */
   readonly prefix?: string
@@ -62,7 +64,7 @@ const PEER = Type.Object({
   prefix: Type.Optional(Type.String())
 }, { additionalProperties: false })
 
-/** @throws REALTIME_ERR_OPTIONS naming the path */
+/** @throws REALTIME_ERR_OPTIONS that names the path */
 function checkPeer (options: PeerOptions): void {
   const fault = explain(
     PEER,
@@ -74,7 +76,7 @@ function checkPeer (options: PeerOptions): void {
 
 interface Request { readonly prefix: string, readonly url: string, readonly headers: Record<string, string> }
 
-/** What a request inside the process is sent to. */
+/** Host of requests inside the process. */
 const HOST = 'localhost'
 
 function requestOf ({ room, token, cookies, origin }: PeerOptions, prefix: string): Request {
@@ -91,11 +93,11 @@ function refusal (statusCode: number, body: string): Error {
   let said: { message?: string } = {}
   try {
     said = JSON.parse(body) as { message?: string }
-  } catch { /* not an answer of the plugin */ }
+  } catch { /** The answer is not the plugin's. */ }
   return Object.assign(new Error(said.message ?? `refused with ${statusCode}`), { statusCode, ...said })
 }
 
-/** Parts that differ between transports. */
+/** The parts that differ between transports. */
 interface Wire {
   send (frame: object): void
   fence (): Promise<void>
@@ -104,7 +106,7 @@ interface Wire {
   close (): Promise<void>
 }
 
-/** A scope's own `ready` can be called while the app starts, and hangs later. */
+/** The `ready` of a scope can be called while the app starts, but hangs later, so the root's is used. */
 function rootOf (app: FastifyInstance): FastifyInstance {
   const parent = Object.getPrototypeOf(app) as Partial<FastifyInstance> | null
   return typeof parent?.ready === 'function' ? rootOf(parent as FastifyInstance) : app
@@ -113,7 +115,7 @@ function rootOf (app: FastifyInstance): FastifyInstance {
 /**
  * Connects a client inside the process.
  *
- * @throws Error `{ statusCode, code, retry }` when admission refuses
+ * @throws Error `{ statusCode, code, retry }` when admission refuses the client
  */
 export async function createPeer (app: FastifyInstance, options: PeerOptions = {}): Promise<Peer> {
   checkPeer(options)
@@ -143,7 +145,7 @@ async function openWebSocket (app: FastifyInstance, { url, headers }: Request, q
   let fences = 0
   let ws: WebSocket
   try {
-    // With `trustProxy` Fastify asks every request for its peer's address.
+    // With `trustProxy` Fastify reads the peer's address of every request.
     ws = await app.injectWS(url, { headers, socket: { remoteAddress: '127.0.0.1' } } as never, {
       onInit: (socket) => {
         socket.on('message', (data) => {
@@ -155,7 +157,7 @@ async function openWebSocket (app: FastifyInstance, { url, headers }: Request, q
       }
     })
   } catch (error) {
-    // The status is all that a refused upgrade gives here: ask for the rest, as a browser has to.
+    // A refused upgrade gives only the status here, so the rest is asked for, as a browser has to do.
     const verdict = await app.inject({ url: `${url}${url.includes('?') ? '&' : '?'}verdict=1`, headers })
     if (verdict.statusCode === 200) throw error
     throw refusal(verdict.statusCode, verdict.body)
@@ -177,12 +179,12 @@ async function openWebSocket (app: FastifyInstance, { url, headers }: Request, q
   }
 }
 
-/** The streams that stand for sockets close a few turns after their other end. */
+/** Waits for the streams in place of sockets, which close a few turns after their other end. */
 async function settled (): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => { setImmediate(resolve) })
 }
 
-/** What SSE and polling share: messages go by POST, and the server's ping is answered by one. */
+/** The part that SSE and polling share: messages go by POST, and so does the answer to the server's ping. */
 function uplink (
   app: FastifyInstance,
   { prefix, headers }: Request,

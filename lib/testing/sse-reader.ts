@@ -1,6 +1,6 @@
 /**
- * Splits a stream of Server-Sent Events into the data and ids of its events (WHATWG HTML 9.2.6, for what a server of
- * ours sends).
+ * Splits a stream of Server-Sent Events (WHATWG HTML 9.2.6) into types, data and ids of its events. It reads what this
+ * server sends, not every form that the standard allows.
  */
 export class SseReader {
   readonly #onEvent: (event: { type: string, data: string, id: string | undefined }) => void
