@@ -2,7 +2,7 @@ import type { Packet } from '../protocol/packet.js'
 import { encodeCursor, hashRooms, type CursorEntry } from '../protocol/cursor.js'
 import type { Position } from '../protocol/position.js'
 
-/** Where a stream or poll stands in each of its rooms, moved by what is written to it. */
+/** Keeps where a stream or poll stands in each of its rooms; what is written to it moves the positions. */
 export class CursorTrack {
   readonly #connection: string
   readonly #hash: string
@@ -16,7 +16,7 @@ export class CursorTrack {
     this.#entries = rooms.map(() => ({}))
   }
 
-  /** Where the peer says that it stands: a room that cannot be entered now keeps its place. */
+  /** Sets where the peer says that it stands, so that a room that cannot be entered now keeps its place. */
   begin (
     room: string,
     { since, sequence, version }: {
@@ -29,7 +29,7 @@ export class CursorTrack {
     if (index !== undefined) this.#entries[index] = { position: since, presence: sequence, version }
   }
 
-  /** What came of entering a room: where its events go on, and the presence that was told with it. */
+  /** Sets where the events of a room continue after the peer has entered it, and the presence that was sent with it. */
   enter (
     room: string,
     { epoch, offset, members }: {
@@ -48,7 +48,7 @@ export class CursorTrack {
     }
   }
 
-  /** @returns whether the cursor is another one now */
+  /** @returns whether the packet has changed the cursor */
   see ({ room, position, event }: Packet): boolean {
     const index = room === undefined ? undefined : this.#index.get(room)
     if (index === undefined) return false

@@ -2,9 +2,9 @@ const NAME = 'permessage-deflate'
 const FLAGS = new Set(['server_no_context_takeover', 'client_no_context_takeover'])
 
 /**
- * The first offer of permessage-deflate that can be accepted; `undefined` where there is none, and the connection goes
- * on without it (RFC 7692 5). One compressed frame is for all, so that a window of ours smaller than the full one is
- * declined.
+ * Returns the first offer of permessage-deflate that can be accepted; `undefined` where there is none, and then the
+ * connection goes on without compression (RFC 7692 5). One compressed frame is shared by all members, so an offer that
+ * asks the server for a window smaller than the full one is declined.
  */
 export function acceptableOffer (header: string | undefined): string | undefined {
   return header?.split(',').map((offer) => offer.split(';').map((part) => part.trim())).find(isAcceptable)?.join('; ')

@@ -1,26 +1,26 @@
 import type { Link, LinkEvents } from '../connection/link.js'
 import { after } from '../structures/timers.js'
 
-/** Milliseconds in which a poll gathers what arrives together. */
+/** Milliseconds for which a poll gathers frames that arrive together. */
 const GATHER = 5
 /**
- * Milliseconds after its start for which an answer waits for a room whose events are being read: without them it would
- * be there as soon as another room has news, and the next poll would begin to read anew.
+ * Milliseconds after its start for which an answer waits for a room whose events are being read. Without this wait the
+ * poll would be answered as soon as another room has news, and the next poll would begin to read again from the start.
  */
 const READING = 2_000
 
 export interface PollOptions {
-  /** milliseconds that the poll may stay open when nothing comes */
+  /** Milliseconds that the poll may stay open without news. */
   readonly wait: number
-  /** milliseconds before which it is not answered: its peer asks faster than its rate allows */
+  /** Milliseconds for which the answer is held back, because the peer polls faster than its rate allows. */
   readonly hold?: number
-  /** whether a room has missed events of which none has been read yet */
+  /** Whether the peer has missed events of a room of which none has been read yet. */
   readonly isReading?: () => boolean
-  /** takes what has been gathered and writes the answer; called once */
+  /** Takes the gathered frames and writes the answer; called once. */
   readonly answer: () => void
 }
 
-/** One poll: frames wait in the connection's outbox until the answer takes them. */
+/** One poll. Frames wait in the connection's outbox until the answer takes them. */
 export class PollLink implements Link {
   readonly transport = 'polling'
   readonly #options: PollOptions
@@ -41,7 +41,7 @@ export class PollLink implements Link {
 
   write (): boolean { return true }
 
-  /** There is something: once started, gather for a few milliseconds more. */
+  /** Tells that a frame waits; a poll that has started then gathers for a few more milliseconds. */
   readonly pending = (): void => {
     if (this.#hasNews) return
     this.#hasNews = true
@@ -49,10 +49,10 @@ export class PollLink implements Link {
   }
 
   /**
-   * Waits for the first frame, unless one is there. Not before the answer can say what came of each room: its frames
-   * mean nothing without.
+   * Waits for the first frame, unless one is there already. It is called only once the answer can tell the outcome of
+   * each room, because frames mean nothing without it.
    *
-   * @param most milliseconds that it waits at most, where that is less than the poll asked for
+   * @param most milliseconds to wait at most, where that is less than the poll asked for
    */
   start (most = this.#options.wait): void {
     this.#isStarted = true
@@ -71,10 +71,10 @@ export class PollLink implements Link {
     else this.#finish()
   }
 
-  /** Answers with what there is. */
+  /** Answers with the frames that wait now. */
   close (): void { this.#finish() }
 
-  /** The caller has gone, or a newer poll took its place: nothing is taken. */
+  /** Ends the poll without an answer, because its caller is gone or a newer poll has replaced it; the frames stay. */
   abandon (): void {
     this.#isDone = true
     clearTimeout(this.#timer)

@@ -10,7 +10,7 @@ const END_TIMEOUT = 1_000
 const COMMENT = Buffer.from(':\n\n')
 const QUESTION = encodeFrame({ type: 'ping', id: PACE }).sse
 
-/** Headers of every stream; the last one makes nginx and its like pass events on at once. */
+/** Headers of every stream. The last one makes nginx and proxies like it pass events on at once. */
 export const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-store, no-transform',
@@ -18,8 +18,8 @@ export const SSE_HEADERS = {
 } as const
 
 /**
- * Milliseconds that a page's own EventSource waits before it comes back; it has no jitter, so that this is drawn for
- * each.
+ * Milliseconds that a page's own EventSource waits before it reconnects. EventSource has no jitter, so each stream gets
+ * another random value.
  */
 export function retryAdvice (): number {
   return 2_000 + Math.floor(Math.random() * 3_000)
@@ -45,14 +45,14 @@ export class SseLink implements Link {
   attach (events: LinkEvents): void {
     const response = this.#response
     response.on('drain', () => { events.drained() })
-    // Only the response tells that the peer has gone: after a parsed body the request is closed at once.
+    // Only the response tells that the peer is gone: after a parsed body the request is closed at once.
     response.once('close', () => { events.closed(this.#isEnded ? 1000 : 1006) })
-    // A write that races with the peer's leaving; `close` follows.
+    // A write may race with the peer's leaving; `close` follows.
     response.on('error', () => undefined)
   }
 
   encode (packet: Packet): Uint8Array {
-    // An id on every frame that moves a position, and on the welcome, which the stream begins with.
+    // Every frame that moves a position carries an id, and so does the welcome, with which the stream begins.
     const isMoved = this.#track.see(packet) || !this.#isWelcomed
     this.#isWelcomed = true
     if (!isMoved) return packet.sse
@@ -66,7 +66,9 @@ export class SseLink implements Link {
     return response.writableLength < LINK_BUFFER
   }
 
-  /** A comment; where a sign is asked for, a `ping`, which the client library answers by POST. */
+  /**
+   * Returns a comment, or, where a sign of the peer is asked for, a `ping`, which the client library answers by POST.
+   */
   beat (payload?: string): Uint8Array | undefined {
     return payload === undefined ? COMMENT : payload === PACE ? QUESTION : undefined
   }
@@ -77,7 +79,7 @@ export class SseLink implements Link {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#response.end()
-    // A peer that does not read would hold the socket: what the kernel took by then is what it gets.
+    // A peer that does not read would hold the socket; it gets only what the kernel has accepted by then.
     after(() => { this.destroy() }, END_TIMEOUT).unref()
   }
 

@@ -9,16 +9,16 @@ import { frameText } from '../protocol/packet.js'
 import { after } from '../structures/timers.js'
 import { acceptableOffer } from './deflate-offers.js'
 
-/** What a stream calls the encoding of a chunk that is no string; @types/node does not know it. */
+/** Name of a stream for the encoding of a chunk that is no string; @types/node does not know it. */
 const BYTES = 'buffer' as BufferEncoding
 const PING = 0x89
 const PONG = 0x8a
 const MAX_REASON = 123
-/** Close code of a peer that takes no notice of its rate, and milliseconds that it has to read it. */
+/** Close code of a peer that ignores its rate, and milliseconds that it has to read it. */
 const FLOODED = 4429
 const LAST_WORD = 1_000
 
-/** A control frame of the server (RFC 6455 5.5): unmasked, at most 125 bytes. */
+/** Makes a control frame of the server (RFC 6455 5.5): unmasked, at most 125 bytes. */
 function frameControl (opcode: number, payload: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafeSlow(2 + payload.length)
   bytes[0] = opcode
@@ -28,25 +28,25 @@ function frameControl (opcode: number, payload: Uint8Array): Buffer {
 }
 
 /**
- * One heartbeat, shared by all: a JSON ping, which a browser's page can see, and a control ping, which every client
- * answers without a line of code.
+ * One heartbeat that all connections share: a JSON ping, which a page in a browser can see, and a control ping, which
+ * every client answers without code of its own.
  */
 const HEARTBEAT = Buffer.concat([frameText('{"type":"ping"}'), frameControl(PING, new Uint8Array())])
 
-/** The reason of a close frame is cut by bytes, not inside a character: 124 bytes make `ws` throw. */
+/** Cuts the reason of a close frame to 123 bytes, but not inside a character: a longer one makes `ws` throw. */
 function cutReason (reason: string): string {
   if (Buffer.byteLength(reason) <= MAX_REASON) return reason
   return new TextDecoder().decode(Buffer.from(reason).subarray(0, MAX_REASON)).replace(/\uFFFD+$/, '')
 }
 
 /**
- * Takes what `ws` says where it says it: listeners, five for each socket, would be a table of 250 bytes, and their
+ * Handles the events of `ws` in `emit`. Five listeners for each socket would need a table of 250 bytes, and their
  * registration a tenth of an upgrade.
  */
 class RealtimeSocket extends WebSocket {
   link: WebSocketLink | undefined
 
-  /** Also called by `ws` itself, when the peer closes or breaks the rules. */
+  /** `ws` itself also calls this, when the peer closes or breaks the rules. */
   override close (code?: number, reason?: string | Buffer): void {
     if (this.link !== undefined) this.link.isOpen = false
     super.close(code, reason)
@@ -70,7 +70,7 @@ class RealtimeSocket extends WebSocket {
       case 'close':
         events.closed(first as number)
         return true
-      // Bad frames and resets are the peer's doing: `close` follows with the code, nothing is logged as an error.
+      // Bad frames and resets come from the peer, so they are not logged as errors; `close` follows with the code.
       case 'error': return true
       default: return super.emit(event, first, second)
     }
@@ -84,21 +84,21 @@ function onDrain (this: LinkedSocket): void {
 }
 
 /**
- * Writes frames to the socket itself, past ws's per-send path; in order with what ws writes, because each write is
- * whole frames.
+ * Writes frames to the socket directly and not through the send path of `ws`. The order with what `ws` writes holds,
+ * because each write consists of whole frames.
  */
 export class WebSocketLink implements Link {
-  // What each write needs comes first, to be in one line of the processor's cache: with many connections that is what a
-  // write costs.
+  // The fields that each write needs come first, so that they share one cache line of the processor: with many
+  // connections cache misses are what a write costs.
   readonly #socket: LinkedSocket
-  /** not TLS, and no stream in a socket's place */
+  /** Whether the socket is a plain TCP socket, without TLS and without a stream in its place. */
   readonly #isPlain: boolean
-  /** bytes of a write past the stream that the kernel has not taken yet */
+  /** Bytes of a write past the stream that the kernel has not accepted yet. */
   #inFlight = 0
   #isTaken = false
-  /** made at the first such write: idle connections have none */
+  /** Made at the first such write, so that idle connections have none. */
   #taken: ((error?: Error | null) => void) | undefined
-  /** no close frame has been written, behind which nothing may follow */
+  /** Whether no close frame has been written; nothing may follow one. */
   isOpen = true
   readonly compressor: Compressor | undefined
   events!: LinkEvents
@@ -122,10 +122,10 @@ export class WebSocketLink implements Link {
   get isWritable (): boolean { return this.isOpen && this.#socket.writable }
 
   /**
-   * A plain socket whose stream is empty is handed the bytes as its stream would hand them on (`_write`): the account
-   * that a stream keeps of each write, and its callback in the next tick, would cost more than all that is ours. The
-   * order stays, because the handle writes in the order of its calls; `end` waits for it; while the kernel takes no
-   * more, what follows goes by the stream. A TLS handle takes one write at a time and is left to its stream.
+   * Writes to a plain socket with an empty stream in the way in which its stream would (`_write`), because the stream's
+   * account of each write and its callback in the next tick would cost more than all the work of this library. The
+   * order stays: the handle writes in the order of its calls, `end` waits for it, and while the kernel accepts no more,
+   * later writes go through the stream. A TLS handle takes one write at a time, so it is left to its stream.
    */
   write (bytes: Uint8Array): boolean {
     if (!this.isWritable) return false
@@ -138,7 +138,7 @@ export class WebSocketLink implements Link {
     return this.#inFlight + (socket.writableLength ?? 0) < LINK_BUFFER
   }
 
-  /** Called during the write, or later when the kernel could not take all at once. */
+  /** The callback runs during the write, or later when the kernel could not accept all bytes at once. */
   #onTaken (): (error?: Error | null) => void {
     return (error) => {
       this.#isTaken = true
@@ -148,7 +148,7 @@ export class WebSocketLink implements Link {
       }
       if (this.#inFlight === 0) return
       this.#inFlight = 0
-      // What is behind it in the stream says so itself.
+      // If the stream has more to write, it emits `drain` itself.
       if (!this.#socket.writableNeedDrain) this.events.drained()
     }
   }
@@ -160,7 +160,8 @@ export class WebSocketLink implements Link {
   close (code: number, reason: string): void {
     this.#ws.close(code, cutReason(reason))
     if (code !== FLOODED || this.#ws.readyState === WebSocket.CLOSED) return
-    // Whoever floods is read no further: his close frame may be far behind, and all before it would still be parsed.
+    // The server stops reading a peer that floods: its close frame may be far behind, and everything before it would
+    // still be parsed.
     this.#ws.pause()
     const timer = after(() => { this.destroy() }, LAST_WORD).unref()
     this.#socket.once('close', () => { clearTimeout(timer) })
@@ -170,13 +171,13 @@ export class WebSocketLink implements Link {
 }
 
 /**
- * Listeners of Node and of @fastify/websocket, which `ws` makes superfluous; by their names, for they are not exported.
+ * Names of the listeners of Node and of @fastify/websocket that `ws` makes superfluous; the functions are not exported.
  */
 const SUPERFLUOUS = { end: 'onReadableStreamEnd', error: 'onUpgradeSocketError' } as const
 
 /**
- * A list of two listeners for each event costs an idle connection more than our own share of it. What the app listens
- * for stays: it may count its sockets by their `close`.
+ * Removes listeners that are not needed: a list of two listeners for each event costs an idle connection more than this
+ * library's own share of it. The application's listeners stay, since it may count its sockets by their `close`.
  */
 function forgetListeners (socket: Socket): void {
   for (const event of ['end', 'error'] as const) {
@@ -187,9 +188,9 @@ function forgetListeners (socket: Socket): void {
 }
 
 export interface WebSocketOptions {
-  /** bytes of one inbound message */
+  /** Bytes of one inbound message. */
   readonly maxPayload: number
-  /** milliseconds that a peer may take to answer a close frame */
+  /** Milliseconds that a peer may take to answer a close frame. */
   readonly closeTimeout: number
   readonly compression: false | { readonly threshold: number }
   readonly flusher: Flusher
@@ -199,16 +200,15 @@ export interface WebSocketOptions {
 export interface Upgrade { readonly raw: IncomingMessage, readonly socket: Duplex, readonly head: Buffer }
 
 /**
- * Makes links of upgrade requests. Its own `ws` server, so that message limit, subprotocol and close codes hold whoever
- * registered
- * @fastify/websocket and with whatever options, and so that the other plugin's shutdown leaves our sockets to our
- *   drain.
+ * Makes links from upgrade requests. It has its own `ws` server, so that the message limit, the subprotocol and the
+ * close codes hold whoever registers `@fastify/websocket` and with whatever options, and so that the shutdown of that
+ * plugin leaves the sockets to the drain of this one.
  */
 export class WebSocketTransport implements Flushable {
   readonly #server: WebSocketServer
   readonly #compressor: Compressor | undefined
   readonly #flusher: Flusher
-  /** sockets whose handshake is written but held back */
+  /** Sockets whose handshake is written but still held back. */
   #corked: Socket[] = []
 
   constructor ({ maxPayload, closeTimeout, compression, flusher, selectProtocol }: WebSocketOptions) {
@@ -222,7 +222,8 @@ export class WebSocketTransport implements Flushable {
       maxFragments: 256,
       maxBufferedChunks: 4_096,
       closeTimeout,
-      // Neither side keeps a context, and only offers of the full window come here: so one compressed frame fits all.
+      // Neither side keeps a context, and only offers of the full window get here, so one compressed frame fits all
+      // connections.
       perMessageDeflate: compression === false
         ? false
         : { serverNoContextTakeover: true, clientNoContextTakeover: true },
@@ -231,16 +232,20 @@ export class WebSocketTransport implements Flushable {
     } as ConstructorParameters<typeof WebSocketServer>[0])
   }
 
-  /** Completes the handshake. @returns no link when `ws` refuses it, or the peer has gone: the socket ends then */
+  /**
+   * Completes the handshake.
+   *
+   * @returns no link when `ws` refuses the handshake or the peer is gone; the socket ends then
+   */
   accept ({ raw, socket, head }: Upgrade): Link | undefined {
     if (socket instanceof Socket) {
       if (socket.constructor === Socket) forgetListeners(socket)
       this.#cork(socket)
-    // The stream that `injectWS` puts in a socket's place never closes by itself.
+    // The stream that `injectWS` uses in place of a socket never closes on its own.
     } else socket.once('end', () => { setImmediate(() => { socket.destroy() }) })
     let link: Link | undefined
     const { headers } = raw
-    // `ws` takes one protocol alone, and refuses what it could decline.
+    // `ws` accepts a single protocol only, and refuses an upgrade whose compression it could decline.
     headers.upgrade = 'websocket'
     const offer = acceptableOffer(headers['sec-websocket-extensions'])
     if (offer === undefined) delete headers['sec-websocket-extensions']
@@ -256,15 +261,15 @@ export class WebSocketTransport implements Flushable {
   }
 
   /**
-   * A write costs the kernel more than an upgrade costs us: the answer to the handshake waits for the welcome, until
-   * the end of this turn.
+   * Holds the answer to the handshake back until the welcome at the end of this turn, because one write costs the
+   * kernel more than the whole upgrade costs this library.
    */
   #cork (socket: Socket): void {
     socket.cork()
     if (this.#corked.push(socket) === 1) this.#flusher.soon(this)
   }
 
-  /** The outboxes of this turn are flushed before the next tick. */
+  /** Releases the handshakes in the next tick, by which the outboxes of this turn have been flushed. */
   flush (): void {
     process.nextTick(() => {
       const corked = this.#corked
