@@ -1,34 +1,34 @@
 import type { Packet } from '../protocol/packet.js'
 import { keyOf } from '../protocol/key.js'
 
-/** What a `latest` value replaces the older one of. */
+/** Key of a `latest` value: a newer value of the same key replaces it. */
 function valueOf ({ event }: Packet): string | undefined {
   return event?.delivery === 'latest' && event.key !== undefined ? keyOf(event.room, event.type, event.key) : undefined
 }
 
-/** Places without a packet that are not worth a pass over the queue. */
+/** Holes in the queue for which compacting it is not worth a pass. */
 const ROOM_FOR_HOLES = 64
 
 /**
- * What waits for a link that lags: a queue in order, thinned out by delivery class. A newer `latest` event removes the
- * older one of its key and is appended at the end; a `volatile` one is not taken at all.
+ * The queue of a link that lags, in order and thinned out by delivery class. A newer `latest` event removes the older
+ * one of its key and is appended at the end; a `volatile` event is not queued at all.
  */
 export class Backlog {
   #packets: Array<Packet | undefined> = []
   #head = 0
   #latest: Map<string, number> | undefined
   bytes = 0
-  /** events in it */
+  /** Events in the queue. */
   events = 0
   count = 0
 
-  /** places of the queue, holes included: at most twice the packets and 64 more */
+  /** Places of the queue, holes included: at most twice the packets and 64 more. */
   get places (): number { return this.#packets.length }
 
-  /** @returns what became of the pair: kept, or kept at the cost of an older value */
+  /** @returns whether the packet was queued, or was queued and has replaced an older value */
   push (packet: Packet): 'kept' | 'conflated' {
     let outcome: 'kept' | 'conflated' = 'kept'
-    // Values of one key that replace each other leave holes, and nothing is shifted while the link stands still.
+    // Values of one key that replace each other leave holes, and while the link stands still no packet is shifted.
     if (this.#packets.length > 2 * this.count + ROOM_FOR_HOLES) this.#compact()
     const key = valueOf(packet)
     if (key !== undefined) {
@@ -47,7 +47,7 @@ export class Backlog {
     return outcome
   }
 
-  /** Forgets holes, and the keys of packets that have left. */
+  /** Removes the holes, and the keys of packets that have left. */
   #compact (): void {
     this.#packets = this.#packets.filter((packet) => packet !== undefined)
     this.#head = 0

@@ -3,20 +3,20 @@ import { keyOf } from '../protocol/key.js'
 import type { Compressor } from './compressor.js'
 
 /**
- * A sequence of packets, as a node in a trie of the sequences that are pending in one turn: connections that wait for
- * the same frames point to the same node, and its bytes are joined once for all of them.
+ * A sequence of packets, kept as a node in a trie of the sequences that wait in one turn. Connections that wait for the
+ * same frames point to the same node, and its bytes are joined once for all of them.
  */
 export class Batch {
   readonly #parent: Batch | undefined
   readonly #packet: Packet | undefined
-  /** bytes in WebSocket form */
+  /** Bytes of the frames in their WebSocket form. */
   readonly size: number
   readonly count: number
-  /** events among them, offered live */
+  /** Events among the packets that are offered live. */
   readonly live: number
-  /** events among them, offered by replay */
+  /** Events among the packets that are offered by replay. */
   readonly replayed: number
-  /** `latest` events among them */
+  /** `latest` events among the packets. */
   readonly latest: number
   #next: Packet | undefined
   #child: Batch | undefined
@@ -36,7 +36,7 @@ export class Batch {
     this.latest = (parent?.latest ?? 0) + (packet?.event?.delivery === 'latest' ? 1 : 0)
   }
 
-  /** This sequence with one more packet: the same node for everybody who adds the same one. */
+  /** Returns this sequence with one more packet. Every caller that adds the same packet gets the same node. */
   add (packet: Packet): Batch {
     if (this.#next === packet) return this.#child!
     if (this.#next === undefined) {
@@ -67,7 +67,10 @@ export class Batch {
     return this.#bytes
   }
 
-  /** All frames as one write, compressed where that is worth it; a promise while one of them is being compressed. */
+  /**
+   * All frames as one write, each compressed where that is worth it; a promise while one of them is still being
+   * compressed.
+   */
   compressed (compressor: Compressor): Uint8Array | Promise<unknown> {
     if (this.#compressed !== undefined) return this.#compressed
     const parts: Uint8Array[] = []
@@ -82,7 +85,10 @@ export class Batch {
     return this.#compressed
   }
 
-  /** This sequence with the newest value of each key alone: found once for all who wait for the same frames. */
+  /**
+   * This sequence with only the newest value of each key. It is computed once for all connections that wait for the
+   * same frames.
+   */
   get newest (): Batch {
     if (this.#newest !== undefined) return this.#newest
     const seen = new Set<string>()
@@ -102,7 +108,7 @@ export class Batch {
     return this.#newest
   }
 
-  /** oldest first */
+  /** The packets, oldest first. */
   get packets (): Packet[] {
     const packets: Packet[] = []
     for (let node: Batch = this; node.#packet !== undefined; node = node.#parent!) packets.push(node.#packet)

@@ -2,17 +2,17 @@ import { constants, deflateRaw, deflateRawSync } from 'node:zlib'
 import { promisify } from 'node:util'
 import type { Packet } from '../protocol/packet.js'
 
-/** Payloads from this size on are compressed in zlib's threads; below it the round trip costs more than the work. */
+/** Payloads from this size on are compressed in zlib's threads. Below it the round trip costs more than the work. */
 const LARGE = 16_384
 const OPTIONS = { windowBits: 15, finishFlush: constants.Z_SYNC_FLUSH }
-/** FIN, text, RSV1: compressed (RFC 7692 6) */
+/** First byte of a compressed text frame: FIN, text, RSV1 (RFC 7692 6). */
 const COMPRESSED_TEXT = 0xc1
 const TAIL = 4
 
 const deflate = promisify(deflateRaw) as (data: Uint8Array, options: typeof OPTIONS) => Promise<Buffer>
 
 function frame (deflated: Buffer): Buffer {
-  // An empty block ends each flush; both sides agree to leave it out (RFC 7692 7.2.1).
+  // Each flush ends with an empty block, which both sides agree to leave out (RFC 7692 7.2.1).
   const size = deflated.length - TAIL
   const head = size < 126 ? 2 : size < 65_536 ? 4 : 10
   const bytes = Buffer.allocUnsafeSlow(head + size)
@@ -30,8 +30,8 @@ function frame (deflated: Buffer): Buffer {
 }
 
 /**
- * Compressed frames, made once per packet for all members that negotiated permessage-deflate. All of them did so with
- * `server_no_context_takeover` and the full window, so that one frame is right for each.
+ * Compresses each packet once for all members that negotiated permessage-deflate. All of them negotiated
+ * `server_no_context_takeover` and the full window, so one compressed frame is right for each.
  */
 export class Compressor {
   readonly #threshold: number
@@ -43,7 +43,7 @@ export class Compressor {
     this.#threshold = threshold
   }
 
-  /** @returns the frame, or a promise after which it is there */
+  /** @returns the frame, or a promise that resolves once the frame is known */
   get (packet: Packet): Uint8Array | Promise<void> {
     const { payload } = packet
     if (payload.length < this.#threshold) return packet.bytes
@@ -59,7 +59,10 @@ export class Compressor {
     return pending
   }
 
-  /** What can be had now: the compressed frame, or the plain one, which is as good on such a link. */
+  /**
+   * Returns a frame without waiting: the compressed one where it is known, otherwise the plain one, which is valid on
+   * such a link too.
+   */
   ready (packet: Packet): Uint8Array {
     if (packet.payload.length >= LARGE) return this.#frames.get(packet) ?? packet.bytes
     const made = this.get(packet)

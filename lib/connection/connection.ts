@@ -12,23 +12,26 @@ import { Outbox, type OutboxCounters } from './outbox.js'
 import { PACE } from './pace.js'
 import { TokenBucket, type Rate } from '../structures/token-bucket.js'
 
-/** What a connection is handed from outside: it knows neither rooms nor the server. */
+/** What a connection gets from outside. It knows neither rooms nor the server. */
 export interface ConnectionHost<H extends Named> {
   readonly flusher: Flusher
   readonly counters: OutboxCounters & { messagesIn: number, bytesIn: number }
   readonly outboxLimit: number
   readonly rate: Rate
-  /** Something is about to be said to it, or its end: what it is to be offered by then is sent before. */
+  /** Called before a frame is sent or the connection ends, so that the events that it is due by then are sent first. */
   onSaying? (connection: Connection<H>): void
-  /** a command of the peer, in order of arrival */
+  /** Handles the commands of the peer, in order of arrival. */
   onCommand (connection: Connection<H>, command: Command, bytes: number): void
-  /** what the peer sent was no command; counted, and answered by an `error` frame */
+  /** Handles a frame that is no command: it is counted, and answered by an `error` frame. */
   onFault (connection: Connection<H>, fault: InvalidFrame): void
-  /** the end, once: `reason` is a word of the code table, `left` when the peer said so, `gone` when it just went */
+  /**
+   * Called once at the end. `reason` is a code of the table, `left` when the peer said goodbye, or `gone` when it
+   * disappeared.
+   */
   onClosed (connection: Connection<H>, reason: string): void
-  /** It was sent again what costs so much, in messages, on top of what asked for it. */
+  /** Tells that events were replayed to the connection, at a cost in messages on top of the request for them. */
   onReplayed (connection: Connection<H>, cost: number): void
-  /** nothing of its transport is left either: slots can be given back */
+  /** Called when its transport is gone too, so that slots can be released. */
   onReleased (connection: Connection<H>): void
 }
 
@@ -38,59 +41,62 @@ export interface ConnectionOptions {
   readonly identity: Identity
 }
 
-/** Why a link ended that we did not end: ws's own verdict on the peer's frames, or what the peer said. */
+/**
+ * Names the reason for an end that the server did not begin: the verdict of `ws` on the peer's frames, or the peer's
+ * goodbye.
+ */
 function reasonOf (code: number): string {
   switch (code) {
     case 1006: return 'gone'
     case 1002: case 1007: case 1008: return 'protocol'
     case 1009: return 'message_too_large'
-    // A close frame is a farewell, whatever it says: pages that are left send 1001, `close()` without arguments sends
-    // none.
+    // Any close frame is a goodbye, whatever its code: pages that are left send 1001, and `close()` without arguments
+    // sends none.
     default: return 'left'
   }
 }
 
 /** One authenticated live link as the server knows it. */
 export class Connection<H extends Named = Named> implements LinkEvents {
-  // What each event needs comes first, to be in one line of the processor's cache.
+  // The fields that each event needs come first, so that they share one cache line of the processor.
   #outbox: Outbox | undefined
   #state: 'open' | 'closing' | 'closed' = 'open'
   readonly id: string
   readonly userId: string
   readonly address: string
-  /** Unix milliseconds, to be shown */
+  /** Unix milliseconds, for display. */
   readonly openedAt = Date.now()
-  /** by `performance.now()`, to measure with */
+  /** Time by `performance.now()`, for measurements. */
   readonly startedAt = performance.now()
   readonly rooms = new NamedSet<H>()
-  /** joins under way, so that many at once do not pass the limit together */
+  /** Joins under way, so that many at once cannot pass the limit together. */
   entering = 0
-  /** what heartbeats need, moved by the one sweep */
+  /** State of the heartbeat, which its sweep updates. */
   seenAt: number
   beatAt = 0
   isAwaited = false
   lagsSince = 0
-  /** monotonic milliseconds at which the connection must end, for streams of limited age */
+  /** Monotonic milliseconds at which the connection must end, for streams of limited age. */
   endsAt = Number.POSITIVE_INFINITY
-  /** milliseconds after which its client may come back, told while the server drains */
+  /** Milliseconds after which its client may reconnect, as it was told while the server drains. */
   retryAfter: number | undefined
-  /** why it was ended by us */
+  /** Why the server ended it. */
   ending: Refusal | undefined
   bytesIn = 0
-  /** bytes of its frames that wait to be handled, or are being handled */
+  /** Bytes of its frames that wait to be handled or are being handled. */
   waiting = 0
   #bytesOut = 0
-  /** round trip of the last heartbeat in milliseconds */
+  /** Round trip of the last heartbeat in milliseconds. */
   latency: number | undefined
   #identity: Identity
   #link: Link | undefined
   readonly #host: ConnectionHost<H>
   #bucket: TokenBucket | undefined
-  /** bytes sent again that have not made up a cost yet */
+  /** Bytes that were replayed and have not been charged yet. */
   #replayed = 0
   #onClosed: Array<() => void> | undefined
   #pongs: Map<string, (latency: number) => void> | undefined
-  /** what was to be said between two polls: at most one frame for each room */
+  /** Frames to be sent with the next poll: at most one for each room. */
   #owed: Packet[] | undefined
 
   constructor (host: ConnectionHost<H>, { id, address, identity }: ConnectionOptions) {
@@ -105,32 +111,32 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   get user (): unknown { return this.#identity.user }
   get identity (): Identity { return this.#identity }
   get isOpen (): boolean { return this.#state === 'open' }
-  /** nothing of the transport is left: slots can be given back */
+  /** Whether the transport is gone, so that slots can be released. */
   get isClosed (): boolean { return this.#state === 'closed' }
-  /** between two polls: nothing can be said until the next */
+  /** Whether it is between two polls, when no frame can be sent until the next. */
   get isParked (): boolean { return this.#link === undefined }
   get transport (): Transport { return this.#link?.transport ?? 'polling' }
   get outbox (): Outbox | undefined { return this.#outbox }
-  /** bytes written to it, by all its links */
+  /** Bytes written to it over all its links. */
   get bytesOut (): number { return this.#bytesOut + (this.#outbox?.written ?? 0) }
-  /** bytes that waited for it when it ended */
+  /** Bytes that waited for it when it ended. */
   get lag (): number { return this.#outbox?.left ?? 0 }
   get isReady (): boolean { return this.#outbox?.isReady ?? false }
   get isLagging (): boolean { return this.#outbox?.isLagging ?? false }
 
-  /** Takes a link: once for a stream, again and again for a connection that polls. */
+  /** Attaches a link: once for a stream, again for each poll of a connection that polls. */
   attach (link: Link): void {
     this.#link = link
     this.#outbox = new Outbox(link, this.#host, this)
     link.attach(this)
-    // A ping that came between two polls goes out with the next.
+    // A ping that was asked for between two polls goes out with the next one.
     if (link.transport === 'polling') for (const id of this.#pongs?.keys() ?? []) this.sendFrame({ type: 'ping', id })
     const owed = this.#owed
     this.#owed = undefined
     if (owed !== undefined) for (const packet of owed) this.send(packet)
   }
 
-  /** Lets a finished poll go; the connection stays. */
+  /** Detaches a finished poll; the connection stays. */
   detach (): void {
     this.#bytesOut = this.bytesOut
     this.#outbox?.drop()
@@ -138,7 +144,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.#link = undefined
   }
 
-  /** A fresh credential of the same user. */
+  /** Takes a fresh credential of the same user. */
   renew (identity: Identity): void { this.#identity = identity }
 
   /** @returns false while the link lags or is gone */
@@ -151,13 +157,13 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.send(encodeFrame(frame))
   }
 
-  /** Of a poll: all that waits, counted as delivered because the caller writes it now. */
+  /** Takes all frames that wait, for a poll. They count as delivered, because the caller writes them now. */
   take (): Packet[] {
     this.#host.onSaying?.(this)
     return this.#outbox?.take() ?? []
   }
 
-  /** For what may not be missed: said between two polls, it goes out with the next. */
+  /** Sends a frame that the peer must not miss: between two polls it is kept for the next one. */
   sendSurely (frame: { type: string, room: string, data?: unknown }): void {
     if (this.isParked) (this.#owed ??= []).push(encodeFrame(frame))
     else this.sendFrame(frame)
@@ -169,14 +175,14 @@ export class Connection<H extends Named = Named> implements LinkEvents {
 
   drained (callback?: () => void): void {
     if (callback === undefined) {
-      // Who takes what was written is alive.
+      // A peer that reads what was written is alive.
       this.alive()
       this.#outbox?.drained()
     } else if (this.#outbox === undefined) callback()
     else this.#outbox.whenDrained(callback)
   }
 
-  /** @returns 0, or the milliseconds until the next message is allowed; a peer that floods is cut */
+  /** @returns 0, or the milliseconds until the next message is allowed; a peer that floods is disconnected */
   spend (now: number): number {
     this.#bucket ??= new TokenBucket(this.#host.rate, now)
     const wait = this.#bucket.take(now)
@@ -184,9 +190,9 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     return wait
   }
 
-  /** Bytes of history and of `latest` values, which an opening or a join asked for. */
+  /** Counts bytes of history and of `latest` values that were sent for an opening or a join. */
   replayed (bytes: number): void {
-    // What a poll takes is charged with its answer.
+    // The answer of a poll is charged as a whole.
     if (this.transport === 'polling') return
     this.#replayed += bytes
     const cost = Math.floor(this.#replayed / LINK_BUFFER)
@@ -196,7 +202,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.#host.onReplayed(this, cost)
   }
 
-  /** The cost of an answer, above that of the message that asked for it. */
+  /** Charges the cost of an answer, above that of the message that asked for it. */
   charge (cost: number): void {
     const now = performance.now()
     this.#bucket ??= new TokenBucket(this.#host.rate, now)
@@ -243,7 +249,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     if (this.#state === 'open') this.#outbox?.reply(bytes)
   }
 
-  /** Asks for a sign of life; `false` where the transport has none. */
+  /** Asks the peer for a sign of life; `false` where the transport cannot. */
   beat (): boolean {
     const bytes = this.#link?.beat?.()
     if (bytes === undefined) return false
@@ -261,10 +267,10 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.#pongs?.get(payload)?.(performance.now())
   }
 
-  /** The heartbeat's sweep finds it lagging. */
+  /** Called by the heartbeat's sweep while the link lags. */
   look (now: number): void { this.#outbox?.look(now) }
 
-  /** Resolves with the round trip in milliseconds, or `undefined` after `timeout` or when the connection ends. */
+  /** Resolves with the round trip in milliseconds, or with `undefined` after `timeout` or when the connection ends. */
   ping (payload: string, timeout: number): Promise<number | undefined> {
     return new Promise((resolve) => {
       if (this.#state !== 'open') return resolve(undefined)
@@ -283,13 +289,15 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     })
   }
 
-  /** A reader that is too slow: its memory is freed at once, the close frame goes behind what the link already has. */
+  /**
+   * Ends a reader that is too slow: its memory is freed at once, and the close frame follows what the link already has.
+   */
   cut (): void { this.#end('slow_consumer', undefined, false) }
 
   /** Ends the connection behind everything that is queued. */
   close (word: Code, message?: string): void { this.#end(word, message, true) }
 
-  /** Ends it without a code of ours: the peer asked, or a stream is old enough and may come again. */
+  /** Ends it without a code of the server: the peer asked for it, or a stream has reached its age and may reconnect. */
   finish (reason: 'left' | 'gone' | 'draining' = 'left'): void { this.#end(undefined, undefined, true, reason) }
 
   #end (
@@ -299,7 +307,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     reason: string = word ?? 'left'
   ): void {
     if (isFlushed && this.isOpen) this.#host.onSaying?.(this)
-    // What it was to be offered may have been too much for it.
+    // The events that were due may have overflowed its outbox and ended it already.
     if (this.#state !== 'open') return
     if (word !== undefined) this.ending = new Refusal(word, { message })
     if (isFlushed) this.#outbox?.flush(true)
@@ -309,13 +317,13 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.#settle(reason)
     if (link !== undefined && this.ending !== undefined) this.#farewell(link, this.ending)
     link?.close(word === undefined ? 1000 : codes[word].close ?? 1000, message ?? word ?? '')
-    // A connection that polls has no transport of its own that could say that it is closed.
+    // A connection that polls has no transport of its own that could report its close.
     if (link === undefined || link.transport === 'polling') this.closed(1000)
   }
 
   /**
-   * The last frame says why, alike on all transports: a stream has no close code, and the reason of one is too short
-   * for a message. A poll answers it.
+   * Sends the reason as the last frame, alike on all transports: a stream has no close code, and a close frame's reason
+   * is too short for a message. The answer of a poll tells it instead.
    */
   #farewell (link: Link, { data }: Refusal): void {
     if (link.transport === 'polling') return
@@ -326,7 +334,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Ends the transport without waiting for the peer's answer. */
   destroy (): void { this.#link?.destroy?.() }
 
-  /** Tells the peer's own implementation when to come back, where its transport has a field for it. */
+  /** Tells the peer's own implementation when to reconnect, where its transport has a field for it. */
   adviseRetry (milliseconds: number): void {
     const bytes = this.#link?.retryAdvice?.(milliseconds)
     if (bytes !== undefined) this.#outbox?.raw(bytes)
@@ -351,7 +359,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.#host.onClosed(this, reason)
   }
 
-  /** Calls back once when nothing of the transport is left. */
+  /** Calls back once, when the transport is gone. */
   whenClosed (callback: () => void): void {
     if (this.#state === 'closed') callback()
     else (this.#onClosed ??= []).push(callback)

@@ -7,7 +7,7 @@ import type { Transport } from './link.js'
 /** The connections of this node, by id and by user. */
 export class Connections<H extends Named> {
   readonly #byId = new ShardedMap<Connection<H>>()
-  /** most users have one: a `Set` for it alone would cost more than the map's entry */
+  /** Most users have one connection, for which a `Set` would cost more than the entry of the map. */
   readonly #byUser = new ShardedMap<Connection<H> | Set<Connection<H>>>()
   readonly #byToken = new ShardedMap<Connection<H> | Set<Connection<H>>>()
   readonly transports: Record<Transport, number> = { websocket: 0, sse: 0, polling: 0 }
@@ -22,7 +22,7 @@ export class Connections<H extends Named> {
     if (connection.identity.tokenId !== undefined) insert(this.#byToken, connection.identity.tokenId, connection)
   }
 
-  /** It has a newer credential of its user. */
+  /** Replaces the connection's credential by a newer one of the same user. */
   renew (connection: Connection<H>, identity: Identity): void {
     const isHere = this.#byId.get(connection.id) === connection
     if (isHere && connection.identity.tokenId !== undefined) {
@@ -32,7 +32,7 @@ export class Connections<H extends Named> {
     if (isHere && identity.tokenId !== undefined) insert(this.#byToken, identity.tokenId, connection)
   }
 
-  /** @returns false when it was not (or no longer) here */
+  /** @returns false when the connection was not, or no longer, on this node */
   delete (connection: Connection<H>, transport: Transport): boolean {
     if (this.#byId.get(connection.id) !== connection) return false
     this.#byId.delete(connection.id)
@@ -44,19 +44,19 @@ export class Connections<H extends Named> {
 
   get (id: string): Connection<H> | undefined { return this.#byId.get(id) }
 
-  /** in order of opening */
+  /** Connections of a user, in order of opening. */
   ofUser (userId: string): Array<Connection<H>> {
     return listed(this.#byUser.get(userId))
   }
 
-  /** in order of opening, or of their refresh */
+  /** Connections of a token, in order of their opening or of their refresh. */
   ofToken (tokenId: string): Array<Connection<H>> { return listed(this.#byToken.get(tokenId)) }
 
   has (userId: string): boolean { return this.#byUser.has(userId) }
 
   ids (): Iterable<string> { return this.#byId.keys() }
 
-  /** @param skipped connections that are passed over */
+  /** @param skipped number of connections to pass over */
   values (skipped = 0): IterableIterator<Connection<H>> { return this.#byId.values(skipped) }
 
   all (): Array<Connection<H>> { return [...this.#byId.values()] }

@@ -5,28 +5,29 @@ import type { Named } from './named-set.js'
 import { after } from '../structures/timers.js'
 
 export interface DrainOptions {
-  /** connections per second */
+  /** Connections per second. */
   readonly rate: number
-  /** milliseconds in all */
+  /** Milliseconds in all. */
   readonly timeout: number
 }
 
 /** Milliseconds that a peer may take to answer its close. */
 const ANSWER = 1_000
 
-/** Connections that are told of the drain, or ended although many are due, in one turn of the event loop. */
+/** Number of connections that one turn of the event loop tells of the drain, or ends where many are due. */
 const SLICE = 10
 
 /**
- * The paced end of all connections: each is told its own delay and served until then, so that they come back to the
- * other nodes one after another. A peer that does not answer is ended; one that does not read is cut at the deadline.
+ * Ends all connections at a steady pace: each is told its own delay and is served until then, so that clients reconnect
+ * to the other nodes one after another. A peer that does not answer is ended; one that does not read is cut at the
+ * deadline.
  */
 export class Drain {
   readonly #connections: Connections<Named>
   readonly #options: DrainOptions
   #isDraining = false
   #deadline = 0
-  /** when the last turn comes and its peer has answered */
+  /** Time at which the last connection is due and its peer has had the time to answer. */
   #endsAt = 0
   #done: Promise<void> | undefined
   #hurry: (() => void) | undefined
@@ -38,7 +39,7 @@ export class Drain {
 
   get isDraining (): boolean { return this.#isDraining }
 
-  /** milliseconds until the drain is over: when a refused client may hope for another node */
+  /** Milliseconds until the drain is over, when a refused client may hope for another node. */
   get remaining (): number {
     return Math.max(1_000, Math.min(Math.min(this.#deadline, this.#endsAt) - performance.now(), this.#options.timeout))
   }
@@ -61,7 +62,7 @@ export class Drain {
 
   async #all (timeout: number): Promise<void> {
     const all = this.#connections.all()
-    // The last turn leaves its peer the time to answer.
+    // The last peer still gets the time to answer.
     const span = Math.min(all.length / this.#options.rate * 1_000, Math.max(0, timeout - ANSWER))
     const step = all.length === 0 ? 0 : span / all.length
     const start = performance.now()
@@ -78,7 +79,7 @@ export class Drain {
       }
       if (index % SLICE === SLICE - 1) await setImmediate()
     }
-    // Counted: to wait for a promise of each would be one turn for all of them.
+    // The ends are counted: waiting for a promise of each would resolve them all in one turn of the event loop.
     let left = waiting.length
     let isOver: (() => void) | undefined
     for (const [index, { connection, at }] of waiting.entries()) {
@@ -92,7 +93,7 @@ export class Drain {
     if (left > 0) await new Promise<void>((resolve) => { isOver = resolve })
   }
 
-  /** Waits for a turn, or for the deadline where that has come nearer. */
+  /** Waits until `at`, or until the deadline where a later call has moved it before that. */
   async #until (at: number): Promise<void> {
     for (;;) {
       const wait = Math.min(at, this.#deadline - ANSWER) - performance.now()

@@ -2,7 +2,7 @@ import { after } from '../structures/timers.js'
 import { Batch } from './batch.js'
 
 export interface Flushable {
-  /** a flush would write */
+  /** Whether a flush would write. */
   readonly isReady?: boolean
   flush (): void
 }
@@ -10,14 +10,14 @@ export interface Flushable {
 /** Milliseconds that one slice of writes may keep the event loop. */
 const SLICE = 3
 const CHECK_EVERY = 32
-/** Outboxes that are looked at together. */
+/** Number of outboxes that are touched together. */
 const AHEAD = 32
 
 /**
- * A look at the next ones of a list before each is flushed. From an outbox a chain of objects leads to its socket, and
- * with thousands of connections none is in a cache of the processor. In a loop as short as this one it waits for
- * several chains at once, in the long loop of the writes for one after the other (what that is worth:
- * bench/RESULTS.md).
+ * Touches the next outboxes of a list before they are flushed. From an outbox a chain of objects leads to its socket,
+ * and with thousands of connections none of them is in a cache of the processor. In a loop as short as this one the
+ * processor waits for several chains at once; in the long loop of the writes it would wait for one after the other. The
+ * gain is measured in bench/RESULTS.md.
  */
 function lookAhead (due: readonly Flushable[], from: number): number {
   const end = Math.min(from + AHEAD, due.length)
@@ -27,15 +27,16 @@ function lookAhead (due: readonly Flushable[], from: number): number {
 }
 
 /**
- * Writes what was queued in a turn of the event loop at its end, so that frames from different sockets merge into one
- * write per connection; a microtask would run between the sockets. Very large fan-outs yield between slices; each
- * connection keeps its own order.
+ * Writes at the end of a turn of the event loop what was queued in it, so that frames from different sockets merge into
+ * one write per connection; a microtask would run between the sockets. Very large fan-outs yield between slices; the
+ * order within each connection stays.
  */
 export class Flusher {
-  /** where this turn's sequences start */
+  /** Root of this turn's sequences. */
   root = new Batch()
   /**
-   * of the outboxes looked at last, those that could write: of a look without a result the compiler would leave little
+   * Number of outboxes touched last that could write. Without a result that is kept, the compiler would remove most of
+   * the loop in `lookAhead`.
    */
   reachable = 0
   #due: Flushable[] = []
@@ -50,7 +51,7 @@ export class Flusher {
     setImmediate(this.#run)
   }
 
-  /** Flushes with all others of the same window, at most `ms` from now. */
+  /** Flushes together with all others of the same window, at most `ms` milliseconds from now. */
   later (outbox: Flushable, ms: number): void {
     const window = this.#windows.get(ms)
     if (window !== undefined) {
@@ -75,8 +76,8 @@ export class Flusher {
       if (i % AHEAD === 0) this.reachable = lookAhead(due, i)
       due[i]!.flush()
       if (i % CHECK_EVERY === CHECK_EVERY - 1 && performance.now() > end && i + 1 < due.length) {
-        // What was queued meanwhile waits behind: the order among connections does not matter, that within one is its
-        // own.
+        // Outboxes that were queued meanwhile wait behind the rest. The order among connections does not matter, and
+        // each keeps the order within itself.
         this.#due = due.slice(i + 1).concat(this.#due)
         if (!this.#isArmed) {
           this.#isArmed = true

@@ -4,25 +4,25 @@ import type { Connection } from './connection.js'
 import type { Named } from './named-set.js'
 
 export interface HeartbeatOptions {
-  /** milliseconds between two heartbeats of a WebSocket */
+  /** Milliseconds between two heartbeats of a WebSocket. */
   readonly interval: number
-  /** milliseconds that an answer may take */
+  /** Milliseconds that an answer may take. */
   readonly timeout: number
-  /** milliseconds between two comments on an SSE stream */
+  /** Milliseconds between two comments on an SSE stream. */
   readonly comment: number
-  /** milliseconds that a credential is still good after its `exp` */
+  /** Milliseconds for which a credential is still accepted after its `exp`. */
   readonly tolerance: number
-  /** milliseconds that a link may take nothing of what waits for it */
+  /** Milliseconds for which a link may accept nothing of what waits for it. */
   readonly write: number
 }
 
-/** Longest time between two sweeps: an expiry is found within it. */
+/** Longest time between two sweeps in milliseconds: an expiry is found within it. */
 const MAX_SWEEP = 1_000
 
-/** Connections that one turn of the event loop looks at. */
+/** Number of connections that one turn of the event loop examines. */
 const SLICE = 500
 
-/** Liveness of all connections by one sweep; a timer each would cost memory and order. */
+/** Checks all connections for liveness in one sweep; a timer for each would cost memory and order. */
 export class Heartbeat<H extends Named> {
   readonly #connections: Iterable<Connection<H>>
   readonly #options: HeartbeatOptions
@@ -30,7 +30,7 @@ export class Heartbeat<H extends Named> {
   #timer: NodeJS.Timeout | undefined
   #last = 0
   readonly #slices: Slices
-  /** of the sweep under way: who is left, its times, and how long the process stood still before it */
+  /** State of the sweep under way: the connections left, its times, and how long the process stood still before it. */
   #rest: Iterator<Connection<H>> | undefined
   #now = 0
   #wall = 0
@@ -54,9 +54,12 @@ export class Heartbeat<H extends Named> {
     this.#slices.stop()
   }
 
-  /** @param now monotonic milliseconds; @param wall Unix milliseconds */
+  /**
+   * @param now monotonic milliseconds
+   * @param wall Unix milliseconds
+   */
   sweep (now: number, wall: number): void {
-    // A pong that waits in the kernel while this process was busy is not missing.
+    // While this process was busy a pong may have waited in the kernel, so that time does not count against the peer.
     const stalled = Math.max(0, now - this.#last - 2 * this.#period)
     this.#last = now
     this.#stalled = Math.max(stalled, this.#rest === undefined ? 0 : this.#stalled)
@@ -83,8 +86,8 @@ export class Heartbeat<H extends Named> {
       if (exp !== undefined && wall >= exp * 1_000 + tolerance) connection.close('token_expired')
       else if (now >= connection.endsAt) connection.finish(connection.transport === 'polling' ? 'gone' : 'left')
       else if (connection.isLagging) {
-        // No heartbeat fits into a full link. One that takes nothing for as long as a silent one may be silent is as
-        // dead.
+        // No heartbeat fits into a full link. A link that accepts nothing for as long as a silent one may be silent
+        // counts as dead.
         if (connection.lagsSince === 0) connection.lagsSince = now
         else if (now - connection.lagsSince > patience) connection.cut()
         connection.look(now)

@@ -1,9 +1,9 @@
-/** Who is behind a connection, as authentication found it. */
+/** The user of a connection, as authentication found it. */
 export interface Identity {
   readonly user: unknown
   readonly userId: string
-  /** Unix seconds, as in a JWT; absent: does not expire */
+  /** Unix seconds, as in a JWT; absent when the credential does not expire. */
   readonly exp?: number | undefined
-  /** `jti` of the credential */
+  /** `jti` of the credential. */
   readonly tokenId?: string | undefined
 }

@@ -5,47 +5,60 @@ export type Transport = 'websocket' | 'sse' | 'polling'
 
 /** What a link tells its connection. */
 export interface LinkEvents {
-  /** one text frame of the peer */
+  /** Hands over one text frame of the peer. */
   text (text: string, bytes: number): void
-  /** the peer broke the framing rules: binary, or nothing that the protocol knows */
+  /** Tells that the peer broke the framing rules: its frame is binary, or nothing that the protocol knows. */
   violation (message: string): void
-  /** anything at all came from the peer */
+  /** Tells that the peer has sent anything at all. */
   alive (): void
-  /** A control frame of the peer, which spends of its rate. @returns whether it is answered */
+  /**
+   * Tells of a control frame of the peer, which counts against its rate.
+   *
+   * @returns whether the frame is answered
+   */
   control (): boolean
-  /** bytes for the peer that answer its own control frames, to be sent in order */
+  /** Sends bytes that answer the peer's own control frames, in order. */
   reply (bytes: Uint8Array): void
-  /** the answer to a control ping that carried `payload` */
+  /** Hands over the answer to a control ping that carried `payload`. */
   pong (payload: string): void
-  /** all bytes that were given are with the kernel */
+  /** Tells that the kernel has accepted all bytes. */
   drained (): void
-  /** The transport is gone, once; `code` is the peer's close code, 1006 when there was none. */
+  /** Tells once that the transport is gone; `code` is the peer's close code, or 1006 when there was none. */
   closed (code: number): void
 }
 
-/** What a transport gives a connection to write bytes and to close. The only thing that a transport implements. */
+/** The bytes and the close of one transport, for a connection. A transport implements only this. */
 export interface Link {
   readonly transport: Transport
   attach (events: LinkEvents): void
-  /** bytes would be taken; asked ahead of a write, absent where there is nothing to ask */
+  /** Whether a write would be accepted, known ahead of it; absent where the transport cannot tell. */
   readonly isWritable?: boolean
-  /** @returns false when the link has enough (64 KiB) until it says `drained`; the bytes are taken all the same */
+  /** @returns false when the link has enough (64 KiB) until it reports `drained`; it accepts the bytes all the same */
   write (bytes: Uint8Array): boolean
-  /** Ends the link behind everything written; `code` and `reason` as far as the transport can carry them. */
+  /** Ends the link behind everything written; `code` and `reason` go as far as the transport can carry them. */
   close (code: number, reason: string): void
   /** Ends it at once, whatever the peer does; absent where `close` needs no answer. */
   destroy? (): void
-  /** A packet in this transport's own form; absent: its WebSocket frame, which all connections share. */
+  /**
+   * Encodes a packet in the form of this transport; without it the WebSocket frame is sent, which all connections
+   * share.
+   */
   encode? (packet: Packet): Uint8Array
   /** Set when the peer negotiated permessage-deflate: makes the compressed frames that all such peers share. */
   readonly compressor?: Compressor | undefined
-  /** Bytes of one heartbeat, with a payload to be echoed where the transport can; absent where none is needed. */
+  /**
+   * Returns the bytes of one heartbeat, with a payload to be echoed where the transport can; absent where none is
+   * needed.
+   */
   beat? (payload?: string): Uint8Array | undefined
-  /** Bytes that tell the peer's own implementation when to come back; absent where the transport has no such field. */
+  /**
+   * Returns bytes that tell the peer's own implementation when to reconnect; absent where the transport has no such
+   * field.
+   */
   retryAdvice? (milliseconds: number): Uint8Array
-  /** Only polling: frames wait until they are taken, this is told when there are some. */
+  /** Set by polling only: frames wait until they are taken, and this is called when there are some. */
   readonly pending?: () => void
 }
 
-/** Bytes that a link may hold before it is said to lag. */
+/** Bytes that a link may hold before it counts as lagging. */
 export const LINK_BUFFER = 65_536

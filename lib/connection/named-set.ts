@@ -1,9 +1,8 @@
-/** What a connection keeps of a room that it is in; what it means is its owner's business. */
+/** What a connection keeps of a room that it is in; only the owner knows more of it. */
 export interface Named { readonly name: string }
 
 /**
- * A few handles by name: most connections are in one or two rooms, for which a `Map` or an array costs more than it
- * finds.
+ * A few handles by name. Most connections are in one or two rooms, for which a `Map` or an array would cost too much.
  */
 export class NamedSet<H extends Named> {
   #first: H | undefined
@@ -35,7 +34,7 @@ export class NamedSet<H extends Named> {
     return handle
   }
 
-  /** a copy: owners leave rooms while they walk */
+  /** All handles as a copy, because their owners leave rooms while they walk through it. */
   all (): H[] {
     const all: H[] = []
     if (this.#first !== undefined) all.push(this.#first)

@@ -5,10 +5,10 @@ import type { Flusher } from './flusher.js'
 import { LINK_BUFFER, type Link } from './link.js'
 import { PACE, Pace } from './pace.js'
 
-/** The columns of the ledger that move with a connection's outbox; what each means stands at the ledger itself. */
+/** The columns of the ledger that move with a connection's outbox; `Ledger` says what each means. */
 export interface OutboxCounters {
   meant: number
-  /** events that wait in outboxes, frames that do, events among them, and their bytes */
+  /** Events that wait in outboxes; frames that wait, the events among them included; and their bytes. */
   queued: number
   waiting: number
   waitingBytes: number
@@ -22,14 +22,14 @@ export interface OutboxCounters {
   writes: number
 }
 
-/** Who is told that the bound is passed. */
+/** Is told when the bound is passed. */
 export interface OutboxOwner { cut (): void }
 
 /** What all outboxes share. */
 export interface OutboxHost {
   readonly flusher: Flusher
   readonly counters: OutboxCounters
-  /** bytes that may wait in one */
+  /** Bytes that may wait in one outbox. */
   readonly outboxLimit: number
 }
 
@@ -37,33 +37,33 @@ export interface OutboxHost {
 const MAX_REPLIES = 16
 
 /**
- * The bounded queue of frames waiting to be written to one connection. While the link keeps up it is a pointer to the
- * sequence of this turn; while the link lags, a backlog. Past `outboxLimit` bytes the owner is told and cuts the
- * connection.
+ * The bounded queue of frames that wait to be written to one connection. While the link keeps up it is a pointer to the
+ * sequence of this turn; while the link lags it is a backlog. Above `outboxLimit` bytes it tells its owner, which cuts
+ * the connection.
  */
 export class Outbox {
   readonly #link: Link
   readonly #host: OutboxHost
   #batch: Batch | undefined
   #isClosed = false
-  /** the link is full, or enough is on its way to a slow reader */
+  /** Whether the link is full, or enough is on its way to a slow reader. */
   #isLagging = false
   #isFull = false
-  /** made for the first `latest` value: idle connections have none */
+  /** Made for the first `latest` value, so that idle connections have none. */
   #pace: Pace | undefined
   #isDue = false
   #isHeld = false
   #isWindowed = false
-  /** the batch waits by a window: of each key the newest value is enough */
+  /** Whether the batch waits for a window, so that the newest value of each key is enough. */
   #isGathered = false
-  /** answers to control frames, for the end of the turn */
+  /** Answers to control frames, which are written at the end of the turn. */
   #replies: Uint8Array[] | undefined
   readonly #owner: OutboxOwner
   #backlog: Backlog | undefined
   #waiters: Array<() => void> | undefined
-  /** bytes given to the link */
+  /** Bytes given to the link. */
   written = 0
-  /** bytes that waited when it was dropped */
+  /** Bytes that waited when it was dropped. */
   left = 0
 
   constructor (link: Link, host: OutboxHost, owner: OutboxOwner) {
@@ -74,7 +74,7 @@ export class Outbox {
 
   get bytes (): number { return (this.#batch?.size ?? 0) + (this.#backlog?.bytes ?? 0) }
   get frames (): number { return (this.#batch?.count ?? 0) + (this.#backlog?.count ?? 0) }
-  /** events waiting: the `queued` column of the ledger */
+  /** Events that wait: the `queued` column of the ledger. */
   get events (): number {
     return (this.#batch === undefined ? 0 : this.#batch.live + this.#batch.replayed) + (this.#backlog?.events ?? 0)
   }
@@ -83,9 +83,9 @@ export class Outbox {
   get isLagging (): boolean { return this.#isLagging }
 
   /**
-   * @param flush milliseconds that the frame may wait for others; a frame without such a window takes everything before
-   *   it along
-   * @returns false while the link lags: who reads from a history waits for `drained`
+   * @param flush milliseconds that the frame may wait for others; a frame without such a window takes along
+   *   everything before it
+   * @returns false while the link lags; a reader of history then waits for `drained`
    */
   push (packet: Packet, flush = 0): boolean {
     if (this.#isClosed) return false
@@ -99,7 +99,7 @@ export class Outbox {
     this.#batch = (this.#batch ?? this.#host.flusher.root).add(packet)
     if (this.#batch.size > LINK_BUFFER && this.#thin(this.#batch).size > LINK_BUFFER) {
       this.flush()
-      // Compression falls behind: what waits for it goes out as it is.
+      // Compression has fallen behind, so the frames that wait for it go out uncompressed.
       if (this.#isHeld && this.#batch.size > this.#host.outboxLimit / 4) this.flush(true)
     } else if (flush > 0) {
       if (!this.#isDue && !this.#isWindowed) {
@@ -113,7 +113,9 @@ export class Outbox {
     return !this.#isLagging
   }
 
-  /** Bytes that are no packet (a control frame, a comment), behind everything queued; skipped while the link lags. */
+  /**
+   * Writes bytes that are no packet (a control frame, a comment) behind everything queued; skipped while the link lags.
+   */
   raw (bytes: Uint8Array): void {
     if (this.#isClosed || this.#isLagging) return
     this.flush()
@@ -121,7 +123,7 @@ export class Outbox {
   }
 
   /**
-   * The answer to a control frame, behind everything queued, in one write with the others of this turn. Of very many
+   * Queues the answer to a control frame behind everything queued, in one write with the others of this turn. Beyond 16
    * the newest replaces the one before it (RFC 6455 5.5.3). Skipped while the link lags.
    */
   reply (bytes: Uint8Array): void {
@@ -144,7 +146,7 @@ export class Outbox {
   /**
    * Writes what waits for the end of the turn.
    *
-   * @param isLast nothing will be flushed after this: a frame that is still being compressed goes out as it is
+   * @param isLast whether this is the last flush: a frame that is still being compressed then goes out uncompressed
    */
   flush (isLast = false): void {
     this.#isDue = false
@@ -176,7 +178,7 @@ export class Outbox {
     this.#write(bytes)
   }
 
-  /** What a window has gathered, without the values that were replaced in it. */
+  /** Returns what a window has gathered, without the values that were replaced within it. */
   #thin (batch: Batch): Batch {
     if (!this.#isGathered || batch.latest < 2) return batch
     const { newest } = batch
@@ -187,7 +189,7 @@ export class Outbox {
     return newest
   }
 
-  /** A frame is being compressed off the loop: it and all behind it wait. */
+  /** Holds everything back until a frame has been compressed off the event loop. */
   #hold (made: Promise<unknown>): void {
     this.#isHeld = true
     const release = (): void => {
@@ -217,7 +219,10 @@ export class Outbox {
 
   #begin (): void { (this.#pace ??= new Pace(this.#link.transport !== 'sse')).begin() }
 
-  /** Asks for a sign that what is on its way was taken, and lets what comes next wait for it once enough is. */
+  /**
+   * Asks for a sign that the peer has read what is on its way; once enough is on its way, later frames wait for the
+   * sign.
+   */
   #measure (pace: Pace, bytes: number): void {
     if (pace.add(bytes, performance.now())) {
       const ping = this.#link.beat?.(PACE)
@@ -227,7 +232,7 @@ export class Outbox {
     if (pace.isAhead) this.#isLagging = true
   }
 
-  /** The peer has read up to where it was asked. */
+  /** Tells that the peer has read everything up to the ping. */
   taken (now: number): void {
     this.#pace?.taken(now)
     if (!this.#isFull) this.#resume()
@@ -261,12 +266,12 @@ export class Outbox {
     return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
   }
 
-  /** Looked at from time to time while the link lags: over SSE a sign may never come. */
+  /** Called from time to time while the link lags, because over SSE the sign may never come. */
   look (now: number): void {
     if (this.#link.transport === 'sse' && this.#pace?.giveUp(now) === true && !this.#isFull) this.#resume()
   }
 
-  /** The link has room again. */
+  /** Tells that the link has room again. */
   drained (): void {
     this.#isFull = false
     if (this.#pace?.isAhead !== true) this.#resume()
@@ -285,7 +290,7 @@ export class Outbox {
     if (!this.#isLagging) this.#wake()
   }
 
-  /** Polling only: all that waits, counted as delivered because the caller writes it now. */
+  /** Takes all frames that wait, for a poll. They count as delivered, because the caller writes them now. */
   take (): Packet[] {
     const packets = this.#backlog === undefined ? [] : this.#shift(this.#backlog, Number.POSITIVE_INFINITY)
     this.#countPackets(packets)
@@ -312,7 +317,7 @@ export class Outbox {
     this.#count(packets.length, live, replayed)
   }
 
-  /** Calls back once when the link no longer lags, or when the outbox is closed. */
+  /** Calls back once, when the link no longer lags or the outbox is closed. */
   whenDrained (callback: () => void): void {
     (this.#waiters ??= []).push(callback)
   }
@@ -323,7 +328,7 @@ export class Outbox {
     if (waiters !== undefined) for (const waiter of waiters) waiter()
   }
 
-  /** Gives back everything that waits. Nothing is written any more. */
+  /** Drops everything that waits; after that nothing is written. */
   drop (): void {
     if (this.#isClosed) return
     this.#host.counters.gone += this.events

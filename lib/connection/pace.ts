@@ -1,34 +1,33 @@
-/** Payload of the control ping whose answer says that everything before it was read. */
+/** Payload of the control ping whose answer proves that the peer has read everything before it. */
 export const PACE = 'pace'
 
-/** Bytes that may follow the question before its answer comes, on a slow link; after half as many it is asked. */
+/** Bytes that may follow the ping before its answer arrives, on a slow link; the ping goes out after half as many. */
 const AHEAD = 4_096
-/** The most of them, on a fast one: then the link's own buffers say when to wait. */
+/** The largest value of that bound, on a fast link: beyond it the link's own buffers tell when to wait. */
 const MOST = 131_072
-/** Milliseconds that the sign may take on a fast link, and on a slow one. */
+/** Milliseconds that the answer takes at most on a fast link, and at least on a slow one. */
 const FAST = 200
 const SLOW = 500
-/** Milliseconds after which a sign that may get lost is taken for lost. */
+/** Milliseconds after which an answer that may get lost counts as lost. */
 const LOST = 5_000
 
 /**
- * How much may be on its way to a reader of `latest` values. The buffers between here and a slow reader hold megabytes,
- * and what is in them is minutes old when it is read; so it is asked, by a ping behind the values, what he has taken,
- * and what would be too far ahead waits here, where the newest value replaces older ones. It costs a fast reader a ping
- * in 64 KiB.
+ * Bounds how much may be on its way to a reader of `latest` values. The buffers between here and a slow reader hold
+ * megabytes, and their content is minutes old when it is read. So a ping behind the values asks what the peer has read;
+ * values too far ahead of that wait here, where the newest replaces older ones. A fast reader gets one ping in 64 KiB.
  */
 export class Pace {
-  /** `latest` values have been written since the last sign */
+  /** Whether `latest` values have been written since the last answer. */
   isOn = false
-  /** by `performance.now()`; 0: no sign is awaited */
+  /** Time of the ping by `performance.now()`; 0 when no answer is awaited. */
   #askedAt = 0
   #bytes = 0
   #most = AHEAD
   #isSure: boolean
 
   /**
-   * @param isSure the peer answers each ping (RFC 6455 5.5.2). Over SSE only the client library does, by POST: nothing
-   *   waits for the sign of a reader that has never given one.
+   * @param isSure whether the peer answers each ping (RFC 6455 5.5.2). Over SSE only the client library does, by
+   *   POST, so nothing waits for a reader that has never answered.
    */
   constructor (isSure: boolean) { this.#isSure = isSure }
 
@@ -39,7 +38,11 @@ export class Pace {
     this.#askedAt = this.#bytes = 0
   }
 
-  /** Bytes were written. @returns whether to ask for a sign behind them */
+  /**
+   * Counts written bytes.
+   *
+   * @returns whether to send a ping behind them
+   */
   add (bytes: number, now: number): boolean {
     this.#bytes += bytes
     if (this.#askedAt !== 0 || this.#bytes < this.#most / 2) return false
@@ -48,10 +51,10 @@ export class Pace {
     return true
   }
 
-  /** Too much is on its way. */
+  /** Whether too much is on its way. */
   get isAhead (): boolean { return this.#isSure && this.#askedAt !== 0 && this.#bytes >= this.#most }
 
-  /** Bytes of one write; `undefined`: as many as the link takes. */
+  /** Bytes of one write; `undefined` for as many as the link accepts. */
   get room (): number | undefined { return this.isOn && this.#isSure && this.#most < MOST ? AHEAD / 2 : undefined }
 
   taken (now: number): void {
@@ -60,14 +63,16 @@ export class Pace {
     const took = now - this.#askedAt
     if (took > SLOW) this.#most = AHEAD
     else if (took < FAST) this.#most = Math.min(MOST, this.#most * 2)
-    // What has followed the question is still on its way.
+    // The bytes behind the ping are still on their way.
     this.#askedAt = 0
     this.isOn = this.#bytes > 0
   }
 
   /**
-   * A sign that comes by POST may get lost. @returns whether it is waited for no longer: until the next one nothing
-   * waits
+   * Stops waiting for an answer that may have got lost, as one that comes by POST may; until the next answer nothing
+   * waits.
+   *
+   * @returns whether it has stopped waiting
    */
   giveUp (now: number): boolean {
     if (this.#askedAt === 0 || now - this.#askedAt < LOST) return false
