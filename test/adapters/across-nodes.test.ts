@@ -4,7 +4,7 @@ import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
-import { live, node, reliable, said, type Node } from './harness.js'
+import { live, node, reliable, said, type Node } from '../../lib/adapters/contract/host.js'
 
 interface Broker {
   readonly name: string

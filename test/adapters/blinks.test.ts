@@ -7,7 +7,7 @@ import { redis } from '../../lib/adapters/redis/adapter.js'
 import type { Refusal } from '../../lib/errors/refusal.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
-import { node, type Node } from './harness.js'
+import { node, type Node } from '../../lib/adapters/contract/host.js'
 
 interface Broker {
   readonly name: string

@@ -9,7 +9,7 @@ import { redis } from '../../lib/adapters/redis/adapter.js'
 import { parsePositions } from '../../lib/adapters/broker/payload.js'
 import { connect, declareChat, lobby, start, type NetPeer, type Running } from '../helpers/net.js'
 import { missing, startNats, startRedis, until } from '../helpers/servers.js'
-import { node, reliable, said, textOf } from './harness.js'
+import { node, reliable, said, textOf } from '../../lib/adapters/contract/host.js'
 
 type Say = (where: 'control' | 'room', text: string | Buffer) => Promise<void>
 /** Keeps a text as the second event of the room. */

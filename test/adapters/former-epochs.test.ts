@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
-import { missing, startNats, startRedis, type Server, type Teardown } from '../helpers/servers.js'
-import { formerEpochs } from './contract.js'
+import { missing, startNats, startRedis, type Server } from '../helpers/servers.js'
+import { formerEpochs } from '../../lib/adapters/contract/former-epochs.js'
 
 /** What its server keeps is put aside, put back, or taken away while it is down. */
 async function copies (
@@ -35,28 +35,28 @@ async function copies (
   }
 }
 
-formerEpochs({
-  name: 'redis',
-  skip: missing('redis-server'),
-  open: async (t: Teardown) => {
+t.test(
+  'redis: a position of a former epoch is honoured when all up to it is there and nothing behind it was lost, by every node',
+  { skip: missing('redis-server'), timeout: 60_000 },
+  async (t) => {
     const server = await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always')
-    return {
+    await formerEpochs(t, {
       make: () => redis({ url: server.url, timeout: 1_000 }),
       ...await copies(server, join(server.directory, 'appendonlydir'))
-    }
+    })
   }
-})
+)
 
-formerEpochs({
-  name: 'nats',
-  skip: missing('nats-server'),
-  open: async (t: Teardown) => {
+t.test(
+  'nats: a position of a former epoch is honoured when all up to it is there and nothing behind it was lost, by every node',
+  { skip: missing('nats-server'), timeout: 60_000 },
+  async (t) => {
     const server = await startNats(t)
-    return {
+    await formerEpochs(t, {
       make: () => nats({ url: server.url, timeout: 1_000 }),
       ...await copies(server, join(server.directory, 'data'))
-    }
+    })
   }
-})
+)
 
 t.pass('the brokers that are on this machine')

@@ -8,7 +8,7 @@ import { redis } from '../../lib/adapters/redis/adapter.js'
 import { Keys } from '../../lib/adapters/redis/keys.js'
 import { stateKey } from '../../lib/adapters/nats/tokens.js'
 import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
-import { node, reliable, type Node } from './harness.js'
+import { node, reliable, type Node } from '../../lib/adapters/contract/host.js'
 
 /** Lets time pass at the broker for what it keeps, without waiting for it. */
 interface Past {

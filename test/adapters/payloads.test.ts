@@ -7,7 +7,7 @@ import type { Adapter } from '../../lib/adapters/adapter.js'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { missing, startNats, startRedis, until } from '../helpers/servers.js'
-import { live, node, reliable, textOf, dataOf, type Node } from './harness.js'
+import { live, node, reliable, textOf, dataOf, type Node } from '../../lib/adapters/contract/host.js'
 
 /**
  * What nodes of former versions, and of this one, wrote to their brokers, recorded from them. A node of today that is

@@ -7,7 +7,7 @@ import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { VERSION } from '../../lib/version.js'
 import { startNats, startRedis } from '../helpers/servers.js'
-import { live, node, reliable, said } from './harness.js'
+import { live, node, reliable, said } from '../../lib/adapters/contract/host.js'
 
 /**
  * Records what a node of this version says and keeps, for nodes of later versions to read: `node --import tsx

@@ -3,7 +3,7 @@ import type { Adapter } from '../../lib/adapters/adapter.js'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { missing, startNats, startRedis, type Server, type Teardown } from '../helpers/servers.js'
-import { node } from './harness.js'
+import { node } from '../../lib/adapters/contract/host.js'
 
 const brokers: ReadonlyArray<{
   name: string

@@ -6,7 +6,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { nats } from '../../lib/adapters/nats/adapter.js'
-import { FakeHost } from '../adapters/harness.js'
+import { FakeHost } from '../../lib/adapters/contract/host.js'
 import { clockOff } from './clock.js'
 import type { Teardown } from './servers.js'
 

@@ -42,7 +42,7 @@ t.test('there is no cycle of imports, type imports counted', async (t) => {
  * types included.
  */
 const LAYERS = [
-  'index.ts', 'plugin/', 'testing/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
+  'index.ts', 'adapters/index.ts', 'adapters/contract/', 'plugin/', 'testing/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
   'connection/', 'options/', 'types/', 'adapters/redis.ts', 'adapters/nats.ts', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
   'adapters/', 'retention/', 'errors/', 'client/', 'protocol/', 'contract/', 'structures/', 'version.ts'
 ]
@@ -164,7 +164,7 @@ const JOINED: Readonly<Record<string, string>> = {
 
 /** Documents, URLs and words for people are made here. */
 const NO_KEYS =
-  /^(contract\/asyncapi|endpoint\/welcome|server\/upgrade-guard|server\/url-credentials)\.ts$|^(options|testing|stats|client\/links)\//
+  /^(contract\/asyncapi|endpoint\/welcome|server\/upgrade-guard|server\/url-credentials)\.ts$|^(options|testing|stats|client\/links|adapters\/contract)\//
 
 t.test(
   'keys of several parts are made by one function: nothing else joins parts by a character that they may hold',
@@ -233,6 +233,11 @@ t.test('every timer goes through the helper of its side, which knows what the pl
 
 /** Who may ask for the time of day, and why. */
 const TIME_OF_DAY: Record<string, string> = {
+  'adapters/contract/denials.ts': 'the ends of denials, as a caller reckons them',
+  'adapters/contract/events.ts': 'the timestamp of an event',
+  'adapters/contract/host.ts': 'the timestamp of an event',
+  'adapters/contract/latest.ts': 'timestamps of a node whose clock is wrong',
+  'adapters/contract/names.ts': 'the ends of denials, as a caller reckons them',
   'adapters/memory/adapter.ts': 'the age of events, which is known by their timestamps',
   'adapters/broker/decode.ts': 'versions that count from the time of day',
   'adapters/nats/clock.ts': 'how far it is from that of the broker',

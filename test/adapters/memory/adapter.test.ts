@@ -1,4 +1,5 @@
+import t from 'tap'
 import { memory } from '../../../lib/adapters/memory/adapter.js'
-import { contract } from '../contract.js'
+import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 
-contract({ name: 'memory', nodes: 1, make: async () => () => memory() })
+adapterContract(t, () => () => memory(), { name: 'memory', nodes: 1 })

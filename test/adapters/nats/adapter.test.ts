@@ -4,8 +4,8 @@ import t from 'tap'
 import { nats } from '../../../lib/adapters/nats/adapter.js'
 import { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startNats, until, type Server } from '../../helpers/servers.js'
-import { contract } from '../contract.js'
-import { live, node, reliable, said } from '../harness.js'
+import { adapterContract } from '../../../lib/adapters/contract/contract.js'
+import { live, node, reliable, said } from '../../../lib/adapters/contract/host.js'
 
 const reason = missing('nats-server')
 if (reason !== false) t.plan(0, reason)
@@ -13,15 +13,11 @@ else {
   for (const jetstream of [true, false]) {
     let server: Promise<Server> | undefined
     let count = 0
-    contract({
-      name: jetstream ? 'nats' : 'nats without JetStream',
-      nodes: 2,
-      make: async () => {
-        const { url } = await (server ??= startNats(t, { jetstream }))
-        const prefix = `test${++count}`
-        return () => nats({ url, prefix, jetstream })
-      }
-    })
+    adapterContract(t, async () => {
+      const { url } = await (server ??= startNats(t, { jetstream }))
+      const prefix = `test${++count}`
+      return () => nats({ url, prefix, jetstream })
+    }, { name: jetstream ? 'nats' : 'nats without JetStream' })
   }
 
   t.test(

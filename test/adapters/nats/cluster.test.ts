@@ -4,7 +4,7 @@ import { jetstreamManager } from '@nats-io/jetstream'
 import t from 'tap'
 import { nats, type NatsOptions } from '../../../lib/adapters/nats/adapter.js'
 import { missing, startNatsCluster, until } from '../../helpers/servers.js'
-import { node, reliable, said } from '../harness.js'
+import { node, reliable, said } from '../../../lib/adapters/contract/host.js'
 
 const reason = missing('nats-server')
 if (reason !== false) t.plan(0, reason)

@@ -12,7 +12,7 @@ import { remoteNats } from '../../helpers/adapter-process.js'
 import { missingClock } from '../../helpers/clock.js'
 import { FaultProxy } from '../../helpers/fault-proxy.js'
 import { missing, startNats, until, type Server, type Teardown } from '../../helpers/servers.js'
-import { live, node, reliable, said, textOf, type Node } from '../harness.js'
+import { live, node, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
 
 const reason = missing('nats-server')
 if (reason !== false) t.plan(0, reason)

@@ -2,24 +2,20 @@ import t from 'tap'
 import type { Adapter } from '../../../lib/adapters/adapter.js'
 import { redis } from '../../../lib/adapters/redis/adapter.js'
 import { missing, startRedis, until, type Server } from '../../helpers/servers.js'
-import { contract } from '../contract.js'
-import { FakeHost, node, reliable, said, type Node } from '../harness.js'
+import { adapterContract } from '../../../lib/adapters/contract/contract.js'
+import { FakeHost, node, reliable, said, type Node } from '../../../lib/adapters/contract/host.js'
 
 const reason = missing('redis-server')
 if (reason !== false) t.plan(0, reason)
 else {
   let server: Server | undefined
   let count = 0
-  contract({
-    name: 'redis',
-    nodes: 2,
-    make: async () => {
-      server ??= await startRedis(t)
-      const prefix = `test${++count}:`
-      const { url } = server
-      return () => redis({ url, prefix })
-    }
-  })
+  adapterContract(t, async () => {
+    server ??= await startRedis(t)
+    const prefix = `test${++count}:`
+    const { url } = server
+    return () => redis({ url, prefix })
+  }, { name: 'redis' })
 
   t.test('redis: of an acknowledged broadcast it is told how many other nodes were handed it', async (t) => {
     server ??= await startRedis(t)

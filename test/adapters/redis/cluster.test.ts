@@ -2,8 +2,8 @@ import { Cluster, Redis } from 'ioredis'
 import t from 'tap'
 import { redis } from '../../../lib/adapters/redis/adapter.js'
 import { missing, startCluster, until, type Server } from '../../helpers/servers.js'
-import { contract } from '../contract.js'
-import { node, reliable, said } from '../harness.js'
+import { adapterContract } from '../../../lib/adapters/contract/contract.js'
+import { node, reliable, said } from '../../../lib/adapters/contract/host.js'
 
 const reason = missing('redis-server')
 if (reason !== false) t.plan(0, reason)
@@ -16,15 +16,11 @@ else {
     port: number
   }>> => (await servers()).map(({ port }) => ({ host: '127.0.0.1', port }))
 
-  contract({
-    name: 'redis cluster',
-    nodes: 2,
-    make: async () => {
-      const cluster = await addresses()
-      const prefix = `test${++count}:`
-      return () => redis({ cluster, prefix })
-    }
-  })
+  adapterContract(t, async () => {
+    const cluster = await addresses()
+    const prefix = `test${++count}:`
+    return () => redis({ cluster, prefix })
+  }, { name: 'redis cluster' })
 
   t.test('redis cluster: subscriptions cut on every shard are restored, and what was missed is read', async (t) => {
     const cluster = await addresses()

@@ -5,7 +5,7 @@ import type { Published } from '../../../lib/adapters/adapter.js'
 import { redis, type RedisOptions } from '../../../lib/adapters/redis/adapter.js'
 import { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startRedis, until, type Server, type Teardown } from '../../helpers/servers.js'
-import { live, node, reliable, said, textOf, type Node } from '../harness.js'
+import { live, node, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
 
 const reason = missing('redis-server')
 if (reason !== false) t.plan(0, reason)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { slotOf } from '../../../lib/adapters/redis/link.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'
-import { reliable, said, textOf } from '../harness.js'
+import { reliable, said, textOf } from '../../../lib/adapters/contract/host.js'
 import { admin, isUp, join, proxied } from './nodes.js'
 
 const skip = missing('redis-server')

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'
-import { live, reliable, said } from '../harness.js'
+import { live, reliable, said } from '../../../lib/adapters/contract/host.js'
 import { admin, isUp, join, proxied } from './nodes.js'
 
 const skip = missing('redis-server')

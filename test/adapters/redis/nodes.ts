@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import { redis, type RedisOptions } from '../../../lib/adapters/redis/adapter.js'
 import { FaultProxy } from '../../helpers/fault-proxy.js'
 import { until, type Server, type Teardown } from '../../helpers/servers.js'
-import { node, type Node } from '../harness.js'
+import { node, type Node } from '../../../lib/adapters/contract/host.js'
 
 /** A node on a Redis that answers within a second or not at all. */
 export async function join (t: Teardown, url: string, id: string, options: RedisOptions = {}): Promise<Node> {

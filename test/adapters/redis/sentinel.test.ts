@@ -3,8 +3,8 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { redis } from '../../../lib/adapters/redis/adapter.js'
 import { missing, startSentinel, until, type Sentinels, type Server, type Teardown } from '../../helpers/servers.js'
-import { contract } from '../contract.js'
-import { node, reliable, said, type Node } from '../harness.js'
+import { adapterContract } from '../../../lib/adapters/contract/contract.js'
+import { node, reliable, said, type Node } from '../../../lib/adapters/contract/host.js'
 
 const reason = missing('redis-server')
 if (reason !== false) t.plan(0, reason)
@@ -12,15 +12,11 @@ else {
   let started: Promise<Sentinels> | undefined
   let count = 0
 
-  contract({
-    name: 'redis sentinel',
-    nodes: 2,
-    make: async (each) => {
-      const client = clientOf(each, await (started ??= startSentinel(t)))
-      const prefix = `test${++count}:`
-      return () => redis({ client, prefix })
-    }
-  })
+  adapterContract(t, async (each) => {
+    const client = clientOf(each, await (started ??= startSentinel(t)))
+    const prefix = `test${++count}:`
+    return () => redis({ client, prefix })
+  }, { name: 'redis sentinel' })
 
   failovers()
 }

@@ -1,8 +1,9 @@
 import type {
   Adapter, AdapterHost, ControlMessage, PresenceChange, Publication, RoomSettings
-} from '../../lib/adapters/adapter.js'
-import type { Packet } from '../../lib/protocol/packet.js'
-import { until, type Teardown } from '../helpers/servers.js'
+} from '../adapter.js'
+import type { Packet } from '../../protocol/packet.js'
+import type { Scope } from './suite.js'
+import { until } from './until.js'
 
 export const reliable: RoomSettings = { history: { size: 100, ttl: 300_000 }, latest: true, definition: 'chat/:id' }
 export const live: RoomSettings = { history: false, latest: true, definition: 'live/:id' }
@@ -85,7 +86,7 @@ function push<T> (lists: Map<string, T[]>, key: string, item: T): void {
 
 export interface Node { readonly adapter: Adapter, readonly host: FakeHost }
 
-export async function node (t: Teardown, adapter: Adapter, id = 'a'): Promise<Node> {
+export async function node (t: Scope, adapter: Adapter, id = 'a'): Promise<Node> {
   const host = new FakeHost(id)
   t.teardown(() => adapter.close())
   await adapter.start(host)

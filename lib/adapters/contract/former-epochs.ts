@@ -1,0 +1,89 @@
+import type { Position } from '../../protocol/position.js'
+import type { Adapter } from '../adapter.js'
+import { node, reliable, said, textOf } from './host.js'
+import type { ContractTest } from './suite.js'
+import { until } from './until.js'
+
+/** A broker that keeps its data, and what may happen to that. Each resolves when the broker answers again. */
+export interface Lives {
+  /** Makes an adapter of another node. */
+  readonly make: () => Adapter
+  /** Puts aside a copy of the data. */
+  readonly keep: () => Promise<void>
+  /** Ends the broker and starts it with all its data. */
+  readonly restart: () => Promise<void>
+  /** Starts it with the data that was put aside. */
+  readonly putBack: () => Promise<void>
+  /** Starts it without data. */
+  readonly lose: () => Promise<void>
+}
+
+/**
+ * When a position of a former epoch is honoured: the stream of today holds all up to it, and nothing that was accepted
+ * behind it is lost. Every adapter whose data can go back or be lost holds it, whichever node is asked first. It takes
+ * some ten seconds, as the broker is started anew several times.
+ */
+export async function formerEpochs (t: ContractTest, { make, keep, restart, putBack, lose }: Lives): Promise<void> {
+  // One with a member, one that has only published, and one that knows nothing but what the broker says.
+  const [a, b, c] = [await node(t, make(), 'a'), await node(t, make(), 'b'), await node(t, make(), 'c')]
+  await a.adapter.subscribe('chat/1', reliable)
+  const say = async (text: string): Promise<Position> => (await until(
+    `"${text}" is accepted`,
+    async () => await b.adapter.publish('chat/1', said(text, { idempotencyKey: text }), reliable)
+  )).position!
+  // A node with members answers from what they have heard; they are told by a gap as soon as it knows better.
+  const isTold = async (): Promise<unknown> => await until(
+    'its member is told',
+    () => a.host.gaps.some(({ from }) => from === undefined),
+    15_000
+  )
+  const isUp = async (): Promise<unknown> => await until(
+    'all are back',
+    () => [a, b, c].every(({ adapter }) => adapter.stats!().isUp === true)
+  )
+  const read = async (since: Position): Promise<unknown[]> => {
+    const pages = await Promise.all([
+      c,
+      b,
+      a
+    ].map(async ({ adapter }) => await until(
+      'it is read',
+      async () => await adapter.history!('chat/1', { since, limit: 100 }, reliable)
+    )))
+    return pages.map(({ resumed, events }) => resumed ? events.map(textOf) : false)
+  }
+  const all = <T>(what: T): T[] => [what, what, what]
+
+  const first = await say('first')
+  const second = await say('second')
+  await restart()
+  await isUp()
+  t.same(await read(first), all(['second']), 'the broker came back with all its data')
+  t.same(await read(second), all([]))
+
+  await keep()
+  await isUp()
+  const third = await say('third')
+  const lost = await say('lost')
+  await a.host.heard('chat/1', 4)
+  await putBack()
+  await isUp()
+  await isTold()
+  t.same(await read(lost), all(false), 'it is not there')
+  t.same(await read(third), all(false))
+  t.same(await read(second), all(false), 'it is there, and what was accepted behind it is not')
+  t.same(await read(first), all(false))
+  const fourth = await say('fourth')
+  const fifth = await say('fifth')
+  await until('its member hears the last one', () => a.host.texts('chat/1').at(-1) === 'fifth')
+  t.same(await read(fourth), all(['fifth']), 'of the epoch of today')
+
+  a.host.gaps.length = 0
+  await lose()
+  await isUp()
+  await isTold()
+  t.same(await read(fifth), all(false))
+  t.same(await read(fourth), all(false))
+  await say('sixth')
+  t.same(await read(fifth), all(false), 'though there are events again')
+}
