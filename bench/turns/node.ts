@@ -6,7 +6,7 @@ import type { ControlMessage } from '../../dist/adapters/adapter.js'
 import { MemoryAdapter } from '../../dist/adapters/memory/adapter.js'
 import { Unread } from '../../dist/adapters/broker/unread.js'
 import { RemoteControl } from '../../dist/app/control.js'
-import type { Authentication } from '../../dist/auth/authentication.js'
+import type { Denials } from '../../dist/auth/denials.js'
 import { Connection, type ConnectionHost } from '../../dist/connection/connection.js'
 import { Connections } from '../../dist/connection/connections.js'
 import { Flusher } from '../../dist/connection/flusher.js'
@@ -154,7 +154,7 @@ export class BenchNode {
       acks: this.acks,
       polls: {} as Polls,
       elsewhere: new Elsewhere(undefined),
-      auth: { remember: quiet } as unknown as Authentication,
+      denials: { remember: quiet } as unknown as Denials,
       unread: new Unread(log)
     })
     this.heartbeat = new Heartbeat(connections, {

@@ -47,14 +47,23 @@ export class Access {
    */
   allow (name: string, identity: Identity): Awaitable<ResolvedRoom> {
     const found = this.#rooms.resolve(name)
+    const allowed = this.allowFound(name, found, identity)
+    return allowed instanceof Promise ? allowed.then(() => found) : found
+  }
+
+  /**
+   * The same of a room that was resolved before.
+   *
+   * @throws Refusal `forbidden`
+   */
+  allowFound (name: string, found: ResolvedRoom, identity: Identity): Awaitable<void> {
     if (isForeign(name, identity.userId)) {
       throw new Refusal('forbidden', {
         room: name,
         why: { fix: 'only its own user may name a room whose name begins with @' }
       })
     }
-    const allowed = this.authorize(name, found, identity)
-    return allowed instanceof Promise ? allowed.then(() => found) : found
+    return this.authorize(name, found, identity)
   }
 
   /**

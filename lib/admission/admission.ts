@@ -1,28 +1,31 @@
 import type { FastifyRequest } from 'fastify'
 import type { Access } from './access.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { isExpired, type Authentication, type Credential } from '../auth/authentication.js'
+import type { Authentication } from '../auth/authentication.js'
+import { isExpired } from '../auth/expiry.js'
+import type { Credential, Credentials } from '../auth/credentials.js'
 import type { Identity } from '../connection/identity.js'
 import type { Peer } from './peer.js'
+import { peek, queryOf, readCursor, requestOf, type Kind, type Query } from './query.js'
 import type { Readiness } from './readiness.js'
 import type { RequestedRoom } from '../rooms/joining.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
 import { checkOrigin, pageOf } from './origin.js'
 import type { Settings } from '../options/resolve.js'
 import { DEFAULTS } from '../options/defaults.js'
-import { decodeCursor, formerOf, type Cursor } from '../protocol/cursor.js'
-import { EPOCH, isOffset, type Position } from '../protocol/position.js'
+import type { Cursor } from '../protocol/cursor.js'
 import type { ConnectionIds } from './connection-ids.js'
 import { isRoomName } from '../contract/names.js'
-import { ALL, RESERVED_SEGMENTS } from '../rooms/declaration.js'
+import { RESERVED_SEGMENTS, type ResolvedRoom } from '../rooms/declaration.js'
 import type { RefusedUpgrades, Asker } from '../server/refused-upgrades.js'
-import type { JoinRequest, Hub } from '../rooms/hub.js'
+import type { Hub } from '../rooms/hub.js'
 import type { Revocations } from '../auth/revocations.js'
 import { userLimit, type Slots } from './slots.js'
 
 export interface AdmissionOptions {
   readonly settings: Settings
   readonly auth: Authentication
+  readonly credentials: Credentials
   readonly slots: Slots
   readonly rooms: Hub
   readonly access: Access
@@ -40,9 +43,6 @@ export interface AdmissionOptions {
   /** why a connection was ended for good between two polls, told once */
   readonly takeEnding: (id: string) => Refusal | undefined
 }
-
-/** What kind of connection is asked for: it decides what is checked and what is reserved. */
-export type Kind = 'websocket' | 'sse' | 'polling' | 'uplink' | 'verdict'
 
 /** The outcome of an admission; slots of `connectionId` are taken where the kind takes any. */
 export interface Admitted {
@@ -74,15 +74,10 @@ interface Asked {
   readonly since: number
 }
 
-/** Where it goes on: the rooms that its cursor covers, and the connection that it was. */
-type Place = Pick<Admitted, 'cursorRooms' | 'cursor' | 'known'>
-
-interface Query {
-  readonly room?: unknown
-  readonly since?: unknown
-  readonly last?: unknown
-  readonly at?: unknown
-  readonly connection?: unknown
+/** Where it goes on: the rooms of its URL, those that its cursor covers, and the connection that it was. */
+interface Place extends Pick<Admitted, 'cursorRooms' | 'cursor' | 'known'> {
+  /** in the order of the names, which `cursorRooms` begins with */
+  readonly found: readonly ResolvedRoom[]
 }
 
 /** The decision, before anything is upgraded or streamed, to let a connection in. */
@@ -104,13 +99,13 @@ export class Admission {
    * @throws Refusal of the first check that fails
    */
   admit (request: FastifyRequest, kind: Kind, path: string): Awaitable<Admitted> {
-    const { settings, slots, auth, revocations } = this.#options
+    const { settings, slots, auth, credentials, revocations } = this.#options
     const since = revocations.moment
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
     this.#options.readiness.check()
     this.#lookForProxy(request)
     const query = queryOf(request, kind)
-    const credential = auth.find(request)
+    const credential = credentials.find(request)
     if (kind === 'verdict') this.#repeat(request, credential, path)
     const polled = kind === 'polling' ? peek(query) : undefined
     if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') {
@@ -119,7 +114,7 @@ export class Admission {
     checkOrigin(
       request,
       settings.origins,
-      auth.isAmbient(credential),
+      credentials.isAmbient(credential),
       kind === 'websocket' || kind === 'uplink',
       kind === 'verdict' ? pageOf(request) : undefined
     )
@@ -151,9 +146,8 @@ export class Admission {
 
   #identified (asked: Asked, identity: Identity): Awaitable<Admitted> {
     const { names, query, kind, isHeld } = asked
-    const { rooms } = this.#options
-    for (const name of names) inRoom(name, () => rooms.resolve(name))
-    const { access } = this.#options
+    const { rooms, access } = this.#options
+    const found = names.map((name) => inRoom(name, () => rooms.resolve(name)))
     const builtIn = access.builtIn(identity.userId)
     const cursorRooms = builtIn.length === 0 ? names : [...names, ...builtIn.filter((name) => !names.includes(name))]
     const cursor = readCursor(query, cursorRooms)
@@ -162,9 +156,9 @@ export class Admission {
       : undefined
     if (known === undefined) this.#options.spend(asked.request, identity.userId, isHeld)
     if ((isHeld && known === undefined) || kind === 'verdict') this.#replaceable(identity.userId)
-    const place = { cursorRooms, cursor, known }
+    const place = { found, cursorRooms, cursor, known }
     for (let index = 0; index < names.length; index++) {
-      const allowed = access.allow(names[index]!, identity)
+      const allowed = access.allowFound(names[index]!, found[index]!, identity)
       if (allowed instanceof Promise) return this.#allowedLater(asked, identity, place, index, allowed)
     }
     return this.#allowed(asked, identity, place)
@@ -178,7 +172,9 @@ export class Admission {
     underWay: Promise<unknown>
   ): Promise<Admitted> {
     await underWay
-    for (const name of asked.names.slice(first + 1)) await this.#options.access.allow(name, identity)
+    for (let index = first + 1; index < asked.names.length; index++) {
+      await this.#options.access.allowFound(asked.names[index]!, place.found[index]!, identity)
+    }
     return await this.#allowed(asked, identity, place)
   }
 
@@ -188,13 +184,13 @@ export class Admission {
     place: Place
   ): Awaitable<Admitted> {
     const { slots, rooms } = this.#options
-    const { cursorRooms, cursor } = place
+    const { found, cursorRooms, cursor } = place
     this.#ask(since, identity, place.known?.id ?? cursor?.connection)
     // The connection that is polled may have ended while its user was being asked about.
     const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
     const entries = cursorRooms.map((name, index): RequestedRoom => ({
       name,
-      found: rooms.resolve(name),
+      found: found[index] ?? rooms.resolve(name),
       request: requestOf(query, cursor, index, name)
     }))
     const connectionId = known?.id ??
@@ -227,8 +223,8 @@ export class Admission {
    * browser its page.
    */
   remember (request: FastifyRequest, path: string, refusal: Refusal): void {
-    const { refusedUpgrades, auth } = this.#options
-    refusedUpgrades.remember(askerOf(request, auth.find(request), path), refusal)
+    const { refusedUpgrades, credentials } = this.#options
+    refusedUpgrades.remember(askerOf(request, credentials.find(request), path), refusal)
   }
 
   #repeat (request: FastifyRequest, credential: Credential | undefined, path: string): void {
@@ -265,11 +261,11 @@ export class Admission {
 
   /** For a POST that enters no room: draining, address limit and origin. @throws Refusal */
   checkCaller (request: FastifyRequest): void {
-    const { auth, settings, slots, readiness } = this.#options
+    const { credentials, settings, slots, readiness } = this.#options
     readiness.check()
     slots.checkAddress(request.ip ?? '')
-    const credential = auth.find(request)
-    checkOrigin(request, settings.origins, auth.isAmbient(credential), true)
+    const credential = credentials.find(request)
+    checkOrigin(request, settings.origins, credentials.isAmbient(credential), true)
   }
 
   /**
@@ -277,10 +273,10 @@ export class Admission {
    * adds. @throws Refusal
    */
   async identify (request: FastifyRequest): Promise<Identity> {
-    const { auth, settings } = this.#options
-    const credential = auth.findLasting(request)
+    const { auth, credentials, settings } = this.#options
+    const credential = credentials.findLasting(request)
     const isRead = request.method === 'GET' || request.method === 'HEAD'
-    if (auth.isAmbient(credential)) checkOrigin(request, settings.origins, true, !isRead)
+    if (credentials.isAmbient(credential)) checkOrigin(request, settings.origins, true, !isRead)
     return await auth.identify(request, credential)
   }
 
@@ -398,71 +394,12 @@ function checkAlive ({ raw }: FastifyRequest): void {
   if (socket?.destroyed === true) throw new Refusal('timeout', { message: 'the connection has gone' })
 }
 
-function inRoom (name: string, step: () => unknown): void {
+function inRoom<T> (name: string, step: () => T): T {
   try {
-    step()
+    return step()
   } catch (error) {
     throw error instanceof Refusal ? error.in(name) : error
   }
-}
-
-/** An EventSource comes back with the URL of its first time and the id of its last event: the id is the newer one. */
-function queryOf ({ query, headers }: FastifyRequest, kind: Kind): Query {
-  const last = kind === 'sse' ? headers['last-event-id'] : undefined
-  return typeof last === 'string' && last !== '' ? { ...query as Query, since: last } : query as Query
-}
-
-/** The connection id of a cursor, before its room list is known. */
-function peek ({ since }: Query): string | undefined {
-  if (typeof since !== 'string' || since.length > 4096) return undefined
-  const [, id] = Buffer.from(since, 'base64url').toString('latin1').split('.')
-  return id
-}
-
-function readCursor (query: Query, rooms: readonly string[]): Cursor | undefined {
-  const { since } = query
-  if (since === undefined || since === '') return undefined
-  const cursor = typeof since === 'string' ? decodeCursor(since, rooms) : undefined
-  if (cursor === undefined) {
-    throw new Refusal('invalid_message', { message: 'since is no cursor of this list of rooms' })
-  }
-  return cursor
-}
-
-function requestOf (query: Query, cursor: Cursor | undefined, index: number, name: string): JoinRequest {
-  const last = numberOf(query.last)
-  const entry = cursor?.entries[index]
-  const since = entry?.position ?? positionOf(query.at, index, name)
-  const former = formerOf(cursor?.connection, query.connection)
-  return {
-    ...(since === undefined ? {} : { since }),
-    ...(last === undefined ? {} : { last }),
-    ...(former === undefined ? {} : { former }),
-    ...(entry?.version === undefined ? {} : { version: entry.version }),
-    ...(entry?.presence === undefined ? {} : { sequence: entry.presence })
-  }
-}
-
-function numberOf (value: unknown): number | undefined {
-  if (value === undefined) return undefined
-  const number = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : undefined
-  if (number === undefined) throw new Refusal('invalid_message', { message: 'last must be a whole number, 0 or more' })
-  return number
-}
-
-/** `at=<index of the room in the URL, or @all or @user>:<epoch>:<offset>`: a position without a cursor. */
-function positionOf (at: unknown, index: number, name: string): Position | undefined {
-  if (at === undefined) return undefined
-  const builtIn = name === ALL ? '@all' : name.startsWith('@user/') ? '@user' : undefined
-  for (const each of Array.isArray(at) ? at as unknown[] : [at]) {
-    const [which, epoch = '', text = ''] = String(each).split(':')
-    const offset = Number(text)
-    if (!EPOCH.test(epoch) || !/^\d{1,16}$/.test(text) || !isOffset(offset)) {
-      throw new Refusal('invalid_message', { message: 'at must be <room>:<epoch>:<offset>' })
-    }
-    if (which === String(index) || which === builtIn) return { epoch, offset }
-  }
-  return undefined
 }
 
 function printable (name: string): string {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Adapter, ControlMessage, Published } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import type { Authentication } from '../auth/authentication.js'
+import type { Denials } from '../auth/denials.js'
 import { callOptions, checkRevoked, checkTarget, publishOptions, stringOption } from './call-options.js'
 import type { Connections } from '../connection/connections.js'
 import { shape } from '../dispatch/contexts.js'
@@ -35,7 +35,7 @@ export interface AppRoomsOptions {
   readonly revocations: Revocations
   readonly acks: BroadcastAcks
   readonly slots: Slots
-  readonly auth: Authentication
+  readonly denials: Denials
   readonly drain: Drain
   readonly adapter: Adapter
   readonly readiness: Readiness
@@ -193,11 +193,11 @@ export class AppRooms implements Rooms {
     const asked = callOptions(options, 'revoke')
     const until = asked.until === undefined ? undefined : checkMoment(asked.until, 'until of revoke')
     const message = stringOption(asked.message, 'message of revoke')
-    const { auth, revocations, connections } = this.#options
+    const { denials, revocations, connections } = this.#options
     const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ??
       Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
-    if (subject !== undefined) await auth.deny(subject, end)
+    if (subject !== undefined) await denials.deny(subject, end)
     const peers = 'tokenId' in target ? connections.ofToken(target.tokenId) : peersOf(connections, target)
     revocations.add({ ...target, message })
     await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message) })

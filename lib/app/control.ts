@@ -1,7 +1,7 @@
 import type { ControlMessage } from '../adapters/adapter.js'
 import { checkControl } from '../adapters/broker/decode.js'
 import type { Unread } from '../adapters/broker/unread.js'
-import type { Authentication } from '../auth/authentication.js'
+import type { Denials } from '../auth/denials.js'
 import type { Revocations } from '../auth/revocations.js'
 import type { Connections } from '../connection/connections.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
@@ -22,7 +22,7 @@ export interface RemoteControlOptions {
   readonly acks: BroadcastAcks
   readonly polls: Polls
   readonly elsewhere: Elsewhere
-  readonly auth: Authentication
+  readonly denials: Denials
   /** counts what other nodes say and this one cannot act upon */
   readonly unread: Unread
 }
@@ -94,10 +94,10 @@ export class RemoteControl {
   }
 
   async #revoke (message: Revoke): Promise<void> {
-    const { auth, connections, revocations } = this.#options
+    const { denials, connections, revocations } = this.#options
     const { user, tokenId, connection } = message
     const subject = subjectOf(message)
-    if (subject !== undefined && message.until !== undefined) auth.remember(subject, message.until)
+    if (subject !== undefined && message.until !== undefined) denials.remember(subject, message.until)
     revocations.add({ user, tokenId, connection, message: message.message })
     const peers = tokenId === undefined ? peersOf(connections, message as Target) : connections.ofToken(tokenId)
     await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })

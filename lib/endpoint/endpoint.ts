@@ -3,8 +3,10 @@ import type {
   preHandlerHookHandler, RouteOptions
 } from 'fastify'
 import type { Awaitable } from '../structures/awaitable.js'
-import type { Admission, Admitted, Kind } from '../admission/admission.js'
-import { offeredProtocols, selectProtocol, type Authentication } from '../auth/authentication.js'
+import type { Admission, Admitted } from '../admission/admission.js'
+import type { Kind } from '../admission/query.js'
+import type { Authentication } from '../auth/authentication.js'
+import { offeredProtocols, selectProtocol } from '../protocol/subprotocol.js'
 import { Connection, type ConnectionHost } from '../connection/connection.js'
 import type { Connections } from '../connection/connections.js'
 import type { Link } from '../connection/link.js'
@@ -450,7 +452,7 @@ function checkHandshake (request: FastifyRequest): void {
   if (!/^[+/0-9A-Za-z]{22}==$/.test(String(headers['sec-websocket-key']))) {
     throw new Refusal('protocol', { message: 'Sec-WebSocket-Key is missing or malformed' })
   }
-  const offered = offeredProtocols(request)
+  const offered = offeredProtocols(request.headers['sec-websocket-protocol'])
   const list = headers['sec-websocket-protocol']
   if (list !== undefined && (!PROTOCOLS.test(list) || new Set(offered).size < offered.length)) {
     throw new Refusal('protocol', { message: 'Sec-WebSocket-Protocol is a list of tokens (RFC 6455 4.1), each once' })

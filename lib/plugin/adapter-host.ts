@@ -2,7 +2,7 @@ import type { AdapterHost } from '../adapters/adapter.js'
 import type { ConnectionIds } from '../admission/connection-ids.js'
 import type { Slots } from '../admission/slots.js'
 import type { RemoteControl } from '../app/control.js'
-import type { Authentication } from '../auth/authentication.js'
+import type { Denials } from '../auth/denials.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Foundation } from './foundation.js'
 
@@ -11,13 +11,13 @@ export interface AdapterHostParts {
   readonly control: RemoteControl
   readonly connectionIds: ConnectionIds
   readonly slots: Slots
-  readonly auth: Authentication
+  readonly denials: Denials
 }
 
 /** What the adapter calls: events for the hub, messages of other nodes, and what becomes of its broker. */
 export function createAdapterHost (
   { app: { log }, settings, nodeId, adapter, failed }: Foundation,
-  { hub, control, connectionIds, slots, auth }: AdapterHostParts
+  { hub, control, connectionIds, slots, denials }: AdapterHostParts
 ): AdapterHost {
   let wasUp: boolean | undefined
   let wasDown = false
@@ -55,7 +55,7 @@ export function createAdapterHost (
       return Promise.all([
         held,
         said(hub.restore(), 'presence'),
-        said(auth.restore(), 'denials')
+        said(denials.restore(), 'denials')
       ]).then(() => undefined)
     }
   }

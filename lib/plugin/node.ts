@@ -33,8 +33,8 @@ import { VERSION } from '../version.js'
 import { createAdapterHost } from './adapter-host.js'
 import type { Foundation } from './foundation.js'
 import {
-  createAuthentication, createContractWatch, createDispatch, createHeartbeat, createMessages, createSlotAudit,
-  createSlots, createWebSocketTransport, hubOptions
+  createAuthentication, createContractWatch, createCredentials, createDenials, createDispatch, createHeartbeat,
+  createMessages, createSlotAudit, createSlots, createWebSocketTransport, hubOptions
 } from './parts.js'
 import { ServerParts } from './server-parts.js'
 
@@ -85,7 +85,9 @@ export class RealtimeNode {
     const hub = this.hub = new Hub(adapter, hubOptions(foundation, acks))
     const slots = this.#slots = createSlots(foundation, connections)
     const messages = this.#messages = createMessages(foundation)
-    const auth = this.auth = createAuthentication(foundation, server, revocations)
+    const credentials = createCredentials(foundation, server)
+    const denials = createDenials(foundation)
+    const auth = this.auth = createAuthentication(foundation, { credentials, denials, revocations })
     const access = new Access(hub)
     const rates = this.rates = new UserRateLimiter(settings.limits.rate)
     const connectionIds = this.#connectionIds = new ConnectionIds(adapter, (error) => { failed(error, 'secret') })
@@ -113,10 +115,10 @@ export class RealtimeNode {
       acks,
       polls,
       elsewhere,
-      auth,
+      denials,
       unread
     })
-    this.#adapterHost = createAdapterHost(foundation, { hub, control, connectionIds, slots, auth })
+    this.#adapterHost = createAdapterHost(foundation, { hub, control, connectionIds, slots, denials })
     this.#contracts = createContractWatch(foundation)
 
     // What the application asks.
@@ -128,7 +130,7 @@ export class RealtimeNode {
       revocations,
       acks,
       slots,
-      auth,
+      denials,
       drain,
       adapter,
       readiness,
@@ -152,6 +154,7 @@ export class RealtimeNode {
     const admission = this.admission = new Admission({
       settings,
       auth,
+      credentials,
       slots,
       rooms: hub,
       access,

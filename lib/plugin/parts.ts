@@ -2,8 +2,11 @@ import type { Access } from '../admission/access.js'
 import { SlotAudit } from '../admission/slot-audit.js'
 import { Slots } from '../admission/slots.js'
 import { Authentication } from '../auth/authentication.js'
+import { Credentials } from '../auth/credentials.js'
+import { Denials } from '../auth/denials.js'
 import { createVerifyJwt } from '../auth/jwt.js'
 import type { Revocations } from '../auth/revocations.js'
+import { Tickets } from '../auth/tickets.js'
 import type { Connections } from '../connection/connections.js'
 import type { Flusher } from '../connection/flusher.js'
 import { Heartbeat } from '../connection/heartbeat.js'
@@ -13,10 +16,9 @@ import { Messages } from '../dispatch/messages.js'
 import type { Endpoint } from '../endpoint/endpoint.js'
 import type { UserRateLimiter } from '../endpoint/user-rate-limiter.js'
 import { DEFAULTS } from '../options/defaults.js'
-import { selectProtocol } from '../auth/authentication.js'
+import { selectProtocol } from '../protocol/subprotocol.js'
 import { ContractWatch } from '../rooms/contract-watch.js'
-import type { Hub } from '../rooms/hub.js'
-import type { HubOptions } from '../rooms/hub.js'
+import type { Hub, HubOptions } from '../rooms/hub.js'
 import type { Membership } from '../rooms/room.js'
 import { WebSocketTransport } from '../transports/websocket.js'
 import type { Foundation } from './foundation.js'
@@ -61,30 +63,41 @@ export function createMessages ({ app: { log }, settings, adapter, nodeId }: Fou
   })
 }
 
+export function createDenials ({ app: { log }, settings: { limits }, adapter }: Foundation): Denials {
+  const { bytes } = limits.remembered
+  return new Denials({
+    store: adapter.denials,
+    bytes,
+    onForgotten: () => {
+      log.warn(
+        { bytes },
+        'a revocation was forgotten by this node before its time; it holds on as long as the adapter can be asked; raise limits.remembered.bytes'
+      )
+    },
+    whenUnavailable: limits.whenUnavailable
+  })
+}
+
+export function createCredentials ({ options, settings }: Foundation, server: ServerParts): Credentials {
+  return new Credentials({
+    settings: settings.auth,
+    isAsked: options.authenticate !== undefined,
+    queryOf: (request) => server.credentialsOf(request)
+  })
+}
+
 export function createAuthentication (
   { app, options, settings, adapter }: Foundation,
-  server: ServerParts,
-  revocations: Revocations
+  parts: { readonly credentials: Credentials, readonly denials: Denials, readonly revocations: Revocations }
 ): Authentication {
-  const { bytes } = settings.limits.remembered
   return new Authentication({
+    ...parts,
     settings: settings.auth,
     timeout: settings.timeouts.authentication,
     authenticate: options.authenticate,
     verifyJwt: createVerifyJwt(app, options.jwt),
     userId: options.userId,
-    claims: adapter.claims,
-    denials: adapter.denials,
-    revocations,
-    remembered: bytes,
-    onForgotten: () => {
-      app.log.warn(
-        { bytes },
-        'a revocation was forgotten by this node before its time; it holds on as long as the adapter can be asked; raise limits.remembered.bytes'
-      )
-    },
-    whenUnavailable: settings.limits.whenUnavailable,
-    queryOf: (request) => server.credentialsOf(request)
+    tickets: new Tickets(adapter.claims, settings.auth.ticket)
   })
 }
 

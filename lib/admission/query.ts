@@ -1,0 +1,77 @@
+import type { FastifyRequest } from 'fastify'
+import { Refusal } from '../errors/refusal.js'
+import { decodeCursor, formerOf, type Cursor } from '../protocol/cursor.js'
+import { EPOCH, isOffset, type Position } from '../protocol/position.js'
+import { ALL } from '../rooms/declaration.js'
+import type { JoinRequest } from '../rooms/hub.js'
+
+/** What kind of connection is asked for: it decides what is checked and what is reserved. */
+export type Kind = 'websocket' | 'sse' | 'polling' | 'uplink' | 'verdict'
+
+/** What a URL of the rooms may say, as it came. */
+export interface Query {
+  readonly room?: unknown
+  readonly since?: unknown
+  readonly last?: unknown
+  readonly at?: unknown
+  readonly connection?: unknown
+}
+
+/** An EventSource comes back with the URL of its first time and the id of its last event: the id is the newer one. */
+export function queryOf ({ query, headers }: FastifyRequest, kind: Kind): Query {
+  const last = kind === 'sse' ? headers['last-event-id'] : undefined
+  return typeof last === 'string' && last !== '' ? { ...query as Query, since: last } : query as Query
+}
+
+/** The connection id of a cursor, before its room list is known. */
+export function peek ({ since }: Query): string | undefined {
+  if (typeof since !== 'string' || since.length > 4096) return undefined
+  const [, id] = Buffer.from(since, 'base64url').toString('latin1').split('.')
+  return id
+}
+
+export function readCursor (query: Query, rooms: readonly string[]): Cursor | undefined {
+  const { since } = query
+  if (since === undefined || since === '') return undefined
+  const cursor = typeof since === 'string' ? decodeCursor(since, rooms) : undefined
+  if (cursor === undefined) {
+    throw new Refusal('invalid_message', { message: 'since is no cursor of this list of rooms' })
+  }
+  return cursor
+}
+
+export function requestOf (query: Query, cursor: Cursor | undefined, index: number, name: string): JoinRequest {
+  const last = numberOf(query.last)
+  const entry = cursor?.entries[index]
+  const since = entry?.position ?? positionOf(query.at, index, name)
+  const former = formerOf(cursor?.connection, query.connection)
+  return {
+    ...(since === undefined ? {} : { since }),
+    ...(last === undefined ? {} : { last }),
+    ...(former === undefined ? {} : { former }),
+    ...(entry?.version === undefined ? {} : { version: entry.version }),
+    ...(entry?.presence === undefined ? {} : { sequence: entry.presence })
+  }
+}
+
+function numberOf (value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  const number = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : undefined
+  if (number === undefined) throw new Refusal('invalid_message', { message: 'last must be a whole number, 0 or more' })
+  return number
+}
+
+/** `at=<index of the room in the URL, or @all or @user>:<epoch>:<offset>`: a position without a cursor. */
+function positionOf (at: unknown, index: number, name: string): Position | undefined {
+  if (at === undefined) return undefined
+  const builtIn = name === ALL ? '@all' : name.startsWith('@user/') ? '@user' : undefined
+  for (const each of Array.isArray(at) ? at as unknown[] : [at]) {
+    const [which, epoch = '', text = ''] = String(each).split(':')
+    const offset = Number(text)
+    if (!EPOCH.test(epoch) || !/^\d{1,16}$/.test(text) || !isOffset(offset)) {
+      throw new Refusal('invalid_message', { message: 'at must be <room>:<epoch>:<offset>' })
+    }
+    if (which === String(index) || which === builtIn) return { epoch, offset }
+  }
+  return undefined
+}

@@ -1,0 +1,10 @@
+import { DEFAULTS } from '../options/defaults.js'
+
+/**
+ * Whether a credential has expired, for a clock that may be wrong by the tolerance.
+ *
+ * @param exp Unix seconds, as in a JWT; absent for one that does not expire
+ */
+export function isExpired (exp: number | undefined): boolean {
+  return exp !== undefined && exp * 1_000 + DEFAULTS.tolerance <= Date.now()
+}

@@ -1,0 +1,80 @@
+import { randomBytes } from 'node:crypto'
+import type { ClaimStore } from '../adapters/adapter.js'
+import { isFields, parseJson } from '../adapters/broker/stored.js'
+import type { Identity } from '../connection/identity.js'
+import { Refusal } from '../errors/refusal.js'
+import { DEFAULTS } from '../options/defaults.js'
+import { keyOfKind } from '../protocol/key.js'
+import { userRoom } from '../rooms/user-room.js'
+import { isExpired } from './expiry.js'
+import { OpenTickets } from './open-tickets.js'
+
+/** What a client is given. */
+export interface Ticket {
+  readonly ticket: string
+  /** Unix milliseconds */
+  readonly expires: number
+}
+
+/** Credentials for one use, which any node redeems: the adapter keeps the identity behind each. */
+export class Tickets {
+  readonly #claims: ClaimStore | undefined
+  readonly #ttl: number
+  readonly #open = new OpenTickets({ perUser: DEFAULTS.ticketsPerUser, total: DEFAULTS.tickets })
+
+  /**
+   * @param claims absent where the adapter keeps none: nothing can be issued then
+   * @param ttl milliseconds in which a ticket has to be used
+   */
+  constructor (claims: ClaimStore | undefined, ttl: number) {
+    this.#claims = claims
+    this.#ttl = ttl
+  }
+
+  /** @throws Refusal `unavailable` where none can be issued */
+  check (): ClaimStore {
+    if (this.#claims === undefined) throw new Refusal('unavailable', { message: 'this server keeps no tickets' })
+    return this.#claims
+  }
+
+  /** @throws Refusal `rate_limited` while the user, or the node, has too many that are open */
+  async issue (identity: Identity): Promise<Ticket> {
+    const claims = this.check()
+    const value = JSON.stringify(identity)
+    const now = performance.now()
+    const wait = this.#open.wait(identity.userId, now)
+    if (wait > 0) throw new Refusal('rate_limited', { message: 'too many open tickets', retryAfter: wait })
+    const ticket = randomBytes(24).toString('base64url')
+    this.#open.add(identity.userId, ticket, now + this.#ttl)
+    try {
+      await claims.put(keyOfKind('ticket', ticket), value, this.#ttl)
+    } catch (error) {
+      this.#open.spend(ticket)
+      throw error
+    }
+    return { ticket, expires: Date.now() + this.#ttl }
+  }
+
+  /** The identity behind a ticket, once. @throws Refusal `unauthorized` or `token_expired` */
+  async redeem (ticket: string): Promise<Identity> {
+    const value = await this.#claims?.take(keyOfKind('ticket', ticket))
+    if (value === undefined) throw new Refusal('unauthorized', { message: 'the ticket is spent, expired or unknown' })
+    this.#open.spend(ticket)
+    const identity = parseIdentity(value)
+    if (identity === undefined) throw new Refusal('unauthorized', { message: 'the ticket cannot be read by this node' })
+    if (isExpired(identity.exp)) throw new Refusal('token_expired')
+    return identity
+  }
+}
+
+/** The identity behind a ticket, as perhaps another version of this package stored it. */
+function parseIdentity (text: string): Identity | undefined {
+  const value = parseJson(text)
+  if (!isFields(value)) return undefined
+  const { user, userId, exp, tokenId } = value
+  if (typeof userId !== 'string' || userRoom(userId) === undefined || (exp !== undefined && typeof exp !== 'number') ||
+    (tokenId !== undefined && typeof tokenId !== 'string')) {
+    return undefined
+  }
+  return { user, userId, ...(exp === undefined ? {} : { exp }), ...(tokenId === undefined ? {} : { tokenId }) }
+}
