@@ -4,7 +4,7 @@ import { isShared } from '../server/addresses.js'
 import { followOpenSockets, type OpenSockets } from '../server/open-sockets.js'
 import { refusePlainUpgrades } from '../server/plain-upgrades.js'
 import { RefusedUpgrades } from '../server/refused-upgrades.js'
-import { createUpgradeGuard, type UpgradeGuard } from '../server/upgrade-guard.js'
+import { UpgradeGuard } from '../server/upgrade-guard.js'
 import { createUrlCredentials, type FoundCredentials, type UrlCredentials } from '../server/url-credentials.js'
 import type { Upgrade } from '../transports/websocket.js'
 import type { Foundation } from './foundation.js'
@@ -17,7 +17,7 @@ export class ServerParts {
   readonly #credentials: UrlCredentials
 
   constructor ({ app, settings, prefix, ledger, refusals }: Foundation) {
-    this.guard = createUpgradeGuard(app.server, {
+    this.guard = new UpgradeGuard(app.server, {
       deadline: settings.timeouts.upgrade,
       pending: settings.limits.pending.total,
       pendingPerAddress: settings.limits.pending.address,

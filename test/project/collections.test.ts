@@ -117,7 +117,7 @@ t.test(
       'Stream.#events',
       'Connection.#owed',
       'prefix.prefixes',
-      'createUpgradeGuard.perAddress',
+      'followOpenSockets.sockets',
       'createQueue.waiting'
     ]) {
       t.ok(found.includes(name), name)

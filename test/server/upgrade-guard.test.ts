@@ -10,7 +10,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOpt
 import t, { type Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { HttpError } from '../../lib/protocol/frames.js'
-import { createUpgradeGuard, type UpgradeGuard, type UpgradeGuardOptions } from '../../lib/server/upgrade-guard.js'
+import { UpgradeGuard, type UpgradeGuardOptions } from '../../lib/server/upgrade-guard.js'
 import { refusePlainUpgrades } from '../../lib/server/plain-upgrades.js'
 import { createUrlCredentials } from '../../lib/server/url-credentials.js'
 import { handshake, holds, plain, portOf, RawPeer, textFrame, until, within } from '../helpers/raw.js'
@@ -24,7 +24,7 @@ function serverOf (app: FastifyInstance): Server {
 
 /** The guard as the plugin installs it. */
 function guarded (app: FastifyInstance, options: UpgradeGuardOptions = {}): UpgradeGuard {
-  const guard = createUpgradeGuard(app.server, { deadline: 300, linger: 200, grace: 200, ...options })
+  const guard = new UpgradeGuard(app.server, { deadline: 300, linger: 200, grace: 200, ...options })
   app.addHook('preClose', async () => { await guard.close() })
   app.addHook('onReady', async () => { if (app.hasDecorator('websocketServer')) guard.follow(app.websocketServer) })
   return guard
@@ -319,7 +319,7 @@ t.test('closing lets an upgrade under way finish for a moment and answers the re
 
 t.test('with the defaults a refused peer that keeps its side open is gone within a second', async (t) => {
   const app = Fastify()
-  createUpgradeGuard(app.server)
+  const guard = new UpgradeGuard(app.server)
   refusing(app, async () => {})
   await app.register(websocket)
   const port = await listening(t, app)
@@ -328,6 +328,7 @@ t.test('with the defaults a refused peer that keeps its side open is gone within
   await Promise.all(peers.map(async (peer) => await peer.answered()))
   await holds(serverOf(app), 0)
   t.ok(performance.now() - start < 1_000)
+  t.equal(guard.pending, 0)
 })
 
 t.test('a refused peer that ends its side is gone at once, whatever else it has sent', async (t) => {
@@ -597,7 +598,7 @@ t.test('a peer that leaves while a hook is running is noticed at once', async (t
 
 t.test('a reset is no uncaught error, whoever else listens on the socket or does not', async (t) => {
   const server = createServer()
-  const guard = createUpgradeGuard(server, { deadline: 60_000 })
+  const guard = new UpgradeGuard(server, { deadline: 60_000 })
   server.on('upgrade', (raw, socket) => {
     const response = new ServerResponse(raw)
     response.assignSocket(socket as Socket)
