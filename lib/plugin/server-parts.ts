@@ -5,7 +5,8 @@ import { followOpenSockets, type OpenSockets } from '../server/open-sockets.js'
 import { refusePlainUpgrades } from '../server/plain-upgrades.js'
 import { RefusedUpgrades } from '../server/refused-upgrades.js'
 import { UpgradeGuard } from '../server/upgrade-guard.js'
-import { createUrlCredentials, type FoundCredentials, type UrlCredentials } from '../server/url-credentials.js'
+import type { FoundCredentials } from '../server/credential-parameters.js'
+import { UrlCredentials } from '../server/url-credentials.js'
 import type { Upgrade } from '../transports/websocket.js'
 import type { Foundation } from './foundation.js'
 
@@ -38,7 +39,7 @@ export class ServerParts {
       ledger.refused('protocol')
       refusals.noteRequest(refusal, request)
     }, isEndpoint)
-    this.#credentials = createUrlCredentials(app.server, prefix.url, rewriteUrlOf(app))
+    this.#credentials = new UrlCredentials(app.server, prefix.url, rewriteUrlOf(app))
   }
 
   upgradeOf ({ raw }: FastifyRequest): Upgrade | undefined {

@@ -164,7 +164,7 @@ const JOINED: Readonly<Record<string, string>> = {
 
 /** Documents, URLs and words for people are made here. */
 const NO_KEYS =
-  /^(contract\/asyncapi|endpoint\/welcome|server\/upgrade-guard|server\/url-credentials)\.ts$|^(options|testing|stats|client\/links|adapters\/contract)\//
+  /^(contract\/asyncapi|endpoint\/welcome|server\/refused-sockets)\.ts$|^(options|testing|stats|client\/links|adapters\/contract)\//
 
 t.test(
   'keys of several parts are made by one function: nothing else joins parts by a character that they may hold',

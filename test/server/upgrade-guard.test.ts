@@ -12,7 +12,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import type { HttpError } from '../../lib/protocol/frames.js'
 import { UpgradeGuard, type UpgradeGuardOptions } from '../../lib/server/upgrade-guard.js'
 import { refusePlainUpgrades } from '../../lib/server/plain-upgrades.js'
-import { createUrlCredentials } from '../../lib/server/url-credentials.js'
+import { UrlCredentials } from '../../lib/server/url-credentials.js'
 import { handshake, holds, plain, portOf, RawPeer, textFrame, until, within } from '../helpers/raw.js'
 
 const PEERS = 50
@@ -619,7 +619,8 @@ t.test('a reset is no uncaught error, whoever else listens on the socket or does
 t.test('injectWS opens, is refused and is told of the closing', async (t) => {
   const app = Fastify()
   const guard = guarded(app, { deadline: 100, pending: 1 })
-  createUrlCredentials(app.server, '/ws')
+  const credentials = new UrlCredentials(app.server, '/ws')
+  t.teardown(() => { credentials.stop() })
   await app.register(websocket)
   refusePlainUpgrades(app, guard)
   echo(app)
@@ -651,7 +652,8 @@ t.test('closing the app takes every listener off the server and leaves no timer'
   const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
   const emit = server.emit
   const guard = guarded(app)
-  createUrlCredentials(server, '/ws')
+  const credentials = new UrlCredentials(server, '/ws')
+  t.teardown(() => { credentials.stop() })
   const follow = new EventEmitter()
   guard.follow(follow)
   await app.register(websocket)
@@ -684,7 +686,7 @@ t.test('a token or ticket in the URL reaches no log line, no body and no hook', 
   const stream = { write: (line: string) => { lines.push(line) } }
   const app = Fastify({ logger: { level: 'trace', stream } })
   const guard = guarded(app)
-  const credentials = createUrlCredentials(app.server, '/ws')
+  const credentials = new UrlCredentials(app.server, '/ws')
   app.addHook('onRequest', async (request) => {
     seen.push(request.url, request.originalUrl, JSON.stringify(request.query), JSON.stringify(request.raw.rawHeaders))
   })
@@ -758,7 +760,8 @@ t.test('a token or ticket in the URL reaches no log line, no body and no hook', 
 t.test('the log of a request that cannot be parsed holds none of the credentials of its headers', async (t) => {
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
-  createUrlCredentials(app.server, '/ws')
+  const credentials = new UrlCredentials(app.server, '/ws')
+  t.teardown(() => { credentials.stop() })
   const port = await listening(t, app)
   for (const [name, value] of [
     ['Authorization', 'Bearer c4n4ry'], ['authorization ', 'Bearer c4n4ry'], ['Cookie', 'session=c4n4ry; a=b'],
@@ -787,7 +790,7 @@ t.test('the serializer of a route keeps the one that the app gave its logger', a
       serializers: { req: (request) => ({ method: `own ${request.method} ${request.url}` }) }
     }
   })
-  const credentials = createUrlCredentials(app.server, '/ws')
+  const credentials = new UrlCredentials(app.server, '/ws')
   t.teardown(async () => { await app.close() })
   const logSerializers = credentials.logSerializers(app.log) as Record<string, (value: unknown) => unknown>
   app.get('/ws', { logSerializers }, async () => ({}))
@@ -808,7 +811,8 @@ t.test('on every address of localhost the guard holds and the URL is cleaned', a
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
   guarded(app)
-  createUrlCredentials(app.server, '/ws')
+  const credentials = new UrlCredentials(app.server, '/ws')
+  t.teardown(() => { credentials.stop() })
   refusing(app, async () => {})
   await app.register(websocket)
   t.teardown(async () => { await app.close() })
