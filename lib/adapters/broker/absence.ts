@@ -1,37 +1,41 @@
 import { after, every } from '../../structures/timers.js'
 
-/** Milliseconds for which a broker that cannot be asked may be back at once: until then nobody decides without it. */
+/**
+ * Milliseconds for which a broker that cannot be reached may come back at once: until then no caller decides without
+ * it.
+ */
 const BLINK = 2_000
 /**
- * The window is counted in steps: a process that stands still loses one of them, however long it does. Milliseconds.
+ * Milliseconds of one step in which the window is counted. A process that stands still loses one step only, however
+ * long it stands.
  */
 const STEP = 100
-/** Milliseconds until something that can be asked, and has failed, is asked again. */
+/** Milliseconds until a failed request to a broker that is connected is repeated. */
 const AGAIN = 50
 
 /**
- * What is known of a broker that cannot be asked: it may be back at once, and is waited for; or it is away, and nobody
- * waits. Whoever asks finds out, and so does the link to it.
+ * What is known of a broker that cannot be reached: it may come back at once, and callers wait for it, or it is away,
+ * and no caller waits. Requests and the link to the broker both report what they find.
  */
 export class Absence {
   readonly #waiting = new Set<() => void>()
   #timer: NodeJS.Timeout | undefined
   #isKnown = false
 
-  /** It could not be asked, or its connection broke. */
+  /** Reports that it could not be reached, or that its connection broke. */
   lost (): void {
     if (this.#isKnown || this.#timer !== undefined) return
     let left = BLINK / STEP
     this.#timer = every(() => { if (--left <= 0) this.known() }, STEP).unref()
   }
 
-  /** It does not answer: it is away until it does. */
+  /** Reports that it does not answer: it counts as away until it does. */
   known (): void {
     this.#isKnown = true
     this.#settle()
   }
 
-  /** It answers. */
+  /** Reports that it answers. */
   over (): void {
     this.#isKnown = false
     this.#settle()
@@ -44,9 +48,9 @@ export class Absence {
   }
 
   /**
-   * Waits until it may be asked again.
+   * Waits until a request may be repeated.
    *
-   * @param canAsk it could be asked now: then only for a moment
+   * @param canAsk whether it is connected, so that waiting a moment is enough
    * @returns false when it is away
    */
   async #mayAsk (canAsk: boolean): Promise<boolean> {
@@ -64,10 +68,10 @@ export class Absence {
   }
 
   /**
-   * Asks, and asks again what failed although the broker is there, or may be back at once. What is asked must be the
-   * same when it has been done already: the answer that is missing may have been lost behind it.
+   * Makes a request, and repeats it when it failed although the broker is there or may come back at once. The request
+   * must be idempotent, because a failed one may have been executed and only its answer lost.
    *
-   * @throws what the last question was refused with
+   * @throws the error of the last attempt
    */
   async insist<T> ({ ask, canAsk, isBlink }: Question<T>): Promise<T> {
     let end: number | undefined
@@ -79,7 +83,7 @@ export class Absence {
       } catch (error) {
         if (!isBlink(error)) throw error
         this.lost()
-        // One that comes and goes is not waited for without end either.
+        // A broker that comes and goes is not waited for without end either.
         end ??= performance.now() + 2 * BLINK
         if (performance.now() > end || !await this.#mayAsk(canAsk())) throw error
       }
@@ -89,8 +93,11 @@ export class Absence {
 
 export interface Question<T> {
   readonly ask: () => Promise<T>
-  /** the link to the broker stands */
+  /** Whether the link to the broker is open. */
   readonly canAsk: () => boolean
-  /** the broker is there all the same, or may be: its connection broke, or it has answered others meanwhile */
+  /**
+   * Whether the broker is or may be there in spite of the error: its connection broke, or it has answered others
+   * meanwhile.
+   */
   readonly isBlink: (error: unknown) => boolean
 }

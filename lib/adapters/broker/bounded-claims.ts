@@ -5,15 +5,15 @@ import type { AdapterHost, ClaimStore } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
 import { REMEMBERED } from '../../retention/bounds.js'
 
-/** Outcomes that are looked at for their end when one is stored. */
+/** Outcomes that are checked for expiry when one is stored. */
 const SWEEP = 8
 /** Bytes that a broker keeps for the key of a publication. */
 const PUBLISHED = 100
 
 /**
- * Bounds the bytes of the outcomes and idempotency keys that this node's users leave on a broker, whatever it is: over
- * his own a user's oldest is given back there, over all together the oldest of one who holds most, so that what is
- * repeated would run again. Only sizes are kept here.
+ * Bounds the bytes of the outcomes and idempotency keys that this node's users leave on a broker of any kind. Above the
+ * bound of one user its oldest is deleted there, above the bound of all users the oldest of one that holds most; a
+ * repeat of such a message runs again. This class keeps only their sizes.
  */
 export class BoundedClaims implements ClaimStore {
   readonly #store: ClaimStore
@@ -26,7 +26,7 @@ export class BoundedClaims implements ClaimStore {
     'outcomes of messages and idempotency keys were forgotten before their time: what is repeated may run again; raise limits.remembered, or lower the rate or the size of replies'
   )
 
-  /** @param takeBack makes the broker forget the key of a publication, by the name that `published` gave it */
+  /** @param takeBack makes the broker forget the key of a publication, by the name that `published` was given */
   constructor (store: ClaimStore, takeBack: (name: string) => Promise<unknown> = async () => {}) {
     this.#store = store
     this.#takeBack = takeBack
@@ -40,7 +40,7 @@ export class BoundedClaims implements ClaimStore {
     this.#keys = this.#published(limits.perUser)
   }
 
-  /** outcomes that were given back before their time */
+  /** Number of outcomes and keys that were deleted before their time. */
   get forgotten (): number { return this.#losses.count }
   get bytes (): number { return this.#retention.bytes }
 
@@ -56,15 +56,15 @@ export class BoundedClaims implements ClaimStore {
 
   #forgot (given: Awaitable<unknown>): void {
     this.#losses.add(this.#log, this.bytes)
-    // It ends by itself where the broker is away.
+    // Where the broker is away, the entry expires on its own.
     if (given instanceof Promise) given.catch(() => undefined)
   }
 
   /**
-   * An idempotency key is kept on the broker.
+   * Tells that the broker keeps an idempotency key.
    *
    * @param name of the key there
-   * @param owner whose it is
+   * @param owner the user or room that the key counts for
    * @param ttl milliseconds that it is kept
    */
   published (name: string, owner: string, ttl: number): void {

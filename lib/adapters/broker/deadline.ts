@@ -2,8 +2,8 @@ import type { Awaitable } from '../../structures/awaitable.js'
 
 /**
  * When a caller gives up, by `performance.now()` and by the clock of the server that is asked. All attempts at one run
- * of a server share one moment: its clock is known to some milliseconds only, and an attempt that reckoned its end anew
- * could be refused as late before an older one that is still on its way was.
+ * of a server share one moment: its clock is known to some milliseconds only, so an attempt that computed its end anew
+ * could be refused as late while an older attempt that is still on its way is not.
  */
 export class Deadline {
   readonly at: number
@@ -15,8 +15,8 @@ export class Deadline {
   }
 
   /**
-   * @param run names the life of the server; empty in a cluster, where each shard has its own clock
-   * @param read gives the server's time, in milliseconds, at the end
+   * @param run names one run of the server; empty in a cluster, where each shard has its own clock
+   * @param read returns the server's time at the end, in milliseconds
    */
   on (run: string, read: (at: number) => Awaitable<number>): Awaitable<number> {
     if (run !== '' && run === this.#run) return this.#time

@@ -9,17 +9,17 @@ import type { ControlMessage, PresenceChange } from '../adapter.js'
 import { isFields, parseJson } from './stored.js'
 
 /**
- * What comes from a broker is input: somebody else may write there, or another version of this package. Whatever a
- * decoder does not know it refuses by this, fields that it does not know it leaves out. Each message may carry the
- * version of its form; none is the first.
+ * A message or value of a broker that a decoder refuses. What comes from a broker is input: another application or
+ * another version of this package may write there. A decoder refuses unknown forms and omits unknown fields. Each
+ * message may carry the version of its form; without one it is the first.
  */
 export class Undecodable extends Error {}
 
-/** The newest form that is read here. One that only adds fields keeps its number. */
+/** The newest form that this version reads. A form that only adds fields keeps its number. */
 const VERSION = 1
-/** Characters of one event; beyond what any `limits.event` is meant for. */
+/** Characters of one event, more than any `limits.event` is meant for. */
 const MAX_EVENT = 16 * 1024 * 1024
-/** Nesting of an event's data; `JSON.parse` takes seconds for a megabyte of brackets. */
+/** Nesting of an event's data: `JSON.parse` takes seconds for a megabyte of brackets. */
 const MAX_DEPTH = 512
 /** Characters of a text that names something: a user, a connection, an id. */
 const MAX_TEXT = 16_384
@@ -31,7 +31,7 @@ const BREAKS = /[\n\r]/
 const DELIVERIES: ReadonlySet<unknown> = new Set<Delivery>(['reliable', 'latest', 'volatile'])
 const YEAR = 31_536_000_000
 
-/** What is kept and sent beside an event's data, in short names. */
+/** The fields that are kept and sent beside an event's data, with short names. */
 export interface Head {
   readonly t: string
   readonly s: number
@@ -81,7 +81,11 @@ export function decodeHead (text: string): Head {
 
 function isString (value: unknown): value is string { return typeof value === 'string' }
 
-/** Members are sent the data as it stands: JSON in one line. @throws Undecodable */
+/**
+ * Checks that data is JSON in one line, because members are sent it as it stands.
+ *
+ * @throws Undecodable
+ */
 export function checkData (text: string): void {
   if (text.length > MAX_EVENT || BREAKS.test(text) || isDeeperThan(text, MAX_DEPTH) || parseJson(text) === undefined) {
     throw new Undecodable('the data of an event')
@@ -95,8 +99,8 @@ export function checkPosition (epoch: unknown, offset: number): Position {
 }
 
 /**
- * Versions and sequences count from a clock, in microseconds at most: one that is far ahead would be newer than
- * everything for ever.
+ * Checks a version or a sequence. They count from a clock, in microseconds at most, so one that is far ahead would be
+ * newer than everything for ever.
  *
  * @throws Undecodable
  */
@@ -114,7 +118,11 @@ function namedOf (value: unknown): Named[] {
   return value.map(({ userId, data }) => data === undefined ? { userId } : { userId, data })
 }
 
-/** One user of a presence list. @throws Undecodable */
+/**
+ * Decodes one user of a presence list.
+ *
+ * @throws Undecodable
+ */
 export function decodeNamed (text: string): Named { return namedOf([parseJson(text)])[0]! }
 
 /** @throws Undecodable */
@@ -133,7 +141,7 @@ export function decodeControl (text: string): ControlMessage {
   return message
 }
 
-/** @returns the message with the fields that are known here; `undefined` when it is none */
+/** @returns the message with the fields that this version knows; `undefined` when it is no control message */
 export function checkControl (value: unknown): ControlMessage | undefined {
   if (!isFields(value) || !isKnown(value.v)) return undefined
   const { type, user, tokenId, connection, room, ack } = value
@@ -156,7 +164,7 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     }
     case 'join':
     case 'leave':
-      // Nobody is put into or out of a built-in room.
+      // No connection is put into a built-in room, or taken out of one.
       if (typeof room !== 'string' || !isRoomName(room) || room.startsWith('@')) return undefined
       if (isName(user)) return { type, user, room }
       return isName(connection) ? { type, connection, room } : undefined

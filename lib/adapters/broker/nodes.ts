@@ -1,72 +1,72 @@
 import { every } from '../../structures/timers.js'
 
-/** Another node, and when it was heard of last, by the broker's clock in milliseconds. */
+/** Another node, and the time of its last heartbeat by the broker's clock in milliseconds. */
 export interface Heard { readonly node: string, readonly at: number }
 
 /** What the broker answers to a heartbeat. */
 export interface Beat {
   /** the broker's time, milliseconds */
   readonly now: number
-  /** when this node was heard of before; absent the first time, or where the broker has forgotten it */
+  /** Time of this node's previous heartbeat; absent at the first, or where the broker has forgotten it. */
   readonly before: number | undefined
   readonly others: readonly Heard[]
 }
 
 export interface NodesOptions {
-  /** names this node among all; a name that it holds things by is this, or this with a number behind a dot */
+  /** Name of this node among all nodes. What it holds bears this name, or this name with a number behind a dot. */
   readonly node: string
   /**
-   * @param name by which the node is heard of
-   * @param away milliseconds for which this node could not reach the broker, 0 for none: others may not have been heard
+   * Sends one heartbeat.
+   *
+   * @param name the name to send it by
+   * @param away milliseconds for which this node could not reach the broker, 0 for none: other nodes may be missing
    *   for the same reason
    */
   readonly beat: (name: string, away: number) => Promise<Beat>
-  /** What this node held may have been given to others: it was not heard of for so long. */
+  /** Called when this node sent no heartbeat for so long that what it held may have been given to others. */
   readonly onLost: () => void
-  /** Holds all that this node holds anew, by the name that it has now. Resolves when that is done. */
+  /** Takes everything that this node holds again, by the name that it has now, and resolves when that is done. */
   readonly hold: () => Promise<void>
 }
 
 /** Milliseconds between two heartbeats. */
 export const BEAT = 10_000
-/** A lease that is shorter than this is not worth a heartbeat: it is renewed by itself, milliseconds. */
+/** Milliseconds of the shortest lease that heartbeats keep; a shorter one is renewed on its own. */
 const SHORTEST = 3 * BEAT
 /**
- * Milliseconds that what a node holds is kept though nobody knows of its node, and between two renewals by which it
- * stays.
+ * Milliseconds for which what a node holds is kept while the node itself is unknown; it is renewed three times within
+ * that.
  */
 export const HELD = 1_800_000
 const RENEWAL = HELD / 3
-/**
- * Milliseconds that the name of a node is kept that was not heard of any more: as long as something may still bear it.
- */
+/** Milliseconds for which the name of a silent node is remembered: as long as anything may still bear it. */
 export const REMEMBERED = 2 * HELD
 /** Nodes that are remembered. */
 export const MAX_NODES = 2_000
-/** Milliseconds for which an answer is as good as a new one. */
+/** Milliseconds for which an answer counts as new. */
 const FRESH = 1_000
-/** Names of one node that are heard of together; of more, what is held by the oldest ends. */
+/** Former names of a node that are kept alive; beyond them, what the oldest name holds ends. */
 const MAX_FORMER = 8
 
 /**
- * Which nodes are alive. What a node holds at a broker names its node, and is held for as long as that node is heard of
- * and `ttl` beyond: so one heartbeat of the node renews all of it, however much it is.
+ * Knows which nodes are alive. What a node holds at a broker bears the node's name, and is held as long as that node
+ * sends heartbeats and `ttl` beyond, so one heartbeat renews all of it, however much it is.
  */
 export class Nodes {
   readonly #options: NodesOptions
   #name: string
   #renamed = 0
-  /** names by which something may still be held: they are heard of as well until all is held by the new one */
+  /** Former names that may still hold something: they get heartbeats too until everything is held by the new name. */
   #former: readonly string[] = []
-  /** it could not be held anew, and is with the next heartbeat */
+  /** Whether taking everything again has failed, and is due with the next heartbeat. */
   #isOwed = false
-  /** the broker does not know the name yet */
+  /** Whether the broker does not know the name yet. */
   #isNew = true
   #others: ReadonlyMap<string, number> = new Map()
-  /** the broker's time at the last answer */
+  /** The broker's time at its last answer. */
   #asOf = 0
   #answeredAt = Number.NEGATIVE_INFINITY
-  /** shortest life beyond a heartbeat of anything that was held here */
+  /** Shortest time beyond a heartbeat for which anything was held here. */
   #shortest = Number.POSITIVE_INFINITY
   #beating: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -76,12 +76,12 @@ export class Nodes {
     this.#name = options.node
   }
 
-  /** names this node for as long as it lives, whatever name it holds things by */
+  /** Name of this node for its whole life, whatever name its leases bear. */
   get id (): string { return this.#options.node }
 
   /**
-   * The broker has other data than it had, maybe older: what this node holds is held anew by another name. What that
-   * data says of the old name though nobody here holds it any more ends with the old name's lease.
+   * Takes everything that this node holds again by another name, because the broker has other data than before, maybe
+   * older. Entries of the old name in that data that this node no longer holds expire with the lease of the old name.
    */
   holdAnew (): void {
     this.#former = [...this.#former, this.#name].slice(-MAX_FORMER)
@@ -95,8 +95,8 @@ export class Nodes {
     const ended = this.#former
     this.#isOwed = false
     try {
-      // One that is under way goes by the old name: what is held by a name that nobody has heard of outlives its node
-      // for long.
+      // A heartbeat under way bears the old name. What the new name holds before its first heartbeat would stay long
+      // after the death of this node.
       await this.#beating?.catch(() => {})
       await this.beat()
       await this.#options.hold()
@@ -106,7 +106,7 @@ export class Nodes {
     }
   }
 
-  /** Resolves when this node is known to the others. */
+  /** Resolves when the other nodes can see this node. */
   async start (): Promise<void> {
     await this.beat()
     this.#timer = every(() => {
@@ -118,7 +118,8 @@ export class Nodes {
   stop (): void { clearInterval(this.#timer) }
 
   /**
-   * @returns what is written beside something that lives as long as this node; '' for what has to be renewed by itself
+   * @returns the mark of something that lives as long as this node; '' for something that has to be renewed on its
+   *   own
    */
   mark (ttl: number): string {
     if (ttl < SHORTEST) return ''
@@ -130,25 +131,28 @@ export class Nodes {
   static renewal (ttl: number): number { return ttl < SHORTEST ? ttl / 3 : RENEWAL }
 
   /**
-   * Nodes that were not heard of for `ttl` ms when this node looked last: whoever came back since is not among them for
-   * long.
+   * Nodes that had sent no heartbeat for `ttl` ms at the last answer of the broker; a node that has come back since
+   * leaves this list at the next answer.
    */
   dead (ttl: number): readonly Heard[] {
     return [...this.#others].flatMap(([node, at]) => at + ttl <= this.#asOf ? [{ node, at }] : [])
   }
 
-  /** Whether something that a node took at `since`, to live for `ttl` ms longer than it, has ended by the last look. */
+  /**
+   * Whether something that a node took at `since`, and that outlives the node by `ttl` ms, had ended by the last answer
+   * of the broker.
+   */
   isDead (node: string, since: number, ttl: number): boolean {
     const at = this.#others.get(node)
     return at !== undefined && Math.max(at, since) + ttl <= this.#asOf
   }
 
-  /** Asks anew, unless it was asked just now; never rejects. */
+  /** Asks the broker again, unless its last answer is new; never rejects. */
   async look (): Promise<void> {
     if (performance.now() - this.#answeredAt >= FRESH) await this.beat().catch(() => {})
   }
 
-  /** One heartbeat; rejects when the broker cannot be reached. */
+  /** Sends one heartbeat; rejects when the broker cannot be reached. */
   async beat (): Promise<void> {
     this.#beating ??= this.#beat().finally(() => { this.#beating = undefined })
     await this.#beating
@@ -162,7 +166,7 @@ export class Nodes {
     const away = silence === Number.POSITIVE_INFINITY || silence < 2 * BEAT ? 0 : silence
     for (const former of this.#former) await this.#options.beat(former, away)
     const { now, before, others } = await this.#options.beat(name, away)
-    // Renamed meanwhile: the next one goes by the new name.
+    // The node was renamed meanwhile, so only the next heartbeat counts.
     if (name !== this.#name) return
     this.#isNew = false
     this.#answeredAt = performance.now()
@@ -172,10 +176,10 @@ export class Nodes {
   }
 }
 
-/** Nodes as scripts are told of them. */
+/** The list of nodes in the form that scripts read. */
 export function namesOf (dead: readonly Heard[]): string {
   return dead.map(({ node, at }) => `${node} ${at}`).sort().join(' ')
 }
 
-/** @returns the node that holds something by this name */
+/** @returns the id of the node that holds something by this name */
 export function nodeOf (name: string): string { return name.split('.', 1)[0]! }

@@ -1,6 +1,6 @@
 /**
- * What was asked for once and is kept for all who ask: those who come while it is under way share it, and one that
- * failed is asked for anew. It holds one entry for each name, and names are those of streams.
+ * Keeps the result of one request for all callers: callers that come while it is under way share it, and a failed one
+ * is made again. There is one entry for each name, and the names are those of streams.
  */
 export class Opened<T> {
   readonly #known = new Map<string, Promise<T>>()
@@ -14,7 +14,7 @@ export class Opened<T> {
     return await opening
   }
 
-  /** @param name all of them without it */
+  /** @param name the entry to forget; all entries without it */
   forget (name?: string): void {
     if (name === undefined) this.#known.clear()
     else this.#known.delete(name)

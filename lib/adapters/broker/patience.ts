@@ -5,14 +5,15 @@ export class Late extends Error {
   constructor () { super('there was no answer in time') }
 }
 
-/** A timer that comes so many milliseconds late tells that this process stood still: its time did not count. */
+/** A timer that fires so many milliseconds late shows that this process stood still, and that time does not count. */
 const STALL = 100
-/** Milliseconds between two looks at the clock of a loop. */
+/** Milliseconds between two readings of `LoopClock`. */
 const TICK = 50
 
 /**
- * Waits for an answer. A client may hold a request back without a deadline, and a server may stand still. So may this
- * process: then the answer may be here and not read, and it is given as much time again.
+ * Waits for an answer with a deadline, since a client may hold a request back without one and a server may stand still.
+ * This process may stand still as well: then the answer may be here without having been read, so it gets as much time
+ * again.
  *
  * @param patience milliseconds
  * @throws Late
@@ -25,7 +26,7 @@ export async function within<T> (answer: Promise<T>, patience: number): Promise<
       if (late > STALL) {
         due = performance.now() + Math.min(late, patience)
         timer = after(check, Math.min(late, patience))
-        // A loop that stood still runs its timers before it reads what has come meanwhile.
+        // An event loop that stood still runs its timers before it reads what has arrived meanwhile.
       } else setImmediate(() => { reject(new Late()) })
     }
     let timer = after(check, patience)
@@ -39,7 +40,7 @@ export async function within<T> (answer: Promise<T>, patience: number): Promise<
   })
 }
 
-/** Time in which this process did something: what it stood still for does not count. */
+/** Measures the time in which this process was running; pauses of the process do not count. */
 export class LoopClock {
   #now = 0
   #seenAt = performance.now()

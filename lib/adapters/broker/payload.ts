@@ -5,14 +5,15 @@ import type { Publication } from '../adapter.js'
 import { checkData, checkPosition, checkVersion, decodeHead, type Head } from './decode.js'
 
 /**
- * One event as brokers carry and keep it: three lines, of which only the second is parsed. JSON has no raw line breaks.
+ * Writes one event as brokers carry and keep it: three lines, of which only the second is parsed. JSON has no raw line
+ * breaks.
  *
  *     <origin>
  *     {"t":"said","s":1700000000000}
  *     {"text":"hi"}
  *
- * @param origin names this publication: the publishing adapter and a number. Behind it in its line stands what tells a
- *   repeated one, where the publisher gave it an idempotency key.
+ * @param origin names this publication: the publishing adapter and a number. Where the publisher gave it an idempotency
+ *   key, a hash of that follows in the same line, by which a repeated publication is recognised.
  */
 export function encodePayload (
   origin: string,
@@ -36,22 +37,22 @@ export function originOf (payload: string): string {
   return payload.slice(0, space !== -1 && space < end ? space : end)
 }
 
-/** What two publications of one event have in common: their key, or else their origin. */
+/** What two publications of one event have in common: their idempotency key, or otherwise their origin. */
 export function identityOf (payload: string): string {
   const end = payload.indexOf('\n')
   const space = payload.indexOf(' ')
   return space !== -1 && space < end ? payload.slice(space + 1, end) : payload.slice(0, end)
 }
 
-/** The origin and the epoch that its publisher knew, where that is named behind it. */
+/** Splits an origin from the epoch that its publisher knew, where that stands behind it. */
 export function splitOrigin (origin: string): [origin: string, epoch: string | undefined] {
   const mark = origin.indexOf('@')
   return mark === -1 ? [origin, undefined] : [origin.slice(0, mark), origin.slice(mark + 1)]
 }
 
 /**
- * @param at where the event stands: a position, or a version among the `latest` values; and for how long the broker has
- * kept it
+ * @param at where the event stands: a position, or a version among the `latest` values; and for how long the broker
+ *   has kept it
  * @throws Undecodable
  */
 export function decodePayload (
@@ -68,9 +69,10 @@ export function decodePayload (
 }
 
 /**
- * `<epoch> <offset> <epoch> <offset> ...`; an epoch marked with `!` lost what came after its offset.
+ * Reads positions written as `<epoch> <offset> <epoch> <offset> ...`. An epoch marked with `!` lost what came after its
+ * offset.
  *
- * @param onUndecodable is told of each that is no position, which is left out
+ * @param onUndecodable called for each entry that is no position; such an entry is omitted
  */
 export function parsePositions (
   text: string,

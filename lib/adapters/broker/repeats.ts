@@ -7,17 +7,17 @@ const MAX_KEYS = 10_000
 const MAX_EVENTS = 8_192
 
 /**
- * What a node knows of repeated events by itself, whatever its broker has forgotten: the idempotency keys that it has
- * used with what came of them, and the events that it has handed over. A broker that lost its data takes an event again
- * that was sent again; the members of this node have heard it.
+ * Deduplicates events by what this node itself knows, whatever its broker has forgotten: the idempotency keys that it
+ * has used with their results, and the events that it has delivered. A broker that lost its data accepts an event again
+ * that was sent again, although members of this node have received it.
  */
 export class Repeats {
   readonly #window: number
   readonly #keys = new ExpiringMap<Published>(MAX_KEYS)
-  /** when each was handed over, the oldest first */
+  /** Time at which each event was delivered, the oldest first. */
   readonly #events = new Map<string, number>()
 
-  /** @param window milliseconds that an idempotency key is remembered */
+  /** @param window milliseconds for which an idempotency key is remembered */
   constructor (window: number) {
     this.#window = window
   }
@@ -33,8 +33,9 @@ export class Repeats {
   }
 
   /**
-   * An event is about to be handed over. @returns false when it has been before, for as long as its key is remembered:
-   * after that it is another event
+   * Notes an event that is about to be delivered.
+   *
+   * @returns false when it has been delivered before and its key is still remembered; after that it is another event
    */
   isNew (room: string, identity: string): boolean {
     const name = keyOf(room, identity)

@@ -1,12 +1,15 @@
 /**
- * Values that nodes keep in a broker as JSON, and read as input: another version of this package, or somebody else, may
- * have written them. A value that is malformed counts as none, so that the next change mends it. One that names a newer
- * form is left alone.
+ * Values that nodes keep in a broker as JSON and read as input, because another application or another version of this
+ * package may have written them. A malformed value counts as none, so that the next change repairs it. A value of a
+ * newer form is left alone.
  */
 
-/** The newest form that is read here; it stands in no value. One that only adds fields keeps its number. */
+/**
+ * The newest form that this version reads; values of that form carry no version. A form that only adds fields keeps its
+ * number.
+ */
 const VERSION = 1
-/** Versions are small; in a map of times the name `v` may also be that of a connection. */
+/** Versions are small. In a map of times the name `v` may also be that of a connection. */
 const MAX_VERSION = 1_000
 
 export interface StoredUser { data?: unknown, readonly connections: Map<string, number> }
@@ -16,25 +19,25 @@ export interface StoredChange {
   readonly joined: readonly StoredNamed[]
   readonly left: readonly StoredNamed[]
 }
-/** `recent`: the last changes, oldest first */
+/** `recent` has the last changes, oldest first. */
 export interface StoredPresence {
   sequence: number
   readonly users: Map<string, StoredUser>
   recent: readonly StoredChange[]
 }
-/** `holder`: who runs it, until there is an outcome */
+/** `holder` runs the message, until there is an outcome. */
 export interface StoredClaim {
   readonly hash: string
   readonly until: number
   readonly outcome?: string
   readonly holder?: string
 }
-/** what was taken has no value any more */
+/** A value that was taken is absent. */
 export interface StoredValue { readonly value?: string, readonly until: number }
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** @returns `undefined` for anything but JSON; nothing that is parsed is looked up by a name that a peer chose */
+/** @returns `undefined` for anything but JSON; the value is never indexed by a name that a peer chose */
 export function parseJson (text: string): unknown {
   try {
     return JSON.parse(text) as unknown
@@ -43,7 +46,7 @@ export function parseJson (text: string): unknown {
   }
 }
 
-/** Whether another version of this package, a newer one, has written this value in a form that is not read here. */
+/** Whether a newer version of this package has written this value in a form that this version does not read. */
 export function isNewer (text: string): boolean {
   // A list of thousands of members is not parsed twice for this.
   if (!text.includes('"v":')) return false
@@ -70,7 +73,7 @@ function timesOf (value: unknown): Map<string, number> | undefined {
   return times
 }
 
-/** Holders of one limit, by the time at which each runs out. */
+/** Holders of one limit, with the time at which each expires. */
 export function decodeHolders (text: string): Map<string, number> | undefined { return timesOf(parseJson(text)) }
 
 export function encodeHolders (holders: ReadonlyMap<string, number>): string {
@@ -134,7 +137,7 @@ export function decodeTime (text: string): number | undefined {
   return /^\d{1,17}$/.test(text) ? Number(text) : undefined
 }
 
-/** A value kept for one `take`. */
+/** A value that is kept for one `take`. */
 export function decodeValue (text: string): StoredValue | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined

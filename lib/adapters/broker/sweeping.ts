@@ -1,6 +1,6 @@
 import { BEAT, namesOf, type Nodes } from './nodes.js'
 
-/** Some of very many rooms at each look, others at the next: entries may run out of which nobody here was told. */
+/** Walks through very many rooms, some at each call, because entries may expire without a message to this node. */
 export class Round {
   readonly #rooms: () => Iterator<string, unknown>
   #walk: Iterator<string, unknown> | undefined
@@ -24,25 +24,25 @@ export class Round {
   }
 }
 
-/** Takes what dead nodes held out of all rooms that are here, once after each death. */
+/** Removes what dead nodes held from all rooms of this node, once after each death. */
 export class Burial {
   readonly #nodes: Nodes
   readonly #bury: (dead: string) => Promise<void>
   #buried = ''
   #isBurying = false
 
-  /** @param bury looks at all rooms; `dead` is what `namesOf` says of the dead */
+  /** @param bury sweeps all rooms; `dead` is the list of the dead nodes as `namesOf` writes it */
   constructor (nodes: Nodes, bury: (dead: string) => Promise<void>) {
     this.#nodes = nodes
     this.#bury = bury
   }
 
-  /** the dead of whom nothing is left */
+  /** The dead nodes whose entries have been removed. */
   get buried (): string { return this.#buried }
 
-  /** @param lease the longest that anything was held for */
+  /** @param lease milliseconds of the longest lease of anything that was held */
   async run (lease: number): Promise<void> {
-    // What a node took after its last heartbeat is held for as much longer.
+    // What a node took after its last heartbeat is held that much longer.
     const dead = namesOf(this.#nodes.dead(lease + BEAT))
     if (dead === '' || dead === this.#buried || this.#isBurying) return
     this.#isBurying = true

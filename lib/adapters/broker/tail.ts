@@ -10,13 +10,13 @@ import { reentry, Stream, type StreamLimits, type Streams } from '../history/str
 export interface Arrival {
   readonly epoch: string
   readonly offset: number
-  /** offset of the event before it in this room: what tells a hole */
+  /** Offset of the event before it in this room, by which a hole is found. */
   readonly previous: number
-  /** who published it, so that the publisher on this node learns how many were offered it */
+  /** Id of the publication, so that its publisher on this node learns how many members were offered it. */
   readonly origin: string
-  /** what it has in common with another publication of the same event; absent where the broker takes none twice */
+  /** What it has in common with another publication of the same event; absent where the broker accepts none twice. */
   readonly identity?: string
-  /** characters that it holds while it waits for what is before it */
+  /** Characters that it takes while it waits for the events before it. */
   readonly size: number
   /** @throws Undecodable */
   readonly packet: () => Packet
@@ -24,7 +24,10 @@ export interface Arrival {
 
 /** A former epoch, with the last offset that the present one shares with it. */
 export interface Former extends Position {
-  /** events after that offset were lost: who stands in this epoch, or in one before it, has missed something */
+  /**
+   * Whether events after that offset were lost: a reader that stands in this epoch, or in one before it, has missed
+   * some.
+   */
   readonly isLossy?: boolean
 }
 
@@ -32,46 +35,59 @@ export interface Former extends Position {
 export interface Range {
   readonly epoch: string
   readonly top: number
-  /** offset before the oldest retained event */
+  /** Offset before the oldest retained event. */
   readonly floor: number
-  /** newest first: each led into the one before it in this list */
+  /** Former epochs, the newest first; each was followed by the one before it in this list. */
   readonly before: readonly Former[]
-  /** events after the offset that was asked, oldest first */
+  /** Events after the requested offset, oldest first. */
   readonly events: readonly Arrival[]
-  /** the bytes that were asked for ended it */
+  /** Whether the requested number of bytes ended it. */
   readonly isPart?: boolean
 }
 
 export interface TailOptions {
   readonly room: string
   readonly limits: StreamLimits
-  /** where the retained events are kept, under one budget for all rooms */
+  /** Keeps the retained events, under one budget for all rooms. */
   readonly streams: Streams
   readonly host: Pick<AdapterHost, 'gap'>
   readonly deliver: (room: string, packet: Packet, origin: string) => void
-  /** Hands an event over that this node has not handed over before. @returns false for one that it has */
+  /**
+   * Notes that this node delivers an event.
+   *
+   * @returns false for an event that it has delivered before
+   */
   readonly isNew?: (room: string, identity: string) => boolean
-  /** Reads the broker. @param epoch the one that this node stands in */
+  /**
+   * Reads the broker.
+   *
+   * @param epoch the epoch in which this node stands
+   */
   readonly read: (since: number, epoch: string) => Promise<Range>
   readonly onRepair: () => void
-  /** The broker keeps an event that cannot be read here. */
+  /** Called when the broker keeps an event that this version cannot read. */
   readonly onUndecodable?: (error: Undecodable) => void
 }
 
-/** How long an event known from a publish reply may lag on the subscription before it is fetched, milliseconds. */
+/**
+ * Milliseconds for which an event that is known from a publish reply may be missing on the subscription before it is
+ * fetched.
+ */
 const PATIENCE = 250
-/** Milliseconds between two tries to read a broker that answered with an error. */
+/** Milliseconds between two attempts to read a broker that answered with an error. */
 const RETRY = 1_000
-/** Events held back while a hole is read, and their characters; beyond them they are read as well. */
+/**
+ * Events held back while a hole is read, and their characters; beyond either bound they are read from the broker too.
+ */
 const MAX_HELD = 1_000
 const MAX_HELD_SIZE = 4_194_304
 
 /**
- * The one rule for positions of a former epoch: one is honoured when the stream of today holds all up to it, and
- * nothing of its epoch nor of those between was lost behind it.
+ * Applies the one rule for positions of a former epoch. Such a position is valid when the present stream has everything
+ * up to it, and when neither its epoch nor one between has lost anything behind it.
  *
- * @returns the offset up to which the epoch of a position and that of the range are one; `undefined` where nothing is
- *   known of it
+ * @returns the offset up to which the epoch of the position and that of the range are the same; `undefined` where the
+ *   epoch is unknown
  */
 export function sharedBy (
   since: Position,
@@ -88,7 +104,7 @@ export function sharedBy (
   return undefined
 }
 
-/** @param onUndecodable is told of each event that cannot be read here */
+/** @param onUndecodable called for each event that this version cannot read */
 export function pageOf (
   range: Range,
   { since }: Pick<HistoryQuery, 'since'>,
@@ -110,10 +126,7 @@ export function pageOf (
   }
 }
 
-/**
- * Its events, of which one that cannot be read is lost as if it had been trimmed: nobody resumes over it without being
- * told.
- */
+/** Decodes the events. One that cannot be read counts as trimmed, so that no reader resumes over it without a gap. */
 function decoded (
   { events, floor: from }: Range,
   onUndecodable: ((error: Undecodable) => void) | undefined
@@ -134,9 +147,9 @@ function decoded (
 }
 
 /**
- * A subscribed room's stream as this node follows it. Whatever the broker's subscription repeats, reorders or loses,
- * events leave here in offset order, each once; a hole is read from the broker before anything later leaves, and what
- * cannot be read becomes a gap.
+ * The stream of a subscribed room as this node follows it. Whatever the broker's subscription repeats, reorders or
+ * loses, this class delivers events in offset order and each once. It reads a hole from the broker before it delivers a
+ * later event, and what cannot be read becomes a gap.
  */
 export class FollowedStream {
   readonly #options: TailOptions
@@ -144,13 +157,13 @@ export class FollowedStream {
   #isRepairing = false
   #isClosed = false
   #held = new Map<string, Arrival>()
-  /** characters of those held, or more */
+  /** Characters of the events held back, or more. */
   #heldSize = 0
   #hasDropped = false
   #waiting: Array<{ readonly offset: number, readonly settle: () => void }> = []
   #expected = 0
   #timer: NodeJS.Timeout | undefined
-  /** when this room last heard from its broker, by `performance.now()` */
+  /** Time by `performance.now()` at which this room last heard from its broker. */
   heard = performance.now()
 
   constructor (options: TailOptions) {
@@ -160,7 +173,8 @@ export class FollowedStream {
   get position (): Position | undefined { return this.#stream?.top }
 
   /**
-   * The subscription stands and `position` was read after that: every later event will come, or be missed by number.
+   * Begins to follow: the subscription is open and `position` was read after that, so every later event will arrive or
+   * leave a hole in the numbers.
    */
   open (position: Position): void {
     if (this.#isClosed || this.#stream !== undefined) return
@@ -175,12 +189,14 @@ export class FollowedStream {
     clearTimeout(this.#timer)
     this.#release()
     const { room, streams } = this.#options
-    // The room may be followed anew by now.
+    // The room may be followed again by now.
     if (this.#stream !== undefined && streams.peek(room) === this.#stream) streams.delete(room)
     this.#settle(true)
   }
 
-  /** @param isOrdered it came by the subscription, so that an event missing before it will not come any more */
+  /**
+   * @param isOrdered whether it came by the subscription, so that an event missing before it will not arrive any more
+   */
   accept (arrival: Arrival, isOrdered: boolean): void {
     if (this.#isClosed) return
     if (this.#stream === undefined || this.#isRepairing) {
@@ -193,8 +209,8 @@ export class FollowedStream {
       this.#hold(arrival)
       this.repair()
     } else if (offset > top && previous <= top) {
-      // Only what is new tells that the subscription is what the broker has: another stream of the same numbers would
-      // be dropped below.
+      // Only a new event proves that the subscription follows the broker's stream: events of another stream with the
+      // same numbers would be dropped below.
       if (isOrdered) this.heard = performance.now()
       this.#deliver(arrival)
       if (this.#held.size > 0) this.#drain()
@@ -206,7 +222,7 @@ export class FollowedStream {
     }
   }
 
-  /** What the broker says of its stream: a position check. */
+  /** Compares with a position of the broker's stream. */
   check ({ epoch, offset }: Position): void {
     this.heard = performance.now()
     if (this.#stream === undefined) return
@@ -223,7 +239,7 @@ export class FollowedStream {
     })
   }
 
-  /** Retained events, if what this node holds is enough to answer. */
+  /** Returns retained events, if this node holds enough of them to answer. */
   read (query: HistoryQuery): HistoryPage | undefined {
     const stream = this.#stream
     if (stream === undefined) return undefined
@@ -241,8 +257,9 @@ export class FollowedStream {
     const packet = arrival.packet()
     const from = this.#stream!.top.offset
     streams.append(room, this.#stream!, packet, limits, performance.now())
-    // A broker that lost its data took it again, sent again: here it was heard, but not by who came since, and nobody
-    // knows who did.
+    // A broker that lost its data accepted this event a second time. Members that were here the first time have
+    // received it, members that came later have not, and the node does not know which are which, so all are told of a
+    // gap.
     if (identity !== undefined && isNew?.(room, identity) === false) host.gap(room, { epoch, from, to: offset })
     else deliver(room, packet, arrival.origin)
   }
@@ -274,7 +291,7 @@ export class FollowedStream {
         if (arrival.offset > top) this.#deliver(arrival)
       } catch (error) {
         if (!(error instanceof Undecodable)) throw error
-        // Whether the broker has it is found by reading what is missing.
+        // Reading the missing part will show whether the broker has it.
         this.#options.onUndecodable?.(error)
       }
     }
@@ -302,7 +319,7 @@ export class FollowedStream {
     this.#stream = streams.pin(room, performance.now(), () => new Stream(epoch, offset))
   }
 
-  /** Brings this tail to the broker's top. One at a time; never rejects. */
+  /** Reads everything up to the broker's top. One repair runs at a time; it never rejects. */
   repair (): void {
     if (this.#isRepairing || this.#isClosed || this.#stream === undefined) return
     this.#isRepairing = true
@@ -321,7 +338,7 @@ export class FollowedStream {
   async #repair (): Promise<void> {
     this.#options.onRepair()
     for (;;) {
-      // What is held by now was accepted before the read begins, so the read has it.
+      // The events held back by now were accepted before the read begins, so the read contains them.
       this.#release()
       this.#hasDropped = false
       this.#expected = 0
@@ -334,7 +351,7 @@ export class FollowedStream {
       if (isDone && this.#held.size === 0 && !this.#hasDropped) break
     }
     this.#isRepairing = false
-    // Told of while the last read was under way.
+    // This offset was reported while the last read was under way.
     if (this.#expected > this.#stream!.top.offset) this.#expect(this.#expected)
   }
 
@@ -346,7 +363,8 @@ export class FollowedStream {
     if (epoch !== local.epoch) {
       const former = sharedBy(local, range)
       const isWhole = former?.isWhole === true
-      // Behind what both epochs share, or behind what was heard here of it.
+      // The stream continues behind the part that both epochs share, or behind what this node has received of that
+      // part.
       const to = former === undefined ? top : Math.min(local.offset, former.offset)
       this.#restart(epoch, to)
       host.gap(room, isWhole ? { epoch, from: to, to } : { epoch, to })
@@ -372,7 +390,7 @@ export class FollowedStream {
     const reached = this.#stream!.top.offset
     if (reached >= top) return true
     if (range.events.length > 0) return false
-    // Neither there nor trimmed: nobody will see it any more.
+    // These events are neither there nor trimmed, so they are lost for good.
     host.gap(room, { epoch, from: reached, to: top })
     this.#restart(epoch, top)
     return true

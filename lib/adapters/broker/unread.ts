@@ -5,7 +5,10 @@ const QUIET = 60_000
 
 interface Log { warn (object: object, message: string): void }
 
-/** What came from a broker and could not be read: counted, said once a minute without a word of it, and left alone. */
+/**
+ * Counts what came from a broker and could not be read, and logs it once a minute without any of its content. The data
+ * itself is left alone.
+ */
 export class Unread {
   readonly #log: Log
   #saidAt = Number.NEGATIVE_INFINITY
@@ -16,7 +19,10 @@ export class Unread {
     this.#log = log
   }
 
-  /** @param kind of channel or value it came by @param size in characters */
+  /**
+   * @param kind of the channel or value that it came by
+   * @param size in characters
+   */
   note (kind: string, size: number): void {
     this.count++
     const now = performance.now()
@@ -28,7 +34,7 @@ export class Unread {
     )
   }
 
-  /** For the callbacks of a broker's client, into which nothing may be thrown. */
+  /** For callbacks of a broker's client, into which no error may be thrown. */
   failed (error: unknown, kind: string, size: number): void {
     if (error instanceof Undecodable) {
       this.note(kind, size)
