@@ -10,18 +10,18 @@ import { every } from '../../structures/timers.js'
 import type { HistoryPage, HistoryQuery } from '../adapter.js'
 import { DAY } from '../../retention/bounds.js'
 
-export interface StreamLimits { readonly size: number, /** milliseconds */ readonly ttl: number }
+export interface StreamLimits { readonly size: number, /** Milliseconds. */ readonly ttl: number }
 
-/** Eight characters of base64url, drawn once in a stream's life. */
+/** Makes an epoch: eight characters of base64url, drawn once in a stream's life. */
 export function newEpoch (): string {
   return randomBytes(6).toString('base64url')
 }
 
 /**
- * Where a reader goes on that cannot be resumed: behind all that its own epoch and the stream's have in common, or it
- * would be told again what it has heard.
+ * Position at which a reader continues that cannot be resumed: behind everything that its own epoch and the stream's
+ * share, so that it does not receive events again.
  *
- * @param shared offset up to which both epochs are one; `undefined` where nothing is known of it
+ * @param shared offset up to which both epochs are the same; `undefined` where the reader's epoch is unknown
  */
 export function reentry (
   since: Position,
@@ -33,17 +33,19 @@ export function reentry (
 
 /**
  * The retained events of one room: a ring in offset order, bounded by number and age here and by bytes in `Streams`.
- * Its epoch and top outlive the events. Pure: the clock is an argument.
+ * Its epoch and top outlive the events. The clock is an argument, so this class has no timer.
  */
 export class Stream extends Retained {
   readonly epoch: string
   #top: number
-  /** offset of the newest event that is gone: `since` below it cannot be honoured */
+  /** Offset of the newest event that is gone: a `since` below it cannot be resumed. */
   #trimmed: number
   #events: Packet[] = []
-  /** when each of them was accepted, by the clock that this is told: what its publisher's clock said is no measure */
+  /**
+   * Time at which each event was accepted, by the clock of the `now` arguments; the publisher's clock is no measure.
+   */
   #acceptedAt: number[] = []
-  /** events before this index are gone; compacted when it is half of the array */
+  /** Events before this index are gone; the array is compacted when they are half of it. */
   #head = 0
   #bytes = 0
   #ttl = Number.POSITIVE_INFINITY
@@ -64,7 +66,7 @@ export class Stream extends Retained {
     return this.length === 0 ? Number.POSITIVE_INFINITY : this.#acceptedAt[this.#head]! + this.#ttl
   }
 
-  /** @param packet its offset is above the top */
+  /** @param packet a packet whose offset is above the top */
   append (packet: Packet, limits: StreamLimits, now: number): void {
     this.#top = packet.position!.offset
     this.#events.push(packet)
@@ -87,7 +89,7 @@ export class Stream extends Retained {
     while (this.length > 0 && this.#acceptedAt[this.#head]! + ttl <= now) this.shift()
   }
 
-  /** Loses the oldest event. */
+  /** Drops the oldest event. */
   shift (): void {
     const packet = this.#events[this.#head]
     if (packet === undefined) return
@@ -148,7 +150,7 @@ function firstOf (packets: Packet[], most: number): Packet[] {
 class Known {
   readonly room: string
   readonly stream: Stream
-  /** among those that may be forgotten; in no list while it is pinned */
+  /** Its place among the rooms that may be forgotten; in no list while it is pinned. */
   readonly place = new Link<Known>(this)
   usedAt: number
 
@@ -159,35 +161,39 @@ class Known {
   }
 }
 
-/** Milliseconds that a room which never had an event is known: nobody has anything to come back to but its start. */
+/** Milliseconds for which a room that never had an event is remembered: a client can only return to its start. */
 const UNUSED_TTL = 300_000
-/** Milliseconds between two looks for what has run out. */
+/** Milliseconds between two sweeps. */
 const SWEEP = 500
-/** Events and rooms that one turn of the event loop lets go. */
+/** Events and rooms that one turn of the event loop drops. */
 const SLICE = 1_000
 
 /**
- * Streams and `latest` values of many rooms under one byte budget: over it, one of those that hold most loses its
- * oldest. What has run out leaves soon after, whether or not anybody asks for its room. No step costs more because
- * there are many rooms.
+ * Streams and `latest` values of many rooms under one byte budget: above it, one of those that hold the most loses its
+ * oldest part. What has expired is dropped soon after, whether or not its room is used. The cost of a step does not
+ * depend on the number of rooms.
  */
 export class Streams {
   readonly #retention: Retention
   readonly #capacity: number
   readonly #known = new ShardedMap<Known>()
   readonly #latest = new ShardedMap<Latest>()
-  /** rooms that may be forgotten, least recently used first: those that had events, and those that had none */
+  /** Rooms that may be forgotten, the least recently used first: those that had events, and those that had none. */
   readonly #idle = new LinkedList<Known>()
   readonly #unused = new LinkedList<Known>()
   readonly #sweep: Slices
   #sweeper: NodeJS.Timeout | undefined
-  /** of rooms that are not known; another one as soon as a room is forgotten, so that no room has one epoch twice */
+  /**
+   * Epoch of rooms that are not remembered. It is replaced whenever a room is forgotten, so that no room gets one epoch
+   * twice.
+   */
   #unborn = newEpoch()
 
   /**
    * @param budget bytes of all events and values together
-   * @param capacity rooms whose epoch and top are remembered; beyond it the least recently used that is not pinned goes
-   * @param now the clock by which all `now` are given, in milliseconds: one that nobody sets
+   * @param capacity rooms whose epoch and top are remembered; beyond it the least recently used room that is not
+   *   pinned is forgotten
+   * @param now the monotonic clock by which all `now` are given, in milliseconds
    */
   constructor (budget: number, capacity: number, now = (): number => performance.now()) {
     this.#retention = new Retention(budget)
@@ -195,7 +201,7 @@ export class Streams {
     this.#sweep = new Slices(() => this.sweep(now(), SLICE))
   }
 
-  /** From now on what has run out is let go; ended by `stop`. */
+  /** Begins to sweep; `stop` ends it. */
   start (): void { this.#sweeper ??= every(() => { this.#sweep.run() }, SWEEP).unref() }
 
   stop (): void {
@@ -206,23 +212,23 @@ export class Streams {
 
   get bytes (): number { return this.#retention.bytes }
   get size (): number { return this.#known.size }
-  /** events and values that had to go before their time */
+  /** Number of events and values that were evicted before their time. */
   get evicted (): number { return this.#retention.evicted }
 
   peek (room: string): Stream | undefined { return this.#known.get(room)?.stream }
 
-  /** The room's stream, or what it would be if it were opened now, of which nothing is kept. */
+  /** The room's stream, or the one that it would have if it were opened now; nothing of it is kept. */
   look (room: string): Stream { return this.peek(room) ?? new Stream(this.#unborn) }
 
-  /** The room's stream, born when there is none; now the most recently used. */
+  /** The room's stream, which is made when there is none; it becomes the most recently used. */
   open (room: string, now: number): Stream {
     const known = this.#find(room, now)
-    // Whoever pins a room says when he lets it go.
+    // A pinned room is in no list until it is unpinned.
     if (known.place.list !== undefined) this.#use(known, now)
     return known.stream
   }
 
-  /** The same for as long as it is not unpinned. */
+  /** Returns the room's stream and keeps it until it is unpinned. */
   pin (room: string, now: number, make?: () => Stream): Stream {
     const known = this.#find(room, now, make)
     known.place.remove()
@@ -275,7 +281,7 @@ export class Streams {
     this.#unborn = newEpoch()
   }
 
-  /** @param ttl milliseconds that the room's values live */
+  /** @param ttl milliseconds for which the room's values are kept */
   setLatest (room: string, packet: Packet, ttl: number, now: number): void {
     let latest = this.#latest.get(room)
     if (latest === undefined) {
@@ -286,7 +292,7 @@ export class Streams {
     this.#retention.changed(latest, now)
   }
 
-  /** Current values with their ages, oldest set first. */
+  /** Current values with their ages, in the order in which they were set. */
   latest (room: string, now: number): Packet[] {
     const latest = this.#latest.get(room)
     return latest === undefined ? [] : [...latest.aged(now)]
