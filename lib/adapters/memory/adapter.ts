@@ -18,64 +18,65 @@ import { Streams, type Stream } from '../history/stream.js'
 import { HISTORY_BYTES, IDEMPOTENCY, REMEMBERED } from '../../retention/bounds.js'
 
 export interface MemoryOptions {
-  /** bytes of all retained events, default 64 MiB */
+  /** Bytes of all retained events, default 64 MiB. */
   readonly bytes?: number
-  /** milliseconds that an idempotency key is remembered, default 120 000 */
+  /** Milliseconds that an idempotency key is remembered, default 120 000. */
   readonly idempotency?: number
   /**
-   * Bytes of message ids with their outcomes and of idempotency keys, kept for their time: in total (default 64 MiB)
-   * and of one user (default 4 MiB). Over his own bound a user loses his oldest, over the total one of those that hold
-   * most does; counted in the stats as `forgotten`, logged once a minute. Denials and values put for one `take` have
-   * the total each once more.
+   * Bytes of message ids with their outcomes and of idempotency keys, which are kept for their time: in total (default
+   * 64 MiB) and of one user (default 4 MiB). Above the bound of one user its oldest is evicted, above the total the
+   * oldest of one of those that hold most; this is counted in the stats as `forgotten` and logged once a minute.
+   * Denials and values put for one `take` have the same total once more each.
    */
   readonly remembered?: { readonly bytes: number, readonly perUser: number }
-  /** clock in Unix milliseconds */
+  /** Clock in Unix milliseconds. */
   readonly now?: () => number
 }
 
-/** Rooms whose epoch and top are remembered without members. */
+/** Rooms without members whose epoch and top are remembered. */
 const MAX_STREAMS = 100_000
 /** Bytes that a remembered publication costs. */
 const PUBLISHED = 150
-/** Milliseconds between two looks for what has run out. */
+/** Milliseconds between two sweeps. */
 const SWEEP = 1_000
-/** Milliseconds between two log lines about a bound that makes something be forgotten. */
+/** Milliseconds between two log lines about entries that a bound has evicted. */
 const QUIET = 60_000
-/** Entries that one turn of the event loop lets go. */
+/** Entries that one turn of the event loop drops. */
 const SLICE = 1_000
 
 interface Running { readonly hash: string, readonly outcome?: string, readonly until: number }
 
 /**
- * One process, no infrastructure. Everything is kept in memory and lost with the process: a new process is a new epoch.
+ * The adapter for one process without infrastructure. Everything is kept in memory and lost with the process, so a new
+ * process begins a new epoch.
  */
 export class MemoryAdapter implements Adapter {
   readonly name = 'memory'
   readonly presence: PresenceStore
   readonly claims: ClaimStore
   readonly denials: DenialStore
-  /** Unix time: it begins the versions, and ends denials */
+  /** Clock of Unix time, by which versions begin and denials end. */
   readonly #now: () => number
-  /** by which all else has its time, so that nothing ends, or stays, because somebody set the machine's clock */
+  /** Clock of everything else, so that a change of the machine's clock neither ends an entry nor keeps it. */
   readonly #clock: () => number
   readonly #present: MemoryPresence
   readonly #streams: Streams
   /**
-   * rooms with members here, and their streams: these are used all the time, and are neither looked up nor moved for
-   * it; `null` is one without history
+   * Rooms with members here, and their streams; `null` for one without history. These streams are used all the time, so
+   * they are neither looked up nor moved in an order.
    */
   readonly #subscribed = new ShardedMap<Stream | null>()
-  /** order among all `latest` values; begins at the clock, above what a client may know of an earlier process */
+  /** Order among all `latest` values. It begins at the clock, above what a client may know of an earlier process. */
   #version = 0
   readonly #idempotency: number
   readonly #published: Remembered<Published>
   readonly #claims: Remembered<Running>
   /**
-   * ids and keys share a budget; values for one `take` and denials have one of their own, for no user's flood may cost
-   * them
+   * Budgets: ids and keys share the first; values for one `take` have the second, so that the flood of a user cannot
+   * evict them.
    */
   readonly #retentions: readonly [Retention, Retention]
-  /** of the denials, which end at Unix times */
+  /** Budget of the denials, which end at Unix times. */
   readonly #denied: Retention
   readonly #sweep: Slices
   #host: AdapterHost | undefined
@@ -187,7 +188,7 @@ export class MemoryAdapter implements Adapter {
 
   get #all (): readonly Retention[] { return [...this.#retentions, this.#denied] }
 
-  /** ids and keys that were forgotten before their time, and denials and values */
+  /** Number of ids, keys, denials and values that were evicted before their time. */
   get #forgotten (): number {
     const early = this.#all.reduce((sum, { evicted }) => sum + evicted, 0)
     return early + this.#published.evicted + this.#claims.evicted
@@ -217,7 +218,7 @@ export class MemoryAdapter implements Adapter {
   }
 }
 
-/** @returns the embedded adapter; what one process needs, and the default */
+/** @returns the embedded adapter, which is the default and enough for one process */
 export function memory (options?: MemoryOptions): Adapter {
   return new MemoryAdapter(options)
 }
@@ -253,7 +254,7 @@ function memoryDenials (denied: Remembered<number>, now: () => number): DenialSt
   return {
     deny (subject, until) {
       const at = now()
-      // Each is its own owner: they end at different times.
+      // Each denial is its own owner, because they end at different times.
       if (until > (denied.get(subject, at) ?? at)) denied.set(subject, subject, until, 0, until, at)
     },
     isDenied: (subjects) => subjects.some((subject) => denied.get(subject, now()) !== undefined)

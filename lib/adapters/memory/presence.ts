@@ -4,7 +4,7 @@ import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
 import { DAY } from '../../retention/bounds.js'
 
-/** Forever on this node's clock: in one process a connection cannot die without its leave. */
+/** End of an entry that is held: in one process a connection cannot die without its leave, so it never expires. */
 const HELD = Number.POSITIVE_INFINITY
 const MAX_SEQUENCES = 100_000
 
@@ -12,27 +12,27 @@ interface Present { readonly data: unknown, readonly connections: Map<string, nu
 interface Presence {
   sequence: number
   readonly users: Map<string, Present>
-  /** users that have an entry with an end: the only ones a sweep has to look at */
+  /** Users that have an entry with an end: only these need a sweep. */
   readonly ending: Set<string>
 }
 
-/** Milliseconds that one turn of the event loop gives to a sweep. */
+/** Milliseconds that one turn of the event loop spends on a sweep. */
 const SLICE = 1
 
 /**
- * Presence of one process: per room a lease set by user and connection. Joins and leaves are decided where the set
- * changes, so each is announced once; a leave inside the grace period is only an end set to an entry, and a return
- * takes the end away.
+ * Presence of one process: a lease for each user and connection of a room. Joins and leaves are decided where the set
+ * changes, so each is announced once. A leave within the grace period only gives the entry an end, and a return removes
+ * the end.
  */
 export class MemoryPresence implements PresenceStore {
   readonly #rooms = new ShardedMap<Presence>()
-  /** rooms that hold an entry with an end: the only ones a sweep has to look at */
+  /** Rooms that hold an entry with an end: only these need a sweep. */
   readonly #ending = new ShardedMap<true>()
   readonly #sweeping: Slices
-  /** what is left of the sweep under way */
+  /** What is left of the sweep under way. */
   #swept: Iterator<string, undefined> | undefined
   #next: string | undefined
-  /** sequences of emptied rooms, so that a peer cannot mistake a later crowd for the one that it knows */
+  /** Sequences of rooms that became empty, so that a peer cannot mistake later members for those that it knows. */
   readonly #sequences = new ExpiringMap<number>(MAX_SEQUENCES)
   readonly #now: () => number
   readonly #announce: (room: string, change: PresenceChange) => void
@@ -91,7 +91,8 @@ export class MemoryPresence implements PresenceStore {
       else this.#sweepUsers(room, presence, presence.ending)
       room = this.#swept.next().value
       if (room === undefined || performance.now() <= until) continue
-      // Known to be there: a sweep that has met all of them is over, however long it took.
+      // The next room is kept, because it has been taken out of the iterator already. A sweep that has seen all rooms
+      // is over, however long it took.
       this.#next = room
       return true
     }
@@ -117,7 +118,7 @@ export class MemoryPresence implements PresenceStore {
     }
     if (ending.size === 0) this.#ending.delete(room)
     if (left.length > 0) this.#announce(room, { sequence: ++presence.sequence, joined: [], left })
-    // Whoever was told of it may have entered or left meanwhile.
+    // A listener of the announcement may have changed the room meanwhile.
     if (users.size > 0 || this.#rooms.get(room) !== presence) return
     this.#rooms.delete(room)
     this.#ending.delete(room)
