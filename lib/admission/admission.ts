@@ -96,16 +96,17 @@ export class Admission {
    * in between.
    *
    * @param path the room of the URL as it stood there, undecoded; empty for the bare prefix
+   * @param offered the subprotocols of an upgrade
    * @throws Refusal of the first check that fails
    */
-  admit (request: FastifyRequest, kind: Kind, path: string): Awaitable<Admitted> {
+  admit (request: FastifyRequest, kind: Kind, path: string, offered?: readonly string[]): Awaitable<Admitted> {
     const { settings, slots, auth, credentials, revocations } = this.#options
     const since = revocations.moment
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
     this.#options.readiness.check()
     this.#lookForProxy(request)
     const query = queryOf(request, kind)
-    const credential = credentials.find(request)
+    const credential = credentials.find(request, offered)
     if (kind === 'verdict') this.#repeat(request, credential, path)
     const polled = kind === 'polling' ? peek(query) : undefined
     if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') {

@@ -206,9 +206,9 @@ export class Endpoint {
     let admitted: Awaitable<Admitted>
     try {
       const kind = kindOf(request)
-      if (kind === 'websocket') checkHandshake(request)
+      const offered = kind === 'websocket' ? checkHandshake(request) : undefined
       if (kind === 'sse' || kind === 'polling') checkOwnTurn(request, reply)
-      admitted = this.#options.admission.admit(request, kind, this.#path(request))
+      admitted = this.#options.admission.admit(request, kind, this.#path(request), offered)
     } catch (error) {
       fail(error)
       return
@@ -434,8 +434,12 @@ function checkOwnTurn ({ raw }: FastifyRequest, reply: FastifyReply): void {
 /** Tokens of RFC 9110 5.6.2 with commas between them. */
 const PROTOCOLS = /^[ \t]*[!#$%&'*+.^_`|~\dA-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~\dA-Za-z-]+)*[ \t]*$/
 
-/** What `ws` would refuse after the admission is refused before it, so that no slot is taken for it. */
-function checkHandshake (request: FastifyRequest): void {
+/**
+ * What `ws` would refuse after the admission is refused before it, so that no slot is taken for it.
+ *
+ * @returns the subprotocols that are offered
+ */
+function checkHandshake (request: FastifyRequest): readonly string[] {
   const { headers } = request
   if (request.method !== 'GET') {
     throw new Refusal('protocol', {
@@ -460,6 +464,7 @@ function checkHandshake (request: FastifyRequest): void {
   if (offered.length > 0 && selectProtocol(offered) === false) {
     throw new Refusal('protocol', { message: `offer the subprotocol ${PROTOCOL}` })
   }
+  return offered
 }
 
 function waitOf (request: FastifyRequest): number {
