@@ -36,33 +36,33 @@ import { decodePayload, originOf, splitOrigin } from '../broker/payload.js'
 import { DAY, HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
 
 export interface NatsOptions {
-  /** default `nats://127.0.0.1:4222` */
+  /** URL of the server, default `nats://127.0.0.1:4222`. */
   readonly url?: string | readonly string[]
-  /** a connection of `@nats-io/transport-node` to use instead; it stays yours and is not closed */
+  /** A connection of `@nats-io/transport-node` to use instead; it stays yours and is not closed. */
   readonly connection?: NatsConnection
-  /** more settings of the client, such as `user`, `pass`, `token`, `tls` */
+  /** More settings of the client, such as `user`, `pass`, `token`, `tls`. */
   readonly settings?: Partial<NodeConnectionOptions>
   /**
-   * in front of all subjects, streams and buckets, default `realtime`; letters, digits, `_` and `-`. Each application
-   * that shares a server needs its own
+   * Prefix of all subjects, streams and buckets, default `realtime`; letters, digits, `_` and `-`. Each application
+   * that shares a server needs its own.
    */
   readonly prefix?: string
   /**
-   * default true. Without JetStream events are live only: no history, resume, latest values, presence, limits, claims
-   * and denials
+   * Whether to use JetStream, default true. Without it events are live only: no history, resume, latest values,
+   * presence, limits, claims and denials.
    */
   readonly jetstream?: boolean
-  /** copies of streams and buckets in a NATS cluster, default 1 */
+  /** Copies of streams and buckets in a NATS cluster, default 1. */
   readonly replicas?: number
-  /** default `file` */
+  /** Storage of streams and buckets, default `file`. */
   readonly storage?: 'file' | 'memory'
-  /** milliseconds that one request may take, default 2 000 */
+  /** Milliseconds that one request may take, default 2 000. */
   readonly timeout?: number
-  /** milliseconds between two position checks of a quiet room, default 40 000, varied by 20 % */
+  /** Milliseconds between two position checks of a quiet room, default 40 000, varied by 20 %. */
   readonly check?: number
-  /** milliseconds that an idempotency key is remembered, default 120 000 */
+  /** Milliseconds that an idempotency key is remembered, default 120 000. */
   readonly idempotency?: number
-  /** bytes of retained events that are kept in this process for resumes, default 64 MiB */
+  /** Bytes of retained events that are kept in this process for resumes, default 64 MiB. */
   readonly historyBytes?: number
 }
 
@@ -72,7 +72,7 @@ interface Followed {
   readonly tail: FollowedStream | undefined
   readonly subscriptions: Subscription[]
   due: number
-  /** the newest number of its stream when its position was last compared */
+  /** The newest number of its stream when its position was compared last. */
   comparedAt: number
 }
 
@@ -91,18 +91,18 @@ const MAX_DENIAL = 30 * DAY
 const PAGE = 500
 /** Bytes in one read while a hole is repaired. */
 const PAGE_BYTES = 1_048_576
-/** Milliseconds between two looks at the broker's clock. */
+/** Milliseconds between two measurements of the broker's clock. */
 const CLOCK = 30_000
-/** Longest time between two looks at what a subscription should have brought. */
+/** Longest time in milliseconds between two checks for what a subscription should have brought. */
 const LOOK = 4_000
 /** Positions that are compared at a time. */
 const BATCH = 64
 /** Rooms whose subjects are made in one turn of the event loop. */
 const TOKENS = 500
-/** Milliseconds between two answers to doubts about one stream. */
+/** Milliseconds for which doubts about one stream are gathered before it is compared. */
 const DOUBT = 250
 
-/** What JetStream is needed for. */
+/** The parts that need JetStream. */
 interface Kept extends KeptParts {
   readonly setup: NatsSetup
   readonly nodes: Nodes
@@ -129,7 +129,7 @@ class NatsAdapter implements Adapter {
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #tag = randomBytes(6).toString('base64url')
   readonly #rooms = new ShardedMap<Followed>()
-  /** rooms that show `latest` values which the broker does not have */
+  /** Rooms that show `latest` values which the broker does not have. */
   readonly #local = new Set<string>()
   readonly #doubted = new Map<string, NodeJS.Timeout>()
   #publishing: NatsPublishing | undefined
@@ -139,7 +139,7 @@ class NatsAdapter implements Adapter {
   #checker: NodeJS.Timeout | undefined
   #timer: NodeJS.Timeout | undefined
   #isChecking = false
-  /** `latest` values could not be read again yet */
+  /** Whether `latest` values still have to be read again. */
   #isMissing = false
   #received = 0
   #repairs = 0
@@ -299,7 +299,7 @@ class NatsAdapter implements Adapter {
     this.#rooms.set(room, followed)
     try {
       if (tail !== undefined) await this.#kept!.streams.life(settings)
-      // Left again meanwhile: nobody would end a subscription of it.
+      // The room was left meanwhile, and a subscription of it would never be ended.
       if (this.#rooms.get(room) !== followed) return undefined
       const { prefix } = this.#options
       const token = tokenOf(room)
@@ -406,7 +406,7 @@ class NatsAdapter implements Adapter {
     }
   }
 
-  /** An event of the room's history. */
+  /** Handles an event of the room's history. */
   #numbered (
     room: string,
     settings: RoomSettings,
@@ -422,13 +422,13 @@ class NatsAdapter implements Adapter {
     const life = lives.current(name)
     if (life === undefined) return
     if (epoch === life.epoch) lives.saw(name, epoch, sequence, origin)
-    // Its publisher knows of a life that this node does not know, or not of the one that this node knows. Reading
-    // tells.
+    // Its publisher knows a life that this node does not know, or does not know the one that this node knows. Reading
+    // tells which.
     else if (!life.before.some((former) => former.epoch === epoch)) this.#doubt(name)
     tail.accept(arrivalOf({ room, epoch: epoch ?? life.epoch, offset: sequence, previous }, text), true)
   }
 
-  /** A `latest` value that was set. */
+  /** Handles a `latest` value that was set. */
   #valued (followed: Followed, message: Msg): void {
     if (this.#rooms.get(followed.room) !== followed) return
     this.#received++
@@ -453,7 +453,7 @@ class NatsAdapter implements Adapter {
     else this.presence.heard(room, change)
   }
 
-  /** A change that cannot be announced is found by the next look of each node. */
+  /** Announces a change to all nodes. A change that cannot be announced is found when each node next reads the room. */
   #announce (room: string, change: PresenceChange): void {
     if (this.#link.isUp) {
       this.#link.send(`${this.#options.prefix}.room.${tokenOf(room)}`, `p\n${JSON.stringify(change)}`)
@@ -496,13 +496,13 @@ class NatsAdapter implements Adapter {
     this.#host!.state(true)
   }
 
-  /** Leases and presence of this node are gone, and are held anew. */
+  /** Called when leases and presence of this node are gone: everything is taken again. */
   #lost (): void { if (this.#link.isUp) void Promise.resolve(this.#host?.state(true, true)).catch(() => undefined) }
 
-  /** The same, and older data may have taken their place. */
+  /** Called when they are gone and older data may have taken their place. */
   #forgotten (): void { this.#kept?.nodes.holdAnew() }
 
-  /** What is looked at every few seconds: a subscription may lose something though its link stands. */
+  /** Runs every few seconds, because a subscription may lose messages although its link stands. */
   #look (): void {
     if (!this.#link.isUp) return
     this.#check(false)
@@ -513,8 +513,9 @@ class NatsAdapter implements Adapter {
   }
 
   /**
-   * Nodes without a stream that numbers their values follow the fastest of their clocks. @param ask `?`: nodes that are
-   * ahead answer
+   * Sends this node's time: nodes without a stream that numbers their values follow the fastest of their clocks.
+   *
+   * @param ask `?` asks nodes that are ahead to answer
    */
   #beat (ask: '' | '?'): void {
     if (this.#kept === undefined && this.#link.isUp) {
@@ -530,7 +531,10 @@ class NatsAdapter implements Adapter {
     this.#versions.follow(there)
   }
 
-  /** `latest` values that may have been set while the link was broken. Who has them drops them by their version. */
+  /**
+   * Delivers `latest` values that may have been set while the link was broken. Members that have them drop them by
+   * their version.
+   */
   async #missed (): Promise<void> {
     const { latest } = this.#kept!
     const byToken = new Map<string, string>()
@@ -561,7 +565,7 @@ class NatsAdapter implements Adapter {
     }, () => { this.#isMissing = true })
   }
 
-  /** Something does not fit what is known of a stream: all rooms that are in it are compared with it. */
+  /** Handles a sign that a stream is not as it is known here: all rooms in it are compared with it. */
   #doubt (name: string): void {
     if (this.#doubted.has(name) || this.#host === undefined) return
     this.#doubted.set(name, after(() => {
@@ -600,8 +604,8 @@ class NatsAdapter implements Adapter {
       try {
         await this.#compareAll(list)
       } catch {
-        // The link is away again, and everything is checked when it comes back; or one request failed, and its rooms
-        // are due again soon.
+        // Either the link is away again, and everything is checked when it comes back, or one request failed, and its
+        // rooms are due again soon.
         for (const followed of list) followed.due = performance.now() + 1_000
       }
     }))
@@ -612,7 +616,7 @@ class NatsAdapter implements Adapter {
     const top = await streams.verify(list[0]!.settings)
     const moved = await gather(list, ({ comparedAt, tail }) => {
       tail!.check({ epoch: top.epoch, offset: 0 })
-      // Where nothing was added to the stream since, no room of it has anything new.
+      // Where nothing was added to the stream since then, no room of it has anything new.
       return comparedAt !== top.offset || tail!.position?.epoch !== top.epoch
     })
     await inBatches(moved, BATCH, async (followed) => {
@@ -627,9 +631,9 @@ function end ({ subscriptions }: Followed): void {
 }
 
 /**
- * Nodes that share a NATS are one. With JetStream (2.9 or newer; on by default) history, resume, presence, limits and
- * claims hold across nodes; without it only live events and control messages do. Needs `@nats-io/transport-node`, and
- * for JetStream `@nats-io/jetstream` and `@nats-io/kv`.
+ * An adapter that makes nodes with one NATS act as one. With JetStream (2.9 or newer; on by default) history, resume,
+ * presence, limits and claims hold across nodes; without it only live events and control messages do. It needs
+ * `@nats-io/transport-node`, and for JetStream `@nats-io/jetstream` and `@nats-io/kv`.
  *
  * @throws REALTIME_ERR_OPTIONS for a prefix that NATS would read otherwise; `start` throws REALTIME_ERR_ADAPTER when
  *   the server cannot be reached

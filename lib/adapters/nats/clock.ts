@@ -1,26 +1,26 @@
 /** One write to the broker, and the time that the broker gave it. */
 export interface Stamp {
-  /** `performance.now()` when the write was known to be done */
+  /** `performance.now()` when the write was known to be done. */
   readonly writtenAt: number
-  /** Unix time in milliseconds, by the broker's clock */
+  /** Unix time in milliseconds, by the broker's clock. */
   readonly time: number
 }
 
-/** Writes that are timed at once: the quickest is the most exact. */
+/** Writes that are timed for one measurement: the quickest is the most exact. */
 const SAMPLES = 3
-/** Milliseconds that a wall clock may differ from the broker's and still counts as the same. */
+/** Milliseconds by which a wall clock may differ from the broker's and still count as the same. */
 const TOLERANCE = 1_000
-/** What a quartz may go wrong, per millisecond. */
+/** Largest error of a quartz clock, per millisecond. */
 const DRIFT = 0.0002
 
 /**
- * The broker's clock, as this node knows it. Whatever nodes decide together by time (leases, claims, denials, ages) is
- * decided by it, so that a node whose own clock is wrong decides like the others. Between two measurements it goes on
- * by the monotonic clock, which nobody sets.
+ * The broker's clock, as this node knows it. Decisions that nodes make together by time (leases, claims, denials, ages)
+ * use it, so that a node whose own clock is wrong decides like the others. Between two measurements it follows the
+ * monotonic clock, which is never set.
  */
 export class NatsClock {
   readonly #stamp: () => Promise<Stamp>
-  /** the broker's time minus `performance.now()` */
+  /** The broker's time minus `performance.now()`. */
   #offset = performance.timeOrigin
   #error = Number.POSITIVE_INFINITY
   #measuredAt = 0
@@ -33,21 +33,21 @@ export class NatsClock {
   now (): number { return Math.round(performance.now() + this.#offset) }
 
   /**
-   * Milliseconds by which the broker's clock is before this machine's. Small ones are none: nobody can tell them from
-   * the way.
+   * Milliseconds by which the broker's clock is ahead of this machine's. Small differences count as none, because they
+   * cannot be told from the time that an answer takes.
    */
   get ahead (): number {
     const ahead = this.now() - Date.now()
     return Math.abs(ahead) < TOLERANCE ? 0 : ahead
   }
 
-  /** A time of this machine's clock as the broker would name it. */
+  /** Converts a time of this machine's clock to the broker's. */
   shared (time: number): number { return time + this.ahead }
 
-  /** A time of the broker's clock as this machine would name it. */
+  /** Converts a time of the broker's clock to this machine's. */
   local (time: number): number { return time - this.ahead }
 
-  /** Rejects when the broker cannot be asked; the clock goes on as it was. */
+  /** Measures the broker's clock. Rejects when the broker cannot be asked; the clock stays as it was. */
   async measure (): Promise<void> {
     let best: { readonly offset: number, readonly error: number } | undefined
     for (let sample = 0; sample < SAMPLES; sample++) {
@@ -59,8 +59,8 @@ export class NatsClock {
     const now = performance.now()
     const drifted = this.#error + (now - this.#measuredAt) * DRIFT
     const { offset, error } = best!
-    // A slow answer does not spoil what is known better, unless both cannot be true: then the broker's clock is another
-    // one.
+    // A slow answer does not replace a better measurement, unless both cannot be true: then the broker's clock is
+    // another one.
     if (error > drifted && Math.abs(offset - this.#offset) <= error + drifted) return
     this.#offset = offset
     this.#error = error

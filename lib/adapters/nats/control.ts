@@ -10,10 +10,10 @@ import type { Unread } from '../broker/unread.js'
 
 export interface NatsControlOptions {
   readonly link: NatsLink
-  /** absent without JetStream: what is missed while the link is broken is lost */
+  /** Absent without JetStream: then messages sent while the link is broken are lost. */
   readonly kept: { readonly setup: NatsSetup, readonly clock: NatsClock } | undefined
   readonly prefix: string
-  /** names this adapter among all */
+  /** Names this adapter among all. */
   readonly tag: string
   readonly nodeId: string
   readonly unread: Unread
@@ -22,15 +22,15 @@ export interface NatsControlOptions {
 
 /** Milliseconds that a message waits for nodes whose link is broken. */
 const KEPT = 600_000
-/** Messages that are remembered, so that none is told twice. */
+/** Messages that are remembered, so that none is delivered twice. */
 const MAX_HEARD = 20_000
 const PAGE = 1_000
-/** What somebody relies on. The rest is told again, or counted as missing, by who sent it. */
+/** Messages that must arrive. The others are sent again, or counted as missing, by their sender. */
 const MUST_ARRIVE: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'join', 'leave', 'moved'])
 
 /**
- * What nodes tell each other. What must not be lost is kept in a small stream: each node knows up to which number it
- * has heard, and reads the rest after each reconnect and every few seconds.
+ * Messages between nodes. Those that must not be lost are kept in a small stream: each node knows up to which number it
+ * has received them, and reads the rest after each reconnect and every few seconds.
  */
 export class NatsControl implements Control {
   readonly #options: NatsControlOptions
@@ -39,11 +39,11 @@ export class NatsControl implements Control {
   readonly #subscriptions: Subscription[] = []
   #count = 0
   #created = ''
-  /** everything up to here has been heard */
+  /** Everything up to this number has been received. */
   #top = 0
   #startedAt = 0
   #reading: Promise<void> | undefined
-  /** something came while a read was under way, which may not have it */
+  /** Whether a message came while a read was under way, which may not include it. */
   #isAsked = false
 
   constructor (options: NatsControlOptions) {
@@ -64,7 +64,8 @@ export class NatsControl implements Control {
     if (kept === undefined) return
     this.#subscriptions.push(link.listen(`${prefix}.control.told`, (message) => {
       const sequence = Number(message.headers?.get('Nats-Sequence'))
-      // In order, so that a join and a leave keep theirs: one that is missing before it is read first.
+      // The order is kept, so that a join and a leave keep theirs: a message that is missing before this one is read
+      // first.
       if (sequence === this.#top + 1) {
         this.#top = sequence
         this.#take(message.string(), true)
@@ -97,7 +98,7 @@ export class NatsControl implements Control {
     }
   }
 
-  /** Reads what was not heard. Never rejects: what fails is tried again by the next call. */
+  /** Reads messages that were not received. Never rejects: what fails is tried again by the next call. */
   async catchUp (): Promise<void> {
     if (this.#options.kept === undefined) return
     this.#isAsked = true
@@ -112,7 +113,8 @@ export class NatsControl implements Control {
         await this.#read()
       }
     } catch {
-      // The link is away, and this is called when it comes back; or one request failed, and it is called again soon.
+      // Either the link is away, and this is called when it comes back, or one request failed, and it is called again
+      // soon.
     }
   }
 
@@ -120,7 +122,7 @@ export class NatsControl implements Control {
     const { link, kept } = this.#options
     if (kept === undefined || !link.isUp) throw away()
     const { state, created } = await kept.setup.use(this.#plan, () => link.jsm.streams.info(this.#plan.name))
-    // Made anew, or of older data: what is in it has been heard or not, whatever its number.
+    // The stream was created again, or has older data: its numbers do not tell which of its messages were received.
     if (String(created) !== this.#created || state.last_seq < this.#top) this.#top = 0
     this.#created = String(created)
     while (this.#top < state.last_seq) {
@@ -143,7 +145,7 @@ export class NatsControl implements Control {
     }
   }
 
-  /** @param isKept it may come again, when the stream is read */
+  /** @param isKept whether the message may come again, when the stream is read */
   #take (text: string, isKept: boolean): void {
     const end = text.indexOf('\n')
     const [id = '', from = ''] = text.slice(0, end).split(' ')
@@ -159,7 +161,7 @@ export class NatsControl implements Control {
   close (): void { for (const subscription of this.#subscriptions) subscription.unsubscribe() }
 }
 
-/** Times travel as the broker would name them. */
+/** Shifts the times of a message, which are sent by the broker's clock. */
 function shifted (message: ControlMessage, by: number): ControlMessage {
   return message.type === 'revoke' && message.until !== undefined ? { ...message, until: message.until + by } : message
 }

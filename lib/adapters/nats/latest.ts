@@ -17,12 +17,12 @@ export interface NatsLatestOptions {
   readonly lives: NatsLives
   readonly clock: NatsClock
   readonly prefix: string
-  /** milliseconds that an idempotency key is remembered */
+  /** Milliseconds that an idempotency key is remembered. */
   readonly idempotency: number
   readonly unread: Unread
 }
 
-/** A value that a node did not hear of when it was set. `age`: milliseconds since then. */
+/** A value that a node did not receive when it was set. `age` is the milliseconds since then. */
 export interface MissedValue {
   readonly token: string
   readonly version: number
@@ -30,22 +30,22 @@ export interface MissedValue {
   readonly text: string
 }
 
-/** What came of setting a value. */
+/** The result of setting a value. */
 export interface SetValue {
   readonly version: number
-  /** the key of the publication was used before */ readonly isRepeated: boolean
+  /** Whether the key of the publication was used before. */ readonly isRepeated: boolean
 }
 
 const PAGE = 5_000
 
 /**
- * The `latest` values of all rooms in one stream, which keeps the newest of each subject: its numbers order them for
- * all nodes, and it sends each on to those who listen, so that a value is set and told in one step.
+ * The `latest` values of all rooms in one stream, which keeps the newest of each subject. Its numbers order them for
+ * all nodes, and it forwards each to the subscribers, so that a value is set and sent in one step.
  */
 export class NatsLatest {
   readonly plan: NumberedPlan
   readonly #options: NatsLatestOptions
-  /** the stream's newest number at the last two looks while the link stood */
+  /** The stream's newest number at the last two readings while the link stood. */
   #seen: readonly [before: number, now: number] = [0, 0]
   #epoch = ''
 
@@ -63,7 +63,7 @@ export class NatsLatest {
     }
   }
 
-  /** @param payload of the epoch that is known when it is sent */
+  /** @param payload makes the payload for the epoch that is known when it is sent */
   async set (
     room: string,
     { type, key = '', idempotencyKey }: Publication,
@@ -79,13 +79,13 @@ export class NatsLatest {
     })
   }
 
-  /** The version of a value that came by, if its life is the one that is known here. */
+  /** The version of a value that was received, if its life is the one that is known here. */
   versionOf (sequence: number, epoch: string | undefined): number | undefined {
     const life = this.#options.lives.current(this.plan.name)
     return life === undefined || life.epoch !== epoch ? undefined : life.shift + sequence
   }
 
-  /** Current values of a room, oldest set first. */
+  /** Current values of a room, in the order in which they were set. */
   async read (room: string, { history }: RoomSettings): Promise<readonly Packet[]> {
     const { clock, prefix, unread } = this.#options
     const now = clock.now()
@@ -102,7 +102,7 @@ export class NatsLatest {
     })
   }
 
-  /** Notes how far the stream is: all that came before is told by now, or by the next look. */
+  /** Notes how far the stream is: every earlier value has been received by now, or will be by the next reading. */
   async look (): Promise<void> {
     const { info, life } = await this.#options.lives.verify(this.plan)
     const [, now] = this.#seen
@@ -111,7 +111,7 @@ export class NatsLatest {
   }
 
   /**
-   * Values set in any room since the look before the last one, each with the token of its room: those that a broken
+   * Values set in any room since the reading before the last one, each with the token of its room: those that a broken
    * link may have kept from this node.
    */
   async missed (): Promise<readonly MissedValue[]> {

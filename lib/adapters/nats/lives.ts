@@ -12,25 +12,25 @@ import type { Former } from '../broker/tail.js'
 import type { Unread } from '../broker/unread.js'
 import { originOf, splitOrigin } from '../broker/payload.js'
 
-/** From the creation of a stream, or from when its data went back, to the next time. */
+/** A life of a stream: from its creation, or from a return to older data, to the next such event. */
 export interface Life {
-  /** when the stream was made, as the server says it */
+  /** When the stream was created, as the server says it. */
   readonly created: string
   readonly epoch: string
-  /** former lives, each with the last number that this one shares with it; newest first */
+  /** Former lives, each with the last number that this one shares with it; newest first. */
   readonly before: readonly Former[]
-  /** what is added to a number to make it higher than all of former lives */
+  /** Added to a number to make it higher than all numbers of former lives. */
   readonly shift: number
-  /** server that last ran the stream, where it is one alone */
+  /** Server that last ran the stream, where there is only one. */
   readonly run: string
 }
 
 export interface NumberedPlan extends StreamPlan {
-  /** subject for a message that nobody reads */
+  /** Subject for a message that no subscriber reads. */
   readonly probe: string
 }
 
-/** `brokenAt`: a number under which two different events were seen */
+/** `brokenAt` is a number under which two different events were seen. */
 interface Known { readonly life: Life, readonly markers: Markers, brokenAt: number | undefined }
 
 export interface Found { readonly info: StreamInfo, readonly life: Life }
@@ -40,7 +40,7 @@ export interface LivesOptions {
   readonly setup: NatsSetup
   readonly state: NatsState
   readonly clock: NatsClock
-  /** Another life has begun, or may have: nothing that is known of the stream's numbers holds any more. */
+  /** Called when another life has begun, or may have: nothing known of the stream's numbers holds any more. */
   readonly onDoubt: (name: string) => void
   readonly unread: Unread
   readonly log: { warn (object: object, message: string): void }
@@ -49,15 +49,15 @@ export interface LivesOptions {
 const MAX_BEFORE = 8
 /** Numbers per millisecond that a stream does not reach. */
 const RATE = 1_000
-/** Of the newest events that this node remembers, those that are asked for to know the stream again. */
+/** Of the newest events that this node remembers, the number that is read to recognise the stream. */
 const ASKED = 3
-/** Numbers that others may have used before this node looks. */
+/** Numbers that other nodes may have used before this node checks. */
 const LOOKED_BACK = 16
 
 /**
- * Tells the lives of streams apart. The server itself keeps nothing that a restore would not take back with the rest:
- * so each node remembers what it has seen, compares it after each reconnect, and a stream that went back is given a new
- * epoch which all nodes read.
+ * Tells the lives of streams apart. The server keeps nothing that a restore would not take back with the rest. So each
+ * node remembers what it has seen and compares it after each reconnect, and a stream that went back gets a new epoch,
+ * which all nodes read.
  */
 export class NatsLives {
   readonly #options: LivesOptions
@@ -69,7 +69,7 @@ export class NatsLives {
     this.#options = options
   }
 
-  /** The link broke: what was kept by then is known to all who are still here. */
+  /** Called when the link breaks: what was kept by then is known to all members that are still here. */
   lost (): void { this.#lostAt = this.#options.clock.now() }
 
   forget (name?: string): void {
@@ -80,11 +80,11 @@ export class NatsLives {
   async open (plan: NumberedPlan): Promise<Found> { return await this.#opened.get(plan.name, () => this.#open(plan)) }
 
   async #open (plan: NumberedPlan): Promise<Found> {
-    // What comes by while the answer is on its way is not in it.
+    // Events that come while the answer is under way are not in it.
     const before = this.#known.get(plan.name)?.markers
     const seen = before?.top ?? 0
     const info = await this.#options.setup.open(plan)
-    // Another life may have been found meanwhile, whose numbers have nothing to do with those of before.
+    // Another life may have been found meanwhile, whose numbers have nothing to do with the earlier ones.
     const markers = this.#known.get(plan.name)?.markers
     return {
       info,
@@ -92,7 +92,7 @@ export class NatsLives {
     }
   }
 
-  /** Asks for something of a stream. One that is found missing is made anew, and asked again. */
+  /** Makes a request to a stream. A missing stream is created again, and the request repeated. */
   async use<T> (plan: NumberedPlan, ask: (opened: Found) => Promise<T>): Promise<T> {
     for (let isAgain = false; ; isAgain = true) {
       const opened = await this.open(plan)
@@ -106,16 +106,16 @@ export class NatsLives {
     }
   }
 
-  /** The life of a stream as far as it is known here without asking. */
+  /** The life of a stream as far as this node knows it without asking. */
   current (name: string): Life | undefined { return this.#known.get(name)?.life }
 
   top (name: string): number { return this.#known.get(name)?.markers.top ?? 0 }
 
   /**
-   * An event of the stream came by, or was accepted.
+   * Takes an event of the stream that was received or accepted.
    *
-   * @param epoch life that the number is of: what comes late from a former one says nothing of this one, whose numbers
-   *   are lower
+   * @param epoch the life to which the number belongs: an event that comes late from a former life says nothing of
+   *   this one, whose numbers are lower
    */
   saw (name: string, epoch: string | undefined, sequence: number, origin: string): void {
     const known = this.#known.get(name)
@@ -124,13 +124,17 @@ export class NatsLives {
     this.doubt(name)
   }
 
-  /** Something does not fit what is known of the stream. */
+  /** Tells that the stream is not as it is known here. */
   doubt (name: string): void {
     this.forget(name)
     this.#options.onDoubt(name)
   }
 
-  /** The stream as it is now, in whichever life it is. @param subject to count the events of */
+  /**
+   * Reads the stream as it is now, in whichever life it is.
+   *
+   * @param subject to count the events of
+   */
   async look (plan: NumberedPlan, subject?: string): Promise<Found> {
     const { link } = this.#options
     const ask = async ({ life }: Found): Promise<Found> => {
@@ -145,7 +149,7 @@ export class NatsLives {
     return await this.use(plan, ask)
   }
 
-  /** The same, and looks whether another node has found a new life. */
+  /** Does the same, and checks whether another node has found a new life. */
   async verify (plan: NumberedPlan): Promise<Found> {
     const { life, info } = await this.look(plan)
     const record = this.#decode(await this.#options.state.read(keyOfLife(plan.name)))
@@ -158,7 +162,7 @@ export class NatsLives {
     const { state, link, log, clock } = this.#options
     const { name } = plan
     const created = String(info.created)
-    // Of several servers each has an id of its own, and the stream may be run by any.
+    // In a cluster each server has an id of its own, and any of them may run the stream.
     const run = link.isClustered ? '' : link.serverId
     const remembered = this.#known.get(name)
     const known = remembered?.life.created === created ? remembered : undefined
@@ -189,8 +193,8 @@ export class NatsLives {
   }
 
   /**
-   * @param shared last number that the stream has in common with what this node remembers of it; `undefined`: it went
-   *   on from there
+   * @param shared last number that the stream has in common with what this node remembers of it; `undefined` when the
+   *   stream just continued
    */
   #lifeOf (
     record: Life | undefined,
@@ -205,38 +209,38 @@ export class NatsLives {
       return { created, run, epoch: newEpoch(), before: before.slice(0, MAX_BEFORE), shift: now * RATE }
     }
     if (known === undefined) {
-      // Of a stream that was made anew, all that is in it is new to who knew the last one.
+      // Everything in a stream that was created again is new to members that knew the last one.
       if (record === undefined) {
         return former === undefined
           ? { created, run, epoch: newEpoch(), before: [], shift: now * RATE }
           : next(former, 0, true)
       }
-      // The server was started again, with whatever data: nobody here can say that what came last before it is still
-      // there.
+      // The server was restarted, with unknown data: this node cannot tell whether the last events before that are
+      // still there.
       return record.run === run ? record : next(record, last, false)
     }
-    // Lost, or older than what this node remembers: then the record went back as well.
+    // The record is lost, or older than what this node remembers: then the record went back as well.
     const isOlder = record === undefined || known.before.some(({ epoch }) => epoch === record.epoch)
     if (!isOlder && record.epoch !== known.epoch) return record
-    // It is only compared when something of what this node remembers is not there.
+    // It has a value only where something that this node remembers is missing.
     if (shared !== undefined) return next(known, shared, true)
     if (isOlder) return { ...known, run }
     return record.run === run ? record : { ...record, run }
   }
 
-  /** @returns the last number in common; `undefined` when the stream is the one that this node remembers, gone on */
+  /** @returns the last number in common; `undefined` when the stream is the remembered one and has just continued */
   async #compare (
     plan: NumberedPlan,
     { markers, brokenAt }: Known,
     last: number,
     seen: number
   ): Promise<number | undefined> {
-    // Two servers have led the stream at once, or one has lost what it had accepted: whatever it holds now, members may
-    // have heard something else.
+    // Two servers have led the stream at once, or one has lost what it had accepted. Whatever it holds now, members may
+    // have received other events.
     if (brokenAt !== undefined) return await this.#sameUpTo(plan, markers, brokenAt - 1)
     let end = last
     if (last < seen) {
-      // Whoever said this may have stood still for a while, and not be the one that accepts any more: what is accepted
+      // The server that answered may have stood still for a while, and may no longer be the leader; a message accepted
       // now proves it.
       const { seq } = await this.#options.link.publish(plan.probe, '')
       if (seq > seen) return undefined
@@ -253,8 +257,8 @@ export class NatsLives {
   }
 
   /**
-   * The last number, of the newest few, that was given before the link broke: a restore came later, and leaves out but
-   * does not add.
+   * The last number, of the newest few, that was given before the link broke: a restore comes later, and removes events
+   * but adds none.
    */
   async #oldUpTo (plan: NumberedPlan, end: number): Promise<number> {
     for (let sequence = end; sequence > Math.max(0, end - LOOKED_BACK); sequence--) {
@@ -271,7 +275,7 @@ export class NatsLives {
   /** The last number whose event is the one that this node has seen. */
   async #sameUpTo (plan: NumberedPlan, markers: Markers, end: number): Promise<number> {
     const list = markers.upTo(end)
-    // Halved until the two are next to each other: from `high` on they are in common.
+    // A binary search until the two bounds are neighbours: from `high` on the events are in common.
     let [low, high] = [-1, list.length]
     while (high - low > 1) {
       const middle = (low + high) >> 1

@@ -1,14 +1,14 @@
-/** Events that are remembered, of the newest that this node has heard of. */
+/** Newest events that are remembered. */
 const SIZE = 256
 
 /**
- * What this node has seen of a stream, kept outside the broker: which event had which number. A stream that was
- * restored from older data gives the same numbers to other events.
+ * What this node has seen of a stream, kept outside the broker: the event of each number. A stream that was restored
+ * from older data gives the same numbers to other events.
  */
 export class Markers {
   readonly #numbers = new Float64Array(SIZE)
   readonly #origins: string[] = Array.from({ length: SIZE }, () => '')
-  /** the highest number seen */
+  /** The highest number seen. */
   top: number
 
   constructor (top: number) {
@@ -27,7 +27,7 @@ export class Markers {
     return true
   }
 
-  /** Remembered numbers up to `most`, the highest first, each with what it is. */
+  /** Remembered numbers up to `most`, the highest first, each with the origin of its event. */
   upTo (most: number): Array<{ readonly sequence: number, readonly origin: string }> {
     const found: Array<{ sequence: number, origin: string }> = []
     for (let index = 0; index < SIZE; index++) {

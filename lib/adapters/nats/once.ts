@@ -4,7 +4,7 @@ import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { NatsLink } from './link.js'
 import type { NatsSetup, StreamPlan } from './setup.js'
 
-/** The name under which the server recognises a publication that is repeated. */
+/** The message id by which the server recognises a repeated publication. */
 export function messageIdOf (room: string, idempotencyKey: string): string {
   return createHash('sha1').update(keyOf(room, idempotencyKey)).digest('base64url')
 }
@@ -14,16 +14,16 @@ const MAX_KEYS = 10_000
 
 export interface NatsOnceOptions {
   readonly link: NatsLink
-  /** absent without JetStream: keys hold on this node alone */
+  /** Absent without JetStream: then keys hold on this node only. */
   readonly setup: NatsSetup | undefined
   readonly prefix: string
-  /** milliseconds that a key is remembered */
+  /** Milliseconds that a key is remembered. */
   readonly idempotency: number
 }
 
 /**
- * Idempotency keys of events that are not kept. The server recognises a message by its id in any of its streams: this
- * one holds nothing but the ids, for as long as they count.
+ * Idempotency keys of events that are not kept. The server recognises a message by its id in any of its streams; this
+ * stream holds only the ids, for as long as they count.
  */
 export class NatsOnce {
   readonly #options: NatsOnceOptions
@@ -36,7 +36,7 @@ export class NatsOnce {
     this.#plan = { name: `${prefix}_once`, subjects: [`${prefix}.once`], maxAge: idempotency, duplicates: idempotency }
   }
 
-  /** @returns whether the key is used for the first time. While the broker is away, as far as this node knows */
+  /** @returns whether the key is used for the first time; while the broker is away, as far as this node knows */
   async take (room: string, idempotencyKey: string): Promise<boolean> {
     const id = messageIdOf(room, idempotencyKey)
     const now = performance.now()
@@ -52,7 +52,7 @@ export class NatsOnce {
       const { duplicate } = await setup.use(this.#plan, () => link.publish(this.#plan.subjects[0]!, '', { msgID }))
       return duplicate
     } catch {
-      // Events that are not kept go on without the broker, and are then told here alone.
+      // Events that are not kept need no broker; the key then holds on this node only.
       return false
     }
   }

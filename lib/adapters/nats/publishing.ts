@@ -15,7 +15,7 @@ import type { Repeats } from '../broker/repeats.js'
 import type { FollowedStream } from '../broker/tail.js'
 import { decodePayload, encodePayload } from '../broker/payload.js'
 
-/** What needs JetStream. */
+/** The parts that need JetStream. */
 export interface KeptParts {
   readonly streams: NatsStreams
   readonly lives: NatsLives
@@ -27,19 +27,19 @@ export interface NatsPublishingOptions {
   readonly link: NatsLink
   readonly kept: KeptParts | undefined
   readonly once: NatsOnce
-  /** orders `latest` values where no stream does */
+  /** Orders `latest` values where no stream does. */
   readonly versions: LogicalVersions
   readonly host: Pick<AdapterHost, 'event'>
   readonly prefix: string
-  /** names this adapter among all */
+  /** Names this adapter among all. */
   readonly tag: string
-  /** milliseconds */
+  /** Milliseconds that one publish may take. */
   readonly timeout: number
-  /** keys that this node has used */
+  /** Keys that this node has used. */
   readonly repeats: Repeats
   readonly tail: (room: string) => FollowedStream | undefined
   readonly isSubscribed: (room: string) => boolean
-  /** A `latest` value was shown here that the broker does not have. */
+  /** Called when a `latest` value was delivered here that the broker does not have. */
   readonly onLocal: (room: string) => void
 }
 
@@ -52,7 +52,7 @@ interface Own {
 /** Milliseconds that a live event waits for its own echo. */
 const ECHO = 1_000
 
-/** What this node publishes, from the call to what it came to. */
+/** Publishes this node's events, from the call to the result. */
 export class NatsPublishing {
   readonly #options: NatsPublishingOptions
   readonly #own = new Map<string, Own>()
@@ -65,7 +65,7 @@ export class NatsPublishing {
   async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
     const { kept, tag } = this.#options
     const origin = `${tag}-${(++this.#count).toString(36)}`
-    // The broker's time, where this machine's clock is wrong: ages count from it.
+    // Where this machine's clock is wrong, the event gets the broker's time, because ages count from it.
     const stamped = kept === undefined || kept.clock.ahead === 0
       ? publication
       : { ...publication, timestamp: Math.round(kept.clock.shared(publication.timestamp)) }
@@ -96,11 +96,11 @@ export class NatsPublishing {
     const { name } = streams.plan(settings)
     const subject = streams.subject(room, settings)
     const { idempotencyKey } = publication
-    // Named, so that the server knows it when it has to be sent again, by this node or by the caller.
+    // The message has an id, so that the server knows it when it is sent again, by this node or by the caller.
     const key = idempotencyKey ?? origin
     const msgID = messageIdOf(room, key)
     const before = idempotencyKey === undefined ? undefined : repeats.first(room, idempotencyKey)
-    // Known here, whatever the broker has forgotten.
+    // This node knows the key, whatever the broker has forgotten.
     if (before !== undefined) return { ...before, recipients: 0 }
     const done = (position: Position): void => {
       if (idempotencyKey !== undefined) repeats.remember(room, idempotencyKey, { position, recipients: 0 })
@@ -111,10 +111,10 @@ export class NatsPublishing {
       try {
         ({ epoch } = await streams.life(settings))
         const top = lives.top(name)
-        // A stream in another life does not know whether it has taken the message in the last one.
+        // A stream in another life does not know whether it accepted the message in the last one.
         if (first !== undefined && epoch !== first) throw away('unknown', key)
-        // NATS keeps no deadline: what was sent may be taken later. So the second answer is waited for longer, before
-        // nobody can know.
+        // NATS keeps no deadline, so a message may be accepted late. The second answer is therefore awaited longer,
+        // before the result counts as unknown.
         const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin}@${epoch}`, publication), {
           msgID,
           timeout: timeout * (isAgain ? 1.5 : 0.5)
@@ -133,7 +133,7 @@ export class NatsPublishing {
         return { position, recipients: await (own.recipients ?? 0) }
       } catch (error) {
         if (own.position !== undefined) {
-          // It came back by the subscription: it was accepted, whatever became of the answer.
+          // The event came back by the subscription, so it was accepted, even if the answer is lost.
           done(own.position)
           return { position: own.position, recipients: await (own.recipients ?? 0) }
         }
@@ -184,7 +184,7 @@ export class NatsPublishing {
     }
   }
 
-  /** Events that are not kept: sent to whoever listens. */
+  /** Sends an event that is not kept to all subscribers. */
   async #tell (
     room: string,
     publication: Publication,
@@ -218,13 +218,13 @@ export class NatsPublishing {
 
   async #echo (own: Own): Promise<void> {
     await new Promise<void>((resolve) => {
-      // A loop that stood still runs its timers before it reads what has come meanwhile.
+      // An event loop that stood still runs its timers before it reads what has arrived meanwhile.
       const timer = after(() => { setImmediate(resolve) }, ECHO)
       own.settle = () => { clearTimeout(timer); resolve() }
     })
   }
 
-  /** @param version absent: the broker is away, and whatever it has next takes the place of this value */
+  /** @param version absent while the broker is away: then any value that the broker has next replaces this one */
   #handOver (room: string, payload: string, version?: number): Awaitable<number> {
     const { host, isSubscribed } = this.#options
     return isSubscribed(room)
@@ -232,7 +232,7 @@ export class NatsPublishing {
       : 0
   }
 
-  /** An event was handed over: if it is one of this node's, its publisher is told. */
+  /** Tells that an event was delivered; if it is this node's, its publisher is told. */
   delivered (origin: string, recipients: Awaitable<number>, position?: Position): void {
     const own = this.#own.get(origin)
     if (own === undefined) return

@@ -3,47 +3,45 @@ import type { NatsLink } from './link.js'
 export interface Kept {
   readonly subject: string
   readonly seq: number
-  /** Unix time in milliseconds, by the clock of the server */
+  /** Unix time in milliseconds, by the server's clock. */
   readonly time: number
   readonly text: string
 }
 
 const NANOS = 1_000_000
-/** Milliseconds after which the server forgets a reader that nobody reads. */
+/** Milliseconds after which the server deletes a consumer that is not read. */
 const IDLE = 10_000
 
 /**
- * Messages of the first request, from which the size of the others is guessed: so many at most, and as if each had so
- * many bytes.
+ * Bounds of the first request, from which the size of the others is estimated: at most so many messages, as if each had
+ * so many bytes.
  */
 const FIRST = { most: 16, bytes: 16_384 }
 
 interface Page {
   messages: Kept[]
-  /** nothing was left out behind the last of them */ isAll: boolean
-  /** the bytes or the patience ended it */ isPart: boolean
+  /** Whether nothing was left out behind the last message. */ isAll: boolean
+  /** Whether the bytes or the patience ended it. */ isPart: boolean
 }
 
-/** What is to be read. */
+/** The part of a stream to read. */
 export interface Part {
   readonly stream: string
   readonly subject: string
-  /** the first number that is read */
+  /** The first number that is read. */
   readonly start: number
-  /** messages at most */
+  /** Messages at most. */
   readonly most: number
-  /** bytes after which it ends, with one message at least; absent: without end */
+  /** Bytes after which it ends, with one message at least; absent for no bound. */
   readonly bytes?: number | undefined
-  /**
-   * milliseconds after which it ends as if by the bytes, where messages are read one by one; absent: without end
-   */
+  /** Milliseconds after which it ends as if by the bytes, where messages are read one by one; absent for no bound. */
   readonly patience?: number | undefined
 }
 
 /**
- * Reads messages of a stream. From one server through a consumer of its own: one request, or a few where bytes are
- * bounded. In a cluster one by one from the server that leads the stream: a consumer reads the copy of its own server,
- * and a copy may for a while have other events, or the same under other numbers.
+ * Reads messages of a stream. From a single server it reads through a consumer of its own, in one request, or a few
+ * where bytes are bounded. In a cluster it reads one by one from the leader of the stream: a consumer reads the copy of
+ * its own server, which may for a while have other events, or the same ones under other numbers.
  */
 export async function fetchAll (link: NatsLink, part: Part): Promise<Page> {
   return await (link.isClustered ? readLeader(link, part) : readConsumer(link, part))
@@ -100,7 +98,7 @@ async function readConsumer (
       }
       if (messages.length < end) break
     }
-    // Goes by itself when nobody reads it; nobody has to wait for that.
+    // A consumer that is not read expires on its own, so this is not awaited.
     link.jsm.consumers.delete(stream, name).catch(() => {})
     const isPart = messages.length < count && size > bytes
     return { messages, isAll: messages.length >= pending, isPart }
@@ -108,8 +106,8 @@ async function readConsumer (
 }
 
 /**
- * The number of the message at `index` among those of a subject, oldest first; their contents stay where they are, but
- * for a cluster's.
+ * The number of the message at `index` among those of a subject, oldest first. Their contents are not transferred,
+ * except in a cluster.
  */
 export async function numberOf (
   link: NatsLink,
@@ -143,7 +141,7 @@ export async function numberOf (
   })
 }
 
-/** As many as are likely to fit into what is left. */
+/** As many messages as are likely to fit into the bytes that are left. */
 function batchOf (read: number, size: number, count: number, bytes: number): number {
   if (bytes === Number.POSITIVE_INFINITY) return count
   const likely = read === 0

@@ -2,16 +2,16 @@ import type { StreamInfo } from '@nats-io/jetstream'
 import { away, isMissing, type NatsLink } from './link.js'
 import { Opened } from '../broker/opened.js'
 
-/** What a stream is to be like; times in milliseconds. */
+/** The wanted configuration of a stream; times in milliseconds. */
 export interface StreamPlan {
   readonly name: string
   readonly subjects: readonly string[]
-  /** of one subject; absent: as many as come within `maxAge` */
+  /** Messages of one subject; absent for as many as come within `maxAge`. */
   readonly perSubject?: number
   readonly maxAge: number
-  /** how long the server recognises a message that is sent again */
+  /** Milliseconds for which the server recognises a message that is sent again. */
   readonly duplicates: number
-  /** the server sends what it has accepted on from the first subject to the second */
+  /** The server forwards accepted messages from the first subject to the second. */
   readonly republish?: readonly [from: string, to: string]
 }
 
@@ -23,7 +23,9 @@ export interface SetupOptions {
 
 const NANOS = 1_000_000
 
-/** Finds the streams that this adapter needs, or makes them. What is gone is made anew at its next use. */
+/**
+ * Finds the streams that this adapter needs, or creates them. A stream that is gone is created again at its next use.
+ */
 export class NatsSetup {
   readonly #options: SetupOptions
   readonly #opened = new Opened<StreamInfo>()
@@ -32,7 +34,7 @@ export class NatsSetup {
     this.#options = options
   }
 
-  /** The server may have lost its streams, or this one: look again. */
+  /** Forgets all streams, or one, which the server may have lost: they are looked up again. */
   forget (name?: string): void { this.#opened.forget(name) }
 
   /** @returns the stream as it was when it was opened here */
@@ -40,7 +42,7 @@ export class NatsSetup {
     return await this.#opened.get(plan.name, () => this.#open(plan))
   }
 
-  /** Asks for something of a stream. A stream that is found missing is made anew, and asked again. */
+  /** Makes a request to a stream. A missing stream is created again, and the request repeated. */
   async use<T> (plan: StreamPlan, ask: (opened: StreamInfo) => Promise<T>): Promise<T> {
     const { link } = this.#options
     for (let isAgain = false; ; isAgain = true) {

@@ -17,23 +17,23 @@ export interface NatsStreamsOptions {
   readonly lives: NatsLives
   readonly clock: NatsClock
   readonly prefix: string
-  /** milliseconds that an idempotency key is remembered */
+  /** Milliseconds that an idempotency key is remembered. */
   readonly idempotency: number
 }
 
-/** What a read found, and the newest sequence of the whole stream at that time: the bound for any position of it. */
+/** The result of a read, and the newest sequence of the whole stream at that time, which bounds any position of it. */
 export interface Found { readonly range: Range, readonly last: number }
 
 /**
- * Milliseconds for one page of what follows a position, from a server that is slow: whoever waits for it may not wait
- * for long, and reads on from what there is.
+ * Milliseconds for one page of events behind a position, from a slow server: a waiting reader must not wait long, and
+ * continues from what there is.
  */
 const PAGE_TIME = 500
 
 /**
- * One JetStream stream per definition that has history, a subject in it per room. What is accepted is sent on by the
- * server (`republish`) to the subject that nodes listen to, with its sequence and the one before it. A stream keeps one
- * event per room more than the history is long: it is the witness that nothing between it and the next was trimmed.
+ * One JetStream stream per definition that has history, with a subject per room. The server forwards accepted events
+ * (`republish`) to the subject that nodes subscribe, with their sequence and the one before. A stream keeps one event
+ * per room more than the history is long: it proves that nothing between it and the next was trimmed.
  */
 export class NatsStreams {
   readonly #options: NatsStreamsOptions
@@ -72,17 +72,17 @@ export class NatsStreams {
     return (await this.#options.lives.open(this.plan(settings))).life
   }
 
-  /** The newest position of the stream: nothing of any of its rooms is above it. */
+  /** The newest position of the stream, below which all of its rooms are. */
   async top (settings: RoomSettings): Promise<Position> {
     return topOf(await this.#options.lives.look(this.plan(settings)))
   }
 
-  /** The same, having asked whether other nodes know of a new epoch. */
+  /** The same position, after asking whether other nodes know of a new epoch. */
   async verify (settings: RoomSettings): Promise<Position> {
     return topOf(await this.#options.lives.verify(this.plan(settings)))
   }
 
-  /** The newest event of a room. */
+  /** The position of the newest event of a room. */
   async position (room: string, settings: RoomSettings): Promise<Position> {
     const { link } = this.#options
     const { name } = this.plan(settings)
@@ -104,7 +104,7 @@ export class NatsStreams {
     const oldest = now - history.ttl
     let floor = Math.max(0, first - 1)
     if (held > history.size) {
-      // Of the server that leads the stream: a copy that is behind still has what was trimmed.
+      // The leader of the stream is asked, because a copy that is behind still has trimmed events.
       const query = { seq: first, next_by_subj: subject }
       const witness = await link.attempt(() => link.jsm.streams.getMessage(info.config.name, query))
       floor = Math.max(floor, witness?.seq ?? 0)
@@ -114,7 +114,7 @@ export class NatsStreams {
     const patience = since === undefined || bytes === undefined ? undefined : PAGE_TIME
     const most = Math.min(last ?? limit, limit)
     const stream = info.config.name
-    // Of the newest so many bytes only the oldest are wanted: what is before them need not be read.
+    // Of the newest events only the oldest that fit into the bytes are wanted, so the events before them are not read.
     const isSought = since === undefined && bytes !== undefined && most > 0 && most < held
     let start = isSought ? await numberOf(link, { stream, subject, index: held - most }) : from + 1
     const events: Arrival[] = []
@@ -134,12 +134,12 @@ export class NatsStreams {
         previous = seq
       }
       start = previous + 1
-      // A page of nothing but what has run out says nothing.
+      // A page of expired events only would be empty, so the next one is read.
     } while (isPart && events.length === 0)
     const known = since === undefined ? events.filter(({ offset }) => offset > floor) : events
     const shown = since === undefined && !isPart ? lastOf(known, most) : known
     const newestOfAll = Math.max(newest, messages.at(-1)?.seq ?? 0)
-    // A reader that stands above all there is knows another life of this stream.
+    // A reader that stands above all events knows another life of this stream.
     const top = isAll ? Math.min(Math.max(from, previous), newestOfAll) : newestOfAll
     return { range: { epoch, top, floor, before, events: shown, isPart }, last: newestOfAll }
   }
@@ -153,7 +153,7 @@ function lastOf<T> (list: readonly T[], count: number): T[] {
   return count === 0 ? [] : list.slice(-count)
 }
 
-/** Where an event stands; `age`: milliseconds for which the broker has kept it, absent for one that is new. */
+/** Where an event stands. `age` is the milliseconds for which the broker has kept it, absent for a new one. */
 export interface Standing extends Position {
   readonly room: string
   readonly previous: number
