@@ -5,7 +5,7 @@ export interface Heard { readonly node: string, readonly at: number }
 
 /** What the broker answers to a heartbeat. */
 export interface Beat {
-  /** the broker's time, milliseconds */
+  /** The broker's time in milliseconds. */
   readonly now: number
   /** Time of this node's previous heartbeat; absent at the first, or where the broker has forgotten it. */
   readonly before: number | undefined

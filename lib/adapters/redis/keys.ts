@@ -1,21 +1,21 @@
 import { wellFormed } from '../../protocol/key.js'
 
 /**
- * Braces would change which shard a key belongs to; the rest is taken for patterns, separators or words by tools,
- * access lists and people.
+ * Characters of a prefix. Braces would change the shard of a key; tools, access lists and people take the other
+ * excluded ones for patterns, separators or words.
  */
 const PREFIX = /^[!-~]{1,128}$/
 const ODD = /[{}*?[\]\\"']/
 
-/** @returns what is wrong with a prefix, in words; `undefined` when nothing is */
+/** @returns what is wrong with a prefix, in words; `undefined` when it is valid */
 export function prefixFault (prefix: unknown): string | undefined {
   if (typeof prefix === 'string' && PREFIX.test(prefix) && !ODD.test(prefix)) return undefined
   return 'is 1 to 128 printable ASCII characters without spaces, braces, quotes, backslashes and the wildcards * ? [ ], such as "shop-production:"'
 }
 
 /**
- * Names of everything that is kept in Redis. What belongs together shares a hash tag, so that one script may touch it
- * in a cluster. Keys are of one database; channels are of the whole server, so that they name theirs.
+ * Names everything that is kept in Redis. Keys that belong together share a hash tag, so that one script may touch them
+ * in a cluster. Keys are of one database; channels are of the whole server, so they name their database.
  */
 export class Keys {
   readonly #prefix: string
@@ -26,8 +26,8 @@ export class Keys {
   }
 
   /**
-   * The database of the connection, known when it stands. Channels of the first, which is that of a cluster, are as
-   * they always were.
+   * Sets the database of the connection, which is known once it is open. Channels of the first database, which is that
+   * of a cluster, carry no number, as in earlier versions.
    */
   use (database: number): void { this.#channel = database === 0 ? '' : `:${database}` }
 
@@ -37,7 +37,7 @@ export class Keys {
   once (room: string, key: string): string { return `${this.#prefix}{${room}}:once:${wellFormed(key)}` }
   latest (room: string): string { return `${this.#prefix}{${room}}:latest` }
   order (room: string): string { return `${this.#prefix}{${room}}:latest-order` }
-  /** what tells where a room stands, and who is in it */
+  /** Keys that tell where a room stands, and who is in it. */
   place (room: string): string[] {
     const [presence, entries, counts, users] = this.presence(room) as [string, string, string, string]
     return [this.meta(room), this.stream(room), presence, entries, counts, users]
@@ -48,16 +48,16 @@ export class Keys {
     return [key, `${key}-entries`, `${key}-counts`, `${key}-users`, `${key}-changes`, this.events(room), `${key}-nodes`]
   }
 
-  /** holders of one limit, and whose they are */
+  /** Holders of one limit, and their nodes. */
   leases (key: string): string[] { return [this.lease(key), `${this.lease(key)}:nodes`] }
   lease (key: string): string { return `${this.#prefix}{lease:${wellFormed(key)}}` }
   claim (key: string): string { return `${this.#prefix}{claim:${wellFormed(key)}}` }
   value (key: string): string { return `${this.#prefix}{value:${wellFormed(key)}}` }
   denial (subject: string): string { return `${this.#prefix}{denial:${wellFormed(subject)}}` }
   get control (): string { return `${this.#prefix}{control}:messages${this.#channel}` }
-  /** what is kept of the messages between nodes */
+  /** Kept messages between nodes. */
   get told (): string { return `${this.#prefix}{control}:told` }
-  /** tells whether the data is what it was */
+  /** Mark by which it is known whether the data is still the same. */
   get mark (): string { return `${this.#prefix}{control}:mark` }
 
   get nodes (): string { return `${this.#prefix}{control}:nodes` }

@@ -20,62 +20,62 @@ export interface PublishingOptions {
   readonly link: RedisLink
   readonly keys: Keys
   readonly host: AdapterHost
-  /** names this adapter among all that publish */
+  /** Names this adapter among all that publish. */
   readonly tag: string
-  /** milliseconds that an idempotency key is remembered */
+  /** Milliseconds that an idempotency key is remembered. */
   readonly idempotency: number
-  /** The broker keeps an idempotency key of this owner's. */
+  /** Called when the broker keeps an idempotency key of this owner. */
   readonly onKey: (room: string, key: string, owner: string | undefined) => void
-  /** keys that this node has used */
+  /** Keys that this node has used. */
   readonly repeats: Repeats
-  /** milliseconds that one publish may take */
+  /** Milliseconds that one publish may take. */
   readonly timeout: number
-  /** the room as this node follows it; absent without members here */
+  /** The room as this node follows it; absent without members here. */
   readonly tail: (room: string) => FollowedStream | undefined
   readonly isSubscribed: (room: string) => boolean
-  /** what this node has seen of the room's stream, for the broker to compare; '' for nothing */
+  /** What this node has seen of the room's stream, for the broker to compare; '' for nothing. */
   readonly seen: (room: string) => string
-  /** where an event of this node stands, and when the epoch began by the broker's clock */
+  /** Called with the position of an event of this node, and the beginning of the epoch by the broker's clock. */
   readonly onAccepted: (room: string, position: Position, at: number) => void
 }
 
-/** `r` kept with an offset, `l` value of a key, `v` live only */
+/** `r` is kept with an offset, `l` is the value of a key, `v` is only sent live. */
 type Kind = 'r' | 'l' | 'v'
 
 interface Own {
   readonly origin: string
   readonly payload: string
-  /** where it came back by the subscription */
+  /** Position with which it came back by the subscription. */
   position: Position | undefined
-  /** members here that were offered it, once it was handed over */
+  /** Number of members here that were offered it, once it was delivered. */
   recipients: Awaitable<number> | undefined
-  /** it came back by the subscription, so the server counted this node among those that it handed it to */
+  /** Whether it came back by the subscription: then the server counted this node among the receivers. */
   isEchoed: boolean
   settle: (() => void) | undefined
 }
 
-/** Milliseconds that a live event waits for its own echo before this node hands it over by itself. */
+/** Milliseconds that a live event waits for its own echo before this node delivers it itself. */
 const ECHO = 1_000
-/** Milliseconds that an echo may still come after that. */
+/** Milliseconds for which an echo may still come after that. */
 const LATE = 10_000
-/** Milliseconds between two questions of what became of a publication. */
+/** Milliseconds between two requests for the result of a publication. */
 const AGAIN = 20
 /**
- * For so many times the time of a publish a caller waits to learn what became of it: the broker does it within the
- * first, or never.
+ * A caller waits this many times the timeout of a publish for its result: the broker executes it within the first
+ * timeout, or never.
  */
 const LEARN = 2.5
 /**
- * Milliseconds for which a publication without a key is found again by its origin: whoever sends it again does so
- * before.
+ * Milliseconds for which a publication without a key is found again by its origin; a repeated request comes within
+ * them.
  */
 const KEPT = 30_000
 
-/** The way of this node's events to the broker and, through it, back to this node's members. */
+/** Sends this node's events to the broker and, through it, back to this node's members. */
 export class Publishing {
   readonly #options: PublishingOptions
   readonly #own = new Map<string, Own>()
-  /** handed over here without their echo, which may still come */
+  /** Events that were delivered here without their echo, which may still come. */
   readonly #handed = new ExpiringMap<true>(10_000)
   #count = 0
 
@@ -88,7 +88,7 @@ export class Publishing {
     const kind = kindOf(publication, settings)
     const { idempotencyKey } = publication
     const first = idempotencyKey === undefined ? undefined : repeats.first(room, idempotencyKey)
-    // Known here, whatever the broker has forgotten.
+    // This node knows the key, whatever the broker has forgotten.
     if (first !== undefined) return { ...first, recipients: 0 }
     const isLocal = settings.history === false || (kind === 'v' && publication.delivery === 'volatile')
     const origin = `${tag}-${(++this.#count).toString(36)}`
@@ -120,8 +120,8 @@ export class Publishing {
   }
 
   /**
-   * Asks again what became of a publication whose answer is missing: the broker looks for its key, and does it only
-   * before the deadline, which stays. A live event is not worth that.
+   * Sends a publication, and asks again when its answer is missing: the broker looks for its key, and executes it only
+   * before the deadline, which stays the same. For a live event it does not ask again.
    *
    * @returns the broker's reply; `undefined` when the event came back by the subscription instead
    */
@@ -143,8 +143,8 @@ export class Publishing {
         return await this.#send(room, own, kind, publication, settings, deadline, end)
       } catch (error) {
         if (!(error instanceof Unreachable) || kind === 'v') throw error
-        // Whatever was sent before is held to the same deadline. A server that is not the one of then, or a shard, may
-        // have lost its key.
+        // Everything sent before has the same deadline. Another server than the one of then, or a shard, may have lost
+        // the key.
         const isKnown = !isUncertain || (run !== '' && link.run === run)
         if (error.isExpired && isKnown) throw new Unreachable(false)
         if (error.isExpired) throw unknown(publication.idempotencyKey ?? nameOf(own))
@@ -155,7 +155,7 @@ export class Publishing {
         const left = end - performance.now()
         if (left <= 0 || link.isClosed) throw unknown(publication.idempotencyKey ?? nameOf(own))
         await link.back(left)
-        // A server that refuses at once is not asked all the time.
+        // A server that refuses at once is not asked without a pause.
         await new Promise<void>((resolve) => { after(resolve, Math.min(AGAIN, left)) })
       }
     }
@@ -209,7 +209,7 @@ export class Publishing {
       const first = String(reply[1])
       const end = first.indexOf('\n')
       position = parsePositions(first.slice(end + 1))[0]
-      // It is this one, whose answer was lost.
+      // The key is that of this publication, whose answer was lost.
       if (first.slice(0, end) !== own.origin) return { ...(position === undefined ? {} : { position }), recipients: 0 }
     } else if (kind === 'r') {
       position = { epoch: String(reply[0]), offset: Number(reply[1]) }
@@ -221,8 +221,8 @@ export class Publishing {
         const { origin, payload } = own
         const at = position
         const packet = (): Packet => decodePayload(room, payload, { position: at })
-        // The offset proves the order: next in line is handed over now and its echo dropped, anything else waits for
-        // what is before it.
+        // The offset proves the order: the next event in line is delivered now and its echo dropped, any other waits
+        // for the events before it.
         follower.accept(
           {
             ...position,
@@ -248,13 +248,15 @@ export class Publishing {
 
   async #echo (own: Own): Promise<void> {
     await new Promise<void>((resolve) => {
-      // A loop that stood still runs its timers before it reads what has come meanwhile.
+      // An event loop that stood still runs its timers before it reads what has arrived meanwhile.
       const timer = after(() => { setImmediate(resolve) }, ECHO)
       own.settle = () => { clearTimeout(timer); resolve() }
     })
   }
 
-  /** @param version of a `latest` value; absent where the broker gave none: then any that it gives later is newer */
+  /**
+   * @param version of a `latest` value; absent where the broker gave none, and then any that it gives later is newer
+   */
   #handOver (room: string, own: Own, kind: Kind, version: number | undefined): Awaitable<number> {
     if (own.recipients !== undefined) return own.recipients
     const now = performance.now()
@@ -268,12 +270,12 @@ export class Publishing {
     return own.recipients
   }
 
-  /** Whether an event that came by the subscription has already been handed over. */
+  /** Whether an event that came by the subscription has been delivered already. */
   isRepeated (origin: string): boolean {
     return this.#handed.size > 0 && this.#handed.get(origin, performance.now()) !== undefined
   }
 
-  /** An event was handed over: if it is one of this node's, its publisher is told. */
+  /** Tells that an event was delivered; if it is this node's, its publisher is told. */
   delivered (origin: string, recipients: Awaitable<number>, position?: Position): void {
     const own = this.#own.get(origin)
     if (own === undefined) return
@@ -292,10 +294,10 @@ function kindOf ({ delivery, ack }: Publication, { history }: RoomSettings): Kin
   return delivery === 'volatile' || ack !== undefined || history === false ? 'v' : 'r'
 }
 
-/** A publication without a key of its caller's is found again by its origin. */
+/** Name of a publication without a key, by which it is found again: its origin. */
 function nameOf ({ origin }: Own): string { return `~${origin}` }
 
-/** Nobody can know what became of it: the answer of a broker that is away is missing. */
+/** Makes the refusal for a publication whose result is not known, because the answer of the broker is missing. */
 function unknown (idempotencyKey: string): Refusal {
   return new Refusal('unavailable', {
     retryAfter: 1_000,

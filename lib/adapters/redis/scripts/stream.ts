@@ -1,24 +1,28 @@
 import { CLOCK, LATE, script } from './script.js'
 import { DAY, MAX_LATEST } from '../../../retention/bounds.js'
 
-/** The same of a room that never had an event. */
+/** Milliseconds that the metadata of a room that never had an event is kept. */
 const UNUSED = 300_000
-/** Former epochs that are remembered, so that that many restarts in a row resume everybody. */
+/** Former epochs that are remembered, so that all clients can resume after as many restarts in a row. */
 const MAX_BEFORE = 4
-/** Events that are taken out of a stream at a time, where only so many bytes are wanted. */
+/** Events that are read from a stream at a time, where only a number of bytes is wanted. */
 const AT_A_TIME = 16
 
 /**
- * open(meta, stream, run, candidate, seen) -> epoch, offset, before, at: the room's metadata, born when there is none.
+ * open(meta, stream, run, candidate, seen) -> epoch, offset, before, at: returns the room's metadata, and makes it when
+ * there is none.
  *
  * A server that came back with older data would use offsets twice under one epoch. So the run id of the server is kept
- * beside them: when it is another, a new epoch begins, the offsets go on, and the old epoch and its top are put in
- * front of `before`. Nor can the data tell that something is missing at its end. So callers say what they have `seen`:
- * `<epoch> <at> <top>`, an epoch, when it began, and the highest offset in it. What was seen and is not here is lost:
- * then the pair of that epoch and all before it are marked (`<epoch>! <top>`), for who stands there misses something.
- * Data older than an epoch that was seen is a new epoch, too, under whatever run id. `at` is the server time in ms at
- * which the epoch began, above that of all before it. An empty run means that the caller does not know which server
- * this is (a cluster): the server is asked, 4 us.
+ * beside them: under another run id a new epoch begins, the offsets continue, and the old epoch and its top are put in
+ * front of `before`.
+ *
+ * The data alone cannot tell either that something is missing at its end. So callers say what they have `seen`:
+ * `<epoch> <at> <top>`, an epoch, when it began, and the highest offset in it. What was seen and is missing here is
+ * lost: then the pair of that epoch and all before it are marked (`<epoch>! <top>`), because readers that stand there
+ * have missed events. Data older than an epoch that was seen begins a new epoch too, under whatever run id.
+ *
+ * `at` is the server time in ms at which the epoch began, above that of all before it. An empty run means that the
+ * caller does not know which server this is (a cluster); then the server is asked, which takes 4 us.
  */
 const OPEN = `
 local function open (meta, stream, run, candidate, seen)
@@ -60,18 +64,18 @@ end
 /**
  * Accepts one event.
  *
- * KEYS  1 meta (hash: epoch, offset, run, before, at, version), 2 stream, 3 channel, 4 key of the publication, 5 latest
- * (hash), 6 latest order (zset) ARGV  1 run id of this server or '', 2 candidate epoch, 3 kind: r kept with an offset,
- * l latest value, v live only, 4 size, 5 ttl in ms,
- *       6 payload, 7 milliseconds that the key of the publication is kept, '' for none, 8 origin, 9 field of the latest
- *       value, 10 what the caller has seen, 11 deadline
- * Reply {epoch, offset, receivers, at} for r, {version, receivers} for l, {receivers} for v; {'once',
- * '<origin>\n<epoch> <offset> <at>' or
- *       '<origin>\n-'} when the key has been used; error EXPIRED after the deadline
+ * KEYS  1 meta (hash: epoch, offset, run, before, at, version), 2 stream, 3 channel, 4 key of the publication,
+ *       5 latest (hash), 6 latest order (zset)
+ * ARGV  1 run id of this server or '', 2 candidate epoch, 3 kind: r kept with an offset, l latest value, v live only,
+ *       4 size, 5 ttl in ms, 6 payload, 7 milliseconds that the key of the publication is kept, '' for none, 8 origin,
+ *       9 field of the latest value, 10 what the caller has seen, 11 deadline
+ * Reply {epoch, offset, receivers, at} for r, {version, receivers} for l, {receivers} for v;
+ *       {'once', '<origin>\n<epoch> <offset> <at>' or '<origin>\n-'} when the key has been used;
+ *       error EXPIRED after the deadline
  *
- * The key is looked up before the deadline: a caller that has lost an answer asks again, however late, and is told
- * whether it ran. The stream's ids are <offset>-<server time in ms>: a range by offset, the age of each entry beside
- * it.
+ * The key is looked up before the deadline is checked: a caller that has lost an answer asks again, however late, and
+ * learns whether the publication ran. The stream's ids are <offset>-<server time in ms>, which gives a range by offset
+ * and the age of each entry.
  */
 export const PUBLISH = script(6, LATE + CLOCK + OPEN + `
 local keep = ARGV[7]
@@ -115,15 +119,14 @@ return reply
 `, true)
 
 /**
- * Where rooms stand; keeps their metadata alive: for a day, or where a room never had an event for minutes, since
- * whoever enters ever new rooms would leave that many keys. Of rooms in which this node holds presence it tells whether
- * that is as it should be, too.
+ * Reads where rooms stand, and keeps their metadata alive: for a day, or for minutes where a room never had an event,
+ * because a client that keeps entering new rooms would leave as many keys. Of rooms in which this node holds presence
+ * it also tells whether that is complete.
  *
  * KEYS  of each room 1 meta, 2 stream, 3 presence meta, 4 entries, 5 counts, 6 users
- * ARGV  1 run, 2 milliseconds until the position is asked again while the room has members, then per room: 3 candidate
- * epoch, '' where
- *       nothing is kept of it, 4 what the caller has seen, 5 '1' where it holds presence
- * Reply per room {epoch, offset, at, presence: '' as it should be, 's' something has run out, 'm' keys are missing}
+ * ARGV  1 run, 2 milliseconds until the position is read again while the room has members, then per room:
+ *       3 candidate epoch, '' where nothing is kept of it, 4 what the caller has seen, 5 '1' where it holds presence
+ * Reply per room {epoch, offset, at, presence: '' complete, 's' something has expired, 'm' keys are missing}
  */
 export const POSITIONS = script(6, CLOCK + OPEN + `
 local reply = {}
@@ -151,13 +154,12 @@ return reply
  * Reads retained events, after dropping those past their time: with one search and one trim, whatever their number.
  *
  * KEYS  1 meta, 2 stream
- * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms, 6 '1'
- * if somebody is
- *       in the room: a mere reader leaves nothing behind where there is nothing, 7 what the caller has seen, 8 bytes of
- *       payloads after which it ends, with one event at least: read a few at a time, so that no more is taken out of
- *       the stream than is answered
+ * ARGV  1 run, 2 candidate epoch, 3 offset after which to read or '' for the newest, 4 most events, 5 ttl in ms,
+ *       6 '1' if the room has members: a mere reader leaves nothing behind where there is nothing,
+ *       7 what the caller has seen, 8 bytes of payloads after which the page ends, with one event at least: they are
+ *       read a few at a time, so that no more is taken out of the stream than is answered
  * Reply {epoch, offset, before, floor, at, age of the epoch in ms, '1' if the bytes ended it, id, payload, id, payload,
- * ...}; oldest first
+ *       ...}; oldest first
  */
 export const READ = script(2, CLOCK + OPEN + `
 if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then return { ARGV[2], '0', '', '0', '0', '0', '' } end
@@ -222,7 +224,7 @@ return reply
 `)
 
 /**
- * Current values, oldest set first.
+ * Reads the current values in the order in which they were set.
  *
  * KEYS  1 latest, 2 latest order
  * Reply {server time in ms, '<version> <end in ms>\n<payload>', ...}
