@@ -13,8 +13,8 @@ for (const [network, prefix] of [
 OWN_NETWORKS.addAddress('::1', 'ipv6')
 
 /**
- * Of this machine or of a private network: as the peer of a socket it may be a proxy, which stands for all its
- * clients.
+ * Whether an address is of this machine or of a private network. As the peer of a socket it may be a proxy, which
+ * stands for all its clients.
  */
 export function isPrivate (address: string): boolean {
   const [plain = ''] = address.split('%')
@@ -22,11 +22,10 @@ export function isPrivate (address: string): boolean {
 }
 
 /**
- * Whether an address says nothing of a client: a proxy's own, of which the app was not told by `trustProxy`, or
- * which does not tell whom
- * it speaks for.
+ * Whether an address says nothing of a client: it is that of a proxy which `trustProxy` does not name, or which does
+ * not tell for whom it speaks.
  *
- * @param address what `trustProxy` makes of it
+ * @param address the client's address as `trustProxy` determines it
  * @param peer the other end of the socket
  */
 export function isShared (address: string, peer: string | undefined): boolean {

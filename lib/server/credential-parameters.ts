@@ -1,17 +1,17 @@
-/** What a URL carries in its parameters `token` and `ticket`. */
+/** The credentials that a URL carries in its parameters `token` and `ticket`. */
 export interface FoundCredentials { readonly token?: string, readonly ticket?: string }
 
 type Name = keyof FoundCredentials
 
-/** One of the names, or an escaped letter of one. */
+/** Matches one of the names, or an escaped letter of one. */
 const SUSPECT = /token|ticket|%[67]/
 
-/** Whether a URL may have a credential among its parameters: most have none, and are not looked at any closer. */
+/** Whether a URL may have a credential among its parameters. Most have none, and are not examined any further. */
 export function mayCarry (url: string): boolean {
   return SUSPECT.test(url) && /[?#&;]/.test(url)
 }
 
-/** Decodes what can be decoded and leaves the rest: a malformed escape must not carry a credential past us. */
+/** Decodes what can be decoded and leaves the rest: a malformed escape must not hide a credential. */
 function decode (text: string): string {
   try {
     return decodeURIComponent(text)
@@ -25,10 +25,13 @@ function nameOf (text: string): Name | undefined {
   return name === 'token' || name === 'ticket' ? name : undefined
 }
 
-/** Where the router may end a path, and on either side of what a parameter may stand: more than it does, never less. */
+/**
+ * Characters at which the router may end a path, and which may stand on either side of a parameter: more than the
+ * router uses, never fewer.
+ */
 const DELIMITER = /([?#&;])/
 
-/** The URL without the parameters `token` and `ticket`, and their first values. */
+/** Returns the URL without the parameters `token` and `ticket`, and their first values. */
 export function strip (url: string): { url: string, found: FoundCredentials } | undefined {
   const [path = '', ...parts] = url.split(DELIMITER)
   const found: { token?: string, ticket?: string } = {}
@@ -51,7 +54,7 @@ export function strip (url: string): { url: string, found: FoundCredentials } | 
 }
 
 /**
- * The path as the most lenient router would read it: `/WS`, `//ws`, `/%77s` and `http://host/ws` are all below
+ * Returns the path as the most lenient router would read it: `/WS`, `//ws`, `/%77s` and `http://host/ws` are all below
  * `/ws`.
  */
 export function normalize (url: string): string {
@@ -60,7 +63,10 @@ export function normalize (url: string): string {
   return decode(path).replace(/\/{2,}/g, '/').toLowerCase()
 }
 
-/** The credentials in the bytes of a request that could not be parsed: parameters of its URL, and values of headers. */
+/**
+ * Removes the credentials from the bytes of a request that could not be parsed: parameters of its URL, and values of
+ * headers.
+ */
 export function withoutCredentials (text: string): string {
   return text
     .replace(

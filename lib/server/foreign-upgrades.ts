@@ -2,7 +2,9 @@ import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 
-/** Header fields of one request; more are never of an honest client, and Node leaves the last ones out. */
+/**
+ * Largest number of header fields of one request. An honest client never sends more, and Node leaves the last ones out.
+ */
 const MOST_FIELDS = 1_000
 
 function tokensOf (field: string | undefined): string[] {
@@ -10,8 +12,7 @@ function tokensOf (field: string | undefined): string[] {
 }
 
 /**
- * Whether a request asks for another protocol and not for ours: `h2c` of Java's HttpClient and of `curl --http2`, for
- * one.
+ * Whether a request asks for another protocol than WebSocket, such as `h2c` of Java's HttpClient and of `curl --http2`.
  */
 export function isForeignUpgrade ({ headers }: Partial<IncomingMessage>): boolean {
   const asked = tokensOf(headers?.upgrade)
@@ -39,13 +40,13 @@ interface Asking { shouldUpgradeCallback?: (request: IncomingMessage) => boolean
 
 /**
  * Leaves a foreign upgrade that has a body to Node, where Node asks the server whether a request is an upgrade (22.21,
- * 24.9 and newer). Node 26 reads such a body itself, so it could not be put back by `serveForeignUpgrade`, which serves
- * all the others.
+ * 24.9 and newer). Node 26 reads such a body itself, so `serveForeignUpgrade`, which serves all the others, could not
+ * put it back.
  *
  * Node drops what has come behind such a request in the same packet. So its connection ends with the answer, and a peer
  * that pipelines sends the rest again (RFC 9112 9.3.2).
  *
- * @returns undoes it
+ * @returns a function that undoes it
  */
 export function declineForeignUpgrades (server: EventEmitter): () => void {
   const asking = server as EventEmitter & Asking
@@ -77,11 +78,11 @@ export function declineForeignUpgrades (server: EventEmitter): () => void {
 }
 
 /**
- * Has a request served as if it had not asked for another protocol, which is what RFC 9110 7.8 lets a server do.
+ * Serves a request as if it had not asked for another protocol, which RFC 9110 7.8 lets a server do.
  *
- * Node has taken its parser off the socket by now. So the request is put back before what has come of its body, without
- * the fields that asked, and the server is given the socket once more: body, keep-alive, pipelining and limits are then
- * those of any other request.
+ * Node has taken its parser off the socket by now. So the request is put back in front of the part of its body that has
+ * come, without the fields that asked, and the server gets the socket once more: body, keep-alive, pipelining and
+ * limits are then those of any other request.
  */
 export function serveForeignUpgrade (server: EventEmitter, raw: IncomingMessage, socket: Duplex, head: Buffer): void {
   const { method, url, httpVersion, rawHeaders } = raw
@@ -95,7 +96,7 @@ export function serveForeignUpgrade (server: EventEmitter, raw: IncomingMessage,
   for (let i = 0; i < fields.length; i += 2) lines.push(`${fields[i]!}: ${fields[i + 1]!}`)
   const request = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
   const serve = (): void => {
-    // What broke it may still be on its way to the listener of errors.
+    // The error that destroyed the socket may still be on its way to the listener.
     if (socket.destroyed) return
     socket.unshift(head.length === 0 ? request : Buffer.concat([request, head]))
     server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket)
@@ -103,8 +104,8 @@ export function serveForeignUpgrade (server: EventEmitter, raw: IncomingMessage,
   }
   const onError = (): void => { socket.destroy() }
   socket.on('error', onError)
-  // An answer to an earlier request of this socket goes first: the server that takes the socket anew would not wait for
-  // it.
+  // An answer to an earlier request of this socket goes first, because the server that gets the socket again would not
+  // wait for it.
   const before = (socket as { _httpMessage?: ServerResponse | null })._httpMessage
   if (before === undefined || before === null) serve()
   else before.once('close', serve)

@@ -3,28 +3,28 @@ import type { Socket } from 'node:net'
 import type { Http2Session } from 'node:http2'
 import { every } from '../structures/timers.js'
 
-/** Sockets looked at before those that are gone are forgotten. */
+/** Number of sockets from which on those that are gone are forgotten. */
 const LEAST = 64
-/** Milliseconds between two looks for sockets that have become idle, while the server closes. */
+/** Milliseconds between two checks for sockets that have become idle, while the server closes. */
 const LOOK = 50
 
 export interface OpenSockets {
-  /** Ends what no request is under way on, now and from now on. */
+  /** Ends every socket without a request under way, now and from now on. */
   close (): void
-  /** Nothing is followed any more. */
+  /** Stops following sockets. */
   stop (): void
 }
 
 /**
- * What Node keeps on a socket of its HTTP server: the parser until an upgrade takes it over, and the answer that is
- * being written.
+ * What Node keeps on a socket of its HTTP server: the parser, until an upgrade takes the socket over, and the answer
+ * that is being written.
  */
 interface Parsed { readonly parser?: object | null, readonly _httpMessage?: object | null }
 
 /**
- * Connections that no request will come of: opened in advance as browsers and fetch do, left in the middle of a header,
- * or kept alive after an answer. `server.close()` takes the first two for busy, looks for the last only once, and waits
- * for all of them a minute and more; and it waits for an HTTP/2 session for as long as its client likes.
+ * Follows connections from which no request will come: opened in advance as browsers and fetch do, left in the middle
+ * of a header, or kept alive after an answer. `server.close()` takes the first two for busy, checks the last only once,
+ * and waits for all of them a minute and more; for an HTTP/2 session it waits as long as its client likes.
  */
 export function followOpenSockets (server: Server): OpenSockets {
   let sockets: Socket[] = []
@@ -43,7 +43,8 @@ export function followOpenSockets (server: Server): OpenSockets {
     sockets.push(socket)
     if (sockets.length < most) return
     sockets = sockets.filter(isFollowed)
-    // A quarter more than live: what is dead is not kept for long, and is not looked for at each turn.
+    // The bound is a quarter more than the live sockets, so that dead ones are not kept for long and need no check each
+    // time.
     most = Math.max(LEAST, Math.ceil(sockets.length * 1.25))
   }
   const onSession = (session: Http2Session): void => {
@@ -51,7 +52,7 @@ export function followOpenSockets (server: Server): OpenSockets {
     session.once('close', () => { sessions.delete(session) })
     if (isClosing) session.close()
   }
-  // Over TLS the first is the socket below, the second is what requests come from.
+  // Over TLS the first event has the socket below, the second the one from which requests come.
   const kinds = ['connection', 'secureConnection'] as const
   for (const kind of kinds) server.on(kind, onConnection)
   server.on('session', onSession)
@@ -64,7 +65,7 @@ export function followOpenSockets (server: Server): OpenSockets {
       for (const socket of sockets) if (isIdle(socket)) socket.destroy()
       sockets = []
       for (const session of sessions) session.close()
-      // HTTP/2 servers have none of it.
+      // HTTP/2 servers do not have it.
       if (typeof server.closeIdleConnections === 'function') {
         looking = every(() => { server.closeIdleConnections() }, LOOK)
       }

@@ -5,24 +5,24 @@ import { DeadlineQueue } from '../structures/deadline-queue.js'
 /** What is needed to complete an upgrade. */
 export interface Upgrade { readonly socket: Duplex, readonly head: Buffer }
 
-/** An upgrade from the server's event to its completion, its refusal or the end of its socket. */
+/** An upgrade, from the server's event to its completion, its refusal or the end of its socket. */
 export interface PendingUpgrade extends Upgrade {
   readonly raw: object
   readonly address: string | undefined
-  /** `bytesWritten` at the start, absent on the streams of `injectWS` */
+  /** `bytesWritten` at the start, absent on the streams of `injectWS`. */
   readonly written: number | undefined
   /**
-   * what @fastify/websocket assigned to the socket, or the answer to an earlier request on it that is still being
-   * written
+   * The response that @fastify/websocket assigned to the socket, or the answer to an earlier request on it that is
+   * still being written.
    */
   response: ServerResponse | undefined
-  /** takes our listeners off */
+  /** Removes the guard's listeners from the socket. */
   release: () => void
 }
 
-/** The response that is being written on a socket. */
+/** Returns the response that is being written on a socket. */
 export function responseOf (socket: Duplex): ServerResponse | undefined {
-  // Node's own link from a socket to the response being written on it: there is no public one.
+  // This is Node's own link from a socket to the response being written on it; there is no public one.
   return (socket as { _httpMessage?: ServerResponse | null })._httpMessage ?? undefined
 }
 
@@ -31,27 +31,27 @@ export function writtenTo (socket: Duplex): number | undefined {
 }
 
 /**
- * Nothing of an answer has been written, by whomever, and the next thing to be written would be the answer to this
- * upgrade.
+ * Whether nothing of an answer has been written, by any code, and the next thing to be written would be the answer to
+ * this upgrade.
  */
 export function isUnanswered ({ raw, socket, written, response }: PendingUpgrade): boolean {
   return (response === undefined || (response.req === raw && !response.headersSent)) && writtenTo(socket) === written
 }
 
-/** Somebody completed the upgrade without telling us. */
+/** Whether other code has completed the upgrade without telling the guard. */
 export function isTakenOver ({ raw, socket, written, response }: PendingUpgrade): boolean {
   return response?.req === raw && !response.headersSent && !socket.writableEnded && writtenTo(socket) !== written
 }
 
-/** The upgrades that outlive their event, counted in all and by address, each with its deadline. */
+/** The upgrades that outlive their event, counted in total and by address, each with its deadline. */
 export class PendingUpgrades {
   readonly #waiting: DeadlineQueue<PendingUpgrade>
   readonly #byRequest = new WeakMap<object, PendingUpgrade>()
   readonly #ofAddress = new Map<string, number>()
-  /** called when the last one is over */
+  /** Called when the last one is over. */
   onEmpty: (() => void) | undefined
 
-  /** @param onLate time is up for one that is neither completed nor refused, after `deadline` milliseconds */
+  /** @param onLate called for an upgrade that is neither completed nor refused after `deadline` milliseconds */
   constructor (deadline: number, onLate: (entry: PendingUpgrade) => void) {
     this.#waiting = new DeadlineQueue<PendingUpgrade>(deadline, onLate)
   }
@@ -61,7 +61,10 @@ export class PendingUpgrades {
   countOf (address: string): number { return this.#ofAddress.get(address) ?? 0 }
   items (): Iterable<PendingUpgrade> { return this.#waiting.items() }
 
-  /** Most are over in the turn of their event, and sockets say nothing of themselves in the middle of a turn. */
+  /**
+   * Adds an upgrade once its event is over, since most are completed within it and no event of a socket comes in the
+   * middle of a turn.
+   */
   add (entry: PendingUpgrade): void {
     const { raw, socket, address } = entry
     const onError = (): void => { socket.destroy() }

@@ -10,9 +10,9 @@ const refusal = new Refusal('protocol', {
 const body = JSON.stringify(httpError(refusal))
 
 /**
- * Answers upgrades to the app's plain routes with 426. @fastify/websocket completes them and closes the WebSocket then,
- * which a silent peer makes last for half a minute. Holds for the routes declared after this call; of earlier ones
- * nobody can tell any more which serve WebSockets.
+ * Answers upgrades to the app's plain routes with 426. Otherwise @fastify/websocket completes them and then closes the
+ * WebSocket, which a silent peer can drag out for half a minute. It holds for the routes declared after this call; of
+ * earlier routes it cannot be told which serve WebSockets.
  *
  * @param isOurs routes that complete their upgrades themselves; by default all with `config.realtime`
  */
@@ -32,8 +32,8 @@ export function refusePlainUpgrades (
       return
     }
     onRefused?.(refusal, request)
-    // A string, so that no response schema of the route reshapes it. RFC 9110 15.5.22 wants to hear the protocol that
-    // would do.
+    // The body is a string, so that no response schema of the route changes it. RFC 9110 15.5.22 asks for the protocol
+    // that would be accepted.
     void reply.code(426).headers({
       connection: 'close, upgrade',
       upgrade: 'HTTP/1.1',

@@ -3,7 +3,7 @@ import { httpError, secondsOf } from '../errors/http.js'
 import type { Refusal } from '../errors/refusal.js'
 import { DeadlineQueue } from '../structures/deadline-queue.js'
 
-/** The whole answer to an upgrade, for a socket that no response of Node's is written on. */
+/** Makes the whole answer to an upgrade, for a socket on which Node writes no response. */
 function rawAnswer (refusal: Refusal): string {
   const content = httpError(refusal)
   const body = JSON.stringify(content)
@@ -19,33 +19,33 @@ function rawAnswer (refusal: Refusal): string {
   ].join('\r\n')
 }
 
-/** Sockets of refused upgrades on their way out. */
+/** Sockets of refused upgrades that are being closed. */
 export class RefusedSockets {
   readonly #leaving: DeadlineQueue<Duplex>
   readonly #most: number
 
   /**
-   * @param linger milliseconds that a peer may keep its side open after our answer
-   * @param most sockets that leave at once; further ones are destroyed, which may take their answer with them
+   * @param linger milliseconds for which a peer may keep its side open after the answer
+   * @param most sockets that close at once; further ones are destroyed, which may discard their answer
    */
   constructor (linger: number, most: number) {
     this.#leaving = new DeadlineQueue<Duplex>(linger, (socket) => { socket.destroy() })
     this.#most = most
   }
 
-  /** Writes the answer, and lets the socket go. */
+  /** Writes the answer, and closes the socket. */
   answer (socket: Duplex, refusal: Refusal): void { this.dismiss(socket, rawAnswer(refusal)) }
 
   /**
-   * Ends our side and reads the other to its end: destroyed at once, unread bytes of the peer would make the kernel
-   * reset our answer away.
+   * Ends this side of a socket and reads the other to its end: if it were destroyed at once, unread bytes of the peer
+   * would make the kernel discard the answer by a reset.
    */
   dismiss (socket: Duplex, last?: string): void {
     if (socket.destroyed) return
     socket.on('error', () => { socket.destroy() })
     if (last === undefined) socket.end()
     else socket.end(last)
-    // These sockets count against no limit, so they are as many as a limit allows or not kept at all.
+    // These sockets count against no limit of their own, so beyond the limit for upgrades none is kept.
     if (this.#leaving.size >= this.#most) {
       socket.destroy()
       return

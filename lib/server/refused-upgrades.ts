@@ -2,41 +2,42 @@ import { createHash } from 'node:crypto'
 import { ExpiringMap } from '../structures/expiring-map.js'
 import type { Refusal } from '../errors/refusal.js'
 
-/** Milliseconds in which a client that cannot read the refusal of its upgrade asks for it. */
+/** Milliseconds within which a client that cannot read the refusal of its upgrade has to ask for it. */
 const MEMORY = 10_000
-/** Refusals that are remembered: of so many addresses, and of so many single upgrades. */
+/** Refusals that are remembered: of as many addresses, and of as many single upgrades. */
 const MAX_REMEMBERED = 10_000
 
 interface Told { readonly refusal: Refusal, readonly times: number }
 
-/** What tells one upgrade from another, as far as the request that asks for its verdict has it too. */
+/** What distinguishes upgrades, as far as the request that asks for the verdict has it too. */
 export interface Asker { readonly address: string, readonly credential: string, readonly path: string }
 
 /**
- * What upgrades were refused with. A browser does not show its page the answer to a refused upgrade, so the page asks
- * by GET. A moment later the server may have room again, and the GET has no Origin: it would be told that it may come
- * in, and take the way for blocked.
+ * Remembers why upgrades were refused. A browser does not show its page the answer to a refused upgrade, so the page
+ * asks by GET. A moment later the server may have room again, and the GET has no Origin: the client would be told that
+ * it may connect, and would take the transport for blocked.
  */
 export class RefusedUpgrades {
   readonly #single = new ExpiringMap<Told>(MAX_REMEMBERED)
   readonly #ofAddress = new ExpiringMap<Told>(MAX_REMEMBERED)
 
-  /** By an upgrade that got as far as its credential. */
+  /** Remembers the refusal of an upgrade whose credential was read. */
   remember (asker: Asker, refusal: Refusal): void { add(this.#single, keyOf(asker), refusal) }
 
   /**
-   * By the guard of upgrades, which knows the address alone: whoever asks from there is told, once for each refusal.
+   * Remembers a refusal of the upgrade guard, which knows only the address: any client from that address that asks is
+   * told, once for each refusal.
    */
   rememberAddress (address: string, refusal: Refusal): void { add(this.#ofAddress, address, refusal) }
 
-  /** The refusal of an upgrade that this request may ask for. It is told once. */
+  /** Returns the refusal of the upgrade for which this request may ask. Each refusal is told once. */
   take (asker: Asker): Refusal | undefined {
     const single = this.#single.size === 0 ? undefined : remove(this.#single, keyOf(asker))
     return single ?? remove(this.#ofAddress, asker.address)
   }
 }
 
-/** Of one length, whatever a client sends. */
+/** The key has the same length whatever a client sends. */
 function keyOf ({ address, credential, path }: Asker): string {
   return createHash('sha256').update(JSON.stringify([address, credential, path])).digest('base64url')
 }

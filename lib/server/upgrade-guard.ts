@@ -11,22 +11,22 @@ import {
 import { RefusedSockets } from './refused-sockets.js'
 
 export interface UpgradeGuardOptions {
-  /** milliseconds that an upgrade may stay neither completed nor refused, default 10 000 */
+  /** Milliseconds for which an upgrade may be neither completed nor refused, default 10 000. */
   readonly deadline?: number | undefined
-  /** upgrades under way at once, in total and from one address, default 1 000 and 64 */
+  /** Upgrades under way at once, in total and from one address. */
   readonly pending?: number | undefined
   readonly pendingPerAddress?: number | undefined
-  /** whose an upgrade is; by default the other end of its socket */
+  /** Returns the address to which an upgrade counts; by default the other end of its socket. */
   readonly addressOf?: ((raw: object) => string | undefined) | undefined
   /**
-   * whether an address stands for many clients, so that only the total counts for it; asked when its limit is reached
+   * Whether an address stands for many clients, so that only the total counts for it; called when its limit is reached.
    */
   readonly isShared?: ((address: string, peer: string | undefined) => boolean) | undefined
-  /** milliseconds that a refused peer may keep its side open after our answer, default 500 */
+  /** Milliseconds for which a refused peer may keep its side open after the answer, default 500. */
   readonly linger?: number | undefined
-  /** milliseconds that `close` lets upgrades under way finish, default 500 */
+  /** Milliseconds that `close` gives upgrades under way to finish, default 500. */
   readonly grace?: number | undefined
-  /** counts what the guard itself refused: `server_full`, `address_limit`, `draining`, `timeout` */
+  /** Called when the guard itself refuses an upgrade: `server_full`, `address_limit`, `draining`, `timeout`. */
   readonly onRefused?: ((code: Code, refusal: Refusal, address: string | undefined) => void) | undefined
 }
 
@@ -39,9 +39,9 @@ const LINGER = 500
 const GRACE = 500
 
 /**
- * Owns every socket from the server's `upgrade` event until somebody has completed the upgrade. Node takes such a
- * socket out of all its timeouts, and @fastify/websocket ends it only on some of the refusal paths, so that any peer
- * could make the server hold sockets for ever.
+ * Owns every socket from the server's `upgrade` event until its upgrade is completed. Node takes such a socket out of
+ * all its timeouts, and `@fastify/websocket` ends it only on some of the refusal paths, so any peer could make the
+ * server hold sockets for ever.
  */
 export class UpgradeGuard {
   readonly #server: EventEmitter
@@ -51,7 +51,7 @@ export class UpgradeGuard {
   readonly #grace: number
   readonly #pending: PendingUpgrades
   readonly #refused: RefusedSockets
-  /** those whose event is being handled: one, unless somebody emits another in between */
+  /** Upgrades whose event is being handled: one, unless another event is emitted in between. */
   readonly #dispatched: PendingUpgrade[] = []
   readonly #unfollow: Array<() => void>
   #closing: Promise<void> | undefined
@@ -69,18 +69,18 @@ export class UpgradeGuard {
     this.#unfollow = [declineForeignUpgrades(server), this.#own()]
   }
 
-  /** upgrades neither completed nor refused yet */
+  /** Number of upgrades neither completed nor refused yet. */
   get pending (): number { return this.#pending.size }
 
   /**
-   * What is needed to complete the upgrade of a raw request; `undefined` for a plain request, and once it is settled or
-   * its socket is gone.
+   * What is needed to complete the upgrade of a raw request; `undefined` for a plain request, and once the upgrade is
+   * settled or its socket is gone.
    */
   upgradeOf (raw: object): Upgrade | undefined {
     return this.#dispatched.find((entry) => entry.raw === raw) ?? this.#pending.get(raw)
   }
 
-  /** The upgrade has completed: its socket belongs to the WebSocket from here on. */
+  /** Tells that the upgrade has completed: its socket belongs to the WebSocket from here on. */
   settle (raw: object): void {
     const at = this.#dispatched.findIndex((entry) => entry.raw === raw)
     if (at !== -1) {
@@ -91,7 +91,7 @@ export class UpgradeGuard {
     if (entry !== undefined) this.#pending.delete(entry)
   }
 
-  /** Settles what another WebSocket server (the `websocketServer` of the app) completes. */
+  /** Settles the upgrades that another WebSocket server (the `websocketServer` of the app) completes. */
   follow (websocketServer: EventEmitter): void {
     const onConnection = (_socket: unknown, raw: object): void => { this.settle(raw) }
     websocketServer.on('connection', onConnection)
@@ -116,7 +116,7 @@ export class UpgradeGuard {
     return this.#closing
   }
 
-  /** Leaves the server as it was found; happens by itself when the server has closed. */
+  /** Restores the server as it was before; it is also called when the server has closed. */
   stop (): void {
     if (this.#isStopped) return
     this.#isStopped = true
@@ -127,24 +127,24 @@ export class UpgradeGuard {
   }
 
   /**
-   * Takes the server's `upgrade` events before anybody else. A listener, however early, cannot keep an upgrade from
-   * those after it: one over the limit would still run through all hooks of the app.
+   * Takes the server's `upgrade` events before all other code. A listener, however early, cannot keep an upgrade from
+   * those after it: an upgrade above the limit would still run through all hooks of the app.
    *
-   * @returns gives them back
+   * @returns a function that gives them back
    */
   #own (): () => void {
     const server = this.#server
     const isOwned = Object.hasOwn(server, 'emit')
     const emit: Emit = server.emit
-    // Tracing wraps the one that all servers share, maybe later than now.
+    // Tracing wraps the `emit` that all servers share, perhaps later than now.
     const others = (): Emit => isOwned ? emit : (Object.getPrototypeOf(server) as EventEmitter).emit
     const take = (target: EventEmitter, args: unknown[], next: () => boolean): boolean => this.#take(target, args, next)
     const guarded: Emit = function (this: EventEmitter, event, ...args) {
       if (event !== 'upgrade') return Reflect.apply(others(), this, [event, ...args]) as boolean
       return take(this, args, () => Reflect.apply(others(), this, [event, ...args]) as boolean)
     }
-    // Without any listener, and @fastify/websocket's goes before the server closes, Node would answer upgrades as plain
-    // requests.
+    // Without any listener Node would answer upgrades as plain requests, and that of @fastify/websocket is removed
+    // before the server closes.
     const listen = (): void => {}
     const stop = (): void => { this.stop() }
     server.emit = guarded
@@ -153,7 +153,7 @@ export class UpgradeGuard {
     return () => {
       server.off('upgrade', listen)
       server.off('close', stop)
-      // Somebody who wrapped `emit` after us keeps our function, which does no harm.
+      // Code that wrapped `emit` after this guard keeps the function, which does no harm.
       if (server.emit !== guarded) return
       if (isOwned) server.emit = emit
       else delete (server as { emit?: Emit }).emit
@@ -161,10 +161,8 @@ export class UpgradeGuard {
   }
 
   /**
-   * The servers that Fastify adds for further addresses of `localhost` hold on to the function that calls this, so it
-   * refuses even when stopped.
-   *
-   * @param next hands the event on to the other listeners
+   * The servers that Fastify adds for further addresses of `localhost` keep this function, so it refuses even when
+   * stopped.
    */
   #take (server: EventEmitter, args: unknown[], next: () => boolean): boolean {
     const [raw, socket, head] = args as [IncomingMessage, Duplex, Buffer]
@@ -176,7 +174,7 @@ export class UpgradeGuard {
     return entry === undefined || this.#dispatch(entry, next)
   }
 
-  /** `undefined`: refused, and nobody else may see this upgrade. */
+  /** Admits an upgrade; `undefined` when it is refused, and then no other listener may see it. */
   #admit (raw: object, socket: Duplex, head: Buffer): PendingUpgrade | undefined {
     const { addressOf } = this.#options
     const peer = (socket as { remoteAddress?: string }).remoteAddress
@@ -200,7 +198,7 @@ export class UpgradeGuard {
   }
 
   #refuse (socket: Duplex, code: Code, address: string | undefined): void {
-    // Peers refused together must not come back together.
+    // Peers that are refused together must not come back together.
     const retryAfter = code === 'server_full' || code === 'address_limit' ? 1_000 + Math.random() * 2_000 : undefined
     const why = code === 'server_full'
       ? { limit: 'limits.pending.total', value: this.#most }
@@ -210,7 +208,7 @@ export class UpgradeGuard {
     this.#refused.answer(socket, refusal)
   }
 
-  /** Time is up for an upgrade that is neither completed nor refused. */
+  /** Cuts an upgrade that is neither completed nor refused in time. */
   #cut (entry: PendingUpgrade, code: Code): void {
     this.#pending.delete(entry)
     if (entry.socket.destroyed) return
@@ -218,12 +216,15 @@ export class UpgradeGuard {
     else if (!isTakenOver(entry)) entry.socket.destroy()
   }
 
-  /** Hands the event on to the other listeners, @fastify/websocket's among them, and looks at what they made of it. */
+  /**
+   * Passes the event on to the other listeners, that of @fastify/websocket among them, and checks what they did with
+   * it.
+   */
   #dispatch (entry: PendingUpgrade, next: () => boolean): boolean {
     const { raw, socket } = entry
     // The socket is not kept alive after a refusal, and the header must say so: clients with a pool would send their
-    // next request into the void. `assignSocket` adds its listener when it has set the response and before anything is
-    // written.
+    // next request on a dead socket. `assignSocket` adds its listener when it has set the response and before any byte
+    // is written.
     const onAssigned = (): void => {
       const response = responseOf(socket)
       if (response?.req !== raw) return
@@ -240,7 +241,10 @@ export class UpgradeGuard {
     }
   }
 
-  /** An upgrade that outlives its event: neither completed nor refused by now. */
+  /**
+   * Keeps an upgrade that outlives its event. Most are over by then, and no event of a socket comes in the middle of a
+   * turn.
+   */
   #keep (entry: PendingUpgrade): void {
     const at = this.#dispatched.indexOf(entry)
     if (at === -1) return
@@ -248,11 +252,12 @@ export class UpgradeGuard {
     this.#pending.add(entry)
     const response = responseOf(entry.socket)
     if (response !== undefined) this.#watch(entry, response)
-    // @fastify/websocket has stopped listening, as it does when the app closes and its preClose hook comes before ours.
+    // The listener of @fastify/websocket is gone, as it is when the app closes and its preClose hook runs before this
+    // plugin's.
     else if (isUnanswered(entry)) this.#cut(entry, 'draining')
   }
 
-  /** Once the response to an upgrade is written, nobody has a use for the socket. */
+  /** Watches the response to an upgrade: once it is written, the socket is of no use any more. */
   #watch (entry: PendingUpgrade, response: ServerResponse): void {
     const done = (): void => {
       this.#pending.delete(entry)

@@ -4,7 +4,7 @@ import { mayCarry, normalize, strip, withoutCredentials, type FoundCredentials }
 
 interface RawRequest {
   url?: string | undefined
-  /** set by Fastify's `rewriteUrl` */
+  /** Set by Fastify's `rewriteUrl`. */
   originalUrl?: string | undefined
   headers?: Record<string, string | string[] | undefined>
   rawHeaders?: string[]
@@ -12,7 +12,10 @@ interface RawRequest {
 
 type Headers = NonNullable<RawRequest['headers']>
 
-/** What Node's parser of HTTP/1 hands a request to; there is no public way to be asked before everybody else. */
+/**
+ * The function to which Node's parser of HTTP/1 hands a request. There is no public way to be called before all other
+ * code.
+ */
 interface Parser { onIncoming?: ((raw: RawRequest, shouldKeepAlive: boolean) => unknown) | null }
 type ParsedSocket = object & { readonly parser?: Parser | null, readonly server?: EventEmitter }
 
@@ -44,10 +47,10 @@ function plainRequest (request: LoggedRequest): unknown {
 }
 
 /**
- * Takes `token` and `ticket` out of every URL below the prefix, before anybody can see them: Fastify and the app, in
- * whose log they would stand, and in the body of a 404; whoever listens to the server, wraps its `emit` or subscribes
- * to Node's channels, as tracing does. From here on only `of` knows them. Both names are therefore not to be had by
- * other routes below the prefix.
+ * Takes `token` and `ticket` out of every URL below the prefix before other code can see them: Fastify and the app,
+ * which would log them and repeat them in the body of a 404, and code that listens to the server, wraps its `emit` or
+ * subscribes to Node's channels, as tracing does. From then on only `of` knows them. So other routes below the prefix
+ * cannot use these two names.
  */
 export class UrlCredentials {
   readonly #server: EventEmitter
@@ -59,8 +62,8 @@ export class UrlCredentials {
 
   /**
    * @param prefix as it stands in a URL
-   * @param rewriteUrl the app's, which decides in the end whose a URL is; asked for URLs alone that have such a
-   *   parameter
+   * @param rewriteUrl the app's, which decides in the end to which route a URL belongs; called only for URLs with
+   *   such a parameter
    */
   constructor (server: EventEmitter, prefix: string, rewriteUrl?: (raw: object) => string | undefined) {
     this.#server = server
@@ -72,15 +75,15 @@ export class UrlCredentials {
   }
 
   /**
-   * The credentials that the URL of a raw request carried. Takes them out first where no event did: requests of
-   * `inject` come without.
+   * Returns the credentials that the URL of a raw request carried. It takes them out first where no event did, because
+   * requests of `inject` come without events.
    */
   of (raw: object): FoundCredentials {
     this.#take(raw)
     return this.#found.get(raw) ?? this.#found.get((raw as RawRequest).headers ?? raw) ?? NONE
   }
 
-  /** For `logSerializers` of our routes; keeps the request serializer that the app gave its logger. */
+  /** For the `logSerializers` of the plugin's routes; keeps the request serializer that the app gave its logger. */
   logSerializers (log?: object): { req: Serializer } {
     const serializers = (log as { [key: symbol]: { req?: Serializer } } | undefined)?.[Symbol.for('pino.serializers')]
     const { req = plainRequest } = serializers ?? {}
@@ -105,7 +108,7 @@ export class UrlCredentials {
     return path.startsWith(this.#base) && (path.length === length || /[/;&]/.test(path[length]!))
   }
 
-  /** @returns `undefined` for a URL that may stay as it is: most requests end here, ours included */
+  /** @returns `undefined` for a URL that may stay as it is, as that of most requests, those of this plugin included */
   #cleaned (raw: RawRequest, url: string | undefined, key: object = raw): string | undefined {
     if (url === undefined || !mayCarry(url)) return undefined
     if (!this.#isOurs(url) && !this.#isOurs(raw.originalUrl === undefined ? this.#rewriteUrl?.(raw) : raw.url)) {
@@ -118,7 +121,7 @@ export class UrlCredentials {
   }
 
   readonly #take = (raw: RawRequest): void => {
-    // Before the URL, which tells whose the other one is.
+    // This comes before the URL is changed, because the URL decides whose the original one is.
     const original = this.#cleaned(raw, raw.originalUrl)
     const url = this.#cleaned(raw, raw.url)
     if (url !== undefined) raw.url = url
@@ -163,11 +166,11 @@ export class UrlCredentials {
     // Behind Node's own listener, which makes the parser.
     other.on('connection', this.#onConnection)
     other.on('secureConnection', this.#onConnection)
-    // For what comes without a parser: `injectWS`, HTTP/2, and whoever emits an event of his own.
+    // For requests without a parser: those of `injectWS` and of HTTP/2, and events that other code emits.
     other.prependListener('request', this.#take)
     other.prependListener('upgrade', this.#take)
     other.prependListener('stream', this.#onStream)
-    // Node answers such errors itself while nobody listens.
+    // Node answers such errors itself while there is no listener.
     if (other.listenerCount('clientError') > 0) other.prependListener('clientError', this.#onClientError)
     const leave = (): void => {
       for (const event of ['connection', 'secureConnection']) other.off(event, this.#onConnection)
@@ -182,8 +185,8 @@ export class UrlCredentials {
   }
 
   /**
-   * Fastify serves the further addresses of `localhost` with servers of their own, which it shows nobody; they have the
-   * same request listener.
+   * Fastify serves the further addresses of `localhost` with servers of their own, which it does not expose; they have
+   * the same request listener.
    */
   readonly #onSocket = (message: unknown): void => {
     const { socket } = message as { socket: ParsedSocket }
