@@ -14,7 +14,7 @@ export interface AdapterHostParts {
   readonly denials: Denials
 }
 
-/** What the adapter calls: events for the hub, messages of other nodes, and what becomes of its broker. */
+/** Makes what the adapter calls: events for the hub, messages of other nodes, and the state of its broker. */
 export function createAdapterHost (
   { app: { log }, settings, nodeId, adapter, failed }: Foundation,
   { hub, control, connectionIds, slots, denials }: AdapterHostParts
@@ -31,7 +31,7 @@ export function createAdapterHost (
     wasDown ||= !isUp
     if (isUp === wasUp) return
     wasUp = isUp
-    // A start without trouble warns of nothing.
+    // A start without trouble is no reason for a warning.
     log[wasDown ? 'warn' : 'info'](
       { adapter: adapter.name, isUp },
       isUp ? 'the adapter is connected' : 'the adapter is disconnected'

@@ -4,7 +4,7 @@ import type { AnyAddress, AnyMessages, Definition, EventData, EventName } from '
 import type { Rooms } from '../types/rooms.js'
 import type { RoomOptions } from '../types/room-options.js'
 
-/** The options of `app.room`: they may be left out where the room has no messages to handle and no presence data. */
+/** The options of `app.room`. They may be omitted where the room has no messages to handle and no presence data. */
 export type RoomOptionsArgument<P, M extends AnyMessages, E, D, This> = [keyof M] extends [never]
   ? [D] extends [undefined] ? [options?: RoomOptions<P, M, E, D, This>] : [options: RoomOptions<P, M, E, D, This>]
   : [options: RoomOptions<P, M, E, D, This>]
@@ -24,13 +24,13 @@ declare module 'fastify' {
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
   }
   interface FastifyContextConfig {
-    /** set on the routes of this plugin, for global hooks that should let them pass */
+    /** Set on the routes of this plugin, for global hooks that should let them pass. */
     realtime?: boolean
   }
   interface FastifyReply {
     /**
-     * Held until the reply has gone out with 2xx, dropped otherwise; leaves out the connection named by
-     * `x-connection-id`.
+     * Publishes an event once the reply has gone out with 2xx, and drops it otherwise. It excludes the connection that
+     * `x-connection-id` names.
      */
     broadcast<R extends string | AnyAddress, K extends EventName<R>> (
       room: R,

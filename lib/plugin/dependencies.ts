@@ -6,7 +6,10 @@ import { DEFAULTS } from '../options/defaults.js'
 import type { RealtimeOptions } from '../types/options.js'
 import { checkOwnWebsocket } from './own-websocket.js'
 
-/** The smallest ws that this plugin is safe on: 8.23.0 bounds the pongs that a flood of pings makes it keep. */
+/**
+ * Warns of an old ws: the smallest version that this plugin is safe on is 8.23.0, which bounds the pongs that a flood
+ * of pings makes it keep.
+ */
 function checkWs (app: FastifyInstance): void {
   const { options } = app.websocketServer as unknown as { options?: { maxPendingAutoPongs?: number } }
   if (options !== undefined && options.maxPendingAutoPongs === undefined) {
@@ -14,7 +17,10 @@ function checkWs (app: FastifyInstance): void {
   }
 }
 
-/** What @fastify/jwt would find taken is an exception that nobody can catch: said here, with the way out. */
+/**
+ * Refuses names that are taken: @fastify/jwt would throw an exception that no code can catch, and this error names the
+ * way out.
+ */
 function checkJwtNames (
   app: FastifyInstance,
   { namespace, decoratorName = 'user' }: { namespace?: string, decoratorName?: string }
@@ -41,7 +47,7 @@ function checkJwtNames (
 /**
  * Registers @fastify/jwt and @fastify/websocket, where the app has not.
  *
- * @throws REALTIME_ERR_PLUGIN for what the app has registered and this plugin cannot use
+ * @throws REALTIME_ERR_PLUGIN for registrations of the app that this plugin cannot use
  */
 export async function registerDependencies (app: FastifyInstance, options: RealtimeOptions): Promise<void> {
   if (app.hasRequestDecorator('jwtVerify')) {

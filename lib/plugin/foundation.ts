@@ -9,10 +9,10 @@ import { DEFAULTS } from '../options/defaults.js'
 import { Ledger } from '../stats/ledger.js'
 import type { RealtimeOptions } from '../types/options.js'
 
-/** What every part of a node may need: the app, its options, the adapter, and who counts and logs. */
+/** What every part of a node may need: the app, its options, the adapter, counters and logs. */
 export interface Foundation {
   readonly app: FastifyInstance
-  /** as they were given, for what is of the app: its functions, and options of other plugins */
+  /** The options as they were given, for what belongs to the app: its functions, and options of other plugins. */
   readonly options: RealtimeOptions
   readonly settings: Settings
   readonly prefix: Prefix
@@ -20,7 +20,7 @@ export interface Foundation {
   readonly adapter: Adapter
   readonly ledger: Ledger
   readonly refusals: Refusals
-  /** the adapter has failed in something that nobody waits for */
+  /** Logs a failure of the adapter in a call whose result is not awaited. */
   readonly failed: (error: unknown, what: string) => void
 }
 

@@ -3,14 +3,15 @@ import { dirname, join, sep } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { REALTIME_ERR_PLUGIN } from '../errors/misuse.js'
 
-/** The first version that keeps an upgrade's socket from ending the process by its error while hooks of the app run. */
+/** The first version that keeps the error of an upgrade's socket from ending the process while hooks of the app run. */
 const FLOOR = [11, 3, 2] as const
 
 interface Copy { readonly version: string, readonly text: string }
 
 /** Copies of @fastify/websocket that this process has loaded; none where everything was bundled into one file. */
 function loadedCopies (): Copy[] {
-  // Not imported: webpack takes a call of an imported createRequire for one of its own, and fails to read its argument.
+  // `createRequire` is not imported, because webpack takes a call of an imported one for its own and fails to read its
+  // argument.
   const cache = process.getBuiltinModule?.('node:module').createRequire(join(process.cwd(), sep)).cache ?? {}
   const mains = Object.keys(cache).filter((path) => path.endsWith(join('@fastify', 'websocket', 'index.js')))
   return mains.flatMap((path) => {
@@ -18,7 +19,7 @@ function loadedCopies (): Copy[] {
       const { version } = JSON.parse(readFileSync(join(dirname(path), 'package.json'), 'utf8')) as { version: string }
       return [{ version, text: readFileSync(path, 'utf8') }]
     } catch {
-      // It was removed after it was loaded: nothing is known of it.
+      // The copy was removed after it was loaded, so nothing is known of it.
       return []
     }
   })
@@ -31,10 +32,10 @@ function isBelow (version: string): boolean {
 }
 
 /**
- * Refuses an app's own @fastify/websocket that is too old. Which of the copies in this process the app has registered
- * is told by the listener that it has put on the server: its text stands in that copy.
+ * Refuses an app's own @fastify/websocket that is too old. The listener on the server shows which of the copies in this
+ * process the app has registered, because its source text stands in that copy.
  *
- * @throws REALTIME_ERR_PLUGIN with its version and what helps
+ * @throws REALTIME_ERR_PLUGIN with the version and what helps
  */
 export function checkOwnWebsocket (app: FastifyInstance): void {
   const listeners = app.server.listeners('upgrade').map(String)

@@ -8,11 +8,11 @@ import { Metrics } from '../stats/metrics.js'
 import { registerStats } from '../stats/routes.js'
 import type { RealtimeNode } from './node.js'
 
-/** All routes below the prefix, in one scope: those of the rooms, the public ones, and the admin's. */
+/** Registers all routes below the prefix in one scope: those of the rooms, the public ones, and the admin's. */
 export async function registerRoutes (app: FastifyInstance, node: RealtimeNode): Promise<void> {
   const { foundation: { options, settings, prefix, refusals }, hub, readiness, endpoint, exchanges } = node
   const metrics = options.stats === false ? undefined : new Metrics(() => node.read(), options.stats?.register)
-  // Before anything that can fail: the registry may be the app's, and outlive it.
+  // This hook comes before any code that can fail, because the registry may be the app's and outlive it.
   app.addHook('onClose', async () => { metrics?.close() })
   await app.register(async (scope) => {
     followExchanges(scope, exchanges, readiness)
@@ -40,7 +40,10 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
   }, { prefix: settings.prefix })
 }
 
-/** Lets admins in alone: whoever is to be verified pays for it, and may have been revoked meanwhile. */
+/**
+ * Admits admins only. The rate of a caller that has to be verified is charged, and its access may have been revoked
+ * meanwhile.
+ */
 function createAuthorize (
   { foundation: { options }, admission, rates, revocations }: RealtimeNode
 ): (request: FastifyRequest) => Promise<void> {

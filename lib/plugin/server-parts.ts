@@ -49,17 +49,17 @@ export class ServerParts {
 
   settle ({ raw }: FastifyRequest): void { this.guard.settle(raw) }
 
-  /** Credentials of the query, which were taken out of the URL before anybody could log it. */
+  /** Credentials of the query, which were taken out of the URL before it could be logged. */
   credentialsOf ({ raw }: FastifyRequest): FoundCredentials { return this.#credentials.of(raw) }
 
   logSerializers (log: object): Record<string, (value: never) => unknown> {
     return this.#credentials.logSerializers(log)
   }
 
-  /** Ends the sockets that no request is under way on, when all that is under way has come to its end. */
+  /** Ends the sockets without a request under way, once all requests under way are over. */
   closeSockets (): void { this.#sockets.close() }
 
-  /** Leaves the server as it was found. */
+  /** Restores the server as it was before. */
   stop (): void {
     this.#credentials.stop()
     this.guard.stop()
