@@ -3,24 +3,24 @@ import type { Settings } from '../options/resolve.js'
 import { bearerOf, offeredProtocols } from '../protocol/subprotocol.js'
 import type { Carrier } from '../types/options.js'
 
-/** What a request carries, before anything is verified. */
+/** The credential that a request carries, before it is verified. */
 export interface Credential { readonly carrier: Carrier, readonly token: string }
 
 export interface CredentialsOptions {
   readonly settings: Settings['auth']
-  /** the application finds out by itself who asks, from whatever the request carries */
+  /** Whether the application itself identifies the user, from anything that the request carries. */
   readonly isAsked: boolean
-  /** credentials of the query, which were taken out of the URL before anybody could log it */
+  /** Credentials of the query, which were taken out of the URL before it could be logged. */
   readonly queryOf: (request: FastifyRequest) => {
     readonly token?: string | undefined
     readonly ticket?: string | undefined
   }
 }
 
-/** Finds the credential of a request, wherever the options let it be carried. */
+/** Finds the credential of a request in one of the places that the options allow. */
 export class Credentials {
   readonly #options: CredentialsOptions
-  /** for what takes no tickets: one that opens a connection is not to be spent on it */
+  /** The carriers without tickets, so that a ticket that opens a connection is not spent on another kind of request. */
   readonly #lasting: readonly Carrier[]
 
   constructor (options: CredentialsOptions) {
@@ -28,23 +28,19 @@ export class Credentials {
     this.#lasting = options.settings.carriers.filter((carrier) => carrier !== 'ticket')
   }
 
-  /**
-   * The first credential found, in the order of the carriers.
-   *
-   * @param offered the subprotocols of the request, where they have been read before
-   */
+  /** Finds the first credential, in the order of the carriers. */
   find (request: FastifyRequest, offered?: readonly string[]): Credential | undefined {
     return this.#find(request, this.#options.settings.carriers, offered)
   }
 
-  /** The same without tickets. */
+  /** Finds the first credential that is no ticket. */
   findLasting (request: FastifyRequest): Credential | undefined {
     return this.#find(request, this.#lasting)
   }
 
   /**
-   * Whether it is one that a browser adds by itself (a cookie, or whatever `authenticate` finds without a token), so
-   * that silence is no consent.
+   * Whether a browser adds the credential on its own (a cookie, or whatever `authenticate` finds without a token), so
+   * that a missing Origin is no consent.
    */
   isAmbient (credential: Credential | undefined): boolean {
     return credential === undefined ? this.#options.isAsked : credential.carrier === 'cookie'

@@ -8,31 +8,34 @@ import { Retention } from '../retention/retention.js'
 import type { Awaitable } from '../structures/awaitable.js'
 
 export interface DenialsOptions {
-  /** absent where the adapter keeps none */
+  /** Absent where the adapter keeps none. */
   readonly store: DenialStore | undefined
-  /** bytes of the denials that this node remembers by itself */
+  /** Bytes of the denials that this node remembers on its own. */
   readonly bytes: number
-  /** a denial was forgotten before its time, over these bytes */
+  /** Called when a denial was evicted before its time because of this bound. */
   readonly onForgotten?: () => void
-  /** whether somebody is let in of whom the adapter cannot be asked */
+  /** Whether a user is let in while the adapter cannot be asked about it. */
   readonly whenUnavailable: 'admit' | 'refuse'
 }
 
 interface Denied { readonly subject: string, readonly until: number }
 
-/** Denials that are looked at for their end when one is added. */
+/** Denials that are checked for expiry when one is added. */
 const SWEEP = 8
 
 function refuseDenied (isDenied: boolean): void {
   if (isDenied) throw new Refusal('revoked')
 }
 
-/** Users and tokens that are kept out for a time: by the adapter on all nodes, and here whatever becomes of it. */
+/**
+ * Users and tokens that are denied for a time: by the adapter on all nodes, and on this node whatever happens to the
+ * adapter's server.
+ */
 export class Denials {
   readonly #options: DenialsOptions
   /**
-   * denials that this node has heard of, with their ends: they hold here whatever the adapter's server says, which may
-   * have lost them
+   * Denials that this node has heard of, with their ends. They hold here whatever the adapter's server says, since it
+   * may have lost them.
    */
   readonly #denied: Remembered<Denied>
   readonly #retention: Retention
@@ -43,7 +46,7 @@ export class Denials {
     this.#denied = new Remembered(this.#retention)
   }
 
-  /** @throws Refusal `revoked`, or `unavailable` where the adapter cannot be asked and that refuses */
+  /** @throws Refusal `revoked` */
   check ({ userId, tokenId }: Identity): Awaitable<void> {
     const { store } = this.#options
     if (store === undefined) return
@@ -64,7 +67,7 @@ export class Denials {
   }
 
   /**
-   * Keeps a user or a token out from now on.
+   * Denies a user or a token from now on.
    *
    * @param until Unix milliseconds
    * @throws REALTIME_ERR_ADAPTER where the adapter keeps no denials
@@ -76,24 +79,28 @@ export class Denials {
         'this adapter keeps no denials: revoke cannot keep anybody out; use the memory or redis adapter'
       )
     }
-    // Over already: there is nothing to be kept.
+    // A denial that is over already need not be kept.
     if (until <= Date.now()) return
     await store.deny(subject, until)
     this.remember(subject, until)
   }
 
-  /** A denial that is kept by the adapter. @param until Unix milliseconds */
+  /**
+   * Remembers a denial that the adapter keeps.
+   *
+   * @param until Unix milliseconds
+   */
   remember (subject: string, until: number): void {
     const now = Date.now()
     this.#retention.sweep(now, SWEEP)
     if (until <= (this.#denied.get(subject, now)?.until ?? now)) return
     const { evicted } = this.#retention
-    // Each is its own owner: they end at different times.
+    // Each denial is its own owner, because they end at different times.
     this.#denied.set(subject, subject, { subject, until }, 0, until, now)
     if (this.#retention.evicted > evicted) this.#options.onForgotten?.()
   }
 
-  /** Tells an adapter whose server has lost its data of what this node remembers. */
+  /** Tells an adapter whose server has lost its data which denials this node remembers. */
   async restore (): Promise<void> {
     for (const { subject, until } of this.#denied.values(Date.now())) await this.#options.store?.deny(subject, until)
   }

@@ -1,7 +1,7 @@
 import { DEFAULTS } from '../options/defaults.js'
 
 /**
- * Whether a credential has expired, for a clock that may be wrong by the tolerance.
+ * Whether a credential has expired, with a tolerance for clocks that differ.
  *
  * @param exp Unix seconds, as in a JWT; absent for one that does not expire
  */

@@ -1,10 +1,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Refusal, type RefusalOptions } from '../errors/refusal.js'
 
-/** What a token says, once it is verified. @throws Refusal `token_expired` or `unauthorized` */
+/**
+ * Verifies a token and returns what it says.
+ *
+ * @throws Refusal `token_expired` or `unauthorized`
+ */
 export type VerifyJwt = (request: FastifyRequest, token: string) => unknown
 
-/** What we need to know of the options that @fastify/jwt was registered with. */
+/** The options of @fastify/jwt that matter here. */
 interface JwtOptions {
   readonly secret?: unknown
   readonly decode?: unknown
@@ -17,8 +21,8 @@ interface JwtOptions {
 const EXPIRED: readonly unknown[] = ['FST_JWT_AUTHORIZATION_TOKEN_EXPIRED', 'FAST_JWT_EXPIRED']
 
 /**
- * Every failure of verification is 401: @fastify/jwt answers 500 for a future nbf, an algorithm that is not allowed, a
- * padded token.
+ * Makes every failure of verification a 401: @fastify/jwt answers 500 for a future nbf, an algorithm that is not
+ * allowed, and a padded token.
  */
 function refusalOf (error: unknown, token: string): Refusal {
   return new Refusal(
@@ -28,8 +32,8 @@ function refusalOf (error: unknown, token: string): Refusal {
 }
 
 /**
- * What a verifier said of a credential, for the log: its code as what was compared, its words without the credential as
- * the error behind.
+ * What a verifier said of a credential, for the log: its code as the reason, and its message without the credential as
+ * the cause.
  */
 export function saidBy (error: unknown, token: string | undefined): Pick<RefusalOptions, 'why' | 'cause'> {
   const { name, code, message } = (typeof error === 'object' && error !== null
@@ -42,18 +46,18 @@ export function saidBy (error: unknown, token: string | undefined): Pick<Refusal
   }
 }
 
-/** Nothing is looked up or decided for the single request, so that the token alone tells. */
+/** Whether no option looks at the single request, so that the token alone decides. */
 function isStatic ({ secret, decode, trusted, formatUser }: JwtOptions): boolean {
   const key: unknown = typeof secret === 'object' && secret !== null && 'public' in secret ? secret.public : secret
   return typeof key !== 'function' && decode === undefined && trusted === undefined && formatUser === undefined
 }
 
 /**
- * Verifies by @fastify/jwt. Asked with options of the call, it makes a new verifier for each token, keys included and
- * its `cache` of no use, which costs several times the verification; so it is asked without wherever that comes to the
- * same.
+ * Verifies with @fastify/jwt. When it is called with options of its own, it makes a new verifier for each token, with
+ * the keys and without use for its `cache`, which costs several times the verification. So it is called without options
+ * wherever that gives the same result.
  *
- * @param own the options that this plugin registered it with; absent where the app did
+ * @param own the options with which this plugin registered it; absent where the app registered it
  */
 export function createVerifyJwt (app: FastifyInstance, own: JwtOptions | undefined): VerifyJwt {
   if (own !== undefined && isStatic(own)) {
@@ -80,8 +84,8 @@ export function createVerifyJwt (app: FastifyInstance, own: JwtOptions | undefin
 }
 
 /**
- * @fastify/jwt would find the same token by itself. Another plugin's `jwtVerify`, or one under a namespace, is asked in
- *   so many words.
+ * Whether `jwtVerify` of the request would find the same token without options. Another plugin's `jwtVerify`, or one
+ * under a namespace, gets the token explicitly.
  */
 function isPlain (app: FastifyInstance, { headers }: FastifyRequest, token: string): boolean {
   const { jwt } = app as { jwt?: { options?: { verify?: JwtOptions['verify'] } } }

@@ -3,23 +3,23 @@ import { Link, LinkedList } from '../structures/linked-list.js'
 interface Open {
   readonly userId: string
   readonly ticket: string
-  /** by `performance.now()` */ readonly until: number
+  /** By `performance.now()`. */ readonly until: number
 }
 
 export interface OpenTicketsOptions {
   readonly perUser: number
-  /** of all users together */
+  /** Tickets of all users together. */
   readonly total: number
 }
 
 /**
- * The tickets of this node that may still be open, counted by user. All live equally long, so that the first issued is
- * the first to end.
+ * The tickets of this node that may still be open, counted by user. All have the same time to live, so the first issued
+ * is the first to expire.
  */
 export class OpenTickets {
   readonly #options: OpenTicketsOptions
   readonly #byTicket = new Map<string, Link<Open>>()
-  /** oldest first */
+  /** The tickets of each user, oldest first. */
   readonly #users = new Map<string, Array<Link<Open>>>()
   readonly #order = new LinkedList<Open>()
 
@@ -29,7 +29,7 @@ export class OpenTickets {
 
   get size (): number { return this.#byTicket.size }
 
-  /** @returns milliseconds until there is room for one more, 0 when there is */
+  /** @returns milliseconds until one more ticket may be issued, 0 when it may be now */
   wait (userId: string, now: number): number {
     for (let { first } = this.#order; first !== undefined && first.item.until <= now; first = this.#order.first) {
       this.#drop(first)
@@ -49,7 +49,7 @@ export class OpenTickets {
     else own.push(link)
   }
 
-  /** It was used, or could not be stored. */
+  /** Drops a ticket that was used or could not be stored. */
   spend (ticket: string): void {
     const link = this.#byTicket.get(ticket)
     if (link !== undefined) this.#drop(link)

@@ -1,17 +1,17 @@
 import { Refusal } from '../errors/refusal.js'
 
-/** What the server takes back: of a user, a token or a connection everything, or one room. */
+/** What the server revokes: for a user, a token or a connection all access, or one room. */
 export interface Revocation {
   readonly user?: string | undefined
   readonly tokenId?: string | undefined
   readonly connection?: string | undefined
-  /** absent: all rooms */
+  /** Absent for all rooms. */
   readonly room?: string | undefined
-  /** told to whoever it concerns */
+  /** Sent to the peers concerned. */
   readonly message?: string | undefined
 }
 
-/** Who waits to be let in; `connection` as far as it has an id. */
+/** A caller that waits to be let in; `connection` as far as it has an id. */
 export interface Waiting {
   readonly userId: string
   readonly tokenId?: string | undefined
@@ -19,21 +19,21 @@ export interface Waiting {
 }
 
 /**
- * Revocations that are remembered. Whoever has waited for longer than these go back is refused, because nobody could
- * tell.
+ * Revocations that are remembered. A decision that began before the oldest of them is refused, because it could not be
+ * checked.
  */
 const MAX_REMEMBERED = 4_096
 
 /**
- * The latest revocations on this node, in order. Whoever decides something that has to wait for more keeps the `moment`
- * at which it began, and asks right before the effect what was revoked since: a revocation finds what stands, this
- * finds what was about to.
+ * The latest revocations on this node, in order. Code that has to wait during a decision keeps the `moment` at which it
+ * began, and checks right before the effect what was revoked since then. A revocation itself reaches only what exists;
+ * this check finds what was about to.
  */
 export class Revocations {
   #latest: Revocation[] = []
   #moment = 0
 
-  /** how many there were */
+  /** Number of revocations so far. */
   get moment (): number { return this.#moment }
 
   add (revocation: Revocation): void {
@@ -44,7 +44,7 @@ export class Revocations {
 
   /**
    * @param since the moment at which the decision began
-   * @throws Refusal `revoked`; `unavailable` when the decision took so long that nobody can tell
+   * @throws Refusal `revoked`; `unavailable` when the decision took so long that it cannot be checked
    */
   check (since: number, who: Waiting): void {
     for (const { room, message } of this.#of(since, who)) {
@@ -53,7 +53,7 @@ export class Revocations {
   }
 
   /**
-   * The same of one room, which the server may have taken the connection out of while it was being entered.
+   * Checks one room too, from which the server may have removed the connection while it was entering.
    *
    * @throws Refusal `forbidden` too
    */

@@ -1,7 +1,10 @@
 import { PROTOCOL } from './frames.js'
 
 const BEARER = 'bearer.'
-/** for tokens that are no token of RFC 7230, which a subprotocol has to be: as base64url of their UTF-8 */
+/**
+ * Prefix for credentials that are no token of RFC 7230, which a subprotocol has to be: they come as base64url of their
+ * UTF-8.
+ */
 const BEARER_64 = 'bearer64.'
 
 /** Values of the header `Sec-WebSocket-Protocol`, in the order of the list. */
@@ -9,7 +12,7 @@ export function offeredProtocols (header: string | undefined): string[] {
   return header === undefined ? [] : header.split(',').map((part) => part.trim()).filter((part) => part !== '')
 }
 
-/** What the server selects: never a token, wherever it stands in the list. */
+/** Selects the protocol for the answer: never a token, wherever it stands in the list. */
 export function selectProtocol (offered: Iterable<string>): string | false {
   for (const name of offered) if (name === PROTOCOL) return PROTOCOL
   return false
