@@ -10,24 +10,24 @@ const PROOF_BYTES = 8
 /** Ids whose random halves are drawn at once. */
 const POOLED = 512
 const SECRET = /^[A-Za-z0-9_-]{43}$/
-/** Milliseconds between two looks at the shared secret: it is kept for as long as somebody looks. */
+/** Milliseconds between two reads of the shared secret, which the broker keeps as long as some node reads it. */
 const LOOK = 3_600_000
-/** Secrets that are remembered: a broker that lost its data gives another one, and connections of before go on. */
+/** Secrets that are remembered: a broker that lost its data gives another one, and older connections continue. */
 const MAX_SECRETS = 3
 
-/** Connections that poll, and all others: the id of one kind proves nothing of the other. */
+/** Connections that poll, and all others: an id of one kind proves nothing for the other. */
 type Kind = 'poll' | 'link'
 
 /**
- * Ids of connections: half of one is random, half proves that a node gave it to this user. A connection that polls may
- * go on at any node, which takes over the slots that it holds elsewhere, so a cursor that names it has to be believed:
- * an id that somebody made up, or that of a WebSocket or of another user's poll, is none. A POST comes to any node too,
- * and names the connection of its caller alike.
+ * Makes and checks ids of connections. Half of an id is random, half proves that a node gave it to this user. A
+ * connection that polls may continue at any node, which takes over the slots that it holds elsewhere, so the id in its
+ * cursor has to be proven: an invented id does not pass, nor that of a WebSocket or of another user's poll. A POST may
+ * come to any node too, and names the connection of its caller in the same way.
  */
 export class ConnectionIds {
   readonly #adapter: Pick<Adapter, 'secret'>
   readonly #onError: (error: unknown) => void
-  /** newest first; at first one of this node alone */
+  /** The secrets, newest first; at the start one of this node alone. */
   #secrets: readonly string[] = [randomBytes(SECRET_BYTES).toString('base64url')]
   #timer: NodeJS.Timeout | undefined
   #pool: Uint8Array = Buffer.alloc(0)
@@ -38,7 +38,7 @@ export class ConnectionIds {
     this.#onError = onError
   }
 
-  /** Resolves when the secret of all nodes is known here, or could not be had now. */
+  /** Resolves when this node knows the secret of all nodes, or has failed to get it for now. */
   async start (): Promise<void> {
     if (this.#adapter.secret === undefined) return
     this.#timer = every(() => { void this.agree() }, LOOK).unref()
@@ -48,8 +48,8 @@ export class ConnectionIds {
   stop (): void { clearInterval(this.#timer) }
 
   /**
-   * Takes the secret that all nodes share. Until then a poll that comes from another node keeps its place in its rooms
-   * and gets a new id.
+   * Takes the secret that all nodes share. Until then a poll that comes from another node keeps its positions and gets
+   * a new id.
    */
   async agree (): Promise<void> {
     try {
@@ -64,15 +64,15 @@ export class ConnectionIds {
 
   create (userId: string, kind: Kind = 'poll'): string {
     const head = this.#random()
-    // Nobody asks for a proof of it where nodes share no secret, and to make one costs as much as the rest of the id
-    // tenfold.
+    // Where nodes share no secret, no node checks a proof, and making one costs ten times as much as the rest of the
+    // id.
     if (kind === 'link' && this.#adapter.secret === undefined) {
       return Buffer.concat([head, this.#random()]).toString('base64url')
     }
     return Buffer.concat([head, proofOf(this.#secrets[0]!, kind, head, userId)]).toString('base64url')
   }
 
-  /** Drawn in blocks: a call into the kernel costs more than an id. */
+  /** Random bytes are drawn in blocks, because a call into the kernel costs more than an id. */
   #random (): Uint8Array {
     if (this.#used === this.#pool.length) {
       this.#pool = randomBytes(POOLED * HEAD_BYTES)
@@ -83,19 +83,19 @@ export class ConnectionIds {
   }
 
   /**
-   * Whether a node gave this id to the user, for any kind of connection. Where nodes share no secret nobody can tell,
-   * and what is asked for the id goes to its own node, which looks whose it is.
+   * Whether a node gave this id to the user, for any kind of connection. Where nodes share no secret this cannot be
+   * told, and the request goes to the connection's own node, which checks the user.
    */
   isOwn (id: string, userId: string): boolean {
     return this.isProven(id, userId) || this.isProven(id, userId, 'link') ||
       (this.#adapter.secret === undefined && isConnectionId(id))
   }
 
-  /** Whether a node that shares the secret gave this id to a poll of the user, or to another of his connections. */
+  /** Whether a node that shares the secret gave this id to a connection of the user, by default to one that polls. */
   isProven (id: string, userId: string, kind: Kind = 'poll'): boolean {
     if (!isConnectionId(id)) return false
     const bytes = Buffer.from(id, 'base64url')
-    // One spelling for each: the last character has bits that say nothing.
+    // Only one spelling of an id is accepted: the last character has unused bits.
     if (bytes.toString('base64url') !== id) return false
     const [head, proof] = [bytes.subarray(0, HEAD_BYTES), bytes.subarray(HEAD_BYTES)]
     return this.#secrets.some((secret) => timingSafeEqual(proofOf(secret, kind, head, userId), proof))

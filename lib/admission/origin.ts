@@ -13,12 +13,14 @@ function isSame (origin: string, request: FastifyRequest): boolean {
 }
 
 /**
- * Whether a page may use this server. Browsers let any page open a WebSocket and send it cookies; only the Origin
- * tells.
+ * Checks whether a page may use this server. Browsers let any page open a WebSocket with the user's cookies; only the
+ * Origin shows which page it is.
  *
- * @param isAmbient the credential is one that a browser adds by itself (a cookie), so that silence is no consent
- * @param isWrite an upgrade or a POST
- * @param page the origin that the page would have said in an upgrade, for a request that asks what one is refused with
+ * @param isAmbient whether the credential is one that a browser adds on its own (a cookie): then a missing Origin is
+ *   no consent
+ * @param isWrite whether it is an upgrade or a POST
+ * @param page the origin that the page would have sent with an upgrade, for a request that asks for the reason of a
+ *   refusal
  * @throws Refusal `origin_refused`
  */
 export function checkOrigin (
@@ -52,8 +54,9 @@ export function checkOrigin (
 }
 
 /**
- * The origin of the page behind a GET, which says none where the browser takes the page for one of this server: behind
- * a proxy that does not pass `Host` on, the server does not. Our client says it in the query; else the referrer tells.
+ * The origin of the page behind a GET. The GET has none where the browser takes the page for one of this server, which
+ * a server behind a proxy that does not pass `Host` on cannot confirm. This package's client names it in the query; for
+ * others the referrer tells.
  */
 export function pageOf ({ query, headers: { referer } }: FastifyRequest): string | undefined {
   const { origin } = query as { origin?: unknown }

@@ -3,17 +3,17 @@ import type { Refusal } from '../errors/refusal.js'
 import type { Code } from '../protocol/codes.js'
 import type { RealtimeOptions } from '../types/options.js'
 
-/** Who was refused, as far as that is known. */
+/** The refused caller, as far as it is known. */
 export interface Refused {
   readonly address: string
   readonly userId?: string | undefined
-  /** absent for frames, whose request was let go with the handshake, and for upgrades that no route has seen */
+  /** Absent for frames, whose request was released after the handshake, and for upgrades that no route has seen. */
   readonly request?: FastifyRequest | undefined
 }
 
 const LIMIT = 'a limit of the options was reached: raise it, or find out who takes so much'
 
-/** What the app's developer or operator can mend, and how. The rest is the peer's doing alone. */
+/** Refusals that the app's developer or operator can mend, and how. The others are caused by the peer alone. */
 const MENDABLE: Partial<Readonly<Record<Code, string>>> = {
   unauthorized:
     'compare the secret of the verification with the one that signs, and auth.carriers with where the client puts its token',
@@ -33,12 +33,12 @@ const MENDABLE: Partial<Readonly<Record<Code, string>>> = {
 
 /** Milliseconds between two warnings of one code. */
 const MINUTE = 60_000
-/** Lines at info level in one second: what any peer can cause must not fill a disk. */
+/** Lines at info level in one second: log lines that any peer can cause must not fill a disk. */
 const LINES = 20
 
 /**
- * Says in the log, and to the app, who was refused and why: once a minute and code as a warning what can be mended, at
- * info level the rest.
+ * Tells the log and the app who was refused and why. What can be mended is logged as a warning once a minute and code,
+ * the rest at info level.
  */
 export class Refusals {
   readonly #log: FastifyBaseLogger
@@ -81,7 +81,7 @@ export class Refusals {
       this.#unlogged = 0
       log.info({ ...known, ...why, ...(unlogged === 0 ? {} : { unlogged }) }, `refused with ${code}: ${message}`)
     }
-    // What failed inside (an `unavailable`) is an error of its own, logged where it is caught.
+    // An internal failure (an `unavailable`) is an error of its own, which is logged where it is caught.
     if (cause !== undefined && word !== 'unavailable') {
       log.debug({ code, err: cause }, 'what the verifier said of the credential')
     }
@@ -92,7 +92,9 @@ export class Refusals {
     this.note(refusal, { address: request.ip ?? '', request })
   }
 
-  /** @returns warnings of this code that were held back since the last, or `undefined` while the minute lasts */
+  /**
+   * @returns the number of warnings of this code held back since the last one, or `undefined` while the minute lasts
+   */
   #due (word: Code): number | undefined {
     const now = this.#now()
     const warned = this.#warned.get(word)
@@ -127,7 +129,7 @@ export class Refusals {
   }
 }
 
-/** A peer chooses these words, and they stand in every line. */
+/** Shortens a text that a peer chooses, because it stands in every line. */
 function brief (text: string): string {
   return text.length > 255 ? `${text.slice(0, 255)}...` : text
 }

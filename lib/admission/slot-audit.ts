@@ -1,32 +1,32 @@
 import { every } from '../structures/timers.js'
 
 export interface SlotAuditOptions {
-  /** ids that hold slots, and of connections that are open here */
+  /** Ids that hold slots, and below them ids of connections that are open here. */
   readonly holders: () => Iterable<string>
   readonly connections: () => Iterable<string>
   readonly isHolder: (id: string) => boolean
   readonly isConnection: (id: string) => boolean
-  /** whether a request is still being let in under this id */
+  /** Whether a request under this id is still being admitted. */
   readonly isUnderWay: (id: string) => boolean
-  /** milliseconds that a difference has to last: a link that closes has slots and is no connection any more */
+  /** Milliseconds that a difference has to last: a link that is closing has slots and is no connection any more. */
   readonly patience: number
   readonly release: (id: string) => void
-  /** of a connection without slots */
+  /** Ends a connection without slots. */
   readonly end: (id: string) => void
   readonly warn: (found: { readonly slots: number, readonly connections: number }) => void
 }
 
-/** Milliseconds between two looks, and ids that are looked at in one of them. */
+/** Milliseconds between two steps, and ids that one step examines. */
 const PERIOD = 1_000
 const AT_ONCE = 500
 
 /**
- * Compares the slots that are taken with the connections that are here, a few at a time. Both are kept by those who
- * come and go; a difference is a fault of this plugin, and would shrink the capacity until the next start.
+ * Compares the slots taken with the open connections, a few at a time. Both are updated as connections come and go; a
+ * difference is a fault of this plugin, and would reduce the capacity until the next start.
  */
 export class SlotAudit {
   readonly #options: SlotAuditOptions
-  /** when a difference was seen first, by `performance.now()` */
+  /** When each difference was first seen, by `performance.now()`. */
   readonly #suspects = new Map<string, number>()
   #walk: Iterator<{ id: string, isHolder: boolean }> | undefined
   #timer: NodeJS.Timeout | undefined

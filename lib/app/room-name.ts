@@ -1,8 +1,9 @@
 import { REALTIME_ERR_ROOM } from '../errors/misuse.js'
 
 /**
- * The name of a room given as such or as an address. @throws REALTIME_ERR_ROOM for a definition that still needs its
- * params
+ * Returns the name of a room that is given as a name or as an address.
+ *
+ * @throws REALTIME_ERR_ROOM for a definition that still needs its params
  */
 export function nameOf (room: unknown): string {
   if (typeof room === 'string') return room

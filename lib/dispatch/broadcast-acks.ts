@@ -6,12 +6,12 @@ import { ShardedMap } from '../structures/sharded-map.js'
 import { inTurns } from '../structures/slices.js'
 import { after } from '../structures/timers.js'
 
-/** User ids, one for each connection: connection ids are secrets of their own clients. */
+/** The result in user ids, one for each connection, because connection ids are secrets of their own clients. */
 export interface AckResult {
   readonly acked: string[]
   readonly missing: string[]
   readonly left: string[]
-  /** nodes that did not say who their members are */
+  /** Number of nodes that did not report their members. */
   readonly unknown: number
 }
 
@@ -19,37 +19,39 @@ interface Waiting {
   readonly pending: Map<string, string>
   readonly acked: string[]
   readonly left: string[]
-  /** answers that came before the report of their node */
+  /** Answers that arrived before the report of their node. */
   readonly early: Map<string, { readonly how: 'acked' | 'left', readonly user: string | undefined }>
   reports: number
-  /** nodes that are to report; undefined where the broker does not tell, and until the publication is done */
+  /**
+   * Number of nodes that are to report; `undefined` where the broker does not tell, and until the publication is done.
+   */
   nodes: number | undefined
   isSealed: boolean
   isDue: boolean
   readonly settle: () => void
 }
 
-/** A broadcast of another node. `isWhole`: all members here have been added. */
+/** A broadcast of another node. `isWhole` means that all members here have been added. */
 interface Remote { readonly pending: Set<string>, readonly until: number, isWhole: boolean }
 
 /** Milliseconds for which a node passes on the answers to another node's broadcast. */
 const REMOTE = 60_000
 const MAX_REMOTE = 10_000
-/** Members who need not answer any more that one turn of the event loop lets go. */
+/** Number of settled connections that one turn of the event loop unlinks. */
 const UNLINKED = 1_000
 /** Members in one message of a report. */
 const REPORT = 500
-/** Answers that are waited for on behalf of other nodes, of all their broadcasts together. */
+/** Answers that are awaited on behalf of other nodes, over all their broadcasts. */
 const MAX_REMOTE_ANSWERS = 500_000
 /**
- * Answers to one broadcast that are kept before the report of their node: a member may make up connections of other
- * nodes.
+ * Answers to one broadcast that are kept before the report of their node. They need a bound, because a member may
+ * invent connections of other nodes.
  */
 const MAX_EARLY = 10_000
 
 /**
- * Acknowledged broadcasts: those of this node, and what its members answer to those of others. Nothing is left behind
- * after a timeout.
+ * Tracks acknowledged broadcasts: those of this node, and the answers of its members to those of other nodes. After a
+ * timeout nothing of a broadcast is left.
  */
 export class BroadcastAcks {
   readonly #node: string
@@ -58,9 +60,9 @@ export class BroadcastAcks {
   readonly #waiting = new Map<string, Waiting>()
   readonly #remote = new Map<string, Remote>()
   #remoteAnswers = 0
-  /** broadcasts that wait for a connection: its end must not look at all of them */
+  /** Broadcasts that wait for a connection, so that its end need not search all of them. */
   readonly #byConnection = new ShardedMap<string | Set<string>>()
-  /** answers that belong to no broadcast under way: late, repeated, or made up */
+  /** Number of answers that belong to no broadcast under way: late, repeated or invented. */
   unmatched = 0
 
   constructor (node: string, control: Control | undefined, onError: (error: unknown) => void) {
@@ -71,7 +73,7 @@ export class BroadcastAcks {
 
   newId (): string { return `${this.#node}.${randomBytes(9).toString('base64url')}` }
 
-  /** A connection of this node was offered the event and has not answered yet. */
+  /** Whether a connection of this node was offered the event and has not answered yet. */
   isOwed (id: string, connection: string): boolean {
     return this.#waiting.get(id)?.pending.has(connection) === true ||
       this.#remote.get(id)?.pending.has(connection) === true
@@ -80,8 +82,8 @@ export class BroadcastAcks {
   get size (): number { return this.#waiting.size + this.#remote.size }
 
   /**
-   * @param timeout milliseconds; the result is there then (after `seal`, without which nobody knows how many did not
-   *   report), or when all have answered
+   * @param timeout milliseconds until the result is given, or less when all have answered; it also waits for `seal`,
+   *   which tells how many nodes are to report
    */
   wait (id: string, timeout: number): Promise<AckResult> {
     return new Promise((resolve) => {
@@ -110,7 +112,9 @@ export class BroadcastAcks {
     })
   }
 
-  /** An event that wants answers is about to be offered to members here: who they are is who is waited for. */
+  /**
+   * Called before an event that asks for answers is offered to members here; those that are offered it are waited for.
+   */
   offered ({ ack }: EventHead): Audience | undefined {
     if (ack === undefined) return undefined
     if (this.#waiting.has(ack)) {
@@ -136,7 +140,8 @@ export class BroadcastAcks {
   }
 
   /**
-   * Members of this node answer another node's broadcast. It is told of them in parts, so that no message names all.
+   * Awaits the answers of this node's members to another node's broadcast. That node is told of the members in parts,
+   * so that no message names all.
    */
   #forward (ack: string, control: Control): Audience {
     const now = performance.now()
@@ -181,7 +186,7 @@ export class BroadcastAcks {
 
   #link (connection: string, id: string): void {
     const ids = this.#byConnection.get(connection)
-    // Most wait for one: a `Set` for it alone would cost more than the entry.
+    // Most connections wait for one broadcast, for which a `Set` would cost more than the entry.
     if (ids === undefined) this.#byConnection.set(connection, id)
     else if (typeof ids === 'string') this.#byConnection.set(connection, new Set([ids, id]))
     else ids.add(id)
@@ -195,9 +200,9 @@ export class BroadcastAcks {
   }
 
   /**
-   * Another node says who its members were.
+   * Takes another node's report of its members.
    *
-   * @param hasMore it will say who else
+   * @param hasMore whether the node will report more of them
    */
   report (id: string, members: ReadonlyArray<{ connection: string, userId: string }>, hasMore = false): void {
     const waiting = this.#waiting.get(id)
@@ -207,7 +212,10 @@ export class BroadcastAcks {
     this.#check(waiting)
   }
 
-  /** The publication is done: so many other nodes will report; where that is not known, only the timeout is the end. */
+  /**
+   * Tells that the publication is done and how many other nodes will report; where that is not known, only the timeout
+   * ends the wait.
+   */
   seal (id: string, nodes: number | undefined): void {
     const waiting = this.#waiting.get(id)
     if (waiting === undefined) return
@@ -216,16 +224,19 @@ export class BroadcastAcks {
     this.#check(waiting)
   }
 
-  /** A connection of this node answers. */
+  /** Takes the answer of a connection of this node. */
   acked (id: string, connection: string): void { this.#answer(id, connection, 'acked') }
 
-  /** A connection answers that lives on another node: whoever waits for it looks whether it is the user's. */
+  /**
+   * Takes the answer of a connection that lives on another node; the node that waits for it checks that it is the
+   * user's.
+   */
   async ackedElsewhere (id: string, connection: string, user: string): Promise<void> {
     if (this.#waiting.has(id)) this.answered(id, connection, 'acked', user)
     else await this.#control?.send({ type: 'acked', ack: id, connection, user })
   }
 
-  /** A connection of this node ended: it will not answer. */
+  /** Tells that a connection of this node has ended and will not answer. */
   gone (connection: string): void {
     const ids = this.#byConnection.get(connection)
     if (ids === undefined) return
@@ -245,7 +256,7 @@ export class BroadcastAcks {
     this.#control!.send({ type: how === 'acked' ? 'acked' : 'gone', ack: id, connection }).catch(this.#onError)
   }
 
-  /** A connection somewhere has answered a broadcast of this node. */
+  /** Takes an answer of any node's connection to a broadcast of this node. */
   answered (id: string, connection: string, how: 'acked' | 'left', user?: string): void {
     const waiting = this.#waiting.get(id)
     const userId = waiting?.pending.get(connection)
@@ -276,7 +287,7 @@ export class BroadcastAcks {
     }
   }
 
-  /** The publication failed. */
+  /** Settles a broadcast whose publication failed. */
   cancel (id: string): void { this.#waiting.get(id)?.settle() }
 
   close (): void {

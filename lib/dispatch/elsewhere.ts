@@ -5,33 +5,34 @@ import { after } from '../structures/timers.js'
 
 /** Milliseconds that a node may take to answer for a connection of its own. */
 const PATIENCE = 2_000
-/** Questions that wait for their answers. */
+/** Requests that wait for their answers. */
 const MAX_WAITING = 1_000
 
 type Question = Extract<ControlMessage, { readonly type: 'ask' }>
 export type Answer = Pick<Extract<ControlMessage, { readonly type: 'answer' }>, 'isDone' | 'code' | 'expires'>
 
 /**
- * Connections that live on other nodes: a balancer sends a POST anywhere. What is asked for one of them goes to all
- * nodes, and the one on which it lives does it and answers. Only for its own user.
+ * Reaches connections that live on other nodes, since a load balancer sends a POST to any node. A request for one of
+ * them goes to all nodes, and the node on which it lives executes it and answers. A request is only executed for the
+ * user of the connection.
  */
 export class Elsewhere {
   readonly #control: Control | undefined
   readonly #waiting = new Map<string, (answer: Answer | undefined) => void>()
-  /** questions that no node has answered in time */
+  /** Number of requests that no node answered in time. */
   unanswered = 0
 
-  /** @param control absent where one node is all there is */
+  /** @param control absent where there is a single node only */
   constructor (control: Control | undefined) {
     this.#control = control
   }
 
-  /** there are other nodes to ask */
+  /** Whether there are other nodes to ask. */
   get isPossible (): boolean { return this.#control !== undefined }
 
   /**
-   * @returns whether it was done, with what its node says to that
-   * @throws Refusal `unavailable` when no node answers in time, or too many questions wait
+   * @returns whether it was done, and the answer of the connection's node
+   * @throws Refusal `unavailable` when no node answers in time, or when too many requests wait
    */
   async ask (
     user: string,
@@ -64,7 +65,7 @@ export class Elsewhere {
     throw new Refusal('unavailable', { message: 'no node has answered for this connection', retryAfter: 1_000 })
   }
 
-  /** What the connection has heard of a ping; nobody waits for it. */
+  /** Passes on the answer to a ping; it is not acknowledged. */
   async pong (user: string, connection: string, id: string): Promise<void> {
     await this.#control?.send({ type: 'pong', user, connection, id })
   }
@@ -76,6 +77,6 @@ export class Elsewhere {
 
   answered (id: string, answer: Answer): void { this.#waiting.get(id)?.(answer) }
 
-  /** Whoever waits is refused. */
+  /** Refuses all requests that wait. */
   close (): void { for (const settle of [...this.#waiting.values()]) settle(undefined) }
 }

@@ -10,7 +10,7 @@ export interface ErrorRepliesOptions {
   readonly log: FastifyBaseLogger
 }
 
-/** What a connection is refused: counted, noted for the operator, and told to it. */
+/** Counts refusals, notes them for the operator, and tells them to the connection. */
 export class ErrorReplies {
   readonly #options: ErrorRepliesOptions
 
@@ -18,14 +18,14 @@ export class ErrorReplies {
     this.#options = options
   }
 
-  /** @param counted the word under which it is counted; an application's own code counts as `other` */
+  /** @param counted the code under which it is counted; an application's own code counts as `other` */
   refuse (connection: Peer, refusal: Refusal, id?: string, room?: string, counted: string = refusal.word): void {
     this.#options.ledger.errored(counted)
     this.note(connection, refusal, room)
     connection.sendError(refusal.data, id, room)
   }
 
-  /** For the operator alone. */
+  /** Notes a refusal for the operator only. */
   note ({ address, userId }: Peer, refusal: Refusal, room: string | undefined): void {
     this.#options.refusals.note(room === undefined || refusal.room !== undefined ? refusal : refusal.in(room), {
       address,
@@ -33,7 +33,10 @@ export class ErrorReplies {
     })
   }
 
-  /** What something thrown is to a peer; what is no refusal is a fault of the application, and logged. */
+  /**
+   * Turns a thrown value into the refusal that a peer is told. A value that is no refusal is a fault of the application
+   * and is logged.
+   */
   of (error: unknown, room: string | undefined, connection: Peer): Refusal {
     const { refusal, cause } = refusalOf(error)
     if (cause !== undefined) {

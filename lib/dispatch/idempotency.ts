@@ -9,45 +9,47 @@ import { parseOutcome, refusedBy, type Outcome } from './outcome.js'
 import { UnstoredOutcomes, type RememberedLimits } from './unstored.js'
 
 export interface IdempotencyOptions {
-  /** milliseconds that a handler may take */
+  /** Milliseconds that a handler may take. */
   readonly timeout: number
-  /** milliseconds that an outcome is kept */
+  /** Milliseconds that an outcome is kept. */
   readonly window: number
-  /** names this node among those that claim messages */
+  /** Name of this node among those that claim messages. */
   readonly holder: string
-  /** bytes of outcomes that wait for an adapter whose server is away, of one user and of all */
+  /** Bytes of outcomes that wait for an adapter whose server is away, of one user and of all. */
   readonly remembered: RememberedLimits
   readonly log: Pick<FastifyBaseLogger, 'warn'>
 }
 
-/** A message with an id, as far as running it once needs to know of it. */
+/** A message with an id, with the parts that are needed to run it once. */
 export interface OnceCall {
   readonly userId: string
-  /** of the room */
+  /** Name of the room. */
   readonly name: string
   readonly type: string
   readonly data: unknown
   readonly declaration: { readonly log: unknown }
-  /** @throws Refusal when the sender may not go on */
+  /** @throws Refusal when the sender may no longer send it */
   readonly check: () => void
 }
 
-/** A handler at work: `answer` is there by its deadline; `end` is what it came to in the end. */
+/** A handler at work: `answer` resolves by its deadline, `end` with its outcome whenever it ends. */
 export interface Handling { readonly answer: Promise<Outcome>, readonly end: Promise<Outcome> }
 
-/** A holder that has not settled by then is given up, milliseconds after the handler's timeout. */
+/** A holder that has not settled so many milliseconds after the handler's timeout is given up. */
 const SETTLE = 5_000
 
 interface Running { readonly hash: string, readonly outcome: Promise<Outcome> }
 
-/** A message is run once per user and id, on whichever node it arrives, and what it came to is told each time. */
+/**
+ * Runs a message once per user and id, on whichever node it arrives, and gives its outcome each time that it is sent.
+ */
 export class Idempotency {
   readonly #claims: ClaimStore | undefined
   readonly #options: IdempotencyOptions
   readonly #running = new Map<string, Running>()
   readonly #unstored: UnstoredOutcomes | undefined
 
-  /** @param claims absent where no adapter keeps them: then what runs here now is all that is known */
+  /** @param claims absent where the adapter keeps none: then only messages that are running on this node are known */
   constructor (claims: ClaimStore | undefined, options: IdempotencyOptions) {
     this.#claims = claims
     this.#options = options
@@ -102,7 +104,7 @@ export class Idempotency {
       this.#checkAgain(call, key, content)
     } catch (error) {
       forget()
-      // It may have been claimed all the same, and would wait for its own lease.
+      // The message may have been claimed all the same, and the claim would last for its whole lease.
       if (error instanceof Refusal && error.outcome === 'unknown') {
         this.#unstored?.add(key, content, undefined, call.userId)
       }
@@ -119,15 +121,15 @@ export class Idempotency {
       forget()
     })
     const told = await answer
-    // The deadline has passed and the handler goes on: it is given up like the claim.
+    // The deadline has passed while the handler continues; it is forgotten when its claim is.
     if (!isOver) expiry = after(forget, SETTLE).unref()
     settle(told)
     return told
   }
 
   /**
-   * The claim has to last for as long as the handler may take. A process that stood still reads its answer late, when
-   * another may have the message by now: it is claimed again.
+   * Claims a message. The claim has to last as long as the handler may take. A process that stood still reads the
+   * answer late, when another node may have the message by now, so it claims the message again.
    *
    * @throws Refusal `unavailable` when that happens again and again
    */
@@ -143,7 +145,10 @@ export class Idempotency {
     })
   }
 
-  /** Who may not go on leaves the message to whoever sends it again. */
+  /**
+   * Checks the sender again. When it may no longer send, the claim is released, so that a later attempt can run the
+   * message.
+   */
   #checkAgain (call: OnceCall, key: string, content: string): void {
     try {
       call.check()
@@ -156,12 +161,12 @@ export class Idempotency {
   async #release (key: string, content: string): Promise<void> {
     try {
       await this.#claims?.settle(key, content, undefined, this.#options.window)
-    } catch { /* the claim runs out by itself */ }
+    } catch { /** The claim expires on its own. */ }
   }
 
   /**
-   * Stored before it is told: a sender that has its answer gets the same one from any node, not that it is still being
-   * worked on.
+   * Stores the outcome before it is sent: a sender that has its answer then gets the same one from any node, and not
+   * that the message is still being handled.
    */
   #keep ({ declaration, userId }: OnceCall, key: string, content: string, final: Outcome): Awaitable<Outcome> {
     const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')

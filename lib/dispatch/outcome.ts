@@ -2,7 +2,7 @@ import { parseJson, isFields } from '../adapters/broker/stored.js'
 import type { Refusal } from '../errors/refusal.js'
 import type { ErrorData } from '../protocol/frames.js'
 
-/** What a message came to: its ack's data, or its error with the status that HTTP shows. */
+/** The outcome of a message: its ack's data, or its error with the status that HTTP shows. */
 export type Outcome = { readonly data?: unknown } | { readonly error: ErrorData, readonly status: number }
 
 export function refusedBy ({ data, statusCode }: Refusal): Outcome { return { error: data, status: statusCode } }
@@ -16,7 +16,11 @@ function isError (value: unknown): value is ErrorData {
     (retryAfter === undefined || typeof retryAfter === 'number')
 }
 
-/** An outcome that was stored, perhaps by another version of this package. @returns `undefined` for what is none */
+/**
+ * Reads a stored outcome, perhaps of another version of this package.
+ *
+ * @returns `undefined` for a text that is none
+ */
 export function parseOutcome (text: string): Outcome | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined

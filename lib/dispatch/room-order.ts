@@ -3,21 +3,21 @@ import { keyOf } from '../protocol/key.js'
 import { KeyedQueue } from '../structures/keyed-queue.js'
 
 /**
- * The order in which things are done for a connection: in one room one after another as they came, in different rooms
- * beside each other, and nothing at all before its first rooms are entered.
+ * Orders the tasks of a connection: in one room they run one after another as they came, in different rooms
+ * concurrently, and none runs before the first rooms are entered.
  */
 export class RoomOrder {
   readonly #lanes = new KeyedQueue()
-  /** what came before the welcome, with the handshake */
+  /** Tasks that came before the welcome, with the handshake. */
   readonly #opening = new Map<Peer, Array<() => void>>()
 
-  /** From here on what comes waits, until it is taken by `takeWaiting`. */
+  /** Begins to queue the tasks of a connection, until `takeWaiting` takes them. */
   begin (connection: Peer): void { this.#opening.set(connection, []) }
 
-  /** What waits for the first rooms of a connection; `undefined` when they are entered. */
+  /** Tasks that wait for the first rooms of a connection; `undefined` once these are entered. */
   waitingOf (connection: Peer): Array<() => void> | undefined { return this.#opening.get(connection) }
 
-  /** The first rooms are entered, or the connection has gone: nothing waits for them from here on. */
+  /** Takes the tasks that wait, when the first rooms are entered or the connection is gone, and ends the queueing. */
   takeWaiting (connection: Peer): ReadonlyArray<() => void> {
     const waiting = this.#opening.get(connection)
     if (waiting === undefined) return NONE
@@ -26,8 +26,8 @@ export class RoomOrder {
   }
 
   /**
-   * @param room its name; empty for what belongs to the connection itself
-   * @returns false when as many as `most` wait already
+   * @param room its name; empty for tasks of the connection itself
+   * @returns false when `most` tasks wait already
    */
   run (connection: Peer, room: string, task: () => unknown, most: number): boolean {
     return this.#lanes.run(keyOf(connection.id, room), task, most)

@@ -4,7 +4,7 @@ import { Remembered } from '../retention/remembered.js'
 import { Retention } from '../retention/retention.js'
 import { every } from '../structures/timers.js'
 
-/** What a message came to, or that its claim is to be given back (no outcome), and could not be told to the adapter. */
+/** The outcome of a message, or without an outcome the release of its claim, that the adapter could not be told of. */
 export interface Unstored {
   readonly key: string
   readonly hash: string
@@ -16,23 +16,26 @@ export interface Unstored {
 export interface RememberedLimits { readonly bytes: number, readonly perUser: number }
 
 export interface UnstoredOptions {
-  /** milliseconds that an outcome is kept */
+  /** Milliseconds that an outcome is kept. */
   readonly window: number
-  /** under which messages are claimed */
+  /** Name under which this node claims messages. */
   readonly holder: string
-  /** a user over his own bytes loses his oldest, and over all together one who holds most does */
+  /**
+   * Bounds in bytes: above its own bound a user loses its oldest entry, above the total one of those that hold the most
+   * does.
+   */
   readonly remembered: RememberedLimits
   readonly log: { warn (object: object, message: string): void }
 }
 
-/** Milliseconds between two tries. */
+/** Milliseconds between two attempts. */
 const RETRY = 1_000
-/** Outcomes that are looked at for their end when one is added. */
+/** Outcomes that are checked for expiry when one is added. */
 const SWEEP = 8
 
 /**
- * Outcomes of messages that the adapter could not be told of while its server was away: known here, and told again
- * until it takes them.
+ * Keeps the outcomes of messages that could not be stored while the adapter's server was away. This node knows them,
+ * and stores them as soon as the adapter accepts them.
  */
 export class UnstoredOutcomes {
   readonly #claims: ClaimStore
@@ -56,7 +59,7 @@ export class UnstoredOutcomes {
 
   get size (): number { return this.#outcomes.size }
   get bytes (): number { return this.#retention.bytes }
-  /** outcomes that had to go before they were stored, for want of bytes: what they belong to would run again */
+  /** Number of outcomes that were evicted for want of bytes before they were stored; their messages would run again. */
   get forgotten (): number { return this.#losses.count }
 
   get (key: string): Unstored | undefined { return this.#outcomes.get(key, performance.now()) }
@@ -76,7 +79,7 @@ export class UnstoredOutcomes {
     this.#timer ??= every(() => { void this.#tell() }, RETRY).unref()
   }
 
-  /** It is claimed here again: there is nothing to be given back. */
+  /** Drops an entry whose message is claimed here again, so that there is nothing to release. */
   drop (key: string): void { this.#outcomes.delete(key, performance.now()) }
 
   async #tell (): Promise<void> {
@@ -99,7 +102,7 @@ export class UnstoredOutcomes {
       this.#outcomes.sweep(performance.now(), Number.POSITIVE_INFINITY)
       if (this.#outcomes.size === 0) this.stop()
     } catch {
-      // Away still: all of them are told again with the next turn.
+      // The server is still away, and the next attempt begins with all of them again.
     } finally {
       this.#isTelling = false
     }

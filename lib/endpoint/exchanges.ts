@@ -10,7 +10,7 @@ import { after } from '../structures/timers.js'
 /** Sockets that are ended in one turn of the event loop. */
 const AT_ONCE = 50
 
-/** One request of a route of ours, until its answer is with the peer's kernel or nothing of its socket is left. */
+/** One request of a route of this plugin, until the peer's kernel has its answer or its socket is gone. */
 interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
@@ -18,28 +18,28 @@ interface Exchange {
   readonly callbacks: Array<() => void>
 }
 
-/** HTTP/2: the request's own stream. */
+/** With HTTP/2 a request has its own stream. */
 interface Streamed { readonly stream?: Duplex }
 
 /**
- * The HTTP requests of our routes. What hangs on one of them hangs on its socket: a response that waits behind another
- * one on the same socket has none of its own, and never says that it is closed.
+ * The HTTP requests of this plugin's routes. They are followed by their sockets: a response that waits behind another
+ * one on the same socket has no socket of its own, and never reports that it is closed.
  */
 export class Exchanges {
   readonly #open = new Map<IncomingMessage, Exchange>()
-  /** one listener for each socket, however many requests come of it */
+  /** One listener for each socket, however many requests come over it. */
   readonly #ofTransport = new WeakMap<EventEmitter, Set<Exchange>>()
-  /** sockets on which a stream is open: what is behind it can never be answered */
+  /** Sockets on which a stream is open: a request behind it can never be answered. */
   readonly #streaming = new WeakSet<EventEmitter>()
   readonly #unread: DeadlineQueue<Exchange>
   #drained: (() => void) | undefined
 
-  /** @param write milliseconds that a peer may take for an answer */
+  /** @param write milliseconds that a peer may take to read an answer */
   constructor (write: number) {
     this.#unread = new DeadlineQueue(write, (exchange) => { cut(exchange) })
   }
 
-  /** requests that are not over */
+  /** Number of requests that are not over. */
   get size (): number { return this.#open.size }
 
   begin (request: IncomingMessage, response: ServerResponse): void {
@@ -59,7 +59,7 @@ export class Exchanges {
     all.add(exchange)
   }
 
-  /** Calls back once, when it is over: at once when it is so by now. */
+  /** Calls back once, when the request is over; at once when it is over already. */
   whenOver (request: IncomingMessage, callback: () => void): void {
     const exchange = this.#open.get(request)
     if (exchange === undefined) callback()
@@ -68,19 +68,19 @@ export class Exchanges {
 
   isOpen (request: IncomingMessage): boolean { return this.#open.has(request) }
 
-  /** Its answer has been made: from here on the peer has `timeouts.write` to take it. */
+  /** Tells that the answer has been made: from here on the peer has `timeouts.write` to read it. */
   answered (request: IncomingMessage): void {
     const exchange = this.#open.get(request)
     if (exchange !== undefined) this.#unread.add(exchange)
   }
 
-  /** The peer has given up the answer. */
+  /** Cuts an answer that the peer has given up. */
   cut (request: IncomingMessage): void {
     const exchange = this.#open.get(request)
     if (exchange !== undefined) cut(exchange)
   }
 
-  /** Its answer waits behind another one's, as HTTP pipelining has it. */
+  /** Whether its answer waits behind that of another request (HTTP pipelining). */
   static isBehind (request: IncomingMessage, response: ServerResponse): boolean {
     return request.httpVersionMajor === 1 && response.socket === null
   }
@@ -103,8 +103,9 @@ export class Exchanges {
   }
 
   /**
-   * Lets what is under way come to its end, and cuts what has not by the deadline. @param deadline by
-   * `performance.now()`
+   * Waits for the requests under way, and cuts those that are not over by the deadline.
+   *
+   * @param deadline by `performance.now()`
    */
   async close (deadline: number): Promise<void> {
     if (this.#open.size === 0) return
@@ -123,7 +124,7 @@ export class Exchanges {
 }
 
 function cut ({ request, response }: Exchange): void {
-  // The peer has it, and may have sent its next request.
+  // The peer has the answer, and may have sent its next request on the socket.
   if (response.writableFinished) return
   const { stream } = request as Streamed
   if (stream !== undefined) stream.destroy()
@@ -131,12 +132,13 @@ function cut ({ request, response }: Exchange): void {
   else request.socket.destroy()
 }
 
-/** Follows the requests of a scope, from before their bodies are read; the guard owns upgrades. */
+/** Follows the requests of a scope from before their bodies are read; the upgrade guard owns upgrades. */
 export function followExchanges (scope: FastifyInstance, exchanges: Exchanges, readiness: Readiness): void {
   scope.addHook('onRequest', (request, reply, done) => {
     if (!request.ws) {
       if (exchanges.isBehindStream(request.raw)) {
-        // Nobody will ever hear of it, and whoever sends it on that socket reads the stream no more as one.
+        // The request can never be answered, and a client that sends it on that socket no longer reads the stream as
+        // one.
         void reply.hijack()
         request.raw.socket.destroy()
         return
@@ -148,7 +150,7 @@ export function followExchanges (scope: FastifyInstance, exchanges: Exchanges, r
   scope.addHook('onSend', (request, reply, payload, done) => {
     if (!request.ws) {
       exchanges.answered(request.raw)
-      // A socket that is left open for the next request would hold the server for as long as keep-alive lasts.
+      // A socket that stays open for a next request would keep the server from closing for as long as keep-alive lasts.
       if (!readiness.isAccepting && request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
     }
     done(null, payload)

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
 /**
- * What Fastify keeps under a symbol; found by its description, because the app may use another copy of Fastify
- * than this package.
+ * Reads what Fastify keeps under a symbol. It is found by the symbol's description, because the app may use another
+ * copy of Fastify than this package.
  */
 function kept (app: object, description: string): unknown {
   for (let at: unknown = app; typeof at === 'object' && at !== null; at = Object.getPrototypeOf(at)) {
@@ -16,9 +16,9 @@ function kept (app: object, description: string): unknown {
 type Raw = Pick<IncomingMessage, 'headers' | 'socket'>
 
 /**
- * The address of a client before there is a request of Fastify's to ask: by the same getter, so that `trustProxy`
- * means the same here
- * as in `request.ip`. `undefined` where there is none: on a Unix socket, under `inject`.
+ * Makes a function that tells the address of a client before Fastify has made a request. It uses the getter of
+ * Fastify's request, so that `trustProxy` means the same as in `request.ip`. The address is `undefined` where there is
+ * none: on a Unix socket, or under `inject`.
  */
 export function createAddressOf (app: FastifyInstance): (raw: object) => string | undefined {
   const { prototype } = (kept(app, 'fastify.Request') ?? {}) as { prototype?: object }
@@ -56,7 +56,10 @@ export function routerOptionsOf (app: FastifyInstance): RouterOptions {
   return optionsOf(app).routerOptions ?? (app.initialConfig as Options).routerOptions ?? {}
 }
 
-/** The app's `rewriteUrl`: what it makes of the URL of a request; `undefined` where it has none, or gives no URL. */
+/**
+ * Returns the app's `rewriteUrl` as a function; `undefined` where there is none. The function returns `undefined` where
+ * the app's gives no URL.
+ */
 export function rewriteUrlOf (app: FastifyInstance): ((raw: object) => string | undefined) | undefined {
   const { rewriteUrl } = optionsOf(app)
   if (typeof rewriteUrl !== 'function') return undefined

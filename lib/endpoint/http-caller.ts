@@ -18,10 +18,12 @@ export interface HttpCallerParts {
   readonly rates: UserRateLimiter
 }
 
-/** The connection that a caller names as its own: a peer of this node, or only its id where it may live on another. */
+/**
+ * The connection that a caller names as its own: a peer of this node, or only its id where it may live on another node.
+ */
 export interface Own { readonly peer?: Peer, readonly id?: string }
 
-/** A request over HTTP as the sender of commands: it need not be in a room, `authorize` is asked each time. */
+/** A request over HTTP as the sender of commands. It need not be in a room; `authorize` is called for each request. */
 export class HttpCaller implements Caller {
   readonly #identity: Identity
   readonly #own: Own
@@ -92,7 +94,7 @@ export class HttpCaller implements Caller {
 
   charge (cost: number): void { this.#parts.rates.charge(this.userId, cost) }
 
-  /** Ends the connection itself, in the name of its peer. */
+  /** Ends the connection itself, on behalf of its peer. */
   async end (): Promise<void> {
     const { peer, id } = this.#own
     if (peer !== undefined) peer.finish()

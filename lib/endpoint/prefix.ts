@@ -2,16 +2,16 @@ import type { FastifyInstance } from 'fastify'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { routerOptionsOf, type RouterOptions } from './fastify-internals.js'
 
-/** Where the plugin is mounted: known once, and asked wherever a URL is read, matched or written. */
+/** Where the plugin is mounted. It is found out once, and used wherever a URL is read, matched or written. */
 export interface Prefix {
-  /** as the routes of Fastify have it, prefixes of the scopes around included */
+  /** The prefix as Fastify's routes have it, with the prefixes of the scopes around it. */
   readonly route: string
-  /** the same as it stands in a URL */
+  /** The prefix as it stands in a URL. */
   readonly url: string
   /**
-   * What of a request's URL is below the prefix, undecoded. The router has matched the URL, whose prefix may be
-   * spelled in many ways
-   * (`/%77s`, `//ws`, `/WS`, `http://host/ws`, as its options allow), but always has as many segments.
+   * Returns the part of a request's URL below the prefix, undecoded. The router has matched the URL, whose prefix may
+   * be spelled in many ways (`/%77s`, `//ws`, `/WS`, `http://host/ws`, as its options allow) but always has as many
+   * segments.
    *
    * @param more segments of the route between the prefix and its wildcard
    */
@@ -29,7 +29,7 @@ function createBelow (
   const depth = countSegments(ignoreDuplicateSlashes === true ? route.replace(DUPLICATE_SLASHES, '/') : route)
   const delimiter = useSemicolonDelimiter === true ? /[?#;]/ : /[?#]/
   return (url, more = 0) => {
-    // A request target in absolute form (RFC 9112 3.2.2).
+    // A request target may be in absolute form (RFC 9112 3.2.2).
     const target = url.startsWith('/') ? url : url.slice(Math.max(0, url.indexOf('/', url.indexOf('://') + 3)))
     const end = target.search(delimiter)
     let path = end === -1 ? target : target.slice(0, end)
@@ -44,18 +44,18 @@ function createBelow (
   }
 }
 
-/** By server, for the peers of tests. */
+/** The prefixes by server, for the peers of tests. */
 const prefixes = new WeakMap<object, Prefix>()
 
 /**
  * @param own the plugin's option
- * @throws REALTIME_ERR_OPTIONS for a prefix of which no room's name could be told
+ * @throws REALTIME_ERR_OPTIONS for a prefix from which the name of a room could not be told
  */
 export async function createPrefix (app: FastifyInstance, own: string): Promise<Prefix> {
   let route = own
-  // How prefixes are joined is Fastify's to say.
+  // Fastify decides how prefixes are joined.
   await app.register(async (scope) => { route = scope.prefix }, { prefix: own })
-  // The router's way to write a colon is two of them.
+  // The router writes a colon as two of them.
   const literal = route.replaceAll('::', '\0')
   if (/[:*]/.test(literal)) {
     throw new REALTIME_ERR_OPTIONS(

@@ -5,7 +5,7 @@ import { logCause, NO_STORE, sendJson, sendRefusal } from '../errors/http.js'
 import { refusalOf } from '../errors/refusal.js'
 
 /**
- * What each route beside those of the rooms has.
+ * Options of each route besides those of the rooms.
  *
  * @param route of the app's `route` option, merged into each of them
  */
@@ -16,18 +16,19 @@ export function sharedOptions (route: object, schema: FastifySchema, refusals: R
     refusals.noteRequest(refusal, request)
     sendRefusal(reply, refusal, NO_STORE)
   }
-  // A HEAD must not fall through to the rooms' routes where the app has `exposeHeadRoutes` off: load balancers send it.
+  // A HEAD must not fall through to the rooms' routes where the app has `exposeHeadRoutes` off, because load balancers
+  // send it.
   return { ...route, schema, errorHandler, exposeHeadRoute: true }
 }
 
 export interface PublicRoutesOptions {
   readonly readiness: Readiness
-  /** makes the document of all rooms */
+  /** Makes the document of all rooms. */
   readonly asyncApi: () => object
   readonly shared: object
 }
 
-/** The routes that everybody may ask, for a scope that has the prefix: whether the node accepts, and the document. */
+/** Registers the public routes in a scope that has the prefix: whether the node accepts, and the document. */
 export function registerPublic (
   scope: FastifyInstance,
   { readiness, asyncApi, shared }: PublicRoutesOptions
@@ -39,7 +40,7 @@ export function registerPublic (
       accepting
     })
   })
-  // Anybody may ask for it: it is made once, and so is its text.
+  // Any client may request the document, so it and its text are made once.
   let document: string | undefined
   scope.get(
     '/asyncapi.json',

@@ -21,8 +21,8 @@ export interface ParsedBody { readonly json?: unknown, readonly bytes?: number }
 interface FrameLike { readonly type?: unknown, readonly room?: unknown }
 
 /**
- * Frames by POST: for clients on streams and polls, and for any HTTP caller. One frame, one answer: its ack or its
- * error.
+ * Takes frames by POST, from clients on streams and polls and from any HTTP caller. Each frame gets one answer: its ack
+ * or its error.
  */
 export class Uplink {
   readonly #options: UplinkOptions
@@ -43,7 +43,7 @@ export class Uplink {
     const caller = new HttpCaller(identity, own, check, this.#options)
     const { type, room } = (typeof json === 'object' && json !== null ? json : {}) as FrameLike
     if (type === 'leave' && room === undefined) {
-      // Without a room it is the connection itself that leaves: a poll has no other way to say so.
+      // Without a room the connection itself leaves: a poll has no other way to say so.
       await caller.end()
       return { type: 'ack' }
     }
@@ -56,14 +56,16 @@ export class Uplink {
     if ('fault' in command) throw new Refusal('invalid_message', { message: command.fault, room: command.room })
     if (command.type === 'message') this.#count(own, bytes)
     const answer = await this.#options.dispatch.commands.answer(command, caller, bytes)
-    // What was found or done by then is not for somebody who was sent away meanwhile.
+    // A caller whose access was revoked meanwhile does not get the result.
     check()
     return answer
   }
 
   /**
-   * Before anything is asked of the application. An ack that its connection owes is not refused: there are no more of
-   * them than events. @throws Refusal
+   * Charges the caller's rate before the application is called. An ack that its connection owes is not refused, because
+   * there are no more such acks than events.
+   *
+   * @throws Refusal when the rate is exceeded
    */
   spend ({ body, headers }: FastifyRequest, userId: string): void {
     const { rates, acks } = this.#options
@@ -82,8 +84,8 @@ export class Uplink {
   }
 
   /**
-   * Named by `x-connection-id`: one of this node is believed when it is the caller's own, one of another node when its
-   * id proves that.
+   * Finds the connection that `x-connection-id` names. One of this node counts when it is the caller's own, one of
+   * another node when its id proves that.
    */
   #own (request: FastifyRequest, userId: string): Own {
     const { find, elsewhere, ids } = this.#options

@@ -2,17 +2,14 @@ import { TokenBucket, type Rate } from '../structures/token-bucket.js'
 import { Refusal } from '../errors/refusal.js'
 import { Link, LinkedList } from '../structures/linked-list.js'
 
-/**
- * Users whose buckets are kept. One that nobody spent from for a while is full, and a full bucket and none are the
- * same.
- */
+/** Users whose buckets are kept. A bucket that was not used for a while is full, and a full bucket equals none. */
 const MAX_USERS = 10_000
-/** Buckets that are looked at for that when one is added. */
+/** Buckets that are checked for being full when one is added. */
 const SWEEP = 4
 
 /**
- * What it costs to open a connection, in messages: one, or less where a user may have so many connections that all of
- * them could not come back at once, and once more, out of one burst.
+ * Cost of opening a connection in messages: one, or less where a user may have so many connections that all of them
+ * could not otherwise reconnect at once, and once more, within one burst.
  */
 export function openingCost ({ rate, user }: {
   readonly rate: Rate
@@ -23,11 +20,11 @@ export function openingCost ({ rate, user }: {
 
 interface Spender { readonly userId: string, readonly bucket: TokenBucket }
 
-/** The rate of what holds no connection, by user: HTTP callers, and connections on their way in. */
+/** The rate, by user, of what is not a connection: HTTP callers, and connections that are opening. */
 export class UserRateLimiter {
   readonly #rate: Rate
   readonly #users = new Map<string, Link<Spender>>()
-  /** who spent longest ago comes first */
+  /** The user who was charged longest ago comes first. */
   readonly #order = new LinkedList<Spender>()
 
   constructor (rate: Rate) {
@@ -48,7 +45,7 @@ export class UserRateLimiter {
     }
   }
 
-  /** What a request came to cost on top of the one that it has spent. */
+  /** Charges a cost that became known after the request was charged. */
   charge (userId: string, cost: number): void {
     if (cost === 0) return
     const now = performance.now()

@@ -6,8 +6,8 @@ import { frameText, Packet } from '../protocol/packet.js'
 const VERSION = 1
 
 /**
- * The first frame of every connection. Most of it is the same for all; what else it names is of characters that JSON
- * leaves as they are, users apart.
+ * The first frame of every connection. Most of it is the same for all connections, and except for the user id the rest
+ * has only characters that JSON need not escape.
  */
 export class Welcome {
   readonly #settings: Settings
@@ -26,7 +26,7 @@ export class Welcome {
     for (const result of entered) {
       if ('data' in result) rooms += `${rooms === '' ? '' : ','}"${result.name}":${JSON.stringify(result.data)}`
     }
-    // From the shared pool: nothing is before it, so that the kernel takes it at once.
+    // The buffer is from the shared pool, because nothing is queued before this frame and the kernel takes it at once.
     return new Packet(frameText(
       `{"type":"welcome","data":{"connectionId":"${id}","userId":${JSON.stringify(userId)},"version":${VERSION},"heartbeat":${transport === 'sse' ? sse.comment : heartbeat}${expires},"limits":${this.#limits},"rooms":{${rooms}}}}`,
       Buffer.allocUnsafe

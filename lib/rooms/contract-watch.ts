@@ -5,26 +5,28 @@ import type { Declaration } from './declaration.js'
 import { after, every } from '../structures/timers.js'
 
 export interface ContractWatchOptions {
-  /** where nodes say what they declare; a node that is gone runs out of it */
+  /** Where nodes publish what they declare; the entry of a node that is gone expires there. */
   readonly presence: PresenceStore
   readonly nodeId: string
   readonly log: { warn (object: object, message: string): void }
   readonly onError: (error: unknown) => void
 }
 
-/** No room can have this name: those that begin with `@` are built in. */
+/**
+ * Name of the presence that holds the contracts. No room can have it, because names that begin with `@` are built in.
+ */
 const PLACE = '@contracts'
-/** Milliseconds that what a node says outlives it. */
+/** Milliseconds for which a node's entry outlives the node. */
 const LEASE = 60_000
-/** Milliseconds that a node that closes waits for the broker to take back what it said. */
+/** Milliseconds that a closing node waits for the broker to remove its entry. */
 const PATIENCE = 250
-/** Contracts that are told apart, and differences that are told of one. */
+/** Contracts that one node reports, and differences that it reports of each. */
 const MAX_CONTRACTS = 100
 const MAX_TOLD = 10
-/** Characters of a contract; of a larger one only the fingerprint is kept. */
+/** Characters of a contract; of a larger one only the fingerprint is published. */
 const MAX_TEXT = 65_536
 
-/** What two nodes must have in common of a family of rooms, in words that a person can compare. */
+/** Describes what two nodes must have in common of a family of rooms, in words that a person can compare. */
 function wordsOf ({ settings: { history }, events }: Declaration): string {
   const kept = history === false ? 'no history' : `history of ${history.size} for ${history.ttl} ms`
   const each = [...events].map(([type, { delivery, key }]) => [
@@ -37,7 +39,7 @@ function wordsOf ({ settings: { history }, events }: Declaration): string {
   return `${kept}; ${each.length === 0 ? 'no events' : each.join(', ')}`
 }
 
-/** @returns what differs, one line each */
+/** @returns the differences, one line each */
 function differences (mine: ReadonlyMap<string, string>, theirs: ReadonlyMap<string, string>): string[] {
   const found: string[] = []
   for (const [pattern, words] of mine) {
@@ -50,9 +52,9 @@ function differences (mine: ReadonlyMap<string, string>, theirs: ReadonlyMap<str
 }
 
 /**
- * Tells when nodes that share a broker and a prefix declare different rooms: they are two applications that hear each
- * other, or two versions of one. Only said, never refused: while a new version is rolled out both are there, and are
- * meant to be.
+ * Warns when nodes that share a broker and a prefix declare different rooms: they are two applications that receive
+ * each other's events, or two versions of one. It never refuses them, because while a new version is rolled out both
+ * versions are meant to run.
  */
 export class ContractWatch {
   readonly #options: ContractWatchOptions
@@ -76,7 +78,7 @@ export class ContractWatch {
     this.#lookAgain()
   }
 
-  /** Resolves soon, whatever becomes of it: what this node said runs out by itself. */
+  /** Resolves soon, whether or not the broker answers, since the node's entry expires on its own. */
   async stop (): Promise<void> {
     if (this.#timer === undefined) return
     clearInterval(this.#timer)
@@ -128,7 +130,7 @@ export class ContractWatch {
   }
 }
 
-/** What another node says: input, as all that comes from a broker. */
+/** Reads the contract of another node, which is input like everything that comes from a broker. */
 function contractOf (data: unknown): Map<string, string> | undefined {
   if (!isFields(data) || !Array.isArray(data.rooms)) return undefined
   const contract = new Map<string, string>()

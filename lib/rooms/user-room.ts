@@ -3,10 +3,9 @@ import { REALTIME_ERR_TARGET } from '../errors/misuse.js'
 import { USER } from './declaration.js'
 
 /**
- * The room of one user, `@user/<id>`; `undefined` for an id that makes no room's name: empty, `.`, with control
- * characters or half a
- * surrogate pair, or too long when escaped. Nobody is admitted under such an id, so that none has half of what
- * others have.
+ * The room of one user, `@user/<id>`; `undefined` for an id that cannot be part of a room's name: empty, `.`, with
+ * control characters or half of a surrogate pair, or too long when escaped. No user is admitted with such an id, so
+ * every admitted user has a room.
  */
 export function userRoom (userId: unknown): string | undefined {
   if (typeof userId !== 'string') return undefined
@@ -18,7 +17,7 @@ export function userRoom (userId: unknown): string | undefined {
   }
 }
 
-/** @throws REALTIME_ERR_TARGET */
+/** @throws REALTIME_ERR_TARGET when the id cannot be part of a room's name */
 export function roomOfUser (userId: unknown): string {
   const name = userRoom(userId)
   if (name !== undefined) return name

@@ -1,45 +1,45 @@
-/** Somebody to whom a walk comes. */
+/** A member that a walk can visit. */
 export interface Walked {
-  /** number of the last offer that it was made */
+  /** Number of the last offer that was made to it. */
   seen: number
 }
 
 /** What every member of a room is offered. */
 export interface Offer<M extends Walked> {
-  /** bytes that wait with it */
+  /** Bytes of memory that it holds while it waits. */
   readonly bytes: number
   offer (member: M): void
-  /** All members have been offered it, but for those who came behind it. */
+  /** Called when the offer was made to all members, except those that joined after it. */
   done (): void
 }
 
 export interface WalkOptions<M extends Walked> {
-  /** who is there now; one that goes leaves its place to the last */
+  /** The present members. When one leaves, the last member takes its place. */
   readonly members: () => readonly M[]
-  /** called before the members at `from` up to `to` are walked */
+  /** Called before the members from `from` up to `to` are visited. */
   readonly look: (members: readonly M[], from: number, to: number) => void
-  /** offers, and bytes of them, that may wait */
+  /** Offers that may wait, and their bytes. */
   readonly most: { readonly offers: number, readonly bytes: number }
 }
 
-/** Members between two looks at the time. */
+/** Number of members between two readings of the time. */
 const STRIDE = 32
 
 /**
- * Offers that are made to the members of one large room in parts. Offers are numbered, and each member knows the last
- * one that it was made: so each gets all that were added while it was a member, once and in their order, whoever comes,
- * goes or is caught up meanwhile. The walk goes from the last member to the first, since whoever goes leaves its place
- * to one that the walk has met. Pure: it has no clock and no timer.
+ * Makes offers to the members of one large room in parts. Offers are numbered, and each member knows the last one that
+ * was made to it. So each member gets all offers that were added while it was a member, once and in order, although
+ * members join, leave or are caught up meanwhile. The walk goes from the last member to the first, because a member
+ * that leaves is replaced by one that the walk has visited. This class has no clock and no timer.
  */
 export class Walk<M extends Walked> {
   readonly #options: WalkOptions<M>
   #offers: Array<Offer<M>> = []
   #bytes = 0
-  /** number of the newest offer */
+  /** Number of the newest offer. */
   #last = 0
-  /** the offers up to this one end with the round under way */
+  /** The offers up to this number are complete when the present round ends. */
   #round = 0
-  /** members that the round has not met */
+  /** Number of members that the round has not visited. */
   #left = 0
 
   constructor (options: WalkOptions<M>) {
@@ -48,13 +48,13 @@ export class Walk<M extends Walked> {
 
   get isPending (): boolean { return this.#offers.length > 0 }
 
-  /** Whoever comes now is told of nothing that was offered before. */
+  /** Adds a member, which gets no offer from before. */
   enter (member: M): void { member.seen = this.#last }
 
   /**
-   * Behind all offers before it. Where too many wait already, the oldest is made to all members at once.
+   * Adds an offer behind all earlier ones. Where too many wait already, the oldest is made to all members at once.
    *
-   * @param isAnyNumber nobody may be offered anything now: it waits with however many there are
+   * @param isAnyNumber whether the offer waits however many there are, because no offer may be made at this moment
    */
   add (offer: Offer<M>, isAnyNumber = false): void {
     this.#offers.push(offer)
@@ -63,13 +63,13 @@ export class Walk<M extends Walked> {
     if (this.#offers.length === 1) this.#begin()
     if (isAnyNumber) return
     const { offers, bytes } = this.#options.most
-    // In its place before, so that what is added while the oldest is offered comes behind it.
+    // The new offer takes its place first, so that an offer that is added while the oldest is made comes behind it.
     while (this.#offers.length > offers || (this.#bytes > bytes && this.#offers.length > 1)) this.#finish(this.#first)
   }
 
-  /** What waits for this member is offered to it now. */
+  /** Makes the offers that wait for this member now. */
   catchUp (member: M, upTo = this.#last): void {
-    // An offer may end the member, which is caught up by that as well.
+    // An offer may end the member, which catches it up as well.
     while (member.seen < upTo) {
       const next = Math.max(member.seen + 1, this.#first)
       member.seen = next
@@ -77,7 +77,7 @@ export class Walk<M extends Walked> {
     }
   }
 
-  /** @returns whether more is to be done, when `isOver` says that the time is over */
+  /** @returns whether there is more to do when `isOver` says that the time is over */
   step (isOver: () => boolean): boolean {
     while (this.isPending) {
       const members = this.#options.members()
@@ -96,7 +96,7 @@ export class Walk<M extends Walked> {
     return false
   }
 
-  /** All offers are made at once. */
+  /** Makes all offers at once. */
   finish (): void { while (this.isPending) this.#finish(this.#last) }
 
   get #first (): number { return this.#last - this.#offers.length + 1 }

@@ -1,16 +1,19 @@
-/** What is done in parts. */
+/** Work that is done in parts. */
 export interface Steps {
-  /** @returns whether there is more to do, when `isOver` says that the time is over */
+  /** @returns whether there is more to do when `isOver` says that the time is over */
   step (isOver: () => boolean): boolean
   finish (): void
 }
 
 export interface WalksOptions {
-  /** members up to which a room is done in one turn of the event loop, default 4 096: about two milliseconds of it */
+  /**
+   * Number of members up to which a room is handled in one turn of the event loop, default 4 096: about two
+   * milliseconds.
+   */
   readonly large?: number
   /**
-   * milliseconds of one turn for the walks of all rooms, default 1.5: the writes that they make need as much again,
-   * and more
+   * Milliseconds of one turn that the walks of all rooms may take, default 1.5. The writes that they cause need as much
+   * again, and more.
    */
   readonly slice?: number
 }
@@ -18,7 +21,7 @@ export interface WalksOptions {
 const LARGE = 4_096
 const SLICE = 1.5
 
-/** The walks under way, one after the other, a little of them in each turn of the event loop. */
+/** Runs the walks under way in turn, a little in each turn of the event loop. */
 export class Walks {
   readonly large: number
   readonly #slice: number
@@ -32,7 +35,7 @@ export class Walks {
 
   get isEmpty (): boolean { return this.#walking.size === 0 }
 
-  /** It goes on in the next turns, until it has nothing more to do. */
+  /** Begins a walk, which continues in the next turns until it has nothing more to do. */
   begin (walk: Steps): void {
     this.#walking.add(walk)
     this.#next ??= setImmediate(this.#turn)
@@ -43,7 +46,7 @@ export class Walks {
     const end = performance.now() + this.#slice
     const isOver = (): boolean => performance.now() > end
     for (const walk of this.#walking) {
-      // Behind the others, if there is more to do.
+      // A walk that has more to do goes behind the others.
       this.#walking.delete(walk)
       if (walk.step(isOver)) this.#walking.add(walk)
       if (isOver()) break
@@ -51,7 +54,7 @@ export class Walks {
     if (!this.isEmpty) this.#next ??= setImmediate(this.#turn)
   }
 
-  /** All that is under way is done at once. */
+  /** Finishes all walks at once. */
   stop (): void {
     clearImmediate(this.#next)
     this.#next = undefined
