@@ -130,7 +130,10 @@ export interface PresenceStore {
    * that keeps entries for as long as it hears of their node needs them rarely, to repair what was lost.
    */
   renewal? (lease: number): number
-  /** Prolongs the leases of connections that live on this node, or makes them anew where they are lost. */
+  /**
+   * Prolongs the leases of connections that live on this node, or makes them anew where they are lost. An entry that
+   * another node has joined since under the same names is that node's: this one may not have heard that it moved.
+   */
   renew? (
     entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>,
     lease: number
@@ -159,7 +162,7 @@ export interface LeaseStore {
    * one whose connection broke is waited for as long as it may be a blink (2 s), once for each outage.
    */
   acquire (key: string, holder: string, limit: number, ttl: number): Promise<boolean>
-  /** Renews; a lease found missing is taken again unconditionally. */
+  /** Renews; a lease found missing is taken again unconditionally, one that another node has acquired since is its. */
   renew (leases: ReadonlyArray<{ readonly key: string, readonly holder: string }>, ttl: number): Promise<void>
   /** Frees a slot of this node, not one that another node has taken under the same names since. */
   release (key: string, holder: string): Promise<void>

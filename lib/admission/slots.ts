@@ -62,8 +62,6 @@ export class Slots {
   readonly #rooms = new ShardedMap<number>()
   /** leases that this node no longer wants, and that its adapter could not be told of */
   readonly #owed = new ExpiringMap<Owed>(MAX_OWED)
-  /** holders that another node renews under the same name */
-  readonly #moved = new ExpiringMap<true>(MAX_OWED)
   readonly #onError: (error: unknown) => void
   readonly #onLost: (holder: string) => void
   #renewing: Promise<void> | undefined
@@ -137,10 +135,7 @@ export class Slots {
 
   /** A slot that was given back while it was being renewed may have been taken again by that. */
   #renewed (held: readonly Held[]): void {
-    const now = performance.now()
-    for (const { key, holder, isHeld } of held) {
-      if (!isHeld() && this.#moved.get(holder, now) === undefined) this.#giveBack({ key, holder })
-    }
+    for (const { key, holder, isHeld } of held) if (!isHeld()) this.#giveBack({ key, holder })
   }
 
   stop (): void {
@@ -317,14 +312,22 @@ export class Slots {
     if (isLeased) this.#giveBack({ key: roomKey(name), holder })
   }
 
-  /** Another node holds its leases by now, under the same name: only this node's counts are left to release. */
+  /**
+   * Another node holds its leases by now, under the same name: only this node's counts are left to release. The store
+   * leaves the leases to that node; where they are still of this one, because what was heard is older than the last
+   * move, nobody else would give them back.
+   */
   handOver (holder: string): void {
     const held = this.#holders.get(holder)
     if (held === undefined) return
-    held.userLease = false
-    const now = performance.now()
-    this.#moved.set(holder, true, now + LEASE, now)
-    for (const name of held.rooms?.keys() ?? []) held.rooms!.set(name, false)
+    if (held.userLease) {
+      held.userLease = false
+      this.#giveBack({ key: userKey(held.user), holder })
+    }
+    for (const [name, isLeased] of held.rooms ?? []) {
+      held.rooms!.set(name, false)
+      if (isLeased) this.#giveBack({ key: roomKey(name), holder })
+    }
   }
 
   /** The newer connection stands. @returns the holder that has to end for it */

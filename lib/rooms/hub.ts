@@ -385,7 +385,7 @@ export class Hub {
   handOver (membership: Membership): void {
     const { room, entry } = membership
     if (entry === undefined) return
-    this.#presence?.forget(room.name, entry)
+    this.#presence?.handOver(room.name, entry)
     membership.entry = undefined
   }
 

@@ -102,11 +102,24 @@ export class PresenceKeeper {
     for (const entry of this.#entries.values()) {
       batch.push(entry)
       if (batch.length < BATCH) continue
-      await this.#store.renew?.(batch, this.#options.lease)
+      await this.#renewSome(batch)
       await setImmediate()
       batch = []
     }
-    if (batch.length > 0) await this.#store.renew?.(batch, this.#options.lease)
+    if (batch.length > 0) await this.#renewSome(batch)
+  }
+
+  /** An entry that ended while it was being renewed may have been made anew by that, and nobody else would end it. */
+  async #renewSome (batch: readonly Placed[]): Promise<void> {
+    try {
+      await this.#store.renew?.(batch, this.#options.lease)
+    } finally {
+      const endsAt = performance.now() + this.#options.grace
+      for (const placed of batch) {
+        const name = nameOf(placed.room, placed.entry)
+        if (!this.#entries.has(name)) this.#end(placed, endsAt)
+      }
+    }
   }
 
   async join (room: string, entry: PresenceEntry): Promise<void> {
@@ -150,10 +163,14 @@ export class PresenceKeeper {
     }
   }
 
-  /** Another node keeps the entry alive from now on. */
-  forget (room: string, entry: PresenceEntry): void {
+  /**
+   * Another node keeps the entry alive from now on: the store leaves it to that one. Where it has not, because what was
+   * heard is older than the last move, nobody would ever end it.
+   */
+  handOver (room: string, entry: PresenceEntry): void {
+    if (this.#store.handOver === undefined) return this.leave(room, entry, false)
     this.#entries.delete(nameOf(room, entry))
-    this.#run(() => this.#store.handOver?.(room, entry))
+    this.#run(() => this.#store.handOver!(room, entry))
   }
 
   #run (step: () => unknown): void {

@@ -17,7 +17,8 @@ t.test(
         await new Promise<void>((resolve) => { renewed = resolve })
         for (const { key, holder } of list) taken.add(`${holder} ${key}`)
       },
-      release: async (key, holder) => { taken.delete(`${holder} ${key}`) },
+      // Another node has taken it since: the store leaves it alone.
+      release: async (key, holder) => { if (holder !== 'moves') taken.delete(`${holder} ${key}`) },
       count: async () => taken.size
     }
     const slots = new Slots(

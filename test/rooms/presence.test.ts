@@ -32,3 +32,30 @@ t.test(
     t.equal(renewed.length, 2)
   }
 )
+
+t.test(
+  'an entry that ends, or goes to another node, while it is being renewed is ended behind the renewal once more',
+  async (t) => {
+    const held = new Set<string>()
+    let renewed: (() => void) | undefined
+    const keeper = new PresenceKeeper({
+      join: (_room, { connection }) => { held.add(connection) },
+      leave: (_room, { connection }) => { held.delete(connection) },
+      snapshot: () => ({ sequence: 0, total: 0 }),
+      sweep: () => {},
+      renew: async (entries) => {
+        await new Promise<void>((resolve) => { renewed = resolve })
+        for (const { entry } of entries) held.add(entry.connection)
+      }
+    }, { grace: 1_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) })
+    const [stays, goes, moves] = ['stays', 'goes', 'moves'].map((connection) => ({ userId: 'ada', connection }))
+    for (const entry of [stays, goes, moves]) await keeper.join('chat/1', entry!)
+    const renewal = keeper.renew()
+    keeper.leave('chat/1', goes!, false)
+    keeper.handOver('chat/1', moves!)
+    t.same([...held], ['stays'])
+    renewed!()
+    await renewal
+    t.same([...held], ['stays'])
+  }
+)

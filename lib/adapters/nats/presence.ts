@@ -1,11 +1,13 @@
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
 import type { NatsClock } from './clock.js'
-import { drop, endOf, heldName, holderOf, isLiving } from './held.js'
+import { keyOf } from '../../protocol/key.js'
+import { drop, endOf, heldName, holderOf, isLiving, isTakenSince, nextStamp } from './held.js'
 import { decoded, type NatsState, type Step } from './state.js'
 import { stateKey } from './tokens.js'
 import { nodeOf, Nodes } from '../broker/nodes.js'
 import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from '../broker/stored.js'
+import { Stamps } from '../broker/stamps.js'
 import { Burial, Round } from '../broker/sweeping.js'
 import type { Unread } from '../broker/unread.js'
 
@@ -62,6 +64,8 @@ export class NatsPresence implements PresenceStore {
   readonly #options: NatsPresenceOptions
   readonly #rooms = new Map<string, Watched>()
   readonly #waiting = new Map<string, Waiting[]>()
+  /** when this node took the entries that it holds, by room and connection */
+  readonly #stamps = new Stamps()
   /** the longest lease asked for */
   #lease = 0
   readonly #burial: Burial
@@ -87,7 +91,7 @@ export class NatsPresence implements PresenceStore {
     if (!this.#rooms.has(room)) {
       this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0, sweep: 0 })
     }
-    await this.#join(room, [entry], lease, true)
+    await this.#join(room, [entry], lease, false)
   }
 
   renewal (lease: number): number { return Nodes.renewal(lease) }
@@ -102,41 +106,49 @@ export class NatsPresence implements PresenceStore {
       if (known === undefined) byRoom.set(room, [entry])
       else known.push(entry)
     }
-    await Promise.all([...byRoom].map(([room, list]) => this.#join(room, list, lease, false)))
+    await Promise.all([...byRoom].map(([room, list]) => this.#join(room, list, lease, true)))
   }
 
-  async #join (room: string, entries: readonly PresenceEntry[], lease: number, isUrgent: boolean): Promise<void> {
+  async #join (room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean): Promise<void> {
     const { clock, nodes } = this.#options
     this.#lease = Math.max(this.#lease, lease)
     const mark = nodes.mark(lease)
     const until = endOf(mark, lease, clock.now())
-    await this.#change(isUrgent, room, (present, joined) => {
+    let taken = 0
+    await this.#change(!isRenewal, room, (present, joined) => {
       for (const { userId, connection, data } of entries) {
         const user = present.users.get(userId) ?? { data, connections: new Map<string, number>() }
-        // A renewal may be of one that has moved to another node, which this one has not been told yet: that keeps its.
-        drop(user.connections, connection, isUrgent ? undefined : nodes.id)
-        user.connections.set(heldName(connection, mark), until)
+        const known = this.#stamps.renew(keyOf(room, connection))
+        // Polled on another node by now, which this node has not heard yet.
+        if (isRenewal && isTakenSince(user.connections, connection, nodes.id, known)) continue
+        taken = isRenewal && known > 0 ? known : nextStamp(user.connections, connection, clock.now())
+        drop(user.connections, connection)
+        user.connections.set(heldName(connection, mark, taken), until)
         if (present.users.has(userId)) continue
         present.users.set(userId, user)
         joined.push(named(userId, data))
       }
       return true
     })
+    if (!isRenewal) for (const { connection } of entries) this.#stamps.set(keyOf(room, connection), taken)
   }
 
   async leave (room: string, { userId, connection }: PresenceEntry, grace: number): Promise<void> {
     const { clock, nodes } = this.#options
     const now = clock.now()
+    const name = keyOf(room, connection)
+    const stamp = this.#stamps.get(name)
     const watched = this.#rooms.get(room)
     if (watched !== undefined && grace > 0) watched.leftUntil = Math.max(watched.leftUntil, now + grace)
     await this.#change(true, room, ({ users }, _joined, left) => {
       const user = users.get(userId)
       // Not that of another node, which has it under the same name by now.
-      if (user === undefined || !drop(user.connections, connection, nodes.id)) return false
+      if (user === undefined || !drop(user.connections, connection, nodes.id, stamp)) return false
       user.connections.set(connection, now + grace)
       if (grace <= 0) expire(users, left, now, nodes)
       return true
     })
+    this.#stamps.forget(name, stamp)
   }
 
   async handOver (room: string, { userId, connection }: PresenceEntry): Promise<void> {

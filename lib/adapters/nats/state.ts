@@ -4,10 +4,12 @@ import { Refusal } from '../../errors/refusal.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
 import type { NatsClock, Stamp } from './clock.js'
 import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './link.js'
-import { drop, endOf, heldName, isLiving } from './held.js'
+import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
 import { messageIdOf } from './once.js'
 import { stateKey, subjectOf } from './tokens.js'
+import { keyOf } from '../../protocol/key.js'
 import { Nodes } from '../broker/nodes.js'
+import { Stamps } from '../broker/stamps.js'
 import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders, isNewer } from '../broker/stored.js'
 import type { Unread } from '../broker/unread.js'
 
@@ -270,22 +272,29 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
     const all = decoded('lease', value, decodeHolders, unread)
     return new Map([...all ?? []].filter(([name, until]) => isLiving(name, until, now, nodes)))
   }
-  const take = (holders: Map<string, number>, holder: string, ttl: number): void => {
+  const stamps = new Stamps()
+  const take = (holders: Map<string, number>, holder: string, ttl: number, stamp: number): void => {
     const mark = nodes.mark(ttl)
-    holders.set(heldName(holder, mark), endOf(mark, ttl, clock.now()))
+    drop(holders, holder)
+    holders.set(heldName(holder, mark, stamp), endOf(mark, ttl, clock.now()))
   }
   return {
     renewal: (ttl) => Nodes.renewal(ttl),
     async acquire (key, holder, limit, ttl) {
       // A holder that has the slot already, and lost the answer, has it once.
-      const step = (value: string | undefined): Step<boolean> => {
+      const step = (value: string | undefined): Step<number> => {
         const holders = living(value)
-        if (!drop(holders, holder) && holders.size >= limit) return { result: false }
-        take(holders, holder, ttl)
-        return { value: encodeHolders(holders), result: true }
+        const stamp = nextStamp(holders, holder, clock.now())
+        if (!drop(holders, holder) && holders.size >= limit) return { result: 0 }
+        take(holders, holder, ttl, stamp)
+        return { value: encodeHolders(holders), result: stamp }
       }
       const name = stateKey('lease', key)
-      const ask = async (): Promise<boolean> => await state.insist(() => state.change(name, step))
+      const ask = async (): Promise<boolean> => {
+        const stamp = await state.insist(() => state.change(name, step))
+        if (stamp > 0) stamps.set(keyOf(key, holder), stamp)
+        return stamp > 0
+      }
       if (await ask()) return true
       // Some of the slots may be of a node that has died since this node looked.
       await nodes.look()
@@ -301,19 +310,23 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
       await Promise.all([...byKey].map(([key, added]) => state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
         for (const holder of added) {
-          drop(holders, holder)
-          take(holders, holder, ttl)
+          const stamp = stamps.renew(keyOf(key, holder))
+          if (isTakenSince(holders, holder, nodes.id, stamp)) continue
+          take(holders, holder, ttl, stamp > 0 ? stamp : nextStamp(holders, holder, clock.now()))
         }
         return { value: encodeHolders(holders), result: undefined }
       }, false)))
     },
     async release (key, holder) {
+      const name = keyOf(key, holder)
+      const stamp = stamps.get(name)
       await state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
-        return drop(holders, holder, nodes.id)
+        return drop(holders, holder, nodes.id, stamp)
           ? { value: encodeHolders(holders), result: undefined }
           : { result: undefined }
       })
+      stamps.forget(name, stamp)
     },
     async count (key) { return living(await state.read(stateKey('lease', key))).size }
   }

@@ -6,6 +6,7 @@ import { namesOf, Nodes } from '../broker/nodes.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
 import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SWEEP } from './scripts/presence.js'
+import { Stamps } from '../broker/stamps.js'
 import { Burial, Round } from '../broker/sweeping.js'
 
 type Named = PresenceChange['joined'][number]
@@ -39,6 +40,8 @@ export class RedisPresence implements PresenceStore {
   /** until then entries may have run out only because nobody could renew them, by `performance.now()` */
   #heldUntil = 0
   #downAt: number | undefined
+  /** when this node took the entries that it holds, by `nameOf` */
+  readonly #stamps = new Stamps()
   /** the newest change of each room that this node has heard or read of */
   readonly #sequences = new Map<string, number>()
 
@@ -96,7 +99,7 @@ export class RedisPresence implements PresenceStore {
     const [top = '', ...texts] = await this.#link.script(
       PRESENCE_MISSED,
       this.#keys.presence(room),
-      [known]
+      [this.#link.run, text(known)]
     ) as string[]
     // Left meanwhile: what is heard of it now would be kept for ever.
     if (!this.#sequences.has(room)) return []
@@ -111,7 +114,8 @@ export class RedisPresence implements PresenceStore {
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
     this.#lease = Math.max(this.#lease, lease)
-    await this.#join(room, [entry], lease)
+    const taken = await this.#join(room, [entry], lease, false)
+    if (taken !== '') this.#stamps.set(nameOf(room, entry), Number(taken))
   }
 
   async renew (
@@ -124,40 +128,47 @@ export class RedisPresence implements PresenceStore {
       if (known === undefined) byRoom.set(room, [entry])
       else known.push(entry)
     }
-    const steps: Array<Promise<void>> = []
+    const steps: Array<Promise<string>> = []
     for (const [room, list] of byRoom) {
       for (let index = 0; index < list.length; index += BATCH) {
-        steps.push(this.#join(room, list.slice(index, index + BATCH), lease))
+        steps.push(this.#join(room, list.slice(index, index + BATCH), lease, true))
       }
     }
     await Promise.all(steps)
   }
 
-  async #join (room: string, entries: readonly PresenceEntry[], lease: number): Promise<void> {
+  /** @returns when the last of them was taken, by the broker's clock; '' for what is not held by its node */
+  async #join (
+    room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean
+  ): Promise<string> {
     const held = this.#rooms.get(room) ?? new Set<string>()
     this.#rooms.set(room, held)
     for (const { connection } of entries) held.add(connection)
-    const args = entries.flatMap(({ connection, userId, data }) => [
-      keyOf(connection),
-      keyOf(userId),
-      JSON.stringify({ userId, data })
-    ])
-    await this.#link.script(
+    const args = entries.flatMap((entry) => {
+      const { connection, userId, data } = entry
+      const stamp = isRenewal ? this.#stamps.renew(nameOf(room, entry)) : ''
+      return [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data }), stamp]
+    })
+    return String(await this.#link.script(
       PRESENCE_JOIN,
       this.#keys.presence(room),
       [this.#link.run, Math.ceil(lease), this.#nodes.mark(lease), ...args]
-    )
+    ))
   }
 
-  async leave (room: string, { connection, userId }: PresenceEntry, grace: number): Promise<void> {
+  async leave (room: string, entry: PresenceEntry, grace: number): Promise<void> {
+    const { connection, userId } = entry
+    const name = nameOf(room, entry)
+    const stamp = this.#stamps.get(name)
     const held = this.#rooms.get(room)
     if (held?.delete(connection) === true && held.size === 0) this.#rooms.delete(room)
     if (grace > 0) this.look(room, grace)
     await this.#link.script(
       PRESENCE_LEAVE,
       this.#keys.presence(room),
-      [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId)]
+      [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId), stamp]
     )
+    this.#stamps.forget(name, stamp)
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
@@ -241,3 +252,8 @@ export class RedisPresence implements PresenceStore {
     return await this.#link.script(PRESENCE_LOOK, this.#keys.presence(room), [this.#link.run, limit, isHeld ? '1' : ''])
   }
 }
+
+/** As scripts write numbers: the two are compared as texts. */
+function text (sequence: number): string { return sequence.toFixed(0) }
+
+function nameOf (room: string, { connection }: PresenceEntry): string { return keyOf(room, connection) }

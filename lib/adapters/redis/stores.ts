@@ -2,6 +2,7 @@ import { keyOf, wellFormed } from '../../protocol/key.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import { BEAT, HELD, namesOf, Nodes } from '../broker/nodes.js'
+import { Stamps } from '../broker/stamps.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
 import {
@@ -26,6 +27,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
     const [dead, settled] = [namesOf(nodes.dead(ttl)), namesOf(nodes.dead(ttl + 2 * BEAT))]
     if (dead !== '' && dead === settled) buried.set(key, dead, now + HELD, now)
   }
+  const stamps = new Stamps()
   let longest = 0
   return {
     renewal: (ttl) => Nodes.renewal(ttl),
@@ -35,7 +37,10 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       const names = keys.leases(key)
       // A holder that has the slot already, and lost the answer, has it once.
       const ask = async (): Promise<boolean> => await link.insist(names[0]!, async () => {
-        return await link.script(LEASE_ACQUIRE, names, [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]) === 1
+        const args = [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]
+        const taken = Number(await link.script(LEASE_ACQUIRE, names, args))
+        if (taken > 0 && mark !== '') stamps.set(keyOf(key, holder), taken)
+        return taken > 0
       })
       if (await ask()) return true
       if (mark === '') return false
@@ -49,12 +54,19 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
     async renew (leases, ttl) {
       longest = Math.max(longest, ttl)
       const args = [ttl, nodes.mark(ttl)]
-      const items = leases.map(({ key, holder }) => ({ keys: keys.leases(key), args: [wellFormed(holder)] }))
+      const items = leases.map(({ key, holder }) => {
+        return { keys: keys.leases(key), args: [wellFormed(holder), stamps.renew(keyOf(key, holder))] }
+      })
       for (let index = 0; index < items.length; index += BATCH) {
         await link.many(LEASE_RENEW, args, items.slice(index, index + BATCH))
       }
     },
-    async release (key, holder) { await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.id]) },
+    async release (key, holder) {
+      const name = keyOf(key, holder)
+      const stamp = stamps.get(name)
+      await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.id, stamp])
+      stamps.forget(name, stamp)
+    },
     async count (key) { return Number(await link.script(LEASE_COUNT, keys.leases(key), [deadFor(key, longest)])) }
   }
 }

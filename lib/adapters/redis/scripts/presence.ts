@@ -103,38 +103,45 @@ local function keep () for _, key in ipairs({ meta, entries, counts, users, node
  * changes (list), 6 channel,
  *       7 nodes (hash: mark by entry)
  * ARGV  1 run, 2 lease in ms, 3 mark or '', then per entry: 4 connection and 5 user as parts of a key, 6 JSON of
- * {userId, data}; last the deadline Reply number of users that joined
+ * {userId, data}, 7 '' to take it, or to renew it when it was taken, 0 for unknown; last the deadline
+ * Reply when the last one was taken, '' without a mark
  */
 export const PRESENCE_JOIN = change(7, PRESENCE + `
 use(1)
 local joined = {}
 repair(ARGV[2])
-local mark = ARGV[3]
+local mark, taken = ARGV[3], ''
 local till = text(millis() + (mark == '' and ARGV[2] or ${HELD}))
-for i = 4, #ARGV, 3 do
-  local user = ARGV[i + 1]
+for i = 4, #ARGV, 4 do
+  local user, stamp = ARGV[i + 1], ARGV[i + 3]
   local entry = ARGV[i] .. '\\n' .. user
-  if redis.call('ZADD', entries, till, entry) == 1 then redis.call('HINCRBY', counts, user, 1) end
-  if mark == '' then redis.call('HDEL', nodes, entry) else redis.call('HSET', nodes, entry, mark) end
-  if redis.call('HSETNX', users, user, ARGV[i + 2]) == 1 then joined[#joined + 1] = ARGV[i + 2] end
+  local known = redis.call('HGET', nodes, entry)
+  if mark == '' or stamp == '' or not isLater(known, nodeOf(mark), stamp) then
+    if redis.call('ZADD', entries, till, entry) == 1 then redis.call('HINCRBY', counts, user, 1) end
+    if mark == '' then redis.call('HDEL', nodes, entry)
+    else
+      taken = (stamp == '' or stamp == '0') and text(nextStamp(known)) or stamp
+      redis.call('HSET', nodes, entry, mark .. '@' .. taken)
+    end
+    if redis.call('HSETNX', users, user, ARGV[i + 2]) == 1 then joined[#joined + 1] = ARGV[i + 2] end
+  end
 end
 if #joined > 0 then announce(joined, {}) end
 keep()
-return #joined
+return taken
 `)
 
 /**
- * Lets an entry run out. One that another node holds by now, under the same name, is left alone.
+ * Lets an entry run out. One that another node has taken since, under the same name, is left alone.
  *
  * KEYS  as PRESENCE_JOIN
- * ARGV  1 run, 2 grace in ms, 3 node, 4 connection, 5 user, 6 deadline
+ * ARGV  1 run, 2 grace in ms, 3 node, 4 connection, 5 user, 6 when this node took it, 7 deadline
  */
 export const PRESENCE_LEAVE = change(7, PRESENCE + `
 use(1)
 repair(${LEASE})
 local entry = ARGV[4] .. '\\n' .. ARGV[5]
-local mark = redis.call('HGET', nodes, entry)
-if mark and nodeOf(mark) ~= ARGV[3] then return 0 end
+if isLater(redis.call('HGET', nodes, entry), ARGV[3], ARGV[6]) then return 0 end
 if tonumber(ARGV[2]) > 0 then
   redis.call('ZADD', entries, 'XX', text(millis() + ARGV[2]), entry)
   redis.call('HDEL', nodes, entry)
@@ -187,16 +194,24 @@ return reply
 `)
 
 /**
- * What a node missed that knows the changes up to a sequence.
+ * What a node missed that knows the changes up to a sequence. Data that are older than that know nothing of the last of
+ * them, and nobody would ever take these back: the sequence goes on above all that was heard, and members ask.
  *
  * KEYS  as PRESENCE_JOIN
- * ARGV  1 the sequence
+ * ARGV  1 run, 2 the sequence
  * Reply {the newest sequence or '', change, change, ...}, newest change first; the changes that are kept, where one of
  * them is missing
  */
-export const PRESENCE_MISSED = script(7, `
-local sequence = redis.call('HGET', KEYS[1], 'sequence')
-if not sequence or tonumber(sequence) == tonumber(ARGV[1]) then return { sequence or '' } end
+export const PRESENCE_MISSED = script(7, PRESENCE + `
+use(1)
+local sequence = redis.call('HGET', meta, 'sequence')
+if sequence == ARGV[2] then return { sequence } end
+if not sequence or tonumber(sequence) < tonumber(ARGV[2]) then
+  redis.call('HSET', meta, 'sequence', ARGV[2])
+  redis.call('HDEL', meta, 'run')
+  sequence = bump()
+  keep()
+end
 local reply = redis.call('LRANGE', KEYS[5], 0, -1)
 table.insert(reply, 1, sequence)
 return reply

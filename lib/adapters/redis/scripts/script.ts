@@ -49,9 +49,11 @@ local function text (number) return string.format('%.0f', number) end
 `
 
 /**
- * What lives as long as its node is marked `<node> <ttl>`, and stands until HELD at the latest. parse(list) takes nodes
- * that were not heard of for a while, `<node> <time>` each; isDead(dead, mark, score, now) tells whether something is
- * held by one of them, and was neither taken nor its node heard of within its ttl.
+ * What lives as long as its node is marked `<node> <ttl>@<stamp>`, and stands until HELD at the latest. parse(list)
+ * takes nodes that were not heard of for a while, `<node> <time>` each; isDead(dead, mark, score, now) tells whether
+ * something is held by one of them, and was neither taken nor its node heard of within its ttl. The stamp tells when
+ * it was taken: isLater(mark, node, stamp) whether another node took it later, or nobody can tell; nextStamp(mark) is
+ * above that of a mark.
  */
 export const DEAD = `
 local function parse (list)
@@ -63,9 +65,19 @@ local function parse (list)
   return dead
 end
 local function isDead (dead, mark, score, now)
-  local node, ttl = string.match(mark, '^(%S+) (%d+)$')
+  local node, ttl = string.match(mark, '^(%S+) (%d+)')
   local at = node and dead[node]
   return at ~= nil and math.max(at, tonumber(score) - ${HELD}) + tonumber(ttl) <= now
 end
 local function nodeOf (mark) return string.match(mark, '^[^%s.]+') end
+local function stampOf (mark)
+  local stamp = mark and string.match(mark, '@(%d+)$')
+  return stamp and tonumber(stamp)
+end
+local function isLater (mark, node, stamp)
+  if not mark or nodeOf(mark) == node then return false end
+  local known = stampOf(mark)
+  return not known or known > tonumber(stamp)
+end
+local function nextStamp (mark) return math.max(millis(), (stampOf(mark) or 0) + 1) end
 `

@@ -25,9 +25,10 @@ local function bury (dead, now)
     if not score or isDead(dead, all[i + 1], score, now) then remove(all[i]) end
   end
 end
-local function take (holder, mark, ttl, now)
+local function take (holder, mark, ttl, now, stamp)
+  if stamp == '0' then stamp = text(nextStamp(redis.call('HGET', nodes, holder))) end
   redis.call('ZADD', holders, text(now + (mark == '' and ttl or ${HELD})), holder)
-  if mark == '' then redis.call('HDEL', nodes, holder) else redis.call('HSET', nodes, holder, mark) end
+  if mark == '' then redis.call('HDEL', nodes, holder) else redis.call('HSET', nodes, holder, mark .. '@' .. stamp) end
 end
 local function keep (ttl)
   for _, key in ipairs({ holders, nodes }) do
@@ -41,7 +42,7 @@ end
  *
  * KEYS  1 holders (zset), 2 nodes (hash: mark by holder)
  * ARGV  1 holder, 2 limit, 3 ttl in ms, 4 mark or '', 5 dead nodes, 6 deadline
- * Reply 1 taken or renewed, 0 all are taken
+ * Reply when it was taken, '1' without a mark; '0' when all are taken
  */
 export const LEASE_ACQUIRE = change(2, LEASES + `
 use(1)
@@ -51,39 +52,43 @@ local limit = tonumber(ARGV[2])
 if redis.call('ZCARD', holders) >= limit and not redis.call('ZSCORE', holders, ARGV[1]) then
   local dead = parse(ARGV[5])
   if dead then bury(dead, now) end
-  if redis.call('ZCARD', holders) >= limit then return 0 end
+  if redis.call('ZCARD', holders) >= limit then return '0' end
 end
-take(ARGV[1], ARGV[4], ARGV[3], now)
+local stamp = ARGV[4] == '' and '1' or text(nextStamp(redis.call('HGET', nodes, ARGV[1])))
+take(ARGV[1], ARGV[4], ARGV[3], now, stamp)
 keep(ARGV[4] == '' and ARGV[3] or ${HELD})
-return 1
+return stamp
 `)
 
 /**
- * Renews slots of many limits; one that is missing is taken again whatever the limit.
+ * Renews slots of many limits; one that is missing is taken again whatever the limit, one that another node has taken
+ * since is left to it.
  *
  * KEYS  of each slot as LEASE_ACQUIRE
- * ARGV  1 ttl in ms, 2 mark or '', then per slot: 3 holder; last the deadline
+ * ARGV  1 ttl in ms, 2 mark or '', then per slot: 3 holder, 4 when this node took it, 0 for unknown; last the deadline
  */
 export const LEASE_RENEW = change(2, LEASES + `
 local now = millis()
 for i = 1, #KEYS / 2 do
   use((i - 1) * 2 + 1)
-  take(ARGV[2 + i], ARGV[2], ARGV[1], now)
+  local holder, stamp, mark = ARGV[1 + i * 2], ARGV[2 + i * 2], ARGV[2]
+  if mark == '' or not isLater(redis.call('HGET', nodes, holder), nodeOf(mark), stamp) then
+    take(holder, mark, ARGV[1], now, stamp)
+  end
   keep(ARGV[2] == '' and ARGV[1] or ${HELD})
 end
 return 1
 `)
 
 /**
- * Gives a slot back, unless another node holds it by now under the same name.
+ * Gives a slot back, unless another node has taken it since under the same name.
  *
  * KEYS  as LEASE_ACQUIRE
- * ARGV  1 holder, 2 node, 3 deadline
+ * ARGV  1 holder, 2 node, 3 when this node took it, 4 deadline
  */
 export const LEASE_RELEASE = change(2, LEASES + `
 use(1)
-local mark = redis.call('HGET', nodes, ARGV[1])
-if not mark or nodeOf(mark) == ARGV[2] then remove(ARGV[1]) end
+if not isLater(redis.call('HGET', nodes, ARGV[1]), ARGV[2], ARGV[3]) then remove(ARGV[1]) end
 return 1
 `)
 
