@@ -7,7 +7,8 @@ import { redis } from '../../lib/adapters/redis/adapter.js'
 import type { Refusal } from '../../lib/errors/refusal.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
-import { node, type Node } from '../../lib/adapters/contract/host.js'
+import { Keys } from '../../lib/adapters/redis/keys.js'
+import { node, reliable, said, type Node } from '../../lib/adapters/contract/host.js'
 
 interface Broker {
   readonly name: string
@@ -112,6 +113,32 @@ for (const broker of brokers) {
 }
 
 const skip = missing('redis-server')
+t.test('redis: a value that cannot be read when the link is back is read as soon as it can be', { skip }, async (t) => {
+  const server = await startRedis(t)
+  const proxy = new FaultProxy(server.port)
+  const port = await proxy.listen()
+  t.teardown(() => proxy.close())
+  const near = await node(t, redis({ url: `redis://127.0.0.1:${port}`, timeout: 1_000, check: 1_000 }), 'near')
+  const far = await node(t, brokers[0]!.make(server.port), 'far')
+  await near.adapter.subscribe('chat/1', reliable)
+  const score = { type: 'score', delivery: 'latest', key: 'red' } as const
+  await far.adapter.publish('chat/1', said('1', score), reliable)
+  await near.host.heard('chat/1', 1)
+  proxy.isDown = true
+  proxy.cut()
+  await until('the link is down', () => near.adapter.stats!().isUp === false)
+  await far.adapter.publish('chat/1', said('2', score), reliable)
+  const admin = new Redis(server.url)
+  t.teardown(() => { admin.disconnect() })
+  const values = new Keys('realtime:').latest('chat/1')
+  await admin.rename(values, 'aside')
+  await admin.set(values, 'something else')
+  proxy.isDown = false
+  await until('it could not be read', async () => (await admin.info('errorstats')).includes('WRONGTYPE'))
+  await admin.rename('aside', values)
+  t.same(await near.host.heard('chat/1', 2), ['1', '2'])
+})
+
 t.test('redis: where only the connection for commands is killed, slots are the server\'s to give', { skip }, async (t) => {
   const { server, near, far } = await story(t, brokers[0]!)
   const admin = new Redis(server.url)

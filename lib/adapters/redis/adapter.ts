@@ -149,6 +149,8 @@ class RedisAdapter implements Adapter {
   #isChecking = false
   /** a check of all rooms was broken off */
   #areAllDue = false
+  /** what has no position could not be read again yet */
+  #isStale = false
   #received = 0
   #repairs = 0
 
@@ -664,7 +666,9 @@ class RedisAdapter implements Adapter {
       // due again soon.
       this.#areAllDue ||= areAllDue
     }).finally(() => { this.#isChecking = false })
-    if (isAll) this.#refresh().catch(() => undefined)
+    if (!isAll && !this.#isStale) return
+    this.#isStale = false
+    this.#refresh().catch(() => { this.#isStale = true })
   }
 
   async #checkAll (isAll: boolean): Promise<void> {
