@@ -205,17 +205,16 @@ export class NatsLink {
    */
   async insist<T> (ask: () => Promise<T>): Promise<T> {
     let breaks = 0
-    let askedAt = 0
     return await this.#absence.insist({
       ask: async () => {
         breaks = this.#breaks
-        askedAt = performance.now()
         return await ask()
       },
       canAsk: () => this.#isUp,
       isBlink: (error) => {
         if (this.#isClosed || !(error instanceof Refusal) || error.word !== 'unavailable') return false
-        return !this.#isUp || breaks !== this.#breaks || this.#answeredAt > askedAt
+        // Others were answered while this one was waited for.
+        return !this.#isUp || breaks !== this.#breaks || performance.now() - this.#answeredAt < this.timeout / 2
       }
     })
   }

@@ -424,17 +424,15 @@ export class RedisLink {
     const shard = this.#shardOf(key)
     let absence = this.#absences.get(shard)
     if (absence === undefined) this.#absences.set(shard, absence = new Absence())
-    let askedAt = 0
     return await absence.insist({
-      ask: async () => {
-        askedAt = performance.now()
-        return await ask()
-      },
+      ask,
       canAsk: () => this.canSend,
       isBlink: (error) => {
         if (this.#isClosed || !(error instanceof Unreachable)) return false
         // The server is there: what came to it late was held up on this side.
-        return error.isBroken || error.isExpired || (error.isUncertain && this.#answeredAt > askedAt)
+        if (error.isBroken || error.isExpired) return true
+        // Others were answered while this one was waited for.
+        return error.isUncertain && performance.now() - this.#answeredAt < this.#options.timeout / 2
       }
     })
   }
