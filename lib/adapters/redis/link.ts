@@ -298,7 +298,24 @@ export class RedisLink {
   #settleLater (): void {
     if (this.#isClosed) return
     clearTimeout(this.#settling)
-    this.#settling = after(() => { if (this.isUp) this.#options.onUp() }, SETTLED).unref()
+    this.#settling = after(() => {
+      if (!this.isUp) return
+      // The client keeps to itself what a shard refuses that is not ready yet, and asks for it never again.
+      this.#subscribeAnew().then(() => { this.#options.onUp() }, () => { this.#settleLater() })
+    }, SETTLED).unref()
+  }
+
+  /** Each channel anew, in one go with its end, so that the client does not count it twice. */
+  async #subscribeAnew (): Promise<void> {
+    const subscriber = this.#subscriber!
+    const channels = [...this.#channels.keys()]
+    for (let index = 0; index < channels.length; index += BATCH) {
+      const some = channels.slice(index, index + BATCH).filter((channel) => this.#channels.has(channel))
+      await Promise.all(some.flatMap((channel) => [
+        this.#bounded(subscriber.sunsubscribe(channel)),
+        this.#bounded(subscriber.ssubscribe(channel))
+      ]))
+    }
   }
 
   /** Tells a change of state, once. */

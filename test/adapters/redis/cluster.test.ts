@@ -1,6 +1,7 @@
 import { Cluster, Redis } from 'ioredis'
 import t from 'tap'
 import { redis } from '../../../lib/adapters/redis/adapter.js'
+import { Keys } from '../../../lib/adapters/redis/keys.js'
 import { missing, startCluster, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { node, reliable, said } from '../../../lib/adapters/contract/host.js'
@@ -21,6 +22,35 @@ else {
     const prefix = `test${++count}:`
     return () => redis({ cluster, prefix })
   }, { name: 'redis cluster' })
+
+  t.test('redis cluster: a shard that refuses a subscription when it is back is asked until it takes it', async (t) => {
+    const all = await servers()
+    const cluster = await addresses()
+    const prefix = 'late:'
+    const [a, b] = [await node(t, redis({ cluster, prefix }), 'a'), await node(t, redis({ cluster, prefix }), 'b')]
+    await a.adapter.subscribe('chat/late', reliable)
+    await b.adapter.publish('chat/late', said('before'), reliable)
+    await a.host.heard('chat/late', 1)
+    const admins = all.map(({ url }) => new Redis(url))
+    t.teardown(() => { for (const admin of admins) admin.disconnect() })
+    const refused = async (): Promise<boolean> => {
+      const stats = await Promise.all(admins.map((admin) => admin.info('errorstats')))
+      return stats.some((text) => text.includes('errorstat_NOPERM'))
+    }
+    // As one does that starts and is no part of the cluster yet: CLUSTERDOWN, or LOADING.
+    for (const admin of admins) await admin.call('ACL', 'SETUSER', 'default', '-ssubscribe')
+    for (const admin of admins) await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await until('a subscription is refused', refused)
+    for (const admin of admins) await admin.call('ACL', 'SETUSER', 'default', '+ssubscribe')
+    const channel = new Keys(prefix).events('chat/late')
+    const listeners = async (): Promise<number> => {
+      const counts = await Promise.all(admins.map((admin) => admin.call('PUBSUB', 'SHARDNUMSUB', channel)))
+      return counts.reduce<number>((sum, count) => sum + Number((count as [string, number])[1]), 0)
+    }
+    await until('the node listens', async () => await listeners() === 1)
+    await b.adapter.publish('chat/late', said('after'), reliable)
+    t.same(await a.host.heard('chat/late', 2), ['before', 'after'])
+  })
 
   t.test('redis cluster: subscriptions cut on every shard are restored, and what was missed is read', async (t) => {
     const cluster = await addresses()
