@@ -7,7 +7,7 @@ import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { Keys } from '../../lib/adapters/redis/keys.js'
 import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
-import { node, reliable, type Node } from './harness.js'
+import { node, reliable, type Node } from '../../lib/adapters/contract/host.js'
 
 interface Broker {
   readonly name: string
