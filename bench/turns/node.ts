@@ -23,10 +23,10 @@ import { encodeFrame } from '../../dist/protocol/packet.js'
 import { Refusals } from '../../dist/admission/refusals.js'
 import { Revocations } from '../../dist/auth/revocations.js'
 import { declare } from '../../dist/rooms/declaration.js'
-import type { Membership } from '../../dist/rooms/room.js'
 import { Hub } from '../../dist/rooms/hub.js'
 import { Slots } from '../../dist/admission/slots.js'
 import { Ledger } from '../../dist/stats/ledger.js'
+import type { Membership } from '../../dist/rooms/membership.js'
 
 const many = defineRoom('many/:id', { events: { msg: Type.Object({ text: Type.String() }) } })
 const all = defineRoom('@all', { events: { notice: Type.Object({ text: Type.String() }) } })

@@ -1,9 +1,9 @@
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
-import { ALL, type ResolvedRoom } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
-import { userRoom } from '../rooms/user-room.js'
+import { ALL, userRoom } from '../rooms/built-in.js'
+import type { ResolvedRoom } from '../rooms/declarations.js'
 
 const NONE: readonly string[] = []
 

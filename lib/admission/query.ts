@@ -2,8 +2,8 @@ import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../errors/refusal.js'
 import { decodeCursor, formerOf, type Cursor } from '../protocol/cursor.js'
 import { EPOCH, isOffset, type Position } from '../protocol/position.js'
-import { ALL } from '../rooms/declaration.js'
-import type { JoinRequest } from '../rooms/hub.js'
+import { ALL } from '../rooms/built-in.js'
+import type { JoinRequest } from '../rooms/joining.js'
 
 /** What kind of connection is asked for: it decides what is checked and what is reserved. */
 export type Kind = 'websocket' | 'sse' | 'polling' | 'uplink' | 'verdict'

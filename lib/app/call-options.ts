@@ -1,7 +1,7 @@
 import { REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET } from '../errors/misuse.js'
-import type { PublishOptions } from '../rooms/hub.js'
 import type { Target } from '../types/rooms.js'
-import { roomOfUser } from '../rooms/user-room.js'
+import type { PublishOptions } from '../rooms/publications.js'
+import { roomOfUser } from '../rooms/built-in.js'
 
 type Fields = Readonly<Record<string, unknown>>
 

@@ -9,10 +9,10 @@ import type { Dispatch } from '../dispatch/dispatch.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import type { Polls } from '../endpoint/polls.js'
 import type { Hub } from '../rooms/hub.js'
-import type { Membership } from '../rooms/room.js'
 import { inBatches, inTurns } from '../structures/slices.js'
 import type { Target } from '../types/rooms.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
+import type { Membership } from '../rooms/membership.js'
 
 export interface RemoteControlOptions {
   readonly engine: Hub

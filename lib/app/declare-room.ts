@@ -2,7 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Readiness } from '../admission/readiness.js'
 import { REALTIME_ERR_ROOM } from '../errors/misuse.js'
 import { checkRoomOptions, type Settings } from '../options/resolve.js'
-import { declare, type Declarations, type RoomHooks, type RoomLimits } from '../rooms/declaration.js'
+import { declare, type RoomHooks, type RoomLimits } from '../rooms/declaration.js'
+import type { Declarations } from '../rooms/declarations.js'
 
 export interface RoomDeclarationOptions {
   readonly declarations: Declarations

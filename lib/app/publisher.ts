@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto'
 import type { Adapter } from '../adapters/adapter.js'
 import { nameOf } from './room-name.js'
 import { publishOptions } from './call-options.js'
-import { shape } from '../dispatch/contexts.js'
 import type { Definition } from '../contract/types.js'
 import { DEFAULTS } from '../options/defaults.js'
-import { ALL, declare } from '../rooms/declaration.js'
+import { declare } from '../rooms/declaration.js'
 import { Hub } from '../rooms/hub.js'
 import type { Rooms } from '../types/rooms.js'
-import { roomOfUser } from '../rooms/user-room.js'
+import { shape } from '../rooms/publications.js'
+import { ALL, roomOfUser } from '../rooms/built-in.js'
 
 type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll'> & { close (): Promise<void> }
 

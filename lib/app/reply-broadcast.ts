@@ -30,7 +30,7 @@ export function declareReplyBroadcast (
     const name = nameOf(room)
     const { declaration } = engine.locate(name)
     // Now, so that a mistake is thrown in the handler that made it.
-    const entry = { name, declaration, publication: engine.prepare(declaration, event, data) }
+    const entry = { name, declaration, publication: engine.publications.prepare(declaration, event, data) }
     const list = held.get(this)
     if (list === undefined) held.set(this, [entry])
     else list.push(entry)

@@ -2,8 +2,8 @@ import type { Peer } from '../admission/peer.js'
 import type { Connections } from '../connection/connections.js'
 import { REALTIME_ERR_TARGET } from '../errors/misuse.js'
 import { keyOfKind } from '../protocol/key.js'
-import type { Membership } from '../rooms/room.js'
 import type { Target } from '../types/rooms.js'
+import type { Membership } from '../rooms/membership.js'
 
 /** Connections of one user or token that are taken out of a room or ended in one turn of the event loop. */
 export const AT_ONCE = 20

@@ -2,7 +2,6 @@ import type { FastifyRequest } from 'fastify'
 import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
 import type { Settings } from '../options/resolve.js'
-import { userRoom } from '../rooms/user-room.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { after } from '../structures/timers.js'
 import type { RealtimeOptions } from '../types/options.js'
@@ -13,6 +12,7 @@ import { isExpired } from './expiry.js'
 import { saidBy, type VerifyJwt } from './jwt.js'
 import type { Revocations } from './revocations.js'
 import type { Ticket, Tickets } from './tickets.js'
+import { userRoom } from '../rooms/built-in.js'
 
 export interface AuthenticationOptions {
   readonly settings: Settings['auth']

@@ -5,9 +5,9 @@ import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { keyOfKind } from '../protocol/key.js'
-import { userRoom } from '../rooms/user-room.js'
 import { isExpired } from './expiry.js'
 import { OpenTickets } from './open-tickets.js'
+import { userRoom } from '../rooms/built-in.js'
 
 /** What a client is given. */
 export interface Ticket {

@@ -3,13 +3,14 @@ import { encodeFrame, type Packet } from '../protocol/packet.js'
 import { parseCommand, type Command, type ErrorData, type InvalidFrame } from '../protocol/frames.js'
 import { parseJson } from '../protocol/json.js'
 import { Refusal } from '../errors/refusal.js'
-import { after } from '../structures/timers.js'
+import { Beat } from './beat.js'
 import type { Flusher } from './flusher.js'
 import type { Identity } from './identity.js'
 import { NamedSet, type Named } from './named-set.js'
 import { LINK_BUFFER, type Link, type LinkEvents, type Transport } from './link.js'
 import { Outbox, type OutboxCounters } from './outbox.js'
 import { PACE } from './pace.js'
+import { Pings } from './pings.js'
 import { TokenBucket, type Rate } from '../structures/token-bucket.js'
 
 /** What a connection gets from outside. It knows neither rooms nor the server. */
@@ -72,12 +73,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Joins under way, so that many at once cannot pass the limit together. */
   entering = 0
   /** State of the heartbeat, which its sweep updates. */
-  seenAt: number
-  beatAt = 0
-  isAwaited = false
-  lagsSince = 0
-  /** Monotonic milliseconds at which the connection must end, for streams of limited age. */
-  endsAt = Number.POSITIVE_INFINITY
+  readonly beat: Beat
   /** Milliseconds after which its client may reconnect, as it was told while the server drains. */
   retryAfter: number | undefined
   /** Why the server ended it. */
@@ -86,8 +82,6 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Bytes of its frames that wait to be handled or are being handled. */
   waiting = 0
   #bytesOut = 0
-  /** Round trip of the last heartbeat in milliseconds. */
-  latency: number | undefined
   #identity: Identity
   #link: Link | undefined
   readonly #host: ConnectionHost<H>
@@ -95,7 +89,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Bytes that were replayed and have not been charged yet. */
   #replayed = 0
   #onClosed: Array<() => void> | undefined
-  #pongs: Map<string, (latency: number) => void> | undefined
+  #pings: Pings | undefined
   /** Frames to be sent with the next poll: at most one for each room. */
   #owed: Packet[] | undefined
 
@@ -105,7 +99,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.address = address
     this.userId = identity.userId
     this.#identity = identity
-    this.seenAt = performance.now()
+    this.beat = new Beat(this.startedAt)
   }
 
   get user (): unknown { return this.#identity.user }
@@ -121,6 +115,8 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   get bytesOut (): number { return this.#bytesOut + (this.#outbox?.written ?? 0) }
   /** Bytes that waited for it when it ended. */
   get lag (): number { return this.#outbox?.left ?? 0 }
+  /** Round trip of the last heartbeat in milliseconds. */
+  get latency (): number | undefined { return this.beat.latency }
   get isReady (): boolean { return this.#outbox?.isReady ?? false }
   get isLagging (): boolean { return this.#outbox?.isLagging ?? false }
 
@@ -129,8 +125,12 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.#link = link
     this.#outbox = new Outbox(link, this.#host, this)
     link.attach(this)
+    // A stream begins with bytes, so that its first comment is due a whole interval later.
+    if (link.transport === 'sse') this.beat.sentAt = performance.now()
     // A ping that was asked for between two polls goes out with the next one.
-    if (link.transport === 'polling') for (const id of this.#pongs?.keys() ?? []) this.sendFrame({ type: 'ping', id })
+    if (link.transport === 'polling') {
+      for (const id of this.#pings?.payloads ?? []) this.sendFrame({ type: 'ping', id })
+    }
     const owed = this.#owed
     this.#owed = undefined
     if (owed !== undefined) for (const packet of owed) this.send(packet)
@@ -173,12 +173,15 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.sendFrame({ type: 'error', room, id, data })
   }
 
-  drained (callback?: () => void): void {
-    if (callback === undefined) {
-      // A peer that reads what was written is alive.
-      this.alive()
-      this.#outbox?.drained()
-    } else if (this.#outbox === undefined) callback()
+  drained (): void {
+    // A peer that reads what was written is alive.
+    this.alive()
+    this.#outbox?.drained()
+  }
+
+  /** Calls back once when the link no longer lags, or has gone. */
+  whenDrained (callback: () => void): void {
+    if (this.#outbox === undefined) callback()
     else this.#outbox.whenDrained(callback)
   }
 
@@ -237,20 +240,17 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.close('protocol', message)
   }
 
-  alive (now = performance.now()): void {
-    if (this.isAwaited) {
-      this.isAwaited = false
-      this.latency = now - this.beatAt
-    }
-    this.seenAt = now
-  }
+  alive (now = performance.now()): void { this.beat.seen(now) }
+
+  /** It ends then, unless it is told another moment before; `Infinity` lets it live. By `performance.now()`. */
+  lastUntil (moment: number): void { this.beat.endsAt = moment }
 
   reply (bytes: Uint8Array): void {
     if (this.#state === 'open') this.#outbox?.reply(bytes)
   }
 
   /** Asks the peer for a sign of life; `false` where the transport cannot. */
-  beat (): boolean {
+  sendBeat (): boolean {
     const bytes = this.#link?.beat?.()
     if (bytes === undefined) return false
     this.#outbox?.raw(bytes)
@@ -260,11 +260,11 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   pong (payload: string): void {
     this.alive()
     if (payload === PACE) {
-      this.lagsSince = 0
+      this.beat.lagsSince = 0
       this.#outbox?.taken(performance.now())
       return
     }
-    this.#pongs?.get(payload)?.(performance.now())
+    this.#pings?.answered(payload)
   }
 
   /** Called by the heartbeat's sweep while the link lags. */
@@ -272,17 +272,9 @@ export class Connection<H extends Named = Named> implements LinkEvents {
 
   /** Resolves with the round trip in milliseconds, or with `undefined` after `timeout` or when the connection ends. */
   ping (payload: string, timeout: number): Promise<number | undefined> {
-    return new Promise((resolve) => {
-      if (this.#state !== 'open') return resolve(undefined)
-      const start = performance.now()
-      const pongs = (this.#pongs ??= new Map())
-      const settle = (at?: number): void => {
-        clearTimeout(timer)
-        pongs.delete(payload)
-        resolve(at === undefined ? undefined : at - start)
-      }
-      const timer = after(settle, timeout)
-      pongs.set(payload, settle)
+    if (this.#state !== 'open') return Promise.resolve(undefined)
+    this.#pings ??= new Pings()
+    return this.#pings.ask(payload, timeout, () => {
       const bytes = this.#link?.beat?.(payload)
       if (bytes === undefined) this.sendFrame({ type: 'ping', id: payload })
       else this.#outbox?.raw(bytes)
@@ -355,7 +347,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   }
 
   #settle (reason: string): void {
-    if (this.#pongs !== undefined) for (const settle of [...this.#pongs.values()]) settle(Number.NaN)
+    this.#pings?.end()
     this.#host.onClosed(this, reason)
   }
 

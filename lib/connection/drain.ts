@@ -125,6 +125,6 @@ export class Drain {
       connection.cut()
       connection.destroy()
     }, left())
-    connection.drained(close)
+    connection.whenDrained(close)
   }
 }

@@ -82,29 +82,29 @@ export class Heartbeat<H extends Named> {
         this.#rest = undefined
         return false
       }
-      const { exp } = connection.identity
+      const { beat, identity: { exp } } = connection
       if (exp !== undefined && wall >= exp * 1_000 + tolerance) connection.close('token_expired')
-      else if (now >= connection.endsAt) connection.finish(connection.transport === 'polling' ? 'gone' : 'left')
+      else if (now >= beat.endsAt) connection.finish(connection.transport === 'polling' ? 'gone' : 'left')
       else if (connection.isLagging) {
         // No heartbeat fits into a full link. A link that accepts nothing for as long as a silent one may be silent
         // counts as dead.
-        if (connection.lagsSince === 0) connection.lagsSince = now
-        else if (now - connection.lagsSince > patience) connection.cut()
+        if (beat.lagsSince === 0) beat.lagsSince = now
+        else if (now - beat.lagsSince > patience) connection.cut()
         connection.look(now)
       } else if (connection.transport === 'sse') {
-        connection.lagsSince = 0
-        if (now - connection.beatAt >= comment) {
-          connection.beatAt = now
-          connection.beat()
+        beat.lagsSince = 0
+        if (now - beat.sentAt >= comment) {
+          beat.sentAt = now
+          connection.sendBeat()
         }
       } else if (connection.transport === 'websocket') {
-        connection.lagsSince = 0
-        if (connection.isAwaited) {
-          connection.beatAt += stalled
-          if (now - connection.beatAt > timeout) connection.close('heartbeat_timeout')
-        } else if (now - Math.max(connection.beatAt, connection.beatAt === 0 ? connection.seenAt : 0) >= interval) {
-          connection.beatAt = now
-          connection.isAwaited = connection.beat()
+        beat.lagsSince = 0
+        if (beat.isAwaited) {
+          beat.sentAt += stalled
+          if (now - beat.sentAt > timeout) connection.close('heartbeat_timeout')
+        } else if (now - Math.max(beat.sentAt, beat.sentAt === 0 ? beat.seenAt : 0) >= interval) {
+          beat.sentAt = now
+          beat.isAwaited = connection.sendBeat()
         }
       }
     }

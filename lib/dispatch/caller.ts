@@ -1,7 +1,7 @@
 import type { JoinCommand } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
-import type { ResolvedRoom } from '../rooms/declaration.js'
 import type { Awaitable } from '../structures/awaitable.js'
+import type { ResolvedRoom } from '../rooms/declarations.js'
 
 /**
  * Who sends a command: a connection, or a request over HTTP. What they may do differs, and how it is done; what is done

@@ -4,11 +4,11 @@ import { Refusal } from '../errors/refusal.js'
 import type { JoinCommand } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
-import type { Membership } from '../rooms/room.js'
 import type { BroadcastAcks } from './broadcast-acks.js'
 import type { Caller, UsedRoom } from './caller.js'
 import type { Joins } from './joins.js'
 import type { Renewals } from './renewals.js'
+import type { Membership } from '../rooms/membership.js'
 
 export interface CallerParts { readonly joins: Joins, readonly renewals: Renewals, readonly acks: BroadcastAcks }
 

@@ -1,8 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Published } from '../adapters/adapter.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
+import { shape } from '../rooms/publications.js'
 
 interface BroadcastOptions { except?: string | undefined, idempotencyKey?: string | undefined }
 
@@ -43,13 +43,6 @@ class Handle {
       : except === sender ? { user: userId, connection: except } : { connection: except }
     return shape(await rooms.publish(this.name, event, data, { except: left, once, owner: userId }))
   }
-}
-
-export function shape ({ position, recipients }: Published): {
-  position?: { epoch: string, offset: number }
-  recipients: number
-} {
-  return position === undefined ? { recipients } : { position, recipients }
 }
 
 /** What every handler of a room is given; the parts that cost are made when asked for. */
@@ -98,7 +91,7 @@ export class JoinContext extends RoomContext {
     this.resumed = resumed
     this.connection = {
       id: source.sender!,
-      send: (event, data) => { send(source.rooms.direct(source.declaration, source.name, event, data)) }
+      send: (event, data) => { send(source.rooms.publications.direct(source.declaration, source.name, event, data)) }
     }
   }
 }

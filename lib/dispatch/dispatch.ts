@@ -12,7 +12,6 @@ import { DEFAULTS } from '../options/defaults.js'
 import { isCode } from '../protocol/codes.js'
 import type { Command, InvalidFrame } from '../protocol/frames.js'
 import type { Hub } from '../rooms/hub.js'
-import type { Membership } from '../rooms/room.js'
 import type { Ledger } from '../stats/ledger.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { ExpiringMap } from '../structures/expiring-map.js'
@@ -26,6 +25,7 @@ import { Joins } from './joins.js'
 import type { Messages } from './messages.js'
 import { Renewals } from './renewals.js'
 import { RoomOrder } from './room-order.js'
+import type { Membership } from '../rooms/membership.js'
 
 export interface DispatchOptions {
   readonly rooms: Hub
@@ -196,7 +196,7 @@ export class Dispatch {
     const rate = membership?.room.declaration.rate
     if (membership === undefined || rate === undefined) wait = connection.spend(now)
     else {
-      const bucket = (membership.bucket ??= new TokenBucket(rate, now)) as TokenBucket
+      const bucket = (membership.bucket ??= new TokenBucket(rate, now))
       wait = bucket.take(now)
       if (wait > 0 && bucket.isFlooded) connection.close('rate_limited')
     }

@@ -3,8 +3,11 @@ import { JoinContext, type ContextSource } from './contexts.js'
 import { Refusal } from '../errors/refusal.js'
 import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
 import type { Packet } from '../protocol/packet.js'
-import type { Declaration, ResolvedRoom } from '../rooms/declaration.js'
-import { describe, type PendingJoin, type JoinRequest, type Hub } from '../rooms/hub.js'
+import type { Declaration } from '../rooms/declaration.js'
+import type { Hub } from '../rooms/hub.js'
+import type { ResolvedRoom } from '../rooms/declarations.js'
+import { describe } from '../rooms/violations.js'
+import type { PendingJoin, JoinRequest } from '../rooms/joining.js'
 
 /** Who enters: a connection, as far as that matters here. */
 export interface Entrant {

@@ -6,8 +6,8 @@ import { Refusal, refusalOf } from '../errors/refusal.js'
 import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
 import { Idempotency, type Handling, type IdempotencyOptions } from './idempotency.js'
 import { refusedBy, type Outcome } from './outcome.js'
-import { describe } from '../rooms/hub.js'
 import { after } from '../structures/timers.js'
+import { describe } from '../rooms/violations.js'
 
 export interface MessageCall extends ContextSource {
   readonly type: string

@@ -4,9 +4,9 @@ import type { Revocations } from '../auth/revocations.js'
 import type { Connections } from '../connection/connections.js'
 import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
-import type { Membership } from '../rooms/room.js'
 import type { ErrorReplies } from './error-replies.js'
 import type { Joins } from './joins.js'
+import type { Membership } from '../rooms/membership.js'
 
 export interface RenewalsOptions {
   readonly access: Access

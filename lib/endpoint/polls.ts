@@ -188,7 +188,7 @@ export class Polls {
     this.#entering.set(connection, new Promise<void>((resolve) => { ended = resolve }))
     // What is live when the link comes would move its cursor past what it has not read.
     this.#options.joins.parkAll(connection)
-    connection.endsAt = Number.POSITIVE_INFINITY
+    connection.lastUntil(Number.POSITIVE_INFINITY)
     connection.attach(link)
     let isTaken = false
     try {
@@ -235,11 +235,11 @@ export class Polls {
   answered (connection: Peer, cut: () => void, whenOver: (callback: () => void) => void): void {
     if (!connection.isOpen || this.#open.has(connection)) return
     this.#unread.set(connection, cut)
-    connection.endsAt = Number.POSITIVE_INFINITY
+    connection.lastUntil(Number.POSITIVE_INFINITY)
     whenOver(() => {
       if (this.#unread.get(connection) !== cut) return
       this.#unread.delete(connection)
-      if (!this.#open.has(connection)) connection.endsAt = this.#options.now() + this.#options.grace
+      if (!this.#open.has(connection)) connection.lastUntil(this.#options.now() + this.#options.grace)
     })
   }
 
@@ -253,7 +253,7 @@ export class Polls {
   #park (connection: Peer, cursorRooms: readonly string[]): void {
     this.#options.joins.park(connection, cursorRooms)
     connection.detach()
-    connection.endsAt = this.#options.now() + this.#options.grace
+    connection.lastUntil(this.#options.now() + this.#options.grace)
   }
 
   /** A second poll of a connection ends the first, whose events go to the second. */

@@ -24,7 +24,6 @@ import { Uplink } from '../endpoint/uplink.js'
 import { openingCost, UserRateLimiter } from '../endpoint/user-rate-limiter.js'
 import type { ContractWatch } from '../rooms/contract-watch.js'
 import { Hub } from '../rooms/hub.js'
-import type { Membership } from '../rooms/room.js'
 import { Inspector } from '../stats/inspector.js'
 import { LoopDelayMonitor } from '../stats/loop-delay.js'
 import { snapshot, type StatsSnapshot } from '../stats/snapshot.js'
@@ -37,6 +36,7 @@ import {
   createMessages, createSlotAudit, createSlots, createWebSocketTransport, hubOptions
 } from './parts.js'
 import { ServerParts } from './server-parts.js'
+import type { Membership } from '../rooms/membership.js'
 
 /** All parts of one node, made in an order in which each is given those that it calls. */
 export class RealtimeNode {

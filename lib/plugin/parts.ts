@@ -19,10 +19,10 @@ import { DEFAULTS } from '../options/defaults.js'
 import { selectProtocol } from '../protocol/subprotocol.js'
 import { ContractWatch } from '../rooms/contract-watch.js'
 import type { Hub, HubOptions } from '../rooms/hub.js'
-import type { Membership } from '../rooms/room.js'
 import { WebSocketTransport } from '../transports/websocket.js'
 import type { Foundation } from './foundation.js'
 import type { ServerParts } from './server-parts.js'
+import type { Membership } from '../rooms/membership.js'
 
 /** How the parts of a node are made of its settings; `node.ts` says which, and in which order. */
 

@@ -1,6 +1,6 @@
 import type { TSchema } from '@sinclair/typebox'
 import { contractOf } from '../contract/define-room.js'
-import { matchPattern, parsePattern, type Pattern } from '../contract/names.js'
+import { parsePattern, type Pattern } from '../contract/names.js'
 import type { Contract, Delivery, MessageSpecs, EventSpecs } from '../contract/types.js'
 import type { RoomSettings } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
@@ -9,11 +9,10 @@ import { RESERVED_TYPES } from '../protocol/frames.js'
 import { keyFault, SchemaFault } from '../protocol/schema.js'
 import { compile, type Checker } from '../protocol/validate.js'
 import { HISTORY } from '../retention/bounds.js'
+import { ALL, USER, type BuiltIn } from './built-in.js'
 
 /** First segments of the URL space that are not rooms. */
 export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket', 'health', 'asyncapi.json'])
-export const ALL = '@all'
-export const USER = '@user'
 
 type Hook<C, R> = (context: C) => Awaitable<R>
 
@@ -49,7 +48,7 @@ export interface Declaration {
   /** the schemas as they were given */
   readonly contract: Contract
   /** the rooms that every connection is in from the start, and nobody else can name */
-  readonly builtIn: 'all' | 'user' | undefined
+  readonly builtIn: BuiltIn | undefined
   readonly settings: RoomSettings
   readonly params: Checker | undefined
   readonly messages: ReadonlyMap<string, MessageRule>
@@ -231,50 +230,4 @@ function reserve (room: string, kind: string, type: string): void {
       `${kind} "${type}" of "${room}": a name begins with a letter and has up to 64 of A-Z a-z 0-9 _ . : -`
     )
   }
-}
-
-export interface ResolvedRoom { readonly declaration: Declaration, readonly params: Readonly<Record<string, string>> }
-
-/** All declared families of rooms, found by name: static beats parametric, the earlier segment decides. */
-export class Declarations {
-  readonly #bySize = new Map<number, Declaration[]>()
-  readonly #shapes = new Map<string, string>()
-  /** a room that every user is in from the start is among them */
-  hasBuiltIn = false
-
-  add (declaration: Declaration): void {
-    const { pattern } = declaration
-    const same = this.#shapes.get(pattern.shape)
-    if (same !== undefined) {
-      throw new REALTIME_ERR_ROOM(
-        `"${pattern.source}" matches the same names as "${same}", which is declared; rename one, or declare it once with both contracts`
-      )
-    }
-    this.#shapes.set(pattern.shape, pattern.source)
-    if (declaration.builtIn !== undefined) this.hasBuiltIn = true
-    const list = this.#bySize.get(pattern.segments.length) ?? []
-    list.push(declaration)
-    list.sort((a, b) => rank(a.pattern).localeCompare(rank(b.pattern)))
-    this.#bySize.set(pattern.segments.length, list)
-  }
-
-  find (name: string): ResolvedRoom | undefined {
-    let size = 1
-    for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) === 0x2f) size++
-    for (const declaration of this.#bySize.get(size) ?? []) {
-      const params = matchPattern(declaration.pattern, name)
-      if (params !== undefined) return { declaration, params }
-    }
-    return undefined
-  }
-
-  get patterns (): string[] { return [...this.#shapes.values()] }
-
-  * values (): Generator<Declaration> {
-    for (const list of this.#bySize.values()) yield * list
-  }
-}
-
-function rank ({ segments }: Pattern): string {
-  return segments.map(({ param }) => param ? '1' : '0').join('')
 }

@@ -1,5 +1,138 @@
-import type { ResolvedRoom } from './declaration.js'
-import type { JoinRequest } from './hub.js'
+import type { Adapter, PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
+import type { Position } from '../protocol/position.js'
+import type { ResolvedRoom } from './declarations.js'
+import type { Member } from './member.js'
+import type { JoinData, JoinPlan, Membership, RoomOfMember } from './membership.js'
+import type { PresenceKeeper } from './presence.js'
+import type { Room } from './room.js'
 
 /** One room that a connection enters: found and allowed. */
 export interface RequestedRoom { readonly name: string, readonly found: ResolvedRoom, readonly request: JoinRequest }
+
+export interface JoinRequest {
+  readonly since?: Position | undefined
+  readonly last?: number | undefined
+  /** id of the connection that the member was before a break */
+  readonly former?: string | undefined
+  /** version of the `latest` values that the member knows */
+  readonly version?: number | undefined
+  /** the newest presence that the member knows */
+  readonly sequence?: number | undefined
+}
+
+/** A join between its admission and its ack. Exactly one of `commit` and `cancel` is called. */
+export interface PendingJoin {
+  readonly room: Room
+  readonly resumed: boolean | undefined
+  /** Makes the member present; its snapshot goes into the ack. */
+  announce (entry: PresenceEntry): Promise<void>
+  commit (member: Member): { membership: Membership, data: JoinData, start: () => void }
+  cancel (): void
+}
+
+/** What a member is told that goes on, and what lets its events in behind that. */
+export interface Rejoined { readonly data: JoinData, readonly start: () => void }
+
+/** Where a member begins. */
+interface Start { readonly since?: Position | undefined, readonly resumed?: boolean | undefined }
+
+/** From where members read on, what they are told of a room, and their announcement to the others. */
+export class Joining {
+  readonly #adapter: Adapter
+  readonly #presence: PresenceKeeper | undefined
+  readonly #presenceList: number
+
+  /** @param presenceList users in one presence list; above it only counts */
+  constructor (adapter: Adapter, presence: PresenceKeeper | undefined, presenceList: number) {
+    this.#adapter = adapter
+    this.#presence = presence
+    this.#presenceList = presenceList
+  }
+
+  /** Where a member begins: at its position, where the history still has that; at the newest event otherwise. */
+  async plan (room: RoomOfMember, { since, last }: JoinRequest): Promise<Start> {
+    if (!room.hasHistory || this.#adapter.history === undefined) return since === undefined ? {} : { resumed: false }
+    const { settings } = room.declaration
+    if (since !== undefined) {
+      const page = await this.#adapter.history(room.name, { since, limit: 1 }, settings)
+      if (page.resumed) return { since, resumed: true }
+    }
+    const resumed = since === undefined ? undefined : false
+    if (last === undefined || last === 0) return { resumed }
+    const { size } = settings.history as { size: number }
+    const { events, top } = await this.#adapter.history(
+      room.name,
+      { last: Math.min(last, size), limit: size, bytes: 1 },
+      settings
+    )
+    const first = events[0]?.position
+    return { since: first === undefined ? top : { epoch: top.epoch, offset: first.offset - 1 }, resumed }
+  }
+
+  /**
+   * @param since where it reads on; absent: live from the top
+   * @param release is called when the join is cancelled
+   */
+  pending (
+    room: Room,
+    { since, resumed }: Start,
+    request: JoinRequest,
+    release: (room: Room) => void
+  ): PendingJoin {
+    let snapshot: PresenceSnapshot | undefined
+    let entry: PresenceEntry | undefined
+    let changes: PresenceChange[] = []
+    let stop: (() => void) | undefined
+    return {
+      room,
+      resumed,
+      announce: async (present) => {
+        if (this.#presence === undefined) return
+        entry = present;
+        ({ changes, stop } = room.listen())
+        await this.#presence.join(room.name, present)
+        const taken = this.#adapter.presence!.snapshot(room.name, this.#presenceList)
+        snapshot = taken instanceof Promise ? await taken : taken
+      },
+      commit: (member) => {
+        stop?.()
+        const plan: JoinPlan = { since, resumed, former: request.former, version: request.version, snapshot }
+        const { membership, data } = room.add(member, plan)
+        membership.entry = entry
+        const { members, ...rest } = data
+        return {
+          membership,
+          data: members === undefined || members.sequence === request.sequence ? rest : data,
+          start: () => { room.start(membership, changes) }
+        }
+      },
+      cancel: () => {
+        stop?.()
+        if (entry !== undefined) this.#presence?.leave(room.name, entry, false)
+        release(room)
+      }
+    }
+  }
+
+  /**
+   * Goes on with a parked member from where its next poll says it stands.
+   *
+   * @param isContinued it polls on: what it reads is delivered, not resumed after a break
+   */
+  async rejoin (membership: Membership, request: JoinRequest, isContinued: boolean): Promise<Rejoined> {
+    const { room } = membership
+    const { since, resumed } = await this.plan(room, request)
+    const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
+    const snapshot = await store?.snapshot(room.name, this.#presenceList)
+    const position = since ?? room.position
+    membership.unpark(position, request.version, snapshot?.sequence, isContinued)
+    return {
+      data: {
+        ...(room.hasHistory ? position : {}),
+        ...(resumed === undefined ? {} : { resumed }),
+        ...(snapshot === undefined || snapshot.sequence === request.sequence ? {} : { members: snapshot })
+      },
+      start: () => { room.start(membership, []) }
+    }
+  }
+}

@@ -6,11 +6,11 @@ export interface Member {
   readonly userId: string
   /**
    * @param flush milliseconds that the frame may wait for others
-   * @returns false while the member lags: a reader of history waits for `drained`
+   * @returns false while the member lags: a reader of history waits for `whenDrained`
    */
   send (packet: Packet, flush?: number): boolean
   /** Calls back once when the member no longer lags, or has gone. */
-  drained (callback: () => void): void
+  whenDrained (callback: () => void): void
   readonly isOpen: boolean
   /** it was sent so many bytes again that were sent to others before */
   replayed? (bytes: number): void

@@ -29,7 +29,7 @@ export interface Follower {
   readonly turn: number
   /** @returns false while its link lags */
   replay (packet: Packet): boolean
-  drained (callback: () => void): void
+  whenDrained (callback: () => void): void
   /** events were lost to it; it goes on at the end of the gap */
   gap (gap: Gap): void
   /** caught up: from here on events come live */
@@ -73,7 +73,7 @@ function step (follower: Follower, source: Source, page: HistoryPage, resume: ()
     for (const packet of page.events) {
       follower.position = packet.position!
       if (!follower.replay(packet)) {
-        follower.drained(resume)
+        follower.whenDrained(resume)
         return false
       }
     }

@@ -1,147 +1,21 @@
-import type { HistoryPage, HistoryQuery, PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
+import type { HistoryPage, HistoryQuery, PresenceChange } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { encodeFrame, type EventHead, type Packet } from '../protocol/packet.js'
+import { encodeFrame, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
-import { Latest, latestTtl } from '../retention/latest.js'
 import type { Retention } from '../retention/retention.js'
 import type { Declaration } from './declaration.js'
+import { LatestValues } from './latest-values.js'
 import type { Member } from './member.js'
-import { follow, PAGE, PAGE_BYTES, type Follower, type Gap } from './resume.js'
-import { Walk, type Walked } from './walk.js'
+import { Membership, type JoinData, type JoinPlan, type RoomOfMember } from './membership.js'
+import { follow, PAGE, PAGE_BYTES, type Gap } from './resume.js'
+import { Walk } from './walk.js'
 import type { Walks } from './walks.js'
-
-/** The data of a join's ack. */
-export interface JoinData {
-  readonly epoch?: string
-  readonly offset?: number
-  readonly resumed?: boolean
-  readonly members?: PresenceSnapshot
-}
-
-export interface JoinPlan {
-  /** read on from here; absent: live from the top */
-  readonly since: Position | undefined
-  /** answer to a `since` that was asked; absent when none was */
-  readonly resumed: boolean | undefined
-  readonly snapshot: PresenceSnapshot | undefined
-  /** connections that the member was before, joined by commas: what left one of them out leaves it out now */
-  readonly former: string | undefined
-  /** `latest` values up to this version are known to the member */
-  readonly version: number | undefined
-}
 
 /** Who is told which members an event was offered to. */
 export interface Audience {
   add (member: Member): void
   /** All have been added. */
   end (): void
-}
-
-/** One member's place in one room. */
-export class Membership implements Follower, Walked {
-  // What each event needs comes first, to be in one line of the processor's cache: there are as many as members in all
-  // rooms.
-  readonly member: Member
-  /** events up to here have been offered */
-  floor = 0
-  seen = 0
-  /** `parked`: the member polls, and is between two polls */
-  state: 'joining' | 'following' | 'live' | 'parked' | 'left' = 'joining'
-  readonly name: string
-  readonly room: Room
-  former: string | undefined
-  position: Position
-  turn = 0
-  sequence: number
-  index = -1
-  /** its entry in the room's presence */
-  entry: PresenceEntry | undefined
-  /** joined by the server: not checked by `authorize` again */
-  isByServer = false
-  /** what the application sent to the joining member: goes out behind the replay */
-  held: Packet[] | undefined
-  #known: number | undefined
-  /** it polls on: what it reads is delivered, not resumed after a break */
-  #isContinued = false
-  /** the room's own rate bucket, where it declares one; kept by the dispatcher */
-  bucket: unknown
-
-  constructor (room: Room, member: Member, position: Position, { snapshot, former, version }: JoinPlan) {
-    this.name = room.name
-    this.room = room
-    this.member = member
-    this.position = position
-    this.sequence = snapshot?.sequence ?? 0
-    this.former = former
-    this.#known = version
-  }
-
-  get isReady (): boolean { return this.state === 'live' && this.member.isReady === true }
-  get isGone (): boolean { return this.state === 'left' || this.state === 'parked' || !this.member.isOpen }
-
-  isExcepted ({ except }: EventHead): boolean {
-    if (except === undefined) return false
-    if (except.connection !== this.member.id && this.former?.split(',').includes(except.connection) !== true) {
-      return false
-    }
-    return except.user === undefined || except.user === this.member.userId
-  }
-
-  /**
-   * What its room has not yet come to offer it is offered now: before anything else is said, and before its state
-   * changes.
-   */
-  catchUp (): void { this.room.catchUp(this) }
-
-  /** Between two polls: events are not offered, the next poll reads them from where its cursor says. */
-  park (): void {
-    this.catchUp()
-    if (this.state !== 'left') this.state = 'parked'
-  }
-
-  /** The next poll. */
-  unpark (position: Position, version: number | undefined, sequence: number | undefined, isContinued: boolean): void {
-    // The server may have taken it out while the poll was being answered for.
-    if (this.state === 'left') return
-    this.catchUp()
-    this.position = position
-    this.turn++
-    this.floor = 0
-    this.#known = version
-    this.sequence = sequence ?? this.sequence
-    this.state = 'joining'
-    this.#isContinued = isContinued
-  }
-
-  replay (packet: Packet): boolean {
-    if (this.isExcepted(packet.event!)) return true
-    this.member.replayed?.(packet.bytes.length)
-    return this.member.send(this.#isContinued ? packet : packet.replay)
-  }
-
-  drained (callback: () => void): void { this.member.drained(callback) }
-
-  gap (gap: Gap): void {
-    this.member.send(encodeFrame({ type: 'gap', room: this.name, data: gap }, { epoch: gap.epoch, offset: gap.to }))
-  }
-
-  live (): void {
-    this.catchUp()
-    this.state = 'live'
-    this.floor = this.position.offset
-    for (const packet of this.room.latest) {
-      const { version } = packet.event!
-      if ((this.#known !== undefined && version !== undefined && version <= this.#known) ||
-        this.isExcepted(packet.event!)) {
-        continue
-      }
-      this.member.replayed?.(packet.bytes.length)
-      this.member.send(packet)
-    }
-    const { held } = this
-    this.held = undefined
-    if (held !== undefined) for (const packet of held) this.member.send(packet)
-  }
 }
 
 /** How a room reads what its adapter keeps. */
@@ -158,7 +32,7 @@ export interface RoomHost {
 }
 
 /** One room on this node: its members here, where its stream stands, and the current `latest` values. */
-export class Room {
+export class Room implements RoomOfMember {
   readonly name: string
   readonly declaration: Declaration
   readonly params: Readonly<Record<string, string>>
@@ -177,9 +51,7 @@ export class Room {
   reachable = 0
   readonly #walks: Walks
   readonly #joining = new Set<PresenceChange[]>()
-  readonly #retention: Retention
-  /** there since the first `latest` value */
-  #latest: Latest | undefined
+  readonly #latest: LatestValues
   #epoch = ''
   #top = 0
   /** members, joins under way and readers that keep the subscription */
@@ -187,7 +59,6 @@ export class Room {
   ready: Promise<void> | undefined
   /** the subscription stands */
   isOpened = false
-  #isClosed = false
 
   constructor (
     name: string, declaration: Declaration, params: Readonly<Record<string, string>>,
@@ -196,7 +67,7 @@ export class Room {
     this.name = name
     this.declaration = declaration
     this.params = params
-    this.#retention = retention
+    this.#latest = new LatestValues(retention, declaration.settings.history)
     this.#walks = walks
     this.#source = source
   }
@@ -206,8 +77,7 @@ export class Room {
   get hasHistory (): boolean { return this.#source.history !== undefined }
   get position (): Position { return { epoch: this.#epoch, offset: this.#top } }
   get top (): number { return this.#top }
-  get latest (): Iterable<Packet> { return this.#latest?.packets(performance.now()) ?? [] }
-  get version (): number | undefined { return this.#latest?.version }
+  get latest (): Iterable<Packet> { return this.#latest.packets }
 
   /** The subscription stands: `position` is the newest, every event after it will be told. */
   opened (position: Position | undefined, latest: readonly Packet[]): void {
@@ -215,7 +85,7 @@ export class Room {
       this.#epoch = position.epoch
       this.#top = position.offset
     }
-    for (const packet of latest) this.#keep(packet)
+    for (const packet of latest) this.#latest.set(packet)
     this.isOpened = true
   }
 
@@ -285,7 +155,7 @@ export class Room {
     if (position !== undefined) {
       this.#epoch = position.epoch
       this.#top = position.offset
-    } else if (event.delivery === 'latest' && !this.#keep(packet)) return 0
+    } else if (event.delivery === 'latest' && !this.#latest.set(packet)) return 0
     if (audience !== undefined || this.#isWalked) return this.#eventInParts(packet, audience)
     const offset = position?.offset ?? Number.POSITIVE_INFINITY
     const { flush } = this.declaration
@@ -361,20 +231,10 @@ export class Room {
   /** Offers this member what waits for it. */
   catchUp (membership: Membership): void { if (this.#walk?.isPending === true) this.#walk.catchUp(membership) }
 
-  /** @returns false when a newer value of the key is known */
-  #keep (packet: Packet): boolean {
-    this.#latest ??= new Latest(latestTtl(this.declaration.settings.history))
-    const now = performance.now()
-    const isNew = this.#latest.set(packet, now)
-    if (isNew && !this.#isClosed) this.#retention.changed(this.#latest, now)
-    return isNew
-  }
-
-  /** Nobody is here any more: its values are read anew for the next. */
+  /** Nobody is here any more. */
   close (): void {
-    this.#isClosed = true
     this.#walk?.finish()
-    if (this.#latest !== undefined) this.#retention.remove(this.#latest)
+    this.#latest.close()
   }
 
   gap (gap: Gap): void {

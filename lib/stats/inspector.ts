@@ -1,7 +1,7 @@
 import type { Connections } from '../connection/connections.js'
-import type { Membership } from '../rooms/room.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Ledger } from './ledger.js'
+import type { Membership } from '../rooms/membership.js'
 
 export interface RoomView {
   readonly name: string

@@ -133,7 +133,7 @@ t.test('the client loads nothing at run time but itself and what the protocol sa
 
 /** Files in which parts are joined by one character, and why none of these texts can be taken for another. */
 const JOINED: Readonly<Record<string, string>> = {
-  'rooms/user-room.ts': 'room names, whose parts are escaped',
+  'rooms/built-in.ts': 'room names, whose parts are escaped',
   'dispatch/broadcast-acks.ts': 'ids of two random parts without the joint',
   'dispatch/idempotency.ts': 'JSON, which has no raw line break, stands behind a key',
   'client/check.ts': 'the word of a type, which is matched, not kept',
@@ -253,8 +253,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'connection/connection.ts': 'when it was opened, as it is shown',
   'connection/heartbeat.ts': 'the expiry of credentials',
   'app/reply-broadcast.ts': 'the timestamp of an event',
-  'rooms/room.ts': 'the end of latest values, which is known by their timestamps',
-  'rooms/hub.ts': 'the timestamp of an event'
+  'rooms/publications.ts': 'the timestamp of an event'
 }
 
 t.test(

@@ -16,11 +16,11 @@ import type { Packet } from '../../lib/protocol/packet.js'
 import { Refusals } from '../../lib/admission/refusals.js'
 import { Revocations } from '../../lib/auth/revocations.js'
 import { declare } from '../../lib/rooms/declaration.js'
-import type { Membership } from '../../lib/rooms/room.js'
 import { Hub } from '../../lib/rooms/hub.js'
 import { Slots } from '../../lib/admission/slots.js'
 import { Ledger } from '../../lib/stats/ledger.js'
 import { FakeLink } from '../connection/fakes.js'
+import type { Membership } from '../../lib/rooms/membership.js'
 
 const CROWD = 5_000
 const hall = defineRoom('hall', { messages: { say: Type.Number() }, events: { said: Type.Number() } })
@@ -32,7 +32,7 @@ interface Guest {
   readonly userId: string
   readonly isOpen: true
   send (packet: Packet): boolean
-  drained (): void
+  whenDrained (): void
 }
 
 /** The inside of a node, with a crowd in one of its rooms that costs no sockets. */
@@ -128,7 +128,7 @@ class Node {
         send(packet)
         return true
       },
-      drained: () => {}
+      whenDrained: () => {}
     }
     const { membership, start } = (await this.rooms.join('hall', this.rooms.locate('hall'), {})).commit(guest)
     start()

@@ -8,8 +8,9 @@ import { defineRoom } from '../../lib/contract/index.js'
 import { encodeEvent, type Packet } from '../../lib/protocol/packet.js'
 import { Retention } from '../../lib/retention/retention.js'
 import { declare } from '../../lib/rooms/declaration.js'
-import { Room, type Membership } from '../../lib/rooms/room.js'
+import { Room } from '../../lib/rooms/room.js'
 import { Walks } from '../../lib/rooms/walks.js'
+import type { Membership } from '../../lib/rooms/membership.js'
 
 const EPOCH = 'abcdefgh'
 const definition = defineRoom('r', { events: { e: Type.Number() } })
@@ -134,7 +135,7 @@ class Guest {
     return true
   }
 
-  drained (): void {}
+  whenDrained (): void {}
   isWhole (when: string): void { assert.deepEqual(this.heard, this.meant, when) }
 }
 

@@ -40,7 +40,7 @@ class Watcher implements Member {
     return true
   }
 
-  drained (): void {}
+  whenDrained (): void {}
 }
 
 for (const [where, off] of [['behind', -HOUR], ['ahead', HOUR]] as const) {

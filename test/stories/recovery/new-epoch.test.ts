@@ -127,7 +127,7 @@ class Listener implements Member {
     return true
   }
 
-  drained (): void {}
+  whenDrained (): void {}
 }
 
 /** Deadline of a wait in turns of the event loop: nothing here waits for a clock. */

@@ -1,6 +1,13 @@
 import { isRoomName } from '../contract/names.js'
 import { REALTIME_ERR_TARGET } from '../errors/misuse.js'
-import { USER } from './declaration.js'
+
+/** The room of all connections. */
+export const ALL = '@all'
+/** First segment of the rooms of users. */
+export const USER = '@user'
+
+/** Rooms that every connection is in from the start, as far as they are declared; no other name begins with `@`. */
+export type BuiltIn = 'all' | 'user'
 
 /**
  * The room of one user, `@user/<id>`; `undefined` for an id that cannot be part of a room's name: empty, `.`, with

@@ -1,0 +1,28 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Kind } from '../admission/query.js'
+import { Refusal } from '../errors/refusal.js'
+import { Exchanges } from './exchanges.js'
+
+/** What a request to a room's URL asks for. */
+export function kindOf (request: FastifyRequest): Kind {
+  if (request.ws) return 'websocket'
+  if (request.method === 'POST') return 'uplink'
+  const { verdict, transport } = request.query as { verdict?: unknown, transport?: unknown }
+  if (request.method === 'HEAD' || verdict === '1') return 'verdict'
+  if (transport === 'sse') return 'sse'
+  return transport !== 'polling' && /(^|,)\s*text\/event-stream\s*(;|,|$)/i.test(request.headers.accept ?? '')
+    ? 'sse'
+    : 'polling'
+}
+
+/**
+ * A stream or poll is answered late or never; behind another answer on one socket it would hold its slots for as long,
+ * unheard.
+ */
+export function checkOwnTurn ({ raw }: FastifyRequest, reply: FastifyReply): void {
+  if (Exchanges.isBehind(raw, reply.raw)) {
+    throw new Refusal('protocol', {
+      message: 'a stream or a poll waits for no other answer on its connection (HTTP pipelining)'
+    })
+  }
+}

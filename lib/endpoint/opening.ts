@@ -1,0 +1,97 @@
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { Admitted } from '../admission/admission.js'
+import type { Peer, PeerHost, Peers } from '../admission/peer.js'
+import type { Slots } from '../admission/slots.js'
+import { Connection } from '../connection/connection.js'
+import type { Link } from '../connection/link.js'
+import type { JoinResult, Joins } from '../dispatch/joins.js'
+import type { Settings } from '../options/resolve.js'
+import type { Ledger, Transport } from '../stats/ledger.js'
+import type { Upgrade } from '../transports/websocket.js'
+import type { Exchanges } from './exchanges.js'
+import { Welcome } from './welcome.js'
+
+export interface OpeningsOptions {
+  readonly settings: Settings
+  readonly joins: Joins
+  readonly connections: Peers
+  readonly slots: Slots
+  readonly exchanges: Exchanges
+  readonly ledger: Ledger
+  readonly host: PeerHost
+  readonly upgradeOf: (request: FastifyRequest) => Upgrade | undefined
+  readonly log: FastifyBaseLogger
+}
+
+/** From a request that was let in to a connection with its rooms, alike for all transports. */
+export class Openings {
+  readonly #options: OpeningsOptions
+  readonly #welcome: Welcome
+  /** of requests that hold slots and are not connections yet */
+  readonly #underWay = new Set<string>()
+
+  constructor (options: OpeningsOptions) {
+    this.#options = options
+    this.#welcome = new Welcome(options.settings)
+  }
+
+  /** A request is still being let in under this id. */
+  isUnderWay (id: string): boolean { return this.#underWay.has(id) }
+
+  /**
+   * Until a connection stands, nothing but the transport's end tells that its slots are free again: a later hook may
+   * refuse it, or the client go.
+   */
+  watch (request: FastifyRequest, id: string): void {
+    const { connections, slots, upgradeOf, exchanges } = this.#options
+    this.#underWay.add(id)
+    const release = (): void => {
+      this.#underWay.delete(id)
+      if (connections.get(id) === undefined) slots.release(id)
+    }
+    if (!request.ws) return exchanges.whenOver(request.raw, release)
+    const socket = upgradeOf(request)?.socket
+    if (socket === undefined || socket.destroyed) release()
+    else socket.once('close', release)
+  }
+
+  /** @param link absent for a poll, which brings its own each time */
+  connect (
+    { connectionId, identity }: Admitted,
+    address: string,
+    link: Link | undefined,
+    transport: Transport = link!.transport
+  ): Peer {
+    const { host, connections, slots, ledger, log } = this.#options
+    this.#underWay.delete(connectionId)
+    const replaced = slots.replace(connectionId)
+    if (replaced !== undefined) connections.get(replaced)?.close('replaced')
+    const connection = new Connection(host, { id: connectionId, address, identity })
+    connections.add(connection, transport)
+    ledger.opened[transport]++
+    log.info({ connectionId, userId: identity.userId, transport, address }, 'connection opened')
+    if (link !== undefined) connection.attach(link)
+    return connection
+  }
+
+  /**
+   * Enters its rooms and welcomes it.
+   *
+   * @param entered is told what came of each room, before the welcome is made
+   */
+  open (connection: Peer, { entries, since }: Admitted, entered?: (rooms: readonly JoinResult[]) => void): void {
+    const failed = (error: unknown): void => {
+      this.#options.log.error({ err: error, connectionId: connection.id }, 'opening a connection failed')
+      connection.close('internal')
+    }
+    try {
+      const opened = this.#options.joins.open(connection, entries, since, (rooms) => {
+        entered?.(rooms)
+        return this.#welcome.packet(connection, rooms)
+      })
+      if (opened instanceof Promise) opened.catch(failed)
+    } catch (error) {
+      failed(error)
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Admission, Admitted } from '../admission/admission.js'
+import type { Peers } from '../admission/peer.js'
+import type { JoinResult, Joins } from '../dispatch/joins.js'
+import { secondsOf, sendJson } from '../errors/http.js'
+import { ofUser, Refusal } from '../errors/refusal.js'
+import { DEFAULTS } from '../options/defaults.js'
+import { isOffset } from '../protocol/position.js'
+import type { Exchanges } from './exchanges.js'
+import { ANSWER_HEADERS } from './headers.js'
+import type { Openings } from './opening.js'
+import type { Polls } from './polls.js'
+
+export interface PollOptions {
+  readonly admission: Admission
+  readonly joins: Joins
+  readonly connections: Peers
+  readonly exchanges: Exchanges
+  readonly openings: Openings
+  readonly polls: Polls
+}
+
+/** One poll over HTTP: its request read, its answer written. What is in the answer `Polls` knows. */
+export class Poll {
+  readonly #options: PollOptions
+
+  constructor (options: PollOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Waits for what there is to say, and says it.
+   *
+   * @throws Refusal why the connection has ended
+   */
+  async answer (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): Promise<unknown> {
+    const { admission, joins, connections, openings, polls, exchanges } = this.#options
+    const { known, entries, cursor, since } = admitted
+    const { raw } = reply
+    admission.confirm(admitted)
+    if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) return await reply.send()
+    const connection = known ?? openings.connect(admitted, request.ip ?? '', undefined, 'polling')
+    if (known !== undefined) connections.renew(connection, admitted.identity)
+    // Who asks too often is not refused but waits: what it would be told stays in the history.
+    const hold = known?.spend(performance.now()) ?? 0
+    if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
+    // It is silent for as long as it was asked to; Node sets the time anew for the next request.
+    raw.socket?.setTimeout?.(0)
+    // Without a cursor it is a first look: answered at once.
+    const wait = cursor === undefined ? 0 : waitOf(request)
+    const answer = await polls.run(connection, admitted, { wait, hold }, async () => {
+      let entered: readonly JoinResult[] = []
+      await joins.open(connection, entries, since, (rooms) => {
+        entered = rooms
+        return undefined
+      })
+      return entered
+    }, (callback) => { exchanges.whenOver(request.raw, () => { if (!raw.writableFinished) callback() }) })
+    if (answer instanceof Refusal) throw ofUser(answer, connection.userId)
+    if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
+    if (cursor === undefined) void reply.header('x-user-id', encodeURIComponent(connection.userId))
+    if (connection.retryAfter !== undefined) {
+      void reply.header('retry-after', secondsOf(connection.retryAfter))
+    }
+    polls.answered(connection, () => {
+      exchanges.cut(request.raw)
+    }, (callback) => { exchanges.whenOver(request.raw, callback) })
+    return await sendJson(reply.headers(ANSWER_HEADERS), answer)
+  }
+}
+
+function waitOf (request: FastifyRequest): number {
+  const { wait } = request.query as { wait?: unknown }
+  if (wait === undefined) return DEFAULTS.pollWait
+  const asked = typeof wait === 'string' && /^\d{1,9}$/.test(wait) ? Number(wait) : undefined
+  if (!isOffset(asked)) throw new Refusal('invalid_message', { message: 'wait must be milliseconds, a whole number' })
+  return Math.min(asked, DEFAULTS.pollWait)
+}

@@ -1,0 +1,54 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Admission, Admitted } from '../admission/admission.js'
+import type { Settings } from '../options/resolve.js'
+import { CursorTrack } from '../transports/cursor-track.js'
+import { encodeRetry, retryAdvice, SSE_HEADERS, SseLink } from '../transports/sse.js'
+import type { Exchanges } from './exchanges.js'
+import { varied } from './headers.js'
+import type { Openings } from './opening.js'
+
+export interface StreamsOptions {
+  readonly settings: Settings
+  readonly admission: Admission
+  readonly exchanges: Exchanges
+  readonly openings: Openings
+}
+
+/** Connections by Server-Sent Events. */
+export class Streams {
+  readonly #options: StreamsOptions
+
+  constructor (options: StreamsOptions) {
+    this.#options = options
+  }
+
+  /** Begins the stream of a request that was let in. */
+  open (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): FastifyReply {
+    const { settings, admission, exchanges, openings } = this.#options
+    const { raw } = reply
+    admission.confirm(admitted)
+    void reply.hijack()
+    if (raw.destroyed || raw.socket?.destroyed === true) return reply
+    exchanges.streams(request.raw)
+    const { cursorRooms, entries, connectionId } = admitted
+    const track = new CursorTrack(connectionId, cursorRooms)
+    for (const { name, request } of entries) track.begin(name, request)
+    // A time without traffic that the server has for requests: what a stream may be silent for is said by its comments.
+    raw.socket?.setTimeout?.(0)
+    // What the app's hooks set (CORS above all) is lost by a hijack unless it is copied.
+    raw.writeHead(200, { ...reply.getHeaders() as Record<string, string>, vary: varied(reply), ...SSE_HEADERS })
+    raw.write(encodeRetry(retryAdvice()))
+    raw.flushHeaders()
+    const connection = openings.connect(admitted, request.ip ?? '', new SseLink(raw, track))
+    // A stream opened by ticket cannot come back by itself: its credential is spent.
+    if (admitted.carrier !== 'ticket') {
+      connection.lastUntil(performance.now() + settings.sse.age * (0.8 + Math.random() * 0.4))
+    }
+    openings.open(connection, admitted, (rooms) => {
+      for (const result of rooms) {
+        if ('data' in result) track.enter(result.name, result.data)
+      }
+    })
+    return reply
+  }
+}

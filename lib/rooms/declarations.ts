@@ -1,0 +1,94 @@
+import { isRoomName, matchPattern, type Pattern } from '../contract/names.js'
+import { REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN } from '../errors/misuse.js'
+import { Refusal } from '../errors/refusal.js'
+import type { Violation } from '../protocol/validate.js'
+import type { Declaration } from './declaration.js'
+import { describe } from './violations.js'
+
+/** A room's name, found among what is declared. */
+export interface ResolvedRoom { readonly declaration: Declaration, readonly params: Readonly<Record<string, string>> }
+
+/** All declared families of rooms, found by name: static beats parametric, the earlier segment decides. */
+export class Declarations {
+  readonly #bySize = new Map<number, Declaration[]>()
+  readonly #shapes = new Map<string, string>()
+  /** a room that every user is in from the start is among them */
+  hasBuiltIn = false
+
+  add (declaration: Declaration): void {
+    const { pattern } = declaration
+    const same = this.#shapes.get(pattern.shape)
+    if (same !== undefined) {
+      throw new REALTIME_ERR_ROOM(
+        `"${pattern.source}" matches the same names as "${same}", which is declared; rename one, or declare it once with both contracts`
+      )
+    }
+    this.#shapes.set(pattern.shape, pattern.source)
+    if (declaration.builtIn !== undefined) this.hasBuiltIn = true
+    const list = this.#bySize.get(pattern.segments.length) ?? []
+    list.push(declaration)
+    list.sort((a, b) => rank(a.pattern).localeCompare(rank(b.pattern)))
+    this.#bySize.set(pattern.segments.length, list)
+  }
+
+  find (name: string): ResolvedRoom | undefined {
+    let size = 1
+    for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) === 0x2f) size++
+    for (const declaration of this.#bySize.get(size) ?? []) {
+      const params = matchPattern(declaration.pattern, name)
+      if (params !== undefined) return { declaration, params }
+    }
+    return undefined
+  }
+
+  /** For a peer. @throws Refusal `room_invalid` or `room_unknown` */
+  resolve (name: string): ResolvedRoom {
+    if (!isRoomName(name)) throw new Refusal('room_invalid')
+    const found = this.find(name)
+    if (found === undefined) {
+      throw new Refusal('room_unknown', { room: name, why: { declared: this.patterns.slice(0, 20) } })
+    }
+    const details = misfits(found)
+    if (details !== undefined) {
+      throw new Refusal('room_invalid', { message: `params do not fit: ${describe(details)}`, details })
+    }
+    return found
+  }
+
+  /**
+   * For the application: the error says what it could have meant.
+   *
+   * @throws REALTIME_ERR_ROOM_UNKNOWN, or REALTIME_ERR_ROOM for params that do not fit
+   */
+  locate (name: string): ResolvedRoom {
+    const found = isRoomName(name) ? this.find(name) : undefined
+    if (found !== undefined) {
+      const details = misfits(found)
+      if (details !== undefined) {
+        throw new REALTIME_ERR_ROOM(`"${name}": params do not fit their schema: ${describe(details)}`)
+      }
+      return found
+    }
+    const known = this.#shapes.size === 0
+      ? 'none yet: call app.room(definition) before the app is ready'
+      : this.patterns.map((pattern) => `"${pattern}"`).join(', ')
+    throw new REALTIME_ERR_ROOM_UNKNOWN(`no room "${name}" is declared (declared: ${known})`)
+  }
+
+  get patterns (): string[] { return [...this.#shapes.values()] }
+
+  * values (): Generator<Declaration> {
+    for (const list of this.#bySize.values()) yield * list
+  }
+}
+
+function rank ({ segments }: Pattern): string {
+  return segments.map(({ param }) => param ? '1' : '0').join('')
+}
+
+/** What keeps the params of a name from being those of its definition; a room that is here has been looked at. */
+function misfits ({ declaration, params }: ResolvedRoom): Violation[] | undefined {
+  return declaration.params === undefined || declaration.params.check(params)
+    ? undefined
+    : declaration.params.violations(params)
+}

@@ -1,0 +1,112 @@
+import type { Publication, Published } from '../adapters/adapter.js'
+import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
+import { keyOf } from '../protocol/key.js'
+import { encodeEvent, type Except, type Packet } from '../protocol/packet.js'
+import type { Position } from '../protocol/position.js'
+import type { Declaration } from './declaration.js'
+import { describe } from './violations.js'
+
+export interface PublishOptions {
+  readonly except?: Except | undefined
+  /**
+   * names what is to have effect once: a key of the application's, or the parts of one of ours, which no single text
+   * can equal
+   */
+  readonly once?: string | readonly [string, string, string] | undefined
+  readonly ack?: string | undefined
+  /** user whose message makes it */
+  readonly owner?: string | undefined
+}
+
+/** What is told of a publication: its position where the room keeps events, and who was offered it on this node. */
+export function shape ({ position, recipients }: Published): {
+  position?: Position
+  recipients: number
+} {
+  return position === undefined ? { recipients } : { position, recipients }
+}
+
+export interface PublicationsOptions {
+  /** bytes of one event */
+  readonly eventLimit: number
+  /** events are checked against their schemas */
+  readonly validateOutput: boolean
+}
+
+/** Makes events of what the application publishes: checked against the contract, serialised once. */
+export class Publications {
+  readonly #options: PublicationsOptions
+
+  constructor (options: PublicationsOptions) {
+    this.#options = options
+  }
+
+  /** @throws REALTIME_ERR_EVENT for an undeclared event, data that does not fit its schema, or data over the limit */
+  prepare (
+    declaration: Declaration,
+    type: string,
+    data: unknown,
+    { except, once, ack, owner }: PublishOptions = {}
+  ): Publication {
+    const { delivery, key, text } = this.#checked(declaration, type, data)
+    const idempotencyKey = once === undefined ? undefined : typeof once === 'string' ? keyOf(once) : keyOf(...once)
+    return {
+      type,
+      data: text,
+      delivery: ack === undefined ? delivery : 'volatile',
+      timestamp: Date.now(),
+      key,
+      except,
+      idempotencyKey,
+      ack,
+      owner
+    }
+  }
+
+  /** An event for one member alone: no offset, not kept. */
+  direct (declaration: Declaration, room: string, type: string, data: unknown): Packet {
+    const { delivery, key, text } = this.#checked(declaration, type, data)
+    return encodeEvent({ type, room, delivery, key, timestamp: Date.now() }, text)
+  }
+
+  #checked (
+    declaration: Declaration,
+    type: string,
+    data: unknown
+  ): { text: string, delivery: Publication['delivery'], key: string | undefined } {
+    const rule = declaration.events.get(type)
+    const room = declaration.pattern.source
+    if (rule === undefined) {
+      const known = [...declaration.events.keys()].map((name) => `"${name}"`).join(', ')
+      throw new REALTIME_ERR_EVENT(
+        `"${room}" declares no event "${String(type)}" (declared: ${known === '' ? 'none' : known})`
+      )
+    }
+    if (this.#options.validateOutput && !rule.data.check(data)) {
+      throw new REALTIME_ERR_EVENT(
+        `data of event "${type}" of "${room}" does not fit its schema: ${describe(rule.data.violations(data))}`
+      )
+    }
+    const text = textOf(data, type, room)
+    if (text === undefined) throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value`)
+    const { eventLimit } = this.#options
+    if (text.length > eventLimit || (text.length * 3 > eventLimit && Buffer.byteLength(text) > eventLimit)) {
+      throw new REALTIME_ERR_EVENT(
+        `event "${type}" of "${room}" is larger than limits.event (${eventLimit} bytes); send a reference to the data instead, or raise the limit`
+      )
+    }
+    const key = rule.key === undefined ? undefined : String((data as Record<string, unknown>)[rule.key])
+    return { text, delivery: rule.delivery, key }
+  }
+}
+
+/** @throws REALTIME_ERR_EVENT for what JSON cannot say: a `bigint`, a circle, a `toJSON` that throws */
+function textOf (data: unknown, type: string, room: string): string | undefined {
+  try {
+    return JSON.stringify(data)
+  } catch (error) {
+    throw new REALTIME_ERR_EVENT(
+      `data of event "${type}" of "${room}" is no JSON value: ${error instanceof Error ? error.message : String(error)}`
+    )
+  }
+}

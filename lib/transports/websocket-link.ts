@@ -1,0 +1,168 @@
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { WebSocket } from 'ws'
+import type { Compressor } from '../connection/compressor.js'
+import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
+import { frameText } from '../protocol/packet.js'
+import { after } from '../structures/timers.js'
+
+/** Name of a stream for the encoding of a chunk that is no string; @types/node does not know it. */
+const BYTES = 'buffer' as BufferEncoding
+const PING = 0x89
+const PONG = 0x8a
+const MAX_REASON = 123
+/** Close code of a peer that ignores its rate, and milliseconds that it has to read it. */
+const FLOODED = 4429
+const LAST_WORD = 1_000
+
+/** Makes a control frame of the server (RFC 6455 5.5): unmasked, at most 125 bytes. */
+function frameControl (opcode: number, payload: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(2 + payload.length)
+  bytes[0] = opcode
+  bytes[1] = payload.length
+  bytes.set(payload, 2)
+  return bytes
+}
+
+/**
+ * One heartbeat that all connections share: a JSON ping, which a page in a browser can see, and a control ping, which
+ * every client answers without code of its own.
+ */
+const HEARTBEAT = Buffer.concat([frameText('{"type":"ping"}'), frameControl(PING, new Uint8Array())])
+
+/** Cuts the reason of a close frame to 123 bytes, but not inside a character: a longer one makes `ws` throw. */
+function cutReason (reason: string): string {
+  if (Buffer.byteLength(reason) <= MAX_REASON) return reason
+  return new TextDecoder().decode(Buffer.from(reason).subarray(0, MAX_REASON)).replace(/\uFFFD+$/, '')
+}
+
+/**
+ * Handles the events of `ws` in `emit`. Five listeners for each socket would need a table of 250 bytes, and their
+ * registration a tenth of an upgrade.
+ */
+export class RealtimeSocket extends WebSocket {
+  link: WebSocketLink | undefined
+
+  /** `ws` itself also calls this, when the peer closes or breaks the rules. */
+  override close (code?: number, reason?: string | Buffer): void {
+    if (this.link !== undefined) this.link.isOpen = false
+    super.close(code, reason)
+  }
+
+  override emit (event: string | symbol, first?: unknown, second?: unknown): boolean {
+    const events = this.link?.events
+    if (events === undefined) return super.emit(event, first, second)
+    switch (event) {
+      case 'message':
+        if (second === true) events.violation('binary messages are not part of realtime.v1')
+        else events.text((first as Buffer).toString('utf8'), (first as Buffer).length)
+        return true
+      case 'ping':
+        if (events.control()) events.reply(frameControl(PONG, first as Buffer))
+        return true
+      case 'pong':
+        events.control()
+        if ((first as Buffer).length > 0) events.pong((first as Buffer).toString('latin1'))
+        return true
+      case 'close':
+        events.closed(first as number)
+        return true
+      // Bad frames and resets come from the peer, so they are not logged as errors; `close` follows with the code.
+      case 'error': return true
+      default: return super.emit(event, first, second)
+    }
+  }
+}
+
+interface LinkedSocket extends Duplex { realtimeLink?: WebSocketLink | undefined }
+
+function onDrain (this: LinkedSocket): void {
+  this.realtimeLink?.events.drained()
+}
+
+/**
+ * Writes frames to the socket directly and not through the send path of `ws`. The order with what `ws` writes holds,
+ * because each write consists of whole frames.
+ */
+export class WebSocketLink implements Link {
+  // The fields that each write needs come first, so that they share one cache line of the processor: with many
+  // connections cache misses are what a write costs.
+  readonly #socket: LinkedSocket
+  /** Whether the socket is a plain TCP socket, without TLS and without a stream in its place. */
+  readonly #isPlain: boolean
+  /** Bytes of a write past the stream that the kernel has not accepted yet. */
+  #inFlight = 0
+  #isTaken = false
+  /** Made at the first such write, so that idle connections have none. */
+  #taken: ((error?: Error | null) => void) | undefined
+  /** Whether no close frame has been written; nothing may follow one. */
+  isOpen = true
+  readonly compressor: Compressor | undefined
+  events!: LinkEvents
+  readonly #ws: RealtimeSocket
+  readonly transport = 'websocket'
+
+  constructor (ws: RealtimeSocket, socket: LinkedSocket, compressor?: Compressor) {
+    this.#ws = ws
+    this.#socket = socket
+    this.#isPlain = socket.constructor === Socket
+    this.compressor = compressor
+  }
+
+  attach (events: LinkEvents): void {
+    this.events = events
+    this.#ws.link = this
+    this.#socket.realtimeLink = this
+    this.#socket.on('drain', onDrain)
+  }
+
+  get isWritable (): boolean { return this.isOpen && this.#socket.writable }
+
+  /**
+   * Writes to a plain socket with an empty stream in the way in which its stream would (`_write`), because the stream's
+   * account of each write and its callback in the next tick would cost more than all the work of this library. The
+   * order stays: the handle writes in the order of its calls, `end` waits for it, and while the kernel accepts no more,
+   * later writes go through the stream. A TLS handle takes one write at a time, so it is left to its stream.
+   */
+  write (bytes: Uint8Array): boolean {
+    if (!this.isWritable) return false
+    const socket = this.#socket
+    if (this.#isPlain && this.#inFlight === 0 && socket.writableLength === 0) {
+      this.#isTaken = false
+      socket._write(bytes, BYTES, this.#taken ??= this.#onTaken())
+      if (!this.#isTaken) this.#inFlight = bytes.length
+    } else socket.write(bytes)
+    return this.#inFlight + (socket.writableLength ?? 0) < LINK_BUFFER
+  }
+
+  /** The callback runs during the write, or later when the kernel could not accept all bytes at once. */
+  #onTaken (): (error?: Error | null) => void {
+    return (error) => {
+      this.#isTaken = true
+      if (error != null) {
+        this.#socket.destroy(error)
+        return
+      }
+      if (this.#inFlight === 0) return
+      this.#inFlight = 0
+      // If the stream has more to write, it emits `drain` itself.
+      if (!this.#socket.writableNeedDrain) this.events.drained()
+    }
+  }
+
+  beat (payload?: string): Uint8Array {
+    return payload === undefined ? HEARTBEAT : frameControl(PING, Buffer.from(payload, 'latin1'))
+  }
+
+  close (code: number, reason: string): void {
+    this.#ws.close(code, cutReason(reason))
+    if (code !== FLOODED || this.#ws.readyState === WebSocket.CLOSED) return
+    // The server stops reading a peer that floods: its close frame may be far behind, and everything before it would
+    // still be parsed.
+    this.#ws.pause()
+    const timer = after(() => { this.destroy() }, LAST_WORD).unref()
+    this.#socket.once('close', () => { clearTimeout(timer) })
+  }
+
+  destroy (): void { this.#ws.terminate() }
+}
