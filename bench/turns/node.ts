@@ -197,7 +197,7 @@ export class BenchNode {
       connection.attach(new NullLink())
       const names = ['@all', ...Array.from({ length: rooms }, (_, room) => `many/${index * rooms + room}`)]
       const entries = names.map((name) => ({ name, found: this.engine.locate(name), request: {} }))
-      await this.#dispatch.joins.open(connection, entries, 0, () => encodeFrame({ type: 'welcome' }))
+      await this.#dispatch.joins.open(connection, entries, 0, () => encodeFrame({ type: 'pong' }))
       if (index % 10 === 0) await setImmediate()
     }
   }

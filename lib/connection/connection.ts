@@ -1,7 +1,8 @@
-import { codes, type Code } from '../protocol/codes.js'
+import { codes, type Code, type EndReason } from '../protocol/codes.js'
 import { encodeFrame, type Packet } from '../protocol/packet.js'
 import { parseCommand, type Command, type ErrorData, type InvalidFrame } from '../protocol/frames.js'
 import { parseJson } from '../protocol/json.js'
+import type { LeftFrame, ServerFrame } from '../protocol/server-frames.js'
 import { Refusal } from '../errors/refusal.js'
 import { Beat } from './beat.js'
 import type { Flusher } from './flusher.js'
@@ -25,11 +26,8 @@ export interface ConnectionHost<H extends Named> {
   onCommand (connection: Connection<H>, command: Command, bytes: number): void
   /** Handles a frame that is no command: it is counted, and answered by an `error` frame. */
   onFault (connection: Connection<H>, fault: InvalidFrame): void
-  /**
-   * Called once at the end. `reason` is a code of the table, `left` when the peer said goodbye, or `gone` when it
-   * disappeared.
-   */
-  onClosed (connection: Connection<H>, reason: string): void
+  /** Called once at the end. */
+  onClosed (connection: Connection<H>, reason: EndReason): void
   /** Tells that events were replayed to the connection, at a cost in messages on top of the request for them. */
   onReplayed (connection: Connection<H>, cost: number): void
   /** Called when its transport is gone too, so that slots can be released. */
@@ -46,7 +44,7 @@ export interface ConnectionOptions {
  * Names the reason for an end that the server did not begin: the verdict of `ws` on the peer's frames, or the peer's
  * goodbye.
  */
-function reasonOf (code: number): string {
+function reasonOf (code: number): EndReason {
   switch (code) {
     case 1006: return 'gone'
     case 1002: case 1007: case 1008: return 'protocol'
@@ -152,7 +150,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     return this.#state === 'open' && this.#outbox !== undefined && this.#outbox.push(packet, flush)
   }
 
-  sendFrame (frame: { type: string, room?: string | undefined, id?: string | undefined, data?: unknown }): void {
+  sendFrame (frame: ServerFrame): void {
     this.#host.onSaying?.(this)
     this.send(encodeFrame(frame))
   }
@@ -164,7 +162,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   }
 
   /** Sends a frame that the peer must not miss: between two polls it is kept for the next one. */
-  sendSurely (frame: { type: string, room: string, data?: unknown }): void {
+  sendSurely (frame: LeftFrame): void {
     if (this.isParked) (this.#owed ??= []).push(encodeFrame(frame))
     else this.sendFrame(frame)
   }
@@ -296,7 +294,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     word: Code | undefined,
     message: string | undefined,
     isFlushed: boolean,
-    reason: string = word ?? 'left'
+    reason: EndReason = word ?? 'left'
   ): void {
     if (isFlushed && this.isOpen) this.#host.onSaying?.(this)
     // The events that were due may have overflowed its outbox and ended it already.
@@ -346,7 +344,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     if (waiting !== undefined) for (const callback of waiting) callback()
   }
 
-  #settle (reason: string): void {
+  #settle (reason: EndReason): void {
     this.#pings?.end()
     this.#host.onClosed(this, reason)
   }

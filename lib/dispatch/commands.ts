@@ -1,6 +1,7 @@
 import { Refusal } from '../errors/refusal.js'
 import type { Command, HistoryCommand, MessageCommand } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
+import type { AckFrame, PongFrame } from '../protocol/server-frames.js'
 import type { Hub } from '../rooms/hub.js'
 import { MemberLists } from '../rooms/member-lists.js'
 import type { Awaitable } from '../structures/awaitable.js'
@@ -18,12 +19,7 @@ export interface CommandsOptions {
 }
 
 /** The frame that answers a command. */
-export interface Answer {
-  readonly type: 'ack' | 'pong'
-  readonly room?: string | undefined
-  readonly id?: string | undefined
-  readonly data?: unknown
-}
+export type Answer = AckFrame | PongFrame
 
 /** What is answered to a question, and its size, which the caller is charged for. */
 interface Found { readonly data: unknown, readonly bytes: number }

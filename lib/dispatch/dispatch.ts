@@ -9,7 +9,7 @@ import type { Connections } from '../connection/connections.js'
 import type { Identity } from '../connection/identity.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
-import { isCode } from '../protocol/codes.js'
+import { isCode, type EndReason } from '../protocol/codes.js'
 import type { Command, InvalidFrame } from '../protocol/frames.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Ledger } from '../stats/ledger.js'
@@ -107,7 +107,7 @@ export class Dispatch {
     }
   }
 
-  #closed (connection: Peer, reason: string): void {
+  #closed (connection: Peer, reason: EndReason): void {
     const { connections, ledger, acks, log } = this.#options
     const { transport } = connection
     this.joins.leaveAll(connection, reason)

@@ -6,7 +6,7 @@ import type { Revocations, Waiting } from '../auth/revocations.js'
 import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
-import { codes, isCode } from '../protocol/codes.js'
+import { codes, isCode, type EndReason } from '../protocol/codes.js'
 import { formerOf } from '../protocol/cursor.js'
 import type { JoinCommand } from '../protocol/frames.js'
 import type { Packet } from '../protocol/packet.js'
@@ -20,7 +20,8 @@ import type { ErrorReplies } from './error-replies.js'
 import { JoinPreparation, sourceOf, type PreparedJoin } from './join-preparation.js'
 import type { RoomOrder } from './room-order.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
-import type { JoinData, Membership } from '../rooms/membership.js'
+import type { JoinData } from '../protocol/server-frames.js'
+import type { Membership } from '../rooms/membership.js'
 
 export interface JoinsOptions {
   readonly rooms: Hub
@@ -316,7 +317,7 @@ export class Joins {
   }
 
   /** The connection has ended: its presence lasts for the grace, in which it may come back. */
-  leaveAll (connection: Peer, reason: string): void {
+  leaveAll (connection: Peer, reason: EndReason): void {
     for (const membership of connection.rooms.all()) this.#leave(connection, membership, reason, false)
   }
 

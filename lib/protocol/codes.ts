@@ -41,6 +41,9 @@ const table = {
 } as const satisfies Record<string, Row>
 
 export type Code = keyof typeof table
+/** Why a connection has ended: by a code, because its peer said so (`left`), or because it just went (`gone`). */
+export type EndReason = Code | 'left' | 'gone'
+
 export const codes: Readonly<Record<Code, Row>> = table
 
 export function isCode (value: unknown): value is Code {

@@ -1,5 +1,6 @@
 import type { Delivery } from '../contract/types.js'
 import type { Position } from './position.js'
+import type { ServerFrame } from './server-frames.js'
 
 /** The connection that does not get an event, and its user where that is known: then both must match. */
 export interface Except { readonly user?: string, readonly connection: string }
@@ -120,11 +121,8 @@ export class Packet {
 }
 
 /** Makes a frame of the protocol. Keys whose value is `undefined` are omitted. */
-export function encodeFrame (
-  frame: { type: string, room?: string | undefined, id?: string | undefined, data?: unknown },
-  position?: Position
-): Packet {
-  return new Packet(frameText(JSON.stringify(frame)), undefined, frame.room, position)
+export function encodeFrame (frame: ServerFrame, position?: Position): Packet {
+  return new Packet(frameText(JSON.stringify(frame)), undefined, 'room' in frame ? frame.room : undefined, position)
 }
 
 /** @param data the event's data as JSON text, which the publisher serialises once */

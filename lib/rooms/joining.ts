@@ -2,7 +2,8 @@ import type { Adapter, PresenceChange, PresenceEntry, PresenceSnapshot } from '.
 import type { Position } from '../protocol/position.js'
 import type { ResolvedRoom } from './declarations.js'
 import type { Member } from './member.js'
-import type { JoinData, JoinPlan, Membership, RoomOfMember } from './membership.js'
+import type { JoinData } from '../protocol/server-frames.js'
+import type { JoinPlan, Membership, RoomOfMember } from './membership.js'
 import type { PresenceKeeper } from './presence.js'
 import type { Room } from './room.js'
 

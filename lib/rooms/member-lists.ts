@@ -1,5 +1,5 @@
 import type { PresenceSnapshot } from '../adapters/adapter.js'
-import type { JoinData } from './membership.js'
+import type { JoinData } from '../protocol/server-frames.js'
 
 function sizeOf (value: unknown): number { return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value)) }
 

@@ -1,19 +1,12 @@
 import type { PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
 import { encodeFrame, type EventHead, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
+import type { GapData } from '../protocol/server-frames.js'
 import type { TokenBucket } from '../structures/token-bucket.js'
 import type { Declaration } from './declaration.js'
 import type { Member } from './member.js'
-import type { Follower, Gap } from './resume.js'
+import type { Follower } from './resume.js'
 import type { Walked } from './walk.js'
-
-/** The data of a join's ack. */
-export interface JoinData {
-  readonly epoch?: string
-  readonly offset?: number
-  readonly resumed?: boolean
-  readonly members?: PresenceSnapshot
-}
 
 export interface JoinPlan {
   /** read on from here; absent: live from the top */
@@ -129,7 +122,7 @@ export class Membership implements Follower, Walked {
 
   whenDrained (callback: () => void): void { this.member.whenDrained(callback) }
 
-  gap (gap: Gap): void {
+  gap (gap: GapData): void {
     this.member.send(encodeFrame({ type: 'gap', room: this.name, data: gap }, { epoch: gap.epoch, offset: gap.to }))
   }
 

@@ -2,6 +2,7 @@ import type { HistoryPage } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
+import type { GapData } from '../protocol/server-frames.js'
 import { after } from '../structures/timers.js'
 
 /** Events read and written at a time. */
@@ -10,8 +11,6 @@ export const PAGE = 128
 export const PAGE_BYTES = 524_288
 /** Milliseconds until a history that could not be read is asked again. */
 const RETRY = 500
-
-export interface Gap { readonly epoch: string, readonly from?: number, readonly to: number }
 
 /** Where a follower reads. */
 export interface Source {
@@ -31,7 +30,7 @@ export interface Follower {
   replay (packet: Packet): boolean
   whenDrained (callback: () => void): void
   /** events were lost to it; it goes on at the end of the gap */
-  gap (gap: Gap): void
+  gap (gap: GapData): void
   /** caught up: from here on events come live */
   live (): void
 }

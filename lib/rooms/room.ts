@@ -2,12 +2,13 @@ import type { HistoryPage, HistoryQuery, PresenceChange } from '../adapters/adap
 import type { Awaitable } from '../structures/awaitable.js'
 import { encodeFrame, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
+import type { GapData, JoinData } from '../protocol/server-frames.js'
 import type { Retention } from '../retention/retention.js'
 import type { Declaration } from './declaration.js'
 import { LatestValues } from './latest-values.js'
 import type { Member } from './member.js'
-import { Membership, type JoinData, type JoinPlan, type RoomOfMember } from './membership.js'
-import { follow, PAGE, PAGE_BYTES, type Gap } from './resume.js'
+import { Membership, type JoinPlan, type RoomOfMember } from './membership.js'
+import { follow, PAGE, PAGE_BYTES } from './resume.js'
 import { Walk } from './walk.js'
 import type { Walks } from './walks.js'
 
@@ -237,7 +238,7 @@ export class Room implements RoomOfMember {
     this.#latest.close()
   }
 
-  gap (gap: Gap): void {
+  gap (gap: GapData): void {
     this.#epoch = gap.epoch
     this.#top = gap.to
     const position = { epoch: gap.epoch, offset: gap.to }

@@ -1,4 +1,4 @@
-import { isCode, type Code } from '../protocol/codes.js'
+import { isCode, type Code, type EndReason } from '../protocol/codes.js'
 
 export type Transport = 'websocket' | 'sse' | 'polling'
 
@@ -54,7 +54,7 @@ export class Ledger {
    * Counts a connection that ended, by its reason: a code of the server, `left` when the peer said goodbye (any close
    * frame, a `leave`), `gone` when it disappeared without a word.
    */
-  closed (reason: string): void { count(this.closes, reason) }
+  closed (reason: EndReason): void { count(this.closes, reason) }
 }
 
 function count (map: Map<string, number>, key: string): void {

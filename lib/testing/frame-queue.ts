@@ -1,3 +1,4 @@
+import type { ServerFrame } from '../protocol/server-frames.js'
 import { after } from '../structures/timers.js'
 
 /** A frame that the server sent to a peer. */
@@ -34,7 +35,8 @@ export class FrameQueue {
     this.ended = new Promise((resolve) => { this.#isEnded = resolve })
   }
 
-  push (frame: Frame): void {
+  push (sent: ServerFrame | Frame): void {
+    const frame = sent as Frame
     this.all.push(frame)
     const index = this.#waiters.findIndex(({ matches }) => matches(frame))
     if (index === -1) this.#frames.push(frame)

@@ -5,6 +5,7 @@ import type { WebSocket } from 'ws'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { explain } from '../errors/explain.js'
 import { prefixOf } from '../endpoint/prefix.js'
+import type { ServerFrame } from '../protocol/server-frames.js'
 import { FrameQueue, type Frame } from './frame-queue.js'
 import { SseReader } from './sse-reader.js'
 
@@ -149,7 +150,7 @@ async function openWebSocket (app: FastifyInstance, { url, headers }: Request, q
     ws = await app.injectWS(url, { headers, socket: { remoteAddress: '127.0.0.1' } } as never, {
       onInit: (socket) => {
         socket.on('message', (data) => {
-          const frame = JSON.parse(String(data)) as Frame
+          const frame = JSON.parse(String(data)) as ServerFrame
           if (frame.type !== 'ping') queue.push(frame)
         })
         socket.on('close', (code, reason) => { queue.end(`${code} ${String(reason)}`) })
@@ -190,7 +191,7 @@ function uplink (
   { prefix, headers }: Request,
   queue: FrameQueue,
   connectionId: () => string
-): Pick<Wire, 'send' | 'fence'> & { answer: (frame: Frame) => boolean } {
+): Pick<Wire, 'send' | 'fence'> & { answer: (frame: ServerFrame) => boolean } {
   const post = async (frame: object): Promise<void> => {
     const answer = await app.inject({
       method: 'POST',
@@ -217,9 +218,9 @@ function uplink (
       const { alive } = await app.rooms.ping({ connection: connectionId() })
       if (!alive) throw new Error('the connection has ended')
     },
-    answer: ({ type, id }) => {
-      if (type !== 'ping') return false
-      void post({ type: 'pong', id })
+    answer: (frame) => {
+      if (frame.type !== 'ping') return false
+      void post({ type: 'pong', id: frame.id })
       return true
     }
   }
@@ -242,8 +243,8 @@ async function openSse (app: FastifyInstance, request: Request, queue: FrameQueu
   let id = ''
   const { send, fence, answer: answered } = uplink(app, request, queue, () => id)
   const reader = new SseReader(({ data }) => {
-    const frame = JSON.parse(data) as Frame
-    if (frame.type === 'welcome') id = (frame.data as { connectionId: string }).connectionId
+    const frame = JSON.parse(data) as ServerFrame
+    if (frame.type === 'welcome') id = frame.data.connectionId
     if (!answered(frame)) queue.push(frame)
   })
   stream.on('data', (chunk) => { reader.push(String(chunk)) })
@@ -262,7 +263,7 @@ async function openSse (app: FastifyInstance, request: Request, queue: FrameQueu
 }
 
 async function openPolling (app: FastifyInstance, request: Request, queue: FrameQueue): Promise<Wire> {
-  interface Answer { connectionId: string, cursor: string, rooms: object, frames: Frame[] }
+  interface Answer { connectionId: string, cursor: string, rooms: object, frames: ServerFrame[] }
   const poll = async (since?: string): Promise<Answer> => {
     const answer = await app.inject({
       url: `${request.url}${since === undefined ? '' : `?since=${since}&wait=1000`}`,
@@ -276,7 +277,7 @@ async function openPolling (app: FastifyInstance, request: Request, queue: Frame
   const { send, fence, answer: answered } = uplink(app, request, queue, () => connectionId)
   const state = { isOpen: true, isStalled: false }
   queue.push({ type: 'welcome', data: { connectionId, rooms: first.rooms } })
-  const take = (frames: Frame[]): void => { for (const frame of frames) if (!answered(frame)) queue.push(frame) }
+  const take = (frames: ServerFrame[]): void => { for (const frame of frames) if (!answered(frame)) queue.push(frame) }
   take(first.frames)
   let wake: (() => void) | undefined
   const run = async (): Promise<void> => {

@@ -75,7 +75,7 @@ const MAY: Record<string, RegExp> = {
   'rooms/': /^((rooms|protocol|contract|retention|errors|structures)\/|adapters\/(adapter|broker\/stored)\.ts$)/,
   'server/': /^(server|protocol|errors|structures)\//,
   'transports/': /^(transports|connection|protocol|structures)\//,
-  'client/': /^(client\/|contract\/|protocol\/(position|codes|close-codes|packet|frames)\.ts$)/
+  'client/': /^(client\/|contract\/|protocol\/(position|codes|close-codes|packet|frames|server-frames)\.ts$)/
 }
 
 for (const [place, allowed] of Object.entries(MAY)) {

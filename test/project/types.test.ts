@@ -44,11 +44,13 @@ t.test('the apps of the documentation compile, and a program that must not compi
   t.equal(faults.length, 3)
 })
 
-t.test('types are inferred from the contract, and what must not compile does not', async (t) => {
+t.test('types are inferred from the contract, and what must not compile does not, wrong frames above all', async (t) => {
   t.same(compile('../types/tsconfig.json'), [])
-  t.equal(
-    readFileSync(at('../types/inference.ts'), 'utf8').match(/@ts-expect-error/g)?.length,
-    27,
-    'no expected error was lost'
-  )
+  for (const [file, errors] of [['inference', 27], ['frames', 8]] as const) {
+    t.equal(
+      readFileSync(at(`../types/${file}.ts`), 'utf8').match(/@ts-expect-error/g)?.length,
+      errors,
+      `no expected error of ${file} was lost`
+    )
+  }
 })

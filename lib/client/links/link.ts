@@ -1,48 +1,46 @@
-import type { Position } from '../../protocol/position.js'
+import type {
+  DrainFrame, GapData, JoinData as EnteredData, LeftFrame, MemberData, MembersData, PresenceData, ServerFrame,
+  WelcomeData
+} from '../../protocol/server-frames.js'
 import type { Rate } from '../token-bucket.js'
 import type { SocketClass } from '../platform.js'
 import type { Refused } from '../errors.js'
 
-export interface MemberData { readonly userId: string, readonly data?: unknown }
-export interface Members { readonly sequence: number, readonly list?: readonly MemberData[] }
+export type { MemberData }
+export type Members = Pick<MembersData, 'sequence' | 'list'>
 
 /** The data of a join's ack, which is also in `welcome.rooms` and in the answer of a poll. */
-export interface JoinData extends Partial<Position> {
-  readonly resumed?: boolean
-  readonly members?: Members
-  readonly rate?: Rate
-}
+export interface JoinData extends EnteredData { readonly rate?: Rate }
 
-/** The data of all frames of the protocol in one type; each frame has some of the fields. */
-export interface FrameData extends Partial<Refused>, JoinData, Partial<Members> {
-  readonly connectionId?: string
-  readonly userId?: string
-  readonly ticket?: string
-  readonly heartbeat?: number
-  readonly expires?: number
-  readonly limits?: { readonly message: number, readonly rate: Rate }
-  readonly rooms?: Readonly<Record<string, JoinData>>
-  readonly joined?: readonly MemberData[]
-  readonly left?: readonly MemberData[]
-  readonly from?: number
-  readonly to?: number
-}
+type KeyOf<U> = U extends unknown ? keyof U : never
+type FieldOf<U, K> = U extends unknown ? K extends keyof U ? U[K] : never : never
+/** All fields of several types, each there or not: what is read without asking first which of them it is. */
+type Merged<U> = { readonly [K in KeyOf<U>]?: FieldOf<U, K> }
 
-export interface Frame {
-  readonly type: string
-  readonly room?: string
-  readonly id?: string
-  readonly ack?: string
-  readonly offset?: number
-  readonly timestamp?: number
+/** The data of all frames of the protocol, each field where it belongs, and the answer to the wish for a ticket. */
+export type FrameData = Merged<
+  | WelcomeData
+  | JoinData
+  | MembersData
+  | PresenceData
+  | GapData
+  | LeftFrame['data']
+  | DrainFrame['data']
+  | Refused
+  | { readonly ticket: string }
+>
+
+/** A frame of the server, or `rooms`: what a poll's answer says of its rooms. */
+export type Frame = Omit<Merged<ServerFrame>, 'type' | 'data'> & {
+  readonly type: ServerFrame['type'] | 'rooms'
   readonly data?: FrameData
 }
 
 /** A frame to the server: `data` is the application's, or has the form that the type of the frame requires. */
 export interface UpFrame {
   readonly type: string
-  readonly room?: string
-  readonly id?: string
+  readonly room?: string | undefined
+  readonly id?: string | undefined
   readonly data?: unknown
 }
 
