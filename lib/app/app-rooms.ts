@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import type { Peers } from '../admission/peer.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Adapter, ControlMessage, Published } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Denials } from '../auth/denials.js'
 import { callOptions, checkRevoked, checkTarget, publishOptions, stringOption } from './call-options.js'
-import type { Connections } from '../connection/connections.js'
 import type { AnyAddress } from '../contract/types.js'
 import type { Readiness } from '../admission/readiness.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
@@ -22,14 +22,13 @@ import type {
   AckResult, BroadcastOptions, BroadcastResult, History, MemberEntry, Rooms, Target
 } from '../types/rooms.js'
 import { ALL, roomOfUser } from '../rooms/built-in.js'
-import type { Membership } from '../rooms/membership.js'
 import { shape, type PublishOptions } from '../rooms/publications.js'
 import { nameOf } from './room-name.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface AppRoomsOptions {
   readonly engine: Hub
-  readonly connections: Connections<Membership>
+  readonly connections: Peers
   readonly dispatch: Dispatch
   readonly revocations: Revocations
   readonly acks: BroadcastAcks

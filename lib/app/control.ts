@@ -1,9 +1,9 @@
 import type { ControlMessage } from '../adapters/adapter.js'
+import type { Peers } from '../admission/peer.js'
 import { checkControl } from '../adapters/broker/decode.js'
 import type { Unread } from '../adapters/broker/unread.js'
 import type { Denials } from '../auth/denials.js'
 import type { Revocations } from '../auth/revocations.js'
-import type { Connections } from '../connection/connections.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
@@ -12,11 +12,10 @@ import type { Hub } from '../rooms/hub.js'
 import { inBatches, inTurns } from '../structures/slices.js'
 import type { Target } from '../types/rooms.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
-import type { Membership } from '../rooms/membership.js'
 
 export interface RemoteControlOptions {
   readonly engine: Hub
-  readonly connections: Connections<Membership>
+  readonly connections: Peers
   readonly dispatch: Dispatch
   readonly revocations: Revocations
   readonly acks: BroadcastAcks

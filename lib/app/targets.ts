@@ -1,9 +1,7 @@
-import type { Peer } from '../admission/peer.js'
-import type { Connections } from '../connection/connections.js'
+import type { Peer, Peers } from '../admission/peer.js'
 import { REALTIME_ERR_TARGET } from '../errors/misuse.js'
 import { keyOfKind } from '../protocol/key.js'
 import type { Target } from '../types/rooms.js'
-import type { Membership } from '../rooms/membership.js'
 
 /** Connections of one user or token that are taken out of a room or ended in one turn of the event loop. */
 export const AT_ONCE = 20
@@ -11,7 +9,7 @@ export const AT_ONCE = 20
 export const JOINED_AT_ONCE = 5
 
 /** The connections of a target that are on this node. @throws REALTIME_ERR_TARGET */
-export function peersOf (connections: Connections<Membership>, target: Target): Peer[] {
+export function peersOf (connections: Peers, target: Target): Peer[] {
   if ('user' in target && typeof target.user === 'string') return connections.ofUser(target.user)
   if ('connection' in target && typeof target.connection === 'string') {
     const peer = connections.get(target.connection)

@@ -1,16 +1,22 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { Position } from '../protocol/position.js'
+import type * as Public from '../types/handlers.js'
+import type { RoomHandle } from '../types/handlers.js'
+import type { BroadcastOptions } from '../types/rooms.js'
+import type { User } from '../types/user.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
 import { shape } from '../rooms/publications.js'
 
-interface BroadcastOptions { except?: string | undefined, idempotencyKey?: string | undefined }
+type Params = Readonly<Record<string, string>>
+type Events = Record<string, unknown>
 
 export interface ContextSource {
   readonly rooms: Hub
   readonly declaration: Declaration
   readonly name: string
-  readonly params: Readonly<Record<string, string>>
+  readonly params: Params
   readonly user: unknown
   readonly userId: string
   /** connection id, or the verified `x-connection-id` of an HTTP caller */
@@ -19,7 +25,7 @@ export interface ContextSource {
 }
 
 /** The room as a handler sees it. */
-class Handle {
+class Handle implements RoomHandle<Events> {
   readonly name: string
   readonly #source: ContextSource
   #broadcasts = 0
@@ -33,7 +39,7 @@ class Handle {
     event: string,
     data: unknown,
     { except, idempotencyKey }: BroadcastOptions = {}
-  ): Promise<{ position?: { epoch: string, offset: number }, recipients: number }> {
+  ): Promise<{ position?: Position, recipients: number }> {
     const { rooms, sender, userId, messageId } = this.#source
     const n = ++this.#broadcasts
     // A handler that runs again, because the node that ran it first died, must not add a second event.
@@ -46,9 +52,9 @@ class Handle {
 }
 
 /** What every handler of a room is given; the parts that cost are made when asked for. */
-export class RoomContext {
-  readonly params: Readonly<Record<string, string>>
-  readonly user: unknown
+export class RoomContext implements Public.RoomContext<Params, Events> {
+  readonly params: Params
+  readonly user: User
   readonly userId: string
   readonly sender: string | undefined
   readonly messageId: string | undefined
@@ -59,7 +65,8 @@ export class RoomContext {
   constructor (source: ContextSource) {
     this.#source = source
     this.params = source.params
-    this.user = source.user
+    // What the application's `authenticate` gave is what it has declared `User` to be.
+    this.user = source.user as User
     this.userId = source.userId
     this.sender = source.sender
     this.messageId = source.messageId
@@ -75,7 +82,7 @@ export class RoomContext {
   }
 }
 
-export class MessageContext extends RoomContext {
+export class MessageContext extends RoomContext implements Public.MessageContext<Params, Events, unknown> {
   readonly data: unknown
   constructor (source: ContextSource, data: unknown) {
     super(source)
@@ -83,9 +90,9 @@ export class MessageContext extends RoomContext {
   }
 }
 
-export class JoinContext extends RoomContext {
+export class JoinContext extends RoomContext implements Public.JoinContext<Params, Events> {
   readonly resumed: boolean
-  readonly connection: { readonly id: string, send: (event: string, data: unknown) => void }
+  readonly connection: Public.Connection<Events>
   constructor (source: ContextSource, resumed: boolean, send: (packet: Packet) => void) {
     super(source)
     this.resumed = resumed
@@ -96,7 +103,7 @@ export class JoinContext extends RoomContext {
   }
 }
 
-export class LeaveContext extends RoomContext {
+export class LeaveContext extends RoomContext implements Public.LeaveContext<Params, Events> {
   readonly code: string
   constructor (source: ContextSource, code: string) {
     super(source)

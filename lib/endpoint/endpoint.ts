@@ -96,7 +96,8 @@ export class Endpoint {
         done(new Refusal('invalid_message', { message: `not acceptable JSON: ${(error as Error).message}` }))
       }
     })
-    // A property from the start: a WeakMap would cost a hash and an entry for each request.
+    // A property from the start: a WeakMap would cost a hash and an entry for each request. Fastify's types ask for a
+    // declaration of each property by name, in a module that the application would see as well.
     scope.decorateRequest(ADMITTED as never, null as never)
     const own = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
       this.#admit(request, reply, done)
@@ -113,6 +114,7 @@ export class Endpoint {
       ...(route.constraints === undefined ? {} : { constraints: route.constraints }),
       ...(route.logLevel === undefined ? {} : { logLevel: route.logLevel }),
       config: { ...route.config, realtime: true } as object,
+      // Its types want the serializers of each logger that an app may have.
       logSerializers: logSerializers as never,
       onRequest: list<Hook>(route.onRequest),
       preValidation: [...list<Hook>(route.preValidation), own],

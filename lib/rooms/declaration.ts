@@ -78,8 +78,8 @@ function split (spec: MessageSpecs[string] | EventSpecs[string]): {
   const whole = spec as { data?: unknown, type?: unknown }
   // A schema has a `type` or another keyword of its own; a spec has `data`, which is a schema object.
   return typeof whole.data === 'object' && whole.data !== null && whole.type === undefined
-    ? spec as unknown as { data: TSchema, reply?: TSchema, delivery?: Delivery, key?: string }
-    : { data: spec as unknown as TSchema }
+    ? spec as { data: TSchema, reply?: TSchema, delivery?: Delivery, key?: string }
+    : { data: spec as TSchema }
 }
 
 function checker (schema: TSchema, where: string, limit: number | undefined): Checker {
@@ -199,12 +199,12 @@ export function declare (
     settings: { history, latest, definition: name },
     params: contract.params === undefined
       ? undefined
-      : checker(contract.params as unknown as TSchema, `params of "${name}"`, limit),
+      : checker(contract.params as TSchema, `params of "${name}"`, limit),
     messages,
     events,
     member: contract.member === undefined
       ? undefined
-      : checker(contract.member as unknown as TSchema, `member of "${name}"`, limit),
+      : checker(contract.member as TSchema, `member of "${name}"`, limit),
     hasPresence,
     presence: typeof hooks.presence === 'function' ? hooks.presence : undefined,
     authorize: hooks.authorize,

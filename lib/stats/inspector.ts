@@ -1,7 +1,6 @@
-import type { Connections } from '../connection/connections.js'
-import type { Hub } from '../rooms/hub.js'
-import type { Ledger } from './ledger.js'
-import type { Membership } from '../rooms/membership.js'
+import type { Position } from '../protocol/position.js'
+import type { Declaration } from '../rooms/declaration.js'
+import type { Ledger, Transport } from './ledger.js'
 
 export interface RoomView {
   readonly name: string
@@ -23,22 +22,54 @@ export interface ConnectionView {
   readonly latency?: number
 }
 
+/** Connections, as far as they are shown. */
+export interface ShownConnections {
+  readonly size: number
+  readonly users: number
+  readonly transports: Readonly<Record<Transport, number>>
+  values (skipped: number): Iterable<{
+    readonly userId: string
+    readonly transport: string
+    readonly address: string
+    readonly openedAt: number
+    readonly rooms: { all (): ReadonlyArray<{ readonly name: string }> }
+    readonly outbox: { readonly bytes: number } | undefined
+    readonly latency: number | undefined
+  }>
+}
+
+/** A room, as far as it is shown. */
+interface ShownRoom {
+  readonly name: string
+  readonly declaration: Pick<Declaration, 'pattern'>
+  readonly size: number
+  readonly hasHistory: boolean
+  readonly position: Position
+}
+
+/** Rooms, as far as they are shown. */
+export interface ShownRooms {
+  readonly active: { readonly size: number, values (skipped: number): Iterable<ShownRoom> }
+  readonly declarations: { values (): Iterable<Pick<Declaration, 'pattern' | 'active'>> }
+  get (name: string): ShownRoom | undefined
+}
+
 /**
  * Reads what the node holds at the moment of a request. It maintains no copy of its own, so it costs nothing between
  * requests.
  */
 export class Inspector {
-  readonly #connections: Connections<Membership>
-  readonly #engine: Hub
+  readonly #connections: ShownConnections
+  readonly #engine: ShownRooms
   readonly #ledger: Ledger
 
-  constructor (connections: Connections<Membership>, engine: Hub, ledger: Ledger) {
+  constructor (connections: ShownConnections, engine: ShownRooms, ledger: Ledger) {
     this.#connections = connections
     this.#engine = engine
     this.#ledger = ledger
   }
 
-  get connections (): { total: number, users: number, transports: Record<'websocket' | 'sse' | 'polling', number> } {
+  get connections (): { total: number, users: number, transports: Record<Transport, number> } {
     const { size, users, transports } = this.#connections
     return { total: size, users, transports: { ...transports } }
   }

@@ -97,19 +97,31 @@ t.test('connections and rooms know nothing of fastify', async (t) => {
   }
 })
 
+/** A connection and a room, or what holds them all, by the files of their types. */
+const A_CONNECTION = /^connection\/(connection|connections)\.ts$/
+const A_ROOM = /^rooms\/(hub|room|membership)\.ts$/
+
+function knowsBoth (targets: readonly string[]): boolean {
+  return targets.some((target) => A_CONNECTION.test(target)) && targets.some((target) => A_ROOM.test(target))
+}
+
 t.test(
-  'connections and rooms act on each other in the dispatcher, which knows them by their types; the composition root alone loads both',
+  'connections and rooms act on each other in the dispatcher; outside it and the composition nobody knows both, types counted',
   async (t) => {
-    const known = graph.get('dispatch/dispatch.ts')!.filter(({ isType }) => isType).map(({ target }) => target)
-    t.ok(known.includes('connection/connection.ts') && known.includes('rooms/hub.ts'))
-    const both = files.filter((file) => {
-      const values = graph.get(file)!.filter(({ isType }) => !isType).map(({ target }) => target)
-      return values.some((target) => /^connection\/(connection|connections)\.ts$/.test(target)) &&
-        values.some((target) => /^rooms\/(hub|room)\.ts$/.test(target))
-    })
-    t.same(both, ['plugin/node.ts'])
+    const both = files.filter((file) => knowsBoth(graph.get(file)!.map(({ target }) => target)))
+    t.ok(both.includes('dispatch/dispatch.ts'), 'the dispatcher does')
+    // One file gives the pair its name, for those who decide about both without looking into either.
+    t.same(both.filter((file) => !/^(dispatch|plugin)\//.test(file)), ['admission/peer.ts'])
   }
 )
+
+t.test('the composition alone loads both connections and rooms', async (t) => {
+  const both = files.filter((file) => knowsBoth(
+    graph.get(file)!.filter(({ isType }) => !isType).map(({ target }) => target)
+  ))
+  t.same(both.filter((file) => !file.startsWith('plugin/')), [])
+  t.ok(both.length > 0)
+})
 
 /** Server only: a browser never loads them. */
 const SERVER_ONLY = [
