@@ -1,0 +1,95 @@
+import t from 'tap'
+import { Connection } from '../../lib/connection/connection.js'
+import { Flusher } from '../../lib/connection/flusher.js'
+import { Heartbeat } from '../../lib/connection/heartbeat.js'
+import type { Named } from '../../lib/connection/named-set.js'
+import type { Transport } from '../../lib/connection/link.js'
+import { FakeLink, newCounters } from './fakes.js'
+
+const TIMES = { interval: 1_000, timeout: 400, comment: 500, tolerance: 100, write: 5_000 }
+
+interface Made {
+  readonly connection: Connection
+  readonly link: FakeLink
+  readonly ends: string[]
+  sweep (at: number, wall?: number): void
+}
+
+/** A connection and the sweep over it, by a clock that the test moves: moments count from its opening. */
+function make (transport: Transport, exp?: number): Made {
+  const ends: string[] = []
+  const connection = new Connection<Named>({
+    flusher: new Flusher(),
+    counters: newCounters(),
+    outboxLimit: 1_000_000,
+    rate: { messages: 100, burst: 100 },
+    onCommand: () => {},
+    onFault: () => {},
+    onClosed: (_connection, reason) => { ends.push(reason) },
+    onReplayed: () => {},
+    onReleased: () => {}
+  }, { id: 'a', address: '', identity: { user: {}, userId: 'ada', exp } })
+  const link = new FakeLink(transport)
+  connection.attach(link)
+  const heartbeat = new Heartbeat({ values: () => [connection] }, TIMES)
+  const start = connection.beat.seenAt
+  let last = 0
+  return {
+    connection,
+    link,
+    ends,
+    // As often as the timer would: a process that stood still is patient.
+    sweep: (at, wall = 0) => {
+      for (; last < at; last += 50) heartbeat.sweep(start + last, wall)
+      heartbeat.sweep(start + at, wall)
+      last = at
+    }
+  }
+}
+
+t.test('a silent socket is asked after the interval, and ended when its answer is late', async (t) => {
+  const { link, ends, sweep } = make('websocket')
+  sweep(950)
+  t.same(link.writes, [])
+  sweep(1_050)
+  t.same(link.writes, ['beat:'])
+  sweep(1_300)
+  t.same(ends, [])
+  sweep(1_600)
+  t.same(ends, ['heartbeat_timeout'])
+})
+
+t.test('whoever answers lives on, and its round trip is known', async (t) => {
+  const { connection, ends, sweep } = make('websocket')
+  sweep(1_050)
+  connection.alive(connection.beat.sentAt + 25)
+  sweep(1_700)
+  t.same(ends, [])
+  t.equal(connection.latency, 25)
+})
+
+t.test('a stream gets its comment once in the interval of comments, and is not asked for an answer', async (t) => {
+  const { link, ends, sweep } = make('sse')
+  sweep(450)
+  t.same(link.writes, [])
+  sweep(2_050)
+  t.ok(link.writes.length >= 3 && link.writes.length <= 4, `${link.writes.length}`)
+  t.same(ends, [])
+})
+
+t.test('a credential ends the connection when its tolerance is over, not before', async (t) => {
+  const { ends, sweep } = make('websocket', 100)
+  sweep(100, 100_050)
+  t.same(ends, [])
+  sweep(200, 100_100)
+  t.same(ends, ['token_expired'])
+})
+
+t.test('a connection lasts until the moment that it was given', async (t) => {
+  const { connection, ends, sweep } = make('sse')
+  connection.lastUntil(connection.beat.seenAt + 300)
+  sweep(250)
+  t.same(ends, [])
+  sweep(300)
+  t.same(ends, ['left'])
+})

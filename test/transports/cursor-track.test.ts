@@ -1,0 +1,36 @@
+import t from 'tap'
+import { decodeCursor } from '../../lib/protocol/cursor.js'
+import { encodeEvent, encodeFrame } from '../../lib/protocol/packet.js'
+import { CursorTrack } from '../../lib/transports/cursor-track.js'
+
+const ROOMS = ['chat/1', 'chat/2']
+const ID = 'A'.repeat(22)
+const EPOCH = 'abcdefgh'
+
+const event = (room: string, offset: number): ReturnType<typeof encodeEvent> => encodeEvent(
+  { type: 'said', room, delivery: 'reliable', timestamp: 1, position: { epoch: EPOCH, offset } },
+  '1'
+)
+
+t.test('the cursor says where each room stands, and moves with the events that are written', async (t) => {
+  const track = new CursorTrack(ID, ROOMS)
+  track.enter('chat/1', { epoch: EPOCH, offset: 3 })
+  t.equal(track.see(event('chat/1', 4)), true)
+  const entries = decodeCursor(String(track), ROOMS)!.entries
+  t.match(entries[0], { position: { epoch: EPOCH, offset: 4 } })
+  t.equal(entries[1]?.position, undefined)
+})
+
+t.test('frames without a position, and events of rooms that are not of the URL, leave the cursor as it is', async (t) => {
+  const track = new CursorTrack(ID, ROOMS)
+  const before = String(track)
+  t.equal(track.see(encodeFrame({ type: 'ack', room: 'chat/1', id: 'a' })), false)
+  t.equal(track.see(event('chat/3', 9)), false)
+  t.equal(String(track), before)
+})
+
+t.test('a room that cannot be entered now keeps the place that its peer has named', async (t) => {
+  const track = new CursorTrack(ID, ROOMS)
+  track.begin('chat/2', { since: { epoch: EPOCH, offset: 7 }, sequence: 2 })
+  t.match(decodeCursor(String(track), ROOMS)!.entries[1], { position: { epoch: EPOCH, offset: 7 }, presence: 2 })
+})
