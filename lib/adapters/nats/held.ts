@@ -1,18 +1,20 @@
 import { HELD, nodeOf, type Nodes } from '../broker/nodes.js'
 
-/** A connection, its node, for how long what it holds outlives that, and when it was taken. */
+/**
+ * Matches a connection, its node, the time for which an entry outlives the node, and the time at which it was taken.
+ */
 const NAME = /^([\s\S]*) ([A-Za-z0-9_.-]+) (\d+)(?:@(\d+))?$/
 
 /**
- * Who holds something, as it is written down: names without a mark run out by themselves.
+ * The stored name of a holder. Names without a mark expire on their own.
  *
- * @param stamp when it was taken, by the broker's clock: of two nodes it is his who took it later
+ * @param stamp when it was taken, by the broker's clock: of two nodes the one that took it later holds it
  */
 export function heldName (connection: string, mark: string, stamp: number): string {
   return mark === '' ? connection : `${connection} ${mark}@${Math.round(stamp)}`
 }
 
-/** A stamp above that of whoever has it. */
+/** A stamp above those of all entries of the connection. */
 export function nextStamp (held: ReadonlyMap<string, number>, connection: string, now: number): number {
   let stamp = Math.round(now)
   for (const name of held.keys()) {
@@ -22,7 +24,7 @@ export function nextStamp (held: ReadonlyMap<string, number>, connection: string
   return stamp
 }
 
-/** Whether another node than this has taken it later than at `stamp`, or nobody can tell. */
+/** Whether another node has taken the entry later than at `stamp`, or it cannot be told. */
 export function isTakenSince (
   held: ReadonlyMap<string, number>, connection: string, node: string, stamp: number
 ): boolean {
@@ -44,14 +46,14 @@ interface Holder {
   readonly stamp?: number | undefined
 }
 
-/** The connection of a name, and its node where it lives as long as that. */
+/** The connection of a name, and its node where the entry lives as long as that. */
 export function holderOf (name: string): Holder {
   const [, connection, node, ttl, stamp] = NAME.exec(name) ?? []
   if (connection === undefined) return { connection: name }
   return { connection, node: node!, ttl: Number(ttl), stamp: stamp === undefined ? undefined : Number(stamp) }
 }
 
-/** @returns when something ends by itself that is held under a mark for `ttl` ms */
+/** @returns the time at which an entry under a mark, held for `ttl` ms, ends on its own */
 export function endOf (mark: string, ttl: number, now: number): number { return now + (mark === '' ? ttl : HELD) }
 
 export function isLiving (name: string, until: number, now: number, nodes: Nodes): boolean {
@@ -61,10 +63,10 @@ export function isLiving (name: string, until: number, now: number, nodes: Nodes
 }
 
 /**
- * Takes away what is written of a connection.
+ * Removes the entries of a connection.
  *
- * @param node only what no other node has taken later than at `stamp`
- * @returns whether there was anything
+ * @param node removes only entries that no other node has taken later than at `stamp`
+ * @returns whether there were any
  */
 export function drop (held: Map<string, number>, connection: string, node?: string, stamp = 0): boolean {
   let isFound = false

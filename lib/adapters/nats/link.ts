@@ -13,38 +13,38 @@ export interface NatsLinkOptions {
   readonly connection: NatsConnection | undefined
   readonly settings: Partial<NodeConnectionOptions>
   readonly jetstream: boolean
-  /** milliseconds */
+  /** Milliseconds that one request may take. */
   readonly timeout: number
   readonly log: { warn (object: object, message: string): void }
-  /** told of what a callback throws: its message cannot be read */
+  /** Is told what a callback throws: its message cannot be read. */
   readonly unread: Unread
-  /** Connected, and every subscription stands. */
+  /** Called when the link is connected and every subscription stands. */
   readonly onUp: () => void
   readonly onDown: () => void
 }
 
 export interface BucketOptions {
-  /** milliseconds that a value is kept */
+  /** Milliseconds that a value is kept. */
   readonly ttl: number
   readonly replicas: number
   readonly storage: 'file' | 'memory'
 }
 
 /**
- * Milliseconds for which the client waits beyond what is waited for here: its timers do not tell a server that is
- * silent from a process that stood still.
+ * Milliseconds for which the client waits beyond the time that this link waits: its timers cannot tell a silent server
+ * from a process that stood still.
  */
 const SPARE = 60_000
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
 
 /**
- * One connection to NATS. The client comes back and subscribes again on its own, but buffers what is sent meanwhile: so
- * nothing is sent meanwhile.
+ * One connection to NATS. The client reconnects and subscribes again on its own, but would buffer messages sent
+ * meanwhile, so this link sends none meanwhile.
  */
 export class NatsLink {
   readonly #options: NatsLinkOptions
-  /** time that counts when somebody has waited for too long */
+  /** The clock by which waiting times are measured. */
   readonly clock = new LoopClock()
   #connection: NatsConnection | undefined
   #js: JetStreamClient | undefined
@@ -54,11 +54,11 @@ export class NatsLink {
   #isClosed = false
   readonly #waiting: Array<() => void> = []
   readonly #absence = new Absence()
-  /** times that the connection broke */
+  /** Number of times that the connection broke. */
   #breaks = 0
-  /** requests whose answers are lost when the connection breaks; the client would wait for them all the same */
+  /** Requests whose answers are lost when the connection breaks; the client would wait for them all the same. */
   readonly #underWay = new Set<() => void>()
-  /** when something was answered last, by `performance.now()` */
+  /** Time of the last answer, by `performance.now()`. */
   #answeredAt = Number.NEGATIVE_INFINITY
   #saidAt = -Infinity
 
@@ -67,9 +67,9 @@ export class NatsLink {
   }
 
   get isUp (): boolean { return this.#isUp }
-  /** Another one each time that the server starts. */
+  /** Id of the server, another one each time that it starts. */
   get serverId (): string { return this.#connection?.info?.server_id ?? '' }
-  /** Streams may be run by a server other than the one that is asked. */
+  /** Whether streams may be led by another server than the one that is asked. */
   get isClustered (): boolean { return this.#connection?.info?.cluster !== undefined }
   get timeout (): number { return this.#options.timeout }
 
@@ -84,7 +84,7 @@ export class NatsLink {
       this.#connection = await connect({
         reconnectTimeWait: 200,
         reconnectJitter: 300,
-        // Two without an answer, and the link counts as dead.
+        // After two pings without an answer the client takes the link for dead.
         pingInterval: 1_000,
         ...settings,
         servers: [url].flat() as string[],
@@ -106,7 +106,8 @@ export class NatsLink {
       })
       this.#js = js
       const kvm = new Kvm(js)
-      // Asked of its leader: a copy may be behind, and of a bucket that is gone nobody would answer at all.
+      // The bucket's leader is asked: a copy may be behind, and for a bucket that is gone no server would answer at
+      // all.
       this.#open = async (name, { ttl, replicas, storage }) => await kvm.create(name, {
         ttl,
         replicas,
@@ -155,7 +156,7 @@ export class NatsLink {
     this.clock.stop()
     this.#absence.known()
     this.#release()
-    // A connection that was lent is left open; its subscriptions have been ended by who made them.
+    // A connection of the application is left open; its subscriptions have been ended by their owners.
     if (this.#options.connection === undefined) await this.#connection?.close()
   }
 
@@ -170,7 +171,7 @@ export class NatsLink {
   }
 
   /**
-   * Publishes to whichever stream takes the subject. Resolves when its leader has accepted it.
+   * Publishes to the stream that takes the subject. Resolves when its leader has accepted the message.
    *
    * @throws Refusal `unavailable`, with the outcome `unknown` when it may be accepted all the same
    */
@@ -197,10 +198,10 @@ export class NatsLink {
   }
 
   /**
-   * Waits for a connection that broke and is being made anew, and asks again: for what nobody is to decide without the
-   * broker because of a blink. Where the broker is away nobody waits.
+   * Waits for a connection that broke and reconnects, and asks again, for decisions that must not be made without the
+   * broker because of a short outage. Where the broker is away it does not wait.
    *
-   * @param ask must be the same when it has been done already
+   * @param ask must be idempotent
    * @throws Refusal `unavailable`
    */
   async insist<T> (ask: () => Promise<T>): Promise<T> {
@@ -213,7 +214,7 @@ export class NatsLink {
       canAsk: () => this.#isUp,
       isBlink: (error) => {
         if (this.#isClosed || !(error instanceof Refusal) || error.word !== 'unavailable') return false
-        // Others were answered while this one was waited for.
+        // Other requests were answered while this one was waiting.
         return !this.#isUp || breaks !== this.#breaks || performance.now() - this.#answeredAt < this.timeout / 2
       }
     })
@@ -226,7 +227,11 @@ export class NatsLink {
     options: BucketOptions
   ): Promise<KV> { return await this.attempt(() => this.#ready(this.#open)(name, options)) }
 
-  /** Runs something that asks the server. @throws Refusal `unavailable` when it cannot be asked or does not answer */
+  /**
+   * Makes a request to the server.
+   *
+   * @throws Refusal `unavailable` when the server cannot be asked or does not answer
+   */
   async attempt<T> (ask: () => Promise<T>, timeout = this.#options.timeout): Promise<T> {
     if (!this.#isUp) throw away()
     try {
@@ -284,22 +289,22 @@ export function away (outcome?: 'unknown', idempotencyKey?: string): Refusal {
   return new Refusal('unavailable', { retryAfter: 1_000, outcome, idempotencyKey })
 }
 
-/** The revision is another one, or another change is under way. */
+/** Codes of a conflict: the revision is another one, or another change is under way. */
 const CONFLICTS: ReadonlySet<unknown> = new Set([10071, 10158, 10164])
 
-/** Somebody else changed a key first. */
+/** Whether another node changed a key first. */
 export function isConflict (error: unknown): boolean {
   return CONFLICTS.has((error as { code?: unknown }).code)
 }
 
-/** What the client calls it when nobody takes a subject. */
+/** The client's names for the case that no stream takes a subject. */
 const NOBODY = new Set(['JetStreamNotEnabled', 'NoResponders', 'NoRespondersError', 'StreamNotFoundError'])
 
 function nameOf (error: unknown): string {
   return error instanceof Error ? error.name : ''
 }
 
-/** No such stream: the server lost its data, somebody deleted it, or it has not been asked to keep any. */
+/** Whether there is no such stream: the server lost its data, the stream was deleted, or was never created. */
 export function isMissing (error: unknown): boolean {
   return (error as { code?: unknown }).code === 10059 || NOBODY.has(nameOf(error)) ||
     (error instanceof Error && NOBODY.has(nameOf(error.cause)))

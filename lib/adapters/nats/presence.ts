@@ -15,10 +15,10 @@ export interface NatsPresenceOptions {
   readonly state: NatsState
   readonly clock: NatsClock
   readonly nodes: Nodes
-  /** To all nodes that subscribed the room, this one included; may be lost. */
+  /** Announces a change to all nodes that subscribed the room, this one included; it may be lost. */
   readonly announce: (room: string, change: PresenceChange) => void
   readonly unread: Unread
-  /** To the members here. */
+  /** Delivers a change to the members here. */
   readonly deliver: (room: string, change: PresenceChange) => void
 }
 
@@ -26,24 +26,27 @@ export interface NatsPresenceOptions {
 const MAX_RECENT = 8
 /** Users in the changes that are kept. */
 const MAX_RECENT_USERS = 64
-/** Rooms that one sweep looks at though nothing is known to run out there. */
+/** Rooms that one sweep examines although nothing is known to expire there. */
 const MAX_LOOKED = 10
-/** Milliseconds in which the node that a connection has moved to holds its entry anew, where the store has lost it. */
+/**
+ * Milliseconds within which the node to which a connection has moved takes its entry again, where the store has lost
+ * it.
+ */
 const HANDED_OVER = 10_000
-/** Rooms that are looked at together. */
+/** Rooms that are examined together. */
 const BATCH = 50
 /** Rooms that are marked in one turn of the event loop. */
 const AT_ONCE = 1_000
 
-/** A room that has members here, or had some whose grace runs. */
+/** A room that has members here, or had some whose grace has not ended. */
 interface Watched {
-  /** sequence of the newest change that was told here */
+  /** Sequence of the newest change that was delivered here. */
   heard: number | undefined
-  /** when the first entry runs out as far as known, by the broker's clock */
+  /** Time at which the first entry expires as far as known, by the broker's clock. */
   due: number
-  /** when the last entry that was left here runs out: nobody else may be there to see it */
+  /** Time at which the last entry expires that was left here; no other node may be there to see it. */
   leftUntil: number
-  /** number of the last sweep that was told of it as a room with members here */
+  /** Number of the last sweep in which it was a room with members here. */
   sweep: number
 }
 
@@ -56,21 +59,22 @@ interface Waiting {
 }
 
 /**
- * Presence of a room as one value, changed by compare and set: who makes the change announces it, so each is announced
- * once, and keeps it beside the users for a while, so that a node whose link was broken can tell it late. Suits rooms
- * of up to some thousand users: the value must fit in one message of the server (1 MB unless configured otherwise).
+ * Presence of a room as one value, changed by compare and set. The node that makes a change announces it, so each is
+ * announced once, and keeps it beside the users for a while, so that a node whose link was broken can deliver it late.
+ * This suits rooms of up to some thousand users: the value must fit in one message of the server (1 MB unless
+ * configured otherwise).
  */
 export class NatsPresence implements PresenceStore {
   readonly #options: NatsPresenceOptions
   readonly #rooms = new Map<string, Watched>()
   readonly #waiting = new Map<string, Waiting[]>()
-  /** when this node took the entries that it holds, by room and connection */
+  /** Time at which this node took each entry that it holds, by room and connection. */
   readonly #stamps = new Stamps()
-  /** the longest lease asked for */
+  /** The longest lease asked for. */
   #lease = 0
   readonly #burial: Burial
   readonly #round = new Round(() => this.#rooms.keys())
-  /** number of the sweep under way */
+  /** Number of the sweep under way. */
   #sweep = 0
 
   constructor (options: NatsPresenceOptions) {
@@ -119,7 +123,7 @@ export class NatsPresence implements PresenceStore {
       for (const { userId, connection, data } of entries) {
         const user = present.users.get(userId) ?? { data, connections: new Map<string, number>() }
         const known = this.#stamps.renew(keyOf(room, connection))
-        // Polled on another node by now, which this node has not heard yet.
+        // The connection polls another node by now, of which this node has not heard yet.
         if (isRenewal && isTakenSince(user.connections, connection, nodes.id, known)) continue
         taken = isRenewal && known > 0 ? known : nextStamp(user.connections, connection, clock.now())
         drop(user.connections, connection)
@@ -142,7 +146,7 @@ export class NatsPresence implements PresenceStore {
     if (watched !== undefined && grace > 0) watched.leftUntil = Math.max(watched.leftUntil, now + grace)
     await this.#change(true, room, ({ users }, _joined, left) => {
       const user = users.get(userId)
-      // Not that of another node, which has it under the same name by now.
+      // The entry of another node, which has it under the same name by now, stays.
       if (user === undefined || !drop(user.connections, connection, nodes.id, stamp)) return false
       user.connections.set(connection, now + grace)
       if (grace <= 0) expire(users, left, now, nodes)
@@ -163,7 +167,7 @@ export class NatsPresence implements PresenceStore {
       })
       for (const name of own) held!.delete(name)
       if (own.length === 0 || held!.size > 0) return own.length > 0
-      // The store was emptied, and the other node has not been there yet, or has left again.
+      // The store was emptied, and the other node has not renewed the entry yet, or has left again.
       held!.set(connection, until)
       if (watched !== undefined) watched.leftUntil = Math.max(watched.leftUntil, until)
       return true
@@ -206,13 +210,13 @@ export class NatsPresence implements PresenceStore {
     await this.#burial.run(this.#lease)
   }
 
-  /** The link was broken: what was announced meanwhile is told now. */
+  /** Called after the link was broken: changes that were announced meanwhile are delivered now. */
   async up (): Promise<void> {
     const rooms = await gather(this.#rooms, ([, { heard }]) => heard !== undefined)
     await inBatches(rooms, BATCH, async ([room]) => { await this.#look(room) })
   }
 
-  /** A change that was announced. */
+  /** Takes a change that was announced. */
   heard (room: string, change: PresenceChange): void {
     const watched = this.#rooms.get(room)
     if (watched !== undefined) {
@@ -222,7 +226,7 @@ export class NatsPresence implements PresenceStore {
     this.#options.deliver(room, change)
   }
 
-  /** Changes that wait for one room are made in one write. */
+  /** Makes changes that wait for one room in one write. */
   async #change (isUrgent: boolean, room: string, step: Waiting['step']): Promise<StoredPresence> {
     return await new Promise((resolve, reject) => {
       const one = { step, resolve, reject }
@@ -260,13 +264,14 @@ export class NatsPresence implements PresenceStore {
     value: string | undefined,
     heard: number
   ): Step<{ present: StoredPresence, changes: PresenceChange[] }> {
-    // Born at the clock, so that a peer who knew an earlier life of this room cannot take this one for it.
+    // A new room's sequence begins at the clock, so that a peer that knew an earlier life of this room cannot take this
+    // one for it.
     const known = decoded('presence', value, decodePresence, this.#options.unread)
     const present = known ?? { sequence: this.#options.clock.now(), users: new Map<string, StoredUser>(), recent: [] }
     const changes: PresenceChange[] = []
     let isChanged = value === undefined || present.sequence < heard
-    // Older data than members have seen. They take no number that they know, and take the next one for a change like
-    // others; another node may have heard more than this one. The clock is above all of them.
+    // The store has older data than members have seen. Members ignore a number that they know, and take the next one
+    // for an ordinary change; another node may have received more than this one. The clock is above all of them.
     if (present.sequence < heard) present.sequence = Math.max(heard + 2, this.#options.clock.now())
     for (const { step } of steps) {
       const [joined, left]: [Named[], Named[]] = [[], []]
@@ -287,7 +292,8 @@ export class NatsPresence implements PresenceStore {
       watched.due = firstEnd(present)
       if (heard !== undefined && heard !== before) {
         const missed = present.recent.filter(({ sequence }) => sequence > heard && sequence <= before)
-        // Of more than is kept, or of another life of the room: a number that does not follow makes members ask.
+        // Where more changes were missed than are kept, or the room has another life, a number that does not follow
+        // makes members ask.
         if (missed.at(-1)?.sequence !== before) deliver(room, { sequence: before, joined: [], left: [] })
         for (const change of missed) deliver(room, change)
       }
@@ -323,7 +329,7 @@ function lastOf (changes: readonly PresenceChange[]): PresenceChange[] {
   return kept
 }
 
-/** @returns whether an entry has run out */
+/** @returns whether an entry has expired */
 function expire (users: Map<string, StoredUser>, left: Named[], now: number, nodes: Nodes): boolean {
   let isChanged = false
   for (const [userId, { data, connections }] of users) {

@@ -13,31 +13,31 @@ import { Stamps } from '../broker/stamps.js'
 import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders, isNewer } from '../broker/stored.js'
 import type { Unread } from '../broker/unread.js'
 
-/** Milliseconds between two questions to a bucket that has no leader. */
+/** Milliseconds between two requests to a bucket that has no leader. */
 const AGAIN = 50
-/** Tries to change one key before it counts as too contended. */
+/** Attempts to change one key before it counts as too contended. */
 const TRIES = 100
 
-/** What a step makes of a value. */
+/** The result of a step on a value. */
 export interface Step<T> {
-  /** absent: nothing changes */
+  /** The new value; absent when nothing changes. */
   readonly value?: string
   readonly result: T
 }
 
-/** Keys that are changed at a time: the rest waits, so that thousands at once do not stand in each other's way. */
+/** Keys that are changed at a time; the others wait, so that thousands at once do not slow each other down. */
 const MAX_UNDER_WAY = 64
 
-/** Values that are remembered as this node wrote them, and changes whose answer did not come. */
+/** Values that are remembered as this node wrote them, and changes without an answer. */
 const MAX_WRITTEN = 20_000
-/** Characters of a value that is worth remembering: a large one is rare. */
+/** Characters of a value that is worth remembering; a large one is rare. */
 const MAX_REMEMBERED = 1_000
 
 interface Written { readonly value: string, readonly revision: number }
 
 interface Waiting {
   readonly since: number
-  /** somebody waits for it, who was promised an answer within the time of one request */
+  /** Whether a caller waits for it who was promised an answer within the time of one request. */
   readonly isUrgent: boolean
   readonly run: (value: string | undefined) => string | undefined
   readonly resolve: () => void
@@ -45,9 +45,9 @@ interface Waiting {
 }
 
 /**
- * Small shared values in one KV bucket, each changed by compare and set: the server takes a change only if nobody else
- * changed the key since it was read, so that of two that race one sees what the other did. Changes that this node makes
- * to one key meanwhile are made together, in their order.
+ * Small shared values in one KV bucket, each changed by compare and set: the server accepts a change only if no other
+ * node has changed the key since it was read, so that of two changes at once one sees what the other did. Changes that
+ * this node makes to one key meanwhile are made together, in their order.
  */
 export class NatsState {
   readonly #link: NatsLink
@@ -55,21 +55,24 @@ export class NatsState {
   readonly #plan: BucketOptions
   readonly #waiting = new Map<string, Waiting[]>()
   readonly #line: Array<() => void> = []
-  /** behind everybody in the line */
+  /** Behind all callers in the line. */
   readonly #later: Array<() => void> = []
-  /** when a request failed last, by the clock of the link */
+  /** Time of the last failed request, by the clock of the link. */
   #failedAt = Number.NEGATIVE_INFINITY
-  /** what this node wrote last, oldest first: as long as nobody else changed it, it need not be read to be changed */
+  /**
+   * What this node wrote last, oldest first: as long as no other node has changed it, it need not be read to be
+   * changed.
+   */
   readonly #written = new Map<string, Written>()
-  /** revisions that a change of this node went by whose answer did not come: it may still be taken */
+  /** Revisions of changes by this node that got no answer and may still be accepted. */
   readonly #unsure = new Map<string, number>()
   #free = MAX_UNDER_WAY
   readonly #onForgotten: () => void
   #bucket: Promise<KV> | undefined
-  /** number of the newest stamp */
+  /** Number of the newest stamp. */
   #stamped = 0
 
-  /** @param onForgotten the bucket does not have the data that it had */
+  /** @param onForgotten called when the bucket no longer has its data */
   constructor (link: NatsLink, name: string, plan: BucketOptions, onForgotten: () => void = () => {}) {
     this.#onForgotten = onForgotten
     this.#link = link
@@ -77,7 +80,7 @@ export class NatsState {
     this.#plan = plan
   }
 
-  /** The server may have lost its buckets: look again. */
+  /** Forgets the bucket, which the server may have lost: it is opened again. */
   forget (): void {
     this.#bucket = undefined
     this.#written.clear()
@@ -94,8 +97,8 @@ export class NatsState {
   }
 
   /**
-   * A bucket that is found missing is made anew, and asked again: for as long as a request may take, since one that
-   * another node has just made in a cluster has no leader for a moment.
+   * Makes a request to the bucket. A missing bucket is created again, and the request repeated for as long as a request
+   * may take, since a bucket that another node has just created in a cluster has no leader for a moment.
    */
   async #ask<T> (ask: (bucket: KV) => Promise<T>): Promise<T> {
     const end = performance.now() + this.#link.timeout
@@ -112,7 +115,7 @@ export class NatsState {
     }
   }
 
-  /** Asks again after a blink of the link; see there. */
+  /** Asks again after a short outage of the link, see `NatsLink.insist`. */
   async insist<T> (ask: () => Promise<T>): Promise<T> { return await this.#link.insist(ask) }
 
   async read (key: string): Promise<string | undefined> {
@@ -120,12 +123,16 @@ export class NatsState {
     return entry === null || entry.operation !== 'PUT' || entry.length === 0 ? undefined : entry.string()
   }
 
-  /** Writes, whatever is there. @returns its number among all changes of the bucket */
+  /**
+   * Writes a value unconditionally.
+   *
+   * @returns its number among all changes of the bucket
+   */
   async write (key: string, value: string): Promise<number> {
     return await this.#ask((bucket) => bucket.put(key, value))
   }
 
-  /** Writes, and asks who keeps the bucket when that was. */
+  /** Writes a value, and asks the server for the time of the write. */
   async stamp (key: string): Promise<Stamp> {
     const newest = this.#stamped
     const seq = await this.write(key, '')
@@ -133,13 +140,16 @@ export class NatsState {
     const kept = await this.#link.attempt(() => this.#link.jsm.streams.getMessage(`KV_${this.#name}`, { seq }))
     if (kept === null) throw away()
     this.#stamped = seq
-    // Numbers that were given before: the bucket was emptied, made anew or put back.
+    // The number was given before, so the bucket was emptied, created again or restored.
     if (seq <= newest) this.#onForgotten()
     return { writtenAt, time: kept.time.getTime() }
   }
 
   /**
-   * @param isUrgent false for one of many that nobody waits for: it takes its time, as long as the server answers
+   * Changes a value.
+   *
+   * @param isUrgent false for one of many changes that no caller waits for: it takes its time, as long as the server
+   *   answers
    * @throws Refusal `unavailable` also when others changed the key too often meanwhile
    */
   async change<T> (key: string, step: (value: string | undefined) => Step<T>, isUrgent = true): Promise<T> {
@@ -167,7 +177,7 @@ export class NatsState {
     else await new Promise<void>((resolve) => { (isUrgent ? this.#line : this.#later).push(resolve) })
     for (let batch = this.#waiting.get(key)!; batch.length > 0; batch = this.#waiting.get(key)!) {
       this.#waiting.set(key, [])
-      // Who has waited for as long as an answer may take is not kept waiting for another.
+      // A caller that has waited as long as an answer may take is not kept waiting for another one.
       const oldest = this.#link.clock.now() - this.#link.timeout
       const isLate = ({ since, isUrgent }: Waiting): boolean => since < (isUrgent ? oldest : this.#failedAt)
       const late = batch.filter(isLate)
@@ -200,8 +210,8 @@ export class NatsState {
   }
 
   /**
-   * @param isFresh the value was read just now, so that a change that leaves it as it is may go by it
-   * @returns false when somebody else was first
+   * @param isFresh whether the value was read just now, so that a change that leaves it as it is may rely on it
+   * @returns false when another node was first
    */
   async #applyTo (
     key: string,
@@ -211,7 +221,8 @@ export class NatsState {
   ): Promise<boolean> {
     let value: string | undefined
     for (const { run } of batch) value = run(value ?? from.value) ?? value
-    // A change that may still be taken is of this revision: another one must be, so that it is not.
+    // A change that may still be accepted is of this revision. Another change of the same revision has to be made, so
+    // that the first cannot be accepted any more.
     if (isFresh && this.#unsure.get(key) === from.revision) value ??= from.value ?? ''
     if (value === undefined) return isFresh
     const changed = value
@@ -229,12 +240,13 @@ export class NatsState {
     }
   }
 
-  /** @returns the new revision; `undefined` when somebody else was first */
+  /** @returns the new revision; `undefined` when another node was first */
   async #replace (bucket: KV, key: string, value: string, revision: number): Promise<number | undefined> {
     if (revision === 0) return await bucket.create(key, value)
     if (!this.#link.isClustered) return await bucket.update(key, value, revision)
-    // The leader of several servers compares before they agree on the order, and would take two changes of one
-    // revision that come at once. A message id is looked at behind that: of two under one id the second is none.
+    // The leader of several servers compares before they agree on the order, and would accept two changes of one
+    // revision that come at once. A message id is checked after that: of two changes under one id the second is a
+    // duplicate.
     const { seq, duplicate } = await this.#link.js.publish(subjectOf(this.#name, key), value, {
       expect: { lastSubjectSequence: revision },
       msgID: messageIdOf(key, String(revision))
@@ -249,10 +261,10 @@ function remember<T> (all: Map<string, T>, key: string, value: T): void {
 }
 
 /**
- * What a value says; one that cannot be read counts as none, so that the next change mends it, and is counted as
+ * Decodes a value. One that cannot be read counts as none, so that the next change repairs it, and is counted as
  * unread.
  *
- * @throws Refusal `unavailable` for one of a newer form: it is left alone, since nodes that know it go by it
+ * @throws Refusal `unavailable` for a value of a newer form: it is left alone, since newer nodes rely on it
  */
 export function decoded<T> (
   kind: string, text: string | undefined, decode: (text: string) => T | undefined, unread: Unread
@@ -281,7 +293,7 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
   return {
     renewal: (ttl) => Nodes.renewal(ttl),
     async acquire (key, holder, limit, ttl) {
-      // A holder that has the slot already, and lost the answer, has it once.
+      // A holder that has the slot already, and lost the answer, still has it only once.
       const step = (value: string | undefined): Step<number> => {
         const holders = living(value)
         const stamp = nextStamp(holders, holder, clock.now())
@@ -296,7 +308,7 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
         return stamp > 0
       }
       if (await ask()) return true
-      // Some of the slots may be of a node that has died since this node looked.
+      // Some of the slots may be of a node that has died since this node's last heartbeat.
       await nodes.look()
       return nodes.dead(ttl).length > 0 && await ask()
     },
@@ -345,7 +357,7 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
     async claim (key, hash, lease, _owner, holder): Promise<Claim> {
       const claiming = state.change<Claim>(stateKey('claim', key), (value) => {
         const known = living('claim', value, decodeClaim)
-        // Who claims what it holds has lost the answer to its claim.
+        // A holder that claims what it holds has lost the answer to its claim.
         const isOwn = holder !== undefined && known?.hash === hash && known.outcome === undefined &&
           known.holder === holder
         if (known === undefined || isOwn) {
@@ -355,7 +367,7 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
         if (known.outcome !== undefined) return { result: { state: 'settled', outcome: known.outcome } }
         return { result: { state: 'running', retryAfter: known.until - clock.now() } }
       })
-      // It may have been written all the same: whoever claims gives it back.
+      // The claim may have been written all the same, so the caller releases it.
       return await claiming.catch((error: unknown) => {
         throw error instanceof Refusal && error.word === 'unavailable' ? away('unknown') : error
       })
@@ -400,7 +412,7 @@ export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread)
     async isDenied (subjects) {
       const read = async (key: string): Promise<string | undefined> => await state.insist(() => state.read(key))
       const ends = await Promise.all(subjects.map((subject) => read(stateKey('denial', subject))))
-      // Whoever was denied in a form of tomorrow is denied.
+      // A denial in a newer form counts as a denial.
       return ends.some((end) => (end !== undefined && isNewer(end)) || endOf(end) > clock.now())
     }
   }

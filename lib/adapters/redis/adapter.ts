@@ -33,38 +33,38 @@ import { pageOf, sharedBy, FollowedStream, type Arrival, type Range } from '../b
 import { HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
 
 export interface RedisOptions {
-  /** one server, default `redis://127.0.0.1:6379`; `rediss:` for TLS. Redis 7.0 or newer */
+  /** One server, default `redis://127.0.0.1:6379`; `rediss:` for TLS. Redis 7.0 or newer. */
   readonly url?: string
   /**
-   * an ioredis client, of a cluster or not: its settings are taken over by connections of this adapter's own; it is not
-   * used itself and stays yours
+   * An ioredis client, of a cluster or not. This adapter makes connections of its own with its settings; the client
+   * itself is not used and stays yours.
    */
   readonly client?: Redis | Cluster
-  /** some nodes of a Redis Cluster; the others are found */
+  /** Some nodes of a Redis Cluster; the others are found. */
   readonly cluster?: ReadonlyArray<{ readonly host: string, readonly port: number }>
-  /** sentinels, and the name of the primary that they watch */
+  /** Sentinels, and the name of the primary that they watch. */
   readonly sentinels?: {
     readonly name: string
     readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }>
   }
-  /** more settings of ioredis, such as `username`, `password`, `tls`, `db` */
+  /** More settings of ioredis, such as `username`, `password`, `tls`, `db`. */
   readonly settings?: Partial<ClientOptions>
   /**
-   * in front of all keys and channels, behind a `keyPrefix` of the client; default `realtime:`. Each application that
-   * shares a server needs its own. Printable ASCII without spaces, braces, quotes and wildcards, else
-   * REALTIME_ERR_OPTIONS
+   * Prefix of all keys and channels, behind a `keyPrefix` of the client; default `realtime:`. Each application that
+   * shares a server needs its own. Printable ASCII without spaces, braces, quotes and wildcards, otherwise
+   * REALTIME_ERR_OPTIONS.
    */
   readonly prefix?: string
   /**
-   * milliseconds that one command may take, default 2 000; then it is refused with `unavailable` and will not be run
-   * later
+   * Milliseconds that one command may take, default 2 000; after that it is refused with `unavailable` and will not run
+   * later.
    */
   readonly timeout?: number
-  /** milliseconds between two position checks of a quiet room, default 40 000, varied by 20 % */
+  /** Milliseconds between two position checks of a quiet room, default 40 000, varied by 20 %. */
   readonly check?: number
-  /** milliseconds that an idempotency key is remembered, default 120 000 */
+  /** Milliseconds that an idempotency key is remembered, default 120 000. */
   readonly idempotency?: number
-  /** bytes of retained events that are kept in this process for resumes, default 64 MiB */
+  /** Bytes of retained events that are kept in this process for resumes, default 64 MiB. */
   readonly historyBytes?: number
 }
 
@@ -72,13 +72,13 @@ interface Followed {
   readonly room: string
   readonly settings: RoomSettings
   readonly tail: FollowedStream | undefined
-  /** when its position is to be checked, by `performance.now()` */
+  /** Time of its next position check, by `performance.now()`. */
   due: number
 }
 
 /**
- * What this node has seen of a room's stream: its epoch, when that began by the broker's clock, and the highest offset
- * in it.
+ * What this node has seen of a room's stream: its epoch, the beginning of that by the broker's clock, and the highest
+ * offset in it.
  */
 interface Known { readonly epoch: string, readonly at: number, top: number }
 
@@ -89,26 +89,26 @@ const DEFAULTS = {
   idempotency: IDEMPOTENCY,
   historyBytes: HISTORY_BYTES
 }
-/** Rooms that are looked at together. */
+/** Rooms that are checked together. */
 const BATCH = 100
 /** Known rooms with members here that one new room may move to the end. */
 const PASSED = 32
-/** Rooms that one turn of the event loop looks at. */
+/** Rooms that one turn of the event loop examines. */
 const LOOK = 2_000
-/** Events in one read while a hole is repaired, and messages between nodes. */
+/** Events in one read while a hole is repaired, and messages between nodes in one read. */
 const PAGE = 500
-/** The same in bytes: a room of large events is repaired in more steps. */
+/** The same in bytes, so that a room of large events is repaired in more steps. */
 const PAGE_BYTES = 1_048_576
 /** Rooms without members here of which it is remembered what was seen. */
 const MAX_KNOWN = 10_000
 /**
- * Milliseconds of a new epoch in which every node says what it had seen of those before it: until then none of them is
- * honoured.
+ * Milliseconds of a new epoch within which every node says what it had seen of earlier epochs: until then none of those
+ * is resumed.
  */
 const SETTLED = 1_500
-/** Milliseconds between two looks for messages of other nodes that did not come. */
+/** Milliseconds between two reads of messages from other nodes that did not arrive. */
 const HEAR = 1_000
-/** Messages that must not be lost are kept so long for nodes that cannot hear them, milliseconds. */
+/** Milliseconds for which messages that must not be lost are kept for nodes that cannot receive them. */
 const TOLD_TTL = 600_000
 const KEPT: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'leave', 'moved'])
 
@@ -130,26 +130,26 @@ class RedisAdapter implements Adapter {
   readonly #known = new Map<string, Known>()
   readonly #repeats: Repeats
   readonly #nodes: Nodes
-  /** run of the server in which this node holds what it holds */
+  /** Run id of the server at which this node holds its leases and entries. */
   #heldAt: string | undefined
-  /** messages of other nodes that were passed on */
+  /** Messages of other nodes that were passed on. */
   readonly #passed = new ExpiringMap<true>(10_000)
   readonly #closing = new AbortController()
   #told = 0
-  /** newest of the kept messages that this node has looked at */
+  /** Id of the newest kept message that this node has read. */
   #toldId: string | undefined
   #isLooking = false
   #looker: NodeJS.Timeout | undefined
-  /** tells the broker's data from other data */
+  /** Mark that tells the broker's data from other data. */
   #mark: string | undefined
   #run: string | undefined
   #publishing: Publishing | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
   #isChecking = false
-  /** a check of all rooms was broken off */
+  /** Whether a check of all rooms was broken off. */
   #areAllDue = false
-  /** what has no position could not be read again yet */
+  /** Whether what has no position still has to be read again. */
   #isStale = false
   #received = 0
   #repairs = 0
@@ -248,7 +248,7 @@ class RedisAdapter implements Adapter {
     try {
       await this.#link.subscribe(channel)
       if (followed.tail === undefined) return undefined
-      // Read after the subscription stands, so that no event is between the two.
+      // The position is read after the subscription stands, so that no event falls between the two.
       followed.tail.open(await this.#position(room))
       return followed.tail.position
     } catch (error) {
@@ -343,9 +343,9 @@ class RedisAdapter implements Adapter {
   }
 
   /**
-   * Where rooms stand, of those that are kept. Presence that is not as it should be is seen to.
+   * Reads where rooms stand whose stream is kept. Presence that is not complete is repaired.
    *
-   * @throws Refusal `unavailable` also when what is kept of one of them is not what this version keeps
+   * @throws Refusal `unavailable` also when the data of one of them is not of this version
    */
   async #positions (rooms: readonly string[]): Promise<Array<readonly [room: string, position: Position]>> {
     const items = rooms.map((room) => ({
@@ -370,14 +370,14 @@ class RedisAdapter implements Adapter {
         found.push([room, position])
       }
     }
-    // Somebody took keys away: all that this node holds is held anew.
+    // Keys have been removed, so everything that this node holds is taken again.
     if (isLost) this.#restore()
     return found
   }
 
   #isKept (room: string): boolean { return this.#rooms.get(room)?.settings.history !== false }
 
-  /** @throws Refusal `unavailable` for a place that is none: what is kept of the room is not what this version keeps */
+  /** @throws Refusal `unavailable` for a position that is none: the data of the room is not of this version */
   #checked (epoch: string, offset: number): Position {
     try {
       return checkPosition(epoch, offset)
@@ -387,7 +387,10 @@ class RedisAdapter implements Adapter {
     }
   }
 
-  /** For the broker to compare: what is missing in its data, the data cannot tell. */
+  /**
+   * Returns what this node has seen of a room, for the broker to compare, because its data cannot tell what is missing
+   * in it.
+   */
   #seen (room: string): string {
     const known = this.#known.get(room)
     if (known === undefined) return ''
@@ -402,7 +405,7 @@ class RedisAdapter implements Adapter {
       if (offset > known.top) known.top = offset
       return
     }
-    // There is none yet; or an answer of before, which comes late.
+    // There is no epoch yet, or the answer is an older one that comes late.
     if (at === 0 || (known !== undefined && at < known.at)) return
     this.#known.delete(room)
     this.#known.set(room, { epoch, at, top: offset })
@@ -411,19 +414,19 @@ class RedisAdapter implements Adapter {
     for (const [name, place] of this.#known) {
       this.#known.delete(name)
       if (!this.#rooms.has(name)) break
-      // One with members here goes behind the others, and is not looked at by each who comes.
+      // A room with members here goes behind the others, so that not every new room passes it again.
       this.#known.set(name, place)
       if (++looked === PASSED) break
     }
   }
 
-  /** One read for all who wait for the same part of a room. */
+  /** Shares one read among all callers that wait for the same part of a room. */
   async #read (room: string, { history }: RoomSettings, { since, last, limit, bytes }: HistoryQuery): Promise<Range> {
     const count = since === undefined ? Math.min(last ?? limit, limit) : limit
     const name = keyOf(room, since?.epoch ?? '', String(since?.offset ?? ''), String(count), String(bytes ?? ''))
     const underWay = this.#reading.get(name)
-    // A read that began before now may miss what was accepted meanwhile, which comes by the subscription or the next
-    // page.
+    // A read that began earlier may miss events that were accepted meanwhile; those come by the subscription or with
+    // the next page.
     if (underWay !== undefined) return await underWay
     const reading = this.#readRange(
       room,
@@ -461,7 +464,7 @@ class RedisAdapter implements Adapter {
       for (let index = 0; index + 1 < entries.length; index += 2) {
         const [offset, time] = entries[index]!.split('-').map(Number) as [number, number]
         const payload = entries[index + 1]!
-        // The epoch began at `at`, and is so old: that is the time of the broker.
+        // The epoch began at `at` and has this age, which gives the time of the broker.
         events.push(arrivalOf(room, epoch, offset, payload, Math.max(0, Number(at) + Number(age) - time)))
       }
       const range = {
@@ -545,7 +548,7 @@ class RedisAdapter implements Adapter {
     const name = text.slice(0, space)
     if (name.startsWith(`${this.#tag}-`)) return
     const message = decodeControl(text.slice(end + 1))
-    // Nodes of the version before do not number what they tell.
+    // Nodes of the previous version do not number their messages.
     if (KEPT.has(message.type) && name.length > this.#tag.length) {
       const now = performance.now()
       if (this.#passed.get(name, now) !== undefined) return
@@ -555,15 +558,15 @@ class RedisAdapter implements Adapter {
   }
 
   /**
-   * Reads what other nodes told while the subscription was cut, or was thought to stand. All of it where the broker may
-   * be another one.
+   * Reads messages of other nodes from a time when the subscription was cut, or only seemed to stand. It reads all of
+   * them where the broker may be another one.
    */
   async #look (): Promise<void> {
     if (this.#isLooking || !this.#link.canSend) return
     this.#isLooking = true
     try {
       const { run } = this.#link
-      // What was told before this node was there is none of its concern.
+      // Messages from before this node's start do not concern it.
       const isPassed = this.#mark !== undefined
       let from = this.#toldId === undefined || run !== this.#run ? '-' : `(${this.#toldId}`
       for (let isDone = false; !isDone;) {
@@ -602,13 +605,13 @@ class RedisAdapter implements Adapter {
     return { now: Number(now), before: before === '' ? undefined : Number(before), others: heard }
   }
 
-  /** This node was not heard of for so long that others have what it held. */
+  /** Called when this node was silent for so long that others have what it held. */
   #lost (): void {
     this.#host!.log.warn({}, 'this node was cut off from Redis for longer than its leases: what it held is held anew')
     this.#restore()
   }
 
-  /** What cannot be held anew now is renewed with all else, in its time. */
+  /** Takes everything again that this node holds; what fails now is renewed later with everything else. */
   #restore (): void { void Promise.resolve(this.#host!.state(true, true)).catch(() => undefined) }
 
   #up (): void {
@@ -620,12 +623,14 @@ class RedisAdapter implements Adapter {
     void this.#look().catch(() => undefined)
     void this.#host!.state(true)
     const { run } = this.#link
-    // A server that starts anew, or takes the place of another, may have older data.
+    // A server that has restarted, or has replaced another, may have older data.
     if (this.#heldAt !== undefined && this.#heldAt !== run) this.#nodes.holdAnew()
     this.#heldAt = run
   }
 
-  /** The broker answers, and not with the data that it had: what this node holds there is held anew. */
+  /**
+   * Called when the broker answers with other data than before: everything that this node holds there is taken again.
+   */
   #forgotten (): void {
     this.#host!.log.warn({}, 'Redis has lost its data, or other data has taken its place')
     this.#toldId = undefined
@@ -638,7 +643,7 @@ class RedisAdapter implements Adapter {
     void this.#host!.state(false)
   }
 
-  /** Of rooms without members here only this node may know how far they were. */
+  /** Reports what this node has seen of rooms without members here, because no other node may know it. */
   #report (): void {
     if (this.#run !== undefined && this.#run === this.#link.run && this.#run !== '') return
     void gather(this.#known.keys(), (room) => !this.#rooms.has(room))
@@ -653,8 +658,8 @@ class RedisAdapter implements Adapter {
   #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
 
   /**
-   * Compares positions with the broker's: of all rooms after it came back, else of those that have been quiet for the
-   * period.
+   * Compares positions with the broker's: of all rooms after it came back, otherwise of those that have been quiet for
+   * the period.
    */
   #check (isAll: boolean): void {
     if (!this.#link.isUp || (this.#isChecking && !isAll)) return
@@ -662,8 +667,8 @@ class RedisAdapter implements Adapter {
     const areAllDue = isAll || this.#areAllDue
     this.#areAllDue = false
     this.#checkAll(areAllDue).catch(() => {
-      // The link is away again, and everything is checked when it comes back; or one command failed, and its rooms are
-      // due again soon.
+      // Either the link is away again, and everything is checked when it comes back, or one command failed, and its
+      // rooms are due again soon.
       this.#areAllDue ||= areAllDue
     }).finally(() => { this.#isChecking = false })
     if (!isAll && !this.#isStale) return
@@ -703,8 +708,8 @@ class RedisAdapter implements Adapter {
   }
 
   /**
-   * What has no position cannot be missed by number: it is read again. A value that is known, or a change, is told to
-   * nobody twice.
+   * Reads again what has no position, because a loss of it cannot be seen from numbers. No member gets a known value or
+   * change twice.
    */
   async #refresh (): Promise<void> {
     const host = this.#host!
@@ -718,7 +723,7 @@ class RedisAdapter implements Adapter {
   }
 }
 
-/** @param age milliseconds for which the broker has kept it; absent for one that is new */
+/** @param age milliseconds for which the broker has kept it; absent for a new one */
 function arrivalOf (room: string, epoch: string, offset: number, payload: string, age?: number): Arrival {
   return {
     epoch,
@@ -733,9 +738,9 @@ function arrivalOf (room: string, epoch: string, offset: number, payload: string
 }
 
 /**
- * Nodes that share a Redis are one: broadcasts reach members on all of them, a client resumes on any, limits and
- * presence hold across. Needs the package `ioredis` and Redis 7.0 or newer: one server, Sentinel or Cluster. Two
- * connections per process.
+ * An adapter that makes nodes with one Redis act as one: broadcasts reach members on all of them, a client resumes on
+ * any of them, limits and presence hold across them. It needs the package `ioredis` and Redis 7.0 or newer: one server,
+ * Sentinel or Cluster. It uses two connections per process.
  *
  * @throws REALTIME_ERR_OPTIONS for options that exclude each other; `start` throws REALTIME_ERR_ADAPTER when Redis
  *   cannot be reached

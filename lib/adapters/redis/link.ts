@@ -17,22 +17,22 @@ export interface RedisLinkOptions {
     readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }>
   } | undefined
   readonly settings: Partial<ClientOptions>
-  /** milliseconds */
+  /** Milliseconds that one command may take. */
   readonly timeout: number
   readonly log: { warn (object: object, message: string): void }
   readonly onMessage: (channel: string, message: string) => void
-  /** Commands work and every subscription stands. What was sent meanwhile may have been missed. */
+  /** Called when commands work and every subscription stands. Messages sent meanwhile may have been missed. */
   readonly onUp: () => void
   readonly onDown: () => void
 }
 
-/** The broker could not be asked, or did not answer. */
+/** The broker could not be reached, or did not answer. */
 export class Unreachable extends Refusal {
-  /** there was no answer to a command that was sent: whether it ran is not known */
+  /** Whether a command was sent without an answer, so that it is not known whether it ran. */
   readonly isUncertain: boolean
-  /** the broker says that it has not run, and will not */
+  /** Whether the broker says that the command has not run and will not. */
   readonly isExpired: boolean
-  /** there was no connection, or it broke */
+  /** Whether there was no connection, or it broke. */
   readonly isBroken: boolean
   constructor (isUncertain: boolean, { isExpired = false, isBroken = false } = {}) {
     super('unavailable', { retryAfter: 1_000, outcome: isUncertain ? 'unknown' : undefined })
@@ -42,10 +42,10 @@ export class Unreachable extends Refusal {
   }
 }
 
-/** One of many that a script is run for: its keys, and what is said of it alone. */
+/** One of many items for which a script runs: its keys, and the arguments for it alone. */
 export interface Item { readonly keys: readonly string[], readonly args: ReadonlyArray<string | number> }
 
-/** What is used of ioredis, the same for one server, Sentinel and Cluster. */
+/** The part of ioredis that is used, the same for one server, Sentinel and Cluster. */
 interface Client {
   readonly status: string
   readonly options?: { readonly db?: number | undefined }
@@ -57,9 +57,9 @@ interface Client {
   eval (lua: string, keys: number, ...args: Array<string | number>): Promise<unknown>
   ssubscribe (...channels: string[]): Promise<unknown>
   sunsubscribe (...channels: string[]): Promise<unknown>
-  /** of a cluster: which shard serves a slot, by `host:port` */
+  /** Only in a cluster: the shard that serves each slot, by `host:port`. */
   readonly slots?: ReadonlyArray<readonly string[] | undefined>
-  /** of a cluster: the connections to its shards */
+  /** Only in a cluster: the connections to its shards. */
   nodes? (role: 'master'): ReadonlyArray<{
     readonly options: { readonly host?: string, readonly port?: number }
     readonly status: string
@@ -67,43 +67,45 @@ interface Client {
   }>
 }
 
-/** Milliseconds between two looks at both connections. */
+/** Milliseconds between two checks of both connections. */
 const HEARTBEAT = 2_000
 /** What the client says of a command that it did not send. */
 const UNSENT = /^(Stream isn't writeable|Cluster isn't ready) /
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
-/** Items of one script: bounds the time for which it keeps the server, to less than a millisecond. */
+/** Items of one script. They bound the time for which a script occupies the server to less than a millisecond. */
 const MANY = 100
 /** Channels in one SSUBSCRIBE. */
 const BATCH = 500
 /**
- * Cluster connections restore subscriptions on their own and do not say when: looked at again after this many
- * milliseconds.
+ * Milliseconds after which subscriptions of a cluster are checked again: its connections restore them on their own and
+ * do not say when.
  */
 const SETTLED = 1_000
 
 /**
- * Two connections to Redis, one for commands and one for subscriptions; both come back on their own. Commands are never
- * queued while their connection is away, and each has a deadline. Subscriptions are restored here, not by the client,
- * so that it is known when they stand.
+ * Two connections to Redis, one for commands and one for subscriptions; both reconnect on their own. Commands are never
+ * queued while their connection is away, and each has a deadline. Subscriptions are restored here and not by the
+ * client, so that it is known when they stand.
  */
 export class RedisLink {
   readonly #options: RedisLinkOptions
-  /** those to be restored, each with the call that wants it: one that failed takes nothing from a later one */
+  /**
+   * Channels to be restored, each with the call that wants it, so that a failed call takes nothing from a later one.
+   */
   readonly #channels = new Map<string, symbol>()
-  /** unsubscribed here, and not yet known to be so by the server */
+  /** Channels that were unsubscribed here and may not yet be so at the server. */
   readonly #ending = new Set<string>()
   readonly #waiting = new Set<() => void>()
-  /** of the one server, under the name ''; of a cluster by shard */
+  /** Absence of the single server under the name ''; in a cluster by shard. */
   readonly #absences = new Map<string, Absence>([['', new Absence()]])
-  /** when something was answered last, by `performance.now()` */
+  /** Time of the last answer, by `performance.now()`. */
   #answeredAt = Number.NEGATIVE_INFINITY
   #commands: Client | undefined
   #subscriber: Client | undefined
   #isCluster = false
   #run: string | undefined
-  /** of the one server, under the name ''; of a cluster by shard */
+  /** Clock of the single server under the name ''; in a cluster by shard. */
   readonly #clocks = new Map<string, ServerClock>()
   #areSubscribed = false
   #isClosed = false
@@ -119,13 +121,13 @@ export class RedisLink {
   }
 
   get isClosed (): boolean { return this.#isClosed }
-  /** commands can be sent */
+  /** Whether commands can be sent. */
   get canSend (): boolean { return !this.#isClosed && this.#run !== undefined && this.#commands?.status === 'ready' }
-  /** commands can be sent and subscriptions stand */
+  /** Whether commands can be sent and subscriptions stand. */
   get isUp (): boolean { return this.canSend && this.#areSubscribed }
-  /** number of the database that commands go to */
+  /** Number of the database to which commands go. */
   get database (): number { return this.#isCluster ? 0 : Number(this.#commands?.options?.db ?? 0) }
-  /** run id of the server that commands go to; empty in a cluster, where each shard knows its own */
+  /** Run id of the server to which commands go; empty in a cluster, where each shard has its own. */
   get run (): string { return this.#run ?? '' }
 
   /** Time of the server that keeps `key`, in milliseconds, at `at` by `performance.now()`. */
@@ -133,7 +135,7 @@ export class RedisLink {
     const shard = this.#shardOf(key)
     return this.#clocks.get(shard)?.at(at) ?? this.#readClocks(shard).then(() => {
       const clock = this.#clocks.get(shard)
-      // A shard whose time cannot be had is not trusted with what it must not do late.
+      // A shard whose time is unknown does not get a command that it must not execute late.
       if (clock === undefined) throw new Unreachable(false)
       return clock.at(at)
     })
@@ -187,15 +189,15 @@ export class RedisLink {
       enableOfflineQueue: false,
       autoResubscribe: false,
       autoResendUnfulfilledCommands: false,
-      // Whatever is under way when a connection breaks is rejected at once: who sent it decides.
+      // Commands under way when a connection breaks are rejected at once, and their callers decide.
       maxRetriesPerRequest: 0,
       connectTimeout: timeout,
       // A frozen server does not answer a close either.
       disconnectTimeout: 100,
       retryStrategy,
-      // Nor does a sentinel that stands still: the next one is asked.
+      // A sentinel that stands still does not answer either, so the next one is asked.
       sentinelCommandTimeout: timeout,
-      // A start is refused when no sentinel answers. A client that gives up later would never come back.
+      // A start fails when no sentinel answers. A client that gave up later would never come back.
       sentinelRetryStrategy: (times: number) => this.#hasOpened ? retryStrategy(times) : null,
       reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
       keyPrefix: '',
@@ -203,13 +205,13 @@ export class RedisLink {
       replyMapping: 'legacy' as const
     }
     const { lazyConnect: _lazy, retryStrategy: _retry, ...perNode } = own
-    // Connections to shards are made at their first command, which has to wait for them; `#bounded` sees to it that it
+    // Connections to shards are made at their first command, which has to wait for them; `#bounded` ensures that it
     // does not wait for ever.
     const clustered = {
       lazyConnect: true,
       enableOfflineQueue: true,
       retryDelayOnFailover: 0,
-      // A shard that stands still closes nothing: only by asking is it noticed that another took its place.
+      // A shard that stands still closes no connection, so only a request shows that another has taken its place.
       slotsRefreshInterval: HEARTBEAT,
       keyPrefix: '',
       redisOptions: perNode
@@ -244,7 +246,7 @@ export class RedisLink {
       client.on('ready', () => {
         ready().then(resolve, (error: Error) => {
           reject(error)
-          // A connection that cannot be made ready is of no use: come again.
+          // A connection that cannot be made ready is of no use, so the client reconnects.
           if (!this.#isClosed) client.disconnect(true)
         })
       })
@@ -300,12 +302,12 @@ export class RedisLink {
     clearTimeout(this.#settling)
     this.#settling = after(() => {
       if (!this.isUp) return
-      // The client keeps to itself what a shard refuses that is not ready yet, and asks for it never again.
+      // The client does not report what a shard refuses that is not ready yet, and never asks for it again.
       this.#subscribeAnew().then(() => { this.#options.onUp() }, () => { this.#settleLater() })
     }, SETTLED).unref()
   }
 
-  /** Each channel anew, in one go with its end, so that the client does not count it twice. */
+  /** Unsubscribes and subscribes each channel in one go, so that the client does not count it twice. */
   async #subscribeAnew (): Promise<void> {
     const subscriber = this.#subscriber!
     const channels = [...this.#channels.keys()]
@@ -318,7 +320,7 @@ export class RedisLink {
     }
   }
 
-  /** Tells a change of state, once. */
+  /** Reports a change of state, once. */
   #said (): void {
     const { isUp } = this
     if (isUp === this.#wasUp || this.#isClosed) return
@@ -327,7 +329,7 @@ export class RedisLink {
     else this.#options.onDown()
   }
 
-  /** @param only one shard; else all that are connected */
+  /** @param only one shard; by default all that are connected */
   async #readClocks (only?: string): Promise<void> {
     if (!this.#isCluster) {
       await this.#readClock('', async () => await this.#commands!.call('TIME'))
@@ -349,7 +351,10 @@ export class RedisLink {
     this.#clocks.set(name, clock)
   }
 
-  /** A server that stopped without closing its connections is only noticed by asking. */
+  /**
+   * Checks both connections, because a server that stopped without closing its connections is only noticed by a
+   * request.
+   */
   async #beat (): Promise<void> {
     if (this.#isBeating) return
     this.#isBeating = true
@@ -364,7 +369,7 @@ export class RedisLink {
         await ask()
       } catch {
         if (this.#isClosed || client.status !== 'ready') return
-        // It had its time: nobody waits for it once more.
+        // The server had its time to answer, so no caller waits for it once more.
         if (client === this.#commands) this.#absences.get('')!.known()
         client.disconnect(true)
       }
@@ -377,8 +382,10 @@ export class RedisLink {
   }
 
   /**
-   * @param deadline when the caller gives up: a script that changes something does nothing after that, wherever it was
-   *   held up
+   * Runs a script.
+   *
+   * @param deadline when the caller gives up: a script that changes something does nothing after that, wherever it
+   *   was held up
    * @param patience milliseconds to wait for the answer
    * @throws Unreachable
    */
@@ -408,8 +415,8 @@ export class RedisLink {
   }
 
   /**
-   * A script for many items, which takes as many as one step of the server is good for; in a cluster, where each may be
-   * on another shard, one.
+   * Runs a script for many items, with as many items as one step of the server may take; in a cluster with one item,
+   * because each may be on another shard.
    *
    * @param args of all items together
    * @returns the replies, each with the items that it is about
@@ -430,11 +437,11 @@ export class RedisLink {
   }
 
   /**
-   * Waits for a connection that broke and is being made anew, and asks again: for what nobody is to decide without the
-   * broker because of a blink. Where the broker is away nobody waits.
+   * Waits for a connection that broke and reconnects, and asks again, for decisions that must not be made without the
+   * broker because of a short outage. Where the broker is away it does not wait.
    *
    * @param key decides which shard is asked
-   * @param ask must be the same when it has been done already
+   * @param ask must be idempotent
    * @throws Unreachable
    */
   async insist<T> (key: string, ask: () => Promise<T>): Promise<T> {
@@ -446,15 +453,19 @@ export class RedisLink {
       canAsk: () => this.canSend,
       isBlink: (error) => {
         if (this.#isClosed || !(error instanceof Unreachable)) return false
-        // The server is there: what came to it late was held up on this side.
+        // The server is there, and the command was held up on this side.
         if (error.isBroken || error.isExpired) return true
-        // Others were answered while this one was waited for.
+        // Other requests were answered while this one was waiting.
         return error.isUncertain && performance.now() - this.#answeredAt < this.#options.timeout / 2
       }
     })
   }
 
-  /** One command of one key, which changes nothing: it may run late. @throws Unreachable */
+  /**
+   * Sends one command of one key that changes nothing, so that it may run late.
+   *
+   * @throws Unreachable
+   */
   async call (command: string, ...args: Array<string | number>): Promise<unknown> {
     if (!this.canSend) throw new Unreachable(false, { isBroken: true })
     try {
@@ -480,11 +491,11 @@ export class RedisLink {
   unsubscribe (channel: string): void {
     if (!this.#channels.delete(channel) || this.#subscriber?.status !== 'ready') return
     this.#ending.add(channel)
-    // Lost with its connection at the latest.
+    // The subscription ends with its connection at the latest.
     this.#subscriber.sunsubscribe(channel).catch(() => {}).finally(() => { this.#ending.delete(channel) })
   }
 
-  /** The server may count this process among those that hear the channel. */
+  /** Whether the server may count this process among the subscribers of the channel. */
   mayHear (channel: string): boolean { return this.#channels.has(channel) || this.#ending.has(channel) }
 
   /** Resolves when commands can be sent again, at the latest after `patience` ms. */
@@ -529,16 +540,16 @@ export class RedisLink {
   }
 }
 
-/** How far the time of a server is from this process's monotonic clock, as well as that can be told from outside. */
+/** Estimates how far the time of a server is from this process's monotonic clock. */
 class ServerClock {
-  /** bounds of the difference, and when they were read */
+  /** Bounds of the difference, and the time at which they were read. */
   #low = 0
   #high = 0
   #readAt = Number.NEGATIVE_INFINITY
 
   /**
-   * The server said `time` between two moments of here: the closer they are, the better it is known. A clock that was
-   * set is believed at once.
+   * Takes a reading: the server's clock showed `time` between two moments here. The closer these are, the better the
+   * reading. A clock that was set is believed at once.
    */
   read (time: number, before: number, after: number): void {
     const [low, high] = [time - after, time - before]
@@ -552,10 +563,10 @@ class ServerClock {
   at (now: number): number { return Math.ceil(now + (this.#low + this.#high) / 2) }
 }
 
-/** Milliseconds for which a good reading of a clock is better than a worse one. */
+/** Milliseconds for which a good reading of a clock is preferred to a worse one. */
 const RELIABLE = 30_000
 
-/** The slot of a key of ours: CRC-16 (XMODEM) of what is between its braces. */
+/** Slot of one of the adapter's keys: CRC-16 (XMODEM) of the part between its braces. */
 export function slotOf (key: string): number {
   const open = key.indexOf('{')
   const close = key.indexOf('}', open + 1)
@@ -568,7 +579,7 @@ export function slotOf (key: string): number {
   return crc % 16_384
 }
 
-/** @returns milliseconds before the next try */
+/** @returns milliseconds until the next attempt */
 function retryStrategy (times: number): number {
   return Math.min(50 * 2 ** Math.min(times, 5), 1_000) * (0.75 + Math.random() / 2)
 }

@@ -13,36 +13,36 @@ type Named = PresenceChange['joined'][number]
 
 /** Entries of one room in one renewal, and rooms that are swept at a time. */
 const BATCH = 200
-/** Rooms in which something runs out; of more, the oldest are found by the next check of their positions. */
+/** Rooms in which something expires; beyond them, the oldest are found by the next check of their positions. */
 const MAX_DUE = 100_000
-/** Rooms that one sweep looks at because something has run out there. */
+/** Rooms that one sweep examines because something has expired there. */
 const MAX_SWEPT = 2_000
-/** The same of those in which nothing is known to run out. */
+/** Rooms that one sweep examines although nothing is known to expire there. */
 const MAX_LOOKED = 500
 
-/** Presence across nodes: a lease set per room, changed and announced by one script each. */
+/** Presence across nodes: a set of leases per room, changed and announced by one script each. */
 export class RedisPresence implements PresenceStore {
   readonly #link: RedisLink
   readonly #keys: Keys
   readonly #unread: Unread
   readonly #nodes: Nodes
-  /** what this node holds, by room */
+  /** What this node holds, by room. */
   readonly #rooms = new Map<string, Set<string>>()
   /**
-   * rooms in which something runs out, and when, by `performance.now()`: members or not, nobody else may be there to
-   * see it
+   * Rooms in which something expires, with or without members, and when, by `performance.now()`. No other node may be
+   * there to see it.
    */
   readonly #due = new Map<string, number>()
-  /** the longest lease asked for */
+  /** The longest lease asked for. */
   #lease = 0
   readonly #burial: Burial
   readonly #round = new Round(() => this.#rooms.keys())
-  /** until then entries may have run out only because nobody could renew them, by `performance.now()` */
+  /** Time by `performance.now()` until which entries may have expired only because they could not be renewed. */
   #heldUntil = 0
   #downAt: number | undefined
-  /** when this node took the entries that it holds, by `nameOf` */
+  /** Time at which this node took each entry that it holds, by `nameOf`. */
   readonly #stamps = new Stamps()
-  /** the newest change of each room that this node has heard or read of */
+  /** The newest change of each room that this node has received or read. */
   readonly #sequences = new Map<string, number>()
 
   constructor (link: RedisLink, keys: Keys, unread: Unread, nodes: Nodes) {
@@ -58,7 +58,8 @@ export class RedisPresence implements PresenceStore {
   renewal (lease: number): number { return Nodes.renewal(lease) }
 
   /**
-   * Entries are renewed now and then: after a longer absence each node gets some time to renew before anybody sweeps.
+   * Called when the broker is back. Entries are renewed only now and then, so after a longer absence each node gets
+   * some time to renew before any node sweeps.
    */
   up (): void {
     const now = performance.now()
@@ -68,13 +69,13 @@ export class RedisPresence implements PresenceStore {
     this.#downAt = undefined
   }
 
-  /** Something in the room has run out, or soon will. */
+  /** Tells that something in the room has expired, or soon will. */
   look (room: string, wait: number): void {
     this.#due.set(room, Math.min(this.#due.get(room) ?? Number.POSITIVE_INFINITY, performance.now() + wait))
     if (this.#due.size > MAX_DUE) this.#due.delete(this.#due.keys().next().value!)
   }
 
-  /** this node holds somebody's presence in the room */
+  /** Whether this node holds presence in the room. */
   isHeld (room: string): boolean { return this.#rooms.has(room) }
 
   forget (room: string): void {
@@ -82,7 +83,7 @@ export class RedisPresence implements PresenceStore {
     this.#sequences.delete(room)
   }
 
-  /** rooms that had a join here */
+  /** Rooms that had a join here. */
   get rooms (): Iterable<string> { return this.#rooms.keys() }
 
   heard (room: string, sequence: number): void {
@@ -90,8 +91,8 @@ export class RedisPresence implements PresenceStore {
   }
 
   /**
-   * Changes that this node has not heard, oldest first; where not all of them are kept, the last leaves a hole behind
-   * which members ask.
+   * Reads changes that this node has not received, oldest first. Where not all of them are kept, the last one leaves a
+   * hole, after which members ask.
    */
   async missed (room: string): Promise<readonly PresenceChange[]> {
     const known = this.#sequences.get(room)
@@ -101,7 +102,7 @@ export class RedisPresence implements PresenceStore {
       this.#keys.presence(room),
       [this.#link.run, text(known)]
     ) as string[]
-    // Left meanwhile: what is heard of it now would be kept for ever.
+    // The room was left meanwhile, and its sequence would be kept for ever.
     if (!this.#sequences.has(room)) return []
     const changes = texts.flatMap((text) => this.#change(text)).filter(({ sequence }) => sequence > known).reverse()
     const sequence = Number(top)
@@ -137,7 +138,10 @@ export class RedisPresence implements PresenceStore {
     await Promise.all(steps)
   }
 
-  /** @returns when the last of them was taken, by the broker's clock; '' for what is not held by its node */
+  /**
+   * @returns when the last of them was taken, by the broker's clock; '' for entries that do not live as long as the
+   *   node
+   */
   async #join (
     room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean
   ): Promise<string> {
@@ -200,8 +204,8 @@ export class RedisPresence implements PresenceStore {
   }
 
   /**
-   * Rooms in which something has run out, and some of the others; and all that are here, once after a node has died, a
-   * few at a time.
+   * Sweeps the rooms in which something has expired, and some of the others; after a node has died it sweeps all rooms
+   * here once, a few at a time.
    */
   async sweep (): Promise<void> {
     const now = performance.now()
@@ -246,14 +250,14 @@ export class RedisPresence implements PresenceStore {
 
   async #look (room: string, limit: number): Promise<unknown> {
     const dead = namesOf(this.#nodes.dead(this.#lease))
-    // In rooms without members here nobody else may have seen that they are gone.
+    // In rooms without members here no other node may have seen that the entries are dead.
     if (dead !== '' && (dead !== this.#burial.buried || !this.#rooms.has(room))) await this.#sweep([room], dead)
     const isHeld = performance.now() < this.#heldUntil
     return await this.#link.script(PRESENCE_LOOK, this.#keys.presence(room), [this.#link.run, limit, isHeld ? '1' : ''])
   }
 }
 
-/** As scripts write numbers: the two are compared as texts. */
+/** Writes a number as scripts do, because the two are compared as texts. */
 function text (sequence: number): string { return sequence.toFixed(0) }
 
 function nameOf (room: string, { connection }: PresenceEntry): string { return keyOf(room, connection) }

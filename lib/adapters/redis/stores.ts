@@ -9,13 +9,13 @@ import {
   CLAIM, DENY, LEASE_ACQUIRE, LEASE_COUNT, LEASE_RELEASE, LEASE_RENEW, PUT, SETTLE, TAKE
 } from './scripts/stores.js'
 
-/** Slots in one renewal, so many scripts of it at a time. */
+/** Slots in one renewal: as many run in scripts at a time. */
 const BATCH = 2_000
-/** Limits of which it is remembered that nothing of the dead is left among their slots. */
+/** Limits of which it is remembered that their slots no longer include any of dead nodes. */
 const MAX_BURIED = 10_000
 
 export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseStore {
-  /** by limit: the dead of whom nothing can be left there */
+  /** By limit, the dead nodes of which no slot can be left there. */
   const buried = new ExpiringMap<string>(MAX_BURIED)
   const deadFor = (key: string, ttl: number): string => {
     const dead = namesOf(nodes.dead(ttl))
@@ -23,7 +23,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
   }
   const noteBuried = (key: string, ttl: number): void => {
     const now = performance.now()
-    // Whatever a node took after its last heartbeat is held for as much longer.
+    // What a node took after its last heartbeat is held that much longer.
     const [dead, settled] = [namesOf(nodes.dead(ttl)), namesOf(nodes.dead(ttl + 2 * BEAT))]
     if (dead !== '' && dead === settled) buried.set(key, dead, now + HELD, now)
   }
@@ -35,7 +35,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       longest = Math.max(longest, ttl)
       const mark = nodes.mark(ttl)
       const names = keys.leases(key)
-      // A holder that has the slot already, and lost the answer, has it once.
+      // A holder that has the slot already, and lost the answer, still has it only once.
       const ask = async (): Promise<boolean> => await link.insist(names[0]!, async () => {
         const args = [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]
         const taken = Number(await link.script(LEASE_ACQUIRE, names, args))
@@ -44,7 +44,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       })
       if (await ask()) return true
       if (mark === '') return false
-      // Some of the slots may be of a node that has died since this node looked.
+      // Some of the slots may be of a node that has died since this node's last heartbeat.
       await nodes.look()
       if (deadFor(key, ttl) === '') return false
       const isTaken = await ask()
@@ -103,7 +103,7 @@ export function redisClaims (link: RedisLink, keys: Keys): ClaimStore {
 
 export function redisDenials (link: RedisLink, keys: Keys): DenialStore {
   return {
-    // So long from now: the server's clock may be another one than that by which the caller reckons.
+    // The time is relative, because the server's clock may differ from that of the caller.
     async deny (subject, until) { await link.script(DENY, [keys.denial(subject)], [Math.ceil(until - Date.now())]) },
     async isDenied (subjects) {
       const found = await Promise.all(subjects.map(async (subject) => {

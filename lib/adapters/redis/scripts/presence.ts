@@ -2,24 +2,25 @@ import { HELD } from '../../broker/nodes.js'
 import { change, CLOCK, DEAD, script } from './script.js'
 import { DAY } from '../../../retention/bounds.js'
 
-/** Changes of a room's presence that are kept for nodes that could not hear them, and for how long, milliseconds. */
+/** Changes of a room's presence that are kept for nodes that could not receive them, and for how many milliseconds. */
 const MAX_CHANGES = 64
 const CHANGES_TTL = 600_000
-/** Milliseconds that who is shown without an entry is given to be renewed. */
+/** Milliseconds within which a user that is shown without an entry has to be renewed. */
 const LEASE = 60_000
 
 /**
- * Presence of a room: a set of entries `<connection>\n<user>`, made by `keyOf`, by the server time at which each runs
- * out, and per user the number of its entries and what it shows. The sequence counts the announced changes; after a
+ * Presence of a room: a set of entries `<connection>\n<user>`, made by `keyOf`, by the server time at which each
+ * expires, and per user the number of its entries and what it shows. The sequence counts the announced changes; after a
  * restart of the server or a loss of its data it jumps to the clock, which is above anything that a peer can know, so
  * that peers see a hole and ask.
  *
  * bump() -> the next sequence. announce(joined, left) sends a change, both lists as JSON texts, and keeps the newest
- * for nodes that could not hear it. sweep() removes what has run out and announces it, at most 1 000 entries at a time;
- * bury(dead, cursor) what dead nodes held, at most some 1 000 at a time, and tells where to go on.
+ * for nodes that could not receive it. sweep() removes what has expired and announces it, at most 1 000 entries at a
+ * time. bury(dead, cursor) does so with what dead nodes held, at most some 1 000 at a time, and returns where to
+ * continue.
  *
- * A server under a policy that evicts takes any of the keys away. repair() makes them agree again: entries count, and
- * who is shown without one is given the time of a lease to be renewed before he has left.
+ * A server whose policy evicts may remove any of the keys. repair() makes them agree again: entries count, and a user
+ * that is shown without one has the time of a lease to be renewed before it leaves.
  */
 const PRESENCE = CLOCK + DEAD + `
 local meta, entries, counts, users, changes, channel, nodes
@@ -99,11 +100,10 @@ local function keep () for _, key in ipairs({ meta, entries, counts, users, node
 /**
  * Adds or renews entries of one room.
  *
- * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash), 5 newest
- * changes (list), 6 channel,
- *       7 nodes (hash: mark by entry)
- * ARGV  1 run, 2 lease in ms, 3 mark or '', then per entry: 4 connection and 5 user as parts of a key, 6 JSON of
- * {userId, data}, 7 '' to take it, or to renew it when it was taken, 0 for unknown; last the deadline
+ * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash),
+ *       5 newest changes (list), 6 channel, 7 nodes (hash: mark by entry)
+ * ARGV  1 run, 2 lease in ms, 3 mark or '', then per entry: 4 connection and 5 user as parts of a key,
+ *       6 JSON of {userId, data}, 7 '' to take it, or when it was taken to renew it, 0 for unknown; last the deadline
  * Reply when the last one was taken, '' without a mark
  */
 export const PRESENCE_JOIN = change(7, PRESENCE + `
@@ -132,7 +132,7 @@ return taken
 `)
 
 /**
- * Lets an entry run out. One that another node has taken since, under the same name, is left alone.
+ * Gives an entry an end. One that another node has taken since, under the same name, is left alone.
  *
  * KEYS  as PRESENCE_JOIN
  * ARGV  1 run, 2 grace in ms, 3 node, 4 connection, 5 user, 6 when this node took it, 7 deadline
@@ -154,11 +154,11 @@ return #left
 `)
 
 /**
- * Removes what has run out and what dead nodes held, of many rooms.
+ * Removes what has expired and what dead nodes held, from many rooms.
  *
  * KEYS  of each room as PRESENCE_JOIN
- * ARGV  1 run, 2 dead nodes, 3 '1' to leave what has run out alone, then per room: 4 where to go on, '0' to begin
- * Reply per room where to go on, '0' for nowhere
+ * ARGV  1 run, 2 dead nodes, 3 '1' to leave what has expired alone, then per room: 4 where to continue, '0' to begin
+ * Reply per room where to continue, '0' for nowhere
  */
 export const PRESENCE_SWEEP = script(7, PRESENCE + `
 local dead, reply = parse(ARGV[2]), {}
@@ -172,10 +172,10 @@ return reply
 `)
 
 /**
- * Removes what has run out, then tells who is there.
+ * Removes what has expired, then lists the users.
  *
  * KEYS  as PRESENCE_JOIN
- * ARGV  1 run, 2 most users in a list, 3 '1' to leave what has run out alone
+ * ARGV  1 run, 2 most users in a list, 3 '1' to leave what has expired alone
  * Reply {sequence, total, JSON, JSON, ...}
  */
 export const PRESENCE_LOOK = script(7, PRESENCE + `
@@ -194,13 +194,14 @@ return reply
 `)
 
 /**
- * What a node missed that knows the changes up to a sequence. Data that are older than that know nothing of the last of
- * them, and nobody would ever take these back: the sequence goes on above all that was heard, and members ask.
+ * Reads what a node has missed that knows the changes up to a sequence. Data older than that do not include the last of
+ * these changes, and nothing would ever take them back: so the sequence continues above everything that the node has
+ * received, and members ask.
  *
  * KEYS  as PRESENCE_JOIN
  * ARGV  1 run, 2 the sequence
- * Reply {the newest sequence or '', change, change, ...}, newest change first; the changes that are kept, where one of
- * them is missing
+ * Reply {the newest sequence or '', change, change, ...}: all changes that are kept, newest first, or none where the
+ *       node has missed none
  */
 export const PRESENCE_MISSED = script(7, PRESENCE + `
 use(1)

@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto'
 import { HELD } from '../../broker/nodes.js'
 
 /**
- * A Lua script: run as one atomic step on the shard of its keys, all of which carry the hash tag of one room (or of one
- * key).
+ * A Lua script. It runs as one atomic step on the shard of its keys, all of which carry the hash tag of one room (or of
+ * one key).
  */
 export interface Script {
   readonly lua: string
   readonly sha: string
-  /** keys of one item; a script for many is given those of all of them, one after the other */
+  /** Number of keys of one item; a script for many items gets the keys of all of them, one item after the other. */
   readonly keys: number
-  /** its last argument is the server time in ms after which it does nothing any more, 0 for never */
+  /** Whether its last argument is the server time in ms after which it does nothing any more, 0 for never. */
   readonly isBounded: boolean
 }
 
@@ -19,14 +19,17 @@ export function script (keys: number, lua: string, isBounded = false): Script {
 }
 
 /**
- * A script that changes something. What its caller has given up must not happen later: a client, a proxy or a server
- * that stood still may hold a command for as long as it likes.
+ * Makes a script that changes something. Once its caller has given up it must not run any more, since a client, a proxy
+ * or a server that stood still may hold a command for any time.
  */
 export function change (keys: number, lua: string): Script {
   return script(keys, DEADLINE + lua, true)
 }
 
-/** isLate(): the deadline is past; error EXPIRED. It is taken off the arguments, so that lists may end them. */
+/**
+ * isLate() tells whether the deadline is past, for the error EXPIRED. The deadline is taken off the arguments, so that
+ * lists may end them.
+ */
 export const LATE = `
 local deadline = tonumber(table.remove(ARGV))
 local function isLate ()
@@ -41,7 +44,7 @@ const DEADLINE = LATE + `
 if isLate() then return redis.error_reply(EXPIRED) end
 `
 
-/** Server time; in microseconds where order matters. */
+/** Server time, in microseconds where order matters. */
 export const CLOCK = `
 local function micros () local t = redis.call('TIME') return t[1] * 1000000 + t[2] end
 local function millis () return math.floor(micros() / 1000) end
@@ -49,11 +52,11 @@ local function text (number) return string.format('%.0f', number) end
 `
 
 /**
- * What lives as long as its node is marked `<node> <ttl>@<stamp>`, and stands until HELD at the latest. parse(list)
- * takes nodes that were not heard of for a while, `<node> <time>` each; isDead(dead, mark, score, now) tells whether
- * something is held by one of them, and was neither taken nor its node heard of within its ttl. The stamp tells when
- * it was taken: isLater(mark, node, stamp) whether another node took it later, or nobody can tell; nextStamp(mark) is
- * above that of a mark.
+ * An entry that lives as long as its node has the mark `<node> <ttl>@<stamp>`, and is kept until HELD at the latest.
+ * parse(list) reads nodes that have been silent for a while, `<node> <time>` each. isDead(dead, mark, score, now) tells
+ * whether an entry is held by one of them, and was neither taken nor its node heard of within its ttl. The stamp is the
+ * time at which it was taken: isLater(mark, node, stamp) tells whether another node took it later, or it cannot be
+ * told; nextStamp(mark) is above that of a mark.
  */
 export const DEAD = `
 local function parse (list)

@@ -1,12 +1,12 @@
 import { HELD, MAX_NODES, REMEMBERED } from '../../broker/nodes.js'
 import { change, CLOCK, DEAD, script } from './script.js'
 
-/** Messages between nodes that are kept for those that cannot hear them now. */
+/** Messages between nodes that are kept for those that cannot receive them now. */
 const MAX_TOLD = 10_000
 
 /**
- * Slots of one limit: holders by the server time at which each runs out, and beside it whose they are. expire() removes
- * what has run out, at most 1 000 at a time; bury() what dead nodes held.
+ * Slots of one limit: holders by the server time at which each expires, and beside it the node of each. expire()
+ * removes what has expired, at most 1 000 at a time; bury() removes what dead nodes held.
  */
 const LEASES = CLOCK + DEAD + `
 local holders, nodes
@@ -61,7 +61,7 @@ return stamp
 `)
 
 /**
- * Renews slots of many limits; one that is missing is taken again whatever the limit, one that another node has taken
+ * Renews slots of many limits. One that is missing is taken again whatever the limit; one that another node has taken
  * since is left to it.
  *
  * KEYS  of each slot as LEASE_ACQUIRE
@@ -81,7 +81,7 @@ return 1
 `)
 
 /**
- * Gives a slot back, unless another node has taken it since under the same name.
+ * Releases a slot, unless another node has taken it since under the same name.
  *
  * KEYS  as LEASE_ACQUIRE
  * ARGV  1 holder, 2 node, 3 when this node took it, 4 deadline
@@ -93,6 +93,8 @@ return 1
 `)
 
 /**
+ * Counts the slots taken.
+ *
  * KEYS  as LEASE_ACQUIRE
  * ARGV  1 dead nodes
  * Reply slots taken now
@@ -107,11 +109,10 @@ return redis.call('ZCOUNT', holders, '(' .. text(now), '+inf')
 /**
  * One heartbeat of a node.
  *
- * KEYS  1 nodes (zset by the server time at which each was heard of last)
- * ARGV  1 node, 2 milliseconds for which it could not reach the server: whoever was heard of shortly before counts as
- * heard of now, 3 how
- *       shortly, 4 deadline
- * Reply {now, when it was heard of before or '', node, time, node, time, ...}
+ * KEYS  1 nodes (zset by the server time of each node's last heartbeat)
+ * ARGV  1 node, 2 milliseconds for which it could not reach the server: nodes whose heartbeat came shortly before that
+ *       count as alive now, 3 how shortly, 4 deadline
+ * Reply {now, time of the heartbeat before or '', node, time, node, time, ...}
  */
 export const NODE_BEAT = change(1, CLOCK + `
 local now = millis()
@@ -136,7 +137,7 @@ return reply
 
 /**
  * Claims a message id: a string '<hash>\n!<holder>' while its handler runs, '<hash>\n<outcome>' afterwards (an outcome
- * is JSON). A holder that claims what it holds has lost the answer to its claim, and is given it again.
+ * is JSON). A holder that claims what it holds has lost the answer to its claim, and gets it again.
  *
  * KEYS  1 claim
  * ARGV  1 hash, 2 lease in ms, 3 holder, '' for none, 4 deadline
@@ -156,11 +157,10 @@ return { 'running', redis.call('PTTL', KEYS[1]) }
 `)
 
 /**
- * Stores the outcome of a claim, or gives it back; a claim that has meanwhile been taken for other content is left
- * alone.
+ * Stores the outcome of a claim, or releases it; a claim that has meanwhile been taken for other content is left alone.
  *
  * KEYS  1 claim
- * ARGV  1 hash, 2 outcome or '' to give back, 3 ttl in ms, 4 holder, '' for whoever holds it, 5 deadline
+ * ARGV  1 hash, 2 outcome or '' to release, 3 ttl in ms, 4 holder, '' for any holder, 5 deadline
  */
 export const SETTLE = change(1, `
 local known = redis.call('GET', KEYS[1])
@@ -183,16 +183,18 @@ return 1
 `)
 
 /**
+ * Takes a value, which is returned once.
+ *
  * KEYS  1 value
  * ARGV  1 deadline
- * Reply the value, once
+ * Reply the value
  */
 export const TAKE = change(1, `
 return redis.call('GETDEL', KEYS[1])
 `)
 
 /**
- * Keeps a subject out for a time, never shorter than said before.
+ * Denies a subject for a time, never for less than an earlier call has said.
  *
  * KEYS  1 denial
  * ARGV  1 milliseconds from now, 2 deadline
@@ -205,9 +207,9 @@ return 1
 `)
 
 /**
- * Tells all nodes something; what must not be lost is kept for those that cannot hear it now.
+ * Sends a message to all nodes; one that must not be lost is kept for nodes that cannot receive it now.
  *
- * KEYS  1 channel, 2 what is kept (stream)
+ * KEYS  1 channel, 2 kept messages (stream)
  * ARGV  1 message, 2 milliseconds that it is kept or '', 3 deadline
  */
 export const TELL = change(2, CLOCK + `
@@ -220,11 +222,10 @@ return redis.call('SPUBLISH', KEYS[1], ARGV[1])
 `)
 
 /**
- * What was told since a node looked last, and a mark by which it knows the data again: another one means that the data
- * was lost.
+ * Reads the messages since a node's last read, and a mark of the data: another mark means that the data was lost.
  *
- * KEYS  1 what is kept (stream), 2 mark
- * ARGV  1 id of the last that it has, '-' for none, 2 candidate mark, 3 most messages
+ * KEYS  1 kept messages (stream), 2 mark
+ * ARGV  1 id of the last message that it has, '-' for none, 2 candidate mark, 3 most messages
  * Reply {mark, id, message, id, message, ...}
  */
 export const TOLD = script(2, `
