@@ -6,7 +6,10 @@ export const ALL = '@all'
 /** First segment of the rooms of users. */
 export const USER = '@user'
 
-/** Rooms that every connection is in from the start, as far as they are declared; no other name begins with `@`. */
+/**
+ * The built-in rooms: every connection is in them from the start, as far as they are declared. No other name begins
+ * with `@`.
+ */
 export type BuiltIn = 'all' | 'user'
 
 /**

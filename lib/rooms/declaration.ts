@@ -16,7 +16,9 @@ export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket'
 
 type Hook<C, R> = (context: C) => Awaitable<R>
 
-/** The options of `app.room` as the engine uses them: bound to their scope, contexts built by the dispatcher. */
+/**
+ * The options of `app.room` as the engine uses them: bound to their scope, with contexts that the dispatcher builds.
+ */
 export interface RoomHooks {
   readonly authorize?: Hook<unknown, boolean> | undefined
   readonly onJoin?: Hook<unknown, void> | undefined
@@ -45,9 +47,9 @@ interface EventRule { readonly data: Checker, readonly delivery: Delivery, reado
 /** A definition made ready on this node: compiled schemas, options with defaults, handlers. */
 export interface Declaration {
   readonly pattern: Pattern
-  /** the schemas as they were given */
+  /** The schemas as they were given. */
   readonly contract: Contract
-  /** the rooms that every connection is in from the start, and nobody else can name */
+  /** Set for the rooms that every connection is in from the start and that a client cannot name. */
   readonly builtIn: BuiltIn | undefined
   readonly settings: RoomSettings
   readonly params: Checker | undefined
@@ -63,9 +65,11 @@ export interface Declaration {
   readonly flush: number
   readonly messageLimit: number | undefined
   readonly rate: { readonly messages: number, readonly burst: number } | undefined
-  /** the scope's logger, as it was handed in */
+  /** The scope's logger, as it was handed in. */
   readonly log: unknown
-  /** its rooms on this node and their members, counted where they change: nobody walks over all rooms to know */
+  /**
+   * Its rooms on this node and their members, counted where they change, so that the stats need no walk over all rooms.
+   */
   readonly active: { rooms: number, members: number }
 }
 
@@ -96,8 +100,8 @@ function checker (schema: TSchema, where: string, limit: number | undefined): Ch
 /**
  * Compiles a definition and the options given with it.
  *
- * @param isPublishOnly for a process that serves no connections: handlers and presence are not asked for
- * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA, naming the fix
+ * @param isPublishOnly for a process that serves no connections: handlers and presence are not required
+ * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA with a message that names the fix
  */
 export function declare (
   definition: unknown, hooks: RoomHooks, limits: RoomLimits, defaults: {

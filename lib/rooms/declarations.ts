@@ -5,14 +5,17 @@ import type { Violation } from '../protocol/validate.js'
 import type { Declaration } from './declaration.js'
 import { describe } from './violations.js'
 
-/** A room's name, found among what is declared. */
+/** The declaration of a room, found by the room's name. */
 export interface ResolvedRoom { readonly declaration: Declaration, readonly params: Readonly<Record<string, string>> }
 
-/** All declared families of rooms, found by name: static beats parametric, the earlier segment decides. */
+/**
+ * All declared families of rooms, found by name. A static segment wins over a parameter, and the first segment in which
+ * two patterns differ decides.
+ */
 export class Declarations {
   readonly #bySize = new Map<number, Declaration[]>()
   readonly #shapes = new Map<string, string>()
-  /** a room that every user is in from the start is among them */
+  /** Whether a room that every user is in from the start is among them. */
   hasBuiltIn = false
 
   add (declaration: Declaration): void {
@@ -41,7 +44,11 @@ export class Declarations {
     return undefined
   }
 
-  /** For a peer. @throws Refusal `room_invalid` or `room_unknown` */
+  /**
+   * Finds the declaration of a room for a peer.
+   *
+   * @throws Refusal `room_invalid` or `room_unknown`
+   */
   resolve (name: string): ResolvedRoom {
     if (!isRoomName(name)) throw new Refusal('room_invalid')
     const found = this.find(name)
@@ -56,7 +63,7 @@ export class Declarations {
   }
 
   /**
-   * For the application: the error says what it could have meant.
+   * Finds the declaration of a room for the application, with an error that lists the rooms that it could have meant.
    *
    * @throws REALTIME_ERR_ROOM_UNKNOWN, or REALTIME_ERR_ROOM for params that do not fit
    */
@@ -86,7 +93,9 @@ function rank ({ segments }: Pattern): string {
   return segments.map(({ param }) => param ? '1' : '0').join('')
 }
 
-/** What keeps the params of a name from being those of its definition; a room that is here has been looked at. */
+/**
+ * Tells why the params of a name do not fit its definition. A room that exists on this node has been checked before.
+ */
 function misfits ({ declaration, params }: ResolvedRoom): Violation[] | undefined {
   return declaration.params === undefined || declaration.params.check(params)
     ? undefined

@@ -21,31 +21,35 @@ import { HISTORY_BYTES } from '../retention/bounds.js'
 
 export interface HubOptions {
   readonly presence: PresenceOptions
-  /** users in one presence list; above it only counts */
+  /** Users that one presence list holds; above that number it only has counts. */
   readonly presenceList: number
-  /** bytes of one event */
+  /** Bytes of one event. */
   readonly eventLimit: number
-  /** bytes of the `latest` values of all rooms with members here, default 64 MiB */
+  /** Bytes of the `latest` values of all rooms with members on this node, default 64 MiB. */
   readonly latestBytes?: number
-  /** events, replies and member data are checked against their schemas */
+  /** Whether events, replies and member data are checked against their schemas. */
   readonly validateOutput: boolean
   readonly onError: (error: unknown, message: string) => void
-  /** An event that asks for answers is about to be offered to members here. @returns who is told which */
+  /**
+   * Called before an event that asks for acknowledgements is offered to members of this node.
+   *
+   * @returns the audience that is told which members are offered it
+   */
   readonly onOffered?: (event: EventHead) => Audience | undefined
 }
 
-/** Milliseconds between two looks for `latest` values that have run out. */
+/** Milliseconds between two sweeps for expired `latest` values. */
 const SWEEP = 1_000
-/** Values that one turn of the event loop lets go. */
+/** Values that one turn of the event loop drops. */
 const SLICE = 1_000
 
 /**
- * All rooms of this node, and the way of every event: publish through the adapter, be told by it, deliver to the
- * members here.
+ * All rooms of this node, and the path of every event: it is published through the adapter, comes back from it, and is
+ * delivered to the members here.
  */
 export class Hub {
   readonly declarations = new Declarations()
-  /** makes events of what the application publishes */
+  /** Makes events from what the application publishes. */
   readonly publications: Publications
   readonly #adapter: Adapter
   readonly #options: HubOptions
@@ -56,9 +60,9 @@ export class Hub {
   readonly #sweep: Slices
   readonly #walks = new Walks()
   #sweeper: NodeJS.Timeout | undefined
-  /** events that this node published */
+  /** Number of events that this node has published. */
   published = 0
-  /** events lost before this node, as far as their number is known */
+  /** Number of events lost before they reached this node, as far as it is known. */
   gaps = 0
 
   constructor (adapter: Adapter, options: HubOptions) {
@@ -87,10 +91,10 @@ export class Hub {
     this.#walks.stop()
   }
 
-  /** The adapter's server has lost its data: what this node holds there is held anew. */
+  /** Restores what this node holds at the adapter's server, after that has lost its data. */
   async restore (): Promise<void> { await this.#presence?.renew() }
 
-  /** What the adapter calls; the rest of its host is the node's. */
+  /** The part of the adapter's host that concerns rooms; the node adds the rest. */
   get host (): Pick<AdapterHost, 'event' | 'gap' | 'presence'> {
     return {
       event: (name, packet) => {
@@ -110,7 +114,7 @@ export class Hub {
 
   get active (): Pick<ShardedMap<Room>, 'size' | 'values'> { return this.#rooms }
 
-  /** Something is being offered to a room's members in parts. */
+  /** Whether an event is being offered to a room's members in parts. */
   get isWalking (): boolean { return !this.#walks.isEmpty }
 
   get (name: string): Room | undefined { return this.#rooms.get(name) }
@@ -118,20 +122,20 @@ export class Hub {
   /** @throws Refusal `room_invalid` or `room_unknown` */
   resolve (name: string): ResolvedRoom { return this.#rooms.get(name) ?? this.declarations.resolve(name) }
 
-  /** The same for the application. @throws REALTIME_ERR_ROOM_UNKNOWN or REALTIME_ERR_ROOM */
+  /** Does the same as `resolve` for the application, whose error lists the rooms that it could have meant. */
   locate (name: string): ResolvedRoom { return this.#rooms.get(name) ?? this.declarations.locate(name) }
 
   /**
-   * Validates, serialises once, and publishes. Without the adapter's server: `unavailable`.
+   * Validates, serialises once and publishes. It rejects with `unavailable` when the adapter's server is away.
    *
-   * @throws REALTIME_ERR_EVENT for an undeclared event, data that does not fit its schema, or data over the limit
+   * @throws REALTIME_ERR_EVENT for an undeclared event, data that does not fit its schema, or data above the limit
    */
   publish (name: string, type: string, data: unknown, options: PublishOptions = {}): Awaitable<Published> {
     const { declaration } = this.locate(name)
     return this.send(name, declaration, this.publications.prepare(declaration, type, data, options))
   }
 
-  /** What `prepare` made, published. */
+  /** Publishes what `prepare` has made. */
   send (name: string, { settings }: Declaration, publication: Publication): Awaitable<Published> {
     this.published++
     return this.#adapter.publish(name, publication, settings)
@@ -157,15 +161,15 @@ export class Hub {
   }
 
   /**
-   * Goes on with a parked member from where its next poll says it stands.
+   * Continues with a parked member at the position that its next poll names.
    *
-   * @param isContinued it polls on: what it reads is delivered, not resumed after a break
+   * @param isContinued whether it polls without a break: what it reads then counts as delivered and not as resumed
    */
   rejoin (membership: Membership, request: JoinRequest, isContinued = true): Promise<Rejoined> {
     return this.#joining.rejoin(membership, request, isContinued)
   }
 
-  /** @param isMeant the peer said that it leaves, so that its presence ends without grace */
+  /** @param isMeant whether the peer said that it leaves: its presence then ends without grace */
   leave (membership: Membership, isMeant: boolean): boolean {
     const { room, entry } = membership
     if (!room.remove(membership)) return false
@@ -175,7 +179,8 @@ export class Hub {
   }
 
   /**
-   * The same connection is in the room on another node by now: its presence goes on there, whatever becomes of it here.
+   * Gives the member's presence to another node, on which the same connection is in the room by now, so that what
+   * happens here no longer ends it.
    */
   handOver (membership: Membership): void {
     const { room, entry } = membership
@@ -220,7 +225,7 @@ export class Hub {
 
   readonly #release = (held: RoomOfMember): void => {
     const room = this.#rooms.get(held.name)
-    // One that could not be opened has been forgotten, with all that held it.
+    // A room that could not be opened has been forgotten already, with everything that held it.
     if (room === undefined || room !== held || --room.holds > 0) return
     this.#forget(room)
     room.close()
@@ -229,7 +234,7 @@ export class Hub {
   }
 
   /**
-   * Retained events for the application or a member that asks.
+   * Reads retained events for the application or for a member that asks.
    *
    * @param bytes after which the page ends, for a member
    */

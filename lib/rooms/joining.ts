@@ -7,17 +7,17 @@ import type { JoinPlan, Membership, RoomOfMember } from './membership.js'
 import type { PresenceKeeper } from './presence.js'
 import type { Room } from './room.js'
 
-/** One room that a connection enters: found and allowed. */
+/** One room that a connection enters, found and allowed. */
 export interface RequestedRoom { readonly name: string, readonly found: ResolvedRoom, readonly request: JoinRequest }
 
 export interface JoinRequest {
   readonly since?: Position | undefined
   readonly last?: number | undefined
-  /** id of the connection that the member was before a break */
+  /** Ids of the connections that the member had before a break, joined by commas. */
   readonly former?: string | undefined
-  /** version of the `latest` values that the member knows */
+  /** Version of the `latest` values that the member knows. */
   readonly version?: number | undefined
-  /** the newest presence that the member knows */
+  /** Sequence of the newest presence that the member knows. */
   readonly sequence?: number | undefined
 }
 
@@ -31,26 +31,26 @@ export interface PendingJoin {
   cancel (): void
 }
 
-/** What a member is told that goes on, and what lets its events in behind that. */
+/** The data for a member that continues, and a function that lets its events in behind that. */
 export interface Rejoined { readonly data: JoinData, readonly start: () => void }
 
 /** Where a member begins. */
 interface Start { readonly since?: Position | undefined, readonly resumed?: boolean | undefined }
 
-/** From where members read on, what they are told of a room, and their announcement to the others. */
+/** Decides where members begin to read, makes the data that they get of a room, and announces them to the others. */
 export class Joining {
   readonly #adapter: Adapter
   readonly #presence: PresenceKeeper | undefined
   readonly #presenceList: number
 
-  /** @param presenceList users in one presence list; above it only counts */
+  /** @param presenceList users that one presence list holds; above that number it only has counts */
   constructor (adapter: Adapter, presence: PresenceKeeper | undefined, presenceList: number) {
     this.#adapter = adapter
     this.#presence = presence
     this.#presenceList = presenceList
   }
 
-  /** Where a member begins: at its position, where the history still has that; at the newest event otherwise. */
+  /** Decides where a member begins: at its position where the history still has that, otherwise at the newest event. */
   async plan (room: RoomOfMember, { since, last }: JoinRequest): Promise<Start> {
     if (!room.hasHistory || this.#adapter.history === undefined) return since === undefined ? {} : { resumed: false }
     const { settings } = room.declaration
@@ -71,8 +71,10 @@ export class Joining {
   }
 
   /**
-   * @param since where it reads on; absent: live from the top
-   * @param release is called when the join is cancelled
+   * Makes the join that has to be committed or cancelled.
+   *
+   * @param since where the member reads on; absent to begin live at the top
+   * @param release called when the join is cancelled
    */
   pending (
     room: Room,
@@ -116,9 +118,9 @@ export class Joining {
   }
 
   /**
-   * Goes on with a parked member from where its next poll says it stands.
+   * Continues with a parked member at the position that its next poll names.
    *
-   * @param isContinued it polls on: what it reads is delivered, not resumed after a break
+   * @param isContinued whether it polls without a break: what it reads then counts as delivered and not as resumed
    */
   async rejoin (membership: Membership, request: JoinRequest, isContinued: boolean): Promise<Rejoined> {
     const { room } = membership

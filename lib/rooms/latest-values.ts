@@ -2,21 +2,21 @@ import type { Packet } from '../protocol/packet.js'
 import { Latest, latestTtl } from '../retention/latest.js'
 import type { Retention } from '../retention/retention.js'
 
-/** The current `latest` values of one room, held within the budget of all rooms for as long as the room is open. */
+/** The current `latest` values of one room, which count in the budget of all rooms while the room is open. */
 export class LatestValues {
   readonly #retention: Retention
   readonly #history: Parameters<typeof latestTtl>[0]
-  /** there since the first value */
+  /** Made for the first `latest` value. */
   #values: Latest | undefined
   #isClosed = false
 
-  /** @param history of the room's declaration: values live as long as events do */
+  /** @param history of the room's declaration: values are kept as long as events */
   constructor (retention: Retention, history: Parameters<typeof latestTtl>[0]) {
     this.#retention = retention
     this.#history = history
   }
 
-  /** oldest first */
+  /** The packets, in the order in which they were set. */
   get packets (): Iterable<Packet> { return this.#values?.packets(performance.now()) ?? [] }
 
   /** @returns false when a newer value of the key is known */
@@ -28,7 +28,7 @@ export class LatestValues {
     return isNew
   }
 
-  /** Nobody is in the room any more: its values are read anew for the next who comes. */
+  /** Drops the values after the last member has left; they are read again for the next member. */
   close (): void {
     this.#isClosed = true
     if (this.#values !== undefined) this.#retention.remove(this.#values)

@@ -3,12 +3,12 @@ import type { JoinData } from '../protocol/server-frames.js'
 
 function sizeOf (value: unknown): number { return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value)) }
 
-/** Counted and not listed, as a room of too many users is. */
+/** Keeps the count only, as in a room of too many users. */
 function unlisted ({ sequence, total }: PresenceSnapshot): PresenceSnapshot { return { sequence, total } }
 
 /**
- * The member lists of one answer, which has a bound of bytes for all its rooms: those that do not fit any more are left
- * out.
+ * The member lists of one answer, whose bytes are bounded for all its rooms together. A list that no longer fits is
+ * replaced by its count.
  */
 export class MemberLists {
   readonly #limit: number
@@ -18,7 +18,7 @@ export class MemberLists {
     this.#limit = limit
   }
 
-  /** of the lists that fit */
+  /** Bytes of the lists that fit. */
   get bytes (): number { return this.#bytes }
 
   fit (snapshot: PresenceSnapshot): PresenceSnapshot {

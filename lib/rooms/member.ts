@@ -1,22 +1,22 @@
 import type { Packet } from '../protocol/packet.js'
 
-/** What a room needs of who is in it. A connection satisfies it; so does an object literal in a test. */
+/** What a room needs of a member. A connection satisfies it; so does an object literal in a test. */
 export interface Member {
   readonly id: string
   readonly userId: string
   /**
    * @param flush milliseconds that the frame may wait for others
-   * @returns false while the member lags: a reader of history waits for `whenDrained`
+   * @returns false while the member lags: a reader of history then waits for `drained`
    */
   send (packet: Packet, flush?: number): boolean
-  /** Calls back once when the member no longer lags, or has gone. */
+  /** Calls back once, when the member no longer lags or is gone. */
   whenDrained (callback: () => void): void
   readonly isOpen: boolean
-  /** it was sent so many bytes again that were sent to others before */
+  /** Tells that the member was sent bytes that had been sent to others before. */
   replayed? (bytes: number): void
   /**
-   * what is sent now would be written with this turn; a look at it is cheap, and brings what a send needs into the
-   * cache
+   * Whether a frame sent now would be written in this turn. Reading it is cheap, and loads what a send needs into the
+   * cache.
    */
   readonly isReady?: boolean
 }

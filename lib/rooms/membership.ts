@@ -9,44 +9,44 @@ import type { Follower } from './resume.js'
 import type { Walked } from './walk.js'
 
 export interface JoinPlan {
-  /** read on from here; absent: live from the top */
+  /** Position to read on from; absent to begin live at the top. */
   readonly since: Position | undefined
-  /** answer to a `since` that was asked; absent when none was */
+  /** Answer to a requested `since`; absent when none was requested. */
   readonly resumed: boolean | undefined
   readonly snapshot: PresenceSnapshot | undefined
-  /** connections that the member was before, joined by commas: what left one of them out leaves it out now */
+  /** Former connections of the member, joined by commas: an event that excludes one of them excludes the member. */
   readonly former: string | undefined
-  /** `latest` values up to this version are known to the member */
+  /** The member knows the `latest` values up to this version. */
   readonly version: number | undefined
 }
 
-/** The room, as far as its members need to know it. */
+/** The parts of a room that its members need. */
 export interface RoomOfMember {
   readonly name: string
   readonly declaration: Declaration
   readonly params: Readonly<Record<string, string>>
   readonly hasHistory: boolean
-  /** of the newest event */
+  /** Position of the newest event. */
   readonly position: Position
-  /** the current `latest` values */
+  /** The current `latest` values. */
   readonly latest: Iterable<Packet>
   /** Offers a member what waits for it. */
   catchUp (membership: Membership): void
-  /** Lets events in, behind the ack; first the changes of presence that came before it. */
+  /** Lets events in behind the ack, after the changes of presence that came before it. */
   start (membership: Membership, changes: readonly PresenceChange[]): void
-  /** @returns false when it has left by now */
+  /** @returns false when it has left already */
   remove (membership: Membership): boolean
 }
 
 /** One member's place in one room. */
 export class Membership implements Follower, Walked {
-  // What each event needs comes first, to be in one line of the processor's cache: there are as many as members in all
-  // rooms.
+  // The fields that each event needs come first, so that they share one cache line of the processor: there are as many
+  // memberships as members in all rooms.
   readonly member: Member
-  /** events up to here have been offered */
+  /** The events up to this offset have been offered. */
   floor = 0
   seen = 0
-  /** `parked`: the member polls, and is between two polls */
+  /** `parked` means that the member polls and is between two polls. */
   state: 'joining' | 'following' | 'live' | 'parked' | 'left' = 'joining'
   readonly name: string
   readonly room: RoomOfMember
@@ -55,16 +55,16 @@ export class Membership implements Follower, Walked {
   turn = 0
   sequence: number
   index = -1
-  /** its entry in the room's presence */
+  /** Its entry in the room's presence. */
   entry: PresenceEntry | undefined
-  /** joined by the server: not checked by `authorize` again */
+  /** Whether the server made it join, so that `authorize` does not check it again. */
   isByServer = false
-  /** what the application sent to the joining member: goes out behind the replay */
+  /** What the application sent to the joining member; it goes out behind the replay. */
   held: Packet[] | undefined
   #known: number | undefined
-  /** it polls on: what it reads is delivered, not resumed after a break */
+  /** Whether it polls without a break: what it reads then counts as delivered and not as resumed. */
   #isContinued = false
-  /** the room's own rate bucket, where it declares one; kept by the dispatcher */
+  /** The bucket of the room's own rate, where the room declares one; the dispatcher keeps it. */
   bucket: TokenBucket | undefined
 
   constructor (room: RoomOfMember, member: Member, position: Position, { snapshot, former, version }: JoinPlan) {
@@ -89,20 +89,23 @@ export class Membership implements Follower, Walked {
   }
 
   /**
-   * What its room has not yet come to offer it is offered now: before anything else is said, and before its state
-   * changes.
+   * Offers it now what a walk of its room has not offered it yet. This is called before another frame is sent to it and
+   * before its state changes.
    */
   catchUp (): void { this.room.catchUp(this) }
 
-  /** Between two polls: events are not offered, the next poll reads them from where its cursor says. */
+  /**
+   * Parks it between two polls: it is offered no events, since the next poll reads them from the position in its
+   * cursor.
+   */
   park (): void {
     this.catchUp()
     if (this.state !== 'left') this.state = 'parked'
   }
 
-  /** The next poll. */
+  /** Unparks it for the next poll. */
   unpark (position: Position, version: number | undefined, sequence: number | undefined, isContinued: boolean): void {
-    // The server may have taken it out while the poll was being answered for.
+    // The server may have removed it while the poll was being prepared.
     if (this.state === 'left') return
     this.catchUp()
     this.position = position

@@ -5,20 +5,20 @@ import { ShardedMap } from '../structures/sharded-map.js'
 import { every } from '../structures/timers.js'
 
 export interface PresenceOptions {
-  /** milliseconds between a connection's end and its leave */
+  /** Milliseconds between a connection's end and its leave. */
   readonly grace: number
-  /** milliseconds that an entry outlives a node that died */
+  /** Milliseconds that an entry outlives a node that died. */
   readonly lease: number
 }
 
-/** Longest time between two looks for entries that have run out. */
+/** Longest time between two sweeps for expired entries, in milliseconds. */
 const MAX_SWEEP = 5_000
 
-/** Entries in one renewal: so many are gathered in one turn of the event loop. */
+/** Entries in one renewal: as many are gathered in one turn of the event loop. */
 const BATCH = 500
 /**
- * Entries that are to end and of which the store could not be told, how long they are remembered, and how many of them
- * are told at a time.
+ * Leaves of which the store could not be told: how many are remembered, for how many milliseconds, and how many are
+ * told at a time.
  */
 const MAX_OWED = 10_000
 const OWED = 1_800_000
@@ -64,11 +64,11 @@ export class PresenceKeeper {
   }
 
   /**
-   * Prolongs the entries of this node's members, or makes them anew where the store has lost them. Resolves when that
-   * is done for all who are here now; rejects when it failed for some.
+   * Renews the entries of this node's members, and makes them again where the store has lost them. Resolves when that
+   * is done for all present members; rejects when it failed for some.
    */
   async renew (): Promise<void> {
-    // A renewal that is under way may have passed those who are to be renewed now.
+    // A renewal under way may already have passed entries that have to be renewed now.
     this.#isAsked = true
     this.#renewing ??= this.#renew().finally(() => { this.#renewing = undefined })
     await this.#renewing
@@ -79,7 +79,7 @@ export class PresenceKeeper {
     clearInterval(this.#renewer)
   }
 
-  /** One at a time: of very many rooms it may take longer than the time between two. */
+  /** Only one sweep runs at a time: with very many rooms it may take longer than the time between two. */
   async #sweep (): Promise<void> {
     if (this.#isSweeping) return
     this.#isSweeping = true
@@ -109,7 +109,10 @@ export class PresenceKeeper {
     if (batch.length > 0) await this.#renewSome(batch)
   }
 
-  /** An entry that ended while it was being renewed may have been made anew by that, and nobody else would end it. */
+  /**
+   * Renews some entries. An entry that ended meanwhile may have been made again by the renewal, and nothing else would
+   * end it.
+   */
   async #renewSome (batch: readonly Placed[]): Promise<void> {
     try {
       await this.#store.renew?.(batch, this.#options.lease)
@@ -129,19 +132,26 @@ export class PresenceKeeper {
     if (joined instanceof Promise) await joined
   }
 
-  /** @param isMeant the peer said that it leaves: no grace */
+  /**
+   * Ends an entry.
+   *
+   * @param isMeant whether the peer said that it leaves: then without grace
+   */
   leave (room: string, entry: PresenceEntry, isMeant: boolean): void {
     this.#entries.delete(nameOf(room, entry))
     this.#end({ room, entry }, performance.now() + (isMeant ? 0 : this.#options.grace))
   }
 
-  /** Nothing else ends an entry while its node lives: what the store could not be told it is told later. */
+  /**
+   * Ends an entry at the store. Nothing else ends it while its node lives, so a leave that the store did not get is
+   * sent again later.
+   */
   #end (placed: Placed, endsAt: number): void {
     const { room, entry } = placed
     const owe = (error: unknown): void => {
       this.#onError(error)
       const name = nameOf(room, entry)
-      // Joined again meanwhile; or long gone by itself.
+      // The member has joined again meanwhile, or the entry has expired on its own by now.
       if (this.#entries.has(name) || performance.now() - endsAt > OWED) return
       this.#owed.set(name, { ...placed, endsAt })
       if (this.#owed.size > MAX_OWED) this.#owed.delete(this.#owed.keys().next().value!)
@@ -164,8 +174,8 @@ export class PresenceKeeper {
   }
 
   /**
-   * Another node keeps the entry alive from now on: the store leaves it to that one. Where it has not, because what was
-   * heard is older than the last move, nobody would ever end it.
+   * Hands an entry over to another node, which keeps it alive from now on, and to which the store leaves it. Where that
+   * node has not taken it, because the message is older than the last move, nothing else would ever end it.
    */
   handOver (room: string, entry: PresenceEntry): void {
     if (this.#store.handOver === undefined) return this.leave(room, entry, false)

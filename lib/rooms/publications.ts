@@ -9,16 +9,19 @@ import { describe } from './violations.js'
 export interface PublishOptions {
   readonly except?: Except | undefined
   /**
-   * names what is to have effect once: a key of the application's, or the parts of one of ours, which no single text
-   * can equal
+   * Names what is to have effect once: a key of the application, or the parts of a key of this library, which no single
+   * text can equal.
    */
   readonly once?: string | readonly [string, string, string] | undefined
   readonly ack?: string | undefined
-  /** user whose message makes it */
+  /** User whose message makes the event. */
   readonly owner?: string | undefined
 }
 
-/** What is told of a publication: its position where the room keeps events, and who was offered it on this node. */
+/**
+ * The result of a publication: its position where the room keeps events, and the number of members on this node that
+ * were offered it.
+ */
 export function shape ({ position, recipients }: Published): {
   position?: Position
   recipients: number
@@ -27,13 +30,13 @@ export function shape ({ position, recipients }: Published): {
 }
 
 export interface PublicationsOptions {
-  /** bytes of one event */
+  /** Bytes of one event. */
   readonly eventLimit: number
-  /** events are checked against their schemas */
+  /** Whether events are checked against their schemas. */
   readonly validateOutput: boolean
 }
 
-/** Makes events of what the application publishes: checked against the contract, serialised once. */
+/** Makes events from what the application publishes: checked against the contract and serialised once. */
 export class Publications {
   readonly #options: PublicationsOptions
 
@@ -41,7 +44,7 @@ export class Publications {
     this.#options = options
   }
 
-  /** @throws REALTIME_ERR_EVENT for an undeclared event, data that does not fit its schema, or data over the limit */
+  /** @throws REALTIME_ERR_EVENT for an undeclared event, data that does not fit its schema, or data above the limit */
   prepare (
     declaration: Declaration,
     type: string,
@@ -63,7 +66,7 @@ export class Publications {
     }
   }
 
-  /** An event for one member alone: no offset, not kept. */
+  /** Makes an event for one member only, without an offset; it is not retained. */
   direct (declaration: Declaration, room: string, type: string, data: unknown): Packet {
     const { delivery, key, text } = this.#checked(declaration, type, data)
     return encodeEvent({ type, room, delivery, key, timestamp: Date.now() }, text)
@@ -100,7 +103,7 @@ export class Publications {
   }
 }
 
-/** @throws REALTIME_ERR_EVENT for what JSON cannot say: a `bigint`, a circle, a `toJSON` that throws */
+/** @throws REALTIME_ERR_EVENT for data that JSON cannot express: a `bigint`, a cycle, a `toJSON` that throws */
 function textOf (data: unknown, type: string, room: string): string | undefined {
   try {
     return JSON.stringify(data)

@@ -5,43 +5,43 @@ import type { Position } from '../protocol/position.js'
 import type { GapData } from '../protocol/server-frames.js'
 import { after } from '../structures/timers.js'
 
-/** Events read and written at a time. */
+/** Events that are read and written at a time. */
 export const PAGE = 128
-/** The same in bytes, of which a page has more only where a single event has. */
+/** The same in bytes; a page has more only where a single event does. */
 export const PAGE_BYTES = 524_288
-/** Milliseconds until a history that could not be read is asked again. */
+/** Milliseconds until a history that could not be read is read again. */
 const RETRY = 500
 
-/** Where a follower reads. */
+/** The stream that a follower reads. */
 export interface Source {
   read (since: Position): Awaitable<HistoryPage>
-  /** offset of the newest event that live members of this node have been offered */
+  /** Offset of the newest event that live members of this node have been offered. */
   readonly top: number
 }
 
-/** Who follows. */
+/** A member that follows a stream. */
 export interface Follower {
-  /** where it stands; moved as events are written */
+  /** Its position, which moves as events are written. */
   position: Position
   readonly isGone: boolean
-  /** another one each time that it begins to follow: what still runs from before has ended */
+  /** Another number each time that it begins to follow, so that reads from before are ignored. */
   readonly turn: number
   /** @returns false while its link lags */
   replay (packet: Packet): boolean
   whenDrained (callback: () => void): void
-  /** events were lost to it; it goes on at the end of the gap */
+  /** Tells it of a gap; it continues at the end of the gap. */
   gap (gap: GapData): void
-  /** caught up: from here on events come live */
+  /** Tells it that it has caught up: from here on events come live. */
   live (): void
 }
 
 /**
  * Lets a member follow a stream page by page, as fast as its link drains, until it has caught up. Nothing is queued for
- * it meanwhile: what is published while it reads is read as well. A stream trimmed under it, or replaced, is a gap,
- * never silence.
+ * it meanwhile, because events that are published while it reads are read as well. When the stream is trimmed or
+ * replaced before the member has read it, the member is told of a gap.
  */
 export function follow (follower: Follower, source: Source, turn = follower.turn): void {
-  // Between two polls a member is gone and comes back: a page that was asked for before is of another place.
+  // Between two polls a member is gone and comes back; a page requested before that belongs to an older position.
   const isOver = (): boolean => follower.isGone || follower.turn !== turn
   const resume = (): void => { follow(follower, source, turn) }
   let page: Awaitable<HistoryPage>
@@ -85,7 +85,7 @@ function step (follower: Follower, source: Source, page: HistoryPage, resume: ()
     return false
   }
   if (!isRead) return true
-  // Told of an event that the history does not show yet: a replica behind its primary.
+  // The node was told of an event that the history does not show yet, because a replica is behind its primary.
   after(resume, RETRY).unref()
   return false
 }

@@ -12,20 +12,20 @@ import { follow, PAGE, PAGE_BYTES } from './resume.js'
 import { Walk } from './walk.js'
 import type { Walks } from './walks.js'
 
-/** Who is told which members an event was offered to. */
+/** Is told which members an event was offered to. */
 export interface Audience {
   add (member: Member): void
-  /** All have been added. */
+  /** Called when all members have been added. */
   end (): void
 }
 
 /** How a room reads what its adapter keeps. */
 export interface RoomSource {
-  /** absent: nothing is kept, by the declaration or for want of an adapter that does */
+  /** Absent where no history is kept, by the declaration or because the adapter keeps none. */
   history? (query: HistoryQuery): Awaitable<HistoryPage>
 }
 
-/** What a room is handed from outside. */
+/** What a room gets from outside. */
 export interface RoomHost {
   readonly retention: Retention
   readonly walks: Walks
@@ -39,15 +39,17 @@ export class Room implements RoomOfMember {
   readonly params: Readonly<Record<string, string>>
   readonly #source: RoomSource
   #members: Membership[] = []
-  /** loops over the members under way: a send may cut a member, which then leaves in the middle of the loop */
+  /**
+   * Number of loops over the members under way: a send may cut a member, which then leaves in the middle of the loop.
+   */
   #loops = 0
-  /** there since the room was large, or something was offered in the middle of a loop */
+  /** Made when the room becomes large, or when an event has to be offered in the middle of a loop. */
   #walk: Walk<Membership> | undefined
-  /** by `performance.now()` */
+  /** Time of the last loop over all members, by `performance.now()`. */
   #walkedAt = Number.NEGATIVE_INFINITY
   /**
-   * of the members looked at last, those that could be sent to at once: of a look without a result the compiler would
-   * leave little
+   * Number of members touched last that could be sent to at once. Without a result that is kept, the compiler would
+   * remove most of the loop in `lookAhead`.
    */
   reachable = 0
   readonly #walks: Walks
@@ -55,10 +57,10 @@ export class Room implements RoomOfMember {
   readonly #latest: LatestValues
   #epoch = ''
   #top = 0
-  /** members, joins under way and readers that keep the subscription */
+  /** Number of members, joins under way and readers that keep the subscription. */
   holds = 0
   ready: Promise<void> | undefined
-  /** the subscription stands */
+  /** Whether the room is subscribed. */
   isOpened = false
 
   constructor (
@@ -80,7 +82,7 @@ export class Room implements RoomOfMember {
   get top (): number { return this.#top }
   get latest (): Iterable<Packet> { return this.#latest.packets }
 
-  /** The subscription stands: `position` is the newest, every event after it will be told. */
+  /** Called once the room is subscribed: `position` is the newest, and every event after it will arrive. */
   opened (position: Position | undefined, latest: readonly Packet[]): void {
     if (position !== undefined && position.offset >= this.#top) {
       this.#epoch = position.epoch
@@ -94,7 +96,7 @@ export class Room implements RoomOfMember {
     return this.#source.history!({ since, limit: PAGE, bytes: PAGE_BYTES })
   }
 
-  /** Makes `member` one of the room's; `start` must follow in the same turn, after the ack. */
+  /** Adds a member; `start` must follow in the same turn, after the ack. */
   add (member: Member, plan: JoinPlan): { membership: Membership, data: JoinData } {
     const position = plan.since ?? this.position
     const membership = new Membership(this, member, position, plan)
@@ -115,7 +117,8 @@ export class Room implements RoomOfMember {
     if (membership.state === 'left') return
     for (const change of changes) this.#tell(membership, change, encodePresence(this.name, change))
     const { epoch, offset } = membership.position
-    // Of another epoch: begun while this node learned of a new one, or before it has. Reading tells which.
+    // The position may be of another epoch, because the join began while this node learned of a new epoch, or before
+    // that. A read of the history tells which.
     if (!this.hasHistory || (epoch === this.#epoch && offset >= this.#top)) membership.live()
     else {
       membership.catchUp()
@@ -138,17 +141,20 @@ export class Room implements RoomOfMember {
     return true
   }
 
-  /** The list to change: a copy while somebody walks over it, so that nobody is passed over or met twice. */
+  /**
+   * Returns the list of members for a change; it is a copy while a loop walks over the old one, so that the loop
+   * neither skips a member nor meets one twice.
+   */
   #writable (): Membership[] {
     if (this.#loops > 0) this.#members = this.#members.slice()
     return this.#members
   }
 
   /**
-   * One event, in offset order. Members that follow the stream read it there instead.
+   * Offers one event, in offset order. Members that follow the stream read it there instead.
    *
-   * @param audience is told who is offered it, each before
-   * @returns members here that are offered it; later where it is offered in parts
+   * @param audience is told of each member before the member is offered the event
+   * @returns the number of members here that are offered it; a promise where it is offered in parts
    */
   event (packet: Packet, audience?: Audience): Awaitable<number> {
     const { position } = packet
@@ -164,7 +170,7 @@ export class Room implements RoomOfMember {
     this.#loops++
     const members = this.#members
     const now = performance.now()
-    // What was walked a moment ago, in a burst, is still in the cache.
+    // The members of a loop a moment ago, in a burst, are still in the cache.
     const isCold = now - this.#walkedAt > WARM
     this.#walkedAt = now
     for (let i = 0; i < members.length; i++) {
@@ -183,14 +189,14 @@ export class Room implements RoomOfMember {
   }
 
   /**
-   * What is offered waits behind what waits already, behind the loop that it came in the middle of, and always in a
-   * large room.
+   * Whether an event has to wait for a walk: behind earlier events that wait, behind a loop that it came in the middle
+   * of, and always in a large room.
    */
   get #isWalked (): boolean {
     return this.#loops > 0 || this.#members.length > this.#walks.large || this.#walk?.isPending === true
   }
 
-  /** Offers to all members: at once, or by a walk. */
+  /** Makes an offer to all members, at once or by a walk. */
   #offer (packet: Packet, offer: (membership: Membership) => void): void {
     if (this.#isWalked) return this.#walkWith(packet, offer, () => {})
     this.#loops++
@@ -232,7 +238,7 @@ export class Room implements RoomOfMember {
   /** Offers this member what waits for it. */
   catchUp (membership: Membership): void { if (this.#walk?.isPending === true) this.#walk.catchUp(membership) }
 
-  /** Nobody is here any more. */
+  /** Closes the room after its last member has left; its values are read again for the next member. */
   close (): void {
     this.#walk?.finish()
     this.#latest.close()
@@ -244,9 +250,9 @@ export class Room implements RoomOfMember {
     const position = { epoch: gap.epoch, offset: gap.to }
     const packet = encodeFrame({ type: 'gap', room: this.name, data: gap }, position)
     this.#offer(packet, (membership) => {
-      // Who still follows finds it out by reading.
+      // A member that still follows finds the gap by reading.
       if (membership.state !== 'live') return
-      // Who joined from what the broker held, before this node knew of the gap, is past it.
+      // A member that joined from the broker's history before this node knew of the gap is already past it.
       if (membership.position.epoch === gap.epoch && membership.floor >= gap.to) return
       membership.floor = gap.to
       membership.position = position
@@ -266,7 +272,7 @@ export class Room implements RoomOfMember {
     membership.member.send(packet)
   }
 
-  /** Presence changes from now on, for a join that takes its snapshot before it is a member. */
+  /** Collects presence changes from now on, for a join that takes its snapshot before it becomes a member. */
   listen (): { changes: PresenceChange[], stop: () => void } {
     const changes: PresenceChange[] = []
     this.#joining.add(changes)
@@ -275,18 +281,18 @@ export class Room implements RoomOfMember {
 }
 
 /**
- * What may wait in one room for members that the walk has not met, and its bytes: a member may be sent all of it at
- * once.
+ * Offers that may wait in one room for members that the walk has not reached, and their bytes: a member may be sent all
+ * of them at once.
  */
 const MOST = { offers: 256, bytes: 262_144 }
-/** Milliseconds in which members that were walked stay in the cache. */
+/** Milliseconds for which members stay in the cache after a loop. */
 const WARM = 1
-/** Members that are looked at together. */
+/** Number of members that are touched together. */
 const AHEAD = 32
 
 /**
- * A look at the next members before each is sent to: as the flusher does it with outboxes, and for the same reason. Of
- * a connection in many rooms nothing is in a cache of the processor but what other rooms have just used.
+ * Touches the next members before each is sent to, as the flusher does with outboxes and for the same reason: of a
+ * connection in many rooms, a cache of the processor holds only what other rooms have just used.
  */
 function lookAhead (members: readonly Membership[], from: number): number {
   const end = Math.min(from + AHEAD, members.length)
