@@ -12,19 +12,19 @@ import type { Messages } from './messages.js'
 export interface CommandsOptions {
   readonly rooms: Hub
   readonly messages: Messages
-  /** users in one list of members */
+  /** Users in one list of members. */
   readonly presenceList: number
-  /** bytes of one answer of history or members */
+  /** Bytes of one answer of history or members. */
   readonly answer: number
 }
 
 /** The frame that answers a command. */
 export type Answer = AckFrame | PongFrame
 
-/** What is answered to a question, and its size, which the caller is charged for. */
+/** The answer to a request for data, and its size, for which the caller is charged. */
 interface Found { readonly data: unknown, readonly bytes: number }
 
-/** Does what a command asks for, whoever sends it and by whatever transport. */
+/** Executes commands, whoever sends them and over whatever transport. */
 export class Commands {
   readonly #options: CommandsOptions
 
@@ -34,8 +34,8 @@ export class Commands {
 
   /**
    * @param bytes of the frame
-   * @returns the answer; absent where the caller has answered it itself. At once for a `ping` and for what the caller
-   *   does at once.
+   * @returns the answer; nothing where the caller has answered it itself. It is no promise for a `ping`, and where
+   *   the caller acts at once.
    * @throws Refusal, by a rejection too
    */
   answer (command: Command, caller: Caller, bytes: number): Awaitable<Answer | void> {
@@ -91,7 +91,7 @@ export class Commands {
     return { type: 'ack', room, id, data }
   }
 
-  /** The list is left out where it does not fit into one answer, as that of too many users is. */
+  /** Omits the list where it does not fit into one answer, like that of too many users. */
   async #presence (room: string): Promise<Found> {
     const { rooms, presenceList, answer } = this.#options
     try {
@@ -114,8 +114,8 @@ export class Commands {
   }
 
   /**
-   * As many events as fit into one answer, at least one. Behind them stands where the next one goes on: `more` says
-   * that there is more.
+   * Returns as many events as fit into one answer, at least one, and the position behind them; `more` says that there
+   * are more.
    */
   async #past (
     room: string,
@@ -126,7 +126,7 @@ export class Commands {
     const { rooms, answer } = this.#options
     let page = await rooms.history(room, since, limit, answer)
     const { resumed } = page
-    // Of a page of nothing but what this caller is left out of nothing would be told.
+    // A page whose events all exclude this caller would tell it nothing, so the next one is read.
     while (page.isPart === true && page.events.every(({ event }) => isExcepted(event!))) {
       page = await rooms.history(room, page.events.at(-1)!.position, limit, answer)
     }
@@ -155,7 +155,7 @@ export class Commands {
   }
 }
 
-/** The answer, behind what has to be done before it. */
+/** Returns the answer once `done` has been done. */
 function after (done: Awaitable<void>, answer: Answer): Awaitable<Answer> {
   return done instanceof Promise ? done.then(() => answer) : answer
 }

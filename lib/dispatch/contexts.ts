@@ -19,7 +19,7 @@ export interface ContextSource {
   readonly params: Params
   readonly user: unknown
   readonly userId: string
-  /** connection id, or the verified `x-connection-id` of an HTTP caller */
+  /** Connection id, or the verified `x-connection-id` of an HTTP caller. */
   readonly sender: string | undefined
   readonly messageId: string | undefined
 }
@@ -42,7 +42,7 @@ class Handle implements RoomHandle<Events> {
   ): Promise<{ position?: Position, recipients: number }> {
     const { rooms, sender, userId, messageId } = this.#source
     const n = ++this.#broadcasts
-    // A handler that runs again, because the node that ran it first died, must not add a second event.
+    // A handler that runs again, because the first node that ran it died, must not add a second event.
     const once = idempotencyKey ?? (messageId === undefined ? undefined : [userId, messageId, String(n)] as const)
     const left = except === undefined
       ? undefined
@@ -51,7 +51,7 @@ class Handle implements RoomHandle<Events> {
   }
 }
 
-/** What every handler of a room is given; the parts that cost are made when asked for. */
+/** What every handler of a room gets; costly parts are made when they are first used. */
 export class RoomContext implements Public.RoomContext<Params, Events> {
   readonly params: Params
   readonly user: User
@@ -65,7 +65,7 @@ export class RoomContext implements Public.RoomContext<Params, Events> {
   constructor (source: ContextSource) {
     this.#source = source
     this.params = source.params
-    // What the application's `authenticate` gave is what it has declared `User` to be.
+    // The application has declared `User` as what its `authenticate` returns.
     this.user = source.user as User
     this.userId = source.userId
     this.sender = source.sender

@@ -38,44 +38,44 @@ export interface DispatchOptions {
   readonly ledger: Ledger
   readonly refusals: Refusals
   readonly log: FastifyBaseLogger
-  /** rooms of one connection */
+  /** Rooms of one connection. */
   readonly roomLimit: number
-  /** of the rate of one connection */
+  /** Burst of the rate of one connection. */
   readonly burst: number
   readonly presenceList: number
   /**
-   * bytes of one connection's frames that may wait to be handled, those that are being handled included; one frame
-   * always may
+   * Bytes of one connection's frames that may wait to be handled, those being handled included; a single frame always
+   * may.
    */
   readonly waiting: number
-  /** bytes of one answer of history or members */
+  /** Bytes of one answer of history or members. */
   readonly answer: number
   readonly validateOutput: boolean
-  /** what opening a connection came to cost its user, beside the request; in messages */
+  /** Charges a user what the opening of a connection cost beside the request, in messages. */
   readonly charge: (userId: string, cost: number) => void
-  /** a fresh identity for a ticket; throws a Refusal */
+  /** Returns a fresh identity for a ticket; throws a Refusal. */
   readonly redeem: (ticket: string) => Promise<Identity>
 }
 
-/** Milliseconds in which the next poll of a connection is awaited, to be told of its end. */
+/** Milliseconds for which the end of a connection that polls is kept for its next poll. */
 const UNTOLD = 30_000
 const MAX_UNTOLD = 10_000
-/** Frames of one connection that may wait for one room, where the rate's burst is not more. */
+/** Frames of one connection that may wait for one room, unless the burst of the rate is larger. */
 const WAITING = DEFAULTS.waitingFrames
-/** Milliseconds after which one that found no room to wait may be sent again. */
+/** Milliseconds after which a frame that found no place to wait may be sent again. */
 const TOO_MANY = 1_000
 
-/** The frames of connections: which may be handled, in which order, and what is answered. */
+/** Decides which frames of connections may be handled and in which order, and sends the answers. */
 export class Dispatch {
-  /** the way into rooms and out of them */
+  /** Moves connections into rooms and out of them. */
   readonly joins: Joins
-  /** what is done for a command, whoever sends it */
+  /** Executes a command, whoever sends it. */
   readonly commands: Commands
   readonly #options: DispatchOptions
   readonly #order = new RoomOrder()
   readonly #replies: ErrorReplies
   readonly #parts: CallerParts
-  /** ends of connections between two polls, by their ids, until the next poll asks */
+  /** Ends of connections between two polls, by their ids, until the next poll asks. */
   readonly #untold = new ExpiringMap<Refusal>(MAX_UNTOLD)
 
   constructor (options: DispatchOptions) {
@@ -87,7 +87,7 @@ export class Dispatch {
     this.#parts = { joins: this.joins, renewals, acks: options.acks }
   }
 
-  /** What connections call. */
+  /** The part of the connections' host that this class implements. */
   get host (): Pick<ConnectionHost<Membership>,
     | 'onSaying'
     | 'onCommand'
@@ -112,7 +112,7 @@ export class Dispatch {
     const { transport } = connection
     this.joins.leaveAll(connection, reason)
     acks.gone(connection.id)
-    // The application may never settle what lets it in.
+    // The application may never settle what would end the wait.
     for (const task of this.#order.takeWaiting(connection)) task()
     const { ending } = connection
     if (connection.isParked && ending?.data.retry === 'never') {
@@ -135,14 +135,17 @@ export class Dispatch {
     )
   }
 
-  /** Why a connection that polled was ended for good between two polls, told once; `undefined`: it was not. */
+  /** Returns once why a connection that polls was ended for good between two polls; `undefined` when it was not. */
   takeEnding (id: string): Refusal | undefined {
     const ending = this.#untold.get(id, performance.now())
     if (ending !== undefined) this.#untold.delete(id)
     return ending
   }
 
-  /** A ticket that came by another way than the connection, maybe to another node. Never rejects. */
+  /**
+   * Renews a credential with a ticket that came by another way than the connection, maybe to another node. Never
+   * rejects.
+   */
   async renew (connection: Peer, ticket: string): Promise<Renewed> {
     try {
       const expires = await this.#parts.renewals.renew(connection, ticket)
@@ -170,8 +173,9 @@ export class Dispatch {
   }
 
   /**
-   * Frames that wait, or are being worked on, are bounded in bytes for all rooms of a connection. @returns whether
-   * these fit
+   * Reserves bytes for a frame that waits or is being handled; they are bounded for all rooms of a connection together.
+   *
+   * @returns whether the frame fits
    */
   #hold (connection: Peer, bytes: number): boolean {
     if (connection.waiting > 0 && connection.waiting + bytes > this.#options.waiting) return false
@@ -185,8 +189,8 @@ export class Dispatch {
   }
 
   /**
-   * Spends a token of the room's own bucket for a message where it declares one, of the connection's for everything
-   * else.
+   * Spends a token of the room's own bucket for a message where the room declares one, of the connection's for
+   * everything else.
    */
   #isAffordable (connection: Peer, command: Command): boolean {
     if (command.type === 'ack' && this.#options.acks.isOwed(command.id, connection.id)) return true
@@ -208,7 +212,7 @@ export class Dispatch {
   #run (connection: Peer, command: Command, bytes: number): void {
     if (!connection.isOpen) return
     if (isUnordered(command)) return void this.#handle(connection, command, bytes)
-    // Renewals are a lane of their own, so that the last one sent is the one that holds.
+    // Renewals have a lane of their own, so that the last one sent is the one that holds.
     const room = roomOf(command) ?? ''
     if (!this.#hold(connection, bytes)) return this.#tooMany(connection, command)
     const isTaken = this.#order.run(connection, room, () => {
@@ -222,7 +226,7 @@ export class Dispatch {
     this.#tooMany(connection, command)
   }
 
-  /** A burst that the rate allows finds room to wait. */
+  /** Lets as many frames wait as the burst of the rate allows. */
   #mayWait (connection: Peer, room: string): number {
     const { rate } = connection.rooms.get(room)?.room.declaration ?? {}
     return Math.max(WAITING, this.#options.burst, rate?.burst ?? 0)
@@ -251,14 +255,14 @@ export class Dispatch {
 
   /** @throws TypeError for a reply that is no JSON: a cycle, or a BigInt */
   #tell (connection: Peer, { type, id }: Command, answer: Answer | void): void {
-    // Signs of life are not answered, and a sender that has named no id cannot tell what its ack belongs to.
+    // Answers to pings and broadcasts get no answer, and a sender without an id cannot match an ack.
     const isSilent = type === 'pong' || type === 'ack' || (id === undefined && (type === 'message' || type === 'leave'))
     if (answer !== undefined && !isSilent) connection.sendFrame(answer)
   }
 
   #refused (connection: Peer, command: Command, error: unknown): void {
     const { type, id } = command
-    // A ticket of another user has ended the connection, which was told so.
+    // A ticket of another user has ended the connection, which was told of it then.
     if (type === 'auth' && !connection.isOpen) return
     const room = roomOf(command)
     const refusal = this.#replies.of(error, room, connection)
@@ -279,7 +283,7 @@ export class Dispatch {
 
 function roomOf (command: Command): string | undefined { return 'room' in command ? command.room : undefined }
 
-/** It has no place in the order of a room, and is handled at once. */
+/** Whether the command has no place in the order of a room, so that it is handled at once. */
 function isUnordered ({ type }: Command): boolean { return type === 'ping' || type === 'pong' || type === 'ack' }
 
 function rateLimited (wait: number, own: Rate | undefined): Refusal {

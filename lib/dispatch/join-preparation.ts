@@ -9,7 +9,7 @@ import type { ResolvedRoom } from '../rooms/declarations.js'
 import { describe } from '../rooms/violations.js'
 import type { PendingJoin, JoinRequest } from '../rooms/joining.js'
 
-/** Who enters: a connection, as far as that matters here. */
+/** A connection that enters a room, with the parts that are needed for that. */
 export interface Entrant {
   readonly id: string
   readonly userId: string
@@ -22,11 +22,11 @@ export interface Entrant {
 export interface PreparedJoin {
   readonly name: string
   readonly joining: PendingJoin
-  /** what `onJoin` sent to the entrant: goes out behind the replay */
+  /** What `onJoin` sent to the entrant; it goes out behind the replay. */
   readonly held: Packet[] | undefined
 }
 
-/** What the application's callbacks are told of whoever is in a room. */
+/** Makes the source of the contexts that the application's callbacks get for a member. */
 export function sourceOf (
   rooms: Hub,
   { id, user, userId }: Omit<Entrant, 'send' | 'isOpen'>,
@@ -36,7 +36,7 @@ export function sourceOf (
   return { rooms, declaration, name, params, user, userId, sender: id, messageId: undefined }
 }
 
-/** Everything of a join that may wait, up to its ack: the subscription, `onJoin`, presence. */
+/** Does the parts of a join that may have to wait, up to its ack: the subscription, `onJoin`, presence. */
 export class JoinPreparation {
   readonly #rooms: Hub
   readonly #validateOutput: boolean
@@ -71,7 +71,7 @@ export class JoinPreparation {
         await declaration.onJoin(new JoinContext(source, joining.resumed === true, (packet) => { send(packet) }))
         send = (packet) => { entrant.send(packet) }
       }
-      // Whoever has gone, or was sent away, in the meantime is not announced to the others.
+      // A connection that is gone or was removed meanwhile is not announced to the other members.
       if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
       if (declaration.hasPresence) {
         const data = await this.#memberData(declaration, source)

@@ -31,28 +31,28 @@ export interface JoinsOptions {
   readonly replies: ErrorReplies
   readonly order: RoomOrder
   readonly log: FastifyBaseLogger
-  /** rooms of one connection */
+  /** Rooms of one connection. */
   readonly roomLimit: number
-  /** bytes of the member lists of one answer */
+  /** Bytes of the member lists of one answer. */
   readonly answer: number
   readonly validateOutput: boolean
-  /** what opening a connection came to cost its user, beside the request; in messages */
+  /** Charges a user what the opening of a connection cost beside the request, in messages. */
   readonly charge: (userId: string, cost: number) => void
 }
 
-/** What came of entering one room. */
+/** The result of entering one room. */
 export type JoinResult = { readonly name: string, readonly data: JoinData } | RefusedRoom
 
 export interface RefusedRoom { readonly name: string, readonly refusal: Refusal }
 
 /**
- * What came of the rooms of a poll. `start` lets events of a room in; it is called in the turn in which the answer can
- * name the room.
+ * The results for the rooms of a poll. `start` lets the events of a room in; it is called in the turn in which the
+ * answer can name the room.
  */
 export interface TakenRooms {
   readonly entered: readonly JoinResult[]
   readonly starts: ReadonlyArray<() => void>
-  /** refused again: told with the answer */
+  /** Rooms that were refused again; the answer tells of them. */
   readonly refused: readonly RefusedRoom[]
 }
 
@@ -61,7 +61,9 @@ type Attempt = PreparedJoin | RefusedRoom
 /** A member whose ack is still to be sent; `start` lets its events in behind it. */
 interface Entered { readonly membership: Membership, readonly data: JoinData, readonly start: () => void }
 
-/** The only way of a connection into rooms and out of them: by its own will, by the server, and from poll to poll. */
+/**
+ * The only way of a connection into rooms and out of them: by its own commands, by the server, and from poll to poll.
+ */
 export class Joins {
   readonly #options: JoinsOptions
   readonly #preparation: JoinPreparation
@@ -74,10 +76,10 @@ export class Joins {
   // A new connection
 
   /**
-   * Enters all rooms of a new stream and says `welcome`. Commands that came with the handshake wait until then.
+   * Enters all rooms of a new stream and sends `welcome`. Commands that came with the handshake wait until then.
    *
    * @param since the moment of the revocations at which its admission began
-   * @param welcome makes the frame from what came of each room, sent before any event; a poll has none
+   * @param welcome makes the frame from the result of each room; it is sent before any event, and a poll has none
    */
   open (
     connection: Peer,
@@ -101,7 +103,7 @@ export class Joins {
     const { order } = this.#options
     order.begin(connection)
     const results = await Promise.all(attempts)
-    // Gone meanwhile, it holds nothing here any more.
+    // If the connection is gone meanwhile, it no longer holds anything here.
     const waiting = order.takeWaiting(connection)
     this.#opened(connection, results.map((result) => this.#asked(connection, result, since)), welcome)
     for (const task of waiting) task()
@@ -117,7 +119,7 @@ export class Joins {
     }
   }
 
-  /** The server may have taken the connection out of the room while it was being entered. */
+  /** The server may have removed the connection from the room while it was entering. */
   #asked (connection: Peer, result: Attempt, since: number): Attempt {
     const { name } = result
     if (!('joining' in result) || !connection.isOpen) return result
@@ -143,12 +145,12 @@ export class Joins {
     const lists = this.memberLists()
     const entered = results.map((result): JoinResult => {
       if (!('joining' in result)) {
-        // Admission took a place for it; the server may have put the connection there meanwhile.
+        // Admission took a place for it; the server may have put the connection into the room meanwhile.
         if (connection.rooms.get(result.name) === undefined) this.#options.slots.leave(connection.id, result.name)
         return result
       }
       const { membership, data, start } = commit(connection, result)
-      // Of a poll that was given up meanwhile: the next one reads what comes from now on.
+      // The poll was given up meanwhile, so the next one reads the events from here on.
       if (connection.isParked) membership.park()
       else starts.push(start)
       return { name: result.name, data: lists.fitJoin(data) }
@@ -169,7 +171,7 @@ export class Joins {
     const begun = revocations.moment
     const { identity } = connection
     try {
-      // Where the server has put it, it need not be allowed to go.
+      // A connection that the server has put into the room needs no permission of its own.
       const found = connection.rooms.get(name)?.isByServer === true ? undefined : await access.allow(name, identity)
       if (!connection.isOpen) return
       const known = connection.rooms.get(name)
@@ -201,8 +203,8 @@ export class Joins {
   }
 
   /**
-   * Every connection is in its built-in rooms from the start: one that comes back goes on where it was, without a
-   * second `onJoin`.
+   * Moves a member within a built-in room, in which every connection is from the start: after a reconnect it resumes
+   * where it was, without a second `onJoin`.
    */
   async #move (membership: Membership, request: JoinRequest): Promise<Pick<Entered, 'data' | 'start'>> {
     membership.park()
@@ -212,8 +214,8 @@ export class Joins {
 
   /**
    * @param since the moment of the revocations at which the decision to let it in began
-   * @param allowed for whom that was decided; absent when the server decides
-   * @throws Refusal; when the connection has gone meanwhile, too
+   * @param allowed the identity for which that was decided; absent when the server decides
+   * @throws Refusal, also when the connection is gone meanwhile
    */
   async #add (
     connection: Peer,
@@ -250,9 +252,7 @@ export class Joins {
     return commit(connection, ready)
   }
 
-  /**
-   * Its credential may have been renewed, with fewer rights, while the room was being entered with those that it had.
-   */
+  /** Authorises again when the credential was renewed, maybe with fewer rights, while the room was being entered. */
   async #askAgain (connection: Peer, name: string, found: ResolvedRoom): Promise<void> {
     for (let asked: Identity | undefined; asked !== connection.identity;) {
       asked = connection.identity
@@ -270,15 +270,15 @@ export class Joins {
 
   // By the server
 
-  /** The server puts a connection into a room: no authorisation, for as long as the connection lives. */
+  /** Puts a connection into a room for the application, without authorisation, for as long as the connection lives. */
   async joinByServer (connection: Peer, name: string): Promise<boolean> {
     const { rooms, revocations, order, replies } = this.#options
     const found = rooms.locate(name)
-    // Between two polls there is no answer that the join could last for, and none that could tell of it.
+    // Between two polls there is no answer for which the join could last, and none that could tell of it.
     if (connection.rooms.get(name) !== undefined || connection.isParked) return false
     const since = revocations.moment
     const opening = order.waitingOf(connection)
-    // Its own way into the same room may be under way.
+    // The connection may be entering the same room itself.
     if (opening !== undefined) await new Promise<void>((resolve) => { opening.push(resolve) })
     return await new Promise<boolean>((resolve) => {
       const isTaken = order.run(connection, name, async () => {
@@ -303,7 +303,7 @@ export class Joins {
     })
   }
 
-  /** The server takes a connection out of a room, with a `left` frame. */
+  /** Removes a connection from a room for the server, with a `left` frame. */
   leaveByServer (connection: Peer, name: string, word = 'left'): boolean {
     const membership = connection.rooms.get(name)
     if (membership === undefined) return false
@@ -316,12 +316,12 @@ export class Joins {
     return true
   }
 
-  /** The connection has ended: its presence lasts for the grace, in which it may come back. */
+  /** Removes an ended connection from its rooms; its presence lasts for the grace, in which it may reconnect. */
   leaveAll (connection: Peer, reason: EndReason): void {
     for (const membership of connection.rooms.all()) this.#leave(connection, membership, reason, false)
   }
 
-  /** @param isMeant the peer or the server ends it on purpose: presence without grace */
+  /** @param isMeant whether the peer or the server ends it on purpose: its presence then ends without grace */
   #leave (connection: Peer, membership: Membership, code: string, isMeant: boolean): void {
     const { rooms, slots, log } = this.#options
     if (!rooms.leave(membership, isMeant)) return
@@ -342,10 +342,13 @@ export class Joins {
 
   // From poll to poll
 
-  /** Nothing is offered to the connection until its rooms are taken up again. */
+  /** Parks all memberships: the connection is offered nothing until its rooms are resumed. */
   parkAll (connection: Peer): void { for (const membership of connection.rooms.all()) membership.park() }
 
-  /** Its poll has ended. What the server has joined ends with it: the cursor names only the rooms of the URL. */
+  /**
+   * Parks the rooms of a poll that has ended. Joins by the server end with the poll, because the cursor names only the
+   * rooms of the URL.
+   */
   park (connection: Peer, cursorRooms: readonly string[]): void {
     for (const membership of connection.rooms.all()) {
       if (cursorRooms.includes(membership.name)) membership.park()
@@ -354,11 +357,11 @@ export class Joins {
   }
 
   /**
-   * The next poll of a connection takes its rooms up again, and asks for those that refused it for the moment.
+   * Resumes the rooms of a connection for its next poll, and enters rooms again that were refused for the moment.
    *
    * @param since the moment of the revocations at which its admission began
-   * @param missing rooms that refused it before
-   * @param isCurrent false once the poll was answered or given up: what is left of it is for the next one
+   * @param missing rooms that were refused before
+   * @param isCurrent returns false once the poll was answered or given up; the next poll does the rest then
    */
   async resume (
     connection: Peer,
@@ -377,7 +380,7 @@ export class Joins {
       const membership = connection.rooms.get(name)
       if (membership !== undefined) {
         const { data, start } = await this.#options.rooms.rejoin(membership, request)
-        // The server may have taken it out in the meantime.
+        // The server may have removed it meanwhile.
         if (connection.rooms.get(name) !== membership) continue
         entered.push({ name, data: lists.fitJoin(data) })
         starts.push(start)
@@ -409,18 +412,18 @@ export class Joins {
     }
   }
 
-  /** The connection polls another node now, which holds its slots and its presence from here on. */
+  /** Gives the slots and the presence of a connection to the node that it polls now. */
   handOver (connection: Peer): void {
     const { rooms, slots } = this.#options
     slots.handOver(connection.id)
     for (const membership of connection.rooms.all()) rooms.handOver(membership)
   }
 
-  /** For the lists of one answer. */
+  /** Makes the bound for the member lists of one answer. */
   memberLists (): MemberLists { return new MemberLists(this.#options.answer) }
 }
 
-/** The same request may succeed later. */
+/** Whether the same request may succeed later. */
 export function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }
 
 function commit (connection: Peer, { joining, held }: PreparedJoin): Entered {

@@ -14,8 +14,9 @@ export interface MessageCall extends ContextSource {
   readonly data: unknown
   readonly bytes: number
   /**
-   * Asked right before the handler, which may have had to wait for the claim. @throws Refusal when the sender may not
-   * any more
+   * Called right before the handler, because the message may have had to wait for its claim.
+   *
+   * @throws Refusal when the sender may no longer send it
    */
   readonly check: () => void
 }
@@ -24,7 +25,7 @@ export interface MessagesOptions extends IdempotencyOptions {
   readonly validateOutput: boolean
 }
 
-/** Runs declared messages: parse, check, handler with a deadline, and once per message id. */
+/** Runs declared messages: it checks them, runs the handler with a deadline, and does so once per message id. */
 export class Messages {
   readonly #options: MessagesOptions
   readonly #idempotency: Idempotency
@@ -36,7 +37,7 @@ export class Messages {
 
   stop (): void { this.#idempotency.stop() }
 
-  /** Never rejects: what goes wrong is an outcome. */
+  /** Never rejects: an error is an outcome too. */
   async run (call: MessageCall): Promise<Outcome> {
     try {
       this.#check(call)
@@ -68,7 +69,7 @@ export class Messages {
     }
   }
 
-  /** @param keep stores what the handler came to, before it is told */
+  /** @param keep stores the handler's outcome before it is sent */
   #handle (call: MessageCall, keep: (final: Outcome) => Awaitable<Outcome> = (final) => final): Handling {
     const invoked = this.#invoke(call)
     const end = invoked instanceof Promise ? invoked.then(keep) : keep(invoked)

@@ -14,11 +14,14 @@ export interface RenewalsOptions {
   readonly connections: Connections<Membership>
   readonly joins: Joins
   readonly replies: ErrorReplies
-  /** a fresh identity for a ticket; throws a Refusal */
+  /** Returns a fresh identity for a ticket; throws a Refusal. */
   readonly redeem: (ticket: string) => Promise<Identity>
 }
 
-/** In-band refresh: the same user with a newer credential; rooms that it no longer allows are left. */
+/**
+ * Renews the credential of a connection in-band: the same user gets a newer credential, and leaves the rooms that it no
+ * longer allows.
+ */
 export class Renewals {
   readonly #options: RenewalsOptions
 
@@ -27,8 +30,8 @@ export class Renewals {
   }
 
   /**
-   * @returns Unix milliseconds of the credential's end, where it has one
-   * @throws Refusal when it is not taken
+   * @returns Unix milliseconds of the credential's expiry, where it has one
+   * @throws Refusal when it is not accepted
    */
   async renew (connection: Peer, ticket: string): Promise<number | undefined> {
     const identity = await this.#redeem(connection, ticket)
@@ -61,7 +64,8 @@ export class Renewals {
       try {
         await access.authorize(membership.name, membership.room, identity)
       } catch (error) {
-        // It may have left by itself, and come back as somebody who was asked about already.
+        // The connection may have left the room itself, and joined it again with an identity that was authorised
+        // already.
         if (connection.rooms.get(membership.name) === membership) {
           joins.leaveByServer(connection, membership.name, replies.of(error, membership.name, connection).code)
         }
