@@ -53,13 +53,13 @@ export interface EndpointOptions {
 }
 
 type Hook = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
-/** What `Admission` found, on its way to the handler. */
+/** Property of a request that carries the outcome of its admission to the handler. */
 const ADMITTED = Symbol('realtime.admitted')
 type AdmittedRequest = FastifyRequest & { [ADMITTED]: Admitted | null }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 
-/** Milliseconds beside what is waited for: hooks of the app, the broker, a busy process. */
+/** Milliseconds beside the expected waits: hooks of the app, the broker, a busy process. */
 const SPARE = 30_000
 
 /**
@@ -96,8 +96,7 @@ export class Endpoint {
         done(new Refusal('invalid_message', { message: `not acceptable JSON: ${(error as Error).message}` }))
       }
     })
-    // A property from the start: a WeakMap would cost a hash and an entry for each request. Fastify's types ask for a
-    // declaration of each property by name, in a module that the application would see as well.
+    // The property exists from the start, because a WeakMap would cost a hash and an entry for each request.
     scope.decorateRequest(ADMITTED as never, null as never)
     const own = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
       this.#admit(request, reply, done)
@@ -114,7 +113,7 @@ export class Endpoint {
       ...(route.constraints === undefined ? {} : { constraints: route.constraints }),
       ...(route.logLevel === undefined ? {} : { logLevel: route.logLevel }),
       config: { ...route.config, realtime: true } as object,
-      // Its types want the serializers of each logger that an app may have.
+      // Its types require the serializers of every logger that an app may have.
       logSerializers: logSerializers as never,
       onRequest: list<Hook>(route.onRequest),
       preValidation: [...list<Hook>(route.preValidation), own],
@@ -153,7 +152,7 @@ export class Endpoint {
     })
   }
 
-  /** What the app's `route` option adds to every route of the plugin. */
+  /** Options that the app's `route` option adds to every route of the plugin. */
   get sharedRoute (): object {
     const { route = {}, logSerializers } = this.#options
     const { schema: _schema, preValidation, onRequest, preHandler, config, ...rest } = route
@@ -167,12 +166,11 @@ export class Endpoint {
     }
   }
 
-  /** A request is still being let in under this id. */
+  /** Whether a request under this id is still being admitted. */
   isUnderWay (id: string): boolean { return this.#openings.isUnderWay(id) }
 
   /**
-   * A time that the app gives its handlers is for its handlers: a poll waits longer on purpose, and answers in a time
-   * of its own.
+   * Extends the time that the app gives its handlers: a poll waits longer on purpose, and answers in a time of its own.
    */
   #patience ({ initialConfig }: FastifyInstance): { handlerTimeout?: number } {
     const { handlerTimeout = 0 } = initialConfig as { handlerTimeout?: number }
@@ -186,7 +184,7 @@ export class Endpoint {
     }
   }
 
-  /** The room of the URL as it stood there: decoding first would let `%2F` part a name. */
+  /** The room of the URL as it stood there: a name that was decoded first could be split at `%2F`. */
   #path (request: FastifyRequest): string {
     return this.#options.prefix.below(request.raw.url ?? '')
   }
@@ -195,12 +193,12 @@ export class Endpoint {
     const pass = (admitted: Admitted): void => {
       (request as AdmittedRequest)[ADMITTED] = admitted
       done()
-      // After what comes next: nothing closes in the middle of a turn, and most connections stand by now.
+      // This comes after `done()`: no socket closes in the middle of a turn, and most requests are connections by now.
       if (admitted.isReserved && this.#options.connections.get(admitted.connectionId) === undefined) {
         this.#openings.watch(request, admitted.connectionId)
       }
     }
-    // What is not an error would be taken for none.
+    // Fastify would take a value that is no error for success.
     const fail = (error: unknown): void => {
       done(error instanceof Error ? error : new Error(`${String(error)} was thrown`))
     }
@@ -223,9 +221,9 @@ export class Endpoint {
     logCause(request, said, cause, 'a request to a room failed')
     this.#options.ledger.refused(said.word)
     this.#options.refusals.note(said, { address: request.ip ?? '', request })
-    // What the app's own hooks refuse, they refuse the request for the verdict as well.
+    // What the app's own hooks refuse, they refuse in the request for the verdict as well.
     if (request.ws && error instanceof Refusal) this.#options.admission.remember(request, this.#path(request), said)
-    // HTTP/2 knows no such header.
+    // HTTP/2 has no such header.
     if (request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
     if (said.statusCode === 426) void reply.header('sec-websocket-version', '13')
     sendRefusal(reply, said, ANSWER_HEADERS)
@@ -258,7 +256,7 @@ export class Endpoint {
   }
 }
 
-/** Taken off the request: it may be kept longer than it is of use. */
+/** Takes the outcome of the admission off the request, because the request may be kept longer than it is needed. */
 function admittedOf (request: FastifyRequest): Admitted {
   const carrier = request as AdmittedRequest
   const admitted = carrier[ADMITTED]!

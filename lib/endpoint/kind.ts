@@ -3,7 +3,7 @@ import type { Kind } from '../admission/query.js'
 import { Refusal } from '../errors/refusal.js'
 import { Exchanges } from './exchanges.js'
 
-/** What a request to a room's URL asks for. */
+/** Tells what a request to a room's URL asks for. */
 export function kindOf (request: FastifyRequest): Kind {
   if (request.ws) return 'websocket'
   if (request.method === 'POST') return 'uplink'
@@ -16,8 +16,8 @@ export function kindOf (request: FastifyRequest): Kind {
 }
 
 /**
- * A stream or poll is answered late or never; behind another answer on one socket it would hold its slots for as long,
- * unheard.
+ * Refuses a stream or poll that is pipelined. It is answered late or never; behind another answer on one socket it
+ * would hold its slots as long, without being served.
  */
 export function checkOwnTurn ({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (Exchanges.isBehind(raw, reply.raw)) {

@@ -23,11 +23,11 @@ export interface OpeningsOptions {
   readonly log: FastifyBaseLogger
 }
 
-/** From a request that was let in to a connection with its rooms, alike for all transports. */
+/** Opens a connection with its rooms for an admitted request, in the same way for all transports. */
 export class Openings {
   readonly #options: OpeningsOptions
   readonly #welcome: Welcome
-  /** of requests that hold slots and are not connections yet */
+  /** Connection ids of requests that hold slots and are not connections yet. */
   readonly #underWay = new Set<string>()
 
   constructor (options: OpeningsOptions) {
@@ -39,8 +39,8 @@ export class Openings {
   isUnderWay (id: string): boolean { return this.#underWay.has(id) }
 
   /**
-   * Until a connection stands, nothing but the transport's end tells that its slots are free again: a later hook may
-   * refuse it, or the client go.
+   * Releases the slots of a request that never becomes a connection. Only the end of its transport tells of that,
+   * because a later hook may refuse the request or the client may go.
    */
   watch (request: FastifyRequest, id: string): void {
     const { connections, slots, upgradeOf, exchanges } = this.#options
@@ -55,7 +55,11 @@ export class Openings {
     else socket.once('close', release)
   }
 
-  /** @param link absent for a poll, which brings its own each time */
+  /**
+   * Makes the connection of an admitted request.
+   *
+   * @param link absent for a poll, which brings its own each time
+   */
   connect (
     { connectionId, identity }: Admitted,
     address: string,
@@ -75,9 +79,9 @@ export class Openings {
   }
 
   /**
-   * Enters its rooms and welcomes it.
+   * Enters the rooms of a connection and welcomes it.
    *
-   * @param entered is told what came of each room, before the welcome is made
+   * @param entered called with the result of each room before the welcome is made
    */
   open (connection: Peer, { entries, since }: Admitted, entered?: (rooms: readonly JoinResult[]) => void): void {
     const failed = (error: unknown): void => {

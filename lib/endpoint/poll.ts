@@ -20,7 +20,7 @@ export interface PollOptions {
   readonly polls: Polls
 }
 
-/** One poll over HTTP: its request read, its answer written. What is in the answer `Polls` knows. */
+/** Reads the request of a poll over HTTP and writes its answer; `Polls` decides what the answer contains. */
 export class Poll {
   readonly #options: PollOptions
 
@@ -29,9 +29,9 @@ export class Poll {
   }
 
   /**
-   * Waits for what there is to say, and says it.
+   * Waits for frames, and answers with them.
    *
-   * @throws Refusal why the connection has ended
+   * @throws Refusal with the reason why the connection has ended
    */
   async answer (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): Promise<unknown> {
     const { admission, joins, connections, openings, polls, exchanges } = this.#options
@@ -41,12 +41,12 @@ export class Poll {
     if (known === undefined && (raw.socket?.destroyed === true || raw.destroyed)) return await reply.send()
     const connection = known ?? openings.connect(admitted, request.ip ?? '', undefined, 'polling')
     if (known !== undefined) connections.renew(connection, admitted.identity)
-    // Who asks too often is not refused but waits: what it would be told stays in the history.
+    // A client that polls too often is not refused but has to wait, since its events stay in the history.
     const hold = known?.spend(performance.now()) ?? 0
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
-    // It is silent for as long as it was asked to; Node sets the time anew for the next request.
+    // A poll may be idle for as long as it asked to wait; Node sets the limit again for the next request.
     raw.socket?.setTimeout?.(0)
-    // Without a cursor it is a first look: answered at once.
+    // Without a cursor it is the first poll, which is answered at once.
     const wait = cursor === undefined ? 0 : waitOf(request)
     const answer = await polls.run(connection, admitted, { wait, hold }, async () => {
       let entered: readonly JoinResult[] = []

@@ -20,18 +20,18 @@ export interface PollAnswer {
 export interface PollsOptions {
   readonly joins: Joins
   readonly control: Control | undefined
-  /** what the first answer of a connection came to cost its user, in messages */
+  /** Charges a user the cost of a connection's first answer, in messages. */
   readonly charge: (userId: string, cost: number) => void
-  /** milliseconds that a connection outlives its last answer */
+  /** Milliseconds that a connection outlives its last answer. */
   readonly grace: number
   readonly now: () => number
   readonly onError: (error: unknown) => void
 }
 
-/** Milliseconds that a poll may wait which a room has refused, before the next one asks for the room again. */
+/** Milliseconds that a poll may wait after a room has refused it; the next poll then tries the room again. */
 const AGAIN = 1_000
 
-/** Milliseconds that an answer may wait for something to say, and before which it is not given. */
+/** Milliseconds that an answer may wait for frames, and milliseconds for which it is held back. */
 export interface Patience { readonly wait: number, readonly hold: number }
 
 interface OpenPoll {
@@ -40,17 +40,18 @@ interface OpenPoll {
   readonly unconsumed: () => PollAnswer
 }
 
-/** Connections that poll: between two polls they are parked, and each poll goes on from where its cursor says. */
+/** Connections that poll. Between two polls they are parked, and each poll resumes at the positions in its cursor. */
 export class Polls {
   readonly #options: PollsOptions
   readonly #open = new Map<Peer, OpenPoll>()
   /**
-   * polls whose rooms are being entered, given up or not: the next of the same connection begins when that has ended
+   * Polls whose rooms are being entered, given up or not. The next poll of the same connection begins when that has
+   * ended.
    */
   readonly #entering = new Map<Peer, Promise<void>>()
-  /** answers that their peers have not taken yet, and what ends them */
+  /** Answers that their peers have not read yet, each with a function that ends it. */
   readonly #unread = new Map<Peer, () => void>()
-  /** rooms that refused a connection for the moment */
+  /** Rooms that refused a connection for the moment. */
   readonly #missing = new WeakMap<Peer, Set<string>>()
 
   constructor (options: PollsOptions) {
@@ -58,8 +59,7 @@ export class Polls {
   }
 
   /**
-   * The first poll of a connection, whose rooms were entered with `open`; or a next one, whose memberships are taken up
-   * again.
+   * Runs one poll: the first of a connection, whose rooms are entered, or a later one, whose memberships are resumed.
    *
    * @param enter enters the rooms of a connection that is new here; frames go to the given link
    */
@@ -72,7 +72,7 @@ export class Polls {
   ): Promise<PollAnswer | Refusal> {
     const { joins } = this.#options
     this.#end(connection)
-    // Who asks again has given up the answer before.
+    // A client that polls again has given up the answer before.
     this.#unread.get(connection)?.()
     const track = new CursorTrack(connection.id, cursorRooms)
     const before = (): PollAnswer => ({
@@ -103,7 +103,7 @@ export class Polls {
           const frames = packets.map(parse)
           const cost = Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER)
           connection.charge(cost)
-          // Another connection each time would have a bucket of its own each time.
+          // A client that opens another connection for each poll would have a new bucket each time.
           if (known === undefined) this.#options.charge(connection.userId, cost)
           this.#park(connection, cursorRooms)
           finish({ connectionId: connection.id, cursor: track.toString(), resumed: isResumed, rooms, frames })
@@ -164,8 +164,8 @@ export class Polls {
   }
 
   /**
-   * Lets a poll take up the connection's rooms, one poll at a time: of two that do it together, each would undo what
-   * the other has read.
+   * Lets a poll resume the connection's rooms, one poll at a time: of two polls at once, each would undo what the other
+   * has read.
    *
    * @returns `undefined` when the poll was answered or given up meanwhile; its rooms are parked then
    */
@@ -186,7 +186,7 @@ export class Polls {
     }
     let ended!: () => void
     this.#entering.set(connection, new Promise<void>((resolve) => { ended = resolve }))
-    // What is live when the link comes would move its cursor past what it has not read.
+    // A membership that is live when the link comes would move the cursor past events that the poll has not read.
     this.#options.joins.parkAll(connection)
     connection.lastUntil(Number.POSITIVE_INFINITY)
     connection.attach(link)
@@ -216,7 +216,7 @@ export class Polls {
 
   async #enter (connection: Peer, enter: () => Promise<readonly JoinResult[]>, isMoved: boolean): Promise<TakenRooms> {
     const entered = await enter()
-    // The node that was polled before holds slots and presence under the same names, and would give up what is held
+    // The node that was polled before holds slots and presence under the same names, and would release what is held
     // here.
     if (isMoved) {
       await this.#options.control?.send({ type: 'moved', user: connection.userId, connection: connection.id }).catch(
@@ -227,10 +227,11 @@ export class Polls {
   }
 
   /**
-   * The answer has been made. Its connection keeps its slots until the peer has taken it: the grace begins then.
+   * Tells that the answer has been made. Its connection keeps its slots until the peer has read it, and the grace
+   * begins then.
    *
    * @param cut ends the answer's socket
-   * @param whenOver calls back when the peer has the answer, or has gone
+   * @param whenOver calls back when the peer has the answer, or is gone
    */
   answered (connection: Peer, cut: () => void, whenOver: (callback: () => void) => void): void {
     if (!connection.isOpen || this.#open.has(connection)) return
@@ -243,7 +244,7 @@ export class Polls {
     })
   }
 
-  /** It polls another node now: nothing of it is left here, and nothing is given up that it holds there. */
+  /** Removes a connection that polls another node now, without releasing what it holds there. */
   moved (connection: Peer): void {
     this.#options.joins.handOver(connection)
     this.#end(connection)
@@ -256,7 +257,7 @@ export class Polls {
     connection.lastUntil(this.#options.now() + this.#options.grace)
   }
 
-  /** A second poll of a connection ends the first, whose events go to the second. */
+  /** Ends the open poll of a connection for a second one, which gets the events of the first. */
   #end (connection: Peer): void {
     const open = this.#open.get(connection)
     if (open === undefined) return
@@ -268,7 +269,9 @@ export class Polls {
   }
 }
 
-/** What has no status of its own, because streams and sockets end by it, has one in the answer of a poll. */
+/**
+ * Gives a refusal without an HTTP status, with which only streams and sockets end, a status for the answer of a poll.
+ */
 function inHttp (ending: Refusal): Refusal {
   const { word, statusCode, data: { message } } = ending
   return statusCode === 0 ? new Refusal(word, { message, as: { code: word, statusCode: 503 } }) : ending

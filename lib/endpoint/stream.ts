@@ -14,7 +14,7 @@ export interface StreamsOptions {
   readonly openings: Openings
 }
 
-/** Connections by Server-Sent Events. */
+/** Opens connections by Server-Sent Events. */
 export class Streams {
   readonly #options: StreamsOptions
 
@@ -22,7 +22,7 @@ export class Streams {
     this.#options = options
   }
 
-  /** Begins the stream of a request that was let in. */
+  /** Begins the stream of an admitted request. */
   open (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): FastifyReply {
     const { settings, admission, exchanges, openings } = this.#options
     const { raw } = reply
@@ -33,14 +33,14 @@ export class Streams {
     const { cursorRooms, entries, connectionId } = admitted
     const track = new CursorTrack(connectionId, cursorRooms)
     for (const { name, request } of entries) track.begin(name, request)
-    // A time without traffic that the server has for requests: what a stream may be silent for is said by its comments.
+    // The server's limit for idle requests does not apply to a stream, whose comments bound how long it may be silent.
     raw.socket?.setTimeout?.(0)
-    // What the app's hooks set (CORS above all) is lost by a hijack unless it is copied.
+    // The headers of the app's hooks (CORS above all) are lost by a hijack unless they are copied.
     raw.writeHead(200, { ...reply.getHeaders() as Record<string, string>, vary: varied(reply), ...SSE_HEADERS })
     raw.write(encodeRetry(retryAdvice()))
     raw.flushHeaders()
     const connection = openings.connect(admitted, request.ip ?? '', new SseLink(raw, track))
-    // A stream opened by ticket cannot come back by itself: its credential is spent.
+    // A stream opened by ticket cannot reconnect on its own, because its credential is spent.
     if (admitted.carrier !== 'ticket') {
       connection.lastUntil(performance.now() + settings.sse.age * (0.8 + Math.random() * 0.4))
     }

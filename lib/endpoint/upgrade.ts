@@ -13,11 +13,11 @@ export interface UpgradesOptions {
   readonly openings: Openings
   readonly websocket: WebSocketTransport
   readonly upgradeOf: (request: FastifyRequest) => Upgrade | undefined
-  /** the upgrade is ours from here on */
+  /** Tells that the upgrade belongs to this plugin from here on. */
   readonly settle: (request: FastifyRequest) => void
 }
 
-/** Connections by WebSocket. */
+/** Opens connections by WebSocket. */
 export class Upgrades {
   readonly #options: UpgradesOptions
 
@@ -25,7 +25,7 @@ export class Upgrades {
     this.#options = options
   }
 
-  /** Completes the handshake of an upgrade that was let in. */
+  /** Completes the handshake of an admitted upgrade. */
   open (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): void {
     const { admission, slots, openings, websocket, upgradeOf, settle } = this.#options
     admission.confirm(admitted)
@@ -44,9 +44,9 @@ export class Upgrades {
 const PROTOCOLS = /^[ \t]*[!#$%&'*+.^_`|~\dA-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~\dA-Za-z-]+)*[ \t]*$/
 
 /**
- * What `ws` would refuse after the admission is refused before it, so that no slot is taken for it.
+ * Refuses before the admission what `ws` would refuse after it, so that no slot is taken for it.
  *
- * @returns the subprotocols that are offered
+ * @returns the subprotocols that the client offers
  */
 export function checkHandshake (request: FastifyRequest): readonly string[] {
   const { headers } = request
@@ -77,8 +77,8 @@ export function checkHandshake (request: FastifyRequest): readonly string[] {
 }
 
 /**
- * An upgraded socket needs its request and response no more; both would stay in memory with it, hooks and headers
- * included. `detachSocket` is what Node itself does when a response ends.
+ * Releases the response of an upgraded socket, which needs its request and response no more; both would stay in memory
+ * with it, hooks and headers included. `detachSocket` is what Node itself calls when a response ends.
  */
 function releaseResponse (reply: FastifyReply): void {
   const { raw } = reply
