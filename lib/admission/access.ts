@@ -22,7 +22,7 @@ async function awaited (name: string, definition: string, answer: unknown): Prom
   }
 }
 
-/** Which rooms a user may enter, whatever the transport. */
+/** Decides which rooms a user may enter, whatever the transport. */
 export class Access {
   readonly #rooms: Hub
 
@@ -41,7 +41,7 @@ export class Access {
   }
 
   /**
-   * Whether a user may enter: asked at every entry.
+   * Checks whether a user may enter; it is called at every entry.
    *
    * @throws Refusal `room_invalid`, `room_unknown` or `forbidden`
    */
@@ -52,7 +52,7 @@ export class Access {
   }
 
   /**
-   * The same of a room that was resolved before.
+   * Does the same for a room that was resolved before.
    *
    * @throws Refusal `forbidden`
    */
@@ -67,7 +67,7 @@ export class Access {
   }
 
   /**
-   * What the application says of it.
+   * Asks the application whether a user may enter.
    *
    * @throws Refusal `forbidden`
    */

@@ -31,35 +31,36 @@ export interface AdmissionOptions {
   readonly rooms: Hub
   readonly access: Access
   readonly connectionIds: ConnectionIds
-  /** what a verdict speaks for besides the admission itself */
+  /** Refused upgrades, of which a verdict tells too. */
   readonly refusedUpgrades: RefusedUpgrades
   readonly revocations: Revocations
   /**
-   * a request that is no poll of a connection that is here: spends of its user's rate; throws a Refusal `rate_limited`
+   * Charges the user's rate for a request that is no poll of a connection of this node; throws a Refusal
+   * `rate_limited`.
    */
   readonly spend: (request: FastifyRequest, userId: string, isOpening: boolean) => void
   readonly readiness: Readiness
   readonly ofUser: (userId: string) => Peer[]
   readonly find: (id: string) => Peer | undefined
-  /** why a connection was ended for good between two polls, told once */
+  /** Returns once why a connection was ended for good between two polls. */
   readonly takeEnding: (id: string) => Refusal | undefined
 }
 
-/** The outcome of an admission; slots of `connectionId` are taken where the kind takes any. */
+/** The outcome of an admission. Slots of `connectionId` are taken where the kind takes any. */
 export interface Admitted {
   readonly kind: Kind
   readonly identity: Identity
   readonly carrier: string | undefined
   readonly connectionId: string
   readonly entries: readonly RequestedRoom[]
-  /** rooms of the URL, then the built-in ones: what a cursor covers, in this order */
+  /** Rooms of the URL, then the built-in ones: a cursor covers them in this order. */
   readonly cursorRooms: readonly string[]
   readonly cursor: Cursor | undefined
-  /** slots were taken for `connectionId` */
+  /** Whether slots were taken for `connectionId`. */
   readonly isReserved: boolean
-  /** a poll of a connection that is here */
+  /** The connection of a poll, where it is on this node. */
   readonly known: Peer | undefined
-  /** the moment of the revocations at which it was begun */
+  /** The moment of the revocations at which the admission began. */
   readonly since: number
 }
 
@@ -70,18 +71,18 @@ interface Asked {
   readonly query: Query
   readonly names: readonly string[]
   readonly credential: Credential | undefined
-  /** it takes slots unless it is a poll of a connection that is here */
+  /** Whether it takes slots, unless it is a poll of a connection of this node. */
   readonly isHeld: boolean
   readonly since: number
 }
 
-/** Where it goes on: the rooms of its URL, those that its cursor covers, and the connection that it was. */
+/** Where a request resumes: the rooms that its cursor covers, and its former connection. */
 interface Place extends Pick<Admitted, 'cursorRooms' | 'cursor' | 'known'> {
-  /** in the order of the names, which `cursorRooms` begins with */
+  /** In the order of the names, with which `cursorRooms` begins. */
   readonly found: readonly ResolvedRoom[]
 }
 
-/** The decision, before anything is upgraded or streamed, to let a connection in. */
+/** Decides whether to let a connection in, before its request is upgraded or streamed. */
 export class Admission {
   readonly #options: AdmissionOptions
   #hasWarned = false
@@ -91,13 +92,12 @@ export class Admission {
   }
 
   /**
-   * In this order: draining, server full and address limit (a look), origin, room name, credential, room unknown, user
-   * limit (a look), authorize; then all slots of this node in one synchronous step, then the adapter's leases. Without
-   * a promise as far as nothing is to be waited for: an upgrade that is over in the turn that brought it needs no care
-   * in between.
+   * Admits a request. The checks come in this order: draining, server full and address limit (without taking a slot),
+   * origin, room name, credential, room unknown, user limit (without taking a slot), authorize; then all slots of this
+   * node are taken in one synchronous step, then the adapter's leases. The result is no promise unless the admission
+   * has to wait, because an upgrade that is over in the turn that brought it needs no care in between.
    *
    * @param path the room of the URL as it stood there, undecoded; empty for the bare prefix
-   * @param offered the subprotocols of an upgrade
    * @throws Refusal of the first check that fails
    */
   admit (request: FastifyRequest, kind: Kind, path: string, offered?: readonly string[]): Awaitable<Admitted> {
@@ -121,7 +121,7 @@ export class Admission {
       kind === 'verdict' ? pageOf(request) : undefined
     )
     const names = this.#names(path, query, kind)
-    // Spent unsaid on anything else, it would be missing where it was meant for.
+    // A ticket that was spent on another kind of request would be missing where it is needed.
     if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') {
       throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
     }
@@ -134,7 +134,7 @@ export class Admission {
       : this.#named(asked, identity)
   }
 
-  /** From here on a refusal can say whose it is. */
+  /** From here on a refusal names the user. */
   #named (asked: Asked, identity: Identity): Awaitable<Admitted> {
     try {
       const admitted = this.#identified(asked, identity)
@@ -188,7 +188,7 @@ export class Admission {
     const { slots, rooms } = this.#options
     const { found, cursorRooms, cursor } = place
     this.#ask(since, identity, place.known?.id ?? cursor?.connection)
-    // The connection that is polled may have ended while its user was being asked about.
+    // The connection that is polled may have ended while its user was being authorised.
     const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
     const entries = cursorRooms.map((name, index): RequestedRoom => ({
       name,
@@ -221,8 +221,8 @@ export class Admission {
   }
 
   /**
-   * What an upgrade was refused with, for the client that asks why it was: the answer to the upgrade itself shows no
-   * browser its page.
+   * Remembers the refusal of an upgrade for the client that asks for its reason, because a browser shows its page
+   * nothing of the answer to an upgrade.
    */
   remember (request: FastifyRequest, path: string, refusal: Refusal): void {
     const { refusedUpgrades, credentials } = this.#options
@@ -235,8 +235,8 @@ export class Admission {
   }
 
   /**
-   * Asks again what may have changed since, whatever was waited for: the application's hooks included. Nothing may be
-   * waited for between this and what is done with the admission.
+   * Checks again what may have changed while the admission waited, for the application's hooks for example. The caller
+   * must use the admission without waiting after this.
    *
    * @throws Refusal
    */
@@ -261,7 +261,11 @@ export class Admission {
     if (isExpired(exp)) throw new Refusal('token_expired')
   }
 
-  /** For a POST that enters no room: draining, address limit and origin. @throws Refusal */
+  /**
+   * Checks a POST that enters no room: draining, address limit and origin.
+   *
+   * @throws Refusal
+   */
   checkCaller (request: FastifyRequest): void {
     const { credentials, settings, slots, readiness } = this.#options
     readiness.check()
@@ -271,8 +275,10 @@ export class Admission {
   }
 
   /**
-   * Who asks for the admin's routes. Not by ticket, and not from a page that may not use the server by what a browser
-   * adds. @throws Refusal
+   * Identifies the caller of the admin routes. A ticket is not accepted, nor a page of a foreign origin with a
+   * credential that a browser adds on its own.
+   *
+   * @throws Refusal
    */
   async identify (request: FastifyRequest): Promise<Identity> {
     const { auth, credentials, settings } = this.#options
@@ -282,7 +288,7 @@ export class Admission {
     return await auth.identify(request, credential)
   }
 
-  /** Without `trustProxy` all clients of a proxy have one address, and share its limit. */
+  /** Warns where all clients of a proxy have one address, and share its limit, because `trustProxy` is not set. */
   #lookForProxy (request: FastifyRequest): void {
     if (this.#hasWarned || this.#options.settings.limits.address === undefined || request.ips !== undefined ||
       request.headers['x-forwarded-for'] === undefined) {
@@ -316,8 +322,8 @@ export class Admission {
   }
 
   /**
-   * A poll goes on under its id, wherever it was polled before; what its cursor cannot prove gets a new one and keeps
-   * its places.
+   * Id of a polling connection: it keeps its id on whichever node it polled before. A cursor that does not prove its id
+   * gets a new one and keeps its positions.
    */
   #pollId (cursor: Cursor | undefined, userId: string): string {
     const { slots, connectionIds } = this.#options
@@ -335,8 +341,8 @@ export class Admission {
   }
 
   /**
-   * Where the limit says so, the user's oldest connection is replaced: once the newer one stands, because nobody is
-   * ended for one that is refused after all.
+   * Finds the user's oldest connection where the limit says that it is replaced. It is only ended once the newer one is
+   * open, so that a refused connection ends none.
    *
    * @returns its id, where no slot is left
    * @throws Refusal `user_limit`
@@ -353,7 +359,7 @@ export class Admission {
 
   #reserve (request: FastifyRequest, id: string, { userId }: Identity, rooms: Places): void {
     const { slots } = this.#options
-    // It went while it was being looked at: nothing would ever release the slots.
+    // The client may have gone during the admission, and then nothing would ever release the slots.
     checkAlive(request)
     slots.reserve(id, userId, request.ip ?? '', rooms, this.#replaceable(userId))
   }
@@ -370,7 +376,10 @@ export class Admission {
   }
 }
 
-/** The same token may come by another carrier: an upgrade of a browser has no header for it. */
+/**
+ * Names a client that asks for a verdict. The same token may come by another carrier, because an upgrade of a browser
+ * has no header for it.
+ */
 function askerOf ({ ip, headers }: FastifyRequest, credential: Credential | undefined, path: string): Asker {
   return { address: ip ?? '', credential: credential?.token ?? headers.cookie ?? '', path }
 }

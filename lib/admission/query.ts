@@ -5,10 +5,10 @@ import { EPOCH, isOffset, type Position } from '../protocol/position.js'
 import { ALL } from '../rooms/built-in.js'
 import type { JoinRequest } from '../rooms/joining.js'
 
-/** What kind of connection is asked for: it decides what is checked and what is reserved. */
+/** The kind of connection that a request asks for; it decides what is checked and what is reserved. */
 export type Kind = 'websocket' | 'sse' | 'polling' | 'uplink' | 'verdict'
 
-/** What a URL of the rooms may say, as it came. */
+/** The parameters of a URL of the rooms, unchecked. */
 export interface Query {
   readonly room?: unknown
   readonly since?: unknown
@@ -17,7 +17,10 @@ export interface Query {
   readonly connection?: unknown
 }
 
-/** An EventSource comes back with the URL of its first time and the id of its last event: the id is the newer one. */
+/**
+ * Returns the query of a request. An EventSource reconnects with the URL of its first request and the id of its last
+ * event, of which the id is the newer one.
+ */
 export function queryOf ({ query, headers }: FastifyRequest, kind: Kind): Query {
   const last = kind === 'sse' ? headers['last-event-id'] : undefined
   return typeof last === 'string' && last !== '' ? { ...query as Query, since: last } : query as Query
@@ -61,7 +64,7 @@ function numberOf (value: unknown): number | undefined {
   return number
 }
 
-/** `at=<index of the room in the URL, or @all or @user>:<epoch>:<offset>`: a position without a cursor. */
+/** Reads `at=<index of the room in the URL, or @all or @user>:<epoch>:<offset>`: a position without a cursor. */
 function positionOf (at: unknown, index: number, name: string): Position | undefined {
   if (at === undefined) return undefined
   const builtIn = name === ALL ? '@all' : name.startsWith('@user/') ? '@user' : undefined

@@ -8,50 +8,54 @@ import { inTurns } from '../structures/slices.js'
 import { after, every } from '../structures/timers.js'
 
 export interface SlotLimits {
-  /** connections on this node */
+  /** Connections on this node. */
   readonly capacity: number
-  /** connections of one user, on all nodes where the adapter keeps leases */
+  /** Connections of one user, on all nodes where the adapter keeps leases. */
   readonly user: number
-  /** connections from one address on this node */
+  /** Connections from one address on this node. */
   readonly address: number | undefined
   readonly whenUnavailable: 'admit' | 'refuse'
 }
 
-/** `rooms`: those with a capacity, and whether a lease is held for each; made when there is one. */
+/**
+ * The slots of one connection. `rooms` are those with a capacity, and whether a lease is held for each; the map is made
+ * when there is one.
+ */
 interface Holder {
   readonly user: string
   readonly address: string
   isUserReleased: boolean
   rooms: Map<string, boolean> | undefined
   userLease: boolean
-  /** the holder that this one is to replace, which has lent its user's slot and places until then */
+  /** The holder that this one is to replace, which has lent its user's slot and places until then. */
   replaces: string | undefined
-  /** rooms whose places are lent, with their capacities, to whoever is about to replace this holder */
+  /** Rooms whose places are lent to the holder that is about to replace this one, with their capacities. */
   lent: Map<string, number> | undefined
 }
 
 interface Lease { readonly key: string, readonly holder: string }
-/** `isHeld`: whether it is held still */
+/** `isHeld` tells whether the lease is still held. */
 interface Held extends Lease { readonly isHeld: () => boolean }
-/** `until`: when it has run out by itself, by `performance.now()` */
+/** `until` is the time at which the lease has expired on its own, by `performance.now()`. */
 interface Owed extends Lease { readonly until: number }
 
-/** How long a lease outlives a node that died, milliseconds. */
+/** Milliseconds for which a lease outlives a node that died. */
 const LEASE = 60_000
 /**
- * Slots that are remembered to be given back, and for how long, milliseconds: those of a node that lives end no sooner
- * by themselves.
+ * Slots to be released that are remembered, and for how many milliseconds: those of a live node expire no sooner on
+ * their own.
  */
 const MAX_OWED = 10_000
 const OWED = 1_800_000
-/** Milliseconds until it is tried again to give back what the adapter could not be told of. */
+/** Milliseconds until a failed release at the adapter is repeated. */
 const AGAIN = 2_000
-/** Leases in one renewal: so many are gathered in one turn of the event loop. */
+/** Leases in one renewal: as many are gathered in one turn of the event loop. */
 const BATCH = 100
 
 /**
- * Counted slots, held by connection id: of the server, of an address, of a user, of a room. This node's counts change
- * in one synchronous step, so that a limit is never overshot; across nodes the adapter's leases are taken on top.
+ * Counts slots, which are held by connection id: of the server, of an address, of a user, of a room. This node's counts
+ * change in one synchronous step, so that a limit is never exceeded; across nodes the adapter's leases are taken on
+ * top.
  */
 export class Slots {
   readonly #limits: SlotLimits
@@ -60,7 +64,7 @@ export class Slots {
   readonly #users = new ShardedMap<number>()
   readonly #addresses = new ShardedMap<number>()
   readonly #rooms = new ShardedMap<number>()
-  /** leases that this node no longer wants, and that its adapter could not be told of */
+  /** Leases that this node no longer wants, and that its adapter could not be told of. */
   readonly #owed = new ExpiringMap<Owed>(MAX_OWED)
   readonly #onError: (error: unknown) => void
   readonly #onLost: (holder: string) => void
@@ -69,7 +73,10 @@ export class Slots {
   #renewer: NodeJS.Timeout | undefined
   #payer: NodeJS.Timeout | undefined
 
-  /** @param onLost another node took the slot that a holder had lent, so that it cannot have it back */
+  /**
+   * @param onLost called when another node took the slot that a holder had lent, so that the holder cannot have it
+   *   back
+   */
   constructor (
     limits: SlotLimits,
     leases: LeaseStore | undefined,
@@ -91,14 +98,14 @@ export class Slots {
   }
 
   /**
-   * Makes the adapter's leases those of this node's holders: while its server was away some were given without asking,
-   * others were given back. Resolves when all are.
+   * Makes the adapter's leases those of this node's holders: while its server was away, some slots were taken without a
+   * lease and others were released. Resolves when all leases are right.
    */
   async restore (): Promise<void> {
     const leases = this.#leases
     if (leases === undefined) return
     this.#pay(MAX_OWED)
-    // A renewal that is under way may have passed those who are to be renewed now.
+    // A renewal under way may already have passed leases that have to be renewed now.
     this.#isAsked = true
     this.#renewing ??= this.#renew(leases).finally(() => { this.#renewing = undefined })
     await this.#renewing
@@ -123,7 +130,7 @@ export class Slots {
         }
       }
       if (batch.length < BATCH) continue
-      // Not gathered beforehand: a lease that is given back meanwhile must not be taken again.
+      // The leases are not gathered beforehand, because one that is released meanwhile must not be taken again.
       await leases.renew(batch, LEASE)
       this.#renewed(batch)
       await setImmediate()
@@ -133,7 +140,7 @@ export class Slots {
     this.#renewed(batch)
   }
 
-  /** A slot that was given back while it was being renewed may have been taken again by that. */
+  /** Releases slots again that were released during the renewal, since the renewal may have taken them anew. */
   #renewed (held: readonly Held[]): void {
     for (const { key, holder, isHeld } of held) if (!isHeld()) this.#giveBack({ key, holder })
   }
@@ -144,12 +151,16 @@ export class Slots {
     this.#renewer = this.#payer = undefined
   }
 
-  /** slots taken, those of upgrades under way included */
+  /** Slots taken, those of upgrades under way included. */
   get taken (): number { return this.#holders.size }
   has (holder: string): boolean { return this.#holders.has(holder) }
   holders (): Iterable<string> { return this.#holders.keys() }
 
-  /** A look, nothing taken. @throws Refusal `server_full` or `address_limit` */
+  /**
+   * Checks the limits of the server and of an address without taking a slot.
+   *
+   * @throws Refusal `server_full` or `address_limit`
+   */
   checkServer (address: string): void {
     if (this.#holders.size >= this.#limits.capacity) {
       throw new Refusal('server_full', {
@@ -160,7 +171,11 @@ export class Slots {
     this.checkAddress(address)
   }
 
-  /** A look, nothing taken. @throws Refusal `address_limit` */
+  /**
+   * Checks the limit of an address without taking a slot.
+   *
+   * @throws Refusal `address_limit`
+   */
   checkAddress (address: string): void {
     if (this.#limits.address !== undefined && (this.#addresses.get(address) ?? 0) >= this.#limits.address) {
       throw new Refusal('address_limit', {
@@ -170,18 +185,18 @@ export class Slots {
     }
   }
 
-  /** Whether it still has the slot of its user, which it has not lent. */
+  /** Whether it still has the slot of its user and has not lent it. */
   hasUserSlotOf (holder: string): boolean { return this.#holders.get(holder)?.isUserReleased === false }
 
-  /** A look, nothing taken: whether the user has a slot left on this node. */
+  /** Whether the user has a slot left on this node; none is taken. */
   hasUserSlot (user: string): boolean {
     return (this.#users.get(user) ?? 0) < this.#limits.user
   }
 
   /**
-   * A look, nothing taken.
+   * Checks the capacities of rooms without taking a place.
    *
-   * @param leaving a holder that is about to give its places back
+   * @param leaving a holder that is about to release its places
    * @throws Refusal `room_full`
    */
   checkRooms (rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>, leaving?: string): void {
@@ -194,8 +209,8 @@ export class Slots {
   /**
    * Takes all slots of this node at once, or none.
    *
-   * @param replaces a holder that lends its user's slot and its places in these rooms, until `replace`; given back when
-   *   this one is released before
+   * @param replaces a holder that lends its user's slot and its places in these rooms until `replace`; it gets them
+   *   back when the new holder is released before that
    * @throws Refusal of the first that is missing
    */
   reserve (
@@ -224,10 +239,13 @@ export class Slots {
     for (const { name, capacity } of rooms) this.#takeRoom(held, name, capacity)
   }
 
-  /** leases are to be taken on top of this node's slots */
+  /** Whether leases have to be taken on top of this node's slots. */
   get isLeased (): boolean { return this.#leases !== undefined }
 
-  /** Takes the leases of other nodes' concern, user then room; on a refusal the caller releases the holder. */
+  /**
+   * Takes the leases that hold across nodes, that of the user and then those of rooms. After a refusal the caller
+   * releases the holder.
+   */
   async lease (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): Promise<void> {
     const held = this.#holders.get(holder)
     if (this.#leases === undefined || held === undefined) return
@@ -239,7 +257,7 @@ export class Slots {
     if (!Number.isFinite(this.#limits.user)) return
     const key = userKey(held.user)
     if (!await this.#acquire(key, holder, this.#limits.user)) throw userLimit(this.#limits.user)
-    // It may have been released, or lent, while it was being taken.
+    // The slot may have been released, or lent, while its lease was being taken.
     if (this.#holders.get(holder) === held && !held.isUserReleased) held.userLease = true
     else this.#giveBack({ key, holder })
   }
@@ -257,7 +275,7 @@ export class Slots {
       return await this.#leases!.acquire(key, holder, limit, LEASE)
     } catch (error) {
       if (this.#limits.whenUnavailable === 'admit') return true
-      // It may have been taken all the same.
+      // The lease may have been taken all the same.
       this.#owe({ key, holder })
       throw error
     }
@@ -265,7 +283,7 @@ export class Slots {
 
   #owe (lease: Lease, until = performance.now() + OWED): void {
     this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
-    // An adapter that was late for a moment was never away: nobody says that it is back.
+    // An adapter that was only late was never reported away, so no event tells that it is back.
     if (this.#renewer !== undefined) this.#payer ??= after(() => { this.#pay(BATCH) }, AGAIN).unref()
   }
 
@@ -274,7 +292,7 @@ export class Slots {
     this.#payer = undefined
     const owed = [...this.#owed.values(performance.now())].slice(0, most)
     void inTurns(owed, BATCH, ({ until, ...lease }) => {
-      // Taken again meanwhile, or given back.
+      // A lease that is missing was taken again or released meanwhile.
       if (this.#owed.get(nameOf(lease), performance.now()) !== undefined) this.#giveBack(lease, until)
     })
   }
@@ -287,7 +305,11 @@ export class Slots {
     })
   }
 
-  /** One more room of a connection that is here. @throws Refusal `room_full` */
+  /**
+   * Takes a place in one more room for an open connection.
+   *
+   * @throws Refusal `room_full`
+   */
   async enter (holder: string, name: string, capacity: number | undefined): Promise<void> {
     const held = this.#holders.get(holder)
     if (held === undefined || held.rooms?.has(name) === true) return
@@ -313,9 +335,10 @@ export class Slots {
   }
 
   /**
-   * Another node holds its leases by now, under the same name: only this node's counts are left to release. The store
-   * leaves the leases to that node; where they are still of this one, because what was heard is older than the last
-   * move, nobody else would give them back.
+   * Hands over a holder whose connection another node holds by now under the same name: only this node's counts are
+   * left to release. Its leases are given back all the same, and the store leaves those alone that the other node has
+   * taken. Where they are still this node's, because the message is older than the last move, no other node would
+   * release them.
    */
   handOver (holder: string): void {
     const held = this.#holders.get(holder)
@@ -330,7 +353,11 @@ export class Slots {
     }
   }
 
-  /** The newer connection stands. @returns the holder that has to end for it */
+  /**
+   * Tells that the newer connection is open.
+   *
+   * @returns the holder that has to end for it
+   */
   replace (holder: string): string | undefined {
     const held = this.#holders.get(holder)
     const replaced = held?.replaces
@@ -352,7 +379,7 @@ export class Slots {
     this.#releaseUser(holder, held)
   }
 
-  /** Whoever was to replace it is not let in after all. */
+  /** Returns what a holder has lent, because the connection that was to replace it is refused after all. */
   #giveBackTo (holder: string): void {
     const held = this.#holders.get(holder)
     const lent = held?.lent
@@ -409,7 +436,7 @@ export class Slots {
   }
 
   #takeRoom (held: Holder, name: string, capacity: number | undefined): void {
-    // Only rooms with a capacity are counted: the rest would cost an entry for nothing.
+    // Only rooms with a capacity are counted; the others would cost an entry for nothing.
     if (capacity === undefined || held.rooms?.has(name) === true) return
     held.rooms ??= new Map()
     held.rooms.set(name, false)
