@@ -16,10 +16,10 @@ import { userRoom } from '../rooms/built-in.js'
 
 export interface AuthenticationOptions {
   readonly settings: Settings['auth']
-  /** milliseconds */
+  /** Milliseconds that verifying may take. */
   readonly timeout: number
   readonly authenticate: RealtimeOptions['authenticate']
-  /** the default of `authenticate` */
+  /** The default of `authenticate`. */
   readonly verifyJwt: VerifyJwt
   readonly userId: RealtimeOptions['userId']
   readonly credentials: Credentials
@@ -28,11 +28,11 @@ export interface AuthenticationOptions {
   readonly revocations: Revocations
 }
 
-/** The last moment that a `Date` can be, in Unix milliseconds. */
+/** The last time that a `Date` can express, in Unix milliseconds. */
 const MAX_TIME = 8.64e15
 interface Claims { readonly sub?: unknown, readonly exp?: unknown, readonly jti?: unknown }
 
-/** Who is asking: verifies the credential of a request, or redeems its ticket. */
+/** Identifies the caller: verifies the credential of a request, or redeems its ticket. */
 export class Authentication {
   readonly #options: AuthenticationOptions
 
@@ -40,9 +40,7 @@ export class Authentication {
     this.#options = options
   }
 
-  /**
-   * @throws Refusal `unauthorized`, `token_expired`, `revoked`, or `unavailable` when authentication itself fails
-   */
+  /** @throws Refusal `unauthorized`, `token_expired`, `revoked`, or `unavailable` when authentication itself fails */
   identify (request: FastifyRequest, credential: Credential | undefined): Awaitable<Identity> {
     const identity = credential?.carrier === 'ticket'
       ? this.#options.tickets.redeem(credential.token)
@@ -69,7 +67,7 @@ export class Authentication {
     const found = authenticate === undefined
       ? verifyJwt(request, token!)
       : callOut(() => authenticate(request, token), token)
-    // A secret may be fetched: from a server of keys that is away.
+    // A secret may be fetched from a key server that is away.
     return found instanceof Promise ? within(timeout, found).then((user) => this.#named(user)) : this.#named(found)
   }
 
@@ -120,7 +118,7 @@ export class Authentication {
   }
 
   /**
-   * A one-use ticket for the bearer of another credential.
+   * Issues a one-use ticket to the bearer of another credential.
    *
    * @param spend throws when the user asks too often
    */
@@ -135,14 +133,21 @@ export class Authentication {
     return issued
   }
 
-  /** The identity behind a ticket that a connection sends to refresh itself. @throws Refusal */
+  /**
+   * Returns the identity behind a ticket with which a connection renews its credential.
+   *
+   * @throws Refusal
+   */
   async redeem (ticket: string): Promise<Identity> {
     const identity = await this.#options.tickets.redeem(ticket)
     await this.#options.denials.check(identity)
     return identity
   }
 
-  /** Who the app itself found behind a request, by @fastify/jwt's `request.user`; `undefined` when it did not look. */
+  /**
+   * Id of the user that the app itself found behind a request, by the `request.user` of @fastify/jwt; `undefined` when
+   * the app has not looked.
+   */
   userIdOf ({ user }: FastifyRequest): string | undefined {
     if (typeof user !== 'object' || user === null) return undefined
     const id: unknown = this.#options.userId === undefined
@@ -152,7 +157,10 @@ export class Authentication {
   }
 }
 
-/** What the application throws while it authenticates: a 4xx is 401, anything else is ours to be sorry for. */
+/**
+ * Calls the application's authentication. An error with a 4xx status becomes 401, any other error becomes
+ * `unavailable`.
+ */
 async function callOut<T> (step: () => T | Promise<T>, token?: string): Promise<T> {
   try {
     return await step()

@@ -9,35 +9,35 @@ import { isExpired } from './expiry.js'
 import { OpenTickets } from './open-tickets.js'
 import { userRoom } from '../rooms/built-in.js'
 
-/** What a client is given. */
+/** The ticket as a client gets it. */
 export interface Ticket {
   readonly ticket: string
-  /** Unix milliseconds */
+  /** Unix milliseconds. */
   readonly expires: number
 }
 
-/** Credentials for one use, which any node redeems: the adapter keeps the identity behind each. */
+/** Credentials for one use, which any node redeems: the adapter keeps the identity behind each of them. */
 export class Tickets {
   readonly #claims: ClaimStore | undefined
   readonly #ttl: number
   readonly #open = new OpenTickets({ perUser: DEFAULTS.ticketsPerUser, total: DEFAULTS.tickets })
 
   /**
-   * @param claims absent where the adapter keeps none: nothing can be issued then
-   * @param ttl milliseconds in which a ticket has to be used
+   * @param claims absent where the adapter keeps none: then no ticket can be issued
+   * @param ttl milliseconds within which a ticket has to be used
    */
   constructor (claims: ClaimStore | undefined, ttl: number) {
     this.#claims = claims
     this.#ttl = ttl
   }
 
-  /** @throws Refusal `unavailable` where none can be issued */
+  /** @throws Refusal `unavailable` where no ticket can be issued */
   check (): ClaimStore {
     if (this.#claims === undefined) throw new Refusal('unavailable', { message: 'this server keeps no tickets' })
     return this.#claims
   }
 
-  /** @throws Refusal `rate_limited` while the user, or the node, has too many that are open */
+  /** @throws Refusal `rate_limited` while the user, or the node, has too many open tickets */
   async issue (identity: Identity): Promise<Ticket> {
     const claims = this.check()
     const value = JSON.stringify(identity)
@@ -55,7 +55,11 @@ export class Tickets {
     return { ticket, expires: Date.now() + this.#ttl }
   }
 
-  /** The identity behind a ticket, once. @throws Refusal `unauthorized` or `token_expired` */
+  /**
+   * Returns the identity behind a ticket, once.
+   *
+   * @throws Refusal `unauthorized` or `token_expired`
+   */
   async redeem (ticket: string): Promise<Identity> {
     const value = await this.#claims?.take(keyOfKind('ticket', ticket))
     if (value === undefined) throw new Refusal('unauthorized', { message: 'the ticket is spent, expired or unknown' })
@@ -67,7 +71,7 @@ export class Tickets {
   }
 }
 
-/** The identity behind a ticket, as perhaps another version of this package stored it. */
+/** Reads the identity behind a ticket, which another version of this package may have stored. */
 function parseIdentity (text: string): Identity | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined
