@@ -38,14 +38,14 @@ export interface AppRoomsOptions {
   readonly adapter: Adapter
   readonly readiness: Readiness
   readonly stats: () => Promise<Record<string, unknown>>
-  /** a broadcast that nobody awaited has failed */
+  /** Called when a broadcast fails, because its caller may not await it. */
   readonly onUnhandled: (error: unknown, room: string, event: string) => void
 }
 
 type Named = string | AnyAddress
 type Broadcast = Promise<BroadcastResult>
 
-/** `app.rooms`: what REST handlers, timers and tests call. */
+/** `app.rooms`, for REST handlers, timers and tests. */
 export class AppRooms implements Rooms {
   readonly #options: AppRoomsOptions
 
@@ -77,7 +77,7 @@ export class AppRooms implements Rooms {
     return this.#noted(published.then(shape), room, event)
   }
 
-  /** Marks a rejection as handled; whoever awaits the promise still gets it. */
+  /** Marks a rejection as handled; a caller that awaits the promise still gets it. */
   #noted (work: Broadcast, room: unknown, event: unknown): Broadcast {
     work.catch((error: unknown) => { this.#options.onUnhandled(error, printable(room), printable(event)) })
     return work
@@ -124,7 +124,7 @@ export class AppRooms implements Rooms {
     const waiting = acks.wait(ack, timeout)
     try {
       const { nodes } = await engine.publish(name, event, data, { except, ack })
-      // Other nodes report who their members are; without a way to hear of them, this node's are all.
+      // Other nodes report their members; where nothing comes from other nodes, this node's members are all.
       acks.seal(ack, adapter.control === undefined ? 0 : nodes)
     } catch (error) {
       acks.cancel(ack)
@@ -272,7 +272,7 @@ export class AppRooms implements Rooms {
   async #tell (message: ControlMessage): Promise<void> { await this.#options.adapter.control?.send(message) }
 }
 
-/** For a log line about what may be anything. */
+/** Shortens any value for a log line. */
 function printable (value: unknown): string {
   try {
     return String((value as { name?: unknown } | null | undefined)?.name ?? value).slice(0, 255)

@@ -8,7 +8,7 @@ type Fields = Readonly<Record<string, unknown>>
 const NONE: Fields = Object.freeze({})
 
 /**
- * The options of a call, which JavaScript may give as anything.
+ * Reads the options of a call, which in JavaScript may be any value.
  *
  * @throws REALTIME_ERR_OPTIONS
  */

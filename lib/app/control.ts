@@ -22,14 +22,14 @@ export interface RemoteControlOptions {
   readonly polls: Polls
   readonly elsewhere: Elsewhere
   readonly denials: Denials
-  /** counts what other nodes say and this one cannot act upon */
+  /** Counts messages of other nodes on which this node cannot act. */
   readonly unread: Unread
 }
 
 type Ask = Extract<ControlMessage, { readonly type: 'ask' }>
 type Revoke = Extract<ControlMessage, { readonly type: 'revoke' }>
 
-/** What other nodes ask of this one: the same as the application asks of its own by `app.rooms`, and questions. */
+/** Executes what other nodes ask of this one: the calls that the application makes by `app.rooms`, and requests. */
 export class RemoteControl {
   readonly #options: RemoteControlOptions
 
@@ -86,7 +86,10 @@ export class RemoteControl {
     }
   }
 
-  /** Of two applications under one prefix, or of a definition that only another version has. */
+  /**
+   * Whether the message is of another application under the same prefix, or of a definition that only another version
+   * has.
+   */
   #isStrange (message: ControlMessage): boolean {
     return 'room' in message && message.room !== undefined &&
       this.#options.engine.declarations.find(message.room) === undefined
@@ -102,7 +105,7 @@ export class RemoteControl {
     await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })
   }
 
-  /** Where the connection is not on this node, another one answers. */
+  /** Answers a request for a connection of this node; where the connection is not here, another node answers. */
   async #ask (message: Ask): Promise<void> {
     const { dispatch, connections, elsewhere } = this.#options
     const peer = connections.get(message.connection)

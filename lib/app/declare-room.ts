@@ -11,7 +11,7 @@ export interface RoomDeclarationOptions {
   readonly readiness: Readiness
 }
 
-/** The hooks of a room with `this` as the scope that declares it, handlers of messages included. */
+/** Binds the hooks of a room, the handlers of messages included, to the scope that declares it. */
 function bind (hooks: object, scope: FastifyInstance): RoomHooks {
   const bound: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(hooks)) {
@@ -22,7 +22,7 @@ function bind (hooks: object, scope: FastifyInstance): RoomHooks {
   return bound
 }
 
-/** `app.room`: declares a family of rooms, bound to the scope that it is called in. */
+/** `app.room`: declares a family of rooms, bound to the scope in which it is called. */
 export function decorateRoom (
   app: FastifyInstance,
   { declarations, settings, readiness }: RoomDeclarationOptions

@@ -18,11 +18,11 @@ const SILENT = { info: () => undefined, warn: () => undefined }
  * Broadcasts from a process that serves no connections: a worker, a cron job. The rooms must be the same definitions as
  * on the nodes.
  *
- * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA for definitions that the nodes would refuse, too
+ * @throws REALTIME_ERR_ROOM or REALTIME_ERR_SCHEMA for definitions that the nodes would refuse too
  */
 export async function createPublisher ({ adapter, rooms }: {
   adapter: Adapter
-  // A list of different definitions has no other element type; nothing is read through it.
+  // A list of different definitions has no other element type; no value is read through it.
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   rooms: ReadonlyArray<Definition<string, any, any, any, any>>
 }): Promise<Publisher> {

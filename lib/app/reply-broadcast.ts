@@ -29,7 +29,7 @@ export function declareReplyBroadcast (
     if (!readiness.isServing) throw new REALTIME_ERR_NOT_READY('reply.broadcast works from onReady until close')
     const name = nameOf(room)
     const { declaration } = engine.locate(name)
-    // Now, so that a mistake is thrown in the handler that made it.
+    // The event is prepared now, so that a mistake is thrown in the handler that made it.
     const entry = { name, declaration, publication: engine.publications.prepare(declaration, event, data) }
     const list = held.get(this)
     if (list === undefined) held.set(this, [entry])
@@ -46,7 +46,10 @@ export function declareReplyBroadcast (
     done(null, payload)
   })
 
-  /** The caller's own connection; paired with its user where the app knows one, so that nobody else can be left out. */
+  /**
+   * The caller's own connection, together with its user where the app knows one, so that a request cannot exclude the
+   * connection of another user.
+   */
   function exceptOf (request: FastifyRequest): Except | undefined {
     const connection = request.headers['x-connection-id']
     if (typeof connection !== 'string') return undefined
