@@ -38,7 +38,7 @@ import {
 import { ServerParts } from './server-parts.js'
 import type { Membership } from '../rooms/membership.js'
 
-/** All parts of one node, made in an order in which each is given those that it calls. */
+/** All parts of one node, made in an order in which each gets the parts that it calls. */
 export class RealtimeNode {
   readonly foundation: Foundation
   readonly readiness: Readiness
@@ -77,7 +77,7 @@ export class RealtimeNode {
     const server = this.#server = new ServerParts(foundation)
     const exchanges = this.exchanges = new Exchanges(settings.timeouts.write)
 
-    // Connections and rooms, and who may come into them.
+    // Connections and rooms, and the admission to them.
     const connections = new Connections<Membership>()
     const drain = this.#drain = new Drain(connections, settings.drain)
     const readiness = this.readiness = new Readiness(drain)
@@ -92,7 +92,7 @@ export class RealtimeNode {
     const rates = this.rates = new UserRateLimiter(settings.limits.rate)
     const connectionIds = this.#connectionIds = new ConnectionIds(adapter, (error) => { failed(error, 'secret') })
 
-    // What they say to each other, and to other nodes.
+    // Messages between them, and to other nodes.
     const dispatch = createDispatch(
       foundation,
       { hub, access, revocations, connections, slots, messages, acks, auth, rates }
@@ -121,7 +121,7 @@ export class RealtimeNode {
     this.#adapterHost = createAdapterHost(foundation, { hub, control, connectionIds, slots, denials })
     this.#contracts = createContractWatch(foundation)
 
-    // What the application asks.
+    // The application's interface.
     this.inspector = new Inspector(connections, hub, ledger)
     this.rooms = new AppRooms({
       engine: hub,
@@ -138,7 +138,7 @@ export class RealtimeNode {
       onUnhandled: (error, room, event) => { log.warn({ err: error, room, event }, 'a broadcast failed') }
     })
 
-    // What clients ask.
+    // The clients' interface.
     const uplink = new Uplink({
       access,
       dispatch,
@@ -200,12 +200,12 @@ export class RealtimeNode {
       logSerializers: server.logSerializers(log)
     })
 
-    // What runs by the clock.
+    // Periodic work.
     this.#heartbeat = createHeartbeat(foundation, connections)
     this.#audit = createSlotAudit(foundation, { slots, connections, endpoint })
   }
 
-  /** The state of the node, for whoever asks. */
+  /** Returns the state of the node. */
   read (): StatsSnapshot {
     const { settings, nodeId, adapter, ledger } = this.foundation
     const facts = adapter.stats?.() ?? {}
@@ -235,7 +235,7 @@ export class RealtimeNode {
     this.readiness.start()
   }
 
-  /** Stops what `start` has started, in the reverse order, and what runs from the moment that it is made. */
+  /** Stops what `start` has started, in the reverse order, and what runs since the node was made. */
   async stop (): Promise<void> {
     this.readiness.close()
     this.#loop.stop()
@@ -252,7 +252,7 @@ export class RealtimeNode {
     await this.foundation.adapter.close()
   }
 
-  /** Lets those who are here go, and what is under way come to its end, within `drain.timeout`. */
+  /** Ends all connections and waits for requests under way, within `drain.timeout`. */
   async drain (): Promise<void> {
     const deadline = performance.now() + this.foundation.settings.drain.timeout
     const guarded = this.#server.guard.close()

@@ -24,7 +24,7 @@ import type { Foundation } from './foundation.js'
 import type { ServerParts } from './server-parts.js'
 import type { Membership } from '../rooms/membership.js'
 
-/** How the parts of a node are made of its settings; `node.ts` says which, and in which order. */
+/** Makes the parts of a node from its settings; `node.ts` says which parts, and in which order. */
 
 export function hubOptions ({ settings, failed }: Foundation, acks: BroadcastAcks): HubOptions {
   return {
@@ -157,7 +157,7 @@ export function createWebSocketTransport ({ settings }: Foundation, flusher: Flu
   })
 }
 
-/** `undefined` where nothing is told to other nodes: there are none. */
+/** Makes the contract watch; `undefined` where there are no other nodes to tell. */
 export function createContractWatch (
   { app: { log }, adapter: { presence, control }, nodeId, failed }: Foundation
 ): ContractWatch | undefined {
