@@ -1,26 +1,26 @@
 /**
- * Signs of life of one connection: what the heartbeat's sweep looks at. Written by the connection and by the heartbeat
- * alone; all moments are by `performance.now()`.
+ * Signs of life of one connection, which the heartbeat's sweep reads. Only the connection and the heartbeat change
+ * them; all times are by `performance.now()`.
  */
 export class Beat {
-  /** the peer was heard of last */
+  /** Time at which the peer last sent something. */
   seenAt: number
-  /** the last beat was sent; 0: none yet */
+  /** Time of the last beat; 0 when none has been sent. */
   sentAt = 0
-  /** the peer has not answered it yet */
+  /** Whether the peer still has to answer it. */
   isAwaited = false
-  /** since when the link has taken nothing; 0: it takes what is written */
+  /** Time since which the link has accepted nothing; 0 while it accepts what is written. */
   lagsSince = 0
-  /** when the connection must end, for streams of limited age and between two polls */
+  /** Time at which the connection must end, for streams of limited age and between two polls. */
   endsAt = Number.POSITIVE_INFINITY
-  /** round trip of the last beat in milliseconds */
+  /** Round trip of the last beat in milliseconds. */
   latency: number | undefined
 
   constructor (now: number) {
     this.seenAt = now
   }
 
-  /** Something came from the peer. */
+  /** Tells that the peer has sent something. */
   seen (now: number): void {
     if (this.isAwaited) {
       this.isAwaited = false

@@ -123,7 +123,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.#link = link
     this.#outbox = new Outbox(link, this.#host, this)
     link.attach(this)
-    // A stream begins with bytes, so that its first comment is due a whole interval later.
+    // A stream begins with bytes, so its first comment is due a whole interval later.
     if (link.transport === 'sse') this.beat.sentAt = performance.now()
     // A ping that was asked for between two polls goes out with the next one.
     if (link.transport === 'polling') {
@@ -177,7 +177,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     this.#outbox?.drained()
   }
 
-  /** Calls back once when the link no longer lags, or has gone. */
+  /** Calls back once, when the link no longer lags or is gone. */
   whenDrained (callback: () => void): void {
     if (this.#outbox === undefined) callback()
     else this.#outbox.whenDrained(callback)
@@ -240,7 +240,10 @@ export class Connection<H extends Named = Named> implements LinkEvents {
 
   alive (now = performance.now()): void { this.beat.seen(now) }
 
-  /** It ends then, unless it is told another moment before; `Infinity` lets it live. By `performance.now()`. */
+  /**
+   * Sets the time by `performance.now()` at which the connection ends, in place of an earlier one; `Infinity` lets it
+   * live.
+   */
   lastUntil (moment: number): void { this.beat.endsAt = moment }
 
   reply (bytes: Uint8Array): void {

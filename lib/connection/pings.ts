@@ -1,13 +1,15 @@
 import { after } from '../structures/timers.js'
 
-/** Pings that the application has asked for, until each is answered, its time is over, or the connection ends. */
+/** Pings of the application, until each is answered, its time is over, or the connection ends. */
 export class Pings {
   readonly #waiting = new Map<string, (at?: number) => void>()
 
-  /** of pings without an answer */
+  /** Payloads of pings without an answer. */
   get payloads (): Iterable<string> { return this.#waiting.keys() }
 
   /**
+   * Sends a ping.
+   *
    * @param send writes the ping
    * @param timeout milliseconds
    * @returns the round trip in milliseconds; `undefined` when the time is over, `NaN` when the connection has ended
@@ -28,6 +30,6 @@ export class Pings {
 
   answered (payload: string): void { this.#waiting.get(payload)?.(performance.now()) }
 
-  /** The connection has ended. */
+  /** Tells that the connection has ended. */
   end (): void { for (const settle of [...this.#waiting.values()]) settle(Number.NaN) }
 }

@@ -41,7 +41,9 @@ const table = {
 } as const satisfies Record<string, Row>
 
 export type Code = keyof typeof table
-/** Why a connection has ended: by a code, because its peer said so (`left`), or because it just went (`gone`). */
+/**
+ * Why a connection has ended: a code, `left` when its peer said goodbye, or `gone` when it disappeared without a word.
+ */
 export type EndReason = Code | 'left' | 'gone'
 
 export const codes: Readonly<Record<Code, Row>> = table

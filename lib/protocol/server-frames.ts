@@ -1,22 +1,25 @@
 import type { ErrorData } from './frames.js'
 import type { Position } from './position.js'
 
-/** A user in a room, as the others are told. */
+/** A user in a room, as the other members see it. */
 export interface MemberData { readonly userId: string, readonly data?: unknown }
 
-/** Who is in a room. */
+/** The members of a room. */
 export interface MembersData {
-  /** Number of the newest change that is in it. */
+  /** Number of the newest change that the list includes. */
   readonly sequence: number
-  /** Users in the room. */
+  /** Number of users in the room. */
   readonly total: number
-  /** Absent where there are too many of them, or too many bytes. */
+  /** Absent where the room has too many users, or their list has too many bytes. */
   readonly list?: readonly MemberData[]
 }
 
-/** Who has come and gone. */
+/** Users who have come and gone. */
 export interface PresenceData {
-  /** The changes of a room are numbered without a hole: after one, the list is asked for anew. */
+  /**
+   * Number of the change. The changes of a room are numbered without holes; after a hole the client asks for the list
+   * again.
+   */
   readonly sequence: number
   readonly joined: readonly MemberData[]
   readonly left: readonly MemberData[]
@@ -24,28 +27,28 @@ export interface PresenceData {
 
 /** Where a member stands in a room that it has entered. */
 export interface JoinData extends Partial<Position> {
-  /** Whether it goes on where it asked to; absent when it did not ask. */
+  /** Whether it resumes where it asked to; absent when it did not ask. */
   readonly resumed?: boolean
   readonly members?: MembersData
 }
 
-/** Events that are lost to a member: those behind `from`, up to `to`. */
+/** Events that are lost to a member: those after `from`, up to `to`. */
 export interface GapData {
   readonly epoch: string
-  /** Absent where nobody knows how many there were. */
+  /** Absent where the number of lost events is not known. */
   readonly from?: number
   readonly to: number
 }
 
-/** What a connection is told first of all. */
+/** The first data that a connection gets. */
 export interface WelcomeData {
   readonly connectionId: string
   readonly userId: string
-  /** Of the frames. */
+  /** Version of the frames. */
   readonly version: number
-  /** Milliseconds between two signs of life. */
+  /** Milliseconds between two heartbeats. */
   readonly heartbeat: number
-  /** Unix milliseconds of the credential's end, where it has one. */
+  /** Expiry of the credential in Unix milliseconds, where it has one. */
   readonly expires?: number
   readonly limits: {
     /** Bytes of one message. */
@@ -59,7 +62,7 @@ export interface WelcomeData {
 
 export interface WelcomeFrame { readonly type: 'welcome', readonly data: WelcomeData }
 
-/** The answer to a command; what it carries depends on that. */
+/** The answer to a command; its data depends on the command. */
 export interface AckFrame {
   readonly type: 'ack'
   readonly room?: string | undefined
@@ -67,7 +70,10 @@ export interface AckFrame {
   readonly data?: unknown
 }
 
-/** With an id the answer to a command, with a room alone the refusal of that room, with neither why the link ends. */
+/**
+ * A refusal: with an id the answer to a command, with only a room that of the room, with neither the reason why the
+ * link ends.
+ */
 export interface ErrorFrame {
   readonly type: 'error'
   readonly room?: string | undefined
@@ -80,7 +86,7 @@ export interface PresenceFrame { readonly type: 'presence', readonly room: strin
 /** The server has put the connection into a room. */
 export interface JoinedFrame { readonly type: 'joined', readonly room: string, readonly data: JoinData }
 
-/** The server has taken the connection out of a room. */
+/** The server has removed the connection from the room. */
 export interface LeftFrame {
   readonly type: 'left'
   readonly room: string
@@ -89,11 +95,11 @@ export interface LeftFrame {
 
 export interface GapFrame { readonly type: 'gap', readonly room: string, readonly data: GapData }
 
-/** The node shuts down; the link is served until then. */
+/** The node shuts down and serves the link until then. */
 export interface DrainFrame {
   readonly type: 'drain'
   readonly data: {
-    /** Milliseconds until the link is ended. */
+    /** Milliseconds until the link ends. */
     readonly retryAfter: number
   }
 }
@@ -103,8 +109,8 @@ export interface PingFrame { readonly type: 'ping', readonly id?: string | undef
 export interface PongFrame { readonly type: 'pong', readonly id?: string | undefined }
 
 /**
- * The name of a declared event. It is an enumeration for the compiler alone, which could not tell a plain string from
- * the words of the other frames: a misspelled one would be taken for an event.
+ * The name of a declared event. It is an enumeration for the compiler only, which could not tell a plain string from
+ * the types of the other frames and would take a misspelled one for an event.
  */
 declare enum EventName { any = 'any' }
 
@@ -114,10 +120,10 @@ export interface EventFrame {
   readonly type: EventName
   readonly room: string
   readonly offset?: number
-  /** Asks for an `ack` that carries it as its id. */
+  /** Asks for an `ack` with this as its id. */
   readonly ack?: string
   readonly data: unknown
-  /** Unix milliseconds, of the publishing node. */
+  /** Unix milliseconds by the clock of the publishing node. */
   readonly timestamp: number
 }
 

@@ -51,6 +51,10 @@ function plainRequest (request: LoggedRequest): unknown {
  * which would log them and repeat them in the body of a 404, and code that listens to the server, wraps its `emit` or
  * subscribes to Node's channels, as tracing does. From then on only `of` knows them. So other routes below the prefix
  * cannot use these two names.
+ *
+ * @param prefix as it stands in a URL
+ * @param rewriteUrl the app's, which decides in the end to which route a URL belongs; called only for URLs with such
+ *   a parameter
  */
 export class UrlCredentials {
   readonly #server: EventEmitter

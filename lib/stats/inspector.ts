@@ -22,7 +22,7 @@ export interface ConnectionView {
   readonly latency?: number
 }
 
-/** Connections, as far as they are shown. */
+/** The parts of connections that are shown. */
 export interface ShownConnections {
   readonly size: number
   readonly users: number
@@ -38,7 +38,7 @@ export interface ShownConnections {
   }>
 }
 
-/** A room, as far as it is shown. */
+/** The parts of a room that are shown. */
 interface ShownRoom {
   readonly name: string
   readonly declaration: Pick<Declaration, 'pattern'>
@@ -47,7 +47,7 @@ interface ShownRoom {
   readonly position: Position
 }
 
-/** Rooms, as far as they are shown. */
+/** The parts of rooms that are shown. */
 export interface ShownRooms {
   readonly active: { readonly size: number, values (skipped: number): Iterable<ShownRoom> }
   readonly declarations: { values (): Iterable<Pick<Declaration, 'pattern' | 'active'>> }

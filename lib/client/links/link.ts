@@ -14,10 +14,13 @@ export interface JoinData extends EnteredData { readonly rate?: Rate }
 
 type KeyOf<U> = U extends unknown ? keyof U : never
 type FieldOf<U, K> = U extends unknown ? K extends keyof U ? U[K] : never : never
-/** All fields of several types, each there or not: what is read without asking first which of them it is. */
+/** The fields of several types, each optional, to read a frame without checking its type first. */
 type Merged<U> = { readonly [K in KeyOf<U>]?: FieldOf<U, K> }
 
-/** The data of all frames of the protocol, each field where it belongs, and the answer to the wish for a ticket. */
+/**
+ * The data of all frames of the protocol in one type, and the answer to a request for a ticket; each frame has some of
+ * the fields.
+ */
 export type FrameData = Merged<
   | WelcomeData
   | JoinData
@@ -30,7 +33,7 @@ export type FrameData = Merged<
   | { readonly ticket: string }
 >
 
-/** A frame of the server, or `rooms`: what a poll's answer says of its rooms. */
+/** A frame of the server, or `rooms`, which a poll's answer says of its rooms. */
 export type Frame = Omit<Merged<ServerFrame>, 'type' | 'data'> & {
   readonly type: ServerFrame['type'] | 'rooms'
   readonly data?: FrameData
