@@ -30,7 +30,7 @@ export class Access {
     this.#rooms = rooms
   }
 
-  /** The rooms that a user is in from the start, as far as they are declared. */
+  /** Lists the rooms that a user is in from the start, as far as they are declared. */
   builtIn (userId: string): readonly string[] {
     const { declarations } = this.#rooms
     if (!declarations.hasBuiltIn) return NONE

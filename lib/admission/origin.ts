@@ -54,9 +54,9 @@ export function checkOrigin (
 }
 
 /**
- * The origin of the page behind a GET. The GET has none where the browser takes the page for one of this server, which
- * a server behind a proxy that does not pass `Host` on cannot confirm. This package's client names it in the query; for
- * others the referrer tells.
+ * Finds the origin of the page behind a GET. The GET has none where the browser takes the page for one of this server,
+ * which a server behind a proxy that does not pass `Host` on cannot confirm. This package's client names it in the
+ * query; for others the referrer tells.
  */
 export function pageOf ({ query, headers: { referer } }: FastifyRequest): string | undefined {
   const { origin } = query as { origin?: unknown }

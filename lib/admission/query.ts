@@ -26,7 +26,7 @@ export function queryOf ({ query, headers }: FastifyRequest, kind: Kind): Query 
   return typeof last === 'string' && last !== '' ? { ...query as Query, since: last } : query as Query
 }
 
-/** The connection id of a cursor, before its room list is known. */
+/** Reads the connection id of a cursor before its room list is known. */
 export function peek ({ since }: Query): string | undefined {
   if (typeof since !== 'string' || since.length > 4096) return undefined
   const [, id] = Buffer.from(since, 'base64url').toString('latin1').split('.')

@@ -13,7 +13,7 @@ export interface Draining {
 /** Milliseconds after which a client may try a node again that is not draining but starting or closed. */
 const RETRY = 1_000
 
-/** The phase of a node's life: the single source for whether it accepts. */
+/** Keeps the phase of a node's life, the single source for whether it accepts. */
 export class Readiness {
   readonly #drain: Draining
   #life: 'starting' | 'started' | 'closed' = 'starting'

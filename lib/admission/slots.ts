@@ -140,7 +140,7 @@ export class Slots {
     this.#renewed(batch)
   }
 
-  /** Releases slots again that were released during the renewal, since the renewal may have taken them anew. */
+  /** Releases slots once more that were released during the renewal, since the renewal may have taken them again. */
   #renewed (held: readonly Held[]): void {
     for (const { key, holder, isHeld } of held) if (!isHeld()) this.#giveBack({ key, holder })
   }

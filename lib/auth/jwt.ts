@@ -32,8 +32,8 @@ function refusalOf (error: unknown, token: string): Refusal {
 }
 
 /**
- * What a verifier said of a credential, for the log: its code as the reason, and its message without the credential as
- * the cause.
+ * Tells what a verifier said of a credential, for the log: its code as the reason, and its message without the
+ * credential as the cause.
  */
 export function saidBy (error: unknown, token: string | undefined): Pick<RefusalOptions, 'why' | 'cause'> {
   const { name, code, message } = (typeof error === 'object' && error !== null

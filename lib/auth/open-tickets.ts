@@ -13,7 +13,7 @@ export interface OpenTicketsOptions {
 }
 
 /**
- * The tickets of this node that may still be open, counted by user. All have the same time to live, so the first issued
+ * Counts the tickets of this node that may still be open, by user. All have the same time to live, so the first issued
  * is the first to expire.
  */
 export class OpenTickets {

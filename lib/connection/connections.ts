@@ -4,7 +4,7 @@ import type { Identity } from './identity.js'
 import type { Named } from './named-set.js'
 import type { Transport } from './link.js'
 
-/** The connections of this node, by id and by user. */
+/** Holds the connections of this node, by id and by user. */
 export class Connections<H extends Named> {
   readonly #byId = new ShardedMap<Connection<H>>()
   /** Most users have one connection, for which a `Set` would cost more than the entry of the map. */

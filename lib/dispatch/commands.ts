@@ -24,7 +24,7 @@ export type Answer = AckFrame | PongFrame
 /** The answer to a request for data, and its size, for which the caller is charged. */
 interface Found { readonly data: unknown, readonly bytes: number }
 
-/** Executes commands, whoever sends them and over whatever transport. */
+/** Executes commands for any sender, over any transport. */
 export class Commands {
   readonly #options: CommandsOptions
 

@@ -51,7 +51,7 @@ class Handle implements RoomHandle<Events> {
   }
 }
 
-/** What every handler of a room gets; costly parts are made when they are first used. */
+/** The context that every handler of a room gets. Costly parts are made when they are first used. */
 export class RoomContext implements Public.RoomContext<Params, Events> {
   readonly params: Params
   readonly user: User

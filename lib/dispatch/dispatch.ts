@@ -69,7 +69,7 @@ const TOO_MANY = 1_000
 export class Dispatch {
   /** Moves connections into rooms and out of them. */
   readonly joins: Joins
-  /** Executes a command, whoever sends it. */
+  /** Executes a command for any sender. */
   readonly commands: Commands
   readonly #options: DispatchOptions
   readonly #order = new RoomOrder()

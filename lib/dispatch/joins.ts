@@ -62,7 +62,8 @@ type Attempt = PreparedJoin | RefusedRoom
 interface Entered { readonly membership: Membership, readonly data: JoinData, readonly start: () => void }
 
 /**
- * The only way of a connection into rooms and out of them: by its own commands, by the server, and from poll to poll.
+ * Moves connections into rooms and out of them: by their own commands, by the server, and from poll to poll. There is
+ * no other way.
  */
 export class Joins {
   readonly #options: JoinsOptions

@@ -63,8 +63,8 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown
 const SPARE = 30_000
 
 /**
- * The routes of all rooms: one URL for WebSocket, Server-Sent Events, long polls and messages by POST, behind one
- * admission.
+ * Registers the routes of all rooms: one URL for WebSocket, Server-Sent Events, long polls and messages by POST, behind
+ * one admission.
  */
 export class Endpoint {
   readonly #options: EndpointOptions
@@ -184,7 +184,7 @@ export class Endpoint {
     }
   }
 
-  /** The room of the URL as it stood there: a name that was decoded first could be split at `%2F`. */
+  /** Returns the room of the URL as it stood there: a name that was decoded first could be split at `%2F`. */
   #path (request: FastifyRequest): string {
     return this.#options.prefix.below(request.raw.url ?? '')
   }

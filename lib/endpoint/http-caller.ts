@@ -30,7 +30,7 @@ export class HttpCaller implements Caller {
   readonly #check: () => void
   readonly #parts: HttpCallerParts
 
-  /** @param check throws when the caller may not go on */
+  /** @param check throws when the caller may no longer use the server */
   constructor (identity: Identity, own: Own, check: () => void, parts: HttpCallerParts) {
     this.#identity = identity
     this.#own = own

@@ -6,8 +6,8 @@ import { frameText, Packet } from '../protocol/packet.js'
 const VERSION = 1
 
 /**
- * The first frame of every connection. Most of it is the same for all connections, and except for the user id the rest
- * has only characters that JSON need not escape.
+ * Makes the first frame of every connection. Most of it is the same for all connections, and except for the user id the
+ * rest has only characters that JSON need not escape.
  */
 export class Welcome {
   readonly #settings: Settings

@@ -10,7 +10,7 @@ import { UrlCredentials } from '../server/url-credentials.js'
 import type { Upgrade } from '../transports/websocket.js'
 import type { Foundation } from './foundation.js'
 
-/** What this plugin does to Node's server before Fastify sees a request. */
+/** Makes and stops what this plugin does to Node's server before Fastify sees a request. */
 export class ServerParts {
   readonly guard: UpgradeGuard
   readonly refusedUpgrades = new RefusedUpgrades()

@@ -1,8 +1,8 @@
 import type { Retry } from './codes.js'
 
 /**
- * What a client may do after a close code. It follows the rules behind the table of codes, so that a page need not load
- * the table.
+ * Tells what a client may do after a close code. It follows the rules behind the table of codes, so that a page need
+ * not load the table.
  */
 export function retryOfClose (close: number): Retry {
   if (close === 4401) return 'refresh'

@@ -103,7 +103,7 @@ export function isConnectionId (value: unknown): value is string {
 export const MAX_FORMER = 4
 
 /**
- * The connections that a client had before this one, the last one first.
+ * Lists the connections that a client had before this one, the last one first.
  *
  * @param given ids, or ids joined by commas; anything else is left out
  * @returns ids joined by commas, at most `MAX_FORMER`; `undefined` when there is none

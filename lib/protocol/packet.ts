@@ -108,7 +108,7 @@ export class Packet {
     return this.#sse
   }
 
-  /** The same event, marked as kept for `age` milliseconds. */
+  /** Returns the same event, marked as kept for `age` milliseconds. */
   aged (age: number): Packet {
     return new Packet(this.bytes, { ...this.event!, age }, this.room, this.position, this.isReplay)
   }

@@ -177,7 +177,7 @@ function isAnchored (alternatives: readonly AST.Alternative[]): boolean {
       : (first.type === 'Group' || first.type === 'CapturingGroup') && isAnchored(first.alternatives)))
 }
 
-/** For each state, the states that can be reached from it. */
+/** Lists for each state the states that can be reached from it. */
 function reachable (next: readonly Ends[]): ReadonlyArray<ReadonlySet<number>> {
   return next.map((_, start) => {
     const seen = new Set<number>()

@@ -18,7 +18,7 @@ export function selectProtocol (offered: Iterable<string>): string | false {
   return false
 }
 
-/** The token that a client offers among its subprotocols, since a browser can send no header with an upgrade. */
+/** Reads the token that a client offers among its subprotocols, since a browser can send no header with an upgrade. */
 export function bearerOf (offered: readonly string[]): string | undefined {
   for (const name of offered) {
     if (name.startsWith(BEARER)) return name.slice(BEARER.length)

@@ -15,8 +15,8 @@ export function latestTtl (history: { readonly ttl: number } | false): number {
 }
 
 /**
- * The current `latest` values of one room by type and key. This class bounds their number, a `Retention` bounds their
- * time and bytes.
+ * Holds the current `latest` values of one room by type and key. This class bounds their number, a `Retention` bounds
+ * their time and bytes.
  */
 export class Latest extends Retained {
   readonly #values = new Map<string, Link<Value>>()
@@ -39,12 +39,12 @@ export class Latest extends Retained {
   get ends (): number { return this.#order.first?.item.until ?? Number.POSITIVE_INFINITY }
   get size (): number { return this.#values.size }
 
-  /** The packets that have not expired, in the order in which they were set. */
+  /** Yields the packets that have not expired, in the order in which they were set. */
   * packets (now: number): Generator<Packet> {
     for (const { packet, until } of this.#order) if (until > now) yield packet
   }
 
-  /** The same packets, each with the time for which it has been kept. */
+  /** Yields the same packets, each with the time for which it has been kept. */
   * aged (now: number): Generator<Packet> {
     for (const { packet, until } of this.#order) {
       if (until > now) yield packet.aged(Math.max(0, now - until + this.#ttl))

@@ -9,7 +9,7 @@ const ENTRY = 300
 /** Estimated bytes of an owner without its entries. */
 const OWNER = 500
 
-/** The entries of one owner, oldest first. */
+/** Holds the entries of one owner, oldest first. */
 class Owner<V> extends Retained {
   readonly id: string
   readonly entries = new LinkedList<Entry<V>>()

@@ -13,9 +13,9 @@ export const USER = '@user'
 export type BuiltIn = 'all' | 'user'
 
 /**
- * The room of one user, `@user/<id>`; `undefined` for an id that cannot be part of a room's name: empty, `.`, with
- * control characters or half of a surrogate pair, or too long when escaped. No user is admitted with such an id, so
- * every admitted user has a room.
+ * Names the room of one user, `@user/<id>`; `undefined` for an id that cannot be part of a room's name: empty, `.`,
+ * with control characters or half of a surrogate pair, or too long when escaped. No user is admitted with such an id,
+ * so every admitted user has a room.
  */
 export function userRoom (userId: unknown): string | undefined {
   if (typeof userId !== 'string') return undefined

@@ -2,7 +2,7 @@ import type { Packet } from '../protocol/packet.js'
 import { Latest, latestTtl } from '../retention/latest.js'
 import type { Retention } from '../retention/retention.js'
 
-/** The current `latest` values of one room, which count in the budget of all rooms while the room is open. */
+/** Holds the current `latest` values of one room, which count in the budget of all rooms while the room is open. */
 export class LatestValues {
   readonly #retention: Retention
   readonly #history: Parameters<typeof latestTtl>[0]

@@ -7,7 +7,7 @@ function sizeOf (value: unknown): number { return value === undefined ? 0 : Buff
 function unlisted ({ sequence, total }: PresenceSnapshot): PresenceSnapshot { return { sequence, total } }
 
 /**
- * The member lists of one answer, whose bytes are bounded for all its rooms together. A list that no longer fits is
+ * Bounds the bytes of the member lists of one answer, for all its rooms together. A list that no longer fits is
  * replaced by its count.
  */
 export class MemberLists {

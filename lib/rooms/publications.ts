@@ -19,8 +19,8 @@ export interface PublishOptions {
 }
 
 /**
- * The result of a publication: its position where the room keeps events, and the number of members on this node that
- * were offered it.
+ * Makes the result of a publication: its position where the room keeps events, and the number of members on this node
+ * that were offered it.
  */
 export function shape ({ position, recipients }: Published): {
   position?: Position

@@ -43,7 +43,7 @@ export function isTakenOver ({ raw, socket, written, response }: PendingUpgrade)
   return response?.req === raw && !response.headersSent && !socket.writableEnded && writtenTo(socket) !== written
 }
 
-/** The upgrades that outlive their event, counted in total and by address, each with its deadline. */
+/** Keeps the upgrades that outlive their event, counted in total and by address, each with its deadline. */
 export class PendingUpgrades {
   readonly #waiting: DeadlineQueue<PendingUpgrade>
   readonly #byRequest = new WeakMap<object, PendingUpgrade>()

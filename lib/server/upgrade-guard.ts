@@ -73,8 +73,8 @@ export class UpgradeGuard {
   get pending (): number { return this.#pending.size }
 
   /**
-   * What is needed to complete the upgrade of a raw request; `undefined` for a plain request, and once the upgrade is
-   * settled or its socket is gone.
+   * Returns what is needed to complete the upgrade of a raw request; `undefined` for a plain request, and once the
+   * upgrade is settled or its socket is gone.
    */
   upgradeOf (raw: object): Upgrade | undefined {
     return this.#dispatched.find((entry) => entry.raw === raw) ?? this.#pending.get(raw)
@@ -98,7 +98,10 @@ export class UpgradeGuard {
     this.#unfollow.push(() => { websocketServer.off('connection', onConnection) })
   }
 
-  /** For preClose: refuses upgrades from here on, lets those under way finish for a moment and ends the rest. */
+  /**
+   * Refuses upgrades from here on, lets those under way finish for a moment and ends the rest; it is for the preClose
+   * hook.
+   */
   close (): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
       if (this.#pending.size === 0) {
@@ -161,8 +164,8 @@ export class UpgradeGuard {
   }
 
   /**
-   * The servers that Fastify adds for further addresses of `localhost` keep this function, so it refuses even when
-   * stopped.
+   * Handles one upgrade. The servers that Fastify adds for further addresses of `localhost` keep this function, so it
+   * refuses even when stopped.
    */
   #take (server: EventEmitter, args: unknown[], next: () => boolean): boolean {
     const [raw, socket, head] = args as [IncomingMessage, Duplex, Buffer]

@@ -87,7 +87,9 @@ export class UrlCredentials {
     return this.#found.get(raw) ?? this.#found.get((raw as RawRequest).headers ?? raw) ?? NONE
   }
 
-  /** For the `logSerializers` of the plugin's routes; keeps the request serializer that the app gave its logger. */
+  /**
+   * Makes the `logSerializers` of the plugin's routes; they keep the request serializer that the app gave its logger.
+   */
   logSerializers (log?: object): { req: Serializer } {
     const serializers = (log as { [key: symbol]: { req?: Serializer } } | undefined)?.[Symbol.for('pino.serializers')]
     const { req = plainRequest } = serializers ?? {}

@@ -3,7 +3,7 @@ import { every } from '../structures/timers.js'
 
 /** Milliseconds between two samples. */
 const RESOLUTION = 20
-/** Milliseconds after which the older histogram begins anew. */
+/** Milliseconds after which the older histogram is cleared. */
 const WINDOW = 15_000
 
 /** Milliseconds by which the event loop was late, over the last 15 to 30 seconds. */

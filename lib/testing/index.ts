@@ -107,7 +107,7 @@ interface Wire {
   close (): Promise<void>
 }
 
-/** The `ready` of a scope can be called while the app starts, but hangs later, so the root's is used. */
+/** Returns the root of a scope, because the `ready` of a scope can be called while the app starts but hangs later. */
 function rootOf (app: FastifyInstance): FastifyInstance {
   const parent = Object.getPrototypeOf(app) as Partial<FastifyInstance> | null
   return typeof parent?.ready === 'function' ? rootOf(parent as FastifyInstance) : app
@@ -185,7 +185,7 @@ async function settled (): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => { setImmediate(resolve) })
 }
 
-/** The part that SSE and polling share: messages go by POST, and so does the answer to the server's ping. */
+/** Makes the part that SSE and polling share: messages go by POST, and so does the answer to the server's ping. */
 function uplink (
   app: FastifyInstance,
   { prefix, headers }: Request,

@@ -3,7 +3,7 @@ const FLAGS = new Set(['server_no_context_takeover', 'client_no_context_takeover
 
 /**
  * Returns the first offer of permessage-deflate that can be accepted; `undefined` where there is none, and then the
- * connection goes on without compression (RFC 7692 5). One compressed frame is shared by all members, so an offer that
+ * connection works without compression (RFC 7692 5). One compressed frame is shared by all members, so an offer that
  * asks the server for a window smaller than the full one is declined.
  */
 export function acceptableOffer (header: string | undefined): string | undefined {

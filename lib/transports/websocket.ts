@@ -39,8 +39,8 @@ export interface Upgrade { readonly raw: IncomingMessage, readonly socket: Duple
 
 /**
  * Makes links from upgrade requests. It has its own `ws` server, so that the message limit, the subprotocol and the
- * close codes hold whoever registers `@fastify/websocket` and with whatever options, and so that the shutdown of that
- * plugin leaves the sockets to the drain of this one.
+ * close codes hold with any registration of `@fastify/websocket` and any of its options, and so that the shutdown of
+ * that plugin leaves the sockets to the drain of this one.
  */
 export class WebSocketTransport implements Flushable {
   readonly #server: WebSocketServer

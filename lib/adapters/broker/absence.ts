@@ -14,8 +14,8 @@ const STEP = 100
 const AGAIN = 50
 
 /**
- * What is known of a broker that cannot be reached: it may come back at once, and callers wait for it, or it is away,
- * and no caller waits. Requests and the link to the broker both report what they find.
+ * Tells whether a broker that cannot be reached may come back at once, so that callers wait for it, or is away, so that
+ * no caller waits. Requests and the link to the broker both report what they find.
  */
 export class Absence {
   readonly #waiting = new Set<() => void>()

@@ -1,9 +1,9 @@
 import type { Awaitable } from '../../structures/awaitable.js'
 
 /**
- * When a caller gives up, by `performance.now()` and by the clock of the server that is asked. All attempts at one run
- * of a server share one moment: its clock is known to some milliseconds only, so an attempt that computed its end anew
- * could be refused as late while an older attempt that is still on its way is not.
+ * The moment at which a caller gives up, by `performance.now()` and by the clock of the server that is asked. All
+ * attempts at one run of a server share one moment: its clock is known to some milliseconds only, so an attempt that
+ * computed its own end could be refused as late while an older attempt that is still on its way is not.
  */
 export class Deadline {
   readonly at: number

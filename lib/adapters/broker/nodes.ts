@@ -176,7 +176,7 @@ export class Nodes {
   }
 }
 
-/** The list of nodes in the form that scripts read. */
+/** Writes a list of nodes in the form that scripts read. */
 export function namesOf (dead: readonly Heard[]): string {
   return dead.map(({ node, at }) => `${node} ${at}`).sort().join(' ')
 }

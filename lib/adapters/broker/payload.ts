@@ -37,7 +37,7 @@ export function originOf (payload: string): string {
   return payload.slice(0, space !== -1 && space < end ? space : end)
 }
 
-/** What two publications of one event have in common: their idempotency key, or otherwise their origin. */
+/** Returns what two publications of one event have in common: their idempotency key, or otherwise their origin. */
 export function identityOf (payload: string): string {
   const end = payload.indexOf('\n')
   const space = payload.indexOf(' ')

@@ -12,7 +12,7 @@ const MAX_TAKEN = 100_000
 export class Stamps {
   readonly #taken = new ExpiringMap<number>(MAX_TAKEN)
 
-  /** The stamp of a name; 0 when it is unknown. */
+  /** Returns the stamp of a name; 0 when it is unknown. */
   get (name: string): number { return this.#taken.get(name, performance.now()) ?? 0 }
 
   set (name: string, stamp: number): void {

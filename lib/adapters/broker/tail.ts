@@ -147,9 +147,9 @@ function decoded (
 }
 
 /**
- * The stream of a subscribed room as this node follows it. Whatever the broker's subscription repeats, reorders or
- * loses, this class delivers events in offset order and each once. It reads a hole from the broker before it delivers a
- * later event, and what cannot be read becomes a gap.
+ * Follows the stream of a subscribed room on this node. Whatever the broker's subscription repeats, reorders or loses,
+ * this class delivers events in offset order and each once. It reads a hole from the broker before it delivers a later
+ * event, and what cannot be read becomes a gap.
  */
 export class FollowedStream {
   readonly #options: TailOptions

@@ -34,7 +34,7 @@ export class Unread {
     )
   }
 
-  /** For callbacks of a broker's client, into which no error may be thrown. */
+  /** Takes an error of a callback of the broker's client, into which no error may be thrown. */
   failed (error: unknown, kind: string, size: number): void {
     if (error instanceof Undecodable) {
       this.note(kind, size)

@@ -32,8 +32,8 @@ export function reentry (
 }
 
 /**
- * The retained events of one room: a ring in offset order, bounded by number and age here and by bytes in `Streams`.
- * Its epoch and top outlive the events. The clock is an argument, so this class has no timer.
+ * Holds the retained events of one room: a ring in offset order, bounded by number and age here and by bytes in
+ * `Streams`. Its epoch and top outlive the events. The clock is an argument, so this class has no timer.
  */
 export class Stream extends Retained {
   readonly epoch: string
@@ -146,7 +146,7 @@ function firstOf (packets: Packet[], most: number): Packet[] {
   return end === -1 ? packets : packets.slice(0, end)
 }
 
-/** What is remembered of one room. */
+/** Holds what is remembered of one room. */
 class Known {
   readonly room: string
   readonly stream: Stream

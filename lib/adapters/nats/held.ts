@@ -6,7 +6,7 @@ import { HELD, nodeOf, type Nodes } from '../broker/nodes.js'
 const NAME = /^([\s\S]*) ([A-Za-z0-9_.-]+) (\d+)(?:@(\d+))?$/
 
 /**
- * The stored name of a holder. Names without a mark expire on their own.
+ * Writes the stored name of a holder. Names without a mark expire on their own.
  *
  * @param stamp when it was taken, by the broker's clock: of two nodes the one that took it later holds it
  */
@@ -46,7 +46,7 @@ interface Holder {
   readonly stamp?: number | undefined
 }
 
-/** The connection of a name, and its node where the entry lives as long as that. */
+/** Reads the connection of a stored name, and its node where the entry lives as long as that. */
 export function holderOf (name: string): Holder {
   const [, connection, node, ttl, stamp] = NAME.exec(name) ?? []
   if (connection === undefined) return { connection: name }

@@ -39,8 +39,8 @@ export interface SetValue {
 const PAGE = 5_000
 
 /**
- * The `latest` values of all rooms in one stream, which keeps the newest of each subject. Its numbers order them for
- * all nodes, and it forwards each to the subscribers, so that a value is set and sent in one step.
+ * Keeps the `latest` values of all rooms in one stream, which has the newest of each subject. Its numbers order them
+ * for all nodes, and it forwards each to the subscribers, so that a value is set and sent in one step.
  */
 export class NatsLatest {
   readonly plan: NumberedPlan
@@ -79,7 +79,7 @@ export class NatsLatest {
     })
   }
 
-  /** The version of a value that was received, if its life is the one that is known here. */
+  /** Returns the version of a value that was received, if its life is the one that is known here. */
   versionOf (sequence: number, epoch: string | undefined): number | undefined {
     const life = this.#options.lives.current(this.plan.name)
     return life === undefined || life.epoch !== epoch ? undefined : life.shift + sequence

@@ -106,7 +106,7 @@ export class NatsLives {
     }
   }
 
-  /** The life of a stream as far as this node knows it without asking. */
+  /** Returns the life of a stream as far as this node knows it without asking. */
   current (name: string): Life | undefined { return this.#known.get(name)?.life }
 
   top (name: string): number { return this.#known.get(name)?.markers.top ?? 0 }
@@ -272,7 +272,7 @@ export class NatsLives {
     return decoded('life', text, decodeLife, this.#options.unread)
   }
 
-  /** The last number whose event is the one that this node has seen. */
+  /** Finds the last number whose event is the one that this node has seen. */
   async #sameUpTo (plan: NumberedPlan, markers: Markers, end: number): Promise<number> {
     const list = markers.upTo(end)
     // A binary search until the two bounds are neighbours: from `high` on the events are in common.

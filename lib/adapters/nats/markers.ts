@@ -2,8 +2,8 @@
 const SIZE = 256
 
 /**
- * What this node has seen of a stream, kept outside the broker: the event of each number. A stream that was restored
- * from older data gives the same numbers to other events.
+ * Remembers outside the broker what this node has seen of a stream: the event of each number. A stream that was
+ * restored from older data gives the same numbers to other events.
  */
 export class Markers {
   readonly #numbers = new Float64Array(SIZE)

@@ -4,7 +4,7 @@ import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { NatsLink } from './link.js'
 import type { NatsSetup, StreamPlan } from './setup.js'
 
-/** The message id by which the server recognises a repeated publication. */
+/** Makes the message id by which the server recognises a repeated publication. */
 export function messageIdOf (room: string, idempotencyKey: string): string {
   return createHash('sha1').update(keyOf(room, idempotencyKey)).digest('base64url')
 }

@@ -106,8 +106,8 @@ async function readConsumer (
 }
 
 /**
- * The number of the message at `index` among those of a subject, oldest first. Their contents are not transferred,
- * except in a cluster.
+ * Finds the number of the message at `index` among those of a subject, oldest first. Their contents are not
+ * transferred, except in a cluster.
  */
 export async function numberOf (
   link: NatsLink,

@@ -72,17 +72,17 @@ export class NatsStreams {
     return (await this.#options.lives.open(this.plan(settings))).life
   }
 
-  /** The newest position of the stream, below which all of its rooms are. */
+  /** Returns the newest position of the stream; no event of any of its rooms is above it. */
   async top (settings: RoomSettings): Promise<Position> {
     return topOf(await this.#options.lives.look(this.plan(settings)))
   }
 
-  /** The same position, after asking whether other nodes know of a new epoch. */
+  /** Returns the same position, after asking whether other nodes know of a new epoch. */
   async verify (settings: RoomSettings): Promise<Position> {
     return topOf(await this.#options.lives.verify(this.plan(settings)))
   }
 
-  /** The position of the newest event of a room. */
+  /** Returns the position of the newest event of a room. */
   async position (room: string, settings: RoomSettings): Promise<Position> {
     const { link } = this.#options
     const { name } = this.plan(settings)

@@ -14,5 +14,5 @@ export function tokenOf (text: string): string {
 /** A key that shares a bucket with keys of other kinds. */
 export function stateKey (kind: string, text: string): string { return `${kind}.${tokenOf(text)}` }
 
-/** The subject of a value in a KV bucket, whose name has no dot. */
+/** Returns the subject of a value in a KV bucket, whose name has no dot. */
 export function subjectOf (bucket: string, key: string): string { return `$KV.${bucket}.${key}` }

@@ -9,7 +9,9 @@ export function retryAfter ({ headers }: Response): number | undefined {
   return Number(headers.get('retry-after')) * 1_000 || undefined
 }
 
-/** The reason of an HTTP answer that is no success: the server's own words, or what the status of a proxy tells. */
+/**
+ * Tells the reason of an HTTP answer that is no success: the server's own words, or what the status of a proxy shows.
+ */
 export async function refusal (response: Response): Promise<Refused> {
   const { status } = response
   return {
