@@ -1,3 +1,4 @@
+import jsdoc from 'eslint-plugin-jsdoc'
 import neostandard, { plugins, resolveIgnoresFromGitignore } from 'neostandard'
 
 export default [
@@ -28,5 +29,22 @@ export default [
   {
     files: ['lib/**/*.ts'],
     rules: { 'no-console': 'error', '@typescript-eslint/no-explicit-any': 'error' }
+  },
+  {
+    // What an application, a test or an adapter of somebody else is written against.
+    files: [
+      'lib/types/*.ts', 'lib/contract/types.ts', 'lib/adapters/adapter.ts', 'lib/client/types.ts', 'lib/testing/index.ts'
+    ],
+    plugins: { jsdoc },
+    rules: {
+      'jsdoc/require-jsdoc': ['error', {
+        publicOnly: true,
+        contexts: [
+          'TSInterfaceDeclaration', 'TSTypeAliasDeclaration', 'TSInterfaceBody > TSPropertySignature',
+          'TSInterfaceBody > TSMethodSignature', 'ExportNamedDeclaration > FunctionDeclaration'
+        ]
+      }],
+      'jsdoc/check-tag-names': ['error', { definedTags: ['default'] }]
+    }
   }
 ]

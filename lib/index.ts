@@ -13,6 +13,7 @@ const plugin: typeof realtime & typeof exported = Object.assign(realtime, export
 
 export { plugin as default, plugin as fastifyRealtime, plugin as 'module.exports' }
 export { createPublisher, defineRoom, memory }
+export type { Publisher } from './app/publisher.js'
 export type { MemoryOptions } from './adapters/memory/adapter.js'
 // Adds `rooms` and `room` to the types of Fastify.
 export type * from './plugin/augmentation.js'

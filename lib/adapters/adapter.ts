@@ -8,50 +8,61 @@ export type { Awaitable } from '../structures/awaitable.js'
 
 /** How a room's stream is kept; the same on every node. */
 export interface RoomSettings {
-  /** `false`: no offsets, no positions, at most once */
-  readonly history: { readonly size: number, /** milliseconds */ readonly ttl: number } | false
-  /** a `latest` event is declared: values have to be kept */
+  /** What is kept for resumes; `false`: events have no offset and no position, and come at most once. */
+  readonly history: {
+    /** Events that are kept. */
+    readonly size: number
+    /** Milliseconds for which each is kept. */
+    readonly ttl: number
+  } | false
+  /** Whether a `latest` event is declared, so that values have to be kept. */
   readonly latest: boolean
-  /** name pattern of the definition, e.g. `chat/:id` */
+  /** The name pattern of the definition: `chat/:id`. */
   readonly definition: string
 }
 
 /** What a node asks to be published. */
 export interface Publication {
+  /** The name of the event. */
   readonly type: string
-  /** JSON text, serialised once by the publisher */
+  /** The data as JSON text, which the publisher has serialised once. */
   readonly data: string
+  /** What is promised for the event. */
   readonly delivery: Delivery
-  /** of a `latest` event: the value of its key property */
+  /** The value of the key property, of a `latest` event. */
   readonly key?: string | undefined
-  /** Unix time, milliseconds */
+  /** When it was published, in Unix milliseconds by the publisher's clock: for readers, nothing is decided by it. */
   readonly timestamp: number
+  /** Whom the event leaves out. It travels with the event, for every node and for later readers. */
   readonly except?: Except | undefined
-  /** id of an acknowledged broadcast: live only, no offset, never replayed */
+  /** The id of an acknowledged broadcast: it is live only, has no offset and is never replayed. */
   readonly ack?: string | undefined
+  /** Under which a second publication within the window adds no event, whatever its kind, on all nodes. */
   readonly idempotencyKey?: string | undefined
-  /** user whose message makes it: whose remembered bytes the key counts to; without one it counts to the room */
+  /** The user whose message makes it, whose remembered bytes the key counts to. @default it counts to the room */
   readonly owner?: string | undefined
 }
 
+/** What came of a publication. */
 export interface Published {
-  /** absent without history, for `volatile` and `latest` events, and for acknowledged broadcasts */
+  /** Its place in the stream; absent without history, and for `volatile`, `latest` and acknowledged events. */
   readonly position?: Position | undefined
-  /** members on this node that were offered the event */
+  /** Members on this node that were offered the event. */
   readonly recipients: number
   /**
-   * of an acknowledged broadcast: other nodes that the broker handed it to, each of which gives it to `host.event`;
-   * absent where it does not tell
+   * Of an acknowledged broadcast: other nodes that the broker handed it to, each of which gives it to `host.event`;
+   * absent where the broker does not tell.
    */
   readonly nodes?: number
 }
 
+/** What is asked of a room's history. */
 export interface HistoryQuery {
-  /** events after this position */
+  /** Asks for the events after this position. */
   readonly since?: Position | undefined
-  /** without `since`: the newest n, oldest of them first */
+  /** Asks for the newest n, the oldest of them first, where `since` is absent. */
   readonly last?: number | undefined
-  /** most events in one answer */
+  /** Events in one answer at most. */
   readonly limit: number
   /**
    * Bytes of data after which a page ends, at least one event in it: of those that were asked for the oldest, also of
@@ -61,6 +72,7 @@ export interface HistoryQuery {
   readonly bytes?: number | undefined
 }
 
+/** One answer of a room's history. */
 export interface HistoryPage {
   /**
    * `since` was honoured: every retained-class event after it is still there. Its epoch is the stream's, or a former
@@ -70,14 +82,14 @@ export interface HistoryPage {
    * its members have heard until it knows better; they, and whoever was resumed by that, are told by `host.gap` then.
    */
   readonly resumed: boolean
-  /** oldest first; empty when `resumed` is false and `since` was asked */
+  /** The events, the oldest first; none when `since` was asked and not honoured. */
   readonly events: readonly Packet[]
   /**
-   * the bytes that were asked for ended the page, or, where they were, a broker that is slow: behind its last event
-   * there is more of what was asked for
+   * The page was ended by the bytes that were asked for, or, where they were given, because the broker is slow: behind
+   * its last event there is more of what was asked for.
    */
   readonly isPart?: boolean | undefined
-  /** the newest position of the stream */
+  /** The newest position of the stream. */
   readonly top: Position
   /**
    * Where a reader of `since` goes on that is not resumed: before the oldest retained event that it cannot have seen.
@@ -86,23 +98,38 @@ export interface HistoryPage {
   readonly floor: Position
 }
 
-export interface PresenceChange {
-  readonly sequence: number
-  readonly joined: ReadonlyArray<{ readonly userId: string, readonly data?: unknown }>
-  readonly left: ReadonlyArray<{ readonly userId: string, readonly data?: unknown }>
-}
-
-export interface PresenceSnapshot {
-  readonly sequence: number
-  readonly total: number
-  /** absent above `limit` users */
-  readonly list?: ReadonlyArray<{ readonly userId: string, readonly data?: unknown }>
-}
-
-export interface PresenceEntry {
+/** A user in a room, as others see the user. */
+export interface PresentUser {
+  /** The user's id. */
   readonly userId: string
-  readonly connection: string
+  /** What the room's `presence` option shows of the user; absent where it shows nothing. */
   readonly data?: unknown
+}
+
+/** Who came and went, in one step. */
+export interface PresenceChange {
+  /** One more than that of the change before it in the room; a reader that misses one asks for a snapshot. */
+  readonly sequence: number
+  /** Users who were not there before. */
+  readonly joined: readonly PresentUser[]
+  /** Users of whom no entry is left. */
+  readonly left: readonly PresentUser[]
+}
+
+/** Who is in a room. */
+export interface PresenceSnapshot {
+  /** That of the last change that the snapshot includes. */
+  readonly sequence: number
+  /** Users in the room. */
+  readonly total: number
+  /** The users; absent above the `limit` that was asked. */
+  readonly list?: readonly PresentUser[]
+}
+
+/** One connection of a user in a room. */
+export interface PresenceEntry extends PresentUser {
+  /** The connection's id. */
+  readonly connection: string
 }
 
 /**
@@ -138,6 +165,7 @@ export interface PresenceStore {
     entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>,
     lease: number
   ): Awaitable<void>
+  /** Says who is there: all users up to `limit` of them, else how many. */
   snapshot (room: string, limit: number): Awaitable<PresenceSnapshot>
   /**
    * Removes entries whose time is past and announces the leaves. Called every few seconds for rooms with members here.
@@ -166,23 +194,40 @@ export interface LeaseStore {
   renew (leases: ReadonlyArray<{ readonly key: string, readonly holder: string }>, ttl: number): Promise<void>
   /** Frees a slot of this node, not one that another node has taken under the same names since. */
   release (key: string, holder: string): Promise<void>
+  /** Slots of `key` that are taken, on all nodes. */
   count (key: string): Promise<number>
 }
 
+/** What became of a claim: run the message and settle it, answer by its outcome, wait, or refuse the id. */
 export type Claim =
-  /** nobody ran this: run it, then settle */
-  | { readonly state: 'claimed' }
-  /** it ran: `outcome` is what was settled */
-  | { readonly state: 'settled', readonly outcome: string }
-  /** somebody is running it */
-  | { readonly state: 'running', /** milliseconds until its lease ends */ readonly retryAfter: number }
-  /** the id was used for other content */
-  | { readonly state: 'conflict' }
+  | {
+    /** Nobody has run this message: whoever claimed it runs and settles it. */
+    readonly state: 'claimed'
+  }
+  | {
+    /** The message has run. */
+    readonly state: 'settled'
+    /** What was settled. */
+    readonly outcome: string
+  }
+  | {
+    /** Another holder is running the message. */
+    readonly state: 'running'
+    /** Milliseconds until its lease ends. */
+    readonly retryAfter: number
+  }
+  | {
+    /** The id was used for other content. */
+    readonly state: 'conflict'
+  }
 
 /** Message ids that take effect once, and one-use values such as tickets. */
 export interface ClaimStore {
   /**
-   * @param owner user whose message it is: over his own bytes he loses his oldest outcome, nobody else's
+   * Claims a message for `lease` ms, in one atomic step.
+   *
+   * @param hash tells whether the same id stands for the same content
+   * @param owner user whose message it is: over the user's own bytes the user's oldest outcome goes, nobody else's
    * @param holder who asks. One that asks for what it has claimed and not settled has lost the answer, and is given it
    *   again; without, it is `running`.
    */
@@ -215,61 +260,115 @@ export interface Control {
   send (message: ControlMessage): Promise<void>
 }
 
+/** A message between nodes. A node that does not know a `type` leaves it alone: it may be of a newer version. */
 export type ControlMessage =
   | {
+    /** What the target holds is closed, and it is kept out. */
     readonly type: 'revoke'
+    /** The user. */
     readonly user?: string
+    /** The token's id, `jti`. */
     readonly tokenId?: string
+    /** The connection. */
     readonly connection?: string
+    /** What its client is told. */
     readonly message?: string
-    /** Unix time in milliseconds up to which it keeps out */ readonly until?: number
+    /** Unix time in milliseconds up to which it keeps out. */
+    readonly until?: number
   }
-  | { readonly type: 'join' | 'leave', readonly user?: string, readonly connection?: string, readonly room: string }
-  /** `more`: another part follows */
   | {
+    /** The server puts the target into a room, or takes it out. */
+    readonly type: 'join' | 'leave'
+    /** The user. */
+    readonly user?: string
+    /** The connection. */
+    readonly connection?: string
+    /** The room. */
+    readonly room: string
+  }
+  | {
+    /** The members on the sending node to whom an acknowledged broadcast was offered. */
     readonly type: 'members'
+    /** The id of the broadcast. */
     readonly ack: string
-    readonly members: ReadonlyArray<{ readonly connection: string, readonly userId: string }>
+    /** The members. */
+    readonly members: ReadonlyArray<{
+      /** The member's connection. */
+      readonly connection: string
+      /** The member's user. */
+      readonly userId: string
+    }>
+    /** Another part follows. */
     readonly more?: boolean
   }
-  /** `user`: whose connection it must be, where the sending node cannot know */
-  | { readonly type: 'acked', readonly ack: string, readonly connection: string, readonly user?: string }
-  | { readonly type: 'gone', readonly ack: string, readonly connection: string }
-  /**
-   * a connection that polls is polled on the sending node now, which holds its slots and its presence under the same
-   * names
-   */
-  | { readonly type: 'moved', readonly user: string, readonly connection: string }
-  /**
-   * of the node on which a connection of the user lives: let it leave a room, end it, or renew its credential by a
-   * ticket; `answer` says whether it was done
-   */
   | {
-    readonly type: 'ask'
-    readonly id: string
-    readonly user: string
+    /** A member has acknowledged a broadcast. */
+    readonly type: 'acked'
+    /** The id of the broadcast. */
+    readonly ack: string
+    /** The member's connection. */
     readonly connection: string
+    /** Whose connection it must be, where the sending node cannot know. */
+    readonly user?: string
+  }
+  | {
+    /** A member has gone before it acknowledged a broadcast. */
+    readonly type: 'gone'
+    /** The id of the broadcast. */
+    readonly ack: string
+    /** The member's connection. */
+    readonly connection: string
+  }
+  | {
+    /** A connection polls on the sending node now, which holds its slots and presence under the same names. */
+    readonly type: 'moved'
+    /** Its user. */
+    readonly user: string
+    /** The connection. */
+    readonly connection: string
+  }
+  | {
+    /** The node on which a connection lives is asked to do something with it; its `answer` has the same id. */
+    readonly type: 'ask'
+    /** The id of the question. */
+    readonly id: string
+    /** Whose connection it must be. */
+    readonly user: string
+    /** The connection. */
+    readonly connection: string
+    /** Let it leave a room, end it, or renew its credential. */
     readonly what: 'leave' | 'end' | 'auth'
+    /** The room to leave. */
     readonly room?: string
+    /** The ticket to renew by. */
     readonly ticket?: string
   }
-  /**
-   * `code`: why it was not done, where there is more to say; `expires`: when a renewed credential does, Unix time in
-   * milliseconds
-   */
   | {
+    /** What came of a question. */
     readonly type: 'answer'
+    /** The id of the question. */
     readonly id: string
+    /** Whether it was done. */
     readonly isDone: boolean
+    /** Why not, where there is more to say. */
     readonly code?: Code
+    /** When the renewed credential ends, in Unix milliseconds. */
     readonly expires?: number
   }
-  /** a connection of the user has answered the ping `id` */
-  | { readonly type: 'pong', readonly user: string, readonly connection: string, readonly id: string }
+  | {
+    /** A connection has answered a ping of the application. */
+    readonly type: 'pong'
+    /** Its user. */
+    readonly user: string
+    /** The connection. */
+    readonly connection: string
+    /** The id of the ping. */
+    readonly id: string
+  }
 
 /** Users and token ids kept out until a time. Consulted at every entry. */
 export interface DenialStore {
-  /** @param until Unix time in milliseconds */
+  /** Keeps a subject out, for as long as the longest denial of it says. @param until Unix time in milliseconds */
   deny (subject: string, until: number): Awaitable<void>
   /** Asks again like `LeaseStore.acquire`, before it rejects with `unavailable`: the node goes by what it knows. */
   isDenied (subjects: readonly string[]): Awaitable<boolean>
@@ -277,10 +376,22 @@ export interface DenialStore {
 
 /** What an adapter tells the node that started it. */
 export interface AdapterHost {
+  /** Tells this node from all others, and from itself before a restart. */
   readonly nodeId: string
-  /** bytes of outcomes that may be remembered, of this node's users together and of each; absent: 64 MiB and 4 MiB */
-  readonly remembered?: { readonly bytes: number, readonly perUser: number }
-  readonly log: { info (object: object, message: string): void, warn (object: object, message: string): void }
+  /** Bounds of the outcomes that may be remembered. */
+  readonly remembered?: {
+    /** Bytes of all users of this node together. @default 64 MiB */
+    readonly bytes: number
+    /** Bytes of one user. @default 4 MiB */
+    readonly perUser: number
+  }
+  /** The log of the application. */
+  readonly log: {
+    /** Says what is worth knowing and needs no hand. */
+    info (object: object, message: string): void
+    /** Says what somebody should mend. */
+    warn (object: object, message: string): void
+  }
   /**
    * One event of a subscribed room, in offset order per room, each once. A `latest` value may be given again with its
    * version; without a version (set while the broker was away) it gives way to any that has one.
@@ -293,8 +404,9 @@ export interface AdapterHost {
    * Delivery continues after `to`.
    */
   gap (room: string, gap: { readonly epoch: string, readonly from?: number, readonly to: number }): void
+  /** A change of who is in a subscribed room, in the order of its sequence. */
   presence (room: string, change: PresenceChange): void
-  /** @param from id of the sending node; messages of this node do not come back */
+  /** A message of another node. @param from id of the sending node; messages of this node do not come back */
   control (message: ControlMessage, from: string): void
   /**
    * The broker became reachable or unreachable.
@@ -320,7 +432,9 @@ export interface AdapterHost {
  * Written by implementers outside this package too: whatever is not said here is not relied on.
  */
 export interface Adapter {
+  /** Its name in logs and stats. */
   readonly name: string
+  /** Connects. Rejects with REALTIME_ERR_ADAPTER where the server cannot be used as it is, and names the fix. */
   start (host: AdapterHost): Promise<void>
   /** Settles everything that waits, frees every connection and timer. */
   close (): Promise<void>
@@ -348,10 +462,15 @@ export interface Adapter {
   history? (room: string, query: HistoryQuery, settings: RoomSettings): Awaitable<HistoryPage>
   /** Current value of each `latest` key, oldest set first. Absent: live only. */
   latest? (room: string, settings: RoomSettings): Awaitable<readonly Packet[]>
+  /** Who is in which room, on all nodes. Absent: members are told of nobody, and `members` rejects. */
   readonly presence?: PresenceStore
+  /** Limits across nodes. Absent: each node keeps its own. */
   readonly leases?: LeaseStore
+  /** Messages that take effect once, and tickets. Absent: what is sent again may run again, and no ticket is given. */
   readonly claims?: ClaimStore
+  /** Revocations across nodes and restarts. Absent: `revoke` of a user or token rejects. */
   readonly denials?: DenialStore
+  /** What nodes tell each other. Absent: one node is all there is. */
   readonly control?: Control
   /**
    * The secret that all nodes share: the first that any of them proposed, for as long as the server keeps its data and

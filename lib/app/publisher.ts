@@ -10,7 +10,11 @@ import type { Rooms } from '../types/rooms.js'
 import { shape } from '../rooms/publications.js'
 import { ALL, roomOfUser } from '../rooms/built-in.js'
 
-type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll'> & { close (): Promise<void> }
+/** What a process without connections can do. */
+export type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll'> & {
+  /** Closes the adapter. */
+  close (): Promise<void>
+}
 
 const SILENT = { info: () => undefined, warn: () => undefined }
 

@@ -1,40 +1,63 @@
 import { codes, isCode, type Code } from '../protocol/codes.js'
 import type { ErrorData } from '../protocol/frames.js'
 
+/** What a refusal says beside its word. */
 export interface RefusalOptions {
+  /** What the peer reads. @default the message of the table of codes */
   message?: string | undefined
-  /** milliseconds */
+  /** Milliseconds after which the same may be tried again. */
   retryAfter?: number | undefined
-  details?: ReadonlyArray<{ readonly path: string, readonly message: string }> | undefined
+  /** What does not fit a schema. */
+  details?: ReadonlyArray<{
+    /** Where in the data, as a JSON pointer. */
+    readonly path: string
+    /** What is wrong there. */
+    readonly message: string
+  }> | undefined
+  /** The room that is refused, where it is about one of several. */
   room?: string | undefined
-  /** it may have happened: nobody can know */
+  /** What was asked may have happened: it cannot be known. */
   outcome?: 'unknown' | undefined
-  /** under which to ask again where the outcome is not known */
+  /** The key under which to ask again, where the outcome is not known. */
   idempotencyKey?: string | undefined
-  /** code and status of an application's own error, shown to the peer in place of the word's */
-  as?: { readonly code: string, readonly statusCode: number } | undefined
-  /** for the log alone: what was compared */
+  /** What the peer is shown in place of the word's own code and status, for an error of the application. */
+  as?: {
+    /** The application's code. */
+    readonly code: string
+    /** The HTTP status. */
+    readonly statusCode: number
+  } | undefined
+  /** What was compared, for the log alone. */
   why?: Why | undefined
-  /** for the log alone, at debug level: the error behind it */
+  /** The error behind it, for the log alone, at debug level. */
   cause?: unknown
 }
 
 /** What was compared, never a credential; `fix` says what helps against it, where that is not always the same. */
-export type Why = Readonly<Record<string, unknown>> & { readonly fix?: string }
+export type Why = Readonly<Record<string, unknown>> & {
+  /** What helps against it. */
+  readonly fix?: string
+}
 
-/** Refusal of a peer: becomes an `error` frame or an HTTP answer. */
+/** The refusal of a peer, which becomes an `error` frame or an HTTP answer. */
 export class Refusal extends Error {
+  /** A word of the table of codes. */
   readonly word: Code
+  /** The HTTP status. */
   readonly statusCode: number
+  /** The room that is refused, where it is about one of several. */
   readonly room: string | undefined
+  /** What the peer is sent. */
   readonly data: ErrorData
+  /** What was compared, for the log alone. */
   readonly why: Why | undefined
-  /** who was refused, once that is known */
+  /** The user who was refused, once that is known. */
   userId: string | undefined
   /**
    * `unknown`: what was asked may have happened, nobody can tell; asked again under `idempotencyKey` it happens once
    */
   readonly outcome: 'unknown' | undefined
+  /** The key under which to ask again. */
   readonly idempotencyKey: string | undefined
 
   constructor (word: Code, options: RefusalOptions = {}) {
@@ -55,6 +78,7 @@ export class Refusal extends Error {
     }
   }
 
+  /** The code that the peer is sent. */
   get code (): string { return this.data.code }
 
   /** A refusal that was made into data before, made whole again. */

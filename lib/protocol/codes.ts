@@ -40,6 +40,7 @@ const table = {
   internal: { status: 500, close: 1011, retry: 'backoff', message: 'internal error' }
 } as const satisfies Record<string, Row>
 
+/** A word of the table of codes. */
 export type Code = keyof typeof table
 /**
  * Why a connection has ended: a code, `left` when its peer said goodbye, or `gone` when it disappeared without a word.

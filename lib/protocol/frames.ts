@@ -60,12 +60,21 @@ export interface InvalidFrame { readonly fault: string, readonly id?: string, re
 
 /** The body of every refusal: the data of an `error` frame and, with more fields around it, an HTTP answer. */
 export interface ErrorData {
+  /** A word of the table of codes, or the application's own. */
   readonly code: string
+  /** What went wrong, for a person. */
   readonly message: string
+  /** Whether the same may be tried again. */
   readonly retry: Retry
   /** Milliseconds to wait before the next attempt. */
   readonly retryAfter?: number
-  readonly details?: ReadonlyArray<{ readonly path: string, readonly message: string }>
+  /** What does not fit a schema. */
+  readonly details?: ReadonlyArray<{
+    /** Where in the data, as a JSON pointer. */
+    readonly path: string
+    /** What is wrong there. */
+    readonly message: string
+  }>
 }
 
 export interface HttpError extends ErrorData {

@@ -3,15 +3,23 @@ import type { Position } from './position.js'
 import type { ServerFrame } from './server-frames.js'
 
 /** The connection that does not get an event, and its user where that is known: then both must match. */
-export interface Except { readonly user?: string, readonly connection: string }
+export interface Except {
+  /** The user of the connection, where it is known. */
+  readonly user?: string
+  /** The id of the connection. */
+  readonly connection: string
+}
 
 /**
  * What the server has to know of an event besides its bytes: where it stands, how it may be thinned out, whom it
  * excludes.
  */
 export interface EventHead {
+  /** The name of the event. */
   readonly type: string
+  /** The room's name. */
   readonly room: string
+  /** What is promised for the event. */
   readonly delivery: Delivery
   /**
    * Unix time in milliseconds on the publishing node, for readers only. No decision depends on it, since that clock may
@@ -23,11 +31,13 @@ export interface EventHead {
    * event.
    */
   readonly age?: number | undefined
+  /** Its place in the room's stream, where it has one. */
   readonly position?: Position | undefined
   /** Value of the contract's `key` property, for `latest` events. */
   readonly key?: string | undefined
   /** Order among the `latest` values of a room. */
   readonly version?: number | undefined
+  /** Whom the event leaves out. */
   readonly except?: Except | undefined
   /** Id that members acknowledge, for an acknowledged broadcast. */
   readonly ack?: string | undefined
@@ -70,11 +80,13 @@ function headSize (size: number): number {
  * the JSON is a view of its payload, and the SSE form is made when the first stream asks for it.
  */
 export class Packet {
+  /** The WebSocket frame. */
   readonly bytes: Buffer
   /** Set on declared events, absent on frames of the protocol. */
   readonly event: EventHead | undefined
   /** Position to which this frame moves the SSE id and the poll cursor of its room. */
   readonly position: Position | undefined
+  /** The room that it is about. */
   readonly room: string | undefined
   /** Whether the frame is sent again after a break; the ledger counts such frames apart. */
   readonly isReplay: boolean
@@ -125,7 +137,11 @@ export function encodeFrame (frame: ServerFrame, position?: Position): Packet {
   return new Packet(frameText(JSON.stringify(frame)), undefined, 'room' in frame ? frame.room : undefined, position)
 }
 
-/** @param data the event's data as JSON text, which the publisher serialises once */
+/**
+ * Frames an event for all its receivers.
+ *
+ * @param data the event's data as JSON text, which the publisher serialises once
+ */
 export function encodeEvent (head: EventHead, data: string): Packet {
   const { type, room, position, ack, timestamp } = head
   const offset = position === undefined ? '' : `,"offset":${position.offset}`

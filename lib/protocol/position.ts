@@ -2,7 +2,12 @@
  * A place in a room's stream. The offsets of one epoch strictly increase and are not contiguous; another epoch is
  * another stream.
  */
-export interface Position { readonly epoch: string, readonly offset: number }
+export interface Position {
+  /** Names the stream: eight characters of base64url. */
+  readonly epoch: string
+  /** The place in the stream: a whole number, 0 before the first event. */
+  readonly offset: number
+}
 
 /** Form of an epoch: eight characters of base64url. */
 export const EPOCH = /^[A-Za-z0-9_-]{8}$/

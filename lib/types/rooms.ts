@@ -92,7 +92,7 @@ export interface Rooms {
    * Sends an event live only, and resolves when all members have answered or the time is over. On NATS, which does not
    * tell how many nodes there are, it resolves when the time is over.
    *
-   * @param options.timeout milliseconds, default 10 000; `Infinity` waits until all have answered
+   * @param options `timeout`: milliseconds, default 10 000; `Infinity` waits until all have answered
    * @throws REALTIME_ERR_EVENT as `broadcast` does
    */
   broadcastWithAck<R extends string | AnyAddress, K extends EventName<R>> (
@@ -126,7 +126,7 @@ export interface Rooms {
    * Asks connections on this node for an answer. It resolves with the first one, `latency` in milliseconds, and with
    * `alive: false` when none has come in time.
    *
-   * @param options.timeout milliseconds, default 5 000
+   * @param options `timeout`: milliseconds, default 5 000
    */
   ping (target: Target, options?: {
     /** milliseconds until those that have not answered are taken for dead. @default 5_000 */
@@ -166,7 +166,7 @@ export interface Rooms {
   /**
    * Events that are kept of a room.
    *
-   * @param options.limit events of the page, default all that are kept; the newest, or behind `since` the oldest
+   * @param options `limit`: events of the page, default all that are kept; the newest, or behind `since` the oldest
    */
   history (room: string | AnyAddress, options?: {
     /** events behind this position. @default the newest events */

@@ -7,9 +7,6 @@ export interface Scope {
   teardown (callback: () => unknown): void
 }
 
-/** What is tried, in words, where the title does not say it. */
-type Why = [] | [why: string]
-
 /**
  * The runner of the contract's tests, as far as it is used. A test of tap is one. For another runner, such as
  * `node:test` with `node:assert`, these methods are written in a few lines.
@@ -18,11 +15,11 @@ export interface ContractTest extends Scope {
   /** Runs a test of its own, behind those before it. */
   test (title: string, run: (t: ContractTest) => Promise<unknown>): unknown
   /** Two values are the same one. */
-  equal (found: unknown, wanted: unknown, ...why: Why): unknown
+  equal (found: unknown, wanted: unknown, ...why: [] | [why: string]): unknown
   /** Two values look the same. */
-  same (found: unknown, wanted: unknown, ...why: Why): unknown
+  same (found: unknown, wanted: unknown, ...why: [] | [why: string]): unknown
   /** A value is true. */
-  ok (value: unknown, ...why: Why): unknown
+  ok (value: unknown, ...why: [] | [why: string]): unknown
   /** Says why nothing was tried: the adapter lacks a capability. */
   pass (why: string): unknown
 }

@@ -17,6 +17,7 @@ import { checkMemory } from '../options.js'
 import { Streams, type Stream } from '../history/stream.js'
 import { HISTORY_BYTES, IDEMPOTENCY, REMEMBERED } from '../../retention/bounds.js'
 
+/** Options of `memory()`. What is unknown or wrong is refused with `REALTIME_ERR_OPTIONS`. */
 export interface MemoryOptions {
   /** Bytes of all retained events, default 64 MiB. */
   readonly bytes?: number
@@ -28,7 +29,12 @@ export interface MemoryOptions {
    * oldest of one of those that hold most; this is counted in the stats as `forgotten` and logged once a minute.
    * Denials and values put for one `take` have the same total once more each.
    */
-  readonly remembered?: { readonly bytes: number, readonly perUser: number }
+  readonly remembered?: {
+    /** Bytes of all users together. */
+    readonly bytes: number
+    /** Bytes of one user. */
+    readonly perUser: number
+  }
   /** Clock in Unix milliseconds. */
   readonly now?: () => number
 }

@@ -35,6 +35,7 @@ import { Unread } from '../broker/unread.js'
 import { decodePayload, originOf, splitOrigin } from '../broker/payload.js'
 import { DAY, HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
 
+/** Options of `nats()`. What is unknown or wrong is refused with `REALTIME_ERR_OPTIONS`. */
 export interface NatsOptions {
   /** URL of the server, default `nats://127.0.0.1:4222`. */
   readonly url?: string | readonly string[]

@@ -32,6 +32,15 @@ import { Unread } from '../broker/unread.js'
 import { pageOf, sharedBy, FollowedStream, type Arrival, type Range } from '../broker/tail.js'
 import { HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
 
+/** Where a server listens. */
+export interface RedisHost {
+  /** A name or an address. */
+  readonly host: string
+  /** The port. */
+  readonly port: number
+}
+
+/** Options of `redis()`. What is unknown or wrong is refused with `REALTIME_ERR_OPTIONS`. */
 export interface RedisOptions {
   /** One server, default `redis://127.0.0.1:6379`; `rediss:` for TLS. Redis 7.0 or newer. */
   readonly url?: string
@@ -41,11 +50,13 @@ export interface RedisOptions {
    */
   readonly client?: Redis | Cluster
   /** Some nodes of a Redis Cluster; the others are found. */
-  readonly cluster?: ReadonlyArray<{ readonly host: string, readonly port: number }>
+  readonly cluster?: readonly RedisHost[]
   /** Sentinels, and the name of the primary that they watch. */
   readonly sentinels?: {
+    /** The name of the primary that they watch. */
     readonly name: string
-    readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }>
+    /** The sentinels that are known; the others are found. */
+    readonly nodes: readonly RedisHost[]
   }
   /** More settings of ioredis, such as `username`, `password`, `tls`, `db`. */
   readonly settings?: Partial<ClientOptions>

@@ -1,2 +1,2 @@
 export { redis } from './adapter.js'
-export type { RedisOptions } from './adapter.js'
+export type { RedisHost, RedisOptions } from './adapter.js'

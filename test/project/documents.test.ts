@@ -1,0 +1,43 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { files, graph } from '../helpers/imports.js'
+
+const ROOT = new URL('../../', import.meta.url)
+const ARCHITECTURE = readFileSync(new URL('ARCHITECTURE.md', ROOT), 'utf8')
+
+t.test('every path that the documents name is there', async (t) => {
+  for (const document of ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'README.md', 'SECURITY.md']) {
+    const text = readFileSync(new URL(document, ROOT), 'utf8')
+    const paths = [...text.matchAll(/(?:`|\]\()((?:lib|test|example|bench|scripts)\/[\w./-]+)(?:`|\))/g)]
+    for (const [, path] of paths) t.ok(existsSync(new URL(path!, ROOT)), `${document} names ${path!}`)
+  }
+})
+
+t.test('every folder of lib has its job said', async (t) => {
+  const folders = readdirSync(fileURLToPath(new URL('lib', ROOT)), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+  for (const { name } of folders) t.match(ARCHITECTURE, `\`lib/${name}/\``)
+})
+
+/** Whether two files know each other, or some file knows both or is known by both. */
+function areLinked (a: string, b: string): boolean {
+  const neighbours = (file: string): Set<string> => new Set([
+    ...graph.get(file)!.map(({ target }) => target),
+    ...files.filter((other) => graph.get(other)!.some(({ target }) => target === file))
+  ])
+  const [ofA, ofB] = [neighbours(a), neighbours(b)]
+  return ofA.has(b) || [...ofA].some((file) => ofB.has(file))
+}
+
+t.test('the four ways are ways: each file is linked to the one before it', async (t) => {
+  const ways = [...ARCHITECTURE.matchAll(/^### The way of (.+)\n([^]*?)(?=^#|$(?![^]))/gm)]
+  t.same(ways.map(([, name]) => name), ['a message', 'a broadcast', 'an upgrade', 'a resume'])
+  for (const [, name, steps] of ways) {
+    const passed = [...steps!.matchAll(/^\d+\. `lib\/(\S+\.ts)`/gm)].map(([, file]) => file!)
+    t.ok(passed.length > 5, `${name}: ${passed.length} files`)
+    for (const [index, file] of passed.entries()) {
+      if (index > 0) t.ok(areLinked(passed[index - 1]!, file), `${name}: ${passed[index - 1]!} and ${file}`)
+    }
+  }
+})
