@@ -39,5 +39,6 @@ export function decorateRoom (
     const defaults = { history: settings.history, message: settings.limits.message }
     declarations.add(declare(definition, bind(Object.fromEntries(hooks), this), limits, defaults, this.log))
     return this
+    // Fastify would have the decorator be of all its declared types at once.
   } as never)
 }

@@ -35,6 +35,7 @@ export function declareReplyBroadcast (
     if (list === undefined) held.set(this, [entry])
     else list.push(entry)
     return this
+    // Fastify would have the decorator be of all its declared types at once.
   } as never)
 
   app.addHook('onSend', (request, reply, payload, done) => {

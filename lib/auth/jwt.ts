@@ -64,8 +64,8 @@ export function createVerifyJwt (app: FastifyInstance, own: JwtOptions | undefin
     const { decoratorName = 'user' } = own
     return (request, token) => {
       try {
-        const user: unknown = app.jwt.verify(token);
-        (request as unknown as Record<string, unknown>)[decoratorName] = user
+        const user: unknown = app.jwt.verify(token)
+        Object.assign(request, { [decoratorName]: user })
         return user
       } catch (error) {
         throw refusalOf(error, token)

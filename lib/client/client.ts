@@ -228,6 +228,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
 
   return Object.assign(shown, {
     join (address: Address<never, never, never>, { last, since, signal }: JoinOptions = {}): never {
+      // Without types a room may be named by a string.
       const { name = address as unknown as string } = address
       let room = rooms.get(name)
       if (!room) {
@@ -240,6 +241,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         pump()
       }
       if (signal) room.leaveBy(signal)
+      // The types of the room are those of the address: nothing of them exists at run time.
       return room.public as never
     },
     on,

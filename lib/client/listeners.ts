@@ -56,6 +56,7 @@ export function listeners (): Listeners {
       const calls = names.flatMap((name) => [...all.get(name) ?? []])
       return await Promise.all(calls.map(async (call) => {
         try {
+          // Which detail belongs to which event is known where `on` is typed.
           await call(detail as never)
         } catch (error) {
           void Promise.reject(error)

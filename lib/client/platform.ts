@@ -13,7 +13,7 @@ export interface Socket {
 }
 export type SocketClass = new (url: string, protocols: string[]) => Socket
 
-/** Globals that a browser has and Node may lack. */
+/** Globals that a browser has and Node may lack: the types of Node know some of them otherwise. */
 export const here = globalThis as unknown as Target & {
   WebSocket?: SocketClass
   location?: { href: string }

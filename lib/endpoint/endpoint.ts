@@ -97,6 +97,7 @@ export class Endpoint {
       }
     })
     // The property exists from the start, because a WeakMap would cost a hash and an entry for each request.
+    // Fastify's types know decorators by declared names only; this one is a symbol that nobody else has.
     scope.decorateRequest(ADMITTED as never, null as never)
     const own = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
       this.#admit(request, reply, done)

@@ -11,6 +11,7 @@ import { checkOwnWebsocket } from './own-websocket.js'
  * of pings makes it keep.
  */
 function checkWs (app: FastifyInstance): void {
+  // The types of ws leave out the options that a server keeps.
   const { options } = app.websocketServer as unknown as { options?: { maxPendingAutoPongs?: number } }
   if (options !== undefined && options.maxPendingAutoPongs === undefined) {
     app.log.warn('@fastify/websocket uses a ws older than 8.23.0, which has known denial-of-service faults; update it')
@@ -59,6 +60,7 @@ export async function registerDependencies (app: FastifyInstance, options: Realt
   } else if (options.jwt !== undefined) {
     checkJwtNames(app, options.jwt as { namespace?: string, decoratorName?: string })
     const verify = { clockTolerance: DEFAULTS.tolerance, ...(options.jwt as { verify?: object }).verify }
+    // Its options are a union by the kind of secret, which a copy of them is no member of.
     await app.register(fastifyJwt, { ...options.jwt, verify } as never)
   } else if (options.authenticate === undefined) {
     throw new REALTIME_ERR_PLUGIN(

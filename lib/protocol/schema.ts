@@ -28,8 +28,14 @@ if (!TypeRegistry.Has(TEST)) TypeRegistry.Set<Test>(TEST, ({ test }, value) => t
 
 export function isTest (schema: TSchema): schema is Test { return schema[Kind] === TEST }
 
+/** A schema that this file makes: TypeBox has the phantom types of its own among what an object must have. */
+function made<T extends TSchema> (schema: { readonly [Kind]: string } & Record<string, unknown>): T {
+  // The phantom types exist for the compiler alone.
+  return schema as unknown as T
+}
+
 function testing (test: Test['test'], says: string, partOf?: PartOf): Test {
-  return { [Kind]: TEST, test, says, ...(partOf === undefined ? {} : { partOf }) } as unknown as Test
+  return made({ [Kind]: TEST, test, says, ...(partOf === undefined ? {} : { partOf }) })
 }
 
 /**
@@ -40,7 +46,7 @@ const joints = new WeakSet<object>()
 export function isJoint (schema: TSchema): boolean { return joints.has(schema) }
 
 function both (schema: TSchema, ...tests: Test[]): TSchema {
-  const joint = { [Kind]: 'Intersect', allOf: [schema, ...tests] } as unknown as TSchema
+  const joint = made({ [Kind]: 'Intersect', allOf: [schema, ...tests] })
   joints.add(joint)
   return joint
 }
@@ -148,6 +154,7 @@ class Preparing {
     if (!(Kind in schema)) {
       throw new SchemaFault(`${where} is not a schema that can be compiled; build it with TypeBox's Type`)
     }
+    // Whatever has a kind is a schema; that it can be compiled is found out below.
     const own = schema as unknown as TSchema
     const kind = kindOf(own)
     if (TransformKind in own) {
@@ -184,16 +191,10 @@ class Preparing {
     switch (kindOf(schema)) {
       case 'String': return this.#text(copy, path, times)
       case 'TemplateLiteral':
-        return this.#text({ ...copy, [Kind]: 'String', type: 'string' } as unknown as TSchema, path, times)
+        return this.#text(made({ ...copy, [Kind]: 'String', type: 'string' }), path, times)
       case 'RegExp':
         return this.#text(
-          {
-            ...copy,
-            [Kind]: 'String',
-            type: 'string',
-            pattern: schema.source,
-            flags: schema.flags
-          } as unknown as TSchema,
+          made({ ...copy, [Kind]: 'String', type: 'string', pattern: schema.source, flags: schema.flags }),
           path,
           times
         )
@@ -482,7 +483,7 @@ function canMatch (schema: TSchema): boolean {
 export function keyFault (schema: TSchema, key: string): string | undefined {
   switch (kindOf(schema)) {
     case 'Object': {
-      const { properties, required = [] } = schema as unknown as {
+      const { properties, required = [] } = schema as TSchema & {
         properties: Record<string, TSchema>
         required?: string[]
       }

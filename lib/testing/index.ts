@@ -146,7 +146,7 @@ async function openWebSocket (app: FastifyInstance, { url, headers }: Request, q
   let fences = 0
   let ws: WebSocket
   try {
-    // With `trustProxy` Fastify reads the peer's address of every request.
+    // With `trustProxy` Fastify reads the peer's address of every request; the types of injectWS leave out `socket`.
     ws = await app.injectWS(url, { headers, socket: { remoteAddress: '127.0.0.1' } } as never, {
       onInit: (socket) => {
         socket.on('message', (data) => {

@@ -95,6 +95,7 @@ export class Stream extends Retained {
     if (packet === undefined) return
     this.#bytes -= costOf(packet)
     this.#trimmed = packet.position!.offset
+    // What stands before the head is never read, and must not keep the packet.
     this.#events[this.#head++] = undefined as unknown as Packet
     if (this.#head === this.#events.length) {
       this.#events = []

@@ -112,6 +112,7 @@ export class NatsLink {
         ttl,
         replicas,
         history: 1,
+        // The client has an enum for these words, whose values it does not export as types.
         storage: storage as never,
         allow_direct: false
       })

@@ -156,6 +156,7 @@ async function consumerOf (
   isBare: boolean
 ): Promise<{ name: string, pending: number }> {
   const { name, num_pending: pending } = await link.jsm.consumers.add(stream, {
+    // The client has enums for these words, whose values it does not export as types.
     ack_policy: 'none' as never,
     deliver_policy: 'by_start_sequence' as never,
     opt_start_seq: start,

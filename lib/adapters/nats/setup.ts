@@ -66,6 +66,7 @@ export class NatsSetup {
       max_age: maxAge * NANOS,
       duplicate_window: duplicates * NANOS,
       num_replicas: replicas,
+      // The client has enums for these words, whose values it does not export as types.
       storage: storage as never,
       discard: 'old' as never,
       allow_direct: true,
