@@ -1,6 +1,7 @@
 import type { JetStreamClient, JetStreamManager, JetStreamPublishOptions, PubAck } from '@nats-io/jetstream'
 import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
+import { isKept } from './acks.js'
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after } from '../../structures/timers.js'
@@ -183,7 +184,10 @@ export class NatsLink {
   ): Promise<PubAck> {
     const { js } = this
     try {
-      return await this.attempt(() => js.publish(subject, text, { timeout: timeout + SPARE, ...options }), timeout)
+      const ack = await this.attempt(() => js.publish(subject, text, { timeout: timeout + SPARE, ...options }), timeout)
+      if (!ack.duplicate || !this.isClustered) return ack
+      if (await this.attempt(() => isKept(this.jsm, ack, options.msgID), timeout)) return ack
+      throw away('unknown')
     } catch (error) {
       throw error instanceof Refusal ? away('unknown') : error
     }
