@@ -225,6 +225,8 @@ async function undecodable ({ app }: Running): Promise<number> {
 }
 
 for (const { name, program, open } of buses) {
+  // Redis has this state in types of its own, which hold no text that could be unreadable.
+  const onNats: typeof t.test = name === 'nats' ? t.test.bind(t) : (() => undefined) as never
   t.test(
     `${name}: whatever is said on its channels, the process, the connections and the events go on, and it is counted`,
     {
@@ -271,10 +273,10 @@ for (const { name, program, open } of buses) {
     }
   )
 
-  t.test(
+  onNats(
     `${name}: what is kept as state and cannot be read counts as none and is counted, and the next change mends it`,
     {
-      skip: name !== 'nats' || missing(program)
+      skip: missing(program)
     },
     async (t) => {
       const { adapter, url } = await open(t)
@@ -315,10 +317,10 @@ for (const { name, program, open } of buses) {
     }
   )
 
-  t.test(
+  onNats(
     `${name}: what a later version keeps as state is left alone: whoever needs it is refused for now, and who is denied in it is denied`,
     {
-      skip: name !== 'nats' || missing(program)
+      skip: missing(program)
     },
     async (t) => {
       const { adapter, url } = await open(t)
