@@ -148,11 +148,6 @@ export interface PresenceStore {
    */
   leave (room: string, entry: PresenceEntry, grace: number): Awaitable<void>
   /**
-   * The connection is in the room on another node by now: what a renewal that was under way has written for this node
-   * since is let go. Absent where a renewal takes nothing from another node.
-   */
-  handOver? (room: string, entry: PresenceEntry): Awaitable<void>
-  /**
    * Milliseconds between two renewals of entries that are joined with this lease; absent: a third of it. An adapter
    * that keeps entries for as long as it hears of their node needs them rarely, to repair what was lost.
    */

@@ -24,6 +24,12 @@ const MAX_OWED = 10_000
 const OWED = 1_800_000
 const AT_ONCE = 500
 
+/**
+ * Milliseconds within which the node to which a connection has moved renews its entry, where the store does not know
+ * that it is that node's: entries with a short lease have no node there, and each node renews those as its own.
+ */
+const HANDED_OVER = 10_000
+
 interface Placed { readonly room: string, readonly entry: PresenceEntry }
 
 /** Keeps the presence entries of this node's members alive, and sweeps the rooms that have members here. */
@@ -178,9 +184,8 @@ export class PresenceKeeper {
    * node has not taken it, because the message is older than the last move, nothing else would ever end it.
    */
   handOver (room: string, entry: PresenceEntry): void {
-    if (this.#store.handOver === undefined) return this.leave(room, entry, false)
     this.#entries.delete(nameOf(room, entry))
-    this.#run(() => this.#store.handOver!(room, entry))
+    this.#end({ room, entry }, performance.now() + Math.max(this.#options.grace, HANDED_OVER))
   }
 
   #run (step: () => unknown): void {

@@ -62,9 +62,10 @@ async function renew ({ adapter }: Node): Promise<void> {
   await adapter.presence!.renew!([{ room: ROOM, entry: ANN }], LEASE)
 }
 
-async function leave ({ adapter }: Node): Promise<void> {
+/** @param grace milliseconds for which another node may still take it again */
+async function leave ({ adapter }: Node, grace = 0): Promise<void> {
   await adapter.leases!.release(SLOT, ANN.connection)
-  await adapter.presence!.leave(ROOM, ANN, 0)
+  await adapter.presence!.leave(ROOM, ANN, grace)
 }
 
 /** What the broker knows of it: slots and users. */
@@ -88,6 +89,8 @@ for (const { name, program, start, make, empty } of brokers) {
     await renew(a)
     await leave(a)
     t.same(await held(b), [1, 1], 'its former node has nothing to give back')
+    await leave(a, LEASE)
+    t.same(await held(b), [1, 1])
     await renew(a)
     await leave(b)
     t.same(await held(b), [0, 0])
@@ -101,6 +104,18 @@ for (const { name, program, start, make, empty } of brokers) {
     await leave(a)
     t.same(await held(b), [0, 0])
   })
+
+  run(
+    'a user whose entry two nodes renew, of which neither knows when it was taken, is there until both have let it go',
+    async (t, _server, a, b) => {
+      await renew(a)
+      await renew(b)
+      await leave(a, LEASE)
+      t.equal((await held(b))[1], 1, 'it stays where it is')
+      await leave(b)
+      t.same(await held(b), [0, 0])
+    }
+  )
 
   for (const [first, second] of [['its former node', 'its node'], ['its node', 'its former node']] as const) {
     run(`after a loss of the data, ${first} renews it before ${second}, and it is its node's`, async (t, server, a, b) => {

@@ -59,3 +59,22 @@ t.test(
     t.same([...held], ['stays'])
   }
 )
+
+t.test(
+  'an entry that goes to another node leaves that node time to renew it, also where members leave without grace',
+  async (t) => {
+    const graces: number[] = []
+    const keeper = new PresenceKeeper({
+      join: () => {},
+      leave: (_room, _entry, grace) => { graces.push(grace) },
+      snapshot: () => ({ sequence: 0, total: 0 }),
+      sweep: () => {},
+      renew: () => {}
+    }, { grace: 0, lease: 20_000 }, () => [], (error) => { t.fail(String(error)) })
+    const entry: PresenceEntry = { userId: 'ada', connection: 'moves' }
+    await keeper.join('chat/1', entry)
+    keeper.handOver('chat/1', entry)
+    t.equal(graces.length, 1)
+    t.ok(graces[0]! > 20_000 / 3, `${String(graces[0])} ms are longer than the time between two renewals`)
+  }
+)

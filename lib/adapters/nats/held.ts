@@ -47,7 +47,7 @@ interface Holder {
 }
 
 /** Reads the connection of a stored name, and its node where the entry lives as long as that. */
-export function holderOf (name: string): Holder {
+function holderOf (name: string): Holder {
   const [, connection, node, ttl, stamp] = NAME.exec(name) ?? []
   if (connection === undefined) return { connection: name }
   return { connection, node: node!, ttl: Number(ttl), stamp: stamp === undefined ? undefined : Number(stamp) }

@@ -2,10 +2,10 @@ import { gather, inBatches, inTurns } from '../../structures/slices.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
 import type { NatsClock } from './clock.js'
 import { keyOf } from '../../protocol/key.js'
-import { drop, endOf, heldName, holderOf, isLiving, isTakenSince, nextStamp } from './held.js'
+import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
 import { decoded, type NatsState, type Step } from './state.js'
 import { stateKey } from './tokens.js'
-import { nodeOf, Nodes } from '../broker/nodes.js'
+import { Nodes } from '../broker/nodes.js'
 import { decodePresence, encodePresence, type StoredPresence, type StoredUser } from '../broker/stored.js'
 import { Stamps } from '../broker/stamps.js'
 import { Burial, Round } from '../broker/sweeping.js'
@@ -28,11 +28,6 @@ const MAX_RECENT = 8
 const MAX_RECENT_USERS = 64
 /** Rooms that one sweep examines although nothing is known to expire there. */
 const MAX_LOOKED = 10
-/**
- * Milliseconds within which the node to which a connection has moved takes its entry again, where the store has lost
- * it.
- */
-const HANDED_OVER = 10_000
 /** Rooms that are examined together. */
 const BATCH = 50
 /** Rooms that are marked in one turn of the event loop. */
@@ -153,25 +148,6 @@ export class NatsPresence implements PresenceStore {
       return true
     })
     this.#stamps.forget(name, stamp)
-  }
-
-  async handOver (room: string, { userId, connection }: PresenceEntry): Promise<void> {
-    const { clock, nodes } = this.#options
-    const watched = this.#rooms.get(room)
-    const until = clock.now() + HANDED_OVER
-    await this.#change(false, room, ({ users }) => {
-      const held = users.get(userId)?.connections
-      const own = [...held?.keys() ?? []].filter((name) => {
-        const { connection: of, node } = holderOf(name)
-        return of === connection && node !== undefined && nodeOf(node) === nodes.id
-      })
-      for (const name of own) held!.delete(name)
-      if (own.length === 0 || held!.size > 0) return own.length > 0
-      // The store was emptied, and the other node has not renewed the entry yet, or has left again.
-      held!.set(connection, until)
-      if (watched !== undefined) watched.leftUntil = Math.max(watched.leftUntil, until)
-      return true
-    })
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
