@@ -1,33 +1,17 @@
 import { constants, deflateRaw, deflateRawSync } from 'node:zlib'
 import { promisify } from 'node:util'
 import type { Packet } from '../protocol/packet.js'
+import { frameCompressed } from '../protocol/websocket-frame.js'
 
 /** Payloads from this size on are compressed in zlib's threads. Below it the round trip costs more than the work. */
 const LARGE = 16_384
 const OPTIONS = { windowBits: 15, finishFlush: constants.Z_SYNC_FLUSH }
-/** First byte of a compressed text frame: FIN, text, RSV1 (RFC 7692 6). */
-const COMPRESSED_TEXT = 0xc1
 const TAIL = 4
 
 const deflate = promisify(deflateRaw) as (data: Uint8Array, options: typeof OPTIONS) => Promise<Buffer>
 
-function frame (deflated: Buffer): Buffer {
-  // Each flush ends with an empty block, which both sides agree to leave out (RFC 7692 7.2.1).
-  const size = deflated.length - TAIL
-  const head = size < 126 ? 2 : size < 65_536 ? 4 : 10
-  const bytes = Buffer.allocUnsafeSlow(head + size)
-  bytes[0] = COMPRESSED_TEXT
-  if (head === 2) bytes[1] = size
-  else if (head === 4) {
-    bytes[1] = 126
-    bytes.writeUInt16BE(size, 2)
-  } else {
-    bytes[1] = 127
-    bytes.writeBigUInt64BE(BigInt(size), 2)
-  }
-  deflated.copy(bytes, head, 0, size)
-  return bytes
-}
+/** Each flush ends with an empty block of four bytes, which both sides agree to leave out (RFC 7692 7.2.1). */
+function frame (deflated: Buffer): Buffer { return frameCompressed(deflated, deflated.length - TAIL) }
 
 /**
  * Compresses each packet once for all members that negotiated permessage-deflate. All of them negotiated

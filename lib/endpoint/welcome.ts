@@ -1,7 +1,8 @@
 import type { Peer } from '../admission/peer.js'
 import type { JoinResult } from '../dispatch/joins.js'
 import type { Settings } from '../options/resolve.js'
-import { frameText, Packet } from '../protocol/packet.js'
+import { Packet } from '../protocol/packet.js'
+import { frameText } from '../protocol/websocket-frame.js'
 
 const VERSION = 1
 

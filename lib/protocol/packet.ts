@@ -1,6 +1,7 @@
 import type { Delivery } from '../contract/types.js'
 import type { Position } from './position.js'
 import type { ServerFrame } from './server-frames.js'
+import { frameText, payloadOf } from './websocket-frame.js'
 
 /** The connection that does not get an event, and its user where that is known: then both must match. */
 export interface Except {
@@ -43,37 +44,7 @@ export interface EventHead {
   readonly ack?: string | undefined
 }
 
-const TEXT = 0x81
 const SSE_TAIL = Buffer.from('\n\n')
-
-/**
- * Frames one text message for a client (RFC 6455 5.2): FIN, unmasked, one contiguous buffer.
- *
- * @param allocate by default does not take from the shared pool, where a slow reader would pin a slab with the bytes
- *   of other events
- */
-export function frameText (text: string, allocate: (size: number) => Buffer = Buffer.allocUnsafeSlow): Buffer {
-  const size = Buffer.byteLength(text)
-  const head = headSize(size)
-  const bytes = allocate(head + size)
-  bytes[0] = TEXT
-  if (head === 2) bytes[1] = size
-  else if (head === 4) {
-    bytes[1] = 126
-    bytes.writeUInt16BE(size, 2)
-  } else {
-    bytes[1] = 127
-    bytes.writeUInt32BE(0, 2)
-    bytes.writeUInt32BE(size, 6)
-  }
-  if (size === text.length) bytes.write(text, head, 'latin1')
-  else bytes.write(text, head, 'utf8')
-  return bytes
-}
-
-function headSize (size: number): number {
-  return size < 126 ? 2 : size < 65_536 ? 4 : 10
-}
 
 /**
  * One frame, which is serialised and framed once for any number of receivers. Only the WebSocket frame always exists:
@@ -102,10 +73,7 @@ export class Packet {
   }
 
   /** The JSON text as UTF-8. */
-  get payload (): Buffer {
-    const short = this.bytes[1]!
-    return this.bytes.subarray(short < 126 ? 2 : short === 126 ? 4 : 10)
-  }
+  get payload (): Buffer { return payloadOf(this.bytes) }
 
   /**
    * The event in the form of Server-Sent Events, without the `id:` line, which differs for each connection. JSON has no

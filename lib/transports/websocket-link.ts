@@ -3,26 +3,15 @@ import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { Compressor } from '../connection/compressor.js'
 import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
-import { frameText } from '../protocol/packet.js'
+import { frameControl, frameText, PING, PONG } from '../protocol/websocket-frame.js'
 import { after } from '../structures/timers.js'
 
 /** Name of a stream for the encoding of a chunk that is no string; @types/node does not know it. */
 const BYTES = 'buffer' as BufferEncoding
-const PING = 0x89
-const PONG = 0x8a
 const MAX_REASON = 123
 /** Close code of a peer that ignores its rate, and milliseconds that it has to read it. */
 const FLOODED = 4429
 const LAST_WORD = 1_000
-
-/** Makes a control frame of the server (RFC 6455 5.5): unmasked, at most 125 bytes. */
-function frameControl (opcode: number, payload: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(2 + payload.length)
-  bytes[0] = opcode
-  bytes[1] = payload.length
-  bytes.set(payload, 2)
-  return bytes
-}
 
 /**
  * One heartbeat that all connections share: a JSON ping, which a page in a browser can see, and a control ping, which

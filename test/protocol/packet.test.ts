@@ -1,5 +1,6 @@
 import t from 'tap'
-import { encodeEvent, encodeFrame, frameText, type EventHead } from '../../lib/protocol/packet.js'
+import { encodeEvent, encodeFrame, type EventHead } from '../../lib/protocol/packet.js'
+import { frameText } from '../../lib/protocol/websocket-frame.js'
 
 /** RFC 6455 5.2, written the long way. */
 function expected (text: string): Buffer {

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { LINK_BUFFER, type Link } from '../../lib/connection/link.js'
-import { frameText } from '../../lib/protocol/packet.js'
+import { frameText } from '../../lib/protocol/websocket-frame.js'
 import { WebSocketTransport } from '../../lib/transports/websocket.js'
 import { handshake, until, within } from '../helpers/raw.js'
 
