@@ -70,8 +70,8 @@ export class BenchNode {
   readonly ledger = new Ledger()
   readonly connections = new Connections<Membership>()
   readonly adapter: MemoryAdapter
-  readonly engine: Hub
-  readonly observer: Inspector
+  readonly hub: Hub
+  readonly inspector: Inspector
   readonly drain: Drain
   readonly heartbeat: Heartbeat<Membership>
   readonly slots: Slots
@@ -86,7 +86,7 @@ export class BenchNode {
     const revocations = new Revocations()
     this.acks = new BroadcastAcks('bench', undefined, quiet)
     this.adapter = new MemoryAdapter({ bytes, now: () => Date.now() + this.ahead })
-    this.engine = new Hub(this.adapter, {
+    this.hub = new Hub(this.adapter, {
       presence: { grace: 200, lease: 60_000 },
       presenceList: 200,
       eventLimit: 262_144,
@@ -96,7 +96,7 @@ export class BenchNode {
       onOffered: (event) => this.acks.offered(event)
     })
     for (const [definition, presence] of [[many, true], [all, false]] as const) {
-      this.engine.declarations.add(declare(definition, { presence }, {}, { history: { size: 100, ttl: 300_000 } }, log))
+      this.hub.declarations.add(declare(definition, { presence }, {}, { history: { size: 100, ttl: 300_000 } }, log))
     }
     const leases = {
       acquire: async () => true,
@@ -111,8 +111,8 @@ export class BenchNode {
       quiet
     )
     this.#dispatch = new Dispatch({
-      rooms: this.engine,
-      access: new Access(this.engine),
+      rooms: this.hub,
+      access: new Access(this.hub),
       revocations,
       connections,
       slots: this.slots,
@@ -144,10 +144,10 @@ export class BenchNode {
       rate: { messages: 50, burst: 100 },
       ...this.#dispatch.host
     }
-    this.observer = new Inspector(connections, this.engine, ledger)
+    this.inspector = new Inspector(connections, this.hub, ledger)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
     this.#control = new RemoteControl({
-      engine: this.engine,
+      hub: this.hub,
       connections,
       dispatch: this.#dispatch,
       revocations,
@@ -167,15 +167,15 @@ export class BenchNode {
   }
 
   async start (): Promise<void> {
-    await this.adapter.start({ nodeId: 'bench', log, ...this.engine.host, control: quiet, state: quiet })
-    this.engine.start()
+    await this.adapter.start({ nodeId: 'bench', log, ...this.hub.host, control: quiet, state: quiet })
+    this.hub.start()
   }
 
   /** What another node asks of this one. */
   async control (message: ControlMessage): Promise<void> { await this.#control.handle(message) }
 
   async stop (): Promise<void> {
-    this.engine.stop()
+    this.hub.stop()
     this.heartbeat.stop()
     this.slots.stop()
     await this.adapter.close()
@@ -196,7 +196,7 @@ export class BenchNode {
       this.connections.add(connection, 'websocket')
       connection.attach(new NullLink())
       const names = ['@all', ...Array.from({ length: rooms }, (_, room) => `many/${index * rooms + room}`)]
-      const entries = names.map((name) => ({ name, found: this.engine.locate(name), request: {} }))
+      const entries = names.map((name) => ({ name, found: this.hub.locate(name), request: {} }))
       await this.#dispatch.joins.open(connection, entries, 0, () => encodeFrame({ type: 'pong' }))
       if (index % 10 === 0) await setImmediate()
     }

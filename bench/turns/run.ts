@@ -57,11 +57,11 @@ await report(`${figure(CONNECTIONS)} connections that come`, async () => {
   await node.populate(CONNECTIONS, ROOMS_EACH)
 })
 const full = heap()
-const rooms = node.engine.active.size
+const rooms = node.hub.active.size
 
 const publish = async (count: number): Promise<void> => {
   for (let index = 0; index < count; index++) {
-    void node.engine.publish(`many/${(index * 7_919) % rooms}`, 'msg', { text: 'x'.repeat(100) })
+    void node.hub.publish(`many/${(index * 7_919) % rooms}`, 'msg', { text: 'x'.repeat(100) })
     if (index % 50 === 0) await new Promise(setImmediate)
   }
 }
@@ -70,7 +70,7 @@ await report(`publishing ${figure(PUBLISHED / 3)} events within the history budg
   await publish(PUBLISHED / 3)
 })
 await report(`publishing ${figure(PUBLISHED)} events past it, which evicts`, async () => { await publish(PUBLISHED) })
-const read = (): StatsSnapshot => snapshot(node.ledger, node.observer, {
+const read = (): StatsSnapshot => snapshot(node.ledger, node.inspector, {
   node: '',
   version: '',
   capacity: 1e6,
@@ -93,9 +93,9 @@ await report('stats and metrics, 20 times each', async () => {
 })
 await report('listing the last rooms and connections, 20 times', async () => {
   for (let index = 0; index < 20; index++) {
-    page((skipped) => node.observer.rooms(skipped), rooms, { after: String(rooms - 100) })
+    page((skipped) => node.inspector.rooms(skipped), rooms, { after: String(rooms - 100) })
     await new Promise(setImmediate)
-    page((skipped) => node.observer.all(skipped), CONNECTIONS, { after: String(CONNECTIONS - 100) })
+    page((skipped) => node.inspector.all(skipped), CONNECTIONS, { after: String(CONNECTIONS - 100) })
     await new Promise(setImmediate)
   }
 })
@@ -112,23 +112,23 @@ await report('denying 20 000 users and tokens, closing 1 000 connections by toke
 })
 await report(
   `an event for all ${figure(node.connections.size)} members of one room`,
-  () => { void node.engine.publish('@all', 'notice', { text: 'x' }) },
+  () => { void node.hub.publish('@all', 'notice', { text: 'x' }) },
   1_000
 )
 await report(`20 events for all ${figure(node.connections.size)} in one turn`, () => {
-  for (let index = 0; index < 20; index++) void node.engine.publish('@all', 'notice', { text: 'x' })
+  for (let index = 0; index < 20; index++) void node.hub.publish('@all', 'notice', { text: 'x' })
 }, 3_000)
 await report('an event and a presence change that a broker brings, for all of them', () => {
-  void node.engine.host.event(
+  void node.hub.host.event(
     '@all',
     encodeEvent({ type: 'notice', room: '@all', delivery: 'volatile', timestamp: 0 }, '{"text":"x"}')
   )
-  node.engine.host.presence('@all', { sequence: 1, joined: [], left: [{ userId: 'somebody' }] })
+  node.hub.host.presence('@all', { sequence: 1, joined: [], left: [{ userId: 'somebody' }] })
 }, 1_000)
 await report('an acknowledged broadcast to all of them, and its end without an answer', async () => {
   const ack = node.acks.newId()
   const waiting = node.acks.wait(ack, 500)
-  await node.engine.publish('@all', 'notice', { text: 'x' }, { ack })
+  await node.hub.publish('@all', 'notice', { text: 'x' }, { ack })
   node.acks.seal(ack, 0)
   await waiting
 }, 1_000)

@@ -27,7 +27,7 @@ import { nameOf } from './room-name.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface AppRoomsOptions {
-  readonly engine: Hub
+  readonly hub: Hub
   readonly connections: Peers
   readonly dispatch: Dispatch
   readonly revocations: Revocations
@@ -90,7 +90,7 @@ export class AppRooms implements Rooms {
   #published (room: Named, event: string, data: unknown, options: PublishOptions): Awaitable<Published> {
     try {
       this.#check()
-      return this.#options.engine.publish(nameOf(room), event, data, options)
+      return this.#options.hub.publish(nameOf(room), event, data, options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -115,7 +115,7 @@ export class AppRooms implements Rooms {
     options?: BroadcastOptions & { timeout?: number }
   ): Promise<AckResult> {
     this.#check()
-    const { engine, acks, adapter } = this.#options
+    const { hub, acks, adapter } = this.#options
     const name = nameOf(room)
     const asked = callOptions(options, 'broadcastWithAck').timeout
     const timeout = asked === undefined ? DEFAULTS.ackTimeout : checkTime(asked, 'timeout of broadcastWithAck')
@@ -123,7 +123,7 @@ export class AppRooms implements Rooms {
     const ack = acks.newId()
     const waiting = acks.wait(ack, timeout)
     try {
-      const { nodes } = await engine.publish(name, event, data, { except, ack })
+      const { nodes } = await hub.publish(name, event, data, { except, ack })
       // Other nodes report their members; where nothing comes from other nodes, this node's members are all.
       acks.seal(ack, adapter.control === undefined ? 0 : nodes)
     } catch (error) {
@@ -138,7 +138,7 @@ export class AppRooms implements Rooms {
     this.#check()
     const target = checkTarget(given)
     const name = this.#enterable(room)
-    this.#options.engine.locate(name)
+    this.#options.hub.locate(name)
     let joined = 0
     await inBatches(peersOf(this.#options.connections, target), JOINED_AT_ONCE, async (peer) => {
       if (await this.#options.dispatch.joins.joinByServer(peer, name)) joined++
@@ -216,13 +216,13 @@ export class AppRooms implements Rooms {
 
   async members (room: Named): Promise<MemberEntry[]> {
     this.#check()
-    const { list = [] } = await this.#options.engine.members(nameOf(room), Number.POSITIVE_INFINITY)
+    const { list = [] } = await this.#options.hub.members(nameOf(room), Number.POSITIVE_INFINITY)
     return list.map(({ userId, data }) => ({ userId, data }))
   }
 
   async count (room: Named): Promise<number> {
     this.#check()
-    return (await this.#options.engine.members(nameOf(room), 0)).total
+    return (await this.#options.hub.members(nameOf(room), 0)).total
   }
 
   async isOnline (userId: string): Promise<boolean> {
@@ -245,7 +245,7 @@ export class AppRooms implements Rooms {
     const most = limit === undefined
       ? undefined
       : Math.min(checkCount(limit, 'limit of history'), Number.MAX_SAFE_INTEGER)
-    const { top, resumed, events } = await this.#options.engine.history(nameOf(room), since, most)
+    const { top, resumed, events } = await this.#options.hub.history(nameOf(room), since, most)
     return {
       position: top,
       resumed,

@@ -14,7 +14,7 @@ import type { Target } from '../types/rooms.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface RemoteControlOptions {
-  readonly engine: Hub
+  readonly hub: Hub
   readonly connections: Peers
   readonly dispatch: Dispatch
   readonly revocations: Revocations
@@ -92,7 +92,7 @@ export class RemoteControl {
    */
   #isStrange (message: ControlMessage): boolean {
     return 'room' in message && message.room !== undefined &&
-      this.#options.engine.declarations.find(message.room) === undefined
+      this.#options.hub.declarations.find(message.room) === undefined
   }
 
   async #revoke (message: Revoke): Promise<void> {

@@ -30,7 +30,7 @@ export async function createPublisher ({ adapter, rooms }: {
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   rooms: ReadonlyArray<Definition<string, any, any, any, any>>
 }): Promise<Publisher> {
-  const engine = new Hub(adapter, {
+  const hub = new Hub(adapter, {
     presence: DEFAULTS.presence,
     presenceList: DEFAULTS.presenceList,
     eventLimit: DEFAULTS.event,
@@ -38,7 +38,7 @@ export async function createPublisher ({ adapter, rooms }: {
     onError: () => undefined
   })
   for (const definition of rooms) {
-    engine.declarations.add(declare(
+    hub.declarations.add(declare(
       definition,
       {},
       {},
@@ -50,7 +50,7 @@ export async function createPublisher ({ adapter, rooms }: {
   await adapter.start({
     nodeId: randomBytes(6).toString('base64url'),
     log: SILENT,
-    ...engine.host,
+    ...hub.host,
     control: () => undefined,
     state: () => undefined
   })
@@ -60,7 +60,7 @@ export async function createPublisher ({ adapter, rooms }: {
     data: unknown,
     options?: unknown
   ): ReturnType<Rooms['broadcastAll']> =>
-    shape(await engine.publish(nameOf(room), event, data, publishOptions(options)))
+    shape(await hub.publish(nameOf(room), event, data, publishOptions(options)))
   return {
     broadcast,
     broadcastAll: async (event, data) => await broadcast(ALL, event, data),

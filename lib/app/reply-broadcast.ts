@@ -20,7 +20,7 @@ export interface ReplyBroadcastOptions {
  */
 export function declareReplyBroadcast (
   app: FastifyInstance,
-  engine: Hub,
+  hub: Hub,
   { userIdOf, readiness }: ReplyBroadcastOptions
 ): void {
   const held = new WeakMap<FastifyReply, Held[]>()
@@ -28,9 +28,9 @@ export function declareReplyBroadcast (
   app.decorateReply('broadcast', function (this: FastifyReply, room: unknown, event: string, data: unknown) {
     if (!readiness.isServing) throw new REALTIME_ERR_NOT_READY('reply.broadcast works from onReady until close')
     const name = nameOf(room)
-    const { declaration } = engine.locate(name)
+    const { declaration } = hub.locate(name)
     // The event is prepared now, so that a mistake is thrown in the handler that made it.
-    const entry = { name, declaration, publication: engine.publications.prepare(declaration, event, data) }
+    const entry = { name, declaration, publication: hub.publications.prepare(declaration, event, data) }
     const list = held.get(this)
     if (list === undefined) held.set(this, [entry])
     else list.push(entry)
@@ -61,7 +61,7 @@ export function declareReplyBroadcast (
   async function release (list: readonly Held[], except: Except | undefined, request: FastifyRequest): Promise<void> {
     for (const { name, declaration, publication } of list) {
       try {
-        await engine.send(name, declaration, { ...publication, except, timestamp: Date.now() })
+        await hub.send(name, declaration, { ...publication, except, timestamp: Date.now() })
       } catch (error) {
         request.log.error({ err: error, room: name, event: publication.type }, 'a broadcast held for a reply failed')
       }

@@ -212,7 +212,7 @@ export class Dispatch {
   #run (connection: Peer, command: Command, bytes: number): void {
     if (!connection.isOpen) return
     if (isUnordered(command)) return void this.#handle(connection, command, bytes)
-    // Renewals have a lane of their own, so that the last one sent is the one that holds.
+    // Renewals have a queue of their own, so that the last one sent is the one that holds.
     const room = roomOf(command) ?? ''
     if (!this.#hold(connection, bytes)) return this.#tooMany(connection, command)
     const isTaken = this.#order.run(connection, room, () => {

@@ -7,7 +7,7 @@ import { KeyedQueue } from '../structures/keyed-queue.js'
  * concurrently, and none runs before the first rooms are entered.
  */
 export class RoomOrder {
-  readonly #lanes = new KeyedQueue()
+  readonly #queue = new KeyedQueue()
   /** Tasks that came before the welcome, with the handshake. */
   readonly #opening = new Map<Peer, Array<() => void>>()
 
@@ -30,7 +30,7 @@ export class RoomOrder {
    * @returns false when `most` tasks wait already
    */
   run (connection: Peer, room: string, task: () => unknown, most: number): boolean {
-    return this.#lanes.run(keyOf(connection.id, room), task, most)
+    return this.#queue.run(keyOf(connection.id, room), task, most)
   }
 }
 

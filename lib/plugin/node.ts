@@ -108,7 +108,7 @@ export class RealtimeNode {
     const elsewhere = this.#elsewhere = new Elsewhere(adapter.control)
     const unread = this.#unread = new Unread(log)
     const control = new RemoteControl({
-      engine: hub,
+      hub,
       connections,
       dispatch,
       revocations,
@@ -124,7 +124,7 @@ export class RealtimeNode {
     // The application's interface.
     this.inspector = new Inspector(connections, hub, ledger)
     this.rooms = new AppRooms({
-      engine: hub,
+      hub,
       connections,
       dispatch,
       revocations,

@@ -17,7 +17,7 @@ export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket'
 type Hook<C, R> = (context: C) => Awaitable<R>
 
 /**
- * The options of `app.room` as the engine uses them: bound to their scope, with contexts that the dispatcher builds.
+ * The options of `app.room` as the hub uses them: bound to their scope, with contexts that the dispatcher builds.
  */
 export interface RoomHooks {
   readonly authorize?: Hook<unknown, boolean> | undefined

@@ -60,12 +60,12 @@ export interface ShownRooms {
  */
 export class Inspector {
   readonly #connections: ShownConnections
-  readonly #engine: ShownRooms
+  readonly #hub: ShownRooms
   readonly #ledger: Ledger
 
-  constructor (connections: ShownConnections, engine: ShownRooms, ledger: Ledger) {
+  constructor (connections: ShownConnections, hub: ShownRooms, ledger: Ledger) {
     this.#connections = connections
-    this.#engine = engine
+    this.#hub = hub
     this.#ledger = ledger
   }
 
@@ -80,25 +80,25 @@ export class Inspector {
     return { frames: waiting, bytes: waitingBytes, events: queued }
   }
 
-  get activeRooms (): number { return this.#engine.active.size }
+  get activeRooms (): number { return this.#hub.active.size }
 
   /**
    * Active rooms and their members on this node, by definition: definitions are a closed set, names of rooms are not.
    */
   byDefinition (): Map<string, { rooms: number, members: number }> {
     const counts = new Map<string, { rooms: number, members: number }>()
-    for (const { pattern, active } of this.#engine.declarations.values()) counts.set(pattern.source, { ...active })
+    for (const { pattern, active } of this.#hub.declarations.values()) counts.set(pattern.source, { ...active })
     return counts
   }
 
   * rooms (skipped = 0): Generator<RoomView> {
-    for (const room of this.#engine.active.values(skipped)) yield this.#view(room.name)!
+    for (const room of this.#hub.active.values(skipped)) yield this.#view(room.name)!
   }
 
   room (name: string): RoomView | undefined { return this.#view(name) }
 
   #view (name: string): RoomView | undefined {
-    const room = this.#engine.get(name)
+    const room = this.#hub.get(name)
     if (room === undefined) return undefined
     return {
       name,

@@ -22,7 +22,7 @@ t.test('tasks of one key run one after another in order of arrival', async (t) =
   t.same(said, ['second', 'third'])
 })
 
-t.test('a task of another key does not wait, and one that ends at once leaves no lane behind', async (t) => {
+t.test('a task of another key does not wait, and one that ends at once leaves nothing behind', async (t) => {
   const queue = new KeyedQueue()
   const first = held()
   const said: string[] = []
