@@ -197,7 +197,7 @@ export class BenchNode {
       connection.attach(new NullLink())
       const names = ['@all', ...Array.from({ length: rooms }, (_, room) => `many/${index * rooms + room}`)]
       const entries = names.map((name) => ({ name, found: this.hub.locate(name), request: {} }))
-      await this.#dispatch.joins.open(connection, entries, 0, () => encodeFrame({ type: 'pong' }))
+      await this.#dispatch.firstRooms.open(connection, entries, 0, () => encodeFrame({ type: 'pong' }))
       if (index % 10 === 0) await setImmediate()
     }
   }

@@ -1,3 +1,4 @@
+import type { Waiting } from '../auth/revocations.js'
 import type { Connection, ConnectionHost } from '../connection/connection.js'
 import type { Connections } from '../connection/connections.js'
 import type { Membership } from '../rooms/membership.js'
@@ -8,3 +9,8 @@ export type Peer = Connection<Membership>
 export type Peers = Connections<Membership>
 /** What connections get from outside. */
 export type PeerHost = ConnectionHost<Membership>
+
+/** Names a connection to the revocations. */
+export function whoIs ({ userId, id, identity: { tokenId } }: Peer): Waiting {
+  return { userId, tokenId, connection: id }
+}

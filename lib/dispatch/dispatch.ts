@@ -21,6 +21,8 @@ import { Commands, type Answer } from './commands.js'
 import { ConnectionCaller, type CallerParts } from './connection-caller.js'
 import type { Answer as Renewed } from './elsewhere.js'
 import { ErrorReplies } from './error-replies.js'
+import { FirstRooms } from './first-rooms.js'
+import { JoinPreparation } from './join-preparation.js'
 import { Joins } from './joins.js'
 import type { Messages } from './messages.js'
 import { Renewals } from './renewals.js'
@@ -67,7 +69,9 @@ const TOO_MANY = 1_000
 
 /** Decides which frames of connections may be handled and in which order, and sends the answers. */
 export class Dispatch {
-  /** Moves connections into rooms and out of them. */
+  /** Enters the rooms of a new connection. */
+  readonly firstRooms: FirstRooms
+  /** Moves open connections into rooms and out of them. */
   readonly joins: Joins
   /** Executes a command for any sender. */
   readonly commands: Commands
@@ -81,7 +85,14 @@ export class Dispatch {
   constructor (options: DispatchOptions) {
     this.#options = options
     this.#replies = new ErrorReplies(options)
-    this.joins = new Joins({ ...options, order: this.#order, replies: this.#replies })
+    const entering = {
+      ...options,
+      order: this.#order,
+      replies: this.#replies,
+      preparation: new JoinPreparation(options.rooms, options.validateOutput)
+    }
+    this.firstRooms = new FirstRooms(entering)
+    this.joins = new Joins(entering)
     this.commands = new Commands(options)
     const renewals = new Renewals({ ...options, joins: this.joins, replies: this.#replies })
     this.#parts = { joins: this.joins, renewals, acks: options.acks }

@@ -1,5 +1,6 @@
 import type { Awaitable } from '../structures/awaitable.js'
 import { JoinContext, type ContextSource } from './contexts.js'
+import type { Peer } from '../admission/peer.js'
 import { Refusal } from '../errors/refusal.js'
 import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
 import type { Packet } from '../protocol/packet.js'
@@ -8,6 +9,8 @@ import type { Hub } from '../rooms/hub.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
 import { describe } from '../rooms/violations.js'
 import type { PendingJoin, JoinRequest } from '../rooms/joining.js'
+import type { JoinData } from '../protocol/server-frames.js'
+import type { Membership } from '../rooms/membership.js'
 
 /** A connection that enters a room, with the parts that are needed for that. */
 export interface Entrant {
@@ -25,6 +28,9 @@ export interface PreparedJoin {
   /** What `onJoin` sent to the entrant; it goes out behind the replay. */
   readonly held: Packet[] | undefined
 }
+
+/** A member whose ack is still to be sent; `start` lets its events in behind it. */
+export interface Entered { readonly membership: Membership, readonly data: JoinData, readonly start: () => void }
 
 /** Makes the source of the contexts that the application's callbacks get for a member. */
 export function sourceOf (
@@ -98,4 +104,12 @@ export class JoinPreparation {
     }
     return data
   }
+}
+
+/** Makes the entrant a member, as the last step of a join. */
+export function commit (connection: Peer, { joining, held }: PreparedJoin): Entered {
+  const entered = joining.commit(connection)
+  entered.membership.held = held
+  connection.rooms.add(entered.membership)
+  return entered
 }

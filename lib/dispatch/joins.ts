@@ -1,23 +1,21 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Access } from '../admission/access.js'
-import type { Peer } from '../admission/peer.js'
+import { whoIs, type Peer } from '../admission/peer.js'
 import type { Slots } from '../admission/slots.js'
-import type { Revocations, Waiting } from '../auth/revocations.js'
+import type { Revocations } from '../auth/revocations.js'
 import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { codes, isCode, type EndReason } from '../protocol/codes.js'
 import { formerOf } from '../protocol/cursor.js'
 import type { JoinCommand } from '../protocol/frames.js'
-import type { Packet } from '../protocol/packet.js'
 import type { Hub } from '../rooms/hub.js'
 import type { RequestedRoom, JoinRequest } from '../rooms/joining.js'
 import { MemberLists } from '../rooms/member-lists.js'
-import type { Awaitable } from '../structures/awaitable.js'
 import { costOf } from '../structures/token-bucket.js'
 import { LeaveContext } from './contexts.js'
 import type { ErrorReplies } from './error-replies.js'
-import { JoinPreparation, sourceOf, type PreparedJoin } from './join-preparation.js'
+import { commit, sourceOf, type Entered, type JoinPreparation, type PreparedJoin } from './join-preparation.js'
 import type { RoomOrder } from './room-order.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
 import type { JoinData } from '../protocol/server-frames.js'
@@ -30,14 +28,12 @@ export interface JoinsOptions {
   readonly slots: Slots
   readonly replies: ErrorReplies
   readonly order: RoomOrder
+  readonly preparation: JoinPreparation
   readonly log: FastifyBaseLogger
   /** Rooms of one connection. */
   readonly roomLimit: number
   /** Bytes of the member lists of one answer. */
   readonly answer: number
-  readonly validateOutput: boolean
-  /** Charges a user what the opening of a connection cost beside the request, in messages. */
-  readonly charge: (userId: string, cost: number) => void
 }
 
 /** The result of entering one room. */
@@ -56,113 +52,15 @@ export interface TakenRooms {
   readonly refused: readonly RefusedRoom[]
 }
 
-type Attempt = PreparedJoin | RefusedRoom
-
-/** A member whose ack is still to be sent; `start` lets its events in behind it. */
-interface Entered { readonly membership: Membership, readonly data: JoinData, readonly start: () => void }
-
 /**
- * Moves connections into rooms and out of them: by their own commands, by the server, and from poll to poll. There is
- * no other way.
+ * Moves open connections into rooms and out of them: by their own commands, by the server, and from poll to poll. Only
+ * the first rooms of a connection are entered another way, by `FirstRooms`.
  */
 export class Joins {
   readonly #options: JoinsOptions
-  readonly #preparation: JoinPreparation
 
   constructor (options: JoinsOptions) {
     this.#options = options
-    this.#preparation = new JoinPreparation(options.rooms, options.validateOutput)
-  }
-
-  // A new connection
-
-  /**
-   * Enters all rooms of a new stream and sends `welcome`. Commands that came with the handshake wait until then.
-   *
-   * @param since the moment of the revocations at which its admission began
-   * @param welcome makes the frame from the result of each room; it is sent before any event, and a poll has none
-   */
-  open (
-    connection: Peer,
-    entries: readonly RequestedRoom[],
-    since: number,
-    welcome: (rooms: readonly JoinResult[]) => Packet | undefined
-  ): Awaitable<void> {
-    const attempts = entries.map((entry) => this.#attempt(connection, entry))
-    if (!attempts.some((attempt) => attempt instanceof Promise)) {
-      return this.#opened(connection, attempts as Attempt[], welcome)
-    }
-    return this.#openLater(connection, attempts, since, welcome)
-  }
-
-  async #openLater (
-    connection: Peer,
-    attempts: ReadonlyArray<Awaitable<Attempt>>,
-    since: number,
-    welcome: (rooms: readonly JoinResult[]) => Packet | undefined
-  ): Promise<void> {
-    const { order } = this.#options
-    order.begin(connection)
-    const results = await Promise.all(attempts)
-    // If the connection is gone meanwhile, it no longer holds anything here.
-    const waiting = order.takeWaiting(connection)
-    this.#opened(connection, results.map((result) => this.#asked(connection, result, since)), welcome)
-    for (const task of waiting) task()
-  }
-
-  #attempt (connection: Peer, { name, found, request }: RequestedRoom): Awaitable<Attempt> {
-    const refused = (error: unknown): Attempt => ({ name, refusal: this.#options.replies.of(error, name, connection) })
-    try {
-      const ready = this.#preparation.enter(connection, name, found, request)
-      return ready instanceof Promise ? ready.catch(refused) : ready
-    } catch (error) {
-      return refused(error)
-    }
-  }
-
-  /** The server may have removed the connection from the room while it was entering. */
-  #asked (connection: Peer, result: Attempt, since: number): Attempt {
-    const { name } = result
-    if (!('joining' in result) || !connection.isOpen) return result
-    try {
-      this.#options.revocations.checkRoom(since, whoIs(connection), name)
-      return result
-    } catch (error) {
-      result.joining.cancel()
-      return { name, refusal: this.#options.replies.of(error, name, connection) }
-    }
-  }
-
-  #opened (
-    connection: Peer,
-    results: readonly Attempt[],
-    welcome: (rooms: readonly JoinResult[]) => Packet | undefined
-  ): void {
-    if (!connection.isOpen) {
-      for (const result of results) if ('joining' in result) result.joining.cancel()
-      return
-    }
-    const starts: Array<() => void> = []
-    const lists = this.memberLists()
-    const entered = results.map((result): JoinResult => {
-      if (!('joining' in result)) {
-        // Admission took a place for it; the server may have put the connection into the room meanwhile.
-        if (connection.rooms.get(result.name) === undefined) this.#options.slots.leave(connection.id, result.name)
-        return result
-      }
-      const { membership, data, start } = commit(connection, result)
-      // The poll was given up meanwhile, so the next one reads the events from here on.
-      if (connection.isParked) membership.park()
-      else starts.push(start)
-      return { name: result.name, data: lists.fitJoin(data) }
-    })
-    this.#options.charge(connection.userId, costOf(lists.bytes))
-    const packet = welcome(entered)
-    if (packet !== undefined) connection.send(packet)
-    for (const start of starts) start()
-    for (const result of entered) {
-      if ('refusal' in result) this.#options.replies.refuse(connection, result.refusal, undefined, result.name)
-    }
   }
 
   // By the connection's own will
@@ -183,16 +81,9 @@ export class Joins {
         return
       }
       const { data, start } = known === undefined
-        ? await this.#add(
-          connection,
-          name,
-          found ?? rooms.resolve(name),
-          request,
-          begun,
-          found === undefined ? undefined : identity
-        )
+        ? await this.#add(connection, name, found ?? rooms.resolve(name), request, begun, found && identity)
         : await this.#move(known, request)
-      const lists = this.memberLists()
+      const lists = this.#memberLists()
       const listed = lists.fitJoin(data)
       connection.charge(costOf(lists.bytes))
       connection.sendFrame({ type: 'ack', room: name, id, data: listed })
@@ -226,7 +117,7 @@ export class Joins {
     since: number,
     allowed?: Identity
   ): Promise<Entered> {
-    const { slots, roomLimit, access, revocations } = this.#options
+    const { slots, roomLimit, access, revocations, preparation } = this.#options
     if (connection.rooms.size + connection.entering >= roomLimit + access.builtIn(connection.userId).length) {
       throw new Refusal('room_limit', {
         message: `at most ${roomLimit} rooms on one connection`,
@@ -237,7 +128,7 @@ export class Joins {
     let ready: PreparedJoin | undefined
     try {
       await slots.enter(connection.id, name, found.declaration.capacity)
-      ready = await this.#preparation.enter(connection, name, found, request)
+      ready = await preparation.enter(connection, name, found, request)
       if (allowed !== undefined && allowed !== connection.identity) await this.#askAgain(connection, name, found)
       if (!connection.isOpen || connection.isParked) {
         throw new Refusal('timeout', { message: 'the connection has gone' })
@@ -292,7 +183,7 @@ export class Joins {
             this.#leave(connection, membership, 'left', true)
             return resolve(false)
           }
-          connection.sendFrame({ type: 'joined', room: name, data: this.memberLists().fitJoin(data) })
+          connection.sendFrame({ type: 'joined', room: name, data: this.#memberLists().fitJoin(data) })
           start()
           resolve(true)
         } catch (error) {
@@ -374,7 +265,7 @@ export class Joins {
     const starts: Array<() => void> = []
     const entered: JoinResult[] = []
     const refused: RefusedRoom[] = []
-    const lists = this.memberLists()
+    const lists = this.#memberLists()
     for (const entry of entries) {
       if (!isCurrent()) break
       const { name, request } = entry
@@ -421,19 +312,8 @@ export class Joins {
   }
 
   /** Makes the bound for the member lists of one answer. */
-  memberLists (): MemberLists { return new MemberLists(this.#options.answer) }
+  #memberLists (): MemberLists { return new MemberLists(this.#options.answer) }
 }
 
 /** Whether the same request may succeed later. */
 export function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }
-
-function commit (connection: Peer, { joining, held }: PreparedJoin): Entered {
-  const entered = joining.commit(connection)
-  entered.membership.held = held
-  connection.rooms.add(entered.membership)
-  return entered
-}
-
-function whoIs ({ userId, id, identity: { tokenId } }: Peer): Waiting {
-  return { userId, tokenId, connection: id }
-}

@@ -75,9 +75,9 @@ export class Endpoint {
 
   constructor (options: EndpointOptions) {
     this.#options = options
-    const { joins } = options.dispatch
-    this.#openings = new Openings({ ...options, joins })
-    const shared = { ...options, joins, openings: this.#openings }
+    const { firstRooms } = options.dispatch
+    this.#openings = new Openings({ ...options, firstRooms })
+    const shared = { ...options, firstRooms, openings: this.#openings }
     this.#upgrades = new Upgrades(shared)
     this.#streams = new Streams(shared)
     this.#poll = new Poll(shared)

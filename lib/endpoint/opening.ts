@@ -4,7 +4,8 @@ import type { Peer, PeerHost, Peers } from '../admission/peer.js'
 import type { Slots } from '../admission/slots.js'
 import { Connection } from '../connection/connection.js'
 import type { Link } from '../connection/link.js'
-import type { JoinResult, Joins } from '../dispatch/joins.js'
+import type { FirstRooms } from '../dispatch/first-rooms.js'
+import type { JoinResult } from '../dispatch/joins.js'
 import type { Settings } from '../options/resolve.js'
 import type { Ledger, Transport } from '../stats/ledger.js'
 import type { Upgrade } from '../transports/websocket.js'
@@ -13,7 +14,7 @@ import { Welcome } from './welcome.js'
 
 export interface OpeningsOptions {
   readonly settings: Settings
-  readonly joins: Joins
+  readonly firstRooms: FirstRooms
   readonly connections: Peers
   readonly slots: Slots
   readonly exchanges: Exchanges
@@ -89,7 +90,7 @@ export class Openings {
       connection.close('internal')
     }
     try {
-      const opened = this.#options.joins.open(connection, entries, since, (rooms) => {
+      const opened = this.#options.firstRooms.open(connection, entries, since, (rooms) => {
         entered?.(rooms)
         return this.#welcome.packet(connection, rooms)
       })

@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Admission, Admitted } from '../admission/admission.js'
 import type { Peers } from '../admission/peer.js'
-import type { JoinResult, Joins } from '../dispatch/joins.js'
+import type { FirstRooms } from '../dispatch/first-rooms.js'
+import type { JoinResult } from '../dispatch/joins.js'
 import { secondsOf, sendJson } from '../errors/http.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
@@ -13,7 +14,7 @@ import type { Polls } from './polls.js'
 
 export interface PollOptions {
   readonly admission: Admission
-  readonly joins: Joins
+  readonly firstRooms: FirstRooms
   readonly connections: Peers
   readonly exchanges: Exchanges
   readonly openings: Openings
@@ -34,7 +35,7 @@ export class Poll {
    * @throws Refusal with the reason why the connection has ended
    */
   async answer (request: FastifyRequest, reply: FastifyReply, admitted: Admitted): Promise<unknown> {
-    const { admission, joins, connections, openings, polls, exchanges } = this.#options
+    const { admission, firstRooms, connections, openings, polls, exchanges } = this.#options
     const { known, entries, cursor, since } = admitted
     const { raw } = reply
     admission.confirm(admitted)
@@ -50,7 +51,7 @@ export class Poll {
     const wait = cursor === undefined ? 0 : waitOf(request)
     const answer = await polls.run(connection, admitted, { wait, hold }, async () => {
       let entered: readonly JoinResult[] = []
-      await joins.open(connection, entries, since, (rooms) => {
+      await firstRooms.open(connection, entries, since, (rooms) => {
         entered = rooms
         return undefined
       })

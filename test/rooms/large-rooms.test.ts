@@ -149,7 +149,7 @@ class Node {
     })
     const link = new FakeLink()
     connection.attach(link)
-    await this.#dispatch.joins.open(
+    await this.#dispatch.firstRooms.open(
       connection,
       [{ name: 'hall', found: this.rooms.locate('hall'), request: {} }],
       0,
