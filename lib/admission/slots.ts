@@ -1,11 +1,8 @@
-import { setImmediate } from 'node:timers/promises'
 import type { LeaseStore } from '../adapters/adapter.js'
-import { ExpiringMap } from '../structures/expiring-map.js'
 import { Refusal } from '../errors/refusal.js'
-import { keyOf, keyOfKind } from '../protocol/key.js'
+import { keyOfKind } from '../protocol/key.js'
 import { ShardedMap } from '../structures/sharded-map.js'
-import { inTurns } from '../structures/slices.js'
-import { after, every } from '../structures/timers.js'
+import { Leases, type HeldLease } from './leases.js'
 
 export interface SlotLimits {
   /** Connections on this node. */
@@ -33,25 +30,6 @@ interface Holder {
   lent: Map<string, number> | undefined
 }
 
-interface Lease { readonly key: string, readonly holder: string }
-/** `isHeld` tells whether the lease is still held. */
-interface Held extends Lease { readonly isHeld: () => boolean }
-/** `until` is the time at which the lease has expired on its own, by `performance.now()`. */
-interface Owed extends Lease { readonly until: number }
-
-/** Milliseconds for which a lease outlives a node that died. */
-const LEASE = 60_000
-/**
- * Slots to be released that are remembered, and for how many milliseconds: those of a live node expire no sooner on
- * their own.
- */
-const MAX_OWED = 10_000
-const OWED = 1_800_000
-/** Milliseconds until a failed release at the adapter is repeated. */
-const AGAIN = 2_000
-/** Leases in one renewal: as many are gathered in one turn of the event loop. */
-const BATCH = 100
-
 /**
  * Counts slots, which are held by connection id: of the server, of an address, of a user, of a room. This node's counts
  * change in one synchronous step, so that a limit is never exceeded; across nodes the adapter's leases are taken on
@@ -59,19 +37,13 @@ const BATCH = 100
  */
 export class Slots {
   readonly #limits: SlotLimits
-  readonly #leases: LeaseStore | undefined
+  readonly #leases: Leases | undefined
   readonly #holders = new ShardedMap<Holder>()
   readonly #users = new ShardedMap<number>()
   readonly #addresses = new ShardedMap<number>()
   readonly #rooms = new ShardedMap<number>()
-  /** Leases that this node no longer wants, and that its adapter could not be told of. */
-  readonly #owed = new ExpiringMap<Owed>(MAX_OWED)
   readonly #onError: (error: unknown) => void
   readonly #onLost: (holder: string) => void
-  #renewing: Promise<void> | undefined
-  #isAsked = false
-  #renewer: NodeJS.Timeout | undefined
-  #payer: NodeJS.Timeout | undefined
 
   /**
    * @param onLost called when another node took the slot that a holder had lent, so that the holder cannot have it
@@ -83,72 +55,36 @@ export class Slots {
     onError: (error: unknown) => void,
     onLost: (holder: string) => void
   ) {
-    this.#onLost = onLost
     this.#limits = limits
-    this.#leases = leases
     this.#onError = onError
+    this.#onLost = onLost
+    const { whenUnavailable } = limits
+    if (leases !== undefined) {
+      this.#leases = new Leases(leases, { whenUnavailable, held: () => this.#leased(), onError })
+    }
   }
 
-  start (): void {
-    if (this.#leases === undefined) return
-    this.#renewer = every(
-      () => { this.restore().catch(this.#onError) },
-      this.#leases.renewal?.(LEASE) ?? LEASE / 3
-    ).unref()
-  }
+  start (): void { this.#leases?.start() }
+
+  stop (): void { this.#leases?.stop() }
 
   /**
    * Makes the adapter's leases those of this node's holders: while its server was away, some slots were taken without a
    * lease and others were released. Resolves when all leases are right.
    */
-  async restore (): Promise<void> {
-    const leases = this.#leases
-    if (leases === undefined) return
-    this.#pay(MAX_OWED)
-    // A renewal under way may already have passed leases that have to be renewed now.
-    this.#isAsked = true
-    this.#renewing ??= this.#renew(leases).finally(() => { this.#renewing = undefined })
-    await this.#renewing
-  }
+  async restore (): Promise<void> { await this.#leases?.restore() }
 
-  async #renew (leases: LeaseStore): Promise<void> {
-    while (this.#isAsked) {
-      this.#isAsked = false
-      await this.#renewAll(leases)
-    }
-  }
-
-  async #renewAll (leases: LeaseStore): Promise<void> {
-    let batch: Held[] = []
+  * #leased (): Generator<HeldLease> {
     for (const [holder, { user, userLease, rooms }] of this.#holders) {
       if (userLease) {
-        batch.push({ key: userKey(user), holder, isHeld: () => this.#holders.get(holder)?.userLease === true })
+        yield { key: userKey(user), holder, isHeld: () => this.#holders.get(holder)?.userLease === true }
       }
       for (const [room, isLeased] of rooms ?? []) {
         if (isLeased) {
-          batch.push({ key: roomKey(room), holder, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === true })
+          yield { key: roomKey(room), holder, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === true }
         }
       }
-      if (batch.length < BATCH) continue
-      // The leases are not gathered beforehand, because one that is released meanwhile must not be taken again.
-      await leases.renew(batch, LEASE)
-      this.#renewed(batch)
-      await setImmediate()
-      batch = []
     }
-    if (batch.length > 0) await leases.renew(batch, LEASE)
-    this.#renewed(batch)
-  }
-
-  /** Releases slots once more that were released during the renewal, since the renewal may have taken them again. */
-  #renewed (held: readonly Held[]): void {
-    for (const { key, holder, isHeld } of held) if (!isHeld()) this.#giveBack({ key, holder })
-  }
-
-  stop (): void {
-    clearInterval(this.#renewer)
-    clearTimeout(this.#payer)
-    this.#renewer = this.#payer = undefined
   }
 
   /** Slots taken, those of upgrades under way included. */
@@ -254,55 +190,20 @@ export class Slots {
   }
 
   async #leaseUser (holder: string, held: Holder): Promise<void> {
-    if (!Number.isFinite(this.#limits.user)) return
+    if (!Number.isFinite(this.#limits.user) || this.#leases === undefined) return
     const key = userKey(held.user)
-    if (!await this.#acquire(key, holder, this.#limits.user)) throw userLimit(this.#limits.user)
+    if (!await this.#leases.acquire({ key, holder }, this.#limits.user)) throw userLimit(this.#limits.user)
     // The slot may have been released, or lent, while its lease was being taken.
     if (this.#holders.get(holder) === held && !held.isUserReleased) held.userLease = true
-    else this.#giveBack({ key, holder })
+    else this.#leases.giveBack({ key, holder })
   }
 
   async #leaseRoom (held: Holder, holder: string, name: string, capacity: number | undefined): Promise<void> {
     if (capacity === undefined || this.#leases === undefined) return
-    if (!await this.#acquire(roomKey(name), holder, capacity)) throw roomFull(name, capacity)
+    const key = roomKey(name)
+    if (!await this.#leases.acquire({ key, holder }, capacity)) throw roomFull(name, capacity)
     if (held.rooms?.has(name) === true) held.rooms.set(name, true)
-    else this.#giveBack({ key: roomKey(name), holder })
-  }
-
-  async #acquire (key: string, holder: string, limit: number): Promise<boolean> {
-    this.#owed.delete(nameOf({ key, holder }))
-    try {
-      return await this.#leases!.acquire(key, holder, limit, LEASE)
-    } catch (error) {
-      if (this.#limits.whenUnavailable === 'admit') return true
-      // The lease may have been taken all the same.
-      this.#owe({ key, holder })
-      throw error
-    }
-  }
-
-  #owe (lease: Lease, until = performance.now() + OWED): void {
-    this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
-    // An adapter that was only late was never reported away, so no event tells that it is back.
-    if (this.#renewer !== undefined) this.#payer ??= after(() => { this.#pay(BATCH) }, AGAIN).unref()
-  }
-
-  #pay (most: number): void {
-    clearTimeout(this.#payer)
-    this.#payer = undefined
-    const owed = [...this.#owed.values(performance.now())].slice(0, most)
-    void inTurns(owed, BATCH, ({ until, ...lease }) => {
-      // A lease that is missing was taken again or released meanwhile.
-      if (this.#owed.get(nameOf(lease), performance.now()) !== undefined) this.#giveBack(lease, until)
-    })
-  }
-
-  #giveBack (lease: Lease, until?: number): void {
-    this.#owed.delete(nameOf(lease))
-    this.#leases?.release(lease.key, lease.holder).catch((error: unknown) => {
-      this.#owe(lease, until)
-      this.#onError(error)
-    })
+    else this.#leases.giveBack({ key, holder })
   }
 
   /**
@@ -331,7 +232,7 @@ export class Slots {
     if (held === undefined || isLeased === undefined) return
     held.rooms!.delete(name)
     bump(this.#rooms, name, -1)
-    if (isLeased) this.#giveBack({ key: roomKey(name), holder })
+    if (isLeased) this.#leases?.giveBack({ key: roomKey(name), holder })
   }
 
   /**
@@ -345,11 +246,11 @@ export class Slots {
     if (held === undefined) return
     if (held.userLease) {
       held.userLease = false
-      this.#giveBack({ key: userKey(held.user), holder })
+      this.#leases?.giveBack({ key: userKey(held.user), holder })
     }
     for (const [name, isLeased] of held.rooms ?? []) {
       held.rooms!.set(name, false)
-      if (isLeased) this.#giveBack({ key: roomKey(name), holder })
+      if (isLeased) this.#leases?.giveBack({ key: roomKey(name), holder })
     }
   }
 
@@ -406,7 +307,7 @@ export class Slots {
     bump(this.#users, held.user, -1)
     if (held.userLease) {
       held.userLease = false
-      this.#giveBack({ key: userKey(held.user), holder })
+      this.#leases?.giveBack({ key: userKey(held.user), holder })
     }
   }
 
@@ -459,7 +360,6 @@ export function userLimit (most: number): Refusal {
 
 function userKey (user: string): string { return keyOfKind('user', user) }
 function roomKey (name: string): string { return keyOfKind('room', name) }
-function nameOf ({ key, holder }: Lease): string { return keyOf(holder, key) }
 
 function bump (counts: ShardedMap<number>, key: string, by: 1 | -1): void {
   const count = (counts.get(key) ?? 0) + by

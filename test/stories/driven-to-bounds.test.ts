@@ -3,7 +3,7 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import { MemoryPresence } from '../../lib/adapters/memory/presence.js'
 import { Repeats } from '../../lib/adapters/broker/repeats.js'
 import { Streams } from '../../lib/adapters/history/stream.js'
-import { Slots } from '../../lib/admission/slots.js'
+import { Leases } from '../../lib/admission/leases.js'
 import { Revocations } from '../../lib/auth/revocations.js'
 import { Elsewhere } from '../../lib/dispatch/elsewhere.js'
 import { UserRateLimiter } from '../../lib/endpoint/user-rate-limiter.js'
@@ -110,22 +110,19 @@ const CASES: readonly Case[] = [
     what: 'leases that could not be given back',
     bound: 10_000,
     drive: async () => {
-      const slots = new Slots(
-        { capacity: 100_000, user: 5, address: undefined, whenUnavailable: 'admit' },
+      const leases = new Leases(
         { acquire: async () => true, renew: away, release: away, count: async () => 0 },
-        () => undefined,
-        () => undefined
+        { whenUnavailable: 'admit', held: () => [], onError: () => undefined }
       )
       for (let index = 0; index < 15_000; index++) {
-        const id = `c${index}`
-        slots.reserve(id, `user of ${id}`, '', [])
-        await slots.lease(id, [])
-        slots.release(id)
+        const lease = { key: `user ${index}`, holder: `c${index}` }
+        await leases.acquire(lease, 5)
+        leases.giveBack(lease)
         if (index % 1_000 === 0) await new Promise(setImmediate)
       }
       await new Promise(setImmediate)
-      const held = sizeOf(slots, '#owed')
-      slots.stop()
+      const held = sizeOf(leases, '#owed')
+      leases.stop()
       return held
     }
   },

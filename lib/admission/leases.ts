@@ -1,0 +1,145 @@
+import { setImmediate } from 'node:timers/promises'
+import type { LeaseStore } from '../adapters/adapter.js'
+import { keyOf } from '../protocol/key.js'
+import { ExpiringMap } from '../structures/expiring-map.js'
+import { inTurns } from '../structures/slices.js'
+import { after, every } from '../structures/timers.js'
+
+export interface Lease { readonly key: string, readonly holder: string }
+/** `isHeld` tells whether the lease is still held. */
+export interface HeldLease extends Lease { readonly isHeld: () => boolean }
+/** `until` is the time at which the lease has expired on its own, by `performance.now()`. */
+interface OwedLease extends Lease { readonly until: number }
+
+export interface LeasesOptions {
+  readonly whenUnavailable: 'admit' | 'refuse'
+  /** Returns the leases that this node holds, which may change while they are read. */
+  readonly held: () => Iterable<HeldLease>
+  readonly onError: (error: unknown) => void
+}
+
+/** Milliseconds for which a lease outlives a node that died. */
+const LEASE = 60_000
+/**
+ * Slots to be released that are remembered, and for how many milliseconds: those of a live node expire no sooner on
+ * their own.
+ */
+const MAX_OWED = 10_000
+const OWED = 1_800_000
+/** Milliseconds until a failed release at the adapter is repeated. */
+const AGAIN = 2_000
+/** Leases in one renewal: as many are gathered in one turn of the event loop. */
+const BATCH = 100
+
+/** Keeps the adapter's leases the same as what this node holds: takes them, renews them, and gives them back. */
+export class Leases {
+  readonly #store: LeaseStore
+  readonly #options: LeasesOptions
+  /** Leases that this node no longer wants, and that its adapter could not be told of. */
+  readonly #owed = new ExpiringMap<OwedLease>(MAX_OWED)
+  #renewing: Promise<void> | undefined
+  #isAsked = false
+  #renewer: NodeJS.Timeout | undefined
+  #payer: NodeJS.Timeout | undefined
+
+  constructor (store: LeaseStore, options: LeasesOptions) {
+    this.#store = store
+    this.#options = options
+  }
+
+  start (): void {
+    const period = this.#store.renewal?.(LEASE) ?? LEASE / 3
+    this.#renewer = every(() => { this.restore().catch(this.#options.onError) }, period).unref()
+  }
+
+  stop (): void {
+    clearInterval(this.#renewer)
+    clearTimeout(this.#payer)
+    this.#renewer = this.#payer = undefined
+  }
+
+  /** Renews what is held, and gives back what is owed. Resolves when all leases that are held are right. */
+  async restore (): Promise<void> {
+    this.#pay(MAX_OWED)
+    // A renewal under way may already have passed leases that have to be renewed now.
+    this.#isAsked = true
+    this.#renewing ??= this.#renew().finally(() => { this.#renewing = undefined })
+    await this.#renewing
+  }
+
+  async #renew (): Promise<void> {
+    while (this.#isAsked) {
+      this.#isAsked = false
+      await this.#renewAll()
+    }
+  }
+
+  async #renewAll (): Promise<void> {
+    let batch: HeldLease[] = []
+    // The leases are not gathered beforehand, because one that is released meanwhile must not be taken again.
+    for (const lease of this.#options.held()) {
+      batch.push(lease)
+      if (batch.length < BATCH) continue
+      await this.#renewBatch(batch)
+      await setImmediate()
+      batch = []
+    }
+    if (batch.length > 0) await this.#renewBatch(batch)
+  }
+
+  /** Gives those back once more that were given back during the renewal, since it may have taken them again. */
+  async #renewBatch (batch: readonly HeldLease[]): Promise<void> {
+    await this.#store.renew(batch, LEASE)
+    for (const { key, holder, isHeld } of batch) if (!isHeld()) this.giveBack({ key, holder })
+  }
+
+  /**
+   * Takes a lease. Where the adapter cannot be asked, `whenUnavailable` decides.
+   *
+   * @param limit leases of one key, on all nodes
+   * @returns false when there is none left
+   */
+  async acquire (lease: Lease, limit: number): Promise<boolean> {
+    this.#owed.delete(nameOf(lease))
+    try {
+      return await this.#store.acquire(lease.key, lease.holder, limit, LEASE)
+    } catch (error) {
+      if (this.#options.whenUnavailable === 'admit') return true
+      // The lease may have been taken all the same.
+      this.#owe(lease)
+      throw error
+    }
+  }
+
+  /** Gives a lease back, and again later where the adapter cannot be told now. */
+  giveBack (lease: Lease): void { this.#release(lease) }
+
+  #release (lease: Lease, until?: number): void {
+    this.#owed.delete(nameOf(lease))
+    this.#store.release(lease.key, lease.holder).catch((error: unknown) => {
+      this.#owe(lease, until)
+      this.#options.onError(error)
+    })
+  }
+
+  /** Leases of one key on all nodes. */
+  async count (key: string): Promise<number> { return await this.#store.count(key) }
+
+  #owe (lease: Lease, until = performance.now() + OWED): void {
+    this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
+    // An adapter that was only late was never reported away, so no event tells that it is back.
+    if (this.#renewer !== undefined) this.#payer ??= after(() => { this.#pay(BATCH) }, AGAIN).unref()
+  }
+
+  #pay (most: number): void {
+    clearTimeout(this.#payer)
+    this.#payer = undefined
+    const owed = [...this.#owed.values(performance.now())].slice(0, most)
+    void inTurns(owed, BATCH, ({ until, ...lease }) => {
+      // A lease that is missing was taken again or released meanwhile.
+      if (this.#owed.get(nameOf(lease), performance.now()) !== undefined) this.#release(lease, until)
+    })
+  }
+}
+
+function nameOf ({ key, holder }: Lease): string { return keyOf(holder, key) }
