@@ -1,4 +1,3 @@
-import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after, every } from '../../structures/timers.js'
@@ -6,19 +5,11 @@ import type { Awaitable } from '../../structures/awaitable.js'
 import { Absence } from '../broker/absence.js'
 import type { Deadline } from '../broker/deadline.js'
 import { Late, within } from '../broker/patience.js'
+import { makeClients, messageOf, type Client, type Servers } from './clients.js'
+import { ServerClock } from './clock.js'
 import type { Script } from './scripts/script.js'
 
-export interface RedisLinkOptions {
-  readonly url: string | undefined
-  readonly client: Redis | Cluster | undefined
-  readonly cluster: ReadonlyArray<{ readonly host: string, readonly port: number }> | undefined
-  readonly sentinels: {
-    readonly name: string
-    readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }>
-  } | undefined
-  readonly settings: Partial<ClientOptions>
-  /** Milliseconds that one command may take. */
-  readonly timeout: number
+export interface RedisLinkOptions extends Servers {
   readonly log: { warn (object: object, message: string): void }
   readonly onMessage: (channel: string, message: string) => void
   /** Called when commands work and every subscription stands. Messages sent meanwhile may have been missed. */
@@ -45,28 +36,6 @@ export class Unreachable extends Refusal {
 /** One of many items for which a script runs: its keys, and the arguments for it alone. */
 export interface Item { readonly keys: readonly string[], readonly args: ReadonlyArray<string | number> }
 
-/** The part of ioredis that is used, the same for one server, Sentinel and Cluster. */
-interface Client {
-  readonly status: string
-  readonly options?: { readonly db?: number | undefined }
-  on (event: string, listener: (...args: never[]) => void): unknown
-  connect (): Promise<void>
-  disconnect (reconnect?: boolean): void
-  call (command: string, ...args: Array<string | number>): Promise<unknown>
-  evalsha (sha: string, keys: number, ...args: Array<string | number>): Promise<unknown>
-  eval (lua: string, keys: number, ...args: Array<string | number>): Promise<unknown>
-  ssubscribe (...channels: string[]): Promise<unknown>
-  sunsubscribe (...channels: string[]): Promise<unknown>
-  /** Only in a cluster: the shard that serves each slot, by `host:port`. */
-  readonly slots?: ReadonlyArray<readonly string[] | undefined>
-  /** Only in a cluster: the connections to its shards. */
-  nodes? (role: 'master'): ReadonlyArray<{
-    readonly options: { readonly host?: string, readonly port?: number }
-    readonly status: string
-    call (command: string): Promise<unknown>
-  }>
-}
-
 /** Milliseconds between two checks of both connections. */
 const HEARTBEAT = 2_000
 /** What the client says of a command that it did not send. */
@@ -90,6 +59,7 @@ const SETTLED = 1_000
  */
 export class RedisLink {
   readonly #options: RedisLinkOptions
+  readonly #isCluster: boolean
   /**
    * Channels to be restored, each with the call that wants it, so that a failed call takes nothing from a later one.
    */
@@ -103,7 +73,6 @@ export class RedisLink {
   #answeredAt = Number.NEGATIVE_INFINITY
   #commands: Client | undefined
   #subscriber: Client | undefined
-  #isCluster = false
   #run: string | undefined
   /** Clock of the single server under the name ''; in a cluster by shard. */
   readonly #clocks = new Map<string, ServerClock>()
@@ -118,6 +87,7 @@ export class RedisLink {
 
   constructor (options: RedisLinkOptions) {
     this.#options = options
+    this.#isCluster = options.client?.isCluster ?? options.cluster !== undefined
   }
 
   get isClosed (): boolean { return this.#isClosed }
@@ -147,7 +117,7 @@ export class RedisLink {
 
   /** @throws REALTIME_ERR_ADAPTER when the server cannot be reached or is too old */
   async open (): Promise<void> {
-    const [commands, subscriber] = await this.#clients()
+    const [commands, subscriber] = await makeClients(this.#options, () => this.#hasOpened)
     this.#commands = commands
     this.#subscriber = subscriber
     const connected = [
@@ -179,65 +149,6 @@ export class RedisLink {
     this.#subscriber?.disconnect()
     for (const absence of this.#absences.values()) absence.known()
     this.#wake()
-  }
-
-  async #clients (): Promise<[Client, Client]> {
-    const { url, client, cluster, sentinels, settings, timeout } = this.#options
-    const own = {
-      ...settings,
-      lazyConnect: true,
-      enableOfflineQueue: false,
-      autoResubscribe: false,
-      autoResendUnfulfilledCommands: false,
-      // Commands under way when a connection breaks are rejected at once, and their callers decide.
-      maxRetriesPerRequest: 0,
-      connectTimeout: timeout,
-      // A frozen server does not answer a close either.
-      disconnectTimeout: 100,
-      retryStrategy,
-      // A sentinel that stands still does not answer either, so the next one is asked.
-      sentinelCommandTimeout: timeout,
-      // A start fails when no sentinel answers. A client that gave up later would never come back.
-      sentinelRetryStrategy: (times: number) => this.#hasOpened ? retryStrategy(times) : null,
-      reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-      keyPrefix: '',
-      stringNumbers: false,
-      replyMapping: 'legacy' as const
-    }
-    const { lazyConnect: _lazy, retryStrategy: _retry, ...perNode } = own
-    // Connections to shards are made at their first command, which has to wait for them; `#bounded` ensures that it
-    // does not wait for ever.
-    const clustered = {
-      lazyConnect: true,
-      enableOfflineQueue: true,
-      retryDelayOnFailover: 0,
-      // A shard that stands still closes no connection, so only a request shows that another has taken its place.
-      slotsRefreshInterval: HEARTBEAT,
-      keyPrefix: '',
-      redisOptions: perNode
-    }
-    if (client !== undefined) {
-      this.#isCluster = client.isCluster
-      const copy = (isSubscriber: boolean): unknown => client.isCluster
-        ? (client as Cluster).duplicate([], { ...clustered, shardedSubscribers: isSubscriber })
-        : (client as Redis).duplicate(own)
-      return [copy(false) as Client, copy(true) as Client]
-    }
-    const ioredis = await import('ioredis').catch((error: unknown) => {
-      throw new REALTIME_ERR_ADAPTER(`redis() needs the package ioredis: npm install ioredis (${messageOf(error)})`)
-    })
-    if (cluster !== undefined) {
-      this.#isCluster = true
-      const make = (isSubscriber: boolean): unknown => new ioredis.Cluster([...cluster], {
-        ...clustered,
-        shardedSubscribers: isSubscriber
-      })
-      return [make(false) as Client, make(true) as Client]
-    }
-    const make = (): unknown => sentinels === undefined
-      ? new ioredis.Redis(url ?? 'redis://127.0.0.1:6379', own)
-      : new ioredis.Redis({ ...own, sentinels: [...sentinels.nodes], name: sentinels.name })
-    return [make() as Client, make() as Client]
   }
 
   /** Resolves when `ready` has succeeded for the first time, rejects when it fails that time. */
@@ -540,32 +451,6 @@ export class RedisLink {
   }
 }
 
-/** Estimates how far the time of a server is from this process's monotonic clock. */
-class ServerClock {
-  /** Bounds of the difference, and the time at which they were read. */
-  #low = 0
-  #high = 0
-  #readAt = Number.NEGATIVE_INFINITY
-
-  /**
-   * Takes a reading: the server's clock showed `time` between two moments here. The closer these are, the better the
-   * reading. A clock that was set is believed at once.
-   */
-  read (time: number, before: number, after: number): void {
-    const [low, high] = [time - after, time - before]
-    const isSame = low <= this.#high && high >= this.#low
-    if (isSame && this.#high - this.#low < high - low && after - this.#readAt < RELIABLE) return
-    this.#low = low
-    this.#high = high
-    this.#readAt = after
-  }
-
-  at (now: number): number { return Math.ceil(now + (this.#low + this.#high) / 2) }
-}
-
-/** Milliseconds for which a good reading of a clock is preferred to a worse one. */
-const RELIABLE = 30_000
-
 /** Slot of one of the adapter's keys: CRC-16 (XMODEM) of the part between its braces. */
 export function slotOf (key: string): number {
   const open = key.indexOf('{')
@@ -577,13 +462,4 @@ export function slotOf (key: string): number {
     crc &= 0xffff
   }
   return crc % 16_384
-}
-
-/** @returns milliseconds until the next attempt */
-function retryStrategy (times: number): number {
-  return Math.min(50 * 2 ** Math.min(times, 5), 1_000) * (0.75 + Math.random() / 2)
-}
-
-function messageOf (error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,0 +1,118 @@
+import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
+import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
+
+/** Which servers to connect to: one of the first four, by default a server on this machine. */
+export interface Servers {
+  readonly url: string | undefined
+  readonly client: Redis | Cluster | undefined
+  readonly cluster: ReadonlyArray<{ readonly host: string, readonly port: number }> | undefined
+  readonly sentinels: {
+    readonly name: string
+    readonly nodes: ReadonlyArray<{ readonly host: string, readonly port: number }>
+  } | undefined
+  readonly settings: Partial<ClientOptions>
+  /** Milliseconds that one command may take. */
+  readonly timeout: number
+}
+
+/** The part of ioredis that is used, the same for one server, Sentinel and Cluster. */
+export interface Client {
+  readonly status: string
+  readonly options?: { readonly db?: number | undefined }
+  on (event: string, listener: (...args: never[]) => void): unknown
+  connect (): Promise<void>
+  disconnect (reconnect?: boolean): void
+  call (command: string, ...args: Array<string | number>): Promise<unknown>
+  evalsha (sha: string, keys: number, ...args: Array<string | number>): Promise<unknown>
+  eval (lua: string, keys: number, ...args: Array<string | number>): Promise<unknown>
+  ssubscribe (...channels: string[]): Promise<unknown>
+  sunsubscribe (...channels: string[]): Promise<unknown>
+  /** Only in a cluster: the shard that serves each slot, by `host:port`. */
+  readonly slots?: ReadonlyArray<readonly string[] | undefined>
+  /** Only in a cluster: the connections to its shards. */
+  nodes? (role: 'master'): ReadonlyArray<{
+    readonly options: { readonly host?: string, readonly port?: number }
+    readonly status: string
+    call (command: string): Promise<unknown>
+  }>
+}
+
+/**
+ * Milliseconds between two looks at which shard serves which slot. A shard that stands still closes no connection, so
+ * only a request shows that another has taken its place.
+ */
+const SLOTS_REFRESH = 2_000
+
+/**
+ * Makes two clients that are not connected yet, for commands and for subscriptions. Both reconnect on their own; their
+ * caller bounds each command.
+ *
+ * @param hasOpened whether the start has succeeded: until then a client gives up where no sentinel answers
+ * @throws REALTIME_ERR_ADAPTER when the package ioredis is missing
+ */
+export async function makeClients (
+  { url, client, cluster, sentinels, settings, timeout }: Servers,
+  hasOpened: () => boolean
+): Promise<[commands: Client, subscriber: Client]> {
+  const own = {
+    ...settings,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResubscribe: false,
+    autoResendUnfulfilledCommands: false,
+    // Commands under way when a connection breaks are rejected at once, and their callers decide.
+    maxRetriesPerRequest: 0,
+    connectTimeout: timeout,
+    // A frozen server does not answer a close either.
+    disconnectTimeout: 100,
+    retryStrategy,
+    // A sentinel that stands still does not answer either, so the next one is asked.
+    sentinelCommandTimeout: timeout,
+    // A start fails when no sentinel answers. A client that gave up later would never come back.
+    sentinelRetryStrategy: (times: number) => hasOpened() ? retryStrategy(times) : null,
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    keyPrefix: '',
+    stringNumbers: false,
+    replyMapping: 'legacy' as const
+  }
+  const { lazyConnect: _lazy, retryStrategy: _retry, ...perNode } = own
+  // Connections to shards are made at their first command, which has to wait for them; the bound of each command
+  // ensures that it does not wait for ever.
+  const clustered = {
+    lazyConnect: true,
+    enableOfflineQueue: true,
+    retryDelayOnFailover: 0,
+    slotsRefreshInterval: SLOTS_REFRESH,
+    keyPrefix: '',
+    redisOptions: perNode
+  }
+  if (client !== undefined) {
+    const copy = (isSubscriber: boolean): unknown => client.isCluster
+      ? (client as Cluster).duplicate([], { ...clustered, shardedSubscribers: isSubscriber })
+      : (client as Redis).duplicate(own)
+    return [copy(false) as Client, copy(true) as Client]
+  }
+  const ioredis = await import('ioredis').catch((error: unknown) => {
+    throw new REALTIME_ERR_ADAPTER(`redis() needs the package ioredis: npm install ioredis (${messageOf(error)})`)
+  })
+  if (cluster !== undefined) {
+    const make = (isSubscriber: boolean): unknown => new ioredis.Cluster([...cluster], {
+      ...clustered,
+      shardedSubscribers: isSubscriber
+    })
+    return [make(false) as Client, make(true) as Client]
+  }
+  const make = (): unknown => sentinels === undefined
+    ? new ioredis.Redis(url ?? 'redis://127.0.0.1:6379', own)
+    : new ioredis.Redis({ ...own, sentinels: [...sentinels.nodes], name: sentinels.name })
+  return [make() as Client, make() as Client]
+}
+
+/** @returns milliseconds until the next attempt */
+function retryStrategy (times: number): number {
+  return Math.min(50 * 2 ** Math.min(times, 5), 1_000) * (0.75 + Math.random() / 2)
+}
+
+export function messageOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
