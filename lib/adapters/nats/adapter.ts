@@ -3,6 +3,7 @@ import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
+import { grouped } from '../../structures/grouped.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
 import { after, every } from '../../structures/timers.js'
@@ -22,7 +23,8 @@ import { NatsOnce } from './once.js'
 import { NatsPresence } from './presence.js'
 import { NatsPublishing, type KeptParts } from './publishing.js'
 import { NatsSetup } from './setup.js'
-import { natsClaims, natsDenials, natsLeases, NatsState } from './state.js'
+import { NatsState } from './state.js'
+import { natsClaims, natsDenials, natsLeases } from './stores.js'
 import { arrivalOf, NatsStreams } from './streams.js'
 import { tokenOf } from './tokens.js'
 import { LogicalVersions } from './versions.js'
@@ -595,12 +597,7 @@ class NatsAdapter implements Adapter {
   /** Compares positions with the broker's, one stream after the other. Never rejects. */
   async #compare (isMeant: (followed: Followed) => boolean): Promise<void> {
     const rooms = await gather(this.#rooms.values(), (followed) => followed.tail !== undefined && isMeant(followed))
-    const byDefinition = new Map<string, Followed[]>()
-    for (const followed of rooms) {
-      const list = byDefinition.get(followed.settings.definition)
-      if (list === undefined) byDefinition.set(followed.settings.definition, [followed])
-      else list.push(followed)
-    }
+    const byDefinition = grouped(rooms, ({ settings }) => settings.definition)
     await Promise.all([...byDefinition.values()].map(async (list) => {
       try {
         await this.#compareAll(list)

@@ -1,3 +1,4 @@
+import { grouped } from '../../structures/grouped.js'
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
 import type { NatsClock } from './clock.js'
@@ -99,13 +100,10 @@ export class NatsPresence implements PresenceStore {
     entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>,
     lease: number
   ): Promise<void> {
-    const byRoom = new Map<string, PresenceEntry[]>()
-    for (const { room, entry } of entries) {
-      const known = byRoom.get(room)
-      if (known === undefined) byRoom.set(room, [entry])
-      else known.push(entry)
-    }
-    await Promise.all([...byRoom].map(([room, list]) => this.#join(room, list, lease, true)))
+    const steps = [...grouped(entries, ({ room }) => room)].map(async ([room, list]) => {
+      await this.#join(room, list.map(({ entry }) => entry), lease, true)
+    })
+    await Promise.all(steps)
   }
 
   async #join (room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean): Promise<void> {

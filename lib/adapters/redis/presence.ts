@@ -1,4 +1,5 @@
 import { keyOf } from '../../protocol/key.js'
+import { grouped } from '../../structures/grouped.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
 import { decodeNamed, decodePresenceChange } from '../broker/decode.js'
 import type { Unread } from '../broker/unread.js'
@@ -123,16 +124,11 @@ export class RedisPresence implements PresenceStore {
     entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>,
     lease: number
   ): Promise<void> {
-    const byRoom = new Map<string, PresenceEntry[]>()
-    for (const { room, entry } of entries) {
-      const known = byRoom.get(room)
-      if (known === undefined) byRoom.set(room, [entry])
-      else known.push(entry)
-    }
     const steps: Array<Promise<string>> = []
-    for (const [room, list] of byRoom) {
+    for (const [room, list] of grouped(entries, ({ room }) => room)) {
       for (let index = 0; index < list.length; index += BATCH) {
-        steps.push(this.#join(room, list.slice(index, index + BATCH), lease, true))
+        const some = list.slice(index, index + BATCH).map(({ entry }) => entry)
+        steps.push(this.#join(room, some, lease, true))
       }
     }
     await Promise.all(steps)

@@ -1,0 +1,147 @@
+import { Refusal } from '../../errors/refusal.js'
+import { keyOf } from '../../protocol/key.js'
+import { grouped } from '../../structures/grouped.js'
+import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
+import { Nodes } from '../broker/nodes.js'
+import { Stamps } from '../broker/stamps.js'
+import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders, isNewer } from '../broker/stored.js'
+import type { Unread } from '../broker/unread.js'
+import type { NatsClock } from './clock.js'
+import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
+import { away } from './link.js'
+import { decoded, type NatsState, type Step } from './state.js'
+import { stateKey } from './tokens.js'
+
+/** One key holds all holders of one limit, so that taking the last slot is one step. */
+export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, unread: Unread): LeaseStore {
+  const living = (value: string | undefined): Map<string, number> => {
+    const now = clock.now()
+    const all = decoded('lease', value, decodeHolders, unread)
+    return new Map([...all ?? []].filter(([name, until]) => isLiving(name, until, now, nodes)))
+  }
+  const stamps = new Stamps()
+  const take = (holders: Map<string, number>, holder: string, ttl: number, stamp: number): void => {
+    const mark = nodes.mark(ttl)
+    drop(holders, holder)
+    holders.set(heldName(holder, mark, stamp), endOf(mark, ttl, clock.now()))
+  }
+  return {
+    renewal: (ttl) => Nodes.renewal(ttl),
+    async acquire (key, holder, limit, ttl) {
+      // A holder that has the slot already, and lost the answer, still has it only once.
+      const step = (value: string | undefined): Step<number> => {
+        const holders = living(value)
+        const stamp = nextStamp(holders, holder, clock.now())
+        if (!drop(holders, holder) && holders.size >= limit) return { result: 0 }
+        take(holders, holder, ttl, stamp)
+        return { value: encodeHolders(holders), result: stamp }
+      }
+      const name = stateKey('lease', key)
+      const ask = async (): Promise<boolean> => {
+        const stamp = await state.insist(() => state.change(name, step))
+        if (stamp > 0) stamps.set(keyOf(key, holder), stamp)
+        return stamp > 0
+      }
+      if (await ask()) return true
+      // Some of the slots may be of a node that has died since this node's last heartbeat.
+      await nodes.look()
+      return nodes.dead(ttl).length > 0 && await ask()
+    },
+    async renew (leases, ttl) {
+      const byKey = [...grouped(leases, ({ key }) => key)]
+      await Promise.all(byKey.map(([key, added]) => state.change(stateKey('lease', key), (value) => {
+        const holders = living(value)
+        for (const { holder } of added) {
+          const stamp = stamps.renew(keyOf(key, holder))
+          if (isTakenSince(holders, holder, nodes.id, stamp)) continue
+          take(holders, holder, ttl, stamp > 0 ? stamp : nextStamp(holders, holder, clock.now()))
+        }
+        return { value: encodeHolders(holders), result: undefined }
+      }, false)))
+    },
+    async release (key, holder) {
+      const name = keyOf(key, holder)
+      const stamp = stamps.get(name)
+      await state.change(stateKey('lease', key), (value) => {
+        const holders = living(value)
+        return drop(holders, holder, nodes.id, stamp)
+          ? { value: encodeHolders(holders), result: undefined }
+          : { result: undefined }
+      })
+      stamps.forget(name, stamp)
+    },
+    async count (key) { return living(await state.read(stateKey('lease', key))).size }
+  }
+}
+
+export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread): ClaimStore {
+  const living = <T extends { readonly until: number }>(
+    kind: string,
+    value: string | undefined,
+    decode: (text: string) => T | undefined
+  ): T | undefined => {
+    const known = decoded(kind, value, decode, unread)
+    return known !== undefined && known.until > clock.now() ? known : undefined
+  }
+  return {
+    async claim (key, hash, lease, _owner, holder): Promise<Claim> {
+      const claiming = state.change<Claim>(stateKey('claim', key), (value) => {
+        const known = living('claim', value, decodeClaim)
+        // A holder that claims what it holds has lost the answer to its claim.
+        const isOwn = holder !== undefined && known?.hash === hash && known.outcome === undefined &&
+          known.holder === holder
+        if (known === undefined || isOwn) {
+          return { value: JSON.stringify({ hash, until: clock.now() + lease, holder }), result: { state: 'claimed' } }
+        }
+        if (known.hash !== hash) return { result: { state: 'conflict' } }
+        if (known.outcome !== undefined) return { result: { state: 'settled', outcome: known.outcome } }
+        return { result: { state: 'running', retryAfter: known.until - clock.now() } }
+      })
+      // The claim may have been written all the same, so the caller releases it.
+      return await claiming.catch((error: unknown) => {
+        throw error instanceof Refusal && error.word === 'unavailable' ? away('unknown') : error
+      })
+    },
+    async settle (key, hash, outcome, ttl, _owner, holder) {
+      await state.change(stateKey('claim', key), (value) => {
+        const known = living('claim', value, decodeClaim)
+        if (known !== undefined && known.hash !== hash) return { result: undefined }
+        if (outcome === undefined && holder !== undefined && known?.holder !== holder) return { result: undefined }
+        return {
+          value: JSON.stringify({ hash, until: outcome === undefined ? 0 : clock.now() + ttl, outcome }),
+          result: undefined
+        }
+      })
+    },
+    async put (key, value, ttl) {
+      await state.write(stateKey('value', key), JSON.stringify({ value, until: clock.now() + ttl }))
+    },
+    async take (key) {
+      return await state.change<string | undefined>(stateKey('value', key), (text) => {
+        const known = living('value', text, decodeValue)
+        return known?.value === undefined
+          ? { result: undefined }
+          : { value: JSON.stringify({ until: 0 }), result: known.value }
+      })
+    }
+  }
+}
+
+export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread): DenialStore {
+  const endOf = (value: string | undefined): number => decoded('denial', value, decodeTime, unread) ?? 0
+  return {
+    async deny (subject, until) {
+      const end = Math.round(clock.shared(until))
+      await state.change(
+        stateKey('denial', subject),
+        (value) => endOf(value) >= end ? { result: undefined } : { value: String(end), result: undefined }
+      )
+    },
+    async isDenied (subjects) {
+      const read = async (key: string): Promise<string | undefined> => await state.insist(() => state.read(key))
+      const ends = await Promise.all(subjects.map((subject) => read(stateKey('denial', subject))))
+      // A denial in a newer form counts as a denial.
+      return ends.some((end) => (end !== undefined && isNewer(end)) || endOf(end) > clock.now())
+    }
+  }
+}
