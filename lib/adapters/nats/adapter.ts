@@ -4,7 +4,6 @@ import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.
 import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
 import { grouped } from '../../structures/grouped.js'
-import { ShardedMap } from '../../structures/sharded-map.js'
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
 import { after, every } from '../../structures/timers.js'
 import type {
@@ -13,6 +12,7 @@ import type {
 } from '../adapter.js'
 import { BoundedClaims } from '../broker/bounded-claims.js'
 import { decodePresenceChange, Undecodable } from '../broker/decode.js'
+import { FollowedRooms, type Followed } from '../broker/followed-rooms.js'
 import { NatsClock } from './clock.js'
 import { NatsControl } from './control.js'
 import { NatsLatest } from './latest.js'
@@ -31,8 +31,7 @@ import { LogicalVersions } from './versions.js'
 import { checkNats } from '../options.js'
 import { Nodes } from '../broker/nodes.js'
 import { Repeats } from '../broker/repeats.js'
-import { Streams } from '../history/stream.js'
-import { pageOf, FollowedStream } from '../broker/tail.js'
+import { pageOf, type FollowedStream } from '../broker/tail.js'
 import { Unread } from '../broker/unread.js'
 import { decodePayload, originOf, splitOrigin } from '../broker/payload.js'
 import { DAY, HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
@@ -69,15 +68,14 @@ export interface NatsOptions {
   readonly historyBytes?: number
 }
 
-interface Followed {
-  readonly room: string
-  readonly settings: RoomSettings
-  readonly tail: FollowedStream | undefined
+/** What is kept of a room besides. */
+interface Listening {
   readonly subscriptions: Subscription[]
-  due: number
   /** The newest number of its stream when its position was compared last. */
   comparedAt: number
 }
+
+type Room = Followed & Listening
 
 const DEFAULTS = {
   url: 'nats://127.0.0.1:4222' as string | readonly string[],
@@ -91,9 +89,6 @@ const DEFAULTS = {
   historyBytes: HISTORY_BYTES
 }
 const MAX_DENIAL = 30 * DAY
-const PAGE = 500
-/** Bytes in one read while a hole is repaired. */
-const PAGE_BYTES = 1_048_576
 /** Milliseconds between two measurements of the broker's clock. */
 const CLOCK = 30_000
 /** Longest time in milliseconds between two checks for what a subscription should have brought. */
@@ -128,10 +123,9 @@ class NatsAdapter implements Adapter {
   readonly #kept: Kept | undefined
   readonly #versions = new LogicalVersions()
   readonly #repeats: Repeats
-  readonly #streams: Streams
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #tag = randomBytes(6).toString('base64url')
-  readonly #rooms = new ShardedMap<Followed>()
+  readonly #rooms: FollowedRooms<Listening>
   /** Rooms that show `latest` values which the broker does not have. */
   readonly #local = new Set<string>()
   readonly #doubted = new Map<string, NodeJS.Timeout>()
@@ -141,21 +135,18 @@ class NatsAdapter implements Adapter {
   #clocks: Subscription | undefined
   #checker: NodeJS.Timeout | undefined
   #timer: NodeJS.Timeout | undefined
-  #isChecking = false
   /** Whether `latest` values still have to be read again. */
   #isMissing = false
   #received = 0
-  #repairs = 0
 
   constructor (options: NatsOptions) {
     checkNats(options)
     this.#options = { ...DEFAULTS, ...options } as NatsOptions & typeof DEFAULTS
-    const { url, connection, settings = {}, prefix, jetstream, replicas, storage, timeout, idempotency, historyBytes } =
+    const { url, connection, settings = {}, prefix, jetstream, replicas, storage, timeout, check, idempotency } =
       this.#options
     if (typeof prefix !== 'string' || !/^[A-Za-z0-9_-]{1,128}$/.test(prefix)) {
       throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')
     }
-    this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
     this.#repeats = new Repeats(idempotency)
     const log = { warn: (object: object, message: string) => { this.#host?.log.warn(object, message) } }
     const link = new NatsLink({
@@ -170,6 +161,23 @@ class NatsAdapter implements Adapter {
       onDown: () => { this.#down() }
     })
     this.#link = link
+    this.#rooms = new FollowedRooms({
+      check,
+      historyBytes: this.#options.historyBytes,
+      repeats: this.#repeats,
+      unread: this.#unread,
+      isUp: () => link.isUp,
+      deliver: (room, settings, packet, origin) => {
+        const { lives, streams } = this.#kept!
+        const { epoch, offset } = packet.position!
+        lives.saw(streams.plan(settings).name, epoch, offset, origin)
+        this.#publishing!.delivered(origin, this.#host!.event(room, packet), packet.position)
+      },
+      read: jetstream
+        ? async (room, settings, hole) => (await this.#kept!.streams.read(room, settings, hole)).range
+        : undefined,
+      compare: (due, done) => this.#compare(due, done)
+    })
     this.control = { send: (message) => this.#controls!.send(message) }
     if (!jetstream) return
     const setup = new NatsSetup({ link, replicas, storage })
@@ -272,7 +280,7 @@ class NatsAdapter implements Adapter {
       this.#clocks = this.#link.listen(`${prefix}.clock`, (message) => { this.#followed(message.string()) })
     }
     await this.#link.flush()
-    this.#streams.start()
+    this.#rooms.start(host)
     this.#beat('?')
     this.#checker = every(() => { this.#look() }, Math.min(LOOK, check / 10)).unref()
     this.#timer = every(() => { kept?.clock.measure().catch(() => {}) }, CLOCK).unref()
@@ -281,25 +289,20 @@ class NatsAdapter implements Adapter {
 
   async close (): Promise<void> {
     clearInterval(this.#checker)
-    this.#streams.stop()
     clearInterval(this.#timer)
     this.#kept?.nodes.stop()
     for (const timer of this.#doubted.values()) clearTimeout(timer)
     this.#controls?.close()
     this.#clocks?.unsubscribe()
-    for (const followed of this.#rooms.values()) {
-      end(followed)
-      followed.tail?.close()
-    }
-    this.#rooms.clear()
+    for (const followed of this.#rooms.values()) end(followed)
+    this.#rooms.close()
     this.#publishing?.close()
     await this.#link.close()
   }
 
   async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {
-    const tail = this.#follow(room, settings)
-    const followed: Followed = { room, settings, tail, subscriptions: [], due: this.#nextCheck(), comparedAt: -1 }
-    this.#rooms.set(room, followed)
+    const followed = this.#rooms.add(room, settings, { subscriptions: [], comparedAt: -1 })
+    const { tail } = followed
     try {
       if (tail !== undefined) await this.#kept!.streams.life(settings)
       // The room was left meanwhile, and a subscription of it would never be ended.
@@ -322,8 +325,7 @@ class NatsAdapter implements Adapter {
       return tail.position
     } catch (error) {
       end(followed)
-      tail?.close()
-      if (this.#rooms.get(room) === followed) this.#rooms.delete(room)
+      this.#rooms.remove(followed)
       throw error
     }
   }
@@ -331,10 +333,9 @@ class NatsAdapter implements Adapter {
   unsubscribe (room: string): void {
     const followed = this.#rooms.get(room)
     if (followed === undefined) return
-    this.#rooms.delete(room)
+    this.#rooms.remove(followed)
     this.#local.delete(room)
     end(followed)
-    followed.tail?.close()
     this.presence?.forget(room)
   }
 
@@ -349,33 +350,7 @@ class NatsAdapter implements Adapter {
     return pageOf({ ...range, top: last }, query, () => { this.#unread.note('history', 0) })
   }
 
-  #follow (room: string, settings: RoomSettings): FollowedStream | undefined {
-    const { history } = settings
-    const kept = this.#kept
-    if (history === false || kept === undefined) return undefined
-    const host = this.#host!
-    return new FollowedStream({
-      room,
-      limits: history,
-      streams: this.#streams,
-      host,
-      isNew: (name, identity) => this.#repeats.isNew(name, identity),
-      deliver: (name, packet, origin) => {
-        const { epoch, offset } = packet.position!
-        kept.lives.saw(kept.streams.plan(settings).name, epoch, offset, origin)
-        this.#publishing!.delivered(origin, host.event(name, packet), packet.position)
-      },
-      read: async (offset) => (await kept.streams.read(room, settings, {
-        since: { epoch: '', offset },
-        limit: PAGE,
-        bytes: PAGE_BYTES
-      })).range,
-      onRepair: () => { this.#repairs++ },
-      onUndecodable: () => { this.#unread.note('history', 0) }
-    })
-  }
-
-  #message (followed: Followed, message: Msg): void {
+  #message (followed: Room, message: Msg): void {
     const { room, tail, settings } = followed
     if (this.#rooms.get(room) !== followed) return
     this.#received++
@@ -432,7 +407,7 @@ class NatsAdapter implements Adapter {
   }
 
   /** Handles a `latest` value that was set. */
-  #valued (followed: Followed, message: Msg): void {
+  #valued (followed: Room, message: Msg): void {
     if (this.#rooms.get(followed.room) !== followed) return
     this.#received++
     const { latest, lives } = this.#kept!
@@ -467,13 +442,10 @@ class NatsAdapter implements Adapter {
     return {
       isUp: this.#link.isUp,
       jetstream: this.#kept !== undefined,
-      rooms: this.#rooms.size,
-      historyBytes: this.#streams.bytes,
-      historyEvicted: this.#streams.evicted,
+      ...this.#rooms.stats(),
       rememberedBytes: this.claims?.bytes ?? 0,
       forgotten: this.claims?.forgotten ?? 0,
       received: this.#received,
-      repairs: this.#repairs,
       undecodable: this.#unread.count
     }
   }
@@ -495,7 +467,7 @@ class NatsAdapter implements Adapter {
     }
     this.#beat('?')
     void this.#controls?.catchUp()
-    this.#check(true)
+    this.#rooms.checkAll()
     this.#host!.state(true)
   }
 
@@ -508,7 +480,7 @@ class NatsAdapter implements Adapter {
   /** Runs every few seconds, because a subscription may lose messages although its link stands. */
   #look (): void {
     if (!this.#link.isUp) return
-    this.#check(false)
+    this.#rooms.check()
     this.#beat('')
     void this.#controls?.catchUp()
     const latest = this.#isMissing ? this.#missed() : this.#kept?.latest.look()
@@ -562,7 +534,7 @@ class NatsAdapter implements Adapter {
     this.#local.clear()
   }
 
-  #reread ({ room, settings }: Followed): void {
+  #reread ({ room, settings }: Room): void {
     this.#kept!.latest.read(room, settings).then((packets) => {
       for (const packet of packets) if (this.#rooms.has(room)) this.#host!.event(room, packet)
     }, () => { this.#isMissing = true })
@@ -576,55 +548,36 @@ class NatsAdapter implements Adapter {
       const { lives, latest, streams } = this.#kept!
       lives.forget(name)
       if (name === latest.plan.name) this.#missed().catch(() => { this.#isMissing = true })
-      else void this.#compare(({ settings }) => streams.plan(settings).name === name)
+      else void this.#rooms.doubt(({ tail, settings }) => tail !== undefined && streams.plan(settings).name === name)
     }, DOUBT).unref())
   }
 
-  #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
-
-  #check (isAll: boolean): void {
-    if (!this.#link.isUp || (this.#isChecking && !isAll)) return
-    this.#isChecking = true
-    const now = performance.now()
-    const checked = this.#compare((followed) => {
-      if (!isAll && followed.due > now) return false
-      followed.due = this.#nextCheck()
-      return isAll || now - followed.tail!.heard >= this.#options.check * 0.8
-    })
-    void checked.finally(() => { this.#isChecking = false })
+  /** Compares positions with the broker's, each stream on its own. */
+  async #compare (due: readonly Room[], done: (followed: Room) => void): Promise<void> {
+    const byDefinition = grouped(due, ({ settings }) => settings.definition)
+    await Promise.allSettled([...byDefinition.values()].map((list) => this.#compareAll(list, done)))
   }
 
-  /** Compares positions with the broker's, one stream after the other. Never rejects. */
-  async #compare (isMeant: (followed: Followed) => boolean): Promise<void> {
-    const rooms = await gather(this.#rooms.values(), (followed) => followed.tail !== undefined && isMeant(followed))
-    const byDefinition = grouped(rooms, ({ settings }) => settings.definition)
-    await Promise.all([...byDefinition.values()].map(async (list) => {
-      try {
-        await this.#compareAll(list)
-      } catch {
-        // Either the link is away again, and everything is checked when it comes back, or one request failed, and its
-        // rooms are due again soon.
-        for (const followed of list) followed.due = performance.now() + 1_000
-      }
-    }))
-  }
-
-  async #compareAll (list: readonly Followed[]): Promise<void> {
+  async #compareAll (list: readonly Room[], done: (followed: Room) => void): Promise<void> {
     const { streams } = this.#kept!
     const top = await streams.verify(list[0]!.settings)
-    const moved = await gather(list, ({ comparedAt, tail }) => {
+    const moved = await gather(list, (followed) => {
+      const { comparedAt, tail } = followed
       tail!.check({ epoch: top.epoch, offset: 0 })
+      if (comparedAt !== top.offset || tail!.position?.epoch !== top.epoch) return true
       // Where nothing was added to the stream since then, no room of it has anything new.
-      return comparedAt !== top.offset || tail!.position?.epoch !== top.epoch
+      done(followed)
+      return false
     })
     await inBatches(moved, BATCH, async (followed) => {
       followed.tail!.check(await streams.position(followed.room, followed.settings))
       followed.comparedAt = top.offset
+      done(followed)
     })
   }
 }
 
-function end ({ subscriptions }: Followed): void {
+function end ({ subscriptions }: Listening): void {
   for (const subscription of subscriptions) subscription.unsubscribe()
 }
 

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { setImmediate } from 'node:timers/promises'
 import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
@@ -10,6 +9,7 @@ import type {
 import { BoundedClaims } from '../broker/bounded-claims.js'
 import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from '../broker/decode.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
+import { FollowedRooms, type Followed } from '../broker/followed-rooms.js'
 import { checkRedis } from '../options.js'
 import { BEAT, Nodes, type Beat } from '../broker/nodes.js'
 import { Keys, prefixFault } from './keys.js'
@@ -21,15 +21,14 @@ import { NODE_BEAT, TELL, TOLD } from './scripts/stores.js'
 import { LATEST, POSITIONS, READ } from './scripts/stream.js'
 import { Repeats } from '../broker/repeats.js'
 import { decodePayload, identityOf, originOf, parsePositions } from '../broker/payload.js'
-import { newEpoch, Streams } from '../history/stream.js'
+import { newEpoch } from '../history/stream.js'
 import { keyOf, keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
-import { ShardedMap } from '../../structures/sharded-map.js'
 import { gather, inBatches } from '../../structures/slices.js'
 import { after, every } from '../../structures/timers.js'
 import { latestTtl } from '../../retention/latest.js'
 import { Unread } from '../broker/unread.js'
-import { pageOf, sharedBy, FollowedStream, type Arrival, type Range } from '../broker/tail.js'
+import { pageOf, sharedBy, type Arrival, type Range } from '../broker/tail.js'
 import { HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
 
 /** Where a server listens. */
@@ -79,14 +78,6 @@ export interface RedisOptions {
   readonly historyBytes?: number
 }
 
-interface Followed {
-  readonly room: string
-  readonly settings: RoomSettings
-  readonly tail: FollowedStream | undefined
-  /** Time of its next position check, by `performance.now()`. */
-  due: number
-}
-
 /**
  * What this node has seen of a room's stream: its epoch, the beginning of that by the broker's clock, and the highest
  * offset in it.
@@ -104,12 +95,8 @@ const DEFAULTS = {
 const BATCH = 100
 /** Known rooms with members here that one new room may move to the end. */
 const PASSED = 32
-/** Rooms that one turn of the event loop examines. */
-const LOOK = 2_000
-/** Events in one read while a hole is repaired, and messages between nodes in one read. */
+/** Messages between nodes in one read. */
 const PAGE = 500
-/** The same in bytes, so that a room of large events is repaired in more steps. */
-const PAGE_BYTES = 1_048_576
 /** Rooms without members here of which it is remembered what was seen. */
 const MAX_KNOWN = 10_000
 /**
@@ -133,9 +120,8 @@ class RedisAdapter implements Adapter {
   readonly #options: RedisOptions & typeof DEFAULTS
   readonly #keys: Keys
   readonly #link: RedisLink
-  readonly #streams: Streams
   readonly #tag = randomBytes(6).toString('base64url')
-  readonly #rooms = new ShardedMap<Followed>()
+  readonly #rooms: FollowedRooms
   readonly #reading = new Map<string, Promise<Range>>()
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #known = new Map<string, Known>()
@@ -157,18 +143,14 @@ class RedisAdapter implements Adapter {
   #publishing: Publishing | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
-  #isChecking = false
-  /** Whether a check of all rooms was broken off. */
-  #areAllDue = false
   /** Whether what has no position still has to be read again. */
   #isStale = false
   #received = 0
-  #repairs = 0
 
   constructor (options: RedisOptions) {
     checkRedis(options)
     this.#options = { ...DEFAULTS, ...options }
-    const { url, client, cluster, sentinels, prefix, settings = {}, timeout, historyBytes } = this.#options
+    const { url, client, cluster, sentinels, prefix, settings = {}, timeout, check, historyBytes } = this.#options
     if ([url, client, cluster, sentinels].filter((option) => option !== undefined).length > 1) {
       throw new REALTIME_ERR_OPTIONS('redis() takes one of url, client, cluster and sentinels; leave the others out')
     }
@@ -180,7 +162,6 @@ class RedisAdapter implements Adapter {
       throw new REALTIME_ERR_OPTIONS(`the keyPrefix of the ioredis client ${prefixFault(outer)!}`)
     }
     this.#keys = new Keys(outer + prefix)
-    this.#streams = new Streams(historyBytes, Number.POSITIVE_INFINITY)
     this.#repeats = new Repeats(this.#options.idempotency)
     const link = new RedisLink({
       url,
@@ -200,6 +181,26 @@ class RedisAdapter implements Adapter {
       beat: (name, away) => this.#beat(name, away),
       onLost: () => { this.#lost() },
       hold: async () => { await this.#host!.state(true, true) }
+    })
+    this.#rooms = new FollowedRooms({
+      check,
+      historyBytes,
+      repeats: this.#repeats,
+      unread: this.#unread,
+      isUp: () => link.isUp,
+      deliver: (room, _settings, packet, origin) => {
+        this.#publishing!.delivered(origin, this.#host!.event(room, packet), packet.position)
+      },
+      read: (room, settings, { since, limit, bytes }) => this.#readRange(
+        room,
+        since.epoch,
+        since.offset,
+        limit,
+        settings.history === false ? 0 : settings.history.ttl,
+        bytes
+      ),
+      compare: (due, done) => this.#compare(due, done),
+      isHeld: (room) => this.presence.isHeld(room)
     })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
     this.leases = redisLeases(link, this.#keys, this.#nodes)
@@ -235,27 +236,24 @@ class RedisAdapter implements Adapter {
     await this.#link.open()
     await this.#link.subscribe(this.#keys.control)
     await this.#nodes.start()
-    this.#streams.start()
+    this.#rooms.start(host)
     this.#looker = every(() => { void this.#look().catch(() => undefined) }, HEAR).unref()
     this.#checker = every(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
   }
 
   async close (): Promise<void> {
     clearInterval(this.#checker)
-    this.#streams.stop()
     clearInterval(this.#looker)
     this.#nodes.stop()
     this.#closing.abort()
     this.#link.close()
     this.#publishing?.close()
-    for (const { tail } of this.#rooms.values()) tail?.close()
-    this.#rooms.clear()
+    this.#rooms.close()
   }
 
   async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {
     const channel = this.#keys.events(room)
-    const followed: Followed = { room, settings, tail: this.#follow(room, settings), due: this.#nextCheck() }
-    this.#rooms.set(room, followed)
+    const followed = this.#rooms.add(room, settings, {})
     try {
       await this.#link.subscribe(channel)
       if (followed.tail === undefined) return undefined
@@ -263,11 +261,7 @@ class RedisAdapter implements Adapter {
       followed.tail.open(await this.#position(room))
       return followed.tail.position
     } catch (error) {
-      followed.tail?.close()
-      if (this.#rooms.get(room) === followed) {
-        this.#rooms.delete(room)
-        this.#link.unsubscribe(channel)
-      }
+      if (this.#rooms.remove(followed)) this.#link.unsubscribe(channel)
       throw error
     }
   }
@@ -278,8 +272,7 @@ class RedisAdapter implements Adapter {
     const position = followed.tail?.position
     const known = this.#known.get(room)
     if (known !== undefined && position?.epoch === known.epoch) known.top = Math.max(known.top, position.offset)
-    this.#rooms.delete(room)
-    followed.tail?.close()
+    this.#rooms.remove(followed)
     this.presence.forget(room)
     this.#link.unsubscribe(this.#keys.events(room))
   }
@@ -318,34 +311,12 @@ class RedisAdapter implements Adapter {
   stats (): Record<string, number | boolean | string> {
     return {
       isUp: this.#link.isUp,
-      rooms: this.#rooms.size,
-      historyBytes: this.#streams.bytes,
-      historyEvicted: this.#streams.evicted,
+      ...this.#rooms.stats(),
       rememberedBytes: this.claims.bytes,
       forgotten: this.claims.forgotten,
       received: this.#received,
-      repairs: this.#repairs,
       undecodable: this.#unread.count
     }
-  }
-
-  #follow (room: string, settings: RoomSettings): FollowedStream | undefined {
-    const { history } = settings
-    if (history === false) return undefined
-    const host = this.#host!
-    return new FollowedStream({
-      room,
-      limits: history,
-      streams: this.#streams,
-      host,
-      isNew: (name, identity) => this.#repeats.isNew(name, identity),
-      deliver: (name, packet, origin) => {
-        this.#publishing!.delivered(origin, host.event(name, packet), packet.position)
-      },
-      read: (offset, epoch) => this.#readRange(room, epoch, offset, PAGE, history.ttl, PAGE_BYTES),
-      onRepair: () => { this.#repairs++ },
-      onUndecodable: () => { this.#unread.note('history', 0) }
-    })
   }
 
   async #position (room: string): Promise<Position> {
@@ -666,55 +637,26 @@ class RedisAdapter implements Adapter {
       .catch(() => undefined)
   }
 
-  #nextCheck (): number { return performance.now() + this.#options.check * (0.8 + Math.random() * 0.4) }
-
   /**
    * Compares positions with the broker's: of all rooms after it came back, otherwise of those that have been quiet for
    * the period.
    */
   #check (isAll: boolean): void {
-    if (!this.#link.isUp || (this.#isChecking && !isAll)) return
-    this.#isChecking = true
-    const areAllDue = isAll || this.#areAllDue
-    this.#areAllDue = false
-    this.#checkAll(areAllDue).catch(() => {
-      // Either the link is away again, and everything is checked when it comes back, or one command failed, and its
-      // rooms are due again soon.
-      this.#areAllDue ||= areAllDue
-    }).finally(() => { this.#isChecking = false })
+    if (!this.#link.isUp) return
+    if (isAll) this.#rooms.checkAll()
+    else this.#rooms.check()
     if (!isAll && !this.#isStale) return
     this.#isStale = false
     this.#refresh().catch(() => { this.#isStale = true })
   }
 
-  async #checkAll (isAll: boolean): Promise<void> {
-    const now = performance.now()
-    let due: Followed[] = []
-    let looked = 0
-    for (const followed of this.#rooms.values()) {
-      if (++looked % LOOK === 0) await setImmediate()
-      const { room, tail } = followed
-      if (!isAll && followed.due > now) continue
-      followed.due = this.#nextCheck()
-      if (this.presence.isHeld(room) ||
-        (tail !== undefined && (isAll || now - tail.heard >= this.#options.check * 0.8))) {
-        due.push(followed)
-      }
-      if (due.length < BATCH) continue
-      await this.#checkSome(due)
-      due = []
-    }
-    await this.#checkSome(due)
-  }
-
-  async #checkSome (due: readonly Followed[]): Promise<void> {
-    try {
-      for (const [room, position] of await this.#positions(due.map(({ room }) => room))) {
+  async #compare (due: readonly Followed[], done: (followed: Followed) => void): Promise<void> {
+    for (let index = 0; index < due.length; index += BATCH) {
+      const some = due.slice(index, index + BATCH)
+      for (const [room, position] of await this.#positions(some.map(({ room }) => room))) {
         this.#rooms.get(room)?.tail?.check(position)
       }
-    } catch (error) {
-      for (const followed of due) followed.due = performance.now()
-      throw error
+      for (const followed of some) done(followed)
     }
   }
 
