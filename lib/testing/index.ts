@@ -2,12 +2,12 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
+import { sseParser } from '../client/sse-parser.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { explain } from '../errors/explain.js'
 import { prefixOf } from '../endpoint/prefix.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
 import { FrameQueue, type Frame } from './frame-queue.js'
-import { SseReader } from './sse-reader.js'
 
 export type { Frame }
 
@@ -242,12 +242,12 @@ async function openSse (app: FastifyInstance, request: Request, queue: FrameQueu
   }
   let id = ''
   const { send, fence, answer: answered } = uplink(app, request, queue, () => id)
-  const reader = new SseReader(({ data }) => {
+  const parse = sseParser((data) => {
     const frame = JSON.parse(data) as ServerFrame
     if (frame.type === 'welcome') id = frame.data.connectionId
     if (!answered(frame)) queue.push(frame)
   })
-  stream.on('data', (chunk) => { reader.push(String(chunk)) })
+  stream.on('data', (chunk) => { parse(String(chunk)) })
   stream.on('close', () => { queue.end('the stream ended') })
   stream.on('error', () => undefined)
   return {

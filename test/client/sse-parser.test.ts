@@ -24,6 +24,13 @@ t.test('an event that was not ended by an empty line is not given', async (t) =>
   t.same(parse('data: ha'), [])
 })
 
+t.test('the fields of an event stand beside its data, and are not those of the event before', async (t) => {
+  const found: unknown[] = []
+  const feed = sseParser((data, { id, event }) => found.push([data, id, event]))
+  feed('id: a\nevent: realtime\ndata: one\n\nid:b: c\n: a comment\ndata: two\n\nid: c\n\ndata: three\n\n')
+  t.same(found, [['one', 'a', 'realtime'], ['two', 'b: c', undefined], ['three', undefined, undefined]])
+})
+
 t.test('fields whose names only begin with data are not data', async (t) => {
   t.same(parse('database: x\n\ndata2\n\n'), [])
 })

@@ -6,9 +6,9 @@ import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
+import { sseParser } from '../../lib/client/sse-parser.js'
 import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
 import { FrameQueue, type Frame } from '../../lib/testing/frame-queue.js'
-import { SseReader } from '../../lib/testing/sse-reader.js'
 
 export type { Frame }
 export type TransportName = 'websocket' | 'sse' | 'polling'
@@ -320,14 +320,14 @@ async function connectSse (
   let id = ''
   let cursor = ''
   const { send, sync, answered } = uplink(server, options, queue, () => id)
-  const reader = new SseReader((event) => {
-    if (event.id !== undefined) cursor = event.id
-    const frame = JSON.parse(event.data) as Frame
+  const parse = sseParser((data, { id: position }) => {
+    if (position !== undefined) cursor = position
+    const frame = JSON.parse(data) as Frame
     if (frame.type === 'welcome') id = (frame.data as { connectionId: string }).connectionId
     if (!answered(frame)) queue.push(frame)
   })
   answer.setEncoding('utf8')
-  answer.on('data', (text: string) => { reader.push(text) })
+  answer.on('data', parse)
   answer.on('error', () => undefined)
   request.on('error', () => undefined)
   answer.on('close', () => { queue.end('the stream ended') })

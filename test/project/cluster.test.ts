@@ -11,8 +11,8 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { Keys } from '../../lib/adapters/redis/keys.js'
+import { sseParser } from '../../lib/client/sse-parser.js'
 import { FrameQueue, type Frame } from '../../lib/testing/frame-queue.js'
-import { SseReader } from '../../lib/testing/sse-reader.js'
 import type { PollAnswer } from '../helpers/net.js'
 import { missing, until } from '../helpers/servers.js'
 
@@ -85,11 +85,11 @@ async function stream (url: string, token: string, room: string, since?: string)
     }
   })
   const [answer] = await once(request, 'response') as [IncomingMessage]
-  const reader = new SseReader(({ data, id }) => {
+  const parse = sseParser((data, { id }) => {
     cursor = id ?? cursor
     queue.push(JSON.parse(data) as Frame)
   })
-  answer.setEncoding('utf8').on('data', (text: string) => { reader.push(text) }).on('error', () => undefined)
+  answer.setEncoding('utf8').on('data', parse).on('error', () => undefined)
   answer.on('close', () => { queue.end('the stream ended') })
   request.on('error', () => undefined)
   await queue.next('welcome', undefined, PATIENCE)

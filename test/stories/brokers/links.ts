@@ -1,6 +1,6 @@
 import http, { type IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
-import { SseReader } from '../../../lib/testing/sse-reader.js'
+import { sseParser } from '../../../lib/client/sse-parser.js'
 
 export interface Frame {
   readonly type: string
@@ -96,9 +96,8 @@ export function openStream ({ url, token, query, lastEventId, onFrame }: LinkOpt
         )
         return
       }
-      const reader = new SseReader(({ data, id }) => { onFrame(JSON.parse(data) as Frame, id) })
       answer.setEncoding('utf8')
-      answer.on('data', (text: string) => { reader.push(text) })
+      answer.on('data', sseParser((data, { id }) => { onFrame(JSON.parse(data) as Frame, id) }))
       answer.on('close', () => { resolve({ code: 'end' }) })
     })
   })
