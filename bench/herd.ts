@@ -81,15 +81,9 @@ async function server (): Promise<ChildProcess> {
 
 async function proxy (directory: string, name: 'nginx' | 'haproxy'): Promise<ChildProcess> {
   const file = join(directory, `${name}.conf`)
-  const paths = [
-    'client_body',
-    'proxy',
-    'fastcgi',
-    'uwsgi',
-    'scgi'
-  ].map((each) => `${each}_temp_path ${directory}/${each};`).join(
-    ' '
-  )
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((each) => `${each}_temp_path ${directory}/${each};`)
+    .join(' ')
   await writeFile(file, name === 'nginx'
     ? `daemon off; master_process off; pid ${directory}/pid; error_log ${directory}/error warn;
        events { worker_connections 16000; }

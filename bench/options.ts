@@ -27,8 +27,7 @@ const REPEAT: Readonly<Record<Mode, number>> = { full: 5, quick: 1, smoke: 1 }
 
 const list = (text: string | undefined): string[] => text?.split(',')
   .map((word) => word.trim())
-  .filter((word) => word !== '') ??
-  []
+  .filter((word) => word !== '') ?? []
 
 export function readOptions (args: readonly string[]): Options | undefined {
   const { values } = parseArgs({

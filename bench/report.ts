@@ -105,18 +105,15 @@ export function report (workloads: readonly Workload[], results: Results, option
   const measured = workloads.filter(({ id }) => PEERS.some((peer) => results.has(id, peer.id)))
   const curve = measured.filter(({ group }) => group === 'curve')
   const compared = measured.filter(({ group }) => group !== 'curve')
-  const versions = PEERS.filter(({ id }) => results.versions.has(
-    id
-  )).map(({ id, title }) => `${title}: ${results.versions.get(id)!}`)
+  const versions = PEERS.filter(({ id }) => results.versions.has(id))
+    .map(({ id, title }) => `${title}: ${results.versions.get(id)!}`)
   const notes = [...results.notes, ...[...results.failures].map(([cell, reason]) => `${cell} failed: ${reason}`)]
   return [
     '# Results',
     [
       ...describeMachine(),
       `${options.mode} run, ${options.repeat === 1 ? 'one repetition' : `${options.repeat} interleaved repetitions: median (smallest to largest)`}`
-    ].join(
-      '  \n'
-    ),
+    ].join('  \n'),
     versions.map((line) => `- ${line}`).join('\n'),
     ...(notes.length === 0 ? [] : [notes.map((line) => `- ${line}`).join('\n')]),
     ...(compared.length === 0 ? [] : [ratioSection(compared, results)]),

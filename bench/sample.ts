@@ -29,8 +29,7 @@ export type Metric = keyof Sample
 export interface Spread { readonly median: number, readonly min: number, readonly max: number, readonly count: number }
 
 export function spread (values: ReadonlyArray<number | undefined>): Spread | undefined {
-  const sorted = values.filter((value) => value !== undefined &&
-    Number.isFinite(value)).sort((a, b) => a! - b!) as number[]
+  const sorted = values.filter((value) => value !== undefined).filter(Number.isFinite).sort((a, b) => a - b)
   if (sorted.length === 0) return undefined
   const middle = sorted.length >> 1
   const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2

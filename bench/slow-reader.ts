@@ -72,9 +72,11 @@ async function run (seconds: number, isSlow: boolean): Promise<{ result: Result,
   if (isSlow) {
     ws = new WebSocket(url, { headers: { authorization: `Bearer ${token}` } })
     ws.on('message', (data) => {
-      const frame = JSON.parse(String(
-        data
-      )) as { type: string, offset: number, data: { rooms?: Record<string, { epoch: string }> } }
+      const frame = JSON.parse(String(data)) as {
+        type: string
+        offset: number
+        data: { rooms?: Record<string, { epoch: string }> }
+      }
       if (frame.type === 'e') got = frame.offset
       if (frame.type === 'welcome') {
         epoch = frame.data.rooms!.stream!.epoch

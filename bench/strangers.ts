@@ -9,14 +9,9 @@ const TICK = 10_000
 export function coreTime (core: number | undefined): number | undefined {
   if (core === undefined) return undefined
   try {
-    const [user, nice, system] = new RegExp(
-      `^cpu${core} (\\d+) (\\d+) (\\d+)`,
-      'm'
-    ).exec(readFileSync('/proc/stat', 'latin1'))!.slice(
-      1
-    ).map(
-      Number
-    ) as [number, number, number]
+    const line = new RegExp(`^cpu${core} (\\d+) (\\d+) (\\d+)`, 'm')
+    const fields = line.exec(readFileSync('/proc/stat', 'latin1'))!.slice(1)
+    const [user, nice, system] = fields.map(Number) as [number, number, number]
     return (user + nice + system) * TICK
   } catch {
     return undefined

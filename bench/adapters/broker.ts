@@ -61,9 +61,9 @@ export class Broker {
     ])
     const seconds = (name: string): number => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(cpu)![1])
     return {
-      commands: new Map([...commands.matchAll(
-        /^cmdstat_(\S+?):calls=(\d+)/gm
-      )].map(([, name, calls]) => [name!, Number(calls)] as const).filter(([name]) => !OURS.test(name))),
+      commands: new Map([...commands.matchAll(/^cmdstat_(\S+?):calls=(\d+)/gm)]
+        .map(([, name, calls]) => [name!, Number(calls)] as const)
+        .filter(([name]) => !OURS.test(name))),
       cpu: (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6,
       sent: Number(/^total_net_output_bytes:(\d+)/m.exec(stats)![1])
     }

@@ -53,9 +53,9 @@ function section (
 function commandsSection ({ nodes }: Options, results: Results): string {
   const most = nodes.at(-1)!
   const rows = ADAPTER_PEERS.filter((peer) => results.has(keyOf(most, peer))).map((peer) => {
-    const commands = [...results.get(keyOf(most, peer))!.at(
-      -1
-    )!.commands].filter(([, calls]) => calls >= 0.005).sort(([, a], [, b]) => b - a)
+    const commands = [...results.get(keyOf(most, peer))!.at(-1)!.commands]
+      .filter(([, calls]) => calls >= 0.005)
+      .sort(([, a], [, b]) => b - a)
     return [peer.title, commands.map(([name, calls]) => `${name} ${figure(calls)}`).join(', ')]
   })
   return table(['', `commands for one publish, ${most} ${most === 1 ? 'node' : 'nodes'}, steady rate`], rows)

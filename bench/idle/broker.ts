@@ -88,9 +88,10 @@ export async function startNats (): Promise<Broker> {
     ['-a', '127.0.0.1', '-p', String(port), '-m', String(monitor), '-js', '-sd', directory],
     directory
   )
-  const read = async (): Promise<{ in_msgs: number }> => await (await fetch(
-    `http://127.0.0.1:${monitor}/varz`
-  )).json() as { in_msgs: number }
+  const read = async (): Promise<{ in_msgs: number }> => {
+    const answer = await fetch(`http://127.0.0.1:${monitor}/varz`)
+    return await answer.json() as { in_msgs: number }
+  }
   for (let tries = 0; ; tries++) {
     try {
       await read()

@@ -2,9 +2,7 @@
 const DIGITS = 16
 const KEY = '"at":"'
 
-const WORDS = 'order shipped to the customer from warehouse seven after payment was captured and the parcel had been weighed labelled scanned sorted and handed over at gate four by the night crew'.split(
-  ' '
-)
+const WORDS = 'order shipped to the customer from warehouse seven after payment was captured and the parcel had been weighed labelled scanned sorted and handed over at gate four by the night crew'.split(' ')
 
 export interface EventData { readonly at: string, readonly text: string }
 

@@ -47,9 +47,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 async function startRedis (): Promise<string> {
   const port = await freePort()
   const redis = run(programs.get('redis-server')!, [
-    '--port', String(
-      port
-    ), '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--logfile', join(directory, 'redis.log')
+    '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '',
+    '--logfile', join(directory, 'redis.log')
   ])
   children.redis.push(redis)
   await listening('redis-server', port, redis)

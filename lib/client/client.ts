@@ -171,11 +171,9 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       for (const room of asked) room.isAsked = line.isHttp
       return {
         rooms: asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
-        first: asked.map(({ position }, index) => position
-          ? `&at=${index}:${position.epoch}:${position.offset}`
-          : '').join(
-          ''
-        ) +
+        first: asked
+          .map(({ position }, index) => position ? `&at=${index}:${position.epoch}:${position.offset}` : '')
+          .join('') +
           (last > 0 ? `&last=${last}` : '') + (line.former ? `&connection=${line.former}` : '')
       }
     },

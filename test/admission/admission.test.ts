@@ -76,24 +76,8 @@ for (const way of WAYS) {
         if (headers['retry-after'] !== undefined) {
           t.equal(Number(headers['retry-after']), Math.ceil(body.retryAfter as number / 1_000))
         }
-        t.same(
-          Object.keys(
-            body
-          ).filter((key) => ![
-            'statusCode',
-            'error',
-            'code',
-            'message',
-            'retry',
-            'retryAfter',
-            'room',
-            'details'
-          ].includes(
-            key
-          )),
-          [],
-          `${what}: nothing else is told`
-        )
+        const told = ['statusCode', 'error', 'code', 'message', 'retry', 'retryAfter', 'room', 'details']
+        t.same(Object.keys(body).filter((key) => !told.includes(key)), [], `${what}: nothing else is told`)
       }
       const wrong = { path: '/ws/shop/%00', headers: { ...evil, ...from('10.0.0.1') } }
       if (isHeld) {
@@ -145,36 +129,23 @@ t.test('a refusal names its room where it is about one', async (t) => {
 })
 
 for (const [what, path] of [
-  [
-    'two dots',
-    '/ws/chat/..'
-  ], [
-    'escaped dots',
-    '/ws/chat/%2e%2e'
-  ], ['dots in between', '/ws/chat/../admin'], ['a NUL', '/ws/chat/%00'], ['a line break', '/ws/chat/a%0d%0ab'],
-  [
-    '300 bytes',
-    `/ws/chat/${'x'.repeat(300)}`
-  ], [
-    '10 000 bytes',
-    `/ws/chat/${'x'.repeat(10_000)}`
-  ], ['a doubled slash', '/ws/chat//1'], ['a trailing slash', '/ws/chat/1/'], ['lower-case escapes', '/ws/chat/a%2fb'],
-  [
-    'an escape of what needs none',
-    '/ws/chat/%41'
-  ], [
-    'invalid UTF-8',
-    '/ws/chat/%ff'
-  ], [
-    'a reserved segment in capitals',
-    '/ws/STATS/x'
-  ], [
-    'a reserved segment with a slash',
-    '/ws/ticket/'
-  ], [
-    'a query with a bad room',
-    '/ws?room=chat/..'
-  ], ['a query with a reserved room', '/ws/chat/1?room=health'], ['two queries', '/ws?room=chat/1&room=']
+  ['two dots', '/ws/chat/..'],
+  ['escaped dots', '/ws/chat/%2e%2e'],
+  ['dots in between', '/ws/chat/../admin'],
+  ['a NUL', '/ws/chat/%00'],
+  ['a line break', '/ws/chat/a%0d%0ab'],
+  ['300 bytes', `/ws/chat/${'x'.repeat(300)}`],
+  ['10 000 bytes', `/ws/chat/${'x'.repeat(10_000)}`],
+  ['a doubled slash', '/ws/chat//1'],
+  ['a trailing slash', '/ws/chat/1/'],
+  ['lower-case escapes', '/ws/chat/a%2fb'],
+  ['an escape of what needs none', '/ws/chat/%41'],
+  ['invalid UTF-8', '/ws/chat/%ff'],
+  ['a reserved segment in capitals', '/ws/STATS/x'],
+  ['a reserved segment with a slash', '/ws/ticket/'],
+  ['a query with a bad room', '/ws?room=chat/..'],
+  ['a query with a reserved room', '/ws/chat/1?room=health'],
+  ['two queries', '/ws?room=chat/1&room=']
 ] as const) {
   t.test(`a URL with ${what} is refused as no room name, before the credential is looked at`, async (t) => {
     const server = await start(t, {

@@ -219,11 +219,8 @@ t.test('broadcast counts the members it was offered to, except leaves one of the
   t.equal((await rooms.broadcast('chat/2', 'said', said('elsewhere'))).recipients, 0)
   t.equal((await rooms.broadcastAll('notice', { text: 'x' })).recipients, 3)
   t.equal((await rooms.sendToUser('ada', 'shipped', { order: '1' })).recipients, 2)
-  const texts = (peer: typeof peers[number]): unknown[] => peer.queue.all.filter(({ type }) => type === 'said').map(
-    (frame) => (dataOf(
-      frame
-    ) as { text: string }).text
-  )
+  const texts = (peer: typeof peers[number]): unknown[] => peer.queue.all.filter(({ type }) => type === 'said')
+    .map((frame) => (dataOf(frame) as { text: string }).text)
   for (const peer of peers) await peer.sync()
   t.same(peers.map(texts), [['all', 'all'], ['all', 'but one', 'all'], ['all', 'but one', 'all']])
 })
@@ -396,9 +393,8 @@ t.test(
       (count) => count >= 11
     )
     await peer.sync()
-    const hows = peer.queue.all.filter(({ type }) => type === 'done').map((frame) => (dataOf(
-      frame
-    ) as { how: string }).how)
+    const hows = peer.queue.all.filter(({ type }) => type === 'done')
+      .map((frame) => (dataOf(frame) as { how: string }).how)
     t.same(hows, ['200', '204', '299', 'stream', 'many 0', 'many 1', 'many 2', 'many 3', 'many 4', 'chained', '200'])
   }
 )

@@ -13,21 +13,11 @@ const thrower = {
 
 /** What JavaScript may give where TypeScript asks for something. */
 const ANYTHING: readonly unknown[] = [
-  undefined, null, true, 0, -1, NaN, Infinity, 1n, '', '.', '\ud800', 'a\u0000b', 'x'.repeat(
-    300
-  ), '鍵'.repeat(30), Symbol('s'), () => {}, [], {}, circle, thrower,
-  {
-    user: null
-  }, {
-    user: '\ud800'
-  }, { user: '' }, { user: 5 }, { connection: 5 }, { tokenId: 5 }, { tokenId: '' }, { timeout: 'x' }, { timeout: NaN },
-  {
-    except: 5
-  }, {
-    idempotencyKey: Symbol(
-      's'
-    )
-  }, { since: 5 }, { since: { epoch: 5 } }, { limit: NaN }, { until: 'x' }, { until: NaN }, { message: 5 }
+  undefined, null, true, 0, -1, NaN, Infinity, 1n, '', '.', '\ud800', 'a\u0000b', 'x'.repeat(300), '鍵'.repeat(30),
+  Symbol('s'), () => {}, [], {}, circle, thrower,
+  { user: null }, { user: '\ud800' }, { user: '' }, { user: 5 }, { connection: 5 }, { tokenId: 5 }, { tokenId: '' },
+  { timeout: 'x' }, { timeout: NaN }, { except: 5 }, { idempotencyKey: Symbol('s') }, { since: 5 },
+  { since: { epoch: 5 } }, { limit: NaN }, { until: 'x' }, { until: NaN }, { message: 5 }
 ]
 
 type Call = (...args: never[]) => unknown
@@ -67,10 +57,8 @@ async function outcome (call: () => unknown): Promise<string> {
   if (!(given instanceof Promise)) return 'no promise'
   return await given.then(
     () => 'resolved',
-    (error: {
-      code?: unknown
-      stack?: string
-    }) => CODED.test(String(error.code)) ? 'coded' : `rejected without a code: ${String(error.stack).slice(0, 400)}`
+    ({ code, stack }: { code?: unknown, stack?: string }) =>
+      CODED.test(String(code)) ? 'coded' : `rejected without a code: ${String(stack).slice(0, 400)}`
   )
 }
 
@@ -97,9 +85,8 @@ for (const [method, good] of Object.entries(GOOD)) {
 
 t.test('every method of app.rooms that gives a promise is in the table', async (t) => {
   const { app } = await start(t)
-  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(
-    app.rooms
-  )).filter((name) => !['constructor', 'publish', 'isAccepting', 'drain', 'stats'].includes(name))
+  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(app.rooms))
+    .filter((name) => !['constructor', 'publish', 'isAccepting', 'drain', 'stats'].includes(name))
   t.same(names.sort(), Object.keys(GOOD).sort())
   for (const bad of [null, 5, { timeout: NaN }, { timeout: 'x' }]) {
     t.equal(await outcome(() => app.rooms.drain(bad as never)), 'coded')

@@ -66,9 +66,7 @@ t.test('every time and number of app.rooms is checked before the adapter: in mem
 })
 
 t.test('every time and number of app.rooms is checked before the adapter: with Redis', {
-  skip: missing(
-    'redis-server'
-  )
+  skip: missing('redis-server')
 }, async (t) => {
   t.same(await answers(t, redis({ url: (await startRedis(t)).url })), expected)
 })

@@ -12,9 +12,8 @@ import { handshake, RawPeer } from '../helpers/raw.js'
 
 const KEY = 'a test'
 const now = (): number => Math.floor(Date.now() / 1_000)
-const b64 = (value: unknown): string => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString(
-  'base64url'
-)
+const b64 = (value: unknown): string =>
+  Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 
 /** A token of any shape, with a signature that is right for it. */
 function forge (payload: unknown, header: object = { alg: 'HS256', typ: 'JWT' }, key = KEY, hash = 'sha256'): string {

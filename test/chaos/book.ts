@@ -14,8 +14,8 @@ export interface Result {
   readonly reordered: number
 }
 
-const ordered = (list: readonly number[]): number => list.filter((value, index) => index > 0 &&
-  value < list[index - 1]!).length
+const ordered = (list: readonly number[]): number =>
+  list.filter((value, index) => index > 0 && value < list[index - 1]!).length
 const repeated = (list: readonly number[]): number => list.length - new Set(list).size
 
 /** Keeps the books of a run. Numbers only: message n of a client, event n of a room. */

@@ -32,10 +32,7 @@ async function listen (t: Test, server: Server): Promise<number> {
 /** A page on a server of its own, with the client in it. */
 async function openPage (t: Test): Promise<{ page: Page, origin: string }> {
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL(
-      '../../lib/client/index.ts',
-      import.meta.url
-    ))],
+    entryPoints: [fileURLToPath(new URL('../../lib/client/index.ts', import.meta.url))],
     bundle: true,
     format: 'iife',
     globalName: 'realtime',

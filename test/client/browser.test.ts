@@ -92,17 +92,17 @@ const range = (size: number): number[] => Array.from({ length: size }, (_, index
 async function play (
   t: Test,
   {
-    seconds = 4, token = 600, open = async (t) => await (await launchChromium(
-      t
-    )).newPage(), before, during, after
+    seconds = 4,
+    token = 600,
+    open = async (t) => await (await launchChromium(t)).newPage(),
+    before,
+    during,
+    after
   }: Options
 ): Promise<void> {
   const { url } = await startRedis(t)
   const bundle = await build({
-    entryPoints: [fileURLToPath(new URL(
-      '../../lib/client/index.ts',
-      import.meta.url
-    ))],
+    entryPoints: [fileURLToPath(new URL('../../lib/client/index.ts', import.meta.url))],
     bundle: true,
     format: 'esm',
     target: 'es2022',

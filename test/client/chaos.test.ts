@@ -6,9 +6,7 @@ import { missing, startRedis } from '../helpers/servers.js'
 t.test(
   'clients on all transports lose nothing, get nothing twice and everything in order while links and server fail',
   {
-    skip: missing(
-      'redis-server'
-    )
+    skip: missing('redis-server')
   },
   async (t) => {
     const { url } = await startRedis(t)

@@ -132,17 +132,13 @@ t.test('a WebSocket that the platform refuses to make is an error with its text,
 })
 
 for (const [what, token] of [
-  [
-    'base64',
-    'c2VjcmV0+/='
-  ], [
-    'a name and a password',
-    'ada:secret'
-  ], ['a newline at its end', 'secret\n'], ['letters beyond ASCII', 'schlüssel-鍵'],
-  [
-    'blanks and commas',
-    'a, b'
-  ], ['a long text', `${'x'.repeat(6_100)}=`], ['every character of a token', '!#$%&\'*+-.^_`|~09AZaz']
+  ['base64', 'c2VjcmV0+/='],
+  ['a name and a password', 'ada:secret'],
+  ['a newline at its end', 'secret\n'],
+  ['letters beyond ASCII', 'schlüssel-鍵'],
+  ['blanks and commas', 'a, b'],
+  ['a long text', `${'x'.repeat(6_100)}=`],
+  ['every character of a token', '!#$%&\'*+-.^_`|~09AZaz']
 ] as const) {
   t.test(`a credential that is no JWT (${what}) opens a WebSocket`, async (t) => {
     const app = await start(t, {

@@ -40,9 +40,8 @@ export class FakeLink implements Link {
   destroy (): void { this.isDestroyed = true }
   /** data of the events written, and types of other frames, in order */
   get seen (): unknown[] {
-    return this.writes.flatMap((write) => [...write.matchAll(
-      /"data":(\d+)|"type":"(pong)"|(beat:\w*)/g
-    )].map(([, data, type, beat]) => data === undefined ? type ?? beat : Number(data)))
+    return this.writes.flatMap((write) => [...write.matchAll(/"data":(\d+)|"type":"(pong)"|(beat:\w*)/g)]
+      .map(([, data, type, beat]) => data === undefined ? type ?? beat : Number(data)))
   }
 }
 

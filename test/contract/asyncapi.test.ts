@@ -111,9 +111,8 @@ t.test('rooms and messages whose names differ only in signs keep documents of th
   )
   t.ok(isValid(document), JSON.stringify(isValid.errors?.slice(0, 3)))
   t.same(dangling(document), [])
-  t.same(Object.values(
-    document.channels
-  ).map(({ title, address, messages }) => [title, address, Object.keys(messages).length]), [
+  const channels = Object.values(document.channels)
+  t.same(channels.map(({ title, address, messages }) => [title, address, Object.keys(messages).length]), [
     ['chat/id', '/ws/chat/id', 1], ['chat/:id', '/ws/chat/{id}', 3], ['@user/:id', '/ws/@user/{id}', 1]
   ])
   t.equal(Object.keys(document.operations).length, 5)

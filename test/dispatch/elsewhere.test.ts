@@ -254,9 +254,7 @@ for (const transport of ['sse', 'polling'] as const) {
         'it has answered',
         async () => (await node.app.rooms.broadcastWithAck('chat/1', 'said', { text: 'here?', by: 'x' }, {
           timeout: 2_000
-        })).acked.includes(
-          'ada'
-        ),
+        })).acked.includes('ada'),
         20_000
       )
     }

@@ -8,8 +8,8 @@ import {
 import { handshake, RawPeer } from '../helpers/raw.js'
 
 const codeOf = ({ data }: Frame): string => (data as { code: string }).code
-const isAnswer = (id: string) => (frame: Frame): boolean => frame.id === id &&
-  (frame.type === 'ack' || frame.type === 'error')
+const isAnswer = (id: string) => (frame: Frame): boolean =>
+  frame.id === id && (frame.type === 'ack' || frame.type === 'error')
 
 /** What would have ended the process. */
 function watchProcess (t: Test): unknown[] {

@@ -155,9 +155,7 @@ for (const when of ['before', 'after'] as const) {
         `.${epoch}:${offset.toString(36)}`
       ),
       'latin1'
-    ).toString(
-      'base64url'
-    )
+    ).toString('base64url')
     const ask = async (since: string, signal?: AbortSignal): Promise<PollAnswer> => await poll(
       server,
       { token: server.token('ada'), rooms: ['chat/1'], query: { since, wait: '300' } },

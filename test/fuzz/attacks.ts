@@ -66,20 +66,16 @@ export async function attackByFrames (random: Random, { port, token, isOver, cou
 
 function anyRawFrame (random: Random): Buffer {
   const payload = random.pick([
-    () => anyFrame(
-      random,
-      FRAMES
-    ), () => random.bytes(random.int(
-      200
-    )), () => closePayload(random.int(6_000), random.pick(STRINGS).slice(0, 60)), () => Buffer.alloc(0)
+    () => anyFrame(random, FRAMES),
+    () => random.bytes(random.int(200)),
+    () => closePayload(random.int(6_000), random.pick(STRINGS).slice(0, 60)),
+    () => Buffer.alloc(0)
   ])()
   const claimed = random.chance(0.05)
     ? { claimed: random.pick([0, 1, 125, 127, 65_536, 2 ** 31, 2 ** 40]), form: 64 as const }
     : {}
   const frame = rawFrame(random.pick([1, 1, 1, 0, 2, 8, 9, 10, random.int(16)]), payload, {
-    fin: !random.chance(
-      0.2
-    ),
+    fin: !random.chance(0.2),
     rsv: random.chance(0.05) ? random.int(8) : 0,
     masked: !random.chance(0.03),
     key: random.bytes(4),

@@ -5,11 +5,8 @@ export const STRINGS: readonly string[] = [
   '', ' ', '.', '..', '/', '//', ':', '%', '%00', '%2e%2e', '%ff', '\u0000', '\n', '\r\n', '\ud800', '\udfff\ud800', '\uffff', '\u{10ffff}', 'e\u0301',
   '__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'null', 'undefined', 'NaN', '-0', '1e400', '0x10', 'true', '[]', '{}',
   'a:b', 'a b', 'a\nb', 'a\u0000b', '@all', '@user/honest-0', '@user/mallory-1', 'attack/1', 'attack/2', 'honest/1', 'nowhere', 'stats', 'ticket',
-  'x'.repeat(
-    255
-  ), 'x'.repeat(
-    256
-  ), 'x'.repeat(5_000), '\u20ac'.repeat(100), '%20'.repeat(90), '$where', '<script>', '\u202e', '\u2028'
+  'x'.repeat(255), 'x'.repeat(256), 'x'.repeat(5_000), '\u20ac'.repeat(100), '%20'.repeat(90), '$where', '<script>',
+  '\u202e', '\u2028'
 ]
 
 const NUMBERS: readonly number[] = [

@@ -289,9 +289,9 @@ function uplink (
   }
   return {
     send: (frame) => {
-      post(
-        frame as Frame
-      ).catch((error: Error) => { queue.push({ type: 'error', data: { code: 'network', message: error.message } }) })
+      post(frame as Frame).catch((error: Error) => {
+        queue.push({ type: 'error', data: { code: 'network', message: error.message } })
+      })
     },
     sync: async () => {
       const { alive } = await server.app!.rooms.ping({ connection: id() })

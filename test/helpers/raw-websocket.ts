@@ -107,9 +107,7 @@ export class RawWebSocket {
     }
     return this.frames.map(
       ({ opcode, payload }) => `${names[opcode] ?? opcode} ${payload.subarray(0, 80).toString('latin1')}`
-    ).join(
-      ' | '
-    )
+    ).join(' | ')
   }
 
   get closeCode (): number | undefined {

@@ -35,9 +35,7 @@ export function plain (
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
     '',
     ''
-  ].join(
-    '\r\n'
-  )
+  ].join('\r\n')
 }
 
 /** A masked text frame of at most 125 bytes, as a client sends it. */

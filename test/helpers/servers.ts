@@ -174,9 +174,8 @@ export async function startRedis (t: Teardown, ...more: string[]): Promise<Serve
     program: 'redis-server',
     scheme: 'redis',
     args: async (port, directory) => [
-      '--port', String(
-        port
-      ), '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--daemonize', 'no', '--enable-debug-command', 'yes', ...more
+      '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '',
+      '--daemonize', 'no', '--enable-debug-command', 'yes', ...more
     ],
     ask: 'PING\r\n',
     expected: /PONG|NOAUTH/

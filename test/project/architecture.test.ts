@@ -83,9 +83,8 @@ for (const [place, allowed] of Object.entries(MAY)) {
     const own = files.filter((file) => file.startsWith(place))
     t.ok(own.length > 0)
     for (const file of own) {
-      const wrong = graph.get(
-        file
-      )!.filter(({ target }) => isOurs(target) && !allowed.test(target)).map(({ target }) => target)
+      const wrong = graph.get(file)!.filter(({ target }) => isOurs(target) && !allowed.test(target))
+        .map(({ target }) => target)
       t.same(wrong, [], file)
     }
   })

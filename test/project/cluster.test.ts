@@ -133,11 +133,8 @@ async function publish (url: string, token: string, room: string, text: string):
 }
 
 const textOf = ({ data }: Frame): string => (data as { text: string }).text
-const textsOf = (...links: Array<{
-  queue: FrameQueue
-}>): string[] => links.flatMap(({ queue }) => queue.all.filter(({ type }) => type === 'said').map(
-  textOf
-))
+const textsOf = (...links: Array<{ queue: FrameQueue }>): string[] =>
+  links.flatMap(({ queue }) => queue.all.filter(({ type }) => type === 'said').map(textOf))
 const has = async ({ queue }: { queue: FrameQueue }, text: string): Promise<Frame> => await queue.next(
   text,
   (frame) => frame.type === 'said' && textOf(frame) === text,

@@ -284,13 +284,10 @@ t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) =>
   }
 
   await t.test('the links of the page lead somewhere', async (t) => {
-    for (const href of await ada.page.locator(
-      '.links a'
-    ).evaluateAll(
-      (links) => links.map((link) => (link as unknown as { getAttribute (name: string): string }).getAttribute(
-        'href'
-      ))
-    )) {
+    const hrefs = await ada.page.locator('.links a').evaluateAll((links) => links.map((link) => {
+      return (link as unknown as { getAttribute (name: string): string }).getAttribute('href')
+    }))
+    for (const href of hrefs) {
       t.equal((await fetch(new URL(href, url), { headers: { accept: 'text/html,*/*;q=0.8' } })).status, 200, href)
     }
   })

@@ -19,12 +19,11 @@ function compile (config: string, more: Record<string, string> = {}): string[] {
     ? getSourceFile(name, ...rest)
     : ts.createSourceFile(name, more[name], ts.ScriptTarget.ES2022, true)
   const program = ts.createProgram([...fileNames, ...Object.keys(more)], options, host)
-  return ts.getPreEmitDiagnostics(
-    program
-  ).map(
-    ({ file, start, messageText }) =>
-      `${file === undefined ? '' : `${file.fileName.split('/').at(-1)!}:${file.getLineAndCharacterOfPosition(start!).line + 1} `}${ts.flattenDiagnosticMessageText(messageText, ' ')}`
-  )
+  return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+    const text = ts.flattenDiagnosticMessageText(messageText, ' ')
+    if (file === undefined) return text
+    return `${file.fileName.split('/').at(-1)!}:${file.getLineAndCharacterOfPosition(start!).line + 1} ${text}`
+  })
 }
 
 t.test('the apps of the documentation compile, and a program that must not compile does not', async (t) => {

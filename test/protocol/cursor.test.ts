@@ -24,12 +24,11 @@ const rooms = fc.uniqueArray(
 t.test(
   'a cursor read back is what was written, for any positions, with and without presence and version',
   async (t) => {
-    t.doesNotThrow(() => fc.assert(fc.property(ofChars(
-      22
-    ), rooms.chain((names) => fc.tuple(
+    const positions = rooms.chain((names) => fc.tuple(
       fc.constant(names),
       fc.array(entry, { minLength: names.length, maxLength: names.length })
-    )), (connection, [names, entries]) => {
+    ))
+    t.doesNotThrow(() => fc.assert(fc.property(ofChars(22), positions, (connection, [names, entries]) => {
       const text = encodeCursor(connection, hashRooms(names), entries)
       assert.match(text, /^[A-Za-z0-9_-]+$/)
       assert.deepEqual(decodeCursor(text, names), { connection, entries })
@@ -61,27 +60,13 @@ t.test('what is malformed is no cursor, and never an exception', async (t) => {
   t.ok(decodeCursor(text(`1.${CONNECTION}.${hash}.abcdefgh:0`), ['a']), 'the frame of the cases below')
   for (const bad of [
     '', '!', 'a b', 'x'.repeat(4_097), '%00', text(''), text('1'), text(`1.${CONNECTION}`),
-    text(
-      `2.${CONNECTION}.${hash}.-`
-    ), text(`1.short.${hash}.-`), text(`1.${CONNECTION}.00000000.-`), text(`1.${CONNECTION}.${hash}`),
-    text(
-      `1.${CONNECTION}.${hash}.-.-`
-    ), text(
-      `1.${CONNECTION}.${hash}.`
-    ), text(`1.${CONNECTION}.${hash}.abcdefgh`), text(`1.${CONNECTION}.${hash}.abcdefgh:`),
-    text(
-      `1.${CONNECTION}.${hash}.abcdefg:0`
-    ), text(
-      `1.${CONNECTION}.${hash}.abcdefgh:-1`
-    ), text(`1.${CONNECTION}.${hash}.abcdefgh:1.5`), text(`1.${CONNECTION}.${hash}.abcdefgh:zzzzzzzzzzz`),
-    text(
-      `1.${CONNECTION}.${hash}.abcdefgh:zzzzzzzzzzzz`
-    ), text(
-      `1.${CONNECTION}.${hash}.abcdefgh:0:0:0:0`
-    ), text(`1.${CONNECTION}.${hash}.-:0:0:0`), text(`1.${CONNECTION}.${hash}.abcdefgh:0:!:0`),
-    text(
-      `1.${CONNECTION}.${hash}.abcdefgh:0:0:!`
-    ), text(`1.${CONNECTION}.${hash}.abc\u0000efgh:0`), text(`1.${CONNECTION}.${hash}.__proto__:0`)
+    text(`2.${CONNECTION}.${hash}.-`), text(`1.short.${hash}.-`), text(`1.${CONNECTION}.00000000.-`),
+    text(`1.${CONNECTION}.${hash}`), text(`1.${CONNECTION}.${hash}.-.-`), text(`1.${CONNECTION}.${hash}.`),
+    ...[
+      'abcdefgh', 'abcdefgh:', 'abcdefg:0', 'abcdefgh:-1', 'abcdefgh:1.5', 'abcdefgh:zzzzzzzzzzz',
+      'abcdefgh:zzzzzzzzzzzz', 'abcdefgh:0:0:0:0', '-:0:0:0', 'abcdefgh:0:!:0', 'abcdefgh:0:0:!', 'abc\u0000efgh:0',
+      '__proto__:0'
+    ].map((position) => text(`1.${CONNECTION}.${hash}.${position}`))
   ]) t.equal(decodeCursor(bad, ['a']), undefined, Buffer.from(bad, 'base64url').toString('latin1'))
   t.doesNotThrow(() => fc.assert(fc.property(fc.string(), (any) => {
     for (const each of [any, text(any), text(`1.${CONNECTION}.${hash}.${any}`)]) decodeCursor(each, ['a'])

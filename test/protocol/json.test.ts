@@ -122,49 +122,25 @@ for (const [json, command] of [
 }
 
 for (const [json, fault] of [
-  [
-    null,
-    /JSON object/
-  ], [
-    [],
-    /JSON object/
-  ], [
-    'x',
-    /JSON object/
-  ], [
-    {},
-    /type must be/
-  ], [
-    { type: '' },
-    /type must be/
-  ], [{ type: 'say' }, /say needs a room/], [{ type: 'say', room: 7 }, /room must be a string/],
-  [
-    { type: 'say', room: 'a', id: '' },
-    /id must be/
-  ], [
-    { type: 'say', room: 'a', id: 'x'.repeat(129) },
-    /id must be/
-  ], [
-    { type: 'ack' },
-    /ack needs the id/
-  ], [{ type: 'auth' }, /auth needs data\.ticket/], [{ type: 'auth', data: { ticket: '' } }, /auth needs/],
-  [
-    { type: 'welcome', room: 'a' },
-    /frame of the server/
-  ], [
-    { type: 'join', room: 'a', data: 7 },
-    /data must be an object/
-  ], [
-    { type: 'join', room: 'a', data: { last: -1 } },
-    /data\.last/
-  ], [{ type: 'join', room: 'a', data: { connection: 1 } }, /data\.connection/],
-  [
-    { type: 'join', room: 'a', data: { since: { epoch: 'abc', offset: 1 } } },
-    /data\.since/
-  ], [
-    { type: 'join', room: 'a', data: { since: { epoch: ['abcdefgh'], offset: 1 } } },
-    /data\.since/
-  ], [{ type: 'history', room: 'a', data: { limit: 1.5 } }, /data\.limit/]
+  [null, /JSON object/],
+  [[], /JSON object/],
+  ['x', /JSON object/],
+  [{}, /type must be/],
+  [{ type: '' }, /type must be/],
+  [{ type: 'say' }, /say needs a room/],
+  [{ type: 'say', room: 7 }, /room must be a string/],
+  [{ type: 'say', room: 'a', id: '' }, /id must be/],
+  [{ type: 'say', room: 'a', id: 'x'.repeat(129) }, /id must be/],
+  [{ type: 'ack' }, /ack needs the id/],
+  [{ type: 'auth' }, /auth needs data\.ticket/],
+  [{ type: 'auth', data: { ticket: '' } }, /auth needs/],
+  [{ type: 'welcome', room: 'a' }, /frame of the server/],
+  [{ type: 'join', room: 'a', data: 7 }, /data must be an object/],
+  [{ type: 'join', room: 'a', data: { last: -1 } }, /data\.last/],
+  [{ type: 'join', room: 'a', data: { connection: 1 } }, /data\.connection/],
+  [{ type: 'join', room: 'a', data: { since: { epoch: 'abc', offset: 1 } } }, /data\.since/],
+  [{ type: 'join', room: 'a', data: { since: { epoch: ['abcdefgh'], offset: 1 } } }, /data\.since/],
+  [{ type: 'history', room: 'a', data: { limit: 1.5 } }, /data\.limit/]
 ] as const) {
   t.test(`${JSON.stringify(json)?.slice(0, 60)} is a fault that says what is wrong`, async (t) => {
     t.match((parseCommand(json) as { fault: string }).fault, fault)

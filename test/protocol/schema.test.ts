@@ -82,13 +82,10 @@ t.test(
   'a bounded expression runs only behind the length of its string, in the check and in the list of violations',
   async (t) => {
     const schemas = [
-      Type.String({ pattern: BAD, maxLength: 12 }), Type.RegExp(/^(a+)+$/, { maxLength: 12 }),
-      Type.Object({
-        v: Type.Union([
-          Type.String({ pattern: BAD, maxLength: 12 }),
-          Type.Null()
-        ])
-      }), Type.Not(Type.String({ pattern: BAD, maxLength: 12 }))
+      Type.String({ pattern: BAD, maxLength: 12 }),
+      Type.RegExp(/^(a+)+$/, { maxLength: 12 }),
+      Type.Object({ v: Type.Union([Type.String({ pattern: BAD, maxLength: 12 }), Type.Null()]) }),
+      Type.Not(Type.String({ pattern: BAD, maxLength: 12 }))
     ]
     for (const schema of schemas) {
       const { check, violations } = compile(schema)
@@ -252,9 +249,10 @@ t.test('prepared schemas accept and refuse what they did before', async (t) => {
     ],
     [Type.Record(Type.String(), Type.Integer()), [{}, { a: 1 }], [{ a: 'b' }, []]],
     [
-      Type.Module({ A: Type.Object({ b: Type.Optional(Type.Ref('B')) }), B: Type.Object({ a: Type.Ref('A') }) }).Import(
-        'A'
-      ),
+      Type.Module({
+        A: Type.Object({ b: Type.Optional(Type.Ref('B')) }),
+        B: Type.Object({ a: Type.Ref('A') })
+      }).Import('A'),
       [{}, { b: { a: { b: { a: {} } } } }],
       [{ b: {} }, { b: { a: { b: 1 } } }]
     ],

@@ -17,19 +17,11 @@ t.test('at most five violations are told, with path and reason', async (t) => {
 t.test('a pattern without maxLength is found wherever it stands', async (t) => {
   const bad = Type.String({ pattern: '^(a+)+$' })
   for (const [where, schema] of [
-    [
-      '',
-      bad
-    ], [
-      '/properties/a',
-      Type.Object({ a: bad })
-    ], [
-      '/items',
-      Type.Array(bad)
-    ], [
-      '/properties/a/anyOf/0',
-      Type.Object({ a: Type.Union([bad, Type.Null()]) })
-    ], ['/properties/pattern', Type.Object({ pattern: bad })]
+    ['', bad],
+    ['/properties/a', Type.Object({ a: bad })],
+    ['/items', Type.Array(bad)],
+    ['/properties/a/anyOf/0', Type.Object({ a: Type.Union([bad, Type.Null()]) })],
+    ['/properties/pattern', Type.Object({ pattern: bad })]
   ] as const) {
     t.throws(() => compile(schema), {
       message: new RegExp(`^${where === '' ? 'the schema' : where} has a pattern and no maxLength: add maxLength`)

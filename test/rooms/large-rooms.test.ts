@@ -161,9 +161,8 @@ class Node {
 
 /** Types and offsets of frames, in order. */
 function order (link: FakeLink): string[] {
-  return link.writes.flatMap((write) => [...write.matchAll(
-    /"type":"(\w+)"(?:[^{}]*"offset":(\d+))?/g
-  )].map(([, type, offset]) => offset === undefined ? type! : `${type} ${offset}`))
+  return link.writes.flatMap((write) => [...write.matchAll(/"type":"(\w+)"(?:[^{}]*"offset":(\d+))?/g)]
+    .map(([, type, offset]) => offset === undefined ? type! : `${type} ${offset}`))
 }
 
 t.test(

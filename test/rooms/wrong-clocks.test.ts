@@ -77,7 +77,7 @@ for (const [where, off] of [['behind', -HOUR], ['ahead', HOUR]] as const) {
     t.same(polling.points, [1])
   })
 
-  t.test(`an event of a node whose clock is an hour ${where} is kept as long as any other`, async (t) => {
+  t.test(`an event of a node whose clock is an hour ${where} is kept as long as one of a node whose clock is right`, async (t) => {
     const streams = new Streams(1_000_000, 10)
     const stream = streams.open(ROOM, 0)
     const position = stream.next

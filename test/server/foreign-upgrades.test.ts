@@ -226,33 +226,21 @@ t.test('a handshake that cannot be completed is answered in our words, whatever 
     authorization: `Bearer ${token('ada')}`
   }
   const wrong: Array<[string, Record<string, string>, number, string?]> = [
-    [
-      'no key',
-      { 'sec-websocket-key': '' },
-      400
-    ], [
-      'a short key',
-      { 'sec-websocket-key': 'abc' },
-      400
-    ], ['version 8', { 'sec-websocket-version': '8' }, 426], ['no version', { 'sec-websocket-version': '' }, 426],
-    [
-      'a protocol twice',
-      { 'sec-websocket-protocol': 'realtime.v1, realtime.v1' },
-      400
-    ], [
-      'a protocol that is no token',
-      { 'sec-websocket-protocol': 'realtime.v1, a b' },
-      400
-    ], ['an empty protocol', { 'sec-websocket-protocol': 'realtime.v1,,x' }, 400],
-    ['another protocol', { 'sec-websocket-protocol': 'graphql-ws' }, 400], ['POST', {}, 405, 'POST']
+    ['no key', { 'sec-websocket-key': '' }, 400],
+    ['a short key', { 'sec-websocket-key': 'abc' }, 400],
+    ['version 8', { 'sec-websocket-version': '8' }, 426],
+    ['no version', { 'sec-websocket-version': '' }, 426],
+    ['a protocol twice', { 'sec-websocket-protocol': 'realtime.v1, realtime.v1' }, 400],
+    ['a protocol that is no token', { 'sec-websocket-protocol': 'realtime.v1, a b' }, 400],
+    ['an empty protocol', { 'sec-websocket-protocol': 'realtime.v1,,x' }, 400],
+    ['another protocol', { 'sec-websocket-protocol': 'graphql-ws' }, 400],
+    ['POST', {}, 405, 'POST']
   ]
   for (const [what, fields, status, method = 'GET'] of wrong) {
     const lines = Object.entries({
       ...good,
       ...fields
-    }).filter(([, value]) => value !== '').map(([name, value]) => `${name}: ${value}\r\n`).join(
-      ''
-    )
+    }).filter(([, value]) => value !== '').map(([name, value]) => `${name}: ${value}\r\n`).join('')
     const [answer = ''] = await talk(port, [head(`${method} /ws/chat/1`, '', lines)], 1)
     t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `), what)
     t.match(answer, /content-type: application\/json/i, what)

@@ -717,15 +717,12 @@ t.test('a token or ticket in the URL reaches no log line, no body and no hook', 
     `/ws/${'x'.repeat(101)}?${query}`, `/ws/chat?${query}&token=${CANARY}2`, `/ws/chat?a=1?${query}`
   ]
   const texts = urls.flatMap((url) => [
-    plain(
-      url
-    ), handshake(
-      url
-    ), plain(url, {
-      method: 'POST',
-      headers: { Host: 'localhost', 'Content-Length': '0' }
-    }), plain(url, { method: 'BREW' }),
-    plain(url, { headers: {} }), plain(url, { headers: { Host: 'localhost', 'Bad Name': 'x' } }),
+    plain(url),
+    handshake(url),
+    plain(url, { method: 'POST', headers: { Host: 'localhost', 'Content-Length': '0' } }),
+    plain(url, { method: 'BREW' }),
+    plain(url, { headers: {} }),
+    plain(url, { headers: { Host: 'localhost', 'Bad Name': 'x' } }),
     plain(url, { headers: { Host: 'localhost', 'X-Big': 'x'.repeat(20_000) } })
   ])
   for (const text of texts) {
@@ -771,9 +768,9 @@ t.test('the log of a request that cannot be parsed holds none of the credentials
     await peer.answered()
     peer.destroy()
   }
-  const packets = lines.map((line) => (JSON.parse(
-    line
-  ) as { err?: { rawPacket?: { data: number[] } } }).err?.rawPacket?.data).filter((data) => data !== undefined)
+  const packets = lines
+    .map((line) => (JSON.parse(line) as { err?: { rawPacket?: { data: number[] } } }).err?.rawPacket?.data)
+    .filter((data) => data !== undefined)
   t.equal(packets.length, 5)
   const texts = packets.map((data) => Buffer.from(data).toString())
   for (const text of texts) {

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { chat, connect, declareChat, start, statsOf, eventually, type Frame } from '../helpers/net.js'
 
-const error = (code: string) => (frame: Frame): boolean => frame.type === 'error' &&
-  (frame.data as { code?: string }).code === code
+const error = (code: string) => (frame: Frame): boolean =>
+  frame.type === 'error' && (frame.data as { code?: string }).code === code
 
 for (const [what, frame, code] of [
   ['invalid JSON', '{"type":', 'invalid_message'],

@@ -21,11 +21,11 @@ interface Story extends Running { readonly gates: Gates, readonly handled: strin
 /** An app in which everything that somebody may have to wait for waits at its gate. */
 async function startGated (
   t: Test,
-  {
-    gates = new Gates(), adapter = gatedAdapter(
-      gates
-    ), connections = 20
-  }: { gates?: Gates, adapter?: Adapter, connections?: number } = {}
+  { gates = new Gates(), adapter = gatedAdapter(gates), connections = 20 }: {
+    gates?: Gates
+    adapter?: Adapter
+    connections?: number
+  } = {}
 ): Promise<Story> {
   const handled: string[] = []
   const rights = new Set(['room/1', 'room/2'])

@@ -39,10 +39,11 @@ for (const transport of TRANSPORTS) {
       await rooms.broadcast(prices, 'end', {})
       for (const peer of [ada, bob]) {
         await peer.next('end')
-        const seen = peer.queue.all.filter(({ type }) => type === 'price' ||
-          type === 'other').map(
-          ({ type, data }) => `${type} ${(data as { symbol: string }).symbol} ${(data as { price: number }).price}`
-        )
+        const values = peer.queue.all.filter(({ type }) => type === 'price' || type === 'other')
+        const seen = values.map(({ type, data }) => {
+          const { symbol, price } = data as { symbol: string, price: number }
+          return `${type} ${symbol} ${price}`
+        })
         if (transport === 'polling') t.ok(seen.length < 15)
         else t.same(seen, ['other A 3', 'price B 8', 'price A 9'])
       }

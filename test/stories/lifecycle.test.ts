@@ -219,9 +219,9 @@ t.test('while it drains, readiness is 503, nobody is admitted, and who waits for
   for (const transport of TRANSPORTS) {
     await t.rejects(connect(server, { transport, token: server.token('late') }), { statusCode: 503, code: 'draining' })
   }
-  const told = await Promise.all(peers.map(async (peer) => ((await peer.next(
-    'drain'
-  )).data as { retryAfter: number }).retryAfter))
+  const told = await Promise.all(peers.map(async (peer) => {
+    return ((await peer.next('drain')).data as { retryAfter: number }).retryAfter
+  }))
   t.same([...told].sort((a, b) => a - b), [0, 250, 500, 750])
   const last = peers[told.indexOf(750)]!
   last.send({ type: 'say', room: 'chat/1', id: 'm', data: { text: 'still served' } })
@@ -309,8 +309,8 @@ t.test('what the app listens for on its sockets is heard of those that became We
 })
 
 t.test('nothing is left of an app that has closed: no timer, no listener, no handle', async (t) => {
-  const count = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPServerWrap' ||
-    kind === 'TCPSocketWrap').length
+  const count = (): number => process.getActiveResourcesInfo()
+    .filter((kind) => kind === 'TCPServerWrap' || kind === 'TCPSocketWrap').length
   const before = count()
   const server = await start(t)
   for (const transport of TRANSPORTS) {

@@ -162,10 +162,9 @@ for (const { title, journal = [], fates = {}, tell, expected } of CASES) {
       journal,
       fates: new Map(Object.entries(fates))
     })
-    const counts = Object.fromEntries(Object.entries(verdict).map(([
-      kind,
-      found
-    ]) => [kind, (found as string[]).length]).filter(([, count]) => count !== 0))
+    const found = Object.entries(verdict) as Array<[string, string[]]>
+    const counts = Object.fromEntries(found.map(([kind, { length }]) => [kind, length])
+      .filter(([, count]) => count !== 0))
     t.same(counts, expected, JSON.stringify(verdict))
   })
 }

@@ -190,9 +190,7 @@ t.test(
       ({ headers }, socket) => {
         const accept = createHash('sha1').update(
           `${headers['sec-websocket-key']!}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
-        ).digest(
-          'base64'
-        )
+        ).digest('base64')
         socket.end(
           `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: realtime.v1\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`
         )

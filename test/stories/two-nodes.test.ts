@@ -240,9 +240,8 @@ run(
     t.same(Object.keys(gap.data as object), ['epoch', 'to'], 'a broker that lost its data is a gap of unknown size')
     await a.app.rooms.broadcast('chat/1', 'said', { text: 'on', by: 'x' })
     await ada.next('said', ({ type, data }) => type === 'said' && (data as { text: string }).text === 'on')
-    const notes = (): string[] => a.loud.map((line) => (line as { msg: string }).msg).filter((text) => text.startsWith(
-      'the adapter is'
-    ))
+    const notes = (): string[] => a.loud.map((line) => (line as { msg: string }).msg)
+      .filter((text) => text.startsWith('the adapter is'))
     t.same(
       await eventually('the note of its return', notes, ({ length }) => length === 2),
       ['the adapter is disconnected', 'the adapter is connected']

@@ -243,9 +243,8 @@ for (const { name, scopes, options, rooms, fastify } of SPELLINGS.slice(7)) {
         headers
       })).json<{ ticket: string }>()
       t.equal((await answer(mounted, handshake(`${base}/chat/1?ticket=${ticket}`))).status, 101)
-      const { channels } = (await app.inject(
-        `${base}/asyncapi.json`
-      )).json<{ channels: Record<string, { address: string }> }>()
+      const document = await app.inject(`${base}/asyncapi.json`)
+      const { channels } = document.json<{ channels: Record<string, { address: string }> }>()
       t.same(Object.values(channels).map(({ address }) => address), [`${base}/chat/{id}`])
       t.equal((await app.inject(`${base}/health`)).statusCode, 200)
       const peer = await createPeer(scope, { room: 'chat/a%2Fb', token })

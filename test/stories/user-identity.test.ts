@@ -77,9 +77,8 @@ const NAMED = [
   'x'.repeat(249), '\u0080'
 ]
 const UNNAMED: readonly unknown[] = [
-  '', '.', '..', '\ud800', 'a\udc00b', 'a\u0000', '\n', '\u007f', 'x'.repeat(
-    250
-  ), '鍵'.repeat(28), 'ü'.repeat(42), undefined, null, 5, {}, ['ada'], true
+  '', '.', '..', '\ud800', 'a\udc00b', 'a\u0000', '\n', '\u007f', 'x'.repeat(250), '鍵'.repeat(28), 'ü'.repeat(42),
+  undefined, null, 5, {}, ['ada'], true
 ]
 
 t.test(

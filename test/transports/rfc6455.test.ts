@@ -69,15 +69,7 @@ const cases: Case[] = [
   { name: 'a ping without a mask', bytes: frame(PING, 'a', { masked: false }), outcome: 1002 },
   { name: 'a close without a mask', bytes: frame(CLOSE, closePayload(1000), { masked: false }), outcome: 1002 },
   // Reserved bits (5.2)
-  ...[
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7
-  ].map((rsv): Case => ({
+  ...[1, 2, 3, 4, 5, 6, 7].map((rsv): Case => ({
     name: `a text message with reserved bits ${rsv}`,
     bytes: text(ASK, { rsv }),
     outcome: 1002
@@ -90,9 +82,9 @@ const cases: Case[] = [
   { name: 'a reserved bit in a ping', bytes: frame(PING, '', { rsv: 1 }), outcome: 1002 },
   { name: 'a reserved bit in a close', bytes: frame(CLOSE, '', { rsv: 4 }), outcome: 1002 },
   // Reserved opcodes (5.2)
-  ...[
-    3, 4, 5, 6, 7, 11, 12, 13, 14, 15
-  ].map((opcode): Case => ({ name: `opcode ${opcode}`, bytes: frame(opcode, 'a'), outcome: 1002 })),
+  ...[3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map((opcode): Case => {
+    return { name: `opcode ${opcode}`, bytes: frame(opcode, 'a'), outcome: 1002 }
+  }),
   // Control frames (5.5)
   { name: 'an empty ping', bytes: frame(PING), outcome: { pongs: [''] } },
   { name: 'a ping of 125 bytes', bytes: frame(PING, 'p'.repeat(125)), outcome: { pongs: ['p'.repeat(125)] } },
@@ -284,9 +276,7 @@ async function run (
     await socket.goesOn()
     if (outcome === 'goes on') return outcome
     return {
-      pongs: socket.frames.filter(({ opcode }) => opcode === PONG).map(({ payload }) => payload.toString(
-        'latin1'
-      ))
+      pongs: socket.frames.filter(({ opcode }) => opcode === PONG).map(({ payload }) => payload.toString('latin1'))
     }
   } finally {
     socket.destroy()

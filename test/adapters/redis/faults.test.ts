@@ -2,29 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import type { Published } from '../../../lib/adapters/adapter.js'
-import { redis, type RedisOptions } from '../../../lib/adapters/redis/adapter.js'
+import { redis } from '../../../lib/adapters/redis/adapter.js'
 import { Refusal } from '../../../lib/errors/refusal.js'
-import { missing, startRedis, until, type Server, type Teardown } from '../../helpers/servers.js'
+import { missing, startRedis, until } from '../../helpers/servers.js'
 import { live, node, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
+import { admin, isUp, join } from './nodes.js'
 
 const reason = missing('redis-server')
 if (reason !== false) t.plan(0, reason)
 else faults()
-
-function admin (t: Teardown, { url }: Server): Redis {
-  const client = new Redis(url, { maxRetriesPerRequest: null })
-  client.on('error', () => {})
-  t.teardown(() => { client.disconnect() })
-  return client
-}
-
-async function join (t: Teardown, { url }: Server, id: string, options: RedisOptions = {}): Promise<Node> {
-  return await node(t, redis({ url, timeout: 1_000, ...options }), id)
-}
-
-async function isUp (...nodes: Node[]): Promise<void> {
-  for (const { adapter, host } of nodes) await until(`${host.nodeId} is up`, () => adapter.stats!().isUp === true)
-}
 
 /** Publishes until it is accepted, as a caller that may repeat itself does. */
 async function insist ({ adapter }: Node, room: string, text: string): Promise<Published> {
@@ -37,7 +23,7 @@ async function insist ({ adapter }: Node, room: string, text: string): Promise<P
 function faults (): void {
   t.test('redis: a restart with its data loses nothing and resumes everybody', async (t) => {
     const server = await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always')
-    const [a, b] = [await join(t, server, 'a'), await join(t, server, 'b')]
+    const [a, b] = [await join(t, server.url, 'a'), await join(t, server.url, 'b')]
     for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
     for (let index = 0; index < 5; index++) await insist(a, 'chat/1', `${index}`)
     const { position } = await insist(a, 'chat/1', '5')
@@ -54,7 +40,7 @@ function faults (): void {
       t.same(host.gaps.filter(({ from, to }) => from !== to), [], 'only the epoch is new')
       t.same(host.states.filter((isUp) => !isUp).length, 2)
     }
-    const fresh = await join(t, server, 'c')
+    const fresh = await join(t, server.url, 'c')
     const page = await fresh.adapter.history!('chat/1', { since: position, limit: 10 }, reliable)
     t.same([page.resumed, page.events.map(textOf)], [true, ['6']], 'a position of before both restarts is honoured')
     t.not(page.top.epoch, position!.epoch)
@@ -63,7 +49,7 @@ function faults (): void {
   t.test('redis: a restart with older data is a new epoch, and nobody is silently behind', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)
-    const a = await join(t, server, 'a')
+    const a = await join(t, server.url, 'a')
     await a.adapter.subscribe('chat/1', reliable)
     const published: Published[] = []
     for (let index = 0; index < 3; index++) published.push(await insist(a, 'chat/1', `${index}`))
@@ -73,7 +59,7 @@ function faults (): void {
     await server.start()
     await isUp(a)
     await until('the member is told', () => a.host.gaps.length > 0)
-    const b = await join(t, server, 'b')
+    const b = await join(t, server.url, 'b')
     const next = await insist(b, 'chat/1', 'after')
     t.not(next.position!.epoch, published[0]!.position!.epoch)
     t.equal(next.position!.offset, 4, 'offsets go on from the snapshot')
@@ -97,7 +83,7 @@ function faults (): void {
 
   t.test('redis: a restart without data tells every member', async (t) => {
     const server = await startRedis(t)
-    const [a, b] = [await join(t, server, 'a'), await join(t, server, 'b')]
+    const [a, b] = [await join(t, server.url, 'a'), await join(t, server.url, 'b')]
     for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
     const { position } = await insist(a, 'chat/1', 'before')
     await b.host.heard('chat/1', 1)
@@ -114,7 +100,7 @@ function faults (): void {
 
   t.test('redis: while it is frozen nothing hangs, and what was refused is never published', async (t) => {
     const server = await startRedis(t)
-    const [a, b] = [await join(t, server, 'a', { timeout: 400 }), await join(t, server, 'b', { timeout: 400 })]
+    const [a, b] = [await join(t, server.url, 'a', { timeout: 400 }), await join(t, server.url, 'b', { timeout: 400 })]
     for (const { adapter } of [a, b]) {
       await adapter.subscribe('chat/1', reliable)
       await adapter.subscribe('live/1', live)
@@ -163,7 +149,7 @@ function faults (): void {
   t.test('redis: connections cut 50 times while three nodes publish: nothing lost, doubled or out of order', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)
-    const nodes = [await join(t, server, 'a'), await join(t, server, 'b'), await join(t, server, 'c')]
+    const nodes = [await join(t, server.url, 'a'), await join(t, server.url, 'b'), await join(t, server.url, 'c')]
     const settings = { ...reliable, history: { size: 10_000, ttl: 300_000 } }
     for (const { adapter } of nodes) await adapter.subscribe('chat/1', settings)
     const cutting = { isOn: true }
@@ -217,7 +203,7 @@ function faults (): void {
   t.test('redis: an event that the subscription never brought is found by the position check', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)
-    const a = await join(t, server, 'a', { check: 200 })
+    const a = await join(t, server.url, 'a', { check: 200 })
     await a.adapter.subscribe('chat/1', reliable)
     await insist(a, 'chat/1', '0')
     const lose = async (text: string): Promise<void> => {
@@ -252,7 +238,7 @@ function faults (): void {
     async (t) => {
       const server = await startRedis(t)
       const client = admin(t, server)
-      const [a, b] = [await join(t, server, 'a', { timeout: 1_500 }), await join(t, server, 'b')]
+      const [a, b] = [await join(t, server.url, 'a', { timeout: 1_500 }), await join(t, server.url, 'b')]
       await server.pause()
       const first = Promise.resolve(a.adapter.subscribe('live/1', live)).then(() => 'subscribed', () => 'refused')
       await sleep(700)
@@ -276,7 +262,7 @@ function faults (): void {
   t.test('redis: close settles what waits and leaves no connection', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)
-    const a = await join(t, server, 'a', { timeout: 30_000 })
+    const a = await join(t, server.url, 'a', { timeout: 30_000 })
     await a.adapter.subscribe('chat/1', reliable)
     await a.adapter.subscribe('chat/2', live)
     await server.pause()
@@ -300,7 +286,7 @@ function faults (): void {
     'redis: slots and presence of a node that died end with their lease, and its leave is announced once',
     async (t) => {
       const server = await startRedis(t)
-      const [a, b, c] = [await join(t, server, 'a'), await join(t, server, 'b'), await join(t, server, 'c')]
+      const [a, b, c] = [await join(t, server.url, 'a'), await join(t, server.url, 'b'), await join(t, server.url, 'c')]
       for (const { adapter } of [b, c]) {
         await adapter.subscribe('chat/1', reliable)
         await adapter.presence!.join(
@@ -326,7 +312,7 @@ function faults (): void {
 
   t.test('redis: presence and slots that a restart lost are there again after the next renewal', async (t) => {
     const server = await startRedis(t)
-    const a = await join(t, server, 'a')
+    const a = await join(t, server.url, 'a')
     await a.adapter.subscribe('chat/1', reliable)
     const entry = { userId: 'ann', connection: 'c1', data: { name: 'Ann' } }
     await a.adapter.presence!.join('chat/1', entry, 60_000)

@@ -272,12 +272,7 @@ export class Client {
   #entered (room: string, { epoch, offset, resumed, members }: JoinData, asked: Position | undefined): void {
     this.#in.add(room)
     if (epoch !== undefined && offset !== undefined) {
-      this.record.entered(
-        room,
-        { epoch, offset },
-        resumed === true,
-        asked
-      )
+      this.record.entered(room, { epoch, offset }, resumed === true, asked)
     }
     if (members !== undefined) {
       this.#options.onPresence?.({

@@ -158,10 +158,7 @@ export class Guests {
         if (shown.join() !== expected.join()) wrong.push(`${where} shows ${shown.join(' ')}`)
       }
       for (const node of this.#options.nodes.filter(({ isAlive }) => isAlive)) {
-        await node.call(
-          'members',
-          HALL
-        ).then(
+        await node.call('members', HALL).then(
           (users) => { compare(node.name, users) },
           (error: Error) => { wrong.push(`${node.name}: ${error.message}`) }
         )

@@ -152,14 +152,7 @@ function acceptedOf ({ clients, journal }: Evidence): Map<string, Accepted> {
   for (const { record } of clients) {
     for (const [room, entries] of record.rooms) {
       for (const entry of entries) {
-        if (entry.is === 'event') {
-          note(
-            room,
-            entry.id,
-            entry.position.epoch,
-            entry.position.offset
-          )
-        }
+        if (entry.is === 'event') note(room, entry.id, entry.position.epoch, entry.position.offset)
       }
     }
   }
@@ -169,34 +162,20 @@ function acceptedOf ({ clients, journal }: Evidence): Map<string, Accepted> {
 function effectsOf ({ journal, fates }: Evidence): Pick<Verdict, 'twice' | 'unheeded'> {
   const effects = new Map<string, string[]>()
   for (const line of journal) {
-    if (line.is === 'effect') {
-      effects.set(
-        line.message,
-        [...effects.get(line.message) ?? [], line.node]
-      )
-    }
+    if (line.is === 'effect') effects.set(line.message, [...effects.get(line.message) ?? [], line.node])
   }
   return {
-    twice: [...effects].filter(([
-      ,
-      nodes
-    ]) => nodes.length > 1).map(([message, nodes]) => `${message} on ${nodes.join(', ')}`),
-    unheeded: [...fates].filter(([
-      message,
-      fate
-    ]) => fate === 'acked' && !effects.has(message)).map(([message]) => message)
+    twice: [...effects].filter(([, nodes]) => nodes.length > 1)
+      .map(([message, nodes]) => `${message} on ${nodes.join(', ')}`),
+    unheeded: [...fates].filter(([message, fate]) => fate === 'acked' && !effects.has(message))
+      .map(([message]) => message)
   }
 }
 
 function staleOf ({ clients, journal }: Evidence): string[] {
   const newest = new Map<string, { readonly room: string, readonly of: string, readonly value: number }>()
   for (const line of journal) {
-    if (line.is === 'level' && line.of.endsWith('.mark')) {
-      newest.set(
-    `${line.room} ${line.of}`,
-    line
-      )
-    }
+    if (line.is === 'level' && line.of.endsWith('.mark')) newest.set(`${line.room} ${line.of}`, line)
   }
   return clients.flatMap(({ user, transport, record }) => [...newest.values()].flatMap(({ room, of, value }) => {
     if (!record.rooms.has(room)) return []

@@ -106,10 +106,9 @@ class SentinelRedis extends RedisServers {
 
   async way (): Promise<Way> {
     const { proxies, ports } = await proxiesOf(this.teardown, this.servers)
-    const natMap = Object.fromEntries(this.servers.map((
-      { port },
-      index
-    ) => [`127.0.0.1:${port}`, { host: '127.0.0.1', port: ports[index]! }]))
+    const natMap = Object.fromEntries(this.servers.map(({ port }, index) => {
+      return [`127.0.0.1:${port}`, { host: '127.0.0.1', port: ports[index]! }]
+    }))
     const { name, nodes } = this.#group
     return {
       proxies,

@@ -66,23 +66,14 @@ export function table (
   cells: readonly Cell[],
   left: ReadonlyArray<{ adapter: AdapterName, fault: Fault, reason: string }>
 ): string[] {
-  const titles = [...new Map(cells.map(({
-    fault: {
-      name,
-      title,
-      forgets
-    }
-  }) => [name, [name, title, forgets === true]] as const)).values()]
+  const faults = new Set(cells.map(({ fault }) => fault))
   return [
     `| ${HEADINGS.join(' | ')} |`,
     `|${HEADINGS.map((_, index) => index < 2 ? '---' : '--:').join('|')}|`,
     ...cells.map(row),
     '',
-    ...titles.map(([
-      name,
-      title,
-      forgets
-    ]) => `- \`${name}\`: ${title}${forgets ? ', message ids too: `twice` is counted only' : ''}`),
+    ...[...faults].map(({ name, title, forgets }) =>
+      `- \`${name}\`: ${title}${forgets === true ? ', message ids too: `twice` is counted only' : ''}`),
     ...(left.length === 0 ? [] : ['', 'Not applicable:', '']),
     ...left.map(({ adapter, fault, reason }) => `- ${adapter}, \`${fault.name}\`: ${reason}`)
   ]

@@ -170,10 +170,7 @@ class Story {
     this.#t.teardown(() => rm(this.#directory, { recursive: true, force: true }))
     const program = await bundleNode(this.#directory)
     this.#broker = adapter.startsWith('nats')
-      ? await startNatsBroker(
-        this.#t,
-        adapter
-      )
+      ? await startNatsBroker(this.#t, adapter)
       : await startRedisBroker(this.#t, adapter, fault.needs ?? {})
     for (let index = 0; index < NODES; index++) this.#ways.push(await this.#broker.way())
     const start = async (way: Way, index: number): Promise<FleetNode> => {
@@ -245,11 +242,8 @@ class Story {
     const end = performance.now() + SETTLE
     for (let mark = 1; ; mark++) {
       await Promise.all(this.#alive.map(async (node) => {
-        await node.call(
-          'mark',
-          FEEDS,
-          mark
-        ).catch((error: Error) => { this.#broken.push(`${node.name}: ${error.message}`) })
+        await node.call('mark', FEEDS, mark)
+          .catch((error: Error) => { this.#broken.push(`${node.name}: ${error.message}`) })
       }))
       const deaf = (): string[] => this.#clients.flatMap((client) => this.#deaf(client, mark))
       const isHeard = await until('everybody has heard', () => deaf().length === 0, ROUND).catch(() => false)
@@ -268,8 +262,8 @@ class Story {
     return [...client.record.rooms].flatMap(([room, entries]) => {
       const heard = new Set(entries.flatMap((entry) => entry.is === 'event' ? [entry.id.split(':')[0]] : []))
       const levels = client.record.levels.get(room)
-      const isHeard = (name: string): boolean => heard.has(`mark-${mark}-${name}`) &&
-        levels?.get(`${name}.mark`) === mark
+      const isHeard = (name: string): boolean =>
+        heard.has(`mark-${mark}-${name}`) && levels?.get(`${name}.mark`) === mark
       return this.#alive.filter(({ name }) => !isHeard(name)).map(({ name }) => {
         return `${client.shown}: not of ${name} in ${room}, last ${JSON.stringify(entries.slice(-4))}`
       })
