@@ -1,7 +1,6 @@
 import type { Subscription } from '@nats-io/transport-node'
 import type { Control, ControlMessage } from '../adapter.js'
-import { decodeControl } from '../broker/decode.js'
-import { ExpiringMap } from '../../structures/expiring-map.js'
+import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
 import type { NatsClock } from './clock.js'
 import { away, type NatsLink } from './link.js'
 import { fetchAll } from './reading.js'
@@ -20,13 +19,7 @@ export interface NatsControlOptions {
   readonly deliver: (message: ControlMessage, from: string) => void
 }
 
-/** Milliseconds that a message waits for nodes whose link is broken. */
-const KEPT = 600_000
-/** Messages that are remembered, so that none is delivered twice. */
-const MAX_HEARD = 20_000
 const PAGE = 1_000
-/** Messages that must arrive. The others are sent again, or counted as missing, by their sender. */
-const MUST_ARRIVE: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'join', 'leave', 'moved'])
 
 /**
  * Messages between nodes. Those that must not be lost are kept in a small stream: each node knows up to which number it
@@ -35,9 +28,8 @@ const MUST_ARRIVE: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'joi
 export class NatsControl implements Control {
   readonly #options: NatsControlOptions
   readonly #plan: StreamPlan
-  readonly #heard = new ExpiringMap<true>(MAX_HEARD)
+  readonly #envelopes: Envelopes
   readonly #subscriptions: Subscription[] = []
-  #count = 0
   #created = ''
   /** Everything up to this number has been received. */
   #top = 0
@@ -48,7 +40,8 @@ export class NatsControl implements Control {
 
   constructor (options: NatsControlOptions) {
     this.#options = options
-    const { prefix } = options
+    const { prefix, tag, kept } = options
+    this.#envelopes = new Envelopes(tag, () => kept?.clock.ahead ?? 0)
     this.#plan = {
       name: `${prefix}_control`,
       subjects: [`${prefix}.control.kept`],
@@ -60,7 +53,7 @@ export class NatsControl implements Control {
 
   async start (): Promise<void> {
     const { link, kept, prefix } = this.#options
-    this.#subscriptions.push(link.listen(`${prefix}.control`, (message) => { this.#take(message.string(), false) }))
+    this.#subscriptions.push(link.listen(`${prefix}.control`, (message) => { this.#take(message.string()) }))
     if (kept === undefined) return
     this.#subscriptions.push(link.listen(`${prefix}.control.told`, (message) => {
       const sequence = Number(message.headers?.get('Nats-Sequence'))
@@ -68,7 +61,7 @@ export class NatsControl implements Control {
       // first.
       if (sequence === this.#top + 1) {
         this.#top = sequence
-        this.#take(message.string(), true)
+        this.#take(message.string())
       } else void this.catchUp()
     }))
     this.#startedAt = kept.clock.now()
@@ -78,10 +71,9 @@ export class NatsControl implements Control {
   }
 
   async send (message: ControlMessage): Promise<void> {
-    const { link, kept, prefix, tag, nodeId } = this.#options
-    const id = `${tag}-${(++this.#count).toString(36)}`
-    const text = `${id} ${nodeId}\n${JSON.stringify(shifted(message, kept?.clock.ahead ?? 0))}`
-    if (kept === undefined || !MUST_ARRIVE.has(message.type)) {
+    const { link, kept, prefix, nodeId } = this.#options
+    const { id, text } = this.#envelopes.seal(message, nodeId)
+    if (kept === undefined || !mustArrive(message)) {
       link.send(`${prefix}.control`, text)
       await link.flush()
       return
@@ -136,7 +128,7 @@ export class NatsControl implements Control {
         this.#top = Math.max(this.#top, seq)
         if (time < this.#startedAt) continue
         try {
-          this.#take(text, true)
+          this.#take(text)
         } catch (error) {
           this.#options.unread.failed(error, 'control', text.length)
         }
@@ -145,23 +137,10 @@ export class NatsControl implements Control {
     }
   }
 
-  /** @param isKept whether the message may come again, when the stream is read */
-  #take (text: string, isKept: boolean): void {
-    const end = text.indexOf('\n')
-    const [id = '', from = ''] = text.slice(0, end).split(' ')
-    const { tag, deliver, kept } = this.#options
-    if (id.startsWith(`${tag}-`)) return
-    const now = performance.now()
-    if (isKept && this.#heard.get(id, now) !== undefined) return
-    const message = decodeControl(text.slice(end + 1))
-    if (isKept) this.#heard.set(id, true, now + KEPT, now)
-    deliver(shifted(message, -(kept?.clock.ahead ?? 0)), from)
+  #take (text: string): void {
+    const opened = this.#envelopes.open(text)
+    if (opened !== undefined) this.#options.deliver(opened.message, opened.from)
   }
 
   close (): void { for (const subscription of this.#subscriptions) subscription.unsubscribe() }
-}
-
-/** Shifts the times of a message, which are sent by the broker's clock. */
-function shifted (message: ControlMessage, by: number): ControlMessage {
-  return message.type === 'revoke' && message.until !== undefined ? { ...message, until: message.until + by } : message
 }

@@ -3,21 +3,21 @@ import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
 import type {
-  Adapter, AdapterHost, Control, ControlMessage, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication,
+  Adapter, AdapterHost, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication,
   Published, RoomSettings
 } from '../adapter.js'
 import { BoundedClaims } from '../broker/bounded-claims.js'
-import { checkPosition, decodeControl, decodePresenceChange, Undecodable } from '../broker/decode.js'
-import { ExpiringMap } from '../../structures/expiring-map.js'
+import { checkPosition, decodePresenceChange, Undecodable } from '../broker/decode.js'
 import { FollowedRooms, type Followed } from '../broker/followed-rooms.js'
 import { checkRedis } from '../options.js'
 import { BEAT, Nodes, type Beat } from '../broker/nodes.js'
+import { RedisControl } from './control.js'
 import { Keys, prefixFault } from './keys.js'
 import { redisClaims, redisDenials, redisLeases } from './stores.js'
 import { RedisLink, Unreachable } from './link.js'
 import { RedisPresence } from './presence.js'
 import { Publishing } from './publishing.js'
-import { NODE_BEAT, TELL, TOLD } from './scripts/stores.js'
+import { NODE_BEAT } from './scripts/stores.js'
 import { LATEST, POSITIONS, READ } from './scripts/stream.js'
 import { Repeats } from '../broker/repeats.js'
 import { decodePayload, identityOf, originOf, parsePositions } from '../broker/payload.js'
@@ -95,8 +95,6 @@ const DEFAULTS = {
 const BATCH = 100
 /** Known rooms with members here that one new room may move to the end. */
 const PASSED = 32
-/** Messages between nodes in one read. */
-const PAGE = 500
 /** Rooms without members here of which it is remembered what was seen. */
 const MAX_KNOWN = 10_000
 /**
@@ -104,11 +102,6 @@ const MAX_KNOWN = 10_000
  * is resumed.
  */
 const SETTLED = 1_500
-/** Milliseconds between two reads of messages from other nodes that did not arrive. */
-const HEAR = 1_000
-/** Milliseconds for which messages that must not be lost are kept for nodes that cannot receive them. */
-const TOLD_TTL = 600_000
-const KEPT: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'leave', 'moved'])
 
 class RedisAdapter implements Adapter {
   readonly name = 'redis'
@@ -116,7 +109,7 @@ class RedisAdapter implements Adapter {
   readonly leases: LeaseStore
   readonly claims: BoundedClaims
   readonly denials: DenialStore
-  readonly control: Control
+  readonly control: RedisControl
   readonly #options: RedisOptions & typeof DEFAULTS
   readonly #keys: Keys
   readonly #link: RedisLink
@@ -129,17 +122,7 @@ class RedisAdapter implements Adapter {
   readonly #nodes: Nodes
   /** Run id of the server at which this node holds its leases and entries. */
   #heldAt: string | undefined
-  /** Messages of other nodes that were passed on. */
-  readonly #passed = new ExpiringMap<true>(10_000)
   readonly #closing = new AbortController()
-  #told = 0
-  /** Id of the newest kept message that this node has read. */
-  #toldId: string | undefined
-  #isLooking = false
-  #looker: NodeJS.Timeout | undefined
-  /** Mark that tells the broker's data from other data. */
-  #mark: string | undefined
-  #run: string | undefined
   #publishing: Publishing | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
@@ -206,7 +189,14 @@ class RedisAdapter implements Adapter {
     this.leases = redisLeases(link, this.#keys, this.#nodes)
     this.claims = new BoundedClaims(redisClaims(link, this.#keys), async (name) => { await link.call('DEL', name) })
     this.denials = redisDenials(link, this.#keys)
-    this.control = { send: (message) => this.#send(message) }
+    this.control = new RedisControl({
+      link,
+      keys: this.#keys,
+      tag: this.#tag,
+      unread: this.#unread,
+      deliver: (message, from) => { this.#host!.control(message, from) },
+      onForgotten: () => { this.#forgotten() }
+    })
   }
 
   async start (host: AdapterHost): Promise<void> {
@@ -234,16 +224,15 @@ class RedisAdapter implements Adapter {
       isSubscribed: (room) => this.#rooms.has(room)
     })
     await this.#link.open()
-    await this.#link.subscribe(this.#keys.control)
+    await this.control.start(host.nodeId)
     await this.#nodes.start()
     this.#rooms.start(host)
-    this.#looker = every(() => { void this.#look().catch(() => undefined) }, HEAR).unref()
     this.#checker = every(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
   }
 
   async close (): Promise<void> {
     clearInterval(this.#checker)
-    clearInterval(this.#looker)
+    this.control.close()
     this.#nodes.stop()
     this.#closing.abort()
     this.#link.close()
@@ -492,7 +481,7 @@ class RedisAdapter implements Adapter {
   /** @throws Undecodable */
   #message (channel: string, message: string): void {
     if (channel === this.#keys.control) {
-      this.#controlled(message)
+      this.control.heard(message)
       return
     }
     const room = this.#keys.room(channel)
@@ -516,64 +505,6 @@ class RedisAdapter implements Adapter {
       const packet = decodePayload(room, rest, message[0] === 'l' ? { version: Number(message.slice(2, end)) } : {})
       const isHeard = followed !== undefined || packet.event!.ack !== undefined
       publishing.delivered(origin, isHeard ? this.#host!.event(room, packet) : 0)
-    }
-  }
-
-  async #send (message: ControlMessage): Promise<void> {
-    const text = `${this.#tag}-${++this.#told} ${this.#host!.nodeId}\n${JSON.stringify(message)}`
-    await this.#link.script(TELL, [this.#keys.control, this.#keys.told], [text, KEPT.has(message.type) ? TOLD_TTL : ''])
-  }
-
-  #controlled (text: string): void {
-    const end = text.indexOf('\n')
-    const space = text.indexOf(' ')
-    const name = text.slice(0, space)
-    if (name.startsWith(`${this.#tag}-`)) return
-    const message = decodeControl(text.slice(end + 1))
-    // Nodes of the previous version do not number their messages.
-    if (KEPT.has(message.type) && name.length > this.#tag.length) {
-      const now = performance.now()
-      if (this.#passed.get(name, now) !== undefined) return
-      this.#passed.set(name, true, now + TOLD_TTL, now)
-    }
-    this.#host!.control(message, text.slice(space + 1, end))
-  }
-
-  /**
-   * Reads messages of other nodes from a time when the subscription was cut, or only seemed to stand. It reads all of
-   * them where the broker may be another one.
-   */
-  async #look (): Promise<void> {
-    if (this.#isLooking || !this.#link.canSend) return
-    this.#isLooking = true
-    try {
-      const { run } = this.#link
-      // Messages from before this node's start do not concern it.
-      const isPassed = this.#mark !== undefined
-      let from = this.#toldId === undefined || run !== this.#run ? '-' : `(${this.#toldId}`
-      for (let isDone = false; !isDone;) {
-        const [mark, ...entries] = await this.#link.script(
-          TOLD,
-          [this.#keys.told, this.#keys.mark],
-          [from, newEpoch(), PAGE]
-        ) as string[]
-        for (let index = 0; index + 1 < entries.length; index += 2) {
-          this.#toldId = entries[index]!
-          try {
-            if (isPassed) this.#controlled(entries[index + 1]!)
-          } catch (error) {
-            this.#unread.failed(error, 'control', entries[index + 1]!.length)
-          }
-        }
-        from = `(${this.#toldId ?? '0'}`
-        isDone = entries.length < PAGE * 2
-        const isOther = this.#mark !== undefined && mark !== this.#mark
-        this.#mark = mark
-        if (isOther) this.#forgotten()
-      }
-      this.#run = run
-    } finally {
-      this.#isLooking = false
     }
   }
 
@@ -602,7 +533,7 @@ class RedisAdapter implements Adapter {
     this.presence.up()
     this.#check(true)
     this.#report()
-    void this.#look().catch(() => undefined)
+    void this.control.catchUp()
     void this.#host!.state(true)
     const { run } = this.#link
     // A server that has restarted, or has replaced another, may have older data.
@@ -615,7 +546,6 @@ class RedisAdapter implements Adapter {
    */
   #forgotten (): void {
     this.#host!.log.warn({}, 'Redis has lost its data, or other data has taken its place')
-    this.#toldId = undefined
     this.#check(true)
     this.#nodes.holdAnew()
   }
@@ -627,7 +557,7 @@ class RedisAdapter implements Adapter {
 
   /** Reports what this node has seen of rooms without members here, because no other node may know it. */
   #report (): void {
-    if (this.#run !== undefined && this.#run === this.#link.run && this.#run !== '') return
+    if (this.control.isSameServer) return
     void gather(this.#known.keys(), (room) => !this.#rooms.has(room))
       .then(async (rooms) => {
         for (let index = 0; index < rooms.length; index += BATCH) {

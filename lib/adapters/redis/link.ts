@@ -100,6 +100,11 @@ export class RedisLink {
   /** Run id of the server to which commands go; empty in a cluster, where each shard has its own. */
   get run (): string { return this.#run ?? '' }
 
+  /**
+   * Milliseconds by which the clock of the server that keeps `key` is ahead of this machine's; 0 where it is not known.
+   */
+  ahead (key: string): number { return this.#clocks.get(this.#shardOf(key))?.ahead ?? 0 }
+
   /** Time of the server that keeps `key`, in milliseconds, at `at` by `performance.now()`. */
   #serverTime (key: string, at: number): Awaitable<number> {
     const shard = this.#shardOf(key)

@@ -160,6 +160,28 @@ else {
     for (const { host } of [a, b]) t.same(await host.heard('chat/1', 6), ['0', '1', '2', '3', '4', 'after'])
   })
 
+  t.test('redis: a join that only the server took is handed over before the leave that follows it', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const [a, b] = [await join(t, server.url, 'a'), await join(t, server.url, 'b')]
+    const tell = async (type: 'join' | 'leave'): Promise<void> => {
+      await b.adapter.control!.send({ type, user: 'ann', room: 'chat/1' })
+    }
+    await tell('leave')
+    await until('the first is heard', () => a.host.controls.length === 1)
+    const [[, [, text]]] = await client.xrange('realtime:{control}:told', '-', '+') as [[string, [string, string]]]
+    await client.xadd(
+      'realtime:{control}:told',
+      '*',
+      'm',
+      text.replace(/-1 /, '-lost ').replace('"leave"', '"join"')
+    )
+    await tell('leave')
+    await tell('join')
+    await until('the rest is heard', () => a.host.controls.length === 4)
+    t.same(a.host.controls.map(({ message }) => message.type), ['leave', 'join', 'leave', 'join'])
+  })
+
   t.test('redis: a node notices within seconds that the data is gone, and says so', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)

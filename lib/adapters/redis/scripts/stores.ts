@@ -207,18 +207,22 @@ return 1
 `)
 
 /**
- * Sends a message to all nodes; one that must not be lost is kept for nodes that cannot receive it now.
+ * Sends a message to all nodes; one that must not be lost is kept for nodes that cannot receive it now. In front of
+ * such a one stand `=`, its id and the id of the one before it, and a line break.
  *
  * KEYS  1 channel, 2 kept messages (stream)
  * ARGV  1 message, 2 milliseconds that it is kept or '', 3 deadline
  */
 export const TELL = change(2, CLOCK + `
+local message = ARGV[1]
 if ARGV[2] ~= '' then
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ${MAX_TOLD}, '*', 'm', ARGV[1])
+  local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+  local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ${MAX_TOLD}, '*', 'm', message)
   redis.call('XTRIM', KEYS[2], 'MINID', '~', text(math.max(0, millis() - ARGV[2])))
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  message = '=' .. id .. ' ' .. (last and last[1] or '') .. '\\n' .. message
 end
-return redis.call('SPUBLISH', KEYS[1], ARGV[1])
+return redis.call('SPUBLISH', KEYS[1], message)
 `)
 
 /**
