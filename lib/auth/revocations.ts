@@ -1,4 +1,5 @@
 import { Refusal } from '../errors/refusal.js'
+import { keyOfKind } from '../protocol/key.js'
 
 /** What the server revokes: for a user, a token or a connection all access, or one room. */
 export interface Revocation {
@@ -18,6 +19,8 @@ export interface Waiting {
   readonly connection?: string | undefined
 }
 
+type Follow = (revocation: Revocation) => void
+
 /**
  * Revocations that are remembered. A decision that began before the oldest of them is refused, because it could not be
  * checked.
@@ -30,6 +33,8 @@ const MAX_REMEMBERED = 4_096
  * this check finds what was about to.
  */
 export class Revocations {
+  /** Who wants to be told, by the key of the user, token or connection. */
+  readonly #following = new Map<string, Set<Follow>>()
   #latest: Revocation[] = []
   #moment = 0
 
@@ -40,6 +45,31 @@ export class Revocations {
     this.#moment++
     this.#latest.push(revocation)
     if (this.#latest.length >= 2 * MAX_REMEMBERED) this.#latest = this.#latest.slice(-MAX_REMEMBERED)
+    if (revocation.room !== undefined) return
+    for (const key of keysOf({ ...revocation, userId: revocation.user })) {
+      for (const told of this.#following.get(key) ?? []) told(revocation)
+    }
+  }
+
+  /**
+   * Calls back at each revocation of all access that concerns `who`.
+   *
+   * @returns ends it
+   */
+  follow (who: Waiting, told: Follow): () => void {
+    const keys = keysOf(who)
+    for (const key of keys) {
+      const known = this.#following.get(key)
+      if (known === undefined) this.#following.set(key, new Set([told]))
+      else known.add(told)
+    }
+    return () => {
+      for (const key of keys) {
+        const known = this.#following.get(key)
+        known?.delete(told)
+        if (known?.size === 0) this.#following.delete(key)
+      }
+    }
   }
 
   /**
@@ -78,4 +108,14 @@ export class Revocations {
       return revocation.connection !== undefined && revocation.connection === connection
     })
   }
+}
+
+function keysOf (
+  { userId, tokenId, connection }: Omit<Waiting, 'userId'> & { readonly userId: string | undefined }
+): string[] {
+  return [
+    ...(userId === undefined ? [] : [keyOfKind('user', userId)]),
+    ...(tokenId === undefined ? [] : [keyOfKind('token', tokenId)]),
+    ...(connection === undefined ? [] : [keyOfKind('connection', connection)])
+  ]
 }

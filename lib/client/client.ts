@@ -123,10 +123,11 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     if (sendAt > at) return later(sendAt - at)
     for (const message of queue.waiting.values()) {
       const { room, isSent, frame } = message
-      if (isSent || !room.isIn || room.flying >= (line.isHttp ? 1 : WINDOW)) continue
+      const weight = room.concurrent?.includes(frame.type) ? 0 : 1
+      if (isSent || !room.isIn || (weight && room.flying >= (line.isHttp ? 1 : WINDOW))) continue
       if ((wait = (room.take ?? take)())) return later(wait)
       message.isSent = true
-      room.flying++
+      room.flying += message.weight = weight
       line.send(frame)
     }
   }
@@ -147,7 +148,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       else if (reason.retryAfter || reason.retry === 'now' || reason.code === 'rate_limited' ||
         reason.code === 'unavailable') {
         message.isSent = false
-        message.room.flying--
+        message.room.flying -= message.weight
         sendAt = now() + (reason.retryAfter ?? AGAIN)
         pump()
       } else message.settle(failure({ ...reason, room: message.room.name }))

@@ -11,6 +11,8 @@ export interface Waiting {
   readonly bytes: number
   /** Whether it was written to the present link. */
   isSent: boolean
+  /** 1 where it keeps later messages of its room waiting while it is under way, otherwise 0. */
+  weight: number
   /** Settles the message: rejects with `error`, or resolves with `reply`. */
   settle (error?: Error, reply?: unknown): void
 }
@@ -65,10 +67,11 @@ export function createQueue (
         room,
         bytes,
         isSent: false,
+        weight: 0,
         settle (error, reply) {
           if (!waiting.delete(id)) return
           held -= bytes
-          if (message.isSent) room.flying--
+          if (message.isSent) room.flying -= message.weight
           stop()
           signal?.removeEventListener('abort', abort)
           if (error) reject(error)

@@ -36,6 +36,8 @@ export interface Room {
   flying: number
   /** Token bucket of the room's own rate, where it has one. */
   take?: (() => number) | undefined
+  /** Messages that do not wait behind others. */
+  concurrent?: readonly string[] | undefined
   /** Why the room is over. */
   end?: Error
   enter (data: JoinData, isAgain?: boolean): void
@@ -95,15 +97,17 @@ export function createRoom (
       leave,
       [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, room, () => isMeant)
     } as AnyRoom,
-    enter ({ epoch, offset, resumed, members, rate }, isAgain) {
+    enter ({ epoch, offset, resumed, members, rate, concurrent }, isAgain) {
       // A room without history answers each poll that nothing was resumed, so only a room with an epoch has lost
       // events.
       const isLost = isAgain && room.isIn
         ? resumed === false && epoch
         : resumed === false || (room.wasIn && resumed !== true)
+      // Each answer of a poll says the terms again, and does not fill the bucket.
+      if (!isAgain || !room.isIn) room.take = rate && bucket(rate)
+      room.concurrent = concurrent
       room.isIn = room.isAsked = room.wasIn = true
       room.attempt = 0
-      room.take = rate && bucket(rate)
       if (epoch) room.position = { epoch, offset: offset! }
       if (isLost) host.gap(name)
       if (members) room.reset(members)

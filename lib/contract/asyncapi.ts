@@ -114,7 +114,7 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
       return { key, ref: { $ref: `#/channels/${channel}/messages/${key}` } }
     }
     for (const [type, spec] of Object.entries(contract.messages ?? {})) {
-      const { reply } = dataOf(spec) === spec ? {} : spec as { reply?: SchemaLike }
+      const { reply, concurrent } = dataOf(spec) === spec ? {} : spec as { reply?: SchemaLike, concurrent?: boolean }
       const message = add(
         'message',
         type,
@@ -131,6 +131,7 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
         action: 'receive',
         channel: self,
         messages: [message.ref],
+        ...(concurrent === true ? { description: 'It does not wait behind other messages of the connection.' } : {}),
         reply: { channel: self, messages: [ack.ref] },
         security: SECURITY
       }

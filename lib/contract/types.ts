@@ -27,6 +27,12 @@ export interface MessageSpecs {
     readonly data: SchemaLike
     /** Schema of what the handler returns, which the ack of the message carries. @default no reply */
     readonly reply?: SchemaLike
+    /**
+     * Whether the message does not wait behind other messages of its connection in the room, nor they behind it.
+     *
+     * @default false: one after another, in the order in which they were sent
+     */
+    readonly concurrent?: boolean
   }
 }
 

@@ -2,6 +2,7 @@ import type { JoinCommand } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
+import type { GiveUp } from './departures.js'
 
 /**
  * The sender of a command: a connection, or a request over HTTP. They differ in what they may do and in how it is done;
@@ -37,6 +38,14 @@ export interface Caller {
   acked (id: string): Awaitable<void>
   /** Takes its connection's answer to a ping. */
   pong (id: string): Awaitable<void>
+  /**
+   * Calls back once when nobody waits for the answer any more: the caller has gone for good, its access was revoked, or
+   * the server closes.
+   *
+   * @param messageId under which the caller may come back for the answer
+   * @returns ends it
+   */
+  whenGone (giveUp: GiveUp, messageId: string | undefined): () => void
   /** Charges the cost of an answer, in messages above that of the command. */
   charge (cost: number): void
 }

@@ -78,7 +78,8 @@ export class Commands {
       userId,
       sender,
       messageId: id,
-      check: () => { room.check() }
+      check: () => { room.check() },
+      whenGone: (giveUp) => caller.whenGone(giveUp, id)
     })
     if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, name)
     return { type: 'ack', room: name, id, data: outcome.data }

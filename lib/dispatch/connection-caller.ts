@@ -6,11 +6,17 @@ import type { EventHead } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { BroadcastAcks } from './broadcast-acks.js'
 import type { Caller, UsedRoom } from './caller.js'
+import { reasonOf, type Departures, type GiveUp } from './departures.js'
 import type { Joins } from './joins.js'
 import type { Renewals } from './renewals.js'
 import type { Membership } from '../rooms/membership.js'
 
-export interface CallerParts { readonly joins: Joins, readonly renewals: Renewals, readonly acks: BroadcastAcks }
+export interface CallerParts {
+  readonly joins: Joins
+  readonly renewals: Renewals
+  readonly acks: BroadcastAcks
+  readonly departures: Departures
+}
 
 /** A connection as the sender of commands: it uses the rooms that it is in. */
 export class ConnectionCaller implements Caller {
@@ -45,6 +51,13 @@ export class ConnectionCaller implements Caller {
   acked (id: string): void { this.#parts.acks.acked(id, this.#connection.id) }
 
   pong (id: string): void { this.#connection.pong(id) }
+
+  whenGone (giveUp: GiveUp): () => void {
+    const { id, isOpen } = this.#connection
+    if (isOpen) return this.#parts.departures.follow(id, giveUp)
+    giveUp(reasonOf(this.#connection))
+    return () => undefined
+  }
 
   charge (cost: number): void { this.#connection.charge(cost) }
 }

@@ -8,6 +8,8 @@ import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
 import { shape } from '../rooms/publications.js'
+import type { Refusal } from '../errors/refusal.js'
+import { HandlerSignal, type WhenGone } from './handler-signal.js'
 
 type Params = Readonly<Record<string, string>>
 type Events = Record<string, unknown>
@@ -22,6 +24,13 @@ export interface ContextSource {
   /** Connection id, or the verified `x-connection-id` of an HTTP caller. */
   readonly sender: string | undefined
   readonly messageId: string | undefined
+}
+
+/** What a message's handler gets its context from. */
+export interface MessageSource extends ContextSource {
+  readonly data: unknown
+  /** Calls back once when nobody waits for the handler any more; the result ends it. */
+  readonly whenGone: WhenGone
 }
 
 /** The room as a handler sees it. */
@@ -84,9 +93,35 @@ export class RoomContext implements Public.RoomContext<Params, Events> {
 
 export class MessageContext extends RoomContext implements Public.MessageContext<Params, Events, unknown> {
   readonly data: unknown
-  constructor (source: ContextSource, data: unknown) {
+  readonly #whenGone: WhenGone
+  #signal: HandlerSignal | undefined
+  #isOver = false
+
+  constructor (source: MessageSource) {
     super(source)
-    this.data = data
+    this.data = source.data
+    this.#whenGone = source.whenGone
+  }
+
+  get signal (): AbortSignal {
+    if (this.#signal === undefined) {
+      this.#signal = new HandlerSignal()
+      if (!this.#isOver) this.#signal.follow(this.#whenGone)
+    }
+    return this.#signal.signal
+  }
+
+  giveUp (why: Refusal): void { if (!this.#isOver) (this.#signal ??= new HandlerSignal()).giveUp(why) }
+
+  /** The handler has ended. */
+  over (): void {
+    this.#isOver = true
+    this.#signal?.stop()
+  }
+
+  /** Says why the handler threw `error`, where it did so because it was given up. */
+  reasonOf (error: unknown): Refusal | undefined {
+    return this.#signal?.isReasonOf(error) === true ? this.#signal.given : undefined
   }
 }
 

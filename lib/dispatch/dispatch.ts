@@ -20,6 +20,7 @@ import type { BroadcastAcks } from './broadcast-acks.js'
 import { Commands, type Answer } from './commands.js'
 import { ConnectionCaller, type CallerParts } from './connection-caller.js'
 import type { Answer as Renewed } from './elsewhere.js'
+import { Departures, reasonOf } from './departures.js'
 import { ErrorReplies } from './error-replies.js'
 import { FirstRooms } from './first-rooms.js'
 import { JoinPreparation } from './join-preparation.js'
@@ -75,6 +76,8 @@ export class Dispatch {
   readonly joins: Joins
   /** Executes a command for any sender. */
   readonly commands: Commands
+  /** Tells handlers that nobody waits for them any more. */
+  readonly departures = new Departures()
   readonly #options: DispatchOptions
   readonly #order = new RoomOrder()
   readonly #replies: ErrorReplies
@@ -85,8 +88,10 @@ export class Dispatch {
   constructor (options: DispatchOptions) {
     this.#options = options
     this.#replies = new ErrorReplies(options)
+    const { departures } = this
     const entering = {
       ...options,
+      departures,
       order: this.#order,
       replies: this.#replies,
       preparation: new JoinPreparation(options.rooms, options.validateOutput)
@@ -95,7 +100,7 @@ export class Dispatch {
     this.joins = new Joins(entering)
     this.commands = new Commands(options)
     const renewals = new Renewals({ ...options, joins: this.joins, replies: this.#replies })
-    this.#parts = { joins: this.joins, renewals, acks: options.acks }
+    this.#parts = { joins: this.joins, renewals, acks: options.acks, departures }
   }
 
   /** The part of the connections' host that this class implements. */
@@ -123,6 +128,7 @@ export class Dispatch {
     const { transport } = connection
     this.joins.leaveAll(connection, reason)
     acks.gone(connection.id)
+    this.departures.ended(connection.id, () => reasonOf(connection, reason))
     // The application may never settle what would end the wait.
     for (const task of this.#order.takeWaiting(connection)) task()
     const { ending } = connection
@@ -226,12 +232,16 @@ export class Dispatch {
     // Renewals have a queue of their own, so that the last one sent is the one that holds.
     const room = roomOf(command) ?? ''
     if (!this.#hold(connection, bytes)) return this.#tooMany(connection, command)
-    const isTaken = this.#order.run(connection, room, () => {
+    const task = (): unknown => {
       const done = this.#handle(connection, command, bytes)
       if (done instanceof Promise) return done.finally(() => { connection.waiting -= bytes })
       connection.waiting -= bytes
       return undefined
-    }, this.#mayWait(connection, room))
+    }
+    const most = this.#mayWait(connection, room)
+    const isTaken = isConcurrent(connection, command)
+      ? this.#order.runBeside(connection, room, task, most)
+      : this.#order.run(connection, room, task, most)
     if (isTaken) return
     connection.waiting -= bytes
     this.#tooMany(connection, command)
@@ -296,6 +306,12 @@ function roomOf (command: Command): string | undefined { return 'room' in comman
 
 /** Whether the command has no place in the order of a room, so that it is handled at once. */
 function isUnordered ({ type }: Command): boolean { return type === 'ping' || type === 'pong' || type === 'ack' }
+
+/** Whether the contract lets the message run beside the others of its connection. */
+function isConcurrent ({ rooms }: Peer, command: Command): boolean {
+  return command.type === 'message' &&
+    rooms.get(command.room)?.room.declaration.messages.get(command.name)?.isConcurrent === true
+}
 
 function rateLimited (wait: number, own: Rate | undefined): Refusal {
   return new Refusal('rate_limited', {

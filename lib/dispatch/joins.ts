@@ -14,6 +14,7 @@ import type { RequestedRoom, JoinRequest } from '../rooms/joining.js'
 import { MemberLists } from '../rooms/member-lists.js'
 import { costOf } from '../structures/token-bucket.js'
 import { LeaveContext } from './contexts.js'
+import type { Departures } from './departures.js'
 import type { ErrorReplies } from './error-replies.js'
 import { commit, sourceOf, type Entered, type JoinPreparation, type PreparedJoin } from './join-preparation.js'
 import type { RoomOrder } from './room-order.js'
@@ -29,6 +30,7 @@ export interface JoinsOptions {
   readonly replies: ErrorReplies
   readonly order: RoomOrder
   readonly preparation: JoinPreparation
+  readonly departures: Departures
   readonly log: FastifyBaseLogger
   /** Rooms of one connection. */
   readonly roomLimit: number
@@ -77,7 +79,8 @@ export class Joins {
       const request = { since, last, former: formerOf(former) }
       const isMoved = known?.room.declaration.builtIn !== undefined && (since !== undefined || last !== undefined)
       if (known !== undefined && !isMoved) {
-        connection.sendFrame({ type: 'ack', room: name, id, data: known.room.hasHistory ? known.room.position : {} })
+        const data = { ...(known.room.hasHistory ? known.room.position : {}), ...known.room.declaration.terms }
+        connection.sendFrame({ type: 'ack', room: name, id, data })
         return
       }
       const { data, start } = known === undefined
@@ -306,7 +309,8 @@ export class Joins {
 
   /** Gives the slots and the presence of a connection to the node that it polls now. */
   handOver (connection: Peer): void {
-    const { rooms, slots } = this.#options
+    const { rooms, slots, departures } = this.#options
+    departures.moved(connection.id)
     slots.handOver(connection.id)
     for (const membership of connection.rooms.all()) rooms.handOver(membership)
   }

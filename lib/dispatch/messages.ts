@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ClaimStore } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { MessageContext, type ContextSource } from './contexts.js'
+import { MessageContext, type MessageSource } from './contexts.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
 import { Idempotency, type Handling, type IdempotencyOptions } from './idempotency.js'
@@ -9,9 +9,8 @@ import { refusedBy, type Outcome } from './outcome.js'
 import { after } from '../structures/timers.js'
 import { describe } from '../rooms/violations.js'
 
-export interface MessageCall extends ContextSource {
+export interface MessageCall extends MessageSource {
   readonly type: string
-  readonly data: unknown
   readonly bytes: number
   /**
    * Called right before the handler, because the message may have had to wait for its claim.
@@ -71,34 +70,41 @@ export class Messages {
 
   /** @param keep stores the handler's outcome before it is sent */
   #handle (call: MessageCall, keep: (final: Outcome) => Awaitable<Outcome> = (final) => final): Handling {
-    const invoked = this.#invoke(call)
+    const context = new MessageContext(call)
+    const invoked = this.#invoke(call, context)
+    if (!(invoked instanceof Promise)) context.over()
     const end = invoked instanceof Promise ? invoked.then(keep) : keep(invoked)
     if (!(end instanceof Promise)) {
       const done = Promise.resolve(end)
       return { answer: done, end: done }
     }
     const answer = new Promise<Outcome>((resolve) => {
-      const timer = after(() => { resolve(refusedBy(new Refusal('timeout'))) }, this.#options.timeout)
+      const timer = after(() => {
+        const late = new Refusal('timeout')
+        resolve(refusedBy(late))
+        context.giveUp(late)
+      }, this.#options.timeout)
       void end.then((outcome) => {
         clearTimeout(timer)
+        context.over()
         resolve(outcome)
       })
     })
     return { answer, end }
   }
 
-  #invoke (call: MessageCall): Outcome | Promise<Outcome> {
+  #invoke (call: MessageCall, context: MessageContext): Outcome | Promise<Outcome> {
     const rule = call.declaration.messages.get(call.type)!
     try {
-      const result = rule.handler(new MessageContext(call, call.data))
+      const result = rule.handler(context)
       if (isThenable(result)) {
         return Promise.resolve(result)
           .then((reply) => this.#replied(call, reply))
-          .catch((error: unknown) => thrown(call, error))
+          .catch((error: unknown) => thrown(call, error, context))
       }
       return this.#replied(call, result)
     } catch (error) {
-      return thrown(call, error)
+      return thrown(call, error, context)
     }
   }
 
@@ -118,7 +124,12 @@ function isThenable (value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
-function thrown (call: MessageCall, error: unknown): Outcome {
+function thrown (call: MessageCall, error: unknown, context: MessageContext): Outcome {
+  const given = context.reasonOf(error)
+  // What the handler has given up has had no outcome: sent again, the message is handled again.
+  if (given !== undefined) {
+    return refusedBy(given.word === 'timeout' ? given : new Refusal('unavailable', { message: given.message }))
+  }
   const { refusal, cause } = refusalOf(error)
   if (cause !== undefined) {
     (call.declaration.log as FastifyBaseLogger).error(

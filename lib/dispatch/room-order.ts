@@ -8,6 +8,8 @@ import { KeyedQueue } from '../structures/keyed-queue.js'
  */
 export class RoomOrder {
   readonly #queue = new KeyedQueue()
+  /** Number of tasks that run beside the queue, by connection and room. */
+  readonly #beside = new Map<string, number>()
   /** Tasks that came before the welcome, with the handshake. */
   readonly #opening = new Map<Peer, Array<() => void>>()
 
@@ -31,6 +33,26 @@ export class RoomOrder {
    */
   run (connection: Peer, room: string, task: () => unknown, most: number): boolean {
     return this.#queue.run(keyOf(connection.id, room), task, most)
+  }
+
+  /**
+   * Runs a task at once, whatever waits.
+   *
+   * @returns false when `most` such tasks of the connection run in this room already
+   */
+  runBeside (connection: Peer, room: string, task: () => unknown, most: number): boolean {
+    const key = keyOf(connection.id, room)
+    const running = this.#beside.get(key) ?? 0
+    if (running >= most) return false
+    const result = task()
+    if (!(result instanceof Promise)) return true
+    this.#beside.set(key, (this.#beside.get(key) ?? 0) + 1)
+    void result.then(() => {
+      const left = this.#beside.get(key)! - 1
+      if (left === 0) this.#beside.delete(key)
+      else this.#beside.set(key, left)
+    })
+    return true
   }
 }
 

@@ -1,9 +1,11 @@
 import type { Access } from '../admission/access.js'
 import type { Peer } from '../admission/peer.js'
+import type { Revocations } from '../auth/revocations.js'
 import type { Identity } from '../connection/identity.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Caller, UsedRoom } from '../dispatch/caller.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
+import { gone, type GiveUp } from '../dispatch/departures.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import { Refusal } from '../errors/refusal.js'
 import type { JoinCommand } from '../protocol/frames.js'
@@ -16,6 +18,7 @@ export interface HttpCallerParts {
   readonly acks: BroadcastAcks
   readonly elsewhere: Elsewhere
   readonly rates: UserRateLimiter
+  readonly revocations: Revocations
 }
 
 /**
@@ -29,9 +32,20 @@ export class HttpCaller implements Caller {
   readonly #own: Own
   readonly #check: () => void
   readonly #parts: HttpCallerParts
+  readonly #whenHungUp: (callback: () => void) => void
 
-  /** @param check throws when the caller may no longer use the server */
-  constructor (identity: Identity, own: Own, check: () => void, parts: HttpCallerParts) {
+  /**
+   * @param check throws when the caller may no longer use the server
+   * @param whenHungUp calls back when the request is over, answered or not
+   */
+  constructor (
+    identity: Identity,
+    own: Own,
+    check: () => void,
+    whenHungUp: (callback: () => void) => void,
+    parts: HttpCallerParts
+  ) {
+    this.#whenHungUp = whenHungUp
     this.#identity = identity
     this.#own = own
     this.#check = check
@@ -90,6 +104,24 @@ export class HttpCaller implements Caller {
     const { peer, id } = this.#own
     if (peer !== undefined) peer.pong(ping)
     else if (id !== undefined) await this.#parts.elsewhere.pong(this.userId, id, ping)
+  }
+
+  /**
+   * A caller that has named its connection, and has given the message an id, may come back for the answer over another
+   * request: it is gone when its connection is. Any other caller is gone when it hangs up.
+   */
+  whenGone (giveUp: GiveUp, messageId: string | undefined): () => void {
+    const { dispatch: { departures }, revocations } = this.#parts
+    const { peer, id } = this.#own
+    const mayReturn = id !== undefined && messageId !== undefined
+    const stops = [
+      departures.follow(peer?.id, giveUp),
+      revocations.follow({ ...this.#identity, connection: id }, ({ message }) => {
+        giveUp(new Refusal('revoked', { message }))
+      })
+    ]
+    if (!mayReturn) this.#whenHungUp(() => { giveUp(gone()) })
+    return () => { for (const stop of stops) stop() }
   }
 
   charge (cost: number): void { this.#parts.rates.charge(this.userId, cost) }

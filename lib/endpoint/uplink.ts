@@ -1,18 +1,19 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { Admitted } from '../admission/admission.js'
 import type { ConnectionIds } from '../admission/connection-ids.js'
 import type { Peer } from '../admission/peer.js'
-import type { Revocations } from '../auth/revocations.js'
 import { Refusal } from '../errors/refusal.js'
 import { parseCommand } from '../protocol/frames.js'
 import type { Ledger } from '../stats/ledger.js'
 import { HttpCaller, type HttpCallerParts, type Own } from './http-caller.js'
 
 export interface UplinkOptions extends HttpCallerParts {
-  readonly revocations: Revocations
   readonly ids: ConnectionIds
   readonly ledger: Ledger
   readonly find: (id: string) => Peer | undefined
+  /** Calls back when a request is over, answered or not. */
+  readonly whenOver: (request: IncomingMessage, callback: () => void) => void
 }
 
 /** A body as the content type parser leaves it. */
@@ -40,7 +41,8 @@ export class Uplink {
     const own = this.#own(request, identity.userId)
     const check = (): void => { this.#options.revocations.check(since, { ...identity, connection: own.id }) }
     check()
-    const caller = new HttpCaller(identity, own, check, this.#options)
+    const whenHungUp = (callback: () => void): void => { this.#options.whenOver(request.raw, callback) }
+    const caller = new HttpCaller(identity, own, check, whenHungUp, this.#options)
     const { type, room } = (typeof json === 'object' && json !== null ? json : {}) as FrameLike
     if (type === 'leave' && room === undefined) {
       // Without a room the connection itself leaves: a poll has no other way to say so.

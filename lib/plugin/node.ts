@@ -15,6 +15,7 @@ import { Drain } from '../connection/drain.js'
 import { Flusher } from '../connection/flusher.js'
 import type { Heartbeat } from '../connection/heartbeat.js'
 import { BroadcastAcks } from '../dispatch/broadcast-acks.js'
+import type { Departures } from '../dispatch/departures.js'
 import { Elsewhere } from '../dispatch/elsewhere.js'
 import type { Messages } from '../dispatch/messages.js'
 import { Endpoint } from '../endpoint/endpoint.js'
@@ -22,6 +23,7 @@ import { Exchanges } from '../endpoint/exchanges.js'
 import { Polls } from '../endpoint/polls.js'
 import { Uplink } from '../endpoint/uplink.js'
 import { openingCost, UserRateLimiter } from '../endpoint/user-rate-limiter.js'
+import { Refusal } from '../errors/refusal.js'
 import type { ContractWatch } from '../rooms/contract-watch.js'
 import { Hub } from '../rooms/hub.js'
 import { Inspector } from '../stats/inspector.js'
@@ -58,6 +60,7 @@ export class RealtimeNode {
   readonly #slots: Slots
   readonly #messages: Messages
   readonly #acks: BroadcastAcks
+  readonly #departures: Departures
   readonly #elsewhere: Elsewhere
   readonly #contracts: ContractWatch | undefined
   readonly #drain: Drain
@@ -97,6 +100,7 @@ export class RealtimeNode {
       foundation,
       { hub, access, revocations, connections, slots, messages, acks, auth, rates }
     )
+    this.#departures = dispatch.departures
     const polls = new Polls({
       joins: dispatch.joins,
       control: adapter.control,
@@ -148,7 +152,8 @@ export class RealtimeNode {
       revocations,
       rates,
       ledger,
-      find: (id) => connections.get(id)
+      find: (id) => connections.get(id),
+      whenOver: (request, callback) => { exchanges.whenOver(request, callback) }
     })
     const opening = openingCost(settings.limits)
     const admission = this.admission = new Admission({
@@ -258,6 +263,7 @@ export class RealtimeNode {
     const guarded = this.#server.guard.close()
     const said = this.#contracts?.stop()
     await this.#drain.run()
+    await this.#departures.close(new Refusal('draining'))
     await guarded
     await this.exchanges.close(deadline)
     await said

@@ -25,8 +25,16 @@ export interface PresenceData {
   readonly left: readonly MemberData[]
 }
 
+/** What a room asks of its members' clients. */
+export interface RoomTerms {
+  /** The room's own rate of messages; absent where that of the connection holds. */
+  readonly rate?: { readonly messages: number, readonly burst: number }
+  /** Messages that do not wait behind others; absent where all of them do. */
+  readonly concurrent?: readonly string[]
+}
+
 /** Where a member stands in a room that it has entered. */
-export interface JoinData extends Partial<Position> {
+export interface JoinData extends Partial<Position>, RoomTerms {
   /** Whether it resumes where it asked to; absent when it did not ask. */
   readonly resumed?: boolean
   readonly members?: MembersData

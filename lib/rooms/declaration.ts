@@ -9,6 +9,7 @@ import { RESERVED_TYPES } from '../protocol/frames.js'
 import { keyFault, SchemaFault } from '../protocol/schema.js'
 import { compile, type Checker } from '../protocol/validate.js'
 import { HISTORY } from '../retention/bounds.js'
+import type { RoomTerms } from '../protocol/server-frames.js'
 import { ALL, USER, type BuiltIn } from './built-in.js'
 
 /** First segments of the URL space that are not rooms. */
@@ -41,6 +42,8 @@ interface MessageRule {
   readonly data: Checker
   readonly reply: Checker | undefined
   readonly handler: Hook<unknown, unknown>
+  /** Whether it does not wait behind other messages of its connection. */
+  readonly isConcurrent: boolean
 }
 interface EventRule { readonly data: Checker, readonly delivery: Delivery, readonly key: string | undefined }
 
@@ -65,6 +68,8 @@ export interface Declaration {
   readonly flush: number
   readonly messageLimit: number | undefined
   readonly rate: { readonly messages: number, readonly burst: number } | undefined
+  /** What a member's client is told of the room, so that it keeps to it. */
+  readonly terms: RoomTerms
   /** The scope's logger, as it was handed in. */
   readonly log: unknown
   /**
@@ -76,13 +81,14 @@ export interface Declaration {
 function split (spec: MessageSpecs[string] | EventSpecs[string]): {
   data: TSchema
   reply?: TSchema
+  concurrent?: boolean
   delivery?: Delivery
   key?: string
 } {
   const whole = spec as { data?: unknown, type?: unknown }
   // A schema has a `type` or another keyword of its own; a spec has `data`, which is a schema object.
   return typeof whole.data === 'object' && whole.data !== null && whole.type === undefined
-    ? spec as { data: TSchema, reply?: TSchema, delivery?: Delivery, key?: string }
+    ? spec as { data: TSchema, reply?: TSchema, concurrent?: boolean, delivery?: Delivery, key?: string }
     : { data: spec as TSchema }
 }
 
@@ -143,7 +149,10 @@ export function declare (
   const messages = new Map<string, MessageRule>()
   for (const [type, spec] of Object.entries(contract.messages ?? {})) {
     reserve(name, 'message', type)
-    const { data, reply } = split(spec)
+    const { data, reply, concurrent = false } = split(spec)
+    if (typeof concurrent !== 'boolean') {
+      throw new REALTIME_ERR_ROOM(`message "${type}" of "${name}": concurrent is true or false`)
+    }
     if (isPublishOnly) continue
     const handler = Object.hasOwn(hooks.on ?? {}, type) ? hooks.on![type] : undefined
     if (typeof handler !== 'function') {
@@ -154,7 +163,8 @@ export function declare (
     messages.set(type, {
       data: checker(data, `message "${type}" of "${name}"`, limit),
       reply: reply === undefined ? undefined : checker(reply, `reply of "${type}" of "${name}"`, limit),
-      handler
+      handler,
+      isConcurrent: concurrent
     })
   }
   for (const type of Object.keys(hooks.on ?? {})) {
@@ -196,6 +206,8 @@ export function declare (
   const history = limits.history === false || (limits.history === undefined && defaults.history === false)
     ? false
     : { ...HISTORY, ...(defaults.history === false ? {} : defaults.history), ...limits.history }
+  const rate = limits.limits?.rate
+  const concurrent = [...messages].flatMap(([type, { isConcurrent }]) => isConcurrent ? [type] : [])
   return {
     pattern,
     contract,
@@ -217,7 +229,11 @@ export function declare (
     capacity: limits.capacity,
     flush: limits.flush ?? 0,
     messageLimit: limits.limits?.message,
-    rate: limits.limits?.rate,
+    rate,
+    terms: {
+      ...(rate === undefined ? {} : { rate }),
+      ...(concurrent.length === 0 ? {} : { concurrent })
+    },
     log,
     active: { rooms: 0, members: 0 }
   }

@@ -133,7 +133,8 @@ export class Joining {
       data: {
         ...(room.hasHistory ? position : {}),
         ...(resumed === undefined ? {} : { resumed }),
-        ...(snapshot === undefined || snapshot.sequence === request.sequence ? {} : { members: snapshot })
+        ...(snapshot === undefined || snapshot.sequence === request.sequence ? {} : { members: snapshot }),
+        ...room.declaration.terms
       },
       start: () => { room.start(membership, []) }
     }

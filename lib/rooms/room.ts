@@ -108,7 +108,8 @@ export class Room implements RoomOfMember {
       data: {
         ...(this.hasHistory ? position : {}),
         ...(plan.resumed === undefined ? {} : { resumed: plan.resumed }),
-        ...(plan.snapshot === undefined ? {} : { members: plan.snapshot })
+        ...(plan.snapshot === undefined ? {} : { members: plan.snapshot }),
+        ...this.declaration.terms
       }
     }
   }

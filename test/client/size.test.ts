@@ -4,7 +4,7 @@ import { build } from 'esbuild'
 import t from 'tap'
 
 /** Bytes of the ES module, minified and gzipped, that a page loads. README.md says what they hold. */
-const MOST = 7_450
+const MOST = 7_550
 
 t.test(`the client is at most ${MOST} bytes, and takes nothing else into a page`, async (t) => {
   const { outputFiles, metafile } = await build({

@@ -2,7 +2,6 @@ import type {
   DrainFrame, GapData, JoinData as EnteredData, LeftFrame, MemberData, MembersData, PresenceData, ServerFrame,
   WelcomeData
 } from '../../protocol/server-frames.js'
-import type { Rate } from '../token-bucket.js'
 import type { SocketClass } from '../platform.js'
 import type { Refused } from '../errors.js'
 
@@ -10,7 +9,7 @@ export type { MemberData }
 export type Members = Pick<MembersData, 'sequence' | 'list'>
 
 /** The data of a join's ack, which is also in `welcome.rooms` and in the answer of a poll. */
-export interface JoinData extends EnteredData { readonly rate?: Rate }
+export type JoinData = EnteredData
 
 type KeyOf<U> = U extends unknown ? keyof U : never
 type FieldOf<U, K> = U extends unknown ? K extends keyof U ? U[K] : never : never

@@ -1,0 +1,49 @@
+import t from 'tap'
+import { Departures } from '../../lib/dispatch/departures.js'
+import { Refusal } from '../../lib/errors/refusal.js'
+
+const gone = new Refusal('unavailable')
+
+t.test('who follows a connection is told once when it ends, and others are not', async (t) => {
+  const departures = new Departures()
+  const told: string[] = []
+  for (const id of ['a', 'a', 'b', undefined]) departures.follow(id, () => { told.push(String(id)) })
+  departures.ended('a', () => gone)
+  departures.ended('a', () => gone)
+  t.same(told, ['a', 'a'])
+})
+
+t.test('who has stopped following is not told, and nothing of it is kept', async (t) => {
+  const departures = new Departures()
+  const stops = ['a', 'a', undefined].map((id) => departures.follow(id, () => { t.fail('told') }))
+  for (const stop of stops) stop()
+  departures.ended('a', () => {
+    t.fail('a reason was asked for')
+    return gone
+  })
+  await departures.close(gone)
+})
+
+t.test('the end of the server is told to all, each once, and at once to who comes later', async (t) => {
+  const departures = new Departures()
+  const told: unknown[] = []
+  departures.follow('a', (why) => { told.push(why) })
+  departures.follow(undefined, (why) => { told.push(why) })
+  await departures.close(gone)
+  departures.ended('a', () => gone)
+  departures.follow('b', (why) => { told.push(why) })()
+  t.same(told, [gone, gone, gone])
+})
+
+t.test('the end of a connection that has moved to another node is not told, and that of the server is', async (t) => {
+  const departures = new Departures()
+  const told: string[] = []
+  const stop = departures.follow('a', () => { told.push('stopped') })
+  departures.follow('a', ({ word }) => { told.push(word) })
+  departures.moved('a')
+  departures.ended('a', () => gone)
+  stop()
+  t.same(told, [])
+  await departures.close(new Refusal('draining'))
+  t.same(told, ['draining'])
+})
