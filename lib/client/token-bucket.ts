@@ -1,6 +1,5 @@
+import { refilled, type Rate } from '../structures/refilled.js'
 import { now } from './timers.js'
-
-export interface Rate { readonly messages: number, readonly burst: number }
 
 /**
  * Keeps the client a fifth below a rate of the server: a message that is refused for its rate would arrive behind later
@@ -9,12 +8,12 @@ export interface Rate { readonly messages: number, readonly burst: number }
  * @returns a function that takes a token and returns 0, or returns the milliseconds until there is one
  */
 export function bucket ({ messages, burst }: Rate): () => number {
-  const most = Math.max(1, burst * 0.8)
-  let tokens = most
+  const rate = { messages, burst: Math.max(1, burst * 0.8) }
+  let tokens = rate.burst
   let last = now()
   return () => {
     const at = now()
-    tokens = Math.min(most, tokens + (at - last) * messages / 1_000)
+    tokens = refilled(rate, tokens, at - last)
     last = at
     if (tokens < 1) return (1 - tokens) * 1_000 / messages + 1
     tokens--

@@ -19,7 +19,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const prefix = await createPrefix(app, settings.prefix)
   await registerDependencies(app, options)
   const node = new RealtimeNode(createFoundation(app, options, settings, prefix))
-  const { hub, auth, readiness } = node
+  const { hub, auth, readiness } = node.core
 
   app.decorate('rooms', node.rooms)
   decorateRoom(app, { declarations: hub.declarations, settings, readiness })

@@ -10,7 +10,9 @@ import type { RealtimeNode } from './node.js'
 
 /** Registers all routes below the prefix in one scope: those of the rooms, the public ones, and the admin's. */
 export async function registerRoutes (app: FastifyInstance, node: RealtimeNode): Promise<void> {
-  const { foundation: { options, settings, prefix, refusals }, hub, readiness, endpoint, exchanges } = node
+  const { options, settings, prefix, refusals } = node.foundation
+  const { hub, readiness, exchanges } = node.core
+  const { endpoint } = node.clients
   const metrics = options.stats === false ? undefined : new Metrics(() => node.read(), options.stats?.register)
   // This hook comes before any code that can fail, because the registry may be the app's and outlive it.
   app.addHook('onClose', async () => { metrics?.close() })
@@ -45,7 +47,7 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
  * meanwhile.
  */
 function createAuthorize (
-  { foundation: { options }, admission, rates, revocations }: RealtimeNode
+  { foundation: { options }, core: { rates, revocations }, clients: { admission } }: RealtimeNode
 ): (request: FastifyRequest) => Promise<void> {
   const { token, authorize } = options.stats === false ? {} : options.stats ?? {}
   return async (request) => {

@@ -1,10 +1,12 @@
+import { refilled, type Rate } from './refilled.js'
+
 /** Bytes of an answer that cost as much as one message. */
 const UNIT = 16_384
 
 /** Cost of an answer in messages, on top of the message that asked for it. */
 export function costOf (bytes: number): number { return Math.floor(bytes / UNIT) }
 
-export interface Rate { /** Messages per second. */ readonly messages: number, readonly burst: number }
+export type { Rate }
 
 /**
  * A token bucket that can go into debt. A refused message costs as well, so a peer that keeps sending after its
@@ -28,8 +30,7 @@ export class TokenBucket {
    */
   take (now: number, cost = 1): number {
     const { messages, burst } = this.#rate
-    const filled = Math.min(burst, this.#tokens + (now - this.#at) * messages / 1_000)
-    this.#at = now
+    const filled = this.#refill(now)
     if (filled >= cost) {
       this.#tokens = filled - cost
       return 0
@@ -43,10 +44,14 @@ export class TokenBucket {
    * charge alone never makes it flooded.
    */
   charge (now: number, cost: number): void {
-    const { messages, burst } = this.#rate
-    const filled = Math.min(burst, this.#tokens + (now - this.#at) * messages / 1_000)
+    const filled = this.#refill(now)
+    this.#tokens = Math.max(filled - cost, Math.min(filled, 1 - this.#rate.burst))
+  }
+
+  #refill (now: number): number {
+    const filled = refilled(this.#rate, this.#tokens, now - this.#at)
     this.#at = now
-    this.#tokens = Math.max(filled - cost, Math.min(filled, 1 - burst))
+    return filled
   }
 
   /** Whether the peer has ignored as many refusals as its burst. */
@@ -54,6 +59,6 @@ export class TokenBucket {
 
   /** Whether the bucket has been idle for so long that a new one would be the same. */
   isFull (now: number): boolean {
-    return this.#tokens + (now - this.#at) * this.#rate.messages / 1_000 >= this.#rate.burst
+    return refilled(this.#rate, this.#tokens, now - this.#at) === this.#rate.burst
   }
 }

@@ -1,0 +1,112 @@
+import { Access } from '../admission/access.js'
+import { ConnectionIds } from '../admission/connection-ids.js'
+import { Readiness } from '../admission/readiness.js'
+import type { Slots } from '../admission/slots.js'
+import { Unread } from '../adapters/broker/unread.js'
+import { RemoteControl } from '../app/control.js'
+import type { Authentication } from '../auth/authentication.js'
+import type { Credentials } from '../auth/credentials.js'
+import type { Denials } from '../auth/denials.js'
+import { Revocations } from '../auth/revocations.js'
+import { Connections } from '../connection/connections.js'
+import { Drain } from '../connection/drain.js'
+import { BroadcastAcks } from '../dispatch/broadcast-acks.js'
+import type { Dispatch } from '../dispatch/dispatch.js'
+import { Elsewhere } from '../dispatch/elsewhere.js'
+import type { Messages } from '../dispatch/messages.js'
+import { Exchanges } from '../endpoint/exchanges.js'
+import { Polls } from '../endpoint/polls.js'
+import { UserRateLimiter } from '../endpoint/user-rate-limiter.js'
+import { Hub } from '../rooms/hub.js'
+import type { Membership } from '../rooms/membership.js'
+import type { Foundation } from './foundation.js'
+import {
+  createAuthentication, createCredentials, createDenials, createDispatch, createMessages, createSlots, hubOptions
+} from './parts.js'
+import type { ServerParts } from './server-parts.js'
+
+/** Connections and rooms, the admission to them, and the messages between them: what both interfaces of a node use. */
+export interface Core {
+  readonly exchanges: Exchanges
+  readonly connections: Connections<Membership>
+  readonly drain: Drain
+  readonly readiness: Readiness
+  readonly acks: BroadcastAcks
+  readonly hub: Hub
+  readonly slots: Slots
+  readonly messages: Messages
+  readonly revocations: Revocations
+  readonly credentials: Credentials
+  readonly denials: Denials
+  readonly auth: Authentication
+  readonly access: Access
+  readonly rates: UserRateLimiter
+  readonly connectionIds: ConnectionIds
+  readonly dispatch: Dispatch
+  readonly polls: Polls
+  readonly elsewhere: Elsewhere
+  /** Counts messages of other nodes that this version cannot read. */
+  readonly unread: Unread
+  readonly control: RemoteControl
+}
+
+/** Makes the parts in an order in which each gets those that it calls. */
+export function createCore (foundation: Foundation, server: ServerParts): Core {
+  const { app: { log }, settings, adapter, nodeId, failed } = foundation
+  const controlFailed = (error: unknown): void => { failed(error, 'control') }
+
+  const connections = new Connections<Membership>()
+  const drain = new Drain(connections, settings.drain)
+  const acks = new BroadcastAcks(nodeId, adapter.control, controlFailed)
+  const hub = new Hub(adapter, hubOptions(foundation, acks))
+
+  const revocations = new Revocations()
+  const slots = createSlots(foundation, connections)
+  const messages = createMessages(foundation)
+  const credentials = createCredentials(foundation, server)
+  const denials = createDenials(foundation)
+  const auth = createAuthentication(foundation, { credentials, denials, revocations })
+  const access = new Access(hub)
+  const rates = new UserRateLimiter(settings.limits.rate)
+  const connectionIds = new ConnectionIds(adapter, (error) => { failed(error, 'secret') })
+
+  const dispatch = createDispatch(
+    foundation,
+    { hub, access, revocations, connections, slots, messages, acks, auth, rates }
+  )
+  const polls = new Polls({
+    joins: dispatch.joins,
+    control: adapter.control,
+    charge: (userId, cost) => { rates.charge(userId, cost) },
+    grace: settings.presence.grace,
+    now: () => performance.now(),
+    onError: controlFailed
+  })
+  const elsewhere = new Elsewhere(adapter.control)
+  const unread = new Unread(log)
+  const control = new RemoteControl(
+    { hub, connections, dispatch, revocations, acks, polls, elsewhere, denials, unread }
+  )
+  return {
+    exchanges: new Exchanges(settings.timeouts.write),
+    connections,
+    drain,
+    readiness: new Readiness(drain),
+    acks,
+    hub,
+    slots,
+    messages,
+    revocations,
+    credentials,
+    denials,
+    auth,
+    access,
+    rates,
+    connectionIds,
+    dispatch,
+    polls,
+    elsewhere,
+    unread,
+    control
+  }
+}
