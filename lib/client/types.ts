@@ -1,4 +1,4 @@
-import type { Address, AnyMessages } from '../contract/types.js'
+import type { Address, AnyMessages, Given, Made } from '../contract/types.js'
 import type { Retry } from '../protocol/codes.js'
 import type { ListenOptions } from './listeners.js'
 
@@ -41,7 +41,7 @@ export type RoomEvent<E> = { [K in keyof E & string]: {
   /** The name of the event. */
   type: K
   /** What the server sent, as the contract types it; the client does not validate it again. */
-  data: E[K]
+  data: Made<E[K]>
   /** The place in the room's stream, which increases within one epoch; absent for `latest` and `volatile` events. */
   offset?: number
   /** When it was published, in Unix milliseconds by the clock of the publishing node. */
@@ -53,7 +53,7 @@ export interface Member<D> {
   /** The user's id, as the server knows it. */
   readonly userId: string
   /** What the room's `presence` option shows of the user. */
-  readonly data: D
+  readonly data: Made<D>
 }
 
 /** A room as the client sees it. It outlives links: after each break the client joins it again at its position. */
@@ -95,7 +95,7 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
    *
    * @throws RealtimeError with the code of the refusal, or `timeout`, `queue_full`, `left` or `closed`
    */
-  send<K extends keyof M & string> (message: K, data: M[K]['data'], options?: SendOptions): Promise<M[K]['reply']>
+  send<K extends keyof M & string> (message: K, data: Given<M[K]['data']>, options?: SendOptions): Promise<Made<M[K]['reply']>>
   /** Leaves for good; messages that are not acknowledged reject with `left`. */
   leave (): Promise<void>
 }

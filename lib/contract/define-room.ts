@@ -49,10 +49,10 @@ function fill (source: string, params: Record<string, unknown> | undefined): str
  */
 export function defineRoom<
   const N extends string,
-  P extends SchemaLike | undefined = undefined,
+  const P extends SchemaLike | undefined = undefined,
   const M extends MessageSpecs = {},
   const E extends EventSpecs = {},
-  D extends SchemaLike | undefined = undefined
+  const D extends SchemaLike | undefined = undefined
 > (
   name: N,
   spec: {

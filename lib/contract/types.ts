@@ -1,18 +1,6 @@
-/**
- * Anything with TypeBox's phantom types. It is structural, so that two copies of TypeBox in one app do not clash.
- */
-export interface SchemaLike {
-  /** The type of a value that fits, as TypeBox keeps it. It exists for the compiler alone. */
-  readonly static: unknown
-  /** The types that `this` of a recursive schema stands for, as TypeBox keeps them. */
-  readonly params: unknown[]
-}
+import type { Given, InferInput, Made, SchemaLike, Slot } from './schemas.js'
 
-/** The type of a value that fits a schema. */
-export type Infer<S extends SchemaLike> = (S & {
-  /** No parameter is bound: what a schema means by itself. */
-  params: []
-})['static']
+export type * from './schemas.js'
 
 /**
  * What is promised for an event: `reliable` events have a position and come once and in order, also after a
@@ -56,17 +44,17 @@ export type PathParams<N extends string> = N extends `${infer A}/${infer B}`
   ? PathParams<A> | PathParams<B>
   : N extends `:${infer P}` ? P : never
 
-/** The type of the data of a message or event, from its declaration. */
+/** The type of the data of a message or event, from its declaration, or both where its schema changes data. */
 export type Data<S> = S extends {
   /** Schema of the data, where more than the data is declared. */
   readonly data: infer D extends SchemaLike
-} ? Infer<D> : S extends SchemaLike ? Infer<S> : never
+} ? Slot<D> : S extends SchemaLike ? Slot<S> : never
 
 /** The type of the reply to a message, from its declaration; `void` without one. */
 export type Reply<S> = S extends {
   /** Schema of the reply. */
   readonly reply: infer R extends SchemaLike
-} ? Infer<R> : void
+} ? Slot<R> : void
 
 /** The types of all messages of a room, from their declarations. */
 export type MessagesOf<M extends MessageSpecs> = { [K in keyof M]: {
@@ -80,15 +68,15 @@ export type MessagesOf<M extends MessageSpecs> = { [K in keyof M]: {
 export type EventsOf<E> = { [K in keyof E]: Data<E[K]> }
 
 /** The type of what others see of a member, from its schema. */
-export type MemberOf<D> = D extends SchemaLike ? Infer<D> : undefined
+export type MemberOf<D> = D extends SchemaLike ? Slot<D> : undefined
 
 /** The type of a room's params: what their schema says, or a string for each name of the pattern. */
-export type ParamsOf<N extends string, P> = P extends SchemaLike ? Infer<P> : { [K in PathParams<N>]: string }
+export type ParamsOf<N extends string, P> = P extends SchemaLike ? Slot<P> : { [K in PathParams<N>]: string }
 
 /** A compile error that says what is wrong where the schema of the params does not describe the pattern's names. */
 export type CheckParams<N extends string, P> = P extends SchemaLike
-  ? Infer<P> extends { [K in PathParams<N>]: string }
-    ? [keyof Infer<P>] extends [PathParams<N>]
+  ? InferInput<P> extends { [K in PathParams<N>]: string }
+    ? [keyof InferInput<P>] extends [PathParams<N>]
         ? unknown
         : {
             /** What is wrong, for the compiler's message. */
@@ -108,7 +96,7 @@ export type CheckEvents<E> = {
   }
     ? {
         /** A property of the event's data. */
-        readonly key: keyof Data<E[K]>
+        readonly key: keyof Made<Data<E[K]>>
       }
     : unknown
 }
@@ -135,7 +123,7 @@ export interface Definition<N extends string, P, M, E, D> {
    *
    * @throws TypeError with code `REALTIME_ERR_PARAM` when a param is no string, empty, `.` or `..`
    */
-  at (...args: [PathParams<N>] extends [never] ? [] : [params: P]): Address<M, E, D>
+  at (...args: [PathParams<N>] extends [never] ? [] : [params: Given<P>]): Address<M, E, D>
 }
 
 /** A room of whatever types. */
@@ -144,8 +132,10 @@ export type AnyAddress = Address<unknown, unknown, unknown>
 /** The names of the events of a room; any string where the room is given by its name alone. */
 export type EventName<R> = R extends Address<unknown, infer E, unknown> ? keyof E & string : string
 
-/** The type of the data of an event of a room; `unknown` where the room is given by its name alone. */
-export type EventData<R, K> = R extends Address<unknown, infer E, unknown> ? K extends keyof E ? E[K] : never : unknown
+/** The type of the data that an event of a room is given; `unknown` where the room is given by its name alone. */
+export type EventData<R, K> = R extends Address<unknown, infer E, unknown>
+  ? K extends keyof E ? Given<E[K]> : never
+  : unknown
 
 /** Messages of whatever types. */
 export interface AnyMessages {

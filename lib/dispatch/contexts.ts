@@ -97,9 +97,10 @@ export class MessageContext extends RoomContext implements Public.MessageContext
   #signal: HandlerSignal | undefined
   #isOver = false
 
-  constructor (source: MessageSource) {
+  /** @param data as its schema has made it */
+  constructor (source: MessageSource, data: unknown) {
     super(source)
-    this.data = source.data
+    this.data = data
     this.#whenGone = source.whenGone
   }
 

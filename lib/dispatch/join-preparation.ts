@@ -2,12 +2,11 @@ import type { Awaitable } from '../structures/awaitable.js'
 import { JoinContext, type ContextSource } from './contexts.js'
 import type { Peer } from '../admission/peer.js'
 import { Refusal } from '../errors/refusal.js'
-import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
-import { describe } from '../rooms/violations.js'
+import { outgoing } from '../rooms/fitting.js'
 import type { PendingJoin, JoinRequest } from '../rooms/joining.js'
 import type { JoinData } from '../protocol/server-frames.js'
 import type { Membership } from '../rooms/membership.js'
@@ -97,12 +96,8 @@ export class JoinPreparation {
 
   async #memberData (declaration: Declaration, { user, userId, params }: ContextSource): Promise<unknown> {
     const data = await declaration.presence?.({ user, userId, params })
-    if (this.#validateOutput && declaration.member !== undefined && !declaration.member.check(data)) {
-      throw new REALTIME_ERR_EVENT(
-        `member data of "${declaration.pattern.source}" does not fit its schema: ${describe(declaration.member.violations(data))}`
-      )
-    }
-    return data
+    if (declaration.member === undefined) return data
+    return outgoing(declaration.member, data, this.#validateOutput, 'member data', declaration.pattern.source)
   }
 }
 

@@ -3,7 +3,8 @@ import type { ClaimStore } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { MessageContext, type MessageSource } from './contexts.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
-import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
+import type { Parsed, Violation } from '../protocol/checker.js'
+import { outgoing, sendable } from '../rooms/fitting.js'
 import { Idempotency, type Handling, type IdempotencyOptions } from './idempotency.js'
 import { refusedBy, type Outcome } from './outcome.js'
 import { after } from '../structures/timers.js'
@@ -39,18 +40,20 @@ export class Messages {
   /** Never rejects: an error is an outcome too. */
   async run (call: MessageCall): Promise<Outcome> {
     try {
-      this.#check(call)
+      const checked = this.#check(call)
+      const data = checked instanceof Promise ? await checked : checked
       if (call.messageId === undefined) {
         call.check()
-        return await this.#handle(call).answer
+        return await this.#handle(call, data).answer
       }
-      return await this.#idempotency.run(call, call.messageId, (keep) => this.#handle(call, keep))
+      return await this.#idempotency.run(call, call.messageId, (keep) => this.#handle(call, data, keep))
     } catch (error) {
-      return refusedBy(refusalOf(error).refusal)
+      return thrown(call, error)
     }
   }
 
-  #check ({ declaration, type, data, bytes }: MessageCall): void {
+  /** Gives the data as the handler gets it, which a schema may have changed. */
+  #check ({ declaration, type, data, bytes }: MessageCall): unknown {
     const rule = declaration.messages.get(type)
     if (rule === undefined) {
       throw new Refusal('message_unknown', {
@@ -62,15 +65,34 @@ export class Messages {
         why: { limit: 'limits.message of the room', value: declaration.messageLimit, bytes }
       })
     }
-    if (!rule.data.check(data)) {
-      const details = rule.data.violations(data)
-      throw new Refusal('invalid_message', { message: `data does not fit: ${describe(details)}`, details })
+    if (rule.data.parse !== undefined) {
+      const parsed = rule.data.parse(data)
+      return parsed instanceof Promise ? this.#inTime(parsed).then(fitting) : fitting(parsed)
+    }
+    if (!rule.data.check(data)) throw misfit(rule.data.violations(data))
+    return data
+  }
+
+  /** A check of the application's own gets the time of a handler. */
+  async #inTime<T> (checking: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = after(() => { reject(new Refusal('timeout')) }, this.#options.timeout)
+    })
+    try {
+      return await Promise.race([checking, late])
+    } finally {
+      clearTimeout(timer)
     }
   }
 
   /** @param keep stores the handler's outcome before it is sent */
-  #handle (call: MessageCall, keep: (final: Outcome) => Awaitable<Outcome> = (final) => final): Handling {
-    const context = new MessageContext(call)
+  #handle (
+    call: MessageCall,
+    data: unknown,
+    keep: (final: Outcome) => Awaitable<Outcome> = (final) => final
+  ): Handling {
+    const context = new MessageContext(call, data)
     const invoked = this.#invoke(call, context)
     if (!(invoked instanceof Promise)) context.over()
     const end = invoked instanceof Promise ? invoked.then(keep) : keep(invoked)
@@ -102,30 +124,44 @@ export class Messages {
           .then((reply) => this.#replied(call, reply))
           .catch((error: unknown) => thrown(call, error, context))
       }
-      return this.#replied(call, result)
+      const outcome = this.#replied(call, result)
+      return outcome instanceof Promise ? outcome.catch((error: unknown) => thrown(call, error, context)) : outcome
     } catch (error) {
       return thrown(call, error, context)
     }
   }
 
-  #replied (call: MessageCall, reply: unknown): Outcome {
-    const rule = call.declaration.messages.get(call.type)!
+  #replied ({ type, declaration }: MessageCall, reply: unknown): Awaitable<Outcome> {
+    const rule = declaration.messages.get(type)!
     if (rule.reply === undefined) return {}
-    if (this.#options.validateOutput && !rule.reply.check(reply)) {
-      throw new REALTIME_ERR_EVENT(
-        `the reply to "${call.type}" of "${call.declaration.pattern.source}" does not fit its schema: ${describe(rule.reply.violations(reply))}`
-      )
+    const { source } = declaration.pattern
+    if (rule.reply.parse === undefined) {
+      return { data: outgoing(rule.reply, reply, this.#options.validateOutput, rule.name, source) }
     }
-    return { data: reply }
+    const parsed = rule.reply.parse(reply)
+    const what = `${rule.name} of "${source}"`
+    return parsed instanceof Promise
+      ? parsed.then((made) => ({ data: sendable(made, what) }))
+      : { data: sendable(parsed, what) }
   }
+}
+
+/** @throws Refusal `invalid_message` */
+function fitting (parsed: Parsed): unknown {
+  if (parsed.violations !== undefined) throw misfit(parsed.violations)
+  return parsed.value
+}
+
+function misfit (details: Violation[]): Refusal {
+  return new Refusal('invalid_message', { message: `data does not fit: ${describe(details)}`, details })
 }
 
 function isThenable (value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
-function thrown (call: MessageCall, error: unknown, context: MessageContext): Outcome {
-  const given = context.reasonOf(error)
+function thrown (call: MessageCall, error: unknown, context?: MessageContext): Outcome {
+  const given = context?.reasonOf(error)
   // What the handler has given up has had no outcome: sent again, the message is handled again.
   if (given !== undefined) {
     return refusedBy(given.word === 'timeout' ? given : new Refusal('unavailable', { message: given.message }))
@@ -134,7 +170,7 @@ function thrown (call: MessageCall, error: unknown, context: MessageContext): Ou
   if (cause !== undefined) {
     (call.declaration.log as FastifyBaseLogger).error(
       { err: cause, room: call.name, message: call.type, connectionId: call.sender },
-      'a message handler failed'
+      context === undefined ? 'the check of a message failed' : 'a message handler failed'
     )
   }
   return refusedBy(refusal)

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import type { Identity } from '../connection/identity.js'
-import { asyncApi } from '../contract/asyncapi.js'
+import { asyncApi } from '../protocol/asyncapi.js'
 import { followExchanges } from '../endpoint/exchanges.js'
 import { registerPublic, sharedOptions } from '../endpoint/public-routes.js'
 import { createAdmin } from '../stats/admin.js'

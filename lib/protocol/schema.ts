@@ -1,16 +1,10 @@
 import { FormatRegistry, Kind, TransformKind, TypeRegistry, type TSchema } from '@sinclair/typebox'
-import { FORMATS, UNCHECKED } from './formats.js'
-import { stepsOf } from './regexp.js'
+import { SchemaFault } from './checker.js'
+import { UNCHECKED } from './formats.js'
+import { isUnique, partOf as newPart, within, type Part as PartOfSchema } from './parts.js'
+import { checkBounds, checkCarried, FEW, MOST_TRIES, noLength, unknownFormat, Work } from './work.js'
 
-/** Says where a schema is wrong and how to mend it. */
-export class SchemaFault extends Error {}
-
-/** Steps that all expressions of a schema may take together on one message: a few milliseconds. */
-const MOST_STEPS = 2_000_000
-/** Alternatives of a union that may be tried on one message. */
-const MOST_TRIES = 1_000_000
-/** Up to so many alternatives are tried one after another even where a property tells them apart. */
-const FEW = 8
+type Part = PartOfSchema<TSchema>
 
 /**
  * A test of this library in place of a part that TypeBox would check more slowly than needed, or before its length is
@@ -51,16 +45,6 @@ function both (schema: TSchema, ...tests: Test[]): TSchema {
   return joint
 }
 
-/**
- * A part of a schema with a compiled check of its own. A part that refers to itself is checked once for each value,
- * however many ways lead to that value.
- */
-export interface Part {
-  schema: TSchema | undefined
-  check: ((value: unknown) => boolean) | undefined
-  readonly seen: Map<object, boolean>
-}
-
 export interface Prepared {
   readonly schema: TSchema
   readonly parts: readonly Part[]
@@ -70,28 +54,35 @@ export interface Prepared {
   readonly size: number
 }
 
-/** Kinds that JSON cannot carry, and what to use in their place. */
-const NOT_JSON: Readonly<Record<string, string>> = {
-  Date: 'send a time as Type.String({ format: \'date-time\' }) or as Type.Integer() of milliseconds',
-  Uint8Array: 'send bytes as Type.String({ format: \'byte\' }) in base64',
-  BigInt: 'send it as Type.String({ pattern: \'^-?[0-9]+$\', maxLength: 40 })',
-  Function: 'send a name, and look the function up by it',
-  Constructor: 'send a name, and look the class up by it',
-  Symbol: 'send a name as Type.String()',
-  Undefined: 'make the property Type.Optional(...), or send Type.Null()',
-  Void: 'leave the reply out, or send Type.Null()',
-  Promise: 'await it, and send what it resolves with',
-  Iterator: 'send an array, or one event for each value',
-  AsyncIterator: 'send one event for each value'
-}
-
-const BOUNDS = [
-  ['minLength', 'maxLength'],
-  ['minItems', 'maxItems'],
-  ['minProperties', 'maxProperties'],
-  ['minimum', 'maximum'],
-  ['minContains', 'maxContains']
-] as const
+/** What each kind checks beside its type. */
+const CHECKED: ReadonlyMap<string, readonly string[]> = new Map(Object.entries({
+  String: ['minLength', 'maxLength', 'pattern', 'format'],
+  RegExp: ['minLength', 'maxLength', 'format'],
+  TemplateLiteral: ['minLength', 'maxLength', 'pattern', 'format'],
+  Number: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'],
+  Integer: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'],
+  Object: ['properties', 'required', 'additionalProperties', 'minProperties', 'maxProperties'],
+  Record: ['patternProperties', 'additionalProperties', 'minProperties', 'maxProperties'],
+  Array: ['items', 'minItems', 'maxItems', 'uniqueItems', 'contains', 'minContains', 'maxContains'],
+  Tuple: ['items', 'additionalItems', 'minItems', 'maxItems'],
+  Intersect: ['allOf', 'unevaluatedProperties'],
+  Union: ['anyOf'],
+  Literal: ['const'],
+  Not: ['not'],
+  Ref: ['$ref'],
+  This: ['$ref'],
+  Import: ['$ref'],
+  Any: [],
+  Boolean: [],
+  Never: ['not'],
+  Null: [],
+  Unknown: []
+}))
+/** Everything in JSON Schema that refuses a value. */
+const ASSERTIONS = new Set([
+  ...[...CHECKED.values()].flat(), 'enum', 'oneOf', 'if', 'then', 'else', 'propertyNames', 'prefixItems', 'dependencies',
+  'dependentRequired', 'dependentSchemas', 'unevaluatedItems'
+])
 /** Keywords whose values are data and not schemas. */
 const VALUES = new Set(['const', 'enum', 'default', 'examples', 'required'])
 
@@ -134,11 +125,10 @@ class Preparing {
   readonly texts = new Map<object, string>()
   size = 0
   isRecalling = false
-  readonly #limit: number
-  #steps = 0
+  readonly #work: Work
 
   constructor (limit: number) {
-    this.#limit = limit
+    this.#work = new Work(limit)
   }
 
   /** @param times how many values of one message this part may check */
@@ -162,10 +152,9 @@ class Preparing {
         `${where} is a Type.Transform, which is not applied to messages and events: declare what is sent, and change it in the handler`
       )
     }
-    if (Object.hasOwn(NOT_JSON, kind)) {
-      throw new SchemaFault(`${where} is Type.${kind}, which JSON cannot carry: ${NOT_JSON[kind]}`)
-    }
+    checkCarried(kind, where)
     checkBounds(own, where)
+    checkTypes(own, where)
     if (typeof own.$id !== 'string' || kind === 'Import') return this.#convert(own, path, scope, times)
     const part = this.#part()
     part.schema = this.#convert(own, path, new Map(scope).set(own.$id, part), Infinity)
@@ -173,7 +162,7 @@ class Preparing {
   }
 
   #part (schema?: TSchema): Part {
-    const part: Part = { schema, check: undefined, seen: new Map() }
+    const part = newPart(schema)
     this.parts.push(part)
     return part
   }
@@ -182,6 +171,7 @@ class Preparing {
     const { $id, ...rest } = schema
     const copy = { ...rest } as TSchema
     this.#foreign(schema, path)
+    checkKeywords(schema, path === '' ? 'the schema' : path)
     const child = (value: unknown, key: string, many = times): TSchema => this.visit(
       value,
       `${path}/${key}`,
@@ -254,12 +244,8 @@ class Preparing {
     const { maxLength } = text
     const tests: Test[] = []
     if (typeof pattern === 'string') {
-      if (typeof maxLength !== 'number') {
-        throw new SchemaFault(
-          `${where} has a pattern and no maxLength: add maxLength, a pattern is only safe on short strings`
-        )
-      }
-      const expression = this.#prove(pattern, String(flags ?? ''), where, maxLength, times)
+      if (typeof maxLength !== 'number') throw noLength(where)
+      const expression = this.#work.prove(pattern, String(flags ?? ''), where, maxLength, times)
       tests.push(testing(
         (value) => typeof value === 'string' && value.length <= maxLength && expression.test(value),
         `Expected string to match '${pattern}'`
@@ -283,56 +269,9 @@ class Preparing {
       }
       return testing((value) => typeof value === 'string' && value.length <= maxLength && own(value), says)
     }
-    const format = FORMATS.get(name)
-    if (format === undefined) {
-      throw new SchemaFault(
-        `${where} has the format "${name}", which nobody knows: register it with FormatRegistry.Set, or use one of ${[...FORMATS.keys()].sort().join(', ')}`
-      )
-    }
-    if (format.steps !== undefined) {
-      this.#spend(
-        `the format "${name}"`,
-        format.steps,
-        where,
-        Math.min(maxLength ?? format.maxLength, format.maxLength),
-        times
-      )
-    }
-    return testing((value) => typeof value === 'string' && value.length <= format.maxLength && format.test(value), says)
-  }
-
-  /** @throws SchemaFault when the expression may take too long, or when no bound for it can be told */
-  #prove (source: string, flags: string, where: string, maxLength: number, times: number): RegExp {
-    let expression: RegExp
-    try {
-      // With the flags `g` and `y` an expression would continue where its last match ended.
-      expression = new RegExp(source, flags.replace(/[gy]/g, ''))
-    } catch (error) {
-      throw new SchemaFault(`${where}: ${(error as Error).message}`)
-    }
-    const steps = stepsOf(source, flags)
-    if (steps === undefined) {
-      throw new SchemaFault(
-        `${where}: the expression /${source}/${flags} cannot be proved safe, a short string could stop the process: write it without back references, without looking back and without loops over what may be nothing, or check it in the handler`
-      )
-    }
-    this.#spend(`the expression /${source}/${flags}`, steps, where, maxLength, times)
-    return expression
-  }
-
-  #spend (what: string, steps: (length: number) => number, where: string, maxLength: number, times: number): void {
-    const cost = (length: number): number => Math.min(
-      times,
-      Math.max(1, this.#limit / (length + 3))
-    ) * steps(Math.min(length, this.#limit))
-    if (this.#steps + cost(maxLength) > MOST_STEPS) {
-      let most = Math.min(maxLength, this.#limit)
-      while (most > 0 && this.#steps + cost(most) > MOST_STEPS) most = Math.floor(most / 2)
-      throw new SchemaFault(
-        `${where}: ${what} may take ${cost(maxLength).toExponential(0)} steps on one message${most > 0 ? `; lower maxLength from ${maxLength} to ${most}, or write` : '; write'} it so that it begins with ^ and each character can go on in one way only, without loops over the same characters within or behind each other`
-      )
-    }
-    this.#steps += cost(maxLength)
+    const test = this.#work.format(name, where, maxLength, times)
+    if (test === undefined) throw unknownFormat(name, where, 'register it with FormatRegistry.Set, or ')
+    return testing(test, says)
   }
 
   // Structures
@@ -354,7 +293,7 @@ class Preparing {
       copy.patternProperties as Record<string, unknown>
     ).map(([pattern, value]) => {
       // All property names of a message together are no longer than the message.
-      this.#prove(pattern, '', `${path}/patternProperties`, this.#limit, 1)
+      this.#work.prove(pattern, '', `${path}/patternProperties`, this.#work.limit, 1)
       return [pattern, child(value, 'patternProperties', Infinity)]
     }))
     if (isRecord(copy.additionalProperties)) {
@@ -387,7 +326,7 @@ class Preparing {
     if (all.length <= FEW) return copy
     const name = discriminatorOf(all)
     if (name === undefined) {
-      if (all.length * Math.min(times, this.#limit / 3) <= MOST_TRIES) return copy
+      if (all.length * Math.min(times, this.#work.limit / 3) <= MOST_TRIES) return copy
       throw new SchemaFault(
         `${path === '' ? 'the schema' : path} has ${all.length} alternatives that may be tried for each part of a message: give each of them a required property of Type.Literal with a value of its own, or a maxItems to what is around them`
       )
@@ -408,7 +347,7 @@ class Preparing {
     const { patternProperties } = schema as { patternProperties?: unknown }
     if (isRecord(patternProperties) && !(Kind in schema && schema[Kind] === 'Record')) {
       for (const name of Object.keys(patternProperties)) {
-        this.#prove(name, '', `${path}/patternProperties`, this.#limit, 1)
+        this.#work.prove(name, '', `${path}/patternProperties`, this.#work.limit, 1)
       }
     }
     for (const [key, value] of Object.entries(schema)) {
@@ -425,30 +364,26 @@ class Preparing {
   #plain (schema: Record<string, unknown>, path: string): void {
     const { pattern, maxLength } = schema
     if (typeof pattern === 'string') {
-      if (typeof maxLength !== 'number') {
-        throw new SchemaFault(
-          `${path} has a pattern and no maxLength: add maxLength, a pattern is only safe on short strings`
-        )
-      }
-      this.#prove(pattern, '', path, maxLength, Infinity)
+      if (typeof maxLength !== 'number') throw noLength(path)
+      this.#work.prove(pattern, '', path, maxLength, Infinity)
     }
     this.#foreign(schema, path)
   }
 }
 
-function checkBounds (schema: TSchema, where: string): void {
-  for (const [least, most] of BOUNDS) {
-    const [from, to] = [schema[least] as unknown, schema[most] as unknown]
-    if (typeof from === 'number' && typeof to === 'number' && from > to) {
-      throw new SchemaFault(`${where}: nothing can match ${least} ${from} and ${most} ${to}`)
-    }
-  }
-  if (schema.type === 'array' && typeof schema.minContains === 'number' && typeof schema.maxItems === 'number' &&
-    schema.minContains > schema.maxItems) {
+/** @throws SchemaFault for a keyword that would refuse values, if only TypeBox knew it */
+function checkKeywords (schema: TSchema, where: string): void {
+  const checked = CHECKED.get(kindOf(schema))
+  const unchecked = checked && Object.keys(schema).find((key) => ASSERTIONS.has(key) && !checked.includes(key))
+  if (unchecked !== undefined) {
     throw new SchemaFault(
-      `${where}: nothing can match minContains ${schema.minContains} and maxItems ${schema.maxItems}`
+      `${where} has the keyword "${unchecked}", which TypeBox does not check on Type.${kindOf(schema)}: build it of other types, or declare the schema as plain JSON Schema`
     )
   }
+}
+
+/** @throws SchemaFault for an intersection of several types */
+function checkTypes (schema: TSchema, where: string): void {
   if (kindOf(schema) === 'Intersect') {
     const types = new Set((schema.allOf as TSchema[])
       .map((each) => isRecord(each) ? each.type as unknown : undefined)
@@ -531,15 +466,6 @@ function rankOf (property: unknown): number {
     : kind === 'String' || kind === 'RegExp' || kind === 'TemplateLiteral' ? 1.5 : 2
 }
 
-function within (part: Part, value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return part.check!(value)
-  const known = part.seen.get(value)
-  if (known !== undefined) return known
-  const fits = part.check!(value)
-  part.seen.set(value, fits)
-  return fits
-}
-
 /** Finds a property that every alternative requires as a literal, each with another value. */
 function discriminatorOf (alternatives: readonly TSchema[]): string | undefined {
   if (!alternatives.every((each) => kindOf(each) === 'Object')) return undefined
@@ -553,29 +479,4 @@ function discriminatorOf (alternatives: readonly TSchema[]): string | undefined 
       : undefined)
     return !values.includes(undefined) && new Set(values).size === values.length
   })
-}
-
-function isUnique (values: readonly unknown[], texts: Map<object, string>): boolean {
-  const seen = new Set<unknown>()
-  for (const value of values) {
-    // The prefix keeps a string apart from the text of an object.
-    const text = typeof value === 'string'
-      ? `"${value}`
-      : typeof value === 'object' && value !== null ? canonical(value, texts) : value
-    if (seen.has(text)) return false
-    seen.add(text)
-  }
-  return true
-}
-
-/** Writes equal values as the same text, whatever the order of their properties. */
-function canonical (value: unknown, texts: Map<object, string>): string {
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'undefined'
-  const known = texts.get(value)
-  if (known !== undefined) return known
-  const text = Array.isArray(value)
-    ? `[${value.map((each) => canonical(each, texts)).join(',')}]`
-    : `{${Object.entries(value).map(([key, each]) => `${JSON.stringify(key)}:${canonical(each, texts)}`).sort().join(',')}}`
-  texts.set(value, text)
-  return text
 }

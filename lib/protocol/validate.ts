@@ -2,18 +2,9 @@ import { Kind, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { ValueErrorType } from '@sinclair/typebox/errors'
 import { Value } from '@sinclair/typebox/value'
+import { MAX_VIOLATIONS, pointer, type Checker, type Violation } from './checker.js'
 import { isJoint, isTest, prepare } from './schema.js'
 
-export interface Violation { readonly path: string, readonly message: string }
-
-/** A schema that was compiled once, at the declaration. */
-export interface Checker {
-  check (value: unknown): boolean
-  /** The first violations. It is slow, so call it only after a failed check. */
-  violations (value: unknown): Violation[]
-}
-
-const MAX_VIOLATIONS = 5
 /**
  * TypeBox lists the violations as long as the parts of the value times the parts of the schema stay within this bound,
  * which takes some milliseconds: it checks each of them against the other.
@@ -105,14 +96,14 @@ class Violations {
     const kind: string = schema[Kind]
     if (kind === 'Array' && Array.isArray(value)) {
       for (let index = 0; index < value.length && found.length < MAX_VIOLATIONS; index++) {
-        this.#part(schema.items as TSchema, value[index], `${path}/${index}`, found)
+        this.#part(schema.items as TSchema, value[index], pointer(path, index), found)
       }
     } else if (kind === 'Object' && typeof value === 'object' && value !== null) {
       for (const [name, property] of Object.entries(schema.properties as Record<string, TSchema>)) {
         if (Object.hasOwn(value, name)) {
-          this.#part(property, (value as Record<string, unknown>)[name], `${path}/${name}`, found)
+          this.#part(property, (value as Record<string, unknown>)[name], pointer(path, name), found)
         } else if (((schema.required ?? []) as string[]).includes(name)) {
-          found.push({ path: `${path}/${name}`, message: 'Expected required property' })
+          found.push({ path: pointer(path, name), message: 'Expected required property' })
         }
       }
     } else if (kind === 'Intersect') {

@@ -1,13 +1,13 @@
-import type { TSchema } from '@sinclair/typebox'
 import { contractOf } from '../contract/define-room.js'
+import { isSpec } from '../contract/family.js'
 import { parsePattern, type Pattern } from '../contract/names.js'
 import type { Contract, Delivery, MessageSpecs, EventSpecs } from '../contract/types.js'
 import type { RoomSettings } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors/misuse.js'
 import { RESERVED_TYPES } from '../protocol/frames.js'
-import { keyFault, SchemaFault } from '../protocol/schema.js'
-import { compile, type Checker } from '../protocol/validate.js'
+import { keyFaultOf, validatorOf } from '../protocol/any-schema.js'
+import { SchemaFault, type Validator } from '../protocol/checker.js'
 import { HISTORY } from '../retention/bounds.js'
 import type { RoomTerms } from '../protocol/server-frames.js'
 import { ALL, USER, type BuiltIn } from './built-in.js'
@@ -39,13 +39,21 @@ export interface RoomLimits {
 }
 
 interface MessageRule {
-  readonly data: Checker
-  readonly reply: Checker | undefined
+  readonly data: Validator
+  readonly reply: Validator | undefined
+  /** What its reply is called in errors. */
+  readonly name: string
   readonly handler: Hook<unknown, unknown>
   /** Whether it does not wait behind other messages of its connection. */
   readonly isConcurrent: boolean
 }
-interface EventRule { readonly data: Checker, readonly delivery: Delivery, readonly key: string | undefined }
+interface EventRule {
+  readonly data: Validator
+  /** What its data is called in errors. */
+  readonly name: string
+  readonly delivery: Delivery
+  readonly key: string | undefined
+}
 
 /** A definition made ready on this node: compiled schemas, options with defaults, handlers. */
 export interface Declaration {
@@ -55,10 +63,10 @@ export interface Declaration {
   /** Set for the rooms that every connection is in from the start and that a client cannot name. */
   readonly builtIn: BuiltIn | undefined
   readonly settings: RoomSettings
-  readonly params: Checker | undefined
+  readonly params: Validator | undefined
   readonly messages: ReadonlyMap<string, MessageRule>
   readonly events: ReadonlyMap<string, EventRule>
-  readonly member: Checker | undefined
+  readonly member: Validator | undefined
   readonly hasPresence: boolean
   readonly presence: Hook<unknown, unknown> | undefined
   readonly authorize: Hook<unknown, boolean> | undefined
@@ -79,27 +87,21 @@ export interface Declaration {
 }
 
 function split (spec: MessageSpecs[string] | EventSpecs[string]): {
-  data: TSchema
-  reply?: TSchema
+  data: unknown
+  reply?: unknown
   concurrent?: boolean
   delivery?: Delivery
   key?: string
 } {
-  const whole = spec as { data?: unknown, type?: unknown }
-  // A schema has a `type` or another keyword of its own; a spec has `data`, which is a schema object.
-  return typeof whole.data === 'object' && whole.data !== null && whole.type === undefined
-    ? spec as { data: TSchema, reply?: TSchema, concurrent?: boolean, delivery?: Delivery, key?: string }
-    : { data: spec as TSchema }
+  return isSpec(spec) ? spec : { data: spec }
 }
 
-function checker (schema: TSchema, where: string, limit: number | undefined): Checker {
+function validator (schema: unknown, where: string, limit: number | undefined): Validator {
   try {
-    return compile(schema, limit)
+    return validatorOf(schema, limit)
   } catch (error) {
     if (error instanceof SchemaFault) throw new REALTIME_ERR_SCHEMA(`${where}: ${error.message}`)
-    throw new REALTIME_ERR_SCHEMA(
-      `${where} is not a schema that can be compiled; build it with TypeBox's Type (${(error as Error).message})`
-    )
+    throw new REALTIME_ERR_SCHEMA(`${where} is not a schema that can be compiled (${(error as Error).message})`)
   }
 }
 
@@ -161,8 +163,9 @@ export function declare (
       )
     }
     messages.set(type, {
-      data: checker(data, `message "${type}" of "${name}"`, limit),
-      reply: reply === undefined ? undefined : checker(reply, `reply of "${type}" of "${name}"`, limit),
+      data: validator(data, `message "${type}" of "${name}"`, limit),
+      reply: reply === undefined ? undefined : validator(reply, `reply of "${type}" of "${name}"`, limit),
+      name: `the reply to "${type}"`,
       handler,
       isConcurrent: concurrent
     })
@@ -191,13 +194,18 @@ export function declare (
       throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}": delivery is 'reliable', 'latest' or 'volatile'`)
     }
     if (delivery === 'latest') {
-      const fault = keyFault(data, key!)
+      const fault = keyFaultOf(data, key!)
       if (fault !== undefined) {
         throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'latest' with the key "${key!}", ${fault}`)
       }
     }
     latest ||= delivery === 'latest'
-    events.set(type, { data: checker(data, `event "${type}" of "${name}"`, limit), delivery, key })
+    events.set(type, {
+      data: validator(data, `event "${type}" of "${name}"`, limit),
+      name: `data of event "${type}"`,
+      delivery,
+      key
+    })
   }
   const hasPresence = hooks.presence !== undefined && hooks.presence !== false
   if (!isPublishOnly && contract.member !== undefined && typeof hooks.presence !== 'function') {
@@ -215,12 +223,12 @@ export function declare (
     settings: { history, latest, definition: name },
     params: contract.params === undefined
       ? undefined
-      : checker(contract.params as TSchema, `params of "${name}"`, limit),
+      : validator(contract.params, `params of "${name}"`, limit),
     messages,
     events,
     member: contract.member === undefined
       ? undefined
-      : checker(contract.member as TSchema, `member of "${name}"`, limit),
+      : validator(contract.member, `member of "${name}"`, limit),
     hasPresence,
     presence: typeof hooks.presence === 'function' ? hooks.presence : undefined,
     authorize: hooks.authorize,

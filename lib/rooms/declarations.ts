@@ -1,8 +1,9 @@
 import { isRoomName, matchPattern, type Pattern } from '../contract/names.js'
 import { REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN } from '../errors/misuse.js'
 import { Refusal } from '../errors/refusal.js'
-import type { Violation } from '../protocol/validate.js'
+import type { Violation } from '../protocol/checker.js'
 import type { Declaration } from './declaration.js'
+import { parseNow } from './fitting.js'
 import { describe } from './violations.js'
 
 /** The declaration of a room, found by the room's name. */
@@ -55,11 +56,9 @@ export class Declarations {
     if (found === undefined) {
       throw new Refusal('room_unknown', { room: name, why: { declared: this.patterns.slice(0, 20) } })
     }
-    const details = misfits(found)
-    if (details !== undefined) {
-      throw new Refusal('room_invalid', { message: `params do not fit: ${describe(details)}`, details })
-    }
-    return found
+    const fitting = checked(found)
+    if (!Array.isArray(fitting)) return fitting
+    throw new Refusal('room_invalid', { message: `params do not fit: ${describe(fitting)}`, details: fitting })
   }
 
   /**
@@ -70,11 +69,9 @@ export class Declarations {
   locate (name: string): ResolvedRoom {
     const found = isRoomName(name) ? this.find(name) : undefined
     if (found !== undefined) {
-      const details = misfits(found)
-      if (details !== undefined) {
-        throw new REALTIME_ERR_ROOM(`"${name}": params do not fit their schema: ${describe(details)}`)
-      }
-      return found
+      const fitting = checked(found)
+      if (!Array.isArray(fitting)) return fitting
+      throw new REALTIME_ERR_ROOM(`"${name}": params do not fit their schema: ${describe(fitting)}`)
     }
     const known = this.#shapes.size === 0
       ? 'none yet: call app.room(definition) before the app is ready'
@@ -94,10 +91,14 @@ function rank ({ segments }: Pattern): string {
 }
 
 /**
- * Tells why the params of a name do not fit its definition. A room that exists on this node has been checked before.
+ * Checks the params of a name by their schema, which may change them. A room that exists on this node has been checked
+ * before.
  */
-function misfits ({ declaration, params }: ResolvedRoom): Violation[] | undefined {
-  return declaration.params === undefined || declaration.params.check(params)
-    ? undefined
-    : declaration.params.violations(params)
+function checked (found: ResolvedRoom): ResolvedRoom | Violation[] {
+  const { declaration, params } = found
+  const schema = declaration.params
+  if (schema === undefined) return found
+  if (schema.parse === undefined) return schema.check(params) ? found : schema.violations(params)
+  const parsed = parseNow(schema, params, `params of "${declaration.pattern.source}"`)
+  return parsed.violations ?? { declaration, params: parsed.value as ResolvedRoom['params'] }
 }

@@ -4,7 +4,7 @@ import { keyOf } from '../protocol/key.js'
 import { encodeEvent, type Except, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
 import type { Declaration } from './declaration.js'
-import { describe } from './violations.js'
+import { outgoing } from './fitting.js'
 
 export interface PublishOptions {
   readonly except?: Except | undefined
@@ -85,12 +85,8 @@ export class Publications {
         `"${room}" declares no event "${String(type)}" (declared: ${known === '' ? 'none' : known})`
       )
     }
-    if (this.#options.validateOutput && !rule.data.check(data)) {
-      throw new REALTIME_ERR_EVENT(
-        `data of event "${type}" of "${room}" does not fit its schema: ${describe(rule.data.violations(data))}`
-      )
-    }
-    const text = textOf(data, type, room)
+    const sent = outgoing(rule.data, data, this.#options.validateOutput, rule.name, room)
+    const text = textOf(sent, type, room)
     if (text === undefined) throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value`)
     const { eventLimit } = this.#options
     if (text.length > eventLimit || (text.length * 3 > eventLimit && Buffer.byteLength(text) > eventLimit)) {
@@ -98,9 +94,16 @@ export class Publications {
         `event "${type}" of "${room}" is larger than limits.event (${eventLimit} bytes); send a reference to the data instead, or raise the limit`
       )
     }
-    const key = rule.key === undefined ? undefined : String((data as Record<string, unknown>)[rule.key])
+    const key = rule.key === undefined ? undefined : keyIn(sent, rule.key, rule.name, room)
     return { text, delivery: rule.delivery, key }
   }
+}
+
+/** @throws REALTIME_ERR_EVENT for a value that has no such key, where its schema did not show whether it has */
+function keyIn (data: unknown, name: string, what: string, room: string): string {
+  const key = (data as Readonly<Record<string, unknown>> | null | undefined)?.[name]
+  if (typeof key === 'string' || typeof key === 'number') return String(key)
+  throw new REALTIME_ERR_EVENT(`${what} of "${room}" has no string or number as "${name}", by which the newest is kept`)
 }
 
 /** @throws REALTIME_ERR_EVENT for data that JSON cannot express: a `bigint`, a cycle, a `toJSON` that throws */

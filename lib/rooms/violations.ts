@@ -1,4 +1,4 @@
-import type { Violation } from '../protocol/validate.js'
+import type { Violation } from '../protocol/checker.js'
 
 /** Describes violations for a message to people. */
 export function describe (violations: readonly Violation[]): string {

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import type { AnyMessages, Definition } from '../contract/types.js'
+import type { AnyMessages, Definition, Given, Made } from '../contract/types.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { BroadcastOptions, BroadcastResult } from './rooms.js'
 import type { User } from './user.js'
@@ -13,7 +13,11 @@ export interface RoomHandle<E> {
    *
    * @throws REALTIME_ERR_EVENT for an event that is not declared, does not fit its schema or is too large
    */
-  broadcast<K extends keyof E & string> (event: K, data: E[K], options?: BroadcastOptions): Promise<BroadcastResult>
+  broadcast<K extends keyof E & string> (
+    event: K,
+    data: Given<E[K]>,
+    options?: BroadcastOptions
+  ): Promise<BroadcastResult>
 }
 
 /** The connection that a handler has to do with. */
@@ -26,13 +30,13 @@ export interface Connection<E> {
    *
    * @throws REALTIME_ERR_EVENT for an event that is not declared, does not fit its schema or is too large
    */
-  send<K extends keyof E & string> (event: K, data: E[K]): void
+  send<K extends keyof E & string> (event: K, data: Given<E[K]>): void
 }
 
 /** What every handler is given. */
 export interface RoomContext<P, E> {
   /** The params of the room's name, decoded. */
-  readonly params: P
+  readonly params: Made<P>
   /** The user, as authentication found it. */
   readonly user: User
   /** The id of the user, as the option `userId` says it. */
@@ -81,8 +85,8 @@ export interface MessageContext<P, E, D> extends RoomContext<P, E> {
 export type Handlers<P, M extends AnyMessages, E, This = FastifyInstance> = {
   [K in keyof M]: (
     this: This,
-    context: MessageContext<P, E, M[K]['data']>
-  ) => Awaitable<M[K]['reply']>
+    context: MessageContext<P, E, Made<M[K]['data']>>
+  ) => Awaitable<Given<M[K]['reply']>>
 }
 
 /** Handlers in a file of their own: `const on: HandlersOf<typeof chat> = { ... }`. */

@@ -1,4 +1,4 @@
-import type { AnyMessages } from '../contract/types.js'
+import type { AnyMessages, Given, Made } from '../contract/types.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Handlers, JoinContext, LeaveContext } from './handlers.js'
 import type { User } from './user.js'
@@ -10,7 +10,7 @@ export interface Entrant<P> {
   /** the id of the user */
   userId: string
   /** the params of the room's name, decoded */
-  params: P
+  params: Made<P>
 }
 
 /** The options of a room that do not depend on its contract. */
@@ -76,7 +76,7 @@ export type PresenceOption<P, D> = [D] extends [undefined]
     }
   : {
       /** Makes what members see of a user. */
-      presence: (context: Entrant<P>) => D
+      presence: (context: Entrant<P>) => Given<D>
     }
 
 /** The handlers of a room; a room whose contract declares messages needs one for each. */

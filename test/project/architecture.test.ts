@@ -129,7 +129,13 @@ const SERVER_ONLY = [
   'protocol/formats.ts',
   'protocol/regexp.ts',
   'protocol/json.ts',
-  'contract/asyncapi.ts'
+  'protocol/asyncapi.ts',
+  'protocol/work.ts',
+  'protocol/any-schema.ts',
+  'protocol/json-schema.ts',
+  'protocol/load.ts',
+  'protocol/ajv.ts',
+  'protocol/typebox-1.ts'
 ]
 
 t.test('the contract and the protocol load nothing at run time that a browser does not have', async (t) => {
@@ -171,13 +177,17 @@ const JOINED: Readonly<Record<string, string>> = {
   'adapters/options.ts': 'the path of an option, which is shown',
   'errors/explain.ts': 'the path of an option, which is shown',
   'server/foreign-upgrades.ts': 'the head of an HTTP request',
-  'protocol/schema.ts': 'paths that are shown, and JSON',
+  'protocol/schema.ts': 'paths that are shown',
+  'protocol/json-schema.ts': 'paths that are shown',
+  'protocol/parts.ts': 'JSON',
+  'protocol/work.ts': 'words for people',
+  'protocol/checker.ts': 'a JSON pointer, whose steps are escaped',
   'protocol/validate.ts': 'a path that is shown, not looked up'
 }
 
 /** Documents, URLs and words for people are made here. */
 const NO_KEYS =
-  /^(contract\/asyncapi|endpoint\/welcome|server\/refused-sockets)\.ts$|^(options|testing|stats|client\/links|adapters\/contract)\//
+  /^(protocol\/asyncapi|endpoint\/welcome|server\/refused-sockets)\.ts$|^(options|testing|stats|client\/links|adapters\/contract)\//
 
 t.test(
   'keys of several parts are made by one function: nothing else joins parts by a character that they may hold',

@@ -1,5 +1,6 @@
-import type { Contract, SchemaLike } from './types.js'
-import { parsePattern } from './names.js'
+import { dataOf, familyOf, isSpec } from '../contract/family.js'
+import { parsePattern } from '../contract/names.js'
+import type { Contract } from '../contract/types.js'
 
 export interface AsyncApiInfo { readonly title: string, readonly version: string }
 export interface AsyncApiRoom { readonly pattern: string, readonly contract: Contract }
@@ -7,11 +8,6 @@ export interface AsyncApiRoom { readonly pattern: string, readonly contract: Con
 interface Ref { readonly $ref: string }
 const STRING = { type: 'string' } as const
 const SECURITY: readonly Ref[] = [{ $ref: '#/components/securitySchemes/bearer' }]
-
-function dataOf (spec: unknown): SchemaLike {
-  const { data, type } = spec as { data?: SchemaLike, type?: unknown }
-  return typeof data === 'object' && data !== null && type === undefined ? data : spec as SchemaLike
-}
 
 /**
  * Gives each text a key of its own: AsyncAPI allows letters, digits, `.`, `-` and `_`, which `chat/:id` and `chat/id`
@@ -37,9 +33,11 @@ class Schemas {
   readonly #key = keys()
   readonly #known = new Map<string, string>()
 
-  plain (schema: SchemaLike | undefined): unknown {
+  /** @param io which side of a schema that changes data is told */
+  plain (schema: unknown, io: 'input' | 'output'): unknown {
     // TypeBox keeps its kinds under symbols, which JSON leaves out.
-    const json: unknown = JSON.parse(JSON.stringify(schema ?? {}))
+    const json: unknown = JSON.parse(JSON.stringify(jsonOf(schema, io), (_, value: unknown) =>
+      value instanceof RegExp ? value.source : value))
     const ids = new Map<string, string>()
     const fresh: Array<[key: string, schema: object]> = []
     this.#collect(json, ids, fresh)
@@ -79,6 +77,20 @@ class Schemas {
   }
 }
 
+/** A schema as JSON Schema; that of another library as far as the library can say it. */
+function jsonOf (schema: unknown, io: 'input' | 'output'): unknown {
+  if (familyOf(schema) !== 'standard-schema') return schema
+  const { vendor, jsonSchema } = (schema as { '~standard': { vendor: string, jsonSchema?: JsonSchemaOf } })['~standard']
+  try {
+    const json = jsonSchema?.[io]({ target: 'draft-07' })
+    if (json !== undefined) return json
+  } catch { /** It has no form in JSON Schema. */ }
+  return { 'x-schema': vendor }
+}
+
+/** How a Standard Schema tells what it is, where its library can. */
+type JsonSchemaOf = Readonly<Record<'input' | 'output', (options: { target: string }) => unknown>>
+
 function frame (type: string, required: readonly string[], properties: Record<string, unknown>): object {
   return {
     type: 'object',
@@ -114,18 +126,18 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
       return { key, ref: { $ref: `#/channels/${channel}/messages/${key}` } }
     }
     for (const [type, spec] of Object.entries(contract.messages ?? {})) {
-      const { reply, concurrent } = dataOf(spec) === spec ? {} : spec as { reply?: SchemaLike, concurrent?: boolean }
+      const { reply, concurrent } = isSpec(spec) ? spec as { reply?: unknown, concurrent?: boolean } : {}
       const message = add(
         'message',
         type,
         type,
-        frame(type, ['room'], { id: STRING, data: schemas.plain(dataOf(spec)) })
+        frame(type, ['room'], { id: STRING, data: schemas.plain(dataOf(spec), 'input') })
       )
       const ack = add(
         'ack',
         type,
         'ack',
-        frame('ack', [], { id: STRING, ...(reply === undefined ? {} : { data: schemas.plain(reply) }) })
+        frame('ack', [], { id: STRING, ...(reply === undefined ? {} : { data: schemas.plain(reply, 'output') }) })
       )
       operations[`${channel}.receive.${message.key}`] = {
         action: 'receive',
@@ -141,7 +153,7 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
         offset: { type: 'integer' },
         timestamp: { type: 'integer' },
         ack: STRING,
-        data: schemas.plain(dataOf(spec))
+        data: schemas.plain(dataOf(spec), 'output')
       }))
       operations[`${channel}.send.${event.key}`] = {
         action: 'send',

@@ -1,0 +1,115 @@
+import { SchemaFault, type Checker } from './checker.js'
+import { checkerOf, named, type Finding } from './json-checker.js'
+import { isRecord, type Json } from './json-references.js'
+import { prepareJson, type Dialect, type JsonTest, type Schema } from './json-schema.js'
+import { load } from './load.js'
+import { checkCarried } from './work.js'
+
+/** What this file uses of the package: it has to be optional, and so do its types. */
+interface TypeBox {
+  Compile (schema: unknown): { Check (value: unknown): boolean, Errors (value: unknown): TypeBoxError[] }
+}
+interface TypeBoxFormats { Get (name: string): ((text: string) => boolean) | undefined }
+interface TypeBoxError {
+  readonly keyword: string
+  readonly instancePath: string
+  readonly message: string
+  readonly params: Readonly<Record<string, unknown>>
+}
+/** How TypeBox keeps a test of the application. */
+interface Refinement { check (value: unknown): boolean, error (value: unknown): unknown }
+
+const KINDS = new Set([
+  'Any', 'Array', 'Boolean', 'Cyclic', 'Dependent', 'Enum', 'Integer', 'Intersect', 'Literal', 'Never', 'Null', 'Number',
+  'Object', 'Record', 'Ref', 'String', 'TemplateLiteral', 'This', 'Tuple', 'Union', 'Unknown'
+])
+const MARKS = new Set(['~kind', '~optional', '~readonly', '~immutable', '~refine', '~unsafe'])
+
+/** Carries a failed test through TypeBox, which hands on whatever the test says. */
+class Failed {
+  readonly test: JsonTest
+  readonly value: unknown
+
+  constructor (test: JsonTest, value: unknown) {
+    this.test = test
+    this.value = value
+  }
+}
+
+/**
+ * Compiles a schema of the package `typebox` 1.x by its own compiler.
+ *
+ * @param limit bytes of the longest message that it will check
+ * @throws SchemaFault for a schema that is unsafe or cannot work, or where the package is missing
+ */
+export function compileTypeBox1 (schema: Json, limit: number): Checker {
+  const { Compile } = load('typebox/compile', 'typebox@1', 'of the package "typebox" 1.x') as TypeBox
+  return checkerOf(prepareJson(schema, limit, dialect), (part: Schema) => {
+    const compiled = Compile(part)
+    return {
+      check: (value) => compiled.Check(value),
+      findings: (value) => compiled.Errors(value).flatMap((error) => [...findings(error)])
+    }
+  })
+}
+
+const dialect: Dialect = {
+  attach (schema, tests) {
+    schema['~refine'] = tests.map((test): Refinement => ({
+      check: test.test,
+      error: (value) => new Failed(test, value)
+    }))
+  },
+  look (schema, where) {
+    const kind = schema['~kind']
+    if (typeof kind === 'string') {
+      checkCarried(kind, where)
+      if (!KINDS.has(kind)) {
+        throw new SchemaFault(`${where} is of the kind "${kind}", which nobody can check: use another type`)
+      }
+    }
+    if ('~codec' in schema) {
+      throw new SchemaFault(
+        `${where} is a Type.Codec, which is not applied to messages and events: declare what is sent, and change it in the handler`
+      )
+    }
+    if (Object.getOwnPropertySymbols(schema).length > 0) {
+      throw new SchemaFault(
+        `${where} is of "@sinclair/typebox" 0.34, within a schema of "typebox" 1.x: build both with one of them`
+      )
+    }
+    const mark = Object.getOwnPropertyNames(schema).find((name) => name.startsWith('~') && !MARKS.has(name))
+    if (mark !== undefined) throw new SchemaFault(`${where} has the mark "${mark}", which nobody can check`)
+    const keywords = Object.fromEntries(Object.entries(schema).filter(([name]) => !name.startsWith('~')))
+    return { keywords, tests: refinements(schema, where) }
+  },
+  format: (name) => (load('typebox/format', 'typebox@1', 'of the package "typebox" 1.x') as TypeBoxFormats).Get(name),
+  formatFix: 'register it with Set of "typebox/format", or '
+}
+
+/** The tests that the application has put into a schema by `Type.Refine`. */
+function refinements (schema: Json, where: string): JsonTest[] {
+  const own = schema['~refine']
+  if (own === undefined) return []
+  if (!Array.isArray(own) || !own.every((each) => isRecord(each) && typeof each.check === 'function')) {
+    throw new SchemaFault(`${where} has a refinement without a check`)
+  }
+  return (own as Refinement[]).map((each) => ({
+    test: (value) => each.check(value),
+    says: 'must pass the refinement',
+    words: (value: unknown) => String(each.error(value))
+  }))
+}
+
+function * findings ({ instancePath: path, message, params }: TypeBoxError): Generator<Finding> {
+  const said: unknown = params.message
+  if (said instanceof Failed) {
+    const { test, value } = said
+    yield { path, message: test.words?.(value) ?? test.says, test, value }
+  } else {
+    const names = params.requiredProperties ?? params.additionalProperties ?? params.unevaluatedProperties ??
+      params.propertyNames
+    if (Array.isArray(names)) yield * named(path, names as string[], message)
+    else yield { path, message }
+  }
+}

@@ -1,0 +1,54 @@
+import { REALTIME_ERR_EVENT, REALTIME_ERR_SCHEMA } from '../errors/misuse.js'
+import type { Parsed, Parser, Validator, Violation } from '../protocol/checker.js'
+import { uncarried } from '../protocol/standard-schema.js'
+import { describe } from './violations.js'
+
+/**
+ * Checks a value by a schema that may change it, where there is no time to wait.
+ *
+ * @param what is checked, for the error
+ * @throws REALTIME_ERR_SCHEMA for a schema whose check is asynchronous
+ */
+export function parseNow (schema: Parser, value: unknown, what: string): Parsed {
+  const parsed = schema.parse(value)
+  if (!(parsed instanceof Promise)) return parsed
+  // What comes of it is of no use here, a failure of it neither.
+  parsed.catch(() => {})
+  throw new REALTIME_ERR_SCHEMA(
+    `the schema of ${what} is checked asynchronously, which only schemas of messages and their replies may be: check it before, or declare a schema that answers at once`
+  )
+}
+
+/**
+ * Makes of a value what is sent in its place.
+ *
+ * @throws REALTIME_ERR_EVENT for a value that does not fit, or of which the schema has made what JSON cannot carry
+ */
+export function sendable (parsed: Parsed, what: string): unknown {
+  if (parsed.violations !== undefined) throw misfit(parsed.violations, what)
+  const fault = parsed.value === undefined ? undefined : uncarried(parsed.value)
+  if (fault === undefined) return parsed.value
+  throw new REALTIME_ERR_EVENT(
+    `${what} cannot be sent as its schema has made it: ${describe([fault])}; let the schema make strings, numbers and plain objects`
+  )
+}
+
+function misfit (violations: Violation[], what: string): Error {
+  return new REALTIME_ERR_EVENT(`${what} does not fit its schema: ${describe(violations)}`)
+}
+
+/**
+ * Checks what the application sends, and gives what goes out: the value itself, but for schemas that change values.
+ *
+ * @param isChecked whether values are checked that their schemas leave as they are
+ * @param what is sent, and of which room; they are joined for an error alone
+ * @throws REALTIME_ERR_EVENT for a value that does not fit
+ */
+export function outgoing (schema: Validator, value: unknown, isChecked: boolean, what: string, room: string): unknown {
+  if (schema.parse !== undefined) {
+    const whole = `${what} of "${room}"`
+    return sendable(parseNow(schema, value, whole), whole)
+  }
+  if (isChecked && !schema.check(value)) throw misfit(schema.violations(value), `${what} of "${room}"`)
+  return value
+}
