@@ -6,7 +6,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { until } from '../../lib/adapters/contract/until.js'
+
+export { until }
 
 export interface Teardown { teardown (callback: () => unknown): void }
 
@@ -60,30 +62,6 @@ export async function freePort (): Promise<number> {
     server.close()
     await once(server, 'close')
     return port
-  }
-}
-
-/** Polls until `condition` gives something; rejects at the deadline and says what it saw last. */
-export async function until<T> (
-  what: string,
-  condition: () => T | Promise<T>,
-  deadline = 30_000
-): Promise<NonNullable<T>> {
-  const end = performance.now() + deadline
-  let last: unknown
-  for (;;) {
-    try {
-      last = await condition()
-      if (last !== undefined && last !== false && last !== null) return last as NonNullable<T>
-    } catch (error) {
-      last = error
-    }
-    if (performance.now() > end) {
-      throw new Error(
-        `not within ${deadline} ms: ${what}; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`
-      )
-    }
-    await delay(10)
   }
 }
 
