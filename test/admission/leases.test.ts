@@ -1,0 +1,194 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import type { LeaseStore } from '../../lib/adapters/adapter.js'
+import { Leases, type HeldLease, type Lease, type LeasesOptions } from '../../lib/admission/leases.js'
+
+const ANN: Lease = { key: 'user:ann', holder: 'a' }
+
+/** A store that writes down what it is asked, and fails while it is told to. */
+class FakeStore implements LeaseStore {
+  readonly asked: unknown[][] = []
+  readonly renewed: number[] = []
+  failure: Error | undefined
+  renewal?: (ttl: number) => number
+  /** Runs within each renewal. */
+  onRenew: (leases: readonly Lease[]) => void | Promise<void> = () => undefined
+
+  async acquire (...asked: [key: string, holder: string, limit: number, ttl: number]): Promise<boolean> {
+    if (this.failure !== undefined) throw this.failure
+    this.asked.push(['acquire', ...asked])
+    return asked[2] > 0
+  }
+
+  async renew (leases: readonly Lease[]): Promise<void> {
+    if (this.failure !== undefined) throw this.failure
+    this.renewed.push(leases.length)
+    await this.onRenew(leases)
+  }
+
+  async release (...asked: [key: string, holder: string]): Promise<void> {
+    if (this.failure !== undefined) throw this.failure
+    this.asked.push(['release', ...asked])
+  }
+
+  async count (): Promise<number> { return 7 }
+}
+
+function make (store: LeaseStore, options: Partial<LeasesOptions> = {}): { leases: Leases, errors: unknown[] } {
+  const errors: unknown[] = []
+  const leases = new Leases(store, {
+    whenUnavailable: 'refuse',
+    held: () => [],
+    onError: (error) => { errors.push(error) },
+    ...options
+  })
+  return { leases, errors }
+}
+
+function held (count: number): HeldLease[] {
+  return Array.from({ length: count }, (_, index) => ({ key: 'room:1', holder: String(index), isHeld: () => true }))
+}
+
+async function settled (): Promise<void> { await new Promise((resolve) => { setImmediate(resolve) }) }
+
+t.test('a lease is asked of the store with its limit, for a minute, and the answer is the answer', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store)
+  t.equal(await leases.acquire(ANN, 3), true)
+  t.equal(await leases.acquire(ANN, 0), false)
+  t.same(store.asked, [['acquire', 'user:ann', 'a', 3, 60_000], ['acquire', 'user:ann', 'a', 0, 60_000]])
+  t.equal(await leases.count('user:ann'), 7)
+})
+
+t.test('a store that fails rejects, and is given back what it may have taken all the same', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store)
+  store.failure = new Error('away')
+  await t.rejects(leases.acquire(ANN, 1), store.failure)
+  store.failure = undefined
+  await leases.restore()
+  t.same(store.asked, [['release', 'user:ann', 'a']])
+})
+
+t.test('a store that fails admits where the option says so, and nothing is owed to it', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store, { whenUnavailable: 'admit' })
+  store.failure = new Error('away')
+  t.equal(await leases.acquire(ANN, 1), true)
+  store.failure = undefined
+  await leases.restore()
+  t.same(store.asked, [])
+})
+
+t.test('a lease whose release failed is given back at the next renewal, and once', async (t) => {
+  const store = new FakeStore()
+  const { leases, errors } = make(store)
+  store.failure = new Error('away')
+  leases.giveBack(ANN)
+  await settled()
+  t.same(errors, [store.failure])
+  store.failure = undefined
+  await leases.restore()
+  await leases.restore()
+  t.same(store.asked, [['release', 'user:ann', 'a']])
+})
+
+t.test('a lease whose release failed is not given back when it has been taken again', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store)
+  store.failure = new Error('away')
+  leases.giveBack(ANN)
+  await settled()
+  store.failure = undefined
+  await leases.acquire(ANN, 1)
+  await leases.restore()
+  t.same(store.asked, [['acquire', 'user:ann', 'a', 1, 60_000]])
+})
+
+t.test('many leases are renewed a hundred at a time', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store, { held: () => held(250) })
+  await leases.restore()
+  t.same(store.renewed, [100, 100, 50])
+})
+
+t.test('nothing is asked of the store where nothing is held', async (t) => {
+  const store = new FakeStore()
+  await make(store).leases.restore()
+  t.same(store.renewed, [])
+})
+
+t.test('a lease that is given up within its own renewal is given back', async (t) => {
+  const store = new FakeStore()
+  let isHeld = true
+  const { leases } = make(store, { held: () => [{ ...ANN, isHeld: () => isHeld }] })
+  store.onRenew = () => { isHeld = false }
+  await leases.restore()
+  t.same(store.asked, [['release', 'user:ann', 'a']])
+})
+
+t.test('who asks for a renewal during one waits for another, and all who ask then wait for the same', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store, { held: () => held(1) })
+  let go: () => void = () => undefined
+  store.onRenew = async () => {
+    store.onRenew = () => undefined
+    await new Promise<void>((resolve) => { go = resolve })
+  }
+  const asked = [leases.restore(), leases.restore(), leases.restore()]
+  t.same(store.renewed, [1])
+  go()
+  await Promise.all(asked)
+  t.same(store.renewed, [1, 1])
+})
+
+t.test('a renewal that fails rejects, and the next one is made', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store, { held: () => held(1) })
+  store.failure = new Error('away')
+  await t.rejects(leases.restore(), store.failure)
+  store.failure = undefined
+  await leases.restore()
+  t.same(store.renewed, [1])
+})
+
+t.test('it renews in the period that the store asks for, otherwise three times in a minute, until it is stopped', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  for (const [renewal, period] of [[undefined, 20_000], [(ttl: number) => ttl / 60, 1_000]] as const) {
+    const store = new FakeStore()
+    if (renewal !== undefined) store.renewal = renewal
+    const { leases } = make(store, { held: () => held(1) })
+    leases.start()
+    mock.timers.tick(period - 1)
+    t.same(store.renewed, [])
+    mock.timers.tick(1)
+    await settled()
+    t.same(store.renewed, [1])
+    mock.timers.tick(period)
+    await settled()
+    t.same(store.renewed, [1, 1])
+    leases.stop()
+    mock.timers.tick(2 * period)
+    t.same(store.renewed, [1, 1])
+  }
+})
+
+t.test('a release that failed is tried again after two seconds, until it is stopped', async (t) => {
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
+  t.teardown(() => { mock.timers.reset() })
+  const store = new FakeStore()
+  const { leases } = make(store)
+  leases.start()
+  for (const isStopped of [false, true]) {
+    store.failure = new Error('away')
+    leases.giveBack(ANN)
+    await settled()
+    store.failure = undefined
+    mock.timers.tick(1_999)
+    t.same(store.asked, [])
+    if (isStopped) leases.stop()
+    mock.timers.tick(1)
+    t.same(store.asked.splice(0), isStopped ? [] : [['release', 'user:ann', 'a']])
+  }
+})
