@@ -1,4 +1,4 @@
-import { MAX_NAME, parsePattern, patternFault } from './names.js'
+import { isDots, MAX_NAME, patternFault } from './names.js'
 import type {
   Address, CheckEvents, CheckParams, Contract, Definition, EventSpecs, EventsOf, MemberOf, MessageSpecs, MessagesOf,
   ParamsOf, PathParams, SchemaLike
@@ -12,33 +12,22 @@ function misuse (code: string, message: string): TypeError {
 }
 
 function fill (source: string, params: Record<string, unknown> | undefined): string {
-  const pattern = parsePattern(source)
-  const name = pattern.segments.map((segment) => {
-    if (!segment.param) return segment.value
-    const value = params?.[segment.value]
-    if (typeof value !== 'string' || value === '' || value === '.' || value === '..') {
-      throw misuse(
-        'REALTIME_ERR_PARAM',
-        `"${source}" needs a non-empty string for :${segment.value} (not "." or ".."), got ${JSON.stringify(value)}`
-      )
-    }
-    // eslint-disable-next-line no-control-regex
-    if (/[\u0000-\u001f\u007f]/.test(value)) {
-      throw misuse('REALTIME_ERR_PARAM', `:${segment.value} of "${source}" holds a control character`)
-    }
+  const name = source.split('/').map((segment) => {
+    if (!segment.startsWith(':')) return segment
+    const value = params?.[segment.slice(1)]
     try {
-      return encodeURIComponent(value)
-    } catch {
-      throw misuse('REALTIME_ERR_PARAM', `:${segment.value} of "${source}" holds half of a surrogate pair`)
-    }
-  }).join('/')
-  if (name.length > MAX_NAME) {
+      // eslint-disable-next-line no-control-regex
+      if (typeof value === 'string' && !isDots(value) && /^[^\u0000-\u001f\u007f]+$/.test(value)) {
+        return encodeURIComponent(value)
+      }
+    } catch { /** It has half of a surrogate pair. */ }
     throw misuse(
       'REALTIME_ERR_PARAM',
-      `the room name of "${source}" is ${name.length} bytes, at most ${MAX_NAME} are allowed`
+      `${segment} of "${source}" is a non-empty string without control character or half of a surrogate pair (not "." or ".."), got ${JSON.stringify(value)}`
     )
-  }
-  return name
+  }).join('/')
+  if (name.length <= MAX_NAME) return name
+  throw misuse('REALTIME_ERR_PARAM', `"${source}" makes a name of ${name.length} bytes, at most ${MAX_NAME} are allowed`)
 }
 
 /**

@@ -1,8 +1,8 @@
 /** Longest room name in bytes; names are ASCII, so also in characters. */
 export const MAX_NAME = 255
 
-const STATIC = /^[A-Za-z0-9._~@:+=-]+$/
-const PARAM = /^[A-Za-z][A-Za-z0-9_]*$/
+const STATIC = /^[\w.~@:+=-]+$/
+const PARAM = /^:[A-Za-z]\w*$/
 /** Escaped control characters: people give no such names, and in logs and keys they do harm. */
 const CONTROL = /%(?:[01][0-9a-f]|7f)/i
 const UNESCAPED = /^[A-Za-z0-9_.!~*'()-]+$/
@@ -19,7 +19,7 @@ function isEncoded (segment: string): boolean {
   }
 }
 
-function isDots (segment: string): boolean {
+export function isDots (segment: string): boolean {
   return segment === '.' || segment === '..'
 }
 
@@ -41,26 +41,17 @@ export interface Pattern {
   readonly shape: string
 }
 
-/** What is wrong with a pattern, in words; `undefined` when nothing is. */
+/** What is wrong with a pattern, in words that are short because pages load them; `undefined` when nothing is. */
 export function patternFault (source: string): string | undefined {
-  if (typeof source !== 'string' || source === '') return 'a room name is a non-empty string such as "chat/:id"'
-  if (source.length > MAX_NAME) return `the pattern is longer than ${MAX_NAME} characters`
-  const seen = new Set<string>()
-  for (const segment of source.split('/')) {
-    if (segment === '') return `"${source}" has an empty segment; write it without leading, trailing or doubled "/"`
-    if (isDots(segment)) return `"${source}" has a "${segment}" segment`
-    if (segment.startsWith(':')) {
-      const name = segment.slice(1)
-      if (!PARAM.test(name)) {
-        return `":${name}" in "${source}" is not a param name; use a letter, then letters, digits or _`
-      }
-      if (seen.has(name)) return `":${name}" stands twice in "${source}"`
-      seen.add(name)
-    } else if (!STATIC.test(segment)) {
-      return `"${segment}" in "${source}" may hold only A-Z a-z 0-9 . _ ~ @ : + = -`
-    }
+  if (typeof source !== 'string' || source === '' || source.length > MAX_NAME) {
+    return `a room name is a non-empty string of at most ${MAX_NAME} characters, such as "chat/:id"`
   }
-  return undefined
+  const wrong = source.split('/').find((segment, index, all) => segment.startsWith(':')
+    ? !PARAM.test(segment) || all.indexOf(segment) < index
+    : !STATIC.test(segment) || isDots(segment))
+  return wrong === undefined
+    ? undefined
+    : `"${wrong}" in "${source}" is no segment: it is a text of A-Z a-z 0-9 . _ ~ @ : + = - other than "." and "..", or ":" and a param name of a letter, then letters, digits or _, that stands once`
 }
 
 /** Splits a pattern that `patternFault` found nothing wrong with. */

@@ -6,19 +6,40 @@ import t from 'tap'
 /** Bytes of the ES module, minified and gzipped, that a page loads. README.md says what they hold. */
 const MOST = 7_550
 
-t.test(`the client is at most ${MOST} bytes, and takes nothing else into a page`, async (t) => {
+/** The same of a page with the client and a contract of light builders, which is that of README.md. */
+const MOST_OF_PAGE = 8_500
+
+async function sizeOf (contents: string): Promise<{ size: number, files: string[] }> {
   const { outputFiles, metafile } = await build({
-    entryPoints: [fileURLToPath(new URL('../../lib/client/index.ts', import.meta.url))],
+    stdin: { contents, resolveDir: fileURLToPath(new URL('../..', import.meta.url)), loader: 'ts' },
     bundle: true,
     format: 'esm',
     target: 'es2022',
     platform: 'browser',
     minify: true,
     metafile: true,
-    write: false
+    write: false,
+    alias: { 'fastify-realtime/contract': fileURLToPath(new URL('../../lib/contract/index.ts', import.meta.url)) }
   })
-  const size = gzipSync(outputFiles[0]!.contents, { level: 9 }).length
+  return { size: gzipSync(outputFiles[0]!.contents, { level: 9 }).length, files: Object.keys(metafile.inputs) }
+}
+
+t.test(`the client is at most ${MOST} bytes, and takes nothing else into a page`, async (t) => {
+  const { size, files } = await sizeOf('export * from "./lib/client/index.ts"')
   t.comment(`${size} bytes`)
   t.ok(size <= MOST, `${size} bytes`)
-  for (const file of Object.keys(metafile.inputs)) t.match(file, /lib\/(client|protocol)\/|lib\/structures\/refilled\.ts$/)
+  for (const file of files.filter((name) => name !== '<stdin>')) t.match(file, /lib\/(client|protocol)\/|lib\/structures\/refilled\.ts$/)
+})
+
+t.test(`a page with the client and a contract of light builders is at most ${MOST_OF_PAGE} bytes`, async (t) => {
+  const { size, files } = await sizeOf(`
+    import { connect } from './lib/client/index.ts'
+    import { board } from './example/readme/light-rooms.ts'
+    const room = connect('/ws').join(board.at({ id: '1' }))
+    room.on('added', ({ data }) => { console.log(data.text) })
+    void room.send('add', { text: 'x', tags: [] })
+  `)
+  t.comment(`${size} bytes`)
+  t.ok(size <= MOST_OF_PAGE, `${size} bytes`)
+  t.same(files.filter((name) => name.includes('node_modules')), [])
 })

@@ -3,6 +3,7 @@ import { type } from 'arktype'
 import Type1 from 'typebox'
 import * as v from 'valibot'
 import * as z from 'zod'
+import { integer, number, object, oneOf, optional, string } from '../../lib/contract/index.js'
 import type { SchemaLike } from '../../lib/index.js'
 
 /** The same schemas in each of the libraries: a line of a chat with its author. */
@@ -43,6 +44,11 @@ export const LIBRARIES: Record<string, Library> = {
     count: { type: 'object', properties: { n: { type: 'number', default: 1 } }, required: ['n'] } as SchemaLike,
     short: { type: 'string', pattern: '^a', maxLength: 5 } as SchemaLike,
     long: { type: 'string', pattern: '^a' } as SchemaLike
+  },
+  'light builders': {
+    line: object({ text: string(), by: object({ 'first/name': string(), size: optional(integer()) }) }),
+    count: object({ n: number(), more: optional(oneOf('a', 'b')) }),
+    short: string({ pattern: '^a', maxLength: 5 })
   },
   zod: {
     line: z.object({ text: z.string(), by: z.object({ 'first/name': z.string() }) }),

@@ -9,6 +9,9 @@ import * as v from 'valibot'
 import * as z from 'zod'
 import type { FastifyInstance } from 'fastify'
 import { defineRoom } from '../../lib/index.js'
+import {
+  array, boolean, integer, number, object, oneOf, optional, record, string, union
+} from '../../lib/contract/index.js'
 import { connect } from '../../lib/client/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -256,3 +259,42 @@ app.room(defineRoom('mixed', {
     }
   }
 })
+
+// The light builders of the contract.
+const light = defineRoom('light/:id', {
+  params: object({ id: string({ maxLength: 5 }) }),
+  messages: {
+    say: {
+      data: object({ text: string({ minLength: 1, maxLength: 2000 }), size: optional(integer({ minimum: 0 })) }),
+      reply: object({ id: string() })
+    },
+    pick: object({
+      word: oneOf('a', 'b', null),
+      list: array(number(), { maxItems: 5 }),
+      map: record(boolean()),
+      either: union(string(), object({ x: number() }))
+    }, { additionalProperties: false })
+  },
+  events: { at: { data: object({ k: string(), n: number() }), delivery: 'latest', key: 'k' } },
+  member: object({ name: string() })
+})
+app.room(light, {
+  presence: () => ({ name: 'x' }),
+  on: {
+    say: ({ data, params }) => {
+      is<typeof data, Line>()
+      is<typeof params, { id: string }>()
+      return { id: data.text }
+    },
+    pick: ({ data }) => {
+      is<typeof data.word, 'a' | 'b' | null>()
+      is<typeof data.list, number[]>()
+      is<typeof data.map, Record<string, boolean>>()
+      is<typeof data.either, string | { x: number }>()
+    }
+  }
+})
+// @ts-expect-error an expression needs a greatest length
+string({ pattern: '^a' })
+// @ts-expect-error a latest event has a key of its data
+defineRoom('x', { events: { e: { data: object({ k: string() }), delivery: 'latest', key: 'nope' } } })
