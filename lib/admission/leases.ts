@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { LeaseStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
 import { ExpiringMap } from '../structures/expiring-map.js'
+import { Rerun } from '../structures/rerun.js'
 import { inTurns } from '../structures/slices.js'
 import { after, every } from '../structures/timers.js'
 
@@ -37,8 +38,7 @@ export class Leases {
   readonly #options: LeasesOptions
   /** Leases that this node no longer wants, and that its adapter could not be told of. */
   readonly #owed = new ExpiringMap<OwedLease>(MAX_OWED)
-  #renewing: Promise<void> | undefined
-  #isAsked = false
+  readonly #renewal = new Rerun(() => this.#renewAll())
   #renewer: NodeJS.Timeout | undefined
   #payer: NodeJS.Timeout | undefined
 
@@ -61,17 +61,7 @@ export class Leases {
   /** Renews what is held, and gives back what is owed. Resolves when all leases that are held are right. */
   async restore (): Promise<void> {
     this.#pay(MAX_OWED)
-    // A renewal under way may already have passed leases that have to be renewed now.
-    this.#isAsked = true
-    this.#renewing ??= this.#renew().finally(() => { this.#renewing = undefined })
-    await this.#renewing
-  }
-
-  async #renew (): Promise<void> {
-    while (this.#isAsked) {
-      this.#isAsked = false
-      await this.#renewAll()
-    }
+    await this.#renewal.run()
   }
 
   async #renewAll (): Promise<void> {

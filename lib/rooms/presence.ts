@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
+import { Rerun } from '../structures/rerun.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { every } from '../structures/timers.js'
 
@@ -40,8 +41,7 @@ export class PresenceKeeper {
   readonly #onError: (error: unknown) => void
   readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new Map<string, Placed & { readonly endsAt: number }>()
-  #renewing: Promise<void> | undefined
-  #isAsked = false
+  readonly #renewal = new Rerun(() => this.#renewAll())
   #isSweeping = false
   #sweeper: NodeJS.Timeout | undefined
   #renewer: NodeJS.Timeout | undefined
@@ -74,10 +74,7 @@ export class PresenceKeeper {
    * is done for all present members; rejects when it failed for some.
    */
   async renew (): Promise<void> {
-    // A renewal under way may already have passed entries that have to be renewed now.
-    this.#isAsked = true
-    this.#renewing ??= this.#renew().finally(() => { this.#renewing = undefined })
-    await this.#renewing
+    await this.#renewal.run()
   }
 
   stop (): void {
@@ -93,13 +90,6 @@ export class PresenceKeeper {
       await this.#store.sweep(this.#rooms())
     } finally {
       this.#isSweeping = false
-    }
-  }
-
-  async #renew (): Promise<void> {
-    while (this.#isAsked) {
-      this.#isAsked = false
-      await this.#renewAll()
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Subscription } from '@nats-io/transport-node'
 import type { Control, ControlMessage } from '../adapter.js'
 import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
+import { Rerun } from '../../structures/rerun.js'
 import type { NatsClock } from './clock.js'
 import { away, type NatsLink } from './link.js'
 import { fetchAll } from './reading.js'
@@ -34,9 +35,7 @@ export class NatsControl implements Control {
   /** Everything up to this number has been received. */
   #top = 0
   #startedAt = 0
-  #reading: Promise<void> | undefined
-  /** Whether a message came while a read was under way, which may not include it. */
-  #isAsked = false
+  readonly #reading = new Rerun(() => this.#read())
 
   constructor (options: NatsControlOptions) {
     this.#options = options
@@ -93,17 +92,8 @@ export class NatsControl implements Control {
   /** Reads messages that were not received. Never rejects: what fails is tried again by the next call. */
   async catchUp (): Promise<void> {
     if (this.#options.kept === undefined) return
-    this.#isAsked = true
-    this.#reading ??= this.#readAll().finally(() => { this.#reading = undefined })
-    await this.#reading
-  }
-
-  async #readAll (): Promise<void> {
     try {
-      while (this.#isAsked) {
-        this.#isAsked = false
-        await this.#read()
-      }
+      await this.#reading.run()
     } catch {
       // Either the link is away, and this is called when it comes back, or one request failed, and it is called again
       // soon.

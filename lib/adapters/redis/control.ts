@@ -2,6 +2,7 @@ import type { Control, ControlMessage } from '../adapter.js'
 import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
 import type { Unread } from '../broker/unread.js'
 import { newEpoch } from '../history/stream.js'
+import { Rerun } from '../../structures/rerun.js'
 import { every } from '../../structures/timers.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
@@ -42,9 +43,7 @@ export class RedisControl implements Control {
   #mark: string | undefined
   /** The server that was read last. */
   #run: string | undefined
-  #reading: Promise<void> | undefined
-  /** Whether a message came while a read was under way, which may not include it. */
-  #isAsked = false
+  readonly #reading = new Rerun(() => this.#read())
   #timer: NodeJS.Timeout | undefined
 
   constructor (options: RedisControlOptions) {
@@ -84,7 +83,7 @@ export class RedisControl implements Control {
     const end = text.indexOf('\n')
     const [id = '', before = ''] = text.slice(NUMBERED.length, end).split(' ')
     // The first one in the stream has none before it.
-    if (this.#top === undefined || (before !== '' && before !== this.#top) || this.#reading !== undefined) {
+    if (this.#top === undefined || (before !== '' && before !== this.#top) || this.#reading.isRunning) {
       void this.catchUp()
       return
     }
@@ -94,17 +93,8 @@ export class RedisControl implements Control {
 
   /** Reads messages that were not received. Never rejects: what fails is tried again by the next call. */
   async catchUp (): Promise<void> {
-    this.#isAsked = true
-    this.#reading ??= this.#readAll().finally(() => { this.#reading = undefined })
-    await this.#reading
-  }
-
-  async #readAll (): Promise<void> {
     try {
-      while (this.#isAsked) {
-        this.#isAsked = false
-        await this.#read()
-      }
+      await this.#reading.run()
     } catch {
       // Either the link is away, and this is called when it comes back, or one command failed, and it is called again
       // soon.
