@@ -14,21 +14,23 @@ import { BEAT, Nodes, type Beat } from '../broker/nodes.js'
 import { RedisControl } from './control.js'
 import { Keys, prefixFault } from './keys.js'
 import { redisClaims, redisDenials, redisLeases } from './stores.js'
-import { RedisLink, Unreachable } from './link.js'
+import { KnownStreams } from './known.js'
+import { RedisLink } from './link.js'
 import { RedisPresence } from './presence.js'
 import { Publishing } from './publishing.js'
+import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
 import { NODE_BEAT } from './scripts/stores.js'
-import { LATEST, POSITIONS, READ } from './scripts/stream.js'
+import { LATEST, POSITIONS } from './scripts/stream.js'
 import { Repeats } from '../broker/repeats.js'
-import { decodePayload, identityOf, originOf, parsePositions } from '../broker/payload.js'
+import { decodePayload, originOf } from '../broker/payload.js'
 import { newEpoch } from '../history/stream.js'
-import { keyOf, keyOfKind } from '../../protocol/key.js'
+import { keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
 import { gather, inBatches } from '../../structures/slices.js'
-import { after, every } from '../../structures/timers.js'
+import { every } from '../../structures/timers.js'
 import { latestTtl } from '../../retention/latest.js'
 import { Unread } from '../broker/unread.js'
-import { pageOf, sharedBy, type Arrival, type Range } from '../broker/tail.js'
+import { pageOf } from '../broker/tail.js'
 import { HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
 
 /** Where a server listens. */
@@ -78,12 +80,6 @@ export interface RedisOptions {
   readonly historyBytes?: number
 }
 
-/**
- * What this node has seen of a room's stream: its epoch, the beginning of that by the broker's clock, and the highest
- * offset in it.
- */
-interface Known { readonly epoch: string, readonly at: number, top: number }
-
 const DEFAULTS = {
   prefix: 'realtime:',
   timeout: 2_000,
@@ -93,15 +89,6 @@ const DEFAULTS = {
 }
 /** Rooms that are checked together. */
 const BATCH = 100
-/** Known rooms with members here that one new room may move to the end. */
-const PASSED = 32
-/** Rooms without members here of which it is remembered what was seen. */
-const MAX_KNOWN = 10_000
-/**
- * Milliseconds of a new epoch within which every node says what it had seen of earlier epochs: until then none of those
- * is resumed.
- */
-const SETTLED = 1_500
 
 class RedisAdapter implements Adapter {
   readonly name = 'redis'
@@ -115,14 +102,13 @@ class RedisAdapter implements Adapter {
   readonly #link: RedisLink
   readonly #tag = randomBytes(6).toString('base64url')
   readonly #rooms: FollowedRooms
-  readonly #reading = new Map<string, Promise<Range>>()
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
-  readonly #known = new Map<string, Known>()
+  readonly #known: KnownStreams
+  readonly #reader: StreamReader
   readonly #repeats: Repeats
   readonly #nodes: Nodes
   /** Run id of the server at which this node holds its leases and entries. */
   #heldAt: string | undefined
-  readonly #closing = new AbortController()
   #publishing: Publishing | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
@@ -174,16 +160,22 @@ class RedisAdapter implements Adapter {
       deliver: (room, _settings, packet, origin) => {
         this.#publishing!.delivered(origin, this.#host!.event(room, packet), packet.position)
       },
-      read: (room, settings, { since, limit, bytes }) => this.#readRange(
-        room,
-        since.epoch,
-        since.offset,
-        limit,
-        settings.history === false ? 0 : settings.history.ttl,
-        bytes
-      ),
+      read: (room, settings, hole) => this.#reader.readHole(room, settings, hole),
       compare: (due, done) => this.#compare(due, done),
       isHeld: (room) => this.presence.isHeld(room)
+    })
+    const rooms = this.#rooms
+    this.#known = new KnownStreams({
+      get size () { return rooms.size },
+      has: (room) => rooms.has(room),
+      position: (room) => rooms.get(room)?.tail?.position
+    })
+    this.#reader = new StreamReader({
+      link,
+      keys: this.#keys,
+      known: this.#known,
+      unread: this.#unread,
+      isFollowed: (room) => rooms.has(room)
     })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
     this.leases = redisLeases(link, this.#keys, this.#nodes)
@@ -218,8 +210,8 @@ class RedisAdapter implements Adapter {
         this.claims.published(this.#keys.once(room, key), whose, idempotency)
       },
       timeout,
-      seen: (room) => this.#seen(room),
-      onAccepted: (room, { epoch, offset }, at) => { this.#learn(room, epoch, offset, at) },
+      seen: (room) => this.#known.seen(room),
+      onAccepted: (room, position, at) => { this.#known.learn(room, position, at) },
       tail: (room) => this.#rooms.get(room)?.tail,
       isSubscribed: (room) => this.#rooms.has(room)
     })
@@ -234,7 +226,7 @@ class RedisAdapter implements Adapter {
     clearInterval(this.#checker)
     this.control.close()
     this.#nodes.stop()
-    this.#closing.abort()
+    this.#reader.close()
     this.#link.close()
     this.#publishing?.close()
     this.#rooms.close()
@@ -258,9 +250,7 @@ class RedisAdapter implements Adapter {
   unsubscribe (room: string): void {
     const followed = this.#rooms.get(room)
     if (followed === undefined) return
-    const position = followed.tail?.position
-    const known = this.#known.get(room)
-    if (known !== undefined && position?.epoch === known.epoch) known.top = Math.max(known.top, position.offset)
+    this.#known.leave(room)
     this.#rooms.remove(followed)
     this.presence.forget(room)
     this.#link.unsubscribe(this.#keys.events(room))
@@ -273,7 +263,7 @@ class RedisAdapter implements Adapter {
   async history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
     const known = this.#rooms.get(room)?.tail?.read(query)
     if (known !== undefined) return known
-    return pageOf(await this.#read(room, settings, query), query, () => { this.#unread.note('history', 0) })
+    return pageOf(await this.#reader.read(room, settings, query), query, () => { this.#unread.note('history', 0) })
   }
 
   async latest (room: string, { history }: RoomSettings): Promise<readonly Packet[]> {
@@ -322,7 +312,7 @@ class RedisAdapter implements Adapter {
     const items = rooms.map((room) => ({
       room,
       keys: this.#keys.place(room),
-      args: [this.#isKept(room) ? newEpoch() : '', this.#seen(room), this.presence.isHeld(room) ? '1' : '']
+      args: [this.#isKept(room) ? newEpoch() : '', this.#known.seen(room), this.presence.isHeld(room) ? '1' : '']
     }))
     const found: Array<readonly [string, Position]> = []
     let isLost = false
@@ -336,8 +326,8 @@ class RedisAdapter implements Adapter {
         if (state !== '' && this.presence.isHeld(room)) this.presence.look(room, 0)
         isLost ||= state === 'm' && this.presence.isHeld(room)
         if (args[0] === '') continue
-        const position = this.#checked(epoch, Number(top))
-        this.#learn(room, epoch, position.offset, Number(at))
+        const position = checkedPosition(this.#unread, epoch, Number(top))
+        this.#known.learn(room, position, Number(at))
         found.push([room, position])
       }
     }
@@ -347,127 +337,6 @@ class RedisAdapter implements Adapter {
   }
 
   #isKept (room: string): boolean { return this.#rooms.get(room)?.settings.history !== false }
-
-  /** @throws Refusal `unavailable` for a position that is none: the data of the room is not of this version */
-  #checked (epoch: string, offset: number): Position {
-    try {
-      return checkPosition(epoch, offset)
-    } catch (error) {
-      this.#unread.failed(error, 'position', 0)
-      throw new Unreachable(false)
-    }
-  }
-
-  /**
-   * Returns what this node has seen of a room, for the broker to compare, because its data cannot tell what is missing
-   * in it.
-   */
-  #seen (room: string): string {
-    const known = this.#known.get(room)
-    if (known === undefined) return ''
-    const { epoch, at, top } = known
-    const position = this.#rooms.get(room)?.tail?.position
-    return `${epoch} ${at} ${position?.epoch === epoch ? Math.max(top, position.offset) : top}`
-  }
-
-  #learn (room: string, epoch: string, offset: number, at: number): void {
-    const known = this.#known.get(room)
-    if (known?.epoch === epoch) {
-      if (offset > known.top) known.top = offset
-      return
-    }
-    // There is no epoch yet, or the answer is an older one that comes late.
-    if (at === 0 || (known !== undefined && at < known.at)) return
-    this.#known.delete(room)
-    this.#known.set(room, { epoch, at, top: offset })
-    if (this.#known.size <= MAX_KNOWN + this.#rooms.size) return
-    let looked = 0
-    for (const [name, place] of this.#known) {
-      this.#known.delete(name)
-      if (!this.#rooms.has(name)) break
-      // A room with members here goes behind the others, so that not every new room passes it again.
-      this.#known.set(name, place)
-      if (++looked === PASSED) break
-    }
-  }
-
-  /** Shares one read among all callers that wait for the same part of a room. */
-  async #read (room: string, { history }: RoomSettings, { since, last, limit, bytes }: HistoryQuery): Promise<Range> {
-    const count = since === undefined ? Math.min(last ?? limit, limit) : limit
-    const name = keyOf(room, since?.epoch ?? '', String(since?.offset ?? ''), String(count), String(bytes ?? ''))
-    const underWay = this.#reading.get(name)
-    // A read that began earlier may miss events that were accepted meanwhile; those come by the subscription or with
-    // the next page.
-    if (underWay !== undefined) return await underWay
-    const reading = this.#readRange(
-      room,
-      since?.epoch ?? '',
-      since?.offset,
-      count,
-      history === false ? 0 : history.ttl,
-      bytes
-    )
-    this.#reading.set(name, reading)
-    try {
-      return await reading
-    } finally {
-      if (this.#reading.get(name) === reading) this.#reading.delete(name)
-    }
-  }
-
-  /** @param asked the epoch in which the reader stands */
-  async #readRange (
-    room: string,
-    asked: string,
-    after: number | undefined,
-    count: number,
-    ttl: number,
-    bytes = Number.MAX_SAFE_INTEGER
-  ): Promise<Range> {
-    for (;;) {
-      const reply = await this.#link.script(READ, [this.#keys.meta(room), this.#keys.stream(room)], [
-        this.#link.run, newEpoch(), after ??
-          '', Math.max(count, 0), Math.ceil(ttl), this.#rooms.has(room) ? '1' : '', this.#seen(room), bytes
-      ]) as string[]
-      const [epoch = '', top, before = '', floor, at, age, isPart, ...entries] = reply
-      this.#learn(room, this.#checked(epoch, Number(top)).epoch, Number(top), Number(at))
-      const events: Arrival[] = []
-      for (let index = 0; index + 1 < entries.length; index += 2) {
-        const [offset, time] = entries[index]!.split('-').map(Number) as [number, number]
-        const payload = entries[index + 1]!
-        // The epoch began at `at` and has this age, which gives the time of the broker.
-        events.push(arrivalOf(room, epoch, offset, payload, Math.max(0, Number(at) + Number(age) - time)))
-      }
-      const range = {
-        epoch,
-        top: Number(top),
-        floor: Number(floor),
-        before: parsePositions(before, () => { this.#unread.note('position', before.length) }),
-        events,
-        isPart: isPart === '1'
-      }
-      const isFormer = asked !== epoch && after !== undefined &&
-        sharedBy({ epoch: asked, offset: after }, range)?.isWhole === true
-      if (!isFormer || Number(age) >= SETTLED) return range
-      await this.#pause(SETTLED - Number(age))
-    }
-  }
-
-  /** @throws Unreachable when the adapter is closed meanwhile */
-  async #pause (wait: number): Promise<void> {
-    const { signal } = this.#closing
-    await new Promise<void>((resolve, reject) => {
-      const end = (): void => {
-        clearTimeout(timer)
-        reject(new Unreachable(false))
-      }
-      const timer = after(() => {
-        signal.removeEventListener('abort', end)
-        resolve()
-      }, wait).unref()
-      signal.addEventListener('abort', end, { once: true })
-    })
-  }
 
   #heard (channel: string, message: string): void {
     this.#received++
@@ -558,7 +427,7 @@ class RedisAdapter implements Adapter {
   /** Reports what this node has seen of rooms without members here, because no other node may know it. */
   #report (): void {
     if (this.control.isSameServer) return
-    void gather(this.#known.keys(), (room) => !this.#rooms.has(room))
+    void this.#known.others()
       .then(async (rooms) => {
         for (let index = 0; index < rooms.length; index += BATCH) {
           await this.#positions(rooms.slice(index, index + BATCH))
@@ -603,20 +472,6 @@ class RedisAdapter implements Adapter {
     await inBatches(this.presence.rooms, BATCH, async (room) => {
       for (const change of await this.presence.missed(room)) if (this.#rooms.has(room)) host.presence(room, change)
     })
-  }
-}
-
-/** @param age milliseconds for which the broker has kept it; absent for a new one */
-function arrivalOf (room: string, epoch: string, offset: number, payload: string, age?: number): Arrival {
-  return {
-    epoch,
-    offset,
-    // The script numbers a room's events without holes.
-    previous: offset - 1,
-    origin: originOf(payload),
-    identity: identityOf(payload),
-    size: payload.length,
-    packet: () => decodePayload(room, payload, { position: { epoch, offset }, age })
   }
 }
 
