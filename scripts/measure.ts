@@ -80,7 +80,7 @@ function untested (): string[] {
   return files.filter((file) => !texts.some((text) => text.includes(`lib/${file.replace(/\.ts$/, '.js')}'`)))
 }
 
-/** The four ways of ARCHITECTURE.md: the files in their order, and how often the next one is in another folder. */
+/** The five ways of ARCHITECTURE.md: the files in their order, and how often the next one is in another folder. */
 function ways (): string[] {
   const text = readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8')
   return [...text.matchAll(/^### The way of (.+)\n([^]*?)(?=^#|$(?![^]))/gm)].map(([, name, steps]) => {

@@ -1,6 +1,7 @@
 import type { Delivery } from '../contract/types.js'
 import type { Except, Packet } from '../protocol/packet.js'
 import type { Code } from '../protocol/codes.js'
+import type { Part } from '../protocol/part.js'
 import type { Position } from '../protocol/position.js'
 import type { Awaitable } from '../structures/awaitable.js'
 
@@ -17,6 +18,13 @@ export interface RoomSettings {
   } | false
   /** Whether a `latest` event is declared, so that values have to be kept. */
   readonly latest: boolean
+  /** How the texts of `append` events are kept; absent where none is declared. */
+  readonly append?: {
+    /** Bytes of one text; the writer holds it. */
+    readonly size: number
+    /** Milliseconds for which a text is kept after its end. */
+    readonly ttl: number
+  } | undefined
   /** The name pattern of the definition: `chat/:id`. */
   readonly definition: string
 }
@@ -361,6 +369,83 @@ export type ControlMessage =
     readonly id: string
   }
 
+/** A text of an `append` event as an adapter keeps it. */
+export interface KeptText {
+  /** The name of the event. */
+  readonly type: string
+  /** The value of the key property. */
+  readonly key: string
+  /** When it was changed last, in Unix milliseconds by the writer's clock, for readers only. */
+  readonly timestamp: number
+  /** The whole text: `from` is 0. */
+  readonly part: Part
+  /** Milliseconds since its end, by the clock of its keeper; absent while it grows. */
+  readonly age?: number | undefined
+}
+
+/** One step of a writer. */
+export interface TextWrite {
+  /** The name of the event. */
+  readonly type: string
+  /** The value of the key property. */
+  readonly key: string
+  /** When it was made, in Unix milliseconds by the writer's clock. */
+  readonly timestamp: number
+  /** Names the writer: two writers of one key are told apart by it. */
+  readonly writer: string
+  /**
+   * Number of this step of the writer: 0 takes the key and begins the text. A step that is asked for again under its
+   * number takes effect once.
+   */
+  readonly number: number
+  /** Milliseconds after which the writer counts as gone, unless it takes another step. */
+  readonly lease: number
+  /**
+   * What is appended, and maybe the end. From 0 above step 0 it is the whole text, which takes the place of whatever is
+   * kept. Without a text and an end the step only renews the lease.
+   */
+  readonly part: Omit<Part, 'version' | 'begun'>
+}
+
+/**
+ * What came of a step: `written`; of step 0 that another writer has the key (`busy`), that the text has `ended` or that
+ * the room is `full` of texts that grow; of another step that the writer no longer has the key (`lost`), or that what
+ * is kept is not what it wrote before, so that it writes the whole (`behind`).
+ */
+export type TextWritten = 'written' | 'busy' | 'ended' | 'full' | 'lost' | 'behind'
+
+/**
+ * Texts that grow, each by one writer at a time. Every step that changes a text is given to `host.event` of all
+ * subscribed nodes as a packet of `encodePart`, in the order of its versions; versions of a room only increase.
+ */
+export interface TextStore {
+  /**
+   * Takes one step, in one atomic step of the broker. Step 0 takes a key that is free: one that is not kept, was lost,
+   * or whose writer's lease is over. Of at most 1 000 texts of a room the one that ended first gives way.
+   */
+  write (room: string, step: TextWrite, settings: RoomSettings): Awaitable<TextWritten>
+  /** The texts of a room that are kept, or one of them, in the order of their last changes; none that is empty. */
+  read (
+    room: string,
+    settings: RoomSettings,
+    which?: Pick<KeptText, 'type' | 'key'>
+  ): Awaitable<readonly KeptText[]>
+  /**
+   * Compares texts that this node knows with what is kept. Those whose writer's lease is over end as `lost`, which all
+   * nodes are given.
+   *
+   * @returns those that are kept otherwise than with the version that is known here
+   */
+  check (
+    room: string,
+    known: ReadonlyArray<Pick<KeptText, 'type' | 'key'> & {
+      /** The version of the text that the node knows. */
+      readonly version: number
+    }>,
+    settings: RoomSettings
+  ): Awaitable<readonly KeptText[]>
+}
+
 /** Users and token ids kept out until a time. Consulted at every entry. */
 export interface DenialStore {
   /** Keeps a subject out, for as long as the longest denial of it says. @param until Unix time in milliseconds */
@@ -457,6 +542,8 @@ export interface Adapter {
   history? (room: string, query: HistoryQuery, settings: RoomSettings): Awaitable<HistoryPage>
   /** Current value of each `latest` key, oldest set first. Absent: live only. */
   latest? (room: string, settings: RoomSettings): Awaitable<readonly Packet[]>
+  /** Texts of `append` events. Absent: a room that declares such an event is refused with REALTIME_ERR_ROOM. */
+  readonly texts?: TextStore
   /** Who is in which room, on all nodes. Absent: members are told of nobody, and `members` rejects. */
   readonly presence?: PresenceStore
   /** Limits across nodes. Absent: each node keeps its own. */

@@ -1,9 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../errors/refusal.js'
-import { decodeCursor, formerOf, type Cursor } from '../protocol/cursor.js'
+import { decodeCursor, formerOf, MAX_CURSOR, type Cursor, type CursorEntry } from '../protocol/cursor.js'
+import { isKnown, MAX_KNOWN } from '../protocol/frames.js'
 import { EPOCH, isOffset, type Position } from '../protocol/position.js'
 import { ALL } from '../rooms/built-in.js'
 import type { JoinRequest } from '../rooms/joining.js'
+import type { KnownTexts } from '../rooms/known-texts.js'
 
 /** The kind of connection that a request asks for; it decides what is checked and what is reserved. */
 export type Kind = 'websocket' | 'sse' | 'polling' | 'uplink' | 'verdict'
@@ -15,6 +17,7 @@ export interface Query {
   readonly last?: unknown
   readonly at?: unknown
   readonly connection?: unknown
+  readonly known?: unknown
 }
 
 /**
@@ -28,7 +31,7 @@ export function queryOf ({ query, headers }: FastifyRequest, kind: Kind): Query 
 
 /** Reads the connection id of a cursor before its room list is known. */
 export function peek ({ since }: Query): string | undefined {
-  if (typeof since !== 'string' || since.length > 4096) return undefined
+  if (typeof since !== 'string' || since.length > MAX_CURSOR) return undefined
   const [, id] = Buffer.from(since, 'base64url').toString('latin1').split('.')
   return id
 }
@@ -48,13 +51,41 @@ export function requestOf (query: Query, cursor: Cursor | undefined, index: numb
   const entry = cursor?.entries[index]
   const since = entry?.position ?? positionOf(query.at, index, name)
   const former = formerOf(cursor?.connection, query.connection)
+  const known = knownOf(entry, query.known, index)
   return {
     ...(since === undefined ? {} : { since }),
     ...(last === undefined ? {} : { last }),
     ...(former === undefined ? {} : { former }),
+    ...(known === undefined ? {} : { known }),
     ...(entry?.version === undefined ? {} : { version: entry.version }),
     ...(entry?.presence === undefined ? {} : { sequence: entry.presence })
   }
+}
+
+/** Reads what a peer has of the texts of a room: by its cursor, or by `known`, JSON of [index of the room, texts]. */
+function knownOf (entry: CursorEntry | undefined, given: unknown, index: number): KnownTexts | undefined {
+  if (entry?.grown !== undefined) return { version: entry.grown, lengths: entry.lengths }
+  if (entry !== undefined || given === undefined) return undefined
+  const rooms = typeof given === 'string' ? jsonOf(given) : undefined
+  if (!Array.isArray(rooms) || rooms.length > MAX_KNOWN) throw unreadable()
+  for (const each of rooms as unknown[]) {
+    const [of, named] = Array.isArray(each) ? each as unknown[] : []
+    if (!isKnown(named)) throw unreadable()
+    if (of === index) return { named }
+  }
+  return undefined
+}
+
+function jsonOf (text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+function unreadable (): Refusal {
+  return new Refusal('invalid_message', { message: 'known must be JSON of [index, [[event, key, length, check], ...]]' })
 }
 
 function numberOf (value: unknown): number | undefined {

@@ -21,7 +21,10 @@ import type { Slots } from '../admission/slots.js'
 import type {
   AckResult, BroadcastOptions, BroadcastResult, History, MemberEntry, Rooms, Target
 } from '../types/rooms.js'
+import type { StreamOptions, StreamText } from '../types/streams.js'
 import { ALL, roomOfUser } from '../rooms/built-in.js'
+import { OpeningWriter } from '../rooms/opening-writer.js'
+import type { TextWriter } from '../rooms/text-writer.js'
 import { shape, type PublishOptions } from '../rooms/publications.js'
 import { nameOf } from './room-name.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
@@ -106,6 +109,24 @@ export class AppRooms implements Rooms {
       return this.#failed(error, userId, event)
     }
     return this.broadcast(room, event, data)
+  }
+
+  stream (room: Named, event: string, head: object, options?: StreamOptions): OpeningWriter {
+    const opening = async (): Promise<TextWriter> => {
+      this.#check()
+      const { signal } = callOptions(options, 'stream')
+      if (signal !== undefined && !(signal instanceof AbortSignal)) {
+        throw new REALTIME_ERR_OPTIONS('signal of stream is an AbortSignal')
+      }
+      return await this.#options.hub.texts.open(nameOf(room), event, head, signal)
+    }
+    return new OpeningWriter(opening())
+  }
+
+  async read (room: Named, event: string, key: string | number): Promise<StreamText<never> | undefined> {
+    this.#check()
+    // The data is of the type that the contract says, which `Rooms` knows.
+    return await this.#options.hub.texts.read(nameOf(room), event, key) as StreamText<never> | undefined
   }
 
   async broadcastWithAck (
@@ -265,6 +286,7 @@ export class AppRooms implements Rooms {
   async drain (options?: { timeout?: number }): Promise<void> {
     const { timeout } = callOptions(options, 'drain')
     await this.#options.drain.run(timeout === undefined ? undefined : checkTime(timeout, 'timeout of drain'))
+    await this.#options.hub.texts.close()
   }
 
   async stats (): Promise<Record<string, unknown>> { return await this.#options.stats() }

@@ -1,12 +1,15 @@
 import type { FastifyInstance } from 'fastify'
+import type { Adapter } from '../adapters/adapter.js'
 import type { Readiness } from '../admission/readiness.js'
 import { REALTIME_ERR_ROOM } from '../errors/misuse.js'
 import { checkRoomOptions, type Settings } from '../options/resolve.js'
 import { declare, type RoomHooks, type RoomLimits } from '../rooms/declaration.js'
 import type { Declarations } from '../rooms/declarations.js'
+import { checkKept } from '../rooms/text-streams.js'
 
 export interface RoomDeclarationOptions {
   readonly declarations: Declarations
+  readonly adapter: Adapter
   readonly settings: Settings
   readonly readiness: Readiness
 }
@@ -25,7 +28,7 @@ function bind (hooks: object, scope: FastifyInstance): RoomHooks {
 /** `app.room`: declares a family of rooms, bound to the scope in which it is called. */
 export function decorateRoom (
   app: FastifyInstance,
-  { declarations, settings, readiness }: RoomDeclarationOptions
+  { declarations, adapter, settings, readiness }: RoomDeclarationOptions
 ): void {
   app.decorate('room', function (this: FastifyInstance, definition: unknown, given: object = {}) {
     if (readiness.isServing) {
@@ -37,7 +40,9 @@ export function decorateRoom (
     checkRoomOptions((definition as { name?: string } | null)?.name ?? '?', given)
     const hooks = Object.entries({ authorize, onJoin, onLeave, presence, on }).filter(([, hook]) => hook !== undefined)
     const defaults = { history: settings.history, message: settings.limits.message }
-    declarations.add(declare(definition, bind(Object.fromEntries(hooks), this), limits, defaults, this.log))
+    const declaration = declare(definition, bind(Object.fromEntries(hooks), this), limits, defaults, this.log)
+    checkKept(declaration, adapter)
+    declarations.add(declaration)
     return this
     // Fastify would have the decorator be of all its declared types at once.
   } as never)

@@ -6,6 +6,7 @@ import type { Definition } from '../contract/types.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { declare } from '../rooms/declaration.js'
 import { Hub } from '../rooms/hub.js'
+import { checkKept } from '../rooms/text-streams.js'
 import type { Rooms } from '../types/rooms.js'
 import { shape } from '../rooms/publications.js'
 import { ALL, roomOfUser } from '../rooms/built-in.js'
@@ -38,14 +39,16 @@ export async function createPublisher ({ adapter, rooms }: {
     onError: () => undefined
   })
   for (const definition of rooms) {
-    hub.declarations.add(declare(
+    const declaration = declare(
       definition,
       {},
       {},
       { history: DEFAULTS.history, message: DEFAULTS.message },
       undefined,
       true
-    ))
+    )
+    checkKept(declaration, adapter)
+    hub.declarations.add(declaration)
   }
   await adapter.start({
     nodeId: randomBytes(6).toString('base64url'),

@@ -90,6 +90,9 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         room: name
       }, (answer) => { if (answer?.type === 'ack') rooms.get(name)?.reset(answer.data as { sequence: number }) })
     },
+    read (room, data, failed) {
+      call({ type: 'read', room: room.name, data }, (answer) => { if (answer?.type === 'error') failed() })
+    },
     gap (room) { say('gap', { room, code: 'gap', message: 'events were lost' }) }
   }
 
@@ -111,7 +114,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         call({
           type: 'join',
           room: name,
-          data: { since, last: wasIn ? undefined : last, connection: line.former }
+          data: { since, last: wasIn ? undefined : last, connection: line.former, known: room.known() }
         }, (answer) => {
           if (!answer || room.end) return
           if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
@@ -170,12 +173,14 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       }
       const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
       for (const room of asked) room.isAsked = line.isHttp
+      const known = asked.map((room, index) => [index, room.known()] as const).filter(([, texts]) => texts)
       return {
         rooms: asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
         first: asked
           .map(({ position }, index) => position ? `&at=${index}:${position.epoch}:${position.offset}` : '')
           .join('') +
-          (last > 0 ? `&last=${last}` : '') + (line.former ? `&connection=${line.former}` : '')
+          (last > 0 ? `&last=${last}` : '') + (line.former ? `&connection=${line.former}` : '') +
+          (known.length ? `&known=${encodeURIComponent(JSON.stringify(known))}` : '')
       }
     },
     up ({ limits, rooms }) {
@@ -200,7 +205,11 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
         } else if (room) room.enter(data)
         else given.set(name, data)
         say(type, { ...data, room: name })
-      } else if (room?.isIn) room.frame(frame)
+      } else {
+        // The answer to a question for a text is a frame like those that are not asked for.
+        if (frame.id) calls.delete(frame.id)
+        if (room?.isIn) room.frame(frame)
+      }
     },
     down (reason) {
       rooms.forEach((room) => { room.out() })

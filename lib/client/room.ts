@@ -1,7 +1,9 @@
+import type { KnownText } from '../protocol/part.js'
 import type { Position } from '../protocol/position.js'
 import { bucket } from './token-bucket.js'
 import { listeners } from './listeners.js'
 import type { Frame, FrameData, JoinData, MemberData, Members } from './links/link.js'
+import { growingTexts } from './texts.js'
 import { reader } from './event-iterator.js'
 import type { ClientRoom, RoomEvent, SendOptions } from './types.js'
 
@@ -15,6 +17,8 @@ export interface RoomHost {
   /** Asks for the whole list of members. */
   members (room: Room): void
   gap (room: string): void
+  /** Asks for a whole text, and calls back when it cannot be had. */
+  read (room: Room, data: object, failed: () => void): void
 }
 
 /** A room, with the state that the client keeps of it. */
@@ -40,6 +44,8 @@ export interface Room {
   concurrent?: readonly string[] | undefined
   /** Why the room is over. */
   end?: Error
+  /** What this client has of the room's texts. */
+  known (): KnownText[] | undefined
   enter (data: JoinData, isAgain?: boolean): void
   /** Tells that the link is gone. */
   out (): void
@@ -59,6 +65,7 @@ export function createRoom (
 ): Room {
   const { on, emit, end } = listeners()
   const members = new Map<string, MemberData>()
+  const texts = growingTexts((data, failed) => { host.read(room, data, failed) })
   /** Signals of the application, which live longer than this room. */
   const signals = new Set<AbortSignal>()
   let sequence = -1
@@ -95,6 +102,7 @@ export function createRoom (
       on,
       send: (type: string, data: unknown, options?: SendOptions) => host.send(room, type, data, options),
       leave,
+      stream: (event: string, key: string | number) => texts.parts(event, `${key}`, on, room, () => isMeant),
       [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, room, () => isMeant)
     } as AnyRoom,
     enter ({ epoch, offset, resumed, members, rate, concurrent }, isAgain) {
@@ -117,7 +125,9 @@ export function createRoom (
       room.isIn = room.isAsked = false
       room.flying = 0
     },
-    frame ({ type, data, offset, timestamp, ack }) {
+    known: texts.known,
+    frame (frame) {
+      const { type, data, offset, timestamp, ack } = frame
       if (type === 'presence') {
         const { sequence: next, joined, left } = data as Required<FrameData>
         if (next <= sequence) return
@@ -130,6 +140,8 @@ export function createRoom (
         if (epoch === room.position?.epoch && to! < room.position!.offset) return
         room.position = { epoch: epoch!, offset: to! }
         if (from !== to) host.gap(name)
+      } else if (frame.from !== undefined) {
+        for (const event of texts.frame(frame)) void emit([type, '*'], event)
       } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {
         if (offset !== undefined && room.position) room.position = { ...room.position, offset }
         const settled = emit([type, '*'], { type, data, timestamp, ...(offset !== undefined && { offset }) })

@@ -1,5 +1,8 @@
-import type { Address, AnyMessages, Given, Made } from '../contract/types.js'
+import type {
+  Address, AnyMessages, Given, GrowingName, GrowingProperty, GrowingText, Made
+} from '../contract/types.js'
 import type { Retry } from '../protocol/codes.js'
+import type { TextEnd } from '../protocol/part.js'
 import type { ListenOptions } from './listeners.js'
 
 /**
@@ -36,8 +39,16 @@ export interface RealtimeError extends Error {
 /** How a link carries frames: a WebSocket, a stream of Server-Sent Events with POSTs, or long polls with POSTs. */
 export type Transport = 'websocket' | 'sse' | 'polling'
 
+/** What an `append` event says besides its data, in which the text is whole as it is so far. */
+export type Appended<D> = [GrowingProperty<D>] extends [never] ? unknown : {
+  /** The part of the text that is new. */
+  added: GrowingText<D>
+  /** How the text has ended; absent while it grows. */
+  end?: TextEnd
+}
+
 /** One event of a room. */
-export type RoomEvent<E> = { [K in keyof E & string]: {
+export type RoomEvent<E> = { [K in keyof E & string]: Appended<E[K]> & {
   /** The name of the event. */
   type: K
   /** What the server sent, as the contract types it; the client does not validate it again. */
@@ -96,6 +107,11 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
    * @throws RealtimeError with the code of the refusal, or `timeout`, `queue_full`, `left` or `closed`
    */
   send<K extends keyof M & string> (message: K, data: Given<M[K]['data']>, options?: SendOptions): Promise<Made<M[K]['reply']>>
+  /**
+   * The parts of a text of an `append` event, from its beginning on, for as long as it grows. The loop ends with the
+   * text, and throws where that ended with an error, was lost (`lost`), or the room is over.
+   */
+  stream<K extends GrowingName<E>> (event: K, key: string | number): AsyncIterable<GrowingText<E[K]>>
   /** Leaves for good; messages that are not acknowledged reject with `left`. */
   leave (): Promise<void>
 }

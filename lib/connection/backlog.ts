@@ -1,4 +1,6 @@
 import type { Packet } from '../protocol/packet.js'
+import { gatherParts } from '../protocol/part-frames.js'
+import type { Part } from '../protocol/part.js'
 import { keyOf } from '../protocol/key.js'
 
 /** Key of a `latest` value: a newer value of the same key replaces it. */
@@ -11,12 +13,15 @@ const ROOM_FOR_HOLES = 64
 
 /**
  * The queue of a link that lags, in order and thinned out by delivery class. A newer `latest` event removes the older
- * one of its key and is appended at the end; a `volatile` event is not queued at all.
+ * one of its key and is appended at the end; stretches of one text become one; a `volatile` event is not queued at all.
  */
 export class Backlog {
   #packets: Array<Packet | undefined> = []
   #head = 0
   #latest: Map<string, number> | undefined
+  /** Stretches of texts that wait, by the first of each run, and the first one of the newest run of each text. */
+  #runs: Map<Packet, Packet[]> | undefined
+  #newest: Map<string, Packet> | undefined
   bytes = 0
   /** Events in the queue. */
   events = 0
@@ -30,6 +35,7 @@ export class Backlog {
     let outcome: 'kept' | 'conflated' = 'kept'
     // Values of one key that replace each other leave holes, and while the link stands still no packet is shifted.
     if (this.#packets.length > 2 * this.count + ROOM_FOR_HOLES) this.#compact()
+    if (packet.event?.part !== undefined && this.#join(packet, packet.event.part)) return 'conflated'
     const key = valueOf(packet)
     if (key !== undefined) {
       this.#latest ??= new Map()
@@ -45,6 +51,36 @@ export class Backlog {
     this.count++
     if (packet.event !== undefined) this.events++
     return outcome
+  }
+
+  /**
+   * Joins a stretch with those of its text that wait, at the place of the first of them.
+   *
+   * @returns whether it continues the last of them
+   */
+  #join (packet: Packet, { begun, from, inside }: Part): boolean {
+    const runs = this.#runs ??= new Map()
+    const newest = this.#newest ??= new Map()
+    const text = keyOf(packet.room!, String(begun))
+    const run = runs.get(newest.get(text)!)
+    if (run?.at(-1)!.event!.part!.to !== from) {
+      runs.set(packet, [packet])
+      newest.set(text, packet)
+      return false
+    }
+    run.push(packet)
+    this.bytes += inside.length
+    return true
+  }
+
+  /** Takes the stretches that wait at the place of the first of them, as one frame. */
+  #joined (packet: Packet, { begun }: Part): Packet {
+    const run = this.#runs!.get(packet)!
+    const text = keyOf(packet.room!, String(begun))
+    this.#runs!.delete(packet)
+    if (this.#newest!.get(text) === packet) this.#newest!.delete(text)
+    this.bytes -= run.reduce((sum, { event }) => sum + event!.part!.inside.length, -packet.event!.part!.inside.length)
+    return gatherParts(run)
   }
 
   /** Removes the holes, and the keys of packets that have left. */
@@ -81,6 +117,6 @@ export class Backlog {
     this.bytes -= packet.bytes.length
     this.count--
     if (packet.event !== undefined) this.events--
-    return packet
+    return packet.event?.part === undefined ? packet : this.#joined(packet, packet.event.part)
   }
 }

@@ -1,4 +1,5 @@
 import type { Packet } from '../protocol/packet.js'
+import { isPaced } from './pace.js'
 import { keyOf } from '../protocol/key.js'
 import type { Compressor } from './compressor.js'
 
@@ -16,7 +17,7 @@ export class Batch {
   readonly live: number
   /** Events among the packets that are offered by replay. */
   readonly replayed: number
-  /** `latest` events among the packets. */
+  /** `latest` and `append` events among the packets: what is paced. */
   readonly latest: number
   #next: Packet | undefined
   #child: Batch | undefined
@@ -33,7 +34,7 @@ export class Batch {
     this.count = packet === undefined ? 0 : parent!.count + 1
     this.live = (parent?.live ?? 0) + (packet?.isReplay === true ? 0 : isEvent)
     this.replayed = (parent?.replayed ?? 0) + (packet?.isReplay === true ? isEvent : 0)
-    this.latest = (parent?.latest ?? 0) + (packet?.event?.delivery === 'latest' ? 1 : 0)
+    this.latest = (parent?.latest ?? 0) + (isPaced(packet) ? 1 : 0)
   }
 
   /** Returns this sequence with one more packet. Every caller that adds the same packet gets the same node. */

@@ -3,7 +3,7 @@ import { Backlog } from './backlog.js'
 import type { Batch } from './batch.js'
 import type { Flusher } from './flusher.js'
 import { LINK_BUFFER, type Link } from './link.js'
-import { PACE, Pace } from './pace.js'
+import { isPaced, PACE, Pace } from './pace.js'
 
 /** The columns of the ledger that move with a connection's outbox; `Ledger` says what each means. */
 export interface OutboxCounters {
@@ -261,7 +261,8 @@ export class Outbox {
     const { count, bytes, events } = backlog
     if (backlog.push(packet) === 'conflated') this.#host.counters.conflated++
     this.#waits(backlog.count - count, backlog.bytes - bytes, backlog.events - events)
-    if (this.#backlog.bytes > this.#host.outboxLimit) this.#owner.cut()
+    // A single frame may be larger: the whole of a text.
+    if (this.#backlog.bytes > this.#host.outboxLimit && this.#backlog.count > 1) this.#owner.cut()
     else if (isPolled) this.#link.pending()
     return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
   }
@@ -284,7 +285,7 @@ export class Outbox {
       const packets = this.#shift(this.#backlog, this.#pace?.room ?? LINK_BUFFER)
       if (packets.length === 0) break
       this.#countPackets(packets)
-      if (packets.some(({ event }) => event?.delivery === 'latest')) this.#begin()
+      if (packets.some(isPaced)) this.#begin()
       this.#write(this.#encode(packets))
     }
     if (!this.#isLagging) this.#wake()

@@ -1,3 +1,11 @@
+import type { Packet } from '../protocol/packet.js'
+
+/** Whether a packet may be joined with those behind it while it waits, so that a slow reader is sent less. */
+export function isPaced (packet: Packet | undefined): boolean {
+  const delivery = packet?.event?.delivery
+  return delivery === 'latest' || delivery === 'append'
+}
+
 /** Payload of the control ping whose answer proves that the peer has read everything before it. */
 export const PACE = 'pace'
 

@@ -4,9 +4,10 @@ export type * from './schemas.js'
 
 /**
  * What is promised for an event: `reliable` events have a position and come once and in order, also after a
- * reconnect; of `latest` events the newest value of each key is kept; `volatile` events may be dropped.
+ * reconnect; of `latest` events the newest value of each key is kept; `volatile` events may be dropped; the texts of
+ * `append` events grow, and each member gets of each what it does not have.
  */
-export type Delivery = 'reliable' | 'latest' | 'volatile'
+export type Delivery = 'reliable' | 'latest' | 'volatile' | 'append'
 
 /** What a client may send into a room: by the name of a message a schema of its data, or of its data and the reply. */
 export interface MessageSpecs {
@@ -32,10 +33,15 @@ export interface EventSpecs {
     /** What is promised for the event. @default 'reliable' */
     readonly delivery?: Delivery
     /**
-     * Property of the data whose value tells `latest` values apart: the newest of each is kept, at most 1 000 of a
-     * room. It is needed for `latest`, and of no meaning for the others.
+     * Property of the data whose value tells `latest` values apart, of which the newest of each is kept, or the texts
+     * of an `append` event: at most 1 000 of a room. It is needed for both, and of no meaning for the others.
      */
     readonly key?: string
+    /**
+     * Property of the data that grows, of an `append` event: a string or an array. It is needed for `append`, and of no
+     * meaning for the others.
+     */
+    readonly append?: string
   }
 }
 
@@ -65,7 +71,38 @@ export type MessagesOf<M extends MessageSpecs> = { [K in keyof M]: {
 } }
 
 /** The types of the data of all events of a room, from their declarations. */
-export type EventsOf<E> = { [K in keyof E]: Data<E[K]> }
+export type EventsOf<E> = { [K in keyof E]: E[K] extends {
+  /** Its texts grow. */
+  readonly delivery: 'append'
+  /** The property that grows. */
+  readonly append: infer P extends string
+} ? Growing<Made<Data<E[K]>>, P> : Data<E[K]> }
+
+/**
+ * The data of an `append` event, with the name of the property that grows. It is marked by a name and not by a symbol,
+ * so that two copies of this package in one app do not clash.
+ */
+export type Growing<D, P extends string> = D & {
+  /** The name of the property, for the compiler; it is never there at run time. */
+  readonly '~grows'?: P
+}
+
+/** The name of the property that grows in the data of an event; `never` where none does. */
+export type GrowingProperty<D> = '~grows' extends keyof D ? Exclude<D['~grows'], undefined> : never
+
+/** The names of those events whose texts grow. */
+export type GrowingName<E> = {
+  [K in keyof E & string]: [GrowingProperty<E[K]>] extends [never] ? never : K
+}[keyof E & string]
+
+/** The text of an `append` event as it is so far: a string or an array. */
+export type GrowingText<D> = GrowingProperty<D> extends keyof D ? Exclude<D[GrowingProperty<D>], undefined> : unknown
+
+/** What is appended at a time to the text of an `append` event: a string, or one item. */
+export type GrowingChunk<D> = GrowingText<D> extends ReadonlyArray<infer I> ? I : GrowingText<D>
+
+/** The data of an `append` event without the property that grows. */
+export type GrowingHead<D> = { [K in keyof D as K extends GrowingProperty<D> | '~grows' ? never : K]: D[K] }
 
 /** The type of what others see of a member, from its schema. */
 export type MemberOf<D> = D extends SchemaLike ? Slot<D> : undefined
@@ -88,7 +125,13 @@ export type CheckParams<N extends string, P> = P extends SchemaLike
       }
   : unknown
 
-/** A compile error where a `latest` event has no key, or one that its data lacks. */
+/** The names of the properties of `D` that can grow. */
+type Growable<D> = { [K in keyof D]-?: D[K] extends string | readonly unknown[] ? K : never }[keyof D]
+
+/**
+ * A compile error where a `latest` event has no key, or one that its data lacks, and where an `append` event names no
+ * property that can grow.
+ */
 export type CheckEvents<E> = {
   readonly [K in keyof E]: E[K] extends {
     /** Only `latest` needs a key. */
@@ -98,7 +141,17 @@ export type CheckEvents<E> = {
         /** A property of the event's data. */
         readonly key: keyof Made<Data<E[K]>>
       }
-    : unknown
+    : E[K] extends {
+      /** `append` needs a key and what grows. */
+      readonly delivery: 'append'
+    }
+      ? {
+          /** A property of the event's data. */
+          readonly key: keyof Made<Data<E[K]>>
+          /** A property of the event's data that is a string or an array. */
+          readonly append: Growable<Made<Data<E[K]>>>
+        }
+      : unknown
 }
 
 declare const types: unique symbol

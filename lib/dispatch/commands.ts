@@ -1,7 +1,8 @@
 import { Refusal } from '../errors/refusal.js'
-import type { Command, HistoryCommand, MessageCommand } from '../protocol/frames.js'
+import type { Command, HistoryCommand, MessageCommand, ReadCommand } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
-import type { AckFrame, PongFrame } from '../protocol/server-frames.js'
+import { dataOf } from '../protocol/part.js'
+import type { AckFrame, EventFrame, EventName, PongFrame } from '../protocol/server-frames.js'
 import type { Hub } from '../rooms/hub.js'
 import { MemberLists } from '../rooms/member-lists.js'
 import type { Awaitable } from '../structures/awaitable.js'
@@ -19,7 +20,7 @@ export interface CommandsOptions {
 }
 
 /** The frame that answers a command. */
-export type Answer = AckFrame | PongFrame
+export type Answer = AckFrame | PongFrame | EventFrame
 
 /** The answer to a request for data, and its size, for which the caller is charged. */
 interface Found { readonly data: unknown, readonly bytes: number }
@@ -48,6 +49,7 @@ export class Commands {
       case 'leave': return after(caller.leave(command.room), { type: 'ack', room: command.room, id: command.id })
       case 'members': return this.#members(command.room, command.id, caller)
       case 'history': return this.#history(command, caller)
+      case 'read': return this.#read(command, caller)
       case 'message': return this.#message(command, caller, bytes)
     }
   }
@@ -112,6 +114,29 @@ export class Commands {
     const { data, bytes } = await this.#past(room, since, limit, (event) => used.isExcepted(event))
     caller.charge(costOf(bytes))
     return { type: 'ack', room, id, data }
+  }
+
+  /** Answers with the whole of a text, in the frame that a member gets who has nothing of it. */
+  async #read ({ room, id, event, key }: ReadCommand, caller: Caller): Promise<Answer> {
+    const used = caller.use(room)
+    const { declaration } = used instanceof Promise ? await used : used
+    if (!declaration.texts.has(event)) {
+      throw new Refusal('invalid_message', { message: 'the room has no such event whose texts can be read' })
+    }
+    const text = await this.#options.rooms.texts.text(room, event, key)
+    if (text === undefined) throw new Refusal('invalid_message', { message: 'nothing is kept under this key' })
+    const { part, timestamp } = text
+    caller.charge(costOf(part.inside.length))
+    return {
+      // The name of an event is of this type for the compiler.
+      type: event as EventName,
+      room,
+      id,
+      data: JSON.parse(dataOf(part)),
+      from: 0,
+      end: part.end,
+      timestamp
+    }
   }
 
   /**

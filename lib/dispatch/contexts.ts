@@ -3,10 +3,12 @@ import type { Position } from '../protocol/position.js'
 import type * as Public from '../types/handlers.js'
 import type { RoomHandle } from '../types/handlers.js'
 import type { BroadcastOptions } from '../types/rooms.js'
+import type { StreamOptions } from '../types/streams.js'
 import type { User } from '../types/user.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
+import { OpeningWriter } from '../rooms/opening-writer.js'
 import { shape } from '../rooms/publications.js'
 import type { Refusal } from '../errors/refusal.js'
 import { HandlerSignal, type WhenGone } from './handler-signal.js'
@@ -57,6 +59,10 @@ class Handle implements RoomHandle<Events> {
       ? undefined
       : except === sender ? { user: userId, connection: except } : { connection: except }
     return shape(await rooms.publish(this.name, event, data, { except: left, once, owner: userId }))
+  }
+
+  stream (event: string, head: object, { signal }: StreamOptions = {}): OpeningWriter {
+    return new OpeningWriter(this.#source.rooms.texts.open(this.name, event, head, signal))
   }
 }
 

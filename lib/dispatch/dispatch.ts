@@ -304,8 +304,11 @@ export class Dispatch {
 
 function roomOf (command: Command): string | undefined { return 'room' in command ? command.room : undefined }
 
-/** Whether the command has no place in the order of a room, so that it is handled at once. */
-function isUnordered ({ type }: Command): boolean { return type === 'ping' || type === 'pong' || type === 'ack' }
+/**
+ * Whether the command has no place in the order of a room, so that it is handled at once. A text is read while a
+ * message of the reader is being handled that writes it.
+ */
+function isUnordered ({ type }: Command): boolean { return type === 'ping' || type === 'pong' || type === 'ack' || type === 'read' }
 
 /** Whether the contract lets the message run beside the others of its connection. */
 function isConcurrent ({ rooms }: Peer, command: Command): boolean {

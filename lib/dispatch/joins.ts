@@ -67,7 +67,8 @@ export class Joins {
 
   // By the connection's own will
 
-  async join (connection: Peer, { room: name, id, since, last, connection: former }: JoinCommand): Promise<void> {
+  async join (connection: Peer, command: JoinCommand): Promise<void> {
+    const { room: name, id, since, last, connection: former, known: named } = command
     const { rooms, access, revocations, replies } = this.#options
     const begun = revocations.moment
     const { identity } = connection
@@ -76,7 +77,7 @@ export class Joins {
       const found = connection.rooms.get(name)?.isByServer === true ? undefined : await access.allow(name, identity)
       if (!connection.isOpen) return
       const known = connection.rooms.get(name)
-      const request = { since, last, former: formerOf(former) }
+      const request = { since, last, former: formerOf(former), ...(named === undefined ? {} : { known: { named } }) }
       const isMoved = known?.room.declaration.builtIn !== undefined && (since !== undefined || last !== undefined)
       if (known !== undefined && !isMoved) {
         const data = { ...(known.room.hasHistory ? known.room.position : {}), ...known.room.declaration.terms }

@@ -107,6 +107,10 @@ export const roomOptionsSchema = Type.Object({
   ])),
   limits: Type.Optional(Type.Object({ message: Type.Optional(Count), rate: Type.Optional(Rate) }, closed)),
   flush: Type.Optional(Type.Integer({ minimum: 0, maximum: 60_000 })),
+  append: Type.Optional(Type.Object(
+    { size: Type.Optional(Type.Integer({ minimum: 1, maximum: 16_777_216 })), ttl: Type.Optional(Ms) },
+    closed
+  )),
   authorize: Type.Optional(Fn),
   onJoin: Type.Optional(Fn),
   onLeave: Type.Optional(Fn),

@@ -47,6 +47,7 @@ export function createAdapterHost (
       tell(isUp)
       if (!isUp) return undefined
       void connectionIds.agree()
+      hub.texts.touch()
       const held = said(slots.restore(), 'leases')
       if (!hasForgotten) {
         held.catch(() => undefined)

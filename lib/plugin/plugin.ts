@@ -22,7 +22,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const { hub, auth, readiness } = node.core
 
   app.decorate('rooms', node.rooms)
-  decorateRoom(app, { declarations: hub.declarations, settings, readiness })
+  decorateRoom(app, { declarations: hub.declarations, adapter: node.foundation.adapter, settings, readiness })
   declareReplyBroadcast(app, hub, { userIdOf: (request) => auth.userIdOf(request), readiness })
   await registerRoutes(app, node)
 

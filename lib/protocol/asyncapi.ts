@@ -91,6 +91,27 @@ function jsonOf (schema: unknown, io: 'input' | 'output'): unknown {
 /** How a Standard Schema tells what it is, where its library can. */
 type JsonSchemaOf = Readonly<Record<'input' | 'output', (options: { target: string }) => unknown>>
 
+/** What a frame of an `append` event says: `data` has a part of the text, behind `from` of it. */
+const APPENDED = {
+  from: { type: 'integer', description: 'length of the text before this part, in UTF-16 code units or items' },
+  end: {
+    description: 'the text has ended',
+    anyOf: [
+      { enum: ['done', 'lost'] },
+      { type: 'object', required: ['code', 'message'], properties: { code: STRING, message: STRING } }
+    ]
+  }
+} as const
+
+/** What asks for a whole text, where parts of it are missing. */
+const READ = {
+  type: 'object',
+  required: ['event', 'key'],
+  properties: { event: STRING, key: STRING }
+} as const
+
+function isAppended (spec: unknown): boolean { return (spec as { delivery?: unknown }).delivery === 'append' }
+
 function frame (type: string, required: readonly string[], properties: Record<string, unknown>): object {
   return {
     type: 'object',
@@ -149,16 +170,25 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
       }
     }
     for (const [type, spec] of Object.entries(contract.events ?? {})) {
+      const place = isAppended(spec) ? APPENDED : { offset: { type: 'integer' }, ack: STRING }
       const event = add('event', type, type, frame(type, ['room'], {
-        offset: { type: 'integer' },
+        ...place,
         timestamp: { type: 'integer' },
-        ack: STRING,
         data: schemas.plain(dataOf(spec), 'output')
       }))
       operations[`${channel}.send.${event.key}`] = {
         action: 'send',
         channel: self,
         messages: [event.ref],
+        security: SECURITY
+      }
+    }
+    if (Object.values(contract.events ?? {}).some(isAppended)) {
+      const read = add('message', 'read', 'read', frame('read', ['room', 'data'], { id: STRING, data: READ }))
+      operations[`${channel}.receive.${read.key}`] = {
+        action: 'receive',
+        channel: self,
+        messages: [read.ref],
         security: SECURITY
       }
     }

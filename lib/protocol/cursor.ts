@@ -7,6 +7,10 @@ export interface CursorEntry {
   presence?: number | undefined
   /** Highest version of a `latest` value that the peer has seen. */
   version?: number | undefined
+  /** Version up to which the peer has seen the changes of texts. */
+  grown?: number | undefined
+  /** Of the texts that grew last: how much the peer has of each, by the version with which it began. */
+  lengths?: ReadonlyMap<number, number> | undefined
 }
 
 /**
@@ -38,10 +42,14 @@ export function hashRooms (rooms: readonly string[]): string {
  */
 export function encodeCursor (connection: string, rooms: string, entries: readonly CursorEntry[]): string {
   let text = `${VERSION}.${connection}.${rooms}`
-  for (const { position, presence, version } of entries) {
+  for (const { position, presence, version, grown, lengths } of entries) {
     text += position === undefined ? '.-' : `.${position.epoch}:${position.offset.toString(36)}`
-    if (presence !== undefined || version !== undefined) {
+    if (presence !== undefined || version !== undefined || grown !== undefined) {
       text += `:${presence?.toString(36) ?? ''}:${version?.toString(36) ?? ''}`
+    }
+    if (grown !== undefined) {
+      text += `:${grown.toString(36)}`
+      for (const [begun, length] of lengths ?? []) text += `:${begun.toString(36)}-${length.toString(36)}`
     }
   }
   return Buffer.from(text, 'latin1').toString('base64url')
@@ -57,25 +65,39 @@ function parseNumber (text: string | undefined): number | undefined | null {
 function parseEntry (text: string): CursorEntry | undefined {
   const parts = text.split(':')
   const bare = parts[0] === '-'
-  const [presence, version] = bare ? [parts[1], parts[2]] : [parts[2], parts[3]]
+  const [presence, version, grown, ...lengths] = parts.slice(bare ? 1 : 2)
   const entry: CursorEntry = {}
   if (!bare) {
     const offset = parseNumber(parts[1])
     if (!EPOCH.test(parts[0] ?? '') || typeof offset !== 'number') return undefined
     entry.position = { epoch: parts[0]!, offset }
   }
-  if (parts.length > (bare ? 3 : 4)) return undefined
+  if (lengths.length > MAX_LENGTHS) return undefined
   const sequence = parseNumber(presence)
   const top = parseNumber(version)
-  if (sequence === null || top === null) return undefined
+  const change = parseNumber(grown)
+  if (sequence === null || top === null || change === null || (lengths.length > 0 && change === undefined)) {
+    return undefined
+  }
   if (sequence !== undefined) entry.presence = sequence
   if (top !== undefined) entry.version = top
+  if (change !== undefined) {
+    const known = lengths.map((each) => each.split('-').map(parseNumber))
+    if (known.some((each) => each.length !== 2 || !each.every(isOffset))) return undefined
+    entry.grown = change
+    if (known.length > 0) entry.lengths = new Map(known as Array<[number, number]>)
+  }
   return entry
 }
 
+/** Texts that grow of which a cursor says how much the peer has; of others it gets the whole. */
+export const MAX_LENGTHS = 4
+/** Characters of a cursor, of 32 rooms in each of which texts grow. */
+export const MAX_CURSOR = 8_192
+
 /** @returns `undefined` when the text is malformed, truncated, or was made for another list of rooms */
 export function decodeCursor (text: string, rooms: readonly string[]): Cursor | undefined {
-  if (text.length > 4096 || !/^[A-Za-z0-9_-]+$/.test(text)) return undefined
+  if (text.length > MAX_CURSOR || !/^[A-Za-z0-9_-]+$/.test(text)) return undefined
   const [version, connection, hash, ...rest] = Buffer.from(text, 'base64url').toString('latin1').split('.')
   if (version !== VERSION || connection === undefined || !isConnectionId(connection)) return undefined
   if (hash !== hashRooms(rooms) || rest.length !== rooms.length) return undefined

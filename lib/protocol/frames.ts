@@ -1,10 +1,11 @@
 import type { Code, Retry } from './codes.js'
+import type { KnownText } from './part.js'
 import type { Position } from './position.js'
 import { isOffset, isPosition } from './position.js'
 
 /** Frame types of the protocol itself. A contract cannot declare a message or an event of these names. */
 export const RESERVED_TYPES: ReadonlySet<string> = new Set([
-  'join', 'leave', 'ping', 'pong', 'auth', 'members', 'history', 'ack',
+  'join', 'leave', 'ping', 'pong', 'auth', 'members', 'history', 'read', 'ack',
   'welcome', 'error', 'presence', 'joined', 'left', 'gap', 'drain', 'open', 'realtime'
 ])
 
@@ -22,6 +23,7 @@ export interface JoinCommand {
   readonly since?: Position
   readonly last?: number
   readonly connection?: string
+  readonly known?: readonly KnownText[]
 }
 export interface LeaveCommand { readonly type: 'leave', readonly room: string, readonly id?: string }
 export interface PingCommand { readonly type: 'ping' | 'pong', readonly id?: string }
@@ -33,6 +35,13 @@ export interface HistoryCommand {
   readonly id?: string
   readonly since?: Position
   readonly limit?: number
+}
+export interface ReadCommand {
+  readonly type: 'read'
+  readonly room: string
+  readonly id?: string
+  readonly event: string
+  readonly key: string
 }
 export interface AckCommand { readonly type: 'ack', readonly id: string }
 export interface MessageCommand {
@@ -49,6 +58,7 @@ export type Command =
   | AuthCommand
   | MembersCommand
   | HistoryCommand
+  | ReadCommand
   | AckCommand
   | MessageCommand
 
@@ -120,13 +130,19 @@ export function parseCommand (json: unknown): Command | InvalidFrame {
   const room = named.room
   if (room === undefined) return { fault: `${type} needs a room`, ...named }
   if (type === 'leave' || type === 'members') return { type, room, ...id }
+  if (type === 'read') {
+    if (!isRecord(data) || typeof data.event !== 'string' || typeof data.key !== 'string') {
+      return { fault: 'read needs data.event and data.key, two strings', ...named }
+    }
+    return { type, room, event: data.event, key: data.key, ...id }
+  }
   if (type !== 'join' && type !== 'history') {
     return RESERVED_TYPES.has(type)
       ? { fault: `${type} is a frame of the server`, ...named }
       : { type: 'message', name: type, room, data, ...id }
   }
   if (data !== undefined && !isRecord(data)) return { fault: 'data must be an object', ...named }
-  const { since, last, limit, connection } = data ?? {}
+  const { since, last, limit, connection, known } = data ?? {}
   if (since !== undefined && !isPosition(since)) {
     return { fault: 'data.since must be { epoch, offset } as the server gave it', ...named }
   }
@@ -141,12 +157,28 @@ export function parseCommand (json: unknown): Command | InvalidFrame {
   if (connection !== undefined && typeof connection !== 'string') {
     return { fault: 'data.connection must be a string', ...named }
   }
+  if (known !== undefined && !isKnown(known)) {
+    return { fault: `data.known must be at most ${MAX_KNOWN} of [event, key, length, check]`, ...named }
+  }
   return {
     type,
     room,
     ...id,
     ...from,
     ...(last === undefined ? {} : { last }),
-    ...(connection === undefined ? {} : { connection })
+    ...(connection === undefined ? {} : { connection }),
+    ...(known === undefined ? {} : { known })
   }
+}
+
+/** Texts that a client may say to have when it enters a room. */
+export const MAX_KNOWN = 16
+
+/** Whether a value is what a client may say that it has of the texts of a room. */
+export function isKnown (value: unknown): value is readonly KnownText[] {
+  return Array.isArray(value) && value.length <= MAX_KNOWN && (value as unknown[]).every((each) => {
+    if (!Array.isArray(each)) return false
+    const [event, key, length, check] = each as unknown[]
+    return typeof event === 'string' && typeof key === 'string' && isOffset(length) && isOffset(check)
+  })
 }

@@ -1,4 +1,5 @@
 import type { Delivery } from '../contract/types.js'
+import type { Part } from './part.js'
 import type { Position } from './position.js'
 import type { ServerFrame } from './server-frames.js'
 import { frameText, payloadOf } from './websocket-frame.js'
@@ -34,7 +35,7 @@ export interface EventHead {
   readonly age?: number | undefined
   /** Its place in the room's stream, where it has one. */
   readonly position?: Position | undefined
-  /** Value of the contract's `key` property, for `latest` events. */
+  /** Value of the contract's `key` property, for `latest` and `append` events. */
   readonly key?: string | undefined
   /** Order among the `latest` values of a room. */
   readonly version?: number | undefined
@@ -42,6 +43,8 @@ export interface EventHead {
   readonly except?: Except | undefined
   /** Id that members acknowledge, for an acknowledged broadcast. */
   readonly ack?: string | undefined
+  /** The stretch of its text that an `append` event carries. */
+  readonly part?: Part | undefined
 }
 
 const SSE_TAIL = Buffer.from('\n\n')

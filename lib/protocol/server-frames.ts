@@ -1,4 +1,5 @@
 import type { ErrorData } from './frames.js'
+import type { TextEnd } from './part.js'
 import type { Position } from './position.js'
 
 /** A user in a room, as the other members see it. */
@@ -131,6 +132,12 @@ export interface EventFrame {
   /** Asks for an `ack` with this as its id. */
   readonly ack?: string
   readonly data: unknown
+  /** Of an `append` event: the length of the text before the part that it carries. */
+  readonly from?: number
+  /** Of an `append` event: the text has ended, and how. */
+  readonly end?: TextEnd | undefined
+  /** The answer to a `read` with this id. */
+  readonly id?: string | undefined
   /** Unix milliseconds by the clock of the publishing node. */
   readonly timestamp: number
 }

@@ -12,6 +12,12 @@ export const DAY = 86_400_000
 /** Number of `latest` values that one room keeps; the oldest is evicted for a new one. */
 export const MAX_LATEST = 1_000
 
+/** Number of texts that one room keeps: those of `append` events. */
+export const MAX_TEXTS = 1_000
+
+/** Bytes of one text, and milliseconds for which it is kept after its end. */
+export const APPEND = { size: 1_048_576, ttl: 600_000 } as const
+
 /** Number of events that one room keeps for resumes, and for how many milliseconds. */
 export const HISTORY = { size: 100, ttl: 300_000 } as const
 

@@ -8,12 +8,16 @@ import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors/misuse.js'
 import { RESERVED_TYPES } from '../protocol/frames.js'
 import { keyFaultOf, validatorOf } from '../protocol/any-schema.js'
 import { SchemaFault, type Validator } from '../protocol/checker.js'
-import { HISTORY } from '../retention/bounds.js'
 import type { RoomTerms } from '../protocol/server-frames.js'
+import { APPEND, HISTORY } from '../retention/bounds.js'
+import { appendFault, growthOf } from './append-faults.js'
 import { ALL, USER, type BuiltIn } from './built-in.js'
 
 /** First segments of the URL space that are not rooms. */
 export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket', 'health', 'asyncapi.json'])
+
+/** Milliseconds for which what is written to a text is gathered, where the room has no `flush`. */
+const TEXT_FLUSH = 25
 
 type Hook<C, R> = (context: C) => Awaitable<R>
 
@@ -36,6 +40,7 @@ export interface RoomLimits {
     readonly rate?: { readonly messages: number, readonly burst: number }
   } | undefined
   readonly flush?: number | undefined
+  readonly append?: { readonly size?: number, readonly ttl?: number } | undefined
 }
 
 interface MessageRule {
@@ -55,6 +60,17 @@ interface EventRule {
   readonly key: string | undefined
 }
 
+/** What is declared of an `append` event. */
+export interface TextRule {
+  readonly data: Validator
+  /** What its data is called in errors. */
+  readonly name: string
+  /** The property that tells its texts apart, and the one that grows. */
+  readonly key: string
+  readonly append: string
+  readonly isList: boolean
+}
+
 /** A definition made ready on this node: compiled schemas, options with defaults, handlers. */
 export interface Declaration {
   readonly pattern: Pattern
@@ -65,7 +81,10 @@ export interface Declaration {
   readonly settings: RoomSettings
   readonly params: Validator | undefined
   readonly messages: ReadonlyMap<string, MessageRule>
+  /** Events that are broadcast. */
   readonly events: ReadonlyMap<string, EventRule>
+  /** `append` events, whose texts are written. */
+  readonly texts: ReadonlyMap<string, TextRule>
   readonly member: Validator | undefined
   readonly hasPresence: boolean
   readonly presence: Hook<unknown, unknown> | undefined
@@ -74,6 +93,8 @@ export interface Declaration {
   readonly onLeave: Hook<unknown, void> | undefined
   readonly capacity: number | undefined
   readonly flush: number
+  /** Milliseconds for which what is written to a text is gathered. */
+  readonly textFlush: number
   readonly messageLimit: number | undefined
   readonly rate: { readonly messages: number, readonly burst: number } | undefined
   /** What a member's client is told of the room, so that it keeps to it. */
@@ -92,6 +113,7 @@ function split (spec: MessageSpecs[string] | EventSpecs[string]): {
   concurrent?: boolean
   delivery?: Delivery
   key?: string
+  append?: string
 } {
   return isSpec(spec) ? spec : { data: spec }
 }
@@ -178,20 +200,36 @@ export function declare (
     }
   }
   const events = new Map<string, EventRule>()
+  const texts = new Map<string, TextRule>()
   let latest = false
   for (const [type, spec] of Object.entries(contract.events ?? {})) {
     reserve(name, 'event', type)
-    const { data, delivery = 'reliable', key } = split(spec)
+    const { data, delivery = 'reliable', key, append } = split(spec)
+    if (delivery === 'append') {
+      const fault = appendFault(data, key, append)
+      if (fault !== undefined) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'append' ${fault}`)
+      texts.set(type, {
+        data: validator(data, `event "${type}" of "${name}"`, limit),
+        name: `event "${type}"`,
+        key: key!,
+        append: append!,
+        isList: growthOf(data, append!) === 'array'
+      })
+      continue
+    }
+    if (append !== undefined) {
+      throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" has append, which only delivery: 'append' uses`)
+    }
     if (delivery === 'latest' && typeof key !== 'string') {
       throw new REALTIME_ERR_ROOM(
         `event "${type}" of "${name}" is 'latest' and needs key: the property whose newest value is kept`
       )
     }
     if (delivery !== 'latest' && key !== undefined) {
-      throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" has a key, which only delivery: 'latest' uses`)
+      throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" has a key, which only delivery: 'latest' and 'append' use`)
     }
     if (!['reliable', 'latest', 'volatile'].includes(delivery)) {
-      throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}": delivery is 'reliable', 'latest' or 'volatile'`)
+      throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}": delivery is 'reliable', 'latest', 'volatile' or 'append'`)
     }
     if (delivery === 'latest') {
       const fault = keyFaultOf(data, key!)
@@ -220,12 +258,18 @@ export function declare (
     pattern,
     contract,
     builtIn,
-    settings: { history, latest, definition: name },
+    settings: {
+      history,
+      latest,
+      definition: name,
+      ...(texts.size === 0 ? {} : { append: { ...APPEND, ...limits.append } })
+    },
     params: contract.params === undefined
       ? undefined
       : validator(contract.params, `params of "${name}"`, limit),
     messages,
     events,
+    texts,
     member: contract.member === undefined
       ? undefined
       : validator(contract.member, `member of "${name}"`, limit),
@@ -236,6 +280,7 @@ export function declare (
     onLeave: hooks.onLeave,
     capacity: limits.capacity,
     flush: limits.flush ?? 0,
+    textFlush: limits.flush ?? TEXT_FLUSH,
     messageLimit: limits.limits?.message,
     rate,
     terms: {

@@ -16,6 +16,7 @@ import type { Membership, RoomOfMember } from './membership.js'
 import { PresenceKeeper, type PresenceOptions } from './presence.js'
 import { Publications, type PublishOptions } from './publications.js'
 import { Room, type Audience } from './room.js'
+import { TextStreams } from './text-streams.js'
 import { Walks } from './walks.js'
 import { HISTORY_BYTES } from '../retention/bounds.js'
 
@@ -59,6 +60,8 @@ export class Hub {
   readonly #latest: Retention
   readonly #sweep: Slices
   readonly #walks = new Walks()
+  /** Texts of `append` events. */
+  readonly texts: TextStreams
   #sweeper: NodeJS.Timeout | undefined
   /** Number of events that this node has published. */
   published = 0
@@ -76,16 +79,24 @@ export class Hub {
       })
     }
     this.publications = new Publications(options)
+    this.texts = new TextStreams({
+      ...options,
+      adapter,
+      locate: (name) => this.locate(name),
+      room: (name) => this.#rooms.get(name)
+    })
     this.#joining = new Joining(adapter, this.#presence, options.presenceList)
   }
 
   start (): void {
     this.#presence?.start()
+    this.texts.start()
     this.#sweeper = every(() => { this.#sweep.run() }, SWEEP).unref()
   }
 
   stop (): void {
     this.#presence?.stop()
+    this.texts.stop()
     clearInterval(this.#sweeper)
     this.#sweep.stop()
     this.#walks.stop()
@@ -198,8 +209,16 @@ export class Hub {
   #make (name: string, { declaration, params }: ResolvedRoom): Room {
     const { settings } = declaration
     const isKept = settings.history !== false && this.#adapter.history !== undefined
-    const source = isKept ? { history: (query: HistoryQuery) => this.#adapter.history!(name, query, settings) } : {}
-    const room = new Room(name, declaration, params, { retention: this.#latest, walks: this.#walks, source })
+    const source = {
+      ...(isKept ? { history: (query: HistoryQuery) => this.#adapter.history!(name, query, settings) } : {}),
+      ...(settings.append === undefined ? {} : { texts: this.#adapter.texts! })
+    }
+    const room = new Room(name, declaration, params, {
+      retention: this.#latest,
+      walks: this.#walks,
+      source,
+      onGrowing: this.texts.grows
+    })
     this.#rooms.set(name, room)
     declaration.active.rooms++
     room.ready = this.#open(room)
@@ -215,7 +234,8 @@ export class Hub {
     const subscribed = this.#adapter.subscribe(room.name, settings)
     const position = subscribed instanceof Promise ? await subscribed : subscribed
     const latest = settings.latest ? this.#adapter.latest?.(room.name, settings) ?? [] : []
-    room.opened(position, latest instanceof Promise ? await latest : latest)
+    const texts = settings.append === undefined ? [] : await this.#adapter.texts!.read(room.name, settings)
+    room.opened(position, latest instanceof Promise ? await latest : latest, texts)
   }
 
   #forget (room: Room): void {

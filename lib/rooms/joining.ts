@@ -1,6 +1,7 @@
 import type { Adapter, PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
 import type { Position } from '../protocol/position.js'
 import type { ResolvedRoom } from './declarations.js'
+import type { KnownTexts } from './known-texts.js'
 import type { Member } from './member.js'
 import type { JoinData } from '../protocol/server-frames.js'
 import type { JoinPlan, Membership, RoomOfMember } from './membership.js'
@@ -17,6 +18,8 @@ export interface JoinRequest {
   readonly former?: string | undefined
   /** Version of the `latest` values that the member knows. */
   readonly version?: number | undefined
+  /** What the member has of the room's texts. */
+  readonly known?: KnownTexts | undefined
   /** Sequence of the newest presence that the member knows. */
   readonly sequence?: number | undefined
 }
@@ -99,7 +102,8 @@ export class Joining {
       },
       commit: (member) => {
         stop?.()
-        const plan: JoinPlan = { since, resumed, former: request.former, version: request.version, snapshot }
+        const { former, version, known } = request
+        const plan: JoinPlan = { since, resumed, former, version, known, snapshot }
         const { membership, data } = room.add(member, plan)
         membership.entry = entry
         const { members, ...rest } = data
@@ -128,7 +132,7 @@ export class Joining {
     const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
     const snapshot = await store?.snapshot(room.name, this.#presenceList)
     const position = since ?? room.position
-    membership.unpark(position, request.version, snapshot?.sequence, isContinued)
+    membership.unpark(position, request, snapshot?.sequence, isContinued)
     return {
       data: {
         ...(room.hasHistory ? position : {}),

@@ -4,8 +4,11 @@ import type { Position } from '../protocol/position.js'
 import type { GapData } from '../protocol/server-frames.js'
 import type { TokenBucket } from '../structures/token-bucket.js'
 import type { Declaration } from './declaration.js'
+import type { KnownTexts } from './known-texts.js'
 import type { Member } from './member.js'
 import type { Follower } from './resume.js'
+import type { RoomTexts } from './room-texts.js'
+import { TextReader } from './text-reader.js'
 import type { Walked } from './walk.js'
 
 export interface JoinPlan {
@@ -18,6 +21,8 @@ export interface JoinPlan {
   readonly former: string | undefined
   /** The member knows the `latest` values up to this version. */
   readonly version: number | undefined
+  /** What the member has of the room's texts. */
+  readonly known?: KnownTexts | undefined
 }
 
 /** The parts of a room that its members need. */
@@ -30,6 +35,8 @@ export interface RoomOfMember {
   readonly position: Position
   /** The current `latest` values. */
   readonly latest: Iterable<Packet>
+  /** The texts of `append` events; absent where none is declared. */
+  readonly texts: RoomTexts | undefined
   /** Offers a member what waits for it. */
   catchUp (membership: Membership): void
   /** Lets events in behind the ack, after the changes of presence that came before it. */
@@ -62,12 +69,14 @@ export class Membership implements Follower, Walked {
   /** What the application sent to the joining member; it goes out behind the replay. */
   held: Packet[] | undefined
   #known: number | undefined
+  /** Brings it the room's texts, where the room has such. */
+  readonly texts: TextReader | undefined
   /** Whether it polls without a break: what it reads then counts as delivered and not as resumed. */
   #isContinued = false
   /** The bucket of the room's own rate, where the room declares one; the dispatcher keeps it. */
   bucket: TokenBucket | undefined
 
-  constructor (room: RoomOfMember, member: Member, position: Position, { snapshot, former, version }: JoinPlan) {
+  constructor (room: RoomOfMember, member: Member, position: Position, { snapshot, former, version, known }: JoinPlan) {
     this.name = room.name
     this.room = room
     this.member = member
@@ -75,6 +84,7 @@ export class Membership implements Follower, Walked {
     this.sequence = snapshot?.sequence ?? 0
     this.former = former
     this.#known = version
+    this.texts = room.texts === undefined ? undefined : new TextReader(member, room.texts, known)
   }
 
   get isReady (): boolean { return this.state === 'live' && this.member.isReady === true }
@@ -100,11 +110,18 @@ export class Membership implements Follower, Walked {
    */
   park (): void {
     this.catchUp()
-    if (this.state !== 'left') this.state = 'parked'
+    if (this.state === 'left') return
+    this.state = 'parked'
+    this.texts?.pause(undefined)
   }
 
   /** Unparks it for the next poll. */
-  unpark (position: Position, version: number | undefined, sequence: number | undefined, isContinued: boolean): void {
+  unpark (
+    position: Position,
+    { version, known }: { readonly version?: number | undefined, readonly known?: KnownTexts | undefined },
+    sequence: number | undefined,
+    isContinued: boolean
+  ): void {
     // The server may have removed it while the poll was being prepared.
     if (this.state === 'left') return
     this.catchUp()
@@ -115,6 +132,7 @@ export class Membership implements Follower, Walked {
     this.sequence = sequence ?? this.sequence
     this.state = 'joining'
     this.#isContinued = isContinued
+    this.texts?.pause(known)
   }
 
   replay (packet: Packet): boolean {
@@ -142,6 +160,7 @@ export class Membership implements Follower, Walked {
       this.member.replayed?.(packet.bytes.length)
       this.member.send(packet)
     }
+    this.texts?.live()
     const { held } = this
     this.held = undefined
     if (held !== undefined) for (const packet of held) this.member.send(packet)

@@ -80,6 +80,11 @@ export class Publications {
     const rule = declaration.events.get(type)
     const room = declaration.pattern.source
     if (rule === undefined) {
+      if (declaration.texts.has(type)) {
+        throw new REALTIME_ERR_EVENT(
+          `event "${type}" of "${room}" is 'append': write its texts by room.stream or app.rooms.stream`
+        )
+      }
       const known = [...declaration.events.keys()].map((name) => `"${name}"`).join(', ')
       throw new REALTIME_ERR_EVENT(
         `"${room}" declares no event "${String(type)}" (declared: ${known === '' ? 'none' : known})`

@@ -1,4 +1,4 @@
-import type { HistoryPage, HistoryQuery, PresenceChange } from '../adapters/adapter.js'
+import type { HistoryPage, HistoryQuery, KeptText, PresenceChange, TextStore } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { encodeFrame, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
@@ -8,6 +8,7 @@ import type { Declaration } from './declaration.js'
 import { LatestValues } from './latest-values.js'
 import type { Member } from './member.js'
 import { Membership, type JoinPlan, type RoomOfMember } from './membership.js'
+import { RoomTexts } from './room-texts.js'
 import { follow, PAGE, PAGE_BYTES } from './resume.js'
 import { Walk } from './walk.js'
 import type { Walks } from './walks.js'
@@ -23,6 +24,8 @@ export interface Audience {
 export interface RoomSource {
   /** Absent where no history is kept, by the declaration or because the adapter keeps none. */
   history? (query: HistoryQuery): Awaitable<HistoryPage>
+  /** The texts of `append` events; absent where none is declared. */
+  readonly texts?: TextStore
 }
 
 /** What a room gets from outside. */
@@ -30,6 +33,8 @@ export interface RoomHost {
   readonly retention: Retention
   readonly walks: Walks
   readonly source: RoomSource
+  /** Called when the first of a room's texts begins to grow. */
+  readonly onGrowing?: (texts: RoomTexts) => void
 }
 
 /** One room on this node: its members here, where its stream stands, and the current `latest` values. */
@@ -55,6 +60,7 @@ export class Room implements RoomOfMember {
   readonly #walks: Walks
   readonly #joining = new Set<PresenceChange[]>()
   readonly #latest: LatestValues
+  readonly texts: RoomTexts | undefined
   #epoch = ''
   #top = 0
   /** Number of members, joins under way and readers that keep the subscription. */
@@ -65,7 +71,7 @@ export class Room implements RoomOfMember {
 
   constructor (
     name: string, declaration: Declaration, params: Readonly<Record<string, string>>,
-    { retention, walks, source }: RoomHost
+    { retention, walks, source, onGrowing = () => {} }: RoomHost
   ) {
     this.name = name
     this.declaration = declaration
@@ -73,6 +79,16 @@ export class Room implements RoomOfMember {
     this.#latest = new LatestValues(retention, declaration.settings.history)
     this.#walks = walks
     this.#source = source
+    const { settings } = declaration
+    this.texts = source.texts === undefined
+      ? undefined
+      : new RoomTexts(name, {
+        retention,
+        settings,
+        store: source.texts,
+        take: (packet) => { void this.event(packet) },
+        onGrowing
+      })
   }
 
   get size (): number { return this.#members.length }
@@ -83,12 +99,13 @@ export class Room implements RoomOfMember {
   get latest (): Iterable<Packet> { return this.#latest.packets }
 
   /** Called once the room is subscribed: `position` is the newest, and every event after it will arrive. */
-  opened (position: Position | undefined, latest: readonly Packet[]): void {
+  opened (position: Position | undefined, latest: readonly Packet[], texts: readonly KeptText[] = []): void {
     if (position !== undefined && position.offset >= this.#top) {
       this.#epoch = position.epoch
       this.#top = position.offset
     }
     for (const packet of latest) this.#latest.set(packet)
+    this.texts?.opened(texts)
     this.isOpened = true
   }
 
@@ -163,7 +180,9 @@ export class Room implements RoomOfMember {
     if (position !== undefined) {
       this.#epoch = position.epoch
       this.#top = position.offset
-    } else if (event.delivery === 'latest' && !this.#latest.set(packet)) return 0
+    } else if (event.delivery === 'latest') {
+      if (!this.#latest.set(packet)) return 0
+    } else if (event.part !== undefined) return this.#grow(packet)
     if (audience !== undefined || this.#isWalked) return this.#eventInParts(packet, audience)
     const offset = position?.offset ?? Number.POSITIVE_INFINITY
     const { flush } = this.declaration
@@ -187,6 +206,17 @@ export class Room implements RoomOfMember {
     }
     this.#loops--
     return recipients
+  }
+
+  /** Offers a stretch of a text to those who are up to it; the others get it with what they do not have yet. */
+  #grow (packet: Packet): number {
+    const stretch = this.texts?.take(packet)
+    if (stretch === undefined) return 0
+    const { flush } = this.declaration
+    this.#offer(stretch, (membership) => {
+      if (membership.state === 'live') membership.texts?.offer(stretch, flush)
+    })
+    return this.#members.length
   }
 
   /**
@@ -243,6 +273,7 @@ export class Room implements RoomOfMember {
   close (): void {
     this.#walk?.finish()
     this.#latest.close()
+    this.texts?.close()
   }
 
   gap (gap: GapData): void {

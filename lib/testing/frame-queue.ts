@@ -14,6 +14,15 @@ export interface Frame {
   data: any
   /** The event's place in the room's stream. */
   offset?: number
+  /** Of an `append` event: the length of the text before the part in `data`. */
+  from?: number
+  /** Of an `append` event: how its text has ended. */
+  end?: 'done' | 'lost' | {
+    /** What went wrong. */
+    code: string
+    /** The same for a person. */
+    message: string
+  }
 }
 
 /** Milliseconds that a test waits for a frame before it fails and prints what did arrive. */

@@ -1,6 +1,10 @@
 import type { Packet } from '../protocol/packet.js'
-import { encodeCursor, hashRooms, type CursorEntry } from '../protocol/cursor.js'
+import { encodeCursor, hashRooms, MAX_LENGTHS, type CursorEntry } from '../protocol/cursor.js'
+import type { Part } from '../protocol/part.js'
 import type { Position } from '../protocol/position.js'
+
+/** Characters of texts after which a cursor is due. */
+const SAID = 1_024
 
 /** Keeps where a stream or poll stands in each of its rooms; what is written to it moves the positions. */
 export class CursorTrack {
@@ -8,6 +12,8 @@ export class CursorTrack {
   readonly #hash: string
   readonly #index: ReadonlyMap<string, number>
   readonly #entries: CursorEntry[]
+  /** Characters of texts since the cursor was due last. */
+  #unsaid = 0
 
   constructor (connection: string, rooms: readonly string[]) {
     this.#connection = connection
@@ -19,14 +25,25 @@ export class CursorTrack {
   /** Sets where the peer says that it stands, so that a room that cannot be entered now keeps its place. */
   begin (
     room: string,
-    { since, sequence, version }: {
+    { since, sequence, version, known }: {
       readonly since?: Position | undefined
       readonly sequence?: number | undefined
       readonly version?: number | undefined
+      readonly known?: {
+        readonly version?: number | undefined
+        readonly lengths?: ReadonlyMap<number, number> | undefined
+      } | undefined
     }
   ): void {
     const index = this.#index.get(room)
-    if (index !== undefined) this.#entries[index] = { position: since, presence: sequence, version }
+    if (index === undefined) return
+    this.#entries[index] = {
+      position: since,
+      presence: sequence,
+      version,
+      grown: known?.version,
+      lengths: known?.lengths
+    }
   }
 
   /** Sets where the events of a room continue after the peer has entered it, and the presence that was sent with it. */
@@ -40,11 +57,11 @@ export class CursorTrack {
   ): void {
     const index = this.#index.get(room)
     if (index === undefined) return
-    const { presence, version } = this.#entries[index]!
+    const { presence } = this.#entries[index]!
     this.#entries[index] = {
+      ...this.#entries[index],
       position: epoch === undefined ? undefined : { epoch, offset: offset! },
-      presence: members?.sequence ?? presence,
-      version
+      presence: members?.sequence ?? presence
     }
   }
 
@@ -53,12 +70,31 @@ export class CursorTrack {
     const index = room === undefined ? undefined : this.#index.get(room)
     if (index === undefined) return false
     const entry = this.#entries[index]!
+    if (event?.part !== undefined) return this.#grow(entry, event.part)
     if (event?.version !== undefined) {
       entry.version = Math.max(entry.version ?? 0, event.version)
       return true
     }
     if (position === undefined) return false
     entry.position = position
+    return true
+  }
+
+  /**
+   * Notes how much the peer has of a text. The cursor is due at the end and after each kilobyte: with every stretch it
+   * would cost as much as the text.
+   */
+  #grow (entry: CursorEntry, { version, begun, to, inside, end }: Part): boolean {
+    const lengths = new Map(entry.lengths)
+    // The one that grew last stands last.
+    lengths.delete(begun)
+    if (end === undefined) lengths.set(begun, to)
+    if (lengths.size > MAX_LENGTHS) lengths.delete(lengths.keys().next().value!)
+    entry.lengths = lengths
+    entry.grown = Math.max(entry.grown ?? 0, version)
+    this.#unsaid += inside.length
+    if (end === undefined && this.#unsaid < SAID) return false
+    this.#unsaid = 0
     return true
   }
 

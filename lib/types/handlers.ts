@@ -1,7 +1,10 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import type { AnyMessages, Definition, Given, Made } from '../contract/types.js'
+import type {
+  AnyMessages, Definition, Given, GrowingChunk, GrowingHead, GrowingName, Made
+} from '../contract/types.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { BroadcastOptions, BroadcastResult } from './rooms.js'
+import type { OpeningStream, StreamOptions } from './streams.js'
 import type { User } from './user.js'
 
 /** The room in which a handler runs. */
@@ -18,6 +21,18 @@ export interface RoomHandle<E> {
     data: Given<E[K]>,
     options?: BroadcastOptions
   ): Promise<BroadcastResult>
+  /**
+   * Begins a text of an `append` event, and returns its one writer, which need not be awaited.
+   *
+   * @param head the event's data without the property that grows
+   * @throws REALTIME_ERR_STREAM where another stream has the key or its text has ended, REALTIME_ERR_EVENT for an event
+   *   that is not declared or a head that does not fit: by the calls of the writer, and where it is awaited
+   */
+  stream<K extends GrowingName<E>> (
+    event: K,
+    head: GrowingHead<E[K]>,
+    options?: StreamOptions
+  ): OpeningStream<GrowingChunk<E[K]>>
 }
 
 /** The connection that a handler has to do with. */

@@ -50,11 +50,19 @@ export interface CommonRoomOptions<P, E, This> {
     }
   }
   /**
-   * Milliseconds that events may wait for others, so that they leave as one write; at most 60 000.
+   * Milliseconds that events may wait for others, so that they leave as one write, and for which what is written to the
+   * text of an `append` event is gathered before it is published; at most 60 000.
    *
-   * @default 0
+   * @default 0, and 25 for texts
    */
   flush?: number
+  /** Bounds of the texts of `append` events, of which a room keeps at most 1 000. */
+  append?: {
+    /** bytes of one text, at most 16 MiB; a chunk beyond is refused `message_too_large`. @default 1_048_576 */
+    size?: number
+    /** milliseconds for which a text is kept after its end, and for which a writer may be silent. @default 600_000 */
+    ttl?: number
+  }
   /**
    * Who may enter; asked at every entry: by URL, join, resume, poll and POST, and when a credential is renewed.
    * Anything but `true` refuses with `forbidden`.

@@ -1,5 +1,6 @@
 import type { AnyAddress, EventData, EventName } from '../contract/types.js'
 import type { Position } from '../protocol/position.js'
+import type { OpeningStream, StreamChunk, StreamData, StreamHead, StreamName, StreamOptions, StreamText } from './streams.js'
 
 /** What else a broadcast may say. */
 export interface BroadcastOptions {
@@ -88,6 +89,29 @@ export interface Rooms {
     data: EventData<R, K>,
     options?: BroadcastOptions
   ): Promise<BroadcastResult>
+  /**
+   * Begins a text of an `append` event, and returns its one writer, which need not be awaited.
+   *
+   * @param head the event's data without the property that grows
+   * @throws REALTIME_ERR_STREAM where another stream has the key or its text has ended, REALTIME_ERR_EVENT for an event
+   *   that is not declared or a head that does not fit: by the calls of the writer, and where it is awaited
+   */
+  stream<R extends string | AnyAddress, K extends StreamName<R>> (
+    room: R,
+    event: K,
+    head: StreamHead<R, K>,
+    options?: StreamOptions
+  ): OpeningStream<StreamChunk<R, K>>
+  /**
+   * Reads a text of an `append` event as it is so far; `undefined` where nothing is kept under the key.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that is not declared as `append`
+   */
+  read<R extends string | AnyAddress, K extends StreamName<R>> (
+    room: R,
+    event: K,
+    key: string | number
+  ): Promise<StreamText<StreamData<R, K>> | undefined>
   /**
    * Sends an event live only, and resolves when all members have answered or the time is over. On NATS, which does not
    * tell how many nodes there are, it resolves when the time is over.

@@ -4,6 +4,7 @@ import t from 'tap'
 import { Backlog } from '../../lib/connection/backlog.js'
 import { Batch } from '../../lib/connection/batch.js'
 import { event, pong } from './fakes.js'
+import { encodePart } from '../../lib/protocol/part-frames.js'
 import type { Packet } from '../../lib/protocol/packet.js'
 
 const dataOf = (packet: Packet): unknown => (JSON.parse(packet.payload.toString()) as { data?: unknown }).data
@@ -86,4 +87,45 @@ t.test('a batch counts frames, live and replayed events, and joins its bytes onc
   t.ok(Buffer.from(batch.bytes).equals(Buffer.concat(batch.packets.map(({ bytes }) => bytes))))
   const one = event(4)
   t.equal(new Batch().add(one).bytes, one.bytes, 'a single frame is not copied')
+})
+
+t.test('stretches of one text that wait become one, where the first of them stood, and their bytes are counted', async (t) => {
+  const backlog = new Backlog()
+  const texts: Record<string, string> = { a: '', b: '' }
+  let version = 0
+  const stretch = (key: string, text: string): Packet => {
+    const from = texts[key]!.length
+    texts[key] += text
+    const part = {
+      before: `{"id":"${key}","text":"`,
+      inside: text,
+      isList: false,
+      from,
+      to: from + text.length,
+      version: ++version,
+      begun: key === 'a' ? 1 : 2
+    }
+    return encodePart({ type: 'answer', room: 'ai/1', key, timestamp: version }, part)
+  }
+  t.equal(backlog.push(stretch('a', 'one')), 'kept')
+  t.equal(backlog.push(stretch('b', 'uno')), 'kept')
+  backlog.push(event(1))
+  for (let index = 0; index < 100; index++) t.equal(backlog.push(stretch('a', ` ${index}`)), 'conflated')
+  t.equal(backlog.push(stretch('b', ' due')), 'conflated')
+  t.same([backlog.count, backlog.events], [3, 3])
+  const missed = stretch('b', ' tre')
+  backlog.push(stretch('b', ' quattro'))
+  t.equal(backlog.count, 4, 'what does not continue the last one stands by itself')
+  backlog.push(missed)
+  const taken = backlog.shift(Number.POSITIVE_INFINITY)
+  t.same(taken.filter(({ event }) => event!.part !== undefined).map((packet) => {
+    const { data, from } = JSON.parse(String(packet.payload)) as { data: { id: string, text: string }, from: number }
+    return [data.id, from, data.text]
+  }), [
+    ['a', 0, texts.a],
+    ['b', 0, 'uno due'],
+    ['b', 11, ' quattro'],
+    ['b', 7, ' tre']
+  ])
+  t.same([backlog.bytes, backlog.count, backlog.events], [0, 0, 0])
 })

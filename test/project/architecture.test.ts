@@ -75,7 +75,7 @@ const MAY: Record<string, RegExp> = {
   'rooms/': /^((rooms|protocol|contract|retention|errors|structures)\/|adapters\/(adapter|broker\/stored)\.ts$)/,
   'server/': /^(server|protocol|errors|structures)\//,
   'transports/': /^(transports|connection|protocol|structures)\//,
-  'client/': /^(client\/|contract\/|protocol\/(position|codes|close-codes|packet|frames|server-frames)\.ts$|structures\/refilled\.ts$)/
+  'client/': /^(client\/|contract\/|protocol\/(position|codes|close-codes|packet|part|text-check|frames|server-frames)\.ts$|structures\/refilled\.ts$)/
 }
 
 for (const [place, allowed] of Object.entries(MAY)) {
@@ -144,9 +144,9 @@ t.test('the contract and the protocol load nothing at run time that a browser do
   }
 })
 
-t.test('the client loads nothing at run time but itself, the close codes and the law of a token bucket', async (t) => {
+t.test('the client loads nothing at run time but itself, the close codes, the check of texts and the law of a token bucket', async (t) => {
   const others = [...loaded('client/index.ts')].filter((target) => !target.startsWith('client/'))
-  t.same(others.sort(), ['protocol/close-codes.ts', 'structures/refilled.ts'])
+  t.same(others.sort(), ['protocol/close-codes.ts', 'protocol/text-check.ts', 'structures/refilled.ts'])
 })
 
 /** Files in which parts are joined by one character, and why none of these texts can be taken for another. */
@@ -173,6 +173,8 @@ const JOINED: Readonly<Record<string, string>> = {
   'client/client.ts': 'what a URL asks for',
   'client/queue.ts': 'a prefix is of one length',
   'protocol/packet.ts': 'JSON',
+  'protocol/part.ts': 'JSON',
+  'client/texts.ts': 'the name of an event has no space',
   'protocol/cursor.ts': 'parts of closed alphabets',
   'protocol/key.ts': 'the rule itself',
   'adapters/options.ts': 'the path of an option, which is shown',
@@ -261,6 +263,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'adapters/contract/events.ts': 'the timestamp of an event',
   'adapters/contract/host.ts': 'the timestamp of an event',
   'adapters/contract/latest.ts': 'timestamps of a node whose clock is wrong',
+  'adapters/contract/texts.ts': 'the timestamp of a stretch',
   'adapters/contract/names.ts': 'the ends of denials, as a caller reckons them',
   'adapters/memory/adapter.ts': 'the age of events, which is known by their timestamps',
   'adapters/broker/decode.ts': 'versions that count from the time of day',
@@ -278,7 +281,8 @@ const TIME_OF_DAY: Record<string, string> = {
   'connection/connection.ts': 'when it was opened, as it is shown',
   'connection/heartbeat.ts': 'the expiry of credentials',
   'app/reply-broadcast.ts': 'the timestamp of an event',
-  'rooms/publications.ts': 'the timestamp of an event'
+  'rooms/publications.ts': 'the timestamp of an event',
+  'rooms/text-writer.ts': 'the timestamp of an event'
 }
 
 t.test(

@@ -14,8 +14,15 @@ const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 const entry = fc.record({
   position: fc.record({ epoch: ofChars(8), offset: number }, { noNullPrototype: true }),
   presence: number,
-  version: number
-}, { requiredKeys: [], noNullPrototype: true }) as fc.Arbitrary<CursorEntry>
+  version: number,
+  grown: number,
+  lengths: fc.uniqueArray(fc.tuple(number, number), { minLength: 1, maxLength: 4, selector: ([begun]) => begun })
+    .map((each) => new Map(each))
+}, { requiredKeys: [], noNullPrototype: true }).map((each) => {
+  // What it has of single texts stands behind how far it is with all of them.
+  if (each.grown === undefined) delete each.lengths
+  return each
+}) as fc.Arbitrary<CursorEntry>
 const rooms = fc.uniqueArray(
   fc.string({ unit: fc.constantFrom('a', 'b', '/', '%20', '@'), minLength: 1, maxLength: 20 }),
   { maxLength: 32 }
@@ -41,7 +48,9 @@ t.test('a cursor of 32 rooms is one that is read back', async (t) => {
   const entries = names.map(() => ({
     position: { epoch: 'abcdefgh', offset: Number.MAX_SAFE_INTEGER },
     presence: Number.MAX_SAFE_INTEGER,
-    version: Number.MAX_SAFE_INTEGER
+    version: Number.MAX_SAFE_INTEGER,
+    grown: Number.MAX_SAFE_INTEGER,
+    lengths: new Map([1, 2, 3, 4].map((n) => [Number.MAX_SAFE_INTEGER - n, Number.MAX_SAFE_INTEGER]))
   }))
   t.same(decodeCursor(encodeCursor(CONNECTION, hashRooms(names), entries), names)?.entries, entries)
 })
@@ -59,12 +68,13 @@ t.test('what is malformed is no cursor, and never an exception', async (t) => {
   const text = (plain: string): string => Buffer.from(plain, 'latin1').toString('base64url')
   t.ok(decodeCursor(text(`1.${CONNECTION}.${hash}.abcdefgh:0`), ['a']), 'the frame of the cases below')
   for (const bad of [
-    '', '!', 'a b', 'x'.repeat(4_097), '%00', text(''), text('1'), text(`1.${CONNECTION}`),
+    '', '!', 'a b', 'x'.repeat(8_193), '%00', text(''), text('1'), text(`1.${CONNECTION}`),
     text(`2.${CONNECTION}.${hash}.-`), text(`1.short.${hash}.-`), text(`1.${CONNECTION}.00000000.-`),
     text(`1.${CONNECTION}.${hash}`), text(`1.${CONNECTION}.${hash}.-.-`), text(`1.${CONNECTION}.${hash}.`),
     ...[
       'abcdefgh', 'abcdefgh:', 'abcdefg:0', 'abcdefgh:-1', 'abcdefgh:1.5', 'abcdefgh:zzzzzzzzzzz',
-      'abcdefgh:zzzzzzzzzzzz', 'abcdefgh:0:0:0:0', '-:0:0:0', 'abcdefgh:0:!:0', 'abcdefgh:0:0:!', 'abc\u0000efgh:0',
+      'abcdefgh:zzzzzzzzzzzz', 'abcdefgh:0:0:0:0:0', '-:0:0:0:0', 'abcdefgh:0:0:0::1-1', 'abcdefgh:0:0:0:0:1-1-1', 'abcdefgh:0:0:0:0:1-',
+      '-:0:0:0:1-1:2-1:3-1:4-1:5-1', 'abcdefgh:0:0:0:!', 'abcdefgh:0:!:0', 'abcdefgh:0:0:!', 'abc\u0000efgh:0',
       '__proto__:0'
     ].map((position) => text(`1.${CONNECTION}.${hash}.${position}`))
   ]) t.equal(decodeCursor(bad, ['a']), undefined, Buffer.from(bad, 'base64url').toString('latin1'))

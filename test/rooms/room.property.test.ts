@@ -111,7 +111,7 @@ class Model {
   }
 
   unpark (guest: Guest): void {
-    guest.membership.unpark({ epoch: EPOCH, offset: guest.stands }, undefined, this.sequence, true)
+    guest.membership.unpark({ epoch: EPOCH, offset: guest.stands }, {}, this.sequence, true)
     if (guest.stands < this.floor) guest.meant.push(`gap to ${this.floor}`)
     for (const packet of this.kept) {
       if (packet.position!.offset > guest.stands && packet.event!.except?.connection !== guest.id) {

@@ -4,6 +4,7 @@
  */
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
+import type { Client } from '../../lib/client/index.js'
 import { createPublisher, defineRoom, type Connection, type HandlersOf, type Position } from '../../lib/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -12,6 +13,7 @@ function is<A, B> (..._proof: Equal<A, B> extends true ? [] : [never]): void {}
 function equal<A> (): <B>(value: B, ..._proof: Equal<A, B> extends true ? [] : [never]) => void { return () => {} }
 
 declare const app: FastifyInstance
+declare const client: Client
 
 const chat = defineRoom('chat/:id', {
   messages: {
@@ -121,6 +123,66 @@ defineRoom('a/:n', { params: Type.Object({ n: Type.String(), m: Type.String() })
 defineRoom('x', { events: { e: { data: Type.Object({ k: Type.String() }), delivery: 'latest' } } })
 // @ts-expect-error that is a property of its data
 defineRoom('x', { events: { e: { data: Type.Object({ k: Type.String() }), delivery: 'latest', key: 'nope' } } })
+
+// Texts that grow: what grows is left out of the head, and typed by the contract where it is written and read.
+const ai = defineRoom('ai/:id', {
+  messages: { ask: Type.Object({}) },
+  events: {
+    answer: {
+      data: Type.Object({ id: Type.String(), text: Type.String(), model: Type.Optional(Type.String()) }),
+      delivery: 'append',
+      key: 'id',
+      append: 'text'
+    },
+    steps: {
+      data: Type.Object({ run: Type.Integer(), list: Type.Array(Type.Object({ name: Type.String() })) }),
+      delivery: 'append',
+      key: 'run',
+      append: 'list'
+    },
+    said: Type.Object({ text: Type.String() })
+  }
+})
+// @ts-expect-error an append event needs what grows
+defineRoom('x', { events: { e: { data: Type.Object({ k: Type.String(), t: Type.String() }), delivery: 'append', key: 'k' } } })
+// @ts-expect-error that is neither a string nor an array
+defineRoom('x', { events: { e: { data: Type.Object({ k: Type.String(), t: Type.Number() }), delivery: 'append', key: 'k', append: 't' } } })
+// @ts-expect-error an append event needs a key
+defineRoom('x', { events: { e: { data: Type.Object({ k: Type.String(), t: Type.String() }), delivery: 'append', append: 't' } } })
+
+app.room(ai, {
+  append: { size: 1_000, ttl: 1_000 },
+  on: {
+    async ask ({ room, signal }) {
+      const writer = room.stream('answer', { id: 'a', model: 'm' }, { signal })
+      equal<(chunk: string) => Promise<void>>()(writer.write)
+      await writer.end({ error: { code: 'odd', message: 'so' } })
+      const steps = await room.stream('steps', { run: 1 })
+      equal<(chunk: { name: string }) => Promise<void>>()(steps.write)
+      // @ts-expect-error what grows is written
+      room.stream('answer', { id: 'a', text: '' })
+      // @ts-expect-error the key is missing
+      room.stream('answer', {})
+      // @ts-expect-error no text of this event grows
+      room.stream('said', {})
+    }
+  }
+})
+
+export async function texts (): Promise<void> {
+  const writer = app.rooms.stream(ai.at({ id: '1' }), 'answer', { id: 'a' })
+  equal<(chunk: string) => Promise<void>>()(writer.write)
+  const text = await app.rooms.read(ai.at({ id: '1' }), 'steps', 1)
+  equal<Array<{ name: string }> | undefined>()(text?.data.list)
+  await app.rooms.stream('by/name', 'anything', { id: 1 }).write({})
+  const room = client.join(ai.at({ id: '1' }))
+  room.on('answer', ({ data, added, end }) => {
+    is<typeof data.text, string>()
+    is<typeof added, string>()
+    is<typeof end, 'done' | 'lost' | { readonly code: string, readonly message: string } | undefined>()
+  })
+  for await (const part of room.stream('steps', 1)) equal<Array<{ name: string }>>()(part)
+}
 
 // Broadcasts: typed by address or definition without params, open by name.
 export async function broadcasts (): Promise<void> {

@@ -7,6 +7,7 @@ import { latestContract } from './latest.js'
 import { limitsContract } from './limits.js'
 import { namesContract } from './names.js'
 import { presenceContract } from './presence.js'
+import { textsContract } from './texts.js'
 import { node } from './host.js'
 import type { Subject } from './subject.js'
 import type { ContractOptions, ContractTest, CreateAdapters } from './suite.js'
@@ -32,6 +33,7 @@ export function adapterContract (
   eventsContract(subject)
   historyContract(subject)
   latestContract(subject)
+  textsContract(subject)
   presenceContract(subject)
   limitsContract(subject)
   claimsContract(subject)

@@ -13,6 +13,7 @@ import { Retention } from '../../retention/retention.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
 import { Slices } from '../../structures/slices.js'
 import { MemoryPresence } from './presence.js'
+import { MemoryTexts } from './texts.js'
 import { checkMemory } from '../options.js'
 import { Streams, type Stream } from '../history/stream.js'
 import { HISTORY_BYTES, IDEMPOTENCY, REMEMBERED } from '../../retention/bounds.js'
@@ -61,6 +62,7 @@ export class MemoryAdapter implements Adapter {
   readonly presence: PresenceStore
   readonly claims: ClaimStore
   readonly denials: DenialStore
+  readonly texts: MemoryTexts
   /** Clock of Unix time, by which versions begin and denials end. */
   readonly #now: () => number
   /** Clock of everything else, so that a change of the machine's clock neither ends an entry nor keeps it. */
@@ -103,13 +105,20 @@ export class MemoryAdapter implements Adapter {
     this.presence = this.#present
     const [ids, values] = this.#retentions = [new Retention(bytes), new Retention(bytes)]
     this.#denied = new Retention(bytes)
+    this.texts = new MemoryTexts({
+      bytes: options.bytes ?? HISTORY_BYTES,
+      now: this.#clock,
+      unix: this.#now,
+      deliver: (room, packet) => { if (this.#subscribed.has(room)) void this.#host?.event(room, packet) }
+    })
     this.#published = new Remembered(ids, perUser)
     this.#claims = new Remembered(ids, perUser)
     this.claims = memoryClaims(this.#claims, new Remembered(values), this.#clock)
     this.denials = memoryDenials(new Remembered(this.#denied), this.#now)
     this.#sweep = new Slices(() => {
       const isMore = this.#retentions.some((retention) => retention.sweep(this.#clock(), SLICE))
-      return this.#denied.sweep(this.#now(), SLICE) || isMore
+      const areTexts = this.texts.sweep(SLICE)
+      return this.#denied.sweep(this.#now(), SLICE) || isMore || areTexts
     })
   }
 
@@ -204,7 +213,8 @@ export class MemoryAdapter implements Adapter {
     return {
       streams: this.#streams.size,
       historyBytes: this.#streams.bytes,
-      historyEvicted: this.#streams.evicted,
+      historyEvicted: this.#streams.evicted + this.texts.evicted,
+      textBytes: this.texts.bytes,
       remembered: this.#claims.size + this.#published.size,
       rememberedBytes: this.#all.reduce((sum, { bytes }) => sum + bytes, 0),
       forgotten: this.#forgotten

@@ -1,0 +1,113 @@
+import type { KnownText, TextEnd } from '../protocol/part.js'
+import { checkOf } from '../protocol/text-check.js'
+import { failure, refused } from './errors.js'
+import type { Listeners } from './listeners.js'
+import type { Frame } from './links/link.js'
+
+type Whole = string | unknown[]
+
+interface Text {
+  readonly event: string
+  readonly key: string
+  whole: Whole
+  end?: TextEnd | undefined
+  /** Frames behind a hole, until the whole text is here; absent where it was not asked for. */
+  later?: Frame[] | undefined
+}
+
+export interface GrowingTexts {
+  /** @returns the event for the listeners; nothing for a frame behind a hole, and for what is known */
+  frame (frame: Frame): object[]
+  /** What this client has of the texts that changed last. */
+  known (): KnownText[] | undefined
+  parts (event: string, key: string, on: Listeners['on'], room: { end?: Error }, isMeant: () => boolean): AsyncIterable<Whole>
+}
+
+/** Texts of one room that are kept, the one that changed longest ago out first. */
+const MAX = 1_000
+/** Texts that a join names. */
+const NAMED = 16
+
+/**
+ * Puts the texts of a room together. A frame says what it continues: what is before `from` is kept, and its part put
+ * behind that. Where something is missing, the whole is asked for.
+ *
+ * @param read asks for a text, and calls back when it cannot be had
+ */
+export function growingTexts (read: (data: object, failed: () => void) => void): GrowingTexts {
+  const texts = new Map<string, Text>()
+
+  const put = (frame: Frame): object[] => {
+    const { type, from, end, timestamp } = frame
+    const data = frame.data as Record<string, unknown>
+    // The key is the first property of the data, and what grows the last one.
+    const names = Object.keys(data)
+    const key = String(data[names[0]!])
+    const property = names.at(-1)!
+    const part = data[property] as Whole
+    const name = `${type} ${key}`
+    const text = texts.get(name) ?? { event: type, key, whole: Array.isArray(part) ? [] : '' }
+    texts.delete(name)
+    texts.set(name, text)
+    if (texts.size > MAX) texts.delete(texts.keys().next().value!)
+    const { later } = text
+    // A text under the key of one that has ended is another one.
+    const whole = text.end && !end && !from ? part.slice(0, 0) : text.whole
+    if (from! > whole.length) {
+      if (later) later.push(frame)
+      else {
+        text.later = [frame]
+        read({ event: type, key }, () => { text.later = undefined })
+      }
+      return []
+    }
+    const before = whole.slice(0, from)
+    const next = Array.isArray(part) ? [...before, ...part] : before + part
+    // Where what comes was here already, only the rest of it is new.
+    const isMore = Array.isArray(next) ? next.length > whole.length : next.startsWith(whole as string)
+    const isKnown = next.length === whole.length && (Array.isArray(next) || isMore) && !end === !text.end
+    text.whole = next
+    text.end = end
+    text.later = undefined
+    const added = isMore ? next.slice(whole.length) : part
+    return [
+      ...isKnown ? [] : [{ type, data: { ...data, [property]: next }, added, timestamp, ...(end && { end }) }],
+      // What came behind a hole and is not in the whole follows it.
+      ...(later ?? []).flatMap((each) => each.from! >= next.length ? put(each) : [])
+    ]
+  }
+
+  return {
+    frame: put,
+    known () {
+      const last = [...texts.values()].slice(-NAMED)
+      if (!last[0]) return
+      return last.map(({ event, key, whole, end }) => [event, key, whole.length, checkOf(whole), end ? 1 : undefined])
+    },
+    async * parts (event, key, on, room, isMeant) {
+      let wake = (): void => {}
+      let length = 0
+      const offs = [on(event, () => { wake() }), on('', () => { wake() })]
+      try {
+        for (;;) {
+          const { whole = '', end } = texts.get(`${event} ${key}`) ?? {}
+          if (whole.length > length) {
+            const part = whole.slice(length)
+            length = whole.length
+            yield part
+          } else if (end) {
+            if (end === 'done') return
+            throw failure(end === 'lost'
+              ? refused('lost', 'the writer of the text is gone')
+              : refused(end.code, end.message))
+          } else if (room.end) {
+            if (isMeant()) return
+            throw room.end
+          } else await new Promise<void>((resolve) => { wake = resolve })
+        }
+      } finally {
+        for (const off of offs) off()
+      }
+    }
+  }
+}

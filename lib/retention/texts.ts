@@ -1,0 +1,119 @@
+import type { Part } from '../protocol/part.js'
+import { keyOf } from '../protocol/key.js'
+import { Link, LinkedList } from '../structures/linked-list.js'
+import { MAX_TEXTS } from './bounds.js'
+import { Retained } from './retention.js'
+
+/** A text as it is kept. */
+export interface Text {
+  /** The name of the event. */
+  readonly type: string
+  /** The value of the key property. */
+  readonly key: string
+  /** When it was changed last, in Unix milliseconds by the writer's clock, for readers only. */
+  readonly timestamp: number
+  /** The whole text. */
+  readonly part: Part
+}
+
+interface Kept<T extends Text> {
+  readonly name: string
+  readonly text: T
+  /** When it was changed last, and until when it is kept: for ever while it grows. */
+  readonly changedAt: number
+  readonly until: number
+}
+
+/** Estimated bytes of the containers that a room needs for its texts, and of those of one text. */
+const ROOM = 512
+const OVERHEAD = 512
+
+export function nameOf ({ type, key }: Pick<Text, 'type' | 'key'>): string { return keyOf(type, key) }
+
+/** Bytes that a text is charged: a character takes two of them where one of the text is beyond Latin-1. */
+function costOf ({ part: { before, inside } }: Text): number { return (before.length + inside.length) * 2 + OVERHEAD }
+
+/**
+ * Holds the texts of one room by type and key. This class bounds their number, a `Retention` bounds their time and
+ * bytes. A text that grows is kept until it ends.
+ */
+export class Texts<T extends Text = Text> extends Retained {
+  readonly #texts = new Map<string, Link<Kept<T>>>()
+  /** In the order of their last changes. */
+  readonly #growing = new LinkedList<Kept<T>>()
+  readonly #ended = new LinkedList<Kept<T>>()
+  readonly #ttl: number
+  readonly #onEmpty: (() => void) | undefined
+  #bytes = 0
+
+  /** @param ttl milliseconds for which a text is kept after its end */
+  constructor (ttl: number, onEmpty?: () => void) {
+    super()
+    this.#ttl = ttl
+    this.#onEmpty = onEmpty
+  }
+
+  get bytes (): number { return this.#texts.size === 0 ? 0 : this.#bytes + ROOM }
+  get ends (): number { return this.#ended.first?.item.until ?? Number.POSITIVE_INFINITY }
+  /** Whether every text grows, and there is no place for another. */
+  get isFull (): boolean { return this.#growing.size >= MAX_TEXTS }
+  get isGrowing (): boolean { return this.#growing.size > 0 }
+  /** Time of the change of that text which has grown longest ago among those that grow. */
+  get quietSince (): number { return this.#growing.first?.item.changedAt ?? Number.POSITIVE_INFINITY }
+
+  get (name: string, now: number): T | undefined {
+    const kept = this.#texts.get(name)?.item
+    return kept !== undefined && kept.until > now ? kept.text : undefined
+  }
+
+  /** Yields the texts that grow. */
+  * growing (): Generator<T> { for (const { text } of this.#growing) yield text }
+
+  /** The texts that were changed after a version, in the order of their changes. */
+  after (version: number, now: number): T[] {
+    const found: T[] = []
+    for (const list of [this.#ended, this.#growing]) {
+      for (const { text, until } of list) if (text.part.version > version && until > now) found.push(text)
+    }
+    return found.sort((a, b) => a.part.version - b.part.version)
+  }
+
+  /** @param age milliseconds since its end, where it has ended */
+  set (text: T, now: number, age = 0): void {
+    const name = nameOf(text)
+    const known = this.#texts.get(name)
+    if (known !== undefined) this.#drop(known)
+    const hasEnded = text.part.end !== undefined
+    const link = new Link<Kept<T>>({
+      name,
+      text,
+      changedAt: now,
+      until: hasEnded ? now - age + this.#ttl : Number.POSITIVE_INFINITY
+    })
+    this.#texts.set(name, link)
+    ;(hasEnded ? this.#ended : this.#growing).push(link)
+    this.#bytes += costOf(text)
+    // While all texts grow it is looked at rarely; from now on it is due when this one is.
+    if (hasEnded) this.byEnd.remove()
+    if (this.#texts.size > MAX_TEXTS) this.shift()
+  }
+
+  /** Counts the silence of all texts that grow from now on. */
+  touch (now: number): void {
+    for (const { text } of [...this.#growing]) this.set(text, now)
+  }
+
+  /** Drops the text that has ended first, or where all grow that which was changed longest ago. */
+  shift (): void {
+    const first = this.#ended.first ?? this.#growing.first
+    if (first !== undefined) this.#drop(first)
+  }
+
+  override emptied (): void { this.#onEmpty?.() }
+
+  #drop (link: Link<Kept<T>>): void {
+    link.remove()
+    this.#texts.delete(link.item.name)
+    this.#bytes -= costOf(link.item.text)
+  }
+}

@@ -1,0 +1,74 @@
+import { REALTIME_ERR_STREAM } from '../errors/misuse.js'
+import type { TextEnd } from '../protocol/part.js'
+import type { TextWriter } from './text-writer.js'
+
+type Source = AsyncIterable<unknown> | Iterable<unknown>
+interface How { readonly error?: { readonly code: string, readonly message: string } | undefined }
+
+/** The writer as the application has it, once its key is taken. */
+class Writer {
+  readonly #writer: TextWriter
+
+  constructor (writer: TextWriter) {
+    this.#writer = writer
+  }
+
+  write (chunk: unknown): Promise<void> { return this.#writer.write(chunk) }
+
+  async from (source: Source): Promise<void> {
+    // A chunk that is refused is the caller's fault and not the source's.
+    let isWriting = false
+    try {
+      for await (const chunk of source) {
+        isWriting = true
+        await this.#writer.write(chunk)
+        isWriting = false
+      }
+    } catch (error) {
+      if (!isWriting) await this.#writer.stop({ code: 'internal', message: 'the source of the text failed' }, error)
+      throw error
+    }
+  }
+
+  async end (how: How = {}): Promise<void> { await this.#writer.end(endOf(how)) }
+}
+
+/** @throws REALTIME_ERR_STREAM for an error without a code or a message */
+function endOf ({ error }: How): TextEnd {
+  if (error === undefined) return 'done'
+  const { code, message } = error
+  if (typeof code !== 'string' || typeof message !== 'string') {
+    throw new REALTIME_ERR_STREAM('the error of an end is { code, message }, two strings')
+  }
+  return { code, message }
+}
+
+/** A writer whose key is still being taken: its calls wait for that. Awaited it is the writer. */
+export class OpeningWriter implements PromiseLike<Writer> {
+  readonly #opening: Promise<Writer>
+  #opened: Writer | undefined
+
+  constructor (opening: Promise<TextWriter>) {
+    this.#opening = opening.then((writer) => (this.#opened = new Writer(writer)))
+    // Whoever calls the writer or awaits it is told.
+    this.#opening.catch(() => {})
+  }
+
+  then<A = Writer, B = never> (
+    onOpened?: ((writer: Writer) => A | PromiseLike<A>) | null,
+    onRefused?: ((error: unknown) => B | PromiseLike<B>) | null
+  ): Promise<A | B> {
+    return this.#opening.then(onOpened, onRefused)
+  }
+
+  write (chunk: unknown): Promise<void> {
+    if (this.#opened !== undefined) return this.#opened.write(chunk)
+    const written = this.#opening.then((writer) => writer.write(chunk))
+    written.catch(() => {})
+    return written
+  }
+
+  async from (source: Source): Promise<void> { await (await this.#opening).from(source) }
+
+  async end (how?: How): Promise<void> { await (await this.#opening).end(how) }
+}

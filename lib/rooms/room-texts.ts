@@ -1,0 +1,149 @@
+import type { KeptText, RoomSettings, TextStore } from '../adapters/adapter.js'
+import { keyOf } from '../protocol/key.js'
+import { encodePart } from '../protocol/part-frames.js'
+import { grown, restOf } from '../protocol/part.js'
+import type { Packet } from '../protocol/packet.js'
+import type { Retention } from '../retention/retention.js'
+import { nameOf, Texts } from '../retention/texts.js'
+
+/** What the texts of a room need from outside. */
+export interface RoomTextsHost {
+  readonly retention: Retention
+  readonly store: TextStore
+  readonly settings: RoomSettings
+  /** Gives a text that was read to the room, as if it had arrived. */
+  readonly take: (packet: Packet) => void
+  /** Called when the first of its texts begins to grow. */
+  readonly onGrowing: (texts: RoomTexts) => void
+}
+
+/** Milliseconds of silence after which a text that grows is compared with what the adapter keeps. */
+const QUIET = 5_000
+
+/**
+ * The texts of one room as this node knows them, while it has members here. What arrives is checked by its `from`:
+ * where a stretch is missing, the text is read again.
+ */
+export class RoomTexts {
+  readonly #room: string
+  readonly #host: RoomTextsHost
+  readonly #texts: Texts
+  /** Texts that are being read again. */
+  readonly #reading = new Set<string>()
+  /** The frames of whole texts that were asked for last, as members come together. */
+  #whole = new WeakMap<object, Packet>()
+  #isChecking = false
+  #isClosed = false
+
+  constructor (room: string, host: RoomTextsHost) {
+    this.#room = room
+    this.#host = host
+    this.#texts = new Texts(host.settings.append!.ttl)
+  }
+
+  get isGrowing (): boolean { return this.#texts.isGrowing && !this.#isClosed }
+
+  /** Takes over what the adapter keeps, when the room is opened. */
+  opened (texts: readonly KeptText[]): void { for (const text of texts) this.#set(text) }
+
+  /** The texts that were changed after a version, in the order of their changes. */
+  after (version: number): KeptText[] { return this.#texts.after(version, performance.now()) }
+
+  get (type: string, key: string): KeptText | undefined { return this.#texts.get(keyOf(type, key), performance.now()) }
+
+  /** The frame of a text from a length on. */
+  frame (text: KeptText, from: number): Packet {
+    const head = { ...text, room: this.#room }
+    if (from > 0) return encodePart(head, restOf(text.part, from))
+    let packet = this.#whole.get(text.part)
+    if (packet === undefined) {
+      packet = encodePart(head, text.part)
+      this.#whole.set(text.part, packet)
+    }
+    return packet
+  }
+
+  /**
+   * Takes a stretch that has arrived.
+   *
+   * @returns what the members have to be offered; nothing for what is known already, and where something is missing
+   */
+  take (packet: Packet): Packet | undefined {
+    const { type, key = '', timestamp, age } = packet.event!
+    const part = packet.event!.part!
+    const known = this.get(type, key)?.part
+    const whole = grown(known, part)
+    if (whole === known && known !== undefined) return undefined
+    if (whole === undefined) {
+      void this.#read(type, key)
+      return undefined
+    }
+    const text = { type, key, timestamp, part: whole, age }
+    this.#set(text)
+    if (known === undefined || part.from > 0 || part.begun !== known.begun || part.to < known.to) return packet
+    // It was read again, and the members have its beginning.
+    if (part.to === known.to && part.end === undefined) return undefined
+    return encodePart({ ...text, room: this.#room }, restOf(whole, known.to))
+  }
+
+  #set (text: KeptText): void {
+    const wasGrowing = this.#texts.isGrowing
+    const now = performance.now()
+    this.#texts.set(text, now, text.age)
+    if (this.#isClosed) return
+    this.#host.retention.changed(this.#texts, now)
+    if (!wasGrowing && this.#texts.isGrowing) this.#host.onGrowing(this)
+  }
+
+  /** Reads a text of which something is missing. Where that fails, the next check finds it. */
+  async #read (type: string, key: string): Promise<void> {
+    const name = keyOf(type, key)
+    if (this.#reading.has(name)) return
+    this.#reading.add(name)
+    try {
+      const { store, settings } = this.#host
+      const found = await store.read(this.#room, settings, { type, key })
+      this.#reading.delete(name)
+      this.#took(found)
+    } catch {
+      this.#reading.delete(name)
+    }
+  }
+
+  #took (found: readonly KeptText[]): void {
+    if (this.#isClosed) return
+    for (const { part, age, ...head } of found) {
+      const packet = encodePart({ ...head, room: this.#room }, part)
+      this.#host.take(age === undefined ? packet : packet.aged(age))
+    }
+  }
+
+  /**
+   * Compares the texts that grow with what the adapter keeps, when one of them is silent: its last stretch may have
+   * been lost on the way, or its writer.
+   */
+  async check (now: number): Promise<void> {
+    if (this.#isChecking || this.#isClosed || now - this.#texts.quietSince < QUIET) return
+    this.#isChecking = true
+    try {
+      const { store, settings } = this.#host
+      const known = [...this.#texts.growing()].map(({ type, key, part: { version } }) => ({ type, key, version }))
+      this.#took(await store.check(this.#room, known, settings))
+    } catch {
+      // The broker is away; the next check comes in seconds.
+    } finally {
+      this.#isChecking = false
+    }
+  }
+
+  /** Counts silence from now on: while the broker was away nobody could write. */
+  touch (now: number): void { this.#texts.touch(now) }
+
+  close (): void {
+    this.#isClosed = true
+    this.#host.retention.remove(this.#texts)
+  }
+
+  /** The name by which a member remembers a text. */
+  static nameOf (text: KeptText): string { return nameOf(text) }
+}

@@ -1,0 +1,89 @@
+import t from 'tap'
+import type { Frame } from '../../lib/client/links/link.js'
+import { listeners } from '../../lib/client/listeners.js'
+import { growingTexts } from '../../lib/client/texts.js'
+
+interface Said { data: { text: string }, added: string, end?: unknown }
+
+function frame (text: unknown, from: number, more: object = {}): Frame {
+  return { type: 'answer', room: 'ai/1', data: { id: 'a', text }, from, timestamp: 1, ...more } as unknown as Frame
+}
+
+function make (): {
+  take: (...given: Parameters<typeof frame>) => Said[]
+  asked: object[]
+  fail: () => void
+  texts: ReturnType<typeof growingTexts>
+} {
+  const asked: object[] = []
+  let failed = (): void => {}
+  const texts = growingTexts((data, onFailed) => { asked.push(data); failed = onFailed })
+  return { texts, asked, fail: () => { failed() }, take: (...given) => texts.frame(frame(...given)) as Said[] }
+}
+
+t.test('a client puts what comes behind what is before its from, and tells what is new', async (t) => {
+  const { take, asked } = make()
+  t.match(take('abc', 0), [{ data: { id: 'a', text: 'abc' }, added: 'abc' }])
+  t.match(take('def', 3), [{ data: { text: 'abcdef' }, added: 'def' }])
+  t.same(take('def', 3), [], 'it came twice')
+  t.match(take('abcdefg', 0), [{ data: { text: 'abcdefg' }, added: 'g' }], 'the whole came again, with more')
+  t.match(take('', 7, { end: 'done' }), [{ data: { text: 'abcdefg' }, added: '', end: 'done' }])
+  t.same(take('', 7, { end: 'done' }), [])
+  t.match(take('new', 0), [{ data: { text: 'new' }, added: 'new' }], 'another text under its key')
+  t.same(asked, [])
+})
+
+t.test('a list grows in the same way', async (t) => {
+  const { take } = make()
+  t.match(take([1], 0), [{ data: { text: [1] }, added: [1] }])
+  t.match(take([2, 3], 1), [{ data: { text: [1, 2, 3] }, added: [2, 3] }])
+  t.match(take([1, 2, 3, 4], 0), [{ data: { text: [1, 2, 3, 4] }, added: [4] }])
+})
+
+t.test('where something is missing a client asks for the whole once, and goes on with what came meanwhile', async (t) => {
+  const { take, asked, fail } = make()
+  take('abc', 0)
+  t.same(take('ghi', 6), [])
+  t.same(take('jkl', 9), [])
+  t.same(asked, [{ event: 'answer', key: 'a' }])
+  t.match(take('abcdefghi', 0), [
+    { data: { text: 'abcdefghi' }, added: 'defghi' },
+    { data: { text: 'abcdefghijkl' }, added: 'jkl' }
+  ])
+  t.same(take('x', 99), [])
+  t.equal(asked.length, 2)
+  fail()
+  take('x', 99)
+  t.equal(asked.length, 3, 'what could not be had is asked for with the next frame')
+})
+
+t.test('the parts of a text begin at its beginning, and end or throw with it', async (t) => {
+  for (const [end, fault] of [['done', undefined], ['lost', 'lost'], [{ code: 'odd', message: 'so' }, 'odd']] as const) {
+    const { texts, take } = make()
+    const { on, emit } = listeners()
+    const room: { end?: Error } = {}
+    const said = (...given: Parameters<typeof frame>): void => {
+      for (const event of take(...given)) void emit(['answer'], event)
+    }
+    said('ab', 0)
+    const seen: unknown[] = []
+    const reading = (async () => { for await (const part of texts.parts('answer', 'a', on, room, () => false)) seen.push(part) })()
+    await new Promise((resolve) => { setImmediate(resolve) })
+    said('cd', 2)
+    await new Promise((resolve) => { setImmediate(resolve) })
+    said('e', 4, { end })
+    await (fault === undefined ? reading : t.rejects(reading, { code: fault }))
+    t.same(seen, ['ab', 'cd', 'e'])
+  }
+})
+
+t.test('a client says what it has of the texts that changed last', async (t) => {
+  const { texts, take } = make()
+  t.equal(texts.known(), undefined)
+  take('abc', 0)
+  t.match(texts.known(), [['answer', 'a', 3, Number, undefined]])
+  take('', 3, { end: 'done' })
+  t.match(texts.known(), [['answer', 'a', 3, Number, 1]])
+  for (let index = 0; index < 20; index++) texts.frame({ ...frame('x', 0), data: { id: index, text: 'x' } } as unknown as Frame)
+  t.same(texts.known()!.map(([, key]) => key), Array.from({ length: 16 }, (_, index) => `${index + 4}`))
+})

@@ -1,0 +1,238 @@
+import { Type } from '@sinclair/typebox'
+import Fastify from 'fastify'
+import t from 'tap'
+import realtime, { createPublisher, defineRoom, memory } from '../../lib/index.js'
+import { declare as declareOf } from '../../lib/rooms/declaration.js'
+import { assertLedger, connect, start, TRANSPORTS, type Frame, type Running } from '../helpers/net.js'
+
+const ai = defineRoom('ai/:id', {
+  messages: { ask: { data: Type.Object({ id: Type.String() }), reply: Type.Object({ answer: Type.String() }) } },
+  events: {
+    answer: {
+      data: Type.Object({ id: Type.String(), text: Type.String(), model: Type.Optional(Type.String()) }),
+      delivery: 'append',
+      key: 'id',
+      append: 'text'
+    },
+    steps: {
+      data: Type.Object({ run: Type.Integer(), list: Type.Array(Type.Object({ name: Type.String() })) }),
+      delivery: 'append',
+      key: 'run',
+      append: 'list'
+    },
+    said: Type.Object({ text: Type.String() })
+  }
+})
+
+const WORDS = ['Once', ' upon', ' a', ' time', ' "there"', '\n', ' wäs', ' 漢', ' 😀', ' end']
+const WHOLE = WORDS.join('')
+
+function declare (app: Running['app'], more: object = {}): void {
+  app.room(ai, {
+    flush: 5,
+    ...more,
+    on: {
+      async ask ({ data: { id }, room }) {
+        const writer = room.stream('answer', { id, model: 'm' })
+        for (const word of WORDS) await writer.write(word)
+        await writer.end()
+        return { answer: id }
+      }
+    }
+  })
+}
+
+/** What a reader has by the rule of one line: keep what is before `from`, put the part behind it. */
+function readBy (frames: readonly Frame[], type = 'answer', property = 'text'): { whole: unknown, isRead: boolean } {
+  let whole: string | unknown[] = property === 'text' ? '' : []
+  let isRead = true
+  for (const { data, from } of frames.filter((frame) => frame.type === type)) {
+    if (from! > whole.length) isRead = false
+    const part = data[property] as string & unknown[]
+    whole = typeof whole === 'string' ? whole.slice(0, from) + part : [...whole.slice(0, from), ...part]
+  }
+  return { whole, isRead }
+}
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} a text reaches those who were there in parts, and one who comes later in one frame`, async (t) => {
+    const server = await start(t, { declare })
+    const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['ai/1'] })
+    const writer = server.app.rooms.stream(ai.at({ id: '1' }), 'answer', { id: 'a', model: 'm' })
+    for (const word of WORDS.slice(0, 5)) {
+      await writer.write(word)
+      await ada.next('answer')
+    }
+    const bob = await connect(server, { transport, token: server.token('bob'), rooms: ['ai/1'] })
+    t.match(await bob.next('answer'), {
+      room: 'ai/1',
+      data: { id: 'a', model: 'm', text: WORDS.slice(0, 5).join('') },
+      from: 0
+    })
+    await writer.from(WORDS.slice(5))
+    await writer.end()
+    for (const peer of [ada, bob]) {
+      const last = await peer.next('answer', ({ end }) => end !== undefined)
+      t.equal(last.end, 'done')
+      t.same(readBy(peer.queue.all), { whole: WHOLE, isRead: true })
+    }
+    const cid = await connect(server, { transport, token: server.token('cid'), rooms: ['ai/1'] })
+    const { data, from, end } = await cid.next('answer')
+    t.same([data, from, end], [{ id: 'a', model: 'm', text: WHOLE }, 0, 'done'])
+    await cid.fence()
+    t.same(await server.app.rooms.read('ai/1', 'answer', 'a'), { data, end: 'done' })
+    await assertLedger(t, server.app)
+  })
+
+  t.test(`over ${transport} one who comes back gets of each text what is behind what its cursor knows`, {
+    skip: transport === 'websocket' ? 'a socket has no cursor' : false
+  }, async (t) => {
+    const server = await start(t, { declare })
+    const { rooms } = server.app
+    const writer = rooms.stream('ai/1', 'answer', { id: 'a' })
+    const other = rooms.stream('ai/1', 'steps', { run: 7 })
+    const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['ai/1'] })
+    await writer.write('x'.repeat(2_000))
+    await ada.next('answer')
+    await other.write({ name: 'one' })
+    await ada.next('steps')
+    const { cursor } = ada
+    ada.cut()
+    await writer.write('y')
+    await other.end()
+    const bob = await connect(server, {
+      transport,
+      token: server.token('ada'),
+      rooms: ['ai/1'],
+      query: { since: cursor }
+    })
+    t.match(await bob.next('answer'), { data: { text: 'y' }, from: 2_000 })
+    const { data, end } = await bob.next('steps')
+    t.same([readBy([...ada.queue.all, { type: 'steps', data, from: data.list.length === 0 ? 1 : 0 }], 'steps', 'list').whole, end], [[{ name: 'one' }], 'done'])
+    await writer.end({ error: { code: 'gave_up', message: 'no more' } })
+    t.same((await bob.next('answer')).end, { code: 'gave_up', message: 'no more' })
+    await bob.fence()
+  })
+
+  t.test(`over ${transport} a member asks for the whole of a text, and is refused one that is not kept`, async (t) => {
+    const server = await start(t, { declare })
+    const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['ai/1'] })
+    const writer = server.app.rooms.stream('ai/1', 'answer', { id: 'a' })
+    await writer.write('whole')
+    await ada.next('answer')
+    ada.send({ type: 'read', room: 'ai/1', id: '1', data: { event: 'answer', key: 'a' } })
+    const { id, data, from, end } = await ada.next('answer')
+    t.same([id, data, from, end], ['1', { id: 'a', text: 'whole' }, 0, undefined])
+    for (const [asked, code] of [
+      [{ event: 'answer', key: 'b' }, 'invalid_message'],
+      [{ event: 'said', key: 'a' }, 'invalid_message'],
+      [{ event: 'answer' }, 'invalid_message']
+    ]) {
+      ada.send({ type: 'read', room: 'ai/1', id: '2', data: asked })
+      t.match(await ada.next('error'), { id: '2', data: { code } })
+    }
+    if (transport === 'websocket') {
+      ada.send({ type: 'read', room: 'ai/2', id: '3', data: { event: 'answer', key: 'a' } })
+      t.match(await ada.next('error'), { id: '3', data: { code: 'not_joined' } })
+    }
+    await writer.end()
+  })
+}
+
+t.test('the asker reads its answer while its question is being handled, and a client cannot append', async (t) => {
+  const server = await start(t, { declare })
+  const ada = await connect(server, { token: server.token('ada'), rooms: ['ai/1'] })
+  ada.send({ type: 'ask', room: 'ai/1', id: '1', data: { id: 'a' } })
+  t.match(await ada.next('ack'), { data: { answer: 'a' } })
+  t.same(readBy(ada.queue.all), { whole: WHOLE, isRead: true })
+  ada.send({ type: 'answer', room: 'ai/1', id: '2', data: { id: 'a', text: 'mine' } })
+  t.match(await ada.next('error'), { id: '2', data: { code: 'message_unknown' } })
+  await t.rejects(server.app.rooms.broadcast('ai/1', 'answer', { id: 'a', text: '' }), { code: 'REALTIME_ERR_EVENT' })
+})
+
+t.test('what a writer may not do is refused with a code, and changes nothing', async (t) => {
+  const server = await start(t, { declare: (app) => { declare(app, { append: { size: 10, ttl: 100 } }) } })
+  const { rooms } = server.app
+  const writer = await rooms.stream('ai/1', 'answer', { id: 'a' })
+  await t.rejects(Promise.resolve(rooms.stream('ai/1', 'answer', { id: 'a' })), { code: 'REALTIME_ERR_STREAM' })
+  await t.rejects(rooms.stream('ai/1', 'answer', { id: 'a' }).write('x'), { code: 'REALTIME_ERR_STREAM' })
+  for (const head of [undefined, {}, { id: 7 }, { id: 'b', text: 'x' }, { id: 'b', model: 7 }]) {
+    await t.rejects(Promise.resolve(rooms.stream('ai/1', 'answer', head as never)), { code: 'REALTIME_ERR_EVENT' })
+  }
+  await t.rejects(Promise.resolve(rooms.stream('ai/1', 'said', { id: 'b' })), { code: 'REALTIME_ERR_EVENT' })
+  for (const chunk of [7, null, undefined, {}, ['x']]) {
+    await t.rejects(writer.write(chunk), { code: 'REALTIME_ERR_STREAM' })
+  }
+  await writer.write('0123456789')
+  await t.rejects(writer.write('0'), { code: 'message_too_large' })
+  await t.rejects(writer.write('0'), { code: 'message_too_large' })
+  await t.rejects(writer.end(), { code: 'message_too_large' })
+  t.match(await rooms.read('ai/1', 'answer', 'a'), {
+    data: { text: '0123456789' },
+    end: { code: 'message_too_large' }
+  })
+  await t.rejects(rooms.stream('ai/1', 'answer', { id: 'a' }).write('x'), { code: 'REALTIME_ERR_STREAM' })
+  const steps = await rooms.stream('ai/1', 'steps', { run: 1 })
+  await t.rejects(steps.write('one'), { code: 'REALTIME_ERR_STREAM' })
+  await t.rejects(steps.write({ name: 7 }), { code: 'REALTIME_ERR_STREAM' })
+  await t.rejects(steps.end({ error: {} as never }), { code: 'REALTIME_ERR_STREAM' })
+  await steps.end()
+  await t.rejects(steps.end(), { code: 'REALTIME_ERR_STREAM' })
+  const stop = new AbortController()
+  const aborted = await rooms.stream('ai/1', 'answer', { id: 'c' }, { signal: stop.signal })
+  await aborted.write('so far')
+  stop.abort(new Error('enough'))
+  await t.rejects(aborted.write('more'), /enough/)
+  await t.rejects(Promise.resolve(rooms.stream('ai/1', 'answer', { id: 'd' }, { signal: stop.signal })), /enough/)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.match(await rooms.read('ai/1', 'answer', 'c'), { data: { text: 'so far' }, end: { code: 'aborted' } })
+  await new Promise((resolve) => setTimeout(resolve, 120))
+  t.equal(await rooms.read('ai/1', 'answer', 'c'), undefined, 'expired')
+  await (await rooms.stream('ai/1', 'answer', { id: 'a' })).end()
+})
+
+t.test('a declaration that cannot work is refused with what to do', async (t) => {
+  const { app } = await start(t, { declare: () => {} })
+  const other = Fastify()
+  t.teardown(async () => { await other.close() })
+  const without = Object.assign(memory(), { name: 'forgetful', texts: undefined })
+  await other.register(realtime, { jwt: { secret: 'a test' }, adapter: without })
+  t.throws(() => other.room(ai, { on: { ask: () => ({ answer: '' }) } }), {
+    code: 'REALTIME_ERR_ROOM',
+    message: /"ai\/:id" declares the event "answer" .* the forgetful adapter does not keep/
+  })
+  t.equal(await createPublisher({ adapter: without, rooms: [ai] }).catch(({ code }: { code: string }) => code), 'REALTIME_ERR_ROOM')
+  t.throws(() => other.room(defineRoom('a/:id', { events: { said: Type.Object({}) } })).room(
+    defineRoom('b', { events: { e: { data: Type.Object({ id: Type.String() }), key: 'id' } } })
+  ), { code: 'REALTIME_ERR_ROOM' })
+  const data = {
+    id: Type.String(),
+    flag: Type.Boolean(),
+    text: Type.String(),
+    long: Type.String({ minLength: 1 }),
+    0: Type.String()
+  }
+  for (const [more, message] of [
+    [{}, /needs key/],
+    [{ key: 'id' }, /needs append/],
+    [{ key: 'id', append: 'nope' }, /does not have/],
+    [{ key: 'id', append: 'flag' }, /neither a string nor an array/],
+    [{ key: 'id', append: 'long' }, /minLength/],
+    [{ key: 'id', append: 'id' }, /its own key/],
+    [{ key: '0', append: 'text' }, /a number/],
+    [{ key: 'flag', append: 'text' }, /neither a string nor a number/],
+    [{ key: 'id', append: 'text', delivery: 'latest' }, /only delivery: 'append' uses/]
+  ] as const) {
+    const events = { e: { data: Type.Object(data), delivery: 'append', ...more } }
+    t.throws(() => defineRoom('c', { events } as never) && declareWith(defineRoom('c', { events } as never)), {
+      code: 'REALTIME_ERR_ROOM',
+      message
+    })
+  }
+  t.throws(() => defineRoom('d', { events: { read: Type.Object({}) } }) && declareWith(defineRoom('d', { events: { read: Type.Object({}) } })), { code: 'REALTIME_ERR_ROOM' })
+  t.equal(app.rooms.isAccepting(), true)
+})
+
+function declareWith (definition: unknown): void {
+  declareOf(definition, {}, {}, { history: false }, undefined)
+}
