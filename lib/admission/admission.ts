@@ -12,15 +12,15 @@ import type { RequestedRoom } from '../rooms/joining.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
 import { checkOrigin, pageOf } from './origin.js'
 import type { Settings } from '../options/resolve.js'
-import { DEFAULTS } from '../options/defaults.js'
 import type { Cursor } from '../protocol/cursor.js'
 import type { ConnectionIds } from './connection-ids.js'
-import { isRoomName } from '../contract/names.js'
-import { RESERVED_SEGMENTS } from '../rooms/declaration.js'
 import type { RefusedUpgrades, Asker } from '../server/refused-upgrades.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Revocations } from '../auth/revocations.js'
-import { userLimit, type Slots } from './slots.js'
+import { ProxyWarning } from './proxy-warning.js'
+import { Reservations } from './reservations.js'
+import { roomNamesOf } from './room-names.js'
+import type { Slots } from './slots.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
 
 export interface AdmissionOptions {
@@ -85,10 +85,14 @@ interface Place extends Pick<Admitted, 'cursorRooms' | 'cursor' | 'known'> {
 /** Decides whether to let a connection in, before its request is upgraded or streamed. */
 export class Admission {
   readonly #options: AdmissionOptions
-  #hasWarned = false
+  readonly #reservations: Reservations
+  readonly #proxyWarning: ProxyWarning
 
   constructor (options: AdmissionOptions) {
     this.#options = options
+    const { slots, settings: { limits }, ofUser } = options
+    this.#reservations = new Reservations({ slots, limits, ofUser })
+    this.#proxyWarning = new ProxyWarning(limits.address)
   }
 
   /**
@@ -105,7 +109,7 @@ export class Admission {
     const since = revocations.moment
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
     this.#options.readiness.check()
-    this.#lookForProxy(request)
+    this.#proxyWarning.look(request)
     const query = queryOf(request, kind)
     const credential = credentials.find(request, offered)
     if (kind === 'verdict') this.#repeat(request, credential, path)
@@ -120,7 +124,7 @@ export class Admission {
       kind === 'websocket' || kind === 'uplink',
       kind === 'verdict' ? pageOf(request) : undefined
     )
-    const names = this.#names(path, query, kind)
+    const names = roomNamesOf(path, query, kind, settings.limits.rooms)
     // A ticket that was spent on another kind of request would be missing where it is needed.
     if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') {
       throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
@@ -157,7 +161,7 @@ export class Admission {
       ? this.#known(cursor.connection, identity.userId)
       : undefined
     if (known === undefined) this.#options.spend(asked.request, identity.userId, isHeld)
-    if ((isHeld && known === undefined) || kind === 'verdict') this.#replaceable(identity.userId)
+    if ((isHeld && known === undefined) || kind === 'verdict') this.#reservations.checkUser(identity.userId)
     const place = { found, cursorRooms, cursor, known }
     for (let index = 0; index < names.length; index++) {
       const allowed = access.allowFound(names[index]!, found[index]!, identity)
@@ -185,7 +189,7 @@ export class Admission {
     identity: Identity,
     place: Place
   ): Awaitable<Admitted> {
-    const { slots, rooms } = this.#options
+    const { rooms } = this.#options
     const { found, cursorRooms, cursor } = place
     this.#ask(since, identity, place.known?.id ?? cursor?.connection)
     // The connection that is polled may have ended while its user was being authorised.
@@ -213,10 +217,9 @@ export class Admission {
       since
     }
     if (isReserved) {
-      const places = placesOf(entries)
-      this.#reserve(request, connectionId, identity, places)
-      if (slots.isLeased) return this.#lease(request, connectionId, places).then(() => admitted)
-    } else if (kind === 'verdict') slots.checkRooms(placesOf(entries))
+      const leased = this.#reservations.take(request, connectionId, identity.userId, entries)
+      if (leased !== undefined) return leased.then(() => admitted)
+    } else if (kind === 'verdict') this.#reservations.checkRooms(entries)
     return admitted
   }
 
@@ -288,39 +291,6 @@ export class Admission {
     return await auth.identify(request, credential)
   }
 
-  /** Warns where all clients of a proxy have one address, and share its limit, because `trustProxy` is not set. */
-  #lookForProxy (request: FastifyRequest): void {
-    if (this.#hasWarned || this.#options.settings.limits.address === undefined || request.ips !== undefined ||
-      request.headers['x-forwarded-for'] === undefined) {
-      return
-    }
-    this.#hasWarned = true
-    request.log.warn(
-      'a request carries x-forwarded-for, but the app trusts no proxy: limits.address counts the proxy as one client; set trustProxy in the options of Fastify, or ignore this where there is none'
-    )
-  }
-
-  #names (path: string, { room }: Query, kind: Kind): readonly string[] {
-    if (room === undefined) {
-      if (path !== '') checkName(path)
-      return path === '' ? [] : [path]
-    }
-    const names = new Set<string>()
-    if (path !== '') names.add(path)
-    for (const name of Array.isArray(room) ? room as unknown[] : [room]) names.add(String(name))
-    for (const name of names) checkName(name)
-    const most = kind === 'websocket'
-      ? this.#options.settings.limits.rooms
-      : Math.min(DEFAULTS.streamRooms, this.#options.settings.limits.rooms)
-    if (names.size > most) {
-      throw new Refusal('room_limit', {
-        message: `at most ${most} rooms on one connection of this kind`,
-        why: { limit: 'limits.rooms', value: most, asked: names.size }
-      })
-    }
-    return [...names]
-  }
-
   /**
    * Id of a polling connection: it keeps its id on whichever node it polled before. A cursor that does not prove its id
    * gets a new one and keeps its positions.
@@ -339,41 +309,6 @@ export class Admission {
       ? peer
       : undefined
   }
-
-  /**
-   * Finds the user's oldest connection where the limit says that it is replaced. It is only ended once the newer one is
-   * open, so that a refused connection ends none.
-   *
-   * @returns its id, where no slot is left
-   * @throws Refusal `user_limit`
-   */
-  #replaceable (userId: string): string | undefined {
-    const { slots, settings, ofUser } = this.#options
-    if (slots.hasUserSlot(userId)) return undefined
-    const oldest = settings.limits.user.then === 'reject'
-      ? undefined
-      : ofUser(userId).find((peer) => peer.isOpen && slots.hasUserSlotOf(peer.id))
-    if (oldest === undefined) throw userLimit(settings.limits.user.connections)
-    return oldest.id
-  }
-
-  #reserve (request: FastifyRequest, id: string, { userId }: Identity, rooms: Places): void {
-    const { slots } = this.#options
-    // The client may have gone during the admission, and then nothing would ever release the slots.
-    checkAlive(request)
-    slots.reserve(id, userId, request.ip ?? '', rooms, this.#replaceable(userId))
-  }
-
-  async #lease (request: FastifyRequest, id: string, rooms: Places): Promise<void> {
-    const { slots } = this.#options
-    try {
-      await slots.lease(id, rooms)
-      checkAlive(request)
-    } catch (error) {
-      slots.release(id)
-      throw error
-    }
-  }
 }
 
 /**
@@ -384,35 +319,10 @@ function askerOf ({ ip, headers }: FastifyRequest, credential: Credential | unde
   return { address: ip ?? '', credential: credential?.token ?? headers.cookie ?? '', path }
 }
 
-/** @throws Refusal `room_invalid` */
-function checkName (name: string): void {
-  const end = name.indexOf('/')
-  const first = end === -1 ? name : name.slice(0, end)
-  if (!isRoomName(name) || RESERVED_SEGMENTS.has(first.toLowerCase())) {
-    throw new Refusal('room_invalid', { room: printable(name) })
-  }
-}
-
-type Places = ReadonlyArray<{ readonly name: string, readonly capacity: number | undefined }>
-
-function placesOf (entries: readonly RequestedRoom[]): Places {
-  return entries.map(({ name, found }) => ({ name, capacity: found.declaration.capacity }))
-}
-
-/** Under `injectWS` there is no socket. */
-function checkAlive ({ raw }: FastifyRequest): void {
-  const { socket } = raw as { socket?: { destroyed: boolean } }
-  if (socket?.destroyed === true) throw new Refusal('timeout', { message: 'the connection has gone' })
-}
-
 function inRoom<T> (name: string, step: () => T): T {
   try {
     return step()
   } catch (error) {
     throw error instanceof Refusal ? error.in(name) : error
   }
-}
-
-function printable (name: string): string {
-  return name.slice(0, 255)
 }
