@@ -23,15 +23,17 @@ export function sharedOptions (route: object, schema: FastifySchema, refusals: R
 
 export interface PublicRoutesOptions {
   readonly readiness: Readiness
-  /** Makes the document of all rooms. */
+  /** Makes the document of all rooms, without its servers. */
   readonly asyncApi: () => object
+  /** The servers of the document, as the host of a request names them. */
+  readonly servers: (host: string, isSecure: boolean) => object
   readonly shared: object
 }
 
 /** Registers the public routes in a scope that has the prefix: whether the node accepts, and the document. */
 export function registerPublic (
   scope: FastifyInstance,
-  { readiness, asyncApi, shared }: PublicRoutesOptions
+  { readiness, asyncApi, servers, shared }: PublicRoutesOptions
 ): void {
   scope.get('/health', shared, async (_request, reply) => {
     const accepting = readiness.isAccepting
@@ -40,13 +42,12 @@ export function registerPublic (
       accepting
     })
   })
-  // Any client may request the document, so it and its text are made once.
+  // Any client may request the document, so it and its text are made once, all but the host that was asked.
   let document: string | undefined
-  scope.get(
-    '/asyncapi.json',
-    shared,
-    async (_request, reply) => await reply.type('application/json; charset=utf-8').send(
-      document ??= JSON.stringify(asyncApi())
-    )
-  )
+  scope.get('/asyncapi.json', shared, async (request, reply) => {
+    document ??= JSON.stringify(asyncApi())
+    const here = JSON.stringify(servers(request.host, request.protocol === 'https'))
+    const whole = `${document.slice(0, -1)},"servers":${here}}`
+    return await reply.headers(NO_STORE).type('application/json; charset=utf-8').send(whole)
+  })
 }

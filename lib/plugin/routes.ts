@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import type { Identity } from '../connection/identity.js'
-import { asyncApi } from '../protocol/asyncapi.js'
+import { asyncApi, asyncApiServers } from '../protocol/asyncapi.js'
 import { followExchanges } from '../endpoint/exchanges.js'
 import { registerPublic, sharedOptions } from '../endpoint/public-routes.js'
 import { createAdmin } from '../stats/admin.js'
@@ -37,6 +37,7 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
         { title: 'Real-time rooms', version: '1.0.0' },
         prefix.url
       ),
+      servers: asyncApiServers,
       shared
     })
   }, { prefix: settings.prefix })

@@ -190,7 +190,7 @@ const JOINED: Readonly<Record<string, string>> = {
 
 /** Documents, URLs and words for people are made here. */
 const NO_KEYS =
-  /^(protocol\/asyncapi|endpoint\/welcome|server\/refused-sockets)\.ts$|^(options|testing|stats|client\/links|adapters\/contract)\//
+  /^(protocol\/(asyncapi|published-schemas)|endpoint\/welcome|server\/refused-sockets)\.ts$|^(options|testing|stats|client\/links|adapters\/contract)\//
 
 t.test(
   'keys of several parts are made by one function: nothing else joins parts by a character that they may hold',

@@ -5,9 +5,14 @@ import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import t from 'tap'
 import { asyncApi } from '../../lib/protocol/asyncapi.js'
+import { CLIENT_FRAMES, SERVER_FRAMES } from '../../lib/protocol/frame-schemas.js'
+import { RESERVED_TYPES } from '../../lib/protocol/frames.js'
 import { contractOf, defineRoom } from '../../lib/contract/define-room.js'
 import type { Contract } from '../../lib/contract/types.js'
 import realtime from '../../lib/index.js'
+
+/** The frames of the protocol that a client or the server may send. */
+const FRAMES = Object.keys(CLIENT_FRAMES).length + Object.keys(SERVER_FRAMES).length
 
 interface Document {
   readonly channels: Record<string, {
@@ -81,7 +86,8 @@ t.test('the document of an app is valid AsyncAPI 3.0 and names its URLs', async 
 
 t.test('the server receives messages, answers them with their reply, and sends events', async (t) => {
   const document = describe(chat)
-  t.same(Object.entries(document.operations).map(([name, { action }]) => [name, action]), [
+  const ofRooms = Object.entries(document.operations).filter(([name]) => !name.startsWith('connection.'))
+  t.same(ofRooms.map(([name, { action }]) => [name, action]), [
     ['chat_id.receive.message.say', 'receive'],
     ['chat_id.receive.message.type', 'receive'],
     ['chat_id.send.event.said', 'send'],
@@ -113,9 +119,10 @@ t.test('rooms and messages whose names differ only in signs keep documents of th
   t.same(dangling(document), [])
   const channels = Object.values(document.channels)
   t.same(channels.map(({ title, address, messages }) => [title, address, Object.keys(messages).length]), [
-    ['chat/id', '/ws/chat/id', 1], ['chat/:id', '/ws/chat/{id}', 3], ['@user/:id', '/ws/@user/{id}', 1]
+    ['chat/id', '/ws/chat/id', 1], ['chat/:id', '/ws/chat/{id}', 3], ['@user/:id', '/ws/@user/{id}', 1],
+    ['Every connection', '/ws', FRAMES]
   ])
-  t.equal(Object.keys(document.operations).length, 5)
+  t.equal(Object.keys(document.operations).length, 5 + FRAMES)
 })
 
 t.test('a schema with an $id stands once in the components, where what refers to it finds it', async (t) => {
@@ -144,4 +151,10 @@ t.test('a schema with an $id stands once in the components, where what refers to
 
 t.test('an app without rooms has a valid document', async (t) => {
   t.ok(isValid(describe()), JSON.stringify(isValid.errors?.slice(0, 3)))
+})
+
+t.test('every frame of the protocol is described', async (t) => {
+  const described = new Set([...Object.keys(CLIENT_FRAMES), ...Object.keys(SERVER_FRAMES)])
+  // These two are events of the browser's EventSource: names that no frame has.
+  t.same([...RESERVED_TYPES].filter((type) => !described.has(type)), ['open', 'realtime'])
 })
