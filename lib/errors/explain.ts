@@ -3,7 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 
 interface Spelled { readonly properties: Readonly<Record<string, TSchema>> }
 
-/** Says what is wrong in the words of the options: the path, and for an unknown key the one that was probably meant. */
+/** Says what is wrong with an option: its path, and for an unknown key the one that was probably meant. */
 export function explain (rules: TSchema, value: unknown, name: string): string | undefined {
   const first = Value.Errors(rules, value).First()
   if (first === undefined) return undefined
@@ -24,7 +24,7 @@ export function explain (rules: TSchema, value: unknown, name: string): string |
   return `${name}.${path} is no option${near === undefined ? `; known here: ${known.join(', ')}` : `; did you mean "${near}"?`}`
 }
 
-/** Of what may be one thing or another: of an object what is wrong in it, of anything else what there may be. */
+/** Explains a value of several allowed forms: in an object it says what is wrong, else which forms there are. */
 function explainUnion ({ anyOf }: TUnion, value: unknown, where: string): string {
   const objects = anyOf.filter((each) => KindGuard.IsObject(each))
   if (objects.length === 1 && typeof value === 'object' && value !== null && !Array.isArray(value)) {

@@ -6,8 +6,8 @@ import { Refusal, refusalOf } from './refusal.js'
 export const NO_STORE = { 'cache-control': 'no-store' } as const
 
 /**
- * Sends JSON as it is: serializers and `preSerialization` hooks of the app are for the app's own answers, and would
- * change what clients read.
+ * Sends JSON as it is. The serializers and `preSerialization` hooks of the app are meant for the app's own answers, and
+ * would change what clients read.
  */
 export function sendJson (reply: FastifyReply, value: unknown): FastifyReply {
   return reply.type('application/json; charset=utf-8').send(JSON.stringify(value))
@@ -37,7 +37,7 @@ export function httpError ({ statusCode, data, room }: Refusal): HttpError {
 }
 
 /**
- * The value of `retry-after`: whole seconds, of which 0 would say that a client need not wait at all.
+ * Returns the value of `retry-after` in whole seconds, at least 1, because 0 would let a client come back at once.
  *
  * @param delay milliseconds
  */
@@ -70,13 +70,13 @@ export function logCause (request: FastifyRequest, refusal: Refusal, cause: unkn
   }
 }
 
-/** `refusalOf` for a request: Fastify's own errors and those of the app's hooks are refusals as well. */
+/** Does what `refusalOf` does for a request: Fastify's own errors and those of the app's hooks are refusals there. */
 export function requestRefusalOf (error: unknown, reply: FastifyReply): { refusal: Refusal, cause?: unknown } {
   const refusal = fromFastify(error) ?? fromHook(error, reply)
   return refusal === undefined ? refusalOf(error) : { refusal }
 }
 
-/** Fastify's own refusals in our words: a body too large, a media type, a body that is no JSON. */
+/** Says Fastify's own refusals by our codes: a body that is too large or is no JSON, and a wrong media type. */
 function fromFastify (error: unknown): Refusal | undefined {
   const { code, statusCode, message } = error as { code?: unknown, statusCode?: unknown, message?: unknown }
   if (typeof code !== 'string' || !/^FST_ERR_(?:CTP|VALIDATION)/.test(code) || typeof statusCode !== 'number' ||
@@ -91,12 +91,12 @@ function fromFastify (error: unknown): Refusal | undefined {
 }
 
 /**
- * A hook of the app that lets nobody in for a while says so by its status: overload, maintenance, another server that
- * is late.
+ * By these statuses a hook of the app says that it lets nobody in for a while: because of overload, of maintenance, or
+ * of another server that is late.
  */
 const FOR_A_WHILE: ReadonlyMap<unknown, Code> = new Map([[502, 'unavailable'], [503, 'unavailable'], [504, 'timeout']])
 
-/** The refusal of a hook of the app: its status, code and `Retry-After` stay as they are, and it is no fault. */
+/** Returns the refusal of a hook of the app. Its status, code and `Retry-After` stay, and no fault is logged. */
 function fromHook (error: unknown, reply: FastifyReply): Refusal | undefined {
   if (error instanceof Refusal || typeof error !== 'object' || error === null) return undefined
   const { statusCode, code, message } = error as { statusCode?: unknown, code?: unknown, message?: unknown }

@@ -1,7 +1,7 @@
 import { codes, isCode, type Code } from '../protocol/codes.js'
 import type { ErrorData } from '../protocol/frames.js'
 
-/** What a refusal says beside its word. */
+/** What a refusal says besides its word. */
 export interface RefusalOptions {
   /** What the peer reads. @default the message of the table of codes */
   message?: string | undefined
@@ -16,7 +16,7 @@ export interface RefusalOptions {
   }> | undefined
   /** The room that is refused, where it is about one of several. */
   room?: string | undefined
-  /** What was asked may have happened: it cannot be known. */
+  /** `unknown` when what was asked may have happened, and nobody can tell. */
   outcome?: 'unknown' | undefined
   /** The key under which to ask again, where the outcome is not known. */
   idempotencyKey?: string | undefined
@@ -54,7 +54,8 @@ export class Refusal extends Error {
   /** The user who was refused, once that is known. */
   userId: string | undefined
   /**
-   * `unknown`: what was asked may have happened, nobody can tell; asked again under `idempotencyKey` it happens once
+   * `unknown` when what was asked may have happened, and nobody can tell. Asked again under `idempotencyKey`, it
+   * happens once.
    */
   readonly outcome: 'unknown' | undefined
   /** The key under which to ask again. */
@@ -81,7 +82,7 @@ export class Refusal extends Error {
   /** The code that the peer is sent. */
   get code (): string { return this.data.code }
 
-  /** A refusal that was made into data before, made whole again. */
+  /** Makes a refusal again of the data that it was sent as. */
   static from ({ code, message, retryAfter, details }: ErrorData, statusCode: number, room?: string): Refusal {
     return new Refusal(isCode(code) ? code : wordOfStatus(statusCode), {
       message,
@@ -92,7 +93,7 @@ export class Refusal extends Error {
     })
   }
 
-  /** the same refusal, said of one room of several */
+  /** Returns the same refusal, told of one room of several. */
   in (room: string): Refusal {
     const { message, retryAfter, details } = this.data
     const { code, statusCode, why, cause } = this
@@ -103,8 +104,9 @@ export class Refusal extends Error {
 interface Coded { statusCode?: unknown, code?: unknown, message?: unknown }
 
 /**
- * What a peer is told of something thrown by the application: its own code and message when it says so with a 4xx
- * `statusCode`, `internal` without any text otherwise. `undefined` cause: nothing to log.
+ * Returns what a peer is told of an error that the application threw. An error with a 4xx `statusCode` keeps its code
+ * and message; any other becomes `internal` without its text, because that may hold secrets. `cause` is the fault to
+ * log; it is absent where there is nothing to log.
  */
 export function refusalOf (error: unknown): { refusal: Refusal, cause?: unknown } {
   if (error instanceof Refusal) return { refusal: error }
@@ -130,7 +132,7 @@ function wordOfStatus (status: number): Code {
   return 'invalid_message'
 }
 
-/** The same error; a refusal names its user from here on. */
+/** Returns the same error. From here on a refusal names its user. */
 export function ofUser<E> (error: E, userId: string): E {
   if (error instanceof Refusal) error.userId ??= userId
   return error

@@ -2,7 +2,7 @@ import { show } from '../errors/explain.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 
 /**
- * A time that a call is given: `Infinity` is one.
+ * Checks a time that the application gives to a call. `Infinity` is one.
  *
  * @throws REALTIME_ERR_OPTIONS naming the path
  */
@@ -15,11 +15,12 @@ export function checkTime (value: unknown, path: string): number {
   return value
 }
 
-/** The last moment that a date can name: what every adapter can keep. */
+/** The last moment that a date can name; every adapter can keep it. */
 const LAST_DATE = 8.64e15
 
 /**
- * A moment that the application names in Unix milliseconds, as every adapter can keep it: `Infinity` is for ever.
+ * Returns a moment that the application names in Unix milliseconds, as every adapter can keep it. `Infinity` is for
+ * ever.
  *
  * @throws REALTIME_ERR_OPTIONS naming the path
  */
@@ -33,7 +34,7 @@ export function checkMoment (value: unknown, path: string): number {
 }
 
 /**
- * A number of things, `Infinity` for all of them.
+ * Checks a number of things; `Infinity` stands for all of them.
  *
  * @throws REALTIME_ERR_OPTIONS naming the path
  */

@@ -1,12 +1,12 @@
 import { HISTORY, HISTORY_BYTES, IDEMPOTENCY, REMEMBERED } from '../retention/bounds.js'
 import type { Carrier } from '../types/options.js'
 
-/** The one table of defaults. Milliseconds, bytes, per second. */
+/** The only table of defaults. Its values are milliseconds, bytes, or per second. */
 export const DEFAULTS = {
   prefix: '/ws',
   capacity: 10_000,
   heartbeat: 25_000,
-  /** of a heartbeat, which its answer may take */
+  /** The part of a heartbeat within which its answer has to come. */
   pingAnswer: 0.4,
   userConnections: 20,
   rooms: 128,
@@ -21,7 +21,7 @@ export const DEFAULTS = {
   pendingPerAddress: 64,
   closeTimeout: 5_000,
   writeTimeout: 30_000,
-  /** bytes from which a frame is compressed, where compression is on */
+  /** Bytes from which on a frame is compressed, where compression is on. */
   compressionThreshold: 512,
   comment: 15_000,
   streamAge: 300_000,

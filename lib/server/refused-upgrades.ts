@@ -25,7 +25,7 @@ export class RefusedUpgrades {
   remember (asker: Asker, refusal: Refusal): void { add(this.#single, keyOf(asker), refusal) }
 
   /**
-   * Remembers a refusal of the upgrade guard, which knows only the address: any client from that address that asks is
+   * Remembers a refusal of the upgrade guard. It knows only the address, so whichever client of that address asks is
    * told, once for each refusal.
    */
   rememberAddress (address: string, refusal: Refusal): void { add(this.#ofAddress, address, refusal) }

@@ -13,17 +13,17 @@ export type Carrier = 'header' | 'subprotocol' | 'ticket' | 'cookie' | 'query'
 
 /** Somebody who was refused, as `onRefused` is told. */
 export interface RefusedPeer {
-  /** a word of the code table, or the code of the application's own error */
+  /** A word of the table of codes, or the code of the application's own error. */
   code: string
-  /** what the peer is told */
+  /** What the peer is told. */
   message: string
-  /** the address of the client, as `trustProxy` gives it; empty where there is none */
+  /** The address of the client, as `trustProxy` gives it. It is empty where there is none. */
   address: string
-  /** the user, once that is known */
+  /** The user, once it is known who asks. */
   userId?: string
-  /** the room, where one was asked for */
+  /** The room, where one was asked for. */
   room?: string
-  /** the request; absent for frames, and for upgrades that no route has seen */
+  /** The request. It is absent for frames, and for upgrades that no route has seen. */
   request?: FastifyRequest
 }
 
@@ -39,7 +39,7 @@ export interface AuthOptions {
   cookie?: string
   /** The credentials for one use that `POST <prefix>/ticket` gives. */
   ticket?: {
-    /** milliseconds in which a ticket has to be used. @default 30_000 */
+    /** Milliseconds within which a ticket has to be used. @default 30_000 */
     ttl?: number
   }
   /** Whether a credential without an expiry (`exp`) is refused with `unauthorized`. @default true */
@@ -50,10 +50,10 @@ export interface AuthOptions {
 export interface LimitOptions {
   /** Connections of one user, on all nodes where the adapter keeps leases. */
   user?: {
-    /** connections of one user. @default 20 */
+    /** How many connections one user may have. @default 20 */
     connections: number
     /**
-     * what becomes of one more: it is refused with `user_limit`, or the oldest is closed with `replaced`.
+     * What becomes of one more: it is refused with `user_limit`, or the oldest is closed with `replaced`.
      *
      * @default 'reject'
      */
@@ -66,9 +66,13 @@ export interface LimitOptions {
    * proxy vouches for may be a proxy with all its clients, and counts against the total alone.
    */
   pending?: {
-    /** in all; one more is refused with `server_full`. @default 1_000 */
+    /** Upgrades in all; one more is refused with `server_full`. @default 1_000 */
     total?: number
-    /** of one client's address as `trustProxy` gives it; one more is refused with `address_limit`. @default 64 */
+    /**
+     * Upgrades of one client's address, as `trustProxy` gives it; one more is refused with `address_limit`.
+     *
+     * @default 64
+     */
     address?: number
   }
   /**
@@ -86,9 +90,9 @@ export interface LimitOptions {
    * @default { messages: 50, burst: 100 }
    */
   rate?: {
-    /** messages per second */
+    /** Messages per second. */
     messages: number
-    /** messages that may come at once, after a silence */
+    /** Messages that may come at once, after a silence. */
     burst: number
   }
   /**
@@ -108,9 +112,9 @@ export interface LimitOptions {
    * before its time would run again if it were repeated; it is counted in the stats, and logged once a minute.
    */
   remembered?: {
-    /** in all; beyond them one who holds most loses the oldest. @default 67_108_864 */
+    /** Bytes of all users; beyond them one of those who hold most loses his oldest. @default 67_108_864 */
     bytes?: number
-    /** of one user, who loses the oldest of his own. @default 4_194_304 */
+    /** Bytes of one user, who loses his own oldest beyond them. @default 4_194_304 */
     perUser?: number
   }
   /**
@@ -159,11 +163,11 @@ export type SharedRouteOptions = Pick<RouteShorthandOptions,
   | 'onRequest'
   | 'preValidation'
   | 'preHandler'> & {
-    /** what the documentation of the app's routes shows of ours */
+    /** What the documentation of the app's routes shows of the plugin's routes. */
     schema?: {
-      /** tags of the routes */
+      /** The tags of the routes. */
       tags?: string[]
-      /** whether the routes are left out */
+      /** Whether the routes are left out. */
       hide?: boolean
     }
   }
@@ -187,7 +191,7 @@ export interface RealtimeOptions {
   heartbeat?: number
   /** Compression of WebSockets (permessage-deflate). @default false */
   compression?: false | {
-    /** bytes from which a frame is compressed. @default 512 */
+    /** Bytes from which on a frame is compressed. @default 512 */
     threshold?: number
   }
   /** The layer between nodes. @default `memory()`, for one node */
@@ -237,41 +241,41 @@ export interface RealtimeOptions {
    * event is delivered at most once.
    */
   history?: {
-    /** events of one room; the oldest gives way. @default 100 */
+    /** Events of one room; the oldest is dropped for a new one. @default 100 */
     size?: number
-    /** milliseconds that an event is kept. @default 300_000 */
+    /** Milliseconds for which an event is kept. @default 300_000 */
     ttl?: number
     /**
-     * bytes of the events and `latest` values of all rooms of this process; beyond them one of the rooms that hold most
+     * Bytes of the events and `latest` values of all rooms of this process; beyond them one of the rooms that hold most
      * loses its oldest.
      *
      * @default 67_108_864
      */
     bytes?: number
   } | false
-  /** How long members are shown that do not say that they go. */
+  /** For how long members are shown who left without saying so. */
   presence?: {
-    /** milliseconds from a lost connection to its leave; 0 says it at once. @default 15_000 */
+    /** Milliseconds from a lost connection to its leave; with 0 the leave is told at once. @default 15_000 */
     grace?: number
-    /** milliseconds that the entries of a node live which does not renew them any more. @default 60_000 */
+    /** Milliseconds for which the entries of a node are shown that renews them no more. @default 60_000 */
     lease?: number
   }
   /** The routes `stats` below the prefix; `false` leaves them out. */
   stats?: StatsOptions | false
   /** The end of all connections when the app closes. */
   drain?: {
-    /** connections that end in one second. @default 500 */
+    /** Connections that end in one second. @default 500 */
     rate?: number
-    /** milliseconds after which all are ended. @default 20_000 */
+    /** Milliseconds after which all are ended. @default 20_000 */
     timeout?: number
   }
   /** Milliseconds that a step may take. */
   timeouts?: TimeoutOptions
   /** Server-Sent Events. */
   sse?: {
-    /** milliseconds between the comments that keep a silent stream open. @default 15_000 */
+    /** Milliseconds between the comments that keep a silent stream open. @default 15_000 */
     comment?: number
-    /** milliseconds after which a stream ends and its client opens another one, 20 % more or less. @default 300_000 */
+    /** Milliseconds after which a stream ends and its client opens another one, 20 % more or less. @default 300_000 */
     age?: number
   }
   /** What is merged into all routes of the plugin. */

@@ -5,18 +5,18 @@ import type { User } from './user.js'
 
 /** Who asks to enter a room, or is shown in it. */
 export interface Entrant<P> {
-  /** the user, as authentication found it */
+  /** The user, as authentication found it. */
   user: User
-  /** the id of the user */
+  /** The id of the user. */
   userId: string
-  /** the params of the room's name, decoded */
+  /** The params of the room's name, decoded. */
   params: Made<P>
 }
 
 /** The options of a room that do not depend on its contract. */
 export interface CommonRoomOptions<P, E, This> {
   /**
-   * Connections in one room, on all nodes where the adapter keeps leases. One more is refused `room_full`.
+   * Connections in one room, on all nodes where the adapter keeps leases. One more is refused with `room_full`.
    *
    * @default no limit
    */
@@ -28,24 +28,24 @@ export interface CommonRoomOptions<P, E, This> {
    * @default the option `history` of the plugin
    */
   history?: {
-    /** events of one room; the oldest gives way. @default 100 */
+    /** Events of one room; the oldest is dropped for a new one. @default 100 */
     size?: number
-    /** milliseconds that an event is kept. @default 300_000 */
+    /** Milliseconds for which an event is kept. @default 300_000 */
     ttl?: number
   } | false
   /** What one connection may send into this room. */
   limits?: {
-    /** bytes of a message; a larger one is refused `message_too_large`. @default `limits.message` of the plugin */
+    /** Bytes of a message; a larger one is refused with `message_too_large`. @default `limits.message` of the plugin */
     message?: number
     /**
-     * Messages of one connection in this room; more are refused `rate_limited`.
+     * Messages of one connection in this room; more are refused with `rate_limited`.
      *
      * @default `limits.rate` of the plugin alone, which counts all rooms of the connection
      */
     rate?: {
-      /** messages per second */
+      /** Messages per second. */
       messages: number
-      /** messages that may come at once, after a silence */
+      /** Messages that may come at once, after a silence. */
       burst: number
     }
   }
@@ -58,9 +58,13 @@ export interface CommonRoomOptions<P, E, This> {
   flush?: number
   /** Bounds of the texts of `append` events, of which a room keeps at most 1 000. */
   append?: {
-    /** bytes of one text, at most 16 MiB; a chunk beyond is refused `message_too_large`. @default 1_048_576 */
+    /**
+     * Bytes of one text, at most 16 MiB; a chunk beyond them is refused with `message_too_large`.
+     *
+     * @default 1_048_576
+     */
     size?: number
-    /** milliseconds for which a text is kept after its end, and for which a writer may be silent. @default 600_000 */
+    /** Milliseconds for which a text is kept after its end, and for which a writer may be silent. @default 600_000 */
     ttl?: number
   }
   /**
@@ -90,11 +94,11 @@ export type PresenceOption<P, D> = [D] extends [undefined]
 /** The handlers of a room; a room whose contract declares messages needs one for each. */
 export type HandlersOption<P, M extends AnyMessages, E, This> = [keyof M] extends [never]
   ? {
-      /** there are no messages to handle */
+      /** The contract declares no messages, so there are none to handle. */
       on?: Handlers<P, M, E, This>
     }
   : {
-      /** one handler for each declared message */
+      /** One handler for each declared message. */
       on: Handlers<P, M, E, This>
     }
 

@@ -49,23 +49,23 @@ export interface History {
   resumed: boolean
   /** The events, the oldest first. */
   events: Array<{
-    /** name of the event */
+    /** The name of the event. */
     type: string
-    /** what was broadcast */
+    /** What was broadcast. */
     data: unknown
-    /** number of the event in its room */
+    /** The number of the event in its room. */
     offset: number
-    /** when it was accepted, in Unix milliseconds */
+    /** When it was accepted, in Unix milliseconds. */
     timestamp: number
   }>
 }
 
 /** Who is meant: all connections of a user, on all nodes, or one connection. */
 export type Target = {
-  /** id of the user */
+  /** The id of the user. */
   user: string
 } | {
-  /** id of the connection */
+  /** The id of the connection. */
   connection: string
 }
 

@@ -1,7 +1,7 @@
 import type { Subject } from './subject.js'
 import { until } from './until.js'
 
-/** Messages that take effect once, and values for one use. */
+/** Tries messages that take effect once, and values for one use. */
 export function claimsContract ({ name, pair, t }: Subject): void {
   t.test(`${name}: a message id takes effect once, and its outcome is kept`, async (t) => {
     const [a, b] = await pair(t)

@@ -1,7 +1,7 @@
 import type { Subject } from './subject.js'
 import { until } from './until.js'
 
-/** What nodes tell each other. */
+/** Tries what nodes tell each other. */
 export function controlContract ({ name, nodes, pair, t }: Subject): void {
   t.test(`${name}: control messages reach all other nodes and do not come back`, async (t) => {
     const [a, b] = await pair(t)

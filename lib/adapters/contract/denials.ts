@@ -1,7 +1,7 @@
 import type { Subject } from './subject.js'
 import { until } from './until.js'
 
-/** Subjects that are kept out. */
+/** Tries the keeping out of subjects. */
 export function denialsContract ({ name, nodes, pair, t }: Subject): void {
   t.test(`${name}: a denied subject is denied until its time`, async (t) => {
     const [a, b] = await pair(t)

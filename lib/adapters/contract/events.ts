@@ -1,7 +1,7 @@
 import { dataOf, live, reliable, said, textOf } from './host.js'
 import type { Subject } from './subject.js'
 
-/** Events: their order, who hears them, and what is left of them. */
+/** Tries events: their order, who hears them, and what is left of them. */
 export function eventsContract ({ name, nodes, pair, t }: Subject): void {
   t.test(`${name}: events of a room arrive in order, each once, at every node that subscribed it`, async (t) => {
     const [a, b] = await pair(t)

@@ -4,7 +4,7 @@ import { node, reliable, said, textOf } from './host.js'
 import type { ContractTest } from './suite.js'
 import { until } from './until.js'
 
-/** A broker that keeps its data, and what may happen to that. Each resolves when the broker answers again. */
+/** A broker that keeps its data, and what may happen to it. Each step resolves when the broker answers again. */
 export interface Lives {
   /** Makes an adapter of another node. */
   readonly make: () => Adapter
@@ -19,19 +19,19 @@ export interface Lives {
 }
 
 /**
- * When a position of a former epoch is honoured: the stream of today holds all up to it, and nothing that was accepted
- * behind it is lost. Every adapter whose data can go back or be lost holds it, whichever node is asked first. It takes
- * some ten seconds, as the broker is started anew several times.
+ * Tries when a position of a former epoch is honoured: only when the stream of today holds all up to it, and nothing
+ * that was accepted behind it is lost. Every adapter whose data can go back or be lost keeps this rule, whichever node
+ * is asked first. The test takes some ten seconds, because it starts the broker again several times.
  */
 export async function formerEpochs (t: ContractTest, { make, keep, restart, putBack, lose }: Lives): Promise<void> {
-  // One with a member, one that has only published, and one that knows nothing but what the broker says.
+  // One node has a member, one has only published, and one knows nothing but what the broker says.
   const [a, b, c] = [await node(t, make(), 'a'), await node(t, make(), 'b'), await node(t, make(), 'c')]
   await a.adapter.subscribe('chat/1', reliable)
   const say = async (text: string): Promise<Position> => (await until(
     `"${text}" is accepted`,
     async () => await b.adapter.publish('chat/1', said(text, { idempotencyKey: text }), reliable)
   )).position!
-  // A node with members answers from what they have heard; they are told by a gap as soon as it knows better.
+  // A node with members answers from what they have heard. As soon as it knows better, it tells them by a gap.
   const isTold = async (): Promise<unknown> => await until(
     'its member is told',
     () => a.host.gaps.some(({ from }) => from === undefined),

@@ -3,7 +3,7 @@ import { reliable, said, textOf } from './host.js'
 import type { Subject } from './subject.js'
 import { until } from './until.js'
 
-/** What is kept of a room, and when a position is honoured. */
+/** Tries what is kept of a room, and when a position is honoured. */
 export function historyContract ({ name, pair, t }: Subject): void {
   t.test(
     `${name}: pages of so many bytes, of the newest n and on from there, end after them and together are what was asked for`,

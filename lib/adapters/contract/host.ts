@@ -57,7 +57,7 @@ export class FakeHost implements AdapterHost {
 
   presence (room: string, change: PresenceChange): void { push(this.changes, room, change) }
   control (message: ControlMessage, from: string): void { this.controls.push({ message, from }) }
-  /** times that the broker was there without its data */
+  /** How often the broker was there without its data. */
   forgotten = 0
   state (isUp: boolean, hasForgotten = false): void {
     this.states.push(isUp)

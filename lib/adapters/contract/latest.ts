@@ -2,7 +2,7 @@ import { reliable, said, textOf } from './host.js'
 import type { Subject } from './subject.js'
 import { until } from './until.js'
 
-/** The current values of a room, and by which clock they age. */
+/** Tries the current values of a room, and by which clock they age. */
 export function latestContract ({ name, pair, t }: Subject): void {
   t.test(`${name}: the current value of each latest key is kept, oldest set first`, async (t) => {
     const [a, b] = await pair(t)

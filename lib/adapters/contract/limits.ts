@@ -1,7 +1,7 @@
 import type { Subject } from './subject.js'
 import { until } from './until.js'
 
-/** Slots that all nodes share. */
+/** Tries slots that all nodes share. */
 export function limitsContract ({ name, pair, t }: Subject): void {
   t.test(`${name}: slots are never overshot, and renewed by their holder`, async (t) => {
     const [a, b] = await pair(t)

@@ -1,13 +1,13 @@
 import { reliable, said } from './host.js'
 import type { Subject } from './subject.js'
 
-/** Texts that joints, escapes, encodings and prototypes have made one of two. */
+/** Different texts that joints, escapes, encodings or prototypes have once made the same. */
 const ODD = [
   'a', 'a\nb', 'a:b', 'a b', 'a\0b', 'a%0Ab', 'a%250Ab', '%u', '%uD83D', '\uD83D', '\uDE00', '\uD83D\uDE00', '\uFFFD', '\u00e9', 'e\u0301', '\n', '\n\n', '}', '{', '*', '>', '__proto__', 'constructor',
   'A', ' a', 'a ', `${'x'.repeat(400)}1`, `${'x'.repeat(400)}2`
 ]
 
-/** Texts of strangers as names and keys. */
+/** Tries texts of strangers as names and keys. */
 export function namesContract ({ name, pair, t }: Subject): void {
   t.test(`${name}: what is kept under one text is kept under no other, whatever the texts hold`, async (t) => {
     const [a, b] = await pair(t)

@@ -2,7 +2,7 @@ import { reliable } from './host.js'
 import type { Subject } from './subject.js'
 import { until } from './until.js'
 
-/** Who is in a room, by user. */
+/** Tries who is in a room, by user. */
 export function presenceContract ({ name, pair, t }: Subject): void {
   t.test(`${name}: presence counts users and announces each change once`, async (t) => {
     const [a, b] = await pair(t)

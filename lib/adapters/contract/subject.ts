@@ -6,6 +6,6 @@ export interface Subject {
   readonly t: ContractTest
   readonly name: string
   readonly nodes: 1 | 2
-  /** Two started nodes on one empty broker; the same one twice where there is only one. */
+  /** Starts two nodes on one empty broker. Where there is only one node, it is returned twice. */
   readonly pair: (t: Scope) => Promise<[Node, Node]>
 }

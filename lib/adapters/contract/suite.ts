@@ -8,17 +8,17 @@ export interface Scope {
 }
 
 /**
- * The runner of the contract's tests, as far as it is used. A test of tap is one. For another runner, such as
- * `node:test` with `node:assert`, these methods are written in a few lines.
+ * What the contract uses of the runner of its tests. A test of tap has it all. For another runner, such as `node:test`
+ * with `node:assert`, these methods are a few lines.
  */
 export interface ContractTest extends Scope {
   /** Runs a test of its own, behind those before it. */
   test (title: string, run: (t: ContractTest) => Promise<unknown>): unknown
-  /** Two values are the same one. */
+  /** Asserts that two values are the same one. */
   equal (found: unknown, wanted: unknown, ...why: [] | [why: string]): unknown
-  /** Two values look the same. */
+  /** Asserts that two values look the same. */
   same (found: unknown, wanted: unknown, ...why: [] | [why: string]): unknown
-  /** A value is true. */
+  /** Asserts that a value is true. */
   ok (value: unknown, ...why: [] | [why: string]): unknown
   /** Says why nothing was tried: the adapter lacks a capability. */
   pass (why: string): unknown
@@ -33,7 +33,7 @@ export interface ContractOptions {
 }
 
 /**
- * Makes what a test needs: adapters that see the same empty broker, or an empty part of it. An adapter of one process
- * is the same one each time.
+ * Makes what a test needs: adapters that see the same empty broker, or the same empty part of it. For an adapter of one
+ * process it returns the same one each time.
  */
 export type CreateAdapters = (t: Scope) => Awaitable<() => Adapter>

@@ -12,7 +12,7 @@ const growing: RoomSettings = {
 }
 const brief: RoomSettings = { ...growing, append: { size: 1_048_576, ttl: 300 } }
 
-/** What differs from the other steps of these tests. */
+/** What a step does otherwise than the other steps of these tests. */
 interface More { readonly lease?: number, readonly room?: string, readonly settings?: RoomSettings }
 
 /** Takes the steps of one writer. */
@@ -57,7 +57,7 @@ class Writer {
   }
 }
 
-/** What a node has been given of a text, put together by the rule of readers. */
+/** Puts together what a node has been given of a text, by the rule of readers. */
 function heardOf (host: FakeHost, key: string): Part | undefined {
   let whole: Part | undefined
   for (const { event } of host.events.get('ai/1') ?? []) {
@@ -70,7 +70,7 @@ function briefly (texts: readonly KeptText[]): unknown[] {
   return texts.map(({ key, part: { inside, from, to, end } }) => [key, inside, from, to, end])
 }
 
-/** Texts that grow: by one writer each, for every node and for those who come later. */
+/** Tries texts that grow: each has one writer, and every node gets it, also one that comes later. */
 export function textsContract ({ name, nodes, pair, t }: Subject): void {
   t.test(`${name}: what a writer appends reaches every node in order, and is kept whole`, async (t) => {
     const [a, b] = await pair(t)
