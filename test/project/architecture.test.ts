@@ -170,6 +170,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'adapters/redis/link.ts': 'a host and its port, as the client of a cluster names a shard',
   'adapters/redis/publishing.ts': 'a tag is of one length',
   'adapters/broker/payload.ts': 'the lines of a message',
+  'adapters/broker/text-payload.ts': 'the lines of a message, of which JSON has none',
   'client/client.ts': 'what a URL asks for',
   'client/queue.ts': 'a prefix is of one length',
   'protocol/packet.ts': 'JSON',

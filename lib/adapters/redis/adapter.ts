@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
+import { encodePart } from '../../protocol/part-frames.js'
 import type {
   Adapter, AdapterHost, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication,
   Published, RoomSettings
@@ -17,6 +18,7 @@ import { redisClaims, redisDenials, redisLeases } from './stores.js'
 import { KnownStreams } from './known.js'
 import { RedisLink } from './link.js'
 import { RedisPresence } from './presence.js'
+import { RedisTexts } from './texts.js'
 import { Publishing } from './publishing.js'
 import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
 import { NODE_BEAT } from './scripts/stores.js'
@@ -96,6 +98,7 @@ class RedisAdapter implements Adapter {
   readonly leases: LeaseStore
   readonly claims: BoundedClaims
   readonly denials: DenialStore
+  readonly texts: RedisTexts
   readonly control: RedisControl
   readonly #options: RedisOptions & typeof DEFAULTS
   readonly #keys: Keys
@@ -178,6 +181,7 @@ class RedisAdapter implements Adapter {
       isFollowed: (room) => rooms.has(room)
     })
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
+    this.texts = new RedisTexts(link, this.#keys, this.#unread)
     this.leases = redisLeases(link, this.#keys, this.#nodes)
     this.claims = new BoundedClaims(redisClaims(link, this.#keys), async (name) => { await link.call('DEL', name) })
     this.denials = redisDenials(link, this.#keys)
@@ -366,6 +370,8 @@ class RedisAdapter implements Adapter {
       const change = decodePresenceChange(rest)
       this.presence.heard(room, change.sequence)
       this.#host!.presence(room, change)
+    } else if (message[0] === 'a') {
+      if (followed !== undefined) void this.#host!.event(room, RedisTexts.decode(room, message.slice(0, end), rest))
     } else {
       if (message[0] !== 'v' && message[0] !== 'l') throw new Undecodable('a message of an unknown kind')
       const origin = originOf(rest)
@@ -468,6 +474,12 @@ class RedisAdapter implements Adapter {
     const valued = await gather(this.#rooms.values(), ({ settings }) => settings.latest)
     await inBatches(valued, BATCH, async ({ room, settings }) => {
       for (const packet of await this.latest(room, settings)) if (this.#rooms.has(room)) host.event(room, packet)
+    })
+    const written = await gather(this.#rooms.values(), ({ settings }) => settings.append !== undefined)
+    await inBatches(written, BATCH, async ({ room, settings }) => {
+      for (const { part, age, ...head } of await this.texts.read(room, settings)) {
+        if (this.#rooms.has(room)) void host.event(room, encodePart({ ...head, room }, part).aged(age ?? 0))
+      }
     })
     await inBatches(this.presence.rooms, BATCH, async (room) => {
       for (const change of await this.presence.missed(room)) if (this.#rooms.has(room)) host.presence(room, change)

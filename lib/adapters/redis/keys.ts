@@ -37,6 +37,17 @@ export class Keys {
   once (room: string, key: string): string { return `${this.#prefix}{${room}}:once:${wellFormed(key)}` }
   latest (room: string): string { return `${this.#prefix}{${room}}:latest` }
   order (room: string): string { return `${this.#prefix}{${room}}:latest-order` }
+  /** Names of a room's texts: those that grow, and those that have ended. */
+  texts (room: string): [growing: string, ended: string] {
+    return [`${this.#prefix}{${room}}:texts-growing`, `${this.#prefix}{${room}}:texts-ended`]
+  }
+
+  /** What is kept of one text, behind what the texts of its room share. */
+  text (room: string, name: string): string[] {
+    const key = `${this.#prefix}{${room}}:text`
+    return [this.meta(room), this.events(room), ...this.texts(room), `${key}:${name}`, `${key}-inside:${name}`]
+  }
+
   /** Keys that tell where a room stands, and who is in it. */
   place (room: string): string[] {
     const [presence, entries, counts, users] = this.presence(room) as [string, string, string, string]
