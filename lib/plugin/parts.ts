@@ -1,4 +1,3 @@
-import type { Access } from '../admission/access.js'
 import { SlotAudit } from '../admission/slot-audit.js'
 import { Slots } from '../admission/slots.js'
 import { Authentication } from '../auth/authentication.js'
@@ -11,7 +10,7 @@ import type { Connections } from '../connection/connections.js'
 import type { Flusher } from '../connection/flusher.js'
 import { Heartbeat } from '../connection/heartbeat.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
-import { Dispatch } from '../dispatch/dispatch.js'
+import { Dispatch, type DispatchOptions } from '../dispatch/dispatch.js'
 import { Messages } from '../dispatch/messages.js'
 import type { Endpoint } from '../endpoint/endpoint.js'
 import type { UserRateLimiter } from '../endpoint/user-rate-limiter.js'
@@ -101,14 +100,10 @@ export function createAuthentication (
   })
 }
 
-export interface DispatchParts {
+/** The parts that the dispatch is made with, beside what follows from the options. */
+export interface DispatchParts
+  extends Pick<DispatchOptions, 'access' | 'revocations' | 'connections' | 'slots' | 'messages' | 'acks'> {
   readonly hub: Hub
-  readonly access: Access
-  readonly revocations: Revocations
-  readonly connections: Connections<Membership>
-  readonly slots: Slots
-  readonly messages: Messages
-  readonly acks: BroadcastAcks
   readonly auth: Authentication
   readonly rates: UserRateLimiter
 }

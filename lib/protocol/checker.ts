@@ -32,3 +32,24 @@ export class SchemaFault extends Error {}
 export function pointer (path: string, key: PropertyKey): string {
   return `${path}/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`
 }
+
+/**
+ * Makes a checker that forgets after each call what its parts have found out about the value.
+ *
+ * @param forget absent where the parts remember nothing
+ */
+export function forgetting (
+  check: (value: unknown) => boolean,
+  violations: (value: unknown) => Violation[],
+  forget: (() => void) | undefined
+): Checker {
+  if (forget === undefined) return { check, violations }
+  const freed = <R>(step: (value: unknown) => R) => (value: unknown): R => {
+    try {
+      return step(value)
+    } finally {
+      forget()
+    }
+  }
+  return { check: freed(check), violations: freed(violations) }
+}

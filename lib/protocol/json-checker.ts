@@ -1,4 +1,4 @@
-import { MAX_VIOLATIONS, pointer, type Checker, type Violation } from './checker.js'
+import { forgetting, MAX_VIOLATIONS, pointer, type Checker, type Violation } from './checker.js'
 import type { JsonTest, PreparedJson, Schema } from './json-schema.js'
 
 /** What the checker of a family says is wrong, with the test where it was one of this library's. */
@@ -23,27 +23,12 @@ export function checkerOf ({ schema, parts, forget }: PreparedJson, compile: (sc
     part.check = (value) => compiled.check(value)
   }
   const root = compile(schema)
-  const check = (value: unknown): boolean => root.check(value)
-  return {
-    check: forget === undefined
-      ? check
-      : (value) => {
-          try {
-            return check(value)
-          } finally {
-            forget()
-          }
-        },
-    violations (value) {
-      try {
-        const found: Violation[] = []
-        look(root, value, '', found)
-        return found
-      } finally {
-        forget?.()
-      }
-    }
+  const violations = (value: unknown): Violation[] => {
+    const found: Violation[] = []
+    look(root, value, '', found)
+    return found
   }
+  return forgetting((value) => root.check(value), violations, forget)
 
   function look (compiled: Compiled, value: unknown, path: string, found: Violation[]): void {
     for (const { path: below, message, test, value: tested } of compiled.findings(value)) {

@@ -2,7 +2,7 @@ import { Kind, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { ValueErrorType } from '@sinclair/typebox/errors'
 import { Value } from '@sinclair/typebox/value'
-import { MAX_VIOLATIONS, pointer, type Checker, type Violation } from './checker.js'
+import { forgetting, MAX_VIOLATIONS, pointer, type Checker, type Violation } from './checker.js'
 import { isJoint, isTest, prepare } from './schema.js'
 
 /**
@@ -22,24 +22,7 @@ export function compile (schema: TSchema, limit = 65_536): Checker {
   for (const part of parts) if (part.schema !== undefined) part.check = checkOf(part.schema)
   const check = checkOf(prepared)
   const violations = new Violations(size)
-  return {
-    check: forget === undefined
-      ? check
-      : (value) => {
-          try {
-            return check(value)
-          } finally {
-            forget()
-          }
-        },
-    violations (value) {
-      try {
-        return violations.of(prepared, value)
-      } finally {
-        forget?.()
-      }
-    }
-  }
+  return forgetting(check, (value) => violations.of(prepared, value), forget)
 }
 
 function checkOf (schema: TSchema): (value: unknown) => boolean {
