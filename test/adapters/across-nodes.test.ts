@@ -1,27 +1,8 @@
 import t, { type Test } from 'tap'
-import type { Adapter } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats/adapter.js'
-import { redis } from '../../lib/adapters/redis/adapter.js'
+import { BROKERS, type Broker } from '../helpers/brokers.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
-import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
+import { missing, until, type Server } from '../helpers/servers.js'
 import { live, node, reliable, said, type Node } from '../../lib/adapters/contract/host.js'
-
-interface Broker {
-  readonly name: string
-  readonly program: string
-  readonly start: (t: Teardown) => Promise<Server>
-  readonly make: (port: number) => Adapter
-}
-
-const brokers: readonly Broker[] = [
-  {
-    name: 'redis',
-    program: 'redis-server',
-    start: startRedis,
-    make: (port) => redis({ url: `redis://127.0.0.1:${port}` })
-  },
-  { name: 'nats', program: 'nats-server', start: startNats, make: (port) => nats({ url: `nats://127.0.0.1:${port}` }) }
-]
 
 /** What a node is sent is counted on its way, whatever the adapter says of it. */
 async function counted (
@@ -40,7 +21,7 @@ const SIZE = 1_000
 const EVENTS = 100
 const large = (text: string): string => text.padEnd(SIZE, '.')
 
-for (const broker of brokers) {
+for (const broker of BROKERS) {
   const { name, program, start, make } = broker
   const skip = missing(program)
 

@@ -1,37 +1,15 @@
 import { setImmediate } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import type { Adapter } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import type { Refusal } from '../../lib/errors/refusal.js'
+import { BROKERS, REDIS, type Broker } from '../helpers/brokers.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
-import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
+import { missing, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
 import { Keys } from '../../lib/adapters/redis/keys.js'
 import { node, reliable, said, type Node } from '../../lib/adapters/contract/host.js'
 
-interface Broker {
-  readonly name: string
-  readonly program: string
-  readonly start: (t: Teardown) => Promise<Server>
-  /** @param port of the server, or of a proxy in front of it */
-  readonly make: (port: number) => Adapter
-}
-
-const brokers: readonly Broker[] = [
-  {
-    name: 'redis',
-    program: 'redis-server',
-    start: startRedis,
-    make: (port) => redis({ url: `redis://127.0.0.1:${port}`, timeout: 1_000 })
-  },
-  {
-    name: 'nats',
-    program: 'nats-server',
-    start: startNats,
-    make: (port) => nats({ url: `nats://127.0.0.1:${port}`, timeout: 1_000 })
-  }
-]
+const TIMEOUT = { timeout: 1_000 }
 
 interface Story {
   readonly server: Server
@@ -46,10 +24,11 @@ async function story (t: Teardown, { start, make }: Broker): Promise<Story> {
   const proxy = new FaultProxy(server.port)
   const port = await proxy.listen()
   t.teardown(() => proxy.close())
-  return { server, proxy, near: await node(t, make(port), 'near'), far: await node(t, make(server.port), 'far') }
+  const near = await node(t, make(port, TIMEOUT), 'near')
+  return { server, proxy, near, far: await node(t, make(server.port, TIMEOUT), 'far') }
 }
 
-for (const broker of brokers) {
+for (const broker of BROKERS) {
   const { name, program } = broker
   const run = (title: string, body: (t: Test) => Promise<void>): void => {
     void t.test(title, { skip: missing(program) }, body)
@@ -119,7 +98,7 @@ t.test('redis: a value that cannot be read when the link is back is read as soon
   const port = await proxy.listen()
   t.teardown(() => proxy.close())
   const near = await node(t, redis({ url: `redis://127.0.0.1:${port}`, timeout: 1_000, check: 1_000 }), 'near')
-  const far = await node(t, brokers[0]!.make(server.port), 'far')
+  const far = await node(t, REDIS.make(server.port, TIMEOUT), 'far')
   await near.adapter.subscribe('chat/1', reliable)
   const score = { type: 'score', delivery: 'latest', key: 'red' } as const
   await far.adapter.publish('chat/1', said('1', score), reliable)
@@ -140,7 +119,7 @@ t.test('redis: a value that cannot be read when the link is back is read as soon
 })
 
 t.test('redis: where only the connection for commands is killed, slots are the server\'s to give', { skip }, async (t) => {
-  const { server, near, far } = await story(t, brokers[0]!)
+  const { server, near, far } = await story(t, REDIS)
   const admin = new Redis(server.url)
   t.teardown(() => { admin.disconnect() })
   t.equal(await far.adapter.leases!.acquire('room:booth', 'far', 1, 60_000), true)

@@ -2,12 +2,11 @@ import t, { type Test } from 'tap'
 import { Redis } from 'ioredis'
 import { connect } from '@nats-io/transport-node'
 import { Kvm, type KV } from '@nats-io/kv'
-import type { Adapter } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { Keys } from '../../lib/adapters/redis/keys.js'
 import { stateKey } from '../../lib/adapters/nats/tokens.js'
-import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
+import { NATS, REDIS, type Broker } from '../helpers/brokers.js'
+import { missing, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
 import { node, reliable, type Node } from '../../lib/adapters/contract/host.js'
 
 /** Lets time pass at the broker for what it keeps, without waiting for it. */
@@ -18,11 +17,7 @@ interface Past {
   readonly silent: (heard: number) => Promise<void>
 }
 
-interface Broker {
-  readonly name: string
-  readonly program: string
-  readonly start: (t: Teardown) => Promise<Server>
-  readonly make: (server: Server) => Adapter
+interface AgeingBroker extends Broker {
   readonly past: (t: Teardown, server: Server) => Promise<Past>
 }
 
@@ -79,25 +74,26 @@ async function natsPast (t: Teardown, { url }: Server): Promise<Past> {
   }
 }
 
-const brokers: readonly Broker[] = [
+const brokers: readonly AgeingBroker[] = [
   {
-    name: 'redis',
-    program: 'redis-server',
+    ...REDIS,
     start: async (t) => await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always'),
-    make: ({ url }) => redis({ url }),
     past: redisPast
   },
-  { name: 'nats', program: 'nats-server', start: startNats, make: ({ url }) => nats({ url }), past: natsPast }
+  { ...NATS, past: natsPast }
 ]
 
 /** A node that holds a slot and somebody's presence, and then another one. */
-async function two (t: Test, { start, make, past }: Broker): Promise<{ a: Node, b: Node, past: Past, server: Server }> {
+async function two (
+  t: Test,
+  { start, make, past }: AgeingBroker
+): Promise<{ a: Node, b: Node, past: Past, server: Server }> {
   const server = await start(t)
-  const a = await node(t, make(server), 'a')
+  const a = await node(t, make(server.port), 'a')
   await a.adapter.leases!.acquire('user:ann', 'c-ann', 1, LEASE)
   await a.adapter.subscribe('chat/1', reliable)
   await a.adapter.presence!.join('chat/1', { userId: 'ann', connection: 'c-ann' }, LEASE)
-  const b = await node(t, make(server), 'b')
+  const b = await node(t, make(server.port), 'b')
   await b.adapter.subscribe('chat/1', reliable)
   await b.adapter.presence!.join('chat/1', { userId: 'bob', connection: 'c-bob' }, LEASE)
   return { a, b, past: await past(t, server), server }

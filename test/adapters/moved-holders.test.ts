@@ -2,28 +2,20 @@ import { connect } from '@nats-io/transport-node'
 import { Kvm } from '@nats-io/kv'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import type { Adapter } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { Keys } from '../../lib/adapters/redis/keys.js'
-import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
+import { NATS, REDIS, type Broker } from '../helpers/brokers.js'
+import { missing, startRedis, until, type Server } from '../helpers/servers.js'
 import { node, reliable, type Node } from '../../lib/adapters/contract/host.js'
 
-interface Broker {
-  readonly name: string
-  readonly program: string
-  readonly start: (t: Teardown) => Promise<Server>
-  readonly make: (server: Server) => Adapter
+interface EmptyableBroker extends Broker {
   /** It loses what nodes hold there. */
   readonly empty: (server: Server) => Promise<void>
 }
 
-const brokers: readonly Broker[] = [
+const brokers: readonly EmptyableBroker[] = [
   {
-    name: 'redis',
-    program: 'redis-server',
-    start: startRedis,
-    make: ({ url }) => redis({ url }),
+    ...REDIS,
     empty: async ({ url }) => {
       const client = new Redis(url)
       await client.flushall()
@@ -31,10 +23,7 @@ const brokers: readonly Broker[] = [
     }
   },
   {
-    name: 'nats',
-    program: 'nats-server',
-    start: startNats,
-    make: ({ url }) => nats({ url }),
+    ...NATS,
     empty: async ({ url }) => {
       const connection = await connect({ servers: url })
       const bucket = await new Kvm(connection).open('realtime_state')
@@ -77,7 +66,7 @@ for (const { name, program, start, make, empty } of brokers) {
   const run = (title: string, body: (t: Test, server: Server, a: Node, b: Node) => Promise<void>): void => {
     void t.test(`${name}: ${title}`, { skip: missing(program) }, async (t) => {
       const server = await start(t)
-      const [a, b] = [await node(t, make(server), 'a'), await node(t, make(server), 'b')]
+      const [a, b] = [await node(t, make(server.port), 'a'), await node(t, make(server.port), 'b')]
       for (const { adapter } of [a, b]) await adapter.subscribe(ROOM, reliable)
       await body(t, server, a, b)
     })

@@ -1,33 +1,23 @@
 import t from 'tap'
-import type { Adapter } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats/adapter.js'
-import { redis } from '../../lib/adapters/redis/adapter.js'
-import { missing, startNats, startRedis, type Server, type Teardown } from '../helpers/servers.js'
+import { BROKERS } from '../helpers/brokers.js'
+import { missing } from '../helpers/servers.js'
 import { node } from '../../lib/adapters/contract/host.js'
 
-const brokers: ReadonlyArray<{
-  name: string
-  program: string
-  start: (t: Teardown) => Promise<Server>
-  make: (server: Server) => Adapter
-}> = [
-  { name: 'redis', program: 'redis-server', start: startRedis, make: ({ url }) => redis({ url, timeout: 1_000 }) },
-  { name: 'nats', program: 'nats-server', start: startNats, make: ({ url }) => nats({ url, timeout: 1_000 }) }
-]
+const TIMEOUT = { timeout: 1_000 }
 
 /** Milliseconds: longer than a request may take. */
 const STALL = 1_500
 
 function stall (): void { for (const until = performance.now() + STALL; performance.now() < until;); }
 
-for (const { name, program, start, make } of brokers) {
+for (const { name, program, start, make } of BROKERS) {
   t.test(`${name}: a node that stands still for longer than a request may take is not told that the broker is away: of 15 who ask for 5 slots, 5 have one`, {
     skip: missing(
       program
     )
   }, async (t) => {
-    const server = await start(t)
-    const [a, b] = [await node(t, make(server), 'a'), await node(t, make(server), 'b')]
+    const { port } = await start(t)
+    const [a, b] = [await node(t, make(port, TIMEOUT), 'a'), await node(t, make(port, TIMEOUT), 'b')]
     for (const wait of [0, 1, 3]) {
       const key = `user:${wait}`
       const asked = Array.from({ length: 15 }, (_, index) => a.adapter.leases!.acquire(key, `c${index}`, 5, 60_000))

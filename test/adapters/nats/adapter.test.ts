@@ -6,6 +6,7 @@ import { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startNats, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { live, node, reliable, said } from '../../../lib/adapters/contract/host.js'
+import { publishFrom } from './publishers.js'
 
 const reason = missing('nats-server')
 if (reason !== false) t.plan(0, reason)
@@ -90,27 +91,14 @@ else {
     const [a, b] = [await node(t, nats({ url: server.url }), 'a'), await node(t, nats({ url: server.url }), 'b')]
     const settings = { ...reliable, history: { size: 10_000, ttl: 300_000 } }
     for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', settings)
-    const publishing = { isOn: true }
-    const accepted: string[] = []
-    const publishers = [a, b].map(async ({ adapter }, name) => {
-      for (let index = 0; publishing.isOn; index++) {
-        const text = `${name} ${index}`
-        await until(
-          `"${text}" is accepted`,
-          async () => await adapter.publish('chat/1', said(text, { idempotencyKey: text }), settings),
-          20_000
-        )
-        accepted.push(text)
-      }
-    })
+    const { accepted, stop } = publishFrom([a, b], 'chat/1', settings, 20_000)
     for (let cut = 0; cut < 4; cut++) {
       const before = accepted.length
       await until('publishing goes on', () => accepted.length > before + 50, 20_000)
       await server.kill()
       await server.start()
     }
-    publishing.isOn = false
-    await Promise.all(publishers)
+    await stop()
     for (const { host } of [a, b]) {
       const texts = await host.heard('chat/1', accepted.length)
       t.equal(new Set(texts).size, texts.length, 'nothing doubled')

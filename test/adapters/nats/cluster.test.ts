@@ -5,6 +5,7 @@ import t from 'tap'
 import { nats, type NatsOptions } from '../../../lib/adapters/nats/adapter.js'
 import { missing, startNatsCluster, until } from '../../helpers/servers.js'
 import { node, reliable, said } from '../../../lib/adapters/contract/host.js'
+import { publishFrom } from './publishers.js'
 
 const reason = missing('nats-server')
 if (reason !== false) t.plan(0, reason)
@@ -27,19 +28,7 @@ else {
     const connection = await connect({ servers: urls })
     t.teardown(() => connection.close())
     const jsm = await jetstreamManager(connection)
-    const publishing = { isOn: true }
-    const accepted: string[] = []
-    const publishers = [a, b].map(async ({ adapter }, name) => {
-      for (let index = 0; publishing.isOn; index++) {
-        const text = `${name} ${index}`
-        await until(
-          `"${text}" is accepted`,
-          async () => await adapter.publish('chat/1', said(text, { idempotencyKey: text }), settings),
-          40_000
-        )
-        accepted.push(text)
-      }
-    })
+    const { accepted, stop } = publishFrom([a, b], 'chat/1', settings, 40_000)
     for (let round = 0; round < 2; round++) {
       const before = accepted.length
       await until('publishing goes on', () => accepted.length > before + 50, 40_000)
@@ -56,8 +45,7 @@ else {
       leader.resume()
       await sleep(500)
     }
-    publishing.isOn = false
-    await Promise.all(publishers)
+    await stop()
     await until('both are back', () => [a, b].every(({ adapter }) => adapter.stats!().isUp === true))
     for (const each of [a, b]) {
       await until(
