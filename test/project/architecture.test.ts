@@ -158,6 +158,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'adapters/broker/envelopes.ts': 'a tag is of one length; the lines of a message',
   'adapters/redis/control.ts': 'the id of a stream, which is numbers',
   'adapters/nats/latest.ts': 'prefix and tokens have no dot',
+  'adapters/nats/version-clocks.ts': 'a time is a number',
   'adapters/nats/publishing.ts': 'a tag is of one length, an epoch too; the lines of a message',
   'adapters/nats/streams.ts': 'prefix, hash and token have no dot, the hash no _',
   'adapters/nats/tokens.ts': 'a token has no dot',

@@ -5,7 +5,7 @@ import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
 import { grouped } from '../../structures/grouped.js'
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
-import { after, every } from '../../structures/timers.js'
+import { every } from '../../structures/timers.js'
 import type {
   Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication,
   Published, RoomSettings
@@ -15,6 +15,7 @@ import { decodePresenceChange, Undecodable } from '../broker/decode.js'
 import { FollowedRooms, type Followed } from '../broker/followed-rooms.js'
 import { NatsClock } from './clock.js'
 import { NatsControl } from './control.js'
+import { Doubts } from './doubts.js'
 import { NatsLatest } from './latest.js'
 import { NatsLink } from './link.js'
 import { NatsLives } from './lives.js'
@@ -27,6 +28,7 @@ import { NatsState } from './state.js'
 import { natsClaims, natsDenials, natsLeases } from './stores.js'
 import { arrivalOf, NatsStreams } from './streams.js'
 import { tokenOf } from './tokens.js'
+import { VersionClocks } from './version-clocks.js'
 import { LogicalVersions } from './versions.js'
 import { checkNats } from '../options.js'
 import { Nodes } from '../broker/nodes.js'
@@ -97,8 +99,6 @@ const LOOK = 4_000
 const BATCH = 64
 /** Rooms whose subjects are made in one turn of the event loop. */
 const TOKENS = 500
-/** Milliseconds for which doubts about one stream are gathered before it is compared. */
-const DOUBT = 250
 
 /** The parts that need JetStream. */
 interface Kept extends KeptParts {
@@ -128,11 +128,11 @@ class NatsAdapter implements Adapter {
   readonly #rooms: FollowedRooms<Listening>
   /** Rooms that show `latest` values which the broker does not have. */
   readonly #local = new Set<string>()
-  readonly #doubted = new Map<string, NodeJS.Timeout>()
+  readonly #doubts = new Doubts((stream) => { this.#compareStream(stream) })
+  readonly #clocks: VersionClocks | undefined
   #publishing: NatsPublishing | undefined
   #controls: NatsControl | undefined
   #host: AdapterHost | undefined
-  #clocks: Subscription | undefined
   #checker: NodeJS.Timeout | undefined
   #timer: NodeJS.Timeout | undefined
   /** Whether `latest` values still have to be read again. */
@@ -179,7 +179,10 @@ class NatsAdapter implements Adapter {
       compare: (due, done) => this.#compare(due, done)
     })
     this.control = { send: (message) => this.#controls!.send(message) }
-    if (!jetstream) return
+    if (!jetstream) {
+      this.#clocks = new VersionClocks(link, this.#versions, prefix)
+      return
+    }
     const setup = new NatsSetup({ link, replicas, storage })
     const bucket = (name: string, ttl: number): NatsState => new NatsState(
       link,
@@ -276,12 +279,10 @@ class NatsAdapter implements Adapter {
     })
     await this.#controls.start()
     await kept?.latest.look()
-    if (kept === undefined) {
-      this.#clocks = this.#link.listen(`${prefix}.clock`, (message) => { this.#followed(message.string()) })
-    }
+    this.#clocks?.start()
     await this.#link.flush()
     this.#rooms.start(host)
-    this.#beat('?')
+    this.#clocks?.tell('?')
     this.#checker = every(() => { this.#look() }, Math.min(LOOK, check / 10)).unref()
     this.#timer = every(() => { kept?.clock.measure().catch(() => {}) }, CLOCK).unref()
     host.state(true)
@@ -291,9 +292,9 @@ class NatsAdapter implements Adapter {
     clearInterval(this.#checker)
     clearInterval(this.#timer)
     this.#kept?.nodes.stop()
-    for (const timer of this.#doubted.values()) clearTimeout(timer)
+    this.#doubts.close()
     this.#controls?.close()
-    this.#clocks?.unsubscribe()
+    this.#clocks?.close()
     for (const followed of this.#rooms.values()) end(followed)
     this.#rooms.close()
     this.#publishing?.close()
@@ -465,7 +466,7 @@ class NatsAdapter implements Adapter {
       kept.presence.up().catch(() => {})
       this.#missed().catch(() => { this.#isMissing = true })
     }
-    this.#beat('?')
+    this.#clocks?.tell('?')
     void this.#controls?.catchUp()
     this.#rooms.checkAll()
     this.#host!.state(true)
@@ -481,29 +482,10 @@ class NatsAdapter implements Adapter {
   #look (): void {
     if (!this.#link.isUp) return
     this.#rooms.check()
-    this.#beat('')
+    this.#clocks?.tell('')
     void this.#controls?.catchUp()
     const latest = this.#isMissing ? this.#missed() : this.#kept?.latest.look()
     latest?.catch(() => {})
-  }
-
-  /**
-   * Sends this node's time: nodes without a stream that numbers their values follow the fastest of their clocks.
-   *
-   * @param ask `?` asks nodes that are ahead to answer
-   */
-  #beat (ask: '' | '?'): void {
-    if (this.#kept === undefined && this.#link.isUp) {
-      this.#link.send(`${this.#options.prefix}.clock`, `${this.#versions.time} ${ask}`)
-    }
-  }
-
-  #followed (text: string): void {
-    const [time = '', ask = ''] = text.split(' ')
-    const there = Number(time)
-    if (!Number.isSafeInteger(there)) return
-    if (ask === '?' && there < this.#versions.time - 1) this.#beat('')
-    this.#versions.follow(there)
   }
 
   /**
@@ -540,16 +522,15 @@ class NatsAdapter implements Adapter {
     }, () => { this.#isMissing = true })
   }
 
-  /** Handles a sign that a stream is not as it is known here: all rooms in it are compared with it. */
-  #doubt (name: string): void {
-    if (this.#doubted.has(name) || this.#host === undefined) return
-    this.#doubted.set(name, after(() => {
-      this.#doubted.delete(name)
-      const { lives, latest, streams } = this.#kept!
-      lives.forget(name)
-      if (name === latest.plan.name) this.#missed().catch(() => { this.#isMissing = true })
-      else void this.#rooms.doubt(({ tail, settings }) => tail !== undefined && streams.plan(settings).name === name)
-    }, DOUBT).unref())
+  /** Handles a sign that a stream is not as it is known here. */
+  #doubt (stream: string): void { if (this.#host !== undefined) this.#doubts.note(stream) }
+
+  /** Compares all rooms in a stream with it. */
+  #compareStream (stream: string): void {
+    const { lives, latest, streams } = this.#kept!
+    lives.forget(stream)
+    if (stream === latest.plan.name) this.#missed().catch(() => { this.#isMissing = true })
+    else void this.#rooms.doubt(({ tail, settings }) => tail !== undefined && streams.plan(settings).name === stream)
   }
 
   /** Compares positions with the broker's, each stream on its own. */
