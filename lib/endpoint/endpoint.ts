@@ -11,6 +11,7 @@ import type { Dispatch } from '../dispatch/dispatch.js'
 import { logCause, requestRefusalOf, sendJson, sendRefusal } from '../errors/http.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
+import { documented, ROUTES } from '../options/route-schemas.js'
 import type { Settings } from '../options/resolve.js'
 import { parseJson } from '../protocol/json.js'
 import type { Ledger } from '../stats/ledger.js'
@@ -140,15 +141,23 @@ export class Endpoint {
     const ticket: Handler = async (request, reply) => await this.#ticket(request, reply)
     for (const url of ['', '/*']) {
       scope.route({ ...common, method: 'HEAD', url, schema: { ...schema, hide: true } as FastifySchema, handler: head })
-      scope.route({ ...common, method: 'GET', url, schema, handler: get })
-      scope.route({ ...common, method: 'POST', url, schema, bodyLimit: settings.limits.message, handler: post })
+      const [opening, sending] = url === '' ? [ROUTES.open, ROUTES.send] : [ROUTES.openRoom, ROUTES.sendToRoom]
+      scope.route({ ...common, method: 'GET', url, ...documented(opening, schema), handler: get })
+      scope.route({
+        ...common,
+        method: 'POST',
+        url,
+        ...documented(sending, schema),
+        bodyLimit: settings.limits.message,
+        handler: post
+      })
     }
     scope.route({
       ...common,
       preValidation: list<Hook>(route.preValidation),
       method: 'POST',
       url: '/ticket',
-      schema,
+      ...documented(ROUTES.ticket, schema),
       handler: ticket
     })
   }

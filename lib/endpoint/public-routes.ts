@@ -1,15 +1,19 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import { documented, ROUTES } from '../options/route-schemas.js'
 import type { Readiness } from '../admission/readiness.js'
 import type { Refusals } from '../admission/refusals.js'
 import { logCause, NO_STORE, sendJson, sendRefusal } from '../errors/http.js'
 import { refusalOf } from '../errors/refusal.js'
+
+/** Options of routes that are of one app: its own schema of them, and all that they have in common. */
+export type SharedOptions = { readonly schema: FastifySchema } & Readonly<Record<string, unknown>>
 
 /**
  * Options of each route besides those of the rooms.
  *
  * @param route of the app's `route` option, merged into each of them
  */
-export function sharedOptions (route: object, schema: FastifySchema, refusals: Refusals): object {
+export function sharedOptions (route: object, schema: FastifySchema, refusals: Refusals): SharedOptions {
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const { refusal, cause } = refusalOf(error)
     logCause(request, refusal, cause, 'a stats request failed')
@@ -27,7 +31,7 @@ export interface PublicRoutesOptions {
   readonly asyncApi: () => object
   /** The servers of the document, as the host of a request names them. */
   readonly servers: (host: string, isSecure: boolean) => object
-  readonly shared: object
+  readonly shared: SharedOptions
 }
 
 /** Registers the public routes in a scope that has the prefix: whether the node accepts, and the document. */
@@ -35,7 +39,7 @@ export function registerPublic (
   scope: FastifyInstance,
   { readiness, asyncApi, servers, shared }: PublicRoutesOptions
 ): void {
-  scope.get('/health', shared, async (_request, reply) => {
+  scope.get('/health', { ...shared, ...documented(ROUTES.health, shared.schema) }, async (_request, reply) => {
     const accepting = readiness.isAccepting
     return await sendJson(reply.code(accepting ? 200 : 503).headers(NO_STORE), {
       status: accepting ? 'ok' : 'unavailable',
@@ -44,7 +48,7 @@ export function registerPublic (
   })
   // Any client may request the document, so it and its text are made once, all but the host that was asked.
   let document: string | undefined
-  scope.get('/asyncapi.json', shared, async (request, reply) => {
+  scope.get('/asyncapi.json', { ...shared, ...documented(ROUTES.asyncApi, shared.schema) }, async (request, reply) => {
     document ??= JSON.stringify(asyncApi())
     const here = JSON.stringify(servers(request.host, request.protocol === 'https'))
     const whole = `${document.slice(0, -1)},"servers":${here}}`

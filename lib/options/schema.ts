@@ -92,7 +92,11 @@ export const optionsSchema = Type.Object({
     preValidation: Type.Optional(Fn),
     preHandler: Type.Optional(Fn),
     schema: Type.Optional(Type.Object(
-      { tags: Type.Optional(Type.Array(Type.String())), hide: Type.Optional(Type.Boolean()) },
+      {
+        tags: Type.Optional(Type.Array(Type.String())),
+        hide: Type.Optional(Type.Boolean()),
+        security: Type.Optional(Type.Array(Type.Record(Type.String(), Type.Array(Type.String()))))
+      },
       closed
     ))
   }, closed))

@@ -1,6 +1,7 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { NO_STORE, sendJson } from '../errors/http.js'
 import { Refusal } from '../errors/refusal.js'
+import { documented, ROUTES } from '../options/route-schemas.js'
 import { DASHBOARD, DASHBOARD_HEADERS } from './dashboard/dashboard.js'
 import type { Metrics } from './metrics.js'
 import { negotiate } from './negotiate.js'
@@ -27,7 +28,7 @@ export interface StatsRoutesOptions {
   /** @throws Refusal for every user who is no admin */
   readonly authorize: (request: FastifyRequest) => Promise<void>
   /** Options of each route: those of the application's `route` option, and the error handler. */
-  readonly shared: object
+  readonly shared: { readonly schema: FastifySchema } & Readonly<Record<string, unknown>>
 }
 
 /** Keeps the answer out of caches. It adds to the `Vary` of the application's hooks, above all that of CORS. */
@@ -44,7 +45,7 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     await authorize(request)
   }
 
-  scope.get('/stats', shared, async (request, reply) => {
+  scope.get('/stats', { ...shared, ...documented(ROUTES.stats, shared.schema) }, async (request, reply) => {
     const format = negotiate(request.headers.accept, (request.query as { format?: unknown }).format)
     personal(reply, 'Accept, Authorization')
     if (format === 'html') {
@@ -55,12 +56,12 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     return await reply.type(metrics.contentType).send(await metrics.text())
   })
 
-  scope.get('/stats/rooms', shared, async (request, reply) => {
+  scope.get('/stats/rooms', { ...shared, ...documented(ROUTES.statsList, shared.schema) }, async (request, reply) => {
     await admit(request, reply)
     return await sendJson(reply, page((skipped) => listings.rooms(skipped), listings.activeRooms, request.query))
   })
 
-  scope.get('/stats/rooms/*', shared, async (request, reply) => {
+  scope.get('/stats/rooms/*', { ...shared, ...documented(ROUTES.statsRoom, shared.schema) }, async (request, reply) => {
     await admit(request, reply)
     // The name is taken as it stood in the URL: once decoded, a name with an escaped "/" would be another name.
     const room = listings.room(options.prefix.below(request.raw.url ?? '', 2))
@@ -68,7 +69,7 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     return await sendJson(reply, room)
   })
 
-  scope.get('/stats/connections', shared, async (request, reply) => {
+  scope.get('/stats/connections', { ...shared, ...documented(ROUTES.statsList, shared.schema) }, async (request, reply) => {
     await admit(request, reply)
     return await sendJson(reply, page((skipped) => listings.all(skipped), listings.connections.total, request.query))
   })

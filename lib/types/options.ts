@@ -169,6 +169,8 @@ export type SharedRouteOptions = Pick<RouteShorthandOptions,
       tags?: string[]
       /** Whether the routes are left out. */
       hide?: boolean
+      /** names of the app's security schemes, for the routes that need a credential. @default none is said */
+      security?: ReadonlyArray<Readonly<Record<string, readonly string[]>>>
     }
   }
 

@@ -1,0 +1,124 @@
+import type { FastifySchema } from 'fastify'
+import { array, boolean, integer, number, object, oneOf, optional, record, string } from '../contract/build.js'
+
+/** What the documentation of a route says. */
+interface RouteDocument extends FastifySchema {
+  readonly summary: string
+  /** Whether anybody may use it. */
+  readonly isPublic?: boolean
+}
+
+const REFUSAL = {
+  description: 'A refusal',
+  ...object({
+    statusCode: integer(),
+    error: string(),
+    code: string(),
+    message: string(),
+    retry: oneOf('now', 'backoff', 'refresh', 'never'),
+    retryAfter: optional(integer()),
+    room: optional(string()),
+    details: optional(array(object({ path: string(), message: string() })))
+  })
+}
+const REFUSED = { '4xx': REFUSAL, '5xx': REFUSAL }
+const FRAME = object({ type: string() }, { description: 'a frame of the protocol: GET /asyncapi.json describes them' })
+const ROOM = object({ '*': string({ description: 'the name of the room, each param encoded' }) })
+const PAGE = object({
+  limit: optional(string({ description: 'items of a page, at most 1 000' })),
+  after: optional(string({ description: 'the `next` of the page before' }))
+})
+const OPEN = object({
+  room: optional(array(string(), { description: 'rooms to join, besides that of the path' })),
+  transport: optional(oneOf('sse', 'polling')),
+  since: optional(string({ description: 'the cursor to go on from' })),
+  last: optional(string({ description: 'events to replay at the first join' })),
+  at: optional(array(string(), { description: 'a position to go on from: <index of the room>:<epoch>:<offset>' })),
+  wait: optional(string({ description: 'milliseconds that a poll may wait' })),
+  connection: optional(string({ description: 'the connection that is followed' })),
+  ticket: optional(string({ description: 'a ticket, in place of another credential' })),
+  verdict: optional(oneOf('1'))
+})
+const ANSWER = object({
+  connectionId: string(),
+  cursor: string(),
+  resumed: boolean(),
+  rooms: record({}),
+  frames: array(FRAME)
+}, { description: 'the answer of a poll; a stream has the content type text/event-stream' })
+const LISTING = object({ total: integer(), items: array({ type: 'object' }), next: optional(string()) })
+
+const open: RouteDocument = {
+  summary: 'Connects: a WebSocket by upgrade, a stream by Accept: text/event-stream, else a poll',
+  querystring: OPEN,
+  response: { 200: ANSWER, ...REFUSED }
+}
+const send: RouteDocument = {
+  summary: 'Sends one frame, such as a message, and answers with its ack',
+  body: object({
+    type: string({ description: 'the name of a message of the room, or of a command' }),
+    room: optional(string({ description: 'needed where the path names none' })),
+    id: optional(string({ maxLength: 128, description: 'sent again with the same id, it takes effect once' })),
+    data: optional({})
+  }),
+  response: { 200: FRAME, ...REFUSED }
+}
+
+/** What each route of the plugin takes and answers, for the app's OpenAPI document. */
+export const ROUTES = {
+  open,
+  openRoom: { ...open, params: ROOM },
+  send,
+  sendToRoom: { ...send, params: ROOM },
+  ticket: {
+    summary: 'Gives a ticket that opens one connection without another credential',
+    response: {
+      200: object({ ticket: string(), expires: number({ description: 'Unix milliseconds' }) }, { description: 'A ticket' }),
+      ...REFUSED
+    }
+  },
+  health: {
+    summary: 'Tells whether this node accepts connections',
+    isPublic: true,
+    response: {
+      200: object({ status: string(), accepting: boolean() }, { description: 'It does' }),
+      503: object({ status: string(), accepting: boolean() }, { description: 'It does not' })
+    }
+  },
+  asyncApi: {
+    summary: 'The AsyncAPI 3 document of all rooms',
+    isPublic: true,
+    response: { 200: { type: 'object', description: 'AsyncAPI 3.0' } }
+  },
+  stats: {
+    summary: 'Figures of this node: JSON, Prometheus text, or a page for browsers',
+    querystring: object({ format: optional(oneOf('json', 'prometheus', 'html')) }),
+    response: { 200: { type: 'object', description: 'The figures' }, ...REFUSED }
+  },
+  statsList: {
+    summary: 'Lists rooms or connections of this node',
+    querystring: PAGE,
+    response: { 200: { ...LISTING, description: 'One page' }, ...REFUSED }
+  },
+  statsRoom: {
+    summary: 'One room of this node',
+    params: ROOM,
+    response: { 200: { type: 'object', description: 'The room' }, ...REFUSED }
+  }
+} as const satisfies Readonly<Record<string, RouteDocument>>
+
+/**
+ * Route options that show what a route takes and answers, and check nothing of it: the plugin reads its requests
+ * itself, and refuses them in words of its own.
+ *
+ * @param app what the app's `route.schema` says, which goes first
+ */
+export function documented (
+  { isPublic = false, ...own }: RouteDocument,
+  { security, ...app }: FastifySchema & { security?: unknown }
+): object {
+  // A name that the app has not declared would let @fastify/swagger throw, so only names of the app are given.
+  return { schema: { ...own, ...app, ...(isPublic || security === undefined ? {} : { security }) }, ...UNCHECKED }
+}
+
+const UNCHECKED = { validatorCompiler: () => () => true, serializerCompiler: () => JSON.stringify }
