@@ -245,7 +245,7 @@ for (const { name, scopes, options, rooms, fastify } of SPELLINGS.slice(7)) {
       t.equal((await answer(mounted, handshake(`${base}/chat/1?ticket=${ticket}`))).status, 101)
       const document = await app.inject(`${base}/asyncapi.json`)
       const { channels } = document.json<{ channels: Record<string, { address: string }> }>()
-      t.same(Object.values(channels).map(({ address }) => address), [`${base}/chat/{id}`])
+      t.same(Object.values(channels).map(({ address }) => address), [`${base}/chat/{id}`, base])
       t.equal((await app.inject(`${base}/health`)).statusCode, 200)
       const peer = await createPeer(scope, { room: 'chat/a%2Fb', token })
       const admin = { authorization: 'Bearer scraper' }
