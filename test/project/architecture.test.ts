@@ -161,6 +161,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'adapters/nats/version-clocks.ts': 'a time is a number',
   'adapters/nats/publishing.ts': 'a tag is of one length, an epoch too; the lines of a message',
   'adapters/nats/streams.ts': 'prefix, hash and token have no dot, the hash no _',
+  'adapters/nats/texts.ts': 'prefix and tokens have no dot; an epoch is of one length; the lines of a message',
   'adapters/nats/tokens.ts': 'a token has no dot',
   'adapters/nats/held.ts': 'a mark is of two words, and read from the end',
   'adapters/broker/nodes.ts': 'a tag is one word, a time a number',

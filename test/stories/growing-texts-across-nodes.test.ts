@@ -1,12 +1,13 @@
 import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import type { Adapter } from '../../lib/adapters/adapter.js'
+import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { connect as connectClient } from '../../lib/client/index.js'
 import { defineRoom } from '../../lib/index.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { connect, start, TRANSPORTS, type Running } from '../helpers/net.js'
-import { missing, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
+import { missing, startNats, startRedis, until, type Server, type Teardown } from '../helpers/servers.js'
 
 const ai = defineRoom('ai/:id', {
   events: {
@@ -27,6 +28,12 @@ const brokers: readonly Broker[] = [
     program: 'redis-server',
     start: startRedis,
     make: (port) => redis({ url: `redis://127.0.0.1:${port}` })
+  },
+  {
+    name: 'nats',
+    program: 'nats-server',
+    start: startNats,
+    make: (port) => nats({ url: `nats://127.0.0.1:${port}` })
   }
 ]
 

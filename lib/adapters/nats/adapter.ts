@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
+import { encodePart } from '../../protocol/part-frames.js'
 import type { Position } from '../../protocol/position.js'
 import { grouped } from '../../structures/grouped.js'
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
@@ -25,6 +26,7 @@ import { NatsPresence } from './presence.js'
 import { NatsPublishing, type KeptParts } from './publishing.js'
 import { NatsSetup } from './setup.js'
 import { NatsState } from './state.js'
+import { NatsTexts } from './texts.js'
 import { natsClaims, natsDenials, natsLeases } from './stores.js'
 import { arrivalOf, NatsStreams } from './streams.js'
 import { tokenOf } from './tokens.js'
@@ -118,6 +120,7 @@ class NatsAdapter implements Adapter {
   readonly secret?: (proposed: string) => Promise<string>
   readonly history?: (room: string, query: HistoryQuery, settings: RoomSettings) => Promise<HistoryPage>
   readonly latest?: (room: string, settings: RoomSettings) => Promise<readonly Packet[]>
+  readonly texts?: NatsTexts
   readonly #options: NatsOptions & typeof DEFAULTS
   readonly #link: NatsLink
   readonly #kept: Kept | undefined
@@ -225,6 +228,16 @@ class NatsAdapter implements Adapter {
       streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
       latest: new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
     }
+    this.texts = new NatsTexts({
+      link,
+      lives,
+      clock,
+      state: values,
+      prefix,
+      tag: this.#tag,
+      idempotency,
+      unread: this.#unread
+    })
     this.presence = presence
     this.leases = natsLeases(values, clock, nodes, this.#unread)
     this.claims = new BoundedClaims(natsClaims(values, clock, this.#unread))
@@ -316,6 +329,13 @@ class NatsAdapter implements Adapter {
       if (this.#kept !== undefined && settings.latest) {
         followed.subscriptions.push(this.#link.listen(`${prefix}.value.${token}.*`, (message) => {
           this.#valued(followed, message)
+        }))
+      }
+      if (this.texts !== undefined && settings.append !== undefined) {
+        // The life of the stream is known before its first message comes.
+        await this.#kept!.lives.open(this.texts.plan)
+        followed.subscriptions.push(this.#link.listen(`${prefix}.stretch.${token}.*`, (message) => {
+          this.#stretched(followed, message)
         }))
       }
       await this.#link.flush()
@@ -426,6 +446,24 @@ class NatsAdapter implements Adapter {
     this.#publishing!.delivered(origin, this.#host!.event(room, decodePayload(room, text, { version })))
   }
 
+  /** Handles a stretch of a text that was written. */
+  #stretched (followed: Room, message: Msg): void {
+    const { room } = followed
+    if (this.#rooms.get(room) !== followed) return
+    this.#received++
+    const packet = this.texts!.arrived(room, Number(message.headers?.get('Nats-Sequence')), message.string())
+    if (packet === 'unknown') this.#rereadTexts(followed)
+    else if (packet !== undefined) void this.#host!.event(room, packet)
+  }
+
+  #rereadTexts ({ room, settings }: Room): void {
+    this.texts!.read(room, settings).then((texts) => {
+      for (const { part, age, ...head } of texts) {
+        if (this.#rooms.has(room)) void this.#host!.event(room, encodePart({ ...head, room }, part).aged(age ?? 0))
+      }
+    }, () => { this.#isMissing = true })
+  }
+
   #presence (room: string, text: string): void {
     const change = decodePresenceChange(text)
     if (this.presence === undefined) this.#host!.presence(room, change)
@@ -508,6 +546,7 @@ class NatsAdapter implements Adapter {
       }
     }
     this.#isMissing = false
+    for (const followed of this.#rooms.values()) if (followed.settings.append !== undefined) this.#rereadTexts(followed)
     await latest.look()
     for (const room of this.#local) {
       const followed = this.#rooms.get(room)
@@ -529,8 +568,9 @@ class NatsAdapter implements Adapter {
   #compareStream (stream: string): void {
     const { lives, latest, streams } = this.#kept!
     lives.forget(stream)
-    if (stream === latest.plan.name) this.#missed().catch(() => { this.#isMissing = true })
-    else void this.#rooms.doubt(({ tail, settings }) => tail !== undefined && streams.plan(settings).name === stream)
+    if (stream === latest.plan.name || stream === this.texts!.plan.name) {
+      this.#missed().catch(() => { this.#isMissing = true })
+    } else void this.#rooms.doubt(({ tail, settings }) => tail !== undefined && streams.plan(settings).name === stream)
   }
 
   /** Compares positions with the broker's, each stream on its own. */

@@ -1,0 +1,397 @@
+import { encodePart } from '../../protocol/part-frames.js'
+import { grown, type Part } from '../../protocol/part.js'
+import type { Packet } from '../../protocol/packet.js'
+import { isOffset } from '../../protocol/position.js'
+import { DAY, MAX_TEXTS } from '../../retention/bounds.js'
+import { nameOf } from '../../retention/texts.js'
+import { ExpiringMap } from '../../structures/expiring-map.js'
+import type { KeptText, RoomSettings, TextStore, TextWrite, TextWritten } from '../adapter.js'
+import { checkVersion, Undecodable } from '../broker/decode.js'
+import { originOf, splitOrigin } from '../broker/payload.js'
+import { isFields, parseJson } from '../broker/stored.js'
+import { decodeStretch, linesOf, readLines, writeLines } from '../broker/text-payload.js'
+import type { Unread } from '../broker/unread.js'
+import type { NatsClock } from './clock.js'
+import { isConflict, type NatsLink } from './link.js'
+import type { NatsLives, NumberedPlan } from './lives.js'
+import { messageIdOf } from './once.js'
+import { fetchAll, type Kept } from './reading.js'
+import { decoded, type NatsState } from './state.js'
+import { stateKey, tokenOf } from './tokens.js'
+
+export interface NatsTextsOptions {
+  readonly link: NatsLink
+  readonly lives: NatsLives
+  readonly clock: NatsClock
+  /** Where the names of each room's texts are kept. */
+  readonly state: NatsState
+  readonly prefix: string
+  /** Names this adapter among all that publish. */
+  readonly tag: string
+  /** Milliseconds that a message id is remembered. */
+  readonly idempotency: number
+  readonly unread: Unread
+}
+
+type Which = Pick<KeptText, 'type' | 'key'>
+
+/** What a message says besides its stretch: who wrote it, and where it stands. */
+interface Step {
+  readonly writer: string
+  readonly number: number
+  readonly lease: number
+  readonly from: number
+  readonly to: number
+  /** Absent in the message that begins the text, whose own version it is. */
+  readonly begun: number | undefined
+  readonly hasEnded: boolean
+  readonly isLost: boolean
+}
+
+/** A message of the stream, read. */
+interface Told extends Step { readonly seq: number, readonly time: number, readonly text: string }
+
+/** Where the text of a writer of this node stands. */
+interface Own { readonly writer: string, number: number, seq: number, to: number, begun: number, since: number }
+
+/** Texts that this node writes of which it remembers where they stand; of others the server is asked. */
+const MAX_OWN = 10_000
+/** Messages of one read. */
+const PAGE = 5_000
+/** Steps after which the text is written again as a whole, so that what is behind it can go. */
+const STEPS = 256
+/** Characters of a text that is written again for that: the server takes messages of a megabyte. */
+const WHOLE = 262_144
+
+/**
+ * The texts of `append` events in one stream: a message for each step, under a subject of its own for each text. The
+ * stream's numbers order the changes of all texts, and it forwards each to the nodes. A step is accepted only behind
+ * the one before it, so that a writer that has lost its key writes nothing more.
+ */
+export class NatsTexts implements TextStore {
+  readonly plan: NumberedPlan
+  readonly #options: NatsTextsOptions
+  /** Texts that this node writes, by their subjects. */
+  readonly #own = new ExpiringMap<Own>(MAX_OWN)
+  #count = 0
+
+  constructor (options: NatsTextsOptions) {
+    this.#options = options
+    const { prefix, idempotency } = options
+    this.plan = {
+      name: `${prefix}_texts`,
+      subjects: [`${prefix}.text.*.*`],
+      maxAge: DAY,
+      duplicates: idempotency,
+      republish: [`${prefix}.text.*.*`, `${prefix}.stretch.{{wildcard(1)}}.{{wildcard(2)}}`],
+      probe: `${prefix}.text.~.~`
+    }
+  }
+
+  #ownOf (subject: string): Own | undefined { return this.#own.get(subject, performance.now()) }
+
+  #owns (subject: string, own: Own): void {
+    const now = performance.now()
+    this.#own.set(subject, own, now + DAY, now)
+  }
+
+  #subject (room: string, which: Which): string {
+    return `${this.#options.prefix}.text.${tokenOf(room)}.${tokenOf(nameOf(which))}`
+  }
+
+  async write (room: string, step: TextWrite, settings: RoomSettings): Promise<TextWritten> {
+    const subject = this.#subject(room, step)
+    const own = this.#ownOf(subject)
+    const written = step.number === 0
+      ? await this.#begin(room, subject, step, settings)
+      : await this.#goOn(subject, step, own?.writer === step.writer ? own : undefined)
+    if (written === 'lost' && own?.writer === step.writer) this.#own.delete(subject)
+    if (written === 'written' && step.part.end !== undefined) {
+      this.#own.delete(subject)
+      await this.#listed(room, nameOf(step), settings, true)
+    }
+    return written
+  }
+
+  async #begin (room: string, subject: string, step: TextWrite, settings: RoomSettings): Promise<TextWritten> {
+    const { clock } = this.#options
+    let last = await this.#last(subject)
+    if (last?.writer === step.writer && last.number === 0) return 'written'
+    if (last !== undefined && !last.hasEnded) {
+      if (last.time + last.lease > clock.now()) return 'busy'
+      await this.#lose(subject, last)
+      last = await this.#last(subject)
+    }
+    if (last !== undefined && !last.isLost && last.time + settings.append!.ttl > clock.now()) return 'ended'
+    if (!await this.#listed(room, nameOf(step), settings, false)) return 'full'
+    const seq = await this.#publish(subject, step, last?.seq ?? 0, undefined)
+    if (seq === undefined) return 'busy'
+    const begun = await this.#version(seq)
+    this.#owns(subject, { writer: step.writer, number: 0, seq, to: 0, begun, since: 0 })
+    return 'written'
+  }
+
+  async #goOn (subject: string, step: TextWrite, own: Own | undefined): Promise<TextWritten> {
+    const { from, to } = step.part
+    if (own === undefined) return await this.#recover(subject, step)
+    if (own.number === step.number) return 'written'
+    const isWhole = from === 0 && own.to > 0
+    if (from !== 0 && (own.number !== step.number - 1 || own.to !== from)) return await this.#recover(subject, step)
+    // The writer writes the whole again, which is one message in place of many.
+    if (!isWhole && own.since >= STEPS && to <= WHOLE) {
+      own.since = 0
+      return 'behind'
+    }
+    const seq = await this.#publish(subject, step, own.seq, own.begun)
+    if (seq === undefined) return await this.#recover(subject, step)
+    const since = isWhole ? 0 : own.since + 1
+    this.#owns(subject, { ...own, number: step.number, seq, to, since })
+    if (isWhole) this.#purge(subject, seq)
+    return 'written'
+  }
+
+  /**
+   * Finds out why a step was not accepted: it was before, and its answer was lost; another writer has the key; or the
+   * server has not what was there, and takes the whole.
+   */
+  async #recover (subject: string, step: TextWrite): Promise<TextWritten> {
+    const { writer, number, part: { from, to } } = step
+    const last = await this.#last(subject)
+    if (last !== undefined && (last.writer !== writer || last.hasEnded)) {
+      const isOwnEnd = last.writer === writer && last.number === number
+      return isOwnEnd ? 'written' : 'lost'
+    }
+    const begun = last === undefined ? undefined : last.begun ?? await this.#version(last.seq)
+    if (last?.number === number) {
+      this.#owns(subject, { writer, number, seq: last.seq, to, begun: begun!, since: 0 })
+      return 'written'
+    }
+    if (last !== undefined && from !== 0 && last.number === number - 1 && last.to === from) {
+      this.#owns(subject, { writer, number: last.number, seq: last.seq, to: from, begun: begun!, since: 0 })
+      return await this.#goOn(subject, step, this.#ownOf(subject))
+    }
+    if (from !== 0) return 'behind'
+    const seq = await this.#publish(subject, step, last?.seq ?? 0, begun)
+    if (seq === undefined) return 'behind'
+    this.#owns(subject, { writer, number, seq, to, begun: begun ?? await this.#version(seq), since: 0 })
+    return 'written'
+  }
+
+  async #lose (subject: string, { seq, writer, number, lease, to, begun, text }: Told): Promise<void> {
+    const { head, before } = linesIn(text)
+    await this.#send(
+      subject,
+      { w: writer, n: number, l: lease, f: to, o: to, b: begun ?? await this.#version(seq) },
+      writeLines({ head, end: '"lost"', before, inside: '' }),
+      seq
+    )
+  }
+
+  /** @returns the number of the message; `undefined` where another one is the last of its subject */
+  async #publish (
+    subject: string,
+    step: TextWrite,
+    last: number,
+    begun: number | undefined
+  ): Promise<number | undefined> {
+    const { writer, number, lease, part: { from, to } } = step
+    const said = { w: writer, n: number, l: lease, f: from, o: to, ...(begun === undefined ? {} : { b: begun }) }
+    return await this.#send(subject, said, writeLines(linesOf(step)), last)
+  }
+
+  async #send (subject: string, said: object, lines: string, last: number): Promise<number | undefined> {
+    const { link, lives, tag } = this.#options
+    const origin = `${tag}-t${(++this.#count).toString(36)}`
+    try {
+      return await lives.use(this.plan, async ({ life }) => {
+        const { seq, duplicate } = await link.publish(
+          subject,
+          `${origin}@${life.epoch}\n${JSON.stringify(said)}\n${lines}`,
+          // Of several servers the leader compares before they agree on the order, and would accept two messages at
+          // once; of two under one id the second is a duplicate.
+          { expect: { lastSubjectSequence: last }, ...(link.isClustered ? { msgID: messageIdOf(subject, `${last}`) } : {}) }
+        )
+        return duplicate ? undefined : seq
+      })
+    } catch (error) {
+      if (isConflict(error)) return undefined
+      throw error
+    }
+  }
+
+  async #last (subject: string): Promise<Told | undefined> {
+    const { link, lives, unread } = this.#options
+    const query = { last_by_subj: subject }
+    const found = await lives.use(this.plan, () => link.jsm.streams.getMessage(this.plan.name, query))
+    if (found === null) return undefined
+    const text = Buffer.from(found.data).toString()
+    try {
+      return toldBy({ subject, seq: found.seq, time: found.time.getTime(), text })
+    } catch (error) {
+      unread.failed(error, 'text', text.length)
+      return undefined
+    }
+  }
+
+  async #version (seq: number): Promise<number> { return (await this.#options.lives.open(this.plan)).life.shift + seq }
+
+  /**
+   * Removes the messages of a subject before a number; where that fails, they end by their age. It is not done when a
+   * text begins: while the server removes messages of a subject it may accept two that both want to be the first.
+   */
+  #purge (subject: string, seq: number): void {
+    const { link } = this.#options
+    link.attempt(() => link.jsm.streams.purge(this.plan.name, { filter: subject, seq })).catch(() => {})
+  }
+
+  /**
+   * Keeps the list of a room's texts, by which their number is bounded: the one that ended first gives way.
+   *
+   * @returns false when the room is full of texts that grow
+   */
+  async #listed (room: string, name: string, { append }: RoomSettings, hasEnded: boolean): Promise<boolean> {
+    const { state, clock, unread, prefix } = this.#options
+    let gone: string[] = []
+    const isListed = await state.change(stateKey('texts', room), (value) => {
+      const now = clock.now()
+      const names = new Map(decoded('texts', value, decodeNames, unread))
+      gone = []
+      names.delete(name)
+      for (const [each, endedAt] of names) if (endedAt > 0 && endedAt + append!.ttl <= now) names.delete(each)
+      if (!hasEnded && names.size >= MAX_TEXTS) {
+        const first = [...names].filter(([, endedAt]) => endedAt > 0).sort((a, b) => a[1] - b[1])[0]?.[0]
+        if (first === undefined) return { result: false }
+        names.delete(first)
+        gone.push(first)
+      }
+      names.set(name, hasEnded ? now : 0)
+      return { value: JSON.stringify([...names]), result: true }
+    })
+    for (const each of gone) {
+      await this.#options.link.attempt(() => this.#options.link.jsm.streams.purge(this.plan.name, {
+        filter: `${prefix}.text.${tokenOf(room)}.${tokenOf(each)}`
+      }))
+    }
+    return isListed
+  }
+
+  async read (room: string, { append }: RoomSettings, which?: Which): Promise<KeptText[]> {
+    const { clock, prefix } = this.#options
+    const subject = which === undefined ? `${prefix}.text.${tokenOf(room)}.*` : this.#subject(room, which)
+    const messages = await this.#since(subject)
+    const { shift } = (await this.#options.lives.open(this.plan)).life
+    const texts = new Map<string, KeptText>()
+    const now = clock.now()
+    for (const message of messages) {
+      const next = this.#grown(texts.get(message.subject), message, shift)
+      if (next === undefined) continue
+      const { age: _age, ...text } = next
+      texts.set(message.subject, text.part.end === undefined ? text : { ...text, age: Math.max(0, now - message.time) })
+    }
+    return [...texts.values()]
+      .filter(({ part, age = 0 }) => age < append!.ttl && (part.to > 0 || part.end !== undefined))
+      .sort((a, b) => a.part.version - b.part.version)
+  }
+
+  #grown (known: KeptText | undefined, message: Kept, shift: number): KeptText | undefined {
+    try {
+      const { part, ...head } = stretchOf(message, shift)
+      const whole = grown(known?.part, part)
+      return whole === undefined ? known : { ...head, part: whole }
+    } catch (error) {
+      this.#options.unread.failed(error, 'text', message.text.length)
+      return known
+    }
+  }
+
+  async #since (subject: string): Promise<Kept[]> {
+    const { link, lives } = this.#options
+    const all: Kept[] = []
+    for (let start = 1; ;) {
+      const { messages, isAll } = await lives.use(
+        this.plan,
+        () => fetchAll(link, { stream: this.plan.name, subject, start, most: PAGE })
+      )
+      all.push(...messages)
+      if (isAll || messages.length === 0) return all
+      start = messages.at(-1)!.seq + 1
+    }
+  }
+
+  async check (
+    room: string,
+    known: ReadonlyArray<Which & { readonly version: number }>,
+    settings: RoomSettings
+  ): Promise<KeptText[]> {
+    const { clock } = this.#options
+    const changed: KeptText[] = []
+    for (const { version, ...which } of known) {
+      const subject = this.#subject(room, which)
+      const last = await this.#last(subject)
+      if (last === undefined) continue
+      if (!last.hasEnded && last.time + last.lease <= clock.now()) {
+        await this.#lose(subject, last)
+        await this.#listed(room, nameOf(which), settings, true)
+      }
+      if (await this.#version(last.seq) !== version) changed.push(...await this.read(room, settings, which))
+    }
+    return changed
+  }
+
+  /**
+   * Reads a stretch that was forwarded.
+   *
+   * @returns the packet; nothing for a step that only renews a lease, `unknown` for one of a life of the stream that is
+   *   not known here
+   * @throws Undecodable
+   */
+  arrived (room: string, sequence: number, text: string): Packet | 'unknown' | undefined {
+    const { lives } = this.#options
+    const [origin, epoch] = splitOrigin(originOf(text))
+    const life = lives.current(this.plan.name)
+    if (life === undefined || life.epoch !== epoch) {
+      lives.forget(this.plan.name)
+      return 'unknown'
+    }
+    lives.saw(this.plan.name, epoch, sequence, origin)
+    const { part, ...head } = stretchOf({ subject: '', seq: sequence, time: 0, text }, life.shift)
+    if (part.inside === '' && part.end === undefined) return undefined
+    return encodePart({ ...head, room }, part)
+  }
+}
+
+/** @throws Undecodable */
+function toldBy (kept: Kept): Told {
+  const first = kept.text.indexOf('\n')
+  const said = parseJson(kept.text.slice(first + 1, kept.text.indexOf('\n', first + 1)))
+  if (!isFields(said)) throw new Undecodable('a step of a text')
+  const { w, n, l, f, o, b } = said
+  if (typeof w !== 'string' || !isOffset(n) || !isOffset(l) || !isOffset(f) || !isOffset(o) ||
+    (b !== undefined && !isOffset(b))) {
+    throw new Undecodable('a step of a text')
+  }
+  const { end } = linesIn(kept.text)
+  const step = { writer: w, number: n, lease: l, from: f, to: o, begun: b }
+  return { ...kept, ...step, hasEnded: end !== '', isLost: end === '"lost"' }
+}
+
+function linesIn (text: string): ReturnType<typeof readLines> {
+  return readLines(text.slice(text.indexOf('\n', text.indexOf('\n') + 1) + 1))
+}
+
+/** @throws Undecodable */
+function stretchOf (kept: Kept, shift: number): { type: string, key: string, timestamp: number, part: Part } {
+  const { from, to, begun, seq } = toldBy(kept)
+  const version = checkVersion(shift + seq)
+  return decodeStretch(linesIn(kept.text), { version, begun: begun ?? version, from, to })
+}
+
+/** The names of a room's texts, each with the time of its end, 0 while it grows. */
+function decodeNames (text: string): Array<[string, number]> | undefined {
+  const value = parseJson(text)
+  if (!Array.isArray(value)) return undefined
+  const names = (value as unknown[]).filter((each): each is [string, number] => {
+    return Array.isArray(each) && typeof each[0] === 'string' && isOffset(each[1])
+  })
+  return names
+}
