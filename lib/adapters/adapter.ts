@@ -25,6 +25,8 @@ export interface RoomSettings {
     /** Milliseconds for which a text is kept after its end. */
     readonly ttl: number
   } | undefined
+  /** Whether one of them is kept for as long as its user is there: then all values of the room are kept for a day. */
+  readonly owned?: boolean
   /** The name pattern of the definition: `chat/:id`. */
   readonly definition: string
 }
@@ -39,6 +41,16 @@ export interface Publication {
   readonly delivery: Delivery
   /** The value of the key property, of a `latest` event. */
   readonly key?: string | undefined
+  /** The user with whose presence in the room the value ends: it is kept and given with the value. */
+  readonly user?: string | undefined
+  /**
+   * It takes the value of its key away, if `version` is absent or that of the value. Who reads the values later finds
+   * this in its place, for as long as a value is kept, but it gives way to values where there are too many.
+   */
+  readonly removes?: {
+    /** The value's version. @default whatever value the key has */
+    readonly version?: number | undefined
+  } | undefined
   /** When it was published, in Unix milliseconds by the publisher's clock: for readers, nothing is decided by it. */
   readonly timestamp: number
   /** Whom the event leaves out. It travels with the event, for every node and for later readers. */
@@ -122,6 +134,8 @@ export interface PresenceChange {
   readonly joined: readonly PresentUser[]
   /** Users of whom no entry is left. */
   readonly left: readonly PresentUser[]
+  /** Users who are there and are shown otherwise from now on; absent where there is none. */
+  readonly changed?: readonly PresentUser[]
 }
 
 /** Who is in a room. */
@@ -168,6 +182,17 @@ export interface PresenceStore {
     entries: ReadonlyArray<{ readonly room: string, readonly entry: PresenceEntry }>,
     lease: number
   ): Awaitable<void>
+  /**
+   * Shows a user who is there with other data from now on, whatever the entries of the user say. Where that makes a
+   * difference, it is announced with the next sequence. Absent: what is shown of a user stays.
+   *
+   * @returns whether the user is there
+   */
+  update? (room: string, user: PresentUser): Awaitable<boolean>
+  /**
+   * Whether a user is there, who was not announced as left. Absent: no value can end with the presence of its user.
+   */
+  isPresent? (room: string, userId: string): Awaitable<boolean>
   /** Says who is there: all users up to `limit` of them, else how many. */
   snapshot (room: string, limit: number): Awaitable<PresenceSnapshot>
   /**
@@ -540,10 +565,12 @@ export interface Adapter {
    * clock that may be wrong.
    */
   history? (room: string, query: HistoryQuery, settings: RoomSettings): Awaitable<HistoryPage>
-  /** Current value of each `latest` key, oldest set first. Absent: live only. */
+  /** Current value of each `latest` key, or its removal, oldest set first. Absent: live only. */
   latest? (room: string, settings: RoomSettings): Awaitable<readonly Packet[]>
   /** Texts of `append` events. Absent: a room that declares such an event is refused with REALTIME_ERR_ROOM. */
   readonly texts?: TextStore
+  /** Whether publications may remove values (`Publication.removes`). Absent: nobody can remove one. */
+  readonly removal?: true
   /** Who is in which room, on all nodes. Absent: members are told of nobody, and `members` rejects. */
   readonly presence?: PresenceStore
   /** Limits across nodes. Absent: each node keeps its own. */

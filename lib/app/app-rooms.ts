@@ -99,6 +99,17 @@ export class AppRooms implements Rooms {
     }
   }
 
+  async remove (room: Named, event: string, key: string | number): Promise<{ recipients: number }> {
+    this.#check()
+    return shape(await this.#options.hub.remove(nameOf(room), event, key))
+  }
+
+  async state (room: Named): Promise<never> {
+    this.#check()
+    // The types of the events are those of the address: nothing of them exists at run time.
+    return await this.#options.hub.state(nameOf(room)) as never
+  }
+
   broadcastAll (event: string, data: unknown): Broadcast { return this.broadcast(ALL, event, data) }
 
   sendToUser (userId: string, event: string, data: unknown): Broadcast {

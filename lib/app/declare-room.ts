@@ -3,6 +3,7 @@ import type { Adapter } from '../adapters/adapter.js'
 import type { Readiness } from '../admission/readiness.js'
 import { REALTIME_ERR_ROOM } from '../errors/misuse.js'
 import { checkRoomOptions, type Settings } from '../options/resolve.js'
+import { checkAbilities } from '../rooms/abilities.js'
 import { declare, type RoomHooks, type RoomLimits } from '../rooms/declaration.js'
 import type { Declarations } from '../rooms/declarations.js'
 import { checkKept } from '../rooms/text-streams.js'
@@ -18,9 +19,9 @@ export interface RoomDeclarationOptions {
 function bind (hooks: object, scope: FastifyInstance): RoomHooks {
   const bound: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(hooks)) {
+    const holdsHooks = (key === 'on' || key === 'presence') && typeof value === 'object' && value !== null
     if (typeof value === 'function') bound[key] = value.bind(scope)
-    else if (key === 'on' && typeof value === 'object' && value !== null) bound.on = bind(value, scope)
-    else bound[key] = value
+    else bound[key] = holdsHooks ? bind(value as object, scope) : value
   }
   return bound
 }
@@ -36,12 +37,15 @@ export function decorateRoom (
         'app.room was called after the app is ready; declare all rooms before app.ready() or app.listen()'
       )
     }
-    const { authorize, onJoin, onLeave, presence, on, ...limits } = given as RoomHooks & RoomLimits
+    const { authorize, onJoin, onLeave, onOccupied, onVacated, presence, on, ...limits } =
+      given as RoomHooks & RoomLimits
+    const all = { authorize, onJoin, onLeave, onOccupied, onVacated, presence, on }
     checkRoomOptions((definition as { name?: string } | null)?.name ?? '?', given)
-    const hooks = Object.entries({ authorize, onJoin, onLeave, presence, on }).filter(([, hook]) => hook !== undefined)
+    const hooks = Object.entries(all).filter(([, hook]) => hook !== undefined)
     const defaults = { history: settings.history, message: settings.limits.message }
     const declaration = declare(definition, bind(Object.fromEntries(hooks), this), limits, defaults, this.log)
     checkKept(declaration, adapter)
+    checkAbilities(declaration, adapter)
     declarations.add(declaration)
     return this
     // Fastify would have the decorator be of all its declared types at once.

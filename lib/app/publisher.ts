@@ -12,7 +12,7 @@ import { shape } from '../rooms/publications.js'
 import { ALL, roomOfUser } from '../rooms/built-in.js'
 
 /** What a process without connections can do. */
-export type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll'> & {
+export type Publisher = Pick<Rooms, 'broadcast' | 'sendToUser' | 'broadcastAll' | 'remove'> & {
   /** Closes the adapter. */
   close (): Promise<void>
 }
@@ -66,6 +66,7 @@ export async function createPublisher ({ adapter, rooms }: {
     shape(await hub.publish(nameOf(room), event, data, publishOptions(options)))
   return {
     broadcast,
+    remove: async (room, event, key) => shape(await hub.remove(nameOf(room), event, key)),
     broadcastAll: async (event, data) => await broadcast(ALL, event, data),
     sendToUser: async (userId, event, data) => await broadcast(roomOfUser(userId), event, data),
     close: async () => { await adapter.close() }

@@ -2,4 +2,5 @@ export { connect } from './client.js'
 export type {
   Client, ClientRoom, ConnectOptions, JoinOptions, Member, RealtimeError, RoomEvent, SendOptions, Transport
 } from './types.js'
+export type { RoomState } from '../contract/types.js'
 export type { ListenOptions } from './listeners.js'

@@ -4,11 +4,15 @@ import { bucket } from './token-bucket.js'
 import { listeners } from './listeners.js'
 import type { Frame, FrameData, JoinData, MemberData, Members } from './links/link.js'
 import { growingTexts } from './texts.js'
+import { now } from './timers.js'
 import { reader } from './event-iterator.js'
 import type { ClientRoom, RoomEvent, SendOptions } from './types.js'
 
 type Events = Record<string, unknown>
 type AnyRoom = ClientRoom<Record<string, { data: unknown, reply: unknown }>, Events, unknown>
+
+/** Values of one event that are kept, the oldest of them given up first; the server keeps no more. */
+const VALUES = 1_000
 
 export interface RoomHost {
   send (room: Room, type: string, data: unknown, options?: SendOptions): Promise<unknown>
@@ -66,6 +70,12 @@ export function createRoom (
   const { on, emit, end } = listeners()
   const members = new Map<string, MemberData>()
   const texts = growingTexts((data, failed) => { host.read(room, data, failed) })
+  /** Values by `latest` event and key, and by event the property that is the key. */
+  const state = new Map<string, Map<string, unknown>>()
+  const keys = new Map<string, string>()
+  let ttl = Infinity
+  /** Time by `now()` at which the link was lost; 0 while it is there. */
+  let outAt = 0
   /** Signals of the application, which live longer than this room. */
   const signals = new Set<AbortSignal>()
   let sequence = -1
@@ -80,10 +90,14 @@ export function createRoom (
   // by an unhandled rejection.
   joined.catch(() => {})
 
-  const change = (joined: readonly MemberData[], left: readonly MemberData[]): void => {
+  const change = (
+    joined: readonly MemberData[],
+    left: readonly MemberData[],
+    changed: readonly MemberData[] = []
+  ): void => {
     for (const { userId } of left) members.delete(userId)
-    for (const member of joined) members.set(member.userId, member)
-    if (joined.length + left.length) void emit(['presence'], { joined, left })
+    for (const member of [...joined, ...changed]) members.set(member.userId, member)
+    if (joined.length + left.length + changed.length) void emit(['presence'], { joined, left, changed })
   }
 
   const leave = (): Promise<void> => host.leave(room)
@@ -99,13 +113,15 @@ export function createRoom (
       name,
       joined,
       members: members as AnyRoom['members'],
+      state: state as AnyRoom['state'],
       on,
+      presence: (data: unknown, options?: SendOptions) => host.send(room, 'presence', data, options),
       send: (type: string, data: unknown, options?: SendOptions) => host.send(room, type, data, options),
       leave,
       stream: (event: string, key: string | number) => texts.parts(event, `${key}`, on, room, () => isMeant),
       [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, room, () => isMeant)
     } as AnyRoom,
-    enter ({ epoch, offset, resumed, members, rate, concurrent }, isAgain) {
+    enter ({ epoch, offset, resumed, members, rate, concurrent, latest }, isAgain) {
       // A room without history answers each poll that nothing was resumed, so only a room with an epoch has lost
       // events.
       const isLost = isAgain && room.isIn
@@ -117,11 +133,22 @@ export function createRoom (
       room.isIn = room.isAsked = room.wasIn = true
       room.attempt = 0
       if (epoch) room.position = { epoch, offset: offset! }
+      // What the server still keeps comes behind this.
+      if (isLost || (outAt && now() - outAt > ttl)) state.forEach((values) => { values.clear() })
+      outAt = 0
+      if (latest) {
+        ({ ttl } = latest)
+        for (const [event, key] of Object.entries(latest.keys)) {
+          keys.set(event, key)
+          if (!state.has(event)) state.set(event, new Map())
+        }
+      }
       if (isLost) host.gap(name)
       if (members) room.reset(members)
       resolve(resumed === undefined ? {} : { resumed })
     },
     out () {
+      outAt ||= now()
       room.isIn = room.isAsked = false
       room.flying = 0
     },
@@ -129,11 +156,11 @@ export function createRoom (
     frame (frame) {
       const { type, data, offset, timestamp, ack } = frame
       if (type === 'presence') {
-        const { sequence: next, joined, left } = data as Required<FrameData>
+        const { sequence: next, joined, left, changed } = data as Required<FrameData>
         if (next <= sequence) return
         if (next !== sequence + 1) return host.members(room)
         sequence = next
-        change(joined, left)
+        change(joined, left, changed)
       } else if (type === 'gap') {
         const { epoch, from, to } = data as FrameData
         // The client is already past the gap, and a smaller position would deliver events twice.
@@ -142,8 +169,18 @@ export function createRoom (
         if (from !== to) host.gap(name)
       } else if (frame.from !== undefined) {
         for (const event of texts.frame(frame)) void emit([type, '*'], event)
+      } else if (type === 'removed') {
+        const { event, key } = data as Required<FrameData>
+        if (state.get(event)?.delete(key)) void emit([type], { event, key })
       } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {
         if (offset !== undefined && room.position) room.position = { ...room.position, offset }
+        const values = state.get(type)
+        if (values) {
+          const key = `${(data as Record<string, unknown>)[keys.get(type)!]}`
+          // The values stand in the order of their setting.
+          values.delete(key)
+          if (values.set(key, data).size > VALUES) values.delete(values.keys().next().value!)
+        }
         const settled = emit([type, '*'], { type, data, timestamp, ...(offset !== undefined && { offset }) })
         if (ack) void settled.then(() => { host.ack(ack) })
       }
@@ -153,9 +190,12 @@ export function createRoom (
       const ids = new Set(list.map(({ userId }) => userId))
       change(
         list.filter(({ userId }) => !members.has(userId)),
-        [...members.values()].filter(({ userId }) => !ids.has(userId))
+        [...members.values()].filter(({ userId }) => !ids.has(userId)),
+        list.filter((member) => {
+          const known = members.get(member.userId)
+          return known && JSON.stringify(known) !== JSON.stringify(member)
+        })
       )
-      for (const member of list) members.set(member.userId, member)
     },
     close (error, meant) {
       room.end = error

@@ -1,5 +1,5 @@
 import type {
-  Address, AnyMessages, Given, GrowingName, GrowingProperty, GrowingText, Made
+  Address, AnyMessages, Given, GrowingName, GrowingProperty, GrowingText, Made, RoomState
 } from '../contract/types.js'
 import type { Retry } from '../protocol/codes.js'
 import type { TextEnd } from '../protocol/part.js'
@@ -79,6 +79,11 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
   /** The members by user id, kept up to date; empty for a room without presence and above 200 members. */
   readonly members: ReadonlyMap<string, Member<D>>
   /**
+   * The newest value of each key of the room's `latest` events: by event, then by the text of the key. It is kept up to
+   * date, before the listeners of an event are called, and holds up to 1 000 values of an event.
+   */
+  readonly state: RoomState<E>
+  /**
    * Listens to one event, and returns a function that removes the listener. An acknowledged event is acknowledged when
    * everything that the listeners return has settled.
    */
@@ -93,12 +98,21 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
     listener: (event: RoomEvent<E>) => void,
     options?: { signal?: AbortSignal, once?: boolean }
   ): () => void
-  /** Listens to users who come and go; `members` is up to date by then. */
+  /** Listens to values that are removed; `state` is up to date by then. */
+  on (event: 'removed', listener: (removed: {
+    /** The name of the event. */
+    event: keyof E & string
+    /** The text of the key. */
+    key: string
+  }) => void, options?: ListenOptions): () => void
+  /** Listens to users who come, go or change; `members` is up to date by then. */
   on (event: 'presence', listener: (change: {
     /** Users who were not here before. */
     joined: Member<D>[]
     /** Users of whom no connection is here any more. */
     left: Member<D>[]
+    /** Users who are shown with other data now. */
+    changed: Member<D>[]
   }) => void): () => void
   /**
    * Sends a message, now or when the client has reconnected, in the order of the calls and with one effect only.
@@ -112,6 +126,14 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
    * text, and throws where that ended with an error, was lost (`lost`), or the room is over.
    */
   stream<K extends GrowingName<E>> (event: K, key: string | number): AsyncIterable<GrowingText<E[K]>>
+  /**
+   * Changes what the room shows of this user, in all its connections, until the user has left. It is sent like a
+   * message, and spends of the same rate.
+   *
+   * @throws RealtimeError `invalid_message` for data that does not fit, or a room whose members cannot change it;
+   *   otherwise as `send`
+   */
+  presence (data: Given<D>, options?: SendOptions): Promise<void>
   /** Leaves for good; messages that are not acknowledged reject with `left`. */
   leave (): Promise<void>
 }

@@ -4,6 +4,12 @@ import type { Identity } from './identity.js'
 import type { Named } from './named-set.js'
 import type { Transport } from './link.js'
 
+/** Is told of the connections of users. */
+export interface UserWatch {
+  enter (userId: string): void
+  leave (userId: string): void
+}
+
 /** Holds the connections of this node, by id and by user. */
 export class Connections<H extends Named> {
   readonly #byId = new ShardedMap<Connection<H>>()
@@ -12,6 +18,12 @@ export class Connections<H extends Named> {
   readonly #byToken = new ShardedMap<Connection<H> | Set<Connection<H>>>()
   readonly transports: Record<Transport, number> = { websocket: 0, sse: 0, polling: 0 }
 
+  readonly #watch: UserWatch | undefined
+
+  constructor (watch?: UserWatch) {
+    this.#watch = watch
+  }
+
   get size (): number { return this.#byId.size }
   get users (): number { return this.#byUser.size }
 
@@ -19,6 +31,7 @@ export class Connections<H extends Named> {
     this.#byId.set(connection.id, connection)
     this.transports[transport]++
     insert(this.#byUser, connection.userId, connection)
+    this.#watch?.enter(connection.userId)
     if (connection.identity.tokenId !== undefined) insert(this.#byToken, connection.identity.tokenId, connection)
   }
 
@@ -38,6 +51,7 @@ export class Connections<H extends Named> {
     this.#byId.delete(connection.id)
     this.transports[transport]--
     remove(this.#byUser, connection.userId, connection)
+    this.#watch?.leave(connection.userId)
     if (connection.identity.tokenId !== undefined) remove(this.#byToken, connection.identity.tokenId, connection)
     return true
   }

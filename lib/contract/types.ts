@@ -42,6 +42,11 @@ export interface EventSpecs {
      * meaning for the others.
      */
     readonly append?: string
+    /**
+     * Whether a `latest` value belongs to the user whose message causes it: it is removed when the user's presence in
+     * the room ends. The room needs presence. @default false
+     */
+    readonly owner?: boolean
   }
 }
 
@@ -185,10 +190,19 @@ export type AnyAddress = Address<unknown, unknown, unknown>
 /** The names of the events of a room; any string where the room is given by its name alone. */
 export type EventName<R> = R extends Address<unknown, infer E, unknown> ? keyof E & string : string
 
+/** The types of the data of all events of a room; of any event `unknown` where the room is given by its name alone. */
+export type EventsOfRoom<R> = R extends Address<unknown, infer E, unknown> ? E : Record<string, unknown>
+
 /** The type of the data that an event of a room is given; `unknown` where the room is given by its name alone. */
 export type EventData<R, K> = R extends Address<unknown, infer E, unknown>
   ? K extends keyof E ? Given<E[K]> : never
   : unknown
+
+/** The current values of a room: by event, then by the text of the key. A key that has no value is absent. */
+export interface RoomState<E> extends ReadonlyMap<string, ReadonlyMap<string, unknown>> {
+  /** The values of one event by the text of their key; `undefined` for an event that is not `latest`. */
+  get<K extends keyof E & string> (event: K): ReadonlyMap<string, Made<E[K]>> | undefined
+}
 
 /** Messages of whatever types. */
 export interface AnyMessages {

@@ -1,5 +1,7 @@
 import { Refusal } from '../errors/refusal.js'
-import type { Command, HistoryCommand, MessageCommand, ReadCommand } from '../protocol/frames.js'
+import type {
+  Command, HistoryCommand, MessageCommand, PresenceCommand, ReadCommand
+} from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import { dataOf } from '../protocol/part.js'
 import type { AckFrame, EventFrame, EventName, PongFrame } from '../protocol/server-frames.js'
@@ -8,7 +10,7 @@ import { MemberLists } from '../rooms/member-lists.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { costOf } from '../structures/token-bucket.js'
 import type { Caller } from './caller.js'
-import type { Messages } from './messages.js'
+import { checkSize, fittingNow, type Messages } from './messages.js'
 
 export interface CommandsOptions {
   readonly rooms: Hub
@@ -50,6 +52,7 @@ export class Commands {
       case 'members': return this.#members(command.room, command.id, caller)
       case 'history': return this.#history(command, caller)
       case 'read': return this.#read(command, caller)
+      case 'presence': return this.#show(command, caller, bytes)
       case 'message': return this.#message(command, caller, bytes)
     }
   }
@@ -92,6 +95,18 @@ export class Commands {
     const { data, bytes } = await this.#presence(room)
     caller.charge(costOf(bytes))
     return { type: 'ack', room, id, data }
+  }
+
+  /** Changes what is shown of the caller's user. */
+  async #show ({ room, id, data }: PresenceCommand, caller: Caller, bytes: number): Promise<Answer> {
+    const used = await caller.use(room)
+    const { canUpdate, member, messageLimit, pattern } = used.declaration
+    if (!canUpdate) throw new Refusal('invalid_message', { message: 'what the room shows of its members is fixed' })
+    checkSize(messageLimit, bytes)
+    const shown = fittingNow(member!, data, `member data of "${pattern.source}"`)
+    used.check()
+    if (!await this.#options.rooms.update(room, caller.userId, shown)) throw new Refusal('not_joined', { room })
+    return { type: 'ack', room, id }
   }
 
   /** Omits the list where it does not fit into one answer, like that of too many users. */

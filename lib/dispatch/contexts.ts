@@ -5,12 +5,13 @@ import type { RoomHandle } from '../types/handlers.js'
 import type { BroadcastOptions } from '../types/rooms.js'
 import type { StreamOptions } from '../types/streams.js'
 import type { User } from '../types/user.js'
+import { Refusal } from '../errors/refusal.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
+import { checkUpdate } from '../rooms/member-data.js'
 import { OpeningWriter } from '../rooms/opening-writer.js'
 import { shape } from '../rooms/publications.js'
-import type { Refusal } from '../errors/refusal.js'
 import { HandlerSignal, type WhenGone } from './handler-signal.js'
 
 type Params = Readonly<Record<string, string>>
@@ -35,11 +36,20 @@ export interface MessageSource extends ContextSource {
   readonly whenGone: WhenGone
 }
 
+/**
+ * Shows the user of a context with other data.
+ *
+ * @throws Refusal `not_joined` when the user is not in the room
+ */
+export async function update ({ rooms, name, userId }: ContextSource, data: unknown): Promise<void> {
+  if (!await rooms.update(name, userId, data)) throw new Refusal('not_joined', { room: name })
+}
+
 /** The room as a handler sees it. */
 class Handle implements RoomHandle<Events> {
   readonly name: string
   readonly #source: ContextSource
-  #broadcasts = 0
+  #published = 0
 
   constructor (source: ContextSource) {
     this.name = source.name
@@ -51,14 +61,28 @@ class Handle implements RoomHandle<Events> {
     data: unknown,
     { except, idempotencyKey }: BroadcastOptions = {}
   ): Promise<{ position?: Position, recipients: number }> {
-    const { rooms, sender, userId, messageId } = this.#source
-    const n = ++this.#broadcasts
-    // A handler that runs again, because the first node that ran it died, must not add a second event.
-    const once = idempotencyKey ?? (messageId === undefined ? undefined : [userId, messageId, String(n)] as const)
+    const { rooms, sender, userId } = this.#source
+    const once = idempotencyKey ?? this.#once()
     const left = except === undefined
       ? undefined
       : except === sender ? { user: userId, connection: except } : { connection: except }
-    return shape(await rooms.publish(this.name, event, data, { except: left, once, owner: userId }))
+    return shape(await rooms.publish(this.name, event, data, { except: left, once, owner: userId, sender }))
+  }
+
+  async remove (event: string, key: string | number): Promise<{ recipients: number }> {
+    const { rooms, userId } = this.#source
+    return shape(await rooms.remove(this.name, event, key, { once: this.#once(), owner: userId }))
+  }
+
+  async presence (data: unknown): Promise<void> {
+    await update(this.#source, checkUpdate(this.#source.declaration, data))
+  }
+
+  /** A handler that runs again, because the first node that ran it died, must not publish a second time. */
+  #once (): readonly [string, string, string] | undefined {
+    const { userId, messageId } = this.#source
+    const n = ++this.#published
+    return messageId === undefined ? undefined : [userId, messageId, String(n)]
   }
 
   stream (event: string, head: object, { signal }: StreamOptions = {}): OpeningWriter {
@@ -135,12 +159,20 @@ export class MessageContext extends RoomContext implements Public.MessageContext
 export class JoinContext extends RoomContext implements Public.JoinContext<Params, Events> {
   readonly resumed: boolean
   readonly connection: Public.Connection<Events>
-  constructor (source: ContextSource, resumed: boolean, send: (packet: Packet) => void) {
+  constructor (
+    source: ContextSource,
+    resumed: boolean,
+    { send, show }: { readonly send: (packet: Packet) => void, readonly show: (data: unknown) => Promise<void> }
+  ) {
     super(source)
     this.resumed = resumed
+    const { declaration, rooms, name } = source
     this.connection = {
       id: source.sender!,
-      send: (event, data) => { send(source.rooms.publications.direct(source.declaration, source.name, event, data)) }
+      send: (event, data) => { send(rooms.publications.direct(declaration, name, event, data)) },
+      presence: async (data) => {
+        await show(checkUpdate(declaration, data))
+      }
     }
   }
 }

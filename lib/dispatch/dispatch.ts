@@ -10,7 +10,7 @@ import type { Identity } from '../connection/identity.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { isCode, type EndReason } from '../protocol/codes.js'
-import type { Command, InvalidFrame } from '../protocol/frames.js'
+import type { Command, InvalidFrame, MessageCommand, PresenceCommand } from '../protocol/frames.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Ledger } from '../stats/ledger.js'
 import type { Awaitable } from '../structures/awaitable.js'
@@ -206,14 +206,14 @@ export class Dispatch {
   }
 
   /**
-   * Spends a token of the room's own bucket for a message where the room declares one, of the connection's for
-   * everything else.
+   * Spends a token of the room's own bucket for a message, and a change of member data, where the room declares one; of
+   * the connection's for everything else.
    */
   #isAffordable (connection: Peer, command: Command): boolean {
     if (command.type === 'ack' && this.#options.acks.isOwed(command.id, connection.id)) return true
     const now = performance.now()
     let wait: number
-    const membership = command.type === 'message' ? connection.rooms.get(command.room) : undefined
+    const membership = isSaid(command) ? connection.rooms.get(command.room) : undefined
     const rate = membership?.room.declaration.rate
     if (membership === undefined || rate === undefined) wait = connection.spend(now)
     else {
@@ -277,7 +277,8 @@ export class Dispatch {
   /** @throws TypeError for a reply that is no JSON: a cycle, or a BigInt */
   #tell (connection: Peer, { type, id }: Command, answer: Answer | void): void {
     // Answers to pings and broadcasts get no answer, and a sender without an id cannot match an ack.
-    const isSilent = type === 'pong' || type === 'ack' || (id === undefined && (type === 'message' || type === 'leave'))
+    const isSilent = type === 'pong' || type === 'ack' ||
+      (id === undefined && (type === 'message' || type === 'presence' || type === 'leave'))
     if (answer !== undefined && !isSilent) connection.sendFrame(answer)
   }
 
@@ -300,6 +301,11 @@ export class Dispatch {
       room
     )
   }
+}
+
+/** Whether the command says something in a room. */
+function isSaid (command: Command): command is MessageCommand | PresenceCommand {
+  return command.type === 'message' || command.type === 'presence'
 }
 
 function roomOf (command: Command): string | undefined { return 'room' in command ? command.room : undefined }

@@ -1,5 +1,5 @@
 import type { Awaitable } from '../structures/awaitable.js'
-import { JoinContext, type ContextSource } from './contexts.js'
+import { JoinContext, update, type ContextSource } from './contexts.js'
 import type { Peer } from '../admission/peer.js'
 import { Refusal } from '../errors/refusal.js'
 import type { Packet } from '../protocol/packet.js'
@@ -72,20 +72,30 @@ export class JoinPreparation {
       const source = sourceOf(this.#rooms, entrant, name, found)
       const held: Packet[] = []
       let send = (packet: Packet): void => { held.push(packet) }
+      /** What `onJoin` has shown of the user; it is kept for the announcement. */
+      let early: { readonly data: unknown } | undefined
+      let show = async (data: unknown): Promise<void> => { early = { data } }
       if (declaration.onJoin !== undefined) {
-        await declaration.onJoin(new JoinContext(source, joining.resumed === true, (packet) => { send(packet) }))
+        await declaration.onJoin(new JoinContext(source, joining.resumed === true, {
+          send: (packet) => { send(packet) },
+          show: (data) => show(data)
+        }))
         send = (packet) => { entrant.send(packet) }
       }
       // A connection that is gone or was removed meanwhile is not announced to the other members.
       if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
       if (declaration.hasPresence) {
-        const data = await this.#memberData(declaration, source)
+        const given: { readonly data: unknown } | undefined = early
+        const data = given === undefined ? await this.#memberData(declaration, source) : given.data
+        show = async (later) => { await update(source, later) }
         if (!entrant.isOpen) throw new Refusal('timeout', { message: 'the connection has gone' })
         await joining.announce({
           userId: entrant.userId,
           connection: entrant.id,
           ...(data === undefined ? {} : { data })
         })
+        // Another connection of the user may be shown already, otherwise.
+        if (given !== undefined) await update(source, data)
       }
       return { name, joining, held: held.length === 0 ? undefined : held }
     } catch (error) {

@@ -3,8 +3,8 @@ import type { ClaimStore } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { MessageContext, type MessageSource } from './contexts.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
-import type { Parsed, Violation } from '../protocol/checker.js'
-import { outgoing, sendable } from '../rooms/fitting.js'
+import type { Parsed, Validator, Violation } from '../protocol/checker.js'
+import { outgoing, parseNow, sendable } from '../rooms/fitting.js'
 import { Idempotency, type Handling, type IdempotencyOptions } from './idempotency.js'
 import { refusedBy, type Outcome } from './outcome.js'
 import { after } from '../structures/timers.js'
@@ -23,6 +23,28 @@ export interface MessageCall extends MessageSource {
 
 export interface MessagesOptions extends IdempotencyOptions {
   readonly validateOutput: boolean
+}
+
+/**
+ * @param limit of the room, in bytes
+ * @throws Refusal `message_too_large`
+ */
+export function checkSize (limit: number | undefined, bytes: number): void {
+  if (limit === undefined || bytes <= limit) return
+  throw new Refusal('message_too_large', { why: { limit: 'limits.message of the room', value: limit, bytes } })
+}
+
+/**
+ * Checks data of a client where there is no time to wait.
+ *
+ * @param what is checked, for an error of the application's schema
+ * @returns the data as the schema makes it
+ * @throws Refusal `invalid_message`
+ */
+export function fittingNow (schema: Validator, data: unknown, what: string): unknown {
+  if (schema.parse !== undefined) return fitting(parseNow(schema, data, what))
+  if (!schema.check(data)) throw misfit(schema.violations(data))
+  return data
 }
 
 /** Runs declared messages: it checks them, runs the handler with a deadline, and does so once per message id. */
@@ -60,11 +82,7 @@ export class Messages {
         message: `${declaration.pattern.source} has no message ${JSON.stringify(type)}`
       })
     }
-    if (declaration.messageLimit !== undefined && bytes > declaration.messageLimit) {
-      throw new Refusal('message_too_large', {
-        why: { limit: 'limits.message of the room', value: declaration.messageLimit, bytes }
-      })
-    }
+    checkSize(declaration.messageLimit, bytes)
     if (rule.data.parse !== undefined) {
       const parsed = rule.data.parse(data)
       return parsed instanceof Promise ? this.#inTime(parsed).then(fitting) : fitting(parsed)

@@ -59,6 +59,8 @@ export function resolveOptions (options: RealtimeOptions): Settings {
   mustBeFunction(options.authenticate, 'options.authenticate')
   mustBeFunction(options.userId, 'options.userId')
   mustBeFunction(options.onRefused, 'options.onRefused')
+  mustBeFunction(options.onOnline, 'options.onOnline')
+  mustBeFunction(options.onOffline, 'options.onOffline')
   if (options.stats !== false) mustBeFunction(options.stats?.authorize, 'options.stats.authorize')
   const { auth = {}, limits = {}, history, presence = {}, drain = {}, timeouts = {}, sse = {} } = options
   const carriers = auth.carriers ?? DEFAULTS.carriers
@@ -153,8 +155,10 @@ function checkOrigins (origins: RealtimeOptions['origins'], carriers: readonly C
 export function checkRoomOptions (room: string, options: unknown): void {
   const fault = explain(roomOptionsSchema, options, `options of "${room}"`)
   if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(fault)
-  const { authorize, onJoin, onLeave } = options as Record<string, unknown>
+  const { authorize, onJoin, onLeave, onOccupied, onVacated } = options as Record<string, unknown>
   mustBeFunction(authorize, `options of "${room}".authorize`)
   mustBeFunction(onJoin, `options of "${room}".onJoin`)
   mustBeFunction(onLeave, `options of "${room}".onLeave`)
+  mustBeFunction(onOccupied, `options of "${room}".onOccupied`)
+  mustBeFunction(onVacated, `options of "${room}".onVacated`)
 }

@@ -32,6 +32,8 @@ export const optionsSchema = Type.Object({
   origins: Type.Optional(Fn),
   capacity: Type.Optional(Count),
   onRefused: Type.Optional(Fn),
+  onOnline: Type.Optional(Fn),
+  onOffline: Type.Optional(Fn),
   limits: Type.Optional(Type.Object({
     user: Type.Optional(Type.Object(
       { connections: Count, then: Type.Union([Type.Literal('reject'), Type.Literal('replace')]) },
@@ -118,6 +120,8 @@ export const roomOptionsSchema = Type.Object({
   authorize: Type.Optional(Fn),
   onJoin: Type.Optional(Fn),
   onLeave: Type.Optional(Fn),
+  onOccupied: Type.Optional(Fn),
+  onVacated: Type.Optional(Fn),
   presence: Type.Optional(Fn),
   on: Type.Optional(Fn)
 }, closed)

@@ -5,9 +5,11 @@ import type { RemoteControl } from '../app/control.js'
 import type { Denials } from '../auth/denials.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Foundation } from './foundation.js'
+import type { WholeHooks } from './hooks.js'
 
 export interface AdapterHostParts {
   readonly hub: Hub
+  readonly hooks: WholeHooks
   readonly control: RemoteControl
   readonly connectionIds: ConnectionIds
   readonly slots: Slots
@@ -17,8 +19,9 @@ export interface AdapterHostParts {
 /** Makes what the adapter calls: events for the hub, messages of other nodes, and the state of its broker. */
 export function createAdapterHost (
   { app: { log }, settings, nodeId, adapter, failed }: Foundation,
-  { hub, control, connectionIds, slots, denials }: AdapterHostParts
+  { hub, hooks, control, connectionIds, slots, denials }: AdapterHostParts
 ): AdapterHost {
+  const host = hub.host
   let wasUp: boolean | undefined
   let wasDown = false
   const said = async (step: Promise<void>, what: string): Promise<void> => {
@@ -41,7 +44,8 @@ export function createAdapterHost (
     nodeId,
     remembered: settings.limits.remembered,
     log,
-    ...hub.host,
+    ...host,
+    presence: (room, change) => { if (!room.startsWith('@') || !hooks.heard(room, change)) host.presence(room, change) },
     control: (message) => { control.handle(message).catch((error: unknown) => { failed(error, 'control') }) },
     state: (isUp, hasForgotten = false) => {
       tell(isUp)

@@ -8,7 +8,7 @@ import type { Authentication } from '../auth/authentication.js'
 import type { Credentials } from '../auth/credentials.js'
 import type { Denials } from '../auth/denials.js'
 import { Revocations } from '../auth/revocations.js'
-import { Connections } from '../connection/connections.js'
+import { Connections, type UserWatch } from '../connection/connections.js'
 import { Drain } from '../connection/drain.js'
 import { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
@@ -17,9 +17,11 @@ import type { Messages } from '../dispatch/messages.js'
 import { Exchanges } from '../endpoint/exchanges.js'
 import { Polls } from '../endpoint/polls.js'
 import { UserRateLimiter } from '../endpoint/user-rate-limiter.js'
+import type { Census } from '../rooms/census.js'
 import { Hub } from '../rooms/hub.js'
 import type { Membership } from '../rooms/membership.js'
 import type { Foundation } from './foundation.js'
+import { WholeHooks } from './hooks.js'
 import {
   createAuthentication, createCredentials, createDenials, createDispatch, createMessages, createSlots, hubOptions
 } from './parts.js'
@@ -33,6 +35,7 @@ export interface Core {
   readonly readiness: Readiness
   readonly acks: BroadcastAcks
   readonly hub: Hub
+  readonly hooks: WholeHooks
   readonly slots: Slots
   readonly messages: Messages
   readonly revocations: Revocations
@@ -55,10 +58,11 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
   const { app: { log }, settings, adapter, nodeId, failed } = foundation
   const controlFailed = (error: unknown): void => { failed(error, 'control') }
 
-  const connections = new Connections<Membership>()
-  const drain = new Drain(connections, settings.drain)
   const acks = new BroadcastAcks(nodeId, adapter.control, controlFailed)
   const hub = new Hub(adapter, hubOptions(foundation, acks))
+  const hooks = new WholeHooks(foundation, hub)
+  const connections = new Connections<Membership>(hooks.online === undefined ? undefined : usersOf(hooks.online))
+  const drain = new Drain(connections, settings.drain)
 
   const revocations = new Revocations()
   const slots = createSlots(foundation, connections)
@@ -94,6 +98,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     readiness: new Readiness(drain),
     acks,
     hub,
+    hooks,
     slots,
     messages,
     revocations,
@@ -108,5 +113,13 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     elsewhere,
     unread,
     control
+  }
+}
+
+/** A user is gone when the grace is over, however a connection has ended. */
+function usersOf (census: Census): UserWatch {
+  return {
+    enter: (userId) => { census.enter(userId) },
+    leave: (userId) => { census.leave(userId, false) }
   }
 }

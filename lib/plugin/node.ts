@@ -72,9 +72,10 @@ export class RealtimeNode {
   }
 
   async start (): Promise<void> {
-    const { hub, slots, connectionIds, readiness } = this.core
+    const { hub, hooks, slots, connectionIds, readiness } = this.core
     await this.foundation.adapter.start(this.#adapterHost)
     hub.start()
+    await hooks.start()
     slots.start()
     await connectionIds.start()
     this.#contracts?.start(hub.declarations.values())
@@ -86,7 +87,7 @@ export class RealtimeNode {
 
   /** Stops what `start` has started, in the reverse order, and what runs since the node was made. */
   async stop (): Promise<void> {
-    const { hub, slots, connectionIds, readiness, messages, exchanges } = this.core
+    const { hub, hooks, slots, connectionIds, readiness, messages, exchanges } = this.core
     const { flusher, websocket } = this.clients
     readiness.close()
     this.#loop.stop()
@@ -94,6 +95,7 @@ export class RealtimeNode {
     this.#heartbeat.stop()
     connectionIds.stop()
     slots.stop()
+    hooks.stop()
     hub.stop()
     messages.stop()
     flusher.close()

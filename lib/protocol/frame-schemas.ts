@@ -17,7 +17,11 @@ const joined = {
   resumed: optional(boolean()),
   members: optional(members),
   rate: optional(rate),
-  concurrent: optional(array(string()))
+  concurrent: optional(array(string())),
+  latest: optional(object({
+    keys: record(string({ description: 'by event the property that is the key of its values' })),
+    ttl: integer({ description: 'milliseconds for which values are kept' })
+  }))
 }
 const error = object({
   code: string({ description: `one of ${Object.keys(codes).join(', ')}, or the application's own` }),
@@ -66,6 +70,7 @@ export const CLIENT_FRAMES: Readonly<Record<string, Frame>> = {
       data: optional(object({ since: optional(object(position)), limit: optional(integer({ minimum: 0 })) }))
     }
   },
+  presence: { description: 'changes the member data of the sender', fields: { room, id, data: optional({}) } },
   read: {
     description: 'asks for a whole growing text, where parts of it are missing',
     fields: { room, id, data: object({ event: string(), key: string() }) }
@@ -95,8 +100,16 @@ export const SERVER_FRAMES: Readonly<Record<string, Frame>> = {
     fields: { room: optional(room), id, data: error }
   },
   presence: {
-    description: 'users who have come and gone',
-    fields: { room, data: object({ sequence: integer(), joined: array(member), left: array(member) }) }
+    description: 'users who have come and gone, or are shown with other data now',
+    fields: {
+      room,
+      data: object({
+        sequence: integer(),
+        joined: array(member),
+        left: array(member),
+        changed: optional(array(member))
+      })
+    }
   },
   joined: { description: 'the server has put the connection into a room', fields: { room, data: object(joined) } },
   left: {
@@ -106,6 +119,10 @@ export const SERVER_FRAMES: Readonly<Record<string, Frame>> = {
   gap: {
     description: 'events that are lost: those after `from`, up to `to`',
     fields: { room, data: object({ epoch: string(), from: optional(integer()), to: integer() }) }
+  },
+  removed: {
+    description: 'the value of a key of a `latest` event is gone',
+    fields: { room, data: object({ event: string(), key: string() }) }
   },
   drain: {
     description: 'the node shuts down, and serves the link until then',

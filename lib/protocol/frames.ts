@@ -6,7 +6,7 @@ import { isOffset, isPosition } from './position.js'
 /** Frame types of the protocol itself. A contract cannot declare a message or an event of these names. */
 export const RESERVED_TYPES: ReadonlySet<string> = new Set([
   'join', 'leave', 'ping', 'pong', 'auth', 'members', 'history', 'read', 'ack',
-  'welcome', 'error', 'presence', 'joined', 'left', 'gap', 'drain', 'open', 'realtime'
+  'welcome', 'error', 'presence', 'joined', 'left', 'gap', 'removed', 'drain', 'open', 'realtime'
 ])
 
 /** Subprotocol of the WebSocket handshake and version of the frames. */
@@ -29,6 +29,12 @@ export interface LeaveCommand { readonly type: 'leave', readonly room: string, r
 export interface PingCommand { readonly type: 'ping' | 'pong', readonly id?: string }
 export interface AuthCommand { readonly type: 'auth', readonly ticket: string, readonly id?: string }
 export interface MembersCommand { readonly type: 'members', readonly room: string, readonly id?: string }
+export interface PresenceCommand {
+  readonly type: 'presence'
+  readonly room: string
+  readonly id?: string
+  readonly data: unknown
+}
 export interface HistoryCommand {
   readonly type: 'history'
   readonly room: string
@@ -57,6 +63,7 @@ export type Command =
   | PingCommand
   | AuthCommand
   | MembersCommand
+  | PresenceCommand
   | HistoryCommand
   | ReadCommand
   | AckCommand
@@ -136,6 +143,7 @@ export function parseCommand (json: unknown): Command | InvalidFrame {
     }
     return { type, room, event: data.event, key: data.key, ...id }
   }
+  if (type === 'presence') return { type, room, data, ...id }
   if (type !== 'join' && type !== 'history') {
     return RESERVED_TYPES.has(type)
       ? { fault: `${type} is a frame of the server`, ...named }

@@ -1,7 +1,7 @@
 import type { Delivery } from '../contract/types.js'
 import type { Part } from './part.js'
 import type { Position } from './position.js'
-import type { ServerFrame } from './server-frames.js'
+import type { RemovedFrame, ServerFrame } from './server-frames.js'
 import { frameText, payloadOf } from './websocket-frame.js'
 
 /** The connection that does not get an event, and its user where that is known: then both must match. */
@@ -39,6 +39,10 @@ export interface EventHead {
   readonly key?: string | undefined
   /** Order among the `latest` values of a room. */
   readonly version?: number | undefined
+  /** The user with whose presence in the room the value ends; absent where it does not end so. */
+  readonly user?: string | undefined
+  /** It takes the value of its key away: `type` and `key` say which, and members are sent the frame `removed`. */
+  readonly isRemoval?: boolean | undefined
   /** Whom the event leaves out. */
   readonly except?: Except | undefined
   /** Id that members acknowledge, for an acknowledged broadcast. */
@@ -83,8 +87,10 @@ export class Packet {
    * raw line breaks, so one `data:` line is enough.
    */
   get sse (): Buffer {
+    const { event } = this
+    const name = event === undefined || event.isRemoval === true ? 'realtime' : event.type
     this.#sse ??= Buffer.concat([
-      Buffer.from(`event: ${this.event?.type ?? 'realtime'}\ndata: `),
+      Buffer.from(`event: ${name}\ndata: `),
       this.payload,
       SSE_TAIL
     ])
@@ -111,13 +117,21 @@ export function encodeFrame (frame: ServerFrame, position?: Position): Packet {
 /**
  * Frames an event for all its receivers.
  *
- * @param data the event's data as JSON text, which the publisher serialises once
+ * @param data the event's data as JSON text, which the publisher serialises once; a removal has none
  */
 export function encodeEvent (head: EventHead, data: string): Packet {
+  if (head.isRemoval === true) return encodeRemoval(head)
   const { type, room, position, ack, timestamp } = head
   const offset = position === undefined ? '' : `,"offset":${position.offset}`
   const id = ack === undefined ? '' : `,"ack":${JSON.stringify(ack)}`
   const text =
     `{"type":${JSON.stringify(type)},"room":${JSON.stringify(room)}${offset}${id},"data":${data},"timestamp":${timestamp}}`
   return new Packet(frameText(text), head, room, position)
+}
+
+/** Frames a removal, which each node makes from its head. */
+function encodeRemoval (head: EventHead): Packet {
+  const { type, room, key = '' } = head
+  const frame: RemovedFrame = { type: 'removed', room, data: { event: type, key } }
+  return new Packet(frameText(JSON.stringify(frame)), head, room)
 }

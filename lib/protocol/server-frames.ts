@@ -15,7 +15,7 @@ export interface MembersData {
   readonly list?: readonly MemberData[]
 }
 
-/** Users who have come and gone. */
+/** Users who have come and gone, or have changed. */
 export interface PresenceData {
   /**
    * Number of the change. The changes of a room are numbered without holes; after a hole the client asks for the list
@@ -24,12 +24,16 @@ export interface PresenceData {
   readonly sequence: number
   readonly joined: readonly MemberData[]
   readonly left: readonly MemberData[]
+  /** Users who are shown with other data now; absent where there is none. */
+  readonly changed?: readonly MemberData[]
 }
 
 /** What a room asks of its members' clients. */
 export interface RoomTerms {
   /** The room's own rate of messages; absent where that of the connection holds. */
   readonly rate?: { readonly messages: number, readonly burst: number }
+  /** Its `latest` events; absent without one. */
+  readonly latest?: LatestData
   /** Messages that do not wait behind others; absent where all of them do. */
   readonly concurrent?: readonly string[]
 }
@@ -39,6 +43,14 @@ export interface JoinData extends Partial<Position>, RoomTerms {
   /** Whether it resumes where it asked to; absent when it did not ask. */
   readonly resumed?: boolean
   readonly members?: MembersData
+}
+
+/** The `latest` events of a room, for who keeps their values. */
+export interface LatestData {
+  /** By event the property of its data whose value is the key. */
+  readonly keys: Readonly<Record<string, string>>
+  /** Milliseconds for which the server keeps a value, and remembers that one was removed. */
+  readonly ttl: number
 }
 
 /** Events that are lost to a member: those after `from`, up to `to`. */
@@ -104,6 +116,13 @@ export interface LeftFrame {
 
 export interface GapFrame { readonly type: 'gap', readonly room: string, readonly data: GapData }
 
+/** The value of a key of a `latest` event is gone. */
+export interface RemovedFrame {
+  readonly type: 'removed'
+  readonly room: string
+  readonly data: { readonly event: string, readonly key: string }
+}
+
 /** The node shuts down and serves the link until then. */
 export interface DrainFrame {
   readonly type: 'drain'
@@ -151,6 +170,7 @@ export type ServerFrame =
   | JoinedFrame
   | LeftFrame
   | GapFrame
+  | RemovedFrame
   | DrainFrame
   | PingFrame
   | PongFrame

@@ -9,58 +9,79 @@ const ROOM = 512
 
 interface Value { readonly name: string, readonly packet: Packet, readonly until: number }
 
-/** Milliseconds for which the `latest` values of a room are kept. */
-export function latestTtl (history: { readonly ttl: number } | false): number {
-  return history === false ? DAY : history.ttl
+/** How long the values of a room are kept. */
+export interface LatestLife {
+  readonly history: { readonly ttl: number } | false
+  /** Whether some of them end with the presence of their user. */
+  readonly owned?: boolean
+}
+
+/** Milliseconds for which the `latest` values of a room, and the removals of some, are kept. */
+export function latestTtl ({ history, owned = false }: LatestLife): number {
+  return history === false || owned ? DAY : history.ttl
 }
 
 /**
- * Holds the current `latest` values of one room by type and key. This class bounds their number, a `Retention` bounds
- * their time and bytes.
+ * Holds the current `latest` values of one room by type and key, and the removals of some, for those who come back and
+ * know the value. This class bounds their number, a `Retention` bounds their time and bytes.
  */
 export class Latest extends Retained {
   readonly #values = new Map<string, Link<Value>>()
   readonly #order = new LinkedList<Value>()
+  /** Removals are in an order of their own, because they give way to values. */
+  readonly #removed = new LinkedList<Value>()
   readonly #ttl: number
   readonly #onEmpty: (() => void) | undefined
+  readonly #onShift: ((packet: Packet) => void) | undefined
   #bytes = 0
 
   /**
    * @param ttl milliseconds since a value was accepted, counted by the age that came with the value and not by the
    *   clock of any node
+   * @param onShift called with what is given up because of its age or a bound
    */
-  constructor (ttl: number, onEmpty?: () => void) {
+  constructor (ttl: number, onEmpty?: () => void, onShift?: (packet: Packet) => void) {
     super()
     this.#ttl = ttl
     this.#onEmpty = onEmpty
+    this.#onShift = onShift
   }
 
   get bytes (): number { return this.#bytes === 0 ? 0 : this.#bytes + ROOM }
-  get ends (): number { return this.#order.first?.item.until ?? Number.POSITIVE_INFINITY }
+  get ends (): number { return this.#oldest?.item.until ?? Number.POSITIVE_INFINITY }
   get size (): number { return this.#values.size }
 
-  /** Yields the packets that have not expired, in the order in which they were set. */
+  get #oldest (): Link<Value> | undefined {
+    const [value, removal] = [this.#order.first, this.#removed.first]
+    return value === undefined || (removal !== undefined && removal.item.until < value.item.until) ? removal : value
+  }
+
+  /** Yields the packets that have not expired: first the removals, then the values, in the order of their setting. */
   * packets (now: number): Generator<Packet> {
-    for (const { packet, until } of this.#order) if (until > now) yield packet
+    for (const { packet, until } of this.#all()) if (until > now) yield packet
   }
 
   /** Yields the same packets, each with the time for which it has been kept. */
   * aged (now: number): Generator<Packet> {
-    for (const { packet, until } of this.#order) {
+    for (const { packet, until } of this.#all()) {
       if (until > now) yield packet.aged(Math.max(0, now - until + this.#ttl))
     }
   }
 
-  /** Highest version among the values. */
-  get version (): number | undefined {
-    let version: number | undefined
-    for (const { packet } of this.#order) version = Math.max(version ?? 0, packet.event!.version ?? 0)
-    return version
+  * #all (): Generator<Value> {
+    yield * this.#removed
+    yield * this.#order
+  }
+
+  /** Whether a value has this version, and has not been removed or replaced. */
+  has (type: string, key: string, version: number): boolean {
+    const known = this.#values.get(keyOf(type, key))?.item.packet.event
+    return known?.version === version && known.isRemoval !== true
   }
 
   /** @returns false when a newer value of the key is already known */
   set (packet: Packet, now: number): boolean {
-    const { type, key, version, age = 0 } = packet.event!
+    const { type, key, version, age = 0, isRemoval = false } = packet.event!
     const name = keyOf(type, key ?? '')
     const known = this.#values.get(name)
     if (known !== undefined) {
@@ -72,15 +93,18 @@ export class Latest extends Retained {
     }
     const link = new Link<Value>({ name, packet, until: now - age + this.#ttl })
     this.#values.set(name, link)
-    this.#order.push(link)
+    ;(isRemoval ? this.#removed : this.#order).push(link)
     this.#bytes += costOf(packet)
-    if (this.#values.size > MAX_LATEST) this.shift()
+    if (this.#values.size > MAX_LATEST) this.#giveUp(this.#removed.first ?? this.#order.first)
     return true
   }
 
-  shift (): void {
-    const { first } = this.#order
-    if (first !== undefined) this.#drop(first)
+  shift (): void { this.#giveUp(this.#oldest) }
+
+  #giveUp (link: Link<Value> | undefined): void {
+    if (link === undefined) return
+    this.#drop(link)
+    this.#onShift?.(link.item.packet)
   }
 
   override emptied (): void { this.#onEmpty?.() }

@@ -8,10 +8,12 @@ import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors/misuse.js'
 import { RESERVED_TYPES } from '../protocol/frames.js'
 import { keyFaultOf, validatorOf } from '../protocol/any-schema.js'
 import { SchemaFault, type Validator } from '../protocol/checker.js'
+import { latestTtl } from '../retention/latest.js'
 import type { RoomTerms } from '../protocol/server-frames.js'
 import { APPEND, HISTORY } from '../retention/bounds.js'
 import { appendFault, growthOf } from './append-faults.js'
 import { ALL, USER, type BuiltIn } from './built-in.js'
+import { presenceSettings, type PresenceOption } from './presence-settings.js'
 
 /** First segments of the URL space that are not rooms. */
 export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket', 'health', 'asyncapi.json'])
@@ -28,7 +30,9 @@ export interface RoomHooks {
   readonly authorize?: Hook<unknown, boolean> | undefined
   readonly onJoin?: Hook<unknown, void> | undefined
   readonly onLeave?: Hook<unknown, void> | undefined
-  readonly presence?: Hook<unknown, unknown> | boolean | undefined
+  readonly onOccupied?: Hook<unknown, void> | undefined
+  readonly onVacated?: Hook<unknown, void> | undefined
+  readonly presence?: PresenceOption
   readonly on?: Readonly<Record<string, Hook<unknown, unknown>>> | undefined
 }
 
@@ -52,12 +56,14 @@ interface MessageRule {
   /** Whether it does not wait behind other messages of its connection. */
   readonly isConcurrent: boolean
 }
-interface EventRule {
+export interface EventRule {
   readonly data: Validator
   /** What its data is called in errors. */
   readonly name: string
   readonly delivery: Delivery
   readonly key: string | undefined
+  /** Whether a value ends with the presence of its user. */
+  readonly isOwned: boolean
 }
 
 /** What is declared of an `append` event. */
@@ -88,9 +94,15 @@ export interface Declaration {
   readonly member: Validator | undefined
   readonly hasPresence: boolean
   readonly presence: Hook<unknown, unknown> | undefined
+  /** Whether members may change what is seen of them. */
+  readonly canUpdate: boolean
   readonly authorize: Hook<unknown, boolean> | undefined
   readonly onJoin: Hook<unknown, void> | undefined
   readonly onLeave: Hook<unknown, void> | undefined
+  readonly onOccupied: Hook<unknown, void> | undefined
+  readonly onVacated: Hook<unknown, void> | undefined
+  /** Whether it has one of these two. */
+  readonly isWatched: boolean
   readonly capacity: number | undefined
   readonly flush: number
   /** Milliseconds for which what is written to a text is gathered. */
@@ -114,6 +126,7 @@ function split (spec: MessageSpecs[string] | EventSpecs[string]): {
   delivery?: Delivery
   key?: string
   append?: string
+  owner?: boolean
 } {
   return isSpec(spec) ? spec : { data: spec }
 }
@@ -201,10 +214,11 @@ export function declare (
   }
   const events = new Map<string, EventRule>()
   const texts = new Map<string, TextRule>()
-  let latest = false
+  const keys: Record<string, string> = {}
+  let owned = false
   for (const [type, spec] of Object.entries(contract.events ?? {})) {
     reserve(name, 'event', type)
-    const { data, delivery = 'reliable', key, append } = split(spec)
+    const { data, delivery = 'reliable', key, append, owner = false } = split(spec)
     if (delivery === 'append') {
       const fault = appendFault(data, key, append)
       if (fault !== undefined) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'append' ${fault}`)
@@ -220,6 +234,12 @@ export function declare (
     if (append !== undefined) {
       throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" has append, which only delivery: 'append' uses`)
     }
+    if (typeof owner !== 'boolean' || (owner && delivery !== 'latest')) {
+      throw new REALTIME_ERR_ROOM(
+        `event "${type}" of "${name}" has owner, which is true or false and which only delivery: 'latest' uses`
+      )
+    }
+    owned ||= owner
     if (delivery === 'latest' && typeof key !== 'string') {
       throw new REALTIME_ERR_ROOM(
         `event "${type}" of "${name}" is 'latest' and needs key: the property whose newest value is kept`
@@ -237,16 +257,25 @@ export function declare (
         throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'latest' with the key "${key!}", ${fault}`)
       }
     }
-    latest ||= delivery === 'latest'
+    if (delivery === 'latest') keys[type] = key!
     events.set(type, {
       data: validator(data, `event "${type}" of "${name}"`, limit),
       name: `data of event "${type}"`,
       delivery,
-      key
+      key,
+      isOwned: owner
     })
   }
-  const hasPresence = hooks.presence !== undefined && hooks.presence !== false
-  if (!isPublishOnly && contract.member !== undefined && typeof hooks.presence !== 'function') {
+  const presence = presenceSettings(name, hooks.presence)
+  if (!isPublishOnly && owned && presence === undefined) {
+    throw new REALTIME_ERR_ROOM(
+      `"${name}" has values that end with the presence of their owner: give the room the option presence`
+    )
+  }
+  if (presence?.update === true && contract.member === undefined) {
+    throw new REALTIME_ERR_ROOM(`"${name}" lets members change their data: declare its schema as member in defineRoom`)
+  }
+  if (!isPublishOnly && contract.member !== undefined && presence?.data === undefined) {
     throw new REALTIME_ERR_ROOM(`"${name}" declares member data: give the option presence: ({ user }) => data`)
   }
   const history = limits.history === false || (limits.history === undefined && defaults.history === false)
@@ -254,16 +283,19 @@ export function declare (
     : { ...HISTORY, ...(defaults.history === false ? {} : defaults.history), ...limits.history }
   const rate = limits.limits?.rate
   const concurrent = [...messages].flatMap(([type, { isConcurrent }]) => isConcurrent ? [type] : [])
+  const latest = Object.keys(keys).length > 0
+  const settings: RoomSettings = {
+    history,
+    latest,
+    definition: name,
+    ...(owned ? { owned } : {}),
+    ...(texts.size === 0 ? {} : { append: { ...APPEND, ...limits.append } })
+  }
   return {
     pattern,
     contract,
     builtIn,
-    settings: {
-      history,
-      latest,
-      definition: name,
-      ...(texts.size === 0 ? {} : { append: { ...APPEND, ...limits.append } })
-    },
+    settings,
     params: contract.params === undefined
       ? undefined
       : validator(contract.params, `params of "${name}"`, limit),
@@ -273,17 +305,22 @@ export function declare (
     member: contract.member === undefined
       ? undefined
       : validator(contract.member, `member of "${name}"`, limit),
-    hasPresence,
-    presence: typeof hooks.presence === 'function' ? hooks.presence : undefined,
+    hasPresence: presence !== undefined,
+    presence: presence?.data,
+    canUpdate: presence?.update === true,
     authorize: hooks.authorize,
     onJoin: hooks.onJoin,
     onLeave: hooks.onLeave,
+    onOccupied: hooks.onOccupied,
+    onVacated: hooks.onVacated,
+    isWatched: (hooks.onOccupied ?? hooks.onVacated) !== undefined,
     capacity: limits.capacity,
     flush: limits.flush ?? 0,
     textFlush: limits.flush ?? TEXT_FLUSH,
     messageLimit: limits.limits?.message,
     rate,
     terms: {
+      ...(latest ? { latest: { keys, ttl: latestTtl(settings) } } : {}),
       ...(rate === undefined ? {} : { rate }),
       ...(concurrent.length === 0 ? {} : { concurrent })
     },

@@ -1,7 +1,7 @@
 import type {
-  Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceSnapshot, Publication, Published
+  Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceSnapshot, PresentUser, Publication, Published
 } from '../adapters/adapter.js'
-import { REALTIME_ERR_PRESENCE_OFF } from '../errors/misuse.js'
+import { REALTIME_ERR_ADAPTER, REALTIME_ERR_PRESENCE_OFF } from '../errors/misuse.js'
 import type { EventHead } from '../protocol/packet.js'
 import { isOffset, type Position } from '../protocol/position.js'
 import { Retention } from '../retention/retention.js'
@@ -13,6 +13,7 @@ import type { Declaration } from './declaration.js'
 import { Declarations, type ResolvedRoom } from './declarations.js'
 import { Joining, type JoinRequest, type PendingJoin, type Rejoined } from './joining.js'
 import type { Membership, RoomOfMember } from './membership.js'
+import { OwnedValues } from './owned-values.js'
 import { PresenceKeeper, type PresenceOptions } from './presence.js'
 import { Publications, type PublishOptions } from './publications.js'
 import { Room, type Audience } from './room.js'
@@ -39,6 +40,12 @@ export interface HubOptions {
   readonly onOffered?: (event: EventHead) => Audience | undefined
 }
 
+/** Counts members by room. */
+export interface Occupancy {
+  enter (room: string): void
+  leave (room: string, isMeant: boolean): void
+}
+
 /** Milliseconds between two sweeps for expired `latest` values. */
 const SWEEP = 1_000
 /** Values that one turn of the event loop drops. */
@@ -62,6 +69,11 @@ export class Hub {
   readonly #walks = new Walks()
   /** Texts of `append` events. */
   readonly texts: TextStreams
+  readonly #owned: OwnedValues
+  /** Rooms of the node itself, in which its presence is kept as well. */
+  readonly #hidden = new Set<string>()
+  /** Is told of the members of rooms whose definition has a hook for the first and the last. */
+  occupancy: Occupancy | undefined
   #sweeper: NodeJS.Timeout | undefined
   /** Number of events that this node has published. */
   published = 0
@@ -74,10 +86,18 @@ export class Hub {
     this.#latest = new Retention(options.latestBytes ?? HISTORY_BYTES)
     this.#sweep = new Slices(() => this.#latest.sweep(performance.now(), SLICE))
     if (adapter.presence !== undefined) {
-      this.#presence = new PresenceKeeper(adapter.presence, options.presence, () => this.#rooms.keys(), (error) => {
+      const rooms = (): Iterable<string> => this.#hidden.size === 0 ? this.#rooms.keys() : this.#present()
+      this.#presence = new PresenceKeeper(adapter.presence, options.presence, rooms, (error) => {
         options.onError(error, 'presence')
       })
     }
+    this.#owned = new OwnedValues({
+      adapter,
+      isHeld: (room, userId, connection) => this.#presence?.isHeld(room, userId, connection) === true,
+      send: (room, declaration, publication) => this.send(room, declaration, publication),
+      find: (room) => this.#rooms.get(room),
+      onError: (error) => { options.onError(error, 'values of users who have left') }
+    })
     this.publications = new Publications(options)
     this.texts = new TextStreams({
       ...options,
@@ -85,18 +105,33 @@ export class Hub {
       locate: (name) => this.locate(name),
       room: (name) => this.#rooms.get(name)
     })
-    this.#joining = new Joining(adapter, this.#presence, options.presenceList)
+    this.#joining = new Joining(adapter, this.#presence, options.presenceList, ({ declaration, name }) => {
+      if (declaration.isWatched) this.occupancy?.enter(name)
+    })
   }
+
+  * #present (): Generator<string> {
+    yield * this.#rooms.keys()
+    yield * this.#hidden
+  }
+
+  /** Keeps the entries of this node alive; absent where the adapter keeps no presence. */
+  get presence (): PresenceKeeper | undefined { return this.#presence }
+
+  /** Adds rooms of the node itself. */
+  hide (rooms: readonly string[]): void { for (const room of rooms) this.#hidden.add(room) }
 
   start (): void {
     this.#presence?.start()
     this.texts.start()
+    this.#owned.start()
     this.#sweeper = every(() => { this.#sweep.run() }, SWEEP).unref()
   }
 
   stop (): void {
     this.#presence?.stop()
     this.texts.stop()
+    this.#owned.stop()
     clearInterval(this.#sweeper)
     this.#sweep.stop()
     this.#walks.stop()
@@ -119,7 +154,15 @@ export class Hub {
         this.gaps += gap.from === undefined ? 0 : gap.to - gap.from
         this.#rooms.get(name)?.gap(gap)
       },
-      presence: (name, change) => { this.#rooms.get(name)?.presence(change) }
+      presence: (name, change) => {
+        const room = this.#rooms.get(name)
+        if (room === undefined) return
+        if (change.changed !== undefined) this.#changed(room, change.changed)
+        room.presence(change)
+        if (room.declaration.settings.owned === true && change.left.length > 0) {
+          this.#owned.left(room, change.left.map(({ userId }) => userId))
+        }
+      }
     }
   }
 
@@ -143,7 +186,47 @@ export class Hub {
    */
   publish (name: string, type: string, data: unknown, options: PublishOptions = {}): Awaitable<Published> {
     const { declaration } = this.locate(name)
-    return this.send(name, declaration, this.publications.prepare(declaration, type, data, options))
+    const publication = this.publications.prepare(declaration, type, data, options)
+    return publication.user === undefined
+      ? this.send(name, declaration, publication)
+      : this.#owned.publish(name, declaration, publication, options.sender!)
+  }
+
+  /**
+   * Removes the value of a key.
+   *
+   * @throws REALTIME_ERR_EVENT for what is no `latest` event or no key; REALTIME_ERR_ADAPTER where the adapter cannot
+   */
+  remove (name: string, type: string, key: unknown, options: PublishOptions = {}): Awaitable<Published> {
+    const { declaration } = this.locate(name)
+    const removal = this.publications.removal(declaration, type, key, options)
+    if (this.#adapter.removal !== true) {
+      throw new REALTIME_ERR_ADAPTER(`the ${this.#adapter.name} adapter cannot remove values`)
+    }
+    return this.send(name, declaration, removal)
+  }
+
+  /**
+   * Reads the current values by event and key.
+   *
+   * @throws REALTIME_ERR_ADAPTER where the adapter keeps none
+   */
+  async state (name: string): Promise<Map<string, Map<string, unknown>>> {
+    const { declaration } = this.locate(name)
+    const { settings, terms: { latest } } = declaration
+    const state = new Map(Object.keys(latest?.keys ?? {}).map((type) => [type, new Map<string, unknown>()]))
+    if (latest === undefined) return state
+    if (this.#adapter.latest === undefined) {
+      throw new REALTIME_ERR_ADAPTER(`the ${this.#adapter.name} adapter keeps no values`)
+    }
+    const kept = await this.#adapter.latest(name, settings)
+    const shown = settings.owned === true ? await this.#owned.present(name, declaration, kept) : kept
+    for (const { event, payload } of shown) {
+      const { type, key = '', isRemoval } = event!
+      if (isRemoval === true) continue
+      state.get(type)?.set(key, (JSON.parse(String(payload)) as { data: unknown }).data)
+    }
+    return state
   }
 
   /** Publishes what `prepare` has made. */
@@ -185,6 +268,7 @@ export class Hub {
     const { room, entry } = membership
     if (!room.remove(membership)) return false
     if (entry !== undefined) this.#presence?.leave(room.name, entry, isMeant)
+    if (room.declaration.isWatched) this.occupancy?.leave(room.name, isMeant)
     this.#release(room)
     return true
   }
@@ -198,6 +282,27 @@ export class Hub {
     if (entry === undefined) return
     this.#presence?.handOver(room.name, entry)
     membership.entry = undefined
+  }
+
+  /**
+   * Shows a user in a room with other data from now on.
+   *
+   * @param data that fits the contract, of a room that allows the change
+   * @returns whether the user is in the room, by any node
+   */
+  update (name: string, userId: string, data: unknown): Awaitable<boolean> {
+    return this.#adapter.presence?.update?.(name, { userId, data }) ?? false
+  }
+
+  /** Keeps the entries here as they are shown, because an adapter that has lost them is given them again. */
+  #changed (room: Room, changed: readonly PresentUser[]): void {
+    const data = new Map(changed.map((user) => [user.userId, user.data]))
+    for (const membership of room.members) {
+      const { entry } = membership
+      if (entry === undefined || !data.has(entry.userId)) continue
+      membership.entry = { ...entry, data: data.get(entry.userId) }
+      this.#presence?.replace(room.name, membership.entry)
+    }
   }
 
   #hold (name: string, found: ResolvedRoom): Room {
@@ -235,11 +340,15 @@ export class Hub {
     const position = subscribed instanceof Promise ? await subscribed : subscribed
     const latest = settings.latest ? this.#adapter.latest?.(room.name, settings) ?? [] : []
     const texts = settings.append === undefined ? [] : await this.#adapter.texts!.read(room.name, settings)
-    room.opened(position, latest instanceof Promise ? await latest : latest, texts)
+    const kept = latest instanceof Promise ? await latest : latest
+    if (settings.owned === true) this.#owned.watch(room.name)
+    const shown = settings.owned === true ? await this.#owned.present(room.name, room.declaration, kept) : kept
+    room.opened(position, shown, texts)
   }
 
   #forget (room: Room): void {
     this.#rooms.delete(room.name)
+    if (room.declaration.settings.owned === true) this.#owned.unwatch(room.name)
     room.declaration.active.rooms--
   }
 

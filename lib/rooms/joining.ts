@@ -45,12 +45,22 @@ export class Joining {
   readonly #adapter: Adapter
   readonly #presence: PresenceKeeper | undefined
   readonly #presenceList: number
+  readonly #onEntered: (room: Room) => void
 
-  /** @param presenceList users that one presence list holds; above that number it only has counts */
-  constructor (adapter: Adapter, presence: PresenceKeeper | undefined, presenceList: number) {
+  /**
+   * @param presenceList users that one presence list holds; above that number it only has counts
+   * @param onEntered called for each member that enters a room
+   */
+  constructor (
+    adapter: Adapter,
+    presence: PresenceKeeper | undefined,
+    presenceList: number,
+    onEntered: (room: Room) => void
+  ) {
     this.#adapter = adapter
     this.#presence = presence
     this.#presenceList = presenceList
+    this.#onEntered = onEntered
   }
 
   /** Decides where a member begins: at its position where the history still has that, otherwise at the newest event. */
@@ -102,10 +112,19 @@ export class Joining {
       },
       commit: (member) => {
         stop?.()
-        const { former, version, known } = request
-        const plan: JoinPlan = { since, resumed, former, version, known, snapshot }
+        const { former, known } = request
+        const plan: JoinPlan = {
+          since,
+          resumed,
+          former,
+          version: versionOf(room, request, resumed),
+          known,
+          snapshot,
+          isReturn: (request.since ?? request.version ?? former) !== undefined
+        }
         const { membership, data } = room.add(member, plan)
         membership.entry = entry
+        this.#onEntered(room)
         const { members, ...rest } = data
         return {
           membership,
@@ -132,7 +151,8 @@ export class Joining {
     const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
     const snapshot = await store?.snapshot(room.name, this.#presenceList)
     const position = since ?? room.position
-    membership.unpark(position, request, snapshot?.sequence, isContinued)
+    const knowing = { version: versionOf(room, request, resumed), known: request.known }
+    membership.unpark(position, knowing, snapshot?.sequence, isContinued)
     return {
       data: {
         ...(room.hasHistory ? position : {}),
@@ -143,4 +163,15 @@ export class Joining {
       start: () => { room.start(membership, []) }
     }
   }
+}
+
+/**
+ * Up to which version a member knows the `latest` values. One that is not resumed lets its state go, values included.
+ */
+function versionOf (
+  { hasHistory }: RoomOfMember,
+  { version }: JoinRequest,
+  resumed: boolean | undefined
+): number | undefined {
+  return hasHistory && resumed === false ? undefined : version
 }

@@ -23,6 +23,8 @@ export interface JoinPlan {
   readonly version: number | undefined
   /** What the member has of the room's texts. */
   readonly known?: KnownTexts | undefined
+  /** Whether the member may have been here before, so that it may know values that were removed since. */
+  readonly isReturn: boolean
 }
 
 /** The parts of a room that its members need. */
@@ -71,12 +73,15 @@ export class Membership implements Follower, Walked {
   #known: number | undefined
   /** Brings it the room's texts, where the room has such. */
   readonly texts: TextReader | undefined
+  /** Whether it is told of removals. */
+  #isReturn: boolean
   /** Whether it polls without a break: what it reads then counts as delivered and not as resumed. */
   #isContinued = false
   /** The bucket of the room's own rate, where the room declares one; the dispatcher keeps it. */
   bucket: TokenBucket | undefined
 
-  constructor (room: RoomOfMember, member: Member, position: Position, { snapshot, former, version, known }: JoinPlan) {
+  constructor (room: RoomOfMember, member: Member, position: Position, plan: JoinPlan) {
+    const { snapshot, former, version, known, isReturn } = plan
     this.name = room.name
     this.room = room
     this.member = member
@@ -85,6 +90,7 @@ export class Membership implements Follower, Walked {
     this.former = former
     this.#known = version
     this.texts = room.texts === undefined ? undefined : new TextReader(member, room.texts, known)
+    this.#isReturn = isReturn
   }
 
   get isReady (): boolean { return this.state === 'live' && this.member.isReady === true }
@@ -129,6 +135,7 @@ export class Membership implements Follower, Walked {
     this.turn++
     this.floor = 0
     this.#known = version
+    this.#isReturn = true
     this.sequence = sequence ?? this.sequence
     this.state = 'joining'
     this.#isContinued = isContinued
@@ -152,7 +159,8 @@ export class Membership implements Follower, Walked {
     this.state = 'live'
     this.floor = this.position.offset
     for (const packet of this.room.latest) {
-      const { version } = packet.event!
+      const { version, isRemoval } = packet.event!
+      if (isRemoval === true && !this.#isReturn) continue
       if ((this.#known !== undefined && version !== undefined && version <= this.#known) ||
         this.isExcepted(packet.event!)) {
         continue

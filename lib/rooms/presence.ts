@@ -128,6 +128,17 @@ export class PresenceKeeper {
     if (joined instanceof Promise) await joined
   }
 
+  /** Whether this node keeps the connection of a user present in the room. */
+  isHeld (room: string, userId: string, connection: string): boolean {
+    return this.#entries.get(keyOf(connection, room))?.entry.userId === userId
+  }
+
+  /** Keeps an entry with other data from now on, for the time when it has to be made again. */
+  replace (room: string, entry: PresenceEntry): void {
+    const name = nameOf(room, entry)
+    if (this.#entries.has(name)) this.#entries.set(name, { room, entry })
+  }
+
   /**
    * Ends an entry.
    *

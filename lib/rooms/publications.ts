@@ -1,9 +1,9 @@
 import type { Publication, Published } from '../adapters/adapter.js'
 import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
 import { keyOf } from '../protocol/key.js'
-import { encodeEvent, type Except, type Packet } from '../protocol/packet.js'
+import { encodeEvent, type EventHead, type Except, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
-import type { Declaration } from './declaration.js'
+import type { Declaration, EventRule } from './declaration.js'
 import { outgoing } from './fitting.js'
 
 export interface PublishOptions {
@@ -16,7 +16,12 @@ export interface PublishOptions {
   readonly ack?: string | undefined
   /** User whose message makes the event. */
   readonly owner?: string | undefined
+  /** Connection whose message makes it. */
+  readonly sender?: string | undefined
 }
+
+/** Characters of the key of a `latest` value. */
+const MAX_KEY = 1_024
 
 /**
  * Makes the result of a publication: its position where the room keeps events, and the number of members on this node
@@ -36,6 +41,11 @@ export interface PublicationsOptions {
   readonly validateOutput: boolean
 }
 
+/** Makes the removal of a value, of this version where there is one. */
+export function removalOf ({ type, key, version }: Pick<EventHead, 'type' | 'key' | 'version'>): Publication {
+  return { type, data: '{}', delivery: 'latest', timestamp: Date.now(), key, removes: { version } }
+}
+
 /** Makes events from what the application publishes: checked against the contract and serialised once. */
 export class Publications {
   readonly #options: PublicationsOptions
@@ -49,10 +59,14 @@ export class Publications {
     declaration: Declaration,
     type: string,
     data: unknown,
-    { except, once, ack, owner }: PublishOptions = {}
+    { except, once, ack, owner, sender }: PublishOptions = {}
   ): Publication {
-    const { delivery, key, text } = this.#checked(declaration, type, data)
-    const idempotencyKey = once === undefined ? undefined : typeof once === 'string' ? keyOf(once) : keyOf(...once)
+    const { delivery, key, text, isOwned } = this.#checked(declaration, type, data)
+    if (isOwned && (owner === undefined || sender === undefined)) {
+      throw new REALTIME_ERR_EVENT(
+        `a value of "${type}" of "${declaration.pattern.source}" belongs to the user who causes it: broadcast it in the handler of a message that a member has sent`
+      )
+    }
     return {
       type,
       data: text,
@@ -60,10 +74,30 @@ export class Publications {
       timestamp: Date.now(),
       key,
       except,
-      idempotencyKey,
+      idempotencyKey: idempotencyKey(once),
       ack,
-      owner
+      owner,
+      user: isOwned ? owner : undefined
     }
+  }
+
+  /**
+   * Makes the removal of a value.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that is undeclared or not `latest`, and for a key that no value can have
+   */
+  removal (declaration: Declaration, type: string, key: unknown, { once, owner }: PublishOptions = {}): Publication {
+    const rule = this.#rule(declaration, type)
+    if (rule.delivery !== 'latest') {
+      throw new REALTIME_ERR_EVENT(
+        `event "${type}" of "${declaration.pattern.source}" is not 'latest', so it has no value to remove`
+      )
+    }
+    if (typeof key !== 'string' && typeof key !== 'number') {
+      throw new REALTIME_ERR_EVENT(`the key of a value of "${type}" is a string or a number, not ${typeof key}`)
+    }
+    const removal = removalOf({ type, key: this.#keyOf(declaration, type, key) })
+    return { ...removal, idempotencyKey: idempotencyKey(once), owner }
   }
 
   /** Makes an event for one member only, without an offset; it is not retained. */
@@ -76,20 +110,9 @@ export class Publications {
     declaration: Declaration,
     type: string,
     data: unknown
-  ): { text: string, delivery: Publication['delivery'], key: string | undefined } {
-    const rule = declaration.events.get(type)
+  ): Pick<EventRule, 'delivery' | 'key' | 'isOwned'> & { readonly text: string } {
+    const rule = this.#rule(declaration, type)
     const room = declaration.pattern.source
-    if (rule === undefined) {
-      if (declaration.texts.has(type)) {
-        throw new REALTIME_ERR_EVENT(
-          `event "${type}" of "${room}" is 'append': write its texts by room.stream or app.rooms.stream`
-        )
-      }
-      const known = [...declaration.events.keys()].map((name) => `"${name}"`).join(', ')
-      throw new REALTIME_ERR_EVENT(
-        `"${room}" declares no event "${String(type)}" (declared: ${known === '' ? 'none' : known})`
-      )
-    }
     const sent = outgoing(rule.data, data, this.#options.validateOutput, rule.name, room)
     const text = textOf(sent, type, room)
     if (text === undefined) throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value`)
@@ -99,9 +122,37 @@ export class Publications {
         `event "${type}" of "${room}" is larger than limits.event (${eventLimit} bytes); send a reference to the data instead, or raise the limit`
       )
     }
-    const key = rule.key === undefined ? undefined : keyIn(sent, rule.key, rule.name, room)
-    return { text, delivery: rule.delivery, key }
+    const key = rule.key === undefined
+      ? undefined
+      : this.#keyOf(declaration, type, keyIn(sent, rule.key, rule.name, room))
+    return { text, delivery: rule.delivery, key, isOwned: rule.isOwned }
   }
+
+  #rule (declaration: Declaration, type: string): EventRule {
+    const rule = declaration.events.get(type)
+    if (rule !== undefined) return rule
+    if (declaration.texts.has(type)) {
+      throw new REALTIME_ERR_EVENT(
+        `event "${type}" of "${declaration.pattern.source}" is 'append': write its texts by room.stream or app.rooms.stream`
+      )
+    }
+    const known = [...declaration.events.keys()].map((name) => `"${name}"`).join(', ')
+    throw new REALTIME_ERR_EVENT(
+      `"${declaration.pattern.source}" declares no event "${String(type)}" (declared: ${known === '' ? 'none' : known})`
+    )
+  }
+
+  #keyOf (declaration: Declaration, type: string, value: unknown): string {
+    const key = String(value)
+    if (key.length <= MAX_KEY) return key
+    throw new REALTIME_ERR_EVENT(
+      `the key of a value of "${type}" of "${declaration.pattern.source}" has ${key.length} characters, at most ${MAX_KEY} are allowed; use an id`
+    )
+  }
+}
+
+function idempotencyKey (once: PublishOptions['once']): string | undefined {
+  return once === undefined ? undefined : typeof once === 'string' ? keyOf(once) : keyOf(...once)
 }
 
 /** @throws REALTIME_ERR_EVENT for a value that has no such key, where its schema did not show whether it has */

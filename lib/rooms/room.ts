@@ -1,6 +1,6 @@
 import type { HistoryPage, HistoryQuery, KeptText, PresenceChange, TextStore } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { encodeFrame, type Packet } from '../protocol/packet.js'
+import { encodeEvent, encodeFrame, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
 import type { GapData, JoinData } from '../protocol/server-frames.js'
 import type { Retention } from '../retention/retention.js'
@@ -76,7 +76,11 @@ export class Room implements RoomOfMember {
     this.name = name
     this.declaration = declaration
     this.params = params
-    this.#latest = new LatestValues(retention, declaration.settings.history)
+    this.#latest = new LatestValues(retention, declaration.settings, (event) => {
+      // Nobody would tell members of it when its user leaves.
+      const packet = encodeEvent({ ...event, isRemoval: true }, '')
+      this.#offer(packet, (membership) => { if (membership.state === 'live') membership.member.send(packet) })
+    })
     this.#walks = walks
     this.#source = source
     const { settings } = declaration

@@ -8,7 +8,7 @@ import type { OpeningStream, StreamOptions } from './streams.js'
 import type { User } from './user.js'
 
 /** The room in which a handler runs. */
-export interface RoomHandle<E> {
+export interface RoomHandle<E, D = unknown> {
   /** The full name of the room, such as `chat/42`. */
   readonly name: string
   /**
@@ -33,10 +33,23 @@ export interface RoomHandle<E> {
     head: GrowingHead<E[K]>,
     options?: StreamOptions
   ): OpeningStream<GrowingChunk<E[K]>>
+  /**
+   * Takes the value of a key of a `latest` event away, as `app.rooms.remove` does.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that is not declared or not `latest`, and for a key that no value can have
+   */
+  remove (event: keyof E & string, key: string | number): Promise<Pick<BroadcastResult, 'recipients'>>
+  /**
+   * Changes what the room shows of the user of this context, until the user has left.
+   *
+   * @throws REALTIME_ERR_PRESENCE_OFF for a room without `presence: { update: true }`, REALTIME_ERR_EVENT for data that
+   *   does not fit the contract, a refusal `not_joined` when the user is not in the room
+   */
+  presence (data: Given<D>): Promise<void>
 }
 
 /** The connection that a handler has to do with. */
-export interface Connection<E> {
+export interface Connection<E, D = unknown> {
   /** The id that its client was told in `welcome`: the `except` of a broadcast, the target of `app.rooms`. */
   readonly id: string
   /**
@@ -46,10 +59,17 @@ export interface Connection<E> {
    * @throws REALTIME_ERR_EVENT for an event that is not declared, does not fit its schema or is too large
    */
   send<K extends keyof E & string> (event: K, data: Given<E[K]>): void
+  /**
+   * Changes what the room shows of its user, as `room.presence` does. What `onJoin` gives is shown from the start, in
+   * place of what the option `presence` makes.
+   *
+   * @throws REALTIME_ERR_PRESENCE_OFF or REALTIME_ERR_EVENT, as `room.presence` does
+   */
+  presence (data: Given<D>): Promise<void>
 }
 
 /** What every handler is given. */
-export interface RoomContext<P, E> {
+export interface RoomContext<P, E, N = unknown> {
   /** The params of the room's name, decoded. */
   readonly params: Made<P>
   /** The user, as authentication found it. */
@@ -57,27 +77,27 @@ export interface RoomContext<P, E> {
   /** The id of the user, as the option `userId` says it. */
   readonly userId: string
   /** The room. */
-  readonly room: RoomHandle<E>
+  readonly room: RoomHandle<E, N>
   /** The logger of the scope that declares the room, with the room and the connection in each line. */
   readonly log: FastifyBaseLogger
 }
 
 /** What `onJoin` is given. */
-export interface JoinContext<P, E> extends RoomContext<P, E> {
+export interface JoinContext<P, E, N = unknown> extends RoomContext<P, E, N> {
   /** The connection that is about to be in the room. */
-  readonly connection: Connection<E>
+  readonly connection: Connection<E, N>
   /** Whether it goes on where it was, without having lost an event. */
   readonly resumed: boolean
 }
 
 /** What `onLeave` is given. */
-export interface LeaveContext<P, E> extends RoomContext<P, E> {
+export interface LeaveContext<P, E, N = unknown> extends RoomContext<P, E, N> {
   /** Why: `left` when the peer said so, `gone` when it went without a word, or a word of the code table. */
   readonly code: string
 }
 
 /** What the handler of a message is given. */
-export interface MessageContext<P, E, D> extends RoomContext<P, E> {
+export interface MessageContext<P, E, D, N = unknown> extends RoomContext<P, E, N> {
   /** What the client has sent, checked against its schema. */
   readonly data: D
   /** Id of the connection; over HTTP the verified `x-connection-id`, if any. */
@@ -97,14 +117,14 @@ export interface MessageContext<P, E, D> extends RoomContext<P, E> {
  * One handler for each message that the room declares. What it returns is the reply. It may throw an error with a 4xx
  * `statusCode`, whose code and message the client is told; anything else is `internal` to the client and is logged.
  */
-export type Handlers<P, M extends AnyMessages, E, This = FastifyInstance> = {
+export type Handlers<P, M extends AnyMessages, E, This = FastifyInstance, N = unknown> = {
   [K in keyof M]: (
     this: This,
-    context: MessageContext<P, E, Made<M[K]['data']>>
+    context: MessageContext<P, E, Made<M[K]['data']>, N>
   ) => Awaitable<Given<M[K]['reply']>>
 }
 
 /** Handlers in a file of their own: `const on: HandlersOf<typeof chat> = { ... }`. */
-export type HandlersOf<R> = R extends Definition<string, infer P, infer M extends AnyMessages, infer E, unknown>
-  ? Handlers<P, M, E>
+export type HandlersOf<R> = R extends Definition<string, infer P, infer M extends AnyMessages, infer E, infer N>
+  ? Handlers<P, M, E, FastifyInstance, N>
   : never

@@ -236,6 +236,27 @@ export interface RealtimeOptions {
    * @default nobody is told
    */
   onRefused?: (refused: RefusedPeer) => Awaitable<void>
+  /**
+   * Told when a user has the first connection on any node. It runs on one node; on another one again, where that node
+   * died while it ran. What it throws is logged, and it has `timeouts.handler`. Set it on all nodes or on none; the
+   * adapter needs presence and claims.
+   *
+   * @default nobody is told
+   */
+  onOnline?: (user: {
+    /** the id of the user */
+    userId: string
+  }) => Awaitable<void>
+  /**
+   * Told when the last connection of a user on any node has been gone for `presence.grace`, or the last node that had
+   * one has been dead for `presence.lease`. It runs as `onOnline` does, and maybe at the same time.
+   *
+   * @default nobody is told
+   */
+  onOffline?: (user: {
+    /** the id of the user */
+    userId: string
+  }) => Awaitable<void>
   /** What one connection, one user, one address and the node may use. */
   limits?: LimitOptions
   /**

@@ -14,7 +14,7 @@ export interface Entrant<P> {
 }
 
 /** The options of a room that do not depend on its contract. */
-export interface CommonRoomOptions<P, E, This> {
+export interface CommonRoomOptions<P, E, This, N = unknown> {
   /**
    * Connections in one room, on all nodes where the adapter keeps leases. One more is refused with `room_full`.
    *
@@ -75,9 +75,34 @@ export interface CommonRoomOptions<P, E, This> {
    */
   authorize?: (this: This, context: Entrant<P>) => Awaitable<boolean>
   /** Runs before the ack of the join, and refuses by throwing. @default nothing runs */
-  onJoin?: (this: This, context: JoinContext<P, E>) => Awaitable<void>
+  onJoin?: (this: This, context: JoinContext<P, E, N>) => Awaitable<void>
   /** Runs when a connection has left. What it throws is logged. @default nothing runs */
-  onLeave?: (this: This, context: LeaveContext<P, E>) => Awaitable<void>
+  onLeave?: (this: This, context: LeaveContext<P, E, N>) => Awaitable<void>
+  /**
+   * Runs when a room gets its first member on any node: on one node, and on another one again where that node died
+   * while it ran. What it throws is logged, and it has `timeouts.handler`. The adapter needs presence and claims.
+   *
+   * @default nothing runs
+   */
+  onOccupied?: (this: This, context: Occupation<Made<P>>) => Awaitable<void>
+  /**
+   * Runs when the last member on any node has left, or has been gone for `presence.grace`, or the last node with one
+   * has been dead for `presence.lease`. It runs as `onOccupied` does, and maybe at the same time.
+   *
+   * @default nothing runs
+   */
+  onVacated?: (this: This, context: Occupation<Made<P>>) => Awaitable<void>
+}
+
+/** What is told of a room as a whole. */
+export interface Occupation<P> {
+  /** The room. */
+  room: {
+    /** the full name of the room, such as `chat/42` */
+    name: string
+  }
+  /** The params of the room's name, decoded. */
+  params: P
 }
 
 /** Whether members are shown, and as what. A room whose contract declares `member` needs the function. */
@@ -87,23 +112,28 @@ export type PresenceOption<P, D> = [D] extends [undefined]
       presence?: boolean
     }
   : {
-      /** Makes what members see of a user. */
-      presence: (context: Entrant<P>) => Given<D>
+      /** Makes what members see of a user, and says whether a member may change that. */
+      presence: ((context: Entrant<P>) => Given<D>) | {
+        /** makes what members see of a user */
+        data: (context: Entrant<P>) => Given<D>
+        /** whether a member may change it, from the client and in handlers. @default false */
+        update?: boolean
+      }
     }
 
 /** The handlers of a room; a room whose contract declares messages needs one for each. */
-export type HandlersOption<P, M extends AnyMessages, E, This> = [keyof M] extends [never]
+export type HandlersOption<P, M extends AnyMessages, E, This, N = unknown> = [keyof M] extends [never]
   ? {
       /** The contract declares no messages, so there are none to handle. */
-      on?: Handlers<P, M, E, This>
+      on?: Handlers<P, M, E, This, N>
     }
   : {
       /** One handler for each declared message. */
-      on: Handlers<P, M, E, This>
+      on: Handlers<P, M, E, This, N>
     }
 
 /**
  * The options of `app.room`. An unknown or wrong one throws `REALTIME_ERR_OPTIONS` with its path.
  */
-export type RoomOptions<P, M extends AnyMessages, E, D, This> = CommonRoomOptions<P, E, This> & PresenceOption<P, D> &
-  HandlersOption<P, M, E, This>
+export type RoomOptions<P, M extends AnyMessages, E, D, This> = CommonRoomOptions<P, E, This, D> &
+  PresenceOption<P, D> & HandlersOption<P, M, E, This, D>

@@ -1,4 +1,4 @@
-import type { AnyAddress, EventData, EventName } from '../contract/types.js'
+import type { AnyAddress, EventData, EventName, EventsOfRoom, RoomState } from '../contract/types.js'
 import type { Position } from '../protocol/position.js'
 import type { OpeningStream, StreamChunk, StreamData, StreamHead, StreamName, StreamOptions, StreamText } from './streams.js'
 
@@ -128,6 +128,25 @@ export interface Rooms {
       timeout?: number
     }
   ): Promise<AckResult>
+  /**
+   * Takes the value of a key of a `latest` event away. All members are told, and so is everybody who comes back
+   * knowing it, as long as the room keeps values (`history.ttl`; a day without history); removals give way to values
+   * when a room has more than 1 000 of both. Resolves with the members on this node that were told.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that is not declared or not `latest`, or a key that is no string or number
+   *   or has more than 1 024 characters; REALTIME_ERR_ADAPTER where the adapter cannot remove values
+   */
+  remove<R extends string | AnyAddress> (
+    room: R,
+    event: EventName<R>,
+    key: string | number
+  ): Promise<Pick<BroadcastResult, 'recipients'>>
+  /**
+   * Reads the current values of the `latest` events of a room, from the adapter.
+   *
+   * @throws REALTIME_ERR_ADAPTER where the adapter keeps no values
+   */
+  state<R extends string | AnyAddress> (room: R): Promise<RoomState<EventsOfRoom<R>>>
   /** Broadcasts to `@all`, the room of everybody, which has to be declared. */
   broadcastAll (event: string, data: unknown): Promise<BroadcastResult>
   /** Broadcasts to `@user/<id>`, the room of one user, which has to be declared. */

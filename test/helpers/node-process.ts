@@ -1,9 +1,11 @@
 /**
  * A node as a process of its own, for a test that kills it: `fork(this file, [url of redis or nats, connections of one
- * user])`. It tells its port.
+ * user, lease of presence in ms, 'hooks' to tell
+ * what its hooks for whole users and rooms are called with])`. It tells its port.
  */
 import type { AddressInfo } from 'node:net'
-import Fastify from 'fastify'
+import { Type } from '@sinclair/typebox'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import realtime, { defineRoom } from '../../lib/index.js'
@@ -11,23 +13,54 @@ import realtime, { defineRoom } from '../../lib/index.js'
 export const SECRET = 'nodes'
 /** A room for one. */
 export const single = defineRoom('single/:id', {})
+/** A room with a cursor for each user, and notes that belong to nobody. */
+export const plane = defineRoom('plane/:id', {
+  messages: { move: Type.Object({ x: Type.Integer() }) },
+  events: {
+    cursor: { data: Type.Object({ by: Type.String(), x: Type.Integer() }), delivery: 'latest', key: 'by', owner: true },
+    note: { data: Type.Object({ id: Type.String(), text: Type.String() }), delivery: 'latest', key: 'id' }
+  }
+})
+
+export function declarePlane (app: FastifyInstance): void {
+  app.room(plane, {
+    presence: true,
+    on: { async move ({ data, userId, room }) { await room.broadcast('cursor', { by: userId, ...data }) } }
+  })
+}
 
 /** What the node says when it listens. */
 export interface Ready { readonly port: number }
 
-async function serve (url: string, connections: number): Promise<void> {
+async function serve (url: string, connections: number, lease: number, hasHooks: boolean): Promise<void> {
+  const tell = (call: string): void => { process.send!(call) }
   const app = Fastify({ logger: false, forceCloseConnections: true })
   await app.register(realtime, {
     jwt: { secret: SECRET },
     adapter: url.startsWith('nats:') ? nats({ url }) : redis({ url }),
     limits: { user: { connections, then: 'reject' } },
-    presence: { grace: 5_000 }
+    presence: { grace: 5_000, lease },
+    ...(hasHooks
+      ? {
+          onOnline: ({ userId }) => { tell(`online ${userId}`) },
+          onOffline: ({ userId }) => { tell(`offline ${userId}`) }
+        }
+      : {})
   })
   app.room(single, { capacity: 1 })
+  declarePlane(app)
+  if (hasHooks) {
+    app.room(defineRoom('hall/:id', {}), {
+      onOccupied: ({ room, params }) => { tell(`occupied ${room.name} ${params.id}`) },
+      onVacated: ({ room, params }) => { tell(`vacated ${room.name} ${params.id}`) }
+    })
+  }
   await app.listen({ port: 0, host: '127.0.0.1' })
   process.on('disconnect', () => process.exit(0))
   process.send!({ port: (app.server.address() as AddressInfo).port } satisfies Ready)
 }
 
-const [, , url, connections = '20'] = process.argv
-if (process.send !== undefined && url !== undefined && /^(redis|nats):/.test(url)) await serve(url, Number(connections))
+const [, , url, connections = '20', lease = '60000', hooks] = process.argv
+if (process.send !== undefined && url !== undefined && /^(redis|nats):/.test(url)) {
+  await serve(url, Number(connections), Number(lease), hooks === 'hooks')
+}

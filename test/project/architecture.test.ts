@@ -174,6 +174,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'adapters/broker/payload.ts': 'the lines of a message',
   'adapters/broker/text-payload.ts': 'the lines of a message, of which JSON has none',
   'client/client.ts': 'what a URL asks for',
+  'rooms/census.ts': 'a kind is one of two words, a shard a number',
   'client/queue.ts': 'a prefix is of one length',
   'protocol/packet.ts': 'JSON',
   'protocol/part.ts': 'JSON',

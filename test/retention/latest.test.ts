@@ -38,12 +38,10 @@ t.test('a value that is not newer than the one of its key is refused', async (t)
   t.ok(latest.set(value({ version: 6, points: 4 }), 0))
   t.ok(latest.set(value({ key: 'blue', version: 1, points: 5 }), 0), 'another key has another version')
   t.same(named(latest), ['score red 4', 'score blue 5'])
-  t.equal(latest.version, 6)
 })
 
 t.test('a value without a version gives way to any of the broker, and takes the place of any', async (t) => {
   const latest = new Latest(TTL)
-  t.equal(latest.version, undefined)
   latest.set(value({ version: 9, points: 1 }), 0)
   t.ok(latest.set(value({ points: 2 }), 0))
   t.same(named(latest), ['score red 2'])
@@ -99,6 +97,7 @@ t.test('whoever keeps it is told when its last value has gone for want of room',
 })
 
 t.test('the values live as long as the history of their room, and a day without one', async (t) => {
-  t.equal(latestTtl({ ttl: 5_000 }), 5_000)
-  t.equal(latestTtl(false), DAY)
+  t.equal(latestTtl({ history: { ttl: 5_000 } }), 5_000)
+  t.equal(latestTtl({ history: false }), DAY)
+  t.equal(latestTtl({ history: { ttl: 5_000 }, owned: true }), DAY)
 })

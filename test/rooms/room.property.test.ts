@@ -59,7 +59,8 @@ class Model {
       resumed: undefined,
       snapshot: { sequence: this.sequence, total: 0 },
       former: undefined,
-      version: undefined
+      version: undefined,
+      isReturn: false
     })
     assert.equal(data.offset, this.top)
     guest.membership = membership

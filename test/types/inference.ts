@@ -200,6 +200,10 @@ export async function broadcasts (): Promise<void> {
   // @ts-expect-error a target is a user or a connection
   await app.rooms.join('ada', board)
   await app.rooms.revoke({ tokenId: 'x' }, { until: 5 })
+  await app.rooms.remove(board, 'metric', 'x')
+  // @ts-expect-error no such event
+  await app.rooms.remove(board, 'nope', 'x')
+  equal<ReadonlyMap<string, { value: number }> | undefined>()((await app.rooms.state(board)).get('metric'))
   const publisher = await createPublisher({ adapter: undefined as never, rooms: [chat, board, pair] })
   await publisher.broadcast(chat.at({ id: '1' }), 'said', { id: '1', text: 'x' })
   // @ts-expect-error data that does not fit

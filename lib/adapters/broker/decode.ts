@@ -17,6 +17,8 @@ export class Undecodable extends Error {}
 
 /** The newest form that this version reads. A form that only adds fields keeps its number. */
 const VERSION = 1
+/** The form of an event's head in which it may be a removal. */
+export const REMOVAL = 2
 /** Characters of one event, more than any `limits.event` is meant for. */
 const MAX_EVENT = 16 * 1024 * 1024
 /** Nesting of an event's data: `JSON.parse` takes seconds for a megabyte of brackets. */
@@ -39,6 +41,12 @@ export interface Head {
   readonly k?: string | undefined
   readonly x?: Except | undefined
   readonly a?: string | undefined
+  /** The form, where it is not the first. */
+  readonly w?: number
+  /** Whether it is a removal. */
+  readonly r?: boolean
+  /** The user with whose presence it ends. */
+  readonly u?: string
 }
 
 function isText (value: unknown): value is string { return typeof value === 'string' && value.length <= MAX_TEXT }
@@ -47,8 +55,8 @@ function isOptional<T> (
   value: unknown,
   is: (value: unknown) => value is T
 ): value is T | undefined { return value === undefined || is(value) }
-function isKnown (version: unknown): boolean {
-  return version === undefined || (isOffset(version) && version <= VERSION)
+function isKnown (version: unknown, newest = VERSION): boolean {
+  return version === undefined || (isOffset(version) && version <= newest)
 }
 
 function isExcept (value: unknown): value is Except {
@@ -58,15 +66,16 @@ function isExcept (value: unknown): value is Except {
 /** @throws Undecodable */
 export function decodeHead (text: string): Head {
   const head = parseJson(text)
-  if (!isFields(head) || !isKnown(head.w)) throw new Undecodable('the head of an event')
-  const { t, s, d, k, x, a } = head
+  if (!isFields(head) || !isKnown(head.w, REMOVAL)) throw new Undecodable('the head of an event')
+  const { t, s, d, k, x, a, r, u } = head
   if (typeof t !== 'string' || !TYPE.test(t) || RESERVED_TYPES.has(t) || !isOffset(s)) {
     throw new Undecodable('the type or time of an event')
   }
   if ((d !== undefined && !DELIVERIES.has(d)) || !isOptional(k, isString) || !isOptional(x, isExcept) ||
-    !isOptional(a, isName)) {
+    !isOptional(a, isName) || !isOptional(u, isName)) {
     throw new Undecodable('the delivery of an event')
   }
+  if (r !== undefined && (r !== true || d !== 'latest' || k === undefined)) throw new Undecodable('a removal')
   return {
     t,
     s,
@@ -75,7 +84,9 @@ export function decodeHead (text: string): Head {
     x: x === undefined
       ? undefined
       : x.user === undefined ? { connection: x.connection } : { user: x.user, connection: x.connection },
-    a
+    a,
+    ...(r === true ? { r } : {}),
+    ...(u === undefined ? {} : { u })
   }
 }
 
@@ -131,7 +142,12 @@ export function decodePresenceChange (text: string): PresenceChange {
   if (!isFields(change) || !isKnown(change.v) || typeof change.sequence !== 'number') {
     throw new Undecodable('a change of a presence')
   }
-  return { sequence: checkVersion(change.sequence), joined: namedOf(change.joined), left: namedOf(change.left) }
+  return {
+    sequence: checkVersion(change.sequence),
+    joined: namedOf(change.joined),
+    left: namedOf(change.left),
+    ...(change.changed === undefined ? {} : { changed: namedOf(change.changed) })
+  }
 }
 
 /** @throws Undecodable */

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { encodeEvent, type Packet } from '../../protocol/packet.js'
 import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
 import type { Publication } from '../adapter.js'
-import { checkData, checkPosition, checkVersion, decodeHead, type Head } from './decode.js'
+import { checkData, checkPosition, checkVersion, decodeHead, REMOVAL, type Head } from './decode.js'
 
 /**
  * Writes one event as brokers carry and keep it: three lines, of which only the second is parsed. JSON has no raw line
@@ -17,15 +17,18 @@ import { checkData, checkPosition, checkVersion, decodeHead, type Head } from '.
  */
 export function encodePayload (
   origin: string,
-  { type, data, delivery, key, timestamp, except, ack, idempotencyKey }: Publication
+  { type, data, delivery, key, timestamp, except, ack, idempotencyKey, removes, user }: Publication
 ): string {
   const head: Head = {
+    // A node that does not know removals would take one for a value.
+    ...(removes === undefined ? {} : { w: REMOVAL, r: true }),
     t: type,
     s: timestamp,
     ...(delivery === 'reliable' ? {} : { d: delivery }),
     ...(key === undefined ? {} : { k: key }),
     ...(except === undefined ? {} : { x: except }),
-    ...(ack === undefined ? {} : { a: ack })
+    ...(ack === undefined ? {} : { a: ack }),
+    ...(user === undefined ? {} : { u: user })
   }
   const identity = idempotencyKey === undefined ? '' : ` ${hash('sha1', idempotencyKey, 'base64url').slice(0, 16)}`
   return `${origin}${identity}\n${JSON.stringify(head)}\n${data}`
@@ -60,12 +63,16 @@ export function decodePayload (
 ): Packet {
   const first = payload.indexOf('\n')
   const second = payload.indexOf('\n', first + 1)
-  const { t, s, d, k, x, a } = decodeHead(payload.slice(first + 1, second))
+  const { t, s, d, k, x, a, r, u } = decodeHead(payload.slice(first + 1, second))
   const data = payload.slice(second + 1)
   checkData(data)
   if (at.position !== undefined) checkPosition(at.position.epoch, at.position.offset)
   if (at.version !== undefined) checkVersion(at.version)
-  return encodeEvent({ type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: x, ack: a, ...at }, data)
+  const more = { ...(r === true ? { isRemoval: r } : {}), ...(u === undefined ? {} : { user: u }) }
+  return encodeEvent(
+    { type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: x, ack: a, ...more, ...at },
+    data
+  )
 }
 
 /**

@@ -18,6 +18,7 @@ export interface StoredChange {
   readonly sequence: number
   readonly joined: readonly StoredNamed[]
   readonly left: readonly StoredNamed[]
+  readonly changed?: readonly StoredNamed[]
 }
 /** `recent` has the last changes, oldest first. */
 export interface StoredPresence {
@@ -109,8 +110,9 @@ function decodeNamed (value: unknown): StoredNamed[] | undefined {
 
 export function decodeChange (value: unknown): StoredChange | undefined {
   if (!isFields(value) || !Number.isSafeInteger(value.sequence)) return undefined
-  const [joined, left] = [decodeNamed(value.joined), decodeNamed(value.left)]
-  return joined === undefined || left === undefined ? undefined : { sequence: value.sequence as number, joined, left }
+  const [joined, left, changed] = [value.joined, value.left, value.changed].map(decodeNamed)
+  if (joined === undefined || left === undefined) return undefined
+  return { sequence: value.sequence as number, joined, left, ...(changed === undefined ? {} : { changed }) }
 }
 
 export function encodePresence ({ sequence, users, recent }: StoredPresence): string {

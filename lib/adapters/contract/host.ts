@@ -6,6 +6,7 @@ import type { Scope } from './suite.js'
 import { until } from './until.js'
 
 export const reliable: RoomSettings = { history: { size: 100, ttl: 300_000 }, latest: true, definition: 'chat/:id' }
+export const owned: RoomSettings = { ...reliable, owned: true }
 export const live: RoomSettings = { history: false, latest: true, definition: 'live/:id' }
 
 export function said (text: string, more: Partial<Publication> = {}): Publication {

@@ -48,4 +48,53 @@ export function presenceContract ({ name, pair, t }: Subject): void {
     await until('both changes', () => b.host.changes.get('chat/1')?.length === 2)
     t.same(b.host.changes.get('chat/1')!.map(({ joined, left }) => [joined.length, left.length]), [[1, 0], [0, 1]])
   })
+
+  t.test(`${name}: what is shown of a user who is there changes once for all nodes, and stays when more entries come`, async (t) => {
+    const [a, b] = await pair(t)
+    const { presence } = a.adapter
+    if (presence?.update === undefined || b.adapter.presence?.update === undefined) return t.pass('no updates')
+    await a.adapter.subscribe('chat/1', reliable)
+    if (b !== a) await b.adapter.subscribe('chat/1', reliable)
+    const [before, after] = [{ userId: 'ann', data: { at: 1 } }, { userId: 'ann', data: { at: 2 } }]
+    t.equal(await presence.update('chat/1', after), false, 'nobody is there')
+    await presence.join('chat/1', { ...before, connection: 'c1' }, 60_000)
+    t.equal(await b.adapter.presence.update('chat/1', after), true)
+    t.equal(await presence.update('chat/1', after), true, 'the same again')
+    await presence.join('chat/1', { ...before, connection: 'c2' }, 60_000)
+    await presence.join('chat/1', { userId: 'bob', connection: 'c3' }, 60_000)
+    await until('three changes', () => [a, b].every(({ host }) => host.changes.get('chat/1')!.length >= 3))
+    for (const { host } of [a, b]) {
+      const changes = host.changes.get('chat/1')!
+      t.same(changes.map(({ joined, left, changed }) => ({ joined, left, changed })), [
+        { joined: [before], left: [], changed: undefined },
+        { joined: [], left: [], changed: [after] },
+        { joined: [{ userId: 'bob' }], left: [], changed: undefined }
+      ])
+      t.same(changes.map(({ sequence }) => sequence - changes[0]!.sequence), [0, 1, 2])
+    }
+    t.same((await presence.snapshot('chat/1', 200)).list!.find(({ userId }) => userId === 'ann'), after)
+    await presence.leave('chat/1', { ...before, connection: 'c1' }, 0)
+    await presence.leave('chat/1', { ...before, connection: 'c2' }, 0)
+    t.equal(await presence.update('chat/1', before), false, 'has left')
+  })
+
+  t.test(`${name}: each node can ask whether a user is there, from the first entry until the last has run out`, async (t) => {
+    const [a, b] = await pair(t)
+    const { presence } = a.adapter
+    if (presence?.isPresent === undefined || b.adapter.presence?.isPresent === undefined) return t.pass('no question')
+    const isThere = async (user = 'ann'): Promise<boolean[]> => await Promise.all(
+      [a, b].map(async ({ adapter }) => await adapter.presence!.isPresent!('chat/1', user))
+    )
+    t.same(await isThere(), [false, false])
+    await presence.join('chat/1', { userId: 'ann', connection: 'c1' }, 60_000)
+    await b.adapter.presence.join('chat/1', { userId: 'ann', connection: 'c2' }, 60_000)
+    t.same([await isThere(), await isThere('bob')], [[true, true], [false, false]])
+    await presence.leave('chat/1', { userId: 'ann', connection: 'c1' }, 0)
+    t.same(await isThere(), [true, true])
+    await b.adapter.presence.leave('chat/1', { userId: 'ann', connection: 'c2' }, 60_000)
+    t.same(await isThere(), [true, true], 'for its grace')
+    await b.adapter.presence.join('chat/1', { userId: 'ann', connection: 'c2' }, 60_000)
+    await b.adapter.presence.leave('chat/1', { userId: 'ann', connection: 'c2' }, 0)
+    t.same(await isThere(), [false, false])
+  })
 }

@@ -293,7 +293,12 @@ export class Streams {
     this.#retention.changed(latest, now)
   }
 
-  /** Current values with their ages, in the order in which they were set. */
+  /** Whether the room has this value, of this version. */
+  hasLatest (room: string, type: string, key: string, version: number): boolean {
+    return this.#latest.get(room)?.has(type, key, version) === true
+  }
+
+  /** Current values and removals with their ages. */
   latest (room: string, now: number): Packet[] {
     const latest = this.#latest.get(room)
     return latest === undefined ? [] : [...latest.aged(now)]

@@ -59,6 +59,7 @@ interface Running { readonly hash: string, readonly outcome?: string, readonly u
  */
 export class MemoryAdapter implements Adapter {
   readonly name = 'memory'
+  readonly removal = true
   readonly presence: PresenceStore
   readonly claims: ClaimStore
   readonly denials: DenialStore
@@ -159,6 +160,10 @@ export class MemoryAdapter implements Adapter {
       const before = this.#published.get(known, now)
       if (before !== undefined) return before
     }
+    const { removes, type, key = '' } = publication
+    if (removes?.version !== undefined && !this.#streams.hasLatest(room, type, key, removes.version)) {
+      return { recipients: 0 }
+    }
     const subscribed = this.#subscribed.get(room)
     const packet = this.#keep(room, subscribed, publication, settings, now)
     const recipients = subscribed === undefined ? 0 : this.#host?.event(room, packet) ?? 0
@@ -175,13 +180,15 @@ export class MemoryAdapter implements Adapter {
     room: string, subscribed:
       | Stream
       | null
-      | undefined, publication: Publication, { history }: RoomSettings, now: number
+      | undefined, publication: Publication, settings: RoomSettings, now: number
   ): Packet {
-    const { type, delivery, timestamp, key, except, ack, data } = publication
+    const { type, delivery, timestamp, key, except, ack, data, removes, user } = publication
+    const { history } = settings
     if (delivery === 'latest') {
-      this.#version = Math.max(this.#version + 1, this.#now())
-      const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, version: this.#version }, data)
-      this.#streams.setLatest(room, packet, latestTtl(history), now)
+      const version = this.#version = Math.max(this.#version + 1, this.#now())
+      const isRemoval = removes !== undefined
+      const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, version, isRemoval, user }, data)
+      this.#streams.setLatest(room, packet, latestTtl(settings), now)
       return packet
     }
     if (delivery === 'volatile' || ack !== undefined || history === false) {

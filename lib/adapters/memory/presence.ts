@@ -1,14 +1,14 @@
 import { ShardedMap } from '../../structures/sharded-map.js'
 import { Slices } from '../../structures/slices.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
-import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
+import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser } from '../adapter.js'
 import { DAY } from '../../retention/bounds.js'
 
 /** End of an entry that is held: in one process a connection cannot die without its leave, so it never expires. */
 const HELD = Number.POSITIVE_INFINITY
 const MAX_SEQUENCES = 100_000
 
-interface Present { readonly data: unknown, readonly connections: Map<string, number> }
+interface Present { data: unknown, readonly connections: Map<string, number> }
 interface Presence {
   sequence: number
   readonly users: Map<string, Present>
@@ -69,6 +69,18 @@ export class MemoryPresence implements PresenceStore {
     if (grace <= 0) this.#sweepUsers(room, presence, [userId])
     else this.#ending.set(room, true)
   }
+
+  update (room: string, { userId, data }: PresentUser): boolean {
+    const presence = this.#rooms.get(room)
+    const present = presence?.users.get(userId)
+    if (presence === undefined || present === undefined) return false
+    if (JSON.stringify(present.data) === JSON.stringify(data)) return true
+    present.data = data
+    this.#announce(room, { sequence: ++presence.sequence, joined: [], left: [], changed: [named(userId, data)] })
+    return true
+  }
+
+  isPresent (room: string, userId: string): boolean { return this.#rooms.get(room)?.users.has(userId) === true }
 
   snapshot (room: string, limit: number): PresenceSnapshot {
     const presence = this.#rooms.get(room)

@@ -112,6 +112,7 @@ interface Kept extends KeptParts {
 
 class NatsAdapter implements Adapter {
   readonly name = 'nats'
+  readonly removal = true
   readonly presence?: NatsPresence
   readonly leases?: LeaseStore
   readonly claims?: BoundedClaims

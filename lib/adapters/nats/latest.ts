@@ -2,7 +2,7 @@ import type { Packet } from '../../protocol/packet.js'
 import { keyOf } from '../../protocol/key.js'
 import type { Publication, RoomSettings } from '../adapter.js'
 import type { NatsClock } from './clock.js'
-import type { NatsLink } from './link.js'
+import { isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
 import { fetchAll, type Kept } from './reading.js'
@@ -33,7 +33,8 @@ export interface MissedValue {
 /** The result of setting a value. */
 export interface SetValue {
   readonly version: number
-  /** Whether the key of the publication was used before. */ readonly isRepeated: boolean
+  /** Whether the key of the publication was used before, or the value that it removes has been replaced. */
+  readonly isVain: boolean
 }
 
 const PAGE = 5_000
@@ -66,7 +67,7 @@ export class NatsLatest {
   /** @param payload makes the payload for the epoch that is known when it is sent */
   async set (
     room: string,
-    { type, key = '', idempotencyKey }: Publication,
+    { type, key = '', idempotencyKey, removes }: Publication,
     origin: string,
     payload: (epoch: string) => string
   ): Promise<SetValue> {
@@ -74,8 +75,19 @@ export class NatsLatest {
     const subject = `${prefix}.latest.${tokenOf(room)}.${tokenOf(keyOf(type, key))}`
     const msgID = idempotencyKey === undefined ? origin : messageIdOf(room, idempotencyKey)
     return await lives.use(this.plan, async ({ life }) => {
-      const { seq, duplicate } = await link.publish(subject, payload(life.epoch), { msgID })
-      return { version: life.shift + seq, isRepeated: duplicate }
+      const known = removes?.version === undefined ? undefined : removes.version - life.shift
+      // A value of a former life of the stream is not in this one.
+      if (known !== undefined && known <= 0) return { version: 0, isVain: true }
+      try {
+        const { seq, duplicate } = await link.publish(subject, payload(life.epoch), {
+          msgID,
+          ...(known === undefined ? {} : { expect: { lastSubjectSequence: known } })
+        })
+        return { version: life.shift + seq, isVain: duplicate }
+      } catch (error) {
+        if (known === undefined || !isConflict(error)) throw error
+        return { version: 0, isVain: true }
+      }
     })
   }
 
@@ -86,13 +98,13 @@ export class NatsLatest {
   }
 
   /** Current values of a room, in the order in which they were set. */
-  async read (room: string, { history }: RoomSettings): Promise<readonly Packet[]> {
+  async read (room: string, settings: RoomSettings): Promise<readonly Packet[]> {
     const { clock, prefix, unread } = this.#options
     const now = clock.now()
-    const oldest = now - latestTtl(history)
+    const oldest = now - latestTtl(settings)
     const found = await this.#since(`${prefix}.latest.${tokenOf(room)}.*`, 0)
     const { shift } = (await this.#options.lives.open(this.plan)).life
-    return found.filter(({ time }) => time > oldest).slice(-MAX_LATEST).flatMap(({ seq, time, text }) => {
+    const packets = found.filter(({ time }) => time > oldest).flatMap(({ seq, time, text }) => {
       try {
         return decodePayload(room, text, { version: shift + seq, age: Math.max(0, now - time) })
       } catch (error) {
@@ -100,6 +112,11 @@ export class NatsLatest {
         return []
       }
     })
+    if (packets.length <= MAX_LATEST) return packets
+    // Removals give way to values.
+    const values = packets.filter(({ event }) => event!.isRemoval !== true).slice(-MAX_LATEST)
+    const removals = packets.filter(({ event }) => event!.isRemoval === true)
+    return [...removals.slice(Math.max(0, removals.length + values.length - MAX_LATEST)), ...values]
   }
 
   /** Notes how far the stream is: every earlier value has been received by now, or will be by the next reading. */

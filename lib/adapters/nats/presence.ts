@@ -1,6 +1,6 @@
 import { grouped } from '../../structures/grouped.js'
 import { gather, inBatches, inTurns } from '../../structures/slices.js'
-import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
+import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser } from '../adapter.js'
 import type { NatsClock } from './clock.js'
 import { keyOf } from '../../protocol/key.js'
 import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
@@ -49,7 +49,7 @@ interface Watched {
 type Named = { userId: string, data?: unknown }
 
 interface Waiting {
-  readonly step: (present: StoredPresence, joined: Named[], left: Named[]) => boolean
+  readonly step: (present: StoredPresence, joined: Named[], left: Named[], changed: Named[]) => boolean
   readonly resolve: (present: StoredPresence) => void
   readonly reject: (error: unknown) => void
 }
@@ -146,6 +146,25 @@ export class NatsPresence implements PresenceStore {
       return true
     })
     this.#stamps.forget(name, stamp)
+  }
+
+  async update (room: string, { userId, data }: PresentUser): Promise<boolean> {
+    let isThere = false
+    await this.#change(true, room, ({ users }, _joined, _left, changed) => {
+      const user = users.get(userId)
+      isThere = user !== undefined
+      if (user === undefined || JSON.stringify(user.data) === JSON.stringify(data)) return false
+      user.data = data
+      changed.push(named(userId, data))
+      return true
+    })
+    return isThere
+  }
+
+  async isPresent (room: string, userId: string): Promise<boolean> {
+    const { state, unread } = this.#options
+    const value = await state.read(stateKey('presence', room))
+    return decoded('presence', value, decodePresence, unread)?.users.has(userId) === true
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
@@ -248,9 +267,15 @@ export class NatsPresence implements PresenceStore {
     // for an ordinary change; another node may have received more than this one. The clock is above all of them.
     if (present.sequence < heard) present.sequence = Math.max(heard + 2, this.#options.clock.now())
     for (const { step } of steps) {
-      const [joined, left]: [Named[], Named[]] = [[], []]
-      if (step(present, joined, left)) isChanged = true
-      if (joined.length + left.length > 0) changes.push({ sequence: ++present.sequence, joined, left })
+      const [joined, left, changed]: [Named[], Named[], Named[]] = [[], [], []]
+      if (step(present, joined, left, changed)) isChanged = true
+      if (joined.length + left.length + changed.length === 0) continue
+      changes.push({
+        sequence: ++present.sequence,
+        joined,
+        left,
+        ...(changed.length === 0 ? {} : { changed })
+      })
     }
     present.recent = lastOf([...present.recent, ...changes])
     return { ...(isChanged ? { value: encodePresence(present) } : {}), result: { present, changes } }
@@ -273,7 +298,8 @@ export class NatsPresence implements PresenceStore {
       }
     }
     for (const change of changes) {
-      deliver(room, change)
+      // Of a room in which nobody is by this node, the announcement comes back like those of others.
+      if (watched !== undefined) deliver(room, change)
       announce(room, change)
     }
   }
@@ -296,7 +322,7 @@ function lastOf (changes: readonly PresenceChange[]): PresenceChange[] {
   const kept: PresenceChange[] = []
   let users = 0
   for (const change of changes.slice(-MAX_RECENT).reverse()) {
-    users += change.joined.length + change.left.length
+    users += change.joined.length + change.left.length + (change.changed?.length ?? 0)
     if (users > MAX_RECENT_USERS) break
     kept.unshift(change)
   }

@@ -167,7 +167,7 @@ export class NatsPublishing {
           payload = encodePayload(`${origin}@${epoch}`, publication)
           return payload
         })
-        if (set.isRepeated) return { recipients: 0 }
+        if (set.isVain) return { recipients: 0 }
         version = set.version
       } else {
         if (await this.#isRepeated(room, publication)) return { recipients: 0 }

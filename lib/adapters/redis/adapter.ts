@@ -94,6 +94,7 @@ const BATCH = 100
 
 class RedisAdapter implements Adapter {
   readonly name = 'redis'
+  readonly removal = true
   readonly presence: RedisPresence
   readonly leases: LeaseStore
   readonly claims: BoundedClaims
@@ -270,10 +271,10 @@ class RedisAdapter implements Adapter {
     return pageOf(await this.#reader.read(room, settings, query), query, () => { this.#unread.note('history', 0) })
   }
 
-  async latest (room: string, { history }: RoomSettings): Promise<readonly Packet[]> {
+  async latest (room: string, settings: RoomSettings): Promise<readonly Packet[]> {
     const names = [this.#keys.latest(room), this.#keys.order(room)]
     const [now, ...values] = await this.#link.script(LATEST, names, []) as string[]
-    const ttl = latestTtl(history)
+    const ttl = latestTtl(settings)
     return values.flatMap((value) => {
       const end = value.indexOf('\n')
       const [version, until] = value.slice(0, end).split(' ').map(Number) as [number, number]

@@ -1,12 +1,14 @@
 import { keyOf } from '../../protocol/key.js'
 import { grouped } from '../../structures/grouped.js'
-import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapter.js'
+import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser } from '../adapter.js'
 import { decodeNamed, decodePresenceChange } from '../broker/decode.js'
 import type { Unread } from '../broker/unread.js'
 import { namesOf, Nodes } from '../broker/nodes.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
-import { PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SWEEP } from './scripts/presence.js'
+import {
+  PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SWEEP, PRESENCE_UPDATE
+} from './scripts/presence.js'
 import { Stamps } from '../broker/stamps.js'
 import { Burial, Round } from '../broker/sweeping.js'
 
@@ -169,6 +171,16 @@ export class RedisPresence implements PresenceStore {
       [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId), stamp]
     )
     this.#stamps.forget(name, stamp)
+  }
+
+  async update (room: string, { userId, data }: PresentUser): Promise<boolean> {
+    const args = [this.#link.run, keyOf(userId), JSON.stringify({ userId, data })]
+    return Number(await this.#link.script(PRESENCE_UPDATE, this.#keys.presence(room), args)) === 1
+  }
+
+  async isPresent (room: string, userId: string): Promise<boolean> {
+    const [, , , users = ''] = this.#keys.presence(room)
+    return await this.#link.call('HEXISTS', users, keyOf(userId)) === 1
   }
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {

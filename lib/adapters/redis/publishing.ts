@@ -172,16 +172,16 @@ export class Publishing {
   ): Promise<unknown[]> {
     const { link, keys, idempotency, timeout, seen } = this.#options
     const { history } = settings
-    const { idempotencyKey, key = '', type } = publication
+    const { idempotencyKey, key = '', type, removes } = publication
     const name = idempotencyKey ?? nameOf(own)
     return await link.script(PUBLISH, [
       keys.meta(room), keys.stream(room), keys.events(room), keys.once(room, name), keys.latest(room), keys.order(room)
     ], [
       link.run,
       newEpoch(),
-      kind,
-      history === false ? 0 : history.size,
-      Math.ceil(latestTtl(history)),
+      removes === undefined ? kind : 'x',
+      removes !== undefined ? removes.version ?? '' : history === false ? 0 : history.size,
+      Math.ceil(latestTtl(settings)),
       own.payload,
       idempotencyKey !== undefined ? Math.ceil(idempotency) : kind === 'v' ? '' : Math.ceil(KEPT + timeout * LEARN),
       own.origin,
@@ -239,6 +239,8 @@ export class Publishing {
       return { position, recipients: await (own.recipients ?? 0) }
     }
     if (reply[0] === 'once') return { recipients: await (own.recipients ?? 0) }
+    // The value that was to be removed has been replaced.
+    if (reply[0] === 'kept') return { recipients: 0 }
     const [version, receivers] = kind === 'l' ? [Number(reply[0]), Number(reply[1])] : [undefined, Number(reply[0])]
     if (own.recipients === undefined && receivers > 0 && link.mayHear(keys.events(room))) await this.#echo(own)
     if (own.recipients === undefined && isSubscribed(room)) void this.#handOver(room, own, kind, version)

@@ -1,6 +1,6 @@
 import type {
-  DrainFrame, GapData, JoinData as EnteredData, LeftFrame, MemberData, MembersData, PresenceData, ServerFrame,
-  WelcomeData
+  DrainFrame, GapData, JoinData as EnteredData, LeftFrame, MemberData, MembersData, PresenceData, RemovedFrame,
+  ServerFrame, WelcomeData
 } from '../../protocol/server-frames.js'
 import type { SocketClass } from '../platform.js'
 import type { Refused } from '../errors.js'
@@ -27,6 +27,7 @@ export type FrameData = Merged<
   | PresenceData
   | GapData
   | LeftFrame['data']
+  | RemovedFrame['data']
   | DrainFrame['data']
   | Refused
   | { readonly ticket: string }

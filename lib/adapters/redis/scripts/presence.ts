@@ -14,10 +14,10 @@ const LEASE = 60_000
  * restart of the server or a loss of its data it jumps to the clock, which is above anything that a peer can know, so
  * that peers see a hole and ask.
  *
- * bump() -> the next sequence. announce(joined, left) sends a change, both lists as JSON texts, and keeps the newest
- * for nodes that could not receive it. sweep() removes what has expired and announces it, at most 1 000 entries at a
- * time. bury(dead, cursor) does so with what dead nodes held, at most some 1 000 at a time, and returns where to
- * continue.
+ * bump() -> the next sequence. announce(joined, left, changed) sends a change, two lists of JSON texts and one such
+ * text or nil, and keeps the newest for nodes that could not receive it. sweep() removes what has expired and announces
+ * it, at most 1 000 entries at a time. bury(dead, cursor) does so with what dead nodes held, at most some 1 000 at a
+ * time, and returns where to continue.
  *
  * A server whose policy evicts may remove any of the keys. repair() makes them agree again: entries count, and a user
  * that is shown without one has the time of a lease to be renewed before it leaves.
@@ -36,8 +36,10 @@ local function bump ()
   redis.call('HSET', meta, 'sequence', text(sequence), 'run', run)
   return text(sequence)
 end
-local function announce (joined, left)
-  local change = '{"sequence":' .. bump() .. ',"joined":[' .. table.concat(joined, ',') .. '],"left":[' .. table.concat(left, ',') .. ']}'
+local function announce (joined, left, changed)
+  local lists = '"joined":[' .. table.concat(joined, ',') .. '],"left":[' .. table.concat(left, ',') .. ']'
+  if changed then lists = lists .. ',"changed":[' .. changed .. ']' end
+  local change = '{"sequence":' .. bump() .. ',' .. lists .. '}'
   redis.call('LPUSH', changes, change)
   redis.call('LTRIM', changes, 0, ${MAX_CHANGES} - 1)
   redis.call('PEXPIRE', changes, ${CHANGES_TTL})
@@ -151,6 +153,24 @@ local left = {}
 remove(entry, left)
 if #left > 0 then announce({}, left) end
 return #left
+`)
+
+/**
+ * Shows a user who is there with other data.
+ *
+ * KEYS  as PRESENCE_JOIN
+ * ARGV  1 run, 2 user as part of a key, 3 JSON of {userId, data}, 4 deadline
+ * Reply 1, or 0 when the user is not there
+ */
+export const PRESENCE_UPDATE = change(7, PRESENCE + `
+use(1)
+local known = redis.call('HGET', users, ARGV[2])
+if not known then return 0 end
+if known ~= ARGV[3] then
+  redis.call('HSET', users, ARGV[2], ARGV[3])
+  announce({}, {}, ARGV[3])
+end
+return 1
 `)
 
 /**

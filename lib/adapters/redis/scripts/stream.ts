@@ -5,6 +5,11 @@ import { DAY, MAX_LATEST } from '../../../retention/bounds.js'
 const UNUSED = 300_000
 /** Former epochs that are remembered, so that all clients can resume after as many restarts in a row. */
 const MAX_BEFORE = 4
+/**
+ * Taken off the version of a removal for its place in the order, so that removals stand before all values and give way
+ * first. Versions are microseconds, and both are exact as doubles.
+ */
+const REMOVED = 4e15
 /** Events that are read from a stream at a time, where only a number of bytes is wanted. */
 const AT_A_TIME = 16
 
@@ -66,10 +71,12 @@ end
  *
  * KEYS  1 meta (hash: epoch, offset, run, before, at, version), 2 stream, 3 channel, 4 key of the publication,
  *       5 latest (hash), 6 latest order (zset)
- * ARGV  1 run id of this server or '', 2 candidate epoch, 3 kind: r kept with an offset, l latest value, v live only,
- *       4 size, 5 ttl in ms, 6 payload, 7 milliseconds that the key of the publication is kept, '' for none, 8 origin,
- *       9 field of the latest value, 10 what the caller has seen, 11 deadline
+ * ARGV  1 run id of this server or '', 2 candidate epoch, 3 kind: r kept with an offset, l latest value, x removal of
+ *       one, v live only, 4 size, of a removal the version of the value or '' for any, 5 ttl in ms, 6 payload,
+ *       7 milliseconds that the key of the publication is kept, '' for none, 8 origin, 9 field of the latest value,
+ *       10 what the caller has seen, 11 deadline
  * Reply {epoch, offset, receivers, at} for r, {version, receivers} for l, {receivers} for v;
+ *       {'kept'} for x when the value has another version;
  *       {'once', '<origin>\n<epoch> <offset> <at>' or '<origin>\n-'} when the key has been used;
  *       error EXPIRED after the deadline
  *
@@ -97,14 +104,19 @@ if kind == 'r' then
   redis.call('PEXPIRE', KEYS[2], ARGV[5])
   local receivers = redis.call('SPUBLISH', KEYS[3], 'r ' .. epoch .. ' ' .. offset .. '\\n' .. payload)
   reply, position = { epoch, offset, receivers, at }, epoch .. ' ' .. offset .. ' ' .. at
-elseif kind == 'l' then
+elseif kind == 'l' or kind == 'x' then
+  local isRemoval = kind == 'x'
+  if isRemoval and ARGV[4] ~= '' then
+    local known = redis.call('HGET', KEYS[5], ARGV[9])
+    if not known or string.match(known, '^%d+') ~= ARGV[4] then return { 'kept' } end
+  end
   local version = math.max(tonumber(redis.call('HGET', KEYS[1], 'version') or '0') + 1, now)
   version = text(version)
   open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[10])
   redis.call('HSET', KEYS[1], 'version', version)
   redis.call('PEXPIRE', KEYS[1], ${DAY})
   redis.call('HSET', KEYS[5], ARGV[9], version .. ' ' .. text(math.floor(now / 1000) + ARGV[5]) .. '\\n' .. payload)
-  redis.call('ZADD', KEYS[6], version, ARGV[9])
+  redis.call('ZADD', KEYS[6], isRemoval and text(version - ${REMOVED}) or version, ARGV[9])
   if redis.call('ZCARD', KEYS[6]) > ${MAX_LATEST} then
     redis.call('HDEL', KEYS[5], redis.call('ZPOPMIN', KEYS[6])[1])
   end

@@ -1,0 +1,183 @@
+import type { ClaimStore, PresenceChange, RoomSettings } from '../adapters/adapter.js'
+import { keyOf, keyOfKind } from '../protocol/key.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import { after } from '../structures/timers.js'
+import type { PresenceKeeper } from './presence.js'
+
+export interface CensusOptions {
+  /** What is counted: first segment of the names under which it is kept, which no application can declare. */
+  readonly kind: '@online' | '@occupied'
+  readonly nodeId: string
+  readonly keeper: PresenceKeeper
+  readonly claims: ClaimStore
+  readonly subscribe: (room: string, settings: RoomSettings) => Awaitable<unknown>
+  /** Whether other nodes hear the same: then who holds the subject goes first. */
+  readonly isShared: boolean
+  /** Milliseconds between the end of a subject on this node and its leave. */
+  readonly grace: number
+  /** Milliseconds that a hook may take. */
+  readonly timeout: number
+  /** Runs the application's hook. */
+  readonly run: (subject: string, isThere: boolean) => Awaitable<void>
+  /** Called when a hook has failed or takes too long, and when nobody could be asked who runs it. */
+  readonly onError: (error: unknown, subject: string, isThere: boolean) => void
+}
+
+/** Subjects are spread over so many rooms, because a broker may keep each in one value. */
+const SHARDS = 32
+/** Milliseconds that the node that holds a subject is ahead of the others, and within which the others follow. */
+const AHEAD = 500
+const SPREAD = 1_000
+/** Milliseconds after which the broker is asked again that did not answer, and how often. */
+const AGAIN = 1_000
+const TRIES = 120
+/** Milliseconds for which it is remembered that a hook has run: longer than a change is kept for who has missed it. */
+const REMEMBERED = 900_000
+/** Milliseconds that a hook may need beyond its time to say that it is done. */
+const SETTLE = 5_000
+/** Hooks that wait on this node; beyond them the oldest is left to the other nodes. */
+const MAX_WAITING = 10_000
+
+interface Held { count: number, graceUntil: number }
+
+/**
+ * Tells once in all nodes when the first of something comes and when the last has gone: the connections of a user, the
+ * members of a room. Each node enters its subjects into a presence that is kept for that, one entry for each, and hears
+ * of all changes. Whoever claims a change runs its hook; the others look again when the claim has run out, in case the
+ * node has died meanwhile. Each node has an entry of its own in all of these rooms, so that it sees to what a dead node
+ * has held there.
+ */
+export class Census {
+  readonly #options: CensusOptions
+  readonly #held = new Map<string, Held>()
+  readonly #waiting = new Map<string, NodeJS.Timeout>()
+  #isStopped = false
+
+  constructor (options: CensusOptions) {
+    this.#options = options
+  }
+
+  /** Names of the rooms in which the subjects are kept. */
+  get rooms (): readonly string[] {
+    return Array.from({ length: SHARDS }, (_, shard) => `${this.#options.kind}/${shard}`)
+  }
+
+  async start (): Promise<void> {
+    const { subscribe, kind, keeper, nodeId } = this.#options
+    const settings: RoomSettings = { history: false, latest: false, definition: `${kind}/:shard` }
+    await Promise.all(this.rooms.map(async (room) => {
+      await subscribe(room, settings)
+      await keeper.join(room, { userId: '', connection: nodeId })
+    }))
+  }
+
+  stop (): void {
+    this.#isStopped = true
+    for (const timer of this.#waiting.values()) clearTimeout(timer)
+    this.#waiting.clear()
+  }
+
+  /** Tells that one more of a subject is on this node. */
+  enter (subject: string): void {
+    const held = this.#held.get(subject)
+    if (held !== undefined) {
+      held.count++
+      return
+    }
+    this.#held.set(subject, { count: 1, graceUntil: 0 })
+    this.#options.keeper.join(...this.#placeOf(subject)).catch((error: unknown) => {
+      this.#options.onError(error, subject, true)
+    })
+  }
+
+  /**
+   * Tells that one of a subject has gone from this node.
+   *
+   * @param isMeant whether it said so: it does not come back within the grace
+   */
+  leave (subject: string, isMeant: boolean): void {
+    const held = this.#held.get(subject)
+    if (held === undefined) return
+    const now = performance.now()
+    if (!isMeant) held.graceUntil = now + this.#options.grace
+    if (--held.count > 0) return
+    this.#held.delete(subject)
+    this.#options.keeper.leave(...this.#placeOf(subject), held.graceUntil <= now)
+  }
+
+  /** @returns whether the change is of one of these rooms */
+  heard (room: string, { sequence, joined, left }: PresenceChange): boolean {
+    if (!room.startsWith(`${this.#options.kind}/`)) return false
+    const tell = (isThere: boolean) => ({ userId: subject }: { readonly userId: string }): void => {
+      if (subject !== '') this.#soon(subject, isThere, keyOf(room, subject, String(sequence)))
+    }
+    joined.forEach(tell(true))
+    left.forEach(tell(false))
+    return true
+  }
+
+  #placeOf (subject: string): [room: string, entry: { readonly userId: string, readonly connection: string }] {
+    const { kind, nodeId } = this.#options
+    return [`${kind}/${shardOf(subject)}`, { userId: subject, connection: keyOf(nodeId, subject) }]
+  }
+
+  #soon (subject: string, isThere: boolean, change: string): void {
+    const isFirst = !this.#options.isShared || this.#held.has(subject)
+    if (isFirst) void this.#claim(subject, isThere, change, TRIES)
+    else this.#later(subject, isThere, change, (isThere ? AHEAD : 0) + Math.random() * SPREAD, TRIES)
+  }
+
+  #later (subject: string, isThere: boolean, change: string, wait: number, tries: number): void {
+    if (this.#isStopped) return
+    this.#waiting.set(change, after(() => {
+      this.#waiting.delete(change)
+      void this.#claim(subject, isThere, change, tries)
+    }, wait).unref())
+    if (this.#waiting.size <= MAX_WAITING) return
+    const [oldest, timer] = this.#waiting.entries().next().value!
+    clearTimeout(timer)
+    this.#waiting.delete(oldest)
+  }
+
+  /** Never rejects. */
+  async #claim (subject: string, isThere: boolean, change: string, tries: number): Promise<void> {
+    const { claims, timeout, nodeId, onError } = this.#options
+    const key = keyOfKind('hook', change)
+    const hash = isThere ? 'there' : 'gone'
+    try {
+      const claim = await claims.claim(key, hash, timeout + SETTLE, subject, nodeId)
+      if (claim.state === 'running') {
+        this.#later(subject, isThere, change, claim.retryAfter + Math.random() * SPREAD, tries)
+      }
+      if (claim.state !== 'claimed') return
+      await this.#run(subject, isThere)
+      await claims.settle(key, hash, 'done', REMEMBERED, subject, nodeId)
+    } catch (error) {
+      if (tries > 1) this.#later(subject, isThere, change, AGAIN * (0.5 + Math.random()), tries - 1)
+      else onError(error, subject, isThere)
+    }
+  }
+
+  /** Never rejects. */
+  async #run (subject: string, isThere: boolean): Promise<void> {
+    const { run, timeout, onError } = this.#options
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((_resolve, reject) => {
+      timer = after(() => { reject(new Error(`the hook takes longer than ${timeout} ms`)) }, timeout)
+    })
+    try {
+      await Promise.race([run(subject, isThere), late])
+    } catch (error) {
+      onError(error, subject, isThere)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** The same on every node. */
+function shardOf (subject: string): number {
+  let sum = 0
+  for (let i = 0; i < subject.length; i++) sum = (sum * 31 + subject.charCodeAt(i)) >>> 0
+  return sum % SHARDS
+}
