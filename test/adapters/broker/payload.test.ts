@@ -31,6 +31,8 @@ const except = fc.option(
 const publication: fc.Arbitrary<Publication> = fc.oneof(
   fc.record({ type, data, timestamp, except, idempotencyKey, delivery: fc.constantFrom('reliable', 'volatile') }),
   fc.record({ type, data, timestamp, except, idempotencyKey, delivery: fc.constant('latest'), key: text }),
+  fc.record({ type, data, timestamp, except, idempotencyKey, delivery: fc.constant('latest'), key: text, user: name }),
+  fc.record({ type, data, timestamp, delivery: fc.constant('latest'), key: text, removes: fc.constant({}) }),
   fc.record({ type, data, timestamp, except, idempotencyKey, delivery: fc.constant('reliable'), ack: name })
 )
 const epoch = fc.stringMatching(/^[A-Za-z0-9_-]{8}$/)
@@ -59,8 +61,9 @@ function carried (payload: string): string { return Buffer.from(payload).toStrin
 t.test('each publication is read as it was written, by whoever published it and wherever it stands', async (t) => {
   fc.assert(fc.property(origin, publication, at, (origin, publication, at) => {
     const packet = decodePayload(ROOM, carried(encodePayload(origin, publication)), at)
-    const { type, data, delivery, key, timestamp, except, ack } = publication
-    const expected = encodeEvent({ type, room: ROOM, delivery, timestamp, key, except, ack, ...at }, data)
+    const { type, data, delivery, key, timestamp, except, ack, user, removes } = publication
+    const head = { type, room: ROOM, delivery, timestamp, key, except, ack, user, ...at }
+    const expected = encodeEvent(removes === undefined ? head : { ...head, isRemoval: true }, data)
     // Compared as JSON, which leaves out the keys that are `undefined`.
     assert.deepEqual(JSON.parse(JSON.stringify(packet.event)), JSON.parse(JSON.stringify(expected.event)))
     assert.equal(packet.payload.toString(), expected.payload.toString())
@@ -104,6 +107,23 @@ t.test('a payload that is cut off anywhere is refused', async (t) => {
   })
   for (let length = 0; length < whole.length; length++) {
     t.ok(isRefused(whole.slice(0, length), {}), String(length))
+  }
+})
+
+t.test('a removal has a form of its own, which an earlier version leaves alone, and is one of a value', async (t) => {
+  const written = encodePayload('node-1', {
+    type: 'moved',
+    data: '{}',
+    delivery: 'latest',
+    key: 'a',
+    timestamp: 1,
+    removes: {}
+  })
+  const head = JSON.parse(written.split('\n')[1]!) as { w: number, r: boolean }
+  t.match(head, { w: 2, r: true })
+  t.notOk(isRefused(written, {}))
+  for (const odd of [{ w: 3 }, { d: 'reliable' }, { d: undefined }, { k: undefined }, { r: false }, { r: 'yes' }]) {
+    t.ok(isRefused(`node-1\n${JSON.stringify({ ...head, ...odd })}\n{}`, {}), JSON.stringify(odd))
   }
 })
 
