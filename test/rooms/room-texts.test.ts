@@ -1,0 +1,133 @@
+import t from 'tap'
+import type { KeptText, RoomSettings, TextStore } from '../../lib/adapters/adapter.js'
+import { encodePart } from '../../lib/protocol/part-frames.js'
+import type { Part } from '../../lib/protocol/part.js'
+import type { Packet } from '../../lib/protocol/packet.js'
+import { checkOf } from '../../lib/protocol/text-check.js'
+import { Retention } from '../../lib/retention/retention.js'
+import { RoomTexts } from '../../lib/rooms/room-texts.js'
+import { TextReader } from '../../lib/rooms/text-reader.js'
+
+const settings: RoomSettings = {
+  history: false,
+  latest: false,
+  append: { size: 1_000, ttl: 60_000 },
+  definition: 'ai/:id'
+}
+
+function stretch (key: string, inside: string, from: number, version: number, more: Partial<Part> = {}): Packet {
+  const begun = key.charCodeAt(0)
+  const to = from + inside.length
+  const part = { before: `{"id":"${key}","text":"`, inside, isList: false, from, to, version, begun, ...more }
+  return encodePart({ type: 'answer', room: 'ai/1', key, timestamp: version }, part)
+}
+
+function keptOf ({ event }: Packet): KeptText {
+  return { type: event!.type, key: event!.key!, timestamp: event!.timestamp, part: event!.part! }
+}
+
+interface Made { readonly texts: RoomTexts, readonly offered: string[], readonly asked: string[], kept: KeptText[] }
+
+function make (): Made & { take: (packet: Packet) => void } {
+  const offered: string[] = []
+  const asked: string[] = []
+  const made = { kept: [] as KeptText[] }
+  const store: TextStore = {
+    write: () => 'written',
+    read: (_room, _settings, which) => {
+      asked.push(which!.key)
+      return made.kept.filter(({ key }) => key === which!.key)
+    },
+    check: (_room, known) => {
+      asked.push(`check ${known.map(({ key, version }) => `${key}${version}`).join()}`)
+      return made.kept
+    }
+  }
+  const take = (packet: Packet): void => {
+    const part = texts.take(packet)?.event!.part
+    if (part !== undefined) offered.push(`${part.from}:${part.inside}${part.end === undefined ? '' : '.'}`)
+  }
+  const texts = new RoomTexts('ai/1', { retention: new Retention(1_000_000), store, settings, take, onGrowing: () => {} })
+  return Object.assign(made, { texts, offered, asked, take })
+}
+
+const turn = async (): Promise<void> => { await new Promise((resolve) => { setImmediate(resolve) }) }
+
+t.test('where a stretch is missing the text is read again, and members are offered what they do not have', async (t) => {
+  const made = make()
+  made.take(stretch('a', 'abc', 0, 1))
+  made.kept = [keptOf(stretch('a', 'abcdefghi', 0, 3))]
+  made.take(stretch('a', 'ghi', 6, 3))
+  await turn()
+  made.take(stretch('a', 'jkl', 9, 4))
+  made.take(stretch('a', 'ghi', 6, 3))
+  t.same(made.offered, ['0:abc', '3:defghi', '9:jkl'])
+  t.same(made.asked, ['a'])
+})
+
+t.test('a text that is silent is compared, so that its last stretch is found', async (t) => {
+  const made = make()
+  made.take(stretch('a', 'abc', 0, 1))
+  await made.texts.check(performance.now() + 1_000)
+  t.same(made.asked, [])
+  made.kept = [keptOf(stretch('a', 'abcdef', 0, 2, { end: 'done' }))]
+  await made.texts.check(performance.now() + 6_000)
+  t.same(made.asked, ['check a1'])
+  t.same(made.offered, ['0:abc', '3:def.'])
+  t.notOk(made.texts.isGrowing)
+})
+
+/** A member whose link takes one frame at a time. */
+class Member {
+  readonly id = 'c'
+  readonly userId = 'u'
+  readonly isOpen = true
+  readonly got: string[] = []
+  isLagging = false
+  waiting: Array<() => void> = []
+  send ({ event }: Packet): boolean {
+    const { from, inside, end } = event!.part!
+    this.got.push(`${event!.key!}${from}:${inside}${end === undefined ? '' : '.'}`)
+    return !this.isLagging
+  }
+
+  whenDrained (callback: () => void): void { this.waiting.push(callback) }
+  drain (): void { for (const callback of this.waiting.splice(0)) callback() }
+}
+
+t.test('a member that lags is brought one text after the other, each with what was appended meanwhile', async (t) => {
+  const { texts, take } = make()
+  for (const [index, key] of ['a', 'b', 'c'].entries()) take(stretch(key, 'x'.repeat(3), 0, index + 1))
+  const member = new Member()
+  member.isLagging = true
+  const reader = new TextReader(member, texts, undefined)
+  reader.live()
+  const grow = (packet: Packet): void => {
+    take(packet)
+    reader.offer(packet, 0)
+  }
+  grow(stretch('a', 'y', 3, 4))
+  grow(stretch('b', 'y', 3, 5))
+  t.same(member.got, ['a0:xxx'])
+  for (let round = 0; round < 4; round++) member.drain()
+  member.isLagging = false
+  member.drain()
+  grow(stretch('c', 'z', 3, 6, { end: 'done' }))
+  t.same(member.got, ['a0:xxx', 'c0:xxx', 'a3:y', 'b0:xxxy', 'c3:z.'])
+})
+
+t.test('one who says what it has is brought the rest, and the whole of another text under the same key', async (t) => {
+  const { texts, take } = make()
+  take(stretch('a', 'abcdef', 0, 1))
+  take(stretch('b', 'abc', 0, 2, { end: 'done' }))
+  const brought = (known: ConstructorParameters<typeof TextReader>[2]): string[] => {
+    const member = new Member()
+    new TextReader(member, texts, known).live()
+    return member.got
+  }
+  t.same(brought({ version: 2 }), [], 'by the version of its cursor it has all')
+  t.same(brought({ version: 0, lengths: new Map([[97, 4]]) }), ['a4:ef', 'b0:abc.'])
+  t.same(brought({ version: 0, lengths: new Map([[98, 99]]) }), ['a0:abcdef', 'b0:abc.'], 'more than there is')
+  t.same(brought({ named: [['answer', 'a', 3, checkOf('abc')], ['answer', 'b', 3, checkOf('abc'), 1]] }), ['a3:def'])
+  t.same(brought({ named: [['answer', 'a', 3, checkOf('xyz')], ['answer', 'b', 3, checkOf('abc')]] }), ['a0:abcdef', 'b3:.'])
+})
