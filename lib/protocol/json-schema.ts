@@ -36,6 +36,8 @@ export interface Dialect {
 export interface PreparedJson {
   readonly schema: Schema
   readonly parts: ReadonlyArray<Part<Schema>>
+  /** Number of parts of the schema. */
+  readonly size: number
   /** Forgets the results for the value that was checked last. */
   readonly forget: (() => void) | undefined
 }
@@ -71,12 +73,12 @@ export function prepareJson (schema: Json, limit: number, dialect: Dialect): Pre
   const preparing = new JsonPreparing(schema, limit, dialect)
   const prepared = preparing.visit(schema, '', 1)
   if (!canMatch(schema)) throw new SchemaFault('nothing can match the schema: it is false where a value has to be')
-  const { parts, texts, isRecalling } = preparing
+  const { parts, texts, size, isRecalling } = preparing
   const forget = (): void => {
     for (const { seen } of parts) seen.clear()
     texts.clear()
   }
-  return { schema: prepared, parts, forget: isRecalling ? forget : undefined }
+  return { schema: prepared, parts, size, forget: isRecalling ? forget : undefined }
 }
 
 class JsonPreparing {
@@ -88,7 +90,7 @@ class JsonPreparing {
   readonly #dialect: Dialect
   readonly #references: References
   readonly #recursive = new Map<Json, Part<Schema>>()
-  #size = 0
+  size = 0
 
   constructor (root: Json, limit: number, dialect: Dialect) {
     this.#work = new Work(limit)
@@ -135,7 +137,7 @@ class JsonPreparing {
 
   #convert (schema: Json, path: string, times: number): Schema {
     const where = path === '' ? 'the schema' : path
-    if (++this.#size > MOST_PARTS) {
+    if (++this.size > MOST_PARTS) {
       throw new SchemaFault(`${where}: the schema has more than ${MOST_PARTS} parts, what it refers to written out`)
     }
     const { keywords, tests: own } = this.#dialect.look(schema, where)

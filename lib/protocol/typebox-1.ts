@@ -2,6 +2,7 @@ import { SchemaFault, type Checker } from './checker.js'
 import { checkerOf, named, type Finding } from './json-checker.js'
 import { isRecord, type Json } from './json-references.js'
 import { prepareJson, type Dialect, type JsonTest, type Schema } from './json-schema.js'
+import { descend, LISTED, weigh } from './large-values.js'
 import { load } from './load.js'
 import { checkCarried } from './work.js'
 
@@ -44,12 +45,23 @@ class Failed {
  */
 export function compileTypeBox1 (schema: Json, limit: number): Checker {
   const { Compile } = load('typebox/compile', 'typebox@1', 'of the package "typebox" 1.x') as TypeBox
-  return checkerOf(prepareJson(schema, limit, dialect), (part: Schema) => {
-    const compiled = Compile(part)
-    return {
-      check: (value) => compiled.Check(value),
-      findings: (value) => compiled.Errors(value).flatMap((error) => [...findings(error)])
-    }
+  const prepared = prepareJson(schema, limit, dialect)
+  const most = LISTED / prepared.size
+  const known = new Map<Schema, ReturnType<TypeBox['Compile']>>()
+  const compiled = (part: Schema): ReturnType<TypeBox['Compile']> => {
+    let own = known.get(part)
+    if (own === undefined) known.set(part, own = Compile(part))
+    return own
+  }
+  const parts = {
+    fits: (part: Schema, value: unknown) => compiled(part).Check(value),
+    findings: (part: Schema, value: unknown): Iterable<Finding> => weigh(value, most) <= most
+      ? compiled(part).Errors(value).flatMap((error) => [...findings(error)])
+      : descend(part, value, parts)
+  }
+  return checkerOf(prepared, (part) => {
+    const own = compiled(part)
+    return { check: (value) => own.Check(value), findings: (value) => parts.findings(part, value) }
   })
 }
 

@@ -3,13 +3,8 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { ValueErrorType } from '@sinclair/typebox/errors'
 import { Value } from '@sinclair/typebox/value'
 import { forgetting, MAX_VIOLATIONS, pointer, type Checker, type Violation } from './checker.js'
+import { LISTED, weigh } from './large-values.js'
 import { isJoint, isTest, prepare } from './schema.js'
-
-/**
- * TypeBox lists the violations as long as the parts of the value times the parts of the schema stay within this bound,
- * which takes some milliseconds: it checks each of them against the other.
- */
-const LISTED = 10_000
 
 /**
  * Compiles a schema, or interprets it under `--disallow-code-generation-from-strings`.
@@ -107,15 +102,4 @@ class Violations {
     if (check === undefined) this.#checks.set(schema, check = checkOf(schema))
     return check(value)
   }
-}
-
-/** Counts the parts of a value, and stops once there are more than `most`. */
-function weigh (value: unknown, most: number): number {
-  if (typeof value !== 'object' || value === null) return 1
-  let sum = 1
-  for (const part of Object.values(value)) {
-    sum += weigh(part, most - sum)
-    if (sum > most) break
-  }
-  return sum
 }

@@ -1,0 +1,56 @@
+import { pointer } from './checker.js'
+import type { Finding } from './json-checker.js'
+import { isRecord, type Json } from './json-references.js'
+import type { Schema } from './json-schema.js'
+
+/**
+ * A checker that tries the parts of a value against the parts of a schema lists what is wrong as long as their product
+ * stays within this bound, which takes some milliseconds.
+ */
+export const LISTED = 10_000
+
+/** Counts the parts of a value, and stops once there are more than `most`. */
+export function weigh (value: unknown, most: number): number {
+  if (typeof value !== 'object' || value === null) return 1
+  let sum = 1
+  for (const part of Object.values(value)) {
+    sum += weigh(part, most - sum)
+    if (sum > most) break
+  }
+  return sum
+}
+
+/** How the parts of a large value are checked and looked at. */
+export interface Parts {
+  fits (schema: Schema, value: unknown): boolean
+  /** What is wrong with a part that does not fit. */
+  findings (schema: Schema, value: unknown): Iterable<Finding>
+}
+
+/**
+ * Finds what is wrong with a value that is too large to be listed: it descends into the parts that do not fit, as long
+ * as the schema leaves only one way to read a part.
+ */
+export function * descend (schema: Schema, value: unknown, { fits, findings }: Parts): Generator<Finding> {
+  let isTold = false
+  for (const [part, each, path] of partsOf(schema, value)) {
+    if (fits(part, each)) continue
+    isTold = true
+    for (const finding of findings(part, each)) yield { ...finding, path: path + finding.path }
+  }
+  if (!isTold) yield { path: '', message: 'must be a value that fits; it is too large to say more' }
+}
+
+function * partsOf (schema: Schema, value: unknown): Generator<[schema: Schema, value: unknown, path: string]> {
+  if (!isRecord(schema)) return
+  const { items, properties, allOf } = schema as { items?: Schema, properties?: Json, allOf?: Schema[] }
+  if (Array.isArray(value) && items !== undefined && schema.prefixItems === undefined) {
+    for (const [index, each] of value.entries()) yield [items, each, pointer('', index)]
+  }
+  if (isRecord(value)) {
+    for (const [name, property] of Object.entries(properties ?? {})) {
+      if (Object.hasOwn(value, name)) yield [property as Schema, value[name], pointer('', name)]
+    }
+  }
+  for (const each of allOf ?? []) yield [each, value, '']
+}

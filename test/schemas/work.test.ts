@@ -1,0 +1,134 @@
+import t from 'tap'
+import Type1 from 'typebox'
+import { validatorOf } from '../../lib/protocol/any-schema.js'
+import type { Checker } from '../../lib/protocol/checker.js'
+
+/** Bytes of a message, by default the most. */
+const BYTES = 65_000
+/** Milliseconds that nothing may take: what is meant takes a tenth, what was wrong took seconds. */
+const MOST = 200
+
+function fill (unit: unknown): unknown[] {
+  return Array.from({ length: Math.floor(BYTES / (JSON.stringify(unit).length + 1)) }, () => structuredClone(unit))
+}
+function nest (step: (inner: unknown) => unknown, seed: unknown, depth = 30): unknown {
+  let value = seed
+  for (let i = 0; i < depth; i++) value = step(value)
+  return value
+}
+const self = { $ref: '#' }
+const either = (...anyOf: object[]): object => ({ anyOf })
+const having = (properties: Record<string, object>, more: object = {}): object =>
+  ({ type: 'object', properties, required: Object.keys(properties), ...more })
+
+const SHAPES: Record<string, [schema: object, values: unknown[]]> = {
+  'a recursive union without a discriminator': [
+    either(having({ a: self, b: { type: 'string' } }), having({ a: self, b: { type: 'number' } }), { type: 'null' }),
+    [nest((a) => ({ a, b: 1 }), null), nest((a) => ({ a, b: 1 }), 1)]
+  ],
+  'a recursive intersection': [
+    either({ allOf: [having({ a: self }), having({ a: self })] }, { type: 'null' }),
+    [nest((a) => ({ a }), null), nest((a) => ({ a }), 1)]
+  ],
+  'a recursive condition': [
+    {
+      type: ['object', 'null'],
+      properties: { a: self },
+      if: having({ a: self }),
+      then: having({ a: self }),
+      else: true
+    },
+    [nest((a) => ({ a }), null), nest((a) => ({ a }), 1)]
+  ],
+  'a recursive negation': [
+    either(having({ a: { not: self } }), having({ a: self }), { type: 'null' }),
+    [nest((a) => ({ a }), null), nest((a) => ({ a }), 1)]
+  ],
+  'unique items': [
+    { type: 'array', uniqueItems: true },
+    [Array.from({ length: 7_000 }, (_, a) => ({ a })), Array.from({ length: 10_000 }, (_, i) => i), fill({ a: 1 })]
+  ],
+  'some alternatives': [
+    { type: 'array', items: either(...Array.from({ length: 30 }, (_, i) => having({ [`p${i}`]: { type: 'string' } }))) },
+    [fill({}), fill({ p29: 'x' }), [...fill({ p29: 'x' }), 1]]
+  ],
+  'many alternatives with a discriminator': [
+    {
+      type: 'array',
+      items: either(...Array.from({ length: 500 }, (_, i) =>
+        having({ q: { type: 'integer' }, kind: { const: `k${i}` } })))
+    },
+    [fill({}), fill({ kind: 'k499', q: 1 }), fill({ kind: 'k499' })]
+  ],
+  'many words': [
+    { type: 'array', items: { enum: Array.from({ length: 2_000 }, (_, i) => `v${i}`) } },
+    [fill('v1999'), fill('x')]
+  ],
+  'a pattern on many strings': [
+    { type: 'array', items: { type: 'string', pattern: '^[a-z]+(?:-[a-z]+)*$', maxLength: 100 } },
+    [fill('a'.repeat(100)), fill(`${'a'.repeat(98)}!`)]
+  ],
+  'an exponential pattern on few characters': [
+    having({ v: { type: 'string', pattern: '^(a+)+$', maxLength: 12 } }),
+    [{ v: `${'a'.repeat(11)}!` }, { v: `${'a'.repeat(24)}!` }, { v: `${'a'.repeat(60_000)}!` }]
+  ],
+  'names of a pattern': [
+    { type: 'object', patternProperties: { '^[a-z]+[0-9]*_*$': { type: 'integer' } }, additionalProperties: false },
+    [{ [`${'a'.repeat(BYTES)}!`]: 'x' }, Object.fromEntries(Array.from({ length: 6_000 }, (_, i) => [`k${i}`, 1]))]
+  ],
+  'a text of a format': [
+    { type: 'array', items: { type: 'string', format: 'uri' } },
+    [fill(`http://${'1.'.repeat(900)}^`), fill(`http://${'a@'.repeat(900)}^`)]
+  ]
+}
+
+for (const [name, [schema, values]] of Object.entries(SHAPES)) {
+  for (const [family, own] of [['JSON Schema', schema], ['typebox 1.x', Type1.Unsafe(schema)]] as const) {
+    t.test(`${family}: no message costs more than a moment to check, or to say what is wrong: ${name}`, async (t) => {
+      const { check, violations } = validatorOf(own) as Checker
+      for (const value of values) {
+        let [fits, found, least, leastListed] = [false, [] as unknown[], Infinity, Infinity]
+        // Others are busy on this machine, too: the least of some tries is what it costs.
+        for (let tries = 0; tries < 5 && Math.max(least, leastListed) > MOST / 10; tries++) {
+          const start = performance.now()
+          fits = check(value)
+          const checked = performance.now()
+          found = fits ? [] : violations(value)
+          least = Math.min(least, checked - start)
+          leastListed = Math.min(leastListed, performance.now() - checked)
+        }
+        const text = JSON.stringify(value).slice(0, 60)
+        t.comment(`${least.toFixed(1)} ms, violations ${leastListed.toFixed(1)} ms: ${text}`)
+        t.ok(least < MOST && leastListed < MOST, text)
+        t.ok(fits || (found.length > 0 && found.length <= 5), text)
+      }
+    })
+  }
+}
+
+for (const family of ['JSON Schema', 'typebox 1.x'] as const) {
+  t.test(`${family}: what has no bound is refused wherever it stands`, async (t) => {
+    const bad = { type: 'string', pattern: '^(a+)+$', maxLength: 100 }
+    for (const each of [
+      bad,
+      having({ v: bad }),
+      { type: 'object', additionalProperties: bad },
+      { type: 'object', propertyNames: bad },
+      { type: 'object', patternProperties: { '^(a+)+$': {} } },
+      { type: 'object', dependentSchemas: { a: having({ v: bad }) } },
+      { type: 'array', items: bad },
+      { type: 'array', prefixItems: [bad] },
+      { type: 'array', contains: bad },
+      { not: bad },
+      { oneOf: [bad] },
+      { allOf: [bad] },
+      { if: bad, then: true },
+      { $ref: '#/$defs/v', $defs: { v: bad } },
+      { type: 'string', $defs: { unused: { type: 'string', pattern: '^a' } } },
+      { type: 'array', items: either(...Array.from({ length: 100 }, (_, i) => having({ [`p${i}`]: {} }))) }
+    ]) {
+      const own = family === 'JSON Schema' ? each : Type1.Unsafe(each)
+      t.throws(() => validatorOf(own), /steps|alternatives|no maxLength/, JSON.stringify(each))
+    }
+  })
+}
