@@ -6,7 +6,7 @@ import { jsonKeyFault } from './json-schema.js'
 import type { Json } from './json-references.js'
 import { keyFault } from './schema.js'
 import { standard } from './standard-schema.js'
-import { compileTypeBox1 } from './typebox-1.js'
+import { compileTypeBox } from './typebox-1.js'
 import { compile } from './validate.js'
 
 /**
@@ -19,7 +19,7 @@ export function validatorOf (schema: unknown, limit = 65_536): Validator {
   // The family was told by marks that the schema has, which is all that its compiler asks for.
   switch (familyOf(schema)) {
     case 'typebox': return compile(schema as TSchema, limit)
-    case 'typebox-1': return compileTypeBox1(schema as Json, limit)
+    case 'typebox-1': return compileTypeBox(schema as Json, limit)
     case 'json-schema': return compileJson(schema as Json, limit)
     case 'standard-schema': return standard(schema as { '~standard': unknown })
     default:

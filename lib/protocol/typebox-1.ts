@@ -43,7 +43,7 @@ class Failed {
  * @param limit bytes of the longest message that it will check
  * @throws SchemaFault for a schema that is unsafe or cannot work, or where the package is missing
  */
-export function compileTypeBox1 (schema: Json, limit: number): Checker {
+export function compileTypeBox (schema: Json, limit: number): Checker {
   const { Compile } = load('typebox/compile', 'typebox@1', 'of the package "typebox" 1.x') as TypeBox
   const prepared = prepareJson(schema, limit, dialect)
   const most = LISTED / prepared.size
