@@ -356,7 +356,7 @@ for (const [what, declare, code, message] of [
       events: { e: { data: Type.Object({}), delivery: 'sometimes' } as never }
     })),
     'REALTIME_ERR_ROOM',
-    /delivery is 'reliable', 'latest' or 'volatile'/
+    /delivery is 'reliable', 'latest', 'volatile' or 'append'/
   ],
   [
     'a key without latest',
@@ -364,7 +364,7 @@ for (const [what, declare, code, message] of [
       events: { e: { data: Type.Object({}), key: 'a' } as never }
     })),
     'REALTIME_ERR_ROOM',
-    /only delivery: 'latest' uses/
+    /only delivery: 'latest' and 'append' use/
   ],
   [
     'an authorize that is no function',
