@@ -8,7 +8,7 @@ import { ROOT, type Tarball } from './tarball.js'
 const NEEDED = [
   '@fastify/cookie', '@fastify/cors', '@fastify/csrf-protection', '@fastify/http-proxy', '@fastify/rate-limit',
   '@fastify/swagger', '@fastify/under-pressure', '@nats-io/jetstream', '@nats-io/kv', '@nats-io/transport-node',
-  '@sinclair/typebox', '@types/node', 'ajv', 'esbuild', 'eventsource-parser', 'fast-check', 'fast-jwt', 'fastify',
+  '@sinclair/typebox', '@types/node', 'esbuild', 'eventsource-parser', 'fast-check', 'fast-jwt', 'fastify',
   'ioredis', 'selfsigned', 'tap', 'tsx', 'typescript'
 ]
 interface Manifest { readonly devDependencies: Readonly<Record<string, string>> }
