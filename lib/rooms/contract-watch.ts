@@ -29,13 +29,12 @@ const MAX_TEXT = 65_536
 /** Describes what two nodes must have in common of a family of rooms, in words that a person can compare. */
 function wordsOf ({ settings: { history }, events }: Declaration): string {
   const kept = history === false ? 'no history' : `history of ${history.size} for ${history.ttl} ms`
-  const each = [...events].map(([type, { delivery, key }]) => [
+  const each = [...events].map(([type, { delivery, key, isOwned }]) => [
     type,
     delivery,
-    ...(key === undefined ? [] : ['by', key])
-  ].join(
-    ' '
-  )).sort()
+    ...(key === undefined ? [] : ['by', key]),
+    ...(isOwned ? ['of its owner'] : [])
+  ].join(' ')).sort()
   return `${kept}; ${each.length === 0 ? 'no events' : each.join(', ')}`
 }
 

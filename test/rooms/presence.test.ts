@@ -78,3 +78,24 @@ t.test(
     t.ok(graces[0]! > 20_000 / 3, `${String(graces[0])} ms are longer than the time between two renewals`)
   }
 )
+
+t.test('an entry whose data has changed is renewed with the new data, and one that has left is not made again', async (t) => {
+  const renewed: unknown[] = []
+  const keeper = new PresenceKeeper({
+    join: () => {},
+    leave: () => {},
+    snapshot: () => ({ sequence: 0, total: 0 }),
+    sweep: () => {},
+    renew: (entries) => { renewed.push(...entries.map(({ entry: { userId, data } }) => [userId, data])) }
+  }, { grace: 1_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) })
+  const [ada, bob] = ['ada', 'bob'].map((userId) => ({ userId, connection: `tab of ${userId}`, data: 'new' }))
+  for (const entry of [ada!, bob!]) await keeper.join('chat/1', entry)
+  t.ok(keeper.isHeld('chat/1', 'ada', 'tab of ada'))
+  t.notOk(keeper.isHeld('chat/1', 'bob', 'tab of ada'), 'of another user')
+  t.notOk(keeper.isHeld('chat/2', 'ada', 'tab of ada'), 'of another room')
+  keeper.replace('chat/1', { ...ada!, data: 'away' })
+  keeper.leave('chat/1', bob!, true)
+  keeper.replace('chat/1', { ...bob!, data: 'away' })
+  await keeper.renew()
+  t.same(renewed, [['ada', 'away']])
+})
