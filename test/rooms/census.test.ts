@@ -1,0 +1,104 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { ClaimStore } from '../../lib/adapters/adapter.js'
+import { memory } from '../../lib/adapters/memory/adapter.js'
+import { Census, type CensusOptions } from '../../lib/rooms/census.js'
+import type { PresenceKeeper } from '../../lib/rooms/presence.js'
+
+const ENTERED = { sequence: 1, joined: [{ userId: '' }, { userId: 'ada' }], left: [] }
+const GONE = { sequence: 2, joined: [], left: [{ userId: 'ada' }] }
+
+interface Node { readonly census: Census, readonly ran: string[], readonly kept: string[], readonly errors: unknown[] }
+
+function node (t: Test, claims: ClaimStore, more: Partial<CensusOptions> = {}): Node {
+  const [ran, kept, errors]: [string[], string[], unknown[]] = [[], [], []]
+  const keeper = {
+    join: async (room: string, { userId }: { userId: string }) => { kept.push(`join ${room} ${userId}`) },
+    leave: (_room: string, { userId }: { userId: string }, isMeant: boolean) => { kept.push(`leave ${userId} ${isMeant}`) }
+  } as unknown as PresenceKeeper
+  const census = new Census({
+    kind: '@online',
+    nodeId: `n${Math.random()}`,
+    keeper,
+    claims,
+    subscribe: () => undefined,
+    isShared: true,
+    grace: 100,
+    timeout: 1_000,
+    run: (subject, isThere) => { ran.push(`${subject} ${isThere ? 'there' : 'gone'}`) },
+    onError: (error) => { errors.push(error) },
+    ...more
+  })
+  t.teardown(() => { census.stop() })
+  return { census, ran, kept, errors }
+}
+
+t.test('of the nodes that hear of a change one runs the hook, and of a subject that is there its holder', async (t) => {
+  const claims = memory().claims!
+  const nodes = [node(t, claims), node(t, claims), node(t, claims)]
+  const [holder] = nodes as [Node]
+  holder.census.enter('ada')
+  const room = holder.kept[0]!.split(' ')[1]!
+  for (const { census } of nodes) t.ok(census.heard(room, ENTERED))
+  for (const { census } of nodes) t.ok(census.heard(room, GONE))
+  await delay(1_700)
+  t.same(holder.ran[0], 'ada there', 'and its own entry of each node is nobody')
+  t.same(nodes.flatMap(({ ran }) => ran).sort(), ['ada gone', 'ada there'])
+  t.notOk(holder.census.heard('plain/1', ENTERED), 'a room of the application')
+})
+
+t.test('a hook whose node died while it ran is run by another one when the claim has run out', async (t) => {
+  let asked = 0
+  const claims: ClaimStore = {
+    ...memory().claims!,
+    claim: () => ++asked === 1 ? { state: 'running', retryAfter: 10 } : { state: 'claimed' },
+    settle: () => {}
+  }
+  const { census, ran, errors } = node(t, claims)
+  census.heard('@online/0', GONE)
+  await delay(2_300)
+  t.same([ran, asked, errors], [['ada gone'], 2, []])
+})
+
+t.test('a hook that throws or takes too long is told of, counts as run, and is not run again', async (t) => {
+  const settled: string[] = []
+  const own = memory().claims!
+  const claims: ClaimStore = {
+    claim: (...args) => own.claim(...args),
+    put: (...args) => own.put(...args),
+    take: (...args) => own.take(...args),
+    settle: (key) => { settled.push(key) }
+  }
+  const { census, errors } = node(t, claims, {
+    isShared: false,
+    timeout: 20,
+    run: async (_subject, isThere) => {
+      if (isThere) throw new Error('no')
+      await new Promise(() => {})
+    }
+  })
+  census.heard('@online/0', ENTERED)
+  census.heard('@online/0', GONE)
+  await delay(100)
+  t.match(errors, [{ message: 'no' }, { message: /20 ms/ }])
+  t.equal(settled.length, 2)
+})
+
+t.test('a subject is entered once and left with its last, at once only where nobody may still come back', async (t) => {
+  const { census, kept } = node(t, memory().claims!)
+  const left = (): string[] => kept.splice(0).filter((each) => each.startsWith('leave'))
+  census.enter('ada')
+  census.enter('ada')
+  t.equal(kept.length, 1)
+  census.leave('ada', true)
+  t.same(left(), [])
+  census.leave('ada', true)
+  t.same(left(), ['leave ada true'])
+  census.enter('bob')
+  census.enter('bob')
+  census.leave('bob', false)
+  census.leave('bob', true)
+  t.same(left(), ['leave bob false'], 'who vanished a moment before may come back')
+  census.leave('bob', true)
+  t.same(left(), [], 'who is not here')
+})
