@@ -66,7 +66,7 @@ function isExcept (value: unknown): value is Except {
 /** @throws Undecodable */
 export function decodeHead (text: string): Head {
   const head = parseJson(text)
-  if (!isFields(head) || !isKnown(head.w, REMOVAL)) throw new Undecodable('the head of an event')
+  if (!isFields(head) || !isKnown(head.w, head.r === undefined ? VERSION : REMOVAL)) throw new Undecodable('the head of an event')
   const { t, s, d, k, x, a, r, u } = head
   if (typeof t !== 'string' || !TYPE.test(t) || RESERVED_TYPES.has(t) || !isOffset(s)) {
     throw new Undecodable('the type or time of an event')
