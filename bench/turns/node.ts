@@ -145,7 +145,7 @@ export class BenchNode {
       ...this.#dispatch.host
     }
     this.inspector = new Inspector(connections, this.hub, ledger)
-    this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 })
+    this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 }, () => this.hub.texts.close())
     this.#control = new RemoteControl({
       hub: this.hub,
       connections,

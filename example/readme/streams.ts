@@ -4,7 +4,10 @@ import type { Client } from 'fastify-realtime/client'
 import { defineRoom } from 'fastify-realtime/contract'
 
 export const assistant = defineRoom('assistant/:id', {
-  messages: { ask: { data: Type.Object({ question: Type.String() }), reply: Type.Object({ answer: Type.String() }) } },
+  messages: {
+    ask: { data: Type.Object({ question: Type.String() }), reply: Type.Object({ answer: Type.String() }) },
+    stop: { data: Type.Object({ answer: Type.String() }), concurrent: true }
+  },
   events: {
     answer: {
       data: Type.Object({ id: Type.String(), text: Type.String(), model: Type.String() }),
@@ -20,12 +23,14 @@ declare function tokensOf (question: string, signal: AbortSignal): AsyncIterable
 export function declareAssistant (app: FastifyInstance): void {
   app.room(assistant, {
     on: {
-      async ask ({ data, messageId = 'one', room, signal }) {
-        const writer = room.stream('answer', { id: messageId, model: 'fake' }, { signal })
-        await writer.from(tokensOf(data.question, signal))     // or: await writer.write(token)
-        await writer.end()                                     // or: writer.end({ error: { code, message } })
-        return { answer: messageId }
-      }
+      async ask ({ data, messageId = 'one', room, log }) {
+        const writer = await room.stream('answer', { id: messageId, model: 'fake' })
+        writer.from(tokensOf(data.question, writer.signal))    // or: await writer.write(token)
+          .then(() => writer.end())                            // or: writer.end({ error: { code, message } })
+          .catch((error: unknown) => { log.info(error) })      // the readers are told why it ended
+        return { answer: messageId }                           // the text goes on behind the reply
+      },
+      async stop ({ data, room }) { await room.cancel('answer', data.answer) }
     }
   })
 

@@ -279,9 +279,9 @@ export interface ClaimStore {
 }
 
 /**
- * What nodes tell each other apart from events. Fire and forget: nobody waits for all nodes. `revoke`, `leave` and
- * `moved` must not be lost on a node whose subscription was cut for a moment: they are kept for a minute at least, and
- * read again within two seconds, each passed on once.
+ * What nodes tell each other apart from events. Fire and forget: nobody waits for all nodes. `revoke`, `join`,
+ * `leave`, `cancel` and `moved` must not be lost on a node whose subscription was cut for a moment: they are kept for a
+ * minute at least, and read again within two seconds, each passed on once.
  */
 export interface Control {
   /** To all other nodes. Resolves when the broker took it; rejects with `unavailable` when it is away. */
@@ -313,6 +313,16 @@ export type ControlMessage =
     readonly connection?: string
     /** The room. */
     readonly room: string
+  }
+  | {
+    /** The stream of a text is ended by somebody else than its writer. */
+    readonly type: 'cancel'
+    /** The room. */
+    readonly room: string
+    /** The event. */
+    readonly event: string
+    /** The key of the text. */
+    readonly key: string
   }
   | {
     /** The members on the sending node to whom an acknowledged broadcast was offered. */

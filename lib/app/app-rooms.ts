@@ -134,6 +134,11 @@ export class AppRooms implements Rooms {
     return new OpeningWriter(opening())
   }
 
+  async cancel (room: Named, event: string, key: string | number): Promise<void> {
+    this.#check()
+    await this.#options.hub.texts.cancel(nameOf(room), event, key)
+  }
+
   async read (room: Named, event: string, key: string | number): Promise<StreamText<never> | undefined> {
     this.#check()
     // The data is of the type that the contract says, which `Rooms` knows.

@@ -43,7 +43,7 @@ export class RemoteControl {
       this.#options.unread.note('control', 0)
       return
     }
-    const { dispatch, acks, connections, polls, elsewhere, revocations } = this.#options
+    const { dispatch, acks, connections, hub, polls, elsewhere, revocations } = this.#options
     switch (message.type) {
       case 'revoke':
         await this.#revoke(message)
@@ -58,6 +58,9 @@ export class RemoteControl {
         await inTurns(peersOf(connections, message as Target), AT_ONCE, (peer) => {
           dispatch.joins.leaveByServer(peer, message.room)
         })
+        return
+      case 'cancel':
+        hub.texts.cancelHere(message.room, message.event, message.key)
         return
       case 'members':
         acks.report(message.ack, message.members, message.more)

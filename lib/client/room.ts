@@ -80,9 +80,9 @@ export function createRoom (
   const signals = new Set<AbortSignal>()
   let sequence = -1
   let isMeant = false
-  let resolve: (value: { resumed?: boolean }) => void
+  let resolve: (value: { resumed?: boolean, growing?: boolean }) => void
   let reject: (error: Error) => void
-  const joined = new Promise<{ resumed?: boolean }>((_resolve, _reject) => {
+  const joined = new Promise<{ resumed?: boolean, growing?: boolean }>((_resolve, _reject) => {
     resolve = _resolve
     reject = _reject
   })
@@ -121,7 +121,7 @@ export function createRoom (
       stream: (event: string, key: string | number) => texts.parts(event, `${key}`, on, room, () => isMeant),
       [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, room, () => isMeant)
     } as AnyRoom,
-    enter ({ epoch, offset, resumed, members, rate, concurrent, latest }, isAgain) {
+    enter ({ epoch, offset, resumed, members, rate, concurrent, growing, latest }, isAgain) {
       // A room without history answers each poll that nothing was resumed, so only a room with an epoch has lost
       // events.
       const isLost = isAgain && room.isIn
@@ -145,7 +145,7 @@ export function createRoom (
       }
       if (isLost) host.gap(name)
       if (members) room.reset(members)
-      resolve(resumed === undefined ? {} : { resumed })
+      resolve({ ...resumed !== undefined && { resumed }, ...growing && { growing } })
     },
     out () {
       outAt ||= now()

@@ -25,6 +25,7 @@ const SLICE = 10
 export class Drain {
   readonly #connections: Connections<Named>
   readonly #options: DrainOptions
+  readonly #before: () => Promise<void>
   #isDraining = false
   #deadline = 0
   /** Time at which the last connection is due and its peer has had the time to answer. */
@@ -32,8 +33,10 @@ export class Drain {
   #done: Promise<void> | undefined
   #hurry: (() => void) | undefined
 
-  constructor (connections: Connections<Named>, options: DrainOptions) {
+  /** @param before what is done first, while every connection can still be told of it; it never rejects */
+  constructor (connections: Connections<Named>, options: DrainOptions, before: () => Promise<void>) {
     this.#connections = connections
+    this.#before = before
     this.#options = options
   }
 
@@ -61,6 +64,7 @@ export class Drain {
   }
 
   async #all (timeout: number): Promise<void> {
+    await this.#before()
     const all = this.#connections.all()
     // The last peer still gets the time to answer.
     const span = Math.min(all.length / this.#options.rate * 1_000, Math.max(0, timeout - ANSWER))

@@ -88,6 +88,10 @@ class Handle implements RoomHandle<Events> {
   stream (event: string, head: object, { signal }: StreamOptions = {}): OpeningWriter {
     return new OpeningWriter(this.#source.rooms.texts.open(this.name, event, head, signal))
   }
+
+  async cancel (event: string, key: string | number): Promise<void> {
+    await this.#source.rooms.texts.cancel(this.name, event, key)
+  }
 }
 
 /** The context that every handler of a room gets. Costly parts are made when they are first used. */

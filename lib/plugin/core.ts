@@ -62,7 +62,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
   const hub = new Hub(adapter, hubOptions(foundation, acks))
   const hooks = new WholeHooks(foundation, hub)
   const connections = new Connections<Membership>(hooks.online === undefined ? undefined : usersOf(hooks.online))
-  const drain = new Drain(connections, settings.drain)
+  const drain = new Drain(connections, settings.drain, () => hub.texts.close())
 
   const revocations = new Revocations()
   const slots = createSlots(foundation, connections)

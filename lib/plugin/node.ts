@@ -107,13 +107,12 @@ export class RealtimeNode {
 
   /** Ends all connections and waits for requests under way, within `drain.timeout`. */
   async drain (): Promise<void> {
-    const { hub, drain, dispatch, exchanges, acks, elsewhere } = this.core
+    const { drain, dispatch, exchanges, acks, elsewhere } = this.core
     const deadline = performance.now() + this.foundation.settings.drain.timeout
     const guarded = this.#server.guard.close()
     const said = this.#contracts?.stop()
     await drain.run()
     await dispatch.departures.close(new Refusal('draining'))
-    await hub.texts.close()
     await guarded
     await exchanges.close(deadline)
     await said

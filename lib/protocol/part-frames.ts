@@ -16,6 +16,15 @@ export function encodePart ({ type, room, key, timestamp }: TextHead, part: Part
   return new Packet(frameText(text), { type, room, key, timestamp, delivery: 'append', part }, room)
 }
 
+/** Frames the end of a text that is not kept any more: nobody has its rest. */
+export function encodeLost (head: TextHead, part: Pick<Part, 'before' | 'isList'>, from: number): Packet {
+  const { type, room, key, timestamp } = head
+  const data = dataOf({ ...part, inside: '', from, to: from, version: 0, begun: 0 })
+  const text =
+    `{"type":${JSON.stringify(type)},"room":${JSON.stringify(room)},"data":${data},"from":${from},"end":"lost","timestamp":${timestamp}}`
+  return new Packet(frameText(text), { type, room, key, timestamp, delivery: 'append' }, room)
+}
+
 /** Makes one frame of those of stretches that follow each other. */
 export function gatherParts (packets: readonly Packet[]): Packet {
   if (packets.length === 1) return packets[0]!

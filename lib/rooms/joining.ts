@@ -158,7 +158,8 @@ export class Joining {
         ...(room.hasHistory ? position : {}),
         ...(resumed === undefined ? {} : { resumed }),
         ...(snapshot === undefined || snapshot.sequence === request.sequence ? {} : { members: snapshot }),
-        ...room.declaration.terms
+        ...room.declaration.terms,
+        ...(room.texts?.isGrowing === true ? { growing: true } : {})
       },
       start: () => { room.start(membership, []) }
     }

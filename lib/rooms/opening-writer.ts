@@ -13,6 +13,8 @@ class Writer {
     this.#writer = writer
   }
 
+  get signal (): AbortSignal { return this.#writer.signal }
+
   write (chunk: unknown): Promise<void> { return this.#writer.write(chunk) }
 
   async from (source: Source): Promise<void> {
@@ -47,11 +49,14 @@ function endOf ({ error }: How): TextEnd {
 export class OpeningWriter implements PromiseLike<Writer> {
   readonly #opening: Promise<Writer>
   #opened: Writer | undefined
+  /** Why the key was refused. */
+  #refused: { readonly error: unknown } | undefined
+  #controller: AbortController | undefined
 
   constructor (opening: Promise<TextWriter>) {
     this.#opening = opening.then((writer) => (this.#opened = new Writer(writer)))
     // Whoever calls the writer or awaits it is told.
-    this.#opening.catch(() => {})
+    this.#opening.catch((error: unknown) => { this.#refused = { error } })
   }
 
   then<A = Writer, B = never> (
@@ -59,6 +64,19 @@ export class OpeningWriter implements PromiseLike<Writer> {
     onRefused?: ((error: unknown) => B | PromiseLike<B>) | null
   ): Promise<A | B> {
     return this.#opening.then(onOpened, onRefused)
+  }
+
+  get signal (): AbortSignal {
+    if (this.#opened !== undefined) return this.#opened.signal
+    if (this.#controller === undefined) {
+      const controller = this.#controller = new AbortController()
+      if (this.#refused !== undefined) controller.abort(this.#refused.error)
+      this.#opening.then(({ signal }) => {
+        if (signal.aborted) controller.abort(signal.reason)
+        else signal.addEventListener('abort', () => { controller.abort(signal.reason) })
+      }, (error: unknown) => { controller.abort(error) })
+    }
+    return this.#controller.signal
   }
 
   write (chunk: unknown): Promise<void> {

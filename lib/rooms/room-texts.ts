@@ -1,16 +1,19 @@
 import type { KeptText, RoomSettings, TextStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
-import { encodePart } from '../protocol/part-frames.js'
-import { grown, restOf } from '../protocol/part.js'
+import { encodeLost, encodePart } from '../protocol/part-frames.js'
+import { beforeOf, grown, restOf } from '../protocol/part.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Retention } from '../retention/retention.js'
 import { nameOf, Texts } from '../retention/texts.js'
+import type { TextRule } from './declaration.js'
 
 /** What the texts of a room need from outside. */
 export interface RoomTextsHost {
   readonly retention: Retention
   readonly store: TextStore
   readonly settings: RoomSettings
+  /** What is declared of its texts. */
+  readonly rules: ReadonlyMap<string, TextRule>
   /** Gives a text that was read to the room, as if it had arrived. */
   readonly take: (packet: Packet) => void
   /** Called when the first of its texts begins to grow. */
@@ -61,6 +64,14 @@ export class RoomTexts {
       this.#whole.set(text.part, packet)
     }
     return packet
+  }
+
+  /** The end of a text that a member has and nobody keeps; nothing for an event that is not declared. */
+  lost (type: string, key: string, from: number): Packet | undefined {
+    const rule = this.#host.rules.get(type)
+    if (rule === undefined) return undefined
+    const before = beforeOf({ [rule.key]: key }, rule.key, rule.append, rule.isList)
+    return encodeLost({ type, room: this.#room, key, timestamp: Date.now() }, { before, isList: rule.isList }, from)
   }
 
   /**

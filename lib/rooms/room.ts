@@ -89,6 +89,7 @@ export class Room implements RoomOfMember {
       : new RoomTexts(name, {
         retention,
         settings,
+        rules: declaration.texts,
         store: source.texts,
         take: (packet) => { void this.event(packet) },
         onGrowing
@@ -130,7 +131,8 @@ export class Room implements RoomOfMember {
         ...(this.hasHistory ? position : {}),
         ...(plan.resumed === undefined ? {} : { resumed: plan.resumed }),
         ...(plan.snapshot === undefined ? {} : { members: plan.snapshot }),
-        ...this.declaration.terms
+        ...this.declaration.terms,
+        ...(this.texts?.isGrowing === true ? { growing: true } : {})
       }
     }
   }

@@ -58,8 +58,21 @@ export class TextReader {
       this.#member.whenDrained(() => { this.#bring(turn) })
       return
     }
+    this.#sayLost()
     this.#isLive = true
     this.#known = this.#sent = undefined
+  }
+
+  /**
+   * Tells of texts that the member has without their ends and that are not kept any more: they have expired, or the
+   * data of the adapter is lost. It would wait for their rest for ever.
+   */
+  #sayLost (): void {
+    for (const [type, key, length, , hasEnded] of this.#known?.named ?? []) {
+      if (hasEnded === 1 || this.#texts.get(type, key) !== undefined) continue
+      const packet = this.#texts.lost(type, key, length)
+      if (packet !== undefined) this.#member.send(packet)
+    }
   }
 
   /** What the member has of a text. */

@@ -1,6 +1,8 @@
 import type { Adapter, KeptText } from '../adapters/adapter.js'
 import { REALTIME_ERR_EVENT, REALTIME_ERR_ROOM, REALTIME_ERR_STREAM } from '../errors/misuse.js'
+import { Refusal } from '../errors/refusal.js'
 import { beforeOf, dataOf, type TextEnd } from '../protocol/part.js'
+import { keyOf } from '../protocol/key.js'
 import { every } from '../structures/timers.js'
 import type { Declaration, TextRule } from './declaration.js'
 import type { ResolvedRoom } from './declarations.js'
@@ -26,6 +28,16 @@ export interface WholeText {
   readonly end?: TextEnd | undefined
 }
 
+/** A text that this node writes. */
+interface OwnText {
+  /** Absent while its key is being taken. */
+  writer?: TextWriter
+  isCancelled: boolean
+}
+
+/** What the readers of a cancelled text are told. */
+const CANCELLED = { code: 'cancelled', message: 'the stream was cancelled' }
+
 /** Milliseconds between two looks for texts that have fallen silent. */
 const LOOK = 5_000
 
@@ -40,10 +52,12 @@ export function checkKept ({ pattern, texts }: Declaration, { name, texts: store
 /** The texts of all rooms: those that this node writes, and a look after those that have fallen silent. */
 export class TextStreams {
   readonly #options: TextStreamsOptions
-  readonly #writers = new Set<TextWriter>()
+  /** By room, event and key; those whose key is still being taken too. */
+  readonly #writers = new Map<string, OwnText>()
   /** Rooms with members here in which a text grows. */
   readonly #growing = new Set<RoomTexts>()
   #looker: NodeJS.Timeout | undefined
+  #isClosed = false
 
   constructor (options: TextStreamsOptions) {
     this.#options = options
@@ -85,10 +99,12 @@ export class TextStreams {
    *
    * @param signal ends the text when it is aborted
    * @throws REALTIME_ERR_EVENT for an event that is not declared or a head that does not fit, REALTIME_ERR_STREAM for a
-   *   key that another stream has or that has ended, `unavailable`, and the reason of a signal that is aborted already
+   *   key that another stream has or that has ended, `unavailable`, `draining`, and the reason of a signal that is
+   *   aborted already
    */
   async open (name: string, type: string, head: unknown, signal?: AbortSignal): Promise<TextWriter> {
     signal?.throwIfAborted()
+    if (this.#isClosed) throw new Refusal('draining')
     const { declaration, rule } = this.#rule(name, type)
     const { adapter, eventLimit, validateOutput } = this.#options
     const given = checkedHead(declaration, type, rule, head, validateOutput)
@@ -106,16 +122,53 @@ export class TextStreams {
       itemLimit: eventLimit,
       validateOutput,
       onOver: () => {
-        this.#writers.delete(writer)
+        if (this.#writers.get(id) === own) this.#writers.delete(id)
         signal?.removeEventListener('abort', abort)
       }
     })
-    const abort = (): void => { void writer.stop({ code: 'aborted', message: 'the stream was aborted' }, signal!.reason) }
-    await writer.open()
-    this.#writers.add(writer)
-    if (signal?.aborted === true) abort()
+    const abort = (): void => {
+      void writer.stop({ code: 'aborted', message: 'the stream was aborted' }, signal!.reason)
+    }
+    const id = keyOf(name, type, key)
+    const own: OwnText = { isCancelled: false }
+    // A second stream of the same key is refused below, and the first one stays known.
+    if (!this.#writers.has(id)) this.#writers.set(id, own)
+    try {
+      await writer.open()
+    } catch (error) {
+      if (this.#writers.get(id) === own) this.#writers.delete(id)
+      throw error
+    }
+    own.writer = writer
+    this.#writers.set(id, own)
+    if (own.isCancelled) cancel(writer)
+    else if (signal?.aborted === true) abort()
     else signal?.addEventListener('abort', abort)
     return writer
+  }
+
+  /**
+   * Ends a text on whichever node it is written, for its readers with the error `cancelled`. A text that has ended, or
+   * that nobody writes, stays as it is.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that is not declared, REALTIME_ERR_STREAM for what is no key, `unavailable`
+   *   when it is not written here and the other nodes cannot be told
+   */
+  async cancel (name: string, type: string, key: unknown): Promise<void> {
+    this.#rule(name, type)
+    const text = checkedKey(key)
+    if (!this.cancelHere(name, type, text)) {
+      await this.#options.adapter.control?.send({ type: 'cancel', room: name, event: type, key: text })
+    }
+  }
+
+  /** @returns whether this node writes the text */
+  cancelHere (name: string, type: string, key: string): boolean {
+    const own = this.#writers.get(keyOf(name, type, key))
+    if (own === undefined) return false
+    own.isCancelled = true
+    if (own.writer !== undefined) cancel(own.writer)
+    return true
   }
 
   /**
@@ -132,17 +185,21 @@ export class TextStreams {
 
   /** Reads a text for the application. */
   async read (name: string, type: string, key: unknown): Promise<WholeText | undefined> {
-    if (typeof key !== 'string' && typeof key !== 'number') {
-      throw new REALTIME_ERR_STREAM(`the key of a text is a string or a number, got ${typeof key}`)
-    }
-    const text = await this.text(name, type, String(key))
+    const text = await this.text(name, type, checkedKey(key))
     if (text === undefined) return undefined
     const data: unknown = JSON.parse(dataOf(text.part))
     return text.part.end === undefined ? { data } : { data, end: text.part.end }
   }
 
   /** Ends all texts that this node writes, because it shuts down. */
-  async close (): Promise<void> { await Promise.all([...this.#writers].map((writer) => writer.close())) }
+  async close (): Promise<void> {
+    this.#isClosed = true
+    await Promise.all([...this.#writers.values()].map((own) => {
+      // One whose key is still being taken ends as soon as it is taken.
+      own.isCancelled = true
+      return own.writer?.close()
+    }))
+  }
 }
 
 /** @throws REALTIME_ERR_EVENT for a head that does not fit the schema together with an empty text */
@@ -165,4 +222,14 @@ function checkedHead (
   const whole = { ...given, [append]: isList ? [] : '' }
   const { [append]: _text, ...sent } = outgoing(data, whole, validateOutput, name, pattern.source) as typeof given
   return sent
+}
+
+/** @throws REALTIME_ERR_STREAM */
+function checkedKey (key: unknown): string {
+  if (typeof key === 'string' || typeof key === 'number') return String(key)
+  throw new REALTIME_ERR_STREAM(`the key of a text is a string or a number, got ${typeof key}`)
+}
+
+function cancel (writer: TextWriter): void {
+  void writer.stop(CANCELLED, new DOMException(CANCELLED.message, 'AbortError'))
 }

@@ -74,6 +74,7 @@ export class TextWriter {
   /** Why nothing can be written any more. */
   #fault: unknown
   #isOver = false
+  #controller: AbortController | undefined
   #patience = PATIENCE
   #steppedAt = performance.now()
   #writtenAt = performance.now()
@@ -83,6 +84,15 @@ export class TextWriter {
     const { size, ttl } = options.settings.append!
     this.#size = size
     this.#idle = ttl
+  }
+
+  /** Aborted when nothing more can be written for another reason than `end`. It is made when it is first read. */
+  get signal (): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#fault !== undefined) this.#controller.abort(this.#fault)
+    }
+    return this.#controller.signal
   }
 
   get #isList (): boolean { return this.#options.rule.isList }
@@ -197,7 +207,10 @@ export class TextWriter {
     if (this.#end === undefined && !this.#isOver) {
       this.#end = end
       this.#fault = fault
-      if (fault !== undefined) this.#wake(fault)
+      if (fault !== undefined) {
+        this.#wake(fault)
+        this.#controller?.abort(fault)
+      }
       this.#flush()
     }
     // Behind a renewal, another step follows.
@@ -326,6 +339,7 @@ export class TextWriter {
   #over (fault: unknown): void {
     this.#isOver = true
     this.#fault = fault
+    if (fault !== undefined) this.#controller?.abort(fault)
     clearInterval(this.#renewal)
     clearTimeout(this.#timer)
     this.#wake(fault)

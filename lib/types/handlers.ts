@@ -46,6 +46,14 @@ export interface RoomHandle<E, D = unknown> {
    *   does not fit the contract, a refusal `not_joined` when the user is not in the room
    */
   presence (data: Given<D>): Promise<void>
+  /**
+   * Ends a text of an `append` event on whichever node it is written: its readers are told the error `cancelled`, and
+   * the `signal` of its writer is aborted. A text that has ended, or that nobody writes, stays as it is.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that is not declared as `append`, `unavailable` when the text is not
+   *   written on this node and the others cannot be told
+   */
+  cancel<K extends GrowingName<E>> (event: K, key: string | number): Promise<void>
 }
 
 /** The connection that a handler has to do with. */

@@ -103,6 +103,18 @@ export interface Rooms {
     options?: StreamOptions
   ): OpeningStream<StreamChunk<R, K>>
   /**
+   * Ends a text of an `append` event on whichever node it is written: its readers are told the error `cancelled`, and
+   * the `signal` of its writer is aborted. A text that has ended, or that nobody writes, stays as it is.
+   *
+   * @throws REALTIME_ERR_EVENT for an event that is not declared as `append`, `unavailable` when the text is not
+   *   written on this node and the others cannot be told
+   */
+  cancel<R extends string | AnyAddress, K extends StreamName<R>> (
+    room: R,
+    event: K,
+    key: string | number
+  ): Promise<void>
+  /**
    * Reads a text of an `append` event as it is so far; `undefined` where nothing is kept under the key.
    *
    * @throws REALTIME_ERR_EVENT for an event that is not declared as `append`

@@ -20,6 +20,12 @@ export interface StreamEnd {
 /** The one writer of a text that grows. */
 export interface StreamWriter<C> {
   /**
+   * Aborted when nothing more can be written for another reason than `end`: the text was cancelled, is too large or
+   * lost, its own signal was aborted, or the server closes. It is for what makes the text:
+   * `streamText({ abortSignal: writer.signal })`.
+   */
+  readonly signal: AbortSignal
+  /**
    * Appends a chunk: a string, or one item. It resolves when the chunk is accepted, which is at once unless more than
    * 64 KiB are unpublished. A rejection that is not awaited is never an unhandled one.
    *

@@ -43,7 +43,7 @@ t.test('there is no cycle of imports, type imports counted', async (t) => {
  */
 const LAYERS = [
   'index.ts', 'adapters/index.ts', 'adapters/contract/', 'plugin/', 'testing/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
-  'connection/', 'options/', 'types/', 'adapters/redis.ts', 'adapters/nats.ts', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
+  'connection/', 'options/', 'ai/', 'types/', 'adapters/redis.ts', 'adapters/nats.ts', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
   'adapters/', 'retention/', 'errors/', 'client/', 'protocol/', 'contract/', 'structures/', 'version.ts'
 ]
 
@@ -75,6 +75,7 @@ const MAY: Record<string, RegExp> = {
   'rooms/': /^((rooms|protocol|contract|retention|errors|structures)\/|adapters\/(adapter|broker\/stored)\.ts$)/,
   'server/': /^(server|protocol|errors|structures)\//,
   'transports/': /^(transports|connection|protocol|structures)\//,
+  'ai/': /^((ai|client|contract)\/|types\/streams\.ts$)/,
   'client/': /^(client\/|contract\/|protocol\/(position|codes|close-codes|packet|part|text-check|frames|server-frames)\.ts$|structures\/refilled\.ts$)/
 }
 
@@ -286,6 +287,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'connection/heartbeat.ts': 'the expiry of credentials',
   'app/reply-broadcast.ts': 'the timestamp of an event',
   'rooms/publications.ts': 'the timestamp of an event',
+  'rooms/room-texts.ts': 'the timestamp of an event',
   'rooms/text-writer.ts': 'the timestamp of an event'
 }
 

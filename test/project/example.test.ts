@@ -1,52 +1,11 @@
-import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+import { startExample } from '../helpers/example.js'
 
 const TRANSPORTS = ['websocket', 'sse', 'polling'] as const
-
-interface Example { readonly url: string, stop (): Promise<number | null> }
-
-/** The example as `npm start` runs it, on a free port. */
-async function startExample (t: Test): Promise<Example> {
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', 'example/chat/server.ts'], {
-    cwd: ROOT,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0' },
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  const exit = once(child, 'exit').then(([code]) => code as number | null)
-  t.teardown(async () => {
-    child.kill('SIGKILL')
-    await exit
-  })
-  let log = ''
-  child.stderr!.on('data', (chunk) => { log += String(chunk) })
-  const url = await Promise.race([
-    (async () => {
-      for await (const line of createInterface(child.stdout!)) {
-        const found = /http:\/\/\S+/.exec(line)?.[0]
-        if (found !== undefined) return new URL(found).origin
-        log += `${line}\n`
-      }
-      throw new Error(`the example printed no URL (is dist built? npm run build):\n${log}`)
-    })(),
-    exit.then((code) => { throw new Error(`the example ended with ${code}:\n${log}`) })
-  ])
-  child.stdout!.resume()
-  return {
-    url,
-    stop: async () => {
-      child.kill('SIGTERM')
-      return await exit
-    }
-  }
-}
 
 interface Visitor { readonly page: Page, readonly context: BrowserContext, readonly faults: string[] }
 
@@ -135,7 +94,7 @@ async function readByEventSource (browser: Browser, url: string): Promise<Visito
 }
 
 t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) => {
-  const { url, stop } = await startExample(t)
+  const { url, stop } = await startExample(t, 'chat')
   const browser = await launchChromium(t)
   const ada = await enter(browser, url, 'Ada')
   const bob = await enter(browser, url, 'Bob')

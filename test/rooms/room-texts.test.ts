@@ -47,7 +47,14 @@ function make (): Made & { take: (packet: Packet) => void } {
     const part = texts.take(packet)?.event!.part
     if (part !== undefined) offered.push(`${part.from}:${part.inside}${part.end === undefined ? '' : '.'}`)
   }
-  const texts = new RoomTexts('ai/1', { retention: new Retention(1_000_000), store, settings, take, onGrowing: () => {} })
+  const texts = new RoomTexts('ai/1', {
+    retention: new Retention(1_000_000),
+    store,
+    settings,
+    rules: new Map(),
+    take,
+    onGrowing: () => {}
+  })
   return Object.assign(made, { texts, offered, asked, take })
 }
 

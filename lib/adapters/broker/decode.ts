@@ -223,6 +223,12 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       const { id } = value
       return isName(id) && isName(user) && isName(connection) ? { type, user, connection, id } : undefined
     }
+    case 'cancel': {
+      const { event, key } = value
+      return typeof room === 'string' && isRoomName(room) && isName(event) && isString(key)
+        ? { type, room, event, key }
+        : undefined
+    }
     case 'moved':
       return isName(user) && isName(connection) ? { type, user, connection } : undefined
     default: return undefined

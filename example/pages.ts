@@ -11,9 +11,9 @@ const TYPES: Readonly<Record<string, string>> = {
   svg: 'image/svg+xml'
 }
 
-async function file (name: string): Promise<Page> {
-  const body = await readFile(new URL(`public/${name}`, import.meta.url), 'utf8')
-  return { type: `${TYPES[name.split('.').pop()!]!}; charset=utf-8`, body }
+async function file (url: URL): Promise<Page> {
+  const body = await readFile(url, 'utf8')
+  return { type: `${TYPES[url.pathname.split('.').pop()!]!}; charset=utf-8`, body }
 }
 
 /** The client library as one ES module for the browser. */
@@ -29,15 +29,14 @@ async function client (): Promise<Page> {
   return { type: TYPES.js!, body: outputFiles[0]!.text }
 }
 
-/** The static files of the example by URL, all in memory. */
-export async function loadPages (): Promise<Map<string, Page>> {
-  return new Map([
-    ['/', await file('index.html')],
-    ['/app.js', await file('app.js')],
-    ['/client.js', await client()],
-    ['/style.css', await file('style.css')],
-    ['/icon.svg', await file('icon.svg')],
-    ['/eventsource.html', await file('eventsource.html')],
-    ['/eventsource.js', await file('eventsource.js')]
-  ])
+/**
+ * The static files of an example by URL, all in memory, and the client library as `/client.js`.
+ *
+ * @param folder in which they are
+ * @param names their names there; `index.html` is the page `/`
+ */
+export async function loadPages (folder: URL, names: readonly string[]): Promise<Map<string, Page>> {
+  const pages = new Map([['/client.js', await client()]])
+  for (const name of names) pages.set(name === 'index.html' ? '/' : `/${name}`, await file(new URL(name, folder)))
+  return pages
 }

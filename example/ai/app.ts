@@ -1,0 +1,76 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { Type, type Static } from '@sinclair/typebox'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import realtime from 'fastify-realtime'
+import { answer as ask } from './model.js'
+import { loadPages } from '../pages.js'
+import { assistant } from './rooms.js'
+
+const HOUR = 3_600_000
+/** Seconds that a token lasts; the page renews it by itself. */
+const TOKEN_LIFE = 300
+
+const Visitor = Type.Object({ chat: Type.String({ pattern: '^[a-z0-9-]{8,40}$' }) })
+const Answer = Type.Object({ chat: Type.String({ maxLength: 40 }), answer: Type.String({ maxLength: 64 }) })
+
+/** An assistant whose answers outlive links, reloads and tabs: a login, one room for each conversation, a page. */
+export async function buildApp (options: FastifyServerOptions = {}): Promise<FastifyInstance> {
+  const app: FastifyInstance = Fastify(options)
+  const pages = await loadPages(
+    new URL('public/', import.meta.url),
+    ['index.html', 'app.js', 'style.css', 'icon.svg']
+  )
+
+  await app.register(realtime, {
+    // Of this process only: tokens end with it.
+    jwt: { secret: randomBytes(32).toString('hex') }
+  })
+
+  app.room(assistant, {
+    history: { size: 100, ttl: HOUR },
+    append: { ttl: HOUR },
+    authorize: ({ userId, params }) => userId === params.id,
+    on: {
+      async ask ({ data, room, log }) {
+        const id = randomUUID()
+        const writer = await room.stream('answer', { id })
+        await room.broadcast('asked', { answer: id, text: data.text })
+        // The answer goes on when the one who asked has gone; `signal` says that it was stopped.
+        writer.from(ask(data.text, writer.signal))
+          .then(() => writer.end())
+          .catch((error: unknown) => { if (!writer.signal.aborted) log.error(error) })
+        return { answer: id }
+      },
+      async stop ({ data, room }) { await room.cancel('answer', data.answer) }
+    }
+  })
+
+  // A demo without passwords: whoever knows the name of a conversation may read it.
+  app.post<{ Body: Static<typeof Visitor> }>('/login', { schema: { body: Visitor } }, async ({ body }) => {
+    return { token: app.jwt.sign({ sub: body.chat }, { expiresIn: TOKEN_LIFE }) }
+  })
+
+  // The same stop by REST, for what has no page.
+  app.delete<{ Params: Static<typeof Answer> }>('/chats/:chat/answers/:answer', {
+    schema: { params: Answer },
+    onRequest: async (request) => { await request.jwtVerify() }
+  }, async ({ params, user }, reply) => {
+    if ((user as { sub: string }).sub !== params.chat) return await reply.code(403).send()
+    await app.rooms.cancel(assistant.at({ id: params.chat }), 'answer', params.answer)
+    return await reply.code(204).send()
+  })
+
+  for (const [url, { type, body }] of pages) {
+    app.get(url, async (_request, reply) => reply
+      .type(type)
+      .header('cache-control', 'no-cache')
+      .header(
+        'content-security-policy',
+        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+      )
+      .header('x-content-type-options', 'nosniff')
+      .send(body))
+  }
+
+  return app
+}

@@ -1,0 +1,111 @@
+import { connect } from '/client.js'
+
+/** Milliseconds that each poll takes on the slow link. */
+const SLOW = 1_500
+
+const $ = (id) => document.getElementById(id)
+const url = new URL(location.href)
+
+// The conversation is in the URL, so that a reload and a second tab show the same one.
+if (!url.searchParams.has('chat')) {
+  url.searchParams.set('chat', crypto.randomUUID())
+  window.history.replaceState(null, '', url)
+}
+const chat = url.searchParams.get('chat')
+const transport = url.searchParams.get('transport') ?? ''
+$('again').href = `/?chat=${chat}`
+$('transport').value = transport
+$('transport').addEventListener('change', () => {
+  url.searchParams.set('transport', $('transport').value)
+  location.assign(url)
+})
+
+async function slowFetch (...args) {
+  await new Promise((resolve) => { setTimeout(resolve, SLOW) })
+  return await fetch(...args)
+}
+
+const client = connect('/ws', {
+  async token () {
+    const answer = await fetch('/login', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ chat })
+    })
+    const { token, message } = await answer.json()
+    if (!answer.ok) throw new Error(message)
+    return token
+  },
+  ...(transport === '' ? {} : { transports: [transport === 'slow' ? 'polling' : transport] }),
+  ...(transport === 'slow' ? { fetch: slowFetch } : {})
+})
+client.on('state', ({ state }) => {
+  $('state').dataset.state = state
+  $('state-text').textContent = { connecting: 'Connecting', open: client.transport, reconnecting: 'Reconnecting' }[state] ?? 'Closed'
+})
+client.on('error', ({ message }) => { $('error').textContent = message })
+
+const room = client.join(`assistant/${encodeURIComponent(chat)}`, { last: 100 })
+
+/** The item of an answer, and behind which question it stands. */
+function itemOf (id) {
+  let item = document.getElementById(`answer-${id}`)
+  if (item === null) {
+    item = Object.assign(document.createElement('li'), { id: `answer-${id}`, className: 'answer' })
+    item.dataset.end = ''
+    const question = document.getElementById(`question-${id}`)
+    if (question === null) $('messages').append(item)
+    else question.after(item)
+  }
+  return item
+}
+
+/** Changes the list, and shows its end where that was shown before. */
+function change (how) {
+  const list = $('messages')
+  const wasAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40
+  how()
+  if (wasAtEnd) list.scrollTop = list.scrollHeight
+}
+
+room.on('asked', ({ data }) => {
+  change(() => {
+    const item = Object.assign(document.createElement('li'), {
+      id: `question-${data.answer}`, className: 'question', textContent: data.text
+    })
+    const answer = document.getElementById(`answer-${data.answer}`)
+    if (answer === null) $('messages').append(item)
+    else answer.before(item)
+  })
+})
+
+const growing = new Set()
+
+room.on('answer', ({ data, end }) => {
+  change(() => {
+    const item = itemOf(data.id)
+    item.textContent = data.text
+    item.dataset.end = end === undefined ? '' : end === 'done' ? 'done' : end === 'lost' ? 'lost' : 'stopped'
+  })
+  if (end === undefined) growing.add(data.id)
+  else growing.delete(data.id)
+  $('stop').hidden = growing.size === 0
+})
+
+$('ask').addEventListener('submit', async (event) => {
+  event.preventDefault()
+  const text = $('text').value
+  $('text').value = ''
+  $('error').textContent = ''
+  try {
+    await room.send('ask', { text })
+  } catch (error) {
+    $('error').textContent = error.message
+  }
+})
+
+$('stop').addEventListener('click', () => {
+  for (const answer of growing) {
+    room.send('stop', { answer }).catch((error) => { $('error').textContent = error.message })
+  }
+})

@@ -1,0 +1,13 @@
+import closeWithGrace from 'close-with-grace'
+import { buildApp } from './app.js'
+
+const app = await buildApp({ logger: { level: process.env.LOG_LEVEL ?? 'warn' } })
+
+closeWithGrace({ delay: 30_000 }, async ({ err }) => {
+  if (err !== undefined) app.log.error(err)
+  await app.rooms.drain()
+  await app.close()
+})
+
+const url = await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT ?? 3000) })
+console.log(`The assistant is at ${url}/ (reload it while it answers, or open it in a second tab)`)

@@ -1,0 +1,277 @@
+import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai'
+import type { Client, RealtimeError } from '../client/types.js'
+import type { Address, AnyMessages } from '../contract/types.js'
+import { ItemDecoder } from './items.js'
+
+/** What the transport was asked to send. */
+export interface ChatRequest<M extends UIMessage = UIMessage> {
+  /** The chat, which is a room of its own. */
+  readonly chatId: string
+  /** Whether a message was added, or an answer is wanted once more. */
+  readonly trigger: 'submit-message' | 'regenerate-message'
+  /** The id of the answer that is wanted once more. */
+  readonly messageId: string | undefined
+  /** All messages of the chat. */
+  readonly messages: M[]
+  /** What `sendMessage(message, { body })` was given besides. */
+  readonly body?: object | undefined
+}
+
+/** Names of the contract's parts, and how a request becomes a message of it. */
+export interface ChatTransportOptions<M extends UIMessage = UIMessage> {
+  /** Makes the params of a chat's room. @default (chatId) => ({ id: chatId }) */
+  readonly params?: (chatId: string) => Record<string, string>
+  /** The message that asks; its reply is `{ answer }`, the key of the text. @default 'ask' */
+  readonly ask?: string
+  /**
+   * The message that stops an answer; its data is `{ answer }`, and it is best declared with `concurrent: true`.
+   *
+   * @default 'stop'
+   */
+  readonly stop?: string
+  /** The `append` event of the answer; what grows of it is an array. @default 'answer' */
+  readonly event?: string
+  /**
+   * Makes the data of the message that asks. A message is at most `limits.message` bytes, so that a long chat sends its
+   * last message only, and the server keeps the others.
+   *
+   * @default { trigger, messageId, messages, ...body }
+   */
+  readonly prepare?: (request: ChatRequest<M>) => unknown
+}
+
+/** A family of rooms, one for each chat, whatever its types. */
+export interface ChatDefinition {
+  /** The room of a chat. */
+  at (params: never): Address<AnyMessages, unknown, unknown>
+}
+
+/** The part of a room that the transport uses; the contract's names are options, so that its types say nothing here. */
+interface ChatRoom {
+  readonly joined: Promise<{ readonly growing?: boolean }>
+  on (event: string, listener: (event: Grown) => void): () => void
+  send (message: string, data: unknown): Promise<unknown>
+  stream (event: string, key: string): AsyncIterable<unknown>
+  leave (): Promise<void>
+}
+
+/** An event of the answer, as the client gives it to listeners. */
+interface Grown { readonly data: Record<string, unknown>, readonly end?: unknown }
+
+interface Chat {
+  readonly room: ChatRoom
+  /** Streams of its answers that are being read. */
+  readers: number
+  /** The answer that grows at the moment. */
+  growing: string | undefined
+  /** Called when one begins to grow. */
+  begun: () => void
+}
+
+/** Ends that somebody meant, here or elsewhere: the answer is not whole, and that is no error. */
+const STOPPED: ReadonlySet<string> = new Set(['cancelled', 'aborted'])
+/** Rooms of chats that nobody reads any more and that are kept, since a page may come back to them. */
+const KEPT = 16
+
+/**
+ * Carries the chats of `useChat` of the AI SDK over the rooms of a client: each chat is a room, each answer a text that
+ * grows in it. An answer outlives links, reloads and tabs: `useChat({ resume: true })` goes on with the one that grows.
+ *
+ * @param client it stays open when the transport is closed
+ * @param definition its messages and events are named by the options
+ */
+export function createChatTransport<M extends UIMessage = UIMessage> (
+  client: Client,
+  definition: ChatDefinition,
+  options: ChatTransportOptions<M> = {}
+): ChatTransport<M> & {
+  /** Leaves the rooms of all chats. */
+  close (): void
+} {
+  return new RoomTransport(client, definition, options)
+}
+
+class RoomTransport<M extends UIMessage> implements ChatTransport<M> {
+  /** An answer is given from its beginning, also to who comes back to it. */
+  readonly resumeStreamIsReplay = true
+  readonly #client: Client
+  readonly #definition: ChatDefinition
+  readonly #options: Required<ChatTransportOptions<M>>
+  /** The chats of the page, the one that was used last at the end. */
+  readonly #chats = new Map<string, Chat>()
+
+  constructor (client: Client, definition: ChatDefinition, options: ChatTransportOptions<M>) {
+    this.#client = client
+    this.#definition = definition
+    this.#options = {
+      params: (id) => ({ id }),
+      ask: 'ask',
+      stop: 'stop',
+      event: 'answer',
+      prepare: ({ trigger, messageId, messages, body }) => ({ trigger, messageId, messages, ...body }),
+      ...options
+    }
+  }
+
+  readonly sendMessages: ChatTransport<M>['sendMessages'] = async ({ abortSignal, ...request }) => {
+    abortSignal?.throwIfAborted()
+    const { ask, prepare } = this.#options
+    const chat = this.#chat(request.chatId)
+    const { room } = chat
+    const asked = room.send(ask, prepare(request)).then((reply) => answerOf(reply, ask))
+    const answer = await this.#unless(abortSignal, asked, room)
+    return this.#read(chat, answer, abortSignal)
+  }
+
+  readonly reconnectToStream: ChatTransport<M>['reconnectToStream'] = async ({ chatId, abortSignal }) => {
+    const chat = this.#chat(chatId)
+    const { growing } = await chat.room.joined
+    if (chat.growing === undefined && growing === true) await begun(chat, abortSignal)
+    abortSignal?.throwIfAborted()
+    return chat.growing === undefined ? null : this.#read(chat, chat.growing, abortSignal)
+  }
+
+  readonly close = (): void => {
+    for (const { room } of this.#chats.values()) void room.leave()
+    this.#chats.clear()
+  }
+
+  #chat (id: string): Chat {
+    const chat = this.#chats.get(id) ?? this.#join(id)
+    this.#chats.delete(id)
+    this.#chats.set(id, chat)
+    return chat
+  }
+
+  #join (id: string): Chat {
+    this.#leaveUnused()
+    // The contract's names are options of the transport, so the types of its rooms are not known here.
+    const room = this.#client.join(this.#definition.at(this.#options.params(id) as never)) as unknown as ChatRoom
+    const chat: Chat = { room, readers: 0, growing: undefined, begun: () => undefined }
+    room.on(this.#options.event, ({ data, end }) => {
+      // The key is the first property of an event whose text grows.
+      const key = String(Object.values(data)[0])
+      if (end === undefined) {
+        chat.growing = key
+        chat.begun()
+      } else {
+        if (chat.growing === key) chat.growing = undefined
+        chat.begun()
+      }
+    })
+    return chat
+  }
+
+  #leaveUnused (): void {
+    let excess = this.#chats.size - KEPT + 1
+    for (const [id, { room, readers }] of this.#chats) {
+      if (excess <= 0) return
+      if (readers > 0) continue
+      excess--
+      this.#chats.delete(id)
+      void room.leave()
+    }
+  }
+
+  /**
+   * Waits for the answer's key. Where the request is given up first, the answer is stopped as soon as its key is known.
+   */
+  async #unless (signal: AbortSignal | undefined, asked: Promise<string>, room: ChatRoom): Promise<string> {
+    if (signal === undefined) return await asked
+    let give = (): void => undefined
+    const given = new Promise<never>((_resolve, reject) => {
+      give = () => {
+        reject(abortError(signal))
+        asked.then((answer) => { this.#stop(room, answer) }, () => undefined)
+      }
+      signal.addEventListener('abort', give, { once: true })
+    })
+    try {
+      return await Promise.race([asked, given])
+    } finally {
+      signal.removeEventListener('abort', give)
+    }
+  }
+
+  /** Stops an answer on the server; it may have ended by itself meanwhile. */
+  #stop (room: ChatRoom, answer: string): void {
+    room.send(this.#options.stop, { answer }).catch(() => undefined)
+  }
+
+  #read (chat: Chat, answer: string, signal: AbortSignal | undefined): ReadableStream<UIMessageChunk> {
+    const { room } = chat
+    chat.readers++
+    const parts = room.stream(this.#options.event, answer)[Symbol.asyncIterator]()
+    const decoder = new ItemDecoder()
+    let isOver = false
+    let stop = (): void => undefined
+    const over = (): void => {
+      isOver = true
+      chat.readers--
+      signal?.removeEventListener('abort', stop)
+    }
+    return new ReadableStream<UIMessageChunk>({
+      start: (controller) => {
+        stop = () => {
+          if (isOver) return
+          over()
+          this.#stop(room, answer)
+          controller.error(abortError(signal!))
+          void parts.return?.()
+        }
+        if (signal?.aborted === true) stop()
+        else signal?.addEventListener('abort', stop, { once: true })
+      },
+      pull: async (controller) => {
+        try {
+          const { value, done } = await parts.next()
+          if (isOver) return
+          if (done === true) {
+            over()
+            controller.close()
+          } else {
+            for (const item of value as readonly unknown[]) {
+              const chunk = decoder.decode(item)
+              if (chunk !== undefined) controller.enqueue(chunk)
+            }
+          }
+        } catch (error) {
+          if (isOver) return
+          over()
+          const { code, message } = error as RealtimeError
+          controller.enqueue(STOPPED.has(code)
+            ? { type: 'abort', reason: message }
+            : { type: 'error', errorText: message })
+          controller.close()
+        }
+      },
+      cancel: () => {
+        if (!isOver) over()
+        void parts.return?.()
+      }
+    })
+  }
+}
+
+function answerOf (reply: unknown, ask: string): string {
+  const { answer } = (reply ?? {}) as { readonly answer?: unknown }
+  if (typeof answer === 'string') return answer
+  throw new TypeError(`the reply to "${ask}" has no string "answer", the key of the text in which the answer grows`)
+}
+
+/** Waits for the first frame of a text of which the join has told; it may be its end. */
+async function begun (chat: Chat, signal: AbortSignal | undefined): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const over = (): void => {
+      signal?.removeEventListener('abort', over)
+      chat.begun = () => undefined
+      resolve()
+    }
+    signal?.addEventListener('abort', over)
+    chat.begun = over
+  })
+}
+
+function abortError (signal: AbortSignal): unknown {
+  return signal.reason ?? new DOMException('the answer was stopped', 'AbortError')
+}

@@ -1,0 +1,120 @@
+import type { UIMessage, UIMessageChunk } from 'ai'
+import t, { type Test } from 'tap'
+import { createChatTransport } from '../../lib/ai/index.js'
+import { dial, until } from '../helpers/client.js'
+import { start, statsOf, TRANSPORTS, type Running, type TransportName } from '../helpers/net.js'
+import { ai, declareChats, TOKENS, type Chats } from './app.js'
+
+/** Milliseconds between two tokens of the model. */
+const PAUSE = 20
+
+async function serve (t: Test): Promise<{ server: Running, chats: Chats }> {
+  let chats: Chats | undefined
+  const server = await start(t, { declare: (app) => { chats = declareChats(app, PAUSE) } })
+  return { server, chats: chats! }
+}
+
+function transportOf (t: Test, server: Running, over: TransportName = 'websocket'): ReturnType<typeof createChatTransport> {
+  const transport = createChatTransport(dial(t, server, 'ada', { transports: [over] }).client, ai)
+  t.teardown(() => { transport.close() })
+  return transport
+}
+
+function asks (text: string, abortSignal?: AbortSignal): Parameters<ReturnType<typeof createChatTransport>['sendMessages']>[0] {
+  const message: UIMessage = { id: 'q1', role: 'user', parts: [{ type: 'text', text }] }
+  return { trigger: 'submit-message', chatId: 'c1', messageId: undefined, messages: [message], abortSignal }
+}
+
+async function read (stream: ReadableStream<UIMessageChunk>, into: UIMessageChunk[] = []): Promise<UIMessageChunk[]> {
+  for await (const chunk of stream) into.push(chunk)
+  return into
+}
+
+const textOf = (chunks: readonly UIMessageChunk[]): string =>
+  chunks.map((chunk) => chunk.type === 'text-delta' ? chunk.delta : '').join('')
+
+for (const over of TRANSPORTS) {
+  t.test(`over ${over} an answer of the AI SDK comes chunk by chunk, with its tools`, async (t) => {
+    const { server } = await serve(t)
+    const transport = transportOf(t, server, over)
+    const chunks = await read(await transport.sendMessages(asks('how is the weather in Oslo?')))
+    t.equal(textOf(chunks), TOKENS.join(''))
+    t.match(chunks.find(({ type }) => type === 'tool-output-available'), { output: { town: 'Oslo', degrees: 20 } })
+    t.equal(chunks.at(-1)!.type, 'finish')
+  })
+}
+
+t.test('another page of the chat goes on with the answer that grows, from its beginning, and with none after its end', async (t) => {
+  const { server } = await serve(t)
+  const first = transportOf(t, server)
+  t.equal(await first.reconnectToStream({ chatId: 'c1' }), null)
+  const begun: UIMessageChunk[] = []
+  const whole = read(await first.sendMessages(asks('hello')), begun)
+  await until('some of it', () => textOf(begun).includes(TOKENS[10]!))
+  const again = await transportOf(t, server).reconnectToStream({ chatId: 'c1' })
+  t.equal(textOf(await read(again!)), TOKENS.join(''))
+  t.equal(textOf(await whole), TOKENS.join(''))
+  t.equal(await transportOf(t, server).reconnectToStream({ chatId: 'c1' }), null)
+})
+
+t.test('an answer that is stopped ends at the model, and for other pages too', async (t) => {
+  const { server, chats } = await serve(t)
+  const stop = new AbortController()
+  const mine: UIMessageChunk[] = []
+  const reading = read(await transportOf(t, server).sendMessages(asks('hello', stop.signal)), mine)
+  await until('some of it', () => textOf(mine) !== '')
+  const other = read((await transportOf(t, server).reconnectToStream({ chatId: 'c1' }))!)
+  stop.abort()
+  await t.rejects(reading, { name: 'AbortError' })
+  const seen = await other
+  t.equal(seen.at(-1)!.type, 'abort')
+  t.ok(textOf(seen).length < TOKENS.join('').length, 'not all of it')
+  t.same(chats.stopped, chats.answers)
+})
+
+t.test('an answer that is stopped before its key is known is stopped when it is', async (t) => {
+  const { server, chats } = await serve(t)
+  const stop = new AbortController()
+  const asked = transportOf(t, server).sendMessages(asks('hello', stop.signal))
+  stop.abort()
+  await t.rejects(asked, { name: 'AbortError' })
+  await until('the model is told', () => chats.stopped.length === 1)
+})
+
+t.test('a model that fails is an error of the chat', async (t) => {
+  const { server } = await serve(t)
+  const chunks = await read(await transportOf(t, server).sendMessages(asks('fail')))
+  t.equal(chunks.at(-1)!.type, 'error')
+})
+
+t.test('a REST handler stops an answer', async (t) => {
+  const { server, chats } = await serve(t)
+  const reading = read(await transportOf(t, server).sendMessages(asks('hello')))
+  await until('it grows', () => chats.answers.length === 1)
+  await server.app.rooms.cancel(ai.at({ id: 'c1' }), 'answer', chats.answers[0]!)
+  t.equal((await reading).at(-1)!.type, 'abort')
+  t.same(chats.stopped, chats.answers)
+})
+
+t.test('rooms of chats that nobody reads are left, and one that is read stays', async (t) => {
+  const { server } = await serve(t)
+  const { client } = dial(t, server, 'ada')
+  const transport = createChatTransport(client, ai)
+  const reading = read(await transport.sendMessages(asks('hello')))
+  for (let n = 0; n < 40; n++) await transport.reconnectToStream({ chatId: `other-${n}` })
+  await until('the rest is left', async () => (await statsOf(server.app)).rooms.active <= 16)
+  t.equal(textOf(await reading), TOKENS.join(''))
+  transport.close()
+  await until('all are left', async () => (await statsOf(server.app)).rooms.active === 0)
+})
+
+t.test('a reply without the key of an answer is a mistake of the server that is named', async (t) => {
+  const room = {
+    joined: Promise.resolve({}),
+    on: () => () => undefined,
+    send: async () => ({}),
+    leave: async () => undefined
+  }
+  const transport = createChatTransport({ join: () => room } as never, ai)
+  await t.rejects(transport.sendMessages(asks('hello')), { message: /no string "answer"/ })
+})

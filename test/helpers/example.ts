@@ -1,0 +1,44 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+export interface Example { readonly url: string, stop (): Promise<number | null> }
+
+/** An example as its command runs it, on a free port. */
+export async function startExample (t: Test, name: string): Promise<Example> {
+  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', `example/${name}/server.ts`], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  const exit = once(child, 'exit').then(([code]) => code as number | null)
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await exit
+  })
+  let log = ''
+  child.stderr!.on('data', (chunk) => { log += String(chunk) })
+  const url = await Promise.race([
+    (async () => {
+      for await (const line of createInterface(child.stdout!)) {
+        const found = /http:\/\/\S+/.exec(line)?.[0]
+        if (found !== undefined) return new URL(found).origin
+        log += `${line}\n`
+      }
+      throw new Error(`the example printed no URL (is dist built? npm run build):\n${log}`)
+    })(),
+    exit.then((code) => { throw new Error(`the example ended with ${code}:\n${log}`) })
+  ])
+  child.stdout!.resume()
+  return {
+    url,
+    stop: async () => {
+      child.kill('SIGTERM')
+      return await exit
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import type { Browser, Page } from 'playwright-core'
+import t from 'tap'
+import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { until } from '../helpers/client.js'
+import { startExample } from '../helpers/example.js'
+
+const LAST_WORD = 'costs money.'
+
+async function open (browser: Browser, url: string): Promise<{ page: Page, faults: string[] }> {
+  const page = await (await browser.newContext()).newPage()
+  const faults: string[] = []
+  page.on('pageerror', (error) => { faults.push(String(error)) })
+  await page.goto(url)
+  await page.locator('#state[data-state=open]').waitFor()
+  return { page, faults }
+}
+
+async function ask (page: Page, text: string): Promise<void> {
+  await page.locator('#text').fill(text)
+  await page.getByRole('button', { name: 'Ask' }).click()
+  await page.locator('.answer').last().waitFor()
+}
+
+const textOf = async (page: Page): Promise<string> => await page.locator('.answer').last().textContent() ?? ''
+const endOf = async (page: Page): Promise<string | null> => await page.locator('.answer').last().getAttribute('data-end')
+
+/** Waits until an answer grows on the page. */
+async function grows (page: Page, by = 40): Promise<number> {
+  const before = (await textOf(page)).length
+  await until('it grows', async () => (await textOf(page)).length >= before + by)
+  return before + by
+}
+
+t.test('the assistant in a browser', { skip: skipWithoutChromium() }, async (t) => {
+  const { url, stop } = await startExample(t, 'ai')
+  const browser = await launchChromium(t)
+
+  await t.test('goes on after a reload, and shows the same in a second tab and on a slow link', async (t) => {
+    const { page, faults } = await open(browser, url)
+    await ask(page, 'What is a reliable stream?')
+    const seen = await grows(page)
+    const here = page.url()
+    const [second, slow] = [await open(browser, here), await open(browser, `${here}&transport=slow`)]
+    await page.reload()
+    await until('what it had', async () => (await textOf(page)).length >= seen)
+    for (const each of [page, second.page, slow.page]) {
+      await until('the end of the answer', async () => await endOf(each) === 'done')
+      t.match(await textOf(each), /^You asked: “What is a reliable stream\?”/)
+      t.equal(await textOf(each), await textOf(page))
+    }
+    t.same([faults, second.faults, slow.faults], [[], [], []])
+    t.match(await page.locator('.question').textContent(), /reliable/)
+  })
+
+  await t.test('stops from another tab', async (t) => {
+    const { page } = await open(browser, url)
+    await ask(page, 'Say much')
+    await grows(page)
+    const second = await open(browser, page.url())
+    await second.page.getByRole('button', { name: 'Stop' }).click()
+    for (const each of [page, second.page]) {
+      await until('it has stopped', async () => await endOf(each) === 'stopped')
+      t.notMatch(await textOf(each), LAST_WORD)
+    }
+    t.equal(await second.page.getByRole('button', { name: 'Stop' }).isVisible(), false)
+  })
+
+  await t.test('stops by REST, for its own conversation only', async (t) => {
+    const { page } = await open(browser, url)
+    await ask(page, 'Say much')
+    const chat = new URL(page.url()).searchParams.get('chat')!
+    const answer = (await page.locator('.answer').last().getAttribute('id'))!.replace('answer-', '')
+    const remove = async (as: string): Promise<number> => {
+      const login = await fetch(`${url}/login`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ chat: as })
+      })
+      const { token } = await login.json() as { token: string }
+      return (await fetch(`${url}/chats/${chat}/answers/${answer}`, {
+        method: 'DELETE',
+        headers: { authorization: `Bearer ${token}` }
+      })).status
+    }
+    t.equal(await remove('somebody-else'), 403)
+    t.equal(await remove(chat), 204)
+    await until('it has stopped', async () => await endOf(page) === 'stopped')
+  })
+
+  await t.test('ends its answers when the server closes, and says so', async (t) => {
+    const { page } = await open(browser, url)
+    await ask(page, 'Say much')
+    await grows(page)
+    t.equal(await stop(), 0)
+    await until('it has ended', async () => await endOf(page) === 'stopped')
+  })
+})
