@@ -3,6 +3,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import realtime, { createPublisher, defineRoom, memory } from '../../lib/index.js'
 import { declare as declareOf } from '../../lib/rooms/declaration.js'
+import { until } from '../helpers/servers.js'
 import { assertLedger, connect, start, TRANSPORTS, type Frame, type Running } from '../helpers/net.js'
 
 const ai = defineRoom('ai/:id', {
@@ -151,7 +152,7 @@ t.test('the asker reads its answer while its question is being handled, and a cl
 })
 
 t.test('what a writer may not do is refused with a code, and changes nothing', async (t) => {
-  const server = await start(t, { declare: (app) => { declare(app, { append: { size: 10, ttl: 100 } }) } })
+  const server = await start(t, { declare: (app) => { declare(app, { append: { size: 10 } }) } })
   const { rooms } = server.app
   const writer = await rooms.stream('ai/1', 'answer', { id: 'a' })
   await t.rejects(Promise.resolve(rooms.stream('ai/1', 'answer', { id: 'a' })), { code: 'REALTIME_ERR_STREAM' })
@@ -184,11 +185,43 @@ t.test('what a writer may not do is refused with a code, and changes nothing', a
   stop.abort(new Error('enough'))
   await t.rejects(aborted.write('more'), /enough/)
   await t.rejects(Promise.resolve(rooms.stream('ai/1', 'answer', { id: 'd' }, { signal: stop.signal })), /enough/)
-  await new Promise((resolve) => setTimeout(resolve, 20))
-  t.match(await rooms.read('ai/1', 'answer', 'c'), { data: { text: 'so far' }, end: { code: 'aborted' } })
-  await new Promise((resolve) => setTimeout(resolve, 120))
-  t.equal(await rooms.read('ai/1', 'answer', 'c'), undefined, 'expired')
+  const text = await until('it has ended', async () => {
+    const found = await rooms.read('ai/1', 'answer', 'c')
+    return found?.end === undefined ? false : found
+  })
+  t.match(text, { data: { text: 'so far' }, end: { code: 'aborted' } })
+})
+
+t.test('a text is forgotten some time after its end, and its key is free then', async (t) => {
+  const server = await start(t, { declare: (app) => { declare(app, { append: { ttl: 50 } }) } })
+  const { rooms } = server.app
+  const writer = await rooms.stream('ai/1', 'answer', { id: 'a' })
+  await writer.write('so far')
+  await writer.end()
+  await until('it has expired', async () => await rooms.read('ai/1', 'answer', 'a') === undefined)
   await (await rooms.stream('ai/1', 'answer', { id: 'a' })).end()
+})
+
+t.test('when the server drains, what is being written ends, its readers are told and its writer too', async (t) => {
+  const server = await start(t, { declare, drain: { timeout: 200 } })
+  const { rooms } = server.app
+  const writer = await rooms.stream('ai/1', 'answer', { id: 'a' })
+  await writer.write('so far')
+  await rooms.drain()
+  await t.rejects(writer.write('more'), { code: 'draining' })
+  t.match(await rooms.read('ai/1', 'answer', 'a'), { data: { text: 'so far' }, end: { code: 'draining' } })
+})
+
+t.test('a source that throws ends the text with an error that does not say what was thrown', async (t) => {
+  const server = await start(t, { declare })
+  const { rooms } = server.app
+  async function * source (): AsyncGenerator<string> {
+    yield 'so far'
+    throw new Error('a secret of the server')
+  }
+  await t.rejects(rooms.stream('ai/1', 'answer', { id: 'a' }).from(source()), /a secret/)
+  t.match(await rooms.read('ai/1', 'answer', 'a'), { data: { text: 'so far' }, end: { code: 'internal' } })
+  t.notMatch(JSON.stringify(await rooms.read('ai/1', 'answer', 'a')), /secret/)
 })
 
 t.test('a declaration that cannot work is refused with what to do', async (t) => {
