@@ -20,6 +20,7 @@ const ADAPTER = [
     'adapter_history_evicted_total',
     'Events and values that left before their time, for want of bytes.'
   ],
+  ['textBytes', 'gauge', 'adapter_text_bytes', 'Bytes of texts that grow, as this process keeps them.'],
   ['remembered', 'gauge', 'adapter_remembered', 'Message ids, idempotency keys and outcomes that are remembered.'],
   ['rememberedBytes', 'gauge', 'adapter_remembered_bytes', 'Their bytes.'],
   [
