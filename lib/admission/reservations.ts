@@ -9,8 +9,11 @@ export interface ReservationsOptions {
   readonly slots: Slots
   readonly limits: Settings['limits']
   /** Returns the open connections of a user, the oldest first. */
-  readonly ofUser: (userId: string) => Peer[]
+  readonly ofUser: (userId: string) => ReadonlyArray<Pick<Peer, 'id' | 'isOpen'>>
 }
+
+/** What is looked at of a request. */
+type Caller = Pick<FastifyRequest, 'ip' | 'raw'>
 
 /** Takes the slots of a request that opens a connection, and decides which older connection of its user gives way. */
 export class Reservations {
@@ -41,7 +44,7 @@ export class Reservations {
    * @throws Refusal of the first slot that is missing; then none is taken
    */
   take (
-    request: FastifyRequest,
+    request: Caller,
     id: string,
     userId: string,
     entries: readonly RequestedRoom[]
@@ -71,7 +74,7 @@ export class Reservations {
     return oldest.id
   }
 
-  async #lease (request: FastifyRequest, id: string, places: Places): Promise<void> {
+  async #lease (request: Caller, id: string, places: Places): Promise<void> {
     const { slots } = this.#options
     try {
       await slots.lease(id, places)
@@ -90,7 +93,7 @@ function placesOf (entries: readonly RequestedRoom[]): Places {
 }
 
 /** Under `injectWS` there is no socket. */
-function checkAlive ({ raw }: FastifyRequest): void {
+function checkAlive ({ raw }: Caller): void {
   const { socket } = raw as { socket?: { destroyed: boolean } }
   if (socket?.destroyed === true) throw new Refusal('timeout', { message: 'the connection has gone' })
 }
