@@ -26,6 +26,7 @@ const CONTROLS: readonly ControlMessage[] = [
   { type: 'revoke', connection: ANN },
   { type: 'join', user: 'ann', room: 'chat/1' },
   { type: 'leave', connection: ANN, room: 'chat/1' },
+  { type: 'cancel', room: 'chat/1', event: 'answer', key: 'a' },
   { type: 'members', ack: 'node.ack1', members: [{ connection: ANN, userId: 'ann' }] },
   { type: 'acked', ack: 'node.ack1', connection: ANN, user: 'ann' },
   { type: 'gone', ack: 'node.ack1', connection: ANN },
