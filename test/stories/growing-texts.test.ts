@@ -85,9 +85,34 @@ for (const transport of TRANSPORTS) {
     await assertLedger(t, server.app)
   })
 
-  t.test(`over ${transport} one who comes back gets of each text what is behind what its cursor knows`, {
-    skip: transport === 'websocket' ? 'a socket has no cursor' : false
-  }, async (t) => {
+  t.test(`over ${transport} a member asks for the whole of a text, and is refused one that is not kept`, async (t) => {
+    const server = await start(t, { declare })
+    const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['ai/1'] })
+    const writer = server.app.rooms.stream('ai/1', 'answer', { id: 'a' })
+    await writer.write('whole')
+    await ada.next('answer')
+    ada.send({ type: 'read', room: 'ai/1', id: '1', data: { event: 'answer', key: 'a' } })
+    const { id, data, from, end } = await ada.next('answer')
+    t.same([id, data, from, end], ['1', { id: 'a', text: 'whole' }, 0, undefined])
+    for (const [asked, code] of [
+      [{ event: 'answer', key: 'b' }, 'invalid_message'],
+      [{ event: 'said', key: 'a' }, 'invalid_message'],
+      [{ event: 'answer' }, 'invalid_message']
+    ]) {
+      ada.send({ type: 'read', room: 'ai/1', id: '2', data: asked })
+      t.match(await ada.next('error'), { id: '2', data: { code } })
+    }
+    if (transport === 'websocket') {
+      ada.send({ type: 'read', room: 'ai/2', id: '3', data: { event: 'answer', key: 'a' } })
+      t.match(await ada.next('error'), { id: '3', data: { code: 'not_joined' } })
+    }
+    await writer.end()
+  })
+}
+
+// A socket has no cursor.
+for (const transport of ['sse', 'polling'] as const) {
+  t.test(`over ${transport} one who comes back gets of each text what is behind what its cursor knows`, async (t) => {
     const server = await start(t, { declare })
     const { rooms } = server.app
     const writer = rooms.stream('ai/1', 'answer', { id: 'a' })
@@ -113,30 +138,6 @@ for (const transport of TRANSPORTS) {
     await writer.end({ error: { code: 'gave_up', message: 'no more' } })
     t.same((await bob.next('answer')).end, { code: 'gave_up', message: 'no more' })
     await bob.fence()
-  })
-
-  t.test(`over ${transport} a member asks for the whole of a text, and is refused one that is not kept`, async (t) => {
-    const server = await start(t, { declare })
-    const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['ai/1'] })
-    const writer = server.app.rooms.stream('ai/1', 'answer', { id: 'a' })
-    await writer.write('whole')
-    await ada.next('answer')
-    ada.send({ type: 'read', room: 'ai/1', id: '1', data: { event: 'answer', key: 'a' } })
-    const { id, data, from, end } = await ada.next('answer')
-    t.same([id, data, from, end], ['1', { id: 'a', text: 'whole' }, 0, undefined])
-    for (const [asked, code] of [
-      [{ event: 'answer', key: 'b' }, 'invalid_message'],
-      [{ event: 'said', key: 'a' }, 'invalid_message'],
-      [{ event: 'answer' }, 'invalid_message']
-    ]) {
-      ada.send({ type: 'read', room: 'ai/1', id: '2', data: asked })
-      t.match(await ada.next('error'), { id: '2', data: { code } })
-    }
-    if (transport === 'websocket') {
-      ada.send({ type: 'read', room: 'ai/2', id: '3', data: { event: 'answer', key: 'a' } })
-      t.match(await ada.next('error'), { id: '3', data: { code: 'not_joined' } })
-    }
-    await writer.end()
   })
 }
 

@@ -7,7 +7,7 @@ import type { Adapter } from '../../lib/adapters/adapter.js'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { connect, start, TRANSPORTS, type ConnectOptions, type Refused, type Running } from '../helpers/net.js'
-import { SECRET, single, type Ready } from '../helpers/node-process.js'
+import { declarePlane, SECRET, single, type Ready } from '../helpers/node-process.js'
 import { missing, startNats, startRedis, type Server } from '../helpers/servers.js'
 
 /** Milliseconds that a slot outlives the node that took or renewed it last. */
@@ -34,7 +34,10 @@ async function nodes (
     jwt: { secret: SECRET },
     adapter,
     limits: { user: { connections: 1, then: 'reject' } },
-    declare: (app) => { app.room(single, { capacity: 1 }) }
+    declare: (app) => {
+      app.room(single, { capacity: 1 })
+      declarePlane(app)
+    }
   })
   const kill = async (): Promise<void> => {
     const exit = once(child, 'exit')
