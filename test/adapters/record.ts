@@ -154,7 +154,7 @@ try {
   const recorded = { controls: CONTROLS, redis: await recordRedis(teardown), nats: await recordNats(teardown) }
   let text = JSON.stringify(recorded, undefined, 2)
   // Leases may end in the next thousand seconds.
-  for (const digits of [begun, begun + 1]) text = text.replaceAll(String(digits), WRITTEN)
+  for (const digits of [begun, begun + 1, begun + 2]) text = text.replaceAll(String(digits), WRITTEN)
   writeFileSync(new URL(`./payloads/${process.argv[2] ?? VERSION}.json`, import.meta.url), `${text}\n`)
 } finally {
   for (const end of ends.reverse()) await end()

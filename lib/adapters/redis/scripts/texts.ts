@@ -56,7 +56,7 @@ end
 export const TEXT_WRITE = change(6, TEXTS + `
 use(1)
 local name, writer, number, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
-local known = redis.call('HMGET', state, 'writer', 'number', 'lease', 'end', 'to', 'begun', 'version')
+local known = redis.call('HMGET', state, 'writer', 'number', 'lease', 'end', 'to', 'begun', 'version', 'ended')
 local isOwn = known[1] == writer
 if isOwn and known[2] == number then return 'written' end
 local now = millis()
@@ -64,7 +64,8 @@ if number == '0' then
   if known[1] and known[4] == '' then
     if tonumber(known[3]) > now then return 'busy' end
     lose(name, ttl)
-  elseif known[1] and known[4] ~= '"lost"' then return 'ended' end
+  -- The server drops an expired key a moment later than it is no longer named.
+  elseif known[1] and known[4] ~= '"lost"' and known[8] + ttl > now then return 'ended' end
   redis.call('ZREM', ended, name)
   redis.call('ZREMRANGEBYSCORE', ended, '-inf', text(now - ttl))
   local rest, others = string.sub(state, 1, #state - #name), string.sub(inside, 1, #inside - #name)
