@@ -228,7 +228,8 @@ async function connectWebSocket ({ port }: { port: number }, options: ConnectOpt
     ws.once('error', reject)
   })
   ws.on('error', () => undefined)
-  const welcome = await queue.next('welcome')
+  // Where a thousand come at once, the last of them waits for the others.
+  const welcome = await queue.next('welcome', undefined, 15_000)
   let fences = 0
   const sync = async (): Promise<void> => {
     const id = `sync-${++fences}`
@@ -331,7 +332,8 @@ async function connectSse (
   answer.on('error', () => undefined)
   request.on('error', () => undefined)
   answer.on('close', () => { queue.end('the stream ended') })
-  const welcome = await queue.next('welcome')
+  // Where a thousand come at once, the last of them waits for the others.
+  const welcome = await queue.next('welcome', undefined, 15_000)
   return {
     transport: 'sse',
     welcome,
@@ -422,7 +424,8 @@ async function connectPolling (
     gate.emit('go')
     abort.abort()
   }
-  const welcome = await queue.next('welcome')
+  // Where a thousand come at once, the last of them waits for the others.
+  const welcome = await queue.next('welcome', undefined, 15_000)
   return {
     transport: 'polling',
     welcome,
