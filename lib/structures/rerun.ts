@@ -17,14 +17,19 @@ export class Rerun {
   /** Resolves when a run has ended that began after this call. */
   async run (): Promise<void> {
     this.#isAsked = true
-    this.#running ??= this.#all().finally(() => { this.#running = undefined })
+    this.#running ??= this.#all()
     await this.#running
   }
 
   async #all (): Promise<void> {
-    while (this.#isAsked) {
-      this.#isAsked = false
-      await this.#step()
+    try {
+      do {
+        this.#isAsked = false
+        await this.#step()
+      } while (this.#isAsked)
+    } finally {
+      // In the same turn in which nobody asked any more: who asks a moment later would wait for a run that is over.
+      this.#running = undefined
     }
   }
 }

@@ -59,3 +59,18 @@ t.test('a run that fails rejects all who wait for it, and the next call begins a
   await again
   t.equal(step.count, 2)
 })
+
+t.test('who asks while a run comes to its end gets a whole run, in whichever turn of the microtasks', async (t) => {
+  for (let turns = 0; turns < 10; turns++) {
+    const ends: Array<() => void> = []
+    const rerun = new Rerun(async () => { await new Promise<void>((resolve) => { ends.push(resolve) }) })
+    const first = rerun.run()
+    ends[0]!()
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+    const asked = rerun.run()
+    await new Promise((resolve) => { setImmediate(resolve) })
+    t.equal(ends.length, 2, `after ${turns} turns`)
+    ends[1]?.()
+    await Promise.all([first, asked])
+  }
+})
