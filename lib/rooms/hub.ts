@@ -159,9 +159,11 @@ export class Hub {
         if (room === undefined) return
         if (change.changed !== undefined) this.#changed(room, change.changed)
         room.presence(change)
-        if (room.declaration.settings.owned === true && change.left.length > 0) {
-          this.#owned.left(room, change.left.map(({ userId }) => userId))
-        }
+        if (room.declaration.settings.owned !== true || change.left.length === 0) return
+        const left = (): void => { this.#owned.left(room, change.left.map(({ userId }) => userId)) }
+        // What a room shows that is being opened may have been chosen before they left.
+        if (room.isOpened) left()
+        else room.ready?.then(left, () => {})
       }
     }
   }

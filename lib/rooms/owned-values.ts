@@ -26,13 +26,13 @@ export interface OwnedValuesOptions {
   readonly onError: (error: unknown) => void
 }
 
-/** Milliseconds between two comparisons of values with who is there, and rooms that each of them looks at. */
+/** Milliseconds between two comparisons of values with who is there. */
 const COMPARE = 5_000
-const AT_ONCE = 20
+/** Rooms whose presence one comparison reads besides those in doubt, and rooms that it passes to find so many. */
+const AT_ONCE = 50
+const LOOKED = 1_000
 /** Values that are removed at a time. */
 const BATCH = 50
-/** Values that may be remembered between two comparisons. */
-const MAX_SUSPECTS = 10_000
 
 /**
  * Lets values end with the presence of their user, on any node and in any way. Presence and values are kept apart, and
@@ -41,7 +41,9 @@ const MAX_SUSPECTS = 10_000
  * - A value is set only for a user who is there, and is removed when the user is not there any more once it was set.
  * - Each node that hears that a user has left removes the values that it knows of that user.
  * - A room that is opened shows no value of a user who is not there.
- * - What all this has missed, because a node has died in between, a comparison finds a few seconds later.
+ * - What all this has missed, a comparison finds: within ten seconds what is in doubt, because the broker could not be
+ *   asked or a user was missing a moment ago; else, because a node has died in between, within as many times five
+ *   seconds as there are fifties of rooms with such values here.
  *
  * A removal names the version of its value, so that it never meets one that was set since; a user who is back by then
  * keeps what is there. Values are always read before presence: who is not there afterwards has left since.
@@ -50,8 +52,8 @@ export class OwnedValues {
   readonly #options: OwnedValuesOptions
   /** Rooms with members here that declare such values. */
   readonly #rooms = new Set<string>()
-  /** Values whose user was not there at the last comparison. */
-  readonly #suspects = new Set<string>()
+  /** The rooms in doubt, which the next comparison looks at, each with its values whose user was missing before. */
+  readonly #suspects = new Map<string, ReadonlySet<string>>()
   #comparer: NodeJS.Timeout | undefined
   #isComparing = false
 
@@ -68,7 +70,16 @@ export class OwnedValues {
   /** Tells of a room that is open from now on. */
   watch (room: string): void { this.#rooms.add(room) }
 
-  unwatch (room: string): void { this.#rooms.delete(room) }
+  unwatch (room: string): void {
+    this.#rooms.delete(room)
+    this.#suspects.delete(room)
+  }
+
+  /** Has a room compared soon in which a value may have been left. */
+  #doubt (room: string, error: unknown): void {
+    if (this.#rooms.has(room) && !this.#suspects.has(room)) this.#suspects.set(room, new Set())
+    this.#options.onError(error)
+  }
 
   /**
    * Sets a value.
@@ -88,8 +99,8 @@ export class OwnedValues {
     try {
       if (!await this.#isThere(room, user, sender)) await this.#end(room, declaration, [user])
     } catch (error) {
-      // The value is set, and is compared later.
-      this.#options.onError(error)
+      // The value is set.
+      this.#doubt(room, error)
     }
     return published
   }
@@ -98,7 +109,8 @@ export class OwnedValues {
   left (room: RoomOfValues, users: readonly string[]): void {
     const owners = ownersOf(room.latest)
     const gone = users.filter((user) => owners.has(user))
-    if (gone.length > 0) this.#end(room.name, room.declaration, gone).catch(this.#options.onError)
+    if (gone.length === 0) return
+    this.#end(room.name, room.declaration, gone).catch((error: unknown) => { this.#doubt(room.name, error) })
   }
 
   /** Returns what the adapter has kept without the values of users who are not there, and removes these. */
@@ -106,8 +118,8 @@ export class OwnedValues {
     const absent = await this.#absent(room, ownersOf(packets))
     if (absent.size === 0) return packets
     const gone = packets.filter((packet) => isOf(packet, absent))
-    this.#remove(room, declaration, gone).catch(this.#options.onError)
-    return packets.filter((packet) => !gone.includes(packet))
+    this.#remove(room, declaration, gone).catch((error: unknown) => { this.#doubt(room, error) })
+    return packets.filter((packet) => !isOf(packet, absent))
   }
 
   /**
@@ -118,11 +130,7 @@ export class OwnedValues {
     if (this.#isComparing) return
     this.#isComparing = true
     try {
-      for (const room of [...this.#rooms].slice(0, AT_ONCE)) {
-        // The room goes behind the others.
-        if (this.#rooms.delete(room)) this.#rooms.add(room)
-        await this.#compare(room)
-      }
+      for (const room of [...this.#suspects.keys(), ...this.#next()]) await this.#compare(room)
     } catch (error) {
       this.#options.onError(error)
     } finally {
@@ -130,22 +138,32 @@ export class OwnedValues {
     }
   }
 
+  /** Some more rooms with values; those in doubt are not among them. */
+  #next (): string[] {
+    const some: string[] = []
+    let left = Math.min(LOOKED, this.#rooms.size)
+    for (const room of this.#rooms) {
+      if (left-- === 0 || some.length === AT_ONCE) break
+      // The room goes behind the others.
+      this.#rooms.delete(room)
+      this.#rooms.add(room)
+      if (!this.#suspects.has(room) && isAnyOwned(this.#options.find(room)?.latest ?? [])) some.push(room)
+    }
+    return some
+  }
+
   async #compare (name: string): Promise<void> {
     const room = this.#options.find(name)
     if (room === undefined) return
     const packets = [...room.latest]
     const absent = await this.#absent(name, ownersOf(packets))
-    const gone = packets.filter((packet) => isOf(packet, absent) && this.#isSuspect(packet.event!))
-    await this.#remove(name, room.declaration, gone)
-  }
-
-  /** Whether it was missing at the last comparison as well. */
-  #isSuspect ({ room, type, key = '', version = 0 }: EventHead): boolean {
-    const name = keyOf(room, type, key, String(version))
-    if (this.#suspects.delete(name)) return true
-    if (this.#suspects.size >= MAX_SUSPECTS) this.#suspects.clear()
-    this.#suspects.add(name)
-    return false
+    const before = this.#suspects.get(name)
+    const missing = packets.filter((packet) => isOf(packet, absent))
+    const isAgain = ({ event }: Packet): boolean => before?.has(valueOf(event!)) === true
+    await this.#remove(name, room.declaration, missing.filter(isAgain))
+    const suspects = missing.filter((packet) => !isAgain(packet)).map(({ event }) => valueOf(event!))
+    if (suspects.length > 0 && this.#rooms.has(name)) this.#suspects.set(name, new Set(suspects))
+    else this.#suspects.delete(name)
   }
 
   #isThere (room: string, user: string, sender: string): Awaitable<boolean> {
@@ -183,6 +201,14 @@ function ownersOf (packets: Iterable<Packet>): Set<string> {
   for (const { event } of packets) if (event!.user !== undefined) owners.add(event!.user)
   return owners
 }
+
+function isAnyOwned (packets: Iterable<Packet>): boolean {
+  for (const { event } of packets) if (event!.user !== undefined) return true
+  return false
+}
+
+/** Names one value of a room: another one of the same key has another version. */
+function valueOf ({ type, key = '', version = 0 }: EventHead): string { return keyOf(type, key, String(version)) }
 
 function isOf ({ event }: Packet, users: ReadonlySet<string>): boolean {
   return event!.user !== undefined && users.has(event!.user)

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { Type } from '@sinclair/typebox'
 import fc from 'fast-check'
 import t from 'tap'
 import type { Adapter, PresenceSnapshot, Publication, Published } from '../../lib/adapters/adapter.js'
+import { defineRoom } from '../../lib/contract/index.js'
 import { encodeEvent, type Packet } from '../../lib/protocol/packet.js'
-import type { Declaration } from '../../lib/rooms/declaration.js'
+import { declare, type Declaration } from '../../lib/rooms/declaration.js'
+import { Hub } from '../../lib/rooms/hub.js'
 import { OwnedValues } from '../../lib/rooms/owned-values.js'
 
 const ROOM = 'board/1'
@@ -18,6 +21,8 @@ class World {
   readonly removed: string[] = []
   readonly errors: unknown[] = []
   readonly owned: OwnedValues
+  /** Other rooms that are open, and their values. */
+  readonly others = new Map<string, Packet[]>()
   step: Step = async () => {}
   #version = 0
 
@@ -48,7 +53,11 @@ class World {
       } as unknown as Adapter,
       isHeld: () => false,
       send: async (_room, _declaration, publication) => await this.#send(publication),
-      find: () => isOpen ? this.room : undefined,
+      find: (name) => {
+        const latest = this.others.get(name)
+        if (latest !== undefined) return { name, declaration, latest }
+        return isOpen ? this.room : undefined
+      },
       onError: (error) => { this.errors.push(error) }
     })
   }
@@ -164,6 +173,88 @@ t.test('what was missed is found by the second comparison, which spares who was 
   world.there.clear()
   for (let n = 0; n < 3; n++) await world.owned.compare()
   t.same(world.removed, ['ada'], 'a room without members here is left to others')
+})
+
+t.test('one of very many rooms is compared at once again whose value is in doubt', async (t) => {
+  const world = new World()
+  const head = { type: 'cursor', delivery: 'latest', timestamp: 1, key: 'b', user: 'bob', version: 1 } as const
+  for (let n = 0; n < 200; n++) {
+    const room = `board/x${n}`
+    world.others.set(room, [encodeEvent({ ...head, room }, '{}')])
+    world.owned.watch(room)
+  }
+  world.owned.watch(ROOM)
+  world.there.add('ada').add('bob')
+  await world.set('ada')
+  let isAway = true
+  world.step = async () => { if (isAway) throw new Error('away') }
+  world.leave('ada')
+  await settled()
+  t.equal(world.errors.length, 1)
+  isAway = false
+  await world.owned.compare()
+  t.same(world.removed, [])
+  await world.owned.compare()
+  t.same(world.removed, ['ada'])
+})
+
+t.test('rooms without values do not delay the comparison of those with values', async (t) => {
+  const world = new World()
+  for (let n = 0; n < 900; n++) {
+    world.others.set(`board/x${n}`, [])
+    world.owned.watch(`board/x${n}`)
+  }
+  world.owned.watch(ROOM)
+  world.there.add('ada')
+  await world.set('ada')
+  world.there.clear()
+  await world.owned.compare()
+  await world.owned.compare()
+  t.same(world.removed, ['ada'])
+})
+
+t.test('the value of a user who leaves while a room is being opened is removed', async (t) => {
+  const board = defineRoom('board/:id', {
+    events: { cursor: { data: Type.Object({ id: Type.String() }), delivery: 'latest', key: 'id', owner: true } }
+  })
+  const head = { type: 'cursor', room: ROOM, delivery: 'latest', timestamp: 1, key: 'a', version: 1 } as const
+  const removed: unknown[] = []
+  const adapter: Adapter = {
+    name: 'scripted',
+    removal: true,
+    start: async () => undefined,
+    close: async () => undefined,
+    publish: async (_room, { key }) => {
+      removed.push(key)
+      return { recipients: 0 }
+    },
+    subscribe: async () => undefined,
+    unsubscribe: () => undefined,
+    latest: () => [encodeEvent({ ...head, user: 'ada' }, '{"id":"a"}')],
+    presence: {
+      join: () => undefined,
+      leave: () => undefined,
+      sweep: () => undefined,
+      isPresent: () => false,
+      snapshot: async () => {
+        // The answer is under way when she leaves.
+        hub.host.presence(ROOM, { sequence: 2, joined: [], left: [{ userId: 'ada' }] })
+        return { sequence: 1, total: 1, list: [{ userId: 'ada' }] }
+      }
+    }
+  }
+  const hub = new Hub(adapter, {
+    presence: { lease: 60_000, grace: 0 },
+    presenceList: 10,
+    eventLimit: 1_000,
+    validateOutput: true,
+    onError: (error) => { throw error }
+  })
+  const limits = { history: { size: 10, ttl: 1_000 } }
+  hub.declarations.add(declare(board, { presence: true }, limits, { history: false }, undefined))
+  await hub.join(ROOM, hub.resolve(ROOM), {})
+  await settled()
+  t.same(removed, ['a'])
 })
 
 const action = fc.record({
