@@ -19,6 +19,7 @@ const dialect: Dialect = {
     return { keywords, tests: [] }
   },
   format: () => undefined,
+  isCounting: true,
   formatFix: ''
 }
 

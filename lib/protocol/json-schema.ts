@@ -2,7 +2,7 @@ import { SchemaFault } from './checker.js'
 import { UNCHECKED } from './formats.js'
 import { isRecord, References, type Json } from './json-references.js'
 import { isUnique, partOf, within, type Part } from './parts.js'
-import { checkBounds, FEW, MOST_TRIES, noLength, unknownFormat, Work } from './work.js'
+import { checkBounds, FEW, itemsOf, noLength, unknownFormat, Work } from './work.js'
 
 /** A test of this library in place of keywords whose check would take too long, or would begin before its length. */
 export interface JsonTest {
@@ -29,6 +29,8 @@ export interface Dialect {
   look (schema: Json, where: string): { readonly keywords: Json, readonly tests: readonly JsonTest[] }
   /** A format that the app has registered with the family, which is not looked into. */
   format (name: string): ((text: string) => boolean) | undefined
+  /** Whether its checker refuses an array that is too long before it looks at the items. */
+  readonly isCounting: boolean
   /** What to do about a format that nobody knows. */
   readonly formatFix: string
 }
@@ -53,6 +55,8 @@ const NUMERIC = new Set([
   'minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf', 'minLength', 'maxLength', 'minItems',
   'maxItems', 'minContains', 'maxContains', 'minProperties', 'maxProperties'
 ])
+/** They look at the items of an array. */
+const OF_ITEMS = ['prefixItems', 'items', 'contains', 'minContains', 'maxContains']
 const DRAFTS = /^https?:\/\/json-schema\.org\/(draft-07|draft\/2019-09|draft\/2020-12)\/schema#?$/
 /** Parts of a schema, what it refers to written out. */
 const MOST_PARTS = 10_000
@@ -144,23 +148,44 @@ class JsonPreparing {
     checkBounds(keywords, where)
     const copy: Json = {}
     const tests: JsonTest[] = []
+    // What stands behind a bound of this library hides from other keywords which items it has looked at.
+    const isCounting = this.#dialect.isCounting || !this.#references.isUnevaluated
+    const items = isCounting ? itemsOf(keywords.maxItems, times) : Infinity
+    const { counted } = this.#work
     for (const key of Object.keys(keywords)) {
       if (keywords[key] === undefined) continue
-      this.#keyword(key, { schema: keywords, source: schema, copy, tests, path, where, times })
+      this.#keyword(key, { schema: keywords, source: schema, copy, tests, path, where, times, items })
+    }
+    if (!this.#dialect.isCounting && items < Infinity && this.#work.counted > counted) {
+      tests.push(this.#upTo(keywords.maxItems as number, copy))
     }
     this.#text(keywords, tests, where, times)
     return this.#tested(copy, [...tests, ...own])
   }
 
+  /** Moves what looks at items behind the bound of their number, which the checker looks at too late. */
+  #upTo (most: number, copy: Json): JsonTest {
+    const own: Json = {}
+    for (const key of OF_ITEMS) {
+      if (copy[key] !== undefined) own[key] = copy[key]
+      delete copy[key]
+    }
+    const part = this.#part(own)
+    return {
+      test: (value) => !Array.isArray(value) || value.length > most || part.check!(value),
+      says: 'must have items that fit',
+      partOf: () => part
+    }
+  }
+
   #keyword (key: string, at: Place): void {
-    const { schema, source, copy, tests, path, where, times } = at
+    const { schema, source, copy, tests, path, where, times, items } = at
     const value = schema[key]
     const child = (each: unknown, name: string, many = times): Schema => this.visit(each, `${path}/${name}`, many)
     const all = (many = times): Schema[] => listOf(value, key, where).map((each, i) => child(each, `${key}/${i}`, many))
     const named = (many = times): Json => Object.fromEntries(
       entriesOf(value, key, where).map(([name, each]) => [name, child(each, `${key}/${name}`, many)])
     )
-    const items = typeof schema.maxItems === 'number' ? times * schema.maxItems : Infinity
     if (ANNOTATIONS.has(key)) return
     if (NUMERIC.has(key)) {
       if (!Number.isFinite(value)) throw new SchemaFault(`${where}: ${key} is a number`)
@@ -342,11 +367,8 @@ class JsonPreparing {
         return
       }
     }
-    if (!isSmall && all.length * Math.min(times, this.#work.limit / 3) > MOST_TRIES) {
-      throw new SchemaFault(
-        `${where} has ${all.length} alternatives that may be tried for each part of a message: give each of them type: 'object' and a required property with a const of its own, or a maxItems to what is around them`
-      )
-    }
+    const fix = 'give each of them type: \'object\' and a required property with a const of its own'
+    this.#work.tries(all.length, where, times, fix)
     copy[key] = alternatives
   }
 }
@@ -360,6 +382,8 @@ interface Place {
   readonly path: string
   readonly where: string
   readonly times: number
+  /** How many items of arrays this part may check. */
+  readonly items: number
 }
 
 /** Formats of numbers, as Fastify's routes know them. */

@@ -23,6 +23,8 @@ export function weigh (value: unknown, most: number): number {
 /** How the parts of a large value are checked and looked at. */
 export interface Parts {
   fits (schema: Schema, value: unknown): boolean
+  /** Which tests of this library the value fails by itself. */
+  failed (schema: Schema, value: unknown): Iterable<Finding>
   /** What is wrong with a part that does not fit. */
   findings (schema: Schema, value: unknown): Iterable<Finding>
 }
@@ -31,12 +33,16 @@ export interface Parts {
  * Finds what is wrong with a value that is too large to be listed: it descends into the parts that do not fit, as long
  * as the schema leaves only one way to read a part.
  */
-export function * descend (schema: Schema, value: unknown, { fits, findings }: Parts): Generator<Finding> {
+export function * descend (schema: Schema, value: unknown, { fits, failed, findings }: Parts): Generator<Finding> {
   let isTold = false
   for (const [part, each, path] of partsOf(schema, value)) {
     if (fits(part, each)) continue
     isTold = true
     for (const finding of findings(part, each)) yield { ...finding, path: path + finding.path }
+  }
+  for (const finding of failed(schema, value)) {
+    isTold = true
+    yield finding
   }
   if (!isTold) yield { path: '', message: 'must be a value that fits; it is too large to say more' }
 }

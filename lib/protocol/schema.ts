@@ -2,7 +2,7 @@ import { FormatRegistry, Kind, TransformKind, TypeRegistry, type TSchema } from 
 import { SchemaFault } from './checker.js'
 import { UNCHECKED } from './formats.js'
 import { isUnique, partOf as newPart, within, type Part as PartOfSchema } from './parts.js'
-import { checkBounds, checkCarried, FEW, MOST_TRIES, noLength, unknownFormat, Work } from './work.js'
+import { checkBounds, checkCarried, FEW, itemsOf, noLength, unknownFormat, Work } from './work.js'
 
 type Part = PartOfSchema<TSchema>
 
@@ -303,16 +303,33 @@ class Preparing {
   }
 
   #array (copy: TSchema, child: (value: unknown, key: string, many?: number) => TSchema, times: number): TSchema {
-    const many = typeof copy.maxItems === 'number' ? times * copy.maxItems : Infinity
+    const many = itemsOf(copy.maxItems, times)
+    const { counted } = this.#work
     const { uniqueItems, ...rest } = copy
     const array = rest as TSchema
     array.items = child(copy.items, 'items', many)
     if (isRecord(copy.contains)) array.contains = child(copy.contains, 'contains', many)
-    if (uniqueItems !== true) return array
+    const isCounted = many < Infinity && this.#work.counted > counted
+    const whole = uniqueItems === true ? this.#unique(array) : array
+    return isCounted ? this.#upTo(copy.maxItems as number, whole) : whole
+  }
+
+  #unique (array: TSchema): TSchema {
     this.isRecalling = true
     return both(
       array,
       testing((value) => Array.isArray(value) && isUnique(value, this.texts), 'Expected array elements to be unique')
+    )
+  }
+
+  /** Looks into no array that is too long. TypeBox would, to say what else is wrong with it. */
+  #upTo (most: number, array: TSchema): TSchema {
+    const part = this.#part(array)
+    const isLong = (value: unknown): boolean => Array.isArray(value) && value.length > most
+    return testing(
+      (value) => !isLong(value) && part.check!(value),
+      `Expected array length to be less or equal to ${most}`,
+      (value) => isLong(value) ? undefined : part
     )
   }
 
@@ -326,10 +343,9 @@ class Preparing {
     if (all.length <= FEW) return copy
     const name = discriminatorOf(all)
     if (name === undefined) {
-      if (all.length * Math.min(times, this.#work.limit / 3) <= MOST_TRIES) return copy
-      throw new SchemaFault(
-        `${path === '' ? 'the schema' : path} has ${all.length} alternatives that may be tried for each part of a message: give each of them a required property of Type.Literal with a value of its own, or a maxItems to what is around them`
-      )
+      const fix = 'give each of them a required property of Type.Literal with a value of its own'
+      this.#work.tries(all.length, path === '' ? 'the schema' : path, times, fix)
+      return copy
     }
     const parts = new Map(all.map((each, index) => [
       (each.properties as Record<string, TSchema>)[name]!.const as unknown,

@@ -18,7 +18,7 @@ interface TypeBoxError {
   readonly params: Readonly<Record<string, unknown>>
 }
 /** How TypeBox keeps a test of the application. */
-interface Refinement { check (value: unknown): boolean, error (value: unknown): unknown }
+interface Refinement<E = unknown> { check (value: unknown): boolean, error (value: unknown): E }
 
 const KINDS = new Set([
   'Any', 'Array', 'Boolean', 'Cyclic', 'Dependent', 'Enum', 'Integer', 'Intersect', 'Literal', 'Never', 'Null', 'Number',
@@ -55,6 +55,9 @@ export function compileTypeBox (schema: Json, limit: number): Checker {
   }
   const parts = {
     fits: (part: Schema, value: unknown) => compiled(part).Check(value),
+    failed: (part: Schema, value: unknown) => isRecord(part)
+      ? attached(part).filter((each) => !each.check(value)).map((each) => said('', each.error(value)))
+      : [],
     findings: (part: Schema, value: unknown): Iterable<Finding> => weigh(value, most) <= most
       ? compiled(part).Errors(value).flatMap((error) => [...findings(error)])
       : descend(part, value, parts)
@@ -67,7 +70,7 @@ export function compileTypeBox (schema: Json, limit: number): Checker {
 
 const dialect: Dialect = {
   attach (schema, tests) {
-    schema['~refine'] = tests.map((test): Refinement => ({
+    schema['~refine'] = tests.map((test): Refinement<Failed> => ({
       check: test.test,
       error: (value) => new Failed(test, value)
     }))
@@ -96,6 +99,7 @@ const dialect: Dialect = {
     return { keywords, tests: refinements(schema, where) }
   },
   format: (name) => (load('typebox/format', 'typebox@1', 'of the package "typebox" 1.x') as TypeBoxFormats).Get(name),
+  isCounting: false,
   formatFix: 'register it with Set of "typebox/format", or '
 }
 
@@ -113,12 +117,18 @@ function refinements (schema: Json, where: string): JsonTest[] {
   }))
 }
 
+/** The tests in a schema that was prepared, which `attach` has put there. */
+function attached (schema: Json): ReadonlyArray<Refinement<Failed>> {
+  return (schema['~refine'] ?? []) as ReadonlyArray<Refinement<Failed>>
+}
+
+function said (path: string, { test, value }: Failed): Finding {
+  return { path, message: test.words?.(value) ?? test.says, test, value }
+}
+
 function * findings ({ instancePath: path, message, params }: TypeBoxError): Generator<Finding> {
-  const said: unknown = params.message
-  if (said instanceof Failed) {
-    const { test, value } = said
-    yield { path, message: test.words?.(value) ?? test.says, test, value }
-  } else {
+  if (params.message instanceof Failed) yield said(path, params.message)
+  else {
     const names = params.requiredProperties ?? params.additionalProperties ?? params.unevaluatedProperties ??
       params.propertyNames
     if (Array.isArray(names)) yield * named(path, names as string[], message)

@@ -5,7 +5,7 @@ import { stepsOf } from './regexp.js'
 /** Steps that all expressions of a schema may take together on one message: a few milliseconds. */
 const MOST_STEPS = 2_000_000
 /** Alternatives of a union that may be tried on one message. */
-export const MOST_TRIES = 1_000_000
+const MOST_TRIES = 1_000_000
 /** Up to so many alternatives are tried one after another even where a property tells them apart. */
 export const FEW = 8
 
@@ -13,6 +13,8 @@ export const FEW = 8
 export class Work {
   /** Bytes of a message. */
   readonly limit: number
+  /** How many expressions, formats and unions there were that are safe only as often as was said. */
+  counted = 0
   #steps = 0
 
   constructor (limit: number) {
@@ -66,12 +68,29 @@ export class Work {
     return (value) => typeof value === 'string' && value.length <= format.maxLength && format.test(value)
   }
 
+  /**
+   * Accounts for alternatives of a union that are tried one after another.
+   *
+   * @param fix how the alternatives can be told apart
+   * @throws SchemaFault where they may be tried too often
+   */
+  tries (alternatives: number, where: string, times: number, fix: string): void {
+    if (alternatives <= FEW) return
+    this.counted++
+    if (alternatives * Math.min(times, this.limit / 3) <= MOST_TRIES) return
+    throw new SchemaFault(
+      `${where} has ${alternatives} alternatives that may be tried for each part of a message: ${fix}, or a maxItems to what is around them`
+    )
+  }
+
   #spend (what: string, steps: (length: number) => number, where: string, maxLength: number, times: number): void {
-    const cost = (length: number): number => Math.min(
-      times,
-      Math.max(1, this.limit / (length + 3))
-    ) * steps(Math.min(length, this.limit))
-    if (this.#steps + cost(maxLength) > MOST_STEPS) {
+    // What is tried on nothing costs nothing, also where one try would take for ever.
+    const cost = (length: number): number => times === 0
+      ? 0
+      : Math.min(times, Math.max(1, this.limit / (length + 3))) * steps(Math.min(length, this.limit))
+    this.counted++
+    // In this direction a bound that is no number is refused, too.
+    if (!(this.#steps + cost(maxLength) <= MOST_STEPS)) {
       let most = Math.min(maxLength, this.limit)
       while (most > 0 && this.#steps + cost(most) > MOST_STEPS) most = Math.floor(most / 2)
       throw new SchemaFault(
@@ -80,6 +99,12 @@ export class Work {
     }
     this.#steps += cost(maxLength)
   }
+}
+
+/** How many items of arrays one message may have, where no array with more than `maxItems` is looked into. */
+export function itemsOf (maxItems: unknown, times: number): number {
+  if (typeof maxItems !== 'number') return Infinity
+  return maxItems > 0 ? times * maxItems : 0
 }
 
 /** How to mend a pattern that could be tried on a text of any length. */
