@@ -55,6 +55,8 @@ const NUMERIC = new Set([
   'minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf', 'minLength', 'maxLength', 'minItems',
   'maxItems', 'minContains', 'maxContains', 'minProperties', 'maxProperties'
 ])
+/** Those of them that count something. */
+const COUNTS = /^(?:min|max)[A-Z]/
 /** They look at the items of an array. */
 const OF_ITEMS = ['prefixItems', 'items', 'contains', 'minContains', 'maxContains']
 const DRAFTS = /^https?:\/\/json-schema\.org\/(draft-07|draft\/2019-09|draft\/2020-12)\/schema#?$/
@@ -189,6 +191,10 @@ class JsonPreparing {
     if (ANNOTATIONS.has(key)) return
     if (NUMERIC.has(key)) {
       if (!Number.isFinite(value)) throw new SchemaFault(`${where}: ${key} is a number`)
+      if (key === 'multipleOf' && !((value as number) > 0)) throw new SchemaFault(`${where}: ${key} is more than 0`)
+      if (COUNTS.test(key) && !(Number.isInteger(value) && (value as number) >= 0)) {
+        throw new SchemaFault(`${where}: ${key} is a whole number from 0`)
+      }
       copy[key] = value
       return
     }
@@ -205,7 +211,7 @@ class JsonPreparing {
         }
         return
       case 'type':
-        for (const type of Array.isArray(value) ? value as unknown[] : [value]) {
+        for (const type of Array.isArray(value) ? listOf(value, key, where) : [value]) {
           if (TYPES.has(type as string)) continue
           throw new SchemaFault(`${where} has the type ${JSON.stringify(type)}, which JSON has not`)
         }
