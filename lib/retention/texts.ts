@@ -69,11 +69,11 @@ export class Texts<T extends Text = Text> extends Retained {
   /** Yields the texts that grow. */
   * growing (): Generator<T> { for (const { text } of this.#growing) yield text }
 
-  /** The texts that were changed after a version, in the order of their changes. */
-  after (version: number, now: number): T[] {
+  /** All texts, in the order of their versions. */
+  all (now: number): T[] {
     const found: T[] = []
     for (const list of [this.#ended, this.#growing]) {
-      for (const { text, until } of list) if (text.part.version > version && until > now) found.push(text)
+      for (const { text, until } of list) if (until > now) found.push(text)
     }
     return found.sort((a, b) => a.part.version - b.part.version)
   }

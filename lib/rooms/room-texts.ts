@@ -35,6 +35,8 @@ export class RoomTexts {
   readonly #reading = new Set<string>()
   /** The frames of whole texts that were asked for last, as members come together. */
   #whole = new WeakMap<object, Packet>()
+  /** Number of changes, in the order in which this node has heard of them. */
+  changes = 0
   #isChecking = false
   #isClosed = false
 
@@ -49,8 +51,8 @@ export class RoomTexts {
   /** Takes over what the adapter keeps, when the room is opened. */
   opened (texts: readonly KeptText[]): void { for (const text of texts) this.#set(text) }
 
-  /** The texts that were changed after a version, in the order of their changes. */
-  after (version: number): KeptText[] { return this.#texts.after(version, performance.now()) }
+  /** All texts, in the order of their versions. */
+  all (): KeptText[] { return this.#texts.all(performance.now()) }
 
   get (type: string, key: string): KeptText | undefined { return this.#texts.get(keyOf(type, key), performance.now()) }
 
@@ -101,6 +103,7 @@ export class RoomTexts {
     const wasGrowing = this.#texts.isGrowing
     const now = performance.now()
     this.#texts.set(text, now, text.age)
+    this.changes++
     if (this.#isClosed) return
     this.#host.retention.changed(this.#texts, now)
     if (!wasGrowing && this.#texts.isGrowing) this.#host.onGrowing(this)

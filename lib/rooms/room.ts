@@ -219,8 +219,9 @@ export class Room implements RoomOfMember {
     const stretch = this.texts?.take(packet)
     if (stretch === undefined) return 0
     const { flush } = this.declaration
+    const { changes } = this.texts!
     this.#offer(stretch, (membership) => {
-      if (membership.state === 'live') membership.texts?.offer(stretch, flush)
+      if (membership.state === 'live') membership.texts?.offer(stretch, changes, flush)
     })
     return this.#members.length
   }

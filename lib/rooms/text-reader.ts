@@ -13,11 +13,11 @@ export class TextReader {
   readonly #member: Member
   readonly #texts: RoomTexts
   #known: KnownTexts | undefined
-  /** It has everything up to this version. */
-  #version = 0
   /** What it was sent of texts while it is behind, by the versions with which they began. */
-  #sent: Map<number, number> | undefined
+  #sent: Map<number, Pick<Part, 'version' | 'to'>> | undefined
   #isLive = false
+  /** The changes of the room's texts that are in what it was brought. */
+  #brought = 0
   /** Another number each time that it begins anew, so that what waited before does nothing. */
   #turn = 0
 
@@ -37,21 +37,18 @@ export class TextReader {
   /** Sends what the member does not have, and lets in what follows. */
   live (): void {
     this.#isLive = false
-    this.#version = this.#known?.version ?? 0
     this.#sent = new Map()
     this.#bring(++this.#turn)
   }
 
   #bring (turn: number): void {
     if (turn !== this.#turn || !this.#member.isOpen) return
-    for (const text of this.#texts.after(this.#version)) {
+    for (const text of this.#texts.all()) {
       const { part } = text
-      const from = this.#lengthOf(text)
-      const knowsEnd = part.end === undefined || this.#namedOf(text)?.[4] === 1
-      this.#version = part.version
-      if (from === part.to && knowsEnd) continue
+      const from = this.#fromOf(text)
+      if (from === undefined) continue
       const packet = this.#texts.frame(text, from)
-      this.#sent!.set(part.begun, part.to)
+      this.#sent!.set(part.begun, { version: part.version, to: part.to })
       this.#member.replayed?.(packet.bytes.length)
       if (this.#member.send(packet)) continue
       // A link that lags takes the rest when it has room, and a poll with the next one.
@@ -60,6 +57,7 @@ export class TextReader {
     }
     this.#sayLost()
     this.#isLive = true
+    this.#brought = this.#texts.changes
     this.#known = this.#sent = undefined
   }
 
@@ -75,24 +73,27 @@ export class TextReader {
     }
   }
 
-  /** What the member has of a text. */
-  #lengthOf (text: KeptText): number {
-    const { part } = text
-    const length = this.#sent!.get(part.begun) ?? this.#known?.lengths?.get(part.begun)
-    if (length !== undefined) return length <= part.to ? length : 0
-    const named = this.#namedOf(text)
-    return named !== undefined && startsWith(part, named) ? named[2] : 0
+  /** The length from which on the member is sent a text; nothing where it has all of it. */
+  #fromOf ({ type, key, part }: KeptText): number | undefined {
+    const { version, begun, to, end } = part
+    const sent = this.#sent!.get(begun)
+    if (sent !== undefined) return version <= sent.version ? undefined : sent.to <= to ? sent.to : 0
+    const length = this.#known?.lengths?.get(begun)
+    if (version <= (this.#known?.version ?? 0)) {
+      // A node that had missed a stretch sends it behind newer ones of other texts, so the length tells more.
+      return length !== undefined && (length < to || (length === to && end !== undefined)) ? length : undefined
+    }
+    const named = namedOf(this.#known, type, key, part)
+    const from = length !== undefined
+      ? length <= to ? length : 0
+      : named !== undefined && startsWith(part, named) ? named[2] : 0
+    return from === to && (end === undefined || named?.[4] === 1) ? undefined : from
   }
 
-  #namedOf ({ type, key, part }: KeptText): ReturnType<typeof namedOf> {
-    return namedOf(this.#known, type, key, part)
-  }
-
-  offer (packet: Packet, flush: number): void {
-    const { version } = packet.event!.part!
-    if (!this.#isLive || version <= this.#version) return
-    this.#version = version
-    this.#member.send(packet, flush)
+  /** @param change the number of the change of the room's texts that the packet is */
+  offer (packet: Packet, change: number, flush: number): void {
+    // Versions do not tell: a stretch that was found late is older than what was sent of other texts.
+    if (this.#isLive && change > this.#brought) this.#member.send(packet, flush)
   }
 }
 

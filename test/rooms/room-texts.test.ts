@@ -111,7 +111,7 @@ t.test('a member that lags is brought one text after the other, each with what w
   reader.live()
   const grow = (packet: Packet): void => {
     take(packet)
-    reader.offer(packet, 0)
+    reader.offer(packet, texts.changes, 0)
   }
   grow(stretch('a', 'y', 3, 4))
   grow(stretch('b', 'y', 3, 5))
@@ -121,6 +121,26 @@ t.test('a member that lags is brought one text after the other, each with what w
   member.drain()
   grow(stretch('c', 'z', 3, 6, { end: 'done' }))
   t.same(member.got, ['a0:xxx', 'c0:xxx', 'a3:y', 'b0:xxxy', 'c3:z.'])
+})
+
+t.test('a stretch that is found late reaches those who were sent newer ones of other texts', (t) => {
+  const { texts, take } = make()
+  take(stretch('a', 'abc', 0, 1))
+  take(stretch('b', 'x', 0, 3))
+  const member = new Member()
+  const reader = new TextReader(member, texts, undefined)
+  reader.live()
+  const late = texts.take(stretch('a', 'abcdef', 0, 2, { end: 'done' }))!
+  const { changes } = texts
+  reader.offer(late, changes, 0)
+  t.same(member.got, ['a0:abc', 'b0:x', 'a3:def.'])
+  const next = new Member()
+  const again = new TextReader(next, texts, { version: 3, lengths: new Map([[97, 3], [98, 1]]) })
+  again.live()
+  t.same(next.got, ['a3:def.'], 'one who came back before it was sent')
+  again.offer(late, changes, 0)
+  t.same(next.got, ['a3:def.'], 'what was brought is not offered again')
+  t.end()
 })
 
 t.test('one who says what it has is brought the rest, and the whole of another text under the same key', async (t) => {

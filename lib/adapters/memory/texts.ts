@@ -115,7 +115,7 @@ export class MemoryTexts implements TextStore {
     const texts = this.#rooms.get(room)
     if (texts === undefined) return []
     const one = which === undefined ? undefined : texts.get(nameOf(which), now)
-    const found = which === undefined ? texts.after(0, now) : one === undefined ? [] : [one]
+    const found = which === undefined ? texts.all(now) : one === undefined ? [] : [one]
     return found.filter(({ part }) => part.to > 0 || part.end !== undefined).map((text) => ({
       ...headOf(text),
       part: text.part,
