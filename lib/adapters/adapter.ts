@@ -442,6 +442,9 @@ export interface TextWrite {
   readonly part: Omit<Part, 'version' | 'begun'>
 }
 
+/** A text as a node knows it. */
+export type KnownHere = Pick<KeptText, 'type' | 'key'> & Pick<Part, 'version' | 'begun' | 'to'>
+
 /**
  * What came of a step: `written`; of step 0 that another writer has the key (`busy`), that the text has `ended` or that
  * the room is `full` of texts that grow; of another step that the writer no longer has the key (`lost`), or that what
@@ -469,14 +472,11 @@ export interface TextStore {
    * Compares texts that this node knows with what is kept. Those whose writer's lease is over end as `lost`, which all
    * nodes are given.
    *
-   * @returns those that are kept otherwise than with the version that is known here
+   * @returns those that are kept otherwise than they are known here; a lease that was renewed is no change
    */
   check (
     room: string,
-    known: ReadonlyArray<Pick<KeptText, 'type' | 'key'> & {
-      /** The version of the text that the node knows. */
-      readonly version: number
-    }>,
+    known: readonly KnownHere[],
     settings: RoomSettings
   ): Awaitable<readonly KeptText[]>
 }

@@ -58,16 +58,19 @@ export class Texts<T extends Text = Text> extends Retained {
   /** Whether every text grows, and there is no place for another. */
   get isFull (): boolean { return this.#growing.size >= MAX_TEXTS }
   get isGrowing (): boolean { return this.#growing.size > 0 }
-  /** Time of the change of that text which has grown longest ago among those that grow. */
-  get quietSince (): number { return this.#growing.first?.item.changedAt ?? Number.POSITIVE_INFINITY }
 
   get (name: string, now: number): T | undefined {
     const kept = this.#texts.get(name)?.item
     return kept !== undefined && kept.until > now ? kept.text : undefined
   }
 
-  /** Yields the texts that grow. */
-  * growing (): Generator<T> { for (const { text } of this.#growing) yield text }
+  /** Yields the texts that grow and were not changed after a time. */
+  * silent (since: number): Generator<T> {
+    for (const { text, changedAt } of this.#growing) {
+      if (changedAt > since) return
+      yield text
+    }
+  }
 
   /** All texts, in the order of their versions. */
   all (now: number): T[] {

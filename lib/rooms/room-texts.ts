@@ -133,15 +133,17 @@ export class RoomTexts {
   }
 
   /**
-   * Compares the texts that grow with what the adapter keeps, when one of them is silent: its last stretch may have
-   * been lost on the way, or its writer.
+   * Compares the texts that are silent with what the adapter keeps: the last stretch of each may have been lost on the
+   * way, or its writer.
    */
   async check (now: number): Promise<void> {
-    if (this.#isChecking || this.#isClosed || now - this.#texts.quietSince < QUIET) return
+    if (this.#isChecking || this.#isClosed) return
+    const silent = [...this.#texts.silent(now - QUIET)]
+    if (silent.length === 0) return
     this.#isChecking = true
     try {
       const { store, settings } = this.#host
-      const known = [...this.#texts.growing()].map(({ type, key, part: { version } }) => ({ type, key, version }))
+      const known = silent.map(({ type, key, part: { version, begun, to } }) => ({ type, key, version, begun, to }))
       this.#took(await store.check(this.#room, known, settings))
     } catch {
       // The broker is away; the next check comes in seconds.

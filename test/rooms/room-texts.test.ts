@@ -84,6 +84,17 @@ t.test('a text that is silent is compared, so that its last stretch is found', a
   t.notOk(made.texts.isGrowing)
 })
 
+t.test('of the texts of a room only those that are silent are compared', async (t) => {
+  const made = make()
+  made.take(stretch('a', 'abc', 0, 1))
+  made.take(stretch('b', 'abc', 0, 2))
+  const silentAt = performance.now()
+  while (performance.now() === silentAt) { /* Until the clock has moved. */ }
+  made.take(stretch('a', 'd', 3, 3))
+  await made.texts.check(silentAt + 5_000)
+  t.same(made.asked, ['check b2'])
+})
+
 /** A member whose link takes one frame at a time. */
 class Member {
   readonly id = 'c'

@@ -155,10 +155,11 @@ export function textsContract ({ name, nodes, pair, t }: Subject): void {
       await writer.step('')
       await writer.step('so far')
     }
-    const { version } = (await theirs.read('ai/1', growing))[0]!.part
-    t.same(await theirs.check('ai/1', [{ type: 'answer', key: 'a', version }], growing), [], 'nothing has changed')
+    const { version, begun, to } = (await theirs.read('ai/1', growing))[0]!.part
+    const known = [{ type: 'answer', key: 'a', version, begun, to }]
+    t.same(await theirs.check('ai/1', known, growing), [], 'nothing has changed')
     await until('it is lost', async () => {
-      await theirs.check('ai/1', [{ type: 'answer', key: 'a', version }], growing)
+      await theirs.check('ai/1', known, growing)
       return heardOf(b.host, 'a')?.end === 'lost'
     })
     await until('the other node is told', () => heardOf(a.host, 'a')?.end === 'lost')
@@ -182,12 +183,32 @@ export function textsContract ({ name, nodes, pair, t }: Subject): void {
       const one = new Writer(mine, 'a')
       await one.step('')
       await one.step('abc')
-      const { version } = (await theirs.read('ai/1', growing))[0]!.part
+      const { version, begun, to } = (await theirs.read('ai/1', growing))[0]!.part
+      const known = [{ type: 'answer', key: 'a', version, begun, to }]
+      t.equal(await one.step(''), 'written')
+      t.same(await theirs.check('ai/1', known, growing), [], 'a lease that was renewed is no change')
+      t.equal((await theirs.read('ai/1', growing))[0]!.part.version, version)
       await one.step('def', { end: 'done' })
-      const found = await theirs.check('ai/1', [{ type: 'answer', key: 'a', version }], growing)
+      const found = await theirs.check('ai/1', known, growing)
       t.same(briefly(found), [['a', 'abcdef', 0, 6, 'done']])
     })
   }
+
+  t.test(`${name}: a list of more than a megabyte is kept whole, in however many steps`, async (t) => {
+    const [a] = await pair(t)
+    const { texts } = a.adapter
+    if (texts === undefined) return t.pass('no texts')
+    const list = new Writer(texts, 'l')
+    await list.step('', { isList: true })
+    const item = `"${'x'.repeat(4_090)}"`
+    for (let count = 1; count <= 260; count++) {
+      if (await list.step(item, { isList: true }) === 'written') continue
+      const whole = new Array(count).fill(item).join(',')
+      t.equal(await list.step(whole, { isList: true, from: 0, to: count }, list.number - 1), 'written')
+    }
+    const [kept] = await texts.read('ai/1', growing)
+    t.same([kept!.part.to, kept!.part.inside.length], [260, 260 * (item.length + 1) - 1])
+  })
 
   t.test(`${name}: of more than 1 000 texts of a room the one that ended first gives way, and none that grows`, async (t) => {
     const [a] = await pair(t)

@@ -4,7 +4,7 @@ import type { Packet } from '../../protocol/packet.js'
 import { Retention } from '../../retention/retention.js'
 import { nameOf, Texts } from '../../retention/texts.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
-import type { KeptText, RoomSettings, TextStore, TextWrite, TextWritten } from '../adapter.js'
+import type { KeptText, KnownHere, RoomSettings, TextStore, TextWrite, TextWritten } from '../adapter.js'
 
 export interface MemoryTextsOptions {
   /** Bytes of all texts. */
@@ -125,7 +125,7 @@ export class MemoryTexts implements TextStore {
 
   check (
     room: string,
-    known: ReadonlyArray<Pick<KeptText, 'type' | 'key'> & { readonly version: number }>,
+    known: readonly KnownHere[],
     settings: RoomSettings
   ): KeptText[] {
     const now = this.#options.now()

@@ -5,7 +5,7 @@ import { isOffset } from '../../protocol/position.js'
 import { DAY, MAX_TEXTS } from '../../retention/bounds.js'
 import { nameOf } from '../../retention/texts.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
-import type { KeptText, RoomSettings, TextStore, TextWrite, TextWritten } from '../adapter.js'
+import type { KeptText, KnownHere, RoomSettings, TextStore, TextWrite, TextWritten } from '../adapter.js'
 import { checkVersion, Undecodable } from '../broker/decode.js'
 import { originOf, splitOrigin } from '../broker/payload.js'
 import { isFields, parseJson } from '../broker/stored.js'
@@ -52,7 +52,17 @@ interface Step {
 interface Told extends Step { readonly seq: number, readonly time: number, readonly text: string }
 
 /** Where the text of a writer of this node stands. */
-interface Own { readonly writer: string, number: number, seq: number, to: number, begun: number, since: number }
+interface Own {
+  readonly writer: string
+  readonly number: number
+  readonly seq: number
+  readonly to: number
+  readonly begun: number
+  /** Steps since it was written as a whole. */
+  since: number
+  /** Bytes of the inside of its JSON; infinite where this node has not written all of it. */
+  readonly bytes: number
+}
 
 /** Texts that this node writes of which it remembers where they stand; of others the server is asked. */
 const MAX_OWN = 10_000
@@ -60,7 +70,7 @@ const MAX_OWN = 10_000
 const PAGE = 5_000
 /** Steps after which the text is written again as a whole, so that what is behind it can go. */
 const STEPS = 256
-/** Characters of a text that is written again for that: the server takes messages of a megabyte. */
+/** Bytes of a text that is written again for that: the server takes messages of a megabyte. */
 const WHOLE = 262_144
 
 /**
@@ -127,25 +137,28 @@ export class NatsTexts implements TextStore {
     const seq = await this.#publish(subject, step, last?.seq ?? 0, undefined)
     if (seq === undefined) return 'busy'
     const begun = await this.#version(seq)
-    this.#owns(subject, { writer: step.writer, number: 0, seq, to: 0, begun, since: 0 })
+    this.#owns(subject, { writer: step.writer, number: 0, seq, to: 0, begun, since: 0, bytes: 0 })
     return 'written'
   }
 
   async #goOn (subject: string, step: TextWrite, own: Own | undefined): Promise<TextWritten> {
-    const { from, to } = step.part
+    const { from, to, inside } = step.part
     if (own === undefined) return await this.#recover(subject, step)
     if (own.number === step.number) return 'written'
     const isWhole = from === 0 && own.to > 0
-    if (from !== 0 && (own.number !== step.number - 1 || own.to !== from)) return await this.#recover(subject, step)
+    if (from !== 0 && (own.number !== step.number - 1 || own.to !== from)) {
+      return await this.#recover(subject, step, own.bytes)
+    }
     // The writer writes the whole again, which is one message in place of many.
-    if (!isWhole && own.since >= STEPS && to <= WHOLE) {
+    const bytes = (from === 0 ? 0 : own.bytes) + Buffer.byteLength(inside)
+    if (!isWhole && own.since >= STEPS && bytes <= WHOLE) {
       own.since = 0
       return 'behind'
     }
     const seq = await this.#publish(subject, step, own.seq, own.begun)
-    if (seq === undefined) return await this.#recover(subject, step)
+    if (seq === undefined) return await this.#recover(subject, step, own.bytes)
     const since = isWhole ? 0 : own.since + 1
-    this.#owns(subject, { ...own, number: step.number, seq, to, since })
+    this.#owns(subject, { ...own, number: step.number, seq, to, since, bytes })
     if (isWhole) this.#purge(subject, seq)
     return 'written'
   }
@@ -153,9 +166,12 @@ export class NatsTexts implements TextStore {
   /**
    * Finds out why a step was not accepted: it was before, and its answer was lost; another writer has the key; or the
    * server has not what was there, and takes the whole.
+   *
+   * @param bytes of what was there, where that is known
    */
-  async #recover (subject: string, step: TextWrite): Promise<TextWritten> {
-    const { writer, number, part: { from, to } } = step
+  async #recover (subject: string, step: TextWrite, bytes = Number.POSITIVE_INFINITY): Promise<TextWritten> {
+    const { writer, number, part: { from, to, inside } } = step
+    const size = (from === 0 ? 0 : bytes) + Buffer.byteLength(inside)
     const last = await this.#last(subject)
     if (last !== undefined && (last.writer !== writer || last.hasEnded)) {
       const isOwnEnd = last.writer === writer && last.number === number
@@ -163,17 +179,17 @@ export class NatsTexts implements TextStore {
     }
     const begun = last === undefined ? undefined : last.begun ?? await this.#version(last.seq)
     if (last?.number === number) {
-      this.#owns(subject, { writer, number, seq: last.seq, to, begun: begun!, since: 0 })
+      this.#owns(subject, { writer, number, seq: last.seq, to, begun: begun!, since: 0, bytes: size })
       return 'written'
     }
     if (last !== undefined && from !== 0 && last.number === number - 1 && last.to === from) {
-      this.#owns(subject, { writer, number: last.number, seq: last.seq, to: from, begun: begun!, since: 0 })
+      this.#owns(subject, { writer, number: last.number, seq: last.seq, to: from, begun: begun!, since: 0, bytes })
       return await this.#goOn(subject, step, this.#ownOf(subject))
     }
     if (from !== 0) return 'behind'
     const seq = await this.#publish(subject, step, last?.seq ?? 0, begun)
     if (seq === undefined) return 'behind'
-    this.#owns(subject, { writer, number, seq, to, begun: begun ?? await this.#version(seq), since: 0 })
+    this.#owns(subject, { writer, number, seq, to, begun: begun ?? await this.#version(seq), since: 0, bytes: size })
     return 'written'
   }
 
@@ -296,6 +312,7 @@ export class NatsTexts implements TextStore {
   #grown (known: KeptText | undefined, message: Kept, shift: number): KeptText | undefined {
     try {
       const { part, ...head } = stretchOf(message, shift)
+      if (known?.part.begun === part.begun && isRenewal(part)) return known
       const whole = grown(known?.part, part)
       return whole === undefined ? known : { ...head, part: whole }
     } catch (error) {
@@ -320,12 +337,12 @@ export class NatsTexts implements TextStore {
 
   async check (
     room: string,
-    known: ReadonlyArray<Which & { readonly version: number }>,
+    known: readonly KnownHere[],
     settings: RoomSettings
   ): Promise<KeptText[]> {
     const { clock } = this.#options
     const changed: KeptText[] = []
-    for (const { version, ...which } of known) {
+    for (const { version, begun, to, ...which } of known) {
       const subject = this.#subject(room, which)
       const last = await this.#last(subject)
       if (last === undefined) continue
@@ -333,6 +350,8 @@ export class NatsTexts implements TextStore {
         await this.#lose(subject, last)
         await this.#listed(room, nameOf(which), settings, true)
       }
+      // Behind what is known the writer has only renewed its lease.
+      if (!last.hasEnded && last.from === last.to && last.to === to && last.begun === begun) continue
       if (await this.#version(last.seq) !== version) changed.push(...await this.read(room, settings, which))
     }
     return changed
@@ -355,7 +374,7 @@ export class NatsTexts implements TextStore {
     }
     lives.saw(this.plan.name, epoch, sequence, origin)
     const { part, ...head } = stretchOf({ subject: '', seq: sequence, time: 0, text }, life.shift)
-    if (part.inside === '' && part.end === undefined) return undefined
+    if (isRenewal(part)) return undefined
     return encodePart({ ...head, room }, part)
   }
 }
@@ -385,6 +404,9 @@ function stretchOf (kept: Kept, shift: number): { type: string, key: string, tim
   const version = checkVersion(shift + seq)
   return decodeStretch(linesIn(kept.text), { version, begun: begun ?? version, from, to })
 }
+
+/** Whether a step changes nothing of the text: it only renews the lease, or takes the key. */
+function isRenewal ({ inside, end }: Part): boolean { return inside === '' && end === undefined }
 
 /** The names of a room's texts, each with the time of its end, 0 while it grows. */
 function decodeNames (text: string): Array<[string, number]> | undefined {

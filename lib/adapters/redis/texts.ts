@@ -2,7 +2,7 @@ import { encodePart } from '../../protocol/part-frames.js'
 import type { Packet } from '../../protocol/packet.js'
 import { nameOf } from '../../retention/texts.js'
 import { wellFormed } from '../../protocol/key.js'
-import type { KeptText, RoomSettings, TextStore, TextWrite, TextWritten } from '../adapter.js'
+import type { KeptText, KnownHere, RoomSettings, TextStore, TextWrite, TextWritten } from '../adapter.js'
 import { Undecodable } from '../broker/decode.js'
 import { decodeStretch, linesOf, readLines } from '../broker/text-payload.js'
 import type { Unread } from '../broker/unread.js'
@@ -75,7 +75,7 @@ export class RedisTexts implements TextStore {
 
   async check (
     room: string,
-    known: ReadonlyArray<Which & { readonly version: number }>,
+    known: readonly KnownHere[],
     { append }: RoomSettings
   ): Promise<KeptText[]> {
     const items = known.map((which) => {
