@@ -84,13 +84,13 @@ export class Packet {
 
   /**
    * The event in the form of Server-Sent Events, without the `id:` line, which differs for each connection. JSON has no
-   * raw line breaks, so one `data:` line is enough.
+   * raw line breaks, so one `data:` line is enough; the space that may follow a colon is left out.
    */
   get sse (): Buffer {
     const { event } = this
     const name = event === undefined || event.isRemoval === true ? 'realtime' : event.type
     this.#sse ??= Buffer.concat([
-      Buffer.from(`event: ${name}\ndata: `),
+      Buffer.from(`event:${name}\ndata:`),
       this.payload,
       SSE_TAIL
     ])

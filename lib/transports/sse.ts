@@ -56,7 +56,7 @@ export class SseLink implements Link {
     const isMoved = this.#track.see(packet) || !this.#isWelcomed
     this.#isWelcomed = true
     if (!isMoved) return packet.sse
-    return Buffer.concat([Buffer.from(`id: ${this.#track.toString()}\n`, 'latin1'), packet.sse])
+    return Buffer.concat([Buffer.from(`id:${this.#track.toString()}\n`, 'latin1'), packet.sse])
   }
 
   write (bytes: Uint8Array): boolean {

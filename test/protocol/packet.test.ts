@@ -64,18 +64,18 @@ t.test('an event carries offset and ack only where it has them', async (t) => {
 
 t.test('the form for streams is made once: an event under its own name, every other frame as realtime', async (t) => {
   const event = encodeEvent(HEAD, '{"text":"a\\nb\\r\\n\\u0000"}')
-  t.equal(event.sse.toString(), `event: said\ndata: ${event.payload.toString()}\n\n`)
+  t.equal(event.sse.toString(), `event:said\ndata:${event.payload.toString()}\n\n`)
   t.equal(event.sse, event.sse)
   t.equal(
     encodeFrame({ type: 'drain', data: { retryAfter: 5 } }).sse.toString(),
-    'event: realtime\ndata: {"type":"drain","data":{"retryAfter":5}}\n\n'
+    'event:realtime\ndata:{"type":"drain","data":{"retryAfter":5}}\n\n'
   )
 })
 
 t.test('no CR, LF or NUL of any string leaves in a field of a stream', async (t) => {
   for (const evil of ['\r', '\n', '\r\n', '\0', '\n\nevent: evil\ndata: x\n\n', '\u2028', 'x\rdata: y']) {
     const lines = encodeEvent(HEAD, JSON.stringify({ text: evil })).sse.toString('latin1')
-    t.match(lines, /^event: said\ndata: [^\r\n\0]*\n\n$/, encodeURIComponent(evil))
+    t.match(lines, /^event:said\ndata:[^\r\n\0]*\n\n$/, encodeURIComponent(evil))
   }
 })
 

@@ -184,7 +184,7 @@ t.test('streams are sent a comment as heartbeat and are ended at their age', asy
     vary: /Origin/
   })
   const text = await answer.text()
-  t.match(text, /^retry: \d+\n\nid: [\w-]+\nevent: realtime\ndata: \{"type":"welcome"/)
+  t.match(text, /^retry: \d+\n\nid:[\w-]+\nevent:realtime\ndata:\{"type":"welcome"/)
   t.ok(text.split('\n:\n\n').length > 3 || text.split(':\n\n').length > 3, 'comments')
 })
 
