@@ -34,16 +34,17 @@ export function standard (schema: { readonly '~standard': unknown }): Parser {
       `the schema is no Standard Schema of version 1, which is the one that is known (it says ${String(own?.version)}): npm i a version of its library that is`
     )
   }
-  const { validate, vendor } = own as Standard
+  // `validate` is called on what has it, which may need it.
+  const its = own as Standard
   let isAsynchronous = false
   return {
     parse (value) {
-      if (isAsynchronous && isZod(schema, vendor)) {
+      if (isAsynchronous && isZod(schema, its.vendor)) {
         return schema.safeParseAsync(value).then((result) => parsed(result.success
           ? { value: result.data }
           : result.error))
       }
-      const result = validate(value)
+      const result = its.validate(value)
       if (!isThenable(result)) return parsed(result)
       isAsynchronous = true
       return Promise.resolve(result).then(parsed)
@@ -90,8 +91,10 @@ export function uncarried (value: unknown, path = '', depth = 0): Violation | un
     }
     return undefined
   }
-  if ('toJSON' in value || value instanceof Map || value instanceof Set || ArrayBuffer.isView(value)) {
-    return { path, message: `is a ${value.constructor.name}, which JSON cannot carry` }
+  // Objects of the language and the platform say what they are, and JSON would write most of them as `{}`.
+  const kind = Object.prototype.toString.call(value).slice('[object '.length, -1)
+  if (kind !== 'Object' || 'toJSON' in value) {
+    return { path, message: `is ${kind === 'Object' ? 'an object with toJSON' : `a ${kind}`}, which JSON cannot carry` }
   }
   for (const [name, each] of Object.entries(value)) {
     // A property that is undefined is absent in JSON, as it is for who reads it.

@@ -188,12 +188,14 @@ t.test('what JSON cannot carry is refused where a schema has made it, and a miss
   app.room(defineRoom('made', {
     events: {
       at: z.object({ when: z.string().transform((text) => new Date(text)) }),
+      by: z.object({ how: z.string().transform((text) => new RegExp(text)) }),
       most: z.object({ list: z.array(z.string().transform((text) => text === '' ? undefined : text)) }),
       best: { data: z.object({ k: z.string().optional() }).loose(), delivery: 'latest', key: 'k' }
     }
   }))
   await app.ready()
   await t.rejects(app.rooms.broadcast('made', 'at', { when: '2026-01-01' }), { message: /\/when: is a Date/ })
+  await t.rejects(app.rooms.broadcast('made', 'by', { how: '^a' }), { message: /\/how: is a RegExp/ })
   await t.rejects(app.rooms.broadcast('made', 'most', { list: ['x', ''] }), { message: /\/list\/1: is undefined/ })
   await t.rejects(app.rooms.broadcast('made', 'best', {}), { code: 'REALTIME_ERR_EVENT', message: /"k"/ })
 })
@@ -242,6 +244,14 @@ t.test('nothing is accepted unchecked: each is refused where it is declared, wit
   for (const [what, [schema, message]] of Object.entries(refused)) {
     t.throws(() => declared(app, 'refused', schema as SchemaLike), { code: 'REALTIME_ERR_SCHEMA', message }, what)
   }
+})
+
+t.test('a schema whose check needs what it belongs to has it', async (t) => {
+  const app = await appOf(t)
+  const least = { version: 1, vendor: 'own', least: 3, validate (value: unknown) { return { value, least: this.least } } } as const
+  const got = declared(app, 'own', { '~standard': least })
+  t.match(await post(app, 'own', 'say', 5), { statusCode: 200 })
+  t.same(got, [5])
 })
 
 t.test('a schema that answers with neither a value nor issues lets nothing through', async (t) => {
