@@ -463,31 +463,3 @@ function canMatch (schema: unknown): boolean {
   const isFilled = typeof minItems === 'number' && minItems > 0
   return !isFilled || Array.isArray(items) || items === undefined || canMatch(items)
 }
-
-/**
- * Why the newest values cannot be kept by this property; `undefined` when they can, or when the schema does not show
- * its properties.
- */
-export function jsonKeyFault (schema: unknown, key: string): string | undefined {
-  if (!isRecord(schema)) return undefined
-  const { properties, required, anyOf, oneOf, allOf, type } = schema
-  const alternatives = [anyOf, oneOf].filter((each) => Array.isArray(each)).flat()
-  const fault = alternatives.map((each) => jsonKeyFault(each, key)).find((each) => each !== undefined)
-  if (fault !== undefined) return fault
-  if (Array.isArray(allOf)) {
-    const faults = allOf.map((each) => jsonKeyFault(each, key))
-    return faults.includes(undefined) ? undefined : faults[0]
-  }
-  if (typeof type === 'string' && type !== 'object') return 'and its schema is no object with properties'
-  if (!isRecord(properties)) return undefined
-  if (!Object.hasOwn(properties, key)) {
-    return `which its schema does not have (it has ${Object.keys(properties).join(', ') || 'no properties'})`
-  }
-  if (!Array.isArray(required) || !required.includes(key)) {
-    return 'which is optional: make it required, an event without it would replace nothing'
-  }
-  const kinds = ([] as unknown[]).concat((properties[key] as Json | undefined)?.type ?? 'string')
-  return kinds.every((kind) => kind === 'string' || kind === 'number' || kind === 'integer')
-    ? undefined
-    : 'which is neither a string nor a number: keep the newest by a property that is'
-}
