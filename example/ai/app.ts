@@ -3,7 +3,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import realtime from 'fastify-realtime'
 import { answer as ask } from './model.js'
-import { loadPages } from '../pages.js'
+import { servePages } from '../pages.js'
 import { assistant } from './rooms.js'
 
 const HOUR = 3_600_000
@@ -16,10 +16,6 @@ const Answer = Type.Object({ chat: Type.String({ maxLength: 40 }), answer: Type.
 /** An assistant whose answers outlive links, reloads and tabs: a login, one room for each conversation, a page. */
 export async function buildApp (options: FastifyServerOptions = {}): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify(options)
-  const pages = await loadPages(
-    new URL('public/', import.meta.url),
-    ['index.html', 'app.js', 'style.css', 'icon.svg']
-  )
 
   await app.register(realtime, {
     // Of this process only: tokens end with it.
@@ -60,17 +56,7 @@ export async function buildApp (options: FastifyServerOptions = {}): Promise<Fas
     return await reply.code(204).send()
   })
 
-  for (const [url, { type, body }] of pages) {
-    app.get(url, async (_request, reply) => reply
-      .type(type)
-      .header('cache-control', 'no-cache')
-      .header(
-        'content-security-policy',
-        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-      )
-      .header('x-content-type-options', 'nosniff')
-      .send(body))
-  }
+  await servePages(app, new URL('public/', import.meta.url), ['index.html', 'app.js', 'style.css'])
 
   return app
 }

@@ -3,7 +3,7 @@ import cookie from '@fastify/cookie'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import realtime from 'fastify-realtime'
-import { loadPages } from '../pages.js'
+import { servePages } from '../pages.js'
 import { chat, everyone, inbox } from './rooms.js'
 
 /** What the token says of its bearer. */
@@ -26,10 +26,6 @@ const Announcement = Type.Object({ text: Type.String({ minLength: 1, maxLength: 
 /** The whole app: a login, one REST route that broadcasts, three families of rooms, and a few static pages. */
 export async function buildApp (options: FastifyServerOptions = {}): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify(options)
-  const pages = await loadPages(
-    new URL('public/', import.meta.url),
-    ['index.html', 'app.js', 'style.css', 'icon.svg', 'eventsource.html', 'eventsource.js']
-  )
 
   await app.register(cookie)
   await app.register(realtime, {
@@ -94,17 +90,7 @@ export async function buildApp (options: FastifyServerOptions = {}): Promise<Fas
     return { id }
   })
 
-  for (const [url, { type, body }] of pages) {
-    app.get(url, async (_request, reply) => reply
-      .type(type)
-      .header('cache-control', 'no-cache')
-      .header(
-        'content-security-policy',
-        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-      )
-      .header('x-content-type-options', 'nosniff')
-      .send(body))
-  }
+  await servePages(app, new URL('public/', import.meta.url), ['index.html', 'app.js', 'style.css', 'eventsource.html', 'eventsource.js'])
 
   return app
 }

@@ -302,7 +302,6 @@ export class AppRooms implements Rooms {
   async drain (options?: { timeout?: number }): Promise<void> {
     const { timeout } = callOptions(options, 'drain')
     await this.#options.drain.run(timeout === undefined ? undefined : checkTime(timeout, 'timeout of drain'))
-    await this.#options.hub.texts.close()
   }
 
   async stats (): Promise<Record<string, unknown>> { return await this.#options.stats() }
