@@ -48,7 +48,7 @@ export interface ChatDefinition {
 
 /** The part of a room that the transport uses; the contract's names are options, so that its types say nothing here. */
 interface ChatRoom {
-  readonly joined: Promise<{ readonly growing?: boolean }>
+  readonly joined: Promise<{ readonly growing?: readonly string[] }>
   on (event: string, listener: (event: Grown) => void): () => void
   send (message: string, data: unknown): Promise<unknown>
   stream (event: string, key: string): AsyncIterable<unknown>
@@ -125,8 +125,8 @@ class RoomTransport<M extends UIMessage> implements ChatTransport<M> {
 
   readonly reconnectToStream: ChatTransport<M>['reconnectToStream'] = async ({ chatId, abortSignal }) => {
     const chat = this.#chat(chatId)
-    const { growing } = await chat.room.joined
-    if (chat.growing === undefined && growing === true) await begun(chat, abortSignal)
+    const { growing = [] } = await chat.room.joined
+    if (chat.growing === undefined && growing.includes(this.#options.event)) await begun(chat, abortSignal)
     abortSignal?.throwIfAborted()
     return chat.growing === undefined ? null : this.#read(chat, chat.growing, abortSignal)
   }
@@ -151,13 +151,9 @@ class RoomTransport<M extends UIMessage> implements ChatTransport<M> {
     room.on(this.#options.event, ({ data, end }) => {
       // The key is the first property of an event whose text grows.
       const key = String(Object.values(data)[0])
-      if (end === undefined) {
-        chat.growing = key
-        chat.begun()
-      } else {
-        if (chat.growing === key) chat.growing = undefined
-        chat.begun()
-      }
+      if (end === undefined) chat.growing = key
+      else if (chat.growing === key) chat.growing = undefined
+      chat.begun()
     })
     return chat
   }
@@ -224,15 +220,20 @@ class RoomTransport<M extends UIMessage> implements ChatTransport<M> {
       },
       pull: async (controller) => {
         try {
-          const { value, done } = await parts.next()
-          if (isOver) return
-          if (done === true) {
-            over()
-            controller.close()
-          } else {
+          // A part without a chunk that is known here would leave its reader waiting.
+          for (let hasMore = false; !hasMore;) {
+            const { value, done } = await parts.next()
+            if (isOver) return
+            if (done === true) {
+              over()
+              controller.close()
+              return
+            }
             for (const item of value as readonly unknown[]) {
               const chunk = decoder.decode(item)
-              if (chunk !== undefined) controller.enqueue(chunk)
+              if (chunk === undefined) continue
+              hasMore = true
+              controller.enqueue(chunk)
             }
           }
         } catch (error) {

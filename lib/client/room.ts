@@ -80,9 +80,9 @@ export function createRoom (
   const signals = new Set<AbortSignal>()
   let sequence = -1
   let isMeant = false
-  let resolve: (value: { resumed?: boolean, growing?: boolean }) => void
+  let resolve: (value: { resumed?: boolean, growing?: readonly string[] }) => void
   let reject: (error: Error) => void
-  const joined = new Promise<{ resumed?: boolean, growing?: boolean }>((_resolve, _reject) => {
+  const joined = new Promise<{ resumed?: boolean, growing?: readonly string[] }>((_resolve, _reject) => {
     resolve = _resolve
     reject = _reject
   })

@@ -75,8 +75,8 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
   readonly joined: Promise<{
     /** Whether no event after `since` was lost; absent where `since` was not given. */
     resumed?: boolean
-    /** Whether a text of an `append` event grows, which the listeners hear next. */
-    growing?: boolean
+    /** The `append` events of which texts grow, which the listeners hear next; absent where none does. */
+    growing?: readonly string[]
   }>
   /** The members by user id, kept up to date; empty for a room without presence and above 200 members. */
   readonly members: ReadonlyMap<string, Member<D>>

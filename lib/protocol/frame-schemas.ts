@@ -1,6 +1,10 @@
 import { array, boolean, integer, object, oneOf, optional, record, string } from '../contract/build.js'
 import { codes } from './codes.js'
-import { MAX_KNOWN } from './frames.js'
+import { MAX_KNOWN, type ErrorData } from './frames.js'
+import type { GapData, JoinData, PresenceData, RemovedFrame, WelcomeData } from './server-frames.js'
+
+/** A schema for each field of the data of a frame: the compiler misses a field that was added to the frame alone. */
+type Fields<T> = Readonly<Record<keyof Required<T>, object>>
 
 const id = optional(string({ description: 'given back in the answer' }))
 const room = string({ description: 'the name of the room' })
@@ -18,18 +22,19 @@ const joined = {
   members: optional(members),
   rate: optional(rate),
   concurrent: optional(array(string())),
+  growing: optional(array(string({ description: 'an `append` event of which texts grow' }))),
   latest: optional(object({
     keys: record(string({ description: 'by event the property that is the key of its values' })),
     ttl: integer({ description: 'milliseconds for which values are kept' })
   }))
-}
+} satisfies Fields<JoinData>
 const error = object({
   code: string({ description: `one of ${Object.keys(codes).join(', ')}, or the application's own` }),
   message: string(),
   retry: oneOf('now', 'backoff', 'refresh', 'never'),
   retryAfter: optional(integer({ description: 'milliseconds' })),
   details: optional(array(object({ path: string(), message: string() })))
-})
+} satisfies Fields<ErrorData>)
 
 interface Frame {
   readonly description: string
@@ -91,7 +96,7 @@ export const SERVER_FRAMES: Readonly<Record<string, Frame>> = {
         expires: optional(integer({ description: 'Unix milliseconds' })),
         limits: object({ message: integer(), rooms: integer(), rate }),
         rooms: record(object(joined))
-      })
+      } satisfies Fields<WelcomeData>)
     }
   },
   ack: { description: 'the answer to a command', fields: { room: optional(room), id, data: optional({}) } },
@@ -108,7 +113,7 @@ export const SERVER_FRAMES: Readonly<Record<string, Frame>> = {
         joined: array(member),
         left: array(member),
         changed: optional(array(member))
-      })
+      } satisfies Fields<PresenceData>)
     }
   },
   joined: { description: 'the server has put the connection into a room', fields: { room, data: object(joined) } },
@@ -118,11 +123,14 @@ export const SERVER_FRAMES: Readonly<Record<string, Frame>> = {
   },
   gap: {
     description: 'events that are lost: those after `from`, up to `to`',
-    fields: { room, data: object({ epoch: string(), from: optional(integer()), to: integer() }) }
+    fields: {
+      room,
+      data: object({ epoch: string(), from: optional(integer()), to: integer() } satisfies Fields<GapData>)
+    }
   },
   removed: {
     description: 'the value of a key of a `latest` event is gone',
-    fields: { room, data: object({ event: string(), key: string() }) }
+    fields: { room, data: object({ event: string(), key: string() } satisfies Fields<RemovedFrame['data']>) }
   },
   drain: {
     description: 'the node shuts down, and serves the link until then',

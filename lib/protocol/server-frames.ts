@@ -43,8 +43,8 @@ export interface JoinData extends Partial<Position>, RoomTerms {
   /** Whether it resumes where it asked to; absent when it did not ask. */
   readonly resumed?: boolean
   readonly members?: MembersData
-  /** Whether a text of an `append` event grows; its frame comes next. */
-  readonly growing?: true
+  /** The `append` events of which texts grow; their frames come next. Absent where none does. */
+  readonly growing?: readonly string[]
 }
 
 /** The `latest` events of a room, for who keeps their values. */

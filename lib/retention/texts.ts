@@ -59,6 +59,16 @@ export class Texts<T extends Text = Text> extends Retained {
   get isFull (): boolean { return this.#growing.size >= MAX_TEXTS }
   get isGrowing (): boolean { return this.#growing.size > 0 }
 
+  /** The events of which texts grow; once it has found `most` it looks no further. */
+  growingTypes (most: number): string[] {
+    const types = new Set<string>()
+    for (const { text: { type } } of this.#growing) {
+      types.add(type)
+      if (types.size === most) break
+    }
+    return [...types]
+  }
+
   get (name: string, now: number): T | undefined {
     const kept = this.#texts.get(name)?.item
     return kept !== undefined && kept.until > now ? kept.text : undefined

@@ -159,7 +159,7 @@ export class Joining {
         ...(resumed === undefined ? {} : { resumed }),
         ...(snapshot === undefined || snapshot.sequence === request.sequence ? {} : { members: snapshot }),
         ...room.declaration.terms,
-        ...(room.texts?.isGrowing === true ? { growing: true } : {})
+        ...(room.texts?.isGrowing === true ? { growing: room.texts.growing } : {})
       },
       start: () => { room.start(membership, []) }
     }

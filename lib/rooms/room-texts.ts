@@ -48,6 +48,9 @@ export class RoomTexts {
 
   get isGrowing (): boolean { return this.#texts.isGrowing && !this.#isClosed }
 
+  /** The events of which texts grow. */
+  get growing (): string[] { return this.#texts.growingTypes(this.#host.rules.size) }
+
   /** Takes over what the adapter keeps, when the room is opened. */
   opened (texts: readonly KeptText[]): void { for (const text of texts) this.#set(text) }
 

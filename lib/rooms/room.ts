@@ -132,7 +132,7 @@ export class Room implements RoomOfMember {
         ...(plan.resumed === undefined ? {} : { resumed: plan.resumed }),
         ...(plan.snapshot === undefined ? {} : { members: plan.snapshot }),
         ...this.declaration.terms,
-        ...(this.texts?.isGrowing === true ? { growing: true } : {})
+        ...(this.texts?.isGrowing === true ? { growing: this.texts.growing } : {})
       }
     }
   }

@@ -118,3 +118,26 @@ t.test('a reply without the key of an answer is a mistake of the server that is 
   const transport = createChatTransport({ join: () => room } as never, ai)
   await t.rejects(transport.sendMessages(asks('hello')), { message: /no string "answer"/ })
 })
+
+t.test('a part without a chunk that is known here does not keep the rest waiting', async (t) => {
+  const room = {
+    joined: Promise.resolve({}),
+    on: () => () => undefined,
+    send: async () => ({ answer: 'a' }),
+    async * stream () { yield * [[5], [], [{ type: 'start' }], [null], [{ type: 'finish' }]] },
+    leave: async () => undefined
+  }
+  const strange = createChatTransport({ join: () => room } as never, ai)
+  t.same((await read(await strange.sendMessages(asks('hello')))).map(({ type }) => type), ['start', 'finish'])
+})
+
+t.test('a text of another event that grows is no answer to go on with', async (t) => {
+  const room = {
+    joined: Promise.resolve({ growing: ['log'] }),
+    on: () => () => undefined,
+    send: async () => ({ answer: 'a' }),
+    leave: async () => undefined
+  }
+  const transport = createChatTransport({ join: () => room } as never, ai)
+  t.equal(await transport.reconnectToStream({ chatId: 'c1' }), null)
+})
