@@ -107,15 +107,16 @@ export class TextStreams {
     if (this.#isClosed) throw new Refusal('draining')
     const { declaration, rule } = this.#rule(name, type)
     const { adapter, eventLimit, validateOutput } = this.#options
-    const given = checkedHead(declaration, type, rule, head, validateOutput)
-    const key = String(given[rule.key])
+    const sent = checkedHead(declaration, type, rule, head, validateOutput)
+    const key = String(sent[rule.key])
     const writer: TextWriter = new TextWriter({
       room: name,
       type,
       key,
       rule,
-      head: given,
-      before: beforeOf(given, rule.key, rule.append, rule.isList),
+      // The schema is for what was given; what it has made of that may be something else.
+      head: { ...head as Record<string, unknown> },
+      before: beforeOf(sent, rule.key, rule.append, rule.isList),
       settings: declaration.settings,
       store: adapter.texts!,
       flush: declaration.textFlush,
@@ -216,17 +217,20 @@ function checkedHead (
   if (given[append] !== undefined) {
     throw new REALTIME_ERR_EVENT(`the head of ${where} has "${append}", which is written: leave it out`)
   }
-  if (typeof given[key] !== 'string' && typeof given[key] !== 'number') {
-    throw new REALTIME_ERR_EVENT(`the head of ${where} needs "${key}", the key of the text`)
-  }
+  if (!isKey(given[key])) throw new REALTIME_ERR_EVENT(`the head of ${where} needs "${key}", the key of the text`)
   const whole = { ...given, [append]: isList ? [] : '' }
   const { [append]: _text, ...sent } = outgoing(data, whole, validateOutput, name, pattern.source) as typeof given
-  return sent
+  if (isKey(sent[key])) return sent
+  throw new REALTIME_ERR_EVENT(`the schema of ${where} makes no string or number of "${key}", the key of the text`)
+}
+
+function isKey (value: unknown): value is string | number {
+  return typeof value === 'string' || typeof value === 'number'
 }
 
 /** @throws REALTIME_ERR_STREAM */
 function checkedKey (key: unknown): string {
-  if (typeof key === 'string' || typeof key === 'number') return String(key)
+  if (isKey(key)) return String(key)
   throw new REALTIME_ERR_STREAM(`the key of a text is a string or a number, got ${typeof key}`)
 }
 

@@ -137,12 +137,12 @@ export class TextWriter {
   }
 
   /** @returns the bytes that were accepted */
-  #take (chunk: unknown): number {
+  #take (given: unknown): number {
     const { type, room, rule, itemLimit } = this.#options
-    if (!this.#isList && typeof chunk !== 'string') {
-      throw new REALTIME_ERR_STREAM(`a chunk of event "${type}" of "${room}" is a string, got ${typeof chunk}`)
+    if (!this.#isList && typeof given !== 'string') {
+      throw new REALTIME_ERR_STREAM(`a chunk of event "${type}" of "${room}" is a string, got ${typeof given}`)
     }
-    this.#check(chunk)
+    const chunk = this.#fitting(given)
     if (!this.#isList) {
       const text = chunk as string
       this.#charge(Buffer.byteLength(text))
@@ -162,14 +162,25 @@ export class TextWriter {
     return bytes
   }
 
-  /** @throws REALTIME_ERR_STREAM for a chunk that does not fit the schema */
-  #check (chunk: unknown): void {
+  /**
+   * Gives a chunk as the schema makes it.
+   *
+   * @throws REALTIME_ERR_STREAM for one that does not fit the schema, or of which it does not make one chunk
+   */
+  #fitting (chunk: unknown): unknown {
     const { room, rule: { data, name, append }, head, validateOutput } = this.#options
+    let made: unknown
     try {
-      outgoing(data, { ...head, [append]: this.#isList ? [chunk] : chunk }, validateOutput, name, room)
+      const whole = { ...head, [append]: this.#isList ? [chunk] : chunk }
+      made = (outgoing(data, whole, validateOutput, name, room) as typeof whole)[append]
     } catch (error) {
       throw new REALTIME_ERR_STREAM(`a chunk is refused: ${(error as Error).message}`)
     }
+    if (!this.#isList && typeof made === 'string') return made
+    if (this.#isList && Array.isArray(made) && made.length === 1) return made[0]
+    throw new REALTIME_ERR_STREAM(
+      `a chunk is refused: the schema of ${name} of "${room}" does not make of it one chunk of "${append}"`
+    )
   }
 
   #charge (bytes: number): void {
