@@ -8,6 +8,7 @@ import realtime, { defineRoom } from '../../lib/index.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { freePort } from '../helpers/servers.js'
 import { Book, type Result } from './book.js'
+import { harmLink, type LinkFaults } from './harm.js'
 import { randomBy } from '../helpers/random.js'
 
 export interface ChaosOptions {
@@ -20,7 +21,7 @@ export interface ChaosOptions {
   readonly log: (line: string) => void
 }
 
-export interface Faults { cuts: number, stalls: number, dead: number, restarts: number }
+export interface Faults extends LinkFaults { restarts: number }
 
 const ROOMS = 10
 const TRANSPORTS = ['websocket', 'sse', 'polling'] as const
@@ -144,16 +145,7 @@ export async function runChaos ({ seconds, clients: size, seed, adapter, log }: 
         faults.restarts++
         await app.close()
         app = await boot()
-      } else if (kind < 0.7) {
-        faults.cuts++
-        proxy.cut(draw())
-      } else if (kind < 0.9) {
-        faults.stalls++
-        proxy.stall(draw(), draw() * 1_500)
-      } else {
-        faults.dead++
-        proxy.kill(draw(), 10_000)
-      }
+      } else harmLink(proxy, draw, kind, faults)
     }
     over.abort()
   }

@@ -8,6 +8,7 @@ import { connect, type Client } from '../../lib/client/index.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { randomBy } from '../helpers/random.js'
 import type { Server } from '../helpers/servers.js'
+import { harmLink } from './harm.js'
 import { SECRET, stories, wholeOf } from './stream-rooms.js'
 import type { Said, Write } from './stream-node.js'
 
@@ -125,18 +126,7 @@ export async function runStreams (options: StreamChaosOptions): Promise<StreamRe
   const harm = async (): Promise<void> => {
     while (!over.signal.aborted) {
       await sleep(draw() * 400)
-      const { proxy } = proxies[0]!
-      const kind = draw()
-      if (kind < 0.7) {
-        faults.cuts++
-        proxy.cut(draw())
-      } else if (kind < 0.9) {
-        faults.stalls++
-        proxy.stall(draw(), draw() * 1_500)
-      } else {
-        faults.dead++
-        proxy.kill(draw(), 10_000)
-      }
+      harmLink(proxies[0]!.proxy, draw, draw(), faults)
     }
   }
   const killings = async (): Promise<number> => {
