@@ -3,6 +3,7 @@ import type { Position } from '../protocol/position.js'
 import { bucket } from './token-bucket.js'
 import { listeners } from './listeners.js'
 import type { Frame, FrameData, JoinData, MemberData, Members } from './links/link.js'
+import { setNewest } from './newest.js'
 import { growingTexts } from './texts.js'
 import { now } from './timers.js'
 import { reader } from './event-iterator.js'
@@ -175,12 +176,7 @@ export function createRoom (
       } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {
         if (offset !== undefined && room.position) room.position = { ...room.position, offset }
         const values = state.get(type)
-        if (values) {
-          const key = `${(data as Record<string, unknown>)[keys.get(type)!]}`
-          // The values stand in the order of their setting.
-          values.delete(key)
-          if (values.set(key, data).size > VALUES) values.delete(values.keys().next().value!)
-        }
+        if (values) setNewest(values, `${(data as Record<string, unknown>)[keys.get(type)!]}`, data, VALUES)
         const settled = emit([type, '*'], { type, data, timestamp, ...(offset !== undefined && { offset }) })
         if (ack) void settled.then(() => { host.ack(ack) })
       }

@@ -1,8 +1,10 @@
 import type { KnownText, TextEnd } from '../protocol/part.js'
 import { checkOf } from '../protocol/text-check.js'
 import { failure, refused } from './errors.js'
+import { follow } from './event-iterator.js'
 import type { Listeners } from './listeners.js'
 import type { Frame } from './links/link.js'
+import { setNewest } from './newest.js'
 
 type Whole = string | unknown[]
 
@@ -47,9 +49,7 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
     const part = data[property] as Whole
     const name = `${type} ${key}`
     const text = texts.get(name) ?? { event: type, key, whole: Array.isArray(part) ? [] : '' }
-    texts.delete(name)
-    texts.set(name, text)
-    if (texts.size > MAX) texts.delete(texts.keys().next().value!)
+    setNewest(texts, name, text, MAX)
     const { later } = text
     // A text under the key of one that has ended is another one.
     const whole = text.end && !end && !from ? part.slice(0, 0) : text.whole
@@ -61,11 +61,11 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
       }
       return []
     }
-    const before = whole.slice(0, from)
-    const next = Array.isArray(part) ? [...before, ...part] : before + part
+    // Strings and lists have the same methods.
+    const next = (whole.slice(0, from) as unknown[]).concat(part) as Whole
     // Where what comes was here already, only the rest of it is new.
-    const isMore = Array.isArray(next) ? next.length > whole.length : next.startsWith(whole as string)
-    const isKnown = next.length === whole.length && (Array.isArray(next) || isMore) && !end === !text.end
+    const isMore = typeof next === 'string' ? next.startsWith(whole as string) : next.length >= whole.length
+    const isKnown = isMore && next.length === whole.length && !end === !text.end
     text.whole = next
     text.end = end
     text.later = undefined
@@ -84,30 +84,16 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
       if (!last[0]) return
       return last.map(({ event, key, whole, end }) => [event, key, whole.length, checkOf(whole), end ? 1 : undefined])
     },
-    async * parts (event, key, on, room, isMeant) {
-      let wake = (): void => {}
+    parts (event, key, on, room, isMeant) {
       let length = 0
-      const offs = [on(event, () => { wake() }), on('', () => { wake() })]
-      try {
-        for (;;) {
-          const { whole = '', end } = texts.get(`${event} ${key}`) ?? {}
-          if (whole.length > length) {
-            const part = whole.slice(length)
-            length = whole.length
-            yield part
-          } else if (end) {
-            if (end === 'done') return
-            throw failure(end === 'lost'
-              ? refused('lost', 'the writer of the text is gone')
-              : refused(end.code, end.message))
-          } else if (room.end) {
-            if (isMeant()) return
-            throw room.end
-          } else await new Promise<void>((resolve) => { wake = resolve })
-        }
-      } finally {
-        for (const off of offs) off()
-      }
+      return follow(on, event, room, isMeant, () => {
+        const { whole = '', end } = texts.get(`${event} ${key}`) ?? {}
+        const part = whole.slice(length)
+        length += part.length
+        if (part.length || !end) return part.length ? part : undefined
+        if (end === 'done') return null
+        throw failure(end === 'lost' ? refused('lost', 'the writer of the text is gone') : refused(end.code, end.message))
+      })
     }
   }
 }

@@ -1,4 +1,4 @@
-import { isDots, MAX_NAME, patternFault } from './names.js'
+import { MAX_NAME, patternFault } from './names.js'
 import type {
   Address, CheckEvents, CheckParams, Contract, Definition, EventSpecs, EventsOf, MemberOf, MessageSpecs, MessagesOf,
   ParamsOf, PathParams, SchemaLike
@@ -17,7 +17,7 @@ function fill (source: string, params: Record<string, unknown> | undefined): str
     const value = params?.[segment.slice(1)]
     try {
       // eslint-disable-next-line no-control-regex
-      if (typeof value === 'string' && !isDots(value) && /^[^\u0000-\u001f\u007f]+$/.test(value)) {
+      if (typeof value === 'string' && /^(?!\.\.?$)[^\u0000-\u001f\u007f]+$/.test(value)) {
         return encodeURIComponent(value)
       }
     } catch { /** It has half of a surrogate pair. */ }

@@ -1,7 +1,7 @@
 /** Longest room name in bytes; names are ASCII, so also in characters. */
 export const MAX_NAME = 255
 
-const STATIC = /^[\w.~@:+=-]+$/
+const STATIC = /^(?!\.\.?$)[\w.~@:+=-]+$/
 const PARAM = /^:[A-Za-z]\w*$/
 /** Escaped control characters: people give no such names, and in logs and keys they do harm. */
 const CONTROL = /%(?:[01][0-9a-f]|7f)/i
@@ -43,15 +43,15 @@ export interface Pattern {
 
 /** What is wrong with a pattern, in words that are short because pages load them; `undefined` when nothing is. */
 export function patternFault (source: string): string | undefined {
-  if (typeof source !== 'string' || source === '' || source.length > MAX_NAME) {
+  if (typeof source !== 'string' || !source || source.length > MAX_NAME) {
     return `a room name is a non-empty string of at most ${MAX_NAME} characters, such as "chat/:id"`
   }
   const wrong = source.split('/').find((segment, index, all) => segment.startsWith(':')
     ? !PARAM.test(segment) || all.indexOf(segment) < index
-    : !STATIC.test(segment) || isDots(segment))
+    : !STATIC.test(segment))
   return wrong === undefined
     ? undefined
-    : `"${wrong}" in "${source}" is no segment: it is a text of A-Z a-z 0-9 . _ ~ @ : + = - other than "." and "..", or ":" and a param name of a letter, then letters, digits or _, that stands once`
+    : `"${wrong}" in "${source}" is no segment: it is a text of A-Z a-z 0-9 . _ ~ @ : + = - (not "." or ".."), or ":" and a name of a letter, then letters, digits or _, that stands once`
 }
 
 /** Splits a pattern that `patternFault` found nothing wrong with. */

@@ -38,6 +38,8 @@ t.test('a list grows in the same way', async (t) => {
   t.match(take([1], 0), [{ data: { text: [1] }, added: [1] }])
   t.match(take([2, 3], 1), [{ data: { text: [1, 2, 3] }, added: [2, 3] }])
   t.match(take([1, 2, 3, 4], 0), [{ data: { text: [1, 2, 3, 4] }, added: [4] }])
+  const [end] = take([4], 3, { end: 'done' })
+  t.same([end!.data.text, end!.added, end!.end], [[1, 2, 3, 4], [], 'done'], 'nothing of its end is new')
 })
 
 t.test('where something is missing a client asks for the whole once, and goes on with what came meanwhile', async (t) => {

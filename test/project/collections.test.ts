@@ -13,6 +13,8 @@ const SECURITY = readFileSync(new URL('../../SECURITY.md', import.meta.url), 'ut
 
 const COLLECTION = /^(?:Map|Set|WeakMap|WeakSet|ShardedMap|LinkedList|ExpiringMap|DeadlineQueue|Remembered|NamedSet)$/
 const CHANGES: ReadonlySet<string> = new Set(['set', 'add', 'push', 'unshift', 'delete', 'splice'])
+/** Functions that change the collection which they are given first. */
+const CHANGERS: ReadonlySet<string> = new Set(['setNewest'])
 
 /** Whether a type says that it holds several things which may change: `readonly` ones are made once. */
 function isKeeping (type: ts.TypeNode): boolean {
@@ -38,6 +40,9 @@ function changesOf (scope: ts.Node, name: string): ts.Node[] {
   const found: ts.Node[] = []
   const visit = (node: ts.Node): void => {
     if (ts.isPropertyAccessExpression(node) && node.expression.getText() === name && CHANGES.has(node.name.text)) {
+      found.push(node)
+    }
+    if (ts.isCallExpression(node) && CHANGERS.has(node.expression.getText()) && node.arguments[0]?.getText() === name) {
       found.push(node)
     }
     if (ts.isBinaryExpression(node) && node.operatorToken.kind >= ts.SyntaxKind.FirstAssignment &&
