@@ -16,6 +16,14 @@ export function encodePart ({ type, room, key, timestamp }: TextHead, part: Part
   return new Packet(frameText(text), { type, room, key, timestamp, delivery: 'append', part }, room)
 }
 
+/** Frames a text that was read from where it is kept. */
+export function encodeKept (
+  room: string,
+  { part, age = 0, ...head }: Omit<TextHead, 'room'> & Pick<EventHead, 'age'> & { readonly part: Part }
+): Packet {
+  return encodePart({ ...head, room }, part).aged(age)
+}
+
 /** Frames the end of a text that is not kept any more: nobody has its rest. */
 export function encodeLost (head: TextHead, part: Pick<Part, 'before' | 'isList'>, from: number): Packet {
   const { type, room, key, timestamp } = head

@@ -1,6 +1,6 @@
 import type { KeptText, RoomSettings, TextStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
-import { encodeLost, encodePart } from '../protocol/part-frames.js'
+import { encodeKept, encodeLost, encodePart } from '../protocol/part-frames.js'
 import { beforeOf, grown, restOf } from '../protocol/part.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Retention } from '../retention/retention.js'
@@ -129,10 +129,7 @@ export class RoomTexts {
 
   #took (found: readonly KeptText[]): void {
     if (this.#isClosed) return
-    for (const { part, age, ...head } of found) {
-      const packet = encodePart({ ...head, room: this.#room }, part)
-      this.#host.take(age === undefined ? packet : packet.aged(age))
-    }
+    for (const text of found) this.#host.take(encodeKept(this.#room, text))
   }
 
   /**

@@ -2,10 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
-import { encodePart } from '../../protocol/part-frames.js'
 import type { Position } from '../../protocol/position.js'
 import { grouped } from '../../structures/grouped.js'
-import { gather, inBatches, inTurns } from '../../structures/slices.js'
+import { gather, inBatches } from '../../structures/slices.js'
 import { every } from '../../structures/timers.js'
 import type {
   Adapter, AdapterHost, Control, DenialStore, HistoryPage, HistoryQuery, LeaseStore, PresenceChange, Publication,
@@ -24,6 +23,7 @@ import { beatOf } from './nodes.js'
 import { NatsOnce } from './once.js'
 import { NatsPresence } from './presence.js'
 import { NatsPublishing, type KeptParts } from './publishing.js'
+import { NatsRereading } from './rereading.js'
 import { NatsSetup } from './setup.js'
 import { NatsState } from './state.js'
 import { NatsTexts } from './texts.js'
@@ -99,8 +99,6 @@ const CLOCK = 30_000
 const LOOK = 4_000
 /** Positions that are compared at a time. */
 const BATCH = 64
-/** Rooms whose subjects are made in one turn of the event loop. */
-const TOKENS = 500
 
 /** The parts that need JetStream. */
 interface Kept extends KeptParts {
@@ -108,6 +106,7 @@ interface Kept extends KeptParts {
   readonly nodes: Nodes
   readonly states: readonly NatsState[]
   readonly presence: NatsPresence
+  readonly rereading: NatsRereading
 }
 
 class NatsAdapter implements Adapter {
@@ -130,8 +129,6 @@ class NatsAdapter implements Adapter {
   readonly #unread = new Unread({ warn: (object, message) => { this.#host?.log.warn(object, message) } })
   readonly #tag = randomBytes(6).toString('base64url')
   readonly #rooms: FollowedRooms<Listening>
-  /** Rooms that show `latest` values which the broker does not have. */
-  readonly #local = new Set<string>()
   readonly #doubts = new Doubts((stream) => { this.#compareStream(stream) })
   readonly #clocks: VersionClocks | undefined
   #publishing: NatsPublishing | undefined
@@ -139,8 +136,6 @@ class NatsAdapter implements Adapter {
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
   #timer: NodeJS.Timeout | undefined
-  /** Whether `latest` values still have to be read again. */
-  #isMissing = false
   #received = 0
 
   constructor (options: NatsOptions) {
@@ -219,16 +214,7 @@ class NatsAdapter implements Adapter {
       announce: (room, change) => { this.#announce(room, change) },
       deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
     })
-    this.#kept = {
-      setup,
-      lives,
-      clock,
-      nodes,
-      presence,
-      states: [values, denied, known],
-      streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
-      latest: new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
-    }
+    const latest = new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
     this.texts = new NatsTexts({
       link,
       lives,
@@ -239,6 +225,23 @@ class NatsAdapter implements Adapter {
       idempotency,
       unread: this.#unread
     })
+    this.#kept = {
+      setup,
+      lives,
+      clock,
+      nodes,
+      presence,
+      states: [values, denied, known],
+      streams: new NatsStreams({ link, lives, clock, prefix, idempotency }),
+      latest,
+      rereading: new NatsRereading({
+        latest,
+        texts: this.texts,
+        rooms: this.#rooms,
+        unread: this.#unread,
+        host: () => this.#host!
+      })
+    }
     this.presence = presence
     this.leases = natsLeases(values, clock, nodes, this.#unread)
     this.claims = new BoundedClaims(natsClaims(values, clock, this.#unread))
@@ -278,7 +281,7 @@ class NatsAdapter implements Adapter {
       repeats: this.#repeats,
       tail: (room) => this.#rooms.get(room)?.tail,
       isSubscribed: (room) => this.#rooms.has(room),
-      onLocal: (room) => { if (kept !== undefined && this.#rooms.has(room)) this.#local.add(room) }
+      onLocal: (room) => { if (this.#rooms.has(room)) kept?.rereading.shows(room) }
     })
     await kept?.clock.measure()
     await kept?.nodes.start()
@@ -356,7 +359,7 @@ class NatsAdapter implements Adapter {
     const followed = this.#rooms.get(room)
     if (followed === undefined) return
     this.#rooms.remove(followed)
-    this.#local.delete(room)
+    this.#kept?.rereading.left(room)
     end(followed)
     this.presence?.forget(room)
   }
@@ -432,14 +435,14 @@ class NatsAdapter implements Adapter {
   #valued (followed: Room, message: Msg): void {
     if (this.#rooms.get(followed.room) !== followed) return
     this.#received++
-    const { latest, lives } = this.#kept!
+    const { latest, lives, rereading } = this.#kept!
     const text = message.string()
     const sequence = Number(message.headers?.get('Nats-Sequence'))
     const [origin, epoch] = splitOrigin(originOf(text))
     const version = latest.versionOf(sequence, epoch)
     if (version === undefined) {
       lives.forget(latest.plan.name)
-      this.#reread(followed)
+      rereading.values(followed)
       return
     }
     const { room } = followed
@@ -453,16 +456,8 @@ class NatsAdapter implements Adapter {
     if (this.#rooms.get(room) !== followed) return
     this.#received++
     const packet = this.texts!.arrived(room, Number(message.headers?.get('Nats-Sequence')), message.string())
-    if (packet === 'unknown') this.#rereadTexts(followed)
+    if (packet === 'unknown') this.#kept!.rereading.texts(followed)
     else if (packet !== undefined) void this.#host!.event(room, packet)
-  }
-
-  #rereadTexts ({ room, settings }: Room): void {
-    this.texts!.read(room, settings).then((texts) => {
-      for (const { part, age, ...head } of texts) {
-        if (this.#rooms.has(room)) void this.#host!.event(room, encodePart({ ...head, room }, part).aged(age ?? 0))
-      }
-    }, () => { this.#isMissing = true })
   }
 
   #presence (room: string, text: string): void {
@@ -503,7 +498,7 @@ class NatsAdapter implements Adapter {
       kept.clock.measure().catch(() => {})
       kept.nodes.beat().catch(() => {})
       kept.presence.up().catch(() => {})
-      this.#missed().catch(() => { this.#isMissing = true })
+      kept.rereading.all()
     }
     this.#clocks?.tell('?')
     void this.#controls?.catchUp()
@@ -523,43 +518,7 @@ class NatsAdapter implements Adapter {
     this.#rooms.check()
     this.#clocks?.tell('')
     void this.#controls?.catchUp()
-    const latest = this.#isMissing ? this.#missed() : this.#kept?.latest.look()
-    latest?.catch(() => {})
-  }
-
-  /**
-   * Delivers `latest` values that may have been set while the link was broken. Members that have them drop them by
-   * their version.
-   */
-  async #missed (): Promise<void> {
-    const { latest } = this.#kept!
-    const byToken = new Map<string, string>()
-    await inTurns(this.#rooms.values(), TOKENS, ({ room, settings }) => {
-      if (settings.latest) byToken.set(tokenOf(room), room)
-    })
-    for (const { token, text, ...at } of await latest.missed()) {
-      const room = byToken.get(token)
-      if (room === undefined || !this.#rooms.has(room)) continue
-      try {
-        this.#host!.event(room, decodePayload(room, text, at))
-      } catch (error) {
-        this.#unread.failed(error, 'latest', text.length)
-      }
-    }
-    this.#isMissing = false
-    for (const followed of this.#rooms.values()) if (followed.settings.append !== undefined) this.#rereadTexts(followed)
-    await latest.look()
-    for (const room of this.#local) {
-      const followed = this.#rooms.get(room)
-      if (followed !== undefined) this.#reread(followed)
-    }
-    this.#local.clear()
-  }
-
-  #reread ({ room, settings }: Room): void {
-    this.#kept!.latest.read(room, settings).then((packets) => {
-      for (const packet of packets) if (this.#rooms.has(room)) this.#host!.event(room, packet)
-    }, () => { this.#isMissing = true })
+    this.#kept?.rereading.look()
   }
 
   /** Handles a sign that a stream is not as it is known here. */
@@ -567,11 +526,10 @@ class NatsAdapter implements Adapter {
 
   /** Compares all rooms in a stream with it. */
   #compareStream (stream: string): void {
-    const { lives, latest, streams } = this.#kept!
+    const { lives, latest, streams, rereading } = this.#kept!
     lives.forget(stream)
-    if (stream === latest.plan.name || stream === this.texts!.plan.name) {
-      this.#missed().catch(() => { this.#isMissing = true })
-    } else void this.#rooms.doubt(({ tail, settings }) => tail !== undefined && streams.plan(settings).name === stream)
+    if (stream === latest.plan.name || stream === this.texts!.plan.name) rereading.all()
+    else void this.#rooms.doubt(({ tail, settings }) => tail !== undefined && streams.plan(settings).name === stream)
   }
 
   /** Compares positions with the broker's, each stream on its own. */

@@ -5,7 +5,7 @@ import type { NatsClock } from './clock.js'
 import { isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
-import { fetchAll, type Kept } from './reading.js'
+import { fetchEvery } from './reading.js'
 import { tokenOf } from './tokens.js'
 import type { Unread } from '../broker/unread.js'
 import { decodePayload } from '../broker/payload.js'
@@ -36,8 +36,6 @@ export interface SetValue {
   /** Whether the key of the publication was used before, or the value that it removes has been replaced. */
   readonly isVain: boolean
 }
-
-const PAGE = 5_000
 
 /**
  * Keeps the `latest` values of all rooms in one stream, which has the newest of each subject. Its numbers order them
@@ -102,7 +100,7 @@ export class NatsLatest {
     const { clock, prefix, unread } = this.#options
     const now = clock.now()
     const oldest = now - latestTtl(settings)
-    const found = await this.#since(`${prefix}.latest.${tokenOf(room)}.*`, 0)
+    const found = await fetchEvery(this.#options, this.plan, `${prefix}.latest.${tokenOf(room)}.*`, 1)
     const { shift } = (await this.#options.lives.open(this.plan)).life
     const packets = found.filter(({ time }) => time > oldest).flatMap(({ seq, time, text }) => {
       try {
@@ -136,24 +134,10 @@ export class NatsLatest {
     const { info, life } = await lives.verify(this.plan)
     const from = life.epoch === this.#epoch ? this.#seen[0] : 0
     if (info.state.last_seq <= from) return []
-    const found = await this.#since(`${prefix}.latest.>`, from)
+    const found = await fetchEvery(this.#options, this.plan, `${prefix}.latest.>`, from + 1)
     const now = clock.now()
     return found.map(({ subject, seq, time, text }) => {
       return { token: subject.split('.').at(-2)!, version: life.shift + seq, age: Math.max(0, now - time), text }
     })
-  }
-
-  async #since (subject: string, from: number): Promise<Kept[]> {
-    const { link, lives } = this.#options
-    const all: Kept[] = []
-    for (let start = from + 1; ;) {
-      const { messages, isAll } = await lives.use(
-        this.plan,
-        () => fetchAll(link, { stream: this.plan.name, subject, start, most: PAGE })
-      )
-      all.push(...messages)
-      if (isAll || messages.length === 0) return all
-      start = messages.at(-1)!.seq + 1
-    }
   }
 }

@@ -1,4 +1,5 @@
 import type { NatsLink } from './link.js'
+import type { NatsLives, NumberedPlan } from './lives.js'
 
 export interface Kept {
   readonly subject: string
@@ -45,6 +46,26 @@ export interface Part {
  */
 export async function fetchAll (link: NatsLink, part: Part): Promise<Page> {
   return await (link.isClustered ? readLeader(link, part) : readConsumer(link, part))
+}
+
+/** Messages of one read of all. */
+const ALL = 5_000
+
+/** Reads all messages of a subject from a number on, and again where the stream has been made anew. */
+export async function fetchEvery (
+  { link, lives }: { readonly link: NatsLink, readonly lives: NatsLives },
+  plan: NumberedPlan,
+  subject: string,
+  from: number
+): Promise<Kept[]> {
+  const all: Kept[] = []
+  for (let start = from; ;) {
+    const part = { stream: plan.name, subject, start, most: ALL }
+    const { messages, isAll } = await lives.use(plan, () => fetchAll(link, part))
+    all.push(...messages)
+    if (isAll || messages.length === 0) return all
+    start = messages.at(-1)!.seq + 1
+  }
 }
 
 async function readLeader (

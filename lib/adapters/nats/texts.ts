@@ -15,7 +15,7 @@ import type { NatsClock } from './clock.js'
 import { isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
-import { fetchAll, type Kept } from './reading.js'
+import { fetchEvery, type Kept } from './reading.js'
 import { decoded, type NatsState } from './state.js'
 import { stateKey, tokenOf } from './tokens.js'
 
@@ -66,8 +66,6 @@ interface Own {
 
 /** Texts that this node writes of which it remembers where they stand; of others the server is asked. */
 const MAX_OWN = 10_000
-/** Messages of one read. */
-const PAGE = 5_000
 /** Steps after which the text is written again as a whole, so that what is behind it can go. */
 const STEPS = 256
 /** Bytes of a text that is written again for that: the server takes messages of a megabyte. */
@@ -294,7 +292,7 @@ export class NatsTexts implements TextStore {
   async read (room: string, { append }: RoomSettings, which?: Which): Promise<KeptText[]> {
     const { clock, prefix } = this.#options
     const subject = which === undefined ? `${prefix}.text.${tokenOf(room)}.*` : this.#subject(room, which)
-    const messages = await this.#since(subject)
+    const messages = await fetchEvery(this.#options, this.plan, subject, 1)
     const { shift } = (await this.#options.lives.open(this.plan)).life
     const texts = new Map<string, KeptText>()
     const now = clock.now()
@@ -318,20 +316,6 @@ export class NatsTexts implements TextStore {
     } catch (error) {
       this.#options.unread.failed(error, 'text', message.text.length)
       return known
-    }
-  }
-
-  async #since (subject: string): Promise<Kept[]> {
-    const { link, lives } = this.#options
-    const all: Kept[] = []
-    for (let start = 1; ;) {
-      const { messages, isAll } = await lives.use(
-        this.plan,
-        () => fetchAll(link, { stream: this.plan.name, subject, start, most: PAGE })
-      )
-      all.push(...messages)
-      if (isAll || messages.length === 0) return all
-      start = messages.at(-1)!.seq + 1
     }
   }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
-import { encodePart } from '../../protocol/part-frames.js'
+import { encodeKept } from '../../protocol/part-frames.js'
 import type {
   Adapter, AdapterHost, DenialStore, HistoryPage, HistoryQuery, LeaseStore, Publication,
   Published, RoomSettings
@@ -478,8 +478,8 @@ class RedisAdapter implements Adapter {
     })
     const written = await gather(this.#rooms.values(), ({ settings }) => settings.append !== undefined)
     await inBatches(written, BATCH, async ({ room, settings }) => {
-      for (const { part, age, ...head } of await this.texts.read(room, settings)) {
-        if (this.#rooms.has(room)) void host.event(room, encodePart({ ...head, room }, part).aged(age ?? 0))
+      for (const text of await this.texts.read(room, settings)) {
+        if (this.#rooms.has(room)) void host.event(room, encodeKept(room, text))
       }
     })
     await inBatches(this.presence.rooms, BATCH, async (room) => {

@@ -1,0 +1,98 @@
+import { encodeKept } from '../../protocol/part-frames.js'
+import { inTurns } from '../../structures/slices.js'
+import type { AdapterHost } from '../adapter.js'
+import type { Followed } from '../broker/followed-rooms.js'
+import { decodePayload } from '../broker/payload.js'
+import type { Unread } from '../broker/unread.js'
+import type { NatsLatest } from './latest.js'
+import type { NatsTexts } from './texts.js'
+import { tokenOf } from './tokens.js'
+
+type Room = Pick<Followed, 'room' | 'settings'>
+
+export interface NatsRereadingOptions {
+  readonly latest: NatsLatest
+  readonly texts: NatsTexts
+  readonly rooms: {
+    values (): Iterable<Room>
+    get (room: string): Room | undefined
+    has (room: string): boolean
+  }
+  readonly unread: Unread
+  readonly host: () => AdapterHost
+}
+
+/** Rooms whose subjects are made in one turn of the event loop. */
+const TOKENS = 500
+
+/**
+ * Reads `latest` values and texts again that may have been missed: they have no positions by which a room could see
+ * that. Members that have what is read drop it by its version.
+ */
+export class NatsRereading {
+  readonly #options: NatsRereadingOptions
+  /** Rooms that show `latest` values which the broker does not have. */
+  readonly #local = new Set<string>()
+  /** Whether something still has to be read again. */
+  #isMissing = false
+
+  constructor (options: NatsRereadingOptions) {
+    this.#options = options
+  }
+
+  /** Notes that a room shows a value which the broker does not have. */
+  shows (room: string): void { this.#local.add(room) }
+
+  /** Notes that a room is not followed any more. */
+  left (room: string): void { this.#local.delete(room) }
+
+  /** Runs every few seconds: reads what could not be read, else looks where the stream of values stands. */
+  look (): void {
+    if (this.#isMissing) this.all()
+    else this.#options.latest.look().catch(() => {})
+  }
+
+  /** Reads all values that may have been set while the link was broken, and all texts; later where that fails. */
+  all (): void { this.#all().catch(() => { this.#isMissing = true }) }
+
+  async #all (): Promise<void> {
+    const { latest, rooms, unread, host } = this.#options
+    const byToken = new Map<string, string>()
+    await inTurns(rooms.values(), TOKENS, ({ room, settings }) => {
+      if (settings.latest) byToken.set(tokenOf(room), room)
+    })
+    for (const { token, text, ...at } of await latest.missed()) {
+      const room = byToken.get(token)
+      if (room === undefined || !rooms.has(room)) continue
+      try {
+        host().event(room, decodePayload(room, text, at))
+      } catch (error) {
+        unread.failed(error, 'latest', text.length)
+      }
+    }
+    this.#isMissing = false
+    for (const followed of rooms.values()) if (followed.settings.append !== undefined) this.texts(followed)
+    await latest.look()
+    for (const room of this.#local) {
+      const followed = rooms.get(room)
+      if (followed !== undefined) this.values(followed)
+    }
+    this.#local.clear()
+  }
+
+  /** Reads the values of one room. */
+  values ({ room, settings }: Room): void {
+    const { latest, rooms, host } = this.#options
+    latest.read(room, settings).then((packets) => {
+      for (const packet of packets) if (rooms.has(room)) host().event(room, packet)
+    }, () => { this.#isMissing = true })
+  }
+
+  /** Reads the texts of one room. */
+  texts ({ room, settings }: Room): void {
+    const { texts, rooms, host } = this.#options
+    texts.read(room, settings).then((found) => {
+      for (const text of found) if (rooms.has(room)) void host().event(room, encodeKept(room, text))
+    }, () => { this.#isMissing = true })
+  }
+}
