@@ -23,8 +23,12 @@ export interface CensusOptions {
   readonly onError: (error: unknown, subject: string, isThere: boolean) => void
 }
 
-/** Subjects are spread over so many rooms, because a broker may keep each in one value. */
-const SHARDS = 32
+/**
+ * Subjects are spread over so many rooms, because a broker may keep each in one value, which every change writes anew:
+ * of 100 000 subjects each room has some 800. More rooms would make the start longer, at which a node enters all of
+ * them.
+ */
+const SHARDS = 128
 /** Milliseconds that the node that holds a subject is ahead of the others, and within which the others follow. */
 const AHEAD = 500
 const SPREAD = 1_000
@@ -35,10 +39,16 @@ const TRIES = 120
 const REMEMBERED = 900_000
 /** Milliseconds that a hook may need beyond its time to say that it is done. */
 const SETTLE = 5_000
-/** Hooks that wait on this node; beyond them the oldest is left to the other nodes. */
-const MAX_WAITING = 10_000
+/**
+ * Hooks that wait on this node; beyond them the oldest is given up, which is told. Those of a node that dies come at
+ * the same time and in the same order to all other nodes, so that none may count on the others.
+ */
+const MAX_WAITING = 100_000
 
 interface Held { count: number, graceUntil: number }
+
+/** A hook that waits. */
+interface Waiting { readonly subject: string, readonly isThere: boolean, readonly timer: NodeJS.Timeout }
 
 /**
  * Tells once in all nodes when the first of something comes and when the last has gone: the connections of a user, the
@@ -50,7 +60,10 @@ interface Held { count: number, graceUntil: number }
 export class Census {
   readonly #options: CensusOptions
   readonly #held = new Map<string, Held>()
-  readonly #waiting = new Map<string, NodeJS.Timeout>()
+  /** By change. */
+  readonly #waiting = new Map<string, Waiting>()
+  /** Changes that are being claimed, or whose hook runs. */
+  readonly #underWay = new Set<string>()
   #isStopped = false
 
   constructor (options: CensusOptions) {
@@ -73,7 +86,7 @@ export class Census {
 
   stop (): void {
     this.#isStopped = true
-    for (const timer of this.#waiting.values()) clearTimeout(timer)
+    for (const { timer } of this.#waiting.values()) clearTimeout(timer)
     this.#waiting.clear()
   }
 
@@ -122,6 +135,9 @@ export class Census {
   }
 
   #soon (subject: string, isThere: boolean, change: string): void {
+    // What is read again because it may have been missed may also have arrived, and whoever asks again for what it has
+    // claimed is given it again.
+    if (this.#waiting.has(change) || this.#underWay.has(change)) return
     const isFirst = !this.#options.isShared || this.#held.has(subject)
     if (isFirst) void this.#claim(subject, isThere, change, TRIES)
     else this.#later(subject, isThere, change, (isThere ? AHEAD : 0) + Math.random() * SPREAD, TRIES)
@@ -129,14 +145,20 @@ export class Census {
 
   #later (subject: string, isThere: boolean, change: string, wait: number, tries: number): void {
     if (this.#isStopped) return
-    this.#waiting.set(change, after(() => {
+    const timer = after(() => {
       this.#waiting.delete(change)
       void this.#claim(subject, isThere, change, tries)
-    }, wait).unref())
+    }, wait).unref()
+    this.#waiting.set(change, { subject, isThere, timer })
     if (this.#waiting.size <= MAX_WAITING) return
-    const [oldest, timer] = this.#waiting.entries().next().value!
-    clearTimeout(timer)
-    this.#waiting.delete(oldest)
+    const [name, oldest] = this.#waiting.entries().next().value!
+    clearTimeout(oldest.timer)
+    this.#waiting.delete(name)
+    this.#options.onError(
+      new Error(`more than ${MAX_WAITING} hooks wait: this one is left to other nodes`),
+      oldest.subject,
+      oldest.isThere
+    )
   }
 
   /** Never rejects. */
@@ -144,6 +166,7 @@ export class Census {
     const { claims, timeout, nodeId, onError } = this.#options
     const key = keyOfKind('hook', change)
     const hash = isThere ? 'there' : 'gone'
+    this.#underWay.add(change)
     try {
       const claim = await claims.claim(key, hash, timeout + SETTLE, subject, nodeId)
       if (claim.state === 'running') {
@@ -155,6 +178,8 @@ export class Census {
     } catch (error) {
       if (tries > 1) this.#later(subject, isThere, change, AGAIN * (0.5 + Math.random()), tries - 1)
       else onError(error, subject, isThere)
+    } finally {
+      this.#underWay.delete(change)
     }
   }
 
@@ -177,7 +202,8 @@ export class Census {
 
 /** The same on every node. */
 function shardOf (subject: string): number {
-  let sum = 0
-  for (let i = 0; i < subject.length; i++) sum = (sum * 31 + subject.charCodeAt(i)) >>> 0
-  return sum % SHARDS
+  let hash = 0
+  for (let i = 0; i < subject.length; i++) hash = Math.imul(hash ^ subject.charCodeAt(i), 0x01000193)
+  // The lowest bits would only know those of the characters.
+  return (hash ^ (hash >>> 15)) & (SHARDS - 1)
 }

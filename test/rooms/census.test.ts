@@ -102,3 +102,61 @@ t.test('a subject is entered once and left with its last, at once only where nob
   census.leave('bob', true)
   t.same(left(), [], 'who is not here')
 })
+
+t.test('a change that is heard of twice, while it waits or its hook runs, runs it once', async (t) => {
+  let end = (): void => {}
+  const ran: string[] = []
+  const settled = new Set<string>()
+  const claims: ClaimStore = {
+    ...memory().claims!,
+    // The holder is given again what it has claimed and not settled.
+    claim: (key) => settled.has(key) ? { state: 'settled', outcome: 'done' } : { state: 'claimed' },
+    settle: (key) => { settled.add(key) }
+  }
+  const { census } = node(t, claims, {
+    run: async (subject) => {
+      ran.push(subject)
+      await new Promise<void>((resolve) => { end = resolve })
+    }
+  })
+  census.enter('ada')
+  for (let n = 0; n < 2; n++) census.heard('@online/0', ENTERED)
+  await delay(10)
+  census.heard('@online/0', ENTERED)
+  await delay(10)
+  t.same(ran, ['ada'])
+  end()
+  ran.length = 0
+  census.leave('ada', true)
+  for (let n = 0; n < 2; n++) census.heard('@online/0', GONE)
+  await delay(1_300)
+  t.same(ran, ['ada'])
+  end()
+})
+
+t.test('all hooks run of the users of a node that has died, and what is beyond the bound is told', async (t) => {
+  const { census, ran, errors } = node(t, memory().claims!)
+  const left = (count: number, from: number): void => {
+    const users = Array.from({ length: count }, (_, n) => ({ userId: `u${from + n}` }))
+    census.heard('@online/0', { sequence: 1, joined: [], left: users })
+  }
+  left(20_000, 0)
+  await delay(1_500)
+  t.equal(ran.length, 20_000)
+  t.same(errors, [])
+  left(100_001, 20_000)
+  t.match(errors, [{ message: /more than 100000 hooks wait/ }])
+  census.stop()
+})
+
+t.test('no room of the census has more than a few of 100 000 subjects', (t) => {
+  const { census, kept } = node(t, memory().claims!)
+  for (let n = 0; n < 100_000; n++) census.enter(`room/${n}`)
+  const counts = new Map<string, number>()
+  for (const each of kept) {
+    const room = each.split(' ')[1]!
+    counts.set(room, (counts.get(room) ?? 0) + 1)
+  }
+  t.ok(Math.max(...counts.values()) < 1_000, `${Math.max(...counts.values())} in one`)
+  t.end()
+})
