@@ -145,6 +145,19 @@ for (const broker of brokers) {
     }
   )
 
+  t.test(`${name}: what a node holds for longer does not keep what a dead node held for less`, { skip }, async (t) => {
+    const { b, past } = await two(t, broker)
+    await b.adapter.presence!.join('hall/1', { userId: 'zoe', connection: 'c-zoe' }, 3 * LEASE)
+    await past.takenLongAgo('user:ann', 'chat/1')
+    await past.silent(1)
+    await until('the slot is free', () => isFree(b, 'c-other'))
+    await until('the leave is announced', async () => {
+      await b.adapter.presence!.sweep(['chat/1'])
+      return leaves(b).length > 0
+    })
+    t.same(leaves(b), ['ann'])
+  })
+
   t.test(
     `${name}: what a node gives up that another node holds by now under the same name is held on`,
     { skip },

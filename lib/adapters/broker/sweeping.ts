@@ -24,11 +24,12 @@ export class Round {
   }
 }
 
-/** Removes what dead nodes held from all rooms of this node, once after each death. */
+/** Removes what dead nodes held from all rooms of this node, once after each death and for each lease. */
 export class Burial {
   readonly #nodes: Nodes
   readonly #bury: (dead: string) => Promise<void>
-  #buried = ''
+  /** By lease, the dead nodes whose entries have been removed. */
+  readonly #buried = new Map<number, string>()
   #isBurying = false
 
   /** @param bury sweeps all rooms; `dead` is the list of the dead nodes as `namesOf` writes it */
@@ -37,18 +38,21 @@ export class Burial {
     this.#bury = bury
   }
 
-  /** The dead nodes whose entries have been removed. */
-  get buried (): string { return this.#buried }
+  /** Whether what dead nodes held for this lease has been removed; `dead` is as `namesOf` writes it. */
+  isDone (lease: number, dead: string): boolean { return this.#buried.get(lease) === dead }
 
-  /** @param lease milliseconds of the longest lease of anything that was held */
-  async run (lease: number): Promise<void> {
-    // What a node took after its last heartbeat is held that much longer.
-    const dead = namesOf(this.#nodes.dead(lease + BEAT))
-    if (dead === '' || dead === this.#buried || this.#isBurying) return
+  /** @param leases milliseconds of each lease for which anything was held that lives as long as its node */
+  async run (leases: Iterable<number>): Promise<void> {
+    if (this.#isBurying) return
     this.#isBurying = true
     try {
-      await this.#bury(dead)
-      this.#buried = dead
+      for (const lease of leases) {
+        // What a node took after its last heartbeat is held that much longer.
+        const dead = namesOf(this.#nodes.dead(lease + BEAT))
+        if (dead === '' || this.isDone(lease, dead)) continue
+        await this.#bury(dead)
+        this.#buried.set(lease, dead)
+      }
     } finally {
       this.#isBurying = false
     }

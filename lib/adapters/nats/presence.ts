@@ -66,8 +66,8 @@ export class NatsPresence implements PresenceStore {
   readonly #waiting = new Map<string, Waiting[]>()
   /** Time at which this node took each entry that it holds, by room and connection. */
   readonly #stamps = new Stamps()
-  /** The longest lease asked for. */
-  #lease = 0
+  /** The leases of what lives as long as its node: that of this node's presence, and that of its contract. */
+  readonly #leases = new Set<number>()
   readonly #burial: Burial
   readonly #round = new Round(() => this.#rooms.keys())
   /** Number of the sweep under way. */
@@ -108,8 +108,8 @@ export class NatsPresence implements PresenceStore {
 
   async #join (room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean): Promise<void> {
     const { clock, nodes } = this.#options
-    this.#lease = Math.max(this.#lease, lease)
     const mark = nodes.mark(lease)
+    if (mark !== '') this.#leases.add(lease)
     const until = endOf(mark, lease, clock.now())
     let taken = 0
     await this.#change(!isRenewal, room, (present, joined) => {
@@ -200,7 +200,7 @@ export class NatsPresence implements PresenceStore {
       watched.leftUntil = 0
       if (!isHere(watched)) this.#rooms.delete(room)
     })
-    await this.#burial.run(this.#lease)
+    await this.#burial.run(this.#leases)
   }
 
   /** Called after the link was broken: changes that were announced meanwhile are delivered now. */

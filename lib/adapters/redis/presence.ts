@@ -38,6 +38,8 @@ export class RedisPresence implements PresenceStore {
   readonly #due = new Map<string, number>()
   /** The longest lease asked for. */
   #lease = 0
+  /** The leases of what lives as long as its node: that of this node's presence, and that of its contract. */
+  readonly #leases = new Set<number>()
   readonly #burial: Burial
   readonly #round = new Round(() => this.#rooms.keys())
   /** Time by `performance.now()` until which entries may have expired only because they could not be renewed. */
@@ -145,6 +147,8 @@ export class RedisPresence implements PresenceStore {
   ): Promise<string> {
     const held = this.#rooms.get(room) ?? new Set<string>()
     this.#rooms.set(room, held)
+    const mark = this.#nodes.mark(lease)
+    if (mark !== '') this.#leases.add(lease)
     for (const { connection } of entries) held.add(connection)
     const args = entries.flatMap((entry) => {
       const { connection, userId, data } = entry
@@ -154,7 +158,7 @@ export class RedisPresence implements PresenceStore {
     return String(await this.#link.script(
       PRESENCE_JOIN,
       this.#keys.presence(room),
-      [this.#link.run, Math.ceil(lease), this.#nodes.mark(lease), ...args]
+      [this.#link.run, Math.ceil(lease), mark, ...args]
     ))
   }
 
@@ -231,7 +235,7 @@ export class RedisPresence implements PresenceStore {
       for (const room of due) this.look(room, 0)
       throw error
     }
-    await this.#burial.run(this.#lease)
+    await this.#burial.run(this.#leases)
   }
 
   async #sweepAll (dead: string): Promise<void> {
@@ -257,9 +261,10 @@ export class RedisPresence implements PresenceStore {
   }
 
   async #look (room: string, limit: number): Promise<unknown> {
-    const dead = namesOf(this.#nodes.dead(this.#lease))
+    const lease = Math.min(...this.#leases)
+    const dead = namesOf(this.#nodes.dead(lease))
     // In rooms without members here no other node may have seen that the entries are dead.
-    if (dead !== '' && (dead !== this.#burial.buried || !this.#rooms.has(room))) await this.#sweep([room], dead)
+    if (dead !== '' && !(this.#rooms.has(room) && this.#burial.isDone(lease, dead))) await this.#sweep([room], dead)
     const isHeld = performance.now() < this.#heldUntil
     return await this.#link.script(PRESENCE_LOOK, this.#keys.presence(room), [this.#link.run, limit, isHeld ? '1' : ''])
   }
