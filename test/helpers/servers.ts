@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { until } from '../../lib/adapters/contract/until.js'
 
@@ -45,14 +45,54 @@ export function missing (...names: string[]): string | false {
   return reason
 }
 
+/** Where each test process names the ports that are its own, so that no other takes one while its server is away. */
+const TAKEN = join(tmpdir(), `fastify-realtime-ports-${userInfo().uid}`)
+const own = new Set<number>()
+
+/** The process that a port belongs to; 0 where it cannot be read, because it is being given or given back. */
+function ownerOf (file: string): number {
+  try {
+    return Number(readFileSync(file, 'utf8'))
+  } catch {
+    return 0
+  }
+}
+
+function isAlive (pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+/** Makes a port this process's own until it ends. */
+function take (port: number): boolean {
+  const file = join(TAKEN, String(port))
+  if (own.size === 0) {
+    mkdirSync(TAKEN, { recursive: true })
+    process.once('exit', () => { for (const each of own) rmSync(join(TAKEN, String(each)), { force: true }) })
+  }
+  try {
+    writeFileSync(file, String(process.pid), { flag: 'wx' })
+  } catch {
+    // Whoever was killed has left its ports behind; another one that sees it too may take it first.
+    if (!isAlive(ownerOf(file))) rmSync(file, { force: true })
+    return false
+  }
+  own.add(port)
+  return true
+}
+
 /**
  * For servers that are ended and started again on their port. It and the one 10 000 above (the bus of a Redis Cluster)
  * are below those that systems give to outgoing connections (from 32 768 on): while its server is away, any connection
- * could take it, even one that dials the server and finds itself.
+ * could take it, even one that dials the server and finds itself. It belongs to this process until that ends.
  */
 export async function freePort (): Promise<number> {
   for (;;) {
     const port = randomInt(10_000, 22_000)
+    if (!take(port)) continue
     const server = createServer().listen(port, '127.0.0.1')
     const isFree = await new Promise<boolean>((resolve) => {
       server.once('listening', () => { resolve(true) })
@@ -97,6 +137,7 @@ async function run (t: Teardown, { program, scheme, args, ask, expected }: Plan)
   const fixed = await args(port, directory)
   let child: ChildProcess | undefined
   let output = ''
+  let early = ''
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     const ending = child
     child = undefined
@@ -114,6 +155,9 @@ async function run (t: Teardown, { program, scheme, args, ask, expected }: Plan)
       const started = spawn(path, [...fixed, ...more], { stdio: ['ignore', 'pipe', 'pipe'], cwd: directory })
       child = started
       const note = (chunk: Buffer): void => { output = (output + String(chunk)).slice(-4_000) }
+      started.once('exit', (code, signal) => {
+        if (child === started) early = `${program} ended by itself (${signal ?? code}): ${output}`
+      })
       started.stdout.on('data', note)
       started.stderr.on('data', note)
       await until(`${program} answers on port ${port}`, async () => {
@@ -141,6 +185,7 @@ async function run (t: Teardown, { program, scheme, args, ask, expected }: Plan)
   t.teardown(async () => {
     await end('SIGKILL')
     await rm(directory, { recursive: true, force: true })
+    if (early !== '') throw new Error(early)
   })
   await server.start()
   return server
