@@ -32,7 +32,7 @@ const many = defineRoom('many/:id', { events: { msg: Type.Object({ text: Type.St
 const all = defineRoom('@all', { events: { notice: Type.Object({ text: Type.String() }) } })
 
 /** Connections of one user, for what is done to all of a user's. */
-const COMMON = 1_000
+export const COMMON = 1_000
 
 const BEAT = Buffer.from([0x89, 0])
 
@@ -181,11 +181,15 @@ export class BenchNode {
     await this.adapter.close()
   }
 
-  /** @param rooms of each connection, besides `@all` */
-  async populate (count: number, rooms: number): Promise<void> {
-    for (let index = 0; index < count; index++) {
+  /**
+   * Lets connections come whose numbers are from `from` up to `to`.
+   *
+   * @param rooms of each connection, besides `@all`
+   */
+  async populate (from: number, to: number, rooms: number): Promise<void> {
+    for (let index = from; index < to; index++) {
       const id = `connection-${index}`
-      const userId = index < count - COMMON ? `user-${index}` : 'common'
+      const userId = index < COMMON ? 'common' : `user-${index}`
       this.slots.reserve(id, userId, '', [])
       await this.slots.lease(id, [])
       const connection = new Connection<Membership>(this.#host, {

@@ -72,8 +72,6 @@ export class Connections<H extends Named> {
 
   /** @param skipped number of connections to pass over */
   values (skipped = 0): IterableIterator<Connection<H>> { return this.#byId.values(skipped) }
-
-  all (): Array<Connection<H>> { return [...this.#byId.values()] }
 }
 
 function insert<T extends object> (index: ShardedMap<T | Set<T>>, key: string, item: T): void {

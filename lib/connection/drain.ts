@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { Connections } from './connections.js'
 import type { Connection } from './connection.js'
 import type { Named } from './named-set.js'
+import { gather } from '../structures/slices.js'
 import { after } from '../structures/timers.js'
 
 export interface DrainOptions {
@@ -65,7 +66,7 @@ export class Drain {
 
   async #all (timeout: number): Promise<void> {
     await this.#before()
-    const all = this.#connections.all()
+    const all = await gather(this.#connections.values(), () => true)
     // The last peer still gets the time to answer.
     const span = Math.min(all.length / this.#options.rate * 1_000, Math.max(0, timeout - ANSWER))
     const step = all.length === 0 ? 0 : span / all.length
