@@ -22,3 +22,19 @@ export function costOf ({ check, violations }: Checker, value: unknown): {
   }
   return { fits, found, checked, listed }
 }
+
+/** Bytes of a message, by default the most. */
+export const BYTES = 65_000
+
+/** An array as long as a message can be. */
+export function fill (unit: unknown): unknown[] {
+  const text = JSON.stringify(unit)
+  return JSON.parse(`[${Array(Math.floor((BYTES - 2) / (text.length + 1))).fill(text).join(',')}]`) as unknown[]
+}
+
+/** A value that a step has been put around so many times. */
+export function nest (step: (inner: unknown) => unknown, seed: unknown, depth = 30): unknown {
+  let value = seed
+  for (let i = 0; i < depth; i++) value = step(value)
+  return value
+}

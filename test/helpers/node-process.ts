@@ -1,7 +1,7 @@
 /**
- * A node as a process of its own, for a test that kills it: `fork(this file, [url of redis or nats, connections of one
- * user, lease of presence in ms, 'hooks' to tell
- * what its hooks for whole users and rooms are called with])`. It tells its port.
+ * A node as a process of its own, for a test that kills it (victim.ts): `fork(this file, [url of redis or nats,
+ * connections of one user, lease of presence in ms, 'hooks' to tell what its hooks for whole users and rooms are called
+ * with])`. It tells its port.
  */
 import type { AddressInfo } from 'node:net'
 import { Type } from '@sinclair/typebox'
@@ -27,6 +27,11 @@ export function declarePlane (app: FastifyInstance): void {
     presence: true,
     on: { async move ({ data, userId, room }) { await room.broadcast('cursor', { by: userId, ...data }) } }
   })
+}
+
+/** The cursors that a client sees in the room. */
+export function cursorsOf (room: { state: { get (event: 'cursor'): ReadonlyMap<string, unknown> | undefined } }): string[] {
+  return [...room.state.get('cursor')?.keys() ?? []].sort()
 }
 
 /** What the node says when it listens. */

@@ -2,19 +2,8 @@ import t from 'tap'
 import Type1 from 'typebox'
 import { validatorOf } from '../../lib/protocol/any-schema.js'
 import type { Checker } from '../../lib/protocol/checker.js'
-import { costOf, MOST } from '../helpers/cost.js'
+import { BYTES, costOf, fill, MOST, nest } from '../helpers/cost.js'
 
-/** Bytes of a message, by default the most. */
-const BYTES = 65_000
-
-function fill (unit: unknown): unknown[] {
-  return Array.from({ length: Math.floor(BYTES / (JSON.stringify(unit).length + 1)) }, () => structuredClone(unit))
-}
-function nest (step: (inner: unknown) => unknown, seed: unknown, depth = 30): unknown {
-  let value = seed
-  for (let i = 0; i < depth; i++) value = step(value)
-  return value
-}
 const self = { $ref: '#' }
 const either = (...anyOf: object[]): object => ({ anyOf })
 const having = (properties: Record<string, object>, more: object = {}): object =>

@@ -1,18 +1,13 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import t, { type Test } from 'tap'
-import type { Adapter } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats/adapter.js'
+import t from 'tap'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { createPublisher, defineRoom } from '../../lib/index.js'
 import { lacking, PAIRS } from '../helpers/node-pairs.js'
 import { dial, rejection, until } from '../helpers/client.js'
 import { connect, start, TRANSPORTS, type Frame, type NetPeer } from '../helpers/net.js'
-import { declarePlane, plane, SECRET, type Ready } from '../helpers/node-process.js'
-import { missing, startNats, startRedis, type Server } from '../helpers/servers.js'
+import { cursorsOf, declarePlane, plane } from '../helpers/node-process.js'
+import { missing, startRedis } from '../helpers/servers.js'
 
 /** Milliseconds for which a member that is gone without a word is still there. */
 const GRACE = 300
@@ -20,13 +15,12 @@ const GRACE = 300
 const isOf = (key: string) => ({ data }: Frame): boolean => (data as { by?: string, key?: string }).by === key ||
   (data as { key?: string }).key === key
 
-/** The cursors that a client sees. */
-function cursorsOf (room: { state: { get (event: 'cursor'): ReadonlyMap<string, unknown> | undefined } }): string[] {
-  return [...room.state.get('cursor')?.keys() ?? []].sort()
-}
+// Most of it is waiting for a grace to end.
+t.jobs = 2 * PAIRS.length
 
 for (const { name, skip, nodes } of PAIRS) {
   t.test(`${name}: a value is removed for everybody when its user has left over any transport, by a word or by the grace, and not while a tab of the user is there`, {
+    buffered: true,
     skip,
     timeout: 60_000
   }, async (t) => {
@@ -64,6 +58,7 @@ for (const { name, skip, nodes } of PAIRS) {
   })
 
   t.test(`${name}: who comes to a room of which all have left sees nobody's value, and what has no owner is there`, {
+    buffered: true,
     skip,
     timeout: 60_000
   }, async (t) => {
@@ -134,77 +129,6 @@ t.test('what cannot have an owner is refused where it is declared', async (t) =>
   t.equal(await declared((app) => {
     app.room(defineRoom('odd', { events: { odd: { data, delivery: 'latest', key: 'id', owner: true } } }))
   }), 'REALTIME_ERR_ROOM', 'there is no presence')
-})
-
-/** Milliseconds: the shortest lease of what lives by the heartbeats of its node, as all does by default. */
-const LEASE = 30_000
-/**
- * Milliseconds after which what a node held that is killed is over: its lease, the heartbeats around it, a sweep, and
- * what a machine that is busy adds to that.
- */
-const GONE = LEASE + 2 * 10_000 + 5_000 + 20_000
-
-async function killed (t: Test, server: Server, adapter: () => Adapter): Promise<void> {
-  const child = fork(fileURLToPath(new URL('../helpers/node-process.ts', import.meta.url)), [server.url, '20', String(LEASE)], {
-    execArgv: ['--import', 'tsx']
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  const [{ port }] = await once(child, 'message') as [Ready]
-  const victim = { port, url: `http://127.0.0.1:${port}` }
-  const here = await start(t, {
-    jwt: { secret: SECRET },
-    adapter: adapter(),
-    presence: { lease: LEASE },
-    declare: declarePlane
-  })
-  const token = (user: string): string => here.token(user, {}, 600)
-  const watcher = dial(t, { url: here.url, token }, 'watcher')
-  const room = watcher.client.join(plane.at({ id: '1' }))
-  await room.joined
-  const move = async (to: { port: number, url: string }, user: string): Promise<NetPeer> => {
-    const peer = await connect(to, { token: token(user), rooms: ['plane/1'] })
-    peer.send({ type: 'move', room: 'plane/1', id: '1', data: { x: 1 } })
-    await peer.next('ack')
-    return peer
-  }
-  await move(victim, 'only there')
-  await move(victim, 'on both')
-  await connect(here, { token: token('on both'), rooms: ['plane/1'] })
-  await until('both cursors', () => cursorsOf(room).length === 2)
-  // Nobody is in this room but by the node that is killed.
-  const alone = await connect(victim, { token: token('alone'), rooms: ['plane/2'] })
-  alone.send({ type: 'move', room: 'plane/2', id: '1', data: { x: 1 } })
-  await alone.next('ack')
-  const exit = once(child, 'exit')
-  child.kill('SIGKILL')
-  await exit
-  const began = performance.now()
-  await until('the cursor of who is gone', () => !cursorsOf(room).includes('only there'), GONE)
-  t.comment(`gone ${Math.round((performance.now() - began) / 1_000)} s after the kill`)
-  t.same(cursorsOf(room), ['on both'], 'who has a tab on another node keeps it')
-  t.same([...(await here.app.rooms.state(plane.at({ id: '1' }))).get('cursor')!.keys()], ['on both'])
-  t.same([...(await here.app.rooms.state(plane.at({ id: '2' }))).get('cursor')!.keys()], [])
-}
-
-// Most of it is waiting for a lease to end.
-t.jobs = 2
-
-t.test('redis: the values of users whose node is killed are gone when its lease is over, and not those of users who are elsewhere too', {
-  buffered: true,
-  timeout: GONE + 30_000,
-  skip: missing('redis-server')
-}, async (t) => {
-  const server = await startRedis(t)
-  await killed(t, server, () => redis({ url: server.url }))
-})
-
-t.test('nats: the values of users whose node is killed are gone when its lease is over, and not those of users who are elsewhere too', {
-  buffered: true,
-  timeout: GONE + 30_000,
-  skip: missing('nats-server')
-}, async (t) => {
-  const server = await startNats(t)
-  await killed(t, server, () => nats({ url: server.url }))
 })
 
 t.test('a publisher removes a value whosever it is, and sets none that would need an owner', {

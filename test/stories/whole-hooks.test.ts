@@ -1,55 +1,15 @@
-import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import type { FastifyInstance } from 'fastify'
-import t, { type Test } from 'tap'
-import type { Adapter } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats/adapter.js'
-import { redis } from '../../lib/adapters/redis/adapter.js'
-import { defineRoom } from '../../lib/index.js'
+import t from 'tap'
+import { Calls, GRACE, hall, plain, settled } from '../helpers/hook-calls.js'
 import { lacking, PAIRS } from '../helpers/node-pairs.js'
 import { rejection, until } from '../helpers/client.js'
 import { connect, start, TRANSPORTS, type Running, type StartOptions } from '../helpers/net.js'
-import { SECRET, type Ready } from '../helpers/node-process.js'
-import { missing, startNats, startRedis, type Server } from '../helpers/servers.js'
 
-const plain = defineRoom('plain/:id', {})
-const hall = defineRoom('hall/:id', {})
-/** Milliseconds for which who is gone without a word may come back. */
-const GRACE = 300
-
-/** What the hooks of all nodes were called with. */
-class Calls {
-  readonly all: string[] = []
-
-  get options (): StartOptions {
-    return {
-      presence: { grace: GRACE },
-      onOnline: ({ userId }) => { this.all.push(`online ${userId}`) },
-      onOffline: ({ userId }) => { this.all.push(`offline ${userId}`) },
-      declare: (app) => { this.declare(app) }
-    }
-  }
-
-  declare (app: FastifyInstance): void {
-    app.room(plain)
-    app.room(hall, {
-      onOccupied: ({ room, params }) => { this.all.push(`occupied ${room.name} ${params.id}`) },
-      onVacated: ({ room, params }) => { this.all.push(`vacated ${room.name} ${params.id}`) }
-    })
-  }
-
-  async of (word: string, count: number): Promise<void> {
-    await until(`${count} times ${word}; called: ${this.all.join(', ')}`, () =>
-      this.all.filter((call) => call === word).length >= count)
-  }
-}
-
-/** Longer than other nodes wait before they look whether a hook has run. */
-async function settled (): Promise<void> { await new Promise((resolve) => { setTimeout(resolve, 2_000) }) }
+// Most of it is waiting: for a grace, and for other nodes.
+t.jobs = PAIRS.length
 
 for (const { name, skip, nodes } of PAIRS) {
   t.test(`${name}: of the first connection of a user and the last, and of the first member of a room and the last, one node is told once`, {
+    buffered: true,
     skip,
     timeout: 60_000
   }, async (t) => {
@@ -126,70 +86,4 @@ t.test('hooks are refused with a code where they cannot be kept, and an adapter 
   })
   await connect(server, { token: server.token('ada'), rooms: ['hall/1'] })
   t.same(subscribed, ['hall/1'])
-})
-
-/** Milliseconds: the shortest lease of what lives by the heartbeats of its node, as all does by default. */
-const LEASE = 30_000
-/** Its lease, the heartbeats around it, a sweep, and what a machine that is busy adds to that. */
-const GONE = LEASE + 2 * 10_000 + 5_000 + 20_000
-
-async function killed (t: Test, server: Server, adapter: () => Adapter): Promise<void> {
-  const calls = new Calls()
-  const { declare, ...options } = { ...calls.options, presence: { grace: GRACE, lease: LEASE } }
-  const one = async (): Promise<Running> => await start(t, {
-    ...options,
-    jwt: { secret: SECRET },
-    adapter: adapter(),
-    declare: declare!
-  })
-  const [a, b] = [await one(), await one()]
-  const child: ChildProcess = fork(
-    fileURLToPath(new URL('../helpers/node-process.ts', import.meta.url)),
-    [server.url, '20', String(LEASE), 'hooks'],
-    { execArgv: ['--import', 'tsx'] }
-  )
-  t.teardown(() => child.kill('SIGKILL'))
-  child.on('message', (message: unknown) => { if (typeof message === 'string') calls.all.push(message) })
-  const [{ port }] = await once(child, 'message') as [Ready]
-  const token = (user: string): string => a.token(user, {}, 600)
-  const victim = { port, url: `http://127.0.0.1:${port}` }
-  await connect(victim, { token: token('there'), rooms: ['hall/there'] })
-  await connect(victim, { token: token('both'), rooms: ['hall/both'] })
-  await connect(b, { token: token('both'), rooms: ['hall/both'] })
-  await calls.of('online there', 1)
-  await calls.of('online both', 1)
-  await calls.of('occupied hall/there there', 1)
-  await calls.of('occupied hall/both both', 1)
-  await settled()
-  const before = calls.all.splice(0)
-  t.equal(before.length, 4, before.join(', '))
-  const exit = once(child, 'exit')
-  child.kill('SIGKILL')
-  await exit
-  const began = performance.now()
-  await until('both are told', () => calls.all.length >= 2, GONE)
-  t.comment(`told ${Math.round((performance.now() - began) / 1_000)} s after the kill`)
-  await settled()
-  t.same([...calls.all].sort(), ['offline there', 'vacated hall/there there'])
-}
-
-// Most of it is waiting for a lease to end.
-t.jobs = 2
-
-t.test('redis: of users and rooms that were only on a node that is killed, another node is told when its lease is over', {
-  buffered: true,
-  timeout: GONE + 30_000,
-  skip: missing('redis-server')
-}, async (t) => {
-  const server = await startRedis(t)
-  await killed(t, server, () => redis({ url: server.url }))
-})
-
-t.test('nats: of users and rooms that were only on a node that is killed, another node is told when its lease is over', {
-  buffered: true,
-  timeout: GONE + 30_000,
-  skip: missing('nats-server')
-}, async (t) => {
-  const server = await startNats(t)
-  await killed(t, server, () => nats({ url: server.url }))
 })

@@ -1,14 +1,10 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import t, { type Test } from 'tap'
-import type { Adapter } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats/adapter.js'
-import { redis } from '../../lib/adapters/redis/adapter.js'
-import { connect, start, TRANSPORTS, type ConnectOptions, type Refused, type Running } from '../helpers/net.js'
-import { declarePlane, SECRET, single, type Ready } from '../helpers/node-process.js'
-import { missing, startNats, startRedis, type Server } from '../helpers/servers.js'
+import type { Test } from 'tap'
+import type { Broker } from '../../helpers/brokers.js'
+import { connect, start, TRANSPORTS, type ConnectOptions, type Refused, type Running } from '../../helpers/net.js'
+import { declarePlane, SECRET, single } from '../../helpers/node-process.js'
+import type { Server } from '../../helpers/servers.js'
+import { startVictim } from '../../helpers/victim.js'
 
 /** Milliseconds that a slot outlives the node that took or renewed it last. */
 const LEASE = 60_000
@@ -19,41 +15,23 @@ const MARGIN = 3_000
 /** Milliseconds by which two clocks that are read one after the other may differ. */
 const ROUNDING = 50
 
-/** A node that is a process, and one that is here; both let one connection of a user in, and one into a room. */
-async function nodes (
-  t: Test,
-  { url }: Server,
-  adapter: Adapter
-): Promise<{ victim: { port: number, url: string }, kill: () => Promise<void>, other: Running }> {
-  const child = fork(fileURLToPath(new URL('../helpers/node-process.ts', import.meta.url)), [url, '1'], {
-    execArgv: ['--import', 'tsx']
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  const [{ port }] = await once(child, 'message') as [Ready]
+/** The word with which it is refused; `undefined` when it is in. */
+async function refusal (node: Running, options: ConnectOptions): Promise<string | undefined> {
+  return await connect(node, options).then(() => undefined, (error: Refused) => error.body.code ?? error.message)
+}
+
+/** The last slot of a user and of a room, held by a node that is killed. */
+export async function lastSlots (t: Test, { make }: Broker, { url, port }: Server): Promise<void> {
+  const victim = await startVictim(t, url, { connections: 1 })
   const other = await start(t, {
     jwt: { secret: SECRET },
-    adapter,
+    adapter: make(port),
     limits: { user: { connections: 1, then: 'reject' } },
     declare: (app) => {
       app.room(single, { capacity: 1 })
       declarePlane(app)
     }
   })
-  const kill = async (): Promise<void> => {
-    const exit = once(child, 'exit')
-    child.kill('SIGKILL')
-    await exit
-  }
-  return { victim: { port, url: `http://127.0.0.1:${port}` }, kill, other }
-}
-
-/** The word with which it is refused; `undefined` when it is in. */
-async function refusal (node: Running, options: ConnectOptions): Promise<string | undefined> {
-  return await connect(node, options).then(() => undefined, (error: Refused) => error.body.code ?? error.message)
-}
-
-async function story (t: Test, server: Server, adapter: Adapter): Promise<void> {
-  const { victim, kill, other } = await nodes(t, server, adapter)
   const token = (user: string): string => other.token(user, {}, 600)
   const taken = performance.now()
   // Each holds the last slot of its user and of its room.
@@ -77,7 +55,7 @@ async function story (t: Test, server: Server, adapter: Adapter): Promise<void> 
   for (const { what, word, options } of tries) {
     t.equal(await refusal(other, options), word, `${what}: its last slot is held`)
   }
-  await kill()
+  await victim.kill()
   const killed = performance.now()
   await Promise.all(tries.map(async ({ what, word, options, third }) => {
     const words = new Set<string>()
@@ -100,33 +78,3 @@ async function story (t: Test, server: Server, adapter: Adapter): Promise<void> 
   const isLimit = (line: { code?: unknown }): boolean => line.code === 'user_limit' || line.code === 'room_full'
   t.same(other.loud.filter((line) => !isLimit(line)), [], 'nothing is loud but that limits were reached, once a minute')
 }
-
-// Each takes as long as a lease.
-t.jobs = 2
-const timeout = LEASE * 2
-
-t.test(
-  'redis: the last slot of a user and of a room, held by a node that is killed, are refused until its lease ends and then free',
-  {
-    buffered: true,
-    timeout,
-    skip: missing('redis-server')
-  },
-  async (t) => {
-    const server = await startRedis(t)
-    await story(t, server, redis({ url: server.url }))
-  }
-)
-
-t.test(
-  'nats: the last slot of a user and of a room, held by a node that is killed, are refused until its lease ends and then free',
-  {
-    buffered: true,
-    timeout,
-    skip: missing('nats-server')
-  },
-  async (t) => {
-    const server = await startNats(t)
-    await story(t, server, nats({ url: server.url }))
-  }
-)

@@ -1,0 +1,45 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Ready } from './node-process.js'
+import type { Teardown } from './servers.js'
+
+/** A node in a process of its own that a test kills. */
+export interface Victim {
+  readonly port: number
+  readonly url: string
+  /** Ends it as a crash does; resolves when it is gone. */
+  kill (): Promise<void>
+}
+
+export interface VictimOptions {
+  /** of one user */
+  readonly connections?: number
+  /** of presence, in milliseconds */
+  readonly lease?: number
+  /** Is told what its hooks for whole users and rooms are called with; without it the node has none. */
+  readonly onCall?: (call: string) => void
+}
+
+/** @param url of the Redis or NATS that it shares with the other nodes */
+export async function startVictim (
+  t: Teardown,
+  url: string,
+  { connections = 20, lease = 60_000, onCall }: VictimOptions = {}
+): Promise<Victim> {
+  const program = fileURLToPath(new URL('./node-process.ts', import.meta.url))
+  const args = [url, String(connections), String(lease), ...onCall === undefined ? [] : ['hooks']]
+  const child = fork(program, args, { execArgv: ['--import', 'tsx'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  child.on('message', (message: unknown) => { if (typeof message === 'string') onCall?.(message) })
+  const [{ port }] = await once(child, 'message') as [Ready]
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    async kill () {
+      const exit = once(child, 'exit')
+      child.kill('SIGKILL')
+      await exit
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import t, { type Test } from 'tap'
+import { BROKERS, type Broker } from '../../helpers/brokers.js'
+import { missing, type Server } from '../../helpers/servers.js'
+import { lastSlots } from './leases.js'
+import { ownedValues } from './owned-values.js'
+import { wholeHooks } from './whole-hooks.js'
+
+/** What holds when a node is killed, by the story that shows it. */
+const STORIES: Readonly<Record<string, (t: Test, broker: Broker, server: Server) => Promise<void>>> = {
+  'the last slot of a user and of a room, held by a node that is killed, are refused until its lease ends and then free': lastSlots,
+  'the values of users whose node is killed are gone when its lease is over, and not those of users who are elsewhere too': ownedValues,
+  'of users and rooms that were only on a node that is killed, another node is told when its lease is over': wholeHooks
+}
+
+// Each waits for a lease to end, which is most of it.
+t.jobs = BROKERS.length * Object.keys(STORIES).length
+
+for (const broker of BROKERS) {
+  for (const [promise, story] of Object.entries(STORIES)) {
+    t.test(`${broker.name}: ${promise}`, {
+      buffered: true,
+      timeout: 120_000,
+      skip: missing(broker.program)
+    }, async (t) => { await story(t, broker, await broker.start(t)) })
+  }
+}
