@@ -7,6 +7,8 @@ import type { RealtimeOptions } from '../types/options.js'
 export interface Refused {
   readonly address: string
   readonly userId?: string | undefined
+  /** The name of the key, of a program that uses the server API. */
+  readonly apiKey?: string | undefined
   /** Absent for frames, whose request was released after the handshake, and for upgrades that no route has seen. */
   readonly request?: FastifyRequest | undefined
 }
@@ -60,12 +62,13 @@ export class Refusals {
     this.#now = now
   }
 
-  note (refusal: Refusal, { address, userId = refusal.userId, request }: Refused): void {
+  note (refusal: Refusal, { address, userId = refusal.userId, apiKey, request }: Refused): void {
     const log = request?.log ?? this.#log
     const { word, code, message, room, why, cause } = refusal
     const known = {
       code,
       ...(userId === undefined ? {} : { userId: brief(userId) }),
+      ...(apiKey === undefined ? {} : { apiKey }),
       address,
       ...(room === undefined ? {} : { room: brief(room) })
     }

@@ -328,6 +328,13 @@ export class Slots {
     return await this.#leases.count(userKey(user))
   }
 
+  /** Number of the user's connections on all nodes, as far as the adapter keeps leases. */
+  async countUserEverywhere (user: string): Promise<number> {
+    const here = this.#users.get(user) ?? 0
+    // A connection that was let in while the broker was away may have no lease yet.
+    return this.#leases === undefined ? here : Math.max(here, await this.#leases.count(userKey(user)))
+  }
+
   #bumpAddress (address: string, by: 1 | -1): void {
     if (this.#limits.address !== undefined) bump(this.#addresses, address, by)
   }

@@ -1,7 +1,7 @@
 import { KindGuard, type TSchema, type TUnion } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
-interface Spelled { readonly properties: Readonly<Record<string, TSchema>> }
+interface Spelled { readonly properties: Readonly<Record<string, TSchema>>, readonly items?: TSchema }
 
 /** Says what is wrong with an option: its path, and for an unknown key the one that was probably meant. */
 export function explain (rules: TSchema, value: unknown, name: string): string | undefined {
@@ -16,7 +16,7 @@ export function explain (rules: TSchema, value: unknown, name: string): string |
   const parts = path.split('.')
   const key = parts.pop()!
   const parent = parts.reduce<unknown>(
-    (at, part) => (at as Spelled | undefined)?.properties?.[part],
+    (at, part) => (at as Spelled | undefined)?.items ?? (at as Spelled | undefined)?.properties?.[part],
     rules
   ) as Spelled | undefined
   const known = Object.keys(parent?.properties ?? {})

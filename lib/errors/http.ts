@@ -45,16 +45,21 @@ export function secondsOf (delay: number): string {
   return String(Math.max(1, Math.ceil(delay / 1_000)))
 }
 
-/** Answers a request with a refusal: its status, what the status asks for, when to come again, and the body. */
+/**
+ * Answers a request with a refusal: its status, what the status asks for, when to come again, and the body.
+ *
+ * @param more of the body
+ */
 export function sendRefusal (
   reply: FastifyReply,
   refusal: Refusal,
-  headers: Readonly<Record<string, string>>
+  headers: Readonly<Record<string, string>>,
+  more: object = {}
 ): FastifyReply {
   const { retryAfter } = refusal.data
   if (refusal.statusCode === 401) void reply.header('www-authenticate', 'Bearer')
   if (retryAfter !== undefined) void reply.header('retry-after', secondsOf(retryAfter))
-  return sendJson(reply.code(refusal.statusCode).headers(headers), httpError(refusal))
+  return sendJson(reply.code(refusal.statusCode).headers(headers), { ...httpError(refusal), ...more })
 }
 
 /**

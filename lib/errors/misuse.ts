@@ -1,4 +1,5 @@
 import createError, { type FastifyErrorConstructor } from '@fastify/error'
+import type { Code } from '../protocol/codes.js'
 
 type Misuse = FastifyErrorConstructor<{ code: string }, [string]>
 
@@ -14,3 +15,21 @@ export const REALTIME_ERR_STREAM: Misuse = createError('REALTIME_ERR_STREAM', '%
 export const REALTIME_ERR_PRESENCE_OFF: Misuse = createError('REALTIME_ERR_PRESENCE_OFF', '%s', 500)
 export const REALTIME_ERR_TARGET: Misuse = createError('REALTIME_ERR_TARGET', '%s', 500)
 export const REALTIME_ERR_ADAPTER: Misuse = createError('REALTIME_ERR_ADAPTER', '%s', 500)
+
+/** What a program is told that has caused a misuse through the server API. */
+export interface Blame {
+  readonly word: Code
+  readonly details?: ReadonlyArray<{ readonly path: string, readonly message: string }>
+}
+
+/** Where an error keeps it, out of sight of logs. */
+const BLAME = Symbol('realtime.blame')
+
+/** Returns the same error. It says from here on what is told of it, where that is not always the same for its code. */
+export function blaming<E extends Error> (error: E, blame: Blame): E {
+  return Object.assign(error, { [BLAME]: blame })
+}
+
+export function blameOf (error: Error): Blame | undefined {
+  return (error as { [BLAME]?: Blame })[BLAME]
+}

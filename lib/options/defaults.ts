@@ -14,6 +14,10 @@ export const DEFAULTS = {
   message: 65_536,
   event: 262_144,
   rate: { messages: 50, burst: 100 },
+  /** Of one key of the server API: requests and events. */
+  apiRate: { messages: 1_000, burst: 10_000 },
+  /** Bytes of one request of the server API. */
+  apiBody: 1_048_576,
   outbox: 1_048_576,
   upgradeTimeout: 10_000,
   authenticationTimeout: 5_000,

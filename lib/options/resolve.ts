@@ -1,6 +1,7 @@
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { explain, show } from '../errors/explain.js'
 import type { Carrier, RealtimeOptions } from '../types/options.js'
+import { checkApi } from './api.js'
 import { DEFAULTS } from './defaults.js'
 import { optionsSchema, roomOptionsSchema } from './schema.js'
 
@@ -62,6 +63,10 @@ export function resolveOptions (options: RealtimeOptions): Settings {
   mustBeFunction(options.onOnline, 'options.onOnline')
   mustBeFunction(options.onOffline, 'options.onOffline')
   if (options.stats !== false) mustBeFunction(options.stats?.authorize, 'options.stats.authorize')
+  if (options.api !== undefined) {
+    checkApi(options.api)
+    mustBeFunction(options.api.authorize, 'options.api.authorize')
+  }
   const { auth = {}, limits = {}, history, presence = {}, drain = {}, timeouts = {}, sse = {} } = options
   const carriers = auth.carriers ?? DEFAULTS.carriers
   const event = limits.event ?? DEFAULTS.event

@@ -21,7 +21,8 @@ const REFUSAL = {
     details: optional(array(object({ path: string(), message: string() })))
   })
 }
-const REFUSED = { '4xx': REFUSAL, '5xx': REFUSAL }
+/** The refusals of each route. */
+export const REFUSED = { '4xx': REFUSAL, '5xx': REFUSAL }
 const FRAME = object({ type: string() }, { description: 'a frame of the protocol: GET /asyncapi.json describes them' })
 const ROOM = object({ '*': string({ description: 'the name of the room, each param encoded' }) })
 const PAGE = object({

@@ -86,6 +86,7 @@ export const optionsSchema = Type.Object({
     closed
   )),
   sse: Type.Optional(Type.Object({ comment: Type.Optional(Ms), age: Type.Optional(Ms) }, closed)),
+  api: Type.Optional(Fn),
   route: Type.Optional(Type.Object({
     config: Type.Optional(Fn),
     constraints: Type.Optional(Fn),

@@ -5,6 +5,7 @@ import type { Heartbeat } from '../connection/heartbeat.js'
 import { Refusal } from '../errors/refusal.js'
 import type { ContractWatch } from '../rooms/contract-watch.js'
 import type { Membership } from '../rooms/membership.js'
+import { ServerApi } from '../server-api/server-api.js'
 import { Inspector } from '../stats/inspector.js'
 import { LoopDelayMonitor } from '../stats/loop-delay.js'
 import { snapshot, type StatsSnapshot } from '../stats/snapshot.js'
@@ -24,6 +25,8 @@ export class RealtimeNode {
   /** The application's interface: `app.rooms`. */
   readonly rooms: AppRooms
   readonly inspector: Inspector
+  /** Absent without keys. */
+  readonly api: ServerApi | undefined
   readonly #server: ServerParts
   readonly #adapterHost: AdapterHost
   readonly #contracts: ContractWatch | undefined
@@ -46,6 +49,8 @@ export class RealtimeNode {
       onUnhandled: (error, room, event) => { log.warn({ err: error, room, event }, 'a broadcast failed') }
     })
     const { endpoint } = this.clients = createClientInterface(foundation, core, server)
+    const { api } = foundation.options
+    if (api !== undefined) this.api = new ServerApi({ ...foundation, ...core, api, rooms: this.rooms })
     this.#adapterHost = createAdapterHost(foundation, core)
     this.#contracts = createContractWatch(foundation)
     this.#heartbeat = createHeartbeat(foundation, connections)
@@ -67,12 +72,14 @@ export class RealtimeNode {
       gaps: hub.gaps,
       loop: this.#loop.read(),
       adapter: { name: adapter.name, ...facts, undecodable: Number(facts.undecodable ?? 0) + unread.count },
-      uptime: Math.round(performance.now() - this.#startedAt)
+      uptime: Math.round(performance.now() - this.#startedAt),
+      api: this.api?.read()
     })
   }
 
   async start (): Promise<void> {
     const { hub, hooks, slots, connectionIds, readiness } = this.core
+    this.api?.start()
     await this.foundation.adapter.start(this.#adapterHost)
     hub.start()
     await hooks.start()

@@ -20,6 +20,7 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
     followExchanges(scope, exchanges, readiness)
     endpoint.register(scope)
     const shared = sharedOptions(endpoint.sharedRoute, { ...options.route?.schema } as FastifySchema, refusals)
+    node.api?.register(scope, shared)
     if (metrics !== undefined) {
       registerStats(scope, {
         read: () => node.read(),

@@ -49,6 +49,19 @@ export class PublishedSchemas {
   readonly components: Json = {}
   readonly #key = keys()
   readonly #known = new Map<string, string>()
+  readonly #dialect: Dialect
+
+  /** @param dialect of JSON Schema, that of the document */
+  constructor (dialect: Dialect = ofDraft7) {
+    this.#dialect = dialect
+  }
+
+  /** Adds a schema that is written already. @returns a reference to it */
+  add (name: string, schema: Json): { readonly $ref: string } {
+    const key = this.#key(name)
+    this.components[key] = schema
+    return { $ref: `#/components/schemas/${key}` }
+  }
 
   /**
    * @param title for a schema that has none
@@ -102,12 +115,13 @@ export class PublishedSchemas {
         out[key] = value.map((each, i) => this.#schema(each, `${own}${SUFFIXES[key] ?? ''}${i + 1}`, at))
       } else out[key] = this.#schema(value, `${own}${SUFFIXES[key] ?? titleOf(key)}`, at)
     }
-    if (node.$ref === undefined) return ofDraft7(out)
+    if (node.$ref === undefined) return this.#dialect(out)
     const target = at.references.resolve(node, own)
     const hint = String(node.$ref).split(/[/#]/).at(-1)!
     const ref = this.#refer(target, typeof target.$id === 'string' ? target.$id : hint === '' ? at.title : hint, at)
     const rest = Object.keys(out).filter((key) => key !== 'title' && key !== 'description')
-    return rest.length === 0 ? ref : { ...ofDraft7(out), allOf: [ref, ...(out.allOf as unknown[] | undefined ?? [])] }
+    if (rest.length === 0) return ref
+    return { ...this.#dialect(out), allOf: [ref, ...(out.allOf as unknown[] | undefined ?? [])] }
   }
 }
 
@@ -122,11 +136,21 @@ function isObject ({ type, properties }: Json): boolean {
   return properties !== undefined || type === 'object' || (Array.isArray(type) && type.includes('object'))
 }
 
+/** Writes a schema as its document reads it. */
+export type Dialect = (schema: Json) => Json
+
 /** AsyncAPI reads schemas as those of draft 7, which has one keyword for all lists of items. */
-function ofDraft7 ({ prefixItems, ...rest }: Json): Json {
+export function ofDraft7 ({ prefixItems, ...rest }: Json): Json {
   if (prefixItems === undefined) return rest
   const { items, ...others } = rest
   return { ...others, items: prefixItems, ...(items === undefined ? {} : { additionalItems: items }) }
+}
+
+/** OpenAPI 3.1 reads schemas as those of draft 2020-12, which has another keyword for lists of items. */
+export function ofDraft2020 ({ additionalItems, ...rest }: Json): Json {
+  const { items, ...others } = rest
+  if (!Array.isArray(items)) return rest
+  return { ...others, prefixItems: items, ...(additionalItems === undefined ? {} : { items: additionalItems }) }
 }
 
 /** How a Standard Schema tells what it is, where its library can. */

@@ -1,4 +1,4 @@
-import { REALTIME_ERR_EVENT, REALTIME_ERR_SCHEMA } from '../errors/misuse.js'
+import { blaming, REALTIME_ERR_EVENT, REALTIME_ERR_SCHEMA } from '../errors/misuse.js'
 import type { Parsed, Parser, Validator, Violation } from '../protocol/checker.js'
 import { uncarried } from '../protocol/standard-schema.js'
 import { describe } from './violations.js'
@@ -34,7 +34,10 @@ export function sendable (parsed: Parsed, what: string): unknown {
 }
 
 function misfit (violations: Violation[], what: string): Error {
-  return new REALTIME_ERR_EVENT(`${what} does not fit its schema: ${describe(violations)}`)
+  return blaming(new REALTIME_ERR_EVENT(`${what} does not fit its schema: ${describe(violations)}`), {
+    word: 'invalid_message',
+    details: violations
+  })
 }
 
 /**

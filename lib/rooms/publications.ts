@@ -1,5 +1,5 @@
 import type { Publication, Published } from '../adapters/adapter.js'
-import { REALTIME_ERR_EVENT } from '../errors/misuse.js'
+import { blaming, REALTIME_ERR_EVENT } from '../errors/misuse.js'
 import { keyOf } from '../protocol/key.js'
 import { encodeEvent, type EventHead, type Except, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
@@ -18,6 +18,8 @@ export interface PublishOptions {
   readonly owner?: string | undefined
   /** Connection whose message makes it. */
   readonly sender?: string | undefined
+  /** Whether another program made it: then its data is checked always. */
+  readonly isForeign?: boolean
 }
 
 /** Characters of the key of a `latest` value. */
@@ -59,9 +61,9 @@ export class Publications {
     declaration: Declaration,
     type: string,
     data: unknown,
-    { except, once, ack, owner, sender }: PublishOptions = {}
+    { except, once, ack, owner, sender, isForeign = false }: PublishOptions = {}
   ): Publication {
-    const { delivery, key, text, isOwned } = this.#checked(declaration, type, data)
+    const { delivery, key, text, isOwned } = this.#checked(declaration, type, data, isForeign)
     if (isOwned && (owner === undefined || sender === undefined)) {
       throw new REALTIME_ERR_EVENT(
         `a value of "${type}" of "${declaration.pattern.source}" belongs to the user who causes it: broadcast it in the handler of a message that a member has sent`
@@ -109,17 +111,21 @@ export class Publications {
   #checked (
     declaration: Declaration,
     type: string,
-    data: unknown
+    data: unknown,
+    isForeign = false
   ): Pick<EventRule, 'delivery' | 'key' | 'isOwned'> & { readonly text: string } {
     const rule = this.#rule(declaration, type)
     const room = declaration.pattern.source
-    const sent = outgoing(rule.data, data, this.#options.validateOutput, rule.name, room)
+    const sent = outgoing(rule.data, data, isForeign || this.#options.validateOutput, rule.name, room)
     const text = textOf(sent, type, room)
     if (text === undefined) throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value`)
     const { eventLimit } = this.#options
     if (text.length > eventLimit || (text.length * 3 > eventLimit && Buffer.byteLength(text) > eventLimit)) {
-      throw new REALTIME_ERR_EVENT(
-        `event "${type}" of "${room}" is larger than limits.event (${eventLimit} bytes); send a reference to the data instead, or raise the limit`
+      throw blaming(
+        new REALTIME_ERR_EVENT(
+          `event "${type}" of "${room}" is larger than limits.event (${eventLimit} bytes); send a reference to the data instead, or raise the limit`
+        ),
+        { word: 'message_too_large' }
       )
     }
     const key = rule.key === undefined

@@ -229,6 +229,19 @@ export class Metrics {
       if (kind === 'gauge') this.#gauge(name, help, read)
       else this.#counter(name, help, read)
     }
+    this.#counter('api_published_total', 'Events published by the server API, by key.', (add, { api = {} }) => {
+      for (const [key, { published }] of Object.entries(api)) if (key !== '') add(published, { key })
+    }, ['key'])
+    this.#counter(
+      'api_refused_total',
+      'Requests of the server API, and events in them, that were refused, by key (empty: no valid one) and code.',
+      (add, { api = {} }) => {
+        for (const [key, { refused }] of Object.entries(api)) {
+          for (const [code, value] of Object.entries(refused)) add(value, { key, code: label(code) })
+        }
+      },
+      ['key', 'code']
+    )
     this.#gauge('build_info', 'Version of the plugin.', (set, { version }) => { set(1, { version }) }, ['version'])
   }
 }

@@ -28,6 +28,8 @@ export interface NodeFacts {
   readonly adapter: Readonly<Record<string, unknown>>
   /** Milliseconds since the start. */
   readonly uptime: number
+  /** What the server API counts, by the names of its keys; absent without keys. */
+  readonly api?: StatsSnapshot['api']
 }
 
 /**
@@ -81,6 +83,14 @@ export interface StatsSnapshot {
     readonly gaps: number
   }
   readonly adapter: Readonly<Record<string, unknown>>
+  /**
+   * What programs have published and were refused, by the names of their keys; what came without a valid key stands
+   * under the empty name. Absent where there is no server API.
+   */
+  readonly api?: Readonly<Record<string, {
+    readonly published: number
+    readonly refused: Readonly<Record<string, number>>
+  }>> | undefined
 }
 
 /**
@@ -128,6 +138,7 @@ export function snapshot (ledger: Ledger, source: StatsSource, facts: NodeFacts)
       queued: events,
       gaps: facts.gaps
     },
-    adapter: facts.adapter
+    adapter: facts.adapter,
+    ...(facts.api === undefined ? {} : { api: facts.api })
   }
 }

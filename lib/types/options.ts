@@ -3,6 +3,7 @@ import type { WebsocketPluginOptions } from '@fastify/websocket'
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { Adapter } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
+import type { ApiOptions } from './api-options.js'
 import type { User } from './user.js'
 
 /**
@@ -21,6 +22,8 @@ export interface RefusedPeer {
   address: string
   /** The user, once it is known who asks. */
   userId?: string
+  /** The name of the key, of a program that uses the server API. */
+  apiKey?: string
   /** The room, where one was asked for. */
   room?: string
   /** The request. It is absent for frames, and for upgrades that no route has seen. */
@@ -181,6 +184,13 @@ export type SharedRouteOptions = Pick<RouteShorthandOptions,
 export interface RealtimeOptions {
   /** Where all URLs of the plugin begin, below the prefix of the scope. @default '/ws' */
   prefix?: string
+  /**
+   * The server API: routes below `<prefix>/api`, by which other programs publish, read and revoke. Each key that is too
+   * short, twice there, or for rooms that no definition has, is refused at start with `REALTIME_ERR_OPTIONS`.
+   *
+   * @default there is none
+   */
+  api?: ApiOptions
   /** Options of @fastify/jwt, where the app has not registered it. @default the app's own @fastify/jwt */
   jwt?: FastifyJWTOptions
   /** Options of @fastify/websocket, where the app has not registered it. @default {} */

@@ -49,6 +49,7 @@ t.test('the table of options names every option, and each default is the one of 
   const settings = resolveOptions({})
   const defaults: Record<string, unknown> = {
     prefix: DEFAULTS.prefix,
+    'api.rate': DEFAULTS.apiRate,
     'auth.carriers': DEFAULTS.carriers,
     'auth.ticket.ttl': DEFAULTS.ticket,
     'auth.requireExp': settings.auth.requireExp,

@@ -1,0 +1,48 @@
+import type { FastifyRequest } from 'fastify'
+import { Refusal } from '../errors/refusal.js'
+import { after } from '../structures/timers.js'
+import type { ApiCall, ApiOptions } from '../types/api-options.js'
+import type { Caller } from './keys.js'
+
+/** One request of a program that has a valid key. */
+export class Call {
+  readonly caller: Caller
+  readonly request: FastifyRequest
+  readonly #authorize: ApiOptions['authorize']
+  readonly #timeout: number
+
+  /** @param timeout milliseconds that `authorize` may take */
+  constructor (caller: Caller, request: FastifyRequest, authorize: ApiOptions['authorize'], timeout: number) {
+    this.caller = caller
+    this.request = request
+    this.#authorize = authorize
+    this.#timeout = timeout
+  }
+
+  /**
+   * Asks the application, once the key itself allows what is asked for.
+   *
+   * @throws Refusal `forbidden`, `unavailable` when it takes too long; what `authorize` throws
+   */
+  async allow (asked: Omit<ApiCall, 'name' | 'request'>): Promise<void> {
+    if (this.#authorize === undefined) return
+    const { room } = asked
+    const answer = this.#authorize({ name: this.caller.name, ...asked, request: this.request })
+    if (await (answer instanceof Promise ? this.#inTime(answer) : answer) === true) return
+    throw new Refusal('forbidden', { room, why: { fix: 'options.api.authorize has to answer true, or a promise of it' } })
+  }
+
+  async #inTime (answer: Promise<boolean>): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = after(() => {
+        reject(new Refusal('unavailable', { retryAfter: 1_000, cause: new Error('options.api.authorize took too long') }))
+      }, this.#timeout)
+    })
+    try {
+      return await Promise.race([answer, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}

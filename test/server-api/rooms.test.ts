@@ -1,0 +1,111 @@
+import t from 'tap'
+import { connect } from '../helpers/net.js'
+import { ROOT, startApi } from './api.js'
+
+t.test('a room is told by its members, their number and its position', async (t) => {
+  const api = await startApi(t)
+  await api.app.rooms.broadcast('orders/1', 'created', { n: 1 })
+  const ada = await connect(api, { rooms: ['orders/1', 'lobby'], token: api.token('ada') })
+  const { body } = await api.get('rooms/orders/1')
+  t.match(body, { count: 1, members: [{ userId: 'ada' }], position: { epoch: /^[\w-]{8}$/, offset: 1 } })
+  t.match((await api.get('rooms/lobby')).body, { position: { offset: 0 } })
+  t.same((await api.get('rooms/bare/1')).body, {}, 'it has neither presence nor history')
+  t.match((await api.get('users/ada')).body, { online: true, connections: 1 })
+  t.match((await api.get(`users/${encodeURIComponent('a/b ç')}`)).body, { online: false, connections: 0 })
+  await ada.close()
+})
+
+t.test('the history of a room is read page by page', async (t) => {
+  const api = await startApi(t)
+  for (const n of [1, 2, 3]) await api.app.rooms.broadcast('orders/1', 'created', { n })
+  const numbers = ({ events }: { events: Array<{ data: { n: number } }> }): number[] => events.map(({ data }) => data.n)
+  const newest = (await api.get('rooms/orders/1/history?limit=2')).body as { position: { epoch: string }, events: [] }
+  t.same(numbers(newest), [2, 3])
+  t.match(newest.events, [{ type: 'created', offset: 2, timestamp: Number }, {}])
+  const since = `${newest.position.epoch}:1`
+  t.match((await api.get(`rooms/orders/1/history?since=${since}`)).body, { resumed: true, events: [{ offset: 2 }, { offset: 3 }] })
+  t.match((await api.get('rooms/orders/1/history?since=AAAAAAAA:1')).body, { resumed: false })
+  for (const query of ['since=1', 'since=AAAAAAAA:x', 'limit=few', 'limit=-1']) {
+    t.match((await api.get(`rooms/orders/1/history?${query}`)).body, { statusCode: 400, code: 'invalid_message' }, query)
+  }
+})
+
+t.test('the pages of a long history follow each other without a hole', async (t) => {
+  const api = await startApi(t)
+  const text = 'x'.repeat(100_000)
+  for (let i = 0; i < 7; i++) await api.app.rooms.broadcast('orders/1', 'note', { text: `${i}${text}` })
+  interface Page { more?: boolean, position: { epoch: string, offset: number }, events: Array<{ offset: number }> }
+  let page = (await api.get('rooms/orders/1/history')).body as Page
+  const offsets = page.events.map(({ offset }) => offset)
+  let pages = 1
+  for (; page.more === true; pages++) {
+    const { epoch, offset } = page.position
+    page = (await api.get(`rooms/orders/1/history?since=${epoch}:${offset}`)).body
+    offsets.push(...page.events.map((event) => event.offset))
+  }
+  t.same(offsets, [1, 2, 3, 4, 5, 6, 7])
+  t.ok(pages > 1)
+})
+
+t.test('the state of a room is its newest values, by event and key', async (t) => {
+  const api = await startApi(t)
+  for (const [item, euro] of [['tea', 3], ['tea', 4], ['__proto__', 1]] as const) {
+    await api.app.rooms.broadcast('orders/1', 'price', { item, euro })
+  }
+  const { body } = await api.get('rooms/orders/1/state')
+  t.equal(JSON.stringify(body), '{"price":{"tea":{"item":"tea","euro":4},"__proto__":{"item":"__proto__","euro":1}}}')
+})
+
+t.test('a room whose name has an escaped slash is that room', async (t) => {
+  const api = await startApi(t)
+  await api.app.rooms.broadcast('orders/a%2Fb', 'created', { n: 1 })
+  t.match((await api.get('rooms/orders/a%2Fb')).body, { position: { offset: 1 } })
+  t.match((await api.get('rooms/orders/a%2Fb/history')).body, { events: [{ data: { n: 1 } }] })
+  t.match((await api.get('rooms/orders/a/b')).body, { statusCode: 404, code: 'room_unknown' })
+  t.match((await api.get('rooms/orders/history')).body, { position: { offset: 0 } }, 'a room of this name')
+  t.match((await api.get('users/a/b')).body, { statusCode: 400, code: 'invalid_message' })
+  t.match((await api.get('users/%FF')).body, { statusCode: 400 })
+})
+
+t.test('connections are put into a room and taken out of it, without being asked whether they may', async (t) => {
+  const api = await startApi(t)
+  const ada = await connect(api, { token: api.token('ada') })
+  t.same((await api.post('join', { user: 'ada', room: 'orders/1' })).body, { joined: 1 })
+  t.match(await ada.next('joined'), { room: 'orders/1' })
+  t.same((await api.post('leave', { connection: ada.id, room: 'orders/1' })).body, { left: 1 })
+  t.match(await ada.next('left'), { room: 'orders/1' })
+  t.match((await api.post('join', { user: 'ada', room: '@all' })).body, { statusCode: 404 })
+  await ada.close()
+})
+
+t.test('a user is closed for good and kept out', async (t) => {
+  const api = await startApi(t)
+  const ada = await connect(api, { token: api.token('ada') })
+  t.same((await api.post('revoke', { user: 'ada', message: 'goodbye', until: Date.now() + 60_000 })).body, { closed: 1 })
+  await ada.ended
+  await t.rejects(connect(api, { token: api.token('ada') }), { statusCode: 403, code: 'revoked' })
+  t.same((await api.post('revoke', { tokenId: 'nobody-has-it' })).body, { closed: 0 })
+})
+
+t.test('a call that is none is refused, and does nothing', async (t) => {
+  const { post } = await startApi(t)
+  for (const [path, body] of [
+    ['join', { user: 'ada' }],
+    ['join', { room: 'orders/1' }],
+    ['join', { user: 'ada', connection: 'x', room: 'orders/1' }],
+    ['join', { user: '', room: 'orders/1' }],
+    ['join', { user: 5, room: 'orders/1' }],
+    ['leave', { user: 'ada', room: 'orders/1', force: true }],
+    ['leave', []],
+    ['revoke', {}],
+    ['revoke', { user: 'ada', tokenId: 'x' }],
+    ['revoke', { user: 'ada', until: 'tomorrow' }],
+    ['revoke', { user: 'ada', message: 1 }],
+    ['revoke', '{']
+  ] as const) {
+    const answer = await post(path, body, ROOT)
+    t.match([answer.status, answer.body], [400, { code: 'invalid_message', retry: 'never' }], `${path} ${JSON.stringify(body)}`)
+  }
+  t.match((await post('leave', { user: 'ada', room: 'nowhere' })).body, { statusCode: 404, code: 'room_unknown' })
+  t.match((await post('revoke', { user: 'a'.repeat(70_000) })).body, { statusCode: 413, code: 'message_too_large' })
+})
