@@ -172,7 +172,7 @@ t.test('a peer that answers no heartbeat is ended with 4408, one that reads is n
   t.equal((await statsOf(server.app)).connections.total, 1)
 })
 
-t.test('streams are sent a comment as heartbeat and are ended at their age', async (t) => {
+t.test('streams are sent without chunks, with a comment as heartbeat, and are ended at their age', async (t) => {
   const server = await start(t, { sse: { comment: 30, age: 400 } })
   const answer = await fetch(`${server.url}/ws/chat/1`, {
     headers: { accept: 'text/event-stream', authorization: `Bearer ${server.token('ada')}` }
@@ -181,8 +181,10 @@ t.test('streams are sent a comment as heartbeat and are ended at their age', asy
     'content-type': /^text\/event-stream/,
     'x-accel-buffering': 'no',
     'cache-control': /no-store/,
-    vary: /Origin/
+    vary: /Origin/,
+    connection: 'close'
   })
+  t.notOk(answer.headers.has('transfer-encoding'))
   const text = await answer.text()
   t.match(text, /^retry: \d+\n\nid:[\w-]+\nevent:realtime\ndata:\{"type":"welcome"/)
   t.ok(text.split('\n:\n\n').length > 3 || text.split(':\n\n').length > 3, 'comments')
