@@ -36,6 +36,8 @@ export interface BucketOptions {
  * from a process that stood still.
  */
 const SPARE = 60_000
+/** Bytes of one message, where the server does not tell. */
+const MAX_PAYLOAD = 1_048_576
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
 
@@ -72,6 +74,8 @@ export class NatsLink {
   get serverId (): string { return this.#connection?.info?.server_id ?? '' }
   /** Whether streams may be led by another server than the one that is asked. */
   get isClustered (): boolean { return this.#connection?.info?.cluster !== undefined }
+  /** Bytes of one message, headers included, that the server takes. */
+  get maxPayload (): number { return this.#connection?.info?.max_payload ?? MAX_PAYLOAD }
   get timeout (): number { return this.#options.timeout }
 
   /** @throws REALTIME_ERR_ADAPTER */

@@ -9,12 +9,13 @@ import type { KeptText, KnownHere, RoomSettings, TextStore, TextWrite, TextWritt
 import { checkVersion, Undecodable } from '../broker/decode.js'
 import { originOf, splitOrigin } from '../broker/payload.js'
 import { isFields, parseJson } from '../broker/stored.js'
-import { decodeStretch, linesOf, readLines, writeLines } from '../broker/text-payload.js'
+import { decodeStretch, linesOf, readLines, writeLines, type StretchLines } from '../broker/text-payload.js'
 import type { Unread } from '../broker/unread.js'
 import type { NatsClock } from './clock.js'
 import { isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
+import { piecesOf } from './pieces.js'
 import { fetchEvery, type Kept } from './reading.js'
 import { decoded, type NatsState } from './state.js'
 import { stateKey, tokenOf } from './tokens.js'
@@ -46,10 +47,20 @@ interface Step {
   readonly begun: number | undefined
   readonly hasEnded: boolean
   readonly isLost: boolean
+  /** Whether the rest of the step is in the messages that follow. */
+  readonly isPiece: boolean
+  /** Whether it stands where a text was that gave way to another one. */
+  readonly isMark: boolean
 }
 
 /** A message of the stream, read. */
 interface Told extends Step { readonly seq: number, readonly time: number, readonly text: string }
+
+/** What has been published of a step: the numbers of its first and its last message. */
+interface Done { readonly first: number, readonly seq: number, readonly begun: number }
+
+/** A text that is being read. */
+interface Found extends Omit<KeptText, 'age'> { readonly isPiece: boolean, readonly time: number }
 
 /** Where the text of a writer of this node stands. */
 interface Own {
@@ -68,13 +79,16 @@ interface Own {
 const MAX_OWN = 10_000
 /** Steps after which the text is written again as a whole, so that what is behind it can go. */
 const STEPS = 256
-/** Bytes of a text that is written again for that: the server takes messages of a megabyte. */
+/** Bytes of a text that is written again for that so often; a larger one is in proportion to its size less often. */
 const WHOLE = 262_144
+/** Bytes of a message beside the lines of its text. */
+const ENVELOPE = 1_024
 
 /**
  * The texts of `append` events in one stream: a message for each step, under a subject of its own for each text. The
  * stream's numbers order the changes of all texts, and it forwards each to the nodes. A step is accepted only behind
- * the one before it, so that a writer that has lost its key writes nothing more.
+ * the one before it, so that a writer that has lost its key writes nothing more. The last message of a subject is never
+ * removed before its time: what a new writer names as the one before its own is there for the server to compare.
  */
 export class NatsTexts implements TextStore {
   readonly plan: NumberedPlan
@@ -132,9 +146,9 @@ export class NatsTexts implements TextStore {
     }
     if (last !== undefined && !last.isLost && last.time + settings.append!.ttl > clock.now()) return 'ended'
     if (!await this.#listed(room, nameOf(step), settings, false)) return 'full'
-    const seq = await this.#publish(subject, step, last?.seq ?? 0, undefined)
-    if (seq === undefined) return 'busy'
-    const begun = await this.#version(seq)
+    const done = await this.#publish(subject, step, last?.seq ?? 0, undefined)
+    if (done === undefined) return 'busy'
+    const { seq, begun } = done
     this.#owns(subject, { writer: step.writer, number: 0, seq, to: 0, begun, since: 0, bytes: 0 })
     return 'written'
   }
@@ -149,15 +163,16 @@ export class NatsTexts implements TextStore {
     }
     // The writer writes the whole again, which is one message in place of many.
     const bytes = (from === 0 ? 0 : own.bytes) + Buffer.byteLength(inside)
-    if (!isWhole && own.since >= STEPS && bytes <= WHOLE) {
+    const isDue = own.since >= STEPS * Math.max(1, bytes / WHOLE)
+    if (!isWhole && isDue && bytes <= this.#most(linesOf(step))) {
       own.since = 0
       return 'behind'
     }
-    const seq = await this.#publish(subject, step, own.seq, own.begun)
-    if (seq === undefined) return await this.#recover(subject, step, own.bytes)
+    const done = await this.#publish(subject, step, own.seq, own.begun)
+    if (done === undefined) return await this.#recover(subject, step, own.bytes)
     const since = isWhole ? 0 : own.since + 1
-    this.#owns(subject, { ...own, number: step.number, seq, to, since, bytes })
-    if (isWhole) this.#purge(subject, seq)
+    this.#owns(subject, { ...own, number: step.number, seq: done.seq, to, since, bytes })
+    if (isWhole) this.#purge(subject, done.first)
     return 'written'
   }
 
@@ -176,7 +191,7 @@ export class NatsTexts implements TextStore {
       return isOwnEnd ? 'written' : 'lost'
     }
     const begun = last === undefined ? undefined : last.begun ?? await this.#version(last.seq)
-    if (last?.number === number) {
+    if (last?.number === number && !last.isPiece) {
       this.#owns(subject, { writer, number, seq: last.seq, to, begun: begun!, since: 0, bytes: size })
       return 'written'
     }
@@ -185,9 +200,9 @@ export class NatsTexts implements TextStore {
       return await this.#goOn(subject, step, this.#ownOf(subject))
     }
     if (from !== 0) return 'behind'
-    const seq = await this.#publish(subject, step, last?.seq ?? 0, begun)
-    if (seq === undefined) return 'behind'
-    this.#owns(subject, { writer, number, seq, to, begun: begun ?? await this.#version(seq), since: 0, bytes: size })
+    const done = await this.#publish(subject, step, last?.seq ?? 0, begun)
+    if (done === undefined) return 'behind'
+    this.#owns(subject, { writer, number, seq: done.seq, to, begun: done.begun, since: 0, bytes: size })
     return 'written'
   }
 
@@ -201,18 +216,56 @@ export class NatsTexts implements TextStore {
     )
   }
 
-  /** @returns the number of the message; `undefined` where another one is the last of its subject */
+  /**
+   * Lets a text give way that has ended. What is left in its place keeps two that want its key at once from both being
+   * the first.
+   */
+  async #giveWay (subject: string): Promise<void> {
+    const last = await this.#last(subject)
+    // Its key may have been taken again meanwhile.
+    if (last?.hasEnded !== true) return
+    const { head, before } = linesIn(last.text)
+    const lines = writeLines({ head, end: '', before, inside: '' })
+    const seq = await this.#send(subject, { w: '', n: 0, l: 0, f: 0, o: 0 }, lines, last.seq)
+    if (seq !== undefined) this.#purge(subject, seq)
+  }
+
+  /** Bytes that the inside of a text may have in one message. */
+  #most ({ head, end, before }: StretchLines): number {
+    return this.#options.link.maxPayload - ENVELOPE - Buffer.byteLength(head + end + before)
+  }
+
+  /**
+   * Publishes a step, in several messages where one would be too large for the server.
+   *
+   * @returns `undefined` where another message is the last of its subject
+   */
   async #publish (
     subject: string,
     step: TextWrite,
     last: number,
     begun: number | undefined
-  ): Promise<number | undefined> {
-    const { writer, number, lease, part: { from, to } } = step
-    const said = { w: writer, n: number, l: lease, f: from, o: to, ...(begun === undefined ? {} : { b: begun }) }
-    return await this.#send(subject, said, writeLines(linesOf(step)), last)
+  ): Promise<Done | undefined> {
+    const { writer, number, lease, part } = step
+    const lines = linesOf(step)
+    let done: Done | undefined
+    for (const { inside, from, to } of piecesOf(part, this.#most(lines))) {
+      const isPiece = to < part.to
+      const b = done?.begun ?? begun
+      const said = { w: writer, n: number, l: lease, f: from, o: to, ...(b === undefined ? {} : { b }) }
+      const seq = await this.#send(
+        subject,
+        isPiece ? { ...said, p: 1 } : said,
+        writeLines({ ...lines, end: isPiece ? '' : lines.end, inside }),
+        done?.seq ?? last
+      )
+      if (seq === undefined) return undefined
+      done = { first: done?.first ?? seq, seq, begun: b ?? await this.#version(seq) }
+    }
+    return done
   }
 
+  /** @returns the number of the message; `undefined` where another one is the last of its subject */
   async #send (subject: string, said: object, lines: string, last: number): Promise<number | undefined> {
     const { link, lives, tag } = this.#options
     const origin = `${tag}-t${(++this.#count).toString(36)}`
@@ -249,10 +302,7 @@ export class NatsTexts implements TextStore {
 
   async #version (seq: number): Promise<number> { return (await this.#options.lives.open(this.plan)).life.shift + seq }
 
-  /**
-   * Removes the messages of a subject before a number; where that fails, they end by their age. It is not done when a
-   * text begins: while the server removes messages of a subject it may accept two that both want to be the first.
-   */
+  /** Removes the messages of a subject before a number; where that fails, they end by their age. */
   #purge (subject: string, seq: number): void {
     const { link } = this.#options
     link.attempt(() => link.jsm.streams.purge(this.plan.name, { filter: subject, seq })).catch(() => {})
@@ -281,11 +331,7 @@ export class NatsTexts implements TextStore {
       names.set(name, hasEnded ? now : 0)
       return { value: JSON.stringify([...names]), result: true }
     })
-    for (const each of gone) {
-      await this.#options.link.attempt(() => this.#options.link.jsm.streams.purge(this.plan.name, {
-        filter: `${prefix}.text.${tokenOf(room)}.${tokenOf(each)}`
-      }))
-    }
+    for (const each of gone) await this.#giveWay(`${prefix}.text.${tokenOf(room)}.${tokenOf(each)}`)
     return isListed
   }
 
@@ -294,28 +340,31 @@ export class NatsTexts implements TextStore {
     const subject = which === undefined ? `${prefix}.text.${tokenOf(room)}.*` : this.#subject(room, which)
     const messages = await fetchEvery(this.#options, this.plan, subject, 1)
     const { shift } = (await this.#options.lives.open(this.plan)).life
-    const texts = new Map<string, KeptText>()
+    const texts = new Map<string, Found>()
+    for (const message of messages) this.#put(texts, message, shift)
     const now = clock.now()
-    for (const message of messages) {
-      const next = this.#grown(texts.get(message.subject), message, shift)
-      if (next === undefined) continue
-      const { age: _age, ...text } = next
-      texts.set(message.subject, text.part.end === undefined ? text : { ...text, age: Math.max(0, now - message.time) })
-    }
     return [...texts.values()]
+      // The rest of a step is on its way, and brings the nodes here again.
+      .filter(({ isPiece }) => !isPiece)
+      .map(({ isPiece: _isPiece, time, ...text }): KeptText => {
+        return text.part.end === undefined ? text : { ...text, age: Math.max(0, now - time) }
+      })
       .filter(({ part, age = 0 }) => age < append!.ttl && (part.to > 0 || part.end !== undefined))
       .sort((a, b) => a.part.version - b.part.version)
   }
 
-  #grown (known: KeptText | undefined, message: Kept, shift: number): KeptText | undefined {
+  /** Puts a message behind what is there of its text. */
+  #put (texts: Map<string, Found>, message: Kept, shift: number): void {
+    const { subject, time, text } = message
+    const known = texts.get(subject)
     try {
-      const { part, ...head } = stretchOf(message, shift)
-      if (known?.part.begun === part.begun && isRenewal(part)) return known
+      const { isMark, isPiece, part, ...head } = stretchOf(message, shift)
+      if (isMark) texts.delete(subject)
+      if (isMark || (known?.part.begun === part.begun && isRenewal(part))) return
       const whole = grown(known?.part, part)
-      return whole === undefined ? known : { ...head, part: whole }
+      if (whole !== undefined) texts.set(subject, { ...head, part: whole, isPiece, time })
     } catch (error) {
-      this.#options.unread.failed(error, 'text', message.text.length)
-      return known
+      this.#options.unread.failed(error, 'text', text.length)
     }
   }
 
@@ -344,8 +393,8 @@ export class NatsTexts implements TextStore {
   /**
    * Reads a stretch that was forwarded.
    *
-   * @returns the packet; nothing for a step that only renews a lease, `unknown` for one of a life of the stream that is
-   *   not known here
+   * @returns the packet; nothing for a message that changes nothing of the text by itself, `unknown` for one of a life
+   *   of the stream that is not known here
    * @throws Undecodable
    */
   arrived (room: string, sequence: number, text: string): Packet | 'unknown' | undefined {
@@ -357,8 +406,10 @@ export class NatsTexts implements TextStore {
       return 'unknown'
     }
     lives.saw(this.plan.name, epoch, sequence, origin)
-    const { part, ...head } = stretchOf({ subject: '', seq: sequence, time: 0, text }, life.shift)
-    if (isRenewal(part)) return undefined
+    const kept = { subject: '', seq: sequence, time: 0, text }
+    const { isMark, isPiece, part, ...head } = stretchOf(kept, life.shift)
+    // Who has the text is told of a step in pieces by the last of them, which follows nothing that is known here.
+    if (isMark || isPiece || isRenewal(part)) return undefined
     return encodePart({ ...head, room }, part)
   }
 }
@@ -368,14 +419,15 @@ function toldBy (kept: Kept): Told {
   const first = kept.text.indexOf('\n')
   const said = parseJson(kept.text.slice(first + 1, kept.text.indexOf('\n', first + 1)))
   if (!isFields(said)) throw new Undecodable('a step of a text')
-  const { w, n, l, f, o, b } = said
+  const { w, n, l, f, o, b, p } = said
   if (typeof w !== 'string' || !isOffset(n) || !isOffset(l) || !isOffset(f) || !isOffset(o) ||
     (b !== undefined && !isOffset(b))) {
     throw new Undecodable('a step of a text')
   }
   const { end } = linesIn(kept.text)
-  const step = { writer: w, number: n, lease: l, from: f, to: o, begun: b }
-  return { ...kept, ...step, hasEnded: end !== '', isLost: end === '"lost"' }
+  const step = { writer: w, number: n, lease: l, from: f, to: o, begun: b, isPiece: p === 1, isMark: w === '' }
+  // The key of a text that gave way is as free as that of one that was lost.
+  return { ...kept, ...step, hasEnded: end !== '' || w === '', isLost: end === '"lost"' || w === '' }
 }
 
 function linesIn (text: string): ReturnType<typeof readLines> {
@@ -383,10 +435,14 @@ function linesIn (text: string): ReturnType<typeof readLines> {
 }
 
 /** @throws Undecodable */
-function stretchOf (kept: Kept, shift: number): { type: string, key: string, timestamp: number, part: Part } {
-  const { from, to, begun, seq } = toldBy(kept)
+function stretchOf (
+  kept: Kept,
+  shift: number
+): Omit<KeptText, 'age'> & Pick<Step, 'isMark' | 'isPiece'> {
+  const { from, to, begun, seq, isMark, isPiece } = toldBy(kept)
   const version = checkVersion(shift + seq)
-  return decodeStretch(linesIn(kept.text), { version, begun: begun ?? version, from, to })
+  const text = decodeStretch(linesIn(kept.text), { version, begun: begun ?? version, from, to })
+  return { ...text, isMark, isPiece }
 }
 
 /** Whether a step changes nothing of the text: it only renews the lease, or takes the key. */
