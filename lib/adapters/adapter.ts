@@ -453,8 +453,8 @@ export type KnownHere = Pick<KeptText, 'type' | 'key'> & Pick<Part, 'version' | 
 export type TextWritten = 'written' | 'busy' | 'ended' | 'full' | 'lost' | 'behind'
 
 /**
- * Texts that grow, each by one writer at a time. Every step that changes a text is given to `host.event` of all
- * subscribed nodes as a packet of `encodePart`, in the order of its versions; versions of a room only increase.
+ * Texts that grow, each by one writer at a time. Every step that begins or changes a text is given to `host.event` of
+ * all subscribed nodes as a packet of `encodePart`, in the order of its versions; versions of a room only increase.
  */
 export interface TextStore {
   /**
@@ -462,7 +462,7 @@ export interface TextStore {
    * or whose writer's lease is over. Of at most 1 000 texts of a room the one that ended first gives way.
    */
   write (room: string, step: TextWrite, settings: RoomSettings): Awaitable<TextWritten>
-  /** The texts of a room that are kept, or one of them, in the order of their last changes; none that is empty. */
+  /** The texts of a room that are kept, or one of them, in the order of their last changes. */
   read (
     room: string,
     settings: RoomSettings,

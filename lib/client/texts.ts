@@ -48,7 +48,8 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
     const property = names.at(-1)!
     const part = data[property] as Whole
     const name = `${type} ${key}`
-    const text = texts.get(name) ?? { event: type, key, whole: Array.isArray(part) ? [] : '' }
+    const had = texts.get(name)
+    const text = had ?? { event: type, key, whole: part.slice(0, 0) }
     setNewest(texts, name, text, MAX)
     const { later } = text
     // A text under the key of one that has ended is another one.
@@ -65,7 +66,8 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
     const next = (whole.slice(0, from) as unknown[]).concat(part) as Whole
     // Where what comes was here already, only the rest of it is new.
     const isMore = typeof next === 'string' ? next.startsWith(whole as string) : next.length >= whole.length
-    const isKnown = isMore && next.length === whole.length && !end === !text.end
+    // One that has begun and is empty is news, too.
+    const isKnown = had && isMore && next.length === whole.length && !end === !text.end
     text.whole = next
     text.end = end
     text.later = undefined

@@ -96,6 +96,8 @@ export class RoomTexts {
     }
     const text = { type, key, timestamp, part: whole, age }
     this.#set(text)
+    // Who is here hears of a text with its first part; who comes before that is brought the empty one.
+    if (whole.to === 0 && whole.end === undefined) return undefined
     if (known === undefined || part.from > 0 || part.begun !== known.begun || part.to < known.to) return packet
     // It was read again, and the members have its beginning.
     if (part.to === known.to && part.end === undefined) return undefined

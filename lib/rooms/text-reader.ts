@@ -16,6 +16,8 @@ export class TextReader {
   /** What it was sent of texts while it is behind, by the versions with which they began. */
   #sent: Map<number, Pick<Part, 'version' | 'to'>> | undefined
   #isLive = false
+  /** Whether it has not been live yet: then it is shown what has begun and is empty. */
+  #isNew = true
   /** The changes of the room's texts that are in what it was brought. */
   #brought = 0
   /** Another number each time that it begins anew, so that what waited before does nothing. */
@@ -57,6 +59,7 @@ export class TextReader {
     }
     this.#sayLost()
     this.#isLive = true
+    this.#isNew = false
     this.#brought = this.#texts.changes
     this.#known = this.#sent = undefined
   }
@@ -84,9 +87,11 @@ export class TextReader {
       return length !== undefined && (length < to || (length === to && end !== undefined)) ? length : undefined
     }
     const named = namedOf(this.#known, type, key, part)
-    const from = length !== undefined
-      ? length <= to ? length : 0
-      : named !== undefined && startsWith(part, named) ? named[2] : 0
+    const isNamed = named !== undefined && startsWith(part, named)
+    const from = length ?? (isNamed ? named[2] : undefined)
+    // One that polls hears of what begins between two polls as others do, by the first part.
+    if (from === undefined && to === 0 && end === undefined && !this.#isNew) return undefined
+    if (from === undefined || from > to) return 0
     return from === to && (end === undefined || named?.[4] === 1) ? undefined : from
   }
 

@@ -57,6 +57,29 @@ t.test('another page of the chat goes on with the answer that grows, from its be
   t.equal(await transportOf(t, server).reconnectToStream({ chatId: 'c1' }), null)
 })
 
+t.test('a page that comes between the question and the first word of the answer goes on with it', async (t) => {
+  const writers: Array<{ write (chunk: unknown): Promise<void>, end (): Promise<void> }> = []
+  const server = await start(t, {
+    declare: (app) => {
+      app.room(ai, {
+        on: {
+          async ask ({ room }) {
+            writers.push(await room.stream('answer', { id: 'a' }))
+            return { answer: 'a' }
+          },
+          stop: () => undefined
+        }
+      })
+    }
+  })
+  const first = await transportOf(t, server).sendMessages(asks('hello'))
+  const again = await transportOf(t, server).reconnectToStream({ chatId: 'c1' })
+  t.ok(again, 'the answer has begun')
+  await writers[0]!.write({ type: 'start' })
+  await writers[0]!.end()
+  for (const stream of [first, again!]) t.same(await read(stream), [{ type: 'start' }])
+})
+
 t.test('an answer that is stopped ends at the model, and for other pages too', async (t) => {
   const { server, chats } = await serve(t)
   const stop = new AbortController()

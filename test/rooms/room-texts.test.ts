@@ -95,6 +95,32 @@ t.test('of the texts of a room only those that are silent are compared', async (
   t.same(made.asked, ['check b2'])
 })
 
+t.test('a text that has begun is not offered before its first part, and who comes before that is brought it empty', (t) => {
+  const made = make()
+  const begin = stretch('a', '', 0, 1)
+  made.take(begin)
+  t.ok(made.texts.isGrowing)
+  const brought = (known: ConstructorParameters<typeof TextReader>[2]): string[] => {
+    const member = new Member()
+    new TextReader(member, made.texts, known).live()
+    return member.got
+  }
+  t.same(brought(undefined), ['a0:'])
+  t.same(brought({ version: 1 }), [])
+  t.same(brought({ version: 0, lengths: new Map([[97, 0]]) }), [])
+  t.same(brought({ named: [['answer', 'a', 0, checkOf('')]] }), [])
+  t.same(brought({ named: [['answer', 'a', 3, checkOf('abc')]] }), ['a0:'], 'another text has begun under its key')
+  const between = new Member()
+  const reader = new TextReader(between, made.texts, { version: 1 })
+  reader.live()
+  reader.pause({ version: 0 })
+  reader.live()
+  t.same(between.got, [], 'it was there when it began')
+  made.take(stretch('a', 'abc', 0, 2))
+  t.same(made.offered, ['0:abc'])
+  t.end()
+})
+
 /** A member whose link takes one frame at a time. */
 class Member {
   readonly id = 'c'

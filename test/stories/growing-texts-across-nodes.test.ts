@@ -87,16 +87,20 @@ for (const { name, program, start: startBroker, make } of brokers) {
     const [here, there] = [await run(t, make(broker.port)), await run(t, make(broker.port))]
     const writer = here.app.rooms.stream('ai/1', 'answer', { id: 'a' })
     await writer.write('x'.repeat(5_000))
-    await until('it is kept', async () => await here.app.rooms.read('ai/1', 'answer', 'a') !== undefined)
+    const kept = async ({ app }: Running, length: number): Promise<void> => {
+      await until('it is kept', async () => {
+        const text = await app.rooms.read('ai/1', 'answer', 'a') as { data: { text: string } } | undefined
+        return text?.data.text.length === length
+      })
+    }
+    await kept(here, 5_000)
     const token = here.token('ada')
     const ada = await connect(here, { transport: 'polling', token, rooms: ['ai/1'] })
     t.match(await ada.next('answer'), { from: 0 })
     const { cursor } = ada
     ada.cut()
     await writer.write('y')
-    await until('it is kept', async () => {
-      return (await there.app.rooms.read('ai/1', 'answer', 'a') as { data: { text: string } }).data.text.length === 5_001
-    })
+    await kept(there, 5_001)
     const again = await connect(there, { transport: 'polling', token, rooms: ['ai/1'], query: { since: cursor } })
     t.match(await again.next('answer'), { data: { text: 'y' }, from: 5_000 })
     await writer.end()

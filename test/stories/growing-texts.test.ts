@@ -85,6 +85,23 @@ for (const transport of TRANSPORTS) {
     await assertLedger(t, server.app)
   })
 
+  t.test(`over ${transport} one who comes before the first part of a text is shown that it has begun`, async (t) => {
+    const server = await start(t, { declare })
+    const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['ai/1'] })
+    const writer = await server.app.rooms.stream('ai/1', 'answer', { id: 'a' })
+    t.same(await server.app.rooms.read('ai/1', 'answer', 'a'), { data: { id: 'a', text: '' } })
+    const bob = await connect(server, { transport, token: server.token('bob'), rooms: ['ai/1'] })
+    const { data, from, end } = await bob.next('answer')
+    t.same([data, from, end], [{ id: 'a', text: '' }, 0, undefined])
+    await writer.write('some of it')
+    for (const peer of [ada, bob]) {
+      const first = await peer.next('answer')
+      t.same([first.data, first.from], [{ id: 'a', text: 'some of it' }, 0], 'who was there hears of it by its first part')
+    }
+    await writer.end()
+    await assertLedger(t, server.app)
+  })
+
   t.test(`over ${transport} a member asks for the whole of a text, and is refused one that is not kept`, async (t) => {
     const server = await start(t, { declare })
     const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['ai/1'] })
@@ -115,9 +132,9 @@ for (const transport of ['sse', 'polling'] as const) {
   t.test(`over ${transport} one who comes back gets of each text what is behind what its cursor knows`, async (t) => {
     const server = await start(t, { declare })
     const { rooms } = server.app
+    const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['ai/1'] })
     const writer = rooms.stream('ai/1', 'answer', { id: 'a' })
     const other = rooms.stream('ai/1', 'steps', { run: 7 })
-    const ada = await connect(server, { transport, token: server.token('ada'), rooms: ['ai/1'] })
     await writer.write('x'.repeat(2_000))
     await ada.next('answer')
     await other.write({ name: 'one' })

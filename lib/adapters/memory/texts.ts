@@ -54,11 +54,11 @@ export class MemoryTexts implements TextStore {
     if (state !== 'written') return state
     const version = this.#next()
     const part: Part = { ...step.part, version, begun: step.number === 0 || !isOwn ? version : known.part.begun }
-    const hasNews = part.inside !== '' || part.end !== undefined
+    const hasNews = step.number === 0 || part.inside !== '' || part.end !== undefined
     const whole = part.from === 0 ? part : grown(known!.part, part)!
     this.#set(room, {
       ...headOf(step),
-      part: hasNews || known === undefined || step.number === 0 ? whole : known.part,
+      part: hasNews || known === undefined ? whole : known.part,
       writer: step.writer,
       number: step.number,
       leaseUntil: now + step.lease,
@@ -116,7 +116,7 @@ export class MemoryTexts implements TextStore {
     if (texts === undefined) return []
     const one = which === undefined ? undefined : texts.get(nameOf(which), now)
     const found = which === undefined ? texts.all(now) : one === undefined ? [] : [one]
-    return found.filter(({ part }) => part.to > 0 || part.end !== undefined).map((text) => ({
+    return found.map((text) => ({
       ...headOf(text),
       part: text.part,
       ...(text.part.end === undefined ? {} : { age: Math.max(0, now - text.endedAt) })

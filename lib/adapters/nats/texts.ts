@@ -349,7 +349,7 @@ export class NatsTexts implements TextStore {
       .map(({ isPiece: _isPiece, time, ...text }): KeptText => {
         return text.part.end === undefined ? text : { ...text, age: Math.max(0, now - time) }
       })
-      .filter(({ part, age = 0 }) => age < append!.ttl && (part.to > 0 || part.end !== undefined))
+      .filter(({ age = 0 }) => age < append!.ttl)
       .sort((a, b) => a.part.version - b.part.version)
   }
 
@@ -409,7 +409,7 @@ export class NatsTexts implements TextStore {
     const kept = { subject: '', seq: sequence, time: 0, text }
     const { isMark, isPiece, part, ...head } = stretchOf(kept, life.shift)
     // Who has the text is told of a step in pieces by the last of them, which follows nothing that is known here.
-    if (isMark || isPiece || isRenewal(part)) return undefined
+    if (isMark || isPiece || (isRenewal(part) && part.begun !== part.version)) return undefined
     return encodePart({ ...head, room }, part)
   }
 }

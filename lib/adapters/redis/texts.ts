@@ -62,7 +62,7 @@ export class RedisTexts implements TextStore {
   }
 
   #decoded ([version, begun, to, age, head, end, before, inside]: readonly string[]): KeptText[] {
-    if (version === undefined || (to === '0' && end === '')) return []
+    if (version === undefined) return []
     try {
       const at = { version: Number(version), begun: Number(begun), from: 0, to: Number(to) }
       const text = decodeStretch({ head: head!, end: end!, before: before!, inside: inside! }, at)

@@ -99,7 +99,7 @@ else
   redis.call('ZADD', growing, version, name)
   redis.call('PEXPIRE', growing, ${DAY})
 end
-if hasNews then tell(version, begun, ARGV[11], ARGV[12], ARGV[6], ARGV[7], ARGV[8], ARGV[10]) end
+if isNew or hasNews then tell(version, begun, ARGV[11], ARGV[12], ARGV[6], ARGV[7], ARGV[8], ARGV[10]) end
 return 'written'
 `)
 
