@@ -154,10 +154,11 @@ export function createWebSocketTransport ({ settings }: Foundation, flusher: Flu
 
 /** Makes the contract watch; `undefined` where there are no other nodes to tell. */
 export function createContractWatch (
-  { app: { log }, adapter: { presence, control }, nodeId, failed }: Foundation
+  { app: { log }, options, adapter: { presence, control }, nodeId, failed }: Foundation
 ): ContractWatch | undefined {
   if (presence === undefined || control === undefined) return undefined
-  return new ContractWatch({ presence, nodeId, log, onError: (error) => { failed(error, 'contracts') } })
+  const hooks = (['onOnline', 'onOffline'] as const).filter((hook) => options[hook] !== undefined)
+  return new ContractWatch({ presence, nodeId, hooks, log, onError: (error) => { failed(error, 'contracts') } })
 }
 
 export function createSlotAudit (

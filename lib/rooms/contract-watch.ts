@@ -8,6 +8,8 @@ export interface ContractWatchOptions {
   /** Where nodes publish what they declare; the entry of a node that is gone expires there. */
   readonly presence: PresenceStore
   readonly nodeId: string
+  /** The hooks for whole users that this node has: `onOnline`, `onOffline`. */
+  readonly hooks: readonly string[]
   readonly log: { warn (object: object, message: string): void }
   readonly onError: (error: unknown) => void
 }
@@ -27,15 +29,31 @@ const MAX_TOLD = 10
 const MAX_TEXT = 65_536
 
 /** Describes what two nodes must have in common of a family of rooms, in words that a person can compare. */
-function wordsOf ({ settings: { history }, events }: Declaration): string {
-  const kept = history === false ? 'no history' : `history of ${history.size} for ${history.ttl} ms`
-  const each = [...events].map(([type, { delivery, key, isOwned }]) => [
-    type,
-    delivery,
-    ...(key === undefined ? [] : ['by', key]),
-    ...(isOwned ? ['of its owner'] : [])
-  ].join(' ')).sort()
-  return `${kept}; ${each.length === 0 ? 'no events' : each.join(', ')}`
+function wordsOf (declaration: Declaration): string {
+  const { settings: { history, append }, events, texts, hasPresence, canUpdate } = declaration
+  const hooks = (['onOccupied', 'onVacated'] as const).filter((hook) => declaration[hook] !== undefined)
+  const each = [
+    ...[...events].map(([type, { delivery, key, isOwned }]) => [
+      type,
+      delivery,
+      ...(key === undefined ? [] : ['by', key]),
+      ...(isOwned ? ['of its owner'] : [])
+    ].join(' ')),
+    ...[...texts].map(([type, { key, append, isList }]) => [
+      type,
+      'append by',
+      key,
+      isList ? 'a list' : 'a text',
+      append
+    ].join(' '))
+  ].sort()
+  return [
+    history === false ? 'no history' : `history of ${history.size} for ${history.ttl} ms`,
+    each.length === 0 ? 'no events' : each.join(', '),
+    ...(append === undefined ? [] : [`texts of ${append.size} bytes for ${append.ttl} ms`]),
+    ...(hasPresence ? [canUpdate ? 'presence that members update' : 'presence'] : []),
+    ...hooks
+  ].join('; ')
 }
 
 /** @returns the differences, one line each */
@@ -51,9 +69,9 @@ function differences (mine: ReadonlyMap<string, string>, theirs: ReadonlyMap<str
 }
 
 /**
- * Warns when nodes that share a broker and a prefix declare different rooms: they are two applications that receive
- * each other's events, or two versions of one. It never refuses them, because while a new version is rolled out both
- * versions are meant to run.
+ * Warns when nodes that share a broker and a prefix declare different rooms or hooks: they are two applications that
+ * receive each other's events, or two versions of one. It never refuses them, because while a new version is rolled out
+ * both versions are meant to run.
  */
 export class ContractWatch {
   readonly #options: ContractWatchOptions
@@ -68,10 +86,10 @@ export class ContractWatch {
   }
 
   start (declarations: Iterable<Declaration>): void {
-    this.#mine = new Map([...declarations].map((declaration) => [
-      declaration.pattern.source,
-      wordsOf(declaration)
-    ] as const).sort(([a], [b]) => a < b ? -1 : 1))
+    // No room can have the name of a hook, because there are no spaces in the names of rooms.
+    const hooks = this.#options.hooks.map((hook) => [`the hook ${hook}`, 'of all users'] as const)
+    const rooms = [...declarations].map((each) => [each.pattern.source, wordsOf(each)] as const)
+    this.#mine = new Map([...rooms, ...hooks].sort(([a], [b]) => a < b ? -1 : 1))
     this.#fingerprint = createHash('sha256').update(JSON.stringify([...this.#mine])).digest('base64url')
     this.#timer = every(() => { this.#lookAgain() }, LEASE / 3).unref()
     this.#lookAgain()
@@ -123,7 +141,7 @@ export class ContractWatch {
       const found = theirs === undefined ? [] : differences(this.#mine, theirs)
       log.warn(
         { differences: found.slice(0, MAX_TOLD), more: Math.max(0, found.length - MAX_TOLD) },
-        'another node with the same broker and prefix declares other rooms: two applications hear each other unless the adapter of each has a prefix of its own; two versions of one application may differ while the newer one is rolled out'
+        'another node with the same broker and prefix declares other rooms or hooks: two applications hear each other unless the adapter of each has a prefix of its own; two versions of one application may differ while the newer one is rolled out'
       )
     }
   }

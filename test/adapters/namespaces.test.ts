@@ -166,6 +166,51 @@ for (const { name, skip, open } of [
     }
   )
 
+  t.test(
+    `${name}: a node whose hooks, presence or texts are other than those of the node beside it is told at start what differs`,
+    { skip },
+    async (t) => {
+      const make = await open(t)
+      const hall = (update: boolean, hooks: object = {}) => (app: Running['app']): void => {
+        app.room(defineRoom('hall/:id', { member: Type.Object({ name: Type.String() }) }), {
+          presence: { data: () => ({ name: 'x' }), update },
+          ...hooks
+        })
+      }
+      const noted = (property: 'text' | 'more') => (app: Running['app']): void => {
+        const data = Type.Object({ id: Type.String(), text: Type.String(), more: Type.String() })
+        app.room(defineRoom('noted/:id', { events: { note: { data, delivery: 'append', key: 'id', append: property } } }))
+      }
+      const declareWith = (...each: Array<(app: Running['app']) => void>) => (app: Running['app']): void => {
+        for (const one of each) one(app)
+      }
+      const none = (): void => {}
+      const first = await start(t, {
+        adapter: make('shop'),
+        onOffline: none,
+        declare: declareWith(hall(true, { onVacated: none }), noted('text'))
+      })
+      const twin = await start(t, {
+        adapter: make('shop'),
+        onOffline: none,
+        declare: declareWith(hall(true, { onVacated: none }), noted('text'))
+      })
+      const second = await start(t, {
+        adapter: make('shop'),
+        onOnline: none,
+        declare: declareWith(hall(false), noted('more'))
+      })
+      await until('the second is told', () => said(second).length === 1)
+      t.match(said(second)[0]!.differences, [
+        /^hall\/:id has here .*; presence; there .*; presence that members update; onVacated$/,
+        /^noted\/:id has here .*note append by id a text more; .*; there .*note append by id a text text; /,
+        'the hook onOnline is declared here alone',
+        'the hook onOffline is declared there alone'
+      ])
+      t.same([first, twin].map(said), [[], []])
+    }
+  )
+
   t.test(`${name}: nodes of one app, one after the other and side by side, are told nothing`, { skip }, async (t) => {
     const make = await open(t)
     for (let count = 0; count < 3; count++) {

@@ -162,6 +162,7 @@ const CASES: readonly Case[] = [
           snapshot: async () => ({ sequence: 1, total: list.length, list })
         },
         nodeId: 'a',
+        hooks: [],
         log: { warn: () => { told++ } },
         onError: (error) => { throw error }
       })
