@@ -1,11 +1,12 @@
 /**
- * One node of the chaos of streams as a process of its own: `fork(this file, [URL of Redis])`. It says its port, writes
- * the texts that its parent asks for, and says how many steps the adapter was asked for.
+ * One node of the chaos of streams as a process of its own: `fork(this file, [URL of redis or nats])`. It says its
+ * port, writes the texts that its parent asks for, and says how many steps the adapter was asked for.
  */
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import type { TextStore } from '../../lib/adapters/adapter.js'
+import type { Adapter, TextStore } from '../../lib/adapters/adapter.js'
+import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import realtime from '../../lib/index.js'
 import { SECRET, stories, tokenAt } from './stream-rooms.js'
@@ -16,7 +17,8 @@ export type Said =
   | { readonly is: 'ready', readonly port: number }
   | { readonly is: 'written', readonly key: string, readonly steps: number, readonly milliseconds: number, readonly error?: string }
 
-const adapter = redis({ url: process.argv[2]! })
+const url = process.argv[2]!
+const adapter: Adapter = url.startsWith('nats:') ? nats({ url }) : redis({ url })
 const store = adapter.texts!
 let steps = 0
 const counting: TextStore = {

@@ -18,7 +18,8 @@ export interface StreamChaosOptions {
   readonly rate: number
   readonly readers: number
   readonly seed: number
-  readonly redis: Server
+  /** Redis, which keeps its data over a restart, or NATS. */
+  readonly broker: Server
   readonly log: (line: string) => void
 }
 
@@ -28,6 +29,8 @@ export interface StreamResult {
   readonly different: readonly string[]
   /** Readers that were told that the text of the node that was killed is lost. */
   readonly toldOfLoss: number
+  /** Milliseconds between the kill and that, of the reader in the middle and of the last one. */
+  readonly lossAfter: readonly [median: number, longest: number]
   /** Bytes of frames that one was sent who joined at three quarters, for each byte of the text as it was then. */
   readonly lateRatio: number
   /** Steps that the adapter was asked for, for each window in which there was something to publish. */
@@ -82,18 +85,20 @@ interface Reader {
   readonly client: Client
   /** What it has of each text, and every end that it was told of. */
   readonly texts: Map<string, { text: string, end: unknown, ends: unknown[] }>
+  /** When it was told that a text is lost, by `performance.now()`. */
+  toldAt?: number
 }
 
 /**
  * Readers on all transports of texts that another node writes, while links are cut, stalled and killed, a node of
- * readers and Redis (with its data) are restarted, and the node of one writer is killed.
+ * readers and the broker (with its data) are restarted, and the node of one writer is killed.
  */
 export async function runStreams (options: StreamChaosOptions): Promise<StreamResult> {
-  const { tokens, rate, readers: size, seed, redis, log } = options
+  const { tokens, rate, readers: size, seed, broker, log } = options
   const draw = randomBy(seed)
   const faults = { cuts: 0, stalls: 0, dead: 0, nodes: 0, brokers: 0 }
-  const [writing, doomed] = [await Node.start(redis.url), await Node.start(redis.url)]
-  const reading = [await Node.start(redis.url), await Node.start(redis.url)]
+  const [writing, doomed] = [await Node.start(broker.url), await Node.start(broker.url)]
+  const reading = [await Node.start(broker.url), await Node.start(broker.url)]
   const proxies = await Promise.all([Infinity, SLOW].map(async (bytes) => {
     const proxy = new FaultProxy(reading.map(({ port }) => port))
     proxy.rate = bytes
@@ -109,12 +114,14 @@ export async function runStreams (options: StreamChaosOptions): Promise<StreamRe
       WebSocket
     })
     const texts: Reader['texts'] = new Map()
+    const reader: Reader = { client, texts }
     client.join(stories.at({ id: '1' })).on('told', ({ data, end }) => {
       const ends = texts.get(data.id)?.ends ?? []
       if (end !== undefined) ends.push(end)
+      if (end === 'lost') reader.toldAt ??= performance.now()
       texts.set(data.id, { text: data.text, end, ends })
     })
-    return { client, texts }
+    return reader
   })
   await sleep(2_000)
   log(`${size} readers on ${reading.length} nodes, one writes ${tokens} tokens at ${rate}/s, another one will be killed`)
@@ -123,6 +130,7 @@ export async function runStreams (options: StreamChaosOptions): Promise<StreamRe
   const whole = writing.write({ key: 'whole', tokens, rate })
   void doomed.write({ key: 'lost', tokens, rate })
   const over = new AbortController()
+  let killedAt = 0
   const harm = async (): Promise<void> => {
     while (!over.signal.aborted) {
       await sleep(draw() * 400)
@@ -132,19 +140,20 @@ export async function runStreams (options: StreamChaosOptions): Promise<StreamRe
   const killings = async (): Promise<number> => {
     await sleep(seconds * 250)
     await doomed.kill()
+    killedAt = performance.now()
     log('the node of a writer was killed')
     await sleep(seconds * 125)
     faults.nodes++
     const other = reading.shift()!
     await other.kill()
-    reading.push(await Node.start(redis.url))
+    reading.push(await Node.start(broker.url))
     for (const { proxy } of proxies) proxy.target = reading.map(({ port }) => port)
     log('a node of readers was killed, and another one has taken its place')
     await sleep(seconds * 125)
     faults.brokers++
-    await redis.stop()
-    await redis.start()
-    log('Redis was restarted with its data')
+    await broker.stop()
+    await broker.start()
+    log('the broker was restarted with its data')
     await sleep(seconds * 250)
     return await late(reading[0]!.port)
   }
@@ -177,10 +186,13 @@ export async function runStreams (options: StreamChaosOptions): Promise<StreamRe
     const from = [...text].findIndex((char, at) => char !== [...expected][at])
     return `reader ${index} (${TRANSPORTS[index % TRANSPORTS.length]!}): ${text.length} of ${expected.length}, ${String(end)}, other from ${from}`
   })
-  const result = {
+  const after = readers.flatMap(({ toldAt }) => toldAt === undefined ? [] : [Math.round(toldAt - killedAt)])
+    .sort((a, b) => a - b)
+  const result: StreamResult = {
     equal: size - different.length,
     different: [...different, ...[error, again.error].flatMap((each) => each ?? [])],
-    toldOfLoss: readers.filter(({ texts }) => texts.get('lost')?.ends.includes('lost') === true).length,
+    toldOfLoss: after.length,
+    lossAfter: [after[after.length >> 1] ?? Infinity, after.at(-1) ?? Infinity],
     lateRatio,
     stepsPerFlush: steps / (milliseconds / FLUSH),
     faults

@@ -4,6 +4,7 @@
  * with])`. It tells its port.
  */
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { nats } from '../../lib/adapters/nats/adapter.js'
@@ -34,6 +35,37 @@ export function cursorsOf (room: { state: { get (event: 'cursor'): ReadonlyMap<s
   return [...room.state.get('cursor')?.keys() ?? []].sort()
 }
 
+/** A room whose texts its node writes on until it is killed, or begins and leaves empty. */
+export const tales = defineRoom('tales/:id', {
+  messages: { tell: Type.Object({ id: Type.String(), isSilent: Type.Boolean() }) },
+  events: {
+    tale: { data: Type.Object({ id: Type.String(), text: Type.String() }), delivery: 'append', key: 'id', append: 'text' }
+  }
+})
+
+export function declareTales (app: FastifyInstance): void {
+  app.room(tales, {
+    on: {
+      async tell ({ data: { id, isSilent }, room }) {
+        const writer = await room.stream('tale', { id })
+        if (!isSilent) void tell(writer)
+      }
+    }
+  })
+}
+
+const wordAt = (place: number): string => `${place} and `
+
+/** The first words of every tale. */
+export function taleOf (words: number): string { return Array.from({ length: words }, (_, n) => wordAt(n)).join('') }
+
+async function tell (writer: { write (chunk: string): Promise<void> }): Promise<never> {
+  for (let place = 0; ; place++) {
+    await writer.write(wordAt(place))
+    await sleep(20)
+  }
+}
+
 /** What the node says when it listens. */
 export interface Ready { readonly port: number }
 
@@ -54,6 +86,7 @@ async function serve (url: string, connections: number, lease: number, hasHooks:
   })
   app.room(single, { capacity: 1 })
   declarePlane(app)
+  declareTales(app)
   if (hasHooks) {
     app.room(defineRoom('hall/:id', {}), {
       onOccupied: ({ room, params }) => { tell(`occupied ${room.name} ${params.id}`) },

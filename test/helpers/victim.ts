@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process'
+import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Ready } from './node-process.js'
@@ -21,6 +21,9 @@ export interface VictimOptions {
   readonly onCall?: (call: string) => void
 }
 
+/** The start of the one before: at the same time they would take the processor from each other and from the test. */
+let starting: Promise<unknown> = Promise.resolve()
+
 /** @param url of the Redis or NATS that it shares with the other nodes */
 export async function startVictim (
   t: Teardown,
@@ -29,10 +32,16 @@ export async function startVictim (
 ): Promise<Victim> {
   const program = fileURLToPath(new URL('./node-process.ts', import.meta.url))
   const args = [url, String(connections), String(lease), ...onCall === undefined ? [] : ['hooks']]
-  const child = fork(program, args, { execArgv: ['--import', 'tsx'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  child.on('message', (message: unknown) => { if (typeof message === 'string') onCall?.(message) })
-  const [{ port }] = await once(child, 'message') as [Ready]
+  const start = async (): Promise<{ child: ChildProcess, port: number }> => {
+    const child = fork(program, args, { execArgv: ['--import', 'tsx'] })
+    t.teardown(() => child.kill('SIGKILL'))
+    child.on('message', (message: unknown) => { if (typeof message === 'string') onCall?.(message) })
+    const [{ port }] = await once(child, 'message') as [Ready]
+    return { child, port }
+  }
+  const started = starting.then(start)
+  starting = started.catch(() => {})
+  const { child, port } = await started
   return {
     port,
     url: `http://127.0.0.1:${port}`,

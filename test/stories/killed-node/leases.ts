@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Broker } from '../../helpers/brokers.js'
 import { connect, start, TRANSPORTS, type ConnectOptions, type Refused, type Running } from '../../helpers/net.js'
-import { declarePlane, SECRET, single } from '../../helpers/node-process.js'
+import { declarePlane, declareTales, SECRET, single } from '../../helpers/node-process.js'
 import type { Server } from '../../helpers/servers.js'
 import { startVictim } from '../../helpers/victim.js'
 
@@ -30,6 +30,7 @@ export async function lastSlots (t: Test, { make }: Broker, { url, port }: Serve
     declare: (app) => {
       app.room(single, { capacity: 1 })
       declarePlane(app)
+      declareTales(app)
     }
   })
   const token = (user: string): string => other.token(user, {}, 600)
