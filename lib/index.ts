@@ -2,8 +2,9 @@ import realtime from './plugin/plugin.js'
 import { defineRoom } from './contract/define-room.js'
 import { createPublisher } from './app/publisher.js'
 import { memory } from './adapters/memory/adapter.js'
+import { Refusal } from './errors/refusal.js'
 
-const exported = { default: realtime, fastifyRealtime: realtime, defineRoom, createPublisher, memory }
+const exported = { default: realtime, fastifyRealtime: realtime, defineRoom, createPublisher, memory, Refusal }
 
 /**
  * The plugin. What else this entry point exports hangs on it too: in CommonJS `require` returns the plugin itself, and
@@ -12,7 +13,8 @@ const exported = { default: realtime, fastifyRealtime: realtime, defineRoom, cre
 const plugin: typeof realtime & typeof exported = Object.assign(realtime, exported)
 
 export { plugin as default, plugin as fastifyRealtime, plugin as 'module.exports' }
-export { createPublisher, defineRoom, memory }
+export { createPublisher, defineRoom, memory, Refusal }
+export type { RefusalOptions, Why } from './errors/refusal.js'
 export type { Publisher } from './app/publisher.js'
 export type { MemoryOptions } from './adapters/memory/adapter.js'
 // Adds `rooms` and `room` to the types of Fastify.

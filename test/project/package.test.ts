@@ -17,12 +17,12 @@ t.test('the packed package, as an app installs it', { skip }, async (t) => {
   await linkedConsumer(tarball, app)
   const unpacked = join(app, 'node_modules/fastify-realtime')
   const { exports } = JSON.parse(readFileSync(join(unpacked, 'package.json'), 'utf8')) as { exports: object }
-  const paths = Object.keys(exports).filter((path) => path !== './package.json')
+  const paths = Object.keys(exports).filter((path) => !path.endsWith('.json'))
   const names = paths.map((path) => `fastify-realtime${path.slice(1)}`)
 
   await t.test('the tarball names no file that is not in it, by an import or by a source map', async (t) => {
     const held = new Set(tarball.files)
-    const belongs = /^(dist\/.+\.(js|d\.ts)|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/
+    const belongs = /^(dist\/.+\.(js|d\.ts)|README\.md|LICENSE|CHANGELOG\.md|package\.json|realtime\.schema\.json)$/
     t.same(tarball.files.filter((path) => !belongs.test(path)), [])
     const absent: string[] = []
     for (const path of tarball.files.filter((path) => path.startsWith('dist/'))) {

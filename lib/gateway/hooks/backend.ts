@@ -1,0 +1,140 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { after } from '../../structures/timers.js'
+import { VERSION } from '../../version.js'
+import type { HooksSettings } from '../config/resolve.js'
+import type { HookName } from '../config/schema.js'
+import { Circuit } from './circuit.js'
+import type { HookCounts, HookOutcome } from './counts.js'
+import { HookFailure, failureOf } from './failure.js'
+import { RequestError, Requests, type Answer } from './request.js'
+import { signedHeaders } from './signature.js'
+import { Warnings } from './warnings.js'
+
+/** For each request under way, how many more may wait for a socket. */
+const WAITING = 16
+
+/** Times of a backend that tests shorten. */
+export interface BackendTimes {
+  /** Milliseconds before the first further try, three times as long before each later one. */
+  readonly again: number
+  /** Failures in a row after which it is spared for `pause` milliseconds, twice as long each time up to `longest`. */
+  readonly failures: number
+  readonly pause: number
+  readonly longest: number
+}
+
+export const TIMES: BackendTimes = { again: 100, failures: 5, pause: 1_000, longest: 30_000 }
+
+/** One backend: asks it with signed requests, and spares it while it fails. */
+export class Backend {
+  readonly settings: HooksSettings
+  readonly times: BackendTimes
+  readonly counts: HookCounts
+  readonly warnings: Warnings
+  readonly #requests: Requests
+  readonly #circuit: Circuit
+  readonly #host: string
+  #underWay = 0
+
+  constructor (settings: HooksSettings, log: FastifyBaseLogger, counts: HookCounts, times: BackendTimes = TIMES) {
+    this.settings = settings
+    this.times = times
+    this.counts = counts
+    this.warnings = new Warnings(log)
+    this.#host = new URL(settings.url).host
+    this.#requests = new Requests(settings.url, settings.concurrency)
+    this.#circuit = new Circuit({
+      ...times,
+      onChange: (isOpen) => {
+        counts.circuit(isOpen)
+        const backend = this.#host
+        if (isOpen) log.error({ backend }, 'a backend failed too often and is spared; one request after another tries it')
+        else log.info({ backend }, 'a backend answers again')
+      }
+    })
+  }
+
+  close (): void { this.#requests.close() }
+
+  /**
+   * Asks a question, within `timeout` and with further tries where they may help, all under one id.
+   *
+   * @param read makes something of an answer, which is a success or a refusal with 4xx; throws HookFailure for nonsense
+   * @throws HookFailure
+   */
+  async ask<T> (hook: HookName, id: string, data: object, read: (answer: Answer) => T): Promise<T> {
+    const { concurrency, timeout, retries } = this.settings
+    const start = performance.now()
+    try {
+      if (this.#underWay >= concurrency * WAITING) throw new HookFailure('busy', 'too many questions wait for it')
+      this.#underWay++
+      try {
+        const body = bodyOf(hook, data)
+        for (let tries = 0; ; tries++) {
+          const left = timeout - (performance.now() - start)
+          const answer = await this.send(id, body, left).catch(async (error: unknown): Promise<undefined> => {
+            await this.#again(error, tries < retries, tries, timeout - (performance.now() - start))
+          })
+          if (answer === undefined) continue
+          const result = read(answer)
+          this.counts.ended(hook, answer.status < 300 ? 'ok' : 'refused', (performance.now() - start) / 1_000)
+          return result
+        }
+      } finally {
+        this.#underWay--
+      }
+    } catch (error) {
+      throw this.failed(hook, error, (performance.now() - start) / 1_000)
+    }
+  }
+
+  /** Waits before the next try, or throws where that cannot help. */
+  async #again (error: unknown, isAllowed: boolean, tries: number, left: number): Promise<void> {
+    if (!(error instanceof HookFailure) || !error.isPassing || !isAllowed) throw error
+    const wait = Math.max(error.retryAfter ?? 0, this.times.again * 3 ** tries * (0.5 + Math.random()))
+    if (wait >= left) throw error
+    await new Promise<void>((resolve) => { after(resolve, wait) })
+  }
+
+  /**
+   * Sends one request.
+   *
+   * @throws HookFailure
+   */
+  async send (id: string, body: string, timeout: number): Promise<Answer> {
+    const wait = this.#circuit.enter()
+    if (wait > 0) throw new HookFailure('open', 'it failed too often', { retryAfter: wait })
+    try {
+      const headers = {
+        ...signedHeaders(id, Math.floor(Date.now() / 1_000), body, this.settings.keys),
+        'user-agent': `fastify-realtime/${VERSION}`
+      }
+      const answer = await this.#requests.post(headers, body, timeout)
+      const failure = failureOf(answer)
+      if (failure !== undefined) throw failure
+      this.#circuit.succeeded()
+      return answer
+    } catch (error) {
+      this.#circuit.failed()
+      throw error instanceof RequestError
+        ? new HookFailure(error.reason, error.message, { isPassing: error.reason === 'unreachable' })
+        : error
+    }
+  }
+
+  /** Counts and tells of a failure. @returns the failure */
+  failed (hook: HookName, error: unknown, seconds = 0): HookFailure {
+    if (!(error instanceof HookFailure)) throw error
+    this.counts.ended(hook, error.reason, seconds)
+    const { reason, message: said } = error
+    this.warnings.warn(keyOf(hook, reason), { backend: this.#host, hook, reason, said }, 'a backend gave no answer')
+    return error
+  }
+}
+
+/** What lines of the log are told apart by. */
+export function keyOf (hook: HookName, outcome: HookOutcome): string { return `${hook} ${outcome}` }
+
+export function bodyOf (hook: HookName, data: object): string {
+  return JSON.stringify({ type: hook, timestamp: new Date().toISOString(), data })
+}

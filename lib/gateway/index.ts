@@ -1,0 +1,8 @@
+export { ConfigError } from './config/faults.js'
+export { resolveConfig } from './config/resolve.js'
+export { createGateway } from './gateway.js'
+export type { Fault } from './config/faults.js'
+export type { Sources } from './config/given.js'
+export type { GatewaySettings, HooksSettings, RoomSettings, Verification } from './config/resolve.js'
+export type { GatewayConfig } from './config/schema.js'
+export type { GatewayParts } from './gateway.js'

@@ -1,0 +1,267 @@
+import { Writable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import { Registry } from 'prom-client'
+import t, { type Test } from 'tap'
+import { resolveConfig, type HooksSettings } from '../../lib/gateway/config/resolve.js'
+import { createGateway } from '../../lib/gateway/gateway.js'
+import { Backend } from '../../lib/gateway/hooks/backend.js'
+import { HookCounts } from '../../lib/gateway/hooks/counts.js'
+import { Notices } from '../../lib/gateway/hooks/notices.js'
+import { RoomHooks } from '../../lib/gateway/hooks/room-hooks.js'
+import { createPeer } from '../../lib/testing/index.js'
+import { freePort, until } from '../helpers/servers.js'
+import { FakeBackend, isSigned, KEY, startBackend, WHSEC, type Behaviour } from './backend.js'
+
+const Text = { type: 'object', properties: { text: { type: 'string' } }, required: ['text'] }
+const TIMES = { again: 1, failures: 3, pause: 60, longest: 120 }
+
+interface Gateway {
+  readonly app: FastifyInstance
+  readonly lines: Array<Record<string, unknown>>
+  /** Sends a message as ada. */
+  send (text: string, id?: string): Promise<{ status: number, body: Record<string, unknown> }>
+  join (user?: string): ReturnType<typeof createPeer>
+  counted (hook: string, outcome: string): Promise<number>
+}
+
+async function start (t: Test, backend: FakeBackend, hooks: object = {}): Promise<Gateway> {
+  const lines: Array<Record<string, unknown>> = []
+  const stream = new Writable({
+    write (chunk, _encoding, done) {
+      lines.push(JSON.parse(String(chunk)) as Record<string, unknown>)
+      done()
+    }
+  })
+  const settings = resolveConfig({
+    jwt: { secret: 'a secret that has at least 32 bytes' },
+    stats: { token: 'the-token-of-whoever-scrapes-the-stats' },
+    presence: { grace: 0 },
+    hooks: { url: backend.url, secret: WHSEC, timeout: 2_000, ...hooks },
+    rooms: {
+      'chat/:id': {
+        messages: { say: { data: Text, reply: { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] } } },
+        events: { said: { data: Text } }
+      }
+    }
+  }, { env: {}, directory: '.' })
+  const app = await createGateway(settings, { logger: { level: 'info', stream }, times: TIMES })
+  t.teardown(async () => { await app.close() })
+  await app.ready()
+  const token = (sub: string): string => app.jwt.sign({ sub, role: 'tester' } as object, { expiresIn: '1m' })
+  return {
+    app,
+    lines,
+    join: async (user = 'ada') => await createPeer(app, { room: 'chat/1', token: token(user) }),
+    async send (text, id) {
+      const answer = await app.inject({
+        method: 'POST',
+        url: '/ws/chat/1',
+        headers: { authorization: `Bearer ${token('ada')}`, 'content-type': 'application/json' },
+        payload: JSON.stringify({ type: 'say', ...(id === undefined ? {} : { id }), data: { text } })
+      })
+      return { status: answer.statusCode, body: answer.json() }
+    },
+    async counted (hook, outcome) {
+      const { payload } = await app.inject({
+        url: '/ws/stats?format=prometheus', headers: { authorization: 'Bearer the-token-of-whoever-scrapes-the-stats' }
+      })
+      return countOf(payload, hook, outcome)
+    }
+  }
+}
+
+function countOf (metrics: string, hook: string, outcome: string): number {
+  const line = `gateway_hooks_total{hook="${hook}",outcome="${outcome}"} `
+  return Number(metrics.split('\n').find((each) => each.startsWith(line))?.slice(line.length) ?? 0)
+}
+
+/** A backend that lets everybody in, and does something else with messages. */
+function answering (behave: Behaviour): Behaviour {
+  return (asked, response) => asked.type === 'message' ? behave(asked, response) : { status: 200, body: { allow: true } }
+}
+
+t.test('the backend decides who enters, answers messages, and hears who comes and goes, each request signed', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = ({ type, data }) => type === 'authorize'
+    ? { status: 200, body: { allow: data.userId !== 'eve' } }
+    : type === 'message' ? { status: 200, body: { n: 7 } } : { status: 204 }
+  const { send, join } = await start(t, backend)
+  await t.rejects(join('eve'), { statusCode: 403, code: 'forbidden' })
+  const ada = await join()
+  t.match(await send('hello', 'one'), { status: 200, body: { type: 'ack', data: { n: 7 } } })
+  const [joined] = await backend.heard('join')
+  t.match(joined!.data, { room: 'chat/1', params: { id: '1' }, userId: 'ada', resumed: false, user: { role: 'tester' } })
+  t.match((await backend.heard('message'))[0]!.data, { room: 'chat/1', userId: 'ada', message: 'say', data: { text: 'hello' }, messageId: 'one' })
+  t.match((await backend.heard('online'))[0]!.data, { userId: 'ada' })
+  await ada.close()
+  t.match((await backend.heard('leave'))[0]!.data, { room: 'chat/1', userId: 'ada', code: 'left' })
+  t.match((await backend.heard('offline'))[0]!.data, { userId: 'ada' })
+  t.same(backend.asked.filter((asked) => !isSigned(asked)), [])
+})
+
+t.test('a refusal of the backend reaches the client with its code, and is not tried again', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = answering(() => ({ status: 422, body: { code: 'no_move', message: 'that is no move' } }))
+  const { send, counted } = await start(t, backend)
+  t.match(await send('x'), { status: 422, body: { code: 'no_move', message: 'that is no move' } })
+  t.equal(backend.of('message').length, 1)
+  t.equal(await counted('message', 'refused'), 1)
+})
+
+/** What a backend does, and the reason that is logged and counted for it. */
+const FAILURES: ReadonlyArray<readonly [string, Behaviour, string, { code: string, data?: object }]> = [
+  ['hangs', () => 'hang', 'timeout', { code: 'unavailable', data: { retryAfter: 1_000 } }],
+  ['stops in its answer', (_asked, response) => {
+    response.writeHead(200, { 'content-length': '100' }).write('{')
+    return 'hang'
+  }, 'timeout', { code: 'unavailable' }],
+  ['cuts the link', () => 'cut', 'unreachable', { code: 'unavailable' }],
+  ['answers 500', () => ({ status: 500 }), 'status', { code: 'unavailable' }],
+  ['does not know our signature', () => ({ status: 401 }), 'status', { code: 'unavailable' }],
+  ['is somewhere else', () => ({ status: 302, headers: { location: '/' } }), 'status', { code: 'unavailable' }],
+  ['is overloaded', () => ({ status: 429, headers: { 'retry-after': '7' } }), 'status', { code: 'unavailable', data: { retryAfter: 7_000 } }],
+  ['answers nonsense', () => ({ status: 200, body: '<html>' }), 'nonsense', { code: 'internal' }],
+  ['answers too much', () => ({ status: 200, body: 'x'.repeat(1_048_577) }), 'too_large', { code: 'internal' }]
+]
+
+interface Asking {
+  readonly hooks: RoomHooks
+  readonly lines: Array<readonly [level: string, detail: object, message: string]>
+  counted (hook: string, outcome: string): Promise<number>
+}
+
+/** The hooks of a room without a gateway around them. */
+function ask (t: Test, { url }: FakeBackend, more: Partial<HooksSettings> = {}): Asking {
+  const lines: Array<readonly [string, object, string]> = []
+  const writes = (level: string) => (detail: object, message: string): void => { lines.push([level, detail, message]) }
+  const log = { debug: () => undefined, info: writes('info'), warn: writes('warn'), error: writes('error') }
+  const register = new Registry()
+  const settings: HooksSettings = {
+    url, keys: [KEY], on: new Set(['authorize', 'message']), timeout: 2_000, retries: 0, concurrency: 64, queue: 10, ...more
+  }
+  const backend = new Backend(settings, log as never, new HookCounts(register), TIMES)
+  t.teardown(() => { backend.close() })
+  return {
+    hooks: new RoomHooks(backend, new Notices(backend)),
+    lines,
+    counted: async (hook, outcome) => countOf(await register.metrics(), hook, outcome)
+  }
+}
+
+const ADA = { room: 'chat/1', params: { id: '1' }, userId: 'ada', user: {} }
+const SAY = { ...ADA, message: 'say', data: { text: 'x' }, messageId: undefined, connectionId: undefined }
+
+for (const [what, behave, reason, told] of FAILURES) {
+  t.test(`a backend that ${what}: clients are told so, nobody enters, the reason is logged and counted`, async (t) => {
+    const backend = await startBackend(t)
+    backend.behave = behave
+    const { hooks, lines, counted } = ask(t, backend, reason === 'timeout' ? { timeout: 50 } : {})
+    await t.rejects(hooks.message(SAY), told)
+    await t.rejects(hooks.authorize(ADA), { code: 'unavailable', statusCode: 503 })
+    t.match(lines, [['warn', { hook: 'message', reason }, 'a backend gave no answer'], ['warn', { hook: 'authorize', reason }]])
+    t.equal(await counted('message', reason), 1)
+    t.equal(await counted('authorize', reason), 1)
+    t.notMatch(JSON.stringify(lines), WHSEC)
+  })
+}
+
+t.test('a backend that answers 500 is tried again under the same id, and its answer counts', async (t) => {
+  const backend = await startBackend(t)
+  let tries = 0
+  backend.behave = () => ++tries < 3 ? { status: 500 } : { status: 200, body: { n: tries } }
+  const { hooks } = ask(t, backend, { retries: 2 })
+  t.same(await hooks.message(SAY), { n: 3 })
+  t.equal(new Set(backend.of('message').map(({ headers }) => headers['webhook-id'])).size, 1)
+})
+
+t.test('a message that a client sends again is the same request to the backend, and another one is not', async (t) => {
+  const backend = await startBackend(t)
+  const { hooks } = ask(t, backend)
+  for (const messageId of ['one', 'one', 'two', undefined, undefined]) await hooks.message({ ...SAY, messageId })
+  const ids = backend.of('message').map(({ headers }) => headers['webhook-id'])
+  t.equal(ids[0], ids[1])
+  t.equal(new Set(ids).size, 4)
+})
+
+t.test('an answer to authorize that is neither yes nor no lets nobody in, and a refusal is no', async (t) => {
+  const backend = await startBackend(t)
+  const { hooks } = ask(t, backend)
+  for (const body of [{ allow: 'yes' }, true, {}, null, '']) {
+    backend.behave = () => ({ status: 200, body })
+    await t.rejects(hooks.authorize(ADA), { code: 'unavailable' }, JSON.stringify(body))
+  }
+  backend.behave = () => ({ status: 403, body: { allow: true } })
+  t.equal(await hooks.authorize(ADA), false)
+})
+
+t.test('more questions than may wait are refused at once', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = () => 'hang'
+  const { hooks, counted } = ask(t, backend, { concurrency: 1, timeout: 200 })
+  const all = await Promise.allSettled(Array.from({ length: 20 }, async () => await hooks.message(SAY)))
+  t.same(new Set(all.map((each) => (each as PromiseRejectedResult).reason.code as unknown)), new Set(['unavailable']))
+  t.equal(await counted('message', 'busy'), 4)
+})
+
+t.test('a reply that does not fit its schema is none', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = answering(() => ({ status: 200, body: { n: 'seven' } }))
+  const { send } = await start(t, backend)
+  t.match(await send('x'), { status: 500, body: { code: 'internal' } })
+})
+
+t.test('a backend that fails again and again is spared, and asked again once it may be back', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = () => ({ status: 500 })
+  const { hooks, lines, counted } = ask(t, backend)
+  for (let i = 0; i < TIMES.failures; i++) await t.rejects(hooks.message(SAY))
+  const before = backend.asked.length
+  await t.rejects(hooks.message(SAY), { code: 'unavailable' })
+  t.equal(backend.asked.length, before, 'it was not asked')
+  t.equal(await counted('message', 'open'), 1)
+  backend.behave = () => ({ status: 200, body: { n: 1 } })
+  await until('it answers again', async () => await hooks.message(SAY).then(() => true, () => false))
+  t.match(lines.filter(([level]) => level !== 'warn'), [['error', { backend: Object }], ['info', { backend: Object }]].map(([level]) => [level]))
+})
+
+t.test('a backend that is down at the start is told of everything once it is up, in order for each user', async (t) => {
+  const backend = new FakeBackend()
+  backend.port = await freePort()
+  const { join, counted } = await start(t, backend, { on: ['message', 'join', 'leave', 'online', 'offline'] })
+  for (const user of ['ada', 'bob']) {
+    const peer = await join(user)
+    await peer.close()
+  }
+  await until('it was tried', async () => await counted('online', 'unreachable') > 0)
+  await backend.start()
+  t.teardown(async () => { await backend.stop() })
+  await backend.heard('offline', 2)
+  for (const user of ['ada', 'bob']) {
+    const heard = backend.asked.filter(({ data }) => data.userId === user).map(({ type }) => type)
+    t.same(heard.filter((type) => type === 'join' || type === 'leave'), ['join', 'leave'])
+    t.same(heard.filter((type) => type === 'online' || type === 'offline'), ['online', 'offline'])
+  }
+})
+
+t.test('what waits for a backend is bounded: the oldest is given up and counted', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = () => 'hang'
+  const { join, counted, lines } = await start(t, backend, { on: ['message', 'join'], queue: 2, timeout: 5_000 })
+  for (let i = 0; i < 4; i++) await join()
+  await until('one is given up', async () => await counted('join', 'dropped') > 0)
+  t.match(lines.filter(({ msg }) => String(msg).includes('was not told of something')), [{ level: 40, hook: 'join' }])
+  backend.behave = () => ({ status: 204 })
+  await backend.stop()
+  await backend.start()
+  await backend.heard('join', 2)
+})
+
+t.test('whoever leaves because the gateway ends is told to the backend', async (t) => {
+  const backend = await startBackend(t)
+  const { app, join } = await start(t, backend)
+  await join()
+  await backend.heard('join')
+  await app.rooms.drain({ timeout: 0 })
+  await app.close()
+  t.equal(backend.of('leave').length, 1)
+})
