@@ -13,7 +13,8 @@ export function faultOf (error: unknown, path: string): Fault {
   const { message } = error as Error
   const option = /^options(?: of "[^"]*")?\.([\w.]+):? (.*)$/s.exec(message)
   if (option !== null) {
-    return { path: path === '' ? option[1]! : `${path}.${option[1]!}`, says: option[2]!.replaceAll('options.', '') }
+    const keys = option[1]!.split('.').map((key) => /^\d+$/.test(key) ? Number(key) : key)
+    return { path: keys.reduce(below, path), says: option[2]!.replaceAll('options.', '') }
   }
   for (const [pattern, keysOf] of PARTS) {
     const found = pattern.exec(message)

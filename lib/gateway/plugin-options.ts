@@ -16,14 +16,16 @@ const AUTHENTICATION = 5_000
 export async function pluginOptions (
   settings: GatewaySettings, register: Registry, adapter: Adapter
 ): Promise<RealtimeOptions> {
-  const { config, verification, statsToken } = settings
+  const { config, verification, statsToken, api } = settings
   const same = Object.fromEntries(SAME.flatMap((name) => config[name] === undefined ? [] : [[name, config[name]]]))
   const { issuer, audience, algorithms } = verification
   const stats: RealtimeOptions['stats'] = config.stats === false
     ? false
     : { register, ...(statsToken === undefined ? {} : { token: statsToken }) }
   // What a backend answers is checked in production, too: it is another program.
-  const options: RealtimeOptions = { ...same, adapter, stats, validateOutput: true }
+  const options: RealtimeOptions = {
+    ...same, adapter, stats, validateOutput: true, ...(api === undefined ? {} : { api })
+  }
   if (verification.kind === 'jwks') {
     const timeout = config.timeouts?.authentication ?? AUTHENTICATION
     // What a user is, the application's types say, and a config has none.

@@ -18,6 +18,7 @@ import { ROOT } from '../../scripts/matrix/tarball.js'
 const SECRET = 'a secret that has at least 32 bytes'
 const WHSEC = `${'whsec_'}${Buffer.alloc(32, 7).toString('base64')}`
 const Text = { type: 'object', properties: { text: { type: 'string' } }, required: ['text'] }
+const API_KEY = 'a-key-of-thirty-two-characters-at-least'
 const HOOKS = { url: 'http://127.0.0.1:1/hooks', secret: WHSEC }
 const ROOM = { messages: { say: { data: Text, broadcast: 'said' } }, events: { said: { data: Text } } }
 
@@ -70,6 +71,9 @@ const BAD: ReadonlyArray<readonly [string, Config, string | RegExp]> = [
   ['a hook that there is not', { hooks: { ...HOOKS, on: ['autorize'] } }, /^hooks\.on\[0\]: expected .*did you mean "authorize"\?$/],
   ['a short token of scrapers', { stats: { token: 'x' } }, /^stats\.token: is too short/],
   ['a token that no header can carry', { stats: { token: SECRET } }, /^stats\.token: has characters that no bearer token has/],
+  ['a key of the server API that is too short', { api: { keys: [{ key: 'x', name: 'a', rooms: ['*'], may: ['publish'] }] } }, /^api\.keys\[0\]\.key: is too short/],
+  ['a scope that there is not', { api: { keys: [{ key: API_KEY, name: 'a', rooms: ['*'], may: ['publsh'] }] } }, /^api\.keys\[0\]\.may\[0\]: .*did you mean "publish"\?$/],
+  ['rooms of a key that are none', { api: { keys: [{ key: API_KEY, name: 'a', rooms: ['a*b'], may: ['read'] }] } }, /^api\.keys\[0\]\.rooms: "a\*b" is no name of rooms/],
   ['a message that nobody handles', { rooms: { 'chat/:id': { messages: { say: { data: Text } } } } }, 'rooms["chat/:id"].messages.say: nobody handles it: add "broadcast": "<event>", or hooks with "message"'],
   ['an event that is not declared', { rooms: { 'chat/:id': { ...ROOM, events: {} } } }, 'rooms["chat/:id"].messages.say.broadcast: the room has no event "said"; it has none'],
   ['a schema in place of what holds it', { rooms: { 'chat/:id': { events: { said: Text } } } }, 'rooms["chat/:id"].events.said: is a schema by itself: write { "data": <the schema> }'],

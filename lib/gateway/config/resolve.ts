@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
+import type { ApiOptions } from '../../index.js'
 import { readKey } from '../hooks/signature.js'
 import { ConfigError, below, faultsOf } from './faults.js'
 import { Reading, type Sources } from './given.js'
@@ -45,6 +46,7 @@ export interface GatewaySettings {
   /** The broker's URL, which may hold a password. */
   readonly brokerUrl: string | undefined
   readonly statsToken: string | undefined
+  readonly api: ApiOptions | undefined
   readonly rooms: readonly RoomSettings[]
 }
 
@@ -71,6 +73,7 @@ export function resolveConfig (value: unknown, sources: Sources): GatewaySetting
     : urlOf(adapter.url, adapter.type === 'redis' ? ['redis:', 'rediss:'] : ['nats:', 'tls:'], reading)
   const token = config.stats === false ? undefined : config.stats?.token
   const statsToken = token === undefined ? undefined : reading.bearer(token, 'stats.token', SECRET)
+  const api = apiOf(config, reading)
   const rooms = roomsOf(config, reading)
   if (reading.faults.length > 0 || verification === undefined) throw new ConfigError(reading.faults)
   return {
@@ -81,6 +84,7 @@ export function resolveConfig (value: unknown, sources: Sources): GatewaySetting
     adapter,
     brokerUrl,
     statsToken,
+    api,
     rooms
   }
 }
@@ -135,6 +139,17 @@ function urlOf (given: Parameters<Reading['text']>[0], schemes: readonly string[
   const url = reading.text(given, 'adapter.url')
   if (url === undefined || (URL.canParse(url) && schemes.includes(new URL(url).protocol))) return url
   return reading.fault('adapter.url', `is no URL with ${schemes.join(' or ')}, such as ${schemes[0]!}//127.0.0.1`)
+}
+
+function apiOf ({ api }: GatewayConfig, reading: Reading): ApiOptions | undefined {
+  if (api === undefined) return undefined
+  const { keys, ...more } = api
+  return {
+    ...more,
+    keys: keys.map(({ key, ...rest }, index) => {
+      return { ...rest, key: reading.bearer(key, `${below('api.keys', index)}.key`, SECRET) ?? '' }
+    })
+  }
 }
 
 function isHttp (url: string): boolean { return URL.canParse(url) && /^https?:$/.test(new URL(url).protocol) }

@@ -121,6 +121,16 @@ const Adapter = Type.Union([
   })
 ], { description: 'The layer between several gateways. Default: memory, for one.' })
 
+const Api = closed({
+  keys: Type.Array(closed({
+    key: given('The secret, 32 characters at least.'),
+    name: Type.String({ minLength: 1, maxLength: 64, description: 'What logs and metrics call the key.' }),
+    rooms: Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Names of rooms; * is any segment, at the end any number.' }),
+    may: Type.Array(words('publish', 'read', 'revoke', 'members'), { minItems: 1 })
+  }), { minItems: 1 }),
+  rate: Type.Optional(Rate)
+}, 'The server API, by which other programs publish, read and revoke.')
+
 /** What a config file may say: the parser and the published schema are this. */
 export const configSchema = closed({
   $schema: Type.Optional(Type.String()),
@@ -200,6 +210,7 @@ export const configSchema = closed({
   stats: Type.Optional(Type.Union([Type.Literal(false), closed({ token: Type.Optional(given('The bearer of scrapers, 32 characters at least.')) })], {
     description: 'The routes stats: for users whose claim role is admin, and for the bearer token.'
   })),
+  api: Type.Optional(Api),
   hooks: Type.Optional(Hooks),
   rooms: Type.Record(Type.String(), Room, { description: 'The rooms by their name patterns, such as chat/:id.', minProperties: 1 })
 }, 'The config of a gateway of fastify-realtime.')
