@@ -159,40 +159,52 @@ export function apiRoutes (
   return Object.fromEntries(named) as Record<keyof typeof ROUTES, RouteOptions>
 }
 
+/** An event of one definition. */
+interface DeclaredEvent {
+  readonly name: string
+  readonly pattern: Declaration['pattern']
+  readonly data: object
+}
+
 /** Makes the schema of what is published, and gives the schemas that it refers to. */
 function bodyOf ({ rooms }: ApiDocument, components: (schemas: object) => void): object {
   const schemas = new PublishedSchemas(ofDraft2020)
   const title = keys()
-  const byEvent = new Map<string, Ref[]>()
+  const byEvent = new Map<string, DeclaredEvent[]>()
   for (const { pattern, contract } of rooms) {
     for (const [event, spec] of Object.entries(contract.events ?? {})) {
       const { delivery, owner } = (isSpec(spec) ? spec : {}) as { delivery?: string, owner?: boolean }
       // Texts have writers of this process; a value with an owner is caused by a member.
       if (delivery === 'append' || owner === true) continue
       const name = title(titleOf(pattern.source, event))
-      const ref = schemas.add(`${name}Event`, {
-        title: `${name}Event`,
-        description: `"${event}" of the rooms ${pattern.source}`,
-        ...object({
-          room: roomOf(pattern),
-          event: oneOf(event),
-          data: schemas.publish(dataOf(spec), `${name}Data`, 'input') as object,
-          except: optional(string({ description: 'the id of a connection that is left out' })),
-          idempotencyKey: optional(string({
-            minLength: 1,
-            maxLength: MAX_KEY,
-            description: 'within two minutes a second event with the same key in the room is not added'
-          }))
-        }, { additionalProperties: false })
-      })
-      byEvent.set(event, [...byEvent.get(event) ?? [], ref])
+      const data = schemas.publish(dataOf(spec), `${name}Data`, 'input') as object
+      byEvent.set(event, [...byEvent.get(event) ?? [], { name, pattern, data }])
     }
   }
-  // A discriminator has one schema for each value, so that events of one name have one together.
-  const mapping = new Map([...byEvent].map(([event, refs]): [string, Ref] => [
-    event,
-    refs.length === 1 ? refs[0]! : schemas.add(`${titleOf(event)}Event`, { title: `${titleOf(event)}Event`, oneOf: refs })
-  ]))
+  const mapping = new Map([...byEvent].map(([event, all]): [string, Ref] => {
+    const [first, ...others] = all
+    const name = `${others.length === 0 ? first!.name : titleOf(event)}Event`
+    // A discriminator has one schema for each value, so that events of one name in several rooms have one together.
+    const room = others.length === 0 ? roomOf(first!.pattern) : { anyOf: all.map(({ pattern }) => roomOf(pattern)) }
+    const data = others.length === 0
+      ? first!.data
+      : { anyOf: all.map((each) => schemas.add(`${each.name}Data`, each.data as Record<string, unknown>)) }
+    return [event, schemas.add(name, {
+      title: name,
+      description: `"${event}" of the rooms ${all.map(({ pattern }) => pattern.source).join(', ')}`,
+      ...object({
+        room,
+        event: oneOf(event),
+        data,
+        except: optional(string({ description: 'the id of a connection that is left out' })),
+        idempotencyKey: optional(string({
+          minLength: 1,
+          maxLength: MAX_KEY,
+          description: 'within two minutes a second event with the same key in the room is not added'
+        }))
+      }, { additionalProperties: false })
+    })]
+  }))
   const publication = schemas.add('Publication', {
     title: 'Publication',
     description: 'One event of a room',
