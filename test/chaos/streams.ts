@@ -151,9 +151,10 @@ export async function runStreams (options: StreamChaosOptions): Promise<StreamRe
     log('a node of readers was killed, and another one has taken its place')
     await sleep(seconds * 125)
     faults.brokers++
-    await broker.stop()
+    const isKilled = draw() < 0.5
+    await (isKilled ? broker.kill() : broker.stop())
     await broker.start()
-    log('the broker was restarted with its data')
+    log(`the broker was ${isKilled ? 'killed' : 'stopped'} and started with its data`)
     await sleep(seconds * 250)
     return await late(reading[0]!.port)
   }
