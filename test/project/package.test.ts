@@ -38,6 +38,15 @@ t.test('the packed package, as an app installs it', { skip }, async (t) => {
     t.ok(held.has('dist/index.js') && held.has('dist/client/index.d.ts'))
   })
 
+  await t.test('its command runs', async (t) => {
+    const { bin, version } = JSON.parse(readFileSync(join(unpacked, 'package.json'), 'utf8')) as {
+      bin: Record<string, string>, version: string
+    }
+    const command = join(unpacked, bin['fastify-realtime']!)
+    t.match(readFileSync(command, 'utf8'), /^#!\/usr\/bin\/env node\n/)
+    t.match(await run(process.execPath, [command, '--version'], { cwd: app }), { code: 0, output: version })
+  })
+
   await t.test('publint and arethetypeswrong find nothing wrong', async (t) => {
     const bin = (path: string): string => join(ROOT, 'node_modules', path)
     const linting = [bin('publint/src/cli.js'), tarball.path, '--strict']

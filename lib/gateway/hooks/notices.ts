@@ -15,6 +15,8 @@ interface Notice {
 
 /** Notices of one user stay in order in their lane; lanes go on beside each other. */
 const LANES = 8
+/** Bytes of all notices that wait. */
+const BYTES = 67_108_864
 /** Milliseconds for which a notice is tried. */
 const AGE = 600_000
 /** The longest wait between two tries, in milliseconds. */
@@ -27,6 +29,7 @@ export class Notices {
   readonly #running = new Set<Set<Notice>>()
   readonly #timers = new Map<NodeJS.Timeout, () => void>()
   #size = 0
+  #bytes = 0
   #isOver = false
   #onEmpty: (() => void) | undefined
 
@@ -38,10 +41,12 @@ export class Notices {
 
   add (hook: HookName, userId: string, data: object): void {
     const { settings: { queue }, counts } = this.#backend
-    if (this.#size >= queue) this.#dropOldest()
-    const lane = this.#lanes[laneOf(userId)]!
-    lane.add({ id: `msg_${randomUUID()}`, hook, body: bodyOf(hook, data), since: performance.now(), isUnderWay: false })
+    const body = bodyOf(hook, data)
+    this.#bytes += body.length
     this.#size++
+    while ((this.#size > queue || this.#bytes > BYTES) && this.#dropOldest()) continue
+    const lane = this.#lanes[laneOf(userId)]!
+    lane.add({ id: `msg_${randomUUID()}`, hook, body, since: performance.now(), isUnderWay: false })
     counts.waits(1)
     if (!this.#running.has(lane)) void this.#run(lane)
   }
@@ -110,7 +115,8 @@ export class Notices {
     return error instanceof HookFailure && error.reason === 'open' ? error : this.#backend.failed(hook, error)
   }
 
-  #dropOldest (): void {
+  /** @returns whether there was one that is not under way */
+  #dropOldest (): boolean {
     let oldest: { notice: Notice, lane: Set<Notice> } | undefined
     for (const lane of this.#lanes) {
       for (const notice of lane) {
@@ -119,9 +125,10 @@ export class Notices {
         break
       }
     }
-    if (oldest === undefined) return
+    if (oldest === undefined) return false
     this.#dropped(oldest.notice.hook)
     this.#over(oldest.notice, oldest.lane)
+    return true
   }
 
   #dropped (hook: HookName): void {
@@ -134,6 +141,7 @@ export class Notices {
   #over (notice: Notice, lane: Set<Notice>): void {
     if (!lane.delete(notice)) return
     this.#size--
+    this.#bytes -= notice.body.length
     this.#backend.counts.waits(-1)
   }
 

@@ -74,7 +74,7 @@ export class Requests {
           clearTimeout(timer)
           resolve({
             status: response.statusCode!,
-            retryAfter: secondsOf(response.headers['retry-after']),
+            retryAfter: waitOf(response.headers['retry-after']),
             body: Buffer.concat(chunks).toString('utf8')
           })
         })
@@ -84,7 +84,10 @@ export class Requests {
   }
 }
 
+/** The longest wait that a backend is given when it asks for one, in milliseconds. */
+const LONGEST_WAIT = 60_000
+
 /** Milliseconds of a `Retry-After` in seconds; a date is not obeyed. */
-function secondsOf (header: string | undefined): number | undefined {
-  return header !== undefined && /^\d{1,5}$/.test(header) ? Number(header) * 1_000 : undefined
+function waitOf (header: string | undefined): number | undefined {
+  return header !== undefined && /^\d{1,9}$/.test(header) ? Math.min(LONGEST_WAIT, Number(header) * 1_000) : undefined
 }
