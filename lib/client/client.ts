@@ -4,7 +4,7 @@ import { bucket } from './token-bucket.js'
 import { checkOptions } from './check.js'
 import { failure, refused, type Refused } from './errors.js'
 import { createReconnectingLink, type Shown } from './reconnecting-link.js'
-import type { Frame, FrameData, UpFrame } from './links/link.js'
+import type { Frame, FrameData } from './links/link.js'
 import { listeners } from './listeners.js'
 import { createQueue } from './queue.js'
 import { createRoom, type Room, type RoomHost } from './room.js'
@@ -38,16 +38,16 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
   const given = new Map<string, FrameData>()
   const { on, emit } = listeners()
   let count = 0
-  const shown: Shown = { state: 'connecting', connectionId: undefined, userId: undefined, transport: 'websocket' }
+  const shown = { state: 'connecting', transport: 'websocket' } as Shown
   let sendAt = 0
   let largest = Infinity
   let take = bucket(RATE)
 
-  const say = (event: string, detail: object): void => { void emit([event], detail) }
-  const call = (frame: UpFrame, done: (answer?: Frame) => void): void => {
+  const say = (event: string, detail: object): void => { void emit(detail, event) }
+  const ask: RoomHost['ask'] = (type, room, data, done) => {
     const id = `${++count}`
     calls.set(id, done)
-    line.send({ ...frame, id })
+    line.send({ type, room, id, data })
   }
 
   const fail = (reason: Refused, more?: object): void => {
@@ -78,21 +78,13 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       if (room.end) return resolve()
       end(room, refused('left', 'the room was left'), true)
       if (!line.isUp) return resolve()
-      call({ type: 'leave', room: room.name }, () => {
+      ask('leave', room.name, undefined, () => {
         resolve()
         if (line.isUp && line.isHttp) line.after('leave', 0, line.relink)
       })
     }),
     ack (id) { line.send({ type: 'ack', id }) },
-    members ({ name }) {
-      call({
-        type: 'members',
-        room: name
-      }, (answer) => { if (answer?.type === 'ack') rooms.get(name)?.reset(answer.data as { sequence: number }) })
-    },
-    read (room, data, failed) {
-      call({ type: 'read', room: room.name, data }, (answer) => { if (answer?.type === 'error') failed() })
-    },
+    ask,
     gap (room) { say('gap', { room, code: 'gap', message: 'events were lost' }) }
   }
 
@@ -111,11 +103,8 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       } else {
         if ((wait = take())) return later(wait)
         room.isAsked = true
-        call({
-          type: 'join',
-          room: name,
-          data: { since, last: wasIn ? undefined : last, connection: line.former, known: room.known() }
-        }, (answer) => {
+        const data = { since, last: wasIn ? undefined : last, connection: line.former, known: room.known() }
+        ask('join', name, data, (answer) => {
           if (!answer || room.end) return
           if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
           room.enter(answer.data ?? {})
@@ -151,7 +140,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       else if (reason.retryAfter || reason.retry === 'now' || reason.code === 'rate_limited' ||
         reason.code === 'unavailable') {
         message.isSent = false
-        message.room.flying -= message.weight
+        message.room.flying -= message.weight!
         sendAt = now() + (reason.retryAfter ?? AGAIN)
         pump()
       } else message.settle(failure({ ...reason, room: message.room.name }))

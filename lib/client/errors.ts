@@ -19,6 +19,11 @@ export function refused (code: string, message: string, retry: Retry = 'never', 
   return { code, message, retry, retryAfter }
 }
 
+/** What the platform's own error makes fail for now. */
+export function broken (cause: unknown, code = 'unavailable', message = String(cause)): Refused {
+  return { ...refused(code, message, 'backoff'), cause }
+}
+
 export const NOT_FOUND = refused('not_found', 'no endpoint of fastify-realtime at this URL', 'backoff')
 export const LATE = refused('timeout', 'no answer in time', 'backoff')
 

@@ -13,7 +13,7 @@ export interface Listeners {
    * Calls the listeners of all the names, in order of `names`, and resolves when everything that they return has
    * settled.
    */
-  emit (names: readonly string[], detail: unknown): Promise<unknown>
+  emit (detail: unknown, ...names: readonly string[]): Promise<unknown>
   /** Removes every listener, also from the signals that it was given, because no more events follow. */
   end (): void
 }
@@ -52,7 +52,7 @@ export function listeners (): Listeners {
       isOver = true
       offs.forEach((off) => { off() })
     },
-    emit: async (names, detail) => {
+    emit: async (detail, ...names) => {
       const calls = names.flatMap((name) => [...all.get(name) ?? []])
       return await Promise.all(calls.map(async (call) => {
         try {

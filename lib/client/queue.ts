@@ -10,9 +10,9 @@ export interface Waiting {
   readonly room: Room
   readonly bytes: number
   /** Whether it was written to the present link. */
-  isSent: boolean
+  isSent?: boolean
   /** 1 where it keeps later messages of its room waiting while it is under way, otherwise 0. */
-  weight: number
+  weight?: number
   /** Settles the message: rejects with `error`, or resolves with `reply`. */
   settle (error?: Error, reply?: unknown): void
 }
@@ -66,12 +66,10 @@ export function createQueue (
         frame,
         room,
         bytes,
-        isSent: false,
-        weight: 0,
         settle (error, reply) {
           if (!waiting.delete(id)) return
           held -= bytes
-          if (message.isSent) room.flying -= message.weight
+          if (message.isSent) room.flying -= message.weight!
           stop()
           signal?.removeEventListener('abort', abort)
           if (error) reject(error)

@@ -2,7 +2,7 @@ import type { Retry } from '../protocol/codes.js'
 import { backoff } from './backoff.js'
 import { checkUrl } from './check.js'
 import { findSocket, here } from './platform.js'
-import { LATE, NOT_FOUND, refused, type Refused } from './errors.js'
+import { broken, LATE, NOT_FOUND, refused, type Refused } from './errors.js'
 import { refusal } from './links/http.js'
 import type { Frame, FrameData, Http, Link, Open, UpFrame } from './links/link.js'
 import { polling } from './links/polling.js'
@@ -10,7 +10,7 @@ import { sse } from './links/sse.js'
 import { websocket } from './links/websocket.js'
 import { createLiveness } from './liveness.js'
 import { createTimers, LONGEST, now, type Timers } from './timers.js'
-import type { Client, ConnectOptions } from './types.js'
+import type { Client, ConnectOptions, Transport } from './types.js'
 
 /** Milliseconds after which a link counts as healthy: only then are failures counted from 0 again. */
 const HEALTHY = 5_000
@@ -29,7 +29,8 @@ const LONG = 6_000
 /** Milliseconds of random delay before a link that failed, although the server would accept it, is tried once more. */
 const AGAIN = 250
 const BLOCKED = refused('transport_blocked', 'it never opened', 'backoff')
-const OPEN: Readonly<Record<NonNullable<ConnectOptions['transports']>[number], Open>> = { websocket, sse, polling }
+/** In the order in which they are preferred. */
+const OPEN: Readonly<Record<Transport, Open>> = { websocket, sse, polling }
 
 export interface LinkHost {
   /** Rooms for the query of streams and polls, and parameters that only the first request carries. */
@@ -54,10 +55,10 @@ export type Shown = { -readonly [K in 'state' | 'connectionId' | 'userId' | 'tra
 /** The connection to the server over all its links, of which one exists at a time. */
 export interface ReconnectingLink {
   /** Ids of former connections, the last one first, by which the server recognises this client. */
-  former: string | undefined
-  isUp: boolean
+  former?: string
+  isUp?: boolean
   /** Whether the link is a stream or polls: then rooms are named when it opens, and frames go up by POST. */
-  isHttp: boolean
+  isHttp?: boolean
   /** Timers that end with the link. */
   readonly after: Timers['after']
   send (frame: UpFrame): void
@@ -74,11 +75,8 @@ export interface ReconnectingLink {
 export function createReconnectingLink (
   url: string,
   {
-    token: source, transports = [
-      'websocket',
-      'sse',
-      'polling'
-    ], timeout: patience = 10_000, signal, fetch: ask = fetch, WebSocket
+    token: source, transports = Object.keys(OPEN) as Transport[], timeout: patience = 10_000, signal,
+    fetch: ask = fetch, WebSocket
   }: ConnectOptions,
   host: LinkHost,
   shown: Shown
@@ -112,6 +110,7 @@ export function createReconnectingLink (
   }
   const http: Http = async (path, init) => await ask(base + path, {
     ...init,
+    signal: init?.signal ?? AbortSignal.timeout(timeout),
     headers: {
       ...init?.headers,
       ...(token && { authorization: `Bearer ${token}` }),
@@ -133,35 +132,31 @@ export function createReconnectingLink (
     const isMine = (): boolean => turn === mine
     cancel()
     after('dial', timeout, () => { void lost(LATE) })
+    if (transport > 0 && now() >= upwardAt) transport = blocked = 0
+    shown.transport = transports[transport]!
+    line.isHttp = shown.transport !== 'websocket'
     let ticket: string | undefined
     try {
       await fetchToken()
-      if (transports[transport] === 'websocket' && token && token.length > LONG && spent?.token !== token) {
-        ticket = await fetchTicket()
-      }
+      if (isMine() && spent && spent.token === token) return stop(spent.reason, false)
+      if (!line.isHttp && token && token.length > LONG) ticket = await fetchTicket()
     } catch (error) {
-      if (isMine()) {
-        void lost(error instanceof Error ? refused('unavailable', String(error), 'backoff') : error as Refused)
-      }
+      if (isMine()) void lost(error instanceof Error ? broken(error) : error as Refused)
       return
     }
+    const Socket = line.isHttp ? undefined : await findSocket(WebSocket).catch(() => null)
+    if (!isMine()) return
+    // This platform does not have the transport.
+    if (Socket === null) return fall() ? relink() : void lost(BLOCKED)
     try {
-      if (transport > 0 && now() >= upwardAt) transport = blocked = 0
-      shown.transport = transports[transport]!
-      line.isHttp = shown.transport !== 'websocket'
-      const Socket = line.isHttp ? undefined : await findSocket(WebSocket).catch(() => null)
-      if (!isMine()) return
-      // This platform does not have the transport.
-      if (Socket === null) return fall() ? relink() : void lost(BLOCKED)
-      if (spent && spent.token === token) return stop(spent.reason, false)
-      link = OPEN[shown.transport]({ ...host.query(), base, token, ticket, Socket: Socket!, http, timeout }, {
+      link = OPEN[shown.transport]({ ...host.query(), base, token, ticket, Socket: Socket!, http }, {
         frame (frame) { if (isMine()) receive(frame) },
         heard () { if (isMine()) silence.heard() },
         closed (reason) { if (isMine()) void lost(final ?? reason) }
       })
     } catch (cause) {
       // The platform rejects the URL, or the page may not open such a URL.
-      const reason = { ...refused('unavailable', String(cause), 'backoff'), cause }
+      const reason = broken(cause)
       if (!fall()) return void lost(reason)
       host.fail(reason, { attempt, retryIn: 0 })
       relink()
@@ -206,14 +201,11 @@ export function createReconnectingLink (
       const code = isThere
         ? 'cors_refused'
         : name === 'TimeoutError' ? 'timeout' : /CERT|SIGN/.test(cause?.code!) ? 'certificate_invalid' : 'unreachable'
-      return {
-        ...refused(
-          code,
-          isThere ? `what answers at ${base} lets no page of this origin in, or is no endpoint` : String(error),
-          'backoff'
-        ),
-        cause: error
-      }
+      return broken(
+        error,
+        code,
+        isThere ? `what answers at ${base} lets no page of this origin in, or is no endpoint` : undefined
+      )
     }
   }
 
@@ -362,9 +354,6 @@ export function createReconnectingLink (
     relink()
   }
   const line: ReconnectingLink = {
-    former: undefined,
-    isUp: false,
-    isHttp: false,
     after,
     send,
     relink,

@@ -6,7 +6,7 @@ import type { Frame, FrameData, JoinData, MemberData, Members } from './links/li
 import { setNewest } from './newest.js'
 import { growingTexts } from './texts.js'
 import { now } from './timers.js'
-import { reader } from './event-iterator.js'
+import { reader, type Ending } from './event-iterator.js'
 import type { ClientRoom, RoomEvent, SendOptions } from './types.js'
 
 type Events = Record<string, unknown>
@@ -19,15 +19,13 @@ export interface RoomHost {
   send (room: Room, type: string, data: unknown, options?: SendOptions): Promise<unknown>
   leave (room: Room): Promise<void>
   ack (id: string): void
-  /** Asks for the whole list of members. */
-  members (room: Room): void
+  /** Asks the server for something of a room, and calls back with the answer; without one when the link ends. */
+  ask (type: string, room: string, data: object | undefined, done: (answer?: Frame) => void): void
   gap (room: string): void
-  /** Asks for a whole text, and calls back when it cannot be had. */
-  read (room: Room, data: object, failed: () => void): void
 }
 
 /** A room, with the state that the client keeps of it. */
-export interface Room {
+export interface Room extends Ending {
   readonly name: string
   readonly public: AnyRoom
   /** Position of the last event that was delivered. */
@@ -35,7 +33,7 @@ export interface Room {
   readonly last: number | undefined
   /** Whether it is joined on the present link. */
   isIn?: boolean
-  isAsked?: boolean
+  isAsked?: boolean | undefined
   /** Whether it was joined before, so that the next join is a return. */
   wasIn?: boolean
   /** Time by `now()` before which the room is not joined again. */
@@ -47,8 +45,6 @@ export interface Room {
   take?: (() => number) | undefined
   /** Messages that do not wait behind others. */
   concurrent?: readonly string[] | undefined
-  /** Why the room is over. */
-  end?: Error
   /** What this client has of the room's texts. */
   known (): KnownText[] | undefined
   enter (data: JoinData, isAgain?: boolean): void
@@ -56,7 +52,6 @@ export interface Room {
   out (): void
   /** Handles a frame that names this room. */
   frame (frame: Frame): void
-  reset (members: Members): void
   /** @param isMeant whether the application ended the room: loops over its events then end without an error */
   close (error: Error, isMeant: boolean): void
   /** Leaves the room when the signal is aborted. A room that is over keeps no listener on the signal. */
@@ -70,17 +65,17 @@ export function createRoom (
 ): Room {
   const { on, emit, end } = listeners()
   const members = new Map<string, MemberData>()
-  const texts = growingTexts((data, failed) => { host.read(room, data, failed) })
-  /** Values by `latest` event and key, and by event the property that is the key. */
+  const texts = growingTexts((data, failed) => {
+    host.ask('read', name, data, (answer) => { if (answer?.type === 'error') failed() })
+  })
+  /** Values by `latest` event and key, and what the server says of these events. */
   const state = new Map<string, Map<string, unknown>>()
-  const keys = new Map<string, string>()
-  let ttl = Infinity
+  let kept: FrameData['latest']
   /** Time by `now()` at which the link was lost; 0 while it is there. */
   let outAt = 0
   /** Signals of the application, which live longer than this room. */
   const signals = new Set<AbortSignal>()
   let sequence = -1
-  let isMeant = false
   let resolve: (value: { resumed?: boolean, growing?: readonly string[] }) => void
   let reject: (error: Error) => void
   const joined = new Promise<{ resumed?: boolean, growing?: readonly string[] }>((_resolve, _reject) => {
@@ -98,7 +93,22 @@ export function createRoom (
   ): void => {
     for (const { userId } of left) members.delete(userId)
     for (const member of [...joined, ...changed]) members.set(member.userId, member)
-    if (joined.length + left.length + changed.length) void emit(['presence'], { joined, left, changed })
+    if (joined.length + left.length + changed.length) void emit({ joined, left, changed }, 'presence')
+  }
+
+  /** Takes a whole list of members. */
+  const reset = ({ sequence: next, list = [] }: Members): void => {
+    sequence = next
+    const left = new Map(members)
+    const joined: MemberData[] = []
+    const changed: MemberData[] = []
+    for (const member of list) {
+      const known = left.get(member.userId)
+      left.delete(member.userId)
+      if (!known) joined.push(member)
+      else if (JSON.stringify(known) !== JSON.stringify(member)) changed.push(member)
+    }
+    change(joined, [...left.values()], changed)
   }
 
   const leave = (): Promise<void> => host.leave(room)
@@ -119,8 +129,8 @@ export function createRoom (
       presence: (data: unknown, options?: SendOptions) => host.send(room, 'presence', data, options),
       send: (type: string, data: unknown, options?: SendOptions) => host.send(room, type, data, options),
       leave,
-      stream: (event: string, key: string | number) => texts.parts(event, `${key}`, on, room, () => isMeant),
-      [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, room, () => isMeant)
+      stream: (event: string, key: string | number) => texts.parts(event, `${key}`, on, room),
+      [Symbol.asyncIterator]: () => reader<RoomEvent<Events>>(on, room)
     } as AnyRoom,
     enter ({ epoch, offset, resumed, members, rate, concurrent, growing, latest }, isAgain) {
       // A room without history answers each poll that nothing was resumed, so only a room with an epoch has lost
@@ -135,17 +145,12 @@ export function createRoom (
       room.attempt = 0
       if (epoch) room.position = { epoch, offset: offset! }
       // What the server still keeps comes behind this.
-      if (isLost || (outAt && now() - outAt > ttl)) state.forEach((values) => { values.clear() })
+      if (isLost || (outAt && kept && now() - outAt > kept.ttl)) state.forEach((values) => { values.clear() })
       outAt = 0
-      if (latest) {
-        ({ ttl } = latest)
-        for (const [event, key] of Object.entries(latest.keys)) {
-          keys.set(event, key)
-          if (!state.has(event)) state.set(event, new Map())
-        }
-      }
+      kept = latest ?? kept
+      for (const event in latest?.keys) if (!state.has(event)) state.set(event, new Map())
       if (isLost) host.gap(name)
-      if (members) room.reset(members)
+      if (members) reset(members)
       resolve({ ...resumed !== undefined && { resumed }, ...growing && { growing } })
     },
     out () {
@@ -159,7 +164,11 @@ export function createRoom (
       if (type === 'presence') {
         const { sequence: next, joined, left, changed } = data as Required<FrameData>
         if (next <= sequence) return
-        if (next !== sequence + 1) return host.members(room)
+        if (next !== sequence + 1) {
+          return host.ask('members', name, undefined, (answer) => {
+            if (answer?.type === 'ack') reset(answer.data as Members)
+          })
+        }
         sequence = next
         change(joined, left, changed)
       } else if (type === 'gap') {
@@ -169,36 +178,24 @@ export function createRoom (
         room.position = { epoch: epoch!, offset: to! }
         if (from !== to) host.gap(name)
       } else if (frame.from !== undefined) {
-        for (const event of texts.frame(frame)) void emit([type, '*'], event)
+        for (const event of texts.frame(frame)) void emit(event, type, '*')
       } else if (type === 'removed') {
         const { event, key } = data as Required<FrameData>
-        if (state.get(event)?.delete(key)) void emit([type], { event, key })
+        if (state.get(event)?.delete(key)) void emit({ event, key }, type)
       } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {
         if (offset !== undefined && room.position) room.position = { ...room.position, offset }
         const values = state.get(type)
-        if (values) setNewest(values, `${(data as Record<string, unknown>)[keys.get(type)!]}`, data, VALUES)
-        const settled = emit([type, '*'], { type, data, timestamp, ...(offset !== undefined && { offset }) })
+        if (values) setNewest(values, `${(data as Record<string, unknown>)[kept!.keys[type]!]}`, data, VALUES)
+        const settled = emit({ type, data, timestamp, ...(offset !== undefined && { offset }) }, type, '*')
         if (ack) void settled.then(() => { host.ack(ack) })
       }
     },
-    reset ({ sequence: next, list = [] }) {
-      sequence = next
-      const ids = new Set(list.map(({ userId }) => userId))
-      change(
-        list.filter(({ userId }) => !members.has(userId)),
-        [...members.values()].filter(({ userId }) => !ids.has(userId)),
-        list.filter((member) => {
-          const known = members.get(member.userId)
-          return known && JSON.stringify(known) !== JSON.stringify(member)
-        })
-      )
-    },
-    close (error, meant) {
+    close (error, isMeant) {
       room.end = error
-      isMeant = meant
+      room.isMeant = isMeant
       reject(error)
       for (const signal of signals) signal.removeEventListener('abort', leave)
-      void emit([''], error)
+      void emit(error, '')
       end()
     },
     leaveBy (signal) {

@@ -1,7 +1,7 @@
 import type { KnownText, TextEnd } from '../protocol/part.js'
 import { checkOf } from '../protocol/text-check.js'
 import { failure, refused } from './errors.js'
-import { follow } from './event-iterator.js'
+import { follow, type Ending } from './event-iterator.js'
 import type { Listeners } from './listeners.js'
 import type { Frame } from './links/link.js'
 import { setNewest } from './newest.js'
@@ -22,13 +22,16 @@ export interface GrowingTexts {
   frame (frame: Frame): object[]
   /** What this client has of the texts that changed last. */
   known (): KnownText[] | undefined
-  parts (event: string, key: string, on: Listeners['on'], room: { end?: Error }, isMeant: () => boolean): AsyncIterable<Whole>
+  parts (event: string, key: string, on: Listeners['on'], room: Ending): AsyncIterable<Whole>
 }
 
 /** Texts of one room that are kept, the one that changed longest ago out first. */
 const MAX = 1_000
 /** Texts that a join names. */
 const NAMED = 16
+
+const knownOf = ({ event, key, whole, end }: Text): KnownText =>
+  [event, key, whole.length, checkOf(whole), end ? 1 : undefined]
 
 /**
  * Puts the texts of a room together. A frame says what it continues: what is before `from` is kept, and its part put
@@ -48,12 +51,14 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
     const property = names.at(-1)!
     const part = data[property] as Whole
     const name = `${type} ${key}`
+    // Strings and lists have the same methods.
+    const none = part.slice(0, 0)
     const had = texts.get(name)
-    const text = had ?? { event: type, key, whole: part.slice(0, 0) }
+    const text = had ?? { event: type, key, whole: none }
     setNewest(texts, name, text, MAX)
     const { later } = text
     // A text under the key of one that has ended is another one.
-    const whole = text.end && !end && !from ? part.slice(0, 0) : text.whole
+    const whole = text.end && !end && !from ? none : text.whole
     if (from! > whole.length) {
       if (later) later.push(frame)
       else {
@@ -62,7 +67,6 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
       }
       return []
     }
-    // Strings and lists have the same methods.
     const next = (whole.slice(0, from) as unknown[]).concat(part) as Whole
     // Where what comes was here already, only the rest of it is new.
     const isMore = typeof next === 'string' ? next.startsWith(whole as string) : next.length >= whole.length
@@ -81,14 +85,10 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
 
   return {
     frame: put,
-    known () {
-      const last = [...texts.values()].slice(-NAMED)
-      if (!last[0]) return
-      return last.map(({ event, key, whole, end }) => [event, key, whole.length, checkOf(whole), end ? 1 : undefined])
-    },
-    parts (event, key, on, room, isMeant) {
+    known: () => texts.size ? [...texts.values()].slice(-NAMED).map(knownOf) : undefined,
+    parts (event, key, on, room) {
       let length = 0
-      return follow(on, event, room, isMeant, () => {
+      return follow(on, event, room, () => {
         const { whole = '', end } = texts.get(`${event} ${key}`) ?? {}
         const part = whole.slice(length)
         length += part.length

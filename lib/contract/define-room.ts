@@ -7,6 +7,10 @@ import type {
 /** Registered, so that a definition made by one copy of the package is understood by another. */
 const contract = Symbol.for('fastify-realtime.contract')
 
+/** What a param may be; under the flag `u` only halves of surrogate pairs are characters of their own. */
+// eslint-disable-next-line no-control-regex
+const VALUE = /^(?!\.\.?$)[^\0-\x1f\x7f\ud800-\udfff]+$/u
+
 function misuse (code: string, message: string): TypeError {
   return Object.assign(new TypeError(message), { code })
 }
@@ -15,15 +19,10 @@ function fill (source: string, params: Record<string, unknown> | undefined): str
   const name = source.split('/').map((segment) => {
     if (!segment.startsWith(':')) return segment
     const value = params?.[segment.slice(1)]
-    try {
-      // eslint-disable-next-line no-control-regex
-      if (typeof value === 'string' && /^(?!\.\.?$)[^\u0000-\u001f\u007f]+$/.test(value)) {
-        return encodeURIComponent(value)
-      }
-    } catch { /** It has half of a surrogate pair. */ }
+    if (typeof value === 'string' && VALUE.test(value)) return encodeURIComponent(value)
     throw misuse(
       'REALTIME_ERR_PARAM',
-      `${segment} of "${source}" is a non-empty string without control character or half of a surrogate pair (not "." or ".."), got ${JSON.stringify(value)}`
+      `${segment} of "${source}" is a non-empty string without control characters and lone surrogates (not "." or ".."), got ${JSON.stringify(value)}`
     )
   }).join('/')
   if (name.length <= MAX_NAME) return name

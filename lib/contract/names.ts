@@ -51,7 +51,7 @@ export function patternFault (source: string): string | undefined {
     : !STATIC.test(segment))
   return wrong === undefined
     ? undefined
-    : `"${wrong}" in "${source}" is no segment: it is a text of A-Z a-z 0-9 . _ ~ @ : + = - (not "." or ".."), or ":" and a name of a letter, then letters, digits or _, that stands once`
+    : `"${wrong}" in "${source}" is no segment: it fits ${STATIC}, or ${PARAM} and stands once`
 }
 
 /** Splits a pattern that `patternFault` found nothing wrong with. */

@@ -4,10 +4,19 @@ import { build } from 'esbuild'
 import t from 'tap'
 
 /** Bytes of the ES module, minified and gzipped, that a page loads. README.md says what they hold. */
-const MOST = 8_580
+const MOST = 8_405
 
 /** The same of a page with the client and a contract of light builders, which is that of README.md. */
-const MOST_OF_PAGE = 9_480
+const MOST_OF_PAGE = 9_265
+
+/** The same of a page that has the contract as types alone. */
+const MOST_WITH_TYPES = 8_500
+
+/** What both pages do. */
+const USE = `
+  room.on('added', ({ data }) => { console.log(data.text) })
+  void room.send('add', { text: 'x', tags: [] })
+`
 
 async function sizeOf (contents: string): Promise<{ size: number, files: string[] }> {
   const { outputFiles, metafile } = await build({
@@ -36,10 +45,21 @@ t.test(`a page with the client and a contract of light builders is at most ${MOS
     import { connect } from './lib/client/index.ts'
     import { board } from './example/readme/light-rooms.ts'
     const room = connect('/ws').join(board.at({ id: '1' }))
-    room.on('added', ({ data }) => { console.log(data.text) })
-    void room.send('add', { text: 'x', tags: [] })
+    ${USE}
   `)
   t.comment(`${size} bytes`)
   t.ok(size <= MOST_OF_PAGE, `${size} bytes`)
   t.same(files.filter((name) => name.includes('node_modules')), [])
+})
+
+t.test(`a page with the client and the types of a contract is at most ${MOST_WITH_TYPES} bytes`, async (t) => {
+  const { size, files } = await sizeOf(`
+    import { connect } from './lib/client/index.ts'
+    import type { board } from './example/readme/light-rooms.ts'
+    const room = connect('/ws').join({ name: 'boards/1' } as ReturnType<typeof board.at>)
+    ${USE}
+  `)
+  t.comment(`${size} bytes`)
+  t.ok(size <= MOST_WITH_TYPES, `${size} bytes`)
+  t.same(files.filter((name) => name.includes('light-rooms')), [])
 })

@@ -7,9 +7,8 @@ const host: RoomHost = {
   send: async () => undefined,
   leave: async () => {},
   ack: () => {},
-  members: () => {},
-  gap: () => {},
-  read: () => {}
+  ask: () => {},
+  gap: () => {}
 }
 
 const latest = (ttl: number): object => ({ latest: { keys: { note: 'id', constructor: 'id' }, ttl } })

@@ -65,11 +65,11 @@ t.test('the parts of a text begin at its beginning, and end or throw with it', a
     const { on, emit } = listeners()
     const room: { end?: Error } = {}
     const said = (...given: Parameters<typeof frame>): void => {
-      for (const event of take(...given)) void emit(['answer'], event)
+      for (const event of take(...given)) void emit(event, 'answer')
     }
     said('ab', 0)
     const seen: unknown[] = []
-    const reading = (async () => { for await (const part of texts.parts('answer', 'a', on, room, () => false)) seen.push(part) })()
+    const reading = (async () => { for await (const part of texts.parts('answer', 'a', on, room)) seen.push(part) })()
     await new Promise((resolve) => { setImmediate(resolve) })
     said('cd', 2)
     await new Promise((resolve) => { setImmediate(resolve) })

@@ -6,7 +6,7 @@ import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
-import { sseParser } from '../../lib/client/sse-parser.js'
+import { sseParser } from './sse-parser.js'
 import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
 import { FrameQueue, type Frame } from '../../lib/testing/frame-queue.js'
 

@@ -1,4 +1,4 @@
-import { NOT_FOUND, refused, type Refused } from '../errors.js'
+import { broken, NOT_FOUND, refused, type Refused } from '../errors.js'
 import type { Dial, Frame, FrameData, Link, LinkEvents, Open } from './link.js'
 
 /** Milliseconds after which a POST without an answer is sent again. */
@@ -47,7 +47,7 @@ export function byRequests (run: (
  * Sends frames by POST. Each gets its answer; where there is none, it gets an error frame that asks for another
  * attempt.
  */
-function uplink ({ http, timeout }: Dial, { frame }: LinkEvents): Link['send'] {
+function uplink ({ http }: Dial, { frame }: LinkEvents): Link['send'] {
   return (up) => {
     void (async () => {
       let data: Refused
@@ -55,13 +55,12 @@ function uplink ({ http, timeout }: Dial, { frame }: LinkEvents): Link['send'] {
         const response = await http('', {
           method: 'POST',
           headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(up),
-          signal: AbortSignal.timeout(timeout)
+          body: JSON.stringify(up)
         })
         if (response.ok) return frame(await response.json() as Frame)
         data = await refusal(response)
       } catch (error) {
-        data = refused('unavailable', String(error), 'backoff', AGAIN)
+        data = { ...broken(error), retryAfter: AGAIN }
       }
       frame({ ...up as Frame, type: 'error', data })
     })()

@@ -64,10 +64,8 @@ export interface Dial {
   /** Ticket in place of a token that is too long for a header. */
   readonly ticket: string | undefined
   readonly Socket: SocketClass
-  /** Makes a request with the credential to a path below `base`. */
+  /** Makes a request with the credential to a path below `base`, within the timeout where no signal is given. */
   readonly http: Http
-  /** Milliseconds that an answer may take. */
-  readonly timeout: number
 }
 
 export interface LinkEvents {

@@ -8,7 +8,7 @@ import type { Frame, Open } from './link.js'
  */
 const bearer = (token: string): string => /^[!#-'*+.^`|~\w-]+$/.test(token)
   ? `bearer.${token}`
-  : `bearer64.${btoa(String.fromCharCode(...new TextEncoder().encode(token))).replace(/[+/=]/g, (char) => char === '+' ? '-' : char === '/' ? '_' : '')}`
+  : `bearer64.${btoa(String.fromCharCode(...new TextEncoder().encode(token))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`
 
 export const websocket: Open = ({ Socket, base, token, ticket }, { frame, heard, closed }) => {
   const socket = new Socket(

@@ -1,6 +1,6 @@
 import http, { type IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
-import { sseParser } from '../../../lib/client/sse-parser.js'
+import { sseParser } from '../../helpers/sse-parser.js'
 
 export interface Frame {
   readonly type: string
