@@ -40,7 +40,7 @@ export function checkUrl (url: string, page: string | undefined): string {
     base = new URL(url, page).href
   } catch {}
   if (!/^(ws|http)[^?#]+$/.test(base!)) {
-    throw misuse(`${url} is no URL of an endpoint, or has a query, or no host and there is no page`)
+    throw misuse(`${url} is no URL of an endpoint, has a query, or no host`)
   }
   return base!.replace(/^ws/, 'http').replace(/\/$/, '')
 }

@@ -34,7 +34,8 @@ export function createQueue (
   }: NonNullable<ConnectOptions['queue']>,
   changed: () => void
 ): Queue {
-  const prefix = [...crypto.getRandomValues(new Uint32Array(3))].map((n) => n.toString(36)).join('')
+  // 96 bits, by which the server knows a message that is sent again.
+  const prefix = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(12))))
   const waiting = new Map<string, Waiting>()
   let count = 0
   let held = 0

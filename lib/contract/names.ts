@@ -51,7 +51,7 @@ export function patternFault (source: string): string | undefined {
     : !STATIC.test(segment))
   return wrong === undefined
     ? undefined
-    : `"${wrong}" in "${source}" is no segment: it fits ${STATIC}, or ${PARAM} and stands once`
+    : `"${wrong}" in "${source}" is no segment: it fits ${PARAM} and stands once, or without ":" in front ${STATIC}`
 }
 
 /** Splits a pattern that `patternFault` found nothing wrong with. */
