@@ -33,7 +33,8 @@ export default [
   {
     // What an application, a test or an adapter of somebody else is written against.
     files: [
-      'lib/types/*.ts', 'lib/contract/types.ts', 'lib/adapters/adapter.ts', 'lib/client/types.ts', 'lib/testing/index.ts'
+      'lib/types/*.ts', 'lib/contract/types.ts', 'lib/adapters/adapter.ts', 'lib/client/types.ts', 'lib/testing/index.ts',
+      'lib/bridge/types.ts'
     ],
     plugins: { jsdoc },
     rules: {

@@ -1,15 +1,20 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Where Debian and others keep servers, which is not on everybody's PATH. */
-const MORE = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/bin']
+const MORE = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/bin', ...versions('/usr/lib/postgresql')]
 /** milliseconds */
 const PATIENCE = 10_000
 const RETRY = 20
+
+/** Debian has each version of PostgreSQL in a folder of its own. */
+function versions (folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder).map((version) => join(folder, version, 'bin')) : []
+}
 
 /** The path of an installed program; an environment variable such as REDIS_SERVER names another. */
 export function findProgram (name: string): string | undefined {

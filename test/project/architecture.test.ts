@@ -42,7 +42,7 @@ t.test('there is no cycle of imports, type imports counted', async (t) => {
  * types included.
  */
 const LAYERS = [
-  'gateway/', 'index.ts', 'adapters/index.ts', 'adapters/contract/', 'plugin/', 'server-api/', 'testing/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
+  'gateway/', 'index.ts', 'adapters/index.ts', 'adapters/contract/', 'plugin/', 'server-api/', 'testing/', 'bridge/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
   'connection/', 'options/', 'ai/', 'types/', 'adapters/redis.ts', 'adapters/nats.ts', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
   'adapters/', 'retention/', 'errors/', 'client/', 'protocol/', 'contract/', 'structures/', 'version.ts'
 ]

@@ -4,6 +4,7 @@
  */
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
+import { bridge } from '../../lib/bridge/index.js'
 import type { Client } from '../../lib/client/index.js'
 import { createPublisher, defineRoom, type Connection, type HandlersOf, type Position } from '../../lib/index.js'
 
@@ -208,6 +209,22 @@ export async function broadcasts (): Promise<void> {
   await publisher.broadcast(chat.at({ id: '1' }), 'said', { id: '1', text: 'x' })
   // @ts-expect-error data that does not fit
   await publisher.broadcast(board, 'metric', { value: 'x' })
+}
+
+// A bridge: what its map makes is typed by the address.
+export async function bridges (): Promise<void> {
+  const records = [{ id: '1' }, { id: '2' }]
+  const key = (id: string): { idempotencyKey: string } => ({ idempotencyKey: id })
+  const { accepted } = await bridge(app.rooms, records, ({ id }) => id === ''
+    ? undefined
+    : { room: chat.at({ id }), event: 'said', data: { id, text: 'x' }, ...key(id) })
+  equal<number>()(accepted)
+  await bridge(app.rooms, records, async ({ id }) => ({ room: board, event: 'metric', data: { value: 1 }, ...key(id) }))
+  await bridge(app.rooms, records, ({ id }) => ({ room: `by/${id}`, event: 'anything', data: 'at all', ...key(id) }))
+  // @ts-expect-error data that does not fit
+  await bridge(app.rooms, records, ({ id }) => ({ room: chat.at({ id }), event: 'said', data: { id: 1 }, ...key(id) }))
+  // @ts-expect-error a record needs a key
+  await bridge(app.rooms, records, () => ({ room: board, event: 'metric', data: { value: 1 } }))
 }
 
 // Replies, and the chain of the reply.

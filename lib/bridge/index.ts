@@ -1,0 +1,2 @@
+export { bridge } from './bridge.js'
+export type { Bridge, BridgedEvent, BridgeOptions, BridgeStats, BridgeTarget } from './types.js'

@@ -1,0 +1,27 @@
+import { after } from '../structures/timers.js'
+
+/** Waits that end all at once. */
+export class Pauses {
+  readonly #ends = new Set<() => void>()
+  #isOver = false
+
+  /** Resolves after so many milliseconds, or when all are ended. */
+  async wait (time: number): Promise<void> {
+    if (this.#isOver) return
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer)
+        this.#ends.delete(end)
+        resolve()
+      }
+      const timer = after(end, time)
+      this.#ends.add(end)
+    })
+  }
+
+  /** Ends those that wait, and each later one at once. */
+  end (): void {
+    this.#isOver = true
+    for (const end of this.#ends) end()
+  }
+}
