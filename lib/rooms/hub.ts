@@ -2,7 +2,7 @@ import type {
   Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceSnapshot, PresentUser, Publication, Published
 } from '../adapters/adapter.js'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_PRESENCE_OFF } from '../errors/misuse.js'
-import type { EventHead } from '../protocol/packet.js'
+import type { EventHead, Packet } from '../protocol/packet.js'
 import { isOffset, type Position } from '../protocol/position.js'
 import { Retention } from '../retention/retention.js'
 import type { Awaitable } from '../structures/awaitable.js'
@@ -214,21 +214,30 @@ export class Hub {
    * @throws REALTIME_ERR_ADAPTER where the adapter keeps none
    */
   async state (name: string): Promise<Map<string, Map<string, unknown>>> {
+    const { terms: { latest } } = this.locate(name).declaration
+    const state = new Map(Object.keys(latest?.keys ?? {}).map((type) => [type, new Map<string, unknown>()]))
+    for (const { event, payload } of await this.values(name)) {
+      const { type, key = '' } = event!
+      state.get(type)?.set(key, (JSON.parse(String(payload)) as { data: unknown }).data)
+    }
+    return state
+  }
+
+  /**
+   * Reads the current values as events.
+   *
+   * @throws REALTIME_ERR_ADAPTER where the adapter keeps none
+   */
+  async values (name: string): Promise<Packet[]> {
     const { declaration } = this.locate(name)
     const { settings, terms: { latest } } = declaration
-    const state = new Map(Object.keys(latest?.keys ?? {}).map((type) => [type, new Map<string, unknown>()]))
-    if (latest === undefined) return state
+    if (latest === undefined) return []
     if (this.#adapter.latest === undefined) {
       throw new REALTIME_ERR_ADAPTER(`the ${this.#adapter.name} adapter keeps no values`)
     }
     const kept = await this.#adapter.latest(name, settings)
     const shown = settings.owned === true ? await this.#owned.present(name, declaration, kept) : kept
-    for (const { event, payload } of shown) {
-      const { type, key = '', isRemoval } = event!
-      if (isRemoval === true) continue
-      state.get(type)?.set(key, (JSON.parse(String(payload)) as { data: unknown }).data)
-    }
-    return state
+    return shown.filter(({ event }) => event!.isRemoval !== true)
   }
 
   /** Publishes what `prepare` has made. */

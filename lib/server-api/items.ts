@@ -7,6 +7,7 @@ export const MAX_ITEMS = 1_000
 
 const QUOTE = 0x22
 const COMMA = 0x2c
+const END = 0x5d
 
 /** What a request asks to publish: one thing, or a list. Things that are too long to be right are not parsed. */
 export interface Items {
@@ -36,6 +37,8 @@ function * cut (text: string): Generator<string> {
     if (char === QUOTE) i = endOfString(text, i)
     else if (isOpening(char)) depth++
     else if (isClosing(char) && --depth === 0) {
+      // Brackets within an item are looked at by the parser; this one is none of an item.
+      if (char !== END) break
       yield text.slice(from, i)
       if (text.slice(i + 1).trim() !== '') throw new Error('something follows the array')
       return

@@ -5,14 +5,18 @@ import { isPosition, type Position } from '../protocol/position.js'
 import { roomOfUser } from '../rooms/built-in.js'
 import type { Hub } from '../rooms/hub.js'
 import { MemberLists } from '../rooms/member-lists.js'
+import type { Turns } from '../structures/turns.js'
 import type { Call } from './calls.js'
 
+/** Bytes of the values of one room. */
+const STATE = 1_048_576
 /** Users in one list of members. */
 const MEMBERS = 1_000
 
 export interface ReadingOptions {
   readonly hub: Hub
   readonly slots: Slots
+  readonly turns: Turns
 }
 
 /** Answers what other programs ask of rooms and users. */
@@ -36,9 +40,7 @@ export class ApiReading {
     await call.allow({ action: 'read', room: name })
     switch (part) {
       case 'history': return await this.#history(name, query)
-      case 'state': return Object.fromEntries(
-        [...await hub.state(name)].map(([event, values]) => [event, Object.fromEntries(values)])
-      )
+      case 'state': return await this.#state(name)
       default: return await this.#overview(name)
     }
   }
@@ -62,6 +64,27 @@ export class ApiReading {
     if (!declaration.hasPresence) return position
     const { total, list } = new MemberLists(DEFAULTS.answer).fit(await hub.members(name, MEMBERS))
     return { count: total, ...(list === undefined ? {} : { members: list }), ...position }
+  }
+
+  /** Reads the values in turns, because a room may keep a thousand of them, each as large as an event may be. */
+  async #state (name: string): Promise<object> {
+    const { hub, turns } = this.#options
+    const { latest } = hub.resolve(name).declaration.terms
+    const state = new Map(Object.keys(latest?.keys ?? {}).map((event) => [event, new Map<string, unknown>()]))
+    let bytes = 0
+    for (const { event, payload } of await hub.values(name)) {
+      const rest = turns.step()
+      if (rest instanceof Promise) await rest
+      bytes += payload.length
+      if (bytes > STATE) {
+        throw new Refusal('message_too_large', {
+          message: `the values of the room have more than ${STATE} bytes; join it to get them one by one`
+        })
+      }
+      const { type, key = '' } = event!
+      state.get(type)?.set(key, (JSON.parse(String(payload)) as { data: unknown }).data)
+    }
+    return Object.fromEntries([...state].map(([event, values]) => [event, Object.fromEntries(values)]))
   }
 
   async #history (name: string, query: Readonly<Record<string, unknown>>): Promise<object> {

@@ -72,6 +72,7 @@ export class ServerApi {
 
   constructor (options: ServerApiOptions) {
     const { api, settings, adapter, nodeId } = options
+    const turns = new Turns()
     this.#options = options
     this.#keys = new ApiKeys(api)
     this.#publishing = new ApiPublishing({
@@ -80,11 +81,11 @@ export class ServerApi {
       holder: nodeId,
       eventLimit: settings.limits.event,
       lease: settings.timeouts.handler + SETTLE,
-      turns: new Turns(),
+      turns,
       onRefused: (call, refusal) => { this.#note(refusal, call.request) },
       onFault: ({ request }, cause) => { request.log.error({ err: cause }, 'a publication of the server API failed') }
     })
-    this.#reading = new ApiReading(options)
+    this.#reading = new ApiReading({ ...options, turns })
     this.#acting = new ApiActing(options)
   }
 

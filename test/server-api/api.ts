@@ -21,6 +21,12 @@ export const orders = defineRoom('orders/:id', {
 export const lobby = defineRoom('lobby', { events: { created: Type.Object({ text: Type.String() }) } })
 export const bare = defineRoom('bare/:id', { events: { tick: Type.Object({}) } })
 
+export const large = defineRoom('large/:id', {
+  events: {
+    sheet: { data: Type.Object({ id: Type.String(), text: Type.String() }), delivery: 'latest', key: 'id' }
+  }
+})
+
 export const KEYS: ApiOptions['keys'] = [
   { key: ROOT, name: 'root', rooms: ['*'], may: ['publish', 'read', 'revoke', 'members'] },
   { key: SHOP, name: 'shop', rooms: ['orders/*'], may: ['publish'] },
@@ -30,6 +36,7 @@ export const KEYS: ApiOptions['keys'] = [
 export function declareOrders (app: FastifyInstance): void {
   app.room(orders, { presence: true })
   app.room(lobby)
+  app.room(large)
   app.room(bare, { history: false })
 }
 

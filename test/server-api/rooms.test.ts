@@ -56,6 +56,17 @@ t.test('the state of a room is its newest values, by event and key', async (t) =
   t.equal(JSON.stringify(body), '{"price":{"tea":{"item":"tea","euro":4},"__proto__":{"item":"__proto__","euro":1}}}')
 })
 
+t.test('values that are too many for one answer are refused, and not cut off', async (t) => {
+  const api = await startApi(t)
+  const item = 'x'.repeat(100_000)
+  for (let i = 0; i < 11; i++) await api.app.rooms.broadcast('large/1', 'sheet', { id: String(i), text: item })
+  const { status, body } = await api.get('rooms/large/1/state')
+  t.match([status, body], [413, { code: 'message_too_large', message: /1048576 bytes/ }])
+  await api.app.rooms.remove('large/1', 'sheet', '0')
+  await api.app.rooms.remove('large/1', 'sheet', '1')
+  t.same(Object.keys(((await api.get('rooms/large/1/state')).body as { sheet: object }).sheet).length, 9)
+})
+
 t.test('a room whose name has an escaped slash is that room', async (t) => {
   const api = await startApi(t)
   await api.app.rooms.broadcast('orders/a%2Fb', 'created', { n: 1 })
