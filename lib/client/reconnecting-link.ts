@@ -334,7 +334,7 @@ export function createReconnectingLink (
       host.up(data)
     } else {
       // After a long pause a poll belongs to a new connection.
-      if (!room) shown.connectionId = data.connectionId ?? shown.connectionId
+      if (!room) shown.connectionId = data?.connectionId ?? shown.connectionId
       host.frame(frame)
     }
   }

@@ -10,11 +10,12 @@ import { ConfigError, lineOf, nearest } from './config/faults.js'
 const USAGE = `fastify-realtime serve --config <file> [--check] [--port <n>] [--host <address>]
 fastify-realtime publish <room> <event> <json> [--url <url>] [--key <key> | --token <token>]
 fastify-realtime tail <room> [--last <n>] [--url <url>] [--token <token>]
+fastify-realtime conformance --url <where to listen for a client under test>
 fastify-realtime token <user> --config <file> [--claims <json>] [--expires <seconds>]
 
 Also from the environment: REALTIME_URL, REALTIME_KEY, REALTIME_TOKEN.
 `
-const COMMANDS = ['serve', 'publish', 'tail', 'token']
+const COMMANDS = ['serve', 'publish', 'tail', 'conformance', 'token']
 const OPTIONS = {
   config: { type: 'string', short: 'c' },
   check: { type: 'boolean' },
@@ -102,6 +103,11 @@ async function runPublish (args: readonly string[], options: Options): Promise<v
   await print(JSON.stringify(await publish(args, options, process.env)))
 }
 
+async function runConformance (options: Options): Promise<void> {
+  const { conformance } = await import('./commands/conformance.js')
+  if (!await conformance(options, { line: print, note })) process.exitCode = 1
+}
+
 async function runToken (args: readonly string[], options: Options): Promise<void> {
   const { readConfig } = await import('./config/read.js')
   const { token } = await import('./commands/token.js')
@@ -115,6 +121,7 @@ async function run (args: readonly string[]): Promise<void> {
   if (command === 'serve') return await runServe(values)
   if (command === 'publish') return await runPublish(rest, values)
   if (command === 'tail') return await runTail(rest, values)
+  if (command === 'conformance') return await runConformance(values)
   if (command === 'token') return await runToken(rest, values)
   const near = command === undefined ? undefined : nearest(command, COMMANDS)
   throw new CliError(command === undefined

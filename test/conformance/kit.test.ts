@@ -1,0 +1,159 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { dirname } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { Type } from '@sinclair/typebox'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { connect } from '../../lib/client/index.js'
+import { runConformance } from '../../lib/conformance/index.js'
+import { SCRIPT } from '../../lib/conformance/script.js'
+import { defineRoom } from '../../lib/index.js'
+import { behind, until } from '../helpers/client.js'
+import { start, statsOf } from '../helpers/net.js'
+
+const conformance = defineRoom('conformance/:id', {
+  messages: { heard: Type.Unknown(), lost: Type.Object({}) },
+  events: { step: Type.Object({ n: Type.Integer() }) }
+})
+/** Debian's, which its python3-websockets is for. */
+const PYTHON = '/usr/bin/python3'
+
+function lacksPython (): string | false {
+  if (spawnSync(PYTHON, ['-c', 'import websockets']).status === 0) return false
+  const reason = 'python3-websockets not found on this machine'
+  if (process.env.CI !== undefined) throw new Error(`${reason}, and CI must not skip`)
+  return reason
+}
+
+const ALL = SCRIPT.map(({ title }, index) => `ok ${index + 1} - ${title}`)
+const URL_OF_ANY_PORT = 'http://127.0.0.1:0/ws'
+
+/** What the kit says of a client, without the two lines before it. */
+async function judge (begin: (url: string) => void, patience?: number): Promise<{ isRight: boolean, lines: string[] }> {
+  const lines: string[] = []
+  const isRight = await runConformance({
+    url: URL_OF_ANY_PORT,
+    print: (line) => { lines.push(line) },
+    ready: begin,
+    watched: 2_000,
+    patience
+  })
+  return { isRight, lines: lines.slice(1) }
+}
+
+// They wait for their back-offs most of the time.
+t.jobs = 3
+
+t.test('the client of this package does everything right', async (t) => {
+  // The shortest back-offs.
+  t.intercept(Math, 'random', { value: () => 0 })
+  const { isRight, lines } = await judge((url) => {
+    const client = connect(url, { WebSocket })
+    t.teardown(() => { client.close() })
+    client.on('error', () => undefined)
+    const room = client.join(conformance.at({ id: '1' }))
+    room.joined.catch(() => undefined)
+    // What is under way when the server refuses the client for good rejects.
+    room.on('step', ({ data }) => { room.send('heard', data).catch(() => undefined) })
+    client.on('gap', () => { room.send('lost', {}).catch(() => undefined) })
+  })
+  t.same(lines, ALL)
+  t.ok(isRight)
+})
+
+t.test('the client of the example in Python does everything right', {
+  skip: lacksPython()
+}, async (t) => {
+  let output = ''
+  const { isRight, lines } = await judge((url) => {
+    const script = fileURLToPath(new URL('../../example/python/conformance.py', import.meta.url))
+    const child = spawn(PYTHON, [script, url], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const exit = once(child, 'exit')
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { output += String(chunk) })
+    t.teardown(async () => {
+      child.kill('SIGKILL')
+      await exit
+    })
+  })
+  t.same(lines, ALL, output)
+  t.ok(isRight)
+  t.equal(output, 'refused for good: revoked\n')
+})
+
+t.test('the client in Python goes on where its stream was cut, with the standard library alone', {
+  skip: lacksPython()
+}, async (t) => {
+  const server = await start(t)
+  const { proxy, url } = await behind(t, server)
+  const script = fileURLToPath(new URL('../../example/python/tail.py', import.meta.url))
+  // -I has no packages of the user's; what is None cannot be imported.
+  const alone = "import runpy, sys; sys.modules['websockets'] = None; sys.path.insert(0, sys.argv[1]); " +
+    "sys.argv = sys.argv[2:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+  const child = spawn(PYTHON, ['-c', alone, dirname(script), script, `${url}/ws`, 'chat/1', '--sse'], {
+    env: { ...process.env, REALTIME_TOKEN: server.token('ada') },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  const exit = once(child, 'exit')
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await exit
+  })
+  const texts: unknown[] = []
+  let faults = ''
+  createInterface(child.stdout).on('line', (line) => {
+    texts.push((JSON.parse(line) as { data: { text: string } }).data.text)
+  })
+  child.stderr.on('data', (chunk) => { faults += String(chunk) })
+  const say = async (text: string): Promise<void> => {
+    await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'bob' })
+  }
+  const members = async (): Promise<number> => (await statsOf(server.app)).connections.total
+  await until('it is connected', async () => await members() === 1)
+  for (const text of ['1', '2']) await say(text)
+  await until('both arrive', () => texts.length === 2)
+  proxy.cut()
+  await until('it is gone', async () => await members() === 0)
+  for (const text of ['3', '4']) await say(text)
+  await until('what was missed arrives', () => texts.length >= 4)
+  await say('5')
+  await until('the next one arrives', () => texts.includes('5'))
+  t.same([texts, faults], [['1', '2', '3', '4', '5'], ''])
+})
+
+/** A client that takes every frame as it comes, and begins anew when its link ends. */
+function naive (t: { teardown (callback: () => void): void }, url: string): void {
+  let socket: WebSocket | undefined
+  let isOver = false
+  let count = 0
+  t.teardown(() => {
+    isOver = true
+    socket?.terminate()
+  })
+  const open = (): void => {
+    const mine = socket = new WebSocket(`${url}/conformance/1`.replace('http', 'ws'), 'realtime.v1')
+    mine.on('error', () => undefined)
+    mine.on('close', () => { if (!isOver) setTimeout(open, 10) })
+    mine.on('message', (text) => {
+      const { type, data } = JSON.parse(String(text)) as { type: string, data: unknown }
+      if (type === 'step') mine.send(JSON.stringify({ type: 'heard', room: 'conformance/1', id: `${++count}`, data }))
+    })
+  }
+  open()
+}
+
+t.test('a client that takes an event twice is told so, and what follows is not tried', async (t) => {
+  const { isRight, lines } = await judge((url) => { naive(t, url) }, 1_000)
+  t.notOk(isRight)
+  t.same(lines.slice(0, 2), ALL.slice(0, 2))
+  t.match(lines[2], /^not ok 3 - it drops an event whose offset it has had$/)
+  t.match(lines[3], /step 4 was to be heard next, got heard \{"n":3\}/)
+  t.match(lines[4], /^Bail out! what follows was not tried: 10 of 13 steps$/)
+})
+
+t.test('a client that never comes is told so when the patience is over', async (t) => {
+  const { isRight, lines } = await judge(() => undefined, 50)
+  t.notOk(isRight)
+  t.match(lines.join('\n'), /not ok 1 - .*\n {2}# no WebSocket was opened within 50 ms/)
+})
