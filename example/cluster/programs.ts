@@ -69,6 +69,8 @@ export async function listening (name: string, port: number, child: ChildProcess
 export async function stop (child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
+  // What reads until its input ends, as kcat does, looks for no signal meanwhile.
+  child.stdin?.end()
   child.kill('SIGTERM')
   const killer = setTimeout(() => { child.kill('SIGKILL') }, PATIENCE)
   await ended
