@@ -233,4 +233,15 @@ export function textsContract ({ name, nodes, pair, t }: Subject): void {
     t.same(await texts.read('ai/1', growing, { type: 'answer', key: '7' }), [], 'it has given way')
     t.equal(await writers[8]!.step('x'), 'written')
   })
+
+  t.test(`${name}: a room that is full of texts whose writers are gone takes others`, async (t) => {
+    const [a] = await pair(t)
+    const { texts } = a.adapter
+    if (texts === undefined) return t.pass('no texts')
+    const gone = Array.from({ length: 1_000 }, (_, index) => new Writer(texts, `${index}`, undefined, { lease: 1 }))
+    for (let from = 0; from < gone.length; from += 50) {
+      await Promise.all(gone.slice(from, from + 50).map(async (writer) => await writer.step('')))
+    }
+    await until('the last lease is over', async () => await new Writer(texts, 'next').step('') === 'written')
+  })
 }

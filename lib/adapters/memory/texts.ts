@@ -81,7 +81,12 @@ export class MemoryTexts implements TextStore {
       return 'written'
     }
     if (known !== undefined && known.part.end !== 'lost') return 'ended'
-    return texts?.isFull === true ? 'full' : 'written'
+    if (texts?.isFull !== true) return 'written'
+    // The one that changed longest ago is the first whose lease may be over.
+    const [oldest] = texts.silent(now)
+    if (oldest === undefined || oldest.leaseUntil > now) return 'full'
+    this.#lose(room, oldest, settings, now)
+    return 'written'
   }
 
   #goOn (known: OwnText | undefined, isOwn: boolean, { number, part }: TextWrite): TextWritten {

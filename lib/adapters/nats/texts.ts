@@ -81,6 +81,8 @@ const MAX_OWN = 10_000
 const STEPS = 256
 /** Bytes of a text that is written again for that so often; a larger one is in proportion to its size less often. */
 const WHOLE = 262_144
+/** Texts of a full room that are looked at for one that begins. */
+const SOME = 32
 /** Bytes of a message beside the lines of its text. */
 const ENVELOPE = 1_024
 
@@ -117,8 +119,10 @@ export class NatsTexts implements TextStore {
     this.#own.set(subject, own, now + DAY, now)
   }
 
-  #subject (room: string, which: Which): string {
-    return `${this.#options.prefix}.text.${tokenOf(room)}.${tokenOf(nameOf(which))}`
+  #subject (room: string, which: Which): string { return this.#named(room, nameOf(which)) }
+
+  #named (room: string, name: string): string {
+    return `${this.#options.prefix}.text.${tokenOf(room)}.${tokenOf(name)}`
   }
 
   async write (room: string, step: TextWrite, settings: RoomSettings): Promise<TextWritten> {
@@ -145,7 +149,10 @@ export class NatsTexts implements TextStore {
       last = await this.#last(subject)
     }
     if (last !== undefined && !last.isLost && last.time + settings.append!.ttl > clock.now()) return 'ended'
-    if (!await this.#listed(room, nameOf(step), settings, false)) return 'full'
+    if (!await this.#listed(room, nameOf(step), settings, false)) {
+      await this.#endSome(room, settings)
+      if (!await this.#listed(room, nameOf(step), settings, false)) return 'full'
+    }
     const done = await this.#publish(subject, step, last?.seq ?? 0, undefined)
     if (done === undefined) return 'busy'
     const { seq, begun } = done
@@ -314,7 +321,7 @@ export class NatsTexts implements TextStore {
    * @returns false when the room is full of texts that grow
    */
   async #listed (room: string, name: string, { append }: RoomSettings, hasEnded: boolean): Promise<boolean> {
-    const { state, clock, unread, prefix } = this.#options
+    const { state, clock, unread } = this.#options
     let gone: string[] = []
     const isListed = await state.change(stateKey('texts', room), (value) => {
       const now = clock.now()
@@ -331,8 +338,28 @@ export class NatsTexts implements TextStore {
       names.set(name, hasEnded ? now : 0)
       return { value: JSON.stringify([...names]), result: true }
     })
-    for (const each of gone) await this.#giveWay(`${prefix}.text.${tokenOf(room)}.${tokenOf(each)}`)
+    for (const each of gone) await this.#giveWay(this.#named(room, each))
     return isListed
+  }
+
+  /**
+   * Ends texts of a full room whose writers are gone, which nobody else notices where no node has members. Each is a
+   * question to the server, so it is some of them, others every time.
+   */
+  async #endSome (room: string, settings: RoomSettings): Promise<void> {
+    const { state, clock, unread } = this.#options
+    const names = decoded('texts', await state.read(stateKey('texts', room)), decodeNames, unread) ?? []
+    const growing = names.filter(([, endedAt]) => endedAt === 0)
+    const from = Math.floor(Math.random() * Math.max(1, growing.length - SOME))
+    await Promise.all(growing.slice(from, from + SOME).map(async ([name]) => {
+      const subject = this.#named(room, name)
+      const last = await this.#last(subject)
+      if (last?.hasEnded === false) {
+        if (last.time + last.lease > clock.now()) return
+        await this.#lose(subject, last)
+      }
+      await this.#listed(room, name, settings, true)
+    }))
   }
 
   async read (room: string, { append }: RoomSettings, which?: Which): Promise<KeptText[]> {

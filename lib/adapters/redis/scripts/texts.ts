@@ -43,6 +43,9 @@ local function lose (name, ttl)
 end
 `
 
+/** Texts of a full room that are ended at a time because their writers are gone. */
+const AT_ONCE = 16
+
 /**
  * Takes one step of a writer.
  *
@@ -70,9 +73,18 @@ if number == '0' then
   redis.call('ZREMRANGEBYSCORE', ended, '-inf', text(now - ttl))
   local rest, others = string.sub(state, 1, #state - #name), string.sub(inside, 1, #inside - #name)
   if redis.call('ZCARD', growing) >= ${MAX_TEXTS} then
+    -- Where no node has members nobody else notices that writers are gone.
+    local lost = 0
     for _, each in ipairs(redis.call('ZRANGE', growing, 0, -1)) do
-      if redis.call('EXISTS', rest .. each) == 0 then redis.call('ZREM', growing, each) end
+      local lease = redis.call('HGET', rest .. each, 'lease')
+      if not lease then redis.call('ZREM', growing, each)
+      elseif lost < ${AT_ONCE} and tonumber(lease) <= now then
+        state, inside = rest .. each, others .. each
+        lose(each, ttl)
+        lost = lost + 1
+      end
     end
+    use(1)
     if redis.call('ZCARD', growing) >= ${MAX_TEXTS} then return 'full' end
   end
   if redis.call('ZCARD', growing) + redis.call('ZCARD', ended) >= ${MAX_TEXTS} then
