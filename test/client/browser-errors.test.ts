@@ -12,7 +12,7 @@ import { start } from '../helpers/net.js'
 import { freePort } from '../helpers/servers.js'
 import { WebProxy } from '../helpers/web-proxy.js'
 
-const TIMEOUT = 2_000
+const TIMEOUT = 5_000
 
 /** What a page was told of its first failures, and when, in milliseconds since it called `connect`. */
 interface Told {

@@ -14,9 +14,9 @@ function fail (says: string): never { throw new ConfigError([{ path: '', says }]
  */
 export async function loadConfig (path: string): Promise<unknown> {
   const kind = extname(path).toLowerCase()
-  if (MODULES.has(kind)) return await loadModule(resolve(path))
   let text: string
   try {
+    // A module that is not there is told by each loader in its own words.
     text = readFileSync(path, 'utf8')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
@@ -24,6 +24,7 @@ export async function loadConfig (path: string): Promise<unknown> {
       ? `${path} is not there: give the path of the config as --config <file>`
       : `${path} cannot be read (${String(code)})`)
   }
+  if (MODULES.has(kind)) return await loadModule(resolve(path))
   if (kind === '.json') return parseJson(path, text)
   if (kind === '.yaml' || kind === '.yml') return await parseYaml(path, text)
   return fail(`${path}: a config is a file named .json, .yaml, .js or .ts`)
@@ -59,9 +60,6 @@ async function loadModule (path: string): Promise<unknown> {
     const { code, message } = error as NodeJS.ErrnoException
     if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
       return fail(`${path}: Node ${process.versions.node} loads no TypeScript: use Node 22.18 or newer, or a loader such as NODE_OPTIONS="--import tsx"`)
-    }
-    if (code === 'ERR_MODULE_NOT_FOUND' && message.includes(path)) {
-      return fail(`${path} is not there: give the path of the config as --config <file>`)
     }
     return fail(`${path} cannot be loaded: ${message.split('\n')[0]!}`)
   }
