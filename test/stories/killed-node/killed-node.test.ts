@@ -22,7 +22,7 @@ for (const [promise, story] of Object.entries(STORIES)) {
   for (const broker of BROKERS) {
     t.test(`${broker.name}: ${promise}`, {
       buffered: true,
-      timeout: 120_000,
+      timeout: 240_000,
       skip: missing(broker.program)
     }, async (t) => { await story(t, broker, await broker.start(t)) })
   }
