@@ -19,7 +19,7 @@ export const USAGE = `node --import tsx bench/run.ts [options]
   --smoke         a handful of clients, for crashes only: under 30 seconds
   --repeat N      repetitions, default 5
   --only W1,L     these workloads: W1 W2 W3 W4 W5 L Z M S curve
-  --peers a,b     these peers: realtime socketio ws-bare naive uws
+  --peers a,b     these peers: realtime socketio ws-bare naive uws; gateway gateway-hooks only so
   --profile DIR   a CPU profile of each server while it is measured; not for figures
   --write         put the report into bench/RESULTS.md`
 

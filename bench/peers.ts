@@ -13,3 +13,11 @@ export const PEERS: readonly Peer[] = [
   { id: 'naive', title: '@fastify/websocket loop', dialect: 'plain' },
   { id: 'uws', title: 'uWebSockets.js', dialect: 'plain' }
 ]
+
+/** Ours in other forms, which are measured where they are named. */
+export const FORMS: readonly Peer[] = [
+  { id: 'gateway', title: 'fastify-realtime, gateway', dialect: 'realtime' },
+  { id: 'gateway-hooks', title: 'fastify-realtime, gateway with hooks', dialect: 'realtime' }
+]
+
+export const ALL: readonly Peer[] = [...PEERS, ...FORMS]

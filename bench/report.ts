@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describeMachine } from './machine.js'
 import type { Options } from './options.js'
-import { OURS, PEERS } from './peers.js'
+import { ALL, OURS } from './peers.js'
 import type { Results } from './results.js'
 import type { Metric } from './sample.js'
 import { figure, range, table } from './table.js'
@@ -52,7 +52,7 @@ function unitOf ({ drive }: Workload): string {
 
 function workloadSection (workload: Workload, results: Results): string {
   const columns = columnsOf(workload)
-  const rows = PEERS.filter(({ id }) => results.has(workload.id, id)).map(({ id, title }) => [
+  const rows = ALL.filter(({ id }) => results.has(workload.id, id)).map(({ id, title }) => [
     title, ...columns.map(({ metric, format }) => range(results.spread(workload.id, id, metric), format))
   ])
   return `## ${workload.id}: ${workload.title}\n\n${unitOf(workload)}\n\n${table(['', ...columns.map(({ title }) => title)], rows)}`
@@ -102,10 +102,10 @@ function ratioSection (workloads: readonly Workload[], results: Results): string
 }
 
 export function report (workloads: readonly Workload[], results: Results, options: Options): string {
-  const measured = workloads.filter(({ id }) => PEERS.some((peer) => results.has(id, peer.id)))
+  const measured = workloads.filter(({ id }) => ALL.some((peer) => results.has(id, peer.id)))
   const curve = measured.filter(({ group }) => group === 'curve')
   const compared = measured.filter(({ group }) => group !== 'curve')
-  const versions = PEERS.filter(({ id }) => results.versions.has(id))
+  const versions = ALL.filter(({ id }) => results.versions.has(id))
     .map(({ id, title }) => `${title}: ${results.versions.get(id)!}`)
   const notes = [...results.notes, ...[...results.failures].map(([cell, reason]) => `${cell} failed: ${reason}`)]
   return [

@@ -5,7 +5,7 @@ import { Cell, WARM_UPGRADES } from './cell.js'
 import { assignCores } from './cores.js'
 import { descriptorLimit } from './machine.js'
 import { readOptions, USAGE, type Options } from './options.js'
-import { OURS, PEERS, type Peer } from './peers.js'
+import { ALL, OURS, PEERS, type Peer } from './peers.js'
 import { report } from './report.js'
 import { Results } from './results.js'
 import { figure } from './table.js'
@@ -36,9 +36,9 @@ function selected (options: Options): Workload[] {
 }
 
 function selectedPeers ({ peers }: Options): readonly Peer[] {
-  const unknown = peers.filter((name) => !PEERS.some(({ id }) => id === name))
+  const unknown = peers.filter((name) => !ALL.some(({ id }) => id === name))
   if (unknown.length > 0) throw new Error(`--peers: no peer ${unknown.join(', ')}`)
-  return peers.length === 0 ? PEERS : PEERS.filter(({ id }) => peers.includes(id))
+  return peers.length === 0 ? PEERS : ALL.filter(({ id }) => peers.includes(id))
 }
 
 /** Peers that answer; the others are named with their reason. */

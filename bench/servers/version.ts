@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path'
 
 const PACKAGES: Readonly<Record<string, string>> = {
   realtime: 'fastify-realtime',
+  gateway: 'fastify-realtime',
+  'gateway-hooks': 'fastify-realtime',
   socketio: 'socket.io',
   'ws-bare': 'ws',
   naive: '@fastify/websocket',
