@@ -2,7 +2,7 @@ import { Agent, createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /** The key by which the backend publishes. */
-export const KEY = 'a key of the benchmark, for its own backend'.replaceAll(' ', '-')
+export const KEY = 'a key of the benchmark for its own backend'.replaceAll(' ', '-')
 
 interface Asked { readonly data: { readonly room: string, readonly data: object } }
 

@@ -37,7 +37,7 @@ async function start (
   test.teardown(async () => { await app.close() })
   await app.register(realtime, {
     jwt: { secret: 'interop' },
-    // A ping is answered behind all that was written before it, which a busy machine may read for more than ten seconds.
+    // A ping is answered behind all that was written before it, which takes a busy machine more than ten seconds.
     heartbeat: 300_000,
     limits: { event: 262_144, outbox: 2 ** 30 },
     ...(compression ? { compression: {} } : {})
