@@ -2,6 +2,7 @@ import type {
   Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceSnapshot, PresentUser, Publication, Published
 } from '../adapters/adapter.js'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_PRESENCE_OFF } from '../errors/misuse.js'
+import { Refusal } from '../errors/refusal.js'
 import type { EventHead, Packet } from '../protocol/packet.js'
 import { isOffset, type Position } from '../protocol/position.js'
 import { Retention } from '../retention/retention.js'
@@ -9,6 +10,7 @@ import type { Awaitable } from '../structures/awaitable.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { Slices } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
+import { Turns } from '../structures/turns.js'
 import type { Declaration } from './declaration.js'
 import { Declarations, type ResolvedRoom } from './declarations.js'
 import { Joining, type JoinRequest, type PendingJoin, type Rejoined } from './joining.js'
@@ -209,14 +211,29 @@ export class Hub {
   }
 
   /**
-   * Reads the current values by event and key.
+   * Reads the current values by event and key, in turns, because a room may keep a thousand of them, each as large as
+   * an event may be.
    *
-   * @throws REALTIME_ERR_ADAPTER where the adapter keeps none
+   * @param most bytes of all values
+   * @throws REALTIME_ERR_ADAPTER where the adapter keeps none; Refusal `message_too_large` beyond `most`
    */
-  async state (name: string): Promise<Map<string, Map<string, unknown>>> {
+  async state (
+    name: string,
+    turns = new Turns(),
+    most = Number.POSITIVE_INFINITY
+  ): Promise<Map<string, Map<string, unknown>>> {
     const { terms: { latest } } = this.locate(name).declaration
     const state = new Map(Object.keys(latest?.keys ?? {}).map((type) => [type, new Map<string, unknown>()]))
+    let bytes = 0
     for (const { event, payload } of await this.values(name)) {
+      const rest = turns.step()
+      if (rest instanceof Promise) await rest
+      bytes += payload.length
+      if (bytes > most) {
+        throw new Refusal('message_too_large', {
+          message: `the values of the room have more than ${most} bytes; join it to get them one by one`
+        })
+      }
       const { type, key = '' } = event!
       state.get(type)?.set(key, (JSON.parse(String(payload)) as { data: unknown }).data)
     }

@@ -66,24 +66,9 @@ export class ApiReading {
     return { count: total, ...(list === undefined ? {} : { members: list }), ...position }
   }
 
-  /** Reads the values in turns, because a room may keep a thousand of them, each as large as an event may be. */
   async #state (name: string): Promise<object> {
     const { hub, turns } = this.#options
-    const { latest } = hub.resolve(name).declaration.terms
-    const state = new Map(Object.keys(latest?.keys ?? {}).map((event) => [event, new Map<string, unknown>()]))
-    let bytes = 0
-    for (const { event, payload } of await hub.values(name)) {
-      const rest = turns.step()
-      if (rest instanceof Promise) await rest
-      bytes += payload.length
-      if (bytes > STATE) {
-        throw new Refusal('message_too_large', {
-          message: `the values of the room have more than ${STATE} bytes; join it to get them one by one`
-        })
-      }
-      const { type, key = '' } = event!
-      state.get(type)?.set(key, (JSON.parse(String(payload)) as { data: unknown }).data)
-    }
+    const state = await hub.state(name, turns, STATE)
     return Object.fromEntries([...state].map(([event, values]) => [event, Object.fromEntries(values)]))
   }
 
