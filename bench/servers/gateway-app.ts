@@ -1,8 +1,8 @@
-import type { AddressInfo } from 'node:net'
 import { createGateway, resolveConfig, type GatewayConfig } from 'fastify-realtime/gateway'
 import type { ServerConfig } from '../shared/messages.js'
 import { SECRET } from '../shared/token.js'
 import { DEFLATE, type PeerServer } from './peer.js'
+import { served } from './served.js'
 
 const DATA = {
   type: 'object',
@@ -31,13 +31,5 @@ export async function startGateway (
     }
   }
   const app = await createGateway(resolveConfig(config, { env: {}, directory: '.' }))
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  return {
-    port: (app.server.address() as AddressInfo).port,
-    broadcast (name, data) { void app.rooms.broadcast(name, 'said', data) },
-    async writes () {
-      const { events } = await app.rooms.stats() as { events: { writes: number } }
-      return events.writes
-    }
-  }
+  return await served(app)
 }

@@ -1,10 +1,10 @@
-import type { AddressInfo } from 'node:net'
 import { Type } from '@sinclair/typebox'
 import fastify from 'fastify'
 import realtime, { defineRoom } from 'fastify-realtime'
 import type { ServerConfig } from '../shared/messages.js'
 import { SECRET } from '../shared/token.js'
 import { DEFLATE, type PeerServer } from './peer.js'
+import { served } from './served.js'
 
 const Data = Type.Object({ at: Type.String(), text: Type.String({ maxLength: 2_000 }) })
 const room = defineRoom('room/:id', { messages: { say: Data }, events: { said: Data } })
@@ -23,13 +23,5 @@ export async function start ({ compression, flush, presence }: ServerConfig): Pr
     flush,
     on: { async say ({ data, room }) { await room.broadcast('said', data) } }
   })
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  return {
-    port: (app.server.address() as AddressInfo).port,
-    broadcast (name, data) { void app.rooms.broadcast(name, 'said', data) },
-    async writes () {
-      const { events } = await app.rooms.stats() as { events: { writes: number } }
-      return events.writes
-    }
-  }
+  return await served(app)
 }
