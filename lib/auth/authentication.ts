@@ -3,7 +3,7 @@ import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
 import type { Settings } from '../options/resolve.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { after } from '../structures/timers.js'
+import { within } from '../structures/within.js'
 import type { RealtimeOptions } from '../types/options.js'
 import type { User } from '../types/user.js'
 import type { Credential, Credentials } from './credentials.js'
@@ -68,7 +68,8 @@ export class Authentication {
       ? verifyJwt(request, token!)
       : callOut(() => authenticate(request, token), token)
     // A secret may be fetched from a key server that is away.
-    return found instanceof Promise ? within(timeout, found).then((user) => this.#named(user)) : this.#named(found)
+    if (!(found instanceof Promise)) return this.#named(found)
+    return within(timeout, found, tooLate).then((user) => this.#named(user))
   }
 
   #named (user: unknown): Awaitable<Identity> {
@@ -176,18 +177,6 @@ async function callOut<T> (step: () => T | Promise<T>, token?: string): Promise<
   }
 }
 
-async function within<T> (timeout: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = after(
-      () => { reject(new Refusal('unavailable', { message: 'authentication takes too long', retryAfter: 1_000 })) },
-      timeout
-    )
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-    work.catch(() => undefined)
-  }
+function tooLate (): Refusal {
+  return new Refusal('unavailable', { message: 'authentication takes too long', retryAfter: 1_000 })
 }

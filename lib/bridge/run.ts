@@ -2,7 +2,7 @@ import { KeyedQueue } from '../structures/keyed-queue.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { Commits, type Taken } from './commits.js'
 import { broadcastOf, type Broadcast, type BridgeSettings } from './options.js'
-import { Pauses } from './pauses.js'
+import { Pauses } from '../structures/pauses.js'
 import type { BridgedEvent, BridgeStats, BridgeTarget } from './types.js'
 import { retryAfterOf, verdict } from './verdict.js'
 

@@ -8,6 +8,7 @@ import { outgoing, parseNow, sendable } from '../rooms/fitting.js'
 import { Idempotency, type Handling, type IdempotencyOptions } from './idempotency.js'
 import { refusedBy, type Outcome } from './outcome.js'
 import { after } from '../structures/timers.js'
+import { within } from '../structures/within.js'
 import { describe } from '../rooms/violations.js'
 
 export interface MessageCall extends MessageSource {
@@ -85,23 +86,12 @@ export class Messages {
     checkSize(declaration.messageLimit, bytes)
     if (rule.data.parse !== undefined) {
       const parsed = rule.data.parse(data)
-      return parsed instanceof Promise ? this.#inTime(parsed).then(fitting) : fitting(parsed)
+      if (!(parsed instanceof Promise)) return fitting(parsed)
+      // A check of the application's own gets the time of a handler.
+      return within(this.#options.timeout, parsed, () => new Refusal('timeout')).then(fitting)
     }
     if (!rule.data.check(data)) throw misfit(rule.data.violations(data))
     return data
-  }
-
-  /** A check of the application's own gets the time of a handler. */
-  async #inTime<T> (checking: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = after(() => { reject(new Refusal('timeout')) }, this.#options.timeout)
-    })
-    try {
-      return await Promise.race([checking, late])
-    } finally {
-      clearTimeout(timer)
-    }
   }
 
   /** @param keep stores the handler's outcome before it is sent */

@@ -2,6 +2,7 @@ import type { ClaimStore, PresenceChange, RoomSettings } from '../adapters/adapt
 import { keyOf, keyOfKind } from '../protocol/key.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { after } from '../structures/timers.js'
+import { within } from '../structures/within.js'
 import type { PresenceKeeper } from './presence.js'
 
 export interface CensusOptions {
@@ -186,16 +187,11 @@ export class Census {
   /** Never rejects. */
   async #run (subject: string, isThere: boolean): Promise<void> {
     const { run, timeout, onError } = this.#options
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((_resolve, reject) => {
-      timer = after(() => { reject(new Error(`the hook takes longer than ${timeout} ms`)) }, timeout)
-    })
     try {
-      await Promise.race([run(subject, isThere), late])
+      const hook = Promise.resolve(run(subject, isThere))
+      await within(timeout, hook, () => new Error(`the hook takes longer than ${timeout} ms`))
     } catch (error) {
       onError(error, subject, isThere)
-    } finally {
-      clearTimeout(timer)
     }
   }
 }

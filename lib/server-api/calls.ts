@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../errors/refusal.js'
-import { after } from '../structures/timers.js'
+import { within } from '../structures/within.js'
 import type { ApiCall, ApiOptions } from '../types/api-options.js'
 import type { Caller } from './keys.js'
 
@@ -28,21 +28,11 @@ export class Call {
     if (this.#authorize === undefined) return
     const { room } = asked
     const answer = this.#authorize({ name: this.caller.name, ...asked, request: this.request })
-    if (await (answer instanceof Promise ? this.#inTime(answer) : answer) === true) return
+    if (await (answer instanceof Promise ? within(this.#timeout, answer, tooLate) : answer) === true) return
     throw new Refusal('forbidden', { room, why: { fix: 'options.api.authorize has to answer true, or a promise of it' } })
   }
+}
 
-  async #inTime (answer: Promise<boolean>): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = after(() => {
-        reject(new Refusal('unavailable', { retryAfter: 1_000, cause: new Error('options.api.authorize took too long') }))
-      }, this.#timeout)
-    })
-    try {
-      return await Promise.race([answer, late])
-    } finally {
-      clearTimeout(timer)
-    }
-  }
+function tooLate (): Refusal {
+  return new Refusal('unavailable', { retryAfter: 1_000, cause: new Error('options.api.authorize took too long') })
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { Pauses } from '../../structures/pauses.js'
 import { after } from '../../structures/timers.js'
 import type { HookName } from '../config/schema.js'
 import { bodyOf, keyOf, type Backend } from './backend.js'
@@ -27,7 +28,7 @@ export class Notices {
   readonly #backend: Backend
   readonly #lanes: ReadonlyArray<Set<Notice>> = Array.from({ length: LANES }, () => new Set<Notice>())
   readonly #running = new Set<Set<Notice>>()
-  readonly #timers = new Map<NodeJS.Timeout, () => void>()
+  readonly #pauses = new Pauses()
   #size = 0
   #bytes = 0
   #isOver = false
@@ -60,11 +61,11 @@ export class Notices {
           clearTimeout(timer)
           resolve()
         }
-        this.#wake()
+        this.#pauses.wake()
       })
     }
     this.#isOver = true
-    this.#wake()
+    this.#pauses.end()
     return this.#size
   }
 
@@ -75,7 +76,7 @@ export class Notices {
       if (notice === undefined) break
       const wait = await this.#tell(notice, lane, tries)
       tries = wait === undefined ? 0 : tries + 1
-      if (wait !== undefined && !this.#isOver) await this.#sleep(wait)
+      if (wait !== undefined) await this.#pauses.wait(wait)
     }
     this.#running.delete(lane)
     if (this.#size === 0) this.#onEmpty?.()
@@ -144,20 +145,6 @@ export class Notices {
     this.#bytes -= notice.body.length
     this.#backend.counts.waits(-1)
   }
-
-  async #sleep (wait: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer)
-        this.#timers.delete(timer)
-        resolve()
-      }
-      const timer = after(wake, wait)
-      this.#timers.set(timer, wake)
-    })
-  }
-
-  #wake (): void { for (const wake of this.#timers.values()) wake() }
 }
 
 function laneOf (userId: string): number {

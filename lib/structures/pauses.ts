@@ -1,4 +1,4 @@
-import { after } from '../structures/timers.js'
+import { after } from './timers.js'
 
 /** Waits that end all at once. */
 export class Pauses {
@@ -19,9 +19,12 @@ export class Pauses {
     })
   }
 
+  /** Ends those that wait. */
+  wake (): void { for (const end of this.#ends) end() }
+
   /** Ends those that wait, and each later one at once. */
   end (): void {
     this.#isOver = true
-    for (const end of this.#ends) end()
+    this.wake()
   }
 }
