@@ -12,10 +12,15 @@ import { freePort } from '../helpers/servers.js'
 const token = (): string => 'a-token'
 type Failed = Watched['errors'][number] & { attempt?: number, retryIn?: number, transport?: string, cause?: unknown }
 
+/** A busy machine holds up the timers of the client and that of the test alike, and keeps their order. */
 async function first (watched: Watched, within: number): Promise<Failed> {
-  const begun = performance.now()
-  await until('an error', () => watched.errors.length > 0)
-  t.ok(performance.now() - begun < within, `within ${within} ms`)
+  let isOver = false
+  const timer = setTimeout(() => { isOver = true }, within)
+  let wasInTime: boolean | undefined
+  watched.client.on('error', () => { wasInTime ??= !isOver })
+  await until('an error', () => wasInTime !== undefined)
+  clearTimeout(timer)
+  t.ok(wasInTime, `within ${within} ms`)
   return watched.errors[0] as Failed
 }
 
