@@ -1,6 +1,6 @@
 """A client of fastify-realtime for asyncio: a start for one of your own, in whatever language.
 
-It needs python3-websockets; with transport='sse' the standard library is enough. The wire protocol is in README.md.
+It needs python3-websockets; with transport='sse' the standard library is enough. The wire protocol is in docs/reference/wire-protocol.md.
 """
 import asyncio
 import http.client

@@ -3,10 +3,10 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import t from 'tap'
 
-/** Bytes of the ES module, minified and gzipped, that a page loads. README.md says what they hold. */
+/** Bytes of the ES module, minified and gzipped, that a page loads. docs/reference/client.md says what they hold. */
 const MOST = 8_395
 
-/** The same of a page with the client and a contract of light builders, which is that of README.md. */
+/** The same of a page with the client and a contract of light builders, which is that of docs/reference/schemas.md. */
 const MOST_OF_PAGE = 9_265
 
 /** The same of a page that has the contract as types alone. */

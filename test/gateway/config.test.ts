@@ -125,8 +125,8 @@ t.test('no text that may be a secret stands in what is said', async (t) => {
   }
 })
 
-t.test('the config that the README shows is fine', async (t) => {
-  const [, text] = /```json\n([^]*?)\n```/.exec(readFileSync(`${ROOT}README.md`, 'utf8'))!
+t.test('the config that its page shows is fine', async (t) => {
+  const [, text] = /```json\n([^]*?)\n```/.exec(readFileSync(`${ROOT}docs/guides/gateway.md`, 'utf8'))!
   t.same(await linesOf({ ...JSON.parse(text!) as Config, listen: { port: 0 } }, { JWT_SECRET: SECRET }), [])
 })
 

@@ -138,7 +138,7 @@ t.test('a transactional outbox of PostgreSQL', {
   })
 })
 
-/** An app with the room of the README's examples, from what was built. */
+/** An app with the room of the page's examples, from what was built. */
 async function startApp (t: Test): Promise<{ app: FastifyInstance, played: (id: string) => Promise<unknown[]> }> {
   const { default: realtime } = await import('fastify-realtime')
   const { game } = await import('../../example/readme/rooms.js')
@@ -158,7 +158,7 @@ async function startApp (t: Test): Promise<{ app: FastifyInstance, played: (id: 
 interface Move { readonly from: number }
 const move = (from: number): string => JSON.stringify({ from, to: from + 1, by: 'ada' })
 
-t.test('the form of the README for NATS acknowledges what was broadcast, and goes on behind it', {
+t.test('the form of the page for NATS acknowledges what was broadcast, and goes on behind it', {
   skip: without('nats-server')
 }, async (t) => {
   const { port } = await startNats(t)
@@ -185,7 +185,7 @@ t.test('the form of the README for NATS acknowledges what was broadcast, and goe
   t.same([await played('1'), await played('2')], [[0, 2, 4, 6, 8, 10], [1, 3, 5, 7, 9, 11]])
 })
 
-t.test('the form of the README for Redis streams begins with what was read and not acknowledged', {
+t.test('the form of the page for Redis streams begins with what was read and not acknowledged', {
   skip: without('redis-server')
 }, async (t) => {
   const { url } = await startRedis(t)

@@ -1,15 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { documentOf, PAGES } from '../helpers/documents.js'
 import { files, graph } from '../helpers/imports.js'
 
 const ROOT = new URL('../../', import.meta.url)
 const ARCHITECTURE = readFileSync(new URL('ARCHITECTURE.md', ROOT), 'utf8')
 
 t.test('every path that the documents name is there', async (t) => {
-  for (const document of ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'README.md', 'SECURITY.md']) {
-    const text = readFileSync(new URL(document, ROOT), 'utf8')
-    const paths = [...text.matchAll(/(?:`|\]\()((?:lib|test|example|bench|scripts)\/[\w./-]+)(?:`|\))/g)]
+  for (const document of ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', ...PAGES]) {
+    const text = documentOf(document)
+    const paths = [...text.matchAll(/(?:`|\]\()(?:\.\.\/)*((?:lib|test|example|bench|scripts|docs)\/[\w./-]+)(?:`|\))/g)]
     for (const [, path] of paths) t.ok(existsSync(new URL(path!, ROOT)), `${document} names ${path!}`)
   }
 })

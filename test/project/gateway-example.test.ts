@@ -56,10 +56,10 @@ t.test('the gateway with a backend in Python', { skip }, async (t) => {
   })
 })
 
-t.test('the README shows the commands of the example', async (t) => {
-  const readme = readFileSync(`${ROOT}README.md`, 'utf8')
+t.test('the page on the gateway shows the commands of the example', async (t) => {
+  const page = readFileSync(`${ROOT}docs/guides/gateway.md`, 'utf8')
   const started = readFileSync(`${ROOT}example/gateway/start.ts`, 'utf8')
-  const [, line] = /^curl 127\.0\.0\.1:3000\/ws\/chat\/1 (.+)$/m.exec(readme)!
+  const [, line] = /^curl 127\.0\.0\.1:3000\/ws\/chat\/1 (.+)$/m.exec(page)!
   const [, printed] = /curl 127\.0\.0\.1:\$\{port\}\/ws\/chat\/1 (.+)$/m.exec(started)!
   t.equal(line!.replace(/\$\(curl[^)]*\)/, ''), printed!.replace(/\$\{user\}/, ''))
 })

@@ -6,22 +6,22 @@ import { ROOT } from '../../scripts/matrix/tarball.js'
 interface Manifest { readonly engines: { node: string }, readonly peerDependencies: Readonly<Record<string, string>> }
 
 const { engines, peerDependencies } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as Manifest
-const README = readFileSync(`${ROOT}README.md`, 'utf8')
+const PAGE = readFileSync(`${ROOT}docs/reference/install.md`, 'utf8')
 
-/** The cell of the table of the chapter "Install" that says which versions go. */
+/** The cell of the table of the page "Install" that says which versions go. */
 function stated (name: string): string {
-  const row = README.split('\n').find((line) => line.startsWith(`| ${name} |`))
+  const row = PAGE.split('\n').find((line) => line.startsWith(`| ${name} |`))
   // A bar within a cell is written with a backslash.
   return row?.split(/(?<!\\)\|/)[2]?.replaceAll('\\|', '|').trim() ?? 'not in the table'
 }
 
-t.test('package.json, the plugin itself and the README say the same range of fastify', async (t) => {
+t.test('package.json, the plugin itself and the page on installing say the same range of fastify', async (t) => {
   const meta = (realtime as unknown as Record<symbol, { fastify: string }>)[Symbol.for('plugin-meta')]
   t.equal(meta?.fastify, peerDependencies.fastify)
   t.ok(stated('fastify').startsWith(`\`${peerDependencies.fastify!}\``), stated('fastify'))
 })
 
-t.test('the README says the ranges of Node, ioredis and the packages of NATS that package.json says', async (t) => {
+t.test('the page on installing says the ranges of Node, ioredis and the packages of NATS that package.json says', async (t) => {
   t.equal(stated('Node'), `\`${engines.node}\``)
   t.ok(stated('ioredis').startsWith(`\`${peerDependencies.ioredis!}\``), stated('ioredis'))
   for (const name of ['@nats-io/transport-node', '@nats-io/jetstream', '@nats-io/kv']) {

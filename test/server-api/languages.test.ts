@@ -6,7 +6,7 @@ import { missing } from '../helpers/servers.js'
 import { ROOT, SHOP, startApi, VIEW } from './api.js'
 
 const DIRECTORY = fileURLToPath(new URL('../../example/api/', import.meta.url))
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+const PAGE = readFileSync(new URL('../../docs/reference/server-api.md', import.meta.url), 'utf8')
 
 const PROGRAMS = [
   { program: 'curl', runs: ['sh', 'publish.sh'], fence: 'sh', events: [{ n: 1 }] },
@@ -33,9 +33,9 @@ async function run (
 }
 
 for (const { program, runs, fence, events } of PROGRAMS) {
-  t.test(`${program} publishes as the README shows it, twice what is there once`, { skip: missing(program) }, async (t) => {
+  t.test(`${program} publishes as its page shows it, twice what is there once`, { skip: missing(program) }, async (t) => {
     const text = readFileSync(`${DIRECTORY}${runs[1]}`, 'utf8').trimEnd()
-    t.ok(README.includes(`\n\`\`\`${fence}\n${text}\n\`\`\`\n`), `${runs[1]} stands in the README`)
+    t.ok(PAGE.includes(`\n\`\`\`${fence}\n${text}\n\`\`\`\n`), `${runs[1]} stands on the page`)
     const { url, app } = await startApi(t)
     for (let i = 0; i < 2; i++) {
       const { out, code } = await run(url, SHOP, runs)

@@ -9,7 +9,7 @@ import { FEEDS } from './rooms.js'
 /** Milliseconds that a command of a node may take. */
 const TIMEOUT = 1_000
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always']
-/** A primary that stood still accepts nothing that its successor will not have, as the README advises. */
+/** A primary that stood still accepts nothing that its successor will not have, as the documents advise. */
 const CAREFUL = ['--min-replicas-to-write', '1', '--min-replicas-max-lag', '1']
 const PREFIX = 'realtime:'
 

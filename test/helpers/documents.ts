@@ -1,0 +1,63 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+/** The root of the repository, with a slash at its end. */
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+
+/** The text of a document, by its path below the root. */
+export function documentOf (path: string): string { return readFileSync(`${ROOT}${path}`, 'utf8') }
+
+/** Paths of the README and of every page of the site; `docs/api` is made by typedoc, and git ignores it. */
+export const PAGES: readonly string[] = [
+  'README.md',
+  ...readdirSync(`${ROOT}docs`, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md') && !/^(api|\.vitepress|public)\//.test(path))
+    .map((path) => `docs/${path}`)
+    .sort()
+]
+
+/** One fenced block of a document, with the file of which it says to be the text. */
+export interface Block {
+  readonly path: string
+  readonly line: number
+  readonly language: string
+  readonly text: string
+  /** Path below the root from the comment `<!-- path -->` before the block. */
+  readonly quoted: string | undefined
+}
+
+/** Every fenced block of a document, in its order. */
+export function blocksOf (path: string): Block[] {
+  const blocks: Block[] = []
+  const lines = documentOf(path).split('\n')
+  for (let at = 0; at < lines.length; at++) {
+    const fence = /^(\s*)```(\S*)/.exec(lines[at]!)
+    if (fence === null) continue
+    const end = lines.findIndex((line, index) => index > at && line === `${fence[1]!}\`\`\``)
+    if (end === -1) throw new Error(`${path}:${at + 1}: the block has no end`)
+    blocks.push({
+      path,
+      line: at + 1,
+      language: fence[2]!,
+      text: lines.slice(at + 1, end).join('\n'),
+      quoted: /^<!-- (\S+\/\S+) -->$/.exec(lines[at - 1]?.trim() ?? '')?.[1]
+    })
+    at = end
+  }
+  return blocks
+}
+
+/** The text of a document without its fenced blocks. */
+export function proseOf (path: string): string {
+  return documentOf(path).replace(/^(\s*)```[^]*?^\1```$/gm, '')
+}
+
+/** The cells of the rows of a text's tables whose first cell is code. A bar within a cell has a backslash. */
+export function rowsOf (text: string): string[][] {
+  return text.split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .map((line) => line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim()))
+}
+
+/** Whether a file or folder is there, by its path below the root. */
+export function isThere (path: string): boolean { return existsSync(`${ROOT}${path}`) }

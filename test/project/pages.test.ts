@@ -1,0 +1,61 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { posix } from 'node:path'
+import t from 'tap'
+import { slugOf } from '../../docs/.vitepress/slug.js'
+import { blocksOf, documentOf, isThere, PAGES, proseOf, ROOT } from '../helpers/documents.js'
+
+const blocks = PAGES.flatMap(blocksOf)
+
+t.test('a block that names a file is the text of that file, and each block of TypeScript names one', async (t) => {
+  for (const { path, line, quoted, text } of blocks) {
+    if (quoted !== undefined) t.equal(text, documentOf(quoted).trimEnd(), `${path}:${line} quotes ${quoted}`)
+  }
+  const free = blocks.filter(({ language, quoted }) => /^(ts|tsx)$/.test(language) && quoted === undefined)
+  t.same(free.map(({ path, line }) => `${path}:${line}`), [], 'a file that is compiled has all TypeScript')
+  const shown = new Set(blocks.map(({ quoted }) => quoted))
+  const files = readdirSync(`${ROOT}example/readme`).filter((file) => file.endsWith('.ts') && file !== 'build.ts')
+  t.same(files.filter((file) => !shown.has(`example/readme/${file}`)), [], 'every file is quoted')
+})
+
+/** The anchors of a page; a heading that comes again has a number. */
+function anchorsOf (path: string): Set<string> {
+  const anchors = new Set<string>()
+  for (const [, title] of proseOf(path).matchAll(/^#+ (.+)$/gm)) {
+    const slug = slugOf(title!.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').replaceAll(/[`*]/g, ''))
+    let name = slug
+    for (let again = 1; anchors.has(name); again++) name = `${slug}-${again}`
+    anchors.add(name)
+  }
+  return anchors
+}
+
+t.test('every link of the README and of a page to a file, a page or a chapter leads somewhere', async (t) => {
+  let count = 0
+  for (const path of PAGES) {
+    for (const [, link] of proseOf(path).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(link!)) continue
+      const [file, anchor] = link!.split('#') as [string, string?]
+      const target = file === '' ? path : posix.join(posix.dirname(path), file)
+      count++
+      // A page is named with its ending: so the same link leads there on GitHub and on the site.
+      if (!isThere(target)) t.fail(`${path} links to ${link!}`)
+      else if (anchor !== undefined && !anchorsOf(target).has(anchor)) t.fail(`${path} links to ${link!}, no such chapter`)
+    }
+  }
+  t.ok(count > 80, `${count} links`)
+})
+
+t.test('the test that the page on testing shows passes', async (t) => {
+  const child = spawn(process.execPath, ['--import', 'tsx', '--test', 'example/readme/testing.ts'], {
+    cwd: ROOT,
+    // The runner's own variables would make it report to tap in its place.
+    env: { PATH: process.env.PATH, HOME: process.env.HOME },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { output += String(chunk) })
+  const [code] = await once(child, 'exit') as [number | null]
+  t.equal(code, 0, output)
+})

@@ -1,0 +1,102 @@
+import t from 'tap'
+import { resolveOptions } from '../../lib/options/resolve.js'
+import { DEFAULTS } from '../../lib/options/defaults.js'
+import { codes } from '../../lib/protocol/codes.js'
+import { documentOf, rowsOf } from '../helpers/documents.js'
+
+const CODES = documentOf('docs/reference/codes.md')
+const OPTIONS = documentOf('docs/reference/options.md')
+
+function bare (cell: string): string { return cell.replace(/^`|`$/g, '') }
+
+/** A value as the reference writes it: `10_000`, `{ connections: 20, then: 'reject' }`. */
+function written (value: unknown): string {
+  if (typeof value === 'number') return value.toLocaleString('en').replaceAll(',', '_')
+  if (typeof value === 'string') return `'${value}'`
+  if (Array.isArray(value)) return `[${value.map(written).join(', ')}]`
+  if (typeof value === 'object' && value !== null) {
+    return `{ ${Object.entries(value).map(([key, each]) => `${key}: ${written(each)}`).join(', ')} }`
+  }
+  return String(value)
+}
+
+t.test('the table of codes is the table of the code', async (t) => {
+  const documented = rowsOf(CODES).map(([word, ...cells]) => [bare(word!), ...cells])
+  t.same(documented, Object.entries(codes).map(([word, row]) => [
+    word, String(row.status), String(row.close ?? '-'), row.retry, row.message
+  ]))
+})
+
+t.test('the table of options names every option, and each default is the one of the code', async (t) => {
+  const documented = new Map(rowsOf(OPTIONS).map(([name, value]) => [bare(name!), bare(value!)]))
+  const settings = resolveOptions({})
+  const defaults: Record<string, unknown> = {
+    prefix: DEFAULTS.prefix,
+    'api.rate': DEFAULTS.apiRate,
+    'auth.carriers': DEFAULTS.carriers,
+    'auth.ticket.ttl': DEFAULTS.ticket,
+    'auth.requireExp': settings.auth.requireExp,
+    origins: settings.origins,
+    capacity: DEFAULTS.capacity,
+    'limits.user': settings.limits.user,
+    'limits.pending': settings.limits.pending,
+    'limits.rooms': DEFAULTS.rooms,
+    'limits.message': DEFAULTS.message,
+    'limits.rate': DEFAULTS.rate,
+    'limits.event': DEFAULTS.event,
+    'limits.outbox': DEFAULTS.outbox,
+    'limits.remembered.bytes': DEFAULTS.remembered.bytes,
+    'limits.remembered.perUser': DEFAULTS.remembered.perUser,
+    'limits.whenUnavailable': settings.limits.whenUnavailable,
+    'history.size': DEFAULTS.history.size,
+    'history.ttl': DEFAULTS.history.ttl,
+    'history.bytes': DEFAULTS.history.bytes,
+    'presence.grace': DEFAULTS.presence.grace,
+    'presence.lease': DEFAULTS.presence.lease,
+    heartbeat: DEFAULTS.heartbeat,
+    'sse.comment': DEFAULTS.comment,
+    'sse.age': DEFAULTS.streamAge,
+    compression: settings.compression,
+    'drain.rate': DEFAULTS.drain.rate,
+    'drain.timeout': DEFAULTS.drain.timeout,
+    'timeouts.handler': DEFAULTS.handlerTimeout,
+    'timeouts.authentication': DEFAULTS.authenticationTimeout,
+    'timeouts.upgrade': DEFAULTS.upgradeTimeout,
+    'timeouts.close': DEFAULTS.closeTimeout,
+    'timeouts.write': DEFAULTS.writeTimeout
+  }
+  for (const [name, value] of Object.entries(defaults)) t.equal(documented.get(name), written(value), name)
+
+  // An unknown key is answered with the known ones.
+  const known = (path: string[]): string[] => {
+    const options = path.reduceRight<object>((inner, key) => ({ [key]: inner }), { zzzzzzzz: 1 })
+    try {
+      resolveOptions(options)
+      return []
+    } catch (error) {
+      return /known here: (.+)$/.exec((error as Error).message)?.[1]?.split(', ') ?? []
+    }
+  }
+  const leaves = (path: string[]): string[] => {
+    const keys = known(path)
+    return keys.length === 0 ? [path.join('.')] : keys.flatMap((key) => leaves([...path, key]))
+  }
+  const whole = ['jwt', 'websocket', 'route', 'limits.user', 'limits.pending', 'limits.rate', 'compression']
+  const all = leaves([]).map((path) => whole.find((each) => path.startsWith(`${each}.`)) ?? path)
+  const hasRow = (path: string): boolean =>
+    [...documented.keys()].some((name) => name === path || name.startsWith(`${path}.`))
+  t.same([...new Set(all)].filter((path) => !hasRow(path)), [], 'every option has a row')
+  t.same(
+    [...documented.keys()].filter((name) => !all.some((path) => path === name || name.startsWith(`${path}.`))),
+    [],
+    'every row is an option'
+  )
+})
+
+t.test('the bounds without an option are those of the code', async (t) => {
+  const text = OPTIONS.split('\n').find((line) => line.startsWith('Bounds without an option:'))!
+  t.same([...text.matchAll(/`([\d_]+)`/g)].map(([, value]) => value), [
+    DEFAULTS.streamRooms, DEFAULTS.pollWait, DEFAULTS.ticketsPerUser, DEFAULTS.tickets,
+    DEFAULTS.idempotency, DEFAULTS.presenceList, DEFAULTS.tolerance
+  ].map(written))
+})
