@@ -1,6 +1,6 @@
 /**
- * Publishes 10 000 events from Python through links that are cut, while the node is killed twice: `npm run chaos:api`,
- * `npm run chaos:api -- --events 50000`.
+ * Publishes 10 000 events from Python through links that are cut, while the gateway is killed twice:
+ * `npm run chaos:api`, `npm run chaos:api -- --events 50000`.
  */
 import { parseArgs } from 'node:util'
 import { tell } from '../test/server-api/story.js'

@@ -1,19 +1,23 @@
-import { fork, spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { freePort, startRedis, type Teardown } from '../helpers/servers.js'
-import { STORY_KEY } from './story-node.js'
 
-const NODE = fileURLToPath(new URL('./story-node.ts', import.meta.url))
+/** The program that is killed; it has to be built. */
+export const GATEWAY = fileURLToPath(new URL('../../dist/gateway/cli.js', import.meta.url))
 const PUBLISHER = fileURLToPath(new URL('./publisher.py', import.meta.url))
+const KEY = 'a-story-from-python'.padEnd(40, 'k')
 
 export interface StoryOptions {
   readonly rooms: number
   /** Events of each room. */
   readonly events: number
-  /** How often the node is killed and started again. */
+  /** How often the gateway is killed and started again. */
   readonly kills: number
 }
 
@@ -74,23 +78,39 @@ class CuttingProxy {
   }
 }
 
-/** Starts a process that has loaded everything, and becomes a node when it is told to. */
-async function load (url: string, port: number): Promise<ChildProcess> {
-  const child = fork(NODE, [url, String(port)], { execArgv: ['--import', 'tsx'] })
-  await told(child)
-  return child
+/** Writes the config of a gateway, and returns its path. */
+async function configure (t: Teardown, port: number): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'story-'))
+  t.teardown(async () => { await rm(directory, { recursive: true }) })
+  const path = join(directory, 'realtime.json')
+  const told = { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] }
+  await writeFile(path, JSON.stringify({
+    listen: { port },
+    jwt: { secret: { env: 'SECRET' } },
+    adapter: { type: 'redis', url: { env: 'BROKER' } },
+    history: { size: 20_000 },
+    api: { keys: [{ key: { env: 'KEY' }, name: 'python', rooms: ['tale/*'], may: ['publish', 'read'] }] },
+    rooms: { 'tale/:id': { events: { told: { data: told } } } }
+  }))
+  return path
 }
 
-/** Waits for what a process says next. */
-async function told (child: ChildProcess): Promise<void> {
-  await Promise.race([once(child, 'message'), once(child, 'exit').then(([code]) => {
-    throw new Error(`the node ended with ${String(code)}`)
-  })])
-}
-
-async function begin (child: ChildProcess): Promise<ChildProcess> {
-  child.send('begin')
-  await told(child)
+/** Starts a gateway, as a shell does, and waits until it listens. */
+async function start (config: string, broker: string): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [GATEWAY, 'serve', '--config', config], {
+    env: { PATH: process.env.PATH, SECRET: 'a secret that has at least 32 bytes', KEY, BROKER: broker },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  let said = ''
+  await new Promise<void>((resolve, reject) => {
+    const hear = (chunk: unknown): void => {
+      said = `${said}${String(chunk)}`.slice(-4_096)
+      if (said.includes('listening at')) resolve()
+    }
+    child.stdout.on('data', hear)
+    child.stderr.on('data', hear)
+    child.once('exit', () => { reject(new Error(`the gateway ended: ${said}`)) })
+  })
   return child
 }
 
@@ -102,16 +122,16 @@ async function kill (child: ChildProcess): Promise<void> {
 }
 
 /**
- * Publishes from Python through a proxy that cuts one connection in ten, while the node behind it is killed and started
- * again.
+ * Publishes from Python through a proxy that cuts one connection in ten, while the gateway behind it is killed and
+ * started again.
  */
 export async function tell (t: Teardown, { rooms, events, kills }: StoryOptions): Promise<StoryReport> {
   const redis = await startRedis(t)
   const port = await freePort()
-  // Each is a process of its own that knows nothing of the others; they load at the same time.
-  const nodes = await Promise.all(Array.from({ length: kills + 1 }, () => load(redis.url, port)))
-  t.teardown(async () => { await Promise.all(nodes.map(kill)) })
-  let node = await begin(nodes[0]!)
+  const config = await configure(t, port)
+  let gateway: ChildProcess | undefined
+  t.teardown(async () => { if (gateway !== undefined) await kill(gateway) })
+  gateway = await start(config, redis.url)
   const proxy = new CuttingProxy(port)
   t.teardown(async () => { await proxy.close() })
   const began = performance.now()
@@ -120,7 +140,7 @@ export async function tell (t: Teardown, { rooms, events, kills }: StoryOptions)
       ...process.env,
       PYTHONDONTWRITEBYTECODE: '1',
       REALTIME_URL: `http://127.0.0.1:${await proxy.listen()}/ws/api`,
-      REALTIME_KEY: STORY_KEY
+      REALTIME_KEY: KEY
     },
     stdio: ['ignore', 'pipe', 'pipe']
   })
@@ -134,8 +154,8 @@ export async function tell (t: Teardown, { rooms, events, kills }: StoryOptions)
     if (line !== '') published++
     if (killed < kills && published >= rooms * events * (killed + 1) / (kills + 1)) {
       killed++
-      await kill(node)
-      node = await begin(nodes[killed]!)
+      await kill(gateway)
+      gateway = await start(config, redis.url)
     }
   }
   const [code] = await ended as [number | null]
@@ -161,7 +181,7 @@ async function read (port: number, room: string): Promise<number[]> {
   const numbers: number[] = []
   for (let query = ''; ;) {
     const answer = await fetch(`http://127.0.0.1:${port}/ws/api/rooms/${room}/history${query}`, {
-      headers: { authorization: `Bearer ${STORY_KEY}`, connection: 'close' }
+      headers: { authorization: `Bearer ${KEY}`, connection: 'close' }
     })
     const { more = false, position, events } = await answer.json() as Page
     numbers.push(...events.map(({ data }) => data.n))
