@@ -14,6 +14,7 @@ import { Heartbeat } from '../../dist/connection/heartbeat.js'
 import type { Link, LinkEvents } from '../../dist/connection/link.js'
 import { defineRoom } from '../../dist/contract/index.js'
 import { Dispatch } from '../../dist/dispatch/dispatch.js'
+import { FailureLog } from '../../dist/errors/failure-log.js'
 import { Drain } from '../../dist/connection/drain.js'
 import { Elsewhere } from '../../dist/dispatch/elsewhere.js'
 import { Messages } from '../../dist/dispatch/messages.js'
@@ -122,7 +123,8 @@ export class BenchNode {
         holder: 'bench',
         validateOutput: false,
         remembered: { bytes: 67_108_864, perUser: 4_194_304 },
-        log
+        log,
+        failures: new FailureLog()
       }),
       acks: this.acks,
       ledger,

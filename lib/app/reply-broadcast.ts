@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Publication } from '../adapters/adapter.js'
 import type { Readiness } from '../admission/readiness.js'
 import { nameOf } from './room-name.js'
+import type { FailureLog } from '../errors/failure-log.js'
 import { REALTIME_ERR_NOT_READY } from '../errors/misuse.js'
 import type { Except } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
@@ -12,6 +13,7 @@ interface Held { readonly name: string, readonly declaration: Declaration, reado
 export interface ReplyBroadcastOptions {
   readonly userIdOf: (request: FastifyRequest) => string | undefined
   readonly readiness: Readiness
+  readonly failures: FailureLog
 }
 
 /**
@@ -21,7 +23,7 @@ export interface ReplyBroadcastOptions {
 export function declareReplyBroadcast (
   app: FastifyInstance,
   hub: Hub,
-  { userIdOf, readiness }: ReplyBroadcastOptions
+  { userIdOf, readiness, failures }: ReplyBroadcastOptions
 ): void {
   const held = new WeakMap<FastifyReply, Held[]>()
 
@@ -63,7 +65,8 @@ export function declareReplyBroadcast (
       try {
         await hub.send(name, declaration, { ...publication, except, timestamp: Date.now() })
       } catch (error) {
-        request.log.error({ err: error, room: name, event: publication.type }, 'a broadcast held for a reply failed')
+        const event = publication.type
+        failures.error(request.log, 'a broadcast held for a reply failed', error, { room: name, event })
       }
     }
   }

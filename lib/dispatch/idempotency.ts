@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Claim, ClaimStore } from '../adapters/adapter.js'
+import type { FailureLog } from '../errors/failure-log.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import { keyOf } from '../protocol/key.js'
 import type { Awaitable } from '../structures/awaitable.js'
@@ -18,6 +19,7 @@ export interface IdempotencyOptions {
   /** Bytes of outcomes that wait for an adapter whose server is away, of one user and of all. */
   readonly remembered: RememberedLimits
   readonly log: Pick<FastifyBaseLogger, 'warn'>
+  readonly failures: FailureLog
 }
 
 /** A message with an id, with the parts that are needed to run it once. */
@@ -172,9 +174,10 @@ export class Idempotency {
     const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
     let text: string | undefined
     const unstored = (error: unknown): Outcome => {
-      (declaration.log as FastifyBaseLogger).warn(
-        { err: error },
-        'the outcome of a message could not be stored; it is kept here and stored as soon as the adapter takes it'
+      this.#options.failures.warn(
+        declaration.log as FastifyBaseLogger,
+        'the outcome of a message could not be stored; it is kept here and stored as soon as the adapter takes it',
+        error
       )
       this.#unstored?.add(key, content, text, userId)
       return final

@@ -8,6 +8,7 @@ import type { Refusals } from '../admission/refusals.js'
 import type { Slots } from '../admission/slots.js'
 import type { Authentication } from '../auth/authentication.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
+import type { FailureLog } from '../errors/failure-log.js'
 import { logCause, requestRefusalOf, sendJson, sendRefusal } from '../errors/http.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
@@ -45,6 +46,7 @@ export interface EndpointOptions {
   readonly rates: UserRateLimiter
   readonly ledger: Ledger
   readonly refusals: Refusals
+  readonly failures: FailureLog
   readonly host: PeerHost
   readonly websocket: WebSocketTransport
   readonly upgradeOf: (request: FastifyRequest) => Upgrade | undefined
@@ -228,7 +230,7 @@ export class Endpoint {
 
   #refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const { refusal: said, cause } = requestRefusalOf(error, reply)
-    logCause(request, said, cause, 'a request to a room failed')
+    logCause(this.#options.failures, request, said, cause, 'a request to a room failed')
     this.#options.ledger.refused(said.word)
     this.#options.refusals.note(said, { address: request.ip ?? '', request })
     // What the app's own hooks refuse, they refuse in the request for the verdict as well.

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { documented, ROUTES } from '../options/route-schemas.js'
 import type { Readiness } from '../admission/readiness.js'
+import type { FailureLog } from '../errors/failure-log.js'
 import type { Refusals } from '../admission/refusals.js'
 import { logCause, NO_STORE, sendJson, sendRefusal } from '../errors/http.js'
 import { refusalOf } from '../errors/refusal.js'
@@ -13,10 +14,15 @@ export type SharedOptions = { readonly schema: FastifySchema } & Readonly<Record
  *
  * @param route of the app's `route` option, merged into each of them
  */
-export function sharedOptions (route: object, schema: FastifySchema, refusals: Refusals): SharedOptions {
+export function sharedOptions (
+  route: object,
+  schema: FastifySchema,
+  refusals: Refusals,
+  failures: FailureLog
+): SharedOptions {
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const { refusal, cause } = refusalOf(error)
-    logCause(request, refusal, cause, 'a stats request failed')
+    logCause(failures, request, refusal, cause, 'a stats request failed')
     refusals.noteRequest(refusal, request)
     sendRefusal(reply, refusal, NO_STORE)
   }

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Code } from '../protocol/codes.js'
 import type { HttpError } from '../protocol/frames.js'
+import type { FailureLog } from './failure-log.js'
 import { Refusal, refusalOf } from './refusal.js'
 
 export const NO_STORE = { 'cache-control': 'no-store' } as const
@@ -68,10 +69,12 @@ export function sendRefusal (
  * @param cause what `refusalOf` found to be a fault
  * @param what the message of the line
  */
-export function logCause (request: FastifyRequest, refusal: Refusal, cause: unknown, what: string): void {
+export function logCause (
+  failures: FailureLog, request: FastifyRequest, refusal: Refusal, cause: unknown, what: string
+): void {
   if (cause !== undefined) request.log.error({ err: cause }, what)
   else if (refusal.word === 'unavailable' && refusal.cause !== undefined) {
-    request.log.error({ err: refusal.cause }, 'authentication failed')
+    failures.away(request.log, 'authentication failed', refusal.cause)
   }
 }
 

@@ -52,6 +52,7 @@ export function createClientInterface (foundation: Foundation, core: Core, serve
     uplink,
     ledger,
     refusals,
+    failures: foundation.failures,
     host: {
       flusher,
       counters: ledger,

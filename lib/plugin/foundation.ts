@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { Refusals } from '../admission/refusals.js'
+import { FailureLog } from '../errors/failure-log.js'
 import type { Adapter } from '../adapters/adapter.js'
 import { MemoryAdapter } from '../adapters/memory/adapter.js'
 import type { Prefix } from '../endpoint/prefix.js'
@@ -20,6 +21,7 @@ export interface Foundation {
   readonly adapter: Adapter
   readonly ledger: Ledger
   readonly refusals: Refusals
+  readonly failures: FailureLog
   /** Logs a failure of the adapter in a call whose result is not awaited. */
   readonly failed: (error: unknown, what: string) => void
 }
@@ -31,6 +33,7 @@ export function createFoundation (
   prefix: Prefix
 ): Foundation {
   const { log } = app
+  const failures = new FailureLog()
   return {
     app,
     options,
@@ -44,6 +47,7 @@ export function createFoundation (
     }),
     ledger: new Ledger(),
     refusals: new Refusals(log, options.onRefused),
-    failed: (error, what) => { log.warn({ err: error, what }, 'the adapter failed') }
+    failures,
+    failed: (error, what) => { failures.warn(log, 'the adapter failed', error, { what }) }
   }
 }

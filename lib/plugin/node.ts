@@ -36,7 +36,7 @@ export class RealtimeNode {
   readonly #startedAt = performance.now()
 
   constructor (foundation: Foundation) {
-    const { app: { log }, adapter, ledger } = foundation
+    const { app: { log }, adapter, ledger, failures } = foundation
     this.foundation = foundation
     const server = this.#server = new ServerParts(foundation)
     const core = this.core = createCore(foundation, server)
@@ -46,7 +46,7 @@ export class RealtimeNode {
       ...core,
       adapter,
       stats: async () => ({ ...this.read() }),
-      onUnhandled: (error, room, event) => { log.warn({ err: error, room, event }, 'a broadcast failed') }
+      onUnhandled: (error, room, event) => { failures.warn(log, 'a broadcast failed', error, { room, event }) }
     })
     const { endpoint } = this.clients = createClientInterface(foundation, core, server)
     const { api } = foundation.options

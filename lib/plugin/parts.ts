@@ -16,6 +16,7 @@ import type { Endpoint } from '../endpoint/endpoint.js'
 import type { UserRateLimiter } from '../endpoint/user-rate-limiter.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { selectProtocol } from '../protocol/subprotocol.js'
+import { Losses } from '../retention/losses.js'
 import { ContractWatch } from '../rooms/contract-watch.js'
 import type { Hub, HubOptions } from '../rooms/hub.js'
 import { WebSocketTransport } from '../transports/websocket.js'
@@ -51,28 +52,25 @@ export function createSlots ({ settings, adapter, failed }: Foundation, connecti
   )
 }
 
-export function createMessages ({ app: { log }, settings, adapter, nodeId }: Foundation): Messages {
+export function createMessages ({ app: { log }, settings, adapter, nodeId, failures }: Foundation): Messages {
   return new Messages(adapter.claims, {
     timeout: settings.timeouts.handler,
     window: DEFAULTS.idempotency,
     holder: nodeId,
     validateOutput: settings.validateOutput,
     remembered: settings.limits.remembered,
-    log
+    log,
+    failures
   })
 }
 
 export function createDenials ({ app: { log }, settings: { limits }, adapter }: Foundation): Denials {
   const { bytes } = limits.remembered
+  const losses = new Losses('revocations were forgotten by this node before their time; they hold on as long as the adapter can be asked; raise limits.remembered.bytes')
   return new Denials({
     store: adapter.denials,
     bytes,
-    onForgotten: () => {
-      log.warn(
-        { bytes },
-        'a revocation was forgotten by this node before its time; it holds on as long as the adapter can be asked; raise limits.remembered.bytes'
-      )
-    },
+    onForgotten: () => { losses.add(log, bytes) },
     whenUnavailable: limits.whenUnavailable
   })
 }

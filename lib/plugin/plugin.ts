@@ -23,7 +23,11 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
 
   app.decorate('rooms', node.rooms)
   decorateRoom(app, { declarations: hub.declarations, adapter: node.foundation.adapter, settings, readiness })
-  declareReplyBroadcast(app, hub, { userIdOf: (request) => auth.userIdOf(request), readiness })
+  declareReplyBroadcast(app, hub, {
+    userIdOf: (request) => auth.userIdOf(request),
+    readiness,
+    failures: node.foundation.failures
+  })
   await registerRoutes(app, node)
 
   app.addHook('onReady', async () => { await node.start() })

@@ -10,7 +10,7 @@ import type { RealtimeNode } from './node.js'
 
 /** Registers all routes below the prefix in one scope: those of the rooms, the public ones, and the admin's. */
 export async function registerRoutes (app: FastifyInstance, node: RealtimeNode): Promise<void> {
-  const { options, settings, prefix, refusals } = node.foundation
+  const { options, settings, prefix, refusals, failures } = node.foundation
   const { hub, readiness, exchanges } = node.core
   const { endpoint } = node.clients
   const metrics = options.stats === false ? undefined : new Metrics(() => node.read(), options.stats?.register)
@@ -19,7 +19,8 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
   await app.register(async (scope) => {
     followExchanges(scope, exchanges, readiness)
     endpoint.register(scope)
-    const shared = sharedOptions(endpoint.sharedRoute, { ...options.route?.schema } as FastifySchema, refusals)
+    const schema = { ...options.route?.schema } as FastifySchema
+    const shared = sharedOptions(endpoint.sharedRoute, schema, refusals, failures)
     node.api?.register(scope, shared)
     if (metrics !== undefined) {
       registerStats(scope, {

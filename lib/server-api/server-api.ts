@@ -8,6 +8,7 @@ import type { Refusals } from '../admission/refusals.js'
 import type { Slots } from '../admission/slots.js'
 import type { Prefix } from '../endpoint/prefix.js'
 import { ANSWER_HEADERS } from '../endpoint/headers.js'
+import type { FailureLog } from '../errors/failure-log.js'
 import { requestRefusalOf, sendRefusal } from '../errors/http.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { Refusal } from '../errors/refusal.js'
@@ -40,6 +41,7 @@ export interface ServerApiOptions {
   readonly readiness: Readiness
   readonly ledger: Ledger
   readonly refusals: Refusals
+  readonly failures: FailureLog
   readonly rooms: Pick<Rooms, 'join' | 'leave' | 'revoke'>
 }
 
@@ -58,6 +60,8 @@ interface Route {
   readonly bodyLimit?: number
 }
 
+/** The longest wait of a timer in milliseconds, which is none: Fastify takes no 0 for a route. */
+const LONGEST = 2_147_483_647
 /** Milliseconds after the timeout of handlers in which a request that publishes is held to run. */
 const SETTLE = 5_000
 
@@ -120,6 +124,7 @@ export class ServerApi {
       scope.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => { done(null, body) })
       // Fastify's types know decorators by declared names only; this one is a symbol that nobody else has.
       scope.decorateRequest(CALL as never, null as never)
+      const patience = patienceOf(scope)
       const documents = apiRoutes(() => this.#document(), schema as FastifySchema)
       const { config, onRequest, ...common } = {
         ...shared as RouteShorthandOptions,
@@ -133,6 +138,7 @@ export class ServerApi {
         scope.route({
           ...common,
           ...document,
+          ...patience,
           config: { ...config, ...own },
           // A body is not read before it is known that its sender may send it.
           onRequest: [...[onRequest ?? []].flat(), ...enter],
@@ -231,8 +237,11 @@ export class ServerApi {
   #refuse (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const { refusal, cause } = tooLarge(error) ??
       (isOfCall(error) ? refusalOfCall(error) : requestRefusalOf(error, reply))
-    const fault = cause ?? (refusal.word === 'unavailable' ? refusal.cause : undefined)
-    if (fault !== undefined) request.log.error({ err: fault }, 'a request of the server API failed')
+    const what = 'a request of the server API failed'
+    if (cause !== undefined) request.log.error({ err: cause }, what)
+    else if (refusal.word === 'unavailable' && refusal.cause !== undefined) {
+      this.#options.failures.away(request.log, what, refusal.cause)
+    }
     this.#note(refusal, request)
     // HTTP/2 has no such header.
     if (request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
@@ -246,6 +255,15 @@ export class ServerApi {
     this.#keys.refused(name ?? '', refusal.word)
     refusals.note(refusal, { address: request.ip ?? '', apiKey: name, request })
   }
+}
+
+/**
+ * Takes back the time that the app gives its handlers: a request that was cut would be answered as if nothing of it had
+ * happened. Each of its steps has a bound of its own.
+ */
+function patienceOf ({ initialConfig }: FastifyInstance): { handlerTimeout?: number } {
+  const { handlerTimeout = 0 } = initialConfig as { handlerTimeout?: number }
+  return handlerTimeout === 0 ? {} : { handlerTimeout: LONGEST }
 }
 
 function json (value: object): string { return JSON.stringify(value) }

@@ -2,7 +2,8 @@ import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import realtime, { defineRoom } from '../../lib/index.js'
+import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
+import realtime, { defineRoom, Refusal } from '../../lib/index.js'
 import { ask } from '../helpers/ask.js'
 import {
   chat, connect, declareChat, eventually, everyone, inbox, lobby, poll, start, statsOf, TRANSPORTS, type Frame
@@ -504,5 +505,39 @@ t.test(
       await server.app.rooms.broadcast(`chat/${i}`, 'said', said(String(i)))
       t.equal((await ada.next('said')).room, `chat/${i}`)
     }
+  }
+)
+
+/** Its broker is away. */
+class Away extends MemoryAdapter {
+  override publish (): Promise<never> { return Promise.reject(new Refusal('unavailable', { retryAfter: 1_000 })) }
+}
+
+t.test(
+  'broadcasts that an outage refuses are a warning a minute, however often each is tried; a mistake is one each time',
+  async (t) => {
+    const { app, loud } = await start(t, {
+      adapter: new Away(),
+      declare: (app) => {
+        declareChat(app)
+        app.post('/say', async (_request, reply) => {
+          reply.broadcast('chat/1', 'said', said('x'))
+          return {}
+        })
+      }
+    })
+    for (let n = 0; n < 5; n++) {
+      await t.rejects(app.rooms.broadcast('chat/1', 'said', said('x')), { code: 'unavailable' })
+      await t.rejects(app.rooms.broadcast('chat/1', 'said', { no: 'event' }), { code: 'REALTIME_ERR_EVENT' })
+      t.equal((await app.inject({ method: 'POST', url: '/say' })).statusCode, 200)
+    }
+    const lines = loud.map((line) => {
+      const { msg, err: { word, code } } = line as { msg: string, err: { word?: string, code?: string } }
+      return `${msg}: ${String(word ?? code)}`
+    })
+    t.same(lines.filter((line) => line.endsWith(': unavailable')), [
+      'a broadcast failed: unavailable', 'a broadcast held for a reply failed: unavailable'
+    ])
+    t.equal(lines.filter((line) => line === 'a broadcast failed: REALTIME_ERR_EVENT').length, 5)
   }
 )

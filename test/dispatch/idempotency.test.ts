@@ -2,6 +2,7 @@ import t from 'tap'
 import { Idempotency, type Handling, type OnceCall } from '../../lib/dispatch/idempotency.js'
 import type { Outcome } from '../../lib/dispatch/outcome.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
+import { FailureLog } from '../../lib/errors/failure-log.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 
 type Keep = (final: Outcome) => Awaitable<Outcome>
@@ -11,7 +12,8 @@ const OPTIONS = {
   window: 60_000,
   holder: 'node',
   remembered: { bytes: 1_000_000, perUser: 1_000_000 },
-  log: { warn: () => {} }
+  log: { warn: () => {} },
+  failures: new FailureLog()
 }
 
 function call (data: unknown, check: () => void = () => {}): OnceCall {

@@ -67,11 +67,11 @@ t.test('the root of lib holds the entry point and the version, nothing else', as
 /** Below some folders, what of ours they may import, where that is less than all that stands below them. */
 const MAY: Record<string, RegExp> = {
   // An application like any other: what it needs of the plugin, everybody can have.
-  'gateway/': /^(conformance\/kit\.ts$|gateway\/|index\.ts$|client\/index\.ts$|adapters\/(redis|nats)\/index\.ts$|structures\/(pauses|timers)\.ts$|version\.ts$)/,
+  'gateway/': /^(conformance\/kit\.ts$|gateway\/|index\.ts$|client\/index\.ts$|adapters\/(redis|nats)\/index\.ts$|structures\/(pauses|seldom|timers)\.ts$|version\.ts$)/,
   'contract/': /^contract\//,
   'structures/': /^structures\//,
   'protocol/': /^(protocol|contract)\//,
-  'errors/': /^(errors|protocol)\//,
+  'errors/': /^((errors|protocol)\/|structures\/seldom\.ts$)/,
   'connection/': /^(connection|protocol|errors|structures)\//,
   'retention/': /^(retention|protocol|structures)\//,
   'rooms/': /^((rooms|protocol|contract|retention|errors|structures)\/|adapters\/(adapter|broker\/stored)\.ts$)/,

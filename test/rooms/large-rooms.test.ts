@@ -11,6 +11,7 @@ import { Connections } from '../../lib/connection/connections.js'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { defineRoom } from '../../lib/contract/index.js'
 import { Dispatch } from '../../lib/dispatch/dispatch.js'
+import { FailureLog } from '../../lib/errors/failure-log.js'
 import { Messages } from '../../lib/dispatch/messages.js'
 import type { Packet } from '../../lib/protocol/packet.js'
 import { Refusals } from '../../lib/admission/refusals.js'
@@ -80,7 +81,8 @@ class Node {
         holder: 'here',
         validateOutput: true,
         remembered: { bytes: 1_000_000, perUser: 100_000 },
-        log
+        log,
+        failures: new FailureLog()
       }),
       acks: this.acks,
       ledger,

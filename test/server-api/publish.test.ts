@@ -1,3 +1,4 @@
+import type { FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
 import type { Publication, Published, RoomSettings } from '../../lib/adapters/adapter.js'
@@ -205,6 +206,14 @@ t.test('an outcome that nobody knows is told as such, with the key to ask again'
   t.equal(error.outcome, 'unknown')
   t.equal((await api.post('publish', { ...created(2), idempotencyKey: error.idempotencyKey })).status, 200)
   t.same(await kept(api), [1, 2], 'each once')
+})
+
+t.test('a handlerTimeout of the app cuts no list, of which nobody would know what was published', async (t) => {
+  const authorize = async (): Promise<boolean> => await new Promise((resolve) => { setTimeout(resolve, 40, true) })
+  const api = await startApi(t, { authorize }, { fastify: { handlerTimeout: 100 } as FastifyServerOptions })
+  const { status, body } = await api.post('publish', [0, 1, 2, 3, 4].map((n) => created(n)))
+  t.equal(status, 200)
+  t.match((body as { results: object[] }).results, Array.from({ length: 5 }, () => ({ position: { epoch: String } })))
 })
 
 t.test('a node that drains refuses with its code, and says when to come again', async (t) => {

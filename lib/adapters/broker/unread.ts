@@ -1,7 +1,5 @@
+import { Seldom } from '../../structures/seldom.js'
 import { Undecodable } from './decode.js'
-
-/** Milliseconds between two log lines. */
-const QUIET = 60_000
 
 interface Log { warn (object: object, message: string): void }
 
@@ -11,8 +9,7 @@ interface Log { warn (object: object, message: string): void }
  */
 export class Unread {
   readonly #log: Log
-  #saidAt = Number.NEGATIVE_INFINITY
-  #failedAt = Number.NEGATIVE_INFINITY
+  readonly #seldom = new Seldom()
   count = 0
 
   constructor (log: Log) {
@@ -25,9 +22,7 @@ export class Unread {
    */
   note (kind: string, size: number): void {
     this.count++
-    const now = performance.now()
-    if (now - this.#saidAt < QUIET) return
-    this.#saidAt = now
+    if (this.#seldom.due('unread') === undefined) return
     this.#log.warn(
       { kind, size, undecodable: this.count },
       'the broker brought something that this version cannot read; it is left alone. Does another application, or another version of this one, use the same prefix?'
@@ -40,9 +35,7 @@ export class Unread {
       this.note(kind, size)
       return
     }
-    const now = performance.now()
-    if (now - this.#failedAt < QUIET) return
-    this.#failedAt = now
+    if (this.#seldom.due('failed') === undefined) return
     this.#log.warn({ err: error, kind, size }, 'a message of the broker could not be handled')
   }
 }
