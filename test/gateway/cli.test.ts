@@ -48,12 +48,20 @@ function run (t: Test, args: readonly string[], env: Record<string, string> = {}
   return { lines, notes: () => notes, code, stop: () => { child.kill('SIGTERM') } }
 }
 
-async function written (t: Test, config: object): Promise<string> {
+async function written (t: Test, config: object, name = 'realtime.json'): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'gateway-'))
   t.teardown(async () => { await rm(directory, { recursive: true }) })
-  const path = join(directory, 'realtime.json')
-  await writeFile(path, JSON.stringify(config))
+  const path = join(directory, name)
+  await writeFile(path, name.endsWith('.json') ? JSON.stringify(config) : asModule(config))
   return path
+}
+
+/** With a type of the package, which nobody looks up when the types are taken away. */
+function asModule (config: object): string {
+  return `import type { GatewayConfig } from 'fastify-realtime/gateway'
+const config: GatewayConfig = ${JSON.stringify(config)}
+export default config
+`
 }
 
 async function portOf ({ lines, notes }: Running): Promise<number> {
@@ -74,6 +82,19 @@ t.test('the gateway from a shell', { skip }, async (t) => {
     t.same(wrong.notes().trimEnd().split('\n'), [
       'limit: is unknown; did you mean "limits"?', 'capacity: expected a whole number from 1 on, got 0'
     ])
+  })
+
+  await t.test('a config in TypeScript is read where Node or a loader reads it, else one line says what does', async (t) => {
+    const typed = await written(t, CONFIG, 'realtime.mts')
+    const loaded = run(t, ['serve', '--config', typed, '--check'], {
+      NODE_OPTIONS: `--import ${import.meta.resolve('tsx')}`
+    })
+    const plain = run(t, ['serve', '--config', typed, '--check'])
+    t.equal(await loaded.code, 0, loaded.notes())
+    t.match(loaded.lines, [/realtime\.mts is fine: 1 room/])
+    const isRead = typeof (process.features as { typescript?: string | false }).typescript === 'string'
+    t.equal(await plain.code, isRead ? 0 : 1)
+    if (!isRead) t.match(plain.notes(), /^\S*realtime\.mts: Node \S+ loads no TypeScript: use Node 22\.18 or newer, or a loader such as NODE_OPTIONS="--import tsx"\n$/)
   })
 
   await t.test('a command, an option or an argument that is wrong is one line with status 1', async (t) => {

@@ -150,6 +150,7 @@ t.test('a config is read from JSON, YAML and modules, and each says where it is 
   const whole = { listen: { port: 1 } }
   t.same(await loadConfig(await write('a.json', JSON.stringify(whole))), whole)
   t.same(await loadConfig(await write('a.yaml', 'listen:\n  port: 1\n')), whole)
+  t.same(await loadConfig(await write('a.yml', JSON.stringify(whole))), whole, 'JSON is YAML')
   t.same(await loadConfig(await write('a.mjs', `export default ${JSON.stringify(whole)}`)), whole)
   for (const [name, text, says] of [
     ['b.json', '{\n  "a": 1,\n  b: 2\n}', /b\.json:3:3: not JSON/],

@@ -9,7 +9,7 @@ import { resolveConfig } from '../../lib/gateway/config/resolve.js'
 import { createGateway } from '../../lib/gateway/gateway.js'
 import { verifyByKeySet } from '../../lib/gateway/jwks.js'
 import { createPeer } from '../../lib/testing/index.js'
-import { missing, startRedis } from '../helpers/servers.js'
+import { missing, startNats, startRedis } from '../helpers/servers.js'
 
 const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 
@@ -96,29 +96,35 @@ t.test('a gateway with TLS lets in whom the public key, the origin and the claim
 
 const KEY = 'a-key-of-thirty-two-characters-at-least'
 
-t.test('an event that one gateway publishes is heard at another', { skip: missing('redis-server') }, async (t) => {
-  const redis = await startRedis(t)
-  const settings = resolveConfig({
-    jwt: { secret: 'a secret that has at least 32 bytes' },
-    adapter: { type: 'redis', url: { env: 'BROKER' } },
-    api: { keys: [{ key: KEY, name: 'test', rooms: ['*'], may: ['publish'] }] },
-    rooms: { 'chat/:id': { events: { said: { data: { type: 'object', properties: { text: { type: 'string' } } } } } } }
-  }, { env: { BROKER: redis.url }, directory: '.' })
-  const start = async (): ReturnType<typeof createGateway> => {
-    const app = await createGateway(settings, { logger: false })
-    t.teardown(async () => { await app.close() })
-    await app.ready()
-    return app
-  }
-  const [one, other] = await Promise.all([start(), start()])
-  const token = other.jwt.sign({ sub: 'ada' } as object, { expiresIn: '1m' })
-  const peer = await createPeer(other, { room: 'chat/1', token })
-  const { statusCode } = await one.inject({
-    method: 'POST',
-    url: '/ws/api/publish',
-    headers: { authorization: `Bearer ${KEY}` },
-    payload: { room: 'chat/1', event: 'said', data: { text: 'hello' } }
+const BROKERS = [
+  { type: 'redis', program: 'redis-server', begin: startRedis }, { type: 'nats', program: 'nats-server', begin: startNats }
+] as const
+
+for (const { type, program, begin } of BROKERS) {
+  t.test(`an event that one gateway publishes is heard at another: ${type}`, { skip: missing(program) }, async (t) => {
+    const broker = await begin(t)
+    const settings = resolveConfig({
+      jwt: { secret: 'a secret that has at least 32 bytes' },
+      adapter: { type, url: { env: 'BROKER' } },
+      api: { keys: [{ key: KEY, name: 'test', rooms: ['*'], may: ['publish'] }] },
+      rooms: { 'chat/:id': { events: { said: { data: { type: 'object', properties: { text: { type: 'string' } } } } } } }
+    }, { env: { BROKER: broker.url }, directory: '.' })
+    const start = async (): ReturnType<typeof createGateway> => {
+      const app = await createGateway(settings, { logger: false })
+      t.teardown(async () => { await app.close() })
+      await app.ready()
+      return app
+    }
+    const [one, other] = await Promise.all([start(), start()])
+    const token = other.jwt.sign({ sub: 'ada' } as object, { expiresIn: '1m' })
+    const peer = await createPeer(other, { room: 'chat/1', token })
+    const { statusCode } = await one.inject({
+      method: 'POST',
+      url: '/ws/api/publish',
+      headers: { authorization: `Bearer ${KEY}` },
+      payload: { room: 'chat/1', event: 'said', data: { text: 'hello' } }
+    })
+    t.equal(statusCode, 200)
+    t.match(await peer.next('said'), { data: { text: 'hello' } })
   })
-  t.equal(statusCode, 200)
-  t.match(await peer.next('said'), { data: { text: 'hello' } })
-})
+}
