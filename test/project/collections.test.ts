@@ -119,7 +119,7 @@ t.test(
   async (t) => {
     for (const name of [
       'Hub.#rooms',
-      'Stream.#events',
+      'EventLog.#chunks',
       'Connection.#owed',
       'prefix.prefixes',
       'followOpenSockets.sockets',

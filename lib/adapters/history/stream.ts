@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
-import { costOf, Latest } from '../../retention/latest.js'
+import { Latest } from '../../retention/latest.js'
 import { Link, LinkedList } from '../../structures/linked-list.js'
 import { Retained, Retention } from '../../retention/retention.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
@@ -9,6 +9,9 @@ import { Slices } from '../../structures/slices.js'
 import { every } from '../../structures/timers.js'
 import type { HistoryPage, HistoryQuery } from '../adapter.js'
 import { DAY } from '../../retention/bounds.js'
+import { EventLog, type Stretch } from './event-log.js'
+
+const NOTHING: Stretch = { events: [], isPart: false }
 
 export interface StreamLimits { readonly size: number, /** Milliseconds. */ readonly ttl: number }
 
@@ -40,14 +43,11 @@ export class Stream extends Retained {
   #top: number
   /** Offset of the newest event that is gone: a `since` below it cannot be resumed. */
   #trimmed: number
-  #events: Packet[] = []
   /**
-   * Time at which each event was accepted, by the clock of the `now` arguments; the publisher's clock is no measure.
+   * The events with the times at which they were accepted, by the clock of the `now` arguments; the publisher's clock
+   * is no measure.
    */
-  #acceptedAt: number[] = []
-  /** Events before this index are gone; the array is compacted when they are half of it. */
-  #head = 0
-  #bytes = 0
+  readonly #log = new EventLog()
   #ttl = Number.POSITIVE_INFINITY
 
   constructor (epoch: string = newEpoch(), top = 0) {
@@ -60,18 +60,14 @@ export class Stream extends Retained {
   get top (): Position { return { epoch: this.epoch, offset: this.#top } }
   get floor (): Position { return { epoch: this.epoch, offset: this.#trimmed } }
   get next (): Position { return { epoch: this.epoch, offset: this.#top + 1 } }
-  get length (): number { return this.#events.length - this.#head }
-  get bytes (): number { return this.#bytes }
-  get ends (): number {
-    return this.length === 0 ? Number.POSITIVE_INFINITY : this.#acceptedAt[this.#head]! + this.#ttl
-  }
+  get length (): number { return this.#log.length }
+  get bytes (): number { return this.#log.bytes }
+  get ends (): number { return (this.#log.oldest ?? Number.POSITIVE_INFINITY) + this.#ttl }
 
   /** @param packet a packet whose offset is above the top */
   append (packet: Packet, limits: StreamLimits, now: number): void {
     this.#top = packet.position!.offset
-    this.#events.push(packet)
-    this.#acceptedAt.push(now - (packet.event!.age ?? 0))
-    this.#bytes += costOf(packet)
+    this.#log.append(packet, now - (packet.event!.age ?? 0))
     this.#ttl = limits.ttl
     while (this.length > limits.size) this.shift()
     this.expire(limits.ttl, now)
@@ -86,39 +82,11 @@ export class Stream extends Retained {
   }
 
   expire (ttl: number, now: number): void {
-    while (this.length > 0 && this.#acceptedAt[this.#head]! + ttl <= now) this.shift()
+    while (this.#log.oldest !== undefined && this.#log.oldest + ttl <= now) this.shift()
   }
 
   /** Drops the oldest event. */
-  shift (): void {
-    const packet = this.#events[this.#head]
-    if (packet === undefined) return
-    this.#bytes -= costOf(packet)
-    this.#trimmed = packet.position!.offset
-    // What stands before the head is never read, and must not keep the packet.
-    this.#events[this.#head++] = undefined as unknown as Packet
-    if (this.#head === this.#events.length) {
-      this.#events = []
-      this.#acceptedAt = []
-      this.#head = 0
-    } else if (this.#head > 32 && this.#head * 2 > this.#events.length) {
-      this.#events = this.#events.slice(this.#head)
-      this.#acceptedAt = this.#acceptedAt.slice(this.#head)
-      this.#head = 0
-    }
-  }
-
-  /** Index of the first event after `offset`. */
-  #after (offset: number): number {
-    let low = this.#head
-    let high = this.#events.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#events[middle]!.position!.offset <= offset) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
+  shift (): void { this.#trimmed = this.#log.shift() ?? this.#trimmed }
 
   covers (since: Position): boolean {
     return since.epoch === this.epoch && since.offset <= this.#top && since.offset >= this.#trimmed
@@ -126,25 +94,18 @@ export class Stream extends Retained {
 
   read ({ since, last, limit, bytes }: HistoryQuery): HistoryPage {
     const resumed = since !== undefined && this.covers(since)
-    let start = this.#events.length
-    if (resumed) start = this.#after(since.offset)
-    else if (since === undefined) {
-      start = Math.max(this.#head, this.#events.length - Math.min(last ?? limit, this.length))
-    }
-    const asked = this.#events.slice(start, start + limit)
-    const events = bytes === undefined ? asked : firstOf(asked, bytes)
+    const { events, isPart } = this.#find(resumed, since, { last, limit, bytes })
     const { epoch, top, floor } = this
     const goesOn = since === undefined
       ? floor
       : reentry(since, since.epoch === epoch ? top.offset : undefined, { epoch, top: top.offset, floor: floor.offset })
-    return { resumed, events, top, floor: goesOn, ...(events.length < asked.length ? { isPart: true } : {}) }
+    return { resumed, events, top, floor: goesOn, ...(isPart ? { isPart } : {}) }
   }
-}
 
-function firstOf (packets: Packet[], most: number): Packet[] {
-  let bytes = 0
-  const end = packets.findIndex((packet, index) => (bytes += packet.bytes.length) > most && index > 0)
-  return end === -1 ? packets : packets.slice(0, end)
+  #find (resumed: boolean, since: Position | undefined, { last, limit, bytes }: HistoryQuery): Stretch {
+    if (resumed) return this.#log.after(since!.offset, limit, bytes, this.epoch)
+    return since === undefined ? this.#log.newest(last ?? limit, limit, bytes, this.epoch) : NOTHING
+  }
 }
 
 /** Holds what is remembered of one room. */
