@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitepress'
 import { linkRepository } from './links.js'
+import { listMessages } from './messages.js'
 import { sidebar } from './sidebar.js'
 import { slugOf } from './slug.js'
 
@@ -15,7 +16,10 @@ export default defineConfig({
   srcExclude: ['api/**'],
   markdown: {
     anchor: { slugify: slugOf },
-    config: linkRepository
+    config: (md) => {
+      linkRepository(md)
+      listMessages(md)
+    }
   },
   themeConfig: {
     search: { provider: 'local' },

@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { messages } from '../../docs/.vitepress/messages.js'
+import * as misuse from '../../lib/errors/misuse.js'
 import { resolveOptions } from '../../lib/options/resolve.js'
 import { DEFAULTS } from '../../lib/options/defaults.js'
 import { codes } from '../../lib/protocol/codes.js'
-import { documentOf, rowsOf } from '../helpers/documents.js'
+import { fill } from '../../scripts/documents/fill.js'
+import { documentOf, PAGES, ROOT, rowsOf } from '../helpers/documents.js'
 
 const CODES = documentOf('docs/reference/codes.md')
 const OPTIONS = documentOf('docs/reference/options.md')
@@ -99,4 +103,34 @@ t.test('the bounds without an option are those of the code', async (t) => {
     DEFAULTS.streamRooms, DEFAULTS.pollWait, DEFAULTS.ticketsPerUser, DEFAULTS.tickets,
     DEFAULTS.idempotency, DEFAULTS.presenceList, DEFAULTS.tolerance
   ].map(written))
+})
+
+t.test('the table of errors has each code of a misuse, and the page lists the messages of each', async (t) => {
+  const page = documentOf('docs/reference/errors.md')
+  const contract = readFileSync(`${ROOT}lib/contract/define-room.ts`, 'utf8')
+  const known = [
+    ...Object.keys(misuse).filter((name) => name.startsWith('REALTIME_ERR_')),
+    ...[...contract.matchAll(/'(REALTIME_ERR_\w+)'/g)].map(([, code]) => code!)
+  ]
+  const documented = rowsOf(page).map(([code]) => bare(code!))
+  t.same(documented.sort(), [...new Set(known)].sort())
+  const listed = messages()
+  for (const code of documented) {
+    const part = page.slice(page.indexOf(`\n## ${code}\n`))
+    t.match(part, /^\n## \w+\n\n(- |<!-- messages: )/, `${code} has a chapter`)
+    if (part.split('\n')[3]!.startsWith('<!--')) {
+      t.equal(part.split('\n')[3], `<!-- messages: ${code} -->`)
+      t.ok((listed.get(code)?.length ?? 0) > 0, `${code} has messages in the source`)
+    }
+  }
+})
+
+t.test('the metrics, and the figures of benchmarks, are those of the registry and of bench/', async (t) => {
+  let count = 0
+  for (const path of PAGES) {
+    const text = documentOf(path)
+    count += [...text.matchAll(/<!-- (?:figure|table): /g)].length
+    t.equal(fill(text), text, `${path}; npm run docs:figures brings it up to date`)
+  }
+  t.ok(count > 20, `${count} places`)
 })

@@ -1,0 +1,15 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fill } from './documents/fill.js'
+
+/** Brings the figures and tables of README.md and docs/ up to date with bench/ and lib/. */
+const root = new URL('../', import.meta.url)
+const pages = readdirSync(new URL('docs/', root), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.md') && !/^(api|\.vitepress)\//.test(path))
+for (const path of ['README.md', ...pages.map((page) => `docs/${page}`)]) {
+  const file = new URL(path, root)
+  const text = readFileSync(file, 'utf8')
+  const filled = fill(text)
+  if (filled === text) continue
+  writeFileSync(file, filled)
+  console.log(`${path} is up to date now`)
+}
