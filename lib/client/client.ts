@@ -1,13 +1,15 @@
-import type { Address } from '../contract/types.js'
+import type { AnyAddress } from '../contract/types.js'
 import { backoff } from './backoff.js'
 import { bucket } from './token-bucket.js'
 import { checkOptions } from './check.js'
 import { failure, refused, type Refused } from './errors.js'
+import { createHandle } from './handle.js'
 import { createReconnectingLink, type Shown } from './reconnecting-link.js'
 import type { Frame, FrameData } from './links/link.js'
 import { listeners } from './listeners.js'
 import { createQueue } from './queue.js'
-import { createRoom, type Room, type RoomHost } from './room.js'
+import { createRoom } from './room.js'
+import type { Handle, Room, RoomHost } from './room-types.js'
 import { now } from './timers.js'
 import type { Client, ConnectOptions, JoinOptions } from './types.js'
 
@@ -54,11 +56,17 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     say('error', failure({ transport: shown.transport, ...reason, ...more }))
   }
 
+  const release = (handle: Handle, error: Error, isMeant: boolean): void => {
+    const { room } = handle
+    room.handles.delete(handle)
+    if (!room.handles.size && rooms.get(room.name) === room) rooms.delete(room.name)
+    handle.close(error, isMeant)
+    for (const message of queue.waiting.values()) if (message.handle === handle) message.settle(error)
+  }
+
   const end = (room: Room, reason: Refused, isMeant: boolean, isSaid = isMeant): void => {
     const error = failure({ ...reason, room: room.name })
-    if (rooms.get(room.name) === room) rooms.delete(room.name)
-    room.close(error, isMeant)
-    for (const message of queue.waiting.values()) if (message.room === room) message.settle(error)
+    for (const handle of room.handles) release(handle, error, isMeant)
     if (!isSaid) say('error', error)
   }
 
@@ -73,12 +81,14 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
   }
 
   const host: RoomHost = {
-    send: (room, type, data, how) => queue.add(room, type, data, largest, how),
-    leave: (room) => new Promise((resolve) => {
-      if (room.end) return resolve()
-      end(room, refused('left', 'the room was left'), true)
-      if (!line.isUp) return resolve()
-      ask('leave', room.name, undefined, () => {
+    send: (handle, type, data, how) => queue.add(handle, type, data, largest, how),
+    leave: (handle) => new Promise((resolve) => {
+      if (handle.end) return resolve()
+      const { name, handles, isAsked } = handle.room
+      release(handle, failure({ ...refused('left', 'the room was left'), room: name }), true)
+      // The others who have joined the room stay in it.
+      if (handles.size || !isAsked || !line.isUp) return resolve()
+      ask('leave', name, undefined, () => {
         resolve()
         if (line.isUp && line.isHttp) line.after('leave', 0, line.relink)
       })
@@ -103,9 +113,9 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       } else {
         if ((wait = take())) return later(wait)
         room.isAsked = true
-        const data = { since, last: wasIn ? undefined : last, connection: line.former, known: room.known() }
+        const data = { since, last: wasIn ? undefined : last, connection: line.former, known: room.texts.known() }
         ask('join', name, data, (answer) => {
-          if (!answer || room.end) return
+          if (!answer || !room.handles.size) return
           if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
           room.enter(answer.data ?? {})
           pump()
@@ -114,7 +124,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     }
     if (sendAt > at) return later(sendAt - at)
     for (const message of queue.waiting.values()) {
-      const { room, isSent, frame } = message
+      const { handle: { room }, isSent, frame } = message
       const weight = room.concurrent?.includes(frame.type) ? 0 : 1
       if (isSent || !room.isIn || (weight && room.flying >= (line.isHttp ? 1 : WINDOW))) continue
       if ((wait = (room.take ?? take)())) return later(wait)
@@ -140,10 +150,10 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       else if (reason.retryAfter || reason.retry === 'now' || reason.code === 'rate_limited' ||
         reason.code === 'unavailable') {
         message.isSent = false
-        message.room.flying -= message.weight!
+        message.handle.room.flying -= message.weight!
         sendAt = now() + (reason.retryAfter ?? AGAIN)
         pump()
-      } else message.settle(failure({ ...reason, room: message.room.name }))
+      } else message.settle(failure({ ...reason, room: message.frame.room! }))
     }
     return !!id
   }
@@ -162,7 +172,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       }
       const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
       for (const room of asked) room.isAsked = line.isHttp
-      const known = asked.map((room, index) => [index, room.known()] as const).filter(([, texts]) => texts)
+      const known = asked.map((room, index) => [index, room.texts.known()] as const).filter(([, texts]) => texts)
       return {
         rooms: asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
         first: asked
@@ -224,22 +234,22 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
   }, shown)
 
   return Object.assign(shown, {
-    join (address: Address<never, never, never>, { last, since, signal }: JoinOptions = {}): never {
-      // Without types a room may be named by a string.
-      const { name = address as unknown as string } = address
-      let room = rooms.get(name)
-      if (!room) {
-        room = createRoom(name, { since, last }, host)
-        rooms.set(name, room)
-        const data = given.get(name)
-        if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
+    join (address: string | AnyAddress, { last, since, signal }: JoinOptions = {}): never {
+      const name = typeof address === 'string' ? address : address.name
+      const known = rooms.get(name)
+      const room = known ?? createRoom(name, { since, last }, host)
+      rooms.set(name, room)
+      const handle = createHandle(room, host, signal)
+      if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
+      else if (known?.wasIn) handle.enter({ growing: known.texts.growing() })
+      else {
         // Such a membership ends with the answer of a poll.
-        else if (data && shown.transport !== 'polling') room.enter(data)
+        const data = shown.transport === 'polling' ? undefined : given.get(name)
+        if (!known && data) room.enter(data)
         pump()
       }
-      if (signal) room.leaveBy(signal)
       // The types of the room are those of the address: nothing of them exists at run time.
-      return room.public as never
+      return handle.public as never
     },
     on,
     reconnect: line.reconnect,

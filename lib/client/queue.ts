@@ -1,13 +1,14 @@
 import { failure, LATE, refused } from './errors.js'
 import type { UpFrame } from './links/link.js'
-import type { Room } from './room.js'
+import type { Handle } from './room-types.js'
 import { after } from './timers.js'
 import type { ConnectOptions, SendOptions } from './types.js'
 
 /** A message that has not been acknowledged. */
 export interface Waiting {
   readonly frame: UpFrame
-  readonly room: Room
+  /** Who sends it. */
+  readonly handle: Handle
   readonly bytes: number
   /** Whether it was written to the present link. */
   isSent?: boolean
@@ -19,7 +20,7 @@ export interface Waiting {
 
 export interface Queue {
   readonly waiting: ReadonlyMap<string, Waiting>
-  add (room: Room, type: string, data: unknown, limit: number, options?: SendOptions): Promise<unknown>
+  add (handle: Handle, type: string, data: unknown, limit: number, options?: SendOptions): Promise<unknown>
 }
 
 /**
@@ -42,16 +43,16 @@ export function createQueue (
   return {
     waiting,
     add: (
-      room,
+      handle,
       type,
       data,
       limit,
       { signal, timeout = age } = {}
     ) => new Promise((resolve, reject: (reason: unknown) => void) => {
       if (signal?.aborted) return reject(signal.reason)
-      if (room.end) return reject(room.end)
+      if (handle.end) return reject(handle.end)
       const id = `${prefix}-${++count}`
-      const frame = { type, room: room.name, id, data }
+      const frame = { type, room: handle.room.name, id, data }
       const bytes = new TextEncoder().encode(JSON.stringify(frame)).length
       if (bytes > limit) return reject(failure(refused('message_too_large', `more than ${limit} bytes`)))
       const full = failure(refused('queue_full', 'too many messages wait'))
@@ -65,12 +66,12 @@ export function createQueue (
       const stop = after(timeout, () => { message.settle(failure(LATE)) })
       const message: Waiting = {
         frame,
-        room,
+        handle,
         bytes,
         settle (error, reply) {
           if (!waiting.delete(id)) return
           held -= bytes
-          if (message.isSent) room.flying -= message.weight!
+          if (message.isSent) handle.room.flying -= message.weight!
           stop()
           signal?.removeEventListener('abort', abort)
           if (error) reject(error)

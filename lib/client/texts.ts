@@ -22,6 +22,8 @@ export interface GrowingTexts {
   frame (frame: Frame): object[]
   /** What this client has of the texts that changed last. */
   known (): KnownText[] | undefined
+  /** @returns the events of which texts grow */
+  growing (): string[]
   parts (event: string, key: string, on: Listeners['on'], room: Ending): AsyncIterable<Whole>
 }
 
@@ -86,6 +88,7 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
   return {
     frame: put,
     known: () => texts.size ? [...texts.values()].slice(-NAMED).map(knownOf) : undefined,
+    growing: () => [...texts.values()].filter(({ end }) => !end).map(({ event }) => event),
     parts (event, key, on, room) {
       let length = 0
       return follow(on, event, room, () => {

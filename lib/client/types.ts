@@ -136,9 +136,20 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
    *   otherwise as `send`
    */
   presence (data: Given<D>, options?: SendOptions): Promise<void>
-  /** Leaves for good; messages that are not acknowledged reject with `left`. */
+  /**
+   * Ends what this call of `join` has given: its listeners, its loops, and its messages that are not acknowledged,
+   * which reject with `left`. The room itself is left with the last one who has joined it.
+   */
   leave (): Promise<void>
 }
+
+/** A room that was joined by its name: what is sent and heard is of any type. */
+export type NamedRoom = ClientRoom<
+  // What a contract would say is not known, so that each use may say its own.
+  Record<string, { /** What is sent. */ data: unknown, /** What is answered. */ reply: unknown }>,
+  Record<string, unknown>,
+  unknown
+>
 
 /** Options of one message. */
 export interface SendOptions {
@@ -182,12 +193,15 @@ export interface Client {
   /** The transport in use, or the one that is being tried. */
   readonly transport: Transport
   /**
-   * Joins a room and returns it at once; a room that is joined already is returned again.
+   * Joins a room and returns it at once. Each call is one user of the room and is given a handle of its own, whose
+   * `leave()` takes the room away from nobody else; however many there are, the room is joined once.
    *
    * Options: `since` resumes after a position, `last` replays the last n events at the first join, `signal` leaves the
    * room.
    */
   join<M extends AnyMessages, E, D> (room: Address<M, E, D>, options?: JoinOptions): ClientRoom<M, E, D>
+  /** The same by the name of the room, for code without the types of a contract. */
+  join (room: string, options?: JoinOptions): NamedRoom
   /** Called once for each failure of the link, refusal of the client or refusal of a room; `room` names the room. */
   on (event: 'error', listener: (error: RealtimeError) => void, options?: ListenOptions): () => void
   /**

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
+import { createHandle } from '../../lib/client/handle.js'
 import type { Frame } from '../../lib/client/links/link.js'
-import { createRoom, type Room, type RoomHost } from '../../lib/client/room.js'
+import { createRoom } from '../../lib/client/room.js'
+import type { Handle, Room, RoomHost } from '../../lib/client/room-types.js'
 
 const host: RoomHost = {
   send: async () => undefined,
@@ -13,12 +15,18 @@ const host: RoomHost = {
 
 const latest = (ttl: number): object => ({ latest: { keys: { note: 'id', constructor: 'id' }, ttl } })
 
-function room (ttl = 60_000): { room: Room, keys: () => string[], set: (id: string, type?: string) => void } {
+function room (ttl = 60_000): {
+  room: Room
+  handle: Handle
+  keys: () => string[]
+  set: (id: string, type?: string) => void
+} {
   const room = createRoom('board/1', {}, host)
   room.enter({ epoch: 'AAAAAAAA', offset: 0, ...latest(ttl) })
   return {
     room,
-    keys: () => [...(room.public.state.get('note') as ReadonlyMap<string, unknown>).keys()],
+    handle: createHandle(room, host),
+    keys: () => [...(room.state.get('note') as ReadonlyMap<string, unknown>).keys()],
     set: (id, type = 'note') => { room.frame({ type, data: { id }, timestamp: 1 } as unknown as Frame) }
   }
 }
@@ -29,7 +37,7 @@ t.test('the state has the newest value of each key, in the order of their settin
   set('x', 'said')
   set('y', 'constructor')
   t.same(keys(), ['b', 'a', '__proto__'])
-  t.same([...one.public.state].map(([event, values]) => [event, values.size]), [['note', 3], ['constructor', 1]])
+  t.same([...one.state].map(([event, values]) => [event, values.size]), [['note', 3], ['constructor', 1]])
 })
 
 t.test('beyond 1 000 values of an event the one that was set first goes', async (t) => {
@@ -39,9 +47,9 @@ t.test('beyond 1 000 values of an event the one that was set first goes', async 
 })
 
 t.test('a removal is told of a value that is known, and once', async (t) => {
-  const { room: one, keys, set } = room()
+  const { room: one, handle, keys, set } = room()
   const told: unknown[] = []
-  one.public.on('removed', (removed) => { told.push([removed, keys()]) })
+  handle.public.on('removed', (removed) => { told.push([removed, keys()]) })
   set('a')
   const removed = (event: string, key: string): void => {
     one.frame({ type: 'removed', data: { event, key } } as unknown as Frame)

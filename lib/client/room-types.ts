@@ -1,0 +1,68 @@
+import type { Position } from '../protocol/position.js'
+import type { Ending } from './event-iterator.js'
+import type { Frame, JoinData } from './links/link.js'
+import type { Listeners } from './listeners.js'
+import type { GrowingTexts } from './texts.js'
+import type { NamedRoom, SendOptions } from './types.js'
+
+/** What became of a room when it was joined first. */
+export interface Entered {
+  readonly resumed?: boolean
+  readonly growing?: readonly string[]
+}
+
+/**
+ * What one call of `join` has given: its listeners, messages and loops are its own and end with it, the room ends with
+ * its last handle.
+ */
+export interface Handle extends Ending {
+  readonly room: Room
+  readonly public: NamedRoom
+  readonly emit: Listeners['emit']
+  /** Tells that the room is joined. */
+  enter (entered: Entered): void
+  /** @param isMeant whether the application ended it: loops over its events then end without an error */
+  close (error: Error, isMeant: boolean): void
+}
+
+export interface RoomHost {
+  send (handle: Handle, type: string, data: unknown, options?: SendOptions): Promise<unknown>
+  leave (handle: Handle): Promise<void>
+  ack (id: string): void
+  /** Asks the server for something of a room, and calls back with the answer; without one when the link ends. */
+  ask (type: string, room: string, data: object | undefined, done: (answer?: Frame) => void): void
+  gap (room: string): void
+}
+
+/** A room, with the state that the client keeps of it for all who have joined it. */
+export interface Room {
+  readonly name: string
+  readonly members: NamedRoom['members']
+  readonly state: NamedRoom['state']
+  readonly texts: GrowingTexts
+  /** Those who have joined and not left. */
+  readonly handles: Set<Handle>
+  /** Position of the last event that was delivered. */
+  position: Position | undefined
+  /** Events that the first join replays. */
+  last: number | undefined
+  /** Whether it is joined on the present link. */
+  isIn?: boolean
+  isAsked?: boolean | undefined
+  /** Whether it was joined before, so that the next join is a return. */
+  wasIn?: boolean
+  /** Time by `now()` before which the room is not joined again. */
+  until: number
+  attempt: number
+  /** Messages that were sent and not answered yet. */
+  flying: number
+  /** Token bucket of the room's own rate, where it has one. */
+  take?: (() => number) | undefined
+  /** Messages that do not wait behind others. */
+  concurrent?: readonly string[] | undefined
+  enter (data: JoinData, isAgain?: boolean): void
+  /** Tells that the link is gone. */
+  out (): void
+  /** Handles a frame that names this room. */
+  frame (frame: Frame): void
+}

@@ -1,0 +1,75 @@
+import t from 'tap'
+import type { NamedRoom } from '../../lib/client/index.js'
+import { dial, rejection, until } from '../helpers/client.js'
+import { chat, start, statsOf, TRANSPORTS } from '../helpers/net.js'
+
+async function loop (room: NamedRoom): Promise<string[]> {
+  const read: string[] = []
+  for await (const { type } of room) read.push(type)
+  return read
+}
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport}: who leaves takes the room away from nobody else who has joined it`, async (t) => {
+    const app = await start(t)
+    const { client, errors } = dial(t, app, 'ada', { transports: [transport] })
+    const active = async (): Promise<number> => (await statsOf(app.app)).rooms.active
+    const say = async (text: string): Promise<void> => {
+      await app.app.rooms.broadcast('chat/1', 'said', { text, by: 'server' })
+    }
+    const heard: string[] = []
+    const join = (name: string): NamedRoom => {
+      const room = client.join('chat/1')
+      room.on('said', ({ data }) => { heard.push(`${name} ${(data as { text: string }).text}`) })
+      return room
+    }
+    const one = join('one')
+    const two = join('two')
+    t.not(one, two)
+    await Promise.all([one.joined, two.joined])
+    t.equal(await active(), 1)
+    const three = join('three')
+    t.same(await three.joined, { growing: [] }, 'a room that is joined is joined at once')
+    const loops = [loop(one), loop(three)]
+
+    await say('a')
+    await until('all three', () => heard.length === 3)
+    await one.leave()
+    t.match(await rejection(one.send('type', {})), { code: 'left' })
+    await say('b')
+    await until('the other two', () => heard.length === 5)
+    t.same(heard, ['one a', 'two a', 'three a', 'two b', 'three b'])
+    t.same(await loops[0], ['said'], 'the loop over the events of who has left ends')
+    t.equal(await active(), 1)
+
+    await Promise.all([two.leave(), three.leave()])
+    await until('nobody is in the room', async () => await active() === 0)
+    t.same(await loops[1], ['said', 'said'])
+    t.same(errors, [])
+  })
+}
+
+t.test('who leaves before a room is joined rejects alone, and its messages with it', async (t) => {
+  const app = await start(t)
+  const { client } = dial(t, app, 'ada')
+  const one = client.join(chat.at({ id: '1' }))
+  const two = client.join(chat.at({ id: '1' }))
+  const sent = one.send('say', { text: 'of one' })
+  const kept = two.send('say', { text: 'of two' })
+  const { signal } = new AbortController()
+  void client.join(chat.at({ id: '1' }), { signal: AbortSignal.abort() }).joined.catch(() => {})
+  client.join(chat.at({ id: '1' }), { signal })
+  await one.leave()
+  t.match(await rejection(sent), { code: 'left' })
+  t.match(await rejection(one.joined), { code: 'left' })
+  await two.joined
+  t.match(await kept, { id: /-/ })
+})
+
+t.test('a refusal is told to each who has joined the room', async (t) => {
+  const app = await start(t)
+  const { client, errors } = dial(t, app, 'ada')
+  const rooms = [client.join('nothing/1'), client.join('nothing/1')]
+  for (const { joined } of rooms) t.match(await rejection(joined), { code: 'room_unknown', room: 'nothing/1' })
+  t.equal(errors.length, 1)
+})
