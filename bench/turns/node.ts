@@ -6,6 +6,7 @@ import type { ControlMessage } from '../../dist/adapters/adapter.js'
 import { MemoryAdapter } from '../../dist/adapters/memory/adapter.js'
 import { Unread } from '../../dist/adapters/broker/unread.js'
 import { RemoteControl } from '../../dist/app/control.js'
+import { OwnConnections } from '../../dist/app/own-connections.js'
 import type { Denials } from '../../dist/auth/denials.js'
 import { Connection, type ConnectionHost } from '../../dist/connection/connection.js'
 import { Connections } from '../../dist/connection/connections.js'
@@ -17,6 +18,8 @@ import { Dispatch } from '../../dist/dispatch/dispatch.js'
 import { FailureLog } from '../../dist/errors/failure-log.js'
 import { Drain } from '../../dist/connection/drain.js'
 import { Elsewhere } from '../../dist/dispatch/elsewhere.js'
+import { Gathering } from '../../dist/dispatch/gathering.js'
+import { Roster } from '../../dist/dispatch/roster.js'
 import { Messages } from '../../dist/dispatch/messages.js'
 import { Inspector } from '../../dist/stats/inspector.js'
 import type { Polls } from '../../dist/endpoint/polls.js'
@@ -148,6 +151,7 @@ export class BenchNode {
     }
     this.inspector = new Inspector(connections, this.hub, ledger)
     this.drain = new Drain(connections, { rate: 100_000, timeout: 20_000 }, () => this.hub.texts.close())
+    const roster = new Roster(undefined, quiet)
     this.#control = new RemoteControl({
       hub: this.hub,
       connections,
@@ -157,6 +161,10 @@ export class BenchNode {
       polls: {} as Polls,
       elsewhere: new Elsewhere(undefined),
       denials: { remember: quiet } as unknown as Denials,
+      roster,
+      lists: new Gathering(roster),
+      own: new OwnConnections('bench', connections, this.hub),
+      control: undefined,
       unread: new Unread(log)
     })
     this.heartbeat = new Heartbeat(connections, {
@@ -174,7 +182,7 @@ export class BenchNode {
   }
 
   /** What another node asks of this one. */
-  async control (message: ControlMessage): Promise<void> { await this.#control.handle(message) }
+  async control (message: ControlMessage): Promise<void> { await this.#control.handle(message, 'other') }
 
   async stop (): Promise<void> {
     this.hub.stop()

@@ -403,6 +403,73 @@ export type ControlMessage =
     /** The id of the ping. */
     readonly id: string
   }
+  | {
+    /** The sending node is there, so that others know whose answers they have to wait for. */
+    readonly type: 'node'
+    /** `new`: it has just come, and asks the others to say that they are there; `leaving`: it is there no longer. */
+    readonly state: 'new' | 'here' | 'leaving'
+  }
+  | {
+    /** All nodes are asked for a page of their connections; each answers by `listed` with the same id. */
+    readonly type: 'list'
+    /** The id of the question. */
+    readonly id: string
+    /** The page begins behind this connection, in the order of nodes and of their numbers. */
+    readonly after?: {
+      /** The node's id. */
+      readonly node: string
+      /** The connection's number there. */
+      readonly number: number
+    }
+    /** Only those of this user. */
+    readonly user?: string
+    /** Only those in this room. */
+    readonly room?: string
+    /** Connections at most. */
+    readonly limit: number
+    /** Bytes of the answer at most, about. */
+    readonly bytes: number
+  }
+  | {
+    /** Connections of the sending node. */
+    readonly type: 'listed'
+    /** The id of the question. */
+    readonly id: string
+    /** Connections there that fit the question, on whatever page. */
+    readonly total: number
+    /** The page, in the order of the numbers. */
+    readonly connections: readonly ListedConnection[]
+    /** Others follow behind the last one. */
+    readonly more?: boolean
+  }
+
+/** An open connection, as the node on which it lives sees it. */
+export interface ListedConnection {
+  /** Its place in the order in which the connections of the node were opened. */
+  readonly number: number
+  /** The connection's id, a secret of its own client: it is for targets, and to be shown to nobody else. */
+  readonly id: string
+  /** The id of its user. */
+  readonly user: string
+  /** How it is connected. A connection that polls is listed between two polls too. */
+  readonly transport: 'websocket' | 'sse' | 'polling'
+  /** The address that it came from. */
+  readonly address: string
+  /** When it was opened, in Unix milliseconds by the clock of its node. */
+  readonly since: number
+  /** Milliseconds of the last heartbeat's round trip. Absent before the first one, and where there are none. */
+  readonly latency?: number
+  /** Bytes that wait to be written to it. */
+  readonly lag: number
+  /** Bytes that it has sent. */
+  readonly bytesIn: number
+  /** Bytes that were written to it. */
+  readonly bytesOut: number
+  /** Names of rooms that it is in, the built-in ones among them: at most 128. */
+  readonly rooms: readonly string[]
+  /** Number of all rooms that it is in. */
+  readonly roomCount: number
+}
 
 /** A text of an `append` event as an adapter keeps it. */
 export interface KeptText {

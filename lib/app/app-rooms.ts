@@ -8,6 +8,7 @@ import { callOptions, checkRevoked, checkTarget, publishOptions, stringOption } 
 import type { AnyAddress } from '../contract/types.js'
 import type { Readiness } from '../admission/readiness.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
+import type { Gathering } from '../dispatch/gathering.js'
 import type { Drain } from '../connection/drain.js'
 import { Refusal } from '../errors/refusal.js'
 import { REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM } from '../errors/misuse.js'
@@ -21,15 +22,19 @@ import type { Slots } from '../admission/slots.js'
 import type {
   AckResult, BroadcastOptions, BroadcastResult, History, MemberEntry, Rooms, Target
 } from '../types/rooms.js'
+import type { ConnectionPage, ConnectionQuery } from '../types/connections.js'
 import type { StreamOptions, StreamText } from '../types/streams.js'
 import { ALL, roomOfUser } from '../rooms/built-in.js'
 import { OpeningWriter } from '../rooms/opening-writer.js'
 import type { TextWriter } from '../rooms/text-writer.js'
 import { shape, type PublishOptions } from '../rooms/publications.js'
+import { AllConnections } from './all-connections.js'
+import type { ListAnswer, OwnConnections } from './own-connections.js'
 import { nameOf } from './room-name.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface AppRoomsOptions {
+  readonly node: string
   readonly hub: Hub
   readonly connections: Peers
   readonly dispatch: Dispatch
@@ -39,6 +44,8 @@ export interface AppRoomsOptions {
   readonly denials: Denials
   readonly drain: Drain
   readonly adapter: Adapter
+  readonly own: OwnConnections
+  readonly lists: Gathering<ListAnswer>
   readonly readiness: Readiness
   readonly stats: () => Promise<Record<string, unknown>>
   /** Called when a broadcast fails, because its caller may not await it. */
@@ -51,9 +58,12 @@ type Broadcast = Promise<BroadcastResult>
 /** `app.rooms`, for REST handlers, timers and tests. */
 export class AppRooms implements Rooms {
   readonly #options: AppRoomsOptions
+  readonly #all: AllConnections
 
   constructor (options: AppRoomsOptions) {
     this.#options = options
+    const { node, own, lists: gathering, adapter: { control }, hub } = options
+    this.#all = new AllConnections({ node, own, gathering, control, hub })
   }
 
   #check (): void {
@@ -249,6 +259,11 @@ export class AppRooms implements Rooms {
   #lifeOf (tokenId: string): number | undefined {
     const exp = Math.max(...this.#options.connections.ofToken(tokenId).map(({ identity }) => identity.exp ?? 0))
     return exp > 0 ? exp * 1_000 + DEFAULTS.tolerance : undefined
+  }
+
+  async connections (query?: ConnectionQuery): Promise<ConnectionPage> {
+    this.#check()
+    return await this.#all.page(query)
   }
 
   async members (room: Named): Promise<MemberEntry[]> {

@@ -1,4 +1,4 @@
-import type { ControlMessage } from '../adapters/adapter.js'
+import type { Control, ControlMessage } from '../adapters/adapter.js'
 import type { Peers } from '../admission/peer.js'
 import { checkControl } from '../adapters/broker/decode.js'
 import type { Unread } from '../adapters/broker/unread.js'
@@ -7,10 +7,13 @@ import type { Revocations } from '../auth/revocations.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
+import type { Gathering } from '../dispatch/gathering.js'
+import type { Roster } from '../dispatch/roster.js'
 import type { Polls } from '../endpoint/polls.js'
 import type { Hub } from '../rooms/hub.js'
 import { inBatches, inTurns } from '../structures/slices.js'
 import type { Target } from '../types/rooms.js'
+import type { ListAnswer, OwnConnections } from './own-connections.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface RemoteControlOptions {
@@ -22,11 +25,17 @@ export interface RemoteControlOptions {
   readonly polls: Polls
   readonly elsewhere: Elsewhere
   readonly denials: Denials
+  readonly roster: Roster
+  readonly lists: Gathering<ListAnswer>
+  readonly own: OwnConnections
+  /** Takes the answers of this node; absent where no node asks. */
+  readonly control: Control | undefined
   /** Counts messages of other nodes on which this node cannot act. */
   readonly unread: Unread
 }
 
 type Ask = Extract<ControlMessage, { readonly type: 'ask' }>
+type List = Extract<ControlMessage, { readonly type: 'list' }>
 type Revoke = Extract<ControlMessage, { readonly type: 'revoke' }>
 
 /** Executes what other nodes ask of this one: the calls that the application makes by `app.rooms`, and requests. */
@@ -37,13 +46,13 @@ export class RemoteControl {
     this.#options = options
   }
 
-  async handle (told: ControlMessage): Promise<void> {
+  async handle (told: ControlMessage, from: string): Promise<void> {
     const message = checkControl(told)
     if (message === undefined || this.#isStrange(message)) {
       this.#options.unread.note('control', 0)
       return
     }
-    const { dispatch, acks, connections, hub, polls, elsewhere, revocations } = this.#options
+    const { dispatch, acks, connections, hub, polls, elsewhere, revocations, roster, lists } = this.#options
     switch (message.type) {
       case 'revoke':
         await this.#revoke(message)
@@ -77,6 +86,15 @@ export class RemoteControl {
       case 'ask':
         await this.#ask(message)
         return
+      case 'node':
+        roster.heard(from, message.state)
+        return
+      case 'list':
+        await this.#list(message)
+        return
+      case 'listed':
+        lists.answered(message.id, from, message)
+        return
       case 'pong': {
         const peer = connections.get(message.connection)
         if (peer?.userId === message.user) peer.pong(message.id)
@@ -94,7 +112,8 @@ export class RemoteControl {
    * has.
    */
   #isStrange (message: ControlMessage): boolean {
-    return 'room' in message && message.room !== undefined &&
+    // A list of a room that only other nodes know is empty here.
+    return message.type !== 'list' && 'room' in message && message.room !== undefined &&
       this.#options.hub.declarations.find(message.room) === undefined
   }
 
@@ -106,6 +125,12 @@ export class RemoteControl {
     revocations.add({ user, tokenId, connection, message: message.message })
     const peers = tokenId === undefined ? peersOf(connections, message as Target) : connections.ofToken(tokenId)
     await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })
+  }
+
+  async #list ({ id, ...question }: List): Promise<void> {
+    const { own, control } = this.#options
+    const answer = await own.page(question)
+    if (answer !== undefined) await control?.send({ type: 'listed', id, ...answer })
   }
 
   /** Answers a request for a connection of this node; where the connection is not here, another node answers. */

@@ -68,6 +68,8 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Time by `performance.now()`, for measurements. */
   readonly startedAt = performance.now()
   readonly rooms = new NamedSet<H>()
+  /** Its place in the order in which the connections of this node were opened. */
+  number = 0
   /** Joins under way, so that many at once cannot pass the limit together. */
   entering = 0
   /** State of the heartbeat, which its sweep updates. */

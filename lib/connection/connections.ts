@@ -19,6 +19,7 @@ export class Connections<H extends Named> {
   readonly transports: Record<Transport, number> = { websocket: 0, sse: 0, polling: 0 }
 
   readonly #watch: UserWatch | undefined
+  #opened = 0
 
   constructor (watch?: UserWatch) {
     this.#watch = watch
@@ -28,6 +29,7 @@ export class Connections<H extends Named> {
   get users (): number { return this.#byUser.size }
 
   add (connection: Connection<H>, transport: Transport): void {
+    connection.number = ++this.#opened
     this.#byId.set(connection.id, connection)
     this.transports[transport]++
     insert(this.#byUser, connection.userId, connection)

@@ -46,5 +46,9 @@ export const DEFAULTS = {
   denial: 3_600_000,
   ackTimeout: 10_000,
   pingTimeout: 5_000,
+  /** Connections of one page. */
+  connections: 100,
+  /** Of other nodes, to list their connections. */
+  listTimeout: 1_000,
   carriers: ['header', 'subprotocol', 'ticket'] as Carrier[]
 } as const

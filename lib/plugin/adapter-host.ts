@@ -3,6 +3,7 @@ import type { ConnectionIds } from '../admission/connection-ids.js'
 import type { Slots } from '../admission/slots.js'
 import type { RemoteControl } from '../app/control.js'
 import type { Denials } from '../auth/denials.js'
+import type { Roster } from '../dispatch/roster.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Foundation } from './foundation.js'
 import type { WholeHooks } from './hooks.js'
@@ -14,12 +15,13 @@ export interface AdapterHostParts {
   readonly connectionIds: ConnectionIds
   readonly slots: Slots
   readonly denials: Denials
+  readonly roster: Roster
 }
 
 /** Makes what the adapter calls: events for the hub, messages of other nodes, and the state of its broker. */
 export function createAdapterHost (
   { app: { log }, settings, nodeId, adapter, failed }: Foundation,
-  { hub, hooks, control, connectionIds, slots, denials }: AdapterHostParts
+  { hub, hooks, control, connectionIds, slots, denials, roster }: AdapterHostParts
 ): AdapterHost {
   const host = hub.host
   let wasUp: boolean | undefined
@@ -46,11 +48,12 @@ export function createAdapterHost (
     log,
     ...host,
     presence: (room, change) => { if (!room.startsWith('@') || !hooks.heard(room, change)) host.presence(room, change) },
-    control: (message) => { control.handle(message).catch((error: unknown) => { failed(error, 'control') }) },
+    control: (message, from) => { control.handle(message, from).catch((error: unknown) => { failed(error, 'control') }) },
     state: (isUp, hasForgotten = false) => {
       tell(isUp)
       if (!isUp) return undefined
       void connectionIds.agree()
+      roster.ask()
       hub.texts.touch()
       const held = said(slots.restore(), 'leases')
       if (!hasForgotten) {

@@ -4,6 +4,7 @@ import { Readiness } from '../admission/readiness.js'
 import type { Slots } from '../admission/slots.js'
 import { Unread } from '../adapters/broker/unread.js'
 import { RemoteControl } from '../app/control.js'
+import { OwnConnections, type ListAnswer } from '../app/own-connections.js'
 import type { Authentication } from '../auth/authentication.js'
 import type { Credentials } from '../auth/credentials.js'
 import type { Denials } from '../auth/denials.js'
@@ -13,7 +14,9 @@ import { Drain } from '../connection/drain.js'
 import { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
 import { Elsewhere } from '../dispatch/elsewhere.js'
+import { Gathering } from '../dispatch/gathering.js'
 import type { Messages } from '../dispatch/messages.js'
+import { Roster } from '../dispatch/roster.js'
 import { Exchanges } from '../endpoint/exchanges.js'
 import { Polls } from '../endpoint/polls.js'
 import { UserRateLimiter } from '../endpoint/user-rate-limiter.js'
@@ -48,6 +51,9 @@ export interface Core {
   readonly dispatch: Dispatch
   readonly polls: Polls
   readonly elsewhere: Elsewhere
+  readonly roster: Roster
+  readonly lists: Gathering<ListAnswer>
+  readonly own: OwnConnections
   /** Counts messages of other nodes that this version cannot read. */
   readonly unread: Unread
   readonly control: RemoteControl
@@ -87,10 +93,25 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     onError: controlFailed
   })
   const elsewhere = new Elsewhere(adapter.control)
+  const roster = new Roster(adapter.control, controlFailed)
+  const lists = new Gathering<ListAnswer>(roster)
+  const own = new OwnConnections(nodeId, connections, hub)
   const unread = new Unread(log)
-  const control = new RemoteControl(
-    { hub, connections, dispatch, revocations, acks, polls, elsewhere, denials, unread }
-  )
+  const control = new RemoteControl({
+    hub,
+    connections,
+    dispatch,
+    revocations,
+    acks,
+    polls,
+    elsewhere,
+    denials,
+    unread,
+    roster,
+    lists,
+    own,
+    control: adapter.control
+  })
   return {
     exchanges: new Exchanges(settings.timeouts.write),
     connections,
@@ -111,6 +132,9 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     dispatch,
     polls,
     elsewhere,
+    roster,
+    lists,
+    own,
     unread,
     control
   }

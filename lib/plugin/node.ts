@@ -36,7 +36,7 @@ export class RealtimeNode {
   readonly #startedAt = performance.now()
 
   constructor (foundation: Foundation) {
-    const { app: { log }, adapter, ledger, failures } = foundation
+    const { app: { log }, adapter, ledger, failures, nodeId } = foundation
     this.foundation = foundation
     const server = this.#server = new ServerParts(foundation)
     const core = this.core = createCore(foundation, server)
@@ -44,6 +44,7 @@ export class RealtimeNode {
     this.inspector = new Inspector(connections, hub, ledger)
     this.rooms = new AppRooms({
       ...core,
+      node: nodeId,
       adapter,
       stats: async () => ({ ...this.read() }),
       onUnhandled: (error, room, event) => { failures.warn(log, 'a broadcast failed', error, { room, event }) }
@@ -78,13 +79,14 @@ export class RealtimeNode {
   }
 
   async start (): Promise<void> {
-    const { hub, hooks, slots, connectionIds, readiness } = this.core
+    const { hub, hooks, slots, connectionIds, readiness, roster } = this.core
     this.api?.start()
     await this.foundation.adapter.start(this.#adapterHost)
     hub.start()
     await hooks.start()
     slots.start()
     await connectionIds.start()
+    roster.start()
     this.#contracts?.start(hub.declarations.values())
     this.#heartbeat.start()
     this.#audit.start()
@@ -94,12 +96,13 @@ export class RealtimeNode {
 
   /** Stops what `start` has started, in the reverse order, and what runs since the node was made. */
   async stop (): Promise<void> {
-    const { hub, hooks, slots, connectionIds, readiness, messages, exchanges } = this.core
+    const { hub, hooks, slots, connectionIds, readiness, messages, exchanges, roster } = this.core
     const { flusher, websocket } = this.clients
     readiness.close()
     this.#loop.stop()
     this.#audit.stop()
     this.#heartbeat.stop()
+    await roster.stop()
     connectionIds.stop()
     slots.stop()
     hooks.stop()
@@ -114,7 +117,7 @@ export class RealtimeNode {
 
   /** Ends all connections and waits for requests under way, within `drain.timeout`. */
   async drain (): Promise<void> {
-    const { drain, dispatch, exchanges, acks, elsewhere } = this.core
+    const { drain, dispatch, exchanges, acks, elsewhere, lists } = this.core
     const deadline = performance.now() + this.foundation.settings.drain.timeout
     const guarded = this.#server.guard.close()
     const said = this.#contracts?.stop()
@@ -125,6 +128,7 @@ export class RealtimeNode {
     await said
     acks.close()
     elsewhere.close()
+    lists.close()
     this.#server.closeSockets()
   }
 }

@@ -1,4 +1,5 @@
 import type { AnyAddress, EventData, EventName, EventsOfRoom, RoomState } from '../contract/types.js'
+import type { ConnectionPage, ConnectionQuery } from './connections.js'
 import type { Position } from '../protocol/position.js'
 import type { OpeningStream, StreamChunk, StreamData, StreamHead, StreamName, StreamOptions, StreamText } from './streams.js'
 
@@ -192,6 +193,12 @@ export interface Rooms {
     /** milliseconds from the question to the first answer */
     latency?: number
   }>
+  /**
+   * Lists open connections of all nodes, one page at a time. A node that does not answer in time is named in `missing`,
+   * and its connections are not on the page. While the broker is away, those of this node are listed, and the page is
+   * `incomplete`. A page has about 1 MiB at most.
+   */
+  connections (query?: ConnectionQuery): Promise<ConnectionPage>
   /**
    * Closes connections on every node with a final code, and keeps the user or the token out for a time. Resolves with
    * the number closed on this node.

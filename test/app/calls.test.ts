@@ -18,7 +18,8 @@ const ANYTHING: readonly unknown[] = [
   Symbol('s'), () => {}, [], {}, circle, thrower,
   { user: null }, { user: '\ud800' }, { user: '' }, { user: 5 }, { connection: 5 }, { tokenId: 5 }, { tokenId: '' },
   { timeout: 'x' }, { timeout: NaN }, { except: 5 }, { idempotencyKey: Symbol('s') }, { since: 5 },
-  { since: { epoch: 5 } }, { limit: NaN }, { until: 'x' }, { until: NaN }, { message: 5 }
+  { since: { epoch: 5 } }, { limit: NaN }, { limit: 0 }, { cursor: 5 }, { cursor: 'x' },
+  { room: 5 }, { room: '../x' }, { until: 'x' }, { until: NaN }, { message: 5 }
 ]
 
 type Call = (...args: never[]) => unknown
@@ -31,6 +32,7 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   leave: [{ user: 'ada' }, 'chat/1'],
   ping: [{ user: 'ada' }, { timeout: 1 }],
   revoke: [{ user: 'bob' }, { until: 1 }],
+  connections: [{ user: 'ada', room: 'chat/1', limit: 1 }],
   members: ['chat/1'],
   count: ['chat/1'],
   isOnline: ['ada'],

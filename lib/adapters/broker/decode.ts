@@ -6,6 +6,7 @@ import { RESERVED_TYPES } from '../../protocol/frames.js'
 import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
 import { isDeeperThan } from '../../protocol/json.js'
 import type { ControlMessage, PresenceChange } from '../adapter.js'
+import { listedOf, listOf } from './decode-list.js'
 import { isFields, parseJson } from './stored.js'
 
 /**
@@ -231,6 +232,12 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     }
     case 'moved':
       return isName(user) && isName(connection) ? { type, user, connection } : undefined
+    case 'node': {
+      const { state } = value
+      return state === 'new' || state === 'here' || state === 'leaving' ? { type, state } : undefined
+    }
+    case 'list': return listOf(value)
+    case 'listed': return listedOf(value)
     default: return undefined
   }
 }
