@@ -29,5 +29,8 @@ export type * from './types/streams.js'
 export type * from './types/options.js'
 export type * from './types/api-options.js'
 export type * from './adapters/adapter.js'
+export type {
+  BroadcastStep, ConnectionClosed, ConnectionOpened, DeliverStep, MessageStep, TracedStep
+} from './diagnostics/channels.js'
 export type { Position } from './protocol/position.js'
 export type { Code, Retry } from './protocol/codes.js'

@@ -61,6 +61,11 @@ export interface Publication {
   readonly idempotencyKey?: string | undefined
   /** The user whose message makes it, whose remembered bytes the key counts to. @default it counts to the room */
   readonly owner?: string | undefined
+  /**
+   * W3C trace context of what publishes it, where that is traced. It travels beside the event, to the head of its
+   * packet on each node; without it traces end at the broker.
+   */
+  readonly traceparent?: string | undefined
 }
 
 /** What came of a publication. */

@@ -13,6 +13,8 @@ export interface Caller {
   readonly userId: string
   /** Id of the connection; for a request, that of the connection which it has named as its own. */
   readonly sender: string | undefined
+  /** Whether it is an HTTP request, which may have a trace of its own. */
+  readonly isRequest: boolean
   /**
    * Returns the room of a message or a request.
    *

@@ -1,3 +1,4 @@
+import { MESSAGE } from '../diagnostics/channels.js'
 import { Refusal } from '../errors/refusal.js'
 import type {
   Command, HistoryCommand, MessageCommand, PresenceCommand, ReadCommand
@@ -10,7 +11,8 @@ import { MemberLists } from '../rooms/member-lists.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { costOf } from '../structures/token-bucket.js'
 import type { Caller } from './caller.js'
-import { checkSize, fittingNow, type Messages } from './messages.js'
+import { checkSize, fittingNow, type MessageCall, type Messages } from './messages.js'
+import { tracedMessage } from './traced-message.js'
 
 export interface CommandsOptions {
   readonly rooms: Hub
@@ -63,7 +65,7 @@ export class Commands {
   }
 
   async #message (
-    { name: type, room: name, id, data }: MessageCommand,
+    { name: type, room: name, id, data, traceparent }: MessageCommand,
     caller: Caller,
     bytes: number
   ): Promise<Answer> {
@@ -71,7 +73,7 @@ export class Commands {
     const room = used instanceof Promise ? await used : used
     const { user, userId, sender } = caller
     const { rooms, messages } = this.#options
-    const outcome = await messages.run({
+    const call: MessageCall = {
       rooms,
       declaration: room.declaration,
       params: room.params,
@@ -85,7 +87,10 @@ export class Commands {
       messageId: id,
       check: () => { room.check() },
       whenGone: (giveUp) => caller.whenGone(giveUp, id)
-    })
+    }
+    const outcome = await (MESSAGE.hasSubscribers
+      ? tracedMessage(messages, call, caller.isRequest, traceparent)
+      : messages.run(call))
     if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, name)
     return { type: 'ack', room: name, id, data: outcome.data }
   }

@@ -20,6 +20,7 @@ export interface CallerParts {
 
 /** A connection as the sender of commands: it uses the rooms that it is in. */
 export class ConnectionCaller implements Caller {
+  readonly isRequest = false
   readonly #connection: Peer
   readonly #parts: CallerParts
 

@@ -7,6 +7,7 @@ import type { Revocations } from '../auth/revocations.js'
 import type { ConnectionHost } from '../connection/connection.js'
 import type { Connections } from '../connection/connections.js'
 import type { Identity } from '../connection/identity.js'
+import { CONNECTION_CLOSE, type ConnectionClosed } from '../diagnostics/channels.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { isCode, type EndReason } from '../protocol/codes.js'
@@ -138,18 +139,17 @@ export class Dispatch {
     if (!connections.delete(connection, transport)) return
     ledger.closed(reason)
     const { id, userId, startedAt, bytesIn, bytesOut, lag } = connection
-    log.info(
-      {
-        connectionId: id,
-        userId,
-        transport,
-        reason,
-        duration: Math.round(performance.now() - startedAt),
-        bytes: { in: bytesIn, out: bytesOut },
-        lag
-      },
-      'connection closed'
-    )
+    const closed: ConnectionClosed = {
+      connectionId: id,
+      userId,
+      transport,
+      reason,
+      duration: Math.round(performance.now() - startedAt),
+      bytes: { in: bytesIn, out: bytesOut },
+      lag
+    }
+    log.info(closed, 'connection closed')
+    if (CONNECTION_CLOSE.hasSubscribers) CONNECTION_CLOSE.publish(closed)
   }
 
   /** Returns once why a connection that polls was ended for good between two polls; `undefined` when it was not. */

@@ -28,6 +28,7 @@ export interface Own { readonly peer?: Peer, readonly id?: string }
 
 /** A request over HTTP as the sender of commands. It need not be in a room; `authorize` is called for each request. */
 export class HttpCaller implements Caller {
+  readonly isRequest = true
   readonly #identity: Identity
   readonly #own: Own
   readonly #check: () => void

@@ -4,6 +4,7 @@ import type { Peer, PeerHost, Peers } from '../admission/peer.js'
 import type { Slots } from '../admission/slots.js'
 import { Connection } from '../connection/connection.js'
 import type { Link } from '../connection/link.js'
+import { CONNECTION_OPEN } from '../diagnostics/channels.js'
 import type { FirstRooms } from '../dispatch/first-rooms.js'
 import type { JoinResult } from '../dispatch/joins.js'
 import type { Settings } from '../options/resolve.js'
@@ -74,7 +75,9 @@ export class Openings {
     const connection = new Connection(host, { id: connectionId, address, identity })
     connections.add(connection, transport)
     ledger.opened[transport]++
-    log.info({ connectionId, userId: identity.userId, transport, address }, 'connection opened')
+    const { userId } = identity
+    log.info({ connectionId, userId, transport, address }, 'connection opened')
+    if (CONNECTION_OPEN.hasSubscribers) CONNECTION_OPEN.publish({ connectionId, userId, transport, address })
     if (link !== undefined) connection.attach(link)
     return connection
   }

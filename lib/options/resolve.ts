@@ -43,6 +43,7 @@ export interface Settings {
   }
   readonly sse: { readonly comment: number, readonly age: number }
   readonly compression: false | { readonly threshold: number }
+  readonly tracing: { readonly toClients: boolean }
 }
 
 function mustBeFunction (value: unknown, path: string): void {
@@ -133,7 +134,8 @@ export function resolveOptions (options: RealtimeOptions): Settings {
     sse: { comment: sse.comment ?? DEFAULTS.comment, age: sse.age ?? DEFAULTS.streamAge },
     compression: options.compression === undefined || options.compression === false
       ? false
-      : { threshold: options.compression.threshold ?? DEFAULTS.compressionThreshold }
+      : { threshold: options.compression.threshold ?? DEFAULTS.compressionThreshold },
+    tracing: { toClients: options.tracing?.toClients ?? false }
   }
 }
 

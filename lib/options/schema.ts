@@ -57,6 +57,7 @@ export const optionsSchema = Type.Object({
     { grace: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_147_483_647 })), lease: Type.Optional(Ms) },
     closed
   )),
+  tracing: Type.Optional(Type.Object({ toClients: Type.Optional(Type.Boolean()) }, closed)),
   stats: Type.Optional(Type.Union([
     Type.Literal(false),
     Type.Object(

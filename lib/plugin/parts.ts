@@ -33,6 +33,7 @@ export function hubOptions ({ settings, failed }: Foundation, acks: BroadcastAck
     eventLimit: settings.limits.event,
     latestBytes: settings.historyBytes,
     validateOutput: settings.validateOutput,
+    isTraceShown: settings.tracing.toClients,
     onError: failed,
     onOffered: (event) => acks.offered(event)
   }

@@ -50,6 +50,9 @@ export function asyncApi (rooms: Iterable<AsyncApiRoom>, { title, version }: Asy
   }
 }
 
+/** The trace that a message belongs to; in an event only where the server is told to say it. */
+const TRACE = optional(string({ description: 'W3C trace context' }))
+
 /** One message of a channel, which is one kind of frame. */
 interface Message {
   /** `message`, `ack`, `event` or `frame`. */
@@ -77,7 +80,13 @@ class Document {
       const { reply, concurrent } = isSpec(spec) ? spec as { reply?: unknown, concurrent?: boolean } : {}
       const name = this.title(pattern, type)
       const data = this.schemas.publish(dataOf(spec), `${name}Data`, 'input') as object
-      const message = channel.add({ kind: 'message', type, name: type, title: name, fields: { room, id, data } })
+      const message = channel.add({
+        kind: 'message',
+        type,
+        name: type,
+        title: name,
+        fields: { room, id, data, traceparent: TRACE }
+      })
       const answer = reply === undefined
         ? {}
         : { data: this.schemas.publish(reply, `${name}Reply`, 'output') as object }
@@ -101,6 +110,7 @@ class Document {
           ? APPENDED
           : { offset: optional({ type: 'integer' }), ack: optional(string()) }),
         timestamp: { type: 'integer' },
+        traceparent: TRACE,
         data: this.schemas.publish(dataOf(spec), `${name}Data`, 'output') as object
       }
       channel.operate('send', channel.add({ kind: 'event', type, name: type, title: name, fields }))

@@ -2,6 +2,7 @@ import type { Code, Retry } from './codes.js'
 import type { KnownText } from './part.js'
 import type { Position } from './position.js'
 import { isOffset, isPosition } from './position.js'
+import { isTraceparent } from './traceparent.js'
 
 /** Frame types of the protocol itself. A contract cannot declare a message or an event of these names. */
 export const RESERVED_TYPES: ReadonlySet<string> = new Set([
@@ -56,6 +57,8 @@ export interface MessageCommand {
   readonly room: string
   readonly id?: string
   readonly data: unknown
+  /** W3C trace context of the client. */
+  readonly traceparent?: string
 }
 export type Command =
   | JoinCommand
@@ -145,8 +148,10 @@ export function parseCommand (json: unknown): Command | InvalidFrame {
   }
   if (type === 'presence') return { type, room, data, ...id }
   if (type !== 'join' && type !== 'history') {
-    return RESERVED_TYPES.has(type)
-      ? { fault: `${type} is a frame of the server`, ...named }
+    if (RESERVED_TYPES.has(type)) return { fault: `${type} is a frame of the server`, ...named }
+    const { traceparent } = json
+    return isTraceparent(traceparent)
+      ? { type: 'message', name: type, room, data, ...id, traceparent }
       : { type: 'message', name: type, room, data, ...id }
   }
   if (data !== undefined && !isRecord(data)) return { fault: 'data must be an object', ...named }

@@ -49,6 +49,8 @@ export interface EventHead {
   readonly ack?: string | undefined
   /** The stretch of its text that an `append` event carries. */
   readonly part?: Part | undefined
+  /** W3C trace context of what has published it, where that is traced. Clients are not sent it. */
+  readonly traceparent?: string | undefined
 }
 
 const SSE_TAIL = Buffer.from('\n\n')
@@ -127,6 +129,14 @@ export function encodeEvent (head: EventHead, data: string): Packet {
   const text =
     `{"type":${JSON.stringify(type)},"room":${JSON.stringify(room)}${offset}${id},"data":${data},"timestamp":${timestamp}}`
   return new Packet(frameText(text), head, room, position)
+}
+
+/** Frames an event once more, with its trace context for clients. */
+export function withTraceparent (packet: Packet): Packet {
+  const { event, room, position, payload, isReplay } = packet
+  const text = payload.toString()
+  const framed = frameText(`${text.slice(0, -1)},"traceparent":${JSON.stringify(event!.traceparent)}}`)
+  return new Packet(framed, event, room, position, isReplay)
 }
 
 /** Frames a removal, which each node makes from its head. */

@@ -1,9 +1,10 @@
 import type {
   Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceSnapshot, PresentUser, Publication, Published
 } from '../adapters/adapter.js'
+import { BROADCAST, DELIVER } from '../diagnostics/channels.js'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_PRESENCE_OFF } from '../errors/misuse.js'
 import { Refusal } from '../errors/refusal.js'
-import type { EventHead, Packet } from '../protocol/packet.js'
+import { withTraceparent, type EventHead, type Packet } from '../protocol/packet.js'
 import { isOffset, type Position } from '../protocol/position.js'
 import { Retention } from '../retention/retention.js'
 import type { Awaitable } from '../structures/awaitable.js'
@@ -20,6 +21,7 @@ import { PresenceKeeper, type PresenceOptions } from './presence.js'
 import { Publications, type PublishOptions } from './publications.js'
 import { Room, type Audience } from './room.js'
 import { TextStreams } from './text-streams.js'
+import { tracedBroadcast, tracedDelivery } from './traced-events.js'
 import { Walks } from './walks.js'
 import { HISTORY_BYTES } from '../retention/bounds.js'
 
@@ -33,6 +35,8 @@ export interface HubOptions {
   readonly latestBytes?: number
   /** Whether events, replies and member data are checked against their schemas. */
   readonly validateOutput: boolean
+  /** Whether clients are sent the trace context of what published an event. */
+  readonly isTraceShown?: boolean
   readonly onError: (error: unknown, message: string) => void
   /**
    * Called before an event that asks for acknowledgements is offered to members of this node.
@@ -148,7 +152,7 @@ export class Hub {
       event: (name, packet) => {
         const audience = packet.event?.ack === undefined ? undefined : this.#options.onOffered?.(packet.event)
         const room = this.#rooms.get(name)
-        if (room !== undefined) return room.event(packet, audience)
+        if (room !== undefined) return this.#offer(room, packet, audience)
         audience?.end()
         return 0
       },
@@ -168,6 +172,15 @@ export class Hub {
         else room.ready?.then(left, () => {})
       }
     }
+  }
+
+  #offer (room: Room, packet: Packet, audience: Audience | undefined): Awaitable<number> {
+    const shown = this.#options.isTraceShown === true && packet.event?.traceparent !== undefined
+      ? withTraceparent(packet)
+      : packet
+    return DELIVER.hasSubscribers
+      ? tracedDelivery(room, shown, () => room.event(shown, audience))
+      : room.event(shown, audience)
   }
 
   get active (): Pick<ShardedMap<Room>, 'size' | 'values'> { return this.#rooms }
@@ -258,9 +271,12 @@ export class Hub {
   }
 
   /** Publishes what `prepare` has made. */
-  send (name: string, { settings }: Declaration, publication: Publication): Awaitable<Published> {
+  send (name: string, declaration: Declaration, publication: Publication): Awaitable<Published> {
     this.published++
-    return this.#adapter.publish(name, publication, settings)
+    const { settings } = declaration
+    return BROADCAST.hasSubscribers
+      ? tracedBroadcast(name, declaration, publication, (traced) => this.#adapter.publish(name, traced, settings))
+      : this.#adapter.publish(name, publication, settings)
   }
 
   /** Decides where a join begins, and holds the room open for it. */

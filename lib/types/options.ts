@@ -311,6 +311,11 @@ export interface RealtimeOptions {
     /** Milliseconds after which a stream ends and its client opens another one, 20 % more or less. @default 300_000 */
     age?: number
   }
+  /** Traces, which `fastify-realtime/otel` makes. */
+  tracing?: {
+    /** Whether live events tell clients the `traceparent` of what has published them. @default false */
+    toClients?: boolean
+  }
   /** What is merged into all routes of the plugin. */
   route?: SharedRouteOptions
 }

@@ -42,9 +42,9 @@ t.test('there is no cycle of imports, type imports counted', async (t) => {
  * types included.
  */
 const LAYERS = [
-  'gateway/', 'index.ts', 'adapters/index.ts', 'adapters/contract/', 'plugin/', 'server-api/', 'conformance/', 'testing/', 'bridge/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
+  'gateway/', 'otel/', 'index.ts', 'adapters/index.ts', 'adapters/contract/', 'plugin/', 'server-api/', 'conformance/', 'testing/', 'bridge/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
   'connection/', 'options/', 'ai/', 'types/', 'adapters/redis.ts', 'adapters/nats.ts', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
-  'adapters/', 'retention/', 'errors/', 'client/', 'protocol/', 'contract/', 'structures/', 'version.ts'
+  'adapters/', 'retention/', 'errors/', 'diagnostics/', 'client/', 'protocol/', 'contract/', 'structures/', 'version.ts'
 ]
 
 function layerOf (file: string): number { return LAYERS.findIndex((layer) => file.startsWith(layer)) }
@@ -70,11 +70,14 @@ const MAY: Record<string, RegExp> = {
   'gateway/': /^(conformance\/kit\.ts$|gateway\/|index\.ts$|client\/index\.ts$|adapters\/(redis|nats)\/index\.ts$|structures\/(pauses|seldom|timers)\.ts$|version\.ts$)/,
   'contract/': /^contract\//,
   'structures/': /^structures\//,
+  'diagnostics/': /^(diagnostics|protocol)\//,
+  // Whatever traces hears what everybody can hear.
+  'otel/': /^(otel\/|diagnostics\/channels\.ts$|protocol\/traceparent\.ts$|version\.ts$)/,
   'protocol/': /^(protocol|contract)\//,
   'errors/': /^((errors|protocol)\/|structures\/seldom\.ts$)/,
   'connection/': /^(connection|protocol|errors|structures)\//,
   'retention/': /^(retention|protocol|structures)\//,
-  'rooms/': /^((rooms|protocol|contract|retention|errors|structures)\/|adapters\/(adapter|broker\/stored)\.ts$)/,
+  'rooms/': /^((rooms|protocol|contract|retention|errors|diagnostics|structures)\/|adapters\/(adapter|broker\/stored)\.ts$)/,
   'server/': /^(server|protocol|errors|structures)\//,
   'transports/': /^(transports|connection|protocol|structures)\//,
   'ai/': /^((ai|client|contract)\/|types\/streams\.ts$)/,
@@ -195,6 +198,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'protocol/work.ts': 'words for people',
   'protocol/checker.ts': 'a JSON pointer, whose steps are escaped',
   'protocol/validate.ts': 'a path that is shown, not looked up',
+  'otel/index.ts': 'the name of a span, which is shown',
   'gateway/hooks/backend.ts': 'a hook and an outcome are words without a space'
 }
 

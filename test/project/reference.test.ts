@@ -61,6 +61,7 @@ t.test('the table of options names every option, and each default is the one of 
     'sse.comment': DEFAULTS.comment,
     'sse.age': DEFAULTS.streamAge,
     compression: settings.compression,
+    'tracing.toClients': settings.tracing.toClients,
     'drain.rate': DEFAULTS.drain.rate,
     'drain.timeout': DEFAULTS.drain.timeout,
     'timeouts.handler': DEFAULTS.handlerTimeout,

@@ -1,13 +1,19 @@
 import { createRequire } from 'node:module'
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import { InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-base'
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node'
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http'
 import type { FastifyInstance } from 'fastify'
 import type * as FastifyOtel from '@fastify/otel'
 import t, { type Test } from 'tap'
 import realtime from '../../lib/index.js'
-import { declareChat } from '../helpers/net.js'
+import type { Adapter } from '../../lib/adapters/adapter.js'
+import { memory } from '../../lib/adapters/memory/adapter.js'
+import { nats } from '../../lib/adapters/nats/adapter.js'
+import { redis } from '../../lib/adapters/redis/adapter.js'
+import { registerRealtimeInstrumentation } from '../../lib/otel/index.js'
+import { connect, declareChat, start } from '../helpers/net.js'
 import { handshake, plain, portOf, RawPeer, until } from '../helpers/raw.js'
+import { missing, startNats, startRedis } from '../helpers/servers.js'
 
 const require = createRequire(import.meta.url)
 const exporter = new InMemorySpanExporter()
@@ -83,3 +89,124 @@ t.test('what @fastify/otel exports holds no token and no ticket, registered befo
   t.notMatch(text, CANARY)
   t.match(text, /fastify/, 'its spans are there')
 })
+
+/** Spans of this plugin, and of requests, that the exporter has by now; those of one name in their order. */
+function spans (name: RegExp): ReadableSpan[] {
+  return exporter.getFinishedSpans().filter((span) => name.test(span.name))
+}
+
+async function spansOf (name: RegExp, count = 1): Promise<ReadableSpan[]> {
+  return await until(`${count} spans ${name}`, () => spans(name).length >= count ? spans(name) : undefined)
+}
+
+const traceOf = (span: ReadableSpan): string => span.spanContext().traceId
+const parentOf = (span: ReadableSpan): string | undefined => span.parentSpanContext?.spanId
+const idOf = (span: ReadableSpan): string => span.spanContext().spanId
+
+interface Broker { skip: string | false, url: (t: Test) => Promise<string>, make: (url: string) => Adapter }
+const BROKERS: Record<string, Broker> = {
+  redis: { skip: missing('redis-server'), url: async (t) => (await startRedis(t)).url, make: (url) => redis({ url }) },
+  nats: { skip: missing('nats-server'), url: async (t) => (await startNats(t)).url, make: (url) => nats({ url }) }
+}
+
+for (const [name, { skip, url, make }] of Object.entries(BROKERS)) {
+  t.test(`${name}: a request, its broadcast and the delivery on each node are one trace, which clients do not see`, {
+    skip
+  }, async (t) => {
+    tracing.enable()
+    require('node:http')
+    t.teardown(registerRealtimeInstrumentation())
+    const at = await url(t)
+    const { FastifyOtelInstrumentation } = require('@fastify/otel') as typeof FastifyOtel
+    const instrumentation = new FastifyOtelInstrumentation()
+    instrumentation.setTracerProvider(provider)
+    const first = await start(t, {
+      adapter: make(at),
+      before: async (app) => { await app.register(instrumentation.plugin() as never) },
+      declare: (app) => {
+        declareChat(app)
+        app.post('/ship', async (_request, reply) => {
+          reply.broadcast('chat/1', 'said', { text: 'later', by: 'ship' })
+          await app.rooms.broadcast('chat/1', 'said', { text: 'hi', by: 'ship' })
+          await app.rooms.broadcast('chat/1', 'score', { team: 'red', points: 1 })
+          await app.rooms.broadcast('chat/1', 'typing', { by: 'ship' })
+          return {}
+        })
+      }
+    })
+    const second = await start(t, { adapter: make(at), tracing: { toClients: true } })
+    const near = await connect(first, { token: first.token('ada'), rooms: ['chat/1'] })
+    const far = await connect(second, { token: second.token('bob'), rooms: ['chat/1'] })
+    exporter.reset()
+    t.equal((await fetch(`${first.url}/ship`, { method: 'POST' })).status, 200)
+    const delivered = await spansOf(/^deliver/, 8)
+    const broadcasts = await spansOf(/^broadcast/, 4)
+    const [request] = await spansOf(/^POST/)
+    t.same(new Set([...broadcasts, ...delivered].map(traceOf)), new Set([traceOf(request!)]), 'one trace')
+    t.ok(broadcasts.every((span) => parentOf(span) !== undefined))
+    for (const broadcast of broadcasts) {
+      t.equal(delivered.filter((span) => parentOf(span) === idOf(broadcast)).length, 2, 'a delivery on each node')
+    }
+    t.same(
+      delivered.map(({ name: title, attributes }) => [title, attributes['realtime.recipients']]).sort(),
+      ['said', 'said', 'score', 'typing'].flatMap((event) => [1, 2].map(() => [`deliver chat/:id ${event}`, 1])).sort()
+    )
+    for (const type of ['said', 'score', 'typing']) {
+      t.notOk('traceparent' in await near.next(type), 'clients are not told')
+      const { traceparent } = await far.next(type) as { traceparent?: string }
+      t.equal(traceparent!.split('-')[1], traceOf(request!), 'unless an option says so')
+    }
+  })
+}
+
+t.test(
+  'a message belongs to the trace that its frame names, else to one of its own, and its spans hold nothing of it',
+  async (t) => {
+    tracing.enable()
+    require('node:http')
+    const end = registerRealtimeInstrumentation()
+    t.teardown(end)
+    const server = await start(t, { adapter: memory(), auth: { carriers: ['header', 'query'] } })
+    const token = server.token('ada')
+    const peer = await connect(server, { token, rooms: ['chat/1'] })
+    exporter.reset()
+    const say = async (id: string, more: object = {}): Promise<ReadableSpan> => {
+      const before = spans(/^message/).length
+      peer.send({ type: 'say', room: 'chat/1', id, data: { text: CANARY }, ...more })
+      await peer.next('ack')
+      return (await spansOf(/^message/, before + 1)).at(-1)!
+    }
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+    const alone = await say('a')
+    const named = await say('b', { traceparent: `00-${trace}-00f067aa0ba902b7-01` })
+    t.match([traceOf(named), parentOf(named)], [trace, '00f067aa0ba902b7'])
+    const later = await say('c')
+    const wrongs = [`00-${'0'.repeat(32)}-00f067aa0ba902b7-01`, `ff-${trace}-00f067aa0ba902b7-01`, 'x'.repeat(9_000), 7, {}]
+    const others = []
+    for (const [index, traceparent] of wrongs.entries()) others.push(await say(`d${index}`, { traceparent }))
+    const roots = [alone, later, ...others]
+    t.same(roots.map(parentOf), roots.map(() => undefined), 'no trace goes on in the next message')
+    t.equal(new Set(roots.map(traceOf)).size, roots.length)
+    const broadcast = (await spansOf(/^broadcast/)).find((span) => traceOf(span) === trace)
+    t.equal(parentOf(broadcast!), idOf(named), 'a broadcast of the handler')
+    peer.send({ type: 'say', room: 'chat/1', id: 'e', data: { text: 7 } })
+    await peer.next('error')
+    t.match((await spansOf(/^message/, roots.length + 2)).at(-1)!.attributes, { 'realtime.code': 'invalid_message' })
+    const posted = await fetch(`${server.url}/ws/chat/1?token=${token}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ type: 'say', id: 'f', data: { text: CANARY }, traceparent: `00-${trace}-00f067aa0ba902b7-01` })
+    })
+    t.equal(posted.status, 200)
+    const message = (await spansOf(/^message/, roots.length + 3)).at(-1)!
+    t.equal(traceOf(message), traceOf((await spansOf(/^POST/))[0]!), 'that of the request where there is one')
+    const finished = exporter.getFinishedSpans()
+    const all = JSON.stringify(finished.map(({ name, attributes, events }) => [name, attributes, events]))
+    for (const secret of [CANARY, token, peer.id, 'ada']) t.notMatch(all, secret)
+    end()
+    exporter.reset()
+    peer.send({ type: 'say', room: 'chat/1', id: 'g', data: { text: 'unseen' } })
+    await peer.next('ack')
+    t.same(spans(/^(message|broadcast|deliver)/), [], 'and none once it is ended')
+  }
+)

@@ -5,6 +5,7 @@ import { isCode } from '../../protocol/codes.js'
 import { RESERVED_TYPES } from '../../protocol/frames.js'
 import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
 import { isDeeperThan } from '../../protocol/json.js'
+import { isTraceparent } from '../../protocol/traceparent.js'
 import type { ControlMessage, PresenceChange } from '../adapter.js'
 import { listedOf, listOf } from './decode-list.js'
 import { isFields, parseJson } from './stored.js'
@@ -48,6 +49,8 @@ export interface Head {
   readonly r?: boolean
   /** The user with whose presence it ends. */
   readonly u?: string
+  /** The trace context of what has published it. */
+  readonly p?: string
 }
 
 function isText (value: unknown): value is string { return typeof value === 'string' && value.length <= MAX_TEXT }
@@ -68,7 +71,7 @@ function isExcept (value: unknown): value is Except {
 export function decodeHead (text: string): Head {
   const head = parseJson(text)
   if (!isFields(head) || !isKnown(head.w, head.r === undefined ? VERSION : REMOVAL)) throw new Undecodable('the head of an event')
-  const { t, s, d, k, x, a, r, u } = head
+  const { t, s, d, k, x, a, r, u, p } = head
   if (typeof t !== 'string' || !TYPE.test(t) || RESERVED_TYPES.has(t) || !isOffset(s)) {
     throw new Undecodable('the type or time of an event')
   }
@@ -87,7 +90,9 @@ export function decodeHead (text: string): Head {
       : x.user === undefined ? { connection: x.connection } : { user: x.user, connection: x.connection },
     a,
     ...(r === true ? { r } : {}),
-    ...(u === undefined ? {} : { u })
+    ...(u === undefined ? {} : { u }),
+    // A wrong trace is no reason to lose an event.
+    ...(isTraceparent(p) ? { p } : {})
   }
 }
 

@@ -17,7 +17,7 @@ import { checkData, checkPosition, checkVersion, decodeHead, REMOVAL, type Head 
  */
 export function encodePayload (
   origin: string,
-  { type, data, delivery, key, timestamp, except, ack, idempotencyKey, removes, user }: Publication
+  { type, data, delivery, key, timestamp, except, ack, idempotencyKey, removes, user, traceparent }: Publication
 ): string {
   const head: Head = {
     // A node that does not know removals would take one for a value.
@@ -28,7 +28,8 @@ export function encodePayload (
     ...(key === undefined ? {} : { k: key }),
     ...(except === undefined ? {} : { x: except }),
     ...(ack === undefined ? {} : { a: ack }),
-    ...(user === undefined ? {} : { u: user })
+    ...(user === undefined ? {} : { u: user }),
+    ...(traceparent === undefined ? {} : { p: traceparent })
   }
   const identity = idempotencyKey === undefined ? '' : ` ${hash('sha1', idempotencyKey, 'base64url').slice(0, 16)}`
   return `${origin}${identity}\n${JSON.stringify(head)}\n${data}`
@@ -63,12 +64,16 @@ export function decodePayload (
 ): Packet {
   const first = payload.indexOf('\n')
   const second = payload.indexOf('\n', first + 1)
-  const { t, s, d, k, x, a, r, u } = decodeHead(payload.slice(first + 1, second))
+  const { t, s, d, k, x, a, r, u, p } = decodeHead(payload.slice(first + 1, second))
   const data = payload.slice(second + 1)
   checkData(data)
   if (at.position !== undefined) checkPosition(at.position.epoch, at.position.offset)
   if (at.version !== undefined) checkVersion(at.version)
-  const more = { ...(r === true ? { isRemoval: r } : {}), ...(u === undefined ? {} : { user: u }) }
+  const more = {
+    ...(r === true ? { isRemoval: r } : {}),
+    ...(u === undefined ? {} : { user: u }),
+    ...(p === undefined ? {} : { traceparent: p })
+  }
   return encodeEvent(
     { type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: x, ack: a, ...more, ...at },
     data

@@ -182,20 +182,26 @@ export class MemoryAdapter implements Adapter {
       | null
       | undefined, publication: Publication, settings: RoomSettings, now: number
   ): Packet {
-    const { type, delivery, timestamp, key, except, ack, data, removes, user } = publication
+    const { type, delivery, timestamp, key, except, ack, data, removes, user, traceparent } = publication
     const { history } = settings
     if (delivery === 'latest') {
       const version = this.#version = Math.max(this.#version + 1, this.#now())
       const isRemoval = removes !== undefined
-      const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, version, isRemoval, user }, data)
+      const packet = encodeEvent(
+        { type, room, delivery, timestamp, key, except, ack, version, isRemoval, user, traceparent },
+        data
+      )
       this.#streams.setLatest(room, packet, latestTtl(settings), now)
       return packet
     }
     if (delivery === 'volatile' || ack !== undefined || history === false) {
-      return encodeEvent({ type, room, delivery, timestamp, key, except, ack }, data)
+      return encodeEvent({ type, room, delivery, timestamp, key, except, ack, traceparent }, data)
     }
     const stream = subscribed ?? this.#streams.open(room, now)
-    const packet = encodeEvent({ type, room, delivery, timestamp, key, except, ack, position: stream.next }, data)
+    const packet = encodeEvent(
+      { type, room, delivery, timestamp, key, except, ack, position: stream.next, traceparent },
+      data
+    )
     this.#streams.append(room, stream, packet, history, now)
     return packet
   }

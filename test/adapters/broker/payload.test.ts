@@ -127,6 +127,19 @@ t.test('a removal has a form of its own, which an earlier version leaves alone, 
   }
 })
 
+t.test('a trace context travels in the head, and one that is none is passed over, since the event is none the worse', async (t) => {
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const event = { type: 'said', data: '1', delivery: 'reliable', timestamp: 1 } as const
+  const read = (payload: string): unknown => decodePayload('chat/1', payload, {}).event!.traceparent
+  const written = encodePayload('node-1', { ...event, traceparent })
+  t.equal(read(written), traceparent)
+  t.notMatch(decodePayload('chat/1', written, {}).payload.toString(), traceparent, 'no client is sent it')
+  t.equal(encodePayload('node-1', event), 'node-1\n{"t":"said","s":1}\n1', 'without one nothing is written')
+  for (const odd of [7, '', 'x', traceparent.toUpperCase(), traceparent.replace('00-', 'ff-'), `${traceparent}-1`, {}]) {
+    t.equal(read(`node-1\n${JSON.stringify({ t: 'said', s: 1, p: odd })}\n1`), undefined, JSON.stringify(odd))
+  }
+})
+
 t.test('a payload at a place that is none is refused', async (t) => {
   const payload = encodePayload('node-1', { type: 'said', data: '1', delivery: 'reliable', timestamp: 1 })
   for (const at of [
