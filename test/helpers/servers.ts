@@ -123,7 +123,8 @@ async function answers (port: number, ask: string, expected: RegExp): Promise<bo
   }
 }
 
-interface Plan {
+/** A server of another program: how it is started, and what it answers when it is up. */
+export interface Plan {
   readonly program: string
   readonly scheme: string
   readonly args: (port: number, directory: string) => Promise<string[]>
@@ -131,7 +132,8 @@ interface Plan {
   readonly expected: RegExp
 }
 
-async function run (t: Teardown, { program, scheme, args, ask, expected }: Plan): Promise<Server> {
+/** Starts another program on a free port. It ends with the test, and fails it where it ended by itself. */
+export async function run (t: Teardown, { program, scheme, args, ask, expected }: Plan): Promise<Server> {
   const path = find(program)
   if (path === undefined) throw new Error(`${program} not found`)
   const port = await freePort()
@@ -207,19 +209,50 @@ export async function startRedis (t: Teardown, ...more: string[]): Promise<Serve
   })
 }
 
-/** A nats-server of its own. */
-export async function startNats (t: Teardown, { jetstream = true }: { jetstream?: boolean } = {}): Promise<Server> {
+/** The user of the page about Redis, with the rights that the adapter needs and no other, as arguments of a server. */
+export function redisUser (): string[] {
+  const file = readFileSync(new URL('../../example/docs/adapters/realtime.acl', import.meta.url), 'utf8')
+  const rights = file.split('\n').find((line) => line.startsWith('user realtime '))!
+  return ['--user', ...rights.split(' ').slice(1)]
+}
+
+/** What a client of `redisUser` says of itself. */
+export const REDIS_USER = { username: 'realtime', password: 'change-me' }
+
+/**
+ * The account of the page about NATS, as lines of a configuration.
+ *
+ * @param prefixes in place of the one that the page has
+ */
+export function natsAccount (prefixes: readonly string[]): string {
+  const file = readFileSync(new URL('../../example/docs/adapters/nats.conf', import.meta.url), 'utf8')
+  const subjects = prefixes.map((prefix) => `"${prefix}.>"`).join(', ')
+  return file.slice(file.indexOf('accounts {')).replaceAll('"realtime.>"', subjects)
+}
+
+/** What a client of `natsAccount` says of itself. */
+export const NATS_USER = { user: 'realtime', pass: 'change-me' }
+
+/**
+ * A nats-server of its own.
+ *
+ * @param options.more lines of its configuration
+ */
+export async function startNats (
+  t: Teardown,
+  { jetstream = true, more = '' }: { jetstream?: boolean, more?: string } = {}
+): Promise<Server> {
   return await run(t, {
     program: 'nats-server',
     scheme: 'nats',
     args: async (port, directory) => {
       const config = join(directory, 'nats.conf')
       const store = jetstream ? `jetstream { store_dir: ${JSON.stringify(join(directory, 'data'))} }\n` : ''
-      await writeFile(config, `listen: "127.0.0.1:${port}"\n${store}`)
+      await writeFile(config, `listen: "127.0.0.1:${port}"\n${store}${more}`)
       return ['-c', config]
     },
     ask: 'CONNECT {"verbose":false}\r\nPING\r\n',
-    expected: /PONG/
+    expected: /PONG|Authorization Violation/
   })
 }
 

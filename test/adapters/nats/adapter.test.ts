@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { nats } from '../../../lib/adapters/nats/adapter.js'
 import { Refusal } from '../../../lib/errors/refusal.js'
-import { missing, startNats, until, type Server } from '../../helpers/servers.js'
+import { missing, NATS_USER, natsAccount, startNats, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { live, node, reliable, said } from '../../../lib/adapters/contract/host.js'
 import { publishFrom } from './publishers.js'
@@ -14,10 +14,12 @@ else {
   for (const jetstream of [true, false]) {
     let server: Promise<Server> | undefined
     let count = 0
+    const prefixes = Array.from({ length: 64 }, (_, index) => `realtime${index}`)
     adapterContract(t, async () => {
-      const { url } = await (server ??= startNats(t, { jetstream }))
-      const prefix = `test${++count}`
-      return () => nats({ url, prefix, jetstream })
+      // With the rights that the documents name, and no others.
+      const { url } = await (server ??= startNats(t, { jetstream, more: jetstream ? natsAccount(prefixes) : '' }))
+      const prefix = prefixes[++count]!
+      return () => nats({ url, prefix, jetstream, settings: jetstream ? NATS_USER : {} })
     }, { name: jetstream ? 'nats' : 'nats without JetStream' })
   }
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Adapter } from '../../../lib/adapters/adapter.js'
 import { redis } from '../../../lib/adapters/redis/adapter.js'
-import { missing, startRedis, until, type Server } from '../../helpers/servers.js'
+import { missing, REDIS_USER, redisUser, startRedis, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { FakeHost, node, reliable, said, type Node } from '../../../lib/adapters/contract/host.js'
 
@@ -11,10 +11,11 @@ else {
   let server: Server | undefined
   let count = 0
   adapterContract(t, async () => {
-    server ??= await startRedis(t)
-    const prefix = `test${++count}:`
+    server ??= await startRedis(t, ...redisUser())
+    // With the rights that the documents name, and no others.
+    const prefix = `realtime:test${++count}:`
     const { url } = server
-    return () => redis({ url, prefix })
+    return () => redis({ url, prefix, settings: REDIS_USER })
   }, { name: 'redis' })
 
   t.test('redis: of an acknowledged broadcast it is told how many other nodes were handed it', async (t) => {

@@ -2,7 +2,7 @@ import { Cluster, Redis } from 'ioredis'
 import t from 'tap'
 import { redis } from '../../../lib/adapters/redis/adapter.js'
 import { Keys } from '../../../lib/adapters/redis/keys.js'
-import { missing, startCluster, until, type Server } from '../../helpers/servers.js'
+import { missing, REDIS_USER, redisUser, startCluster, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { node, reliable, said } from '../../../lib/adapters/contract/host.js'
 
@@ -11,7 +11,7 @@ if (reason !== false) t.plan(0, reason)
 else {
   let started: Promise<Server[]> | undefined
   let count = 0
-  const servers = async (): Promise<Server[]> => await (started ??= startCluster(t))
+  const servers = async (): Promise<Server[]> => await (started ??= startCluster(t, ...redisUser()))
   const addresses = async (): Promise<Array<{
     host: string
     port: number
@@ -19,8 +19,9 @@ else {
 
   adapterContract(t, async () => {
     const cluster = await addresses()
-    const prefix = `test${++count}:`
-    return () => redis({ cluster, prefix })
+    // With the rights that the documents name, and no others.
+    const prefix = `realtime:test${++count}:`
+    return () => redis({ cluster, prefix, settings: REDIS_USER })
   }, { name: 'redis cluster' })
 
   t.test('redis cluster: a shard that refuses a subscription when it is back is asked until it takes it', async (t) => {
