@@ -7,6 +7,7 @@ import { slugOf } from '../../docs/.vitepress/slug.js'
 import { blocksOf, documentOf, isThere, PAGES, proseOf, ROOT } from '../helpers/documents.js'
 
 const blocks = PAGES.flatMap(blocksOf)
+const TESTS = ['example/readme/testing.ts', 'example/docs/testing/resume.ts']
 
 t.test('a block that names a file is the text of that file, and each block of TypeScript names one', async (t) => {
   for (const { path, line, quoted, text } of blocks) {
@@ -47,8 +48,8 @@ t.test('every link of the README and of a page to a file, a page or a chapter le
   t.ok(count > 80, `${count} links`)
 })
 
-t.test('the test that the page on testing shows passes', async (t) => {
-  const child = spawn(process.execPath, ['--import', 'tsx', '--test', 'example/readme/testing.ts'], {
+t.test('the tests that the page on testing shows pass', async (t) => {
+  const child = spawn(process.execPath, ['--import', 'tsx', '--test', ...TESTS], {
     cwd: ROOT,
     // The runner's own variables would make it report to tap in its place.
     env: { PATH: process.env.PATH, HOME: process.env.HOME },

@@ -1,0 +1,32 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { support } from './rooms.js'
+
+export interface Line { readonly id: string, readonly by: string, readonly text: string }
+
+/** Your database. */
+export interface Lines {
+  insert (room: string, line: Line): Promise<void>
+  newest (room: string, count: number): Promise<Line[]>
+}
+
+export function declareSupport (app: FastifyInstance, lines: Lines): void {
+  app.room(support, {
+    on: {
+      async say ({ data, userId, params, room, messageId = randomUUID() }) {
+        const line = { id: messageId, by: userId, text: data.text }
+        await lines.insert(params.id, line)             // first the database,
+        await room.broadcast('said', line)              // then the event
+        return { id: line.id }
+      }
+    }
+  })
+
+  app.get<{ Params: { id: string } }>('/support/:id', {
+    onRequest: async (request) => { await request.jwtVerify() }
+  }, async ({ params }) => {
+    // The position first: every event up to it is in the database by now.
+    const { position } = await app.rooms.history(support.at(params), { limit: 0 })
+    return { position, lines: await lines.newest(params.id, 100) }
+  })
+}

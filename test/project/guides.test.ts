@@ -1,0 +1,234 @@
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
+import { transform } from 'esbuild'
+import Fastify, { type FastifyInstance } from 'fastify'
+import realtime from 'fastify-realtime'
+import { connect, type Client } from 'fastify-realtime/client'
+import { nats } from 'fastify-realtime/nats'
+import { redis } from 'fastify-realtime/redis'
+import { createPeer } from 'fastify-realtime/testing'
+import t, { type Test } from 'tap'
+import { createServer } from 'vite'
+import { WebSocket } from 'ws'
+import { parse } from 'yaml'
+import { DEFAULTS } from '../../lib/options/defaults.js'
+import { until } from '../helpers/client.js'
+import { blocksOf, documentOf, PAGES, ROOT, rowsOf } from '../helpers/documents.js'
+import { connect as dialPeer, TRANSPORTS } from '../helpers/net.js'
+
+interface Probe { readonly httpGet: { readonly path: string } }
+
+interface Container {
+  readonly readinessProbe: Probe
+  readonly livenessProbe: Probe
+  readonly lifecycle: { readonly preStop: { readonly exec: { readonly command: string[] } } }
+}
+
+interface Pod { readonly terminationGracePeriodSeconds: number, readonly containers: [Container] }
+
+/** What is looked at of the deployment that the page shows. */
+interface Deployment { readonly spec: { readonly template: { readonly spec: Pod } } }
+
+interface Room { readonly joined: Promise<unknown>, send (message: string, data: object): Promise<unknown> }
+
+interface Line { readonly id: string, readonly text: string }
+
+/** Each has the types of its own user, which must not become those of the tests: so they are loaded by their paths. */
+async function load<T> (file: string): Promise<T> { return await import(`../../example/docs/${file}.ts`) as T }
+
+/** The part of a socket.io server that is used. */
+interface Old { readonly httpServer: { address (): AddressInfo }, close (): Promise<void> }
+
+interface App<Args extends unknown[] = []> { build (...args: Args): Promise<FastifyInstance> }
+
+const SECRET = 'a secret of the test, which is long enough'
+
+async function listen (t: Test, app: FastifyInstance): Promise<string> {
+  t.teardown(() => app.close())
+  return await app.listen({ port: 0, host: '127.0.0.1' })
+}
+
+t.test('every file of example/docs is quoted by a page, and JavaScript, JSON and YAML of pages can be read', async (t) => {
+  const blocks = PAGES.flatMap(blocksOf)
+  const quoted = new Set(blocks.map((block) => block.quoted))
+  const files = readdirSync(`${ROOT}example/docs`, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => `${parentPath}/${name}`.slice(ROOT.length))
+  t.same(files.filter((file) => !quoted.has(file)), [])
+  for (const { path, line, language, text } of blocks) {
+    const read = async (): Promise<unknown> => {
+      if (language === 'js') return await transform(text, { loader: 'js', format: 'esm' })
+      if (language === 'json') return JSON.parse(text) as unknown
+      return language === 'yaml' ? parse(text) : undefined
+    }
+    await t.resolves(read(), `${path}:${line}`)
+  }
+})
+
+for (const [page, make] of [['operate/redis', redis], ['operate/nats', nats]] as const) {
+  t.test(`the page ${page} has a row for each option of the adapter, and no other`, async (t) => {
+    const said = (): string => {
+      try {
+        make({ zzzzzzzz: 1 } as object)
+        return ''
+      } catch (error) {
+        return (error as Error).message
+      }
+    }
+    const known = /known here: (.+)$/.exec(said())![1]!.split(', ')
+    const rows = rowsOf(documentOf(`docs/${page}.md`)).map(([name]) => name!.replaceAll('`', ''))
+    t.same(rows.toSorted(), known.toSorted())
+  })
+}
+
+t.test('the units of the page on deployment wait for longer than a drain, and only readiness looks at it', async (t) => {
+  const { spec } = (parse(documentOf('example/docs/deploy/kubernetes.yaml')) as Deployment).spec.template
+  const [{ readinessProbe, livenessProbe, lifecycle }] = spec.containers
+  const sleeps = Number(lifecycle.preStop.exec.command[1])
+  t.ok(spec.terminationGracePeriodSeconds > sleeps + DEFAULTS.drain.timeout / 1_000 + 10)
+  t.equal(readinessProbe.httpGet.path, '/ws/health')
+  t.not(livenessProbe.httpGet.path, '/ws/health')
+  const unit = documentOf('example/docs/deploy/realtime.service')
+  t.ok(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)![1]) > DEFAULTS.drain.timeout / 1_000 + 10)
+  const verified = spawnSync('systemd-analyze', ['verify', `${ROOT}example/docs/deploy/realtime.service`], { encoding: 'utf8' })
+  if (verified.error === undefined) t.not(verified.stderr, /realtime\.service.*(Unknown|Invalid)/)
+  else t.comment('systemd-analyze is not here')
+})
+
+t.test('a page that loads its history while a writer never stops has each line once, at each reload', async (t) => {
+  const { declareSupport } = await load<{ declareSupport (app: FastifyInstance, lines: object): void }>('history/server')
+  const { showSupport } = await load<{
+    showSupport (client: Client, id: string, load: () => Promise<unknown>, show: (lines: Line[]) => void): Promise<void>
+  }>('history/client')
+  const kept: Line[] = []
+  const lines = {
+    async insert (_room: string, line: Line) {
+      await setImmediate()
+      if (!kept.some(({ id }) => id === line.id)) kept.push(line)
+    },
+    async newest () {
+      const answer = [...kept]
+      await setImmediate()
+      return answer
+    }
+  }
+  const app = Fastify()
+  await app.register(realtime, { jwt: { secret: SECRET }, limits: { rate: { messages: 10_000, burst: 10_000 } } })
+  declareSupport(app, lines)
+  const url = await listen(t, app)
+  const token = (sub: string): string => app.jwt.sign({ sub }, { expiresIn: '1m' })
+  const open = (sub: string): Client => {
+    const client = connect(`${url}/ws`, { token: token(sub), WebSocket })
+    t.teardown(() => { client.close() })
+    return client
+  }
+  const writer = open('writer').join('support/1' as never) as unknown as Room
+  await writer.joined
+  const over = new AbortController()
+  const writing = (async () => {
+    for (let n = 0; !over.signal.aborted; n++) await writer.send('say', { text: String(n) })
+  })()
+  const read = async (): Promise<unknown> => {
+    const answer = await fetch(`${url}/support/1`, { headers: { authorization: `Bearer ${token('reader')}` } })
+    return await answer.json()
+  }
+  for (let reload = 0; reload < 10; reload++) {
+    const client = open('reader')
+    let shown: Line[] = []
+    await showSupport(client, '1', read, (all) => { shown = all })
+    const from = kept.length
+    await until('what was written behind the load', () => shown.length > from + 3)
+    t.same(shown.map(({ text }) => text), shown.map((_, index) => String(index)), `${shown.length} lines`)
+    client.close()
+  }
+  over.abort()
+  await writing
+})
+
+t.test('a cookie opens each transport for pages of the site, and ends with the logout', async (t) => {
+  const app = await (await load<App>('cookies')).build()
+  t.teardown(() => app.close())
+  await app.ready()
+  const login = async (): Promise<string> => {
+    const answer = await app.inject({ method: 'POST', url: '/login', payload: { user: 'ada', password: 'secret' } })
+    return answer.cookies.find(({ name }) => name === 'session')!.value
+  }
+  const session = await login()
+  const peers = await Promise.all(TRANSPORTS.map(async (transport) => await createPeer(app, {
+    room: 'games/7', cookies: { session }, transport
+  })))
+  await t.rejects(createPeer(app, { room: 'games/7', cookies: { session }, origin: 'https://elsewhere.example' }), {
+    code: 'origin_refused'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/logout', cookies: { session } })).statusCode, 200)
+  for (const peer of peers.slice(0, 2)) t.match(await peer.next('error'), { data: { code: 'revoked' } })
+  await t.resolves(createPeer(app, { room: 'games/7', cookies: { session: await login() } }), 'a login counts at once')
+})
+
+t.test('a session of a store lets in until it ends', async (t) => {
+  const sessions = new Map([['s1', { user: 'ada', name: 'Ada', ends: Date.now() + 60_000 }]])
+  const app = await (await load<App<[object]>>('sessions')).build(sessions)
+  t.teardown(() => app.close())
+  const peer = await createPeer(app, { cookies: { sid: 's1' } })
+  t.match(peer.welcome, { data: { userId: 'ada' } })
+  await t.rejects(createPeer(app, { cookies: { sid: 's2' } }), { code: 'unauthorized' })
+})
+
+t.test('guests watch, and are told why they may not cheer', async (t) => {
+  const app = await (await load<App>('guests')).build()
+  t.teardown(() => app.close())
+  const { token } = (await app.inject({ method: 'POST', url: '/guest' })).json<{ token: string }>()
+  const guest = await createPeer(app, { room: 'match/1', token })
+  await app.rooms.broadcast('match/1', 'goal', { team: 'red' })
+  t.match(await guest.next('goal'), { data: { team: 'red' } })
+  guest.send({ type: 'cheer', room: 'match/1', id: '1', data: {} })
+  t.match(await guest.next('error'), { id: '1', data: { code: 'guests_only_watch' } })
+})
+
+t.test('the dev server of Vite passes each transport on, and the origin is that of its page', async (t) => {
+  const app = await (await load<App>('set/after')).build()
+  process.env.API_URL = await listen(t, app)
+  const vite = await createServer({
+    configFile: `${ROOT}example/docs/vite/vite.config.ts`,
+    root: `${ROOT}example/docs/vite`,
+    cacheDir: `${ROOT}.tap/vite-guides`,
+    logLevel: 'error',
+    optimizeDeps: { noDiscovery: true },
+    server: { host: '127.0.0.1', port: 0, hmr: false, watch: null }
+  })
+  t.teardown(() => vite.close())
+  await vite.listen()
+  const { port } = vite.httpServer!.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}`
+  const token = app.jwt.sign({ sub: 'ada' }, { expiresIn: '1m' })
+  for (const transport of TRANSPORTS) {
+    const peer = await dialPeer({ port, url }, { transport, token, rooms: ['chat/1'], headers: { origin: url } })
+    await app.rooms.broadcast('chat/1', 'said', { text: 'hello', by: 'server' })
+    t.match(await peer.next('said'), { data: { text: 'hello' } }, transport)
+    await peer.close()
+  }
+})
+
+t.test('what an old client says to socket.io is heard in the new rooms', async (t) => {
+  const app = Fastify()
+  await app.register(realtime, { jwt: { secret: SECRET } })
+  const { project } = await load<{ project: never }>('socket-io/rooms')
+  const { runBoth } = await load<{ runBoth (app: FastifyInstance, port: number): Old }>('socket-io/both')
+  app.room(project, { on: { comment: () => ({ id: '1' }), type: () => undefined } } as never)
+  await listen(t, app)
+  const io = runBoth(app, 0)
+  t.teardown(() => io.close())
+  const peer = await createPeer(app, { room: 'projects/7', token: app.jwt.sign({ sub: 'ada' }, { expiresIn: '1m' }) })
+  // By its protocol: open, connect, event.
+  const { port } = io.httpServer.address()
+  const old = new WebSocket(`ws://127.0.0.1:${port}/socket.io/?EIO=4&transport=websocket`)
+  t.teardown(() => { old.terminate() })
+  await once(old, 'message')
+  old.send('40')
+  await once(old, 'message')
+  old.send('421["comment","7","from the old client"]')
+  t.match(await peer.next('commented'), { data: { text: 'from the old client' } })
+})
