@@ -15,6 +15,7 @@ import { createServer } from 'vite'
 import { WebSocket } from 'ws'
 import { parse } from 'yaml'
 import { DEFAULTS } from '../../lib/options/defaults.js'
+import { isCode } from '../../lib/protocol/codes.js'
 import { until } from '../helpers/client.js'
 import { blocksOf, documentOf, PAGES, ROOT, rowsOf } from '../helpers/documents.js'
 import { connect as dialPeer, TRANSPORTS } from '../helpers/net.js'
@@ -231,4 +232,35 @@ t.test('what an old client says to socket.io is heard in the new rooms', async (
   await once(old, 'message')
   old.send('421["comment","7","from the old client"]')
   t.match(await peer.next('commented'), { data: { text: 'from the old client' } })
+})
+
+/** The source with its texts as they are read: what is put in at run time is `…`. */
+const SOURCE = readdirSync(`${ROOT}lib`, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => documentOf(`lib/${file}`))
+  .join('\n')
+  .replaceAll("\\'", "'")
+  .replaceAll(/\$\{[^}`]*\}/g, '…')
+
+/** What of a line of the page is not in the source. */
+function unknownIn (line: string): string[] {
+  const [, where, text] = /^(\w+): (.+)$/.exec(line) ?? []
+  const refusal = /^refused with (\w+): (.+?); (.+)$/.exec(text ?? '')
+  if (where === 'node' || where === 'browser') return []
+  if (where === 'code' || where === 'client') return SOURCE.includes(`'${text!}'`) || isCode(text) ? [] : [line]
+  if (where !== 'log' && where !== 'error') return [line]
+  if (refusal !== null) return refusal.slice(1).filter((part) => !SOURCE.includes(part))
+  return text!.split(/…|(?=; )/).filter((part) => !SOURCE.includes(part))
+}
+
+t.test('each symptom of the page on troubleshooting has a line that the source can say, and none is said otherwise', async (t) => {
+  const text = documentOf('docs/troubleshooting.md')
+  const symptoms = text.split(/^### /m).slice(1)
+  t.ok(symptoms.length >= 30, `${symptoms.length} symptoms`)
+  for (const symptom of symptoms) {
+    const lines = [...symptom.matchAll(/^```text\n([^]*?)\n```$/gm)].flatMap(([, block]) => block!.split('\n'))
+    const [title = ''] = symptom.split('\n')
+    t.not(lines.length, 0, title)
+    t.same(lines.flatMap(unknownIn), [], title)
+  }
 })
