@@ -124,9 +124,13 @@ class Client:
 
     async def post(self, frame):
         headers = {'content-type': 'application/json', 'x-connection-id': self.id}
-        answer = await asyncio.to_thread(self.request, 'POST', '', json.dumps(frame), headers)
-        data = json.loads(await asyncio.to_thread(answer.read))
-        answered = data if answer.status == 200 else {'type': 'error', 'id': frame.get('id'), 'data': data}
+        try:
+            answer = await asyncio.to_thread(self.request, 'POST', '', json.dumps(frame), headers)
+            data = json.loads(await asyncio.to_thread(answer.read))
+            answered = data if answer.status == 200 else {'type': 'error', 'data': data}
+        except (OSError, http.client.HTTPException, ValueError):
+            # Nobody knows whether it arrived; sent again under its id, it takes effect once.
+            answered = {'type': 'error', 'data': {'code': 'unavailable'}}
         await self.frame({**answered, 'id': frame.get('id')})
 
     async def frame(self, frame):

@@ -1,6 +1,6 @@
 import type { Frame } from '../testing/frame-queue.js'
 import type { Position } from '../protocol/position.js'
-import type { Attempt, ScriptedLink } from './attempt.js'
+import type { Attempt, RefusedWith, ScriptedLink } from './link.js'
 import type { ScriptedServer } from './server.js'
 
 /** The room that the client under test joins. */
@@ -31,7 +31,7 @@ export class Conversation {
 
   async attempt (): Promise<Attempt> {
     const attempt = await this.#server.attempt(this.#patience)
-    if (attempt === undefined) throw new Stray(`no WebSocket was opened within ${this.#patience} ms`)
+    if (attempt === undefined) throw new Stray(`no ${this.#server.asked} was opened within ${this.#patience} ms`)
     return attempt
   }
 
@@ -61,6 +61,7 @@ export class Conversation {
       }
     })
     if (isNamed) return named
+    if (this.#server.transport === 'sse') throw new Stray(`a stream names its rooms in its URL; it named ${JSON.stringify(attempt.rooms)}`)
     const join = await this.next('join', ({ type, room }) => type === 'join' && room === ROOM)
     if (typeof join.id !== 'string') throw new Stray('a join has an id, by which its ack is known')
     const since = (join.data as { since?: Position } | undefined)?.since
@@ -105,7 +106,9 @@ export class Conversation {
     return frame
   }
 
-  ack ({ id }: Frame): void { this.link.send({ type: 'ack', id, room: ROOM }) }
+  ack (frame: Frame): void { this.link.ack(frame) }
+
+  refuse (frame: Frame, reason: RefusedWith): void { this.link.refuse(frame, reason) }
 
   async next (what: string, matches?: (frame: Frame) => boolean): Promise<Frame> {
     try {

@@ -1,5 +1,6 @@
 import type { Position } from '../protocol/position.js'
 import { Conversation, Stray } from './conversation.js'
+import type { KitTransport } from './link.js'
 import type { ScriptedServer } from './server.js'
 
 /** Milliseconds that the server asks a client to wait, and how many fewer are let pass as a difference of clocks. */
@@ -12,6 +13,8 @@ type Verdict = string | undefined
 /** One thing that a client has to do. */
 export interface Step {
   readonly title: string
+  /** Absent for what every client has to do. */
+  readonly only?: KitTransport
   /**
    * @param watched milliseconds for which a client that is not to come back is watched
    * @throws Stray where what follows cannot be tried
@@ -38,14 +41,13 @@ function resumes (since: Position | undefined, { epoch, offset }: Position): Ver
   return `it was to join at { epoch: '${epoch}', offset: ${offset} }, the last that it had, got ${JSON.stringify(since)}`
 }
 
-/** The steps of the script, in order; each begins where the one before it ended. */
-export const SCRIPT: readonly Step[] = [
+const STEPS: readonly Step[] = [
   {
-    title: 'it offers the subprotocol realtime.v1, and joins the room by the URL or behind the welcome',
+    title: 'it joins the room by the URL or behind the welcome; for a WebSocket it offers the subprotocol realtime.v1',
     async run (talk) {
       const attempt = await talk.attempt()
       const since = await talk.enter(attempt)
-      if (!attempt.offered.includes('realtime.v1')) return `it offered ${JSON.stringify(attempt.offered)}`
+      if (attempt.fault !== undefined) return attempt.fault
       return since === undefined ? undefined : `it has no position to resume at, and gave ${JSON.stringify(since)}`
     }
   },
@@ -86,16 +88,22 @@ export const SCRIPT: readonly Step[] = [
       talk.tell()
       const first = await talk.heard(false)
       const refused = performance.now()
-      talk.link.send({
-        type: 'error',
-        id: first.id,
-        room: first.room,
-        data: { code: 'rate_limited', message: 'too many messages', retry: 'backoff', retryAfter: ASKED }
-      })
+      talk.refuse(first, { statusCode: 429, code: 'rate_limited', retryAfter: ASKED })
       const again = await talk.heard()
       const waited = performance.now() - refused
       if (again.id !== first.id) return `its id was ${first.id!}, and is ${again.id!}: it would take effect twice`
       return waited >= ASKED - SLACK ? undefined : `it waited ${Math.round(waited)} ms of ${ASKED}`
+    }
+  },
+  {
+    title: 'it sends a message again under the same id when its request breaks, while the stream stands',
+    only: 'sse',
+    async run (talk) {
+      const n = talk.tell()
+      const first = await talk.heard(false)
+      talk.link.breakOff!(first)
+      const again = await talk.heard()
+      return again.id === first.id ? undefined : `message ${first.id!} for step ${n} came again as ${again.id!}`
     }
   },
   {
@@ -148,7 +156,7 @@ export const SCRIPT: readonly Step[] = [
     }
   },
   {
-    title: 'when an upgrade is refused for a time it waits as long as it is asked to, and tries again',
+    title: 'when a link is refused for a time it waits as long as it is asked to, and tries again',
     async run (talk, server) {
       const { position } = talk
       server.refusal = { statusCode: 503, code: 'unavailable', retryAfter: ASKED }
@@ -165,7 +173,7 @@ export const SCRIPT: readonly Step[] = [
     }
   },
   {
-    title: 'it comes back after a 44xx code',
+    title: 'it comes back after an error that says so, and the end of the link (44xx)',
     async run (talk) {
       const { position } = talk
       talk.link.send({
@@ -179,12 +187,17 @@ export const SCRIPT: readonly Step[] = [
     }
   },
   {
-    title: 'it does not come back after a 45xx code',
-    async run (talk, _server, watched) {
+    title: 'it does not come back after an error that says never, and the end of the link (45xx)',
+    async run (talk, server, watched) {
       talk.link.send({ type: 'error', data: { code: 'revoked', message: 'access was revoked', retry: 'never' } })
       talk.link.close(4503, 'revoked')
       const attempt = await talk.quiet(watched)
-      return attempt === undefined ? undefined : 'it opened another WebSocket'
+      return attempt === undefined ? undefined : `it opened another ${server.asked}`
     }
   }
 ]
+
+/** The steps for a client, in order; each begins where the one before it ended. */
+export function scriptOf (transport: KitTransport): readonly Step[] {
+  return STEPS.filter(({ only = transport }) => only === transport)
+}

@@ -10,7 +10,7 @@ import { ConfigError, lineOf, nearest } from './config/faults.js'
 const USAGE = `fastify-realtime serve --config <file> [--check] [--port <n>] [--host <address>]
 fastify-realtime publish <room> <event> <json> [--url <url>] [--key <key> | --token <token>]
 fastify-realtime tail <room> [--last <n>] [--url <url>] [--token <token>]
-fastify-realtime conformance --url <where to listen for a client under test>
+fastify-realtime conformance --url <where to listen for a client under test> [--transport sse]
 fastify-realtime token <user> --config <file> [--claims <json>] [--expires <seconds>]
 
 Also from the environment: REALTIME_URL, REALTIME_KEY, REALTIME_TOKEN.
@@ -25,6 +25,7 @@ const OPTIONS = {
   key: { type: 'string' },
   token: { type: 'string' },
   last: { type: 'string' },
+  transport: { type: 'string' },
   claims: { type: 'string' },
   expires: { type: 'string' },
   help: { type: 'boolean', short: 'h' },

@@ -7,8 +7,8 @@ import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { connect } from '../../lib/client/index.js'
-import { runConformance } from '../../lib/conformance/index.js'
-import { SCRIPT } from '../../lib/conformance/script.js'
+import { runConformance, type ConformanceOptions } from '../../lib/conformance/index.js'
+import { scriptOf } from '../../lib/conformance/script.js'
 import { defineRoom } from '../../lib/index.js'
 import { behind, until } from '../helpers/client.js'
 import { start, statsOf } from '../helpers/net.js'
@@ -27,14 +27,20 @@ function lacksPython (): string | false {
   return reason
 }
 
-const ALL = SCRIPT.map(({ title }, index) => `ok ${index + 1} - ${title}`)
+function all (transport: 'websocket' | 'sse' = 'websocket'): string[] {
+  return scriptOf(transport).map(({ title }, index) => `ok ${index + 1} - ${title}`)
+}
 const URL_OF_ANY_PORT = 'http://127.0.0.1:0/ws'
 
 /** What the kit says of a client, without the two lines before it. */
-async function judge (begin: (url: string) => void, patience?: number): Promise<{ isRight: boolean, lines: string[] }> {
+async function judge (
+  begin: (url: string) => void,
+  { transport, patience }: Pick<ConformanceOptions, 'transport' | 'patience'> = {}
+): Promise<{ isRight: boolean, lines: string[] }> {
   const lines: string[] = []
   const isRight = await runConformance({
     url: URL_OF_ANY_PORT,
+    transport,
     print: (line) => { lines.push(line) },
     ready: begin,
     watched: 2_000,
@@ -44,43 +50,45 @@ async function judge (begin: (url: string) => void, patience?: number): Promise<
 }
 
 // They wait for their back-offs most of the time.
-t.jobs = 3
+t.jobs = 5
 
-t.test('the client of this package does everything right', async (t) => {
-  // The shortest back-offs.
-  t.intercept(Math, 'random', { value: () => 0 })
-  const { isRight, lines } = await judge((url) => {
-    const client = connect(url, { WebSocket })
-    t.teardown(() => { client.close() })
-    client.on('error', () => undefined)
-    const room = client.join(conformance.at({ id: '1' }))
-    room.joined.catch(() => undefined)
-    // What is under way when the server refuses the client for good rejects.
-    room.on('step', ({ data }) => { room.send('heard', data).catch(() => undefined) })
-    client.on('gap', () => { room.send('lost', {}).catch(() => undefined) })
+for (const transport of ['websocket', 'sse'] as const) {
+  t.test(`the client of this package does everything right over ${transport}`, async (t) => {
+    // The shortest back-offs.
+    t.intercept(Math, 'random', { value: () => 0 })
+    const { isRight, lines } = await judge((url) => {
+      const client = connect(url, { WebSocket, transports: [transport] })
+      t.teardown(() => { client.close() })
+      client.on('error', () => undefined)
+      const room = client.join(conformance.at({ id: '1' }))
+      room.joined.catch(() => undefined)
+      // What is under way when the server refuses the client for good rejects.
+      room.on('step', ({ data }) => { room.send('heard', data).catch(() => undefined) })
+      client.on('gap', () => { room.send('lost', {}).catch(() => undefined) })
+    }, { transport })
+    t.same(lines, all(transport))
+    t.ok(isRight)
   })
-  t.same(lines, ALL)
-  t.ok(isRight)
-})
 
-t.test('the client of the example in Python does everything right', {
-  skip: lacksPython()
-}, async (t) => {
-  let output = ''
-  const { isRight, lines } = await judge((url) => {
-    const script = fileURLToPath(new URL('../../example/python/conformance.py', import.meta.url))
-    const child = spawn(PYTHON, [script, url], { stdio: ['ignore', 'pipe', 'pipe'] })
-    const exit = once(child, 'exit')
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { output += String(chunk) })
-    t.teardown(async () => {
-      child.kill('SIGKILL')
-      await exit
-    })
+  t.test(`the client of the example in Python does everything right over ${transport}`, {
+    skip: lacksPython()
+  }, async (t) => {
+    let output = ''
+    const { isRight, lines } = await judge((url) => {
+      const script = fileURLToPath(new URL('../../example/python/conformance.py', import.meta.url))
+      const child = spawn(PYTHON, [script, url, ...transport === 'sse' ? ['--sse'] : []], { stdio: ['ignore', 'pipe', 'pipe'] })
+      const exit = once(child, 'exit')
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { output += String(chunk) })
+      t.teardown(async () => {
+        child.kill('SIGKILL')
+        await exit
+      })
+    }, { transport })
+    t.same(lines, all(transport), output)
+    t.ok(isRight)
+    t.equal(output, 'refused for good: revoked\n')
   })
-  t.same(lines, ALL, output)
-  t.ok(isRight)
-  t.equal(output, 'refused for good: revoked\n')
-})
+}
 
 t.test('the client in Python goes on where its stream was cut, with the standard library alone', {
   skip: lacksPython()
@@ -144,16 +152,16 @@ function naive (t: { teardown (callback: () => void): void }, url: string): void
 }
 
 t.test('a client that takes an event twice is told so, and what follows is not tried', async (t) => {
-  const { isRight, lines } = await judge((url) => { naive(t, url) }, 1_000)
+  const { isRight, lines } = await judge((url) => { naive(t, url) }, { patience: 1_000 })
   t.notOk(isRight)
-  t.same(lines.slice(0, 2), ALL.slice(0, 2))
+  t.same(lines.slice(0, 2), all().slice(0, 2))
   t.match(lines[2], /^not ok 3 - it drops an event whose offset it has had$/)
   t.match(lines[3], /step 4 was to be heard next, got heard \{"n":3\}/)
   t.match(lines[4], /^Bail out! what follows was not tried: 10 of 13 steps$/)
 })
 
 t.test('a client that never comes is told so when the patience is over', async (t) => {
-  const { isRight, lines } = await judge(() => undefined, 50)
+  const { isRight, lines } = await judge(() => undefined, { patience: 50 })
   t.notOk(isRight)
   t.match(lines.join('\n'), /not ok 1 - .*\n {2}# no WebSocket was opened within 50 ms/)
 })
