@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fill } from './documents/fill.js'
+import { llms } from './documents/llms.js'
 
-/** Brings the figures and tables of README.md and docs/ up to date with bench/ and lib/. */
+/** Brings the figures and tables of README.md and docs/ up to date with bench/ and lib/, and llms.txt with docs/. */
 const root = new URL('../', import.meta.url)
 const pages = readdirSync(new URL('docs/', root), { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.md') && !/^(api|\.vitepress)\//.test(path))
@@ -13,3 +14,4 @@ for (const path of ['README.md', ...pages.map((page) => `docs/${page}`)]) {
   writeFileSync(file, filled)
   console.log(`${path} is up to date now`)
 }
+writeFileSync(new URL('llms.txt', root), llms())

@@ -1,3 +1,4 @@
+import { copyFile } from 'node:fs/promises'
 import { defineConfig } from 'vitepress'
 import { linkRepository } from './links.js'
 import { listMessages } from './messages.js'
@@ -21,6 +22,7 @@ export default defineConfig({
       listMessages(md)
     }
   },
+  buildEnd: async ({ outDir }) => { await copyFile(new URL('../../llms.txt', import.meta.url), `${outDir}/llms.txt`) },
   themeConfig: {
     search: { provider: 'local' },
     outline: [2, 3],

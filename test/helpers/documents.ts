@@ -7,9 +7,10 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 /** The text of a document, by its path below the root. */
 export function documentOf (path: string): string { return readFileSync(`${ROOT}${path}`, 'utf8') }
 
-/** Paths of the README and of every page of the site; `docs/api` is made by typedoc, and git ignores it. */
+/** The README, the skill for assistants, and every page of the site; `docs/api` is made by typedoc, and not ours. */
 export const PAGES: readonly string[] = [
   'README.md',
+  'skills/fastify-realtime/SKILL.md',
   ...readdirSync(`${ROOT}docs`, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.md') && !/^(api|\.vitepress|public)\//.test(path))
     .map((path) => `docs/${path}`)
@@ -22,7 +23,7 @@ export interface Block {
   readonly line: number
   readonly language: string
   readonly text: string
-  /** Path below the root from the comment `<!-- path -->` before the block. */
+  /** From the comment `<!-- path -->` or `<!-- path#region -->` before the block; the path is below the root. */
   readonly quoted: string | undefined
 }
 
@@ -45,6 +46,24 @@ export function blocksOf (path: string): Block[] {
     at = end
   }
   return blocks
+}
+
+/**
+ * The text that a block quotes: a whole file, or what stands there between `#region name` and `#endregion`, moved to
+ * the left. Marks of other regions are left out.
+ */
+export function quotedText (reference: string): string {
+  const [path, region] = reference.split('#') as [string, string?]
+  const lines = documentOf(path).trimEnd().split('\n')
+  const isMark = (line: string): boolean => /(?:\/\/|<!--) #(?:end)?region\b/.test(line)
+  const start = region === undefined ? -1 : lines.findIndex((line) => line.match(/#region (\S+)/)?.[1] === region)
+  if (region !== undefined && start === -1) throw new Error(`${path} has no region "${region}"`)
+  const end = region === undefined
+    ? lines.length
+    : lines.findIndex((line, at) => at > start && line.includes('#endregion'))
+  const shown = lines.slice(start + 1, end).filter((line) => !isMark(line))
+  const depth = Math.min(...shown.filter((line) => line !== '').map((line) => line.search(/\S/)))
+  return shown.map((line) => line.slice(depth)).join('\n').trim()
 }
 
 /** The text of a document without its fenced blocks. */

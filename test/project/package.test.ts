@@ -22,7 +22,8 @@ t.test('the packed package, as an app installs it', { skip }, async (t) => {
 
   await t.test('the tarball names no file that is not in it, by an import or by a source map', async (t) => {
     const held = new Set(tarball.files)
-    const belongs = /^(dist\/.+\.(js|d\.ts)|README\.md|LICENSE|CHANGELOG\.md|package\.json|realtime\.schema\.json)$/
+    const belongs = new RegExp('^(dist/.+\\.(js|d\\.ts)|README\\.md|LICENSE|CHANGELOG\\.md|package\\.json|realtime\\.schema\\.json|' +
+      'llms\\.txt|skills/fastify-realtime/SKILL\\.md)$')
     t.same(tarball.files.filter((path) => !belongs.test(path)), [])
     const absent: string[] = []
     for (const path of tarball.files.filter((path) => path.startsWith('dist/'))) {
@@ -36,6 +37,7 @@ t.test('the packed package, as an app installs it', { skip }, async (t) => {
     }
     t.same(absent, [])
     t.ok(held.has('dist/index.js') && held.has('dist/client/index.d.ts'))
+    t.ok(held.has('llms.txt') && held.has('skills/fastify-realtime/SKILL.md'), 'what assistants read is in it')
   })
 
   await t.test('its command runs', async (t) => {

@@ -4,14 +4,14 @@ import { readdirSync } from 'node:fs'
 import { posix } from 'node:path'
 import t from 'tap'
 import { slugOf } from '../../docs/.vitepress/slug.js'
-import { blocksOf, documentOf, isThere, PAGES, proseOf, ROOT } from '../helpers/documents.js'
+import { blocksOf, isThere, PAGES, proseOf, quotedText, ROOT } from '../helpers/documents.js'
 
 const blocks = PAGES.flatMap(blocksOf)
 const TESTS = ['example/readme/testing.ts', 'example/docs/testing/resume.ts']
 
 t.test('a block that names a file is the text of that file, and each block of TypeScript names one', async (t) => {
   for (const { path, line, quoted, text } of blocks) {
-    if (quoted !== undefined) t.equal(text, documentOf(quoted).trimEnd(), `${path}:${line} quotes ${quoted}`)
+    if (quoted !== undefined) t.equal(text, quotedText(quoted), `${path}:${line} quotes ${quoted}`)
   }
   const free = blocks.filter(({ language, quoted }) => /^(ts|tsx)$/.test(language) && quoted === undefined)
   t.same(free.map(({ path, line }) => `${path}:${line}`), [], 'a file that is compiled has all TypeScript')

@@ -11,6 +11,14 @@ t.test('the README is read in one go, and begins a newcomer with two commands', 
 
 t.test('from the README each area of the site is found, and each page lies in an area or at the top', async (t) => {
   const areas = [...README.matchAll(/\]\((docs\/[a-z]+\/)\)/g)].map(([, path]) => path!)
-  const top = ['README.md', 'docs/index.md', 'docs/troubleshooting.md']
+  const top = ['README.md', 'skills/fastify-realtime/SKILL.md', 'docs/index.md', 'docs/troubleshooting.md']
   t.same(PAGES.filter((path) => !top.includes(path) && !areas.some((area) => path.startsWith(area))), [])
+})
+
+t.test('llms.txt lists pages that are there, of each area', async (t) => {
+  const listed = [...documentOf('llms.txt').matchAll(/\]\(\S+?\/main\/(docs\/\S+\.md)\): .{20}/g)].map(([, path]) => path!)
+  t.same(listed.filter((path) => !PAGES.includes(path)), [])
+  const areas = (paths: readonly string[]): string[] =>
+    [...new Set(paths.map((path) => /^docs\/(\w+)\//.exec(path)?.[1] ?? ''))].filter((area) => area !== '').sort()
+  t.same(areas(listed), areas(PAGES), 'npm run docs:figures brings it up to date')
 })
