@@ -18,7 +18,7 @@ async function bundled (file) {
     format: 'iife',
     target: 'es2022',
     charset: 'ascii',
-    minifyWhitespace: file.endsWith('.css'),
+    minify: true,
     legalComments: 'none',
     write: false
   })

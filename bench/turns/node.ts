@@ -21,6 +21,7 @@ import { Elsewhere } from '../../dist/dispatch/elsewhere.js'
 import { Gathering } from '../../dist/dispatch/gathering.js'
 import { Roster } from '../../dist/dispatch/roster.js'
 import { Messages } from '../../dist/dispatch/messages.js'
+import { Cluster } from '../../dist/stats/cluster.js'
 import { Inspector } from '../../dist/stats/inspector.js'
 import type { Polls } from '../../dist/endpoint/polls.js'
 import { encodeFrame } from '../../dist/protocol/packet.js'
@@ -160,6 +161,7 @@ export class BenchNode {
       acks: this.acks,
       polls: {} as Polls,
       elsewhere: new Elsewhere(undefined),
+      cluster: new Cluster({ node: 'bench', control: undefined, gathering: new Gathering(roster), onError: quiet }),
       denials: { remember: quiet } as unknown as Denials,
       roster,
       lists: new Gathering(roster),

@@ -447,6 +447,24 @@ export type ControlMessage =
     /** Others follow behind the last one. */
     readonly more?: boolean
   }
+  | {
+    /** All nodes are asked what they hold, for an admin; each answers by `shown` with the same id. */
+    readonly type: 'look'
+    /** The id of the question. */
+    readonly id: string
+    /** The one node that it is about, where it is about one: the others have nothing to say. */
+    readonly node?: string
+    /** What is asked: JSON that the nodes of one version understand. */
+    readonly question: unknown
+  }
+  | {
+    /** What a node answers to an admin's question. */
+    readonly type: 'shown'
+    /** The id of the question. */
+    readonly id: string
+    /** The answer, an empty object from who has nothing to say: JSON of at most some hundred kilobytes. */
+    readonly answer: unknown
+  }
 
 /** An open connection, as the node on which it lives sees it. */
 export interface ListedConnection {

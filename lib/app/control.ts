@@ -11,6 +11,7 @@ import type { Gathering } from '../dispatch/gathering.js'
 import type { Roster } from '../dispatch/roster.js'
 import type { Polls } from '../endpoint/polls.js'
 import type { Hub } from '../rooms/hub.js'
+import type { Cluster } from '../stats/cluster.js'
 import { inBatches, inTurns } from '../structures/slices.js'
 import type { Target } from '../types/rooms.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
@@ -24,6 +25,7 @@ export interface RemoteControlOptions {
   readonly acks: BroadcastAcks
   readonly polls: Polls
   readonly elsewhere: Elsewhere
+  readonly cluster: Cluster
   readonly denials: Denials
   readonly roster: Roster
   readonly lists: Gathering<ListAnswer>
@@ -52,7 +54,7 @@ export class RemoteControl {
       this.#options.unread.note('control', 0)
       return
     }
-    const { dispatch, acks, connections, hub, polls, elsewhere, revocations, roster, lists } = this.#options
+    const { dispatch, acks, cluster, connections, hub, polls, elsewhere, revocations, roster, lists } = this.#options
     switch (message.type) {
       case 'revoke':
         await this.#revoke(message)
@@ -94,6 +96,12 @@ export class RemoteControl {
         return
       case 'listed':
         lists.answered(message.id, from, message)
+        return
+      case 'look':
+        await cluster.look(message)
+        return
+      case 'shown':
+        cluster.shown(message, from)
         return
       case 'pong': {
         const peer = connections.get(message.connection)

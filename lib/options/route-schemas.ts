@@ -27,7 +27,14 @@ const FRAME = object({ type: string() }, { description: 'a frame of the protocol
 const ROOM = object({ '*': string({ description: 'the name of the room, each param encoded' }) })
 const PAGE = object({
   limit: optional(string({ description: 'items of a page, at most 1 000' })),
-  after: optional(string({ description: 'the `next` of the page before' }))
+  after: optional(string({ description: 'the `next` of the page before' })),
+  sort: optional(string({ description: 'what to sort by; with any of these words the list is of all nodes' })),
+  order: optional(oneOf('asc', 'desc')),
+  search: optional(string({ description: 'part of a name' })),
+  user: optional(string()),
+  room: optional(string()),
+  transport: optional(oneOf('websocket', 'sse', 'polling')),
+  node: optional(string({ description: 'one node alone' }))
 })
 const OPEN = object({
   room: optional(array(string(), { description: 'rooms to join, besides that of the path' })),
@@ -91,13 +98,59 @@ export const ROUTES = {
     isPublic: true,
     response: { 200: { type: 'object', description: 'AsyncAPI 3.0' } }
   },
+  statsAsset: {
+    summary: 'The code or the style of the page for admins; they hold no data',
+    isPublic: true,
+    response: { 200: { type: 'string', description: 'A script or a style sheet' } }
+  },
+  statsNodes: {
+    summary: 'Figures of all nodes, and who asks',
+    response: {
+      200: object({
+        here: string({ description: 'the node that answers' }),
+        viewer: object({ mayAct: boolean(), maySeeData: boolean() }),
+        items: array(object({
+          node: string(),
+          isAnswering: boolean(),
+          silence: optional(integer({ description: 'milliseconds since its last answer' })),
+          stats: optional({ type: 'object' })
+        }))
+      }, { description: 'The nodes' }),
+      ...REFUSED
+    }
+  },
+  statsDetail: {
+    summary: 'One room on all nodes, with its last events',
+    querystring: object({
+      name: string({ description: 'the room, each param encoded' }),
+      events: optional(string({ description: 'last events, at most 100' })),
+      data: optional(oneOf('true', 'false'))
+    }),
+    response: { 200: { type: 'object', description: 'The room' }, ...REFUSED }
+  },
+  statsConnection: {
+    summary: 'One connection of any node',
+    params: object({ key: string({ description: 'its key in a sorted list' }) }),
+    response: { 200: { type: 'object', description: 'The connection' }, ...REFUSED }
+  },
+  statsActions: {
+    summary: 'Ends a connection, keeps a user out, or drains a node',
+    body: object({
+      action: oneOf('disconnect', 'revoke', 'drain'),
+      connection: optional(string({ description: 'the key of the connection that is ended' })),
+      user: optional(string({ description: 'the user who is kept out' })),
+      duration: optional(integer({ description: 'milliseconds for which the user is kept out' })),
+      node: optional(string({ description: 'the node that is drained' }))
+    }),
+    response: { 200: { ...object({ done: boolean() }), description: 'It is done' }, ...REFUSED }
+  },
   stats: {
     summary: 'Figures of this node: JSON, Prometheus text, or a page for browsers',
     querystring: object({ format: optional(oneOf('json', 'prometheus', 'html')) }),
     response: { 200: { type: 'object', description: 'The figures' }, ...REFUSED }
   },
   statsList: {
-    summary: 'Lists rooms or connections of this node',
+    summary: 'Lists rooms or connections: of this node in no order, or of all nodes in one',
     querystring: PAGE,
     response: { 200: { ...LISTING, description: 'One page' }, ...REFUSED }
   },

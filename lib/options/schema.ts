@@ -64,6 +64,7 @@ export const optionsSchema = Type.Object({
       {
         authorize: Type.Optional(Fn),
         token: Type.Optional(Type.String({ minLength: 1 })),
+        actions: Type.Optional(Type.Boolean()),
         register: Type.Optional(Fn)
       },
       closed

@@ -23,6 +23,7 @@ import { UserRateLimiter } from '../endpoint/user-rate-limiter.js'
 import type { Census } from '../rooms/census.js'
 import { Hub } from '../rooms/hub.js'
 import type { Membership } from '../rooms/membership.js'
+import { Cluster } from '../stats/cluster.js'
 import type { Foundation } from './foundation.js'
 import { WholeHooks } from './hooks.js'
 import {
@@ -54,6 +55,8 @@ export interface Core {
   readonly roster: Roster
   readonly lists: Gathering<ListAnswer>
   readonly own: OwnConnections
+  /** Asks the other nodes what they hold. */
+  readonly cluster: Cluster
   /** Counts messages of other nodes that this version cannot read. */
   readonly unread: Unread
   readonly control: RemoteControl
@@ -95,6 +98,12 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
   const elsewhere = new Elsewhere(adapter.control)
   const roster = new Roster(adapter.control, controlFailed)
   const lists = new Gathering<ListAnswer>(roster)
+  const cluster = new Cluster({
+    node: nodeId,
+    control: adapter.control,
+    gathering: new Gathering<unknown>(roster),
+    onError: controlFailed
+  })
   const own = new OwnConnections(nodeId, connections, hub)
   const unread = new Unread(log)
   const control = new RemoteControl({
@@ -105,6 +114,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     acks,
     polls,
     elsewhere,
+    cluster,
     denials,
     unread,
     roster,
@@ -135,6 +145,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     roster,
     lists,
     own,
+    cluster,
     unread,
     control
   }

@@ -117,7 +117,7 @@ export class RealtimeNode {
 
   /** Ends all connections and waits for requests under way, within `drain.timeout`. */
   async drain (): Promise<void> {
-    const { drain, dispatch, exchanges, acks, elsewhere, lists } = this.core
+    const { drain, dispatch, exchanges, acks, elsewhere, lists, cluster } = this.core
     const deadline = performance.now() + this.foundation.settings.drain.timeout
     const guarded = this.#server.guard.close()
     const said = this.#contracts?.stop()
@@ -129,6 +129,7 @@ export class RealtimeNode {
     acks.close()
     elsewhere.close()
     lists.close()
+    cluster.close()
     this.#server.closeSockets()
   }
 }

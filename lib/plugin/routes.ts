@@ -3,8 +3,10 @@ import type { Identity } from '../connection/identity.js'
 import { asyncApi, asyncApiServers } from '../protocol/asyncapi.js'
 import { followExchanges } from '../endpoint/exchanges.js'
 import { registerPublic, sharedOptions } from '../endpoint/public-routes.js'
-import { createAdmin } from '../stats/admin.js'
+import { createAdmin, type AdminCaller } from '../stats/admin.js'
+import { Lists } from '../stats/lists.js'
 import { Metrics } from '../stats/metrics.js'
+import { Overview } from '../stats/overview.js'
 import { registerStats } from '../stats/routes.js'
 import type { RealtimeNode } from './node.js'
 
@@ -27,6 +29,8 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
         read: () => node.read(),
         metrics,
         listings: node.inspector,
+        overview: createOverview(node, options.stats !== false && options.stats?.actions === true),
+        rooms: node.rooms,
         prefix,
         authorize: createAuthorize(node),
         shared
@@ -45,13 +49,25 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
   }, { prefix: settings.prefix })
 }
 
+function createOverview (node: RealtimeNode, isActing: boolean): Overview {
+  const { foundation: { nodeId, failed }, core: { cluster, connections, hub }, rooms } = node
+  const drain = (): void => { rooms.drain().catch((error: unknown) => { failed(error, 'drain') }) }
+  return new Overview({
+    cluster,
+    lists: new Lists(nodeId, connections, hub),
+    hub,
+    read: () => node.read(),
+    drain: isActing ? drain : undefined
+  })
+}
+
 /**
  * Admits admins only. The rate of a caller that has to be verified is charged, and its access may have been revoked
  * meanwhile.
  */
 function createAuthorize (
   { foundation: { options }, core: { rates, revocations }, clients: { admission } }: RealtimeNode
-): (request: FastifyRequest) => Promise<void> {
+): (request: FastifyRequest) => Promise<AdminCaller> {
   const { token, authorize } = options.stats === false ? {} : options.stats ?? {}
   return async (request) => {
     const since = revocations.moment
@@ -61,7 +77,8 @@ function createAuthorize (
       rates.spend(who.userId)
       return who.user
     }
-    await createAdmin({ token, authorize, authenticate })(request)
+    const caller = await createAdmin({ token, authorize, authenticate })(request)
     if (who !== undefined) revocations.check(since, who)
+    return { ...caller, userId: who?.userId }
   }
 }

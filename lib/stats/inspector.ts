@@ -22,24 +22,40 @@ export interface ConnectionView {
   readonly latency?: number
 }
 
+/** The parts of a connection that are shown. */
+export interface ShownConnection {
+  readonly number: number
+  readonly userId: string
+  readonly transport: string
+  readonly address: string
+  readonly openedAt: number
+  readonly startedAt: number
+  readonly rooms: {
+    readonly size: number
+    all (): ReadonlyArray<{ readonly name: string }>
+    get (name: string): unknown
+  }
+  readonly outbox: { readonly bytes: number } | undefined
+  readonly latency: number | undefined
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly isLagging: boolean
+  readonly beat: { readonly seenAt: number }
+  readonly identity: { readonly exp?: number | undefined }
+  close (word: 'unavailable', message: string): void
+}
+
 /** The parts of connections that are shown. */
 export interface ShownConnections {
   readonly size: number
   readonly users: number
   readonly transports: Readonly<Record<Transport, number>>
-  values (skipped: number): Iterable<{
-    readonly userId: string
-    readonly transport: string
-    readonly address: string
-    readonly openedAt: number
-    readonly rooms: { all (): ReadonlyArray<{ readonly name: string }> }
-    readonly outbox: { readonly bytes: number } | undefined
-    readonly latency: number | undefined
-  }>
+  values (skipped: number): Iterable<ShownConnection>
+  ofUser (userId: string): Iterable<ShownConnection>
 }
 
 /** The parts of a room that are shown. */
-interface ShownRoom {
+export interface ShownRoom {
   readonly name: string
   readonly declaration: Pick<Declaration, 'pattern'>
   readonly size: number
@@ -92,35 +108,43 @@ export class Inspector {
   }
 
   * rooms (skipped = 0): Generator<RoomView> {
-    for (const room of this.#hub.active.values(skipped)) yield this.#view(room.name)!
+    for (const room of this.#hub.active.values(skipped)) yield viewOf(room)
   }
 
-  room (name: string): RoomView | undefined { return this.#view(name) }
-
-  #view (name: string): RoomView | undefined {
+  room (name: string): RoomView | undefined {
     const room = this.#hub.get(name)
-    if (room === undefined) return undefined
-    return {
-      name,
-      definition: room.declaration.pattern.source,
-      members: room.size,
-      ...(room.hasHistory ? room.position : {})
-    }
+    return room === undefined ? undefined : viewOf(room)
   }
 
   /** Lists the connections without their ids, which are secrets of their clients. */
   * all (skipped = 0): Generator<ConnectionView> {
     for (const connection of this.#connections.values(skipped)) {
-      const { userId, transport, address, openedAt, rooms, outbox, latency } = connection
+      const { userId, transport, address, openedAt, outbox } = connection
       yield {
         userId,
         transport,
         address,
         openedAt,
-        rooms: rooms.all().map(({ name }) => name),
+        rooms: namesOf(connection),
         outbox: outbox?.bytes ?? 0,
-        ...(latency === undefined ? {} : { latency: Math.round(latency * 10) / 10 })
+        ...latencyOf(connection)
       }
     }
+  }
+}
+
+export function namesOf ({ rooms }: ShownConnection): string[] { return rooms.all().map(({ name }) => name) }
+
+/** The round trip with one decimal, where there is one. */
+export function latencyOf ({ latency }: Pick<ShownConnection, 'latency'>): { readonly latency?: number } {
+  return latency === undefined ? {} : { latency: Math.round(latency * 10) / 10 }
+}
+
+export function viewOf (room: ShownRoom): RoomView {
+  return {
+    name: room.name,
+    definition: room.declaration.pattern.source,
+    members: room.size,
+    ...(room.hasHistory ? room.position : {})
   }
 }

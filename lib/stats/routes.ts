@@ -2,9 +2,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } fro
 import { NO_STORE, sendJson } from '../errors/http.js'
 import { Refusal } from '../errors/refusal.js'
 import { documented, ROUTES } from '../options/route-schemas.js'
-import { DASHBOARD, DASHBOARD_HEADERS } from './dashboard/dashboard.js'
+import type { Rooms } from '../types/rooms.js'
+import type { AdminCaller } from './admin.js'
+import { registerAssets, sendPage } from './dashboard/routes.js'
+import { asksForOrder, CONNECTION_SORTS, listQuery, ROOM_SORTS } from './list-query.js'
 import type { Metrics } from './metrics.js'
 import { negotiate } from './negotiate.js'
+import type { Overview } from './overview.js'
+import { registerOverview } from './overview-routes.js'
 import { page } from './paging.js'
 import type { StatsSnapshot } from './snapshot.js'
 
@@ -23,10 +28,12 @@ export interface StatsRoutesOptions {
   readonly read: () => StatsSnapshot
   readonly metrics: Metrics
   readonly listings: Listings
+  readonly overview: Overview
+  readonly rooms: Pick<Rooms, 'revoke'>
   /** Returns the part of a URL below the prefix, undecoded. */
   readonly prefix: { below (url: string, more: number): string }
   /** @throws Refusal for every user who is no admin */
-  readonly authorize: (request: FastifyRequest) => Promise<void>
+  readonly authorize: (request: FastifyRequest) => Promise<AdminCaller>
   /** Options of each route: those of the application's `route` option, and the error handler. */
   readonly shared: { readonly schema: FastifySchema } & Readonly<Record<string, unknown>>
 }
@@ -37,20 +44,25 @@ function personal (reply: FastifyReply, vary: string): void {
   void reply.headers({ ...NO_STORE, vary: own === undefined ? vary : `${String(own)}, ${vary}` })
 }
 
+function nodeOf (query: unknown): string | undefined {
+  const { node } = query as { node?: unknown }
+  return typeof node === 'string' && node !== '' ? node : undefined
+}
+
 /** Registers the routes for admins in a scope that has the prefix. */
 export function registerStats (scope: FastifyInstance, options: StatsRoutesOptions): void {
-  const { read, metrics, listings, authorize, shared } = options
-  const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+  const { read, metrics, listings, overview, rooms, authorize, shared } = options
+  const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<AdminCaller> => {
     personal(reply, 'Authorization')
-    await authorize(request)
+    return await authorize(request)
   }
+  registerAssets(scope, shared)
+  registerOverview(scope, { overview, rooms, admit, shared })
 
   scope.get('/stats', { ...shared, ...documented(ROUTES.stats, shared.schema) }, async (request, reply) => {
     const format = negotiate(request.headers.accept, (request.query as { format?: unknown }).format)
     personal(reply, 'Accept, Authorization')
-    if (format === 'html') {
-      return await reply.headers(DASHBOARD_HEADERS).type('text/html; charset=utf-8').send(DASHBOARD)
-    }
+    if (format === 'html') return await sendPage(request, reply)
     await authorize(request)
     if (format === 'json') return await sendJson(reply, read())
     return await reply.type(metrics.contentType).send(await metrics.text())
@@ -58,6 +70,9 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
 
   scope.get('/stats/rooms', { ...shared, ...documented(ROUTES.statsList, shared.schema) }, async (request, reply) => {
     await admit(request, reply)
+    if (asksForOrder(request.query)) {
+      return await sendJson(reply, await overview.rooms(listQuery(request.query, ROOM_SORTS, 'name'), nodeOf(request.query)))
+    }
     return await sendJson(reply, page((skipped) => listings.rooms(skipped), listings.activeRooms, request.query))
   })
 
@@ -71,6 +86,10 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
 
   scope.get('/stats/connections', { ...shared, ...documented(ROUTES.statsList, shared.schema) }, async (request, reply) => {
     await admit(request, reply)
+    if (asksForOrder(request.query)) {
+      const query = listQuery(request.query, CONNECTION_SORTS, 'user')
+      return await sendJson(reply, await overview.connections(query, nodeOf(request.query)))
+    }
     return await sendJson(reply, page((skipped) => listings.all(skipped), listings.connections.total, request.query))
   })
 }

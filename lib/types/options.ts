@@ -135,6 +135,13 @@ export interface StatsOptions {
   authorize?: (user: User, request: FastifyRequest) => Awaitable<boolean>
   /** A bearer that is let in without asking `authorize`, for scrapers. @default none */
   token?: string
+  /**
+   * Whether admins may act from the dashboard: end a connection, keep a user out, drain a node. The bearer `token` may
+   * not, and a node obeys others only where it has this on as well.
+   *
+   * @default false
+   */
+  actions?: boolean
   /** The registry of prom-client that the metrics are added to. @default a registry of our own */
   register?: unknown
 }

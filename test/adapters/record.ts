@@ -33,7 +33,9 @@ const CONTROLS: readonly ControlMessage[] = [
   { type: 'moved', user: 'ann', connection: ANN },
   { type: 'ask', id: 'q1', user: 'ann', connection: ANN, what: 'leave', room: 'chat/1' },
   { type: 'answer', id: 'q1', isDone: true },
-  { type: 'pong', user: 'ann', connection: ANN, id: 'p1' }
+  { type: 'pong', user: 'ann', connection: ANN, id: 'p1' },
+  { type: 'look', id: 'l1', node: 'node', question: { what: 'figures' } },
+  { type: 'shown', id: 'l1', answer: { stats: {} } }
 ]
 
 async function say ({

@@ -251,7 +251,7 @@ function usedIn (file: string, names: ReadonlySet<string>): string[] {
 const TIMERS: Record<string, string> = {
   'structures/timers.ts': 'the helper of the server',
   'client/timers.ts': 'the helper of the client',
-  'stats/dashboard/page/main.ts': 'the page, which looks every two seconds',
+  'stats/dashboard/page/clock.ts': 'the helper of the page',
   'client/reconnecting-link.ts': 'an abort signal of the option timeout, which it has bounded',
   'client/links/http.ts': 'an abort signal of that bounded timeout',
   'adapters/nats/state.ts': 'a pause of at most 20 ms between two tries',
@@ -298,6 +298,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'connection/heartbeat.ts': 'the expiry of credentials',
   'app/reply-broadcast.ts': 'the timestamp of an event',
   'rooms/publications.ts': 'the timestamp of an event',
+  'stats/actions.ts': 'the end of a denial, which other nodes read',
   'rooms/room-texts.ts': 'the timestamp of an event',
   'rooms/text-writer.ts': 'the timestamp of an event',
   'gateway/hooks/backend.ts': 'the timestamp of a signature'

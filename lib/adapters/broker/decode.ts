@@ -158,7 +158,7 @@ export function decodePresenceChange (text: string): PresenceChange {
 
 /** @throws Undecodable */
 export function decodeControl (text: string): ControlMessage {
-  const message = checkControl(parseJson(text))
+  const message = isDeeperThan(text, MAX_DEPTH) ? undefined : checkControl(parseJson(text))
   if (message === undefined) throw new Undecodable('a control message')
   return message
 }
@@ -234,6 +234,15 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       return typeof room === 'string' && isRoomName(room) && isName(event) && isString(key)
         ? { type, room, event, key }
         : undefined
+    }
+    case 'look': {
+      const { id, node, question } = value
+      if (!isName(id) || !isOptional(node, isName) || !isFields(question)) return undefined
+      return { type, id, ...(node === undefined ? {} : { node }), question }
+    }
+    case 'shown': {
+      const { id, answer } = value
+      return isName(id) && isFields(answer) ? { type, id, answer } : undefined
     }
     case 'moved':
       return isName(user) && isName(connection) ? { type, user, connection } : undefined

@@ -1,56 +1,67 @@
-import { counted } from './words.js'
+export type Child = Node | string | undefined
+type Value = string | number | boolean | undefined | ((event: Event) => void)
 
-/** Returns an element that the page always has. */
-export function byId<T extends HTMLElement = HTMLElement> (id: string): T { return document.getElementById(id) as T }
+const SVG = 'http://www.w3.org/2000/svg'
 
-/** Makes an element. What the server sent is inserted as text only, so that the name of a room cannot be markup. */
-export function element<K extends keyof HTMLElementTagNameMap> (
+function fill (made: Element, attributes: Readonly<Record<string, Value>>, children: readonly Child[]): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === 'function') made.addEventListener(name.slice(2), value)
+    else if (value === true) made.setAttribute(name, '')
+    else if (value !== undefined && value !== false) made.setAttribute(name, String(value))
+  }
+  made.append(...children.filter((child) => child !== undefined))
+}
+
+/**
+ * Makes an element. What the server sent is inserted as text only, so that the name of a room cannot be markup.
+ *
+ * @param attributes by name; a function is a listener of the event behind its `on`
+ */
+export function h<K extends keyof HTMLElementTagNameMap> (
   name: K,
-  text?: string,
-  className?: string
+  attributes: Readonly<Record<string, Value>> = {},
+  ...children: Child[]
 ): HTMLElementTagNameMap[K] {
   const made = document.createElement(name)
-  if (text !== undefined) made.textContent = text
-  if (className !== undefined) made.className = className
+  fill(made, attributes, children)
   return made
 }
 
-/** Makes a card with a figure, its title and a remark; with `percent` it also has a meter. */
-export function card (title: string, value: string, remark: string, percent?: number): HTMLElement {
-  const made = element('div', undefined, 'card')
-  made.append(element('small', title), element('b', value), element('small', remark))
-  if (percent !== undefined) {
-    const meter = element('meter')
-    meter.max = 100
-    meter.high = 90
-    meter.optimum = 0
-    meter.value = percent
-    meter.setAttribute('aria-label', title)
-    made.append(meter)
-  }
+/** Makes an element of a drawing. */
+export function svg<K extends keyof SVGElementTagNameMap> (
+  name: K,
+  attributes: Readonly<Record<string, Value>> = {},
+  ...children: Child[]
+): SVGElementTagNameMap[K] {
+  const made = document.createElementNS(SVG, name) as SVGElementTagNameMap[K]
+  fill(made, attributes, children)
   return made
 }
 
-/** Fills a table. An empty one says "none". */
-export function rows (id: string, list: ReadonlyArray<ReadonlyArray<string | number>>): void {
-  const made = list.map((cells) => {
-    const row = element('tr')
-    row.append(...cells.map((cell) => element('td', typeof cell === 'number' ? counted(cell) : cell)))
-    return row
-  })
-  if (made.length === 0) {
-    const row = element('tr')
-    const cell = element('td', 'none', 'none')
-    // No table has so many columns.
-    cell.colSpan = 9
-    row.append(cell)
-    made.push(row)
-  }
-  byId(id).replaceChildren(...made)
+/** Sets a text, unless it stands there already: a screen reader would read it again. */
+export function setText (node: Element, text: string): void {
+  if (node.textContent !== text) node.textContent = text
 }
 
-/** Sets the status line below the title; the class is `good` or `bad`. */
-export function say (text: string, className = ''): void {
-  byId('state').textContent = text
-  byId('state').className = className
+/**
+ * Puts other children in the place of those that are there, unless they read the same, and keeps the focus on the one
+ * with the same `data-key`.
+ */
+export function setChildren (parent: Element, children: readonly Node[]): void {
+  const wrapped = h('div', {}, ...children)
+  if (parent.innerHTML === wrapped.innerHTML) return
+  const focused = document.activeElement
+  const key = focused !== null && parent.contains(focused) ? focused.getAttribute('data-key') : null
+  parent.replaceChildren(...wrapped.childNodes)
+  if (key !== null) parent.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)?.focus()
+}
+
+/** A link within the page. */
+export function link (hash: string, text: string, className = ''): HTMLAnchorElement {
+  return h('a', { href: `#${hash}`, 'data-key': hash, ...(className === '' ? {} : { class: className }) }, text)
+}
+
+/** Where the page of something is. */
+export function pathOf (kind: 'rooms' | 'users' | 'connections', name: string): string {
+  return `${kind}/${encodeURIComponent(name)}`
 }

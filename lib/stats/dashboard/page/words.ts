@@ -1,4 +1,9 @@
 const NUMBER = new Intl.NumberFormat('en')
+const RATE = new Intl.NumberFormat('en', { maximumFractionDigits: 1 })
+const TIME = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
+const MOMENT = new Intl.DateTimeFormat('en', {
+  year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'
+})
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
 const SPANS = [[86_400, 'd'], [3_600, 'h'], [60, 'min'], [1, 's']] as const
 
@@ -11,6 +16,12 @@ const TIED = '\u00a0'
 /** Writes a number with separators of thousands. */
 export function counted (n: number): string { return NUMBER.format(n) }
 
+/** Writes how often something happens in a second: small numbers with one decimal. */
+export function rated (n: number): string { return n >= 10 ? NUMBER.format(Math.round(n)) : RATE.format(n) }
+
+/** Writes a number with its word, in the plural unless there is one. */
+export function many (n: number, word: string): string { return `${counted(n)} ${word}${n === 1 ? '' : 's'}` }
+
 /** Writes bytes in the largest unit in which they are at least one. */
 export function scaled (bytes: number): string {
   let left = bytes
@@ -19,8 +30,14 @@ export function scaled (bytes: number): string {
     left /= 1024
     unit++
   }
-  return `${unit === 0 ? left : left.toFixed(1)} ${UNITS[unit]}`
+  return `${unit === 0 ? Math.round(left) : left.toFixed(1)}${TIED}${UNITS[unit]}`
 }
+
+/** Writes bytes for the mark of an axis, which is round. */
+export function marked (bytes: number): string { return scaled(bytes).replace('.0', '') }
+
+/** Writes a short time with its unit. */
+export function brief (ms: number): string { return `${RATE.format(ms)}${TIED}ms` }
 
 /** Writes milliseconds in words, with the two largest units that are not zero. */
 export function lasting (ms: number): string {
@@ -33,3 +50,15 @@ export function lasting (ms: number): string {
   }
   return said.join(TIED) || `0${TIED}s`
 }
+
+/** Writes the time of day. */
+export function timed (at: Date): string { return TIME.format(at) }
+
+/** Writes the time of day of a moment, to the millisecond. */
+export function momentary (unix: number): string {
+  const at = new Date(unix)
+  return `${TIME.format(at)}.${String(at.getMilliseconds()).padStart(3, '0')}`
+}
+
+/** Writes a moment with its day. */
+export function dated (unix: number): string { return MOMENT.format(new Date(unix)) }

@@ -1,0 +1,95 @@
+import type { NodeView } from '../../overview.js'
+import type { StatsSnapshot } from '../../snapshot.js'
+
+/** Milliseconds that are kept and drawn. */
+export const WINDOW = 900_000
+/** Samples that are kept: one in two seconds. */
+const MAX_SAMPLES = 600
+/** Milliseconds without a sample that are shown as a hole. */
+export const HOLE = 10_000
+
+/** What one node said at one moment; rates are in a second, and absent until there are two samples of one life. */
+export interface Point {
+  readonly connections: number
+  readonly loop: number
+  readonly messages: number | undefined
+  readonly deliveries: number | undefined
+  readonly refusals: number | undefined
+  readonly bytes: number | undefined
+  readonly published: number | undefined
+  /** Gaps since the sample before. */
+  readonly gaps: number
+}
+
+export interface Sample {
+  /** By `performance.now()`. */
+  readonly at: number
+  readonly time: Date
+  readonly points: ReadonlyMap<string, Point>
+}
+
+/** What is drawn. */
+export type Figure = 'connections' | 'messages' | 'deliveries' | 'loop' | 'refusals' | 'bytes'
+
+interface Read { readonly stats: StatsSnapshot, readonly at: number }
+
+function total (counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, n) => sum + n, 0)
+}
+
+/** The time series of the page: they begin when it is opened, and are kept nowhere else. */
+export class Series {
+  readonly samples: Sample[] = []
+  readonly #last = new Map<string, Read>()
+
+  get newest (): Sample | undefined { return this.samples.at(-1) }
+
+  /** Forgets everything: what was read as somebody else must not count in a rate. */
+  clear (): void {
+    this.samples.length = 0
+    this.#last.clear()
+  }
+
+  add (nodes: readonly NodeView[]): void {
+    const at = performance.now()
+    const points = new Map<string, Point>()
+    for (const view of nodes) {
+      if (view.isAnswering) points.set(view.node, this.#point(view.node, { stats: view.stats, at }))
+    }
+    for (const node of [...this.#last.keys()]) if (!points.has(node)) this.#last.delete(node)
+    this.samples.push({ at, time: new Date(), points })
+    while (this.samples.length > MAX_SAMPLES || at - this.samples[0]!.at > WINDOW) this.samples.shift()
+  }
+
+  #point (node: string, read: Read): Point {
+    const before = this.#last.get(node)
+    this.#last.set(node, read)
+    const { stats } = read
+    // A node that has started anew counts from zero.
+    const isSame = before !== undefined && before.stats.uptime <= stats.uptime && read.at > before.at
+    const rate = (of: (from: StatsSnapshot) => number): number | undefined =>
+      isSame ? Math.max(0, of(stats) - of(before.stats)) / ((read.at - before.at) / 1_000) : undefined
+    return {
+      connections: stats.connections.total,
+      loop: stats.eventLoop.p99,
+      messages: rate((from) => from.messages.in),
+      deliveries: rate((from) => from.events.out),
+      refusals: rate((from) => total(from.refusals)),
+      bytes: rate((from) => from.events.bytesOut),
+      published: rate((from) => from.events.published),
+      gaps: isSame ? Math.max(0, stats.ledger.gaps - before.stats.ledger.gaps) : 0
+    }
+  }
+}
+
+/**
+ * One figure of a sample: of one node, or of all of them. Of delays the worst counts, of everything else the sum.
+ *
+ * @param node absent for all
+ */
+export function valueOf ({ points }: Sample, figure: Figure | 'published', node: string | undefined): number | undefined {
+  const values = (node === undefined ? [...points.values()] : [points.get(node)])
+    .map((point) => point?.[figure]).filter((value) => value !== undefined)
+  if (values.length === 0) return undefined
+  return figure === 'loop' ? Math.max(...values) : values.reduce((sum, value) => sum + value, 0)
+}

@@ -1,0 +1,70 @@
+import type { NodeView } from '../../overview.js'
+import type { Point } from './series.js'
+import { brief, counted, lasting, rated, scaled } from './words.js'
+
+/** How bad a figure is. It is always said by a sign and a word as well as by its colour. */
+export type Level = 'good' | 'warn' | 'bad'
+
+export interface Threshold {
+  readonly warn: number
+  readonly bad: number
+  readonly unit: string
+  readonly meaning: string
+}
+
+const MIB = 1024 * 1024
+
+/** From where on a figure is worth a look, and from where on it is bad; the legend lists them. */
+export const THRESHOLDS = {
+  capacity: { warn: 80, bad: 95, unit: '%', meaning: 'slots of a node that are taken' },
+  loop: { warn: 50, bad: 200, unit: 'ms', meaning: 'event loop delay of a node, p99 of the last 15 to 30 s' },
+  refusals: { warn: 1, bad: 20, unit: '/s', meaning: 'admissions that are refused' },
+  waiting: { warn: 16, bad: 128, unit: 'MiB', meaning: 'bytes that wait in the outboxes of a node' }
+} as const satisfies Readonly<Record<string, Threshold>>
+
+export const SIGNS: Readonly<Record<Level, string>> = { good: '\u2713', warn: '\u25b2', bad: '\u25a0' }
+export const LEVEL_WORDS: Readonly<Record<Level, string>> = { good: 'fine', warn: 'high', bad: 'too high' }
+
+/** How bad a value is. */
+export function levelOf (value: number | undefined, { warn, bad }: Threshold): Level {
+  return value === undefined || value < warn ? 'good' : value < bad ? 'warn' : 'bad'
+}
+
+/** Since when a node is silent. */
+export function sinceWhen ({ silence }: { readonly silence?: number }): string {
+  return silence === undefined ? '; it never has' : `; its last answer is ${lasting(silence)} old`
+}
+
+/** Something that is worth a look. */
+export interface Finding { readonly level: Level, readonly node: string, readonly text: string }
+
+/** What is worth a look on the nodes that are shown, the worst first. */
+export function findings (nodes: readonly NodeView[], points: ReadonlyMap<string, Point>): Finding[] {
+  const found: Finding[] = []
+  for (const view of nodes) {
+    const { node } = view
+    if (!view.isAnswering) {
+      found.push({ level: 'bad', node, text: `does not answer${sinceWhen(view)}` })
+      continue
+    }
+    const { stats } = view
+    const point = points.get(node)
+    const add = (value: number | undefined, threshold: Threshold, text: (value: number) => string): void => {
+      const level = levelOf(value, threshold)
+      if (level !== 'good') found.push({ level, node, text: text(value!) })
+    }
+    if (!stats.accepting) found.push({ level: 'bad', node, text: 'accepts no connections: it drains, starts or closes' })
+    if (stats.adapter.isUp === false) {
+      found.push({ level: 'bad', node, text: `the adapter ${String(stats.adapter.name)} is away` })
+    }
+    const { slots, max } = stats.connections
+    add(slots / max * 100, THRESHOLDS.capacity, () => `${counted(slots)} of ${counted(max)} slots are taken`)
+    add(stats.eventLoop.p99, THRESHOLDS.loop, (value) => `event loop delay of ${brief(value)} (p99)`)
+    add(stats.outbox.bytes / MIB, THRESHOLDS.waiting, () => `${scaled(stats.outbox.bytes)} wait for slow readers`)
+    add(point?.refusals, THRESHOLDS.refusals, (value) => `${rated(value)} refusals a second`)
+    if ((point?.gaps ?? 0) > 0) {
+      found.push({ level: 'warn', node, text: 'events were lost before they reached this node (gaps)' })
+    }
+  }
+  return found.sort((a, b) => a.level === b.level ? 0 : a.level === 'bad' ? -1 : 1)
+}
