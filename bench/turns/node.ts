@@ -117,7 +117,7 @@ export class BenchNode {
     )
     this.#dispatch = new Dispatch({
       rooms: this.hub,
-      access: new Access(this.hub),
+      access: new Access(this.hub, { checkRoom: () => undefined }),
       revocations,
       connections,
       slots: this.slots,

@@ -284,9 +284,9 @@ export interface ClaimStore {
 }
 
 /**
- * What nodes tell each other apart from events. Fire and forget: nobody waits for all nodes. `revoke`, `join`,
- * `leave`, `cancel` and `moved` must not be lost on a node whose subscription was cut for a moment: they are kept for a
- * minute at least, and read again within two seconds, each passed on once.
+ * What nodes tell each other apart from events. Fire and forget: nobody waits for all nodes. `revoke`, `expel`,
+ * `close`, `join`, `leave`, `cancel` and `moved` must not be lost on a node whose subscription was cut for a moment:
+ * they are kept for a minute at least, and read again within two seconds, each passed on once.
  */
 export interface Control {
   /** To all other nodes. Resolves when the broker took it; rejects with `unavailable` when it is away. */
@@ -304,10 +304,38 @@ export type ControlMessage =
     readonly tokenId?: string
     /** The connection. */
     readonly connection?: string
+    /** The room whose members are meant. */
+    readonly of?: string
     /** What its client is told. */
     readonly message?: string
     /** Unix time in milliseconds up to which it keeps out. */
     readonly until?: number
+  }
+  | {
+    /** One room is taken from a user, who is kept out of it. */
+    readonly type: 'expel'
+    /** The user. */
+    readonly user: string
+    /** The room. */
+    readonly room: string
+    /** What the user's clients are told. */
+    readonly message?: string
+    /** Unix time in milliseconds up to which it keeps out. */
+    readonly until: number
+  }
+  | {
+    /** What the target holds is closed, and may come back. */
+    readonly type: 'close'
+    /** The user. */
+    readonly user?: string
+    /** The connection. */
+    readonly connection?: string
+    /** The room whose members are meant. */
+    readonly of?: string
+    /** Why, which says too when its client may come back. */
+    readonly code: Code
+    /** What its client is told. */
+    readonly message?: string
   }
   | {
     /** The server puts the target into a room, or takes it out. */
@@ -316,6 +344,8 @@ export type ControlMessage =
     readonly user?: string
     /** The connection. */
     readonly connection?: string
+    /** The room whose members are meant. */
+    readonly of?: string
     /** The room. */
     readonly room: string
   }

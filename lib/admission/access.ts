@@ -1,4 +1,5 @@
 import type { Awaitable } from '../structures/awaitable.js'
+import type { Denials } from '../auth/denials.js'
 import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
 import type { Hub } from '../rooms/hub.js'
@@ -22,12 +23,17 @@ async function awaited (name: string, definition: string, answer: unknown): Prom
   }
 }
 
+/** Knows which rooms were taken from users. */
+export type Taken = Pick<Denials, 'checkRoom'>
+
 /** Decides which rooms a user may enter, whatever the transport. */
 export class Access {
   readonly #rooms: Hub
+  readonly #denials: Taken
 
-  constructor (rooms: Hub) {
+  constructor (rooms: Hub, denials: Taken) {
     this.#rooms = rooms
+    this.#denials = denials
   }
 
   /** Lists the rooms that a user is in from the start, as far as they are declared. */
@@ -67,11 +73,18 @@ export class Access {
   }
 
   /**
-   * Asks the application whether a user may enter.
+   * Asks the application whether a user may enter, unless the room was taken from the user.
    *
-   * @throws Refusal `forbidden`
+   * @throws Refusal `forbidden`, `revoked`
    */
-  authorize (name: string, { declaration, params }: ResolvedRoom, { user, userId }: Identity): Awaitable<void> {
+  authorize (name: string, found: ResolvedRoom, identity: Identity): Awaitable<void> {
+    const checked = this.#denials.checkRoom(identity, name)
+    return checked instanceof Promise
+      ? checked.then(() => this.#asked(name, found, identity))
+      : this.#asked(name, found, identity)
+  }
+
+  #asked (name: string, { declaration, params }: ResolvedRoom, { user, userId }: Identity): Awaitable<void> {
     if (declaration.authorize === undefined) return
     const answer = declaration.authorize({ user, userId, params })
     if (answer !== true) return awaited(name, declaration.pattern.source, answer)

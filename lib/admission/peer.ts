@@ -11,6 +11,6 @@ export type Peers = Connections<Membership>
 export type PeerHost = ConnectionHost<Membership>
 
 /** Names a connection to the revocations. */
-export function whoIs ({ userId, id, identity: { tokenId } }: Peer): Waiting {
-  return { userId, tokenId, connection: id }
+export function whoIs ({ userId, id, identity: { tokenId }, rooms }: Peer): Waiting {
+  return { userId, tokenId, connection: id, rooms }
 }

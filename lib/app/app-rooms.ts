@@ -4,7 +4,7 @@ import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Adapter, ControlMessage, Published } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Denials } from '../auth/denials.js'
-import { callOptions, checkRevoked, checkTarget, publishOptions, stringOption } from './call-options.js'
+import { callOptions, checkClosed, checkGroup, checkRevoked, checkTarget, publishOptions, stringOption, type Revoked } from './call-options.js'
 import type { AnyAddress } from '../contract/types.js'
 import type { Readiness } from '../admission/readiness.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
@@ -14,13 +14,14 @@ import { Refusal } from '../errors/refusal.js'
 import { REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM } from '../errors/misuse.js'
 import { checkCount, checkMoment, checkTime } from '../options/call-values.js'
 import { DEFAULTS } from '../options/defaults.js'
+import { codes, isCode, type Code } from '../protocol/codes.js'
 import { isPosition, type Position } from '../protocol/position.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Revocations } from '../auth/revocations.js'
 import { inBatches, inTurns } from '../structures/slices.js'
 import type { Slots } from '../admission/slots.js'
 import type {
-  AckResult, BroadcastOptions, BroadcastResult, History, MemberEntry, Rooms, Target
+  AckResult, BroadcastOptions, BroadcastResult, GroupTarget, History, MemberEntry, RevokeTarget, Rooms, Target
 } from '../types/rooms.js'
 import type { ConnectionPage, ConnectionQuery } from '../types/connections.js'
 import type { StreamOptions, StreamText } from '../types/streams.js'
@@ -31,7 +32,7 @@ import { shape, type PublishOptions } from '../rooms/publications.js'
 import { AllConnections } from './all-connections.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
 import { nameOf } from './room-name.js'
-import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
+import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf, type Meant } from './targets.js'
 
 export interface AppRoomsOptions {
   readonly node: string
@@ -181,29 +182,50 @@ export class AppRooms implements Rooms {
     return await waiting
   }
 
-  async join (given: Target, room: Named): Promise<number> {
+  async join (given: GroupTarget, room: Named): Promise<number> {
     this.#check()
-    const target = checkTarget(given)
+    const target = this.#located(checkGroup(given))
     const name = this.#enterable(room)
     this.#options.hub.locate(name)
     let joined = 0
-    await inBatches(peersOf(this.#options.connections, target), JOINED_AT_ONCE, async (peer) => {
+    await inBatches(peersOf(this.#options, target), JOINED_AT_ONCE, async (peer) => {
       if (await this.#options.dispatch.joins.joinByServer(peer, name)) joined++
     })
     await this.#tell({ type: 'join', ...target, room: name })
     return joined
   }
 
-  async leave (given: Target, room: Named): Promise<number> {
+  async leave (given: GroupTarget, room: Named): Promise<number> {
     this.#check()
-    const target = checkTarget(given)
+    const target = this.#located(checkGroup(given))
     const name = this.#enterable(room)
-    const peers = peersOf(this.#options.connections, target)
+    const peers = peersOf(this.#options, target)
     this.#options.revocations.add({ ...target, room: name })
     let touched = 0
     await inTurns(peers, AT_ONCE, (peer) => { if (this.#options.dispatch.joins.leaveByServer(peer, name)) touched++ })
     await this.#tell({ type: 'leave', ...target, room: name })
     return touched
+  }
+
+  /** @throws REALTIME_ERR_ROOM_UNKNOWN for a target of members of a room that is not declared */
+  #located<T extends Meant> (target: T): T {
+    if (target.of !== undefined) this.#options.hub.locate(target.of)
+    return target
+  }
+
+  async close (given: GroupTarget | Named, options?: { code?: Code, message?: string }): Promise<number> {
+    this.#check()
+    const target = this.#located(checkClosed(given))
+    const asked = callOptions(options, 'close')
+    const code = returning(asked.code)
+    const message = stringOption(asked.message, 'message of close')
+    let closed = 0
+    await inTurns(peersOf(this.#options, target), AT_ONCE, (peer) => {
+      peer.close(code, message)
+      closed++
+    })
+    await this.#tell({ type: 'close', ...target, code, ...(message === undefined ? {} : { message }) })
+    return closed
   }
 
   #enterable (room: Named): string {
@@ -220,7 +242,7 @@ export class AppRooms implements Rooms {
     this.#check()
     const { timeout: given = DEFAULTS.pingTimeout } = callOptions(options, 'ping')
     const timeout = checkTime(given, 'timeout of ping')
-    const answers = peersOf(this.#options.connections, checkTarget(target)).map(async (peer) => {
+    const answers = [...peersOf(this.#options, checkTarget(target))].map(async (peer) => {
       const latency = await peer.ping(randomBytes(6).toString('base64url'), timeout)
       if (latency === undefined || Number.isNaN(latency)) throw new Refusal('timeout')
       return latency
@@ -232,27 +254,47 @@ export class AppRooms implements Rooms {
     }
   }
 
-  async revoke (given: Target | { tokenId: string }, options?: { message?: string, until?: number }): Promise<number> {
+  async revoke (given: RevokeTarget, options?: { message?: string, until?: number }): Promise<number> {
     this.#check()
-    const target = checkRevoked(given)
+    const target = this.#located(checkRevoked(given))
     const asked = callOptions(options, 'revoke')
     const until = asked.until === undefined ? undefined : checkMoment(asked.until, 'until of revoke')
     const message = stringOption(asked.message, 'message of revoke')
+    if (target.room !== undefined) return await this.#expel(target, message, until ?? Date.now() + DEFAULTS.denial)
     const { denials, revocations, connections } = this.#options
-    const end = until ?? ('tokenId' in target ? this.#lifeOf(target.tokenId) : undefined) ??
+    const end = until ?? (target.tokenId !== undefined ? this.#lifeOf(target.tokenId) : undefined) ??
       Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
     if (subject !== undefined) await denials.deny(subject, end)
-    const peers = 'tokenId' in target ? connections.ofToken(target.tokenId) : peersOf(connections, target)
+    const peers = target.tokenId === undefined ? peersOf(this.#options, target) : connections.ofToken(target.tokenId)
     revocations.add({ ...target, message })
-    await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message) })
+    let closed = 0
+    await inTurns(peers, AT_ONCE, (peer) => {
+      peer.close('revoked', message)
+      closed++
+    })
     await this.#tell({
       type: 'revoke',
       ...target,
       ...(message === undefined ? {} : { message }),
       ...(subject === undefined ? {} : { until: end })
     })
-    return peers.length
+    return closed
+  }
+
+  /** Takes a room from a user on all nodes. @returns connections on this node that were in it */
+  async #expel ({ user = '', room = '' }: Revoked, message: string | undefined, until: number): Promise<number> {
+    this.#enterable(room)
+    const { denials, revocations, connections, dispatch, hub } = this.#options
+    hub.locate(room)
+    await denials.take(user, room, until)
+    revocations.add({ user, room, message, isTaken: true })
+    let left = 0
+    await inTurns(connections.ofUser(user), AT_ONCE, (peer) => {
+      if (dispatch.joins.leaveByServer(peer, room, 'revoked', message)) left++
+    })
+    await this.#tell({ type: 'expel', user, room, ...(message === undefined ? {} : { message }), until })
+    return left
   }
 
   /** A token is denied for as long as it could be used. */
@@ -322,6 +364,16 @@ export class AppRooms implements Rooms {
   async stats (): Promise<Record<string, unknown>> { return await this.#options.stats() }
 
   async #tell (message: ControlMessage): Promise<void> { await this.#options.adapter.control?.send(message) }
+}
+
+/** @throws REALTIME_ERR_OPTIONS for a code by which no client comes back */
+function returning (code: unknown): Code {
+  if (code === undefined) return 'unavailable'
+  if (isCode(code) && codes[code].close !== undefined && codes[code].retry !== 'never') return code
+  const known = Object.entries(codes).filter(([, { close, retry }]) => close !== undefined && retry !== 'never')
+  throw new REALTIME_ERR_OPTIONS(
+    `code of close is one after which a client comes back: ${known.map(([word]) => word).join(', ')}; revoke closes for good`
+  )
 }
 
 /** Shortens any value for a log line. */

@@ -1,7 +1,8 @@
 import { REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET } from '../errors/misuse.js'
-import type { Target } from '../types/rooms.js'
 import type { PublishOptions } from '../rooms/publications.js'
 import { roomOfUser } from '../rooms/built-in.js'
+import { nameOf } from './room-name.js'
+import type { Meant } from './targets.js'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -18,6 +19,10 @@ export function callOptions (options: unknown, call: string): Fields {
     throw new REALTIME_ERR_OPTIONS(`options of ${call} are an object`)
   }
   return options as Fields
+}
+
+function fieldsOf (target: unknown): Fields {
+  return (typeof target === 'object' && target !== null ? target : NONE) as Fields
 }
 
 /** @throws REALTIME_ERR_OPTIONS */
@@ -39,18 +44,48 @@ export function publishOptions (options: unknown): PublishOptions {
 }
 
 /** @throws REALTIME_ERR_TARGET */
-export function checkTarget (target: unknown): Target {
-  const { user, connection } = (typeof target === 'object' && target !== null ? target : NONE) as Fields
+export function checkTarget (target: unknown): Meant {
+  const { user, connection } = fieldsOf(target)
   if (typeof connection === 'string' && user === undefined) return { connection }
   if (typeof user !== 'string') throw new REALTIME_ERR_TARGET('a target is { user: id } or { connection: id }')
   roomOfUser(user)
   return { user }
 }
 
-/** @throws REALTIME_ERR_TARGET */
-export function checkRevoked (target: unknown): Target | { readonly tokenId: string } {
-  const { tokenId } = (typeof target === 'object' && target !== null ? target : NONE) as Fields
-  if (tokenId === undefined) return checkTarget(target)
+/**
+ * Reads a target that may be the members of a room.
+ *
+ * @throws REALTIME_ERR_TARGET, REALTIME_ERR_ROOM
+ */
+export function checkGroup (target: unknown): Meant {
+  const { user, connection, room } = fieldsOf(target)
+  if (room === undefined) return checkTarget(target)
+  if (user === undefined && connection === undefined) return { of: nameOf(room) }
+  throw new REALTIME_ERR_TARGET('a target is one of { user: id }, { connection: id } and { room }')
+}
+
+/**
+ * Reads the target of a close: one of these, or a room by its name or address.
+ *
+ * @throws REALTIME_ERR_TARGET, REALTIME_ERR_ROOM
+ */
+export function checkClosed (target: unknown): Meant {
+  const { user, connection, room, name } = fieldsOf(target)
+  const isRoom = typeof target === 'string' ||
+    (typeof name === 'string' && user === undefined && connection === undefined && room === undefined)
+  return isRoom ? { of: nameOf(target) } : checkGroup(target)
+}
+
+/** What is revoked: access of the target or the token, or one room of the user. */
+export type Revoked = Meant & { readonly tokenId?: string, readonly room?: string }
+
+/** @throws REALTIME_ERR_TARGET, REALTIME_ERR_ROOM */
+export function checkRevoked (target: unknown): Revoked {
+  const { tokenId, user, connection, room } = fieldsOf(target)
+  if (tokenId === undefined) {
+    if (room === undefined || user === undefined || connection !== undefined) return checkGroup(target)
+    return { ...checkTarget({ user }), room: nameOf(room) }
+  }
   if (typeof tokenId !== 'string' || tokenId === '') {
     throw new REALTIME_ERR_TARGET('tokenId is the jti of a token, a non-empty string')
   }

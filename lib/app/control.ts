@@ -13,7 +13,6 @@ import type { Polls } from '../endpoint/polls.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Cluster } from '../stats/cluster.js'
 import { inBatches, inTurns } from '../structures/slices.js'
-import type { Target } from '../types/rooms.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
@@ -37,6 +36,7 @@ export interface RemoteControlOptions {
 }
 
 type Ask = Extract<ControlMessage, { readonly type: 'ask' }>
+type Expel = Extract<ControlMessage, { readonly type: 'expel' }>
 type List = Extract<ControlMessage, { readonly type: 'list' }>
 type Revoke = Extract<ControlMessage, { readonly type: 'revoke' }>
 
@@ -60,15 +60,21 @@ export class RemoteControl {
         await this.#revoke(message)
         return
       case 'join':
-        await inBatches(peersOf(connections, message as Target), JOINED_AT_ONCE, async (peer) => {
+        await inBatches(peersOf(this.#options, message), JOINED_AT_ONCE, async (peer) => {
           await dispatch.joins.joinByServer(peer, message.room)
         })
         return
       case 'leave':
-        revocations.add({ user: message.user, connection: message.connection, room: message.room })
-        await inTurns(peersOf(connections, message as Target), AT_ONCE, (peer) => {
+        revocations.add({ user: message.user, connection: message.connection, of: message.of, room: message.room })
+        await inTurns(peersOf(this.#options, message), AT_ONCE, (peer) => {
           dispatch.joins.leaveByServer(peer, message.room)
         })
+        return
+      case 'expel':
+        await this.#expel(message)
+        return
+      case 'close':
+        await inTurns(peersOf(this.#options, message), AT_ONCE, (peer) => { peer.close(message.code, message.message) })
         return
       case 'cancel':
         hub.texts.cancelHere(message.room, message.event, message.key)
@@ -127,12 +133,21 @@ export class RemoteControl {
 
   async #revoke (message: Revoke): Promise<void> {
     const { denials, connections, revocations } = this.#options
-    const { user, tokenId, connection } = message
+    const { user, tokenId, connection, of } = message
     const subject = subjectOf(message)
     if (subject !== undefined && message.until !== undefined) denials.remember(subject, message.until)
-    revocations.add({ user, tokenId, connection, message: message.message })
-    const peers = tokenId === undefined ? peersOf(connections, message as Target) : connections.ofToken(tokenId)
+    revocations.add({ user, tokenId, connection, of, message: message.message })
+    const peers = tokenId === undefined ? peersOf(this.#options, message) : connections.ofToken(tokenId)
     await inTurns(peers, AT_ONCE, (peer) => { peer.close('revoked', message.message) })
+  }
+
+  async #expel ({ user, room, message, until }: Expel): Promise<void> {
+    const { denials, connections, revocations, dispatch } = this.#options
+    denials.rememberTaken(user, room, until)
+    revocations.add({ user, room, message, isTaken: true })
+    await inTurns(connections.ofUser(user), AT_ONCE, (peer) => {
+      dispatch.joins.leaveByServer(peer, room, 'revoked', message)
+    })
   }
 
   async #list ({ id, ...question }: List): Promise<void> {

@@ -49,8 +49,7 @@ export class Authentication {
   }
 
   #undenied (identity: Identity): Awaitable<Identity> {
-    const checked = this.#options.denials.check(identity)
-    return checked instanceof Promise ? checked.then(() => identity) : identity
+    return this.#options.denials.check(identity)
   }
 
   #verify (request: FastifyRequest, token: string | undefined): Awaitable<Identity> {
@@ -141,8 +140,7 @@ export class Authentication {
    */
   async redeem (ticket: string): Promise<Identity> {
     const identity = await this.#options.tickets.redeem(ticket)
-    await this.#options.denials.check(identity)
-    return identity
+    return await this.#options.denials.check(identity)
   }
 
   /**

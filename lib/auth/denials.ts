@@ -23,8 +23,19 @@ interface Denied { readonly subject: string, readonly until: number }
 /** Denials that are checked for expiry when one is added. */
 const SWEEP = 8
 
-function refuseDenied (isDenied: boolean): void {
+/** @throws Refusal `revoked` */
+function checked (identity: Identity, isDenied: boolean, hasLost: boolean): Identity {
   if (isDenied) throw new Refusal('revoked')
+  return hasLost ? { ...identity, hasLost } : identity
+}
+
+async function checkedLater (
+  identity: Identity,
+  isDenied: Awaitable<boolean>,
+  hasLost: Awaitable<boolean>
+): Promise<Identity> {
+  const [found, lost] = await Promise.all([isDenied, hasLost])
+  return checked(identity, found, lost)
 }
 
 /**
@@ -39,6 +50,8 @@ export class Denials {
    */
   readonly #denied: Remembered<Denied>
   readonly #retention: Retention
+  /** Whether this node has heard of a room that was taken from a user. */
+  #hasTaken = false
 
   constructor (options: DenialsOptions) {
     this.#options = options
@@ -46,19 +59,45 @@ export class Denials {
     this.#denied = new Remembered(this.#retention)
   }
 
-  /** @throws Refusal `revoked` */
-  check ({ userId, tokenId }: Identity): Awaitable<void> {
+  /**
+   * @returns the identity, which says where rooms were taken from the user
+   * @throws Refusal `revoked`
+   */
+  check (identity: Identity): Awaitable<Identity> {
     const { store } = this.#options
-    if (store === undefined) return
+    const { userId, tokenId } = identity
+    if (store === undefined) return identity
     const subjects = tokenId === undefined
       ? [keyOfKind('user', userId)]
       : [keyOfKind('user', userId), keyOfKind('token', tokenId)]
     const now = Date.now()
     if (subjects.some((subject) => this.#denied.get(subject, now) !== undefined)) throw new Refusal('revoked')
+    const found = this.#asked(store, subjects)
+    const hasLost = this.#asked(store, [keyOfKind('member', userId)])
+    if (found instanceof Promise || hasLost instanceof Promise) return checkedLater(identity, found, hasLost)
+    return checked(identity, found, hasLost)
+  }
+
+  /**
+   * Checks whether a room was taken from a user. The adapter is asked only where its answer to `check` was that some
+   * room was; what has been taken since, this node has heard.
+   *
+   * @throws Refusal `revoked`
+   */
+  checkRoom ({ userId, hasLost }: Identity, room: string): Awaitable<void> {
+    const { store } = this.#options
+    if (store === undefined || (!this.#hasTaken && hasLost !== true)) return
+    const subject = keyOfKind('member', userId, room)
+    if (this.#denied.get(subject, Date.now()) !== undefined) throw new Refusal('revoked', { room })
+    if (hasLost !== true) return
+    const found = this.#asked(store, [subject])
+    const refuse = (isDenied: boolean): void => { if (isDenied) throw new Refusal('revoked', { room }) }
+    return found instanceof Promise ? found.then(refuse) : refuse(found)
+  }
+
+  #asked (store: DenialStore, subjects: readonly string[]): Awaitable<boolean> {
     const found = store.isDenied(subjects)
-    return found instanceof Promise
-      ? found.catch((error: unknown) => this.#unasked(error)).then(refuseDenied)
-      : refuseDenied(found)
+    return found instanceof Promise ? found.catch((error: unknown) => this.#unasked(error)) : found
   }
 
   #unasked (error: unknown): boolean {
@@ -83,6 +122,26 @@ export class Denials {
     if (until <= Date.now()) return
     await store.deny(subject, until)
     this.remember(subject, until)
+  }
+
+  /**
+   * Takes a room from a user from now on.
+   *
+   * @param until Unix milliseconds
+   * @throws REALTIME_ERR_ADAPTER where the adapter keeps no denials
+   */
+  async take (userId: string, room: string, until: number): Promise<void> {
+    // Whoever connects asks for single rooms only where this says that there are such.
+    await this.deny(keyOfKind('member', userId), until)
+    await this.deny(keyOfKind('member', userId, room), until)
+    this.#hasTaken = true
+  }
+
+  /** Remembers that a room was taken from a user, as the adapter keeps it. @param until Unix milliseconds */
+  rememberTaken (userId: string, room: string, until: number): void {
+    this.remember(keyOfKind('member', userId), until)
+    this.remember(keyOfKind('member', userId, room), until)
+    this.#hasTaken = true
   }
 
   /**

@@ -1,13 +1,20 @@
 import { Refusal } from '../errors/refusal.js'
 import { keyOfKind } from '../protocol/key.js'
 
-/** What the server revokes: for a user, a token or a connection all access, or one room. */
+/** The rooms of a connection, as far as a decision about it has to know them. */
+interface InRooms { get (name: string): object | undefined }
+
+/** What the server revokes: for a user, a token, a connection or the members of a room all access, or one room. */
 export interface Revocation {
   readonly user?: string | undefined
   readonly tokenId?: string | undefined
   readonly connection?: string | undefined
+  /** The room whose members are meant, and those who are entering it. */
+  readonly of?: string | undefined
   /** Absent for all rooms. */
   readonly room?: string | undefined
+  /** Whether the room was taken from its user, who is refused there as well without being a member. */
+  readonly isTaken?: boolean
   /** Sent to the peers concerned. */
   readonly message?: string | undefined
 }
@@ -17,6 +24,8 @@ export interface Waiting {
   readonly userId: string
   readonly tokenId?: string | undefined
   readonly connection?: string | undefined
+  /** Rooms that it is in. */
+  readonly rooms?: InRooms | undefined
 }
 
 type Follow = (revocation: Revocation) => void
@@ -74,11 +83,13 @@ export class Revocations {
 
   /**
    * @param since the moment at which the decision began
+   * @param name the room in which the caller acts
    * @throws Refusal `revoked`; `unavailable` when the decision took so long that it cannot be checked
    */
-  check (since: number, who: Waiting): void {
-    for (const { room, message } of this.#of(since, who)) {
+  check (since: number, who: Waiting, name?: string): void {
+    for (const { room, message, isTaken } of this.#of(since, who, name)) {
       if (room === undefined) throw new Refusal('revoked', { message })
+      if (isTaken === true && room === name) throw new Refusal('revoked', { room, message })
     }
   }
 
@@ -88,21 +99,23 @@ export class Revocations {
    * @throws Refusal `forbidden` too
    */
   checkRoom (since: number, who: Waiting, name: string): void {
-    this.check(since, who)
-    for (const { room } of this.#of(since, who)) {
+    this.check(since, who, name)
+    for (const { room } of this.#of(since, who, name)) {
       if (room === name) {
         throw new Refusal('forbidden', { room: name, message: 'the server has taken you out of this room' })
       }
     }
   }
 
-  #of (since: number, { userId, tokenId, connection }: Waiting): Revocation[] {
+  #of (since: number, { userId, tokenId, connection, rooms }: Waiting, name?: string): Revocation[] {
     if (since === this.#moment) return []
     const first = this.#moment - this.#latest.length
     if (since < first) {
       throw new Refusal('unavailable', { message: 'too much was revoked in the meantime', retryAfter: 1_000 })
     }
     return this.#latest.slice(since - first).filter((revocation) => {
+      const { of } = revocation
+      if (of !== undefined) return of === name || rooms?.get(of) !== undefined
       if (revocation.user !== undefined) return revocation.user === userId
       if (revocation.tokenId !== undefined) return revocation.tokenId === tokenId
       return revocation.connection !== undefined && revocation.connection === connection

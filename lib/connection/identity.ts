@@ -6,4 +6,6 @@ export interface Identity {
   readonly exp?: number | undefined
   /** `jti` of the credential. */
   readonly tokenId?: string | undefined
+  /** Whether some room was taken from the user, which the adapter is asked about at each entry. */
+  readonly hasLost?: boolean
 }

@@ -200,14 +200,14 @@ export class Joins {
   }
 
   /** Removes a connection from a room for the server, with a `left` frame. */
-  leaveByServer (connection: Peer, name: string, word = 'left'): boolean {
+  leaveByServer (connection: Peer, name: string, word = 'left', message?: string): boolean {
     const membership = connection.rooms.get(name)
     if (membership === undefined) return false
     this.#leave(connection, membership, word, true)
     connection.sendSurely({
       type: 'left',
       room: name,
-      data: { code: word, message: isCode(word) ? codes[word].message : 'the server ended it' }
+      data: { code: word, message: message ?? (isCode(word) ? codes[word].message : 'the server ended it') }
     })
     return true
   }

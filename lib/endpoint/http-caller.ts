@@ -31,18 +31,18 @@ export class HttpCaller implements Caller {
   readonly isRequest = true
   readonly #identity: Identity
   readonly #own: Own
-  readonly #check: () => void
+  readonly #check: (room?: string) => void
   readonly #parts: HttpCallerParts
   readonly #whenHungUp: (callback: () => void) => void
 
   /**
-   * @param check throws when the caller may no longer use the server
+   * @param check throws when the caller may no longer use the server, or the room
    * @param whenHungUp calls back when the request is over, answered or not
    */
   constructor (
     identity: Identity,
     own: Own,
-    check: () => void,
+    check: (room?: string) => void,
     whenHungUp: (callback: () => void) => void,
     parts: HttpCallerParts
   ) {
@@ -59,8 +59,9 @@ export class HttpCaller implements Caller {
 
   async use (room: string): Promise<UsedRoom> {
     const { declaration, params } = await this.#parts.access.allow(room, this.#identity)
-    this.#check()
-    return { declaration, params, check: this.#check, isExcepted: (event) => this.#isExcepted(event) }
+    const check = (): void => { this.#check(room) }
+    check()
+    return { declaration, params, check, isExcepted: (event) => this.#isExcepted(event) }
   }
 
   #isExcepted ({ except }: EventHead): boolean {

@@ -39,7 +39,9 @@ export class Uplink {
   async post (request: FastifyRequest, { identity, since }: Admitted, path: string): Promise<unknown> {
     const { json, bytes = 0 } = (request.body ?? {}) as ParsedBody
     const own = this.#own(request, identity.userId)
-    const check = (): void => { this.#options.revocations.check(since, { ...identity, connection: own.id }) }
+    const check = (room?: string): void => {
+      this.#options.revocations.check(since, { ...identity, connection: own.id }, room)
+    }
     check()
     const whenHungUp = (callback: () => void): void => { this.#options.whenOver(request.raw, callback) }
     const caller = new HttpCaller(identity, own, check, whenHungUp, this.#options)
@@ -59,7 +61,7 @@ export class Uplink {
     if (command.type === 'message') this.#count(own, bytes)
     const answer = await this.#options.dispatch.commands.answer(command, caller, bytes)
     // A caller whose access was revoked meanwhile does not get the result.
-    check()
+    check('room' in command ? command.room : undefined)
     return answer
   }
 

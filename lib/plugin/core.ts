@@ -79,7 +79,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
   const credentials = createCredentials(foundation, server)
   const denials = createDenials(foundation)
   const auth = createAuthentication(foundation, { credentials, denials, revocations })
-  const access = new Access(hub)
+  const access = new Access(hub, denials)
   const rates = new UserRateLimiter(settings.limits.rate)
   const connectionIds = new ConnectionIds(adapter, (error) => { failed(error, 'secret') })
 

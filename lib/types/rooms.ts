@@ -1,5 +1,6 @@
 import type { AnyAddress, EventData, EventName, EventsOfRoom, RoomState } from '../contract/types.js'
 import type { ConnectionPage, ConnectionQuery } from './connections.js'
+import type { Code } from '../protocol/codes.js'
 import type { Position } from '../protocol/position.js'
 import type { OpeningStream, StreamChunk, StreamData, StreamHead, StreamName, StreamOptions, StreamText } from './streams.js'
 
@@ -68,6 +69,23 @@ export type Target = {
 } | {
   /** The id of the connection. */
   connection: string
+}
+
+/** Who is meant: all connections of a user or in a room, on all nodes, or one connection. */
+export type GroupTarget = Target | {
+  /** The room whose members are meant, by its name or address. */
+  room: string | AnyAddress
+}
+
+/** What is revoked: all access of a target or a token, or one room of a user. */
+export type RevokeTarget = GroupTarget | {
+  /** The id of the user. */
+  user: string
+  /** The room that is taken from the user. */
+  room: string | AnyAddress
+} | {
+  /** The `jti` of a token. */
+  tokenId: string
 }
 
 /**
@@ -166,18 +184,19 @@ export interface Rooms {
   sendToUser (userId: string, event: string, data: unknown): Promise<BroadcastResult>
   /**
    * Puts connections into a room, without asking `authorize`, for as long as they live. Resolves with the number of
-   * connections on this node that are in it now and were not before.
+   * connections on this node that are in it now and were not before. Those of a target `{ room }` are who is a member
+   * when the call reaches their node.
    *
    * @throws REALTIME_ERR_ROOM for a room whose name begins with `@`: every connection is in its own for as long as it
    *   lives
    */
-  join (target: Target, room: string | AnyAddress): Promise<number>
+  join (target: GroupTarget, room: string | AnyAddress): Promise<number>
   /**
    * Takes connections out of a room. Resolves with the number on this node that were in it.
    *
    * @throws REALTIME_ERR_ROOM for a room whose name begins with `@`
    */
-  leave (target: Target, room: string | AnyAddress): Promise<number>
+  leave (target: GroupTarget, room: string | AnyAddress): Promise<number>
   /**
    * Asks connections on this node for an answer. It resolves with the first one, `latency` in milliseconds, and with
    * `alive: false` when none has come in time.
@@ -200,25 +219,43 @@ export interface Rooms {
    */
   connections (query?: ConnectionQuery): Promise<ConnectionPage>
   /**
-   * Closes connections on every node with a final code, and keeps the user or the token out for a time. Resolves with
-   * the number closed on this node.
+   * Closes connections on every node by a code after which their clients come back. Each is told the code and the
+   * message by an `error` frame, then by the close frame of a WebSocket. Who is being let in at that moment stays.
+   * Resolves with the number closed on this node.
+   *
+   * @param target a target, or a room whose members are meant
+   * @param options `code`: a word of the table of codes that is not final, `unauthorized` to have a fresh credential
+   *   fetched
+   * @throws REALTIME_ERR_OPTIONS for a final code
+   */
+  close (target: GroupTarget | string | AnyAddress, options?: {
+    /** why, which says when clients come back. @default 'unavailable': with backoff */
+    code?: Code
+    /** told to those who are closed. @default the text of the code */
+    message?: string
+  }): Promise<number>
+  /**
+   * Closes connections on every node with a final code, and keeps the user or the token out for a time; those of a
+   * target `{ connection }` or `{ room }` may come back with a new connection. Resolves with the number closed on this
+   * node.
+   *
+   * With `{ user, room }` it takes that one room from the user: connections in it are told by a `left` frame with the
+   * code `revoked`, and every entry is refused with it, also to a message by POST. Only `join` by the server lets the
+   * user in again before the time. It resolves with the number of connections on this node that were in the room.
    *
    * @throws REALTIME_ERR_ADAPTER when a user or token is to be kept out and the adapter keeps no denials
    */
-  revoke (target: Target | {
-    /** the `jti` of a token */
-    tokenId: string
-  }, options?: {
+  revoke (target: RevokeTarget, options?: {
     /** told to those who are closed. @default the text of the code */
-      message?: string
-      /**
+    message?: string
+    /**
      * Unix milliseconds until which the user or token is refused, `Infinity` for ever. Denials beyond
      * `limits.remembered.bytes` are forgotten by a node, not by the adapter.
      *
      * @default the end of a token that is in use here, else in one hour
      */
-      until?: number
-    }): Promise<number>
+    until?: number
+  }): Promise<number>
   /** The users in a room, on all nodes. @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
   members (room: string | AnyAddress): Promise<MemberEntry[]>
   /** The number of users in a room, on all nodes. @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */

@@ -31,6 +31,7 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   join: [{ user: 'ada' }, 'chat/1'],
   leave: [{ user: 'ada' }, 'chat/1'],
   ping: [{ user: 'ada' }, { timeout: 1 }],
+  close: ['chat/1', { code: 'draining' }],
   revoke: [{ user: 'bob' }, { until: 1 }],
   connections: [{ user: 'ada', room: 'chat/1', limit: 1 }],
   members: ['chat/1'],

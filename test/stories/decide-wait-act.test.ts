@@ -143,6 +143,14 @@ const EVENTS: Record<string, {
     happens: async ({ app }, user) => await app.rooms.revoke({ user }, { until: Date.now() }),
     words: /^revoked$/
   },
+  'revoke of the room': {
+    happens: async ({ app }, user) => await app.rooms.revoke({ user, room: 'room/1' }),
+    words: /^revoked$/
+  },
+  'leave of the room\'s members': {
+    happens: async ({ app }) => await app.rooms.leave({ room: 'room/1' }, 'room/1'),
+    words: /^forbidden$/
+  },
   leave: { happens: async ({ app }, user) => await app.rooms.leave({ user }, 'room/1'), words: /^forbidden$/ },
   'the end of the peer': { happens: (_server, _user, way) => { way.cut() }, words: /^gone$/ },
   // The last one: nobody is let in after it.
@@ -174,7 +182,7 @@ for (const transport of TRANSPORTS) {
         }
         t.notOk(way.heard().includes('secret'), `${name}: nothing is heard`)
         // A connection that was taken out of the room stands.
-        if (name !== 'leave') {
+        if (!/leave|room/.test(name)) {
           await eventually(
             `no connection of ${user} is left after ${name}`,
             async () => await app.rooms.isOnline(user),
@@ -196,13 +204,13 @@ for (const wait of POSTED) {
     `a POST that waits at ${wait} is ended by a revocation, and handled only when that came after the handler`,
     async (t) => {
       const server = await startGated(t)
-      for (const by of ['user', 'tokenId', 'until'] as const) {
+      for (const by of ['user', 'tokenId', 'until', 'room'] as const) {
         const user = `user-${by}`
         server.gates.close(wait)
         const way = enter(server, 'uplink', server.token(user, { jti: `token of ${user}` }))
         await server.gates.reached()
         await server.app.rooms.revoke(
-          by === 'tokenId' ? { tokenId: `token of ${user}` } : { user },
+          by === 'tokenId' ? { tokenId: `token of ${user}` } : by === 'room' ? { user, room: 'room/1' } : { user },
           by === 'until' ? { until: Date.now() } : {}
         )
         server.gates.open()
@@ -228,7 +236,7 @@ t.test('a message that was not handled because its sender was sent away can be s
 })
 
 for (const wait of ['claim', 'handler']) {
-  for (const event of ['revoke', 'leave'] as const) {
+  for (const event of ['revoke', 'revoke of the room', 'leave'] as const) {
     t.test(`a message over WebSocket that waits at ${wait} is met by ${event}`, async (t) => {
       const server = await startGated(t)
       const peer = await connect(server, { rooms: ['room/1'], token: server.token('ada') })
@@ -236,6 +244,7 @@ for (const wait of ['claim', 'handler']) {
       peer.send({ type: 'say', room: 'room/1', id: '1', data: { text: 'mine' } })
       await server.gates.reached()
       if (event === 'revoke') t.equal(await server.app.rooms.revoke({ user: 'ada' }), 1)
+      else if (event === 'revoke of the room') t.equal(await server.app.rooms.revoke({ user: 'ada', room: 'room/1' }), 1)
       else t.equal(await server.app.rooms.leave({ user: 'ada' }, 'room/1'), 1)
       server.gates.open()
       if (event === 'revoke') await peer.ended
@@ -260,6 +269,10 @@ for (const wait of JOINING) {
       }> = {
         revoke: { meet: async (_peer, user) => await server.app.rooms.revoke({ user }) },
         leave: { meet: async (_peer, user) => await server.app.rooms.leave({ user }, 'room/2'), word: 'forbidden' },
+        'revoke of the room': {
+          meet: async (_peer, user) => await server.app.rooms.revoke({ user, room: 'room/2' }),
+          word: 'revoked'
+        },
         'leave by connection': {
           meet: async (peer) => await server.app.rooms.leave({ connection: peer.id }, 'room/2'),
           word: 'forbidden'
@@ -468,19 +481,20 @@ t.test('a revocation or a leave on one node finds whoever is being let in by ano
     for (const wait of transport === 'uplink'
       ? ['authorize', 'preHandler']
       : ['authenticate', 'authorize', 'preHandler', 'onJoin']) {
-      for (const event of transport === 'uplink' ? ['revoke'] : ['revoke', 'leave']) {
+      for (const event of transport === 'uplink' ? ['revoke', 'expel'] : ['revoke', 'expel', 'leave']) {
         const user = `${transport}-${wait}-${event}`
         const fence = await connect(there, { token: there.token(`fence of ${user}`) })
         there.gates.close(wait)
         const way = enter(there, transport, there.token(user))
         await there.gates.reached()
         if (event === 'revoke') await here.app.rooms.revoke({ user })
+        else if (event === 'expel') await here.app.rooms.revoke({ user, room: 'room/1' })
         else await here.app.rooms.leave({ user }, 'room/1')
         // What `here` says next comes behind: once it is heard, so is the revocation.
         await here.app.rooms.revoke({ connection: fence.id })
         await fence.ended
         there.gates.open()
-        t.match(await within('an outcome', 4_000, way.outcome), event === 'revoke' ? 'revoked' : 'forbidden', user)
+        t.match(await within('an outcome', 4_000, way.outcome), event === 'leave' ? 'forbidden' : 'revoked', user)
         t.equal((await there.app.rooms.broadcast('room/1', 'said', { text: 'secret' })).recipients, 0, user)
         way.cut()
       }

@@ -169,27 +169,38 @@ export function checkControl (value: unknown): ControlMessage | undefined {
   const { type, user, tokenId, connection, room, ack } = value
   switch (type) {
     case 'revoke': {
-      const { message, until } = value
-      if (!isOptional(user, isName) || !isOptional(tokenId, isName) || !isOptional(connection, isName) ||
-        (user ?? tokenId ?? connection) === undefined) {
-        return undefined
-      }
-      if (!isOptional(message, isString) || !isOptional(until, isDate)) return undefined
+      const { until } = value
+      const meant = meantOf(value)
+      const message = reasonOf(value.message)
+      if (!isOptional(tokenId, isName) || (tokenId ?? meant) === undefined) return undefined
+      if (message === undefined || !isOptional(until, isDate)) return undefined
       return {
         type,
-        ...(user === undefined ? {} : { user }),
-        ...(tokenId === undefined ? {} : { tokenId }),
-        ...(connection === undefined ? {} : { connection }),
-        ...(message === undefined ? {} : { message: message.slice(0, MAX_REASON) }),
+        ...(tokenId === undefined ? meant : { tokenId }),
+        ...message,
         ...(until === undefined ? {} : { until })
       }
     }
+    case 'close': {
+      const { code } = value
+      const [meant, message] = [meantOf(value), reasonOf(value.message)]
+      return meant === undefined || message === undefined || !isCode(code)
+        ? undefined
+        : { type, ...meant, code, ...message }
+    }
+    case 'expel': {
+      const { until } = value
+      const message = reasonOf(value.message)
+      return isName(user) && isRoom(room) && message !== undefined && isDate(until)
+        ? { type, user, room, ...message, until }
+        : undefined
+    }
     case 'join':
-    case 'leave':
+    case 'leave': {
+      const meant = meantOf(value)
       // No connection is put into a built-in room, or taken out of one.
-      if (typeof room !== 'string' || !isRoomName(room) || room.startsWith('@')) return undefined
-      if (isName(user)) return { type, user, room }
-      return isName(connection) ? { type, connection, room } : undefined
+      return meant === undefined || !isRoom(room) || room.startsWith('@') ? undefined : { type, ...meant, room }
+    }
     case 'members': {
       const { members } = value
       if (!isName(ack) || !Array.isArray(members) || !members.every(isMember)) return undefined
@@ -254,6 +265,24 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     case 'listed': return listedOf(value)
     default: return undefined
   }
+}
+
+function isRoom (value: unknown): value is string { return typeof value === 'string' && isRoomName(value) }
+
+/** Whom a message means: `undefined` where it says nobody, or names somebody by something else than a name. */
+function meantOf (
+  { user, connection, of }: Readonly<Record<string, unknown>>
+): { readonly user: string } | { readonly connection: string } | { readonly of: string } | undefined {
+  if (!isOptional(user, isName) || !isOptional(connection, isName) || !isOptional(of, isRoom)) return undefined
+  if (user !== undefined) return { user }
+  if (connection !== undefined) return { connection }
+  return of === undefined ? undefined : { of }
+}
+
+/** Reads a reason for people; `undefined` for what is none. */
+function reasonOf (message: unknown): { readonly message?: string } | undefined {
+  if (message === undefined) return {}
+  return isString(message) ? { message: message.slice(0, MAX_REASON) } : undefined
 }
 
 function isDate (value: unknown): value is number {

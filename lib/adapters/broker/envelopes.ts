@@ -8,7 +8,9 @@ export const KEPT = 600_000
 /** Messages that are remembered, so that none is delivered twice. */
 const MAX_HEARD = 20_000
 /** The others are sent again, or counted as missing, by their sender. */
-const MUST_ARRIVE: ReadonlySet<ControlMessage['type']> = new Set(['revoke', 'join', 'leave', 'cancel', 'moved'])
+const MUST_ARRIVE: ReadonlySet<ControlMessage['type']> = new Set([
+  'revoke', 'expel', 'close', 'join', 'leave', 'cancel', 'moved'
+])
 
 /** Whether a message is kept for nodes that cannot hear it now, and handed over there in its order. */
 export function mustArrive ({ type }: ControlMessage): boolean { return MUST_ARRIVE.has(type) }
@@ -60,5 +62,6 @@ export class Envelopes {
 }
 
 function shifted (message: ControlMessage, by: number): ControlMessage {
-  return message.type === 'revoke' && message.until !== undefined ? { ...message, until: message.until + by } : message
+  const isTimed = message.type === 'revoke' || message.type === 'expel'
+  return isTimed && message.until !== undefined ? { ...message, until: message.until + by } : message
 }

@@ -1,0 +1,165 @@
+import t, { type Test } from 'tap'
+import { memory } from '../../lib/adapters/memory/adapter.js'
+import { checkControl } from '../../lib/adapters/broker/decode.js'
+import { connect as connectClient } from '../../lib/client/index.js'
+import { BROKERS } from '../helpers/brokers.js'
+import { chat, connect, declareChat, eventually, inbox, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
+import { missing } from '../helpers/servers.js'
+
+const declare = (app: Running['app']): void => { app.room(inbox); declareChat(app) }
+
+/** Starts nodes of one cluster, one after the other; with memory it is the same one again. */
+type More = () => Promise<Running>
+
+const ADAPTERS: ReadonlyArray<{ name: string, skip: string | false, open: (t: Test) => Promise<More> }> = [
+  {
+    name: 'memory',
+    skip: false,
+    open: async (t) => {
+      const only = await start(t, { declare, adapter: memory(), presence: { grace: 50 } })
+      return async () => only
+    }
+  },
+  ...BROKERS.map(({ name, program, start: run, make }) => ({
+    name,
+    skip: missing(program),
+    open: async (t: Test): Promise<More> => {
+      const { port } = await run(t)
+      return async () => await start(t, { declare, adapter: make(port), presence: { grace: 50 } })
+    }
+  }))
+]
+
+async function enter (server: Running, user: string, rooms: string[], transport?: NetPeer['transport']): Promise<NetPeer> {
+  return await connect(server, { rooms, token: server.token(user), ...(transport === undefined ? {} : { transport }) })
+}
+
+for (const { name, skip, open } of ADAPTERS) {
+  t.test(`on ${name}: a room is a target of join, leave, close and revoke, on all nodes`, { skip }, async (t) => {
+    const more = await open(t)
+    const [a, b] = [await more(), await more()]
+    const { rooms } = a.app
+    const [here, there, other] = [
+      await enter(a, 'ada', ['chat/1']), await enter(b, 'bob', ['chat/1']), await enter(b, 'eve', ['chat/2'])
+    ]
+    await rooms.join({ room: 'chat/1' }, 'chat/3')
+    for (const peer of [here, there]) t.match(await peer.next('joined'), { room: 'chat/3' })
+    await rooms.leave({ room: chat.at({ id: '3' }) }, 'chat/1')
+    for (const peer of [here, there]) t.match(await peer.next('left'), { room: 'chat/1', data: { code: 'left' } })
+    await rooms.leave({ room: 'chat/3' }, 'chat/3')
+    for (const peer of [here, there]) t.match(await peer.next('left'), { room: 'chat/3' })
+    await rooms.join({ user: 'bob' }, 'chat/2')
+    await there.next('joined', ({ room }) => room === 'chat/2')
+    await rooms.close('chat/2', { code: 'unauthorized', message: 'the plan has changed' })
+    for (const peer of [there, other]) {
+      t.match(await peer.next('error'), {
+        data: { code: 'unauthorized', retry: 'refresh', message: 'the plan has changed' }
+      })
+      await peer.ended
+    }
+    t.equal(await rooms.close({ room: 'chat/2' }), 0)
+    await here.fence()
+    const again = await enter(b, 'ada', ['chat/1'])
+    await rooms.revoke({ room: 'chat/1' }, { message: 'closed for today' })
+    t.match((await again.next('error')).data, { code: 'revoked', message: 'closed for today' })
+    await again.ended
+    await here.fence()
+    // Members of a room are closed, and nobody is kept out.
+    const back = await enter(b, 'ada', ['chat/1'])
+    await rooms.close({ user: 'ada' })
+    for (const peer of [here, back]) {
+      t.match((await peer.next('error')).data, { code: 'unavailable', retry: 'backoff' })
+      await peer.ended
+    }
+  })
+
+  t.test(`on ${name}: a room is taken from a user, who hears why and is kept out of it alone`, { skip }, async (t) => {
+    const more = await open(t)
+    const [a, b] = [await more(), await more()]
+    const { rooms } = a.app
+    const peers: NetPeer[] = []
+    for (const transport of TRANSPORTS) peers.push(await enter(b, 'ada', ['chat/1', 'chat/2'], transport))
+    const bob = await enter(b, 'bob', ['chat/1'])
+    const left = await rooms.revoke({ user: 'ada', room: 'chat/1' }, { message: 'three warnings' })
+    t.equal(left, a === b ? 3 : 0, 'the number on this node')
+    for (const peer of peers) {
+      t.match(await peer.next('left'), { room: 'chat/1', data: { code: 'revoked', message: 'three warnings' } })
+      if (peer.transport === 'websocket') await peer.fence()
+    }
+    await bob.fence()
+    // A node that was not there then asks the adapter.
+    for (const server of [a, b, await more()]) {
+      for (const transport of TRANSPORTS) {
+        await t.rejects(enter(server, 'ada', ['chat/1'], transport), { body: { code: 'revoked', room: 'chat/1' } } as unknown as Error, transport)
+      }
+      const post = await fetch(`${server.url}/ws/chat/1`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json', connection: 'close' },
+        body: JSON.stringify({ type: 'say', id: 'x', data: { text: 'x' } })
+      })
+      t.match([post.status, await post.json()], [403, { code: 'revoked', room: 'chat/1' }])
+      const other = await enter(server, 'ada', ['chat/2'])
+      other.send({ type: 'join', room: 'chat/1', id: 'j' })
+      t.match((await other.next('error', ({ id }) => id === 'j')).data, { code: 'revoked', retry: 'never' })
+      await other.fence()
+      other.cut()
+    }
+    // The server itself may let the user in again.
+    await rooms.join({ user: 'ada' }, 'chat/1')
+    t.match(await peers[0]!.next('joined'), { room: 'chat/1' })
+    await rooms.revoke({ user: 'bob', room: 'chat/1' }, { until: Date.now() })
+    t.match(await bob.next('left'), { data: { code: 'revoked', message: 'access was revoked' } })
+    bob.send({ type: 'join', room: 'chat/1', id: 'again' })
+    await bob.next('ack', ({ id }) => id === 'again')
+    for (const peer of [...peers, bob]) peer.cut()
+  })
+}
+
+t.test('a client that is closed comes back and is told nothing it missed twice; a room taken from it ends', async (t) => {
+  const server = await start(t, { declare })
+  const client = connectClient(`${server.url}/ws`, { token: () => server.token('ada') })
+  t.teardown(() => client.close())
+  const room = client.join(chat.at({ id: '1' }))
+  const heard: string[] = []
+  room.on('said', ({ data }) => { heard.push(data.text) })
+  await room.joined
+  for (const text of ['one', 'two']) {
+    await server.app.rooms.close('chat/1', { code: 'draining' })
+    await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'x' })
+    await eventually('the event', () => heard, (list) => list.at(-1) === text)
+  }
+  t.same(heard, ['one', 'two'])
+  const left: object[] = []
+  client.on('left', (told) => { left.push(told) })
+  await server.app.rooms.revoke({ user: 'ada', room: 'chat/1' }, { message: 'enough' })
+  await eventually('the end of the room', () => left.length, (count) => count === 1)
+  t.match(left, [{ room: 'chat/1', code: 'revoked', message: 'enough' }])
+  await t.rejects(room.send('say', { text: 'x' }), { code: 'revoked' })
+  await t.rejects(client.join(chat.at({ id: '1' })).joined, { code: 'revoked' })
+})
+
+t.test('targets and codes that are none are refused, by the call and on the bus', async (t) => {
+  const { app: { rooms } } = await start(t, { declare })
+  for (const target of [{ user: 'a', room: 'chat/1' }, { connection: 'c', room: 'chat/1' }, { room: 5 }, { room: 'x/1' }, {}]) {
+    await t.rejects(rooms.join(target as never, 'chat/2'), { code: /^REALTIME_ERR_(TARGET|ROOM|ROOM_UNKNOWN)$/ })
+    await t.rejects(rooms.close(target as never), { code: /^REALTIME_ERR_(TARGET|ROOM|ROOM_UNKNOWN)$/ })
+  }
+  await t.rejects(rooms.revoke({ connection: 'c', room: 'chat/1' } as never), { code: 'REALTIME_ERR_TARGET' })
+  await t.rejects(rooms.revoke({ user: 'a', room: '@all' }), { code: 'REALTIME_ERR_ROOM' })
+  for (const code of ['revoked', 'replaced', 'forbidden', 'left', 'timeout', 5]) {
+    await t.rejects(rooms.close('chat/1', { code: code as never }), { code: 'REALTIME_ERR_OPTIONS', message: /unavailable/ })
+  }
+  const expel = { type: 'expel', user: 'a', room: 'chat/1', until: 5 }
+  const close = { type: 'close', of: 'chat/1', code: 'draining' }
+  for (const good of [expel, close, { type: 'join', of: 'a', room: 'b' }]) t.same(checkControl(good), good)
+  const bad: object[] = [
+    ...['user', 'room', 'until'].map((field) => ({ ...expel, [field]: null })),
+    { ...expel, message: 5 },
+    { ...close, of: '../a' },
+    { ...close, code: 'toString' },
+    { type: 'close', code: 'draining' },
+    { type: 'join', of: 'a', room: '@all' },
+    { type: 'revoke', message: 'x' }
+  ]
+  for (const each of bad) t.equal(checkControl(each), undefined, JSON.stringify(each))
+})
