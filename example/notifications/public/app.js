@@ -1,0 +1,52 @@
+import { connect } from '/client.js'
+
+const $ = (id) => document.getElementById(id)
+const user = new URL(location.href).searchParams.get('user') ?? 'ada'
+for (const link of document.querySelectorAll('nav a')) {
+  if (link.href.endsWith(`user=${user}`)) link.setAttribute('aria-current', 'page')
+}
+
+const client = connect('/ws', {
+  token: async () => (await (await fetch(`/login/${encodeURIComponent(user)}`, { method: 'POST' })).json()).token
+})
+client.on('state', ({ state }) => {
+  $('state').dataset.state = state
+  $('state-text').textContent = { connecting: 'Connecting', open: 'Connected', reconnecting: 'Reconnecting' }[state] ?? 'Closed'
+})
+
+// Every connection of the user is in this room. What came while no tab was open is in its history.
+const inbox = client.join(`@user/${encodeURIComponent(user)}`, { last: 50 })
+const seen = `seen-${user}`
+let newest = 0
+
+inbox.on('shipped', ({ data, timestamp }) => {
+  newest = timestamp
+  const item = document.createElement('li')
+  item.textContent = `${data.what} is on its way (order ${data.order})`
+  item.dataset.timestamp = timestamp
+  $('notices').prepend(item)
+  count()
+})
+
+function count () {
+  const items = [...$('notices').children]
+  const fresh = items.filter((item) => Number(item.dataset.timestamp) > Number(localStorage.getItem(seen) ?? 0))
+  for (const item of items) item.classList.toggle('fresh', fresh.includes(item))
+  $('count').textContent = fresh.length
+  $('count').hidden = $('seen').hidden = fresh.length === 0
+  $('none').hidden = items.length > 0
+}
+
+$('seen').addEventListener('click', () => { localStorage.setItem(seen, newest); count() })
+window.addEventListener('storage', count)
+
+for (const { id, owner, what } of await (await fetch('/orders')).json()) {
+  const item = Object.assign(document.createElement('li'), { className: 'row', textContent: `${id}: ${what}, for ${owner}` })
+  const button = Object.assign(document.createElement('button'), { textContent: `Ship ${id}` })
+  button.addEventListener('click', async () => {
+    const answer = await fetch(`/orders/${id}/ship`, { method: 'POST' })
+    $('error').textContent = answer.ok ? '' : (await answer.json()).message
+  })
+  item.append(button)
+  $('orders').append(item)
+}
