@@ -42,7 +42,7 @@ class Owner<V> extends Retained {
  */
 export class Remembered<V> {
   readonly #retention: Retention
-  readonly #perOwner: number
+  #perOwner: number
   readonly #onEvicted: ((key: string, value: V) => void) | undefined
   /**
    * Time of the last call. An entry that is dropped to make room counts as evicted only where it had not expired by
@@ -64,6 +64,9 @@ export class Remembered<V> {
     this.#perOwner = perOwner
     this.#onEvicted = onEvicted
   }
+
+  /** Sets another bound for one owner, which holds from its next entry on. */
+  limit (perOwner: number): void { this.#perOwner = perOwner }
 
   get size (): number { return this.#entries.size }
   get owners (): number { return this.#owners.size }

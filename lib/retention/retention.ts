@@ -35,7 +35,7 @@ const SLOTS = 256
  * many things there are. The clock is an argument, so this class has no timer.
  */
 export class Retention {
-  readonly #budget: number
+  #budget: number
   readonly #sizes: Array<LinkedList<Retained>> = []
   #largest = 0
   readonly #slots = Array.from({ length: SLOTS }, () => new LinkedList<Retained>())
@@ -53,6 +53,9 @@ export class Retention {
   }
 
   get bytes (): number { return this.#bytes }
+
+  /** Sets another budget, which holds from the next change on. */
+  limit (budget: number): void { this.#budget = budget }
 
   /** Tells that the bytes of a retained thing have changed: it is sorted in again, and the budget is enforced. */
   changed (retained: Retained, now: number): void {

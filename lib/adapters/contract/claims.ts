@@ -1,3 +1,5 @@
+import type { Adapter } from '../adapter.js'
+import { reliable, said } from './host.js'
 import type { Subject } from './subject.js'
 import { until } from './until.js'
 
@@ -25,5 +27,20 @@ export function claimsContract ({ name, pair, t }: Subject): void {
     const took = await Promise.all([mine.take('ticket:abc'), theirs.take('ticket:abc')])
     t.same(took.filter((value) => value !== undefined), ['identity'])
     t.equal(await mine.take('ticket:none'), undefined)
+  })
+
+  t.test(`${name}: idempotency keys beyond the bytes of their user are counted, and nobody else loses by it`, async (t) => {
+    const [{ adapter }, other] = await pair(t, { bytes: 1_000_000, perUser: 10_000 })
+    const forgotten = (): unknown => adapter.stats?.().forgotten
+    if (adapter.history === undefined || forgotten() === undefined) return t.pass('no count of what was forgotten')
+    const publish = async (to: Adapter, owner: string, key: string): Promise<number> => {
+      return (await to.publish('chat/1', said(key, { idempotencyKey: key, owner }), reliable)).position!.offset
+    }
+    const bobs = await publish(adapter, 'bob', 'bob 0')
+    for (let index = 0; index < 100; index++) await publish(adapter, 'ada', `ada ${index}`)
+    t.ok(Number(forgotten()) > 10, String(forgotten()))
+    t.ok(Number(forgotten()) < 100, String(forgotten()))
+    t.equal(await publish(other.adapter, 'bob', 'bob 0'), bobs)
+    t.ok(await publish(other.adapter, 'bob', 'bob 1') > bobs)
   })
 }

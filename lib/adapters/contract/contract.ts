@@ -24,10 +24,10 @@ export function adapterContract (
   create: CreateAdapters,
   { name = 'adapter', nodes = 2 }: ContractOptions = {}
 ): void {
-  const pair: Subject['pair'] = async (scope) => {
+  const pair: Subject['pair'] = async (scope, remembered) => {
     const next = await create(scope)
-    const a = await node(scope, next(), 'a')
-    return [a, nodes === 2 ? await node(scope, next(), 'b') : a]
+    const a = await node(scope, next(), 'a', remembered)
+    return [a, nodes === 2 ? await node(scope, next(), 'b', remembered) : a]
   }
   const subject: Subject = { t, name, nodes, pair }
   eventsContract(subject)

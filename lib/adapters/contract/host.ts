@@ -29,6 +29,7 @@ type Gap = Parameters<AdapterHost['gap']>[1]
  */
 export class FakeHost implements AdapterHost {
   readonly nodeId: string
+  readonly remembered?: NonNullable<AdapterHost['remembered']>
   readonly events = new Map<string, Packet[]>()
   readonly gaps: Array<{ room: string } & Gap> = []
   readonly changes = new Map<string, PresenceChange[]>()
@@ -38,7 +39,10 @@ export class FakeHost implements AdapterHost {
   readonly order: string[] = []
   members = 1
 
-  constructor (nodeId: string) { this.nodeId = nodeId }
+  constructor (nodeId: string, remembered?: AdapterHost['remembered']) {
+    this.nodeId = nodeId
+    if (remembered !== undefined) this.remembered = remembered
+  }
 
   readonly log = {
     info: (_object: object, message: string): void => { this.notes.push(message) },
@@ -87,8 +91,10 @@ function push<T> (lists: Map<string, T[]>, key: string, item: T): void {
 
 export interface Node { readonly adapter: Adapter, readonly host: FakeHost }
 
-export async function node (t: Scope, adapter: Adapter, id = 'a'): Promise<Node> {
-  const host = new FakeHost(id)
+export async function node (
+  t: Scope, adapter: Adapter, id = 'a', remembered?: AdapterHost['remembered']
+): Promise<Node> {
+  const host = new FakeHost(id, remembered)
   t.teardown(() => adapter.close())
   await adapter.start(host)
   return { adapter, host }

@@ -25,10 +25,10 @@ export interface MemoryOptions {
   /** Milliseconds that an idempotency key is remembered, default 120 000. */
   readonly idempotency?: number
   /**
-   * Bytes of message ids with their outcomes and of idempotency keys, which are kept for their time: in total (default
-   * 64 MiB) and of one user (default 4 MiB). Above the bound of one user its oldest is evicted, above the total the
-   * oldest of one of those that hold most; this is counted in the stats as `forgotten` and logged once a minute.
-   * Denials and values put for one `take` have the same total once more each.
+   * Bytes of message ids with their outcomes and of idempotency keys, which are kept for their time: in total and of
+   * one user, by default what `limits.remembered` of the plugin says. Above the bound of one user its oldest is
+   * evicted, above the total the oldest of one of those that hold most; this is counted in the stats as `forgotten` and
+   * logged once a minute. Denials and values put for one `take` have the same total once more each.
    */
   readonly remembered?: {
     /** Bytes of all users together. */
@@ -88,6 +88,8 @@ export class MemoryAdapter implements Adapter {
   /** Budget of the denials, which end at Unix times. */
   readonly #denied: Retention
   readonly #sweep: Slices
+  /** Whether the bounds of what is remembered are those of the node. */
+  readonly #isBoundByNode: boolean
   #host: AdapterHost | undefined
   #sweeper: NodeJS.Timeout | undefined
   #told = 0
@@ -98,6 +100,7 @@ export class MemoryAdapter implements Adapter {
     this.#now = options.now ?? Date.now
     this.#clock = options.now ?? (() => performance.now())
     const { bytes, perUser } = options.remembered ?? REMEMBERED
+    this.#isBoundByNode = options.remembered === undefined
     this.#streams = new Streams(options.bytes ?? HISTORY_BYTES, MAX_STREAMS, this.#clock)
     this.#idempotency = options.idempotency ?? IDEMPOTENCY
     this.#present = new MemoryPresence(this.#clock, (room, change) => {
@@ -125,11 +128,17 @@ export class MemoryAdapter implements Adapter {
 
   async start (host: AdapterHost): Promise<void> {
     this.#host = host
+    if (this.#isBoundByNode && host.remembered !== undefined) this.#bound(host.remembered)
     this.#streams.start()
     this.#sweeper = every(() => {
       this.#sweep.run()
       this.#tell()
     }, SWEEP).unref()
+  }
+
+  #bound ({ bytes, perUser }: NonNullable<MemoryOptions['remembered']>): void {
+    for (const retention of [...this.#retentions, this.#denied]) retention.limit(bytes)
+    for (const remembered of [this.#published, this.#claims]) remembered.limit(perUser)
   }
 
   async close (): Promise<void> {

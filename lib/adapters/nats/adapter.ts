@@ -11,6 +11,7 @@ import type {
   Published, RoomSettings
 } from '../adapter.js'
 import { BoundedClaims } from '../broker/bounded-claims.js'
+import { KeyBudget } from './key-budget.js'
 import { decodePresenceChange, Undecodable } from '../broker/decode.js'
 import { FollowedRooms, type Followed } from '../broker/followed-rooms.js'
 import { NatsClock } from './clock.js'
@@ -131,6 +132,7 @@ class NatsAdapter implements Adapter {
   readonly #rooms: FollowedRooms<Listening>
   readonly #doubts = new Doubts((stream) => { this.#compareStream(stream) })
   readonly #clocks: VersionClocks | undefined
+  readonly #keys: KeyBudget
   #publishing: NatsPublishing | undefined
   #controls: NatsControl | undefined
   #host: AdapterHost | undefined
@@ -147,6 +149,7 @@ class NatsAdapter implements Adapter {
       throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')
     }
     this.#repeats = new Repeats(idempotency)
+    const keys = this.#keys = new KeyBudget(idempotency)
     const log = { warn: (object: object, message: string) => { this.#host?.log.warn(object, message) } }
     const link = new NatsLink({
       url,
@@ -214,7 +217,7 @@ class NatsAdapter implements Adapter {
       announce: (room, change) => { this.#announce(room, change) },
       deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
     })
-    const latest = new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
+    const latest = new NatsLatest({ link, lives, clock, prefix, idempotency, keys, unread: this.#unread })
     this.texts = new NatsTexts({
       link,
       lives,
@@ -260,6 +263,7 @@ class NatsAdapter implements Adapter {
     }
     this.#host = host
     this.claims?.start(host)
+    this.#keys.start(host)
     const { prefix, timeout, idempotency, check } = this.#options
     await this.#link.open()
     const kept = this.#kept
@@ -278,6 +282,7 @@ class NatsAdapter implements Adapter {
       prefix,
       tag: this.#tag,
       timeout,
+      keys: this.#keys,
       repeats: this.#repeats,
       tail: (room) => this.#rooms.get(room)?.tail,
       isSubscribed: (room) => this.#rooms.has(room),
@@ -478,8 +483,8 @@ class NatsAdapter implements Adapter {
       isUp: this.#link.isUp,
       jetstream: this.#kept !== undefined,
       ...this.#rooms.stats(),
-      rememberedBytes: this.claims?.bytes ?? 0,
-      forgotten: this.claims?.forgotten ?? 0,
+      rememberedBytes: (this.claims?.bytes ?? 0) + this.#keys.bytes,
+      forgotten: (this.claims?.forgotten ?? 0) + this.#keys.forgotten,
       received: this.#received,
       undecodable: this.#unread.count
     }

@@ -1,6 +1,7 @@
 import type { Packet } from '../../protocol/packet.js'
 import { keyOf } from '../../protocol/key.js'
 import type { Publication, RoomSettings } from '../adapter.js'
+import type { KeyBudget } from './key-budget.js'
 import type { NatsClock } from './clock.js'
 import { isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
@@ -19,6 +20,8 @@ export interface NatsLatestOptions {
   readonly prefix: string
   /** Milliseconds that an idempotency key is remembered. */
   readonly idempotency: number
+  /** Bounds the keys that the server is given. */
+  readonly keys: KeyBudget
   readonly unread: Unread
 }
 
@@ -65,20 +68,22 @@ export class NatsLatest {
   /** @param payload makes the payload for the epoch that is known when it is sent */
   async set (
     room: string,
-    { type, key = '', idempotencyKey, removes }: Publication,
+    publication: Publication,
     origin: string,
     payload: (epoch: string) => string
   ): Promise<SetValue> {
-    const { link, lives, prefix } = this.#options
+    const { link, lives, prefix, keys } = this.#options
+    const { type, key = '', idempotencyKey, removes } = publication
     const subject = `${prefix}.latest.${tokenOf(room)}.${tokenOf(keyOf(type, key))}`
-    const msgID = idempotencyKey === undefined ? origin : messageIdOf(room, idempotencyKey)
+    const named = idempotencyKey === undefined ? origin : messageIdOf(room, idempotencyKey)
+    const id = idempotencyKey === undefined || keys.admits(publication) ? { msgID: named } : {}
     return await lives.use(this.plan, async ({ life }) => {
       const known = removes?.version === undefined ? undefined : removes.version - life.shift
       // A value of a former life of the stream is not in this one.
       if (known !== undefined && known <= 0) return { version: 0, isVain: true }
       try {
         const { seq, duplicate } = await link.publish(subject, payload(life.epoch), {
-          msgID,
+          ...id,
           ...(known === undefined ? {} : { expect: { lastSubjectSequence: known } })
         })
         return { version: life.shift + seq, isVain: duplicate }

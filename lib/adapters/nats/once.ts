@@ -36,18 +36,21 @@ export class NatsOnce {
     this.#plan = { name: `${prefix}_once`, subjects: [`${prefix}.once`], maxAge: idempotency, duplicates: idempotency }
   }
 
-  /** @returns whether the key is used for the first time; while the broker is away, as far as this node knows */
-  async take (room: string, idempotencyKey: string): Promise<boolean> {
+  /**
+   * @param mayAsk whether the server may be given another key
+   * @returns whether the key is used for the first time; as far as this node knows, where the server is not asked
+   */
+  async take (room: string, idempotencyKey: string, mayAsk: () => boolean): Promise<boolean> {
     const id = messageIdOf(room, idempotencyKey)
     const now = performance.now()
     if (this.#known.get(id, now) !== undefined) return false
     this.#known.set(id, true, now + this.#options.idempotency, now)
-    return !await this.#isKnown(id)
+    return !await this.#isKnown(id, mayAsk)
   }
 
-  async #isKnown (msgID: string): Promise<boolean> {
+  async #isKnown (msgID: string, mayAsk: () => boolean): Promise<boolean> {
     const { link, setup } = this.#options
-    if (setup === undefined || !link.isUp) return false
+    if (setup === undefined || !link.isUp || !mayAsk()) return false
     try {
       const { duplicate } = await setup.use(this.#plan, () => link.publish(this.#plan.subjects[0]!, '', { msgID }))
       return duplicate

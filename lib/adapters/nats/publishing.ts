@@ -4,6 +4,7 @@ import { after } from '../../structures/timers.js'
 import type { AdapterHost, Publication, Published, RoomSettings } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
 import type { NatsClock } from './clock.js'
+import type { KeyBudget } from './key-budget.js'
 import type { NatsLatest } from './latest.js'
 import { away, isMissing, type NatsLink } from './link.js'
 import type { NatsLives } from './lives.js'
@@ -35,6 +36,8 @@ export interface NatsPublishingOptions {
   readonly tag: string
   /** Milliseconds that one publish may take. */
   readonly timeout: number
+  /** Bounds the keys that the server is given. */
+  readonly keys: KeyBudget
   /** Keys that this node has used. */
   readonly repeats: Repeats
   readonly tail: (room: string) => FollowedStream | undefined
@@ -91,17 +94,18 @@ export class NatsPublishing {
     origin: string,
     own: Own
   ): Promise<Published> {
-    const { link, timeout, tail, repeats } = this.#options
+    const { link, timeout, tail, repeats, keys } = this.#options
     const until = performance.now() + timeout
     const { name } = streams.plan(settings)
     const subject = streams.subject(room, settings)
     const { idempotencyKey } = publication
     // The message has an id, so that the server knows it when it is sent again, by this node or by the caller.
     const key = idempotencyKey ?? origin
-    const msgID = messageIdOf(room, key)
     const before = idempotencyKey === undefined ? undefined : repeats.first(room, idempotencyKey)
     // This node knows the key, whatever the broker has forgotten.
     if (before !== undefined) return { ...before, recipients: 0 }
+    const isKnown = idempotencyKey === undefined || keys.admits(publication)
+    const id = isKnown ? { msgID: messageIdOf(room, key) } : {}
     const done = (position: Position): void => {
       if (idempotencyKey !== undefined) repeats.remember(room, idempotencyKey, { position, recipients: 0 })
     }
@@ -116,7 +120,7 @@ export class NatsPublishing {
         // NATS keeps no deadline, so a message may be accepted late. The second answer is therefore awaited longer,
         // before the result counts as unknown.
         const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin}@${epoch}`, publication), {
-          msgID,
+          ...id,
           timeout: timeout * (isAgain ? 1.5 : 0.5)
         })
         if (!duplicate && seq > top) lives.saw(name, epoch, seq, origin)
@@ -143,6 +147,8 @@ export class NatsPublishing {
           continue
         }
         if (first === undefined && !isUncertain(error)) throw error
+        // Sent again without an id it might be there twice.
+        if (!isKnown) throw away('unknown', key)
         if (!isAgain) await link.back(until - performance.now())
         if (isAgain || !link.isUp) throw away('unknown', key)
         first = epoch
@@ -207,8 +213,10 @@ export class NatsPublishing {
     }
   }
 
-  async #isRepeated (room: string, { idempotencyKey }: Publication): Promise<boolean> {
-    return idempotencyKey !== undefined && !await this.#options.once.take(room, idempotencyKey)
+  async #isRepeated (room: string, publication: Publication): Promise<boolean> {
+    const { idempotencyKey } = publication
+    const { once, keys } = this.#options
+    return idempotencyKey !== undefined && !await once.take(room, idempotencyKey, () => keys.admits(publication))
   }
 
   #send (room: string, head: string, payload: string): void {
