@@ -1,3 +1,4 @@
+import { CALLS, Histogram } from '../structures/histogram.js'
 import { Slices } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
 import type { Connection } from './connection.js'
@@ -27,6 +28,8 @@ export class Heartbeat<H extends Named> {
   readonly #connections: Iterable<Connection<H>>
   readonly #options: HeartbeatOptions
   readonly #period: number
+  /** Seconds from a beat to its answer. */
+  readonly roundTrips = new Histogram(CALLS)
   #timer: NodeJS.Timeout | undefined
   #last = 0
   readonly #slices: Slices
@@ -103,6 +106,8 @@ export class Heartbeat<H extends Named> {
           beat.sentAt += stalled
           if (now - beat.sentAt > timeout) connection.close('heartbeat_timeout')
         } else if (now - Math.max(beat.sentAt, beat.sentAt === 0 ? beat.seenAt : 0) >= interval) {
+          // The answer to the beat before is known by now.
+          if (beat.latency !== undefined) this.roundTrips.observe(beat.latency / 1_000)
           beat.sentAt = now
           beat.isAwaited = connection.sendBeat()
         }

@@ -91,7 +91,11 @@ export class Commands {
     const outcome = await (MESSAGE.hasSubscribers
       ? tracedMessage(messages, call, caller.isRequest, traceparent)
       : messages.run(call))
-    if ('error' in outcome) throw Refusal.from(outcome.error, outcome.status, name)
+    if ('error' in outcome) {
+      const rule = room.declaration.messages.get(type)
+      if (rule !== undefined) rule.counted.refused++
+      throw Refusal.from(outcome.error, outcome.status, name)
+    }
     return { type: 'ack', room: name, id, data: outcome.data }
   }
 

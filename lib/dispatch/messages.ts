@@ -20,6 +20,8 @@ export interface MessageCall extends MessageSource {
    * @throws Refusal when the sender may no longer send it
    */
   readonly check: () => void
+  /** The trace that it belongs to, where that is followed. */
+  readonly trace?: { readonly traceparent?: string | undefined } | undefined
 }
 
 export interface MessagesOptions extends IdempotencyOptions {
@@ -101,8 +103,13 @@ export class Messages {
     keep: (final: Outcome) => Awaitable<Outcome> = (final) => final
   ): Handling {
     const context = new MessageContext(call, data)
+    const from = performance.now()
     const invoked = this.#invoke(call, context)
-    if (!(invoked instanceof Promise)) context.over()
+    if (invoked instanceof Promise) void invoked.then(() => { observe(call, from) })
+    else {
+      observe(call, from)
+      context.over()
+    }
     const end = invoked instanceof Promise ? invoked.then(keep) : keep(invoked)
     if (!(end instanceof Promise)) {
       const done = Promise.resolve(end)
@@ -152,6 +159,11 @@ export class Messages {
       ? parsed.then((made) => ({ data: sendable(made, what) }))
       : { data: sendable(parsed, what) }
   }
+}
+
+/** Counts a handler that has ended; what it was answered with after its time counts as well. */
+function observe ({ declaration, type, trace }: MessageCall, from: number): void {
+  declaration.messages.get(type)!.counted.handled.observe((performance.now() - from) / 1_000, trace?.traceparent)
 }
 
 /** @throws Refusal `invalid_message` */

@@ -25,7 +25,7 @@ export async function tracedMessage (
   let outcome: Outcome | undefined
   // The outcome has the reply, which is no business of subscribers.
   await traced(MESSAGE, step, async () => {
-    outcome = await messages.run(call)
+    outcome = await messages.run({ ...call, trace: step })
     if ('error' in outcome) step.code = outcome.error.code
   })
   return outcome!

@@ -6,6 +6,7 @@ import { Refusal } from '../errors/refusal.js'
 import type { ContractWatch } from '../rooms/contract-watch.js'
 import type { Membership } from '../rooms/membership.js'
 import { ServerApi } from '../server-api/server-api.js'
+import type { Counted } from '../stats/distributions.js'
 import { Inspector } from '../stats/inspector.js'
 import { LoopDelayMonitor } from '../stats/loop-delay.js'
 import { snapshot, type StatsSnapshot } from '../stats/snapshot.js'
@@ -76,6 +77,12 @@ export class RealtimeNode {
       uptime: Math.round(performance.now() - this.#startedAt),
       api: this.api?.read()
     })
+  }
+
+  /** What the metrics show besides. */
+  get counted (): Counted {
+    const { declarations, calls } = this.core.hub
+    return { declarations, adapterCalls: calls, roundTrips: this.#heartbeat.roundTrips }
   }
 
   async start (): Promise<void> {

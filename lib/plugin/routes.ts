@@ -15,7 +15,9 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
   const { options, settings, prefix, refusals, failures } = node.foundation
   const { hub, readiness, exchanges } = node.core
   const { endpoint } = node.clients
-  const metrics = options.stats === false ? undefined : new Metrics(() => node.read(), options.stats?.register)
+  const metrics = options.stats === false
+    ? undefined
+    : new Metrics(() => node.read(), options.stats?.register, node.counted)
   // This hook comes before any code that can fail, because the registry may be the app's and outlive it.
   app.addHook('onClose', async () => { metrics?.close() })
   await app.register(async (scope) => {

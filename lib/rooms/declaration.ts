@@ -4,6 +4,7 @@ import { parsePattern, type Pattern } from '../contract/names.js'
 import type { Contract, Delivery, MessageSpecs, EventSpecs } from '../contract/types.js'
 import type { RoomSettings } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
+import { CALLS, Histogram, NUMBERS, TURNS } from '../structures/histogram.js'
 import { REALTIME_ERR_ROOM, REALTIME_ERR_SCHEMA } from '../errors/misuse.js'
 import { RESERVED_TYPES } from '../protocol/frames.js'
 import { keyFaultOf, validatorOf } from '../protocol/any-schema.js'
@@ -55,6 +56,12 @@ interface MessageRule {
   readonly handler: Hook<unknown, unknown>
   /** Whether it does not wait behind other messages of its connection. */
   readonly isConcurrent: boolean
+  readonly counted: {
+    /** Seconds that its handler took. */
+    readonly handled: Histogram
+    /** Number of those that were answered with an error. */
+    refused: number
+  }
 }
 export interface EventRule {
   readonly data: Validator
@@ -64,6 +71,7 @@ export interface EventRule {
   readonly key: string | undefined
   /** Whether a value ends with the presence of its user. */
   readonly isOwned: boolean
+  readonly counted: { published: number }
 }
 
 /** What is declared of an `append` event. */
@@ -117,6 +125,12 @@ export interface Declaration {
    * Its rooms on this node and their members, counted where they change, so that the stats need no walk over all rooms.
    */
   readonly active: { rooms: number, members: number }
+  readonly counted: {
+    /** Seconds in which an event was offered to the members here, of large rooms. */
+    readonly fanOut: Histogram
+    /** Numbers of events that members were sent again. */
+    readonly resumed: Histogram
+  }
 }
 
 function split (spec: MessageSpecs[string] | EventSpecs[string]): {
@@ -202,7 +216,8 @@ export function declare (
       reply: reply === undefined ? undefined : validator(reply, `reply of "${type}" of "${name}"`, limit),
       name: `the reply to "${type}"`,
       handler,
-      isConcurrent: concurrent
+      isConcurrent: concurrent,
+      counted: { handled: new Histogram(CALLS), refused: 0 }
     })
   }
   for (const type of Object.keys(hooks.on ?? {})) {
@@ -263,7 +278,8 @@ export function declare (
       name: `data of event "${type}"`,
       delivery,
       key,
-      isOwned: owner
+      isOwned: owner,
+      counted: { published: 0 }
     })
   }
   const presence = presenceSettings(name, hooks.presence)
@@ -325,7 +341,8 @@ export function declare (
       ...(concurrent.length === 0 ? {} : { concurrent })
     },
     log,
-    active: { rooms: 0, members: 0 }
+    active: { rooms: 0, members: 0 },
+    counted: { fanOut: new Histogram(TURNS), resumed: new Histogram(NUMBERS) }
   }
 }
 

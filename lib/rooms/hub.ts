@@ -9,6 +9,7 @@ import { isOffset, type Position } from '../protocol/position.js'
 import { Retention } from '../retention/retention.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { ShardedMap } from '../structures/sharded-map.js'
+import { CALLS, Histogram } from '../structures/histogram.js'
 import { Slices } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
 import { Turns } from '../structures/turns.js'
@@ -83,6 +84,13 @@ export class Hub {
   #sweeper: NodeJS.Timeout | undefined
   /** Number of events that this node has published. */
   published = 0
+  /** Seconds of the adapter's calls that were answered later. */
+  readonly calls = {
+    publish: new Histogram(CALLS),
+    subscribe: new Histogram(CALLS),
+    history: new Histogram(CALLS)
+  } as const
+
   /** Number of events lost before they reached this node, as far as it is known. */
   gaps = 0
 
@@ -273,10 +281,15 @@ export class Hub {
   /** Publishes what `prepare` has made. */
   send (name: string, declaration: Declaration, publication: Publication): Awaitable<Published> {
     this.published++
-    const { settings } = declaration
+    const rule = declaration.events.get(publication.type)
+    if (rule !== undefined) rule.counted.published++
     return BROADCAST.hasSubscribers
-      ? tracedBroadcast(name, declaration, publication, (traced) => this.#adapter.publish(name, traced, settings))
-      : this.#adapter.publish(name, publication, settings)
+      ? tracedBroadcast(name, declaration, publication, (traced) => this.#publish(name, declaration, traced))
+      : this.#publish(name, declaration, publication)
+  }
+
+  #publish (name: string, { settings }: Declaration, publication: Publication): Awaitable<Published> {
+    return timed(this.calls.publish, this.#adapter.publish(name, publication, settings), publication.traceparent)
   }
 
   /** Decides where a join begins, and holds the room open for it. */
@@ -359,7 +372,9 @@ export class Hub {
     const { settings } = declaration
     const isKept = settings.history !== false && this.#adapter.history !== undefined
     const source = {
-      ...(isKept ? { history: (query: HistoryQuery) => this.#adapter.history!(name, query, settings) } : {}),
+      ...(isKept
+        ? { history: (query: HistoryQuery) => timed(this.calls.history, this.#adapter.history!(name, query, settings)) }
+        : {}),
       ...(settings.append === undefined ? {} : { texts: this.#adapter.texts! })
     }
     const room = new Room(name, declaration, params, {
@@ -380,7 +395,7 @@ export class Hub {
 
   async #open (room: Room): Promise<void> {
     const { settings } = room.declaration
-    const subscribed = this.#adapter.subscribe(room.name, settings)
+    const subscribed = timed(this.calls.subscribe, this.#adapter.subscribe(room.name, settings))
     const position = subscribed instanceof Promise ? await subscribed : subscribed
     const latest = settings.latest ? this.#adapter.latest?.(room.name, settings) ?? [] : []
     const texts = settings.append === undefined ? [] : await this.#adapter.texts!.read(room.name, settings)
@@ -441,4 +456,14 @@ export class Hub {
     if (store === undefined) throw new REALTIME_ERR_PRESENCE_OFF(`the ${this.#adapter.name} adapter keeps no presence`)
     return await store.snapshot(name, limit)
   }
+}
+
+/** Measures a call that is answered later; its promise is returned as it is. */
+function timed<T> (histogram: Histogram, answer: Awaitable<T>, traceparent?: string): Awaitable<T> {
+  if (answer instanceof Promise) {
+    const from = performance.now()
+    const over = (): void => { histogram.observe((performance.now() - from) / 1_000, traceparent) }
+    answer.then(over, over)
+  }
+  return answer
 }

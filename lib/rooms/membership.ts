@@ -96,6 +96,8 @@ export class Membership implements Follower, Walked {
   get isReady (): boolean { return this.state === 'live' && this.member.isReady === true }
   get isGone (): boolean { return this.state === 'left' || this.state === 'parked' || !this.member.isOpen }
 
+  get isContinued (): boolean { return this.#isContinued }
+
   isExcepted ({ except }: EventHead): boolean {
     if (except === undefined) return false
     if (except.connection !== this.member.id && this.former?.split(',').includes(except.connection) !== true) {

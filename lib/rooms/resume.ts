@@ -17,6 +17,8 @@ export interface Source {
   read (since: Position): Awaitable<HistoryPage>
   /** Offset of the newest event that live members of this node have been offered. */
   readonly top: number
+  /** Told of a follower that came back after a break and has caught up, with the number of events that it was sent. */
+  resumed? (events: number): void
 }
 
 /** A member that follows a stream. */
@@ -24,6 +26,8 @@ export interface Follower {
   /** Its position, which moves as events are written. */
   position: Position
   readonly isGone: boolean
+  /** Whether it polls without a break, so that it does not come back. */
+  readonly isContinued?: boolean
   /** Another number each time that it begins to follow, so that reads from before are ignored. */
   readonly turn: number
   /** @returns false while its link lags */
@@ -35,30 +39,44 @@ export interface Follower {
   live (): void
 }
 
+/** Number of events that a follower was sent since it began. */
+interface Sent { events: number }
+
 /**
  * Lets a member follow a stream page by page, as fast as its link drains, until it has caught up. Nothing is queued for
  * it meanwhile, because events that are published while it reads are read as well. When the stream is trimmed or
  * replaced before the member has read it, the member is told of a gap.
  */
-export function follow (follower: Follower, source: Source, turn = follower.turn): void {
+export function follow (
+  follower: Follower,
+  source: Source,
+  turn = follower.turn,
+  sent: Sent = { events: 0 }
+): void {
   // Between two polls a member is gone and comes back; a page requested before that belongs to an older position.
   const isOver = (): boolean => follower.isGone || follower.turn !== turn
-  const resume = (): void => { follow(follower, source, turn) }
+  const resume = (): void => { follow(follower, source, turn, sent) }
   let page: Awaitable<HistoryPage>
   for (;;) {
     if (isOver()) return
     page = source.read(follower.position)
     if (page instanceof Promise) break
-    if (!step(follower, source, page, resume)) return
+    if (!step(follower, source, page, resume, sent)) return
   }
   page.then(
-    (read) => { if (!isOver() && step(follower, source, read, resume)) resume() },
+    (read) => { if (!isOver() && step(follower, source, read, resume, sent)) resume() },
     () => { after(resume, RETRY).unref() }
   )
 }
 
 /** @returns whether to read on at once */
-function step (follower: Follower, source: Source, page: HistoryPage, resume: () => void): boolean {
+function step (
+  follower: Follower,
+  source: Source,
+  page: HistoryPage,
+  resume: () => void,
+  sent: Sent
+): boolean {
   const { position } = follower
   if (!page.resumed) {
     const { epoch, offset } = page.floor
@@ -71,6 +89,7 @@ function step (follower: Follower, source: Source, page: HistoryPage, resume: ()
     }
     for (const packet of page.events) {
       follower.position = packet.position!
+      sent.events++
       if (!follower.replay(packet)) {
         follower.whenDrained(resume)
         return false
@@ -82,6 +101,7 @@ function step (follower: Follower, source: Source, page: HistoryPage, resume: ()
   const { offset } = follower.position
   if (offset >= page.top.offset && offset >= source.top) {
     follower.live()
+    if (follower.isContinued !== true) source.resumed?.(sent.events)
     return false
   }
   if (!isRead) return true

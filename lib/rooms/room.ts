@@ -211,8 +211,12 @@ export class Room implements RoomOfMember {
       } else if (position !== undefined && membership.state === 'following') recipients++
     }
     this.#loops--
+    // Of a small room the clock would cost as much as the loop.
+    if (members.length >= LARGE) this.#fannedOut(now)
     return recipients
   }
+
+  #fannedOut (from: number): void { this.declaration.counted.fanOut.observe((performance.now() - from) / 1_000) }
 
   /** Offers a stretch of a text to those who are up to it; the others get it with what they do not have yet. */
   #grow (packet: Packet): number {
@@ -256,6 +260,7 @@ export class Room implements RoomOfMember {
     const { flush } = this.declaration
     const event = packet.event!
     const offset = packet.position?.offset
+    const from = performance.now()
     let recipients = 0
     await new Promise<void>((resolve) => {
       this.#walkWith(packet, (membership) => {
@@ -270,8 +275,12 @@ export class Room implements RoomOfMember {
       }, resolve)
     })
     audience?.end()
+    if (this.#members.length >= LARGE) this.#fannedOut(from)
     return recipients
   }
+
+  /** Tells that a member that came back has caught up. */
+  resumed (events: number): void { this.declaration.counted.resumed.observe(events) }
 
   /** Offers this member what waits for it. */
   catchUp (membership: Membership): void { if (this.#walk?.isPending === true) this.#walk.catchUp(membership) }
@@ -324,6 +333,8 @@ export class Room implements RoomOfMember {
  * of them at once.
  */
 const MOST = { offers: 256, bytes: 262_144 }
+/** Members of a room whose fan-out is measured. */
+const LARGE = 64
 /** Milliseconds for which members stay in the cache after a loop. */
 const WARM = 1
 /** Number of members that are touched together. */

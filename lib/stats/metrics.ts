@@ -1,6 +1,8 @@
 import { Counter, Gauge, Registry, type CounterConfiguration, type GaugeConfiguration, type Metric } from 'prom-client'
 import { isCode } from '../protocol/codes.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
+import { distribution } from './distribution.js'
+import { COUNTERS, DISTRIBUTIONS, type Counted } from './distributions.js'
 import type { StatsSnapshot } from './snapshot.js'
 
 const PREFIX = 'realtime_'
@@ -55,13 +57,16 @@ export class Metrics {
   readonly #own = new Map<string, Metric>()
   #latest: StatsSnapshot | undefined
   readonly #read: () => StatsSnapshot
+  readonly #counted: Counted | undefined
 
   /**
+   * @param counted what is not in the snapshot; absent for none
    * @param register the application's own registry; by default the metrics have a registry of their own
    * @throws REALTIME_ERR_OPTIONS when the registry already has metrics of the same names
    */
-  constructor (read: () => StatsSnapshot, register?: unknown) {
+  constructor (read: () => StatsSnapshot, register?: unknown, counted?: Counted) {
     this.#read = read
+    this.#counted = counted
     if (register !== undefined && typeof (register as { registerMetric?: unknown }).registerMetric !== 'function') {
       throw new REALTIME_ERR_OPTIONS('options.stats.register must be a prom-client Registry')
     }
@@ -149,6 +154,19 @@ export class Metrics {
       }
     }
     this.#own.set(full, new Counter(options))
+  }
+
+  #distribute (): void {
+    const counted = this.#counted
+    for (const [name, help, labels, read] of COUNTERS) {
+      this.#counter(name, help, (add) => { if (counted !== undefined) read(counted, add) }, labels)
+    }
+    for (const [name, help, labels, read] of DISTRIBUTIONS) {
+      const full = this.#name(name)
+      const metric = distribution(full, help, labels, () => counted === undefined ? [] : read(counted))
+      this.#registry.registerMetric(metric)
+      this.#own.set(full, metric)
+    }
   }
 
   #define (): void {
@@ -242,6 +260,7 @@ export class Metrics {
       },
       ['key', 'code']
     )
+    this.#distribute()
     this.#gauge('build_info', 'Version of the plugin.', (set, { version }) => { set(1, { version }) }, ['version'])
   }
 }

@@ -294,6 +294,7 @@ const TIME_OF_DAY: Record<string, string> = {
   'auth/tickets.ts': 'the end of a ticket, which is told',
   'client/reconnecting-link.ts': 'the expiry of the credential',
   'conformance/conversation.ts': 'the timestamp of an event',
+  'structures/histogram.ts': 'the time of an exemplar',
   'connection/connection.ts': 'when it was opened, as it is shown',
   'connection/heartbeat.ts': 'the expiry of credentials',
   'app/reply-broadcast.ts': 'the timestamp of an event',

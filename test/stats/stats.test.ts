@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
@@ -9,7 +10,7 @@ import t, { type Test } from 'tap'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
-import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
+import realtime, { defineRoom, type MessageStep, type RealtimeOptions } from '../../lib/index.js'
 import { createAdmin } from '../../lib/stats/admin.js'
 import { Ledger } from '../../lib/stats/ledger.js'
 import { LoopDelayMonitor } from '../../lib/stats/loop-delay.js'
@@ -356,6 +357,58 @@ t.test('ten thousand rooms and users and codes of the app make no more series', 
   const lines = (await metrics.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   t.ok(lines.length < 200, `${lines.length} series`)
   t.ok(lines.includes('realtime_message_errors_total{code="other"} 1000'))
+})
+
+t.test('handlers, events, refusals and resumes are counted by declared names alone, whatever clients send', async (t) => {
+  const { app, admin, user } = await start(t)
+  const ada = await createPeer(app, { room: 'chat/1', token: user })
+  for (const id of ['a', 'b']) {
+    ada.send({ type: 'say', room: 'chat/1', id, data: { text: 'hi' } })
+    await ada.next('ack')
+    await ada.next('said')
+  }
+  for (const [type, data] of [['say', { text: 7 }], ['undeclared', {}]] as const) {
+    ada.send({ type, room: 'chat/1', id: type, data })
+    await ada.next('error')
+  }
+  const [, { epoch }] = Object.entries(ada.welcome.data.rooms as Record<string, { epoch: string }>)[0]!
+  const bob = await createPeer(app, { token: user })
+  bob.send({ type: 'join', room: 'chat/1', id: 'j', data: { since: { epoch, offset: 0 } } })
+  for (let each = 0; each < 2; each++) await bob.next('said')
+  const text = (await app.inject({ url: '/ws/stats?format=prometheus', headers: bearer(admin) })).body
+  for (const line of [
+    'realtime_message_duration_seconds_count{definition="chat/:id",message="say"} 2',
+    'realtime_message_duration_seconds_bucket{definition="chat/:id",message="say",le="+Inf"} 2',
+    'realtime_message_refusals_total{definition="chat/:id",message="say"} 1',
+    'realtime_events_total{definition="chat/:id",event="said"} 2',
+    'realtime_resume_events_bucket{definition="chat/:id",le="1"} 0',
+    'realtime_resume_events_bucket{definition="chat/:id",le="5"} 1',
+    'realtime_resume_events_sum{definition="chat/:id"} 2',
+    'realtime_fanout_duration_seconds_count{definition="chat/:id"} 0',
+    'realtime_adapter_call_duration_seconds_count{call="publish"} 0'
+  ]) t.ok(text.split('\n').includes(line), line)
+  t.notMatch(text, 'undeclared')
+})
+
+t.test('a registry of OpenMetrics has the trace of a message beside its duration', async (t) => {
+  const register = new Registry<OpenMetricsContentType>()
+  register.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
+  const { app, admin, user } = await start(t, { stats: { register } })
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const follow = (step: unknown): void => { (step as MessageStep).traceparent = traceparent }
+  const ada = await createPeer(app, { room: 'chat/1', token: user })
+  const say = async (id: string): Promise<string> => {
+    ada.send({ type: 'say', room: 'chat/1', id, data: { text: 'hi' } })
+    await ada.next('ack')
+    return (await app.inject({ url: '/ws/stats?format=prometheus', headers: bearer(admin) })).body
+  }
+  t.notMatch(await say('a'), 'trace_id')
+  subscribe('tracing:fastify-realtime:message:start', follow)
+  t.teardown(() => { unsubscribe('tracing:fastify-realtime:message:start', follow) })
+  t.match(
+    await say('b'),
+    /^realtime_message_duration_seconds_bucket\{.*le=".*"\} \d # \{trace_id="4bf92f3577b34da6a3ce929d0e0e4736",span_id="00f067aa0ba902b7"\} \S+ 1\d{9}/m
+  )
 })
 
 t.test('an adapter that is down is told as down', async (t) => {
