@@ -3,6 +3,7 @@ import { Refusal } from '../errors/refusal.js'
 import { keyOfKind } from '../protocol/key.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { Leases, type HeldLease } from './leases.js'
+import type { WatchedLimit } from './limit-warnings.js'
 
 export interface SlotLimits {
   /** Connections on this node. */
@@ -13,6 +14,8 @@ export interface SlotLimits {
   readonly address: number | undefined
   readonly whenUnavailable: 'admit' | 'refuse'
 }
+
+type OnTaken = (limit: WatchedLimit, used: number, most: number, of?: object) => void
 
 /**
  * The slots of one connection. `rooms` are those with a capacity, and whether a lease is held for each; the map is made
@@ -44,20 +47,24 @@ export class Slots {
   readonly #rooms = new ShardedMap<number>()
   readonly #onError: (error: unknown) => void
   readonly #onLost: (holder: string) => void
+  readonly #onTaken: OnTaken
 
   /**
    * @param onLost called when another node took the slot that a holder had lent, so that the holder cannot have it
    *   back
+   * @param onTaken called with what is used of a limit by now, after one more was taken
    */
   constructor (
     limits: SlotLimits,
     leases: LeaseStore | undefined,
     onError: (error: unknown) => void,
-    onLost: (holder: string) => void
+    onLost: (holder: string) => void,
+    onTaken: OnTaken = () => {}
   ) {
     this.#limits = limits
     this.#onError = onError
     this.#onLost = onLost
+    this.#onTaken = onTaken
     const { whenUnavailable } = limits
     if (leases !== undefined) {
       this.#leases = new Leases(leases, { whenUnavailable, held: () => this.#leased(), onError })
@@ -173,6 +180,12 @@ export class Slots {
     bump(this.#users, user, 1)
     this.#bumpAddress(address, 1)
     for (const { name, capacity } of rooms) this.#takeRoom(held, name, capacity)
+    const limits = this.#limits
+    this.#onTaken('capacity', this.#holders.size, limits.capacity)
+    this.#onTaken('limits.user.connections', this.#users.get(user) ?? 0, limits.user, { userId: user })
+    if (limits.address !== undefined) {
+      this.#onTaken('limits.address', this.#addresses.get(address) ?? 0, limits.address, { address })
+    }
   }
 
   /** Whether leases have to be taken on top of this node's slots. */
@@ -349,6 +362,7 @@ export class Slots {
     held.rooms ??= new Map()
     held.rooms.set(name, false)
     bump(this.#rooms, name, 1)
+    this.#onTaken('capacity of the room', this.#rooms.get(name)!, capacity, { room: name })
   }
 }
 

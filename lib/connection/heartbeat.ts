@@ -15,6 +15,8 @@ export interface HeartbeatOptions {
   readonly tolerance: number
   /** Milliseconds for which a link may accept nothing of what waits for it. */
   readonly write: number
+  /** Called at each sweep with a connection whose link accepts nothing now. */
+  readonly onLagging?: (connection: Connection) => void
 }
 
 /** Longest time between two sweeps in milliseconds: an expiry is found within it. */
@@ -94,6 +96,7 @@ export class Heartbeat<H extends Named> {
         if (beat.lagsSince === 0) beat.lagsSince = now
         else if (now - beat.lagsSince > patience) connection.cut()
         connection.look(now)
+        this.#options.onLagging?.(connection)
       } else if (connection.transport === 'sse') {
         beat.lagsSince = 0
         if (now - beat.sentAt >= comment) {

@@ -59,6 +59,8 @@ export interface DispatchOptions {
   readonly charge: (userId: string, cost: number) => void
   /** Returns a fresh identity for a ticket; throws a Refusal. */
   readonly redeem: (ticket: string) => Promise<Identity>
+  /** Called with a connection that was cut because it read too slowly. */
+  readonly onCut?: (connection: Peer) => void
 }
 
 /** Milliseconds for which the end of a connection that polls is kept for its next poll. */
@@ -149,6 +151,7 @@ export class Dispatch {
       lag
     }
     log.info(closed, 'connection closed')
+    if (reason === 'slow_consumer') this.#options.onCut?.(connection)
     if (CONNECTION_CLOSE.hasSubscribers) CONNECTION_CLOSE.publish(closed)
   }
 

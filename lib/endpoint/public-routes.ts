@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { Health } from '../stats/health.js'
 import { documented, ROUTES } from '../options/route-schemas.js'
 import type { Readiness } from '../admission/readiness.js'
 import type { FailureLog } from '../errors/failure-log.js'
@@ -33,6 +34,8 @@ export function sharedOptions (
 
 export interface PublicRoutesOptions {
   readonly readiness: Readiness
+  /** Looks deeper than whether the node accepts. */
+  readonly health: () => Health
   /** Makes the document of all rooms, without its servers. */
   readonly asyncApi: () => object
   /** The servers of the document, as the host of a request names them. */
@@ -43,9 +46,13 @@ export interface PublicRoutesOptions {
 /** Registers the public routes in a scope that has the prefix: whether the node accepts, and the document. */
 export function registerPublic (
   scope: FastifyInstance,
-  { readiness, asyncApi, servers, shared }: PublicRoutesOptions
+  { readiness, health, asyncApi, servers, shared }: PublicRoutesOptions
 ): void {
-  scope.get('/health', { ...shared, ...documented(ROUTES.health, shared.schema) }, async (_request, reply) => {
+  scope.get('/health', { ...shared, ...documented(ROUTES.health, shared.schema) }, async ({ query }, reply) => {
+    if ((query as { deep?: unknown }).deep === '1') {
+      const found = health()
+      return await sendJson(reply.code(found.status === 'ok' ? 200 : 503).headers(NO_STORE), found)
+    }
     const accepting = readiness.isAccepting
     return await sendJson(reply.code(accepting ? 200 : 503).headers(NO_STORE), {
       status: accepting ? 'ok' : 'unavailable',

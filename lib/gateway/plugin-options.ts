@@ -6,7 +6,7 @@ import { verifyByKeySet } from './jwks.js'
 /** Options of the plugin that a config says as they are. */
 const SAME = [
   'prefix', 'auth', 'origins', 'capacity', 'heartbeat', 'compression', 'limits', 'history', 'presence', 'drain',
-  'timeouts', 'sse'
+  'timeouts', 'sse', 'health'
 ] as const
 
 /** Milliseconds that a key server may take. */

@@ -5,6 +5,8 @@ import type { Carrier } from '../types/options.js'
 export const DEFAULTS = {
   prefix: '/ws',
   capacity: 10_000,
+  /** Milliseconds of the event loop, and percent of the slots. */
+  health: { loopDelay: 1_000, capacity: 100 },
   heartbeat: 25_000,
   /** The part of a heartbeat within which its answer has to come. */
   pingAnswer: 0.4,

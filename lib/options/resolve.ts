@@ -43,6 +43,7 @@ export interface Settings {
   }
   readonly sse: { readonly comment: number, readonly age: number }
   readonly compression: false | { readonly threshold: number }
+  readonly health: { readonly loopDelay: number, readonly capacity: number }
   readonly tracing: { readonly toClients: boolean }
 }
 
@@ -135,6 +136,7 @@ export function resolveOptions (options: RealtimeOptions): Settings {
     compression: options.compression === undefined || options.compression === false
       ? false
       : { threshold: options.compression.threshold ?? DEFAULTS.compressionThreshold },
+    health: { ...DEFAULTS.health, ...options.health },
     tracing: { toClients: options.tracing?.toClients ?? false }
   }
 }

@@ -72,6 +72,14 @@ const send: RouteDocument = {
   response: { 200: FRAME, ...REFUSED }
 }
 
+/** What a node says of itself; its checks and a reason where it was asked for more. */
+const HEALTH = {
+  status: string(),
+  accepting: boolean(),
+  checks: optional(object({ adapter: oneOf('ok', 'away'), loopDelay: oneOf('ok', 'late'), capacity: oneOf('ok', 'full') })),
+  reason: optional(string())
+}
+
 /** What each route of the plugin takes and answers, for the app's OpenAPI document. */
 export const ROUTES = {
   open,
@@ -88,9 +96,10 @@ export const ROUTES = {
   health: {
     summary: 'Tells whether this node accepts connections',
     isPublic: true,
+    querystring: object({ deep: optional(oneOf('1')) }),
     response: {
-      200: object({ status: string(), accepting: boolean() }, { description: 'It does' }),
-      503: object({ status: string(), accepting: boolean() }, { description: 'It does not' })
+      200: object(HEALTH, { description: 'It does' }),
+      503: object(HEALTH, { description: 'It does not, or is over a limit' })
     }
   },
   asyncApi: {

@@ -57,6 +57,10 @@ export const optionsSchema = Type.Object({
     { grace: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_147_483_647 })), lease: Type.Optional(Ms) },
     closed
   )),
+  health: Type.Optional(Type.Object(
+    { loopDelay: Type.Optional(Ms), capacity: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 100 })) },
+    closed
+  )),
   tracing: Type.Optional(Type.Object({ toClients: Type.Optional(Type.Boolean()) }, closed)),
   stats: Type.Optional(Type.Union([
     Type.Literal(false),

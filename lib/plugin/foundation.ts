@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
+import { LimitWarnings } from '../admission/limit-warnings.js'
 import { Refusals } from '../admission/refusals.js'
 import { FailureLog } from '../errors/failure-log.js'
 import type { Adapter } from '../adapters/adapter.js'
@@ -22,6 +23,7 @@ export interface Foundation {
   readonly ledger: Ledger
   readonly refusals: Refusals
   readonly failures: FailureLog
+  readonly limitWarnings: LimitWarnings
   /** Logs a failure of the adapter in a call whose result is not awaited. */
   readonly failed: (error: unknown, what: string) => void
 }
@@ -48,6 +50,7 @@ export function createFoundation (
     ledger: new Ledger(),
     refusals: new Refusals(log, options.onRefused),
     failures,
+    limitWarnings: new LimitWarnings(log),
     failed: (error, what) => { failures.warn(log, 'the adapter failed', error, { what }) }
   }
 }

@@ -7,6 +7,7 @@ import type { ContractWatch } from '../rooms/contract-watch.js'
 import type { Membership } from '../rooms/membership.js'
 import { ServerApi } from '../server-api/server-api.js'
 import type { Counted } from '../stats/distributions.js'
+import { healthOf, type Health } from '../stats/health.js'
 import { Inspector } from '../stats/inspector.js'
 import { LoopDelayMonitor } from '../stats/loop-delay.js'
 import { snapshot, type StatsSnapshot } from '../stats/snapshot.js'
@@ -15,6 +16,8 @@ import { createAdapterHost } from './adapter-host.js'
 import { createClientInterface, type ClientInterface } from './client-interface.js'
 import { createCore, type Core } from './core.js'
 import type { Foundation } from './foundation.js'
+import { findRisks } from './guards.js'
+import { NodeWatch } from './node-watch.js'
 import { createContractWatch, createHeartbeat, createSlotAudit } from './parts.js'
 import { ServerParts } from './server-parts.js'
 
@@ -34,6 +37,7 @@ export class RealtimeNode {
   readonly #heartbeat: Heartbeat<Membership>
   readonly #audit: SlotAudit
   readonly #loop = new LoopDelayMonitor()
+  readonly #watch: NodeWatch
   readonly #startedAt = performance.now()
 
   constructor (foundation: Foundation) {
@@ -55,6 +59,7 @@ export class RealtimeNode {
     if (api !== undefined) this.api = new ServerApi({ ...foundation, ...core, api, rooms: this.rooms })
     this.#adapterHost = createAdapterHost(foundation, core)
     this.#contracts = createContractWatch(foundation)
+    this.#watch = new NodeWatch(foundation)
     this.#heartbeat = createHeartbeat(foundation, connections)
     this.#audit = createSlotAudit(foundation, { slots, connections, endpoint })
   }
@@ -79,6 +84,19 @@ export class RealtimeNode {
     })
   }
 
+  /** Judges the node by the limits of the option `health`. */
+  health (): Health {
+    const { settings, adapter } = this.foundation
+    const { slots, readiness } = this.core
+    return healthOf({
+      isAccepting: readiness.isAccepting,
+      isAdapterUp: adapter.stats?.().isUp as boolean | undefined,
+      loopDelay: this.#loop.read().p99,
+      slots: slots.taken,
+      max: settings.capacity
+    }, settings.health)
+  }
+
   /** What the metrics show besides. */
   get counted (): Counted {
     const { declarations, calls } = this.core.hub
@@ -98,6 +116,8 @@ export class RealtimeNode {
     this.#heartbeat.start()
     this.#audit.start()
     this.#loop.start()
+    this.#watch.start()
+    for (const risk of findRisks(this.foundation, hub.declarations.values())) this.foundation.app.log.warn(risk)
     readiness.start()
   }
 
@@ -106,6 +126,7 @@ export class RealtimeNode {
     const { hub, hooks, slots, connectionIds, readiness, messages, exchanges, roster } = this.core
     const { flusher, websocket } = this.clients
     readiness.close()
+    this.#watch.stop()
     this.#loop.stop()
     this.#audit.stop()
     this.#heartbeat.stop()

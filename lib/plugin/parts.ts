@@ -39,7 +39,10 @@ export function hubOptions ({ settings, failed }: Foundation, acks: BroadcastAck
   }
 }
 
-export function createSlots ({ settings, adapter, failed }: Foundation, connections: Connections<Membership>): Slots {
+export function createSlots (
+  { settings, adapter, failed, limitWarnings }: Foundation,
+  connections: Connections<Membership>
+): Slots {
   return new Slots(
     {
       capacity: settings.capacity,
@@ -49,7 +52,12 @@ export function createSlots ({ settings, adapter, failed }: Foundation, connecti
     },
     adapter.leases,
     (error) => { failed(error, 'leases') },
-    (id) => { connections.get(id)?.close('replaced') }
+    (id) => { connections.get(id)?.close('replaced') },
+    (limit, used, most, of) => {
+      // Where the oldest connection makes room, a user may have all of them all the time.
+      if (limit === 'limits.user.connections' && settings.limits.user.then === 'replace') return
+      limitWarnings.look(limit, used, most, of)
+    }
   )
 }
 
@@ -108,7 +116,7 @@ export interface DispatchParts
 }
 
 export function createDispatch (
-  { app: { log }, settings: { limits, validateOutput }, ledger, refusals }: Foundation,
+  { app: { log }, settings: { limits, validateOutput }, ledger, refusals, limitWarnings }: Foundation,
   { hub, auth, rates, ...parts }: DispatchParts
 ): Dispatch {
   return new Dispatch({
@@ -124,12 +132,15 @@ export function createDispatch (
     answer: Math.min(DEFAULTS.answer, Math.floor(limits.outbox / 4)),
     validateOutput,
     charge: (userId, cost) => { rates.charge(userId, cost) },
-    redeem: async (ticket) => await auth.redeem(ticket)
+    redeem: async (ticket) => await auth.redeem(ticket),
+    onCut: ({ id, userId, lag }) => {
+      limitWarnings.reached('limits.outbox', { value: limits.outbox, connectionId: id, userId, lag })
+    }
   })
 }
 
 export function createHeartbeat (
-  { settings }: Foundation,
+  { settings, limitWarnings }: Foundation,
   connections: Connections<Membership>
 ): Heartbeat<Membership> {
   return new Heartbeat(connections, {
@@ -137,7 +148,10 @@ export function createHeartbeat (
     timeout: Math.ceil(settings.heartbeat * DEFAULTS.pingAnswer),
     comment: settings.sse.comment,
     tolerance: DEFAULTS.tolerance,
-    write: settings.timeouts.write
+    write: settings.timeouts.write,
+    onLagging: ({ id, userId, outbox }) => {
+      limitWarnings.look('limits.outbox', outbox?.bytes ?? 0, settings.limits.outbox, { connectionId: id, userId })
+    }
   })
 }
 

@@ -40,6 +40,7 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
     }
     registerPublic(scope, {
       readiness,
+      health: () => node.health(),
       asyncApi: () => asyncApi(
         [...hub.declarations.values()].map(({ pattern, contract }) => ({ pattern: pattern.source, contract })),
         { title: 'Real-time rooms', version: '1.0.0' },

@@ -318,6 +318,17 @@ export interface RealtimeOptions {
     /** Milliseconds after which a stream ends and its client opens another one, 20 % more or less. @default 300_000 */
     age?: number
   }
+  /** From which figures on `GET <prefix>/health?deep=1` answers with 503. */
+  health?: {
+    /**
+     * Milliseconds by which the event loop may be late: the slowest hundredth of the last 15 to 30 seconds.
+     *
+     * @default 1_000
+     */
+    loopDelay?: number
+    /** Percent of `capacity` that may be taken; at so many it is full. @default 100 */
+    capacity?: number
+  }
   /** Traces, which `fastify-realtime/otel` makes. */
   tracing?: {
     /** Whether live events tell clients the `traceparent` of what has published them. @default false */

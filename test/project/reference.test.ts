@@ -61,6 +61,8 @@ t.test('the table of options names every option, and each default is the one of 
     'sse.comment': DEFAULTS.comment,
     'sse.age': DEFAULTS.streamAge,
     compression: settings.compression,
+    'health.loopDelay': DEFAULTS.health.loopDelay,
+    'health.capacity': DEFAULTS.health.capacity,
     'tracing.toClients': settings.tracing.toClients,
     'drain.rate': DEFAULTS.drain.rate,
     'drain.timeout': DEFAULTS.drain.timeout,

@@ -13,6 +13,7 @@ import { redis } from '../../lib/adapters/redis/adapter.js'
 import realtime, { defineRoom, type MessageStep, type RealtimeOptions } from '../../lib/index.js'
 import { createAdmin } from '../../lib/stats/admin.js'
 import { Ledger } from '../../lib/stats/ledger.js'
+import { healthOf, type Health } from '../../lib/stats/health.js'
 import { LoopDelayMonitor } from '../../lib/stats/loop-delay.js'
 import { Metrics } from '../../lib/stats/metrics.js'
 import { negotiate } from '../../lib/stats/negotiate.js'
@@ -326,6 +327,34 @@ t.test('health is 503 from the beginning of a drain', async (t) => {
   const answer = await app.inject('/ws/health')
   t.equal(answer.statusCode, 503)
   t.match(answer.json(), { accepting: false })
+})
+
+t.test('asked deeply, health is 503 with what is over its limit, and without figures', async (t) => {
+  const { app, user } = await start(t, { capacity: 4, health: { capacity: 50, loopDelay: 60_000 } })
+  const deep = async (): Promise<{ status: number, body: Health }> => {
+    const { statusCode, body } = await app.inject('/ws/health?deep=1')
+    return { status: statusCode, body: JSON.parse(body) as Health }
+  }
+  const ok = { adapter: 'ok', loopDelay: 'ok', capacity: 'ok' }
+  t.same(await deep(), { status: 200, body: { status: 'ok', accepting: true, checks: ok } })
+  for (let each = 0; each < 2; each++) await createPeer(app, { room: 'chat/1', token: user })
+  t.same(await deep(), {
+    status: 503,
+    body: {
+      status: 'unavailable',
+      accepting: true,
+      checks: { ...ok, capacity: 'full' },
+      reason: 'as many slots are taken as health.capacity allows (50 %)'
+    }
+  })
+  t.same((await app.inject('/ws/health')).json(), { status: 'ok', accepting: true }, 'and as it was where it is not')
+  const facts = { isAccepting: false, isAdapterUp: undefined, loopDelay: 5.1, slots: 0, max: 10 }
+  t.match(healthOf(facts, { loopDelay: 5, capacity: 100 }), {
+    status: 'unavailable',
+    checks: { adapter: 'ok', loopDelay: 'late', capacity: 'ok' },
+    reason: /does not accept.*; the event loop is late by more than health\.loopDelay \(5 ms\)/
+  })
+  t.match(healthOf({ ...facts, isAccepting: true }, { loopDelay: 6, capacity: 100 }), { status: 'ok' })
 })
 
 t.test('promtool accepts what Prometheus scrapes', async (t) => {

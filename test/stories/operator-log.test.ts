@@ -1,9 +1,14 @@
 import t, { type Test } from 'tap'
 import Fastify from 'fastify'
+import { memory } from '../../lib/adapters/memory/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
+import { LimitWarnings } from '../../lib/admission/limit-warnings.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import realtime, { type RealtimeOptions } from '../../lib/index.js'
 import { Refusals } from '../../lib/admission/refusals.js'
+import { resolveOptions } from '../../lib/options/resolve.js'
+import { findRisks } from '../../lib/plugin/guards.js'
+import { NodeWatch } from '../../lib/plugin/node-watch.js'
 import { ask, type Answer } from '../helpers/ask.js'
 import {
   chat, connect, declareChat, eventually, start, TRANSPORTS, type Running, type StartOptions
@@ -171,8 +176,82 @@ t.test('when the adapter is away, the log says so, and of the first refusal what
     () => warned(server),
     (lines) => lines.some(({ msg }) => msg === 'the adapter is disconnected')
   )
+  const deep = await fetch(`${server.url}/ws/health?deep=1`)
+  t.equal(deep.status, 503)
+  t.match(await deep.json(), {
+    status: 'unavailable',
+    accepting: true,
+    checks: { adapter: 'away', loopDelay: 'ok', capacity: 'ok' },
+    reason: 'the adapter is away from its broker'
+  })
+  t.equal((await fetch(`${server.url}/ws/health`)).status, 200, 'it accepts all the same')
   t.equal((await ask(server, 'websocket', { token: server.token('ada') })).body.code, 'unavailable')
   t.match(warned(server).filter(({ code }) => code === 'unavailable'), [{ level: WARN, msg: /adapter's server/ }])
+})
+
+t.test('before a limit refuses somebody, one warning comes at 80 % of it and one when all is used, with what helps', async (t) => {
+  const server = await start(t, {
+    capacity: 11,
+    limits: { user: { connections: 10, then: 'reject' } },
+    declare: (app) => { declareChat(app, { capacity: 10 }) }
+  })
+  const token = server.token('ada')
+  for (let each = 0; each < 7; each++) await connect(server, { token, rooms: ['chat/1'] })
+  t.same(warned(server), [])
+  for (let each = 0; each < 3; each++) await connect(server, { token, rooms: ['chat/1'] })
+  const lines = warned(server)
+  t.match(lines, [
+    { limit: 'capacity of the room', value: 10, used: 8, room: 'chat/1', msg: /^80 % of .*: raise it/ },
+    { limit: 'limits.user.connections', used: 8, userId: 'ada', msg: /^80 % of/ },
+    { limit: 'capacity', value: 11, used: 9, msg: /^80 % of capacity is used: raise it, or add a node/ },
+    { limit: 'capacity of the room', used: 10, msg: /^all of/ },
+    { limit: 'limits.user.connections', used: 10, msg: /^all of/ }
+  ])
+  t.equal(lines.length, 5)
+})
+
+t.test('an adapter that stays away is warned of each minute, and events that are lost to a budget once a minute', async (t) => {
+  const lines: string[] = []
+  const log = { warn: (_fields: object, msg: string) => { lines.push(msg) } }
+  let facts: Record<string, unknown> = { isUp: true, historyEvicted: 3 }
+  const adapter = { name: 'redis', stats: () => facts }
+  const watch = new NodeWatch({
+    app: { log },
+    adapter,
+    options: { adapter },
+    settings: resolveOptions({}),
+    limitWarnings: new LimitWarnings(log as never)
+  } as never)
+  watch.look(0)
+  t.match(lines.splice(0), [/^all of history\.bytes is used: rooms lose their oldest/])
+  facts = { isUp: false, historyEvicted: 4 }
+  for (let now = 5_000; now < 180_000; now += 5_000) watch.look(now)
+  t.match(lines.splice(0), [/^the adapter is still away/, /^the adapter is still away/])
+  facts = { isUp: true, historyEvicted: 4 }
+  watch.look(180_000)
+  facts = { isUp: false, historyEvicted: 4 }
+  watch.look(185_000)
+  watch.look(240_000)
+  t.same(lines, [], 'the next outage has a minute of its own')
+})
+
+t.test('what starts well and goes wrong later is one warning each at start, with what helps', async (t) => {
+  const risksOf = (options: RealtimeOptions, { size = 100, isWorker = false } = {}): string[] => findRisks(
+    { options, settings: resolveOptions(options), adapter: options.adapter ?? memory() },
+    [{ pattern: { source: 'chat/:id' }, settings: { history: { size, ttl: 1 } } } as never],
+    { isWorker }
+  )
+  t.same(risksOf({}), [])
+  t.same(risksOf({ limits: { user: { connections: 20, then: 'reject' } } }), [])
+  t.match(risksOf({}, { isWorker: true }), [/^each worker of the cluster.*options\.adapter/])
+  t.same(risksOf({ adapter: { name: 'redis' } as never }, { isWorker: true }), [])
+  const cookie = { carriers: ['cookie' as const], cookie: 'session' }
+  t.match(risksOf({ auth: cookie, origins: () => true }), [/options\.origins is a function/])
+  t.same(risksOf({ auth: cookie, origins: 'same' }), [])
+  t.match(risksOf({ capacity: 10, limits: { user: { connections: 10, then: 'reject' } } }), [/not below options\.capacity/])
+  t.match(risksOf({}, { size: 100_000 }), [/^history\.size of "chat\/:id" \(100000\).*raise the bytes/])
+  const server = await start(t, { capacity: 10, limits: { user: { connections: 10, then: 'reject' } } })
+  t.match(warned(server), [{ level: WARN, msg: /^one user may take all connections/ }], 'the log has it')
 })
 
 t.test('frames that are refused are warned of like requests', async (t) => {
@@ -335,7 +414,10 @@ t.test('a peer that closes, one that vanishes, one that is silent and one that i
   t.equal(await one({}, async (peer) => { await peer.close() }), 'left', 'a close frame')
   t.equal(await one({}, (peer) => { peer.cut() }), 'gone', 'the link breaks')
   t.equal(await one({ heartbeat: 100 }, (peer) => { peer.stall() }), 'heartbeat_timeout', 'no answer')
-  t.equal(await one({ limits: { outbox: 100_000, event: 90_000 } }, async (peer, { app }) => {
+  let cut: Running | undefined
+  t.equal(await one({ limits: { outbox: 100_000, event: 90_000 } }, async (peer, server) => {
+    cut = server
+    const { app } = server
     peer.stall()
     await eventually(
       'the cut',
@@ -344,4 +426,5 @@ t.test('a peer that closes, one that vanishes, one that is silent and one that i
     )
   }), 'slow_consumer', 'a reader that is too slow')
   t.same(reasons, ['left', 'gone', 'heartbeat_timeout', 'slow_consumer'])
+  t.match(warned(cut!).at(-1), { limit: 'limits.outbox', value: 100_000, userId: 'ada', msg: /reads too slowly/ })
 })

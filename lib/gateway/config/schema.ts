@@ -207,6 +207,10 @@ export const configSchema = closed({
     write: ms('For what a peer does not take. Default 30000.')
   })),
   sse: Type.Optional(closed({ comment: ms('Between comments. Default 15000.'), age: ms('Of the life of a stream. Default 300000.') })),
+  health: Type.Optional(closed({
+    loopDelay: ms('Delay of the event loop from which on health?deep=1 answers with 503. Default 1000.'),
+    capacity: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 100, description: 'And from how many percent of capacity on. Default 100.' }))
+  })),
   stats: Type.Optional(Type.Union([Type.Literal(false), closed({ token: Type.Optional(given('The bearer of scrapers, 32 characters at least.')) })], {
     description: 'The routes stats: for users whose claim role is admin, and for the bearer token.'
   })),

@@ -1,0 +1,40 @@
+import cluster from 'node:cluster'
+import type { Declaration } from '../rooms/declaration.js'
+import type { Foundation } from './foundation.js'
+
+/** Bytes of an event, as a guess of what rooms keep: all that is certain is that none is above limits.event. */
+const TYPICAL = 1_024
+
+/** What is looked at beside the options. */
+export interface Around {
+  /** Whether this process is one of several that share a port. */
+  readonly isWorker: boolean
+}
+
+/**
+ * Finds what starts well and goes wrong later.
+ *
+ * @returns what is wrong, and what helps, for one warning each
+ */
+export function findRisks (
+  { options, settings, adapter }: Pick<Foundation, 'options' | 'settings' | 'adapter'>,
+  declarations: Iterable<Pick<Declaration, 'pattern' | 'settings'>>,
+  { isWorker }: Around = { isWorker: cluster.isWorker }
+): string[] {
+  const risks: string[] = []
+  if (adapter.name === 'memory' && isWorker) {
+    risks.push('each worker of the cluster has rooms of its own, so that members of one room do not hear each other: give options.adapter, redis() or nats()')
+  }
+  if (settings.auth.carriers.includes('cookie') && typeof settings.origins === 'function') {
+    risks.push('browsers send cookies with requests of any page, and options.origins is a function, which nobody can look into: let it refuse foreign pages, or write \'same\' or a list')
+  }
+  const most = options.limits?.user?.connections
+  if (most !== undefined && most >= settings.capacity) {
+    risks.push(`one user may take all connections of this node: options.limits.user.connections (${most}) is not below options.capacity (${settings.capacity})`)
+  }
+  for (const { pattern, settings: { history } } of declarations) {
+    if (history === false || history.size * TYPICAL <= settings.historyBytes) continue
+    risks.push(`history.size of "${pattern.source}" (${history.size}) is more than options.history.bytes (${settings.historyBytes}) holds of events of ${TYPICAL} bytes, so that one room takes the past of all others: lower the size, or raise the bytes`)
+  }
+  return risks
+}
