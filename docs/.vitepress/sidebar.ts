@@ -7,7 +7,9 @@ const DOCS = fileURLToPath(new URL('..', import.meta.url))
 const AREAS: ReadonlyArray<readonly [folder: string, title: string, first: readonly string[]]> = [
   ['tutorial', 'Tutorial', []],
   ['guides', 'Guides', ['smallest-app', 'traps', 'authentication', 'origins', 'plugins', 'testing']],
-  ['operate', 'Operate', ['several-nodes', 'shutdown', 'stats', 'dashboard', 'health', 'logs', 'tracing']],
+  ['operate', 'Operate', [
+    'several-nodes', 'shutdown', 'stats', 'dashboard', 'health', 'logs', 'tracing', 'grafana', 'troubles'
+  ]],
   ['explain', 'Understand', ['promises']],
   ['reference', 'Reference', [
     'install', 'contracts', 'schemas', 'handlers', 'rooms', 'options', 'client', 'codes', 'urls', 'wire-protocol'

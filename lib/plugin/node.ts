@@ -99,8 +99,10 @@ export class RealtimeNode {
 
   /** What the metrics show besides. */
   get counted (): Counted {
-    const { declarations, calls } = this.core.hub
-    return { declarations, adapterCalls: calls, roundTrips: this.#heartbeat.roundTrips }
+    const { hub } = this.core
+    const { roundTrips } = this.#heartbeat
+    // Counters of the hub go on, so that it is asked for them at each scrape.
+    return { declarations: hub.declarations, adapterCalls: hub.calls, roundTrips, get gaps () { return hub.gapsTold } }
   }
 
   async start (): Promise<void> {

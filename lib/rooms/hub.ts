@@ -91,6 +91,8 @@ export class Hub {
     history: new Histogram(CALLS)
   } as const
 
+  /** Number of gaps that rooms here were told of, whatever is known of their length. */
+  gapsTold = 0
   /** Number of events lost before they reached this node, as far as it is known. */
   gaps = 0
 
@@ -165,6 +167,7 @@ export class Hub {
         return 0
       },
       gap: (name, gap) => {
+        this.gapsTold++
         this.gaps += gap.from === undefined ? 0 : gap.to - gap.from
         this.#rooms.get(name)?.gap(gap)
       },

@@ -7,6 +7,7 @@ export interface Counted {
   readonly declarations: { values (): Iterable<Pick<Declaration, 'pattern' | 'messages' | 'events' | 'counted'>> }
   /** By the name of the call. */
   readonly adapterCalls: Readonly<Record<string, Histogram>>
+  readonly gaps: number
   /** Round trips of heartbeats, in seconds. */
   readonly roundTrips: Histogram
 }
@@ -16,6 +17,12 @@ type Counter = readonly [name: string, help: string, labels: string[], read: (co
 
 /** Labels are the names that the application has declared: a client cannot add one. */
 export const COUNTERS: readonly Counter[] = [
+  [
+    'gaps_total',
+    'Gaps that rooms of this node were told of, also where nobody knows how many events are lost.',
+    [],
+    ({ gaps }, add) => { add(gaps, {}) }
+  ],
   [
     'message_refusals_total',
     'Declared messages of clients that were answered with an error.',
