@@ -103,13 +103,10 @@ export class Messages {
     keep: (final: Outcome) => Awaitable<Outcome> = (final) => final
   ): Handling {
     const context = new MessageContext(call, data)
-    const from = performance.now()
-    const invoked = this.#invoke(call, context)
-    if (invoked instanceof Promise) void invoked.then(() => { observe(call, from) })
-    else {
-      observe(call, from)
-      context.over()
-    }
+    const invoked = call.declaration.messages.get(call.type)!.counted.handled.isNext()
+      ? this.#measured(call, context)
+      : this.#invoke(call, context)
+    if (!(invoked instanceof Promise)) context.over()
     const end = invoked instanceof Promise ? invoked.then(keep) : keep(invoked)
     if (!(end instanceof Promise)) {
       const done = Promise.resolve(end)
@@ -128,6 +125,14 @@ export class Messages {
       })
     })
     return { answer, end }
+  }
+
+  #measured (call: MessageCall, context: MessageContext): Outcome | Promise<Outcome> {
+    const from = performance.now()
+    const invoked = this.#invoke(call, context)
+    if (invoked instanceof Promise) void invoked.then(() => { observe(call, from) })
+    else observe(call, from)
+    return invoked
   }
 
   #invoke (call: MessageCall, context: MessageContext): Outcome | Promise<Outcome> {

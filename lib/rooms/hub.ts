@@ -292,7 +292,9 @@ export class Hub {
   }
 
   #publish (name: string, { settings }: Declaration, publication: Publication): Awaitable<Published> {
-    return timed(this.calls.publish, this.#adapter.publish(name, publication, settings), publication.traceparent)
+    const { publish } = this.calls
+    const answer = this.#adapter.publish(name, publication, settings)
+    return answer instanceof Promise && publish.isNext() ? timed(publish, answer, publication.traceparent) : answer
   }
 
   /** Decides where a join begins, and holds the room open for it. */

@@ -24,6 +24,18 @@ export const COUNTERS: readonly Counter[] = [
     ({ gaps }, add) => { add(gaps, {}) }
   ],
   [
+    'messages_total',
+    'Declared messages whose handler has run, by definition and message.',
+    ['definition', 'message'],
+    ({ declarations }, add) => {
+      for (const { pattern, messages } of declarations.values()) {
+        for (const [message, { counted }] of messages) {
+          add(counted.handled.offered, { definition: pattern.source, message })
+        }
+      }
+    }
+  ],
+  [
     'message_refusals_total',
     'Declared messages of clients that were answered with an error.',
     ['definition', 'message'],
@@ -55,7 +67,7 @@ type Distribution = readonly [
 export const DISTRIBUTIONS: readonly Distribution[] = [
   [
     'message_duration_seconds',
-    'Time of message handlers, until what they return has settled; the count is that of messages handled.',
+    'Time of message handlers, until what they return has settled, of one in 16.',
     ['definition', 'message'],
     function * ({ declarations }) {
       for (const { pattern, messages } of declarations.values()) {
@@ -93,7 +105,7 @@ export const DISTRIBUTIONS: readonly Distribution[] = [
   ],
   [
     'adapter_call_duration_seconds',
-    'Time of calls of the adapter that went to its broker, failed ones included.',
+    'Time of calls of the adapter that went to its broker, failed ones included; of publications one in 16.',
     ['call'],
     ({ adapterCalls }) => Object.entries(adapterCalls).map(([call, histogram]) => ({ labels: { call }, histogram }))
   ]

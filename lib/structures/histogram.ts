@@ -7,12 +7,17 @@ export interface Exemplar {
   readonly at: number
 }
 
+/** Of so many one is measured, where `isNext` decides. */
+const EVERY = 16
+
 /** Counts values by their size, in fixed buckets: an observation allocates nothing. */
 export class Histogram {
   /** The upper bounds of the buckets, ascending; one more bucket has what is above them. */
   readonly bounds: readonly number[]
   readonly counts: number[]
   sum = 0
+  /** Number of those that `isNext` was asked for. */
+  offered = 0
   /** The newest of each bucket, once there was one with a trace. */
   exemplars: Array<Exemplar | undefined> | undefined
 
@@ -22,6 +27,12 @@ export class Histogram {
   }
 
   get count (): number { return this.counts.reduce((sum, count) => sum + count, 0) }
+
+  /**
+   * Counts something that is measured now and then: the first one, and every sixteenth after it. To read a clock twice
+   * can cost more than what is measured.
+   */
+  isNext (): boolean { return this.offered++ % EVERY === 0 }
 
   /** @param traceparent of what was measured, where it is traced */
   observe (value: number, traceparent?: string): void {
