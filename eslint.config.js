@@ -34,7 +34,7 @@ export default [
     // What an application, a test or an adapter of somebody else is written against.
     files: [
       'lib/types/*.ts', 'lib/contract/types.ts', 'lib/adapters/adapter.ts', 'lib/client/types.ts', 'lib/testing/index.ts',
-      'lib/bridge/types.ts'
+      'lib/bridge/types.ts', 'lib/views/types.ts', 'lib/react/hooks.ts', 'lib/vue/*.ts'
     ],
     plugins: { jsdoc },
     rules: {

@@ -12,6 +12,9 @@ const MOST_OF_PAGE = 9_500
 /** The same of a page that has the contract as types alone. */
 const MOST_WITH_TYPES = 8_710
 
+/** What the hooks of React and the composables of Vue, all of them, add to a page that has the client. */
+const MOST_MORE = { react: 1_740, vue: 1_880 }
+
 /** What both pages do. */
 const USE = `
   room.on('added', ({ data }) => { console.log(data.text) })
@@ -28,6 +31,7 @@ async function sizeOf (contents: string): Promise<{ size: number, files: string[
     minify: true,
     metafile: true,
     write: false,
+    external: ['react', 'vue'],
     alias: { 'fastify-realtime/contract': fileURLToPath(new URL('../../lib/contract/index.ts', import.meta.url)) }
   })
   return { size: gzipSync(outputFiles[0]!.contents, { level: 9 }).length, files: Object.keys(metafile.inputs) }
@@ -63,3 +67,14 @@ t.test(`a page with the client and the types of a contract is at most ${MOST_WIT
   t.ok(size <= MOST_WITH_TYPES, `${size} bytes`)
   t.same(files.filter((name) => name.includes('light-rooms')), [])
 })
+
+for (const [name, most] of Object.entries(MOST_MORE)) {
+  t.test(`fastify-realtime/${name} adds at most ${most} bytes to a page with the client`, async (t) => {
+    const client = 'export * from "./lib/client/index.ts"'
+    const { size, files } = await sizeOf(`${client}; export * from "./lib/${name}/index.ts"`)
+    const more = size - (await sizeOf(client)).size
+    t.comment(`${more} bytes`)
+    t.ok(more <= most, `${more} bytes`)
+    t.same(files.filter((file) => !/^(<stdin>|lib\/.*)$/.test(file)), [])
+  })
+}

@@ -43,7 +43,7 @@ t.test('there is no cycle of imports, type imports counted', async (t) => {
  */
 const LAYERS = [
   'gateway/', 'otel/', 'index.ts', 'adapters/index.ts', 'adapters/contract/', 'plugin/', 'server-api/', 'conformance/', 'testing/', 'bridge/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
-  'connection/', 'options/', 'ai/', 'types/', 'adapters/redis.ts', 'adapters/nats.ts', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
+  'connection/', 'options/', 'ai/', 'react/', 'vue/', 'views/', 'types/', 'adapters/redis.ts', 'adapters/nats.ts', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
   'adapters/', 'retention/', 'errors/', 'diagnostics/', 'client/', 'protocol/', 'contract/', 'structures/', 'version.ts'
 ]
 
@@ -81,6 +81,9 @@ const MAY: Record<string, RegExp> = {
   'server/': /^(server|protocol|errors|structures)\//,
   'transports/': /^(transports|connection|protocol|structures)\//,
   'ai/': /^((ai|client|contract)\/|types\/streams\.ts$)/,
+  'react/': /^(react|views|client|contract)\//,
+  'vue/': /^(vue|views|client|contract)\//,
+  'views/': /^((views|client|contract)\/|protocol\/part\.ts$)/,
   'client/': /^(client\/|contract\/|protocol\/(position|codes|close-codes|packet|part|text-check|frames|server-frames)\.ts$|structures\/refilled\.ts$)/
 }
 
@@ -187,6 +190,8 @@ const JOINED: Readonly<Record<string, string>> = {
   'protocol/packet.ts': 'JSON',
   'protocol/part.ts': 'JSON',
   'client/texts.ts': 'the name of an event has no space',
+  'views/held-room.ts': 'the name of an event has no space',
+  'views/sources.ts': 'the name of an event has no space, and a number none either',
   'protocol/cursor.ts': 'parts of closed alphabets',
   'protocol/key.ts': 'the rule itself',
   'adapters/options.ts': 'the path of an option, which is shown',

@@ -1,0 +1,155 @@
+import {
+  computed, getCurrentInstance, hasInjectionContext, inject, onMounted, onScopeDispose, provide, shallowRef, toValue,
+  watch, type App, type MaybeRefOrGetter, type Ref
+} from 'vue'
+import { failure, refused } from '../client/errors.js'
+import type { Client, Member, NamedRoom, RoomEvent } from '../client/types.js'
+import type { AnyMessages, GrowingName, Made } from '../contract/types.js'
+import {
+  actionsOf, askedOf, connectionSource, latestSource, listen, presenceSource, roomSource, streamSource
+} from '../views/sources.js'
+import type { ConnectionView, RoomOptions, Source, StreamView } from '../views/types.js'
+import type { AddressSource, RoomRefs } from './types.js'
+
+/** The same in two copies of this module, such as those of an app and of a library that it uses. */
+const KEY = Symbol.for('fastify-realtime')
+
+/**
+ * Gives a client to the composables of all components of an app: `app.use(realtimePlugin, client)`. The client is made
+ * once by `connect()`, in a module of its own.
+ */
+export const realtimePlugin = {
+  /** Called by `app.use`. */
+  install (app: App, client: Client): void { app.provide(KEY, client) }
+}
+
+/** Gives a client to the composables of all components below this one; called in its `setup`. */
+export function provideRealtime (client: Client): void { provide(KEY, client) }
+
+/**
+ * The client of the app, or of the nearest component above that provides one.
+ *
+ * @throws an error of code `REALTIME_ERR_PROVIDER` where there is none
+ */
+export function useClient (): Client {
+  const client = hasInjectionContext() ? inject<Client | undefined>(KEY, undefined) : undefined
+  if (!client) throw failure(refused('REALTIME_ERR_PROVIDER', 'app.use(realtimePlugin, connect(...)) comes first'))
+  return client
+}
+
+/** Starts something once the component is mounted, which no server does, and again with what `of` is next. */
+function follow<T> (of: () => T, start: (now: T) => () => void): void {
+  let stop = (): void => {}
+  const run = (): void => {
+    watch(of, (now) => {
+      const former = stop
+      stop = start(now)
+      former()
+    }, { immediate: true })
+  }
+  if (getCurrentInstance()) onMounted(run)
+  else run()
+  onScopeDispose(() => { stop() })
+}
+
+function useSource<T> (make: () => Source<T>): Readonly<Ref<T>> {
+  const source = computed(make)
+  // What the server has rendered, too: the page may not begin with anything else.
+  const value = shallowRef(source.value.blank)
+  follow(() => source.value, ({ watch, read }) => {
+    const show = (): void => { value.value = read() }
+    const end = watch(show)
+    show()
+    return end
+  })
+  return value
+}
+
+const nameOf = <M, E, D>(address: AddressSource<M, E, D>): Readonly<Ref<string | undefined>> =>
+  computed(() => toValue(address)?.name)
+
+/**
+ * A room for as long as components that use it are mounted. All of them have it together: the first one joins it, and
+ * 250 ms after the last one is gone it is left.
+ *
+ * ```ts
+ * const { events, send } = useRoom(() => chat.at({ id: props.id }), { last: 50, events: ['said'] })
+ * ```
+ */
+export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string = keyof E & string> (
+  address: AddressSource<M, E, D>, options: RoomOptions<K> = {}
+): RoomRefs<M, E, D, K> {
+  const client = useClient()
+  const name = nameOf(address)
+  const shown = useSource(() => roomSource(client, name.value, askedOf(options)))
+  // The types are those of the address: nothing of them exists at run time.
+  return {
+    status: computed(() => shown.value.status),
+    error: computed(() => shown.value.error),
+    gaps: computed(() => shown.value.gaps),
+    events: computed(() => shown.value.events),
+    send: (...message: Parameters<NamedRoom['send']>) => actionsOf(client, name.value).send(...message),
+    presence: (...data: Parameters<NamedRoom['presence']>) => actionsOf(client, name.value).presence(...data)
+  } as never
+}
+
+/**
+ * Calls a function for each event of a room, for as long as the component is mounted. What it returns is waited for
+ * before an acknowledged event is acknowledged.
+ *
+ * @param event the name of the event, or `*` for all
+ */
+export function useEvent<M extends AnyMessages, E, D, K extends keyof E & string> (
+  address: AddressSource<M, E, D>, event: K | '*', listener: (event: RoomEvent<Pick<E, K>>) => unknown
+): void {
+  const client = useClient()
+  const name = nameOf(address)
+  // The types are those of the address: nothing of them exists at run time.
+  follow(() => name.value, (now) => listen(client, now, event, listener as never))
+}
+
+/** The members of a room, in the order in which they came: empty until it is joined, and above 200 members. */
+export function usePresence<M extends AnyMessages, E, D> (
+  address: AddressSource<M, E, D>
+): Readonly<Ref<ReadonlyArray<Member<D>>>> {
+  const client = useClient()
+  const name = nameOf(address)
+  // The types are those of the address: nothing of them exists at run time.
+  return useSource(() => presenceSource(client, name.value)) as never
+}
+
+/** The newest value of each key of a `latest` event, by the text of the key. */
+export function useLatest<M extends AnyMessages, E, D, K extends keyof E & string> (
+  address: AddressSource<M, E, D>, event: K
+): Readonly<Ref<ReadonlyMap<string, Made<E[K]>>>>
+/** The newest value of one key of a `latest` event, `undefined` while there is none: no other key makes it render. */
+export function useLatest<M extends AnyMessages, E, D, K extends keyof E & string> (
+  address: AddressSource<M, E, D>, event: K, key: MaybeRefOrGetter<string | number>
+): Readonly<Ref<Made<E[K]> | undefined>>
+export function useLatest (
+  address: AddressSource<AnyMessages, unknown, unknown>, event: string, key?: MaybeRefOrGetter<string | number>
+): Readonly<Ref<unknown>> {
+  const client = useClient()
+  const name = nameOf(address)
+  return useSource(() => latestSource(client, name.value, event, toValue(key)))
+}
+
+/**
+ * A text of an `append` event, as it is so far.
+ *
+ * @param key the value of the event's key, also as a ref or a getter; `null` while there is none
+ */
+export function useStream<M extends AnyMessages, E, D, K extends GrowingName<E>> (
+  address: AddressSource<M, E, D>, event: K, key: MaybeRefOrGetter<string | number | null | undefined>
+): Readonly<Ref<StreamView<E[K]>>> {
+  const client = useClient()
+  const name = nameOf(address)
+  // The types are those of the address: nothing of them exists at run time.
+  return useSource(() => streamSource(client, name.value, event, toValue(key))) as never
+}
+
+/** The connection: its state, and why there is none. */
+export function useConnection (): Readonly<Ref<ConnectionView>> {
+  const client = useClient()
+  return useSource(() => connectionSource(client))
+}

@@ -1,0 +1,5 @@
+export {
+  provideRealtime, realtimePlugin, useClient, useConnection, useEvent, useLatest, usePresence, useRoom, useStream
+} from './composables.js'
+export type { AddressSource, RoomRefs } from './types.js'
+export type { ConnectionView, MaybeAddress, RoomOptions, RoomStatus, RoomView, StreamView } from '../views/types.js'
