@@ -9,7 +9,8 @@ const OPTIONS = {
   timeout: NUMBER,
   signal: /^o/,
   WebSocket: /^[fo]/,
-  fetch: /^f/
+  fetch: /^f/,
+  texts: /^f/
 }
 const QUEUE = { messages: NUMBER, bytes: NUMBER, age: NUMBER, overflow: / (reject|drop-oldest)$/ }
 

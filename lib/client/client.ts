@@ -10,8 +10,9 @@ import { listeners } from './listeners.js'
 import { createQueue } from './queue.js'
 import { createRoom } from './room.js'
 import type { Handle, Room, RoomHost } from './room-types.js'
+import type { growingTexts } from './texts.js'
 import { now } from './timers.js'
-import type { Client, ConnectOptions, JoinOptions } from './types.js'
+import type { ConnectOptions, CoreClient, JoinOptions } from './types.js'
 
 /**
  * Messages of one room in flight; the server queues 64. POSTs go one after another, because nothing else keeps their
@@ -25,13 +26,12 @@ const ROOMS = 32
 const AGAIN = 1_000
 
 /**
- * Connects to the endpoint of fastify-realtime, and reconnects until `close()` is called or the server refuses the
- * client for good.
+ * Makes a client, and connects it.
  *
- * @param url prefix of the endpoint: `/ws`, or an absolute URL with http(s) or ws(s)
+ * @param equip adds parts that not every page needs to what `join` returns
  * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for an invalid URL
  */
-export function connect (url: string, options: ConnectOptions = {}): Client {
+export function createClient (url: string, options: ConnectOptions, equip?: (handle: Handle) => void): CoreClient {
   checkOptions(options)
   const rooms = new Map<string, Room>()
   /** Requests that wait for an answer; they are called without one when the link ends. */
@@ -95,6 +95,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     }),
     ack (id) { line.send({ type: 'ack', id }) },
     ask,
+    fail (reason, room) { fail(reason, { room }) },
     gap (room) { say('gap', { room, code: 'gap', message: 'events were lost' }) }
   }
 
@@ -113,7 +114,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       } else {
         if ((wait = take())) return later(wait)
         room.isAsked = true
-        const data = { since, last: wasIn ? undefined : last, connection: line.former, known: room.texts.known() }
+        const data = { since, last: wasIn ? undefined : last, connection: line.former, known: room.texts?.known() }
         ask('join', name, data, (answer) => {
           if (!answer || !room.handles.size) return
           if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
@@ -172,7 +173,7 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
       }
       const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
       for (const room of asked) room.isAsked = line.isHttp
-      const known = asked.map((room, index) => [index, room.texts.known()] as const).filter(([, texts]) => texts)
+      const known = asked.map((room, index) => [index, room.texts?.known()] as const).filter(([, texts]) => texts)
       return {
         rooms: asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
         first: asked
@@ -237,11 +238,12 @@ export function connect (url: string, options: ConnectOptions = {}): Client {
     join (address: string | AnyAddress, { last, since, signal }: JoinOptions = {}): never {
       const name = typeof address === 'string' ? address : address.name
       const known = rooms.get(name)
-      const room = known ?? createRoom(name, { since, last }, host)
+      const room = known ?? createRoom(name, { since, last }, host, options.texts as typeof growingTexts | undefined)
       rooms.set(name, room)
       const handle = createHandle(room, host, signal)
+      equip?.(handle)
       if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
-      else if (known?.wasIn) handle.enter({ growing: known.texts.growing() })
+      else if (known?.wasIn) handle.enter({ growing: known.texts?.growing() })
       else {
         // Such a membership ends with the answer of a poll.
         const data = shown.transport === 'polling' ? undefined : given.get(name)

@@ -1,8 +1,4 @@
-import { failure, refused } from './errors.js'
 import type { Listeners } from './listeners.js'
-
-/** Events that may wait for a reader. */
-const LIMIT = 1_000
 
 /** How a room is over, as the loops over its events want to know it. */
 export interface Ending {
@@ -45,22 +41,4 @@ export async function * follow<T extends object | string> (
     off()
     offEnd()
   }
-}
-
-/**
- * Reads the events of a room with `for await`, beginning at the first `next()`.
- *
- * @throws `slow_consumer` when more than 1 000 events wait: a reader that lost some would not know
- */
-export function reader<T extends object> (on: Listeners['on'], room: Ending): AsyncGenerator<T, void, undefined> {
-  const waiting: T[] = []
-  let isFull = false
-  return follow(on, '*', room, () => {
-    const event = waiting.shift()
-    if (!event && isFull) throw failure(refused('slow_consumer', `more than ${LIMIT} events wait for this reader`))
-    return event
-  }, (event) => {
-    if (waiting.length < LIMIT) waiting.push(event)
-    else isFull = true
-  })
 }

@@ -1,7 +1,12 @@
-import { reader } from './event-iterator.js'
 import { listeners } from './listeners.js'
-import type { Entered, Handle, Room, RoomHost } from './room-types.js'
-import type { NamedRoom, RoomEvent, SendOptions } from './types.js'
+import type { AnyRoom, Entered, Handle, Room, RoomHost } from './room-types.js'
+import type { SendOptions } from './types.js'
+
+/** Behind what the application is given. */
+const handles = new WeakMap<object, Handle>()
+
+/** @returns the handle behind what `join` has returned */
+export function handleOf (room: object): Handle { return handles.get(room)! }
 
 /** @param signal leaves the room; a handle that is over keeps no listener on it */
 export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal): Handle {
@@ -18,9 +23,11 @@ export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal):
   const send = (type: string, data: unknown, options?: SendOptions): Promise<unknown> =>
     host.send(handle, type, data, options)
   const leave = (): Promise<void> => host.leave(handle)
-  const { name, members, state, texts } = room
+  const { name, members, state } = room
   const handle: Handle = {
     room,
+    host,
+    on,
     emit,
     enter: resolve!,
     public: {
@@ -31,10 +38,8 @@ export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal):
       on,
       presence: (data: unknown, options?: SendOptions) => send('presence', data, options),
       send,
-      leave,
-      stream: (event: string, key: string | number) => texts.parts(event, `${key}`, on, handle),
-      [Symbol.asyncIterator]: () => reader<RoomEvent<Record<string, unknown>>>(on, handle)
-    } as NamedRoom,
+      leave
+    } as AnyRoom,
     close (error, isMeant) {
       handle.end = error
       handle.isMeant = isMeant
@@ -45,6 +50,7 @@ export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal):
     }
   }
   room.handles.add(handle)
+  handles.set(handle.public, handle)
   signal?.addEventListener('abort', leave)
   if (signal?.aborted) void leave()
   return handle

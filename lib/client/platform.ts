@@ -18,7 +18,7 @@ export const here = globalThis as unknown as Target & {
   WebSocket?: SocketClass
   location?: { href: string }
   origin?: string
-  navigator?: { onLine?: boolean }
+  navigator?: { onLine?: boolean, product?: string }
   document?: Target & { hidden: boolean }
 }
 

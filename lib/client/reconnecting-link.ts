@@ -81,7 +81,9 @@ export function createReconnectingLink (
   host: LinkHost,
   shown: Shown
 ): ReconnectingLink {
-  const base = checkUrl(url, here.location?.href)
+  // A page that is rendered on a server connects once it is in a browser, where the same code runs again.
+  const isRendered = url.startsWith('/') && !here.location && here.navigator?.product !== 'ReactNative'
+  const base = checkUrl(url, isRendered ? 'http://page' : here.location?.href)
   const { after, cancel } = createTimers()
   // An abort signal has the same limit.
   const timeout = Math.min(patience, LONGEST)
@@ -341,6 +343,7 @@ export function createReconnectingLink (
 
   const close = (): void => { stop(refused('closed', 'the client was closed'), true) }
   const reconnect = (): void => {
+    if (isRendered) return
     life.abort()
     life = new AbortController()
     // Each of these events may be the first to tell of a change.

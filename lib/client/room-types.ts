@@ -1,14 +1,18 @@
 import type { Position } from '../protocol/position.js'
+import type { Refused } from './errors.js'
 import type { Ending } from './event-iterator.js'
 import type { Frame, JoinData } from './links/link.js'
 import type { Listeners } from './listeners.js'
 import type { GrowingTexts } from './texts.js'
-import type { NamedRoom, SendOptions } from './types.js'
+import type { CoreRoom, NamedMessages, SendOptions } from './types.js'
+
+/** A room whose contract is not known. */
+export type AnyRoom = CoreRoom<NamedMessages, Record<string, unknown>, unknown>
 
 /** What became of a room when it was joined first. */
 export interface Entered {
   readonly resumed?: boolean
-  readonly growing?: readonly string[]
+  readonly growing?: readonly string[] | undefined
 }
 
 /**
@@ -17,10 +21,13 @@ export interface Entered {
  */
 export interface Handle extends Ending {
   readonly room: Room
-  readonly public: NamedRoom
-  readonly emit: Listeners['emit']
+  readonly host: RoomHost
+  readonly public: AnyRoom
+  readonly on: Listeners['on']
+  /** Tells its listeners of an event. What holds events puts itself in its place. */
+  emit: Listeners['emit']
   /** Tells that the room is joined. */
-  enter (entered: Entered): void
+  enter: (entered: Entered) => void
   /** @param isMeant whether the application ended it: loops over its events then end without an error */
   close (error: Error, isMeant: boolean): void
 }
@@ -32,14 +39,16 @@ export interface RoomHost {
   /** Asks the server for something of a room, and calls back with the answer; without one when the link ends. */
   ask (type: string, room: string, data: object | undefined, done: (answer?: Frame) => void): void
   gap (room: string): void
+  /** Reports a failure in a room to the application. */
+  fail (reason: Refused, room: string): void
 }
 
 /** A room, with the state that the client keeps of it for all who have joined it. */
 export interface Room {
   readonly name: string
-  readonly members: NamedRoom['members']
-  readonly state: NamedRoom['state']
-  readonly texts: GrowingTexts
+  readonly members: AnyRoom['members']
+  readonly state: AnyRoom['state']
+  readonly texts: GrowingTexts | undefined
   /** Those who have joined and not left. */
   readonly handles: Set<Handle>
   /** Position of the last event that was delivered. */

@@ -1,11 +1,10 @@
 import type { Position } from '../protocol/position.js'
-import type { Entered, Handle, Room, RoomHost } from './room-types.js'
+import type { AnyRoom, Entered, Handle, Room, RoomHost } from './room-types.js'
 import { bucket } from './token-bucket.js'
 import type { FrameData, MemberData, Members } from './links/link.js'
 import { setNewest } from './newest.js'
-import { growingTexts } from './texts.js'
+import type { growingTexts } from './texts.js'
 import { now } from './timers.js'
-import type { NamedRoom } from './types.js'
 
 /** Values of one event that are kept, the oldest of them given up first; the server keeps no more. */
 const VALUES = 1_000
@@ -13,13 +12,14 @@ const VALUES = 1_000
 export function createRoom (
   name: string,
   { since, last }: { since?: Position | undefined, last?: number | undefined },
-  host: RoomHost
+  host: RoomHost,
+  createTexts?: typeof growingTexts
 ): Room {
   const handles = new Set<Handle>()
   const emit = (detail: unknown, ...names: readonly string[]): Promise<unknown> =>
     Promise.all([...handles].map((handle) => handle.emit(detail, ...names)))
   const members = new Map<string, MemberData>()
-  const texts = growingTexts((data, failed) => {
+  const texts = createTexts?.((data, failed) => {
     host.ask('read', name, data, (answer) => { if (answer?.type === 'error') failed() })
   })
   /** Values by `latest` event and key, and what the server says of these events. */
@@ -28,6 +28,11 @@ export function createRoom (
   /** Time by `now()` at which the link was lost; 0 while it is there. */
   let outAt = 0
   let sequence = -1
+
+  const gap = (): void => {
+    host.gap(name)
+    void emit({}, 'gap')
+  }
 
   const change = (
     joined: readonly MemberData[],
@@ -56,8 +61,8 @@ export function createRoom (
 
   const room: Room = {
     name,
-    members: members as NamedRoom['members'],
-    state: state as NamedRoom['state'],
+    members: members as AnyRoom['members'],
+    state: state as AnyRoom['state'],
     texts,
     handles,
     last,
@@ -82,7 +87,7 @@ export function createRoom (
       outAt = 0
       kept = latest ?? kept
       for (const event in latest?.keys) if (!state.has(event)) state.set(event, new Map())
-      if (isLost) host.gap(name)
+      if (isLost) gap()
       if (members) reset(members)
       const entered: Entered = { ...resumed !== undefined && { resumed }, ...growing && { growing } }
       for (const handle of handles) handle.enter(entered)
@@ -109,8 +114,8 @@ export function createRoom (
         // The client is already past the gap, and a smaller position would deliver events twice.
         if (epoch === room.position?.epoch && to! < room.position!.offset) return
         room.position = { epoch: epoch!, offset: to! }
-        if (from !== to) host.gap(name)
-      } else if (frame.from !== undefined) {
+        if (from !== to) gap()
+      } else if (texts && frame.from !== undefined) {
         for (const event of texts.frame(frame)) void emit(event, type, '*')
       } else if (type === 'removed') {
         const { event, key } = data as Required<FrameData>

@@ -1,6 +1,7 @@
 import type {
   Address, AnyMessages, Given, GrowingName, GrowingProperty, GrowingText, Made, RoomState
 } from '../contract/types.js'
+import type { Position } from '../protocol/position.js'
 import type { Retry } from '../protocol/codes.js'
 import type { TextEnd } from '../protocol/part.js'
 import type { ListenOptions } from './listeners.js'
@@ -67,8 +68,8 @@ export interface Member<D> {
   readonly data: Made<D>
 }
 
-/** A room as the client sees it. It outlives links: after each break the client joins it again at its position. */
-export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<RoomEvent<E>> {
+/** What a room is without the parts that `fastify-realtime/client/core` leaves out. */
+export interface CoreRoom<M extends AnyMessages, E, D> {
   /** The name of the room, each param encoded. */
   readonly name: string
   /** Resolves at the first join; rejects with a code when the room is refused for good or is left before. */
@@ -124,11 +125,6 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
    */
   send<K extends keyof M & string> (message: K, data: Given<M[K]['data']>, options?: SendOptions): Promise<Made<M[K]['reply']>>
   /**
-   * The parts of a text of an `append` event, from its beginning on, for as long as it grows. The loop ends with the
-   * text, and throws where that ended with an error, was lost (`lost`), or the room is over.
-   */
-  stream<K extends GrowingName<E>> (event: K, key: string | number): AsyncIterable<GrowingText<E[K]>>
-  /**
    * Changes what the room shows of this user, in all its connections, until the user has left. It is sent like a
    * message, and spends of the same rate.
    *
@@ -143,13 +139,47 @@ export interface ClientRoom<M extends AnyMessages, E, D> extends AsyncIterable<R
   leave (): Promise<void>
 }
 
+/** A room as the client sees it. It outlives links: after each break the client joins it again at its position. */
+export interface ClientRoom<M extends AnyMessages, E, D> extends CoreRoom<M, E, D>, AsyncIterable<RoomEvent<E>> {
+  /**
+   * The parts of a text of an `append` event, from its beginning on, for as long as it grows. The loop ends with the
+   * text, and throws where that ended with an error, was lost (`lost`), or the room is over.
+   */
+  stream<K extends GrowingName<E>> (event: K, key: string | number): AsyncIterable<GrowingText<E[K]>>
+  /**
+   * Loads a state of the application so that it and the events of the room meet: while `load` runs, the events are
+   * held; then the listeners of this handle hear those behind the state, each once. After a `gap` it is loaded again by
+   * itself, until that succeeds; each failure is an `error` with the code `load_failed`.
+   *
+   * @param load loads the state, shows it, and returns the answer, whose header `x-realtime-position` the server has
+   *   set by `reply.position(address)`, or the position itself
+   * @throws what `load` throws; RealtimeError `position_missing`, and `unavailable` where the state and the events have
+   *   not met five times in a row
+   */
+  snapshot<T extends Loaded> (load: () => Promise<T>): Promise<T>
+  /** Loads again what `snapshot` loaded. @throws as `snapshot`; `REALTIME_ERR_OPTIONS` where there was none */
+  reload (): Promise<void>
+}
+
+/** What tells the position of a state: an answer of `fetch` with its header, or the position itself. */
+export type Loaded = {
+  /** The headers of the answer. */
+  readonly headers: {
+    /** The value of a header. */
+    get (name: string): unknown
+  }
+} | Position
+
+/** What is sent into a room that was joined by its name: each use may say its own types. */
+export type NamedMessages = Record<string, {
+  /** What is sent. */
+  data: unknown
+  /** What is answered. */
+  reply: unknown
+}>
+
 /** A room that was joined by its name: what is sent and heard is of any type. */
-export type NamedRoom = ClientRoom<
-  // What a contract would say is not known, so that each use may say its own.
-  Record<string, { /** What is sent. */ data: unknown, /** What is answered. */ reply: unknown }>,
-  Record<string, unknown>,
-  unknown
->
+export type NamedRoom = ClientRoom<NamedMessages, Record<string, unknown>, unknown>
 
 /** Options of one message. */
 export interface SendOptions {
@@ -178,10 +208,8 @@ export interface JoinOptions {
   signal?: AbortSignal
 }
 
-/**
- * The connection of one user to the server, for as long as the application wants it; the client reconnects beneath it.
- */
-export interface Client {
+/** What a client is besides its rooms. */
+export interface ClientBase {
   /**
    * Id of the present connection. Send it as `x-connection-id` with requests whose events this client need not receive.
    */
@@ -192,16 +220,6 @@ export interface Client {
   readonly userId: string | undefined
   /** The transport in use, or the one that is being tried. */
   readonly transport: Transport
-  /**
-   * Joins a room and returns it at once. Each call is one user of the room and is given a handle of its own, whose
-   * `leave()` takes the room away from nobody else; however many there are, the room is joined once.
-   *
-   * Options: `since` resumes after a position, `last` replays the last n events at the first join, `signal` leaves the
-   * room.
-   */
-  join<M extends AnyMessages, E, D> (room: Address<M, E, D>, options?: JoinOptions): ClientRoom<M, E, D>
-  /** The same by the name of the room, for code without the types of a contract. */
-  join (room: string, options?: JoinOptions): NamedRoom
   /** Called once for each failure of the link, refusal of the client or refusal of a room; `room` names the room. */
   on (event: 'error', listener: (error: RealtimeError) => void, options?: ListenOptions): () => void
   /**
@@ -227,6 +245,36 @@ export interface Client {
   reconnect (): void
   /** Closes the client; messages that wait reject with `closed`. */
   close (): void
+}
+
+/**
+ * The connection of one user to the server, for as long as the application wants it; the client reconnects beneath it.
+ */
+export interface Client extends ClientBase {
+  /**
+   * Joins a room and returns it at once. Each call is one user of the room and is given a handle of its own, whose
+   * `leave()` takes the room away from nobody else; however many there are, the room is joined once.
+   *
+   * Options: `since` resumes after a position, `last` replays the last n events at the first join, `signal` leaves the
+   * room.
+   */
+  join<M extends AnyMessages, E, D> (room: Address<M, E, D>, options?: JoinOptions): ClientRoom<M, E, D>
+  /** The same by the name of the room, for code without the types of a contract. */
+  join (room: string, options?: JoinOptions): NamedRoom
+}
+
+/** A client of `fastify-realtime/client/core`. */
+export interface CoreClient extends ClientBase {
+  /**
+   * Joins a room and returns it at once. Each call is one user of the room and is given a handle of its own, whose
+   * `leave()` takes the room away from nobody else; however many there are, the room is joined once.
+   *
+   * Options: `since` resumes after a position, `last` replays the last n events at the first join, `signal` leaves the
+   * room.
+   */
+  join<M extends AnyMessages, E, D> (room: Address<M, E, D>, options?: JoinOptions): CoreRoom<M, E, D>
+  /** The same by the name of the room, for code without the types of a contract. */
+  join (room: string, options?: JoinOptions): CoreRoom<NamedMessages, Record<string, unknown>, unknown>
 }
 
 /** Options of `connect`. An unknown or wrong option is refused with `REALTIME_ERR_OPTIONS`. */
@@ -264,4 +312,9 @@ export interface ConnectOptions {
   WebSocket?: unknown
   /** The function that makes HTTP requests. @default the platform's */
   fetch?: typeof fetch
+  /**
+   * What puts the texts of `append` events together: `growingTexts` of `fastify-realtime/client/texts`, which
+   * `fastify-realtime/client` has already. Without it their parts are heard as they come.
+   */
+  texts?: (read: (data: object, failed: () => void) => void) => object
 }

@@ -1,6 +1,7 @@
 /// <reference types="@fastify/jwt" preserve="true" />
 /// <reference types="@fastify/websocket" preserve="true" />
 import type { AnyAddress, AnyMessages, Definition, EventData, EventName } from '../contract/types.js'
+import type { Position } from '../protocol/position.js'
 import type { Rooms } from '../types/rooms.js'
 import type { RoomOptions } from '../types/room-options.js'
 
@@ -37,5 +38,14 @@ declare module 'fastify' {
       event: K,
       data: EventData<R, K>
     ): FastifyReply
+    /**
+     * Says in the header `x-realtime-position` up to which event of the room this answer holds its state, for
+     * `room.snapshot` of the client. Call it before the state is read: then what is published meanwhile is in both, and
+     * nothing in neither. Several rooms are named by several calls.
+     *
+     * @throws REALTIME_ERR_ROOM for a room without history, which has no position; a Refusal `unavailable` while the
+     *   adapter's server is away
+     */
+    position (room: string | AnyAddress): Promise<Position>
   }
 }

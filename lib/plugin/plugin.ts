@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { decorateRoom } from '../app/declare-room.js'
 import { declareReplyBroadcast } from '../app/reply-broadcast.js'
+import { declareReplyPosition } from '../app/reply-position.js'
 import { createPrefix } from '../endpoint/prefix.js'
 import { REALTIME_ERR_PLUGIN } from '../errors/misuse.js'
 import { resolveOptions } from '../options/resolve.js'
@@ -28,6 +29,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
     readiness,
     failures: node.foundation.failures
   })
+  declareReplyPosition(app, hub, readiness)
   await registerRoutes(app, node)
 
   app.addHook('onReady', async () => { await node.start() })

@@ -111,7 +111,8 @@ t.test('an option or a URL that is unknown or wrong is refused at the call, by i
     ['http://a/ws', { messages: 5 }, /messages cannot be 5/],
     ['http://a/ws', { signal: true }, /signal cannot be true/],
     ['http://a/ws', { fetch: 'fetch' }, /fetch cannot be fetch/],
-    ['/ws', {}, /\/ws is no URL of an endpoint/],
+    ['ws', {}, /ws is no URL of an endpoint/],
+    ['/ws?room=1', {}, /has a query/],
     ['', {}, /no URL/],
     ['ftp://a/ws', {}, /ftp:\/\/a\/ws is no URL/],
     ['http://a/ws?room=1', {}, /has a query/]
@@ -130,6 +131,22 @@ t.test('an option or a URL that is unknown or wrong is refused at the call, by i
   ]) {
     connect('ws://127.0.0.1:9/ws/', options as never).close()
   }
+})
+
+t.test('a client that is made while a page is rendered on a server does nothing, and can be closed', async (t) => {
+  let dials = 0
+  class Dialled { constructor () { dials++ } }
+  const fetch = async (): Promise<never> => { throw new Error(`${++dials}`) }
+  for (const transports of [['websocket'], ['sse'], ['polling']] as const) {
+    const client = connect('/ws', { WebSocket: Dialled, fetch, token: () => `${++dials}`, transports: [...transports] })
+    const { joined } = client.join('chat/1')
+    client.reconnect()
+    await new Promise((resolve) => { setTimeout(resolve) })
+    t.equal(client.state, 'connecting')
+    client.close()
+    t.match(await rejection(joined), { code: 'closed' })
+  }
+  t.equal(dials, 0)
 })
 
 t.test('a page whose origin CORS does not let in is told apart', async (t) => {

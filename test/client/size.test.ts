@@ -4,13 +4,17 @@ import { build } from 'esbuild'
 import t from 'tap'
 
 /** Bytes of the ES module, minified and gzipped, that a page loads. docs/reference/client.md says what they hold. */
-const MOST = 8_640
+const MOST = 9_900
+
+/** The same of `fastify-realtime/client/core`, and what each of its options adds. */
+const MOST_OF_CORE = 7_900
+const MOST_OF_OPTIONS = { iterate: 240, snapshot: 1_050, texts: 850 }
 
 /** The same of a page with the client and a contract of light builders, which is that of docs/reference/schemas.md. */
-const MOST_OF_PAGE = 9_500
+const MOST_OF_PAGE = 10_800
 
 /** The same of a page that has the contract as types alone. */
-const MOST_WITH_TYPES = 8_710
+const MOST_WITH_TYPES = 10_000
 
 /** What the hooks of React and the composables of Vue, all of them, add to a page that has the client. */
 const MOST_MORE = { react: 1_740, vue: 1_880 }
@@ -42,6 +46,20 @@ t.test(`the client is at most ${MOST} bytes, and takes nothing else into a page`
   t.comment(`${size} bytes`)
   t.ok(size <= MOST, `${size} bytes`)
   for (const file of files.filter((name) => name !== '<stdin>')) t.match(file, /lib\/(client|protocol)\/|lib\/structures\/refilled\.ts$/)
+})
+
+t.test(`the core is at most ${MOST_OF_CORE} bytes, and an option costs nothing where it is not used`, async (t) => {
+  const CORE = 'export * from "./lib/client/core.ts"\n'
+  const { size: core, files } = await sizeOf(CORE)
+  t.comment(`core: ${core} bytes`)
+  t.ok(core <= MOST_OF_CORE, `${core} bytes`)
+  for (const [option, most] of Object.entries(MOST_OF_OPTIONS)) {
+    const file = `lib/client/${option}.ts`
+    t.notOk(files.includes(file), `${option} is not in the core`)
+    const more = (await sizeOf(`${CORE}export * from "./${file}"`)).size - core
+    t.comment(`${option}: ${more} bytes`)
+    t.ok(more <= most, `${option}: ${more} bytes`)
+  }
 })
 
 t.test(`a page with the client and a contract of light builders is at most ${MOST_OF_PAGE} bytes`, async (t) => {

@@ -10,7 +10,8 @@ const host: RoomHost = {
   leave: async () => {},
   ack: () => {},
   ask: () => {},
-  gap: () => {}
+  gap: () => {},
+  fail: () => {}
 }
 
 const latest = (ttl: number): object => ({ latest: { keys: { note: 'id', constructor: 'id' }, ttl } })

@@ -1,0 +1,11 @@
+import { connect } from 'fastify-realtime/client'
+import { game } from './rooms.js'
+
+let shown: { id: string, turn: number } | undefined
+const room = connect('/ws').join(game.at({ id: '42' }))
+room.on('moved', ({ data }) => { console.log(shown?.turn, data.from, data.to) })
+await room.snapshot(async () => {
+  const answer = await fetch('/games/42')
+  shown = await answer.json() as typeof shown    // shown before the events go on
+  return answer                                  // its header says up to where the state goes
+})
