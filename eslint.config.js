@@ -2,7 +2,7 @@ import jsdoc from 'eslint-plugin-jsdoc'
 import neostandard, { plugins, resolveIgnoresFromGitignore } from 'neostandard'
 
 export default [
-  { ignores: ['lib/stats/dashboard/built.ts'] },
+  { ignores: ['lib/stats/dashboard/built.ts', 'lib/endpoint/client-script/built.ts'] },
   ...neostandard({ ts: true, ignores: resolveIgnoresFromGitignore() }),
   {
     plugins: { '@stylistic': plugins['@stylistic'] },

@@ -10,7 +10,7 @@ import { listeners } from './listeners.js'
 import { createQueue } from './queue.js'
 import { createRoom } from './room.js'
 import type { Handle, Room, RoomHost } from './room-types.js'
-import type { growingTexts } from './texts.js'
+import type { growingTexts } from './growing-texts.js'
 import { now } from './timers.js'
 import type { ConnectOptions, CoreClient, JoinOptions } from './types.js'
 

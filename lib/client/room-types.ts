@@ -3,7 +3,7 @@ import type { Refused } from './errors.js'
 import type { Ending } from './event-iterator.js'
 import type { Frame, JoinData } from './links/link.js'
 import type { Listeners } from './listeners.js'
-import type { GrowingTexts } from './texts.js'
+import type { GrowingTexts } from './growing-texts.js'
 import type { CoreRoom, NamedMessages, SendOptions } from './types.js'
 
 /** A room whose contract is not known. */

@@ -3,7 +3,7 @@ import type { AnyRoom, Entered, Handle, Room, RoomHost } from './room-types.js'
 import { bucket } from './token-bucket.js'
 import type { FrameData, MemberData, Members } from './links/link.js'
 import { setNewest } from './newest.js'
-import type { growingTexts } from './texts.js'
+import type { growingTexts } from './growing-texts.js'
 import { now } from './timers.js'
 
 /** Values of one event that are kept, the oldest of them given up first; the server keeps no more. */

@@ -102,6 +102,12 @@ export const ROUTES = {
       503: object(HEALTH, { description: 'It does not, or is over a limit' })
     }
   },
+  client: {
+    summary: 'The client library as one ES module, for pages without a bundler',
+    isPublic: true,
+    querystring: object({ v: optional(string({ description: 'the version of the package: then it is kept for ever' })) }),
+    response: { 200: { type: 'string', description: 'JavaScript' } }
+  },
   asyncApi: {
     summary: 'The AsyncAPI 3 document of all rooms',
     isPublic: true,

@@ -74,6 +74,7 @@ export const optionsSchema = Type.Object({
       closed
     )
   ])),
+  client: Type.Optional(Type.Boolean()),
   drain: Type.Optional(Type.Object(
     {
       rate: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import type { Identity } from '../connection/identity.js'
 import { asyncApi, asyncApiServers } from '../protocol/asyncapi.js'
+import { registerClientScript } from '../endpoint/client-script/route.js'
 import { followExchanges } from '../endpoint/exchanges.js'
 import { registerPublic, sharedOptions } from '../endpoint/public-routes.js'
 import { createAdmin, type AdminCaller } from '../stats/admin.js'
@@ -38,6 +39,7 @@ export async function registerRoutes (app: FastifyInstance, node: RealtimeNode):
         shared
       })
     }
+    if (options.client !== false) registerClientScript(scope, shared)
     registerPublic(scope, {
       readiness,
       health: () => node.health(),

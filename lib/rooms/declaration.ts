@@ -17,7 +17,9 @@ import { ALL, USER, type BuiltIn } from './built-in.js'
 import { presenceSettings, type PresenceOption } from './presence-settings.js'
 
 /** First segments of the URL space that are not rooms. */
-export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set(['stats', 'ticket', 'health', 'api', 'asyncapi.json'])
+export const RESERVED_SEGMENTS: ReadonlySet<string> = new Set([
+  'stats', 'ticket', 'health', 'api', 'asyncapi.json', 'client.js'
+])
 
 /** Milliseconds for which what is written to a text is gathered, where the room has no `flush`. */
 const TEXT_FLUSH = 25

@@ -302,6 +302,8 @@ export interface RealtimeOptions {
   }
   /** The routes `stats` below the prefix; `false` leaves them out. */
   stats?: StatsOptions | false
+  /** The route `client.js` below the prefix, which has the client library for pages without a bundler. @default true */
+  client?: boolean
   /** The end of all connections when the app closes. */
   drain?: {
     /** Connections that end in one second. @default 500 */

@@ -18,7 +18,7 @@ interface Writer extends Running { top (): number, stop (): Promise<void> }
 /** An app whose state is the newest number, which somebody raises all the time. */
 async function writer (t: Test, size: number): Promise<Writer> {
   const app = await start(t, {
-    limits: { rate: { messages: 10_000, burst: 10_000 } },
+    limits: { rate: { messages: 10_000, burst: 10_000 }, user: { connections: 1_000, then: 'reject' } },
     declare: (app) => {
       app.room(numbers, { history: { size, ttl: 60_000 } })
       app.room(defineRoom('plain/:id', { events: {} }), { history: false })

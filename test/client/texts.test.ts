@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Frame } from '../../lib/client/links/link.js'
 import { listeners } from '../../lib/client/listeners.js'
-import { growingTexts } from '../../lib/client/texts.js'
+import { growingTexts } from '../../lib/client/growing-texts.js'
 
 interface Said { data: { text: string }, added: string, end?: unknown }
 

@@ -189,9 +189,9 @@ const JOINED: Readonly<Record<string, string>> = {
   'client/queue.ts': 'a prefix is of one length',
   'protocol/packet.ts': 'JSON',
   'protocol/part.ts': 'JSON',
-  'client/texts.ts': 'the name of an event has no space',
   'views/held-room.ts': 'the name of an event has no space',
   'views/sources.ts': 'the name of an event has no space, and a number none either',
+  'client/growing-texts.ts': 'the name of an event has no space',
   'protocol/cursor.ts': 'parts of closed alphabets',
   'protocol/key.ts': 'the rule itself',
   'adapters/options.ts': 'the path of an option, which is shown',
@@ -204,7 +204,8 @@ const JOINED: Readonly<Record<string, string>> = {
   'protocol/checker.ts': 'a JSON pointer, whose steps are escaped',
   'protocol/validate.ts': 'a path that is shown, not looked up',
   'otel/index.ts': 'the name of a span, which is shown',
-  'gateway/hooks/backend.ts': 'a hook and an outcome are words without a space'
+  'gateway/hooks/backend.ts': 'a hook and an outcome are words without a space',
+  'app/reply-position.ts': 'the name of a room has neither a space nor a comma, an epoch no colon'
 }
 
 /** Documents, URLs and words for people are made here. */

@@ -1,0 +1,104 @@
+import type { KnownText, TextEnd } from '../protocol/part.js'
+import { checkOf } from '../protocol/text-check.js'
+import { failure, refused } from './errors.js'
+import { follow, type Ending } from './event-iterator.js'
+import type { Listeners } from './listeners.js'
+import type { Frame } from './links/link.js'
+import { setNewest } from './newest.js'
+
+type Whole = string | unknown[]
+
+interface Text {
+  readonly event: string
+  readonly key: string
+  whole: Whole
+  end?: TextEnd | undefined
+  /** Frames behind a hole, until the whole text is here; absent where it was not asked for. */
+  later?: Frame[] | undefined
+}
+
+export interface GrowingTexts {
+  /** @returns the event for the listeners; nothing for a frame behind a hole, and for what is known */
+  frame (frame: Frame): object[]
+  /** What this client has of the texts that changed last. */
+  known (): KnownText[] | undefined
+  /** @returns the events of which texts grow */
+  growing (): string[]
+  parts (event: string, key: string, on: Listeners['on'], room: Ending): AsyncIterable<Whole>
+}
+
+/** Texts of one room that are kept, the one that changed longest ago out first. */
+const MAX = 1_000
+/** Texts that a join names. */
+const NAMED = 16
+
+const knownOf = ({ event, key, whole, end }: Text): KnownText =>
+  [event, key, whole.length, checkOf(whole), end ? 1 : undefined]
+
+/**
+ * Puts the texts of a room together. A frame says what it continues: what is before `from` is kept, and its part put
+ * behind that. Where something is missing, the whole is asked for.
+ *
+ * @param read asks for a text, and calls back when it cannot be had
+ */
+export function growingTexts (read: (data: object, failed: () => void) => void): GrowingTexts {
+  const texts = new Map<string, Text>()
+
+  const put = (frame: Frame): object[] => {
+    const { type, from, end, timestamp } = frame
+    const data = frame.data as Record<string, unknown>
+    // The key is the first property of the data, and what grows the last one.
+    const names = Object.keys(data)
+    const key = String(data[names[0]!])
+    const property = names.at(-1)!
+    const part = data[property] as Whole
+    const name = `${type} ${key}`
+    // Strings and lists have the same methods.
+    const none = part.slice(0, 0)
+    const had = texts.get(name)
+    const text = had ?? { event: type, key, whole: none }
+    setNewest(texts, name, text, MAX)
+    const { later } = text
+    // A text under the key of one that has ended is another one.
+    const whole = text.end && !end && !from ? none : text.whole
+    if (from! > whole.length) {
+      if (later) later.push(frame)
+      else {
+        text.later = [frame]
+        read({ event: type, key }, () => { text.later = undefined })
+      }
+      return []
+    }
+    const next = (whole.slice(0, from) as unknown[]).concat(part) as Whole
+    // Where what comes was here already, only the rest of it is new.
+    const isMore = typeof next === 'string' ? next.startsWith(whole as string) : next.length >= whole.length
+    // One that has begun and is empty is news, too.
+    const isKnown = had && isMore && next.length === whole.length && !end === !text.end
+    text.whole = next
+    text.end = end
+    text.later = undefined
+    const added = isMore ? next.slice(whole.length) : part
+    return [
+      ...isKnown ? [] : [{ type, data: { ...data, [property]: next }, added, timestamp, ...(end && { end }) }],
+      // What came behind a hole and is not in the whole follows it.
+      ...(later ?? []).flatMap((each) => each.from! >= next.length ? put(each) : [])
+    ]
+  }
+
+  return {
+    frame: put,
+    known: () => texts.size ? [...texts.values()].slice(-NAMED).map(knownOf) : undefined,
+    growing: () => [...texts.values()].filter(({ end }) => !end).map(({ event }) => event),
+    parts (event, key, on, room) {
+      let length = 0
+      return follow(on, event, room, () => {
+        const { whole = '', end } = texts.get(`${event} ${key}`) ?? {}
+        const part = whole.slice(length)
+        length += part.length
+        if (part.length || !end) return part.length ? part : undefined
+        if (end === 'done') return null
+        throw failure(end === 'lost' ? refused('lost', 'the writer of the text is gone') : refused(end.code, end.message))
+      })
+    }
+  }
+}
