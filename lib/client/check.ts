@@ -14,7 +14,7 @@ const OPTIONS = {
 }
 const QUEUE = { messages: NUMBER, bytes: NUMBER, age: NUMBER, overflow: / (reject|drop-oldest)$/ }
 
-const misuse = (message: string): Error => failure(refused('REALTIME_ERR_OPTIONS', `connect(): ${message}`))
+export const misuse = (message: string): Error => failure(refused('REALTIME_ERR_OPTIONS', `connect(): ${message}`))
 
 function check (given: object, known: Readonly<Record<string, RegExp>>): void {
   for (const [name, value] of Object.entries(given)) {
@@ -38,7 +38,7 @@ export function checkOptions (options: object & { queue?: object | undefined }):
 export function checkUrl (url: string, page: string | undefined): string {
   let base
   try {
-    base = new URL(url, page).href
+    base = typeof URL === 'function' ? new URL(url, page).href : url
   } catch {}
   if (!/^(ws|http)[^?#]+$/.test(base!)) {
     throw misuse(`${url} is no URL of an endpoint, has a query, or no host`)

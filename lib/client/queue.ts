@@ -1,5 +1,6 @@
 import { failure, LATE, refused } from './errors.js'
 import type { UpFrame } from './links/link.js'
+import { utf8 } from './platform.js'
 import type { Handle } from './room-types.js'
 import { after } from './timers.js'
 import type { ConnectOptions, SendOptions } from './types.js'
@@ -35,8 +36,9 @@ export function createQueue (
   }: NonNullable<ConnectOptions['queue']>,
   changed: () => void
 ): Queue {
-  // 96 bits, by which the server knows a message that is sent again.
-  const prefix = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(12))))
+  // Some 100 bits, by which the server knows a message that is sent again. They tell the clients of one user apart and
+  // are no secret, so that they need no generator that a platform may lack.
+  const prefix = [1, 2].map(() => Math.random().toString(36).slice(2)).join('')
   const waiting = new Map<string, Waiting>()
   let count = 0
   let held = 0
@@ -53,7 +55,7 @@ export function createQueue (
       if (handle.end) return reject(handle.end)
       const id = `${prefix}-${++count}`
       const frame = { type, room: handle.room.name, id, data }
-      const bytes = new TextEncoder().encode(JSON.stringify(frame)).length
+      const bytes = utf8(JSON.stringify(frame)).length
       if (bytes > limit) return reject(failure(refused('message_too_large', `more than ${limit} bytes`)))
       const full = failure(refused('queue_full', 'too many messages wait'))
       for (const oldest of waiting.values()) {

@@ -1,7 +1,7 @@
 import type { Retry } from '../protocol/codes.js'
 import { backoff } from './backoff.js'
-import { checkUrl } from './check.js'
-import { findSocket, here } from './platform.js'
+import { checkUrl, misuse } from './check.js'
+import { canStream, findSocket, here } from './platform.js'
 import { broken, LATE, NOT_FOUND, refused, type Refused } from './errors.js'
 import { refusal } from './links/http.js'
 import type { Frame, FrameData, Http, Link, Open, UpFrame } from './links/link.js'
@@ -9,7 +9,7 @@ import { polling } from './links/polling.js'
 import { sse } from './links/sse.js'
 import { websocket } from './links/websocket.js'
 import { createLiveness } from './liveness.js'
-import { createTimers, LONGEST, now, type Timers } from './timers.js'
+import { abortAfter, createTimers, LONGEST, now, type Timers } from './timers.js'
 import type { Client, ConnectOptions, Transport } from './types.js'
 
 /** Milliseconds after which a link counts as healthy: only then are failures counted from 0 again. */
@@ -75,8 +75,8 @@ export interface ReconnectingLink {
 export function createReconnectingLink (
   url: string,
   {
-    token: source, transports = Object.keys(OPEN) as Transport[], timeout: patience = 10_000, signal,
-    fetch: ask = fetch, WebSocket
+    token: source, transports: wanted = Object.keys(OPEN) as Transport[], timeout: patience = 10_000, signal,
+    fetch: ask = globalThis.fetch, WebSocket
   }: ConnectOptions,
   host: LinkHost,
   shown: Shown
@@ -84,6 +84,10 @@ export function createReconnectingLink (
   // A page that is rendered on a server connects once it is in a browser, where the same code runs again.
   const isRendered = url.startsWith('/') && !here.location && here.navigator?.product !== 'ReactNative'
   const base = checkUrl(url, isRendered ? 'http://page' : here.location?.href)
+  const transports = wanted.filter((name) => name === 'websocket' || (ask && (name === 'polling' || canStream(ask))))
+  if (!transports.length || typeof AbortController !== 'function') {
+    throw misuse(`this platform lacks what ${wanted} needs: fetch, TextDecoder, streams or AbortController`)
+  }
   const { after, cancel } = createTimers()
   // An abort signal has the same limit.
   const timeout = Math.min(patience, LONGEST)
@@ -112,7 +116,7 @@ export function createReconnectingLink (
   }
   const http: Http = async (path, init) => await ask(base + path, {
     ...init,
-    signal: init?.signal ?? AbortSignal.timeout(timeout),
+    signal: init?.signal ?? abortAfter(timeout),
     headers: {
       ...init?.headers,
       ...(token && { authorization: `Bearer ${token}` }),
@@ -185,7 +189,7 @@ export function createReconnectingLink (
    * intermediary blocks this transport.
    */
   const verdict = async (): Promise<Refused> => {
-    const signal = AbortSignal.timeout(timeout)
+    const signal = abortAfter(timeout)
     const begun = now()
     try {
       const response = await http(`?verdict=1${here.origin ? `&origin=${encodeURIComponent(here.origin)}` : ''}`, {
@@ -198,11 +202,11 @@ export function createReconnectingLink (
     } catch (error) {
       // A page does not learn why a request failed. If the URL answers a request whose answer need not be readable,
       // then CORS headers are missing.
-      const isThere = here.location && await ask(base, { mode: 'no-cors', signal }).catch(() => {})
-      const { name, cause } = error as { name: string, cause?: { code: string } }
+      const isThere = here.location && ask && await ask(base, { mode: 'no-cors', signal }).catch(() => {})
+      const { cause } = error as { cause?: { code: string } }
       const code = isThere
         ? 'cors_refused'
-        : name === 'TimeoutError' ? 'timeout' : /CERT|SIGN/.test(cause?.code!) ? 'certificate_invalid' : 'unreachable'
+        : signal.aborted ? 'timeout' : /CERT|SIGN/.test(cause?.code!) ? 'certificate_invalid' : 'unreachable'
       return broken(
         error,
         code,

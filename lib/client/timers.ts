@@ -1,8 +1,11 @@
 /** Longest wait of one timer in milliseconds: the platform fires a timer of more than 2 ** 31 at once. */
 export const LONGEST = 2e9
 
+/** Where a platform has no monotonic clock, its wall clock is taken. */
+const clock = globalThis.performance ?? Date
+
 /** Milliseconds of a monotonic clock, for measuring how long something takes. */
-export const now = (): number => performance.now()
+export const now = (): number => clock.now()
 
 /**
  * Calls back once, after any number of milliseconds, `Infinity` included.
@@ -17,6 +20,14 @@ export function after (wait: number, callback: () => void): () => void {
   }
   arm()
   return () => { clearTimeout(timer) }
+}
+
+/** A signal that is aborted after a time, at most `LONGEST`. */
+export function abortAfter (wait: number): AbortSignal {
+  if (typeof AbortSignal === 'function' && 'timeout' in AbortSignal) return AbortSignal.timeout(wait)
+  const controller = new AbortController()
+  after(wait, () => { controller.abort() })
+  return controller.signal
 }
 
 export interface Timers {

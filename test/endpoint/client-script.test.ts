@@ -46,7 +46,7 @@ t.test('the module may be kept for ever under its version, and is asked for by i
 
 t.test('client: false turns the module off, and no room can have its name', async (t) => {
   const { app } = await start(t, { client: false })
-  t.equal((await app.inject('/ws/client.js')).json().code, 'room_unknown')
+  t.equal((await app.inject('/ws/client.js')).json().code, 'room_invalid')
   await start(t, {
     declare: (app) => {
       t.throws(() => app.room(defineRoom('client.js', { events: {} })), { code: 'REALTIME_ERR_ROOM', message: /reserved/ })

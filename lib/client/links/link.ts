@@ -2,7 +2,7 @@ import type {
   DrainFrame, GapData, JoinData as EnteredData, LeftFrame, MemberData, MembersData, PresenceData, RemovedFrame,
   ServerFrame, WelcomeData
 } from '../../protocol/server-frames.js'
-import type { SocketClass } from '../platform.js'
+import type { SocketClass } from '../socket.js'
 import type { Refused } from '../errors.js'
 
 export type { MemberData }

@@ -1,5 +1,6 @@
 import { retryOfClose } from '../../protocol/close-codes.js'
 import { refused } from '../errors.js'
+import { utf8 } from '../platform.js'
 import type { Frame, Open } from './link.js'
 
 /**
@@ -8,7 +9,7 @@ import type { Frame, Open } from './link.js'
  */
 const bearer = (token: string): string => /^[!#-'*+.^`|~\w-]+$/.test(token)
   ? `bearer.${token}`
-  : `bearer64.${btoa(String.fromCharCode(...new TextEncoder().encode(token))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`
+  : `bearer64.${btoa(utf8(token)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`
 
 export const websocket: Open = ({ Socket, base, token, ticket }, { frame, heard, closed }) => {
   const socket = new Socket(

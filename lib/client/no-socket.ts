@@ -1,0 +1,4 @@
+/**
+ * Stands in for `load-socket.ts` in browsers and React Native, whose bundlers may not know how to load by a variable.
+ */
+export async function loadSocket (): Promise<never> { throw new Error('this platform has no WebSocket') }
