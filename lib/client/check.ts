@@ -10,7 +10,8 @@ const OPTIONS = {
   signal: /^o/,
   WebSocket: /^[fo]/,
   fetch: /^f/,
-  texts: /^f/
+  texts: /^f/,
+  share: /^(f|boolean false)/
 }
 const QUEUE = { messages: NUMBER, bytes: NUMBER, age: NUMBER, overflow: / (reject|drop-oldest)$/ }
 

@@ -5,7 +5,7 @@ import { checkOptions } from './check.js'
 import { failure, refused, type Refused } from './errors.js'
 import { createHandle } from './handle.js'
 import { createReconnectingLink, type Shown } from './reconnecting-link.js'
-import type { Frame, FrameData } from './links/link.js'
+import type { Frame, FrameData, SharedLink } from './links/link.js'
 import { listeners } from './listeners.js'
 import { createQueue } from './queue.js'
 import { createRoom } from './room.js'
@@ -25,13 +25,28 @@ const ROOMS = 32
 /** Milliseconds until a message that the server did not accept is sent again. */
 const AGAIN = 1_000
 
+/** Makes the link that several clients share, by a client of its own; `undefined` where the platform cannot. */
+export type Share = (url: string, options: ConnectOptions, create: typeof createClient) => SharedLink | undefined
+
+/** What parts of the client that not every page needs are told. */
+export interface Hooks {
+  /** Called with what `join` is about to return. */
+  equip? (handle: Handle): void
+  /** Called when a link has opened. */
+  up? (data: FrameData): void
+  /** Called with each frame of the server, before the client handles it. */
+  frame? (frame: Frame): void
+  /** Called when a link is gone. */
+  down? (): void
+}
+
 /**
  * Makes a client, and connects it.
  *
- * @param equip adds parts that not every page needs to what `join` returns
+ * @param hooks of parts that not every page needs
  * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for an invalid URL
  */
-export function createClient (url: string, options: ConnectOptions, equip?: (handle: Handle) => void): CoreClient {
+export function createClient (url: string, options: ConnectOptions, hooks: Hooks = {}): CoreClient {
   checkOptions(options)
   const rooms = new Map<string, Room>()
   /** Requests that wait for an answer; they are called without one when the link ends. */
@@ -94,6 +109,10 @@ export function createClient (url: string, options: ConnectOptions, equip?: (han
       })
     }),
     ack (id) { line.send({ type: 'ack', id }) },
+    pass (frame) {
+      if (line.isUp) line.send(frame)
+      return !!line.isUp
+    },
     ask,
     fail (reason, room) { fail(reason, { room }) },
     gap (room) { say('gap', { room, code: 'gap', message: 'events were lost' }) }
@@ -164,6 +183,7 @@ export function createClient (url: string, options: ConnectOptions, equip?: (han
     pump()
   }
 
+  const shared = options.share ? (options.share as Share)(url, options, createClient) : undefined
   const line = createReconnectingLink(url, options, {
     query () {
       // Rooms that are refused for now are left out, because they would make the server refuse the whole request.
@@ -183,12 +203,15 @@ export function createClient (url: string, options: ConnectOptions, equip?: (han
           (known.length ? `&known=${encodeURIComponent(JSON.stringify(known))}` : '')
       }
     },
-    up ({ limits, rooms }) {
+    up (data) {
+      const { limits, rooms } = data
+      hooks.up?.(data)
       largest = limits?.message ?? Infinity
       take = bucket(limits?.rate ?? RATE)
       enter(line.isHttp ? rooms : undefined, false)
     },
     frame (frame) {
+      hooks.frame?.(frame)
       const { type, data = {} } = frame
       const name = frame.room ?? ''
       const room = rooms.get(name)
@@ -212,6 +235,7 @@ export function createClient (url: string, options: ConnectOptions, equip?: (han
       }
     },
     down (reason) {
+      hooks.down?.()
       rooms.forEach((room) => { room.out() })
       for (const message of queue.waiting.values()) {
         if (message.isSent && reason?.code === 'message_too_large') message.settle(failure(reason))
@@ -229,10 +253,11 @@ export function createClient (url: string, options: ConnectOptions, equip?: (han
     say,
     fail,
     over (reason, isMeant) {
+      shared?.over()
       for (const room of rooms.values()) end(room, reason, isMeant, true)
       if (!isMeant) fail(reason)
     }
-  }, shown)
+  }, shown, shared)
 
   return Object.assign(shown, {
     join (address: string | AnyAddress, { last, since, signal }: JoinOptions = {}): never {
@@ -241,7 +266,7 @@ export function createClient (url: string, options: ConnectOptions, equip?: (han
       const room = known ?? createRoom(name, { since, last }, host, options.texts as typeof growingTexts | undefined)
       rooms.set(name, room)
       const handle = createHandle(room, host, signal)
-      equip?.(handle)
+      hooks.equip?.(handle)
       if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
       else if (known?.wasIn) handle.enter({ growing: known.texts?.growing() })
       else {

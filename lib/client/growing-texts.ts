@@ -12,6 +12,8 @@ interface Text {
   readonly event: string
   readonly key: string
   whole: Whole
+  /** The frame that brought its last part. */
+  last: Frame
   end?: TextEnd | undefined
   /** Frames behind a hole, until the whole text is here; absent where it was not asked for. */
   later?: Frame[] | undefined
@@ -24,6 +26,8 @@ export interface GrowingTexts {
   known (): KnownText[] | undefined
   /** @returns the events of which texts grow */
   growing (): string[]
+  /** @returns each text whole, as the server sends it to who has nothing of it */
+  wholes (): Frame[]
   parts (event: string, key: string, on: Listeners['on'], room: Ending): AsyncIterable<Whole>
 }
 
@@ -56,7 +60,7 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
     // Strings and lists have the same methods.
     const none = part.slice(0, 0)
     const had = texts.get(name)
-    const text = had ?? { event: type, key, whole: none }
+    const text = had ?? { event: type, key, whole: none, last: frame }
     setNewest(texts, name, text, MAX)
     const { later } = text
     // A text under the key of one that has ended is another one.
@@ -76,6 +80,7 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
     const isKnown = had && isMore && next.length === whole.length && !end === !text.end
     text.whole = next
     text.end = end
+    text.last = frame
     text.later = undefined
     const added = isMore ? next.slice(whole.length) : part
     return [
@@ -89,6 +94,10 @@ export function growingTexts (read: (data: object, failed: () => void) => void):
     frame: put,
     known: () => texts.size ? [...texts.values()].slice(-NAMED).map(knownOf) : undefined,
     growing: () => [...texts.values()].filter(({ end }) => !end).map(({ event }) => event),
+    wholes: () => [...texts.values()].map(({ last, whole }) => {
+      const data = last.data as Record<string, unknown>
+      return { ...last, data: { ...data, [Object.keys(data).at(-1)!]: whole }, from: 0, id: undefined } as Frame
+    }),
     parts (event, key, on, room) {
       let length = 0
       return follow(on, event, room, () => {

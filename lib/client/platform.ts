@@ -5,14 +5,29 @@ interface Target {
   addEventListener? (type: string, listener: (event: { type: string }) => void, options: { signal: AbortSignal }): void
 }
 
-/** Globals that a browser has and Node may lack: the types of Node know some of them otherwise. */
-export const here = globalThis as unknown as Target & {
+/** The part of Web Locks that sharing uses. */
+export interface Locks {
+  request (name: string, options: { signal: AbortSignal }, held: () => Promise<unknown>): Promise<unknown>
+}
+
+/** The part of a BroadcastChannel that sharing uses. */
+export interface Channel {
+  onmessage: ((event: { data: never }) => void) | null
+  postMessage (message: object): void
+  close (): void
+}
+
+/** Globals that a browser has and Node may lack. */
+export interface Platform extends Target {
   WebSocket?: SocketClass
   location?: { href: string }
   origin?: string
-  navigator?: { onLine?: boolean, product?: string }
+  navigator?: { onLine?: boolean, product?: string, locks?: Locks }
+  BroadcastChannel?: new (name: string) => Channel
   document?: Target & { hidden: boolean }
 }
+// The types of Node know some of them otherwise.
+export const here = globalThis as unknown as Platform
 
 /** @throws where the platform has no WebSocket and the package `ws` is not installed */
 export async function findSocket (own: unknown): Promise<SocketClass> {
@@ -28,3 +43,6 @@ export function canStream (ask: unknown): boolean {
 export function utf8 (text: string): string {
   return encodeURIComponent(text).replace(/%(..)/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
 }
+
+/** Whether the tabs of this browser can hear each other, and know which of them are there. */
+export function canShare (): boolean { return !!here.navigator?.locks && !!here.BroadcastChannel }

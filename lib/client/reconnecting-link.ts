@@ -4,7 +4,7 @@ import { checkUrl, misuse } from './check.js'
 import { canStream, findSocket, here } from './platform.js'
 import { broken, LATE, NOT_FOUND, refused, type Refused } from './errors.js'
 import { refusal } from './links/http.js'
-import type { Frame, FrameData, Http, Link, Open, UpFrame } from './links/link.js'
+import type { Frame, FrameData, Http, Link, LinkEvents, Open, SharedLink, UpFrame } from './links/link.js'
 import { polling } from './links/polling.js'
 import { sse } from './links/sse.js'
 import { websocket } from './links/websocket.js'
@@ -79,7 +79,8 @@ export function createReconnectingLink (
     fetch: ask = globalThis.fetch, WebSocket
   }: ConnectOptions,
   host: LinkHost,
-  shown: Shown
+  shown: Shown,
+  shared?: SharedLink
 ): ReconnectingLink {
   // A page that is rendered on a server connects once it is in a browser, where the same code runs again.
   const isRendered = url.startsWith('/') && !here.location && here.navigator?.product !== 'ReactNative'
@@ -136,7 +137,17 @@ export function createReconnectingLink (
     if (signal?.aborted) return close()
     const mine = turn = {}
     const isMine = (): boolean => turn === mine
+    const events: LinkEvents = {
+      frame (frame) { if (isMine()) receive(frame) },
+      heard () { if (isMine()) silence.heard() },
+      closed (reason) { if (isMine()) void lost(final ?? reason) },
+      failed (reason) { if (isMine()) host.fail(reason) }
+    }
     cancel()
+    if (shared) {
+      link = shared.open(events)
+      return
+    }
     after('dial', timeout, () => { void lost(LATE) })
     if (transport > 0 && now() >= upwardAt) transport = blocked = 0
     shown.transport = transports[transport]!
@@ -155,11 +166,7 @@ export function createReconnectingLink (
     // This platform does not have the transport.
     if (Socket === null) return fall() ? relink() : void lost(BLOCKED)
     try {
-      link = OPEN[shown.transport]({ ...host.query(), base, token, ticket, Socket: Socket!, http }, {
-        frame (frame) { if (isMine()) receive(frame) },
-        heard () { if (isMine()) silence.heard() },
-        closed (reason) { if (isMine()) void lost(final ?? reason) }
-      })
+      link = OPEN[shown.transport]({ ...host.query(), base, token, ticket, Socket: Socket!, http }, events)
     } catch (cause) {
       // The platform rejects the URL, or the page may not open such a URL.
       const reason = broken(cause)
@@ -233,7 +240,7 @@ export function createReconnectingLink (
   const lost = async (reason?: Refused): Promise<void> => {
     // A client that was connected before does not ask the first time that opening takes too long: all clients may be
     // reconnecting at once.
-    const isMute = link && !line.isUp && (!reason || (reason === LATE && (!line.former || ++blocked > 0)))
+    const isMute = !shared && link && !line.isUp && (!reason || (reason === LATE && (!line.former || ++blocked > 0)))
     let retry: Retry = isDraining ? 'now' : 'backoff'
     let isFallen = false
     drop(reason)
@@ -264,7 +271,7 @@ export function createReconnectingLink (
     }
     const least = reason?.retryAfter ?? 0
     notBefore = now() + least
-    const retryIn = isFallen
+    const retryIn = isFallen || shared
       ? 0
       : least + (attempt === 0 && retry !== 'backoff' ? Math.random() * JITTER : backoff(attempt))
     attempt++
@@ -331,6 +338,7 @@ export function createReconnectingLink (
       spent = undefined
       shown.connectionId = data.connectionId
       shown.userId = data.userId || undefined
+      shown.transport = data.transport ?? shown.transport
       after('healthy', HEALTHY, () => { attempt = 0 })
       if (transport > 0) after('upward', upwardAt - now(), relink)
       else upward = UPWARD

@@ -1,7 +1,7 @@
 import type { Position } from '../protocol/position.js'
 import type { Refused } from './errors.js'
 import type { Ending } from './event-iterator.js'
-import type { Frame, JoinData } from './links/link.js'
+import type { Frame, JoinData, UpFrame } from './links/link.js'
 import type { Listeners } from './listeners.js'
 import type { GrowingTexts } from './growing-texts.js'
 import type { CoreRoom, NamedMessages, SendOptions } from './types.js'
@@ -36,6 +36,8 @@ export interface RoomHost {
   send (handle: Handle, type: string, data: unknown, options?: SendOptions): Promise<unknown>
   leave (handle: Handle): Promise<void>
   ack (id: string): void
+  /** Sends a frame as it is. @returns whether there was a link */
+  pass (frame: UpFrame): boolean
   /** Asks the server for something of a room, and calls back with the answer; without one when the link ends. */
   ask (type: string, room: string, data: object | undefined, done: (answer?: Frame) => void): void
   gap (room: string): void
@@ -51,6 +53,10 @@ export interface Room {
   readonly texts: GrowingTexts | undefined
   /** Those who have joined and not left. */
   readonly handles: Set<Handle>
+  /** What the server said when it was joined on the present link. */
+  entered: JoinData
+  /** Sequence of the presence; -1 where none was told. */
+  sequence: number
   /** Position of the last event that was delivered. */
   position: Position | undefined
   /** Events that the first join replays. */

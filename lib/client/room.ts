@@ -27,7 +27,6 @@ export function createRoom (
   let kept: FrameData['latest']
   /** Time by `now()` at which the link was lost; 0 while it is there. */
   let outAt = 0
-  let sequence = -1
 
   const gap = (): void => {
     host.gap(name)
@@ -46,7 +45,7 @@ export function createRoom (
 
   /** Takes a whole list of members. */
   const reset = ({ sequence: next, list = [] }: Members): void => {
-    sequence = next
+    room.sequence = next
     const left = new Map(members)
     const joined: MemberData[] = []
     const changed: MemberData[] = []
@@ -70,7 +69,10 @@ export function createRoom (
     until: 0,
     attempt: 0,
     flying: 0,
-    enter ({ epoch, offset, resumed, members, rate, concurrent, growing, latest }, isAgain) {
+    entered: {},
+    sequence: -1,
+    enter (entered, isAgain) {
+      const { epoch, offset, resumed, members, rate, concurrent, growing, latest } = room.entered = entered
       // A room without history answers each poll that nothing was resumed, so only a room with an epoch has lost
       // events.
       const isLost = isAgain && room.isIn
@@ -89,8 +91,8 @@ export function createRoom (
       for (const event in latest?.keys) if (!state.has(event)) state.set(event, new Map())
       if (isLost) gap()
       if (members) reset(members)
-      const entered: Entered = { ...resumed !== undefined && { resumed }, ...growing && { growing } }
-      for (const handle of handles) handle.enter(entered)
+      const first: Entered = { ...resumed !== undefined && { resumed }, ...growing && { growing } }
+      for (const handle of handles) handle.enter(first)
     },
     out () {
       outAt ||= now()
@@ -101,13 +103,13 @@ export function createRoom (
       const { type, data, offset, timestamp, ack } = frame
       if (type === 'presence') {
         const { sequence: next, joined, left, changed } = data as Required<FrameData>
-        if (next <= sequence) return
-        if (next !== sequence + 1) {
+        if (next <= room.sequence) return
+        if (next !== room.sequence + 1) {
           return host.ask('members', name, undefined, (answer) => {
             if (answer?.type === 'ack') reset(answer.data as Members)
           })
         }
-        sequence = next
+        room.sequence = next
         change(joined, left, changed)
       } else if (type === 'gap') {
         const { epoch, from, to } = data as FrameData

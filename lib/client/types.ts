@@ -313,6 +313,15 @@ export interface ConnectOptions {
   /** The function that makes HTTP requests. @default the platform's */
   fetch?: typeof fetch
   /**
+   * Whether the tabs of this browser share one link: `true` (not in `fastify-realtime/client/core`), or `share(name)`
+   * of `fastify-realtime/client/share`, by which the tabs of one name share it. Tabs of different users must not share:
+   * give the user as the name where a tab may be signed in as another user than the next. Where the platform has no
+   * Web Locks or BroadcastChannel, nothing is shared.
+   *
+   * @default false
+   */
+  share?: boolean | ((url: string, options: ConnectOptions, create: never) => object | undefined)
+  /**
    * What puts the texts of `append` events together: `growingTexts` of `fastify-realtime/client/texts`, which
    * `fastify-realtime/client` has already. Without it their parts are heard as they come.
    */

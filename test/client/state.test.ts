@@ -11,7 +11,8 @@ const host: RoomHost = {
   ack: () => {},
   ask: () => {},
   gap: () => {},
-  fail: () => {}
+  fail: () => {},
+  pass: () => true
 }
 
 const latest = (ttl: number): object => ({ latest: { keys: { note: 'id', constructor: 'id' }, ttl } })

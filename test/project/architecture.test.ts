@@ -205,6 +205,8 @@ const JOINED: Readonly<Record<string, string>> = {
   'protocol/validate.ts': 'a path that is shown, not looked up',
   'otel/index.ts': 'the name of a span, which is shown',
   'gateway/hooks/backend.ts': 'a hook and an outcome are words without a space',
+  'client/share.ts': 'the id of a tab and a number have no space, and stand last',
+  'client/share-hub.ts': 'the id of a tab has no space, and stands last',
   'app/reply-position.ts': 'the name of a room has neither a space nor a comma, an epoch no colon'
 }
 
@@ -280,6 +282,7 @@ t.test('every timer goes through the helper of its side, which knows what the pl
 
 /** Who may ask for the time of day, and why. */
 const TIME_OF_DAY: Record<string, string> = {
+  'client/share-hub.ts': 'the timestamp of a value, where its own is not known',
   'adapters/contract/denials.ts': 'the ends of denials, as a caller reckons them',
   'adapters/contract/events.ts': 'the timestamp of an event',
   'adapters/contract/host.ts': 'the timestamp of an event',

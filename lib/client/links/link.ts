@@ -4,6 +4,7 @@ import type {
 } from '../../protocol/server-frames.js'
 import type { SocketClass } from '../socket.js'
 import type { Refused } from '../errors.js'
+import type { Transport } from '../types.js'
 
 export type { MemberData }
 export type Members = Pick<MembersData, 'sequence' | 'list'>
@@ -31,6 +32,7 @@ export type FrameData = Merged<
   | DrainFrame['data']
   | Refused
   | { readonly ticket: string }
+  | { /** Over which the link is that several clients share. */ readonly transport: Transport }
 >
 
 /** A frame of the server, or `rooms`, which a poll's answer says of its rooms. */
@@ -74,11 +76,20 @@ export interface LinkEvents {
   heard (): void
   /** Tells that the link is over; the reason is `undefined` when the server gave none. */
   closed (reason?: Refused): void
+  /** Tells of a failure after which the link is tried again by somebody else. */
+  failed (reason: Refused): void
 }
 
 export interface Link {
   send (frame: UpFrame): void
   close (): void
+}
+
+/** Stands in for the transports, where somebody else holds the link to the server. */
+export interface SharedLink {
+  open (events: LinkEvents): Link
+  /** Tells that this client is over. */
+  over (): void
 }
 
 export type Open = (dial: Dial, events: LinkEvents) => Link

@@ -1,0 +1,253 @@
+import type { Position } from '../protocol/position.js'
+import type { Hooks } from './client.js'
+import type { Refused } from './errors.js'
+import type { Frame, FrameData, JoinData, UpFrame } from './links/link.js'
+import type { Channel, Locks } from './platform.js'
+import type { Handle } from './room-types.js'
+import type { CoreClient, RealtimeError } from './types.js'
+
+/** What the hub writes. */
+export interface Letter {
+  /** The link that it is for; absent: for all. */
+  readonly to?: string
+  /** The link to the server is open. */
+  readonly up?: object | undefined
+  /** It is not, for good where there is a reason. */
+  readonly down?: { readonly reason?: Refused | undefined }
+  readonly failed?: Refused
+  readonly frame?: Frame
+}
+
+/** What the link of a tab writes. */
+interface Mail {
+  readonly from: string
+  readonly hello?: true
+  readonly bye?: true
+  readonly frame?: UpFrame & { readonly data?: unknown }
+}
+
+export interface HubOptions {
+  /** Makes the client that has the link. */
+  connect (hooks: Hooks): CoreClient
+  readonly locks: Locks
+  readonly place: string
+  readonly channel: Channel
+  /** Ends the hub. */
+  readonly signal: AbortSignal
+}
+
+interface Asked { readonly since?: Position, readonly last?: number }
+interface Past extends FrameData { readonly position: Position, readonly events: readonly Frame[] }
+
+const AWAY: Refused = { code: 'unavailable', message: 'the link is away', retry: 'now' }
+const NOT_JOINED: Refused = { code: 'not_joined', message: 'join the room first', retry: 'never' }
+
+/** What of an error can be written to another tab. */
+function plain ({ message, ...error }: RealtimeError): Refused {
+  const { cause, ...rest } = error
+  return { ...rest, message } as unknown as Refused
+}
+
+/**
+ * Holds the link for all tabs. It answers joins from what its own rooms know, hands every frame of a room to all tabs,
+ * and the answer to a message to the tab that sent it.
+ *
+ * @returns a function that closes it
+ */
+export function runHub ({ connect, locks, place, channel, signal }: HubOptions): () => void {
+  const hub = Math.random().toString(36).slice(2)
+  /** The rooms of each link. */
+  const links = new Map<string, Map<string, Handle>>()
+  const tabs = new Set<string>()
+  /** Messages that the server has not answered, and the links that sent them. */
+  const sent = new Map<string, string>()
+  /** Messages that wait, because POSTs go one after another. */
+  const waiting: Array<readonly [from: string, frame: UpFrame, handle: Handle]> = []
+  let welcome: object | undefined
+  /** The handle that was made last. */
+  let latest: Handle | undefined
+  /** The room whose gap the tabs have been told of by the server's own frame. */
+  let told: string | undefined
+
+  const post = (letter: Letter): void => { channel.postMessage({ ...letter, hub }) }
+  const leave = (from: string): void => {
+    links.get(from)?.forEach(({ public: room }) => { void room.leave() })
+    links.delete(from)
+  }
+  const next = (): void => {
+    while (waiting.length > 0 && (client.transport === 'websocket' || sent.size === 0)) {
+      const [from, frame, { host }] = waiting.shift()!
+      if (host.pass(frame)) sent.set(frame.id!, from)
+      else post({ to: from, frame: { ...frame, type: 'error', data: AWAY } as Frame })
+    }
+  }
+
+  const client = connect({
+    equip (handle) { latest = handle },
+    up ({ limits, heartbeat }) {
+      const { connectionId, userId, transport } = client
+      welcome = { connectionId, userId, transport, limits, heartbeat }
+      post({ up: welcome })
+    },
+    frame (frame) {
+      const { type, id, room } = frame
+      told = undefined
+      if (id && (type === 'ack' || type === 'error')) {
+        const to = sent.get(id)
+        if (!to) return
+        sent.delete(id)
+        post({ to, frame })
+        next()
+      } else if (room) {
+        if (type === 'gap') told = room
+        // The id is that of a question of the hub.
+        post({ frame: { ...frame, id: undefined } as Frame })
+      }
+    },
+    down () {
+      for (const [id, to] of sent) post({ to, frame: { type: 'error', id, data: AWAY } })
+      sent.clear()
+    }
+  })
+  /** Tells the tabs that there is no link, so that they join again when there is one. */
+  const away = (reason?: Refused): void => {
+    welcome = undefined
+    for (const from of [...links.keys()]) {
+      leave(from)
+      links.set(from, new Map())
+    }
+    post({ down: { reason } })
+  }
+  client.on('state', ({ state, ...reason }) => {
+    if (state === 'closed') away(reason.code ? { ...reason, retry: 'never' } as Refused : undefined)
+  })
+  // A link that is replaced at once is no matter of the tabs: the rooms of the hub go on where they were.
+  client.on('error', (error: RealtimeError) => {
+    if (error.retryIn === undefined || error.room) return
+    post({ failed: plain(error) })
+    if (client.state === 'reconnecting') away()
+  })
+  client.on('gap', ({ room: name }) => {
+    const { epoch, offset } = [...links.values()].find((rooms) => rooms.has(name!))?.get(name!)?.room.position ?? {}
+    if (told !== name && epoch) post({ frame: { type: 'gap', room: name!, data: { epoch, to: offset! } } as Frame })
+  })
+
+  /** Lets a link into a room that the hub is in: what it has missed, and then what all are told. */
+  const admit = async (from: string, frame: UpFrame, handle: Handle): Promise<void> => {
+    const { room, host } = handle
+    const { name, members, texts } = room
+    const { since, last } = (frame.data ?? {}) as Asked
+    const past: Frame[] = []
+    let resumed = since && since.epoch === room.position?.epoch
+    let at = since
+    const isBehind = (): boolean =>
+      !!(resumed || (last && !since)) && !!room.position && !(at && at.offset >= room.position.offset)
+    while (isBehind()) {
+      const question = at ? { since: at } : { limit: last }
+      const answer = await new Promise<Frame | undefined>((resolve) => { host.ask('history', name, question, resolve) })
+      if (handle.end) return
+      const data = (answer?.data ?? {}) as Past
+      if (answer?.type !== 'ack') return post({ to: from, frame: { ...frame, type: 'error', data: AWAY } as Frame })
+      if (at && !data.resumed) resumed = false
+      else {
+        past.push(...data.events)
+        at = data.position
+      }
+    }
+    const top = room.position?.offset
+    const offset = resumed ? since!.offset : past.length > 0 ? past[0]!.offset! - 1 : at && !since ? at.offset : top
+    const { resumed: _resumed, ...terms } = room.entered
+    const data = {
+      ...terms,
+      ...room.position && { epoch: room.position.epoch, offset },
+      ...since && { resumed: !!resumed },
+      ...room.sequence >= 0 && {
+        members: { sequence: room.sequence, total: members.size, list: [...members.values()] }
+      }
+    } as JoinData
+    const send = (frame: Frame): void => { post({ to: from, frame: { ...frame, room: name } }) }
+    send({ type: 'ack', id: frame.id!, data } as Frame)
+    past.forEach(send)
+    for (const [type, values] of room.state as ReadonlyMap<string, ReadonlyMap<string, unknown>>) {
+      for (const data of values.values()) send({ type, data, timestamp: Date.now() } as Frame)
+    }
+    texts?.wholes().forEach(send)
+  }
+
+  const join = (from: string, rooms: Map<string, Handle>, frame: UpFrame): void => {
+    const name = frame.room!
+    void rooms.get(name)?.public.leave()
+    const { joined } = client.join(name, frame.data as Asked)
+    const handle = latest!
+    rooms.set(name, handle)
+    let isAdmitted = false
+    const enter = handle.enter
+    const admitOnce = (): void => {
+      if (!isAdmitted) void admit(from, frame, handle)
+      isAdmitted = true
+    }
+    handle.enter = (entered) => {
+      enter(entered)
+      const { sequence } = handle.room
+      // The members may be others than before the break: by a hole in the sequence the tab asks for them.
+      if (isAdmitted && sequence >= 0) {
+        const data = { sequence: sequence + 2, joined: [], left: [] }
+        post({ to: from, frame: { type: 'presence', room: name, data } as Frame })
+      }
+      admitOnce()
+    }
+    if (handle.room.isIn) admitOnce()
+    joined.catch((error: RealtimeError) => {
+      if (rooms.get(name) !== handle) return
+      rooms.delete(name)
+      post({ to: from, frame: { ...frame, type: 'error', data: plain(error) } as Frame })
+    })
+  }
+
+  const receive = (from: string, rooms: Map<string, Handle>, frame: UpFrame): void => {
+    const { type, id } = frame
+    const handle = rooms.get(frame.room!)
+    const answer = (type: string, data?: object): void => {
+      post({ to: from, frame: { ...frame, type, data } as Frame })
+    }
+    if (type === 'ping') answer('pong')
+    else if (type === 'join') join(from, rooms, frame)
+    else if (!handle) answer('error', NOT_JOINED)
+    else if (type === 'leave') {
+      rooms.delete(frame.room!)
+      void handle.public.leave().then(() => { answer('ack') })
+    } else if (type === 'members' || type === 'history' || type === 'read') {
+      handle.host.ask(type, frame.room!, frame.data as object, (found) => {
+        answer(found?.type === 'ack' ? 'ack' : 'error', found?.data ?? AWAY)
+      })
+    } else if (type === 'ack') handle.host.pass(frame)
+    else if (id) {
+      waiting.push([from, frame, handle])
+      next()
+    }
+  }
+
+  channel.onmessage = ({ data: { from, hello, bye, frame } }: { data: Mail }) => {
+    if (!from) return
+    const rooms = links.get(from)
+    if (hello) {
+      const tab = from.split(' ')[0]!
+      links.set(from, new Map())
+      if (!tabs.has(tab)) {
+        tabs.add(tab)
+        // The lock of a tab is free when the tab is gone.
+        locks.request(`${place} ${tab}`, { signal }, async () => {
+          tabs.delete(tab)
+          for (const each of [...links.keys()]) if (each.startsWith(`${tab} `)) leave(each)
+        }).catch(() => {})
+      }
+      if (welcome) post({ to: from, up: welcome })
+    } else if (bye) leave(from)
+    else if (rooms && frame) receive(from, rooms, frame)
+  }
+
+  return () => {
+    client.close()
+    channel.close()
+  }
+}

@@ -1,0 +1,117 @@
+import type { Share } from './client.js'
+import type { FrameData, SharedLink } from './links/link.js'
+import type { Channel, Locks, Platform } from './platform.js'
+import { runHub, type Letter } from './share-hub.js'
+
+// What is loaded when it is needed imports nothing that a page has already: a bundler would split the page for it.
+
+/** What the hub writes to all tabs, or to one. */
+interface Mail extends Letter { readonly hub: string }
+
+interface ShareOptions {
+  readonly locks: Locks
+  /** Names the lock of the hub and the channel. */
+  readonly place: string
+  createChannel (): Channel
+  /** Makes this tab the hub until the signal is aborted. */
+  lead (signal: AbortSignal): () => void
+}
+
+/**
+ * Lets the tabs of one browser share one link to the server. One of them, which holds a lock, is the hub: it has the
+ * link, and is to the others what the server is. When it goes, the browser gives the lock to the next one, and all go
+ * on there where they were, as after any break.
+ *
+ * @param name tells apart who must not share, such as the users of one browser
+ */
+export function share (name = ''): Share {
+  return (url, { share: _share, ...options }, create) => {
+    // The types of Node know some of them otherwise.
+    const { navigator, BroadcastChannel, location } = globalThis as unknown as Platform
+    const locks = navigator?.locks
+    if (!locks || !BroadcastChannel) return undefined
+    const place = `realtime ${new URL(url, location?.href).href} ${name}`
+    const createChannel = (): Channel => new BroadcastChannel(place)
+    return createSharedLink({
+      locks,
+      place,
+      createChannel,
+      lead: (signal) => runHub({
+        connect: (hooks) => create(url, options, hooks),
+        locks,
+        place,
+        channel: createChannel(),
+        signal
+      })
+    })
+  }
+}
+
+const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) => {
+  if (signal.aborted) resolve()
+  else signal.addEventListener('abort', () => { resolve() })
+})
+
+function createSharedLink ({ locks, place, createChannel, lead }: ShareOptions): SharedLink {
+  const tab = Math.random().toString(36).slice(2)
+  let links = 0
+  let life: AbortController | undefined
+  let isHere: Promise<void> | undefined
+
+  /** From then on this tab is seen, and may become the hub. */
+  const begin = (): void => {
+    const { signal } = life = new AbortController()
+    isHere = new Promise((resolve) => {
+      const held = (): Promise<void> => {
+        resolve()
+        return untilAborted(signal)
+      }
+      locks.request(`${place} ${tab}`, { signal }, held).catch(() => {})
+    })
+    const hub = async (): Promise<void> => {
+      const stop = lead(signal)
+      await untilAborted(signal)
+      stop()
+    }
+    locks.request(place, { signal }, hub).catch(() => {})
+  }
+
+  return {
+    open (events) {
+      if (!life) begin()
+      const channel = createChannel()
+      const from = `${tab} ${++links}`
+      let hub: string | undefined
+      let isClosed = false
+      channel.onmessage = ({ data }: { data: Mail }) => {
+        if (!data.hub || (data.to && data.to !== from)) return
+        events.heard()
+        const { up, down, failed, frame } = data
+        if (failed) events.failed(failed)
+        else if (up && !hub) {
+          hub = data.hub
+          events.frame({ type: 'welcome', data: up as FrameData })
+        } else if (up) {
+          // Another tab has become the hub.
+          if (hub !== data.hub) events.closed()
+        } else if (down) {
+          if (hub === data.hub || down.reason) events.closed(down.reason)
+        } else if (frame && hub === data.hub) events.frame(frame)
+      }
+      // The hub asks for the lock of this tab to know when the tab is gone, so the tab has to hold it by then.
+      void isHere!.then(() => { if (!isClosed) channel.postMessage({ from, hello: true }) })
+      return {
+        send (frame) { channel.postMessage({ from, frame }) },
+        close () {
+          isClosed = true
+          channel.postMessage({ from, bye: true })
+          channel.close()
+        }
+      }
+    },
+    over () {
+      life?.abort()
+      life = undefined
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import { createContext, runInContext } from 'node:vm'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
+import type { Client, ConnectOptions, NamedRoom } from '../../lib/client/index.js'
+import { builtGlobal } from '../../scripts/build-client.mjs'
+import { behind, rejection, until } from '../helpers/client.js'
+import { start, statsOf, TRANSPORTS, type Running } from '../helpers/net.js'
+
+const script = await builtGlobal()
+
+type Held = () => Promise<unknown>
+
+/** The Web Locks of one browser: a lock is free when what holds it has settled. */
+function createLocks (): object {
+  const last = new Map<string, Promise<unknown>>()
+  return {
+    request: (name: string, { signal }: { signal: AbortSignal }, held: Held) => {
+      const turn = (last.get(name) ?? Promise.resolve()).then(async () => {
+        if (!signal.aborted) await held()
+      })
+      last.set(name, turn)
+      return turn
+    }
+  }
+}
+
+/** Tabs of one browser, each with a realm of its own. */
+function browser (t: Test, { url, token }: Running): (options?: ConnectOptions) => Client {
+  const locks = createLocks()
+  return (options) => {
+    const context = createContext({
+      AbortController,
+      AbortSignal,
+      BroadcastChannel,
+      Response,
+      TextDecoder,
+      URL,
+      WebSocket,
+      clearTimeout,
+      fetch,
+      location: { href: `${url}/` },
+      navigator: { locks },
+      performance,
+      setTimeout
+    })
+    runInContext(script, context)
+    const { connect } = runInContext('realtime', context) as { connect (url: string, options: ConnectOptions): Client }
+    const client = connect('/ws', { token: () => token('ada'), timeout: 2_000, share: true, ...options })
+    t.teardown(() => { client.close() })
+    return client
+  }
+}
+
+const hear = (room: NamedRoom): string[] => {
+  const heard: string[] = []
+  room.on('said', ({ data }) => { heard.push((data as { text: string }).text) })
+  return heard
+}
+
+const totalOf = async ({ app }: Running): Promise<number> => (await statsOf(app)).connections.total
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport}: tabs share one connection, each with its own rooms, and the last one out leaves a room`, async (t) => {
+    const app = await start(t, { presence: { grace: 1_000 } })
+    const say = async (text: string): Promise<void> => {
+      await app.app.rooms.broadcast('chat/1', 'said', { text, by: 'server' })
+    }
+    const open = browser(t, app)
+    await say('a')
+    const one = open({ transports: [transport] })
+    const first = one.join('chat/1', { last: 1 })
+    const heard = hear(first)
+    await first.joined
+    await until('the event before', () => heard.length === 1)
+    await say('b')
+    await until('the next event', () => heard.length === 2)
+
+    const two = open({ transports: [transport] })
+    const second = two.join('chat/1', { last: 2 })
+    const late = hear(second)
+    await second.joined
+    await until('both events', () => late.length === 2)
+    t.match(await second.send('say', { text: 'c' }), { id: /\w/ })
+    await until('its own message in both', () => heard.length === 3 && late.length === 3)
+    t.same([heard, late], [['a', 'b', 'c'], ['a', 'b', 'c']])
+    // Of polls the connection before the present one is kept until the grace is over.
+    if (transport !== 'polling') t.equal(await totalOf(app), 1)
+    t.equal(two.transport, transport)
+    t.same([one.userId, two.userId], ['ada', 'ada'])
+    t.match(await rejection(two.join('nothing/1').joined), { code: 'room_unknown' })
+
+    await first.leave()
+    await say('d')
+    await until('the other tab hears', () => late.length === 4)
+    t.equal(heard.length, 3)
+    await second.leave()
+    await until('the room is left', async () => (await statsOf(app.app)).rooms.active === 0)
+
+    const third = two.join('chat/1')
+    const moved = hear(third)
+    await third.joined
+    one.close()
+    await until('the link has moved', async () => {
+      await say('e')
+      return moved.length > 0
+    })
+    t.match(await third.send('say', { text: 'f' }), { id: /\w/ })
+    await until('its own message', () => moved.includes('f'))
+    two.close()
+    await until('nobody is connected', async () => await totalOf(app) === 0)
+    t.same(app.loud, [])
+  })
+}
+
+t.test('a link that is cut costs the tabs that share it no event and no message', async (t) => {
+  const app = await start(t)
+  const { proxy, url } = await behind(t, app)
+  const open = browser(t, { ...app, url })
+  const tabs = [open(), open()]
+  const rooms = tabs.map((tab) => tab.join('chat/1'))
+  const heard = rooms.map(hear)
+  await Promise.all(rooms.map(async ({ joined }) => await joined))
+  const expected: string[] = []
+  const say = async (): Promise<void> => {
+    expected.push(`${expected.length}`)
+    await app.app.rooms.broadcast('chat/1', 'said', { text: expected.at(-1)!, by: 'server' })
+  }
+  for (let count = 0; count < 3; count++) {
+    await say()
+    proxy.cut()
+    await say()
+    const sent = await Promise.all(rooms.map(async (room) => await room.send('say', { text: 'mine' })))
+    t.equal(sent.length, 2)
+    await say()
+    await until('all is heard', () => heard.every((each) => each.includes(expected.at(-1)!)))
+  }
+  for (const each of heard) {
+    t.same(each.filter((text) => text !== 'mine'), expected)
+    t.equal(each.length, expected.length + 6, 'each message once')
+  }
+})
+
+t.test('tabs are told of the end of their access, and none of them tries again', async (t) => {
+  const app = await start(t)
+  const open = browser(t, app)
+  const tabs = [open(), open()]
+  const states: string[][] = tabs.map(() => [])
+  const gaps: string[] = []
+  const codes: string[] = []
+  for (const [index, tab] of tabs.entries()) {
+    tab.on('state', ({ state }) => { states[index]!.push(state!) })
+    tab.on('gap', ({ room }) => { gaps.push(room!) })
+    tab.on('error', ({ code }) => { codes.push(code) })
+  }
+  const rooms = tabs.map((tab) => tab.join('chat/1'))
+  const heard = rooms.map(hear)
+  await Promise.all(rooms.map(async ({ joined }) => await joined))
+  const { connectionId } = tabs[0]!
+  t.equal(tabs[1]!.connectionId, connectionId)
+  for (const text of ['a', 'b', 'c']) await app.app.rooms.broadcast('chat/1', 'said', { text, by: 'server' })
+  await until('all is heard', () => heard.every((each) => each.length === 3))
+  t.equal(await app.app.rooms.revoke({ connection: connectionId! }), 1)
+  await until('both are over', () => tabs.every(({ state }) => state === 'closed'))
+  t.same(states, [['open', 'reconnecting', 'closed'], ['open', 'reconnecting', 'closed']])
+  t.same([...new Set(codes)], ['revoked'])
+  t.same(gaps, [])
+})
+
+t.test('where the platform cannot share, each tab has its own connection; the core refuses share: true', async (t) => {
+  const app = await start(t)
+  const { connect } = await import('../../lib/client/core.js')
+  t.throws(() => connect(`${app.url}/ws`, { share: true }), { code: 'REALTIME_ERR_OPTIONS', message: /share cannot be true/ })
+  const context = createContext({ AbortController, AbortSignal, URL, WebSocket, clearTimeout, fetch, setTimeout })
+  runInContext(script, context)
+  const { connect: connectHere } = runInContext('realtime', context) as { connect: typeof connect }
+  for (const total of [1, 2]) {
+    const client = connectHere(`${app.url}/ws`, { token: () => app.token('ada'), share: true })
+    t.teardown(() => { client.close() })
+    await until('another connection', async () => await totalOf(app) === total)
+  }
+})
