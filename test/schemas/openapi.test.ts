@@ -29,8 +29,9 @@ function named ({ parameters = [] }: Operation, place: string): string[] {
 t.test('OpenAPI says of each route what it takes and what it answers', async (t) => {
   const paths = await pathsOf(t)
   t.same(Object.keys(paths), [
-    '/ws', '/ws/{*}', '/ws/ticket', '/ws/stats', '/ws/stats/rooms', '/ws/stats/rooms/{*}', '/ws/stats/connections',
-    '/ws/health', '/ws/asyncapi.json'
+    '/ws', '/ws/{*}', '/ws/ticket', '/ws/stats/dashboard.js', '/ws/stats/dashboard.css', '/ws/stats/nodes',
+    '/ws/stats/room', '/ws/stats/connections/{key}', '/ws/stats', '/ws/stats/rooms', '/ws/stats/rooms/{*}',
+    '/ws/stats/connections', '/ws/client.js', '/ws/health', '/ws/asyncapi.json'
   ])
   for (const [path, methods] of Object.entries(paths)) {
     for (const operation of Object.values(methods)) {
@@ -45,7 +46,9 @@ t.test('OpenAPI says of each route what it takes and what it answers', async (t)
   t.match(paths['/ws/{*}']!.post!.requestBody, {
     content: { 'application/json': { schema: { required: ['type'], properties: { id: { maxLength: 128 }, data: {} } } } }
   })
-  t.same(named(paths['/ws/stats/connections']!.get!, 'query'), ['limit', 'after'])
+  t.same(named(paths['/ws/stats/connections']!.get!, 'query'), [
+    'limit', 'after', 'sort', 'order', 'search', 'user', 'room', 'transport', 'node'
+  ])
 })
 
 t.test('the app gives the routes tags and the name of its own security scheme', async (t) => {
