@@ -1,6 +1,7 @@
 import type { ClaimStore, PresenceChange, RoomSettings } from '../adapters/adapter.js'
 import { keyOf, keyOfKind } from '../protocol/key.js'
 import type { Awaitable } from '../structures/awaitable.js'
+import { OrderedMap } from '../structures/ordered-map.js'
 import { after } from '../structures/timers.js'
 import { within } from '../structures/within.js'
 import type { PresenceKeeper } from './presence.js'
@@ -62,7 +63,7 @@ export class Census {
   readonly #options: CensusOptions
   readonly #held = new Map<string, Held>()
   /** By change. */
-  readonly #waiting = new Map<string, Waiting>()
+  readonly #waiting = new OrderedMap<Waiting>()
   /** Changes that are being claimed, or whose hook runs. */
   readonly #underWay = new Set<string>()
   #isStopped = false
@@ -87,7 +88,7 @@ export class Census {
 
   stop (): void {
     this.#isStopped = true
-    for (const { timer } of this.#waiting.values()) clearTimeout(timer)
+    for (const [, { timer }] of this.#waiting) clearTimeout(timer)
     this.#waiting.clear()
   }
 
@@ -152,9 +153,8 @@ export class Census {
     }, wait).unref()
     this.#waiting.set(change, { subject, isThere, timer })
     if (this.#waiting.size <= MAX_WAITING) return
-    const [name, oldest] = this.#waiting.entries().next().value!
+    const oldest = this.#waiting.shift()!
     clearTimeout(oldest.timer)
-    this.#waiting.delete(name)
     this.#options.onError(
       new Error(`more than ${MAX_WAITING} hooks wait: this one is left to other nodes`),
       oldest.subject,

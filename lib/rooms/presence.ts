@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
+import { OrderedMap } from '../structures/ordered-map.js'
 import { Rerun } from '../structures/rerun.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { every } from '../structures/timers.js'
@@ -40,7 +41,7 @@ export class PresenceKeeper {
   readonly #rooms: () => Iterable<string>
   readonly #onError: (error: unknown) => void
   readonly #entries = new ShardedMap<Placed>()
-  readonly #owed = new Map<string, Placed & { readonly endsAt: number }>()
+  readonly #owed = new OrderedMap<Placed & { readonly endsAt: number }>()
   readonly #renewal = new Rerun(() => this.#renewAll())
   #isSweeping = false
   #sweeper: NodeJS.Timeout | undefined
@@ -161,7 +162,7 @@ export class PresenceKeeper {
       // The member has joined again meanwhile, or the entry has expired on its own by now.
       if (this.#entries.has(name) || performance.now() - endsAt > OWED) return
       this.#owed.set(name, { ...placed, endsAt })
-      if (this.#owed.size > MAX_OWED) this.#owed.delete(this.#owed.keys().next().value!)
+      if (this.#owed.size > MAX_OWED) this.#owed.shift()
     }
     try {
       const left = this.#store.leave(room, entry, Math.max(0, endsAt - performance.now()))

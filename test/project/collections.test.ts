@@ -11,7 +11,7 @@ import ts from 'typescript'
 const LIB = fileURLToPath(new URL('../../lib', import.meta.url))
 const SECURITY = readFileSync(new URL('../../SECURITY.md', import.meta.url), 'utf8')
 
-const COLLECTION = /^(?:Map|Set|WeakMap|WeakSet|ShardedMap|LinkedList|ExpiringMap|DeadlineQueue|Remembered|NamedSet)$/
+const COLLECTION = /^(?:Map|Set|WeakMap|WeakSet|ShardedMap|LinkedList|ExpiringMap|OrderedMap|DeadlineQueue|Remembered|NamedSet)$/
 const CHANGES: ReadonlySet<string> = new Set(['set', 'add', 'push', 'unshift', 'delete', 'splice'])
 /** Functions that change the collection which they are given first. */
 const CHANGERS: ReadonlySet<string> = new Set(['setNewest'])

@@ -1,6 +1,7 @@
 import { keyOf } from '../../protocol/key.js'
 import type { Published } from '../adapter.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
+import { OrderedMap } from '../../structures/ordered-map.js'
 
 /** Keys and events that one node remembers. */
 const MAX_KEYS = 10_000
@@ -15,7 +16,7 @@ export class Repeats {
   readonly #window: number
   readonly #keys = new ExpiringMap<Published>(MAX_KEYS)
   /** Time at which each event was delivered, the oldest first. */
-  readonly #events = new Map<string, number>()
+  readonly #events = new OrderedMap<number>()
 
   /** @param window milliseconds for which an idempotency key is remembered */
   constructor (window: number) {
@@ -44,7 +45,7 @@ export class Repeats {
     if (at !== undefined && now - at < this.#window) return false
     if (at !== undefined) this.#events.delete(name)
     this.#events.set(name, now)
-    if (this.#events.size > MAX_EVENTS) this.#events.delete(this.#events.keys().next().value!)
+    if (this.#events.size > MAX_EVENTS) this.#events.shift()
     return true
   }
 }

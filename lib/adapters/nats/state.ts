@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Stamp } from './clock.js'
 import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './link.js'
 import { messageIdOf } from './once.js'
+import { OrderedMap } from '../../structures/ordered-map.js'
 import { subjectOf } from './tokens.js'
 import { isNewer } from '../broker/stored.js'
 import type { Unread } from '../broker/unread.js'
@@ -57,9 +58,9 @@ export class NatsState {
    * What this node wrote last, oldest first: as long as no other node has changed it, it need not be read to be
    * changed.
    */
-  readonly #written = new Map<string, Written>()
+  readonly #written = new OrderedMap<Written>()
   /** Revisions of changes by this node that got no answer and may still be accepted. */
-  readonly #unsure = new Map<string, number>()
+  readonly #unsure = new OrderedMap<number>()
   #free = MAX_UNDER_WAY
   readonly #onForgotten: () => void
   #bucket: Promise<KV> | undefined
@@ -249,9 +250,9 @@ export class NatsState {
   }
 }
 
-function remember<T> (all: Map<string, T>, key: string, value: T): void {
+function remember<T> (all: OrderedMap<T>, key: string, value: T): void {
   all.set(key, value)
-  if (all.size > MAX_WRITTEN) all.delete(all.keys().next().value!)
+  if (all.size > MAX_WRITTEN) all.shift()
 }
 
 /**

@@ -1,5 +1,6 @@
 import { keyOf } from '../../protocol/key.js'
 import { grouped } from '../../structures/grouped.js'
+import { OrderedMap } from '../../structures/ordered-map.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser } from '../adapter.js'
 import { decodeNamed, decodePresenceChange } from '../broker/decode.js'
 import type { Unread } from '../broker/unread.js'
@@ -35,7 +36,7 @@ export class RedisPresence implements PresenceStore {
    * Rooms in which something expires, with or without members, and when, by `performance.now()`. No other node may be
    * there to see it.
    */
-  readonly #due = new Map<string, number>()
+  readonly #due = new OrderedMap<number>()
   /** The longest lease asked for. */
   #lease = 0
   /** The leases of what lives as long as its node: that of this node's presence, and that of its contract. */
@@ -77,7 +78,7 @@ export class RedisPresence implements PresenceStore {
   /** Tells that something in the room has expired, or soon will. */
   look (room: string, wait: number): void {
     this.#due.set(room, Math.min(this.#due.get(room) ?? Number.POSITIVE_INFINITY, performance.now() + wait))
-    if (this.#due.size > MAX_DUE) this.#due.delete(this.#due.keys().next().value!)
+    if (this.#due.size > MAX_DUE) this.#due.shift()
   }
 
   /** Whether this node holds presence in the room. */
