@@ -1,5 +1,6 @@
 import type { Delivery } from '../contract/types.js'
-import type { Except, Packet } from '../protocol/packet.js'
+import type { Except } from '../protocol/except.js'
+import type { Packet } from '../protocol/packet.js'
 import type { Code } from '../protocol/codes.js'
 import type { Part } from '../protocol/part.js'
 import type { Position } from '../protocol/position.js'

@@ -31,7 +31,7 @@ import type { TextWriter } from '../rooms/text-writer.js'
 import { shape, type PublishOptions } from '../rooms/publications.js'
 import { AllConnections } from './all-connections.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
-import { nameOf } from './room-name.js'
+import { nameOf } from '../rooms/room-name.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf, type Meant } from './targets.js'
 
 export interface AppRoomsOptions {

@@ -1,7 +1,8 @@
 import { REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET } from '../errors/misuse.js'
 import type { PublishOptions } from '../rooms/publications.js'
 import { roomOfUser } from '../rooms/built-in.js'
-import { nameOf } from './room-name.js'
+import { leftOut } from '../rooms/left-out.js'
+import { nameOf } from '../rooms/room-name.js'
 import type { Meant } from './targets.js'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -33,12 +34,11 @@ export function stringOption (value: unknown, path: string): string | undefined 
   return value
 }
 
-/** @throws REALTIME_ERR_OPTIONS */
+/** @throws REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM */
 export function publishOptions (options: unknown): PublishOptions {
   const { except, idempotencyKey } = callOptions(options, 'a broadcast')
-  const connection = stringOption(except, 'except of a broadcast')
   return {
-    except: connection === undefined ? undefined : { connection },
+    except: leftOut(except),
     once: stringOption(idempotencyKey, 'idempotencyKey of a broadcast')
   }
 }

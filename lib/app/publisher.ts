@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Adapter } from '../adapters/adapter.js'
-import { nameOf } from './room-name.js'
+import { nameOf } from '../rooms/room-name.js'
 import { publishOptions } from './call-options.js'
 import type { Definition } from '../contract/types.js'
 import { DEFAULTS } from '../options/defaults.js'

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Publication } from '../adapters/adapter.js'
 import type { Readiness } from '../admission/readiness.js'
-import { nameOf } from './room-name.js'
+import { nameOf } from '../rooms/room-name.js'
 import type { FailureLog } from '../errors/failure-log.js'
 import { REALTIME_ERR_NOT_READY } from '../errors/misuse.js'
-import type { Except } from '../protocol/packet.js'
+import type { Except } from '../protocol/except.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
 

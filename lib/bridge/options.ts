@@ -1,7 +1,8 @@
-import { nameOf } from '../app/room-name.js'
+import { nameOf } from '../rooms/room-name.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { checkCount } from '../options/call-values.js'
 import type { BridgedEvent, BridgeOptions } from './types.js'
+import type { BroadcastOptions } from '../types/rooms.js'
 import { pauseAfter } from './verdict.js'
 
 const IN_FLIGHT = 100
@@ -12,7 +13,7 @@ export interface Broadcast {
   readonly room: string
   readonly event: string
   readonly data: unknown
-  readonly options: { readonly idempotencyKey: string, readonly except?: string | undefined }
+  readonly options: { readonly idempotencyKey: string, readonly except?: BroadcastOptions['except'] }
 }
 
 /** Options with their defaults. */

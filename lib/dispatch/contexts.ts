@@ -11,6 +11,7 @@ import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
 import { checkUpdate } from '../rooms/member-data.js'
 import { OpeningWriter } from '../rooms/opening-writer.js'
+import { leftOut } from '../rooms/left-out.js'
 import { shape } from '../rooms/publications.js'
 import { HandlerSignal, type WhenGone } from './handler-signal.js'
 
@@ -63,9 +64,7 @@ class Handle implements RoomHandle<Events> {
   ): Promise<{ position?: Position, recipients: number }> {
     const { rooms, sender, userId } = this.#source
     const once = idempotencyKey ?? this.#once()
-    const left = except === undefined
-      ? undefined
-      : except === sender ? { user: userId, connection: except } : { connection: except }
+    const left = leftOut(except, { sender, userId })
     return shape(await rooms.publish(this.name, event, data, { except: left, once, owner: userId, sender }))
   }
 

@@ -9,6 +9,7 @@ import { gone, type GiveUp } from '../dispatch/departures.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import { Refusal } from '../errors/refusal.js'
 import type { JoinCommand } from '../protocol/frames.js'
+import { isLeftOut } from '../protocol/except.js'
 import type { EventHead } from '../protocol/packet.js'
 import type { UserRateLimiter } from './user-rate-limiter.js'
 
@@ -65,8 +66,11 @@ export class HttpCaller implements Caller {
   }
 
   #isExcepted ({ except }: EventHead): boolean {
-    return except !== undefined && except.connection === this.sender &&
-      (except.user === undefined || except.user === this.userId)
+    return except !== undefined && isLeftOut(except, {
+      userId: this.userId,
+      isConnection: (id) => id === this.sender,
+      isIn: (room) => this.#own.peer?.rooms.get(room) !== undefined
+    })
   }
 
   join ({ type }: JoinCommand): never {

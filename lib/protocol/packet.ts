@@ -1,16 +1,9 @@
 import type { Delivery } from '../contract/types.js'
+import type { Except } from './except.js'
 import type { Part } from './part.js'
 import type { Position } from './position.js'
 import type { RemovedFrame, ServerFrame } from './server-frames.js'
 import { frameText, payloadOf } from './websocket-frame.js'
-
-/** The connection that does not get an event, and its user where that is known: then both must match. */
-export interface Except {
-  /** The user of the connection, where it is known. */
-  readonly user?: string
-  /** The id of the connection. */
-  readonly connection: string
-}
 
 /**
  * What the server has to know of an event besides its bytes: where it stands, how it may be thinned out, whom it

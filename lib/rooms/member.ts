@@ -19,4 +19,6 @@ export interface Member {
    * cache.
    */
   readonly isReady?: boolean
+  /** The rooms that it is in. */
+  readonly rooms?: { get (name: string): object | undefined }
 }

@@ -1,4 +1,5 @@
 import type { PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
+import { isLeftOut, type Offered } from '../protocol/except.js'
 import { encodeFrame, type EventHead, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
 import type { GapData } from '../protocol/server-frames.js'
@@ -48,7 +49,7 @@ export interface RoomOfMember {
 }
 
 /** One member's place in one room. */
-export class Membership implements Follower, Walked {
+export class Membership implements Follower, Walked, Offered {
   // The fields that each event needs come first, so that they share one cache line of the processor: there are as many
   // memberships as members in all rooms.
   readonly member: Member
@@ -99,12 +100,16 @@ export class Membership implements Follower, Walked {
   get isContinued (): boolean { return this.#isContinued }
 
   isExcepted ({ except }: EventHead): boolean {
-    if (except === undefined) return false
-    if (except.connection !== this.member.id && this.former?.split(',').includes(except.connection) !== true) {
-      return false
-    }
-    return except.user === undefined || except.user === this.member.userId
+    return except !== undefined && isLeftOut(except, this)
   }
+
+  get userId (): string { return this.member.userId }
+
+  /** Whether it is the connection, or was it before it came back. */
+  isConnection (id: string): boolean { return id === this.member.id || this.former?.split(',').includes(id) === true }
+
+  /** Whether its connection is in a room. */
+  isIn (room: string): boolean { return room === this.name || this.member.rooms?.get(room) !== undefined }
 
   /**
    * Offers it now what a walk of its room has not offered it yet. This is called before another frame is sent to it and

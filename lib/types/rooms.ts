@@ -4,10 +4,18 @@ import type { Code } from '../protocol/codes.js'
 import type { Position } from '../protocol/position.js'
 import type { OpeningStream, StreamChunk, StreamData, StreamHead, StreamName, StreamOptions, StreamText } from './streams.js'
 
+/** One who is left out of a broadcast: the id of a connection, or a target. */
+export type LeftOutOption = string | GroupTarget
+
 /** What else a broadcast may say. */
 export interface BroadcastOptions {
-  /** Id of a connection that is left out, for example `sender` of a message. @default nobody is left out */
-  except?: string | undefined
+  /**
+   * Who is left out: the id of a connection, for example `sender` of a message, a user with all connections, the
+   * members of another room as they are when the event is offered, or a list of at most 32 such.
+   *
+   * @default nobody is left out
+   */
+  except?: LeftOutOption | readonly LeftOutOption[] | undefined
   /**
    * A second broadcast with the same key within two minutes adds no event. Keys are kept within `limits.remembered`;
    * one that is forgotten early makes a second event. @default no key

@@ -115,6 +115,53 @@ for (const { name, skip, open } of ADAPTERS) {
   })
 }
 
+for (const { name, skip, open } of ADAPTERS) {
+  t.test(`on ${name}: a broadcast leaves out lists of connections, users and rooms, live and replayed`, { skip }, async (t) => {
+    const more = await open(t)
+    const [a, b] = [await more(), await more()]
+    const { rooms } = a.app
+    const peers = {
+      one: await enter(b, 'ada', ['chat/1']),
+      two: await enter(b, 'ada', ['chat/1']),
+      bob: await enter(b, 'bob', ['chat/1']),
+      eve: await enter(b, 'eve', ['chat/1', 'chat/2'], 'sse'),
+      fay: await enter(b, 'fay', ['chat/1'])
+    }
+    const { position: since } = await rooms.broadcast('chat/1', 'said', { text: 'begin', by: 'x' })
+    const cases: Array<[string, unknown, string[]]> = [
+      ['by id', peers.one.id, ['two', 'bob', 'eve', 'fay']],
+      ['a user', { user: 'ada' }, ['bob', 'eve', 'fay']],
+      ['a room', [{ room: chat.at({ id: '2' }) }], ['one', 'two', 'bob', 'fay']],
+      ['all kinds', [peers.one.id, { connection: peers.two.id }, { user: 'bob' }, { room: 'chat/2' }], ['fay']],
+      ['nobody', [], ['one', 'two', 'bob', 'eve', 'fay']]
+    ]
+    for (const [text, except] of cases) await rooms.broadcast('chat/1', 'said', { text, by: 'x' }, { except: except as never })
+    for (const [key, peer] of Object.entries(peers)) {
+      const heard = (): string[] => peer.queue.all.filter(({ type }) => type === 'said')
+        .map(({ data }) => (data as { text: string }).text).filter((text) => text !== 'begin')
+      const due = cases.filter(([,, offered]) => offered.includes(key)).map(([text]) => text)
+      await eventually(`what ${key} hears`, heard, (list) => list.at(-1) === 'nobody')
+      t.same(heard(), due, key)
+    }
+    const again = await enter(a, 'eve', ['chat/2'])
+    again.send({ type: 'join', room: 'chat/1', id: 'j', data: { since } })
+    await again.next('said', ({ data }) => (data as { text: string }).text === 'nobody')
+    t.same(again.queue.all.filter(({ type }) => type === 'said').map(({ data }) => (data as { text: string }).text),
+      ['by id', 'a user', 'nobody'])
+    const answered = await rooms.broadcastWithAck('chat/1', 'said', { text: 'x', by: 'x' }, {
+      timeout: 500,
+      except: [{ user: 'ada' }, { user: 'bob' }, { room: 'chat/2' }]
+    })
+    t.same([...answered.acked, ...answered.missing], ['fay'])
+    for (const bad of [5, {}, { user: '' }, [null], [{ user: 'a', room: 'chat/1' }], [{ room: '../x' }], new Array(33).fill('x')]) {
+      await t.rejects(rooms.broadcast('chat/1', 'said', { text: 'x', by: 'x' }, { except: bad as never }), {
+        code: /^REALTIME_ERR_(OPTIONS|ROOM)$/
+      })
+    }
+    for (const peer of [...Object.values(peers), again]) peer.cut()
+  })
+}
+
 t.test('a client that is closed comes back and is told nothing it missed twice; a room taken from it ends', async (t) => {
   const server = await start(t, { declare })
   const client = connectClient(`${server.url}/ws`, { token: () => server.token('ada') })

@@ -1,6 +1,6 @@
 import type { Delivery } from '../../contract/types.js'
 import { isRoomName } from '../../contract/names.js'
-import type { Except } from '../../protocol/packet.js'
+import { MAX_LEFT_OUT, type Except, type LeftOut } from '../../protocol/except.js'
 import { isCode } from '../../protocol/codes.js'
 import { RESERVED_TYPES } from '../../protocol/frames.js'
 import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
@@ -41,7 +41,9 @@ export interface Head {
   readonly s: number
   readonly d?: Delivery | undefined
   readonly k?: string | undefined
-  readonly x?: Except | undefined
+  readonly x?: Pick<Except, 'user' | 'connection'> | undefined
+  /** Others who are left out; a node that does not know them offers them the event. */
+  readonly o?: readonly LeftOut[] | undefined
   readonly a?: string | undefined
   /** The form, where it is not the first. */
   readonly w?: number
@@ -63,15 +65,27 @@ function isKnown (version: unknown, newest = VERSION): boolean {
   return version === undefined || (isOffset(version) && version <= newest)
 }
 
-function isExcept (value: unknown): value is Except {
+function isExcept (value: unknown): value is { readonly connection: string, readonly user?: string } {
   return isFields(value) && isName(value.connection) && isOptional(value.user, isText)
+}
+
+/** @throws Undecodable */
+function leftOutOf (value: unknown): LeftOut[] {
+  if (!Array.isArray(value) || value.length > MAX_LEFT_OUT) throw new Undecodable('who is left out')
+  return value.map((each: unknown) => {
+    const { connection, user, room } = isFields(each) ? each : {}
+    if (isName(connection)) return { connection }
+    if (isName(user)) return { user }
+    if (isRoom(room)) return { room }
+    throw new Undecodable('who is left out')
+  })
 }
 
 /** @throws Undecodable */
 export function decodeHead (text: string): Head {
   const head = parseJson(text)
   if (!isFields(head) || !isKnown(head.w, head.r === undefined ? VERSION : REMOVAL)) throw new Undecodable('the head of an event')
-  const { t, s, d, k, x, a, r, u, p } = head
+  const { t, s, d, k, x, o, a, r, u, p } = head
   if (typeof t !== 'string' || !TYPE.test(t) || RESERVED_TYPES.has(t) || !isOffset(s)) {
     throw new Undecodable('the type or time of an event')
   }
@@ -89,6 +103,7 @@ export function decodeHead (text: string): Head {
       ? undefined
       : x.user === undefined ? { connection: x.connection } : { user: x.user, connection: x.connection },
     a,
+    ...(o === undefined ? {} : { o: leftOutOf(o) }),
     ...(r === true ? { r } : {}),
     ...(u === undefined ? {} : { u }),
     // A wrong trace is no reason to lose an event.

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import type { Except } from '../../protocol/except.js'
 import { encodeEvent, type Packet } from '../../protocol/packet.js'
 import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
 import type { Publication } from '../adapter.js'
@@ -26,7 +27,7 @@ export function encodePayload (
     s: timestamp,
     ...(delivery === 'reliable' ? {} : { d: delivery }),
     ...(key === undefined ? {} : { k: key }),
-    ...(except === undefined ? {} : { x: except }),
+    ...exceptFields(except),
     ...(ack === undefined ? {} : { a: ack }),
     ...(user === undefined ? {} : { u: user }),
     ...(traceparent === undefined ? {} : { p: traceparent })
@@ -54,6 +55,17 @@ export function splitOrigin (origin: string): [origin: string, epoch: string | u
   return mark === -1 ? [origin, undefined] : [origin.slice(0, mark), origin.slice(mark + 1)]
 }
 
+function exceptFields ({ user, connection, others }: Except = {}): Pick<Head, 'x' | 'o'> {
+  return {
+    ...(connection === undefined ? {} : { x: user === undefined ? { connection } : { user, connection } }),
+    ...(others === undefined ? {} : { o: others })
+  }
+}
+
+function exceptOf (one: Head['x'], others: Head['o']): Except | undefined {
+  return others === undefined ? one : { ...one, others }
+}
+
 /**
  * @param at where the event stands: a position, or a version among the `latest` values; and for how long the broker
  *   has kept it
@@ -64,7 +76,7 @@ export function decodePayload (
 ): Packet {
   const first = payload.indexOf('\n')
   const second = payload.indexOf('\n', first + 1)
-  const { t, s, d, k, x, a, r, u, p } = decodeHead(payload.slice(first + 1, second))
+  const { t, s, d, k, x, o, a, r, u, p } = decodeHead(payload.slice(first + 1, second))
   const data = payload.slice(second + 1)
   checkData(data)
   if (at.position !== undefined) checkPosition(at.position.epoch, at.position.offset)
@@ -75,7 +87,7 @@ export function decodePayload (
     ...(p === undefined ? {} : { traceparent: p })
   }
   return encodeEvent(
-    { type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: x, ack: a, ...more, ...at },
+    { type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: exceptOf(x, o), ack: a, ...more, ...at },
     data
   )
 }

@@ -114,7 +114,7 @@ export function eventsContract ({ name, nodes, pair, t }: Subject): void {
   t.test(`${name}: an event keeps whom it leaves out, and its text as it was`, async (t) => {
     const [a, b] = await pair(t)
     await b.adapter.subscribe('chat/1', reliable)
-    const except = { user: 'ann', connection: 'c1' }
+    const except = { user: 'ann', connection: 'c1', others: [{ room: 'chat/2' }, { user: 'bob' }] }
     const odd = 'line\nbreak \u2028 "quotes" \u0000 ü 漢 😀'
     const timestamp = Date.now() - 1_000
     await a.adapter.publish('chat/1', said(odd, { except, timestamp }), reliable)

@@ -11,6 +11,8 @@ type Rare = Pick<EventHead, 'key' | 'version' | 'user' | 'isRemoval' | 'except' 
 const RECORD = 18
 /** Bytes that the objects of a chunk take beside its memory, as measured. */
 const OBJECTS = 320
+/** Characters of one who is left out, besides the name. */
+const ONE = 50
 /** The same for what is kept of an event's rare fields, without its texts. */
 const RARE = 128
 /** A new chunk has room for one part in so many of what is kept, so that a chunk half gone wastes little. */
@@ -126,7 +128,9 @@ function rareOf ({ key, version, user, isRemoval, except, ack, part }: EventHead
 }
 
 function bytesOf ({ key = '', user = '', except }: Rare): number {
-  return RARE + (key.length + user.length + (except?.connection.length ?? 0) + (except?.user?.length ?? 0)) * 2
+  let length = key.length + user.length + (except?.connection?.length ?? 0) + (except?.user?.length ?? 0)
+  for (const { connection, user: left, room } of except?.others ?? []) length += (connection ?? left ?? room)!.length + ONE
+  return RARE + length * 2
 }
 
 /** A part of the log. */

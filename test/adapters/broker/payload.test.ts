@@ -23,8 +23,17 @@ const type = fc.stringMatching(/^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/).filter((word) 
 const timestamp = fc.nat(Number.MAX_SAFE_INTEGER)
 const data = fc.jsonValue().map((value) => JSON.stringify(value))
 const idempotencyKey = fc.option(fc.string({ maxLength: 40 }), { nil: undefined })
+const others = fc.array(
+  fc.oneof(fc.record({ connection: name }), fc.record({ user: name }), fc.record({ room: fc.constant('chat/2') })),
+  { maxLength: 4 }
+)
 const except = fc.option(
-  fc.oneof(fc.record({ connection: name }), fc.record({ user: text, connection: name })),
+  fc.oneof(
+    fc.record({ connection: name }),
+    fc.record({ user: text, connection: name }),
+    fc.record({ others }),
+    fc.record({ connection: name, others })
+  ),
   { nil: undefined }
 )
 /** Every kind of publication that an application can make. */

@@ -1,0 +1,44 @@
+import { isRoomName } from '../contract/names.js'
+import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
+import { MAX_LEFT_OUT, type Except, type LeftOut } from '../protocol/except.js'
+import { nameOf } from './room-name.js'
+
+const FIX = 'except of a broadcast is the id of a connection, { connection }, { user } or { room }, or a list of such'
+
+/**
+ * Reads the option `except` of a broadcast.
+ *
+ * @param own the sender of a message: its connection is paired with its user, so that nobody else is silenced
+ * @throws REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM
+ */
+export function leftOut (
+  given: unknown,
+  own?: { readonly sender: string | undefined, readonly userId: string }
+): Except | undefined {
+  if (given === undefined) return undefined
+  if (typeof given === 'string') {
+    return own !== undefined && given === own.sender ? { user: own.userId, connection: given } : { connection: given }
+  }
+  const list: readonly unknown[] = Array.isArray(given) ? given : [given]
+  if (list.length > MAX_LEFT_OUT) {
+    throw new REALTIME_ERR_OPTIONS(`except of a broadcast has at most ${MAX_LEFT_OUT} entries; use a room for more`)
+  }
+  return list.length === 0 ? undefined : { others: list.map(entryOf) }
+}
+
+function entryOf (given: unknown): LeftOut {
+  if (typeof given === 'string' && given !== '') return { connection: given }
+  const { connection, user, room } = (typeof given === 'object' && given !== null ? given : {}) as LeftOut
+  if ([connection, user, room].filter((each) => each !== undefined).length !== 1) throw new REALTIME_ERR_OPTIONS(FIX)
+  if (room !== undefined) {
+    const name = nameOf(room)
+    if (isRoomName(name)) return { room: name }
+  } else {
+    const id: unknown = user ?? connection
+    if (typeof id === 'string' && id !== '' && id.length <= MAX_ID) return user === undefined ? { connection: id } : { user: id }
+  }
+  throw new REALTIME_ERR_OPTIONS(FIX)
+}
+
+/** Characters of an id. */
+const MAX_ID = 1_024
