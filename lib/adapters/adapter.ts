@@ -384,6 +384,33 @@ export type ControlMessage =
     readonly connection: string
     /** Whose connection it must be, where the sending node cannot know. */
     readonly user?: string
+    /** The answer, where more than an ack was asked for. */
+    readonly data?: unknown
+    /** Why there is no answer. */
+    readonly error?: {
+      /** A word of the client's own. */
+      readonly code: string
+      /** For people. */
+      readonly message: string
+    }
+  }
+  | {
+    /** Clients are asked by an event; who is asked is reported by `members`, and answers come as `acked`. */
+    readonly type: 'request'
+    /** The id of the question. */
+    readonly ack: string
+    /** All connections of this user. */
+    readonly user?: string
+    /** This connection. */
+    readonly connection?: string
+    /** The room of the event; absent for the room of the connection's own user. */
+    readonly room?: string
+    /** The name of the event. */
+    readonly event: string
+    /** The data as JSON text. */
+    readonly data: string
+    /** When it was asked, in Unix milliseconds, for readers only. */
+    readonly timestamp: number
   }
   | {
     /** A member has gone before it acknowledged a broadcast. */

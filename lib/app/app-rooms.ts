@@ -31,6 +31,7 @@ import type { TextWriter } from '../rooms/text-writer.js'
 import { shape, type PublishOptions } from '../rooms/publications.js'
 import { AllConnections } from './all-connections.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
+import type { Requests } from './requests.js'
 import { nameOf } from '../rooms/room-name.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf, type Meant } from './targets.js'
 
@@ -47,6 +48,7 @@ export interface AppRoomsOptions {
   readonly adapter: Adapter
   readonly own: OwnConnections
   readonly lists: Gathering<ListAnswer>
+  readonly requests: Requests
   readonly readiness: Readiness
   readonly stats: () => Promise<Record<string, unknown>>
   /** Called when a broadcast fails, because its caller may not await it. */
@@ -180,6 +182,12 @@ export class AppRooms implements Rooms {
       throw error
     }
     return await waiting
+  }
+
+  async request (target: Target, event: string, data: unknown, options?: { timeout?: number }): Promise<never> {
+    this.#check()
+    // The type of the answer is that of the address: nothing of it exists at run time.
+    return await this.#options.requests.ask(target, event, data, options) as never
   }
 
   async join (given: GroupTarget, room: Named): Promise<number> {

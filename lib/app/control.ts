@@ -14,6 +14,7 @@ import type { Hub } from '../rooms/hub.js'
 import type { Cluster } from '../stats/cluster.js'
 import { inBatches, inTurns } from '../structures/slices.js'
 import type { ListAnswer, OwnConnections } from './own-connections.js'
+import type { Requests } from './requests.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf } from './targets.js'
 
 export interface RemoteControlOptions {
@@ -27,6 +28,7 @@ export interface RemoteControlOptions {
   readonly cluster: Cluster
   readonly denials: Denials
   readonly roster: Roster
+  readonly requests: Requests
   readonly lists: Gathering<ListAnswer>
   readonly own: OwnConnections
   /** Takes the answers of this node; absent where no node asks. */
@@ -83,7 +85,7 @@ export class RemoteControl {
         acks.report(message.ack, message.members, message.more)
         return
       case 'acked':
-        acks.answered(message.ack, message.connection, 'acked', message.user)
+        acks.answered(message.ack, message.connection, 'acked', message.user, message)
         return
       case 'gone':
         acks.answered(message.ack, message.connection, 'left')
@@ -96,6 +98,9 @@ export class RemoteControl {
         return
       case 'node':
         roster.heard(from, message.state)
+        return
+      case 'request':
+        this.#options.requests.give(message)
         return
       case 'list':
         await this.#list(message)

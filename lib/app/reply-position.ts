@@ -3,7 +3,7 @@ import type { Readiness } from '../admission/readiness.js'
 import { REALTIME_ERR_NOT_READY, REALTIME_ERR_ROOM } from '../errors/misuse.js'
 import type { Position } from '../protocol/position.js'
 import type { Hub } from '../rooms/hub.js'
-import { nameOf } from './room-name.js'
+import { nameOf } from '../rooms/room-name.js'
 
 /** Positions of the rooms whose state an answer holds: `<room> <epoch>:<offset>`, joined by commas. */
 export const POSITION_HEADER = 'x-realtime-position'

@@ -60,7 +60,7 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
   let largest = Infinity
   let take = bucket(RATE)
 
-  const say = (event: string, detail: object): void => { void emit(detail, event) }
+  const say = (event: string, detail: object): void => { emit(detail, event) }
   const ask: RoomHost['ask'] = (type, room, data, done) => {
     const id = `${++count}`
     calls.set(id, done)
@@ -108,7 +108,7 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
         if (line.isUp && line.isHttp) line.after('leave', 0, line.relink)
       })
     }),
-    ack (id) { line.send({ type: 'ack', id }) },
+    ack (id, answer) { line.send({ type: 'ack', id, ...answer }) },
     pass (frame) {
       if (line.isUp) line.send(frame)
       return !!line.isUp

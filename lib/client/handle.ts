@@ -45,7 +45,7 @@ export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal):
       handle.isMeant = isMeant
       reject(error)
       signal?.removeEventListener('abort', leave)
-      void emit(error, '')
+      emit(error, '')
       end()
     }
   }

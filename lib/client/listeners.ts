@@ -10,18 +10,18 @@ export interface ListenOptions {
 export interface Listeners {
   on (event: string, listener: Listener, options?: ListenOptions): () => void
   /**
-   * Calls the listeners of all the names, in order of `names`, and resolves when everything that they return has
-   * settled.
+   * Calls the listeners of all the names, in order of `names`. The error of one does not keep the others from the
+   * event. Whoever leaves the results alone lets it surface as an unhandled rejection, since it is a bug of the
+   * application that must not go unnoticed.
+   *
+   * @returns what each returns
    */
-  emit (detail: unknown, ...names: readonly string[]): Promise<unknown>
+  emit (detail: unknown, ...names: readonly string[]): Array<Promise<unknown>>
   /** Removes every listener, also from the signals that it was given, because no more events follow. */
   end (): void
 }
 
-/**
- * Calls listeners so that the error of one does not keep the others from the event. The error surfaces as an unhandled
- * rejection, since it is a bug of the application that must not go unnoticed.
- */
+/** Keeps the listeners of events, by the names of these. */
 export function listeners (): Listeners {
   const all = new Map<string, Set<Listener>>()
   /** Functions that remove each listener. */
@@ -52,16 +52,8 @@ export function listeners (): Listeners {
       isOver = true
       offs.forEach((off) => { off() })
     },
-    emit: async (detail, ...names) => {
-      const calls = names.flatMap((name) => [...all.get(name) ?? []])
-      return await Promise.all(calls.map(async (call) => {
-        try {
-          // Which detail belongs to which event is known where `on` is typed.
-          await call(detail as never)
-        } catch (error) {
-          void Promise.reject(error)
-        }
-      }))
-    }
+    // Which detail belongs to which event is known where `on` is typed.
+    emit: (detail, ...names) => names.flatMap((name) => [...all.get(name) ?? []])
+      .map(async (call) => await call(detail as never))
   }
 }

@@ -1,3 +1,4 @@
+import type { ClientAnswer } from '../protocol/frames.js'
 import type { Position } from '../protocol/position.js'
 import type { Refused } from './errors.js'
 import type { Ending } from './event-iterator.js'
@@ -35,7 +36,7 @@ export interface Handle extends Ending {
 export interface RoomHost {
   send (handle: Handle, type: string, data: unknown, options?: SendOptions): Promise<unknown>
   leave (handle: Handle): Promise<void>
-  ack (id: string): void
+  ack (id: string, answer?: ClientAnswer): void
   /** Sends a frame as it is. @returns whether there was a link */
   pass (frame: UpFrame): boolean
   /** Asks the server for something of a room, and calls back with the answer; without one when the link ends. */

@@ -16,8 +16,8 @@ export function createRoom (
   createTexts?: typeof growingTexts
 ): Room {
   const handles = new Set<Handle>()
-  const emit = (detail: unknown, ...names: readonly string[]): Promise<unknown> =>
-    Promise.all([...handles].map((handle) => handle.emit(detail, ...names)))
+  const emit = (detail: unknown, ...names: readonly string[]): Array<Promise<unknown>> =>
+    [...handles].flatMap((handle) => handle.emit(detail, ...names))
   const members = new Map<string, MemberData>()
   const texts = createTexts?.((data, failed) => {
     host.ask('read', name, data, (answer) => { if (answer?.type === 'error') failed() })
@@ -30,7 +30,7 @@ export function createRoom (
 
   const gap = (): void => {
     host.gap(name)
-    void emit({}, 'gap')
+    emit({}, 'gap')
   }
 
   const change = (
@@ -40,7 +40,7 @@ export function createRoom (
   ): void => {
     for (const { userId } of left) members.delete(userId)
     for (const member of [...joined, ...changed]) members.set(member.userId, member)
-    if (joined.length + left.length + changed.length) void emit({ joined, left, changed }, 'presence')
+    if (joined.length + left.length + changed.length) emit({ joined, left, changed }, 'presence')
   }
 
   /** Takes a whole list of members. */
@@ -100,7 +100,7 @@ export function createRoom (
       room.flying = 0
     },
     frame (frame) {
-      const { type, data, offset, timestamp, ack } = frame
+      const { type, data, offset, timestamp, ack, reply } = frame
       if (type === 'presence') {
         const { sequence: next, joined, left, changed } = data as Required<FrameData>
         if (next <= room.sequence) return
@@ -118,16 +118,26 @@ export function createRoom (
         room.position = { epoch: epoch!, offset: to! }
         if (from !== to) gap()
       } else if (texts && frame.from !== undefined) {
-        for (const event of texts.frame(frame)) void emit(event, type, '*')
+        for (const event of texts.frame(frame)) emit(event, type, '*')
       } else if (type === 'removed') {
         const { event, key } = data as Required<FrameData>
-        if (state.get(event)?.delete(key)) void emit({ event, key }, type)
+        if (state.get(event)?.delete(key)) emit({ event, key }, type)
       } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {
         if (offset !== undefined && room.position) room.position = { ...room.position, offset }
         const values = state.get(type)
         if (values) setNewest(values, `${(data as Record<string, unknown>)[kept!.keys[type]!]}`, data, VALUES)
-        const settled = emit({ type, data, timestamp, ...(offset !== undefined && { offset }) }, type, '*')
-        if (ack) void settled.then(() => { host.ack(ack) })
+        const calls = emit({ type, data, timestamp, ...(offset !== undefined && { offset }) }, type, reply ? '-' : '*')
+        if (reply) {
+          Promise.any(calls).then((data) => { host.ack(ack!, { data }) }).catch((error) => {
+            const { code, message } = error.errors?.[0] ?? error
+            host.ack(ack!, { error: { code, message } })
+          })
+        } else if (ack) {
+          void Promise.allSettled(calls).then((all) => {
+            host.ack(ack)
+            for (const { reason } of all as PromiseRejectedResult[]) if (reason) void Promise.reject(reason)
+          })
+        }
       }
     }
   }

@@ -67,15 +67,19 @@ function createSnapshots (handle: Handle, load: () => Promise<Loaded>): Snapshot
     if (held) return
     held = []
     from = room.position
-    handle.emit = (detail, ...names) => new Promise((resolve) => {
+    handle.emit = (detail, ...names) => {
+      // A question is no part of the state, and its time runs.
+      if (names.includes('-')) return emit(detail, ...names)
       if (names.includes('gap')) {
         isLost = true
         cut()
-        return resolve(undefined)
+        return []
       }
-      held!.push({ detail, names, resolve })
-      if (held!.length > HELD) cut()
-    })
+      return [new Promise((resolve) => {
+        held!.push({ detail, names, resolve })
+        if (held!.length > HELD) cut()
+      })]
+    }
   }
 
   /** Lets the handle hear what it has not heard, but for what the state has already. */
@@ -84,13 +88,13 @@ function createSnapshots (handle: Handle, load: () => Promise<Loaded>): Snapshot
       !state || room.position?.epoch !== state.epoch || !(offsetOf(detail)! <= state.offset)
     const rest = held ?? []
     held = undefined
-    handle.emit = async (detail, ...names) => {
+    handle.emit = (detail, ...names) => {
       // The state may be ahead of the events, until they have passed it.
       if (!state || room.position?.epoch !== state.epoch || room.position.offset >= state.offset) handle.emit = emit
-      if (isNew(detail)) await emit(detail, ...names)
+      return isNew(detail) ? emit(detail, ...names) : []
     }
-    for (const { type, data, timestamp, offset } of past) void emit({ type, data, timestamp, offset }, type, '*')
-    for (const { detail, names, resolve } of rest) resolve(isNew(detail) ? emit(detail, ...names) : undefined)
+    for (const { type, data, timestamp, offset } of past) emit({ type, data, timestamp, offset }, type, '*')
+    for (const { detail, names, resolve } of rest) resolve(isNew(detail) ? Promise.all(emit(detail, ...names)) : undefined)
   }
 
   /** Reads the events between a state and those that are held. */

@@ -88,7 +88,9 @@ export interface CoreRoom<M extends AnyMessages, E, D> {
   readonly state: RoomState<E>
   /**
    * Listens to one event, and returns a function that removes the listener. An acknowledged event is acknowledged when
-   * everything that the listeners return has settled.
+   * everything that the listeners return has settled. Where the server asks by an event that has a `reply`, what the
+   * first listener returns is the answer; an error that it throws is told to the server with its `code` and `message`.
+   * Listeners of `*` are not asked.
    */
   on<K extends keyof E & string> (
     event: K,

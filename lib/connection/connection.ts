@@ -55,6 +55,9 @@ function reasonOf (code: number): EndReason {
   }
 }
 
+/** Questions that wait for the next poll. */
+const MAX_OWED = 16
+
 /** One authenticated live link as the server knows it. */
 export class Connection<H extends Named = Named> implements LinkEvents {
   // The fields that each event needs come first, so that they share one cache line of the processor.
@@ -90,7 +93,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   #replayed = 0
   #onClosed: Array<() => void> | undefined
   #pings: Pings | undefined
-  /** Frames to be sent with the next poll: at most one for each room. */
+  /** Frames to be sent with the next poll: at most one for each room, and `MAX_OWED` questions. */
   #owed: Packet[] | undefined
 
   constructor (host: ConnectionHost<H>, { id, address, identity }: ConnectionOptions) {
@@ -167,6 +170,24 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   sendSurely (frame: LeftFrame): void {
     if (this.isParked) (this.#owed ??= []).push(encodeFrame(frame))
     else this.sendFrame(frame)
+  }
+
+  /**
+   * Sends a packet that waits for its peer's answer: between two polls it is kept for the next one.
+   *
+   * @returns whether it will be sent
+   */
+  hand (packet: Packet): boolean {
+    if (!this.isOpen) return false
+    if (!this.isParked) {
+      this.#host.onSaying?.(this)
+      this.send(packet)
+      return true
+    }
+    const owed = (this.#owed ??= [])
+    if (owed.length >= MAX_OWED) return false
+    owed.push(packet)
+    return true
   }
 
   sendError (data: ErrorData, id?: string, room?: string): void {

@@ -47,6 +47,11 @@ export interface EventSpecs {
      * the room ends. The room needs presence. @default false
      */
     readonly owner?: boolean
+    /**
+     * Schema of what a client answers when it is asked by this event, with `app.rooms.request`: what its listener
+     * returns. Not for `latest` and `append`. @default it cannot be asked
+     */
+    readonly reply?: SchemaLike
   }
 }
 
@@ -81,7 +86,13 @@ export type EventsOf<E> = { [K in keyof E]: E[K] extends {
   readonly delivery: 'append'
   /** The property that grows. */
   readonly append: infer P extends string
-} ? Growing<Made<Data<E[K]>>, P> : Data<E[K]> }
+} ? Growing<Made<Data<E[K]>>, P> : [Reply<E[K]>] extends [void] ? Data<E[K]> : Asking<Data<E[K]>, Reply<E[K]>> }
+
+/** The data of an event by which clients can be asked, with the type of their answers. */
+export type Asking<D, R> = D & {
+  /** The type of the answer, for the compiler; it is never there at run time. */
+  readonly '~asks'?: R
+}
 
 /**
  * The data of an `append` event, with the name of the property that grows. It is marked by a name and not by a symbol,
@@ -197,6 +208,16 @@ export type EventsOfRoom<R> = R extends Address<unknown, infer E, unknown> ? E :
 export type EventData<R, K> = R extends Address<unknown, infer E, unknown>
   ? K extends keyof E ? Given<E[K]> : never
   : unknown
+
+/** The type of what a client answers to an event of a room; `unknown` where the room is given by its name alone. */
+export type EventReply<R, K> = R extends Address<unknown, infer E, unknown>
+  ? K extends keyof E ? '~asks' extends keyof E[K] ? Made<Exclude<E[K]['~asks'], undefined>> : never : never
+  : unknown
+
+/** The names of the events of a room by which clients can be asked. */
+export type AskingName<R> = R extends Address<unknown, infer E, unknown>
+  ? { [K in keyof E & string]: '~asks' extends keyof E[K] ? K : never }[keyof E & string]
+  : string
 
 /** The current values of a room: by event, then by the text of the key. A key that has no value is absent. */
 export interface RoomState<E> extends ReadonlyMap<string, ReadonlyMap<string, unknown>> {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Control } from '../adapters/adapter.js'
 import type { Audience } from '../rooms/room.js'
+import type { ClientAnswer } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { inTurns } from '../structures/slices.js'
@@ -15,12 +16,17 @@ export interface AckResult {
   readonly unknown: number
 }
 
+/** An answer that arrived before the report of its node. */
+interface Early { readonly how: 'acked' | 'left', readonly user: string | undefined, readonly answer: ClientAnswer }
+
 interface Waiting {
+  /** Takes the answers, where more than acks is asked for. */
+  readonly onAnswer: ((answer: ClientAnswer) => void) | undefined
   readonly pending: Map<string, string>
   readonly acked: string[]
   readonly left: string[]
   /** Answers that arrived before the report of their node. */
-  readonly early: Map<string, { readonly how: 'acked' | 'left', readonly user: string | undefined }>
+  readonly early: Map<string, Early>
   reports: number
   /**
    * Number of nodes that are to report; `undefined` where the broker does not tell, and until the publication is done.
@@ -84,14 +90,16 @@ export class BroadcastAcks {
   /**
    * @param timeout milliseconds until the result is given, or less when all have answered; it also waits for `seal`,
    *   which tells how many nodes are to report
+   * @param onAnswer takes what each has answered besides
    */
-  wait (id: string, timeout: number): Promise<AckResult> {
+  wait (id: string, timeout: number, onAnswer?: (answer: ClientAnswer) => void): Promise<AckResult> {
     return new Promise((resolve) => {
       const timer = after(() => {
         waiting.isDue = true
         this.#check(waiting)
       }, timeout)
       const waiting: Waiting = {
+        onAnswer,
         pending: new Map(),
         acked: [],
         left: [],
@@ -135,7 +143,10 @@ export class BroadcastAcks {
     if (early === undefined || (early.user !== undefined && early.user !== userId)) {
       waiting.pending.set(connection, userId)
       this.#link(connection, id)
-    } else waiting[early.how].push(userId)
+    } else {
+      waiting[early.how].push(userId)
+      if (early.how === 'acked') waiting.onAnswer?.(early.answer)
+    }
     waiting.early.delete(connection)
   }
 
@@ -225,15 +236,15 @@ export class BroadcastAcks {
   }
 
   /** Takes the answer of a connection of this node. */
-  acked (id: string, connection: string): void { this.#answer(id, connection, 'acked') }
+  acked (id: string, connection: string, answer?: ClientAnswer): void { this.#answer(id, connection, 'acked', answer) }
 
   /**
    * Takes the answer of a connection that lives on another node; the node that waits for it checks that it is the
    * user's.
    */
-  async ackedElsewhere (id: string, connection: string, user: string): Promise<void> {
-    if (this.#waiting.has(id)) this.answered(id, connection, 'acked', user)
-    else await this.#control?.send({ type: 'acked', ack: id, connection, user })
+  async ackedElsewhere (id: string, connection: string, user: string, answer?: ClientAnswer): Promise<void> {
+    if (this.#waiting.has(id)) this.answered(id, connection, 'acked', user, answer)
+    else await this.#control?.send({ type: 'acked', ack: id, connection, user, ...answer })
   }
 
   /** Tells that a connection of this node has ended and will not answer. */
@@ -243,9 +254,9 @@ export class BroadcastAcks {
     for (const id of typeof ids === 'string' ? [ids] : [...ids]) this.#answer(id, connection, 'left')
   }
 
-  #answer (id: string, connection: string, how: 'acked' | 'left'): void {
+  #answer (id: string, connection: string, how: 'acked' | 'left', answer?: ClientAnswer): void {
     const remote = this.#remote.get(id)
-    if (remote === undefined) return this.answered(id, connection, how)
+    if (remote === undefined) return this.answered(id, connection, how, undefined, answer)
     if (!remote.pending.delete(connection)) {
       this.unmatched++
       return
@@ -253,11 +264,18 @@ export class BroadcastAcks {
     this.#remoteAnswers--
     this.#unlink(connection, id)
     if (remote.pending.size === 0 && remote.isWhole) this.#remote.delete(id)
-    this.#control!.send({ type: how === 'acked' ? 'acked' : 'gone', ack: id, connection }).catch(this.#onError)
+    this.#control!.send(how === 'acked' ? { type: how, ack: id, connection, ...answer } : { type: 'gone', ack: id, connection })
+      .catch(this.#onError)
   }
 
   /** Takes an answer of any node's connection to a broadcast of this node. */
-  answered (id: string, connection: string, how: 'acked' | 'left', user?: string): void {
+  answered (
+    id: string,
+    connection: string,
+    how: 'acked' | 'left',
+    user?: string,
+    answer: ClientAnswer = {}
+  ): void {
     const waiting = this.#waiting.get(id)
     const userId = waiting?.pending.get(connection)
     const isForeign = user !== undefined && userId !== undefined && user !== userId
@@ -270,12 +288,13 @@ export class BroadcastAcks {
       return
     }
     if (userId === undefined) {
-      waiting.early.set(connection, { how, user })
+      waiting.early.set(connection, { how, user, answer: waiting.onAnswer === undefined ? {} : answer })
       return
     }
     waiting.pending.delete(connection)
     this.#unlink(connection, id)
     waiting[how].push(userId)
+    if (how === 'acked') waiting.onAnswer?.(answer)
     this.#check(waiting)
   }
 

@@ -1,4 +1,4 @@
-import type { JoinCommand } from '../protocol/frames.js'
+import type { ClientAnswer, JoinCommand } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
@@ -37,7 +37,7 @@ export interface Caller {
    */
   renew (ticket: string): Promise<number | undefined>
   /** Takes its connection's answer to an acknowledged broadcast. */
-  acked (id: string): Awaitable<void>
+  acked (id: string, answer: ClientAnswer): Awaitable<void>
   /** Takes its connection's answer to a ping. */
   pong (id: string): Awaitable<void>
   /**

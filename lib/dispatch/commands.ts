@@ -1,7 +1,7 @@
 import { MESSAGE } from '../diagnostics/channels.js'
 import { Refusal } from '../errors/refusal.js'
 import type {
-  Command, HistoryCommand, MessageCommand, PresenceCommand, ReadCommand
+  AckCommand, ClientAnswer, Command, HistoryCommand, MessageCommand, PresenceCommand, ReadCommand
 } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import { dataOf } from '../protocol/part.js'
@@ -47,7 +47,7 @@ export class Commands {
     switch (command.type) {
       case 'ping': return { type: 'pong', id: command.id }
       case 'pong': return after(command.id === undefined ? undefined : caller.pong(command.id), { type: 'ack' })
-      case 'ack': return after(caller.acked(command.id), { type: 'ack', id: command.id })
+      case 'ack': return after(caller.acked(command.id, answerOf(command)), { type: 'ack', id: command.id })
       case 'auth': return this.#auth(command.ticket, command.id, caller)
       case 'join': return caller.join(command)
       case 'leave': return after(caller.leave(command.room), { type: 'ack', room: command.room, id: command.id })
@@ -208,4 +208,8 @@ export class Commands {
 /** Returns the answer once `done` has been done. */
 function after (done: Awaitable<void>, answer: Answer): Awaitable<Answer> {
   return done instanceof Promise ? done.then(() => answer) : answer
+}
+
+function answerOf ({ data, error }: AckCommand): ClientAnswer {
+  return { ...(data === undefined ? {} : { data }), ...(error === undefined ? {} : { error }) }
 }

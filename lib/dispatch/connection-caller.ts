@@ -1,7 +1,7 @@
 import type { Peer } from '../admission/peer.js'
 import { isRoomName } from '../contract/names.js'
 import { Refusal } from '../errors/refusal.js'
-import type { JoinCommand } from '../protocol/frames.js'
+import type { ClientAnswer, JoinCommand } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { BroadcastAcks } from './broadcast-acks.js'
@@ -49,7 +49,7 @@ export class ConnectionCaller implements Caller {
     return await this.#parts.renewals.renew(this.#connection, ticket)
   }
 
-  acked (id: string): void { this.#parts.acks.acked(id, this.#connection.id) }
+  acked (id: string, answer: ClientAnswer): void { this.#parts.acks.acked(id, this.#connection.id, answer) }
 
   pong (id: string): void { this.#connection.pong(id) }
 

@@ -8,7 +8,7 @@ import type { Dispatch } from '../dispatch/dispatch.js'
 import { gone, type GiveUp } from '../dispatch/departures.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import { Refusal } from '../errors/refusal.js'
-import type { JoinCommand } from '../protocol/frames.js'
+import type { ClientAnswer, JoinCommand } from '../protocol/frames.js'
 import { isLeftOut } from '../protocol/except.js'
 import type { EventHead } from '../protocol/packet.js'
 import type { UserRateLimiter } from './user-rate-limiter.js'
@@ -99,11 +99,11 @@ export class HttpCaller implements Caller {
     return expires
   }
 
-  async acked (event: string): Promise<void> {
+  async acked (event: string, answer: ClientAnswer): Promise<void> {
     const { acks } = this.#parts
     const { peer, id } = this.#own
-    if (peer !== undefined) acks.acked(event, peer.id)
-    else if (id !== undefined) await acks.ackedElsewhere(event, id, this.userId)
+    if (peer !== undefined) acks.acked(event, peer.id, answer)
+    else if (id !== undefined) await acks.ackedElsewhere(event, id, this.userId, answer)
   }
 
   async pong (ping: string): Promise<void> {

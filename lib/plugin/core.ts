@@ -5,6 +5,7 @@ import type { Slots } from '../admission/slots.js'
 import { Unread } from '../adapters/broker/unread.js'
 import { RemoteControl } from '../app/control.js'
 import { OwnConnections, type ListAnswer } from '../app/own-connections.js'
+import { Requests } from '../app/requests.js'
 import type { Authentication } from '../auth/authentication.js'
 import type { Credentials } from '../auth/credentials.js'
 import type { Denials } from '../auth/denials.js'
@@ -57,6 +58,7 @@ export interface Core {
   readonly own: OwnConnections
   /** Asks the other nodes what they hold. */
   readonly cluster: Cluster
+  readonly requests: Requests
   /** Counts messages of other nodes that this version cannot read. */
   readonly unread: Unread
   readonly control: RemoteControl
@@ -105,6 +107,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     onError: controlFailed
   })
   const own = new OwnConnections(nodeId, connections, hub)
+  const requests = new Requests({ hub, connections, acks, roster, control: adapter.control })
   const unread = new Unread(log)
   const control = new RemoteControl({
     hub,
@@ -120,6 +123,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     roster,
     lists,
     own,
+    requests,
     control: adapter.control
   })
   return {
@@ -146,6 +150,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     lists,
     own,
     cluster,
+    requests,
     unread,
     control
   }

@@ -108,7 +108,7 @@ class Document {
         room,
         ...((spec as { delivery?: unknown }).delivery === 'append'
           ? APPENDED
-          : { offset: optional({ type: 'integer' }), ack: optional(string()) }),
+          : { offset: optional({ type: 'integer' }), ack: optional(string()), reply: optional({ type: 'boolean' }) }),
         timestamp: { type: 'integer' },
         traceparent: TRACE,
         data: this.schemas.publish(dataOf(spec), `${name}Data`, 'output') as object

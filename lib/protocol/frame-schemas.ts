@@ -80,7 +80,14 @@ export const CLIENT_FRAMES: Readonly<Record<string, Frame>> = {
     description: 'asks for a whole growing text, where parts of it are missing',
     fields: { room, id, data: object({ event: string(), key: string() }) }
   },
-  ack: { description: 'answers an event that carries `ack`', fields: { id: string() } }
+  ack: {
+    description: 'answers an event that carries `ack`',
+    fields: {
+      id: string(),
+      data: optional({ description: 'the answer to an event that carries `reply`' }),
+      error: optional(object({ code: optional(string()), message: optional(string()) }, { description: 'why there is no answer' }))
+    }
+  }
 }
 
 /** The frames that a server may send, besides the events of rooms. */

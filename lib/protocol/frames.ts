@@ -50,7 +50,12 @@ export interface ReadCommand {
   readonly event: string
   readonly key: string
 }
-export interface AckCommand { readonly type: 'ack', readonly id: string }
+/** What a client answers to an event that asks for more than an ack: data, or that it refuses. */
+export interface ClientAnswer {
+  readonly data?: unknown
+  readonly error?: { readonly code: string, readonly message: string }
+}
+export interface AckCommand extends ClientAnswer { readonly type: 'ack', readonly id: string }
 export interface MessageCommand {
   readonly type: 'message'
   readonly name: string
@@ -129,7 +134,15 @@ export function parseCommand (json: unknown): Command | InvalidFrame {
   const id = named.id === undefined ? {} : { id: named.id }
   if (type === 'ping' || type === 'pong') return { type, ...id }
   if (type === 'ack') {
-    return named.id === undefined ? { fault: 'ack needs the id of the event' } : { type, id: named.id }
+    if (named.id === undefined) return { fault: 'ack needs the id of the event' }
+    const error = answeredError(json.error)
+    if (error === null) return { fault: 'error of an ack is { code?, message? }', ...named }
+    return {
+      type,
+      id: named.id,
+      ...(data === undefined ? {} : { data }),
+      ...(error === undefined ? {} : { error })
+    }
   }
   if (type === 'auth') {
     if (!isRecord(data) || typeof data.ticket !== 'string' || data.ticket === '') {
@@ -194,4 +207,17 @@ export function isKnown (value: unknown): value is readonly KnownText[] {
     const [event, key, length, check] = each as unknown[]
     return typeof event === 'string' && typeof key === 'string' && isOffset(length) && isOffset(check)
   })
+}
+
+/** Characters of the code and of the message of a client that refuses to answer. */
+const MAX_CODE = 64
+const MAX_REASON = 1_024
+
+/** Reads why a client refuses to answer; `null` for what says no such thing. */
+export function answeredError (error: unknown): ClientAnswer['error'] | null {
+  if (error === undefined) return undefined
+  if (!isRecord(error)) return null
+  const { code = 'refused', message = 'the client refuses to answer' } = error
+  if (typeof code !== 'string' || typeof message !== 'string') return null
+  return { code: code.slice(0, MAX_CODE), message: message.slice(0, MAX_REASON) }
 }

@@ -40,6 +40,8 @@ export interface EventHead {
   readonly except?: Except | undefined
   /** Id that members acknowledge, for an acknowledged broadcast. */
   readonly ack?: string | undefined
+  /** Whether the ack has to carry an answer. */
+  readonly isQuestion?: boolean | undefined
   /** The stretch of its text that an `append` event carries. */
   readonly part?: Part | undefined
   /** W3C trace context of what has published it, where that is traced. Clients are not sent it. */
@@ -116,9 +118,9 @@ export function encodeFrame (frame: ServerFrame, position?: Position): Packet {
  */
 export function encodeEvent (head: EventHead, data: string): Packet {
   if (head.isRemoval === true) return encodeRemoval(head)
-  const { type, room, position, ack, timestamp } = head
+  const { type, room, position, ack, timestamp, isQuestion } = head
   const offset = position === undefined ? '' : `,"offset":${position.offset}`
-  const id = ack === undefined ? '' : `,"ack":${JSON.stringify(ack)}`
+  const id = ack === undefined ? '' : `,"ack":${JSON.stringify(ack)}${isQuestion === true ? ',"reply":true' : ''}`
   const text =
     `{"type":${JSON.stringify(type)},"room":${JSON.stringify(room)}${offset}${id},"data":${data},"timestamp":${timestamp}}`
   return new Packet(frameText(text), head, room, position)

@@ -152,6 +152,8 @@ export interface EventFrame {
   readonly offset?: number
   /** Asks for an `ack` with this as its id. */
   readonly ack?: string
+  /** The `ack` is to carry an answer, as `data`, or as `error` where there is none. */
+  readonly reply?: boolean
   readonly data: unknown
   /** Of an `append` event: the length of the text before the part that it carries. */
   readonly from?: number

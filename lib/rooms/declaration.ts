@@ -74,6 +74,8 @@ export interface EventRule {
   /** Whether a value ends with the presence of its user. */
   readonly isOwned: boolean
   readonly counted: { published: number }
+  /** What clients answer to it, where they can be asked. */
+  readonly reply: Validator | undefined
 }
 
 /** What is declared of an `append` event. */
@@ -235,7 +237,12 @@ export function declare (
   let owned = false
   for (const [type, spec] of Object.entries(contract.events ?? {})) {
     reserve(name, 'event', type)
-    const { data, delivery = 'reliable', key, append, owner = false } = split(spec)
+    const { data, delivery = 'reliable', key, append, owner = false, reply } = split(spec)
+    if (reply !== undefined && (delivery === 'latest' || delivery === 'append')) {
+      throw new REALTIME_ERR_ROOM(
+        `event "${type}" of "${name}" has a reply, which nobody can give to values and texts that are kept`
+      )
+    }
     if (delivery === 'append') {
       const fault = appendFault(data, key, append)
       if (fault !== undefined) throw new REALTIME_ERR_ROOM(`event "${type}" of "${name}" is 'append' ${fault}`)
@@ -281,7 +288,8 @@ export function declare (
       delivery,
       key,
       isOwned: owner,
-      counted: { published: 0 }
+      counted: { published: 0 },
+      reply: reply === undefined ? undefined : validator(reply, `reply of "${type}" of "${name}"`, limit)
     })
   }
   const presence = presenceSettings(name, hooks.presence)

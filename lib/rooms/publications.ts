@@ -85,6 +85,25 @@ export class Publications {
   }
 
   /**
+   * Makes the data of a question to clients, and tells what fits as its answer.
+   *
+   * @throws REALTIME_ERR_EVENT as `prepare` does, and for an event without a reply
+   */
+  question (
+    declaration: Declaration,
+    type: string,
+    data: unknown
+  ): { readonly text: string, readonly reply: NonNullable<EventRule['reply']> } {
+    const { reply } = this.#rule(declaration, type)
+    if (reply === undefined) {
+      throw new REALTIME_ERR_EVENT(
+        `event "${type}" of "${declaration.pattern.source}" declares no reply: give it one in defineRoom, { data, reply }`
+      )
+    }
+    return { text: this.#checked(declaration, type, data).text, reply }
+  }
+
+  /**
    * Makes the removal of a value.
    *
    * @throws REALTIME_ERR_EVENT for an event that is undeclared or not `latest`, and for a key that no value can have

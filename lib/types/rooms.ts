@@ -1,4 +1,4 @@
-import type { AnyAddress, EventData, EventName, EventsOfRoom, RoomState } from '../contract/types.js'
+import type { AnyAddress, AskingName, EventData, EventName, EventReply, EventsOfRoom, RoomState } from '../contract/types.js'
 import type { ConnectionPage, ConnectionQuery } from './connections.js'
 import type { Code } from '../protocol/codes.js'
 import type { Position } from '../protocol/position.js'
@@ -186,6 +186,30 @@ export interface Rooms {
    * @throws REALTIME_ERR_ADAPTER where the adapter keeps no values
    */
   state<R extends string | AnyAddress> (room: R): Promise<RoomState<EventsOfRoom<R>>>
+  /**
+   * Asks a client by an event that declares a `reply`, and resolves with its answer, checked by that. The event is one
+   * of the user's own room, `@user/:id`, or of `room`, in which the connection has to be. A connection gives one
+   * answer. Of several connections of a user the first whose answer fits counts; the others are asked as well, and are
+   * not listened to. What is asked is not kept, and is asked once: a client that loses its connection meanwhile has
+   * not answered.
+   *
+   * @param options `timeout`: milliseconds, default 10 000
+   * @throws REALTIME_ERR_EVENT for an event without a reply, or data that does not fit; Refusal with a `code`:
+   *   `not_joined` where no connection of the target is in the room, `timeout`, `invalid_message` for an answer that
+   *   does not fit, of a client of an earlier version too, or the code of the error that the client's listener threw
+   */
+  request<R extends string | AnyAddress, K extends AskingName<R>> (
+    target: Target & {
+      /** The room of the event, by its name or address. @default the room of the user, `@user/:id` */
+      room?: R
+    },
+    event: K,
+    data: EventData<R, K>,
+    options?: {
+      /** milliseconds. @default 10_000 */
+      timeout?: number
+    }
+  ): Promise<EventReply<R, K>>
   /** Broadcasts to `@all`, the room of everybody, which has to be declared. */
   broadcastAll (event: string, data: unknown): Promise<BroadcastResult>
   /** Broadcasts to `@user/<id>`, the room of one user, which has to be declared. */

@@ -2,7 +2,7 @@ import type { Delivery } from '../../contract/types.js'
 import { isRoomName } from '../../contract/names.js'
 import { MAX_LEFT_OUT, type Except, type LeftOut } from '../../protocol/except.js'
 import { isCode } from '../../protocol/codes.js'
-import { RESERVED_TYPES } from '../../protocol/frames.js'
+import { answeredError, RESERVED_TYPES } from '../../protocol/frames.js'
 import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
 import { isDeeperThan } from '../../protocol/json.js'
 import { isTraceparent } from '../../protocol/traceparent.js'
@@ -119,9 +119,12 @@ function isString (value: unknown): value is string { return typeof value === 's
  * @throws Undecodable
  */
 export function checkData (text: string): void {
-  if (text.length > MAX_EVENT || BREAKS.test(text) || isDeeperThan(text, MAX_DEPTH) || parseJson(text) === undefined) {
-    throw new Undecodable('the data of an event')
-  }
+  if (!isData(text)) throw new Undecodable('the data of an event')
+}
+
+function isData (text: string): boolean {
+  if (text.length > MAX_EVENT || BREAKS.test(text) || isDeeperThan(text, MAX_DEPTH)) return false
+  return parseJson(text) !== undefined
 }
 
 /** @throws Undecodable */
@@ -224,7 +227,26 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     }
     case 'acked':
       if (!isName(ack) || !isName(connection) || !isOptional(user, isName)) return undefined
-      return { type, ack, connection, ...(user === undefined ? {} : { user }) }
+      {
+        const error = answeredError(value.error)
+        if (error === null) return undefined
+        return {
+          type,
+          ack,
+          connection,
+          ...(user === undefined ? {} : { user }),
+          ...(value.data === undefined ? {} : { data: value.data }),
+          ...(error === undefined ? {} : { error })
+        }
+      }
+    case 'request': {
+      const { event, data, timestamp } = value
+      const meant = meantOf(value)
+      if (!isName(ack) || meant === undefined || 'of' in meant || !isOptional(room, isRoom)) return undefined
+      if (typeof event !== 'string' || !TYPE.test(event) || RESERVED_TYPES.has(event) || !isOffset(timestamp)) return undefined
+      if (!isString(data) || !isData(data)) return undefined
+      return { type, ack, ...meant, ...(room === undefined ? {} : { room }), event, data, timestamp }
+    }
     case 'gone':
       return isName(ack) && isName(connection) ? { type, ack, connection } : undefined
     case 'ask': {

@@ -129,7 +129,9 @@ function rareOf ({ key, version, user, isRemoval, except, ack, part }: EventHead
 
 function bytesOf ({ key = '', user = '', except }: Rare): number {
   let length = key.length + user.length + (except?.connection?.length ?? 0) + (except?.user?.length ?? 0)
-  for (const { connection, user: left, room } of except?.others ?? []) length += (connection ?? left ?? room)!.length + ONE
+  for (const { connection, user: left, room } of except?.others ?? []) {
+    length += (connection ?? left ?? room)!.length + ONE
+  }
   return RARE + length * 2
 }
 

@@ -1,0 +1,121 @@
+import type { Control } from '../adapters/adapter.js'
+import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
+import type { Roster } from '../dispatch/roster.js'
+import { Refusal } from '../errors/refusal.js'
+import { checkTime } from '../options/call-values.js'
+import { DEFAULTS } from '../options/defaults.js'
+import type { ClientAnswer } from '../protocol/frames.js'
+import { encodeEvent } from '../protocol/packet.js'
+import { roomOfUser } from '../rooms/built-in.js'
+import type { EventRule } from '../rooms/declaration.js'
+import type { Hub } from '../rooms/hub.js'
+import { nameOf } from '../rooms/room-name.js'
+import { callOptions, checkTarget } from './call-options.js'
+import { peersOf, type Meant, type Places } from './targets.js'
+
+export interface RequestsOptions extends Places {
+  readonly hub: Hub
+  readonly acks: BroadcastAcks
+  readonly roster: Roster
+  readonly control: Control | undefined
+}
+
+/** A question to clients, as it travels. */
+export interface Question extends Pick<Meant, 'user' | 'connection'> {
+  /** The id under which its answers are awaited. */
+  readonly ack: string
+  /** The room of the event; absent for the room of the connection's own user. */
+  readonly room?: string
+  readonly event: string
+  /** The data as JSON text. */
+  readonly data: string
+  readonly timestamp: number
+}
+
+type Reply = NonNullable<EventRule['reply']>
+
+/** Asks clients by an event that asks for an answer, on whichever node they are. */
+export class Requests {
+  readonly #options: RequestsOptions
+
+  constructor (options: RequestsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @returns the first answer that fits the contract
+   * @throws Refusal `not_joined`, `timeout`, `invalid_message`, `unavailable`, or the client's own code
+   */
+  async ask (target: unknown, event: string, data: unknown, options: unknown): Promise<unknown> {
+    const { acks, hub, roster, control } = this.#options
+    const { room: given } = (typeof target === 'object' && target !== null ? target : {}) as { room?: unknown }
+    const meant = checkTarget(target)
+    const room = given === undefined ? meant.user === undefined ? undefined : roomOfUser(meant.user) : nameOf(given)
+    // All rooms of users are of one definition, so any of them tells its events.
+    const { declaration } = hub.locate(room ?? roomOfUser('-'))
+    const { text, reply } = hub.publications.question(declaration, event, data)
+    const asked = callOptions(options, 'request').timeout
+    const timeout = asked === undefined ? DEFAULTS.ackTimeout : checkTime(asked, 'timeout of request')
+    const question: Question = {
+      ...meant,
+      ack: acks.newId(),
+      ...(room === undefined ? {} : { room }),
+      event,
+      data: text,
+      timestamp: Date.now()
+    }
+    const answers: Array<Promise<void>> = []
+    let answer: { readonly data: unknown } | undefined
+    let refused: unknown
+    const waiting = acks.wait(question.ack, timeout, (said) => {
+      answers.push(read(reply, said).then((value) => {
+        answer ??= { data: value }
+        acks.cancel(question.ack)
+      }, (error: unknown) => { refused = error }))
+    })
+    const isHere = this.give(question) > 0 && meant.connection !== undefined
+    const others = control === undefined || isHere ? 0 : roster.others.length
+    let failed: unknown
+    if (others > 0) await control!.send({ type: 'request', ...question }).catch((error: unknown) => { failed = error })
+    acks.seal(question.ack, failed === undefined ? others : 0)
+    const { missing, unknown } = await waiting
+    await Promise.all(answers)
+    if (answer !== undefined) return answer.data
+    if (refused !== undefined) throw refused
+    if (missing.length > 0 || unknown > 0) throw new Refusal('timeout', { message: 'no client has answered in time' })
+    throw failed ?? new Refusal('not_joined', { message: 'no connection of the target is in the room' })
+  }
+
+  /** Gives a question to those of this node who are meant. @returns their number */
+  give ({ ack, room, event, data, timestamp, ...target }: Question): number {
+    const head = { type: event, delivery: 'reliable', timestamp, ack, isQuestion: true } as const
+    const audience = this.#options.acks.offered({ ...head, room: room ?? '' })
+    let given = 0
+    for (const peer of peersOf(this.#options, target)) {
+      const name = room ?? roomOfUser(peer.userId)
+      if (peer.rooms.get(name) === undefined || !peer.hand(encodeEvent({ ...head, room: name }, data))) continue
+      audience?.add(peer)
+      given++
+    }
+    audience?.end()
+    return given
+  }
+}
+
+/** @throws Refusal for an answer that refuses, or that does not fit */
+async function read (reply: Reply, { data, error }: ClientAnswer): Promise<unknown> {
+  if (error !== undefined) {
+    throw new Refusal('invalid_message', { message: error.message, as: { code: error.code, statusCode: 400 } })
+  }
+  const parsed = reply.parse === undefined
+    ? reply.check(data) ? { value: data } : { violations: reply.violations(data) }
+    : await reply.parse(data)
+  const { violations } = parsed
+  if (violations === undefined) return parsed.value
+  throw new Refusal('invalid_message', {
+    message: data === undefined
+      ? 'the client has answered without data: it has no listener that returns any, or is of an earlier version'
+      : 'the answer of the client does not fit the reply of the event',
+    details: violations
+  })
+}

@@ -1,0 +1,164 @@
+import { Type } from '@sinclair/typebox'
+import t, { type Test } from 'tap'
+import { memory } from '../../lib/adapters/memory/adapter.js'
+import { checkControl } from '../../lib/adapters/broker/decode.js'
+import { connect as connectClient, type Client } from '../../lib/client/index.js'
+import { defineRoom } from '../../lib/index.js'
+import { BROKERS } from '../helpers/brokers.js'
+import { connect, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
+import { missing } from '../helpers/servers.js'
+
+const Answer = Type.Object({ accepted: Type.Boolean() }, { additionalProperties: false })
+const inbox = defineRoom('@user/:id', {
+  events: { confirm: { data: Type.Object({ order: Type.String() }), reply: Answer }, told: Type.Object({}) }
+})
+const game = defineRoom('game/:id', {
+  events: { choose: { data: Type.Object({ cards: Type.Array(Type.String()) }), reply: Type.String(), delivery: 'volatile' } }
+})
+const declare = (app: Running['app']): void => {
+  app.room(inbox)
+  app.room(game)
+}
+
+/** Starts nodes of one cluster, one after the other; with memory it is the same one again. */
+type More = () => Promise<Running>
+
+const ADAPTERS: ReadonlyArray<{ name: string, skip: string | false, open: (t: Test) => Promise<More> }> = [
+  {
+    name: 'memory',
+    skip: false,
+    open: async (t) => {
+      const only = await start(t, { declare, adapter: memory() })
+      return async () => only
+    }
+  },
+  ...BROKERS.map(({ name, program, start: run, make }) => ({
+    name,
+    skip: missing(program),
+    open: async (t: Test) => {
+      const { port } = await run(t)
+      return async () => await start(t, { declare, adapter: make(port) })
+    }
+  }))
+]
+
+/** Answers each question that comes. */
+function answering (peer: NetPeer, server: Running, user: string, answer: object): void {
+  const asked = async (): Promise<void> => {
+    const { ack } = await peer.next('confirm') as unknown as { ack: string }
+    const frame = { type: 'ack', id: ack, ...answer }
+    if (peer.transport === 'websocket') peer.send(frame)
+    else {
+      await fetch(`${server.url}/ws`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${server.token(user)}`,
+          'content-type': 'application/json',
+          'x-connection-id': peer.id,
+          connection: 'close'
+        },
+        body: JSON.stringify(frame)
+      })
+    }
+  }
+  asked().catch(() => undefined)
+}
+
+for (const { name, skip, open } of ADAPTERS) {
+  t.test(`on ${name}: a client on any node and transport is asked, and its answer is checked`, { skip }, async (t) => {
+    const more = await open(t)
+    const [a, b] = [await more(), await more()]
+    const { rooms } = a.app
+    const ask = async (user: string, timeout = 8_000): Promise<unknown> =>
+      await rooms.request({ user, room: inbox.at({ id: user }) }, 'confirm', { order: '7' }, { timeout })
+    for (const transport of TRANSPORTS) {
+      const peer = await connect(b, { transport, token: b.token(transport) })
+      // The answer of a stream or a poll may come to any node.
+      answering(peer, a, transport, { data: { accepted: true } })
+      t.same(await ask(transport), { accepted: true }, transport)
+      answering(peer, b, transport, { data: { accepted: 'yes' } })
+      await t.rejects(ask(transport), { code: 'invalid_message', message: /does not fit/ })
+      answering(peer, b, transport, {})
+      await t.rejects(ask(transport), { code: 'invalid_message', message: /earlier version/ })
+      answering(peer, b, transport, { error: { code: 'busy', message: 'not now' } })
+      await t.rejects(ask(transport), { code: 'busy', message: 'not now' })
+      answering(peer, b, transport, { data: { accepted: false } })
+      t.same(await rooms.request({ connection: peer.id }, 'confirm', { order: '8' }), { accepted: false })
+      await t.rejects(ask(transport, 100), { code: 'timeout' })
+      peer.cut()
+    }
+    const [first, second] = [await connect(a, { token: a.token('ada') }), await connect(b, { token: b.token('ada') })]
+    answering(first, a, 'ada', { error: { code: 'busy', message: 'not now' } })
+    answering(second, b, 'ada', { data: { accepted: true } })
+    t.same(await ask('ada'), { accepted: true }, 'of several the first that fits counts')
+    await t.rejects(ask('nobody'), { code: 'not_joined' })
+    await t.rejects(rooms.request({ connection: 'nobody' }, 'confirm', { order: '1' }), { code: 'not_joined' })
+    await t.rejects(rooms.request({ user: 'ada', room: game.at({ id: '1' }) }, 'choose', { cards: [] }), { code: 'not_joined' })
+    const asked = ask('ada')
+    asked.catch(() => undefined)
+    for (const peer of [first, second]) {
+      await peer.next('confirm')
+      peer.cut()
+    }
+    await t.rejects(asked, { code: 'not_joined' }, 'those who were asked have gone')
+  })
+}
+
+t.test('the listener of a client answers by what it returns, and refuses by what it throws', async (t) => {
+  const server = await start(t, { declare })
+  const { rooms } = server.app
+  for (const transport of TRANSPORTS) {
+    const client: Client = connectClient(`${server.url}/ws`, { token: () => server.token('ada'), transports: [transport] })
+    t.teardown(() => client.close())
+    const room = client.join(game.at({ id: transport }))
+    await room.joined
+    const target = { user: 'ada', room: game.at({ id: transport }) }
+    const heard: string[] = []
+    room.on('*', ({ type }) => { heard.push(type) })
+    await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'refused' }, 'nobody listens')
+    let answer: () => unknown = () => 'ace'
+    room.on('choose', async ({ data }) => data.cards.length === 0 ? await Promise.resolve(answer()) : data.cards[0])
+    t.equal(await rooms.request(target, 'choose', { cards: ['king'] }), 'king')
+    t.equal(await rooms.request(target, 'choose', { cards: [] }), 'ace')
+    answer = () => { throw Object.assign(new Error('no cards'), { code: 'no_cards' }) }
+    await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'no_cards', message: 'no cards' })
+    answer = () => { throw new TypeError('no code') }
+    await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'refused', message: 'no code' })
+    answer = () => undefined
+    await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'invalid_message' })
+    t.same(heard, [], 'what is asked is no event for those who hear everything')
+    await client.close()
+  }
+})
+
+t.test('questions that are none are refused where they are asked, declared, and on the bus', async (t) => {
+  const { app: { rooms } } = await start(t, { declare })
+  const bad: Array<[object, string, unknown, object, RegExp]> = [
+    [{ user: 'ada' }, 'told', {}, {}, /EVENT/],
+    [{ user: 'ada' }, 'confirm', { order: 5 }, {}, /EVENT/],
+    [{ user: 'ada' }, 'unknown', {}, {}, /EVENT/],
+    [{ room: 'game/1' }, 'choose', { cards: [] }, {}, /TARGET/],
+    [{ user: 'ada', room: 5 }, 'choose', { cards: [] }, {}, /ROOM/],
+    [{ user: 'ada', room: 'x/1' }, 'choose', { cards: [] }, {}, /ROOM_UNKNOWN/],
+    [{ user: 'ada' }, 'confirm', { order: '1' }, { timeout: 'x' }, /OPTIONS/]
+  ]
+  for (const [target, event, data, options, code] of bad) {
+    await t.rejects(rooms.request(target as never, event as never, data as never, options as never), { code })
+  }
+  const kept = defineRoom('kept/:id', {
+    events: { set: { data: Type.Object({ id: Type.String() }), delivery: 'latest', key: 'id', reply: Answer } }
+  })
+  await t.rejects(start(t, { declare: (app) => { app.room(kept) } }), { code: 'REALTIME_ERR_ROOM', message: /has a reply/ })
+  const request = { type: 'request', ack: 'a', user: 'ada', room: 'game/1', event: 'choose', data: '{}', timestamp: 5 }
+  const acked = { type: 'acked', ack: 'a', connection: 'c', data: [1], error: { code: 'x', message: 'y' } }
+  for (const good of [request, acked]) t.same(checkControl(good), good)
+  const strange: object[] = [
+    ...['ack', 'user', 'room', 'event', 'data', 'timestamp'].map((field) => ({ ...request, [field]: null })),
+    { ...request, data: '{}\n{}' },
+    { ...request, data: '{' },
+    { ...request, event: 'welcome' },
+    { ...acked, error: 5 },
+    { ...acked, error: { code: 5 } }
+  ]
+  for (const each of strange) t.equal(checkControl(each), undefined, JSON.stringify(each))
+})
