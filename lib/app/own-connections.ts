@@ -9,6 +9,8 @@ export type ListAnswer = Pick<Extract<ControlMessage, { readonly type: 'listed' 
 
 /** Connections that are looked at before the turn is asked again whether there is time left. */
 const LOOKED = 20
+/** Connections that are added to the nearest ones before these are chosen again. */
+const MORE = 250
 /** Lists that are made at a time; who asks for another one finds this node missing. */
 const MAX_LISTS = 32
 
@@ -93,7 +95,8 @@ class Nearest {
     this.offered++
     if (peer.number > this.#most) return
     this.#kept.push(peer)
-    if (this.#kept.length >= 2 * this.#limit) this.take()
+    // Those that are sorted already make the next sort a short one.
+    if (this.#kept.length >= this.#limit + MORE) this.take()
   }
 
   take (): readonly Peer[] {

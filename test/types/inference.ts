@@ -185,6 +185,32 @@ export async function texts (): Promise<void> {
   for await (const part of room.stream('steps', 1)) equal<Array<{ name: string }>>()(part)
 }
 
+const asks = defineRoom('asks/:id', {
+  events: {
+    confirm: { data: Type.Object({ order: Type.String() }), reply: Type.Object({ accepted: Type.Boolean() }) },
+    told: Type.Object({ text: Type.String() })
+  }
+})
+
+// Questions: typed by the address of their room.
+export async function questions (): Promise<void> {
+  const room = asks.at({ id: '1' })
+  equal<{ accepted: boolean }>()(await app.rooms.request({ user: 'ada', room }, 'confirm', { order: '1' }, { timeout: 5 }))
+  is<unknown, Awaited<ReturnType<typeof app.rooms.request>>>()
+  await app.rooms.request({ connection: 'c' }, 'anything', {})
+  await app.rooms.broadcast(room, 'confirm', { order: '1' }, { except: ['c', { user: 'ada' }, { room }] })
+  // @ts-expect-error data that does not fit
+  await app.rooms.request({ user: 'ada', room }, 'confirm', {})
+  // @ts-expect-error the event has no reply
+  await app.rooms.request({ user: 'ada', room }, 'told', { text: 'x' })
+  client.join(room).on('confirm', ({ data }) => { equal<string>()(data.order) })
+  await app.rooms.close(room, { code: 'draining' })
+  await app.rooms.revoke({ user: 'ada', room }, { message: 'no' })
+  equal<string | undefined>()((await app.rooms.connections({ room: room.name })).cursor)
+  // @ts-expect-error no word of the table
+  await app.rooms.close(room, { code: 'odd' })
+}
+
 // Broadcasts: typed by address or definition without params, open by name.
 export async function broadcasts (): Promise<void> {
   await app.rooms.broadcast(chat.at({ id: '1' }), 'said', { id: '1', text: 'x' })
