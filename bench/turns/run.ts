@@ -7,6 +7,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { encodeEvent } from '../../dist/protocol/packet.js'
+import { Lists } from '../../dist/stats/lists.js'
 import { page } from '../../dist/stats/paging.js'
 import { Metrics } from '../../dist/stats/metrics.js'
 import { snapshot, type StatsSnapshot } from '../../dist/stats/snapshot.js'
@@ -99,6 +100,14 @@ await report('listing the last rooms and connections, 20 times', async () => {
     await new Promise(setImmediate)
     page((skipped) => node.inspector.all(skipped), CONNECTIONS, { after: String(CONNECTIONS - 100) })
     await new Promise(setImmediate)
+  }
+})
+const lists = new Lists('bench', node.connections, node.hub)
+await report('a sorted and searched page of all connections and of all rooms, 5 times', async () => {
+  for (let index = 0; index < 5; index++) {
+    await lists.connections({ sort: 'latency', isDescending: true, limit: 200, search: '7' })
+    await lists.connections({ sort: 'user', isDescending: false, limit: 200 })
+    await lists.rooms({ sort: 'members', isDescending: true, limit: 200, search: '7' })
   }
 })
 await report('a heartbeat sweep over all connections', () => { node.heartbeat.sweep(performance.now(), Date.now()) })

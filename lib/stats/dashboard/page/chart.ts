@@ -50,7 +50,7 @@ function agoOf (ms: number): string {
 /** Makes a chart with axes, a threshold, and a mark that pointer and arrow keys move over the samples. */
 export function createChart (options: ChartOptions): Chart {
   const { figure, title, unit, format, least, isBytes = false, threshold } = options
-  const value = h('output', { class: 'now' }, NONE)
+  const value = h('span', { class: 'now' }, NONE)
   const badge = h('span', { class: 'badge' })
   const drawing = svg('svg', { 'aria-hidden': 'true', height: HEIGHT })
   const stage = h('div', {

@@ -7,6 +7,7 @@ import { legendPage } from './legend.js'
 import type { Frame } from './lists.js'
 import { createOverview } from './overview.js'
 import { Series } from './series.js'
+import { findings } from './thresholds.js'
 import { many, timed } from './words.js'
 
 interface Nodes {
@@ -36,7 +37,9 @@ const scope = h('select', { id: 'scope', 'aria-label': 'nodes that are shown' })
 const scopeField = h('label', { class: 'field', hidden: true }, h('span', {}, 'Show '), scope)
 const theme = h('button', { type: 'button', id: 'theme' })
 const leave = h('button', { type: 'button', id: 'leave', hidden: true }, 'Sign out')
+/** It is read out when it changes; so the time, which always does, stands beside it. */
 const state = h('p', { id: 'state', role: 'status' }, 'Reading\u2026')
+const time = h('span', { id: 'time', class: 'quiet' })
 const told = h('p', { id: 'told', role: 'status' })
 const heading = h('h1', { tabindex: -1, id: 'title' })
 const place = h('div', { id: 'place' })
@@ -90,6 +93,7 @@ function explain (failure: Failure): void {
 function sentence (text: string): string { return `${text[0]!.toUpperCase()}${text.slice(1)}.` }
 
 function say (text: string, className: string): void {
+  setText(time, '')
   setText(state, text)
   state.className = className
 }
@@ -109,7 +113,9 @@ function showState ({ items, here }: Nodes): void {
   const own = items.find(({ node }) => node === here)
   const adapter = own?.isAnswering === true ? String(own.stats.adapter.name) : ''
   const of = items.length === 1 ? `node ${here}` : `${answering} of ${many(items.length, 'node')}, asked by ${here}`
-  say(`${of} \u00b7 adapter ${adapter} \u00b7 ${timed(new Date())}`, 'good')
+  const found = findings(items, series.newest?.points ?? new Map()).length
+  say([of, `adapter ${adapter}`, found === 0 ? 'nothing over its threshold' : many(found, 'finding')].join(' \u00b7 '), 'good')
+  setText(time, timed(new Date()))
 }
 
 async function look (): Promise<void> {
@@ -139,9 +145,18 @@ async function look (): Promise<void> {
   if (!isStopped) later('look', () => { if (!document.hidden) void look() }, EVERY)
 }
 
+function decodedOf (name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    // Somebody has typed it.
+    return name
+  }
+}
+
 function viewOf (): View {
   const [kind = '', name = ''] = location.hash.slice(1).split('/')
-  const decoded = decodeURIComponent(name)
+  const decoded = decodedOf(name)
   if (kind === 'rooms') return decoded === '' ? roomsView(frame) : roomView(frame, decoded)
   if (kind === 'connections') return decoded === '' ? connectionsView(frame) : connectionView(frame, decoded)
   if (kind === 'users' && decoded !== '') return userView(frame, decoded)
@@ -173,7 +188,8 @@ function setTheme (name: string): void {
 
 document.body.replaceChildren(
   skip,
-  h('header', {}, h('div', { class: 'bar' }, h('strong', {}, 'Realtime'), nav, h('div', { class: 'tools' }, scopeField, theme, leave)), state),
+  h('header', {}, h('div', { class: 'bar' }, h('strong', {}, 'Realtime'), nav, h('div', { class: 'tools' }, scopeField, theme, leave)),
+    h('div', { class: 'line' }, state, time)),
   signIn, main)
 nav.hidden = true
 skip.addEventListener('click', (event) => {

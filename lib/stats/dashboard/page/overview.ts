@@ -10,6 +10,9 @@ import { valueOf, type Series } from './series.js'
 import { findings, LEVEL_WORDS, levelOf, SIGNS, THRESHOLDS, type Level } from './thresholds.js'
 import { brief, counted, lasting, NONE, rated, scaled } from './words.js'
 
+/** What is worth a look is listed up to this number. */
+const SHOWN_FINDINGS = 6
+
 type Counts = Readonly<Record<string, number>>
 type Answering = Extract<NodeView, { readonly isAnswering: true }>
 
@@ -241,8 +244,11 @@ export function createOverview (frame: Frame, series: Series, choose: (node: str
       const isCluster = nodes.length > 1
       setChildren(alerts, found.length === 0
         ? [h('li', { class: 'good' }, `${SIGNS.good} Nothing is over its threshold. `, link('legend', 'What is watched'))]
-        : found.map(({ level, node: of, text }) =>
+        : found.slice(0, SHOWN_FINDINGS).map(({ level, node: of, text }) =>
           h('li', { class: level }, `${SIGNS[level]} `, isCluster ? h('code', {}, of) : undefined, ` ${text}`)))
+      if (found.length > SHOWN_FINDINGS) {
+        alerts.append(h('li', {}, `and ${counted(found.length - SHOWN_FINDINGS)} more, below on the tiles of their nodes`))
+      }
       showCards(all, node)
       for (const chart of charts) chart.draw(series.samples, node)
       nodesPart.hidden = !isCluster && !frame.mayAct()
