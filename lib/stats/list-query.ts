@@ -6,7 +6,7 @@ export const CONNECTION_SORTS = {
   user: 'string',
   transport: 'string',
   address: 'string',
-  opened: 'number',
+  age: 'number',
   latency: 'number',
   waiting: 'number',
   in: 'number',

@@ -131,7 +131,8 @@ const CONNECTION_VALUES: Readonly<Record<ConnectionSort, (connection: ShownConne
   user: ({ userId }) => userId,
   transport: ({ transport }) => transport,
   address: ({ address }) => address,
-  opened: ({ openedAt }) => openedAt,
+  // Ages grow while a list is read; from the time of opening they keep their order.
+  age: ({ openedAt }) => -openedAt,
   latency: ({ latency }) => latency ?? LEAST,
   waiting: ({ outbox }) => outbox?.bytes ?? 0,
   in: ({ bytesIn }) => bytesIn,

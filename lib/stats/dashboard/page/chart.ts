@@ -28,7 +28,7 @@ const BOTTOM = 22
 const LEFT = 52
 const RIGHT = 10
 /** Spans of the axis in milliseconds: the shortest one that holds all samples is drawn. */
-const WIDTHS = [60_000, 300_000, WINDOW]
+const WIDTHS = [60_000, 120_000, 300_000, WINDOW]
 const LEAST_WIDTH = 160
 /** The axis goes beyond the greatest value by this factor. */
 const HEADROOM = 1.05
@@ -93,6 +93,14 @@ export function createChart (options: ChartOptions): Chart {
       const anchor = share === 0 ? 'start' : share === 1 ? 'end' : 'middle'
       parts.push(svg('text', { class: 'tick', x: LEFT + plot * share, y: HEIGHT - 5, 'text-anchor': anchor }, agoOf(span * (1 - share))))
     }
+    const lines: SVGElement[] = []
+    for (const run of runsOf(spots)) {
+      const line = run.map(({ at, value: of }) => `${x(at).toFixed(1)},${y(of).toFixed(1)}`)
+      const [first, last] = [x(run[0]!.at).toFixed(1), x(run.at(-1)!.at).toFixed(1)]
+      parts.push(svg('path', { class: 'area', d: `M${first},${bottom}L${line.join('L')}L${last},${bottom}Z` }))
+      lines.push(svg('path', { class: 'line', d: `M${line.join('L')}` }))
+      if (run.length === 1) lines.push(svg('circle', { class: 'dot', cx: first, cy: y(run[0]!.value), r: 2.5 }))
+    }
     if (threshold !== undefined && threshold.warn <= top) {
       const at = y(threshold.warn)
       parts.push(
@@ -100,15 +108,7 @@ export function createChart (options: ChartOptions): Chart {
         svg('text', { class: 'limit', x: LEFT + 4, y: at - 5 }, `${SIGNS.warn} high from ${threshold.warn} ${threshold.unit}`)
       )
     }
-    for (const run of runsOf(spots)) {
-      const line = run.map(({ at, value: of }) => `${x(at).toFixed(1)},${y(of).toFixed(1)}`)
-      const [first, last] = [x(run[0]!.at).toFixed(1), x(run.at(-1)!.at).toFixed(1)]
-      parts.push(
-        svg('path', { class: 'area', d: `M${first},${bottom}L${line.join('L')}L${last},${bottom}Z` }),
-        svg('path', { class: 'line', d: `M${line.join('L')}` })
-      )
-      if (run.length === 1) parts.push(svg('circle', { class: 'dot', cx: first, cy: y(run[0]!.value), r: 2.5 }))
-    }
+    parts.push(...lines)
     const shown = looked === undefined ? newest : spots[spots.length - 1 - looked]
     if (looked !== undefined && shown !== undefined) {
       parts.push(svg('line', { class: 'mark', x1: x(shown.at), x2: x(shown.at), y1: TOP, y2: bottom }))

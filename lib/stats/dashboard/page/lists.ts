@@ -30,7 +30,7 @@ function columnsOf (isOfUser: boolean, isCluster: boolean): Array<Column<Connect
     },
     { title: 'transport', sort: 'transport', cell: ({ transport }) => transport },
     { title: 'address', sort: 'address', cell: ({ address }) => address },
-    { title: 'open for', sort: 'opened', isNumber: true, cell: ({ age }) => lasting(age) },
+    { title: 'open for', sort: 'age', isNumber: true, cell: ({ age }) => lasting(age) },
     {
       title: 'latency',
       sort: 'latency',
@@ -61,7 +61,7 @@ export function connectionsListing (
     noun: 'connection',
     path: '/connections',
     columns: columnsOf(isOfUser, frame.isCluster()),
-    sort: isOfUser ? 'opened' : 'user',
+    sort: isOfUser ? 'age' : 'user',
     fixed,
     filter: { name: 'transport', label: 'all transports', values: ['websocket', 'sse', 'polling'] },
     isSearched: !isOfUser

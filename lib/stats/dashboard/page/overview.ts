@@ -163,7 +163,7 @@ export function createOverview (frame: Frame, series: Series, choose: (node: str
     if (!view.isAnswering) {
       return h('article', { class: 'tile bad', 'aria-label': `node ${node}` }, h('h3', {}, h('code', {}, node)),
         h('span', { class: 'badge bad' }, `${SIGNS.bad} does not answer`),
-        h('small', {}, view.silence === undefined ? 'it never has' : `last answer ${lasting(view.silence)} ago`))
+        h('small', {}, view.silence === undefined ? 'it never has answered' : `last answer ${lasting(view.silence)} ago`))
     }
     const { stats } = view
     const point = series.newest?.points.get(node)

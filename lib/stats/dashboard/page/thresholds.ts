@@ -32,7 +32,7 @@ export function levelOf (value: number | undefined, { warn, bad }: Threshold): L
 
 /** Since when a node is silent. */
 export function sinceWhen ({ silence }: { readonly silence?: number }): string {
-  return silence === undefined ? '; it never has' : `; its last answer is ${lasting(silence)} old`
+  return silence === undefined ? '; it never has answered' : `; its last answer is ${lasting(silence)} old`
 }
 
 /** Something that is worth a look. */

@@ -36,8 +36,8 @@ export function scaled (bytes: number): string {
 /** Writes bytes for the mark of an axis, which is round. */
 export function marked (bytes: number): string { return scaled(bytes).replace('.0', '') }
 
-/** Writes a short time with its unit. */
-export function brief (ms: number): string { return `${RATE.format(ms)}${TIED}ms` }
+/** Writes a short time with its unit, in a column of such times with as many decimals. */
+export function brief (ms: number): string { return `${ms < 100 ? ms.toFixed(1) : NUMBER.format(Math.round(ms))}${TIED}ms` }
 
 /** Writes milliseconds in words, with the two largest units that are not zero. */
 export function lasting (ms: number): string {
