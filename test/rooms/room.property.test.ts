@@ -37,6 +37,7 @@ class Model {
   top = 0
   sequence = 0
   #volatile = 0
+  #entered = 0
 
   constructor () {
     const declaration = declare(definition, {}, {}, { history: { size: 1_000, ttl: 300_000 } }, undefined)
@@ -53,7 +54,8 @@ class Model {
   }
 
   enter (): void {
-    const guest = new Guest(`c${this.guests.length}`)
+    // No two have one id, also when one that has left made room for another: an event that excepts one would miss both.
+    const guest = new Guest(`c${this.#entered++}`)
     const { membership, data } = this.room.add(guest, {
       since: undefined,
       resumed: undefined,
