@@ -68,6 +68,7 @@ export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string 
   const { name = '' } = address ?? {}
   const shown = useSource(roomSource, address as AnyMaybeAddress, askedOf(options))
   const actions = useMemo(() => actionsOf(client, name), [client, name])
+  // The types are those of the address: nothing of them exists at run time.
   return { name, ...shown, ...actions } as never
 }
 
@@ -95,6 +96,7 @@ export function useEvent<M extends AnyMessages, E, D, K extends keyof E & string
 export function usePresence<M extends AnyMessages, E, D> (
   address: MaybeAddress<M, E, D>
 ): ReadonlyArray<Member<D>> {
+  // The types are those of the address: nothing of them exists at run time.
   return useSource(presenceSource, address as AnyMaybeAddress) as never
 }
 
@@ -120,6 +122,7 @@ export function useLatest (
 export function useStream<M extends AnyMessages, E, D, K extends GrowingName<E>> (
   address: MaybeAddress<M, E, D>, event: K, key: string | number | null | undefined
 ): StreamView<E[K]> {
+  // The types are those of the address: nothing of them exists at run time.
   return useSource(streamSource, address as AnyMaybeAddress, event, key) as never
 }
 

@@ -82,15 +82,16 @@ export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string 
   const client = useClient()
   const name = nameOf(address)
   const shown = useSource(() => roomSource(client, name.value, askedOf(options)))
-  // The types are those of the address: nothing of them exists at run time.
-  return {
+  const room = {
     status: computed(() => shown.value.status),
     error: computed(() => shown.value.error),
     gaps: computed(() => shown.value.gaps),
     events: computed(() => shown.value.events),
     send: (...message: Parameters<NamedRoom['send']>) => actionsOf(client, name.value).send(...message),
     presence: (...data: Parameters<NamedRoom['presence']>) => actionsOf(client, name.value).presence(...data)
-  } as never
+  }
+  // The types are those of the address: nothing of them exists at run time.
+  return room as never
 }
 
 /**

@@ -131,7 +131,7 @@ t.test('components in a browser, by Vite', { skip: skipWithoutChromium() }, asyn
 
     await t.test(`${variant.title} as Vite builds it`, async (t) => {
       const { counts, config } = await site(t, variant)
-      await build({ ...config, build: { target: 'es2022' } })
+      await build({ ...config, build: { target: 'es2022', minify: false } })
       const vite = await preview(config)
       t.teardown(async () => { await vite.close() })
       const { page, complaints } = await open(browser, vite.httpServer.address() as AddressInfo)
