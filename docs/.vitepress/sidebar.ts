@@ -38,7 +38,10 @@ function linksOf (folder: string, first: readonly string[]): Link[] {
 /** What stands at the side of every page. */
 export function sidebar (): Array<{ text: string, items: Link[], collapsed: boolean }> {
   const groups = AREAS
-    .map(([folder, text, first]) => ({ text, items: linksOf(folder, first), collapsed: false }))
+    .map(([folder, text, first]) => {
+      const isOpen = folder === 'tutorial' || folder === 'guides'
+      return { text, items: linksOf(folder, first), collapsed: !isOpen }
+    })
     .filter(({ items }) => items.length > 0)
   const trouble = existsSync(`${DOCS}troubleshooting.md`)
     ? [{ text: 'Help', items: [{ text: titleOf('troubleshooting'), link: '/troubleshooting' }], collapsed: false }]
