@@ -28,7 +28,8 @@ export default defineConfig({
     outline: [2, 3],
     sidebar: sidebar(),
     nav: [
-      { text: 'Guides', link: '/guides/smallest-app' },
+      { text: 'Tutorial', link: '/tutorial/1-a-room' },
+      { text: 'Guides', link: '/guides/traps' },
       { text: 'Reference', link: '/reference/options' }
     ],
     socialLinks: [{ icon: 'github', link: 'https://github.com/fastify-realtime/fastify-realtime' }]

@@ -22,7 +22,7 @@ function rounded (value: number, digits: number): string {
  * A number out of the written results of a benchmark.
  *
  * @param name `file; heading; row; column; digits`: a table below the heading of `bench/<file>.md`, the beginning of
- *   the row's first cell, the head of the column, and how many significant digits are wanted
+ *   the row's first cell (`a over b` for the ratio of two rows), the head of the column, and the significant digits
  * @throws an error that names what is not there
  */
 export function benchFigure (name: string): string {
@@ -33,7 +33,10 @@ export function benchFigure (name: string): string {
   const table = section.split('\n').filter((line) => line.startsWith('|'))
   const at = cellsOf(table[0] ?? '').indexOf(column!)
   if (at === -1) fail(`no column "${column!}" in ${cellsOf(table[0] ?? '').join(', ')}`)
-  const line = table.find((each) => cellsOf(each)[0]!.startsWith(row!)) ?? fail(`no row "${row!}"`)
-  const value = numberOf(cellsOf(line)[at]!) ?? fail(`"${cellsOf(line)[at]!}" is no number`)
-  return rounded(value, Number(digits))
+  const valueOf = (name: string): number => {
+    const line = table.find((each) => cellsOf(each)[0]!.startsWith(name)) ?? fail(`no row "${name}"`)
+    return numberOf(cellsOf(line)[at]!) ?? fail(`"${cellsOf(line)[at]!}" is no number`)
+  }
+  const [over, under] = row!.split(' over ') as [string, string?]
+  return rounded(valueOf(over) / (under === undefined ? 1 : valueOf(under)), Number(digits))
 }

@@ -8,11 +8,26 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 export interface Example { readonly url: string, stop (): Promise<number | null> }
 
-/** An example as its command runs it, on a free port. */
-export async function startExample (t: Test, name: string): Promise<Example> {
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', `example/${name}/server.ts`], {
+/**
+ * An example as its command runs it, on a free port.
+ *
+ * @param name its folder, or a file in it
+ * @param variables of its environment
+ */
+export async function startExample (
+  t: Test, name: string, variables: Readonly<Record<string, string>> = {}
+): Promise<Example> {
+  const file = name.endsWith('.ts') ? name : `${name}/server.ts`
+  return await startProgram(t, ['--import', 'tsx', `example/${file}`], variables)
+}
+
+/** A program that prints the URL at which it listens, on a free port. @param args of node */
+export async function startProgram (
+  t: Test, args: readonly string[], variables: Readonly<Record<string, string>> = {}
+): Promise<Example> {
+  const child: ChildProcess = spawn(process.execPath, args, {
     cwd: ROOT,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0' },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0', ...variables },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   const exit = once(child, 'exit').then(([code]) => code as number | null)

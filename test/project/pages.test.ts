@@ -1,8 +1,10 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { posix } from 'node:path'
+import { transformSync } from 'esbuild'
 import t from 'tap'
+import { parse as parseYaml } from 'yaml'
 import { slugOf } from '../../docs/.vitepress/slug.js'
 import { blocksOf, isThere, PAGES, proseOf, quotedText, ROOT } from '../helpers/documents.js'
 
@@ -18,6 +20,27 @@ t.test('a block that names a file is the text of that file, and each block of Ty
   const shown = new Set(blocks.map(({ quoted }) => quoted))
   const files = readdirSync(`${ROOT}example/readme`).filter((file) => file.endsWith('.ts') && file !== 'build.ts')
   t.same(files.filter((file) => !shown.has(`example/readme/${file}`)), [], 'every file is quoted')
+})
+
+/** What reads a block that names no file, by its language; it throws where the text is not of the language. */
+const READERS: Readonly<Record<string, (text: string) => unknown>> = {
+  js: (text) => transformSync(text, { loader: 'js', format: 'esm' }),
+  json: (text) => JSON.parse(text) as unknown,
+  yaml: (text) => parseYaml(text) as unknown,
+  sh: (text) => {
+    const { status, stderr } = spawnSync('bash', ['-n'], { input: text, encoding: 'utf8' })
+    if (status !== 0) throw new Error(stderr)
+  }
+}
+
+t.test('a block that names no file is right in its language; others than these have a test of their own', async (t) => {
+  for (const { path, line, language, quoted, text } of blocks) {
+    const read = READERS[language]
+    if (quoted === undefined && read !== undefined) t.doesNotThrow(() => { read(text) }, `${path}:${line}`)
+  }
+  // Those of Python and PHP are run by test/server-api/languages.test.ts; lines of logs are no code.
+  const others = blocks.filter(({ language, quoted }) => quoted === undefined && READERS[language] === undefined)
+  t.same([...new Set(others.map(({ language }) => language))].filter((each) => !/^(python|php|text)$/.test(each)), [])
 })
 
 /** The anchors of a page; a heading that comes again has a number. */

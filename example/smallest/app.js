@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto'
+import { Type } from '@sinclair/typebox'
+import Fastify from 'fastify'
+import realtime, { defineRoom } from 'fastify-realtime'
+
+// A room for each chat: what pages may send there, and what the server tells everybody in it.
+const chat = defineRoom('chat/:id', {
+  messages: { say: Type.Object({ text: Type.String({ minLength: 1, maxLength: 2000 }) }) },
+  events: { said: Type.Object({ text: Type.String(), by: Type.String() }) }
+})
+
+const app = Fastify()
+await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
+
+app.room(chat, {
+  on: {
+    async say ({ data, userId, room }) {
+      await room.broadcast('said', { text: data.text, by: userId })
+    }
+  }
+})
+
+// Who is it? Here whoever gives a name. Put your own login in its place.
+app.get('/token', async ({ query }) => app.jwt.sign({ sub: query.name }, { expiresIn: '5m' }))
+
+app.get('/', async (_request, reply) => await reply.type('text/html').send(`<!doctype html>
+<title>Chat</title>
+<form><input name="text" aria-label="Message" autofocus> <button>Send</button></form>
+<ul></ul>
+<script type="module">
+  import { connect } from '/ws/client.js'
+
+  const name = prompt('Your name?')
+  const token = async () => (await fetch('/token?name=' + encodeURIComponent(name))).text()
+  const room = connect('/ws', { token }).join('chat/42', { last: 20 })
+
+  room.on('said', ({ data }) => {
+    const line = document.createElement('li')
+    line.textContent = data.by + ': ' + data.text
+    document.querySelector('ul').append(line)
+  })
+  document.querySelector('form').onsubmit = async (event) => {
+    event.preventDefault()
+    await room.send('say', { text: event.target.text.value })
+    event.target.reset()
+  }
+</script>`))
+
+console.log(await app.listen({ port: Number(process.env.PORT ?? 3000) }))

@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { Type, type Static } from '@sinclair/typebox'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import realtime, { type RealtimeOptions, type RealtimeTypes } from 'fastify-realtime'
+import type { Messages } from './database.js'
+import { conversation, desk } from './rooms.js'
+
+declare module 'fastify-realtime' {
+  interface RealtimeTypes { user: { sub: string, role: 'agent' | 'customer' } }
+}
+type User = RealtimeTypes['user']
+
+/** Your app asks its own table of users here. */
+const AGENTS = new Map([['grace', 'sesame']])
+const Login = Type.Object({
+  name: Type.String({ pattern: '^[a-z]+$', maxLength: 20 }),
+  password: Type.Optional(Type.String({ maxLength: 200 }))
+})
+
+const PAGES = [
+  ['/', 'index.html', 'text/html; charset=utf-8'],
+  ['/app.js', 'app.js', 'text/javascript; charset=utf-8'],
+  ['/style.css', 'style.css', 'text/css; charset=utf-8']
+] as const
+
+function may ({ role, sub }: User, customer: string): boolean { return role === 'agent' || sub === customer }
+
+// #region build
+/** What a server, and a test, make the app of. */
+export interface Parts {
+  readonly messages: Messages
+  /** Options of this plugin, such as the secret of the tokens and the adapter. */
+  readonly realtime: RealtimeOptions
+  readonly fastify?: FastifyServerOptions
+}
+
+export async function buildApp ({ messages, realtime: options, fastify = {} }: Parts): Promise<FastifyInstance> {
+  const app: FastifyInstance = Fastify(fastify)
+  await app.register(realtime, options)
+  app.addHook('onClose', async () => { messages.close() })
+  // #endregion
+
+  app.room(desk, { authorize: ({ user }) => user.role === 'agent' })
+  app.room(conversation, {
+    authorize: ({ user, params }) => may(user, params.customer),
+    presence: ({ user }) => ({ role: user.role }),
+    on: {
+      async say ({ data, params, userId, messageId = randomUUID(), room }) {
+        const message = messages.add({ customer: params.customer, by: userId, text: data.text }, messageId)
+        await room.broadcast('said', message)
+        await this.rooms.broadcast(desk, 'said', message)
+      },
+      async type ({ userId, room, sender }) {
+        await room.broadcast('typing', { by: userId }, { except: sender })
+      }
+    }
+  })
+
+  app.post<{ Body: Static<typeof Login> }>('/login', { schema: { body: Login } }, async ({ body }, reply) => {
+    const password = AGENTS.get(body.name)
+    if (password !== undefined && password !== body.password) {
+      return await reply.code(401).send({ message: 'wrong password' })
+    }
+    const role = password === undefined ? 'customer' : 'agent'
+    return { role, token: app.jwt.sign({ sub: body.name, role }, { expiresIn: '8h' }) }
+  })
+
+  const onRequest = async (request: { jwtVerify (): Promise<unknown> }): Promise<void> => { await request.jwtVerify() }
+
+  app.get<{ Params: { customer: string } }>('/conversations/:customer', { onRequest }, async (request, reply) => {
+    const { user, params: { customer } } = request
+    if (!may(user as User, customer)) return await reply.code(403).send({ message: 'not yours' })
+    await reply.position(conversation.at({ customer }))
+    return messages.of(customer)
+  })
+
+  app.get('/conversations', { onRequest }, async ({ user }, reply) => {
+    if ((user as User).role !== 'agent') return await reply.code(403).send({ message: 'not yours' })
+    await reply.position(desk)
+    return messages.newest()
+  })
+
+  for (const [url, file, type] of PAGES) {
+    const body = await readFile(new URL(`public/${file}`, import.meta.url))
+    app.get(url, async (_request, reply) => await reply.type(type)
+      .header('content-security-policy', "default-src 'self'; frame-ancestors 'none'; base-uri 'none'")
+      .send(body))
+  }
+  return app
+}

@@ -1,0 +1,70 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { Type, type Static } from '@sinclair/typebox'
+import Fastify from 'fastify'
+import realtime, { defineRoom, type RealtimeTypes } from 'fastify-realtime'
+import { openMessages } from '../../database.js'
+
+/** What a token says of its bearer. */
+declare module 'fastify-realtime' {
+  interface RealtimeTypes { user: { sub: string, role: 'agent' | 'customer' } }
+}
+
+const conversation = defineRoom('conversations/:customer', {
+  messages: { say: Type.Object({ text: Type.String({ minLength: 1, maxLength: 2000 }) }) },
+  events: {
+    said: Type.Object({ id: Type.Integer(), text: Type.String(), by: Type.String(), at: Type.Integer() })
+  }
+})
+
+const app = Fastify()
+await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
+
+const messages = openMessages(process.env.DATABASE ?? 'support.db')
+app.addHook('onClose', async () => { messages.close() })
+
+app.room(conversation, {
+  authorize: ({ user, params }) => may(user, params.customer),
+  on: {
+    async say ({ data, params, userId, messageId = randomUUID(), room }) {
+      const message = messages.add({ customer: params.customer, by: userId, text: data.text }, messageId)
+      await room.broadcast('said', message)              // stored first, then told
+    }
+  }
+})
+
+/** Your app asks its own table of users here. */
+const AGENTS = new Map([['grace', 'sesame']])
+const Login = Type.Object({
+  name: Type.String({ pattern: '^[a-z]+$', maxLength: 20 }),
+  password: Type.Optional(Type.String({ maxLength: 200 }))
+})
+
+app.post<{ Body: Static<typeof Login> }>('/login', { schema: { body: Login } }, async ({ body }, reply) => {
+  const password = AGENTS.get(body.name)
+  if (password !== undefined && password !== body.password) {
+    return await reply.code(401).send({ message: 'wrong password' })
+  }
+  const role = password === undefined ? 'customer' : 'agent'
+  return { role, token: app.jwt.sign({ sub: body.name, role }, { expiresIn: '8h' }) }
+})
+
+// #region history
+function may ({ role, sub }: RealtimeTypes['user'], customer: string): boolean {
+  return role === 'agent' || sub === customer
+}
+
+app.get<{ Params: { customer: string } }>('/conversations/:customer', {
+  onRequest: async (request) => { await request.jwtVerify() }
+}, async ({ user, params: { customer } }, reply) => {
+  if (!may(user as RealtimeTypes['user'], customer)) return await reply.code(403).send({ message: 'not yours' })
+  await reply.position(conversation.at({ customer }))    // first the position,
+  return messages.of(customer)                           // then the state
+})
+// #endregion
+
+app.get('/', async (_request, reply) =>
+  await reply.type('text/html').send(await readFile(new URL('page.html', import.meta.url))))
+
+const url = await app.listen({ port: Number(process.env.PORT ?? 3000), host: '127.0.0.1' })
+console.log(`The support chat is at ${url}/`)

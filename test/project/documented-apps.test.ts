@@ -1,0 +1,155 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { run } from '../../scripts/matrix/run.js'
+import { ROOT } from '../../scripts/matrix/tarball.js'
+import { openMessages } from '../../example/support/database.js'
+import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { blocksOf } from '../helpers/documents.js'
+import { startExample, startProgram } from '../helpers/example.js'
+
+const SECRET = 'a secret of the tutorial, long enough'
+/** The steps of the tutorial; the sixth is the example itself. */
+const STEPS = [1, 2, 3, 4, 5].map((step) => `support/steps/${step}/app.ts`)
+
+/** A tab of its own: pages of one browser share nothing here. */
+async function tab (t: Test, browser: Browser, url: string): Promise<Page> {
+  const context = await browser.newContext()
+  t.teardown(async () => { await context.close() })
+  const page = await context.newPage()
+  page.on('pageerror', (error) => { t.fail(String(error)) })
+  await page.goto(url)
+  return page
+}
+
+async function enter (page: Page, name: string, password = ''): Promise<Page> {
+  await page.getByLabel('Your name').fill(name)
+  await page.getByLabel('Password, for agents').fill(password)
+  await page.getByRole('button', { name: 'Enter' }).click()
+  return page
+}
+
+async function say (page: Page, text: string): Promise<void> {
+  await page.getByLabel('Message', { exact: true }).fill(text)
+  await page.getByRole('button', { name: 'Send' }).click()
+}
+
+/** Waits until the list has exactly these lines. */
+async function lines (page: Page, ...texts: string[]): Promise<void> {
+  const read = async (): Promise<string[]> => await page.locator('#list li').allTextContents()
+  for (let left = 100; left > 0; left--) {
+    const found = await read()
+    if (found.length === texts.length && texts.every((text, at) => found[at]!.includes(text))) return
+    await page.waitForTimeout(100)
+  }
+  throw new Error(`${JSON.stringify(await read())} in place of ${JSON.stringify(texts)}`)
+}
+
+t.test('the app of the README, and the support chat of the tutorial', { skip: skipWithoutChromium() }, async (t) => {
+  const browser = await launchChromium(t)
+  const directory = await mkdtemp(join(tmpdir(), 'support-'))
+  t.teardown(async () => { await rm(directory, { recursive: true }) })
+  const variables = (name: string): Record<string, string> =>
+    ({ DATABASE: join(directory, `${name}.db`), JWT_SECRET: SECRET })
+
+  await t.test('README: the app, copied out of it into a folder with what it installs, lets two tabs talk', async (t) => {
+    const app = blocksOf('README.md').find(({ language }) => language === 'js')!.text
+    const modules = join(directory, 'node_modules')
+    await mkdir(join(modules, '@sinclair'), { recursive: true })
+    await symlink(ROOT, join(modules, 'fastify-realtime'))
+    for (const name of ['fastify', '@sinclair/typebox']) await symlink(`${ROOT}node_modules/${name}`, join(modules, name))
+    await writeFile(join(directory, 'app.mjs'), app)
+    const { url } = await startProgram(t, [join(directory, 'app.mjs')])
+    const [ada, bob] = [await tab(t, browser, 'about:blank'), await tab(t, browser, 'about:blank')]
+    for (const [page, name] of [[ada, 'ada'], [bob, 'bob']] as const) {
+      page.on('dialog', (dialog) => { void dialog.accept(name) })
+      await page.goto(url)
+    }
+    for (const [from, to, text] of [[ada, bob, 'hello'], [bob, ada, 'hello too']] as const) {
+      await say(from, text)
+      await to.getByText(text, { exact: false }).last().waitFor()
+    }
+    t.same(await ada.locator('li').allTextContents(), ['ada: hello', 'bob: hello too'])
+  })
+
+  await t.test('step 1: what one tab says, both tabs show', async (t) => {
+    const { url } = await startExample(t, STEPS[0]!, variables('1'))
+    const ada = await tab(t, browser, `${url}/?name=ada`)
+    const grace = await tab(t, browser, `${url}/?name=grace`)
+    await say(ada, 'hello')
+    await lines(grace, 'ada: hello')
+    await say(grace, 'how are you?')
+    await lines(ada, 'ada: hello', 'grace: how are you?')
+  })
+
+  await t.test('step 2: an agent enters each conversation, a customer the own one only', async (t) => {
+    const { url } = await startExample(t, STEPS[1]!, variables('2'))
+    const ada = await enter(await tab(t, browser, url), 'ada')
+    const grace = await tab(t, browser, `${url}/?customer=ada`)
+    await enter(grace, 'grace', 'wrong')
+    await grace.getByText('wrong password').waitFor()
+    await enter(grace, 'grace', 'sesame')
+    await say(grace, 'what is it?')
+    await lines(ada, 'grace: what is it?')
+    const bob = await enter(await tab(t, browser, `${url}/?customer=ada`), 'bob')
+    await bob.getByText('forbidden').waitFor()
+  })
+
+  await t.test('step 3: what was said is in the database', async (t) => {
+    const { url, stop } = await startExample(t, STEPS[2]!, variables('3'))
+    const ada = await enter(await tab(t, browser, url), 'ada')
+    await say(ada, 'keep this')
+    await lines(ada, 'ada: keep this')
+    await stop()
+    const messages = openMessages(variables('3').DATABASE!)
+    t.match(messages.of('ada'), [{ id: 1, customer: 'ada', by: 'ada', text: 'keep this' }])
+    const add = (): object => messages.add({ customer: 'ada', by: 'ada', text: 'twice' }, 'x')
+    t.same(add(), add(), 'what is sent again is stored once')
+    messages.close()
+  })
+
+  await t.test('step 4: a page that is loaded again, and one that lost its server, have each line once', async (t) => {
+    const first = await startExample(t, STEPS[3]!, variables('4'))
+    const ada = await enter(await tab(t, browser, first.url), 'ada')
+    await say(ada, 'one')
+    await lines(ada, 'one')
+    const other = await enter(await tab(t, browser, first.url), 'ada')
+    await lines(other, 'one')
+    await first.stop()
+    await startExample(t, STEPS[3]!, { ...variables('4'), PORT: new URL(first.url).port })
+    await say(ada, 'two')
+    await lines(ada, 'one', 'two')
+    await lines(other, 'one', 'two')
+  })
+
+  for (const [what, file] of [['step 5', STEPS[4]!], ['step 6', 'support/server.ts']] as const) {
+    await t.test(`${what}: an agent finds the conversation at the desk, and each sees the other`, async (t) => {
+      const { url } = await startExample(t, file, variables(what))
+      const grace = await enter(await tab(t, browser, url), 'grace', 'sesame')
+      const ada = await enter(await tab(t, browser, url), 'ada')
+      await say(ada, 'it is broken')
+      await grace.getByRole('button', { name: /it is broken/ }).click()
+      await lines(grace, 'it is broken')
+      await ada.getByText('grace (agent)').waitFor()
+      await grace.getByLabel('Message', { exact: true }).pressSequentially('w')
+      await ada.getByText('grace is typing').waitFor()
+      await say(grace, 'which one?')
+      await lines(ada, 'it is broken', 'which one?')
+      await enter(await tab(t, browser, url), 'grace', 'sesame')
+        .then((later) => later.getByRole('button', { name: /which one/ }).waitFor())
+      if (what === 'step 5') return
+      for (const width of [390, 768, 1_280]) {
+        await grace.setViewportSize({ width, height: 800 })
+        t.equal(await grace.evaluate('document.documentElement.scrollWidth - innerWidth'), 0, `it fits ${width} pixels`)
+      }
+    })
+  }
+
+  await t.test('step 6: the test that it shows passes', async (t) => {
+    const testing = ['--import', 'tsx', '--test', 'example/support/support.test.ts']
+    const { code, output } = await run(process.execPath, testing, { cwd: ROOT })
+    t.equal(code, 0, output)
+  })
+})
