@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
@@ -82,5 +83,20 @@ t.test('the small examples in a browser', { skip: skipWithoutChromium() }, async
     t.equal(await bob.page.locator('#members li').count(), 1)
     t.same([...ada.faults, ...bob.faults], [])
     t.equal(await stop(), 0)
+  })
+  await t.test('the plain page of the guide: what one tab says is read in another, as text', async (t) => {
+    const { build } = await import('../../example/docs/plain-page/server.ts' as string) as { build (): Promise<FastifyInstance> }
+    const app = await build()
+    t.teardown(() => app.close())
+    const url = await app.listen({ port: 0, host: '127.0.0.1' })
+    const [one, other] = [await browser.newPage(), await browser.newPage()]
+    for (const page of [one, other]) {
+      await page.goto(url)
+      await page.locator('#state', { hasText: 'open' }).waitFor()
+    }
+    await one.locator('#text').fill('<b>hello</b>')
+    await one.locator('#text').press('Enter')
+    await other.locator('#lines li', { hasText: ': <b>hello</b>' }).waitFor()
+    await Promise.all([one.close(), other.close()])
   })
 })

@@ -37,6 +37,8 @@ interface Room { readonly joined: Promise<unknown>, send (message: string, data:
 
 interface Line { readonly id: string, readonly text: string }
 
+type Load = () => Promise<Response>
+
 /** Each has the types of its own user, which must not become those of the tests: so they are loaded by their paths. */
 async function load<T> (file: string): Promise<T> { return await import(`../../example/docs/${file}.ts`) as T }
 
@@ -100,9 +102,11 @@ t.test('the units of the page on deployment wait for longer than a drain, and on
 })
 
 t.test('a page that loads its history while a writer never stops has each line once, at each reload', async (t) => {
-  const { declareSupport } = await load<{ declareSupport (app: FastifyInstance, lines: object): void }>('history/server')
+  const { declareSupport } = await load<{
+    declareSupport (app: FastifyInstance, lines: object): void
+  }>('history/server')
   const { showSupport } = await load<{
-    showSupport (client: Client, id: string, load: () => Promise<unknown>, show: (lines: Line[]) => void): Promise<void>
+    showSupport (client: Client, id: string, load: Load, show: (lines: Line[]) => void): Promise<void>
   }>('history/client')
   const kept: Line[] = []
   const lines = {
@@ -132,10 +136,9 @@ t.test('a page that loads its history while a writer never stops has each line o
   const writing = (async () => {
     for (let n = 0; !over.signal.aborted; n++) await writer.send('say', { text: String(n) })
   })()
-  const read = async (): Promise<unknown> => {
-    const answer = await fetch(`${url}/support/1`, { headers: { authorization: `Bearer ${token('reader')}` } })
-    return await answer.json()
-  }
+  const read = async (): Promise<Response> => await fetch(`${url}/support/1`, {
+    headers: { authorization: `Bearer ${token('reader')}` }
+  })
   for (let reload = 0; reload < 10; reload++) {
     const client = open('reader')
     let shown: Line[] = []

@@ -3,13 +3,11 @@ import { support } from './rooms.js'
 
 export interface Line { readonly id: string, readonly by: string, readonly text: string }
 
-interface Answer { readonly position: { epoch: string, offset: number }, readonly lines: Line[] }
-
-/** Shows a room whole, and keeps it whole. */
+/** Shows a room whole, and keeps it whole. `load` is the `fetch` of the route. */
 export async function showSupport (
   client: Client,
   id: string,
-  load: () => Promise<Answer>,
+  load: () => Promise<Response>,
   show: (lines: Line[]) => void
 ): Promise<void> {
   const lines = new Map<string, Line>()                 // by id, so that a line which comes twice is one line
@@ -17,12 +15,11 @@ export async function showSupport (
     for (const line of more) lines.set(line.id, line)
     show([...lines.values()])
   }
-  const { position, lines: first } = await load()
-  add(first)
-  const room = client.join(support.at({ id }), { since: position })   // what came behind the answer is sent now
+  const room = client.join(support.at({ id }))
   room.on('said', ({ data }) => { add([data]) })
-  client.on('gap', (detail) => {                        // some events are lost for good: read the database again
-    if (detail.room === room.name) void load().then((answer) => { add(answer.lines) })
+  await room.snapshot(async () => {                     // runs again by itself when events were lost
+    const answer = await load()
+    add(await answer.json() as Line[])
+    return answer                                       // its header has the position
   })
-  await room.joined
 }

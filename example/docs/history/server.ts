@@ -24,9 +24,8 @@ export function declareSupport (app: FastifyInstance, lines: Lines): void {
 
   app.get<{ Params: { id: string } }>('/support/:id', {
     onRequest: async (request) => { await request.jwtVerify() }
-  }, async ({ params }) => {
-    // The position first: every event up to it is in the database by now.
-    const { position } = await app.rooms.history(support.at(params), { limit: 0 })
-    return { position, lines: await lines.newest(params.id, 100) }
+  }, async ({ params }, reply) => {
+    await reply.position(support.at(params))            // first the position, as a header,
+    return await lines.newest(params.id, 100)           // then the database
   })
 }

@@ -1,11 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
 import realtime from 'fastify-realtime'
 import { chat } from '../set/after.js'
-import { buildClient } from './build.js'
 
 export async function build (): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify()
@@ -16,12 +13,8 @@ export async function build (): Promise<FastifyInstance> {
     }
   })
 
-  const file = join(tmpdir(), `client-${randomUUID()}.js`)
-  await buildClient(file)
-  const client = await readFile(file)
   const page = await readFile(new URL('index.html', import.meta.url))
   app.get('/', async (_request, reply) => await reply.type('text/html; charset=utf-8').send(page))
-  app.get('/client.js', async (_request, reply) => await reply.type('text/javascript').send(client))
   app.post('/token', async () => {
     return { token: app.jwt.sign({ sub: `guest-${randomUUID()}`, name: 'Guest', rooms: [] }, { expiresIn: '5m' }) }
   })
