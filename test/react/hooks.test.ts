@@ -74,6 +74,23 @@ t.test('a component that goes and comes back at once does not leave the room', a
   root.unmount()
 })
 
+t.test('the room is joined with what the component asks for that asks for most, also behind its children', async (t) => {
+  const app = await startBoard(t)
+  const { client: other } = dial(t, app, 'bob')
+  for (const text of ['one', 'two', 'three']) await other.join(room).send('say', { text })
+  const { client } = dial(t, app, 'ada')
+  let shown: readonly string[] = []
+  const Child = (): ReactElement => h('p', {}, usePresence(room).length)
+  const Parent = (): ReactElement => {
+    shown = useRoom(room, { last: 2, events: ['said'] }).events.map(({ data }) => data.text)
+    return h(Child)
+  }
+  const root = create(page(client, h(Parent)))
+  await until('what was said before', () => shown.join() === 'two,three')
+  t.equal(app.counts.joins, 2, 'one for each of the two')
+  root.unmount()
+})
+
 t.test('a listener is always that of the last render, and hears each event once', async (t) => {
   const app = await startBoard(t)
   const { client } = dial(t, app, 'ada')
