@@ -25,17 +25,14 @@ const REFUSAL = {
 export const REFUSED = { '4xx': REFUSAL, '5xx': REFUSAL }
 const FRAME = object({ type: string() }, { description: 'a frame of the protocol: GET /asyncapi.json describes them' })
 const ROOM = object({ '*': string({ description: 'the name of the room, each param encoded' }) })
-const PAGE = object({
+const SORTED = {
   limit: optional(string({ description: 'items of a page, at most 1 000' })),
   after: optional(string({ description: 'the `next` of the page before' })),
   sort: optional(string({ description: 'what to sort by; with any of these words the list is of all nodes' })),
   order: optional(oneOf('asc', 'desc')),
   search: optional(string({ description: 'part of a name' })),
-  user: optional(string()),
-  room: optional(string()),
-  transport: optional(oneOf('websocket', 'sse', 'polling')),
   node: optional(string({ description: 'one node alone' }))
-})
+}
 const OPEN = object({
   room: optional(array(string(), { description: 'rooms to join, besides that of the path' })),
   transport: optional(oneOf('sse', 'polling')),
@@ -164,9 +161,19 @@ export const ROUTES = {
     querystring: object({ format: optional(oneOf('json', 'prometheus', 'html')) }),
     response: { 200: { type: 'object', description: 'The figures' }, ...REFUSED }
   },
-  statsList: {
-    summary: 'Lists rooms or connections: of this node in no order, or of all nodes in one',
-    querystring: PAGE,
+  statsRooms: {
+    summary: 'Lists rooms: of this node in no order, or of all nodes in one',
+    querystring: object(SORTED),
+    response: { 200: { ...LISTING, description: 'One page' }, ...REFUSED }
+  },
+  statsConnections: {
+    summary: 'Lists connections: of this node in no order, or of all nodes in one',
+    querystring: object({
+      ...SORTED,
+      user: optional(string()),
+      room: optional(string()),
+      transport: optional(oneOf('websocket', 'sse', 'polling'))
+    }),
     response: { 200: { ...LISTING, description: 'One page' }, ...REFUSED }
   },
   statsRoom: {

@@ -68,7 +68,7 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     return await reply.type(metrics.contentType).send(await metrics.text())
   })
 
-  scope.get('/stats/rooms', { ...shared, ...documented(ROUTES.statsList, shared.schema) }, async (request, reply) => {
+  scope.get('/stats/rooms', { ...shared, ...documented(ROUTES.statsRooms, shared.schema) }, async (request, reply) => {
     await admit(request, reply)
     if (asksForOrder(request.query)) {
       return await sendJson(reply, await overview.rooms(listQuery(request.query, ROOM_SORTS, 'name'), nodeOf(request.query)))
@@ -84,7 +84,10 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     return await sendJson(reply, room)
   })
 
-  scope.get('/stats/connections', { ...shared, ...documented(ROUTES.statsList, shared.schema) }, async (request, reply) => {
+  scope.get('/stats/connections', {
+    ...shared,
+    ...documented(ROUTES.statsConnections, shared.schema)
+  }, async (request, reply) => {
     await admit(request, reply)
     if (asksForOrder(request.query)) {
       const query = listQuery(request.query, CONNECTION_SORTS, 'user')

@@ -17,7 +17,7 @@ async function pathsOf (t: Test, schema?: object): Promise<Paths> {
   t.teardown(async () => { await app.close() })
   const securitySchemes = { mine: { type: 'http', scheme: 'bearer' } } as const
   await app.register(swagger, { openapi: { components: { securitySchemes } } })
-  await app.register(realtime, { jwt: { secret: 'openapi' }, ...(schema === undefined ? {} : { route: { schema } }) })
+  await app.register(realtime, { jwt: { secret: 'openapi' }, stats: { actions: true }, ...(schema === undefined ? {} : { route: { schema } }) })
   await app.ready()
   return JSON.parse(JSON.stringify(app.swagger().paths)) as Paths
 }
@@ -30,8 +30,8 @@ t.test('OpenAPI says of each route what it takes and what it answers', async (t)
   const paths = await pathsOf(t)
   t.same(Object.keys(paths), [
     '/ws', '/ws/{*}', '/ws/ticket', '/ws/stats/dashboard.js', '/ws/stats/dashboard.css', '/ws/stats/nodes',
-    '/ws/stats/room', '/ws/stats/connections/{key}', '/ws/stats', '/ws/stats/rooms', '/ws/stats/rooms/{*}',
-    '/ws/stats/connections', '/ws/client.js', '/ws/health', '/ws/asyncapi.json'
+    '/ws/stats/room', '/ws/stats/connections/{key}', '/ws/stats/actions', '/ws/stats', '/ws/stats/rooms',
+    '/ws/stats/rooms/{*}', '/ws/stats/connections', '/ws/client.js', '/ws/health', '/ws/asyncapi.json'
   ])
   for (const [path, methods] of Object.entries(paths)) {
     for (const operation of Object.values(methods)) {
@@ -47,8 +47,12 @@ t.test('OpenAPI says of each route what it takes and what it answers', async (t)
     content: { 'application/json': { schema: { required: ['type'], properties: { id: { maxLength: 128 }, data: {} } } } }
   })
   t.same(named(paths['/ws/stats/connections']!.get!, 'query'), [
-    'limit', 'after', 'sort', 'order', 'search', 'user', 'room', 'transport', 'node'
+    'limit', 'after', 'sort', 'order', 'search', 'node', 'user', 'room', 'transport'
   ])
+  t.same(named(paths['/ws/stats/rooms']!.get!, 'query'), ['limit', 'after', 'sort', 'order', 'search', 'node'])
+  t.match(paths['/ws/stats/actions']!.post!.requestBody, {
+    content: { 'application/json': { schema: { required: ['action'] } } }
+  })
 })
 
 t.test('the app gives the routes tags and the name of its own security scheme', async (t) => {
