@@ -7,6 +7,7 @@ import { MemoryAdapter } from '../../dist/adapters/memory/adapter.js'
 import { Unread } from '../../dist/adapters/broker/unread.js'
 import { RemoteControl } from '../../dist/app/control.js'
 import { OwnConnections } from '../../dist/app/own-connections.js'
+import type { Requests } from '../../dist/app/requests.js'
 import type { Denials } from '../../dist/auth/denials.js'
 import { Connection, type ConnectionHost } from '../../dist/connection/connection.js'
 import { Connections } from '../../dist/connection/connections.js'
@@ -159,6 +160,7 @@ export class BenchNode {
       dispatch: this.#dispatch,
       revocations,
       acks: this.acks,
+      requests: {} as Requests,
       polls: {} as Polls,
       elsewhere: new Elsewhere(undefined),
       cluster: new Cluster({ node: 'bench', control: undefined, gathering: new Gathering(roster), onError: quiet }),

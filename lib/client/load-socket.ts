@@ -6,5 +6,7 @@ const load = (name: string): Promise<{ WebSocket: SocketClass }> => import(
   /* webpackIgnore: true */ /* @vite-ignore */ name
 ) as Promise<{ WebSocket: SocketClass }>
 
-/** Loads the class of the package `ws`. package.json puts `no-socket.ts` in the place of this file outside Node. */
+/**
+ * Loads the class of the package `ws`. package.json puts `no-socket.ts` in the place of this file for React Native.
+ */
 export async function loadSocket (): Promise<SocketClass> { return (await load('ws')).WebSocket }

@@ -1,4 +1,2 @@
-/**
- * Stands in for `load-socket.ts` in browsers and React Native, whose bundlers may not know how to load by a variable.
- */
+/** Stands in for `load-socket.ts` in React Native, whose bundler does not know how to load by a variable. */
 export async function loadSocket (): Promise<never> { throw new Error('this platform has no WebSocket') }

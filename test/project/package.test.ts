@@ -113,7 +113,7 @@ t.test('the packed package, as an app installs it', { skip }, async (t) => {
   })
 
   await t.test('the import of ws says to each bundler in its own word that it is to be left alone', async (t) => {
-    const text = readFileSync(join(unpacked, 'dist/client/platform.js'), 'utf8')
+    const text = readFileSync(join(unpacked, 'dist/client/load-socket.js'), 'utf8')
     t.match(text, /import\((?=[^)]*webpackIgnore: true)(?=[^)]*@vite-ignore)/)
   })
 })
