@@ -45,7 +45,9 @@ async function sizeOf (contents: string): Promise<{ size: number, files: string[
   const load = (path: string): void => {
     if (loaded.has(path)) return
     loaded.add(path)
-    for (const { kind, path: other } of metafile.outputs[path]!.imports) if (kind === 'import-statement') load(other)
+    for (const { kind, path: other, external } of metafile.outputs[path]!.imports) {
+      if (kind === 'import-statement' && external !== true) load(other)
+    }
   }
   load('out/stdin.js')
   return {
