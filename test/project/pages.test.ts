@@ -27,6 +27,12 @@ const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   js: (text) => transformSync(text, { loader: 'js', format: 'esm' }),
   json: (text) => JSON.parse(text) as unknown,
   yaml: (text) => parseYaml(text) as unknown,
+  // A page has its code in modules; what has none is wrong.
+  html: (text) => {
+    const scripts = [...text.matchAll(/<script type="module">([^]*?)<\/script>/g)]
+    if (scripts.length === 0) throw new Error('no module')
+    for (const [, script] of scripts) transformSync(script!, { loader: 'js', format: 'esm' })
+  },
   sh: (text) => {
     const { status, stderr } = spawnSync('bash', ['-n'], { input: text, encoding: 'utf8' })
     if (status !== 0) throw new Error(stderr)
