@@ -87,7 +87,12 @@ t.test('the small examples in a browser', { skip: skipWithoutChromium() }, async
   await t.test('the plain page of the guide: what one tab says is read in another, as text', async (t) => {
     const { build } = await import('../../example/docs/plain-page/server.ts' as string) as { build (): Promise<FastifyInstance> }
     const app = await build()
-    t.teardown(() => app.close())
+    t.teardown(async () => {
+      const closed = app.close()
+      // A browser keeps sockets open on which it has asked nothing yet; a server waits for them.
+      app.server.closeAllConnections()
+      await closed
+    })
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     const [one, other] = [await browser.newPage(), await browser.newPage()]
     for (const page of [one, other]) {
