@@ -94,7 +94,9 @@ function createSnapshots (handle: Handle, load: () => Promise<Loaded>): Snapshot
       return isNew(detail) ? emit(detail, ...names) : []
     }
     for (const { type, data, timestamp, offset } of past) emit({ type, data, timestamp, offset }, type, '*')
-    for (const { detail, names, resolve } of rest) resolve(isNew(detail) ? Promise.all(emit(detail, ...names)) : undefined)
+    for (const { detail, names, resolve } of rest) {
+      resolve(isNew(detail) ? Promise.all(emit(detail, ...names)) : undefined)
+    }
   }
 
   /** Reads the events between a state and those that are held. */
