@@ -38,7 +38,7 @@ export function createQueue (
 ): Queue {
   // Some 100 bits, by which the server knows a message that is sent again. They tell the clients of one user apart and
   // are no secret, so that they need no generator that a platform may lack.
-  const prefix = [1, 2].map(() => Math.random().toString(36).slice(2)).join('')
+  const prefix = Array.from({ length: 20 }, () => (Math.random() * 36 | 0).toString(36)).join('')
   const waiting = new Map<string, Waiting>()
   let count = 0
   let held = 0
