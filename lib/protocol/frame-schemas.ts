@@ -85,7 +85,10 @@ export const CLIENT_FRAMES: Readonly<Record<string, Frame>> = {
     fields: {
       id: string(),
       data: optional({ description: 'the answer to an event that carries `reply`' }),
-      error: optional(object({ code: optional(string()), message: optional(string()) }, { description: 'why there is no answer' }))
+      error: optional(object({ code: optional(string()), message: optional(string()) }, {
+        title: 'AnswerError',
+        description: 'why there is no answer'
+      }))
     }
   }
 }

@@ -290,7 +290,7 @@ for (const [what, declare, code, message] of [
     'a reserved segment in capitals',
     (app: FastifyInstance) => app.room(defineRoom('Stats', {})),
     'REALTIME_ERR_ROOM',
-    /"Stats", which is a URL of the plugin; rename the room \(reserved: stats, ticket, health, api, asyncapi\.json\)/
+    /"Stats", which is a URL of the plugin; rename the room \(reserved: stats, ticket, health, api, asyncapi\.json, client\.js\)/
   ],
   [
     'a reserved message',
