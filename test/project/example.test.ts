@@ -6,6 +6,8 @@ import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
 import { startExample } from '../helpers/example.js'
 
 const TRANSPORTS = ['websocket', 'sse', 'polling'] as const
+/** As the page names them. */
+const NAMES = { websocket: 'WebSocket', sse: 'Server-Sent Events', polling: 'long polling' }
 
 interface Visitor { readonly page: Page, readonly context: BrowserContext, readonly faults: string[] }
 
@@ -217,7 +219,7 @@ t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) =>
 
   for (const transport of TRANSPORTS) {
     await t.test(
-      `a dropped connection resumes over ${transport}, with what was said meanwhile and what it said itself`,
+      `a dropped connection resumes over ${transport} with what was said meanwhile, and what was written is still there`,
       async (t) => {
         await ada.page.locator('#transport').selectOption(transport)
         await connected(ada.page)
@@ -227,15 +229,24 @@ t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) =>
         await say(bob.page, `during the break of ${transport}, 1`)
         await say(bob.page, `during the break of ${transport}, 2`)
         await read(bob.page, `during the break of ${transport}, 2`)
-        await say(ada.page, `said offline over ${transport}`)
+        await ada.page.locator('#text').fill(`written offline over ${transport}`)
+        await ada.page.locator('#banner', { hasText: 'tries again by itself' }).waitFor()
+        t.ok(await ada.page.locator('#send').isDisabled(), 'nothing can be sent meanwhile')
+        await ada.page.locator('#text').press('Enter')
         await read(ada.page, `during the break of ${transport}, 2`)
-        await read(bob.page, `said offline over ${transport}`)
+        await connected(ada.page)
+        t.equal(await ada.page.locator('#banner').textContent(), '')
+        t.ok((await ada.page.locator('#state-text').textContent())?.endsWith(` by ${NAMES[transport]}`))
+        t.equal(await ada.page.locator('#text').inputValue(), `written offline over ${transport}`)
+        await ada.page.locator('#text').press('Enter')
+        await read(bob.page, `written offline over ${transport}`)
         await ada.page.locator('#resume', { hasText: '2 messages were caught up' }).waitFor()
-        await read(ada.page, `said offline over ${transport}`)
+        await read(ada.page, `written offline over ${transport}`)
         for (const { page } of [ada, bob]) {
           const said = await texts(page)
           t.same(said.filter((text) => text.includes(transport)).sort(), [
-            `during the break of ${transport}, 1`, `during the break of ${transport}, 2`, `said offline over ${transport}`
+            `during the break of ${transport}, 1`, `during the break of ${transport}, 2`,
+            `written offline over ${transport}`
           ])
         }
       }

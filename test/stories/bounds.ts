@@ -30,6 +30,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   'while the schemas are checked': 'test/protocol/regexp.test.ts',
   'gateway: joins': 'test/gateway/hooks.test.ts',
   'gateway: questions': 'test/gateway/hooks.test.ts',
+  'client: what is heard after a state': 'test/client/snapshot.test.ts',
   'client: messages that wait': 'test/client/links.test.ts',
   '`fastify-realtime/bridge`': 'test/bridge/bridge.test.ts'
 }
@@ -73,11 +74,15 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'commands that wait': CALLS,
   'clocks of the shards': 'one of each primary of a cluster',
   'when a failure of each kind': 'kinds that the source names',
+  'buckets of a histogram': DECLARED,
   'counters by code': 'the codes of the table',
   'what is declared': DECLARED,
   'gateway: what is wrong': DECLARED,
   'the page of the dashboard': 'in the browser of an admin, by what the page shows',
   'client: rooms, questions': CALLS,
+  'client: tabs that share the link': 'the tabs of one browser, and messages that wait, whose bound is driven',
+  'client: what belongs to a handle': CALLS,
+  'client: rooms of components': 'as many as components that the page shows',
   'client: members': 'those that the server lists',
   '`fastify-realtime conformance`': 'a tool that a developer runs against a client of his own',
   '`fastify-realtime/testing`': 'tests read all of it',

@@ -5,6 +5,8 @@ const HISTORY = 50
 const OFFLINE = 5_000
 const TYPING_SHOWN = 4_000
 const TYPING_EVERY = 2_000
+/** milliseconds between two messages that stand under one head */
+const TOGETHER = 300_000
 
 const $ = (id) => document.getElementById(id)
 const roomId = new URLSearchParams(location.search).get('room') ?? 'lobby'
@@ -158,6 +160,7 @@ function run (user) {
       showResume()
     }
     line.append(head, text('p', '', data.text))
+    line.dataset.author = `${kind} ${data.by} ${data.to ?? ''}`
     lines.set(data.id, line)
     insert(line)
     if (kind === 'said') setTyping(data.by)
@@ -171,7 +174,16 @@ function run (user) {
     let at = all.length
     while (at > 0 && Number(all[at - 1].dataset.timestamp ?? 0) > Number(line.dataset.timestamp)) at--
     list.insertBefore(line, all[at] ?? null)
+    for (const each of [line, line.nextElementSibling]) group(each)
     if (isAtEnd || line.classList.contains('own')) list.scrollTop = list.scrollHeight
+  }
+
+  /** What one person says in one go stands under one head. */
+  function group (line) {
+    const before = line?.previousElementSibling
+    if (line?.dataset.author === undefined) return
+    const isSoon = line.dataset.timestamp - before?.dataset.timestamp < TOGETHER
+    line.classList.toggle('follows', isSoon && before.dataset.author === line.dataset.author)
   }
 
   function notice (message) {
@@ -248,10 +260,19 @@ function run (user) {
   // Connection
 
   const STATES = { connecting: 'Connecting', open: 'Connected', reconnecting: 'Reconnecting', closed: 'Disconnected' }
+  const TRANSPORTS = { websocket: 'WebSocket', sse: 'Server-Sent Events', polling: 'long polling' }
+  const BANNERS = {
+    reconnecting: 'The connection is lost. The page tries again by itself; nothing that is said meanwhile is missed.',
+    closed: 'The connection has ended. Reload the page to come back.'
+  }
 
   function showState ({ state = client.state } = {}) {
-    $('state').dataset.state = state
-    $('state-text').textContent = STATES[state] ?? state
+    const isOpen = state === 'open'
+    $('app').dataset.state = $('state').dataset.state = state
+    $('state-text').textContent = `${STATES[state] ?? state}${isOpen ? ` by ${TRANSPORTS[client.transport]}` : ''}`
+    $('banner').textContent = BANNERS[state] ?? ''
+    $('send').disabled = !isOpen
+    $('online').title = isOpen ? '' : 'as it was before the connection was lost'
     if (state === 'open') {
       if (broken !== undefined && broken.to === Infinity) {
         broken.to = Date.now()
