@@ -33,4 +33,4 @@ export type {
   BroadcastStep, ConnectionClosed, ConnectionOpened, DeliverStep, MessageStep, TracedStep
 } from './diagnostics/channels.js'
 export type { Position } from './protocol/position.js'
-export type { Code, Retry } from './protocol/codes.js'
+export type { Code, EndReason, Retry } from './protocol/codes.js'
