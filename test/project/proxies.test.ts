@@ -78,19 +78,9 @@ async function startProxy (t: Test, { program, file, change, args }: Proxy, targ
   })
 }
 
-/** Why a proxy is skipped. The two that not every CI has are skipped there, too; the page says what was tried. */
-function absent (program: string): string | false {
-  try {
-    return missing(program)
-  } catch (error) {
-    if (['caddy', 'apache2'].includes(program)) return (error as Error).message
-    throw error
-  }
-}
-
 t.jobs = 4
 for (const proxy of proxies) {
-  const skip = absent(proxy.program)
+  const skip = missing(proxy.program)
   t.test(
     `behind ${proxy.program}, as its page configures it, each transport hears each event as it comes`,
     { skip, buffered: true },
