@@ -195,28 +195,29 @@ export class Overview {
   async disconnect (key: string): Promise<void> { await this.#of(key, 'disconnect') }
 
   async #of (key: string, what: 'connection' | 'disconnect'): Promise<Readonly<Record<string, unknown>>> {
-    const { cluster } = this.#options
     const [, node, number] = KEY.exec(key) ?? []
     if (node === undefined) throw new Refusal('invalid_message', { message: 'a connection is named by its key' })
-    const question = { what, number: Number(number) }
-    const answer = node === cluster.node
-      ? await this.#answer(question)
-      : (await cluster.ask(question, node)).answers.get(node)
-    if (!isFields(answer)) throw new Refusal('unavailable', { message: `the node ${node} does not answer`, retryAfter: 1_000 })
+    const answer = await this.#askOne(node, { what, number: Number(number) })
     if (answer.isFound !== true) throw new Refusal('room_unknown', { message: 'this connection has ended' })
-    if (answer.isRefused === true) throw new Refusal('forbidden', { message: `stats.actions is off on the node ${node}` })
     return answer
   }
 
   /** Begins to drain a node. @throws Refusal `unavailable` when it does not answer */
-  async drain (node: string): Promise<void> {
+  async drain (node: string): Promise<void> { await this.#askOne(node, { what: 'drain' }) }
+
+  /** @throws Refusal `unavailable` when the node does not answer, `forbidden` when it lets nobody act */
+  async #askOne (node: string, question: object): Promise<Readonly<Record<string, unknown>>> {
     const { cluster } = this.#options
-    const question = { what: 'drain' }
     const answer = node === cluster.node
       ? await this.#answer(question)
       : (await cluster.ask(question, node)).answers.get(node)
-    if (!isFields(answer)) throw new Refusal('unavailable', { message: `the node ${node} does not answer`, retryAfter: 1_000 })
-    if (answer.isRefused === true) throw new Refusal('forbidden', { message: `stats.actions is off on the node ${node}` })
+    if (!isFields(answer)) {
+      throw new Refusal('unavailable', { message: `the node ${node} does not answer`, retryAfter: 1_000 })
+    }
+    if (answer.isRefused === true) {
+      throw new Refusal('forbidden', { message: `stats.actions is off on the node ${node}` })
+    }
+    return answer
   }
 
   /** What this node answers; nothing to what it does not know, which a newer node may have asked. */

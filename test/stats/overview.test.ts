@@ -4,9 +4,21 @@ import { redis } from '../../lib/adapters/redis/index.js'
 import { chat, connect, declareChat, lobby, start, type Running, type StartOptions } from '../helpers/net.js'
 import { missing, startRedis, until } from '../helpers/servers.js'
 
+/** What a row of one of the lists has. */
+interface Row {
+  readonly node: string
+  readonly key: string
+  readonly userId: string
+  readonly isAnswering: boolean
+  readonly stats: { readonly connections: { readonly total: number } }
+}
+
 interface Answer {
   readonly status: number
-  readonly body: Record<string, any>
+  readonly body: Readonly<Record<string, unknown>> & {
+    readonly items: readonly Row[]
+    readonly events?: ReadonlyArray<{ readonly data?: unknown }>
+  }
   readonly headers: Record<string, unknown>
 }
 
@@ -56,7 +68,7 @@ t.test('connections are sorted, searched, filtered and paged by the server, and 
     const { body, headers } = await ask(server, `/connections?${query}`)
     t.equal(headers['cache-control'], 'no-store')
     t.notOk(ids.some((id) => JSON.stringify(body).includes(id)), 'no id of a connection is shown')
-    return [body.total, ...(body.items as Array<{ userId: string }>).map(({ userId }) => userId)]
+    return [body.total, ...body.items.map(({ userId }) => userId)]
   }
   t.same(await users('sort=user&limit=2'), [7, 'user-0', 'user-1'])
   t.same(await users('sort=user&order=desc&limit=2'), [7, 'user-6', 'user-5'])
@@ -77,7 +89,7 @@ t.test('connections are sorted, searched, filtered and paged by the server, and 
   } while (after !== '')
   t.same(seen, [0, 1, 2, 3, 4, 5, 6].map((i) => `user-${i}`))
 
-  const key = (await ask(server, '/connections?user=user-3')).body.items[0].key as string
+  const key = (await ask(server, '/connections?user=user-3')).body.items[0]!.key
   t.match((await ask(server, `/connections/${key}`)).body, {
     userId: 'user-3',
     transport: 'websocket',
@@ -114,7 +126,7 @@ t.test('a room shows who is in it and its last events, and their data to an admi
   })
   t.notMatch(JSON.stringify(hidden.body), /secret/)
   const shown = await ask(server, '/room?name=chat%2F1&data=true&events=1')
-  t.same(shown.body.events.map(({ data }: { data: unknown }) => data), [{ text: 'another secret', by: 'ada' }])
+  t.same(shown.body.events?.map(({ data }) => data), [{ text: 'another secret', by: 'ada' }])
   t.match(await ask(server, '/room?name=chat%2F1', { token: 'scraper' }), { status: 200 })
   t.match(await ask(server, '/room?name=chat%2F1&data=true', { token: 'scraper' }), { status: 403 })
   t.match(await ask(server, '/room?name=chat%2F1', { token: server.token('ada') }), { status: 403 })
@@ -135,7 +147,7 @@ t.test('an admin ends a connection, keeps a user out and drains the node; a scra
   })
   const ada = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
   const bob = await connect(server, { token: server.token('bob'), rooms: ['chat/1'] })
-  const { key } = (await ask(server, '/connections?user=ada')).body.items[0]
+  const { key } = (await ask(server, '/connections?user=ada')).body.items[0]!
   const body = { action: 'disconnect', connection: key }
   const cookie = `session=${server.token('root', { role: 'admin' })}`
   const byCookie = async (headers: Record<string, string>, type = 'application/json'): Promise<number> =>
@@ -200,16 +212,16 @@ t.test('each node shows all nodes, their rooms and connections, and acts on anot
 
   const { here, items } = (await ask(a, '/nodes')).body
   t.equal(items.length, 3)
-  t.ok(items.every(({ isAnswering, stats }: any) => isAnswering === true && stats.connections.total === 1))
+  t.ok(items.every(({ isAnswering, stats }) => isAnswering === true && stats.connections.total === 1))
   const all = (await ask(a, '/connections?sort=user')).body
-  t.same([all.total, ...all.items.map(({ userId }: any) => userId)], [3, 'ada', 'bob', 'cleo'])
-  t.equal(new Set(all.items.map(({ node }: any) => node)).size, 3)
+  t.same([all.total, ...all.items.map(({ userId }) => userId)], [3, 'ada', 'bob', 'cleo'])
+  t.equal(new Set(all.items.map(({ node }) => node)).size, 3)
   t.same((await ask(a, `/connections?node=${here}`)).body.total, 1)
   t.same((await ask(a, '/rooms?sort=name')).body.total, 3, 'a room stands there once for each node')
   const members = [{ members: 1 }, { members: 1 }, { members: 1 }]
   t.match((await ask(a, '/room?name=chat%2F1')).body, { nodes: members, silent: [] })
 
-  const [, ofB, ofC] = all.items.map(({ key }: any) => key)
+  const [, ofB = '', ofC = ''] = all.items.map(({ key }) => key)
   t.match((await ask(a, `/connections/${ofB}`)).body, { userId: 'bob', rooms: ['chat/1'] })
   t.match(await ask(a, '/actions', { body: { action: 'disconnect', connection: ofC } }), { status: 403 })
   t.match(await ask(a, '/actions', { body: { action: 'disconnect', connection: ofB } }), { status: 200 })
@@ -226,6 +238,6 @@ t.test('each node shows all nodes, their rooms and connections, and acts on anot
   await mute.start(new FakeHost('mute'))
   await mute.control!.send({ type: 'node', state: 'here' })
   await until('the node is known', async () => (await ask(a, '/nodes')).body.items.length === 3)
-  const silent = (await ask(a, '/nodes')).body.items.find(({ node }: any) => node === 'mute')
+  const silent = (await ask(a, '/nodes')).body.items.find(({ node }) => node === 'mute')
   t.same(silent, { node: 'mute', isAnswering: false })
 })

@@ -4,8 +4,16 @@ import { Packet, type EventHead } from '../../protocol/packet.js'
 /** What the index says of an event besides its numbers; few kinds occur in one room. */
 interface Kind { readonly type: string, readonly delivery: Delivery }
 
-/** The fields of a head that few events have, as they are kept. */
-type Rare = Pick<EventHead, 'key' | 'version' | 'user' | 'isRemoval' | 'except' | 'ack' | 'part'>
+/**
+ * The fields of a head that few events have, as they are kept. Those that are named here are in the index, or end with
+ * the publication: its trace, and that it asks for an answer.
+ */
+type Rare = Omit<
+  EventHead,
+  'type' | 'room' | 'delivery' | 'timestamp' | 'age' | 'position' | 'traceparent' | 'isQuestion'
+>
+/** Whoever gives a head one more field has to say here what becomes of it. */
+type AllOfThem = { readonly [K in keyof Required<Rare>]: Rare[K] }
 
 /** Bytes of one record of the index: four numbers of four bytes and one of two. */
 const RECORD = 18
@@ -122,7 +130,7 @@ function isDifference (value: number): boolean { return value === (value | 0) }
 /** @returns the fields that most events lack; `undefined` where the event lacks them all */
 function rareOf ({ key, version, user, isRemoval, except, ack, part }: EventHead): Rare | undefined {
   if ((key ?? version ?? user ?? isRemoval ?? ack ?? part) !== undefined) {
-    return { key, version, user, isRemoval, except, ack, part }
+    return { key, version, user, isRemoval, except, ack, part } satisfies AllOfThem
   }
   return except === undefined ? undefined : { except }
 }
