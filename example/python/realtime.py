@@ -56,6 +56,7 @@ class Client:
         self.url, self.token, self.transport = url.rstrip('/'), token, transport
         self.rooms, self.waiting, self.joins = {}, {}, {}
         self.write, self.id, self.heartbeat, self.cursor, self.attempt = None, None, 30, None, 0
+        self.turn = asyncio.Lock()
 
     def join(self, name, on_event, on_lost=lambda: None):
         """Before `run`. `on_event(type, data)` is called for each event, `on_lost()` where some are lost."""
@@ -125,8 +126,10 @@ class Client:
     async def post(self, frame):
         headers = {'content-type': 'application/json', 'x-connection-id': self.id}
         try:
-            answer = await asyncio.to_thread(self.request, 'POST', '', json.dumps(frame), headers)
-            data = json.loads(await asyncio.to_thread(answer.read))
+            # One after another: two requests at once may arrive in either order.
+            async with self.turn:
+                answer = await asyncio.to_thread(self.request, 'POST', '', json.dumps(frame), headers)
+                data = json.loads(await asyncio.to_thread(answer.read))
             answered = data if answer.status == 200 else {'type': 'error', 'data': data}
         except (OSError, http.client.HTTPException, ValueError):
             # Nobody knows whether it arrived; sent again under its id, it takes effect once.

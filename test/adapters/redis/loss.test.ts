@@ -81,7 +81,8 @@ else {
       server.resume()
       await isUp(a, b)
       await b.adapter.publish('live/1', score('all'), live)
-      t.same(await a.host.heard('live/1', 2), ['alone', 'all'])
+      // The room drops a version that it has. Here it may come twice: by itself, and with the values read anew.
+      t.same([...new Set(await a.host.heard('live/1', 2))], ['alone', 'all'])
     }
   )
 
