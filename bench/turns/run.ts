@@ -90,7 +90,7 @@ await report('stats and metrics, 20 times each', async () => {
   for (let index = 0; index < 20; index++) {
     read()
     await new Promise(setImmediate)
-    await metrics.text()
+    await metrics.scrape()
     await new Promise(setImmediate)
   }
 })

@@ -1,11 +1,11 @@
 import { KindGuard, type TSchema, type TUnion } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
+import { Errors } from '@sinclair/typebox/errors'
 
 interface Spelled { readonly properties: Readonly<Record<string, TSchema>>, readonly items?: TSchema }
 
 /** Says what is wrong with an option: its path, and for an unknown key the one that was probably meant. */
 export function explain (rules: TSchema, value: unknown, name: string): string | undefined {
-  const first = Value.Errors(rules, value).First()
+  const first = Errors(rules, value).First()
   if (first === undefined) return undefined
   const path = first.path.slice(1).replaceAll('/', '.')
   const where = `${name}${path === '' ? '' : `.${path}`}`

@@ -1,4 +1,3 @@
-import fastifyJwt from '@fastify/jwt'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import { REALTIME_ERR_PLUGIN } from '../errors/misuse.js'
@@ -60,6 +59,7 @@ export async function registerDependencies (app: FastifyInstance, options: Realt
   } else if (options.jwt !== undefined) {
     checkJwtNames(app, options.jwt as { namespace?: string, decoratorName?: string })
     const verify = { clockTolerance: DEFAULTS.tolerance, ...(options.jwt as { verify?: object }).verify }
+    const { default: fastifyJwt } = await import('@fastify/jwt')
     // Its options are a union by the kind of secret, which a copy of them is no member of.
     await app.register(fastifyJwt, { ...options.jwt, verify } as never)
   } else if (options.authenticate === undefined) {

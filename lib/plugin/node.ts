@@ -5,7 +5,7 @@ import type { Heartbeat } from '../connection/heartbeat.js'
 import { Refusal } from '../errors/refusal.js'
 import type { ContractWatch } from '../rooms/contract-watch.js'
 import type { Membership } from '../rooms/membership.js'
-import { ServerApi } from '../server-api/server-api.js'
+import type { ServerApi } from '../server-api/server-api.js'
 import type { Counted } from '../stats/distributions.js'
 import { healthOf, type Health } from '../stats/health.js'
 import { Inspector } from '../stats/inspector.js'
@@ -40,7 +40,8 @@ export class RealtimeNode {
   readonly #watch: NodeWatch
   readonly #startedAt = performance.now()
 
-  constructor (foundation: Foundation) {
+  /** @param Api what makes the server API; needed where the options have keys */
+  constructor (foundation: Foundation, Api: typeof ServerApi | undefined) {
     const { app: { log }, adapter, ledger, failures, nodeId } = foundation
     this.foundation = foundation
     const server = this.#server = new ServerParts(foundation)
@@ -56,7 +57,7 @@ export class RealtimeNode {
     })
     const { endpoint } = this.clients = createClientInterface(foundation, core, server)
     const { api } = foundation.options
-    if (api !== undefined) this.api = new ServerApi({ ...foundation, ...core, api, rooms: this.rooms })
+    if (api !== undefined) this.api = new Api!({ ...foundation, ...core, api, rooms: this.rooms })
     this.#adapterHost = createAdapterHost(foundation, core)
     this.#contracts = createContractWatch(foundation)
     this.#watch = new NodeWatch(foundation)

@@ -6,6 +6,7 @@ import { declareReplyPosition } from '../app/reply-position.js'
 import { createPrefix } from '../endpoint/prefix.js'
 import { REALTIME_ERR_PLUGIN } from '../errors/misuse.js'
 import { resolveOptions } from '../options/resolve.js'
+import { loadInterpreter } from '../protocol/validate.js'
 import type { RealtimeOptions } from '../types/options.js'
 import { registerDependencies } from './dependencies.js'
 import { createFoundation } from './foundation.js'
@@ -19,7 +20,9 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   const settings = resolveOptions(options)
   const prefix = await createPrefix(app, settings.prefix)
   await registerDependencies(app, options)
-  const node = new RealtimeNode(createFoundation(app, options, settings, prefix))
+  await loadInterpreter()
+  const api = options.api === undefined ? undefined : await import('../server-api/server-api.js')
+  const node = new RealtimeNode(createFoundation(app, options, settings, prefix), api?.ServerApi)
   const { hub, auth, readiness } = node.core
 
   app.decorate('rooms', node.rooms)

@@ -1,7 +1,6 @@
-import { Kind, type TSchema } from '@sinclair/typebox'
+import { Kind, Type, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { ValueErrorType } from '@sinclair/typebox/errors'
-import { Value } from '@sinclair/typebox/value'
+import { Errors, ValueErrorType } from '@sinclair/typebox/errors'
 import { forgetting, MAX_VIOLATIONS, pointer, type Checker, type Violation } from './checker.js'
 import { LISTED, weigh } from './large-values.js'
 import { isJoint, isTest, prepare } from './schema.js'
@@ -20,12 +19,25 @@ export function compile (schema: TSchema, limit = 65_536): Checker {
   return forgetting(check, (value) => violations.of(prepared, value), forget)
 }
 
+/** Interprets a schema; finding errors gives the same answer as the interpreter of TypeBox, and takes longer. */
+let interpret = (schema: TSchema, value: unknown): boolean => Errors(schema, value).First() === undefined
+
+/** Loads the interpreter of TypeBox where code generation is forbidden; elsewhere it would only delay the start. */
+export async function loadInterpreter (): Promise<void> {
+  try {
+    TypeCompiler.Compile(Type.Unknown())
+  } catch {
+    const { Value } = await import('@sinclair/typebox/value')
+    interpret = (schema, value) => Value.Check(schema, value)
+  }
+}
+
 function checkOf (schema: TSchema): (value: unknown) => boolean {
   try {
     const checker = TypeCompiler.Compile(schema)
     return (value) => checker.Check(value)
   } catch (error) {
-    if (error instanceof EvalError) return (value) => Value.Check(schema, value)
+    if (error instanceof EvalError) return (value) => interpret(schema, value)
     throw error
   }
 }
@@ -58,7 +70,7 @@ class Violations {
   }
 
   #list (schema: TSchema, value: unknown, path: string, found: Violation[]): void {
-    for (const error of Value.Errors(schema, value)) {
+    for (const error of Errors(schema, value)) {
       if (found.length >= MAX_VIOLATIONS) return
       if (error.type === ValueErrorType.Kind && isTest(error.schema)) {
         this.#look(error.schema, error.value, path + error.path, found)

@@ -1,6 +1,7 @@
-import { Counter, Gauge, Registry, type CounterConfiguration, type GaugeConfiguration, type Metric } from 'prom-client'
+import type { Metric, Registry } from 'prom-client'
 import { isCode } from '../protocol/codes.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
+import { collected, type Give } from './collected.js'
 import { distribution } from './distribution.js'
 import { COUNTERS, DISTRIBUTIONS, type Counted } from './distributions.js'
 import type { StatsSnapshot } from './snapshot.js'
@@ -49,11 +50,16 @@ function label (word: string): string {
   return isCode(word) || CLOSES.has(word) ? word : 'other'
 }
 
+/** The metrics as a scrape is answered with them. */
+export interface Scrape { readonly contentType: string, readonly text: string }
+
 /**
  * The snapshot as Prometheus metrics. They are read at each scrape, so that the hot path pays for plain integers only.
  */
 export class Metrics {
-  readonly #registry: Registry
+  /** The application's own; without one, a registry is made at the first scrape, when prom-client is loaded. */
+  readonly #given: Registry | undefined
+  #made: Promise<Registry> | undefined
   readonly #own = new Map<string, Metric>()
   #latest: StatsSnapshot | undefined
   readonly #read: () => StatsSnapshot
@@ -70,7 +76,7 @@ export class Metrics {
     if (register !== undefined && typeof (register as { registerMetric?: unknown }).registerMetric !== 'function') {
       throw new REALTIME_ERR_OPTIONS('options.stats.register must be a prom-client Registry')
     }
-    this.#registry = (register as Registry | undefined) ?? new Registry()
+    this.#given = register as Registry | undefined
     try {
       this.#define()
     } catch (error) {
@@ -80,29 +86,38 @@ export class Metrics {
   }
 
   /**
-   * Content type of the registry: an application's registry may write OpenMetrics, and Prometheus 3 refuses a text
-   * under another type.
+   * Content type and text of the registry: an application's registry may write OpenMetrics, and Prometheus 3 refuses a
+   * text under another type.
    */
-  get contentType (): string { return this.#registry.contentType }
+  async scrape (): Promise<Scrape> {
+    const registry = this.#given ?? await (this.#made ??= this.#make())
+    const text = await registry.metrics()
+    return { contentType: registry.contentType, text }
+  }
 
-  async text (): Promise<string> { return await this.#registry.metrics() }
-
-  /** Removes the metrics of this instance from the registry, and leaves those of other apps. */
+  /** Removes the metrics of this instance from the application's registry, and leaves those of other apps. */
   close (): void {
     for (const [name, metric] of this.#own) {
-      if (this.#registry.getSingleMetric(name) === metric) this.#registry.removeSingleMetric(name)
+      if (this.#given?.getSingleMetric(name) === metric) this.#given.removeSingleMetric(name)
     }
     this.#own.clear()
   }
 
-  #name (name: string): string {
-    const full = PREFIX + name
-    if (this.#registry.getSingleMetric(full) !== undefined) {
+  async #make (): Promise<Registry> {
+    const { Registry } = await import('prom-client')
+    const registry = new Registry()
+    for (const metric of this.#own.values()) registry.registerMetric(metric)
+    return registry
+  }
+
+  #add (metric: Metric, name: string): void {
+    if (this.#given?.getSingleMetric(name) !== undefined) {
       throw new REALTIME_ERR_OPTIONS(
-        `options.stats.register already holds ${full}: give each app a Registry of its own, and metrics of yours another prefix than ${PREFIX}`
+        `options.stats.register already holds ${name}: give each app a Registry of its own, and metrics of yours another prefix than ${PREFIX}`
       )
     }
-    return full
+    this.#given?.registerMetric(metric)
+    this.#own.set(name, metric)
   }
 
   /** One snapshot serves all metrics of a scrape, because they are collected in one turn of the event loop. */
@@ -114,46 +129,23 @@ export class Metrics {
     return this.#latest
   }
 
-  #gauge (
+  #collect (
+    kind: 'gauge' | 'counter',
     name: string,
     help: string,
-    collect: (set: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void,
+    collect: (give: Give, stats: StatsSnapshot) => void,
     labelNames: string[] = []
   ): void {
-    const read = (): StatsSnapshot => this.#now()
-    const full = this.#name(name)
-    const options: GaugeConfiguration<string> = {
-      name: full,
-      help,
-      labelNames,
-      registers: [this.#registry],
-      collect () {
-        this.reset()
-        collect((value, labels = {}) => { this.set(labels, value) }, read())
-      }
-    }
-    this.#own.set(full, new Gauge(options))
+    const full = PREFIX + name
+    this.#add(collected(kind, full, help, labelNames, (give) => { collect(give, this.#now()) }), full)
   }
 
-  #counter (
-    name: string,
-    help: string,
-    collect: (add: (value: number, labels?: Record<string, string>) => void, stats: StatsSnapshot) => void,
-    labelNames: string[] = []
-  ): void {
-    const read = (): StatsSnapshot => this.#now()
-    const full = this.#name(name)
-    const options: CounterConfiguration<string> = {
-      name: full,
-      help,
-      labelNames,
-      registers: [this.#registry],
-      collect () {
-        this.reset()
-        collect((value, labels = {}) => { this.inc(labels, value) }, read())
-      }
-    }
-    this.#own.set(full, new Counter(options))
+  #gauge (name: string, help: string, collect: (set: Give, stats: StatsSnapshot) => void, labels?: string[]): void {
+    this.#collect('gauge', name, help, collect, labels)
+  }
+
+  #counter (name: string, help: string, collect: (add: Give, stats: StatsSnapshot) => void, labels?: string[]): void {
+    this.#collect('counter', name, help, collect, labels)
   }
 
   #distribute (): void {
@@ -162,10 +154,8 @@ export class Metrics {
       this.#counter(name, help, (add) => { if (counted !== undefined) read(counted, add) }, labels)
     }
     for (const [name, help, labels, read] of DISTRIBUTIONS) {
-      const full = this.#name(name)
-      const metric = distribution(full, help, labels, () => counted === undefined ? [] : read(counted))
-      this.#registry.registerMetric(metric)
-      this.#own.set(full, metric)
+      const full = PREFIX + name
+      this.#add(distribution(full, help, labels, () => counted === undefined ? [] : read(counted)), full)
     }
   }
 
@@ -240,12 +230,10 @@ export class Metrics {
       set(adapter.isUp === false ? 0 : 1)
     })
     for (const [key, kind, name, help] of ADAPTER) {
-      const read = (set: (value: number) => void, { adapter }: StatsSnapshot): void => {
+      this.#collect(kind, name, help, (give, { adapter }) => {
         // A value that this adapter does not count has no sample.
-        if (typeof adapter[key] === 'number') set(adapter[key])
-      }
-      if (kind === 'gauge') this.#gauge(name, help, read)
-      else this.#counter(name, help, read)
+        if (typeof adapter[key] === 'number') give(adapter[key])
+      })
     }
     this.#counter('api_published_total', 'Events published by the server API, by key.', (add, { api = {} }) => {
       for (const [key, { published }] of Object.entries(api)) if (key !== '') add(published, { key })

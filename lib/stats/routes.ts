@@ -65,7 +65,8 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     if (format === 'html') return await sendPage(request, reply)
     await authorize(request)
     if (format === 'json') return await sendJson(reply, read())
-    return await reply.type(metrics.contentType).send(await metrics.text())
+    const { contentType, text } = await metrics.scrape()
+    return await reply.type(contentType).send(text)
   })
 
   scope.get('/stats/rooms', { ...shared, ...documented(ROUTES.statsRooms, shared.schema) }, async (request, reply) => {

@@ -7,7 +7,12 @@ import ts from 'typescript'
 export const LIB = fileURLToPath(new URL('../../lib', import.meta.url))
 
 /** One import of a file. */
-export interface Import { readonly target: string, readonly isType: boolean }
+export interface Import {
+  readonly target: string
+  readonly isType: boolean
+  /** Whether it is loaded when the line runs, not with the file. */
+  readonly isLater: boolean
+}
 
 /** A file of ours by its path below lib, a package by its name. */
 function resolve (file: string, specifier: string): string {
@@ -19,8 +24,8 @@ function resolve (file: string, specifier: string): string {
 function importsOf (file: string): Import[] {
   const source = ts.createSourceFile(file, readFileSync(join(LIB, file), 'utf8'), ts.ScriptTarget.Latest, true)
   const found: Import[] = []
-  const add = (specifier: ts.Node, isType: boolean): void => {
-    if (ts.isStringLiteral(specifier)) found.push({ target: resolve(file, specifier.text), isType })
+  const add = (specifier: ts.Node, isType: boolean, isLater = false): void => {
+    if (ts.isStringLiteral(specifier)) found.push({ target: resolve(file, specifier.text), isType, isLater })
   }
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node)) {
@@ -33,7 +38,7 @@ function importsOf (file: string): Import[] {
     } else if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) {
       add(node.moduleSpecifier, node.isTypeOnly)
     } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
-      add(node.arguments[0]!, false)
+      add(node.arguments[0]!, false, true)
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true)
     ts.forEachChild(node, visit)
   }
@@ -49,10 +54,16 @@ export const graph: ReadonlyMap<string, readonly Import[]> = new Map(files.map((
 /** Whether an import is a file of ours, not a package. */
 export const isOurs = (target: string): boolean => target.endsWith('.ts')
 
-/** What `file` loads at run time, itself included: files of ours and packages. */
-export function loaded (file: string, seen = new Set<string>()): Set<string> {
+/**
+ * What `file` loads at run time, itself included: files of ours and packages.
+ *
+ * @param isAll whether what is imported when a line runs is counted as well
+ */
+export function loaded (file: string, isAll = true, seen = new Set<string>()): Set<string> {
   if (seen.has(file)) return seen
   seen.add(file)
-  for (const { target, isType } of graph.get(file) ?? []) if (!isType) loaded(target, seen)
+  for (const { target, isType, isLater } of graph.get(file) ?? []) {
+    if (!isType && (isAll || !isLater)) loaded(target, isAll, seen)
+  }
   return seen
 }

@@ -131,6 +131,24 @@ t.test('the composition alone loads both connections and rooms', async (t) => {
   t.ok(both.length > 0)
 })
 
+/** What a node may never need. */
+const LATER = [
+  'prom-client',
+  '@fastify/jwt',
+  '@sinclair/typebox/value',
+  'server-api/server-api.ts',
+  'endpoint/client-script/built.ts',
+  'stats/dashboard/built.ts'
+]
+
+t.test('a node that starts loads nothing that it may never need: it is imported when it is asked for', async (t) => {
+  const all = loaded('index.ts')
+  t.same(LATER.filter((target) => !all.has(target)), [], 'each is loaded somewhere')
+  const atStart = loaded('index.ts', false)
+  t.ok(atStart.has('plugin/node.ts'))
+  t.same(LATER.filter((target) => atStart.has(target)), [])
+})
+
 /** Server only: a browser never loads them. */
 const SERVER_ONLY = [
   'protocol/validate.ts',

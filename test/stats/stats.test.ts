@@ -383,7 +383,7 @@ t.test('ten thousand rooms and users and codes of the app make no more series', 
   const ledger = new Ledger()
   for (let i = 0; i < 1_000; i++) ledger.errored(`app_error_${i}`)
   const metrics = new Metrics(() => snapshot(ledger, source(10_000), facts))
-  const lines = (await metrics.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  const lines = (await metrics.scrape()).text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   t.ok(lines.length < 200, `${lines.length} series`)
   t.ok(lines.includes('realtime_message_errors_total{code="other"} 1000'))
 })
@@ -448,7 +448,7 @@ t.test('a registry of OpenMetrics has the trace of a message beside its duration
 t.test('an adapter that is down is told as down', async (t) => {
   const line = async (adapter: Record<string, unknown>): Promise<string | undefined> => {
     const metrics = new Metrics(() => snapshot(new Ledger(), source(), { ...facts, adapter }))
-    return (await metrics.text()).split('\n').find((each) => each.startsWith('realtime_adapter_up'))
+    return (await metrics.scrape()).text.split('\n').find((each) => each.startsWith('realtime_adapter_up'))
   }
   t.equal(await line({ name: 'memory' }), 'realtime_adapter_up 1')
   t.equal(await line({ name: 'redis', isUp: true }), 'realtime_adapter_up 1')
@@ -458,9 +458,9 @@ t.test('an adapter that is down is told as down', async (t) => {
 t.test('one scrape reads one snapshot, and the next another', async (t) => {
   let reads = 0
   const metrics = new Metrics(() => { reads++; return snapshot(new Ledger(), source(), facts) })
-  await metrics.text()
+  await metrics.scrape()
   t.equal(reads, 1)
-  await metrics.text()
+  await metrics.scrape()
   t.equal(reads, 2)
 })
 
@@ -468,9 +468,9 @@ t.test('counters do not grow by being scraped, and times are seconds', async (t)
   const ledger = new Ledger()
   ledger.messagesIn = 7
   const metrics = new Metrics(() => snapshot(ledger, source(), facts))
-  await metrics.text()
+  await metrics.scrape()
   ledger.messagesIn++
-  const lines = (await metrics.text()).split('\n')
+  const lines = (await metrics.scrape()).text.split('\n')
   t.ok(lines.includes('realtime_messages_received_total 8'))
   t.ok(lines.includes('realtime_event_loop_delay_seconds{statistic="p99"} 0.0015'))
 })
@@ -538,7 +538,7 @@ t.test(
       adapter,
       uptime: number()
     })
-    const text = await new Metrics(() => stats).text()
+    const { text } = await new Metrics(() => stats).scrape()
     const samples = new Set([...text.matchAll(/^realtime_\S+(?: \S+)*? (\S+)$/gm)].map(([, value]) => Number(value)))
     for (const [path, value] of numbersOf(stats)) {
       const derived = DERIVED[path]

@@ -4,19 +4,27 @@ import type { FastifyInstance } from 'fastify'
 import { documented, ROUTES } from '../../options/route-schemas.js'
 import { VERSION } from '../../version.js'
 import type { SharedOptions } from '../public-routes.js'
-import { CLIENT_MODULE } from './built.js'
 
 const HEADERS = { 'cross-origin-resource-policy': 'cross-origin', 'x-content-type-options': 'nosniff' }
 const FOR_EVER = 'public, max-age=31536000, immutable'
+
+interface Script { readonly text: string, readonly hash: string }
+
+/** Loads the text of the library, which most nodes are never asked for. */
+async function load (): Promise<Script> {
+  const { CLIENT_MODULE: text } = await import('./built.js')
+  return { text, hash: createHash('sha256').update(text).digest('base64url').slice(0, 16) }
+}
 
 /**
  * Registers `client.js` in a scope that has the prefix: the client library as one ES module, for pages without a
  * bundler. Under its version it is kept for ever, under another one or none it is asked for again by its ETag.
  */
 export function registerClientScript (scope: FastifyInstance, shared: SharedOptions): void {
-  const hash = createHash('sha256').update(CLIENT_MODULE).digest('base64url').slice(0, 16)
+  let script: Script | undefined
   let packed: Buffer | undefined
   scope.get('/client.js', { ...shared, ...documented(ROUTES.client, shared.schema) }, async (request, reply) => {
+    const { text, hash } = script ??= await load()
     const isPacked = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))
     // Each form has its own tag, because a cache keeps them apart by it.
     const tag = `"${hash}${isPacked ? '-gzip' : ''}"`
@@ -30,8 +38,8 @@ export function registerClientScript (scope: FastifyInstance, shared: SharedOpti
       return await reply.code(304).send()
     }
     void reply.type('text/javascript; charset=utf-8')
-    if (!isPacked) return await reply.send(CLIENT_MODULE)
-    packed ??= gzipSync(CLIENT_MODULE, { level: 9 })
+    if (!isPacked) return await reply.send(text)
+    packed ??= gzipSync(text, { level: 9 })
     return await reply.header('content-encoding', 'gzip').send(packed)
   })
 }

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { NO_STORE } from '../../errors/http.js'
 import { documented, ROUTES } from '../../options/route-schemas.js'
-import { SCRIPT, STYLE } from './built.js'
 import { page, policy } from './page-text.js'
 
 const HEADERS = { ...NO_STORE, 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer' } as const
@@ -20,16 +19,22 @@ export async function sendPage (request: FastifyRequest, reply: FastifyReply): P
   return await reply.type('text/html; charset=utf-8').send(page(base, nonce))
 }
 
-/** Registers the routes of the page's code and style. They are public, as the page is: none of them holds data. */
+/**
+ * Registers the routes of the page's code and style, which are loaded when they are asked for. They are public, as the
+ * page is: none of them holds data.
+ */
 export function registerAssets (
   scope: FastifyInstance,
   shared: { readonly schema: FastifySchema } & Readonly<Record<string, unknown>>
 ): void {
-  for (const [name, type, text] of [
-    ['dashboard.js', 'text/javascript', SCRIPT],
-    ['dashboard.css', 'text/css', STYLE]
+  for (const [name, type, part] of [
+    ['dashboard.js', 'text/javascript', 'SCRIPT'],
+    ['dashboard.css', 'text/css', 'STYLE']
   ] as const) {
-    scope.get(`/stats/${name}`, { ...shared, ...documented(ROUTES.statsAsset, shared.schema) }, async (_request, reply) =>
-      await reply.headers(HEADERS).type(`${type}; charset=utf-8`).send(text))
+    const options = { ...shared, ...documented(ROUTES.statsAsset, shared.schema) }
+    scope.get(`/stats/${name}`, options, async (_request, reply) => {
+      const { [part]: text } = await import('./built.js')
+      return await reply.headers(HEADERS).type(`${type}; charset=utf-8`).send(text)
+    })
   }
 }
