@@ -663,8 +663,8 @@ export interface AdapterHost {
    */
   event (room: string, packet: Packet): Awaitable<number>
   /**
-   * Events after `from` up to `to` are lost to this node (or, with `from` equal to `to`, only the epoch is new).
-   * Delivery continues after `to`.
+   * Events after `from` up to `to` are lost to this node (or, with `from` equal to `to`, only the epoch is new);
+   * without `from` it is not known how many, or the room was cleared. Delivery continues after `to`.
    */
   gap (room: string, gap: { readonly epoch: string, readonly from?: number, readonly to: number }): void
   /** A change of who is in a subscribed room, in the order of its sequence. */
@@ -725,6 +725,18 @@ export interface Adapter {
   history? (room: string, query: HistoryQuery, settings: RoomSettings): Awaitable<HistoryPage>
   /** Current value of each `latest` key, or its removal, oldest set first. Absent: live only. */
   latest? (room: string, settings: RoomSettings): Awaitable<readonly Packet[]>
+  /**
+   * Forgets the events and the texts of a room, on all nodes. The clear has a place among the events: it takes an
+   * offset of the stream, also of one that is empty, and from then on no position below that is honoured, not even the
+   * newest of before; so nobody is resumed who may still show what is gone. Events go on behind it. Each node that
+   * follows the room is told by `host.gap` up to that offset and without `from`, in order with the events; one whose
+   * link was away, once it is back, with `from` where it cannot tell the clear from a loss. Each text becomes empty and
+   * ends as `lost`, which is told as a stretch from 0: its writer has lost its key. Resolves when this node goes by it.
+   *
+   * Values stay: the node takes them away by `Publication.removes`. So do idempotency keys: what was published before
+   * is not published again. Absent: no room can be cleared.
+   */
+  clear? (room: string, settings: RoomSettings): Awaitable<void>
   /** Texts of `append` events. Absent: a room that declares such an event is refused with REALTIME_ERR_ROOM. */
   readonly texts?: TextStore
   /** Whether publications may remove values (`Publication.removes`). Absent: nobody can remove one. */

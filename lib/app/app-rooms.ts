@@ -117,6 +117,11 @@ export class AppRooms implements Rooms {
     return shape(await this.#options.hub.remove(nameOf(room), event, key))
   }
 
+  async clear (room: Named): Promise<void> {
+    this.#check()
+    await this.#options.hub.clear(nameOf(room))
+  }
+
   async state (room: Named): Promise<never> {
     this.#check()
     // The types of the events are those of the address: nothing of them exists at run time.

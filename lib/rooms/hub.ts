@@ -13,6 +13,7 @@ import { CALLS, Histogram } from '../structures/histogram.js'
 import { Slices } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
 import { Turns } from '../structures/turns.js'
+import { clearRoom } from './clearing.js'
 import type { Declaration } from './declaration.js'
 import { Declarations, type ResolvedRoom } from './declarations.js'
 import { Joining, type JoinRequest, type PendingJoin, type Rejoined } from './joining.js'
@@ -232,6 +233,16 @@ export class Hub {
       throw new REALTIME_ERR_ADAPTER(`the ${this.#adapter.name} adapter cannot remove values`)
     }
     return this.send(name, declaration, removal)
+  }
+
+  /**
+   * Takes away what is kept of a room.
+   *
+   * @throws REALTIME_ERR_ADAPTER where the adapter cannot
+   */
+  async clear (name: string): Promise<void> {
+    const { declaration } = this.locate(name)
+    await clearRoom(this.#adapter, name, declaration, (removal) => this.send(name, declaration, removal))
   }
 
   /**

@@ -91,6 +91,8 @@ export class TextReader {
     const from = length ?? (isNamed ? named[2] : undefined)
     // One that polls hears of what begins between two polls as others do, by the first part.
     if (from === undefined && to === 0 && end === undefined && !this.#isNew) return undefined
+    // Who comes for the first time has nothing of a text that was cleared.
+    if (from === undefined && to === 0 && end === 'lost' && this.#known === undefined) return undefined
     if (from === undefined || from > to) return 0
     return from === to && (end === undefined || named?.[4] === 1) ? undefined : from
   }

@@ -181,6 +181,20 @@ export interface Rooms {
     key: string | number
   ): Promise<Pick<BroadcastResult, 'recipients'>>
   /**
+   * Takes away what is kept of a room, on all nodes: its history, the values of its `latest` events and the texts of
+   * its `append` events. Nobody resumes over it: members are told by a `gap`, as of events that are lost, and who comes
+   * back with an older position is not resumed. Each value is taken away as by `remove`. Each text becomes empty for
+   * whoever shows it and ends as `lost`; one that is being written rejects its writer's next `write`, and its key is
+   * free. What is broadcast, set or begun meanwhile is either taken away too or stays; all that comes after the call
+   * stays. Idempotency keys are still known. Where the call rejects, some of it may be gone: call it again.
+   *
+   * Of a value its event and key are still kept, and of a text what stands beside it in its data, for those who come
+   * back and for as long as the value or the ended text would have been.
+   *
+   * @throws REALTIME_ERR_ADAPTER where the adapter cannot clear rooms; Refusal `unavailable` when the broker is away
+   */
+  clear (room: string | AnyAddress): Promise<void>
+  /**
    * Reads the current values of the `latest` events of a room, from the adapter.
    *
    * @throws REALTIME_ERR_ADAPTER where the adapter keeps no values

@@ -66,6 +66,25 @@ for (const broker of BROKERS) {
     t.equal(await far.adapter.leases!.count('room:booth'), 1)
   })
 
+  run(`${name}: a node whose link was away while a room was cleared tells its members when it is back, and resumes nobody`, async (t) => {
+    const { proxy, near, far } = await story(t, broker)
+    await near.adapter.subscribe('chat/1', reliable)
+    const before = (await far.adapter.publish('chat/1', said('before'), reliable)).position!
+    await near.host.heard('chat/1', 1)
+    proxy.isDown = true
+    proxy.cut()
+    await until('it is away', () => near.host.states.at(-1) === false)
+    await far.adapter.clear!('chat/1', reliable)
+    proxy.isDown = false
+    await until('its members are told', () => near.host.gaps.length > 0)
+    const page = await near.adapter.history!('chat/1', { since: before, limit: 10 }, reliable)
+    t.same([page.resumed, page.events], [false, []])
+    await until('it is up', () => near.host.states.at(-1) === true)
+    await far.adapter.publish('chat/1', said('after'), reliable)
+    t.same(await near.host.heard('chat/1', 2), ['before', 'after'])
+    t.equal(near.host.gaps.length, 1)
+  })
+
   run(`${name}: a user who was revoked on another node is found to be while the link blinks`, async (t) => {
     const { proxy, near, far } = await story(t, broker)
     await far.adapter.denials!.deny('user:eve', Date.now() + 60_000)

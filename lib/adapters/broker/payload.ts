@@ -36,6 +36,14 @@ export function encodePayload (
   return `${origin}${identity}\n${JSON.stringify(head)}\n${data}`
 }
 
+/** What follows the origin of a clear. The form is one that a node which knows no clears takes for unreadable. */
+const CLEAR = `\n{"w":${REMOVAL}}\nnull`
+
+/** Writes the place of a clear among the events of its room, where a broker keeps it as one of them. */
+export function encodeClear (origin: string): string { return origin + CLEAR }
+
+export function isClear (payload: string): boolean { return payload.endsWith(CLEAR) }
+
 export function originOf (payload: string): string {
   const end = payload.indexOf('\n')
   const space = payload.indexOf(' ')

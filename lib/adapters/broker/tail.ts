@@ -18,6 +18,8 @@ export interface Arrival {
   readonly identity?: string
   /** Characters that it takes while it waits for the events before it. */
   readonly size: number
+  /** Whether it is no event: the room was cleared, and nothing before it is kept or resumed. */
+  readonly isClear?: boolean
   /** @throws Undecodable */
   readonly packet: () => Packet
 }
@@ -253,7 +255,12 @@ export class FollowedStream {
   /** @throws Undecodable */
   #deliver (arrival: Arrival): void {
     const { room, limits, streams, deliver, host, isNew } = this.#options
-    const { epoch, offset, identity } = arrival
+    const { epoch, offset, identity, isClear } = arrival
+    if (isClear === true) {
+      streams.clear(this.#stream!, offset, performance.now())
+      host.gap(room, { epoch, to: offset })
+      return
+    }
     const packet = arrival.packet()
     const from = this.#stream!.top.offset
     streams.append(room, this.#stream!, packet, limits, performance.now())

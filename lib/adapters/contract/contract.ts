@@ -1,4 +1,5 @@
 import { claimsContract } from './claims.js'
+import { clearingContract } from './clearing.js'
 import { controlContract } from './control.js'
 import { denialsContract } from './denials.js'
 import { eventsContract } from './events.js'
@@ -32,6 +33,7 @@ export function adapterContract (
   const subject: Subject = { t, name, nodes, pair }
   eventsContract(subject)
   historyContract(subject)
+  clearingContract(subject)
   latestContract(subject)
   textsContract(subject)
   presenceContract(subject)

@@ -244,4 +244,39 @@ export function textsContract ({ name, nodes, pair, t }: Subject): void {
     }
     await until('the last lease is over', async () => await new Writer(texts, 'next').step('') === 'written')
   })
+
+  t.test(`${name}: a clear leaves nothing of the texts of a room, ends them as lost for all who have them, and frees their keys`, async (t) => {
+    const [a, b] = await pair(t)
+    const [mine, theirs] = [a.adapter.texts, b.adapter.texts]
+    if (mine === undefined || theirs === undefined || a.adapter.clear === undefined) return t.pass('no clear of texts')
+    await b.adapter.subscribe('ai/1', growing)
+    const [ended, grows] = [new Writer(mine, 'e'), new Writer(mine, 'g')]
+    const other = new Writer(mine, 'e', 'o', { room: 'ai/2' })
+    for (const writer of [ended, grows, other]) {
+      await writer.step('')
+      await writer.step('some')
+    }
+    await ended.step(' more', { end: 'done' })
+    await until('it has both', () => heardOf(b.host, 'e')?.end === 'done' && heardOf(b.host, 'g')?.to === 4)
+    await b.adapter.clear!('ai/1', growing)
+    for (const key of ['e', 'g']) {
+      await until('it is told', () => heardOf(b.host, key)?.end === 'lost')
+      t.same([heardOf(b.host, key)!.inside, heardOf(b.host, key)!.to], ['', 0])
+    }
+    for (const { adapter } of [a, b]) {
+      const texts = await adapter.texts!.read('ai/1', growing)
+      t.same(texts.map(({ part: { inside, end } }) => [inside, end]), texts.map(() => ['', 'lost']))
+      t.same(briefly(await adapter.texts!.read('ai/2', growing)), [['e', 'some', 0, 4, undefined]], 'of another room')
+    }
+    t.equal(await grows.step(' more'), 'lost')
+    t.equal(await other.step(' more'), 'written')
+    const next = new Writer(theirs, 'e', 'next')
+    t.equal(await next.step(''), 'written')
+    t.equal(await next.step('new'), 'written')
+    await until('the new text has come', () => heardOf(b.host, 'e')?.inside === 'new')
+    t.same(
+      (await mine.read('ai/1', growing, { type: 'answer', key: 'e' })).map(({ part }) => part.inside),
+      ['new']
+    )
+  })
 }

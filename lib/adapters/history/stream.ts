@@ -73,7 +73,7 @@ export class Stream extends Retained {
     this.expire(limits.ttl, now)
   }
 
-  /** Moves the top without an event, as when a reader of a broker learns it. */
+  /** Drops all events and goes on behind `offset`: no position below that is covered any more. */
   advance (offset: number): void {
     if (offset <= this.#top) return
     while (this.length > 0) this.shift()
@@ -226,6 +226,12 @@ export class Streams {
     if (!isFirst) return
     const known = this.#known.get(room)
     if (known?.place.list !== undefined) this.#use(known, now)
+  }
+
+  /** Clears a room's stream, which goes on behind `offset`. */
+  clear (stream: Stream, offset: number, now: number): void {
+    stream.advance(offset)
+    this.#retention.changed(stream, now)
   }
 
   expire (stream: Stream, ttl: number, now: number): void {

@@ -221,6 +221,16 @@ export class MemoryAdapter implements Adapter {
     return stream.read(query)
   }
 
+  clear (room: string, settings: RoomSettings): void {
+    if (settings.append !== undefined) this.texts.clear(room, settings)
+    if (settings.history === false) return
+    const now = this.#clock()
+    const stream = this.#subscribed.get(room) ?? this.#streams.open(room, now)
+    const { epoch, offset } = stream.next
+    this.#streams.clear(stream, offset, now)
+    if (this.#subscribed.has(room)) this.#host?.gap(room, { epoch, to: offset })
+  }
+
   latest (room: string): readonly Packet[] { return this.#streams.latest(room, this.#clock()) }
 
   get #all (): readonly Retention[] { return [...this.#retentions, this.#denied] }

@@ -103,6 +103,16 @@ export class MemoryTexts implements TextStore {
     this.#options.deliver(room, encodePart({ ...headOf(text), room }, { ...part, from: part.to, inside: '' }))
   }
 
+  /** Empties each text of a room, and ends it as lost. */
+  clear (room: string, settings: RoomSettings): void {
+    const now = this.#options.now()
+    for (const text of this.#rooms.get(room)?.all(now) ?? []) {
+      const { part } = text
+      if (part.to === 0 && part.end === 'lost') continue
+      this.#lose(room, { ...text, part: { ...part, inside: '', to: 0 } }, settings, now)
+    }
+  }
+
   #next (): number { return (this.#version = Math.max(this.#version + 1, this.#options.unix())) }
 
   #set (room: string, text: OwnText, { append }: RoomSettings, now: number): void {

@@ -121,6 +121,7 @@ class NatsAdapter implements Adapter {
   readonly secret?: (proposed: string) => Promise<string>
   readonly history?: (room: string, query: HistoryQuery, settings: RoomSettings) => Promise<HistoryPage>
   readonly latest?: (room: string, settings: RoomSettings) => Promise<readonly Packet[]>
+  readonly clear?: (room: string, settings: RoomSettings) => Promise<void>
   readonly texts?: NatsTexts
   readonly #options: NatsOptions & typeof DEFAULTS
   readonly #link: NatsLink
@@ -255,6 +256,10 @@ class NatsAdapter implements Adapter {
     )
     this.history = (room, query, settings) => this.#history(room, query, settings)
     this.latest = (room, settings) => this.#kept!.latest.read(room, settings)
+    this.clear = async (room, settings) => {
+      if (settings.append !== undefined) await this.texts!.clear(room, settings)
+      if (settings.history !== false) await this.#publishing!.clear(this.#kept!, room, settings)
+    }
   }
 
   async start (host: AdapterHost): Promise<void> {

@@ -14,7 +14,7 @@ import { tokenOf } from './tokens.js'
 import type { LogicalVersions } from './versions.js'
 import type { Repeats } from '../broker/repeats.js'
 import type { FollowedStream } from '../broker/tail.js'
-import { decodePayload, encodePayload } from '../broker/payload.js'
+import { decodePayload, encodeClear, encodePayload } from '../broker/payload.js'
 
 /** The parts that need JetStream. */
 export interface KeptParts {
@@ -52,6 +52,15 @@ interface Own {
   settle: (() => void) | undefined
 }
 
+/** What is to be kept in the stream of a room. */
+interface Keeping {
+  readonly publication: Pick<Publication, 'idempotencyKey' | 'owner'>
+  readonly origin: string
+  readonly own: Own
+  /** Makes what is sent, from the origin and the epoch that is known when it is sent. */
+  readonly payload: (origin: string) => string
+}
+
 /** Milliseconds that a live event waits for its own echo. */
 const ECHO = 1_000
 
@@ -78,7 +87,8 @@ export class NatsPublishing {
     try {
       if (delivery === 'latest' && ack === undefined) return await this.#set(room, stamped, settings, origin, own)
       if (kept !== undefined && settings.history !== false && delivery === 'reliable' && ack === undefined) {
-        return await this.#keep(kept, room, stamped, settings, origin, own)
+        const payload = (from: string): string => encodePayload(from, stamped)
+        return await this.#keep(kept, room, settings, { publication, origin, own, payload })
       }
       return await this.#tell(room, stamped, settings, origin, own)
     } finally {
@@ -86,13 +96,22 @@ export class NatsPublishing {
     }
   }
 
+  /**
+   * Clears a room's stream: the clear is kept as an event is, in front of those that follow, and what is before it is
+   * removed. Resolves when this node has noticed, as far as it follows the room.
+   */
+  async clear (kept: KeptParts, room: string, settings: RoomSettings): Promise<void> {
+    const own: Own = { recipients: undefined, position: undefined, settle: undefined }
+    const origin = `${this.#options.tag}-${(++this.#count).toString(36)}`
+    const { position } = await this.#keep(kept, room, settings, { publication: {}, origin, own, payload: encodeClear })
+    await kept.streams.purge(room, settings, position!.offset)
+  }
+
   async #keep (
     { streams, lives }: KeptParts,
     room: string,
-    publication: Publication,
     settings: RoomSettings,
-    origin: string,
-    own: Own
+    { publication, origin, own, payload }: Keeping
   ): Promise<Published> {
     const { link, timeout, tail, repeats, keys } = this.#options
     const until = performance.now() + timeout
@@ -119,7 +138,7 @@ export class NatsPublishing {
         if (first !== undefined && epoch !== first) throw away('unknown', key)
         // NATS keeps no deadline, so a message may be accepted late. The second answer is therefore awaited longer,
         // before the result counts as unknown.
-        const { seq, duplicate } = await link.publish(subject, encodePayload(`${origin}@${epoch}`, publication), {
+        const { seq, duplicate } = await link.publish(subject, payload(`${origin}@${epoch}`), {
           ...id,
           timeout: timeout * (isAgain ? 1.5 : 0.5)
         })

@@ -9,7 +9,7 @@ import type { Life, NatsLives, NumberedPlan } from './lives.js'
 import { fetchAll, numberOf, type Kept } from './reading.js'
 import { tokenOf } from './tokens.js'
 import type { Arrival, Range } from '../broker/tail.js'
-import { decodePayload, identityOf, originOf, splitOrigin } from '../broker/payload.js'
+import { decodePayload, identityOf, isClear, originOf, splitOrigin } from '../broker/payload.js'
 import { DAY } from '../../retention/bounds.js'
 
 export interface NatsStreamsOptions {
@@ -93,6 +93,13 @@ export class NatsStreams {
     return { epoch, offset: newest?.seq ?? 0 }
   }
 
+  /** Removes the events of a room before an offset from the server. */
+  async purge (room: string, settings: RoomSettings, seq: number): Promise<void> {
+    const { link } = this.#options
+    const filter = this.subject(room, settings)
+    await link.attempt(() => link.jsm.streams.purge(this.plan(settings).name, { filter, seq }))
+  }
+
   async read (room: string, settings: RoomSettings, { since, last, limit, bytes }: HistoryQuery): Promise<Found> {
     const { link, lives, clock } = this.#options
     const history = settings.history as Exclude<RoomSettings['history'], false>
@@ -126,7 +133,8 @@ export class NatsStreams {
       if (held === 0) break
       ({ messages, isAll, isPart } = await fetchAll(link, { stream, subject, start, most: wanted, bytes, patience }))
       for (const { seq, time, text } of messages) {
-        if (time <= oldest) floor = Math.max(floor, seq)
+        // A clear stands at the beginning of what is kept behind it, as what is past its time does.
+        if (time <= oldest || isClear(text)) floor = Math.max(floor, seq)
         else if (seq > floor || since !== undefined) {
           const age = Math.max(0, now - time)
           events.push(arrivalOf({ room, epoch, offset: seq, previous, age }, text))
@@ -164,7 +172,8 @@ export function arrivalOf ({ room, epoch, offset, previous, age }: Standing, pay
   const [origin] = splitOrigin(originOf(payload))
   const [identity] = splitOrigin(identityOf(payload))
   const packet = (): Packet => decodePayload(room, payload, { position: { epoch, offset }, age })
-  return { epoch, offset, previous, origin, identity, size: payload.length, packet }
+  const at = { epoch, offset, previous, origin, identity, size: payload.length, packet }
+  return isClear(payload) ? { ...at, isClear: true } : at
 }
 
 function hashOf (definition: string): string {

@@ -5,6 +5,7 @@ import { isOffset } from '../../protocol/position.js'
 import { DAY, MAX_TEXTS } from '../../retention/bounds.js'
 import { nameOf } from '../../retention/texts.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
+import { inBatches } from '../../structures/slices.js'
 import type { KeptText, KnownHere, RoomSettings, TextStore, TextWrite, TextWritten } from '../adapter.js'
 import { checkVersion, Undecodable } from '../broker/decode.js'
 import { originOf, splitOrigin } from '../broker/payload.js'
@@ -12,7 +13,7 @@ import { isFields, parseJson } from '../broker/stored.js'
 import { decodeStretch, linesOf, readLines, writeLines, type StretchLines } from '../broker/text-payload.js'
 import type { Unread } from '../broker/unread.js'
 import type { NatsClock } from './clock.js'
-import { isConflict, type NatsLink } from './link.js'
+import { away, isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
 import { piecesOf } from './pieces.js'
@@ -83,6 +84,8 @@ const STEPS = 256
 const WHOLE = 262_144
 /** Texts of a full room that are looked at for one that begins. */
 const SOME = 32
+/** Attempts to empty a text before it counts as written too fast. */
+const TRIES = 100
 /** Bytes of a message beside the lines of its text. */
 const ENVELOPE = 1_024
 
@@ -213,14 +216,41 @@ export class NatsTexts implements TextStore {
     return 'written'
   }
 
-  async #lose (subject: string, { seq, writer, number, lease, to, begun, text }: Told): Promise<void> {
+  /**
+   * @param at length behind which it ends
+   * @returns the number of the message; `undefined` where another one is the last of its subject
+   */
+  async #lose (subject: string, last: Told, at = last.to): Promise<number | undefined> {
+    const { seq, writer, number, lease, begun, text } = last
     const { head, before } = linesIn(text)
-    await this.#send(
+    return await this.#send(
       subject,
-      { w: writer, n: number, l: lease, f: to, o: to, b: begun ?? await this.#version(seq) },
+      { w: writer, n: number, l: lease, f: at, o: at, b: begun ?? await this.#version(seq) },
       writeLines({ head, end: '"lost"', before, inside: '' }),
       seq
     )
+  }
+
+  /** Empties each text of a room, and ends it as lost. */
+  async clear (room: string, settings: RoomSettings): Promise<void> {
+    const { state, unread } = this.#options
+    const names = decoded('texts', await state.read(stateKey('texts', room)), decodeNames, unread) ?? []
+    await inBatches(names, SOME, async ([name]) => { await this.#empty(room, name, settings) })
+  }
+
+  async #empty (room: string, name: string, settings: RoomSettings): Promise<void> {
+    const subject = this.#named(room, name)
+    for (let tries = 0; tries < TRIES; tries++) {
+      const last = await this.#last(subject)
+      if (last === undefined || last.isMark) return
+      const seq = last.isLost && last.to === 0 ? last.seq : await this.#lose(subject, last, 0)
+      // Its writer was faster.
+      if (seq === undefined) continue
+      await this.#removeBefore(subject, seq)
+      await this.#listed(room, name, settings, true)
+      return
+    }
+    throw away()
   }
 
   /**
@@ -310,9 +340,11 @@ export class NatsTexts implements TextStore {
   async #version (seq: number): Promise<number> { return (await this.#options.lives.open(this.plan)).life.shift + seq }
 
   /** Removes the messages of a subject before a number; where that fails, they end by their age. */
-  #purge (subject: string, seq: number): void {
+  #purge (subject: string, seq: number): void { this.#removeBefore(subject, seq).catch(() => {}) }
+
+  async #removeBefore (subject: string, seq: number): Promise<void> {
     const { link } = this.#options
-    link.attempt(() => link.jsm.streams.purge(this.plan.name, { filter: subject, seq })).catch(() => {})
+    await link.attempt(() => link.jsm.streams.purge(this.plan.name, { filter: subject, seq }))
   }
 
   /**

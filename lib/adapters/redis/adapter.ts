@@ -20,7 +20,7 @@ import { RedisLink } from './link.js'
 import { RedisPresence } from './presence.js'
 import { RedisTexts } from './texts.js'
 import { Publishing } from './publishing.js'
-import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
+import { arrivalOf, checkedPosition, clearOf, StreamReader } from './reading.js'
 import { NODE_BEAT } from './scripts/stores.js'
 import { LATEST, POSITIONS } from './scripts/stream.js'
 import { Repeats } from '../broker/repeats.js'
@@ -287,6 +287,11 @@ class RedisAdapter implements Adapter {
     })
   }
 
+  async clear (room: string, settings: RoomSettings): Promise<void> {
+    if (settings.append !== undefined) await this.texts.clear(room, settings)
+    if (settings.history !== false) await this.#publishing!.clear(room)
+  }
+
   async secret (proposed: string): Promise<string> {
     const known = await this.#link.call('SET', this.#keys.secret, proposed, 'NX', 'GET')
     return typeof known === 'string' ? known : proposed
@@ -371,6 +376,9 @@ class RedisAdapter implements Adapter {
       const change = decodePresenceChange(rest)
       this.presence.heard(room, change.sequence)
       this.#host!.presence(room, change)
+    } else if (message[0] === 'c') {
+      const [, text, number] = message.split(' ')
+      followed?.tail?.accept(clearOf(checkPosition(text, Number(number))), true)
     } else if (message[0] === 'a') {
       if (followed !== undefined) void this.#host!.event(room, RedisTexts.decode(room, message.slice(0, end), rest))
     } else {

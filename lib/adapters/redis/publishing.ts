@@ -9,7 +9,8 @@ import { Deadline } from '../broker/deadline.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { Keys } from './keys.js'
 import { Unreachable, type RedisLink } from './link.js'
-import { PUBLISH } from './scripts/stream.js'
+import { clearOf } from './reading.js'
+import { CLEAR, PUBLISH } from './scripts/stream.js'
 import type { Repeats } from '../broker/repeats.js'
 import { decodePayload, encodePayload, identityOf, parsePositions } from '../broker/payload.js'
 import { newEpoch } from '../history/stream.js'
@@ -117,6 +118,18 @@ export class Publishing {
     } finally {
       this.#own.delete(origin)
     }
+  }
+
+  /** Clears a room's stream. Resolves when this node has noticed, as far as it follows the room. */
+  async clear (room: string): Promise<void> {
+    const { link, keys, seen, onAccepted, tail, timeout } = this.#options
+    const names = [keys.meta(room), keys.stream(room), keys.events(room)]
+    const [epoch, offset, at] = await link.script(CLEAR, names, [link.run, newEpoch(), seen(room)]) as string[]
+    const position = { epoch: epoch!, offset: Number(offset) }
+    onAccepted(room, position, Number(at))
+    const follower = tail(room)
+    follower?.accept(clearOf(position), false)
+    await follower?.reached(position.offset, timeout)
   }
 
   /**

@@ -8,7 +8,7 @@ import { decodeStretch, linesOf, readLines } from '../broker/text-payload.js'
 import type { Unread } from '../broker/unread.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
-import { TEXT_CHECK, TEXT_NAMES, TEXT_READ, TEXT_WRITE } from './scripts/texts.js'
+import { TEXT_CHECK, TEXT_CLEAR, TEXT_NAMES, TEXT_READ, TEXT_WRITE } from './scripts/texts.js'
 
 type Which = Pick<KeptText, 'type' | 'key'>
 
@@ -40,11 +40,20 @@ export class RedisTexts implements TextStore {
   }
 
   async read (room: string, { append }: RoomSettings, which?: Which): Promise<KeptText[]> {
-    const names = which === undefined
-      ? await this.#link.script(TEXT_NAMES, this.#keys.texts(room), [Math.ceil(append!.ttl)]) as string[]
-      : [textName(which)]
+    const names = which === undefined ? await this.#names(room, append!) : [textName(which)]
     const found = await this.#read(room, names)
     return found.sort((a, b) => a.part.version - b.part.version)
+  }
+
+  async #names (room: string, { ttl }: NonNullable<RoomSettings['append']>): Promise<string[]> {
+    return await this.#link.script(TEXT_NAMES, this.#keys.texts(room), [Math.ceil(ttl)]) as string[]
+  }
+
+  /** Empties each text of a room, and ends it as lost. */
+  async clear (room: string, { append }: RoomSettings): Promise<void> {
+    const names = await this.#names(room, append!)
+    const items = names.map((name) => ({ keys: this.#keys.text(room, name), args: [name] }))
+    await this.#link.many(TEXT_CLEAR, [Math.ceil(append!.ttl)], items)
   }
 
   async #read (room: string, names: readonly string[]): Promise<KeptText[]> {

@@ -1,4 +1,4 @@
-import { CLOCK, LATE, script } from './script.js'
+import { change, CLOCK, LATE, script } from './script.js'
 import { DAY, MAX_LATEST } from '../../../retention/bounds.js'
 
 /** Milliseconds that the metadata of a room that never had an event is kept. */
@@ -129,6 +129,24 @@ end
 if keep ~= '' then redis.call('SET', KEYS[4], ARGV[8] .. '\\n' .. (position or '-'), 'PX', keep) end
 return reply
 `, true)
+
+/**
+ * Clears a room's stream. The clear has an offset of its own, below which no position is honoured from then on: it is
+ * where the retained events begin.
+ *
+ * KEYS  1 meta, 2 stream, 3 channel
+ * ARGV  1 run, 2 candidate epoch, 3 what the caller has seen, 4 deadline
+ * Reply {epoch, offset, at}
+ */
+export const CLEAR = change(3, CLOCK + OPEN + `
+local epoch, offset, _, at = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
+offset = text(offset + 1)
+redis.call('HSET', KEYS[1], 'offset', offset)
+redis.call('PEXPIRE', KEYS[1], ${DAY})
+redis.call('UNLINK', KEYS[2])
+redis.call('SPUBLISH', KEYS[3], 'c ' .. epoch .. ' ' .. offset)
+return { epoch, offset, text(at) }
+`)
 
 /**
  * Reads where rooms stand, and keeps their metadata alive: for a day, or for minutes where a room never had an event,

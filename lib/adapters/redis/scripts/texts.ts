@@ -134,6 +134,26 @@ return reply
 `)
 
 /**
+ * Empties texts, and ends them as lost.
+ *
+ * KEYS  of each text as TEXT_WRITE
+ * ARGV  1 ttl in ms, then the name of each text; last the deadline
+ */
+export const TEXT_CLEAR = change(6, TEXTS + `
+for i = 1, #KEYS / 6 do
+  use((i - 1) * 6 + 1)
+  local known = redis.call('HMGET', state, 'begun', 'head', 'before', 'end', 'to')
+  if known[1] and (known[4] ~= '"lost"' or known[5] ~= '0') then
+    local version = nextVersion()
+    redis.call('HSET', state, 'end', '"lost"', 'version', version, 'to', 0)
+    redis.call('SET', inside, '')
+    finish(ARGV[i + 1], ARGV[1])
+    tell(version, known[1], '0', '0', known[2], '"lost"', known[3], '')
+  end
+end
+`)
+
+/**
  * Names the texts of a room.
  *
  * KEYS  1 growing, 2 ended

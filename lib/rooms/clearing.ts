@@ -1,0 +1,35 @@
+import type { Adapter, Publication } from '../adapters/adapter.js'
+import { REALTIME_ERR_ADAPTER } from '../errors/misuse.js'
+import type { Awaitable } from '../structures/awaitable.js'
+import { inBatches } from '../structures/slices.js'
+import type { Declaration } from './declaration.js'
+import { removalOf } from './publications.js'
+
+/** Values that are removed at a time. */
+const BATCH = 50
+
+/**
+ * Takes away what is kept of a room: each value, by a removal of its version, so that one that is set meanwhile stays
+ * and whoever comes back hears of it; then the texts and the events. What fails may be asked for again.
+ *
+ * @param send publishes a removal
+ * @throws REALTIME_ERR_ADAPTER where the adapter cannot
+ */
+export async function clearRoom (
+  adapter: Adapter,
+  name: string,
+  { settings }: Pick<Declaration, 'settings'>,
+  send: (removal: Publication) => Awaitable<unknown>
+): Promise<void> {
+  const areValues = settings.latest && adapter.latest !== undefined
+  const isStream = settings.append !== undefined || (settings.history !== false && adapter.history !== undefined)
+  if ((areValues && adapter.removal !== true) || (isStream && adapter.clear === undefined)) {
+    throw new REALTIME_ERR_ADAPTER(`the ${adapter.name} adapter cannot clear rooms`)
+  }
+  if (areValues) {
+    const kept = await adapter.latest!(name, settings)
+    const values = kept.filter(({ event }) => event!.isRemoval !== true)
+    await inBatches(values, BATCH, async ({ event }) => { await send(removalOf(event!)) })
+  }
+  if (isStream) await adapter.clear!(name, settings)
+}
