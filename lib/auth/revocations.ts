@@ -54,14 +54,13 @@ export class Revocations {
     this.#moment++
     this.#latest.push(revocation)
     if (this.#latest.length >= 2 * MAX_REMEMBERED) this.#latest = this.#latest.slice(-MAX_REMEMBERED)
-    if (revocation.room !== undefined) return
     for (const key of keysOf({ ...revocation, userId: revocation.user })) {
       for (const told of this.#following.get(key) ?? []) told(revocation)
     }
   }
 
   /**
-   * Calls back at each revocation of all access that concerns `who`.
+   * Calls back at each revocation that concerns `who`, also of one room.
    *
    * @returns ends it
    */

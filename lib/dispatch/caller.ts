@@ -1,8 +1,17 @@
+import type { Refusal } from '../errors/refusal.js'
 import type { ClientAnswer, JoinCommand } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
 import type { GiveUp } from './departures.js'
+
+/** A message that a caller waits for. */
+export interface Asked {
+  readonly room: string
+  readonly used: UsedRoom
+  /** Under which the caller may come back for the answer. */
+  readonly messageId: string | undefined
+}
 
 /**
  * The sender of a command: a connection, or a request over HTTP. They differ in what they may do and in how it is done;
@@ -41,13 +50,12 @@ export interface Caller {
   /** Takes its connection's answer to a ping. */
   pong (id: string): Awaitable<void>
   /**
-   * Calls back once when nobody waits for the answer any more: the caller has gone for good, its access was revoked, or
-   * the server closes.
+   * Calls back once when nobody waits for the answer any more: the caller has gone for good, its access was revoked,
+   * the server has taken the room from it, or the server closes.
    *
-   * @param messageId under which the caller may come back for the answer
    * @returns ends it
    */
-  whenGone (giveUp: GiveUp, messageId: string | undefined): () => void
+  whenGone (giveUp: GiveUp, asked: Asked): () => void
   /** Charges the cost of an answer, in messages above that of the command. */
   charge (cost: number): void
 }
@@ -60,6 +68,8 @@ export interface UsedRoom extends ResolvedRoom {
    * @throws Refusal when the caller may no longer use the room
    */
   check (): void
+  /** Why the server has taken the caller out of the room; absent while it has not. */
+  readonly lost: Refusal | undefined
   /** Whether the event excludes this caller. */
   isExcepted (event: EventHead): boolean
 }

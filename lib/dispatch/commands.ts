@@ -86,7 +86,7 @@ export class Commands {
       sender,
       messageId: id,
       check: () => { room.check() },
-      whenGone: (giveUp) => caller.whenGone(giveUp, id)
+      whenGone: (giveUp) => caller.whenGone(giveUp, { room: name, used: room, messageId: id })
     }
     const outcome = await (MESSAGE.hasSubscribers
       ? tracedMessage(messages, call, caller.isRequest, traceparent)

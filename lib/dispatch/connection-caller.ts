@@ -5,7 +5,7 @@ import type { ClientAnswer, JoinCommand } from '../protocol/frames.js'
 import type { EventHead } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { BroadcastAcks } from './broadcast-acks.js'
-import type { Caller, UsedRoom } from './caller.js'
+import type { Asked, Caller, UsedRoom } from './caller.js'
 import { reasonOf, type Departures, type GiveUp } from './departures.js'
 import type { Joins } from './joins.js'
 import type { Renewals } from './renewals.js'
@@ -53,10 +53,11 @@ export class ConnectionCaller implements Caller {
 
   pong (id: string): void { this.#connection.pong(id) }
 
-  whenGone (giveUp: GiveUp): () => void {
+  whenGone (giveUp: GiveUp, { room, used }: Asked): () => void {
     const { id, isOpen } = this.#connection
-    if (isOpen) return this.#parts.departures.follow(id, giveUp)
-    giveUp(reasonOf(this.#connection))
+    const why = isOpen ? used.lost : reasonOf(this.#connection)
+    if (why === undefined) return this.#parts.departures.follow(id, room, giveUp)
+    giveUp(why)
     return () => undefined
   }
 
@@ -74,6 +75,8 @@ class RoomOfMember implements UsedRoom {
 
   get declaration (): Declaration { return this.#membership.room.declaration }
   get params (): Readonly<Record<string, string>> { return this.#membership.room.params }
+
+  get lost (): Refusal | undefined { return this.#membership.lost }
 
   check (): void {
     const { ending, isOpen, rooms } = this.#connection

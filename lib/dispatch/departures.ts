@@ -6,14 +6,15 @@ import { inTurns } from '../structures/slices.js'
 /** Called once when nobody waits for a handler's outcome any more, with the reason. */
 export type GiveUp = (why: Refusal) => void
 
-interface Follower { readonly giveUp: GiveUp, among: Set<Follower> }
+interface Follower { readonly giveUp: GiveUp, readonly room: string, among: Set<Follower> }
 
 /** Handlers that one turn of the event loop tells of the server's end. */
 const AT_ONCE = 100
 
 /**
- * Tells handlers under way that nobody waits for them any more: their connection has ended for good, or the server
- * closes. Only handlers that have asked for it are known here, and each until it ends.
+ * Tells handlers under way that nobody waits for them any more: their connection has ended for good, the server has
+ * taken it out of their room, or the server closes. Only handlers that have asked for it are known here, and each
+ * until it ends.
  */
 export class Departures {
   readonly #ofConnection = new Map<string, Set<Follower>>()
@@ -22,14 +23,15 @@ export class Departures {
 
   /**
    * @param connection id of the connection that waits; absent where it is none of this node
+   * @param room in which the handler runs
    * @returns ends the following
    */
-  follow (connection: string | undefined, giveUp: GiveUp): () => void {
+  follow (connection: string | undefined, room: string, giveUp: GiveUp): () => void {
     if (this.#closed !== undefined) {
       giveUp(this.#closed)
       return () => undefined
     }
-    const follower: Follower = { giveUp, among: this.#others }
+    const follower: Follower = { giveUp, room, among: this.#others }
     if (connection !== undefined) {
       const known = this.#ofConnection.get(connection)
       follower.among = known ?? new Set()
@@ -52,6 +54,11 @@ export class Departures {
     this.#ofConnection.delete(connection)
     const reason = why()
     for (const { giveUp } of waiting) giveUp(reason)
+  }
+
+  /** The server has taken a connection out of a room. */
+  taken (connection: string, name: string, why: Refusal): void {
+    for (const { giveUp, room } of [...this.#ofConnection.get(connection) ?? []]) if (room === name) giveUp(why)
   }
 
   /** A connection that polls lives on another node from here on: its end is not known here any more. */
@@ -81,3 +88,8 @@ export function reasonOf ({ ending }: Peer, reason: EndReason = 'gone'): Refusal
 }
 
 export function gone (): Refusal { return new Refusal('unavailable', { message: 'the sender has gone' }) }
+
+/** The server has taken the connection out of the room. */
+export function takenOut (room: string, message = 'the server has taken you out of this room'): Refusal {
+  return new Refusal('not_joined', { room, message })
+}

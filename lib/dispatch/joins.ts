@@ -14,7 +14,7 @@ import type { RequestedRoom, JoinRequest } from '../rooms/joining.js'
 import { MemberLists } from '../rooms/member-lists.js'
 import { costOf } from '../structures/token-bucket.js'
 import { LeaveContext } from './contexts.js'
-import type { Departures } from './departures.js'
+import { takenOut, type Departures } from './departures.js'
 import type { ErrorReplies } from './error-replies.js'
 import { commit, sourceOf, type Entered, type JoinPreparation, type PreparedJoin } from './join-preparation.js'
 import type { RoomOrder } from './room-order.js'
@@ -203,7 +203,10 @@ export class Joins {
   leaveByServer (connection: Peer, name: string, word = 'left', message?: string): boolean {
     const membership = connection.rooms.get(name)
     if (membership === undefined) return false
+    const why = isCode(word) ? new Refusal(word, { room: name, message }) : takenOut(name, message)
+    membership.lost = why
     this.#leave(connection, membership, word, true)
+    this.#options.departures.taken(connection.id, name, why)
     connection.sendSurely({
       type: 'left',
       room: name,

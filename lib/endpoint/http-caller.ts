@@ -3,9 +3,9 @@ import type { Peer } from '../admission/peer.js'
 import type { Revocations } from '../auth/revocations.js'
 import type { Identity } from '../connection/identity.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
-import type { Caller, UsedRoom } from '../dispatch/caller.js'
+import type { Asked, Caller, UsedRoom } from '../dispatch/caller.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
-import { gone, type GiveUp } from '../dispatch/departures.js'
+import { gone, takenOut, type GiveUp } from '../dispatch/departures.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import { Refusal } from '../errors/refusal.js'
 import type { ClientAnswer, JoinCommand } from '../protocol/frames.js'
@@ -62,7 +62,7 @@ export class HttpCaller implements Caller {
     const { declaration, params } = await this.#parts.access.allow(room, this.#identity)
     const check = (): void => { this.#check(room) }
     check()
-    return { declaration, params, check, isExcepted: (event) => this.#isExcepted(event) }
+    return { declaration, params, check, lost: undefined, isExcepted: (event) => this.#isExcepted(event) }
   }
 
   #isExcepted ({ except }: EventHead): boolean {
@@ -116,14 +116,24 @@ export class HttpCaller implements Caller {
    * A caller that has named its connection, and has given the message an id, may come back for the answer over another
    * request: it is gone when its connection is. Any other caller is gone when it hangs up.
    */
-  whenGone (giveUp: GiveUp, messageId: string | undefined): () => void {
+  whenGone (giveUp: GiveUp, { room, used, messageId }: Asked): () => void {
     const { dispatch: { departures }, revocations } = this.#parts
     const { peer, id } = this.#own
     const mayReturn = id !== undefined && messageId !== undefined
+    try {
+      // It may have been taken from it before the handler asked.
+      used.check()
+    } catch (error) {
+      giveUp(error as Refusal)
+      return () => undefined
+    }
     const stops = [
-      departures.follow(peer?.id, giveUp),
-      revocations.follow({ ...this.#identity, connection: id }, ({ message }) => {
-        giveUp(new Refusal('revoked', { message }))
+      departures.follow(peer?.id, room, giveUp),
+      revocations.follow({ ...this.#identity, connection: id }, ({ room: taken, message, isTaken }) => {
+        const isRevoked = taken === undefined || (taken === room && isTaken === true)
+        if (isRevoked) giveUp(new Refusal('revoked', { room: taken, message }))
+        // Whether its connection is in the room only the node knows on which that lives.
+        else if (taken === room && id !== undefined && peer === undefined) giveUp(takenOut(room))
       })
     ]
     if (!mayReturn) this.#whenHungUp(() => { giveUp(gone()) })

@@ -1,4 +1,5 @@
 import type { PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
+import type { Refusal } from '../errors/refusal.js'
 import { isLeftOut, type Offered } from '../protocol/except.js'
 import { encodeFrame, type EventHead, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
@@ -69,6 +70,8 @@ export class Membership implements Follower, Walked, Offered {
   entry: PresenceEntry | undefined
   /** Whether the server made it join, so that `authorize` does not check it again. */
   isByServer = false
+  /** Why the server has taken it out of the room. */
+  lost: Refusal | undefined
   /** What the application sent to the joining member; it goes out behind the replay. */
   held: Packet[] | undefined
   #known: number | undefined

@@ -112,9 +112,9 @@ export interface MessageContext<P, E, D, N = unknown> extends RoomContext<P, E, 
   readonly sender: string | undefined
   /**
    * Aborted when nobody waits for the handler any more: at `timeouts.handler`; when the connection has ended for good,
-   * one that polls after `presence.grace`; when access was revoked; when the server closes; and over HTTP when a caller
-   * without a connection hangs up. It is made when it is first read. A handler that throws for it has had no outcome:
-   * sent again, the message is handled again.
+   * one that polls after `presence.grace`; when access was revoked, or the server takes the room from the sender; when
+   * the server closes; and over HTTP when a caller without a connection hangs up. It is made when it is first read. A
+   * handler that throws for it has had no outcome: sent again, the message is handled again.
    */
   readonly signal: AbortSignal
   /** The id that the client gave the message: sent again under it within two minutes, it is not handled twice. */

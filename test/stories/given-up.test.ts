@@ -106,6 +106,39 @@ for (const transport of TRANSPORTS) {
     t.equal((await handler.reason).code, 'revoked')
   })
 
+  t.test(`over ${transport} the signal is aborted when the server takes the room from the sender, and that of no other room`, async (t) => {
+    const own = await models(t)
+    const { server, asked } = own
+    const { rooms } = server.app
+    const names = ['model/1', 'model/2', 'model/3', 'model/4']
+    const peer = await connect(server, { transport, rooms: names, token: server.token('ada') })
+    const other = await connect(server, { transport, rooms: names, token: server.token('bob') })
+    t.teardown(() => { for (const each of [peer, other]) each.cut() })
+    const ask = async (of: NetPeer, room: string): Promise<Asked> => {
+      const count = asked.length + 1
+      of.send({ type: 'ask', room, data: { text: 'why?' }, id: `m${count}` })
+      return await once(asked, count)
+    }
+    const [taken, left, gone, kept] = [
+      await ask(peer, names[0]!), await ask(peer, names[1]!), await ask(peer, names[2]!), await ask(peer, names[3]!)
+    ]
+    const [othersTaken, othersLeft] = [await ask(other, names[0]!), await ask(other, names[1]!)]
+    await rooms.revoke({ user: 'ada', room: names[0]! }, { message: 'enough' })
+    t.match(await taken.reason, { code: 'revoked', message: 'enough' })
+    await rooms.leave({ connection: peer.id }, names[1]!)
+    t.equal((await left.reason).code, 'not_joined')
+    // Over a WebSocket it waits behind the message.
+    peer.send({ type: 'leave', room: names[2]!, id: 'leaving' })
+    if (transport === 'websocket') await peer.sync()
+    else await peer.next('ack', ({ id }) => id === 'leaving')
+    for (const { signal } of [gone, kept, othersTaken, othersLeft]) t.equal(signal.aborted, false)
+    for (const { answer } of [gone, kept, othersTaken, othersLeft]) answer('because')
+    t.same((await peer.next('ack', ({ id }) => id === 'm4')).data, { answer: 'because' })
+    const closed = await ask(other, names[3]!)
+    await rooms.close(names[3]!)
+    t.equal((await closed.reason).code, 'unavailable', 'the members of the room were closed')
+  })
+
   t.test(`over ${transport} the signal is aborted when the server closes, so that the close need not wait`, async (t) => {
     const own = await models(t, { drain: { timeout: 60_000 } })
     const { handler } = await asking(t, own, transport)
@@ -126,6 +159,63 @@ for (const transport of TRANSPORTS) {
     t.same((await peer.next('ack', ({ id }) => id === 'm1')).data, { answer: 'because' })
   })
 }
+
+t.test('a handler that asks for its signal once the room was taken from the sender finds it aborted, over HTTP as well', async (t) => {
+  const waiting: Array<() => void> = []
+  const reasons: unknown[] = []
+  const server = await start(t, {
+    declare: (app) => {
+      app.room(model, {
+        on: {
+          async ask (context) {
+            await new Promise<void>((resolve) => { waiting.push(resolve) })
+            reasons.push((context.signal.reason as { code?: string } | undefined)?.code)
+            return { answer: 'late' }
+          },
+          async stop () { /* nothing to stop */ },
+          async note () { /* nothing to note */ }
+        }
+      })
+    }
+  })
+  const frame = { type: 'ask', room: 'model/1', id: 'm1', data: { text: 'why?' } }
+  const peer = await connect(server, { rooms: ['model/1'], token: server.token('ada') })
+  peer.send(frame)
+  const posted = fetch(`${server.url}/ws`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json', connection: 'close' },
+    body: JSON.stringify({ ...frame, id: undefined })
+  })
+  await until('both run', () => waiting.length === 2)
+  await server.app.rooms.revoke({ user: 'ada', room: 'model/1' })
+  for (const go of waiting) go()
+  t.match(await (await posted).json(), { code: 'revoked', room: 'model/1' })
+  await until('both have asked', () => reasons.length === 2)
+  t.same(reasons, ['revoked', 'revoked'])
+  peer.cut()
+})
+
+t.test('the signal of a POST without a connection is aborted when its user loses the room, and not when another is', async (t) => {
+  const own = await models(t)
+  const { server, asked } = own
+  const post = async (room: string): Promise<Response> => await fetch(`${server.url}/ws`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${server.token('ada')}`, 'content-type': 'application/json', connection: 'close' },
+    body: JSON.stringify({ type: 'ask', room, data: { text: 'why?' } })
+  })
+  const answers = [post('model/1'), post('model/2')]
+  await once(asked, 2)
+  await server.app.rooms.revoke({ user: 'bob', room: 'model/1' })
+  await server.app.rooms.leave({ user: 'ada' }, 'model/1')
+  t.same(asked.map(({ signal }) => signal.aborted), [false, false], 'it was in no room, so it has left none')
+  await server.app.rooms.revoke({ user: 'ada', room: 'model/1' })
+  const refused = await Promise.race(answers.map(async (answer) => await answer))
+  t.match(await refused.json(), { code: 'unavailable', room: 'model/1' }, 'it had no outcome')
+  t.match(asked.map(({ signal }) => signal.reason as { code?: string } | undefined).find(Boolean), { code: 'revoked' })
+  t.equal(asked.filter(({ signal }) => signal.aborted).length, 1)
+  for (const { answer } of asked) answer('because')
+  await Promise.all(answers)
+})
 
 t.test('a handler that nobody waits for runs on where it does not look at its signal, and its outcome is kept', async (t) => {
   let end = (): void => undefined
