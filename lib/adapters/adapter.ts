@@ -421,6 +421,18 @@ export type ControlMessage =
     readonly connection: string
   }
   | {
+    /** A client has posted something to the sending node that cannot be read and may have been its answer. */
+    readonly type: 'garbled'
+    /** Its user. */
+    readonly user: string
+    /** Its connection. */
+    readonly connection: string
+    /** What is wrong with it. */
+    readonly message: string
+    /** The id of the question; absent where it could not be read, for all that wait for the connection. */
+    readonly ack?: string
+  }
+  | {
     /** A connection polls on the sending node now, which holds its slots and presence under the same names. */
     readonly type: 'moved'
     /** Its user. */

@@ -90,6 +90,11 @@ export class RemoteControl {
       case 'gone':
         acks.answered(message.ack, message.connection, 'left')
         return
+      case 'garbled':
+        if (connections.get(message.connection)?.userId === message.user) {
+          acks.garbled(message.connection, message.message, message.ack)
+        }
+        return
       case 'answer':
         elsewhere.answered(message.id, message)
         return

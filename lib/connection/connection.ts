@@ -1,6 +1,6 @@
 import { codes, type Code, type EndReason } from '../protocol/codes.js'
 import { encodeFrame, type Packet } from '../protocol/packet.js'
-import { parseCommand, type Command, type ErrorData, type InvalidFrame } from '../protocol/frames.js'
+import { noJson, parseCommand, type Command, type ErrorData, type InvalidFrame } from '../protocol/frames.js'
 import { parseJson } from '../protocol/json.js'
 import type { LeftFrame, ServerFrame } from '../protocol/server-frames.js'
 import { Refusal } from '../errors/refusal.js'
@@ -251,7 +251,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     try {
       command = parseCommand(parseJson(text))
     } catch (error) {
-      command = { fault: `not acceptable JSON: ${(error as Error).message}` }
+      command = noJson(error)
     }
     if ('fault' in command) this.#host.onFault(this, command)
     else this.#host.onCommand(this, command, bytes)

@@ -38,7 +38,13 @@ interface Waiting {
 }
 
 /** A broadcast of another node. `isWhole` means that all members here have been added. */
-interface Remote { readonly pending: Set<string>, readonly until: number, isWhole: boolean }
+interface Remote {
+  readonly pending: Set<string>
+  readonly until: number
+  /** Whether it asks for more than acks. */
+  readonly isQuestion: boolean
+  isWhole: boolean
+}
 
 /** Milliseconds for which a node passes on the answers to another node's broadcast. */
 const REMOTE = 60_000
@@ -123,7 +129,7 @@ export class BroadcastAcks {
   /**
    * Called before an event that asks for answers is offered to members here; those that are offered it are waited for.
    */
-  offered ({ ack }: EventHead): Audience | undefined {
+  offered ({ ack, isQuestion = false }: EventHead): Audience | undefined {
     if (ack === undefined) return undefined
     if (this.#waiting.has(ack)) {
       return {
@@ -135,7 +141,7 @@ export class BroadcastAcks {
       }
     }
     if (this.#control === undefined || ack.startsWith(`${this.#node}.`)) return undefined
-    return this.#forward(ack, this.#control)
+    return this.#forward(ack, isQuestion, this.#control)
   }
 
   #expect (id: string, waiting: Waiting, connection: string, userId: string): void {
@@ -154,7 +160,7 @@ export class BroadcastAcks {
    * Awaits the answers of this node's members to another node's broadcast. That node is told of the members in parts,
    * so that no message names all.
    */
-  #forward (ack: string, control: Control): Audience {
+  #forward (ack: string, isQuestion: boolean, control: Control): Audience {
     const now = performance.now()
     for (const [id, { until, pending }] of this.#remote) {
       if (until > now && pending.size > 0 && this.#remote.size < MAX_REMOTE &&
@@ -163,7 +169,7 @@ export class BroadcastAcks {
       }
       this.#forget(id)
     }
-    const remote: Remote = { pending: new Set(), until: now + REMOTE, isWhole: false }
+    const remote: Remote = { pending: new Set(), until: now + REMOTE, isQuestion, isWhole: false }
     this.#remote.set(ack, remote)
     let members: Array<{ connection: string, userId: string }> = []
     const tell = (more: boolean): void => {
@@ -252,6 +258,25 @@ export class BroadcastAcks {
     const ids = this.#byConnection.get(connection)
     if (ids === undefined) return
     for (const id of typeof ids === 'string' ? [ids] : [...ids]) this.#answer(id, connection, 'left')
+  }
+
+  /**
+   * Takes what a connection of this node has sent that cannot be read and may have been an answer: it refuses the
+   * questions that the connection owes answers to, or the one of this id.
+   */
+  garbled (connection: string, message: string, id?: string): void {
+    const ids = this.#byConnection.get(connection)
+    if (ids === undefined) return
+    for (const owed of typeof ids === 'string' ? [ids] : [...ids]) {
+      const isQuestion = this.#waiting.get(owed)?.onAnswer !== undefined || this.#remote.get(owed)?.isQuestion === true
+      if (!isQuestion || (id !== undefined && id !== owed)) continue
+      this.#answer(owed, connection, 'acked', { error: { code: 'invalid_message', message } })
+    }
+  }
+
+  /** Does the same for a connection that lives on another node. */
+  async garbledElsewhere (connection: string, user: string, message: string, id?: string): Promise<void> {
+    await this.#control?.send({ type: 'garbled', user, connection, message, ...(id === undefined ? {} : { ack: id }) })
   }
 
   #answer (id: string, connection: string, how: 'acked' | 'left', answer?: ClientAnswer): void {

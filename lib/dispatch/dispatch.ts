@@ -294,9 +294,10 @@ export class Dispatch {
     this.#replies.refuse(connection, refusal, id, room, type === 'message' ? refusal.code : refusal.word)
   }
 
-  #fault (connection: Peer, { fault, id, room }: InvalidFrame): void {
+  #fault (connection: Peer, { fault, id, room, isAnswer }: InvalidFrame): void {
     const wait = connection.spend(performance.now())
     if (!connection.isOpen) return
+    if (isAnswer === true) this.#parts.acks.garbled(connection.id, fault, id)
     this.#replies.refuse(
       connection,
       wait > 0 ? rateLimited(wait, undefined) : new Refusal('invalid_message', { message: fault }),

@@ -14,7 +14,6 @@ import { ofUser, Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { documented, ROUTES } from '../options/route-schemas.js'
 import type { Settings } from '../options/resolve.js'
-import { parseJson } from '../protocol/json.js'
 import type { Ledger } from '../stats/ledger.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Upgrade, WebSocketTransport } from '../transports/websocket.js'
@@ -28,7 +27,7 @@ import type { Polls } from './polls.js'
 import type { Prefix } from './prefix.js'
 import { Streams } from './stream.js'
 import { checkHandshake, Upgrades } from './upgrade.js'
-import type { Uplink } from './uplink.js'
+import { bodyOf, checkBody, type Uplink } from './uplink.js'
 import type { UserRateLimiter } from './user-rate-limiter.js'
 
 export interface EndpointOptions {
@@ -93,11 +92,7 @@ export class Endpoint {
       parseAs: 'string',
       bodyLimit: settings.limits.message
     }, (_request, body, done) => {
-      try {
-        done(null, { json: parseJson(body as string), bytes: Buffer.byteLength(body as string) })
-      } catch (error) {
-        done(new Refusal('invalid_message', { message: `not acceptable JSON: ${(error as Error).message}` }))
-      }
+      done(null, bodyOf(body as string))
     })
     // The property exists from the start, because a WeakMap would cost a hash and an entry for each request.
     // Fastify's types know decorators by declared names only; this one is a symbol that nobody else has.
@@ -261,6 +256,7 @@ export class Endpoint {
   async #ticket (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     const { admission, auth } = this.#options
     admission.checkCaller(request)
+    checkBody(request)
     return await sendJson(
       reply.headers(ANSWER_HEADERS),
       await auth.issueTicket(request, (userId) => { this.#options.rates.spend(userId) })

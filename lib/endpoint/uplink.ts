@@ -4,7 +4,8 @@ import type { Admitted } from '../admission/admission.js'
 import type { ConnectionIds } from '../admission/connection-ids.js'
 import type { Peer } from '../admission/peer.js'
 import { Refusal } from '../errors/refusal.js'
-import { parseCommand } from '../protocol/frames.js'
+import { noJson, parseCommand, type InvalidFrame } from '../protocol/frames.js'
+import { parseJson } from '../protocol/json.js'
 import type { Ledger } from '../stats/ledger.js'
 import { HttpCaller, type HttpCallerParts, type Own } from './http-caller.js'
 
@@ -17,7 +18,31 @@ export interface UplinkOptions extends HttpCallerParts {
 }
 
 /** A body as the content type parser leaves it. */
-export interface ParsedBody { readonly json?: unknown, readonly bytes?: number }
+export interface ParsedBody {
+  readonly json?: unknown
+  readonly bytes?: number
+  /** Why it is no JSON: that is said once it is known who has sent it. */
+  readonly fault?: InvalidFrame
+}
+
+/** Reads a body. Never throws. */
+export function bodyOf (text: string): ParsedBody {
+  try {
+    return { json: parseJson(text), bytes: Buffer.byteLength(text) }
+  } catch (error) {
+    return { fault: noJson(error) }
+  }
+}
+
+/** @throws Refusal `invalid_message` for a body that is no JSON */
+export function checkBody ({ body }: Pick<FastifyRequest, 'body'>): void {
+  const { fault } = (body ?? {}) as ParsedBody
+  if (fault !== undefined) throw refusalOf(fault)
+}
+
+function refusalOf ({ fault, room }: InvalidFrame): Refusal {
+  return new Refusal('invalid_message', { message: fault, room })
+}
 
 interface FrameLike { readonly type?: unknown, readonly room?: unknown }
 
@@ -37,12 +62,13 @@ export class Uplink {
    * @throws Refusal
    */
   async post (request: FastifyRequest, { identity, since }: Admitted, path: string): Promise<unknown> {
-    const { json, bytes = 0 } = (request.body ?? {}) as ParsedBody
+    const { json, bytes = 0, fault } = (request.body ?? {}) as ParsedBody
     const own = this.#own(request, identity.userId)
     const check = (room?: string): void => {
       this.#options.revocations.check(since, { ...identity, connection: own.id }, room)
     }
     check()
+    if (fault !== undefined) throw this.#garbled(own, identity.userId, fault)
     const whenHungUp = (callback: () => void): void => { this.#options.whenOver(request.raw, callback) }
     const caller = new HttpCaller(identity, own, check, whenHungUp, this.#options)
     const { type, room } = (typeof json === 'object' && json !== null ? json : {}) as FrameLike
@@ -57,12 +83,23 @@ export class Uplink {
     const command = parseCommand(
       path === '' || typeof json !== 'object' || json === null ? json : { ...json, room: path }
     )
-    if ('fault' in command) throw new Refusal('invalid_message', { message: command.fault, room: command.room })
+    if ('fault' in command) throw this.#garbled(own, identity.userId, command)
     if (command.type === 'message') this.#count(own, bytes)
     const answer = await this.#options.dispatch.commands.answer(command, caller, bytes)
     // A caller whose access was revoked meanwhile does not get the result.
     check('room' in command ? command.room : undefined)
     return answer
+  }
+
+  /** Refuses what cannot be read; a question that it may have been meant to answer is over with it. */
+  #garbled ({ peer, id }: Own, user: string, invalid: InvalidFrame): Refusal {
+    const { acks } = this.#options
+    if (invalid.isAnswer === true && peer !== undefined) acks.garbled(peer.id, invalid.fault, invalid.id)
+    else if (invalid.isAnswer === true && id !== undefined) {
+      // Where the broker is away, the question ends with its time.
+      acks.garbledElsewhere(id, user, invalid.fault, invalid.id).catch(() => {})
+    }
+    return refusalOf(invalid)
   }
 
   /**

@@ -81,7 +81,13 @@ export type Command =
  * Why a frame is not a command. `id` and `room` are given as far as they could be read, so that the sender can match
  * the error.
  */
-export interface InvalidFrame { readonly fault: string, readonly id?: string, readonly room?: string }
+export interface InvalidFrame {
+  readonly fault: string
+  readonly id?: string
+  readonly room?: string
+  /** Whether it may have been meant as the answer to a question: an `ack`, or what is no object at all. */
+  readonly isAnswer?: true
+}
 
 /** The body of every refusal: the data of an `error` frame and, with more fields around it, an HTTP answer. */
 export interface ErrorData {
@@ -113,19 +119,25 @@ function isRecord (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** What `parseJson` has refused. */
+export function noJson (error: unknown): InvalidFrame {
+  return { fault: `not acceptable JSON: ${(error as Error).message}`, isAnswer: true }
+}
+
 /**
  * Reads a frame of a client once; all code behind it works on the typed command.
  *
  * @param json a parsed JSON value of any shape
  */
 export function parseCommand (json: unknown): Command | InvalidFrame {
-  if (!isRecord(json)) return { fault: 'a frame is a JSON object' }
+  if (!isRecord(json)) return { fault: 'a frame is a JSON object', isAnswer: true }
   const { type, data } = json
   const named: { id?: string, room?: string } = {}
   if (typeof json.room === 'string') named.room = json.room
   if (json.id !== undefined) {
     if (typeof json.id !== 'string' || json.id === '' || json.id.length > MAX_ID) {
-      return { fault: `id must be a string of 1 to ${MAX_ID} characters`, ...named }
+      const answer = type === 'ack' ? { isAnswer: true } as const : {}
+      return { fault: `id must be a string of 1 to ${MAX_ID} characters`, ...named, ...answer }
     }
     named.id = json.id
   }
@@ -134,9 +146,9 @@ export function parseCommand (json: unknown): Command | InvalidFrame {
   const id = named.id === undefined ? {} : { id: named.id }
   if (type === 'ping' || type === 'pong') return { type, ...id }
   if (type === 'ack') {
-    if (named.id === undefined) return { fault: 'ack needs the id of the event' }
+    if (named.id === undefined) return { fault: 'ack needs the id of the event', isAnswer: true }
     const error = answeredError(json.error)
-    if (error === null) return { fault: 'error of an ack is { code?, message? }', ...named }
+    if (error === null) return { fault: 'error of an ack is { code?, message? }', ...named, isAnswer: true }
     return {
       type,
       id: named.id,

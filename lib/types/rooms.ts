@@ -210,7 +210,8 @@ export interface Rooms {
    * @param options `timeout`: milliseconds, default 10 000
    * @throws REALTIME_ERR_EVENT for an event without a reply, or data that does not fit; Refusal with a `code`:
    *   `not_joined` where no connection of the target is in the room, `timeout`, `invalid_message` for an answer that
-   *   does not fit, of a client of an earlier version too, or the code of the error that the client's listener threw
+   *   does not fit or cannot be read, of a client of an earlier version too, or the code of the error that the client's
+   *   listener threw
    */
   request<R extends string | AnyAddress, K extends AskingName<R>> (
     target: Target & {

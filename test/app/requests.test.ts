@@ -42,6 +42,25 @@ const ADAPTERS: ReadonlyArray<{ name: string, skip: string | false, open: (t: Te
   }))
 ]
 
+/** Posts what is meant to be an answer, or sends it over a WebSocket. */
+async function send (peer: NetPeer, server: Running, user: string, text: string): Promise<void> {
+  if (peer.transport === 'websocket') {
+    peer.send(text as never)
+    return
+  }
+  const { status } = await fetch(`${server.url}/ws`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${server.token(user)}`,
+      'content-type': 'application/json',
+      'x-connection-id': peer.id,
+      connection: 'close'
+    },
+    body: text
+  })
+  if (status !== 400) throw new Error(`answered with ${status}`)
+}
+
 /** Answers each question that comes. */
 function answering (peer: NetPeer, server: Running, user: string, answer: object): void {
   const asked = async (): Promise<void> => {
@@ -82,6 +101,42 @@ for (const { name, skip, open } of ADAPTERS) {
       await t.rejects(ask(transport), { code: 'invalid_message', message: /earlier version/ })
       answering(peer, b, transport, { error: { code: 'busy', message: 'not now' } })
       await t.rejects(ask(transport), { code: 'busy', message: 'not now' })
+      for (const [what, text] of [
+        ['no JSON', () => '{"type":"ack","data":'],
+        ['no object', () => '"yes"'],
+        ['nothing', () => ''],
+        ['an id that is none', () => '{"type":"ack","id":7,"data":{"accepted":true}}'],
+        ['an error that is none', (id: string) => JSON.stringify({ type: 'ack', id, error: 'busy' })]
+      ] as const) {
+        // The longest time says that none of them waits for it.
+        const asked = ask(transport, Number.POSITIVE_INFINITY)
+        asked.catch(() => undefined)
+        const { ack } = await peer.next('confirm') as unknown as { ack: string }
+        if (text('') === '' && transport === 'websocket') peer.send('x' as never)
+        else await send(peer, what === 'no object' ? b : a, transport, text(ack))
+        await t.rejects(asked, { code: 'invalid_message' }, `${what} over ${transport}`)
+      }
+      // What is no answer leaves the question alone.
+      const going = rooms.request({ connection: peer.id }, 'confirm', { order: '9' })
+      const { ack } = await peer.next('confirm') as unknown as { ack: string }
+      await send(peer, a, transport, '{"type":"confirm"}')
+      await send(peer, a, transport, '{"type":"ack","id":"another","error":5}')
+      const acks = (await rooms.broadcastWithAck(inbox.at({ id: transport }), 'told', {}, { timeout: 100 })).missing
+      t.same(acks, [transport])
+      if (transport === 'websocket') peer.send({ type: 'ack', id: ack, data: { accepted: true } })
+      else {
+        await fetch(`${b.url}/ws`, {
+          method: 'POST',
+          headers: {
+            authorization: `Bearer ${b.token(transport)}`,
+            'content-type': 'application/json',
+            'x-connection-id': peer.id,
+            connection: 'close'
+          },
+          body: JSON.stringify({ type: 'ack', id: ack, data: { accepted: true } })
+        })
+      }
+      t.same(await going, { accepted: true })
       answering(peer, b, transport, { data: { accepted: false } })
       t.same(await rooms.request({ connection: peer.id }, 'confirm', { order: '8' }), { accepted: false })
       await t.rejects(ask(transport, 100), { code: 'timeout' })
@@ -124,6 +179,10 @@ t.test('the listener of a client answers by what it returns, and refuses by what
     await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'no_cards', message: 'no cards' })
     answer = () => { throw new TypeError('no code') }
     await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'refused', message: 'no code' })
+    for (const none of [10n, Object.assign([], { toJSON () { throw new TypeError('no JSON') } })]) {
+      answer = () => none
+      await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'refused', message: /BigInt|no JSON/ }, 'no JSON')
+    }
     answer = () => undefined
     await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'invalid_message' })
     t.same(heard, [], 'what is asked is no event for those who hear everything')

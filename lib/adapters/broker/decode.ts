@@ -292,6 +292,12 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       const { id, answer } = value
       return isName(id) && isFields(answer) ? { type, id, answer } : undefined
     }
+    case 'garbled': {
+      const message = reasonOf(value.message)?.message
+      return isName(user) && isName(connection) && message !== undefined && isOptional(ack, isName)
+        ? { type, user, connection, message, ...(ack === undefined ? {} : { ack }) }
+        : undefined
+    }
     case 'moved':
       return isName(user) && isName(connection) ? { type, user, connection } : undefined
     case 'node': {
