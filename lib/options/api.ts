@@ -18,7 +18,7 @@ const rules = Type.Object({
       name: Type.Unknown(),
       rooms: Type.Array(Type.String(), { minItems: 1 }),
       may: Type.Array(
-        Type.Union((['publish', 'read', 'revoke', 'members'] as const).map((scope) => Type.Literal(scope))),
+        Type.Union((['publish', 'read', 'revoke', 'members', 'clear'] as const).map((scope) => Type.Literal(scope))),
         { minItems: 1 }
       )
     }, closed),

@@ -1,7 +1,8 @@
 import type { FastifySchema } from 'fastify'
-import { array, boolean, integer, object, oneOf, optional, record, string } from '../contract/build.js'
+import { array, boolean, integer, number, object, oneOf, optional, record, string } from '../contract/build.js'
 import { dataOf, isSpec } from '../contract/family.js'
 import { documented, REFUSED } from '../options/route-schemas.js'
+import { MAX_LEFT_OUT } from '../protocol/except.js'
 import { keys, ofDraft2020, PublishedSchemas, titleOf } from '../protocol/published-schemas.js'
 import type { Declaration } from '../rooms/declaration.js'
 import { VERSION } from '../version.js'
@@ -50,10 +51,37 @@ const RESULTS = object({
 
 const ROOM = object({ '*': string({ description: 'the name of the room, each param encoded' }) })
 const USER = { user: optional(string()), connection: optional(string()) }
-const MOVED = object({ ...USER, room: string() }, {
+const MOVED = object({
+  ...USER,
+  of: optional(string({ description: 'the room whose members are meant' })),
+  room: string()
+}, {
   additionalProperties: false,
-  description: 'a user or a connection, by id'
+  description: 'a user or a connection by id, or the members of a room'
 })
+const CLOSED = { ...object({ closed: integer() }), description: 'How many of this node' }
+const CONNECTION = object({
+  id: string({ description: 'a secret of its own client' }),
+  user: string(),
+  node: string(),
+  transport: oneOf('websocket', 'sse', 'polling'),
+  address: string(),
+  since: integer({ description: 'Unix milliseconds' }),
+  latency: optional(number({ description: 'milliseconds' })),
+  lag: integer({ description: 'bytes that wait to be written to it' }),
+  bytesIn: integer(),
+  bytesOut: integer(),
+  rooms: array(string(), { description: 'of those that the key is for' }),
+  roomCount: integer({ description: 'all rooms that it is in' })
+}, { title: 'Connection' })
+const LEFT_OUT = {
+  title: 'LeftOut',
+  description: 'One who is left out: the id of a connection, a user, or the members of a room',
+  anyOf: [
+    string(),
+    ...['connection', 'user', 'room'].map((name) => object({ [name]: string() }, { additionalProperties: false }))
+  ]
+}
 
 /** What each route takes and answers; the body of `publish` is of the rooms. */
 const ROUTES = {
@@ -79,10 +107,54 @@ const ROUTES = {
     body: object({
       ...USER,
       tokenId: optional(string({ description: 'the jti of a token' })),
+      room: optional(string({ description: 'all members of it; with a user, only this room of the user' })),
       message: optional(string()),
       until: optional(integer({ description: 'Unix milliseconds' }))
     }, { additionalProperties: false }),
-    response: { 200: { ...object({ closed: integer() }), description: 'How many of this node' }, ...REFUSED }
+    response: {
+      200: {
+        ...object({ closed: optional(integer()), left: optional(integer()) }),
+        description: 'How many of this node were closed, or have left the one room'
+      },
+      ...REFUSED
+    }
+  },
+  close: {
+    summary: 'Closes connections whose clients may come back',
+    body: object({
+      ...USER,
+      room: optional(string({ description: 'all members of it' })),
+      code: optional(string({ description: 'a code after which clients come back; unavailable unless given' })),
+      message: optional(string())
+    }, { additionalProperties: false }),
+    response: { 200: CLOSED, ...REFUSED }
+  },
+  clear: {
+    summary: 'Takes away what is kept of a room',
+    body: object({ room: string() }, { additionalProperties: false }),
+    response: { 200: { ...object({}), description: 'Nothing of it is kept' }, ...REFUSED }
+  },
+  connections: {
+    summary: 'Lists open connections of all nodes, page by page',
+    querystring: object({
+      user: optional(string({ description: 'those of this user' })),
+      room: optional(string({ description: 'those in this room' })),
+      limit: optional(integer({ description: 'connections of a page, 1 to 1 000; 100 unless given' })),
+      cursor: optional(string({ description: 'the cursor of the page before' }))
+    }),
+    response: {
+      200: {
+        ...object({
+          connections: array(CONNECTION),
+          cursor: optional(string({ description: 'of the next page; absent on the last one' })),
+          total: integer(),
+          incomplete: boolean(),
+          missing: array(string(), { description: 'nodes that have not answered' })
+        }, { title: 'Connections' }),
+        description: 'A page of connections'
+      },
+      ...REFUSED
+    }
   },
   room: {
     summary: 'Tells who is in a room, and its position; below it /history and /state',
@@ -181,6 +253,8 @@ function bodyOf ({ rooms }: ApiDocument, components: (schemas: object) => void):
       byEvent.set(event, [...byEvent.get(event) ?? [], { name, pattern, data }])
     }
   }
+  const one = schemas.add('LeftOut', LEFT_OUT)
+  const except = schemas.add('Except', { title: 'Except', anyOf: [one, array(one, { maxItems: MAX_LEFT_OUT })] })
   const mapping = new Map([...byEvent].map(([event, all]): [string, Ref] => {
     const [first, ...others] = all
     const name = `${others.length === 0 ? first!.name : titleOf(event)}Event`
@@ -196,7 +270,7 @@ function bodyOf ({ rooms }: ApiDocument, components: (schemas: object) => void):
         room,
         event: oneOf(event),
         data,
-        except: optional(string({ description: 'the id of a connection that is left out' })),
+        except: optional(except),
         idempotencyKey: optional(string({
           minLength: 1,
           maxLength: MAX_KEY,
@@ -239,7 +313,7 @@ function roomOf ({ source, segments, params }: Declaration['pattern']): object {
 /** OpenAPI 3.1 of the server API without its servers, in which each declared event has a schema of its own. */
 export function openApi (document: ApiDocument): object {
   let components: object = {}
-  const { publish, join, leave, revoke, room, user } = ROUTES
+  const { publish, join, leave, revoke, close, clear, connections, room, user } = ROUTES
   const body = bodyOf(document, (schemas) => { components = schemas })
   return {
     openapi: '3.1.0',
@@ -250,6 +324,9 @@ export function openApi (document: ApiDocument): object {
       '/join': { post: operation('join', join) },
       '/leave': { post: operation('leave', leave) },
       '/revoke': { post: operation('revoke', revoke) },
+      '/close': { post: operation('close', close) },
+      '/clear': { post: operation('clear', clear) },
+      '/connections': { get: operation('connections', connections) },
       '/rooms/{room}': { get: operation('room', { ...room, querystring: undefined }, 'room') },
       '/rooms/{room}/history': { get: operation('history', room, 'room') },
       '/rooms/{room}/state': {

@@ -13,6 +13,9 @@ function digest (text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
+/** The pattern of every room. */
+const EVERY = '*'
+
 /** A key as the node keeps it: without the secret itself. */
 export class Caller {
   readonly name: string
@@ -41,9 +44,21 @@ export class Caller {
     })
   }
 
+  /** Whether the key is for this room. */
+  mayUse (name: string): boolean { return this.rooms.some(({ pattern }) => covers(pattern, name)) }
+
+  /** @throws Refusal `forbidden` for a key that is not for every room */
+  checkAll (): void {
+    if (this.rooms.some(({ text }) => text === EVERY)) return
+    throw new Refusal('forbidden', {
+      message: 'the key is not for all rooms: name a room or a user',
+      why: { fix: 'name one of both, or use a key with "*" in rooms of options.api.keys' }
+    })
+  }
+
   /** @throws Refusal `forbidden` for a room that the key is not for */
   checkRoom (name: string): void {
-    if (this.rooms.some(({ pattern }) => covers(pattern, name))) return
+    if (this.mayUse(name)) return
     throw new Refusal('forbidden', {
       message: 'the key is not for this room',
       room: name,

@@ -2,9 +2,11 @@ import { hash } from 'node:crypto'
 import type { ClaimStore } from '../adapters/adapter.js'
 import { Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
+import type { Except } from '../protocol/except.js'
 import { keyOf } from '../protocol/key.js'
 import type { Position } from '../protocol/position.js'
 import type { Hub } from '../rooms/hub.js'
+import { leftOut } from '../rooms/left-out.js'
 import { shape } from '../rooms/publications.js'
 import type { Turns } from '../structures/turns.js'
 import type { Call } from './calls.js'
@@ -33,7 +35,7 @@ interface Item {
   readonly room: string
   readonly event: string
   readonly data: unknown
-  readonly except: string | undefined
+  readonly except: Except | undefined
   readonly once: string | undefined
 }
 
@@ -125,9 +127,11 @@ export class ApiPublishing {
     if (rest instanceof Promise) await rest
     call.caller.checkRoom(room)
     hub.resolve(room)
+    // The number of recipients tells who is in a room that is left out.
+    for (const other of except?.others ?? []) if (other.room !== undefined) call.caller.checkRoom(other.room)
     await call.allow({ action: 'publish', room, event })
     const published = await hub.publish(room, event, data, {
-      except: except === undefined ? undefined : { connection: except },
+      except,
       once,
       isForeign: true
     })
@@ -177,7 +181,7 @@ function heldUp (room: string): Refusal {
   })
 }
 
-/** @throws Refusal `invalid_message` */
+/** @throws Refusal `invalid_message`; REALTIME_ERR_OPTIONS and REALTIME_ERR_ROOM for who is left out */
 function itemOf (value: unknown, derived: string | undefined): Item {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalid('an event is an object: { room, event, data, except?, idempotencyKey? }')
@@ -189,12 +193,11 @@ function itemOf (value: unknown, derived: string | undefined): Item {
   const { room, event, data, except, idempotencyKey } = value as Readonly<Record<string, unknown>>
   if (typeof room !== 'string') throw invalid('room is the name of a room')
   if (typeof event !== 'string') throw invalid('event is the name of an event')
-  if (except !== undefined && typeof except !== 'string') throw invalid('except is the id of a connection')
   return {
     room,
     event,
     data,
-    except,
+    except: leftOut(except),
     once: idempotencyKey === undefined ? derived : checkKey(idempotencyKey, 'idempotencyKey', MAX_KEY)
   }
 }

@@ -6,6 +6,8 @@ import { roomOfUser } from '../rooms/built-in.js'
 import type { Hub } from '../rooms/hub.js'
 import { MemberLists } from '../rooms/member-lists.js'
 import type { Turns } from '../structures/turns.js'
+import type { ConnectionPage } from '../types/connections.js'
+import type { Rooms } from '../types/rooms.js'
 import type { Call } from './calls.js'
 
 /** Bytes of the values of one room. */
@@ -17,6 +19,7 @@ export interface ReadingOptions {
   readonly hub: Hub
   readonly slots: Slots
   readonly turns: Turns
+  readonly rooms: Pick<Rooms, 'connections'>
 }
 
 /** Answers what other programs ask of rooms and users. */
@@ -89,6 +92,31 @@ export class ApiReading {
   }
 
   /**
+   * Lists open connections: those in a room of the key, of a user, or all by a key for every room. Of each only the
+   * rooms are named that the key is for.
+   *
+   * @throws Refusal
+   */
+  async connections (call: Call, query: Readonly<Record<string, unknown>>): Promise<ConnectionPage> {
+    const { hub, rooms } = this.#options
+    const { caller } = call
+    const [user, room, cursor] = [once(query, 'user'), once(query, 'room'), once(query, 'cursor')]
+    if (room !== undefined) {
+      caller.checkRoom(room)
+      hub.resolve(room)
+    } else if (user === undefined) caller.checkAll()
+    await call.allow({
+      action: 'read',
+      ...(room === undefined ? {} : { room }),
+      ...(user === undefined ? {} : { user })
+    })
+    // What they are is checked there.
+    const page = await rooms.connections({ user, room, cursor, limit: limitOf(query.limit) })
+    const shown = page.connections.map((each) => ({ ...each, rooms: each.rooms.filter((name) => caller.mayUse(name)) }))
+    return { ...page, connections: shown }
+  }
+
+  /**
    * @param path what follows `users/` in the URL, as it stood there
    * @throws Refusal
    */
@@ -107,6 +135,13 @@ function decoded (path: string): string {
     if (!path.includes('/')) return decodeURIComponent(path)
   } catch { /** It is refused below. */ }
   throw new Refusal('invalid_message', { message: 'the id of a user stands in the URL as encodeURIComponent writes it' })
+}
+
+/** @throws Refusal `invalid_message` for what stands in the URL twice */
+function once (query: Readonly<Record<string, unknown>>, name: string): string | undefined {
+  const value = query[name]
+  if (value === undefined || typeof value === 'string') return value
+  throw new Refusal('invalid_message', { message: `${name} is given once` })
 }
 
 /** @throws Refusal `invalid_message` */

@@ -21,7 +21,7 @@ import type { Ledger } from '../stats/ledger.js'
 import { Turns } from '../structures/turns.js'
 import type { ApiOptions, ApiScope } from '../types/api-options.js'
 import type { Rooms } from '../types/rooms.js'
-import { ApiActing } from './acting.js'
+import { ApiActing, type Action } from './acting.js'
 import { Call } from './calls.js'
 import { outcomeOf, refusalOfCall } from './faults.js'
 import { ApiKeys, type ApiCounts } from './keys.js'
@@ -42,7 +42,7 @@ export interface ServerApiOptions {
   readonly ledger: Ledger
   readonly refusals: Refusals
   readonly failures: FailureLog
-  readonly rooms: Pick<Rooms, 'join' | 'leave' | 'revoke'>
+  readonly rooms: Pick<Rooms, 'join' | 'leave' | 'revoke' | 'close' | 'clear' | 'connections'>
 }
 
 /** Property of a request that carries its call to the handler. */
@@ -154,7 +154,7 @@ export class ServerApi {
 
   #routes (): Route[] {
     const { message } = this.#options.settings.limits
-    const acting = (name: 'join' | 'leave' | 'revoke', may: ApiScope): Route => ({
+    const acting = (name: Action, may: ApiScope): Route => ({
       name,
       method: 'POST',
       url: `/${name}`,
@@ -174,6 +174,18 @@ export class ServerApi {
       acting('join', 'members'),
       acting('leave', 'members'),
       acting('revoke', 'revoke'),
+      acting('close', 'revoke'),
+      acting('clear', 'clear'),
+      {
+        name: 'connections',
+        method: 'GET',
+        url: '/connections',
+        may: ['members'],
+        act: async (request) => json(await this.#reading.connections(
+          callOf(request),
+          request.query as Record<string, unknown>
+        ))
+      },
       {
         name: 'room',
         method: 'GET',

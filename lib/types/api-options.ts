@@ -3,9 +3,10 @@ import type { Awaitable } from '../structures/awaitable.js'
 
 /**
  * What a key of the server API may do: `publish` events; `read` rooms, their history and state, and whether a user is
- * online; `members`: put connections into rooms and take them out, and see who is in a room or online; `revoke` access.
+ * online; `members`: put connections into rooms and take them out, see who is in a room or online, and list
+ * connections; `revoke` access, and close connections; `clear` rooms.
  */
-export type ApiScope = 'publish' | 'read' | 'revoke' | 'members'
+export type ApiScope = 'publish' | 'read' | 'revoke' | 'members' | 'clear'
 
 /** A key by which another program uses the server API. */
 export interface ApiKey {
@@ -18,7 +19,7 @@ export interface ApiKey {
    * `orders/*` is every room below `orders`, `*` is every room.
    */
   rooms: string[]
-  /** What it may do in them. `revoke`, and the questions about a user, are of no room. */
+  /** What it may do in them. What concerns a user, a token or a connection, and names no room, is of no room. */
   may: ApiScope[]
 }
 
@@ -27,9 +28,11 @@ export interface ApiCall {
   /** The name of the key. */
   name: string
   /** What it asks for. */
-  action: 'publish' | 'revoke' | 'join' | 'leave' | 'read'
+  action: 'publish' | 'revoke' | 'join' | 'leave' | 'read' | 'close' | 'clear'
   /** The room, where it is about one. */
   room?: string
+  /** The room whose members are put into `room` or taken out of it, where they are meant. */
+  of?: string
   /** The event that is to be published. */
   event?: string
   /** The user who is concerned, where one is named. */

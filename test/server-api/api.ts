@@ -10,6 +10,8 @@ export const ROOT = 'root-'.padEnd(40, 'k')
 export const SHOP = 'shop-'.padEnd(40, 'k')
 /** A key that may read orders, and nothing else. */
 export const VIEW = 'view-'.padEnd(40, 'k')
+/** A key that may do what it likes with orders. */
+export const DESK = 'desk-'.padEnd(40, 'k')
 
 export const orders = defineRoom('orders/:id', {
   events: {
@@ -28,9 +30,10 @@ export const large = defineRoom('large/:id', {
 })
 
 export const KEYS: ApiOptions['keys'] = [
-  { key: ROOT, name: 'root', rooms: ['*'], may: ['publish', 'read', 'revoke', 'members'] },
+  { key: ROOT, name: 'root', rooms: ['*'], may: ['publish', 'read', 'revoke', 'members', 'clear'] },
   { key: SHOP, name: 'shop', rooms: ['orders/*'], may: ['publish'] },
-  { key: VIEW, name: 'view', rooms: ['orders/*'], may: ['read'] }
+  { key: VIEW, name: 'view', rooms: ['orders/*'], may: ['read'] },
+  { key: DESK, name: 'desk', rooms: ['orders/*'], may: ['publish', 'members', 'revoke', 'clear'] }
 ]
 
 export function declareOrders (app: FastifyInstance): void {

@@ -38,7 +38,7 @@ t.test('each declared event that can be published is a schema of its own, told a
     components: { securitySchemes: { realtimeApiKey: { type: 'http', scheme: 'bearer' } } }
   })
   t.same(Object.keys(document.paths), [
-    '/publish', '/join', '/leave', '/revoke', '/rooms/{room}', '/rooms/{room}/history', '/rooms/{room}/state', '/users/{user}'
+    '/publish', '/join', '/leave', '/revoke', '/close', '/clear', '/connections', '/rooms/{room}', '/rooms/{room}/history', '/rooms/{room}/state', '/users/{user}'
   ])
   const { schemas } = document.components
   t.match(schemas.Publication, {
@@ -153,6 +153,15 @@ t.test('a client that openapi-typescript generates is typed by the contract, and
     }
     const { data: room } = await GET('/rooms/{room}', { params: { path: { room: 'orders/1' } } })
     const count: number | undefined = room?.count
+    await POST('/publish', { body: { room: 'orders/1', event: 'note', data: { text: 'a' }, except: ['id', { user: 'ada' }] } })
+    await POST('/publish', { body: { room: 'orders/1', event: 'note', data: { text: 'a' }, except: { room: 'orders/2' } } })
+    await POST('/join', { body: { of: 'orders/1', room: 'orders/2' } })
+    await POST('/close', { body: { room: 'orders/1', code: 'draining' } })
+    await POST('/clear', { body: { room: 'orders/1' } })
+    const { data: taken } = await POST('/revoke', { body: { user: 'ada', room: 'orders/1' } })
+    const left: number | undefined = taken?.left
+    const { data: page } = await GET('/connections', { params: { query: { room: 'orders/1', limit: 10 } } })
+    const ids: string[] | undefined = page?.connections.map(({ id }) => id)
   `
   const wrong = `${head}
     await POST('/publish', { body: { room: 'orders/1', event: 'note', data: { text: 1 } } })
@@ -160,6 +169,8 @@ t.test('a client that openapi-typescript generates is typed by the contract, and
     await POST('/publish', { body: { event: 'note', data: { text: 'b' } } })
     await POST('/publish', { body: [{ room: 'tree', event: 'grown', data: { name: 'a', leaves: [{ name: 1 }] } }] })
     await POST('/publish', { body: [{ room: 'tree', event: 'text', data: { id: 'c', text: 'd' } }] })
+    await POST('/publish', { body: { room: 'orders/1', event: 'note', data: { text: 'e' }, except: [5] } })
+    await POST('/clear', { body: { user: 'ada' } })
     await POST('/revoked', { body: { user: 'ada' } })
   `
   const faults = faultsOf({ generated, right, wrong })

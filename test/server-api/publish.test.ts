@@ -30,6 +30,34 @@ t.test('an event that another program publishes reaches the members, and its ans
   await bob.close()
 })
 
+t.test('an event leaves out connections, users and the members of rooms, and who is wrongly left out is refused', async (t) => {
+  const api = await startApi(t)
+  const peers = await Promise.all(['ada', 'bob', 'cy', 'dan'].map(async (user) => await connect(api, {
+    rooms: user === 'cy' ? ['bare/1', 'bare/2'] : ['bare/1'],
+    token: api.token(user)
+  })))
+  const [ada, bob, cy, dan] = peers as [typeof peers[0], typeof peers[0], typeof peers[0], typeof peers[0]]
+  const publish = async (except: unknown): Promise<object> =>
+    (await api.post('publish', { room: 'bare/1', event: 'tick', data: {}, except })).body
+  t.match(await publish([ada.id, { user: 'bob' }, { room: 'bare/2' }]), { results: [{ recipients: 1 }] })
+  await dan.next('tick')
+  for (const peer of [ada, bob, cy]) await peer.fence()
+  t.match(await publish({ user: 'bob' }), { results: [{ recipients: 3 }] })
+  for (const peer of [ada, cy, dan]) await peer.next('tick')
+  t.match(await publish([]), { results: [{ recipients: 4 }] })
+  for (const peer of peers) await peer.next('tick')
+  const both = { user: 'ada', room: 'bare/2' }
+  for (const except of [5, null, {}, { user: 5 }, both, [[]], [''], { tokenId: 'x' }, Array(33).fill('a')]) {
+    t.match(await publish(except), { statusCode: 400, code: 'invalid_message' }, JSON.stringify(except))
+  }
+  const foreign = await api.post('publish', { ...created(1), except: { room: 'lobby' } }, SHOP)
+  t.match(foreign.body, { statusCode: 403, code: 'forbidden', room: 'lobby' })
+  for (const peer of peers) {
+    await peer.fence()
+    peer.cut()
+  }
+})
+
 t.test('a list is answered thing by thing: what is wrong with one harms no other', async (t) => {
   const api = await startApi(t, {}, { history: { size: 1_000 } })
   const list = Array.from({ length: 1_000 }, (_, n) => created(n))

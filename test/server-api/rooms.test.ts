@@ -1,6 +1,6 @@
 import t from 'tap'
 import { connect } from '../helpers/net.js'
-import { ROOT, startApi } from './api.js'
+import { DESK, ROOT, SHOP, startApi, VIEW } from './api.js'
 
 t.test('a room is told by its members, their number and its position', async (t) => {
   const api = await startApi(t)
@@ -119,4 +119,138 @@ t.test('a call that is none is refused, and does nothing', async (t) => {
   }
   t.match((await post('leave', { user: 'ada', room: 'nowhere' })).body, { statusCode: 404, code: 'room_unknown' })
   t.match((await post('revoke', { user: 'a'.repeat(70_000) })).body, { statusCode: 413, code: 'message_too_large' })
+})
+
+t.test('the members of a room are moved, closed and kept out, and one room is taken from one user', async (t) => {
+  const api = await startApi(t)
+  const both = { rooms: ['orders/1', 'lobby'] }
+  const [ada, bob] = [
+    await connect(api, { ...both, token: api.token('ada') }),
+    await connect(api, { ...both, token: api.token('bob') })
+  ]
+  t.same((await api.post('join', { of: 'orders/1', room: 'orders/2' }, DESK)).body, { joined: 2 })
+  for (const peer of [ada, bob]) await peer.next('joined', ({ room }) => room === 'orders/2')
+  t.same((await api.post('revoke', { user: 'bob', room: 'orders/2', message: 'enough' }, DESK)).body, { left: 1 })
+  t.match(await bob.next('left'), { room: 'orders/2', data: { code: 'revoked', message: 'enough' } })
+  t.match((await api.post('join', { user: 'bob', room: 'orders/2' })).body, { joined: 1 }, 'only the server lets in again')
+  t.same((await api.post('leave', { of: 'orders/1', room: 'orders/2' }, DESK)).body, { left: 2 })
+  t.match(await ada.next('left'), { room: 'orders/2', data: { code: 'left' } })
+  t.same((await api.post('close', { user: 'ada', code: 'draining', message: 'moving' }, DESK)).body, { closed: 1 })
+  t.match((await ada.next('error')).data, { code: 'draining', message: 'moving' })
+  t.same((await api.post('close', { room: 'orders/1' }, DESK)).body, { closed: 1 })
+  t.match((await bob.next('error')).data, { code: 'unavailable' })
+  const back = await connect(api, { ...both, token: api.token('bob') })
+  t.same((await api.post('close', { connection: back.id }, DESK)).body, { closed: 1 })
+  const last = await connect(api, { ...both, token: api.token('bob') })
+  t.same((await api.post('revoke', { room: 'orders/1', message: 'over' }, DESK)).body, { closed: 1 })
+  t.match((await last.next('error')).data, { code: 'revoked', message: 'over' })
+})
+
+t.test('a room is cleared by a key that may', async (t) => {
+  const api = await startApi(t)
+  await api.app.rooms.broadcast('orders/1', 'created', { n: 1 })
+  await api.app.rooms.broadcast('orders/1', 'price', { item: 'tea', euro: 3 })
+  const ada = await connect(api, { rooms: ['orders/1'], token: api.token('ada') })
+  t.match((await api.post('clear', { room: 'orders/1' }, SHOP)).body, { statusCode: 403, code: 'forbidden' })
+  t.match((await api.get('rooms/orders/1/history')).body, { events: [{ data: { n: 1 } }] })
+  t.same((await api.post('clear', { room: 'orders/1' }, DESK)).body, {})
+  t.match(await ada.next('removed'), { data: { event: 'price', key: 'tea' } })
+  await ada.next('gap')
+  t.same((await api.get('rooms/orders/1/state')).body, { price: {} })
+  t.match((await api.get('rooms/orders/1/history')).body, { events: [] })
+  await ada.close()
+})
+
+t.test('connections are listed page by page, and a key sees of rooms only its own', async (t) => {
+  const api = await startApi(t)
+  const peers = [
+    await connect(api, { rooms: ['orders/1', 'lobby'], token: api.token('ada') }),
+    await connect(api, { rooms: ['orders/1'], transport: 'sse', token: api.token('ada') }),
+    await connect(api, { rooms: ['lobby'], token: api.token('bob') })
+  ]
+  interface Page { connections: Array<{ id: string, user: string, rooms: string[] }>, cursor?: string, total: number }
+  const listed = async (query: string, key = DESK): Promise<Page> => (await api.get(`connections${query}`, key)).body
+  const first = await listed('?room=orders/1&limit=1')
+  t.match(first, { total: 2, incomplete: false, missing: [], connections: [{ id: peers[0]!.id, user: 'ada', rooms: ['orders/1'] }] })
+  const second = await listed(`?room=orders%2F1&limit=1&cursor=${first.cursor!}`)
+  t.match(second.connections, [{ id: peers[1]!.id, transport: 'sse' }])
+  t.equal(second.cursor, undefined)
+  t.same((await listed('?user=bob')).connections.map(({ id, rooms }) => [id, rooms]), [[peers[2]!.id, []]])
+  const all = await listed('', ROOT)
+  t.same(all.connections.map(({ id }) => id), peers.map(({ id }) => id))
+  t.ok(all.connections[0]!.rooms.includes('lobby'))
+  for (const [query, key, code] of [
+    ['', DESK, 'forbidden'],
+    ['?room=lobby', DESK, 'forbidden'],
+    ['?room=orders/1', VIEW, 'forbidden'],
+    ['?room=nowhere', ROOT, 'room_unknown'],
+    ['?user=', ROOT, 'invalid_message'],
+    ['?user=ada&user=bob', ROOT, 'invalid_message'],
+    ['?room=lobby&room=orders/1', ROOT, 'invalid_message'],
+    ['?user=ada&limit=0', ROOT, 'invalid_message'],
+    ['?user=ada&limit=few', ROOT, 'invalid_message'],
+    ['?user=ada&cursor=x', ROOT, 'invalid_message']
+  ] as const) {
+    t.equal(((await api.get(`connections${query}`, key)).body as { code: string }).code, code, query)
+  }
+  for (const peer of peers) peer.cut()
+})
+
+t.test('a target that is none, or is of a room that the key is not for, is refused, and nothing is done', async (t) => {
+  const api = await startApi(t)
+  const { post } = api
+  const ada = await connect(api, { rooms: ['orders/1', 'lobby'], token: api.token('ada') })
+  for (const [path, body, code] of [
+    ['join', { of: 'orders/1', user: 'ada', room: 'orders/2' }, 'invalid_message'],
+    ['join', { of: 5, room: 'orders/2' }, 'invalid_message'],
+    ['join', { of: 'lobby', room: 'orders/2' }, 'forbidden'],
+    ['join', { of: 'orders/1', room: 'lobby' }, 'forbidden'],
+    ['leave', { of: 'orders', room: 'orders/1' }, 'forbidden'],
+    ['leave', { of: 'orders/1/2', room: 'orders/1' }, 'room_unknown'],
+    ['revoke', { room: 'lobby' }, 'forbidden'],
+    ['revoke', { user: 'ada', room: 'lobby' }, 'forbidden'],
+    ['revoke', { user: 'ada', room: 'orders/1', connection: ada.id }, 'invalid_message'],
+    ['revoke', { tokenId: 'x', room: 'orders/1' }, 'invalid_message'],
+    ['revoke', { user: 5, room: 'orders/1' }, 'invalid_message'],
+    ['revoke', { room: ['orders/1'] }, 'invalid_message'],
+    ['close', {}, 'invalid_message'],
+    ['close', { room: 'lobby' }, 'forbidden'],
+    ['close', { user: 'ada', room: 'orders/1' }, 'invalid_message'],
+    ['close', { user: 'ada', code: 'revoked' }, 'invalid_message'],
+    ['close', { user: 'ada', code: 5 }, 'invalid_message'],
+    ['close', { user: 'ada', until: 5 }, 'invalid_message'],
+    ['close', 'ada', 'invalid_message'],
+    ['clear', {}, 'invalid_message'],
+    ['clear', { room: 5 }, 'invalid_message'],
+    ['clear', { room: 'lobby' }, 'forbidden'],
+    ['clear', { room: 'orders/1', user: 'ada' }, 'invalid_message']
+  ] as const) {
+    t.equal(((await post(path, body, DESK)).body as { code: string }).code, code, `${path} ${JSON.stringify(body)}`)
+  }
+  await ada.fence()
+  await ada.close()
+})
+
+t.test('the application is asked for each of these calls, with whom and what it concerns', async (t) => {
+  const asked: object[] = []
+  const { post, get } = await startApi(t, {
+    authorize ({ request: _request, ...call }) {
+      asked.push(call)
+      return false
+    }
+  })
+  for (const [path, body] of [
+    ['join', { of: 'orders/1', room: 'orders/2' }],
+    ['revoke', { user: 'ada', room: 'orders/1' }],
+    ['close', { room: 'orders/1' }],
+    ['clear', { room: 'orders/1' }]
+  ] as const) t.match((await post(path, body, DESK)).body, { code: 'forbidden' })
+  t.match((await get('connections?room=orders/1', DESK)).body, { code: 'forbidden' })
+  t.same(asked, [
+    { name: 'desk', action: 'join', room: 'orders/2', of: 'orders/1' },
+    { name: 'desk', action: 'revoke', room: 'orders/1', user: 'ada' },
+    { name: 'desk', action: 'close', room: 'orders/1' },
+    { name: 'desk', action: 'clear', room: 'orders/1' },
+    { name: 'desk', action: 'read', room: 'orders/1' }
+  ])
 })

@@ -126,7 +126,7 @@ const Api = closed({
     key: given('The secret, 32 characters at least.'),
     name: Type.String({ minLength: 1, maxLength: 64, description: 'What logs and metrics call the key.' }),
     rooms: Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Names of rooms; * is any segment, at the end any number.' }),
-    may: Type.Array(words('publish', 'read', 'revoke', 'members'), { minItems: 1 })
+    may: Type.Array(words('publish', 'read', 'revoke', 'members', 'clear'), { minItems: 1 })
   }), { minItems: 1 }),
   rate: Type.Optional(Rate)
 }, 'The server API, by which other programs publish, read and revoke.')
