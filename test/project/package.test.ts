@@ -90,6 +90,28 @@ t.test('the packed package, as an app installs it', { skip }, async (t) => {
     t.notOk(Object.values(counts).includes(0), JSON.stringify(counts))
   })
 
+  await t.test('a class is one class by every path of the package, and is called as it was declared', async (t) => {
+    const script = `
+      const file = (path) => import(new URL('dist/' + path + '.js', 'file://' + process.argv[1] + '/'))
+      const found = []
+      for (const [name, ...places] of [
+        ['Refusal', file('index'), file('adapters/index'), file('errors/refusal')],
+        ['Packet', file('adapters/index'), file('protocol/packet')],
+        ['MemoryAdapter', file('adapters/memory/adapter')],
+        ['Undecodable', file('adapters/broker/decode')],
+        ['redis', import('fastify-realtime/redis'), file('adapters/redis'), file('adapters/redis/adapter')],
+        ['nats', import('fastify-realtime/nats'), file('adapters/nats'), file('adapters/nats/adapter')]
+      ]) {
+        const values = (await Promise.all(places)).map((module) => module[name])
+        found.push([name, new Set(values).size, values[0].name])
+      }
+      console.log(JSON.stringify(found))`
+    const evaluating = ['--no-warnings', '--input-type=module', '--eval', script, unpacked]
+    const { stdout } = await runWell(process.execPath, evaluating, { cwd: app })
+    const names = ['Refusal', 'Packet', 'MemoryAdapter', 'Undecodable', 'redis', 'nats']
+    t.same(JSON.parse(stdout), names.map((name) => [name, 1, name]))
+  })
+
   await t.test('an app in ES modules and one in CommonJS serve a client over each transport', async (t) => {
     t.same(await smoke(app, ['app.mjs']), ALL)
     t.same(await smoke(app, ['app.cjs']), ALL)
