@@ -5,11 +5,13 @@ import { readOptions, USAGE, type Options } from './adapters/options.js'
 import { ADAPTER_PEERS } from './adapters/peers.js'
 import { adapterReport, keyOf } from './adapters/report.js'
 import { buildChildren } from './build.js'
+import { requireCleanTree } from './clean.js'
 import { figure } from './table.js'
 
 const say = (line: string): void => { process.stderr.write(`${line}\n`) }
 
 async function main (options: Options): Promise<void> {
+  if (options.isWritten) requireCleanTree()
   const broker = new Broker()
   try {
     await broker.start()

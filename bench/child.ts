@@ -21,6 +21,8 @@ interface Call {
 export interface ChildOptions {
   /** the core to stay on, where `taskset` is installed */
   readonly core: number | undefined
+  /** what runs the script, if not Node */
+  readonly program?: string
   readonly nodeArguments?: readonly string[]
 }
 
@@ -33,12 +35,12 @@ export class Child<A extends object> {
   /** how it ended, if it did by itself */
   ended: string | undefined
 
-  constructor (script: string, { core, nodeArguments = [] }: ChildOptions) {
+  constructor (script: string, { core, program = process.execPath, nodeArguments = [] }: ChildOptions) {
     const pin = core !== undefined && hasTaskset ? ['taskset', '-c', String(core)] : []
     const raise = process.platform === 'win32'
       ? []
       : ['sh', '-c', 'ulimit -n "$(ulimit -Hn)" 2>/dev/null; exec "$@"', 'sh']
-    const [command, ...rest] = [...raise, ...pin, process.execPath, ...nodeArguments, script]
+    const [command, ...rest] = [...raise, ...pin, program, ...nodeArguments, script]
     this.#process = spawn(command!, rest, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...process.env, NODE_ENV: 'production', NODE_OPTIONS: '' }

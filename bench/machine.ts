@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { cpus, release, totalmem, type } from 'node:os'
+import { localChanges } from './clean.js'
 
 function output (command: string, ...args: string[]): string | undefined {
   try {
@@ -17,10 +18,9 @@ export function descriptorLimit (): number {
 
 export function describeMachine (): string[] {
   const commit = output('git', 'rev-parse', '--short', 'HEAD')
-  const changes = output('git', 'status', '--porcelain', '--untracked-files=no') ?? ''
   const processors = cpus()
   return [
-    `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC, commit ${commit ?? 'unknown'}${changes === '' ? '' : ' with local changes'}`,
+    `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC, commit ${commit === undefined ? 'unknown' : `${commit}${localChanges().length === 0 ? '' : ' with local changes'}`}`,
     `${processors[0]?.model.trim() ?? 'unknown processor'}, ${processors.length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, ${type()} ${release()}, Node ${process.versions.node}`
   ]
 }

@@ -15,13 +15,15 @@ export interface Options {
 }
 
 export const USAGE = `node --import tsx bench/run.ts [options]
-  --quick         smaller crowds, shorter, one repetition: under five minutes
+  --quick         smaller crowds, shorter, one repetition: some ten minutes
   --smoke         a handful of clients, for crashes only: under 30 seconds
   --repeat N      repetitions, default 5
-  --only W1,L     these workloads: W1 W2 W3 W4 W5 L Z M S curve
-  --peers a,b     these peers: realtime socketio ws-bare naive uws; gateway gateway-hooks only so
+  --only W1,L     these workloads, or groups of them:
+                  C E W1 W2 W3 W4 W5 L Z TLS SSE POLL S RESUME CHURN START M IDLE CLIENT curve
+  --peers a,b     these peers: realtime socketio socketio-uws ws-bare naive uws bun, fastify-sse sse-loop poll-loop;
+                  gateway gateway-hooks only so
   --profile DIR   a CPU profile of each server while it is measured; not for figures
-  --write         put the report into bench/RESULTS.md`
+  --write         put the report into bench/RESULTS.md; from a clean commit only`
 
 const REPEAT: Readonly<Record<Mode, number>> = { full: 5, quick: 1, smoke: 1 }
 

@@ -1,65 +1,26 @@
 import { readFileSync } from 'node:fs'
+import { exact, KINDS } from './kinds.js'
 import { describeMachine } from './machine.js'
 import type { Options } from './options.js'
 import { ALL, OURS } from './peers.js'
 import type { Results } from './results.js'
 import type { Metric } from './sample.js'
 import { figure, range, table } from './table.js'
-import type { Workload } from './workloads.js'
+import type { Workload } from './workloads/types.js'
 
-interface Column { readonly title: string, readonly metric: Metric, readonly format?: (value: number) => string }
-
-const kibibytes = (bytes: number): string => figure(bytes / 1_024)
-const percent = (share: number): string => `${Math.round(share * 100)} %`
-const exact = (value: number): string => value.toFixed(3)
-
-const CPU: readonly Column[] = [
-  { title: 'CPU µs', metric: 'cpu' },
-  { title: 'user µs', metric: 'user' },
-  { title: 'system µs', metric: 'system' }
-]
-const DELIVERY: readonly Column[] = [
-  ...CPU,
-  { title: 'events/s', metric: 'perSecond' },
-  { title: 'p50 ms', metric: 'p50' },
-  { title: 'p99 ms', metric: 'p99' },
-  { title: 'writes (kernel)', metric: 'syscalls', format: exact },
-  { title: 'writes (own count)', metric: 'writes', format: exact },
-  { title: 'loop p99 ms', metric: 'loopDelay' },
-  { title: 'load', metric: 'busy', format: percent },
-  { title: 'others', metric: 'others', format: percent }
-]
-const UPGRADES: readonly Column[] = [
-  ...CPU,
-  { title: 'upgrades/s', metric: 'perSecond' },
-  { title: 'load', metric: 'busy', format: percent },
-  { title: 'others', metric: 'others', format: percent }
-]
-const IDLE: readonly Column[] = [
-  { title: 'RSS KiB', metric: 'memory', format: kibibytes },
-  { title: 'of it heap and buffers KiB', metric: 'heap', format: kibibytes }
-]
-
-function columnsOf ({ drive }: Workload): readonly Column[] {
-  return drive.kind === 'idle' ? IDLE : drive.kind === 'upgrades' ? UPGRADES : DELIVERY
-}
-
-function unitOf ({ drive }: Workload): string {
-  return drive.kind === 'idle'
-    ? 'per connection'
-    : drive.kind === 'upgrades' ? 'CPU per upgrade' : 'CPU and writes per delivered event'
-}
-
-function workloadSection (workload: Workload, results: Results): string {
-  const columns = columnsOf(workload)
-  const rows = ALL.filter(({ id }) => results.has(workload.id, id)).map(({ id, title }) => [
-    title, ...columns.map(({ metric, format }) => range(results.spread(workload.id, id, metric), format))
+function workloadSection ({ id, title, drive }: Workload, results: Results): string {
+  const { columns, unit } = KINDS[drive.kind]
+  const rows = ALL.filter((peer) => results.has(id, peer.id)).map((peer) => [
+    peer.title, ...columns.map(({ metric, format }) => range(results.spread(id, peer.id, metric), format))
   ])
-  return `## ${workload.id}: ${workload.title}\n\n${unitOf(workload)}\n\n${table(['', ...columns.map(({ title }) => title)], rows)}`
+  return `## ${id}: ${title}\n\n${unit}\n\n${table(['', ...columns.map((column) => column.title)], rows)}`
 }
+
+/** Columns of the cost curve: without what says the same in all of its rows. */
+const CURVE = 7
 
 function curveSection (workloads: readonly Workload[], results: Results): string {
-  const columns = DELIVERY.slice(0, 6)
+  const columns = KINDS.rounds.columns.slice(0, CURVE)
   const rows = workloads.map(({ id, title }) => [
     title,
     ...columns.map(({ metric, format }) => range(results.spread(id, OURS, metric), format))
@@ -67,28 +28,27 @@ function curveSection (workloads: readonly Workload[], results: Results): string
   return `## Cost curve\n\nfastify-realtime alone, single events, CPU per delivered event\n\n${table(['', ...columns.map(({ title }) => title)], rows)}`
 }
 
-/** The figure that two peers are held against each other by, and whether a smaller one is better. */
-function rated ({ drive }: Workload): { metric: Metric, isCost: boolean } {
-  if (drive.kind === 'idle') return { metric: 'memory', isCost: true }
-  if (drive.kind === 'upgrades') return { metric: 'perSecond', isCost: false }
-  return { metric: 'cpu', isCost: true }
+/** Events that wait for a window cost less and come later: who reads the one reads the other. */
+function nameOf ({ id, flush }: Workload, results: Results): string {
+  const p50 = results.spread(id, OURS, 'p50')
+  return flush === 0 || p50 === undefined ? id : `${id} (p50 ${figure(p50.median)} ms)`
 }
 
 function ratioRow (workload: Workload, results: Results): string[] {
-  const { id, against, goal } = workload
-  const { metric, isCost } = rated(workload)
+  const { id, against, goal, loop, drive } = workload
+  const { rated, isCost } = KINDS[drive.kind]
   const over = (peer: string, by: Metric, isBetter: boolean): string => {
     const [ours, theirs] = [[id, OURS], [against, peer]] as const
     return range(isBetter === isCost ? results.ratio(theirs, ours, by) : results.ratio(ours, theirs, by))
   }
   const aim = (value: number | undefined, word: string): string => value === undefined ? '' : `${word} ${value}`
   return [
-    id,
-    over('socketio', metric, true), aim(goal.socketio, 'at least'),
-    workload.drive.kind === 'idle'
-      ? '-'
-      : range(results.ratio([against, 'socketio'], [id, OURS], 'user')), aim(goal.user, 'at least'),
-    over('uws', metric, false), aim(goal.uws, 'at most'),
+    nameOf(workload, results),
+    over('socketio', rated, true), aim(goal.socketio, 'at least'),
+    range(results.ratio([against, 'socketio'], [id, OURS], 'user')), aim(goal.user, 'at least'),
+    over('socketio-uws', rated, true),
+    over('uws', rated, false), aim(goal.uws, 'at most'),
+    over(loop, rated, false), aim(goal.loop, 'at most'),
     range(results.spread(id, OURS, 'writes'), exact), aim(goal.writes, 'at most')
   ]
 }
@@ -96,9 +56,19 @@ function ratioRow (workload: Workload, results: Results): string[] {
 function ratioSection (workloads: readonly Workload[], results: Results): string {
   const rows = workloads.map((workload) => ratioRow(workload, results))
   const head = [
-    '', 'socket.io / ours', 'aim', 'the same, user CPU', 'aim', 'ours / uWS', 'aim', 'our writes per event', 'aim'
+    '',
+    'socket.io / ours', 'aim',
+    'the same, user CPU', 'aim',
+    'socket.io on uWS / ours',
+    'ours / uWS', 'aim',
+    'ours / hand loop', 'aim',
+    'our writes per event', 'aim'
   ]
-  return `## Ratios\n\nOf server CPU per delivered event; M of memory per connection; S of upgrades per second, the other way round.\n\n${table(head, rows)}`
+  return [
+    '## Ratios',
+    'Of server CPU per delivered event, client that comes back, join with its leave, or heartbeat; M of memory; START of milliseconds; CLIENT of the CPU of clients; S of upgrades per second, the other way round. socket.io is on its default engine (`ws`) where nothing else is said. The hand loop is bare `ws`, and for what `ws` does not do what the section names.',
+    table(head, rows)
+  ].join('\n\n')
 }
 
 export function report (workloads: readonly Workload[], results: Results, options: Options): string {

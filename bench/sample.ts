@@ -9,19 +9,28 @@ export interface Sample {
   /** milliseconds */
   readonly p50?: number | undefined
   readonly p99?: number | undefined
+  readonly p999?: number | undefined
+  /** bytes that clients read for one delivered event, acks included; or for one that comes back, or one that moves */
+  readonly bytes?: number
   /** `write` and `writev` calls for one delivered event, as the kernel counts them */
   readonly syscalls?: number | undefined
   /** writes for one delivered event, as the server counts them */
   readonly writes?: number | undefined
   /** milliseconds that the server's event loop was late, 99th percentile */
-  readonly loopDelay?: number
+  readonly loopDelay?: number | undefined
   /** share of its core that the busiest load generator used */
   readonly busy?: number
+  /** share of a core that the server used */
+  readonly core?: number
   /** share of the server's core that processes of others used meanwhile */
   readonly others?: number | undefined
-  /** bytes of resident memory for one idle connection, and of them the JavaScript heap and buffers */
+  /** bytes of resident memory for one connection, room or event, and of them the JavaScript heap and buffers */
   readonly memory?: number
   readonly heap?: number
+  /** memory over the payload */
+  readonly overhead?: number
+  /** milliseconds from the start of the server's process to the first connection */
+  readonly start?: number
 }
 
 export type Metric = keyof Sample

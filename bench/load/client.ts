@@ -1,8 +1,11 @@
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { inflateRawSync, constants } from 'node:zlib'
-import { age, SHORTEST_EVENT } from '../shared/payload.js'
+import { age, KEY, SHORTEST_EVENT } from '../shared/payload.js'
+import { dial } from './dial.js'
 import type { Dialect } from './dialect.js'
 import { clientFrame, CLOSE, FrameCounter, PING, PONG, readFrame, TEXT, type Frame } from './frames.js'
+import type { LoadClient } from './load-client.js'
+import type { Place } from './place.js'
 import type { Totals } from './totals.js'
 
 export interface ClientOptions {
@@ -12,22 +15,26 @@ export interface ClientOptions {
   readonly token: string
   readonly rooms: readonly string[]
   readonly dialect: Dialect
+  readonly isSecure?: boolean
   readonly compression: boolean
   /** its frames are read, for acks and timestamps, not only counted */
   readonly isReading: boolean
   /** its events count for the latency */
   readonly isSampled: boolean
+  /** it remembers where it is */
+  readonly isTracking?: boolean
+  /** where it was before */
+  readonly place?: Place | undefined
 }
 
 const HANDSHAKE_END = '\r\n\r\n'
 const PATIENCE = 20_000
+/** bytes by which an ack is known */
+const ACK = 16
 const DEFLATE_TAIL = Buffer.from([0, 0, 0xff, 0xff])
 
-/** All sockets read into one buffer: what is in it is used up before the next read. */
-const BUFFER = Buffer.alloc(256 * 1024)
-
-/** One WebSocket client on a bare TCP socket. */
-export class Client {
+/** One WebSocket client on a bare TCP or TLS socket. */
+export class Client implements LoadClient {
   readonly #options: ClientOptions
   readonly #totals: Totals
   readonly #counter = new FrameCounter()
@@ -36,6 +43,7 @@ export class Client {
   /** bytes that are no whole frame yet, of a client that reads */
   #rest: Buffer | undefined
   #isFailed = false
+  place: Place | undefined
   readonly ready: Promise<void>
   #resolve!: () => void
   #reject!: (error: Error) => void
@@ -51,19 +59,8 @@ export class Client {
       this.#resolve = resolve
       this.#reject = reject
     })
-    this.#socket = connect({
-      host: '127.0.0.1',
-      port: options.port,
-      noDelay: true,
-      ...(options.from === undefined ? {} : { localAddress: options.from }),
-      onread: {
-        buffer: BUFFER,
-        callback: (size: number): boolean => {
-          this.#read(size)
-          return true
-        }
-      }
-    })
+    this.place = options.place
+    this.#socket = dial(options, (bytes, size) => { this.#read(bytes, size) })
     const patience = setTimeout(() => { this.#fail('no answer in time') }, PATIENCE)
     this.ready.then(() => { clearTimeout(patience) }, () => { clearTimeout(patience) })
     this.#socket.on('error', (error) => { this.#fail(error.message) })
@@ -77,6 +74,11 @@ export class Client {
     this.#socket.write(clientFrame(TEXT, text))
   }
 
+  end (): void {
+    this.#isFailed = true
+    this.#socket.destroy()
+  }
+
   /** FrameObserver: a frame that is only counted. */
   header (opcode: number, size: number): void {
     if (opcode === PING) this.#socket.write(clientFrame(PONG, ''))
@@ -88,7 +90,7 @@ export class Client {
   #request (): string {
     const { dialect, rooms, token, port, compression } = this.#options
     return [
-      `GET ${dialect.path(rooms)} HTTP/1.1`,
+      `GET ${dialect.path(rooms, this.place)} HTTP/1.1`,
       `Host: 127.0.0.1:${port}`,
       'Upgrade: websocket',
       'Connection: Upgrade',
@@ -102,10 +104,10 @@ export class Client {
     ].join('\r\n')
   }
 
-  #read (size: number): void {
+  #read (bytes: Buffer, size: number): void {
     this.#totals.bytes += size
-    if (this.#state === 'ready' && !this.#options.isReading) this.#counter.scan(BUFFER, size, this)
-    else this.#readSlowly(BUFFER.subarray(0, size))
+    if (this.#state === 'ready' && !this.#options.isReading) this.#counter.scan(bytes, size, this)
+    else this.#readSlowly(bytes.subarray(0, size))
   }
 
   #readSlowly (chunk: Buffer): void {
@@ -149,7 +151,8 @@ export class Client {
 
   #opening (text: string): void {
     try {
-      const answer = this.#options.dialect.opening(text)
+      const answer = this.#options.dialect.opening(text, this.place)
+      if (this.#options.isTracking === true) this.#track(text)
       if (answer === true) this.#open()
       else if (answer !== false) this.send(answer)
     } catch (error) {
@@ -158,17 +161,28 @@ export class Client {
   }
 
   #frame (frame: Frame): void {
-    if (this.#state === 'opening') {
+    // Socket.IO sends what was missed before it says that the client is in.
+    if (this.#state === 'opening' && !frame.payload.includes(KEY)) {
       this.#opening(textOf(frame))
       return
     }
     const { opcode, payload } = frame
+    const { dialect, isSampled, isTracking } = this.#options
+    // The ack of a join names the members, and may be as long as an event.
+    const isAck = this.onAck !== undefined && opcode === TEXT && dialect.isAck(bodyOf(frame).toString('latin1', 0, ACK))
+    if (isAck) {
+      this.onAck!()
+      return
+    }
     this.header(opcode, payload.length)
-    if (opcode !== TEXT) return
-    if (payload.length >= SHORTEST_EVENT) {
-      this.onEvent?.(bodyOf(frame))
-      if (this.#options.isSampled) this.#totals.latencies.push(age(bodyOf(frame)))
-    } else if (this.onAck !== undefined && this.#options.dialect.isAck(textOf(frame))) this.onAck()
+    if (opcode !== TEXT || payload.length < SHORTEST_EVENT) return
+    this.onEvent?.(bodyOf(frame))
+    if (isSampled) this.#totals.latencies.push(age(bodyOf(frame)))
+    if (isTracking === true) this.#track(textOf(frame))
+  }
+
+  #track (text: string): void {
+    this.place = this.#options.dialect.place(text, this.place)
   }
 
   #fail (reason: string): void {

@@ -2,7 +2,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createVerifier } from 'fast-jwt'
 import { Server, type ServerOptions } from 'socket.io'
-import { bearer, roomsIn } from '../servers/peer.js'
+import { bearer } from '../servers/peer.js'
+import { namedRooms } from '../servers/socketio-app.js'
 import { SECRET } from '../shared/token.js'
 import type { NodeEvent, NodePeer } from './peer.js'
 
@@ -31,7 +32,7 @@ export async function startSocketIo (
     }
   })
   io.on('connection', (socket) => {
-    void socket.join(roomsIn(socket.handshake.url.split('?')[1] ?? ''));
+    void socket.join(namedRooms(socket.handshake.query));
     (socket.conn as { request: unknown }).request = null
   })
   await new Promise<void>((resolve) => { http.listen(0, '127.0.0.1', resolve) })

@@ -1,8 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Rate, Round, ServerConfig } from '../shared/messages.js'
+import type { Fill, Rate, Round, ServerConfig } from '../shared/messages.js'
 import { eventData } from '../shared/payload.js'
 import { roomName } from '../shared/population.js'
 import type { PeerServer } from './peer.js'
+
+/** Events in one turn of the event loop where none is waited for. */
+const BATCH = 100
 
 /** Broadcasts from inside the server's process, as an application's routes and timers do. */
 export class Drive {
@@ -26,6 +29,17 @@ export class Drive {
       await turn()
       await turn()
     }
+  }
+
+  /** Events that nobody waits for, into one room after another. */
+  async fill ({ rooms, events }: Fill): Promise<void> {
+    for (let i = 0; i < events; i++) {
+      for (let room = 0; room < rooms; room++) {
+        this.#broadcast(room)
+        if (room % BATCH === 0) await turn()
+      }
+    }
+    await turn()
   }
 
   /** Events at a fixed rate. @returns how many */

@@ -17,6 +17,7 @@ const api: ServerApi = {
     return { port: server.port, version: versionOf(config.peer) }
   },
   round (round) { void drive.round(round) },
+  fill: async (fill) => { await drive.fill(fill) },
   rate: async (rate) => await drive.rate(rate),
   collect,
   usage: async () => await readUsage(server),

@@ -12,6 +12,9 @@ export interface PeerServer {
   writes? (): Promise<number>
 }
 
+/** What stands in the tokens of the benchmark. */
+export interface User { readonly sub: string }
+
 export interface PeerModule {
   start (config: ServerConfig): Promise<PeerServer>
 }

@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox'
-import fastify from 'fastify'
 import realtime, { defineRoom } from 'fastify-realtime'
 import type { ServerConfig } from '../shared/messages.js'
 import { SECRET } from '../shared/token.js'
+import { fastifyOf } from './fastify.js'
 import { DEFLATE, type PeerServer } from './peer.js'
 import { served } from './served.js'
 
@@ -10,13 +10,15 @@ const Data = Type.Object({ at: Type.String(), text: Type.String({ maxLength: 2_0
 const room = defineRoom('room/:id', { messages: { say: Data }, events: { said: Data } })
 
 /** fastify-realtime with its defaults: history, ledger, idempotent messages; limits lifted so that none is measured. */
-export async function start ({ compression, flush, presence }: ServerConfig): Promise<PeerServer> {
-  const app = fastify()
+export async function start (config: ServerConfig): Promise<PeerServer> {
+  const { compression, flush, presence, heartbeat } = config
+  const app = fastifyOf(config)
   await app.register(realtime, {
     jwt: { secret: SECRET },
     capacity: 100_000,
     limits: { rate: { messages: 1_000_000, burst: 1_000_000 } },
-    compression: compression && { threshold: DEFLATE.threshold }
+    compression: compression && { threshold: DEFLATE.threshold },
+    ...(heartbeat === undefined ? {} : { heartbeat })
   })
   app.room(room, {
     presence,

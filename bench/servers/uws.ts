@@ -1,56 +1,66 @@
 import uws from '@trufflesuite/uws-js-unofficial'
 import { createVerifier } from 'fast-jwt'
 import type { ServerConfig } from '../shared/messages.js'
-import type { EventData } from '../shared/payload.js'
 import { SECRET } from '../shared/token.js'
-import { bearer, isSayable, roomsIn, type PeerServer } from './peer.js'
+import { hear, Members, type Hall } from './hall.js'
+import { bearer, roomsIn, type PeerServer, type User } from './peer.js'
+import { BACKPRESSURE, uwsApp, uwsListening } from './uws-app.js'
 
-interface Member { readonly rooms: readonly string[] }
+interface Member { readonly user: string, readonly rooms: readonly string[] }
+type Socket = uws.WebSocket<Member>
+
+/** Seconds that a peer has to answer a ping, which is sent so long before `idleTimeout` is over. */
+const MARGIN = 4
 
 /** uWebSockets.js with its native topics. */
-export async function start ({ compression }: ServerConfig): Promise<PeerServer> {
-  // The package falls back to JavaScript without a word of its API: that would be measured under a wrong name.
-  if (!('SHARED_COMPRESSOR' in uws)) {
-    throw new Error(
-      `no prebuilt binary of uWebSockets.js for Node ${process.versions.node} on ${process.platform}-${process.arch}`
-    )
-  }
+export async function start (config: ServerConfig): Promise<PeerServer> {
+  const { compression, presence, heartbeat } = config
   const verify = createVerifier({ key: SECRET })
-  const app = uws.App()
-  const broadcast = (room: string, data: EventData): void => {
-    app.publish(room, JSON.stringify({ type: 'said', room, data }), false, compression)
+  const app = uwsApp(config)
+  const hall: Hall<Socket> = {
+    has: (socket, room) => socket.isSubscribed(room),
+    enter (socket, room) { socket.subscribe(room) },
+    leave (socket, room) { socket.unsubscribe(room) },
+    publish (room, message) { app.publish(room, JSON.stringify(message), false, compression) },
+    send (socket, text) { socket.send(text) }
   }
+  const members = new Members(hall)
   app.ws<Member>('/ws', {
     compression: compression ? uws.SHARED_COMPRESSOR : uws.DISABLED,
-    maxBackpressure: 16 * 1024 * 1024,
+    maxBackpressure: BACKPRESSURE,
+    ...(heartbeat === undefined ? {} : { idleTimeout: heartbeat / 1_000 + MARGIN, sendPingsAutomatically: true }),
     upgrade (response, request, context) {
+      let user: string
       try {
-        verify(bearer(request.getHeader('authorization')))
+        ({ sub: user } = verify(bearer(request.getHeader('authorization'))) as User)
       } catch {
         response.writeStatus('401 Unauthorized').end()
         return
       }
       response.upgrade<Member>(
-        { rooms: roomsIn(request.getQuery()) },
+        { user, rooms: roomsIn(request.getQuery()) },
         request.getHeader('sec-websocket-key'),
         request.getHeader('sec-websocket-protocol'),
         request.getHeader('sec-websocket-extensions'),
         context
       )
     },
-    open (socket) { for (const room of socket.getUserData().rooms) socket.subscribe(room) },
-    message (socket, raw) {
-      const { room, id, data } = JSON.parse(Buffer.from(raw).toString()) as { room: string, id: string, data: unknown }
-      if (!isSayable(data) || !socket.isSubscribed(room)) return
-      broadcast(room, data)
-      socket.send(JSON.stringify({ type: 'ack', room, id }))
+    open (socket) {
+      const { user, rooms } = socket.getUserData()
+      for (const room of rooms) {
+        socket.subscribe(room)
+        if (presence) members.join(room, user)
+      }
+    },
+    message (socket, raw) { hear(hall, members, socket, socket.getUserData().user, Buffer.from(raw).toString()) },
+    close (socket) {
+      const { user, rooms } = socket.getUserData()
+      if (presence) for (const room of rooms) members.leave(room, user)
     }
   })
-  const port = await new Promise<number>((resolve, reject) => {
-    app.listen('127.0.0.1', 0, (listening) => {
-      if (listening) resolve(uws.us_socket_local_port(listening))
-      else reject(new Error('cannot listen'))
-    })
-  })
-  return { port, broadcast, usesSend: true }
+  return {
+    port: await uwsListening(app),
+    broadcast (room, data) { hall.publish(room, { type: 'said', room, data }) },
+    usesSend: true
+  }
 }

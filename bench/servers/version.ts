@@ -2,20 +2,30 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
-const PACKAGES: Readonly<Record<string, string>> = {
-  realtime: 'fastify-realtime',
-  gateway: 'fastify-realtime',
-  'gateway-hooks': 'fastify-realtime',
-  socketio: 'socket.io',
-  'ws-bare': 'ws',
-  naive: '@fastify/websocket',
-  uws: '@trufflesuite/uws-js-unofficial'
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  realtime: ['fastify-realtime'],
+  gateway: ['fastify-realtime'],
+  'gateway-hooks': ['fastify-realtime'],
+  socketio: ['socket.io'],
+  'socketio-uws': ['socket.io', '@trufflesuite/uws-js-unofficial'],
+  'ws-bare': ['ws'],
+  naive: ['@fastify/websocket'],
+  uws: ['@trufflesuite/uws-js-unofficial'],
+  bun: [],
+  'fastify-sse': ['@fastify/sse'],
+  'sse-loop': [],
+  'poll-loop': ['fastify']
 }
 
 interface Manifest { readonly name?: string, readonly version?: string }
 
-/** The installed package behind a peer, with its version. */
-export function versionOf (peer: string): string { return versionOfPackage(PACKAGES[peer]!) }
+/** The packages behind a peer, with their versions; the runtime, where there are none. */
+export function versionOf (peer: string): string {
+  const packages = PACKAGES[peer]!
+  if (packages.length > 0) return packages.map(versionOfPackage).join(', ')
+  const { bun, node } = process.versions
+  return bun === undefined ? `Node ${node}` : `Bun ${bun}`
+}
 
 export function versionOfPackage (name: string): string {
   let folder = dirname(createRequire(import.meta.url).resolve(name))

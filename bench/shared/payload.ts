@@ -1,6 +1,7 @@
 /** Digits of a timestamp: microseconds of the monotonic clock, which all processes of a machine share. */
-const DIGITS = 16
-const KEY = '"at":"'
+export const TIMESTAMP = 16
+/** What stands in each event once, before its timestamp. */
+export const KEY = '"at":"'
 
 const WORDS = 'order shipped to the customer from warehouse seven after payment was captured and the parcel had been weighed labelled scanned sorted and handed over at gate four by the night crew'.split(' ')
 
@@ -17,7 +18,7 @@ function prose (length: number): string {
 }
 
 function now (): string {
-  return String(process.hrtime.bigint() / 1_000n).padStart(DIGITS, '0')
+  return String(process.hrtime.bigint() / 1_000n).padStart(TIMESTAMP, '0')
 }
 
 function textFor (bytes: number): string {
@@ -35,7 +36,7 @@ export function eventData (isLong: boolean): EventData {
 /** Microseconds since the event in this frame was made. */
 export function age (payload: Buffer): number {
   const at = payload.indexOf(KEY, 0, 'latin1') + KEY.length
-  return Number(process.hrtime.bigint() / 1_000n) - Number(payload.toString('latin1', at, at + DIGITS))
+  return Number(process.hrtime.bigint() / 1_000n) - Number(payload.toString('latin1', at, at + TIMESTAMP))
 }
 
 /** Frames with a shorter payload are no events: acks and pings of all peers are shorter, events longer. */

@@ -1,9 +1,13 @@
 import { benchFigure } from './bench-figure.js'
+import { besideTable } from './beside-table.js'
 import { metricsTable } from './metrics-table.js'
+
+const TABLES: Readonly<Record<string, () => string>> = { metrics: metricsTable, beside: besideTable }
 
 /**
  * Writes into a document what is known elsewhere: between `<!-- figure: name -->` and `<!-- end -->` a number of a
- * benchmark, between `<!-- table: metrics -->` and `<!-- end -->` a row for each metric.
+ * benchmark, between `<!-- table: metrics -->` and `<!-- end -->` a row for each metric, and below `table: beside` one
+ * for each workload that the benchmark has compared.
  *
  * @returns the document; where nothing is out of date, the same text
  * @throws an error that names the place of which nothing is known
@@ -13,7 +17,8 @@ export function fill (text: string): string {
     .replace(/(<!-- figure: (.+?) -->)[^\n]*?(<!-- end -->)/g, (_, start: string, name: string, end: string) =>
       `${start}${benchFigure(name)}${end}`)
     .replace(/(<!-- table: (.+?) -->\n)[^]*?(\n<!-- end -->)/g, (_, start: string, name: string, end: string) => {
-      if (name !== 'metrics') throw new Error(`table "${name}": there is "metrics" only`)
-      return `${start}\n${metricsTable()}\n${end}`
+      const table = TABLES[name]
+      if (table === undefined) throw new Error(`table "${name}": there are ${Object.keys(TABLES).join(' and ')} only`)
+      return `${start}\n${table()}\n${end}`
     })
 }

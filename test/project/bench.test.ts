@@ -1,9 +1,12 @@
-import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { execFile, execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { PEERS } from '../../bench/peers.js'
-import { workloads } from '../../bench/workloads.js'
+import { requireCleanTree } from '../../bench/clean.js'
+import { OTHERS, PEERS } from '../../bench/peers.js'
+import { takesPart } from '../../bench/select.js'
+import { workloads } from '../../bench/workloads/list.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const isBuilt = existsSync(new URL('../../dist/index.js', import.meta.url))
@@ -34,22 +37,40 @@ function rowsOf (report: string, heading: string): string[] {
 }
 
 t.test(
-  'the benchmark runs every workload on every server that can be loaded, and nothing crashes',
+  'the benchmark runs every workload on a server of each kind that can be loaded, and nothing crashes',
   { skip },
   async (t) => {
     const { code, report, said } = await smoke()
     t.equal(code, 0, said)
-    const loaded = PEERS.filter(({ title }) => !report.includes(`- ${title} skipped: `))
-    for (const { id, title, group, isOursAlone } of workloads('smoke')) {
+    const loaded = [...PEERS, ...OTHERS].filter(({ title }) => !report.includes(`- ${title} skipped: `))
+    const tried = new Set<string>()
+    for (const workload of workloads('smoke')) {
+      const { id, title, group } = workload
+      const peers = loaded.filter((peer) => takesPart(workload, peer))
+      for (const peer of peers) tried.add(peer.id)
       if (group === 'curve') t.ok(rowsOf(report, 'Cost curve').includes(title), title)
-      else {
-        t.same(
-          rowsOf(report, `${id}: `),
-          loaded.slice(0, isOursAlone ? 1 : loaded.length).map((peer) => peer.title),
-          id
-        )
-      }
+      else t.same(rowsOf(report, `${id}: `), peers.map((peer) => peer.title), id)
     }
+    t.same([...tried].sort(), loaded.map(({ id }) => id).sort(), 'all that can be loaded')
     t.notMatch(report, / left out: | failed: /)
   }
 )
+
+t.test('a report is written of a clean commit only, to which other reports may be new', (t) => {
+  const root = t.testdir()
+  const git = (...args: string[]): void => {
+    execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b', ...args], { cwd: root })
+  }
+  mkdirSync(join(root, 'bench'))
+  writeFileSync(join(root, 'code.ts'), '1')
+  git('init', '-q')
+  git('add', '.')
+  git('commit', '-qm', 'one')
+  writeFileSync(join(root, 'bench/RESULTS.md'), 'measured')
+  t.doesNotThrow(() => { requireCleanTree(root) })
+  writeFileSync(join(root, 'new.ts'), '1')
+  t.throws(() => { requireCleanTree(root) }, /clean commit.*changed: new\.ts/)
+  writeFileSync(join(root, 'code.ts'), '2')
+  t.throws(() => { requireCleanTree(root) }, /changed: code\.ts, new\.ts/)
+  t.end()
+})
