@@ -37,11 +37,27 @@ const NATS = Type.Object({
   ...common
 }, closed)
 
+const remembered = Type.Optional(Type.Object({ bytes: Count, perUser: Count }, closed))
+
 const MEMORY = Type.Object({
   bytes: Type.Optional(Count),
   idempotency: Type.Optional(Ms),
-  remembered: Type.Optional(Type.Object({ bytes: Count, perUser: Count }, closed)),
+  remembered,
   now: Type.Optional(Given)
+}, closed)
+
+const CLUSTER = Type.Object({
+  name: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+  timeout: Type.Optional(Ms),
+  historyBytes: Type.Optional(Count),
+  calls: Type.Optional(Count)
+}, closed)
+
+const CLUSTER_HOST = Type.Object({
+  bytes: Type.Optional(Count),
+  idempotency: Type.Optional(Ms),
+  remembered,
+  waiting: Type.Optional(Count)
 }, closed)
 
 /** What others call it. */
@@ -78,3 +94,5 @@ function check (name: string, rules: TSchema, options: object): void {
 export function checkRedis (options: object): void { check('options of redis()', REDIS, options) }
 export function checkNats (options: object): void { check('options of nats()', NATS, options) }
 export function checkMemory (options: object): void { check('options of memory()', MEMORY, options) }
+export function checkCluster (options: object): void { check('options of cluster()', CLUSTER, options) }
+export function checkClusterHost (options: object): void { check('options of hostCluster()', CLUSTER_HOST, options) }

@@ -23,7 +23,7 @@ export function findRisks (
 ): string[] {
   const risks: string[] = []
   if (adapter.name === 'memory' && isWorker) {
-    risks.push('each worker of the cluster has rooms of its own, so that members of one room do not hear each other: give options.adapter, redis() or nats()')
+    risks.push('each worker of the cluster has rooms of its own, so that members of one room do not hear each other: give options.adapter, cluster() of fastify-realtime/cluster with hostCluster() in the primary, or redis() or nats()')
   }
   if (settings.auth.carriers.includes('cookie') && typeof settings.origins === 'function') {
     risks.push('browsers send cookies with requests of any page, and options.origins is a function, which nobody can look into: let it refuse foreign pages, or write \'same\' or a list')

@@ -4,7 +4,7 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import { checkControl } from '../../lib/adapters/broker/decode.js'
 import { connect as connectClient, type Client } from '../../lib/client/index.js'
 import { defineRoom } from '../../lib/index.js'
-import { BROKERS } from '../helpers/brokers.js'
+import { BROKERS, CLUSTER } from '../helpers/brokers.js'
 import { connect, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
 import { missing } from '../helpers/servers.js'
 
@@ -32,7 +32,7 @@ const ADAPTERS: ReadonlyArray<{ name: string, skip: string | false, open: (t: Te
       return async () => only
     }
   },
-  ...BROKERS.map(({ name, program, start: run, make }) => ({
+  ...[...BROKERS, CLUSTER].map(({ name, program, start: run, make }) => ({
     name,
     skip: missing(program),
     open: async (t: Test) => {

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { checkControl } from '../../lib/adapters/broker/decode.js'
 import { connect as connectClient } from '../../lib/client/index.js'
-import { BROKERS } from '../helpers/brokers.js'
+import { BROKERS, CLUSTER } from '../helpers/brokers.js'
 import { chat, connect, declareChat, eventually, inbox, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
 import { missing } from '../helpers/servers.js'
 
@@ -20,7 +20,7 @@ const ADAPTERS: ReadonlyArray<{ name: string, skip: string | false, open: (t: Te
       return async () => only
     }
   },
-  ...BROKERS.map(({ name, program, start: run, make }) => ({
+  ...[...BROKERS, CLUSTER].map(({ name, program, start: run, make }) => ({
     name,
     skip: missing(program),
     open: async (t: Test): Promise<More> => {

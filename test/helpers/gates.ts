@@ -66,7 +66,7 @@ export function gatedAdapter (gates: Gates): Adapter {
       },
       leave: (...args) => presence.leave(...args),
       snapshot: (...args) => presence.snapshot(...args),
-      sweep: (...args) => presence.sweep(...args)
+      sweep: () => { presence.sweep() }
     },
     claims: {
       claim: async (...args) => {

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { Adapter } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
-import { BROKERS } from './brokers.js'
+import { BROKERS, CLUSTER } from './brokers.js'
 import { start, type Running, type StartOptions } from './net.js'
 import { missing } from './servers.js'
 
@@ -19,7 +19,7 @@ export const PAIRS: ReadonlyArray<{
       return [server, server]
     }
   },
-  ...BROKERS.map(({ name, program, start: run, make }) => ({
+  ...[...BROKERS, CLUSTER].map(({ name, program, start: run, make }) => ({
     name,
     skip: missing(program),
     async nodes (t: Test, options: StartOptions): Promise<[Running, Running]> {

@@ -1,14 +1,16 @@
 /**
- * A node as a process of its own, for a test that kills it (victim.ts): `fork(this file, [url of redis or nats,
- * connections of one user, lease of presence in ms, 'hooks' to tell what its hooks for whole users and rooms are called
- * with])`. It tells its port.
+ * A node as a process of its own, for a test that kills it (victim.ts): `fork(this file, [url of redis or nats or
+ * `cluster:<name>`, connections of one user, lease of presence in ms, 'hooks' to tell what its hooks for whole users
+ * and rooms are called with])`. It tells its port.
  */
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { cluster } from '../../lib/adapters/cluster/index.js'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
+import type { Adapter } from '../../lib/adapters/adapter.js'
 import realtime, { defineRoom } from '../../lib/index.js'
 
 export const SECRET = 'nodes'
@@ -69,12 +71,17 @@ async function tell (writer: { write (chunk: string): Promise<void> }): Promise<
 /** What the node says when it listens. */
 export interface Ready { readonly port: number }
 
+function adapterAt (url: string): Adapter {
+  if (url.startsWith('cluster:')) return cluster({ name: url.slice('cluster:'.length) })
+  return url.startsWith('nats:') ? nats({ url }) : redis({ url })
+}
+
 async function serve (url: string, connections: number, lease: number, hasHooks: boolean): Promise<void> {
   const tell = (call: string): void => { process.send!(call) }
   const app = Fastify({ logger: false, forceCloseConnections: true })
   await app.register(realtime, {
     jwt: { secret: SECRET },
-    adapter: url.startsWith('nats:') ? nats({ url }) : redis({ url }),
+    adapter: adapterAt(url),
     limits: { user: { connections, then: 'reject' } },
     presence: { grace: 5_000, lease },
     ...(hasHooks
@@ -93,12 +100,13 @@ async function serve (url: string, connections: number, lease: number, hasHooks:
       onVacated: ({ room, params }) => { tell(`vacated ${room.name} ${params.id}`) }
     })
   }
-  await app.listen({ port: 0, host: '127.0.0.1' })
+  // Workers would have one port together.
+  await app.listen({ port: 0, host: '127.0.0.1', exclusive: true })
   process.on('disconnect', () => process.exit(0))
   process.send!({ port: (app.server.address() as AddressInfo).port } satisfies Ready)
 }
 
 const [, , url, connections = '20', lease = '60000', hooks] = process.argv
-if (process.send !== undefined && url !== undefined && /^(redis|nats):/.test(url)) {
+if (process.send !== undefined && url !== undefined && /^(redis|nats|cluster):/.test(url)) {
   await serve(url, Number(connections), Number(lease), hooks === 'hooks')
 }

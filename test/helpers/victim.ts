@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process'
+import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Ready } from './node-process.js'
@@ -24,7 +25,21 @@ export interface VictimOptions {
 /** The start of the one before: at the same time they would take the processor from each other and from the test. */
 let starting: Promise<unknown> = Promise.resolve()
 
-/** @param url of the Redis or NATS that it shares with the other nodes */
+/** What it says when it listens: a worker says other things before. */
+async function readyOf (child: ChildProcess): Promise<Ready> {
+  for (;;) {
+    const [message] = await once(child, 'message') as [Partial<Ready> | string]
+    if (typeof message === 'object' && message.port !== undefined) return { port: message.port }
+  }
+}
+
+/** A worker of this process. */
+function forkWorker (exec: string, args: string[]): ChildProcess {
+  cluster.setupPrimary({ exec, args, execArgv: ['--import', 'tsx'] })
+  return cluster.fork().process
+}
+
+/** @param url of the Redis or NATS that it shares with the other nodes; `cluster:<name>` for this process */
 export async function startVictim (
   t: Teardown,
   url: string,
@@ -33,10 +48,12 @@ export async function startVictim (
   const program = fileURLToPath(new URL('./node-process.ts', import.meta.url))
   const args = [url, String(connections), String(lease), ...onCall === undefined ? [] : ['hooks']]
   const start = async (): Promise<{ child: ChildProcess, port: number }> => {
-    const child = fork(program, args, { execArgv: ['--import', 'tsx'] })
+    const child = url.startsWith('cluster:')
+      ? forkWorker(program, args)
+      : fork(program, args, { execArgv: ['--import', 'tsx'] })
     t.teardown(() => child.kill('SIGKILL'))
     child.on('message', (message: unknown) => { if (typeof message === 'string') onCall?.(message) })
-    const [{ port }] = await once(child, 'message') as [Ready]
+    const { port } = await readyOf(child)
     return { child, port }
   }
   const started = starting.then(start)

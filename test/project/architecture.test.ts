@@ -43,8 +43,8 @@ t.test('there is no cycle of imports, type imports counted', async (t) => {
  */
 const LAYERS = [
   'gateway/', 'otel/', 'index.ts', 'adapters/index.ts', 'adapters/contract/', 'plugin/', 'server-api/', 'conformance/', 'testing/', 'bridge/', 'app/', 'endpoint/', 'dispatch/', 'admission/', 'auth/', 'stats/', 'server/', 'transports/', 'rooms/',
-  'connection/', 'options/', 'ai/', 'react/', 'vue/', 'views/', 'types/', 'adapters/redis.ts', 'adapters/nats.ts', 'adapters/redis/', 'adapters/nats/', 'adapters/memory/', 'adapters/broker/', 'adapters/history/',
-  'adapters/', 'retention/', 'errors/', 'diagnostics/', 'client/', 'protocol/', 'contract/', 'structures/', 'version.ts'
+  'connection/', 'options/', 'ai/', 'react/', 'vue/', 'views/', 'types/', 'adapters/redis.ts', 'adapters/nats.ts', 'adapters/redis/', 'adapters/nats/', 'adapters/cluster/', 'adapters/memory/', 'adapters/broker/',
+  'adapters/history/', 'adapters/', 'retention/', 'errors/', 'diagnostics/', 'client/', 'protocol/', 'contract/', 'structures/', 'version.ts'
 ]
 
 function layerOf (file: string): number { return LAYERS.findIndex((layer) => file.startsWith(layer)) }
@@ -313,6 +313,8 @@ const TIME_OF_DAY: Record<string, string> = {
   'adapters/redis/clock.ts': 'how far it is from that of the broker',
   'adapters/nats/versions.ts': 'where versions begin that other nodes read',
   'adapters/redis/stores.ts': 'how long a denial lasts whose end the caller reckons by this clock',
+  'adapters/cluster/stores.ts': 'how long a denial lasts whose end the caller reckons by this clock',
+  'adapters/cluster/space.ts': 'the ends of denials',
   'adapters/history/stream.ts': 'the age of events, which is known by their timestamps',
   'adapters/broker/tail.ts': 'the age of events, which is known by their timestamps',
   'app/app-rooms.ts': 'the end of a denial, which other nodes read',

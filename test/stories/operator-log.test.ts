@@ -243,7 +243,7 @@ t.test('what starts well and goes wrong later is one warning each at start, with
   )
   t.same(risksOf({}), [])
   t.same(risksOf({ limits: { user: { connections: 20, then: 'reject' } } }), [])
-  t.match(risksOf({}, { isWorker: true }), [/^each worker of the cluster.*options\.adapter/])
+  t.match(risksOf({}, { isWorker: true }), [/^each worker of the cluster.*options\.adapter, cluster\(\)/])
   t.same(risksOf({ adapter: { name: 'redis' } as never }, { isWorker: true }), [])
   const cookie = { carriers: ['cookie' as const], cookie: 'session' }
   t.match(risksOf({ auth: cookie, origins: () => true }), [/options\.origins is a function/])

@@ -82,8 +82,10 @@ function leftOutOf (value: unknown): LeftOut[] {
 }
 
 /** @throws Undecodable */
-export function decodeHead (text: string): Head {
-  const head = parseJson(text)
+export function decodeHead (text: string): Head { return checkHead(parseJson(text)) }
+
+/** @throws Undecodable */
+export function checkHead (head: unknown): Head {
   if (!isFields(head) || !isKnown(head.w, head.r === undefined ? VERSION : REMOVAL)) throw new Undecodable('the head of an event')
   const { t, s, d, k, x, o, a, r, u, p } = head
   if (typeof t !== 'string' || !TYPE.test(t) || RESERVED_TYPES.has(t) || !isOffset(s)) {
@@ -162,7 +164,11 @@ export function decodeNamed (text: string): Named { return namedOf([parseJson(te
 
 /** @throws Undecodable */
 export function decodePresenceChange (text: string): PresenceChange {
-  const change = isDeeperThan(text, MAX_DEPTH) ? undefined : parseJson(text)
+  return checkPresenceChange(isDeeperThan(text, MAX_DEPTH) ? undefined : parseJson(text))
+}
+
+/** @throws Undecodable */
+export function checkPresenceChange (change: unknown): PresenceChange {
   if (!isFields(change) || !isKnown(change.v) || typeof change.sequence !== 'number') {
     throw new Undecodable('a change of a presence')
   }

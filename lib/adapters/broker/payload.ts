@@ -5,6 +5,12 @@ import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
 import type { Publication } from '../adapter.js'
 import { checkData, checkPosition, checkVersion, decodeHead, REMOVAL, type Head } from './decode.js'
 
+/** What is said of an event, besides its data and where it stands. */
+export type Beside = Pick<
+  Publication,
+  'type' | 'delivery' | 'key' | 'timestamp' | 'except' | 'ack' | 'user' | 'traceparent'
+>
+
 /**
  * Writes one event as brokers carry and keep it: three lines, of which only the second is parsed. JSON has no raw line
  * breaks.
@@ -16,13 +22,21 @@ import { checkData, checkPosition, checkVersion, decodeHead, REMOVAL, type Head 
  * @param origin names this publication: the publishing adapter and a number. Where the publisher gave it an idempotency
  *   key, a hash of that follows in the same line, by which a repeated publication is recognised.
  */
-export function encodePayload (
-  origin: string,
-  { type, data, delivery, key, timestamp, except, ack, idempotencyKey, removes, user, traceparent }: Publication
-): string {
-  const head: Head = {
+export function encodePayload (origin: string, publication: Publication): string {
+  const { data, idempotencyKey, removes } = publication
+  const head = headOf(publication, removes !== undefined)
+  const identity = idempotencyKey === undefined ? '' : ` ${hash('sha1', idempotencyKey, 'base64url').slice(0, 16)}`
+  return `${origin}${identity}\n${JSON.stringify(head)}\n${data}`
+}
+
+/** What is sent and kept beside an event's data. */
+export function headOf (
+  { type, delivery, key, timestamp, except, ack, user, traceparent }: Beside,
+  isRemoval: boolean
+): Head {
+  return {
     // A node that does not know removals would take one for a value.
-    ...(removes === undefined ? {} : { w: REMOVAL, r: true }),
+    ...(isRemoval ? { w: REMOVAL, r: true } : {}),
     t: type,
     s: timestamp,
     ...(delivery === 'reliable' ? {} : { d: delivery }),
@@ -32,8 +46,21 @@ export function encodePayload (
     ...(user === undefined ? {} : { u: user }),
     ...(traceparent === undefined ? {} : { p: traceparent })
   }
-  const identity = idempotencyKey === undefined ? '' : ` ${hash('sha1', idempotencyKey, 'base64url').slice(0, 16)}`
-  return `${origin}${identity}\n${JSON.stringify(head)}\n${data}`
+}
+
+/** Reads it again. */
+export function besideOf ({ t, s, d, k, x, o, a, r, u, p }: Head): Beside & { readonly isRemoval?: true } {
+  return {
+    type: t,
+    delivery: d ?? 'reliable',
+    timestamp: s,
+    key: k,
+    except: exceptOf(x, o),
+    ack: a,
+    ...(r === true ? { isRemoval: r } : {}),
+    ...(u === undefined ? {} : { user: u }),
+    ...(p === undefined ? {} : { traceparent: p })
+  }
 }
 
 /** What follows the origin of a clear. The form is one that a node which knows no clears takes for unreadable. */
@@ -84,20 +111,12 @@ export function decodePayload (
 ): Packet {
   const first = payload.indexOf('\n')
   const second = payload.indexOf('\n', first + 1)
-  const { t, s, d, k, x, o, a, r, u, p } = decodeHead(payload.slice(first + 1, second))
+  const beside = besideOf(decodeHead(payload.slice(first + 1, second)))
   const data = payload.slice(second + 1)
   checkData(data)
   if (at.position !== undefined) checkPosition(at.position.epoch, at.position.offset)
   if (at.version !== undefined) checkVersion(at.version)
-  const more = {
-    ...(r === true ? { isRemoval: r } : {}),
-    ...(u === undefined ? {} : { user: u }),
-    ...(p === undefined ? {} : { traceparent: p })
-  }
-  return encodeEvent(
-    { type: t, room, delivery: d ?? 'reliable', timestamp: s, key: k, except: exceptOf(x, o), ack: a, ...more, ...at },
-    data
-  )
+  return encodeEvent({ ...beside, room, ...at }, data)
 }
 
 /**

@@ -3,8 +3,7 @@ import { keyOf, keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
 import { every } from '../../structures/timers.js'
 import type {
-  Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, PresenceStore, Publication,
-  Published, RoomSettings
+  Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, Publication, Published, RoomSettings
 } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
 import { latestTtl } from '../../retention/latest.js'
@@ -51,7 +50,13 @@ const QUIET = 60_000
 /** Entries that one turn of the event loop drops. */
 const SLICE = 1_000
 
-interface Running { readonly hash: string, readonly outcome?: string, readonly until: number }
+interface Running {
+  readonly hash: string
+  readonly outcome?: string
+  readonly until: number
+  /** Who runs it. */
+  readonly holder?: string | undefined
+}
 
 /**
  * The adapter for one process without infrastructure. Everything is kept in memory and lost with the process, so a new
@@ -60,7 +65,7 @@ interface Running { readonly hash: string, readonly outcome?: string, readonly u
 export class MemoryAdapter implements Adapter {
   readonly name = 'memory'
   readonly removal = true
-  readonly presence: PresenceStore
+  readonly presence: MemoryPresence
   readonly claims: ClaimStore
   readonly denials: DenialStore
   readonly texts: MemoryTexts
@@ -68,7 +73,6 @@ export class MemoryAdapter implements Adapter {
   readonly #now: () => number
   /** Clock of everything else, so that a change of the machine's clock neither ends an entry nor keeps it. */
   readonly #clock: () => number
-  readonly #present: MemoryPresence
   readonly #streams: Streams
   /**
    * Rooms with members here, and their streams; `null` for one without history. These streams are used all the time, so
@@ -103,10 +107,9 @@ export class MemoryAdapter implements Adapter {
     this.#isBoundByNode = options.remembered === undefined
     this.#streams = new Streams(options.bytes ?? HISTORY_BYTES, MAX_STREAMS, this.#clock)
     this.#idempotency = options.idempotency ?? IDEMPOTENCY
-    this.#present = new MemoryPresence(this.#clock, (room, change) => {
+    this.presence = new MemoryPresence(this.#clock, (room, change) => {
       if (this.#subscribed.has(room)) this.#host?.presence(room, change)
     })
-    this.presence = this.#present
     const [ids, values] = this.#retentions = [new Retention(bytes), new Retention(bytes)]
     this.#denied = new Retention(bytes)
     this.texts = new MemoryTexts({
@@ -145,7 +148,7 @@ export class MemoryAdapter implements Adapter {
     clearInterval(this.#sweeper)
     this.#sweep.stop()
     this.#streams.stop()
-    this.#present.stop()
+    this.presence.stop()
     this.#host = undefined
   }
 
@@ -273,21 +276,25 @@ export function memory (options?: MemoryOptions): Adapter {
 
 function memoryClaims (claims: Remembered<Running>, values: Remembered<string>, now: () => number): ClaimStore {
   return {
-    claim (key, hash, lease, owner = ''): Claim {
+    claim (key, hash, lease, owner = '', holder?: string): Claim {
       const at = now()
       const known = claims.get(key, at)
-      if (known === undefined) {
-        claims.set(owner, key, { hash, until: at + lease }, 0, at + lease, at)
+      const isAgain = holder !== undefined && known?.holder === holder && known.hash === hash
+      if (known === undefined || (isAgain && known.outcome === undefined)) {
+        claims.set(owner, key, { hash, until: at + lease, holder }, 0, at + lease, at)
         return { state: 'claimed' }
       }
       if (known.hash !== hash) return { state: 'conflict' }
       if (known.outcome !== undefined) return { state: 'settled', outcome: known.outcome }
       return { state: 'running', retryAfter: known.until - at }
     },
-    settle (key, hash, outcome, ttl, owner = '') {
+    settle (key, hash, outcome, ttl, owner = '', holder?: string) {
       const at = now()
-      if (outcome === undefined) claims.delete(key, at)
-      else claims.set(owner, key, { hash, outcome, until: at + ttl }, outcome.length, at + ttl, at)
+      const known = claims.get(key, at)
+      if (known !== undefined && known.hash !== hash) return
+      if (outcome === undefined) {
+        if (holder === undefined || known?.holder === holder) claims.delete(key, at)
+      } else claims.set(owner, key, { hash, outcome, until: at + ttl }, outcome.length, at + ttl, at)
     },
     put (key, value, ttl) { values.set('', key, value, value.length, now() + ttl, now()) },
     take (key) {

@@ -4,11 +4,19 @@ import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser } from '../adapter.js'
 import { DAY } from '../../retention/bounds.js'
 
-/** End of an entry that is held: in one process a connection cannot die without its leave, so it never expires. */
-const HELD = Number.POSITIVE_INFINITY
+/** When an entry ends, and whose it is. Entries that end together share one, so that they end by one change of it. */
+export interface End {
+  /** Milliseconds of the clock of the presence; `Infinity` for an entry that is held. */
+  until: number
+  /** Names the node that holds the entry. */
+  readonly by: unknown
+}
+
+/** An entry that is held: in one process a connection cannot die without its leave, so it never expires. */
+const HELD: End = { until: Number.POSITIVE_INFINITY, by: undefined }
 const MAX_SEQUENCES = 100_000
 
-interface Present { data: unknown, readonly connections: Map<string, number> }
+interface Present { data: unknown, readonly connections: Map<string, End> }
 interface Presence {
   sequence: number
   readonly users: Map<string, Present>
@@ -18,6 +26,8 @@ interface Presence {
 
 /** Milliseconds that one turn of the event loop spends on a sweep. */
 const SLICE = 1
+/** Users between two looks at the clock. */
+const LOOKED = 100
 
 /**
  * Presence of one process: a lease for each user and connection of a room. Joins and leaves are decided where the set
@@ -29,6 +39,10 @@ export class MemoryPresence implements PresenceStore {
   /** Rooms that hold an entry with an end: only these need a sweep. */
   readonly #ending = new ShardedMap<true>()
   readonly #sweeping: Slices
+  readonly #searching: Slices
+  /** Nodes that have gone, and what is left of the search for their entries. */
+  readonly #gone = new Set<unknown>()
+  #searched: Iterator<undefined, undefined> | undefined
   /** What is left of the sweep under way. */
   #swept: Iterator<string, undefined> | undefined
   #next: string | undefined
@@ -41,11 +55,16 @@ export class MemoryPresence implements PresenceStore {
     this.#now = now
     this.#announce = announce
     this.#sweeping = new Slices(() => this.#sweepSome())
+    this.#searching = new Slices(() => this.#searchSome())
   }
 
-  stop (): void { this.#sweeping.stop() }
+  stop (): void {
+    this.#sweeping.stop()
+    this.#searching.stop()
+  }
 
-  join (room: string, { userId, connection, data }: PresenceEntry): void {
+  /** @param end that of its node, which is gone when its time comes */
+  join (room: string, { userId, connection, data }: PresenceEntry, _lease = 0, end = HELD): void {
     let presence = this.#rooms.get(room)
     if (presence === undefined) {
       presence = { sequence: this.#sequences.get(room, this.#now()) ?? 0, users: new Map(), ending: new Set() }
@@ -53,18 +72,19 @@ export class MemoryPresence implements PresenceStore {
     }
     const present = presence.users.get(userId)
     if (present !== undefined) {
-      present.connections.set(connection, HELD)
+      present.connections.set(connection, end)
       return
     }
-    presence.users.set(userId, { data, connections: new Map([[connection, HELD]]) })
+    presence.users.set(userId, { data, connections: new Map([[connection, end]]) })
     this.#announce(room, { sequence: ++presence.sequence, joined: [named(userId, data)], left: [] })
   }
 
-  leave (room: string, { userId, connection }: PresenceEntry, grace: number): void {
+  leave (room: string, { userId, connection }: PresenceEntry, grace: number, by?: unknown): void {
     const presence = this.#rooms.get(room)
     const present = presence?.users.get(userId)
-    if (presence === undefined || present?.connections.has(connection) !== true) return
-    present.connections.set(connection, this.#now() + grace)
+    const held = present?.connections.get(connection)
+    if (presence === undefined || present === undefined || held === undefined || held.by !== by) return
+    present.connections.set(connection, { until: this.#now() + grace, by })
     presence.ending.add(userId)
     if (grace <= 0) this.#sweepUsers(room, presence, [userId])
     else this.#ending.set(room, true)
@@ -91,6 +111,42 @@ export class MemoryPresence implements PresenceStore {
   }
 
   sweep (): void { this.#sweeping.run() }
+
+  /** Tells that a node has gone, after it was set when its entries end: from now on a sweep finds them. */
+  gone (by: unknown): void {
+    this.#gone.add(by)
+    // A search under way has passed rooms already.
+    this.#searched = undefined
+    this.#searching.run()
+  }
+
+  #searchSome (): boolean {
+    this.#searched ??= this.#search()
+    const until = performance.now() + SLICE
+    for (let looked = 1; this.#searched.next().done !== true; looked++) {
+      if (looked % LOOKED === 0 && performance.now() > until) return true
+    }
+    this.#searched = undefined
+    this.#gone.clear()
+    return false
+  }
+
+  /** Finds the entries of nodes that have gone; each step looks at one user. */
+  * #search (): Generator<undefined, undefined> {
+    for (const room of this.#rooms.keys()) {
+      const presence = this.#rooms.get(room)
+      if (presence === undefined) continue
+      for (const [userId, { connections }] of presence.users) {
+        for (const { by } of connections.values()) {
+          if (!this.#gone.has(by)) continue
+          presence.ending.add(userId)
+          this.#ending.set(room, true)
+        }
+        yield
+      }
+    }
+    return undefined
+  }
 
   #sweepSome (): boolean {
     this.#swept ??= this.#ending.keys()
@@ -119,9 +175,9 @@ export class MemoryPresence implements PresenceStore {
     for (const userId of userIds) {
       const { data, connections } = users.get(userId)!
       let isEnding = false
-      for (const [connection, until] of connections) {
+      for (const [connection, { until }] of connections) {
         if (until <= now) connections.delete(connection)
-        else if (until !== HELD) isEnding = true
+        else if (until !== Number.POSITIVE_INFINITY) isEnding = true
       }
       if (!isEnding) ending.delete(userId)
       if (connections.size > 0) continue

@@ -144,14 +144,21 @@ export class MemoryTexts implements TextStore {
     settings: RoomSettings
   ): KeptText[] {
     const now = this.#options.now()
+    const other: KeptText[] = []
     for (const which of known) {
       const text = this.#rooms.get(room)?.get(nameOf(which), now)
       if (text !== undefined && text.part.end === undefined && text.leaseUntil <= now) {
         this.#lose(room, text, settings, now)
       }
+      const [kept] = this.read(room, settings, which)
+      if (kept !== undefined && !isKnown(kept, which)) other.push(kept)
     }
-    return []
+    return other
   }
+}
+
+function isKnown ({ part: { version, begun, to } }: KeptText, known: KnownHere): boolean {
+  return version === known.version && begun === known.begun && to === known.to
 }
 
 function headOf ({ type, key, timestamp }: Pick<KeptText, 'type' | 'key' | 'timestamp'>): {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { BROKERS, type Broker } from '../../helpers/brokers.js'
+import { BROKERS, WORKERS, type Broker } from '../../helpers/brokers.js'
 import { missing, type Server } from '../../helpers/servers.js'
 import { growingTexts } from './growing-texts.js'
 import { lastSlots } from './leases.js'
@@ -16,10 +16,11 @@ const STORIES: Readonly<Record<string, (t: Test, broker: Broker, server: Server)
 }
 
 // Each waits for a lease to end, which is most of it.
-t.jobs = BROKERS.length * Object.keys(STORIES).length
+const ALL = [...BROKERS, WORKERS]
+t.jobs = ALL.length * Object.keys(STORIES).length
 
 for (const [promise, story] of Object.entries(STORIES)) {
-  for (const broker of BROKERS) {
+  for (const broker of ALL) {
     t.test(`${broker.name}: ${promise}`, {
       buffered: true,
       timeout: 240_000,

@@ -1,0 +1,190 @@
+import { isFields } from '../broker/stored.js'
+
+/** The form of the batches: both ends have to speak the same one. */
+export const VERSION = 1
+
+/** What one turn of the event loop sends by a channel: one message, however many calls and events it holds. */
+export interface Batch {
+  /** The form; by this field an application tells such a message from its own. */
+  readonly realtime: number
+  /** The application that it is of, where several share their workers. */
+  readonly name: string
+  /** The adapter in the worker that it is of, or is for. */
+  readonly tag: string
+  /** Its number on its way; 0 says only which form this end speaks. */
+  readonly number: number
+  /** Milliseconds of the machine's monotonic clock at which it was sent. */
+  readonly at: number
+  /** The last batch that the sender has taken. */
+  readonly taken?: number
+  /** The sender waits to hear that this one was taken. */
+  readonly isAsking?: true
+  readonly items: readonly unknown[]
+}
+
+/** Items, and characters of them, of one batch. */
+const MAX_ITEMS = 500
+const MAX_SIZE = 262_144
+/** Characters that may be on their way; the rest waits here, where it can be told how much it is. */
+const WINDOW = 1_048_576
+/** Characters on their way above which the other end is asked to say what it has taken. */
+const ASK = 65_536
+/** Characters that an item costs beside its own. */
+const ITEM = 64
+
+export interface LineOptions {
+  readonly name: string
+  readonly tag: string
+  readonly post: (batch: Batch) => void
+  /** Called when all that was sent has been taken. */
+  readonly onEmpty?: () => void
+}
+
+interface Waiting { readonly item: unknown, readonly size: number, readonly posted: (() => boolean) | undefined }
+
+/** Milliseconds of a clock that all processes of this machine share, and nobody sets. */
+export function machineTime (): number {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1_000 + nanoseconds / 1_000_000
+}
+
+/** @returns `undefined` for a message of somebody else */
+export function batchOf (message: unknown): Batch | undefined {
+  if (!isFields(message)) return undefined
+  const { realtime, name, tag, number, at, taken, isAsking, items } = message
+  if (typeof realtime !== 'number' || typeof name !== 'string' || typeof tag !== 'string') return undefined
+  if (typeof number !== 'number' || typeof at !== 'number' || !Array.isArray(items)) return undefined
+  return {
+    realtime,
+    name,
+    tag,
+    number,
+    at,
+    ...(typeof taken === 'number' ? { taken } : {}),
+    ...(isAsking === true ? { isAsking } : {}),
+    items
+  }
+}
+
+/**
+ * One end of the way between a worker and its primary: sends what a turn of the event loop has gathered as one message,
+ * and no more than the other end takes. What waits is in order and can be counted.
+ */
+export class Line {
+  readonly #options: LineOptions
+  #waiting: Waiting[] = []
+  #size = 0
+  /** Numbers and sizes of batches that are on their way, the oldest first. */
+  #onTheWay: Array<{ readonly number: number, readonly size: number }> = []
+  #flying = 0
+  #number = 0
+  /** The last batch that came, and whether its sender has to be told. */
+  #taken = 0
+  #isOwed = false
+  /** The other end has to be asked, whatever is on the way. */
+  #isCurious = false
+  #next: NodeJS.Immediate | undefined
+  #isClosed = false
+
+  constructor (options: LineOptions) {
+    this.#options = options
+  }
+
+  /** Characters that wait to be sent. */
+  get size (): number { return this.#size }
+
+  /** Items that wait to be sent. */
+  get length (): number { return this.#waiting.length }
+
+  /**
+   * Sends an item with the others of this turn.
+   *
+   * @param size in characters, about
+   * @param posted called when it is sent; false takes it out
+   */
+  push (item: unknown, size: number, posted?: () => boolean): void {
+    if (this.#isClosed) return
+    this.#waiting.push({ item, size: size + ITEM, posted })
+    this.#size += size + ITEM
+    this.#later()
+  }
+
+  /**
+   * Takes out what waits and is not `isKept`, and asks the other end to say when it has taken the rest.
+   *
+   * @returns how many items were taken out
+   */
+  drop (isKept: (item: unknown) => boolean): number {
+    const before = this.#waiting.length
+    this.#waiting = this.#waiting.filter(({ item }) => isKept(item))
+    this.#size = this.#waiting.reduce((sum, { size }) => sum + size, 0)
+    this.#isCurious = this.#onTheWay.length > 0
+    this.#later()
+    return before - this.#waiting.length
+  }
+
+  /** Notes that a batch has come. */
+  received ({ number, taken, isAsking }: Batch): void {
+    this.#taken = Math.max(this.#taken, number)
+    if (isAsking === true) {
+      this.#isOwed = true
+      this.#later()
+    }
+    if (taken === undefined) return
+    while (this.#onTheWay.length > 0 && this.#onTheWay[0]!.number <= taken) this.#flying -= this.#onTheWay.shift()!.size
+    if (this.#waiting.length > 0) this.#later()
+    else if (this.#onTheWay.length === 0) this.#options.onEmpty?.()
+  }
+
+  /** Sends at once what waits, as far as one message holds it and the other end takes it. */
+  flush (): void {
+    clearImmediate(this.#next)
+    this.#next = undefined
+    if (this.#isClosed) return
+    if ((this.#waiting.length > 0 && this.#flying < WINDOW) || this.#isOwed || this.#isCurious) this.#post()
+    if (this.#waiting.length > 0 && this.#flying < WINDOW) this.#later()
+    if (this.#waiting.length === 0 && this.#onTheWay.length === 0) this.#options.onEmpty?.()
+  }
+
+  close (): void {
+    this.#isClosed = true
+    clearImmediate(this.#next)
+    this.#waiting = []
+    this.#size = 0
+  }
+
+  #later (): void {
+    if (!this.#isClosed) this.#next ??= setImmediate(() => { this.flush() })
+  }
+
+  #post (): void {
+    const { name, tag, post } = this.#options
+    const items: unknown[] = []
+    let [taken, size] = [0, 0]
+    while (taken < this.#waiting.length && items.length < MAX_ITEMS && size < MAX_SIZE && this.#flying < WINDOW) {
+      const waiting = this.#waiting[taken++]!
+      this.#size -= waiting.size
+      if (waiting.posted?.() === false) continue
+      items.push(waiting.item)
+      size += waiting.size
+    }
+    this.#waiting.splice(0, taken)
+    if (items.length === 0 && !this.#isOwed && !this.#isCurious) return
+    const number = ++this.#number
+    if (size > 0) this.#onTheWay.push({ number, size })
+    this.#flying += size
+    const isAsking = this.#isCurious || this.#flying > ASK || this.#waiting.length > 0
+    this.#isOwed = false
+    this.#isCurious = false
+    post({
+      realtime: VERSION,
+      name,
+      tag,
+      number,
+      at: machineTime(),
+      taken: this.#taken,
+      ...(isAsking ? { isAsking } : {}),
+      items
+    })
+  }
+}

@@ -1,0 +1,120 @@
+import { Refusal } from '../../errors/refusal.js'
+import { every } from '../../structures/timers.js'
+import { LoopClock } from '../broker/patience.js'
+import type { Line } from './line.js'
+
+export interface PendingCallsOptions {
+  readonly line: Line
+  /** Milliseconds that a call may take from the moment at which it is sent, and before. */
+  readonly timeout: number
+  /** Calls that may wait for an answer. */
+  readonly most: number
+  /** Called when the primary does not answer in time, and when it does again. */
+  readonly onState: (isUp: boolean) => void
+}
+
+interface Waiting {
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: Refusal) => void
+  /** Time at which it was made, or sent. */
+  since: number
+  isSent: boolean
+}
+
+/** Milliseconds between two looks at the oldest call. */
+const LOOK = 100
+
+/** The calls of one adapter to its primary, which answers them in their order. */
+export class PendingCalls {
+  readonly #options: PendingCallsOptions
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #clock = new LoopClock()
+  #timer: NodeJS.Timeout | undefined
+  #count = 0
+  #isUp = true
+  #isClosed = false
+  /** Calls that were refused because too many waited. */
+  refused = 0
+
+  constructor (options: PendingCallsOptions) {
+    this.#options = options
+  }
+
+  get size (): number { return this.#waiting.size }
+  get isUp (): boolean { return this.#isUp && !this.#isClosed }
+  /** The number of the call that was made last. */
+  get last (): number { return this.#count }
+
+  start (): void {
+    this.#clock.start()
+    this.#timer = every(() => { this.#look() }, LOOK).unref()
+  }
+
+  /**
+   * Asks the primary.
+   *
+   * @param size of the arguments in characters, about
+   * @throws Refusal `unavailable`: at the bound, and without an answer in time. With `outcome: 'unknown'` it may have
+   *   happened
+   */
+  async call (method: string, args: readonly unknown[], size = 0): Promise<unknown> {
+    const { line, most } = this.#options
+    if (this.#isClosed) throw new Refusal('unavailable')
+    if (this.#waiting.size >= most) {
+      this.refused++
+      throw new Refusal('unavailable', { retryAfter: 1_000 })
+    }
+    const id = ++this.#count
+    return await new Promise((resolve, reject) => {
+      const waiting: Waiting = { resolve, reject, since: this.#clock.now(), isSent: false }
+      this.#waiting.set(id, waiting)
+      line.push([id, method, ...args], size, () => {
+        waiting.isSent = true
+        waiting.since = this.#clock.now()
+        return this.#waiting.has(id)
+      })
+    })
+  }
+
+  /** Takes what the primary says of a call. */
+  answered (id: unknown, answer: unknown): void { this.#settle(id)?.resolve(answer) }
+
+  /** Takes that the primary has not done what it was asked, and why. */
+  refusedBy (id: unknown, primary: string): void {
+    this.#settle(id)?.reject(new Refusal('unavailable', { retryAfter: 1_000, why: { primary } }))
+  }
+
+  #settle (id: unknown): Waiting | undefined {
+    this.#setUp(true)
+    const waiting = this.#waiting.get(id as number)
+    this.#waiting.delete(id as number)
+    return waiting
+  }
+
+  #setUp (isUp: boolean): void {
+    if (this.#isUp === isUp || this.#isClosed) return
+    this.#isUp = isUp
+    this.#options.onState(isUp)
+  }
+
+  #look (): void {
+    const due = this.#clock.now() - this.#options.timeout
+    for (const [id, { since, isSent, reject }] of this.#waiting) {
+      if (since > due) return
+      this.#waiting.delete(id)
+      this.#setUp(false)
+      reject(new Refusal('unavailable', { retryAfter: 1_000, ...(isSent ? { outcome: 'unknown' as const } : {}) }))
+    }
+  }
+
+  /** Settles all calls: the primary is gone, or the adapter is closed. */
+  close (): void {
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    this.#clock.stop()
+    for (const { reject, isSent } of this.#waiting.values()) {
+      reject(new Refusal('unavailable', isSent ? { outcome: 'unknown' } : {}))
+    }
+    this.#waiting.clear()
+  }
+}

@@ -1,0 +1,98 @@
+import type {
+  Claim, ClaimStore, Control, ControlMessage, DenialStore, LeaseStore, PresenceEntry, PresenceSnapshot, PresenceStore,
+  PresentUser, TextStore, TextWritten
+} from '../adapter.js'
+import { fieldsOf, flagOf, listOf, maybe, numberOf, textOf, wordOf } from './checks.js'
+import { readKept } from './wire.js'
+import { SHORTEST } from './space.js'
+
+/** Asks the primary, and reads its answer. */
+export type Ask = <T>(
+  method: string,
+  args: readonly unknown[],
+  read: (answer: unknown) => T,
+  size?: number
+) => Promise<T>
+
+/** Slots in one call. */
+const BATCH = 500
+/** Milliseconds between two renewals of what lasts as long as its worker: nothing is lost that they would repair. */
+const RENEWAL = 600_000
+
+const nothing = (): void => {}
+const WRITTEN: readonly TextWritten[] = ['written', 'busy', 'ended', 'full', 'lost', 'behind']
+
+function userOf (value: unknown): PresentUser {
+  const { userId, data } = fieldsOf(value)
+  return { userId: textOf(userId), ...(data === undefined ? {} : { data }) }
+}
+
+export function clusterPresence (ask: Ask): PresenceStore {
+  return {
+    join: (room, { userId, connection, data }: PresenceEntry, lease) =>
+      ask('join', [room, { userId, connection, data }, lease], nothing),
+    leave: (room, { userId, connection }, grace) => ask('leave', [room, { userId, connection }, grace], nothing),
+    update: (room, { userId, data }) => ask('update', [room, { userId, data }], flagOf),
+    isPresent: (room, userId) => ask('present', [room, userId], flagOf),
+    snapshot: (room, limit) => ask('snapshot', [room, limit], (answer): PresenceSnapshot => {
+      const { sequence, total, list } = fieldsOf(answer)
+      const users = maybe(list, (given) => listOf(given).map(userOf))
+      return { sequence: numberOf(sequence), total: numberOf(total), ...(users === undefined ? {} : { list: users }) }
+    }),
+    // The primary does it for all.
+    sweep: nothing
+  }
+}
+
+export function clusterLeases (ask: Ask): LeaseStore {
+  return {
+    renewal: (ttl) => ttl < SHORTEST ? ttl / 3 : RENEWAL,
+    acquire: (key, holder, limit, ttl) => ask('acquire', [key, holder, limit, ttl], flagOf),
+    async renew (leases, ttl) {
+      for (let index = 0; index < leases.length; index += BATCH) {
+        const some = leases.slice(index, index + BATCH).map(({ key, holder }) => [key, holder])
+        await ask('renew', [some, ttl], nothing, some.length * 64)
+      }
+    },
+    release: (key, holder) => ask('release', [key, holder], nothing),
+    count: (key) => ask('count', [key], numberOf)
+  }
+}
+
+export function clusterClaims (ask: Ask): ClaimStore {
+  return {
+    claim: (key, hash, lease, owner, holder) => ask('claim', [key, hash, lease, owner, holder], claimOf),
+    settle: (key, hash, outcome, ttl, owner, holder) =>
+      ask('settle', [key, hash, outcome, ttl, owner, holder], nothing, outcome?.length),
+    put: (key, value, ttl) => ask('put', [key, value, ttl], nothing, value.length),
+    take: (key) => ask('take', [key], (answer) => maybe(answer, textOf))
+  }
+}
+
+function claimOf (answer: unknown): Claim {
+  const { state, outcome, retryAfter } = fieldsOf(answer)
+  const word = wordOf(state, ['claimed', 'settled', 'running', 'conflict'])
+  if (word === 'settled') return { state: word, outcome: textOf(outcome) }
+  return word === 'running' ? { state: word, retryAfter: numberOf(retryAfter) } : { state: word }
+}
+
+export function clusterDenials (ask: Ask): DenialStore {
+  return {
+    deny: (subject, until) => ask('deny', [subject, until - Date.now()], nothing),
+    isDenied: (subjects) => ask('denied', [subjects], flagOf)
+  }
+}
+
+export function clusterTexts (ask: Ask): TextStore {
+  const kept = (answer: unknown): ReturnType<typeof readKept>[] => listOf(answer).map(readKept)
+  return {
+    write: (room, step, settings) =>
+      ask('write', [room, step, settings], (answer) => wordOf(answer, WRITTEN), step.part.inside.length),
+    read: (room, settings, which) => ask('read', [room, settings, which], kept),
+    check: (room, known, settings) => ask('check', [room, known, settings], kept, known.length * 64)
+  }
+}
+
+export function clusterControl (ask: Ask): Control {
+  return { send: async (message: ControlMessage) => { await ask('control', [message], nothing) } }
+}

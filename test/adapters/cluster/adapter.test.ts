@@ -1,0 +1,226 @@
+import t, { type Test } from 'tap'
+import { clusterBy, type ClusterOptions } from '../../../lib/adapters/cluster/adapter.js'
+import type { Channel } from '../../../lib/adapters/cluster/channels.js'
+import { Host, type ClusterHostOptions } from '../../../lib/adapters/cluster/host.js'
+import { adapterContract } from '../../../lib/adapters/contract/contract.js'
+import { FakeHost, node, reliable, said, textOf, type Node } from '../../../lib/adapters/contract/host.js'
+import type { Adapter } from '../../../lib/adapters/adapter.js'
+import { until } from '../../helpers/servers.js'
+
+/** A channel in this process on which messages become JSON, as between processes, and which can be held up. */
+class Wire implements Channel {
+  readonly #channel: Channel
+  #held: Array<() => void> | undefined
+
+  constructor (channel: Channel) { this.#channel = channel }
+
+  post (message: unknown): void {
+    const json = JSON.stringify(message)
+    this.#through(() => { this.#channel.post(JSON.parse(json)) })
+  }
+
+  listen (message: (message: unknown) => void, ended: () => void): void {
+    this.#channel.listen((given) => {
+      const json = JSON.stringify(given)
+      this.#through(() => { message(JSON.parse(json)) })
+    }, ended)
+  }
+
+  close (): void { this.#channel.close() }
+
+  hold (): void { this.#held ??= [] }
+
+  release (): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const pass of held) pass()
+  }
+
+  #through (pass: () => void): void {
+    if (this.#held === undefined) pass()
+    else this.#held.push(pass)
+  }
+}
+
+function workers (t: Test, options?: ClusterHostOptions): (own?: ClusterOptions) => { adapter: Adapter, wire: Wire } {
+  const host = new Host(options)
+  t.teardown(() => host.close())
+  return (own) => {
+    const wire = new Wire(host.local())
+    return { adapter: clusterBy(wire, own), wire }
+  }
+}
+
+adapterContract(t, (each) => {
+  const host = new Host()
+  each.teardown(() => host.close())
+  return () => clusterBy(new Wire(host.local()))
+}, { name: 'cluster' })
+
+const LEASE = 60_000
+const ANN = { userId: 'ann', connection: 'c-ann' }
+
+async function two (t: Test, options?: ClusterHostOptions): Promise<{ a: Node, b: Node, wire: Wire }> {
+  const make = workers(t, options)
+  const [first, second] = [make(), make()]
+  const a = await node(t, first.adapter, 'a')
+  const b = await node(t, second.adapter, 'b')
+  for (const { adapter } of [a, b]) await adapter.subscribe('chat/1', reliable)
+  return { a, b, wire: second.wire }
+}
+
+t.test('cluster: what moved to another worker is that one\'s, whatever its former one renews or gives back', async (t) => {
+  const { a, b } = await two(t)
+  for (const { adapter } of [a, b]) {
+    await adapter.leases!.acquire('user:ann', ANN.connection, 1, LEASE)
+    await adapter.presence!.join('chat/1', ANN, LEASE)
+  }
+  await a.adapter.leases!.renew([{ key: 'user:ann', holder: ANN.connection }], LEASE)
+  await a.adapter.leases!.release('user:ann', ANN.connection)
+  await a.adapter.presence!.leave('chat/1', ANN, 0)
+  t.equal(await b.adapter.leases!.count('user:ann'), 1)
+  t.equal((await b.adapter.presence!.snapshot('chat/1', 10)).total, 1)
+  await b.adapter.leases!.release('user:ann', ANN.connection)
+  await b.adapter.presence!.leave('chat/1', ANN, 0)
+  t.equal(await a.adapter.leases!.count('user:ann'), 0)
+  t.equal((await a.adapter.presence!.snapshot('chat/1', 10)).total, 0)
+})
+
+t.test('cluster: what a worker that has gone held ends with its lease, and nothing of the others does', async (t) => {
+  const { a, b } = await two(t)
+  for (const [{ adapter }, user, lease] of [[a, 'ann', 300], [b, 'bob', 300]] as const) {
+    await adapter.presence!.join('chat/1', { userId: user, connection: user }, lease)
+  }
+  await a.adapter.close()
+  t.equal((await b.adapter.presence!.snapshot('chat/1', 10)).total, 2, 'who comes back was not away')
+  t.same(b.host.controls.map(({ message }) => message), [{ type: 'node', state: 'leaving' }])
+  await until('ann has left', async () => (await b.adapter.presence!.snapshot('chat/1', 10)).total === 1)
+  t.same(
+    b.host.changes.get('chat/1')!.flatMap(({ left }) => left.map(({ userId }) => userId)),
+    ['ann']
+  )
+})
+
+t.test('cluster: a worker that does not keep up reads again what was given up, in order and each event once', async (t) => {
+  const { a, b, wire } = await two(t, { waiting: 100_000 })
+  await a.adapter.publish('chat/1', said('first'), reliable)
+  await b.host.heard('chat/1', 1)
+  wire.hold()
+  const texts = Array.from({ length: 60 }, (_, index) => `${index} ${'x'.repeat(50_000)}`)
+  for (const text of texts) await a.adapter.publish('chat/1', said(text), reliable)
+  await a.adapter.presence!.join('chat/1', ANN, LEASE)
+  await a.adapter.publish('chat/1', said('red', { type: 'score', delivery: 'latest', key: 'red' }), reliable)
+  wire.release()
+  await until('all of it', () => b.host.offsets('chat/1').filter((offset) => offset > 0).length >= 61)
+  const heard = b.host.events.get('chat/1')!.filter(({ position }) => position !== undefined)
+  t.same(heard.map(textOf).slice(1), texts)
+  await until('the value', () => b.host.events.get('chat/1')!.some(({ event }) => event!.key === 'red'))
+  await until('who came', () => (b.host.changes.get('chat/1') ?? []).length > 0)
+  t.same(b.host.gaps, [])
+  t.equal(b.adapter.stats!().behind, 1)
+  const next = await b.adapter.publish('chat/1', said('next'), reliable)
+  t.equal(next.recipients, 1)
+})
+
+t.test('cluster: calls beyond the bound are refused and counted, and those before them are answered', async (t) => {
+  const { adapter } = workers(t)({ calls: 10 })
+  await node(t, adapter, 'a')
+  const asked = await Promise.allSettled(
+    Array.from({ length: 15 }, () => adapter.publish('chat/1', said('hi'), reliable))
+  )
+  t.same(asked.map(({ status }) => status), Array.from({ length: 15 }, (_, index) => index < 10 ? 'fulfilled' : 'rejected'))
+  t.match(asked[10], { reason: { word: 'unavailable', outcome: undefined } })
+  t.equal(adapter.stats!().refused, 5)
+})
+
+t.test('cluster: what the primary does not answer in time is refused as unknown, and does not happen later', async (t) => {
+  const make = workers(t)
+  // No timer of an adapter keeps its process.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => { clearInterval(alive) })
+  const { adapter, wire } = make({ timeout: 200 })
+  const a = await node(t, adapter, 'a')
+  const b = await node(t, make().adapter, 'b')
+  wire.hold()
+  const [{ status, reason }] = await Promise.allSettled([adapter.publish('chat/1', said('late'), reliable)]) as [
+    PromiseRejectedResult
+  ]
+  t.match([status, reason], ['rejected', { word: 'unavailable', outcome: 'unknown' }])
+  t.same(a.host.states, [false])
+  wire.release()
+  await adapter.publish('chat/1', said('in time'), reliable)
+  t.same(a.host.states, [false, true])
+  const page = await b.adapter.history!('chat/1', { last: 10, limit: 10 }, reliable)
+  t.same(page.events.map(textOf), ['in time'])
+})
+
+t.test('cluster: bounds without an end pass the channel', async (t) => {
+  const { a, b } = await two(t)
+  const without = Number.POSITIVE_INFINITY
+  await a.adapter.presence!.join('chat/1', ANN, without)
+  t.equal((await b.adapter.presence!.snapshot('chat/1', without)).list!.length, 1)
+  await a.adapter.publish('chat/1', said('hi'), { ...reliable, history: { size: without, ttl: without } })
+  t.equal((await b.adapter.history!('chat/2', { last: without, limit: without }, reliable)).events.length, 0)
+  t.equal(await a.adapter.leases!.acquire('user:ann', 'c1', without, without), true)
+})
+
+t.test('cluster: two applications with names of their own share workers and nothing else', async (t) => {
+  const make = workers(t)
+  const [a, b] = [await node(t, make({ name: 'one' }).adapter, 'a'), await node(t, make({ name: 'two' }).adapter, 'b')]
+  await b.adapter.subscribe('chat/1', reliable)
+  await a.adapter.publish('chat/1', said('hi'), reliable)
+  await a.adapter.control!.send({ type: 'revoke', user: 'ann' })
+  t.same((await b.adapter.history!('chat/1', { last: 10, limit: 10 }, reliable)).events, [])
+  t.same([b.host.texts('chat/1'), b.host.controls], [[], []])
+})
+
+t.test('cluster: a message that nobody can read is refused or counted, and the channel goes on', async (t) => {
+  const host = new Host()
+  t.teardown(() => host.close())
+  const channel = host.local()
+  const posted: Array<Record<string, unknown>> = []
+  let hear = (_message: unknown): void => {}
+  const adapter = clusterBy({
+    post: (message) => {
+      posted.push(message as Record<string, unknown>)
+      channel.post(message)
+    },
+    listen: (message, ended) => {
+      hear = message
+      channel.listen(message, ended)
+    },
+    close: () => { channel.close() }
+  })
+  await node(t, adapter, 'a')
+  await adapter.subscribe('chat/1', reliable)
+  const { tag } = posted[0]!
+  const odd = [
+    7, [], ['e'], ['e', 'chat/1', {}], ['e', 'chat/1', { head: { t: 'said', s: 1 }, text: '{"a":1}\n{' }],
+    ['p', 'chat/1', { sequence: 1e18, joined: [], left: [] }], ['c', 'b', 7], ['z']
+  ]
+  for (const item of odd) hear({ realtime: 1, name: 'realtime', tag, number: 0, at: 0, items: [item] })
+  hear({ realtime: 1, name: 'realtime', tag, number: 0, at: 0, items: 'none' })
+  hear('text of the application')
+  t.equal(adapter.stats!().undecodable, odd.length)
+  for (const args of [['publish', 'chat/1', { head: {}, data: '{' }, reliable], ['toString'], ['join', 'chat/1']]) {
+    channel.post({ realtime: 1, name: 'realtime', tag, number: 0, at: Infinity, items: [[0.5, ...args], 'odd'] })
+  }
+  t.equal((await adapter.publish('chat/1', said('hi'), reliable)).recipients, 1)
+  t.equal(adapter.stats!().undecodable, odd.length + 3)
+})
+
+t.test('cluster: a worker whose primary does not answer, or runs another version, is told what helps', async (t) => {
+  const silent = clusterBy({ post: () => {}, listen: () => {}, close: () => {} })
+  const other = (): Adapter => {
+    let hear = (_message: unknown): void => {}
+    return clusterBy({
+      post: (message) => { hear({ ...message as object, realtime: 2, items: [] }) },
+      listen: (message) => { hear = message },
+      close: () => {}
+    })
+  }
+  await Promise.all([
+    t.rejects(silent.start(new FakeHost('a')), { code: 'REALTIME_ERR_ADAPTER', message: /call hostCluster\(\)/ }),
+    t.rejects(other().start(new FakeHost('a')), { code: 'REALTIME_ERR_ADAPTER', message: /another version/ })
+  ])
+})
