@@ -105,7 +105,7 @@ export class RemoteControl {
         roster.heard(from, message.state)
         return
       case 'request':
-        this.#options.requests.give(message)
+        await this.#options.requests.give(message)
         return
       case 'list':
         await this.#list(message)

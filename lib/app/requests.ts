@@ -5,13 +5,14 @@ import { Refusal } from '../errors/refusal.js'
 import { checkTime } from '../options/call-values.js'
 import { DEFAULTS } from '../options/defaults.js'
 import type { ClientAnswer } from '../protocol/frames.js'
-import { encodeEvent } from '../protocol/packet.js'
+import { encodeEvent, type Packet } from '../protocol/packet.js'
 import { roomOfUser } from '../rooms/built-in.js'
 import type { EventRule } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
 import { nameOf } from '../rooms/room-name.js'
+import { inTurns } from '../structures/slices.js'
 import { callOptions, checkTarget } from './call-options.js'
-import { peersOf, type Meant, type Places } from './targets.js'
+import { AT_ONCE, peersOf, type Meant, type Places } from './targets.js'
 
 export interface RequestsOptions extends Places {
   readonly hub: Hub
@@ -73,7 +74,7 @@ export class Requests {
         acks.cancel(question.ack)
       }, (error: unknown) => { refused = error }))
     })
-    const isHere = this.give(question) > 0 && meant.connection !== undefined
+    const isHere = await this.give(question) > 0 && meant.connection !== undefined
     const others = control === undefined || isHere ? 0 : roster.others.length
     let failed: unknown
     if (others > 0) await control!.send({ type: 'request', ...question }).catch((error: unknown) => { failed = error })
@@ -86,17 +87,21 @@ export class Requests {
     throw failed ?? new Refusal('not_joined', { message: 'no connection of the target is in the room' })
   }
 
-  /** Gives a question to those of this node who are meant. @returns their number */
-  give ({ ack, room, event, data, timestamp, ...target }: Question): number {
+  /** Gives a question to those of this node who are meant, some in each turn of the loop. @returns their number */
+  async give ({ ack, room, event, data, timestamp, ...target }: Question): Promise<number> {
     const head = { type: event, delivery: 'reliable', timestamp, ack, isQuestion: true } as const
     const audience = this.#options.acks.offered({ ...head, room: room ?? '' })
+    let packet: Packet | undefined
     let given = 0
-    for (const peer of peersOf(this.#options, target)) {
+    await inTurns(peersOf(this.#options, target), AT_ONCE, (peer) => {
+      // All who are meant are in one room, for a target is one connection or one user.
       const name = room ?? roomOfUser(peer.userId)
-      if (peer.rooms.get(name) === undefined || !peer.hand(encodeEvent({ ...head, room: name }, data))) continue
+      if (peer.rooms.get(name) === undefined) return
+      packet ??= encodeEvent({ ...head, room: name }, data)
+      if (!peer.hand(packet)) return
       audience?.add(peer)
       given++
-    }
+    })
     audience?.end()
     return given
   }
