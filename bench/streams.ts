@@ -31,20 +31,27 @@ const ai = defineRoom('ai/:id', {
   }
 })
 
-const MODES = ['append', 'append over SSE', 'append, flush 0', 'an event for each token', 'a loop over replies'] as const
+const MODES = ['append', 'append over SSE', 'append over SSE with names', 'append, flush 0', 'an event for each token', 'a loop over replies'] as const
 type Mode = typeof MODES[number]
 
 interface Figures { readonly cpu: number, readonly bytes: number }
 
-function isSse (mode: Mode): boolean { return mode === 'append over SSE' || mode === 'a loop over replies' }
+/**
+ * The query of readers by SSE: the client library asks for events without names, a page with EventSource needs them.
+ * `undefined` for readers by WebSocket.
+ */
+function queryOf (mode: Mode): string | undefined {
+  if (mode === 'append over SSE') return '?events=unnamed'
+  return mode === 'append over SSE with names' || mode === 'a loop over replies' ? '' : undefined
+}
 
-async function read (port: string, isOverSse: string, token: string): Promise<void> {
+async function read (port: string, token: string, query: string | undefined): Promise<void> {
   let bytes = 0
   await Promise.all(Array.from({ length: STREAMS * READERS }, async (_, index) => await new Promise<void>((resolve) => {
     const path = `/ws/ai/${index % STREAMS}`
-    if (isOverSse === 'true') {
+    if (query !== undefined) {
       const headers = { authorization: `Bearer ${token}`, accept: 'text/event-stream' }
-      http.get({ port, host: '127.0.0.1', path, headers, agent: new http.Agent() }, (answer) => {
+      http.get({ port, host: '127.0.0.1', path: `${path}${query}`, headers, agent: new http.Agent() }, (answer) => {
         answer.on('data', ({ length }: Buffer) => { bytes += length })
         resolve()
       })
@@ -98,7 +105,12 @@ async function run (mode: Mode, seconds: number): Promise<Figures> {
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
   const token = app.hasDecorator('jwt') ? app.jwt.sign({ sub: 'reader' }, { expiresIn: 600 }) : 'none'
-  const child = fork(fileURLToPath(import.meta.url), ['read', String(port), String(isSse(mode)), token])
+  const child = fork(fileURLToPath(import.meta.url), [
+    'read',
+    String(port),
+    token,
+    ...[queryOf(mode) ?? []].flat()
+  ])
   await new Promise((resolve) => { child.once('message', resolve) })
   const bytesRead = async (): Promise<number> => await new Promise((resolve) => {
     child.once('message', (bytes) => { resolve(bytes as number) })
@@ -152,7 +164,7 @@ async function memory (): Promise<number> {
 
 function median (values: number[]): number { return values.sort((a, b) => a - b)[Math.floor(values.length / 2)]! }
 
-if (process.argv[2] === 'read') await read(process.argv[3]!, process.argv[4]!, process.argv[5]!)
+if (process.argv[2] === 'read') await read(process.argv[3]!, process.argv[4]!, process.argv[5])
 else {
   const [seconds = 5, rounds = 3] = process.argv.slice(2).map(Number)
   const figures = new Map<Mode, Figures[]>()

@@ -6,7 +6,7 @@ import { isExpired } from '../auth/expiry.js'
 import type { Credential, Credentials } from '../auth/credentials.js'
 import type { Identity } from '../connection/identity.js'
 import type { Peer } from './peer.js'
-import { peek, queryOf, readCursor, requestOf, type Kind, type Query } from './query.js'
+import { isUnnamed, peek, queryOf, readCursor, requestOf, type Kind, type Query } from './query.js'
 import type { Readiness } from './readiness.js'
 import type { RequestedRoom } from '../rooms/joining.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
@@ -56,6 +56,8 @@ export interface Admitted {
   /** Rooms of the URL, then the built-in ones: a cursor covers them in this order. */
   readonly cursorRooms: readonly string[]
   readonly cursor: Cursor | undefined
+  /** Whether the events of a stream go out without the line with their name. */
+  readonly isUnnamed: boolean
   /** Whether slots were taken for `connectionId`. */
   readonly isReserved: boolean
   /** The connection of a poll, where it is on this node. */
@@ -212,6 +214,7 @@ export class Admission {
       entries,
       cursorRooms,
       cursor,
+      isUnnamed: kind === 'sse' && isUnnamed(query),
       isReserved,
       known,
       since

@@ -18,6 +18,7 @@ export interface Query {
   readonly at?: unknown
   readonly connection?: unknown
   readonly known?: unknown
+  readonly events?: unknown
 }
 
 /**
@@ -74,6 +75,17 @@ function knownOf (entry: CursorEntry | undefined, given: unknown, index: number)
     if (of === index) return { named }
   }
   return undefined
+}
+
+/**
+ * Whether the events of a stream have no line with their name: who reads streams with EventSource needs it.
+ *
+ * @throws Refusal `invalid_message`
+ */
+export function isUnnamed ({ events }: Query): boolean {
+  if (events === undefined || events === 'named') return false
+  if (events === 'unnamed') return true
+  throw new Refusal('invalid_message', { message: 'events must be named or unnamed' })
 }
 
 function jsonOf (text: string): unknown {

@@ -36,6 +36,7 @@ export class Backlog {
     // Values of one key that replace each other leave holes, and while the link stands still no packet is shifted.
     if (this.#packets.length > 2 * this.count + ROOM_FOR_HOLES) this.#compact()
     if (packet.event?.part !== undefined && this.#join(packet, packet.event.part)) return 'conflated'
+    packet.detach()
     const key = valueOf(packet)
     if (key !== undefined) {
       this.#latest ??= new Map()

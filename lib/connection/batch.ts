@@ -1,6 +1,7 @@
 import type { Packet } from '../protocol/packet.js'
 import { isPaced } from './pace.js'
 import { keyOf } from '../protocol/key.js'
+import { detached, pooled } from '../protocol/websocket-frame.js'
 import type { Compressor } from './compressor.js'
 
 /**
@@ -22,9 +23,10 @@ export class Batch {
   #next: Packet | undefined
   #child: Batch | undefined
   #others: Map<Packet, Batch> | undefined
-  #bytes: Uint8Array | undefined
+  #bytes: Buffer | undefined
   #compressed: Uint8Array | undefined
   #newest: Batch | undefined
+  #packets: readonly Packet[] | undefined
 
   constructor (parent?: Batch, packet?: Packet) {
     this.#parent = parent
@@ -58,7 +60,7 @@ export class Batch {
   get bytes (): Uint8Array {
     if (this.count === 1) return this.#packet!.bytes
     if (this.#bytes === undefined) {
-      this.#bytes = Buffer.allocUnsafeSlow(this.size)
+      this.#bytes = pooled(this.size)
       let end = this.size
       for (let node: Batch = this; node.#packet !== undefined; node = node.#parent!) {
         end -= node.#packet.bytes.length
@@ -66,6 +68,12 @@ export class Batch {
       }
     }
     return this.#bytes
+  }
+
+  /** Gives the frames memory of their own, because a link will not write them at once. */
+  detach (): void {
+    if (this.count === 1) this.#packet!.detach()
+    else if (this.#bytes !== undefined) this.#bytes = detached(this.#bytes)
   }
 
   /**
@@ -94,7 +102,7 @@ export class Batch {
     if (this.#newest !== undefined) return this.#newest
     const seen = new Set<string>()
     const kept: Packet[] = []
-    for (const packet of this.packets.reverse()) {
+    for (const packet of this.packets.toReversed()) {
       const { event } = packet
       if (event?.delivery === 'latest' && event.key !== undefined) {
         const key = keyOf(event.room, event.type, event.key)
@@ -110,9 +118,11 @@ export class Batch {
   }
 
   /** The packets, oldest first. */
-  get packets (): Packet[] {
+  get packets (): readonly Packet[] {
+    if (this.#packets !== undefined) return this.#packets
     const packets: Packet[] = []
     for (let node: Batch = this; node.#packet !== undefined; node = node.#parent!) packets.push(node.#packet)
-    return packets.reverse()
+    this.#packets = packets.reverse()
+    return this.#packets
   }
 }

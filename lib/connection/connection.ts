@@ -3,6 +3,7 @@ import { encodeFrame, type Packet } from '../protocol/packet.js'
 import { noJson, parseCommand, type Command, type ErrorData, type InvalidFrame } from '../protocol/frames.js'
 import { parseJson } from '../protocol/json.js'
 import type { LeftFrame, ServerFrame } from '../protocol/server-frames.js'
+import { pooled } from '../protocol/websocket-frame.js'
 import { Refusal } from '../errors/refusal.js'
 import { Beat } from './beat.js'
 import type { Flusher } from './flusher.js'
@@ -157,7 +158,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
 
   sendFrame (frame: ServerFrame): void {
     this.#host.onSaying?.(this)
-    this.send(encodeFrame(frame))
+    this.send(encodeFrame(frame, undefined, pooled))
   }
 
   /** Takes all frames that wait, for a poll. They count as delivered, because the caller writes them now. */
@@ -344,7 +345,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   #farewell (link: Link, { data }: Refusal): void {
     if (link.transport === 'polling') return
     const packet = encodeFrame({ type: 'error', data })
-    link.write(link.encode?.(packet) ?? packet.bytes)
+    link.write(link.encode?.([packet]) ?? packet.bytes)
   }
 
   /** Ends the transport without waiting for the peer's answer. */

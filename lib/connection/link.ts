@@ -33,6 +33,8 @@ export interface Link {
   attach (events: LinkEvents): void
   /** Whether a write would be accepted, known ahead of it; absent where the transport cannot tell. */
   readonly isWritable?: boolean
+  /** Whether the kernel has accepted all that was written; absent where bytes are not written but taken. */
+  readonly isIdle?: boolean
   /** @returns false when the link has enough (64 KiB) until it reports `drained`; it accepts the bytes all the same */
   write (bytes: Uint8Array): boolean
   /** Ends the link behind everything written; `code` and `reason` go as far as the transport can carry them. */
@@ -40,10 +42,10 @@ export interface Link {
   /** Ends it at once, whatever the peer does; absent where `close` needs no answer. */
   destroy? (): void
   /**
-   * Encodes a packet in the form of this transport; without it the WebSocket frame is sent, which all connections
-   * share.
+   * Encodes packets in the form of this transport, as one write; without it the WebSocket frames are sent, which all
+   * connections share.
    */
-  encode? (packet: Packet): Uint8Array
+  encode? (packets: readonly Packet[]): Uint8Array
   /** Set when the peer negotiated permessage-deflate: makes the compressed frames that all such peers share. */
   readonly compressor?: Compressor | undefined
   /**

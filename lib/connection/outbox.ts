@@ -158,10 +158,10 @@ export class Outbox {
   #flushBatch (isLast: boolean): void {
     if (this.#batch === undefined || this.#isClosed || (this.#isHeld && !isLast)) return
     const batch = this.#thin(this.#batch)
-    const { compressor, encode } = this.#link
+    const { compressor } = this.#link
     let bytes: Uint8Array
-    if (encode !== undefined) bytes = this.#encode(batch.packets)
-    else if (compressor === undefined || isLast) bytes = batch.bytes
+    if (this.#link.encode !== undefined) bytes = this.#link.encode(batch.packets)
+    else if (compressor === undefined || isLast) bytes = this.#bytesOf(batch)
     else {
       const made = batch.compressed(compressor)
       if (made instanceof Promise) {
@@ -176,6 +176,14 @@ export class Outbox {
     this.#count(batch.count, batch.live, batch.replayed)
     if (batch.latest > 0) this.#begin()
     this.#write(bytes)
+  }
+
+  /** All frames as one write, in memory of their own where they have to wait in the link. */
+  #bytesOf (batch: Batch): Uint8Array {
+    const { bytes } = batch
+    if (this.#link.isIdle !== false) return bytes
+    batch.detach()
+    return batch.bytes
   }
 
   /** Returns what a window has gathered, without the values that were replaced within it. */
@@ -200,13 +208,10 @@ export class Outbox {
   }
 
   #encode (packets: readonly Packet[]): Uint8Array {
-    const { encode, compressor } = this.#link
+    const { compressor } = this.#link
+    if (this.#link.encode !== undefined) return this.#link.encode(packets)
     if (compressor !== undefined) return Buffer.concat(packets.map((packet) => compressor.ready(packet)))
-    if (encode === undefined) {
-      return packets.length === 1 ? packets[0]!.bytes : Buffer.concat(packets.map(({ bytes }) => bytes))
-    }
-    const parts = packets.map((packet) => this.#link.encode!(packet))
-    return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+    return packets.length === 1 ? packets[0]!.bytes : Buffer.concat(packets.map(({ bytes }) => bytes))
   }
 
   #write (bytes: Uint8Array): void {

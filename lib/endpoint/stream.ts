@@ -30,7 +30,7 @@ export class Streams {
     void reply.hijack()
     if (raw.destroyed || raw.socket?.destroyed === true) return reply
     exchanges.streams(request.raw)
-    const { cursorRooms, entries, connectionId } = admitted
+    const { cursorRooms, entries, connectionId, isUnnamed } = admitted
     const track = new CursorTrack(connectionId, cursorRooms)
     for (const { name, request } of entries) track.begin(name, request)
     // The server's limit for idle requests does not apply to a stream, whose comments bound how long it may be silent.
@@ -42,7 +42,7 @@ export class Streams {
     raw.writeHead(200, { ...reply.getHeaders() as Record<string, string>, vary: varied(reply), ...SSE_HEADERS })
     raw.write(encodeRetry(retryAdvice()))
     raw.flushHeaders()
-    const connection = openings.connect(admitted, request.ip ?? '', new SseLink(raw, track))
+    const connection = openings.connect(admitted, request.ip ?? '', new SseLink(raw, track, !isUnnamed))
     // A stream opened by ticket cannot reconnect on its own, because its credential is spent.
     if (admitted.carrier !== 'ticket') {
       connection.lastUntil(performance.now() + settings.sse.age * (0.8 + Math.random() * 0.4))

@@ -36,6 +36,7 @@ const SORTED = {
 const OPEN = object({
   room: optional(array(string(), { description: 'rooms to join, besides that of the path' })),
   transport: optional(oneOf('sse', 'polling')),
+  events: optional(oneOf('named', 'unnamed')),
   since: optional(string({ description: 'the cursor to go on from' })),
   last: optional(string({ description: 'events to replay at the first join' })),
   at: optional(array(string(), { description: 'a position to go on from: <index of the room>:<epoch>:<offset>' })),

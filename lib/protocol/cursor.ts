@@ -35,13 +35,18 @@ export function hashRooms (rooms: readonly string[]): string {
 }
 
 /**
- * Writes a cursor as its opaque string.
+ * Writes the part of a cursor that is the same for a whole stream. It has 33 bytes, a multiple of three, so that the
+ * base64 of a cursor is that of its two parts.
  *
- * @param rooms the hash of the list of rooms; it is taken once per stream, because a cursor is written for every
- *   event
+ * @param rooms the hash of the list of rooms
  */
-export function encodeCursor (connection: string, rooms: string, entries: readonly CursorEntry[]): string {
-  let text = `${VERSION}.${connection}.${rooms}`
+export function encodeStream (connection: string, rooms: string): string {
+  return Buffer.from(`${VERSION}.${connection}.${rooms}`, 'latin1').toString('base64url')
+}
+
+/** Writes where a stream or poll stands in each of its rooms. */
+export function placesOf (entries: readonly CursorEntry[]): string {
+  let text = ''
   for (const { position, presence, version, grown, lengths } of entries) {
     text += position === undefined ? '.-' : `.${position.epoch}:${position.offset.toString(36)}`
     if (presence !== undefined || version !== undefined || grown !== undefined) {
@@ -52,7 +57,20 @@ export function encodeCursor (connection: string, rooms: string, entries: readon
       for (const [begun, length] of lengths ?? []) text += `:${begun.toString(36)}-${length.toString(36)}`
     }
   }
-  return Buffer.from(text, 'latin1').toString('base64url')
+  return text
+}
+
+/** Writes the part of a cursor that moves with the events. */
+export function encodePlaces (places: string): string { return Buffer.from(places, 'latin1').toString('base64url') }
+
+/**
+ * Writes a cursor as its opaque string.
+ *
+ * @param rooms the hash of the list of rooms; it is taken once per stream, because a cursor is written for every
+ *   event
+ */
+export function encodeCursor (connection: string, rooms: string, entries: readonly CursorEntry[]): string {
+  return encodeStream(connection, rooms) + encodePlaces(placesOf(entries))
 }
 
 function parseNumber (text: string | undefined): number | undefined | null {

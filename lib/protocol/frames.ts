@@ -175,9 +175,10 @@ export function parseCommand (json: unknown): Command | InvalidFrame {
   if (type !== 'join' && type !== 'history') {
     if (RESERVED_TYPES.has(type)) return { fault: `${type} is a frame of the server`, ...named }
     const { traceparent } = json
-    return isTraceparent(traceparent)
-      ? { type: 'message', name: type, room, data, ...id, traceparent }
-      : { type: 'message', name: type, room, data, ...id }
+    const message: { -readonly [K in keyof MessageCommand]: MessageCommand[K] } = { type: 'message', name: type, room, data }
+    if (named.id !== undefined) message.id = named.id
+    if (isTraceparent(traceparent)) message.traceparent = traceparent
+    return message
   }
   if (data !== undefined && !isRecord(data)) return { fault: 'data must be an object', ...named }
   const { since, last, limit, connection, known } = data ?? {}

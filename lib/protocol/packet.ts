@@ -1,9 +1,10 @@
 import type { Delivery } from '../contract/types.js'
+import { encodePlaces } from './cursor.js'
 import type { Except } from './except.js'
 import type { Part } from './part.js'
 import type { Position } from './position.js'
 import type { RemovedFrame, ServerFrame } from './server-frames.js'
-import { frameText, payloadOf } from './websocket-frame.js'
+import { detached, frameText, payloadOf, type Allocate } from './websocket-frame.js'
 
 /**
  * What the server has to know of an event besides its bytes: where it stands, how it may be thinned out, whom it
@@ -55,8 +56,7 @@ const SSE_TAIL = Buffer.from('\n\n')
  * the JSON is a view of its payload, and the SSE form is made when the first stream asks for it.
  */
 export class Packet {
-  /** The WebSocket frame. */
-  readonly bytes: Buffer
+  #bytes: Buffer
   /** Set on declared events, absent on frames of the protocol. */
   readonly event: EventHead | undefined
   /** Position to which this frame moves the SSE id and the poll cursor of its room. */
@@ -66,15 +66,24 @@ export class Packet {
   /** Whether the frame is sent again after a break; the ledger counts such frames apart. */
   readonly isReplay: boolean
   #sse: Buffer | undefined
+  #unnamed: Buffer | undefined
+  #mark: string | undefined
+  #marked: Buffer | undefined
   #replay: Packet | undefined
 
   constructor (bytes: Buffer, event?: EventHead, room?: string, position?: Position, isReplay = false) {
-    this.bytes = bytes
+    this.#bytes = bytes
     this.event = event
     this.room = room
     this.position = position
     this.isReplay = isReplay
   }
+
+  /** The WebSocket frame. */
+  get bytes (): Buffer { return this.#bytes }
+
+  /** Gives the frame memory of its own, because it will be kept beyond its turn. */
+  detach (): void { this.#bytes = detached(this.#bytes) }
 
   /** The JSON text as UTF-8. */
   get payload (): Buffer { return payloadOf(this.bytes) }
@@ -86,12 +95,36 @@ export class Packet {
   get sse (): Buffer {
     const { event } = this
     const name = event === undefined || event.isRemoval === true ? 'realtime' : event.type
-    this.#sse ??= Buffer.concat([
-      Buffer.from(`event:${name}\ndata:`),
-      this.payload,
-      SSE_TAIL
-    ])
+    if (this.#sse === undefined) {
+      const { payload } = this
+      const head = `event:${name}\ndata:`
+      const size = head.length + payload.length + SSE_TAIL.length
+      this.#sse = Buffer.allocUnsafeSlow(size)
+      this.#sse.write(head, 'latin1')
+      this.#sse.set(payload, head.length)
+      this.#sse.set(SSE_TAIL, size - SSE_TAIL.length)
+    }
     return this.#sse
+  }
+
+  /** The same without the line with the event's name, for readers that find it in the JSON. */
+  get unnamedSse (): Buffer {
+    const named = this.sse
+    return (this.#unnamed ??= named.subarray(named.indexOf('\n') + 1))
+  }
+
+  /**
+   * The end of the `id:` line of streams that stand at the same places, which is made once for those that come one
+   * after the other.
+   *
+   * @param places as `placesOf` writes them
+   */
+  idAt (places: string): Buffer {
+    if (this.#mark !== places) {
+      this.#mark = places
+      this.#marked = Buffer.from(`${encodePlaces(places)}\n`, 'latin1')
+    }
+    return this.#marked!
   }
 
   /** Returns the same event, marked as kept for `age` milliseconds. */
@@ -107,8 +140,8 @@ export class Packet {
 }
 
 /** Makes a frame of the protocol. Keys whose value is `undefined` are omitted. */
-export function encodeFrame (frame: ServerFrame, position?: Position): Packet {
-  return new Packet(frameText(JSON.stringify(frame)), undefined, 'room' in frame ? frame.room : undefined, position)
+export function encodeFrame (frame: ServerFrame, position?: Position, allocate?: Allocate): Packet {
+  return new Packet(frameText(JSON.stringify(frame), allocate), undefined, 'room' in frame ? frame.room : undefined, position)
 }
 
 /**
@@ -116,14 +149,14 @@ export function encodeFrame (frame: ServerFrame, position?: Position): Packet {
  *
  * @param data the event's data as JSON text, which the publisher serialises once; a removal has none
  */
-export function encodeEvent (head: EventHead, data: string): Packet {
+export function encodeEvent (head: EventHead, data: string, allocate?: Allocate): Packet {
   if (head.isRemoval === true) return encodeRemoval(head)
   const { type, room, position, ack, timestamp, isQuestion } = head
   const offset = position === undefined ? '' : `,"offset":${position.offset}`
   const id = ack === undefined ? '' : `,"ack":${JSON.stringify(ack)}${isQuestion === true ? ',"reply":true' : ''}`
   const text =
     `{"type":${JSON.stringify(type)},"room":${JSON.stringify(room)}${offset}${id},"data":${data},"timestamp":${timestamp}}`
-  return new Packet(frameText(text), head, room, position)
+  return new Packet(frameText(text, allocate), head, room, position)
 }
 
 /** Frames an event once more, with its trace context for clients. */

@@ -12,7 +12,7 @@ export const PONG = 0x8a
  *
  * @returns the frame, and where its payload begins
  */
-function opened (first: number, size: number, allocate: (size: number) => Buffer): { bytes: Buffer, head: number } {
+function opened (first: number, size: number, allocate: Allocate): { bytes: Buffer, head: number } {
   const head = size < 126 ? 2 : size < 65_536 ? 4 : 10
   const bytes = allocate(head + size)
   bytes[0] = first
@@ -28,13 +28,30 @@ function opened (first: number, size: number, allocate: (size: number) => Buffer
   return { bytes, head }
 }
 
+/** Makes memory for a frame. */
+export type Allocate = (size: number) => Buffer
+
+/**
+ * Takes the memory of a frame from Node's pool, which spares the garbage collector an object outside the heap for each
+ * frame. It is for frames that are written in their turn: whoever keeps one for longer detaches it.
+ */
+export const pooled: Allocate = (size) => Buffer.allocUnsafe(size)
+
+/** The same bytes in memory of their own, so that they do not pin a slab of the pool with the bytes of others. */
+export function detached (bytes: Buffer): Buffer {
+  if (bytes.buffer.byteLength === bytes.length) return bytes
+  const own = Buffer.allocUnsafeSlow(bytes.length)
+  own.set(bytes)
+  return own
+}
+
 /**
  * Frames one text message for a client in one contiguous buffer.
  *
  * @param allocate by default does not take from the shared pool, where a slow reader would pin a slab with the bytes
  *   of other events
  */
-export function frameText (text: string, allocate: (size: number) => Buffer = Buffer.allocUnsafeSlow): Buffer {
+export function frameText (text: string, allocate: Allocate = Buffer.allocUnsafeSlow): Buffer {
   const size = Buffer.byteLength(text)
   const { bytes, head } = opened(TEXT, size, allocate)
   if (size === text.length) bytes.write(text, head, 'latin1')

@@ -246,13 +246,14 @@ export class Room implements RoomOfMember {
     this.#loops--
   }
 
-  #walkWith ({ bytes }: Packet, offer: (membership: Membership) => void, done: () => void): void {
+  #walkWith (packet: Packet, offer: (membership: Membership) => void, done: () => void): void {
+    packet.detach()
     this.#walk ??= new Walk({
       members: () => this.#members,
       look: (members, from) => { this.reachable = lookAhead(members, from) },
       most: MOST
     })
-    this.#walk.add({ bytes: bytes.length, offer, done }, this.#loops > 0)
+    this.#walk.add({ bytes: packet.bytes.length, offer, done }, this.#loops > 0)
     this.#walks.begin(this.#walk)
   }
 

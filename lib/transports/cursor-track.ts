@@ -1,5 +1,5 @@
 import type { Packet } from '../protocol/packet.js'
-import { encodeCursor, hashRooms, MAX_LENGTHS, type CursorEntry } from '../protocol/cursor.js'
+import { encodePlaces, encodeStream, hashRooms, MAX_LENGTHS, placesOf, type CursorEntry } from '../protocol/cursor.js'
 import type { Part } from '../protocol/part.js'
 import type { Position } from '../protocol/position.js'
 
@@ -8,16 +8,15 @@ const SAID = 1_024
 
 /** Keeps where a stream or poll stands in each of its rooms; what is written to it moves the positions. */
 export class CursorTrack {
-  readonly #connection: string
-  readonly #hash: string
+  /** The part of its cursors that does not change. */
+  readonly stream: string
   readonly #index: ReadonlyMap<string, number>
   readonly #entries: CursorEntry[]
   /** Characters of texts since the cursor was due last. */
   #unsaid = 0
 
   constructor (connection: string, rooms: readonly string[]) {
-    this.#connection = connection
-    this.#hash = hashRooms(rooms)
+    this.stream = encodeStream(connection, hashRooms(rooms))
     this.#index = new Map(rooms.map((name, index) => [name, index]))
     this.#entries = rooms.map(() => ({}))
   }
@@ -98,5 +97,8 @@ export class CursorTrack {
     return true
   }
 
-  toString (): string { return encodeCursor(this.#connection, this.#hash, this.#entries) }
+  /** Where it stands now. */
+  get places (): string { return placesOf(this.#entries) }
+
+  toString (): string { return this.stream + encodePlaces(this.places) }
 }

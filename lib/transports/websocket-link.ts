@@ -1,13 +1,11 @@
-import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { Compressor } from '../connection/compressor.js'
-import { LINK_BUFFER, type Link, type LinkEvents } from '../connection/link.js'
+import type { Link, LinkEvents } from '../connection/link.js'
 import { frameControl, frameText, PING, PONG } from '../protocol/websocket-frame.js'
 import { after } from '../structures/timers.js'
+import { SocketLink } from './socket-link.js'
 
-/** Name of a stream for the encoding of a chunk that is no string; @types/node does not know it. */
-const BYTES = 'buffer' as BufferEncoding
 const MAX_REASON = 123
 /** Close code of a peer that ignores its rate, and milliseconds that it has to read it. */
 const FLOODED = 4429
@@ -73,17 +71,7 @@ function onDrain (this: LinkedSocket): void {
  * Writes frames to the socket directly and not through the send path of `ws`. The order with what `ws` writes holds,
  * because each write consists of whole frames.
  */
-export class WebSocketLink implements Link {
-  // The fields that each write needs come first, so that they share one cache line of the processor: with many
-  // connections cache misses are what a write costs.
-  readonly #socket: LinkedSocket
-  /** Whether the socket is a plain TCP socket, without TLS and without a stream in its place. */
-  readonly #isPlain: boolean
-  /** Bytes of a write past the stream that the kernel has not accepted yet. */
-  #inFlight = 0
-  #isTaken = false
-  /** Made at the first such write, so that idle connections have none. */
-  #taken: ((error?: Error | null) => void) | undefined
+export class WebSocketLink extends SocketLink<LinkedSocket> implements Link {
   /** Whether no close frame has been written; nothing may follow one. */
   isOpen = true
   readonly compressor: Compressor | undefined
@@ -92,52 +80,23 @@ export class WebSocketLink implements Link {
   readonly transport = 'websocket'
 
   constructor (ws: RealtimeSocket, socket: LinkedSocket, compressor?: Compressor) {
+    super(socket)
     this.#ws = ws
-    this.#socket = socket
-    this.#isPlain = socket.constructor === Socket
     this.compressor = compressor
   }
 
   attach (events: LinkEvents): void {
     this.events = events
     this.#ws.link = this
-    this.#socket.realtimeLink = this
-    this.#socket.on('drain', onDrain)
+    this.socket.realtimeLink = this
+    this.socket.on('drain', onDrain)
   }
 
-  get isWritable (): boolean { return this.isOpen && this.#socket.writable }
+  get isWritable (): boolean { return this.isOpen && this.isSocketWritable }
 
-  /**
-   * Writes to a plain socket with an empty stream in the way in which its stream would (`_write`), because the stream's
-   * account of each write and its callback in the next tick would cost more than all the work of this library. The
-   * order stays: the handle writes in the order of its calls, `end` waits for it, and while the kernel accepts no more,
-   * later writes go through the stream. A TLS handle takes one write at a time, so it is left to its stream.
-   */
-  write (bytes: Uint8Array): boolean {
-    if (!this.isWritable) return false
-    const socket = this.#socket
-    if (this.#isPlain && this.#inFlight === 0 && socket.writableLength === 0) {
-      this.#isTaken = false
-      socket._write(bytes, BYTES, this.#taken ??= this.#onTaken())
-      if (!this.#isTaken) this.#inFlight = bytes.length
-    } else socket.write(bytes)
-    return this.#inFlight + (socket.writableLength ?? 0) < LINK_BUFFER
-  }
+  write (bytes: Uint8Array): boolean { return this.isWritable && this.put(bytes) }
 
-  /** The callback runs during the write, or later when the kernel could not accept all bytes at once. */
-  #onTaken (): (error?: Error | null) => void {
-    return (error) => {
-      this.#isTaken = true
-      if (error != null) {
-        this.#socket.destroy(error)
-        return
-      }
-      if (this.#inFlight === 0) return
-      this.#inFlight = 0
-      // If the stream has more to write, it emits `drain` itself.
-      if (!this.#socket.writableNeedDrain) this.events.drained()
-    }
-  }
+  protected override drained (): void { this.events.drained() }
 
   beat (payload?: string): Uint8Array {
     return payload === undefined ? HEARTBEAT : frameControl(PING, Buffer.from(payload, 'latin1'))
@@ -150,7 +109,7 @@ export class WebSocketLink implements Link {
     // still be parsed.
     this.#ws.pause()
     const timer = after(() => { this.destroy() }, LAST_WORD).unref()
-    this.#socket.once('close', () => { clearTimeout(timer) })
+    this.socket.once('close', () => { clearTimeout(timer) })
   }
 
   destroy (): void { this.#ws.terminate() }

@@ -72,6 +72,13 @@ t.test('the form for streams is made once: an event under its own name, every ot
   )
 })
 
+t.test('the form for streams without names is the same memory behind the first line', async (t) => {
+  const event = encodeEvent(HEAD, '{"text":"event:x\\ndata:"}')
+  t.equal(event.unnamedSse.toString(), `data:${event.payload.toString()}\n\n`)
+  t.equal(event.unnamedSse, event.unnamedSse)
+  t.equal(event.unnamedSse.buffer, event.sse.buffer)
+})
+
 t.test('no CR, LF or NUL of any string leaves in a field of a stream', async (t) => {
   for (const evil of ['\r', '\n', '\r\n', '\0', '\n\nevent: evil\ndata: x\n\n', '\u2028', 'x\rdata: y']) {
     const lines = encodeEvent(HEAD, JSON.stringify({ text: evil })).sse.toString('latin1')

@@ -41,7 +41,7 @@ t.test('OpenAPI says of each route what it takes and what it answers', async (t)
     }
   }
   t.strictSame(named(paths['/ws/{*}']!.get!, 'query'), [
-    'room', 'transport', 'since', 'last', 'at', 'wait', 'connection', 'ticket', 'verdict'
+    'room', 'transport', 'events', 'since', 'last', 'at', 'wait', 'connection', 'ticket', 'verdict'
   ])
   t.match(paths['/ws/{*}']!.post!.requestBody, {
     content: { 'application/json': { schema: { required: ['type'], properties: { id: { maxLength: 128 }, data: {} } } } }

@@ -34,3 +34,27 @@ t.test('a room that cannot be entered now keeps the place that its peer has name
   track.begin('chat/2', { since: { epoch: EPOCH, offset: 7 }, sequence: 2 })
   t.match(decodeCursor(String(track), ROOMS)!.entries[1], { position: { epoch: EPOCH, offset: 7 }, presence: 2 })
 })
+
+t.test('a cursor is the part of its stream and that of its places, for any places', async (t) => {
+  const track = new CursorTrack(ID, ROOMS)
+  for (let offset = 1; offset < 100; offset++) {
+    track.see(event(ROOMS[offset % 2]!, offset ** 5))
+    const end = event('chat/1', 1).idAt(track.places).toString()
+    t.equal(`${track.stream}${end}`, `${String(track)}\n`)
+    t.same(decodeCursor(String(track), ROOMS)!.entries[offset % 2]!.position, { epoch: EPOCH, offset: offset ** 5 })
+  }
+})
+
+t.test('an event makes the end of the id line anew where the stream stands elsewhere', async (t) => {
+  const packet = event('chat/1', 1)
+  const tracks = [3, 4].map((offset) => {
+    const track = new CursorTrack(ID, ROOMS)
+    track.enter('chat/2', { epoch: EPOCH, offset })
+    track.see(packet)
+    return track
+  })
+  for (const track of [...tracks, ...tracks]) {
+    t.equal(`${track.stream}${packet.idAt(track.places).toString()}`, `${String(track)}\n`)
+  }
+  t.equal(packet.idAt(tracks[0]!.places), packet.idAt(tracks[0]!.places))
+})

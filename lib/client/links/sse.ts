@@ -7,7 +7,7 @@ import type { Frame } from './link.js'
  * for good at 401, 429 and 503.
  */
 export const sse = byRequests(async ({ http, rooms, first }, { frame, heard }, signal) => {
-  const response = await http(`?transport=sse${rooms}${first}`, { signal })
+  const response = await http(`?transport=sse&events=unnamed${rooms}${first}`, { signal })
   if (response.status !== 200) return await refusal(response)
   const parse = sseParser((data) => { frame(JSON.parse(data) as Frame) })
   const decoder = new TextDecoder()
