@@ -60,6 +60,17 @@ export interface Publication {
   readonly ack?: string | undefined
   /** Under which a second publication within the window adds no event, whatever its kind, on all nodes. */
   readonly idempotencyKey?: string | undefined
+  /**
+   * Of a publication whose `idempotencyKey` is made from the message whose handler makes it: the key under which that
+   * is claimed, and the publication's number among those of the message. An adapter that keeps claims beside the keys
+   * may remember both together.
+   */
+  readonly message?: {
+    /** The key of the claim. */
+    readonly claim: string
+    /** 1 for the first publication. */
+    readonly n: number
+  } | undefined
   /** The user whose message makes it, whose remembered bytes the key counts to. @default it counts to the room */
   readonly owner?: string | undefined
   /**
@@ -257,6 +268,11 @@ export type Claim =
 
 /** Message ids that take effect once, and one-use values such as tickets. */
 export interface ClaimStore {
+  /**
+   * Whether nothing of it leaves this process: then it may be given short contents as they are, in place of a hash.
+   * @default false
+   */
+  readonly isLocal?: boolean
   /**
    * Claims a message for `lease` ms, in one atomic step.
    *

@@ -10,8 +10,10 @@ import type { Hub } from '../rooms/hub.js'
 import { MemberLists } from '../rooms/member-lists.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { costOf } from '../structures/token-bucket.js'
-import type { Caller } from './caller.js'
-import { checkSize, fittingNow, type MessageCall, type Messages } from './messages.js'
+import type { Caller, UsedRoom } from './caller.js'
+import { MessageCall } from './message-call.js'
+import { checkSize, fittingNow, type Messages } from './messages.js'
+import type { Outcome } from './outcome.js'
 import { tracedMessage } from './traced-message.js'
 
 export interface CommandsOptions {
@@ -64,39 +66,20 @@ export class Commands {
     return { type: 'ack', id, data: expires === undefined ? {} : { expires } }
   }
 
-  async #message (
-    { name: type, room: name, id, data, traceparent }: MessageCommand,
-    caller: Caller,
-    bytes: number
-  ): Promise<Answer> {
-    const used = caller.use(name)
-    const room = used instanceof Promise ? await used : used
-    const { user, userId, sender } = caller
+  #message (command: MessageCommand, caller: Caller, bytes: number): Awaitable<Answer> {
+    const used = caller.use(command.room)
+    return used instanceof Promise
+      ? used.then((room) => this.#handle(command, caller, room, bytes))
+      : this.#handle(command, caller, used, bytes)
+  }
+
+  #handle (command: MessageCommand, caller: Caller, room: UsedRoom, bytes: number): Awaitable<Answer> {
     const { rooms, messages } = this.#options
-    const call: MessageCall = {
-      rooms,
-      declaration: room.declaration,
-      params: room.params,
-      name,
-      type,
-      data,
-      bytes,
-      user,
-      userId,
-      sender,
-      messageId: id,
-      check: () => { room.check() },
-      whenGone: (giveUp) => caller.whenGone(giveUp, { room: name, used: room, messageId: id })
-    }
-    const outcome = await (MESSAGE.hasSubscribers
-      ? tracedMessage(messages, call, caller.isRequest, traceparent)
-      : messages.run(call))
-    if ('error' in outcome) {
-      const rule = room.declaration.messages.get(type)
-      if (rule !== undefined) rule.counted.refused++
-      throw Refusal.from(outcome.error, outcome.status, name)
-    }
-    return { type: 'ack', room: name, id, data: outcome.data }
+    const call = new MessageCall(rooms, command, caller, room, bytes)
+    const outcome = MESSAGE.hasSubscribers ? tracedMessage(messages, call) : messages.run(call)
+    return outcome instanceof Promise
+      ? outcome.then((told) => answerTo(command, room, told))
+      : answerTo(command, room, outcome)
   }
 
   async #members (room: string, id: string | undefined, caller: Caller): Promise<Answer> {
@@ -203,6 +186,16 @@ export class Commands {
       bytes
     }
   }
+}
+
+/** @throws Refusal where the message came to an error */
+function answerTo ({ room: name, name: type, id }: MessageCommand, room: UsedRoom, outcome: Outcome): Answer {
+  if ('error' in outcome) {
+    const rule = room.declaration.messages.get(type)
+    if (rule !== undefined) rule.counted.refused++
+    throw Refusal.from(outcome.error, outcome.status, name)
+  }
+  return { type: 'ack', room: name, id, data: outcome.data }
 }
 
 /** Returns the answer once `done` has been done. */

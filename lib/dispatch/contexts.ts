@@ -13,7 +13,8 @@ import { checkUpdate } from '../rooms/member-data.js'
 import { OpeningWriter } from '../rooms/opening-writer.js'
 import { leftOut } from '../rooms/left-out.js'
 import { shape } from '../rooms/publications.js'
-import { HandlerSignal, type WhenGone } from './handler-signal.js'
+import type { GiveUp } from './departures.js'
+import { HandlerSignal } from './handler-signal.js'
 
 type Params = Readonly<Record<string, string>>
 type Events = Record<string, unknown>
@@ -34,7 +35,7 @@ export interface ContextSource {
 export interface MessageSource extends ContextSource {
   readonly data: unknown
   /** Calls back once when nobody waits for the handler any more; the result ends it. */
-  readonly whenGone: WhenGone
+  whenGone (giveUp: GiveUp): () => void
 }
 
 /**
@@ -57,15 +58,20 @@ class Handle implements RoomHandle<Events> {
     this.#source = source
   }
 
-  async broadcast (
+  broadcast (
     event: string,
     data: unknown,
     { except, idempotencyKey }: BroadcastOptions = {}
   ): Promise<{ position?: Position, recipients: number }> {
     const { rooms, sender, userId } = this.#source
-    const once = idempotencyKey ?? this.#once()
-    const left = leftOut(except, { sender, userId })
-    return shape(await rooms.publish(this.name, event, data, { except: left, once, owner: userId, sender }))
+    try {
+      const once = idempotencyKey ?? this.#once()
+      const left = except === undefined ? undefined : leftOut(except, { sender, userId })
+      const published = rooms.publish(this.name, event, data, { except: left, once, owner: userId, sender })
+      return published instanceof Promise ? published.then(shape) : Promise.resolve(shape(published))
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   async remove (event: string, key: string | number): Promise<{ recipients: number }> {
@@ -78,10 +84,10 @@ class Handle implements RoomHandle<Events> {
   }
 
   /** A handler that runs again, because the first node that ran it died, must not publish a second time. */
-  #once (): readonly [string, string, string] | undefined {
+  #once (): readonly [userId: string, messageId: string, n: number] | undefined {
     const { userId, messageId } = this.#source
     const n = ++this.#published
-    return messageId === undefined ? undefined : [userId, messageId, String(n)]
+    return messageId === undefined ? undefined : [userId, messageId, n]
   }
 
   stream (event: string, head: object, { signal }: StreamOptions = {}): OpeningWriter {
@@ -126,7 +132,7 @@ export class RoomContext implements Public.RoomContext<Params, Events> {
 
 export class MessageContext extends RoomContext implements Public.MessageContext<Params, Events, unknown> {
   readonly data: unknown
-  readonly #whenGone: WhenGone
+  readonly #message: MessageSource
   #signal: HandlerSignal | undefined
   #isOver = false
 
@@ -134,13 +140,13 @@ export class MessageContext extends RoomContext implements Public.MessageContext
   constructor (source: MessageSource, data: unknown) {
     super(source)
     this.data = data
-    this.#whenGone = source.whenGone
+    this.#message = source
   }
 
   get signal (): AbortSignal {
     if (this.#signal === undefined) {
       this.#signal = new HandlerSignal()
-      if (!this.#isOver) this.#signal.follow(this.#whenGone)
+      if (!this.#isOver) this.#signal.follow((giveUp) => this.#message.whenGone(giveUp))
     }
     return this.#signal.signal
   }

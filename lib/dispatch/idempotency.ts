@@ -35,7 +35,21 @@ export interface OnceCall {
 }
 
 /** A handler at work: `answer` resolves by its deadline, `end` with its outcome whenever it ends. */
-export interface Handling { readonly answer: Promise<Outcome>, readonly end: Promise<Outcome> }
+export class Handling {
+  readonly answer: Promise<Outcome>
+  readonly end: Promise<Outcome>
+
+  constructor (answer: Promise<Outcome>, end: Promise<Outcome>) {
+    this.answer = answer
+    this.end = end
+  }
+}
+
+/** Runs the handler of a message once; `keep` stores its outcome before it is sent. */
+export type Handle = (keep: (final: Outcome) => Awaitable<Outcome>) => Outcome | Handling
+
+/** Characters of a content that is kept as it is, where it stays in this process. */
+const UNHASHED = 128
 
 /** A holder that has not settled so many milliseconds after the handler's timeout is given up. */
 const SETTLE = 5_000
@@ -60,61 +74,71 @@ export class Idempotency {
 
   stop (): void { this.#unstored?.stop() }
 
-  /** @throws Refusal `duplicate` when the id was used for another message */
-  async run (
-    call: OnceCall,
-    id: string,
-    handle: (keep: (final: Outcome) => Awaitable<Outcome>) => Handling
-  ): Promise<Outcome> {
+  /**
+   * Where nothing has to wait, neither the store of claims nor the handler, the outcome is no promise.
+   *
+   * @throws Refusal `duplicate` when the id was used for another message
+   */
+  run (call: OnceCall, id: string, handle: Handle): Awaitable<Outcome> {
     const key = keyOf(call.userId, id)
-    const content = hash('sha1', `${keyOf(call.name, call.type)}\n${JSON.stringify(call.data)}`, 'base64')
+    const content = this.#contentOf(call)
     const running = this.#running.get(key)
     if (running !== undefined) {
       if (running.hash !== content) throw new Refusal('duplicate')
-      return await running.outcome
+      return running.outcome
     }
     const unstored = this.#unstored?.get(key)
     if (unstored?.outcome !== undefined) {
       if (unstored.hash !== content) throw new Refusal('duplicate')
       return JSON.parse(unstored.outcome) as Outcome
     }
+    let claimed: Awaitable<Claim | undefined>
+    try {
+      claimed = this.#claim(key, content, call.userId)
+    } catch (error) {
+      return this.#unclaimed(call, key, content, error)
+    }
+    const begin = (claim: Claim | undefined): Outcome | Handling => {
+      try {
+        const known = this.#known(claim, key)
+        if (known !== undefined) return known
+        this.#checkAgain(call, key, content)
+      } catch (error) {
+        return this.#unclaimed(call, key, content, error)
+      }
+      return handle((final) => this.#keep(call, key, content, final))
+    }
+    if (claimed instanceof Promise) {
+      return this.#follow(key, content, claimed.then(begin, (error: unknown) => {
+        return this.#unclaimed(call, key, content, error)
+      }))
+    }
+    const begun = begin(claimed)
+    return begun instanceof Handling ? this.#follow(key, content, begun) : begun
+  }
+
+  /**
+   * What tells one content from another. A text that is not hashed has a line break, which no hash has.
+   */
+  #contentOf ({ name, type, data }: OnceCall): string {
+    const text = `${keyOf(name, type)}\n${JSON.stringify(data)}`
+    return this.#claims?.isLocal === true && text.length <= UNHASHED ? text : hash('sha1', text, 'base64')
+  }
+
+  /** Gives each further attempt the same outcome, for as long as the handler runs or its claim lasts. */
+  async #follow (key: string, content: string, beginning: Awaitable<Outcome | Handling>): Promise<Outcome> {
     let settle!: (outcome: Outcome) => void
     const outcome = new Promise<Outcome>((resolve) => { settle = resolve })
     const mine = { hash: content, outcome }
     this.#running.set(key, mine)
     const forget = (): void => { if (this.#running.get(key) === mine) this.#running.delete(key) }
-    try {
-      const claimed = this.#claim(key, content, call.userId)
-      const claim = claimed instanceof Promise ? await claimed : claimed
-      this.#unstored?.drop(key)
-      if (claim?.state === 'conflict') throw new Refusal('duplicate')
-      if (claim?.state === 'running') {
-        throw new Refusal('unavailable', {
-          message: 'the message is being handled elsewhere',
-          retryAfter: claim.retryAfter
-        })
-      }
-      if (claim?.state === 'settled') {
-        const known = parseOutcome(claim.outcome) ??
-          refusedBy(new Refusal('duplicate', {
-            message: 'the message has taken effect; what it came to cannot be read by this node'
-          }))
-        forget()
-        settle(known)
-        return known
-      }
-      this.#checkAgain(call, key, content)
-    } catch (error) {
+    const begun = beginning instanceof Promise ? await beginning : beginning
+    if (!(begun instanceof Handling)) {
       forget()
-      // The message may have been claimed all the same, and the claim would last for its whole lease.
-      if (error instanceof Refusal && error.outcome === 'unknown') {
-        this.#unstored?.add(key, content, undefined, call.userId)
-      }
-      const refused = refusedBy(refusalOf(error).refusal)
-      settle(refused)
-      return refused
+      settle(begun)
+      return begun
     }
-    const { answer, end } = handle((final) => this.#keep(call, key, content, final))
+    const { answer, end } = begun
     let expiry: NodeJS.Timeout | undefined
     let isOver = false
     void end.then(() => {
@@ -127,6 +151,36 @@ export class Idempotency {
     if (!isOver) expiry = after(forget, SETTLE).unref()
     settle(told)
     return told
+  }
+
+  /**
+   * What the claim says of the message's outcome; `undefined` where the message is this node's to run.
+   *
+   * @throws Refusal where it was another message, or is being handled elsewhere
+   */
+  #known (claim: Claim | undefined, key: string): Outcome | undefined {
+    this.#unstored?.drop(key)
+    switch (claim?.state) {
+      case 'conflict': throw new Refusal('duplicate')
+      case 'running':
+        throw new Refusal('unavailable', {
+          message: 'the message is being handled elsewhere',
+          retryAfter: claim.retryAfter
+        })
+      case 'settled':
+        return parseOutcome(claim.outcome) ??
+          refusedBy(new Refusal('duplicate', {
+            message: 'the message has taken effect; what it came to cannot be read by this node'
+          }))
+      default: return undefined
+    }
+  }
+
+  /** The outcome of a message that was not claimed, or whose sender may no longer send it. */
+  #unclaimed ({ userId }: OnceCall, key: string, content: string, error: unknown): Outcome {
+    // The message may have been claimed all the same, and the claim would last for its whole lease.
+    if (error instanceof Refusal && error.outcome === 'unknown') this.#unstored?.add(key, content, undefined, userId)
+    return refusedBy(refusalOf(error).refusal)
   }
 
   /**

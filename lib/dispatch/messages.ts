@@ -1,28 +1,16 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ClaimStore } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
-import { MessageContext, type MessageSource } from './contexts.js'
+import { MessageContext } from './contexts.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import type { Parsed, Validator, Violation } from '../protocol/checker.js'
 import { outgoing, parseNow, sendable } from '../rooms/fitting.js'
-import { Idempotency, type Handling, type IdempotencyOptions } from './idempotency.js'
+import { Handling, Idempotency, type IdempotencyOptions } from './idempotency.js'
+import type { MessageCall } from './message-call.js'
 import { refusedBy, type Outcome } from './outcome.js'
 import { after } from '../structures/timers.js'
 import { within } from '../structures/within.js'
 import { describe } from '../rooms/violations.js'
-
-export interface MessageCall extends MessageSource {
-  readonly type: string
-  readonly bytes: number
-  /**
-   * Called right before the handler, because the message may have had to wait for its claim.
-   *
-   * @throws Refusal when the sender may no longer send it
-   */
-  readonly check: () => void
-  /** The trace that it belongs to, where that is followed. */
-  readonly trace?: { readonly traceparent?: string | undefined } | undefined
-}
 
 export interface MessagesOptions extends IdempotencyOptions {
   readonly validateOutput: boolean
@@ -62,19 +50,27 @@ export class Messages {
 
   stop (): void { this.#idempotency.stop() }
 
-  /** Never rejects: an error is an outcome too. */
-  async run (call: MessageCall): Promise<Outcome> {
+  /** Never throws or rejects: an error is an outcome too. It is no promise where nothing has to wait. */
+  run (call: MessageCall): Awaitable<Outcome> {
+    const failed = (error: unknown): Outcome => thrown(call, error)
     try {
       const checked = this.#check(call)
-      const data = checked instanceof Promise ? await checked : checked
-      if (call.messageId === undefined) {
-        call.check()
-        return await this.#handle(call, data).answer
-      }
-      return await this.#idempotency.run(call, call.messageId, (keep) => this.#handle(call, data, keep))
+      const outcome = checked instanceof Promise
+        ? checked.then((data) => this.#once(call, data))
+        : this.#once(call, checked)
+      return outcome instanceof Promise ? outcome.catch(failed) : outcome
     } catch (error) {
-      return thrown(call, error)
+      return failed(error)
     }
+  }
+
+  #once (call: MessageCall, data: unknown): Awaitable<Outcome> {
+    if (call.messageId === undefined) {
+      call.check()
+      const handling = this.#handle(call, data)
+      return handling instanceof Handling ? handling.answer : handling
+    }
+    return this.#idempotency.run(call, call.messageId, (keep) => this.#handle(call, data, keep))
   }
 
   /** Gives the data as the handler gets it, which a schema may have changed. */
@@ -101,17 +97,14 @@ export class Messages {
     call: MessageCall,
     data: unknown,
     keep: (final: Outcome) => Awaitable<Outcome> = (final) => final
-  ): Handling {
+  ): Outcome | Handling {
     const context = new MessageContext(call, data)
     const invoked = call.declaration.messages.get(call.type)!.counted.handled.isNext()
       ? this.#measured(call, context)
       : this.#invoke(call, context)
     if (!(invoked instanceof Promise)) context.over()
     const end = invoked instanceof Promise ? invoked.then(keep) : keep(invoked)
-    if (!(end instanceof Promise)) {
-      const done = Promise.resolve(end)
-      return { answer: done, end: done }
-    }
+    if (!(end instanceof Promise)) return end
     const answer = new Promise<Outcome>((resolve) => {
       const timer = after(() => {
         const late = new Refusal('timeout')
@@ -124,7 +117,7 @@ export class Messages {
         resolve(outcome)
       })
     })
-    return { answer, end }
+    return new Handling(answer, end)
   }
 
   #measured (call: MessageCall, context: MessageContext): Outcome | Promise<Outcome> {

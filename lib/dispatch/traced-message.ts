@@ -1,31 +1,26 @@
 import { MESSAGE, type MessageStep } from '../diagnostics/channels.js'
 import { traced } from '../diagnostics/traced.js'
-import type { MessageCall, Messages } from './messages.js'
+import type { MessageCall } from './message-call.js'
+import type { Messages } from './messages.js'
 import type { Outcome } from './outcome.js'
 
 /** Runs a message as a step that subscribers of the diagnostics channel follow. */
-export async function tracedMessage (
-  messages: Messages,
-  call: MessageCall,
-  isRequest: boolean,
-  traceparent: string | undefined
-): Promise<Outcome> {
-  const { name, declaration, type, messageId, userId, sender, bytes } = call
+export async function tracedMessage (messages: Messages, call: MessageCall): Promise<Outcome> {
   const step: MessageStep = {
-    room: name,
-    definition: declaration.pattern.source,
-    message: type,
-    messageId,
-    userId,
-    connectionId: sender,
-    bytes,
-    isRequest,
-    traceparent
+    room: call.name,
+    definition: call.declaration.pattern.source,
+    message: call.type,
+    messageId: call.messageId,
+    userId: call.userId,
+    connectionId: call.sender,
+    bytes: call.bytes,
+    isRequest: call.isRequest,
+    traceparent: call.traceparent
   }
   let outcome: Outcome | undefined
   // The outcome has the reply, which is no business of subscribers.
   await traced(MESSAGE, step, async () => {
-    outcome = await messages.run({ ...call, trace: step })
+    outcome = await messages.run(call.traced(step))
     if ('error' in outcome) step.code = outcome.error.code
   })
   return outcome!

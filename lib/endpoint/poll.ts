@@ -3,13 +3,14 @@ import type { Admission, Admitted } from '../admission/admission.js'
 import type { Peers } from '../admission/peer.js'
 import type { FirstRooms } from '../dispatch/first-rooms.js'
 import type { JoinResult } from '../dispatch/joins.js'
-import { secondsOf, sendJson } from '../errors/http.js'
+import { secondsOf, sendText } from '../errors/http.js'
 import { ofUser, Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { isOffset } from '../protocol/position.js'
 import type { Exchanges } from './exchanges.js'
 import { ANSWER_HEADERS } from './headers.js'
 import type { Openings } from './opening.js'
+import { encodeAnswer } from './poll-answer.js'
 import type { Polls } from './polls.js'
 
 export interface PollOptions {
@@ -66,7 +67,7 @@ export class Poll {
     polls.answered(connection, () => {
       exchanges.cut(request.raw)
     }, (callback) => { exchanges.whenOver(request.raw, callback) })
-    return await sendJson(reply.headers(ANSWER_HEADERS), answer)
+    return await sendText(reply.headers(ANSWER_HEADERS), encodeAnswer(answer))
   }
 }
 

@@ -4,18 +4,9 @@ import type { Admitted } from '../admission/admission.js'
 import type { Peer } from '../admission/peer.js'
 import { isForNow, type JoinResult, type Joins, type TakenRooms } from '../dispatch/joins.js'
 import { Refusal } from '../errors/refusal.js'
-import type { Packet } from '../protocol/packet.js'
 import { CursorTrack } from '../transports/cursor-track.js'
 import { PollLink } from '../transports/polling.js'
-
-/** The answer of a poll. */
-export interface PollAnswer {
-  readonly connectionId: string
-  readonly cursor: string
-  readonly resumed: boolean
-  readonly rooms: Readonly<Record<string, unknown>>
-  readonly frames: readonly unknown[]
-}
+import type { PollAnswer } from './poll-answer.js'
 
 export interface PollsOptions {
   readonly joins: Joins
@@ -100,13 +91,12 @@ export class Polls {
           const packets = connection.take()
           if (connection.ending !== undefined) return finish(inHttp(connection.ending))
           for (const packet of packets) track.see(packet)
-          const frames = packets.map(parse)
           const cost = Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER)
           connection.charge(cost)
           // A client that opens another connection for each poll would have a new bucket each time.
           if (known === undefined) this.#options.charge(connection.userId, cost)
           this.#park(connection, cursorRooms)
-          finish({ connectionId: connection.id, cursor: track.toString(), resumed: isResumed, rooms, frames })
+          finish({ connectionId: connection.id, cursor: track.toString(), resumed: isResumed, rooms, frames: packets })
         }
       })
       const isCurrent = (): boolean => this.#open.get(connection)?.link === link
@@ -275,8 +265,4 @@ export class Polls {
 function inHttp (ending: Refusal): Refusal {
   const { word, statusCode, data: { message } } = ending
   return statusCode === 0 ? new Refusal(word, { message, as: { code: word, statusCode: 503 } }) : ending
-}
-
-function parse (packet: Packet): unknown {
-  return JSON.parse(packet.payload.toString())
 }

@@ -11,7 +11,12 @@ export const NO_STORE = { 'cache-control': 'no-store' } as const
  * would change what clients read.
  */
 export function sendJson (reply: FastifyReply, value: unknown): FastifyReply {
-  return reply.type('application/json; charset=utf-8').send(JSON.stringify(value))
+  return sendText(reply, JSON.stringify(value))
+}
+
+/** Sends a text that is JSON already. */
+export function sendText (reply: FastifyReply, json: string): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(json)
 }
 
 const REASONS: Readonly<Record<number, string>> = {

@@ -2,7 +2,23 @@ import { Link, LinkedList } from '../structures/linked-list.js'
 import { Retained, type Retention } from './retention.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 
-interface Entry<V> { readonly owner: Owner<V>, readonly key: string, value: V, until: number, bytes: number }
+/** One entry, and its place among those of its owner: there are millions of them, each of one object. */
+class Entry<V> extends Link<undefined> {
+  readonly owner: Owner<V>
+  readonly key: string
+  value: V
+  until: number
+  bytes: number
+
+  constructor (owner: Owner<V>, key: string, value: V, until: number, bytes: number) {
+    super(undefined)
+    this.owner = owner
+    this.key = key
+    this.value = value
+    this.until = until
+    this.bytes = bytes
+  }
+}
 
 /** Estimated bytes of an entry besides its key and its value. */
 const ENTRY = 300
@@ -12,12 +28,12 @@ const OWNER = 500
 /** Holds the entries of one owner, oldest first. */
 class Owner<V> extends Retained {
   readonly id: string
-  readonly entries = new LinkedList<Entry<V>>()
-  readonly #shift: (link: Link<Entry<V>>) => void
+  readonly entries = new LinkedList<undefined, Entry<V>>()
+  readonly #shift: (entry: Entry<V>) => void
   readonly #onEmpty: (owner: Owner<V>) => void
   held = 0
 
-  constructor (id: string, shift: (link: Link<Entry<V>>) => void, onEmpty: (owner: Owner<V>) => void) {
+  constructor (id: string, shift: (entry: Entry<V>) => void, onEmpty: (owner: Owner<V>) => void) {
     super()
     this.id = id
     this.#shift = shift
@@ -25,7 +41,7 @@ class Owner<V> extends Retained {
   }
 
   get bytes (): number { return this.held === 0 ? 0 : this.held + OWNER }
-  get ends (): number { return this.entries.first?.item.until ?? Number.POSITIVE_INFINITY }
+  get ends (): number { return this.entries.first?.until ?? Number.POSITIVE_INFINITY }
 
   shift (): void {
     const { first } = this.entries
@@ -49,7 +65,7 @@ export class Remembered<V> {
    * then.
    */
   #now = 0
-  readonly #entries = new ShardedMap<Link<Entry<V>>>()
+  readonly #entries = new ShardedMap<Entry<V>>()
   readonly #owners = new ShardedMap<Owner<V>>()
   /** Number of entries that owners lost before their time by the bound for one owner. */
   evicted = 0
@@ -72,13 +88,13 @@ export class Remembered<V> {
   get owners (): number { return this.#owners.size }
 
   get (key: string, now: number): V | undefined {
-    const entry = this.#entries.get(key)?.item
+    const entry = this.#entries.get(key)
     return entry === undefined || entry.until <= now ? undefined : entry.value
   }
 
   /** Values of the entries that have not expired, without an order. */
   * values (now: number): Generator<V> {
-    for (const { item: { value, until } } of this.#entries.values()) if (until > now) yield value
+    for (const { value, until } of this.#entries.values()) if (until > now) yield value
   }
 
   /**
@@ -89,24 +105,23 @@ export class Remembered<V> {
   set (owner: string, key: string, value: V, bytes: number, until: number, now: number): void {
     this.#now = now
     const size = ENTRY + key.length + bytes
-    let link = this.#entries.get(key)
-    if (link !== undefined && link.item.owner.id !== owner) {
+    let entry = this.#entries.get(key)
+    if (entry !== undefined && entry.owner.id !== owner) {
       this.delete(key, now)
-      link = undefined
+      entry = undefined
     }
-    const own = link?.item.owner ?? this.#ownerOf(owner)
-    if (link === undefined) {
-      link = new Link<Entry<V>>({ owner: own, key, value, until, bytes: size })
-      this.#entries.set(key, link)
+    const own = entry?.owner ?? this.#ownerOf(owner)
+    if (entry === undefined) {
+      entry = new Entry(own, key, value, until, size)
+      this.#entries.set(key, entry)
       own.held += size
     } else {
-      const entry = link.item
       own.held += size - entry.bytes
       entry.value = value
       entry.until = until
       entry.bytes = size
     }
-    own.entries.push(link)
+    own.entries.push(entry)
     while (own.bytes > this.#perOwner && own.entries.size > 0) {
       own.shift()
       this.evicted++
@@ -126,32 +141,32 @@ export class Remembered<V> {
   }
 
   delete (key: string, now: number): void {
-    const link = this.#entries.get(key)
-    if (link === undefined) return
-    this.#drop(link)
-    this.#retention.changed(link.item.owner, now)
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return
+    this.#drop(entry)
+    this.#retention.changed(entry.owner, now)
   }
 
   #ownerOf (id: string): Owner<V> {
     let owner = this.#owners.get(id)
     if (owner === undefined) {
-      owner = new Owner<V>(id, (link) => {
-        this.#shift(link)
+      owner = new Owner<V>(id, (entry) => {
+        this.#shift(entry)
       }, (empty) => { if (this.#owners.get(empty.id) === empty) this.#owners.delete(empty.id) })
       this.#owners.set(id, owner)
     }
     return owner
   }
 
-  #shift (link: Link<Entry<V>>): void {
-    const { key, value, until } = link.item
-    this.#drop(link)
+  #shift (entry: Entry<V>): void {
+    const { key, value, until } = entry
+    this.#drop(entry)
     if (until > this.#now) this.#onEvicted?.(key, value)
   }
 
-  #drop (link: Link<Entry<V>>): void {
-    const { owner, key, bytes } = link.item
-    link.remove()
+  #drop (entry: Entry<V>): void {
+    const { owner, key, bytes } = entry
+    entry.remove()
     this.#entries.delete(key)
     owner.held -= bytes
   }

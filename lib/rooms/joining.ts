@@ -147,7 +147,9 @@ export class Joining {
    */
   async rejoin (membership: Membership, request: JoinRequest, isContinued: boolean): Promise<Rejoined> {
     const { room } = membership
-    const { since, resumed } = await this.plan(room, request)
+    const { since, resumed } = isAtTop(room, request)
+      ? { since: request.since, resumed: true }
+      : await this.plan(room, request)
     const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
     const snapshot = await store?.snapshot(room.name, this.#presenceList)
     const position = since ?? room.position
@@ -164,6 +166,14 @@ export class Joining {
       start: () => { room.start(membership, []) }
     }
   }
+}
+
+/**
+ * Whether a member stands where the room on this node does, which is open because of it: then nothing has to be read to
+ * know that it has missed nothing.
+ */
+function isAtTop ({ hasHistory, position }: RoomOfMember, { since }: JoinRequest): boolean {
+  return hasHistory && since !== undefined && since.epoch === position.epoch && since.offset === position.offset
 }
 
 /**

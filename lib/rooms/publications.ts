@@ -10,10 +10,10 @@ import { outgoing } from './fitting.js'
 export interface PublishOptions {
   readonly except?: Except | undefined
   /**
-   * Names what is to have effect once: a key of the application, or the parts of a key of this library, which no single
-   * text can equal.
+   * Names what is to have effect once: a key of the application, or the user and the id of a message and the number of
+   * the publication among those of its handler, which no single text can equal.
    */
-  readonly once?: string | readonly [string, string, string] | undefined
+  readonly once?: string | readonly [userId: string, messageId: string, n: number] | undefined
   readonly ack?: string | undefined
   /** User whose message makes the event. */
   readonly owner?: string | undefined
@@ -77,7 +77,7 @@ export class Publications {
       timestamp: Date.now(),
       key,
       except,
-      idempotencyKey: idempotencyKey(once),
+      ...keysOf(once),
       ack,
       owner,
       user: isOwned ? owner : undefined
@@ -119,7 +119,7 @@ export class Publications {
       throw new REALTIME_ERR_EVENT(`the key of a value of "${type}" is a string or a number, not ${typeof key}`)
     }
     const removal = removalOf({ type, key: this.#keyOf(declaration, type, key) })
-    return { ...removal, idempotencyKey: idempotencyKey(once), owner }
+    return { ...removal, ...keysOf(once), owner }
   }
 
   /** Makes an event for one member only, without an offset; it is not retained. */
@@ -177,8 +177,13 @@ export class Publications {
   }
 }
 
-function idempotencyKey (once: PublishOptions['once']): string | undefined {
-  return once === undefined ? undefined : typeof once === 'string' ? keyOf(once) : keyOf(...once)
+function keysOf (once: PublishOptions['once']): Pick<Publication, 'idempotencyKey' | 'message'> {
+  if (once === undefined || typeof once === 'string') {
+    return { idempotencyKey: once === undefined ? undefined : keyOf(once), message: undefined }
+  }
+  const [userId, messageId, n] = once
+  const claim = keyOf(userId, messageId)
+  return { idempotencyKey: keyOf(userId, messageId, String(n)), message: { claim, n } }
 }
 
 /** @throws REALTIME_ERR_EVENT for a value that has no such key, where its schema did not show whether it has */

@@ -12,15 +12,16 @@ export class Link<T> {
   remove (): void { this.list?.remove(this) }
 }
 
-export class LinkedList<T> {
-  first: Link<T> | undefined
-  last: Link<T> | undefined
+/** A list of links, or of objects that are links themselves, where there are many of them. */
+export class LinkedList<T, L extends Link<T> = Link<T>> {
+  first: L | undefined
+  last: L | undefined
   #size = 0
 
   get size (): number { return this.#size }
 
   /** Moves the link to the end of this list, out of the list that it was in. */
-  push (link: Link<T>): void {
+  push (link: L): void {
     link.list?.remove(link)
     link.list = this
     link.before = this.last
@@ -31,8 +32,8 @@ export class LinkedList<T> {
   }
 
   /** @param link a link of this list */
-  remove (link: Link<T>): void {
-    const { before, after } = link
+  remove (link: L): void {
+    const { before, after } = link as { before: L | undefined, after: L | undefined }
     if (before === undefined) this.first = after
     else before.after = after
     if (after === undefined) this.last = before
@@ -42,6 +43,6 @@ export class LinkedList<T> {
   }
 
   * [Symbol.iterator] (): Generator<T> {
-    for (let link = this.first; link !== undefined; link = link.after) yield link.item
+    for (let link: Link<T> | undefined = this.first; link !== undefined; link = link.after) yield link.item
   }
 }

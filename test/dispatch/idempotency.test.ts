@@ -1,5 +1,6 @@
 import t from 'tap'
-import { Idempotency, type Handling, type OnceCall } from '../../lib/dispatch/idempotency.js'
+import type { ClaimStore } from '../../lib/adapters/adapter.js'
+import { Handling, Idempotency, type OnceCall } from '../../lib/dispatch/idempotency.js'
 import type { Outcome } from '../../lib/dispatch/outcome.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
 import { FailureLog } from '../../lib/errors/failure-log.js'
@@ -34,7 +35,7 @@ function handler (): {
     handle: (keep) => {
       runs++
       const kept = ended.then(keep)
-      return { answer: kept, end: kept }
+      return new Handling(kept, kept)
     },
     end: (outcome) => { end(outcome) }
   }
@@ -54,7 +55,7 @@ t.test('an id that is used for another message is refused as a duplicate', async
   const once = new Idempotency(undefined, OPTIONS)
   const { handle, end } = handler()
   const first = once.run(call({ n: 1 }), 'm1', handle)
-  await t.rejects(once.run(call({ n: 2 }), 'm1', handle), { code: 'duplicate' })
+  t.throws(() => once.run(call({ n: 2 }), 'm1', handle), { code: 'duplicate' })
   end({})
   await first
 })
@@ -65,4 +66,44 @@ t.test('a sender that may not go on is refused, and its handler never runs', asy
   const outcome = await once.run(call({}, () => { throw new Refusal('revoked') }), 'm1', made.handle)
   t.match(outcome, { error: { code: 'revoked' }, status: 403 })
   t.equal(made.runs, 0)
+})
+
+/** A store that answers at once, and says what it was asked. */
+function store (): { readonly asked: string[], readonly claims: ClaimStore } {
+  const asked: string[] = []
+  const outcomes = new Map<string, string>()
+  return {
+    asked,
+    claims: {
+      claim: (key) => {
+        asked.push('claim')
+        const outcome = outcomes.get(key)
+        return outcome === undefined ? { state: 'claimed' } : { state: 'settled', outcome }
+      },
+      settle: (key, _hash, outcome) => {
+        asked.push('settle')
+        if (outcome !== undefined) outcomes.set(key, outcome)
+      },
+      put: () => {},
+      take: () => undefined
+    }
+  }
+}
+
+t.test('where neither the store nor the handler makes it wait, the outcome is there at once, and once', async (t) => {
+  const { claims, asked } = store()
+  const once = new Idempotency(claims, OPTIONS)
+  let runs = 0
+  const handle = (keep: Keep): Outcome => {
+    runs++
+    return keep({ data: runs }) as Outcome
+  }
+  t.same(once.run(call({ n: 1 }), 'm1', handle), { data: 1 })
+  t.same(once.run(call({ n: 1 }), 'm1', handle), { data: 1 }, 'sent again')
+  t.same(once.run(call({ n: 1 }), 'm2', handle), { data: 2 }, 'another one')
+  t.same(asked, ['claim', 'settle', 'claim', 'claim', 'settle'])
+  const refused = once.run(call({}, () => { throw new Refusal('revoked') }), 'm3', handle)
+  t.match(refused, { error: { code: 'revoked' } })
+  t.same(asked.slice(5), ['claim', 'settle'], 'the claim is given back')
+  t.equal(runs, 2)
 })

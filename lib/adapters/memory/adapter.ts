@@ -1,9 +1,10 @@
 import { encodeEvent, type Packet } from '../../protocol/packet.js'
 import { keyOf, keyOfKind } from '../../protocol/key.js'
 import type { Position } from '../../protocol/position.js'
+import { pooled } from '../../protocol/websocket-frame.js'
 import { every } from '../../structures/timers.js'
 import type {
-  Adapter, AdapterHost, Claim, ClaimStore, DenialStore, HistoryPage, HistoryQuery, Publication, Published, RoomSettings
+  Adapter, AdapterHost, ClaimStore, DenialStore, HistoryPage, HistoryQuery, Publication, Published, RoomSettings
 } from '../adapter.js'
 import type { Awaitable } from '../../structures/awaitable.js'
 import { latestTtl } from '../../retention/latest.js'
@@ -11,6 +12,7 @@ import { Remembered } from '../../retention/remembered.js'
 import { Retention } from '../../retention/retention.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
 import { Slices } from '../../structures/slices.js'
+import { MemoryClaims, type Message } from './claims.js'
 import { MemoryPresence } from './presence.js'
 import { MemoryTexts } from './texts.js'
 import { checkMemory } from '../options.js'
@@ -50,14 +52,6 @@ const QUIET = 60_000
 /** Entries that one turn of the event loop drops. */
 const SLICE = 1_000
 
-interface Running {
-  readonly hash: string
-  readonly outcome?: string
-  readonly until: number
-  /** Who runs it. */
-  readonly holder?: string | undefined
-}
-
 /**
  * The adapter for one process without infrastructure. Everything is kept in memory and lost with the process, so a new
  * process begins a new epoch.
@@ -83,7 +77,8 @@ export class MemoryAdapter implements Adapter {
   #version = 0
   readonly #idempotency: number
   readonly #published: Remembered<Published>
-  readonly #claims: Remembered<Running>
+  readonly #claims: Remembered<Message>
+  readonly #messages: MemoryClaims
   /**
    * Budgets: ids and keys share the first; values for one `take` have the second, so that the flood of a user cannot
    * evict them.
@@ -120,7 +115,8 @@ export class MemoryAdapter implements Adapter {
     })
     this.#published = new Remembered(ids, perUser)
     this.#claims = new Remembered(ids, perUser)
-    this.claims = memoryClaims(this.#claims, new Remembered(values), this.#clock)
+    const taken = new Remembered<string>(values)
+    this.claims = this.#messages = new MemoryClaims(this.#claims, taken, this.#idempotency, this.#clock)
     this.denials = memoryDenials(new Remembered(this.#denied), this.#now)
     this.#sweep = new Slices(() => {
       const isMore = this.#retentions.some((retention) => retention.sweep(this.#clock(), SLICE))
@@ -167,9 +163,10 @@ export class MemoryAdapter implements Adapter {
 
   publish (room: string, publication: Publication, settings: RoomSettings): Awaitable<Published> {
     const now = this.#clock()
-    const known = publication.idempotencyKey === undefined ? undefined : keyOf(room, publication.idempotencyKey)
-    if (known !== undefined) {
-      const before = this.#published.get(known, now)
+    const { idempotencyKey, message } = publication
+    if (idempotencyKey !== undefined) {
+      const before = (message === undefined ? undefined : this.#messages.before(message, room)) ??
+        this.#published.get(keyOf(room, idempotencyKey), now)
       if (before !== undefined) return before
     }
     const { removes, type, key = '' } = publication
@@ -180,12 +177,23 @@ export class MemoryAdapter implements Adapter {
     const packet = this.#keep(room, subscribed, publication, settings, now)
     const recipients = subscribed === undefined ? 0 : this.#host?.event(room, packet) ?? 0
     const { position } = packet
-    if (known !== undefined) {
-      const owner = publication.owner === undefined ? keyOfKind('room', room) : keyOfKind('user', publication.owner)
-      this.#published.set(owner, known, { position, recipients: 0 }, PUBLISHED, now + this.#idempotency, now)
-    }
+    if (idempotencyKey !== undefined) this.#remember(room, publication, position, now)
     if (!(recipients instanceof Promise)) return { position, recipients }
     return recipients.then((offered) => ({ position, recipients: offered }))
+  }
+
+  #remember (
+    room: string, { idempotencyKey = '', message, owner }: Publication, position: Position | undefined, now: number
+  ): void {
+    if (message !== undefined && this.#messages.published(message, room, position, owner ?? '')) return
+    this.#published.set(
+      owner === undefined ? keyOfKind('room', room) : keyOfKind('user', owner),
+      keyOf(room, idempotencyKey),
+      { position, recipients: 0 },
+      PUBLISHED,
+      now + this.#idempotency,
+      now
+    )
   }
 
   #keep (
@@ -207,12 +215,13 @@ export class MemoryAdapter implements Adapter {
       return packet
     }
     if (delivery === 'volatile' || ack !== undefined || history === false) {
-      return encodeEvent({ type, room, delivery, timestamp, key, except, ack, traceparent }, data)
+      return encodeEvent({ type, room, delivery, timestamp, key, except, ack, traceparent }, data, pooled)
     }
     const stream = subscribed ?? this.#streams.open(room, now)
     const packet = encodeEvent(
       { type, room, delivery, timestamp, key, except, ack, position: stream.next, traceparent },
-      data
+      data,
+      pooled
     )
     this.#streams.append(room, stream, packet, history, now)
     return packet
@@ -272,37 +281,6 @@ export class MemoryAdapter implements Adapter {
 /** @returns the embedded adapter, which is the default and enough for one process */
 export function memory (options?: MemoryOptions): Adapter {
   return new MemoryAdapter(options)
-}
-
-function memoryClaims (claims: Remembered<Running>, values: Remembered<string>, now: () => number): ClaimStore {
-  return {
-    claim (key, hash, lease, owner = '', holder?: string): Claim {
-      const at = now()
-      const known = claims.get(key, at)
-      const isAgain = holder !== undefined && known?.holder === holder && known.hash === hash
-      if (known === undefined || (isAgain && known.outcome === undefined)) {
-        claims.set(owner, key, { hash, until: at + lease, holder }, 0, at + lease, at)
-        return { state: 'claimed' }
-      }
-      if (known.hash !== hash) return { state: 'conflict' }
-      if (known.outcome !== undefined) return { state: 'settled', outcome: known.outcome }
-      return { state: 'running', retryAfter: known.until - at }
-    },
-    settle (key, hash, outcome, ttl, owner = '', holder?: string) {
-      const at = now()
-      const known = claims.get(key, at)
-      if (known !== undefined && known.hash !== hash) return
-      if (outcome === undefined) {
-        if (holder === undefined || known?.holder === holder) claims.delete(key, at)
-      } else claims.set(owner, key, { hash, outcome, until: at + ttl }, outcome.length, at + ttl, at)
-    },
-    put (key, value, ttl) { values.set('', key, value, value.length, now() + ttl, now()) },
-    take (key) {
-      const value = values.get(key, now())
-      values.delete(key, now())
-      return value
-    }
-  }
 }
 
 function memoryDenials (denied: Remembered<number>, now: () => number): DenialStore {
