@@ -129,7 +129,10 @@ export class Admission {
     const names = roomNamesOf(path, query, kind, settings.limits.rooms)
     // A ticket that was spent on another kind of request would be missing where it is needed.
     if (credential?.carrier === 'ticket' && kind !== 'websocket' && kind !== 'sse') {
-      throw new Refusal('unauthorized', { message: 'a ticket opens one WebSocket or one stream' })
+      throw new Refusal('unauthorized', {
+        message: 'a ticket opens one WebSocket or one stream',
+        why: { fix: 'give polls and messages by POST another credential of auth.carriers' }
+      })
     }
     const ending = polled === undefined ? undefined : this.#options.takeEnding(polled)
     if (ending !== undefined) throw ending

@@ -28,6 +28,7 @@ export interface AuthenticationOptions {
   readonly revocations: Revocations
 }
 
+const KNOWN = 'authenticate has to return the user whose credential it is, or a promise of it'
 /** The last time that a `Date` can express, in Unix milliseconds. */
 const MAX_TIME = 8.64e15
 interface Claims { readonly sub?: unknown, readonly exp?: unknown, readonly jti?: unknown }
@@ -74,7 +75,7 @@ export class Authentication {
   #named (user: unknown): Awaitable<Identity> {
     const { userId: idOf } = this.#options
     if (user === null || user === undefined) {
-      throw new Refusal('unauthorized', { why: { reason: `authenticate returned ${String(user)}` } })
+      throw new Refusal('unauthorized', { why: { reason: `authenticate returned ${String(user)}`, fix: KNOWN } })
     }
     const claims = (typeof user === 'object' ? user : {}) as Claims
     return idOf === undefined

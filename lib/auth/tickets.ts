@@ -9,6 +9,8 @@ import { isExpired } from './expiry.js'
 import { OpenTickets } from './open-tickets.js'
 import { userRoom } from '../rooms/built-in.js'
 
+const FRESH = 'a ticket opens one connection, within auth.ticket.ttl: take a new one for each try'
+
 /** The ticket as a client gets it. */
 export interface Ticket {
   readonly ticket: string
@@ -62,10 +64,17 @@ export class Tickets {
    */
   async redeem (ticket: string): Promise<Identity> {
     const value = await this.#claims?.take(keyOfKind('ticket', ticket))
-    if (value === undefined) throw new Refusal('unauthorized', { message: 'the ticket is spent, expired or unknown' })
+    if (value === undefined) {
+      throw new Refusal('unauthorized', { message: 'the ticket is spent, expired or unknown', why: { fix: FRESH } })
+    }
     this.#open.spend(ticket)
     const identity = parseIdentity(value)
-    if (identity === undefined) throw new Refusal('unauthorized', { message: 'the ticket cannot be read by this node' })
+    if (identity === undefined) {
+      throw new Refusal('unauthorized', {
+        message: 'the ticket cannot be read by this node',
+        why: { fix: 'run one version of this plugin on all nodes, and take a new ticket' }
+      })
+    }
     if (isExpired(identity.exp)) throw new Refusal('token_expired')
     return identity
   }

@@ -192,7 +192,8 @@ function createSnapshots (handle: Handle, load: () => Promise<Loaded>): Snapshot
  * @param load loads the state, shows it, and returns the answer, whose header `x-realtime-position` is set by
  *   `reply.position(address)`, or the position itself
  * @returns what `load` returned
- * @throws what `load` throws; `position_missing`; `unavailable` when the state and the events do not meet
+ * @throws the refusal of the room; what `load` throws; `position_missing`; `unavailable` when the state and the events
+ *   do not meet
  */
 export async function snapshot<T extends Loaded> (room: object, load: () => Promise<T>): Promise<T> {
   const handle = handleOf(room)

@@ -122,6 +122,10 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
     await say(ada, 'two')
     await lines(ada, 'one', 'two')
     await lines(other, 'one', 'two')
+    const bob = await enter(await tab(t, browser, `${first.url}/?customer=ada`), 'bob')
+    await bob.getByText('forbidden: not allowed').waitFor()
+    // An uncaught error would have come by the next turn of the page, and fail the test.
+    await bob.evaluate('0')
   })
 
   for (const [what, file] of [['step 5', STEPS[4]!], ['step 6', 'support/server.ts']] as const) {

@@ -57,6 +57,17 @@ const CASES: Record<string, Case> = {
     code: 'unauthorized',
     line: { reason: 'no credential was found', carriers: ['header', 'subprotocol', 'ticket'], msg: /auth\.carriers/ }
   },
+  'the app\'s own authenticate knows no such user': {
+    options: { authenticate: () => null },
+    peer: async (server) => await ask(server, 'websocket', { token: server.token('ada') }),
+    code: 'unauthorized',
+    line: { reason: 'authenticate returned null', msg: /authenticate has to return the user/ }
+  },
+  'a ticket is used twice': {
+    peer: async (server) => await ask(server, 'websocket', { path: '/ws/chat/1?ticket=spent' }),
+    code: 'unauthorized',
+    line: { msg: /the ticket is spent, expired or unknown; .*take a new one for each try/ }
+  },
   'the page has a foreign origin': {
     options: { origins: ['https://app.example.com'] },
     peer: async (server) => await ask(server, 'websocket', {

@@ -46,7 +46,7 @@ function draw () {
   }))
 }
 for (const event of ['pointer', 'removed', 'presence']) room.on(event, draw)
-room.joined.then(draw)
+room.joined.then(draw, () => {})
 
 let next, timer
 $('board').addEventListener('pointermove', ({ clientX, clientY }) => {
