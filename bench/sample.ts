@@ -4,6 +4,8 @@ export interface Sample {
   readonly cpu?: number
   readonly user?: number
   readonly system?: number
+  /** of it that of the process which began the others, where there are several */
+  readonly own?: number
   /** delivered events, or upgrades, per second */
   readonly perSecond?: number
   /** milliseconds */

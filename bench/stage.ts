@@ -147,10 +147,10 @@ export class Stage {
 }
 
 /** CPU of the server between two readings, for each of so many events, upgrades or clients. */
-export function cost (start: Reading, end: Reading, count: number): Pick<Sample, 'cpu' | 'user' | 'system' | 'others'> {
+export function cost (start: Reading, end: Reading, count: number): Pick<Sample, 'cpu' | 'user' | 'system' | 'own' | 'others'> {
   const user = (end.user - start.user) / count
   const system = (end.system - start.system) / count
-  return { cpu: user + system, user, system, others: others(start, end) }
+  return { cpu: user + system, user, system, own: (end.own - start.own) / count, others: others(start, end) }
 }
 
 /** Share of the server's core that other processes had between two readings. */

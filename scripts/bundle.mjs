@@ -14,7 +14,8 @@ const DIST = fileURLToPath(new URL('../dist', import.meta.url))
 const BUNDLES = {
   server: 'index.js',
   redis: 'adapters/redis/index.js',
-  nats: 'adapters/nats/index.js'
+  nats: 'adapters/nats/index.js',
+  cluster: 'adapters/cluster/index.js'
 }
 const IN_BROWSERS = /^\.\/(client|contract|ai|react|vue)\b/
 

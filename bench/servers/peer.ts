@@ -10,6 +10,8 @@ export interface PeerServer {
   readonly usesSend?: boolean
   /** writes that the server counts itself */
   writes? (): Promise<number>
+  /** CPU time of its other processes, in microseconds */
+  others? (): Promise<{ readonly user: number, readonly system: number }>
 }
 
 /** What stands in the tokens of the benchmark. */

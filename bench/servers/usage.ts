@@ -41,8 +41,10 @@ export async function readUsage (server: PeerServer): Promise<Usage> {
   const writes = await server.writes?.()
   const { rss, heapUsed, external } = process.memoryUsage()
   const syscalls = server.usesSend === true ? undefined : countSyscalls()
-  const { user, system } = process.cpuUsage()
-  return { user, system, rss, heap: heapUsed + external, syscalls, writes, loopDelay }
+  const own = process.cpuUsage()
+  const others = await server.others?.() ?? { user: 0, system: 0 }
+  const both = { user: own.user + others.user, system: own.system + others.system }
+  return { ...both, own: own.user + own.system, rss, heap: heapUsed + external, syscalls, writes, loopDelay }
 }
 
 /** Garbage is not what is measured. */

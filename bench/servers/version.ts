@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   realtime: ['fastify-realtime'],
+  workers: ['fastify-realtime'],
   gateway: ['fastify-realtime'],
   'gateway-hooks': ['fastify-realtime'],
   socketio: ['socket.io'],

@@ -37,9 +37,11 @@ export interface Rate { readonly room: number, readonly perSecond: number, reado
 export interface Fill { readonly rooms: number, readonly events: number }
 
 export interface Usage {
-  /** CPU time of the whole process in microseconds */
+  /** CPU time of the whole server in microseconds */
   readonly user: number
   readonly system: number
+  /** the same of the process that was asked alone, where there are several */
+  readonly own: number
   readonly rss: number
   readonly heap: number
   /** `write` and `writev` calls of the process, as the kernel counts them; absent where it does not say */

@@ -27,10 +27,11 @@ let starting: Promise<unknown> = Promise.resolve()
 
 /** What it says when it listens: a worker says other things before. */
 async function readyOf (child: ChildProcess): Promise<Ready> {
-  for (;;) {
-    const [message] = await once(child, 'message') as [Partial<Ready> | string]
-    if (typeof message === 'object' && message.port !== undefined) return { port: message.port }
-  }
+  return await new Promise((resolve) => {
+    child.on('message', (message: Partial<Ready> | string) => {
+      if (typeof message === 'object' && message.port !== undefined) resolve({ port: message.port })
+    })
+  })
 }
 
 /** A worker of this process. */

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
@@ -13,10 +12,10 @@ async function startThread (t: Test): Promise<{ thread: Worker, port: number }> 
   const thread = new Worker(new URL('./thread.mjs', import.meta.url))
   t.teardown(async () => { await thread.terminate() })
   thread.on('error', (error) => { t.fail(String(error.stack)) })
-  for (;;) {
-    const [message] = await once(thread, 'message') as [unknown]
-    if (typeof message === 'number') return { thread, port: message }
-  }
+  const port = await new Promise<number>((resolve) => {
+    thread.on('message', (message) => { if (typeof message === 'number') resolve(message) })
+  })
+  return { thread, port }
 }
 
 type Entered = ReturnType<typeof enterAt>
