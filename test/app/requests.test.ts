@@ -108,8 +108,7 @@ for (const { name, skip, open } of ADAPTERS) {
         ['an id that is none', () => '{"type":"ack","id":7,"data":{"accepted":true}}'],
         ['an error that is none', (id: string) => JSON.stringify({ type: 'ack', id, error: 'busy' })]
       ] as const) {
-        // The longest time says that none of them waits for it.
-        const asked = ask(transport, Number.POSITIVE_INFINITY)
+        const asked = ask(transport)
         asked.catch(() => undefined)
         const { ack } = await peer.next('confirm') as unknown as { ack: string }
         if (text('') === '' && transport === 'websocket') peer.send('x' as never)

@@ -49,13 +49,15 @@ export function byRequests (run: (
  */
 function uplink ({ http }: Dial, { frame }: LinkEvents): Link['send'] {
   return (up) => {
+    // What is no JSON is thrown to whoever sends it, as over a WebSocket.
+    const body = JSON.stringify(up)
     void (async () => {
       let data: Refused
       try {
         const response = await http('', {
           method: 'POST',
           headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(up)
+          body
         })
         if (response.ok) return frame(await response.json() as Frame)
         data = await refusal(response)
