@@ -24,6 +24,12 @@ export interface Arrival {
   readonly packet: () => Packet
 }
 
+/** The place of a clear among the events of its room. */
+export function clearOf ({ epoch, offset }: Position): Arrival {
+  const packet = (): never => { throw new Undecodable('a clear is no event') }
+  return { epoch, offset, previous: offset - 1, origin: '', size: 0, isClear: true, packet }
+}
+
 /** A former epoch, with the last offset that the present one shares with it. */
 export interface Former extends Position {
   /**

@@ -15,7 +15,7 @@ import { checkControl, checkPresenceChange, Undecodable } from '../broker/decode
 import { isFields } from '../broker/stored.js'
 import { FollowedRooms, type Hole } from '../broker/followed-rooms.js'
 import { Repeats } from '../broker/repeats.js'
-import type { Arrival, Range } from '../broker/tail.js'
+import { clearOf, type Arrival, type Range } from '../broker/tail.js'
 import { Unread } from '../broker/unread.js'
 import { checkCluster } from '../options.js'
 import { PendingCalls } from './pending-calls.js'
@@ -265,6 +265,11 @@ class ClusterAdapter implements Adapter {
     }
   }
 
+  async clear (room: string, settings: RoomSettings): Promise<void> {
+    const top = await this.#ask('clear', [room, settings], (answer) => maybe(answer, numberOf))
+    if (top !== undefined) await this.#rooms.get(room)?.tail?.reached(top, this.#options.timeout)
+  }
+
   async latest (room: string, settings: RoomSettings): Promise<readonly Packet[]> {
     return await this.#ask('latest', [room, settings], (answer) => listOf(answer).map((each) => readPacket(room, each)))
   }
@@ -326,6 +331,7 @@ class ClusterAdapter implements Adapter {
       else if (second === 'failed') this.#unread.failed(new Error(textOf(third)), 'calls', 0)
       this.#calls.refusedBy(first, textOf(second))
     } else if (kind === 'e') this.#event(textOf(first), second, third)
+    else if (kind === 'g') this.#rooms.get(textOf(first))?.tail?.accept(clearOf(readPosition(second)), true)
     else if (kind === 'p') this.#changed(textOf(first), second)
     else if (kind === 'c') this.#told(textOf(first), second)
     else if (kind === 'f') this.#forgotten = numberOf(first)

@@ -57,6 +57,11 @@ const CALLS: Readonly<Record<string, Call>> = {
     served.publish(nameOf(room), readPublication(publication), readSettings(settings)),
   history: ({ core }, [room, query, settings]) =>
     writePage(core.history(nameOf(room), readQuery(query), readSettings(settings))),
+  clear: ({ core }, [room, settings]) => {
+    const [name, read] = [nameOf(room), readSettings(settings)]
+    core.clear(name, read)
+    return read.history === false ? undefined : core.history(name, { last: 0, limit: 0 }, read).top.offset
+  },
   latest: ({ core }, [room]) => core.latest(nameOf(room)).map(writePacket),
   write: ({ core }, [room, step, settings]) => core.texts.write(nameOf(room), readWrite(step), readSettings(settings)),
   read: ({ core }, [room, settings, which]) =>

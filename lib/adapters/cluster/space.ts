@@ -1,4 +1,5 @@
 import type { Packet } from '../../protocol/packet.js'
+import type { Position } from '../../protocol/position.js'
 import { Slices } from '../../structures/slices.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
 import { every } from '../../structures/timers.js'
@@ -66,7 +67,9 @@ class Node {
 }
 
 /** Sent again when it is read again: it is given up where a worker does not keep up. */
-function isLive (item: unknown): boolean { return Array.isArray(item) && (item[0] === 'e' || item[0] === 'p') }
+function isLive (item: unknown): boolean {
+  return Array.isArray(item) && (item[0] === 'e' || item[0] === 'p' || item[0] === 'g')
+}
 
 /**
  * All that the workers of one application share: a memory adapter whose events go to every worker that has members in
@@ -105,7 +108,8 @@ export class Space {
       log: { info: () => {}, warn: () => {} },
       event: (room, packet) => this.#event(room, packet),
       presence: (room, change) => { this.#presence(room, change) },
-      gap: () => {},
+      // A memory loses nothing: its rooms are cleared.
+      gap: (room, { epoch, to }) => { this.#cleared(room, { epoch, offset: to }) },
       control: () => {},
       state: () => {}
     })
@@ -240,6 +244,10 @@ export class Space {
   #presence (room: string, change: PresenceChange): void {
     const size = (change.joined.length + change.left.length + (change.changed?.length ?? 0)) * 100
     for (const node of this.#rooms.get(room) ?? []) this.#send(node, ['p', room, change], size)
+  }
+
+  #cleared (room: string, position: Position): void {
+    for (const node of this.#rooms.get(room) ?? []) this.#send(node, ['g', room, position], ITEM)
   }
 
   #tell (from: Node, message: unknown): void {

@@ -9,12 +9,11 @@ import { Deadline } from '../broker/deadline.js'
 import { ExpiringMap } from '../../structures/expiring-map.js'
 import type { Keys } from './keys.js'
 import { Unreachable, type RedisLink } from './link.js'
-import { clearOf } from './reading.js'
 import { CLEAR, PUBLISH } from './scripts/stream.js'
 import type { Repeats } from '../broker/repeats.js'
 import { decodePayload, encodePayload, identityOf, parsePositions } from '../broker/payload.js'
 import { newEpoch } from '../history/stream.js'
-import type { FollowedStream } from '../broker/tail.js'
+import { clearOf, type FollowedStream } from '../broker/tail.js'
 import { latestTtl } from '../../retention/latest.js'
 
 export interface PublishingOptions {

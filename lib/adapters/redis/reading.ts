@@ -1,5 +1,5 @@
 import { keyOf } from '../../protocol/key.js'
-import { checkPosition, Undecodable } from '../broker/decode.js'
+import { checkPosition } from '../broker/decode.js'
 import type { Position } from '../../protocol/position.js'
 import { after } from '../../structures/timers.js'
 import type { HistoryQuery, RoomSettings } from '../adapter.js'
@@ -134,12 +134,6 @@ export function checkedPosition (unread: Unread, epoch: string, offset: number):
     unread.failed(error, 'position', 0)
     throw new Unreachable(false)
   }
-}
-
-/** The place of a clear among the events of its room. */
-export function clearOf ({ epoch, offset }: Position): Arrival {
-  const packet = (): never => { throw new Undecodable('a clear is no event') }
-  return { epoch, offset, previous: offset - 1, origin: '', size: 0, isClear: true, packet }
 }
 
 /** @param age milliseconds for which the broker has kept it; absent for a new one */
