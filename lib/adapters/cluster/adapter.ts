@@ -37,7 +37,10 @@ export interface ClusterOptions {
    * will not run later.
    */
   readonly timeout?: number
-  /** Calls that may wait for the primary, default 20 000; above that they are refused with `unavailable`. */
+  /**
+   * Calls that may wait for the primary, default 20 000; above that, and above 32 Mi characters that are not sent yet,
+   * they are refused with `unavailable`.
+   */
   readonly calls?: number
   /** Bytes of retained events that are kept in this worker for resumes, default 64 MiB. */
   readonly historyBytes?: number
@@ -134,6 +137,7 @@ class ClusterAdapter implements Adapter {
     this.#channel.listen((message) => { this.#heard(message) }, () => { this.#ended() })
     const fault = await this.#greet()
     if (fault !== undefined) {
+      this.#goodbye()
       this.#channel.close()
       throw new REALTIME_ERR_ADAPTER(fault)
     }
@@ -199,6 +203,7 @@ class ClusterAdapter implements Adapter {
     if (this.#isClosed) return
     this.#host?.log.warn({}, 'the primary of this worker is gone, and with it all that the workers shared')
     this.#stop()
+    this.#channel.close()
     void this.#host?.state(false)
   }
 
@@ -218,8 +223,7 @@ class ClusterAdapter implements Adapter {
   unsubscribe (room: string): void {
     const followed = this.#rooms.get(room)
     if (followed !== undefined) this.#rooms.remove(followed)
-    // What is not sent any more is left when this worker ends.
-    this.#ask('unsubscribe', [room], () => {}).catch(() => undefined)
+    this.#calls.tell('unsubscribe', [room])
   }
 
   async publish (room: string, publication: Publication, settings: RoomSettings): Promise<Published> {
@@ -335,6 +339,7 @@ class ClusterAdapter implements Adapter {
     else if (kind === 'p') this.#changed(textOf(first), second)
     else if (kind === 'c') this.#told(textOf(first), second)
     else if (kind === 'f') this.#forgotten = numberOf(first)
+    else if (kind === 'w') this.#host!.log.warn(fieldsOf(first), textOf(second))
     else if (kind === 'b') this.#catchUp()
     else if (kind === 'ready') this.#greeted?.()
     else throw new Undecodable('an item of an unknown kind')

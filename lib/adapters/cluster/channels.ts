@@ -72,7 +72,8 @@ function listenToCluster ({ message, gone }: Listener): () => void {
   const heard = (worker: ClusterWorker, given: unknown): void => {
     message(worker, {
       post: (answer) => { if (worker.isConnected()) worker.send(answer as object, () => {}) },
-      end: () => { worker.kill() }
+      // One that stands still would not hear anything softer.
+      end: () => { worker.process.kill('SIGKILL') }
     }, given)
   }
   cluster.on('message', heard)

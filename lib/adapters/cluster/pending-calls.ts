@@ -21,6 +21,8 @@ interface Waiting {
   isSent: boolean
 }
 
+/** Characters that may wait to be sent to the primary. */
+const MAX_SIZE = 33_554_432
 /** Milliseconds between two looks at the oldest call. */
 const LOOK = 100
 
@@ -60,7 +62,7 @@ export class PendingCalls {
   async call (method: string, args: readonly unknown[], size = 0): Promise<unknown> {
     const { line, most } = this.#options
     if (this.#isClosed) throw new Refusal('unavailable')
-    if (this.#waiting.size >= most) {
+    if (this.#waiting.size >= most || line.size > MAX_SIZE) {
       this.refused++
       throw new Refusal('unavailable', { retryAfter: 1_000 })
     }
@@ -75,6 +77,9 @@ export class PendingCalls {
       })
     })
   }
+
+  /** Tells the primary something that has to happen, whenever it gets there: nobody waits for an answer. */
+  tell (method: string, args: readonly unknown[]): void { this.#options.line.push([0, method, ...args], 0) }
 
   /** Takes what the primary says of a call. */
   answered (id: unknown, answer: unknown): void { this.#settle(id)?.resolve(answer) }

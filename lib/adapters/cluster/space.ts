@@ -104,8 +104,7 @@ export class Space {
     void this.#core.start({
       nodeId: 'primary',
       ...(remembered === undefined ? {} : { remembered }),
-      // What it has to say is in the stats of every worker.
-      log: { info: () => {}, warn: () => {} },
+      log: { info: () => {}, warn: (object, message) => { this.#warn(object, message) } },
       event: (room, packet) => this.#event(room, packet),
       presence: (room, change) => { this.#presence(room, change) },
       // A memory loses nothing: its rooms are cleared.
@@ -239,6 +238,12 @@ export class Space {
       this.#send(node, item, size)
     }
     return 0
+  }
+
+  /** One of the workers logs it. */
+  #warn (object: object, message: string): void {
+    const [first] = this.#nodes.values()
+    if (first !== undefined) this.#send(first, ['w', object, message], message.length)
   }
 
   #presence (room: string, change: PresenceChange): void {

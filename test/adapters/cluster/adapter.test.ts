@@ -133,6 +133,38 @@ t.test('cluster: calls beyond the bound are refused and counted, and those befor
   t.equal(adapter.stats!().refused, 5)
 })
 
+t.test('cluster: calls that are not sent are bounded in characters too, and a room is left though nothing else goes through', async (t) => {
+  const make = workers(t)
+  const { adapter, wire } = make({ timeout: 60_000 })
+  await node(t, adapter, 'a')
+  const b = await node(t, make().adapter, 'b')
+  await adapter.subscribe('chat/1', reliable)
+  wire.hold()
+  const large = said('x'.repeat(1_000_000))
+  const asked = Array.from({ length: 60 }, async () => await adapter.publish('chat/2', large, reliable))
+  const settled = Promise.allSettled(asked)
+  await adapter.unsubscribe('chat/1')
+  t.ok(Number(adapter.stats!().refused) > 20, String(adapter.stats!().refused))
+  wire.release()
+  const accepted = (await settled).filter(({ status }) => status === 'fulfilled').length
+  t.equal(accepted + Number(adapter.stats!().refused), 60)
+  const asking = said('here?', { delivery: 'volatile', ack: 'b.1' })
+  t.equal((await b.adapter.publish('chat/1', asking, reliable)).nodes, 0)
+})
+
+t.test('cluster: a worker for which too much waits that cannot be read again is ended, and the others go on', async (t) => {
+  const { a, b, wire } = await two(t, { waiting: 100_000 })
+  wire.hold()
+  // What is on its way is not waiting.
+  for (let count = 0; count < 200; count++) {
+    await a.adapter.control!.send({ type: 'revoke', user: 'x'.repeat(10_000) })
+  }
+  await until('it is ended', () => b.adapter.stats!().isUp === false)
+  await t.rejects(async () => await b.adapter.publish('chat/1', said('hi'), reliable))
+  t.equal((await a.adapter.publish('chat/1', said('hi'), reliable)).recipients, 1)
+  t.same(a.host.controls.map(({ message }) => message), [{ type: 'node', state: 'leaving' }])
+})
+
 t.test('cluster: what the primary does not answer in time is refused as unknown, and does not happen later', async (t) => {
   const make = workers(t)
   // No timer of an adapter keeps its process.
