@@ -9,6 +9,7 @@ const OPTIONS = {
   timeout: NUMBER,
   signal: /^o/,
   WebSocket: /^[fo]/,
+  traceparent: /^f/,
   fetch: /^f/,
   texts: /^f/,
   share: /^(f|boolean false)/

@@ -153,7 +153,7 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
       line.send(frame)
     }
   }
-  const queue = createQueue(options.queue ?? {}, pump)
+  const queue = createQueue(options, pump)
 
   /** Handles the answer to a message or to a request. */
   const answered = ({ type, id = '', data }: Frame): boolean => {

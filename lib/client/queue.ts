@@ -28,12 +28,10 @@ export interface Queue {
  * Keeps messages in the order of their `send` until each is acknowledged, refused or too old; none is dropped silently.
  */
 export function createQueue (
-  {
-    messages = 1_000,
-    bytes: most = 1_048_576,
-    age = 60_000,
-    overflow = 'reject'
-  }: NonNullable<ConnectOptions['queue']>,
+  { queue: { messages = 1_000, bytes: most = 1_048_576, age = 60_000, overflow = 'reject' } = {}, traceparent }: Pick<
+    ConnectOptions,
+    'queue' | 'traceparent'
+  >,
   changed: () => void
 ): Queue {
   // Some 100 bits, by which the server knows a message that is sent again. They tell the clients of one user apart and
@@ -54,7 +52,7 @@ export function createQueue (
       if (signal?.aborted) return reject(signal.reason)
       if (handle.end) return reject(handle.end)
       const id = `${prefix}-${++count}`
-      const frame = { type, room: handle.room.name, id, data }
+      const frame = { type, room: handle.room.name, id, data, traceparent: traceparent?.() }
       const bytes = utf8(JSON.stringify(frame)).length
       if (bytes > limit) return reject(failure(refused('message_too_large', `more than ${limit} bytes`)))
       const full = failure(refused('queue_full', 'too many messages wait'))

@@ -315,6 +315,14 @@ export interface ConnectOptions {
   /** The function that makes HTTP requests. @default the platform's */
   fetch?: typeof fetch
   /**
+   * Called with each `send`: the W3C `traceparent` of what sends, with which the server goes on in that trace, or
+   * `undefined` for none. What it throws is what the `send` rejects with. The server passes over what is no
+   * `traceparent`.
+   *
+   * @default none: messages belong to no trace of their sender
+   */
+  traceparent?: () => string | undefined
+  /**
    * Whether the tabs of this browser share one link: `true` (not in `fastify-realtime/client/core`), or `share(name)`
    * of `fastify-realtime/client/share`, by which the tabs of one name share it. Tabs of different users must not share:
    * give the user as the name where a tab may be signed in as another user than the next. Where the platform has no

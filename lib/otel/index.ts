@@ -1,5 +1,6 @@
 import {
-  context, ROOT_CONTEXT, SpanKind, trace, type Attributes, type Context, type SpanOptions, type TracerProvider
+  context, ROOT_CONTEXT, SpanKind, trace, type Attributes, type Context, type Link, type SpanContext, type SpanOptions,
+  type TracerProvider
 } from '@opentelemetry/api'
 import { BROADCAST, DELIVER, MESSAGE, type MessageStep, type TracedStep } from '../diagnostics/channels.js'
 import { VERSION } from '../version.js'
@@ -28,6 +29,7 @@ function attributesOf ({ room, definition }: TracedStep, more: Attributes): Attr
  * on every node are one trace. It may be called before or after the app is made, once for the process.
  *
  * - `message chat/:id say`: of a client, below its `traceparent`, below the HTTP request that brought it, or by itself.
+ *   Where the request belongs to another trace than the message names, the span is linked to it.
  * - `broadcast chat/:id said`: below whatever is active where it is called.
  * - `deliver chat/:id said`: on each node with members, below its broadcast; none for an event without a trace.
  *
@@ -45,6 +47,7 @@ export function registerRealtimeInstrumentation (options: RealtimeInstrumentatio
   const ends = [
     followSteps(MESSAGE, {
       begin: (step) => start(parentOf(step), `message ${step.definition} ${step.message}`, {
+        links: linksOf(step),
         kind: step.isRequest ? SpanKind.INTERNAL : SpanKind.SERVER,
         attributes: attributesOf(step, {
           'messaging.operation.name': 'message',
@@ -91,12 +94,28 @@ export function registerRealtimeInstrumentation (options: RealtimeInstrumentatio
   return () => { for (const end of ends) end() }
 }
 
+/** The span of the HTTP request that brings a message; what is active while a connection brings one is another's. */
+function requestOf ({ isRequest }: MessageStep): SpanContext | undefined {
+  return isRequest ? trace.getSpanContext(context.active()) : undefined
+}
+
 /**
- * A request may be part of a trace already. What comes over a connection belongs to whatever its client says: the
- * context of the process at that moment is of another message, or of the upgrade that ended long ago.
+ * A message belongs to the trace that its client names. The span of a request is nearer where it is of the same trace,
+ * and all that is known where the client names none.
  */
 function parentOf (step: MessageStep): Context {
-  const active = context.active()
-  if (step.isRequest && trace.getSpan(active) !== undefined) return active
-  return sentBy(step) ?? ROOT_CONTEXT
+  const request = requestOf(step)
+  const sender = sentBy(step)
+  if (request === undefined) return sender ?? ROOT_CONTEXT
+  return sender === undefined || isOf(sender, request) ? context.active() : sender
+}
+
+/** Of two traces that meet in a message one is its parent's; the request's is found by a link. */
+function linksOf (step: MessageStep): Link[] {
+  const request = requestOf(step)
+  return request === undefined || isOf(parentOf(step), request) ? [] : [{ context: request }]
+}
+
+function isOf (parent: Context, { traceId }: SpanContext): boolean {
+  return trace.getSpanContext(parent)?.traceId === traceId
 }

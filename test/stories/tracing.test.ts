@@ -11,7 +11,8 @@ import { memory } from '../../lib/adapters/memory/adapter.js'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { registerRealtimeInstrumentation } from '../../lib/otel/index.js'
-import { connect, declareChat, start } from '../helpers/net.js'
+import { dial } from '../helpers/client.js'
+import { chat, connect, declareChat, start } from '../helpers/net.js'
 import { handshake, plain, portOf, RawPeer, until } from '../helpers/raw.js'
 import { missing, startNats, startRedis } from '../helpers/servers.js'
 
@@ -199,7 +200,16 @@ t.test(
     })
     t.equal(posted.status, 200)
     const message = (await spansOf(/^message/, roots.length + 3)).at(-1)!
-    t.equal(traceOf(message), traceOf((await spansOf(/^POST/))[0]!), 'that of the request where there is one')
+    t.equal(traceOf(message), trace, 'by a POST as well')
+    t.equal(message.links[0]!.context.traceId, traceOf((await spansOf(/^POST/))[0]!), 'with a link to the request')
+    await fetch(`${server.url}/ws/chat/1?token=${token}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ type: 'say', id: 'h', data: { text: CANARY } })
+    })
+    const unnamed = (await spansOf(/^message/, roots.length + 4)).at(-1)!
+    t.equal(traceOf(unnamed), traceOf((await spansOf(/^POST/, 2))[1]!), 'else that of the request')
+    t.same(unnamed.links, [])
     const finished = exporter.getFinishedSpans()
     const all = JSON.stringify(finished.map(({ name, attributes, events }) => [name, attributes, events]))
     for (const secret of [CANARY, token, peer.id, 'ada']) t.notMatch(all, secret)
@@ -210,3 +220,30 @@ t.test(
     t.same(spans(/^(message|broadcast|deliver)/), [], 'and none once it is ended')
   }
 )
+
+for (const transport of ['websocket', 'sse'] as const) {
+  t.test(`over ${transport} a message of our client is in the trace that its option names, and in none of its own choice`, async (t) => {
+    tracing.enable()
+    require('node:http')
+    t.teardown(registerRealtimeInstrumentation())
+    const server = await start(t, { adapter: memory() })
+    let traceparent: string | undefined
+    const { client } = dial(t, server, 'ada', { transports: [transport], traceparent: () => traceparent })
+    const room = client.join(chat.at({ id: '1' }))
+    await room.joined
+    exporter.reset()
+    const say = async (count: number): Promise<ReadableSpan> => {
+      await room.send('say', { text: 'hi' })
+      return (await spansOf(/^message/, count)).at(-1)!
+    }
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+    traceparent = `00-${trace}-00f067aa0ba902b7-01`
+    const named = await say(1)
+    t.same([traceOf(named), parentOf(named)], [trace, '00f067aa0ba902b7'])
+    t.equal(traceOf((await spansOf(/^deliver/))[0]!), trace, 'up to the delivery')
+    traceparent = undefined
+    t.not(traceOf(await say(2)), trace)
+    traceparent = 'none'
+    t.not(traceOf(await say(3)), trace, 'what is none is passed over')
+  })
+}

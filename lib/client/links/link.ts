@@ -47,6 +47,7 @@ export interface UpFrame {
   readonly room?: string | undefined
   readonly id?: string | undefined
   readonly data?: unknown
+  readonly traceparent?: string | undefined
 }
 
 export type Http = (
