@@ -17,6 +17,7 @@ import type { Link, LinkEvents } from '../../dist/connection/link.js'
 import { defineRoom } from '../../dist/contract/index.js'
 import { Dispatch } from '../../dist/dispatch/dispatch.js'
 import { FailureLog } from '../../dist/errors/failure-log.js'
+import { LimitWarnings } from '../../dist/errors/limit-warnings.js'
 import { Drain } from '../../dist/connection/drain.js'
 import { Elsewhere } from '../../dist/dispatch/elsewhere.js'
 import { Gathering } from '../../dist/dispatch/gathering.js'
@@ -135,7 +136,9 @@ export class BenchNode {
       ledger,
       refusals: new Refusals(log, undefined),
       log,
+      limitWarnings: new LimitWarnings(log),
       roomLimit: 128,
+      message: 65_536,
       burst: 100,
       waiting: 6_553_600,
       answer: 262_144,

@@ -675,6 +675,8 @@ export interface AdapterHost {
     readonly bytes: number
     /** Bytes of one user. @default 4 MiB */
     readonly perUser: number
+    /** Takes what a user holds each time that it is more, to tell of it before something is forgotten. */
+    readonly held?: (owner: string, bytes: number) => void
   }
   /** The log of the application. */
   readonly log: {

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { Refusal } from '../errors/refusal.js'
 import type { Code } from '../protocol/codes.js'
+import { Seldom } from '../structures/seldom.js'
 import type { RealtimeOptions } from '../types/options.js'
 
 /** The refused caller, as far as it is known. */
@@ -33,20 +34,18 @@ const MENDABLE: Partial<Readonly<Record<Code, string>>> = {
   unavailable: 'something that the answer depends on is away: the adapter\'s server, or what authenticates'
 }
 
-/** Milliseconds between two warnings of one code. */
-const MINUTE = 60_000
 /** Lines at info level in one second: log lines that any peer can cause must not fill a disk. */
 const LINES = 20
 
 /**
- * Tells the log and the app who was refused and why. What can be mended is logged as a warning once a minute and code,
- * the rest at info level.
+ * Tells the log and the app who was refused and why. What can be mended is logged as a warning once a minute for each
+ * code and limit, the rest at info level.
  */
 export class Refusals {
   readonly #log: FastifyBaseLogger
   readonly #onRefused: RealtimeOptions['onRefused']
   readonly #now: () => number
-  readonly #warned = new Map<Code, { at: number, suppressed: number }>()
+  readonly #warned = new Seldom()
   #second = 0
   #lines = 0
   #unlogged = 0
@@ -73,7 +72,9 @@ export class Refusals {
       ...(room === undefined ? {} : { room: brief(room) })
     }
     const fix = why?.fix ?? MENDABLE[word]
-    const suppressed = fix === undefined ? undefined : this.#due(word)
+    // One code may stand for several limits, each of which has a fix of its own; their names are those of the source.
+    const kind = typeof why?.limit === 'string' ? why.limit : word
+    const suppressed = fix === undefined ? undefined : this.#warned.due(kind, this.#now())
     if (suppressed !== undefined) {
       log.warn(
         { ...known, ...why, ...(suppressed === 0 ? {} : { suppressed }) },
@@ -93,20 +94,6 @@ export class Refusals {
 
   noteRequest (refusal: Refusal, request: FastifyRequest): void {
     this.note(refusal, { address: request.ip ?? '', request })
-  }
-
-  /**
-   * @returns the number of warnings of this code held back since the last one, or `undefined` while the minute lasts
-   */
-  #due (word: Code): number | undefined {
-    const now = this.#now()
-    const warned = this.#warned.get(word)
-    if (warned !== undefined && now - warned.at < MINUTE) {
-      warned.suppressed++
-      return undefined
-    }
-    this.#warned.set(word, { at: now, suppressed: 0 })
-    return warned?.suppressed ?? 0
   }
 
   #mayLog (): boolean {

@@ -3,7 +3,7 @@ import { Refusal } from '../errors/refusal.js'
 import { keyOfKind } from '../protocol/key.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { Leases, type HeldLease } from './leases.js'
-import type { WatchedLimit } from './limit-warnings.js'
+import type { WatchedLimit } from '../errors/limit-warnings.js'
 
 export interface SlotLimits {
   /** Connections on this node. */

@@ -4,6 +4,7 @@ import { noJson, parseCommand, type Command, type ErrorData, type InvalidFrame }
 import { parseJson } from '../protocol/json.js'
 import type { LeftFrame, ServerFrame } from '../protocol/server-frames.js'
 import { pooled } from '../protocol/websocket-frame.js'
+import { isNearly } from '../errors/limit-warnings.js'
 import { Refusal } from '../errors/refusal.js'
 import { Beat } from './beat.js'
 import type { Flusher } from './flusher.js'
@@ -29,6 +30,8 @@ export interface ConnectionHost<H extends Named> {
   onFault (connection: Connection<H>, fault: InvalidFrame): void
   /** Called once at the end. */
   onClosed (connection: Connection<H>, reason: EndReason): void
+  /** Tells that so much of the burst of its rate is used that somebody should look at it, though nothing is refused. */
+  onSpent? (connection: Connection<H>, used: number): void
   /** Tells that events were replayed to the connection, at a cost in messages on top of the request for them. */
   onReplayed (connection: Connection<H>, cost: number): void
   /** Called when its transport is gone too, so that slots can be released. */
@@ -211,7 +214,10 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   spend (now: number): number {
     this.#bucket ??= new TokenBucket(this.#host.rate, now)
     const wait = this.#bucket.take(now)
-    if (wait > 0 && this.#bucket.isFlooded) this.close('rate_limited')
+    if (wait === 0) {
+      const { used } = this.#bucket
+      if (isNearly(used, this.#host.rate.burst)) this.#host.onSpent?.(this, used)
+    } else if (this.#bucket.isFlooded) this.close('rate_limited')
     return wait
   }
 

@@ -1,4 +1,5 @@
 import { MESSAGE } from '../diagnostics/channels.js'
+import { isNearly, type LimitWarnings } from '../errors/limit-warnings.js'
 import { Refusal } from '../errors/refusal.js'
 import type {
   AckCommand, ClientAnswer, Command, HistoryCommand, MessageCommand, PresenceCommand, ReadCommand
@@ -23,6 +24,9 @@ export interface CommandsOptions {
   readonly presenceList: number
   /** Bytes of one answer of history or members. */
   readonly answer: number
+  /** Bytes of one message. */
+  readonly message: number
+  readonly limitWarnings: LimitWarnings
 }
 
 /** The frame that answers a command. */
@@ -74,12 +78,21 @@ export class Commands {
   }
 
   #handle (command: MessageCommand, caller: Caller, room: UsedRoom, bytes: number): Awaitable<Answer> {
+    this.#look(command.room, room.declaration.messageLimit, bytes, caller)
     const { rooms, messages } = this.#options
     const call = new MessageCall(rooms, command, caller, room, bytes)
     const outcome = MESSAGE.hasSubscribers ? tracedMessage(messages, call) : messages.run(call)
     return outcome instanceof Promise
       ? outcome.then((told) => answerTo(command, room, told))
       : answerTo(command, room, outcome)
+  }
+
+  /** Tells of a frame that nearly is too large; one that is has been refused before, or is refused by the room. */
+  #look (room: string, own: number | undefined, bytes: number, { sender, userId }: Caller): void {
+    const { message, limitWarnings } = this.#options
+    const of = (): object => ({ connectionId: sender, userId, room })
+    if (own !== undefined && isNearly(bytes, own)) limitWarnings.look('limits.message of the room', bytes, own, of())
+    if (isNearly(bytes, message)) limitWarnings.look('limits.message', bytes, message, of())
   }
 
   async #members (room: string, id: string | undefined, caller: Caller): Promise<Answer> {
@@ -94,6 +107,7 @@ export class Commands {
     const used = await caller.use(room)
     const { canUpdate, member, messageLimit, pattern } = used.declaration
     if (!canUpdate) throw new Refusal('invalid_message', { message: 'what the room shows of its members is fixed' })
+    this.#look(room, messageLimit, bytes, caller)
     checkSize(messageLimit, bytes)
     const shown = fittingNow(member!, data, `member data of "${pattern.source}"`)
     used.check()

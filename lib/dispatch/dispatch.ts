@@ -8,6 +8,7 @@ import type { ConnectionHost } from '../connection/connection.js'
 import type { Connections } from '../connection/connections.js'
 import type { Identity } from '../connection/identity.js'
 import { CONNECTION_CLOSE, type ConnectionClosed } from '../diagnostics/channels.js'
+import { isNearly, type LimitWarnings } from '../errors/limit-warnings.js'
 import { Refusal, refusalOf } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { isCode, type EndReason } from '../protocol/codes.js'
@@ -41,9 +42,12 @@ export interface DispatchOptions {
   readonly acks: BroadcastAcks
   readonly ledger: Ledger
   readonly refusals: Refusals
+  readonly limitWarnings: LimitWarnings
   readonly log: FastifyBaseLogger
   /** Rooms of one connection. */
   readonly roomLimit: number
+  /** Bytes of one message. */
+  readonly message: number
   /** Burst of the rate of one connection. */
   readonly burst: number
   readonly presenceList: number
@@ -59,8 +63,8 @@ export interface DispatchOptions {
   readonly charge: (userId: string, cost: number) => void
   /** Returns a fresh identity for a ticket; throws a Refusal. */
   readonly redeem: (ticket: string) => Promise<Identity>
-  /** Called with a connection that was cut because it read too slowly. */
-  readonly onCut?: (connection: Peer) => void
+  /** Called with a connection that was cut because it read too slowly, or sent a message above the limit. */
+  readonly onCut?: (connection: Peer, reason: 'slow_consumer' | 'message_too_large') => void
 }
 
 /** Milliseconds for which the end of a connection that polls is kept for its next poll. */
@@ -113,10 +117,15 @@ export class Dispatch {
     | 'onFault'
     | 'onClosed'
     | 'onReleased'
-    | 'onReplayed'> {
+    | 'onReplayed'
+    | 'onSpent'> {
     return {
       onSaying: (connection) => {
         if (this.#options.rooms.isWalking) for (const membership of connection.rooms.all()) membership.catchUp()
+      },
+      onSpent: ({ id, userId }, used) => {
+        const { limitWarnings, burst } = this.#options
+        limitWarnings.look('limits.rate', used, burst, { connectionId: id, userId })
       },
       onReplayed: ({ userId }, cost) => { this.#options.charge(userId, cost) },
       onCommand: (connection, command, bytes) => { this.#command(connection, command, bytes) },
@@ -151,7 +160,7 @@ export class Dispatch {
       lag
     }
     log.info(closed, 'connection closed')
-    if (reason === 'slow_consumer') this.#options.onCut?.(connection)
+    if (reason === 'slow_consumer' || reason === 'message_too_large') this.#options.onCut?.(connection, reason)
     if (CONNECTION_CLOSE.hasSubscribers) CONNECTION_CLOSE.publish(closed)
   }
 
@@ -223,6 +232,11 @@ export class Dispatch {
       const bucket = (membership.bucket ??= new TokenBucket(rate, now))
       wait = bucket.take(now)
       if (wait > 0 && bucket.isFlooded) connection.close('rate_limited')
+      else if (wait === 0 && isNearly(bucket.used, rate.burst)) {
+        const { id, userId } = connection
+        const of = { connectionId: id, userId, room: membership.name }
+        this.#options.limitWarnings.look('limits.rate of the room', bucket.used, rate.burst, of)
+      }
     }
     if (wait === 0) return true
     if (connection.isOpen) this.#replies.refuse(connection, rateLimited(wait, rate), command.id, roomOf(command))

@@ -9,9 +9,10 @@ import { costOf } from '../structures/token-bucket.js'
 import type { ErrorReplies } from './error-replies.js'
 import { commit, type JoinPreparation, type PreparedJoin } from './join-preparation.js'
 import type { JoinResult, RefusedRoom } from './joins.js'
+import { lookAtRooms, type RoomLimit } from './room-limit.js'
 import type { RoomOrder } from './room-order.js'
 
-export interface FirstRoomsOptions {
+export interface FirstRoomsOptions extends RoomLimit {
   readonly revocations: Revocations
   readonly slots: Slots
   readonly replies: ErrorReplies
@@ -114,6 +115,7 @@ export class FirstRooms {
       else starts.push(start)
       return { name: result.name, data: lists.fitJoin(data) }
     })
+    lookAtRooms(connection, this.#options)
     charge(connection.userId, costOf(lists.bytes))
     const packet = welcome(entered)
     if (packet !== undefined) connection.send(packet)

@@ -1,5 +1,4 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Access } from '../admission/access.js'
 import { whoIs, type Peer } from '../admission/peer.js'
 import type { Slots } from '../admission/slots.js'
 import type { Revocations } from '../auth/revocations.js'
@@ -17,14 +16,14 @@ import { LeaveContext } from './contexts.js'
 import { takenOut, type Departures } from './departures.js'
 import type { ErrorReplies } from './error-replies.js'
 import { commit, sourceOf, type Entered, type JoinPreparation, type PreparedJoin } from './join-preparation.js'
+import { lookAtRooms, type RoomLimit } from './room-limit.js'
 import type { RoomOrder } from './room-order.js'
 import type { ResolvedRoom } from '../rooms/declarations.js'
 import type { JoinData } from '../protocol/server-frames.js'
 import type { Membership } from '../rooms/membership.js'
 
-export interface JoinsOptions {
+export interface JoinsOptions extends RoomLimit {
   readonly rooms: Hub
-  readonly access: Access
   readonly revocations: Revocations
   readonly slots: Slots
   readonly replies: ErrorReplies
@@ -32,8 +31,6 @@ export interface JoinsOptions {
   readonly preparation: JoinPreparation
   readonly departures: Departures
   readonly log: FastifyBaseLogger
-  /** Rooms of one connection. */
-  readonly roomLimit: number
   /** Bytes of the member lists of one answer. */
   readonly answer: number
 }
@@ -145,7 +142,9 @@ export class Joins {
     } finally {
       connection.entering--
     }
-    return commit(connection, ready)
+    const entered = commit(connection, ready)
+    lookAtRooms(connection, this.#options)
+    return entered
   }
 
   /** Authorises again when the credential was renewed, maybe with fewer rights, while the room was being entered. */

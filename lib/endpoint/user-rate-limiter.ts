@@ -1,4 +1,5 @@
 import { TokenBucket, type Rate } from '../structures/token-bucket.js'
+import type { LimitWarnings } from '../errors/limit-warnings.js'
 import { Refusal } from '../errors/refusal.js'
 import { Link, LinkedList } from '../structures/linked-list.js'
 
@@ -23,12 +24,14 @@ interface Spender { readonly userId: string, readonly bucket: TokenBucket }
 /** The rate, by user, of what is not a connection: HTTP callers, and connections that are opening. */
 export class UserRateLimiter {
   readonly #rate: Rate
+  readonly #limitWarnings: LimitWarnings
   readonly #users = new Map<string, Link<Spender>>()
   /** The user who was charged longest ago comes first. */
   readonly #order = new LinkedList<Spender>()
 
-  constructor (rate: Rate) {
+  constructor (rate: Rate, limitWarnings: LimitWarnings) {
     this.#rate = rate
+    this.#limitWarnings = limitWarnings
   }
 
   get size (): number { return this.#users.size }
@@ -39,10 +42,12 @@ export class UserRateLimiter {
    */
   spend (userId: string, cost = 1): void {
     const now = performance.now()
-    const wait = this.#of(userId, now).take(now, cost)
+    const bucket = this.#of(userId, now)
+    const wait = bucket.take(now, cost)
     if (wait > 0) {
       throw new Refusal('rate_limited', { retryAfter: wait, why: { limit: 'limits.rate', value: this.#rate } })
     }
+    this.#limitWarnings.look('limits.rate', bucket.used, this.#rate.burst, { userId })
   }
 
   /** Charges a cost that became known after the request was charged. */

@@ -11,7 +11,7 @@ const LEAST = 32
 const NAME = 64
 
 // Keys and names are checked apart, by errors that show neither: somebody may have taken the one for the other.
-const rules = Type.Object({
+export const apiSchema = Type.Object({
   keys: Type.Array(
     Type.Object({
       key: Type.Unknown(),
@@ -37,7 +37,7 @@ const rules = Type.Object({
  * @throws REALTIME_ERR_OPTIONS naming the path and the fix, never a key
  */
 export function checkApi (api: ApiOptions): void {
-  const fault = explain(rules, veiled(api), 'options.api')
+  const fault = explain(apiSchema, veiled(api), 'options.api')
   if (fault !== undefined) throw new REALTIME_ERR_OPTIONS(fault)
   const keys = new Map<string, number>()
   const names = new Map<string, number>()

@@ -4,6 +4,7 @@ import type { Slots } from '../admission/slots.js'
 import type { RemoteControl } from '../app/control.js'
 import type { Denials } from '../auth/denials.js'
 import type { Roster } from '../dispatch/roster.js'
+import { isNearly } from '../errors/limit-warnings.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Foundation } from './foundation.js'
 import type { WholeHooks } from './hooks.js'
@@ -20,7 +21,7 @@ export interface AdapterHostParts {
 
 /** Makes what the adapter calls: events for the hub, messages of other nodes, and the state of its broker. */
 export function createAdapterHost (
-  { app: { log }, settings, nodeId, adapter, failed }: Foundation,
+  { app: { log }, settings, nodeId, adapter, failed, limitWarnings }: Foundation,
   { hub, hooks, control, connectionIds, slots, denials, roster }: AdapterHostParts
 ): AdapterHost {
   const host = hub.host
@@ -44,7 +45,13 @@ export function createAdapterHost (
   }
   return {
     nodeId,
-    remembered: settings.limits.remembered,
+    remembered: {
+      ...settings.limits.remembered,
+      held: (owner, bytes) => {
+        const { perUser } = settings.limits.remembered
+        if (isNearly(bytes, perUser)) limitWarnings.look('limits.remembered.perUser', bytes, perUser, { owner })
+      }
+    },
     log,
     ...host,
     presence: (room, change) => { if (!room.startsWith('@') || !hooks.heard(room, change)) host.presence(room, change) },

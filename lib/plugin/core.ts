@@ -66,7 +66,7 @@ export interface Core {
 
 /** Makes the parts in an order in which each gets those that it calls. */
 export function createCore (foundation: Foundation, server: ServerParts): Core {
-  const { app: { log }, settings, adapter, nodeId, failed } = foundation
+  const { app: { log }, settings, adapter, nodeId, failed, limitWarnings } = foundation
   const controlFailed = (error: unknown): void => { failed(error, 'control') }
 
   const acks = new BroadcastAcks(nodeId, adapter.control, controlFailed)
@@ -82,7 +82,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
   const denials = createDenials(foundation)
   const auth = createAuthentication(foundation, { credentials, denials, revocations })
   const access = new Access(hub, denials)
-  const rates = new UserRateLimiter(settings.limits.rate)
+  const rates = new UserRateLimiter(settings.limits.rate, limitWarnings)
   const connectionIds = new ConnectionIds(adapter, (error) => { failed(error, 'secret') })
 
   const dispatch = createDispatch(

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import { LimitWarnings } from '../admission/limit-warnings.js'
 import { Refusals } from '../admission/refusals.js'
 import { FailureLog } from '../errors/failure-log.js'
+import { LimitWarnings } from '../errors/limit-warnings.js'
 import type { Adapter } from '../adapters/adapter.js'
 import { MemoryAdapter } from '../adapters/memory/adapter.js'
 import type { Prefix } from '../endpoint/prefix.js'
@@ -42,11 +42,7 @@ export function createFoundation (
     settings,
     prefix,
     nodeId: randomBytes(6).toString('base64url'),
-    adapter: options.adapter ?? new MemoryAdapter({
-      bytes: settings.historyBytes,
-      idempotency: DEFAULTS.idempotency,
-      remembered: settings.limits.remembered
-    }),
+    adapter: options.adapter ?? new MemoryAdapter({ bytes: settings.historyBytes, idempotency: DEFAULTS.idempotency }),
     ledger: new Ledger(),
     refusals: new Refusals(log, options.onRefused),
     failures,

@@ -16,10 +16,11 @@ import { createAdapterHost } from './adapter-host.js'
 import { createClientInterface, type ClientInterface } from './client-interface.js'
 import { createCore, type Core } from './core.js'
 import type { Foundation } from './foundation.js'
-import { findRisks } from './guards.js'
+import { findRisks, findSharedPort } from './guards.js'
 import { NodeWatch } from './node-watch.js'
 import { createContractWatch, createHeartbeat, createSlotAudit } from './parts.js'
 import { ServerParts } from './server-parts.js'
+import { enterPorts, leavePorts } from './shared-ports.js'
 
 /** All parts of one node, with their start and their stop. */
 export class RealtimeNode {
@@ -38,6 +39,7 @@ export class RealtimeNode {
   readonly #audit: SlotAudit
   readonly #loop = new LoopDelayMonitor()
   readonly #watch: NodeWatch
+  #ports: ReadonlySet<number> = new Set()
   readonly #startedAt = performance.now()
 
   /** @param Api what makes the server API; needed where the options have keys */
@@ -124,11 +126,23 @@ export class RealtimeNode {
     readiness.start()
   }
 
+  /** Looks at the ports once the app listens. */
+  listens (): void {
+    const { app, adapter } = this.foundation
+    if (adapter.name !== 'memory') return
+    // A socket of the file system is a text here, whatever its type says, and no two apps can have one.
+    const addresses: ReadonlyArray<{ readonly port: number } | string> = app.addresses()
+    this.#ports = new Set(addresses.flatMap((address) => typeof address === 'string' ? [] : [address.port]))
+    const risk = findSharedPort(enterPorts(this.#ports))
+    if (risk !== undefined) app.log.warn(risk)
+  }
+
   /** Stops what `start` has started, in the reverse order, and what runs since the node was made. */
   async stop (): Promise<void> {
     const { hub, hooks, slots, connectionIds, readiness, messages, exchanges, roster } = this.core
     const { flusher, websocket } = this.clients
     readiness.close()
+    leavePorts(this.#ports)
     this.#watch.stop()
     this.#loop.stop()
     this.#audit.stop()

@@ -26,7 +26,7 @@ import type { Membership } from '../rooms/membership.js'
 
 /** Makes the parts of a node from its settings; `node.ts` says which parts, and in which order. */
 
-export function hubOptions ({ settings, failed }: Foundation, acks: BroadcastAcks): HubOptions {
+export function hubOptions ({ settings, failed, limitWarnings }: Foundation, acks: BroadcastAcks): HubOptions {
   return {
     presence: settings.presence,
     presenceList: DEFAULTS.presenceList,
@@ -34,6 +34,7 @@ export function hubOptions ({ settings, failed }: Foundation, acks: BroadcastAck
     latestBytes: settings.historyBytes,
     validateOutput: settings.validateOutput,
     isTraceShown: settings.tracing.toClients,
+    limitWarnings,
     onError: failed,
     onOffered: (event) => acks.offered(event)
   }
@@ -125,7 +126,9 @@ export function createDispatch (
     ledger,
     refusals,
     log,
+    limitWarnings,
     roomLimit: limits.rooms,
+    message: limits.message,
     burst: limits.rate.burst,
     waiting: Math.max(DEFAULTS.waitingFrames, limits.rate.burst) * limits.message,
     presenceList: DEFAULTS.presenceList,
@@ -133,8 +136,10 @@ export function createDispatch (
     validateOutput,
     charge: (userId, cost) => { rates.charge(userId, cost) },
     redeem: async (ticket) => await auth.redeem(ticket),
-    onCut: ({ id, userId, lag }) => {
-      limitWarnings.reached('limits.outbox', { value: limits.outbox, connectionId: id, userId, lag })
+    onCut: ({ id, userId, lag }, reason) => {
+      const of = { connectionId: id, userId }
+      if (reason === 'slow_consumer') limitWarnings.reached('limits.outbox', { value: limits.outbox, ...of, lag })
+      else limitWarnings.reached('limits.message', { value: limits.message, ...of })
     }
   })
 }

@@ -36,6 +36,7 @@ const plugin: FastifyPluginAsync<RealtimeOptions> = async (app, options) => {
   await registerRoutes(app, node)
 
   app.addHook('onReady', async () => { await node.start() })
+  app.addHook('onListen', async () => { node.listens() })
   app.addHook('preClose', async () => { await node.drain() })
   app.addHook('onClose', async () => { await node.stop() })
 }

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { createAddressOf, rewriteUrlOf } from '../endpoint/fastify-internals.js'
+import { isNearly } from '../errors/limit-warnings.js'
 import { isShared } from '../server/addresses.js'
 import { followOpenSockets, type OpenSockets } from '../server/open-sockets.js'
 import { refusePlainUpgrades } from '../server/plain-upgrades.js'
@@ -17,13 +18,20 @@ export class ServerParts {
   readonly #sockets: OpenSockets
   readonly #credentials: UrlCredentials
 
-  constructor ({ app, settings, prefix, ledger, refusals }: Foundation) {
+  constructor ({ app, settings, prefix, ledger, refusals, limitWarnings }: Foundation) {
+    const { pending } = settings.limits
     this.guard = new UpgradeGuard(app.server, {
       deadline: settings.timeouts.upgrade,
-      pending: settings.limits.pending.total,
-      pendingPerAddress: settings.limits.pending.address,
+      pending: pending.total,
+      pendingPerAddress: pending.address,
       addressOf: createAddressOf(app),
       isShared,
+      onPending: (total, ofAddress, address) => {
+        limitWarnings.look('limits.pending.total', total, pending.total)
+        if (isNearly(ofAddress, pending.address)) {
+          limitWarnings.look('limits.pending.address', ofAddress, pending.address, { address })
+        }
+      },
       onRefused: (code, refusal, address = '') => {
         ledger.refused(code)
         this.refusedUpgrades.rememberAddress(address, refusal)

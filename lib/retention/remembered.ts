@@ -67,6 +67,8 @@ export class Remembered<V> {
   #now = 0
   readonly #entries = new ShardedMap<Entry<V>>()
   readonly #owners = new ShardedMap<Owner<V>>()
+  /** Called with each entry that is set: what its owner holds by then. */
+  onHeld: ((owner: string, bytes: number) => void) | undefined
   /** Number of entries that owners lost before their time by the bound for one owner. */
   evicted = 0
 
@@ -122,6 +124,7 @@ export class Remembered<V> {
       entry.bytes = size
     }
     own.entries.push(entry)
+    this.onHeld?.(owner, own.bytes)
     while (own.bytes > this.#perOwner && own.entries.size > 0) {
       own.shift()
       this.evicted++

@@ -2,6 +2,7 @@ import type {
   Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceSnapshot, PresentUser, Publication, Published
 } from '../adapters/adapter.js'
 import { BROADCAST, DELIVER } from '../diagnostics/channels.js'
+import type { LimitWarnings } from '../errors/limit-warnings.js'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_PRESENCE_OFF } from '../errors/misuse.js'
 import { Refusal } from '../errors/refusal.js'
 import { withTraceparent, type EventHead, type Packet } from '../protocol/packet.js'
@@ -39,6 +40,7 @@ export interface HubOptions {
   readonly validateOutput: boolean
   /** Whether clients are sent the trace context of what published an event. */
   readonly isTraceShown?: boolean
+  readonly limitWarnings?: LimitWarnings | undefined
   readonly onError: (error: unknown, message: string) => void
   /**
    * Called before an event that asks for acknowledgements is offered to members of this node.

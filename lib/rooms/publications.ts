@@ -1,5 +1,6 @@
 import type { Publication, Published } from '../adapters/adapter.js'
 import { blaming, REALTIME_ERR_EVENT } from '../errors/misuse.js'
+import { isNearly, type LimitWarnings } from '../errors/limit-warnings.js'
 import { keyOf } from '../protocol/key.js'
 import type { Except } from '../protocol/except.js'
 import { encodeEvent, type EventHead, type Packet } from '../protocol/packet.js'
@@ -42,6 +43,7 @@ export interface PublicationsOptions {
   readonly eventLimit: number
   /** Whether events are checked against their schemas. */
   readonly validateOutput: boolean
+  readonly limitWarnings?: LimitWarnings | undefined
 }
 
 /** Makes the removal of a value, of this version where there is one. */
@@ -139,8 +141,11 @@ export class Publications {
     const sent = outgoing(rule.data, data, isForeign || this.#options.validateOutput, rule.name, room)
     const text = textOf(sent, type, room)
     if (text === undefined) throw new REALTIME_ERR_EVENT(`data of event "${type}" of "${room}" is no JSON value`)
-    const { eventLimit } = this.#options
-    if (text.length > eventLimit || (text.length * 3 > eventLimit && Buffer.byteLength(text) > eventLimit)) {
+    const { eventLimit, limitWarnings } = this.#options
+    // A character has three bytes at most: few events have to be counted to know that they are far below the limit.
+    const bytes = text.length * 4 > eventLimit ? Buffer.byteLength(text) : text.length
+    if (isNearly(bytes, eventLimit)) limitWarnings?.look('limits.event', bytes, eventLimit, { definition: room, event: type })
+    if (bytes > eventLimit) {
       throw blaming(
         new REALTIME_ERR_EVENT(
           `event "${type}" of "${room}" is larger than limits.event (${eventLimit} bytes); send a reference to the data instead, or raise the limit`

@@ -1,5 +1,6 @@
 import type { Adapter, KeptText } from '../adapters/adapter.js'
 import { REALTIME_ERR_EVENT, REALTIME_ERR_ROOM, REALTIME_ERR_STREAM } from '../errors/misuse.js'
+import type { LimitWarnings } from '../errors/limit-warnings.js'
 import { Refusal } from '../errors/refusal.js'
 import { beforeOf, dataOf, type TextEnd } from '../protocol/part.js'
 import { keyOf } from '../protocol/key.js'
@@ -20,6 +21,7 @@ export interface TextStreamsOptions {
   /** Bytes of one item of a list. */
   readonly eventLimit: number
   readonly validateOutput: boolean
+  readonly limitWarnings?: LimitWarnings | undefined
 }
 
 /** A text as the application reads it. */
@@ -106,7 +108,7 @@ export class TextStreams {
     signal?.throwIfAborted()
     if (this.#isClosed) throw new Refusal('draining')
     const { declaration, rule } = this.#rule(name, type)
-    const { adapter, eventLimit, validateOutput } = this.#options
+    const { adapter, eventLimit, validateOutput, limitWarnings } = this.#options
     const sent = checkedHead(declaration, type, rule, head, validateOutput)
     const key = String(sent[rule.key])
     const writer: TextWriter = new TextWriter({
@@ -122,6 +124,7 @@ export class TextStreams {
       flush: declaration.textFlush,
       itemLimit: eventLimit,
       validateOutput,
+      limitWarnings,
       onOver: () => {
         if (this.#writers.get(id) === own) this.#writers.delete(id)
         signal?.removeEventListener('abort', abort)

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { RoomSettings, TextStore, TextWritten } from '../adapters/adapter.js'
+import { isNearly, type LimitWarnings } from '../errors/limit-warnings.js'
 import { REALTIME_ERR_STREAM } from '../errors/misuse.js'
 import { Refusal } from '../errors/refusal.js'
 import { insideOf, joined, type TextEnd } from '../protocol/part.js'
@@ -24,6 +25,7 @@ export interface TextWriterOptions {
   readonly itemLimit: number
   /** Whether parts are checked against the schema. */
   readonly validateOutput: boolean
+  readonly limitWarnings?: LimitWarnings | undefined
   readonly onOver: () => void
 }
 
@@ -185,9 +187,16 @@ export class TextWriter {
 
   #charge (bytes: number): void {
     if (this.#bytes + bytes > this.#size) {
+      this.#look(this.#bytes + bytes)
       this.#tooLarge(`the text is larger than ${this.#size} bytes, the bound of its room (append.size)`)
     }
     this.#bytes += bytes
+    if (isNearly(this.#bytes, this.#size)) this.#look(this.#bytes)
+  }
+
+  #look (used: number): void {
+    const { limitWarnings, room, type } = this.#options
+    limitWarnings?.look('append.size of the room', used, this.#size, { room, event: type })
   }
 
   #tooLarge (message: string): never {

@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { LimitWarnings } from '../errors/limit-warnings.js'
 import { Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import type { Code } from '../protocol/codes.js'
@@ -24,9 +25,15 @@ export class Caller {
   readonly #may: ReadonlySet<ApiScope>
   readonly #bucket: TokenBucket
   readonly #rate: { readonly messages: number, readonly burst: number }
+  readonly #limitWarnings: LimitWarnings
   published = 0
 
-  constructor ({ key, name, rooms, may }: ApiKey, rate: { messages: number, burst: number }) {
+  constructor (
+    { key, name, rooms, may }: ApiKey,
+    rate: { messages: number, burst: number },
+    limitWarnings: LimitWarnings
+  ) {
+    this.#limitWarnings = limitWarnings
     this.name = name
     this.digest = digest(key)
     this.rooms = rooms.map((text) => ({ text, pattern: roomPattern(text) }))
@@ -90,6 +97,7 @@ export class Caller {
         why: { limit: 'api.rate', value: this.#rate }
       })
     }
+    this.#limitWarnings.look('api.rate', this.#bucket.used, this.#rate.burst, { apiKey: this.name })
   }
 }
 
@@ -99,8 +107,8 @@ export class ApiKeys {
   /** By the names of the keys; requests without a valid key stand under the empty name. */
   readonly #refused = new Map<string, Map<Code, number>>()
 
-  constructor ({ keys, rate = DEFAULTS.apiRate }: ApiOptions) {
-    this.callers = keys.map((key) => new Caller(key, rate))
+  constructor ({ keys, rate = DEFAULTS.apiRate }: ApiOptions, limitWarnings: LimitWarnings) {
+    this.callers = keys.map((key) => new Caller(key, rate, limitWarnings))
   }
 
   /**

@@ -9,6 +9,7 @@ import type { Slots } from '../admission/slots.js'
 import type { Prefix } from '../endpoint/prefix.js'
 import { ANSWER_HEADERS } from '../endpoint/headers.js'
 import type { FailureLog } from '../errors/failure-log.js'
+import type { LimitWarnings } from '../errors/limit-warnings.js'
 import { requestRefusalOf, sendRefusal } from '../errors/http.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { Refusal } from '../errors/refusal.js'
@@ -43,6 +44,7 @@ export interface ServerApiOptions {
   readonly refusals: Refusals
   readonly failures: FailureLog
   readonly rooms: Pick<Rooms, 'join' | 'leave' | 'revoke' | 'close' | 'clear' | 'connections'>
+  readonly limitWarnings: LimitWarnings
 }
 
 /** Property of a request that carries its call to the handler. */
@@ -78,7 +80,7 @@ export class ServerApi {
     const { api, settings, adapter, nodeId } = options
     const turns = new Turns()
     this.#options = options
-    this.#keys = new ApiKeys(api)
+    this.#keys = new ApiKeys(api, options.limitWarnings)
     this.#publishing = new ApiPublishing({
       ...options,
       claims: adapter.claims,

@@ -26,6 +26,8 @@ export interface UpgradeGuardOptions {
   readonly linger?: number | undefined
   /** Milliseconds that `close` gives upgrades under way to finish, default 500. */
   readonly grace?: number | undefined
+  /** Called when an upgrade has outlived its event: with how many do so, and how many of an address with a limit. */
+  readonly onPending?: ((total: number, ofAddress: number, address: string | undefined) => void) | undefined
   /** Called when the guard itself refuses an upgrade: `server_full`, `address_limit`, `draining`, `timeout`. */
   readonly onRefused?: ((code: Code, refusal: Refusal, address: string | undefined) => void) | undefined
 }
@@ -200,6 +202,12 @@ export class UpgradeGuard {
     return undefined
   }
 
+  #countOf ({ address, socket }: PendingUpgrade): number {
+    if (address === undefined) return 0
+    const isShared = this.#options.isShared?.(address, (socket as { remoteAddress?: string }).remoteAddress) === true
+    return isShared ? 0 : this.#pending.countOf(address)
+  }
+
   #refuse (socket: Duplex, code: Code, address: string | undefined): void {
     // Peers that are refused together must not come back together.
     const retryAfter = code === 'server_full' || code === 'address_limit' ? 1_000 + Math.random() * 2_000 : undefined
@@ -253,6 +261,7 @@ export class UpgradeGuard {
     if (at === -1) return
     this.#dispatched.splice(at, 1)
     this.#pending.add(entry)
+    this.#options.onPending?.(this.#pending.size, this.#countOf(entry), entry.address)
     const response = responseOf(entry.socket)
     if (response !== undefined) this.#watch(entry, response)
     // The listener of @fastify/websocket is gone, as it is when the app closes and its preClose hook runs before this

@@ -54,6 +54,9 @@ export class TokenBucket {
     return filled
   }
 
+  /** Messages that are spent of the burst, by the last call; one that is half there again cannot be spent. */
+  get used (): number { return Math.ceil(this.#rate.burst - this.#tokens) }
+
   /** Whether the peer has ignored as many refusals as its burst. */
   get isFlooded (): boolean { return this.#tokens <= -this.#rate.burst }
 

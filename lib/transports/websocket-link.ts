@@ -23,16 +23,25 @@ function cutReason (reason: string): string {
   return new TextDecoder().decode(Buffer.from(reason).subarray(0, MAX_REASON)).replace(/\uFFFD+$/, '')
 }
 
+/** What `ws` says of a socket that closed without a close frame of the peer, and what a goodbye says. */
+const GONE = 1006
+const LEFT = 1000
+
 /**
  * Handles the events of `ws` in `emit`. Five listeners for each socket would need a table of 250 bytes, and their
  * registration a tenth of an upgrade.
  */
 export class RealtimeSocket extends WebSocket {
   link: WebSocketLink | undefined
+  /** The code of our close frame; declared alone, so that it takes no room in those that are open. */
+  declare closing?: number | undefined
+  /** The code for which the peer has broken the rules. */
+  declare verdict?: number | undefined
 
   /** `ws` itself also calls this, when the peer closes or breaks the rules. */
   override close (code?: number, reason?: string | Buffer): void {
     if (this.link !== undefined) this.link.isOpen = false
+    this.closing = code
     super.close(code, reason)
   }
 
@@ -52,10 +61,14 @@ export class RealtimeSocket extends WebSocket {
         if ((first as Buffer).length > 0) events.pong((first as Buffer).toString('latin1'))
         return true
       case 'close':
-        events.closed(first as number)
+        // The verdict of `ws` is not among what this event says, since the peer's answer to it is not read any more. A
+        // code that the peer has chosen is a goodbye, whatever it is.
+        events.closed(this.verdict ?? (first === GONE ? GONE : LEFT))
         return true
-      // Bad frames and resets come from the peer, so they are not logged as errors; `close` follows with the code.
-      case 'error': return true
+      // Bad frames and resets come from the peer, so they are not logged as errors; `close` follows.
+      case 'error':
+        this.verdict = this.closing
+        return true
       default: return super.emit(event, first, second)
     }
   }

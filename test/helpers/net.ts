@@ -67,7 +67,7 @@ export async function start (t: Test, { fastify, declare, before, ...options }: 
       const parsed = JSON.parse(line) as { level: number, msg?: string, code?: string, limit?: string }
       // A limit has two: from 80 % on, and once all is used.
       const kind = parsed.msg?.startsWith('refused with ') === true
-        ? parsed.code!
+        ? `${parsed.code} ${parsed.limit}`
         : /^(80 %|all) of .* is used: /.exec(parsed.msg ?? '')?.[0]
       const isFirst = kind !== undefined && !refused.has(kind)
       if (parsed.level >= 40 && !isFirst) loud.push(parsed)
@@ -157,7 +157,8 @@ export interface NetPeer {
   cut (): void
   stall (): void
   resume (): void
-  close (): Promise<void>
+  /** @param code of its close frame, where there are such */
+  close (code?: number): Promise<void>
 }
 
 export interface Refused extends Error {
@@ -259,8 +260,8 @@ async function connectWebSocket ({ port }: { port: number }, options: ConnectOpt
     cut: () => { ws.terminate() },
     stall: () => { ws.pause() },
     resume: () => { ws.resume() },
-    close: async () => {
-      ws.close(1000)
+    close: async (code = 1000) => {
+      ws.close(code)
       await queue.ended
     }
   }

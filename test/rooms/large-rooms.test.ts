@@ -12,6 +12,7 @@ import { Flusher } from '../../lib/connection/flusher.js'
 import { defineRoom } from '../../lib/contract/index.js'
 import { Dispatch } from '../../lib/dispatch/dispatch.js'
 import { FailureLog } from '../../lib/errors/failure-log.js'
+import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
 import { Messages } from '../../lib/dispatch/messages.js'
 import type { Packet } from '../../lib/protocol/packet.js'
 import { Refusals } from '../../lib/admission/refusals.js'
@@ -88,7 +89,9 @@ class Node {
       ledger,
       refusals: new Refusals(log, undefined),
       log,
+      limitWarnings: new LimitWarnings(log),
       roomLimit: 10,
+      message: 65_536,
       burst: 100,
       waiting: 6_553_600,
       charge: () => undefined,

@@ -64,6 +64,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'pings by the application': CALLS,
   polls: 'one of each connection',
   'HTTP requests of our routes': SOCKETS,
+  'ports on which apps of this process': SOCKETS,
   'sockets of the server': SOCKETS,
   'URLs with a credential': 'held weakly, by requests',
   'joins under way': 'as many as frames of connections may wait, whose bound is driven',

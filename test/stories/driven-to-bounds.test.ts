@@ -23,6 +23,7 @@ import { Outbox } from '../../lib/connection/outbox.js'
 import { Elsewhere } from '../../lib/dispatch/elsewhere.js'
 import { Roster } from '../../lib/dispatch/roster.js'
 import { UserRateLimiter } from '../../lib/endpoint/user-rate-limiter.js'
+import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
 import { encodeEvent } from '../../lib/protocol/packet.js'
 import type { Part } from '../../lib/protocol/part.js'
 import { Latest } from '../../lib/retention/latest.js'
@@ -66,7 +67,7 @@ const CASES: readonly Case[] = [
     row: 'rates of users',
     bound: 10_000,
     drive: () => {
-      const rates = new UserRateLimiter({ messages: 1, burst: 2 })
+      const rates = new UserRateLimiter({ messages: 1, burst: 2 }, new LimitWarnings({ warn: () => undefined }))
       for (let index = 0; index < 30_000; index++) rates.spend(`user ${index}`)
       return sizeOf(rates, '#users')
     }

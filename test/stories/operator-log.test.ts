@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import Fastify from 'fastify'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
-import { LimitWarnings } from '../../lib/admission/limit-warnings.js'
+import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import realtime, { type RealtimeOptions } from '../../lib/index.js'
 import { Refusals } from '../../lib/admission/refusals.js'
@@ -247,15 +247,23 @@ t.test('an adapter that stays away is warned of each minute, and events that are
 })
 
 t.test('what starts well and goes wrong later is one warning each at start, with what helps', async (t) => {
-  const risksOf = (options: RealtimeOptions, { size = 100, isWorker = false } = {}): string[] => findRisks(
+  interface Given { readonly size?: number, readonly isWorker?: boolean, readonly instance?: string }
+  const risksOf = (
+    options: RealtimeOptions,
+    { size = 100, isWorker = false, instance }: Given = {}
+  ): string[] => findRisks(
     { options, settings: resolveOptions(options), adapter: options.adapter ?? memory() },
     [{ pattern: { source: 'chat/:id' }, settings: { history: { size, ttl: 1 } } } as never],
-    { isWorker }
+    { isWorker, instance }
   )
   t.same(risksOf({}), [])
   t.same(risksOf({ limits: { user: { connections: 20, then: 'reject' } } }), [])
   t.match(risksOf({}, { isWorker: true }), [/^each worker of the cluster.*options\.adapter, cluster\(\)/])
-  t.same(risksOf({ adapter: { name: 'redis' } as never }, { isWorker: true }), [])
+  t.match(risksOf({}, { instance: '1' }), [/^NODE_APP_INSTANCE \(1\).*options\.adapter/])
+  t.same(risksOf({}, { instance: '0' }), [], 'the first one may be the only one')
+  t.same(risksOf({}, { instance: 'staging' }), [], 'a name is no number of a process')
+  t.equal(risksOf({}, { isWorker: true, instance: '1' }).length, 1)
+  t.same(risksOf({ adapter: { name: 'redis' } as never }, { isWorker: true, instance: '1' }), [])
   const cookie = { carriers: ['cookie' as const], cookie: 'session' }
   t.match(risksOf({ auth: cookie, origins: () => true }), [/options\.origins is a function/])
   t.same(risksOf({ auth: cookie, origins: 'same' }), [])
@@ -263,6 +271,20 @@ t.test('what starts well and goes wrong later is one warning each at start, with
   t.match(risksOf({}, { size: 100_000 }), [/^history\.size of "chat\/:id" \(100000\).*raise the bytes/])
   const server = await start(t, { capacity: 10, limits: { user: { connections: 10, then: 'reject' } } })
   t.match(warned(server), [{ level: WARN, msg: /^one user may take all connections/ }], 'the log has it')
+})
+
+t.test('two apps of one process with rooms of their own that listen on one port are warned of, once the second does', async (t) => {
+  const first = await start(t)
+  const app = Fastify({ logger: { stream: { write: (line: string) => { lines.push(line) } } } })
+  const lines: string[] = []
+  t.teardown(async () => { await app.close() })
+  await app.register(realtime, { jwt: { secret: 'x' } })
+  await app.listen({ port: first.port, host: '127.0.0.2' })
+  t.match(lines.filter((line) => line.includes('"level":40')), [new RegExp(`port ${first.port} too.*options\\.adapter`)])
+  t.same(warned(first), [])
+  await first.app.close()
+  const third = await start(t)
+  t.same(warned(third), [], 'one that listens alone is not')
 })
 
 t.test('frames that are refused are warned of like requests', async (t) => {
@@ -407,6 +429,18 @@ for (const transport of TRANSPORTS) {
     }
   )
 }
+
+t.test('a peer that breaks the rules of the transport has that as its reason, and one that only says so has left', async (t) => {
+  const reasonOf = async (end: (peer: Awaited<ReturnType<typeof connect>>) => unknown): Promise<unknown> => {
+    const server = await start(t, { limits: { message: 1_000 } })
+    const peer = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
+    await end(peer)
+    return (await closing(t, server)).reason
+  }
+  t.equal(await reasonOf((peer) => { peer.send('x'.repeat(2_000) as never) }), 'message_too_large')
+  t.equal(await reasonOf((peer) => { peer.send(Buffer.from('binary')) }), 'protocol')
+  t.equal(await reasonOf(async (peer) => { await peer.close(1009) }), 'left')
+})
 
 t.test('a peer that closes, one that vanishes, one that is silent and one that is cut have four reasons', async (t) => {
   const reasons: string[] = []

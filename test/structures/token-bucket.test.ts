@@ -1,4 +1,5 @@
 import t from 'tap'
+import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
 import { TokenBucket } from '../../lib/structures/token-bucket.js'
 import { UserRateLimiter } from '../../lib/endpoint/user-rate-limiter.js'
 
@@ -59,7 +60,7 @@ t.test('its debt has a floor: whoever stops flooding waits a bounded time', asyn
 })
 
 t.test('HTTP callers have a bucket by user, and no more users are kept than fit', async (t) => {
-  const rates = new UserRateLimiter({ messages: 0.001, burst: 2 })
+  const rates = new UserRateLimiter({ messages: 0.001, burst: 2 }, new LimitWarnings({ warn: () => undefined }))
   rates.spend('ada')
   rates.spend('ada')
   t.throws(() => { rates.spend('ada') }, { code: 'rate_limited' })

@@ -38,6 +38,7 @@ export class BoundedClaims implements ClaimStore {
     this.#retention = new Retention(limits.bytes)
     this.#kept = this.#remembered(limits.perUser)
     this.#keys = this.#published(limits.perUser)
+    this.#kept.onHeld = this.#keys.onHeld = limits.held
   }
 
   /** Number of outcomes and keys that were deleted before their time. */

@@ -135,9 +135,12 @@ export class MemoryAdapter implements Adapter {
     }, SWEEP).unref()
   }
 
-  #bound ({ bytes, perUser }: NonNullable<MemoryOptions['remembered']>): void {
+  #bound ({ bytes, perUser, held }: NonNullable<AdapterHost['remembered']>): void {
     for (const retention of [...this.#retentions, this.#denied]) retention.limit(bytes)
-    for (const remembered of [this.#published, this.#claims]) remembered.limit(perUser)
+    for (const remembered of [this.#published, this.#claims]) {
+      remembered.limit(perUser)
+      remembered.onHeld = held
+    }
   }
 
   async close (): Promise<void> {

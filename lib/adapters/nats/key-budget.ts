@@ -22,7 +22,7 @@ export class KeyBudget {
   readonly #window: number
   /** The parts that still count, the newest last. */
   #parts: Part[] = []
-  #limits: { readonly bytes: number, readonly perUser: number } = REMEMBERED
+  #limits: NonNullable<AdapterHost['remembered']> = REMEMBERED
   #log: AdapterHost['log'] | undefined
   readonly #losses = new Losses(
     'idempotency keys were not remembered: what is published under them again is published twice; raise limits.remembered, or lower the rate'
@@ -48,11 +48,12 @@ export class KeyBudget {
    * @returns whether the server may be given the key of a publication that has one
    */
   admits ({ owner: user }: Pick<Publication, 'owner'>, now: number = performance.now()): boolean {
-    const { bytes, perUser } = this.#limits
+    const { bytes, perUser, held: tell } = this.#limits
     const part = this.#partAt(now)
     const counted = user === undefined ? 0 : part.users.get(user)
     const added = KEY + (counted === undefined ? USER + 2 * user!.length : 0)
     const held = user === undefined ? 0 : this.#parts.reduce((sum, { users }) => sum + (users.get(user) ?? 0), 0)
+    if (user !== undefined) tell?.(user, held + added)
     if (held + added > perUser || this.bytes + added > bytes) {
       this.#losses.add(this.#log, this.bytes)
       return false

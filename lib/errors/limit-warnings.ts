@@ -1,15 +1,29 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Seldom } from '../structures/seldom.js'
 
-/** What helps, by the limit. */
-const FIXES = {
+/**
+ * Every limit of the options, and what helps: a test compares it with the schemas of the options. A limit of a room
+ * stands under the name that it has in `app.room`.
+ */
+export const LIMITS = {
   capacity: 'raise it, or add a node',
   'limits.user.connections': 'raise it, or find out why this user has so many',
   'limits.address': 'raise it, or find out who is behind it; behind a proxy set trustProxy in the options of Fastify',
-  'capacity of the room': 'raise it, or let the application make another room',
+  'limits.pending.total': 'more upgrades begin than hooks and authentication get done; look what those wait for, or raise it',
+  'limits.pending.address': 'one address opens more than is authenticated; find out who it is, or raise it; behind a proxy set trustProxy in the options of Fastify',
+  'limits.rooms': 'raise it, or let the client leave rooms that it does not show',
+  'limits.message': 'raise it, or let the client send a reference to the data',
+  'limits.rate': 'raise it, or find out why this client says so much',
+  'limits.event': 'send a reference to the data instead, or raise it',
   'limits.outbox': 'the peer reads too slowly, and is cut at the limit; send less, or raise it',
+  'limits.remembered.bytes': 'outcomes are forgotten before their time; raise it',
+  'limits.remembered.perUser': 'the oldest outcomes of this user are forgotten before their time; raise it, or lower the size of replies',
   'history.bytes': 'rooms lose their oldest events before their time; raise it, or lower history.size or history.ttl',
-  'limits.remembered.bytes': 'outcomes are forgotten before their time; raise it'
+  'api.rate': 'raise it, or find out why this program says so much',
+  'capacity of the room': 'raise it, or let the application make another room',
+  'limits.message of the room': 'raise it, or let the client send a reference to the data',
+  'limits.rate of the room': 'raise it, or find out why this client says so much',
+  'append.size of the room': 'the text ends at the limit; raise it, or begin another text'
 } as const
 
 /** The part of a limit from which on it is told. */
@@ -17,7 +31,10 @@ const NEARLY = 0.8
 /** Of a smaller limit one more connection is a large part, and the refusal says it soon enough. */
 const LEAST = 10
 
-export type WatchedLimit = keyof typeof FIXES
+export type WatchedLimit = keyof typeof LIMITS
+
+/** Whether so much of a limit is used that it is worth a line: for places that are passed by every message. */
+export function isNearly (used: number, most: number): boolean { return used >= most * NEARLY && most >= LEAST }
 
 /** Warns of limits before they refuse somebody: of each once a minute from 80 % on, and once when all is used. */
 export class LimitWarnings {
@@ -31,7 +48,7 @@ export class LimitWarnings {
 
   /** Looks at what is used of a limit; cheap where that is less than 80 %. */
   look (limit: WatchedLimit, used: number, most: number, of: object = {}): void {
-    if (used < most * NEARLY || most < LEAST) return
+    if (!isNearly(used, most)) return
     if (used >= most) this.reached(limit, { value: most, used, ...of })
     else this.#warn(this.#nearly, '80 %', limit, { value: most, used, ...of })
   }
@@ -44,7 +61,7 @@ export class LimitWarnings {
     if (suppressed === undefined) return
     this.#log.warn(
       { limit, ...of, ...(suppressed === 0 ? {} : { suppressed }) },
-      `${part} of ${limit} is used: ${FIXES[limit]}`
+      `${part} of ${limit} is used: ${LIMITS[limit]}`
     )
   }
 }
