@@ -1,9 +1,11 @@
 /**
  * `npm run day`: makes ten troubles on three nodes with one Redis, and finds each from their metrics and logs alone, by
- * what docs/operate/troubles.md says. Ends with 1 when one of them is not found.
+ * what docs/operate/troubles.md says, and on the dashboard where there is a browser. Ends with 1 when one is not found.
+ * `npm run day -- --pictures` puts a picture of the dashboard at each into docs/public/troubles.
  */
 import { Redis } from 'ioredis'
 import { startCluster } from './day/cluster.js'
+import { Dashboard } from './day/dashboard.js'
 import { TROUBLES } from './day/troubles.js'
 
 /** Milliseconds in which a trouble has to be found. */
@@ -13,6 +15,7 @@ const teardowns: Array<() => unknown> = []
 const cluster = await startCluster({ teardown: (callback) => { teardowns.unshift(callback) } })
 const raw = new Redis(cluster.redis.url)
 raw.on('error', () => {})
+const dashboard = await Dashboard.open(cluster, { teardown: (callback) => { teardowns.unshift(callback) } })
 let missed = 0
 
 async function within (find: () => Promise<boolean> | boolean): Promise<number | undefined> {
@@ -24,7 +27,8 @@ async function within (find: () => Promise<boolean> | boolean): Promise<number |
   return undefined
 }
 
-for (const { name, make, query, holds, log } of TROUBLES) {
+for (const { name, make, query, holds, log, shows } of TROUBLES) {
+  await dashboard?.begin()
   await make(cluster, raw)
   const found = await within(async () => await holds(cluster))
   const warnings = (): string[] => cluster.nodes.flatMap(({ lines }) =>
@@ -32,7 +36,11 @@ for (const { name, make, query, holds, log } of TROUBLES) {
   const said = log === undefined ? undefined : await within(() => warnings().some((msg) => log.test(msg)))
   if (found === undefined || (log !== undefined && said === undefined)) missed++
   console.log(`${name.padEnd(16)} ${found === undefined ? 'NOT FOUND' : `found after ${found} ms`} by ${query}`)
+  const seen = await dashboard?.finds(shows, PATIENCE)
+  if (seen === false) missed++
+  if (process.argv.includes('--pictures')) await dashboard?.picture(name)
   if (log !== undefined) console.log(`${''.padEnd(16)} ${said === undefined ? 'NOT LOGGED' : 'logged'}: ${log.source}`)
+  if (seen !== undefined) console.log(`${''.padEnd(16)} ${seen ? 'on the dashboard' : 'NOT ON THE DASHBOARD'}: ${shows.source}`)
 }
 raw.disconnect()
 for (const teardown of teardowns) await teardown()

@@ -6,6 +6,7 @@
  * One run, in a process of its own; `bench/longest-turns.ts` makes several and prints them.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import { OwnConnections } from '../../dist/app/own-connections.js'
 import { encodeEvent } from '../../dist/protocol/packet.js'
 import { Lists } from '../../dist/stats/lists.js'
 import { page } from '../../dist/stats/paging.js'
@@ -81,6 +82,7 @@ const read = (): StatsSnapshot => snapshot(node.ledger, node.inspector, {
   isAccepting: true,
   published: 0,
   gaps: 0,
+  gapsTold: 0,
   loop: { p50: 0, p99: 0, max: 0 },
   adapter: node.adapter.stats(),
   uptime: 0
@@ -109,6 +111,18 @@ await report('a sorted and searched page of all connections and of all rooms, 5 
     await lists.connections({ sort: 'user', isDescending: false, limit: 200 })
     await lists.rooms({ sort: 'members', isDescending: true, limit: 200, search: '7' })
   }
+})
+const own = new OwnConnections('bench', node.connections, node.hub)
+await report('a page of `app.rooms.connections()`, of all, of a room and of a user, 5 times', async () => {
+  const ask = { limit: 1_000, bytes: 2 ** 20 }
+  for (let index = 0; index < 5; index++) {
+    await own.page({ ...ask, after: { node: 'bench', number: CONNECTIONS - COMMON } })
+    await own.page({ ...ask, room: '@all' })
+    await own.page({ ...ask, user: 'common' })
+  }
+})
+await report('one connection by its number, the last one, 5 times', async () => {
+  for (let index = 0; index < 5; index++) await lists.connection(CONNECTIONS)
 })
 await report('a heartbeat sweep over all connections', () => { node.heartbeat.sweep(performance.now(), Date.now()) })
 await report('renewing the leases of all connections', () => { void node.slots.restore() })

@@ -7,7 +7,6 @@ export interface Counted {
   readonly declarations: { values (): Iterable<Pick<Declaration, 'pattern' | 'messages' | 'events' | 'counted'>> }
   /** By the name of the call. */
   readonly adapterCalls: Readonly<Record<string, Histogram>>
-  readonly gaps: number
   /** Round trips of heartbeats, in seconds. */
   readonly roundTrips: Histogram
 }
@@ -17,12 +16,6 @@ type Counter = readonly [name: string, help: string, labels: string[], read: (co
 
 /** Labels are the names that the application has declared: a client cannot add one. */
 export const COUNTERS: readonly Counter[] = [
-  [
-    'gaps_total',
-    'Gaps that rooms of this node were told of, also where nobody knows how many events are lost.',
-    [],
-    ({ gaps }, add) => { add(gaps, {}) }
-  ],
   [
     'messages_total',
     'Declared messages whose handler has run, by definition and message.',

@@ -213,6 +213,11 @@ export class Metrics {
     this.#gauge('deliveries_queued', 'Pairs of event and connection that wait in outboxes.', (set, { ledger }) => {
       set(ledger.queued)
     })
+    this.#counter(
+      'gaps_total',
+      'Gaps that rooms of this node were told of, also where nobody knows how many events are lost.',
+      (add, { events }) => { add(events.gaps) }
+    )
     this.#counter('event_gaps_total', 'Events lost before this node.', (add, { ledger }) => { add(ledger.gaps) })
     this.#counter('frames_sent_total', 'Frames written.', (add, { events }) => { add(events.framesOut) })
     this.#counter('sent_bytes_total', 'Bytes written.', (add, { events }) => { add(events.bytesOut) })

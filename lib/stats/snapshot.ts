@@ -23,6 +23,8 @@ export interface NodeFacts {
   readonly isAccepting: boolean
   readonly published: number
   readonly gaps: number
+  /** Gaps that rooms here were told of. */
+  readonly gapsTold: number
   readonly loop: LoopDelay
   /** Its name, its counters, and `isUp` when it can be down. */
   readonly adapter: Readonly<Record<string, unknown>>
@@ -67,6 +69,8 @@ export interface StatsSnapshot {
     readonly framesOut: number
     readonly bytesOut: number
     readonly writes: number
+    /** Gaps that rooms were told of, also where nobody knows how many events are lost. */
+    readonly gaps: number
   }
   readonly refusals: Readonly<Record<string, number>>
   readonly closes: Readonly<Record<string, number>>
@@ -122,7 +126,8 @@ export function snapshot (ledger: Ledger, source: StatsSource, facts: NodeFacts)
       out: ledger.delivered + ledger.resumed,
       framesOut: ledger.framesOut,
       bytesOut: ledger.bytesOut,
-      writes: ledger.writes
+      writes: ledger.writes,
+      gaps: facts.gapsTold
     },
     refusals: Object.fromEntries(ledger.refusals),
     closes: Object.fromEntries(ledger.closes),

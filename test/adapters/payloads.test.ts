@@ -8,6 +8,7 @@ import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { missing, startNats, startRedis, until } from '../helpers/servers.js'
 import { live, node, reliable, textOf, dataOf, type Node } from '../../lib/adapters/contract/host.js'
+import { ANN, KINDS } from './control-messages.js'
 
 /**
  * What nodes of former versions, and of this one, wrote to their brokers, recorded from them. A node of today that is
@@ -42,7 +43,6 @@ const recorded = (file: string): Recorded => JSON.parse(readFileSync(new URL(fil
   AHEAD
 )) as Recorded
 
-const ANN = 'AAAAAAAAAAAAAAAAAAAAAA'
 const CONTROLS = [
   { type: 'revoke', user: 'zoe', message: 'out', until: 4_102_444_800_000 },
   { type: 'revoke', tokenId: 't1', until: 4_102_444_800_000 },
@@ -54,6 +54,11 @@ const CONTROLS = [
   { type: 'gone', ack: 'node.ack1', connection: ANN },
   { type: 'moved', user: 'ann', connection: ANN }
 ]
+
+t.test('what nodes tell each other is recorded, each kind of it', async (t) => {
+  const types = versions.flatMap((file) => recorded(file).controls ?? []).map((each) => (each as { type: string }).type)
+  t.same(Object.keys(KINDS).filter((type) => !types.includes(type)), [], 'run test/adapters/record.ts')
+})
 
 function undecodable ({ adapter }: Node): unknown { return adapter.stats!().undecodable }
 

@@ -1,42 +1,24 @@
-import { writeFileSync } from 'node:fs'
-import { Kvm } from '@nats-io/kv'
-import { connect } from '@nats-io/transport-node'
-import { Redis } from 'ioredis'
-import type { Adapter, ControlMessage } from '../../lib/adapters/adapter.js'
-import { nats } from '../../lib/adapters/nats/adapter.js'
-import { redis } from '../../lib/adapters/redis/adapter.js'
-import { VERSION } from '../../lib/version.js'
-import { startNats, startRedis } from '../helpers/servers.js'
-import { live, node, reliable, said } from '../../lib/adapters/contract/host.js'
-
 /**
  * Records what a node of this version says and keeps, for nodes of later versions to read: `node --import tsx
  * test/adapters/record.ts` before a release, and whenever a form has changed. Writes `payloads/<version>.json`; the
  * name may be given as an argument.
  */
-const ANN = 'AAAAAAAAAAAAAAAAAAAAAA'
+import { writeFileSync } from 'node:fs'
+import { Kvm } from '@nats-io/kv'
+import { connect } from '@nats-io/transport-node'
+import { Redis } from 'ioredis'
+import type { Adapter } from '../../lib/adapters/adapter.js'
+import { nats } from '../../lib/adapters/nats/adapter.js'
+import { redis } from '../../lib/adapters/redis/adapter.js'
+import { VERSION } from '../../lib/version.js'
+import { startNats, startRedis } from '../helpers/servers.js'
+import { live, node, reliable, said } from '../../lib/adapters/contract/host.js'
+import { ANN, KINDS } from './control-messages.js'
+
 /** Times begin with these digits, so that a test can read them as of its own day. */
 const WRITTEN = '1700000'
 const LEASE = 60_000
-
-/** Every kind of control message that there is. */
-const CONTROLS: readonly ControlMessage[] = [
-  { type: 'revoke', user: 'zoe', message: 'out', until: 4_102_444_800_000 },
-  { type: 'revoke', tokenId: 't1', until: 4_102_444_800_000 },
-  { type: 'revoke', connection: ANN },
-  { type: 'join', user: 'ann', room: 'chat/1' },
-  { type: 'leave', connection: ANN, room: 'chat/1' },
-  { type: 'cancel', room: 'chat/1', event: 'answer', key: 'a' },
-  { type: 'members', ack: 'node.ack1', members: [{ connection: ANN, userId: 'ann' }] },
-  { type: 'acked', ack: 'node.ack1', connection: ANN, user: 'ann' },
-  { type: 'gone', ack: 'node.ack1', connection: ANN },
-  { type: 'moved', user: 'ann', connection: ANN },
-  { type: 'ask', id: 'q1', user: 'ann', connection: ANN, what: 'leave', room: 'chat/1' },
-  { type: 'answer', id: 'q1', isDone: true },
-  { type: 'pong', user: 'ann', connection: ANN, id: 'p1' },
-  { type: 'look', id: 'l1', node: 'node', question: { what: 'figures' } },
-  { type: 'shown', id: 'l1', answer: { stats: {} } }
-]
+const CONTROLS = Object.values(KINDS).flat()
 
 async function say ({
   publish,

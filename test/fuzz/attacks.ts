@@ -7,10 +7,14 @@ import { closePayload, rawFrame } from '../helpers/raw-websocket.js'
 import { anyFrame, mutateBytes, STRINGS } from './mutate.js'
 import type { Random } from '../helpers/random.js'
 
+/** Credentials of others than users: a key of the server API for rooms that are attacked, and who reads the stats. */
+export const API_KEY = 'a-key-of-the-fuzz-that-is-long-enough'
+export const STATS_TOKEN = 'a-scraper'
+
 /** What an attack knows: where the server is, and how to be one of its users. */
 export interface Target {
   readonly port: number
-  readonly token: (user: string) => string
+  readonly token: (user: string, role?: string) => string
   readonly isOver: () => boolean
   /** counts what was sent, by kind */
   readonly count: (kind: string) => void
@@ -33,6 +37,19 @@ const FRAMES: readonly object[] = [
   { type: 'history', room: 'attack/1', id: 'h-1', data: { since: POSITION, limit: 10 } },
   { type: 'history', room: 'attack/1', id: 'h-2', data: { limit: 100 } },
   { type: 'ack', id: 'k-1' }
+]
+
+/** Valid bodies of the server API and of the actions of admins, which the attacks change. */
+const BODIES: readonly object[] = [
+  { room: 'attack/1', event: 'said', data: { text: 'hi' } },
+  { room: 'attack/1', event: 'score', data: { team: 'red' }, except: { user: 'mallory-1' } },
+  [{ room: 'attack/1', event: 'said', data: { text: 'a' } }, { room: 'attack/2', event: 'typing', data: { by: 'x' } }],
+  { room: 'attack/2', user: 'mallory-2' },
+  { user: 'mallory-39', message: 'out', until: 4_102_444_800_000 },
+  { tokenId: 'none' },
+  { action: 'disconnect', connection: 'AAAAAAAA.1' },
+  { action: 'revoke', user: 'mallory-39', duration: 60_000 },
+  { action: 'drain', node: 'elsewhere' }
 ]
 
 function userOf (random: Random): string { return `mallory-${random.int(40)}` }
@@ -138,8 +155,24 @@ const PATHS: readonly string[] = [
   '/ws', '/ws/', '/ws/attack/1', '/ws/attack/1?transport=sse', '/ws/attack/1?wait=10', '/ws/attack/1?last=5&wait=10', '/ws/attack/1?verdict=1', '/ws?room=attack/1&room=attack/2&wait=10',
   '/ws/attack/1?since=MS5BQUFBQUFBQUFBQUFBQUFBQUFBQUFBLjAwMDAwMDAwLi0&wait=10', '/ws/attack/1?at=0:abcdefgh:3&wait=10', '/ws/attack/1?at=@all:abcdefgh:3&wait=10', '/ws/attack/1?ticket=none',
   '/ws/attack/1?token=none', '/ws/stats', '/ws/stats?format=json', '/ws/stats?format=prometheus', '/ws/stats?format=html', '/ws/stats/rooms', '/ws/stats/rooms/attack/1',
-  '/ws/stats/connections', '/ws/stats/rooms?limit=5', '/ws/health', '/ws/asyncapi.json', '/ws/ticket', '/ws/@all', '/ws/@user/honest-0', '/ws/@user/mallory-1', '/plain', '/nowhere'
+  '/ws/stats/connections', '/ws/stats/rooms?limit=5', '/ws/health', '/ws/asyncapi.json', '/ws/ticket', '/ws/@all', '/ws/@user/honest-0', '/ws/@user/mallory-1', '/plain', '/nowhere',
+  '/ws/api/publish', '/ws/api/publish', '/ws/api/join', '/ws/api/leave', '/ws/api/revoke', '/ws/api/rooms/attack/1', '/ws/api/rooms/attack/1/history?limit=2', '/ws/api/rooms/attack/1/history?since=abcdefgh:3',
+  '/ws/api/rooms/attack/1/state', '/ws/api/users/mallory-1', '/ws/api/openapi.json', '/ws/client.js', '/ws/client.js?v=0', '/ws/health?deep=1', '/ws/stats/nodes', '/ws/stats/actions',
+  '/ws/stats/connections?sort=user&limit=2&order=desc', '/ws/stats/connections?sort=latency&search=mal&transport=sse&node=x&after=WyJ1IiwxLCJuIl0', '/ws/stats/connections?user=mallory-1&room=attack/1', '/ws/stats/connections/AAAAAAAA.1',
+  '/ws/stats/rooms?sort=members&search=attack', '/ws/stats/room?name=attack%2F1&events=5&data=true', '/ws/stats/dashboard.js', '/ws/stats/dashboard.css'
 ]
+
+/** Requests of scripts and admins, and of others. */
+function anyBearer (random: Random, token: Target['token']): string {
+  return random.pick([
+    () => token(userOf(random)),
+    () => token(userOf(random)),
+    () => token('root', 'admin'),
+    () => API_KEY,
+    () => STATS_TOKEN,
+    () => random.pick(['x', 'a.b.c', 'ey..'])
+  ])()
+}
 
 /** Lone surrogates have no escaped form. */
 function escaped (text: string): string { return encodeURIComponent(Buffer.from(text).toString()) }
@@ -153,12 +186,12 @@ function anyPath (random: Random): string {
   return random.chance(0.1) ? mutateBytes(random, Buffer.from(path)).toString('latin1').replace(/[\r\n ]/g, '_') : path
 }
 
-function anyRequest (random: Random, token: (user: string) => string): Buffer {
+function anyRequest (random: Random, token: Target['token']): Buffer {
   const method = random.pick(['GET', 'GET', 'GET', 'POST', 'POST', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH'])
   const headers: string[] = ['Host: localhost']
   if (!random.chance(0.1)) {
     headers.push(
-      `Authorization: ${random.pick(['Bearer', 'Bearer', 'Bearer', 'bearer', 'Basic', ''])} ${random.chance(0.1) ? random.pick(['x', 'a.b.c', 'ey..']) : token(userOf(random))}`
+      `Authorization: ${random.pick(['Bearer', 'Bearer', 'Bearer', 'bearer', 'Basic', ''])} ${anyBearer(random, token)}`
     )
   }
   const extra: Array<[string, readonly string[]]> = [
@@ -176,10 +209,14 @@ function anyRequest (random: Random, token: (user: string) => string): Buffer {
     ['Sec-WebSocket-Version', ['13', '8', '99', 'x']],
     ['Sec-WebSocket-Protocol', ['realtime.v1', 'realtime.v1, bearer.x', 'bearer., ,', ',,,', 'x y']],
     ['X-Forwarded-For', ['1.2.3.4', 'x', '::1, 10.0.0.1']],
-    ['Sec-Fetch-Site', ['cross-site', 'same-origin']]
+    ['Sec-Fetch-Site', ['cross-site', 'same-origin']],
+    ['Idempotency-Key', ['a', '', 'x'.repeat(300), '__proto__']],
+    ['If-None-Match', ['"x"', '*', 'W/"", ,']]
   ]
   for (const [name, values] of extra) if (random.chance(0.2)) headers.push(`${name}: ${random.pick(values)}`)
-  const body = method === 'GET' || method === 'HEAD' ? undefined : anyFrame(random, FRAMES)
+  const body = method === 'GET' || method === 'HEAD'
+    ? undefined
+    : anyFrame(random, random.chance(0.5) ? BODIES : FRAMES)
   if (body !== undefined) {
     headers.push(
       `Content-Type: ${random.chance(0.9) ? 'application/json' : random.pick(['text/plain', 'x', 'application/json; charset=utf-16'])}`

@@ -9,7 +9,9 @@ import { WebSocket } from 'ws'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { connect, type Client } from '../../lib/client/index.js'
 import realtime, { defineRoom } from '../../lib/index.js'
-import { attackByBytes, attackByFrames, attackByRequests, type Target } from './attacks.js'
+import {
+  API_KEY, attackByBytes, attackByFrames, attackByRequests, STATS_TOKEN, type Target
+} from './attacks.js'
 import { attackByBus } from './bus.js'
 import { Random } from '../helpers/random.js'
 
@@ -97,6 +99,11 @@ async function serve ({ redis: url }: FuzzOptions, faults: string[]): Promise<Fa
     jwt: { secret: 'a fuzz' },
     ...(url === undefined ? {} : { adapter: redis({ url }) }),
     capacity: 2_000,
+    api: {
+      keys: [{ key: API_KEY, name: 'attacker', rooms: ['attack/*'], may: ['publish', 'read', 'members', 'revoke'] }],
+      authorize: ({ user }) => user?.startsWith('mallory') !== false
+    },
+    stats: { token: STATS_TOKEN, actions: true },
     presence: { grace: 500 },
     timeouts: { upgrade: 2_000, close: 500 },
     drain: { timeout: 2_000 }
@@ -193,8 +200,8 @@ export async function runFuzz (options: FuzzOptions): Promise<FuzzResult> {
   let isOver = false
   const target: Target = {
     port,
-    token: (user) => {
-      const known = tokens.get(user) ?? app.jwt.sign({ sub: user }, { expiresIn: 86_400 })
+    token: (user, role) => {
+      const known = tokens.get(user) ?? app.jwt.sign({ sub: user, role }, { expiresIn: 86_400 })
       tokens.set(user, known)
       return known
     },

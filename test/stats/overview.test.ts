@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
 import { FakeHost } from '../../lib/adapters/contract/host.js'
-import { redis } from '../../lib/adapters/redis/index.js'
+import { BROKERS } from '../helpers/brokers.js'
 import { chat, connect, declareChat, lobby, start, type Running, type StartOptions } from '../helpers/net.js'
-import { missing, startRedis, until } from '../helpers/servers.js'
+import { missing, until } from '../helpers/servers.js'
 
 /** What a row of one of the lists has. */
 interface Row {
@@ -199,45 +199,46 @@ t.test('without stats.actions nobody acts, and the viewer is told so', async (t)
   t.match((await ask(server, '/nodes', { token: 'scraper' })).body, { viewer: { mayAct: false, maySeeData: false } })
 })
 
-t.test('each node shows all nodes, their rooms and connections, and acts on another one only where that allows it', {
-  skip: missing('redis-server')
-}, async (t) => {
-  const { url } = await startRedis(t)
-  const one = async (actions: boolean): Promise<Running> =>
-    await open(t, { adapter: redis({ url }), stats: { actions } })
-  const [a, b, c] = [await one(true), await one(true), await one(false)]
-  await connect(a, { token: a.token('ada'), rooms: ['chat/1'] })
-  const bob = await connect(b, { token: b.token('bob'), rooms: ['chat/1'] })
-  await connect(c, { token: c.token('cleo'), rooms: ['chat/1'] })
+for (const { name, program, start: run, make } of BROKERS) {
+  t.test(`each node shows all nodes of ${name}, their rooms and connections, and acts on another one only where that allows it`, {
+    skip: missing(program)
+  }, async (t) => {
+    const { port } = await run(t)
+    const one = async (actions: boolean): Promise<Running> => await open(t, { adapter: make(port), stats: { actions } })
+    const [a, b, c] = [await one(true), await one(true), await one(false)]
+    await connect(a, { token: a.token('ada'), rooms: ['chat/1'] })
+    const bob = await connect(b, { token: b.token('bob'), rooms: ['chat/1'] })
+    await connect(c, { token: c.token('cleo'), rooms: ['chat/1'] })
 
-  const { here, items } = (await ask(a, '/nodes')).body
-  t.equal(items.length, 3)
-  t.ok(items.every(({ isAnswering, stats }) => isAnswering === true && stats.connections.total === 1))
-  const all = (await ask(a, '/connections?sort=user')).body
-  t.same([all.total, ...all.items.map(({ userId }) => userId)], [3, 'ada', 'bob', 'cleo'])
-  t.equal(new Set(all.items.map(({ node }) => node)).size, 3)
-  t.same((await ask(a, `/connections?node=${here}`)).body.total, 1)
-  t.same((await ask(a, '/rooms?sort=name')).body.total, 3, 'a room stands there once for each node')
-  const members = [{ members: 1 }, { members: 1 }, { members: 1 }]
-  t.match((await ask(a, '/room?name=chat%2F1')).body, { nodes: members, silent: [] })
+    const { here, items } = (await ask(a, '/nodes')).body
+    t.equal(items.length, 3)
+    t.ok(items.every(({ isAnswering, stats }) => isAnswering === true && stats.connections.total === 1))
+    const all = (await ask(a, '/connections?sort=user')).body
+    t.same([all.total, ...all.items.map(({ userId }) => userId)], [3, 'ada', 'bob', 'cleo'])
+    t.equal(new Set(all.items.map(({ node }) => node)).size, 3)
+    t.same((await ask(a, `/connections?node=${here}`)).body.total, 1)
+    t.same((await ask(a, '/rooms?sort=name')).body.total, 3, 'a room stands there once for each node')
+    const members = [{ members: 1 }, { members: 1 }, { members: 1 }]
+    t.match((await ask(a, '/room?name=chat%2F1')).body, { nodes: members, silent: [] })
 
-  const [, ofB = '', ofC = ''] = all.items.map(({ key }) => key)
-  t.match((await ask(a, `/connections/${ofB}`)).body, { userId: 'bob', rooms: ['chat/1'] })
-  t.match(await ask(a, '/actions', { body: { action: 'disconnect', connection: ofC } }), { status: 403 })
-  t.match(await ask(a, '/actions', { body: { action: 'disconnect', connection: ofB } }), { status: 200 })
-  t.match((await bob.next('error')).data, { code: 'unavailable' })
-  t.match(await ask(a, '/actions', { body: { action: 'drain', node: ofC.split('.')[0] } }), { status: 403 })
-  t.equal(c.app.rooms.isAccepting(), true)
-  t.match(await ask(a, '/actions', { body: { action: 'drain', node: ofB.split('.')[0] } }), { status: 200 })
-  t.equal(b.app.rooms.isAccepting(), false)
+    const [, ofB = '', ofC = ''] = all.items.map(({ key }) => key)
+    t.match((await ask(a, `/connections/${ofB}`)).body, { userId: 'bob', rooms: ['chat/1'] })
+    t.match(await ask(a, '/actions', { body: { action: 'disconnect', connection: ofC } }), { status: 403 })
+    t.match(await ask(a, '/actions', { body: { action: 'disconnect', connection: ofB } }), { status: 200 })
+    t.match((await bob.next('error')).data, { code: 'unavailable' })
+    t.match(await ask(a, '/actions', { body: { action: 'drain', node: ofC.split('.')[0] } }), { status: 403 })
+    t.equal(c.app.rooms.isAccepting(), true)
+    t.match(await ask(a, '/actions', { body: { action: 'drain', node: ofB.split('.')[0] } }), { status: 200 })
+    t.equal(b.app.rooms.isAccepting(), false)
 
-  await c.app.close()
-  t.equal((await ask(a, '/nodes')).body.items.length, 2, 'who has closed is gone')
-  const mute = redis({ url })
-  t.teardown(async () => { await mute.close() })
-  await mute.start(new FakeHost('mute'))
-  await mute.control!.send({ type: 'node', state: 'here' })
-  await until('the node is known', async () => (await ask(a, '/nodes')).body.items.length === 3)
-  const silent = (await ask(a, '/nodes')).body.items.find(({ node }) => node === 'mute')
-  t.same(silent, { node: 'mute', isAnswering: false })
-})
+    await c.app.close()
+    t.equal((await ask(a, '/nodes')).body.items.length, 2, 'who has closed is gone')
+    const mute = make(port)
+    t.teardown(async () => { await mute.close() })
+    await mute.start(new FakeHost('mute'))
+    await mute.control!.send({ type: 'node', state: 'here' })
+    await until('the node is known', async () => (await ask(a, '/nodes')).body.items.length === 3)
+    const silent = (await ask(a, '/nodes')).body.items.find(({ node }) => node === 'mute')
+    t.same(silent, { node: 'mute', isAnswering: false })
+  })
+}

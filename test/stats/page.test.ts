@@ -11,21 +11,24 @@ interface Figures {
   readonly slots?: number
   readonly isUp?: boolean
   readonly accepting?: boolean
+  readonly stall?: number
+  /** How often each of what is counted has happened. */
+  readonly times?: number
 }
 
 function nodeOf (node: string, of: Figures = {}): NodeView {
-  const { messages = 0, uptime = 1_000, loop = 0, slots = 1, isUp, accepting = true } = of
+  const { messages = 0, uptime = 1_000, loop = 0, slots = 1, isUp, accepting = true, stall = 0, times = 0 } = of
   const stats = {
     uptime,
     accepting,
     connections: { total: slots, slots, max: 100 },
-    messages: { in: messages },
-    events: { out: 0, bytesOut: 0, published: 0 },
-    refusals: {},
-    eventLoop: { p99: loop },
+    messages: { in: messages, errors: { rate_limited: 2 * times } },
+    events: { out: 0, bytesOut: 0, published: 0, gaps: 3 * times },
+    refusals: { unauthorized: 10 * times, room_full: times },
+    closes: { slow_consumer: times },
+    eventLoop: { p99: loop, max: stall },
     outbox: { bytes: 0 },
-    ledger: { gaps: 0 },
-    adapter: { name: 'redis', ...(isUp === undefined ? {} : { isUp }) }
+    adapter: { name: 'redis', historyEvicted: 4 * times, ...(isUp === undefined ? {} : { isUp }) }
   }
   return { node, isAnswering: true, stats: stats as unknown as StatsSnapshot }
 }
@@ -61,8 +64,9 @@ t.test('no more than 600 samples are kept', async (t) => {
 })
 
 t.test('what is over a threshold is a finding of its node, the worst first, and nothing else is', async (t) => {
+  const series = new Series()
   const found = (nodes: readonly NodeView[]): string[] =>
-    findings(nodes, new Map()).map(({ level, node, text }) => `${level} ${node} ${text.replaceAll('\u00a0', ' ')}`)
+    findings(nodes, series).map(({ level, node, text }) => `${level} ${node} ${text.replaceAll('\u00a0', ' ')}`)
   t.same(found([nodeOf('a', { slots: 79, loop: 49 })]), [])
   t.same(found([
     nodeOf('a', { slots: 80, loop: 200 }),
@@ -76,4 +80,24 @@ t.test('what is over a threshold is a finding of its node, the worst first, and 
     'warn a 80 of 100 slots are taken'
   ])
   t.same([49, 50, 199, 200, undefined].map((ms) => levelOf(ms, THRESHOLDS.loop)), ['good', 'warn', 'warn', 'bad', 'good'])
+  t.same(found([nodeOf('a', { stall: 1_500 })]), ['bad a the event loop stood still for 1,500 ms'], 'which no percentile shows')
+})
+
+t.test('what has happened is a finding for a minute, with how often, and not of the time before the page was opened', async (t) => {
+  const series = new Series()
+  const found = (): string[] => findings([nodeOf('a')], series).map(({ text }) => text.replaceAll('\u00a0', ' '))
+  series.add([nodeOf('a', { times: 100 })])
+  t.same(found(), [])
+  await new Promise((resolve) => { setTimeout(resolve, 20) })
+  series.add([nodeOf('a', { times: 101, uptime: 1_020 })])
+  series.add([nodeOf('a', { times: 101, uptime: 1_020 })])
+  t.match(found(), [
+    /^up to [\d,.]+ refusals a second, most of them unauthorized$/,
+    /^connections cut .* in the last minute: 1$/,
+    /^messages refused .* in the last minute: 2$/,
+    /^events forgotten .* in the last minute: 4$/,
+    /^gaps, .* in the last minute: 3$/
+  ])
+  series.samples.splice(0, 2)
+  t.same(found(), [])
 })

@@ -64,6 +64,7 @@ const facts = {
   isAccepting: true,
   published: 9,
   gaps: 0,
+  gapsTold: 0,
   loop: { p50: 0, p99: 1.5, max: 3 },
   adapter: { name: 'memory' },
   uptime: 10
@@ -534,6 +535,7 @@ t.test(
       slots: number(),
       published: number(),
       gaps: number(),
+      gapsTold: number(),
       loop: { p50: number(), p99: number(), max: number() },
       adapter,
       uptime: number()

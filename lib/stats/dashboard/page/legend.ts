@@ -57,7 +57,7 @@ export function legendPage (): HTMLElement {
     [meaning, `${SIGNS.warn} ${LEVEL_WORDS.warn} from ${warn} ${unit}, ${SIGNS.bad} ${LEVEL_WORDS.bad} from ${bad} ${unit}`] as const)
   const always: Words = [
     [`${SIGNS.bad} always`, 'a node that does not answer, that accepts no connections, or whose adapter is away'],
-    [`${SIGNS.warn} always`, 'gaps since the last look']
+    [`${SIGNS.warn} always`, 'gaps, connections cut with slow_consumer, messages refused with rate_limited, and events forgotten before their time, in the last minute']
   ]
   const table: Words = Object.entries(codes).map(([code, { message, retry }]) => [code, `${message} (retry: ${retry})`] as const)
   return h('div', { class: 'columns' },

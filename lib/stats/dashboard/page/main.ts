@@ -113,7 +113,7 @@ function showState ({ items, here }: Nodes): void {
   const own = items.find(({ node }) => node === here)
   const adapter = own?.isAnswering === true ? String(own.stats.adapter.name) : ''
   const of = items.length === 1 ? `node ${here}` : `${answering} of ${many(items.length, 'node')}, asked by ${here}`
-  const found = findings(items, series.newest?.points ?? new Map()).length
+  const found = findings(items, series).length
   say([of, `adapter ${adapter}`, found === 0 ? 'nothing over its threshold' : many(found, 'finding')].join(' \u00b7 '), 'good')
   setText(time, timed(new Date()))
 }

@@ -168,7 +168,7 @@ export function createOverview (frame: Frame, series: Series, choose: (node: str
     const { stats } = view
     const point = series.newest?.points.get(node)
     const percent = stats.connections.slots / stats.connections.max * 100
-    const found = findings([view], series.newest?.points ?? new Map())
+    const found = findings([view], series)
     const level = found[0]?.level ?? 'good'
     const drain = !frame.mayAct() || !stats.accepting
       ? undefined
@@ -239,8 +239,7 @@ export function createOverview (frame: Frame, series: Series, choose: (node: str
       const node = frame.node()
       const shown = nodes.filter((view) => node === undefined || view.node === node)
       const all = shown.filter((view): view is Answering => view.isAnswering).map(({ stats }) => stats)
-      const points = series.newest?.points ?? new Map<string, never>()
-      const found = findings(shown, points)
+      const found = findings(shown, series)
       const isCluster = nodes.length > 1
       setChildren(alerts, found.length === 0
         ? [h('li', { class: 'good' }, `${SIGNS.good} Nothing is over its threshold. `, link('legend', 'What is watched'))]

@@ -8,6 +8,26 @@ const MAX_SAMPLES = 600
 /** Milliseconds without a sample that are shown as a hole. */
 export const HOLE = 10_000
 
+/** Milliseconds for which what has happened is told. */
+const RECENT = 60_000
+
+/** What has happened on one node, counted between two moments. */
+export interface Happened {
+  /** Gaps. */
+  readonly gaps: number
+  /** Connections that were cut because they read too slowly. */
+  readonly cut: number
+  /** Messages that were refused because their senders say too much. */
+  readonly limited: number
+  /** Events that were forgotten before their time. */
+  readonly evicted: number
+  /** Refused admissions by code. */
+  readonly refused: Readonly<Record<string, number>>
+}
+
+/** What has happened in the last minute, and the most refusals in a second of it. */
+export interface Recent extends Happened { readonly refusals: number }
+
 /** What one node said at one moment; rates are in a second, and absent until there are two samples of one life. */
 export interface Point {
   readonly connections: number
@@ -17,8 +37,8 @@ export interface Point {
   readonly refusals: number | undefined
   readonly bytes: number | undefined
   readonly published: number | undefined
-  /** Gaps since the sample before. */
-  readonly gaps: number
+  /** Since the sample before; absent where there is none of the same life. */
+  readonly happened: Happened | undefined
 }
 
 export interface Sample {
@@ -50,6 +70,20 @@ export class Series {
     this.#last.clear()
   }
 
+  /** Adds up what has happened on a node in the last minute: a look that comes later still finds it. */
+  recent (node: string): Recent {
+    const since = (this.newest?.at ?? 0) - RECENT
+    const sum = { gaps: 0, cut: 0, limited: 0, evicted: 0, refused: {} as Record<string, number>, refusals: 0 }
+    for (let index = this.samples.length - 1; index >= 0 && this.samples[index]!.at > since; index--) {
+      const { happened, refusals = 0 } = this.samples[index]!.points.get(node) ?? {}
+      sum.refusals = Math.max(sum.refusals, refusals)
+      if (happened === undefined) continue
+      for (const name of ['gaps', 'cut', 'limited', 'evicted'] as const) sum[name] += happened[name]
+      for (const [code, n] of Object.entries(happened.refused)) sum.refused[code] = (sum.refused[code] ?? 0) + n
+    }
+    return sum
+  }
+
   add (nodes: readonly NodeView[]): void {
     const at = performance.now()
     const points = new Map<string, Point>()
@@ -77,8 +111,21 @@ export class Series {
       refusals: rate((from) => total(from.refusals)),
       bytes: rate((from) => from.events.bytesOut),
       published: rate((from) => from.events.published),
-      gaps: isSame ? Math.max(0, stats.ledger.gaps - before.stats.ledger.gaps) : 0
+      happened: isSame ? between(before.stats, stats) : undefined
     }
+  }
+}
+
+/** Counts what has happened between two answers of one node. */
+function between (before: StatsSnapshot, now: StatsSnapshot): Happened {
+  const more = (of: (from: StatsSnapshot) => unknown): number =>
+    Math.max(0, Number(of(now) ?? 0) - Number(of(before) ?? 0))
+  return {
+    gaps: more((from) => from.events.gaps),
+    cut: more((from) => from.closes.slow_consumer),
+    limited: more((from) => from.messages.errors.rate_limited),
+    evicted: more((from) => from.adapter.historyEvicted),
+    refused: Object.fromEntries(Object.keys(now.refusals).map((code) => [code, more((from) => from.refusals[code])]))
   }
 }
 
