@@ -33,6 +33,11 @@ export function createRoom (
     emit({}, 'gap')
   }
 
+  /** Lets values go, and tells of each. */
+  const remove = (event: string, ...keys: readonly string[]): void => {
+    for (const key of keys) if (state.get(event)?.delete(key)) emit({ event, key }, 'removed')
+  }
+
   const change = (
     joined: readonly MemberData[],
     left: readonly MemberData[],
@@ -85,7 +90,9 @@ export function createRoom (
       room.attempt = 0
       if (epoch) room.position = { epoch, offset: offset! }
       // What the server still keeps comes behind this.
-      if (isLost || (outAt && kept && now() - outAt > kept.ttl)) state.forEach((values) => { values.clear() })
+      if (isLost || (outAt && kept && now() - outAt > kept.ttl)) {
+        state.forEach((values, event) => { remove(event, ...values.keys()) })
+      }
       outAt = 0
       kept = latest ?? kept
       for (const event in latest?.keys) if (!state.has(event)) state.set(event, new Map())
@@ -121,7 +128,7 @@ export function createRoom (
         for (const event of texts.frame(frame)) emit(event, type, '*')
       } else if (type === 'removed') {
         const { event, key } = data as Required<FrameData>
-        if (state.get(event)?.delete(key)) emit({ event, key }, type)
+        remove(event, key)
       } else if (offset === undefined || offset > (room.position?.offset ?? -1)) {
         if (offset !== undefined && room.position) room.position = { ...room.position, offset }
         const values = state.get(type)

@@ -180,6 +180,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     const { joined } = client.join(name, frame.data as Asked)
     const handle = latest!
     rooms.set(name, handle)
+    // Also those that the room lets go by itself after a break, of which the server says nothing.
+    handle.on('removed', (data: object) => { post({ to: from, frame: { type: 'removed', room: name, data } as Frame }) })
     let isAdmitted = false
     const enter = handle.enter
     const admitOnce = (): void => {

@@ -103,7 +103,10 @@ export interface CoreRoom<M extends AnyMessages, E, D> {
     listener: (event: RoomEvent<E>) => void,
     options?: { signal?: AbortSignal, once?: boolean }
   ): () => void
-  /** Listens to values that are removed; `state` is up to date by then. */
+  /**
+   * Listens to values that are removed, also those that `state` lets go after a break because the server no longer knows
+   * what became of them; `state` is up to date by then.
+   */
   on (event: 'removed', listener: (removed: {
     /** The name of the event. */
     event: keyof E & string

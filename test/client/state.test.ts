@@ -20,15 +20,22 @@ const latest = (ttl: number): object => ({ latest: { keys: { note: 'id', constru
 function room (ttl = 60_000): {
   room: Room
   handle: Handle
+  /** Keys of the values of which a removal was told, with those that were left by then. */
+  removed: Array<readonly [key: string, left: string[]]>
   keys: () => string[]
   set: (id: string, type?: string) => void
 } {
   const room = createRoom('board/1', {}, host)
   room.enter({ epoch: 'AAAAAAAA', offset: 0, ...latest(ttl) })
+  const handle = createHandle(room, host)
+  const keys = (): string[] => [...(room.state.get('note') as ReadonlyMap<string, unknown>).keys()]
+  const removed: Array<readonly [string, string[]]> = []
+  handle.public.on('removed', ({ event, key }) => { if (event === 'note') removed.push([key, keys()]) })
   return {
     room,
-    handle: createHandle(room, host),
-    keys: () => [...(room.state.get('note') as ReadonlyMap<string, unknown>).keys()],
+    handle,
+    removed,
+    keys,
     set: (id, type = 'note') => { room.frame({ type, data: { id }, timestamp: 1 } as unknown as Frame) }
   }
 }
@@ -61,22 +68,24 @@ t.test('a removal is told of a value that is known, and once', async (t) => {
   t.same(told, [[{ event: 'note', key: 'a' }, []]])
 })
 
-t.test('after a break what the server has kept is added, after one that is longer than it keeps values it is all there is', async (t) => {
-  for (const [ttl, expected] of [[60_000, ['a', 'b']], [1, ['b']]] as const) {
-    const { room: one, keys, set } = room(ttl)
+t.test('after a break what the server has kept is added, after one that is longer than it keeps values they are removed before', async (t) => {
+  for (const [ttl, expected, gone] of [[60_000, ['a', 'b'], []], [1, ['b'], [['a', []]]]] as const) {
+    const { room: one, keys, set, removed } = room(ttl)
     set('a')
     one.out()
     await delay(5)
     one.enter({ epoch: 'AAAAAAAA', offset: 0, resumed: true, ...latest(ttl) })
+    t.same(removed, gone)
     set('b')
     t.same(keys(), expected)
   }
 })
 
-t.test('a room that is not resumed begins with no value', async (t) => {
-  const { room: one, keys, set } = room()
-  set('a')
+t.test('a room that is not resumed tells of the removal of each value, and begins with none', async (t) => {
+  const { room: one, keys, set, removed } = room()
+  for (const id of ['a', 'b']) set(id)
   one.out()
   one.enter({ epoch: 'BBBBBBBB', offset: 0, resumed: false, ...latest(60_000) })
+  t.same(removed, [['a', ['b']], ['b', []]])
   t.same(keys(), [])
 })
