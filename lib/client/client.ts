@@ -1,66 +1,43 @@
 import type { AnyAddress } from '../contract/types.js'
 import { backoff } from './backoff.js'
 import { bucket } from './token-bucket.js'
-import { checkOptions } from './check.js'
 import { failure, refused, type Refused } from './errors.js'
 import { createHandle } from './handle.js'
-import { createReconnectingLink, type Shown } from './reconnecting-link.js'
-import type { Frame, FrameData, SharedLink } from './links/link.js'
+import { createReconnectingLink, type LinkHost, type Shown } from './reconnecting-link.js'
+import type { Frame, FrameData } from './links/link.js'
 import { listeners } from './listeners.js'
+import type { Core, Part } from './part.js'
 import { createQueue } from './queue.js'
 import { createRoom } from './room.js'
 import type { Handle, Room, RoomHost } from './room-types.js'
-import type { growingTexts } from './growing-texts.js'
 import { now } from './timers.js'
-import type { ConnectOptions, CoreClient, JoinOptions } from './types.js'
+import type { CoreOptions, CoreClient, JoinOptions } from './types.js'
 
 /**
  * Messages of one room in flight; the server queues 64. POSTs go one after another, because nothing else keeps their
  * order.
  */
 const WINDOW = 32
-const RATE = { messages: 50, burst: 100 }
-/** Rooms that one stream or poll may name. */
-const ROOMS = 32
 /** Milliseconds until a message that the server did not accept is sent again. */
 const AGAIN = 1_000
-
-/** Makes the link that several clients share, by a client of its own; `undefined` where the platform cannot. */
-export type Share = (url: string, options: ConnectOptions, create: typeof createClient) => SharedLink | undefined
-
-/** What parts of the client that not every page needs are told. */
-export interface Hooks {
-  /** Called with what `join` is about to return. */
-  equip? (handle: Handle): void
-  /** Called when a link has opened. */
-  up? (data: FrameData): void
-  /** Called with each frame of the server, before the client handles it. */
-  frame? (frame: Frame): void
-  /** Called when a link is gone. */
-  down? (): void
-}
 
 /**
  * Makes a client, and connects it.
  *
- * @param hooks of parts that not every page needs
- * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for an invalid URL
+ * @param url absolute, with the scheme http(s) or ws(s), without a query
+ * @param options of whose parts the later ones are around the earlier ones
  */
-export function createClient (url: string, options: ConnectOptions, hooks: Hooks = {}): CoreClient {
-  checkOptions(options)
+export function createClient (url: string, options: CoreOptions): CoreClient {
   const rooms = new Map<string, Room>()
   /** Requests that wait for an answer; they are called without one when the link ends. */
   const calls = new Map<string, (answer?: Frame) => void>()
-  /** Rooms into which the server has put this client and that the application has not joined. */
-  const given = new Map<string, FrameData>()
   const { on, emit } = listeners()
   let count = 0
   const shown = { state: 'connecting', transport: 'websocket' } as Shown
   let sendAt = 0
   let largest = Infinity
-  let take = bucket(RATE)
+  let take: () => number
 
-  const say = (event: string, detail: object): void => { emit(detail, event) }
   const ask: RoomHost['ask'] = (type, room, data, done) => {
     const id = `${++count}`
     calls.set(id, done)
@@ -68,11 +45,12 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
   }
 
   const fail = (reason: Refused, more?: object): void => {
-    say('error', failure({ transport: shown.transport, ...reason, ...more }))
+    emit(failure({ transport: shown.transport, ...reason, ...more }), 'error')
   }
 
-  const release = (handle: Handle, error: Error, isMeant: boolean): void => {
+  const release = (handle: Handle, reason: Refused, isMeant: boolean): void => {
     const { room } = handle
+    const error = failure({ ...reason, room: room.name })
     room.handles.delete(handle)
     if (!room.handles.size && rooms.get(room.name) === room) rooms.delete(room.name)
     handle.close(error, isMeant)
@@ -80,9 +58,8 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
   }
 
   const end = (room: Room, reason: Refused, isMeant: boolean, isSaid = isMeant): void => {
-    const error = failure({ ...reason, room: room.name })
-    for (const handle of room.handles) release(handle, error, isMeant)
-    if (!isSaid) say('error', error)
+    for (const handle of room.handles) release(handle, reason, isMeant)
+    if (!isSaid) emit(failure({ ...reason, room: room.name }), 'error')
   }
 
   /** Handles the refusal of a room, which is final or temporary. */
@@ -95,27 +72,25 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
     pump()
   }
 
-  const host: RoomHost = {
+  /** A stream or a poll serves the rooms with which it was opened, so that other rooms need another link. */
+  const askAnew = (): void => { if (line.isHttp) line.after('rooms', 0, line.relink) }
+
+  const roomHost: RoomHost = {
     send: (handle, type, data, how) => queue.add(handle, type, data, largest, how),
     leave: (handle) => new Promise((resolve) => {
       if (handle.end) return resolve()
       const { name, handles, isAsked } = handle.room
-      release(handle, failure({ ...refused('left', 'the room was left'), room: name }), true)
+      release(handle, refused('left', 'the room was left'), true)
       // The others who have joined the room stay in it.
       if (handles.size || !isAsked || !line.isUp) return resolve()
       ask('leave', name, undefined, () => {
         resolve()
-        if (line.isUp && line.isHttp) line.after('leave', 0, line.relink)
+        if (line.isUp) askAnew()
       })
     }),
-    ack (id, answer) { line.send({ type: 'ack', id, ...answer }) },
-    pass (frame) {
-      if (line.isUp) line.send(frame)
-      return !!line.isUp
-    },
     ask,
-    fail (reason, room) { fail(reason, { room }) },
-    gap (room) { say('gap', { room, code: 'gap', message: 'events were lost' }) }
+    fail,
+    say: emit
   }
 
   /** Sends what may be sent now: first joins, then messages in order. */
@@ -123,15 +98,14 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
     if (!line.isUp) return
     const at = now()
     const later = (wait: number): void => { line.after('pump', wait, pump) }
-    let wait = 0
     for (const room of rooms.values()) {
       if (room.isAsked) continue
       const { name, position: since, last, wasIn, until } = room
-      // A stream or a poll serves the rooms with which it was opened, so another room needs another link.
-      if (line.isHttp || until > at) {
-        line.after(`join ${name}`, Math.max(0, until - at), line.isHttp ? line.relink : pump)
-      } else {
-        if ((wait = take())) return later(wait)
+      if (until > at) line.after(`join ${name}`, until - at, pump)
+      else if (line.isHttp) askAnew()
+      else {
+        const wait = take()
+        if (wait) return later(wait)
         room.isAsked = true
         const data = { since, last: wasIn ? undefined : last, connection: line.former, known: room.texts?.known() }
         ask('join', name, data, (answer) => {
@@ -145,9 +119,10 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
     if (sendAt > at) return later(sendAt - at)
     for (const message of queue.waiting.values()) {
       const { handle: { room }, isSent, frame } = message
-      const weight = room.concurrent?.includes(frame.type) ? 0 : 1
+      const weight = room.entered.concurrent?.includes(frame.type) ? 0 : 1
       if (isSent || !room.isIn || (weight && room.flying >= (line.isHttp ? 1 : WINDOW))) continue
-      if ((wait = (room.take ?? take)())) return later(wait)
+      const wait = (room.take ?? take)()
+      if (wait) return later(wait)
       message.isSent = true
       room.flying += message.weight = weight
       line.send(frame)
@@ -156,13 +131,14 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
   const queue = createQueue(options, pump)
 
   /** Handles the answer to a message or to a request. */
-  const answered = ({ type, id = '', data }: Frame): boolean => {
+  const answered = (frame: Frame): boolean => {
+    const { type, id = '', data } = frame
     const done = calls.get(id)
     const message = queue.waiting.get(id)
     const reason = data as Refused
     if (done) {
       calls.delete(id)
-      done({ type, data } as Frame)
+      done(frame)
     } else if (message?.isSent) {
       if (type === 'ack') message.settle(undefined, data)
       else if (reason.retry === 'refresh') line.lost(reason)
@@ -179,102 +155,93 @@ export function createClient (url: string, options: ConnectOptions, hooks: Hooks
   }
 
   const enter = (entered: FrameData['rooms'], isAgain: boolean): void => {
-    for (const [name, data] of Object.entries(entered ?? {})) rooms.get(name)?.enter(data, isAgain)
+    for (const name in entered) rooms.get(name)?.enter(entered[name]!, isAgain)
     pump()
   }
 
-  const shared = options.share ? (options.share as Share)(url, options, createClient) : undefined
-  const line = createReconnectingLink(url, options, {
+  const host: LinkHost = {
     query () {
       // Rooms that are refused for now are left out, because they would make the server refuse the whole request.
       const asked = [...rooms.values()].filter(({ until }) => until <= now())
-      if (line.isHttp) {
-        for (const room of asked.splice(ROOMS)) end(room, refused('room_limit', `at most ${ROOMS} rooms`), false)
-      }
       const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
       for (const room of asked) room.isAsked = line.isHttp
-      const known = asked.map((room, index) => [index, room.texts?.known()] as const).filter(([, texts]) => texts)
       return {
         rooms: asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
-        first: asked
-          .map(({ position }, index) => position ? `&at=${index}:${position.epoch}:${position.offset}` : '')
-          .join('') +
-          (last > 0 ? `&last=${last}` : '') + (line.former ? `&connection=${line.former}` : '') +
-          (known.length ? `&known=${encodeURIComponent(JSON.stringify(known))}` : '')
+        first: core.whereOf(asked) +
+          (last > 0 ? `&last=${last}` : '') + (line.former ? `&connection=${line.former}` : '')
       }
     },
-    up (data) {
-      const { limits, rooms } = data
-      hooks.up?.(data)
+    up ({ limits, rooms }) {
       largest = limits?.message ?? Infinity
-      take = bucket(limits?.rate ?? RATE)
+      take = bucket(limits?.rate ?? { messages: 50, burst: 100 })
       enter(line.isHttp ? rooms : undefined, false)
     },
     frame (frame) {
-      hooks.frame?.(frame)
       const { type, data = {} } = frame
-      const name = frame.room ?? ''
-      const room = rooms.get(name)
+      const room = rooms.get(frame.room!)
       if (type === 'rooms' && !frame.room) enter(data.rooms, true)
       else if (type === 'ack' || type === 'error') {
-        if (answered(frame)) return
-        if (room) refuse(room, data as Refused)
+        if (!answered(frame) && room) refuse(room, data as Refused)
       } else if (type === 'joined' || type === 'left') {
-        if (type === 'left') {
-          given.delete(name)
-          if (room) end(room, refused(data.code!, data.message!), false)
+        if (type === 'joined') room?.enter(data)
+        else if (room) {
+          end(room, refused(data.code!, data.message!), false)
           // The query of polls that are under way still names the room.
-          if (room && line.isHttp) line.after(type, 0, line.relink)
-        } else if (room) room.enter(data)
-        else given.set(name, data)
-        say(type, { ...data, room: name })
+          askAnew()
+        }
+        emit({ ...data, room: frame.room }, type)
       } else {
         // The answer to a question for a text is a frame like those that are not asked for.
         if (frame.id) calls.delete(frame.id)
         if (room?.isIn) room.frame(frame)
       }
     },
-    down (reason) {
-      hooks.down?.()
+    down () {
       rooms.forEach((room) => { room.out() })
-      for (const message of queue.waiting.values()) {
-        if (message.isSent && reason?.code === 'message_too_large') message.settle(failure(reason))
-        message.isSent = false
-      }
+      for (const message of queue.waiting.values()) message.isSent = false
       calls.forEach((done) => { done() })
       calls.clear()
-      given.clear()
     },
     refuse (reason) {
       const room = rooms.get(reason.room ?? '')
       if (room) refuse(room, reason)
       return !!room
     },
-    say,
+    say: emit,
     fail,
     over (reason, isMeant) {
-      shared?.over()
       for (const room of rooms.values()) end(room, reason, isMeant, true)
       if (!isMeant) fail(reason)
     }
-  }, shown, shared)
+  }
+  const line = createReconnectingLink(url, options, host, shown)
+  const core: Core = {
+    url,
+    options,
+    shown,
+    rooms,
+    line,
+    host,
+    end,
+    createRoom,
+    createHandle,
+    createClient,
+    whereOf: (asked) => asked
+      .map(({ position }, index) => position ? `&at=${index}:${position.epoch}:${position.offset}` : '').join('')
+  }
+  for (const part of options.use ?? []) (part as Part)(core)
+  line.reconnect()
 
   return Object.assign(shown, {
-    join (address: string | AnyAddress, { last, since, signal }: JoinOptions = {}): never {
+    join (address: string | AnyAddress, { signal, ...join }: JoinOptions = {}): never {
       const name = typeof address === 'string' ? address : address.name
       const known = rooms.get(name)
-      const room = known ?? createRoom(name, { since, last }, host, options.texts as typeof growingTexts | undefined)
+      const room = known ?? core.createRoom(name, join, roomHost)
       rooms.set(name, room)
-      const handle = createHandle(room, host, signal)
-      hooks.equip?.(handle)
+      const handle = core.createHandle(room, roomHost, signal)
       if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
       else if (known?.wasIn) handle.enter({ growing: known.texts?.growing() })
-      else {
-        // Such a membership ends with the answer of a poll.
-        const data = shown.transport === 'polling' ? undefined : given.get(name)
-        if (!known && data) room.enter(data)
-        pump()
-      }
+      else pump()
       // The types of the room are those of the address: nothing of them exists at run time.
       return handle.public as never
     },

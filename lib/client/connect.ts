@@ -1,11 +1,43 @@
+import { checkOptions, checkUrl, possibleTransports } from './check-options.js'
 import { createClient } from './client.js'
 import { iterate } from './iterate.js'
+import type { Part } from './part.js'
+import {
+  answers, diagnosis, liveState, members, oldEngines, packageSocket, roomLimit, serverJoins, tickets, upward, wake
+} from './parts/index.js'
+import { here } from './platform.js'
 import { shareLater } from './share-later.js'
 import { reload, snapshot } from './snapshot.js'
 import { growingTexts, partsOf } from './texts.js'
 import type { Client, ClientRoom, ConnectOptions, Loaded, NamedMessages } from './types.js'
 
 type Whole = ClientRoom<NamedMessages, Record<string, unknown>, unknown>
+
+/** What rooms of the core do by functions of modules of their own, as methods. */
+const methods: Part = (core) => {
+  const { createHandle } = core
+  core.createHandle = (...given) => {
+    const handle = createHandle(...given)
+    const room = handle.public
+    Object.assign(room, {
+      stream: (event: never, key: string) => partsOf(room, event, key),
+      snapshot: <T extends Loaded>(load: () => Promise<T>) => snapshot(room, load),
+      reload: () => reload(room),
+      [Symbol.asyncIterator]: () => iterate(room)
+    } satisfies Partial<Whole>)
+    return handle
+  }
+}
+
+/** A page that is rendered on a server connects once it is in a browser, where the same code runs again. */
+const unconnected: Part = ({ line }) => {
+  line.prepare = async () => { await new Promise(() => {}) }
+}
+
+const PARTS = [
+  members, liveState, growingTexts, answers, serverJoins, packageSocket, tickets, wake, diagnosis, upward, oldEngines,
+  roomLimit, methods
+]
 
 /**
  * Connects to the endpoint of fastify-realtime, and reconnects until `close()` is called or the server refuses the
@@ -16,16 +48,14 @@ type Whole = ClientRoom<NamedMessages, Record<string, unknown>, unknown>
  * @throws an error of code `REALTIME_ERR_OPTIONS` for an option that is unknown or wrong, and for an invalid URL
  */
 export function connect (url: string, options: ConnectOptions = {}): Client {
-  const share = options.share === true ? shareLater : options.share
-  return createClient(url, { texts: growingTexts, ...options, ...share && { share } }, {
-    equip ({ public: room }) {
-      Object.assign(room, {
-        stream: (event: never, key: string) => partsOf(room, event, key),
-        snapshot: <T extends Loaded>(load: () => Promise<T>) => snapshot(room, load),
-        reload: () => reload(room),
-        [Symbol.asyncIterator]: () => iterate(room)
-      } satisfies Partial<Whole>)
-    }
+  checkOptions(options)
+  const { share, ...rest } = options
+  const shared = share === true ? shareLater : share
+  const isRendered = url.startsWith('/') && !here.location && here.navigator?.product !== 'ReactNative'
   // What is joined has all its parts now.
+  return createClient(checkUrl(url, isRendered ? 'http://page' : here.location?.href), {
+    ...rest,
+    transports: possibleTransports(options),
+    use: [...PARTS, ...isRendered ? [unconnected] : shared ? [shared] : []]
   }) as Client
 }

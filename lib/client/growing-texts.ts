@@ -45,7 +45,7 @@ const knownOf = ({ event, key, whole, end }: Text): KnownText =>
  *
  * @param read asks for a text, and calls back when it cannot be had
  */
-export function growingTexts (read: (data: object, failed: () => void) => void): GrowingTexts {
+export function createGrowingTexts (read: (data: object, failed: () => void) => void): GrowingTexts {
   const texts = new Map<string, Text>()
 
   const put = (frame: Frame): object[] => {

@@ -11,12 +11,9 @@ export function handleOf (room: object): Handle { return handles.get(room)! }
 /** @param signal leaves the room; a handle that is over keeps no listener on it */
 export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal): Handle {
   const { on, emit, end } = listeners()
-  let resolve: (entered: Entered) => void
+  let enter: (entered: Entered) => void
   let reject: (error: Error) => void
-  const joined = new Promise<Entered>((_resolve, _reject) => {
-    resolve = _resolve
-    reject = _reject
-  })
+  const joined = new Promise<Entered>((...settle) => { [enter, reject] = settle })
   // The reason is also reported as `error`, so a caller that does not wait for `joined` must not lose its Node process
   // by an unhandled rejection.
   joined.catch(() => {})
@@ -29,7 +26,7 @@ export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal):
     host,
     on,
     emit,
-    enter: resolve!,
+    enter: enter!,
     public: {
       name,
       joined,

@@ -21,39 +21,43 @@ export interface Listeners {
   end (): void
 }
 
+interface Entry {
+  readonly name: string
+  call (detail: unknown): Promise<unknown>
+  off (): void
+}
+
 /** Keeps the listeners of events, by the names of these. */
 export function listeners (): Listeners {
-  const all = new Map<string, Set<Listener>>()
-  /** Functions that remove each listener. */
-  const offs = new Set<() => void>()
+  const all = new Set<Entry>()
   let isOver = false
   return {
-    on (event, listener, { signal, once } = {}) {
-      const set = all.get(event) ?? new Set()
-      all.set(event, set)
-      // Each call gets its own function, so that one listener may be added twice.
-      const call: Listener = (detail) => {
-        if (once) off()
-        return listener(detail)
-      }
+    on (name, listener, { signal, once } = {}) {
       const off = (): void => {
-        set.delete(call)
-        offs.delete(off)
+        all.delete(entry)
         signal?.removeEventListener('abort', off)
       }
+      // Each call gets its own entry, so that one listener may be added twice.
+      const entry: Entry = {
+        name,
+        off,
+        async call (detail) {
+          if (once) off()
+          // Which detail belongs to which event is known where `on` is typed.
+          return await listener(detail as never)
+        }
+      }
       if (!isOver && !signal?.aborted) {
-        set.add(call)
-        offs.add(off)
+        all.add(entry)
         signal?.addEventListener('abort', off)
       }
       return off
     },
     end () {
       isOver = true
-      offs.forEach((off) => { off() })
+      all.forEach(({ off }) => { off() })
     },
-    // Which detail belongs to which event is known where `on` is typed.
-    emit: (detail, ...names) => names.flatMap((name) => [...all.get(name) ?? []])
-      .map(async (call) => await call(detail as never))
+    emit: (detail, ...names) => names.flatMap((name) => [...all].filter((each) => each.name === name))
+      .map(({ call }) => call(detail))
   }
 }

@@ -1,4 +1,3 @@
-import { loadSocket } from './load-socket.js'
 import type { SocketClass } from './socket.js'
 
 interface Target {
@@ -28,11 +27,6 @@ export interface Platform extends Target {
 }
 // The types of Node know some of them otherwise.
 export const here = globalThis as unknown as Platform
-
-/** @throws where the platform has no WebSocket and the package `ws` is not installed */
-export async function findSocket (own: unknown): Promise<SocketClass> {
-  return own as SocketClass | undefined ?? here.WebSocket ?? await loadSocket()
-}
 
 /** Whether answers of the platform's own `fetch` can be read while they come, which those of React Native cannot. */
 export function canStream (ask: unknown): boolean {

@@ -1,9 +1,8 @@
 import { failure, LATE, refused } from './errors.js'
 import type { UpFrame } from './links/link.js'
-import { utf8 } from './platform.js'
 import type { Handle } from './room-types.js'
 import { after } from './timers.js'
-import type { ConnectOptions, SendOptions } from './types.js'
+import type { CoreOptions, SendOptions } from './types.js'
 
 /** A message that has not been acknowledged. */
 export interface Waiting {
@@ -29,7 +28,7 @@ export interface Queue {
  */
 export function createQueue (
   { queue: { messages = 1_000, bytes: most = 1_048_576, age = 60_000, overflow = 'reject' } = {}, traceparent }: Pick<
-    ConnectOptions,
+    CoreOptions,
     'queue' | 'traceparent'
   >,
   changed: () => void
@@ -53,7 +52,8 @@ export function createQueue (
       if (handle.end) return reject(handle.end)
       const id = `${prefix}-${++count}`
       const frame = { type, room: handle.room.name, id, data, traceparent: traceparent?.() }
-      const bytes = utf8(JSON.stringify(frame)).length
+      // In UTF-8, of which each byte is escaped or a character.
+      const bytes = encodeURIComponent(JSON.stringify(frame)).replace(/%../g, '-').length
       if (bytes > limit) return reject(failure(refused('message_too_large', `more than ${limit} bytes`)))
       const full = failure(refused('queue_full', 'too many messages wait'))
       for (const oldest of waiting.values()) {

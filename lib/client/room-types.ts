@@ -1,8 +1,7 @@
-import type { ClientAnswer } from '../protocol/frames.js'
 import type { Position } from '../protocol/position.js'
 import type { Refused } from './errors.js'
 import type { Ending } from './event-iterator.js'
-import type { Frame, JoinData, UpFrame } from './links/link.js'
+import type { Frame, JoinData } from './links/link.js'
 import type { Listeners } from './listeners.js'
 import type { GrowingTexts } from './growing-texts.js'
 import type { CoreRoom, NamedMessages, SendOptions } from './types.js'
@@ -36,14 +35,12 @@ export interface Handle extends Ending {
 export interface RoomHost {
   send (handle: Handle, type: string, data: unknown, options?: SendOptions): Promise<unknown>
   leave (handle: Handle): Promise<void>
-  ack (id: string, answer?: ClientAnswer): void
-  /** Sends a frame as it is. @returns whether there was a link */
-  pass (frame: UpFrame): boolean
   /** Asks the server for something of a room, and calls back with the answer; without one when the link ends. */
   ask (type: string, room: string, data: object | undefined, done: (answer?: Frame) => void): void
-  gap (room: string): void
+  /** Tells the application of something. */
+  readonly say: Listeners['emit']
   /** Reports a failure in a room to the application. */
-  fail (reason: Refused, room: string): void
+  fail (reason: Refused, more: { readonly room: string }): void
 }
 
 /** A room, with the state that the client keeps of it for all who have joined it. */
@@ -51,13 +48,14 @@ export interface Room {
   readonly name: string
   readonly members: AnyRoom['members']
   readonly state: AnyRoom['state']
-  readonly texts: GrowingTexts | undefined
+  /** Set by the part that puts texts together. */
+  texts?: GrowingTexts
   /** Those who have joined and not left. */
   readonly handles: Set<Handle>
   /** What the server said when it was joined on the present link. */
   entered: JoinData
-  /** Sequence of the presence; -1 where none was told. */
-  sequence: number
+  /** Sequence of the presence, for the part that has the members; -1 where none was told. */
+  sequence?: number
   /** Position of the last event that was delivered. */
   position: Position | undefined
   /** Events that the first join replays. */
@@ -74,11 +72,13 @@ export interface Room {
   flying: number
   /** Token bucket of the room's own rate, where it has one. */
   take?: (() => number) | undefined
-  /** Messages that do not wait behind others. */
-  concurrent?: readonly string[] | undefined
+  /** Tells all who have joined it of an event. */
+  emit: Listeners['emit']
+  /** Tells that events were lost. @param isWhole whether anything else may have been lost as well */
+  gap (isWhole?: boolean): void
   enter (data: JoinData, isAgain?: boolean): void
   /** Tells that the link is gone. */
   out (): void
-  /** Handles a frame that names this room. */
-  frame (frame: Frame): void
+  /** Handles a frame that names this room. @returns what the listeners return, where it was an event for them */
+  frame (frame: Frame): Array<Promise<unknown>> | void
 }

@@ -1,7 +1,7 @@
 import type { Position } from '../protocol/position.js'
-import type { Hooks } from './client.js'
 import type { Refused } from './errors.js'
 import type { Frame, FrameData, JoinData, UpFrame } from './links/link.js'
+import type { Core, Part } from './part.js'
 import type { Channel, Locks } from './platform.js'
 import type { Handle } from './room-types.js'
 import type { CoreClient, RealtimeError } from './types.js'
@@ -11,7 +11,7 @@ export interface Letter {
   /** The link that it is for; absent: for all. */
   readonly to?: string
   /** The link to the server is open. */
-  readonly up?: object | undefined
+  readonly up?: Pick<FrameData, 'limits' | 'heartbeat'> & Pick<CoreClient, 'connectionId' | 'userId' | 'transport'> | undefined
   /** It is not, for good where there is a reason. */
   readonly down?: { readonly reason?: Refused | undefined }
   readonly failed?: Refused
@@ -28,7 +28,7 @@ interface Mail {
 
 export interface HubOptions {
   /** Makes the client that has the link. */
-  connect (hooks: Hooks): CoreClient
+  connect (hub: Part): CoreClient
   readonly locks: Locks
   readonly place: string
   readonly channel: Channel
@@ -62,8 +62,9 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   /** Messages that the server has not answered, and the links that sent them. */
   const sent = new Map<string, string>()
   /** Messages that wait, because POSTs go one after another. */
-  const waiting: Array<readonly [from: string, frame: UpFrame, handle: Handle]> = []
-  let welcome: object | undefined
+  const waiting: Array<readonly [from: string, frame: UpFrame]> = []
+  let welcome: Letter['up']
+  let line: Core['line']
   /** The handle that was made last. */
   let latest: Handle | undefined
   /** The room whose gap the tabs have been told of by the server's own frame. */
@@ -74,39 +75,56 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     links.get(from)?.forEach(({ public: room }) => { void room.leave() })
     links.delete(from)
   }
+  /** @returns whether there was a link */
+  const pass = (frame: UpFrame): boolean => {
+    if (line.isUp) line.send(frame)
+    return !!line.isUp
+  }
   const next = (): void => {
     while (waiting.length > 0 && (client.transport === 'websocket' || sent.size === 0)) {
-      const [from, frame, { host }] = waiting.shift()!
-      if (host.pass(frame)) sent.set(frame.id!, from)
+      const [from, frame] = waiting.shift()!
+      if (pass(frame)) sent.set(frame.id!, from)
       else post({ to: from, frame: { ...frame, type: 'error', data: AWAY } as Frame })
     }
   }
 
-  const client = connect({
-    equip (handle) { latest = handle },
-    up ({ limits, heartbeat }) {
-      const { connectionId, userId, transport } = client
-      welcome = { connectionId, userId, transport, limits, heartbeat }
+  const client = connect((core) => {
+    const { host, shown, createHandle } = core
+    const { up, frame, down } = host
+    line = core.line
+    core.isHub = true
+    core.createHandle = (...given) => {
+      latest = createHandle(...given)
+      return latest
+    }
+    host.up = (data) => {
+      const { limits, heartbeat } = data
+      const { connectionId, userId, transport } = shown
+      welcome = { connectionId, userId, transport, limits, heartbeat } as Letter['up']
       post({ up: welcome })
-    },
-    frame (frame) {
-      const { type, id, room } = frame
+      up(data)
+    }
+    host.frame = (each) => {
+      const { type, id, room } = each
       told = undefined
       if (id && (type === 'ack' || type === 'error')) {
         const to = sent.get(id)
-        if (!to) return
-        sent.delete(id)
-        post({ to, frame })
-        next()
+        if (to) {
+          sent.delete(id)
+          post({ to, frame: each })
+          next()
+        }
       } else if (room) {
         if (type === 'gap') told = room
         // The id is that of a question of the hub.
-        post({ frame: { ...frame, id: undefined } as Frame })
+        post({ frame: { ...each, id: undefined } as Frame })
       }
-    },
-    down () {
+      frame(each)
+    }
+    host.down = () => {
       for (const [id, to] of sent) post({ to, frame: { type: 'error', id, data: AWAY } })
       sent.clear()
+      down()
     }
   })
   /** Tells the tabs that there is no link, so that they join again when there is one. */
@@ -161,7 +179,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       ...terms,
       ...room.position && { epoch: room.position.epoch, offset },
       ...since && { resumed: !!resumed },
-      ...room.sequence >= 0 && {
+      ...room.sequence! >= 0 && {
         members: { sequence: room.sequence, total: members.size, list: [...members.values()] }
       }
     } as JoinData
@@ -192,8 +210,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       enter(entered)
       const { sequence } = handle.room
       // The members may be others than before the break: by a hole in the sequence the tab asks for them.
-      if (isAdmitted && sequence >= 0) {
-        const data = { sequence: sequence + 2, joined: [], left: [] }
+      if (isAdmitted && sequence! >= 0) {
+        const data = { sequence: sequence! + 2, joined: [], left: [] }
         post({ to: from, frame: { type: 'presence', room: name, data } as Frame })
       }
       admitOnce()
@@ -222,9 +240,9 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       handle.host.ask(type, frame.room!, frame.data as object, (found) => {
         answer(found?.type === 'ack' ? 'ack' : 'error', found?.data ?? AWAY)
       })
-    } else if (type === 'ack') handle.host.pass(frame)
+    } else if (type === 'ack') pass(frame)
     else if (id) {
-      waiting.push([from, frame, handle])
+      waiting.push([from, frame])
       next()
     }
   }

@@ -1,5 +1,5 @@
-import type { Share } from './client.js'
-import type { FrameData, SharedLink } from './links/link.js'
+import type { FrameData, Link, LinkEvents } from './links/link.js'
+import type { Core, Part } from './part.js'
 import type { Channel, Locks, Platform } from './platform.js'
 import { runHub, type Letter } from './share-hub.js'
 
@@ -9,6 +9,7 @@ import { runHub, type Letter } from './share-hub.js'
 interface Mail extends Letter { readonly hub: string }
 
 interface ShareOptions {
+  readonly core: Core
   readonly locks: Locks
   /** Names the lock of the hub and the channel. */
   readonly place: string
@@ -24,26 +25,36 @@ interface ShareOptions {
  *
  * @param name tells apart who must not share, such as the users of one browser
  */
-export function share (name = ''): Share {
-  return (url, { share: _share, ...options }, create) => {
+export function share (name = ''): Part {
+  return (core) => {
     // The types of Node know some of them otherwise.
-    const { navigator, BroadcastChannel, location } = globalThis as unknown as Platform
+    const { navigator, BroadcastChannel } = globalThis as unknown as Platform
     const locks = navigator?.locks
-    if (!locks || !BroadcastChannel) return undefined
-    const place = `realtime ${new URL(url, location?.href).href} ${name}`
+    if (core.isHub || !locks || !BroadcastChannel) return
+    const { url, options, line, host } = core
+    const { over } = host
+    const place = `realtime ${url} ${name}`
     const createChannel = (): Channel => new BroadcastChannel(place)
-    return createSharedLink({
+    const shared = createSharedLink({
+      core,
       locks,
       place,
       createChannel,
       lead: (signal) => runHub({
-        connect: (hooks) => create(url, options, hooks),
+        connect: (hub) => core.createClient(url, { ...options, use: [hub, ...options.use ?? []] }),
         locks,
         place,
         channel: createChannel(),
         signal
       })
     })
+    line.isShared = true
+    line.prepare = async () => {}
+    line.open = shared.open
+    host.over = (reason, isMeant) => {
+      shared.over()
+      over(reason, isMeant)
+    }
   }
 }
 
@@ -52,7 +63,11 @@ const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolv
   else signal.addEventListener('abort', () => { resolve() })
 })
 
-function createSharedLink ({ locks, place, createChannel, lead }: ShareOptions): SharedLink {
+/** Stands in for the transports; `over` tells that this client is over. */
+function createSharedLink ({ core: { host, shown }, locks, place, createChannel, lead }: ShareOptions): {
+  open (events: LinkEvents): Link
+  over (): void
+} {
   const tab = Math.random().toString(36).slice(2)
   let links = 0
   let life: AbortController | undefined
@@ -87,9 +102,10 @@ function createSharedLink ({ locks, place, createChannel, lead }: ShareOptions):
         if (!data.hub || (data.to && data.to !== from)) return
         events.heard()
         const { up, down, failed, frame } = data
-        if (failed) events.failed(failed)
+        if (failed) host.fail(failed)
         else if (up && !hub) {
           hub = data.hub
+          shown.transport = up.transport
           events.frame({ type: 'welcome', data: up as FrameData })
         } else if (up) {
           // Another tab has become the hub.

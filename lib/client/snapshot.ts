@@ -155,7 +155,7 @@ function createSnapshots (handle: Handle, load: () => Promise<Loaded>): Snapshot
         break
       } catch (error) {
         if (handle.end) break
-        host.fail(broken(error, 'load_failed'), name)
+        host.fail(broken(error, 'load_failed'), { room: name })
         hold()
         await pause(backoff(attempt))
       }

@@ -1,9 +1,29 @@
 import type { AnyMessages, GrowingName, GrowingText } from '../contract/types.js'
 import { failure, refused } from './errors.js'
+import { createGrowingTexts } from './growing-texts.js'
 import { handleOf } from './handle.js'
+import type { Part } from './part.js'
+import { eachRoom } from './parts/each-room.js'
 import type { CoreRoom } from './types.js'
 
-export { growingTexts } from './growing-texts.js'
+/** Puts the texts of `append` events together. Without it their parts are heard as they come. */
+export const growingTexts: Part = (core) => {
+  const { whereOf } = core
+  eachRoom((room, host) => {
+    const texts = room.texts = createGrowingTexts((data, failed) => {
+      host.ask('read', room.name, data, (answer) => { if (answer?.type === 'error') failed() })
+    })
+    const { frame } = room
+    room.frame = (each) => {
+      if (each.from === undefined) return frame(each)
+      for (const event of texts.frame(each)) room.emit(event, each.type, '*')
+    }
+  })(core)
+  core.whereOf = (asked) => {
+    const known = asked.map((room, index) => [index, room.texts!.known()] as const).filter(([, texts]) => texts)
+    return whereOf(asked) + (known.length ? `&known=${encodeURIComponent(JSON.stringify(known))}` : '')
+  }
+}
 
 /**
  * The parts of a text of an `append` event, from its beginning on, for as long as it grows. The loop ends with the
@@ -18,6 +38,6 @@ export function partsOf<M extends AnyMessages, E, D, K extends GrowingName<E>> (
 ): AsyncIterable<GrowingText<E[K]>> {
   const handle = handleOf(room)
   const { texts } = handle.room
-  if (!texts) throw failure(refused('REALTIME_ERR_OPTIONS', 'connect(url, { texts: growingTexts }) puts texts together'))
+  if (!texts) throw failure(refused('REALTIME_ERR_OPTIONS', 'connect(url, { use: [growingTexts] }) puts texts together'))
   return texts.parts(event, `${key}`, handle.on, handle) as AsyncIterable<GrowingText<E[K]>>
 }

@@ -104,8 +104,8 @@ export interface CoreRoom<M extends AnyMessages, E, D> {
     options?: { signal?: AbortSignal, once?: boolean }
   ): () => void
   /**
-   * Listens to values that are removed, also those that `state` lets go after a break because the server no longer knows
-   * what became of them; `state` is up to date by then.
+   * Listens to values that are removed, also those that `state` lets go after a break because the server no longer
+   * knows what became of them; `state` is up to date by then.
    */
   on (event: 'removed', listener: (removed: {
     /** The name of the event. */
@@ -282,8 +282,35 @@ export interface CoreClient extends ClientBase {
   join (room: string, options?: JoinOptions): CoreRoom<NamedMessages, Record<string, unknown>, unknown>
 }
 
+/** A part of the client that not every page needs. What it does is between it and the client. */
+export type ClientPart = (core: never) => void
+
+/** Options of `connect` of `fastify-realtime/client/core`. */
+export interface CoreOptions extends BaseOptions {
+  /**
+   * Parts that the client has besides the core, of `fastify-realtime/client/parts`, `/texts` and `/share`. Tabs that
+   * share a link have the same ones.
+   *
+   * @default none
+   */
+  use?: ClientPart[]
+}
+
 /** Options of `connect`. An unknown or wrong option is refused with `REALTIME_ERR_OPTIONS`. */
-export interface ConnectOptions {
+export interface ConnectOptions extends BaseOptions {
+  /**
+   * Whether the tabs of this browser share one link: `true`, or `share(name)` of `fastify-realtime/client/share`, by
+   * which the tabs of one name share it. Tabs of different users must not share: give the user as the name where a tab
+   * may be signed in as another user than the next. Where the platform has no Web Locks or BroadcastChannel, nothing is
+   * shared.
+   *
+   * @default false
+   */
+  share?: boolean | ClientPart
+}
+
+/** Options that every client has. */
+export interface BaseOptions {
   /**
    * A token, or a function that fetches a fresh one. The function is called before each link and before the token
    * expires.
@@ -325,18 +352,4 @@ export interface ConnectOptions {
    * @default none: messages belong to no trace of their sender
    */
   traceparent?: () => string | undefined
-  /**
-   * Whether the tabs of this browser share one link: `true` (not in `fastify-realtime/client/core`), or `share(name)`
-   * of `fastify-realtime/client/share`, by which the tabs of one name share it. Tabs of different users must not share:
-   * give the user as the name where a tab may be signed in as another user than the next. Where the platform has no
-   * Web Locks or BroadcastChannel, nothing is shared.
-   *
-   * @default false
-   */
-  share?: boolean | ((url: string, options: ConnectOptions, create: never) => object | undefined)
-  /**
-   * What puts the texts of `append` events together: `growingTexts` of `fastify-realtime/client/texts`, which
-   * `fastify-realtime/client` has already. Without it their parts are heard as they come.
-   */
-  texts?: (read: (data: object, failed: () => void) => void) => object
 }

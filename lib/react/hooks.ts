@@ -3,25 +3,27 @@ import {
   type ReactElement, type ReactNode
 } from 'react'
 import { failure, refused } from '../client/errors.js'
-import type { Client, Member, RoomEvent } from '../client/types.js'
+import type { CoreClient, CoreRoom, Member, RoomEvent } from '../client/types.js'
 import type { AnyMessages, GrowingName, Made } from '../contract/types.js'
 import {
-  actionsOf, askedOf, connectionSource, latestSource, listen, presenceSource, roomSource, streamSource
+  actionsOf, askedOf, connectionSource, latestSource, presenceSource, roomSource, streamSource
 } from '../views/sources.js'
+import { holdRoom } from '../views/held-room.js'
+import type { AnyRoom } from '../client/room-types.js'
 import type { ConnectionView, MaybeAddress, RoomOptions, RoomView, Source, StreamView } from '../views/types.js'
 
 /** The types of an address are for the caller: nothing of them exists at run time. */
 type AnyMaybeAddress = MaybeAddress<never, unknown, unknown>
 
-const ClientContext = createContext<Client | undefined>(undefined)
+const ClientContext = createContext<CoreClient | undefined>(undefined)
 
 /**
  * Gives a client to the hooks of all components inside. The client outlives components: it is made once by `connect()`,
  * in a module of its own.
  */
 export function RealtimeProvider ({ client, children }: {
-  /** The client, as `connect()` returned it. */
-  readonly client: Client
+  /** The client, as `connect()` returned it: that of `fastify-realtime/client`, or of `/client/core`. */
+  readonly client: CoreClient
   /** What may use the hooks. */
   readonly children?: ReactNode
 }): ReactElement {
@@ -33,7 +35,7 @@ export function RealtimeProvider ({ client, children }: {
  *
  * @throws an error of code `REALTIME_ERR_PROVIDER` where there is none
  */
-export function useClient (): Client {
+export function useClient (): CoreClient {
   const client = useContext(ClientContext)
   if (!client) throw failure(refused('REALTIME_ERR_PROVIDER', 'no <RealtimeProvider client={connect(...)}> above'))
   return client
@@ -41,7 +43,7 @@ export function useClient (): Client {
 
 /** Shows what `make` makes of the client, a room's name and what else is given. */
 function useSource<T, Rest extends readonly unknown[]> (
-  make: (client: Client, name: string | undefined, ...rest: Rest) => Source<T>,
+  make: (client: CoreClient, name: string | undefined, ...rest: Rest) => Source<T>,
   address: AnyMaybeAddress,
   ...rest: Rest
 ): T {
@@ -72,6 +74,18 @@ export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string 
   return { name, ...shown, ...actions } as never
 }
 
+/** Uses a room, and calls the function of the last render with it once it is there, again where `deps` differ. */
+function useAttached<F extends (...given: never) => unknown> (
+  address: AnyMaybeAddress, given: F, attach: (room: AnyRoom, present: { readonly current: F }) => (() => void) | void,
+  ...deps: readonly unknown[]
+): void {
+  const client = useClient()
+  const name = address?.name
+  const present = useRef(given)
+  useInsertionEffect(() => { present.current = given })
+  useEffect(() => holdRoom(client, name, { attach: (room) => attach(room, present) }), [client, name, ...deps])
+}
+
 /**
  * Calls a function for each event of a room, for as long as the component is mounted: always that of the last render,
  * so that it sees what is so now. What it returns is waited for before an acknowledged event is acknowledged.
@@ -81,15 +95,29 @@ export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string 
 export function useEvent<M extends AnyMessages, E, D, K extends keyof E & string> (
   address: MaybeAddress<M, E, D>, event: K | '*', listener: (event: RoomEvent<Pick<E, K>>) => unknown
 ): void {
-  const client = useClient()
-  const name = address?.name
-  const present = useRef(listener)
-  useInsertionEffect(() => { present.current = listener })
-  useEffect(
+  useAttached(
     // The types are those of the address: nothing of them exists at run time.
-    () => listen(client, name, event, (each) => present.current(each as never)),
-    [client, name, event]
+    address as AnyMaybeAddress, listener,
+    (room, present) => room.on(event, (each) => present.current(each as never)),
+    event
   )
+}
+
+/**
+ * Does something with a room itself, once for as long as the component is mounted. What the function returns is called
+ * at the end.
+ *
+ * ```tsx
+ * useRoomEffect(board.at({ id }), (room) => { void snapshot(room, load) })
+ * ```
+ *
+ * @param effect given the room that all components have together: it is left for them, not by the function
+ */
+export function useRoomEffect<M extends AnyMessages, E, D> (
+  address: MaybeAddress<M, E, D>, effect: (room: CoreRoom<M, E, D>) => (() => void) | void
+): void {
+  // The types are those of the address: nothing of them exists at run time.
+  useAttached(address as AnyMaybeAddress, effect, (room, present) => present.current(room as never))
 }
 
 /** The members of a room, in the order in which they came: empty until it is joined, and above 200 members. */

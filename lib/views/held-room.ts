@@ -1,7 +1,8 @@
 import { setNewest } from '../client/newest.js'
 import { after } from '../client/timers.js'
 import type { TextEnd } from '../protocol/part.js'
-import type { Client, JoinOptions, Member, NamedRoom } from '../client/types.js'
+import type { AnyRoom } from '../client/room-types.js'
+import type { CoreClient, JoinOptions, Member } from '../client/types.js'
 import type { RoomStatus, StreamView } from './types.js'
 
 /**
@@ -30,9 +31,9 @@ export interface User {
   readonly names?: readonly string[] | null
   readonly since?: JoinOptions['since']
   /** Listens to the room once it is there. @returns a function that ends that */
-  attach? (room: NamedRoom): () => void
+  attach? (room: AnyRoom): (() => void) | void
   /** Ends what it listens to. */
-  off?: (() => void) | undefined
+  off?: (() => void) | void
 }
 
 /** The newest events, for all components that ask for the same. */
@@ -48,7 +49,7 @@ export interface HeldRoom {
   /** A copy of the values of a `latest` event, or the value of one key. */
   latest (event: string, key: string | number | undefined): unknown
   /** The room, joined if it is not yet. */
-  join (): NamedRoom
+  join (): AnyRoom
   /** @returns a function that ends the use */
   add (user: User): () => void
 }
@@ -56,12 +57,12 @@ export interface HeldRoom {
 export const NONE: readonly never[] = []
 export const JOINING: Shown = { status: 'joining', gaps: 0, events: NONE }
 
-function createHeldRoom (client: Client, name: string, over: () => void): HeldRoom {
+function createHeldRoom (client: CoreClient, name: string, over: () => void): HeldRoom {
   const users = new Set<User>()
   const copies = new Map<string, ReadonlyMap<string, unknown>>()
   /** What is shown without any events. */
   let base = JOINING
-  let room: NamedRoom | undefined
+  let room: AnyRoom | undefined
   let offs: Array<() => void> = []
   let stay = (): void => {}
 
@@ -96,7 +97,7 @@ function createHeldRoom (client: Client, name: string, over: () => void): HeldRo
     room = undefined
   }
 
-  const join = (): NamedRoom => {
+  const join = (): AnyRoom => {
     if (room) return room
     const last = Math.max(0, ...[...held.lists.values()].map(({ last }) => last!))
     const since = [...users].find(({ since }) => since)?.since
@@ -125,7 +126,6 @@ function createHeldRoom (client: Client, name: string, over: () => void): HeldRo
       client.on('state', showState),
       client.on('gap', ({ room: lost }) => {
         if (lost !== name) return
-        copies.clear()
         become({ gaps: base.gaps + 1 })
       }),
       client.on('error', (error) => {
@@ -182,13 +182,15 @@ function createHeldRoom (client: Client, name: string, over: () => void): HeldRo
   return held
 }
 
-const all = new WeakMap<Client, Map<string, HeldRoom>>()
+const all = new WeakMap<CoreClient, Map<string, HeldRoom>>()
 
 /** The room of this name, where a component uses it. */
-export function heldRoom (client: Client, name: MaybeName): HeldRoom | undefined { return all.get(client)?.get(name!) }
+export function heldRoom (client: CoreClient, name: MaybeName): HeldRoom | undefined {
+  return all.get(client)?.get(name!)
+}
 
 /** Uses a room: the first user joins it, and the last one leaves it. */
-export function holdRoom (client: Client, name: MaybeName, user: User): () => void {
+export function holdRoom (client: CoreClient, name: MaybeName, user: User): () => void {
   if (!name) return () => {}
   const rooms = all.get(client) ?? new Map<string, HeldRoom>()
   all.set(client, rooms)

@@ -1,5 +1,6 @@
 import { failure, refused } from '../client/errors.js'
-import type { Client, Member, NamedRoom, RealtimeError } from '../client/types.js'
+import type { AnyRoom } from '../client/room-types.js'
+import type { CoreClient, Member, RealtimeError } from '../client/types.js'
 import {
   heldRoom, holdRoom, JOINING, NONE, type HeldRoom, type MaybeName, type Shown, type User
 } from './held-room.js'
@@ -11,7 +12,7 @@ const EMPTY: ReadonlyMap<string, unknown> = new Map()
 const UNCONNECTED: ConnectionView = { state: 'connecting', transport: 'websocket' }
 
 function sourceOf<T> (
-  client: Client, name: MaybeName, blank: T, of: (held: HeldRoom) => T | undefined, user?: User
+  client: CoreClient, name: MaybeName, blank: T, of: (held: HeldRoom) => T | undefined, user?: User
 ): Source<T> {
   return {
     blank,
@@ -29,7 +30,7 @@ export function askedOf ({ last, events, since }: RoomOptions<string>): string {
 }
 
 /** How far a room is, and its newest events. */
-export function roomSource (client: Client, name: MaybeName, asked: string): Source<Shown> {
+export function roomSource (client: CoreClient, name: MaybeName, asked: string): Source<Shown> {
   const [last, names, since] = JSON.parse(asked)
   const list = `${last} ${names}`
   return sourceOf(
@@ -38,31 +39,26 @@ export function roomSource (client: Client, name: MaybeName, asked: string): Sou
 }
 
 /** The members of a room. */
-export function presenceSource (client: Client, name: MaybeName): Source<ReadonlyArray<Member<unknown>>> {
+export function presenceSource (client: CoreClient, name: MaybeName): Source<ReadonlyArray<Member<unknown>>> {
   return sourceOf(client, name, NONE, ({ members }) => members)
 }
 
 /** The values of a `latest` event, or the value of one key. */
-export function latestSource (client: Client, name: MaybeName, event: string, key?: string | number): Source<unknown> {
+export function latestSource (
+  client: CoreClient, name: MaybeName, event: string, key?: string | number
+): Source<unknown> {
   return sourceOf(client, name, key === undefined ? EMPTY : undefined, (held) => held.latest(event, key))
 }
 
 /** A text of an `append` event. */
 export function streamSource (
-  client: Client, name: MaybeName, event: string, key: string | number | null | undefined
+  client: CoreClient, name: MaybeName, event: string, key: string | number | null | undefined
 ): Source<StreamView<never>> {
   return sourceOf(client, name, UNKNOWN, ({ texts }) => texts.get(`${event} ${key}`))
 }
 
-/** Listens to events of a room, and uses it meanwhile. */
-export function listen (
-  client: Client, name: MaybeName, event: string, listener: (event: object) => unknown
-): () => void {
-  return holdRoom(client, name, { attach: (room) => room.on(event, listener) })
-}
-
 /** What a component can do in a room, mounted or not: the room is used until the answer is here. */
-export function actionsOf (client: Client, name: MaybeName): Pick<NamedRoom, 'send' | 'presence'> {
+export function actionsOf (client: CoreClient, name: MaybeName): Pick<AnyRoom, 'send' | 'presence'> {
   const inside = (method: 'send' | 'presence') => async (...given: never): Promise<unknown> => {
     if (!name) throw failure(refused('not_joined', 'there is no room yet'))
     const off = holdRoom(client, name, {})
@@ -79,7 +75,7 @@ export function actionsOf (client: Client, name: MaybeName): Pick<NamedRoom, 'se
 }
 
 /** The connection of a client. */
-export function connectionSource (client: Client): Source<ConnectionView> {
+export function connectionSource (client: CoreClient): Source<ConnectionView> {
   let view: ConnectionView
   const see = (error?: RealtimeError): void => {
     const { state, transport, userId } = client

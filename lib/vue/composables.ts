@@ -1,13 +1,15 @@
 import {
-  computed, getCurrentInstance, hasInjectionContext, inject, onMounted, onScopeDispose, provide, shallowRef, toValue,
-  watch, type App, type MaybeRefOrGetter, type Ref
+  computed, getCurrentInstance, hasInjectionContext, inject, onMounted, provide, shallowRef, toValue, watch,
+  type App, type MaybeRefOrGetter, type Ref
 } from 'vue'
 import { failure, refused } from '../client/errors.js'
-import type { Client, Member, NamedRoom, RoomEvent } from '../client/types.js'
+import type { AnyRoom } from '../client/room-types.js'
+import type { CoreClient, CoreRoom, Member, RoomEvent } from '../client/types.js'
 import type { AnyMessages, GrowingName, Made } from '../contract/types.js'
 import {
-  actionsOf, askedOf, connectionSource, latestSource, listen, presenceSource, roomSource, streamSource
+  actionsOf, askedOf, connectionSource, latestSource, presenceSource, roomSource, streamSource
 } from '../views/sources.js'
+import { holdRoom } from '../views/held-room.js'
 import type { ConnectionView, RoomOptions, Source, StreamView } from '../views/types.js'
 import type { AddressSource, RoomRefs } from './types.js'
 
@@ -20,36 +22,30 @@ const KEY = Symbol.for('fastify-realtime')
  */
 export const realtimePlugin = {
   /** Called by `app.use`. */
-  install (app: App, client: Client): void { app.provide(KEY, client) }
+  install (app: App, client: CoreClient): void { app.provide(KEY, client) }
 }
 
 /** Gives a client to the composables of all components below this one; called in its `setup`. */
-export function provideRealtime (client: Client): void { provide(KEY, client) }
+export function provideRealtime (client: CoreClient): void { provide(KEY, client) }
 
 /**
  * The client of the app, or of the nearest component above that provides one.
  *
  * @throws an error of code `REALTIME_ERR_PROVIDER` where there is none
  */
-export function useClient (): Client {
-  const client = hasInjectionContext() ? inject<Client | undefined>(KEY, undefined) : undefined
+export function useClient (): CoreClient {
+  const client = hasInjectionContext() ? inject<CoreClient | undefined>(KEY, undefined) : undefined
   if (!client) throw failure(refused('REALTIME_ERR_PROVIDER', 'app.use(realtimePlugin, connect(...)) comes first'))
   return client
 }
 
 /** Starts something once the component is mounted, which no server does, and again with what `of` is next. */
 function follow<T> (of: () => T, start: (now: T) => () => void): void {
-  let stop = (): void => {}
   const run = (): void => {
-    watch(of, (now) => {
-      const former = stop
-      stop = start(now)
-      former()
-    }, { immediate: true })
+    watch(of, (now, _former, onCleanup) => { onCleanup(start(now)) }, { immediate: true })
   }
   if (getCurrentInstance()) onMounted(run)
   else run()
-  onScopeDispose(() => { stop() })
 }
 
 function useSource<T> (make: () => Source<T>): Readonly<Ref<T>> {
@@ -87,8 +83,8 @@ export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string 
     error: computed(() => shown.value.error),
     gaps: computed(() => shown.value.gaps),
     events: computed(() => shown.value.events),
-    send: (...message: Parameters<NamedRoom['send']>) => actionsOf(client, name.value).send(...message),
-    presence: (...data: Parameters<NamedRoom['presence']>) => actionsOf(client, name.value).presence(...data)
+    send: (...message: Parameters<AnyRoom['send']>) => actionsOf(client, name.value).send(...message),
+    presence: (...data: Parameters<AnyRoom['presence']>) => actionsOf(client, name.value).presence(...data)
   }
   // The types are those of the address: nothing of them exists at run time.
   return room as never
@@ -103,10 +99,27 @@ export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string 
 export function useEvent<M extends AnyMessages, E, D, K extends keyof E & string> (
   address: AddressSource<M, E, D>, event: K | '*', listener: (event: RoomEvent<Pick<E, K>>) => unknown
 ): void {
+  // The types are those of the address: nothing of them exists at run time.
+  useRoomEffect(address, (room) => (room as unknown as AnyRoom).on(event, listener as never))
+}
+
+/**
+ * Does something with a room itself, once for as long as the component is mounted. What the function returns is called
+ * at the end.
+ *
+ * ```ts
+ * useRoomEffect(() => board.at({ id: props.id }), (room) => { void snapshot(room, load) })
+ * ```
+ *
+ * @param effect given the room that all components have together: it is left for them, not by the function
+ */
+export function useRoomEffect<M extends AnyMessages, E, D> (
+  address: AddressSource<M, E, D>, effect: (room: CoreRoom<M, E, D>) => (() => void) | void
+): void {
   const client = useClient()
   const name = nameOf(address)
   // The types are those of the address: nothing of them exists at run time.
-  follow(() => name.value, (now) => listen(client, now, event, listener as never))
+  follow(() => name.value, (now) => holdRoom(client, now, { attach: effect as never }))
 }
 
 /** The members of a room, in the order in which they came: empty until it is joined, and above 200 members. */

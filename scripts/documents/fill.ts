@@ -1,13 +1,20 @@
 import { benchFigure } from './bench-figure.js'
 import { besideTable } from './beside-table.js'
 import { metricsTable } from './metrics-table.js'
+import { sizesTable } from './sizes-table.js'
 
-const TABLES: Readonly<Record<string, () => string>> = { metrics: metricsTable, beside: besideTable }
+const TABLES: Readonly<Record<string, () => string>> = {
+  metrics: metricsTable,
+  beside: besideTable,
+  'options of the core': () => sizesTable('Added to the core'),
+  hooks: () => sizesTable('Added to the client'),
+  'files of the core': () => sizesTable('Files of the core')
+}
 
 /**
  * Writes into a document what is known elsewhere: between `<!-- figure: name -->` and `<!-- end -->` a number of a
  * benchmark, between `<!-- table: metrics -->` and `<!-- end -->` a row for each metric, and below `table: beside` one
- * for each workload that the benchmark has compared.
+ * for each workload that the benchmark has compared. The other tables are those of bench/SIZES.md.
  *
  * @returns the document; where nothing is out of date, the same text
  * @throws an error that names the place of which nothing is known

@@ -1,114 +1,73 @@
-import { gzipSync } from 'node:zlib'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { clientSizes, OPTIONS, sizesDocument } from '../../scripts/documents/client-sizes.js'
 
-/** Bytes of the ES module, minified and gzipped, that a page loads. docs/reference/client.md says what they hold. */
-const MOST = 10_520
-
-/** The same of `fastify-realtime/client/core`, and what each of its options adds. */
-const MOST_OF_CORE = 8_350
-const MOST_OF_OPTIONS = { iterate: 240, snapshot: 1_050, texts: 900, share: 1_950 }
-
-/** The same of a page with the client and a contract of light builders, which is that of docs/reference/schemas.md. */
-const MOST_OF_PAGE = 11_370
-
-/** The same of a page that has the contract as types alone. */
-const MOST_WITH_TYPES = 10_580
-
-/** What the hooks of React and the composables of Vue, all of them, add to a page that has the client. */
-const MOST_MORE = { react: 1_740, vue: 1_880 }
-
-/** What both pages do. */
-const USE = `
-  room.on('added', ({ data }) => { console.log(data.text) })
-  void room.send('add', { text: 'x', tags: [] })
-`
-
-/** Measures what a page loads before it does anything; a bundler loads by itself what is imported when it is needed. */
-async function sizeOf (contents: string): Promise<{ size: number, files: string[] }> {
-  const { outputFiles, metafile } = await build({
-    stdin: { contents, resolveDir: fileURLToPath(new URL('../..', import.meta.url)), loader: 'ts' },
-    bundle: true,
-    splitting: true,
-    outdir: 'out',
-    format: 'esm',
-    target: 'es2022',
-    platform: 'browser',
-    minify: true,
-    metafile: true,
-    write: false,
-    external: ['react', 'vue'],
-    alias: { 'fastify-realtime/contract': fileURLToPath(new URL('../../lib/contract/index.ts', import.meta.url)) }
-  })
-  const loaded = new Set<string>()
-  const load = (path: string): void => {
-    if (loaded.has(path)) return
-    loaded.add(path)
-    for (const { kind, path: other, external } of metafile.outputs[path]!.imports) {
-      if (kind === 'import-statement' && external !== true) load(other)
-    }
-  }
-  load('out/stdin.js')
-  return {
-    size: outputFiles.filter(({ path }) => [...loaded].some((name) => path.endsWith(`/${name}`)))
-      .reduce((sum, { contents }) => sum + gzipSync(contents, { level: 9 }).length, 0),
-    files: [...loaded].flatMap((path) => Object.keys(metafile.outputs[path]!.inputs))
-  }
+/**
+ * Bytes of ES modules, minified and gzipped, that a page loads: with the core, what each option adds to it; with the
+ * whole client, what the hooks of React and the composables of Vue, all of them, add to it; a page with the client and
+ * a contract of light builders, which is that of docs/reference/schemas.md, and one with the types of that alone.
+ */
+const MOST: Readonly<Record<string, number>> = {
+  core: 6_200,
+  members: 370,
+  liveState: 340,
+  answers: 240,
+  serverJoins: 160,
+  tickets: 460,
+  wake: 170,
+  diagnosis: 330,
+  upward: 120,
+  roomLimit: 100,
+  packageSocket: 90,
+  oldEngines: 110,
+  growingTexts: 1_160,
+  iterate: 240,
+  'snapshot, reload': 1_050,
+  share: 2_120,
+  whole: 11_230,
+  react: 1_740,
+  vue: 1_840,
+  builders: 12_090,
+  types: 11_290
 }
+const sizes = await clientSizes()
 
-t.test(`the client is at most ${MOST} bytes, and takes nothing else into a page`, async (t) => {
-  const { size, files } = await sizeOf('export * from "./lib/client/index.ts"')
-  t.comment(`${size} bytes`)
-  t.ok(size <= MOST, `${size} bytes`)
-  for (const file of files.filter((name) => name !== '<stdin>')) t.match(file, /lib\/(client|protocol)\/|lib\/structures\/refilled\.ts$/)
-})
-
-t.test(`the core is at most ${MOST_OF_CORE} bytes, and an option costs nothing where it is not used`, async (t) => {
-  const CORE = 'export * from "./lib/client/core.ts"\n'
-  const { size: core, files } = await sizeOf(CORE)
-  t.comment(`core: ${core} bytes`)
-  t.ok(core <= MOST_OF_CORE, `${core} bytes`)
-  for (const [option, most] of Object.entries(MOST_OF_OPTIONS)) {
-    const file = `lib/client/${option}.ts`
-    t.notOk(files.includes(file), `${option} is not in the core`)
-    const more = (await sizeOf(`${CORE}export * from "./${file}"`)).size - core
-    t.comment(`${option}: ${more} bytes`)
-    t.ok(more <= most, `${option}: ${more} bytes`)
-  }
-})
-
-t.test(`a page with the client and a contract of light builders is at most ${MOST_OF_PAGE} bytes`, async (t) => {
-  const { size, files } = await sizeOf(`
-    import { connect } from './lib/client/index.ts'
-    import { board } from './example/readme/light-rooms.ts'
-    const room = connect('/ws').join(board.at({ id: '1' }))
-    ${USE}
-  `)
-  t.comment(`${size} bytes`)
-  t.ok(size <= MOST_OF_PAGE, `${size} bytes`)
-  t.same(files.filter((name) => name.includes('node_modules')), [])
-})
-
-t.test(`a page with the client and the types of a contract is at most ${MOST_WITH_TYPES} bytes`, async (t) => {
-  const { size, files } = await sizeOf(`
-    import { connect } from './lib/client/index.ts'
-    import type { board } from './example/readme/light-rooms.ts'
-    const room = connect('/ws').join({ name: 'boards/1' } as ReturnType<typeof board.at>)
-    ${USE}
-  `)
-  t.comment(`${size} bytes`)
-  t.ok(size <= MOST_WITH_TYPES, `${size} bytes`)
-  t.same(files.filter((name) => name.includes('light-rooms')), [])
-})
-
-for (const [name, most] of Object.entries(MOST_MORE)) {
-  t.test(`fastify-realtime/${name} adds at most ${most} bytes to a page with the client`, async (t) => {
-    const client = 'export * from "./lib/client/index.ts"'
-    const { size, files } = await sizeOf(`${client}; export * from "./lib/${name}/index.ts"`)
-    const more = size - (await sizeOf(client)).size
-    t.comment(`${more} bytes`)
-    t.ok(more <= most, `${more} bytes`)
-    t.same(files.filter((file) => !/^(<stdin>|lib\/.*)$/.test(file)), [])
+for (const [name, most] of Object.entries(MOST)) {
+  t.test(`${name}: at most ${most} bytes`, async (t) => {
+    const { size } = sizes[name]!
+    t.comment(`${size} bytes`)
+    t.ok(size <= most, `${size} bytes`)
   })
 }
+
+t.test('the client takes nothing else into a page, and the hooks and a contract take no package', async (t) => {
+  t.same(Object.keys(sizes).sort(), Object.keys(MOST).sort(), 'each has its bound')
+  for (const file of sizes.whole!.files.filter((name) => name !== '<stdin>')) {
+    t.match(file, /lib\/(client|protocol)\/|lib\/structures\/refilled\.ts$/)
+  }
+  for (const name of ['react', 'vue', 'builders']) {
+    t.same(sizes[name]!.files.filter((file) => !/^(<stdin>|(lib|example)\/.*)$/.test(file)), [], name)
+  }
+  t.same(sizes.types!.files.filter((name) => name.includes('light-rooms')), [])
+})
+
+t.test('an option costs nothing where it is not used', async (t) => {
+  for (const [option, file] of Object.entries(OPTIONS)) {
+    t.notOk(sizes.core!.files.includes(`lib/client/${file}.ts`), `${option} is not in the core`)
+  }
+})
+
+/** Bytes by which the compression of another version of Node differs. */
+const NEAR = 30
+
+t.test('bench/SIZES.md, from which the documents take their figures, is what the code is now', async (t) => {
+  const numbersOf = (text: string): Record<string, number> => Object.fromEntries(
+    [...text.matchAll(/^\| ([^|]+) \| (\d+) /gm)].map(([, name, bytes]) => [name!, Number(bytes)])
+  )
+  const written = numbersOf(readFileSync(new URL('../../bench/SIZES.md', import.meta.url), 'utf8'))
+  const now = numbersOf(await sizesDocument())
+  t.same(Object.keys(written).sort(), Object.keys(now).sort(), 'npm run docs:figures writes it')
+  for (const [name, bytes] of Object.entries(now)) {
+    t.ok(Math.abs(bytes - written[name]!) <= NEAR, `${name} is ${bytes}, not ${written[name]!}: npm run docs:figures`)
+  }
+})

@@ -3,16 +3,16 @@ import t from 'tap'
 import { createHandle } from '../../lib/client/handle.js'
 import type { Frame } from '../../lib/client/links/link.js'
 import { createRoom } from '../../lib/client/room.js'
+import { liveState } from '../../lib/client/parts/live-state.js'
+import type { Core } from '../../lib/client/part.js'
 import type { Handle, Room, RoomHost } from '../../lib/client/room-types.js'
 
 const host: RoomHost = {
   send: async () => undefined,
   leave: async () => {},
-  ack: () => {},
   ask: () => {},
-  gap: () => {},
-  fail: () => {},
-  pass: () => true
+  say: () => [],
+  fail: () => {}
 }
 
 const latest = (ttl: number): object => ({ latest: { keys: { note: 'id', constructor: 'id' }, ttl } })
@@ -25,7 +25,9 @@ function room (ttl = 60_000): {
   keys: () => string[]
   set: (id: string, type?: string) => void
 } {
-  const room = createRoom('board/1', {}, host)
+  const core = { createRoom } as Core
+  liveState(core)
+  const room = core.createRoom('board/1', {}, host)
   room.enter({ epoch: 'AAAAAAAA', offset: 0, ...latest(ttl) })
   const handle = createHandle(room, host)
   const keys = (): string[] => [...(room.state.get('note') as ReadonlyMap<string, unknown>).keys()]

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Frame } from '../../lib/client/links/link.js'
 import { listeners } from '../../lib/client/listeners.js'
-import { growingTexts } from '../../lib/client/growing-texts.js'
+import { createGrowingTexts } from '../../lib/client/growing-texts.js'
 
 interface Said { data: { text: string }, added: string, end?: unknown }
 
@@ -13,11 +13,11 @@ function make (): {
   take: (...given: Parameters<typeof frame>) => Said[]
   asked: object[]
   fail: () => void
-  texts: ReturnType<typeof growingTexts>
+  texts: ReturnType<typeof createGrowingTexts>
 } {
   const asked: object[] = []
   let failed = (): void => {}
-  const texts = growingTexts((data, onFailed) => { asked.push(data); failed = onFailed })
+  const texts = createGrowingTexts((data, onFailed) => { asked.push(data); failed = onFailed })
   return { texts, asked, fail: () => { failed() }, take: (...given) => texts.frame(frame(...given)) as Said[] }
 }
 

@@ -4,7 +4,6 @@ import type {
 } from '../../protocol/server-frames.js'
 import type { SocketClass } from '../socket.js'
 import type { Refused } from '../errors.js'
-import type { Transport } from '../types.js'
 
 export type { MemberData }
 export type Members = Pick<MembersData, 'sequence' | 'list'>
@@ -32,7 +31,6 @@ export type FrameData = Merged<
   | DrainFrame['data']
   | Refused
   | { readonly ticket: string }
-  | { /** Over which the link is that several clients share. */ readonly transport: Transport }
 >
 
 /** A frame of the server, or `rooms`, which a poll's answer says of its rooms. */
@@ -64,8 +62,6 @@ export interface Dial {
   /** Positions and other parameters that only the first request carries. */
   readonly first: string
   readonly token: string | undefined
-  /** Ticket in place of a token that is too long for a header. */
-  readonly ticket: string | undefined
   readonly Socket: SocketClass
   /** Makes a request with the credential to a path below `base`, within the timeout where no signal is given. */
   readonly http: Http
@@ -77,20 +73,11 @@ export interface LinkEvents {
   heard (): void
   /** Tells that the link is over; the reason is `undefined` when the server gave none. */
   closed (reason?: Refused): void
-  /** Tells of a failure after which the link is tried again by somebody else. */
-  failed (reason: Refused): void
 }
 
 export interface Link {
   send (frame: UpFrame): void
   close (): void
-}
-
-/** Stands in for the transports, where somebody else holds the link to the server. */
-export interface SharedLink {
-  open (events: LinkEvents): Link
-  /** Tells that this client is over. */
-  over (): void
 }
 
 export type Open = (dial: Dial, events: LinkEvents) => Link

@@ -1,21 +1,9 @@
 import { retryOfClose } from '../../protocol/close-codes.js'
 import { refused } from '../errors.js'
-import { utf8 } from '../platform.js'
 import type { Frame, Open } from './link.js'
 
-/**
- * Writes the credential as a subprotocol, which has to be a token of RFC 7230; any other credential goes as base64url
- * of its UTF-8.
- */
-const bearer = (token: string): string => /^[!#-'*+.^`|~\w-]+$/.test(token)
-  ? `bearer.${token}`
-  : `bearer64.${btoa(utf8(token)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`
-
-export const websocket: Open = ({ Socket, base, token, ticket }, { frame, heard, closed }) => {
-  const socket = new Socket(
-    base.replace('http', 'ws') + (ticket ? `?ticket=${ticket}` : ''),
-    ['realtime.v1', ...(token && !ticket ? [bearer(token)] : [])]
-  )
+export const websocket: Open = ({ Socket, base, token }, { frame, heard, closed }) => {
+  const socket = new Socket(base.replace('http', 'ws'), ['realtime.v1', ...token ? [`bearer.${token}`] : []])
   let isHeard = false
   socket.onmessage = ({ data }) => {
     isHeard = true

@@ -1,4 +1,6 @@
 import { failure, refused } from './errors.js'
+import { canStream } from './platform.js'
+import type { ConnectOptions, Transport } from './types.js'
 
 const NUMBER = /^number (?!-|0$|N)/
 /** What the type and the text of an option's value look like together. */
@@ -11,12 +13,11 @@ const OPTIONS = {
   WebSocket: /^[fo]/,
   traceparent: /^f/,
   fetch: /^f/,
-  texts: /^f/,
-  share: /^(f|boolean false)/
+  share: /^[fb]/
 }
 const QUEUE = { messages: NUMBER, bytes: NUMBER, age: NUMBER, overflow: / (reject|drop-oldest)$/ }
 
-export const misuse = (message: string): Error => failure(refused('REALTIME_ERR_OPTIONS', `connect(): ${message}`))
+const misuse = (message: string): Error => failure(refused('REALTIME_ERR_OPTIONS', `connect(): ${message}`))
 
 function check (given: object, known: Readonly<Record<string, RegExp>>): void {
   for (const [name, value] of Object.entries(given)) {
@@ -28,13 +29,26 @@ function check (given: object, known: Readonly<Record<string, RegExp>>): void {
 }
 
 /** @throws an error of code `REALTIME_ERR_OPTIONS` that names the option, its value and the known options */
-export function checkOptions (options: object & { queue?: object | undefined }): void {
+export function checkOptions (options: ConnectOptions): void {
   check(options, OPTIONS)
   check(options.queue ?? {}, QUEUE)
 }
 
 /**
- * @returns the URL with the scheme http or https, without a slash at its end
+ * @returns the transports that can work here, of those that are wanted
+ * @throws an error of code `REALTIME_ERR_OPTIONS` where there is none
+ */
+export function possibleTransports ({
+  transports = ['websocket', 'sse', 'polling'], fetch: ask = globalThis.fetch
+}: ConnectOptions): Transport[] {
+  const possible = transports.filter((name) => typeof AbortController === 'function' &&
+    (name === 'websocket' || (ask && (name === 'polling' || canStream(ask)))))
+  if (possible.length) return possible
+  throw misuse(`this platform lacks what ${transports} needs: fetch, TextDecoder, streams or AbortController`)
+}
+
+/**
+ * @returns the URL, which is absolute
  * @throws an error of code `REALTIME_ERR_OPTIONS`
  */
 export function checkUrl (url: string, page: string | undefined): string {
@@ -42,8 +56,6 @@ export function checkUrl (url: string, page: string | undefined): string {
   try {
     base = typeof URL === 'function' ? new URL(url, page).href : url
   } catch {}
-  if (!/^(ws|http)[^?#]+$/.test(base!)) {
-    throw misuse(`${url} is no URL of an endpoint, has a query, or no host`)
-  }
-  return base!.replace(/^ws/, 'http').replace(/\/$/, '')
+  if (/^(ws|http)[^?#]+$/.test(base!)) return base!
+  throw misuse(`${url} is no URL of an endpoint, has a query, or no host`)
 }

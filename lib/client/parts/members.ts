@@ -1,0 +1,52 @@
+import type { FrameData, MemberData, Members } from '../links/link.js'
+import { eachRoom } from './each-room.js'
+
+/** The members of rooms: `room.members` and the event `presence`, which are empty and mute without it. */
+export const members = eachRoom((room, host) => {
+  const all = room.members as Map<string, MemberData>
+  const { enter, frame } = room
+  room.sequence = -1
+
+  const change = (
+    joined: readonly MemberData[],
+    left: readonly MemberData[],
+    changed: readonly MemberData[] = []
+  ): void => {
+    for (const { userId } of left) all.delete(userId)
+    for (const member of [...joined, ...changed]) all.set(member.userId, member)
+    if (joined.length + left.length + changed.length) room.emit({ joined, left, changed }, 'presence')
+  }
+
+  /** Takes a whole list of members. */
+  const reset = ({ sequence, list = [] }: Members): void => {
+    room.sequence = sequence
+    const left = new Map(all)
+    const joined: MemberData[] = []
+    const changed: MemberData[] = []
+    for (const member of list) {
+      const known = left.get(member.userId)
+      left.delete(member.userId)
+      if (!known) joined.push(member)
+      else if (JSON.stringify(known) !== JSON.stringify(member)) changed.push(member)
+    }
+    change(joined, [...left.values()], changed)
+  }
+
+  room.enter = (entered, isAgain) => {
+    // Before those who wait for the room are told that it is entered.
+    if (entered.members) reset(entered.members)
+    enter(entered, isAgain)
+  }
+  room.frame = (each) => {
+    if (each.type !== 'presence') return frame(each)
+    const { sequence, joined, left, changed } = each.data as Required<FrameData>
+    if (sequence > room.sequence! + 1) {
+      host.ask('members', room.name, undefined, (answer) => {
+        if (answer?.type === 'ack') reset(answer.data as Members)
+      })
+    } else if (sequence > room.sequence!) {
+      room.sequence = sequence
+      change(joined, left, changed)
+    }
+  }
+})
