@@ -100,6 +100,7 @@ export class BenchNode {
       latestBytes: bytes,
       validateOutput: false,
       onError: quiet,
+      onUnhandled: quiet,
       onOffered: (event) => this.acks.offered(event)
     })
     for (const [definition, presence] of [[many, true], [all, false]] as const) {

@@ -52,7 +52,6 @@ export interface AppRoomsOptions {
   readonly readiness: Readiness
   readonly stats: () => Promise<Record<string, unknown>>
   /** Called when a broadcast fails, because its caller may not await it. */
-  readonly onUnhandled: (error: unknown, room: string, event: string) => void
 }
 
 type Named = string | AnyAddress
@@ -90,17 +89,18 @@ export class AppRooms implements Rooms {
   publish (room: Named, event: string, data: unknown, options: PublishOptions): Broadcast {
     const published = this.#published(room, event, data, options)
     if (!(published instanceof Promise)) return Promise.resolve(shape(published))
-    return this.#noted(published.then(shape), room, event)
+    return this.#told(published.then(shape), 'a broadcast failed', room, event)
   }
 
-  /** Marks a rejection as handled; a caller that awaits the promise still gets it. */
-  #noted (work: Broadcast, room: unknown, event: unknown): Broadcast {
-    work.catch((error: unknown) => { this.#options.onUnhandled(error, printable(room), printable(event)) })
-    return work
+  #told<T> (work: Promise<T>, what: string, room?: unknown, event?: unknown): Promise<T> {
+    return this.#options.hub.told(work, what, {
+      ...(room === undefined ? {} : { room: printable(room) }),
+      ...(event === undefined ? {} : { event: printable(event) })
+    })
   }
 
   #failed (error: unknown, room: unknown, event: unknown): Broadcast {
-    return this.#noted(Promise.reject(error), room, event)
+    return this.#told(Promise.reject(error), 'a broadcast failed', room, event)
   }
 
   #published (room: Named, event: string, data: unknown, options: PublishOptions): Awaitable<Published> {
@@ -112,12 +112,20 @@ export class AppRooms implements Rooms {
     }
   }
 
-  async remove (room: Named, event: string, key: string | number): Promise<{ recipients: number }> {
+  remove (room: Named, event: string, key: string | number): Promise<{ recipients: number }> {
+    return this.#told(this.#remove(room, event, key), 'app.rooms.remove failed', room, event)
+  }
+
+  async #remove (room: Named, event: string, key: string | number): Promise<{ recipients: number }> {
     this.#check()
     return shape(await this.#options.hub.remove(nameOf(room), event, key))
   }
 
-  async clear (room: Named): Promise<void> {
+  clear (room: Named): Promise<void> {
+    return this.#told(this.#clear(room), 'app.rooms.clear failed', room)
+  }
+
+  async #clear (room: Named): Promise<void> {
     this.#check()
     await this.#options.hub.clear(nameOf(room))
   }
@@ -152,7 +160,11 @@ export class AppRooms implements Rooms {
     return new OpeningWriter(opening())
   }
 
-  async cancel (room: Named, event: string, key: string | number): Promise<void> {
+  cancel (room: Named, event: string, key: string | number): Promise<void> {
+    return this.#told(this.#cancel(room, event, key), 'app.rooms.cancel failed', room, event)
+  }
+
+  async #cancel (room: Named, event: string, key: string | number): Promise<void> {
     this.#check()
     await this.#options.hub.texts.cancel(nameOf(room), event, key)
   }
@@ -195,7 +207,11 @@ export class AppRooms implements Rooms {
     return await this.#options.requests.ask(target, event, data, options) as never
   }
 
-  async join (given: GroupTarget, room: Named): Promise<number> {
+  join (given: GroupTarget, room: Named): Promise<number> {
+    return this.#told(this.#join(given, room), 'app.rooms.join failed', room)
+  }
+
+  async #join (given: GroupTarget, room: Named): Promise<number> {
     this.#check()
     const target = this.#located(checkGroup(given))
     const name = this.#enterable(room)
@@ -208,7 +224,11 @@ export class AppRooms implements Rooms {
     return joined
   }
 
-  async leave (given: GroupTarget, room: Named): Promise<number> {
+  leave (given: GroupTarget, room: Named): Promise<number> {
+    return this.#told(this.#leave(given, room), 'app.rooms.leave failed', room)
+  }
+
+  async #leave (given: GroupTarget, room: Named): Promise<number> {
     this.#check()
     const target = this.#located(checkGroup(given))
     const name = this.#enterable(room)
@@ -226,7 +246,11 @@ export class AppRooms implements Rooms {
     return target
   }
 
-  async close (given: GroupTarget | Named, options?: { code?: Code, message?: string }): Promise<number> {
+  close (given: GroupTarget | Named, options?: { code?: Code, message?: string }): Promise<number> {
+    return this.#told(this.#close(given, options), 'app.rooms.close failed')
+  }
+
+  async #close (given: GroupTarget | Named, options?: { code?: Code, message?: string }): Promise<number> {
     this.#check()
     const target = this.#located(checkClosed(given))
     const asked = callOptions(options, 'close')
@@ -267,7 +291,11 @@ export class AppRooms implements Rooms {
     }
   }
 
-  async revoke (given: RevokeTarget, options?: { message?: string, until?: number }): Promise<number> {
+  revoke (given: RevokeTarget, options?: { message?: string, until?: number }): Promise<number> {
+    return this.#told(this.#revoke(given, options), 'app.rooms.revoke failed')
+  }
+
+  async #revoke (given: RevokeTarget, options?: { message?: string, until?: number }): Promise<number> {
     this.#check()
     const target = this.#located(checkRevoked(given))
     const asked = callOptions(options, 'revoke')

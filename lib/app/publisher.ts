@@ -36,7 +36,8 @@ export async function createPublisher ({ adapter, rooms }: {
     presenceList: DEFAULTS.presenceList,
     eventLimit: DEFAULTS.event,
     validateOutput: true,
-    onError: () => undefined
+    onError: () => undefined,
+    onUnhandled: () => undefined
   })
   for (const definition of rooms) {
     const declaration = declare(

@@ -68,18 +68,30 @@ class Handle implements RoomHandle<Events> {
       const once = idempotencyKey ?? this.#once()
       const left = except === undefined ? undefined : leftOut(except, { sender, userId })
       const published = rooms.publish(this.name, event, data, { except: left, once, owner: userId, sender })
-      return published instanceof Promise ? published.then(shape) : Promise.resolve(shape(published))
+      return published instanceof Promise
+        ? this.#told(published.then(shape), 'a broadcast failed', event)
+        : Promise.resolve(shape(published))
     } catch (error) {
-      return Promise.reject(error)
+      return this.#told(Promise.reject(error), 'a broadcast failed', event)
     }
   }
 
-  async remove (event: string, key: string | number): Promise<{ recipients: number }> {
+  #told<T> (work: Promise<T>, what: string, event?: string): Promise<T> {
+    return this.#source.rooms.told(work, what, { room: this.name, ...(event === undefined ? {} : { event }) })
+  }
+
+  remove (event: string, key: string | number): Promise<{ recipients: number }> {
+    return this.#told(this.#remove(event, key), 'room.remove failed', event)
+  }
+
+  async #remove (event: string, key: string | number): Promise<{ recipients: number }> {
     const { rooms, userId } = this.#source
     return shape(await rooms.remove(this.name, event, key, { once: this.#once(), owner: userId }))
   }
 
-  async presence (data: unknown): Promise<void> {
+  presence (data: unknown): Promise<void> { return this.#told(this.#presence(data), 'room.presence failed') }
+
+  async #presence (data: unknown): Promise<void> {
     await update(this.#source, checkUpdate(this.#source.declaration, data))
   }
 
@@ -94,8 +106,8 @@ class Handle implements RoomHandle<Events> {
     return new OpeningWriter(this.#source.rooms.texts.open(this.name, event, head, signal))
   }
 
-  async cancel (event: string, key: string | number): Promise<void> {
-    await this.#source.rooms.texts.cancel(this.name, event, key)
+  cancel (event: string, key: string | number): Promise<void> {
+    return this.#told(this.#source.rooms.texts.cancel(this.name, event, key), 'room.cancel failed', event)
   }
 }
 
@@ -179,8 +191,9 @@ export class JoinContext extends RoomContext implements Public.JoinContext<Param
     this.connection = {
       id: source.sender!,
       send: (event, data) => { send(rooms.publications.direct(declaration, name, event, data)) },
-      presence: async (data) => {
-        await show(checkUpdate(declaration, data))
+      presence: (data) => {
+        const shown = async (): Promise<void> => { await show(checkUpdate(declaration, data)) }
+        return rooms.told(shown(), 'connection.presence failed', { room: name })
       }
     }
   }

@@ -44,7 +44,7 @@ export class RealtimeNode {
 
   /** @param Api what makes the server API; needed where the options have keys */
   constructor (foundation: Foundation, Api: typeof ServerApi | undefined) {
-    const { app: { log }, adapter, ledger, failures, nodeId } = foundation
+    const { adapter, ledger, nodeId } = foundation
     this.foundation = foundation
     const server = this.#server = new ServerParts(foundation)
     const core = this.core = createCore(foundation, server)
@@ -54,8 +54,7 @@ export class RealtimeNode {
       ...core,
       node: nodeId,
       adapter,
-      stats: async () => ({ ...this.read() }),
-      onUnhandled: (error, room, event) => { failures.warn(log, 'a broadcast failed', error, { room, event }) }
+      stats: async () => ({ ...this.read() })
     })
     const { endpoint } = this.clients = createClientInterface(foundation, core, server)
     const { api } = foundation.options

@@ -26,7 +26,9 @@ import type { Membership } from '../rooms/membership.js'
 
 /** Makes the parts of a node from its settings; `node.ts` says which parts, and in which order. */
 
-export function hubOptions ({ settings, failed, limitWarnings }: Foundation, acks: BroadcastAcks): HubOptions {
+export function hubOptions (
+  { app: { log }, settings, failed, failures, limitWarnings }: Foundation, acks: BroadcastAcks
+): HubOptions {
   return {
     presence: settings.presence,
     presenceList: DEFAULTS.presenceList,
@@ -36,6 +38,7 @@ export function hubOptions ({ settings, failed, limitWarnings }: Foundation, ack
     isTraceShown: settings.tracing.toClients,
     limitWarnings,
     onError: failed,
+    onUnhandled: (error, what, detail) => { failures.warn(log, what, error, detail) },
     onOffered: (event) => acks.offered(event)
   }
 }

@@ -12,6 +12,7 @@ import type { Awaitable } from '../structures/awaitable.js'
 import { ShardedMap } from '../structures/sharded-map.js'
 import { CALLS, Histogram } from '../structures/histogram.js'
 import { Slices } from '../structures/slices.js'
+import { Told } from '../structures/told.js'
 import { every } from '../structures/timers.js'
 import { Turns } from '../structures/turns.js'
 import { clearRoom } from './clearing.js'
@@ -42,6 +43,8 @@ export interface HubOptions {
   readonly isTraceShown?: boolean
   readonly limitWarnings?: LimitWarnings | undefined
   readonly onError: (error: unknown, message: string) => void
+  /** Logs the failure of a call that its caller does not await. */
+  readonly onUnhandled: (error: unknown, what: string, detail: object) => void
   /**
    * Called before an event that asks for acknowledgements is offered to members of this node.
    *
@@ -136,6 +139,11 @@ export class Hub {
 
   /** Keeps the entries of this node alive; absent where the adapter keeps no presence. */
   get presence (): PresenceKeeper | undefined { return this.#presence }
+
+  /** Logs a failure of the application's call where nobody awaits it. */
+  told<T> (work: Promise<T>, what: string, detail: object): Promise<T> {
+    return Told.of(work, (error) => { this.#options.onUnhandled(error, what, detail) })
+  }
 
   /** Adds rooms of the node itself. */
   hide (rooms: readonly string[]): void { for (const room of rooms) this.#hidden.add(room) }

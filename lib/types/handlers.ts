@@ -7,7 +7,7 @@ import type { BroadcastOptions, BroadcastResult } from './rooms.js'
 import type { OpeningStream, StreamOptions } from './streams.js'
 import type { User } from './user.js'
 
-/** The room in which a handler runs. */
+/** The room in which a handler runs. A call that fails and is not awaited is logged; it never ends the process. */
 export interface RoomHandle<E, D = unknown> {
   /** The full name of the room, such as `chat/42`. */
   readonly name: string

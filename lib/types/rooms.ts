@@ -100,12 +100,12 @@ export type RevokeTarget = GroupTarget | {
  * `app.rooms`: what handlers of routes, timers and tests call. What concerns rooms and connections works from `onReady`
  * until the app closes, and rejects with `REALTIME_ERR_NOT_READY` before and after. Wrong arguments reject with
  * `REALTIME_ERR_OPTIONS`, `REALTIME_ERR_TARGET` or `REALTIME_ERR_ROOM`, a room that is not declared with
- * `REALTIME_ERR_ROOM_UNKNOWN`. What needs the broker while it is away rejects with `unavailable`.
+ * `REALTIME_ERR_ROOM_UNKNOWN`. What needs the broker while it is away rejects with `unavailable`. A call that changes
+ * something, fails, and is not awaited is logged; it is never an unhandled rejection, which would end the process.
  */
 export interface Rooms {
   /**
-   * Sends an event to every member on every node. A failure is logged where nobody awaits the promise; it is never an
-   * unhandled rejection.
+   * Sends an event to every member on every node.
    *
    * @throws REALTIME_ERR_EVENT for an event that the room does not declare, that does not fit its schema where
    *   `validateOutput` is on, or that is larger than `limits.event`

@@ -13,7 +13,8 @@ function make (...rooms: ReadonlyArray<readonly [string, RoomHooks?]>): Access {
     presenceList: 10,
     eventLimit: 1_000,
     validateOutput: true,
-    onError: () => {}
+    onError: () => {},
+    onUnhandled: () => {}
   })
   for (const [name, hooks = {}] of rooms) {
     hub.declarations.add(declare(defineRoom(name, {}), hooks, {}, { history: false }, undefined))

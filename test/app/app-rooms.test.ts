@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
-import realtime, { defineRoom, Refusal } from '../../lib/index.js'
+import realtime, { defineRoom, Refusal, type RoomHandle } from '../../lib/index.js'
 import { ask } from '../helpers/ask.js'
 import {
   chat, connect, declareChat, eventually, everyone, inbox, lobby, poll, start, statsOf, TRANSPORTS, type Frame
@@ -530,17 +530,75 @@ t.test(
       }
     })
     for (let n = 0; n < 5; n++) {
-      await t.rejects(app.rooms.broadcast('chat/1', 'said', said('x')), { code: 'unavailable' })
-      await t.rejects(app.rooms.broadcast('chat/1', 'said', { no: 'event' }), { code: 'REALTIME_ERR_EVENT' })
+      void app.rooms.broadcast('chat/1', 'said', said('x'))
+      void app.rooms.broadcast('chat/1', 'said', { no: 'event' })
       t.equal((await app.inject({ method: 'POST', url: '/say' })).statusCode, 200)
     }
+    await eventually('the failures are told', () => loud.length, (count) => count >= 7)
     const lines = loud.map((line) => {
       const { msg, err: { word, code } } = line as { msg: string, err: { word?: string, code?: string } }
       return `${msg}: ${String(word ?? code)}`
     })
-    t.same(lines.filter((line) => line.endsWith(': unavailable')), [
+    t.same(lines.filter((line) => line.endsWith(': unavailable')).sort(), [
       'a broadcast failed: unavailable', 'a broadcast held for a reply failed: unavailable'
     ])
     t.equal(lines.filter((line) => line === 'a broadcast failed: REALTIME_ERR_EVENT').length, 5)
   }
 )
+
+t.test('a call that fails and that nobody awaits is a line in the log, and never ends the process', async (t) => {
+  const faults: unknown[] = []
+  const onFault = (error: unknown): void => { faults.push(error) }
+  process.on('unhandledRejection', onFault)
+  t.teardown(() => { process.off('unhandledRejection', onFault) })
+  const handled: Record<string, (room: RoomHandle<Record<string, object>, object>) => unknown> = {
+    'a broadcast failed': (room) => room.broadcast('said', {}),
+    'room.remove failed': (room) => room.remove('said', 'x'),
+    'room.cancel failed': (room) => room.cancel('said' as never, 'x'),
+    'room.presence failed': (room) => room.presence({})
+  }
+  const server = await start(t, {
+    declare: (app) => {
+      app.room(chat, {
+        on: {
+          say ({ data, room }) {
+            void handled[data.text]!(room as never)
+            return { id: 'x' }
+          },
+          type () {}
+        }
+      })
+    }
+  })
+  const { rooms } = server.app
+  const called: Record<string, () => unknown> = {
+    'a broadcast failed': () => rooms.broadcast('chat/1', 'said', {}),
+    'app.rooms.remove failed': () => rooms.remove('chat/1', 'said' as never, 'x'),
+    'app.rooms.clear failed': () => rooms.clear('nowhere'),
+    'app.rooms.cancel failed': () => rooms.cancel('chat/1', 'said' as never, 'x'),
+    'app.rooms.join failed': () => rooms.join({ user: 'ada' }, 'nowhere'),
+    'app.rooms.leave failed': () => rooms.leave({} as never, 'chat/1'),
+    'app.rooms.close failed': () => rooms.close({} as never),
+    'app.rooms.revoke failed': () => rooms.revoke({} as never)
+  }
+  const lines = (): string[] => server.loud.map((line) => (line as { msg: string }).msg)
+  for (const [line, call] of Object.entries(called)) {
+    server.loud.length = 0
+    void call()
+    await eventually(line, lines, (told) => told.length > 0)
+    t.same(lines(), [line])
+    server.loud.length = 0
+    await t.rejects(call() as Promise<unknown>)
+    await new Promise(setImmediate)
+    t.same(lines(), [], `${line}: who awaits it has the error`)
+  }
+  const ada = await connect(server, { rooms: ['chat/1'], token: server.token('ada') })
+  for (const line of Object.keys(handled)) {
+    server.loud.length = 0
+    ada.send({ type: 'say', room: 'chat/1', id: line, data: { text: line } })
+    t.same((await ada.next('ack')).id, line)
+    await eventually(line, lines, (told) => told.length > 0)
+    t.same(lines(), [line])
+  }
+  t.same(faults, [])
+})

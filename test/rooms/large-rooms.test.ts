@@ -61,6 +61,7 @@ class Node {
       eventLimit: 262_144,
       validateOutput: true,
       onError: (error) => { throw error },
+      onUnhandled: (error) => { throw error },
       onOffered: (event) => this.acks.offered(event)
     })
     const hooks = { on: { say: async (context: unknown) => { await say((context as { data: number }).data) } } }

@@ -248,7 +248,8 @@ t.test('the value of a user who leaves while a room is being opened is removed',
     presenceList: 10,
     eventLimit: 1_000,
     validateOutput: true,
-    onError: (error) => { throw error }
+    onError: (error) => { throw error },
+    onUnhandled: (error) => { throw error }
   })
   const limits = { history: { size: 10, ttl: 1_000 } }
   hub.declarations.add(declare(board, { presence: true }, limits, { history: false }, undefined))

@@ -59,7 +59,8 @@ for (const [where, off] of [['behind', -HOUR], ['ahead', HOUR]] as const) {
       presenceList: 10,
       eventLimit: 1_000,
       validateOutput: true,
-      onError: (error) => { throw error }
+      onError: (error) => { throw error },
+      onUnhandled: (error) => { throw error }
     })
     rooms.declarations.add(declare(board, {}, { history: LIMITS }, { history: false }, undefined))
     const [there, polling] = [new Watcher(), new Watcher()]

@@ -81,7 +81,8 @@ function node (broker: Broker): { rooms: Hub, tail: FollowedStream } {
     presenceList: 10,
     eventLimit: 1_000,
     validateOutput: true,
-    onError: (error) => { throw error }
+    onError: (error) => { throw error },
+    onUnhandled: (error) => { throw error }
   })
   const tail: FollowedStream = new FollowedStream({
     room: ROOM,
