@@ -153,8 +153,10 @@ class ClusterAdapter implements Adapter {
   async #greet (): Promise<string | undefined> {
     const { nodeId, remembered } = this.#host!
     const { name, timeout } = this.#options
+    // Its other parts are functions, which no channel carries.
+    const bounds = remembered === undefined ? undefined : { bytes: remembered.bytes, perUser: remembered.perUser }
     const hello = (): void => {
-      const item = ['hello', { id: nodeId, timeout, remembered }]
+      const item = ['hello', { id: nodeId, timeout, remembered: bounds }]
       this.#channel.post({ realtime: VERSION, name, tag: this.#tag, number: 0, at: 0, items: [item] })
     }
     return await new Promise((resolve) => {

@@ -9,7 +9,8 @@ import { chat, serve } from './worker-app.js'
 
 /** A thread with an app; it says its port beside what its adapter says. */
 async function startThread (t: Test): Promise<{ thread: Worker, port: number }> {
-  const thread = new Worker(new URL('./thread.mjs', import.meta.url))
+  // The flags of a test runner would make a test of the thread.
+  const thread = new Worker(new URL('./thread.mjs', import.meta.url), { execArgv: [] })
   t.teardown(async () => { await thread.terminate() })
   thread.on('error', (error) => { t.fail(String(error.stack)) })
   const port = await new Promise<number>((resolve) => {
