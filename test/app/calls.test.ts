@@ -43,7 +43,8 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   state: ['chat/1'],
   stream: ['ai/1', 'answer', { id: 'a' }, {}],
   read: ['ai/1', 'answer', 'a'],
-  cancel: ['ai/1', 'answer', 'a']
+  cancel: ['ai/1', 'answer', 'a'],
+  clear: ['chat/1']
 }
 
 const ai = defineRoom('ai/:id', {
