@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { describeMachine } from './machine.js'
 import { measureGuards, type Guard } from './observability/guards.js'
 import { LOOPS, startNode, type Loop, type Measured } from './observability/node.js'
-import { createTracing } from './observability/tracing.js'
+import { createContexts, createTracing, type Observed } from './observability/tracing.js'
 import { show } from './page.js'
 import { figure, table } from './table.js'
 
@@ -45,16 +45,20 @@ function estimate (figures: readonly number[]): { median: number, from: number, 
 interface Result {
   readonly loop: Loop
   readonly nobody: number
-  /** More CPU with tracing, and between two slices with nobody listening, in percent of these. */
+  /**
+   * More CPU with tracing, with OpenTelemetry's contexts alone, with tracing where these are in use anyway, and between
+   * two slices with nobody listening, in percent.
+   */
   readonly traced: ReturnType<typeof estimate>
+  readonly contexts: ReturnType<typeof estimate>
+  readonly beside: ReturnType<typeof estimate>
   readonly chance: ReturnType<typeof estimate>
   readonly guards: readonly Guard[]
 }
 
 async function measure (loop: Loop): Promise<Result> {
   const node = await startNode(loop)
-  const begin = createTracing(SAMPLED)
-  const traced = async (): Promise<number> => {
+  const observed = async (begin: Observed): Promise<number> => {
     const end = begin()
     try {
       return await slice(node)
@@ -62,28 +66,42 @@ async function measure (loop: Loop): Promise<Result> {
       end()
     }
   }
+  const [tracing, contexts] = [createTracing(SAMPLED), createContexts(SAMPLED)]
   // The first messages cost what their code costs to be compiled, with and without subscribers.
   for (let each = 0; each < 4; each++) {
     await slice(node)
-    await traced()
+    await observed(contexts)
+    await observed(tracing)
   }
   const nobody: number[] = []
-  const more: number[] = []
-  const chance: number[] = []
+  const more = { traced: [] as number[], contexts: [] as number[], beside: [] as number[], chance: [] as number[] }
   for (let pair = 0; pair < PAIRS; pair++) {
-    // Each comes first as often, and between two of the one kind lies one of the other.
+    // Those that are compared lie between two slices with nobody listening, and change places.
     const one = await slice(node)
-    const other = await traced()
+    const first = await observed(pair % 2 === 0 ? tracing : contexts)
+    const second = await observed(pair % 2 === 0 ? contexts : tracing)
     const again = await slice(node)
+    const [traced, alone] = pair % 2 === 0 ? [first, second] : [second, first]
+    const usual = (one + again) / 2
     nobody.push(one, again)
-    more.push((other / ((one + again) / 2) - 1) * 100)
-    chance.push((again / one - 1) * 100)
+    more.traced.push((traced / usual - 1) * 100)
+    more.contexts.push((alone / usual - 1) * 100)
+    more.beside.push((traced / alone - 1) * 100)
+    more.chance.push((again / one - 1) * 100)
     await delay(20)
   }
   const guards = await measureGuards(loop.slice, async (messages) => { await loop.run(node, messages) })
   node.crowd.end()
   await node.app.close()
-  return { loop, nobody: middle(nobody), traced: estimate(more), chance: estimate(chance), guards }
+  return {
+    loop,
+    nobody: middle(nobody),
+    traced: estimate(more.traced),
+    contexts: estimate(more.contexts),
+    beside: estimate(more.beside),
+    chance: estimate(more.chance),
+    guards
+  }
 }
 
 const percent = (value: number): string => `${value.toFixed(2)} %`
@@ -99,20 +117,26 @@ show('OBSERVABILITY.md', [
   '# What it costs to be observed',
   '',
   `One process serves each loop in slices, in turns with nobody listening and with OpenTelemetry at ${SAMPLED * 100} % (its context manager, \`fastify-realtime/otel\`, a`,
-  'batch processor whose exporter does nothing), and a third time with nobody listening; the members are in another process. CPU is that of',
-  `the server's process, its own and the kernel's. ${PAIRS} times; medians, with the bounds of 19 in 20. *By chance* is the third against the first: what`,
+  'batch processor whose exporter does nothing), with OpenTelemetry and its contexts in use while nothing of the plugin is traced, as in an app',
+  'that traces its HTTP requests, and once more with nobody listening; the members are in another process. CPU is that of',
+  `the server's process, its own and the kernel's. ${PAIRS} times; medians, with the bounds of 19 in 20. *By chance* is the last against the first: what`,
   'this machine takes for a difference where there is none.',
   '',
   ...describeMachine(),
   `Load average before the runs ${figure(load)}.`,
   '',
   table(
-    ['loop', 'CPU µs per message, nobody listens', 'what the guards are of that', 'tracing at 1 %', 'by chance'],
-    results.map(({ loop, nobody, traced, chance, guards }) => [
+    [
+      'loop', 'CPU µs per message, nobody listens', 'what the guards are of that', 'tracing at 1 %',
+      'contexts in use, nothing traced', 'tracing where contexts are in use', 'by chance'
+    ],
+    results.map(({ loop, nobody, traced, contexts, beside, chance, guards }) => [
       loop.title,
       figure(nobody),
       `${figure(guards.reduce((sum, guard) => sum + costOf(guard), 0))} ns, ${percent(guards.reduce((sum, guard) => sum + costOf(guard), 0) / nobody / 10)}`,
       range(traced),
+      range(contexts),
+      range(beside),
       range(chance)
     ])
   ),

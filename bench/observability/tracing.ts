@@ -1,4 +1,4 @@
-import { context, trace } from '@opentelemetry/api'
+import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api'
 import { BatchSpanProcessor, type SpanExporter } from '@opentelemetry/sdk-trace-base'
 import { NodeTracerProvider, ParentBasedSampler, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace-node'
 import { registerRealtimeInstrumentation } from 'fastify-realtime/otel'
@@ -17,16 +17,36 @@ function createProvider (part: number): NodeTracerProvider {
   })
 }
 
-/** Begins tracing as an application does, and ends all of it: Node's own hooks for contexts cost as well. */
-export function createTracing (part: number): () => () => void {
+/** A way to be observed: begins it, and ends all of it. */
+export type Observed = () => () => void
+
+function disable (): void {
+  trace.disable()
+  context.disable()
+}
+
+/**
+ * OpenTelemetry as an application has it that traces something else: a provider, and contexts that are in use, for
+ * which Node's own hooks follow every promise and every write from the first one on.
+ */
+export function createContexts (part: number): Observed {
   const provider = createProvider(part)
   return () => {
     provider.register({ propagator: null })
+    context.with(ROOT_CONTEXT, () => {})
+    return disable
+  }
+}
+
+/** The same, with the messages, broadcasts and deliveries of the plugin traced. */
+export function createTracing (part: number): Observed {
+  const begin = createContexts(part)
+  return () => {
+    const finish = begin()
     const end = registerRealtimeInstrumentation()
     return () => {
       end()
-      trace.disable()
-      context.disable()
+      finish()
     }
   }
 }
