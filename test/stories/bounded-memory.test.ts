@@ -37,7 +37,9 @@ t.test(
     const said: object[] = []
     const { claims } = memory()
     const bounded = new BoundedClaims({
-      ...claims!,
+      claim: (...args) => claims!.claim(...args),
+      put: (...args) => claims!.put(...args),
+      take: (...args) => claims!.take(...args),
       settle: (key, hash, outcome, ttl, owner) => {
         if (outcome === undefined) given.push(key)
         return claims!.settle(key, hash, outcome, ttl, owner)
