@@ -6,7 +6,7 @@ import type { StartOptions } from './net.js'
 export const plain = defineRoom('plain/:id', {})
 export const hall = defineRoom('hall/:id', {})
 /** Milliseconds for which who is gone without a word may come back. */
-export const GRACE = 700
+export const GRACE = 1_500
 
 /** What the hooks of all nodes were called with. */
 export class Calls {

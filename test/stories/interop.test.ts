@@ -164,7 +164,7 @@ const FNV =
 
 for (const compression of [false, true]) {
   t.test(`Chromium receives ${FRAMES} mixed frames unchanged, ${compression ? 'compressed' : 'plain'}`, {
-    timeout: 110_000,
+    timeout: 240_000,
     skip: skipWithoutChromium()
   }, async (t) => {
     const { app, port, token } = await start(t, compression)
