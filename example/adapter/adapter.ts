@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import {
   encodeEvent, Refusal, type Adapter, type AdapterHost, type Control, type ControlMessage, type EventHead,
   type Publication, type Published
 } from 'fastify-realtime/adapter'
+import { onLine } from './lines.js'
 
 /** One line between nodes. */
 interface Line {
@@ -67,7 +67,7 @@ class RelayAdapter implements Adapter {
       void this.#host.state(false)
       this.#retry = setTimeout(() => { this.#connect() }, AGAIN).unref()
     })
-    createInterface(socket).on('line', (line) => { void this.#heard(JSON.parse(line) as Line) })
+    onLine(socket, (line) => { void this.#heard(JSON.parse(line) as Line) })
     return socket
   }
 

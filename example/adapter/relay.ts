@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { createInterface } from 'node:readline'
+import { onLine } from './lines.js'
 
 /**
  * The broker of this example: a line that comes from one node goes to all of them, the sender included, in one order.
@@ -11,6 +11,6 @@ export function createRelay (): Server {
     nodes.add(socket)
     socket.on('error', () => { socket.destroy() })
     socket.on('close', () => { nodes.delete(socket) })
-    createInterface(socket).on('line', (line) => { for (const node of nodes) node.write(`${line}\n`) })
+    onLine(socket, (line) => { for (const node of nodes) node.write(`${line}\n`) })
   })
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import t from 'tap'
 
 const isBuilt = existsSync(new URL('../../dist/index.js', import.meta.url))
@@ -18,4 +18,26 @@ else {
     const { port } = server.address() as AddressInfo
     return () => relay(port)
   }, { name: 'the example of an adapter' })
+
+  t.test('the relay of the example outlives a node whose connection is reset, and serves the others', async (t) => {
+    const server = createRelay().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const node = async (): Promise<Socket> => {
+      const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+      t.teardown(() => { socket.destroy() })
+      await once(socket, 'connect')
+      return socket
+    }
+    t.teardown(() => { server.close() })
+    const [broken, first, second] = [await node(), await node(), await node()]
+    const whole = once(second, 'data')
+    broken.write('whole\nhalf a li')
+    t.strictSame(await whole, ['whole\n'])
+    broken.resetAndDestroy()
+    await once(broken, 'close')
+    const heard = once(second, 'data')
+    first.write('from the first\n')
+    t.strictSame(await heard, ['from the first\n'], 'half a line of the broken one is told to nobody')
+  })
 }
