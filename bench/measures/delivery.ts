@@ -1,7 +1,8 @@
-import { percentile, type Sample } from '../sample.js'
+import type { Sample } from '../sample.js'
 import { busiest, cost, type Stage } from '../stage.js'
 import type { Drive } from '../workloads/types.js'
 import { Events, sum } from './events.js'
+import { latenciesOf } from './latencies.js'
 
 /** What a server is warmed up with whose events come at a fixed rate: too few of them to have its code compiled. */
 const BRISK: Drive = { kind: 'rounds', burst: 1, turns: 50 }
@@ -43,17 +44,10 @@ export async function measureDelivery (stage: Stage): Promise<Sample> {
   const reports = await stage.reports()
   const count = sum(reports.map((report) => report.events))
   if (count !== events.due) throw new Error(`${events.due} events were due, ${count} arrived`)
-  const latencies = reports.flatMap((report) => report.latencies).sort((a, b) => a - b)
-  const late = (share: number): number | undefined => {
-    const microseconds = percentile(latencies, share)
-    return microseconds === undefined ? undefined : microseconds / 1_000
-  }
   return {
     ...cost(start, end, count),
     perSecond: count / (end.at - start.at) * 1_000,
-    p50: late(0.5),
-    p99: late(0.99),
-    p999: late(0.999),
+    ...latenciesOf(reports),
     bytes: sum(reports.map((report) => report.bytes)) / count,
     syscalls: share(start.syscalls, end.syscalls, count),
     writes: share(start.writes, end.writes, count),

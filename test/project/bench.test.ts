@@ -6,6 +6,7 @@ import t from 'tap'
 import { requireCleanTree } from '../../bench/clean.js'
 import { OTHERS, PEERS } from '../../bench/peers.js'
 import { takesPart } from '../../bench/select.js'
+import { report } from '../../bench/steady/report.js'
 import { workloads } from '../../bench/workloads/list.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -72,5 +73,25 @@ t.test('a report is written of a clean commit only, to which other reports may b
   t.throws(() => { requireCleanTree(root) }, /clean commit.*changed: new\.ts/)
   writeFileSync(join(root, 'code.ts'), '2')
   t.throws(() => { requireCleanTree(root) }, /changed: code\.ts, new\.ts/)
+  t.end()
+})
+
+t.test('the report of a long run calls a heap flat that swings, one that grows not, and a tail late by its worst minute', (t) => {
+  const told = (heaps: number[], tails: number[]): string => {
+    const usual = { perSecond: 20_000, core: 0.2, others: 0, busy: 0.3, p50: 1, p99: 5, p999: 8, heap: 1, rss: 2 ** 27 }
+    const stretches = (all: number[], of: 'heap' | 'p999') =>
+      all.map((value, minute) => ({ ...usual, at: (minute + 1) * 60, [of]: value }))
+    return report({
+      chat: { title: 'C', stretches: stretches(heaps.map((heap) => heap * 2 ** 20), 'heap') },
+      tail: { title: 'W5', stretches: stretches(tails, 'p999') }
+    })
+  }
+  const swinging = told([30, 40, 50, 50.2, 49.9, 50.1, 50], [12, 29])
+  t.match(swinging, /49\.9 to 50\.2 MiB, .*: flat \(/, 'and what fills it at first does not count')
+  t.match(swinging, /p99\.9 29\.0 ms: met/)
+  const growing = told([30, 40, 50, 51, 52, 53, 54], [12, 31, 14])
+  t.match(growing, /1 024 KiB a minute: not flat/)
+  t.match(growing, /p99\.9 31\.0 ms: missed/)
+  t.match(told([50, 50], [12]), /Too short/)
   t.end()
 })
