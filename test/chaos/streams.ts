@@ -8,6 +8,7 @@ import { connect, type Client } from '../../lib/client/index.js'
 import { FaultProxy } from '../helpers/fault-proxy.js'
 import { randomBy } from '../helpers/random.js'
 import type { Server } from '../helpers/servers.js'
+import { TYPESCRIPT } from '../helpers/typescript.js'
 import { harmLink } from './harm.js'
 import { SECRET, stories, wholeOf } from './stream-rooms.js'
 import type { Said, Write } from './stream-node.js'
@@ -58,7 +59,7 @@ class Node {
 
   static async start (url: string): Promise<Node> {
     const file = fileURLToPath(new URL('stream-node.ts', import.meta.url))
-    const child = fork(file, [url], { execArgv: ['--import', 'tsx'] })
+    const child = fork(file, [url], { execArgv: [...TYPESCRIPT] })
     const node = new Node(child)
     const [said] = await once(child, 'message') as [Said]
     if (said.is === 'ready') node.port = said.port

@@ -28,7 +28,8 @@ export class FakeLink implements Link {
   isFull = false
   isDestroyed = false
   events: LinkEvents | undefined
-  constructor (readonly transport: Transport = 'websocket') {}
+  readonly transport: Transport
+  constructor (transport: Transport = 'websocket') { this.transport = transport }
   attach (events: LinkEvents): void { this.events = events }
   write (bytes: Uint8Array): boolean {
     this.writes.push(textOf(bytes))

@@ -9,6 +9,7 @@ import { nats } from '../../lib/adapters/nats/adapter.js'
 import { FakeHost } from '../../lib/adapters/contract/host.js'
 import { clockOff } from './clock.js'
 import type { Teardown } from './servers.js'
+import { TYPESCRIPT } from './typescript.js'
 
 interface Call { readonly id: number, readonly path: string, readonly args: readonly unknown[] }
 interface Answer { readonly id: number, readonly result?: unknown, readonly error?: string }
@@ -18,7 +19,7 @@ export interface Remote { call (path: string, ...args: unknown[]): Promise<unkno
 /** @param seconds by which the clock of the process is wrong */
 export async function remoteNats (t: Teardown, url: string, seconds: number): Promise<Remote> {
   const child = fork(fileURLToPath(import.meta.url), [url], {
-    execArgv: ['--import', 'tsx'],
+    execArgv: [...TYPESCRIPT],
     env: { ...process.env, ...clockOff(seconds) }
   })
   t.teardown(() => { child.kill('SIGKILL') })

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Ready } from './node-process.js'
 import type { Teardown } from './servers.js'
+import { TYPESCRIPT } from './typescript.js'
 
 /** A node in a process of its own that a test kills. */
 export interface Victim {
@@ -36,7 +37,7 @@ async function readyOf (child: ChildProcess): Promise<Ready> {
 
 /** A worker of this process. */
 function forkWorker (exec: string, args: string[]): ChildProcess {
-  cluster.setupPrimary({ exec, args, execArgv: ['--import', 'tsx'] })
+  cluster.setupPrimary({ exec, args, execArgv: [...TYPESCRIPT] })
   return cluster.fork().process
 }
 
@@ -51,7 +52,7 @@ export async function startVictim (
   const start = async (): Promise<{ child: ChildProcess, port: number }> => {
     const child = url.startsWith('cluster:')
       ? forkWorker(program, args)
-      : fork(program, args, { execArgv: ['--import', 'tsx'] })
+      : fork(program, args, { execArgv: [...TYPESCRIPT] })
     t.teardown(() => child.kill('SIGKILL'))
     child.on('message', (message: unknown) => { if (typeof message === 'string') onCall?.(message) })
     const { port } = await readyOf(child)

@@ -132,7 +132,8 @@ class Guest {
   readonly isOpen = true
   membership!: Membership
   stands = 0
-  constructor (readonly id: string) {}
+  readonly id: string
+  constructor (id: string) { this.id = id }
   send (packet: Packet): boolean {
     this.heard.push(textOf(packet))
     return true
