@@ -1,8 +1,12 @@
+import type { Refused } from '../errors.js'
 import type { FrameData, MemberData, Members } from '../links/link.js'
 import { eachRoom } from './each-room.js'
 
+/** Milliseconds until a list is asked for again that could not be had. */
+const AGAIN = 1_000
+
 /** The members of rooms: `room.members` and the event `presence`, which are empty and mute without it. */
-export const members = eachRoom((room, host) => {
+export const members = eachRoom((room, host, core) => {
   const all = room.members as Map<string, MemberData>
   const { enter, frame } = room
   room.sequence = -1
@@ -32,6 +36,19 @@ export const members = eachRoom((room, host) => {
     change(joined, [...left.values()], changed)
   }
 
+  /**
+   * Asks for the list until it has one: no later change may come that would show that it is still missing. The end of
+   * the link ends it.
+   */
+  const read = (): void => {
+    host.ask('members', room.name, undefined, (answer) => {
+      const data = answer?.data as Members & Refused
+      // Where each request goes to another node, an older answer may come behind a newer one.
+      if (answer?.type === 'ack') data.sequence < room.sequence! || reset(data)
+      else if (data && data.retry !== 'never') core.line.after(`members ${room.name}`, data.retryAfter ?? AGAIN, read)
+    })
+  }
+
   room.enter = (entered, isAgain) => {
     // Before those who wait for the room are told that it is entered.
     if (entered.members) reset(entered.members)
@@ -40,11 +57,8 @@ export const members = eachRoom((room, host) => {
   room.frame = (each) => {
     if (each.type !== 'presence') return frame(each)
     const { sequence, joined, left, changed } = each.data as Required<FrameData>
-    if (sequence > room.sequence! + 1) {
-      host.ask('members', room.name, undefined, (answer) => {
-        if (answer?.type === 'ack') reset(answer.data as Members)
-      })
-    } else if (sequence > room.sequence!) {
+    if (sequence > room.sequence! + 1) read()
+    else if (sequence > room.sequence!) {
       room.sequence = sequence
       change(joined, left, changed)
     }

@@ -40,6 +40,9 @@ class View {
     return isHole
   }
 
+  /** Whether a snapshot is older than what it knows. */
+  isBehind ({ sequence }: Snapshot): boolean { return sequence < this.sequence }
+
   #reset ({ sequence, list = [] }: Snapshot): void {
     this.sequence = sequence
     this.users.clear()
@@ -106,6 +109,8 @@ export class Guests {
       const answer = await stayer.ask({ type: 'members', room: HALL, id: `members-${++this.#asked}` })
       if (!this.#isWatching) return
       if (answer?.type === 'ack') {
+        // Changes that came while it was on its way may be newer: it is asked for again, as the protocol says.
+        if (view.isBehind(answer.data as unknown as Snapshot)) continue
         view.take({ type: 'members', data: answer.data! })
         return
       }
