@@ -1,10 +1,13 @@
 /**
  * `npm run fuzz -- [--seconds 60] [--seed n]`: hostile frames, bytes, requests and broker messages against a server
- * with well-behaved peers on it. Ends with 1 when the server threw, logged an error, kept anything, or harmed one of
- * them. Without `redis-server` no broker messages are sent.
+ * with well-behaved peers on it, then for a third of that time hostile messages between workers and their primary. Ends
+ * with 1 when anything threw, logged an error, kept anything, or harmed one of the well-behaved. Without `redis-server`
+ * no broker messages are sent.
  */
 import { parseArgs } from 'node:util'
 import { runFuzz } from '../test/fuzz/run.js'
+import { fuzzWorkers } from '../test/fuzz/workers.js'
+import { Random } from '../test/helpers/random.js'
 import { missing, startRedis } from '../test/helpers/servers.js'
 import { verdictOf } from '../test/fuzz/verdict.js'
 
@@ -36,6 +39,11 @@ console.table({
 })
 console.log(`ledger ${JSON.stringify(ledger)}`)
 const broken = verdictOf(result)
+const end = Date.now() + Number(values.seconds) * 1_000 / 3
+const { faults: thrown, harmed: hurt, ...workers } = await fuzzWorkers(new Random(seed), () => Date.now() > end)
+console.log(`between workers: ${JSON.stringify(workers)}`)
+for (const fault of [...thrown, ...hurt].slice(0, 10)) console.log(`fault: ${fault}`)
+if (thrown.length + hurt.length > 0) broken.push(`${thrown.length} faults and ${hurt.length} harms between workers`)
 for (const line of broken) console.log(line)
 console.log(broken.length === 0 ? 'no crash, no leak, nobody harmed' : 'promises were broken')
 for (const teardown of teardowns) await teardown()

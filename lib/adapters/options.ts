@@ -60,19 +60,22 @@ const CLUSTER_HOST = Type.Object({
   waiting: Type.Optional(Count)
 }, closed)
 
-/** What others call it. */
-const MEANT: Readonly<Record<string, string>> = {
-  servers: 'url',
-  server: 'url',
-  urls: 'url',
-  uri: 'url',
-  host: 'url',
-  port: 'url',
-  redis: 'client',
-  keyPrefix: 'prefix',
-  maxBytes: 'historyBytes',
-  nodes: 'cluster',
-  stream: 'jetstream'
+/** What it is called here, by what others, or other adapters of ours, call it. */
+const MEANT: Readonly<Record<string, readonly string[]>> = {
+  servers: ['url'],
+  server: ['url'],
+  urls: ['url'],
+  uri: ['url'],
+  host: ['url'],
+  port: ['url'],
+  redis: ['client'],
+  keyPrefix: ['prefix'],
+  prefix: ['name'],
+  bytes: ['historyBytes'],
+  historyBytes: ['bytes'],
+  maxBytes: ['historyBytes', 'bytes'],
+  nodes: ['cluster'],
+  stream: ['jetstream']
 }
 
 /** @throws REALTIME_ERR_OPTIONS naming the path, and the option that was probably meant */
@@ -83,11 +86,11 @@ function check (name: string, rules: TSchema, options: object): void {
   if (fault === undefined) return
   const known = rules.properties as Record<string, unknown>
   const other = Object.keys(given).find((key) => !Object.hasOwn(known, key))
-  const meant = other === undefined ? undefined : MEANT[other]
+  const meant = other === undefined || !Object.hasOwn(MEANT, other)
+    ? undefined
+    : MEANT[other]!.find((each) => Object.hasOwn(known, each))
   throw new REALTIME_ERR_OPTIONS(
-    meant === undefined || !Object.hasOwn(known, meant)
-      ? fault
-      : `${name}.${other!} is no option; did you mean "${meant}"?`
+    meant === undefined ? fault : `${name}.${other!} is no option; did you mean "${meant}"?`
   )
 }
 

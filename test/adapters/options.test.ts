@@ -1,4 +1,5 @@
 import t from 'tap'
+import { cluster, hostCluster } from '../../lib/adapters/cluster/index.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
@@ -24,7 +25,23 @@ const WRONG: Array<[string, Make, object, RegExp]> = [
   ['redis', redis, { sentinels: { name: 'main', node: [] } }, /options of redis\(\)\.sentinels/],
   ['redis', redis, { keyPrefix: 'a:' }, /did you mean "prefix"\?/],
   ['redis', redis, { password: 'x' }, /password is no option; known here: .*settings/],
+  ['cluster', cluster, { nam: 'app' }, /did you mean "name"\?/],
+  ['cluster', cluster, { prefix: 'app' }, /options of cluster\(\)\.prefix is no option; did you mean "name"\?/],
+  ['cluster', cluster, { bytes: 1_000 }, /did you mean "historyBytes"\?/],
+  ['cluster', cluster, { workers: 4 }, /workers is no option; known here: .*historyBytes/],
+  ['cluster', cluster, { name: '' }, /options of cluster\(\)\.name/],
+  ['cluster', cluster, { name: 'x'.repeat(65) }, /options of cluster\(\)\.name/],
+  ['cluster', cluster, { timeout: '2s' }, /options of cluster\(\)\.timeout: .*got "2s"/],
+  ['cluster', cluster, { timeout: Infinity }, /options of cluster\(\)\.timeout/],
+  ['cluster', cluster, { calls: 0 }, /options of cluster\(\)\.calls: .*got 0/],
+  ['hostCluster', hostCluster, { historyBytes: 1_000 }, /options of hostCluster\(\)\.historyBytes is no option; did you mean "bytes"\?/],
+  ['hostCluster', hostCluster, { waiting: -1 }, /options of hostCluster\(\)\.waiting/],
+  ['hostCluster', hostCluster, { waitin: 1 }, /did you mean "waiting"\?/],
+  ['hostCluster', hostCluster, { remembered: { bytes: 1 } }, /options of hostCluster\(\)\.remembered/],
+  ['hostCluster', hostCluster, { now: Date.now }, /now is no option; known here: /],
   ['memory', memory, { byte: 1 }, /did you mean "bytes"\?/],
+  ['memory', memory, { constructor: 1 }, /constructor is no option; known here: /],
+  ['memory', memory, { maxBytes: 1 }, /did you mean "bytes"\?/],
   ['memory', memory, { bytes: -1 }, /options of memory\(\)\.bytes/],
   ['memory', memory, { idempotency: 1e12 }, /options of memory\(\)\.idempotency/]
 ]
@@ -46,6 +63,8 @@ t.test('options that are right, or undefined, are taken', async (t) => {
     now: Date.now
   }))
   t.doesNotThrow(() => memory())
+  t.doesNotThrow(() => cluster({ name: 'app', timeout: 500, calls: 100, historyBytes: 1_000_000 }))
+  t.doesNotThrow(() => cluster({ name: undefined } as never))
   t.doesNotThrow(() => nats({
     url: ['nats://a:4222', 'nats://b:4222'],
     prefix: 'app',

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { runFuzz } from './run.js'
+import { fuzzWorkers } from './workers.js'
 import { verdictOf } from './verdict.js'
+import { Random } from '../helpers/random.js'
 import { missing, startRedis } from '../helpers/servers.js'
 
 for (const [seed, adapter] of [[1, 'memory'], [2, 'redis']] as const) {
@@ -20,3 +22,14 @@ for (const [seed, adapter] of [[1, 'memory'], [2, 'redis']] as const) {
     }
   )
 }
+
+t.test('the primary of workers survives whatever a worker says, a worker whatever the primary says, and other workers hear nothing of it', async (t) => {
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => { clearInterval(alive) })
+  const end = Date.now() + 4_000
+  const { sent, faults, harmed, heard, undecodable, nodes } = await fuzzWorkers(new Random(3), () => Date.now() > end)
+  t.same([...faults.slice(0, 5), ...harmed.slice(0, 5)], [])
+  for (const [kind, count] of Object.entries(sent)) t.ok(count > 500, `${count} ${kind}`)
+  t.ok(heard > 10 && undecodable > 500, `${heard} heard, ${undecodable} undecodable`)
+  t.equal(nodes, 2, 'the attackers have gone')
+})

@@ -344,6 +344,7 @@ class ClusterAdapter implements Adapter {
     else if (kind === 'w') this.#host!.log.warn(fieldsOf(first), textOf(second))
     else if (kind === 'b') this.#catchUp()
     else if (kind === 'ready') this.#greeted?.()
+    else if (kind === 'full') this.#greeted?.(fullOf(numberOf(first), numberOf(second)))
     else throw new Undecodable('an item of an unknown kind')
   }
 
@@ -408,6 +409,11 @@ class ClusterAdapter implements Adapter {
       host.presence(room, { sequence, joined: [], left: [] })
     })
   }
+}
+
+function fullOf (names: number, adapters: number): string {
+  return `the primary of this worker takes no more: it serves ${names} names of applications, and ${adapters} adapters of one worker. ` +
+    'Give all workers of an application the same name, and close adapters that are not used any more'
 }
 
 function arrivalOf (packet: Packet, origin: string): Arrival {

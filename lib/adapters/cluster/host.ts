@@ -92,7 +92,11 @@ export class Host implements ClusterHost {
     const joining = joiningOf(given)
     const tags = this.#workers.get(worker) ?? new Map<string, string>()
     const isFull = tags.size >= MAX_TAGS || (this.#spaces.size >= MAX_SPACES && !this.#spaces.has(name))
-    if (joining === undefined || (isFull && !tags.has(tag))) return
+    if (joining === undefined) return
+    if (isFull && !tags.has(tag)) {
+      channel.post({ realtime: VERSION, name, tag, number: 0, at: 0, items: [['full', MAX_SPACES, MAX_TAGS]] })
+      return
+    }
     this.#workers.set(worker, tags)
     tags.set(tag, name)
     let space = this.#spaces.get(name)

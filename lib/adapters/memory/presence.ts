@@ -28,6 +28,8 @@ interface Presence {
 const SLICE = 1
 /** Users between two looks at the clock. */
 const LOOKED = 100
+/** Users of one room that end together, and of which one announcement tells. */
+const AT_ONCE = 500
 
 /**
  * Presence of one process: a lease for each user and connection of a room. Joins and leaves are decided where the set
@@ -44,8 +46,7 @@ export class MemoryPresence implements PresenceStore {
   readonly #gone = new Set<unknown>()
   #searched: Iterator<undefined, undefined> | undefined
   /** What is left of the sweep under way. */
-  #swept: Iterator<string, undefined> | undefined
-  #next: string | undefined
+  #swept: Iterator<undefined, undefined> | undefined
   /** Sequences of rooms that became empty, so that a peer cannot mistake later members for those that it knows. */
   readonly #sequences = new ExpiringMap<number>(MAX_SEQUENCES)
   readonly #now: () => number
@@ -86,7 +87,7 @@ export class MemoryPresence implements PresenceStore {
     if (presence === undefined || present === undefined || held === undefined || held.by !== by) return
     present.connections.set(connection, { until: this.#now() + grace, by })
     presence.ending.add(userId)
-    if (grace <= 0) this.#sweepUsers(room, presence, [userId])
+    if (grace <= 0) this.#sweepUsers(room, presence, [userId].values())
     else this.#ending.set(room, true)
   }
 
@@ -149,48 +150,64 @@ export class MemoryPresence implements PresenceStore {
   }
 
   #sweepSome (): boolean {
-    this.#swept ??= this.#ending.keys()
+    this.#swept ??= this.#sweep()
     const until = performance.now() + SLICE
-    let room = this.#next ?? this.#swept.next().value
-    this.#next = undefined
-    while (room !== undefined) {
-      const presence = this.#rooms.get(room)
-      if (presence === undefined) this.#ending.delete(room)
-      else this.#sweepUsers(room, presence, presence.ending)
-      room = this.#swept.next().value
-      if (room === undefined || performance.now() <= until) continue
-      // The next room is kept, because it has been taken out of the iterator already. A sweep that has seen all rooms
-      // is over, however long it took.
-      this.#next = room
-      return true
-    }
-    this.#swept = undefined
-    return false
+    do {
+      if (this.#swept.next().done !== true) continue
+      this.#swept = undefined
+      return false
+    } while (performance.now() <= until)
+    return true
   }
 
-  #sweepUsers (room: string, presence: Presence, userIds: Iterable<string>): void {
+  /** Ends what has to end; each step looks at a room, or at a part of one that is large. */
+  * #sweep (): Generator<undefined, undefined> {
+    for (const room of this.#ending.keys()) {
+      const presence = this.#rooms.get(room)
+      if (presence === undefined) this.#ending.delete(room)
+      else {
+        const userIds = presence.ending.values()
+        while (this.#sweepUsers(room, presence, userIds)) yield
+      }
+      yield
+    }
+    return undefined
+  }
+
+  /**
+   * Ends users of a room, and announces them before anything else happens to it.
+   *
+   * @returns whether there may be more of them
+   */
+  #sweepUsers (room: string, presence: Presence, userIds: Iterator<string>): boolean {
     const now = this.#now()
     const { users, ending } = presence
     const left: Array<{ userId: string, data?: unknown }> = []
-    for (const userId of userIds) {
-      const { data, connections } = users.get(userId)!
-      let isEnding = false
-      for (const [connection, { until }] of connections) {
-        if (until <= now) connections.delete(connection)
-        else if (until !== Number.POSITIVE_INFINITY) isEnding = true
+    let isOver = false
+    for (let looked = 0; looked < AT_ONCE && !isOver; looked++) {
+      const { value: userId, done } = userIds.next()
+      if (done === true) isOver = true
+      else {
+        const { data, connections } = users.get(userId)!
+        let isEnding = false
+        for (const [connection, { until }] of connections) {
+          if (until <= now) connections.delete(connection)
+          else if (until !== Number.POSITIVE_INFINITY) isEnding = true
+        }
+        if (!isEnding) ending.delete(userId)
+        if (connections.size > 0) continue
+        users.delete(userId)
+        left.push(named(userId, data))
       }
-      if (!isEnding) ending.delete(userId)
-      if (connections.size > 0) continue
-      users.delete(userId)
-      left.push(named(userId, data))
     }
     if (ending.size === 0) this.#ending.delete(room)
     if (left.length > 0) this.#announce(room, { sequence: ++presence.sequence, joined: [], left })
     // A listener of the announcement may have changed the room meanwhile.
-    if (users.size > 0 || this.#rooms.get(room) !== presence) return
+    if (users.size > 0 || this.#rooms.get(room) !== presence) return !isOver
     this.#rooms.delete(room)
     this.#ending.delete(room)
     this.#sequences.set(room, presence.sequence, now + DAY, now)
+    return false
   }
 }
 

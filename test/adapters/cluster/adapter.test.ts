@@ -206,6 +206,18 @@ t.test('cluster: two applications with names of their own share workers and noth
   t.same([b.host.texts('chat/1'), b.host.controls], [[], []])
 })
 
+t.test('cluster: a name of an application too many is refused with what helps, and those before it go on', async (t) => {
+  const make = workers(t)
+  const first = await node(t, make({ name: 'app-0' }).adapter, 'a')
+  for (let count = 1; count < 16; count++) await node(t, make({ name: `app-${count}` }).adapter, `a-${count}`)
+  await t.rejects(make({ name: 'app-16' }).adapter.start(new FakeHost('b')), {
+    code: 'REALTIME_ERR_ADAPTER',
+    message: /serves 16 names of applications.*the same name/
+  })
+  await node(t, make({ name: 'app-0' }).adapter, 'c')
+  t.equal((await first.adapter.publish('chat/1', said('hi'), reliable)).recipients, 0)
+})
+
 t.test('cluster: a message that nobody can read is refused or counted, and the channel goes on', async (t) => {
   const host = new Host()
   t.teardown(() => host.close())
