@@ -2,16 +2,20 @@
  * `npm run chaos:brokers -- --adapter redis|redis-cluster|sentinel|nats|nats-cluster|all --fault <name>|all [--runs 1]
  * [--seed n] [--jobs 1] [--write]`: three node processes, clients on three transports that move between them, and one
  * fault of the broker or of the way to it; what came of it is counted. Adapters and faults may be lists, parted by
- * commas. `--jobs` tells so many stories at a time. `--write` puts the table into bench/BROKERS.md after each of them.
- * Ends with 1 when a promise was broken.
+ * commas. `--jobs` tells so many stories at a time. `--write` adds each to bench/brokers.json and writes the table of
+ * them all into bench/BROKERS.md, so that many runs can be gathered in parts. Ends with 1 when a promise was broken.
  */
+import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { describeMachine } from '../bench/machine.js'
 import { ADAPTERS, missingServer, type AdapterName } from '../test/stories/brokers/broker.js'
 import { FAULTS, type Fault } from '../test/stories/brokers/faults.js'
-import { faultsOf, table } from '../test/stories/brokers/report.js'
-import { tell, type Result } from '../test/stories/brokers/story.js'
+import { libDigest } from '../test/stories/brokers/digest.js'
+import { faultsOf, table, type Left } from '../test/stories/brokers/report.js'
+import { Results, runOf, type Run } from '../test/stories/brokers/results.js'
+import { tell } from '../test/stories/brokers/story.js'
 
 /** Lines that are shown of one run that failed. */
 const SHOWN = 12
@@ -41,7 +45,9 @@ const faults = chosen('fault', values.fault, FAULTS, ({ name }) => name)
 const runs = Number(values.runs)
 const jobs = Number(values.jobs)
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
-const left: Array<{ adapter: AdapterName, fault: Fault, reason: string }> = []
+const lib = await libDigest()
+const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
+const results = new Results(new URL('../bench/brokers.json', import.meta.url), lib)
 let broken = 0
 
 /** A machine that is busy may not get the servers and nodes to stand: then the story is told again. */
@@ -56,68 +62,89 @@ async function begun<T> (story: () => Promise<T>): Promise<T> {
   }
 }
 
-async function run (adapter: AdapterName, fault: Fault, own: number): Promise<Result> {
+async function run (adapter: AdapterName, fault: Fault, own: number): Promise<Run> {
   const result = await begun(() => tell({ adapter, fault, seed: own }))
   const wrong = faultsOf(fault, result)
   const { counts: { heard, told, messages }, revocation, seconds } = result
+  const load = Math.round(loadavg()[0]! / cpus().length * 10) / 10
   const figures = [
     `${heard} heard`, `${told} told`, `${result.again.length} again`, `${messages} messages`,
-    `revoked after ${Math.round(revocation)} ms`, `${seconds.toFixed(1)} s`
+    `revoked after ${Math.round(revocation)} ms`, `${seconds.toFixed(1)} s`, `load ${load}`
   ].join(', ')
   console.log(`${wrong.length === 0 ? 'kept  ' : 'BROKEN'} ${adapter} ${fault.name} seed ${own}: ${figures}`)
   for (const line of wrong.slice(0, SHOWN)) console.log(`       ${line}`)
   if (wrong.length > SHOWN) console.log(`       and ${wrong.length - SHOWN} more`)
   if (wrong.length > 0) broken++
-  return result
+  return runOf(fault, result, { adapter, seed: own, lib, commit, load })
 }
 
-const planned: Array<{ readonly adapter: AdapterName, readonly fault: Fault, readonly results: Result[] }> = []
+const left: Left[] = []
+const planned: Array<{ readonly adapter: AdapterName, readonly fault: Fault }> = []
 for (const adapter of adapters) {
   const missing = missingServer(adapter)
   for (const fault of faults) {
     const reason = missing === false ? fault.notFor?.(adapter) : missing
-    if (reason === undefined) planned.push({ adapter, fault, results: [] })
+    if (reason === undefined) planned.push({ adapter, fault })
     else {
-      console.log(`n/a    ${adapter} ${fault.name}: ${reason}`)
+      if (adapters.length * faults.length < ADAPTERS.length * FAULTS.length) {
+        console.log(`n/a    ${adapter} ${fault.name}: ${reason}`)
+      }
       left.push({ adapter, fault, reason })
     }
   }
 }
-const turns = planned.flatMap((cell) => Array.from({ length: runs }, (_, n) => ({ ...cell, own: seed + n })))
+// One of each cell before the next of any: what is ended before its time has been everywhere.
+const turns = Array.from({ length: runs }, (_, n) => planned.map((cell) => ({ ...cell, own: seed + n }))).flat()
 
 /** Of what was told by now: a run that is ended before its time keeps what it had. */
-function write (): void {
-  const cells = planned.filter(({ results }) => results.length > 0)
-  const told = cells.reduce((sum, { results }) => sum + results.length, 0)
-  const lines = table(cells, left)
+function write (told: Run): void {
+  results.add(told)
+  const all = results.all
+  const inapplicable = ADAPTERS.flatMap((adapter) => FAULTS.flatMap((fault) => {
+    const reason = fault.notFor?.(adapter)
+    return reason === undefined ? [] : [{ adapter, fault, reason }]
+  }))
+  const kept = all.filter((each) => Object.keys(each.broken).length === 0).length
   const head = [
     '# Faults of brokers',
     '',
     '`npm run chaos:brokers -- --runs n --write`: three node processes behind one broker, clients on three',
     'transports that move between the nodes, a publisher for each room on each node, messages that are sent again',
     'until their outcome is known. Each row is one fault of the broker, of a node or of the way between them, and',
-    'what was counted over its runs. Every column from `lost` on must be 0, but for those of the traffic and `again',
-    'behind a gap`: an event that came twice to a client that had been told of a loss in between. `denied`: heard',
-    'although its publisher was told that it would not be; `unheeded`: acked without an effect; `over` and `stuck`:',
-    'connections above the limit of a room while the broker was there, and places that were not free again. A',
-    'revocation may take 2 s through a blink; through other faults it is counted from their end.',
+    'what was counted over its runs. `told`: gaps, and resumes answered with false. `again behind a gap`: events that',
+    'came twice to a client that had been told of a loss in between. `revoked after`: the slowest of three users of a',
+    'run, its middle and its most over the runs; 2 s are allowed through a blink, and through other faults it is',
+    'counted from their end. `load`: processes that wanted to run for each core. The last column names what was broken',
+    'and how often: `lost` unsaid, `doubled`, `reordered`, `foreign` (of a room that the client is not in), `denied`',
+    '(heard although its publisher was told that it would not be), `stale` (a value that is not the newest), `twice`',
+    '(a message that took effect twice), `unheeded` (acked without an effect), `flaps` and `ghosts` of presence,',
+    '`over` and `stuck` (connections above the limit of a room while the broker was there, places that were not free',
+    'again), `revocation` (later than 2 s), `broken` (the run did not come to its end).',
+    '',
+    `Each run is in [brokers.json](brokers.json): ${kept} of ${all.length} kept every promise. \`--write\` adds to them;`,
+    'those of another state of what nodes run of `lib/` go when their cell is run again.',
     '',
     ...describeMachine().map((line) => `${line}  `),
-    `Runs of each: up to ${runs}, from seed ${seed}, ${jobs} at a time; ${broken} of ${told} broke a promise.`,
     '',
-    ...lines,
+    ...table(all, inapplicable, lib),
     ''
   ]
   writeFileSync(new URL('../bench/BROKERS.md', import.meta.url), head.join('\n'))
 }
 
+const done: Run[] = []
+
 async function work (): Promise<void> {
   for (let next = turns.shift(); next !== undefined; next = turns.shift()) {
-    next.results.push(await run(next.adapter, next.fault, next.own))
-    if (values.write) write()
+    const told = await run(next.adapter, next.fault, next.own)
+    done.push(told)
+    if (values.write) write(told)
   }
 }
 
+const began = performance.now()
 await Promise.all(Array.from({ length: jobs }, work))
-console.log(`\n${table(planned, left).join('\n')}`)
+const minutes = (performance.now() - began) / 60_000
+console.log(`\n${table(done, left, lib).join('\n')}`)
+console.log(`\n${done.length} runs in ${minutes.toFixed(1)} minutes, ${broken} of them broke a promise`)
 process.exit(broken === 0 ? 0 : 1)

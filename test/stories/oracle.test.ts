@@ -1,6 +1,7 @@
 import t from 'tap'
 import { ClientRecord } from './brokers/client-record.js'
 import type { Line } from './brokers/journal.js'
+import { View } from './brokers/guests.js'
 import { judge, type Verdict } from './brokers/oracle.js'
 import type { Fate } from './brokers/sender.js'
 
@@ -168,3 +169,18 @@ for (const { title, journal = [], fates = {}, tell, expected } of CASES) {
     t.same(counts, expected, JSON.stringify(verdict))
   })
 }
+
+t.test('a list of members that was on its way while changes came is asked for again', async (t) => {
+  const view = new View()
+  const change = (sequence: number, userId: string): boolean =>
+    view.take({ type: 'presence', data: { sequence, joined: [{ userId }], left: [] } })
+  const list = (sequence: number, ...users: string[]): boolean =>
+    view.take({ type: 'members', data: { sequence, list: users.map((userId) => ({ userId })) } })
+  list(1, 'a')
+  t.equal(change(10, 'b'), true, 'something was missed')
+  t.equal(change(11, 'c'), false)
+  t.equal(list(10, 'a', 'b'), true, 'it is older than what is shown')
+  t.same([...view.users], ['a', 'b', 'c'])
+  t.equal(list(11, 'b', 'c'), false)
+  t.same([...view.users], ['b', 'c'])
+})

@@ -22,26 +22,26 @@ const AWAY = 2_500
 const STAY = 600
 
 /** Who a member believes to be in the room, by what it was told. */
-class View {
+export class View {
   sequence = -1
   readonly users = new Set<string>()
   /** users of whom it was told that they left */
   readonly left: string[] = []
 
-  /** @returns whether something was missed before it */
+  /** @returns whether a list has to be asked for: something was missed before it, or it is an old list */
   take ({ type, data }: Frame): boolean {
     if (type === 'members') {
-      this.#reset(data as unknown as Snapshot)
-      return false
+      const snapshot = data as unknown as Snapshot
+      // Changes that came while it was on its way may be newer.
+      const isOld = snapshot.sequence < this.sequence
+      if (!isOld) this.#reset(snapshot)
+      return isOld
     }
     const { sequence } = data as unknown as Change
     const isHole = sequence !== this.sequence + 1
     this.#change(data as unknown as Change)
     return isHole
   }
-
-  /** Whether a snapshot is older than what it knows. */
-  isBehind ({ sequence }: Snapshot): boolean { return sequence < this.sequence }
 
   #reset ({ sequence, list = [] }: Snapshot): void {
     this.sequence = sequence
@@ -65,7 +65,7 @@ export class Guests {
   readonly #stayers: Client[] = []
   readonly #views = new Map<string, View>()
   readonly #running: Array<Promise<void>> = []
-  #isOn = true
+  readonly #rest = new AbortController()
   #isWatching = true
   #asked = 0
 
@@ -109,9 +109,7 @@ export class Guests {
       const answer = await stayer.ask({ type: 'members', room: HALL, id: `members-${++this.#asked}` })
       if (!this.#isWatching) return
       if (answer?.type === 'ack') {
-        // Changes that came while it was on its way may be newer: it is asked for again, as the protocol says.
-        if (view.isBehind(answer.data as unknown as Snapshot)) continue
-        view.take({ type: 'members', data: answer.data! })
+        if (view.take({ type: 'members', data: answer.data! })) continue
         return
       }
       await sleep(100)
@@ -125,18 +123,18 @@ export class Guests {
 
   async #visit (user: string, transport: number): Promise<void> {
     const { nodes, random } = this.#options
-    while (this.#isOn) {
+    while (!this.#rest.signal.aborted) {
       const client = this.#client(user, () => nodes, transport)
       client.start()
-      await sleep(STAY + random() * STAY)
+      await sleep(STAY + random() * STAY, undefined, { signal: this.#rest.signal }).catch(() => undefined)
       await client.stop()
-      if (this.#isOn) await sleep(AWAY)
+      await sleep(AWAY, undefined, { signal: this.#rest.signal }).catch(() => undefined)
     }
   }
 
   /** Those who come and go are gone. */
   async rest (): Promise<void> {
-    this.#isOn = false
+    this.#rest.abort()
     await Promise.all(this.#running)
   }
 

@@ -1,11 +1,12 @@
-import type { AdapterName } from './broker.js'
-import type { Fault } from './faults.js'
+import { ADAPTERS, type AdapterName } from './broker.js'
+import { FAULTS, type Fault } from './faults.js'
+import type { Run } from './results.js'
 import type { Result } from './story.js'
 
 /** Milliseconds in which a revocation reaches everybody while the broker is there. */
 export const REVOKED_WITHIN = 2_000
 
-/** What must not happen, by the names of the table's columns. */
+/** What must not happen, in lists of a result. */
 const KINDS = [
   'lost',
   'doubled',
@@ -20,60 +21,87 @@ const KINDS = [
   'broken'
 ] as const
 
-export interface Cell {
-  readonly adapter: AdapterName
-  readonly fault: Fault
-  readonly results: readonly Result[]
-}
-
 function isLate (fault: Fault, { revocation }: Result): boolean {
   return revocation > (fault.isBlink === true ? REVOKED_WITHIN : Number.MAX_VALUE)
 }
 
-/** What was broken in a run, a line each; empty when every promise was kept. */
-export function faultsOf (fault: Fault, result: Result): string[] {
+/** How often each promise was broken in a run; empty when every one was kept. */
+export function brokenKinds (fault: Fault, result: Result): Record<string, number> {
   const kinds = KINDS.filter((kind) => kind !== 'twice' || fault.forgets !== true)
-  const lines = kinds.flatMap((kind) => result[kind].map((what) => `${kind}: ${what}`))
-  if (result.over > 0) lines.push(`over: ${result.over} above the limit`)
-  if (result.stuck > 0) lines.push(`stuck: ${result.stuck} seats could not be had again`)
-  if (isLate(fault, result)) lines.push(`revocation: after ${Math.round(result.revocation)} ms`)
-  return lines
+  const counts = [
+    ...kinds.map((kind) => [kind, result[kind].length] as const),
+    ['over', result.over] as const,
+    ['stuck', result.stuck] as const,
+    ['revocation', isLate(fault, result) ? 1 : 0] as const
+  ]
+  return Object.fromEntries(counts.filter(([, count]) => count > 0))
 }
 
-const HEADINGS = [
-  'adapter', 'fault', 'runs', 'kept', 'heard', 'told', 'lost', 'doubled', 'again behind a gap', 'reordered', 'foreign',
-  'denied', 'stale', 'messages', 'twice', 'unheeded', 'revoked after, ms', 'over', 'stuck', 'flaps', 'ghosts', 's per run'
-]
+/** The same, a line each. */
+export function faultsOf (fault: Fault, result: Result): string[] {
+  const inWords: Readonly<Record<string, string>> = {
+    over: `${result.over} above the limit`,
+    stuck: `${result.stuck} seats could not be had again`,
+    revocation: `after ${Math.round(result.revocation)} ms`
+  }
+  return Object.keys(brokenKinds(fault, result)).flatMap((kind) => {
+    const words = inWords[kind]
+    return (words === undefined ? result[kind as typeof KINDS[number]] : [words]).map((what) => `${kind}: ${what}`)
+  })
+}
 
-function row ({ adapter, fault, results }: Cell): string {
-  const sum = (of: (result: Result) => number): number => results.reduce((total, result) => total + of(result), 0)
-  const kept = results.filter((result) => faultsOf(fault, result).length === 0).length
-  const slowest = Math.max(...results.map(({ revocation }) => revocation))
-  const count = (kind: keyof Result & ('again' | typeof KINDS[number])): number => sum((result) => result[kind].length)
+/** Why a cell of the table is empty. */
+export interface Left { readonly adapter: AdapterName, readonly fault: Fault, readonly reason: string }
+
+const HEADINGS = [
+  'adapter', 'fault', 'runs', 'kept', 'heard', 'told', 'again behind a gap', 'messages', 'revoked after, ms',
+  's per run', 'load', 'what was broken'
+]
+/** Columns that are words. */
+const WORDS = new Set(['adapter', 'fault', 'what was broken'])
+
+function middle (values: readonly number[]): number { return values.toSorted((a, b) => a - b)[values.length >> 1]! }
+
+function inMs (value: number): string { return value === Infinity ? 'never' : String(value) }
+
+function row (cell: readonly Run[], lib: string): string {
+  const { adapter, fault, lib: ran } = cell[0]!
+  const sum = (of: (run: Run) => number): number => cell.reduce((total, run) => total + of(run), 0)
+  const revocations = cell.map(({ revocation }) => revocation ?? Infinity)
+  const kinds = new Map<string, number>()
+  for (const { broken } of cell) {
+    for (const [kind, count] of Object.entries(broken)) kinds.set(kind, (kinds.get(kind) ?? 0) + count)
+  }
   const values: Array<string | number> = [
-    adapter, fault.name, results.length, kept, sum(({ counts }) => counts.heard), sum(({ counts }) => counts.told),
-    count('lost'), count('doubled'), count('again'), count('reordered'), count('foreign'), count('denied'),
-    count('stale'), sum(({ counts }) => counts.messages), count('twice'), count('unheeded'),
-    slowest === Infinity ? 'never' : Math.round(slowest),
-    Math.max(...results.map(({ over }) => over)), sum(({ stuck }) => stuck),
-    count('flaps'), count('ghosts'), (sum(({ seconds }) => seconds) / results.length).toFixed(1)
+    adapter, ran === lib ? fault : `${fault} †`, cell.length,
+    cell.filter(({ broken }) => Object.keys(broken).length === 0).length,
+    sum(({ heard }) => heard), sum(({ told }) => told), sum(({ again }) => again), sum(({ messages }) => messages),
+    `${inMs(middle(revocations))}, ${inMs(Math.max(...revocations))}`,
+    middle(cell.map(({ seconds }) => seconds)).toFixed(1), middle(cell.map(({ load }) => load)).toFixed(1),
+    [...kinds].map(([kind, count]) => `${kind} ${count}`).join(', ') || '-'
   ]
   return `| ${values.join(' | ')} |`
 }
 
-/** Lines of Markdown: a row for each adapter and fault that was tried, and why the others were not. */
-export function table (
-  cells: readonly Cell[],
-  left: ReadonlyArray<{ adapter: AdapterName, fault: Fault, reason: string }>
-): string[] {
-  const faults = new Set(cells.map(({ fault }) => fault))
+/**
+ * Lines of Markdown: a row for each adapter and fault that was tried, and why others were not.
+ *
+ * @param lib `libDigest` of the present state; runs of another are marked
+ */
+export function table (runs: readonly Run[], left: readonly Left[], lib: string): string[] {
+  const cells = ADAPTERS.flatMap((adapter) => FAULTS.flatMap(({ name }) => {
+    const cell = runs.filter((run) => run.adapter === adapter && run.fault === name)
+    return cell.length === 0 ? [] : [cell]
+  }))
+  const faults = FAULTS.filter(({ name }) => runs.some(({ fault }) => fault === name))
   return [
     `| ${HEADINGS.join(' | ')} |`,
-    `|${HEADINGS.map((_, index) => index < 2 ? '---' : '--:').join('|')}|`,
-    ...cells.map(row),
+    `|${HEADINGS.map((heading) => WORDS.has(heading) ? '---' : '--:').join('|')}|`,
+    ...cells.map((cell) => row(cell, lib)),
+    ...(runs.some((run) => run.lib !== lib) ? ['', '† of an older state of `lib/`'] : []),
     '',
-    ...[...faults].map(({ name, title, forgets }) =>
-      `- \`${name}\`: ${title}${forgets === true ? ', message ids too: `twice` is counted only' : ''}`),
+    ...faults.map(({ name, title, forgets }) =>
+      `- \`${name}\`: ${title}${forgets === true ? ', and message ids with it: `twice` is no fault then' : ''}`),
     ...(left.length === 0 ? [] : ['', 'Not applicable:', '']),
     ...left.map(({ adapter, fault, reason }) => `- ${adapter}, \`${fault.name}\`: ${reason}`)
   ]

@@ -1,0 +1,81 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import type { AdapterName } from './broker.js'
+import type { Fault } from './faults.js'
+import { brokenKinds, faultsOf } from './report.js'
+import type { Result } from './story.js'
+
+/** One run, as it is kept. */
+export interface Run {
+  readonly adapter: AdapterName
+  readonly fault: string
+  readonly seed: number
+  /** `libDigest` of what it ran, and the commit that this stood in */
+  readonly lib: string
+  readonly commit: string
+  readonly at: string
+  readonly heard: number
+  readonly told: number
+  /** events that came twice with a gap between */
+  readonly again: number
+  readonly messages: number
+  /** milliseconds of the slowest revocation; `null` when somebody was never out */
+  readonly revocation: number | null
+  readonly seconds: number
+  /** processes that waited for a processor, on the average of a minute, for each of them */
+  readonly load: number
+  /** how often each promise was broken */
+  readonly broken: Readonly<Record<string, number>>
+  /** the first of what was broken, in words */
+  readonly words?: readonly string[]
+}
+
+/** Lines of what was broken that are kept of a run, and their characters. */
+const WORDS = 4
+const LONGEST = 300
+
+export function runOf (
+  fault: Fault,
+  result: Result,
+  about: Pick<Run, 'adapter' | 'seed' | 'lib' | 'commit' | 'load'>
+): Run {
+  const { counts: { heard, told, messages }, again, revocation, seconds } = result
+  const words = faultsOf(fault, result).slice(0, WORDS).map((line) => line.slice(0, LONGEST))
+  return {
+    ...about,
+    fault: fault.name,
+    at: new Date().toISOString().slice(0, 16),
+    heard,
+    told,
+    again: again.length,
+    messages,
+    revocation: revocation === Infinity ? null : Math.round(revocation),
+    seconds: Math.round(seconds * 10) / 10,
+    broken: brokenKinds(fault, result),
+    ...(words.length === 0 ? {} : { words })
+  }
+}
+
+const cellOf = ({ adapter, fault }: Run): string => `${adapter} ${fault}`
+const nameOf = (run: Run): string => `${cellOf(run)} ${run.seed} ${run.at}`
+
+/** Runs by cell, in a file that grows: those of another state of `lib/` go as soon as there is one of this state. */
+export class Results {
+  readonly #path: URL
+  readonly #lib: string
+
+  constructor (path: URL, lib: string) {
+    this.#path = path
+    this.#lib = lib
+  }
+
+  get all (): Run[] { return existsSync(this.#path) ? JSON.parse(readFileSync(this.#path, 'utf8')) as Run[] : [] }
+
+  /** Others may write the same file: it is read again each time, and written without a pause between. */
+  add (run: Run): void {
+    const runs = new Map([...this.all, run].map((each) => [nameOf(each), each]))
+    const renewed = new Set([...runs.values()].filter(({ lib }) => lib === this.#lib).map(cellOf))
+    const kept = [...runs.values()].filter((each) => each.lib === this.#lib || !renewed.has(cellOf(each)))
+    const lines = kept.sort((a, b) => nameOf(a) < nameOf(b) ? -1 : 1).map((each) => JSON.stringify(each))
+    writeFileSync(this.#path, `[\n${lines.join(',\n')}\n]\n`)
+  }
+}
