@@ -105,6 +105,7 @@ function write (told: Run): void {
     return reason === undefined ? [] : [{ adapter, fault, reason }]
   }))
   const kept = all.filter((each) => Object.keys(each.broken).length === 0).length
+  const present = all.filter((each) => each.lib === lib).length
   const head = [
     '# Faults of brokers',
     '',
@@ -121,8 +122,8 @@ function write (told: Run): void {
     '`over` and `stuck` (connections above the limit of a room while the broker was there, places that were not free',
     'again), `revocation` (later than 2 s), `broken` (the run did not come to its end).',
     '',
-    `Each run is in [brokers.json](brokers.json): ${kept} of ${all.length} kept every promise. \`--write\` adds to them;`,
-    'those of another state of what nodes run of `lib/` go when their cell is run again.',
+    `Each run is in [brokers.json](brokers.json): ${kept} of ${all.length} kept every promise, ${present} of them of this state of what`,
+    'nodes run of `lib/`. `--write` adds to them; of older states it keeps the newest.',
     '',
     ...describeMachine().map((line) => `${line}  `),
     '',

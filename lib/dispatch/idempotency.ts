@@ -190,6 +190,8 @@ export class Idempotency {
    * @throws Refusal `unavailable` when that happens again and again
    */
   #claim (key: string, content: string, userId: string, tries = 3): Awaitable<Claim | undefined> {
+    const telling = this.#unstored?.telling(key)
+    if (telling !== undefined) return telling.then(() => this.#claim(key, content, userId, tries))
     const { timeout, holder } = this.#options
     const began = performance.now()
     const claimed = this.#claims?.claim(key, content, timeout + SETTLE, userId, holder)
@@ -209,15 +211,9 @@ export class Idempotency {
     try {
       call.check()
     } catch (error) {
-      void this.#release(key, content)
+      void this.#unstored?.release(key, content, call.userId)
       throw error
     }
-  }
-
-  async #release (key: string, content: string): Promise<void> {
-    try {
-      await this.#claims?.settle(key, content, undefined, this.#options.window)
-    } catch { /** The claim expires on its own. */ }
   }
 
   /**

@@ -44,6 +44,8 @@ export class UnstoredOutcomes {
   readonly #outcomes: Remembered<Unstored>
   #timer: NodeJS.Timeout | undefined
   #isTelling = false
+  /** Messages of which the adapter is being told, and when that is over. */
+  readonly #telling = new Map<string, Promise<unknown>>()
   readonly #losses = new Losses(
     'outcomes of messages were forgotten before the adapter could store them: a repeated message may run again; raise limits.remembered'
   )
@@ -89,14 +91,7 @@ export class UnstoredOutcomes {
       const now = performance.now()
       for (const entry of this.#outcomes.values(now)) {
         const { key, hash, outcome, owner, until } = entry
-        await this.#claims.settle(
-          key,
-          hash,
-          outcome,
-          Math.max(1, until - performance.now()),
-          owner,
-          this.#options.holder
-        )
+        await this.#settle(key, hash, outcome, Math.max(1, until - performance.now()), owner)
         if (this.#outcomes.get(key, now) === entry) this.#outcomes.delete(key, now)
       }
       this.#outcomes.sweep(performance.now(), Number.POSITIVE_INFINITY)
@@ -107,6 +102,31 @@ export class UnstoredOutcomes {
       this.#isTelling = false
     }
   }
+
+  /** Gives a claim back; one that cannot be given back expires on its own. Never rejects. */
+  async release (key: string, hash: string, owner: string): Promise<void> {
+    await this.#settle(key, hash, undefined, this.#options.window, owner).catch(() => undefined)
+  }
+
+  async #settle (
+    key: string, hash: string, outcome: string | undefined, ttl: number, owner: string
+  ): Promise<void> {
+    const settled = this.#claims.settle(key, hash, outcome, ttl, owner, this.#options.holder)
+    if (!(settled instanceof Promise)) return
+    const over = settled.catch(() => undefined)
+    this.#telling.set(key, over)
+    try {
+      await settled
+    } finally {
+      if (this.#telling.get(key) === over) this.#telling.delete(key)
+    }
+  }
+
+  /**
+   * Resolves when the adapter is no longer being told of this message; absent where it is not. A claim that is made
+   * meanwhile could be given back by the release of the one before it, as both are this node's.
+   */
+  telling (key: string): Promise<unknown> | undefined { return this.#telling.get(key) }
 
   stop (): void {
     clearInterval(this.#timer)

@@ -107,3 +107,55 @@ t.test('where neither the store nor the handler makes it wait, the outcome is th
   t.same(asked.slice(5), ['claim', 'settle'], 'the claim is given back')
   t.equal(runs, 2)
 })
+
+t.test('a message that is sent again while its claim is given back waits for that, and keeps its claim', async (t) => {
+  const { claims, asked } = store()
+  const steps: Array<() => void> = []
+  const slow: ClaimStore = {
+    ...claims,
+    settle: (...given) => new Promise((resolve) => { steps.push(() => { resolve(claims.settle(...given)) }) })
+  }
+  const once = new Idempotency(slow, OPTIONS)
+  const made = handler()
+  await once.run(call({}, () => { throw new Refusal('not_joined') }), 'm1', made.handle)
+  const again = once.run(call({}), 'm1', made.handle)
+  await new Promise(setImmediate)
+  t.same(asked, ['claim'], 'the claim is not made before the one before it is given back')
+  steps.shift()!()
+  while (made.runs === 0) await new Promise(setImmediate)
+  t.same(asked, ['claim', 'settle', 'claim'])
+  made.end({ data: 'done' })
+  while (steps.length === 0) await new Promise(setImmediate)
+  steps.shift()!()
+  t.same(await again, { data: 'done' })
+})
+
+t.test('the release of a claim of which nobody knows is waited for as well', async (t) => {
+  const { claims, asked } = store()
+  let isAway = true
+  const steps: Array<() => void> = []
+  const shaky: ClaimStore = {
+    ...claims,
+    claim: (...given) => {
+      if (isAway) return Promise.reject(new Refusal('unavailable', { outcome: 'unknown' }))
+      return Promise.resolve(claims.claim(...given))
+    },
+    settle: (...given) => new Promise((resolve) => { steps.push(() => { resolve(claims.settle(...given)) }) })
+  }
+  const once = new Idempotency(shaky, OPTIONS)
+  t.teardown(() => { once.stop() })
+  const made = handler()
+  t.match(await once.run(call({}), 'm1', made.handle), { error: { code: 'unavailable' } })
+  isAway = false
+  while (steps.length === 0) await new Promise((resolve) => { setTimeout(resolve, 10) })
+  const again = once.run(call({}), 'm1', made.handle)
+  await new Promise(setImmediate)
+  t.same(asked, [], 'it is being given back')
+  steps.shift()!()
+  while (made.runs === 0) await new Promise(setImmediate)
+  t.same(asked, ['settle', 'claim'])
+  made.end({ data: 'done' })
+  while (steps.length === 0) await new Promise(setImmediate)
+  steps.shift()!()
+  t.same(await again, { data: 'done' })
+})

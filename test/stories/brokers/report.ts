@@ -55,7 +55,7 @@ export interface Left { readonly adapter: AdapterName, readonly fault: Fault, re
 
 const HEADINGS = [
   'adapter', 'fault', 'runs', 'kept', 'heard', 'told', 'again behind a gap', 'messages', 'revoked after, ms',
-  's per run', 'load', 'what was broken'
+  's per run', 'load', 'what was broken', 'before'
 ]
 /** Columns that are words. */
 const WORDS = new Set(['adapter', 'fault', 'what was broken'])
@@ -64,8 +64,13 @@ function middle (values: readonly number[]): number { return values.toSorted((a,
 
 function inMs (value: number): string { return value === Infinity ? 'never' : String(value) }
 
-function row (cell: readonly Run[], lib: string): string {
-  const { adapter, fault, lib: ran } = cell[0]!
+const isKept = ({ broken }: Run): boolean => Object.keys(broken).length === 0
+
+function row (all: readonly Run[], lib: string): string {
+  const present = all.filter((run) => run.lib === lib)
+  const cell = present.length > 0 ? present : all
+  const before = all.filter((run) => !cell.includes(run))
+  const { adapter, fault } = cell[0]!
   const sum = (of: (run: Run) => number): number => cell.reduce((total, run) => total + of(run), 0)
   const revocations = cell.map(({ revocation }) => revocation ?? Infinity)
   const kinds = new Map<string, number>()
@@ -73,12 +78,12 @@ function row (cell: readonly Run[], lib: string): string {
     for (const [kind, count] of Object.entries(broken)) kinds.set(kind, (kinds.get(kind) ?? 0) + count)
   }
   const values: Array<string | number> = [
-    adapter, ran === lib ? fault : `${fault} †`, cell.length,
-    cell.filter(({ broken }) => Object.keys(broken).length === 0).length,
+    adapter, present.length > 0 ? fault : `${fault} †`, cell.length, cell.filter(isKept).length,
     sum(({ heard }) => heard), sum(({ told }) => told), sum(({ again }) => again), sum(({ messages }) => messages),
     `${inMs(middle(revocations))}, ${inMs(Math.max(...revocations))}`,
     middle(cell.map(({ seconds }) => seconds)).toFixed(1), middle(cell.map(({ load }) => load)).toFixed(1),
-    [...kinds].map(([kind, count]) => `${kind} ${count}`).join(', ') || '-'
+    [...kinds].map(([kind, count]) => `${kind} ${count}`).join(', ') || '-',
+    before.length === 0 ? '' : `${before.filter(isKept).length} of ${before.length}`
   ]
   return `| ${values.join(' | ')} |`
 }
@@ -98,7 +103,9 @@ export function table (runs: readonly Run[], left: readonly Left[], lib: string)
     `| ${HEADINGS.join(' | ')} |`,
     `|${HEADINGS.map((heading) => WORDS.has(heading) ? '---' : '--:').join('|')}|`,
     ...cells.map((cell) => row(cell, lib)),
-    ...(runs.some((run) => run.lib !== lib) ? ['', '† of an older state of `lib/`'] : []),
+    ...(runs.some((run) => run.lib !== lib)
+      ? ['', '†: only of older states of `lib/`. `before`: kept of all runs of older states, where there are runs of this one.']
+      : []),
     '',
     ...faults.map(({ name, title, forgets }) =>
       `- \`${name}\`: ${title}${forgets === true ? ', and message ids with it: `twice` is no fault then' : ''}`),

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { grouped } from '../../../lib/structures/grouped.js'
 import type { AdapterName } from './broker.js'
 import type { Fault } from './faults.js'
 import { brokenKinds, faultsOf } from './report.js'
@@ -58,7 +59,10 @@ export function runOf (
 const cellOf = ({ adapter, fault }: Run): string => `${adapter} ${fault}`
 const nameOf = (run: Run): string => `${cellOf(run)} ${run.seed} ${run.at}`
 
-/** Runs by cell, in a file that grows: those of another state of `lib/` go as soon as there is one of this state. */
+/** Runs of one cell that are kept: those of this state of `lib/`, and the newest of others until there are so many. */
+const MOST = 40
+
+/** All runs, in a file that grows. */
 export class Results {
   readonly #path: URL
   readonly #lib: string
@@ -72,9 +76,12 @@ export class Results {
 
   /** Others may write the same file: it is read again each time, and written without a pause between. */
   add (run: Run): void {
-    const runs = new Map([...this.all, run].map((each) => [nameOf(each), each]))
-    const renewed = new Set([...runs.values()].filter(({ lib }) => lib === this.#lib).map(cellOf))
-    const kept = [...runs.values()].filter((each) => each.lib === this.#lib || !renewed.has(cellOf(each)))
+    const runs = new Map([...this.all, run].map((each) => [nameOf(each), each])).values()
+    const kept = [...grouped(runs, cellOf).values()].flatMap((cell) => {
+      const present = cell.filter(({ lib }) => lib === this.#lib)
+      const older = cell.filter(({ lib }) => lib !== this.#lib).sort((a, b) => a.at < b.at ? 1 : -1)
+      return [...present, ...older.slice(0, Math.max(0, MOST - present.length))]
+    })
     const lines = kept.sort((a, b) => nameOf(a) < nameOf(b) ? -1 : 1).map((each) => JSON.stringify(each))
     writeFileSync(this.#path, `[\n${lines.join(',\n')}\n]\n`)
   }
