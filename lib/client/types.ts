@@ -208,7 +208,7 @@ export interface JoinOptions {
     epoch: string
     /** The offset of the last event that was received. */
     offset: number
-  }
+  } | undefined
   /** Leaves the room. */
   signal?: AbortSignal
 }

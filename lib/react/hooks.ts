@@ -5,11 +5,7 @@ import {
 import { failure, refused } from '../client/errors.js'
 import type { CoreClient, CoreRoom, Member, RoomEvent } from '../client/types.js'
 import type { AnyMessages, GrowingName, Made } from '../contract/types.js'
-import {
-  actionsOf, askedOf, connectionSource, latestSource, presenceSource, roomSource, streamSource
-} from '../views/sources.js'
-import { holdRoom } from '../views/held-room.js'
-import type { AnyRoom } from '../client/room-types.js'
+import { actionsOf, connectionSource, sourceOf } from '../views/sources.js'
 import type { ConnectionView, MaybeAddress, RoomOptions, RoomView, Source, StreamView } from '../views/types.js'
 
 /** The types of an address are for the caller: nothing of them exists at run time. */
@@ -64,26 +60,29 @@ function useSource<T, Rest extends readonly unknown[]> (
  * @param address what `at()` returns, which may be a new object at each render; `null` while there is none
  */
 export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string = keyof E & string> (
-  address: MaybeAddress<M, E, D>, options: RoomOptions<K> = {}
+  address: MaybeAddress<M, E, D>, { last, events, since }: RoomOptions<K> = {}
 ): RoomView<M, E, D, K> {
   const client = useClient()
-  const { name = '' } = address ?? {}
-  const shown = useSource(roomSource, address as AnyMaybeAddress, askedOf(options))
-  const actions = useMemo(() => actionsOf(client, name), [client, name])
+  const name = address?.name ?? ''
+  const status = useSource(sourceOf<'status'>, address as AnyMaybeAddress, 'status')
+  const shown = useSource(
+    sourceOf<'events'>, address as AnyMaybeAddress, 'events', last, events?.join(), JSON.stringify(since)
+  )
+  const actions = useMemo(() => actionsOf(client, () => name), [client, name])
   // The types are those of the address: nothing of them exists at run time.
-  return { name, ...shown, ...actions } as never
+  return { name, ...status, ...(!name && { status: 'idle' }), events: shown, ...actions } as never
 }
 
-/** Uses a room, and calls the function of the last render with it once it is there, again where `deps` differ. */
-function useAttached<F extends (...given: never) => unknown> (
-  address: AnyMaybeAddress, given: F, attach: (room: AnyRoom, present: { readonly current: F }) => (() => void) | void,
-  ...deps: readonly unknown[]
-): void {
-  const client = useClient()
-  const name = address?.name
+/** Calls the function of the last render with the room, or with each of its events of a name where one is given. */
+function useAttached (address: AnyMaybeAddress, given: (given: never) => unknown, event?: string): void {
+  const room = useSource(sourceOf<'room'>, address, 'room')
   const present = useRef(given)
   useInsertionEffect(() => { present.current = given })
-  useEffect(() => holdRoom(client, name, { attach: (room) => attach(room, present) }), [client, name, ...deps])
+  useEffect(() => {
+    // What a function is given is typed where it is given.
+    const call = (each: unknown): unknown => present.current(each as never)
+    return room && (event ? room.on(event, call) : call(room) as () => void)
+  }, [room, event])
 }
 
 /**
@@ -95,12 +94,7 @@ function useAttached<F extends (...given: never) => unknown> (
 export function useEvent<M extends AnyMessages, E, D, K extends keyof E & string> (
   address: MaybeAddress<M, E, D>, event: K | '*', listener: (event: RoomEvent<Pick<E, K>>) => unknown
 ): void {
-  useAttached(
-    // The types are those of the address: nothing of them exists at run time.
-    address as AnyMaybeAddress, listener,
-    (room, present) => room.on(event, (each) => present.current(each as never)),
-    event
-  )
+  useAttached(address as AnyMaybeAddress, listener, event)
 }
 
 /**
@@ -116,8 +110,7 @@ export function useEvent<M extends AnyMessages, E, D, K extends keyof E & string
 export function useRoomEffect<M extends AnyMessages, E, D> (
   address: MaybeAddress<M, E, D>, effect: (room: CoreRoom<M, E, D>) => (() => void) | void
 ): void {
-  // The types are those of the address: nothing of them exists at run time.
-  useAttached(address as AnyMaybeAddress, effect, (room, present) => present.current(room as never))
+  useAttached(address as AnyMaybeAddress, effect)
 }
 
 /** The members of a room, in the order in which they came: empty until it is joined, and above 200 members. */
@@ -125,7 +118,7 @@ export function usePresence<M extends AnyMessages, E, D> (
   address: MaybeAddress<M, E, D>
 ): ReadonlyArray<Member<D>> {
   // The types are those of the address: nothing of them exists at run time.
-  return useSource(presenceSource, address as AnyMaybeAddress) as never
+  return useSource(sourceOf<'members'>, address as AnyMaybeAddress, 'members') as never
 }
 
 /** The newest value of each key of a `latest` event, by the text of the key. */
@@ -139,7 +132,7 @@ export function useLatest<M extends AnyMessages, E, D, K extends keyof E & strin
 export function useLatest (
   address: MaybeAddress<AnyMessages, unknown, unknown>, event: string, key?: string | number
 ): unknown {
-  return useSource(latestSource, address as AnyMaybeAddress, event, key)
+  return useSource(sourceOf<'value' | 'values'>, address as AnyMaybeAddress, key === undefined ? 'values' : 'value', event, key)
 }
 
 /**
@@ -151,7 +144,7 @@ export function useStream<M extends AnyMessages, E, D, K extends GrowingName<E>>
   address: MaybeAddress<M, E, D>, event: K, key: string | number | null | undefined
 ): StreamView<E[K]> {
   // The types are those of the address: nothing of them exists at run time.
-  return useSource(streamSource, address as AnyMaybeAddress, event, key) as never
+  return useSource(sourceOf<'text'>, address as AnyMaybeAddress, 'text', event, key) as never
 }
 
 /** The connection: its state, and why there is none. */

@@ -1,8 +1,8 @@
 import { setNewest } from '../client/newest.js'
 import { after } from '../client/timers.js'
-import type { TextEnd } from '../protocol/part.js'
 import type { AnyRoom } from '../client/room-types.js'
-import type { CoreClient, JoinOptions, Member } from '../client/types.js'
+import type { CoreClient, JoinOptions, Member, RealtimeError } from '../client/types.js'
+import type { TextEnd } from '../protocol/part.js'
 import type { RoomStatus, StreamView } from './types.js'
 
 /**
@@ -10,176 +10,176 @@ import type { RoomStatus, StreamView } from './types.js'
  * code is replaced or still loads, so does not make the user leave and come back before the eyes of all others.
  */
 const LINGER = 250
-/** Texts that are kept, the one that changed longest ago given up first; the client keeps no more. */
-const TEXTS = 1_000
+/** Copies that are kept, the one that was made longest ago given up first; the client keeps no more texts. */
+const COPIES = 1_000
 
-interface AnyEvent { readonly type: string, readonly data: unknown, readonly end?: TextEnd }
+interface AnyEvent {
+  readonly type: string
+  readonly data: unknown
+  /** Given of texts that grow alone. */
+  readonly added?: unknown
+  readonly end?: TextEnd
+}
 
 /** The name of a room, or nothing yet. */
 export type MaybeName = string | undefined
 
-/** How far a room is, and its newest events. */
-export interface Shown extends RoomStatus { readonly events: readonly unknown[] }
-
-/** A component's use of a room. */
-export interface User {
-  /** Called when anything of the room has changed. */
-  changed? (): void
-  /** The list of events that it shows. */
-  readonly list?: string
-  readonly last?: number | null
-  readonly names?: readonly string[] | null
-  readonly since?: JoinOptions['since']
-  /** Listens to the room once it is there. @returns a function that ends that */
-  attach? (room: AnyRoom): (() => void) | void
-  /** Ends what it listens to. */
-  off?: (() => void) | void
-}
+/** A key of values or texts, or none yet. */
+type Key = string | number | null | undefined
 
 /** The newest events, for all components that ask for the same. */
-interface List extends Pick<User, 'last' | 'names'> { shown: Shown }
+interface List {
+  readonly last: number
+  /** Joined by commas. */
+  readonly names: string | undefined
+  events: readonly unknown[]
+}
 
 /** A room that components use, with what they show of it: each object stays the same until it changes. */
 export interface HeldRoom {
-  members: ReadonlyArray<Member<unknown>>
-  /** By what components ask for: so many as they differ in. */
-  readonly lists: Map<string, List>
-  /** By event and key. */
-  readonly texts: Map<string, StreamView<never>>
-  /** A copy of the values of a `latest` event, or the value of one key. */
-  latest (event: string, key: string | number | undefined): unknown
+  /** The room itself, once it is there. */
+  room (): AnyRoom | undefined
+  /** How far it is. */
+  status (): RoomStatus
+  /**
+   * The newest events, of a list that all have together who ask for the same.
+   *
+   * @param names joined by commas
+   * @param since as JSON
+   */
+  events (last: number | undefined, names: string | undefined, since: string | undefined): readonly unknown[]
+  members (): ReadonlyArray<Member<unknown>>
+  /** A copy of the values of a `latest` event. */
+  values (event: string, key?: Key): unknown
+  /** The newest value of one key. */
+  value (event: string, key: Key): unknown
+  /** A text of an `append` event. */
+  text (event: string, key: Key): StreamView<never>
   /** The room, joined if it is not yet. */
-  join (): AnyRoom
-  /** @returns a function that ends the use */
-  add (user: User): () => void
+  join (): Promise<AnyRoom>
+  /**
+   * Begins a component's use of the room.
+   *
+   * @param changed called when anything of the room has changed; a function of its own for each use
+   * @returns a function that ends the use
+   */
+  add (changed: () => void): () => void
 }
 
 export const NONE: readonly never[] = []
-export const JOINING: Shown = { status: 'joining', gaps: 0, events: NONE }
+export const JOINING: RoomStatus = { status: 'joining', error: undefined, gaps: 0 }
 
-function createHeldRoom (client: CoreClient, name: string, over: () => void): HeldRoom {
-  const users = new Set<User>()
-  const copies = new Map<string, ReadonlyMap<string, unknown>>()
-  /** What is shown without any events. */
-  let base = JOINING
+function createHeldRoom (client: CoreClient, name: string, rooms: Map<string, HeldRoom>): HeldRoom {
+  const users = new Set<() => void>()
+  const lists = new Map<string, List>()
+  /** What is shown of the room's maps by what makes it change, and of its texts by event and key. */
+  const copies = new Map<string, unknown>()
   let room: AnyRoom | undefined
-  let offs: Array<() => void> = []
-  let stay = (): void => {}
+  let shown = JOINING
+  /** What the component asks for that asks for most. */
+  const asked: JoinOptions & { last: number } = { last: 0 }
+  let stay: (() => void) | undefined
 
-  const tell = (): void => { users.forEach((user) => user.changed?.()) }
+  const tell = (): void => { users.forEach((changed) => { changed() }) }
   const become = (more: Partial<RoomStatus>): void => {
-    base = { ...base, ...more }
-    held.lists.forEach((list) => { list.shown = { ...list.shown, ...more } })
+    shown = { ...shown, ...more }
+    tell()
+  }
+  const copied = (event: string, copy: (room: AnyRoom) => unknown): never => {
+    if (room && !copies.has(event)) copies.set(event, copy(room))
+    // What is put there by the name is what it is asked for.
+    return copies.get(event) as never
+  }
+  const change = (event: string): void => {
+    copies.delete(event)
     tell()
   }
 
   const take = (event: AnyEvent): void => {
-    const { type, data, end } = event
-    const isGrowing = 'added' in event
-    copies.delete(type)
-    if (isGrowing) {
+    const { type, data, added, end } = event
+    if (added !== undefined) {
       // The key is the first property of the data, and what grows the last one.
       const values = Object.values(data as object) as never[]
-      setNewest(held.texts, `${type} ${values[0]}`, { text: values.at(-1), data: data as never, end }, TEXTS)
+      setNewest(copies, `${type} ${values[0]}`, { text: values.at(-1), data, end }, COPIES)
     }
-    held.lists.forEach((list) => {
-      const { last, names, shown } = list
-      if (last && (names ? names.includes(type) : !isGrowing && !room!.state.has(type))) {
-        list.shown = { ...shown, events: [...shown.events, event].slice(-last) }
+    lists.forEach((list) => {
+      const { last, names, events } = list
+      if (names?.split(',').includes(type) ?? (added === undefined && !room!.state.has(type))) {
+        list.events = [...events, event].slice(-last)
       }
     })
-    tell()
+    change(type)
   }
 
-  const quit = (): void => {
-    offs.forEach((off) => { off() })
-    users.forEach((user) => user.off?.())
-    room = undefined
-  }
-
-  const join = (): AnyRoom => {
-    if (room) return room
-    const last = Math.max(0, ...[...held.lists.values()].map(({ last }) => last!))
-    const since = [...users].find(({ since }) => since)?.since
-    const mine = room = client.join(name, { ...(last && { last }), ...(since && { since }) })
-    let wasClosed = false
-    const showMembers = (): void => {
-      held.members = [...mine.members.values()]
+  const join = async (): Promise<AnyRoom> => {
+    // All components that are mounted at the same time join once, with what the most demanding of them asks for.
+    await undefined
+    if (!room && users.size) {
+      const mine = room = client.join(name, asked)
+      const enter = (status: RoomStatus['status'], error?: RealtimeError): void => {
+        if (room === mine) become({ status, error })
+      }
+      const end = (error: unknown): void => { enter('ended', error as RealtimeError) }
+      mine.on('*', take)
+      mine.on('removed', ({ event }) => { change(event) })
+      mine.on('presence', () => { change('presence') })
+      // The room is over.
+      mine.on('', end)
+      mine.joined.then(() => { enter('joined') }, end)
       tell()
     }
-    const showState = ({ state }: { readonly state?: string }): void => {
-      if (state === 'closed') become({ status: 'ended' })
-      else if (wasClosed) {
-        quit()
-        become({ status: 'joining', error: undefined })
-        join()
-      }
-      wasClosed = state === 'closed'
-    }
-    offs = [
-      mine.on('*', take),
-      mine.on('removed', ({ event }) => {
-        copies.delete(event)
-        tell()
-      }),
-      mine.on('presence', showMembers),
-      client.on('state', showState),
-      client.on('gap', ({ room: lost }) => {
-        if (lost !== name) return
-        become({ gaps: base.gaps + 1 })
-      }),
-      client.on('error', (error) => {
-        const isFinal = error.retryIn === undefined
-        // What ends the client ends its rooms. What is tried again matters to who still waits for the first join.
-        if (isFinal ? (error.room ?? name) === name : error.room === name && base.status === 'joining') {
-          become({ error, ...(isFinal && { status: 'ended' }) })
-        }
-      })
-    ]
-    users.forEach((user) => { user.off = user.attach?.(mine) })
-    mine.joined.then(() => { if (room === mine) become({ status: 'joined', error: undefined }) }, () => {})
-    showMembers()
-    showState(client)
-    return mine
+    return room!
   }
 
+  const offs = [
+    client.on('state', ({ state }) => {
+      // A client that was closed has lost its rooms.
+      if (state !== 'connecting') return
+      copies.clear()
+      room = undefined
+      become(JOINING)
+      void join()
+    }),
+    client.on('gap', (gap) => { if (gap.room === name) become({ gaps: shown.gaps + 1 }) }),
+    // Why it waits. What has ended it, it tells itself.
+    client.on('error', (error) => { if (error.room === name && shown.status === 'joining') become({ error }) })
+  ]
   const leave = (): void => {
-    const left = room
-    quit()
-    over()
-    void left?.leave()
+    rooms.delete(name)
+    offs.forEach((off) => { off() })
+    void room?.leave()
   }
 
-  const held: HeldRoom = {
-    members: NONE,
-    lists: new Map(),
-    texts: new Map(),
-    latest (event, key) {
-      const values = room?.state.get(event)
-      if (key !== undefined) return values?.get(`${key}`)
-      if (values && !copies.has(event)) copies.set(event, new Map(values))
-      return copies.get(event)
+  return {
+    room: () => room,
+    status: () => shown,
+    events (last, names, since) {
+      asked.since ??= since && JSON.parse(since)
+      if (!last) return NONE
+      asked.last = Math.max(asked.last, last)
+      const key = `${last} ${names}`
+      const list = lists.get(key) ?? { last, names, events: NONE }
+      lists.set(key, list)
+      return list.events
     },
+    members: () => copied('presence', ({ members }) => [...members.values()]),
+    values: (event) => copied(event, ({ state }) => new Map(state.get(event))),
+    value: (event, key) => room?.state.get(event)?.get(`${key}`),
+    // Put there as a view of this text.
+    text: (event, key) => copies.get(`${event} ${key}`) as never,
     join,
-    add (user) {
-      stay()
-      // Who comes to a room that was refused to those who have gone asks again.
-      if (!users.size && base.status === 'ended') {
-        quit()
-        become(JOINING)
-      }
-      users.add(user)
-      if (user.list && !held.lists.has(user.list)) held.lists.set(user.list, { ...user, shown: base })
-      user.off = room && user.attach?.(room)
-      // All components that are mounted at the same time join once, with what the most demanding of them asks for.
-      queueMicrotask(() => { if (users.size) join() })
+    add (changed) {
+      stay?.()
+      users.add(changed)
+      void join()
       return () => {
-        user.off?.()
-        if (users.delete(user) && !users.size) stay = after(LINGER, leave)
+        if (!users.delete(changed) || users.size) return
+        // Who comes to a room that was refused to those who have gone asks again.
+        if (shown.status === 'ended') leave()
+        else stay = after(LINGER, leave)
       }
     }
   }
-  return held
 }
 
 const all = new WeakMap<CoreClient, Map<string, HeldRoom>>()
@@ -190,11 +190,10 @@ export function heldRoom (client: CoreClient, name: MaybeName): HeldRoom | undef
 }
 
 /** Uses a room: the first user joins it, and the last one leaves it. */
-export function holdRoom (client: CoreClient, name: MaybeName, user: User): () => void {
+export function holdRoom (client: CoreClient, name: MaybeName, changed: () => void): () => void {
   if (!name) return () => {}
   const rooms = all.get(client) ?? new Map<string, HeldRoom>()
   all.set(client, rooms)
-  const held = rooms.get(name) ?? createHeldRoom(client, name, () => { rooms.delete(name) })
-  rooms.set(name, held)
-  return held.add(user)
+  if (!rooms.has(name)) rooms.set(name, createHeldRoom(client, name, rooms))
+  return rooms.get(name)!.add(changed)
 }

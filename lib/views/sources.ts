@@ -1,71 +1,46 @@
 import { failure, refused } from '../client/errors.js'
 import type { AnyRoom } from '../client/room-types.js'
-import type { CoreClient, Member, RealtimeError } from '../client/types.js'
-import {
-  heldRoom, holdRoom, JOINING, NONE, type HeldRoom, type MaybeName, type Shown, type User
-} from './held-room.js'
-import type { ConnectionView, RoomOptions, Source, StreamView } from './types.js'
+import type { CoreClient, RealtimeError } from '../client/types.js'
+import { heldRoom, holdRoom, JOINING, NONE, type HeldRoom, type MaybeName } from './held-room.js'
+import type { ConnectionView, Source } from './types.js'
 
-const IDLE: Shown = { ...JOINING, status: 'idle' }
-const UNKNOWN: StreamView<never> = {}
-const EMPTY: ReadonlyMap<string, unknown> = new Map()
 const UNCONNECTED: ConnectionView = { state: 'connecting', transport: 'websocket' }
 
-function sourceOf<T> (
-  client: CoreClient, name: MaybeName, blank: T, of: (held: HeldRoom) => T | undefined, user?: User
-): Source<T> {
+/** What components show of a room. */
+type Kind = Exclude<keyof HeldRoom, 'join' | 'add'>
+
+/** What is shown of a room before anything is known, and on a server. */
+const BLANK: Partial<{ readonly [K in Kind]: ReturnType<HeldRoom[K]> }> = {
+  status: JOINING,
+  events: NONE,
+  members: NONE,
+  values: new Map(),
+  text: {}
+}
+
+/** Something of a room. @param keys says which, where there are several */
+export function sourceOf<K extends Kind> (
+  client: CoreClient, name: MaybeName, kind: K, ...keys: Parameters<HeldRoom[K]>
+): Source<ReturnType<HeldRoom[K]>> {
+  const blank = BLANK[kind] as ReturnType<HeldRoom[K]>
+  // That these keys are those of this kind is known where they are given.
+  type AnyHeld = Record<Kind, (...keys: unknown[]) => never>
   return {
     blank,
-    read () {
-      const held = heldRoom(client, name)
-      return (held && of(held)) ?? blank
-    },
-    watch: (changed) => holdRoom(client, name, { ...user, changed })
+    read: () => (heldRoom(client, name) as AnyHeld | undefined)?.[kind](...keys) ?? blank,
+    watch: (changed) => holdRoom(client, name, changed)
   }
 }
 
-/** What a component asks of a room, as a text that two components share where they ask for the same. */
-export function askedOf ({ last, events, since }: RoomOptions<string>): string {
-  return JSON.stringify([last, events, since])
-}
-
-/** How far a room is, and its newest events. */
-export function roomSource (client: CoreClient, name: MaybeName, asked: string): Source<Shown> {
-  const [last, names, since] = JSON.parse(asked)
-  const list = `${last} ${names}`
-  return sourceOf(
-    client, name, name ? JOINING : IDLE, ({ lists }) => lists.get(list)?.shown, { list, last, names, since }
-  )
-}
-
-/** The members of a room. */
-export function presenceSource (client: CoreClient, name: MaybeName): Source<ReadonlyArray<Member<unknown>>> {
-  return sourceOf(client, name, NONE, ({ members }) => members)
-}
-
-/** The values of a `latest` event, or the value of one key. */
-export function latestSource (
-  client: CoreClient, name: MaybeName, event: string, key?: string | number
-): Source<unknown> {
-  return sourceOf(client, name, key === undefined ? EMPTY : undefined, (held) => held.latest(event, key))
-}
-
-/** A text of an `append` event. */
-export function streamSource (
-  client: CoreClient, name: MaybeName, event: string, key: string | number | null | undefined
-): Source<StreamView<never>> {
-  return sourceOf(client, name, UNKNOWN, ({ texts }) => texts.get(`${event} ${key}`))
-}
-
 /** What a component can do in a room, mounted or not: the room is used until the answer is here. */
-export function actionsOf (client: CoreClient, name: MaybeName): Pick<AnyRoom, 'send' | 'presence'> {
+export function actionsOf (client: CoreClient, nameNow: () => MaybeName): Pick<AnyRoom, 'send' | 'presence'> {
   const inside = (method: 'send' | 'presence') => async (...given: never): Promise<unknown> => {
-    if (!name) throw failure(refused('not_joined', 'there is no room yet'))
-    const off = holdRoom(client, name, {})
+    const name = nameNow()
+    if (!name) throw failure(refused('not_joined', 'no room yet'))
+    const off = holdRoom(client, name, () => {})
     try {
-      // The components that are being mounted say first how the room is to be joined.
-      await undefined
-      return await (heldRoom(client, name)!.join()[method] as (...given: never) => Promise<unknown>)(...given)
+      const room = await heldRoom(client, name)!.join()
+      return await (room[method] as (...given: never) => Promise<unknown>)(...given)
     } finally {
       off()
     }
@@ -76,27 +51,26 @@ export function actionsOf (client: CoreClient, name: MaybeName): Pick<AnyRoom, '
 
 /** The connection of a client. */
 export function connectionSource (client: CoreClient): Source<ConnectionView> {
-  let view: ConnectionView
-  const see = (error?: RealtimeError): void => {
-    const { state, transport, userId } = client
-    view = { state, transport, userId, error }
-  }
-  see()
+  let error: RealtimeError | undefined
+  let view: ConnectionView | undefined
   return {
     blank: UNCONNECTED,
-    read: () => view,
+    read () {
+      const { state, transport, userId } = client
+      if (state === 'open') error = undefined
+      if (state !== view?.state || error !== view.error) view = { state, transport, userId, error }
+      return view
+    },
     watch (changed) {
-      const show = (error?: RealtimeError): void => {
-        see(error)
+      const offState = client.on('state', changed)
+      const offError = client.on('error', (latest) => {
+        if (!latest.room) error = latest
         changed()
+      })
+      return () => {
+        offState()
+        offError()
       }
-      const offs = [
-        // What has ended the client was told before, what has broken a link is told next.
-        client.on('state', ({ state }) => { show(state === 'closed' ? view.error : undefined) }),
-        client.on('error', (error) => { if (!error.room) show(error) })
-      ]
-      if (view.state !== client.state) show()
-      return () => { offs.forEach((off) => { off() }) }
     }
   }
 }

@@ -37,7 +37,7 @@ export interface RoomStatus {
    * on, also while the client reconnects; `ended` when the room was refused or left for good, or the client was closed.
    */
   readonly status: 'idle' | 'joining' | 'joined' | 'ended'
-  /** Why the room has ended, or why it is not joined yet, where the server has said so. */
+  /** Why the room has ended (`closed`: with the client), or why it is not joined yet, where the server has said so. */
   readonly error?: RealtimeError | undefined
   /**
    * How often events of the room were lost: each time that the number grows, what the events would have told has to be

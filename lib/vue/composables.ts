@@ -1,15 +1,12 @@
 import {
-  computed, getCurrentInstance, hasInjectionContext, inject, onMounted, provide, shallowRef, toValue, watch,
+  computed, inject, provide, shallowRef, toValue, watch, watchPostEffect,
   type App, type MaybeRefOrGetter, type Ref
 } from 'vue'
-import { failure, refused } from '../client/errors.js'
 import type { AnyRoom } from '../client/room-types.js'
+import { failure, refused } from '../client/errors.js'
 import type { CoreClient, CoreRoom, Member, RoomEvent } from '../client/types.js'
 import type { AnyMessages, GrowingName, Made } from '../contract/types.js'
-import {
-  actionsOf, askedOf, connectionSource, latestSource, presenceSource, roomSource, streamSource
-} from '../views/sources.js'
-import { holdRoom } from '../views/held-room.js'
+import { actionsOf, connectionSource, sourceOf } from '../views/sources.js'
 import type { ConnectionView, RoomOptions, Source, StreamView } from '../views/types.js'
 import type { AddressSource, RoomRefs } from './types.js'
 
@@ -34,35 +31,34 @@ export function provideRealtime (client: CoreClient): void { provide(KEY, client
  * @throws an error of code `REALTIME_ERR_PROVIDER` where there is none
  */
 export function useClient (): CoreClient {
-  const client = hasInjectionContext() ? inject<CoreClient | undefined>(KEY, undefined) : undefined
+  const client = inject<CoreClient>(KEY)
   if (!client) throw failure(refused('REALTIME_ERR_PROVIDER', 'app.use(realtimePlugin, connect(...)) comes first'))
   return client
 }
 
-/** Starts something once the component is mounted, which no server does, and again with what `of` is next. */
-function follow<T> (of: () => T, start: (now: T) => () => void): void {
-  const run = (): void => {
-    watch(of, (now, _former, onCleanup) => { onCleanup(start(now)) }, { immediate: true })
-  }
-  if (getCurrentInstance()) onMounted(run)
-  else run()
-}
+/** The types of an address are for the caller: nothing of them exists at run time. */
+type AnyAddressSource = AddressSource<never, unknown, unknown>
 
-function useSource<T> (make: () => Source<T>): Readonly<Ref<T>> {
-  const source = computed(make)
+/** Shows what `make` makes of the client, a room's name and what else is given. */
+function useSource<T, Rest extends readonly unknown[]> (
+  make: (client: CoreClient, name: string | undefined, ...rest: Rest) => Source<T>,
+  address: AnyAddressSource,
+  ...rest: { readonly [Index in keyof Rest]: MaybeRefOrGetter<Rest[Index]> }
+): Readonly<Ref<T>> {
+  const client = useClient()
+  // Each of the rest is what its ref or getter gives.
+  const source = computed(() => make(client, toValue(address)?.name, ...rest.map(toValue) as never))
   // What the server has rendered, too: the page may not begin with anything else.
   const value = shallowRef(source.value.blank)
-  follow(() => source.value, ({ watch, read }) => {
+  // After the component is mounted, which no server does.
+  watchPostEffect((onCleanup) => {
+    const { watch, read } = source.value
     const show = (): void => { value.value = read() }
-    const end = watch(show)
+    onCleanup(watch(show))
     show()
-    return end
   })
   return value
 }
-
-const nameOf = <M, E, D>(address: AddressSource<M, E, D>): Readonly<Ref<string | undefined>> =>
-  computed(() => toValue(address)?.name)
 
 /**
  * A room for as long as components that use it are mounted. All of them have it together: the first one joins it, and
@@ -76,18 +72,18 @@ export function useRoom<M extends AnyMessages, E, D, K extends keyof E & string 
   address: AddressSource<M, E, D>, options: RoomOptions<K> = {}
 ): RoomRefs<M, E, D, K> {
   const client = useClient()
-  const name = nameOf(address)
-  const shown = useSource(() => roomSource(client, name.value, askedOf(options)))
-  const room = {
-    status: computed(() => shown.value.status),
-    error: computed(() => shown.value.error),
-    gaps: computed(() => shown.value.gaps),
-    events: computed(() => shown.value.events),
-    send: (...message: Parameters<AnyRoom['send']>) => actionsOf(client, name.value).send(...message),
-    presence: (...data: Parameters<AnyRoom['presence']>) => actionsOf(client, name.value).presence(...data)
-  }
-  // The types are those of the address: nothing of them exists at run time.
-  return room as never
+  const status = useSource(sourceOf<'status'>, address as AnyAddressSource, 'status')
+  return {
+    status: computed(() => toValue(address) ? status.value.status : 'idle'),
+    error: computed(() => status.value.error),
+    gaps: computed(() => status.value.gaps),
+    events: useSource(
+      sourceOf<'events'>, address as AnyAddressSource, 'events',
+      () => options.last, () => options.events?.join(), () => JSON.stringify(options.since)
+    ),
+    ...actionsOf(client, () => toValue(address)?.name)
+    // The types are those of the address: nothing of them exists at run time.
+  } as never
 }
 
 /**
@@ -116,20 +112,20 @@ export function useEvent<M extends AnyMessages, E, D, K extends keyof E & string
 export function useRoomEffect<M extends AnyMessages, E, D> (
   address: AddressSource<M, E, D>, effect: (room: CoreRoom<M, E, D>) => (() => void) | void
 ): void {
-  const client = useClient()
-  const name = nameOf(address)
-  // The types are those of the address: nothing of them exists at run time.
-  follow(() => name.value, (now) => holdRoom(client, now, { attach: effect as never }))
+  const room = useSource(sourceOf<'room'>, address as AnyAddressSource, 'room')
+  watch(room, (now, _former, onCleanup) => {
+    // The types are those of the address: nothing of them exists at run time.
+    const end = now && effect(now as never)
+    if (end) onCleanup(end)
+  })
 }
 
 /** The members of a room, in the order in which they came: empty until it is joined, and above 200 members. */
 export function usePresence<M extends AnyMessages, E, D> (
   address: AddressSource<M, E, D>
 ): Readonly<Ref<ReadonlyArray<Member<D>>>> {
-  const client = useClient()
-  const name = nameOf(address)
   // The types are those of the address: nothing of them exists at run time.
-  return useSource(() => presenceSource(client, name.value)) as never
+  return useSource(sourceOf<'members'>, address as AnyAddressSource, 'members') as never
 }
 
 /** The newest value of each key of a `latest` event, by the text of the key. */
@@ -143,9 +139,7 @@ export function useLatest<M extends AnyMessages, E, D, K extends keyof E & strin
 export function useLatest (
   address: AddressSource<AnyMessages, unknown, unknown>, event: string, key?: MaybeRefOrGetter<string | number>
 ): Readonly<Ref<unknown>> {
-  const client = useClient()
-  const name = nameOf(address)
-  return useSource(() => latestSource(client, name.value, event, toValue(key)))
+  return useSource(sourceOf<'value' | 'values'>, address as AnyAddressSource, key === undefined ? 'values' : 'value', event, key)
 }
 
 /**
@@ -156,14 +150,11 @@ export function useLatest (
 export function useStream<M extends AnyMessages, E, D, K extends GrowingName<E>> (
   address: AddressSource<M, E, D>, event: K, key: MaybeRefOrGetter<string | number | null | undefined>
 ): Readonly<Ref<StreamView<E[K]>>> {
-  const client = useClient()
-  const name = nameOf(address)
   // The types are those of the address: nothing of them exists at run time.
-  return useSource(() => streamSource(client, name.value, event, toValue(key))) as never
+  return useSource(sourceOf<'text'>, address as AnyAddressSource, 'text', event, key) as never
 }
 
 /** The connection: its state, and why there is none. */
 export function useConnection (): Readonly<Ref<ConnectionView>> {
-  const client = useClient()
-  return useSource(() => connectionSource(client))
+  return useSource(connectionSource, null)
 }

@@ -9,7 +9,7 @@ export type AddressSource<M, E, D> = MaybeRefOrGetter<MaybeAddress<M, E, D>>
 export interface RoomRefs<M extends AnyMessages, E, D, K extends keyof E & string> {
   /** How far the room is. */
   readonly status: Readonly<Ref<RoomView<M, E, D, K>['status']>>
-  /** Why the room has ended, or why it is not joined yet, where the server has said so. */
+  /** Why the room has ended (`closed`: with the client), or why it is not joined yet, where the server has said so. */
   readonly error: Readonly<Ref<RoomView<M, E, D, K>['error']>>
   /** How often events of the room were lost. */
   readonly gaps: Readonly<Ref<number>>

@@ -25,8 +25,8 @@ const MOST: Readonly<Record<string, number>> = {
   'snapshot, reload': 1_070,
   share: 2_140,
   whole: 11_280,
-  react: 1_760,
-  vue: 1_860,
+  react: 1_500,
+  vue: 1_500,
   builders: 12_145,
   types: 11_340
 }

@@ -3,8 +3,9 @@ import { renderToString } from 'react-dom/server'
 import { create } from 'react-test-renderer'
 import t from 'tap'
 import type { Client } from '../../lib/client/index.js'
+import { snapshot } from '../../lib/client/snapshot.js'
 import {
-  RealtimeProvider, useConnection, useEvent, useLatest, usePresence, useRoom, useStream
+  RealtimeProvider, useConnection, useEvent, useLatest, usePresence, useRoom, useRoomEffect, useStream
 } from '../../lib/react/index.js'
 import { dial, rejection, until } from '../helpers/client.js'
 import { start, statsOf, type Running } from '../helpers/net.js'
@@ -14,7 +15,16 @@ const room = board.at({ id: '1' })
 
 async function startBoard (t: Parameters<typeof start>[0]): Promise<Running & { readonly counts: Counts }> {
   let counts: Counts | undefined
-  const running = await start(t, { presence: { grace: 0 }, declare: (app) => { counts = declareBoard(app) } })
+  const running = await start(t, {
+    presence: { grace: 0 },
+    declare: (app) => {
+      counts = declareBoard(app)
+      app.get('/state', async (_request, reply) => {
+        await reply.position(room)
+        return {}
+      })
+    }
+  })
   return { ...running, counts: counts! }
 }
 
@@ -108,6 +118,60 @@ t.test('a listener is always that of the last render, and hears each event once'
   await (send as unknown as (type: string, data: object) => Promise<unknown>)('say', { text: 'y' })
   await until('the second', () => heard.length === 2)
   t.same(heard, ['x by 1', 'y by 2'])
+  root.unmount()
+})
+
+t.test('an effect has the room once it is there, and ends with the component, with another address and with a closed client', async (t) => {
+  const app = await startBoard(t)
+  const { client } = dial(t, app, 'ada')
+  const told: string[] = []
+  const Page = ({ id, version }: { id: string, version: number }): ReactElement => {
+    useRoomEffect(board.at({ id }), (room) => {
+      told.push(`${version} has ${room.name}`)
+      return () => { told.push(`${version} is out of ${room.name}`) }
+    })
+    return h('p')
+  }
+  const pages = (id: string, version: number): ReactElement => page(client, h(Page, { id, version }))
+  const root = create(pages('1', 1))
+  await until('the room', () => told.length === 1)
+  root.update(pages('1', 2))
+  root.update(pages('2', 3))
+  await until(`the other room; ${told.join()}`, () => told.length === 3)
+  client.close()
+  client.reconnect()
+  await until(`the other room anew; ${told.join()}`, () => told.length === 5)
+  root.unmount()
+  await until(`the end; ${told.join()}`, () => told.length === 6)
+  t.same(told, [
+    '1 has board/1', '1 is out of board/1', '3 has board/2', '3 is out of board/2', '3 has board/2', '3 is out of board/2'
+  ])
+})
+
+t.test('a state that cannot be loaded again behind a gap does not end the room', async (t) => {
+  const app = await startBoard(t)
+  const { client, errors } = dial(t, app, 'ada')
+  let view: { readonly status: string, readonly gaps: number, readonly error?: unknown } | undefined
+  let loads = 0
+  let met = false
+  const Page = (): ReactElement => {
+    view = useRoom(room)
+    useRoomEffect(room, (joined) => {
+      void snapshot(joined, async () => {
+        if (++loads > 1) throw new Error('the database is away')
+        return await fetch(`${app.url}/state`)
+      }).then(() => { met = true }, () => {})
+    })
+    return h('p')
+  }
+  const root = create(page(client, h(Page)))
+  await until('joined', () => view!.status === 'joined' && met)
+  client.reconnect()
+  const said = { text: 'more than the history keeps', by: 'bob' }
+  await Promise.all(Array.from({ length: 200 }, () => app.app.rooms.broadcast(room, 'said', said)))
+  await until('a load that failed', () => errors.length > 0)
+  t.match(errors, [{ code: 'load_failed' }])
+  t.match(view, { status: 'joined', error: undefined, gaps: 1 })
   root.unmount()
 })
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createRenderer, defineComponent, h, nextTick, ref, type App, type Component } from 'vue'
 import type { Client } from '../../lib/client/index.js'
 import {
-  realtimePlugin, useConnection, useEvent, useLatest, usePresence, useRoom, useStream
+  realtimePlugin, useConnection, useEvent, useLatest, usePresence, useRoom, useRoomEffect, useStream
 } from '../../lib/vue/index.js'
 import { dial, until } from '../helpers/client.js'
 import { start, statsOf, type Running } from '../helpers/net.js'
@@ -98,6 +98,33 @@ t.test('another address is another room, and none is none', async (t) => {
   t.equal(room!.status.value, 'idle')
   app.unmount()
   await until('both are left', () => server.counts.leaves === 2)
+})
+
+t.test('an effect has the room once it is there, and ends with the component, with another address and with a closed client', async (t) => {
+  const server = await startBoard(t)
+  const { client } = dial(t, server, 'ada')
+  const told: string[] = []
+  const id = ref('1')
+  const version = ref(1)
+  const app = mount(client, defineComponent(() => {
+    useRoomEffect(() => board.at({ id: id.value }), (room) => {
+      told.push(`${version.value} has ${room.name}`)
+      return () => { told.push(`out of ${room.name}`) }
+    })
+    return () => h('p')
+  }))
+  await until('the room', () => told.length === 1)
+  version.value = 2
+  await nextTick()
+  id.value = '2'
+  await until(`the other room; ${told.join()}`, () => told.length === 3)
+  client.close()
+  client.reconnect()
+  await until(`the other room anew; ${told.join()}`, () => told.length === 5)
+  app.unmount()
+  t.same(told, [
+    '1 has board/1', 'out of board/1', '2 has board/2', 'out of board/2', '2 has board/2', 'out of board/2'
+  ])
 })
 
 t.test('without a client the error says what to do', async (t) => {
