@@ -38,12 +38,16 @@ export function createContexts (part: number): Observed {
   }
 }
 
-/** The same, with the messages, broadcasts and deliveries of the plugin traced. */
-export function createTracing (part: number): Observed {
-  const begin = createContexts(part)
+/**
+ * The same, with the messages, broadcasts and deliveries of the plugin traced.
+ *
+ * @param isOurs whether the plugin takes the part, before it asks the sampler of the provider, which then takes all
+ */
+export function createTracing (part: number, isOurs: boolean): Observed {
+  const begin = createContexts(isOurs ? 1 : part)
   return () => {
     const finish = begin()
-    const end = registerRealtimeInstrumentation()
+    const end = registerRealtimeInstrumentation(isOurs ? { sampleRatio: part } : {})
     return () => {
       end()
       finish()

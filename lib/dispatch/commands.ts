@@ -15,7 +15,7 @@ import type { Caller, UsedRoom } from './caller.js'
 import { MessageCall } from './message-call.js'
 import { checkSize, fittingNow, type Messages } from './messages.js'
 import type { Outcome } from './outcome.js'
-import { tracedMessage } from './traced-message.js'
+import { runMessage, tracedMessage } from './traced-message.js'
 
 export interface CommandsOptions {
   readonly rooms: Hub
@@ -81,7 +81,7 @@ export class Commands {
     this.#look(command.room, room.declaration.messageLimit, bytes, caller)
     const { rooms, messages } = this.#options
     const call = new MessageCall(rooms, command, caller, room, bytes)
-    const outcome = MESSAGE.hasSubscribers ? tracedMessage(messages, call) : messages.run(call)
+    const outcome = MESSAGE.hasSubscribers ? tracedMessage(messages, call) : runMessage(messages, call)
     return outcome instanceof Promise
       ? outcome.then((told) => answerTo(command, room, told))
       : answerTo(command, room, outcome)

@@ -1,4 +1,4 @@
-import type { MessageStep } from '../diagnostics/channels.js'
+import type { Trace } from '../diagnostics/tracer.js'
 import type { MessageCommand } from '../protocol/frames.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
@@ -11,7 +11,7 @@ export class MessageCall implements MessageSource {
   readonly rooms: Hub
   readonly bytes: number
   /** The trace that it belongs to, where that is followed. */
-  readonly trace: { readonly traceparent?: string | undefined } | undefined
+  readonly trace: Trace | undefined
   readonly #command: MessageCommand
   readonly #caller: Caller
   readonly #room: UsedRoom
@@ -23,7 +23,7 @@ export class MessageCall implements MessageSource {
     caller: Caller,
     room: UsedRoom,
     bytes: number,
-    trace?: MessageStep
+    trace?: Trace
   ) {
     this.rooms = rooms
     this.bytes = bytes
@@ -61,8 +61,8 @@ export class MessageCall implements MessageSource {
     return this.#caller.whenGone(giveUp, { room: this.name, used: this.#room, messageId: this.messageId })
   }
 
-  /** The same message as a step that is followed. */
-  traced (step: MessageStep): MessageCall {
-    return new MessageCall(this.rooms, this.#command, this.#caller, this.#room, this.bytes, step)
+  /** The same message as a part of a trace. */
+  traced (trace: Trace): MessageCall {
+    return new MessageCall(this.rooms, this.#command, this.#caller, this.#room, this.bytes, trace)
   }
 }

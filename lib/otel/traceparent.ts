@@ -10,6 +10,11 @@ export function traceparentOf (of: SpanContext): string | undefined {
   return ['00', of.traceId, of.spanId, (of.traceFlags & 0xff).toString(16).padStart(2, '0')].join('-')
 }
 
+/** Whether a text that may be a `traceparent` has the flag of a trace that is recorded, the lowest bit of its end. */
+export function isSampled (traceparent: string): boolean {
+  return (Number.parseInt(traceparent.slice(-1), 16) & TraceFlags.SAMPLED) !== 0
+}
+
 /** @returns a context whose active span is the remote one; `undefined` for what is no `traceparent` */
 export function contextOf (traceparent: string): Context | undefined {
   if (!isTraceparent(traceparent)) return undefined

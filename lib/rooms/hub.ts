@@ -2,6 +2,7 @@ import type {
   Adapter, AdapterHost, HistoryPage, HistoryQuery, PresenceSnapshot, PresentUser, Publication, Published
 } from '../adapters/adapter.js'
 import { BROADCAST, DELIVER } from '../diagnostics/channels.js'
+import { TRACING } from '../diagnostics/tracer.js'
 import type { LimitWarnings } from '../errors/limit-warnings.js'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_PRESENCE_OFF } from '../errors/misuse.js'
 import { Refusal } from '../errors/refusal.js'
@@ -200,9 +201,9 @@ export class Hub {
     const shown = this.#options.isTraceShown === true && packet.event?.traceparent !== undefined
       ? withTraceparent(packet)
       : packet
-    return DELIVER.hasSubscribers
-      ? tracedDelivery(room, shown, () => room.event(shown, audience))
-      : room.event(shown, audience)
+    return (TRACING.tracer === undefined || shown.event?.traceparent === undefined) && !DELIVER.hasSubscribers
+      ? room.event(shown, audience)
+      : tracedDelivery(room, shown, () => room.event(shown, audience))
   }
 
   get active (): Pick<ShardedMap<Room>, 'size' | 'values'> { return this.#rooms }
@@ -307,9 +308,9 @@ export class Hub {
     this.published++
     const rule = declaration.events.get(publication.type)
     if (rule !== undefined) rule.counted.published++
-    return BROADCAST.hasSubscribers
-      ? tracedBroadcast(name, declaration, publication, (traced) => this.#publish(name, declaration, traced))
-      : this.#publish(name, declaration, publication)
+    return TRACING.tracer === undefined && !BROADCAST.hasSubscribers
+      ? this.#publish(name, declaration, publication)
+      : tracedBroadcast({ name, declaration }, publication, (traced) => this.#publish(name, declaration, traced))
   }
 
   #publish (name: string, { settings }: Declaration, publication: Publication): Awaitable<Published> {

@@ -70,9 +70,9 @@ const MAY: Record<string, RegExp> = {
   'gateway/': /^(conformance\/kit\.ts$|gateway\/|index\.ts$|client\/index\.ts$|adapters\/(redis|nats)\/index\.ts$|structures\/(pauses|seldom|timers)\.ts$|version\.ts$)/,
   'contract/': /^contract\//,
   'structures/': /^structures\//,
-  'diagnostics/': /^(diagnostics|protocol)\//,
-  // Whatever traces hears what everybody can hear.
-  'otel/': /^(otel\/|diagnostics\/channels\.ts$|protocol\/traceparent\.ts$|version\.ts$)/,
+  'diagnostics/': /^((diagnostics|protocol)\/|structures\/awaitable\.ts$)/,
+  // What makes spans knows no rooms and no messages, only what it is told of them.
+  'otel/': /^(otel\/|diagnostics\/tracer\.ts$|protocol\/traceparent\.ts$|structures\/awaitable\.ts$|version\.ts$)/,
   'protocol/': /^(protocol|contract)\//,
   'errors/': /^((errors|protocol)\/|structures\/seldom\.ts$)/,
   'connection/': /^(connection|protocol|errors|structures)\//,
@@ -222,7 +222,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'protocol/work.ts': 'words for people',
   'protocol/checker.ts': 'a JSON pointer, whose steps are escaped',
   'protocol/validate.ts': 'a path that is shown, not looked up',
-  'otel/index.ts': 'the name of a span, which is shown',
+  'otel/realtime-tracer.ts': 'the name of a span, which is shown',
   'gateway/hooks/backend.ts': 'a hook and an outcome are words without a space',
   'client/share.ts': 'the id of a tab and a number have no space, and stand last',
   'client/share-hub.ts': 'the id of a tab has no space, and stands last',

@@ -1,5 +1,9 @@
 import { createRequire } from 'node:module'
-import { InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-base'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { context, trace as otel } from '@opentelemetry/api'
+import {
+  InMemorySpanExporter, SamplingDecision, SimpleSpanProcessor, type ReadableSpan
+} from '@opentelemetry/sdk-trace-base'
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node'
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http'
 import type { FastifyInstance } from 'fastify'
@@ -247,3 +251,134 @@ for (const transport of ['websocket', 'sse'] as const) {
     t.not(traceOf(await say(3)), trace, 'what is none is passed over')
   })
 }
+
+/** A chat whose handler makes a span of its own, as that of a database does, and says what is active there. */
+async function asking (t: Test): Promise<{
+  readonly say: (id: string, more?: object) => Promise<void>
+  readonly post: (id: string, traceparent?: string) => Promise<void>
+  readonly active: Array<string | undefined>
+}> {
+  const active: Array<string | undefined> = []
+  const server = await start(t, {
+    declare: (app) => {
+      app.room(chat, {
+        on: {
+          async say ({ data, room }) {
+            otel.getTracer('app').startSpan('query').end()
+            active.push(otel.getSpanContext(context.active())?.traceId)
+            await room.broadcast('said', { text: data.text, by: 'ada' })
+            otel.getTracer('app').startSpan('query').end()
+            return { id: '1' }
+          },
+          type () {}
+        }
+      })
+    }
+  })
+  const token = server.token('ada')
+  const peer = await connect(server, { token, rooms: ['chat/1'] })
+  exporter.reset()
+  return {
+    active,
+    async say (id, more = {}) {
+      peer.send({ type: 'say', room: 'chat/1', id, data: { text: 'hi' }, ...more })
+      await peer.next('ack')
+    },
+    async post (id, traceparent) {
+      const { status } = await fetch(`${server.url}/ws/chat/1`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          authorization: `Bearer ${token}`,
+          ...(traceparent === undefined ? {} : { traceparent })
+        },
+        body: JSON.stringify({ type: 'say', id, data: { text: 'hi' } })
+      })
+      t.equal(status, 200)
+    }
+  }
+}
+
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
+const sampled = `00-${TRACE}-00f067aa0ba902b7-01`
+const unsampled = `00-${TRACE}-00f067aa0ba902b7-00`
+
+t.test('what sampleRatio leaves out has no spans, and a handler begins no trace of its own below it', async (t) => {
+  tracing.disable()
+  t.teardown(registerRealtimeInstrumentation({ sampleRatio: 0 }))
+  const { say, active } = await asking(t)
+  await say('a')
+  await say('b', { traceparent: unsampled })
+  t.same(exporter.getFinishedSpans(), [])
+  t.equal(active[1], TRACE, 'the trace that the client names is active all the same')
+  await say('c', { traceparent: sampled })
+  await spansOf(/^deliver/)
+  t.same(
+    exporter.getFinishedSpans().map(({ name }) => name).sort(),
+    ['broadcast chat/:id said', 'deliver chat/:id said', 'message chat/:id say', 'query', 'query'],
+    'and one that names a recorded trace has all of them'
+  )
+  t.same(new Set(exporter.getFinishedSpans().map(traceOf)), new Set([TRACE]))
+})
+
+t.test('with sampleRatio a message that a recorded request brings is recorded, and one of an unrecorded request is not', async (t) => {
+  tracing.enable()
+  require('node:http')
+  t.teardown(registerRealtimeInstrumentation({ sampleRatio: 0 }))
+  const { post } = await asking(t)
+  await post('a', unsampled)
+  t.same(spans(/^(message|broadcast|deliver|query)/), [])
+  await post('b')
+  t.equal((await spansOf(/^deliver/)).length, 1)
+  t.equal(spans(/^message/).length, 1)
+})
+
+t.test('below a message that the sampler refuses, the sampler is not asked again by the plugin', async (t) => {
+  tracing.disable()
+  const asked: string[] = []
+  const refusing = new NodeTracerProvider({
+    sampler: {
+      shouldSample (_context, _trace, name) {
+        asked.push(name)
+        return { decision: SamplingDecision.NOT_RECORD }
+      },
+      toString: () => 'refusing'
+    }
+  })
+  t.teardown(registerRealtimeInstrumentation({ tracerProvider: refusing }))
+  const { say, active } = await asking(t)
+  await say('a')
+  await say('b')
+  t.same(asked, ['message chat/:id say', 'message chat/:id say'])
+  t.same(exporter.getFinishedSpans(), [], 'and a handler begins no trace of its own')
+  t.not(active[0], active[1])
+})
+
+t.test('subscribers of the channels are told of messages that sampleRatio leaves out', async (t) => {
+  tracing.disable()
+  t.teardown(registerRealtimeInstrumentation({ sampleRatio: 0 }))
+  const names = ['message', 'broadcast', 'deliver'].map((name) => `tracing:fastify-realtime:${name}:start`)
+  const told: unknown[] = []
+  const listen = (_message: unknown, name: string | symbol): void => { told.push(name) }
+  for (const name of names) subscribe(name, listen)
+  t.teardown(() => { for (const name of names) unsubscribe(name, listen) })
+  const { say } = await asking(t)
+  await say('a')
+  t.same(told, names)
+})
+
+t.test('a later call of registerRealtimeInstrumentation takes the place of the one before, whose end changes nothing', async (t) => {
+  tracing.disable()
+  const first = registerRealtimeInstrumentation()
+  t.teardown(registerRealtimeInstrumentation())
+  first()
+  const { say } = await asking(t)
+  await say('a')
+  t.equal(spans(/^message/).length, 1)
+})
+
+t.test('a sampleRatio that is no number from 0 to 1 is refused', async (t) => {
+  for (const sampleRatio of [-0.1, 1.1, Number.NaN, '0.5' as never]) {
+    t.throws(() => registerRealtimeInstrumentation({ sampleRatio }), { name: 'RangeError', message: /0 to 1/ })
+  }
+})
