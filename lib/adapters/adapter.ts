@@ -485,6 +485,31 @@ export type ControlMessage =
     readonly expires?: number
   }
   | {
+    /**
+     * A handler on the sending node waits for a message of a connection of another node, which is asked to tell by
+     * `departed` when the connection ends, or is taken out of the room.
+     */
+    readonly type: 'follow'
+    /** Whose connection it must be. */
+    readonly user: string
+    /** The connection. */
+    readonly connection: string
+    /** The room in which the handler runs. */
+    readonly room: string
+  }
+  | {
+    /** A connection that others follow has ended, or was taken out of the room. */
+    readonly type: 'departed'
+    /** The connection. */
+    readonly connection: string
+    /** The room in which it was followed. */
+    readonly room: string
+    /** Why. */
+    readonly code: Code
+    /** What its client is told. */
+    readonly message?: string
+  }
+  | {
     /** A connection has answered a ping of the application. */
     readonly type: 'pong'
     /** Its user. */

@@ -6,6 +6,7 @@ import type { Denials } from '../auth/denials.js'
 import type { Revocations } from '../auth/revocations.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
+import type { DistantDepartures } from '../dispatch/distant-departures.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import type { Gathering } from '../dispatch/gathering.js'
 import type { Roster } from '../dispatch/roster.js'
@@ -25,6 +26,7 @@ export interface RemoteControlOptions {
   readonly acks: BroadcastAcks
   readonly polls: Polls
   readonly elsewhere: Elsewhere
+  readonly distant: DistantDepartures
   readonly cluster: Cluster
   readonly denials: Denials
   readonly roster: Roster
@@ -94,6 +96,12 @@ export class RemoteControl {
         if (connections.get(message.connection)?.userId === message.user) {
           acks.garbled(message.connection, message.message, message.ack)
         }
+        return
+      case 'follow':
+        this.#options.distant.followed(message)
+        return
+      case 'departed':
+        this.#options.distant.departed(message)
         return
       case 'answer':
         elsewhere.answered(message.id, message)

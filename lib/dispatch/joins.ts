@@ -313,7 +313,7 @@ export class Joins {
   /** Gives the slots and the presence of a connection to the node that it polls now. */
   handOver (connection: Peer): void {
     const { rooms, slots, departures } = this.#options
-    departures.moved(connection.id)
+    departures.moved(connection)
     slots.handOver(connection.id)
     for (const membership of connection.rooms.all()) rooms.handOver(membership)
   }

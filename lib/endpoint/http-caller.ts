@@ -5,7 +5,8 @@ import type { Identity } from '../connection/identity.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Asked, Caller, UsedRoom } from '../dispatch/caller.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
-import { gone, takenOut, type GiveUp } from '../dispatch/departures.js'
+import { gone, type GiveUp } from '../dispatch/departures.js'
+import type { DistantDepartures } from '../dispatch/distant-departures.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import { Refusal } from '../errors/refusal.js'
 import type { ClientAnswer, JoinCommand } from '../protocol/frames.js'
@@ -18,6 +19,7 @@ export interface HttpCallerParts {
   readonly dispatch: Dispatch
   readonly acks: BroadcastAcks
   readonly elsewhere: Elsewhere
+  readonly distant: DistantDepartures
   readonly rates: UserRateLimiter
   readonly revocations: Revocations
 }
@@ -117,7 +119,7 @@ export class HttpCaller implements Caller {
    * request: it is gone when its connection is. Any other caller is gone when it hangs up.
    */
   whenGone (giveUp: GiveUp, { room, used, messageId }: Asked): () => void {
-    const { dispatch: { departures }, revocations } = this.#parts
+    const { dispatch: { departures }, distant, revocations } = this.#parts
     const { peer, id } = this.#own
     const mayReturn = id !== undefined && messageId !== undefined
     try {
@@ -128,14 +130,14 @@ export class HttpCaller implements Caller {
       return () => undefined
     }
     const stops = [
-      departures.follow(peer?.id, room, giveUp),
+      peer === undefined ? departures.followElsewhere(id, room, giveUp) : departures.follow(peer.id, room, giveUp),
       revocations.follow({ ...this.#identity, connection: id }, ({ room: taken, message, isTaken }) => {
         const isRevoked = taken === undefined || (taken === room && isTaken === true)
         if (isRevoked) giveUp(new Refusal('revoked', { room: taken, message }))
-        // Whether its connection is in the room only the node knows on which that lives.
-        else if (taken === room && id !== undefined && peer === undefined) giveUp(takenOut(room))
       })
     ]
+    // When it ends, and whether it is in the room, only the node knows on which it lives.
+    if (id !== undefined && peer === undefined) distant.follow(id, this.userId, room)
     if (!mayReturn) this.#whenHungUp(() => { giveUp(gone()) })
     return () => { for (const stop of stops) stop() }
   }

@@ -14,6 +14,7 @@ import { Connections, type UserWatch } from '../connection/connections.js'
 import { Drain } from '../connection/drain.js'
 import { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
+import { DistantDepartures } from '../dispatch/distant-departures.js'
 import { Elsewhere } from '../dispatch/elsewhere.js'
 import { Gathering } from '../dispatch/gathering.js'
 import type { Messages } from '../dispatch/messages.js'
@@ -53,6 +54,8 @@ export interface Core {
   readonly dispatch: Dispatch
   readonly polls: Polls
   readonly elsewhere: Elsewhere
+  /** Follows connections of other nodes. */
+  readonly distant: DistantDepartures
   readonly roster: Roster
   readonly lists: Gathering<ListAnswer>
   readonly own: OwnConnections
@@ -98,6 +101,13 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     onError: controlFailed
   })
   const elsewhere = new Elsewhere(adapter.control)
+  const distant = new DistantDepartures(
+    dispatch.departures,
+    connections,
+    adapter.control,
+    settings.timeouts.handler,
+    controlFailed
+  )
   const roster = new Roster(adapter.control, controlFailed)
   const lists = new Gathering<ListAnswer>(roster)
   const cluster = new Cluster({
@@ -117,6 +127,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     acks,
     polls,
     elsewhere,
+    distant,
     cluster,
     denials,
     unread,
@@ -146,6 +157,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     dispatch,
     polls,
     elsewhere,
+    distant,
     roster,
     lists,
     own,

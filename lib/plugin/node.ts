@@ -161,7 +161,7 @@ export class RealtimeNode {
 
   /** Ends all connections and waits for requests under way, within `drain.timeout`. */
   async drain (): Promise<void> {
-    const { drain, dispatch, exchanges, acks, elsewhere, lists, cluster } = this.core
+    const { drain, dispatch, exchanges, acks, elsewhere, distant, lists, cluster } = this.core
     const deadline = performance.now() + this.foundation.settings.drain.timeout
     const guarded = this.#server.guard.close()
     const said = this.#contracts?.stop()
@@ -172,6 +172,7 @@ export class RealtimeNode {
     await said
     acks.close()
     elsewhere.close()
+    distant.close()
     lists.close()
     cluster.close()
     this.#server.closeSockets()

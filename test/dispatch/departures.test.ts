@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Peer } from '../../lib/admission/peer.js'
 import { Departures } from '../../lib/dispatch/departures.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 
@@ -7,7 +8,8 @@ const gone = new Refusal('unavailable')
 t.test('who follows a connection is told once when it ends, and others are not', async (t) => {
   const departures = new Departures()
   const told: string[] = []
-  for (const id of ['a', 'a', 'b', undefined]) departures.follow(id, 'chat/1', () => { told.push(String(id)) })
+  for (const id of ['a', 'a', 'b']) departures.follow(id, 'chat/1', () => { told.push(id) })
+  for (const id of ['a', undefined]) departures.followElsewhere(id, 'chat/1', () => { told.push('elsewhere') })
   departures.ended('a', () => gone)
   departures.ended('a', () => gone)
   t.same(told, ['a', 'a'])
@@ -15,12 +17,17 @@ t.test('who follows a connection is told once when it ends, and others are not',
 
 t.test('who has stopped following is not told, and nothing of it is kept', async (t) => {
   const departures = new Departures()
-  const stops = ['a', 'a', undefined].map((id) => departures.follow(id, 'chat/1', () => { t.fail('told') }))
+  const fail = (): void => { t.fail('told') }
+  const stops = [
+    ...['a', 'a'].map((id) => departures.follow(id, 'chat/1', fail)),
+    ...['b', undefined].map((id) => departures.followElsewhere(id, 'chat/1', fail))
+  ]
   for (const stop of stops) stop()
   departures.ended('a', () => {
     t.fail('a reason was asked for')
     return gone
   })
+  departures.departed('b', 'chat/1', gone)
   await departures.close(gone)
 })
 
@@ -28,24 +35,32 @@ t.test('the end of the server is told to all, each once, and at once to who come
   const departures = new Departures()
   const told: unknown[] = []
   departures.follow('a', 'chat/1', (why) => { told.push(why) })
-  departures.follow(undefined, 'chat/1', (why) => { told.push(why) })
+  departures.followElsewhere(undefined, 'chat/1', (why) => { told.push(why) })
   await departures.close(gone)
   departures.ended('a', () => gone)
   departures.follow('b', 'chat/1', (why) => { told.push(why) })()
   t.same(told, [gone, gone, gone])
 })
 
-t.test('the end of a connection that has moved to another node is not told, and that of the server is', async (t) => {
+t.test('of a connection that has moved to another node only that node tells the end, and the server its own', async (t) => {
   const departures = new Departures()
+  const asked: unknown[] = []
+  departures.onMoved = ({ id }, room) => { asked.push([id, room]) }
   const told: string[] = []
   const stop = departures.follow('a', 'chat/1', () => { told.push('stopped') })
-  departures.follow('a', 'chat/1', ({ word }) => { told.push(word) })
-  departures.moved('a')
+  departures.follow('a', 'chat/1', ({ word }) => { told.push(`first ${word}`) })
+  departures.follow('a', 'chat/2', ({ word }) => { told.push(`second ${word}`) })
+  departures.follow('a', 'chat/2', () => { told.push('of another node') }, () => { told.push('moved') })
+  departures.moved({ id: 'a' } as Peer)
   departures.ended('a', () => gone)
+  departures.taken('a', 'chat/1', gone)
   stop()
-  t.same(told, [])
+  t.same(told, ['moved'])
+  t.same(asked, [['a', 'chat/1'], ['a', 'chat/2']], 'it is asked for once in each room')
+  departures.departed('a', 'chat/1', gone)
+  t.same(told, ['moved', 'first unavailable'])
   await departures.close(new Refusal('draining'))
-  t.same(told, ['draining'])
+  t.same(told.at(-1), 'second draining')
 })
 
 t.test('who follows a connection is told when the server takes its room, and not when another one', async (t) => {

@@ -283,6 +283,15 @@ export function checkControl (value: unknown): ControlMessage | undefined {
       const { id } = value
       return isName(id) && isName(user) && isName(connection) ? { type, user, connection, id } : undefined
     }
+    case 'follow':
+      return isName(user) && isName(connection) && isRoom(room) ? { type, user, connection, room } : undefined
+    case 'departed': {
+      const { code } = value
+      const message = reasonOf(value.message)
+      return isName(connection) && isRoom(room) && isCode(code) && message !== undefined
+        ? { type, connection, room, code, ...message }
+        : undefined
+    }
     case 'cancel': {
       const { event, key } = value
       return typeof room === 'string' && isRoomName(room) && isName(event) && isString(key)

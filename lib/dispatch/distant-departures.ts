@@ -1,0 +1,99 @@
+import type { Control, ControlMessage } from '../adapters/adapter.js'
+import type { Peers } from '../admission/peer.js'
+import { Refusal } from '../errors/refusal.js'
+import { keyOf } from '../protocol/key.js'
+import { DeadlineQueue } from '../structures/deadline-queue.js'
+import { reasonOf, type Departures } from './departures.js'
+
+type Follow = Extract<ControlMessage, { readonly type: 'follow' }>
+type Departed = Extract<ControlMessage, { readonly type: 'departed' }>
+
+/** Handlers of other nodes that are told of connections here: above it the oldest run on, at most to their timeouts. */
+const MAX_FOLLOWED = 10_000
+
+/**
+ * Tells handlers under way of the departure of a connection that lives on another node: a load balancer sends a POST to
+ * any node, and only the node of the connection knows when it ends or is taken out of a room. A handler's node asks for
+ * it once the handler has asked for its signal; the connection's node answers when that happens, for as long as a
+ * handler may run.
+ */
+export class DistantDepartures {
+  readonly #departures: Departures
+  readonly #connections: Peers
+  readonly #control: Control | undefined
+  readonly #onError: (error: unknown) => void
+  /** What other nodes are told of, by connection and room: how to end that. */
+  readonly #followed = new Map<string, () => void>()
+  readonly #ends: DeadlineQueue<string>
+
+  /**
+   * @param control absent where there is a single node only
+   * @param timeout milliseconds that a handler may run
+   */
+  constructor (
+    departures: Departures,
+    connections: Peers,
+    control: Control | undefined,
+    timeout: number,
+    onError: (error: unknown) => void
+  ) {
+    this.#departures = departures
+    this.#connections = connections
+    this.#control = control
+    this.#onError = onError
+    this.#ends = new DeadlineQueue(timeout, (key) => { this.#forget(key) })
+    departures.onMoved = ({ id, userId }, room) => { this.follow(id, userId, room) }
+  }
+
+  /** Asks the node on which a connection lives to tell of its departure. */
+  follow (connection: string, user: string, room: string): void {
+    this.#send({ type: 'follow', user, connection, room })
+  }
+
+  /** Another node asks for it. */
+  followed ({ user, connection, room }: Follow): void {
+    const peer = this.#connections.get(connection)
+    if (peer?.userId !== user) return
+    if (!peer.isOpen) {
+      this.#tell(connection, room, reasonOf(peer))
+      return
+    }
+    const key = keyOf(connection, room)
+    this.#forget(key)
+    const [oldest] = this.#followed.keys()
+    if (this.#followed.size >= MAX_FOLLOWED) this.#forget(oldest!)
+    this.#ends.add(key)
+    this.#followed.set(key, this.#departures.follow(connection, room, (why) => {
+      this.#forget(key)
+      // A node that closes sends its clients to others, where the handlers go on.
+      if (why.word !== 'draining') this.#tell(connection, room, why)
+    }, () => { this.#forget(key) }))
+  }
+
+  /** The node of a connection tells of it. */
+  departed ({ connection, room, code, message }: Departed): void {
+    this.#departures.departed(connection, room, new Refusal(code, { room, message }))
+  }
+
+  close (): void {
+    this.#ends.stop()
+    this.#followed.clear()
+  }
+
+  #forget (key: string): void {
+    const end = this.#followed.get(key)
+    if (end === undefined) return
+    this.#followed.delete(key)
+    this.#ends.delete(key)
+    end()
+  }
+
+  #tell (connection: string, room: string, { word, message }: Refusal): void {
+    const departed = { type: 'departed', connection, room, code: word, message } as const
+    // The connection may have come here after a handler of this node began to follow it elsewhere.
+    this.departed(departed)
+    this.#send(departed)
+  }
+
+  #send (message: ControlMessage): void { this.#control?.send(message).catch(this.#onError) }
+}

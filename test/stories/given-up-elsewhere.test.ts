@@ -1,0 +1,161 @@
+import { Type } from '@sinclair/typebox'
+import t, { type Test } from 'tap'
+import type { Adapter } from '../../lib/adapters/adapter.js'
+import { nats } from '../../lib/adapters/nats/adapter.js'
+import { redis } from '../../lib/adapters/redis/adapter.js'
+import { defineRoom } from '../../lib/index.js'
+import { connect, poll, start, type NetPeer, type Running } from '../helpers/net.js'
+import { missing, startNats, startRedis, until } from '../helpers/servers.js'
+
+const model = defineRoom('model/:id', {
+  messages: { ask: { data: Type.Object({ text: Type.String() }), reply: Type.Object({}), concurrent: true } }
+})
+
+interface Asked { readonly signal: AbortSignal, readonly text: string, answer (): void }
+interface Place { readonly handlers: Running, readonly connections: Running, readonly asked: Asked[] }
+
+const BROKERS: ReadonlyArray<readonly [string, string | false, (t: Test) => Promise<() => Adapter>]> = [
+  ['redis', missing('redis-server'), async (t) => {
+    const { url } = await startRedis(t)
+    return () => redis({ url })
+  }],
+  ['nats', missing('nats-server'), async (t) => {
+    const { url } = await startNats(t)
+    return () => nats({ url })
+  }]
+]
+
+/** A node whose handlers wait for a model, and another one with the connections whose messages are posted to it. */
+async function place (t: Test, make: () => Adapter): Promise<Place> {
+  const asked: Asked[] = []
+  const options = {
+    presence: { grace: 200 },
+    declare: (app: Running['app']) => {
+      app.room(model, {
+        on: {
+          async ask ({ data, signal }) {
+            return await new Promise((resolve, reject) => {
+              signal.addEventListener('abort', () => {
+                const why = signal.reason as Error
+                reject(why)
+              })
+              asked.push({ signal, text: data.text, answer: () => { resolve({}) } })
+            })
+          }
+        }
+      })
+    }
+  }
+  const handlers = await start(t, { ...options, adapter: make() })
+  const connections = await start(t, { ...options, adapter: make() })
+  return { handlers, connections, asked }
+}
+
+/** Posts to the node of the handlers, on behalf of a connection of the other one. */
+async function ask (
+  { handlers, asked }: Place,
+  user: string,
+  connection: string,
+  room = 'model/1'
+): Promise<Asked & { readonly status: Promise<number> }> {
+  const text = `${user} in ${room}, number ${asked.length}`
+  const answered = fetch(`${handlers.url}/ws`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${handlers.token(user)}`,
+      'content-type': 'application/json',
+      'x-connection-id': connection,
+      connection: 'close'
+    },
+    body: JSON.stringify({ type: 'ask', room, id: `m${asked.length}`, data: { text } })
+  })
+  await until('the handler runs', () => asked.some((each) => each.text === text))
+  // A fence: the other node knows of it before it answers this.
+  await handlers.app.rooms.connections({ user })
+  return { ...asked.find((each) => each.text === text)!, status: answered.then(({ status }) => status) }
+}
+
+async function reasonOf (what: string, { signal }: Asked): Promise<unknown> {
+  await until(`the signal is aborted: ${what}`, () => signal.aborted)
+  const { code, message, room } = signal.reason as { code: string, message: string, room?: string }
+  return { code, message, room }
+}
+
+/** A fence: whatever the node of the connections has told before this is known to that of the handlers. */
+async function settled (own: Place, fence: NetPeer): Promise<void> {
+  const last = await ask(own, 'eve', fence.id, 'model/9')
+  await own.connections.app.rooms.leave({ user: 'eve' }, 'model/9')
+  await reasonOf('the fence', last)
+  fence.cut()
+}
+
+for (const [name, skip, begin] of BROKERS) {
+  t.test(`${name}: what ends or moves a connection on its node aborts the signals of its handlers on another one`, { skip }, async (t) => {
+    const own = await place(t, await begin(t))
+    const { connections, handlers, asked } = own
+    const enter = async (user: string): Promise<NetPeer> => {
+      const rooms = ['model/1', 'model/2', 'model/9']
+      const peer = await connect(connections, { transport: 'sse', rooms, token: connections.token(user) })
+      t.teardown(() => { peer.cut() })
+      return peer
+    }
+    const ada = await enter('ada')
+    const bob = await enter('bob')
+    // Of each pair the call is made on the node of the connection, and on that of the handler.
+    const left = [await ask(own, 'ada', ada.id), await ask(own, 'bob', bob.id)]
+    const kept = [await ask(own, 'ada', ada.id, 'model/2'), await ask(own, 'bob', bob.id, 'model/2')]
+    await connections.app.rooms.leave({ room: 'model/1' }, 'model/1')
+    for (const each of left) t.match(await reasonOf('leave by room', each), { code: 'not_joined', room: 'model/1' })
+    await handlers.app.rooms.leave({ user: 'ada' }, 'model/2')
+    t.match(await reasonOf('leave by user', kept[0]!), { code: 'not_joined', room: 'model/2' })
+    t.equal(kept[1]!.signal.aborted, false, 'of another user')
+    await handlers.app.rooms.revoke({ room: 'model/2' }, { message: 'enough' })
+    t.match(await reasonOf('revoke by room', kept[1]!), { code: 'revoked', message: 'enough' })
+
+    const fence = await enter('eve')
+    const [cat, dan, fay, gil] = [await enter('cat'), await enter('dan'), await enter('fay'), await enter('gil')]
+    const closed = [await ask(own, 'cat', cat.id), await ask(own, 'dan', dan.id, 'model/2')]
+    const gone = await ask(own, 'fay', fay.id)
+    const expelled = await ask(own, 'gil', gil.id)
+    const running = await ask(own, 'gil', gil.id, 'model/2')
+    await handlers.app.rooms.revoke({ user: 'gil', room: 'model/1' })
+    t.match(await reasonOf('revoke of a room of a user', expelled), { code: 'revoked', room: 'model/1' })
+    await handlers.app.rooms.close({ connection: cat.id })
+    t.match(await reasonOf('close of a connection', closed[0]!), { code: 'unavailable' })
+    await connections.app.rooms.close({ user: 'dan' })
+    t.match(await reasonOf('close by user', closed[1]!), { code: 'unavailable' })
+    fay.cut()
+    t.match(await reasonOf('the connection has ended', gone), { code: 'unavailable', message: /gone/ })
+    await settled(own, fence)
+    t.equal(running.signal.aborted, false, 'of another room')
+    running.answer()
+    t.equal(await running.status, 200)
+    for (const { answer } of asked) answer()
+    t.same([...handlers.loud, ...connections.loud], [])
+  })
+}
+
+const [[, skip, begin]] = BROKERS as [typeof BROKERS[number]]
+
+t.test('a connection that polls is followed to the node that it moves to', { skip }, async (t) => {
+  const own = await place(t, await begin(t))
+  const { connections, handlers } = own
+  const token = connections.token('ada')
+  const first = await poll(connections, { rooms: ['model/1', 'model/2'], token })
+  const far = await ask(own, 'ada', first.connectionId!)
+  await poll(handlers, { rooms: ['model/1', 'model/2'], token, query: { since: first.cursor!, wait: '50' } })
+  const near = await ask(own, 'ada', first.connectionId!)
+  await connections.app.rooms.leave({ room: 'model/1' }, 'model/1')
+  t.match(await reasonOf('begun before', far), { code: 'not_joined' })
+  t.match(await reasonOf('begun after', near), { code: 'not_joined' })
+})
+
+t.test('a node that closes aborts no handlers of other nodes, whose callers wait for their answers', { skip }, async (t) => {
+  const own = await place(t, await begin(t))
+  const peer = await connect(own.connections, { transport: 'sse', rooms: ['model/1'], token: own.connections.token('ada') })
+  const running = await ask(own, 'ada', peer.id)
+  await own.connections.app.close()
+  t.equal(running.signal.aborted, false)
+  running.answer()
+  t.equal(await running.status, 200)
+})
