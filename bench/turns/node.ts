@@ -19,6 +19,7 @@ import { Dispatch } from '../../dist/dispatch/dispatch.js'
 import { FailureLog } from '../../dist/errors/failure-log.js'
 import { LimitWarnings } from '../../dist/errors/limit-warnings.js'
 import { Drain } from '../../dist/connection/drain.js'
+import { DistantDepartures } from '../../dist/dispatch/distant-departures.js'
 import { Elsewhere } from '../../dist/dispatch/elsewhere.js'
 import { Gathering } from '../../dist/dispatch/gathering.js'
 import { Roster } from '../../dist/dispatch/roster.js'
@@ -167,6 +168,7 @@ export class BenchNode {
       requests: {} as Requests,
       polls: {} as Polls,
       elsewhere: new Elsewhere(undefined),
+      distant: new DistantDepartures(this.#dispatch.departures, connections, undefined, 30_000, quiet),
       cluster: new Cluster({ node: 'bench', control: undefined, gathering: new Gathering(roster), onError: quiet }),
       denials: { remember: quiet } as unknown as Denials,
       roster,
