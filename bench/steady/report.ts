@@ -35,9 +35,12 @@ function heapVerdict (stretches: readonly Stretch[]): string {
   if (growth === undefined) return `Too short to say whether the heap is flat: it fills for ${FULL} s.`
   const heaps = full.map(({ heap }) => heap)
   const [least, most] = [Math.min(...heaps), Math.max(...heaps)]
-  const isFlat = Math.abs(growth) <= AIMS.growth * least
-  return `Heap from ${FULL} s on, when ids of messages and history are at their bounds: ${mebibytes(least)} to ${mebibytes(most)} MiB, ` +
-    `by the line of least squares ${figure(growth / 1_024)} KiB a minute: ${isFlat ? 'flat' : 'not flat'} (aim: within ${figure(AIMS.growth * 100)} % a minute).`
+  const share = Math.max(0, growth / least)
+  const head = ['', 'least MiB', 'most MiB', 'KiB a minute', '% a minute']
+  const row = ['growth', mebibytes(least), mebibytes(most), figure(growth / 1_024), (100 * share).toFixed(3)]
+  return `From ${FULL} s on, when ids of messages and history are at their bounds; the growth is that of the line of least squares.\n\n` +
+    `${table(head, [row])}\n\n` +
+    `The heap is ${share <= AIMS.growth ? 'flat' : 'not flat'} (aim: at most ${figure(AIMS.growth * 100)} % a minute).`
 }
 
 function tailVerdict (stretches: readonly Stretch[]): string {
@@ -61,6 +64,8 @@ collected. Heap and buffers are what is left then, RSS is that of the end of the
 ## ${chat.title}
 
 ${rowsOf(chat.stretches)}
+
+## Heap
 
 ${heapVerdict(chat.stretches)}
 

@@ -1,3 +1,4 @@
+import { aimsTable } from './aims-table.js'
 import { benchFigure } from './bench-figure.js'
 import { besideTable } from './beside-table.js'
 import { metricsTable } from './metrics-table.js'
@@ -6,6 +7,7 @@ import { sizesTable } from './sizes-table.js'
 const TABLES: Readonly<Record<string, () => string>> = {
   metrics: metricsTable,
   beside: besideTable,
+  aims: aimsTable,
   'options of the core': () => sizesTable('Added to the core'),
   hooks: () => sizesTable('Added to the client'),
   'files of the core': () => sizesTable('Files of the core')
