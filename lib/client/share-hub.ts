@@ -232,6 +232,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     }
     if (type === 'ping') answer('pong')
     else if (type === 'join') join(from, rooms, frame)
+    // It names no room.
+    else if (type === 'ack') pass(frame)
     else if (!handle) answer('error', NOT_JOINED)
     else if (type === 'leave') {
       rooms.delete(frame.room!)
@@ -240,8 +242,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       handle.host.ask(type, frame.room!, frame.data as object, (found) => {
         answer(found?.type === 'ack' ? 'ack' : 'error', found?.data ?? AWAY)
       })
-    } else if (type === 'ack') pass(frame)
-    else if (id) {
+    } else if (id) {
       waiting.push([from, frame])
       next()
     }

@@ -117,7 +117,8 @@ function createSharedLink ({ core: { host, shown }, locks, place, createChannel,
       // The hub asks for the lock of this tab to know when the tab is gone, so the tab has to hold it by then.
       void isHere!.then(() => { if (!isClosed) channel.postMessage({ from, hello: true }) })
       return {
-        send (frame) { channel.postMessage({ from, frame }) },
+        // As JSON, which is what a link to the server carries: a channel carries other things.
+        send (frame) { channel.postMessage({ from, frame: JSON.parse(JSON.stringify(frame)) }) },
         close () {
           isClosed = true
           channel.postMessage({ from, bye: true })

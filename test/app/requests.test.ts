@@ -163,6 +163,13 @@ t.test('the listener of a client answers by what it returns, and refuses by what
       answer = () => none
       await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'refused', message: /BigInt|no JSON/ }, 'no JSON')
     }
+    const large = 'x'.repeat(70_000)
+    for (const give of [() => large, () => { throw new Error(large) }]) {
+      // Over a WebSocket it ends the link, and the question with it.
+      if (transport === 'websocket') continue
+      answer = give
+      await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'message_too_large' }, 'more than the server takes')
+    }
     answer = () => undefined
     await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'invalid_message' })
     t.same(heard, [], 'what is asked is no event for those who hear everything')

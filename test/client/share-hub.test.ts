@@ -1,7 +1,9 @@
 import { createContext, runInContext } from 'node:vm'
+import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import type { Client, ConnectOptions, NamedRoom } from '../../lib/client/index.js'
+import { defineRoom } from '../../lib/index.js'
 import { builtGlobal } from '../../scripts/build-client.mjs'
 import { behind, rejection, until } from '../helpers/client.js'
 import { start, statsOf, TRANSPORTS, type Running } from '../helpers/net.js'
@@ -138,6 +140,36 @@ t.test('a link that is cut costs the tabs that share it no event and no message'
     t.same(each.filter((text) => text !== 'mine'), expected)
     t.equal(each.length, expected.length + 6, 'each message once')
   }
+})
+
+const chooser = defineRoom('chooser/:id', {
+  messages: { take: { data: Type.Object({ card: Type.String() }), reply: Type.Object({ card: Type.String() }) } },
+  events: { choose: { data: Type.Object({}), reply: Type.String(), delivery: 'volatile' } }
+})
+
+t.test('a tab that shares a link sends what a tab with a link of its own sends, and says what it cannot answer', async (t) => {
+  const app = await start(t, { declare: (app) => app.room(chooser, { on: { take: ({ data }) => data } }) })
+  const open = browser(t, app)
+  for (const transport of TRANSPORTS) {
+    const tabs = [open({ transports: [transport] }), open({ transports: [transport] })]
+    const [room, mute] = tabs.map((tab) => tab.join(`chooser/${transport}`)) as [NamedRoom, NamedRoom]
+    await Promise.all([room.joined, mute.joined])
+    const ace = { toJSON: () => 'ace' }
+    t.same(await room.send('take', { card: ace, paint () {} }), { card: 'ace' })
+    // The other tab listens to nothing, and leaves the answer to this one.
+    let answer: unknown = ace
+    room.on('choose', () => answer)
+    const asked = async (): Promise<unknown> =>
+      await app.app.rooms.request({ user: 'ada', room: chooser.at({ id: transport }) }, 'choose', {})
+    t.equal(await asked(), 'ace')
+    answer = 10n
+    await t.rejects(asked(), { code: 'refused', message: /BigInt/ })
+    answer = 'x'.repeat(70_000)
+    if (transport !== 'websocket') await t.rejects(asked(), { code: 'message_too_large' })
+    tabs.forEach((tab) => { tab.close() })
+    await until('nobody is connected', async () => await totalOf(app) === 0)
+  }
+  t.same(app.loud, [])
 })
 
 t.test('tabs are told of the end of their access, and none of them tries again', async (t) => {

@@ -11,7 +11,7 @@ const MOST: Readonly<Record<string, number>> = {
   core: 6_200,
   members: 435,
   liveState: 360,
-  answers: 260,
+  answers: 330,
   serverJoins: 180,
   tickets: 480,
   wake: 190,
@@ -24,11 +24,11 @@ const MOST: Readonly<Record<string, number>> = {
   iterate: 260,
   'snapshot, reload': 1_070,
   share: 2_140,
-  whole: 11_280,
+  whole: 11_360,
   react: 1_500,
   vue: 1_500,
-  builders: 12_145,
-  types: 11_340
+  builders: 12_225,
+  types: 11_425
 }
 const sizes = await clientSizes()
 

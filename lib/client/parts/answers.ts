@@ -1,4 +1,5 @@
 import type { ClientAnswer } from '../../protocol/frames.js'
+import type { Refused } from '../errors.js'
 import type { Part } from '../part.js'
 import { eachRoom } from './each-room.js'
 
@@ -7,7 +8,17 @@ import { eachRoom } from './each-room.js'
  * listener returns.
  */
 export const answers: Part = (core) => {
-  const send = (id: string | undefined, answer?: ClientAnswer): void => { core.line.send({ type: 'ack', id, ...answer }) }
+  const { host, line } = core
+  const { frame } = host
+  const send = (id: string | undefined, answer?: ClientAnswer): void => { line.send({ type: 'ack', id, ...answer }) }
+  host.frame = (each) => {
+    const { type, id, room, data } = each
+    // An answer that could not be posted: the server would wait for it until the question is too old.
+    if (type === 'error' && !room && data!.code === 'message_too_large') send(id, { error: data as Refused })
+    else frame(each)
+  }
+  // What holds the link for all tabs has no listeners: the tabs answer.
+  if (core.isHub) return
   eachRoom((room) => {
     const { frame } = room
     room.frame = (each) => {
@@ -22,7 +33,10 @@ export const answers: Part = (core) => {
         }
         return
       }
-      Promise.any(room.emit({ type, data, timestamp }, type, '-')).then(
+      const calls = room.emit({ type, data, timestamp }, type, '-')
+      // Another tab may listen.
+      if (line.isShared && !calls.length) return
+      Promise.any(calls).then(
         (data) => { send(ack, { data }) }
       ).catch((error) => {
         const { code, message } = error.errors?.[0] ?? error
