@@ -63,7 +63,7 @@ export function createChart (options: ChartOptions): Chart {
     'aria-valuenow': 0
   }, drawing)
   const element = h('figure', { class: 'chart' },
-    h('figcaption', {}, h('h3', {}, title), badge, value, h('span', { class: 'quiet' }, ` ${unit}`)), stage)
+    h('figcaption', {}, h('h2', {}, title), badge, value, h('span', { class: 'quiet' }, ` ${unit}`)), stage)
   let spots: readonly Spot[] = []
   /** The spot that is looked at, counted from the newest; without one the newest is shown. */
   let looked: number | undefined

@@ -59,7 +59,7 @@ function meter (percent: number, label: string): HTMLElement {
 }
 
 function card (title: string, value: string, remark: string, level: Level = 'good', more?: HTMLElement): HTMLElement {
-  return h('div', { class: `card ${level}` }, h('h3', {}, title), h('b', {}, value), badgeOf(level),
+  return h('div', { class: `card ${level}` }, h('h2', {}, title), h('b', {}, value), badgeOf(level),
     h('small', {}, remark), more)
 }
 

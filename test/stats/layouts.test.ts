@@ -1,0 +1,184 @@
+import { mkdirSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { Type } from '@sinclair/typebox'
+import Fastify from 'fastify'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import realtime, { defineRoom } from '../../lib/index.js'
+import { createPeer } from '../../lib/testing/index.js'
+import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+
+const chat = defineRoom('chat/:id', { events: { said: Type.Object({ text: Type.String() }) } })
+
+/** `SCREENSHOTS=/a/folder` keeps a picture of each, to be looked at. */
+const { SCREENSHOTS } = process.env
+
+interface Stats {
+  node: string
+  connections: { total: number, max: number, slots: number, capacityPercent: number }
+  users: number
+  rooms: { active: number }
+}
+interface Nodes { readonly items: ReadonlyArray<{ node: string, stats: Stats }> }
+interface List { readonly total: number, readonly items: readonly object[] }
+
+const A_LONG_NAME = 'a-user-whose-id-is-the-e-mail-address.of-a-long-name@'.padEnd(120, 'department.')
+
+/** What the routes of the page answer with, made of what a node with three connections says. */
+interface Situation {
+  readonly nodes?: (of: Nodes) => object
+  readonly list?: (of: List) => object
+  /** Whether the routes fail once the page has been shown: by an answer, or by none. */
+  readonly fails?: 'answer' | 'none'
+  /** What has to stand on the overview, and on the list of connections. */
+  readonly overview: RegExp
+  readonly connections: RegExp
+}
+
+function many ({ node, stats }: Nodes['items'][number], index: number): object {
+  const name = `${node.slice(0, -1)}${index}`
+  const connections = { ...stats.connections, total: 10_000, max: 12_000, slots: 10_000, capacityPercent: 83.3 }
+  return {
+    node: name,
+    isAnswering: true,
+    stats: { ...stats, node: name, connections, users: 9_876, rooms: { ...stats.rooms, active: 123_456 } }
+  }
+}
+
+const rows = ({ items: [row] }: List): object[] => Array.from({ length: 50 }, (_, index) => ({
+  ...row,
+  key: `node.${index}`,
+  userId: index === 7 ? A_LONG_NAME : `user-${index}`,
+  address: '2001:db8:85a3:8d3:1319:8a2e:370:7348',
+  age: 8_640_000_000,
+  latency: 12_345.6,
+  bytesIn: 123_456_789_012,
+  bytesOut: 987_654_321_098
+}))
+
+const SITUATIONS: Readonly<Record<string, Situation>> = {
+  three: { overview: /connections3/, connections: /1–3 of 3 connections/ },
+  'thirty thousand on three nodes': {
+    nodes: ({ items: [item] }) => ({ items: [1, 2, 3].map((index) => many(item!, index)) }),
+    list: (of) => ({ items: rows(of), total: 30_000, next: 'more', silent: [] }),
+    overview: /connections30.000/,
+    connections: /1–50 of 30.000 connections/
+  },
+  'a node that does not answer': {
+    nodes: ({ items: [item] }) => ({
+      items: [{ ...item, isAnswering: true }, { node: 'silent-node', isAnswering: false, since: 75_000 }]
+    }),
+    list: (of) => ({ ...of, silent: [{ node: 'silent-node', since: 75_000 }] }),
+    overview: /does not answer/,
+    connections: /silent-node does not answer/
+  },
+  empty: {
+    nodes: ({ items: [item] }) => ({
+      items: [{
+        ...item,
+        stats: {
+          ...item!.stats,
+          users: 0,
+          connections: { ...item!.stats.connections, total: 0, slots: 0, capacityPercent: 0 }
+        }
+      }]
+    }),
+    list: () => ({ items: [], total: 0, silent: [] }),
+    overview: /connections0/,
+    connections: /There are no connections/
+  },
+  'an error': { fails: 'answer', overview: /The adapter has failed/, connections: /The adapter has failed/ },
+  away: { fails: 'none', overview: /The server does not answer/, connections: /The server does not answer/ }
+}
+
+/** What can be used has a name, every picture a text, every field a label, and headings follow each other. */
+const FAULTS = `(() => {
+  const seen = (selector) => [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility())
+  const named = (each) => each.getAttribute('aria-label') || each.getAttribute('aria-labelledby') || each.labels?.length ||
+    each.textContent.trim()
+  const levels = seen('h1, h2, h3, h4').map((each) => Number(each.tagName[1]))
+  const wide = seen('body *').filter((each) => each.getBoundingClientRect().right > innerWidth + 1 &&
+    !each.closest('.scroll, [tabindex="0"], svg') && getComputedStyle(each).position !== 'absolute')
+  return [
+    ...seen('button, a, input, select, [role]:not([role=status], [role=alert]), table, section, nav, dialog')
+      .filter((each) => !named(each))
+      .map((each) => 'without a name: ' + each.outerHTML.slice(0, 100)),
+    ...seen('svg, img').filter((each) => each.closest('[aria-hidden=true], [aria-label]') === null)
+      .map((each) => 'without a text: ' + each.outerHTML.slice(0, 100)),
+    ...levels.filter((level, index) => level > (levels[index - 1] ?? 0) + 1).map((level) => 'a heading leaps to ' + level),
+    ...(document.documentElement.scrollWidth > innerWidth
+      ? ['scrolls sideways: ' + wide.slice(0, 3).map((each) => each.outerHTML.slice(0, 100)).join(' ')] : []),
+    ...(document.documentElement.lang === '' ? ['no language'] : []),
+    ...(seen('main, [role=main]').length === 1 ? [] : ['no main part'])
+  ]
+})()`
+
+t.test('the page fits and has its names at every width, in light and in dark, whatever it has to show', {
+  skip: skipWithoutChromium(),
+  timeout: 240_000
+}, async (t) => {
+  const url = await serve(t)
+  const browser = await launchChromium(t)
+  if (SCREENSHOTS !== undefined) mkdirSync(SCREENSHOTS, { recursive: true })
+  for (const width of [390, 768, 1_280, 1_920]) {
+    const context = await browser.newContext({ viewport: { width, height: 900 }, reducedMotion: 'reduce' })
+    await context.addInitScript("sessionStorage.setItem('realtime-token', 'scrape-me')")
+    for (const [what, situation] of Object.entries(SITUATIONS)) {
+      const page = await context.newPage()
+      const state = { isFailing: false }
+      await answering(page, url, situation, state)
+      for (const [place, text] of [['', situation.overview], ['#connections', situation.connections]] as const) {
+        state.isFailing = false
+        await page.goto('about:blank')
+        await page.goto(`${url}${place}`)
+        await page.locator('#main').waitFor()
+        state.isFailing = situation.fails !== undefined
+        const body = page.locator('body')
+        await body.filter({ hasText: text }).waitFor({ timeout: 20_000 }).catch(async () => {
+          t.match(await body.textContent(), text)
+        })
+        for (const colorScheme of ['light', 'dark'] as const) {
+          await page.emulateMedia({ colorScheme })
+          const at = `${what}, ${place === '' ? 'overview' : 'connections'}, ${width} px, ${colorScheme}`
+          t.same(await page.evaluate(FAULTS), [], at)
+          if (SCREENSHOTS !== undefined) {
+            await page.screenshot({ path: `${SCREENSHOTS}/${at.replaceAll(/[ ,]+/g, '-')}.png`, fullPage: true })
+          }
+        }
+      }
+      await page.close()
+    }
+    await context.close()
+  }
+})
+
+async function serve (t: Test): Promise<string> {
+  const app = Fastify({ forceCloseConnections: true })
+  t.teardown(async () => { await app.close() })
+  await app.register(realtime, { jwt: { secret: 'stats' }, stats: { token: 'scrape-me' }, capacity: 100, heartbeat: 600_000 })
+  app.room(chat)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  for (const sub of ['ada', 'bob', 'eve']) {
+    await createPeer(app, { room: 'chat/1', token: app.jwt.sign({ sub }, { expiresIn: 3_600 }) })
+  }
+  return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/ws/stats`
+}
+
+/** Stands between the page and its node. */
+async function answering (
+  page: Page,
+  url: string,
+  { nodes, list, fails }: Situation,
+  state: { isFailing: boolean }
+): Promise<void> {
+  await page.route(`${url}/**`, async (route) => {
+    const path = new URL(route.request().url()).pathname.slice('/ws/stats'.length)
+    if (/\.(js|css)$/.test(path)) return await route.continue()
+    if (state.isFailing && fails === 'none') return await route.abort()
+    if (state.isFailing) return await route.fulfill({ status: 503, json: { message: 'the adapter has failed' } })
+    const answer = await route.fetch()
+    const json = await answer.json() as Nodes & List
+    const change = path === '/nodes' ? nodes : path === '/connections' ? list : undefined
+    await route.fulfill({ response: answer, json: { ...json, ...change?.(json) } })
+  })
+}
