@@ -137,6 +137,15 @@ const CASES: readonly Case[] = [
     expected: { denied: 1 }
   },
   {
+    title: 'an event that another room was refused under the same name is no such event',
+    journal: [{ is: 'refused', room: 'feed/1', id: 'mark-1-n0:1', why: 'away' }],
+    tell: (record) => {
+      record.entered(ROOM, { epoch: 'e', offset: 0 }, false, undefined)
+      record.event(ROOM, 'mark-1-n0:1', 1)
+    },
+    expected: {}
+  },
+  {
     title: 'the last value that was accepted is shown by everybody',
     journal: [
       { is: 'level', room: ROOM, of: 'n0.mark', value: 1 },

@@ -197,7 +197,10 @@ export function judge (evidence: Evidence): { verdict: Verdict, counts: Counts }
     stale: staleOf(evidence),
     ...effectsOf(evidence)
   }
-  const denied = new Map(journal.flatMap((line) => line.is === 'refused' ? [[line.id, line.why] as const] : []))
+  // One node marks all rooms by the same name: what one of them refuses another may accept.
+  const denied = new Map(journal.flatMap((line) => {
+    return line.is === 'refused' ? [[`${line.room} ${line.id}`, line.why] as const] : []
+  }))
   const accepted = acceptedOf(evidence)
   let [heard, told] = [0, 0]
   for (const { user, transport, record } of clients) {
@@ -210,9 +213,10 @@ export function judge (evidence: Evidence): { verdict: Verdict, counts: Counts }
       for (const kind of ['doubled', 'again', 'reordered'] as const) verdict[kind].push(...order[kind].map(who(room)))
       verdict.lost.push(...lostOf(user, entries, accepted.get(room) ?? new Map()).map(who(room)))
       for (const entry of entries) {
-        if (entry.is !== 'event' || !denied.has(entry.id)) continue
-        verdict.denied.push(who(room)(`${entry.id}, refused with ${denied.get(entry.id)!}`))
-        denied.delete(entry.id)
+        const name = entry.is === 'event' ? `${room} ${entry.id}` : ''
+        if (!denied.has(name)) continue
+        verdict.denied.push(who(room)(`${name}, refused with ${denied.get(name)!}`))
+        denied.delete(name)
       }
     }
   }
