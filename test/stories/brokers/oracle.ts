@@ -198,9 +198,8 @@ export function judge (evidence: Evidence): { verdict: Verdict, counts: Counts }
     ...effectsOf(evidence)
   }
   // One node marks all rooms by the same name: what one of them refuses another may accept.
-  const denied = new Map(journal.flatMap((line) => {
-    return line.is === 'refused' ? [[`${line.room} ${line.id}`, line.why] as const] : []
-  }))
+  const denied = new Map<string, string>()
+  for (const line of journal) if (line.is === 'refused') denied.set(`${line.room} ${line.id}`, line.why)
   const accepted = acceptedOf(evidence)
   let [heard, told] = [0, 0]
   for (const { user, transport, record } of clients) {
