@@ -75,6 +75,21 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     links.get(from)?.forEach(({ public: room }) => { void room.leave() })
     links.delete(from)
   }
+  /** From then on the link has rooms, and is over with its tab. */
+  const greet = (from: string): Map<string, Handle> => {
+    const rooms = new Map<string, Handle>()
+    const tab = from.split(' ')[0]!
+    links.set(from, rooms)
+    if (!tabs.has(tab)) {
+      tabs.add(tab)
+      // The lock of a tab is free when the tab is gone.
+      locks.request(`${place} ${tab}`, { signal }, async () => {
+        tabs.delete(tab)
+        for (const each of [...links.keys()]) if (each.startsWith(`${tab} `)) leave(each)
+      }).catch(() => {})
+    }
+    return rooms
+  }
   /** @returns whether there was a link */
   const pass = (frame: UpFrame): boolean => {
     if (line.isUp) line.send(frame)
@@ -132,7 +147,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     welcome = undefined
     for (const from of [...links.keys()]) {
       leave(from)
-      links.set(from, new Map())
+      greet(from)
     }
     post({ down: { reason } })
   }
@@ -250,21 +265,12 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
 
   channel.onmessage = ({ data: { from, hello, bye, frame } }: { data: Mail }) => {
     if (!from) return
-    const rooms = links.get(from)
     if (hello) {
-      const tab = from.split(' ')[0]!
-      links.set(from, new Map())
-      if (!tabs.has(tab)) {
-        tabs.add(tab)
-        // The lock of a tab is free when the tab is gone.
-        locks.request(`${place} ${tab}`, { signal }, async () => {
-          tabs.delete(tab)
-          for (const each of [...links.keys()]) if (each.startsWith(`${tab} `)) leave(each)
-        }).catch(() => {})
-      }
+      greet(from)
       if (welcome) post({ to: from, up: welcome })
     } else if (bye) leave(from)
-    else if (rooms && frame) receive(from, rooms, frame)
+    // A tab says hello before there is a hub, as the first one does, and hears of the hub when all are told.
+    else receive(from, links.get(from) ?? greet(from), frame!)
   }
 
   return () => {
