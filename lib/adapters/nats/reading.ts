@@ -1,13 +1,7 @@
+import { readLeader } from './leader-reading.js'
 import type { NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
-
-export interface Kept {
-  readonly subject: string
-  readonly seq: number
-  /** Unix time in milliseconds, by the server's clock. */
-  readonly time: number
-  readonly text: string
-}
+import type { Kept, Page, Part } from './pages.js'
 
 const NANOS = 1_000_000
 /** Milliseconds after which the server deletes a consumer that is not read. */
@@ -19,34 +13,17 @@ const IDLE = 10_000
  */
 const FIRST = { most: 16, bytes: 16_384 }
 
-interface Page {
-  messages: Kept[]
-  /** Whether nothing was left out behind the last message. */ isAll: boolean
-  /** Whether the bytes or the patience ended it. */ isPart: boolean
-}
-
-/** The part of a stream to read. */
-export interface Part {
-  readonly stream: string
-  readonly subject: string
-  /** The first number that is read. */
-  readonly start: number
-  /** Messages at most. */
-  readonly most: number
-  /** Bytes after which it ends, with one message at least; absent for no bound. */
-  readonly bytes?: number | undefined
-  /** Milliseconds after which it ends as if by the bytes, where messages are read one by one; absent for no bound. */
-  readonly patience?: number | undefined
-}
-
 /**
  * Reads messages of a stream. From a single server it reads through a consumer of its own, in one request, or a few
- * where bytes are bounded. In a cluster it reads one by one from the leader of the stream: a consumer reads the copy of
- * its own server, which may for a while have other events, or the same ones under other numbers.
+ * where bytes are bounded. In a cluster it reads from the leader of the stream: a consumer reads the copy of its own
+ * server, which may for a while have other events, or the same ones under other numbers.
  */
 export async function fetchAll (link: NatsLink, part: Part): Promise<Page> {
-  return await (link.isClustered ? readLeader(link, part) : readConsumer(link, part))
+  return await (link.isClustered ? readLeader(link, part, batchOf) : readConsumer(link, part))
 }
+
+/** Messages that are in memory at a time while they are only counted. */
+const COUNTED = 128
 
 /** Messages of one read of all. */
 const ALL = 5_000
@@ -66,31 +43,6 @@ export async function fetchEvery (
     if (isAll || messages.length === 0) return all
     start = messages.at(-1)!.seq + 1
   }
-}
-
-async function readLeader (
-  link: NatsLink,
-  { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY, patience = Number.POSITIVE_INFINITY }: Part
-): Promise<Page> {
-  const messages: Kept[] = []
-  const until = performance.now() + patience
-  let size = 0
-  for (let seq = start; messages.length < most;) {
-    const query = { seq, next_by_subj: subject }
-    const found = await link.attempt(() => link.jsm.streams.getMessage(stream, query))
-    if (found === null) return { messages, isAll: true, isPart: false }
-    size += found.data.length
-    if (size > bytes && messages.length > 0) return { messages, isAll: false, isPart: true }
-    messages.push({
-      subject: found.subject,
-      seq: found.seq,
-      time: found.time.getTime(),
-      text: Buffer.from(found.data).toString()
-    })
-    seq = found.seq + 1
-    if (performance.now() >= until) return { messages, isAll: false, isPart: true }
-  }
-  return { messages, isAll: false, isPart: false }
 }
 
 async function readConsumer (
@@ -136,11 +88,12 @@ export async function numberOf (
 ): Promise<number> {
   if (link.isClustered) {
     let seq = 0
-    for (let left = index; left >= 0; left--) {
-      const query = { seq: seq + 1, next_by_subj: subject }
-      const found = await link.attempt(() => link.jsm.streams.getMessage(stream, query))
-      if (found === null) break
-      seq = found.seq
+    for (let left = index + 1; left > 0;) {
+      const part = { stream, subject, start: seq + 1, most: Math.min(left, COUNTED) }
+      const { messages, isAll } = await readLeader(link, part, batchOf)
+      seq = messages.at(-1)?.seq ?? seq
+      if (isAll) break
+      left -= messages.length
     }
     return Math.max(1, seq)
   }
