@@ -117,14 +117,20 @@ export class Leases {
 
   #owe (lease: Lease, until = performance.now() + OWED): void {
     this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
-    // An adapter that was only late was never reported away, so no event tells that it is back.
+    this.#payLater()
+  }
+
+  /** An adapter that was only late was never reported away, so no event tells that it is back. */
+  #payLater (): void {
     if (this.#renewer !== undefined) this.#payer ??= after(() => { this.#pay(BATCH) }, AGAIN).unref()
   }
 
   #pay (most: number): void {
     clearTimeout(this.#payer)
     this.#payer = undefined
-    const owed = [...this.#owed.values(performance.now())].slice(0, most)
+    const all = [...this.#owed.values(performance.now())]
+    const owed = all.slice(0, most)
+    if (all.length > most) this.#payLater()
     void inTurns(owed, BATCH, ({ until, ...lease }) => {
       // A lease that is missing was taken again or released meanwhile.
       if (this.#owed.get(nameOf(lease), performance.now()) !== undefined) this.#release(lease, until)

@@ -146,11 +146,12 @@ export const MAX_FORMER = 4
  * Lists the connections that a client had before this one, the last one first.
  *
  * @param given ids, or ids joined by commas; anything else is left out
- * @returns ids joined by commas, at most `MAX_FORMER`; `undefined` when there is none
+ * @returns ids joined by commas, each once, at most `MAX_FORMER`; `undefined` when there is none
  */
 export function formerOf (...given: readonly unknown[]): string | undefined {
   const ids = given.flatMap((each) => typeof each === 'string' ? each.split(',', MAX_FORMER) : []).filter(
     isConnectionId
   )
-  return ids.length === 0 ? undefined : ids.slice(0, MAX_FORMER).join()
+  // A cursor and a URL both name the newest one.
+  return ids.length === 0 ? undefined : [...new Set(ids)].slice(0, MAX_FORMER).join()
 }

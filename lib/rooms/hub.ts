@@ -412,18 +412,23 @@ export class Hub {
     })
     this.#rooms.set(name, room)
     declaration.active.rooms++
-    room.ready = this.#open(room)
+    let isSubscribed = false
+    room.ready = this.#open(room, () => { isSubscribed = true })
     room.ready.catch(() => {
-      if (this.#rooms.get(name) === room) this.#forget(room)
+      if (this.#rooms.get(name) === room) {
+        this.#forget(room)
+        if (isSubscribed) this.#unsubscribe(name)
+      }
       room.close()
     })
     return room
   }
 
-  async #open (room: Room): Promise<void> {
+  async #open (room: Room, onSubscribed: () => void): Promise<void> {
     const { settings } = room.declaration
     const subscribed = timed(this.calls.subscribe, this.#adapter.subscribe(room.name, settings))
     const position = subscribed instanceof Promise ? await subscribed : subscribed
+    onSubscribed()
     const latest = settings.latest ? this.#adapter.latest?.(room.name, settings) ?? [] : []
     const texts = settings.append === undefined ? [] : await this.#adapter.texts!.read(room.name, settings)
     const kept = latest instanceof Promise ? await latest : latest
@@ -444,7 +449,11 @@ export class Hub {
     if (room === undefined || room !== held || --room.holds > 0) return
     this.#forget(room)
     room.close()
-    const left = this.#adapter.unsubscribe(room.name)
+    this.#unsubscribe(room.name)
+  }
+
+  #unsubscribe (room: string): void {
+    const left = this.#adapter.unsubscribe(room)
     if (left instanceof Promise) left.catch((error: unknown) => { this.#options.onError(error, 'unsubscribe') })
   }
 

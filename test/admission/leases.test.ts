@@ -192,3 +192,21 @@ t.test('a release that failed is tried again after two seconds, until it is stop
     t.same(store.asked.splice(0), isStopped ? [] : [['release', 'user:ann', 'a']])
   }
 })
+
+t.test('however many releases failed, all of them are tried again, a hundred each two seconds', async (t) => {
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
+  t.teardown(() => { mock.timers.reset() })
+  const store = new FakeStore()
+  const { leases } = make(store)
+  leases.start()
+  t.teardown(() => { leases.stop() })
+  store.failure = new Error('away')
+  for (let index = 0; index < 250; index++) leases.giveBack({ key: `user:${index}`, holder: 'a' })
+  await settled()
+  store.failure = undefined
+  for (const count of [100, 200, 250, 250]) {
+    mock.timers.tick(2_000)
+    await settled()
+    t.equal(store.asked.length, count)
+  }
+})

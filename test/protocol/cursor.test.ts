@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { decodeCursor, encodeCursor, hashRooms, isConnectionId, type CursorEntry } from '../../lib/protocol/cursor.js'
+import { decodeCursor, encodeCursor, formerOf, hashRooms, isConnectionId, type CursorEntry } from '../../lib/protocol/cursor.js'
 
 const CONNECTION = 'AAAAAAAAAAAAAAAAAAAAAA'
 const base64url = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
@@ -90,4 +90,11 @@ t.test('connection ids are 22 characters of base64url and nothing else', async (
   ]) {
     t.equal(isConnectionId(bad), false, JSON.stringify(bad))
   }
+})
+
+t.test('the four connections before the present one are remembered, also where a cursor and a URL name the newest', async (t) => {
+  const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((letter) => letter.repeat(22))
+  t.equal(formerOf(a, [a, b, c, d].join()), [a, b, c, d].join())
+  t.equal(formerOf(a, [b, c, d, e].join()), [a, b, c, d].join())
+  t.equal(formerOf(undefined, 'no id', 4), undefined)
 })
