@@ -110,6 +110,7 @@ t.test('a page that loads its history while a writer never stops has each line o
   }>('history/client')
   const kept: Line[] = []
   const lines = {
+    mayRead: async (user: string) => user !== 'stranger',
     async insert (_room: string, line: Line) {
       await setImmediate()
       if (!kept.some(({ id }) => id === line.id)) kept.push(line)
@@ -150,6 +151,10 @@ t.test('a page that loads its history while a writer never stops has each line o
   }
   over.abort()
   await writing
+  const answer = await fetch(`${url}/support/1`, { headers: { authorization: `Bearer ${token('stranger')}` } })
+  t.equal(answer.status, 403)
+  const { joined } = open('stranger').join('support/1' as never) as unknown as Room
+  await t.rejects(joined, { code: 'forbidden' })
 })
 
 t.test('a cookie opens each transport for pages of the site, and ends with the logout', async (t) => {
