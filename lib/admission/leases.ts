@@ -27,8 +27,8 @@ const LEASE = 60_000
  */
 const MAX_OWED = 10_000
 const OWED = 1_800_000
-/** Milliseconds until a failed release at the adapter is repeated. */
-const AGAIN = 2_000
+/** Milliseconds until a failed release at the adapter is repeated: at first, and at most once it has failed often. */
+const AGAIN = { first: 250, most: 2_000 }
 /** Leases in one renewal: as many are gathered in one turn of the event loop. */
 const BATCH = 100
 
@@ -41,6 +41,7 @@ export class Leases {
   readonly #renewal = new Rerun(() => this.#renewAll())
   #renewer: NodeJS.Timeout | undefined
   #payer: NodeJS.Timeout | undefined
+  #again = AGAIN.first
 
   constructor (store: LeaseStore, options: LeasesOptions) {
     this.#store = store
@@ -106,7 +107,7 @@ export class Leases {
 
   #release (lease: Lease, until?: number): void {
     this.#owed.delete(nameOf(lease))
-    this.#store.release(lease.key, lease.holder).catch((error: unknown) => {
+    this.#store.release(lease.key, lease.holder).then(() => { this.#again = AGAIN.first }, (error: unknown) => {
       this.#owe(lease, until)
       this.#options.onError(error)
     })
@@ -122,7 +123,9 @@ export class Leases {
 
   /** An adapter that was only late was never reported away, so no event tells that it is back. */
   #payLater (): void {
-    if (this.#renewer !== undefined) this.#payer ??= after(() => { this.#pay(BATCH) }, AGAIN).unref()
+    if (this.#renewer === undefined || this.#payer !== undefined) return
+    this.#payer = after(() => { this.#pay(BATCH) }, this.#again).unref()
+    this.#again = Math.min(2 * this.#again, AGAIN.most)
   }
 
   #pay (most: number): void {

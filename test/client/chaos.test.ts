@@ -3,8 +3,6 @@ import { redis } from '../../lib/adapters/redis/adapter.js'
 import { runChaos } from '../chaos/run.js'
 import { missing, startRedis } from '../helpers/servers.js'
 
-const CLIENTS = 50
-
 t.test(
   'clients on all transports lose nothing, get nothing twice and everything in order while links and server fail',
   {
@@ -14,7 +12,7 @@ t.test(
     const { url } = await startRedis(t)
     const { faults, isSettled, ...counts } = await runChaos({
       seconds: 8,
-      clients: CLIENTS,
+      clients: 50,
       seed: 7,
       adapter: () => redis({ url }),
       log: (line) => { t.comment(line) }
@@ -24,7 +22,6 @@ t.test(
     t.equal(counts.applied, counts.sent)
     t.ok(isSettled)
     t.ok(faults.cuts > 0 && faults.stalls > 0 && faults.dead > 0 && faults.restarts > 0, JSON.stringify(faults))
-    // Enough to mean something, on a machine that does other work too.
-    t.ok(counts.delivered > 10 * CLIENTS, `${counts.delivered} events`)
+    t.ok(counts.delivered > 1_000, `${counts.delivered} events`)
   }
 )

@@ -108,9 +108,9 @@ export async function makeClients (
   return [make() as Client, make() as Client]
 }
 
-/** @returns milliseconds until the next attempt */
+/** @returns milliseconds until the next attempt, half a second at most, so that a blink is over within two seconds */
 function retryStrategy (times: number): number {
-  return Math.min(50 * 2 ** Math.min(times, 5), 1_000) * (0.75 + Math.random() / 2)
+  return 50 * 2 ** Math.min(times, 3) * (0.75 + Math.random() / 2)
 }
 
 export function messageOf (error: unknown): string {

@@ -59,11 +59,10 @@ const SENT = 10_000
 const ROUND = 4_000
 /**
  * Milliseconds, beyond what a request may take, behind the end of a fault: connections that were let in without the
- * broker leave again, and seats that could not be given back are, also where that failed twice. It is tried every two
- * seconds; a seat that nobody gives back is there for the lease of a minute at least.
+ * broker leave again, and seats that could not be given back are.
  */
 const CALM = 1_500
-const GIVEN_BACK = 6_000
+const GIVEN_BACK = 2_500
 
 /** Undoes what a run has begun, the last first. */
 class Cleanup implements Teardown {
