@@ -199,8 +199,9 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   }
 
   drained (): void {
-    // A peer that reads what was written is alive.
+    // A peer that reads what was written is alive, also where the link is full again at once.
     this.alive()
+    this.beat.lagsSince = 0
     this.#outbox?.drained()
   }
 

@@ -94,7 +94,10 @@ export class Heartbeat<H extends Named> {
         // No heartbeat fits into a full link. A link that accepts nothing for as long as a silent one may be silent
         // counts as dead.
         if (beat.lagsSince === 0) beat.lagsSince = now
-        else if (now - beat.lagsSince > patience) connection.cut()
+        else {
+          beat.lagsSince += stalled
+          if (now - beat.lagsSince > patience) connection.cut()
+        }
         connection.look(now)
         this.#options.onLagging?.(connection)
       } else if (connection.transport === 'sse') {

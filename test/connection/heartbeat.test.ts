@@ -13,6 +13,8 @@ interface Made {
   readonly link: FakeLink
   readonly ends: string[]
   sweep (at: number, wall?: number): void
+  /** The process stands still until then. */
+  stand (at: number): void
 }
 
 /** A connection and the sweep over it, by a clock that the test moves: moments count from its opening. */
@@ -42,6 +44,10 @@ function make (transport: Transport, exp?: number): Made {
     sweep: (at, wall = 0) => {
       for (; last < at; last += 50) heartbeat.sweep(start + last, wall)
       heartbeat.sweep(start + at, wall)
+      last = at
+    },
+    stand: (at) => {
+      heartbeat.sweep(start + at, 0)
       last = at
     }
   }
@@ -92,4 +98,36 @@ t.test('a connection lasts until the moment that it was given', async (t) => {
   t.same(ends, [])
   sweep(300)
   t.same(ends, ['left'])
+})
+
+const LONG = { code: 'internal', message: 'x'.repeat(60_000), retry: 'never' } as const
+
+for (const transport of ['websocket', 'sse'] as const) {
+  t.test(`over ${transport}: a reader that is always behind but reads lives on, and is cut once it reads nothing`, async (t) => {
+    const { connection, link, ends, sweep } = make(transport)
+    link.isFull = true
+    const write = (): void => { for (let n = 0; n < 4; n++) connection.sendError(LONG) }
+    write()
+    for (let at = 100; at < 10_000; at += 100) {
+      await new Promise(setImmediate)
+      sweep(at)
+      t.ok(connection.isLagging)
+      // It has taken what was written, and at once the link is full again.
+      if (at % 1_000 === 0) connection.drained()
+      if (at % 3_000 === 0) write()
+    }
+    t.same(ends, [])
+    sweep(12_000)
+    t.same(ends, ['slow_consumer'])
+  })
+}
+
+t.test('a reader is not cut for the time that this process stood still', async (t) => {
+  const { connection, link, ends, stand, sweep } = make('websocket')
+  link.isFull = true
+  connection.sendError(LONG)
+  await new Promise(setImmediate)
+  sweep(500)
+  stand(20_000)
+  t.same(ends, [])
 })

@@ -164,7 +164,7 @@ const FNV =
 
 for (const compression of [false, true]) {
   t.test(`Chromium receives ${FRAMES} mixed frames unchanged, ${compression ? 'compressed' : 'plain'}`, {
-    timeout: 240_000,
+    timeout: 110_000,
     skip: skipWithoutChromium()
   }, async (t) => {
     const { app, port, token } = await start(t, compression)
@@ -190,7 +190,8 @@ for (const compression of [false, true]) {
     // eslint-disable-next-line no-new-func
     const add = new Function(`return ${FNV}`)() as (hash: number, text: string) => number
     let [hash, count] = [0x811c9dc5, 0]
-    const expected = new Promise<string>((resolve) => {
+    const expected = new Promise<string>((resolve, reject) => {
+      ws.on('close', (code, reason) => { reject(new Error(`closed with ${code} ${String(reason)} after ${count} frames`)) })
       ws.on('message', (data) => {
         const text = String(data)
         if (text.startsWith('{"type":"end"')) resolve(`${count} ${hash}`)
@@ -200,8 +201,7 @@ for (const compression of [false, true]) {
       })
     })
     await new Promise((resolve) => { ws.once('message', resolve) })
-    await broadcast(app)
-    const result = await expected
+    const [, result] = await Promise.all([broadcast(app), expected])
     t.match(result, new RegExp(`^${FRAMES} `))
     t.equal(await page.evaluate('window.reading'), result)
   })

@@ -60,6 +60,19 @@ async function part (t: Test, { primary, replica }: Sentinels): Promise<void> {
   await until('the primary has no replica', async () => /connected_slaves:0/.test(await above.info('replication')))
 }
 
+/** The primary takes no more, and its replica has all of it: it answers before the replica has what it answers for. */
+async function whole (t: Test, { primary }: Sentinels): Promise<void> {
+  const admin = new Redis(primary.url)
+  admin.on('error', () => undefined)
+  t.teardown(() => { admin.disconnect() })
+  await admin.call('CLIENT', 'PAUSE', '60000', 'WRITE')
+  await until('the replica has everything', async () => {
+    const text = await admin.info('replication')
+    const [has, of] = [/^slave0:.*offset=(\d+)/m, /^master_repl_offset:(\d+)/m].map((each) => each.exec(text)?.[1])
+    return has !== undefined && has === of
+  })
+}
+
 /** Publishes through all nodes, each event once the one before is accepted; what was refused is not published again. */
 function chatter (t: Test, nodes: readonly Node[]): { readonly accepted: string[], stop (): Promise<void> } {
   const accepted: string[] = []
@@ -101,6 +114,7 @@ function failovers (): void {
       const nodes = await pair(t, group)
       const { accepted, stop } = chatter(t, nodes)
       await until('both publish', () => accepted.length > 200)
+      await whole(t, group)
       await end(group)
       await group.promoted()
       const since = accepted.length
