@@ -1,7 +1,7 @@
 import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
 import { ShardedMap } from '../../structures/sharded-map.js'
-import { gather } from '../../structures/slices.js'
+import { gather, inTurns } from '../../structures/slices.js'
 import type { AdapterHost, RoomSettings } from '../adapter.js'
 import { Streams } from '../history/stream.js'
 import type { Repeats } from './repeats.js'
@@ -55,6 +55,8 @@ export interface FollowedRoomsOptions<T extends Followed> {
 const PAGE = 500
 /** The same in bytes, so that a room of large events is repaired in more steps. */
 const PAGE_BYTES = 1_048_576
+/** Rooms that one turn of the event loop ends when all end. */
+const ENDED_AT_ONCE = 500
 /** Part of the period after which a room in which nothing arrived counts as quiet: the shortest time between two. */
 const QUIET = 0.8
 
@@ -85,9 +87,17 @@ export class FollowedRooms<More extends object = object> {
     this.#streams.start()
   }
 
-  close (): void {
+  /**
+   * Ends to follow all rooms, a bounded number in each turn: the process may have more to do than to close.
+   *
+   * @param end what an adapter ends for each room besides
+   */
+  async close (end: (followed: Followed & More) => void = () => {}): Promise<void> {
     this.#streams.stop()
-    for (const { tail } of this.#rooms.values()) tail?.close()
+    await inTurns(this.#rooms.values(), ENDED_AT_ONCE, (followed) => {
+      followed.tail?.close()
+      end(followed)
+    })
     this.#rooms.clear()
   }
 

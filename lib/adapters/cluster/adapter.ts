@@ -137,7 +137,7 @@ class ClusterAdapter implements Adapter {
     this.#channel.listen((message) => { this.#heard(message) }, () => { this.#ended() })
     const fault = await this.#greet()
     if (fault !== undefined) {
-      this.#goodbye()
+      await this.#goodbye()
       this.#channel.close()
       throw new REALTIME_ERR_ADAPTER(fault)
     }
@@ -181,30 +181,31 @@ class ClusterAdapter implements Adapter {
   async close (): Promise<void> {
     if (this.#isClosed) return
     this.#line.flush()
-    this.#goodbye()
+    const stopped = this.#goodbye()
     this.#channel.close()
+    await stopped
   }
 
-  #goodbye (): void {
+  async #goodbye (): Promise<void> {
     const { name } = this.#options
     this.#channel.post({ realtime: VERSION, name, tag: this.#tag, number: 0, at: 0, items: [['bye']] })
-    this.#stop()
+    await this.#stop()
   }
 
-  #stop (): void {
+  async #stop (): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#checker)
     this.#calls.close()
     this.#line.close()
-    this.#rooms.close()
     this.#offered.clear()
+    await this.#rooms.close()
   }
 
   /** The primary is gone: what is kept there is lost, and this worker ends with it. */
   #ended (): void {
     if (this.#isClosed) return
     this.#host?.log.warn({}, 'the primary of this worker is gone, and with it all that the workers shared')
-    this.#stop()
+    void this.#stop()
     this.#channel.close()
     void this.#host?.state(false)
   }

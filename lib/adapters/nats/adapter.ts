@@ -322,9 +322,8 @@ class NatsAdapter implements Adapter {
     this.#doubts.close()
     this.#controls?.close()
     this.#clocks?.close()
-    for (const followed of this.#rooms.values()) end(followed)
-    this.#rooms.close()
     this.#publishing?.close()
+    await this.#rooms.close(end)
     await this.#link.close()
   }
 

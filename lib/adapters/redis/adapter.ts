@@ -234,7 +234,7 @@ class RedisAdapter implements Adapter {
     this.#reader.close()
     this.#link.close()
     this.#publishing?.close()
-    this.#rooms.close()
+    await this.#rooms.close()
   }
 
   async subscribe (room: string, settings: RoomSettings): Promise<Position | undefined> {

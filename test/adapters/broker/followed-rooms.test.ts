@@ -37,7 +37,7 @@ function follow (
     isHeld
   })
   rooms.start(new FakeHost('a'))
-  t.teardown(() => { rooms.close() })
+  t.teardown(async () => { await rooms.close() })
   return { rooms, broker }
 }
 
@@ -132,5 +132,24 @@ t.test('who stops following an older entry of a room does not end the newer one'
   t.equal(rooms.remove(older!), false)
   t.equal(rooms.get('chat/1'), newer)
   t.equal(rooms.remove(newer!), true)
+  t.equal(rooms.size, 0)
+})
+
+t.test('very many rooms end in turns, so that a process that closes goes on with what else it does', async (t) => {
+  const { rooms } = follow(t)
+  add(rooms, ...Array.from({ length: 5_000 }, (_, room) => `chat/${room}`))
+  const inEachTurn: number[] = []
+  let ended = 0
+  const count = (): void => {
+    inEachTurn.push(ended)
+    ended = 0
+    turn = setImmediate(count)
+  }
+  let turn = setImmediate(count)
+  await rooms.close(() => { ended++ })
+  clearImmediate(turn)
+  inEachTurn.push(ended)
+  t.equal(inEachTurn.reduce((all, some) => all + some), 5_000)
+  t.ok(Math.max(...inEachTurn) <= 1_000, String(inEachTurn))
   t.equal(rooms.size, 0)
 })
