@@ -1,4 +1,4 @@
-import { every } from '../../structures/timers.js'
+import { after, every } from '../../structures/timers.js'
 
 /** Another node, and the time of its last heartbeat by the broker's clock in milliseconds. */
 export interface Heard { readonly node: string, readonly at: number }
@@ -23,9 +23,15 @@ export interface NodesOptions {
    *   for the same reason
    */
   readonly beat: (name: string, away: number) => Promise<Beat>
-  /** Called when this node sent no heartbeat for so long that what it held may have been given to others. */
-  readonly onLost: () => void
-  /** Takes everything that this node holds again, by the name that it has now, and resolves when that is done. */
+  /**
+   * Called, for the log, when this node sent no heartbeat for so long that what it held may have been given to others,
+   * or when the broker has forgotten it. What it holds is taken again.
+   */
+  readonly onLost?: () => void
+  /**
+   * Takes everything that this node holds again, by the name that it has now, and resolves when that is done. It is
+   * called again, soon and with each heartbeat, until it does not reject.
+   */
   readonly hold: () => Promise<void>
 }
 
@@ -43,6 +49,8 @@ const RENEWAL = HELD / 3
 export const REMEMBERED = 2 * HELD
 /** Nodes that are remembered. */
 export const MAX_NODES = 2_000
+/** Milliseconds until everything is taken again once more after that failed. */
+const AGAIN = 1_000
 /** Milliseconds for which an answer counts as new. */
 const FRESH = 1_000
 /** Former names of a node that are kept alive; beyond them, what the oldest name holds ends. */
@@ -70,6 +78,7 @@ export class Nodes {
   #shortest = Number.POSITIVE_INFINITY
   #beating: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
+  #again: NodeJS.Timeout | undefined
 
   constructor (options: NodesOptions) {
     this.#options = options
@@ -87,8 +96,11 @@ export class Nodes {
     this.#former = [...this.#former, this.#name].slice(-MAX_FORMER)
     this.#name = `${this.#options.node}.${(++this.#renamed).toString(36)}`
     this.#isNew = true
-    void this.#hold()
+    this.holdAgain()
   }
+
+  /** Takes everything that this node holds again, because the broker has lost it. */
+  holdAgain (): void { void this.#hold() }
 
   /** Never rejects. */
   async #hold (): Promise<void> {
@@ -103,19 +115,32 @@ export class Nodes {
       this.#former = this.#former.filter((name) => !ended.includes(name))
     } catch {
       this.#isOwed = true
+      if (this.#timer !== undefined) this.#again ??= after(() => { this.#holdOwed() }, AGAIN).unref()
     }
+  }
+
+  /** @returns whether it was owed */
+  #holdOwed (): boolean {
+    clearTimeout(this.#again)
+    this.#again = undefined
+    const isOwed = this.#isOwed
+    if (isOwed) this.holdAgain()
+    return isOwed
   }
 
   /** Resolves when the other nodes can see this node. */
   async start (): Promise<void> {
     await this.beat()
     this.#timer = every(() => {
-      if (this.#isOwed) void this.#hold()
-      else this.beat().catch(() => {})
+      if (!this.#holdOwed()) this.beat().catch(() => {})
     }, BEAT).unref()
   }
 
-  stop (): void { clearInterval(this.#timer) }
+  stop (): void {
+    clearInterval(this.#timer)
+    clearTimeout(this.#again)
+    this.#timer = undefined
+  }
 
   /**
    * @returns the mark of something that lives as long as this node; '' for something that has to be renewed on its
@@ -172,7 +197,9 @@ export class Nodes {
     this.#answeredAt = performance.now()
     this.#asOf = now
     this.#others = new Map(others.map(({ node, at }) => [node, at]))
-    if (!isNew && (before === undefined || now - before >= this.#shortest)) this.#options.onLost()
+    if (isNew || (before !== undefined && now - before < this.#shortest)) return
+    this.#options.onLost?.()
+    this.holdAgain()
   }
 }
 

@@ -342,7 +342,7 @@ class RedisAdapter implements Adapter {
       }
     }
     // Keys have been removed, so everything that this node holds is taken again.
-    if (isLost) this.#restore()
+    if (isLost) this.#nodes.holdAgain()
     return found
   }
 
@@ -405,11 +405,7 @@ class RedisAdapter implements Adapter {
   /** Called when this node was silent for so long that others have what it held. */
   #lost (): void {
     this.#host!.log.warn({}, 'this node was cut off from Redis for longer than its leases: what it held is held anew')
-    this.#restore()
   }
-
-  /** Takes everything again that this node holds; what fails now is renewed later with everything else. */
-  #restore (): void { void Promise.resolve(this.#host!.state(true, true)).catch(() => undefined) }
 
   #up (): void {
     this.#nodes.beat().catch(() => {})

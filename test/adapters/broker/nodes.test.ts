@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import { drop } from '../../../lib/adapters/nats/held.js'
 import { BEAT, nodeOf, Nodes, type Beat } from '../../../lib/adapters/broker/nodes.js'
@@ -47,20 +48,69 @@ t.test(
   }
 )
 
-t.test('a node that the broker has forgotten is told once', async (t) => {
+t.test('a node that the broker has forgotten takes everything again once, and is told once', async (t) => {
   const broker = new Broker()
-  let lost = 0
+  let [lost, held] = [0, 0]
   const a = new Nodes({
     node: 'a',
     beat: async (name) => await broker.beat(name),
     onLost: () => { lost++ },
-    hold: async () => {}
+    hold: async () => { held++ }
   })
   await a.beat()
   broker.heard.clear()
   await a.beat()
   await a.beat()
-  t.equal(lost, 1)
+  await new Promise(setImmediate)
+  t.same([lost, held], [1, 1])
+})
+
+t.test('what a node could not take again when the broker had forgotten it is tried soon, until it is held', async (t) => {
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
+  t.teardown(() => { mock.timers.reset() })
+  const broker = new Broker()
+  let [tries, held] = [0, 0]
+  const a = new Nodes({
+    node: 'a',
+    beat: async (name) => await broker.beat(name),
+    hold: async () => {
+      if (++tries < 4) throw new Error('the bucket has no leader')
+      held++
+    }
+  })
+  const passes = async (milliseconds: number): Promise<void> => {
+    broker.now += milliseconds
+    mock.timers.tick(milliseconds)
+    await new Promise(setImmediate)
+  }
+  await a.start()
+  broker.heard.clear()
+  await passes(BEAT)
+  t.equal(tries, 1)
+  for (let seconds = 0; seconds < 3; seconds++) await passes(1_000)
+  t.same([tries, held], [4, 1])
+  await passes(1_000)
+  t.equal(tries, 4, 'and not again after that')
+  a.stop()
+})
+
+t.test('a node that was stopped takes nothing again', async (t) => {
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
+  t.teardown(() => { mock.timers.reset() })
+  const broker = new Broker()
+  let tries = 0
+  const hold = async (): Promise<void> => {
+    tries++
+    throw new Error('away')
+  }
+  const a = new Nodes({ node: 'a', beat: async (name) => await broker.beat(name), hold })
+  await a.start()
+  a.holdAgain()
+  await new Promise(setImmediate)
+  a.stop()
+  mock.timers.tick(BEAT)
+  await new Promise(setImmediate)
+  t.equal(tries, 1)
 })
 
 t.test('a new name is heard of at once, also where a heartbeat by the old one is under way', async (t) => {
