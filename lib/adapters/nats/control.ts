@@ -1,9 +1,11 @@
+import type { StreamInfo } from '@nats-io/jetstream'
 import type { Subscription } from '@nats-io/transport-node'
 import type { Control, ControlMessage } from '../adapter.js'
 import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
 import { Rerun } from '../../structures/rerun.js'
+import { after } from '../../structures/timers.js'
 import type { NatsClock } from './clock.js'
-import { away, type NatsLink } from './link.js'
+import { away, isMissing, type NatsLink } from './link.js'
 import { fetchAll } from './reading.js'
 import type { NatsSetup, StreamPlan } from './setup.js'
 import type { Unread } from '../broker/unread.js'
@@ -21,10 +23,12 @@ export interface NatsControlOptions {
 }
 
 const PAGE = 1_000
+/** Milliseconds until messages are read again after that failed although the link stood. */
+const AGAIN = 250
 
 /**
  * Messages between nodes. Those that must not be lost are kept in a small stream: each node knows up to which number it
- * has received them, and reads the rest after each reconnect and every few seconds.
+ * has received them, and reads the rest after each reconnect, again soon where that fails, and every few seconds.
  */
 export class NatsControl implements Control {
   readonly #options: NatsControlOptions
@@ -35,6 +39,7 @@ export class NatsControl implements Control {
   /** Everything up to this number has been received. */
   #top = 0
   #startedAt = 0
+  #timer: NodeJS.Timeout | undefined
   readonly #reading = new Rerun(() => this.#read())
 
   constructor (options: NatsControlOptions) {
@@ -89,30 +94,52 @@ export class NatsControl implements Control {
     }
   }
 
-  /** Reads messages that were not received. Never rejects: what fails is tried again by the next call. */
+  /** Reads messages that were not received. Never rejects: what fails is tried again soon. */
   async catchUp (): Promise<void> {
     if (this.#options.kept === undefined) return
     try {
       await this.#reading.run()
     } catch {
-      // Either the link is away, and this is called when it comes back, or one request failed, and it is called again
-      // soon.
+      this.#catchUpSoon()
+    }
+  }
+
+  /** Where the link is away, this is called when it comes back. */
+  #catchUpSoon (): void {
+    if (!this.#options.link.isUp) return
+    this.#timer ??= after(() => {
+      this.#timer = undefined
+      void this.catchUp()
+    }, AGAIN).unref()
+  }
+
+  /** Asks before the stream is opened: nearly always it is there, and a revocation may be waiting in it. */
+  async #look (): Promise<StreamInfo> {
+    const { link, kept } = this.#options
+    const ask = async (): Promise<StreamInfo> => await link.jsm.streams.info(this.#plan.name)
+    try {
+      return await link.attempt(ask)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      kept!.setup.forget(this.#plan.name)
+      return await kept!.setup.use(this.#plan, ask)
     }
   }
 
   async #read (): Promise<void> {
-    const { link, kept } = this.#options
-    if (kept === undefined || !link.isUp) throw away()
-    const { state, created } = await kept.setup.use(this.#plan, () => link.jsm.streams.info(this.#plan.name))
+    const { link } = this.#options
+    if (!link.isUp) throw away()
+    const { state, created } = await this.#look()
     // The stream was created again, or has older data: its numbers do not tell which of its messages were received.
     if (String(created) !== this.#created || state.last_seq < this.#top) this.#top = 0
     this.#created = String(created)
+    if (state.messages === 0) this.#top = state.last_seq
     while (this.#top < state.last_seq) {
-      const { messages, isAll } = await fetchAll(link, {
+      const { messages } = await fetchAll(link, {
         stream: this.#plan.name,
         subject: this.#plan.subjects[0]!,
         start: this.#top + 1,
-        most: PAGE
+        most: Math.min(PAGE, state.last_seq - this.#top)
       })
       for (const { seq, time, text } of messages) {
         this.#top = Math.max(this.#top, seq)
@@ -123,7 +150,8 @@ export class NatsControl implements Control {
           this.#options.unread.failed(error, 'control', text.length)
         }
       }
-      if (isAll || messages.length === 0) this.#top = Math.max(this.#top, state.last_seq)
+      // Age alone removes messages, the oldest first, so the newest is there: a server that has it not leads no more.
+      if (messages.length === 0) throw away()
     }
   }
 
@@ -132,5 +160,8 @@ export class NatsControl implements Control {
     if (opened !== undefined) this.#options.deliver(opened.message, opened.from)
   }
 
-  close (): void { for (const subscription of this.#subscriptions) subscription.unsubscribe() }
+  close (): void {
+    clearTimeout(this.#timer)
+    for (const subscription of this.#subscriptions) subscription.unsubscribe()
+  }
 }

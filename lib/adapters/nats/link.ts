@@ -2,6 +2,7 @@ import type { JetStreamClient, JetStreamManager, JetStreamPublishOptions, PubAck
 import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { isKept } from './acks.js'
+import { endBrokenAttempt } from './dialling.js'
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after } from '../../structures/timers.js'
@@ -36,6 +37,15 @@ export interface BucketOptions {
  * from a process that stood still.
  */
 const SPARE = 60_000
+/**
+ * Milliseconds from one attempt to reach a server to the next one, and what is added at random. They bound how late a
+ * node hears of what was sent through a blink, such as a revocation, which has 2 s: at most 200 ms until the next
+ * attempt, none for an attempt that breaks (see `endBrokenAttempt`), and then eight answers one after the other: of the
+ * connection, its greeting, and the first ping; of the ping below; of the control stream's state; and three for what
+ * was missed in it, which are one in a cluster. That leaves 225 ms for each of them; with TLS there are two more, and
+ * 180 ms. The client adds up to a second at random where the link has TLS, unless told otherwise.
+ */
+const WAIT = { least: 100, jitter: 100 }
 /** Bytes of one message, where the server does not tell. */
 const MAX_PAYLOAD = 1_048_576
 /** Milliseconds between two log lines about a broker that is away. */
@@ -87,8 +97,9 @@ export class NatsLink {
     if (connection === undefined) {
       const { connect } = await load('@nats-io/transport-node', import('@nats-io/transport-node'))
       this.#connection = await connect({
-        reconnectTimeWait: 200,
-        reconnectJitter: 300,
+        reconnectTimeWait: WAIT.least,
+        reconnectJitter: WAIT.jitter,
+        reconnectJitterTLS: WAIT.jitter,
         // After two pings without an answer the client takes the link for dead.
         pingInterval: 1_000,
         ...settings,
@@ -130,8 +141,10 @@ export class NatsLink {
   async #watch (connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
       if (this.#isClosed) return
-      if (status.type === 'disconnect') this.#down()
-      else if (status.type === 'reconnect') {
+      if (status.type === 'disconnect') {
+        this.#down()
+        endBrokenAttempt(connection)
+      } else if (status.type === 'reconnect') {
         // Subscriptions have been sent again; the answer to a ping proves that the server has them.
         connection.flush().then(() => {
           if (this.#isClosed || this.#isUp || connection.isClosed()) return

@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { ControlMessage } from '../../../lib/adapters/adapter.js'
+import { Envelopes } from '../../../lib/adapters/broker/envelopes.js'
+import { Unread } from '../../../lib/adapters/broker/unread.js'
+import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
+import { NatsControl } from '../../../lib/adapters/nats/control.js'
+import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
+import type { NatsSetup } from '../../../lib/adapters/nats/setup.js'
+import { until } from '../../helpers/servers.js'
+
+interface Kept { readonly seq: number, readonly time: Date, readonly data: Buffer, readonly subject: string }
+
+/** The server that leads the stream of control messages, one of several. */
+class Leader {
+  readonly messages: Kept[] = []
+  readonly asked: string[] = []
+  /** answers that fail */
+  failing = 0
+  /** answers by a server that has not the newest message */
+  stale = 0
+  last = 0
+  readonly #envelopes = new Envelopes('other', () => 0)
+
+  get link (): NatsLink {
+    return {
+      isUp: true,
+      isClustered: true,
+      timeout: 2_000,
+      listen: () => ({ unsubscribe: () => undefined }),
+      attempt: async (ask: () => Promise<unknown>) => await ask(),
+      jsm: { streams: { info: this.#info.bind(this), getMessage: this.#getMessage.bind(this) } }
+    } as unknown as NatsLink
+  }
+
+  keep (message: ControlMessage): void {
+    const data = Buffer.from(this.#envelopes.seal(message, 'other').text)
+    this.messages.push({ seq: ++this.last, time: new Date(2_000), data, subject: 'realtime.control.kept' })
+  }
+
+  async #info (): Promise<object> {
+    this.asked.push('info')
+    if (this.failing > 0) {
+      this.failing--
+      throw away()
+    }
+    return { created: 'then', state: { last_seq: this.last, messages: this.messages.length } }
+  }
+
+  async #getMessage (_stream: string, { seq: from }: { seq: number }): Promise<Kept | null> {
+    this.asked.push('message')
+    if (this.stale > 0) {
+      this.stale--
+      return null
+    }
+    return this.messages.find(({ seq }) => seq >= from) ?? null
+  }
+}
+
+async function heardBy (leader: Leader): Promise<{ readonly control: NatsControl, readonly heard: ControlMessage[] }> {
+  const heard: ControlMessage[] = []
+  const setup = { use: async (_plan: object, ask: () => Promise<unknown>) => await ask(), forget: () => undefined }
+  const control = new NatsControl({
+    link: leader.link,
+    kept: { setup: setup as unknown as NatsSetup, clock: { now: () => 1_000, ahead: 0 } as NatsClock },
+    prefix: 'realtime',
+    tag: 'mine',
+    nodeId: 'mine',
+    unread: new Unread({ warn: () => undefined }),
+    deliver: (message) => { heard.push(message) }
+  })
+  await control.start()
+  leader.asked.length = 0
+  return { control, heard }
+}
+
+const REVOKED = { type: 'revoke', user: 'ann' } as const
+
+t.test('a revocation that came through a blink is known after two answers of the server', async (t) => {
+  const leader = new Leader()
+  const { control, heard } = await heardBy(leader)
+  leader.keep(REVOKED)
+  await control.catchUp()
+  t.same([heard, leader.asked], [[REVOKED], ['info', 'message']])
+})
+
+for (const [what, fault] of [
+  ['the server did not answer', { failing: 2 }],
+  ['a server answered that has not got it', { stale: 2 }]
+] as const) {
+  t.test(`a revocation that could not be read because ${what} is read again soon`, async (t) => {
+    const leader = new Leader()
+    const { control, heard } = await heardBy(leader)
+    leader.keep(REVOKED)
+    Object.assign(leader, fault)
+    await control.catchUp()
+    t.same(heard, [])
+    await until('it is heard', () => heard.length === 1, 1_500)
+    control.close()
+  })
+}
+
+t.test('a node that was closed reads no more', async (t) => {
+  const leader = new Leader()
+  const { control } = await heardBy(leader)
+  leader.failing = 1
+  await control.catchUp()
+  control.close()
+  await sleep(400)
+  t.same(leader.asked, ['info'])
+})
+
+t.test('messages that are past their time hold up no later ones', async (t) => {
+  const leader = new Leader()
+  const { control, heard } = await heardBy(leader)
+  for (let count = 0; count < 3; count++) leader.keep({ type: 'leave', user: 'ann', room: 'chat/1' })
+  leader.messages.length = 0
+  await control.catchUp()
+  t.same([heard, leader.asked], [[], ['info']])
+  leader.keep(REVOKED)
+  await control.catchUp()
+  t.same(heard, [REVOKED])
+})
