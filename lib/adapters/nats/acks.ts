@@ -16,6 +16,8 @@ export async function isKept (
   { stream, seq }: Pick<PubAck, 'stream' | 'seq'>,
   msgID: string | undefined
 ): Promise<boolean> {
+  // A message that is still in process has no number yet.
+  if (seq === 0) return false
   const kept = await streams.getMessage(stream, { seq })
   if (kept !== null) return kept.header.get(MESSAGE_ID) === msgID
   // The message may have been trimmed since, or replaced by a newer value of its subject.

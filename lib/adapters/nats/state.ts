@@ -1,8 +1,8 @@
 import type { KV } from '@nats-io/kv'
 import { setTimeout as delay } from 'node:timers/promises'
+import { publishBehind } from './behind.js'
 import type { Stamp } from './clock.js'
 import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './link.js'
-import { messageIdOf } from './once.js'
 import { OrderedMap } from '../../structures/ordered-map.js'
 import { subjectOf } from './tokens.js'
 import { isNewer } from '../broker/stored.js'
@@ -239,14 +239,14 @@ export class NatsState {
   async #replace (bucket: KV, key: string, value: string, revision: number): Promise<number | undefined> {
     if (revision === 0) return await bucket.create(key, value)
     if (!this.#link.isClustered) return await bucket.update(key, value, revision)
-    // The leader of several servers compares before they agree on the order, and would accept two changes of one
-    // revision that come at once. A message id is checked after that: of two changes under one id the second is a
-    // duplicate.
-    const { seq, duplicate } = await this.#link.js.publish(subjectOf(this.#name, key), value, {
-      expect: { lastSubjectSequence: revision },
-      msgID: messageIdOf(key, String(revision))
+    return await publishBehind(this.#link, {
+      stream: `KV_${this.#name}`,
+      subject: subjectOf(this.#name, key),
+      text: value,
+      last: revision,
+      key,
+      probe: subjectOf(this.#name, 'probe')
     })
-    return duplicate ? undefined : seq
   }
 }
 

@@ -12,10 +12,10 @@ import { originOf, splitOrigin } from '../broker/payload.js'
 import { isFields, parseJson } from '../broker/stored.js'
 import { decodeStretch, linesOf, readLines, writeLines, type StretchLines } from '../broker/text-payload.js'
 import type { Unread } from '../broker/unread.js'
+import { publishBehind } from './behind.js'
 import type { NatsClock } from './clock.js'
 import { away, isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
-import { messageIdOf } from './once.js'
 import { piecesOf } from './pieces.js'
 import type { Kept } from './pages.js'
 import { fetchEvery } from './reading.js'
@@ -309,14 +309,14 @@ export class NatsTexts implements TextStore {
     const origin = `${tag}-t${(++this.#count).toString(36)}`
     try {
       return await lives.use(this.plan, async ({ life }) => {
-        const { seq, duplicate } = await link.publish(
+        return await publishBehind(link, {
+          stream: this.plan.name,
           subject,
-          `${origin}@${life.epoch}\n${JSON.stringify(said)}\n${lines}`,
-          // Of several servers the leader compares before they agree on the order, and would accept two messages at
-          // once; of two under one id the second is a duplicate.
-          { expect: { lastSubjectSequence: last }, ...(link.isClustered ? { msgID: messageIdOf(subject, `${last}`) } : {}) }
-        )
-        return duplicate ? undefined : seq
+          text: `${origin}@${life.epoch}\n${JSON.stringify(said)}\n${lines}`,
+          last,
+          key: subject,
+          probe: this.plan.probe
+        })
       })
     } catch (error) {
       if (isConflict(error)) return undefined

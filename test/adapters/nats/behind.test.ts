@@ -1,0 +1,144 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { publishBehind } from '../../../lib/adapters/nats/behind.js'
+import type { NatsLink } from '../../../lib/adapters/nats/link.js'
+import { messageIdOf } from '../../../lib/adapters/nats/once.js'
+import { NatsState } from '../../../lib/adapters/nats/state.js'
+import { keyOf } from '../../../lib/protocol/key.js'
+
+const BUCKET = 'realtime_state'
+const KEY = 'lease.booth'
+
+interface Message {
+  readonly subject: string
+  readonly seq: number
+  readonly text: string
+  readonly id: string | undefined
+}
+
+/** The server that leads a bucket among several: it keeps the newest message of each subject. */
+class Leader {
+  readonly messages: Message[] = []
+  /** ids that it knows, with the number that it gave to each */
+  readonly noted = new Map<string, number>()
+  last = 0
+
+  get link (): NatsLink {
+    return {
+      isUp: true,
+      isClustered: true,
+      timeout: 2_000,
+      clock: performance,
+      attempt: async (ask: () => Promise<unknown>) => await ask(),
+      bucket: async () => ({
+        get: async (key: string) => {
+          const found = this.newest(`$KV.${BUCKET}.${key}`)
+          return found === undefined
+            ? null
+            : { operation: 'PUT', length: found.text.length, string: () => found.text, revision: found.seq }
+        },
+        create: async (key: string, text: string) => {
+          return (await this.#publish(`$KV.${BUCKET}.${key}`, text, { expect: { lastSubjectSequence: 0 } })).seq
+        }
+      }),
+      js: { publish: this.#publish.bind(this) },
+      jsm: {
+        streams: {
+          getMessage: async (_stream: string, query: { seq?: number, last_by_subj?: string }) => {
+            await sleep(1)
+            const found = query.seq === undefined
+              ? this.newest(query.last_by_subj!)
+              : this.messages.find(({ seq }) => seq === query.seq)
+            return found === undefined ? null : { ...found, header: { get: () => found.id ?? '' } }
+          },
+          info: async () => ({ state: { last_seq: this.last } })
+        }
+      }
+    } as unknown as NatsLink
+  }
+
+  newest (subject: string): Message | undefined { return this.messages.find((each) => each.subject === subject) }
+
+  async #publish (
+    subject: string,
+    text: string,
+    { expect, msgID: id }: { expect?: { lastSubjectSequence: number }, msgID?: string } = {}
+  ): Promise<{ stream: string, seq: number, duplicate: boolean }> {
+    await sleep(1)
+    const before = this.newest(subject)
+    if (expect !== undefined && expect.lastSubjectSequence !== (before?.seq ?? 0)) {
+      throw Object.assign(new Error('wrong last sequence'), { code: 10071 })
+    }
+    const known = id === undefined ? undefined : this.noted.get(id)
+    if (known !== undefined) return { stream: `KV_${BUCKET}`, seq: known, duplicate: true }
+    const seq = ++this.last
+    if (before !== undefined) this.messages.splice(this.messages.indexOf(before), 1)
+    this.messages.push({ subject, seq, text, id })
+    if (id !== undefined) this.noted.set(id, seq)
+    return { stream: `KV_${BUCKET}`, seq, duplicate: false }
+  }
+}
+
+function stateOf ({ link }: Leader): NatsState {
+  return new NatsState(link, BUCKET, { ttl: 60_000, replicas: 3, storage: 'memory' })
+}
+
+/** @returns how often the key has been counted by now */
+async function count (state: NatsState): Promise<number> {
+  return await state.change(KEY, (value) => {
+    const next = Number(value ?? 0) + 1
+    return { value: String(next), result: next }
+  })
+}
+
+for (const [seq, number] of [
+  [99, 'under a number to come'],
+  [7, 'under a number that is past'],
+  [0, 'without a number']
+] as const) {
+  t.test(`a value can be changed though the leader has noted ${number} a change that was never agreed on`, async (t) => {
+    const leader = new Leader()
+    leader.last = 10
+    const [a, b] = [stateOf(leader), stateOf(leader)]
+    t.equal(await count(a), 1)
+    leader.noted.set(messageIdOf(KEY, '11'), seq)
+    t.equal(await count(a), 2)
+    t.equal(await count(b), 3)
+  })
+}
+
+t.test('of nodes that change one value at once each has its change, though the leader has noted one that is in no stream', async (t) => {
+  const leader = new Leader()
+  const nodes = Array.from({ length: 4 }, () => stateOf(leader))
+  t.equal(await count(nodes[0]!), 1)
+  for (const id of ['1', keyOf('1', '1'), keyOf('1', '2')]) leader.noted.set(messageIdOf(KEY, id), 99)
+  const counts = await Promise.all(nodes.map(count))
+  t.same(counts.sort(), [2, 3, 4, 5])
+})
+
+t.test('a change that is settled while its id is noted without a number is another node\'s, not one that was never agreed on', async (t) => {
+  const leader = new Leader()
+  const { link } = leader
+  const change = { stream: `KV_${BUCKET}`, subject: `$KV.${BUCKET}.${KEY}`, key: KEY, probe: `$KV.${BUCKET}.probe` }
+  const first = await publishBehind(link, { ...change, text: 'first', last: 0 })
+  // Another node's change is in process: it is there once a later message is.
+  leader.noted.set(messageIdOf(KEY, '1'), 0)
+  const publish = link.js.publish.bind(link.js)
+  Object.assign(link.js, {
+    publish: async (subject: string, text: string, options: object) => {
+      if (subject === change.probe) await publish(change.subject, 'other')
+      return await publish(subject, text, options)
+    }
+  })
+  t.equal(await publishBehind(link, { ...change, text: 'mine', last: first! }), undefined)
+  t.equal(leader.newest(change.subject)?.text, 'other')
+})
+
+t.test('where the leader has noted too many such changes, the change is refused for now', async (t) => {
+  const leader = new Leader()
+  const state = stateOf(leader)
+  await count(state)
+  leader.noted.set(messageIdOf(KEY, '1'), 99)
+  for (let id = 1; id < 20; id++) leader.noted.set(messageIdOf(KEY, keyOf('1', String(id))), 99)
+  await t.rejects(count(state), { code: 'unavailable' })
+})
