@@ -207,7 +207,6 @@ class NatsAdapter implements Adapter {
     const nodes = new Nodes({
       node: this.#tag,
       beat: (name, away) => beatOf(values, { clock, node: name, away, unread: this.#unread }),
-      onLost: () => { this.#lost() },
       hold: async () => { await this.#host!.state(true, true) }
     })
     const presence = new NatsPresence({
@@ -501,6 +500,8 @@ class NatsAdapter implements Adapter {
 
   #up (): void {
     const kept = this.#kept
+    // A revocation may be among what was missed, so it is asked for before all else.
+    void this.#controls?.catchUp()
     if (kept !== undefined) {
       for (const state of kept.states) state.forget()
       kept.lives.forget()
@@ -510,15 +511,11 @@ class NatsAdapter implements Adapter {
       kept.rereading.all()
     }
     this.#clocks?.tell('?')
-    void this.#controls?.catchUp()
     this.#rooms.checkAll()
     this.#host!.state(true)
   }
 
-  /** Called when leases and presence of this node are gone: everything is taken again. */
-  #lost (): void { if (this.#link.isUp) void Promise.resolve(this.#host?.state(true, true)).catch(() => undefined) }
-
-  /** Called when they are gone and older data may have taken their place. */
+  /** Called when leases and presence of this node are gone, and older data may have taken their place. */
   #forgotten (): void { this.#kept?.nodes.holdAnew() }
 
   /** Runs every few seconds, because a subscription may lose messages although its link stands. */
@@ -549,7 +546,8 @@ class NatsAdapter implements Adapter {
 
   async #compareAll (list: readonly Room[], done: (followed: Room) => void): Promise<void> {
     const { streams } = this.#kept!
-    const top = await streams.verify(list[0]!.settings)
+    const { settings } = list[0]!
+    const top = await streams.verify(settings)
     const moved = await gather(list, (followed) => {
       const { comparedAt, tail } = followed
       tail!.check({ epoch: top.epoch, offset: 0 })
@@ -560,9 +558,12 @@ class NatsAdapter implements Adapter {
     })
     await inBatches(moved, BATCH, async (followed) => {
       followed.tail!.check(await streams.position(followed.room, followed.settings))
-      followed.comparedAt = top.offset
       done(followed)
     })
+    if (moved.length === 0) return
+    // A server that leads no more may have told an older position.
+    const isSure = (await streams.top(settings)).leader === top.leader
+    for (const followed of moved) followed.comparedAt = isSure ? top.offset : -1
   }
 }
 

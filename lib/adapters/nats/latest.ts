@@ -3,7 +3,7 @@ import { keyOf } from '../../protocol/key.js'
 import type { Publication, RoomSettings } from '../adapter.js'
 import type { KeyBudget } from './key-budget.js'
 import type { NatsClock } from './clock.js'
-import { isConflict, type NatsLink } from './link.js'
+import { away, isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
 import { fetchEvery } from './reading.js'
@@ -50,6 +50,8 @@ export class NatsLatest {
   /** The stream's newest number at the last two readings while the link stood. */
   #seen: readonly [before: number, now: number] = [0, 0]
   #epoch = ''
+  /** Server that led the stream at the last reading, where there are several. */
+  #leader: string | undefined
 
   constructor (options: NatsLatestOptions) {
     this.#options = options
@@ -105,9 +107,9 @@ export class NatsLatest {
     const { clock, prefix, unread } = this.#options
     const now = clock.now()
     const oldest = now - latestTtl(settings)
-    const found = await fetchEvery(this.#options, this.plan, `${prefix}.latest.${tokenOf(room)}.*`, 1)
-    const { shift } = (await this.#options.lives.open(this.plan)).life
-    const packets = found.filter(({ time }) => time > oldest).flatMap(({ seq, time, text }) => {
+    const subject = `${prefix}.latest.${tokenOf(room)}.*`
+    const { messages, life: { shift } } = await fetchEvery(this.#options, this.plan, subject, 1)
+    const packets = messages.filter(({ time }) => time > oldest).flatMap(({ seq, time, text }) => {
       try {
         return decodePayload(room, text, { version: shift + seq, age: Math.max(0, now - time) })
       } catch (error) {
@@ -122,12 +124,19 @@ export class NatsLatest {
     return [...removals.slice(Math.max(0, removals.length + values.length - MAX_LATEST)), ...values]
   }
 
-  /** Notes how far the stream is: every earlier value has been received by now, or will be by the next reading. */
-  async look (): Promise<void> {
-    const { info, life } = await this.#options.lives.verify(this.plan)
+  /**
+   * Notes how far the stream is: every earlier value has been received by now, or will be by the next reading.
+   *
+   * @returns whether another server leads the stream than at the last reading
+   */
+  async look (): Promise<boolean> {
+    const { info: { state, cluster }, life } = await this.#options.lives.verify(this.plan)
     const [, now] = this.#seen
-    this.#seen = life.epoch === this.#epoch ? [now, info.state.last_seq] : [0, info.state.last_seq]
+    this.#seen = life.epoch === this.#epoch ? [now, state.last_seq] : [0, state.last_seq]
     this.#epoch = life.epoch
+    const before = this.#leader
+    this.#leader = cluster?.leader
+    return before !== undefined && before !== this.#leader
   }
 
   /**
@@ -138,10 +147,12 @@ export class NatsLatest {
     const { clock, lives, prefix } = this.#options
     const { info, life } = await lives.verify(this.plan)
     const from = life.epoch === this.#epoch ? this.#seen[0] : 0
-    if (info.state.last_seq <= from) return []
-    const found = await fetchEvery(this.#options, this.plan, `${prefix}.latest.>`, from + 1)
+    if (info.state.last_seq <= from || info.state.messages === 0) return []
+    const { messages, life: { epoch } } = await fetchEvery(this.#options, this.plan, `${prefix}.latest.>`, from + 1)
+    // The newest is there, whatever was set: a server that has it not leads no more.
+    if (epoch !== life.epoch || (messages.at(-1)?.seq ?? 0) < info.state.last_seq) throw away()
     const now = clock.now()
-    return found.map(({ subject, seq, time, text }) => {
+    return messages.map(({ subject, seq, time, text }) => {
       return { token: subject.split('.').at(-2)!, version: life.shift + seq, age: Math.max(0, now - time), text }
     })
   }

@@ -134,6 +134,7 @@ export class NatsLives {
    * Reads the stream as it is now, in whichever life it is.
    *
    * @param subject to count the events of
+   * @throws Refusal `unavailable`, also when what is read is not what it is known to be
    */
   async look (plan: NumberedPlan, subject?: string): Promise<Found> {
     const { link } = this.#options
@@ -141,12 +142,15 @@ export class NatsLives {
       const info = await link.jsm.streams.info(plan.name, subject === undefined ? {} : { subjects_filter: subject })
       return { info, life }
     }
-    const seen = this.top(plan.name)
-    const found = await this.use(plan, ask)
-    const { info, life } = found
-    if (String(info.created) === life.created && info.state.last_seq >= seen) return found
-    this.doubt(plan.name)
-    return await this.use(plan, ask)
+    for (let isAgain = false; ; isAgain = true) {
+      const seen = this.top(plan.name)
+      const found = await this.use(plan, ask)
+      const { info, life } = found
+      if (String(info.created) === life.created && info.state.last_seq >= seen) return found
+      // A server that leads no more answers like one that has older data.
+      if (isAgain) throw away()
+      this.doubt(plan.name)
+    }
   }
 
   /** Does the same, and checks whether another node has found a new life. */

@@ -70,6 +70,10 @@ export class NatsPresence implements PresenceStore {
   readonly #leases = new Set<number>()
   readonly #burial: Burial
   readonly #round = new Round(() => this.#rooms.keys())
+  /** Number of the newest break of the link. */
+  #breaks = 0
+  /** Whether changes that were announced meanwhile have not been read yet. */
+  #isBehind = false
   /** Number of the sweep under way. */
   #sweep = 0
 
@@ -182,6 +186,7 @@ export class NatsPresence implements PresenceStore {
   }
 
   async sweep (rooms: Iterable<string>): Promise<void> {
+    if (this.#isBehind) await this.#catchUp()
     const sweep = ++this.#sweep
     await inTurns(rooms, AT_ONCE, (room) => {
       const watched = this.#rooms.get(room)
@@ -203,10 +208,21 @@ export class NatsPresence implements PresenceStore {
     await this.#burial.run(this.#leases)
   }
 
-  /** Called after the link was broken: changes that were announced meanwhile are delivered now. */
+  /**
+   * Called after the link was broken: changes that were announced meanwhile are delivered now, or with the next sweep
+   * where that fails.
+   */
   async up (): Promise<void> {
+    this.#breaks++
+    this.#isBehind = true
+    await this.#catchUp()
+  }
+
+  async #catchUp (): Promise<void> {
+    const before = this.#breaks
     const rooms = await gather(this.#rooms, ([, { heard }]) => heard !== undefined)
     await inBatches(rooms, BATCH, async ([room]) => { await this.#look(room) })
+    this.#isBehind &&= before !== this.#breaks
   }
 
   /** Takes a change that was announced. */

@@ -1,6 +1,6 @@
 import { readLeader } from './leader-reading.js'
-import type { NatsLink } from './link.js'
-import type { NatsLives, NumberedPlan } from './lives.js'
+import { away, type NatsLink } from './link.js'
+import type { Life, NatsLives, NumberedPlan } from './lives.js'
 import type { Kept, Page, Part } from './pages.js'
 
 const NANOS = 1_000_000
@@ -28,19 +28,29 @@ const COUNTED = 128
 /** Messages of one read of all. */
 const ALL = 5_000
 
-/** Reads all messages of a subject from a number on, and again where the stream has been made anew. */
+/**
+ * Reads all messages of a subject from a number on.
+ *
+ * @returns the messages, and the life of the stream in which they have their numbers
+ * @throws Refusal `unavailable`, also when another life begins meanwhile
+ */
 export async function fetchEvery (
   { link, lives }: { readonly link: NatsLink, readonly lives: NatsLives },
   plan: NumberedPlan,
   subject: string,
   from: number
-): Promise<Kept[]> {
+): Promise<{ readonly messages: readonly Kept[], readonly life: Life }> {
   const all: Kept[] = []
+  let known: Life | undefined
   for (let start = from; ;) {
     const part = { stream: plan.name, subject, start, most: ALL }
-    const { messages, isAll } = await lives.use(plan, () => fetchAll(link, part))
+    const { messages, isAll, life } = await lives.use(plan, async (opened) => {
+      return { ...await fetchAll(link, part), life: opened.life }
+    })
+    if (life.epoch !== (known ?? life).epoch) throw away()
+    known = life
     all.push(...messages)
-    if (isAll || messages.length === 0) return all
+    if (isAll || messages.length === 0) return { messages: all, life }
     start = messages.at(-1)!.seq + 1
   }
 }

@@ -31,7 +31,7 @@ const TOKENS = 500
  */
 export class NatsRereading {
   readonly #options: NatsRereadingOptions
-  /** Rooms that show `latest` values which the broker does not have. */
+  /** Rooms that show `latest` values which the broker does not have, and those whose values could not be read. */
   readonly #local = new Set<string>()
   /** Whether something still has to be read again. */
   #isMissing = false
@@ -46,10 +46,13 @@ export class NatsRereading {
   /** Notes that a room is not followed any more. */
   left (room: string): void { this.#local.delete(room) }
 
-  /** Runs every few seconds: reads what could not be read, else looks where the stream of values stands. */
+  /**
+   * Runs every few seconds: reads what could not be read, else looks where the stream of values stands. A server that
+   * led it until now may have forwarded less than was accepted.
+   */
   look (): void {
     if (this.#isMissing) this.all()
-    else this.#options.latest.look().catch(() => {})
+    else this.#options.latest.look().then((isMoved) => { if (isMoved) this.all() }, () => {})
   }
 
   /** Reads all values that may have been set while the link was broken, and all texts; later where that fails. */
@@ -73,11 +76,12 @@ export class NatsRereading {
     this.#isMissing = false
     for (const followed of rooms.values()) if (followed.settings.append !== undefined) this.texts(followed)
     await latest.look()
-    for (const room of this.#local) {
+    const local = [...this.#local]
+    this.#local.clear()
+    for (const room of local) {
       const followed = rooms.get(room)
       if (followed !== undefined) this.values(followed)
     }
-    this.#local.clear()
   }
 
   /** Reads the values of one room. */
@@ -85,7 +89,10 @@ export class NatsRereading {
     const { latest, rooms, host } = this.#options
     latest.read(room, settings).then((packets) => {
       for (const packet of packets) if (rooms.has(room)) host().event(room, packet)
-    }, () => { this.#isMissing = true })
+    }, () => {
+      this.#isMissing = true
+      if (rooms.has(room)) this.#local.add(room)
+    })
   }
 
   /** Reads the texts of one room. */

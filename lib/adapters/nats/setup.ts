@@ -77,7 +77,7 @@ export class NatsSetup {
         try {
           const known = await link.jsm.streams.info(name)
           const isSame = (perSubject === undefined || known.config.max_msgs_per_subject === perSubject) &&
-            known.config.max_age === config.max_age
+            known.config.max_age === config.max_age && known.config.duplicate_window === config.duplicate_window
           return isSame ? known : await link.jsm.streams.update(name, config)
         } catch (error) {
           if (!isMissing(error)) throw error

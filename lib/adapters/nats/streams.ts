@@ -4,8 +4,8 @@ import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
 import type { HistoryQuery, RoomSettings } from '../adapter.js'
 import type { NatsClock } from './clock.js'
-import type { NatsLink } from './link.js'
-import type { Life, NatsLives, NumberedPlan } from './lives.js'
+import { away, type NatsLink } from './link.js'
+import type { Found as Looked, Life, NatsLives, NumberedPlan } from './lives.js'
 import type { Kept } from './pages.js'
 import { fetchAll, numberOf } from './reading.js'
 import { tokenOf } from './tokens.js'
@@ -22,6 +22,9 @@ export interface NatsStreamsOptions {
   readonly idempotency: number
 }
 
+/** The newest position of a stream, as told by the server that leads it; it has a name where there are several. */
+export interface Top extends Position { readonly leader: string | undefined }
+
 /** The result of a read, and the newest sequence of the whole stream at that time, which bounds any position of it. */
 export interface Found { readonly range: Range, readonly last: number }
 
@@ -30,6 +33,8 @@ export interface Found { readonly range: Range, readonly last: number }
  * continues from what there is.
  */
 const PAGE_TIME = 500
+/** Readings that may contradict themselves before the broker counts as unable to answer. */
+const READINGS = 3
 
 /**
  * One JetStream stream per definition that has history, with a subject per room. The server forwards accepted events
@@ -74,12 +79,12 @@ export class NatsStreams {
   }
 
   /** Returns the newest position of the stream; no event of any of its rooms is above it. */
-  async top (settings: RoomSettings): Promise<Position> {
+  async top (settings: RoomSettings): Promise<Top> {
     return topOf(await this.#options.lives.look(this.plan(settings)))
   }
 
   /** Returns the same position, after asking whether other nodes know of a new epoch. */
-  async verify (settings: RoomSettings): Promise<Position> {
+  async verify (settings: RoomSettings): Promise<Top> {
     return topOf(await this.#options.lives.verify(this.plan(settings)))
   }
 
@@ -101,61 +106,120 @@ export class NatsStreams {
     await link.attempt(() => link.jsm.streams.purge(this.plan(settings).name, { filter, seq }))
   }
 
-  async read (room: string, settings: RoomSettings, { since, last, limit, bytes }: HistoryQuery): Promise<Found> {
+  async read (room: string, settings: RoomSettings, query: HistoryQuery): Promise<Found> {
+    for (let reading = 1; ; reading++) {
+      const found = await this.#read(room, settings, query)
+      if (found !== undefined) return found
+      if (reading === READINGS) throw away()
+    }
+  }
+
+  /**
+   * Reads in the order in which the answers of several requests are right together: first how far the stream goes, then
+   * its events, then where it begins by now. What came meanwhile was read as well, and what was removed meanwhile is
+   * before that beginning.
+   *
+   * @returns `undefined` when the answers contradict each other, because another server led in between
+   */
+  async #read (
+    room: string,
+    settings: RoomSettings,
+    { since, last, limit, bytes }: HistoryQuery
+  ): Promise<Found | undefined> {
     const { link, lives, clock } = this.#options
     const history = settings.history as Exclude<RoomSettings['history'], false>
     const subject = this.subject(room, settings)
-    const { info, life: { epoch, before } } = await lives.look(this.plan(settings), subject)
-    const { first_seq: first, last_seq: newest, subjects = {} } = info.state
+    const begun = await lives.look(this.plan(settings), subject)
+    const { info, life: { epoch, before } } = begun
+    const { last_seq: newest, subjects = {} } = info.state
     const held = subjects[subject] ?? 0
+    const from = since === undefined ? 0 : since.offset
+    // Nothing is behind the end, and what is before it is not asked for.
+    if (since?.epoch === epoch && from === newest) {
+      return { range: { epoch, top: newest, floor: 0, before, events: [] }, last: newest }
+    }
     const now = clock.now()
     const oldest = now - history.ttl
-    let floor = Math.max(0, first - 1)
-    if (held > history.size) {
-      // The leader of the stream is asked, because a copy that is behind still has trimmed events.
-      const query = { seq: first, next_by_subj: subject }
-      const witness = await link.attempt(() => link.jsm.streams.getMessage(info.config.name, query))
-      floor = Math.max(floor, witness?.seq ?? 0)
-    }
-    const from = since === undefined ? 0 : since.offset
+    const most = Math.min(last ?? limit, limit)
+    // Who asks for no events wants to know where the stream stands.
+    const isAsked = (since === undefined ? most : limit) > 0
     const wanted = since === undefined ? held : limit
     const patience = since === undefined || bytes === undefined ? undefined : PAGE_TIME
-    const most = Math.min(last ?? limit, limit)
     const stream = info.config.name
     // Of the newest events only the oldest that fit into the bytes are wanted, so the events before them are not read.
     const isSought = since === undefined && bytes !== undefined && most > 0 && most < held
     let start = isSought ? await numberOf(link, { stream, subject, index: held - most }) : from + 1
+    // The oldest event only proves that nothing between it and the next was trimmed.
+    let isProof = since === undefined && !isSought && held > history.size
     const events: Arrival[] = []
+    let floor = 0
     let previous = from
-    let isAll = true
+    let isAll = isAsked
     let isPart = false
     let messages: Kept[] = []
     do {
-      if (held === 0) break
+      if (held === 0 || !isAsked) break
       ({ messages, isAll, isPart } = await fetchAll(link, { stream, subject, start, most: wanted, bytes, patience }))
       for (const { seq, time, text } of messages) {
         // A clear stands at the beginning of what is kept behind it, as what is past its time does.
-        if (time <= oldest || isClear(text)) floor = Math.max(floor, seq)
-        else if (seq > floor || since !== undefined) {
-          const age = Math.max(0, now - time)
-          events.push(arrivalOf({ room, epoch, offset: seq, previous, age }, text))
-        }
+        if (isProof || time <= oldest || isClear(text)) floor = Math.max(floor, seq)
+        else events.push(arrivalOf({ room, epoch, offset: seq, previous, age: Math.max(0, now - time) }, text))
+        isProof = false
         previous = seq
       }
       start = previous + 1
       // A page of expired events only would be empty, so the next one is read.
     } while (isPart && events.length === 0)
+    const newestOfAll = Math.max(newest, messages.at(-1)?.seq ?? 0)
+    const beginning = await this.#beginning(room, settings, begun, (seq) => {
+      // The end that was read is the end of what was there, and an empty page is one behind which there is nothing.
+      return isAll && seq > previous && (seq <= newestOfAll || messages.length === 0)
+    })
+    if (beginning === undefined) return undefined
+    floor = Math.max(floor, beginning)
     const known = since === undefined ? events.filter(({ offset }) => offset > floor) : events
     const shown = since === undefined && !isPart ? lastOf(known, most) : known
-    const newestOfAll = Math.max(newest, messages.at(-1)?.seq ?? 0)
     // A reader that stands above all events knows another life of this stream.
     const top = isAll ? Math.min(Math.max(from, previous), newestOfAll) : newestOfAll
     return { range: { epoch, top, floor, before, events: shown, isPart }, last: newestOfAll }
   }
+
+  /**
+   * Returns the offset before the oldest event of a room; what is not above it may have been removed. The leader is
+   * asked, because a copy that is behind still has trimmed events.
+   *
+   * @param begun how the stream was before it was read
+   * @param isMissing whether the newest event of the room should have been read and was not
+   * @returns `undefined` when the stream is another one than then, or another server leads it
+   */
+  async #beginning (
+    room: string,
+    settings: RoomSettings,
+    begun: Looked,
+    isMissing: (newest: number) => boolean
+  ): Promise<number | undefined> {
+    const { link, lives } = this.#options
+    const subject = this.subject(room, settings)
+    const plan = this.plan(settings)
+    const [{ info, life }, { offset: newest }] = await Promise.all([
+      lives.look(plan, subject),
+      this.position(room, settings)
+    ])
+    const { first_seq: first, last_seq: last, subjects = {} } = info.state
+    if (life.epoch !== begun.life.epoch || last < begun.info.state.last_seq ||
+      info.cluster?.leader !== begun.info.cluster?.leader || isMissing(newest)) {
+      return undefined
+    }
+    const before = Math.max(0, first - 1)
+    if ((subjects[subject] ?? 0) <= (settings.history as { readonly size: number }).size) return before
+    const query = { seq: first, next_by_subj: subject }
+    const oldest = await link.attempt(() => link.jsm.streams.getMessage(plan.name, query))
+    return Math.max(before, oldest?.seq ?? 0)
+  }
 }
 
-function topOf ({ info, life: { epoch } }: { readonly info: StreamInfo, readonly life: Life }): Position {
-  return { epoch, offset: info.state.last_seq }
+function topOf ({ info, life: { epoch } }: { readonly info: StreamInfo, readonly life: Life }): Top {
+  return { epoch, offset: info.state.last_seq, leader: info.cluster?.leader }
 }
 
 function lastOf<T> (list: readonly T[], count: number): T[] {

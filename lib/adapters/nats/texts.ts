@@ -398,8 +398,7 @@ export class NatsTexts implements TextStore {
   async read (room: string, { append }: RoomSettings, which?: Which): Promise<KeptText[]> {
     const { clock, prefix } = this.#options
     const subject = which === undefined ? `${prefix}.text.${tokenOf(room)}.*` : this.#subject(room, which)
-    const messages = await fetchEvery(this.#options, this.plan, subject, 1)
-    const { shift } = (await this.#options.lives.open(this.plan)).life
+    const { messages, life: { shift } } = await fetchEvery(this.#options, this.plan, subject, 1)
     const texts = new Map<string, Found>()
     for (const message of messages) this.#put(texts, message, shift)
     const now = clock.now()

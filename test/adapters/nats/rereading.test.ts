@@ -1,0 +1,167 @@
+import t from 'tap'
+import type { AdapterHost, PresenceChange } from '../../../lib/adapters/adapter.js'
+import type { Nodes } from '../../../lib/adapters/broker/nodes.js'
+import { Unread } from '../../../lib/adapters/broker/unread.js'
+import { live } from '../../../lib/adapters/contract/host.js'
+import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
+import { KeyBudget } from '../../../lib/adapters/nats/key-budget.js'
+import { NatsLatest, type MissedValue } from '../../../lib/adapters/nats/latest.js'
+import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
+import type { NatsLives } from '../../../lib/adapters/nats/lives.js'
+import { NatsPresence } from '../../../lib/adapters/nats/presence.js'
+import { NatsRereading } from '../../../lib/adapters/nats/rereading.js'
+import type { NatsState, Step } from '../../../lib/adapters/nats/state.js'
+import type { NatsTexts } from '../../../lib/adapters/nats/texts.js'
+
+const unread = new Unread({ warn: () => undefined })
+const turns = async (): Promise<void> => { for (let turn = 0; turn < 4; turn++) await new Promise(setImmediate) }
+
+/** The stream of values, of which only the questions count. */
+class Values {
+  readonly asked: string[] = []
+  failing = 0
+  isMoved = false
+  async look (): Promise<boolean> { return this.isMoved }
+  async missed (): Promise<readonly MissedValue[]> {
+    this.asked.push('missed')
+    return []
+  }
+
+  async read (room: string): Promise<readonly never[]> {
+    this.asked.push(room)
+    if (this.failing > 0) {
+      this.failing--
+      throw away()
+    }
+    return []
+  }
+}
+
+function rereadingOf (values: Values): NatsRereading {
+  return new NatsRereading({
+    latest: values as unknown as NatsLatest,
+    texts: undefined as unknown as NatsTexts,
+    rooms: new Map([['live/1', { room: 'live/1', settings: live }]]),
+    unread,
+    host: () => ({}) as AdapterHost
+  })
+}
+
+t.test('a room that shows a value which the server does not have is read until that succeeds', async (t) => {
+  const values = new Values()
+  const rereading = rereadingOf(values)
+  rereading.shows('live/1')
+  values.failing = 2
+  rereading.all()
+  await turns()
+  for (let look = 0; look < 4; look++) {
+    rereading.look()
+    await turns()
+  }
+  t.same(values.asked.filter((what) => what === 'live/1'), ['live/1', 'live/1', 'live/1'])
+})
+
+t.test('values are read again once another server leads their stream, which the last one may not have forwarded', async (t) => {
+  const values = new Values()
+  const rereading = rereadingOf(values)
+  rereading.look()
+  await turns()
+  t.same(values.asked, [])
+  values.isMoved = true
+  rereading.look()
+  values.isMoved = false
+  await turns()
+  t.same(values.asked, ['missed'])
+})
+
+/** Servers of a cluster that keep the stream of values. */
+function latestOf (server: { leader: string, last: number, found: number }): NatsLatest {
+  const opened = (): object => ({
+    info: { state: { last_seq: server.last, messages: 1 }, cluster: { leader: server.leader } },
+    life: { epoch: 'epoch001', shift: 1_000 }
+  })
+  const link = {
+    isClustered: true,
+    attempt: async (ask: () => Promise<unknown>) => await ask(),
+    jsm: {
+      streams: {
+        getMessage: async (_stream: string, { seq }: { seq: number }) => seq > server.found
+          ? null
+          : {
+              subject: 'realtime.latest.room.key',
+              seq: server.found,
+              time: new Date(),
+              data: Buffer.from('value')
+            }
+      }
+    }
+  } as unknown as NatsLink
+  const lives = {
+    verify: async () => opened(),
+    use: async (_plan: object, ask: (found: object) => Promise<unknown>) => await ask(opened())
+  } as unknown as NatsLives
+  return new NatsLatest({
+    link,
+    lives,
+    clock: { now: () => Date.now() } as NatsClock,
+    prefix: 'realtime',
+    idempotency: 1_000,
+    keys: new KeyBudget(1_000),
+    unread
+  })
+}
+
+t.test('another leader of the values is noticed once', async (t) => {
+  const server = { leader: 'n1', last: 5, found: 5 }
+  const latest = latestOf(server)
+  const looks = [await latest.look(), await latest.look()]
+  server.leader = 'n2'
+  t.same([...looks, await latest.look(), await latest.look()], [false, false, true, false])
+})
+
+t.test('values of a server that has not the newest do not count as all that were missed', async (t) => {
+  const server = { leader: 'n1', last: 9, found: 7 }
+  const latest = latestOf(server)
+  await t.rejects(latest.missed(), { code: 'unavailable' })
+  server.found = 9
+  t.equal((await latest.missed()).at(-1)?.version, 1_009)
+})
+
+/** Values that nodes share. */
+class Shared {
+  readonly values = new Map<string, string>()
+  failing = 0
+
+  async change<T> (key: string, step: (value: string | undefined) => Step<T>): Promise<T> {
+    if (this.failing > 0) {
+      this.failing--
+      throw away()
+    }
+    const { value, result } = step(this.values.get(key))
+    if (value !== undefined) this.values.set(key, value)
+    return result
+  }
+}
+
+t.test('changes of presence that could not be read when the link came back are told with the next sweep', async (t) => {
+  const shared = new Shared()
+  const told: PresenceChange[] = []
+  const make = (deliver: (change: PresenceChange) => void): NatsPresence => new NatsPresence({
+    state: shared as unknown as NatsState,
+    clock: { now: () => Date.now() } as NatsClock,
+    nodes: { id: 'n', mark: () => '', dead: () => [], isDead: () => false } as unknown as Nodes,
+    announce: () => undefined,
+    unread,
+    deliver: (_room, change) => { deliver(change) }
+  })
+  const [near, far] = [make((change) => { told.push(change) }), make(() => undefined)]
+  const rooms = Array.from({ length: 30 }, (_, index) => `chat/${index}`)
+  for (const room of rooms) await near.join(room, { userId: 'ann', connection: 'c1' }, 60_000)
+  for (const room of rooms) await far.join(room, { userId: 'bob', connection: 'c2' }, 60_000)
+  told.length = 0
+  shared.failing = rooms.length
+  await t.rejects(near.up(), { code: 'unavailable' })
+  await turns()
+  await near.sweep(rooms)
+  t.same(told.map(({ joined }) => joined.map(({ userId }) => userId)), rooms.map(() => ['bob']))
+})
