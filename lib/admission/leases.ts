@@ -38,6 +38,9 @@ export class Leases {
   readonly #options: LeasesOptions
   /** Leases that this node no longer wants, and that its adapter could not be told of. */
   readonly #owed = new ExpiringMap<OwedLease>(MAX_OWED)
+  /** Leases that this node holds though its adapter could not be asked: others count them as soon as it is told. */
+  readonly #untold = new ExpiringMap<HeldLease>(MAX_OWED)
+  #isTelling = false
   readonly #renewal = new Rerun(() => this.#renewAll())
   #renewer: NodeJS.Timeout | undefined
   #payer: NodeJS.Timeout | undefined
@@ -85,17 +88,23 @@ export class Leases {
   }
 
   /**
-   * Takes a lease. Where the adapter cannot be asked, `whenUnavailable` decides.
+   * Takes a lease. Where the adapter cannot be asked, `whenUnavailable` decides, and the adapter is told of it as soon
+   * as it can be: until then it would give to another what is taken here.
    *
    * @param limit leases of one key, on all nodes
    * @returns false when there is none left
    */
-  async acquire (lease: Lease, limit: number): Promise<boolean> {
+  async acquire (lease: HeldLease, limit: number): Promise<boolean> {
     this.#owed.delete(nameOf(lease))
     try {
       return await this.#store.acquire(lease.key, lease.holder, limit, LEASE)
     } catch (error) {
-      if (this.#options.whenUnavailable === 'admit') return true
+      if (this.#options.whenUnavailable === 'admit') {
+        const now = performance.now()
+        this.#untold.set(nameOf(lease), lease, now + OWED, now)
+        this.#payLater()
+        return true
+      }
       // The lease may have been taken all the same.
       this.#owe(lease)
       throw error
@@ -138,6 +147,37 @@ export class Leases {
       // A lease that is missing was taken again or released meanwhile.
       if (this.#owed.get(nameOf(lease), performance.now()) !== undefined) this.#release(lease, until)
     })
+    void this.#tell()
+  }
+
+  /** Takes the leases at the adapter that it could not be asked for, whatever the limit. Never rejects. */
+  async #tell (): Promise<void> {
+    if (this.#isTelling || this.#untold.size === 0) return
+    this.#isTelling = true
+    try {
+      let batch: HeldLease[] = []
+      for (const lease of [...this.#untold.values(performance.now())]) {
+        // The one who has given it back meanwhile has told the adapter so.
+        if (lease.isHeld()) batch.push(lease)
+        else this.#untold.delete(nameOf(lease))
+        if (batch.length < BATCH) continue
+        await this.#tellBatch(batch)
+        batch = []
+      }
+      if (batch.length > 0) await this.#tellBatch(batch)
+    } catch {
+      // The adapter is still away.
+      this.#payLater()
+    } finally {
+      this.#isTelling = false
+    }
+  }
+
+  async #tellBatch (batch: readonly HeldLease[]): Promise<void> {
+    await this.#renewBatch(batch)
+    this.#again = AGAIN.first
+    const now = performance.now()
+    for (const lease of batch) if (this.#untold.get(nameOf(lease), now) === lease) this.#untold.delete(nameOf(lease))
   }
 }
 

@@ -83,15 +83,17 @@ export class Slots {
 
   * #leased (): Generator<HeldLease> {
     for (const [holder, { user, userLease, rooms }] of this.#holders) {
-      if (userLease) {
-        yield { key: userKey(user), holder, isHeld: () => this.#holders.get(holder)?.userLease === true }
-      }
-      for (const [room, isLeased] of rooms ?? []) {
-        if (isLeased) {
-          yield { key: roomKey(room), holder, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === true }
-        }
-      }
+      if (userLease) yield this.#userLease(holder, user)
+      for (const [room, isLeased] of rooms ?? []) if (isLeased) yield this.#roomLease(holder, room)
     }
+  }
+
+  #userLease (holder: string, user: string): HeldLease {
+    return { key: userKey(user), holder, isHeld: () => this.#holders.get(holder)?.userLease === true }
+  }
+
+  #roomLease (holder: string, room: string): HeldLease {
+    return { key: roomKey(room), holder, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === true }
   }
 
   /** Slots taken, those of upgrades under way included. */
@@ -204,19 +206,19 @@ export class Slots {
 
   async #leaseUser (holder: string, held: Holder): Promise<void> {
     if (!Number.isFinite(this.#limits.user) || this.#leases === undefined) return
-    const key = userKey(held.user)
-    if (!await this.#leases.acquire({ key, holder }, this.#limits.user)) throw userLimit(this.#limits.user)
+    const lease = this.#userLease(holder, held.user)
+    if (!await this.#leases.acquire(lease, this.#limits.user)) throw userLimit(this.#limits.user)
     // The slot may have been released, or lent, while its lease was being taken.
     if (this.#holders.get(holder) === held && !held.isUserReleased) held.userLease = true
-    else this.#leases.giveBack({ key, holder })
+    else this.#leases.giveBack(lease)
   }
 
   async #leaseRoom (held: Holder, holder: string, name: string, capacity: number | undefined): Promise<void> {
     if (capacity === undefined || this.#leases === undefined) return
-    const key = roomKey(name)
-    if (!await this.#leases.acquire({ key, holder }, capacity)) throw roomFull(name, capacity)
+    const lease = this.#roomLease(holder, name)
+    if (!await this.#leases.acquire(lease, capacity)) throw roomFull(name, capacity)
     if (held.rooms?.has(name) === true) held.rooms.set(name, true)
-    else this.#leases.giveBack({ key, holder })
+    else this.#leases.giveBack(lease)
   }
 
   /**

@@ -1,9 +1,10 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import type { LeaseStore } from '../../lib/adapters/adapter.js'
+import { until } from '../helpers/servers.js'
 import { Leases, type HeldLease, type Lease, type LeasesOptions } from '../../lib/admission/leases.js'
 
-const ANN: Lease = { key: 'user:ann', holder: 'a' }
+const ANN: HeldLease = { key: 'user:ann', holder: 'a', isHeld: () => true }
 
 /** A store that writes down what it is asked, and fails while it is told to. */
 class FakeStore implements LeaseStore {
@@ -70,7 +71,7 @@ t.test('a store that fails rejects, and is given back what it may have taken all
   t.same(store.asked, [['release', 'user:ann', 'a']])
 })
 
-t.test('a store that fails admits where the option says so, and nothing is owed to it', async (t) => {
+t.test('a store that fails admits where the option says so, and nothing is given back to it', async (t) => {
   const store = new FakeStore()
   const { leases } = make(store, { whenUnavailable: 'admit' })
   store.failure = new Error('away')
@@ -78,6 +79,23 @@ t.test('a store that fails admits where the option says so, and nothing is owed 
   store.failure = undefined
   await leases.restore()
   t.same(store.asked, [])
+})
+
+t.test('a store that was only late is told within seconds of a lease that it was not asked for', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store, { whenUnavailable: 'admit' })
+  const renewed: Lease[] = []
+  store.onRenew = (some) => { renewed.push(...some) }
+  t.teardown(() => { leases.stop() })
+  leases.start()
+  store.failure = new Error('late')
+  const gone = { key: 'room:1', holder: 'a', isHeld: () => false }
+  t.same([await leases.acquire(ANN, 1), await leases.acquire(gone, 1)], [true, true])
+  await new Promise((resolve) => { setTimeout(resolve, 400) })
+  store.failure = undefined
+  await until('the store is told', () => renewed.length > 0)
+  await leases.restore()
+  t.same(renewed, [ANN], 'of what is held, and once')
 })
 
 t.test('a lease whose release failed is given back at the next renewal, and once', async (t) => {

@@ -41,6 +41,15 @@ export class Absence {
     this.#settle()
   }
 
+  /**
+   * Reports that it is there although requests fail, because its connections break again and again: the window begins
+   * anew, so that nobody decides without it.
+   */
+  seen (): void {
+    this.over()
+    this.lost()
+  }
+
   #settle (): void {
     clearInterval(this.#timer)
     this.#timer = undefined

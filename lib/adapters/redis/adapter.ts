@@ -21,7 +21,7 @@ import { RedisPresence } from './presence.js'
 import { RedisTexts } from './texts.js'
 import { Publishing } from './publishing.js'
 import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
-import { NODE_BEAT } from './scripts/stores.js'
+import { FORGET, NODE_BEAT } from './scripts/stores.js'
 import { LATEST, POSITIONS } from './scripts/stream.js'
 import { Repeats } from '../broker/repeats.js'
 import { decodePayload, originOf } from '../broker/payload.js'
@@ -184,7 +184,7 @@ class RedisAdapter implements Adapter {
     this.presence = new RedisPresence(link, this.#keys, this.#unread, this.#nodes)
     this.texts = new RedisTexts(link, this.#keys, this.#unread)
     this.leases = redisLeases(link, this.#keys, this.#nodes)
-    this.claims = new BoundedClaims(redisClaims(link, this.#keys), async (name) => { await link.call('DEL', name) })
+    this.claims = new BoundedClaims(redisClaims(link, this.#keys), (name) => link.script(FORGET, [name], []))
     this.denials = redisDenials(link, this.#keys)
     this.control = new RedisControl({
       link,

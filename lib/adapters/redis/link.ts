@@ -25,11 +25,14 @@ export class Unreachable extends Refusal {
   readonly isExpired: boolean
   /** Whether there was no connection, or it broke. */
   readonly isBroken: boolean
-  constructor (isUncertain: boolean, { isExpired = false, isBroken = false } = {}) {
+  /** Whether there was no answer in time. */
+  readonly isLate: boolean
+  constructor (isUncertain: boolean, { isExpired = false, isBroken = false, isLate = false } = {}) {
     super('unavailable', { retryAfter: 1_000, outcome: isUncertain ? 'unknown' : undefined })
     this.isUncertain = isUncertain
     this.isExpired = isExpired
     this.isBroken = isBroken
+    this.isLate = isLate
   }
 }
 
@@ -51,6 +54,10 @@ const BATCH = 500
  * do not say when.
  */
 const SETTLED = 1_000
+/** Times that a cluster is asked what it is, by whichever shard. */
+const TRIES = 3
+/** Asks the shard of a key for its time: the client finds the shard, and connects to it, as for any other command. */
+const TIME = "return redis.call('TIME')"
 
 /**
  * Two connections to Redis, one for commands and one for subscriptions; both reconnect on their own. Commands are never
@@ -76,6 +83,8 @@ export class RedisLink {
   #run: string | undefined
   /** Clock of the single server under the name ''; in a cluster by shard. */
   readonly #clocks = new Map<string, ServerClock>()
+  /** Clocks that are being asked for, by shard: commands that need one of them wait for one answer. */
+  readonly #asked = new Map<string, Promise<ServerClock>>()
   #areSubscribed = false
   #isClosed = false
   #hasOpened = false
@@ -105,15 +114,32 @@ export class RedisLink {
    */
   ahead (key: string): number { return this.#clocks.get(this.#shardOf(key))?.ahead ?? 0 }
 
-  /** Time of the server that keeps `key`, in milliseconds, at `at` by `performance.now()`. */
+  /**
+   * Time of the server that keeps `key`, in milliseconds, at `at` by `performance.now()`. A shard whose time is unknown
+   * does not get a command that it must not execute late.
+   *
+   * @throws Unreachable, as certain as the answer of any other command about whether the server is there; the command
+   *   that needs the time was not sent
+   */
   #serverTime (key: string, at: number): Awaitable<number> {
     const shard = this.#shardOf(key)
-    return this.#clocks.get(shard)?.at(at) ?? this.#readClocks(shard).then(() => {
-      const clock = this.#clocks.get(shard)
-      // A shard whose time is unknown does not get a command that it must not execute late.
-      if (clock === undefined) throw new Unreachable(false)
-      return clock.at(at)
-    })
+    const known = this.#clocks.get(shard)
+    if (known !== undefined) return known.at(at)
+    let asked = this.#asked.get(shard)
+    if (asked === undefined) {
+      asked = this.#askTime(key).finally(() => { this.#asked.delete(shard) })
+      this.#asked.set(shard, asked)
+    }
+    return asked.then((clock) => clock.at(at))
+  }
+
+  async #askTime (key: string): Promise<ServerClock> {
+    try {
+      // The answer may have come from another shard than the one that was taken for the key's.
+      return await this.#readClock(() => this.#shardOf(key), async () => await this.#commands!.eval(TIME, 1, key))
+    } catch (error) {
+      throw this.#refused(error, false)
+    }
   }
 
   #shardOf (key: string): string {
@@ -130,7 +156,11 @@ export class RedisLink {
       this.#watch(subscriber, 'subscriptions', () => this.#subscriberReady())
     ]
     subscriber.on('smessage', (channel: string, message: string) => { this.#options.onMessage(channel, message) })
-    if (this.#isCluster) subscriber.on('subscribersReady', () => { this.#settleLater() })
+    if (this.#isCluster) {
+      subscriber.on('subscribersReady', () => { this.#settleLater() })
+      // A cluster has told which shard serves which slot, which is the first step of a connection.
+      commands.on('refresh', () => { if (this.#run === undefined && this.#hasOpened) this.#seen() })
+    }
     try {
       await Promise.all([commands.connect(), subscriber.connect(), ...connected])
     } catch (error) {
@@ -162,8 +192,8 @@ export class RedisLink {
       client.on('ready', () => {
         ready().then(resolve, (error: Error) => {
           reject(error)
-          // A connection that cannot be made ready is of no use, so the client reconnects.
-          if (!this.#isClosed) client.disconnect(true)
+          // A connection that cannot be made ready is of no use, so the client reconnects, where it does not yet.
+          if (!this.#isClosed && client.status === 'ready') client.disconnect(true)
         })
       })
       client.on('close', () => {
@@ -183,8 +213,12 @@ export class RedisLink {
     if (!this.#isClosed) for (const absence of this.#absences.values()) absence.lost()
   }
 
+  /** Tells that the servers answer although commands cannot be sent yet: who asks them waits again. */
+  #seen (): void { if (!this.#isClosed) for (const absence of this.#absences.values()) absence.seen() }
+
   async #commandsReady (): Promise<void> {
-    const info = String(await this.#bounded(this.#commands!.call('INFO', 'server')))
+    this.#seen()
+    const info = await this.#info()
     const version = /^redis_version:(\d+)/m.exec(info)?.[1]
     if (version !== undefined && Number(version) < 7) {
       throw new REALTIME_ERR_ADAPTER(
@@ -211,6 +245,17 @@ export class RedisLink {
     await Promise.all(steps)
     this.#areSubscribed = true
     this.#said()
+  }
+
+  /** A cluster whose connection to one shard breaks stays connected, and is asked again. */
+  async #info (): Promise<string> {
+    for (let tries = TRIES; ; tries--) {
+      try {
+        return String(await this.#bounded(this.#commands!.call('INFO', 'server')))
+      } catch (error) {
+        if (!this.#isCluster || tries === 1 || this.#commands!.status !== 'ready') throw error
+      }
+    }
   }
 
   #settleLater (): void {
@@ -245,26 +290,31 @@ export class RedisLink {
     else this.#options.onDown()
   }
 
-  /** @param only one shard; by default all that are connected */
-  async #readClocks (only?: string): Promise<void> {
+  /** Reads the clocks of all servers that are connected. One that answers is not away, whatever was found before. */
+  async #readClocks (): Promise<void> {
     if (!this.#isCluster) {
-      await this.#readClock('', async () => await this.#commands!.call('TIME'))
+      await this.#readClock(() => '', async () => await this.#commands!.call('TIME'))
       return
     }
     await Promise.all((this.#commands?.nodes?.('master') ?? []).map(async (node) => {
+      if (node.status !== 'ready') return
       const name = `${node.options.host ?? ''}:${node.options.port ?? ''}`
-      if (only === undefined ? node.status === 'ready' : name === only) {
-        await this.#readClock(name, async () => await node.call('TIME')).catch(() => undefined)
-      }
+      await this.#readClock(() => name, async () => await node.call('TIME')).then(
+        () => { this.#absences.get(name)?.over() },
+        () => undefined
+      )
     }))
   }
 
-  async #readClock (name: string, ask: () => Promise<unknown>): Promise<void> {
+  /** @param nameOf returns the shard that has answered */
+  async #readClock (nameOf: () => string, ask: () => Promise<unknown>): Promise<ServerClock> {
     const before = performance.now()
     const [seconds, micros] = await this.#bounded(ask()) as [string, string]
+    const name = nameOf()
     const clock = this.#clocks.get(name) ?? new ServerClock()
     clock.read(Number(seconds) * 1_000 + Number(micros) / 1_000, before, performance.now())
     this.#clocks.set(name, clock)
+    return clock
   }
 
   /**
@@ -372,7 +422,7 @@ export class RedisLink {
         // The server is there, and the command was held up on this side.
         if (error.isBroken || error.isExpired) return true
         // Other requests were answered while this one was waiting.
-        return error.isUncertain && performance.now() - this.#answeredAt < this.#options.timeout / 2
+        return error.isLate && performance.now() - this.#answeredAt < this.#options.timeout / 2
       }
     })
   }
@@ -436,7 +486,8 @@ export class RedisLink {
 
   #wake (): void { for (const done of [...this.#waiting]) done() }
 
-  #refused (error: unknown): Unreachable {
+  /** @param wasSent whether it is about the command of the caller itself */
+  #refused (error: unknown, wasSent = true): Unreachable {
     const { name } = error as Error
     const message = messageOf(error)
     const isExpired = message.startsWith('EXPIRED')
@@ -445,7 +496,8 @@ export class RedisLink {
     const isLost = name === 'MaxRetriesPerRequestError' || name === 'AbortError' || message === 'Connection is closed.'
     const isBroken = isLost || isUnsent
     if (!isBroken && !isExpired) this.#warn(error, 'commands')
-    return new Unreachable(isLost || error instanceof Late, { isExpired, isBroken })
+    const isLate = error instanceof Late
+    return new Unreachable(wasSent && (isLost || isLate), { isExpired, isBroken, isLate })
   }
 
   #warn (error: unknown, connection: string): void {

@@ -53,6 +53,27 @@ t.test('a broker that is not back within the window is away, and is waited for b
   t.equal(await later, 'answer', 'the next blink is waited for again')
 })
 
+t.test('a broker that answers while its connections break again and again is waited for beyond the window', async (t) => {
+  const absence = new Absence()
+  const asked = new Asked()
+  asked.isReachable = false
+  const waiting = absence.insist(asked)
+  await new Promise((resolve) => { setTimeout(resolve, 1_500) })
+  absence.seen()
+  await new Promise((resolve) => { setTimeout(resolve, 1_500) })
+  asked.isFailing = false
+  absence.over()
+  t.equal(await waiting, 'answer')
+  absence.known()
+  absence.seen()
+  asked.isFailing = true
+  const later = absence.insist(asked)
+  await new Promise((resolve) => { setImmediate(resolve) })
+  asked.isFailing = false
+  absence.over()
+  t.equal(await later, 'answer', 'one that was away is waited for again as well')
+})
+
 t.test('a part of a broker that fails while the link stands is asked again at once, and away after the window', async (t) => {
   const absence = new Absence()
   const asked = new Asked()

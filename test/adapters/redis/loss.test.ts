@@ -60,6 +60,26 @@ else {
     }
   )
 
+  t.test('redis: messages of a server that took the place of another before it had everything, by a slower clock, come', async (t) => {
+    const server = await startRedis(t)
+    const [a, b] = [await join(t, server.url, 'a'), await join(t, server.url, 'b')]
+    const client = admin(t, server)
+    const told = 'realtime:{control}:told'
+    for (const user of ['ann', 'bob']) {
+      await b.adapter.control!.send({ type: 'revoke', user })
+      await sleep(5)
+    }
+    await until('both are heard', () => a.host.controls.length === 2)
+    const [[first, fields]] = await client.xrange(told, '-', '+') as [[string, string[]]]
+    const [time] = first.split('-') as [string]
+    await client.multi().del(told)
+      .xadd(told, first, ...fields)
+      .xadd(told, `${time}-${Number(first.split('-')[1]) + 1}`, 'm', 'other-1 c\n{"type":"revoke","user":"eve"}')
+      .exec()
+    await until('it is heard', () => a.host.controls.length >= 3, SOON)
+    t.same(a.host.controls.map(({ message }) => (message as { user: string }).user), ['ann', 'bob', 'eve'])
+  })
+
   t.test(
     'redis: a value set while the broker is away is shown until the broker has one, whatever the clock of this node says',
     async (t) => {

@@ -194,6 +194,16 @@ return redis.call('GETDEL', KEYS[1])
 `)
 
 /**
+ * Forgets the key of a publication.
+ *
+ * KEYS  1 key
+ * ARGV  1 deadline: a later publication may have the same key
+ */
+export const FORGET = change(1, `
+return redis.call('DEL', KEYS[1])
+`)
+
+/**
  * Denies a subject for a time, never for less than an earlier call has said.
  *
  * KEYS  1 denial
@@ -226,10 +236,12 @@ return redis.call('SPUBLISH', KEYS[1], message)
 `)
 
 /**
- * Reads the messages since a node's last read, and a mark of the data: another mark means that the data was lost.
+ * Reads the messages since a node's last read, and a mark of the data: another mark means that the data was lost. A
+ * server that has older messages but not the last one that the node has took the place of another, before it had
+ * everything: by its clock it may have given newer messages lower ids, so all of them are read.
  *
  * KEYS  1 kept messages (stream), 2 mark
- * ARGV  1 id of the last message that it has, '-' for none, 2 candidate mark, 3 most messages
+ * ARGV  1 '(' and the id of the last message that it has, '-' for none, 2 candidate mark, 3 most messages
  * Reply {mark, id, message, id, message, ...}
  */
 export const TOLD = script(2, `
@@ -238,8 +250,11 @@ if not mark then
   mark = ARGV[2]
   redis.call('SET', KEYS[2], mark)
 end
+local from = ARGV[1]
+local top = string.match(from, '^%((.+)$')
+if top and #redis.call('XRANGE', KEYS[1], top, top) == 0 and #redis.call('XRANGE', KEYS[1], '-', top, 'COUNT', 1) > 0 then from = '-' end
 local reply = { mark }
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[3])) do
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[3])) do
   reply[#reply + 1] = entry[1]
   reply[#reply + 1] = entry[2][2]
 end

@@ -1,0 +1,139 @@
+import { EventEmitter } from 'node:events'
+import type { Cluster } from 'ioredis'
+import t, { type Test } from 'tap'
+import { until } from '../../../lib/adapters/contract/until.js'
+import type { Client } from '../../../lib/adapters/redis/clients.js'
+import { RedisLink, type Unreachable } from '../../../lib/adapters/redis/link.js'
+import { PUT } from '../../../lib/adapters/redis/scripts/stores.js'
+
+const HOST = '127.0.0.1'
+const SHARD = `${HOST}:1`
+const KEY = '{a}'
+const ARGS = ['value', 1_000]
+
+/** A cluster of one shard, without any server: what it answers is up to the test. */
+class FakeCluster extends EventEmitter {
+  readonly isCluster = true
+  readonly slots = Array.from({ length: 16_384 }, () => [SHARD])
+  status = 'wait'
+  /** Connection to the shard: none before the first command, as in a real one. */
+  connection = 'wait'
+  /** Answers to come: the connection breaks. */
+  breaks = 0
+  asked: string[] = []
+
+  async connect (): Promise<void> {
+    this.status = 'ready'
+    this.emit('ready')
+  }
+
+  disconnect (): void {
+    this.status = 'close'
+    this.emit('close')
+  }
+
+  async #answer<T> (name: string, answer: T): Promise<T> {
+    this.asked.push(name)
+    await new Promise(setImmediate)
+    if (this.breaks > 0) {
+      this.breaks--
+      throw new Error('Connection is closed.')
+    }
+    return answer
+  }
+
+  get #time (): [string, string] { return [String(Math.floor(Date.now() / 1_000)), '0'] }
+
+  async call (command: string): Promise<unknown> {
+    return await this.#answer(command, command === 'TIME' ? this.#time : 'redis_version:7.0.15\r\nrun_id:x')
+  }
+
+  async evalsha (): Promise<unknown> { return await this.#answer('script', 1) }
+  async eval (): Promise<unknown> { return await this.#answer('TIME', this.#time) }
+  async ssubscribe (): Promise<unknown> { return 1 }
+  async sunsubscribe (): Promise<unknown> { return 1 }
+
+  nodes (): ReturnType<NonNullable<Client['nodes']>> {
+    const call = async (): Promise<unknown> => await this.#answer('TIME', this.#time)
+    return [{ options: { host: HOST, port: 1 }, status: this.connection, call }]
+  }
+}
+
+async function open (t: Test): Promise<{ link: RedisLink, commands: FakeCluster }> {
+  const made: FakeCluster[] = []
+  const duplicate = (): FakeCluster => {
+    const cluster = new FakeCluster()
+    made.push(cluster)
+    return cluster
+  }
+  const link = new RedisLink({
+    url: undefined,
+    client: { isCluster: true, duplicate } as unknown as Cluster,
+    cluster: undefined,
+    sentinels: undefined,
+    settings: {},
+    timeout: 1_000,
+    log: { warn: () => undefined },
+    onMessage: () => undefined,
+    onUp: () => undefined,
+    onDown: () => undefined
+  })
+  await link.open()
+  t.teardown(() => { link.close() })
+  const commands = made[0]!
+  commands.asked = []
+  return { link, commands }
+}
+
+const put = async (link: RedisLink): Promise<unknown> => await link.insist(KEY, () => link.script(PUT, [KEY], ARGS))
+
+t.test('a shard whose time cannot be read because its connection breaks is asked again, as for any command', async (t) => {
+  const { link, commands } = await open(t)
+  commands.breaks = 3
+  t.equal(await put(link), 1)
+  t.same(commands.asked, ['TIME', 'TIME', 'TIME', 'TIME', 'script'])
+  t.equal(await put(link), 1)
+  t.same(commands.asked.slice(5), ['script'], 'its time is known now')
+})
+
+t.test('of many commands that need the time of a shard one asks for it', async (t) => {
+  const { link, commands } = await open(t)
+  t.same(await Promise.all([put(link), put(link), put(link)]), [1, 1, 1])
+  t.same(commands.asked, ['TIME', 'script', 'script', 'script'])
+})
+
+t.test('the time of a shard is asked for by its key, so that a connection that is gone is made anew', async (t) => {
+  const { link, commands } = await open(t)
+  commands.nodes = () => []
+  t.equal(await put(link), 1)
+})
+
+t.test('a command that was not sent for want of a time is not in doubt', async (t) => {
+  const { link, commands } = await open(t)
+  commands.breaks = 1
+  const error = await link.script(PUT, [KEY], ARGS).catch((refusal: Unreachable) => refusal)
+  t.match(error, { isUncertain: false, isBroken: true, outcome: undefined })
+})
+
+t.test('a cluster whose connection breaks while it is asked what it is stays connected', async (t) => {
+  const { link, commands } = await open(t)
+  commands.disconnect()
+  t.equal(link.canSend, false)
+  commands.breaks = 2
+  await commands.connect()
+  await until('it can be sent to', () => link.canSend)
+})
+
+t.test('a shard that was away is waited for again once it answers a heartbeat', async (t) => {
+  const { link, commands } = await open(t)
+  await put(link)
+  commands.breaks = Infinity
+  await t.rejects(put(link), { code: 'unavailable' })
+  commands.breaks = 0
+  commands.connection = 'ready'
+  commands.asked = []
+  await until('a heartbeat', () => commands.asked.includes('TIME'))
+  await new Promise(setImmediate)
+  commands.breaks = 2
+  t.equal(await put(link), 1)
+})
