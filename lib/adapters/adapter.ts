@@ -278,8 +278,9 @@ export interface ClaimStore {
    *
    * @param hash tells whether the same id stands for the same content
    * @param owner user whose message it is: over the user's own bytes the user's oldest outcome goes, nobody else's
-   * @param holder who asks. One that asks for what it has claimed and not settled has lost the answer, and is given it
-   *   again; without, it is `running`.
+   * @param holder who asks: a name of its own for each claim, so that a release that comes late gives back no later
+   *   claim of the same node. One that asks for what it has claimed and not settled has lost the answer, and is given
+   *   it again; without, it is `running`.
    */
   claim (key: string, hash: string, lease: number, owner?: string, holder?: string): Awaitable<Claim>
   /**

@@ -7,7 +7,7 @@ import { keyOf } from '../protocol/key.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { after } from '../structures/timers.js'
 import { parseOutcome, refusedBy, type Outcome } from './outcome.js'
-import { UnstoredOutcomes, type RememberedLimits } from './unstored.js'
+import { UnstoredOutcomes, type OwnClaim, type RememberedLimits } from './unstored.js'
 
 export interface IdempotencyOptions {
   /** Milliseconds that a handler may take. */
@@ -64,6 +64,8 @@ export class Idempotency {
   readonly #options: IdempotencyOptions
   readonly #running = new Map<string, Running>()
   readonly #unstored: UnstoredOutcomes | undefined
+  /** Claims that were named. */
+  #claimed = 0
 
   /** @param claims absent where the adapter keeps none: then only messages that are running on this node are known */
   constructor (claims: ClaimStore | undefined, options: IdempotencyOptions) {
@@ -92,29 +94,64 @@ export class Idempotency {
       if (unstored.hash !== content) throw new Refusal('duplicate')
       return JSON.parse(unstored.outcome) as Outcome
     }
+    const { userId: owner } = call
+    const owed = this.#claims?.isLocal === true ? undefined : this.#unstored?.owed(key)
+    const begin = (holder: string | undefined): Awaitable<Outcome | Handling> => this.#begin(call, {
+      key,
+      hash: content,
+      owner,
+      holder: holder ?? this.#newHolder(),
+      isAgain: holder !== undefined
+    }, handle)
+    const begun = owed instanceof Promise ? this.#afterwards(owed, key, begin) : begin(owed)
+    return begun instanceof Promise || begun instanceof Handling ? this.#follow(key, content, begun) : begun
+  }
+
+  /**
+   * Name under which a message is claimed. Each claim has a name of its own, so that the release of one, which its
+   * store may execute late, gives back no later claim of this node. What stays in this process is never late.
+   */
+  #newHolder (): string {
+    const { holder } = this.#options
+    return this.#claims?.isLocal === true ? holder : `${holder}.${(++this.#claimed).toString(36)}`
+  }
+
+  /** Begins once nothing of the message is being given back. */
+  async #afterwards (
+    underWay: Promise<unknown>,
+    key: string,
+    begin: (holder: string | undefined) => Awaitable<Outcome | Handling>
+  ): Promise<Outcome | Handling> {
+    try {
+      for (let owed: ReturnType<UnstoredOutcomes['owed']> = underWay; ; owed = this.#unstored!.owed(key)) {
+        if (!(owed instanceof Promise)) return await begin(owed)
+        await owed
+      }
+    } catch (error) {
+      return refusedBy(refusalOf(error).refusal)
+    }
+  }
+
+  #begin (call: OnceCall, mine: OwnClaim, handle: Handle): Awaitable<Outcome | Handling> {
     let claimed: Awaitable<Claim | undefined>
     try {
-      claimed = this.#claim(key, content, call.userId)
+      claimed = this.#claim(mine)
     } catch (error) {
-      return this.#unclaimed(call, key, content, error)
+      return this.#unclaimed(mine, error)
     }
     const begin = (claim: Claim | undefined): Outcome | Handling => {
       try {
-        const known = this.#known(claim, key)
+        const known = this.#known(claim, mine.key)
         if (known !== undefined) return known
-        this.#checkAgain(call, key, content)
+        this.#checkAgain(call, mine)
       } catch (error) {
-        return this.#unclaimed(call, key, content, error)
+        return refusedBy(refusalOf(error).refusal)
       }
-      return handle((final) => this.#keep(call, key, content, final))
+      return handle((final) => this.#keep(call, mine, final))
     }
-    if (claimed instanceof Promise) {
-      return this.#follow(key, content, claimed.then(begin, (error: unknown) => {
-        return this.#unclaimed(call, key, content, error)
-      }))
-    }
-    const begun = begin(claimed)
-    return begun instanceof Handling ? this.#follow(key, content, begun) : begun
+    return claimed instanceof Promise
+      ? claimed.then(begin, (error: unknown) => this.#unclaimed(mine, error))
+      : begin(claimed)
   }
 
   /**
@@ -176,10 +213,11 @@ export class Idempotency {
     }
   }
 
-  /** The outcome of a message that was not claimed, or whose sender may no longer send it. */
-  #unclaimed ({ userId }: OnceCall, key: string, content: string, error: unknown): Outcome {
-    // The message may have been claimed all the same, and the claim would last for its whole lease.
-    if (error instanceof Refusal && error.outcome === 'unknown') this.#unstored?.add(key, content, undefined, userId)
+  /** The outcome of a message that could not be claimed. */
+  #unclaimed (mine: OwnClaim, error: unknown): Outcome {
+    // It may have been claimed all the same, now or the first time, and the claim would last for its whole lease.
+    const isUnknown = error instanceof Refusal && error.outcome === 'unknown'
+    if (isUnknown || mine.isAgain === true) this.#unstored?.add(mine, undefined, false)
     return refusedBy(refusalOf(error).refusal)
   }
 
@@ -189,17 +227,15 @@ export class Idempotency {
    *
    * @throws Refusal `unavailable` when that happens again and again
    */
-  #claim (key: string, content: string, userId: string, tries = 3): Awaitable<Claim | undefined> {
-    const telling = this.#unstored?.telling(key)
-    if (telling !== undefined) return telling.then(() => this.#claim(key, content, userId, tries))
-    const { timeout, holder } = this.#options
+  #claim (mine: OwnClaim, tries = 3): Awaitable<Claim | undefined> {
+    const { key, hash, owner, holder } = mine
     const began = performance.now()
-    const claimed = this.#claims?.claim(key, content, timeout + SETTLE, userId, holder)
+    const claimed = this.#claims?.claim(key, hash, this.#options.timeout + SETTLE, owner, holder)
     if (!(claimed instanceof Promise)) return claimed
     return claimed.then((claim) => {
       if (claim.state !== 'claimed' || performance.now() - began < SETTLE) return claim
       if (tries === 1) throw new Refusal('unavailable', { retryAfter: 1_000, outcome: 'unknown' })
-      return this.#claim(key, content, userId, tries - 1)
+      return this.#claim(mine, tries - 1)
     })
   }
 
@@ -207,11 +243,11 @@ export class Idempotency {
    * Checks the sender again. When it may no longer send, the claim is released, so that a later attempt can run the
    * message.
    */
-  #checkAgain (call: OnceCall, key: string, content: string): void {
+  #checkAgain (call: OnceCall, mine: OwnClaim): void {
     try {
       call.check()
     } catch (error) {
-      void this.#unstored?.release(key, content, call.userId)
+      void this.#unstored?.release(mine)
       throw error
     }
   }
@@ -220,7 +256,8 @@ export class Idempotency {
    * Stores the outcome before it is sent: a sender that has its answer then gets the same one from any node, and not
    * that the message is still being handled.
    */
-  #keep ({ declaration, userId }: OnceCall, key: string, content: string, final: Outcome): Awaitable<Outcome> {
+  #keep ({ declaration }: OnceCall, mine: OwnClaim, final: Outcome): Awaitable<Outcome> {
+    const { key, hash, owner, holder } = mine
     const isStored = !('error' in final) || (final.error.retry !== 'now' && final.error.retry !== 'backoff')
     let text: string | undefined
     const unstored = (error: unknown): Outcome => {
@@ -229,12 +266,12 @@ export class Idempotency {
         'the outcome of a message could not be stored; it is kept here and stored as soon as the adapter takes it',
         error
       )
-      this.#unstored?.add(key, content, text, userId)
+      this.#unstored?.add(mine, text, true)
       return final
     }
     try {
       text = isStored ? JSON.stringify(final) : undefined
-      const stored = this.#claims?.settle(key, content, text, this.#options.window, userId, this.#options.holder)
+      const stored = this.#claims?.settle(key, hash, text, this.#options.window, owner, holder)
       return stored instanceof Promise ? stored.then(() => final, unstored) : final
     } catch (error) {
       return unstored(error)

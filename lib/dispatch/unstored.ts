@@ -4,12 +4,23 @@ import { Remembered } from '../retention/remembered.js'
 import { Retention } from '../retention/retention.js'
 import { every } from '../structures/timers.js'
 
-/** The outcome of a message, or without an outcome the release of its claim, that the adapter could not be told of. */
-export interface Unstored {
+/** A claim of a message by this node. */
+export interface OwnClaim {
   readonly key: string
   readonly hash: string
-  readonly outcome: string | undefined
+  /** User whose message it is. */
   readonly owner: string
+  /** Name under which it was claimed, which no other claim has. */
+  readonly holder: string
+  /** Whether it is claimed again by this name, because what came of the first time is not known. */
+  readonly isAgain?: boolean
+}
+
+/** The outcome of a message, or without an outcome the release of its claim, that the adapter could not be told of. */
+export interface Unstored extends OwnClaim {
+  readonly outcome: string | undefined
+  /** Whether the adapter may have been told, and may act on it late. */
+  isTried: boolean
   readonly until: number
 }
 
@@ -18,8 +29,6 @@ export interface RememberedLimits { readonly bytes: number, readonly perUser: nu
 export interface UnstoredOptions {
   /** Milliseconds that an outcome is kept. */
   readonly window: number
-  /** Name under which this node claims messages. */
-  readonly holder: string
   /**
    * Bounds in bytes: above its own bound a user loses its oldest entry, above the total one of those that hold the most
    * does.
@@ -66,14 +75,16 @@ export class UnstoredOutcomes {
 
   get (key: string): Unstored | undefined { return this.#outcomes.get(key, performance.now()) }
 
-  add (key: string, hash: string, outcome: string | undefined, owner: string): void {
+  /** @param isTried whether the adapter may have been told already, and may act on it late */
+  add (claim: OwnClaim, outcome: string | undefined, isTried: boolean): void {
+    const { key, hash, owner, holder } = claim
     const now = performance.now()
     const until = now + this.#options.window
     this.#outcomes.sweep(now, SWEEP)
     this.#outcomes.set(
       owner,
       key,
-      { key, hash, outcome, owner, until },
+      { key, hash, owner, holder, outcome, isTried, until },
       hash.length + (outcome?.length ?? 0),
       until,
       now
@@ -89,11 +100,7 @@ export class UnstoredOutcomes {
     this.#isTelling = true
     try {
       const now = performance.now()
-      for (const entry of this.#outcomes.values(now)) {
-        const { key, hash, outcome, owner, until } = entry
-        await this.#settle(key, hash, outcome, Math.max(1, until - performance.now()), owner)
-        if (this.#outcomes.get(key, now) === entry) this.#outcomes.delete(key, now)
-      }
+      for (const entry of this.#outcomes.values(now)) await this.#tellOf(entry)
       this.#outcomes.sweep(performance.now(), Number.POSITIVE_INFINITY)
       if (this.#outcomes.size === 0) this.stop()
     } catch {
@@ -103,30 +110,60 @@ export class UnstoredOutcomes {
     }
   }
 
-  /** Gives a claim back; one that cannot be given back expires on its own. Never rejects. */
-  async release (key: string, hash: string, owner: string): Promise<void> {
-    await this.#settle(key, hash, undefined, this.#options.window, owner).catch(() => undefined)
+  async #tellOf (entry: Unstored): Promise<void> {
+    entry.isTried = true
+    await this.#settle(entry, entry.outcome, Math.max(1, entry.until - performance.now()), (isTold) => {
+      const now = performance.now()
+      if (isTold && this.#outcomes.get(entry.key, now) === entry) this.#outcomes.delete(entry.key, now)
+    })
   }
 
+  /** Gives a claim back, and again later where that fails. Never rejects. */
+  async release (claim: OwnClaim): Promise<void> {
+    await this.#settle(claim, undefined, this.#options.window, (isTold) => {
+      if (!isTold) this.add(claim, undefined, true)
+    }).catch(() => undefined)
+  }
+
+  /** @param over called with what came of it, before anybody who waits for that goes on */
   async #settle (
-    key: string, hash: string, outcome: string | undefined, ttl: number, owner: string
+    { key, hash, owner, holder }: OwnClaim,
+    outcome: string | undefined,
+    ttl: number,
+    over: (isTold: boolean) => void
   ): Promise<void> {
-    const settled = this.#claims.settle(key, hash, outcome, ttl, owner, this.#options.holder)
-    if (!(settled instanceof Promise)) return
-    const over = settled.catch(() => undefined)
-    this.#telling.set(key, over)
+    const settled = this.#claims.settle(key, hash, outcome, ttl, owner, holder)
+    if (!(settled instanceof Promise)) return over(true)
+    const told = settled.then(() => { over(true) }, (error: Error) => {
+      over(false)
+      throw error
+    })
+    const end = told.catch(() => undefined)
+    this.#telling.set(key, end)
     try {
-      await settled
+      await told
     } finally {
-      if (this.#telling.get(key) === over) this.#telling.delete(key)
+      if (this.#telling.get(key) === end) this.#telling.delete(key)
     }
   }
 
   /**
-   * Resolves when the adapter is no longer being told of this message; absent where it is not. A claim that is made
-   * meanwhile could be given back by the release of the one before it, as both are this node's.
+   * Asks for what a new claim of a message has to take over.
+   *
+   * @returns the name of a claim that the adapter may hold and was not told to give back, for the new one to go on
+   *   under, and then it is owed no longer; or a promise, where a claim is being given back, or was to be and may be so
+   *   late: that is told again first
+   * @throws Refusal by the promise, where the adapter still cannot be told
    */
-  telling (key: string): Promise<unknown> | undefined { return this.#telling.get(key) }
+  owed (key: string): Promise<unknown> | string | undefined {
+    const telling = this.#telling.get(key)
+    if (telling !== undefined) return telling
+    const entry = this.get(key)
+    if (entry === undefined || entry.outcome !== undefined) return undefined
+    if (entry.isTried) return this.#tellOf(entry)
+    this.drop(key)
+    return entry.holder
+  }
 
   stop (): void {
     clearInterval(this.#timer)

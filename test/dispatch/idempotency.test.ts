@@ -5,6 +5,7 @@ import type { Outcome } from '../../lib/dispatch/outcome.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
 import { FailureLog } from '../../lib/errors/failure-log.js'
 import { Refusal } from '../../lib/errors/refusal.js'
+import { until } from '../helpers/servers.js'
 
 type Keep = (final: Outcome) => Awaitable<Outcome>
 
@@ -158,4 +159,96 @@ t.test('the release of a claim of which nobody knows is waited for as well', asy
   while (steps.length === 0) await new Promise(setImmediate)
   steps.shift()!()
   t.same(await again, { data: 'done' })
+})
+
+/** A store that knows holders, as adapters do. The first release gets no answer, and is executed when it is told. */
+function late (): { readonly claims: ClaimStore, execute (): void } {
+  const held = new Map<string, string | undefined>()
+  let execute: (() => void) | undefined
+  const free = (key: string, holder: string | undefined): void => { if (held.get(key) === holder) held.delete(key) }
+  return {
+    claims: {
+      claim: async (key, _hash, _lease, _owner, holder) => {
+        if (held.has(key) && held.get(key) !== holder) return { state: 'running', retryAfter: 1_000 }
+        held.set(key, holder)
+        return { state: 'claimed' }
+      },
+      settle: async (key, _hash, outcome, _ttl, _owner, holder) => {
+        if (outcome !== undefined) return
+        if (execute !== undefined) return free(key, holder)
+        execute = () => { free(key, holder) }
+        throw new Refusal('unavailable', { outcome: 'unknown' })
+      },
+      put: () => {},
+      take: () => undefined
+    },
+    execute: () => { execute!() }
+  }
+}
+
+t.test('a release that is executed late gives back no later claim of the same node', async (t) => {
+  const { claims, execute } = late()
+  const once = new Idempotency(claims, OPTIONS)
+  const other = new Idempotency(claims, { ...OPTIONS, holder: 'other' })
+  t.teardown(() => { once.stop() })
+  const [made, elsewhere] = [handler(), handler()]
+  await once.run(call({}, () => { throw new Refusal('not_joined') }), 'm1', made.handle)
+  const running = once.run(call({}), 'm1', made.handle)
+  while (made.runs === 0) await new Promise(setImmediate)
+  execute()
+  t.match(await other.run(call({}), 'm1', elsewhere.handle), { error: { code: 'unavailable' } })
+  t.equal(elsewhere.runs, 0, 'it is running')
+  made.end({ data: 'done' })
+  t.same(await running, { data: 'done' })
+})
+
+t.test('a claim whose answer was lost is claimed again by its own name, and what was lost twice is given back', async (t) => {
+  const holders: Array<string | undefined> = []
+  const released: Array<string | undefined> = []
+  let failures = 2
+  const claims: ClaimStore = {
+    claim: async (_key, _hash, _lease, _owner, holder) => {
+      holders.push(holder)
+      if (failures-- > 0) throw new Refusal('unavailable', failures > 0 ? { outcome: 'unknown' } : {})
+      return { state: 'claimed' }
+    },
+    settle: async (_key, _hash, outcome, _ttl, _owner, holder) => { if (outcome === undefined) released.push(holder) },
+    put: () => {},
+    take: () => undefined
+  }
+  const once = new Idempotency(claims, OPTIONS)
+  t.teardown(() => { once.stop() })
+  const made = handler()
+  t.match(await once.run(call({}), 'm1', made.handle), { error: { code: 'unavailable' } }, 'nobody knows')
+  t.match(await once.run(call({}), 'm1', made.handle), { error: { code: 'unavailable' } }, 'that time it was not claimed')
+  t.equal(new Set(holders).size, 1)
+  await until('the first one is given back', () => released.length > 0)
+  t.same(released, holders.slice(0, 1))
+  const running = once.run(call({}), 'm1', made.handle)
+  made.end({ data: 'done' })
+  t.same(await running, { data: 'done' })
+  t.equal(new Set(holders).size, 2, 'a new claim has a new name')
+})
+
+t.test('a message whose earlier claim still cannot be given back is refused, and runs once it can', async (t) => {
+  const { claims } = store()
+  let isAway = true
+  const shaky: ClaimStore = {
+    ...claims,
+    claim: async (...given) => claims.claim(...given),
+    settle: async (...given) => {
+      if (isAway) throw new Refusal('unavailable')
+      claims.settle(...given)
+    }
+  }
+  const once = new Idempotency(shaky, OPTIONS)
+  t.teardown(() => { once.stop() })
+  const made = handler()
+  t.match(await once.run(call({}, () => { throw new Refusal('not_joined') }), 'm1', made.handle), { status: 400 })
+  t.match(await once.run(call({}), 'm1', made.handle), { error: { code: 'unavailable' } })
+  t.equal(made.runs, 0)
+  isAway = false
+  const running = once.run(call({}), 'm1', made.handle)
+  made.end({ data: 'done' })
+  t.same(await running, { data: 'done' })
 })

@@ -67,19 +67,21 @@ t.test(
     const said: object[] = []
     const unstored = new UnstoredOutcomes(memory().claims!, {
       window: 120_000,
-      holder: 'a',
       remembered: { bytes: 300_000, perUser: 50_000 },
       log: { warn: (object) => { said.push(object) } }
     })
     t.teardown(() => { unstored.stop() })
-    unstored.add('ada 1', 'hash', '{}', 'ada')
-    for (let index = 0; index < 1_000; index++) unstored.add(`bob ${index}`, 'hash', 'r'.repeat(20_000), 'bob')
+    const add = (key: string, outcome: string, owner: string): void => {
+      unstored.add({ key, hash: 'hash', owner, holder: 'a' }, outcome, true)
+    }
+    add('ada 1', '{}', 'ada')
+    for (let index = 0; index < 1_000; index++) add(`bob ${index}`, 'r'.repeat(20_000), 'bob')
     t.ok(unstored.bytes <= 60_000, `${unstored.bytes} bytes`)
     t.equal(unstored.forgotten, 998)
     t.equal(said.length, 1, 'once a minute')
     t.ok(unstored.get('ada 1'), 'nobody else loses any')
     t.ok(unstored.get('bob 999'))
-    for (let index = 0; index < 100; index++) unstored.add(`${index}`, 'hash', 'r'.repeat(20_000), `user ${index}`)
+    for (let index = 0; index < 100; index++) add(`${index}`, 'r'.repeat(20_000), `user ${index}`)
     t.ok(unstored.bytes <= 300_000, `${unstored.bytes} bytes`)
     t.ok(unstored.get('ada 1'), 'who holds least is the last to lose')
   }
