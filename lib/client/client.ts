@@ -166,9 +166,9 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
       for (const room of asked) room.isAsked = line.isHttp
       return {
-        rooms: asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
-        first: core.whereOf(asked) +
-          (last > 0 ? `&last=${last}` : '') + (line.former ? `&connection=${line.former}` : '')
+        // Each poll may come to another node, which knows nothing of the polls before it.
+        rooms: (line.former ? `&connection=${line.former}` : '') + asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
+        first: (last > 0 ? `&last=${last}` : '') + core.whereOf(asked)
       }
     },
     up ({ limits, rooms }) {

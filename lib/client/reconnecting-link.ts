@@ -14,6 +14,12 @@ import type { Client, CoreOptions, Transport } from './types.js'
 
 /** Milliseconds after which a link counts as healthy: only then are failures counted from 0 again. */
 const HEALTHY = 5_000
+/**
+ * Former connections that are remembered beside the last one. What left one of them out may come to the client until it
+ * has caught up: with links that stand for 5 s each, this one included, 16 of them take more than a minute, and with
+ * links that do not, far more, as ever more time passes between them.
+ */
+const FORMER = 15
 /** Milliseconds of random delay where all clients may reconnect at once. */
 const JITTER = 1_000
 /** Milliseconds of random delay before a link that failed, although the server would accept it, is tried once more. */
@@ -24,7 +30,7 @@ export const BLOCKED = refused('transport_blocked', 'it never opened', 'backoff'
 const OPEN: Readonly<Record<Transport, Open>> = { websocket, sse, polling }
 
 export interface LinkHost {
-  /** Rooms for the query of streams and polls, and parameters that only the first request carries. */
+  /** What every stream and poll names in its query, and parameters that only the first request carries. */
   query (): { readonly rooms: string, readonly first: string }
   /** Called when a link has opened. */
   up (data: FrameData): void
@@ -161,7 +167,7 @@ export function createReconnectingLink (
     turn = {}
     cancel()
     link?.close()
-    if (shown.connectionId) line.former = [shown.connectionId, ...line.former?.split(',', 3) ?? []].join()
+    if (shown.connectionId) line.former = [shown.connectionId, ...line.former?.split(',', FORMER) ?? []].join()
     link = shown.connectionId = final = undefined
     line.isUp = isDraining = false
     host.down()

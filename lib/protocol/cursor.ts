@@ -137,10 +137,11 @@ export function isConnectionId (value: unknown): value is string {
 }
 
 /**
- * Number of former connections of a client that are remembered. A client may receive an event that excludes one of its
- * connections only by its third or fourth connection after that.
+ * Former connections of a client that are read at most. An event that excludes a connection may reach the client until
+ * that has caught up, so there have to be as many as a client may have in a minute and more: one that loses a link
+ * every two seconds has 32 in that time.
  */
-export const MAX_FORMER = 4
+export const MAX_FORMER = 32
 
 /**
  * Lists the connections that a client had before this one, the last one first.

@@ -1,5 +1,6 @@
 import type { PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
 import type { Refusal } from '../errors/refusal.js'
+import { isConnectionId } from '../protocol/cursor.js'
 import { isLeftOut, type Offered } from '../protocol/except.js'
 import { encodeFrame, type EventHead, type Packet } from '../protocol/packet.js'
 import type { Position } from '../protocol/position.js'
@@ -109,7 +110,11 @@ export class Membership implements Follower, Walked, Offered {
   get userId (): string { return this.member.userId }
 
   /** Whether it is the connection, or was it before it came back. */
-  isConnection (id: string): boolean { return id === this.member.id || this.former?.split(',').includes(id) === true }
+  isConnection (id: string): boolean {
+    if (id === this.member.id) return true
+    // Ids have one length and no comma, so that none of them is found where it is not listed.
+    return this.former !== undefined && this.former.includes(id) && isConnectionId(id)
+  }
 
   /** Whether its connection is in a room. */
   isIn (room: string): boolean { return room === this.name || this.member.rooms?.get(room) !== undefined }

@@ -99,6 +99,32 @@ t.test('where streams are held back too it falls to polls', async (t) => {
   )
 })
 
+t.test('every poll names the connections that the client had before, since each may come to another node', async (t) => {
+  const app = await start(t)
+  const asked: URLSearchParams[] = []
+  let isCut = false
+  const watched = dial(t, app, 'ada', {
+    transports: ['polling'],
+    fetch: async (url, init) => {
+      const { searchParams } = new URL(String(url))
+      if (searchParams.has('transport')) asked.push(searchParams)
+      if (!isCut || !searchParams.has('transport')) return await fetch(url, init)
+      isCut = false
+      throw new TypeError('cut')
+    }
+  })
+  const room = watched.client.join(chat.at({ id: '1' }))
+  await isOpen(watched)
+  const { connectionId } = watched.client
+  t.equal(asked[0]!.get('connection'), null)
+  isCut = true
+  await room.send('say', { text: 'ends the poll' })
+  await until('polls of another link', () => watched.client.state === 'open' && asked.length >= 4)
+  const again = asked.slice(asked.findIndex((query, index) => index > 0 && !query.has('since')))
+  t.ok(again.some((query) => query.has('since')), 'it polls on')
+  t.same(again.map((query) => query.get('connection')), again.map(() => connectionId))
+})
+
 t.test(
   'behind @fastify/http-proxy, which opens a WebSocket and ends it as it does not pass the credential, a stream is taken',
   async (t) => {

@@ -57,7 +57,7 @@ export type Http = (
 export interface Dial {
   /** URL with the scheme http or https, without query or trailing slash. */
   readonly base: string
-  /** Rooms of a stream or poll, as `&room=a&room=b`. */
+  /** Rooms of a stream or poll and former connections, as `&room=a&room=b&connection=c`. */
   readonly rooms: string
   /** Positions and other parameters that only the first request carries. */
   readonly first: string

@@ -121,7 +121,7 @@ export class Client {
     if (id === undefined || !this.#senders.has(id)) return
     // Polls go on as the same connection.
     const others = (this.#former?.split(',') ?? []).filter((former) => former !== id)
-    this.#former = [id, ...others].slice(0, 4).join()
+    this.#former = [id, ...others].slice(0, 32).join()
   }
 
   #pick (): Place | undefined {
