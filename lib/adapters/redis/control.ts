@@ -3,7 +3,7 @@ import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
 import type { Unread } from '../broker/unread.js'
 import { newEpoch } from '../history/stream.js'
 import { Rerun } from '../../structures/rerun.js'
-import { every } from '../../structures/timers.js'
+import { after, every } from '../../structures/timers.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
 import { TELL, TOLD } from './scripts/stores.js'
@@ -21,6 +21,8 @@ export interface RedisControlOptions {
 
 /** Milliseconds between two reads of messages that did not arrive. */
 const LOOK = 1_000
+/** Milliseconds until a read that failed is tried again: by the next look a revocation could be two seconds late. */
+const AGAIN = 100
 /** Messages in one read. */
 const PAGE = 500
 /** Marks a message that is kept, in front of its own number and that of the one before it. */
@@ -45,6 +47,7 @@ export class RedisControl implements Control {
   #run: string | undefined
   readonly #reading = new Rerun(() => this.#read())
   #timer: NodeJS.Timeout | undefined
+  #again: NodeJS.Timeout | undefined
 
   constructor (options: RedisControlOptions) {
     this.#options = options
@@ -62,7 +65,10 @@ export class RedisControl implements Control {
     this.#timer = every(() => { void this.catchUp() }, LOOK).unref()
   }
 
-  close (): void { clearInterval(this.#timer) }
+  close (): void {
+    clearInterval(this.#timer)
+    clearTimeout(this.#again)
+  }
 
   async send (message: ControlMessage): Promise<void> {
     const { link, keys } = this.#options
@@ -91,14 +97,21 @@ export class RedisControl implements Control {
     this.#take(text.slice(end + 1))
   }
 
-  /** Reads messages that were not received. Never rejects: what fails is tried again by the next call. */
+  /** Reads messages that were not received. Never rejects: what fails is tried again soon. */
   async catchUp (): Promise<void> {
     try {
       await this.#reading.run()
     } catch {
-      // Either the link is away, and this is called when it comes back, or one command failed, and it is called again
-      // soon.
+      // Where the link is away, this is called when it comes back.
+      if (!this.#options.link.isClosed) this.#catchUpSoon()
     }
+  }
+
+  #catchUpSoon (): void {
+    this.#again ??= after(() => {
+      this.#again = undefined
+      void this.catchUp()
+    }, AGAIN).unref()
   }
 
   async #read (): Promise<void> {

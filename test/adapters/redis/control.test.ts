@@ -1,0 +1,55 @@
+import t from 'tap'
+import { until } from '../../../lib/adapters/contract/until.js'
+import { Unread } from '../../../lib/adapters/broker/unread.js'
+import { RedisControl } from '../../../lib/adapters/redis/control.js'
+import { Keys } from '../../../lib/adapters/redis/keys.js'
+import { Unreachable, type RedisLink } from '../../../lib/adapters/redis/link.js'
+
+const REVOKE = 'other-1 b\n{"type":"revoke","user":"ann"}'
+
+/** Reads that fail in a row, then all succeed. */
+async function control (failures: () => number): Promise<{ control: RedisControl, heard: string[], reads: number[] }> {
+  const heard: string[] = []
+  const reads: number[] = []
+  const link = {
+    canSend: true,
+    isClosed: false,
+    run: 'x',
+    ahead: () => 0,
+    subscribe: async () => undefined,
+    script: async () => {
+      reads.push(performance.now())
+      if (reads.length > 1 && reads.length - 1 <= failures()) throw new Unreachable(true, { isBroken: true })
+      return reads.length === 1 ? ['mark'] : ['mark', '5-0', REVOKE]
+    }
+  }
+  const made = new RedisControl({
+    link: link as unknown as RedisLink,
+    keys: new Keys('realtime:'),
+    tag: 'this',
+    unread: new Unread({ warn: () => undefined }),
+    deliver: ({ type }) => { heard.push(type) },
+    onForgotten: () => undefined
+  })
+  await made.start('a')
+  await made.catchUp()
+  return { control: made, heard, reads }
+}
+
+t.test('messages whose reading failed are read again at once, and not by the next look, each once', async (t) => {
+  const { control: made, heard, reads } = await control(() => 3)
+  t.teardown(() => { made.close() })
+  await made.catchUp()
+  await until('it is heard', () => heard.length > 0)
+  t.ok(reads.at(-1)! - reads[1]! < 900, `${reads.at(-1)! - reads[1]!} ms`)
+  await made.catchUp()
+  t.same(heard, ['revoke'])
+})
+
+t.test('one that was closed reads no more', async (t) => {
+  const { control: made, reads } = await control(() => Infinity)
+  await made.catchUp()
+  made.close()
+  await new Promise((resolve) => { setTimeout(resolve, 300) })
+  t.equal(reads.length, 2)
+})
