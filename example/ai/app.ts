@@ -3,7 +3,6 @@ import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import realtime from 'fastify-realtime'
 import { answer as ask } from './model.js'
-import { servePages } from '../pages.js'
 import { assistant } from './rooms.js'
 
 const HOUR = 3_600_000
@@ -13,7 +12,7 @@ const TOKEN_LIFE = 300
 const Visitor = Type.Object({ chat: Type.String({ pattern: '^[a-z0-9-]{8,40}$' }) })
 const Answer = Type.Object({ chat: Type.String({ maxLength: 40 }), answer: Type.String({ maxLength: 64 }) })
 
-/** An assistant whose answers outlive links, reloads and tabs: a login, one room for each conversation, a page. */
+/** An assistant whose answers outlive links, reloads and tabs: a login, one room for each conversation. */
 export async function buildApp (options: FastifyServerOptions = {}): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify(options)
 
@@ -55,8 +54,6 @@ export async function buildApp (options: FastifyServerOptions = {}): Promise<Fas
     await app.rooms.cancel(assistant.at({ id: params.chat }), 'answer', params.answer)
     return await reply.code(204).send()
   })
-
-  await servePages(app, new URL('public/', import.meta.url), ['index.html', 'app.js', 'style.css'])
 
   return app
 }

@@ -1,7 +1,9 @@
 import closeWithGrace from 'close-with-grace'
+import { servePages } from '../pages.js'
 import { buildApp } from './app.js'
 
 const app = await buildApp({ logger: { level: process.env.LOG_LEVEL ?? 'warn' } })
+await servePages(app, new URL('public/', import.meta.url), ['index.html', 'app.js', 'style.css'])
 
 closeWithGrace({ delay: 30_000 }, async ({ err }) => {
   if (err !== undefined) app.log.error(err)

@@ -5,8 +5,6 @@ import realtime, { defineRoom } from 'fastify-realtime'
 import { object, string } from 'fastify-realtime/contract'
 import { servePages } from '../pages.js'
 
-const inbox = defineRoom('@user/:id', { events: { shipped: object({ order: string(), what: string() }) } })
-
 /** The database of the shop. */
 const orders = new Map([
   ['1001', { owner: 'ada', what: 'A kettle', isShipped: false }],
@@ -16,7 +14,12 @@ const orders = new Map([
 
 const app: FastifyInstance = Fastify({ logger: { level: process.env.LOG_LEVEL ?? 'warn' } })
 await app.register(realtime, { jwt: { secret: randomBytes(32).toString('hex') } })   // tokens end with this process
-app.room(inbox, { history: { size: 50, ttl: 86_400_000 } })
+
+// #region inbox
+// What a user may be told. The room itself is built in.
+const inbox = defineRoom('@user/:id', { events: { shipped: object({ order: string(), what: string() }) } })
+app.room(inbox, { history: { size: 50, ttl: 86_400_000 } })   // the last 50, for a day
+// #endregion
 
 // A demo without passwords.
 app.post<{ Params: { user: string } }>('/login/:user', async ({ params }) => {
@@ -25,6 +28,7 @@ app.post<{ Params: { user: string } }>('/login/:user', async ({ params }) => {
 
 app.get('/orders', async () => [...orders].map(([id, order]) => ({ id, ...order })))
 
+// #region ship
 app.post<{ Params: { id: string } }>('/orders/:id/ship', async ({ params }, reply) => {
   const order = orders.get(params.id)
   if (order === undefined) return await reply.code(404).send({ message: 'no such order' })
@@ -34,6 +38,7 @@ app.post<{ Params: { id: string } }>('/orders/:id/ship', async ({ params }, repl
   reply.broadcast(inbox.at({ id: order.owner }), 'shipped', { order: params.id, what: order.what })
   return order
 })
+// #endregion
 
 await servePages(app, new URL('public/', import.meta.url), ['index.html', 'app.js', 'style.css'])
 closeWithGrace({ delay: 30_000 }, async () => {

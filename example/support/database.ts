@@ -28,7 +28,6 @@ export function openMessages (path: string): Messages {
   const database = new sqlite.Database(path)
   const rows = (sql: string, values: Array<string | number>): Message[] =>
     database.all(sql, values) as unknown as Message[]
-  // #region table
   database.exec(`
     CREATE TABLE IF NOT EXISTS message (
       id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -37,23 +36,16 @@ export function openMessages (path: string): Messages {
       UNIQUE ("by", sent_as)
     );
     CREATE INDEX IF NOT EXISTS message_of ON message (customer, id)`)
-  // #endregion
   return {
-    // #region add
     add ({ customer, by, text }, sentAs) {
       database.run('INSERT INTO message (customer, "by", text, at, sent_as) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
         [customer, by, text, Date.now(), sentAs])
       return rows('SELECT id, customer, "by", text, at FROM message WHERE "by" = ? AND sent_as = ?', [by, sentAs])[0]!
     },
-    // #endregion
-    // #region of
     of: (customer) => rows(`SELECT id, customer, "by", text, at FROM message
       WHERE customer = ? ORDER BY id DESC LIMIT 50`, [customer]).reverse(),
-    // #endregion
-    // #region newest
     newest: () => rows(`SELECT id, customer, "by", text, at FROM message
       WHERE id IN (SELECT max(id) FROM message GROUP BY customer) ORDER BY id DESC LIMIT 50`, []),
-    // #endregion
     close: () => { database.close() }
   }
 }

@@ -95,3 +95,23 @@ t.test('the assistant in a browser', { skip: skipWithoutChromium() }, async (t) 
     await until('it has ended', async () => await endOf(page) === 'stopped')
   })
 })
+
+t.test('the plain page of the guide: an answer grows, is still there after a reload, and stops', {
+  skip: skipWithoutChromium()
+}, async (t) => {
+  const { url } = await startExample(t, 'ai/plain.ts')
+  const page = await (await (await launchChromium(t)).newContext()).newPage()
+  page.on('pageerror', (error) => { t.fail(String(error)) })
+  await page.goto(url)
+  await page.getByLabel('Question').fill('What is a reliable stream?')
+  await page.getByRole('button', { name: 'Ask' }).click()
+  const length = async (): Promise<number> => (await page.locator('section p').textContent() ?? '').length
+  await until('the answer grows', async () => await length() > 40)
+  const seen = await length()
+  await page.reload()
+  await until('it goes on', async () => await length() > seen)
+  t.equal(await page.locator('section h2').textContent(), 'What is a reliable stream?')
+  await page.getByRole('button', { name: 'Stop' }).click()
+  await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'hidden' })
+  t.notMatch(await page.locator('section p').textContent(), LAST_WORD)
+})

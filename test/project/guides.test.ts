@@ -40,7 +40,7 @@ interface Line { readonly id: string, readonly text: string }
 type Load = () => Promise<Response>
 
 /** Each has the types of its own user, which must not become those of the tests: so they are loaded by their paths. */
-async function load<T> (file: string): Promise<T> { return await import(`../../example/docs/${file}.ts`) as T }
+async function load<T> (file: string): Promise<T> { return await import(`../../example/${file}.ts`) as T }
 
 /** The part of a socket.io server that is used. */
 interface Old { readonly httpServer: { address (): AddressInfo }, close (): Promise<void> }
@@ -104,10 +104,10 @@ t.test('the units of the page on deployment wait for longer than a drain, and on
 t.test('a page that loads its history while a writer never stops has each line once, at each reload', async (t) => {
   const { declareSupport } = await load<{
     declareSupport (app: FastifyInstance, lines: object): void
-  }>('history/server')
+  }>('docs/history/server')
   const { showSupport } = await load<{
     showSupport (client: Client, id: string, load: Load, show: (lines: Line[]) => void): Promise<void>
-  }>('history/client')
+  }>('docs/history/client')
   const kept: Line[] = []
   const lines = {
     mayRead: async (user: string) => user !== 'stranger',
@@ -158,7 +158,7 @@ t.test('a page that loads its history while a writer never stops has each line o
 })
 
 t.test('a cookie opens each transport for pages of the site, and ends with the logout', async (t) => {
-  const app = await (await load<App>('cookies')).build()
+  const app = await (await load<App>('readme/cookies')).build()
   t.teardown(() => app.close())
   await app.ready()
   const login = async (): Promise<string> => {
@@ -179,7 +179,7 @@ t.test('a cookie opens each transport for pages of the site, and ends with the l
 
 t.test('a session of a store lets in until it ends', async (t) => {
   const sessions = new Map([['s1', { user: 'ada', name: 'Ada', ends: Date.now() + 60_000 }]])
-  const app = await (await load<App<[object]>>('sessions')).build(sessions)
+  const app = await (await load<App<[object]>>('docs/sessions')).build(sessions)
   t.teardown(() => app.close())
   const peer = await createPeer(app, { cookies: { sid: 's1' } })
   t.match(peer.welcome, { data: { userId: 'ada' } })
@@ -187,7 +187,7 @@ t.test('a session of a store lets in until it ends', async (t) => {
 })
 
 t.test('guests watch, and are told why they may not cheer', async (t) => {
-  const app = await (await load<App>('guests')).build()
+  const app = await (await load<App>('readme/guests')).build()
   t.teardown(() => app.close())
   const { token } = (await app.inject({ method: 'POST', url: '/guest' })).json<{ token: string }>()
   const guest = await createPeer(app, { room: 'match/1', token })
@@ -198,7 +198,7 @@ t.test('guests watch, and are told why they may not cheer', async (t) => {
 })
 
 t.test('the dev server of Vite passes each transport on, and the origin is that of its page', async (t) => {
-  const app = await (await load<App>('set/after')).build()
+  const app = await (await load<App>('docs/set/after')).build()
   process.env.API_URL = await listen(t, app)
   const vite = await createServer({
     configFile: `${ROOT}example/docs/vite/vite.config.ts`,
@@ -224,8 +224,8 @@ t.test('the dev server of Vite passes each transport on, and the origin is that 
 t.test('what an old client says to socket.io is heard in the new rooms', async (t) => {
   const app = Fastify()
   await app.register(realtime, { jwt: { secret: SECRET } })
-  const { project } = await load<{ project: never }>('socket-io/rooms')
-  const { runBoth } = await load<{ runBoth (app: FastifyInstance, port: number): Old }>('socket-io/both')
+  const { project } = await load<{ project: never }>('docs/socket-io/rooms')
+  const { runBoth } = await load<{ runBoth (app: FastifyInstance, port: number): Old }>('docs/socket-io/both')
   app.room(project, { on: { comment: () => ({ id: '1' }), type: () => undefined } } as never)
   await listen(t, app)
   const io = runBoth(app, 0)

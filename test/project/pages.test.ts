@@ -9,7 +9,7 @@ import { slugOf } from '../../docs/.vitepress/slug.js'
 import { blocksOf, isThere, PAGES, proseOf, quotedText, ROOT } from '../helpers/documents.js'
 
 const blocks = PAGES.flatMap(blocksOf)
-const TESTS = ['example/readme/testing.ts', 'example/docs/testing/resume.ts']
+const TESTS = ['example/readme/testing.ts', 'example/readme/resume.ts']
 
 t.test('a block that names a file is the text of that file, and each block of TypeScript names one', async (t) => {
   for (const { path, line, quoted, text } of blocks) {
@@ -18,7 +18,7 @@ t.test('a block that names a file is the text of that file, and each block of Ty
   const free = blocks.filter(({ language, quoted }) => /^(ts|tsx)$/.test(language) && quoted === undefined)
   t.same(free.map(({ path, line }) => `${path}:${line}`), [], 'a file that is compiled has all TypeScript')
   const shown = new Set(blocks.map(({ quoted }) => quoted))
-  const files = readdirSync(`${ROOT}example/readme`).filter((file) => file.endsWith('.ts') && file !== 'build.ts')
+  const files = readdirSync(`${ROOT}example/readme`).filter((file) => file.endsWith('.ts'))
   t.same(files.filter((file) => !shown.has(`example/readme/${file}`)), [], 'every file is quoted')
 })
 

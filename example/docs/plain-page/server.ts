@@ -1,8 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
-import realtime from 'fastify-realtime'
-import { chat } from '../set/after.js'
+import realtime, { defineRoom } from 'fastify-realtime'
+import { object, string } from 'fastify-realtime/contract'
+
+const chat = defineRoom('chat/:id', {
+  messages: { say: object({ text: string({ minLength: 1, maxLength: 2_000 }) }) },
+  events: { said: object({ text: string(), by: string() }) }
+})
 
 export async function build (): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify()

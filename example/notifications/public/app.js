@@ -14,7 +14,7 @@ client.on('state', ({ state }) => {
   $('state-text').textContent = { connecting: 'Connecting', open: 'Connected', reconnecting: 'Reconnecting' }[state] ?? 'Closed'
 })
 
-// Every connection of the user is in this room. What came while no tab was open is in its history.
+// Every connection of the user is in this room from the start. `join` listens, and `last` asks for what came before.
 const inbox = client.join(`@user/${encodeURIComponent(user)}`, { last: 50 })
 const seen = `seen-${user}`
 let newest = 0

@@ -3,19 +3,21 @@ import { readFile } from 'node:fs/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import realtime, { defineRoom } from 'fastify-realtime'
-import { openMessages } from '../../database.js'
+import { openMessages } from './database.js'
 
 /** What a token says of its bearer. */
 declare module 'fastify-realtime' {
   interface RealtimeTypes { user: { sub: string, role: 'agent' | 'customer' } }
 }
 
+// #region contract
 const conversation = defineRoom('conversations/:customer', {
   messages: { say: Type.Object({ text: Type.String({ minLength: 1, maxLength: 2000 }) }) },
   events: {
     said: Type.Object({ id: Type.Integer(), text: Type.String(), by: Type.String(), at: Type.Integer() })
   }
 })
+// #endregion
 
 const app = Fastify()
 await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import realtime, { defineRoom, type RealtimeTypes } from 'fastify-realtime'
-import { openMessages } from '../../database.js'
+import { openMessages } from './database.js'
 
 /** What a token says of its bearer. */
 declare module 'fastify-realtime' {

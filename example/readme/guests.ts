@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import realtime, { defineRoom } from 'fastify-realtime'
 import { object, string } from 'fastify-realtime/contract'
-import '../readme/types.js'
+import './types.js'
 
 export const match = defineRoom('match/:id', {
   messages: { cheer: object({}) },

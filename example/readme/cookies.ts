@@ -2,8 +2,8 @@ import cookie from '@fastify/cookie'
 import jwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import realtime from 'fastify-realtime'
-import { game } from '../readme/rooms.js'
-import '../readme/types.js'
+import { game } from './rooms.js'
+import './types.js'
 
 const HOUR = 3_600
 

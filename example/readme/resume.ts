@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { createPeer } from 'fastify-realtime/testing'
-import { build } from '../../readme/build.js'
-import { game } from '../../readme/rooms.js'
+import { build } from './build.js'
+import { game } from './rooms.js'
 
 test('a player who was away gets what happened meanwhile', async (t) => {
   const app = await build()

@@ -1,0 +1,70 @@
+import { posix } from 'node:path'
+import t from 'tap'
+import { blocksOf, documentOf, isThere, PAGES, type Block } from '../helpers/documents.js'
+
+const REPOSITORY = /^https:\/\/github\.com\/fastify-realtime\/fastify-realtime\/(?:blob|tree)\/main\//
+/** A module that is imported by its place, and a script or style of a page that is not at the root of its server. */
+const IMPORT = /(?:\b(?:from|import)\s*\(?\s*['"](\.\.?\/[^'"]+)['"]|\b(?:src|href)="([\w.-][\w./-]*\.(?:js|css))")/g
+
+const blocks = new Map(PAGES.map((page) => [page, blocksOf(page)]))
+
+function quotesWhole (page: string, file: string): boolean {
+  return (blocks.get(page) ?? []).some(({ quoted }) => quoted === file)
+}
+
+/** The file behind an import of a file, by its path below the root; of a file that only passes on another, the other. */
+function fileOf (from: string, specifier: string): string {
+  const path = posix.join(posix.dirname(from), specifier)
+  const file = [path, path.replace(/\.js$/, '.ts'), path.replace(/\.js$/, '.tsx')].find(isThere)
+  if (file === undefined) throw new Error(`${from} imports ${specifier}, which is no file`)
+  const passedOn = /^export \* from '([^']+)'$/m.exec(documentOf(file))?.[1]
+  return passedOn === undefined ? file : fileOf(file, passedOn)
+}
+
+/** What one needs to run a block: the rest of its file where it is a part, and what it imports. */
+function neededBy (page: string, { quoted, text }: Block): string[] {
+  const [file, part] = (quoted ?? '').split('#') as [string, string?]
+  const imports = [...text.matchAll(IMPORT)].map(([, module, asset]) => module ?? asset!)
+  if (quoted === undefined) {
+    // The page does not say which file it is: so it is one beside those that the page has.
+    const others = blocks.get(page)!.flatMap(({ quoted: other }) => other ?? [])
+    return imports.map((specifier) => {
+      const named = (path: string): boolean => /[^/.]+(?=\.\w+$)/.exec(path)?.[0] === /[^/.]+(?=\.\w+$)/.exec(specifier)?.[0]
+      return others.find(named) ?? specifier
+    })
+  }
+  return [...part === undefined ? [] : [file], ...imports.map((specifier) => fileOf(file, specifier))]
+}
+
+/** The lines of the chapter in which a line is. */
+function chapterOf (page: string, line: number): string {
+  const lines = documentOf(page).split('\n')
+  const fences = blocks.get(page)!.map(({ line: start, text }) => [start, start + text.split('\n').length + 1] as const)
+  const isHeading = (text: string, at: number): boolean =>
+    /^#+ /.test(text) && !fences.some(([start, end]) => at + 1 > start && at + 1 < end)
+  const start = lines.findLastIndex((text, at) => at < line && isHeading(text, at))
+  const end = lines.findIndex((text, at) => at > line && isHeading(text, at))
+  return lines.slice(Math.max(start, 0), end === -1 ? undefined : end).join('\n')
+}
+
+/** Whether a link in the chapter of a block has the name of a file, and leads to it, or to a page that quotes it whole. */
+function isLinked (page: string, line: number, file: string): boolean {
+  return [...chapterOf(page, line).matchAll(/\[`([^`\]]+)`\]\(([^)#\s]+)[^)]*\)/g)].some(([, name, link]) => {
+    const target = REPOSITORY.test(link!) ? link!.replace(REPOSITORY, '') : posix.join(posix.dirname(page), link!)
+    return name === posix.basename(file) && (target === file || quotesWhole(target, file))
+  })
+}
+
+t.test('who follows a page has every file that its code needs: whole on the page, or by a link beside the code', async (t) => {
+  let count = 0
+  for (const [page, all] of blocks) {
+    for (const block of all) {
+      for (const file of neededBy(page, block)) {
+        count++
+        if (quotesWhole(page, file) || isLinked(page, block.line, file)) continue
+        t.fail(`${page}:${block.line} needs ${file}: quote it whole on the page, or write [\`${posix.basename(file)}\`](a link) there`)
+      }
+    }
+  }
+  t.ok(count > 60, `${count} files are needed by quoted code`)
+})
