@@ -20,6 +20,11 @@ const ROOMS = ['lobby', 'music', 'garden']
 const TOKEN_LIFE = 300
 const SESSION_LIFE = 8 * 3600
 
+const PAGES = [
+  'index.html', 'style.css', 'eventsource.html', 'eventsource.js',
+  'app.js', 'break.js', 'composer.js', 'login.js', 'messages.js', 'page.js', 'people.js', 'plug.js'
+]
+
 const Login = Type.Object({ name: Type.String({ minLength: 1, maxLength: 30, pattern: '\\S' }) })
 const Announcement = Type.Object({ text: Type.String({ minLength: 1, maxLength: 2000, pattern: '\\S' }) })
 
@@ -90,7 +95,7 @@ export async function buildApp (options: FastifyServerOptions = {}): Promise<Fas
     return { id }
   })
 
-  await servePages(app, new URL('public/', import.meta.url), ['index.html', 'app.js', 'style.css', 'eventsource.html', 'eventsource.js'])
+  await servePages(app, new URL('public/', import.meta.url), PAGES)
 
   return app
 }

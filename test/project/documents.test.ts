@@ -15,6 +15,17 @@ t.test('every path that the documents name is there', async (t) => {
   }
 })
 
+t.test('no file of an example app is longer than 150 lines, so that each is read in one go', async (t) => {
+  const apps = [
+    'chat', 'support', 'ai', 'notifications', 'dashboard', 'cursors', 'react', 'vue', 'python', 'gateway', 'cluster'
+  ]
+  const lengths = apps.flatMap((app) => readdirSync(new URL(`example/${app}`, ROOT), { recursive: true, encoding: 'utf8' })
+    .filter((file) => /\.(ts|tsx|vue|js|html|css|py|conf|json)$/.test(file))
+    .map((file) => ({ file: `${app}/${file}`, lines: documentOf(`example/${app}/${file}`).trimEnd().split('\n').length })))
+  t.ok(lengths.length > 50, `${lengths.length} files`)
+  t.same(lengths.filter(({ lines }) => lines > 150), [])
+})
+
 t.test('every folder of lib has its job said', async (t) => {
   const folders = readdirSync(fileURLToPath(new URL('lib', ROOT)), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())

@@ -2,8 +2,8 @@ import { posix } from 'node:path'
 import t from 'tap'
 import { blocksOf, documentOf, isThere, PAGES, type Block } from '../helpers/documents.js'
 
-const REPOSITORY = /^https:\/\/github\.com\/fastify-realtime\/fastify-realtime\/(?:blob|tree)\/main\//
-/** A module that is imported by its place, and a script or style of a page that is not at the root of its server. */
+const REPOSITORY = 'https://github.com/fastify-realtime/fastify-realtime/blob/main/'
+/** A module that is imported by its place, and a script or style of a page that lies beside it. */
 const IMPORT = /(?:\b(?:from|import)\s*\(?\s*['"](\.\.?\/[^'"]+)['"]|\b(?:src|href)="([\w.-][\w./-]*\.(?:js|css))")/g
 
 const blocks = new Map(PAGES.map((page) => [page, blocksOf(page)]))
@@ -12,7 +12,7 @@ function quotesWhole (page: string, file: string): boolean {
   return (blocks.get(page) ?? []).some(({ quoted }) => quoted === file)
 }
 
-/** The file behind an import of a file, by its path below the root; of a file that only passes on another, the other. */
+/** The file that a file imports, by its path below the root; where that only passes on another one, the other. */
 function fileOf (from: string, specifier: string): string {
   const path = posix.join(posix.dirname(from), specifier)
   const file = [path, path.replace(/\.js$/, '.ts'), path.replace(/\.js$/, '.tsx')].find(isThere)
@@ -28,10 +28,8 @@ function neededBy (page: string, { quoted, text }: Block): string[] {
   if (quoted === undefined) {
     // The page does not say which file it is: so it is one beside those that the page has.
     const others = blocks.get(page)!.flatMap(({ quoted: other }) => other ?? [])
-    return imports.map((specifier) => {
-      const named = (path: string): boolean => /[^/.]+(?=\.\w+$)/.exec(path)?.[0] === /[^/.]+(?=\.\w+$)/.exec(specifier)?.[0]
-      return others.find(named) ?? specifier
-    })
+    const nameOf = (path: string): string => posix.parse(path).name
+    return imports.map((specifier) => others.find((path) => nameOf(path) === nameOf(specifier)) ?? specifier)
   }
   return [...part === undefined ? [] : [file], ...imports.map((specifier) => fileOf(file, specifier))]
 }
@@ -47,10 +45,12 @@ function chapterOf (page: string, line: number): string {
   return lines.slice(Math.max(start, 0), end === -1 ? undefined : end).join('\n')
 }
 
-/** Whether a link in the chapter of a block has the name of a file, and leads to it, or to a page that quotes it whole. */
+/** Whether a link beside a block has the name of a file, and leads to it or to a page that quotes it whole. */
 function isLinked (page: string, line: number, file: string): boolean {
   return [...chapterOf(page, line).matchAll(/\[`([^`\]]+)`\]\(([^)#\s]+)[^)]*\)/g)].some(([, name, link]) => {
-    const target = REPOSITORY.test(link!) ? link!.replace(REPOSITORY, '') : posix.join(posix.dirname(page), link!)
+    const target = link!.startsWith(REPOSITORY)
+      ? link!.slice(REPOSITORY.length)
+      : posix.join(posix.dirname(page), link!)
     return name === posix.basename(file) && (target === file || quotesWhole(target, file))
   })
 }
