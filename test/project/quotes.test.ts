@@ -6,6 +6,13 @@ const REPOSITORY = 'https://github.com/fastify-realtime/fastify-realtime/blob/ma
 /** A module that is imported by its place, and a script or style of a page that lies beside it. */
 const IMPORT = /(?:\b(?:from|import)\s*\(?\s*['"](\.\.?\/[^'"]+)['"]|\b(?:src|href)="([\w.-][\w./-]*\.(?:js|css))")/g
 
+/** What every reader has installed; and, by the page, what an app has that moves from it to this package. */
+const INSTALLED = ['fastify', 'fastify-realtime', '@sinclair/typebox']
+const OLD: Readonly<Record<string, readonly string[]>> = {
+  'docs/guides/from-a-set.md': ['@fastify/websocket'],
+  'docs/guides/from-socket-io.md': ['socket.io', 'socket.io-client']
+}
+
 const blocks = new Map(PAGES.map((page) => [page, blocksOf(page)]))
 
 function quotesWhole (page: string, file: string): boolean {
@@ -67,4 +74,27 @@ t.test('who follows a page has every file that its code needs: whole on the page
     }
   }
   t.ok(count > 60, `${count} files are needed by quoted code`)
+})
+
+/** The packages that the modules of a page import, without those of which only types are taken. */
+function packagesOf (page: string): Set<string> {
+  const imports = blocks.get(page)!.flatMap(({ text }) => [...text.matchAll(/^import (?!type\b)(?:[^']*? from )?'([^'./][^']*)'/gm)])
+  return new Set(imports.map(([, name]) => name!)
+    .filter((name) => !name.startsWith('node:'))
+    .map((name) => name.split('/').slice(0, name.startsWith('@') ? 2 : 1).join('/')))
+}
+
+t.test('a page says how to install each package that its code imports; the tutorial on this page or one before it', async (t) => {
+  let count = 0
+  const tutorial: string[] = []
+  for (const page of PAGES) {
+    const commands = [...documentOf(page).matchAll(/^npm install (.+)$/gm)].flatMap(([, names]) => names!.split(' '))
+    if (page.startsWith('docs/tutorial/')) commands.push(...tutorial.splice(0))
+    const known = [...INSTALLED, ...commands, ...OLD[page] ?? []]
+    const packages = packagesOf(page)
+    count += packages.size
+    t.same([...packages].filter((name) => !known.includes(name)), [], page)
+    if (page.startsWith('docs/tutorial/')) tutorial.push(...commands)
+  }
+  t.ok(count > 60, `${count} packages`)
 })
