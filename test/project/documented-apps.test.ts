@@ -1,18 +1,19 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { run } from '../../scripts/matrix/run.js'
 import { ROOT } from '../../scripts/matrix/tarball.js'
 import { openMessages } from '../../example/support/database.js'
 import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
-import { blocksOf } from '../helpers/documents.js'
-import { startExample, startProgram } from '../helpers/example.js'
+import { blocksOf, PAGES } from '../helpers/documents.js'
+import { startExample, startProgram, type Example } from '../helpers/example.js'
 
 const SECRET = 'a secret of the tutorial, long enough'
-/** The steps of the tutorial; the sixth is the example itself. */
-const STEPS = [1, 2, 3, 4, 5].map((step) => `support/steps/${step}/app.ts`)
+/** The pages of the steps that are copied; the sixth step is the example itself. */
+const PAGES_OF_STEPS = PAGES.filter((page) => /^docs\/tutorial\/[1-5]-/.test(page))
+const PACKAGES = ['fastify', '@sinclair/typebox', 'node-sqlite3-wasm']
 
 /** A tab of its own: pages of one browser share nothing here. */
 async function tab (t: Test, browser: Browser, url: string): Promise<Page> {
@@ -54,12 +55,24 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
   const variables = (name: string): Record<string, string> =>
     ({ DATABASE: join(directory, `${name}.db`), JWT_SECRET: SECRET })
 
+  const modules = join(directory, 'node_modules')
+  await mkdir(join(modules, '@sinclair'), { recursive: true })
+  await symlink(ROOT, join(modules, 'fastify-realtime'))
+  for (const name of PACKAGES) await symlink(`${ROOT}node_modules/${name}`, join(modules, name))
+  await writeFile(join(directory, 'package.json'), '{ "type": "module" }')
+
+  /** Starts a step as who follows the tutorial has it: the whole files of its page, over those of the pages before. */
+  const startStep = async (t: Test, step: number, more: Record<string, string> = {}): Promise<Example> => {
+    const folder = join(directory, `step ${step}`)
+    await mkdir(folder, { recursive: true })
+    for (const { quoted, text } of PAGES_OF_STEPS.slice(0, step).flatMap(blocksOf)) {
+      if (quoted?.includes('#') === false) await writeFile(join(folder, basename(quoted)), text)
+    }
+    return await startProgram(t, ['--import', 'tsx', join(folder, 'app.ts')], { ...variables(`${step}`), ...more })
+  }
+
   await t.test('README: the app, copied out of it into a folder with what it installs, lets two tabs talk', async (t) => {
     const app = blocksOf('README.md').find(({ language }) => language === 'js')!.text
-    const modules = join(directory, 'node_modules')
-    await mkdir(join(modules, '@sinclair'), { recursive: true })
-    await symlink(ROOT, join(modules, 'fastify-realtime'))
-    for (const name of ['fastify', '@sinclair/typebox']) await symlink(`${ROOT}node_modules/${name}`, join(modules, name))
     await writeFile(join(directory, 'app.mjs'), app)
     const { url } = await startProgram(t, [join(directory, 'app.mjs')])
     const [ada, bob] = [await tab(t, browser, 'about:blank'), await tab(t, browser, 'about:blank')]
@@ -75,7 +88,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
   })
 
   await t.test('step 1: what one tab says, both tabs show', async (t) => {
-    const { url } = await startExample(t, STEPS[0]!, variables('1'))
+    const { url } = await startStep(t, 1)
     const ada = await tab(t, browser, `${url}/?name=ada`)
     const grace = await tab(t, browser, `${url}/?name=grace`)
     await say(ada, 'hello')
@@ -85,7 +98,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
   })
 
   await t.test('step 2: an agent enters each conversation, a customer the own one only', async (t) => {
-    const { url } = await startExample(t, STEPS[1]!, variables('2'))
+    const { url } = await startStep(t, 2)
     const ada = await enter(await tab(t, browser, url), 'ada')
     const grace = await tab(t, browser, `${url}/?customer=ada`)
     await enter(grace, 'grace', 'wrong')
@@ -98,7 +111,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
   })
 
   await t.test('step 3: what was said is in the database', async (t) => {
-    const { url, stop } = await startExample(t, STEPS[2]!, variables('3'))
+    const { url, stop } = await startStep(t, 3)
     const ada = await enter(await tab(t, browser, url), 'ada')
     await say(ada, 'keep this')
     await lines(ada, 'ada: keep this')
@@ -111,14 +124,14 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
   })
 
   await t.test('step 4: a page that is loaded again, and one that lost its server, have each line once', async (t) => {
-    const first = await startExample(t, STEPS[3]!, variables('4'))
+    const first = await startStep(t, 4)
     const ada = await enter(await tab(t, browser, first.url), 'ada')
     await say(ada, 'one')
     await lines(ada, 'one')
     const other = await enter(await tab(t, browser, first.url), 'ada')
     await lines(other, 'one')
     await first.stop()
-    await startExample(t, STEPS[3]!, { ...variables('4'), PORT: new URL(first.url).port })
+    await startStep(t, 4, { PORT: new URL(first.url).port })
     await say(ada, 'two')
     await lines(ada, 'one', 'two')
     await lines(other, 'one', 'two')
@@ -128,9 +141,9 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
     await bob.evaluate('0')
   })
 
-  for (const [what, file] of [['step 5', STEPS[4]!], ['step 6', 'support/server.ts']] as const) {
+  for (const what of ['step 5', 'step 6'] as const) {
     await t.test(`${what}: an agent finds the conversation at the desk, and each sees the other`, async (t) => {
-      const { url } = await startExample(t, file, variables(what))
+      const { url } = what === 'step 5' ? await startStep(t, 5) : await startExample(t, 'support', variables('6'))
       const grace = await enter(await tab(t, browser, url), 'grace', 'sesame')
       const ada = await enter(await tab(t, browser, url), 'ada')
       await say(ada, 'it is broken')
