@@ -68,17 +68,12 @@ export class Leases {
     await this.#renewal.run()
   }
 
+  /** The leases are not gathered beforehand, because one that is released meanwhile must not be taken again. */
   async #renewAll (): Promise<void> {
-    let batch: HeldLease[] = []
-    // The leases are not gathered beforehand, because one that is released meanwhile must not be taken again.
-    for (const lease of this.#options.held()) {
-      batch.push(lease)
-      if (batch.length < BATCH) continue
+    for (const batch of batchesOf(this.#options.held())) {
       await this.#renewBatch(batch)
       await setImmediate()
-      batch = []
     }
-    if (batch.length > 0) await this.#renewBatch(batch)
   }
 
   /** Gives those back once more that were given back during the renewal, since it may have taken them again. */
@@ -155,16 +150,14 @@ export class Leases {
     if (this.#isTelling || this.#untold.size === 0) return
     this.#isTelling = true
     try {
-      let batch: HeldLease[] = []
-      for (const lease of [...this.#untold.values(performance.now())]) {
-        // The one who has given it back meanwhile has told the adapter so.
-        if (lease.isHeld()) batch.push(lease)
-        else this.#untold.delete(nameOf(lease))
-        if (batch.length < BATCH) continue
-        await this.#tellBatch(batch)
-        batch = []
+      for (const batch of batchesOf(this.#stillUntold())) {
+        await this.#renewBatch(batch)
+        this.#again = AGAIN.first
+        const now = performance.now()
+        for (const lease of batch) {
+          if (this.#untold.get(nameOf(lease), now) === lease) this.#untold.delete(nameOf(lease))
+        }
       }
-      if (batch.length > 0) await this.#tellBatch(batch)
     } catch {
       // The adapter is still away.
       this.#payLater()
@@ -173,12 +166,25 @@ export class Leases {
     }
   }
 
-  async #tellBatch (batch: readonly HeldLease[]): Promise<void> {
-    await this.#renewBatch(batch)
-    this.#again = AGAIN.first
-    const now = performance.now()
-    for (const lease of batch) if (this.#untold.get(nameOf(lease), now) === lease) this.#untold.delete(nameOf(lease))
+  * #stillUntold (): Generator<HeldLease> {
+    for (const lease of [...this.#untold.values(performance.now())]) {
+      // The one who has given it back meanwhile has told the adapter so.
+      if (lease.isHeld()) yield lease
+      else this.#untold.delete(nameOf(lease))
+    }
   }
 }
 
 function nameOf ({ key, holder }: Lease): string { return keyOf(holder, key) }
+
+/** As many at a time as one command takes; each is asked for when its batch is. */
+function * batchesOf (leases: Iterable<HeldLease>): Generator<readonly HeldLease[]> {
+  let batch: HeldLease[] = []
+  for (const lease of leases) {
+    batch.push(lease)
+    if (batch.length < BATCH) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
+}

@@ -167,7 +167,8 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       for (const room of asked) room.isAsked = line.isHttp
       return {
         // Each poll may come to another node, which knows nothing of the polls before it.
-        rooms: (line.former ? `&connection=${line.former}` : '') + asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
+        rooms: (line.former ? `&connection=${line.former}` : '') +
+          asked.map(({ name }) => `&room=${encodeURIComponent(name)}`).join(''),
         first: (last > 0 ? `&last=${last}` : '') + core.whereOf(asked)
       }
     },

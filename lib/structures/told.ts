@@ -5,7 +5,7 @@
 export class Told<T> extends Promise<T> {
   #isAwaited = false
 
-  /** What follows from it is a promise as any other. */
+  /** What follows from it is a promise like every other. */
   static override get [Symbol.species] (): PromiseConstructor { return Promise }
 
   /** @param tell is called once, in a later turn of the event loop, when nobody has awaited the promise by then */

@@ -4,7 +4,7 @@ import { chat, declareChat, everyone, start } from '../helpers/net.js'
 import { dial, until } from '../helpers/client.js'
 
 for (const { name, skip, nodes } of PAIRS) {
-  t.test(`${name}: an answer says the position of each room that its handler names, as any node published to it`, {
+  t.test(`${name}: an answer says the position of each room that its handler names, whichever node published to it`, {
     skip,
     timeout: 60_000
   }, async (t) => {

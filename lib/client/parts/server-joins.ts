@@ -3,7 +3,7 @@ import type { Part } from '../part.js'
 
 /**
  * Hears a room into which the server has put this client from the `join` on, without asking for it. Without it the
- * client asks to join such a room, as any other.
+ * client asks to join such a room like every other.
  */
 export const serverJoins: Part = (core) => {
   const { host, shown, rooms, createHandle } = core

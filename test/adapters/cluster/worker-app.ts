@@ -10,7 +10,7 @@ export const chat = defineRoom('chat/:id', {
   events: { said: Type.Object({ text: Type.String() }) }
 })
 
-/** An app as any worker has it, on a port of its own. */
+/** The app that each worker has, on a port of its own. */
 export async function serve (): Promise<FastifyInstance> {
   const app = Fastify()
   await app.register(realtime, {

@@ -252,7 +252,9 @@ if not mark then
 end
 local from = ARGV[1]
 local top = string.match(from, '^%((.+)$')
-if top and #redis.call('XRANGE', KEYS[1], top, top) == 0 and #redis.call('XRANGE', KEYS[1], '-', top, 'COUNT', 1) > 0 then from = '-' end
+if top and #redis.call('XRANGE', KEYS[1], top, top) == 0 then
+  if #redis.call('XRANGE', KEYS[1], '-', top, 'COUNT', 1) > 0 then from = '-' end
+end
 local reply = { mark }
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[3])) do
   reply[#reply + 1] = entry[1]
