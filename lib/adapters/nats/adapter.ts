@@ -63,7 +63,10 @@ export interface NatsOptions {
   readonly replicas?: number
   /** Storage of streams and buckets, default `file`. */
   readonly storage?: 'file' | 'memory'
-  /** Milliseconds that one request may take, default 2 000. */
+  /**
+   * Milliseconds that one request may take, and one attempt to connect again, default 2 000. The first attempt has
+   * three times as long.
+   */
   readonly timeout?: number
   /** Milliseconds between two position checks of a quiet room, default 40 000, varied by 20 %. */
   readonly check?: number

@@ -2,7 +2,7 @@ import type { JetStreamClient, JetStreamManager, JetStreamPublishOptions, PubAck
 import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { isKept } from './acks.js'
-import { endBrokenAttempt } from './dialling.js'
+import { endBrokenAttempt, limitAttempts } from './dialling.js'
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after } from '../../structures/timers.js'
@@ -46,6 +46,11 @@ const SPARE = 60_000
  * 180 ms. The client adds up to a second at random where the link has TLS, unless told otherwise.
  */
 const WAIT = { least: 100, jitter: 100 }
+/**
+ * How many times longer than a request the first attempt to connect may take: a process that starts is busy, and would
+ * read an answer that came in time only when that is over.
+ */
+const PATIENCE = 3
 /** Bytes of one message, where the server does not tell. */
 const MAX_PAYLOAD = 1_048_576
 /** Milliseconds between two log lines about a broker that is away. */
@@ -104,11 +109,12 @@ export class NatsLink {
         pingInterval: 1_000,
         ...settings,
         servers: [url].flat() as string[],
-        timeout,
+        timeout: timeout * PATIENCE,
         maxReconnectAttempts: -1
       }).catch((error: unknown) => {
         throw new REALTIME_ERR_ADAPTER(`NATS cannot be reached (${messageOf(error)}); check the url option of nats()`)
       })
+      limitAttempts(this.#connection, timeout)
     } else this.#connection = connection
     if (jetstream) {
       const { jetstream: client } = await load('@nats-io/jetstream', import('@nats-io/jetstream'))

@@ -6,6 +6,8 @@ import type { Teardown } from '../../helpers/servers.js'
 export class Greeter {
   /** links that break when the client has answered the greeting */
   broken = 0
+  /** milliseconds after which it greets */
+  late = 0
   accepted = 0
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -37,7 +39,7 @@ export class Greeter {
       } else socket.write('PONG\r\n'.repeat(text.split('PING\r\n').length - 1))
     })
     const info = { server_id: 'greeter', version: '2.9.10', proto: 1, headers: true, max_payload: 1_048_576 }
-    socket.write(`INFO ${JSON.stringify(info)}\r\n`)
+    setTimeout(() => { socket.write(`INFO ${JSON.stringify(info)}\r\n`) }, this.late).unref()
   }
 
   /** Ends all links without a word. */

@@ -6,9 +6,13 @@ import { Greeter } from './greeter.js'
 
 const log = { warn: () => undefined }
 
-/** @param timeout milliseconds that one request, and one attempt to connect, may take */
-async function opened (t: Test, timeout: number): Promise<{ server: Greeter, ups: () => number }> {
+/**
+ * @param timeout milliseconds that one request, and one attempt to connect again, may take
+ * @param late milliseconds after which the server greets
+ */
+async function opened (t: Test, timeout: number, late = 0): Promise<{ server: Greeter, ups: () => number }> {
   const server = new Greeter()
+  server.late = late
   let ups = 0
   const link = new NatsLink({
     url: await server.listen(t),
@@ -25,6 +29,19 @@ async function opened (t: Test, timeout: number): Promise<{ server: Greeter, ups
   t.teardown(() => link.close())
   return { server, ups: () => ups }
 }
+
+t.test('a start waits longer for an answer than what connects again', async (t) => {
+  const { server, ups } = await opened(t, 300, 600)
+  server.cut()
+  await until('three attempts have ended without an answer', () => server.accepted >= 4, 5_000)
+  t.equal(ups(), 0)
+  server.late = 0
+  await until('the link is up again', () => ups() === 1, 5_000)
+})
+
+t.test('a start against a server that never says a word fails, and names the option to look at', async (t) => {
+  await t.rejects(opened(t, 100, 60_000), { code: 'REALTIME_ERR_ADAPTER', message: /check the url option of nats/ })
+})
 
 t.test('a link that breaks while it is opened is tried again at once, not when the time of an attempt is over', async (t) => {
   const { server, ups } = await opened(t, 10_000)
