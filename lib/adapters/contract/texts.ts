@@ -155,11 +155,12 @@ export function textsContract ({ name, nodes, pair, t }: Subject): void {
     if (b !== a) await b.adapter.subscribe('ai/1', growing)
     const one = new Writer(mine, 'a', 'one', { lease: 1_000 })
     const two = new Writer(mine, 'b', 'one', { lease: 1_000 })
-    for (const writer of [one, two]) {
+    // The lease of the second is over whenever that of the first is.
+    for (const writer of [two, one]) {
       await writer.step('')
       await writer.step('so far')
     }
-    const { version, begun, to } = (await theirs.read('ai/1', growing))[0]!.part
+    const { version, begun, to } = (await theirs.read('ai/1', growing)).find(({ key }) => key === 'a')!.part
     const known = [{ type: 'answer', key: 'a', version, begun, to }]
     t.same(await theirs.check('ai/1', known, growing), [], 'nothing has changed')
     await until('it is lost', async () => {
