@@ -509,6 +509,8 @@ export type ControlMessage =
     readonly code: Code
     /** What its client is told. */
     readonly message?: string
+    /** Milliseconds since then, where it was asked for too late to be told at once: later handlers are not meant. */
+    readonly ago?: number
   }
   | {
     /** A connection has answered a ping of the application. */

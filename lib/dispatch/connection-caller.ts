@@ -54,8 +54,8 @@ export class ConnectionCaller implements Caller {
   pong (id: string): void { this.#connection.pong(id) }
 
   whenGone (giveUp: GiveUp, { room, used }: Asked): () => void {
-    const { id, isOpen } = this.#connection
-    const why = isOpen ? used.lost : reasonOf(this.#connection)
+    const { id, isOpen, ending } = this.#connection
+    const why = isOpen ? used.lost : reasonOf(ending)
     if (why === undefined) return this.#parts.departures.follow(id, room, giveUp)
     giveUp(why)
     return () => undefined

@@ -6,9 +6,18 @@ import { inTurns } from '../structures/slices.js'
 /** Called once when nobody waits for a handler's outcome any more, with the reason. */
 export type GiveUp = (why: Refusal) => void
 
+/** What a follower may say of itself. */
+export interface Following {
+  /** Moment, by `performance.now()`, since which it concerns the follower; absent: now. */
+  readonly begun?: number
+  /** Ends the following in a way of its own when the connection moves to another node. */
+  readonly whenMoved?: () => void
+}
+
 interface Follower {
   readonly giveUp: GiveUp
   readonly room: string
+  readonly begun: number
   readonly whenMoved: (() => void) | undefined
   among: Followers
 }
@@ -25,51 +34,78 @@ export class Departures {
   readonly #ofConnection = new Followers()
   /** Those without a connection, and those whose connection lives on another node. */
   readonly #others = new Followers()
+  readonly #moved = new WeakSet<Peer>()
   #closed: Refusal | undefined
+  /** Called for each connection that has ended for good, or was taken out of the room, which is given then. */
+  onDeparted: ((connection: Peer, why: () => Refusal, room?: string) => void) | undefined
   /** Called for a connection that has moved to another node, with each room in which somebody follows it. */
   onMoved: ((connection: Peer, room: string) => void) | undefined
 
   /**
    * @param connection id of the connection that waits
    * @param room in which the handler runs
-   * @param whenMoved ends the following in a way of its own when the connection moves to another node
    * @returns ends the following
    */
-  follow (connection: string, room: string, giveUp: GiveUp, whenMoved?: () => void): () => void {
-    return this.#follow(this.#ofConnection, connection, room, giveUp, whenMoved)
+  follow (connection: string, room: string, giveUp: GiveUp, following?: Following): () => void {
+    return this.#follow(this.#ofConnection, connection, room, giveUp, following)
   }
 
   /** @param connection id of the connection that waits on another node; absent where there is none */
-  followElsewhere (connection: string | undefined, room: string, giveUp: GiveUp): () => void {
-    return this.#follow(this.#others, connection, room, giveUp)
+  followElsewhere (
+    connection: string | undefined,
+    room: string,
+    giveUp: GiveUp,
+    following?: Following
+  ): () => void {
+    return this.#follow(this.#others, connection, room, giveUp, following)
   }
 
-  #follow (among: Followers, connection = '', room: string, giveUp: GiveUp, whenMoved?: () => void): () => void {
+  #follow (
+    among: Followers,
+    connection = '',
+    room: string,
+    giveUp: GiveUp,
+    { begun = performance.now(), whenMoved }: Following = {}
+  ): () => void {
     if (this.#closed !== undefined) {
       giveUp(this.#closed)
       return () => undefined
     }
-    const follower: Follower = { giveUp, room, whenMoved, among }
+    const follower: Follower = { giveUp, room, begun, whenMoved, among }
     among.add(connection, follower)
     return () => { follower.among.delete(connection, follower) }
   }
 
-  /** @param why called where somebody follows the connection */
-  ended (connection: string, why: () => Refusal): void {
-    const waiting = this.#ofConnection.take(connection)
+  /** @param why called where somebody asks for it */
+  ended (connection: Peer, why: () => Refusal): void {
+    if (!this.#moved.has(connection)) this.onDeparted?.(connection, why)
+    const waiting = this.#ofConnection.take(connection.id)
     if (waiting.length === 0) return
     const reason = why()
     for (const { giveUp } of waiting) giveUp(reason)
   }
 
   /** The server has taken a connection out of a room. */
-  taken (connection: string, name: string, why: Refusal): void { this.#ofConnection.tell(connection, name, why) }
+  taken (connection: Peer, name: string, why: Refusal): void {
+    this.onDeparted?.(connection, () => why, name)
+    this.#ofConnection.tell(connection.id, name, why)
+  }
 
-  /** Another node says that a connection of it has ended, or was taken out of a room. */
-  departed (connection: string, name: string, why: Refusal): void { this.#others.tell(connection, name, why) }
+  /**
+   * Another node says that a connection of it has ended, or was taken out of a room.
+   *
+   * @param at when that was, by `performance.now()`: whoever has begun later is not meant
+   */
+  departed (connection: string, name: string, why: Refusal, at = performance.now()): void {
+    this.#others.tell(connection, name, why, at)
+  }
+
+  /** Whether a connection of this node lives on another one now. */
+  hasMoved (connection: Peer): boolean { return this.#moved.has(connection) }
 
   /** A connection that polls lives on another node from here on, which knows its end. */
   moved (connection: Peer): void {
+    this.#moved.add(connection)
     const waiting = this.#ofConnection.take(connection.id)
     for (const follower of waiting) {
       if (follower.whenMoved !== undefined) {
@@ -118,14 +154,16 @@ class Followers {
     return all
   }
 
-  /** Tells those in a room. */
-  tell (connection: string, name: string, why: Refusal): void {
-    for (const { giveUp, room } of [...this.#of.get(connection) ?? []]) if (room === name) giveUp(why)
+  /** Tells those in a room who had begun by then. */
+  tell (connection: string, name: string, why: Refusal, at = Infinity): void {
+    for (const { giveUp, room, begun } of [...this.#of.get(connection) ?? []]) {
+      if (room === name && begun <= at) giveUp(why)
+    }
   }
 }
 
 /** Says why a connection that has ended waits for nothing any more. */
-export function reasonOf ({ ending }: Peer, reason: EndReason = 'gone'): Refusal {
+export function reasonOf (ending: Refusal | undefined, reason: EndReason = 'gone'): Refusal {
   return ending ?? (isCode(reason) ? new Refusal(reason) : gone())
 }
 

@@ -137,13 +137,12 @@ export class Dispatch {
 
   #closed (connection: Peer, reason: EndReason): void {
     const { connections, ledger, acks, log } = this.#options
-    const { transport } = connection
+    const { transport, ending } = connection
     this.joins.leaveAll(connection, reason)
     acks.gone(connection.id)
-    this.departures.ended(connection.id, () => reasonOf(connection, reason))
+    this.departures.ended(connection, () => reasonOf(ending, reason))
     // The application may never settle what would end the wait.
     for (const task of this.#order.takeWaiting(connection)) task()
-    const { ending } = connection
     if (connection.isParked && ending?.data.retry === 'never') {
       this.#untold.set(connection.id, ending, performance.now() + UNTOLD, performance.now())
     }

@@ -3,7 +3,8 @@ import type { Peers } from '../admission/peer.js'
 import { Refusal } from '../errors/refusal.js'
 import { keyOf } from '../protocol/key.js'
 import { DeadlineQueue } from '../structures/deadline-queue.js'
-import { reasonOf, type Departures } from './departures.js'
+import type { Departures } from './departures.js'
+import { PastDepartures } from './past-departures.js'
 
 type Follow = Extract<ControlMessage, { readonly type: 'follow' }>
 type Departed = Extract<ControlMessage, { readonly type: 'departed' }>
@@ -15,7 +16,7 @@ const MAX_FOLLOWED = 10_000
  * Tells handlers under way of the departure of a connection that lives on another node: a load balancer sends a POST to
  * any node, and only the node of the connection knows when it ends or is taken out of a room. A handler's node asks for
  * it once the handler has asked for its signal; the connection's node answers when that happens, for as long as a
- * handler may run.
+ * handler may run. What had happened before it was asked it has remembered for as long, and answers at once.
  */
 export class DistantDepartures {
   readonly #departures: Departures
@@ -25,6 +26,7 @@ export class DistantDepartures {
   /** What other nodes are told of, by connection and room: how to end that. */
   readonly #followed = new Map<string, () => void>()
   readonly #ends: DeadlineQueue<string>
+  readonly #past: PastDepartures
 
   /**
    * @param control absent where there is a single node only
@@ -42,22 +44,29 @@ export class DistantDepartures {
     this.#control = control
     this.#onError = onError
     this.#ends = new DeadlineQueue(timeout, (key) => { this.#forget(key) })
-    departures.onMoved = ({ id, userId }, room) => { this.follow(id, userId, room) }
+    this.#past = new PastDepartures(timeout)
+    departures.onMoved = ({ id, userId }, room) => {
+      this.#send({ type: 'follow', user: userId, connection: id, room })
+    }
+    if (control !== undefined) {
+      departures.onDeparted = (peer, why, room) => { this.#past.add(peer, why, room) }
+    }
   }
 
   /** Asks the node on which a connection lives to tell of its departure. */
   follow (connection: string, user: string, room: string): void {
-    this.#send({ type: 'follow', user, connection, room })
+    const question = { type: 'follow', user, connection, room } as const
+    // It may have come here after the handler had begun.
+    this.followed(question)
+    this.#send(question)
   }
 
   /** Another node asks for it. */
   followed ({ user, connection, room }: Follow): void {
+    const past = this.#past.find(connection, user, room)
+    if (past !== undefined) this.#tell(connection, room, past.why, past.ago)
     const peer = this.#connections.get(connection)
-    if (peer?.userId !== user) return
-    if (!peer.isOpen) {
-      this.#tell(connection, room, reasonOf(peer))
-      return
-    }
+    if (peer?.userId !== user || !peer.isOpen) return
     const key = keyOf(connection, room)
     this.#forget(key)
     const [oldest] = this.#followed.keys()
@@ -65,14 +74,13 @@ export class DistantDepartures {
     this.#ends.add(key)
     this.#followed.set(key, this.#departures.follow(connection, room, (why) => {
       this.#forget(key)
-      // A node that closes sends its clients to others, where the handlers go on.
-      if (why.word !== 'draining') this.#tell(connection, room, why)
-    }, () => { this.#forget(key) }))
+      this.#tell(connection, room, why)
+    }, { whenMoved: () => { this.#forget(key) } }))
   }
 
   /** The node of a connection tells of it. */
-  departed ({ connection, room, code, message }: Departed): void {
-    this.#departures.departed(connection, room, new Refusal(code, { room, message }))
+  departed ({ connection, room, code, message, ago = 0 }: Departed): void {
+    this.#departures.departed(connection, room, new Refusal(code, { room, message }), performance.now() - ago)
   }
 
   close (): void {
@@ -88,8 +96,10 @@ export class DistantDepartures {
     end()
   }
 
-  #tell (connection: string, room: string, { word, message }: Refusal): void {
-    const departed = { type: 'departed', connection, room, code: word, message } as const
+  #tell (connection: string, room: string, { word, message }: Refusal, ago = 0): void {
+    // A node that closes sends its clients to others, where the handlers go on.
+    if (word === 'draining') return
+    const departed = { type: 'departed', connection, room, code: word, message, ago } as const
     // The connection may have come here after a handler of this node began to follow it elsewhere.
     this.departed(departed)
     this.#send(departed)

@@ -205,7 +205,7 @@ export class Joins {
     const why = isCode(word) ? new Refusal(word, { room: name, message }) : takenOut(name, message)
     membership.lost = why
     this.#leave(connection, membership, word, true)
-    this.#options.departures.taken(connection.id, name, why)
+    this.#options.departures.taken(connection, name, why)
     connection.sendSurely({
       type: 'left',
       room: name,

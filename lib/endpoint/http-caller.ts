@@ -5,7 +5,7 @@ import type { Identity } from '../connection/identity.js'
 import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Asked, Caller, UsedRoom } from '../dispatch/caller.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
-import { gone, type GiveUp } from '../dispatch/departures.js'
+import { gone, reasonOf, type GiveUp } from '../dispatch/departures.js'
 import type { DistantDepartures } from '../dispatch/distant-departures.js'
 import type { Elsewhere } from '../dispatch/elsewhere.js'
 import { Refusal } from '../errors/refusal.js'
@@ -36,6 +36,7 @@ export class HttpCaller implements Caller {
   readonly #own: Own
   readonly #check: (room?: string) => void
   readonly #parts: HttpCallerParts
+  readonly #begun = performance.now()
   readonly #whenHungUp: (callback: () => void) => void
 
   /**
@@ -61,10 +62,18 @@ export class HttpCaller implements Caller {
   get sender (): string | undefined { return this.#own.id }
 
   async use (room: string): Promise<UsedRoom> {
+    // Its connection may be in the room, and the server may take it out before the handler asks for its signal.
+    const membership = this.#own.peer?.rooms.get(room)
     const { declaration, params } = await this.#parts.access.allow(room, this.#identity)
     const check = (): void => { this.#check(room) }
     check()
-    return { declaration, params, check, lost: undefined, isExcepted: (event) => this.#isExcepted(event) }
+    return {
+      declaration,
+      params,
+      check,
+      get lost () { return membership?.lost },
+      isExcepted: (event) => this.#isExcepted(event)
+    }
   }
 
   #isExcepted ({ except }: EventHead): boolean {
@@ -120,17 +129,24 @@ export class HttpCaller implements Caller {
    */
   whenGone (giveUp: GiveUp, { room, used, messageId }: Asked): () => void {
     const { dispatch: { departures }, distant, revocations } = this.#parts
-    const { peer, id } = this.#own
+    const { id } = this.#own
     const mayReturn = id !== undefined && messageId !== undefined
+    const begun = this.#begun
+    // One that polls may have moved to another node since.
+    const peer = this.#own.peer !== undefined && departures.hasMoved(this.#own.peer) ? undefined : this.#own.peer
     try {
-      // It may have been taken from it before the handler asked.
+      // It may have been taken from it before the handler asked, or its connection may have ended.
       used.check()
+      if (used.lost !== undefined) throw used.lost
+      if (peer?.isOpen === false) throw reasonOf(peer.ending)
     } catch (error) {
       giveUp(error as Refusal)
       return () => undefined
     }
     const stops = [
-      peer === undefined ? departures.followElsewhere(id, room, giveUp) : departures.follow(peer.id, room, giveUp),
+      peer === undefined
+        ? departures.followElsewhere(id, room, giveUp, { begun })
+        : departures.follow(peer.id, room, giveUp, { begun }),
       revocations.follow({ ...this.#identity, connection: id }, ({ room: taken, message, isTaken }) => {
         const isRevoked = taken === undefined || (taken === room && isTaken === true)
         if (isRevoked) giveUp(new Refusal('revoked', { room: taken, message }))

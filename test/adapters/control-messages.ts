@@ -26,7 +26,7 @@ export const KINDS: Readonly<Record<ControlMessage['type'], readonly ControlMess
   moved: [{ type: 'moved', user: 'ann', connection: ANN }],
   ask: [{ type: 'ask', id: 'q1', user: 'ann', connection: ANN, what: 'leave', room: 'chat/1' }],
   follow: [{ type: 'follow', user: 'ann', connection: ANN, room: 'chat/1' }],
-  departed: [{ type: 'departed', connection: ANN, room: 'chat/1', code: 'revoked', message: 'out' }],
+  departed: [{ type: 'departed', connection: ANN, room: 'chat/1', code: 'revoked', message: 'out', ago: 40 }],
   answer: [{ type: 'answer', id: 'q1', isDone: true }],
   pong: [{ type: 'pong', user: 'ann', connection: ANN, id: 'p1' }],
   node: [{ type: 'node', state: 'new' }, { type: 'node', state: 'here' }, { type: 'node', state: 'leaving' }],

@@ -3,6 +3,7 @@ import type { Peer } from '../../lib/admission/peer.js'
 import { Departures } from '../../lib/dispatch/departures.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 
+const peer = (id: string): Peer => ({ id }) as Peer
 const gone = new Refusal('unavailable')
 
 t.test('who follows a connection is told once when it ends, and others are not', async (t) => {
@@ -10,8 +11,8 @@ t.test('who follows a connection is told once when it ends, and others are not',
   const told: string[] = []
   for (const id of ['a', 'a', 'b']) departures.follow(id, 'chat/1', () => { told.push(id) })
   for (const id of ['a', undefined]) departures.followElsewhere(id, 'chat/1', () => { told.push('elsewhere') })
-  departures.ended('a', () => gone)
-  departures.ended('a', () => gone)
+  departures.ended(peer('a'), () => gone)
+  departures.ended(peer('a'), () => gone)
   t.same(told, ['a', 'a'])
 })
 
@@ -23,7 +24,7 @@ t.test('who has stopped following is not told, and nothing of it is kept', async
     ...['b', undefined].map((id) => departures.followElsewhere(id, 'chat/1', fail))
   ]
   for (const stop of stops) stop()
-  departures.ended('a', () => {
+  departures.ended(peer('a'), () => {
     t.fail('a reason was asked for')
     return gone
   })
@@ -37,7 +38,7 @@ t.test('the end of the server is told to all, each once, and at once to who come
   departures.follow('a', 'chat/1', (why) => { told.push(why) })
   departures.followElsewhere(undefined, 'chat/1', (why) => { told.push(why) })
   await departures.close(gone)
-  departures.ended('a', () => gone)
+  departures.ended(peer('a'), () => gone)
   departures.follow('b', 'chat/1', (why) => { told.push(why) })()
   t.same(told, [gone, gone, gone])
 })
@@ -50,10 +51,10 @@ t.test('of a connection that has moved to another node only that node tells the 
   const stop = departures.follow('a', 'chat/1', () => { told.push('stopped') })
   departures.follow('a', 'chat/1', ({ word }) => { told.push(`first ${word}`) })
   departures.follow('a', 'chat/2', ({ word }) => { told.push(`second ${word}`) })
-  departures.follow('a', 'chat/2', () => { told.push('of another node') }, () => { told.push('moved') })
-  departures.moved({ id: 'a' } as Peer)
-  departures.ended('a', () => gone)
-  departures.taken('a', 'chat/1', gone)
+  departures.follow('a', 'chat/2', () => { told.push('of another node') }, { whenMoved: () => { told.push('moved') } })
+  departures.moved(peer('a'))
+  departures.ended(peer('a'), () => gone)
+  departures.taken(peer('a'), 'chat/1', gone)
   stop()
   t.same(told, ['moved'])
   t.same(asked, [['a', 'chat/1'], ['a', 'chat/2']], 'it is asked for once in each room')
@@ -68,11 +69,11 @@ t.test('who follows a connection is told when the server takes its room, and not
   const told: string[] = []
   const stops = ['chat/1', 'chat/2'].map((room) => departures.follow('a', room, () => { told.push(room) }))
   departures.follow('b', 'chat/1', () => { told.push('of another connection') })
-  departures.taken('a', 'chat/1', gone)
-  departures.taken('a', 'chat/3', gone)
-  departures.taken('nobody', 'chat/1', gone)
+  departures.taken(peer('a'), 'chat/1', gone)
+  departures.taken(peer('a'), 'chat/3', gone)
+  departures.taken(peer('nobody'), 'chat/1', gone)
   t.same(told, ['chat/1'])
   for (const stop of stops) stop()
-  departures.taken('a', 'chat/2', gone)
+  departures.taken(peer('a'), 'chat/2', gone)
   t.same(told, ['chat/1'])
 })

@@ -11,8 +11,20 @@ const model = defineRoom('model/:id', {
   messages: { ask: { data: Type.Object({ text: Type.String() }), reply: Type.Object({}), concurrent: true } }
 })
 
-interface Asked { readonly signal: AbortSignal, readonly text: string, answer (): void }
-interface Place { readonly handlers: Running, readonly connections: Running, readonly asked: Asked[] }
+interface Asked {
+  /** Asked for when it is read first. */
+  readonly signal: AbortSignal
+  readonly text: string
+  answer (): void
+}
+
+interface Place {
+  readonly handlers: Running
+  readonly connections: Running
+  readonly asked: Asked[]
+  /** Of the POSTs, one for each handler. */
+  readonly statuses: Array<Promise<number>>
+}
 
 const BROKERS: ReadonlyArray<readonly [string, string | false, (t: Test) => Promise<() => Adapter>]> = [
   ['redis', missing('redis-server'), async (t) => {
@@ -33,13 +45,10 @@ async function place (t: Test, make: () => Adapter): Promise<Place> {
     declare: (app: Running['app']) => {
       app.room(model, {
         on: {
-          async ask ({ data, signal }) {
-            return await new Promise((resolve, reject) => {
-              signal.addEventListener('abort', () => {
-                const why = signal.reason as Error
-                reject(why)
-              })
-              asked.push({ signal, text: data.text, answer: () => { resolve({}) } })
+          async ask (context) {
+            return await new Promise((resolve) => {
+              const { text } = context.data
+              asked.push({ get signal () { return context.signal }, text, answer: () => { resolve({}) } })
             })
           }
         }
@@ -48,18 +57,19 @@ async function place (t: Test, make: () => Adapter): Promise<Place> {
   }
   const handlers = await start(t, { ...options, adapter: make() })
   const connections = await start(t, { ...options, adapter: make() })
-  return { handlers, connections, asked }
+  return { handlers, connections, asked, statuses: [] }
 }
 
 /** Posts to the node of the handlers, on behalf of a connection of the other one. */
 async function ask (
-  { handlers, asked }: Place,
+  { handlers, asked, statuses }: Place,
   user: string,
   connection: string,
-  room = 'model/1'
+  room = 'model/1',
+  isLate = false
 ): Promise<Asked & { readonly status: Promise<number> }> {
   const text = `${user} in ${room}, number ${asked.length}`
-  const answered = fetch(`${handlers.url}/ws`, {
+  const status = fetch(`${handlers.url}/ws`, {
     method: 'POST',
     headers: {
       authorization: `Bearer ${handlers.token(user)}`,
@@ -68,11 +78,20 @@ async function ask (
       connection: 'close'
     },
     body: JSON.stringify({ type: 'ask', room, id: `m${asked.length}`, data: { text } })
-  })
+  }).then(({ status }) => status)
+  statuses.push(status)
   await until('the handler runs', () => asked.some((each) => each.text === text))
+  const handler = asked.find((each) => each.text === text)!
+  if (!isLate) t.equal(handler.signal.aborted, false)
   // A fence: the other node knows of it before it answers this.
   await handlers.app.rooms.connections({ user })
-  return { ...asked.find((each) => each.text === text)!, status: answered.then(({ status }) => status) }
+  return Object.assign(handler, { status })
+}
+
+/** Lets all handlers answer, so that no POST is under way when its node closes. */
+async function answerAll ({ asked, statuses }: Place): Promise<void> {
+  for (const { answer } of asked) answer()
+  await Promise.all(statuses)
 }
 
 async function reasonOf (what: string, { signal }: Asked): Promise<unknown> {
@@ -92,7 +111,7 @@ async function settled (own: Place, fence: NetPeer): Promise<void> {
 for (const [name, skip, begin] of BROKERS) {
   t.test(`${name}: what ends or moves a connection on its node aborts the signals of its handlers on another one`, { skip }, async (t) => {
     const own = await place(t, await begin(t))
-    const { connections, handlers, asked } = own
+    const { connections, handlers } = own
     const enter = async (user: string): Promise<NetPeer> => {
       const rooms = ['model/1', 'model/2', 'model/9']
       const peer = await connect(connections, { transport: 'sse', rooms, token: connections.token(user) })
@@ -130,7 +149,29 @@ for (const [name, skip, begin] of BROKERS) {
     t.equal(running.signal.aborted, false, 'of another room')
     running.answer()
     t.equal(await running.status, 200)
-    for (const { answer } of asked) answer()
+    await answerAll(own)
+    t.same([...handlers.loud, ...connections.loud], [])
+  })
+}
+
+for (const [name, skip, begin] of BROKERS) {
+  t.test(`${name}: a handler that asks for its signal too late is told of what happened on another node before`, { skip }, async (t) => {
+    const own = await place(t, await begin(t))
+    const { connections, handlers } = own
+    const enter = async (user: string): Promise<NetPeer> => {
+      const peer = await connect(connections, { transport: 'sse', rooms: ['model/1'], token: connections.token(user) })
+      t.teardown(() => { peer.cut() })
+      return peer
+    }
+    const [ada, bob] = [await enter('ada'), await enter('bob')]
+    const taken = await ask(own, 'ada', ada.id, 'model/1', true)
+    const gone = await ask(own, 'bob', bob.id, 'model/1', true)
+    await connections.app.rooms.leave({ room: 'model/1' }, 'model/1')
+    await connections.app.rooms.close({ user: 'bob' })
+    await until('it is out', async () => (await handlers.app.rooms.connections({ user: 'bob' })).connections.length === 0)
+    t.match(await reasonOf('taken before it asked', taken), { code: 'not_joined', room: 'model/1' })
+    t.match(await reasonOf('gone before it asked', gone), { code: 'unavailable' })
+    await answerAll(own)
     t.same([...handlers.loud, ...connections.loud], [])
   })
 }
@@ -148,6 +189,7 @@ t.test('a connection that polls is followed to the node that it moves to', { ski
   await connections.app.rooms.leave({ room: 'model/1' }, 'model/1')
   t.match(await reasonOf('begun before', far), { code: 'not_joined' })
   t.match(await reasonOf('begun after', near), { code: 'not_joined' })
+  await answerAll(own)
 })
 
 t.test('a node that closes aborts no handlers of other nodes, whose callers wait for their answers', { skip }, async (t) => {

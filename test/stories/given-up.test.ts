@@ -273,6 +273,41 @@ t.test('a caller over HTTP without a connection gives up when it hangs up', asyn
   t.same(own.server.loud, [])
 })
 
+t.test('a handler that asks for its signal after its connection was taken out of the room or has ended is told', async (t) => {
+  const contexts: Array<{ readonly signal: AbortSignal }> = []
+  const ends: Array<() => void> = []
+  const server = await start(t, {
+    declare: (app) => {
+      app.room(model, {
+        on: {
+          async ask (context) {
+            contexts.push(context)
+            return await new Promise((resolve) => { ends.push(() => { resolve({ answer: 'because' }) }) })
+          },
+          async stop () {},
+          async note () {}
+        }
+      })
+    }
+  })
+  const posted = async (id: string, connection: string): Promise<{ readonly signal: AbortSignal }> => {
+    post(server, { id }, { 'x-connection-id': connection })
+    await until('the handler runs', () => contexts.length === Number(id))
+    return contexts.at(-1)!
+  }
+  const peer = await connect(server, { transport: 'sse', rooms: ['model/1'], token: server.token('ada') })
+  const taken = await posted('1', peer.id)
+  await server.app.rooms.leave({ room: 'model/1' }, 'model/1')
+  t.match(taken.signal.reason, { code: 'not_joined', room: 'model/1' })
+  const after = await posted('2', peer.id)
+  t.equal(after.signal.aborted, false, 'begun after it was taken out: whoever posts need not be in the room')
+  const ended = await posted('3', peer.id)
+  peer.cut()
+  await until('the connection is gone', async () => (await statsOf(server.app)).connections.total === 0)
+  t.match(ended.signal.reason, { code: 'unavailable', message: /gone/ })
+  for (const end of ends) end()
+})
+
 t.test('a client that posts again while its connection lives gets the answer of the first run', async (t) => {
   const own = await models(t)
   const peer = await connect(own.server, { transport: 'sse', rooms: ['model/1'], token: own.server.token('ada') })

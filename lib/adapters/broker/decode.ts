@@ -286,10 +286,10 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     case 'follow':
       return isName(user) && isName(connection) && isRoom(room) ? { type, user, connection, room } : undefined
     case 'departed': {
-      const { code } = value
+      const { code, ago } = value
       const message = reasonOf(value.message)
-      return isName(connection) && isRoom(room) && isCode(code) && message !== undefined
-        ? { type, connection, room, code, ...message }
+      return isName(connection) && isRoom(room) && isCode(code) && message !== undefined && isOptional(ago, isOffset)
+        ? { type, connection, room, code, ...message, ...(ago === undefined ? {} : { ago }) }
         : undefined
     }
     case 'cancel': {
