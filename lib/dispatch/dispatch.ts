@@ -218,7 +218,8 @@ export class Dispatch {
 
   /**
    * Spends a token of the room's own bucket for a message, and a change of member data, where the room declares one; of
-   * the connection's for everything else.
+   * the connection's for everything else. A room that it is in may be left in debt, too: there are no more of them than
+   * joins, and what is left costs the server nothing any more.
    */
   #isAffordable (connection: Peer, command: Command): boolean {
     if (command.type === 'ack' && this.#options.acks.isOwed(command.id, connection.id)) return true
@@ -238,7 +239,12 @@ export class Dispatch {
       }
     }
     if (wait === 0) return true
-    if (connection.isOpen) this.#replies.refuse(connection, rateLimited(wait, rate), command.id, roomOf(command))
+    if (!connection.isOpen) return false
+    if (command.type === 'leave') {
+      const left = connection.rooms.get(command.room)
+      if (left !== undefined && left.room.declaration.builtIn === undefined) return true
+    }
+    this.#replies.refuse(connection, rateLimited(wait, rate), command.id, roomOf(command))
     return false
   }
 

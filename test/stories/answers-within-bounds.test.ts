@@ -272,6 +272,24 @@ for (const way of ['websocket', 'uplink'] as const) {
   })
 }
 
+t.test('a room is left whatever the rate, once and no room that cannot be left', async (t) => {
+  const server = await start(t, { limits: { rate: { messages: 0.001, burst: 20 } } })
+  const peer = await connect(server, { rooms: ['chat/1', 'chat/2'], token: server.token('ada') })
+  t.teardown(() => { peer.cut() })
+  const refused = async (): Promise<string> => ((await peer.next('error')).data as { code: string }).code
+  for (let n = 0; n < 21; n++) peer.send({ type: 'members', room: 'chat/3', id: `${n}` })
+  for (let n = 0; n < 20; n++) await peer.next('error', ({ id }) => id === `${n}`)
+  t.equal(await refused(), 'rate_limited')
+  for (const room of ['chat/1', 'chat/2']) {
+    peer.send({ type: 'leave', room, id: room })
+    t.match(await peer.next('ack', ({ id }) => id === room), { type: 'ack' })
+  }
+  for (const room of ['chat/1', '@user/ada']) {
+    peer.send({ type: 'leave', room, id: 'again' })
+    t.equal(await refused(), 'rate_limited', room)
+  }
+})
+
 /** Frames a few at a time, so that the rate takes them. */
 async function pour (
   peer: { send: (frame: object) => void },
