@@ -33,7 +33,7 @@ export async function startStage (
   t: Test,
   { args, source, env = {} }: { readonly args: readonly string[], readonly source: string, readonly env?: object }
 ): Promise<Stage> {
-  const child = spawn(process.execPath, ['--import', 'tsx', ...args], {
+  const child = spawn(process.execPath, ['--import', './scripts/typescript/register.mjs', ...args], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: ['ignore', 'pipe', 'pipe']

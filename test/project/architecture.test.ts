@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
@@ -355,4 +355,15 @@ t.test('a cast past the compiler has its reason above it', async (t) => {
     })
     t.same(bare, [], file)
   }
+})
+
+t.test('each folder of tests that the runner leaves out is run once, by a file of test/together', async (t) => {
+  const { tap: { exclude } } = JSON.parse(readFileSync('package.json', 'utf8')) as { tap: { exclude: string[] } }
+  const left = exclude.flatMap((glob) => {
+    const [, above, folders] = /^test\/(\S*?)\{(\S+)\}\/\*\.test\.ts$/.exec(glob)!
+    return folders!.split(',').map((folder) => `${above!}${folder}`)
+  })
+  const run = readdirSync('test/together').flatMap((file) =>
+    [...readFileSync(join('test/together', file), 'utf8').matchAll(/[( ]'([^'.]+)'/g)].map(([, folder]) => folder!))
+  t.same(run.sort(), left.sort())
 })

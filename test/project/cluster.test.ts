@@ -32,7 +32,7 @@ interface Cluster {
 /** The example as `npm run cluster` runs it, on free ports and with a folder for temporary files of its own. */
 async function startCluster (t: Test): Promise<Cluster> {
   const directory = await mkdtemp(join(tmpdir(), 'cluster-test-'))
-  const child = spawn(process.execPath, ['--import', 'tsx', 'example/cluster/start.ts'], {
+  const child = spawn(process.execPath, ['--import', './scripts/typescript/register.mjs', 'example/cluster/start.ts'], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: directory, PORT: '0' },
     stdio: ['ignore', 'pipe', 'pipe']
@@ -143,7 +143,7 @@ const has = async ({ queue }: { queue: FrameQueue }, text: string): Promise<Fram
 
 /** What it says when it cannot start; it has ended by then. */
 async function refusal (t: Test, environment: Record<string, string>): Promise<string> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'example/cluster/start.ts'], {
+  const child = spawn(process.execPath, ['--import', './scripts/typescript/register.mjs', 'example/cluster/start.ts'], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...environment },
     stdio: ['ignore', 'pipe', 'pipe']

@@ -26,7 +26,7 @@ interface Cores {
 
 /** The example as `npm run cores` runs it, on a free port, with two workers. */
 async function startCores (t: Test): Promise<Cores> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'example/cores/start.ts'], {
+  const child = spawn(process.execPath, ['--import', './scripts/typescript/register.mjs', 'example/cores/start.ts'], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0', WORKERS: '2' },
     stdio: ['ignore', 'pipe', 'pipe']

@@ -11,7 +11,7 @@ import { missing, until } from '../helpers/servers.js'
 const skip = existsSync(`${ROOT}dist/gateway/cli.js`) ? missing('python3', 'curl') : 'dist is not built: npm run build'
 
 t.test('the gateway with a backend in Python', { skip }, async (t) => {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'example/gateway/start.ts'], {
+  const child = spawn(process.execPath, ['--import', './scripts/typescript/register.mjs', 'example/gateway/start.ts'], {
     cwd: ROOT, env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe']
   })
   const ended = once(child, 'close').then(([code]) => code as number | null)
