@@ -169,6 +169,11 @@ export interface PresenceSnapshot {
 export interface PresenceEntry extends PresentUser {
   /** The connection's id. */
   readonly connection: string
+  /**
+   * Fencing token: higher each time that this node joins. A `leave` that comes late, or is overtaken on its way, ends
+   * no entry that this node has joined under the same names with a higher one. Absent: whichever entry of this node.
+   */
+  readonly fence?: number | undefined
 }
 
 /**
@@ -183,7 +188,8 @@ export interface PresenceStore {
   join (room: string, entry: PresenceEntry, lease: number): Awaitable<void>
   /**
    * Lets the entry of this node run out `grace` ms from now, not one that another node has joined under the same names
-   * since; its user's leave is announced by a sweep after the last entry has run out.
+   * since, nor this node with a higher `fence`; its user's leave is announced by a sweep after the last entry has run
+   * out.
    */
   leave (room: string, entry: PresenceEntry, grace: number): Awaitable<void>
   /**
@@ -233,12 +239,23 @@ export interface LeaseStore {
    * Takes one of `limit` slots of `key` for `holder`; a holder that has one renews it, and this node is its node from
    * now on. What it rejects with `unavailable` the node may decide alone: so a broker that is there is asked again, and
    * one whose connection broke is waited for as long as it may be a blink (2 s), once for each outage.
+   *
+   * @param fence fencing token: higher each time that this node takes a slot, so that a release names which of them it
+   *   frees
    */
-  acquire (key: string, holder: string, limit: number, ttl: number): Promise<boolean>
+  acquire (key: string, holder: string, limit: number, ttl: number, fence?: number): Promise<boolean>
   /** Renews; a lease found missing is taken again unconditionally, one that another node has acquired since is its. */
-  renew (leases: ReadonlyArray<{ readonly key: string, readonly holder: string }>, ttl: number): Promise<void>
-  /** Frees a slot of this node, not one that another node has taken under the same names since. */
-  release (key: string, holder: string): Promise<void>
+  renew (
+    leases: ReadonlyArray<{ readonly key: string, readonly holder: string, readonly fence?: number | undefined }>,
+    ttl: number
+  ): Promise<void>
+  /**
+   * Frees a slot of this node, not one that another node has taken under the same names since, nor this node with a
+   * higher fence: a release may come late, or be overtaken on its way.
+   *
+   * @param fence that of the slot that is freed. @default whichever this node has
+   */
+  release (key: string, holder: string, fence?: number): Promise<void>
   /** Slots of `key` that are taken, on all nodes. */
   count (key: string): Promise<number>
 }

@@ -6,7 +6,8 @@ import { Rerun } from '../structures/rerun.js'
 import { inTurns } from '../structures/slices.js'
 import { after, every } from '../structures/timers.js'
 
-export interface Lease { readonly key: string, readonly holder: string }
+/** `fence` is higher each time that this node takes a slot; of the same holder each time the key is taken anew. */
+export interface Lease { readonly key: string, readonly holder: string, readonly fence: number }
 /** `isHeld` tells whether the lease is still held. */
 export interface HeldLease extends Lease { readonly isHeld: () => boolean }
 /** `until` is the time at which the lease has expired on its own, by `performance.now()`. */
@@ -79,7 +80,7 @@ export class Leases {
   /** Gives those back once more that were given back during the renewal, since it may have taken them again. */
   async #renewBatch (batch: readonly HeldLease[]): Promise<void> {
     await this.#store.renew(batch, LEASE)
-    for (const { key, holder, isHeld } of batch) if (!isHeld()) this.giveBack({ key, holder })
+    for (const { key, holder, fence, isHeld } of batch) if (!isHeld()) this.giveBack({ key, holder, fence })
   }
 
   /**
@@ -92,7 +93,7 @@ export class Leases {
   async acquire (lease: HeldLease, limit: number): Promise<boolean> {
     this.#owed.delete(nameOf(lease))
     try {
-      return await this.#store.acquire(lease.key, lease.holder, limit, LEASE)
+      return await this.#store.acquire(lease.key, lease.holder, limit, LEASE, lease.fence)
     } catch (error) {
       if (this.#options.whenUnavailable === 'admit') {
         const now = performance.now()
@@ -110,8 +111,11 @@ export class Leases {
   giveBack (lease: Lease): void { this.#release(lease) }
 
   #release (lease: Lease, until?: number): void {
+    // What is owed of a later taking frees this one as well.
+    if ((this.#owed.get(nameOf(lease), performance.now())?.fence ?? 0) > lease.fence) return
     this.#owed.delete(nameOf(lease))
-    this.#store.release(lease.key, lease.holder).then(() => { this.#again = AGAIN.first }, (error: unknown) => {
+    const { key, holder, fence } = lease
+    this.#store.release(key, holder, fence).then(() => { this.#again = AGAIN.first }, (error: unknown) => {
       this.#owe(lease, until)
       this.#options.onError(error)
     })
@@ -121,7 +125,10 @@ export class Leases {
   async count (key: string): Promise<number> { return await this.#store.count(key) }
 
   #owe (lease: Lease, until = performance.now() + OWED): void {
-    this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
+    const owed = this.#owed.get(nameOf(lease), performance.now())
+    if (owed === undefined || owed.fence <= lease.fence) {
+      this.#owed.set(nameOf(lease), { ...lease, until }, until, performance.now())
+    }
     this.#payLater()
   }
 

@@ -18,15 +18,16 @@ export interface SlotLimits {
 type OnTaken = (limit: WatchedLimit, used: number, most: number, of?: object) => void
 
 /**
- * The slots of one connection. `rooms` are those with a capacity, and whether a lease is held for each; the map is made
- * when there is one.
+ * The slots of one connection. `rooms` are those with a capacity, each with the fence of the lease that is held for it,
+ * 0 for none; the map is made when there is one.
  */
 interface Holder {
   readonly user: string
   readonly address: string
   isUserReleased: boolean
-  rooms: Map<string, boolean> | undefined
-  userLease: boolean
+  rooms: Map<string, number> | undefined
+  /** Fence of the lease for its user, 0 for none. */
+  userFence: number
   /** The holder that this one is to replace, which has lent its user's slot and places until then. */
   replaces: string | undefined
   /** Rooms whose places are lent to the holder that is about to replace this one, with their capacities. */
@@ -48,6 +49,8 @@ export class Slots {
   readonly #onError: (error: unknown) => void
   readonly #onLost: (holder: string) => void
   readonly #onTaken: OnTaken
+  /** That of the newest lease that was asked for. */
+  #fence = 0
 
   /**
    * @param onLost called when another node took the slot that a holder had lent, so that the holder cannot have it
@@ -82,18 +85,18 @@ export class Slots {
   async restore (): Promise<void> { await this.#leases?.restore() }
 
   * #leased (): Generator<HeldLease> {
-    for (const [holder, { user, userLease, rooms }] of this.#holders) {
-      if (userLease) yield this.#userLease(holder, user)
-      for (const [room, isLeased] of rooms ?? []) if (isLeased) yield this.#roomLease(holder, room)
+    for (const [holder, { user, userFence, rooms }] of this.#holders) {
+      if (userFence > 0) yield this.#userLease(holder, user, userFence)
+      for (const [room, fence] of rooms ?? []) if (fence > 0) yield this.#roomLease(holder, room, fence)
     }
   }
 
-  #userLease (holder: string, user: string): HeldLease {
-    return { key: userKey(user), holder, isHeld: () => this.#holders.get(holder)?.userLease === true }
+  #userLease (holder: string, user: string, fence = ++this.#fence): HeldLease {
+    return { key: userKey(user), holder, fence, isHeld: () => this.#holders.get(holder)?.userFence === fence }
   }
 
-  #roomLease (holder: string, room: string): HeldLease {
-    return { key: roomKey(room), holder, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === true }
+  #roomLease (holder: string, room: string, fence = ++this.#fence): HeldLease {
+    return { key: roomKey(room), holder, fence, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === fence }
   }
 
   /** Slots taken, those of upgrades under way included. */
@@ -174,7 +177,7 @@ export class Slots {
       address,
       isUserReleased: false,
       rooms: undefined,
-      userLease: false,
+      userFence: 0,
       replaces,
       lent: undefined
     }
@@ -209,16 +212,20 @@ export class Slots {
     const lease = this.#userLease(holder, held.user)
     if (!await this.#leases.acquire(lease, this.#limits.user)) throw userLimit(this.#limits.user)
     // The slot may have been released, or lent, while its lease was being taken.
-    if (this.#holders.get(holder) === held && !held.isUserReleased) held.userLease = true
-    else this.#leases.giveBack(lease)
+    if (this.#holders.get(holder) === held && !held.isUserReleased) {
+      // It may have been lent and taken back meanwhile.
+      held.userFence = Math.max(held.userFence, lease.fence)
+    } else this.#leases.giveBack(lease)
   }
 
   async #leaseRoom (held: Holder, holder: string, name: string, capacity: number | undefined): Promise<void> {
     if (capacity === undefined || this.#leases === undefined) return
     const lease = this.#roomLease(holder, name)
     if (!await this.#leases.acquire(lease, capacity)) throw roomFull(name, capacity)
-    if (held.rooms?.has(name) === true) held.rooms.set(name, true)
-    else this.#leases.giveBack(lease)
+    const fence = held.rooms?.get(name)
+    if (fence === undefined) this.#leases.giveBack(lease)
+    // It may have left and entered again meanwhile.
+    else held.rooms!.set(name, Math.max(fence, lease.fence))
   }
 
   /**
@@ -243,11 +250,11 @@ export class Slots {
   leave (holder: string, name: string): void {
     const held = this.#holders.get(holder)
     held?.lent?.delete(name)
-    const isLeased = held?.rooms?.get(name)
-    if (held === undefined || isLeased === undefined) return
+    const fence = held?.rooms?.get(name)
+    if (held === undefined || fence === undefined) return
     held.rooms!.delete(name)
     bump(this.#rooms, name, -1)
-    if (isLeased) this.#leases?.giveBack({ key: roomKey(name), holder })
+    if (fence > 0) this.#leases?.giveBack({ key: roomKey(name), holder, fence })
   }
 
   /**
@@ -259,13 +266,10 @@ export class Slots {
   handOver (holder: string): void {
     const held = this.#holders.get(holder)
     if (held === undefined) return
-    if (held.userLease) {
-      held.userLease = false
-      this.#leases?.giveBack({ key: userKey(held.user), holder })
-    }
-    for (const [name, isLeased] of held.rooms ?? []) {
-      held.rooms!.set(name, false)
-      if (isLeased) this.#leases?.giveBack({ key: roomKey(name), holder })
+    this.#giveUserBack(holder, held)
+    for (const [name, fence] of held.rooms ?? []) {
+      held.rooms!.set(name, 0)
+      if (fence > 0) this.#leases?.giveBack({ key: roomKey(name), holder, fence })
     }
   }
 
@@ -320,10 +324,14 @@ export class Slots {
     if (held.isUserReleased) return
     held.isUserReleased = true
     bump(this.#users, held.user, -1)
-    if (held.userLease) {
-      held.userLease = false
-      this.#leases?.giveBack({ key: userKey(held.user), holder })
-    }
+    this.#giveUserBack(holder, held)
+  }
+
+  #giveUserBack (holder: string, held: Holder): void {
+    const fence = held.userFence
+    if (fence === 0) return
+    held.userFence = 0
+    this.#leases?.giveBack({ key: userKey(held.user), holder, fence })
   }
 
   release (holder: string): void {
@@ -362,7 +370,7 @@ export class Slots {
     // Only rooms with a capacity are counted; the others would cost an entry for nothing.
     if (capacity === undefined || held.rooms?.has(name) === true) return
     held.rooms ??= new Map()
-    held.rooms.set(name, false)
+    held.rooms.set(name, 0)
     bump(this.#rooms, name, 1)
     this.#onTaken('capacity of the room', this.#rooms.get(name)!, capacity, { room: name })
   }

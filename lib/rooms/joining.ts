@@ -104,9 +104,9 @@ export class Joining {
       resumed,
       announce: async (present) => {
         if (this.#presence === undefined) return
-        entry = present;
+        entry = this.#presence.fenced(present);
         ({ changes, stop } = room.listen())
-        await this.#presence.join(room.name, present)
+        await this.#presence.join(room.name, entry)
         const taken = this.#adapter.presence!.snapshot(room.name, this.#presenceList)
         snapshot = taken instanceof Promise ? await taken : taken
       },

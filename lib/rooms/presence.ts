@@ -43,6 +43,8 @@ export class PresenceKeeper {
   readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new OrderedMap<Placed & { readonly endsAt: number }>()
   readonly #renewal = new Rerun(() => this.#renewAll())
+  /** That of the newest entry. */
+  #fence = 0
   #isSweeping = false
   #sweeper: NodeJS.Timeout | undefined
   #renewer: NodeJS.Timeout | undefined
@@ -122,7 +124,11 @@ export class PresenceKeeper {
     }
   }
 
-  async join (room: string, entry: PresenceEntry): Promise<void> {
+  /** Makes an entry that is told from all others under the same names, for the time when it ends. */
+  fenced (entry: PresenceEntry): PresenceEntry { return { ...entry, fence: ++this.#fence } }
+
+  async join (room: string, given: PresenceEntry): Promise<void> {
+    const entry = given.fence === undefined ? this.fenced(given) : given
     this.#entries.set(nameOf(room, entry), { room, entry })
     this.#owed.delete(nameOf(room, entry))
     const joined = this.#store.join(room, entry, this.#options.lease)
@@ -137,17 +143,28 @@ export class PresenceKeeper {
   /** Keeps an entry with other data from now on, for the time when it has to be made again. */
   replace (room: string, entry: PresenceEntry): void {
     const name = nameOf(room, entry)
-    if (this.#entries.has(name)) this.#entries.set(name, { room, entry })
+    const fence = this.#entries.get(name)?.entry.fence
+    if (fence !== undefined && fence === (entry.fence ?? fence)) {
+      this.#entries.set(name, { room, entry: { ...entry, fence } })
+    }
   }
 
   /**
-   * Ends an entry.
+   * Ends an entry; one without a fence is the newest under its names.
    *
    * @param isMeant whether the peer said that it leaves: then without grace
    */
   leave (room: string, entry: PresenceEntry, isMeant: boolean): void {
-    this.#entries.delete(nameOf(room, entry))
-    this.#end({ room, entry }, performance.now() + (isMeant ? 0 : this.#options.grace))
+    this.#drop(room, entry, isMeant ? 0 : this.#options.grace)
+  }
+
+  /** Ends an entry `grace` ms from now, unless the same connection has joined again since. */
+  #drop (room: string, entry: PresenceEntry, grace: number): void {
+    const name = nameOf(room, entry)
+    const fence = this.#entries.get(name)?.entry.fence
+    if (fence !== undefined && fence > (entry.fence ?? fence)) return
+    this.#entries.delete(name)
+    this.#end({ room, entry: { ...entry, fence: entry.fence ?? fence } }, performance.now() + grace)
   }
 
   /**
@@ -186,8 +203,7 @@ export class PresenceKeeper {
    * node has not taken it, because the message is older than the last move, nothing else would ever end it.
    */
   handOver (room: string, entry: PresenceEntry): void {
-    this.#entries.delete(nameOf(room, entry))
-    this.#end({ room, entry }, performance.now() + Math.max(this.#options.grace, HANDED_OVER))
+    this.#drop(room, entry, Math.max(this.#options.grace, HANDED_OVER))
   }
 
   #run (step: () => unknown): void {

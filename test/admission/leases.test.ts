@@ -4,7 +4,7 @@ import type { LeaseStore } from '../../lib/adapters/adapter.js'
 import { until } from '../helpers/servers.js'
 import { Leases, type HeldLease, type Lease, type LeasesOptions } from '../../lib/admission/leases.js'
 
-const ANN: HeldLease = { key: 'user:ann', holder: 'a', isHeld: () => true }
+const ANN: HeldLease = { key: 'user:ann', holder: 'a', fence: 1, isHeld: () => true }
 
 /** A store that writes down what it is asked, and fails while it is told to. */
 class FakeStore implements LeaseStore {
@@ -15,9 +15,9 @@ class FakeStore implements LeaseStore {
   /** Runs within each renewal. */
   onRenew: (leases: readonly Lease[]) => void | Promise<void> = () => undefined
 
-  async acquire (...asked: [key: string, holder: string, limit: number, ttl: number]): Promise<boolean> {
+  async acquire (...asked: Parameters<LeaseStore['acquire']>): Promise<boolean> {
     if (this.failure !== undefined) throw this.failure
-    this.asked.push(['acquire', ...asked])
+    this.asked.push(['acquire', ...asked.slice(0, 4)])
     return asked[2] > 0
   }
 
@@ -27,9 +27,9 @@ class FakeStore implements LeaseStore {
     await this.onRenew(leases)
   }
 
-  async release (...asked: [key: string, holder: string]): Promise<void> {
+  async release (...asked: [key: string, holder: string, fence?: number]): Promise<void> {
     if (this.failure !== undefined) throw this.failure
-    this.asked.push(['release', ...asked])
+    this.asked.push(['release', ...asked.slice(0, 2)])
   }
 
   async count (): Promise<number> { return 7 }
@@ -47,7 +47,7 @@ function make (store: LeaseStore, options: Partial<LeasesOptions> = {}): { lease
 }
 
 function held (count: number): HeldLease[] {
-  return Array.from({ length: count }, (_, index) => ({ key: 'room:1', holder: String(index), isHeld: () => true }))
+  return Array.from({ length: count }, (_, index) => ({ key: 'room:1', holder: String(index), fence: 1, isHeld: () => true }))
 }
 
 async function settled (): Promise<void> { await new Promise((resolve) => { setImmediate(resolve) }) }
@@ -89,7 +89,7 @@ t.test('a store that was only late is told within seconds of a lease that it was
   t.teardown(() => { leases.stop() })
   leases.start()
   store.failure = new Error('late')
-  const gone = { key: 'room:1', holder: 'a', isHeld: () => false }
+  const gone = { key: 'room:1', holder: 'a', fence: 1, isHeld: () => false }
   t.same([await leases.acquire(ANN, 1), await leases.acquire(gone, 1)], [true, true])
   await new Promise((resolve) => { setTimeout(resolve, 400) })
   store.failure = undefined
@@ -234,7 +234,7 @@ t.test('however many releases failed, all of them are tried again, a hundred at 
   leases.start()
   t.teardown(() => { leases.stop() })
   store.failure = new Error('away')
-  for (let index = 0; index < 250; index++) leases.giveBack({ key: `user:${index}`, holder: 'a' })
+  for (let index = 0; index < 250; index++) leases.giveBack({ key: `user:${index}`, holder: 'a', fence: 1 })
   await settled()
   store.failure = undefined
   for (const count of [100, 200, 250, 250]) {
@@ -242,4 +242,29 @@ t.test('however many releases failed, all of them are tried again, a hundred at 
     await settled()
     t.equal(store.asked.length, count)
   }
+})
+
+t.test('what is owed of a slot that was taken anew is not forgotten for an older release that comes late', async (t) => {
+  const store = new FakeStore()
+  const fences: unknown[] = []
+  const { leases } = make({
+    ...store,
+    acquire: async () => true,
+    renew: async () => {},
+    count: async () => 0,
+    release: async (_key, _holder, fence) => {
+      if (store.failure !== undefined) throw store.failure
+      fences.push(fence)
+    }
+  })
+  store.failure = new Error('away')
+  leases.giveBack({ ...ANN, fence: 2 })
+  await settled()
+  store.failure = undefined
+  leases.giveBack({ ...ANN, fence: 1 })
+  await settled()
+  t.same(fences, [], 'the newer release frees it as well')
+  await leases.restore()
+  await settled()
+  t.same(fences, [2])
 })

@@ -339,3 +339,36 @@ t.test('the connections of a user are those of this node, and those of the other
   t.equal(await slots.countUser('bob'), 2)
   t.equal(await make().slots.countUser('bob'), 0)
 })
+
+t.test('a lease that is answered late is given back as itself, not as the one that its holder has taken since', async (t) => {
+  /** Frees a slot unless it was taken with a higher fence. */
+  class FencedStore extends FakeStore {
+    readonly fences = new Map<string, number>()
+    override async acquire (key: string, holder: string, _limit = 1, _ttl = 0, fence = 0): Promise<boolean> {
+      this.fences.set(`${holder} ${key}`, fence)
+      return await super.acquire(key, holder)
+    }
+
+    override async release (key: string, holder: string, fence = 0): Promise<void> {
+      if ((this.fences.get(`${holder} ${key}`) ?? 0) <= fence) await super.release(key, holder)
+    }
+  }
+  const store = new FencedStore()
+  const answers: Array<() => void> = []
+  store.answer = async () => await new Promise((resolve) => { answers.push(() => { resolve(true) }) })
+  const { slots } = make({}, store)
+  slots.reserve('poll', 'ann', '', [])
+  const former = slots.lease('poll', [])
+  slots.release('poll')
+  slots.reserve('poll', 'ann', '', [])
+  const newer = slots.lease('poll', [])
+  for (const index of [1, 0]) {
+    answers[index]!()
+    await settled()
+  }
+  await Promise.all([former, newer])
+  t.same(store.sorted, ['poll user:ann'], 'the newer connection has its slot')
+  slots.release('poll')
+  await settled()
+  t.same(store.sorted, [])
+})

@@ -99,3 +99,22 @@ t.test('an entry whose data has changed is renewed with the new data, and one th
   await keeper.renew()
   t.same(renewed, [['ada', 'away']])
 })
+
+t.test('a join that is given up late ends its own entry, not that of a later join of the same connection', async (t) => {
+  const left: unknown[] = []
+  const keeper = new PresenceKeeper({
+    join: () => {},
+    leave: (_room, { connection, fence }) => { left.push([connection, fence]) },
+    snapshot: () => ({ sequence: 0, total: 0 }),
+    sweep: () => {}
+  }, { grace: 1_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) })
+  const [former, newer] = [1, 2].map(() => keeper.fenced({ userId: 'ada', connection: 'poll' }))
+  await keeper.join('chat/1', former!)
+  await keeper.join('chat/1', newer!)
+  keeper.leave('chat/1', former!, false)
+  t.ok(keeper.isHeld('chat/1', 'ada', 'poll'))
+  t.same(left, [])
+  keeper.leave('chat/1', newer!, false)
+  t.notOk(keeper.isHeld('chat/1', 'ada', 'poll'))
+  t.same(left, [['poll', 2]])
+})

@@ -150,7 +150,7 @@ const CASES: readonly Case[] = [
         { whenUnavailable: 'admit', held: () => [], onError: () => undefined }
       )
       for (let index = 0; index < 15_000; index++) {
-        const lease = { key: `user ${index}`, holder: `c${index}`, isHeld: () => true }
+        const lease = { key: `user ${index}`, holder: `c${index}`, fence: index + 1, isHeld: () => true }
         await leases.acquire(lease, 5)
         leases.giveBack(lease)
         if (index % 1_000 === 0) await new Promise(setImmediate)

@@ -2,6 +2,8 @@ import type {
   Claim, ClaimStore, Control, ControlMessage, DenialStore, LeaseStore, PresenceEntry, PresenceSnapshot, PresenceStore,
   PresentUser, TextStore, TextWritten
 } from '../adapter.js'
+import { keyOf } from '../../protocol/key.js'
+import { Stamps } from '../broker/stamps.js'
 import { fieldsOf, flagOf, listOf, maybe, numberOf, textOf, wordOf } from './checks.js'
 import { readKept } from './wire.js'
 import { SHORTEST } from './space.js'
@@ -28,10 +30,17 @@ function userOf (value: unknown): PresentUser {
 }
 
 export function clusterPresence (ask: Ask): PresenceStore {
+  // Calls keep their order on their way, so this worker knows alone which of its entries a leave means.
+  const stamps = new Stamps()
   return {
-    join: (room, { userId, connection, data }: PresenceEntry, lease) =>
-      ask('join', [room, { userId, connection, data }, lease], nothing),
-    leave: (room, { userId, connection }, grace) => ask('leave', [room, { userId, connection }, grace], nothing),
+    join: (room, { userId, connection, data, fence }: PresenceEntry, lease) => {
+      stamps.begin(keyOf(room, connection), fence)
+      return ask('join', [room, { userId, connection, data }, lease], nothing)
+    },
+    leave: (room, { userId, connection, fence }, grace) => {
+      if (stamps.isPast(keyOf(room, connection), fence)) return
+      return ask('leave', [room, { userId, connection }, grace], nothing)
+    },
     update: (room, { userId, data }) => ask('update', [room, { userId, data }], flagOf),
     isPresent: (room, userId) => ask('present', [room, userId], flagOf),
     snapshot: (room, limit) => ask('snapshot', [room, limit], (answer): PresenceSnapshot => {
@@ -45,16 +54,22 @@ export function clusterPresence (ask: Ask): PresenceStore {
 }
 
 export function clusterLeases (ask: Ask): LeaseStore {
+  const stamps = new Stamps()
   return {
     renewal: (ttl) => ttl < SHORTEST ? ttl / 3 : RENEWAL,
-    acquire: (key, holder, limit, ttl) => ask('acquire', [key, holder, limit, ttl], flagOf),
+    acquire: (key, holder, limit, ttl, fence) => {
+      stamps.begin(keyOf(key, holder), fence)
+      return ask('acquire', [key, holder, limit, ttl], flagOf)
+    },
     async renew (leases, ttl) {
       for (let index = 0; index < leases.length; index += BATCH) {
         const some = leases.slice(index, index + BATCH).map(({ key, holder }) => [key, holder])
         await ask('renew', [some, ttl], nothing, some.length * 64)
       }
     },
-    release: (key, holder) => ask('release', [key, holder], nothing),
+    async release (key, holder, fence) {
+      if (!stamps.isPast(keyOf(key, holder), fence)) await ask('release', [key, holder], nothing)
+    },
     count: (key) => ask('count', [key], numberOf)
   }
 }

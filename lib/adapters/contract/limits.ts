@@ -28,6 +28,21 @@ export function limitsContract ({ name, pair, t }: Subject): void {
     await until('the lease runs out', () => leases.acquire('user:}{odd\nuser', 'c2', 1, 200))
   })
 
+  t.test(`${name}: a release that comes late frees no slot that its node has taken since under the same name`, async (t) => {
+    const [a, b] = await pair(t)
+    const { leases } = a.adapter
+    if (leases === undefined || b.adapter.leases === undefined) return t.pass('no leases')
+    const [key, holder] = ['user:ann', 'c1']
+    for (const fence of [1, 2]) t.equal(await leases.acquire(key, holder, 1, 60_000, fence), true)
+    await leases.release(key, holder, 1)
+    t.equal(await b.adapter.leases.count(key), 1)
+    await leases.renew([{ key, holder, fence: 2 }], 60_000)
+    await leases.release(key, holder, 1)
+    t.equal(await b.adapter.leases.count(key), 1, 'renewed')
+    await leases.release(key, holder, 2)
+    t.equal(await b.adapter.leases.count(key), 0)
+  })
+
   t.test(`${name}: a slot that is given back while it is renewed is free`, async (t) => {
     const [a, b] = await pair(t)
     const { leases } = a.adapter

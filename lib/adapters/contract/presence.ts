@@ -1,3 +1,4 @@
+import type { PresenceEntry } from '../adapter.js'
 import { reliable } from './host.js'
 import type { Subject } from './subject.js'
 import { until } from './until.js'
@@ -47,6 +48,21 @@ export function presenceContract ({ name, pair, t }: Subject): void {
     await presence.leave('chat/1', { userId: 'ann', connection: 'c1' }, 0)
     await until('both changes', () => b.host.changes.get('chat/1')?.length === 2)
     t.same(b.host.changes.get('chat/1')!.map(({ joined, left }) => [joined.length, left.length]), [[1, 0], [0, 1]])
+  })
+
+  t.test(`${name}: a leave that comes late ends no entry that its node has joined since under the same names`, async (t) => {
+    const [a, b] = await pair(t)
+    const { presence } = a.adapter
+    if (presence === undefined || b.adapter.presence === undefined) return t.pass('no presence')
+    if (b === a) return t.pass('calls of one process cannot overtake each other')
+    const joined = (fence: number): PresenceEntry => ({ userId: 'ann', connection: 'c1', fence })
+    for (const fence of [1, 2]) await presence.join('chat/1', joined(fence), 60_000)
+    for (const grace of [0, 60_000, 0]) await presence.leave('chat/1', joined(1), grace)
+    await presence.renew?.([{ room: 'chat/1', entry: joined(2) }], 60_000)
+    await presence.leave('chat/1', joined(1), 0)
+    t.equal((await b.adapter.presence.snapshot('chat/1', 10)).total, 1)
+    await presence.leave('chat/1', joined(2), 0)
+    t.equal((await b.adapter.presence.snapshot('chat/1', 10)).total, 0)
   })
 
   t.test(`${name}: what is shown of a user who is there changes once for all nodes, and stays when more entries come`, async (t) => {

@@ -95,6 +95,7 @@ export class NatsPresence implements PresenceStore {
     if (!this.#rooms.has(room)) {
       this.#rooms.set(room, { heard: undefined, due: Number.POSITIVE_INFINITY, leftUntil: 0, sweep: 0 })
     }
+    this.#stamps.begin(keyOf(room, entry.connection), entry.fence)
     await this.#join(room, [entry], lease, false)
   }
 
@@ -134,10 +135,11 @@ export class NatsPresence implements PresenceStore {
     if (!isRenewal) for (const { connection } of entries) this.#stamps.set(keyOf(room, connection), taken)
   }
 
-  async leave (room: string, { userId, connection }: PresenceEntry, grace: number): Promise<void> {
+  async leave (room: string, { userId, connection, fence }: PresenceEntry, grace: number): Promise<void> {
     const { clock, nodes } = this.#options
     const now = clock.now()
     const name = keyOf(room, connection)
+    if (this.#stamps.isPast(name, fence)) return
     const stamp = this.#stamps.get(name)
     const watched = this.#rooms.get(room)
     if (watched !== undefined && grace > 0) watched.leftUntil = Math.max(watched.leftUntil, now + grace)
@@ -149,7 +151,7 @@ export class NatsPresence implements PresenceStore {
       if (grace <= 0) expire(users, left, now, nodes)
       return true
     })
-    this.#stamps.forget(name, stamp)
+    this.#stamps.forget(name, stamp, fence)
   }
 
   async update (room: string, { userId, data }: PresentUser): Promise<boolean> {

@@ -27,7 +27,9 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
   }
   return {
     renewal: (ttl) => Nodes.renewal(ttl),
-    async acquire (key, holder, limit, ttl) {
+    async acquire (key, holder, limit, ttl, fence) {
+      // Changes of one key keep their order here, so this node knows alone which of its slots a release means.
+      stamps.begin(keyOf(key, holder), fence)
       // A holder that has the slot already, and lost the answer, still has it only once.
       const step = (value: string | undefined): Step<number> => {
         const holders = living(value)
@@ -59,8 +61,9 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
         return { value: encodeHolders(holders), result: undefined }
       }, false)))
     },
-    async release (key, holder) {
+    async release (key, holder, fence) {
       const name = keyOf(key, holder)
+      if (stamps.isPast(name, fence)) return
       const stamp = stamps.get(name)
       await state.change(stateKey('lease', key), (value) => {
         const holders = living(value)
@@ -68,7 +71,7 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
           ? { value: encodeHolders(holders), result: undefined }
           : { result: undefined }
       })
-      stamps.forget(name, stamp)
+      stamps.forget(name, stamp, fence)
     },
     async count (key) { return living(await state.read(stateKey('lease', key))).size }
   }

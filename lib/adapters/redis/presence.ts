@@ -121,6 +121,7 @@ export class RedisPresence implements PresenceStore {
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
     this.#lease = Math.max(this.#lease, lease)
+    if (this.#nodes.mark(lease) !== '') this.#stamps.begin(nameOf(room, entry), entry.fence)
     const taken = await this.#join(room, [entry], lease, false)
     if (taken !== '') this.#stamps.set(nameOf(room, entry), Number(taken))
   }
@@ -152,9 +153,9 @@ export class RedisPresence implements PresenceStore {
     if (mark !== '') this.#leases.add(lease)
     for (const { connection } of entries) held.add(connection)
     const args = entries.flatMap((entry) => {
-      const { connection, userId, data } = entry
+      const { connection, userId, data, fence = '' } = entry
       const stamp = isRenewal ? this.#stamps.renew(nameOf(room, entry)) : ''
-      return [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data }), stamp]
+      return [keyOf(connection), keyOf(userId), JSON.stringify({ userId, data }), stamp, fence]
     })
     return String(await this.#link.script(
       PRESENCE_JOIN,
@@ -164,8 +165,9 @@ export class RedisPresence implements PresenceStore {
   }
 
   async leave (room: string, entry: PresenceEntry, grace: number): Promise<void> {
-    const { connection, userId } = entry
+    const { connection, userId, fence } = entry
     const name = nameOf(room, entry)
+    if (this.#stamps.isPast(name, fence)) return
     const stamp = this.#stamps.get(name)
     const held = this.#rooms.get(room)
     if (held?.delete(connection) === true && held.size === 0) this.#rooms.delete(room)
@@ -173,9 +175,9 @@ export class RedisPresence implements PresenceStore {
     await this.#link.script(
       PRESENCE_LEAVE,
       this.#keys.presence(room),
-      [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId), stamp]
+      [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId), stamp, fence ?? '']
     )
-    this.#stamps.forget(name, stamp)
+    this.#stamps.forget(name, stamp, fence)
   }
 
   async update (room: string, { userId, data }: PresentUser): Promise<boolean> {

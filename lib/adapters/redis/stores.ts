@@ -31,15 +31,17 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
   let longest = 0
   return {
     renewal: (ttl) => Nodes.renewal(ttl),
-    async acquire (key, holder, limit, ttl) {
+    async acquire (key, holder, limit, ttl, fence) {
       longest = Math.max(longest, ttl)
       const mark = nodes.mark(ttl)
       const names = keys.leases(key)
+      const name = keyOf(key, holder)
+      if (mark !== '') stamps.begin(name, fence)
       // A holder that has the slot already, and lost the answer, still has it only once.
       const ask = async (): Promise<boolean> => await link.insist(names[0]!, async () => {
-        const args = [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl)]
+        const args = [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl), fence ?? '']
         const taken = Number(await link.script(LEASE_ACQUIRE, names, args))
-        if (taken > 0 && mark !== '') stamps.set(keyOf(key, holder), taken)
+        if (taken > 0 && mark !== '') stamps.set(name, taken)
         return taken > 0
       })
       if (await ask()) return true
@@ -54,18 +56,20 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
     async renew (leases, ttl) {
       longest = Math.max(longest, ttl)
       const args = [ttl, nodes.mark(ttl)]
-      const items = leases.map(({ key, holder }) => {
-        return { keys: keys.leases(key), args: [wellFormed(holder), stamps.renew(keyOf(key, holder))] }
+      const items = leases.map(({ key, holder, fence }) => {
+        return { keys: keys.leases(key), args: [wellFormed(holder), stamps.renew(keyOf(key, holder)), fence ?? ''] }
       })
       for (let index = 0; index < items.length; index += BATCH) {
         await link.many(LEASE_RENEW, args, items.slice(index, index + BATCH))
       }
     },
-    async release (key, holder) {
+    async release (key, holder, fence) {
       const name = keyOf(key, holder)
+      if (stamps.isPast(name, fence)) return
       const stamp = stamps.get(name)
-      await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.id, stamp])
-      stamps.forget(name, stamp)
+      // Another command may overtake it on its way, so the server compares the fence as well.
+      await link.script(LEASE_RELEASE, keys.leases(key), [wellFormed(holder), nodes.id, stamp, fence ?? ''])
+      stamps.forget(name, stamp, fence)
     },
     async count (key) { return Number(await link.script(LEASE_COUNT, keys.leases(key), [deadFor(key, longest)])) }
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { slotOf } from '../../../lib/adapters/redis/link.js'
+import type { PresenceEntry } from '../../../lib/adapters/adapter.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'
 import { reliable, said, textOf } from '../../../lib/adapters/contract/host.js'
@@ -45,6 +46,29 @@ else {
     const again = await a.adapter.publish('chat/1', said('x', { idempotencyKey }), reliable)
     t.equal(again.position!.offset, 1, 'asked again by its key it is published, once')
     t.same((await a.adapter.publish('chat/1', said('x', { idempotencyKey }), reliable)).position, again.position)
+  })
+
+  t.test('redis: a release that is overtaken on its way frees neither the slot nor the presence taken after it', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const { adapter: { leases, presence } } = await join(t, server.url, 'a')
+    const entry = (fence: number, connection = 'c1'): PresenceEntry => ({ userId: connection, connection, fence })
+    await leases!.acquire('user:ann', 'c1', 1, 60_000, 1)
+    await presence!.join('chat/1', entry(1), 60_000)
+    // The scripts that release are asked for twice, those that take are known: the second question comes behind them.
+    await client.script('FLUSH')
+    await leases!.acquire('user:bob', 'c2', 1, 60_000, 2)
+    await presence!.join('chat/2', entry(2, 'c2'), 60_000)
+    await Promise.all([
+      leases!.release('user:ann', 'c1', 1),
+      presence!.leave('chat/1', entry(1), 0),
+      leases!.acquire('user:ann', 'c1', 1, 60_000, 3),
+      presence!.join('chat/1', entry(3), 60_000)
+    ])
+    t.same([await leases!.count('user:ann'), (await presence!.snapshot('chat/1', 10)).total], [1, 1])
+    await leases!.release('user:ann', 'c1', 3)
+    await presence!.leave('chat/1', entry(3), 0)
+    t.same([await leases!.count('user:ann'), (await presence!.snapshot('chat/1', 10)).total], [0, 0])
   })
 
   t.test('redis: a publication is found again by its key however many events came after it', async (t) => {

@@ -105,7 +105,8 @@ local function keep () for _, key in ipairs({ meta, entries, counts, users, node
  * KEYS  1 presence meta (hash: sequence, run, repair), 2 entries (zset), 3 counts (hash), 4 users (hash),
  *       5 newest changes (list), 6 channel, 7 nodes (hash: mark by entry)
  * ARGV  1 run, 2 lease in ms, 3 mark or '', then per entry: 4 connection and 5 user as parts of a key,
- *       6 JSON of {userId, data}, 7 '' to take it, or when it was taken to renew it, 0 for unknown; last the deadline
+ *       6 JSON of {userId, data}, 7 '' to take it, or when it was taken to renew it, 0 for unknown, 8 fence or '';
+ *       last the deadline
  * Reply when the last one was taken, '' without a mark
  */
 export const PRESENCE_JOIN = change(7, PRESENCE + `
@@ -114,16 +115,16 @@ local joined = {}
 repair(ARGV[2])
 local mark, taken = ARGV[3], ''
 local till = text(millis() + (mark == '' and ARGV[2] or ${HELD}))
-for i = 4, #ARGV, 4 do
+for i = 4, #ARGV, 5 do
   local user, stamp = ARGV[i + 1], ARGV[i + 3]
   local entry = ARGV[i] .. '\\n' .. user
   local known = redis.call('HGET', nodes, entry)
-  if mark == '' or stamp == '' or not isLater(known, nodeOf(mark), stamp) then
+  if mark == '' or stamp == '' or not isLater(known, nodeOf(mark), stamp, '') then
     if redis.call('ZADD', entries, till, entry) == 1 then redis.call('HINCRBY', counts, user, 1) end
     if mark == '' then redis.call('HDEL', nodes, entry)
     else
       taken = (stamp == '' or stamp == '0') and text(nextStamp(known)) or stamp
-      redis.call('HSET', nodes, entry, mark .. '@' .. taken)
+      redis.call('HSET', nodes, entry, marked(mark, known, taken, ARGV[i + 4]))
     end
     if redis.call('HSETNX', users, user, ARGV[i + 2]) == 1 then joined[#joined + 1] = ARGV[i + 2] end
   end
@@ -134,16 +135,17 @@ return taken
 `)
 
 /**
- * Gives an entry an end. One that another node has taken since, under the same name, is left alone.
+ * Gives an entry an end. One that another node has taken since under the same name, or this one with a higher fence, is
+ * left alone.
  *
  * KEYS  as PRESENCE_JOIN
- * ARGV  1 run, 2 grace in ms, 3 node, 4 connection, 5 user, 6 when this node took it, 7 deadline
+ * ARGV  1 run, 2 grace in ms, 3 node, 4 connection, 5 user, 6 when this node took it, 7 fence or '' for any, 8 deadline
  */
 export const PRESENCE_LEAVE = change(7, PRESENCE + `
 use(1)
 repair(${LEASE})
 local entry = ARGV[4] .. '\\n' .. ARGV[5]
-if isLater(redis.call('HGET', nodes, entry), ARGV[3], ARGV[6]) then return 0 end
+if isLater(redis.call('HGET', nodes, entry), ARGV[3], ARGV[6], ARGV[7]) then return 0 end
 if tonumber(ARGV[2]) > 0 then
   redis.call('ZADD', entries, 'XX', text(millis() + ARGV[2]), entry)
   redis.call('HDEL', nodes, entry)

@@ -52,11 +52,13 @@ local function text (number) return string.format('%.0f', number) end
 `
 
 /**
- * An entry that lives as long as its node has the mark `<node> <ttl>@<stamp>`, and is kept until HELD at the latest.
- * parse(list) reads nodes that have been silent for a while, `<node> <time>` each. isDead(dead, mark, score, now) tells
- * whether an entry is held by one of them, and was neither taken nor its node heard of within its ttl. The stamp is the
- * time at which it was taken: isLater(mark, node, stamp) tells whether another node took it later, or it cannot be
- * told; nextStamp(mark) is above that of a mark.
+ * An entry that lives as long as its node has the mark `<node> <ttl>@<stamp>` or `<node> <ttl> <fence>@<stamp>`, and is
+ * kept until HELD at the latest. parse(list) reads nodes that have been silent for a while, `<node> <time>` each.
+ * isDead(dead, mark, score, now) tells whether an entry is held by one of them, and was neither taken nor its node
+ * heard of within its ttl. The stamp is the time at which it was taken, and the fence counts how often its node has
+ * done so: isLater(mark, node, stamp, fence) tells whether another node took it later, or the same one with a higher
+ * fence, or it cannot be told; nextStamp(mark) is above that of a mark; marked(mark, known, stamp, fence) is what
+ * replaces the known one, with the higher fence of the two where both are of one node.
  */
 export const DEAD = `
 local function parse (list)
@@ -77,8 +79,15 @@ local function stampOf (mark)
   local stamp = mark and string.match(mark, '@(%d+)$')
   return stamp and tonumber(stamp)
 end
-local function isLater (mark, node, stamp)
-  if not mark or nodeOf(mark) == node then return false end
+local function fenceOf (mark) return tonumber(string.match(mark, '^%S+ %d+ (%d+)@') or '0') end
+local function marked (mark, known, stamp, fence)
+  local highest = tonumber(fence) or 0
+  if known and nodeOf(known) == nodeOf(mark) then highest = math.max(highest, fenceOf(known)) end
+  return mark .. (highest > 0 and ' ' .. text(highest) or '') .. '@' .. stamp
+end
+local function isLater (mark, node, stamp, fence)
+  if not mark then return false end
+  if nodeOf(mark) == node then return fence ~= '' and fenceOf(mark) > tonumber(fence) end
   local known = stampOf(mark)
   return not known or known > tonumber(stamp)
 end

@@ -25,10 +25,12 @@ local function bury (dead, now)
     if not score or isDead(dead, all[i + 1], score, now) then remove(all[i]) end
   end
 end
-local function take (holder, mark, ttl, now, stamp)
-  if stamp == '0' then stamp = text(nextStamp(redis.call('HGET', nodes, holder))) end
+local function take (holder, mark, ttl, now, stamp, fence)
+  local known = redis.call('HGET', nodes, holder)
+  if stamp == '0' then stamp = text(nextStamp(known)) end
   redis.call('ZADD', holders, text(now + (mark == '' and ttl or ${HELD})), holder)
-  if mark == '' then redis.call('HDEL', nodes, holder) else redis.call('HSET', nodes, holder, mark .. '@' .. stamp) end
+  if mark == '' then redis.call('HDEL', nodes, holder)
+  else redis.call('HSET', nodes, holder, marked(mark, known, stamp, fence)) end
 end
 local function keep (ttl)
   for _, key in ipairs({ holders, nodes }) do
@@ -41,7 +43,7 @@ end
  * Takes one of a bounded number of slots.
  *
  * KEYS  1 holders (zset), 2 nodes (hash: mark by holder)
- * ARGV  1 holder, 2 limit, 3 ttl in ms, 4 mark or '', 5 dead nodes, 6 deadline
+ * ARGV  1 holder, 2 limit, 3 ttl in ms, 4 mark or '', 5 dead nodes, 6 fence or '', 7 deadline
  * Reply when it was taken, '1' without a mark; '0' when all are taken
  */
 export const LEASE_ACQUIRE = change(2, LEASES + `
@@ -55,7 +57,7 @@ if redis.call('ZCARD', holders) >= limit and not redis.call('ZSCORE', holders, A
   if redis.call('ZCARD', holders) >= limit then return '0' end
 end
 local stamp = ARGV[4] == '' and '1' or text(nextStamp(redis.call('HGET', nodes, ARGV[1])))
-take(ARGV[1], ARGV[4], ARGV[3], now, stamp)
+take(ARGV[1], ARGV[4], ARGV[3], now, stamp, ARGV[6])
 keep(ARGV[4] == '' and ARGV[3] or ${HELD})
 return stamp
 `)
@@ -65,15 +67,16 @@ return stamp
  * since is left to it.
  *
  * KEYS  of each slot as LEASE_ACQUIRE
- * ARGV  1 ttl in ms, 2 mark or '', then per slot: 3 holder, 4 when this node took it, 0 for unknown; last the deadline
+ * ARGV  1 ttl in ms, 2 mark or '', then per slot: 3 holder, 4 when this node took it, 0 for unknown, 5 fence or '';
+ *       last the deadline
  */
 export const LEASE_RENEW = change(2, LEASES + `
 local now = millis()
 for i = 1, #KEYS / 2 do
   use((i - 1) * 2 + 1)
-  local holder, stamp, mark = ARGV[1 + i * 2], ARGV[2 + i * 2], ARGV[2]
-  if mark == '' or not isLater(redis.call('HGET', nodes, holder), nodeOf(mark), stamp) then
-    take(holder, mark, ARGV[1], now, stamp)
+  local holder, stamp, fence, mark = ARGV[i * 3], ARGV[1 + i * 3], ARGV[2 + i * 3], ARGV[2]
+  if mark == '' or not isLater(redis.call('HGET', nodes, holder), nodeOf(mark), stamp, '') then
+    take(holder, mark, ARGV[1], now, stamp, fence)
   end
   keep(ARGV[2] == '' and ARGV[1] or ${HELD})
 end
@@ -81,14 +84,14 @@ return 1
 `)
 
 /**
- * Releases a slot, unless another node has taken it since under the same name.
+ * Releases a slot, unless another node has taken it since under the same name, or this one with a higher fence.
  *
  * KEYS  as LEASE_ACQUIRE
- * ARGV  1 holder, 2 node, 3 when this node took it, 4 deadline
+ * ARGV  1 holder, 2 node, 3 when this node took it, 4 fence or '' for any, 5 deadline
  */
 export const LEASE_RELEASE = change(2, LEASES + `
 use(1)
-if not isLater(redis.call('HGET', nodes, ARGV[1]), ARGV[2], ARGV[3]) then remove(ARGV[1]) end
+if not isLater(redis.call('HGET', nodes, ARGV[1]), ARGV[2], ARGV[3], ARGV[4]) then remove(ARGV[1]) end
 return 1
 `)
 
