@@ -5,6 +5,12 @@ export class Late extends Error {
   constructor () { super('there was no answer in time') }
 }
 
+/**
+ * How many times longer than a request what a start asks for may take: a process that starts is busy, and would read an
+ * answer that came in time only when that is over.
+ */
+export const FIRST = 3
+
 /** A timer that fires so many milliseconds late shows that this process stood still, and that time does not count. */
 const STALL = 100
 /** Milliseconds between two readings of `LoopClock`. */

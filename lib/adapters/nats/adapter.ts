@@ -15,6 +15,7 @@ import { KeyBudget } from './key-budget.js'
 import { decodePresenceChange, Undecodable } from '../broker/decode.js'
 import { FollowedRooms, type Followed } from '../broker/followed-rooms.js'
 import { NatsClock } from './clock.js'
+import { Copies } from './copies.js'
 import { NatsControl } from './control.js'
 import { Doubts } from './doubts.js'
 import { NatsLatest } from './latest.js'
@@ -59,7 +60,10 @@ export interface NatsOptions {
    * presence, limits, claims and denials.
    */
   readonly jetstream?: boolean
-  /** Copies of streams and buckets in a NATS cluster, default 1. */
+  /**
+   * Copies of streams and buckets in a NATS cluster, default 1. Those that were made with fewer get as many at the next
+   * start, as far as the server allows it; none is taken away.
+   */
   readonly replicas?: number
   /** Storage of streams and buckets, default `file`. */
   readonly storage?: 'file' | 'memory'
@@ -107,6 +111,7 @@ const BATCH = 64
 /** The parts that need JetStream. */
 interface Kept extends KeptParts {
   readonly setup: NatsSetup
+  readonly copies: Copies
   readonly nodes: Nodes
   readonly states: readonly NatsState[]
   readonly presence: NatsPresence
@@ -189,12 +194,14 @@ class NatsAdapter implements Adapter {
       this.#clocks = new VersionClocks(link, this.#versions, prefix)
       return
     }
-    const setup = new NatsSetup({ link, replicas, storage })
+    const copies = new Copies({ link, replicas, log })
+    const setup = new NatsSetup({ link, copies, replicas, storage })
     const bucket = (name: string, ttl: number): NatsState => new NatsState(
       link,
       `${prefix}_${name}`,
       { ttl, replicas, storage },
-      () => { this.#forgotten() }
+      () => { this.#forgotten() },
+      (stream) => { copies.look(stream) }
     )
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
@@ -233,6 +240,7 @@ class NatsAdapter implements Adapter {
     })
     this.#kept = {
       setup,
+      copies,
       lives,
       clock,
       nodes,
@@ -315,6 +323,7 @@ class NatsAdapter implements Adapter {
     this.#checker = every(() => { this.#look() }, Math.min(LOOK, check / 10)).unref()
     this.#timer = every(() => { kept?.clock.measure().catch(() => {}) }, CLOCK).unref()
     host.state(true)
+    kept?.copies.start()
   }
 
   async close (): Promise<void> {

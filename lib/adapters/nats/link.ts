@@ -6,8 +6,8 @@ import { endBrokenAttempt, limitAttempts } from './dialling.js'
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after } from '../../structures/timers.js'
-import { Absence } from '../broker/absence.js'
-import { LoopClock, within } from '../broker/patience.js'
+import { FIRST, LoopClock, within } from '../broker/patience.js'
+import { Declined, Standing, type Asking } from '../broker/standing.js'
 import type { Unread } from '../broker/unread.js'
 
 export interface NatsLinkOptions {
@@ -46,11 +46,6 @@ const SPARE = 60_000
  * 180 ms. The client adds up to a second at random where the link has TLS, unless told otherwise.
  */
 const WAIT = { least: 100, jitter: 100 }
-/**
- * How many times longer than a request the first attempt to connect may take: a process that starts is busy, and would
- * read an answer that came in time only when that is over.
- */
-const PATIENCE = 3
 /** Bytes of one message, where the server does not tell. */
 const MAX_PAYLOAD = 1_048_576
 /** Milliseconds between two log lines about a broker that is away. */
@@ -71,7 +66,7 @@ export class NatsLink {
   #isUp = false
   #isClosed = false
   readonly #waiting: Array<() => void> = []
-  readonly #absence = new Absence()
+  readonly #standing = new Standing()
   /** Number of times that the connection broke. */
   #breaks = 0
   /** Requests whose answers are lost when the connection breaks; the client would wait for them all the same. */
@@ -109,7 +104,7 @@ export class NatsLink {
         pingInterval: 1_000,
         ...settings,
         servers: [url].flat() as string[],
-        timeout: timeout * PATIENCE,
+        timeout: timeout * FIRST,
         maxReconnectAttempts: -1
       }).catch((error: unknown) => {
         throw new REALTIME_ERR_ADAPTER(`NATS cannot be reached (${messageOf(error)}); check the url option of nats()`)
@@ -151,15 +146,16 @@ export class NatsLink {
         this.#down()
         endBrokenAttempt(connection)
       } else if (status.type === 'reconnect') {
+        this.#standing.link.seen()
         // Subscriptions have been sent again; the answer to a ping proves that the server has them.
         connection.flush().then(() => {
           if (this.#isClosed || this.#isUp || connection.isClosed()) return
           this.#isUp = true
-          this.#absence.over()
+          this.#standing.link.over()
           this.#options.onUp()
           this.#release()
         }, () => {})
-      } else if (status.type === 'staleConnection') this.#absence.known()
+      } else if (status.type === 'staleConnection') this.#standing.link.known()
       else if (status.type === 'error') this.#warn(status.error)
     }
     if (!this.#isClosed) this.#down()
@@ -169,7 +165,7 @@ export class NatsLink {
     if (!this.#isUp) return
     this.#isUp = false
     this.#breaks++
-    this.#absence.lost()
+    this.#standing.link.lost()
     for (const broken of [...this.#underWay]) broken()
     this.#options.onDown()
   }
@@ -179,7 +175,7 @@ export class NatsLink {
     this.#isClosed = true
     this.#isUp = false
     this.clock.stop()
-    this.#absence.known()
+    this.#standing.close()
     this.#release()
     // A connection of the application is left open; its subscriptions have been ended by their owners.
     if (this.#options.connection === undefined) await this.#connection?.close()
@@ -212,6 +208,7 @@ export class NatsLink {
       if (await this.attempt(() => isKept(this.jsm, ack, options.msgID), timeout)) return ack
       throw away('unknown')
     } catch (error) {
+      if (error instanceof Declined) throw new Declined(error.cause, 'unknown')
       throw error instanceof Refusal ? away('unknown') : error
     }
   }
@@ -226,22 +223,25 @@ export class NatsLink {
   }
 
   /**
-   * Waits for a connection that broke and reconnects, and asks again, for decisions that must not be made without the
-   * broker because of a short outage. Where the broker is away it does not wait.
+   * Waits for a connection that broke and reconnects, or for a server that declines, and asks again, for decisions that
+   * must not be made without the broker because of a short outage. Where the broker is away, or has declined for longer
+   * than that, it does not wait.
    *
    * @param ask must be idempotent
    * @throws Refusal `unavailable`
    */
-  async insist<T> (ask: () => Promise<T>): Promise<T> {
+  async insist<T> (asking: Asking, ask: () => Promise<T>): Promise<T> {
     let breaks = 0
-    return await this.#absence.insist({
+    return await this.#standing.insist(asking, {
       ask: async () => {
         breaks = this.#breaks
         return await ask()
       },
       canAsk: () => this.#isUp,
+      isDeclined: (error) => !this.#isClosed && error instanceof Declined,
       isBlink: (error) => {
         if (this.#isClosed || !(error instanceof Refusal) || error.word !== 'unavailable') return false
+        if (error instanceof Declined) return false
         // Other requests were answered while this one was waiting.
         return !this.#isUp || breaks !== this.#breaks || performance.now() - this.#answeredAt < this.timeout / 2
       }
@@ -269,7 +269,7 @@ export class NatsLink {
     } catch (error) {
       if (error instanceof Refusal || isConflict(error) || isMissing(error)) throw error
       this.#warn(error)
-      throw away()
+      throw isAnswer(error) ? new Declined(error) : away()
     }
   }
 
@@ -324,6 +324,9 @@ const CONFLICTS: ReadonlySet<unknown> = new Set([10071, 10158, 10164])
 export function isConflict (error: unknown): boolean {
   return CONFLICTS.has((error as { code?: unknown }).code)
 }
+
+/** Whether the server has answered, with an error that has a number. */
+function isAnswer (error: unknown): boolean { return typeof (error as { code?: unknown }).code === 'number' }
 
 /** The client's names for the case that no stream takes a subject. */
 const NOBODY = new Set(['JetStreamNotEnabled', 'NoResponders', 'NoRespondersError', 'StreamNotFoundError'])

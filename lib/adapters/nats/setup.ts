@@ -1,4 +1,5 @@
 import type { StreamInfo } from '@nats-io/jetstream'
+import type { Copies } from './copies.js'
 import { away, isMissing, type NatsLink } from './link.js'
 import { Opened } from '../broker/opened.js'
 
@@ -17,6 +18,7 @@ export interface StreamPlan {
 
 export interface SetupOptions {
   readonly link: NatsLink
+  readonly copies: Pick<Copies, 'raise'>
   readonly replicas: number
   readonly storage: 'file' | 'memory'
 }
@@ -58,7 +60,7 @@ export class NatsSetup {
   }
 
   async #open ({ name, subjects, perSubject, maxAge, duplicates, republish }: StreamPlan): Promise<StreamInfo> {
-    const { link, replicas, storage } = this.#options
+    const { link, replicas, storage, copies } = this.#options
     const config = {
       name,
       subjects: [...subjects],
@@ -78,7 +80,13 @@ export class NatsSetup {
           const known = await link.jsm.streams.info(name)
           const isSame = (perSubject === undefined || known.config.max_msgs_per_subject === perSubject) &&
             known.config.max_age === config.max_age && known.config.duplicate_window === config.duplicate_window
-          return isSame ? known : await link.jsm.streams.update(name, config)
+          copies.raise(known.config)
+          return isSame
+            ? known
+            : await link.jsm.streams.update(name, {
+              ...config,
+              num_replicas: known.config.num_replicas
+            })
         } catch (error) {
           if (!isMissing(error)) throw error
           return await link.jsm.streams.add(config)

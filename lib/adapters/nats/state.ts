@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { publishBehind } from './behind.js'
 import type { Stamp } from './clock.js'
 import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './link.js'
+import type { Asking } from '../broker/standing.js'
 import { OrderedMap } from '../../structures/ordered-map.js'
 import { subjectOf } from './tokens.js'
 import { isNewer } from '../broker/stored.js'
@@ -63,13 +64,24 @@ export class NatsState {
   readonly #unsure = new OrderedMap<number>()
   #free = MAX_UNDER_WAY
   readonly #onForgotten: () => void
+  readonly #onOpened: (stream: string) => void
   #bucket: Promise<KV> | undefined
   /** Number of the newest stamp. */
   #stamped = 0
 
-  /** @param onForgotten called when the bucket no longer has its data */
-  constructor (link: NatsLink, name: string, plan: BucketOptions, onForgotten: () => void = () => {}) {
+  /**
+   * @param onForgotten called when the bucket no longer has its data
+   * @param onOpened called with the name of the bucket's stream when it is there
+   */
+  constructor (
+    link: NatsLink,
+    name: string,
+    plan: BucketOptions,
+    onForgotten: () => void = () => {},
+    onOpened: (stream: string) => void = () => {}
+  ) {
     this.#onForgotten = onForgotten
+    this.#onOpened = onOpened
     this.#link = link
     this.#name = name
     this.#plan = plan
@@ -86,7 +98,9 @@ export class NatsState {
     if (this.#bucket === undefined) {
       const opening = this.#link.bucket(this.#name, this.#plan)
       this.#bucket = opening
-      opening.catch(() => { if (this.#bucket === opening) this.#bucket = undefined })
+      opening.then(() => { this.#onOpened(`KV_${this.#name}`) }, () => {
+        if (this.#bucket === opening) this.#bucket = undefined
+      })
     }
     return await this.#bucket
   }
@@ -111,7 +125,7 @@ export class NatsState {
   }
 
   /** Asks again after a short outage of the link, see `NatsLink.insist`. */
-  async insist<T> (ask: () => Promise<T>): Promise<T> { return await this.#link.insist(ask) }
+  async insist<T> (asking: Asking, ask: () => Promise<T>): Promise<T> { return await this.#link.insist(asking, ask) }
 
   async read (key: string): Promise<string | undefined> {
     const entry = await this.#ask((bucket) => bucket.get(key))

@@ -40,7 +40,7 @@ export function natsLeases (state: NatsState, clock: NatsClock, nodes: Nodes, un
       }
       const name = stateKey('lease', key)
       const ask = async (): Promise<boolean> => {
-        const stamp = await state.insist(() => state.change(name, step))
+        const stamp = await state.insist('change', () => state.change(name, step))
         if (stamp > 0) stamps.set(keyOf(key, holder), stamp)
         return stamp > 0
       }
@@ -141,7 +141,7 @@ export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread)
       )
     },
     async isDenied (subjects) {
-      const read = async (key: string): Promise<string | undefined> => await state.insist(() => state.read(key))
+      const read = async (key: string): Promise<string | undefined> => await state.insist('read', () => state.read(key))
       const ends = await Promise.all(subjects.map((subject) => read(stateKey('denial', subject))))
       // A denial in a newer form counts as a denial.
       return ends.some((end) => (end !== undefined && isNewer(end)) || endOf(end) > clock.now())

@@ -1,5 +1,6 @@
-import type { Cluster, Redis, RedisOptions as ClientOptions } from 'ioredis'
+import type { Cluster, ClusterOptions, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
+import { FIRST } from '../broker/patience.js'
 
 /** Which servers to connect to: one of the first four, by default a server on this machine. */
 export interface Servers {
@@ -18,7 +19,11 @@ export interface Servers {
 /** The part of ioredis that is used, the same for one server, Sentinel and Cluster. */
 export interface Client {
   readonly status: string
-  readonly options?: { readonly db?: number | undefined }
+  readonly isCluster?: boolean
+  /** `redisOptions` only in a cluster: settings of the connections to its shards. */
+  readonly options?: { readonly db?: number | undefined, readonly redisOptions?: object }
+  /** Only in a cluster, whose types do not show it: makes the connections to its shards, from settings of its own. */
+  readonly connectionPool?: { readonly redisOptions?: object }
   on (event: string, listener: (...args: never[]) => void): unknown
   connect (): Promise<void>
   disconnect (reconnect?: boolean): void
@@ -62,12 +67,10 @@ export async function makeClients (
     autoResendUnfulfilledCommands: false,
     // Commands under way when a connection breaks are rejected at once, and their callers decide.
     maxRetriesPerRequest: 0,
-    connectTimeout: timeout,
+    ...limitsOf(timeout * FIRST).each,
     // A frozen server does not answer a close either.
     disconnectTimeout: 100,
     retryStrategy,
-    // A sentinel that stands still does not answer either, so the next one is asked.
-    sentinelCommandTimeout: timeout,
     // A start fails when no sentinel answers. A client that gave up later would never come back.
     sentinelRetryStrategy: (times: number) => hasOpened() ? retryStrategy(times) : null,
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
@@ -83,6 +86,7 @@ export async function makeClients (
     enableOfflineQueue: true,
     retryDelayOnFailover: 0,
     slotsRefreshInterval: SLOTS_REFRESH,
+    ...limitsOf(timeout * FIRST).cluster,
     keyPrefix: '',
     redisOptions: perNode
   }
@@ -106,6 +110,30 @@ export async function makeClients (
     ? new ioredis.Redis(url ?? 'redis://127.0.0.1:6379', own)
     : new ioredis.Redis({ ...own, sentinels: [...sentinels.nodes], name: sentinels.name })
   return [make() as Client, make() as Client]
+}
+
+interface Limits { readonly each: Partial<ClientOptions>, readonly cluster: Partial<ClusterOptions> }
+
+/** Milliseconds of the steps that lead to a connection, which have no other bound. */
+function limitsOf (timeout: number): Limits {
+  return {
+    // A sentinel that stands still does not answer either, so the next one is asked.
+    each: { connectTimeout: timeout, sentinelCommandTimeout: timeout },
+    cluster: { slotsRefreshTimeout: timeout }
+  }
+}
+
+/**
+ * Sets how long each attempt to connect again may take: those of a start may take longer. The client reads its settings
+ * at each attempt.
+ *
+ * @param timeout milliseconds
+ */
+export function limitAttempts ({ isCluster, options = {}, connectionPool }: Client, timeout: number): void {
+  const { each, cluster } = limitsOf(timeout)
+  Object.assign(options, isCluster === true ? cluster : each)
+  Object.assign(options.redisOptions ?? {}, each)
+  Object.assign(connectionPool?.redisOptions ?? {}, each)
 }
 
 /** @returns milliseconds until the next attempt, half a second at most, so that a blink is over within two seconds */

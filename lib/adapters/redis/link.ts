@@ -2,10 +2,10 @@ import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after, every } from '../../structures/timers.js'
 import type { Awaitable } from '../../structures/awaitable.js'
-import { Absence } from '../broker/absence.js'
 import type { Deadline } from '../broker/deadline.js'
-import { Late, within } from '../broker/patience.js'
-import { makeClients, messageOf, type Client, type Servers } from './clients.js'
+import { FIRST, Late, within } from '../broker/patience.js'
+import { Standing, type Asking } from '../broker/standing.js'
+import { limitAttempts, makeClients, messageOf, type Client, type Servers } from './clients.js'
 import { ServerClock } from './clock.js'
 import type { Script } from './scripts/script.js'
 
@@ -27,12 +27,18 @@ export class Unreachable extends Refusal {
   readonly isBroken: boolean
   /** Whether there was no answer in time. */
   readonly isLate: boolean
-  constructor (isUncertain: boolean, { isExpired = false, isBroken = false, isLate = false } = {}) {
+  /** Whether the broker says that it will not do it now: it is full, is loading, or is a replica. */
+  readonly isDeclined: boolean
+  constructor (
+    isUncertain: boolean,
+    { isExpired = false, isBroken = false, isLate = false, isDeclined = false } = {}
+  ) {
     super('unavailable', { retryAfter: 1_000, outcome: isUncertain ? 'unknown' : undefined })
     this.isUncertain = isUncertain
     this.isExpired = isExpired
     this.isBroken = isBroken
     this.isLate = isLate
+    this.isDeclined = isDeclined
   }
 }
 
@@ -43,6 +49,8 @@ export interface Item { readonly keys: readonly string[], readonly args: Readonl
 const HEARTBEAT = 2_000
 /** What the client says of a command that it did not send. */
 const UNSENT = /^(Stream isn't writeable|Cluster isn't ready) /
+/** What the client says of a command that no shard of a cluster takes: each names another, or says to try again. */
+const REDIRECTED = /^Too many Cluster redirections/
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
 /** Items of one script. They bound the time for which a script occupies the server to less than a millisecond. */
@@ -74,8 +82,8 @@ export class RedisLink {
   /** Channels that were unsubscribed here and may not yet be so at the server. */
   readonly #ending = new Set<string>()
   readonly #waiting = new Set<() => void>()
-  /** Absence of the single server under the name ''; in a cluster by shard. */
-  readonly #absences = new Map<string, Absence>([['', new Absence()]])
+  /** Whether the single server is there under the name ''; in a cluster by shard. */
+  readonly #standings = new Map<string, Standing>([['', new Standing()]])
   /** Time of the last answer, by `performance.now()`. */
   #answeredAt = Number.NEGATIVE_INFINITY
   #commands: Client | undefined
@@ -172,6 +180,7 @@ export class RedisLink {
         )
     }
     this.#hasOpened = true
+    for (const client of [commands, subscriber]) limitAttempts(client, this.#options.timeout)
     this.#heartbeat = every(() => { void this.#beat() }, HEARTBEAT).unref()
     this.#said()
   }
@@ -182,7 +191,7 @@ export class RedisLink {
     clearTimeout(this.#settling)
     this.#commands?.disconnect()
     this.#subscriber?.disconnect()
-    for (const absence of this.#absences.values()) absence.known()
+    for (const standing of this.#standings.values()) standing.close()
     this.#wake()
   }
 
@@ -210,11 +219,11 @@ export class RedisLink {
 
   #lost (): void {
     this.#run = undefined
-    if (!this.#isClosed) for (const absence of this.#absences.values()) absence.lost()
+    if (!this.#isClosed) for (const { link } of this.#standings.values()) link.lost()
   }
 
   /** Tells that the servers answer although commands cannot be sent yet: who asks them waits again. */
-  #seen (): void { if (!this.#isClosed) for (const absence of this.#absences.values()) absence.seen() }
+  #seen (): void { if (!this.#isClosed) for (const { link } of this.#standings.values()) link.seen() }
 
   async #commandsReady (): Promise<void> {
     this.#seen()
@@ -228,7 +237,7 @@ export class RedisLink {
     this.#clocks.clear()
     await this.#readClocks()
     this.#run = this.#isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
-    for (const absence of this.#absences.values()) absence.over()
+    for (const { link } of this.#standings.values()) link.over()
     this.#wake()
     this.#said()
   }
@@ -296,14 +305,35 @@ export class RedisLink {
       await this.#readClock(() => '', async () => await this.#commands!.call('TIME'))
       return
     }
-    await Promise.all((this.#commands?.nodes?.('master') ?? []).map(async (node) => {
+    const nodes = this.#commands?.nodes?.('master') ?? []
+    const named = nodes.map((node) => [`${node.options.host ?? ''}:${node.options.port ?? ''}`, node] as const)
+    this.#forgetShards(new Set(named.map(([name]) => name)))
+    await Promise.all(named.map(async ([name, node]) => {
       if (node.status !== 'ready') return
-      const name = `${node.options.host ?? ''}:${node.options.port ?? ''}`
       await this.#readClock(() => name, async () => await node.call('TIME')).then(
-        () => { this.#absences.get(name)?.over() },
+        () => { this.#standings.get(name)?.link.over() },
         () => undefined
       )
     }))
+  }
+
+  /**
+   * Forgets shards that are gone: where addresses come and go, each failover and each move would leave one.
+   *
+   * @param connected those that are there for certain
+   */
+  #forgetShards (connected: ReadonlySet<string>): void {
+    const names = [...this.#clocks.keys(), ...this.#standings.keys()]
+    const known = names.filter((name) => name !== '' && !connected.has(name))
+    if (known.length === 0) return
+    const owners = new Set<string | undefined>()
+    for (const slot of this.#commands?.slots ?? []) owners.add(slot?.[0])
+    for (const name of known) {
+      if (owners.has(name)) continue
+      this.#clocks.delete(name)
+      this.#standings.get(name)?.close()
+      this.#standings.delete(name)
+    }
   }
 
   /** @param nameOf returns the shard that has answered */
@@ -336,7 +366,7 @@ export class RedisLink {
       } catch {
         if (this.#isClosed || client.status !== 'ready') return
         // The server had its time to answer, so no caller waits for it once more.
-        if (client === this.#commands) this.#absences.get('')!.known()
+        if (client === this.#commands) this.#standings.get('')!.link.known()
         client.disconnect(true)
       }
     }
@@ -403,20 +433,22 @@ export class RedisLink {
   }
 
   /**
-   * Waits for a connection that broke and reconnects, and asks again, for decisions that must not be made without the
-   * broker because of a short outage. Where the broker is away it does not wait.
+   * Waits for a connection that broke and reconnects, or for a server that declines, and asks again, for decisions that
+   * must not be made without the broker because of a short outage. Where the broker is away, or has declined for longer
+   * than that, it does not wait.
    *
    * @param key decides which shard is asked
    * @param ask must be idempotent
    * @throws Unreachable
    */
-  async insist<T> (key: string, ask: () => Promise<T>): Promise<T> {
+  async insist<T> (asking: Asking, key: string, ask: () => Promise<T>): Promise<T> {
     const shard = this.#shardOf(key)
-    let absence = this.#absences.get(shard)
-    if (absence === undefined) this.#absences.set(shard, absence = new Absence())
-    return await absence.insist({
+    let standing = this.#standings.get(shard)
+    if (standing === undefined) this.#standings.set(shard, standing = new Standing())
+    return await standing.insist(asking, {
       ask,
       canAsk: () => this.canSend,
+      isDeclined: (error) => !this.#isClosed && error instanceof Unreachable && error.isDeclined,
       isBlink: (error) => {
         if (this.#isClosed || !(error instanceof Unreachable)) return false
         // The server is there, and the command was held up on this side.
@@ -478,7 +510,10 @@ export class RedisLink {
     })
   }
 
-  async #bounded<T> (answer: Promise<T>, patience = this.#options.timeout): Promise<T> {
+  async #bounded<T> (
+    answer: Promise<T>,
+    patience = this.#options.timeout * (this.#hasOpened ? 1 : FIRST)
+  ): Promise<T> {
     const value = await within(answer, patience)
     this.#answeredAt = performance.now()
     return value
@@ -497,7 +532,8 @@ export class RedisLink {
     const isBroken = isLost || isUnsent
     if (!isBroken && !isExpired) this.#warn(error, 'commands')
     const isLate = error instanceof Late
-    return new Unreachable(wasSent && (isLost || isLate), { isExpired, isBroken, isLate })
+    const isDeclined = !isExpired && (name === 'ReplyError' || REDIRECTED.test(message))
+    return new Unreachable(wasSent && (isLost || isLate), { isExpired, isBroken, isLate, isDeclined })
   }
 
   #warn (error: unknown, connection: string): void {

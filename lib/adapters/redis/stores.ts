@@ -38,7 +38,7 @@ export function redisLeases (link: RedisLink, keys: Keys, nodes: Nodes): LeaseSt
       const name = keyOf(key, holder)
       if (mark !== '') stamps.begin(name, fence)
       // A holder that has the slot already, and lost the answer, still has it only once.
-      const ask = async (): Promise<boolean> => await link.insist(names[0]!, async () => {
+      const ask = async (): Promise<boolean> => await link.insist('change', names[0]!, async () => {
         const args = [wellFormed(holder), limit, ttl, mark, deadFor(key, ttl), fence ?? '']
         const taken = Number(await link.script(LEASE_ACQUIRE, names, args))
         if (taken > 0 && mark !== '') stamps.set(name, taken)
@@ -112,7 +112,7 @@ export function redisDenials (link: RedisLink, keys: Keys): DenialStore {
     async isDenied (subjects) {
       const found = await Promise.all(subjects.map(async (subject) => {
         const key = keys.denial(subject)
-        return await link.insist(key, () => link.call('EXISTS', key))
+        return await link.insist('read', key, () => link.call('EXISTS', key))
       }))
       return found.includes(1)
     }

@@ -9,6 +9,10 @@ export class Greeter {
   /** milliseconds after which it greets */
   late = 0
   accepted = 0
+  /** pings of one link that are answered */
+  answered = Infinity
+  /** pings without an answer so far */
+  owed = 0
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
@@ -29,6 +33,7 @@ export class Greeter {
   #greet (socket: Socket): void {
     this.accepted++
     this.#sockets.add(socket)
+    let left = this.answered
     socket.on('error', () => undefined)
     socket.on('close', () => { this.#sockets.delete(socket) })
     socket.on('data', (data) => {
@@ -36,10 +41,23 @@ export class Greeter {
       if (text.includes('CONNECT ') && this.broken > 0) {
         this.broken--
         socket.resetAndDestroy()
-      } else socket.write('PONG\r\n'.repeat(text.split('PING\r\n').length - 1))
+        return
+      }
+      const pings = text.split('PING\r\n').length - 1
+      const now = Math.min(pings, left)
+      left -= now
+      this.owed += pings - now
+      socket.write('PONG\r\n'.repeat(now))
     })
     const info = { server_id: 'greeter', version: '2.9.10', proto: 1, headers: true, max_payload: 1_048_576 }
     setTimeout(() => { socket.write(`INFO ${JSON.stringify(info)}\r\n`) }, this.late).unref()
+  }
+
+  /** Answers all pings that are owed, by the links that are open. */
+  answer (): void {
+    this.answered = Infinity
+    for (const socket of this.#sockets) socket.write('PONG\r\n'.repeat(this.owed))
+    this.owed = 0
   }
 
   /** Ends all links without a word. */

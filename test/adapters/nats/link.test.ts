@@ -6,11 +6,13 @@ import { Greeter } from './greeter.js'
 
 const log = { warn: () => undefined }
 
+interface Opened { readonly server: Greeter, readonly link: NatsLink, readonly ups: () => number }
+
 /**
  * @param timeout milliseconds that one request, and one attempt to connect again, may take
  * @param late milliseconds after which the server greets
  */
-async function opened (t: Test, timeout: number, late = 0): Promise<{ server: Greeter, ups: () => number }> {
+async function opened (t: Test, timeout: number, late = 0): Promise<Opened> {
   const server = new Greeter()
   server.late = late
   let ups = 0
@@ -27,7 +29,7 @@ async function opened (t: Test, timeout: number, late = 0): Promise<{ server: Gr
   })
   await link.open()
   t.teardown(() => link.close())
-  return { server, ups: () => ups }
+  return { server, link, ups: () => ups }
 }
 
 t.test('a start waits longer for an answer than what connects again', async (t) => {
@@ -64,4 +66,24 @@ t.test('a link that is cut again and again is up a quarter of a second after the
     const took = performance.now() - began
     t.ok(took < 400, `it took ${Math.round(took)} ms`)
   }
+})
+
+t.test('a server that was away is waited for again as soon as there is a connection, before it can be asked', async (t) => {
+  const { server, link, ups } = await opened(t, 300)
+  const ask = async (): Promise<string> => {
+    link.send('somewhere', '')
+    return 'sent'
+  }
+  server.late = 60_000
+  server.cut()
+  await until('the link is down', () => !link.isUp)
+  await t.rejects(link.insist('read', ask), { code: 'unavailable' }, 'after two seconds it is away')
+  server.answered = 1
+  server.late = 0
+  await until('there is a connection', () => server.owed > 0, 5_000)
+  const waiting = link.insist('read', ask)
+  await new Promise((resolve) => { setTimeout(resolve, 100) })
+  t.equal(ups(), 0)
+  server.answer()
+  t.equal(await waiting, 'sent')
 })

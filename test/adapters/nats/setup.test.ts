@@ -22,7 +22,12 @@ for (const [what, there, isUpdated] of [
       }
     }
     const link = { attempt: async (ask: () => Promise<unknown>) => await ask(), jsm: { streams } }
-    const setup = new NatsSetup({ link: link as unknown as NatsLink, replicas: 1, storage: 'memory' })
+    const setup = new NatsSetup({
+      link: link as unknown as NatsLink,
+      copies: { raise: () => undefined },
+      replicas: 1,
+      storage: 'memory'
+    })
     await setup.open(plan)
     t.match(updates, isUpdated ? [known] : [])
     t.equal(updates.length, isUpdated ? 1 : 0)

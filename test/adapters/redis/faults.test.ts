@@ -310,6 +310,29 @@ function faults (): void {
     }
   )
 
+  t.test('redis: a full server lets nobody past a limit while it may soon have room, and still says who is revoked', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const { adapter: { leases, denials } } = await join(t, server.url, 'a')
+    t.equal(await leases!.acquire('user:ann', 'c1', 1, 60_000), true)
+    await denials!.deny('eve', Date.now() + 60_000)
+    await client.config('SET', 'maxmemory', '1')
+    const asked = leases!.acquire('user:ann', 'c2', 2, 60_000)
+    t.equal(await denials!.isDenied(['eve']), true)
+    await sleep(500)
+    await client.config('SET', 'maxmemory', '0')
+    t.equal(await asked, true)
+    await client.config('SET', 'maxmemory', '1')
+    await t.rejects(leases!.acquire('user:ann', 'c3', 3, 60_000), { code: 'unavailable' })
+    t.equal(await denials!.isDenied(['bob']), false)
+    const began = performance.now()
+    await t.rejects(leases!.acquire('user:ann', 'c3', 3, 60_000), { code: 'unavailable' })
+    const took = performance.now() - began
+    t.ok(took < 1_000, `it was waited for ${Math.round(took)} ms once more`)
+    await client.config('SET', 'maxmemory', '0')
+    t.equal(await leases!.acquire('user:ann', 'c3', 2, 60_000), false)
+  })
+
   t.test('redis: presence and slots that a restart lost are there again after the next renewal', async (t) => {
     const server = await startRedis(t)
     const a = await join(t, server.url, 'a')

@@ -5,6 +5,7 @@ import { until } from '../../../lib/adapters/contract/until.js'
 import type { Client } from '../../../lib/adapters/redis/clients.js'
 import { RedisLink, type Unreachable } from '../../../lib/adapters/redis/link.js'
 import { PUT } from '../../../lib/adapters/redis/scripts/stores.js'
+import { sizeOf } from '../../helpers/private-fields.js'
 
 const HOST = '127.0.0.1'
 const SHARD = `${HOST}:1`
@@ -14,13 +15,18 @@ const ARGS = ['value', 1_000]
 /** A cluster of one shard, without any server: what it answers is up to the test. */
 class FakeCluster extends EventEmitter {
   readonly isCluster = true
-  readonly slots = Array.from({ length: 16_384 }, () => [SHARD])
   status = 'wait'
   /** Connection to the shard: none before the first command, as in a real one. */
   connection = 'wait'
   /** Answers to come: the connection breaks. */
   breaks = 0
+  /** Answers to come that decline, and with what. */
+  declines = 0
+  declined = 'LOADING Redis is loading the dataset in memory'
+  /** Milliseconds that each answer takes. */
+  slow = 0
   asked: string[] = []
+  slots = Array.from({ length: 16_384 }, () => [SHARD])
 
   async connect (): Promise<void> {
     this.status = 'ready'
@@ -34,7 +40,12 @@ class FakeCluster extends EventEmitter {
 
   async #answer<T> (name: string, answer: T): Promise<T> {
     this.asked.push(name)
-    await new Promise(setImmediate)
+    if (this.slow > 0) await new Promise((resolve) => { setTimeout(resolve, this.slow) })
+    else await new Promise(setImmediate)
+    if (this.declines > 0 && name === 'script') {
+      this.declines--
+      throw Object.assign(new Error(this.declined), { name: 'ReplyError' })
+    }
     if (this.breaks > 0) {
       this.breaks--
       throw new Error('Connection is closed.')
@@ -59,10 +70,12 @@ class FakeCluster extends EventEmitter {
   }
 }
 
-async function open (t: Test): Promise<{ link: RedisLink, commands: FakeCluster }> {
+/** @param slow milliseconds that each answer takes */
+async function open (t: Test, slow = 0): Promise<{ link: RedisLink, commands: FakeCluster }> {
   const made: FakeCluster[] = []
   const duplicate = (): FakeCluster => {
     const cluster = new FakeCluster()
+    cluster.slow = slow
     made.push(cluster)
     return cluster
   }
@@ -85,7 +98,7 @@ async function open (t: Test): Promise<{ link: RedisLink, commands: FakeCluster 
   return { link, commands }
 }
 
-const put = async (link: RedisLink): Promise<unknown> => await link.insist(KEY, () => link.script(PUT, [KEY], ARGS))
+const put = async (link: RedisLink): Promise<unknown> => await link.insist('change', KEY, () => link.script(PUT, [KEY], ARGS))
 
 t.test('a shard whose time cannot be read because its connection breaks is asked again, as for any command', async (t) => {
   const { link, commands } = await open(t)
@@ -135,5 +148,45 @@ t.test('a shard that was away is waited for again once it answers a heartbeat', 
   await until('a heartbeat', () => commands.asked.includes('TIME'))
   await new Promise(setImmediate)
   commands.breaks = 2
+  t.equal(await put(link), 1)
+})
+
+for (const declined of [
+  'LOADING Redis is loading the dataset in memory',
+  'OOM command not allowed when used memory > \'maxmemory\'.',
+  'READONLY You can\'t write against a read only replica.',
+  'MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist to disk.',
+  'CLUSTERDOWN The cluster is down',
+  'TRYAGAIN Multiple keys request during rehashing of slot',
+  'NOREPLICAS Not enough good replicas to write.'
+]) {
+  t.test(`a server that answers ${declined.split(' ')[0]!} is there, and is asked again`, async (t) => {
+    const { link, commands } = await open(t)
+    commands.declined = declined
+    commands.declines = 3
+    t.equal(await put(link), 1)
+    const error = await link.script(PUT, [KEY], ARGS).catch((refusal: unknown) => refusal)
+    t.equal(error, 1)
+    commands.declines = 1
+    t.match(await link.script(PUT, [KEY], ARGS).catch((refusal: unknown) => refusal), {
+      isDeclined: true, isUncertain: false, isBroken: false, code: 'unavailable'
+    })
+  })
+}
+
+t.test('a start waits longer for an answer than what is asked later', async (t) => {
+  const { link } = await open(t, 1_500)
+  t.match(await link.call('TIME').catch((refusal: unknown) => refusal), { isLate: true })
+})
+
+t.test('shards that are gone are forgotten, however many addresses a cluster has had', async (t) => {
+  const { link, commands } = await open(t)
+  for (let address = 1; address <= 5; address++) {
+    commands.slots = commands.slots.map(() => [`10.0.0.${address}:6379`])
+    t.equal(await put(link), 1)
+  }
+  commands.asked = []
+  await until('a heartbeat', () => sizeOf(link, '#clocks') === 1, 5_000)
+  t.equal(sizeOf(link, '#standings'), 2, 'the last one, and what is of no shard')
   t.equal(await put(link), 1)
 })

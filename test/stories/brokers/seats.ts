@@ -44,7 +44,12 @@ export class Seats {
   async #contend (user: string): Promise<void> {
     const { random } = this.#options
     while (this.#isOn) {
-      const { link, isIn } = this.#open(user)
+      const opened = this.#open(user)
+      if (opened === undefined) {
+        await sleep(PAUSE)
+        continue
+      }
+      const { link, isIn } = opened
       if (await isIn) {
         this.admitted++
         await Promise.race([link.ended, sleep(random() * LONGEST)])
@@ -55,13 +60,16 @@ export class Seats {
     }
   }
 
-  #open (user: string): { link: Link, isIn: Promise<boolean> } {
+  /** @returns `undefined` while no node is alive */
+  #open (user: string): { link: Link, isIn: Promise<boolean> } | undefined {
     const { nodes, random, token } = this.#options
     const alive = nodes().filter(({ isAlive }) => isAlive)
+    const place = alive[Math.floor(random() * alive.length)]
+    if (place === undefined) return undefined
     let welcome!: (isIn: boolean) => void
     const isIn = new Promise<boolean>((resolve) => { welcome = resolve })
     const link = openWebSocket({
-      url: alive[Math.floor(random() * alive.length)]!.url,
+      url: place.url,
       token: token(user),
       query: `room=${BOOTH}`,
       onFrame: ({ type, data }) => {
@@ -94,9 +102,9 @@ export class Seats {
     const end = performance.now() + patience
     const free = async (user: string): Promise<boolean> => {
       do {
-        const { link, isIn } = this.#open(user)
-        if (await isIn) return true
-        await link.ended
+        const opened = this.#open(user)
+        if (await opened?.isIn === true) return true
+        await opened?.link.ended
         await sleep(PAUSE)
       } while (performance.now() < end)
       return false
