@@ -1,13 +1,46 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 
 /** The client's attempt to connect, which its types do not show. */
 interface Attempt {
   readonly protocol?: {
     readonly options?: { timeout?: number }
-    readonly transport?: { readonly isClosed?: boolean }
+    readonly transport?: { readonly isClosed?: boolean, discard? (): void }
     /** Ends the attempt as failed; absent where none is under way. */
     readonly connectError?: (error: Error) => void
   }
+}
+
+/** Channel on which Node tells of each socket that this process opens. */
+const OPENED = 'net.client.socket'
+
+/**
+ * Connects for the first time. The client gives no connection where that fails, and leaves its last socket open until
+ * the server ends it, which would keep the process alive: so those that it has opened are ended here.
+ */
+export async function dialFirst<T> (dial: () => Promise<T>): Promise<T> {
+  const sockets: Socket[] = []
+  const own = new AsyncLocalStorage<true>()
+  const opened = (message: unknown): void => {
+    if (own.getStore() === true) sockets.push((message as { readonly socket: Socket }).socket)
+  }
+  subscribe(OPENED, opened)
+  try {
+    return await own.run(true, dial)
+  } catch (error) {
+    for (const socket of sockets) socket.destroy()
+    throw error
+  } finally {
+    unsubscribe(OPENED, opened)
+  }
+}
+
+/** Ends the socket of an attempt that is under way while the connection is closed, for the same reason. */
+export function endAttempt (connection: NatsConnection): void {
+  const { protocol } = connection as NatsConnection & Attempt
+  protocol?.transport?.discard?.()
 }
 
 /**

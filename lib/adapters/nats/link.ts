@@ -2,7 +2,7 @@ import type { JetStreamClient, JetStreamManager, JetStreamPublishOptions, PubAck
 import type { KV } from '@nats-io/kv'
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
 import { isKept } from './acks.js'
-import { endBrokenAttempt, limitAttempts } from './dialling.js'
+import { dialFirst, endAttempt, endBrokenAttempt, limitAttempts } from './dialling.js'
 import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after } from '../../structures/timers.js'
@@ -96,7 +96,7 @@ export class NatsLink {
     })
     if (connection === undefined) {
       const { connect } = await load('@nats-io/transport-node', import('@nats-io/transport-node'))
-      this.#connection = await connect({
+      this.#connection = await dialFirst(async () => await connect({
         reconnectTimeWait: WAIT.least,
         reconnectJitter: WAIT.jitter,
         reconnectJitterTLS: WAIT.jitter,
@@ -106,7 +106,7 @@ export class NatsLink {
         servers: [url].flat() as string[],
         timeout: timeout * FIRST,
         maxReconnectAttempts: -1
-      }).catch((error: unknown) => {
+      })).catch((error: unknown) => {
         throw new REALTIME_ERR_ADAPTER(`NATS cannot be reached (${messageOf(error)}); check the url option of nats()`)
       })
       limitAttempts(this.#connection, timeout)
@@ -178,7 +178,9 @@ export class NatsLink {
     this.#standing.close()
     this.#release()
     // A connection of the application is left open; its subscriptions have been ended by their owners.
-    if (this.#options.connection === undefined) await this.#connection?.close()
+    if (this.#options.connection !== undefined || this.#connection === undefined) return
+    await this.#connection.close()
+    endAttempt(this.#connection)
   }
 
   /** @throws Refusal `unavailable` */

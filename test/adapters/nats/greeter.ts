@@ -16,6 +16,9 @@ export class Greeter {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
+  /** Links that are open. */
+  get open (): number { return this.#sockets.size }
+
   constructor () {
     this.#server = createServer((socket) => { this.#greet(socket) })
   }

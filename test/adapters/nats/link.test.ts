@@ -12,8 +12,7 @@ interface Opened { readonly server: Greeter, readonly link: NatsLink, readonly u
  * @param timeout milliseconds that one request, and one attempt to connect again, may take
  * @param late milliseconds after which the server greets
  */
-async function opened (t: Test, timeout: number, late = 0): Promise<Opened> {
-  const server = new Greeter()
+async function opened (t: Test, timeout: number, late = 0, server = new Greeter()): Promise<Opened> {
   server.late = late
   let ups = 0
   const link = new NatsLink({
@@ -42,7 +41,22 @@ t.test('a start waits longer for an answer than what connects again', async (t) 
 })
 
 t.test('a start against a server that never says a word fails, and names the option to look at', async (t) => {
-  await t.rejects(opened(t, 100, 60_000), { code: 'REALTIME_ERR_ADAPTER', message: /check the url option of nats/ })
+  const server = new Greeter()
+  await t.rejects(opened(t, 100, 60_000, server), {
+    code: 'REALTIME_ERR_ADAPTER',
+    message: /check the url option of nats/
+  })
+  t.equal(server.accepted, 1)
+  await until('its socket is closed', () => server.open === 0)
+})
+
+t.test('a link that is closed while it connects again leaves no socket open', async (t) => {
+  const { server, link } = await opened(t, 10_000)
+  server.late = 60_000
+  server.cut()
+  await until('an attempt is under way', () => server.accepted === 2 && server.open === 1)
+  await link.close()
+  await until('its socket is closed', () => server.open === 0)
 })
 
 t.test('a link that breaks while it is opened is tried again at once, not when the time of an attempt is over', async (t) => {
