@@ -7,6 +7,7 @@ import { away, isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
 import { fetchEvery } from './reading.js'
+import { removeValue } from './removal.js'
 import { tokenOf } from './tokens.js'
 import type { Unread } from '../broker/unread.js'
 import { decodePayload } from '../broker/payload.js'
@@ -76,15 +77,22 @@ export class NatsLatest {
   ): Promise<SetValue> {
     const { link, lives, prefix, keys } = this.#options
     const { type, key = '', idempotencyKey, removes } = publication
-    const subject = `${prefix}.latest.${tokenOf(room)}.${tokenOf(keyOf(type, key))}`
+    const place = `${tokenOf(room)}.${tokenOf(keyOf(type, key))}`
+    const subject = `${prefix}.latest.${place}`
     const named = idempotencyKey === undefined ? origin : messageIdOf(room, idempotencyKey)
     const id = idempotencyKey === undefined || keys.admits(publication) ? { msgID: named } : {}
     return await lives.use(this.plan, async ({ life }) => {
       const known = removes?.version === undefined ? undefined : removes.version - life.shift
       // A value of a former life of the stream is not in this one.
       if (known !== undefined && known <= 0) return { version: 0, isVain: true }
+      const text = payload(life.epoch)
       try {
-        const { seq, duplicate } = await link.publish(subject, payload(life.epoch), {
+        if (known !== undefined && link.isClustered) {
+          const forwarded = `${prefix}.value.${place}`
+          const { seq, isVain } = await removeValue(link, { subject, forwarded, text, known, ...id })
+          return { version: life.shift + seq, isVain }
+        }
+        const { seq, duplicate } = await link.publish(subject, text, {
           ...id,
           ...(known === undefined ? {} : { expect: { lastSubjectSequence: known } })
         })

@@ -1,4 +1,4 @@
-import type { KV } from '@nats-io/kv'
+import type { KV, KvEntry } from '@nats-io/kv'
 import { setTimeout as delay } from 'node:timers/promises'
 import { publishBehind } from './behind.js'
 import type { Stamp } from './clock.js'
@@ -128,8 +128,24 @@ export class NatsState {
   async insist<T> (asking: Asking, ask: () => Promise<T>): Promise<T> { return await this.#link.insist(asking, ask) }
 
   async read (key: string): Promise<string | undefined> {
-    const entry = await this.#ask((bucket) => bucket.get(key))
-    return entry === null || entry.operation !== 'PUT' || entry.length === 0 ? undefined : entry.string()
+    return valueOf(await this.#entry(key, this.#written.get(key)))
+  }
+
+  /**
+   * Reads a key from the server that leads the bucket. One that knows less of the key than this node has written leads
+   * no more, and what it does not know says nothing: an entry that it has not may be there.
+   *
+   * @param written what this node wrote last
+   */
+  async #entry (key: string, written: Written | undefined): Promise<KvEntry | null> {
+    const bucket = this.#bucket
+    const entry = await this.#ask((each) => each.get(key))
+    // A bucket that was made anew gives lower numbers.
+    if (!this.#link.isClustered || bucket !== this.#bucket) return entry
+    if ((entry?.revision ?? 0) >= (written?.revision ?? 0)) return entry
+    // Where another node has made it anew the next read is believed.
+    this.#written.delete(key)
+    throw away()
   }
 
   /**
@@ -210,9 +226,8 @@ export class NatsState {
     const written = this.#written.get(key)
     if (written !== undefined && await this.#applyTo(key, batch, written)) return
     for (let tries = 0; tries < TRIES; tries++) {
-      const entry = await this.#ask((bucket) => bucket.get(key))
-      const value = entry === null || entry.operation !== 'PUT' || entry.length === 0 ? undefined : entry.string()
-      if (await this.#applyTo(key, batch, { value, revision: entry?.revision ?? 0 }, true)) return
+      const entry = await this.#entry(key, written)
+      if (await this.#applyTo(key, batch, { value: valueOf(entry), revision: entry?.revision ?? 0 }, true)) return
       await delay(Math.random() * Math.min(tries, 10) * 2)
     }
     throw away()
@@ -262,6 +277,10 @@ export class NatsState {
       probe: subjectOf(this.#name, 'probe')
     })
   }
+}
+
+function valueOf (entry: KvEntry | null): string | undefined {
+  return entry === null || entry.operation !== 'PUT' || entry.length === 0 ? undefined : entry.string()
 }
 
 function remember<T> (all: OrderedMap<T>, key: string, value: T): void {

@@ -142,3 +142,20 @@ t.test('where the leader has noted too many such changes, the change is refused 
   for (let id = 1; id < 20; id++) leader.noted.set(messageIdOf(KEY, keyOf('1', String(id))), 99)
   await t.rejects(count(state), { code: 'unavailable' })
 })
+
+t.test('a server that led until now says nothing by what it does not know of a value that this node has written', async (t) => {
+  const leader = new Leader()
+  const state = stateOf(leader)
+  const leave = async (): Promise<boolean> => await state.change(KEY, (value) => {
+    return value === 'ann' ? { value: '', result: true } : { result: false }
+  })
+  await state.change(KEY, () => ({ value: 'ann', result: undefined }))
+  const newest = leader.messages.splice(0)
+  await t.rejects(leave(), { code: 'unavailable' }, 'it answers that there is nothing')
+  leader.messages.push(...newest)
+  t.equal(await leave(), true)
+  const left = leader.messages.splice(0)
+  await t.rejects(state.read(KEY), { code: 'unavailable' })
+  leader.messages.push(...left)
+  t.equal(await state.read(KEY), undefined)
+})
