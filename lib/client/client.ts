@@ -35,7 +35,6 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   let count = 0
   const shown = { state: 'connecting', transport: 'websocket' } as Shown
   let sendAt = 0
-  let largest = Infinity
   let take: () => number
 
   const ask: RoomHost['ask'] = (type, room, data, done) => {
@@ -52,14 +51,14 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     const { room } = handle
     const error = failure({ ...reason, room: room.name })
     room.handles.delete(handle)
-    if (!room.handles.size && rooms.get(room.name) === room) rooms.delete(room.name)
+    if (!room.handles.size) rooms.delete(room.name)
     handle.close(error, isMeant)
     for (const message of queue.waiting.values()) if (message.handle === handle) message.settle(error)
   }
 
   const end = (room: Room, reason: Refused, isMeant: boolean, isSaid = isMeant): void => {
     for (const handle of room.handles) release(handle, reason, isMeant)
-    if (!isSaid) emit(failure({ ...reason, room: room.name }), 'error')
+    if (!isSaid) fail(reason, { room: room.name })
   }
 
   /** Handles the refusal of a room, which is final or temporary. */
@@ -76,7 +75,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   const askAnew = (): void => { if (line.isHttp) line.after('rooms', 0, line.relink) }
 
   const roomHost: RoomHost = {
-    send: (handle, type, data, how) => queue.add(handle, type, data, largest, how),
+    send: (handle, type, data, how) => queue.add(handle, type, data, how),
     leave: (handle) => new Promise((resolve) => {
       if (handle.end) return resolve()
       const { name, handles, isAsked } = handle.room
@@ -154,7 +153,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     return !!id
   }
 
-  const enter = (entered: FrameData['rooms'], isAgain: boolean): void => {
+  const enter = (entered: FrameData['rooms'], isAgain?: boolean): void => {
     for (const name in entered) rooms.get(name)?.enter(entered[name]!, isAgain)
     pump()
   }
@@ -173,9 +172,8 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       }
     },
     up ({ limits, rooms }) {
-      largest = limits?.message ?? Infinity
       take = bucket(limits?.rate ?? { messages: 50, burst: 100 })
-      enter(line.isHttp ? rooms : undefined, false)
+      enter(line.isHttp ? rooms : undefined)
     },
     frame (frame) {
       const { type, data = {} } = frame

@@ -15,6 +15,7 @@ export interface Refused {
   readonly transport?: Transport
 }
 
+/** @param message empty where nobody is told, because the client reconnects at once */
 export function refused (code: string, message: string, retry: Retry = 'never', retryAfter?: number): Refused {
   return { code, message, retry, retryAfter }
 }

@@ -11,6 +11,8 @@ type Whole = string | unknown[]
 interface Text {
   readonly event: string
   readonly key: string
+  /** Name of what grows in the data. */
+  readonly property: string
   whole: Whole
   /** The frame that brought its last part. */
   last: Frame
@@ -37,13 +39,13 @@ const MAX = 1_000
 const NAMED = 16
 
 const knownOf = ({ event, key, whole, end }: Text): KnownText =>
-  [event, key, whole.length, checkOf(whole), end ? 1 : undefined]
+  [event, key, whole.length, checkOf(whole), end && 1]
 
 /**
  * Puts the texts of a room together. A frame says what it continues: what is before `from` is kept, and its part put
  * behind that. Where something is missing, the whole is asked for.
  *
- * @param read asks for a text, and calls back when it cannot be had
+ * @param read asks for a text until it is there, and calls back when it is refused for good
  */
 export function createGrowingTexts (read: (data: object, failed: () => void) => void): GrowingTexts {
   const texts = new Map<string, Text>()
@@ -60,7 +62,7 @@ export function createGrowingTexts (read: (data: object, failed: () => void) => 
     // Strings and lists have the same methods.
     const none = part.slice(0, 0)
     const had = texts.get(name)
-    const text = had ?? { event: type, key, whole: none, last: frame }
+    const text = had ?? { event: type, key, property, whole: none, last: frame }
     setNewest(texts, name, text, MAX)
     const { later } = text
     // A text under the key of one that has ended is another one.
@@ -94,19 +96,18 @@ export function createGrowingTexts (read: (data: object, failed: () => void) => 
     frame: put,
     known: () => texts.size ? [...texts.values()].slice(-NAMED).map(knownOf) : undefined,
     growing: () => [...texts.values()].filter(({ end }) => !end).map(({ event }) => event),
-    wholes: () => [...texts.values()].map(({ last, whole }) => {
-      const data = last.data as Record<string, unknown>
-      return { ...last, data: { ...data, [Object.keys(data).at(-1)!]: whole }, from: 0, id: undefined } as Frame
-    }),
+    wholes: () => [...texts.values()].map(({ last, whole, property }) =>
+      ({ ...last, data: { ...last.data, [property]: whole }, from: 0, id: undefined }) as Frame),
     parts (event, key, on, room) {
       let length = 0
       return follow(on, event, room, () => {
         const { whole = '', end } = texts.get(`${event} ${key}`) ?? {}
         const part = whole.slice(length)
         length += part.length
-        if (part.length || !end) return part.length ? part : undefined
+        if (part.length) return part
+        if (!end) return undefined
         if (end === 'done') return null
-        throw failure(end === 'lost' ? refused('lost', 'the writer of the text is gone') : refused(end.code, end.message))
+        throw failure(end === 'lost' ? refused(end, 'the writer of the text is gone') : refused(end.code, end.message))
       })
     }
   }

@@ -1,3 +1,4 @@
+import { bytesOf } from './bytes.js'
 import { failure, LATE, refused } from './errors.js'
 import type { UpFrame } from './links/link.js'
 import type { Handle } from './room-types.js'
@@ -20,7 +21,7 @@ export interface Waiting {
 
 export interface Queue {
   readonly waiting: ReadonlyMap<string, Waiting>
-  add (handle: Handle, type: string, data: unknown, limit: number, options?: SendOptions): Promise<unknown>
+  add (handle: Handle, type: string, data: unknown, options?: SendOptions): Promise<unknown>
 }
 
 /**
@@ -45,16 +46,13 @@ export function createQueue (
       handle,
       type,
       data,
-      limit,
       { signal, timeout = age } = {}
     ) => new Promise((resolve, reject: (reason: unknown) => void) => {
       if (signal?.aborted) return reject(signal.reason)
       if (handle.end) return reject(handle.end)
       const id = `${prefix}-${++count}`
       const frame = { type, room: handle.room.name, id, data, traceparent: traceparent?.() }
-      // In UTF-8, of which each byte is escaped or a character.
-      const bytes = encodeURIComponent(JSON.stringify(frame)).replace(/%../g, '-').length
-      if (bytes > limit) return reject(failure(refused('message_too_large', `more than ${limit} bytes`)))
+      const bytes = bytesOf(frame)
       const full = failure(refused('queue_full', 'too many messages wait'))
       for (const oldest of waiting.values()) {
         if (waiting.size < messages && held + bytes <= most) break

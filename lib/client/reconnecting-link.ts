@@ -1,4 +1,5 @@
 import { backoff } from './backoff.js'
+import { bytesOf } from './bytes.js'
 import { broken, LATE, refused, type Refused } from './errors.js'
 import { refusal } from './links/http.js'
 import type { Frame, FrameData, Http, Link, LinkEvents, Open, UpFrame } from './links/link.js'
@@ -120,8 +121,10 @@ export function createReconnectingLink (
   let blocked = -1
   let attempt = 0
   let notBefore = 0
+  /** Bytes of a frame that the server takes; nothing is more than `undefined`, where it does not say so. */
+  let largest: number | undefined
 
-  const become = (state: Client['state'], detail?: object): void => {
+  const become = (state: Client['state'], detail?: object | false): void => {
     if (shown.state === state) return
     shown.state = state
     host.say({ ...detail, state }, 'state')
@@ -156,10 +159,7 @@ export function createReconnectingLink (
       })
     } catch (cause) {
       // The platform rejects the URL, or the page may not open such a URL.
-      const reason = broken(cause)
-      if (!fall()) return void lost(reason)
-      host.fail(reason, { attempt, retryIn: 0 })
-      relink()
+      void lost(broken(cause), fall())
     }
   }
 
@@ -189,13 +189,13 @@ export function createReconnectingLink (
     return transport > 0
   }
 
-  const lost = async (reason?: Refused): Promise<void> => {
+  /** @param isFallen whether there is another transport that may be tried at once */
+  const lost = async (reason?: Refused, isFallen?: boolean): Promise<void> => {
     // A client that was connected before does not ask the first time that opening takes too long: all clients may be
     // reconnecting at once.
     const isMute = !line.isShared && link && !line.isUp &&
       (!reason || (reason === LATE && (!line.former || ++blocked > 0)))
     const otherwise = isDraining ? 'now' : 'backoff'
-    let isFallen = false
     drop()
     const mine = turn
     if (shown.state === 'open') become('reconnecting')
@@ -222,7 +222,7 @@ export function createReconnectingLink (
     notBefore = now() + least
     const retryIn = isFallen || line.isShared
       ? 0
-      : least + (attempt === 0 && retry !== 'backoff' ? Math.random() * JITTER : backoff(attempt))
+      : least + (attempt || retry === 'backoff' ? backoff(attempt) : Math.random() * JITTER)
     attempt++
     redial(retryIn)
     if (!isQuiet) host.fail(reason!, { attempt, retryIn })
@@ -233,7 +233,7 @@ export function createReconnectingLink (
     drop()
     signal?.removeEventListener('abort', close)
     host.over(reason, isMeant)
-    become('closed', isMeant ? {} : reason)
+    become('closed', !isMeant && reason)
   }
 
   const silence = createLiveness(after, () => {
@@ -241,9 +241,15 @@ export function createReconnectingLink (
     // A stream that opens and stays silent is held back by an intermediary.
     if (shown.transport === 'sse') fall()
     relink()
-  }, () => { void lost(refused('heartbeat_timeout', 'the server is silent', 'now')) })
+  }, () => { void lost(refused('heartbeat_timeout', '', 'now')) })
 
-  const send = (frame: UpFrame): void => { link?.send(frame) }
+  /** What is too large is refused here: the server would end a WebSocket for it, and it would be sent again. */
+  const send = (frame: UpFrame): void => {
+    if (bytesOf(frame) > largest!) {
+      const data = refused('message_too_large', `more than ${largest} bytes`)
+      receive({ ...frame as Frame, type: 'error', data })
+    } else link?.send(frame)
+  }
 
   const receive = (frame: Frame): void => {
     const { type, id, room, data = {} } = frame
@@ -256,6 +262,7 @@ export function createReconnectingLink (
       cancel()
       blocked = -1
       spent = undefined
+      largest = data.limits?.message
       shown.connectionId = data.connectionId
       shown.userId = data.userId || undefined
       after('healthy', HEALTHY, () => { attempt = 0 })
@@ -278,7 +285,13 @@ export function createReconnectingLink (
     relink,
     lost,
     close,
-    async authenticate () { line.token = typeof source === 'function' ? await source() : source },
+    async authenticate () {
+      try {
+        line.token = typeof source === 'function' ? await source() : source
+      } catch (error) {
+        throw broken(error, 'token_failed', `token(): ${String(error)}`)
+      }
+    },
     prepareSocket: async () => await (WebSocket ?? here.WebSocket),
     async prepare () {
       const mine = turn

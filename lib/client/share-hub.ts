@@ -39,14 +39,13 @@ export interface HubOptions {
 interface Asked { readonly since?: Position, readonly last?: number }
 interface Past extends FrameData { readonly position: Position, readonly events: readonly Frame[] }
 
-const AWAY: Refused = { code: 'unavailable', message: 'the link is away', retry: 'now' }
+const AWAY: Refused = { code: 'unavailable', message: 'no link', retry: 'now' }
 const NOT_JOINED: Refused = { code: 'not_joined', message: 'join the room first', retry: 'never' }
+/** Questions of the server that are denied on some links and not on others; of more it is not told. */
+const DENIED = 1_000
 
 /** What of an error can be written to another tab. */
-function plain ({ message, ...error }: RealtimeError): Refused {
-  const { cause, ...rest } = error
-  return { ...rest, message } as unknown as Refused
-}
+function plain ({ message, cause, ...rest }: RealtimeError): Refused { return { ...rest, message } as Refused }
 
 /**
  * Holds the link for all tabs. It answers joins from what its own rooms know, hands every frame of a room to all tabs,
@@ -61,6 +60,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   const tabs = new Set<string>()
   /** Messages that the server has not answered, and the links that sent them. */
   const sent = new Map<string, string>()
+  /** On how many links nobody answers a question of the server, while others may. */
+  const denials = new Map<string, number>()
   /** Messages that wait, because POSTs go one after another. */
   const waiting: Array<readonly [from: string, frame: UpFrame]> = []
   let welcome: Letter['up']
@@ -72,6 +73,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
 
   const post = (letter: Letter): void => { channel.postMessage({ ...letter, hub }) }
   const leave = (from: string): void => {
+    // Those that are gone have said so, too.
+    denials.clear()
     links.get(from)?.forEach(({ public: room }) => { void room.leave() })
     links.delete(from)
   }
@@ -90,16 +93,13 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     }
     return rooms
   }
-  /** @returns whether there was a link */
-  const pass = (frame: UpFrame): boolean => {
-    if (line.isUp) line.send(frame)
-    return !!line.isUp
-  }
   const next = (): void => {
-    while (waiting.length > 0 && (client.transport === 'websocket' || sent.size === 0)) {
+    while (waiting.length && (client.transport === 'websocket' || !sent.size)) {
       const [from, frame] = waiting.shift()!
-      if (pass(frame)) sent.set(frame.id!, from)
-      else post({ to: from, frame: { ...frame, type: 'error', data: AWAY } as Frame })
+      if (line.isUp) {
+        sent.set(frame.id!, from)
+        line.send(frame)
+      } else post({ to: from, frame: { ...frame, type: 'error', data: AWAY } as Frame })
     }
   }
 
@@ -173,8 +173,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     const past: Frame[] = []
     let resumed = since && since.epoch === room.position?.epoch
     let at = since
-    const isBehind = (): boolean =>
-      !!(resumed || (last && !since)) && !!room.position && !(at && at.offset >= room.position.offset)
+    const isBehind = (): unknown => (resumed || (last && !since)) && (at?.offset ?? -1) < room.position?.offset!
     while (isBehind()) {
       const question = at ? { since: at } : { limit: last }
       const answer = await new Promise<Frame | undefined>((resolve) => { host.ask('history', name, question, resolve) })
@@ -188,12 +187,12 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       }
     }
     const top = room.position?.offset
-    const offset = resumed ? since!.offset : past.length > 0 ? past[0]!.offset! - 1 : at && !since ? at.offset : top
-    const { resumed: _resumed, ...terms } = room.entered
+    const offset = resumed ? since!.offset : past[0] ? past[0].offset! - 1 : at && !since ? at.offset : top
     const data = {
-      ...terms,
-      ...room.position && { epoch: room.position.epoch, offset },
-      ...since && { resumed: !!resumed },
+      ...room.entered,
+      epoch: room.position?.epoch,
+      offset,
+      resumed: since && !!resumed,
       ...room.sequence! >= 0 && {
         members: { sequence: room.sequence, total: members.size, list: [...members.values()] }
       }
@@ -216,22 +215,18 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     // Also those that the room lets go by itself after a break, of which the server says nothing.
     handle.on('removed', (data: object) => { post({ to: from, frame: { type: 'removed', room: name, data } as Frame }) })
     let isAdmitted = false
-    const enter = handle.enter
-    const admitOnce = (): void => {
-      if (!isAdmitted) void admit(from, frame, handle)
-      isAdmitted = true
-    }
+    const { room, enter } = handle
     handle.enter = (entered) => {
       enter(entered)
-      const { sequence } = handle.room
+      if (!isAdmitted) void admit(from, frame, handle)
       // The members may be others than before the break: by a hole in the sequence the tab asks for them.
-      if (isAdmitted && sequence! >= 0) {
-        const data = { sequence: sequence! + 2, joined: [], left: [] }
+      else if (room.sequence! >= 0) {
+        const data = { sequence: room.sequence! + 2, joined: [], left: [] }
         post({ to: from, frame: { type: 'presence', room: name, data } as Frame })
       }
-      admitOnce()
+      isAdmitted = true
     }
-    if (handle.room.isIn) admitOnce()
+    if (room.isIn) handle.enter(room.entered)
     joined.catch((error: RealtimeError) => {
       if (rooms.get(name) !== handle) return
       rooms.delete(name)
@@ -240,22 +235,31 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   }
 
   const receive = (from: string, rooms: Map<string, Handle>, frame: UpFrame): void => {
-    const { type, id } = frame
-    const handle = rooms.get(frame.room!)
+    const { type, id, room } = frame
+    const handle = rooms.get(room!)
     const answer = (type: string, data?: object): void => {
       post({ to: from, frame: { ...frame, type, data } as Frame })
     }
     if (type === 'ping') answer('pong')
     else if (type === 'join') join(from, rooms, frame)
     // It names no room.
-    else if (type === 'ack') pass(frame)
-    else if (!handle) answer('error', NOT_JOINED)
+    else if (type === 'ack') {
+      // Nobody listens there. Others may, until all have said so.
+      if (JSON.stringify(frame.error) === '{}') {
+        const count = (denials.get(id!) ?? 0) + 1
+        if (denials.size > DENIED) denials.clear()
+        denials.set(id!, count)
+        if (count < links.size) return
+      }
+      denials.delete(id!)
+      line.send(frame)
+    } else if (!handle) answer('error', NOT_JOINED)
     else if (type === 'leave') {
-      rooms.delete(frame.room!)
+      rooms.delete(room!)
       void handle.public.leave().then(() => { answer('ack') })
-    } else if (type === 'members' || type === 'history' || type === 'read') {
-      handle.host.ask(type, frame.room!, frame.data as object, (found) => {
-        answer(found?.type === 'ack' ? 'ack' : 'error', found?.data ?? AWAY)
+    } else if (['members', 'history', 'read'].includes(type)) {
+      handle.host.ask(type, room!, frame.data as object, (found) => {
+        answer(found?.type ?? 'error', found?.data ?? AWAY)
       })
     } else if (id) {
       waiting.push([from, frame])

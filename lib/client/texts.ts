@@ -1,4 +1,5 @@
 import type { AnyMessages, GrowingName, GrowingText } from '../contract/types.js'
+import { backoff } from './backoff.js'
 import { failure, refused } from './errors.js'
 import { createGrowingTexts } from './growing-texts.js'
 import { handleOf } from './handle.js'
@@ -11,7 +12,14 @@ export const growingTexts: Part = (core) => {
   const { whereOf } = core
   eachRoom((room, host) => {
     const texts = room.texts = createGrowingTexts((data, failed) => {
-      host.ask('read', room.name, data, (answer) => { if (answer?.type === 'error') failed() })
+      const read = (): void => {
+        host.ask('read', room.name, data, (refusal) => {
+          const { retry = 'never', retryAfter = backoff(0) } = refusal?.data ?? {}
+          if (retry === 'never') failed()
+          else core.line.after(data, retryAfter, read)
+        })
+      }
+      read()
     })
     const { frame } = room
     room.frame = (each) => {
@@ -38,6 +46,6 @@ export function partsOf<M extends AnyMessages, E, D, K extends GrowingName<E>> (
 ): AsyncIterable<GrowingText<E[K]>> {
   const handle = handleOf(room)
   const { texts } = handle.room
-  if (!texts) throw failure(refused('REALTIME_ERR_OPTIONS', 'connect(url, { use: [growingTexts] }) puts texts together'))
+  if (!texts) throw failure(refused('REALTIME_ERR_OPTIONS', 'connect with { use: [growingTexts] }'))
   return texts.parts(event, `${key}`, handle.on, handle) as AsyncIterable<GrowingText<E[K]>>
 }

@@ -31,14 +31,14 @@ export function abortAfter (wait: number): AbortSignal {
 }
 
 export interface Timers {
-  /** Calls back after `wait` milliseconds, and replaces the pending call of the same name. */
-  after (name: string, wait: number, callback: () => void): void
+  /** Calls back after `wait` milliseconds, and replaces the pending call of the same name, or of the same object. */
+  after (name: string | object, wait: number, callback: () => void): void
   /** Cancels all pending calls. */
   cancel (): void
 }
 
 export function createTimers (): Timers {
-  const timers = new Map<string, () => void>()
+  const timers = new Map<string | object, () => void>()
   return {
     after (name, wait, callback) {
       timers.get(name)?.()

@@ -9,7 +9,7 @@ import type { ListenOptions } from './listeners.js'
 /**
  * Every rejection and every `error` of this library: an `Error` with a code of the server's table or one of this
  * library's own. Those are `closed`, `left` and `queue_full`, and for links that do not open `unreachable`, `timeout`,
- * `cors_refused`, `certificate_invalid` and `transport_blocked`.
+ * `cors_refused`, `certificate_invalid`, `transport_blocked` and `token_failed`.
  */
 export interface RealtimeError extends Error {
   /** What went wrong: a code of the server's table, or one of this library's own. */

@@ -6,7 +6,7 @@ import { connect as connectClient, type Client } from '../../lib/client/index.js
 import { defineRoom } from '../../lib/index.js'
 import { BROKERS, CLUSTER } from '../helpers/brokers.js'
 import { connect, start, TRANSPORTS, type NetPeer, type Running } from '../helpers/net.js'
-import { missing } from '../helpers/servers.js'
+import { missing, until } from '../helpers/servers.js'
 
 const Answer = Type.Object({ accepted: Type.Boolean() }, { additionalProperties: false })
 const inbox = defineRoom('@user/:id', {
@@ -145,8 +145,11 @@ t.test('the listener of a client answers by what it returns, and refuses by what
   for (const transport of TRANSPORTS) {
     const client: Client = connectClient(`${server.url}/ws`, { token: () => server.token('ada'), transports: [transport] })
     t.teardown(() => client.close())
+    await until('it is open', () => client.state === 'open')
+    await t.rejects(rooms.request({ user: 'ada' }, 'confirm', { order: '7' }), { code: 'refused' }, 'in a room that it has not joined')
     const room = client.join(game.at({ id: transport }))
     await room.joined
+    const { connectionId } = client
     const target = { user: 'ada', room: game.at({ id: transport }) }
     const heard: string[] = []
     room.on('*', ({ type }) => { heard.push(type) })
@@ -163,13 +166,16 @@ t.test('the listener of a client answers by what it returns, and refuses by what
       answer = () => none
       await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'refused', message: /BigInt|no JSON/ }, 'no JSON')
     }
+    for (const nothing of [null, undefined] as unknown as Error[]) {
+      answer = async () => await Promise.reject(nothing)
+      await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'refused' }, 'what says nothing')
+    }
     const large = 'x'.repeat(70_000)
     for (const give of [() => large, () => { throw new Error(large) }]) {
-      // Over a WebSocket it ends the link, and the question with it.
-      if (transport === 'websocket') continue
       answer = give
       await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'message_too_large' }, 'more than the server takes')
     }
+    t.equal(client.connectionId, connectionId, 'and the link lives')
     answer = () => undefined
     await t.rejects(rooms.request(target, 'choose', { cards: [] }), { code: 'invalid_message' })
     t.same(heard, [], 'what is asked is no event for those who hear everything')

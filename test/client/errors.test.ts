@@ -62,6 +62,30 @@ t.test('a token that is never there is a timeout as well', async (t) => {
   t.match(await first(watched, 900), { code: 'timeout' })
 })
 
+t.test('a token() that throws or rejects, with whatever, is told as such on every transport, and is tried again', async (t) => {
+  const app = await start(t)
+  // Code without types rejects with anything.
+  const nothing = undefined as unknown as Error
+  for (const transport of ['websocket', 'sse', 'polling'] as const) {
+    for (const [fails, message] of [
+      [() => { throw new TypeError('no session') }, 'token(): TypeError: no session'],
+      [async () => await Promise.reject(new TypeError('fetch failed')), 'token(): TypeError: fetch failed'],
+      [async () => await Promise.reject(nothing), 'token(): undefined']
+    ] as const) {
+      let calls = 0
+      const watched = dial(t, app, 'ada', {
+        transports: [transport],
+        token: () => ++calls === 1 ? fails() : app.token('ada')
+      })
+      const told = { code: 'token_failed', message, retry: 'backoff', attempt: 1, retryIn: Number, transport }
+      t.match(await first(watched, 2_000), told)
+      watched.client.reconnect()
+      await isOpen(watched)
+      watched.client.close()
+    }
+  }
+})
+
 t.test('a certificate that nobody vouches for is told apart', async (t) => {
   const { private: key, cert } = await selfsigned.generate([{ name: 'commonName', value: 'example.com' }])
   const app = await start(t, { fastify: { https: { key, cert } } as never })

@@ -255,7 +255,7 @@ t.test('a token that cannot be fetched is an error that the application hears of
     }
   })
   await isOpen(watched)
-  t.match(watched.errors, [{ code: 'unavailable', message: /no network/ }])
+  t.match(watched.errors, [{ code: 'token_failed', message: /no network/ }])
 })
 
 t.test('an origin that is refused ends the client with the code', async (t) => {

@@ -99,6 +99,20 @@ for (const transport of TRANSPORTS) {
     t.match(await room.send('say', { text: 'and on' }), { id: /-/ })
   })
 
+  t.test(`over ${transport}: a message that is too large costs no link, also one that was sent before the link was there`, async (t) => {
+    const app = await start(t)
+    const { client, states } = dial(t, app, 'ada', { transports })
+    const room = client.join(chat.at({ id: '1' }))
+    const large = { text: 'x'.repeat(70_000) }
+    const early = rejection(room.send('say', large))
+    const behind = room.send('say', { text: 'behind it' })
+    t.match(await early, { code: 'message_too_large', room: 'chat/1' })
+    t.match(await behind, { id: /-/ })
+    t.match(await rejection(room.send('say', large)), { code: 'message_too_large', room: 'chat/1' })
+    t.match(await rejection(room.send('say', { text: '\u20ac'.repeat(30_000) })), { code: 'message_too_large' }, 'in bytes')
+    t.same(states, ['open'])
+  })
+
   t.test(`over ${transport}: sends before the link stands go out in order when it does`, async (t) => {
     const app = await start(t)
     const { client } = dial(t, app, 'ada', { transports })

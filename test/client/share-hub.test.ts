@@ -168,20 +168,42 @@ t.test('a tab that shares a link sends what a tab with a link of its own sends, 
     await Promise.all([room.joined, mute.joined])
     const ace = { toJSON: () => 'ace' }
     t.same(await room.send('take', { card: ace, paint () {} }), { card: 'ace' })
+    const asked = async (): Promise<unknown> =>
+      await app.app.rooms.request({ user: 'ada', room: chooser.at({ id: transport }) }, 'choose', {})
+    await t.rejects(asked(), { code: 'refused' }, 'no tab listens')
     // The other tab listens to nothing, and leaves the answer to this one.
     let answer: unknown = ace
     room.on('choose', () => answer)
-    const asked = async (): Promise<unknown> =>
-      await app.app.rooms.request({ user: 'ada', room: chooser.at({ id: transport }) }, 'choose', {})
     t.equal(await asked(), 'ace')
     answer = 10n
     await t.rejects(asked(), { code: 'refused', message: /BigInt/ })
     answer = 'x'.repeat(70_000)
-    if (transport !== 'websocket') await t.rejects(asked(), { code: 'message_too_large' })
+    await t.rejects(asked(), { code: 'message_too_large' })
+    t.same(tabs.map(({ state }) => state), ['open', 'open'])
     tabs.forEach((tab) => { tab.close() })
     await until('nobody is connected', async () => await totalOf(app) === 0)
   }
   t.same(app.loud, [])
+})
+
+t.test('a token() that fails is told as such to all tabs', async (t) => {
+  const app = await start(t)
+  const open = browser(t, app)
+  let isGone = true
+  const token = (): string => {
+    if (isGone) throw new TypeError('no session')
+    return app.token('ada')
+  }
+  const tabs = [open({ token }), open({ token })]
+  const errors: Array<Set<string>> = tabs.map((tab) => {
+    const told = new Set<string>()
+    tab.on('error', ({ code, message }) => { told.add(`${code}: ${message}`) })
+    return told
+  })
+  await until('both are told', () => errors.every(({ size }) => size > 0))
+  for (const told of errors) t.same([...told], ['token_failed: token(): TypeError: no session'])
+  isGone = false
+  await until('both are open', () => tabs.every(({ state }) => state === 'open'))
 })
 
 t.test('tabs are told of the end of their access, and none of them tries again', async (t) => {

@@ -2,6 +2,10 @@ import t from 'tap'
 import type { Frame } from '../../lib/client/links/link.js'
 import { listeners } from '../../lib/client/listeners.js'
 import { createGrowingTexts } from '../../lib/client/growing-texts.js'
+import type { Core } from '../../lib/client/part.js'
+import { createRoom } from '../../lib/client/room.js'
+import type { RoomHost } from '../../lib/client/room-types.js'
+import { growingTexts } from '../../lib/client/texts.js'
 
 interface Said { data: { text: string }, added: string, end?: unknown }
 
@@ -57,6 +61,38 @@ t.test('where something is missing a client asks for the whole once, and goes on
   fail()
   take('x', 99)
   t.equal(asked.length, 3, 'what could not be had is asked for with the next frame')
+})
+
+t.test('a text that is refused for now is asked for again without another frame, and after a final refusal with the next', async (t) => {
+  const answers: Array<(answer?: Frame) => void> = []
+  const later: Array<{ wait: number, run: () => void }> = []
+  const line = { after: (_name: string, wait: number, run: () => void) => { later.push({ wait, run }) } }
+  const core = { createRoom, line } as unknown as Core
+  growingTexts(core)
+  const host: RoomHost = {
+    send: async () => undefined,
+    leave: async () => {},
+    ask: (_type, _room, _data, done) => { answers.push(done) },
+    say: () => [],
+    fail: () => {}
+  }
+  const room = core.createRoom('ai/1', {}, host)
+  const refusal = (retry: string, retryAfter?: number): Frame =>
+    ({ type: 'error', data: { code: 'unavailable', message: '', retry, retryAfter } }) as unknown as Frame
+  room.frame(frame('ghi', 6))
+  answers[0]!(refusal('backoff', 300))
+  t.equal(later[0]?.wait, 300, 'as long as the server wants')
+  later[0]!.run()
+  answers[1]!(refusal('now'))
+  t.ok(later[1]!.wait > 0 && later[1]!.wait < 5_000, 'soon, where it does not say')
+  later[1]!.run()
+  t.equal(answers.length, 3)
+  answers[2]!(refusal('never'))
+  t.equal(later.length, 2)
+  room.frame(frame('jkl', 9))
+  t.equal(answers.length, 4)
+  answers[3]!()
+  t.equal(later.length, 2, 'the end of the link ends it')
 })
 
 t.test('the parts of a text begin at its beginning, and end or throw with it', async (t) => {

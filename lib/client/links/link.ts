@@ -1,3 +1,4 @@
+import type { ClientAnswer } from '../../protocol/frames.js'
 import type {
   DrainFrame, GapData, JoinData as EnteredData, LeftFrame, MemberData, MembersData, PresenceData, RemovedFrame,
   ServerFrame, WelcomeData
@@ -45,6 +46,7 @@ export interface UpFrame {
   readonly room?: string | undefined
   readonly id?: string | undefined
   readonly data?: unknown
+  readonly error?: ClientAnswer['error']
   readonly traceparent?: string | undefined
 }
 

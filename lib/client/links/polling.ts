@@ -27,7 +27,7 @@ export const polling = byRequests(async ({ http, rooms, first }, { frame, heard 
       })
       frames.forEach(frame)
       const after = retryAfter(response)
-      if (after) return refused('draining', 'the server is shutting down', 'now', after)
+      if (after) return refused('draining', '', 'now', after)
       since = cursor
     } else if (status === 504 && since && wait > LEAST) {
       heard()

@@ -8,40 +8,36 @@ import { eachRoom } from './each-room.js'
  * listener returns.
  */
 export const answers: Part = (core) => {
-  const { host, line } = core
+  const { host, line, rooms } = core
   const { frame } = host
   const send = (id: string | undefined, answer?: ClientAnswer): void => { line.send({ type: 'ack', id, ...answer }) }
   host.frame = (each) => {
-    const { type, id, room, data } = each
-    // An answer that could not be posted: the server would wait for it until the question is too old.
+    const { type, id, room, data, timestamp, ack, reply } = each
+    // An answer that is too large: the server would wait for it until the question is too old.
     if (type === 'error' && !room && data!.code === 'message_too_large') send(id, { error: data as Refused })
-    else frame(each)
+    // What holds the link for all tabs has no listeners: the tabs answer.
+    else if (!reply || core.isHub) frame(each)
+    else {
+      Promise.any(rooms.get(room!)?.emit({ type, data, timestamp }, type, '-') ?? []).then(
+        (data) => { send(ack, { data }) }
+      ).catch((error) => {
+        // Where nobody listens, or what was thrown says nothing, the server has words for it.
+        const { code, message } = (error.errors ?? [error])[0] ?? {}
+        send(ack, { error: { code, message } })
+      })
+    }
   }
-  // What holds the link for all tabs has no listeners: the tabs answer.
   if (core.isHub) return
   eachRoom((room) => {
     const { frame } = room
     room.frame = (each) => {
-      const { type, data, timestamp, ack, reply } = each
-      if (!reply) {
-        const calls = frame(each)
-        if (calls && ack) {
-          void Promise.allSettled(calls).then((all) => {
-            send(ack)
-            for (const { reason } of all as PromiseRejectedResult[]) if (reason) void Promise.reject(reason)
-          })
-        }
-        return
+      const calls = frame(each)
+      if (calls && each.ack) {
+        void Promise.allSettled(calls).then((all) => {
+          send(each.ack)
+          for (const { reason } of all as PromiseRejectedResult[]) if (reason) void Promise.reject(reason)
+        })
       }
-      const calls = room.emit({ type, data, timestamp }, type, '-')
-      // Another tab may listen.
-      if (line.isShared && !calls.length) return
-      Promise.any(calls).then(
-        (data) => { send(ack, { data }) }
-      ).catch((error) => {
-        const { code, message } = error.errors?.[0] ?? error
-        send(ack, { error: { code, message } })
-      })
     }
   })(core)
 }
