@@ -68,7 +68,7 @@ export interface NatsOptions {
   /** Storage of streams and buckets, default `file`. */
   readonly storage?: 'file' | 'memory'
   /**
-   * Milliseconds that one request may take, and one attempt to connect again, default 2 000. The first attempt has
+   * Milliseconds that one request may take, and one attempt to connect again, default 2 000. What a start asks for has
    * three times as long.
    */
   readonly timeout?: number
@@ -322,6 +322,7 @@ class NatsAdapter implements Adapter {
     this.#clocks?.tell('?')
     this.#checker = every(() => { this.#look() }, Math.min(LOOK, check / 10)).unref()
     this.#timer = every(() => { kept?.clock.measure().catch(() => {}) }, CLOCK).unref()
+    this.#link.started()
     host.state(true)
     kept?.copies.start()
   }

@@ -65,6 +65,7 @@ export class NatsLink {
   #open: ((name: string, options: BucketOptions) => Promise<KV>) | undefined
   #isUp = false
   #isClosed = false
+  #hasStarted = false
   readonly #waiting: Array<() => void> = []
   readonly #standing = new Standing()
   /** Number of times that the connection broke. */
@@ -138,6 +139,9 @@ export class NatsLink {
     this.clock.start()
     void this.#watch(this.#connection)
   }
+
+  /** Called when the node has started: what it asks from now on has the time of one request. */
+  started (): void { this.#hasStarted = true }
 
   async #watch (connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
@@ -262,7 +266,10 @@ export class NatsLink {
    *
    * @throws Refusal `unavailable` when the server cannot be asked or does not answer
    */
-  async attempt<T> (ask: () => Promise<T>, timeout = this.#options.timeout): Promise<T> {
+  async attempt<T> (
+    ask: () => Promise<T>,
+    timeout = this.#options.timeout * (this.#hasStarted ? 1 : FIRST)
+  ): Promise<T> {
     if (!this.#isUp) throw away()
     try {
       const answer = await within(this.#unbroken(ask()), timeout)

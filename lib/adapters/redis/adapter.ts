@@ -71,7 +71,7 @@ export interface RedisOptions {
   readonly prefix?: string
   /**
    * Milliseconds that one command may take, default 2 000; after that it is refused with `unavailable` and will not run
-   * later.
+   * later. What a start asks for has three times as long.
    */
   readonly timeout?: number
   /** Milliseconds between two position checks of a quiet room, default 40 000, varied by 20 %. */
@@ -223,6 +223,7 @@ class RedisAdapter implements Adapter {
     await this.#link.open()
     await this.control.start(host.nodeId)
     await this.#nodes.start()
+    this.#link.started()
     this.#rooms.start(host)
     this.#checker = every(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
   }

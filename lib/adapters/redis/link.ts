@@ -96,6 +96,7 @@ export class RedisLink {
   #areSubscribed = false
   #isClosed = false
   #hasOpened = false
+  #hasStarted = false
   #wasUp = false
   #heartbeat: NodeJS.Timeout | undefined
   #settling: NodeJS.Timeout | undefined
@@ -180,9 +181,14 @@ export class RedisLink {
         )
     }
     this.#hasOpened = true
-    for (const client of [commands, subscriber]) limitAttempts(client, this.#options.timeout)
     this.#heartbeat = every(() => { void this.#beat() }, HEARTBEAT).unref()
     this.#said()
+  }
+
+  /** Called when the node has started: what it asks from now on has the time of one command. */
+  started (): void {
+    this.#hasStarted = true
+    for (const client of [this.#commands!, this.#subscriber!]) limitAttempts(client, this.#options.timeout)
   }
 
   close (): void {
@@ -390,7 +396,7 @@ export class RedisLink {
     keys: readonly string[],
     args: ReadonlyArray<string | number>,
     deadline?: Deadline,
-    patience = this.#options.timeout
+    patience = this.#patience
   ): Promise<unknown> {
     if (!this.canSend) throw new Unreachable(false, { isBroken: true })
     const commands = this.#commands!
@@ -510,10 +516,10 @@ export class RedisLink {
     })
   }
 
-  async #bounded<T> (
-    answer: Promise<T>,
-    patience = this.#options.timeout * (this.#hasOpened ? 1 : FIRST)
-  ): Promise<T> {
+  /** Milliseconds to wait for an answer. */
+  get #patience (): number { return this.#options.timeout * (this.#hasStarted ? 1 : FIRST) }
+
+  async #bounded<T> (answer: Promise<T>, patience = this.#patience): Promise<T> {
     const value = await within(answer, patience)
     this.#answeredAt = performance.now()
     return value

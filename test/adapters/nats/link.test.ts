@@ -40,6 +40,17 @@ t.test('a start waits longer for an answer than what connects again', async (t) 
   await until('the link is up again', () => ups() === 1, 5_000)
 })
 
+t.test('what a start asks for may take three times as long as what is asked later', async (t) => {
+  const { link } = await opened(t, 300)
+  const ask = async (): Promise<string> => {
+    await new Promise((resolve) => { setTimeout(resolve, 600) })
+    return 'answer'
+  }
+  t.equal(await link.attempt(ask), 'answer')
+  link.started()
+  await t.rejects(link.attempt(ask), { code: 'unavailable' })
+})
+
 t.test('a start against a server that never says a word fails, and names the option to look at', async (t) => {
   const server = new Greeter()
   await t.rejects(opened(t, 100, 60_000, server), {

@@ -92,6 +92,7 @@ async function open (t: Test, slow = 0): Promise<{ link: RedisLink, commands: Fa
     onDown: () => undefined
   })
   await link.open()
+  if (slow === 0) link.started()
   t.teardown(() => { link.close() })
   const commands = made[0]!
   commands.asked = []
@@ -176,6 +177,8 @@ for (const declined of [
 
 t.test('a start waits longer for an answer than what is asked later', async (t) => {
   const { link } = await open(t, 1_500)
+  t.ok(await link.call('TIME'), 'also for what it asks when it is connected')
+  link.started()
   t.match(await link.call('TIME').catch((refusal: unknown) => refusal), { isLate: true })
 })
 
