@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
@@ -41,9 +40,6 @@ type Load = () => Promise<Response>
 
 /** Each has the types of its own user, which must not become those of the tests: so they are loaded by their paths. */
 async function load<T> (file: string): Promise<T> { return await import(`../../example/${file}.ts`) as T }
-
-/** The part of a socket.io server that is used. */
-interface Old { readonly httpServer: { address (): AddressInfo }, close (): Promise<void> }
 
 interface App<Args extends unknown[] = []> { build (...args: Args): Promise<FastifyInstance> }
 
@@ -219,27 +215,6 @@ t.test('the dev server of Vite passes each transport on, and the origin is that 
     t.match(await peer.next('said'), { data: { text: 'hello' } }, transport)
     await peer.close()
   }
-})
-
-t.test('what an old client says to socket.io is heard in the new rooms', async (t) => {
-  const app = Fastify()
-  await app.register(realtime, { jwt: { secret: SECRET } })
-  const { project } = await load<{ project: never }>('docs/socket-io/rooms')
-  const { runBoth } = await load<{ runBoth (app: FastifyInstance, port: number): Old }>('docs/socket-io/both')
-  app.room(project, { on: { comment: () => ({ id: '1' }), type: () => undefined } } as never)
-  await listen(t, app)
-  const io = runBoth(app, 0)
-  t.teardown(() => io.close())
-  const peer = await createPeer(app, { room: 'projects/7', token: app.jwt.sign({ sub: 'ada' }, { expiresIn: '1m' }) })
-  // By its protocol: open, connect, event.
-  const { port } = io.httpServer.address()
-  const old = new WebSocket(`ws://127.0.0.1:${port}/socket.io/?EIO=4&transport=websocket`)
-  t.teardown(() => { old.terminate() })
-  await once(old, 'message')
-  old.send('40')
-  await once(old, 'message')
-  old.send('421["comment","7","from the old client"]')
-  t.match(await peer.next('commented'), { data: { text: 'from the old client' } })
 })
 
 /** The source with its texts as they are read: what is put in at run time is `…`. */

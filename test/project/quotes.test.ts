@@ -98,3 +98,18 @@ t.test('a page says how to install each package that its code imports; the tutor
   }
   t.ok(count > 60, `${count} packages`)
 })
+
+t.test('a whole file that uses more of a user than every token has brings the types of the user', (t) => {
+  let count = 0
+  for (const [page, all] of blocks) {
+    for (const { quoted, text, line } of all) {
+      if (!/^[^#]+\.tsx?$/.test(quoted ?? '') || !/\bapp\.room\(|\bauthenticate\b/.test(text)) continue
+      if (!/\buser\.(?!sub\b|exp\b|id\b)[a-z]/.test(text)) continue
+      count++
+      const known = /^import '.*\/types\.js'$|^declare module 'fastify-realtime'/m
+      if (!known.test(text)) t.fail(`${page}:${line}: copied alone it does not compile; import './types.js'`)
+    }
+  }
+  t.ok(count > 5, `${count} files`)
+  t.end()
+})

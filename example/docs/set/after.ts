@@ -1,11 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import realtime, { defineRoom } from 'fastify-realtime'
-import { object, string } from 'fastify-realtime/contract'
-
-export const chat = defineRoom('chat/:id', {
-  messages: { say: object({ text: string({ minLength: 1, maxLength: 2_000 }) }) },
-  events: { said: object({ text: string(), by: string() }) }
-})
+import realtime from 'fastify-realtime'
+import { chat } from './rooms.js'
 
 export async function build (): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify()

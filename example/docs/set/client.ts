@@ -1,5 +1,5 @@
 import { connect } from 'fastify-realtime/client'
-import { chat } from './after.js'
+import { chat } from './rooms.js'
 
 export function open (id: string, token: () => Promise<string>, print: (line: string) => void): (text: string) => void {
   const client = connect('/ws', { token })

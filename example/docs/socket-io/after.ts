@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import realtime from 'fastify-realtime'
-import { inbox, project } from './rooms.js'
+import { inbox, lobby, project } from './rooms.js'
+import './types.js'
 
 declare function userOf (token: string): Promise<{ sub: string, name: string, rooms: string[] } | null>
 declare function save (project: string, text: string): Promise<string>
@@ -8,11 +9,12 @@ declare function save (project: string, text: string): Promise<string>
 export async function attach (app: FastifyInstance): Promise<void> {
   await app.register(realtime, {
     authenticate: async (_request, token) => token === undefined ? null : await userOf(token),   // was io.use
-    auth: { requireExp: false }
+    auth: { requireExp: false }                                 // users that have no `exp` may come in
   })
   app.room(inbox)                                               // was socket.join(`user:${id}`)
   app.room(project, {
     authorize: ({ user, params }) => user.rooms.includes(params.id),   // was the check in 'open'
+    presence: true,                                             // was 'joined', 'left' and 'disconnecting'
     on: {
       async comment ({ data, params, userId, room }) {
         const id = await save(params.id, data.text)
@@ -21,6 +23,13 @@ export async function attach (app: FastifyInstance): Promise<void> {
       },
       async type ({ userId, room, sender }) {                   // was socket.volatile.to(...)
         await room.broadcast('typing', { by: userId }, { except: sender })
+      }
+    }
+  })
+  app.room(lobby, {
+    on: {
+      async tell ({ data, userId }) {                           // was io.to(`user:${to}`).emit
+        await app.rooms.broadcast(inbox.at({ id: data.to }), 'told', { text: data.text, by: userId })
       }
     }
   })

@@ -23,6 +23,7 @@ export function attach (server: HttpServer): Server {
         return
       }
       await socket.join(`project:${project}`)
+      socket.to(`project:${project}`).emit('joined', user.id)
       done({ ok: true })
     })
     socket.on('comment', async (project: string, text: string, done: (answer: object) => void) => {
@@ -32,6 +33,12 @@ export function attach (server: HttpServer): Server {
     })
     socket.on('typing', (project: string) => {
       socket.volatile.to(`project:${project}`).emit('typing', user.id)
+    })
+    socket.on('tell', (to: string, text: string) => {
+      io.to(`user:${to}`).emit('told', { text, by: user.id })
+    })
+    socket.on('disconnecting', () => {
+      for (const room of socket.rooms) socket.to(room).emit('left', user.id)
     })
   })
   return io

@@ -1,19 +1,27 @@
 import { connect } from 'fastify-realtime/client'
-import { inbox, project } from './rooms.js'
+import { inbox, lobby, project } from './rooms.js'
 
 declare function fetchToken (): Promise<string>
 declare function add (comment: { id: string, text: string, by: string }): void
 declare function mark (id: string): void
 declare function show (text: string): void
 
+const fail = (error: Error): void => { show(error.message) }
+
 const client = connect('https://app.example.com/ws', { token: fetchToken })
+client.on('error', fail)                                              // was connect_error; a refused room, too
+client.on('gap', () => { show('load the room again') })               // events are lost for good
+
 const room = client.join(project.at({ id: '42' }), { last: 50 })
-room.joined.catch((error: Error) => { show(error.message) })        // `forbidden`
 room.on('commented', ({ data }) => { add(data) })
 room.on('typing', ({ data }) => { show(`${data.by} is typing`) })
-room.send('comment', { text: 'hello' }).then(({ id }) => { mark(id) }, (error: Error) => { show(error.message) })
+room.on('presence', ({ joined, left }) => {
+  for (const { userId } of joined) show(`${userId} is here`)
+  for (const { userId } of left) show(`${userId} has left`)
+})
+room.send('comment', { text: 'hello' }, { timeout: 5_000 }).then(({ id }) => { mark(id) }, fail)
 
-client.on('gap', () => { show('load the room again') })               // events are lost for good
-export const ofMe = (userId: string): void => {
-  client.join(inbox.at({ id: userId })).on('invited', ({ data }) => { show(data.project) })
+client.join(lobby).send('tell', { to: 'bob', text: 'hello' }).catch(fail)
+export const hear = (userId: string): void => {
+  client.join(inbox.at({ id: userId })).on('told', ({ data }) => { show(`${data.by}: ${data.text}`) })
 }
