@@ -30,10 +30,14 @@ export async function buildApp (options: FastifyServerOptions = {}): Promise<Fas
         const id = randomUUID()
         const writer = await room.stream('answer', { id })
         await room.broadcast('asked', { answer: id, text: data.text })
-        // The answer goes on when the one who asked has gone; `signal` says that it was stopped.
+        // The answer goes on when the one who asked has gone. The signal is aborted by a stop, and by a failure, too.
         writer.from(ask(data.text, writer.signal))
           .then(() => writer.end())
-          .catch((error: unknown) => { if (!writer.signal.aborted) log.error(error) })
+          .catch((error: unknown) => {
+            const reason: unknown = writer.signal.reason ?? error
+            // Somebody pressed stop: that is no failure.
+            if (!(reason instanceof Error && reason.name === 'AbortError')) log.error(reason, 'an answer has failed')
+          })
         return { answer: id }
       },
       async stop ({ data, room }) { await room.cancel('answer', data.answer) }

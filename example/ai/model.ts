@@ -13,7 +13,7 @@ const TEXT = [
 ]
 
 /**
- * Stands in for a language model: it needs no key and always says the same, token by token.
+ * Stands in for a language model: it needs no key and always says the same, token by token. Asked to fail, it does so.
  *
  * @param signal ends it in the middle of a token
  */
@@ -22,5 +22,6 @@ export async function * answer (question: string, signal: AbortSignal): AsyncGen
   for (const [token] of text.matchAll(/\s*\S+/g)) {
     await sleep(1_000 / PACE, undefined, { signal })
     yield token
+    if (question === 'fail' && token.endsWith('parts.')) throw new Error('the model is out of order')
   }
 }

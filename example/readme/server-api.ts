@@ -19,4 +19,4 @@ await app.register(realtime, {
     ]
   }
 })
-app.room(orders)
+app.room(orders, { authorize: ({ userId, params }) => userId === params.id })   // of users; a key has its `rooms`

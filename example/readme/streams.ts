@@ -22,26 +22,30 @@ declare function tokensOf (question: string, signal: AbortSignal): AsyncIterable
 
 export function declareAssistant (app: FastifyInstance): void {
   app.room(assistant, {
+    authorize: ({ userId, params }) => userId === params.id,   // each user has one room, and nobody else may read it
     on: {
       async ask ({ data, messageId = 'one', room, log }) {
         const writer = await room.stream('answer', { id: messageId, model: 'fake' })
         writer.from(tokensOf(data.question, writer.signal))    // or: await writer.write(token)
           .then(() => writer.end())                            // or: writer.end({ error: { code, message } })
-          .catch((error: unknown) => { log.info(error) })      // the readers are told why it ended
+          .catch((error: unknown) => { log.info(error) })      // the text has ended, see below
         return { answer: messageId }                           // the text goes on behind the reply
       },
       async stop ({ data, room }) { await room.cancel('answer', data.answer) }
     }
   })
 
-  app.get<{ Params: { room: string, id: string } }>('/answers/:room/:id', async ({ params: { room, id } }, reply) => {
-    const text = await app.rooms.read(assistant.at({ id: room }), 'answer', id)
-    return text ?? reply.code(404).send()
+  // A route asks no `authorize` of a room: it takes the room of the user who calls.
+  app.get<{ Params: { id: string } }>('/answers/:id', {
+    onRequest: async (request) => { await request.jwtVerify() }
+  }, async ({ params, user }, reply) => {
+    const room = assistant.at({ id: (user as { sub: string }).sub })
+    return await app.rooms.read(room, 'answer', params.id) ?? reply.code(404).send()
   })
 }
 
-export async function show (client: Client, print: (text: string) => void): Promise<void> {
-  const room = client.join(assistant.at({ id: '42' }))
+export async function show (client: Client, user: string, print: (text: string) => void): Promise<void> {
+  const room = client.join(assistant.at({ id: user }))
   room.on('answer', ({ data, added, end }) => {
     print(end === undefined ? `${data.text.length} characters, ${added.length} of them new` : 'it has ended')
   })

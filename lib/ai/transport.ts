@@ -1,4 +1,5 @@
 import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai'
+import { after } from '../client/timers.js'
 import type { Client, RealtimeError } from '../client/types.js'
 import type { Address, AnyMessages } from '../contract/types.js'
 import { ItemDecoder } from './items.js'
@@ -64,12 +65,17 @@ interface Chat {
   readers: number
   /** The answer that grows at the moment. */
   growing: string | undefined
-  /** Called when one begins to grow. */
-  begun: () => void
+  /** Called with each frame of an answer. */
+  readonly heard: Set<() => void>
 }
 
 /** Ends that somebody meant, here or elsewhere: the answer is not whole, and that is no error. */
 const STOPPED: ReadonlySet<string> = new Set(['cancelled', 'aborted'])
+/**
+ * Milliseconds without a frame of an answer, behind one of an answer that has ended, after which none is awaited. Those
+ * that have ended come before the one that grows, and a slow link brings each when it has room.
+ */
+const SETTLED = 5_000
 /** Rooms of chats that nobody reads any more and that are kept, since a page may come back to them. */
 const KEPT = 16
 
@@ -147,13 +153,13 @@ class RoomTransport<M extends UIMessage> implements ChatTransport<M> {
     this.#leaveUnused()
     // The contract's names are options of the transport, so the types of its rooms are not known here.
     const room = this.#client.join(this.#definition.at(this.#options.params(id) as never)) as unknown as ChatRoom
-    const chat: Chat = { room, readers: 0, growing: undefined, begun: () => undefined }
+    const chat: Chat = { room, readers: 0, growing: undefined, heard: new Set() }
     room.on(this.#options.event, ({ data, end }) => {
       // The key is the first property of an event whose text grows.
       const key = String(Object.values(data)[0])
       if (end === undefined) chat.growing = key
       else if (chat.growing === key) chat.growing = undefined
-      chat.begun()
+      for (const hear of chat.heard) hear()
     })
     return chat
   }
@@ -260,16 +266,26 @@ function answerOf (reply: unknown, ask: string): string {
   throw new TypeError(`the reply to "${ask}" has no string "answer", the key of the text in which the answer grows`)
 }
 
-/** Waits for the first frame of a text of which the join has told; it may be its end. */
+/**
+ * Waits for the answer of which the join has told that it grows. Answers that have ended and are still kept come before
+ * it, and it may have ended, too, when its turn comes.
+ */
 async function begun (chat: Chat, signal: AbortSignal | undefined): Promise<void> {
   await new Promise<void>((resolve) => {
+    let cancel = (): void => undefined
     const over = (): void => {
+      cancel()
       signal?.removeEventListener('abort', over)
-      chat.begun = () => undefined
+      chat.heard.delete(hear)
       resolve()
     }
+    const hear = (): void => {
+      if (chat.growing !== undefined) return over()
+      cancel()
+      cancel = after(SETTLED, over)
+    }
     signal?.addEventListener('abort', over)
-    chat.begun = over
+    chat.heard.add(hear)
   })
 }
 

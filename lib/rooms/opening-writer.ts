@@ -1,4 +1,5 @@
 import { REALTIME_ERR_STREAM } from '../errors/misuse.js'
+import { Refusal, refusalOf } from '../errors/refusal.js'
 import type { TextEnd } from '../protocol/part.js'
 import type { TextWriter } from './text-writer.js'
 
@@ -27,12 +28,23 @@ class Writer {
         isWriting = false
       }
     } catch (error) {
-      if (!isWriting) await this.#writer.stop({ code: 'internal', message: 'the source of the text failed' }, error)
+      if (!isWriting) await this.#writer.stop(failureOf(error), error)
       throw error
     }
   }
 
   async end (how: How = {}): Promise<void> { await this.#writer.end(endOf(how)) }
+}
+
+/**
+ * What readers are told of what a source threw. The application's own refusals have a code and a 4xx status; the errors
+ * of what asks a model have a status without one, and texts that are for nobody else.
+ */
+function failureOf (error: unknown): TextEnd {
+  const isCoded = error instanceof Refusal || typeof (error as { code?: unknown } | null | undefined)?.code === 'string'
+  const { refusal, cause } = refusalOf(error)
+  if (!isCoded || cause !== undefined) return { code: 'internal', message: 'the source of the text failed' }
+  return { code: refusal.code, message: refusal.message }
 }
 
 /** @throws REALTIME_ERR_STREAM for an error without a code or a message */

@@ -20,9 +20,11 @@ export interface StreamEnd {
 /** The one writer of a text that grows. */
 export interface StreamWriter<C> {
   /**
-   * Aborted when nothing more can be written for another reason than `end`: the text was cancelled, is too large or
-   * lost, its own signal was aborted, or the server closes. It is for what makes the text:
-   * `streamText({ abortSignal: writer.signal })`.
+   * Aborted when nothing more can be written for another reason than `end`. It is for what makes the text:
+   * `streamText({ abortSignal: writer.signal })`. `signal.reason` says why: an `AbortError` where the text was
+   * cancelled, what was thrown where its source failed, the reason of its own signal, and otherwise an error whose
+   * `code` is `message_too_large`, `timeout`, `draining`, `unavailable` or, where the key was lost,
+   * `REALTIME_ERR_STREAM`.
    */
   readonly signal: AbortSignal
   /**
@@ -35,11 +37,18 @@ export interface StreamWriter<C> {
    */
   write (chunk: C): Promise<void>
   /**
-   * Appends everything that a source yields, as fast as it is published. A source that throws ends the stream with the
-   * error `internal`, and the call rejects with what was thrown.
+   * Appends everything that a source yields, as fast as it is published. A source that throws ends the stream, and the
+   * call rejects with what was thrown. The readers are told the `code` and `message` of an error that has a `code` and
+   * a 4xx `statusCode`, and of any other `internal` without its text.
+   *
+   * @throws what the source throws, and what `write` throws
    */
   from (source: AsyncIterable<C> | Iterable<C>): Promise<void>
-  /** Ends the text, whole or with an error, and resolves when that is published. */
+  /**
+   * Ends the text, whole or with an error, and resolves when that is published.
+   *
+   * @throws why the text has ended already
+   */
   end (how?: StreamEnd): Promise<void>
 }
 

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import type { UIMessage, UIMessageChunk } from 'ai'
 import t, { type Test } from 'tap'
 import { createChatTransport } from '../../lib/ai/index.js'
@@ -78,6 +79,63 @@ t.test('a page that comes between the question and the first word of the answer 
   await writers[0]!.write({ type: 'start' })
   await writers[0]!.end()
   for (const stream of [first, again!]) t.same(await read(stream), [{ type: 'start' }])
+})
+
+t.test('another page goes on with the answer that grows, however many of the chat have ended before it', async (t) => {
+  const { server } = await serve(t)
+  const first = transportOf(t, server)
+  for (let ended = 0; ended < 3; ended++) {
+    const begun: UIMessageChunk[] = []
+    const whole = read(await first.sendMessages(asks(`question ${ended}`)), begun)
+    await until('some of it', () => textOf(begun) !== '')
+    const again = await transportOf(t, server).reconnectToStream({ chatId: 'c1' })
+    t.ok(again, `it goes on behind ${ended} that have ended`)
+    t.equal(textOf(await read(again!)), TOKENS.join(''))
+    await whole
+  }
+})
+
+/** A page whose frames come one by one, as they do in a browser. */
+function pageThatHears (): { tell: (id: string, end?: string) => void, again: () => Promise<unknown> } {
+  let tell = (_event: { data: object, end?: string | undefined }): void => undefined
+  const room = {
+    joined: Promise.resolve({ growing: ['answer'] }),
+    on: (_event: string, listener: typeof tell) => { tell = listener },
+    stream: async function * (_event: string, key: string) { yield [{ type: 'start', messageId: key }] },
+    leave: async () => undefined
+  }
+  const transport = createChatTransport({ join: () => room } as never, ai)
+  return {
+    tell: (id, end) => { tell({ data: { id, chunks: [] }, end }) },
+    again: async () => await transport.reconnectToStream({ chatId: 'c1' })
+  }
+}
+
+t.test('answers that have ended come before the one that grows, and are not taken for it', async (t) => {
+  const { tell, again } = pageThatHears()
+  // A page may ask twice, as one of React does in its strict mode.
+  const asked = [again(), again()]
+  for (const [id, end] of [['a', 'done'], ['b', 'cancelled'], ['c', undefined]] as const) {
+    await new Promise((resolve) => { setImmediate(resolve) })
+    tell(id, end)
+  }
+  for (const each of asked) {
+    const stream = await each as ReadableStream<UIMessageChunk> | null
+    t.ok(stream, 'there is one to go on with')
+    t.match(await read(stream!), [{ type: 'start', messageId: 'c' }])
+  }
+})
+
+t.test('where a page hears only of answers that have ended, there is none to go on with', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => { mock.timers.reset() })
+  const { tell, again } = pageThatHears()
+  const asked = again()
+  await Promise.resolve()
+  await Promise.resolve()
+  for (const id of ['a', 'b']) tell(id, 'done')
+  mock.timers.tick(10_000)
+  t.equal(await asked, null)
 })
 
 t.test('an answer that is stopped ends at the model, and for other pages too', async (t) => {

@@ -63,17 +63,20 @@ t.test('useChat in a browser', { skip: skipWithoutChromium() }, async (t) => {
     t.match(await page.locator('.tool-weather').textContent(), /"town":"Oslo","degrees":20/)
   })
 
-  await t.test('goes on after a reload, and in a second page, each with the whole answer', async (t) => {
+  await t.test('goes on after a reload, and in a second page, each with the whole answer, of each answer of a chat', async (t) => {
     const { open } = await site(t)
-    const page = await open()
-    await statusIs(page, 'ready')
-    await page.locator('#hello').click()
-    await until('some of it', async () => (await answerOf(page)).includes(TOKENS[5]!))
-    await page.reload()
-    const second = await open()
-    for (const each of [page, second]) {
-      await until('the whole answer', async () => await answerOf(each) === WHOLE)
-      await statusIs(each, 'ready')
+    for (let ended = 0; ended < 3; ended++) {
+      const page = await open()
+      await statusIs(page, 'ready')
+      await page.locator('#hello').click()
+      await until('some of it', async () => (await answerOf(page)).includes(TOKENS[5]!))
+      await page.reload()
+      const second = await open()
+      for (const each of [page, second]) {
+        await until(`the whole answer behind ${ended} others`, async () => await answerOf(each) === WHOLE)
+        await statusIs(each, 'ready')
+        await each.context().close()
+      }
     }
   })
 

@@ -1,3 +1,5 @@
+import type { FastifyInstance } from 'fastify'
+import { createPeer } from 'fastify-realtime/testing'
 import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
 import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
@@ -65,6 +67,14 @@ t.test('the assistant in a browser', { skip: skipWithoutChromium() }, async (t) 
     t.equal(await second.page.getByRole('button', { name: 'Stop' }).isVisible(), false)
   })
 
+  await t.test('shows why an answer ends of which the model has failed', async (t) => {
+    const { page } = await open(browser, url)
+    await ask(page, 'fail')
+    await until('it has failed', async () => await endOf(page) === 'failed')
+    t.equal(await page.locator('.answer').last().getAttribute('data-why'), 'the source of the text failed')
+    t.equal(await page.getByRole('button', { name: 'Stop' }).isVisible(), false)
+  })
+
   await t.test('stops by REST, for its own conversation only', async (t) => {
     const { page } = await open(browser, url)
     await ask(page, 'Say much')
@@ -92,7 +102,8 @@ t.test('the assistant in a browser', { skip: skipWithoutChromium() }, async (t) 
     await ask(page, 'Say much')
     await grows(page)
     t.equal(await stop(), 0)
-    await until('it has ended', async () => await endOf(page) === 'stopped')
+    await until('it has ended', async () => await endOf(page) === 'failed')
+    t.equal(await page.locator('.answer').last().getAttribute('data-why'), 'the server is shutting down')
   })
 })
 
@@ -114,4 +125,39 @@ t.test('the plain page of the guide: an answer grows, is still there after a rel
   await page.getByRole('button', { name: 'Stop' }).click()
   await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'hidden' })
   t.notMatch(await page.locator('section p').textContent(), LAST_WORD)
+  t.equal(await page.locator('section small').textContent(), 'Stopped.')
+  await page.getByLabel('Question').fill('fail')
+  await page.getByRole('button', { name: 'Ask' }).click()
+  await until('it says that the model has failed', async () =>
+    await page.locator('section small').last().textContent() === 'The answer ends here: the source of the text failed.')
+  t.equal(await page.getByRole('button', { name: 'Stop' }).isVisible(), false)
+})
+
+t.test('a server of the guide logs a model that fails, and no answer that is stopped', async (t) => {
+  const lines: Array<Record<string, unknown>> = []
+  const stream = { write: (line: string) => { lines.push(JSON.parse(line) as Record<string, unknown>) } }
+  const { buildApp } = await import('../../example/ai/app.ts' as string) as {
+    buildApp (options: object): Promise<FastifyInstance>
+  }
+  const app = await buildApp({ logger: { level: 'error', stream } })
+  t.teardown(() => app.close())
+  const chat = 'conversation'
+  const token = app.jwt.sign({ sub: chat }, { expiresIn: '1m' })
+  await app.ready()
+  const peer = await createPeer(app, { room: `assistant/${chat}`, token })
+  const endOfAnswer = async (): Promise<unknown> => {
+    for (;;) {
+      const { end } = await peer.next('answer') as { end?: unknown }
+      if (end !== undefined) return end
+    }
+  }
+  peer.send({ type: 'ask', room: `assistant/${chat}`, id: '1', data: { text: 'Say much' } })
+  const { answer } = (await peer.next('ack')).data as { answer: string }
+  // Before its first word, too.
+  peer.send({ type: 'stop', room: `assistant/${chat}`, id: '2', data: { answer } })
+  t.match(await endOfAnswer(), { code: 'cancelled' })
+  peer.send({ type: 'ask', room: `assistant/${chat}`, id: '3', data: { text: 'fail' } })
+  t.match(await endOfAnswer(), { code: 'internal' })
+  await until('it is logged', () => lines.length > 0)
+  t.match(lines, [{ level: 50, msg: 'an answer has failed', err: { message: 'the model is out of order' } }])
 })

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import { defineRoom } from '../../lib/index.js'
+import { defineRoom, Refusal } from '../../lib/index.js'
 import { behind, dial, rejection, until } from '../helpers/client.js'
 import { connect, start, TRANSPORTS, type Frame, type Running } from '../helpers/net.js'
 
@@ -74,6 +74,44 @@ for (const transport of ['websocket', 'sse'] as const) {
     await closed
   })
 }
+
+t.test('the readers of a text whose source fails are told of the own errors of the application alone', async (t) => {
+  const { app } = await start(t, { declare })
+  const own = Object.assign(new Error('ask about the weather'), { statusCode: 422, code: 'off_topic' })
+  const internal = { code: 'internal', message: 'the source of the text failed' }
+  const failures: ReadonlyArray<readonly [error: unknown, end: object]> = [
+    [own, { code: 'off_topic', message: 'ask about the weather' }],
+    [new Refusal('unavailable', { message: 'try later' }), { code: 'unavailable', message: 'try later' }],
+    [new Error('secret'), internal],
+    // What a client of a model throws, with the answer of its provider.
+    [Object.assign(new Error('the key sk-secret is wrong'), { statusCode: 401 }), internal],
+    [Object.assign(new Error('secret'), { statusCode: 500, code: 'broken' }), internal],
+    [undefined, internal]
+  ]
+  for (const [index, [error, end]] of failures.entries()) {
+    const writer = await app.rooms.stream(room, 'answer', { id: `a${index}` })
+    const rejected: unknown[] = []
+    await writer.from((async function * () {
+      yield 'so far'
+      throw error
+    })()).catch((reason: unknown) => { rejected.push(reason) })
+    t.same(rejected, [error])
+    t.match(await app.rooms.read(room, 'answer', `a${index}`), { data: { text: 'so far' }, end })
+  }
+})
+
+t.test('the signal of a writer says whether its text was cancelled or its source failed', async (t) => {
+  const { app } = await start(t, { declare })
+  const fault = new Error('the model is out of order')
+  const failed = await app.rooms.stream(room, 'answer', { id: 'failed' })
+  t.equal(failed.signal.aborted, false)
+  t.equal(await rejection(failed.from((async function * () { throw fault })())), fault)
+  t.equal(failed.signal.reason, fault)
+  t.equal(await rejection(failed.end({ error: { code: 'late', message: 'too late' } })), fault)
+  const cancelled = await app.rooms.stream(room, 'answer', { id: 'cancelled' })
+  await app.rooms.cancel(room, 'answer', 'cancelled')
+  t.equal((cancelled.signal.reason as Error).name, 'AbortError')
+})
 
 t.test('a text that is cancelled while its key is being taken ends when it is', async (t) => {
   const { app } = await start(t, { declare })

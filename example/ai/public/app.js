@@ -79,17 +79,24 @@ room.on('asked', ({ data }) => {
   })
 })
 
-const growing = new Set()
+const grows = new Map()
+function showStop () { $('stop').hidden = ![...grows.values()].includes(true) }
+
+/** A word for how an answer ended, for the style sheet. */
+function wordOf (end = '') {
+  if (typeof end === 'string') return end
+  return end.code === 'cancelled' ? 'stopped' : 'failed'
+}
 
 room.on('answer', ({ data, end }) => {
   change(() => {
     const item = itemOf(data.id)
     item.textContent = data.text
-    item.dataset.end = end === undefined ? '' : end === 'done' ? 'done' : end === 'lost' ? 'lost' : 'stopped'
+    item.dataset.end = wordOf(end)
+    item.dataset.why = end?.message ?? ''
   })
-  if (end === undefined) growing.add(data.id)
-  else growing.delete(data.id)
-  $('stop').hidden = growing.size === 0
+  grows.set(data.id, end === undefined)
+  showStop()
 })
 
 $('ask').addEventListener('submit', async (event) => {
@@ -98,14 +105,18 @@ $('ask').addEventListener('submit', async (event) => {
   $('text').value = ''
   $('error').textContent = ''
   try {
-    await room.send('ask', { text })
+    const { answer } = await room.send('ask', { text })
+    // Who is here hears of an answer with its first part, and a slow model may be stopped before that.
+    if (!grows.has(answer)) grows.set(answer, true)
+    showStop()
   } catch (error) {
     $('error').textContent = error.message
   }
 })
 
 $('stop').addEventListener('click', () => {
-  for (const answer of growing) {
+  for (const [answer, isGrowing] of grows) {
+    if (!isGrowing) continue
     room.send('stop', { answer }).catch((error) => { $('error').textContent = error.message })
   }
 })
