@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const PROJECTS = ['.', 'example', 'example/support', 'example/react', 'example/vue', 'bench', 'lib/stats/dashboard/page']
+const PROJECTS = ['.', 'example', 'example/support', 'example/react', 'example/ai-sdk', 'example/vue', 'bench', 'lib/stats/dashboard/page']
 /** The linter first, because it takes longest. Linter and tests need the API of TypeScript 6; 7 is ten times faster. */
 const CHECKS = [
   ['node_modules/eslint/bin/eslint.js', '.'],

@@ -1,0 +1,45 @@
+import { useState, type FormEvent, type ReactElement } from 'react'
+import { createRoot } from 'react-dom/client'
+import { useChat } from '@ai-sdk/react'
+import type { UIMessage } from 'ai'
+import { createChatTransport } from 'fastify-realtime/ai'
+import { connect } from 'fastify-realtime/client'
+import { ai } from './rooms.js'
+
+const id = localStorage.chat ??= crypto.randomUUID()
+
+async function token (): Promise<string> {
+  const answer = await fetch('/login', {
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ chat: id })
+  })
+  return (await answer.json() as { token: string }).token
+}
+
+const transport = createChatTransport(connect('/ws', { token }), ai)
+
+/** `resume` brings the answer that grows; what was said before is loaded. */
+function Chat ({ earlier }: { earlier: UIMessage[] }): ReactElement {
+  const { messages, sendMessage, stop, status, error } = useChat({ id, transport, messages: earlier, resume: true })
+  const [text, setText] = useState('')
+  const submit = (event: FormEvent): void => {
+    event.preventDefault()
+    setText('')
+    void sendMessage({ text })
+  }
+  return (
+    <main>
+      {messages.map(({ id, role, parts }) => (
+        <p key={id} className={role}>{parts.map((part) => part.type === 'text' ? part.text : '')}</p>
+      ))}
+      {error !== undefined && <p role='alert'>{error.message}</p>}
+      <form onSubmit={submit}>
+        <input aria-label='Question' value={text} required onChange={({ target }) => { setText(target.value) }} />
+        <button disabled={status !== 'ready' && status !== 'error'}>Ask</button>
+        <button type='button' onClick={() => { void stop() }}>Stop</button>
+      </form>
+    </main>
+  )
+}
+
+const answer = await fetch('/messages', { headers: { authorization: `Bearer ${await token()}` } })
+createRoot(document.getElementById('root')!).render(<Chat earlier={await answer.json() as UIMessage[]} />)
