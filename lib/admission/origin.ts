@@ -44,6 +44,7 @@ export function checkOrigin (
   // A same-origin EventSource sends no Origin, but says which site it comes from.
   if (isWrite || site === 'cross-site' || site === 'same-site') {
     throw new Refusal('origin_refused', {
+      message: 'the header Origin is missing: a cookie alone does not say which page asks',
       why: {
         ...(site === undefined ? {} : { site }),
         fix:
