@@ -241,6 +241,9 @@ t.test('in a browser', { skip: skipWithoutChromium() }, async (t) => {
     await page.getByRole('dialog').getByRole('button', { name: 'Disconnect' }).click()
     t.match((await peer.next('error')).data, { code: 'unavailable' })
     await shown(page, 'This connection has ended.')
+    await page.evaluate("location.hash += '000'")
+    await shown(page, 'There is no such connection; it has ended.')
+    t.equal(await page.locator('#place .panel:visible').count(), 0, 'no panel stands there empty')
 
     await page.getByRole('link', { name: 'Overview' }).click()
     const chart = page.getByRole('slider', { name: 'Connections, over time' })

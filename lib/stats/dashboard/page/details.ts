@@ -67,8 +67,11 @@ export function userView (frame: Frame, user: string): View {
 /** All that is known of one connection. */
 export function connectionView (frame: Frame, key: string): View {
   const list = h('dl', { class: 'facts' })
+  const heading = h('h2')
   const rooms = h('ul', { class: 'links' })
   const note = h('p', { class: 'quiet', role: 'status' }, 'Reading\u2026')
+  const parts = h('div', { hidden: true }, h('section', { class: 'panel', 'aria-label': 'connection' }, list),
+    h('section', { class: 'panel', 'aria-label': 'its rooms' }, heading, rooms))
   const end = h('button', {
     type: 'button',
     class: 'danger',
@@ -101,7 +104,9 @@ export function connectionView (frame: Frame, key: string): View {
       ['out', scaled(of.bytesOut)]
     ]))
     setChildren(rooms, of.rooms.map((name) => h('li', {}, link(pathOf('rooms', name), name))))
-    setText(note, many(of.rooms.length, 'room'))
+    setText(heading, many(of.rooms.length, 'room'))
+    setText(note, '')
+    parts.hidden = false
   }
   const refresh = async (): Promise<void> => {
     try {
@@ -111,13 +116,12 @@ export function connectionView (frame: Frame, key: string): View {
       const failure = error as Failure
       if (failure.status !== 404) return frame.failed(failure)
       actions.hidden = true
-      setText(note, 'This connection has ended.')
+      setText(note, parts.hidden ? 'There is no such connection; it has ended.' : 'This connection has ended. This was read before:')
     }
   }
   return {
     title: `Connection ${key}`,
-    element: h('div', {}, actions, h('section', { class: 'panel', 'aria-label': 'connection' }, list),
-      h('section', { class: 'panel', 'aria-label': 'its rooms' }, h('h2', {}, 'Rooms'), note, rooms)),
+    element: h('div', {}, actions, note, parts),
     refresh
   }
 }
@@ -135,6 +139,10 @@ export function roomView (frame: Frame, name: string): View {
   const users = h('p', { class: 'users' })
   const present = h('section', { class: 'panel', 'aria-label': 'presence', hidden: true }, h('h2', {}, 'Present users'), users)
   const events = h('tbody')
+  const kept = h('div', { class: 'scroll', hidden: true }, h('table', { 'aria-label': 'last events' },
+    h('thead', {}, h('tr', {}, ...['offset', 'event', 'sent', 'size', 'data'].map((title) =>
+      h('th', { scope: 'col', ...(title === 'offset' || title === 'size' ? { class: 'number' } : {}) }, title)))),
+    events))
   const note = h('p', { class: 'quiet' })
   let isOpen = false
   const toggle = h('button', {
@@ -150,7 +158,7 @@ export function roomView (frame: Frame, name: string): View {
   const row = ({ type, offset, timestamp, bytes, data }: EventView): HTMLElement => h('tr', {},
     h('td', { 'data-label': 'offset', class: 'number' }, offset === undefined ? NONE : counted(offset)),
     h('td', { 'data-label': 'event' }, type),
-    h('td', { 'data-label': 'sent', title: dated(timestamp) }, momentary(timestamp)),
+    h('td', { 'data-label': 'sent', class: 'whole', title: dated(timestamp) }, momentary(timestamp)),
     h('td', { 'data-label': 'size', class: 'number' }, scaled(bytes)),
     h('td', { 'data-label': 'data', class: 'data' }, isOpen ? h('pre', { tabindex: 0 }, dataText(data)) : h('span', { class: 'quiet' }, 'hidden')))
   const show = (of: RoomDetail): void => {
@@ -168,9 +176,11 @@ export function roomView (frame: Frame, name: string): View {
     present.hidden = of.presence === undefined
     if (of.presence !== undefined) {
       const { total: all, users: named } = of.presence
-      setChildren(users, [h('span', {}, many(all, 'user')), ...(named ?? []).map((user) => link(pathOf('users', user), user))])
+      const said = named === undefined ? `${many(all, 'user')}, too many to list: the connections below can be searched` : many(all, 'user')
+      setChildren(users, [h('span', {}, said), ...(named ?? []).map((user) => link(pathOf('users', user), user))])
     }
     setChildren(events, (of.events ?? []).map(row))
+    kept.hidden = events.childElementCount === 0
     setText(note, of.events === undefined
       ? 'This room keeps no history.'
       : of.events.length === 0 ? 'No event is kept.' : 'The newest first. The data is asked for only when you show it.')
@@ -193,10 +203,7 @@ export function roomView (frame: Frame, name: string): View {
       present,
       h('section', { class: 'panel listing', 'aria-label': 'last events' },
         h('div', { class: 'tools' }, h('h2', {}, 'Last events'), toggle, note),
-        h('div', { class: 'scroll' }, h('table', { 'aria-label': 'last events' },
-          h('thead', {}, h('tr', {}, ...['offset', 'event', 'sent', 'size', 'data'].map((title) =>
-            h('th', { scope: 'col', ...(title === 'offset' || title === 'size' ? { class: 'number' } : {}) }, title)))),
-          events))),
+        kept),
       h('h2', { class: 'over' }, 'Connections'),
       members.element),
     refresh

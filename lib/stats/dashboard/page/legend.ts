@@ -19,7 +19,7 @@ export const LEDGER: Words = [
 const FIGURES: Words = [
   ['connections', 'open WebSockets, streams and polls; the meter compares the slots that are taken with the capacity'],
   ['users', 'users with a connection; one who is on two nodes counts twice in the view of all nodes'],
-  ['rooms', 'rooms with members on a node'],
+  ['rooms', 'rooms with members; one that is on two nodes counts twice in the view of all nodes'],
   ['messages in', 'messages and commands of clients, in a second'],
   ['published', 'events that the application broadcast, in a second, each counted once'],
   ['deliveries', 'events handed to connections, in a second, replays included'],

@@ -9,6 +9,8 @@ export interface Column<V> {
   /** The word to sort by, where that is possible. */
   readonly sort?: string
   readonly isNumber?: boolean
+  /** Short words that are not broken. */
+  readonly isWhole?: boolean
   readonly cell: (view: V) => Child
 }
 
@@ -17,6 +19,8 @@ export interface ListingOptions<V> {
   readonly title: string
   /** Its things, in the singular. */
   readonly noun: string
+  /** What is said behind their number. */
+  readonly remark?: string
   readonly path: string
   readonly columns: ReadonlyArray<Column<V>>
   readonly sort: string
@@ -42,7 +46,7 @@ const ROWS = 50
 const TYPING = 250
 
 export function createListing<V extends object> (options: ListingOptions<V>): Listing {
-  const { title, noun, path, columns, fixed = {}, filter, isSearched = true, node, failed } = options
+  const { title, noun, remark, path, columns, fixed = {}, filter, isSearched = true, node, failed } = options
   let sort = options.sort
   let isDescending = options.isDescending ?? false
   let turn = 0
@@ -93,12 +97,14 @@ export function createListing<V extends object> (options: ListingOptions<V>): Li
   }
   const show = ({ items, total, next: following, silent }: SortedPage<V>): void => {
     next = following
-    const rows = items.map((view) => h('tr', {}, ...columns.map(({ title: name, isNumber, cell }) =>
-      h('td', { 'data-label': name, ...(isNumber === true ? { class: 'number' } : {}) }, cell(view)))))
+    const rows = items.map((view) => h('tr', {}, ...columns.map(({ title: name, isNumber, isWhole, cell }) => {
+      const className = isNumber === true ? 'number' : isWhole === true ? 'whole' : undefined
+      return h('td', { 'data-label': name, class: className }, cell(view))
+    })))
     const none = search.value === '' && choice.value === '' ? `There are no ${noun}s.` : `No ${noun} matches.`
     setChildren(body, rows.length > 0 ? rows : [h('tr', { class: 'none' }, h('td', { colspan: columns.length }, none))])
     const first = before.length * ROWS
-    const said = items.length === 0 ? '' : `${counted(first + 1)}\u2013${counted(first + items.length)} of ${many(total, noun)}`
+    const said = items.length === 0 ? '' : `${counted(first + 1)}\u2013${counted(first + items.length)} of ${many(total, noun)}${remark ?? ''}`
     const missing = silent.map(({ node: name }) => `; ${name} does not answer`).join('')
     setText(range, said + missing)
     back.disabled = before.length === 0
@@ -133,14 +139,19 @@ export function createListing<V extends object> (options: ListingOptions<V>): Li
     const [word, way] = sorting.value.split(' ')
     order(word!, way === 'desc')
   })
+  /** Who has read a page to its end begins the other one at its beginning. */
+  const turnOver = async (): Promise<void> => {
+    await refresh()
+    if (element.getBoundingClientRect().top < 0) element.scrollIntoView()
+  }
   back.addEventListener('click', () => {
     after = before.pop()
-    void refresh()
+    void turnOver()
   })
   forth.addEventListener('click', () => {
     before.push(after)
     after = next
-    void refresh()
+    void turnOver()
   })
   return { element, refresh }
 }

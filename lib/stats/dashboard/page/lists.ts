@@ -17,7 +17,7 @@ export interface Frame {
   readonly told: (text: string) => void
 }
 
-const NODE = { title: 'node', cell: ({ node }: { readonly node: string }): Child => h('code', {}, node) }
+const NODE = { title: 'node', isWhole: true, cell: ({ node }: { readonly node: string }): Child => h('code', {}, node) }
 
 function columnsOf (isOfUser: boolean, isCluster: boolean): Array<Column<ConnectionRow>> {
   return [
@@ -26,9 +26,10 @@ function columnsOf (isOfUser: boolean, isCluster: boolean): Array<Column<Connect
       : [{ title: 'user', sort: 'user', cell: ({ userId }: ConnectionRow) => link(pathOf('users', userId), userId) }]),
     {
       title: 'connection',
+      isWhole: true,
       cell: ({ key }) => link(pathOf('connections', key), isCluster ? key : `#${key.split('.')[1]}`, 'code')
     },
-    { title: 'transport', sort: 'transport', cell: ({ transport }) => transport },
+    { title: 'transport', sort: 'transport', isWhole: true, cell: ({ transport }) => transport },
     { title: 'address', sort: 'address', cell: ({ address }) => address },
     { title: 'open for', sort: 'age', isNumber: true, cell: ({ age }) => lasting(age) },
     {
@@ -74,6 +75,7 @@ export function roomsListing (frame: Frame): Listing {
     ...frame,
     title: 'rooms',
     noun: 'room',
+    ...(frame.isCluster() ? { remark: '; one that is on several nodes stands here once for each' } : {}),
     path: '/rooms',
     columns: [
       { title: 'room', sort: 'name', cell: ({ name }) => link(pathOf('rooms', name), name) },

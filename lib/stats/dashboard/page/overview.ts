@@ -111,7 +111,8 @@ function createTables (): { readonly element: HTMLElement, fill (all: readonly S
       refusals.fill(sorted(added(all.map((stats) => stats.refusals))))
       closes.fill(sorted(added(all.map((stats) => stats.closes))))
       errors.fill(sorted(added(all.map(({ messages }) => messages.errors))))
-      adapter.fill(Object.entries(added(all.map((stats) => stats.adapter))))
+      adapter.fill(Object.entries(added(all.map((stats) => stats.adapter))).map(([name, n]) =>
+        [name, name.endsWith('Bytes') ? scaled(n) : n]))
       const keys = all.flatMap((stats) => Object.entries(stats.api ?? {}))
       api.element.hidden = keys.length === 0
       api.fill(keys.map(([name, of]) =>
@@ -211,16 +212,18 @@ export function createOverview (frame: Frame, series: Series, choose: (node: str
     const worst = all.find((stats) => stats.eventLoop.p99 === loop)
     const waiting = sum(all, (stats) => stats.outbox.bytes)
     const refused = sum(all, (stats) => Object.values(stats.refusals).reduce((a, b) => a + b, 0))
+    const isSum = all.length > 1
     setChildren(cards, [
       card('connections', counted(sum(all, (stats) => stats.connections.total)), `${rated(percent)} % of ${counted(max)}`,
         levelOf(percent, THRESHOLDS.capacity), meter(percent, 'slots taken')),
-      card('users', counted(sum(all, (stats) => stats.users)), all.length > 1 ? `on ${all.length} nodes` : 'on this node'),
-      card('rooms', counted(sum(all, (stats) => stats.rooms.active)), 'with members'),
+      card('users', counted(sum(all, (stats) => stats.users)), isSum ? `added up over ${all.length} nodes` : 'on this node'),
+      card('rooms', counted(sum(all, (stats) => stats.rooms.active)),
+        isSum ? `added up over ${all.length} nodes` : 'with members'),
       card('messages in', rate('messages', rated), `${counted(sum(all, (stats) => stats.messages.in))} in all`),
       card('published', rate('published', rated), `${counted(sum(all, (stats) => stats.events.published))} in all`),
       card('deliveries', rate('deliveries', rated), `${counted(sum(all, (stats) => stats.events.out))} in all`),
       card('sent', rate('bytes', scaled), `${scaled(sum(all, (stats) => stats.events.bytesOut))} in all`),
-      card('event loop delay', brief(loop), all.length > 1
+      card('event loop delay', brief(loop), isSum
         ? `p99 of ${worst?.node ?? NONE}, the worst`
         : `p99; p50 ${brief(worst?.eventLoop.p50 ?? 0)}, max ${brief(worst?.eventLoop.max ?? 0)}`, levelOf(loop, THRESHOLDS.loop)),
       card('waiting', scaled(waiting), `${counted(sum(all, (stats) => stats.outbox.frames))} frames in outboxes`,
