@@ -57,6 +57,23 @@ t.test('of all nodes the sum counts, and of their delays the worst', async (t) =
   t.same([valueOf(sample!, 'connections', 'a'), valueOf(sample!, 'loop', 'a')], [3, 7])
 })
 
+t.test('a node that misses a turn is a hole in the sums and no fall, and has its rates when it is back', async (t) => {
+  const series = new Series()
+  const all = [nodeOf('a', { slots: 3, messages: 10 }), nodeOf('b', { slots: 4, messages: 10 })]
+  const sum = (figure: 'connections' | 'messages'): number | undefined => valueOf(series.newest!, figure, undefined)
+  series.add(all)
+  t.equal(sum('connections'), 7)
+  await new Promise((resolve) => { setTimeout(resolve, 20) })
+  series.add([all[0]!, { node: 'b', isAnswering: false, silence: 3_000 }])
+  t.equal(sum('connections'), undefined, 'it is late')
+  t.equal(valueOf(series.newest!, 'connections', 'a'), 3)
+  series.add([all[0]!, nodeOf('b', { slots: 4, messages: 50, uptime: 1_100 })])
+  t.equal(sum('connections'), 7)
+  t.ok(sum('messages')! > 0, 'what came in between counts')
+  series.add([all[0]!, { node: 'b', isAnswering: false, silence: 10_000 }])
+  t.equal(sum('connections'), 3, 'it is away')
+})
+
 t.test('no more than 600 samples are kept', async (t) => {
   const series = new Series()
   for (let i = 0; i < 700; i++) series.add([nodeOf('a')])

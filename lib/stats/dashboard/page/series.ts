@@ -46,6 +46,8 @@ export interface Sample {
   readonly at: number
   readonly time: Date
   readonly points: ReadonlyMap<string, Point>
+  /** A node has missed its turn and may be back at once: a sum without it would fall as if all of it were gone. */
+  readonly isPartial: boolean
 }
 
 /** What is drawn. */
@@ -90,8 +92,10 @@ export class Series {
     for (const view of nodes) {
       if (view.isAnswering) points.set(view.node, this.#point(view.node, { stats: view.stats, at }))
     }
-    for (const node of [...this.#last.keys()]) if (!points.has(node)) this.#last.delete(node)
-    this.samples.push({ at, time: new Date(), points })
+    const known = new Set(nodes.map(({ node }) => node))
+    for (const node of [...this.#last.keys()]) if (!known.has(node)) this.#last.delete(node)
+    const isPartial = nodes.some((view) => !view.isAnswering && view.silence !== undefined && view.silence < HOLE)
+    this.samples.push({ at, time: new Date(), points, isPartial })
     while (this.samples.length > MAX_SAMPLES || at - this.samples[0]!.at > WINDOW) this.samples.shift()
   }
 
@@ -130,11 +134,17 @@ function between (before: StatsSnapshot, now: StatsSnapshot): Happened {
 }
 
 /**
- * One figure of a sample: of one node, or of all of them. Of delays the worst counts, of everything else the sum.
+ * One figure of a sample: of one node, or of all of them. Of delays the worst counts, of everything else the sum, which
+ * there is none of while a node may only be late.
  *
  * @param node absent for all
  */
-export function valueOf ({ points }: Sample, figure: Figure | 'published', node: string | undefined): number | undefined {
+export function valueOf (
+  { points, isPartial }: Sample,
+  figure: Figure | 'published',
+  node: string | undefined
+): number | undefined {
+  if (isPartial && node === undefined && figure !== 'loop') return undefined
   const values = (node === undefined ? [...points.values()] : [points.get(node)])
     .map((point) => point?.[figure]).filter((value) => value !== undefined)
   if (values.length === 0) return undefined
