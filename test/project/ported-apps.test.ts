@@ -7,6 +7,8 @@ import { createPeer } from 'fastify-realtime/testing'
 import { io as dialSocketIo, type Socket } from 'socket.io-client'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
+import { DEFAULTS } from '../../lib/options/defaults.js'
+import { resolveOptions } from '../../lib/options/resolve.js'
 import { RESERVED_TYPES } from '../../lib/protocol/frames.js'
 import { RESERVED_SEGMENTS } from '../../lib/rooms/declaration.js'
 import { until } from '../helpers/client.js'
@@ -136,6 +138,22 @@ t.test('the names that a contract cannot have are listed as the code has them', 
     t.same(listed(page, 'reserved frame types: '), [...RESERVED_TYPES].sort(), page)
   }
   t.same(listed('docs/reference/contracts.md', 'is one of our URLs ('), [...RESERVED_SEGMENTS].sort())
+  t.end()
+})
+
+t.test('the defaults that the guide sets beside those of socket.io are those of the code', (t) => {
+  const guide = documentOf('docs/guides/from-socket-io.md')
+  const number = (value: number): string => value.toLocaleString('en').replaceAll(',', ' ')
+  for (const said of [
+    `\`limits.message\` (${number(DEFAULTS.message)} bytes)`,
+    `\`limits.event\` (${number(DEFAULTS.event)})`,
+    `(${DEFAULTS.history.ttl / 60_000} minutes, ${DEFAULTS.history.size} events of a room)`,
+    `\`heartbeat\` (${DEFAULTS.heartbeat / 1_000} s)`,
+    `\`presence.grace\` (${DEFAULTS.presence.grace / 1_000} s)`,
+    `${DEFAULTS.rate.messages} messages per second of one connection (\`limits.rate\`)`,
+    `${resolveOptions({}).limits.user.connections} connections of one user (\`limits.user\`)`,
+    `${number(DEFAULTS.capacity)} of the process (\`capacity\`)`
+  ]) t.ok(guide.includes(said), said)
   t.end()
 })
 
