@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import { transform } from 'esbuild'
 import Fastify, { type FastifyInstance } from 'fastify'
 import realtime from 'fastify-realtime'
-import { connect, type Client } from 'fastify-realtime/client'
+import { connect, type Client, type ConnectOptions } from 'fastify-realtime/client'
 import { nats } from 'fastify-realtime/nats'
 import { redis } from 'fastify-realtime/redis'
 import { createPeer } from 'fastify-realtime/testing'
@@ -97,13 +97,34 @@ t.test('the units of the page on deployment wait for longer than a drain, and on
   else t.comment('systemd-analyze is not here')
 })
 
-t.test('a page that loads its history while a writer never stops has each line once, at each reload', async (t) => {
+interface Support {
+  readonly app: FastifyInstance
+  readonly url: string
+  token (sub: string): string
+  open (sub: string, Socket?: ConnectOptions['WebSocket']): Client
+  showSupport (client: Client, id: string, load: Load, show: (lines: Line[]) => void): Promise<void>
+}
+
+/** The app and the page of the guide on history, over these lines. */
+async function supportApp (t: Test, lines: object): Promise<Support> {
   const { declareSupport } = await load<{
     declareSupport (app: FastifyInstance, lines: object): void
   }>('docs/history/server')
-  const { showSupport } = await load<{
-    showSupport (client: Client, id: string, load: Load, show: (lines: Line[]) => void): Promise<void>
-  }>('docs/history/client')
+  const { showSupport } = await load<Pick<Support, 'showSupport'>>('docs/history/client')
+  const app = Fastify()
+  await app.register(realtime, { jwt: { secret: SECRET }, limits: { rate: { messages: 10_000, burst: 10_000 } } })
+  declareSupport(app, lines)
+  const url = await listen(t, app)
+  const token = (sub: string): string => app.jwt.sign({ sub }, { expiresIn: '1m' })
+  const open: Support['open'] = (sub, Socket = WebSocket) => {
+    const client = connect(`${url}/ws`, { token: token(sub), WebSocket: Socket })
+    t.teardown(() => { client.close() })
+    return client
+  }
+  return { app, url, token, open, showSupport }
+}
+
+t.test('a page that loads its history while a writer never stops has each line once, at each reload', async (t) => {
   const kept: Line[] = []
   const lines = {
     mayRead: async (user: string) => user !== 'stranger',
@@ -117,16 +138,7 @@ t.test('a page that loads its history while a writer never stops has each line o
       return answer
     }
   }
-  const app = Fastify()
-  await app.register(realtime, { jwt: { secret: SECRET }, limits: { rate: { messages: 10_000, burst: 10_000 } } })
-  declareSupport(app, lines)
-  const url = await listen(t, app)
-  const token = (sub: string): string => app.jwt.sign({ sub }, { expiresIn: '1m' })
-  const open = (sub: string): Client => {
-    const client = connect(`${url}/ws`, { token: token(sub), WebSocket })
-    t.teardown(() => { client.close() })
-    return client
-  }
+  const { url, token, open, showSupport } = await supportApp(t, lines)
   const writer = open('writer').join('support/1' as never) as unknown as Room
   await writer.joined
   const over = new AbortController()
@@ -151,6 +163,50 @@ t.test('a page that loads its history while a writer never stops has each line o
   t.equal(answer.status, 403)
   const { joined } = open('stranger').join('support/1' as never) as unknown as Room
   await t.rejects(joined, { code: 'forbidden' })
+})
+
+t.test('a page that was away for longer than the history of its room shows the newest lines without a hole', async (t) => {
+  const kept: Line[] = []
+  const { app, url, token, open, showSupport } = await supportApp(t, {
+    mayRead: async () => true,
+    insert: async () => undefined,
+    newest: async (_room: string, count: number) => kept.slice(-count)
+  })
+  const write = async (count: number): Promise<void> => {
+    for (let n = 0; n < count; n++) {
+      const line = { id: `${kept.length}`, by: 'writer', text: `${kept.length}` }
+      kept.push(line)
+      await app.rooms.broadcast('support/1', 'said', line)
+    }
+  }
+  let isDown = false
+  const sockets = new Set<WebSocket>()
+  const client = open('reader', class extends WebSocket {
+    constructor (address: string, protocols: string[]) {
+      super(isDown ? 'ws://127.0.0.1:1' : address, protocols)
+      sockets.add(this)
+    }
+  })
+  let shown: Line[] = []
+  await write(5)
+  await showSupport(client, '1', async () => await fetch(`${url}/support/1`, {
+    headers: { authorization: `Bearer ${token('reader')}` }
+  }), (all) => { shown = all })
+  await write(5)
+  await until('the lines before the break', () => shown.length === 10)
+  let gaps = 0
+  client.on('gap', () => { gaps++ })
+  isDown = true
+  for (const socket of sockets) socket.terminate()
+  await until('the break', () => client.state === 'reconnecting')
+  await write(250)
+  isDown = false
+  client.reconnect()
+  await until('the newest line', () => shown.at(-1)?.id === '259')
+  await write(1)
+  await until('a line behind the reload', () => shown.at(-1)?.id === '260')
+  t.equal(gaps, 1)
+  t.same(shown.map(({ id }) => Number(id)), shown.map((_, at) => 261 - shown.length + at), `${shown.length} lines in a row`)
 })
 
 t.test('a cookie opens each transport for pages of the site, and ends with the logout', async (t) => {

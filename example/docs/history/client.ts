@@ -19,7 +19,10 @@ export async function showSupport (
   room.on('said', ({ data }) => { add([data]) })
   await room.snapshot(async () => {                     // runs again by itself when events were lost
     const answer = await load()
-    add(await answer.json() as Line[])
+    if (!answer.ok) throw new Error(`the history answers ${answer.status}`)
+    const newest = await answer.json() as Line[]
+    lines.clear()                                       // replace, never merge: it may not reach back to what is here
+    add(newest)
     return answer                                       // its header has the position
   })
 }
