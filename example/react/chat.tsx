@@ -5,6 +5,7 @@ import { me } from './client.js'
 
 export function Chat ({ id }: { readonly id: string }): ReactElement {
   const room = useRoom(chat.at({ id }), { last: 50, events: ['said'] })
+  const { state } = useConnection()
   const [typing, setTyping] = useState('')
   const list = useRef<HTMLOListElement>(null)
   useEvent(room, 'typing', ({ data }) => { setTyping(data.name) })
@@ -27,7 +28,13 @@ export function Chat ({ id }: { readonly id: string }): ReactElement {
         ))}
       </ol>
       <p className='typing' aria-live='polite'>{typing !== '' && `${typing} is typing`}</p>
-      <Composer send={(text) => room.send('say', { text })} onType={() => { void room.send('type', {}) }} />
+      <Composer
+        send={(text) => room.send('say', { text })}
+        onType={() => {
+          // What is told late is of no use, so it does not wait for a link.
+          if (state === 'open') room.send('type', {}, { timeout: 2_000 }).catch(() => undefined)
+        }}
+      />
     </main>
   )
 }

@@ -9,7 +9,7 @@ const chat = defineRoom('chat/:id', {
   events: { said: Type.Object({ text: Type.String(), by: Type.String() }) }
 })
 
-const app = Fastify()
+const app = Fastify({ logger: { level: 'warn' } })
 await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
 
 app.room(chat, {
@@ -25,7 +25,7 @@ app.get('/token', async ({ query }) => app.jwt.sign({ sub: query.name }, { expir
 
 app.get('/', async (_request, reply) => await reply.type('text/html').send(`<!doctype html>
 <title>Chat</title>
-<form><input name="text" aria-label="Message" autofocus> <button>Send</button></form>
+<form><input name="text" aria-label="Message" required autofocus> <button>Send</button></form>
 <ul></ul>
 <script type="module">
   import { connect } from '/ws/client.js'
@@ -41,8 +41,9 @@ app.get('/', async (_request, reply) => await reply.type('text/html').send(`<!do
   })
   document.querySelector('form').onsubmit = async (event) => {
     event.preventDefault()
-    await room.send('say', { text: event.target.text.value })
-    event.target.reset()
+    const text = event.target.text.value
+    event.target.reset()                         // at once, so that a second Enter sends nothing twice
+    await room.send('say', { text }).catch((error) => alert(error.message))
   }
 </script>`))
 

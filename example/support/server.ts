@@ -24,4 +24,4 @@ closeWithGrace({ delay: 30_000 }, async ({ err }) => {
 })
 
 const url = await app.listen({ host: '127.0.0.1', port: Number(PORT ?? 3000) })
-console.log(`The support chat is at ${url}/ (enter as ada, and in another window as grace with the password sesame)`)
+console.log(`The support chat is at ${url}/ (ada's password is engine, and grace's is sesame)`)

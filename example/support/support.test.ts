@@ -8,9 +8,9 @@ test('what a customer says is stored, and an agent hears it', async (t) => {
   const app = await buildApp({ messages: openMessages(':memory:'), realtime: { jwt: { secret: 'x'.repeat(32) } } })
   t.after(() => app.close())
   await app.ready()
-  const tokenOf = async (body: object): Promise<string> =>
-    (await app.inject({ method: 'POST', url: '/login', body })).json<{ token: string }>().token
-  const [ada, grace] = [await tokenOf({ name: 'ada' }), await tokenOf({ name: 'grace', password: 'sesame' })]
+  const tokenOf = async (name: string, password: string): Promise<string> =>
+    (await app.inject({ method: 'POST', url: '/login', body: { name, password } })).json<{ token: string }>().token
+  const [ada, grace] = [await tokenOf('ada', 'engine'), await tokenOf('grace', 'sesame')]
 
   const customer = await createPeer(app, { room: 'conversations/ada', token: ada })
   const agent = await createPeer(app, { room: 'desk', token: grace })

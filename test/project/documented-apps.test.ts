@@ -25,9 +25,11 @@ async function tab (t: Test, browser: Browser, url: string): Promise<Page> {
   return page
 }
 
-async function enter (page: Page, name: string, password = ''): Promise<Page> {
+const PASSWORDS = { ada: 'engine', bob: 'ladder', grace: 'sesame' }
+
+async function enter (page: Page, name: keyof typeof PASSWORDS, password = PASSWORDS[name]): Promise<Page> {
   await page.getByLabel('Your name').fill(name)
-  await page.getByLabel('Password, for agents').fill(password)
+  await page.getByLabel('Password').fill(password)
   await page.getByRole('button', { name: 'Enter' }).click()
   return page
 }
@@ -99,11 +101,13 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
 
   await t.test('step 2: an agent enters each conversation, a customer the own one only', async (t) => {
     const { url } = await startStep(t, 2)
+    const stranger = await enter(await tab(t, browser, url), 'ada', 'a guess')
+    await stranger.getByText('wrong name or password').waitFor()
     const ada = await enter(await tab(t, browser, url), 'ada')
     const grace = await tab(t, browser, `${url}/?customer=ada`)
     await enter(grace, 'grace', 'wrong')
-    await grace.getByText('wrong password').waitFor()
-    await enter(grace, 'grace', 'sesame')
+    await grace.getByText('wrong name or password').waitFor()
+    await enter(grace, 'grace')
     await say(grace, 'what is it?')
     await lines(ada, 'grace: what is it?')
     const bob = await enter(await tab(t, browser, `${url}/?customer=ada`), 'bob')
@@ -131,10 +135,14 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
     const other = await enter(await tab(t, browser, first.url), 'ada')
     await lines(other, 'one')
     await first.stop()
-    await startStep(t, 4, { PORT: new URL(first.url).port })
     await say(ada, 'two')
-    await lines(ada, 'one', 'two')
-    await lines(other, 'one', 'two')
+    await ada.getByLabel('Message').press('Enter')
+    t.same(await ada.locator('#pending li').allTextContents(), ['two'], 'a second Enter sends nothing')
+    await startStep(t, 4, { PORT: new URL(first.url).port })
+    await say(ada, 'three')
+    await lines(ada, 'one', 'two', 'three')
+    await lines(other, 'one', 'two', 'three')
+    await ada.locator('#pending li').waitFor({ state: 'detached' })
     const bob = await enter(await tab(t, browser, `${first.url}/?customer=ada`), 'bob')
     await bob.getByText('forbidden: not allowed').waitFor()
     // An uncaught error would have come by the next turn of the page, and fail the test.
@@ -144,7 +152,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
   for (const what of ['step 5', 'step 6'] as const) {
     await t.test(`${what}: an agent finds the conversation at the desk, and each sees the other`, async (t) => {
       const { url } = what === 'step 5' ? await startStep(t, 5) : await startExample(t, 'support', variables('6'))
-      const grace = await enter(await tab(t, browser, url), 'grace', 'sesame')
+      const grace = await enter(await tab(t, browser, url), 'grace')
       const ada = await enter(await tab(t, browser, url), 'ada')
       await say(ada, 'it is broken')
       await grace.getByRole('button', { name: /it is broken/ }).click()
@@ -154,7 +162,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
       await ada.getByText('grace is typing').waitFor()
       await say(grace, 'which one?')
       await lines(ada, 'it is broken', 'which one?')
-      await enter(await tab(t, browser, url), 'grace', 'sesame')
+      await enter(await tab(t, browser, url), 'grace')
         .then((later) => later.getByRole('button', { name: /which one/ }).waitFor())
       if (what === 'step 5') return
       for (const width of [390, 768, 1_280]) {

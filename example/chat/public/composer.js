@@ -13,7 +13,7 @@ export function startComposer (current) {
     const { client, room } = current()
     if (Date.now() - typedAt < TYPING_EVERY || client.state !== 'open' || $('to').value !== '') return
     typedAt = Date.now()
-    room.send('type', {}).catch(() => undefined)
+    room.send('type', {}, { timeout: TYPING_EVERY }).catch(() => undefined)
   })
 
   $('say-form').addEventListener('submit', async (event) => {

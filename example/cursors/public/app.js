@@ -56,6 +56,6 @@ $('board').addEventListener('pointermove', ({ clientX, clientY }) => {
   // The newest place after each pause, and none while nothing moves.
   timer ??= setTimeout(() => {
     timer = undefined
-    if (client.state === 'open') room.send('point', next).catch(() => {})
+    if (client.state === 'open') room.send('point', next, { timeout: 1_000 }).catch(() => {})
   }, PACE)
 })

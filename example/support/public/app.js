@@ -5,11 +5,11 @@ const STATES = { connecting: 'Connecting', open: '', reconnecting: 'Reconnecting
 /** milliseconds between two words that somebody types, and for which they are shown */
 const TYPING = { every: 2_000, shown: 3_000 }
 
-let client, me, room
+let client, me, quiet, room
 
 $('login').addEventListener('submit', async (event) => {
   event.preventDefault()
-  const body = JSON.stringify({ name: $('name').value, password: $('password').value || undefined })
+  const body = JSON.stringify({ name: $('name').value, password: $('password').value })
   const answer = await fetch('/login', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
   const { message, role, token } = await answer.json()
   fail(message)
@@ -70,6 +70,8 @@ function open (customer) {
   room?.leave()
   const here = room = client.join(`conversations/${customer}`)
   const shown = new Set()
+  clearTimeout(quiet)
+  for (const id of ['list', 'members', 'typing']) $(id).replaceChildren()
   const show = (message) => {
     if (shown.has(message.id)) return
     shown.add(message.id)
@@ -82,7 +84,6 @@ function open (customer) {
       ? 'Nobody else is here'
       : `Here: ${others.map(({ userId, data }) => `${userId} (${data.role})`).join(', ')}`
   }
-  let quiet
   here.on('said', ({ data }) => { show(data); $('typing').textContent = '' })
   here.on('presence', drawMembers)
   here.on('typing', ({ data }) => {
@@ -113,20 +114,21 @@ function lineOf ({ by, text, at }) {
 
 let told = 0
 $('text').addEventListener('input', () => {
-  if (Date.now() - told < TYPING.every) return
+  if (client.state !== 'open' || Date.now() - told < TYPING.every) return
   told = Date.now()
-  room.send('type', {}).catch(() => {})
+  room.send('type', {}, { timeout: TYPING.every }).catch(() => {})
 })
 
 $('form').addEventListener('submit', async (event) => {
   event.preventDefault()
   const text = $('text').value.trim()
   if (text === '') return
+  const here = room
   $('text').value = ''
   try {
-    await room.send('say', { text })
+    await here.send('say', { text })
   } catch (error) {
     fail(`not sent: ${error.message}`)
-    $('text').value ||= text
+    if (room === here) $('text').value ||= text
   }
 })

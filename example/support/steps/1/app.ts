@@ -16,7 +16,7 @@ const conversation = defineRoom('conversations/:customer', {
 })
 // #endregion
 
-const app = Fastify()
+const app = Fastify({ logger: { level: 'warn' } })
 await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
 
 // #region room

@@ -30,7 +30,7 @@ const conversation = defineRoom('conversations/:customer', {
 const desk = defineRoom('desk', { events: { said: Said } })
 // #endregion
 
-const app = Fastify()
+const app = Fastify({ logger: { level: 'warn' } })
 await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
 
 const messages = openMessages(process.env.DATABASE ?? 'support.db')
@@ -54,20 +54,21 @@ app.room(conversation, {
 })
 // #endregion
 
-/** Your app asks its own table of users here. */
-const AGENTS = new Map([['grace', 'sesame']])
+/** Your app asks its own table of users here, which keeps hashes in place of passwords. */
+const USERS = new Map<string, { password: string, role: 'agent' | 'customer' }>([
+  ['grace', { password: 'sesame', role: 'agent' }],
+  ['ada', { password: 'engine', role: 'customer' }],
+  ['bob', { password: 'ladder', role: 'customer' }]
+])
 const Login = Type.Object({
   name: Type.String({ pattern: '^[a-z]+$', maxLength: 20 }),
-  password: Type.Optional(Type.String({ maxLength: 200 }))
+  password: Type.String({ maxLength: 200 })
 })
 
 app.post<{ Body: Static<typeof Login> }>('/login', { schema: { body: Login } }, async ({ body }, reply) => {
-  const password = AGENTS.get(body.name)
-  if (password !== undefined && password !== body.password) {
-    return await reply.code(401).send({ message: 'wrong password' })
-  }
-  const role = password === undefined ? 'customer' : 'agent'
-  return { role, token: app.jwt.sign({ sub: body.name, role }, { expiresIn: '8h' }) }
+  const user = USERS.get(body.name)
+  if (user?.password !== body.password) return await reply.code(401).send({ message: 'wrong name or password' })
+  return { role: user.role, token: app.jwt.sign({ sub: body.name, role: user.role }, { expiresIn: '8h' }) }
 })
 
 function may ({ role, sub }: RealtimeTypes['user'], customer: string): boolean {
