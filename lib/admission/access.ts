@@ -18,7 +18,11 @@ async function awaited (name: string, definition: string, answer: unknown): Prom
   if (said !== true) {
     throw new Refusal('forbidden', {
       room: name,
-      why: { definition, authorize: typeof said === 'object' && said !== null ? 'an object' : String(said) }
+      why: {
+        definition,
+        authorize: typeof said === 'object' && said !== null ? 'an object' : String(said),
+        fix: 'authorize decides who may enter: it has to answer true, or a promise of it'
+      }
     })
   }
 }

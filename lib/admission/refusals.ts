@@ -16,11 +16,13 @@ export interface Refused {
 
 const LIMIT = 'a limit of the options was reached: raise it, or find out who takes so much'
 
-/** Refusals that the app's developer or operator can mend, and how. The others are caused by the peer alone. */
+/**
+ * Refusals of this package that the app's developer or operator can mend, and how. The others are caused by the peer
+ * alone, are errors of the application, or say themselves what helps (`forbidden`, by what has refused).
+ */
 const MENDABLE: Partial<Readonly<Record<Code, string>>> = {
   unauthorized:
     'compare the secret of the verification with the one that signs, and auth.carriers with where the client puts its token',
-  forbidden: 'authorize decides who may enter: it has to answer true, or a promise of it',
   origin_refused: 'name the origin in options.origins',
   room_unknown: 'declare the room with app.room, on every node, or correct the name that the client uses',
   server_full: LIMIT,
@@ -71,7 +73,7 @@ export class Refusals {
       address,
       ...(room === undefined ? {} : { room: brief(room) })
     }
-    const fix = why?.fix ?? MENDABLE[word]
+    const fix = why?.fix ?? (refusal.isOfApp ? undefined : MENDABLE[word])
     // One code may stand for several limits, each of which has a fix of its own; their names are those of the source.
     const kind = typeof why?.limit === 'string' ? why.limit : word
     const suppressed = fix === undefined ? undefined : this.#warned.due(kind, this.#now())

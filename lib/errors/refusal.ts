@@ -51,6 +51,8 @@ export class Refusal extends Error {
   readonly data: ErrorData
   /** What was compared, for the log alone. */
   readonly why: Why | undefined
+  /** Whether it is an error of the application, of which this package knows no remedy. */
+  readonly isOfApp: boolean
   /** The user who was refused, once that is known. */
   userId: string | undefined
   /**
@@ -66,6 +68,7 @@ export class Refusal extends Error {
     super(options.message ?? message, options.cause === undefined ? undefined : { cause: options.cause })
     this.word = word
     this.why = options.why
+    this.isOfApp = options.as !== undefined
     this.statusCode = options.as?.statusCode ?? status
     this.room = options.room
     this.outcome = options.outcome
@@ -96,8 +99,9 @@ export class Refusal extends Error {
   /** Returns the same refusal, told of one room of several. */
   in (room: string): Refusal {
     const { message, retryAfter, details } = this.data
-    const { code, statusCode, why, cause } = this
-    return new Refusal(this.word, { message, retryAfter, details, room, as: { code, statusCode }, why, cause })
+    const { code, statusCode, isOfApp, why, cause } = this
+    const as = isOfApp ? { code, statusCode } : undefined
+    return new Refusal(this.word, { message, retryAfter, details, room, as, why, cause })
   }
 }
 

@@ -11,6 +11,8 @@ export interface AdminOptions {
   readonly authenticate: (request: FastifyRequest) => Promise<unknown>
 }
 
+const ADMINS = 'stats.authorize decides who may look; without it a user whose role is admin, and whoever has stats.token'
+
 function digest (text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
@@ -40,7 +42,7 @@ export function createAdmin ({
     const isAdmin = authorize === undefined
       ? (user as { role?: unknown } | null)?.role === 'admin'
       : await authorize(user as User, request) === true
-    if (!isAdmin) throw new Refusal('forbidden', { message: 'only for admins' })
+    if (!isAdmin) throw new Refusal('forbidden', { message: 'only for admins', why: { fix: ADMINS } })
     return { isScraper: false }
   }
 }

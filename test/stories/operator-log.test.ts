@@ -3,12 +3,13 @@ import Fastify from 'fastify'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
-import { Refusal } from '../../lib/errors/refusal.js'
+import { Refusal, refusalOf } from '../../lib/errors/refusal.js'
 import realtime, { type RealtimeOptions } from '../../lib/index.js'
 import { Refusals } from '../../lib/admission/refusals.js'
 import { resolveOptions } from '../../lib/options/resolve.js'
 import { findRisks } from '../../lib/plugin/guards.js'
 import { NodeWatch } from '../../lib/plugin/node-watch.js'
+import { codes } from '../../lib/protocol/codes.js'
 import { ask, type Answer } from '../helpers/ask.js'
 import {
   chat, connect, declareChat, eventually, start, TRANSPORTS, type Running, type StartOptions
@@ -158,6 +159,43 @@ for (const [what, { options, peer, code, line }] of Object.entries(CASES)) {
     t.equal(lines.length, 1)
   })
 }
+
+t.test('an error of the app, whatever its code, is no warning, and has no advice that is for a refusal of this package', (t) => {
+  let now = 0
+  const told: Array<readonly [string, string]> = []
+  const line = (level: string) => (_fields: object, msg: string): void => { told.push([level, msg]) }
+  const refusals = new Refusals({ warn: line('warn'), info: line('info') } as never, undefined, () => {
+    now += 1_000
+    return now
+  })
+  for (const code of [...Object.keys(codes), 'agents_only']) {
+    for (const statusCode of [400, 401, 403, 429]) {
+      const { refusal } = refusalOf(Object.assign(new Error('not so'), { statusCode, code }))
+      for (const each of [refusal, refusal.in('chat/1')]) refusals.note(each, { address: '192.0.2.1' })
+      t.same(new Set(told.splice(0).map(String)), new Set([`info,refused with ${code}: not so`]), `${statusCode} ${code}`)
+    }
+  }
+  t.end()
+})
+
+t.test('a handler that lets only some do something is not answered with advice on who may enter', async (t) => {
+  const server = await start(t, {
+    declare: (app) => {
+      app.room(chat, {
+        authorize: () => true,
+        on: {
+          say () { throw Object.assign(new Error('only agents do this'), { statusCode: 403, code: 'agents_only' }) },
+          type () {}
+        }
+      })
+    }
+  })
+  const peer = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
+  peer.send({ type: 'say', room: 'chat/1', id: '1', data: { text: 'x' } })
+  t.match(await peer.next('error'), { data: { code: 'agents_only' } })
+  const lines = logged(server).filter(({ code }) => code === 'agents_only')
+  t.same(lines.map(({ level, msg }) => [level, msg]), [[30, 'refused with agents_only: only agents do this']])
+})
 
 t.test(
   'when the cookie carrier comes without origins, the start is refused and the error names the option',
@@ -316,15 +354,15 @@ t.test(
     let now = 0
     const log = { warn: write('warn'), info: write('info'), debug: write('debug'), error: write('error') }
     const refusals = new Refusals(log as never, undefined, () => now)
-    const note = (word: 'room_full' | 'draining' | 'forbidden'): void => {
+    const note = (word: 'room_full' | 'draining' | 'room_unknown'): void => {
       refusals.note(new Refusal(word), { address: '::1' })
     }
     for (let i = 0; i < 5; i++) note('room_full')
-    note('forbidden')
+    note('room_unknown')
     note('draining')
     t.same(
       levels.map(({ level, fields }) => `${level} ${String(fields.code)}`),
-      ['warn room_full', ...Array<string>(4).fill('info room_full'), 'warn forbidden', 'info draining']
+      ['warn room_full', ...Array<string>(4).fill('info room_full'), 'warn room_unknown', 'info draining']
     )
     now = 60_000
     note('room_full')
