@@ -41,8 +41,8 @@ export interface Parts {
 
 export async function buildApp ({ messages, realtime: options, fastify = {} }: Parts): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify(fastify)
-  await app.register(realtime, options)
   app.addHook('onClose', async () => { messages.close() })
+  await app.register(realtime, options)
   // #endregion
 
   app.room(desk, { authorize: ({ user }) => user.role === 'agent' })

@@ -121,7 +121,7 @@ export interface CoreRoom<M extends AnyMessages, E, D> {
     left: Member<D>[]
     /** Users who are shown with other data now. */
     changed: Member<D>[]
-  }) => void): () => void
+  }) => void, options?: ListenOptions): () => void
   /**
    * Sends a message, now or when the client has reconnected, in the order of the calls and with one effect only.
    * Resolves with the typed reply.

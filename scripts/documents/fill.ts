@@ -1,6 +1,7 @@
 import { aimsTable } from './aims-table.js'
 import { benchFigure } from './bench-figure.js'
 import { besideTable } from './beside-table.js'
+import { clientTable } from './client-table.js'
 import { metricsTable } from './metrics-table.js'
 import { sizesTable } from './sizes-table.js'
 
@@ -8,6 +9,9 @@ const TABLES: Readonly<Record<string, () => string>> = {
   metrics: metricsTable,
   beside: besideTable,
   aims: aimsTable,
+  'options of connect': () => clientTable('BaseOptions', 'ConnectOptions'),
+  'options of join': () => clientTable('JoinOptions'),
+  'options of send': () => clientTable('SendOptions'),
   'options of the core': () => sizesTable('Added to the core'),
   hooks: () => sizesTable('Added to the client'),
   'files of the core': () => sizesTable('Files of the core')
@@ -16,7 +20,8 @@ const TABLES: Readonly<Record<string, () => string>> = {
 /**
  * Writes into a document what is known elsewhere: between `<!-- figure: name -->` and `<!-- end -->` a number of a
  * benchmark, between `<!-- table: metrics -->` and `<!-- end -->` a row for each metric, and below `table: beside` one
- * for each workload that the benchmark has compared. The other tables are those of bench/SIZES.md.
+ * for each workload that the benchmark has compared. The options of the client are
+ * those of lib/client/types.ts, and the other tables those of bench/SIZES.md.
  *
  * @returns the document; where nothing is out of date, the same text
  * @throws an error that names the place of which nothing is known

@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { run } from '../../scripts/matrix/run.js'
@@ -8,12 +8,11 @@ import { ROOT } from '../../scripts/matrix/tarball.js'
 import { openMessages } from '../../example/support/database.js'
 import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
 import { blocksOf, PAGES } from '../helpers/documents.js'
-import { startExample, startProgram, type Example } from '../helpers/example.js'
+import { startProgram, type Example } from '../helpers/example.js'
 
 const SECRET = 'a secret of the tutorial, long enough'
-/** The pages of the steps that are copied; the sixth step is the example itself. */
-const PAGES_OF_STEPS = PAGES.filter((page) => /^docs\/tutorial\/[1-5]-/.test(page))
-const PACKAGES = ['fastify', '@sinclair/typebox', 'node-sqlite3-wasm']
+const PAGES_OF_STEPS = PAGES.filter((page) => /^docs\/tutorial\/[1-6]-/.test(page))
+const PACKAGES = ['fastify', '@sinclair/typebox', 'node-sqlite3-wasm', 'close-with-grace']
 
 /** A tab of its own: pages of one browser share nothing here. */
 async function tab (t: Test, browser: Browser, url: string): Promise<Page> {
@@ -68,9 +67,13 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
     const folder = join(directory, `step ${step}`)
     await mkdir(folder, { recursive: true })
     for (const { quoted, text } of PAGES_OF_STEPS.slice(0, step).flatMap(blocksOf)) {
-      if (quoted?.includes('#') === false) await writeFile(join(folder, basename(quoted)), text)
+      if (quoted?.includes('#') !== false) continue
+      const [, inFolder = basename(quoted)] = /\/(public\/.+)$/.exec(quoted) ?? []
+      await mkdir(dirname(join(folder, inFolder)), { recursive: true })
+      await writeFile(join(folder, inFolder), text)
     }
-    return await startProgram(t, ['--import', 'tsx', join(folder, 'app.ts')], { ...variables(`${step}`), ...more })
+    const main = join(folder, step === 6 ? 'server.ts' : 'app.ts')
+    return await startProgram(t, ['--import', 'tsx', main], { ...variables(`${step}`), ...more })
   }
 
   await t.test('README: the app, copied out of it into a folder with what it installs, lets two tabs talk', async (t) => {
@@ -149,9 +152,9 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
     await bob.evaluate('0')
   })
 
-  for (const what of ['step 5', 'step 6'] as const) {
-    await t.test(`${what}: an agent finds the conversation at the desk, and each sees the other`, async (t) => {
-      const { url } = what === 'step 5' ? await startStep(t, 5) : await startExample(t, 'support', variables('6'))
+  for (const step of [5, 6]) {
+    await t.test(`step ${step}: an agent finds the conversation at the desk, and each sees the other`, async (t) => {
+      const { url } = await startStep(t, step)
       const grace = await enter(await tab(t, browser, url), 'grace')
       const ada = await enter(await tab(t, browser, url), 'ada')
       await say(ada, 'it is broken')
@@ -164,7 +167,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
       await lines(ada, 'it is broken', 'which one?')
       await enter(await tab(t, browser, url), 'grace')
         .then((later) => later.getByRole('button', { name: /which one/ }).waitFor())
-      if (what === 'step 5') return
+      if (step === 5) return
       for (const width of [390, 768, 1_280]) {
         await grace.setViewportSize({ width, height: 800 })
         t.equal(await grace.evaluate('document.documentElement.scrollWidth - innerWidth'), 0, `it fits ${width} pixels`)
@@ -173,7 +176,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
   }
 
   await t.test('step 6: the test that it shows passes', async (t) => {
-    const testing = ['--import', 'tsx', '--test', 'example/support/support.test.ts']
+    const testing = ['--import', 'tsx', '--test', join(directory, 'step 6', 'support.test.ts')]
     const { code, output } = await run(process.execPath, testing, { cwd: ROOT })
     t.equal(code, 0, output)
   })

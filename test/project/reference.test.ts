@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
+import ts from 'typescript'
 import { messages } from '../../docs/.vitepress/messages.js'
 import * as misuse from '../../lib/errors/misuse.js'
 import { resolveOptions } from '../../lib/options/resolve.js'
 import { DEFAULTS } from '../../lib/options/defaults.js'
-import { codes } from '../../lib/protocol/codes.js'
+import { codes, isCode } from '../../lib/protocol/codes.js'
 import { fill } from '../../scripts/documents/fill.js'
 import { documentOf, PAGES, ROOT, rowsOf } from '../helpers/documents.js'
 
@@ -98,6 +99,36 @@ t.test('the table of options names every option, and each default is the one of 
     [],
     'every row is an option'
   )
+})
+
+/** The codes with which the client itself refuses, or says that something is broken. */
+function codesOfClient (): Set<string> {
+  const found = new Set<string>()
+  const words = (node: ts.Node | undefined): void => {
+    if (node === undefined) return
+    if (ts.isConditionalExpression(node)) [node.whenTrue, node.whenFalse].forEach(words)
+    else if (ts.isStringLiteral(node) && /^[a-z_]+$/.test(node.text) && !isCode(node.text)) found.add(node.text)
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && ts.isIdentifier(node.expression)) {
+      if (node.expression.text === 'refused') words(node.arguments[0])
+      if (node.expression.text === 'broken') words(node.arguments[1])
+    }
+    ts.forEachChild(node, visit)
+  }
+  const files = readdirSync(`${ROOT}lib/client`, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'))
+  for (const path of files) {
+    visit(ts.createSourceFile(path, documentOf(`lib/client/${path}`), ts.ScriptTarget.Latest, true))
+  }
+  return found
+}
+
+t.test('the list of the client\'s own codes has each of them, and no other', async (t) => {
+  const list = documentOf('docs/reference/client.md').split('\n').filter((line) => line.startsWith('  - `'))
+  const named = list.flatMap((line) => [...line.split(':')[0]!.matchAll(/`([a-z_]+)`/g)].map(([, word]) => word!))
+  const known = [...codesOfClient()]
+  t.ok(known.length >= 10, `${known.length} codes`)
+  t.same([...new Set(named)].filter((word) => known.includes(word) || !isCode(word)).sort(), known.sort())
 })
 
 t.test('the bounds without an option are those of the code', async (t) => {

@@ -20,12 +20,13 @@ const conversation = defineRoom('conversations/:customer', {
 // #endregion
 
 const app = Fastify({ logger: { level: 'warn' } })
-await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
-
-// #region room
+// #region open
 const messages = openMessages(process.env.DATABASE ?? 'support.db')
 app.addHook('onClose', async () => { messages.close() })
+await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
+// #endregion
 
+// #region room
 app.room(conversation, {
   authorize: ({ user, params }) => user.role === 'agent' || user.sub === params.customer,
   on: {

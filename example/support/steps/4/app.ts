@@ -18,10 +18,9 @@ const conversation = defineRoom('conversations/:customer', {
 })
 
 const app = Fastify({ logger: { level: 'warn' } })
-await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
-
 const messages = openMessages(process.env.DATABASE ?? 'support.db')
 app.addHook('onClose', async () => { messages.close() })
+await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
 
 app.room(conversation, {
   authorize: ({ user, params }) => may(user, params.customer),

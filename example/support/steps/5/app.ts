@@ -31,10 +31,9 @@ const desk = defineRoom('desk', { events: { said: Said } })
 // #endregion
 
 const app = Fastify({ logger: { level: 'warn' } })
-await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
-
 const messages = openMessages(process.env.DATABASE ?? 'support.db')
 app.addHook('onClose', async () => { messages.close() })
+await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
 
 // #region rooms
 app.room(desk, { authorize: ({ user }) => user.role === 'agent' })
