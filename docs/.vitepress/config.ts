@@ -1,7 +1,6 @@
 import { copyFile } from 'node:fs/promises'
 import { defineConfig } from 'vitepress'
 import { linkRepository } from './links.js'
-import { listMessages } from './messages.js'
 import { sidebar } from './sidebar.js'
 import { slugOf } from './slug.js'
 
@@ -19,7 +18,6 @@ export default defineConfig({
     anchor: { slugify: slugOf },
     config: (md) => {
       linkRepository(md)
-      listMessages(md)
     }
   },
   buildEnd: async ({ outDir }) => { await copyFile(new URL('../../llms.txt', import.meta.url), `${outDir}/llms.txt`) },

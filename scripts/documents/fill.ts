@@ -2,6 +2,7 @@ import { aimsTable } from './aims-table.js'
 import { benchFigure } from './bench-figure.js'
 import { besideTable } from './beside-table.js'
 import { clientTable } from './client-table.js'
+import { messageList } from './messages.js'
 import { metricsTable } from './metrics-table.js'
 import { sizesTable } from './sizes-table.js'
 
@@ -21,7 +22,8 @@ const TABLES: Readonly<Record<string, () => string>> = {
  * Writes into a document what is known elsewhere: between `<!-- figure: name -->` and `<!-- end -->` a number of a
  * benchmark, between `<!-- table: metrics -->` and `<!-- end -->` a row for each metric, and below `table: beside` one
  * for each workload that the benchmark has compared. The options of the client are
- * those of lib/client/types.ts, and the other tables those of bench/SIZES.md.
+ * those of lib/client/types.ts, `table: messages of CODE` lists what the errors of a code say, and the other tables
+ * are those of bench/SIZES.md.
  *
  * @returns the document; where nothing is out of date, the same text
  * @throws an error that names the place of which nothing is known
@@ -31,7 +33,8 @@ export function fill (text: string): string {
     .replace(/(<!-- figure: (.+?) -->)[^\n]*?(<!-- end -->)/g, (_, start: string, name: string, end: string) =>
       `${start}${benchFigure(name)}${end}`)
     .replace(/(<!-- table: (.+?) -->\n)[^]*?(\n<!-- end -->)/g, (_, start: string, name: string, end: string) => {
-      const table = TABLES[name]
+      const code = /^messages of (\w+)$/.exec(name)?.[1]
+      const table = code === undefined ? TABLES[name] : () => messageList(code)
       if (table === undefined) throw new Error(`table "${name}": there are ${Object.keys(TABLES).join(' and ')} only`)
       return `${start}\n${table()}\n${end}`
     })

@@ -14,6 +14,8 @@ client.on('state', ({ state }) => {
   $('state-text').textContent = { connecting: 'Connecting', open: 'Connected', reconnecting: 'Reconnecting' }[state] ?? 'Closed'
 })
 
+client.on('gap', () => { $('error').textContent = 'Some notices were missed: more than the server keeps.' })
+
 // Every connection of the user is in this room from the start. `join` listens, and `last` asks for what came before.
 const inbox = client.join(`@user/${encodeURIComponent(user)}`, { last: 50 })
 const seen = `seen-${user}`

@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
-import type { MarkdownRenderer } from 'vitepress'
 
 const LIB = fileURLToPath(new URL('../../lib/', import.meta.url))
 
@@ -23,7 +22,7 @@ function textOf (node: ts.Node | undefined): string | undefined {
  * The messages of every error that is thrown for a misuse, by its code, as `new REALTIME_ERR_...(message)` and
  * `misuse(code, message)` have them in the source of the library.
  */
-export function messages (): Map<string, string[]> {
+function messages (): Map<string, string[]> {
   const found = new Map<string, string[]>()
   const add = (code: string, message: string | undefined): void => {
     // What is a name or a value and nothing else says nothing.
@@ -47,13 +46,9 @@ export function messages (): Map<string, string[]> {
   return found
 }
 
-/** Puts the messages of a code where a page has `<!-- messages: CODE -->`, as the source of the library has them. */
-export function listMessages (md: MarkdownRenderer): void {
-  md.core.ruler.before('normalize', 'messages', (state) => {
-    if (!state.src.includes('<!-- messages: ')) return
-    const all = messages()
-    state.src = state.src.replace(/^<!-- messages: (\w+) -->$/gm, (_, code: string) => (all.get(code) ?? [])
-      .map((message) => `- \`${message.replaceAll('`', '\'').replaceAll(/\s+/g, ' ')}\``)
-      .join('\n'))
-  })
+/** A line for each message of a code. @throws an error where the source has none */
+export function messageList (code: string): string {
+  const all = messages().get(code)
+  if (all === undefined) throw new Error(`lib/ has no message of ${code}`)
+  return all.map((message) => `- \`${message.replaceAll('`', '\'').replaceAll(/\s+/g, ' ')}\``).join('\n')
 }
