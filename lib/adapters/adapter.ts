@@ -193,6 +193,13 @@ export interface PresenceStore {
    */
   leave (room: string, entry: PresenceEntry, grace: number): Awaitable<void>
   /**
+   * A client has come back by a new connection, which has joined, and has named those that it had before: ends their
+   * entries of this user at once, whichever node holds them, dead or alive. Absent: each ends with its grace or lease.
+   *
+   * @returns whether another node holds one of them, as far as the store knows, and has to be told
+   */
+  succeed? (room: string, userId: string, former: readonly string[]): Awaitable<boolean>
+  /**
    * Milliseconds between two renewals of entries that are joined with this lease; absent: a third of it. An adapter
    * that keeps entries for as long as it hears of their node needs them rarely, to repair what was lost.
    */
@@ -473,6 +480,19 @@ export type ControlMessage =
     readonly user: string
     /** The connection. */
     readonly connection: string
+  }
+  | {
+    /**
+     * A client has come back to the sending node: its former connections are no longer shown in the room, though a node
+     * may not have heard yet that one has ended.
+     */
+    readonly type: 'resumed'
+    /** Its user. */
+    readonly user: string
+    /** The room. */
+    readonly room: string
+    /** The former connections, at least one. */
+    readonly former: readonly string[]
   }
   | {
     /** The node on which a connection lives is asked to do something with it; its `answer` has the same id. */

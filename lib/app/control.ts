@@ -127,6 +127,9 @@ export class RemoteControl {
       case 'shown':
         cluster.shown(message, from)
         return
+      case 'resumed':
+        hub.resumed(message.room, message.user, message.former)
+        return
       case 'pong': {
         const peer = connections.get(message.connection)
         if (peer?.userId === message.user) peer.pong(message.id)

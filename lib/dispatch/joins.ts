@@ -5,7 +5,7 @@ import type { Revocations } from '../auth/revocations.js'
 import type { Identity } from '../connection/identity.js'
 import { Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
-import { codes, isCode, type EndReason } from '../protocol/codes.js'
+import { codes, isCode, isForGood, type EndReason } from '../protocol/codes.js'
 import { formerOf } from '../protocol/cursor.js'
 import type { JoinCommand } from '../protocol/frames.js'
 import type { Hub } from '../rooms/hub.js'
@@ -77,6 +77,7 @@ export class Joins {
       const request = { since, last, former: formerOf(former), ...(named === undefined ? {} : { known: { named } }) }
       const isMoved = known?.room.declaration.builtIn !== undefined && (since !== undefined || last !== undefined)
       if (known !== undefined && !isMoved) {
+        rooms.succeed(known, request.former)
         const data = { ...(known.room.hasHistory ? known.room.position : {}), ...known.room.declaration.terms }
         connection.sendFrame({ type: 'ack', room: name, id, data })
         return
@@ -102,6 +103,7 @@ export class Joins {
   async #move (membership: Membership, request: JoinRequest): Promise<Pick<Entered, 'data' | 'start'>> {
     membership.park()
     membership.former = request.former
+    this.#options.rooms.succeed(membership, request.former)
     return await this.#options.rooms.rejoin(membership, request, false)
   }
 
@@ -214,9 +216,13 @@ export class Joins {
     return true
   }
 
-  /** Removes an ended connection from its rooms; its presence lasts for the grace, in which it may reconnect. */
+  /**
+   * Removes an ended connection from its rooms; its presence lasts for the grace, in which it may reconnect, unless its
+   * client will not.
+   */
   leaveAll (connection: Peer, reason: EndReason): void {
-    for (const membership of connection.rooms.all()) this.#leave(connection, membership, reason, false)
+    const isMeant = isForGood(reason)
+    for (const membership of connection.rooms.all()) this.#leave(connection, membership, reason, isMeant)
   }
 
   /** @param isMeant whether the peer or the server ends it on purpose: its presence then ends without grace */

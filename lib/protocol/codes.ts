@@ -49,6 +49,14 @@ export type EndReason = Code | 'left' | 'gone'
 
 export const codes: Readonly<Record<Code, Row>> = table
 
+/**
+ * Whether nobody comes back after such an end. After `replaced` the user is here by a newer connection, which may still
+ * be entering its rooms, and one message that was too large ends a connection but not its client.
+ */
+export function isForGood (reason: EndReason): boolean {
+  return isCode(reason) && table[reason].retry === 'never' && reason !== 'replaced' && reason !== 'message_too_large'
+}
+
 export function isCode (value: unknown): value is Code {
   return typeof value === 'string' && Object.hasOwn(table, value)
 }

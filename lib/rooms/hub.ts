@@ -112,6 +112,10 @@ export class Hub {
       const rooms = (): Iterable<string> => this.#hidden.size === 0 ? this.#rooms.keys() : this.#present()
       this.#presence = new PresenceKeeper(adapter.presence, options.presence, rooms, (error) => {
         options.onError(error, 'presence')
+      }, (room, user, former) => {
+        adapter.control?.send({ type: 'resumed', user, room, former }).catch((error: unknown) => {
+          options.onError(error, 'control')
+        })
       })
     }
     this.#owned = new OwnedValues({
@@ -355,6 +359,20 @@ export class Hub {
     if (room.declaration.isWatched) this.occupancy?.leave(room.name, isMeant)
     this.#release(room)
     return true
+  }
+
+  /**
+   * The client of a member has named the connections that it had before, which are no longer shown.
+   *
+   * @param former ids, joined by commas
+   */
+  succeed ({ room, entry }: Membership, former: string | undefined): void {
+    if (entry !== undefined && former !== undefined) this.#presence?.succeed(room.name, entry, former)
+  }
+
+  /** A client has come back to another node, where that has ended the entries of its former connections. */
+  resumed (room: string, userId: string, former: readonly string[]): void {
+    this.#presence?.release(room, userId, former)
   }
 
   /**

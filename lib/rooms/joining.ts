@@ -107,6 +107,7 @@ export class Joining {
         entry = this.#presence.fenced(present);
         ({ changes, stop } = room.listen())
         await this.#presence.join(room.name, entry)
+        if (request.former !== undefined) this.#presence.succeed(room.name, entry, request.former)
         const taken = this.#adapter.presence!.snapshot(room.name, this.#presenceList)
         snapshot = taken instanceof Promise ? await taken : taken
       },

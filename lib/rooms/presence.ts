@@ -40,6 +40,7 @@ export class PresenceKeeper {
   readonly #options: PresenceOptions
   readonly #rooms: () => Iterable<string>
   readonly #onError: (error: unknown) => void
+  readonly #tell: (room: string, userId: string, former: readonly string[]) => void
   readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new OrderedMap<Placed & { readonly endsAt: number }>()
   readonly #renewal = new Rerun(() => this.#renewAll())
@@ -49,16 +50,19 @@ export class PresenceKeeper {
   #sweeper: NodeJS.Timeout | undefined
   #renewer: NodeJS.Timeout | undefined
 
+  /** @param tell tells the other nodes, one of which holds an entry that has been succeeded */
   constructor (
     store: PresenceStore,
     options: PresenceOptions,
     rooms: () => Iterable<string>,
-    onError: (error: unknown) => void
+    onError: (error: unknown) => void,
+    tell: (room: string, userId: string, former: readonly string[]) => void = () => {}
   ) {
     this.#store = store
     this.#options = options
     this.#rooms = rooms
     this.#onError = onError
+    this.#tell = tell
   }
 
   start (): void {
@@ -133,6 +137,32 @@ export class PresenceKeeper {
     this.#owed.delete(nameOf(room, entry))
     const joined = this.#store.join(room, entry, this.#options.lease)
     if (joined instanceof Promise) await joined
+  }
+
+  /**
+   * Ends the entries of the connections that a client had before its present one, which has joined: so the user is not
+   * shown for longer than that is, and never as gone in between. Where the store does not get it, they end with their
+   * grace or lease.
+   *
+   * @param former ids, joined by commas
+   */
+  succeed (room: string, { userId, connection }: PresenceEntry, former: string): void {
+    // A connection that polls comes back as itself.
+    const ids = former.split(',').filter((id) => id !== connection)
+    if (ids.length === 0) return
+    this.release(room, userId, ids)
+    this.#run(async () => {
+      if (await this.#store.succeed?.(room, userId, ids) === true) this.#tell(room, userId, ids)
+    })
+  }
+
+  /** Lets go of entries that a client has left behind, which the store has no more. */
+  release (room: string, userId: string, former: readonly string[]): void {
+    for (const id of former) {
+      const name = keyOf(id, room)
+      if (this.#entries.get(name)?.entry.userId === userId) this.#entries.delete(name)
+      if (this.#owed.get(name)?.entry.userId === userId) this.#owed.delete(name)
+    }
   }
 
   /** Whether this node keeps the connection of a user present in the room. */

@@ -118,3 +118,35 @@ t.test('a join that is given up late ends its own entry, not that of a later joi
   t.notOk(keeper.isHeld('chat/1', 'ada', 'poll'))
   t.same(left, [['poll', 2]])
 })
+
+t.test('what a client has left behind is not renewed any more, and other nodes are told only where one holds it', async (t) => {
+  const renewed: string[] = []
+  const asked: Array<readonly string[]> = []
+  const told: unknown[] = []
+  const keeper = new PresenceKeeper({
+    join: () => {},
+    leave: () => {},
+    succeed: (_room, _userId, former) => {
+      asked.push(former)
+      return former.includes('elsewhere')
+    },
+    snapshot: () => ({ sequence: 0, total: 0 }),
+    sweep: () => {},
+    renew: (entries) => { renewed.push(...entries.map(({ entry }) => entry.connection)) }
+  }, { grace: 1_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) }, (...all) => { told.push(all) })
+  const [old, present] = ['old', 'present'].map((connection) => ({ userId: 'ada', connection }))
+  await keeper.join('chat/1', old!)
+  await keeper.join('chat/2', old!)
+  await keeper.join('chat/1', { userId: 'bob', connection: 'bobs' })
+  await keeper.join('chat/1', present!)
+  keeper.succeed('chat/1', present!, 'present')
+  t.same(asked, [], 'who polls comes back as itself')
+  keeper.succeed('chat/1', present!, 'old,bobs')
+  await new Promise(setImmediate)
+  t.same([asked, told], [[['old', 'bobs']], []])
+  keeper.succeed('chat/1', present!, 'elsewhere')
+  await new Promise(setImmediate)
+  t.same(told, [['chat/1', 'ada', ['elsewhere']]])
+  await keeper.renew()
+  t.same(renewed.sort(), ['bobs', 'old', 'present'], 'in the other room it is still held')
+})

@@ -3,6 +3,7 @@ import { isRoomName } from '../../contract/names.js'
 import { MAX_LEFT_OUT, type Except, type LeftOut } from '../../protocol/except.js'
 import { isCode } from '../../protocol/codes.js'
 import { answeredError, RESERVED_TYPES } from '../../protocol/frames.js'
+import { MAX_FORMER } from '../../protocol/cursor.js'
 import { EPOCH, isOffset, type Position } from '../../protocol/position.js'
 import { isDeeperThan } from '../../protocol/json.js'
 import { isTraceparent } from '../../protocol/traceparent.js'
@@ -315,6 +316,13 @@ export function checkControl (value: unknown): ControlMessage | undefined {
     }
     case 'moved':
       return isName(user) && isName(connection) ? { type, user, connection } : undefined
+    case 'resumed': {
+      const former: unknown = value.former
+      return isName(user) && isRoom(room) && Array.isArray(former) && former.length > 0 &&
+        former.length <= MAX_FORMER && former.every(isName)
+        ? { type, user, room, former }
+        : undefined
+    }
     case 'node': {
       const { state } = value
       return state === 'new' || state === 'here' || state === 'leaving' ? { type, state } : undefined

@@ -74,6 +74,8 @@ const CALLS: Readonly<Record<string, Call>> = {
   leave: ({ core, by }, [room, entry, grace]) => {
     core.presence.leave(nameOf(room), entryOf(entry), boundOf(grace), by)
   },
+  succeed: ({ core, by }, [room, userId, former]) =>
+    core.presence.succeed(nameOf(room), nameOf(userId), listOf(former).map(nameOf), by),
   update: ({ core }, [room, user]) => {
     const { userId, data } = fieldsOf(user)
     return core.presence.update(nameOf(room), { userId: nameOf(userId), ...(data === undefined ? {} : { data }) })

@@ -41,6 +41,7 @@ export function clusterPresence (ask: Ask): PresenceStore {
       if (stamps.isPast(keyOf(room, connection), fence)) return
       return ask('leave', [room, { userId, connection }, grace], nothing)
     },
+    succeed: (room, userId, former) => ask('succeed', [room, userId, former], flagOf),
     update: (room, { userId, data }) => ask('update', [room, { userId, data }], flagOf),
     isPresent: (room, userId) => ask('present', [room, userId], flagOf),
     snapshot: (room, limit) => ask('snapshot', [room, limit], (answer): PresenceSnapshot => {

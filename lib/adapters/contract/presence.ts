@@ -65,6 +65,32 @@ export function presenceContract ({ name, pair, t }: Subject): void {
     t.equal((await b.adapter.presence.snapshot('chat/1', 10)).total, 0)
   })
 
+  t.test(`${name}: a client that has come back ends what its former connections hold, whichever node has them`, async (t) => {
+    const [a, b] = await pair(t)
+    const [one, other] = [a.adapter.presence, b.adapter.presence]
+    if (one?.succeed === undefined || other?.succeed === undefined) return t.pass('no succession')
+    await a.adapter.subscribe('chat/1', reliable)
+    const ann = (connection: string): { userId: string, connection: string } => ({ userId: 'ann', connection })
+    await one.join('chat/1', { userId: 'bob', connection: 'b1' }, 60_000)
+    await one.join('chat/1', ann('c1'), 60_000)
+    await one.join('chat/1', ann('c2'), 60_000)
+    await one.leave('chat/1', ann('c2'), 60_000)
+    await other.join('chat/1', ann('c3'), 60_000)
+    t.equal(await other.succeed('chat/1', 'ann', ['c2', 'b1', 'unknown']), false, 'one in its grace, one of another user')
+    t.equal(await other.succeed('chat/1', 'ann', ['c1']), a !== b, 'one that a node holds')
+    await other.join('chat/1', ann('c4'), 60_000)
+    t.equal(await other.succeed('chat/1', 'ann', ['c3']), false, 'one of the same node')
+    t.equal((await one.snapshot('chat/1', 200)).total, 2)
+    // What its node does with an entry that has been ended changes nothing.
+    await one.leave('chat/1', ann('c1'), 60_000)
+    await other.leave('chat/1', ann('c4'), 0)
+    await one.leave('chat/1', { userId: 'bob', connection: 'b1' }, 0)
+    await until('all changes', () => a.host.changes.get('chat/1')?.length === 4)
+    t.same(a.host.changes.get('chat/1')!.map(({ joined, left }) => [
+      joined.map(({ userId }) => userId), left.map(({ userId }) => userId)
+    ]), [[['bob'], []], [['ann'], []], [[], ['ann']], [[], ['bob']]])
+  })
+
   t.test(`${name}: what is shown of a user who is there changes once for all nodes, and stays when more entries come`, async (t) => {
     const [a, b] = await pair(t)
     const { presence } = a.adapter

@@ -91,6 +91,22 @@ export class MemoryPresence implements PresenceStore {
     else this.#ending.set(room, true)
   }
 
+  /** @param by names the node that asks: who is told that another one holds an entry */
+  succeed (room: string, userId: string, former: readonly string[], by?: unknown): boolean {
+    const presence = this.#rooms.get(room)
+    const present = presence?.users.get(userId)
+    if (presence === undefined || present === undefined) return false
+    let isElsewhere = false
+    for (const connection of former) {
+      const held = present.connections.get(connection)
+      isElsewhere ||= held !== undefined && held.by !== by && held.until === Number.POSITIVE_INFINITY
+      present.connections.delete(connection)
+    }
+    // The connection that has come back may have left meanwhile.
+    if (present.connections.size === 0) this.#sweepUsers(room, presence, [userId].values())
+    return isElsewhere
+  }
+
   update (room: string, { userId, data }: PresentUser): boolean {
     const presence = this.#rooms.get(room)
     const present = presence?.users.get(userId)

@@ -53,6 +53,21 @@ function holderOf (name: string): Holder {
   return { connection, node: node!, ttl: Number(ttl), stamp: stamp === undefined ? undefined : Number(stamp) }
 }
 
+/**
+ * Whether another node holds an entry of the connection.
+ *
+ * @param isAny what counts for an entry without a mark, which does not say whose it is
+ */
+export function isHeldElsewhere (
+  held: ReadonlyMap<string, number>, connection: string, node: string, isAny: boolean
+): boolean {
+  return [...held.keys()].some((name) => {
+    const holder = holderOf(name)
+    if (holder.connection !== connection) return false
+    return holder.node === undefined ? isAny : nodeOf(holder.node) !== node
+  })
+}
+
 /** @returns the time at which an entry under a mark, held for `ttl` ms, ends on its own */
 export function endOf (mark: string, ttl: number, now: number): number { return now + (mark === '' ? ttl : HELD) }
 

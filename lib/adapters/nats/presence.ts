@@ -3,7 +3,7 @@ import { gather, inBatches, inTurns } from '../../structures/slices.js'
 import type { PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore, PresentUser } from '../adapter.js'
 import type { NatsClock } from './clock.js'
 import { keyOf } from '../../protocol/key.js'
-import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
+import { drop, endOf, heldName, isHeldElsewhere, isLiving, isTakenSince, nextStamp } from './held.js'
 import { decoded, type NatsState, type Step } from './state.js'
 import { stateKey } from './tokens.js'
 import { Nodes } from '../broker/nodes.js'
@@ -68,6 +68,8 @@ export class NatsPresence implements PresenceStore {
   readonly #stamps = new Stamps()
   /** The leases of what lives as long as its node: that of this node's presence, and that of its contract. */
   readonly #leases = new Set<number>()
+  /** Whether there are entries that do not say which node holds them. */
+  #isUnmarked = false
   readonly #burial: Burial
   readonly #round = new Round(() => this.#rooms.keys())
   /** Number of the newest break of the link. */
@@ -114,7 +116,8 @@ export class NatsPresence implements PresenceStore {
   async #join (room: string, entries: readonly PresenceEntry[], lease: number, isRenewal: boolean): Promise<void> {
     const { clock, nodes } = this.#options
     const mark = nodes.mark(lease)
-    if (mark !== '') this.#leases.add(lease)
+    if (mark === '') this.#isUnmarked = true
+    else this.#leases.add(lease)
     const until = endOf(mark, lease, clock.now())
     let taken = 0
     await this.#change(!isRenewal, room, (present, joined) => {
@@ -152,6 +155,24 @@ export class NatsPresence implements PresenceStore {
       return true
     })
     this.#stamps.forget(name, stamp, fence)
+  }
+
+  async succeed (room: string, userId: string, former: readonly string[]): Promise<boolean> {
+    const { clock, nodes } = this.#options
+    let isElsewhere = false
+    await this.#change(true, room, ({ users }, _joined, left) => {
+      const user = users.get(userId)
+      isElsewhere = false
+      if (user === undefined) return false
+      const ended = former.filter((connection) => {
+        isElsewhere ||= isHeldElsewhere(user.connections, connection, nodes.id, this.#isUnmarked)
+        return drop(user.connections, connection)
+      })
+      // The connection that has come back may have left meanwhile.
+      if (user.connections.size === 0) expire(users, left, clock.now(), nodes)
+      return ended.length > 0
+    })
+    return isElsewhere
   }
 
   async update (room: string, { userId, data }: PresentUser): Promise<boolean> {

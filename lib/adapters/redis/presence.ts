@@ -8,7 +8,7 @@ import { namesOf, Nodes } from '../broker/nodes.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
 import {
-  PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SWEEP, PRESENCE_UPDATE
+  PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_LOOK, PRESENCE_MISSED, PRESENCE_SUCCEED, PRESENCE_SWEEP, PRESENCE_UPDATE
 } from './scripts/presence.js'
 import { Stamps } from '../broker/stamps.js'
 import { Burial, Round } from '../broker/sweeping.js'
@@ -41,6 +41,8 @@ export class RedisPresence implements PresenceStore {
   #lease = 0
   /** The leases of what lives as long as its node: that of this node's presence, and that of its contract. */
   readonly #leases = new Set<number>()
+  /** Whether there are entries that do not say which node holds them. */
+  #isUnmarked = false
   readonly #burial: Burial
   readonly #round = new Round(() => this.#rooms.keys())
   /** Time by `performance.now()` until which entries may have expired only because they could not be renewed. */
@@ -150,7 +152,8 @@ export class RedisPresence implements PresenceStore {
     const held = this.#rooms.get(room) ?? new Set<string>()
     this.#rooms.set(room, held)
     const mark = this.#nodes.mark(lease)
-    if (mark !== '') this.#leases.add(lease)
+    if (mark === '') this.#isUnmarked = true
+    else this.#leases.add(lease)
     for (const { connection } of entries) held.add(connection)
     const args = entries.flatMap((entry) => {
       const { connection, userId, data, fence = '' } = entry
@@ -178,6 +181,19 @@ export class RedisPresence implements PresenceStore {
       [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId), stamp, fence ?? '']
     )
     this.#stamps.forget(name, stamp, fence)
+  }
+
+  async succeed (room: string, userId: string, former: readonly string[]): Promise<boolean> {
+    const held = this.#rooms.get(room)
+    for (const connection of former) held?.delete(connection)
+    const args = [
+      this.#link.run,
+      this.#nodes.id,
+      this.#isUnmarked ? '1' : '',
+      keyOf(userId),
+      ...former.map((connection) => keyOf(connection))
+    ]
+    return Number(await this.#link.script(PRESENCE_SUCCEED, this.#keys.presence(room), args)) === 1
   }
 
   async update (room: string, { userId, data }: PresentUser): Promise<boolean> {

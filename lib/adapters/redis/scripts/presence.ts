@@ -158,6 +158,29 @@ return #left
 `)
 
 /**
+ * Ends entries of a user whose client has come back by another connection, whichever node holds them.
+ *
+ * KEYS  as PRESENCE_JOIN
+ * ARGV  1 run, 2 node, 3 '1' where entries have no mark, 4 user, then 5 each former connection; last the deadline
+ * Reply 1 where another node holds one of them, else 0
+ */
+export const PRESENCE_SUCCEED = change(7, PRESENCE + `
+use(1)
+repair(${LEASE})
+local left, isElsewhere = {}, 0
+for i = 5, #ARGV do
+  local entry = ARGV[i] .. '\\n' .. ARGV[4]
+  local mark = redis.call('HGET', nodes, entry)
+  if mark then
+    if nodeOf(mark) ~= ARGV[2] then isElsewhere = 1 end
+  elseif ARGV[3] == '1' and redis.call('ZSCORE', entries, entry) then isElsewhere = 1 end
+  remove(entry, left)
+end
+if #left > 0 then announce({}, left) end
+return isElsewhere
+`)
+
+/**
  * Shows a user who is there with other data.
  *
  * KEYS  as PRESENCE_JOIN
