@@ -7,6 +7,7 @@ import { checkCount, checkTime } from '../options/call-values.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { roomOfUser } from '../rooms/built-in.js'
 import type { Hub } from '../rooms/hub.js'
+import { nameOf } from '../rooms/room-name.js'
 import type { ConnectionEntry, ConnectionPage } from '../types/connections.js'
 import { callOptions, stringOption } from './call-options.js'
 import { decodePlace, encodePlace, type ConnectionPlace } from './connection-cursor.js'
@@ -33,7 +34,10 @@ export class AllConnections {
     this.#options = options
   }
 
-  /** @throws REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET, REALTIME_ERR_ROOM_UNKNOWN; Refusal `unavailable` */
+  /**
+   * @throws REALTIME_ERR_OPTIONS, REALTIME_ERR_TARGET, REALTIME_ERR_ROOM, REALTIME_ERR_ROOM_UNKNOWN; Refusal
+   *   `unavailable`
+   */
   async page (query: unknown): Promise<ConnectionPage> {
     const { node, own, gathering, control } = this.#options
     const { timeout, ...given } = this.#asked(query)
@@ -63,7 +67,7 @@ export class AllConnections {
   #asked (query: unknown): Omit<ListQuestion, 'bytes'> & { readonly timeout: number } {
     const { user, room, cursor, limit, timeout } = callOptions(query, 'connections')
     const userId = stringOption(user, 'user of connections')
-    const name = stringOption(room, 'room of connections')
+    const name = room === undefined ? undefined : nameOf(room)
     if (userId !== undefined) roomOfUser(userId)
     if (name !== undefined) this.#options.hub.locate(name)
     const most = limit === undefined ? DEFAULTS.connections : checkCount(limit, 'limit of connections')

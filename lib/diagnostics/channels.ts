@@ -99,9 +99,10 @@ export interface DeliverStep extends TracedStep {
 export const CONNECTION_OPEN = channel('fastify-realtime:connection.open')
 /** Published when it has ended. */
 export const CONNECTION_CLOSE = channel('fastify-realtime:connection.close')
+// Releases of @types/node differ in which of the two types is that of the context.
 /** Traces messages of clients. */
-export const MESSAGE = tracingChannel<unknown, MessageStep>('fastify-realtime:message')
+export const MESSAGE = tracingChannel<MessageStep, MessageStep>('fastify-realtime:message')
 /** Traces publications of this node. */
-export const BROADCAST = tracingChannel<unknown, BroadcastStep>('fastify-realtime:broadcast')
+export const BROADCAST = tracingChannel<BroadcastStep, BroadcastStep>('fastify-realtime:broadcast')
 /** Traces offers to members of this node. */
-export const DELIVER = tracingChannel<unknown, DeliverStep>('fastify-realtime:deliver')
+export const DELIVER = tracingChannel<DeliverStep, DeliverStep>('fastify-realtime:deliver')

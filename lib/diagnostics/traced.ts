@@ -8,7 +8,7 @@ import type { TracedStep } from './channels.js'
  *
  * @returns what the task returns; its promise is followed, not replaced by one of another time
  */
-export function traced<S extends TracedStep, T> (on: TracingChannel<unknown, S>, step: S, task: () => T): T {
+export function traced<S extends TracedStep, T> (on: TracingChannel<S, S>, step: S, task: () => T): T {
   return on.start.runStores(step, () => {
     try {
       const result = step.within === undefined ? task() : step.within(task)
@@ -28,17 +28,17 @@ export function traced<S extends TracedStep, T> (on: TracingChannel<unknown, S>,
   })
 }
 
-function settled<S extends TracedStep> (on: TracingChannel<unknown, S>, step: S, value: unknown): void {
+function settled<S extends TracedStep> (on: TracingChannel<S, S>, step: S, value: unknown): void {
   step.result = value
   ended(on, step)
 }
 
-function failed<S extends TracedStep> (on: TracingChannel<unknown, S>, step: S, error: unknown): void {
+function failed<S extends TracedStep> (on: TracingChannel<S, S>, step: S, error: unknown): void {
   step.error = error
   on.error.publish(step)
 }
 
-function ended<S extends TracedStep> (on: TracingChannel<unknown, S>, step: S): void {
+function ended<S extends TracedStep> (on: TracingChannel<S, S>, step: S): void {
   on.asyncStart.publish(step)
   on.asyncEnd.publish(step)
 }

@@ -1,11 +1,12 @@
 import type { ListedConnection } from '../adapters/adapter.js'
+import type { AnyAddress } from '../contract/types.js'
 
 /** Which connections are listed. Without `user` and `room`: all. */
 export interface ConnectionQuery {
   /** Those of this user. @default of all users */
   user?: string | undefined
-  /** Those in this room, by its name. @default in any room, or in none */
-  room?: string | undefined
+  /** Those in this room, by its name or address. @default in any room, or in none */
+  room?: string | AnyAddress | undefined
   /** The `cursor` of the page before. @default the first page */
   cursor?: string | undefined
   /** Connections of the page at most: 1 to 1 000, more counts as 1 000. @default 100 */

@@ -21,13 +21,16 @@ const QUIET = ['--no-audit', '--no-fund', '--no-update-notifier', '--loglevel', 
  */
 export class Workspace {
   readonly directory: string
+  /** The file that is installed. */
+  readonly tarball: string
 
-  private constructor (directory: string) {
+  private constructor (directory: string, tarball: string) {
     this.directory = directory
+    this.tarball = tarball
   }
 
   static async create (directory: string, tarball: Tarball): Promise<Workspace> {
-    const workspace = new Workspace(directory)
+    const workspace = new Workspace(directory, tarball.path)
     await mkdir(directory)
     await writeFile(join(directory, 'package.json'), '{ "private": true, "type": "module" }')
     const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as Manifest

@@ -109,6 +109,48 @@ for (const [method, good] of Object.entries(GOOD)) {
   })
 }
 
+const ADDRESSES: Readonly<Record<string, unknown>> = { 'chat/1': chat.at({ id: '1' }), 'ai/1': ai.at({ id: '1' }) }
+
+/** The same with the address of each room in place of its name, or what `other` makes of it. */
+function addressed (value: unknown, other = (address: unknown): unknown => address): unknown {
+  if (typeof value === 'string') return value in ADDRESSES ? other(ADDRESSES[value]) : value
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, addressed(each, other)]))
+}
+
+/** What names rooms in the options and targets of calls. */
+const NAMING: Readonly<Record<string, ReadonlyArray<readonly unknown[]>>> = {
+  broadcast: [['chat/1', 'said', { text: 'x', by: 'ada' }, { except: { room: 'chat/1' } }]],
+  broadcastWithAck: [['chat/1', 'said', { text: 'x', by: 'ada' }, { timeout: 1, except: { room: 'chat/1' } }]],
+  join: [[{ room: 'chat/1' }, 'ai/1']],
+  leave: [[{ room: 'chat/1' }, 'ai/1']],
+  close: [[{ room: 'chat/1' }]],
+  revoke: [[{ room: 'chat/1' }], [{ user: 'bob', room: 'chat/1' }]],
+  connections: [[{ room: 'chat/1' }]]
+}
+
+t.test('every call takes the address of a room wherever it takes its name, and refuses what is neither', async (t) => {
+  const { app } = await start(t, {
+    declare: (app) => {
+      declareChat(app, { presence: true })
+      app.room(inbox)
+      app.room(everyone)
+      app.room(ai)
+    }
+  })
+  const rooms = app.rooms as unknown as Record<string, Call>
+  for (const [method, good] of Object.entries(GOOD)) {
+    for (const args of [good, ...NAMING[method] ?? []]) {
+      if (JSON.stringify(addressed(args)) === JSON.stringify({ ...args })) continue
+      const given = (other?: (address: unknown) => unknown): never[] =>
+        Object.values(addressed(args, other) as object) as never[]
+      const said = `${method} ${JSON.stringify(args)}`
+      t.equal(await outcome(() => rooms[method]!(...given())), 'resolved', said)
+      t.equal(await outcome(() => rooms[method]!(...given(() => chat))), 'coded', `${said} with a family of rooms`)
+    }
+  }
+})
+
 t.test('every method of app.rooms that gives a promise is in the table', async (t) => {
   const { app } = await start(t)
   const names = Object.getOwnPropertyNames(Object.getPrototypeOf(app.rooms))

@@ -207,6 +207,7 @@ export async function questions (): Promise<void> {
   await app.rooms.close(room, { code: 'draining' })
   await app.rooms.revoke({ user: 'ada', room }, { message: 'no' })
   equal<string | undefined>()((await app.rooms.connections({ room: room.name })).cursor)
+  equal<string | undefined>()((await app.rooms.connections({ room })).cursor)
   // @ts-expect-error no word of the table
   await app.rooms.close(room, { code: 'odd' })
 }
