@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import realtime, { createPublisher, defineRoom } from '../../lib/index.js'
 import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
 import { chat, declareChat, everyone, inbox, start } from '../helpers/net.js'
@@ -85,17 +85,22 @@ async function outcome (call: () => unknown): Promise<string> {
   )
 }
 
+/** The calls of an app with a room of each kind. */
+async function everyRoom (t: Test): Promise<Record<string, Call>> {
+  const { app } = await start(t, {
+    declare: (app) => {
+      declareChat(app, { presence: true })
+      app.room(inbox)
+      app.room(everyone)
+      app.room(ai)
+    }
+  })
+  return app.rooms as unknown as Record<string, Call>
+}
+
 for (const [method, good] of Object.entries(GOOD)) {
   t.test(`app.rooms.${method} rejects with a code and never throws, whatever it is given`, async (t) => {
-    const { app } = await start(t, {
-      declare: (app) => {
-        declareChat(app, { presence: true })
-        app.room(inbox)
-        app.room(everyone)
-        app.room(ai)
-      }
-    })
-    const rooms = app.rooms as unknown as Record<string, Call>
+    const rooms = await everyRoom(t)
     // The question is one that nobody can answer.
     const wanted = method === 'request' ? 'coded' : 'resolved'
     t.equal(await outcome(() => rooms[method]!(...good as never[])), wanted, 'a good call')
@@ -130,15 +135,7 @@ const NAMING: Readonly<Record<string, ReadonlyArray<readonly unknown[]>>> = {
 }
 
 t.test('every call takes the address of a room wherever it takes its name, and refuses what is neither', async (t) => {
-  const { app } = await start(t, {
-    declare: (app) => {
-      declareChat(app, { presence: true })
-      app.room(inbox)
-      app.room(everyone)
-      app.room(ai)
-    }
-  })
-  const rooms = app.rooms as unknown as Record<string, Call>
+  const rooms = await everyRoom(t)
   for (const [method, good] of Object.entries(GOOD)) {
     for (const args of [good, ...NAMING[method] ?? []]) {
       if (JSON.stringify(addressed(args)) === JSON.stringify({ ...args })) continue

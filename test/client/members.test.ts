@@ -1,33 +1,13 @@
 import t from 'tap'
 import type { Frame } from '../../lib/client/links/link.js'
-import type { Core } from '../../lib/client/part.js'
 import { members } from '../../lib/client/parts/members.js'
-import { createRoom } from '../../lib/client/room.js'
-import type { Room, RoomHost } from '../../lib/client/room-types.js'
-
-interface Asked {
-  readonly room: Room
-  readonly answers: Array<(answer?: Frame) => void>
-  readonly later: Array<{ wait: number, run: () => void }>
-}
+import { askedRoom, refusal, type AskedRoom } from '../helpers/asked-room.js'
 
 /** A room whose list of members knows `ada` at the sequence 1, with what it asks for and puts off. */
-function room (): Asked {
-  const answers: Asked['answers'] = []
-  const later: Asked['later'] = []
-  const line = { after: (_name: string, wait: number, run: () => void) => { later.push({ wait, run }) } }
-  const core = { createRoom, line } as unknown as Core
-  members(core)
-  const host: RoomHost = {
-    send: async () => undefined,
-    leave: async () => {},
-    ask: (_type, _room, _data, done) => { answers.push(done) },
-    say: () => [],
-    fail: () => {}
-  }
-  const made = core.createRoom('hall/1', {}, host)
-  made.enter({ members: { sequence: 1, total: 1, list: [{ userId: 'ada' }] } } as never)
-  return { room: made, answers, later }
+function room (): AskedRoom {
+  const made = askedRoom('hall/1', members)
+  made.room.enter({ members: { sequence: 1, total: 1, list: [{ userId: 'ada' }] } } as never)
+  return made
 }
 
 function joined (sequence: number, userId: string): Frame {
@@ -39,11 +19,7 @@ function list (sequence: number, ...users: string[]): Frame {
   return { type: 'ack', data } as unknown as Frame
 }
 
-function refusal (retry: string, retryAfter?: number): Frame {
-  return { type: 'error', data: { code: 'unavailable', message: '', retry, retryAfter } } as unknown as Frame
-}
-
-const shown = ({ room }: Asked): string[] => [...room.members.keys()].sort()
+const shown = ({ room }: AskedRoom): string[] => [...room.members.keys()].sort()
 
 t.test('an answer that is older than the list does not replace it, however late it comes', async (t) => {
   const one = room()

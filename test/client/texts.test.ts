@@ -2,10 +2,8 @@ import t from 'tap'
 import type { Frame } from '../../lib/client/links/link.js'
 import { listeners } from '../../lib/client/listeners.js'
 import { createGrowingTexts } from '../../lib/client/growing-texts.js'
-import type { Core } from '../../lib/client/part.js'
-import { createRoom } from '../../lib/client/room.js'
-import type { RoomHost } from '../../lib/client/room-types.js'
 import { growingTexts } from '../../lib/client/texts.js'
+import { askedRoom, refusal } from '../helpers/asked-room.js'
 
 interface Said { data: { text: string }, added: string, end?: unknown }
 
@@ -64,21 +62,7 @@ t.test('where something is missing a client asks for the whole once, and goes on
 })
 
 t.test('a text that is refused for now is asked for again without another frame, and after a final refusal with the next', async (t) => {
-  const answers: Array<(answer?: Frame) => void> = []
-  const later: Array<{ wait: number, run: () => void }> = []
-  const line = { after: (_name: string, wait: number, run: () => void) => { later.push({ wait, run }) } }
-  const core = { createRoom, line } as unknown as Core
-  growingTexts(core)
-  const host: RoomHost = {
-    send: async () => undefined,
-    leave: async () => {},
-    ask: (_type, _room, _data, done) => { answers.push(done) },
-    say: () => [],
-    fail: () => {}
-  }
-  const room = core.createRoom('ai/1', {}, host)
-  const refusal = (retry: string, retryAfter?: number): Frame =>
-    ({ type: 'error', data: { code: 'unavailable', message: '', retry, retryAfter } }) as unknown as Frame
+  const { room, answers, later } = askedRoom('ai/1', growingTexts)
   room.frame(frame('ghi', 6))
   answers[0]!(refusal('backoff', 300))
   t.equal(later[0]?.wait, 300, 'as long as the server wants')
