@@ -3,6 +3,7 @@ import type { Control, ControlMessage } from '../../lib/adapters/adapter.js'
 import type { Peer, Peers } from '../../lib/admission/peer.js'
 import { Departures } from '../../lib/dispatch/departures.js'
 import { DistantDepartures } from '../../lib/dispatch/distant-departures.js'
+import { PastDepartures } from '../../lib/dispatch/past-departures.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 
 const ROOM = 'chat/1'
@@ -165,4 +166,11 @@ t.test('a connection that has moved has not ended for who asks later, nor has on
   second.departures.taken(second.peers.get('a')!, ROOM, taken)
   second.deliver()
   t.same(all.map(({ told }) => told), [['revoked'], []], 'the node that it has moved to tells')
+})
+
+t.test('of ten thousand departures and one more the oldest is forgotten', async (t) => {
+  const past = new PastDepartures(60_000)
+  for (let each = 0; each <= 10_000; each++) past.add(peerOf(`c-${each}`), () => new Refusal('revoked'))
+  t.equal(past.find('c-0', 'ada', ROOM), undefined)
+  for (const kept of ['c-1', 'c-10000']) t.equal(past.find(kept, 'ada', ROOM)?.why.word, 'revoked', kept)
 })
