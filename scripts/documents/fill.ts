@@ -4,12 +4,14 @@ import { besideTable } from './beside-table.js'
 import { clientTable } from './client-table.js'
 import { messageList } from './messages.js'
 import { metricsTable } from './metrics-table.js'
+import { promises } from './promises.js'
 import { sizesTable } from './sizes-table.js'
 
 const TABLES: Readonly<Record<string, () => string>> = {
   metrics: metricsTable,
   beside: besideTable,
   aims: aimsTable,
+  promises,
   'options of connect': () => clientTable('BaseOptions', 'ConnectOptions'),
   'options of join': () => clientTable('JoinOptions'),
   'options of send': () => clientTable('SendOptions'),
@@ -21,9 +23,9 @@ const TABLES: Readonly<Record<string, () => string>> = {
 /**
  * Writes into a document what is known elsewhere: between `<!-- figure: name -->` and `<!-- end -->` a number of a
  * benchmark, between `<!-- table: metrics -->` and `<!-- end -->` a row for each metric, and below `table: beside` one
- * for each workload that the benchmark has compared. The options of the client are
- * those of lib/client/types.ts, `table: messages of CODE` lists what the errors of a code say, and the other tables
- * are those of bench/SIZES.md.
+ * for each workload that the benchmark has compared. The options of the client are those of lib/client/types.ts, the
+ * promises those of docs/explain/promises.md, `table: messages of CODE` lists what the errors of a code say, and the
+ * other tables are those of bench/SIZES.md.
  *
  * @returns the document; where nothing is out of date, the same text
  * @throws an error that names the place of which nothing is known

@@ -66,6 +66,17 @@ export function quotedText (reference: string): string {
   return shown.map((line) => line.slice(depth)).join('\n').trim()
 }
 
+/** The lines of the chapter of a page in which a line is, counted from 1. */
+export function chapterOf (page: string, line: number): string {
+  const lines = documentOf(page).split('\n')
+  const fences = blocksOf(page).map(({ line: start, text }) => [start, start + text.split('\n').length + 1] as const)
+  const isHeading = (text: string, at: number): boolean =>
+    /^#+ /.test(text) && !fences.some(([start, end]) => at + 1 > start && at + 1 < end)
+  const start = lines.findLastIndex((text, at) => at < line && isHeading(text, at))
+  const end = lines.findIndex((text, at) => at > line && isHeading(text, at))
+  return lines.slice(Math.max(start, 0), end === -1 ? undefined : end).join('\n')
+}
+
 /** The text of a document without its fenced blocks. */
 export function proseOf (path: string): string {
   return documentOf(path).replace(/^(\s*)```[^]*?^\1```$/gm, '')

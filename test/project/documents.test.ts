@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { documentOf, PAGES } from '../helpers/documents.js'
+import { chapterOf, documentOf, PAGES } from '../helpers/documents.js'
 import { files, graph } from '../helpers/imports.js'
 
 const ROOT = new URL('../../', import.meta.url)
@@ -13,6 +13,21 @@ t.test('every path that the documents name is there', async (t) => {
     const paths = [...text.matchAll(/(?:`|\]\()(?:\.\.\/)*((?:lib|test|example|bench|scripts|docs)\/[\w./-]+)(?:`|\))/g)]
     for (const [, path] of paths) t.ok(existsSync(new URL(path!, ROOT)), `${document} names ${path!}`)
   }
+})
+
+t.test('a chapter that names a script of this repository says that it needs a clone, since the package has no scripts', async (t) => {
+  const { scripts } = JSON.parse(documentOf('package.json')) as { scripts: Record<string, string> }
+  let count = 0
+  for (const page of PAGES) {
+    for (const [at, text] of documentOf(page).split('\n').entries()) {
+      for (const [, name] of text.matchAll(/\bnpm run ([\w:-]+)/g)) {
+        if (!Object.hasOwn(scripts, name!)) continue
+        count++
+        if (!/\bclone of\b/.test(chapterOf(page, at + 1))) t.fail(`${page}:${at + 1}: npm run ${name!}`)
+      }
+    }
+  }
+  t.ok(count > 30, `${count} places`)
 })
 
 t.test('no file of an example app is longer than 150 lines, so that each is read in one go', async (t) => {

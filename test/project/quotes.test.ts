@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import t from 'tap'
-import { blocksOf, documentOf, isThere, PAGES, type Block } from '../helpers/documents.js'
+import { blocksOf, chapterOf, documentOf, isThere, PAGES, type Block } from '../helpers/documents.js'
 
 const REPOSITORY = 'https://github.com/fastify-realtime/fastify-realtime/blob/main/'
 /** A module that is imported by its place, and a script or style of a page that lies beside it. */
@@ -39,17 +39,6 @@ function neededBy (page: string, { quoted, text }: Block): string[] {
     return imports.map((specifier) => others.find((path) => nameOf(path) === nameOf(specifier)) ?? specifier)
   }
   return [...part === undefined ? [] : [file], ...imports.map((specifier) => fileOf(file, specifier))]
-}
-
-/** The lines of the chapter in which a line is. */
-function chapterOf (page: string, line: number): string {
-  const lines = documentOf(page).split('\n')
-  const fences = blocks.get(page)!.map(({ line: start, text }) => [start, start + text.split('\n').length + 1] as const)
-  const isHeading = (text: string, at: number): boolean =>
-    /^#+ /.test(text) && !fences.some(([start, end]) => at + 1 > start && at + 1 < end)
-  const start = lines.findLastIndex((text, at) => at < line && isHeading(text, at))
-  const end = lines.findIndex((text, at) => at > line && isHeading(text, at))
-  return lines.slice(Math.max(start, 0), end === -1 ? undefined : end).join('\n')
 }
 
 /** Whether a link beside a block has the name of a file, and leads to it or to a page that quotes it whole. */
