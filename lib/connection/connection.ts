@@ -11,7 +11,7 @@ import type { Flusher } from './flusher.js'
 import type { Identity } from './identity.js'
 import { NamedSet, type Named } from './named-set.js'
 import { LINK_BUFFER, type Link, type LinkEvents, type Transport } from './link.js'
-import { Outbox, type OutboxCounters } from './outbox.js'
+import { Outbox, type OutboxCounters, type Passed } from './outbox.js'
 import { PACE } from './pace.js'
 import { Pings } from './pings.js'
 import { TokenBucket, type Rate } from '../structures/token-bucket.js'
@@ -85,6 +85,8 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   retryAfter: number | undefined
   /** Why the server ended it. */
   ending: Refusal | undefined
+  /** What it has passed, where it was cut because it read too slowly. */
+  passed: Passed | undefined
   bytesIn = 0
   /** Bytes of its frames that wait to be handled or are being handled. */
   waiting = 0
@@ -316,7 +318,10 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /**
    * Ends a reader that is too slow: its memory is freed at once, and the close frame follows what the link already has.
    */
-  cut (): void { this.#end('slow_consumer', undefined, false) }
+  cut (passed: Passed): void {
+    this.passed ??= passed
+    this.#end('slow_consumer', undefined, false)
+  }
 
   /** Ends the connection behind everything that is queued. */
   close (word: Code, message?: string): void { this.#end(word, message, true) }

@@ -29,6 +29,8 @@ export class Drain {
   readonly #before: () => Promise<void>
   #isDraining = false
   #deadline = 0
+  /** Milliseconds of the call that has set the deadline. */
+  #timeout = 0
   /** Time at which the last connection is due and its peer has had the time to answer. */
   #endsAt = 0
   #done: Promise<void> | undefined
@@ -54,12 +56,14 @@ export class Drain {
     if (this.#done !== undefined) {
       if (deadline < this.#deadline) {
         this.#deadline = deadline
+        this.#timeout = timeout
         this.#hurry?.()
       }
       return await this.#done
     }
     this.#isDraining = true
     this.#deadline = deadline
+    this.#timeout = timeout
     this.#done = this.#all(timeout)
     await this.#done
   }
@@ -127,7 +131,7 @@ export class Drain {
     }
     if (!connection.isLagging) return close()
     timer = after(() => {
-      connection.cut()
+      connection.cut({ limit: 'drain.timeout', value: this.#timeout })
       connection.destroy()
     }, left())
     connection.whenDrained(close)

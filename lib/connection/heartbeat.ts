@@ -3,6 +3,7 @@ import { Slices } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
 import type { Connection } from './connection.js'
 import type { Named } from './named-set.js'
+import type { Passed } from './outbox.js'
 
 export interface HeartbeatOptions {
   /** Milliseconds between two heartbeats of a WebSocket. */
@@ -78,6 +79,9 @@ export class Heartbeat<H extends Named> {
     const rest = this.#rest!
     const { interval, timeout, comment, tolerance, write } = this.#options
     const patience = Math.min(interval + timeout, write)
+    const passed: Passed = patience === write
+      ? { limit: 'timeouts.write', value: write }
+      : { limit: 'heartbeat', value: interval }
     const now = this.#now
     const wall = this.#wall
     const stalled = this.#stalled
@@ -96,7 +100,7 @@ export class Heartbeat<H extends Named> {
         if (beat.lagsSince === 0) beat.lagsSince = now
         else {
           beat.lagsSince += stalled
-          if (now - beat.lagsSince > patience) connection.cut()
+          if (now - beat.lagsSince > patience) connection.cut(passed)
         }
         connection.look(now)
         this.#options.onLagging?.(connection)

@@ -22,8 +22,14 @@ export interface OutboxCounters {
   writes: number
 }
 
+/** The option that a slow reader has passed, and its value in bytes or milliseconds. */
+export interface Passed {
+  readonly limit: 'limits.outbox' | 'timeouts.write' | 'heartbeat' | 'drain.timeout'
+  readonly value: number
+}
+
 /** Is told when the bound is passed. */
-export interface OutboxOwner { cut (): void }
+export interface OutboxOwner { cut (passed: Passed): void }
 
 /** What all outboxes share. */
 export interface OutboxHost {
@@ -267,8 +273,10 @@ export class Outbox {
     if (backlog.push(packet) === 'conflated') this.#host.counters.conflated++
     this.#waits(backlog.count - count, backlog.bytes - bytes, backlog.events - events)
     // A single frame may be larger: the whole of a text.
-    if (this.#backlog.bytes > this.#host.outboxLimit && this.#backlog.count > 1) this.#owner.cut()
-    else if (isPolled) this.#link.pending()
+    const { outboxLimit } = this.#host
+    if (this.#backlog.bytes > outboxLimit && this.#backlog.count > 1) {
+      this.#owner.cut({ limit: 'limits.outbox', value: outboxLimit })
+    } else if (isPolled) this.#link.pending()
     return isPolled && this.#backlog !== undefined && this.#backlog.bytes < LINK_BUFFER
   }
 

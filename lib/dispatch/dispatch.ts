@@ -64,7 +64,7 @@ export interface DispatchOptions {
   /** Returns a fresh identity for a ticket; throws a Refusal. */
   readonly redeem: (ticket: string) => Promise<Identity>
   /** Called with a connection that was cut because it read too slowly, or sent a message above the limit. */
-  readonly onCut?: (connection: Peer, reason: 'slow_consumer' | 'message_too_large') => void
+  readonly onCut?: (connection: Peer) => void
 }
 
 /** Milliseconds for which the end of a connection that polls is kept for its next poll. */
@@ -158,8 +158,8 @@ export class Dispatch {
       bytes: { in: bytesIn, out: bytesOut },
       lag
     }
-    log.info(closed, 'connection closed')
-    if (reason === 'slow_consumer' || reason === 'message_too_large') this.#options.onCut?.(connection, reason)
+    log.info({ ...closed, ...connection.passed }, 'connection closed')
+    if (reason === 'slow_consumer' || reason === 'message_too_large') this.#options.onCut?.(connection)
     if (CONNECTION_CLOSE.hasSubscribers) CONNECTION_CLOSE.publish(closed)
   }
 

@@ -26,12 +26,22 @@ export const LIMITS = {
   'append.size of the room': 'the text ends at the limit; raise it, or begin another text'
 } as const
 
+/** Times after which a reader that takes nothing is cut, and what helps. Nobody is near to them who reads at all. */
+export const TIMES = {
+  'timeouts.write': 'the peer has taken nothing for as long, and can resume; look at its network, or raise it',
+  heartbeat: 'the peer has taken nothing for 1.4 times as long, and can resume; look at its network, or raise it',
+  'drain.timeout': 'the peer has taken nothing until the drain was over, and can resume on another node; look at its network'
+} as const
+
+const HELP = { ...LIMITS, ...TIMES }
+
 /** The part of a limit from which on it is told. */
 const NEARLY = 0.8
 /** Of a smaller limit one more connection is a large part, and the refusal says it soon enough. */
 const LEAST = 10
 
 export type WatchedLimit = keyof typeof LIMITS
+export type PassedTime = keyof typeof TIMES
 
 /** Whether so much of a limit is used that it is worth a line: for places that are passed by every message. */
 export function isNearly (used: number, most: number): boolean { return used >= most * NEARLY && most >= LEAST }
@@ -54,14 +64,14 @@ export class LimitWarnings {
   }
 
   /** Tells that a limit was reached, whatever is used of it by now. */
-  reached (limit: WatchedLimit, of: object): void { this.#warn(this.#reached, 'all', limit, of) }
+  reached (limit: WatchedLimit | PassedTime, of: object): void { this.#warn(this.#reached, 'all', limit, of) }
 
-  #warn (seldom: Seldom, part: string, limit: WatchedLimit, of: object): void {
+  #warn (seldom: Seldom, part: string, limit: WatchedLimit | PassedTime, of: object): void {
     const suppressed = seldom.due(limit)
     if (suppressed === undefined) return
     this.#log.warn(
       { limit, ...of, ...(suppressed === 0 ? {} : { suppressed }) },
-      `${part} of ${limit} is used: ${LIMITS[limit]}`
+      `${part} of ${limit} is used: ${HELP[limit]}`
     )
   }
 }

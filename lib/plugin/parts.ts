@@ -139,10 +139,10 @@ export function createDispatch (
     validateOutput,
     charge: (userId, cost) => { rates.charge(userId, cost) },
     redeem: async (ticket) => await auth.redeem(ticket),
-    onCut: ({ id, userId, lag }, reason) => {
+    onCut: ({ id, userId, lag, passed }) => {
       const of = { connectionId: id, userId }
-      if (reason === 'slow_consumer') limitWarnings.reached('limits.outbox', { value: limits.outbox, ...of, lag })
-      else limitWarnings.reached('limits.message', { value: limits.message, ...of })
+      if (passed === undefined) limitWarnings.reached('limits.message', { value: limits.message, ...of })
+      else limitWarnings.reached(passed.limit, { value: passed.value, ...of, lag })
     }
   })
 }

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import { LIMITS, LimitWarnings, type WatchedLimit } from '../../lib/errors/limit-warnings.js'
+import { LIMITS, LimitWarnings, TIMES, type WatchedLimit } from '../../lib/errors/limit-warnings.js'
 import { defineRoom } from '../../lib/index.js'
 import { apiSchema } from '../../lib/options/api.js'
 import { resolveOptions } from '../../lib/options/resolve.js'
@@ -51,6 +51,7 @@ t.test('each number of the options is a limit that is warned of, a time, or said
   t.same(unknown, [], 'name it in LIMITS, and look at it where it is used')
   t.same(limits.filter((limit) => !numbers.some((path) => limitOf(path) === limit)), [], 'each is an option')
   t.same(Object.keys(NO_LIMITS).filter((path) => !numbers.includes(path)), [])
+  t.same(Object.keys(TIMES).filter((path) => !numbers.includes(path) || !isTime(path)), [], 'each is a time')
 })
 
 const notes = defineRoom('notes/:id', {
