@@ -38,10 +38,13 @@ async function say (page: Page, text: string): Promise<void> {
   await page.getByRole('button', { name: 'Send' }).click()
 }
 
+/** Milliseconds in which a page that lost its server has tried again: its longest pause is 20 s. */
+const BACK = 40_000
+
 /** Waits until the list has exactly these lines. */
 async function lines (page: Page, ...texts: string[]): Promise<void> {
   const read = async (): Promise<string[]> => await page.locator('#list li').allTextContents()
-  for (let left = 100; left > 0; left--) {
+  for (const end = performance.now() + BACK; performance.now() < end;) {
     const found = await read()
     if (found.length === texts.length && texts.every((text, at) => found[at]!.includes(text))) return
     await page.waitForTimeout(100)
