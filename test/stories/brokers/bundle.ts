@@ -5,9 +5,19 @@ import { build } from 'esbuild'
 
 let bundled: Promise<string> | undefined
 
+/** What files of CommonJS in a module ask for. */
+const COMMONJS = `
+import { createRequire } from 'node:module'
+import { fileURLToPath as toPath } from 'node:url'
+const require = createRequire(import.meta.url)
+const __filename = toPath(import.meta.url)
+const __dirname = toPath(new URL('.', import.meta.url))
+`
+
 /**
- * Makes one file of the process of a node: three of them begin in every run, and each would translate the whole project
- * again. It is made once for all runs of this process.
+ * Makes one file of the process of a node, what it imports included: three of them begin in every run, and each would
+ * translate the whole project again and look for some hundred files, which is most of the work of a start. It is made
+ * once for all runs of this process.
  *
  * @param directory where it is put
  * @returns its path
@@ -27,7 +37,7 @@ async function bundle (): Promise<string> {
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    packages: 'external',
+    banner: { js: COMMONJS },
     logLevel: 'error'
   })
   return file!.text
