@@ -20,7 +20,7 @@ import type { Upgrade, WebSocketTransport } from '../transports/websocket.js'
 import type { RealtimeOptions } from '../types/options.js'
 import type { Exchanges } from './exchanges.js'
 import { ANSWER_HEADERS } from './headers.js'
-import { checkOwnTurn, kindOf } from './kind.js'
+import { checkNoLostUpgrade, checkOwnTurn, kindOf } from './kind.js'
 import { Openings } from './opening.js'
 import { Poll } from './poll.js'
 import type { Polls } from './polls.js'
@@ -213,7 +213,10 @@ export class Endpoint {
     try {
       const kind = kindOf(request)
       const offered = kind === 'websocket' ? checkHandshake(request) : undefined
-      if (kind === 'sse' || kind === 'polling') checkOwnTurn(request, reply)
+      if (kind === 'sse' || kind === 'polling') {
+        checkNoLostUpgrade(request)
+        checkOwnTurn(request, reply)
+      }
       admitted = this.#options.admission.admit(request, kind, this.#path(request), offered)
     } catch (error) {
       fail(error)

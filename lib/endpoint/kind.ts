@@ -16,6 +16,18 @@ export function kindOf (request: FastifyRequest): Kind {
 }
 
 /**
+ * Refuses a WebSocket of which a proxy has made a plain GET. Nobody would read what is answered to it as a poll, which
+ * would take a slot and show its user as present until `presence.grace` is over.
+ */
+export function checkNoLostUpgrade ({ headers }: FastifyRequest): void {
+  if (headers['sec-websocket-key'] === undefined) return
+  throw new Refusal('protocol', {
+    message: 'a WebSocket came without its headers Upgrade and Connection',
+    why: { fix: 'let the proxy in front of the app pass both headers on' }
+  })
+}
+
+/**
  * Refuses a stream or poll that is pipelined. It is answered late or never; behind another answer on one socket it
  * would hold its slots as long, without being served.
  */
