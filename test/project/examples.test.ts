@@ -30,6 +30,9 @@ t.test('the small examples in a browser', { skip: skipWithoutChromium() }, async
 
   await t.test('notifications: a REST call reaches the owner of the order, in all tabs and later, and nobody else', async (t) => {
     const { url, stop } = notifications
+    for (const [path, method] of [['/orders', 'GET'], ['/orders/1001/ship', 'POST']] as const) {
+      t.equal((await fetch(`${url}${path}`, { method })).status, 401, `${method} ${path} without a token`)
+    }
     const ada = await open(browser, `${url}/?user=ada`)
     const second = await open(browser, `${url}/?user=ada`)
     const bob = await open(browser, `${url}/?user=bob`)

@@ -209,6 +209,83 @@ t.test('a page that was away for longer than the history of its room shows the n
   t.same(shown.map(({ id }) => Number(id)), shown.map((_, at) => 261 - shown.length + at), `${shown.length} lines in a row`)
 })
 
+interface Alarm { readonly id: string, readonly machine: string, readonly text: string, readonly at: number }
+
+interface Plants {
+  mayWatch (user: string): Promise<boolean>
+  insert (id: string, alarm: Alarm): Promise<void>
+  newest (id: string, count: number): Promise<Alarm[]>
+}
+
+interface PlantServer {
+  declarePlants (app: FastifyInstance, plants: Plants): void
+  onMeasured (app: FastifyInstance, id: string, machine: string, percent: number): Promise<void>
+  onAlarm (app: FastifyInstance, plants: Plants, id: string, machine: string, text: string): Promise<void>
+}
+
+interface PlantPage {
+  showPlant (client: Client, id: string, load: Load, page: {
+    loads (values: ReadonlyMap<string, number>): void
+    alarms (newest: readonly Alarm[]): void
+  }): Promise<void>
+}
+
+t.test('a plant on a slow link: each alarm is shown once over a restart, and strangers see nothing', async (t) => {
+  const { declarePlants, onMeasured, onAlarm } = await load<PlantServer>('docs/slow-links/server')
+  const { showPlant } = await load<PlantPage>('docs/slow-links/client')
+  const kept: Alarm[] = []
+  const plants: Plants = {
+    mayWatch: async (user) => user !== 'stranger',
+    insert: async (_id, alarm) => { kept.push(alarm) },
+    newest: async (_id, count) => kept.slice(-count)
+  }
+  const boot = async (port: number): Promise<FastifyInstance> => {
+    const app = Fastify()
+    await app.register(realtime, { jwt: { secret: SECRET }, drain: { timeout: 500 } })
+    declarePlants(app, plants)
+    await app.listen({ port, host: '127.0.0.1' })
+    return app
+  }
+  const first = await boot(0)
+  const { port } = first.server.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}`
+  const token = (sub: string): string => first.jwt.sign({ sub }, { expiresIn: '1m' })
+  const read = (sub: string): Load => async () =>
+    await fetch(`${url}/plants/1/alarms`, { headers: { authorization: `Bearer ${token(sub)}` } })
+  const open = (sub: string): Client => {
+    const client = connect(`${url}/ws`, { token: () => token(sub), WebSocket })
+    t.teardown(() => { client.close() })
+    return client
+  }
+  let shown: string[] = []
+  let values: ReadonlyMap<string, number> = new Map()
+  const client = open('ada')
+  await showPlant(client, '1', read('ada'), {
+    loads: (all) => { values = all },
+    alarms: (newest) => { shown = newest.map(({ text }) => text) }
+  })
+  for (const percent of [40, 50]) await onMeasured(first, '1', 'press', percent)
+  await until('the newest value', () => values.get('press') === 50)
+  await onAlarm(first, plants, '1', 'press', 'before')
+  await until('an alarm before the restart', () => shown.includes('before'))
+  await first.close()
+  await until('the break', () => client.state === 'reconnecting')
+  await plants.insert('1', { id: 'x', machine: 'oven', text: 'while nobody served', at: Date.now() })
+
+  const second = await boot(port)
+  t.teardown(() => second.close())
+  await onAlarm(second, plants, '1', 'saw', 'before the page was back')
+  client.reconnect()
+  await until('what came in the break', () => shown.includes('before the page was back'))
+  await onAlarm(second, plants, '1', 'saw', 'after')
+  await until('an alarm behind the restart', () => shown.includes('after'))
+  t.same(shown, ['before', 'while nobody served', 'before the page was back', 'after'])
+
+  t.equal((await read('stranger')()).status, 403)
+  t.equal((await fetch(`${url}/plants/1/alarms`)).status, 401)
+  await t.rejects(open('stranger').join('plants/1').joined, { code: 'forbidden' })
+})
+
 t.test('a cookie opens each transport for pages of the site, and ends with the logout', async (t) => {
   const app = await (await load<App>('readme/cookies')).build()
   t.teardown(() => app.close())

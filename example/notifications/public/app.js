@@ -6,9 +6,11 @@ for (const link of document.querySelectorAll('nav a')) {
   if (link.href.endsWith(`user=${user}`)) link.setAttribute('aria-current', 'page')
 }
 
-const client = connect('/ws', {
-  token: async () => (await (await fetch(`/login/${encodeURIComponent(user)}`, { method: 'POST' })).json()).token
-})
+const token = async () => (await (await fetch(`/login/${encodeURIComponent(user)}`, { method: 'POST' })).json()).token
+/** A call of the REST routes, with the same token as the link. */
+const call = async (url, method = 'GET') => await fetch(url, { method, headers: { authorization: `Bearer ${await token()}` } })
+
+const client = connect('/ws', { token })
 client.on('state', ({ state }) => {
   $('state').dataset.state = state
   $('state-text').textContent = { connecting: 'Connecting', open: 'Connected', reconnecting: 'Reconnecting' }[state] ?? 'Closed'
@@ -42,11 +44,11 @@ function count () {
 $('seen').addEventListener('click', () => { localStorage.setItem(seen, newest); count() })
 window.addEventListener('storage', count)
 
-for (const { id, owner, what } of await (await fetch('/orders')).json()) {
+for (const { id, owner, what } of await (await call('/orders')).json()) {
   const item = Object.assign(document.createElement('li'), { className: 'row', textContent: `${id}: ${what}, for ${owner}` })
   const button = Object.assign(document.createElement('button'), { textContent: `Ship ${id}` })
   button.addEventListener('click', async () => {
-    const answer = await fetch(`/orders/${id}/ship`, { method: 'POST' })
+    const answer = await call(`/orders/${id}/ship`, 'POST')
     $('error').textContent = answer.ok ? '' : (await answer.json()).message
   })
   item.append(button)
