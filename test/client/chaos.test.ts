@@ -12,6 +12,7 @@ t.test(
     const { url } = await startRedis(t)
     const { faults, isSettled, ...counts } = await runChaos({
       seconds: 8,
+      events: 20,
       clients: 50,
       seed: 7,
       adapter: () => redis({ url }),

@@ -84,13 +84,15 @@ t.test('a link that breaks while it is opened is tried again at once, not when t
 t.test('a link that is cut again and again is up a quarter of a second after the last time', async (t) => {
   t.intercept(Math, 'random', { value: () => 0.999 })
   const { server, ups } = await opened(t, 1_000)
-  for (let blink = 1; blink <= 3; blink++) {
+  const took: number[] = []
+  for (let blink = 1; blink <= 6; blink++) {
     const began = performance.now()
     server.cut()
     await until('the link is up again', () => ups() === blink, 5_000)
-    const took = performance.now() - began
-    t.ok(took < 400, `it took ${Math.round(took)} ms`)
+    took.push(Math.round(performance.now() - began))
   }
+  // A pause that grew would be long in all of the last; a machine that is busy makes one of them long.
+  t.ok(Math.min(...took.slice(3)) < 400, `they took ${took.join(', ')} ms`)
 })
 
 t.test('a server that was away is waited for again as soon as there is a connection, before it can be asked', async (t) => {
