@@ -95,6 +95,27 @@ async function readByEventSource (browser: Browser, url: string): Promise<Visito
   return { ...visitor, streams }
 }
 
+/**
+ * Drops the connection of a page, which plugs itself in again five seconds later: here it does when the test says so.
+ *
+ * @returns plugs it in
+ */
+async function drop (page: Page): Promise<() => Promise<void>> {
+  const button = page.getByRole('button', { name: 'Drop my connection' })
+  await button.evaluate((button) => {
+    const { setTimeout: later } = globalThis
+    const held = globalThis as unknown as { setTimeout: unknown, plugIn: () => void }
+    held.setTimeout = (callback: () => void, ms: number) => {
+      if (ms !== 5_000) return later(callback, ms)
+      held.plugIn = callback
+      return 0
+    }
+    ;(button as unknown as { click (): void }).click()
+    held.setTimeout = later
+  })
+  return async () => { await page.evaluate(() => { (globalThis as unknown as { plugIn (): void }).plugIn() }) }
+}
+
 t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) => {
   const { url, stop } = await startExample(t, 'chat')
   const browser = await launchChromium(t)
@@ -224,7 +245,7 @@ t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) =>
         await ada.page.locator('#transport').selectOption(transport)
         await connected(ada.page)
         await until(t, `${transport} is in use`, async () => (await transportsOf(url)).includes(transport))
-        await ada.page.getByRole('button', { name: 'Drop my connection' }).click()
+        const plugIn = await drop(ada.page)
         await ada.page.locator('#state[data-state=reconnecting]').waitFor()
         await say(bob.page, `during the break of ${transport}, 1`)
         await say(bob.page, `during the break of ${transport}, 2`)
@@ -233,6 +254,7 @@ t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) =>
         await ada.page.locator('#banner', { hasText: 'tries again by itself' }).waitFor()
         t.ok(await ada.page.locator('#send').isDisabled(), 'nothing can be sent meanwhile')
         await ada.page.locator('#text').press('Enter')
+        await plugIn()
         await read(ada.page, `during the break of ${transport}, 2`)
         await connected(ada.page)
         t.equal(await ada.page.locator('#banner').textContent(), '')
