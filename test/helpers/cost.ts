@@ -3,6 +3,12 @@ import type { Checker } from '../../lib/protocol/checker.js'
 /** Milliseconds that nothing may take: what is meant takes a tenth, what was wrong took seconds. */
 export const MOST = 200
 
+/** Milliseconds of a processor that this process has used: other programs of a busy machine do not count. */
+export function used (): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000
+}
+
 /** What it costs in milliseconds to check a value and to list what is wrong with it, and what came of both. */
 export function costOf ({ check, violations }: Checker, value: unknown): {
   readonly fits: boolean

@@ -1,6 +1,7 @@
 import recheck from 'recheck'
 import t from 'tap'
 import { stepsOf } from '../../lib/protocol/regexp.js'
+import { used } from '../helpers/cost.js'
 
 /** More steps than a message may take. */
 const TOO_MANY = 2_000_000
@@ -94,9 +95,9 @@ t.test('what another checker calls vulnerable is never called linear here', asyn
 t.test('the matcher takes no more steps than were counted', async (t) => {
   const seconds = (source: string, text: string): number => {
     const expression = new RegExp(source)
-    const start = performance.now()
+    const start = used()
     expression.test(text)
-    return performance.now() - start
+    return used() - start
   }
   for (const source of [...EXPONENTIAL, ...POLYNOMIAL, ...LINEAR]) {
     const steps = stepsOf(source, '')

@@ -3,6 +3,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import realtime, { defineRoom } from '../../lib/index.js'
 import { compile } from '../../lib/protocol/validate.js'
+import { used } from '../helpers/cost.js'
 
 const BAD = '^(a+)+$'
 const bomb = `${'a'.repeat(26)}!`
@@ -89,11 +90,11 @@ t.test(
     ]
     for (const schema of schemas) {
       const { check, violations } = compile(schema)
-      const start = performance.now()
+      const start = used()
       for (const value of [bomb, `${'a'.repeat(1_000)}!`, { v: `${'a'.repeat(64)}!` }]) {
         if (!check(value)) violations(value)
       }
-      t.ok(performance.now() - start < 1_000)
+      t.ok(used() - start < 1_000)
     }
     t.equal(compile(schemas[0]!).check('aaaa'), true)
     t.match(compile(schemas[0]!).violations('b'), [{ path: '', message: /match/ }])

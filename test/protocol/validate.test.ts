@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { compile } from '../../lib/protocol/validate.js'
+import { used } from '../helpers/cost.js'
 
 t.test('at most five violations are told, with path and reason', async (t) => {
   const { check, violations } = compile(Type.Object(Object.fromEntries(Array.from(
@@ -38,9 +39,9 @@ t.test('what only looks like a pattern is none', async (t) => {
 
 t.test('a string that would take a pattern 86 seconds is refused at once by its length', async (t) => {
   const { check } = compile(Type.String({ pattern: '^(a+)+$', maxLength: 16 }))
-  const start = performance.now()
+  const start = used()
   t.equal(check(`${'a'.repeat(28)}!`), false)
-  t.ok(performance.now() - start < 50)
+  t.ok(used() - start < 50)
 })
 
 t.test('where code generation is forbidden schemas are interpreted, with the same answers', async (t) => {

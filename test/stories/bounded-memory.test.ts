@@ -12,6 +12,7 @@ import { RefusedUpgrades } from '../../lib/server/refused-upgrades.js'
 import { Slices } from '../../lib/structures/slices.js'
 import { Slots } from '../../lib/admission/slots.js'
 import { UnstoredOutcomes } from '../../lib/dispatch/unstored.js'
+import { used } from '../helpers/cost.js'
 
 t.test('tickets are counted by user and in all, and the count comes down with their use and their time', async (t) => {
   const tickets = new OpenTickets({ perUser: 2, total: 3 })
@@ -148,9 +149,10 @@ t.test(
       for (const id of [`c${index}`, 'common']) audience.add({ id, userId: id } as never)
       audience.end()
     }
-    const began = performance.now()
+    const began = used()
     for (let index = 0; index < 20_000; index++) acks.gone(`nobody ${index}`)
-    t.ok(performance.now() - began < 1_000, `${Math.round(performance.now() - began)} ms for 20 000 ends`)
+    const took = used() - began
+    t.ok(took < 1_000, `${Math.round(took)} ms for 20 000 ends`)
     acks.gone('common')
     for (let index = 0; index < 3_000; index++) acks.gone(`c${index}`)
     t.equal(acks.size, 0)
