@@ -306,13 +306,39 @@ t.test('a cookie opens each transport for pages of the site, and ends with the l
   await t.resolves(createPeer(app, { room: 'games/7', cookies: { session: await login() } }), 'a login counts at once')
 })
 
-t.test('a session of a store lets in until it ends', async (t) => {
-  const sessions = new Map([['s1', { user: 'ada', name: 'Ada', ends: Date.now() + 60_000 }]])
-  const app = await (await load<App<[object]>>('docs/sessions')).build(sessions)
-  t.teardown(() => app.close())
-  const peer = await createPeer(app, { cookies: { sid: 's1' } })
-  t.match(peer.welcome, { data: { userId: 'ada' } })
-  await t.rejects(createPeer(app, { cookies: { sid: 's2' } }), { code: 'unauthorized' })
+t.test('a client whose session is over leads to the login once, and tries nothing more', async (t) => {
+  const { connectUntilLogin } = await load<{
+    connectUntilLogin (site: string, toLogin: () => void): Client
+  }>('readme/session-over')
+  const app = Fastify()
+  await app.register(realtime, { jwt: { secret: SECRET } })
+  let isOver = false
+  let asked = 0
+  app.post('/token', async (_request, reply) => {
+    asked++
+    return isOver ? await reply.code(401).send() : app.jwt.sign({ sub: 'ada' }, { expiresIn: '1m' })
+  })
+  const site = await listen(t, app)
+  const open = async (): Promise<{ client: Client, logins: () => number }> => {
+    let logins = 0
+    const client = connectUntilLogin(site, () => { logins++ })
+    t.teardown(() => { client.close() })
+    await until('the client is open', () => client.state === 'open')
+    return { client, logins: () => logins }
+  }
+
+  const revoked = await open()
+  await app.rooms.revoke({ user: 'ada' }, { until: Date.now() })
+  await until('the login after a revocation', () => revoked.logins() === 1)
+  t.equal(revoked.client.state, 'closed')
+
+  const ended = await open()
+  isOver = true
+  asked = 0
+  ended.client.reconnect()
+  await until('the login after a token that is refused', () => ended.logins() === 1)
+  t.equal(ended.client.state, 'closed')
+  t.same([asked, ended.logins(), revoked.logins()], [1, 1, 1])
 })
 
 t.test('guests watch, and are told why they may not cheer', async (t) => {
