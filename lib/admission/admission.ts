@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Access } from './access.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Authentication } from '../auth/authentication.js'
-import { isExpired } from '../auth/expiry.js'
+import { hasEnded, isExpired } from '../auth/expiry.js'
 import type { Credential, Credentials } from '../auth/credentials.js'
 import type { Identity } from '../connection/identity.js'
 import type { Peer } from './peer.js'
@@ -116,6 +116,7 @@ export class Admission {
     const credential = credentials.find(request, offered)
     if (kind === 'verdict') this.#repeat(request, credential, path)
     const polled = kind === 'polling' ? peek(query) : undefined
+    const named = kind === 'uplink' ? request.headers['x-connection-id'] : polled
     if ((isHeld && (polled === undefined || !slots.has(polled))) || kind === 'verdict') {
       slots.checkServer(request.ip ?? '')
     }
@@ -137,10 +138,34 @@ export class Admission {
     const ending = polled === undefined ? undefined : this.#options.takeEnding(polled)
     if (ending !== undefined) throw ending
     const asked: Asked = { request, kind, query, names, credential, isHeld, since }
-    const identity = auth.identify(request, credential)
+    const identity = typeof named === 'string'
+      ? this.#identifyAgain(request, credential, named)
+      : auth.identify(request, credential)
     return identity instanceof Promise
       ? identity.then((found) => this.#named(asked, found))
       : this.#named(asked, identity)
+  }
+
+  /**
+   * Identifies who has a connection. Once its credential has expired, `authenticate` may no longer know whose it was:
+   * the connection tells the reason then, as the end of a WebSocket does.
+   */
+  #identifyAgain (
+    request: FastifyRequest,
+    credential: Credential | undefined,
+    connection: string
+  ): Awaitable<Identity> {
+    const { auth, find } = this.#options
+    const fail = (error: unknown): never => {
+      const isUnknown = error instanceof Refusal && error.word === 'unauthorized'
+      throw isUnknown && hasEnded(find(connection)?.identity.exp) ? new Refusal('token_expired') : error
+    }
+    try {
+      const identity = auth.identify(request, credential)
+      return identity instanceof Promise ? identity.catch(fail) : identity
+    } catch (error) {
+      return fail(error)
+    }
   }
 
   /** From here on a refusal names the user. */

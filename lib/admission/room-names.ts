@@ -4,6 +4,8 @@ import { DEFAULTS } from '../options/defaults.js'
 import { RESERVED_SEGMENTS } from '../rooms/declaration.js'
 import type { Kind, Query } from './query.js'
 
+const STREAM = 'a stream, a poll or a POST names no more rooms, and no option raises it: use WebSocket, or another connection'
+
 /**
  * Returns the names of the rooms that a request asks for, each once: that of its path, then those of its query.
  *
@@ -24,7 +26,9 @@ export function roomNamesOf (path: string, { room }: Query, kind: Kind, limit: n
   if (names.size > most) {
     throw new Refusal('room_limit', {
       message: `at most ${most} rooms on one connection of this kind`,
-      why: { limit: 'limits.rooms', value: most, asked: names.size }
+      why: most === limit
+        ? { limit: 'limits.rooms', value: most, asked: names.size }
+        : { value: most, asked: names.size, fix: STREAM }
     })
   }
   return [...names]

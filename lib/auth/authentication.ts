@@ -66,7 +66,7 @@ export class Authentication {
     }
     const found = authenticate === undefined
       ? verifyJwt(request, token!)
-      : callOut(() => authenticate(request, token), token)
+      : callOut('authenticate', () => authenticate(request, token), token)
     // A secret may be fetched from a key server that is away.
     if (!(found instanceof Promise)) return this.#named(found)
     return within(timeout, found, tooLate).then((user) => this.#named(user))
@@ -80,7 +80,7 @@ export class Authentication {
     const claims = (typeof user === 'object' ? user : {}) as Claims
     return idOf === undefined
       ? this.#checked(user, claims, claims.sub)
-      : callOut(() => idOf(user as User)).then((userId) => this.#checked(user, claims, userId))
+      : callOut('userId', () => idOf(user as User)).then((userId) => this.#checked(user, claims, userId))
   }
 
   #checked (user: unknown, { exp, jti }: Claims, userId: unknown): Identity {
@@ -158,17 +158,23 @@ export class Authentication {
 }
 
 /**
- * Calls the application's authentication. An error with a 4xx status becomes 401, any other error becomes
- * `unavailable`.
+ * Calls the application's authentication, by the name of its option. An error with a 4xx status becomes 401, any other
+ * error becomes `unavailable`.
  */
-async function callOut<T> (step: () => T | Promise<T>, token?: string): Promise<T> {
+async function callOut<T> (
+  option: 'authenticate' | 'userId',
+  step: () => T | Promise<T>,
+  token?: string
+): Promise<T> {
   try {
     return await step()
   } catch (error) {
     if (error instanceof Refusal) throw error
     const status = (error as { statusCode?: unknown } | null)?.statusCode
     if (typeof status === 'number' && status >= 400 && status < 500) {
-      throw new Refusal('unauthorized', saidBy(error, token))
+      const { why, cause } = saidBy(error, token)
+      const fix = `options.${option} has thrown it: look at what that compares`
+      throw new Refusal('unauthorized', { cause, why: { ...why, fix } })
     }
     throw Object.assign(new Refusal('unavailable', { message: 'authentication is not available', retryAfter: 1_000 }), {
       cause: error ?? new Error(`${String(error)} was thrown`)

@@ -10,6 +10,7 @@ import { OpenTickets } from './open-tickets.js'
 import { userRoom } from '../rooms/built-in.js'
 
 const FRESH = 'a ticket opens one connection, within auth.ticket.ttl: take a new one for each try'
+const OPEN = `at most ${DEFAULTS.ticketsPerUser} tickets of a user are open at once, and no option raises it: take one only to connect, or lower auth.ticket.ttl`
 
 /** The ticket as a client gets it. */
 export interface Ticket {
@@ -35,7 +36,12 @@ export class Tickets {
 
   /** @throws Refusal `unavailable` where no ticket can be issued */
   check (): ClaimStore {
-    if (this.#claims === undefined) throw new Refusal('unavailable', { message: 'this server keeps no tickets' })
+    if (this.#claims === undefined) {
+      throw new Refusal('unavailable', {
+        message: 'this server keeps no tickets',
+        why: { fix: 'the adapter keeps no claims: use one that does, or another carrier of auth.carriers' }
+      })
+    }
     return this.#claims
   }
 
@@ -45,7 +51,9 @@ export class Tickets {
     const value = JSON.stringify(identity)
     const now = performance.now()
     const wait = this.#open.wait(identity.userId, now)
-    if (wait > 0) throw new Refusal('rate_limited', { message: 'too many open tickets', retryAfter: wait })
+    if (wait > 0) {
+      throw new Refusal('rate_limited', { message: 'too many open tickets', retryAfter: wait, why: { fix: OPEN } })
+    }
     const ticket = randomBytes(24).toString('base64url')
     this.#open.add(identity.userId, ticket, now + this.#ttl)
     try {

@@ -74,6 +74,7 @@ const MAX_UNTOLD = 10_000
 const WAITING = DEFAULTS.waitingFrames
 /** Milliseconds after which a frame that found no place to wait may be sent again. */
 const TOO_MANY = 1_000
+const BEHIND = 'the handlers of this room take longer than its frames come: answer before the work is done, or declare what need not wait with concurrent: true'
 
 /** Decides which frames of connections may be handled and in which order, and sends the answers. */
 export class Dispatch {
@@ -212,7 +213,11 @@ export class Dispatch {
   }
 
   #tooMany (connection: Peer, command: Command): void {
-    const refusal = new Refusal('rate_limited', { message: 'too many frames wait for this room', retryAfter: TOO_MANY })
+    const refusal = new Refusal('rate_limited', {
+      message: 'too many frames wait for this room',
+      retryAfter: TOO_MANY,
+      why: { fix: BEHIND }
+    })
     this.#replies.refuse(connection, refusal, command.id, roomOf(command))
   }
 

@@ -64,7 +64,10 @@ export async function itemsOf (text: string, longest: number, turns: Turns): Pro
   try {
     for (const part of isList ? cut(text) : [text]) {
       if (items.length === MAX_ITEMS) {
-        throw new Refusal('message_too_large', { message: `a request has at most ${MAX_ITEMS} events` })
+        throw new Refusal('message_too_large', {
+          message: `a request has at most ${MAX_ITEMS} events`,
+          why: { fix: 'no option raises it: send several requests' }
+        })
       }
       const rest = turns.step()
       if (rest instanceof Promise) await rest

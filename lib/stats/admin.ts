@@ -11,6 +11,8 @@ export interface AdminOptions {
   readonly authenticate: (request: FastifyRequest) => Promise<unknown>
 }
 
+const SCRAPER = 'a scraper sends the value of stats.token as Authorization: Bearer; others a credential of a user whom stats.authorize lets in'
+const NO_SCRAPER = `set stats.token, which is not set: ${SCRAPER}`
 const ADMINS = 'stats.authorize decides who may look; without it a user whose role is admin, and whoever has stats.token'
 
 function digest (text: string): Buffer {
@@ -38,11 +40,22 @@ export function createAdmin ({
     if (expected !== undefined && bearer !== undefined && timingSafeEqual(digest(bearer), expected)) {
       return { isScraper: true }
     }
-    const user = await authenticate(request)
+    const user = await known(authenticate(request), expected === undefined ? NO_SCRAPER : SCRAPER)
     const isAdmin = authorize === undefined
       ? (user as { role?: unknown } | null)?.role === 'admin'
       : await authorize(user as User, request) === true
     if (!isAdmin) throw new Refusal('forbidden', { message: 'only for admins', why: { fix: ADMINS } })
     return { isScraper: false }
+  }
+}
+
+/** Awaits who asks. What helps an unknown one is other than where users connect: most who ask here are scrapers. */
+async function known (user: Promise<unknown>, fix: string): Promise<unknown> {
+  try {
+    return await user
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.word !== 'unauthorized') throw error
+    const { data: { message, retryAfter }, why, cause } = error
+    throw new Refusal('unauthorized', { message, retryAfter, cause, why: { ...why, fix } })
   }
 }

@@ -198,7 +198,12 @@ export class Overview {
     const [, node, number] = KEY.exec(key) ?? []
     if (node === undefined) throw new Refusal('invalid_message', { message: 'a connection is named by its key' })
     const answer = await this.#askOne(node, { what, number: Number(number) })
-    if (answer.isFound !== true) throw new Refusal('room_unknown', { message: 'this connection has ended' })
+    if (answer.isFound !== true) {
+      throw new Refusal('room_unknown', {
+        message: 'this connection has ended',
+        why: { fix: 'ask for the list of connections again' }
+      })
+    }
     return answer
   }
 

@@ -81,7 +81,12 @@ export function registerStats (scope: FastifyInstance, options: StatsRoutesOptio
     await admit(request, reply)
     // The name is taken as it stood in the URL: once decoded, a name with an escaped "/" would be another name.
     const room = listings.room(options.prefix.below(request.raw.url ?? '', 2))
-    if (room === undefined) throw new Refusal('room_unknown', { message: 'nobody is in this room on this node' })
+    if (room === undefined) {
+      throw new Refusal('room_unknown', {
+        message: 'nobody is in this room on this node',
+        why: { fix: 'nobody is in it now; /ws/stats/room?name= asks all nodes' }
+      })
+    }
     return await sendJson(reply, room)
   })
 

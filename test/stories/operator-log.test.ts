@@ -64,6 +64,91 @@ const CASES: Record<string, Case> = {
     code: 'unauthorized',
     line: { reason: 'authenticate returned null', msg: /authenticate has to return the user/ }
   },
+  'a scraper sends another token than stats.token': {
+    options: { authenticate: () => null, stats: { token: 'scraper' } },
+    peer: async (server) => await ask(server, 'polling', { path: '/ws/stats?format=prometheus', token: 'scrapper' }),
+    code: 'unauthorized',
+    line: { reason: 'authenticate returned null', msg: /stats\.token as Authorization: Bearer.*stats\.authorize/ }
+  },
+  'a scraper sends another token than stats.token, where users have tokens of @fastify/jwt': {
+    options: { stats: { token: 'scraper' } },
+    peer: async (server) => await ask(server, 'polling', { path: '/ws/stats/rooms', token: 'scrapper' }),
+    code: 'unauthorized',
+    line: { reason: 'FAST_JWT_MALFORMED', msg: /stats\.token as Authorization: Bearer/ }
+  },
+  'a scraper sends a token, and stats.token is not set': {
+    peer: async (server) => await ask(server, 'polling', { path: '/ws/stats/nodes', token: 'scraper' }),
+    code: 'unauthorized',
+    line: { msg: /set stats\.token/ }
+  },
+  'the app\'s own authenticate throws a 401': {
+    options: {
+      authenticate: () => { throw Object.assign(new Error('no session'), { statusCode: 401, code: 'NO_SESSION' }) }
+    },
+    peer: async (server) => await ask(server, 'websocket', { token: 'x' }),
+    code: 'unauthorized',
+    line: { reason: 'NO_SESSION', msg: /; options\.authenticate has thrown it/ }
+  },
+  'options.userId throws a 401': {
+    options: {
+      authenticate: () => ({ sub: 'ada', exp: 4e9 }) as never,
+      userId: () => { throw Object.assign(new Error('no id'), { statusCode: 401, code: 'NO_ID' }) }
+    },
+    peer: async (server) => await ask(server, 'websocket', { token: 'x' }),
+    code: 'unauthorized',
+    line: { reason: 'NO_ID', msg: /; options\.userId has thrown it/ }
+  },
+  'a page takes a ticket for each thing that it does': {
+    peer: async (server) => {
+      const take = async (): Promise<Answer> =>
+        await ask(server, 'uplink', { path: '/ws/ticket', token: server.token('ada') })
+      let answer = await take()
+      while (answer.status === 200) answer = await take()
+      return answer
+    },
+    code: 'rate_limited',
+    line: { msg: /; at most 10 tickets of a user are open.*auth\.ticket\.ttl/ }
+  },
+  'a stream asks for more rooms than any stream may have': {
+    peer: async (server) => await ask(server, 'sse', {
+      path: `/ws/chat/1?${Array.from({ length: 40 }, (_, n) => `room=chat/${n}`).join('&')}`,
+      token: server.token('ada')
+    }),
+    code: 'room_limit',
+    line: { value: 32, msg: /; no option raises it.*WebSocket/ }
+  },
+  'a WebSocket asks for more rooms than limits.rooms': {
+    options: { limits: { rooms: 2 } },
+    peer: async (server) => await ask(server, 'websocket', {
+      path: '/ws/chat/1?room=chat/2&room=chat/3',
+      token: server.token('ada')
+    }),
+    code: 'room_limit',
+    line: { limit: 'limits.rooms', value: 2, msg: /raise it/ }
+  },
+  'more frames of a connection wait for a room than its handlers get done': {
+    options: {
+      limits: { rate: { messages: 100_000, burst: 64 } },
+      timeouts: { handler: 500 },
+      declare: (app) => { app.room(chat, { on: { say: async () => await new Promise<never>(() => {}), type () {} } }) }
+    },
+    peer: async (server) => {
+      const peer = await connect(server, { token: server.token('ada'), rooms: ['chat/1'] })
+      for (let n = 0; n < 70; n++) {
+        peer.send({ type: 'say', room: 'chat/1', id: `${n}`, data: { text: 'x' } })
+        await peer.sync()
+      }
+      return { body: (await peer.next('error')).data } as never
+    },
+    code: 'rate_limited',
+    line: { room: 'chat/1', userId: 'ada', msg: /; the handlers of this room.*concurrent/ }
+  },
+  'a program asks the stats for a room in which nobody is': {
+    options: { stats: { token: 'scraper' } },
+    peer: async (server) => await ask(server, 'polling', { path: '/ws/stats/rooms/chat/1', token: 'scraper' }),
+    code: 'room_unknown',
+    line: { msg: /; nobody is in it now; .*all nodes/ }
+  },
   'a ticket is used twice': {
     peer: async (server) => await ask(server, 'websocket', { path: '/ws/chat/1?ticket=spent' }),
     code: 'unauthorized',

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { WebSocketServer } from 'ws'
 import { dial, isOpen, rejection, until, type Watched } from '../helpers/client.js'
+import type { User } from '../../lib/index.js'
 import {
   chat, declareChat, start, TRANSPORTS, type Running, type StartOptions, type TransportName
 } from '../helpers/net.js'
@@ -33,6 +34,12 @@ const refuseTwo: StartOptions = {
   }
 }
 
+/** Finds the session of a token until it expires, to the second. */
+function sessionOf (_request: unknown, token: string | undefined): User | null {
+  const exp = Number(token?.slice('session-'.length))
+  return exp * 1_000 > Date.now() ? { sub: 'ada', exp } as User : null
+}
+
 const ROWS: Record<string, Row> = {
   'a credential that is refused': {
     token: () => 'no-token',
@@ -41,6 +48,21 @@ const ROWS: Record<string, Row> = {
   },
   'a credential that expires': {
     token: ({ token }) => token('ada', {}, '1s'),
+    told: { code: 'token_expired', message: 'the credential has expired', retry: 'refresh' },
+    state: 'closed'
+  },
+  'a session that expires, of which the app\'s authenticate knows nothing from then on': {
+    options: { authenticate: sessionOf },
+    token: () => `session-${Math.ceil(Date.now() / 1_000) + 1}`,
+    // Each transport is used all the time: polls come back at once, and there are messages by POST.
+    act: async ({ app }, { client, errors }) => {
+      const room = client.join(chat.at({ id: '1' }))
+      await until('the end', async () => {
+        await app.rooms.broadcast('chat/1', 'said', { text: 'news', by: 'bob' })
+        room.send('type', {}).catch(() => undefined)
+        return errors.length > 0
+      })
+    },
     told: { code: 'token_expired', message: 'the credential has expired', retry: 'refresh' },
     state: 'closed'
   },
