@@ -201,8 +201,10 @@ export class JoinContext extends RoomContext implements Public.JoinContext<Param
 
 export class LeaveContext extends RoomContext implements Public.LeaveContext<Params, Events> {
   readonly code: string
+  readonly connection: { readonly id: string }
   constructor (source: ContextSource, code: string) {
     super(source)
     this.code = code
+    this.connection = { id: source.sender! }
   }
 }

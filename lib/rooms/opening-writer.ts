@@ -6,6 +6,9 @@ import type { TextWriter } from './text-writer.js'
 type Source = AsyncIterable<unknown> | Iterable<unknown>
 interface How { readonly error?: { readonly code: string, readonly message: string } | undefined }
 
+/** What readers are told of a chunk that the writer has refused: what is wrong with it is for the server alone. */
+const REFUSED: TextEnd = { code: 'internal', message: 'a part of the text was refused' }
+
 /** The writer as the application has it, once its key is taken. */
 class Writer {
   readonly #writer: TextWriter
@@ -19,7 +22,6 @@ class Writer {
   write (chunk: unknown): Promise<void> { return this.#writer.write(chunk) }
 
   async from (source: Source): Promise<void> {
-    // A chunk that is refused is the caller's fault and not the source's.
     let isWriting = false
     try {
       for await (const chunk of source) {
@@ -28,7 +30,7 @@ class Writer {
         isWriting = false
       }
     } catch (error) {
-      if (!isWriting) await this.#writer.stop(failureOf(error), error)
+      await this.#writer.stop(isWriting ? REFUSED : failureOf(error), error)
       throw error
     }
   }
@@ -45,6 +47,15 @@ function failureOf (error: unknown): TextEnd {
   const { refusal, cause } = refusalOf(error)
   if (!isCoded || cause !== undefined) return { code: 'internal', message: 'the source of the text failed' }
   return { code: refusal.code, message: refusal.message }
+}
+
+/** Ends a source of which nothing will be read, so that what it holds open is closed. */
+async function giveUp (source: Source): Promise<void> {
+  const parts = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
+  // Why the key was refused is told, and not what the source makes of its end.
+  try {
+    await parts.return?.()
+  } catch {}
 }
 
 /** @throws REALTIME_ERR_STREAM for an error without a code or a message */
@@ -98,7 +109,16 @@ export class OpeningWriter implements PromiseLike<Writer> {
     return written
   }
 
-  async from (source: Source): Promise<void> { await (await this.#opening).from(source) }
+  async from (source: Source): Promise<void> {
+    let writer: Writer
+    try {
+      writer = await this.#opening
+    } catch (error) {
+      await giveUp(source)
+      throw error
+    }
+    await writer.from(source)
+  }
 
   async end (how?: How): Promise<void> { await (await this.#opening).end(how) }
 }

@@ -102,6 +102,8 @@ export interface JoinContext<P, E, N = unknown> extends RoomContext<P, E, N> {
 export interface LeaveContext<P, E, N = unknown> extends RoomContext<P, E, N> {
   /** Why: `left` when the peer said so, `gone` when it went without a word, or a word of the code table. */
   readonly code: string
+  /** The connection that has left: it is the one of `onJoin`, and nothing can be sent to it by its handle any more. */
+  readonly connection: Pick<Connection<E, N>, 'id'>
 }
 
 /** What the handler of a message is given. */

@@ -39,7 +39,8 @@ export interface StreamWriter<C> {
   /**
    * Appends everything that a source yields, as fast as it is published. A source that throws ends the stream, and the
    * call rejects with what was thrown. The readers are told the `code` and `message` of an error that has a `code` and
-   * a 4xx `statusCode`, and of any other `internal` without its text.
+   * a 4xx `statusCode`, and of any other `internal` without its text. A chunk that is refused ends the stream with
+   * `internal`, too, and the source is ended by the `return` of its iterator.
    *
    * @throws what the source throws, and what `write` throws
    */

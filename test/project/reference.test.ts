@@ -4,7 +4,7 @@ import ts from 'typescript'
 import * as misuse from '../../lib/errors/misuse.js'
 import { resolveOptions } from '../../lib/options/resolve.js'
 import { DEFAULTS } from '../../lib/options/defaults.js'
-import { codes, isCode } from '../../lib/protocol/codes.js'
+import { codes, isCode, type Retry } from '../../lib/protocol/codes.js'
 import { fill } from '../../scripts/documents/fill.js'
 import { documentOf, PAGES, ROOT, rowsOf } from '../helpers/documents.js'
 
@@ -12,6 +12,14 @@ const CODES = documentOf('docs/reference/codes.md')
 const OPTIONS = documentOf('docs/reference/options.md')
 
 function bare (cell: string): string { return cell.replace(/^`|`$/g, '') }
+
+/** What a user may be told to do after a code of each kind of `retry`. */
+const TO_DO: Readonly<Record<Retry, string>> = {
+  now: 'retry',
+  backoff: 'retry',
+  refresh: 'log in again',
+  never: 'give up'
+}
 
 /** A value as the reference writes it: `10_000`, `{ connections: 20, then: 'reject' }`. */
 function written (value: unknown): string {
@@ -25,7 +33,7 @@ function written (value: unknown): string {
 }
 
 t.test('the table of codes is the table of the code', async (t) => {
-  const documented = rowsOf(CODES).map(([word, ...cells]) => [bare(word!), ...cells])
+  const documented = rowsOf(CODES.split('\n## ')[0]!).map(([word, ...cells]) => [bare(word!), ...cells])
   t.same(documented, Object.entries(codes).map(([word, row]) => [
     word, String(row.status), String(row.close ?? '-'), row.retry, row.message
   ]))
@@ -128,6 +136,41 @@ t.test('the list of the client\'s own codes has each of them, and no other', asy
   const known = [...codesOfClient()]
   t.ok(known.length >= 10, `${known.length} codes`)
   t.same([...new Set(named)].filter((word) => known.includes(word) || !isCode(word)).sort(), known.sort())
+})
+
+/** Names and types of the properties of an interface, without their comments. */
+function shapeOf (source: string, name: string): Record<string, string> {
+  const file = ts.createSourceFile('types.ts', source, ts.ScriptTarget.Latest, true)
+  const found = file.statements.find((each): each is ts.InterfaceDeclaration =>
+    ts.isInterfaceDeclaration(each) && each.name.text === name)
+  const plain = (node: ts.Node): string => node.getText()
+    .replaceAll(/\/\*\*.*?\*\//g, '').replaceAll(/[\s,;]+/g, ' ').replaceAll(/ ?([{}<>]) ?/g, '$1')
+  const shape: Record<string, string> = {}
+  for (const member of found?.members ?? []) {
+    if (ts.isPropertySignature(member)) shape[member.name.getText()] = plain(member.type!)
+  }
+  return shape
+}
+
+t.test('the shapes of results in the reference are those of the types', async (t) => {
+  const page = documentOf('docs/reference/rooms.md')
+  const shapes = [...page.matchAll(/<!-- shape: (\w+) -->\n```ts\n(.+?)```/gs)]
+  t.ok(shapes.length > 0)
+  for (const [, name, shape] of shapes) {
+    t.same(shapeOf(shape!, name!), shapeOf(documentOf('lib/types/rooms.ts'), name!), name!)
+  }
+})
+
+t.test('each code that a client meets has one plain sentence for its user, and what to do that fits how it may come back', async (t) => {
+  const rows = rowsOf(CODES.split('\n## What to show the user\n')[1]!)
+  t.same(rows.map(([word]) => bare(word!)).sort(), [...Object.keys(codes), ...codesOfClient(), 'refused'].sort())
+  for (const [cell, toDo, sentence] of rows) {
+    const word = bare(cell!)
+    if (isCode(word)) t.equal(toDo, TO_DO[codes[word].retry], word)
+    t.ok(Object.values(TO_DO).includes(toDo!), `${word}: ${toDo}`)
+    t.match(sentence, /^[A-Z][^`]+[.]$/, word)
+    t.ok(sentence!.length <= 80, `${word} is short`)
+  }
 })
 
 t.test('the bounds without an option are those of the code', async (t) => {

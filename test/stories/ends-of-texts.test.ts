@@ -100,6 +100,46 @@ t.test('the readers of a text whose source fails are told of the own errors of t
   }
 })
 
+t.test('a chunk that is refused ends the text for its readers, and its source', async (t) => {
+  const { app } = await start(t, { declare })
+  let ended = 0
+  async function * source (): AsyncGenerator<string> {
+    try {
+      yield 'so far'
+      yield 7 as never
+      yield 'never'
+    } finally {
+      ended++
+    }
+  }
+  const writer = await app.rooms.stream(room, 'answer', { id: 'a' })
+  const refused = await rejection(writer.from(source()))
+  t.match(refused, { code: 'REALTIME_ERR_STREAM', message: /is a string, got number/ })
+  t.match(await app.rooms.read(room, 'answer', 'a'), {
+    data: { text: 'so far' },
+    end: { code: 'internal', message: 'a part of the text was refused' }
+  })
+  t.equal(ended, 1, 'the source')
+  t.equal(writer.signal.reason, refused, 'what makes the text is told by the signal')
+  t.equal(await rejection(writer.end()), refused)
+})
+
+t.test('where the key of a text is refused, its source is ended unread', async (t) => {
+  const { app } = await start(t, { declare })
+  await app.rooms.stream(room, 'answer', { id: 'a' })
+  let ended = 0
+  const source = {
+    [Symbol.asyncIterator]: () => source,
+    next: async () => ({ done: false as const, value: 'never' }),
+    return: async () => {
+      ended++
+      return { done: true as const, value: undefined }
+    }
+  }
+  t.match(await rejection(app.rooms.stream(room, 'answer', { id: 'a' }).from(source)), { code: 'REALTIME_ERR_STREAM' })
+  t.equal(ended, 1)
+})
+
 t.test('the signal of a writer says whether its text was cancelled or its source failed', async (t) => {
   const { app } = await start(t, { declare })
   const fault = new Error('the model is out of order')

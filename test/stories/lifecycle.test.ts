@@ -321,3 +321,22 @@ t.test('nothing is left of an app that has closed: no timer, no listener, no han
   await server.app.close()
   await eventually('handles', count, (now) => now <= before)
 })
+
+for (const transport of TRANSPORTS) {
+  t.test(`${transport}: onLeave is given the connection that onJoin was given`, async (t) => {
+    const joined: string[] = []
+    const left: string[] = []
+    const server = await start(t, {
+      declare: (app) => {
+        declareChat(app, {
+          onJoin: ({ connection }: { connection: { id: string } }) => { joined.push(connection.id) },
+          onLeave: ({ connection }: { connection: { id: string } }) => { left.push(connection.id) }
+        })
+      }
+    })
+    const peer = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1'] })
+    await peer.close()
+    await eventually('the leave', () => left, ({ length }) => length > 0)
+    t.same([joined, left], [[peer.id], [peer.id]])
+  })
+}

@@ -51,7 +51,12 @@ app.room(chat, {
     // @ts-expect-error data that does not fit
     connection.send('said', { id: 1, text: 'x' })
   },
-  onLeave ({ code }) { is<typeof code, string>() },
+  onLeave ({ code, connection }) {
+    is<typeof code, string>()
+    is<typeof connection.id, string>()
+    // @ts-expect-error it has left
+    connection.send('said', { id: '1', text: 'x' })
+  },
   on: {
     async say ({ data, sender, messageId, room }) {
       is<typeof data, { text: string }>()
