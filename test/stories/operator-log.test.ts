@@ -115,7 +115,7 @@ const CASES: Record<string, Case> = {
       token: server.token('ada')
     }),
     code: 'room_limit',
-    line: { value: 32, msg: /; no option raises it.*WebSocket/ }
+    line: { value: 32, msg: /no option raises it.*WebSocket/ }
   },
   'a WebSocket asks for more rooms than limits.rooms': {
     options: { limits: { rooms: 2 } },
