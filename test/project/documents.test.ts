@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { EXAMPLES, linesOf } from '../../scripts/documents/example-lines.js'
 import { chapterOf, documentOf, PAGES } from '../helpers/documents.js'
 import { files, graph } from '../helpers/imports.js'
 
@@ -8,7 +9,7 @@ const ROOT = new URL('../../', import.meta.url)
 const ARCHITECTURE = readFileSync(new URL('ARCHITECTURE.md', ROOT), 'utf8')
 
 t.test('every path that the documents name is there', async (t) => {
-  for (const document of ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', ...PAGES]) {
+  for (const document of ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', 'example/README.md', ...PAGES]) {
     const text = documentOf(document)
     const paths = [...text.matchAll(/(?:`|\]\()(?:\.\.\/)*((?:lib|test|example|bench|scripts|docs)\/[\w./-]+)(?:`|\))/g)]
     for (const [, path] of paths) t.ok(existsSync(new URL(path!, ROOT)), `${document} names ${path!}`)
@@ -31,12 +32,7 @@ t.test('a chapter that names a script of this repository says that it needs a cl
 })
 
 t.test('no file of an example app is longer than 150 lines, so that each is read in one go', async (t) => {
-  const apps = [
-    'chat', 'support', 'ai', 'notifications', 'dashboard', 'cursors', 'react', 'vue', 'python', 'gateway', 'cluster'
-  ]
-  const lengths = apps.flatMap((app) => readdirSync(new URL(`example/${app}`, ROOT), { recursive: true, encoding: 'utf8' })
-    .filter((file) => /\.(ts|tsx|vue|js|html|css|py|conf|json)$/.test(file))
-    .map((file) => ({ file: `${app}/${file}`, lines: documentOf(`example/${app}/${file}`).trimEnd().split('\n').length })))
+  const lengths = EXAMPLES.flatMap(({ folder }) => linesOf(folder).map(({ file, lines }) => ({ file: `${folder}/${file}`, lines })))
   t.ok(lengths.length > 50, `${lengths.length} files`)
   t.same(lengths.filter(({ lines }) => lines > 150), [])
 })

@@ -201,7 +201,7 @@ t.test('the table of errors has each code of a misuse, and the page lists the me
 
 t.test('the metrics, and the figures of benchmarks, are those of the registry and of bench/', async (t) => {
   let count = 0
-  for (const path of [...PAGES, 'bench/AIMS.md']) {
+  for (const path of [...PAGES, 'example/README.md', 'bench/AIMS.md']) {
     const text = documentOf(path)
     count += [...text.matchAll(/<!-- (?:figure|table): /g)].length
     t.equal(fill(text), text, `${path}; npm run docs:figures brings it up to date`)
