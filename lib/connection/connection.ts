@@ -95,6 +95,8 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   #link: Link | undefined
   readonly #host: ConnectionHost<H>
   #bucket: TokenBucket | undefined
+  /** The same once more, for what may not wait behind other messages. */
+  #spare: TokenBucket | undefined
   /** Bytes that were replayed and have not been charged yet. */
   #replayed = 0
   #onClosed: Array<() => void> | undefined
@@ -221,6 +223,19 @@ export class Connection<H extends Named = Named> implements LinkEvents {
       const { used } = this.#bucket
       if (isNearly(used, this.#host.rate.burst)) this.#host.onSpent?.(this, used)
     } else if (this.#bucket.isFlooded) this.close('rate_limited')
+    return wait
+  }
+
+  /**
+   * Spends from a bucket of its own for what `spend` has refused and what may not wait for it.
+   *
+   * @returns as `spend`
+   */
+  spendSpare (now: number): number {
+    this.#bucket?.giveBack()
+    this.#spare ??= new TokenBucket(this.#host.rate, now)
+    const wait = this.#spare.take(now)
+    if (wait > 0 && this.#spare.isFlooded) this.close('rate_limited')
     return wait
   }
 

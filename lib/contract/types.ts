@@ -17,8 +17,8 @@ export interface MessageSpecs {
     /** Schema of what the handler returns, which the ack of the message carries. @default no reply */
     readonly reply?: SchemaLike
     /**
-     * Whether the message does not wait behind other messages of its connection in the room, nor they behind it. It
-     * counts for the rate of the room as they do, so that what is to be done at once needs a rate that allows it.
+     * Whether the message does not wait behind other messages of its connection in the room, nor they behind it. Where
+     * they have used up their rate, it has a second bucket of the same rate.
      *
      * @default false: one after another, in the order in which they were sent
      */

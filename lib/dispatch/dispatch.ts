@@ -185,6 +185,11 @@ export class Dispatch {
     }
   }
 
+  /** Whether a room has declared that a message runs beside the others of its connection. */
+  isConcurrent (room: string, type: string): boolean {
+    return this.#options.rooms.declarations.find(room)?.declaration.messages.get(type)?.isConcurrent === true
+  }
+
   // Which frames may be handled, and when
 
   #command (connection: Peer, command: Command, bytes: number): void {
@@ -224,7 +229,8 @@ export class Dispatch {
   /**
    * Spends a token of the room's own bucket for a message, and a change of member data, where the room declares one; of
    * the connection's for everything else. A room that it is in may be left in debt, too: there are no more of them than
-   * joins, and what is left costs the server nothing any more.
+   * joins, and what is left costs the server nothing any more. A concurrent message, such as one that stops what
+   * another has begun, has a second bucket of the same rate once the first is empty.
    */
   #isAffordable (connection: Peer, command: Command): boolean {
     if (command.type === 'ack' && this.#options.acks.isOwed(command.id, connection.id)) return true
@@ -232,10 +238,17 @@ export class Dispatch {
     let wait: number
     const membership = isSaid(command) ? connection.rooms.get(command.room) : undefined
     const rate = membership?.room.declaration.rate
-    if (membership === undefined || rate === undefined) wait = connection.spend(now)
-    else {
-      const bucket = (membership.bucket ??= new TokenBucket(rate, now))
+    if (membership === undefined || rate === undefined) {
+      wait = connection.spend(now)
+      if (wait > 0 && connection.isOpen && isConcurrent(connection, command)) wait = connection.spendSpare(now)
+    } else {
+      let bucket = (membership.bucket ??= new TokenBucket(rate, now))
       wait = bucket.take(now)
+      if (wait > 0 && isConcurrent(connection, command)) {
+        bucket.giveBack()
+        bucket = (membership.spare ??= new TokenBucket(rate, now))
+        wait = bucket.take(now)
+      }
       if (wait > 0 && bucket.isFlooded) connection.close('rate_limited')
       else if (wait === 0 && isNearly(bucket.used, rate.burst)) {
         const { id, userId } = connection

@@ -114,7 +114,19 @@ export class Uplink {
     const own = headers['x-connection-id']
     if (type === 'ack' && typeof id === 'string' && typeof own === 'string' && acks.isOwed(id, own)) {
       rates.charge(userId, 1)
+    } else if (this.#isConcurrent(body as ParsedBody | null | undefined)) {
+      try {
+        rates.spend(userId)
+      } catch {
+        rates.spendSpare(userId)
+      }
     } else rates.spend(userId)
+  }
+
+  /** Whether it is a message that its room has declared so, and that names its room itself. */
+  #isConcurrent (body: ParsedBody | null | undefined): boolean {
+    const { type, room } = (body?.json ?? {}) as FrameLike
+    return typeof type === 'string' && typeof room === 'string' && this.#options.dispatch.isConcurrent(room, type)
   }
 
   #count ({ peer }: Own, bytes: number): void {

@@ -19,7 +19,7 @@ export function openingCost ({ rate, user }: {
   return Math.min(1, rate.burst / (2 * user.connections))
 }
 
-interface Spender { readonly userId: string, readonly bucket: TokenBucket }
+interface Spender { readonly userId: string, readonly bucket: TokenBucket, spare?: TokenBucket }
 
 /** The rate, by user, of what is not a connection: HTTP callers, and connections that are opening. */
 export class UserRateLimiter {
@@ -42,22 +42,37 @@ export class UserRateLimiter {
    */
   spend (userId: string, cost = 1): void {
     const now = performance.now()
-    const bucket = this.#of(userId, now)
+    const { bucket } = this.#of(userId, now)
     const wait = bucket.take(now, cost)
-    if (wait > 0) {
-      throw new Refusal('rate_limited', { retryAfter: wait, why: { limit: 'limits.rate', value: this.#rate } })
-    }
+    if (wait > 0) throw this.#refused(wait)
     this.#limitWarnings.look('limits.rate', bucket.used, this.#rate.burst, { userId })
+  }
+
+  /**
+   * Spends from a bucket of its own for a message that `spend` has refused and that may not wait for others.
+   *
+   * @throws Refusal `rate_limited`
+   */
+  spendSpare (userId: string): void {
+    const now = performance.now()
+    const spender = this.#of(userId, now)
+    spender.bucket.giveBack()
+    const wait = (spender.spare ??= new TokenBucket(this.#rate, now)).take(now)
+    if (wait > 0) throw this.#refused(wait)
+  }
+
+  #refused (wait: number): Refusal {
+    return new Refusal('rate_limited', { retryAfter: wait, why: { limit: 'limits.rate', value: this.#rate } })
   }
 
   /** Charges a cost that became known after the request was charged. */
   charge (userId: string, cost: number): void {
     if (cost === 0) return
     const now = performance.now()
-    this.#of(userId, now).charge(now, cost)
+    this.#of(userId, now).bucket.charge(now, cost)
   }
 
-  #of (userId: string, now: number): TokenBucket {
+  #of (userId: string, now: number): Spender {
     let link = this.#users.get(userId)
     if (link === undefined) {
       this.#makeRoom(now)
@@ -65,7 +80,7 @@ export class UserRateLimiter {
       this.#users.set(userId, link)
     }
     this.#order.push(link)
-    return link.item.bucket
+    return link.item
   }
 
   #makeRoom (now: number): void {

@@ -39,6 +39,9 @@ export class TokenBucket {
     return Math.max(1, Math.ceil((cost - this.#tokens) * 1_000 / messages))
   }
 
+  /** Takes back the last refusal, which then costs nothing: what was refused is paid for elsewhere. */
+  giveBack (): void { this.#tokens++ }
+
   /**
    * Charges a cost that became known only afterwards. The debt makes the bucket refuse the next messages, but the
    * charge alone never makes it flooded.

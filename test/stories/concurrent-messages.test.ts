@@ -1,0 +1,44 @@
+import { Type } from '@sinclair/typebox'
+import t from 'tap'
+import { defineRoom } from '../../lib/index.js'
+import { connect, start, TRANSPORTS, type StartOptions } from '../helpers/net.js'
+
+const room = defineRoom('assistant/:id', {
+  messages: { ask: Type.Object({}), stop: { data: Type.Object({}), concurrent: true } },
+  events: {}
+})
+/** Nothing is refilled while a test runs. */
+const RATE = { messages: 0.001, burst: 5 }
+
+const WAYS: Record<string, StartOptions> = {
+  'the rate of the connection': { limits: { rate: { ...RATE, burst: 12 } }, declare: (app) => { declare(app) } },
+  'the rate of the room': { declare: (app) => { declare(app, { limits: { rate: RATE } }) } }
+}
+
+function declare (app: Parameters<NonNullable<StartOptions['declare']>>[0], options: object = {}): void {
+  app.room(room, { ...options, on: { ask () {}, stop () {} } })
+}
+
+for (const [what, options] of Object.entries(WAYS)) {
+  for (const transport of TRANSPORTS) {
+    t.test(`over ${transport} a stop is handled where ${what} is used up, and a flood of stops is not`, async (t) => {
+      const server = await start(t, options)
+      const peer = await connect(server, { transport, token: server.token('ada'), rooms: ['assistant/1'] })
+      const answer = async (type: string, id: string): Promise<string> => {
+        peer.send({ type, room: 'assistant/1', id, data: {} })
+        const frame = await Promise.race(['ack', 'error'].map((word) => peer.next(word, (frame) => frame.id === id)))
+        return frame.type === 'ack' ? 'ack' : (frame.data as { code: string }).code
+      }
+      // By POST the rate is that of the user: a room's own is for connections.
+      if (transport !== 'websocket' && what === 'the rate of the room') return
+      let asked = 0
+      while (await answer('ask', `ask-${asked}`) === 'ack') asked++
+      t.ok(asked > 0)
+      t.equal(await answer('stop', 'stop'), 'ack')
+      t.equal(await answer('ask', 'again'), 'rate_limited', 'the others wait as before')
+      let stops = 1
+      while (await answer('stop', `stop-${stops}`) === 'ack') stops++
+      t.ok(stops <= 12, `${stops} stops`)
+    })
+  }
+}
