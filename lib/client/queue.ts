@@ -36,7 +36,8 @@ export function createQueue (
 ): Queue {
   // Some 100 bits, by which the server knows a message that is sent again. They tell the clients of one user apart and
   // are no secret, so that they need no generator that a platform may lack.
-  const prefix = Array.from({ length: 20 }, () => (Math.random() * 36 | 0).toString(36)).join('')
+  let prefix = ''
+  while (prefix.length < 20) prefix += (Math.random() * 36 | 0).toString(36)
   const waiting = new Map<string, Waiting>()
   let count = 0
   let held = 0

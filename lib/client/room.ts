@@ -54,9 +54,9 @@ export function createRoom (
         if (from !== to) room.gap()
       // What is no event has no time; some of it only a part knows.
       } else if (timestamp && !(offset! <= position?.offset!)) {
-        const hasOffset = offset !== undefined
-        if (hasOffset && position) room.position = { ...position, offset }
-        return room.emit({ type, data, timestamp, ...hasOffset && { offset } }, type, '*')
+        // No event has the offset 0, which an empty room has.
+        if (offset && position) room.position = { ...position, offset }
+        return room.emit({ type, data, timestamp, ...offset && { offset } }, type, '*')
       }
     }
   }

@@ -54,7 +54,7 @@ function plain ({ message, cause, ...rest }: RealtimeError): Refused { return { 
  * @returns a function that closes it
  */
 export function runHub ({ connect, locks, place, channel, signal }: HubOptions): () => void {
-  const hub = Math.random().toString(36).slice(2)
+  const hub = `${Math.random()}`
   /** The rooms of each link. */
   const links = new Map<string, Map<string, Handle>>()
   const tabs = new Set<string>()

@@ -68,7 +68,7 @@ function createSharedLink ({ core: { host, shown }, locks, place, createChannel,
   open (events: LinkEvents): Link
   over (): void
 } {
-  const tab = Math.random().toString(36).slice(2)
+  const tab = `${Math.random()}`
   let links = 0
   let life: AbortController | undefined
   let isHere: Promise<void> | undefined

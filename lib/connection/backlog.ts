@@ -13,12 +13,16 @@ const ROOM_FOR_HOLES = 64
 
 /**
  * The queue of a link that lags, in order and thinned out by delivery class. A newer `latest` event removes the older
- * one of its key and is appended at the end; stretches of one text become one; a `volatile` event is not queued at all.
+ * one of its key and is appended at the end. The queue leaves in rounds: what is in it when the first packets leave is
+ * not replaced any more, and newer values follow in the next round, so that on a slow link each key has its turn.
+ * Stretches of one text become one; a `volatile` event is not queued at all.
  */
 export class Backlog {
   #packets: Array<Packet | undefined> = []
   #head = 0
   #latest: Map<string, number> | undefined
+  /** Place behind the values that are being sent: they are not replaced, since those behind them would never leave. */
+  #round = 0
   /** Stretches of texts that wait, by the first of each run, and the first one of the newest run of each text. */
   #runs: Map<Packet, Packet[]> | undefined
   #newest: Map<string, Packet> | undefined
@@ -86,18 +90,24 @@ export class Backlog {
 
   /** Removes the holes, and the keys of packets that have left. */
   #compact (): void {
+    const round = this.#packets.slice(0, this.#round).filter((packet) => packet !== undefined).length
     this.#packets = this.#packets.filter((packet) => packet !== undefined)
     this.#head = 0
+    this.#round = round
     if (this.#latest === undefined) return
     this.#latest.clear()
     for (const [index, packet] of this.#packets.entries()) {
-      const key = valueOf(packet!)
+      const key = index < round ? undefined : valueOf(packet!)
       if (key !== undefined) this.#latest.set(key, index)
     }
   }
 
   /** Removes the oldest packets, up to `bytes` together but at least one. */
   shift (bytes: number): Packet[] {
+    if (this.#head >= this.#round) {
+      this.#round = this.#packets.length
+      this.#latest?.clear()
+    }
     const taken: Packet[] = []
     let size = 0
     while (this.#head < this.#packets.length) {

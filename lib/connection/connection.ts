@@ -12,7 +12,7 @@ import type { Identity } from './identity.js'
 import { NamedSet, type Named } from './named-set.js'
 import { LINK_BUFFER, type Link, type LinkEvents, type Transport } from './link.js'
 import { Outbox, type OutboxCounters, type Passed } from './outbox.js'
-import { PACE } from './pace.js'
+import { LATE, PACE } from './pace.js'
 import { Pings } from './pings.js'
 import { TokenBucket, type Rate } from '../structures/token-bucket.js'
 
@@ -311,9 +311,11 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     if (payload === PACE) {
       this.beat.lagsSince = 0
       this.#outbox?.taken(performance.now())
-      return
-    }
-    this.#pings?.answered(payload)
+    } else if (payload === LATE) {
+      // It has read a mark, however late.
+      this.beat.lagsSince = 0
+      this.#outbox?.late(performance.now())
+    } else this.#pings?.answered(payload)
   }
 
   /** Called by the heartbeat's sweep while the link lags. */

@@ -54,6 +54,11 @@ export interface Link {
    */
   beat? (payload?: string): Uint8Array | undefined
   /**
+   * Returns bytes that mark what is written with a time in milliseconds, which the client library compares with its own
+   * clock; absent where a ping costs little.
+   */
+  mark? (now: number): Uint8Array
+  /**
    * Returns bytes that tell the peer's own implementation when to reconnect; absent where the transport has no such
    * field.
    */

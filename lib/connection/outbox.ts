@@ -39,6 +39,9 @@ export interface OutboxHost {
   readonly outboxLimit: number
 }
 
+/** Bytes of a write that are copied, so that a ping behind them leaves in the same one. */
+const SMALL = 16_384
+
 /** Answers to control frames that are kept in one turn. */
 const MAX_REPLIES = 16
 
@@ -221,32 +224,57 @@ export class Outbox {
   }
 
   #write (bytes: Uint8Array): void {
+    const pace = this.#pace?.isOn === true ? this.#pace : undefined
+    const now = pace === undefined ? 0 : performance.now()
+    const sign = pace === undefined ? undefined : this.#sign(pace, pace.add(bytes.length, now), now)
     this.#host.counters.writes++
     this.#host.counters.bytesOut += bytes.length
     this.written += bytes.length
-    if (!this.#link.write(bytes)) this.#isLagging = this.#isFull = true
-    if (this.#pace?.isOn === true) this.#measure(this.#pace, bytes.length)
+    // One write costs the kernel more than the copy does.
+    const isTaken = sign === undefined || bytes.length > SMALL
+      ? this.#link.write(bytes)
+      : this.#link.write(Buffer.concat([bytes, sign]))
+    if (!isTaken) this.#isLagging = this.#isFull = true
+    if (sign !== undefined && bytes.length > SMALL) this.#link.write(sign)
+    if (pace?.isAhead(now) === true) this.#isLagging = true
   }
 
-  #begin (): void { (this.#pace ??= new Pace(this.#link.transport !== 'sse')).begin() }
+  #begin (): void {
+    const { transport } = this.#link
+    this.#pace ??= new Pace(transport === 'sse' ? 'sse' : 'websocket')
+    const now = performance.now()
+    if (this.#pace.begin(now)) this.#tell(this.#pace, 'ping', now)
+  }
 
-  /**
-   * Asks for a sign that the peer has read what is on its way; once enough is on its way, later frames wait for the
-   * sign.
-   */
-  #measure (pace: Pace, bytes: number): void {
-    if (pace.add(bytes, performance.now())) {
-      const ping = this.#link.beat?.(PACE)
-      if (ping === undefined) pace.end()
-      else this.#link.write(ping)
-    }
-    if (pace.isAhead) this.#isLagging = true
+  /** Returns the bytes that ask what the peer has read, or mark what it reads with the time. */
+  #sign (pace: Pace, kind: 'ping' | 'mark' | undefined, now: number): Uint8Array | undefined {
+    if (kind === undefined) return undefined
+    const bytes = kind === 'ping' ? this.#link.beat?.(PACE) : this.#link.mark?.(now)
+    if (bytes === undefined) pace.end()
+    return bytes
+  }
+
+  #tell (pace: Pace, kind: 'ping' | 'mark' | undefined, now: number): void {
+    const bytes = this.#sign(pace, kind, now)
+    if (bytes !== undefined) this.#link.write(bytes)
   }
 
   /** Tells that the peer has read everything up to the ping. */
   taken (now: number): void {
-    this.#pace?.taken(now)
-    if (!this.#isFull) this.#resume()
+    const pace = this.#pace
+    if (pace === undefined) return
+    pace.taken(now)
+    if (this.#isClosed) return
+    // What was written behind the ping may be enough for the next one.
+    if (pace.isOn) this.#tell(pace, pace.add(0, now), now)
+    if (!this.#isFull && !pace.isAhead(now)) this.#resume()
+  }
+
+  /** Tells that the peer reads late, so that later frames wait until it has caught up. */
+  late (now: number): void {
+    if (this.#isClosed || this.#pace === undefined) return
+    if (this.#pace.late(now)) this.#tell(this.#pace, 'ping', now)
+    if (this.#pace.isAhead(now)) this.#isLagging = true
   }
 
   #waits (frames: number, bytes: number, events: number): void {
@@ -288,7 +316,7 @@ export class Outbox {
   /** Tells that the link has room again. */
   drained (): void {
     this.#isFull = false
-    if (this.#pace?.isAhead !== true) this.#resume()
+    if (this.#pace?.isAhead(performance.now()) !== true) this.#resume()
   }
 
   #resume (): void {

@@ -243,7 +243,9 @@ async function openSse (app: FastifyInstance, request: Request, queue: FrameQueu
   let id = ''
   const { send, fence, answer: answered } = uplink(app, request, queue, () => id)
   const parse = sseParser((data) => {
-    const frame = JSON.parse(data) as ServerFrame
+    const frame = JSON.parse(data) as ServerFrame & { at?: number }
+    // A mark, which only a reader that is late answers.
+    if (frame.at !== undefined) return
     if (frame.type === 'welcome') id = frame.data.connectionId
     if (!answered(frame)) queue.push(frame)
   })

@@ -1,7 +1,7 @@
 import { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Link, LinkEvents } from '../connection/link.js'
-import { PACE } from '../connection/pace.js'
+import { LATE, PACE } from '../connection/pace.js'
 import { encodeFrame, type Packet } from '../protocol/packet.js'
 import { after } from '../structures/timers.js'
 import type { CursorTrack } from './cursor-track.js'
@@ -113,6 +113,13 @@ export class SseLink extends SocketLink<Sink> implements Link {
   beat (payload?: string): Uint8Array | undefined {
     if (payload === undefined) return COMMENT
     return payload === PACE ? this.encode([QUESTION]) : undefined
+  }
+
+  /**
+   * Returns a comment, which an EventSource does not see: a ping that the client library answers where it comes late.
+   */
+  mark (now: number): Uint8Array {
+    return Buffer.from(`:{"type":"ping","id":"${LATE}","at":${Math.round(now)}}\n\n`, 'latin1')
   }
 
   retryAdvice (milliseconds: number): Uint8Array { return encodeRetry(milliseconds) }

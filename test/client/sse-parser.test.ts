@@ -10,8 +10,8 @@ const parse = (...pieces: string[]): string[] => {
 
 t.test('a stream gives the same frames however it is cut into pieces', async (t) => {
   const stream =
-    'retry: 10\n\n:\n\nid:a\nevent:realtime\ndata:one\n\nevent:x\ndata: two data:\u2028data:2\n\ndata:three\n\nretry: 3\n\nid:b\n\n'
-  const expected = ['one', ' two data:\u2028data:2', 'three']
+    'retry: 10\n\n:\n\nid:a\nevent:realtime\ndata:{one}\n\nevent:x\ndata:{two data:\u2028data:{2}}\n\ndata:{three}\n\nretry: 3\n\nid:b\n\n'
+  const expected = ['{one}', '{two data:\u2028data:{2}}', '{three}']
   t.same(parse(stream), expected)
   t.same(parse(...stream), expected)
   for (let at = 1; at < stream.length; at++) {
@@ -20,10 +20,15 @@ t.test('a stream gives the same frames however it is cut into pieces', async (t)
 })
 
 t.test('an event that was not ended by an empty line is not given', async (t) => {
-  t.same(parse('data: half\n'), [])
-  t.same(parse('data: ha'), [])
+  t.same(parse('data:{half}\n'), [])
+  t.same(parse('data:{ha'), [])
 })
 
 t.test('fields whose names only begin with data are not data', async (t) => {
-  t.same(parse('database: x\n\ndata2\n\n'), [])
+  t.same(parse('database:{}\n\ndata2{}\n\n'), [])
+})
+
+t.test('a comment that is a mark of the server is given like data, and any other comment is not', async (t) => {
+  const pieces = [':\n\n:{"at":12', '34}\n\ndata:{one}\n\n:a comment\n\nid:x\ndata:{:{9}}\n\n']
+  t.same(parse(...pieces), ['{"at":1234}', '{one}', '{:{9}}'])
 })

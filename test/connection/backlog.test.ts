@@ -19,10 +19,12 @@ t.test(
     )
     t.doesNotThrow(() => fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const backlog = new Backlog()
-      let model: Array<{ packet: Packet, key?: string }> = []
+      let model: Array<{ packet: Packet, key?: string, isLeaving?: boolean }> = []
       let n = 0
       for (const each of steps) {
         if ('take' in each) {
+          // What is in the queue when a round begins to leave is not replaced any more.
+          if (!model.some(({ isLeaving }) => isLeaving)) model = model.map((one) => ({ ...one, isLeaving: true }))
           const taken = backlog.shift(each.take)
           assert.deepEqual(taken, model.slice(0, taken.length).map(({ packet }) => packet))
           assert.ok(model.length === 0 || taken.length > 0, 'at least one')
@@ -30,9 +32,10 @@ t.test(
           model = model.slice(taken.length)
         } else if ('key' in each) {
           const packet = event(n++, { delivery: 'latest', key: each.key })
-          const older = model.some(({ key }) => key === each.key)
+          const isOlder = (one: typeof model[number]): boolean => one.key === each.key && one.isLeaving !== true
+          const older = model.some(isOlder)
           assert.equal(backlog.push(packet), older ? 'conflated' : 'kept')
-          model = [...model.filter(({ key }) => key !== each.key), { packet, key: each.key }]
+          model = [...model.filter((one) => !isOlder(one)), { packet, key: each.key }]
         } else {
           const packet = each.plain ? pong : event(n++)
           assert.equal(backlog.push(packet), 'kept')
@@ -128,4 +131,17 @@ t.test('stretches of one text that wait become one, where the first of them stoo
     ['b', 7, ' tre']
   ])
   t.same([backlog.bytes, backlog.count, backlog.events], [0, 0, 0])
+})
+
+t.test('values that always change leave in rounds, so that those behind have their turn as well', async (t) => {
+  const backlog = new Backlog()
+  const keys = ['a', 'b', 'c', 'd', 'e']
+  const seen = new Set<string>()
+  let n = 0
+  for (let round = 0; round < 5; round++) {
+    for (const key of keys) backlog.push(event(++n, { delivery: 'latest', key }))
+    t.ok(backlog.count <= 2 * keys.length, `${backlog.count} wait`)
+    for (const packet of backlog.shift(1)) seen.add(String(packet.event!.key))
+  }
+  t.same([...seen].sort(), keys)
 })

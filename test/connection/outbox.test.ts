@@ -156,7 +156,7 @@ t.test(
     addsUp(t, made)
     made.link.isFull = false
     made.outbox.drained()
-    t.same(made.link.seen, ['pong', 2, 3, 4, 5, 7])
+    t.same(made.link.seen, ['pong', 'beat:pace', 2, 3, 4, 5, 7], 'and the peer is asked how far it is')
     addsUp(t, made)
     made.outbox.push(event(8, { delivery: 'latest', key: 'a' }))
     made.outbox.push(event(9, { delivery: 'latest', key: 'a' }))

@@ -150,45 +150,129 @@ for (const transport of ['websocket', 'sse'] as const) {
   })
 }
 
-t.test(
-  'a pace asks for a sign in every 2 KiB, lets 4 KiB follow it on a slow link, and more on a fast one',
-  async (t) => {
-    const pace = new Pace(true)
-    pace.begin()
-    t.equal(pace.add(2_000, 1), false)
-    t.equal(pace.add(200, 2), true)
-    t.equal(pace.add(4_095, 3), false, 'one question at a time')
-    t.equal(pace.isAhead, false)
-    pace.add(1, 3)
-    t.equal(pace.isAhead, true)
-    t.equal(pace.room, 2_048)
-    pace.taken(900)
-    t.equal(pace.isAhead, false)
-    for (let now = 1_000; now < 1_010; now++) {
-      pace.add(65_536, now)
-      pace.taken(now + 0.5)
-    }
-    t.equal(pace.room, undefined, 'a fast link is left to its own buffers')
+t.test('a pace learns the round trip first, then asks in every 2 KiB, lets 2 KiB follow, and more on a fast link', async (t) => {
+  const pace = new Pace('websocket')
+  t.equal(pace.begin(0.5), true, 'a ping before the first value')
+  pace.taken(1)
+  t.equal(pace.begin(1), false)
+  pace.end()
+  pace.begin(1)
+  t.equal(pace.add(4_000, 1), undefined)
+  t.equal(pace.add(200, 2), 'ping')
+  t.equal(pace.add(3_991, 3), undefined, 'one question at a time')
+  t.equal(pace.isAhead(3), false)
+  pace.add(1, 3)
+  t.equal(pace.isAhead(3), true)
+  pace.taken(900)
+  t.equal(pace.isAhead(900), false)
+  t.ok(pace.room! < 10_000, `a link of 4 700 B/s gets what it carries in two seconds: ${pace.room}`)
+  for (let now = 1_000; now < 1_020; now++) {
+    pace.add(65_536, now)
+    pace.taken(now + 0.5)
   }
-)
+  t.equal(pace.room, undefined, 'a fast link is left to its own buffers')
+})
 
-t.test(
-  'a pace over SSE waits for nobody who has never answered, and stops to wait when an answer got lost',
-  async (t) => {
-    const pace = new Pace(false)
-    pace.begin()
-    t.equal(pace.add(4_096, 1), true)
-    pace.add(1_000_000, 2)
-    t.equal(pace.isAhead, false, 'a reader of its own making')
-    pace.taken(700)
-    pace.begin()
-    t.equal(pace.add(4_096, 800), true)
-    pace.add(4_096, 801)
-    t.equal(pace.isAhead, true, 'it has answered before')
-    t.equal(pace.giveUp(5_000), false)
-    t.equal(pace.isAhead, true)
-    t.equal(pace.giveUp(5_800), true)
-    t.equal(pace.isAhead, false)
-    t.equal(pace.add(4_096, 5_900), true, 'it is asked again')
+/** A pace whose link carried all in no time. */
+function quick (transport: 'websocket' | 'sse'): Pace {
+  const pace = new Pace(transport)
+  pace.begin(1)
+  pace.taken(2)
+  for (let now = 2; now < 30; now++) {
+    pace.begin(now)
+    pace.add(65_536, now)
+    pace.taken(now + 0.5)
   }
-)
+  pace.begin(30)
+  return pace
+}
+
+t.test('a pace asks a fast reader once a second, and waits for an answer that is half a second late', async (t) => {
+  const pace = quick('websocket')
+  t.equal(pace.add(600, 31), undefined)
+  t.equal(pace.add(600, 1_100), 'ping')
+  t.equal(pace.isAhead(1_100), false)
+  t.equal(pace.isAhead(1_590), false)
+  t.equal(pace.isAhead(1_610), true)
+  pace.add(600, 1_620)
+  pace.taken(2_100)
+  t.equal(pace.isAhead(2_100), false)
+  t.equal(pace.add(0, 2_100), 'ping', 'what is behind the ping is more than such a link carries in half a second')
+})
+
+t.test('a pace asks nobody of whom less than half a kilobyte a second is on its way', async (t) => {
+  const pace = quick('websocket')
+  t.equal(pace.add(200, 5_000), undefined)
+  t.equal(pace.add(200, 6_000), undefined)
+  t.equal(pace.add(200, 7_000), 'ping')
+})
+
+t.test('a pace over SSE marks the stream in each 2 KiB and each 150 ms, also while a ping is on its way', async (t) => {
+  const pace = quick('sse')
+  t.equal(pace.add(200, 1_000), 'mark')
+  t.equal(pace.add(200, 1_100), undefined)
+  t.equal(pace.add(200, 1_160), 'mark')
+  t.equal(pace.add(2_000, 1_170), undefined)
+  t.equal(pace.add(48, 1_180), 'mark', 'as much as a slow link takes a second for')
+  t.equal(pace.add(65_536, 1_200), 'ping')
+  t.equal(pace.add(200, 1_340), 'mark', 'behind the ping')
+})
+
+t.test('a pace over SSE marks nothing where a ping follows within 2 KiB', async (t) => {
+  const pace = new Pace('sse')
+  pace.begin(1)
+  t.equal(pace.add(2_000, 1_000), undefined)
+  t.equal(pace.add(200, 2_000), 'ping')
+  t.equal(pace.add(200, 3_000), undefined)
+})
+
+t.test('a pace over SSE waits once the reader says that the marks are late, until the answer to a ping', async (t) => {
+  const pace = quick('sse')
+  t.equal(pace.isAhead(1_160), false)
+  t.equal(pace.late(1_300), true, 'it is asked')
+  t.equal(pace.isAhead(1_300), true)
+  t.equal(pace.late(2_000), false, 'once')
+  pace.taken(4_000)
+  t.equal(pace.isAhead(4_000), false)
+  t.equal(pace.room, 8_192, 'and gets little at a time, from the first write on')
+})
+
+t.test('a reader who is late while a ping is on its way gets nothing more until he has answered it', async (t) => {
+  const pace = quick('sse')
+  t.equal(pace.add(65_536, 1_000), 'ping')
+  t.equal(pace.add(200, 1_010), 'mark')
+  t.equal(pace.isAhead(1_020), false)
+  t.equal(pace.late(1_030), false)
+  t.equal(pace.isAhead(1_030), true)
+  pace.taken(1_900)
+  t.equal(pace.isAhead(1_900), false)
+})
+
+t.test('what was read before the ping went out does not count for the rate of the link', async (t) => {
+  const pace = quick('sse')
+  // 65 kB in 6 s, and then the link slows down: the last 1 500 bytes take a second.
+  for (let now = 1_000; now < 7_000; now += 100) t.not(pace.add(1_090, now), 'ping')
+  t.equal(pace.add(1_000, 7_000), 'ping')
+  pace.taken(8_000)
+  t.ok(pace.room! < 20_000, `${pace.room} bytes at a time`)
+})
+
+t.test('a pace over SSE waits for nobody who has never answered, and stops to wait when an answer got lost', async (t) => {
+  const pace = new Pace('sse')
+  t.equal(pace.begin(1), false)
+  t.equal(pace.add(4_096, 1), 'ping')
+  pace.add(1_000_000, 2)
+  t.equal(pace.isAhead(2), false, 'a reader of its own making')
+  pace.taken(700)
+  pace.begin(700)
+  t.equal(pace.add(4_096, 800), 'ping')
+  pace.add(8_192, 801)
+  t.equal(pace.isAhead(801), true, 'it has answered before')
+  t.equal(pace.giveUp(10_000), false)
+  pace.late(10_100)
+  t.equal(pace.giveUp(20_000), false, 'who says that marks come late is there')
+  t.equal(pace.isAhead(20_000), true)
+  t.equal(pace.giveUp(20_200), true)
+  t.equal(pace.isAhead(20_200), false)
+  t.equal(pace.add(4_096, 20_300), 'ping', 'it is asked again')
+})

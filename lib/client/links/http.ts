@@ -1,9 +1,6 @@
 import { broken, NOT_FOUND, refused, type Refused } from '../errors.js'
 import type { Dial, Frame, FrameData, Link, LinkEvents, Open } from './link.js'
 
-/** Milliseconds after which a POST without an answer is sent again. */
-const AGAIN = 1_000
-
 /** Milliseconds of a `Retry-After` header; `undefined` when there is none or when it is a date. */
 export function retryAfter ({ headers }: Response): number | undefined {
   return Number(headers.get('retry-after')) * 1_000 || undefined
@@ -35,7 +32,7 @@ export function byRequests (run: (
 ) => Promise<Refused | undefined>): Open {
   return (dial, events) => {
     const stop = new AbortController()
-    run(dial, events, stop.signal).then(events.closed, () => { events.closed() })
+    run(dial, events, stop.signal).catch(() => undefined).then(events.closed)
     return {
       send: uplink(dial, events),
       close () { stop.abort() }
@@ -62,7 +59,7 @@ function uplink ({ http }: Dial, { frame }: LinkEvents): Link['send'] {
         if (response.ok) return frame(await response.json() as Frame)
         data = await refusal(response)
       } catch (error) {
-        data = { ...broken(error), retryAfter: AGAIN }
+        data = broken(error)
       }
       frame({ ...up as Frame, type: 'error', data })
     })()
