@@ -15,6 +15,14 @@ import { Burial, Round } from '../broker/sweeping.js'
 
 type Named = PresenceChange['joined'][number]
 
+/** Numbers of changes of a room that this node knows. */
+interface Heard {
+  /** the newest that its members were told; a list that one of them has read tells the others nothing */
+  told: number
+  /** the newest of all, that of a list included */
+  seen: number
+}
+
 /** Entries of one room in one renewal, and rooms that are swept at a time. */
 const BATCH = 200
 /** Rooms in which something expires; beyond them, the oldest are found by the next check of their positions. */
@@ -50,8 +58,7 @@ export class RedisPresence implements PresenceStore {
   #downAt: number | undefined
   /** Time at which this node took each entry that it holds, by `nameOf`. */
   readonly #stamps = new Stamps()
-  /** The newest change of each room that this node has received or read. */
-  readonly #sequences = new Map<string, number>()
+  readonly #sequences = new Map<string, Heard>()
 
   constructor (link: RedisLink, keys: Keys, unread: Unread, nodes: Nodes) {
     this.#nodes = nodes
@@ -94,8 +101,18 @@ export class RedisPresence implements PresenceStore {
   /** Rooms that had a join here. */
   get rooms (): Iterable<string> { return this.#rooms.keys() }
 
+  /** Takes the number of a change that the members here are told. */
   heard (room: string, sequence: number): void {
-    if (sequence > (this.#sequences.get(room) ?? 0)) this.#sequences.set(room, sequence)
+    const heard = this.#seen(room, sequence)
+    heard.told = Math.max(heard.told, sequence)
+  }
+
+  /** Takes the number of a list. The first one is where this node begins. */
+  #seen (room: string, sequence: number): Heard {
+    let heard = this.#sequences.get(room)
+    if (heard === undefined) this.#sequences.set(room, heard = { told: sequence, seen: sequence })
+    heard.seen = Math.max(heard.seen, sequence)
+    return heard
   }
 
   /**
@@ -105,16 +122,17 @@ export class RedisPresence implements PresenceStore {
   async missed (room: string): Promise<readonly PresenceChange[]> {
     const known = this.#sequences.get(room)
     if (known === undefined) return []
+    const { told } = known
     const [top = '', ...texts] = await this.#link.script(
       PRESENCE_MISSED,
       this.#keys.presence(room),
-      [this.#link.run, text(known)]
+      [this.#link.run, text(told), text(known.seen)]
     ) as string[]
     // The room was left meanwhile, and its sequence would be kept for ever.
     if (!this.#sequences.has(room)) return []
-    const changes = texts.flatMap((text) => this.#change(text)).filter(({ sequence }) => sequence > known).reverse()
+    const changes = texts.flatMap((text) => this.#change(text)).filter(({ sequence }) => sequence > told).reverse()
     const sequence = Number(top)
-    if (top !== '' && sequence > known && changes.at(-1)?.sequence !== sequence) {
+    if (top !== '' && sequence > told && changes.at(-1)?.sequence !== sequence) {
       changes.push({ sequence, joined: [], left: [] })
     }
     for (const change of changes) this.heard(room, change.sequence)
@@ -208,7 +226,7 @@ export class RedisPresence implements PresenceStore {
 
   async snapshot (room: string, limit: number): Promise<PresenceSnapshot> {
     const [sequence, total, ...list] = await this.#look(room, limit) as [string, number, ...string[]]
-    if (this.#rooms.has(room)) this.heard(room, Number(sequence))
+    if (this.#rooms.has(room)) this.#seen(room, Number(sequence))
     return {
       sequence: Number(sequence),
       total,

@@ -239,21 +239,21 @@ return reply
 `)
 
 /**
- * Reads what a node has missed that knows the changes up to a sequence. Data older than that do not include the last of
- * these changes, and nothing would ever take them back: so the sequence continues above everything that the node has
- * received, and members ask.
+ * Reads what a node has missed that has told the changes up to a sequence. Data older than what it has seen do not
+ * include the last of these changes, and nothing would ever take them back: so the sequence continues above everything
+ * that the node has seen, and members ask.
  *
  * KEYS  as PRESENCE_JOIN
- * ARGV  1 run, 2 the sequence
+ * ARGV  1 run, 2 the sequence that it has told, 3 that it has seen
  * Reply {the newest sequence or '', change, change, ...}: all changes that are kept, newest first, or none where the
  *       node has missed none
  */
 export const PRESENCE_MISSED = script(7, PRESENCE + `
 use(1)
 local sequence = redis.call('HGET', meta, 'sequence')
-if sequence == ARGV[2] then return { sequence } end
-if not sequence or tonumber(sequence) < tonumber(ARGV[2]) then
-  redis.call('HSET', meta, 'sequence', ARGV[2])
+if sequence == ARGV[2] and sequence == ARGV[3] then return { sequence } end
+if not sequence or tonumber(sequence) < tonumber(ARGV[3]) then
+  redis.call('HSET', meta, 'sequence', ARGV[3])
   redis.call('HDEL', meta, 'run')
   sequence = bump()
   keep()
