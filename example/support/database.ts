@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 // A CommonJS package, of which only the default can be imported.
 import sqlite from 'node-sqlite3-wasm'
 
@@ -23,8 +24,10 @@ export interface Messages {
   close (): void
 }
 
-/** Opens the file, which is made where there is none; `:memory:` keeps nothing. */
+/** Opens the file, which is made where there is none; `:memory:` keeps nothing. One server per file. */
 export function openMessages (path: string): Messages {
+  // A server that was killed while it wrote has left its lock, and nobody else could have one.
+  rmSync(`${path}.lock`, { recursive: true, force: true })
   const database = new sqlite.Database(path)
   const rows = (sql: string, values: Array<string | number>): Message[] =>
     database.all(sql, values) as unknown as Message[]

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -20,6 +21,9 @@ async function tab (t: Test, browser: Browser, url: string): Promise<Page> {
   t.teardown(async () => { await context.close() })
   const page = await context.newPage()
   page.on('pageerror', (error) => { t.fail(String(error)) })
+  page.on('console', (message) => {
+    if (message.text().includes('Content Security Policy')) t.fail(message.text())
+  })
   await page.goto(url)
   return page
 }
@@ -51,6 +55,27 @@ async function lines (page: Page, ...texts: string[]): Promise<void> {
   }
   throw new Error(`${JSON.stringify(await read())} in place of ${JSON.stringify(texts)}`)
 }
+
+t.test('who is killed while it writes locks nobody out of the database, and what was stored is there', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'killed-'))
+  t.teardown(async () => { await rm(directory, { recursive: true }) })
+  const path = join(directory, 'support.db')
+  const { output } = await run(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', `
+    import sqlite from 'node-sqlite3-wasm'
+    import { openMessages } from './example/support/database.ts'
+    const messages = openMessages('${path}')
+    messages.add({ customer: 'ada', by: 'ada', text: 'stored' }, 'x')
+    const writer = new sqlite.Database('${path}')
+    writer.exec('BEGIN EXCLUSIVE')
+    writer.run("UPDATE message SET text = 'half done'")
+    process.kill(process.pid, 'SIGKILL')`], { cwd: ROOT })
+  t.ok(existsSync(`${path}.lock`), `its lock is left: ${output}`)
+  const messages = openMessages(path)
+  t.match(messages.of('ada'), [{ text: 'stored' }])
+  messages.add({ customer: 'ada', by: 'ada', text: 'and on' }, 'y')
+  t.same(messages.of('ada').map(({ text }) => text), ['stored', 'and on'])
+  messages.close()
+})
 
 t.test('the app of the README, and the support chat of the tutorial', { skip: skipWithoutChromium() }, async (t) => {
   const browser = await launchChromium(t)
