@@ -28,7 +28,8 @@ export interface Patience { readonly wait: number, readonly hold: number }
 interface OpenPoll {
   readonly link: PollLink
   readonly finish: (answer: PollAnswer | Refusal) => void
-  readonly unconsumed: () => PollAnswer
+  /** What is answered when it is ended before it has an answer of its own. */
+  readonly before: PollAnswer
 }
 
 /** Connections that poll. Between two polls they are parked, and each poll resumes at the positions in its cursor. */
@@ -66,13 +67,15 @@ export class Polls {
     // A client that polls again has given up the answer before.
     this.#unread.get(connection)?.()
     const track = new CursorTrack(connection.id, cursorRooms)
-    const before = (): PollAnswer => ({
+    for (const { name, request } of entries) track.begin(name, request)
+    // Whoever reads this has been told nothing, so it stands where it stood, though its rooms may have been entered.
+    const before: PollAnswer = {
       connectionId: connection.id,
       cursor: track.toString(),
       resumed: true,
       rooms: {},
       frames: []
-    })
+    }
     return await new Promise<PollAnswer | Refusal>((resolve, reject) => {
       let rooms: Record<string, unknown> = {}
       let isResumed = true
@@ -100,14 +103,13 @@ export class Polls {
         }
       })
       const isCurrent = (): boolean => this.#open.get(connection)?.link === link
-      this.#open.set(connection, { link, finish, unconsumed: before })
+      this.#open.set(connection, { link, finish, before })
       gone(() => {
         if (!isCurrent()) return
         link.abandon()
         this.#park(connection, cursorRooms)
-        finish(before())
+        finish(before)
       })
-      for (const { name, request } of entries) track.begin(name, request)
       const isMoved = known === undefined && cursor?.connection === connection.id
       const work = async (): Promise<TakenRooms> => await (known === undefined
         ? this.#enter(connection, enter, isMoved)
@@ -252,10 +254,9 @@ export class Polls {
     const open = this.#open.get(connection)
     if (open === undefined) return
     open.link.abandon()
-    const answer = open.unconsumed()
     this.#options.joins.parkAll(connection)
     connection.detach()
-    open.finish(answer)
+    open.finish(open.before)
   }
 }
 

@@ -255,3 +255,25 @@ t.test('a room that the client has left does not come back into its polls', asyn
   const second = await poll(server, { token, rooms: ['chat/1'], query: { since: first.cursor, wait: '50' } })
   t.same(second.rooms, {})
 })
+
+t.test('a poll that another one ends stands where it stood, so that a loss is told to the next', async (t) => {
+  const server = await start(t, {
+    limits: { rate: { messages: 1, burst: 2 } },
+    declare: (app) => { declareChat(app, { history: { size: 100 } }) }
+  })
+  const ask = async (since?: string): Promise<PollAnswer> => await poll(server, {
+    token: server.token('ada'), rooms: ['chat/1'], query: since === undefined ? {} : { since, wait: '50' }
+  })
+  const first = await ask()
+  await server.app.rooms.broadcast('chat/1', 'said', { text: 'lost', by: 'x' })
+  await server.app.rooms.clear('chat/1')
+  // Who polls faster than its rate is answered later; by then the rooms have been entered.
+  for (let spent = 0; spent < 2; spent++) t.equal((await ask(first.cursor)).resumed, false)
+  const slow = ask(first.cursor)
+  await sleep(300)
+  const last = ask(first.cursor)
+  const ended = await slow
+  t.match(ended, { cursor: first.cursor, rooms: {}, frames: [] })
+  t.equal((await last).resumed, false)
+  t.equal((await ask(ended.cursor)).resumed, false)
+})
