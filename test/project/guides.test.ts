@@ -209,35 +209,55 @@ t.test('a page that was away for longer than the history of its room shows the n
   t.same(shown.map(({ id }) => Number(id)), shown.map((_, at) => 261 - shown.length + at), `${shown.length} lines in a row`)
 })
 
-interface Alarm { readonly id: string, readonly machine: string, readonly text: string, readonly at: number }
+interface Alarm {
+  readonly id: string
+  readonly machine: string
+  readonly text: string
+  readonly at: number
+  readonly closedBy?: string
+}
 
 interface Plants {
   mayWatch (user: string): Promise<boolean>
+  lists (id: string): Promise<Record<string, readonly string[]>>
   insert (id: string, alarm: Alarm): Promise<void>
-  newest (id: string, count: number): Promise<Alarm[]>
+  alarms (id: string, closed: number): Promise<Alarm[]>
+  close (id: string, alarm: string, by: string): Promise<Alarm | undefined>
 }
 
 interface PlantServer {
   declarePlants (app: FastifyInstance, plants: Plants): void
-  onMeasured (app: FastifyInstance, id: string, machine: string, percent: number): Promise<void>
+  packLoads (
+    app: FastifyInstance, id: string, list: string, machines: readonly string[]
+  ): (machine: string, percent: number) => Promise<void>
   onAlarm (app: FastifyInstance, plants: Plants, id: string, machine: string, text: string): Promise<void>
 }
 
 interface PlantPage {
   showPlant (client: Client, id: string, load: Load, page: {
     loads (values: ReadonlyMap<string, number>): void
-    alarms (newest: readonly Alarm[]): void
+    alarms (open: readonly Alarm[], closed: readonly Alarm[]): void
   }): Promise<void>
 }
 
 t.test('a plant on a slow link: each alarm is shown once over a restart, and strangers see nothing', async (t) => {
-  const { declarePlants, onMeasured, onAlarm } = await load<PlantServer>('docs/slow-links/server')
+  const { declarePlants, packLoads, onAlarm } = await load<PlantServer>('docs/slow-links/server')
   const { showPlant } = await load<PlantPage>('docs/slow-links/client')
   const kept: Alarm[] = []
+  const machines = ['oven', 'press', 'saw']
   const plants: Plants = {
     mayWatch: async (user) => user !== 'stranger',
+    lists: async () => ({ hall: machines }),
     insert: async (_id, alarm) => { kept.push(alarm) },
-    newest: async (_id, count) => kept.slice(-count)
+    async alarms (_id, count) {
+      const closed = kept.filter(({ closedBy }) => closedBy !== undefined).slice(-count)
+      return kept.filter((alarm) => alarm.closedBy === undefined || closed.includes(alarm))
+    },
+    async close (_id, alarm, by) {
+      const at = kept.findIndex(({ id, closedBy }) => id === alarm && closedBy === undefined)
+      if (at !== -1) kept[at] = { ...kept[at]!, closedBy: by }
+      return kept[at]
+    }
   }
   const boot = async (port: number): Promise<FastifyInstance> => {
     const app = Fastify()
@@ -251,21 +271,28 @@ t.test('a plant on a slow link: each alarm is shown once over a restart, and str
   const url = `http://127.0.0.1:${port}`
   const token = (sub: string): string => first.jwt.sign({ sub }, { expiresIn: '1m' })
   const read = (sub: string): Load => async () =>
-    await fetch(`${url}/plants/1/alarms`, { headers: { authorization: `Bearer ${token(sub)}` } })
+    await fetch(`${url}/plants/1`, { headers: { authorization: `Bearer ${token(sub)}` } })
   const open = (sub: string): Client => {
     const client = connect(`${url}/ws`, { token: () => token(sub), WebSocket })
     t.teardown(() => { client.close() })
     return client
   }
   let shown: string[] = []
+  let closed: readonly Alarm[] = []
   let values: ReadonlyMap<string, number> = new Map()
   const client = open('ada')
   await showPlant(client, '1', read('ada'), {
     loads: (all) => { values = all },
-    alarms: (newest) => { shown = newest.map(({ text }) => text) }
+    alarms (open, done) {
+      shown = open.map(({ text }) => text)
+      closed = done
+    }
   })
-  for (const percent of [40, 50]) await onMeasured(first, '1', 'press', percent)
-  await until('the newest value', () => values.get('press') === 50)
+  const measure = packLoads(first, '1', 'hall', machines)
+  for (const percent of [40, 50]) await measure('press', percent)
+  await measure('saw', 7)
+  await until('the newest values', () => values.get('press') === 50 && values.get('saw') === 7)
+  t.same([...values], [['oven', 0], ['press', 50], ['saw', 7]])
   await onAlarm(first, plants, '1', 'press', 'before')
   await until('an alarm before the restart', () => shown.includes('before'))
   await first.close()
@@ -281,9 +308,40 @@ t.test('a plant on a slow link: each alarm is shown once over a restart, and str
   await until('an alarm behind the restart', () => shown.includes('after'))
   t.same(shown, ['before', 'while nobody served', 'before the page was back', 'after'])
 
+  const close = async (sub: string): Promise<number> => (await fetch(`${url}/plants/1/alarms/x/close`, {
+    method: 'POST', headers: { authorization: `Bearer ${token(sub)}` }
+  })).status
+  t.same([await close('stranger'), await close('ada'), await close('ada')], [403, 200, 409])
+  await until('the alarm that was closed', () => closed.length === 1)
+  t.match(closed, [{ text: 'while nobody served', closedBy: 'ada' }])
+  t.same(shown, ['before', 'before the page was back', 'after'])
+  for (let n = 0; n < 60; n++) {
+    await plants.insert('1', { id: `${n}`, machine: 'saw', text: `${n}`, at: n, closedBy: 'bob' })
+    await second.rooms.broadcast('plants/1', 'alarm', kept.at(-1)!)
+  }
+  await until('the newest of the closed alarms', () => closed.at(-1)?.id === '59')
+  t.same([closed.length, shown], [20, ['before', 'before the page was back', 'after']], 'no open alarm is forgotten')
+
   t.equal((await read('stranger')()).status, 403)
-  t.equal((await fetch(`${url}/plants/1/alarms`)).status, 401)
+  t.equal((await fetch(`${url}/plants/1`)).status, 401)
   await t.rejects(open('stranger').join('plants/1').joined, { code: 'forbidden' })
+})
+
+t.test('the loads of 200 machines are one event of less than 800 bytes', async (t) => {
+  const { declarePlants, packLoads } = await load<PlantServer>('docs/slow-links/server')
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(realtime, { jwt: { secret: SECRET } })
+  declarePlants(app, { mayWatch: async () => true } as unknown as Plants)
+  await app.ready()
+  const peer = await createPeer(app, { room: 'plants/1', token: app.jwt.sign({ sub: 'ada' }, { expiresIn: '1m' }) })
+  const machines = Array.from({ length: 200 }, (_, n) => `machine-${n}`)
+  const measure = packLoads(app, '1', 'hall', machines)
+  for (const machine of machines) await measure(machine, 50)
+  const isWhole = ({ percents }: { percents: number[] }): boolean => percents.every((percent) => percent === 50)
+  let frame = await peer.next('loads')
+  while (!isWhole(frame.data as { percents: number[] })) frame = await peer.next('loads')
+  t.ok(JSON.stringify(frame).length < 800, `${JSON.stringify(frame).length} bytes`)
 })
 
 t.test('a cookie opens each transport for pages of the site, and ends with the logout', async (t) => {
