@@ -60,11 +60,6 @@ export class Remembered<V> {
   readonly #retention: Retention
   #perOwner: number
   readonly #onEvicted: ((key: string, value: V) => void) | undefined
-  /**
-   * Time of the last call. An entry that is dropped to make room counts as evicted only where it had not expired by
-   * then.
-   */
-  #now = 0
   readonly #entries = new ShardedMap<Entry<V>>()
   readonly #owners = new ShardedMap<Owner<V>>()
   /** Called with each entry that is set: what its owner holds by then. */
@@ -105,7 +100,7 @@ export class Remembered<V> {
    * @param bytes of the value
    */
   set (owner: string, key: string, value: V, bytes: number, until: number, now: number): void {
-    this.#now = now
+    this.#retention.now = now
     const size = ENTRY + key.length + bytes
     let entry = this.#entries.get(key)
     if (entry !== undefined && entry.owner.id !== owner) {
@@ -139,7 +134,6 @@ export class Remembered<V> {
    * @returns whether there is more to do now
    */
   sweep (now: number, most: number): boolean {
-    this.#now = now
     return this.#retention.sweep(now, most)
   }
 
@@ -161,10 +155,14 @@ export class Remembered<V> {
     return owner
   }
 
+  /**
+   * Drops an entry to make room, or because it has expired. It may be another user of the `Retention` that calls for
+   * that, so the time is that of them all.
+   */
   #shift (entry: Entry<V>): void {
     const { key, value, until } = entry
     this.#drop(entry)
-    if (until > this.#now) this.#onEvicted?.(key, value)
+    if (until > this.#retention.now) this.#onEvicted?.(key, value)
   }
 
   #drop (entry: Entry<V>): void {

@@ -54,11 +54,15 @@ export class Retention {
 
   get bytes (): number { return this.#bytes }
 
+  /** Time of the last call, by which whoever loses a part knows whether it had expired. */
+  now = 0
+
   /** Sets another budget, which holds from the next change on. */
   limit (budget: number): void { this.#budget = budget }
 
   /** Tells that the bytes of a retained thing have changed: it is sorted in again, and the budget is enforced. */
   changed (retained: Retained, now: number): void {
+    this.now = now
     this.#weigh(retained)
     if (retained.counted > 0 && retained.byEnd.list === undefined) this.#schedule(retained, now)
     if (this.#bytes > this.#budget) this.#shrink()
@@ -78,6 +82,7 @@ export class Retention {
    * @returns whether there is more to do now
    */
   sweep (now: number, most: number): boolean {
+    this.now = now
     const tick = Math.floor(now / SLOT)
     // A clock that was changed must neither stop the wheel nor turn it more than once.
     this.#tick = Math.max(Math.min(this.#tick ?? tick, tick), tick - SLOTS)

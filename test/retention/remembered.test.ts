@@ -87,3 +87,16 @@ t.test('an entry larger than its owner may hold is not kept, and leaves nothing 
   remembered.set('ada', 'k', 'v', 5_000, 100, 0)
   t.same([remembered.size, remembered.owners, retention.bytes, remembered.evicted], [0, 0, 0, 1])
 })
+
+t.test('what has expired is not told as lost early, whoever shares the budget and sweeps it', async (t) => {
+  const retention = new Retention(1_000)
+  const lost: string[] = []
+  const kept = new Remembered<string>(retention, 1_000, (key) => { lost.push(key) })
+  const keys = new Remembered<string>(retention, 1_000, (key) => { lost.push(key) })
+  keys.set('ada', 'old', 'v', 1, 120_000, 0)
+  while (kept.sweep(205_000, 100));
+  t.same([keys.size, lost], [0, []], 'by the sweep of another')
+  keys.set('ada', 'older', 'v', 1, 300_000, 205_000)
+  kept.set('bob', 'new', 'v', 1, 900_000, 400_000)
+  t.same([keys.size, lost], [0, []], 'by the want of bytes of another')
+})
