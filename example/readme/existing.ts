@@ -16,7 +16,7 @@ await app.register(cors, {
   origin: site,
   credentials: true,
   allowedHeaders: ['authorization', 'content-type', 'last-event-id', 'x-connection-id'],
-  exposedHeaders: ['retry-after', 'x-user-id']
+  exposedHeaders: ['retry-after', 'x-user-id', 'x-realtime-position']
 })
 await app.register(cookie)
 await app.register(rateLimit, { max: 100, timeWindow: '1 minute' })

@@ -13,7 +13,7 @@ const passwords = new Map([['ada', 'engine'], ['bob', 'ladder'], ['eve', 'apple'
 const members = new Map([['7', ['ada', 'bob']]])
 const isMember = (user, id) => members.get(id)?.includes(user) === true
 
-// Your store, such as Redis, that all nodes reach: each session by the value of its cookie.
+// Your store, such as Redis, that all nodes reach: sessions by the value of the cookie. A Map ends with the process.
 const sessions = new Map()
 const LIFE = Number(process.env.SESSION_LIFE ?? 3_600_000)
 function sessionOf (sid) {
@@ -28,7 +28,7 @@ await app.register(realtime, {
   origins: 'same',                                      // has to be written out where a cookie counts
   async authenticate (_request, sid) {
     const session = sessionOf(sid)
-    // `null` is a 401. At `exp` (in seconds) the connection ends; by `jti` the logout finds it.
+    // `null` is a 401. Some 5 s behind `exp` (in seconds) the connection ends; by `jti` the logout finds it.
     return session === undefined ? null : { sub: session.user, jti: session.key, exp: session.ends / 1_000 }
   }
 })
