@@ -1,6 +1,7 @@
 import type { StreamInfo } from '@nats-io/jetstream'
 import type { Subscription } from '@nats-io/transport-node'
 import type { Control, ControlMessage } from '../adapter.js'
+import { Early } from '../broker/early.js'
 import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
 import { Rerun } from '../../structures/rerun.js'
 import { after } from '../../structures/timers.js'
@@ -40,7 +41,8 @@ export class NatsControl implements Control {
   #top = 0
   #startedAt = 0
   #timer: NodeJS.Timeout | undefined
-  readonly #reading = new Rerun(() => this.#read())
+  readonly #early = new Early()
+  readonly #reading = new Rerun(() => this.#early.behind(() => this.#read(), (text) => { this.#takeKept(text) }))
 
   constructor (options: NatsControlOptions) {
     this.#options = options
@@ -66,7 +68,11 @@ export class NatsControl implements Control {
       if (sequence === this.#top + 1) {
         this.#top = sequence
         this.#take(message.string())
-      } else void this.catchUp()
+      } else {
+        const passed = this.#early.hold(message.string())
+        if (passed !== undefined) this.#take(passed)
+        void this.catchUp()
+      }
     }))
     this.#startedAt = kept.clock.now()
     const { state, created } = await kept.setup.use(this.#plan, () => link.jsm.streams.info(this.#plan.name))
@@ -144,14 +150,18 @@ export class NatsControl implements Control {
       for (const { seq, time, text } of messages) {
         this.#top = Math.max(this.#top, seq)
         if (time < this.#startedAt) continue
-        try {
-          this.#take(text)
-        } catch (error) {
-          this.#options.unread.failed(error, 'control', text.length)
-        }
+        this.#takeKept(text)
       }
       // Age alone removes messages, the oldest first, so the newest is there: a server that has it not leads no more.
       if (messages.length === 0) throw away()
+    }
+  }
+
+  #takeKept (text: string): void {
+    try {
+      this.#take(text)
+    } catch (error) {
+      this.#options.unread.failed(error, 'control', text.length)
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Control, ControlMessage } from '../adapter.js'
+import { Early } from '../broker/early.js'
 import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
 import type { Unread } from '../broker/unread.js'
 import { newEpoch } from '../history/stream.js'
@@ -45,7 +46,11 @@ export class RedisControl implements Control {
   #mark: string | undefined
   /** The server that was read last. */
   #run: string | undefined
-  readonly #reading = new Rerun(() => this.#read())
+  readonly #early = new Early()
+  readonly #reading = new Rerun(async () => {
+    if (this.#options.link.canSend) await this.#early.behind(() => this.#read(), (text) => { this.#takeKept(text) })
+  })
+
   #timer: NodeJS.Timeout | undefined
   #again: NodeJS.Timeout | undefined
 
@@ -88,13 +93,16 @@ export class RedisControl implements Control {
     }
     const end = text.indexOf('\n')
     const [id = '', before = ''] = text.slice(NUMBERED.length, end).split(' ')
+    const message = text.slice(end + 1)
     // The first one in the stream has none before it.
     if (this.#top === undefined || (before !== '' && before !== this.#top) || this.#reading.isRunning) {
+      const passed = this.#early.hold(message)
+      if (passed !== undefined) this.#take(passed)
       void this.catchUp()
       return
     }
     this.#top = id
-    this.#take(text.slice(end + 1))
+    this.#take(message)
   }
 
   /** Reads messages that were not received. Never rejects: what fails is tried again soon. */
@@ -116,7 +124,6 @@ export class RedisControl implements Control {
 
   async #read (): Promise<void> {
     const { link, keys, onForgotten } = this.#options
-    if (!link.canSend) return
     const { run } = link
     // Messages from before this node's start do not concern it.
     const isPassed = this.#mark !== undefined

@@ -53,3 +53,36 @@ t.test('one that was closed reads no more', async (t) => {
   await new Promise((resolve) => { setTimeout(resolve, 300) })
   t.equal(reads.length, 2)
 })
+
+t.test('a message that came before others were read is taken, though the broker has lost it by then', async (t) => {
+  const heard: string[] = []
+  let entries: string[] = []
+  const link = {
+    canSend: true,
+    isClosed: false,
+    run: 'x',
+    ahead: () => 0,
+    subscribe: async () => undefined,
+    script: async () => ['mark', ...entries]
+  }
+  const made = new RedisControl({
+    link: link as unknown as RedisLink,
+    keys: new Keys('realtime:'),
+    tag: 'this',
+    unread: new Unread({ warn: () => undefined }),
+    deliver: (message) => { heard.push((message as { user: string }).user) },
+    onForgotten: () => undefined
+  })
+  t.teardown(() => { made.close() })
+  await made.start('a')
+  await made.catchUp()
+  const revoke = (user: string, number: number): string => `other-${number} b\n{"type":"revoke","user":"${user}"}`
+  const reading = made.catchUp()
+  made.heard(`=7-0 6-0\n${revoke('ann', 2)}`)
+  await reading
+  t.same(heard, ['ann'], 'the stream is empty')
+  entries = ['8-0', revoke('bob', 3), '9-0', revoke('eve', 4)]
+  made.heard(`=9-0 8-0\n${revoke('eve', 4)}`)
+  await made.catchUp()
+  t.same(heard, ['ann', 'bob', 'eve'], 'behind what it follows, and once')
+})
