@@ -344,6 +344,98 @@ t.test('the loads of 200 machines are one event of less than 800 bytes', async (
   t.ok(JSON.stringify(frame).length < 800, `${JSON.stringify(frame).length} bytes`)
 })
 
+interface Talks {
+  mayRead (): Promise<boolean>
+  isAgent (user: string): Promise<boolean>
+  customers (): Promise<string[]>
+  newest (talk: string, count: number): Promise<TalkLine[]>
+  marks (): Promise<Record<string, number>>
+  mark (talk: string, reader: string, upTo: number): Promise<number>
+}
+
+interface TalkLine { readonly id: number, readonly by: string, readonly text: string }
+
+interface TalkPage {
+  showTalk (client: Client, id: string, me: string, load: Load, draw: (
+    lines: TalkLine[], unread: ReadonlySet<number>, marks: ReadonlyMap<string, number>
+  ) => void): Promise<(upTo: number) => Promise<void>>
+  showDesk (client: Client, load: Load, draw: (online: ReadonlySet<string>) => void): Promise<void>
+}
+
+t.test('read marks never go back and reach each tab; the desk sees who comes and goes', async (t) => {
+  const { build } = await load<App<[Talks, object]>>('docs/read-marks/server')
+  const { showTalk, showDesk } = await load<TalkPage>('docs/read-marks/client')
+  const kept: TalkLine[] = [1, 2].map((id) => ({ id, by: 'bob', text: `${id}` }))
+  const marks = new Map<string, number>()
+  const app = await build({
+    mayRead: async () => true,
+    isAgent: async (user) => user === 'bob',
+    customers: async () => ['ada', 'eve'],
+    newest: async () => kept,
+    marks: async () => Object.fromEntries(marks),
+    async mark (_talk, reader, upTo) {
+      marks.set(reader, Math.max(upTo, marks.get(reader) ?? 0))
+      return marks.get(reader)!
+    }
+  }, { jwt: { secret: SECRET }, presence: { grace: 200 } })
+  const url = await listen(t, app)
+  const token = (sub: string): string => app.jwt.sign({ sub }, { expiresIn: '1m' })
+  const read = (sub: string, path: string): Load => async () =>
+    await fetch(`${url}${path}`, { headers: { authorization: `Bearer ${token(sub)}` } })
+  const open = (sub: string): Client => {
+    const client = connect(`${url}/ws`, { token: () => token(sub), WebSocket })
+    t.teardown(() => { client.close() })
+    return client
+  }
+  const tab = async (sub: string): Promise<{
+    client: Client, unread: () => number[], marks: () => object, read: (upTo: number) => Promise<void>
+  }> => {
+    const client = open(sub)
+    let drawn: Parameters<Parameters<TalkPage['showTalk']>[4]> | undefined
+    const done = await showTalk(client, '1', sub, read(sub, '/talks/1'), (...all) => { drawn = all })
+    return { client, read: done, unread: () => [...drawn![1]], marks: () => Object.fromEntries(drawn![2]) }
+  }
+  const [first, second, bob] = [await tab('ada'), await tab('ada'), await tab('bob')]
+  t.same([first.unread(), bob.unread()], [[1, 2], []])
+  await first.read(1)
+  await until('the mark in the other tab', () => second.unread().length === 1)
+  const three = { id: 3, by: 'bob', text: '3' }
+  kept.push(three)
+  await app.rooms.broadcast('talks/1', 'said', three)
+  await until('a line that is not read', () => second.unread().length === 2)
+  await second.read(3)
+  // Another device, which is behind.
+  await (first.client.join('talks/1' as never) as unknown as Room).send('see', { upTo: 2 })
+  await until('all is read', () => first.unread().length === 0)
+  await until('the others see it', () => (bob.marks() as { ada?: number }).ada === 3)
+  t.same([marks.get('ada'), (await tab('ada')).unread()], [3, []], 'a mark never goes back')
+
+  let online: string[] = []
+  await showDesk(open('bob'), read('bob', '/desk'), (users) => { online = [...users] })
+  t.same(online, ['ada'])
+  const eve = open('eve')
+  await until('eve has come', () => online.includes('eve'))
+  eve.close()
+  await until('eve has gone', () => !online.includes('eve'))
+  t.equal((await read('ada', '/desk')()).status, 403)
+})
+
+t.test('a client of Node opens each transport with a cookie', async (t) => {
+  const { connectWithCookie } = await load<{
+    connectWithCookie (site: string, cookie: string, options?: object): Client
+  }>('readme/node-cookie')
+  const app = await (await load<App>('readme/cookies')).build()
+  const site = await listen(t, app)
+  const answer = await app.inject({ method: 'POST', url: '/login', payload: { user: 'ada', password: 'secret' } })
+  const { value } = answer.cookies.find(({ name }) => name === 'session')!
+  for (const transport of ['websocket', 'sse', 'polling']) {
+    const client = connectWithCookie(site, `session=${value}`, { transports: [transport] })
+    t.teardown(() => { client.close() })
+    await (client.join('games/7' as never) as unknown as Room).joined
+    t.same([client.transport, client.userId], [transport, 'ada'])
+  }
+})
+
 t.test('a cookie opens each transport for pages of the site, and ends with the logout', async (t) => {
   const app = await (await load<App>('readme/cookies')).build()
   t.teardown(() => app.close())
