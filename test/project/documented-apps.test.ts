@@ -13,7 +13,7 @@ import { startProgram, type Example } from '../helpers/example.js'
 
 const SECRET = 'a secret of the tutorial, long enough'
 const PAGES_OF_STEPS = PAGES.filter((page) => /^docs\/tutorial\/[1-6]-/.test(page))
-const PACKAGES = ['fastify', '@sinclair/typebox', 'node-sqlite3-wasm', 'close-with-grace']
+const PACKAGES = ['fastify', '@sinclair/typebox', '@types/node', 'node-sqlite3-wasm', 'close-with-grace']
 
 /** A tab of its own: pages of one browser share nothing here. */
 async function tab (t: Test, browser: Browser, url: string): Promise<Page> {
@@ -85,7 +85,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
     ({ DATABASE: join(directory, `${name}.db`), JWT_SECRET: SECRET })
 
   const modules = join(directory, 'node_modules')
-  await mkdir(join(modules, '@sinclair'), { recursive: true })
+  for (const scope of ['@sinclair', '@types']) await mkdir(join(modules, scope), { recursive: true })
   await symlink(ROOT, join(modules, 'fastify-realtime'))
   for (const name of PACKAGES) await symlink(`${ROOT}node_modules/${name}`, join(modules, name))
   await writeFile(join(directory, 'package.json'), '{ "type": "module" }')
@@ -202,6 +202,16 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
       }
     })
   }
+
+  await t.test('steps 5 and 6: the types fit, by the tsconfig.json of step 1 and that of the page on installing', async (t) => {
+    for (const [step, page] of [[5, PAGES_OF_STEPS[0]!], [6, 'docs/reference/install.md']] as const) {
+      const config = blocksOf(page).find(({ language, text }) => language === 'json' && text.includes('compilerOptions'))!
+      await writeFile(join(directory, `step ${step}`, 'tsconfig.json'), config.text)
+      const check = ['node_modules/typescript-7/bin/tsc', '--noEmit', '-p', join(directory, `step ${step}`)]
+      const { code, output } = await run(process.execPath, check, { cwd: ROOT })
+      t.equal(code, 0, output)
+    }
+  })
 
   await t.test('step 6: the test that it shows passes', async (t) => {
     const testing = ['--import', 'tsx', '--test', join(directory, 'step 6', 'support.test.ts')]
