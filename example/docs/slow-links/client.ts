@@ -31,7 +31,9 @@ export async function showPlant (client: Client, id: string, load: () => Promise
       isAsked = false
       const values = new Map<string, number>()
       for (const [name, { percents }] of room.state.get('loads') ?? []) {
-        lists[name]?.forEach((machine, at) => { values.set(machine, percents[at]!) })
+        lists[name]?.forEach((machine, at) => {
+          if (percents[at]! >= 0) values.set(machine, percents[at]!)   // -1: not measured yet
+        })
       }
       page.loads(values)
     }, 100)

@@ -58,7 +58,7 @@ export function declarePlants (app: FastifyInstance, plants: Plants): void {
 export function packLoads (
   app: FastifyInstance, id: string, list: string, machines: readonly string[]
 ): (machine: string, percent: number) => Promise<void> {
-  const percents = machines.map(() => 0)
+  const percents = machines.map(() => -1)               // until it is measured, also after a restart
   // As often as the sensors say something: what leaves is the newest value of each quarter of a second.
   return async (machine, percent) => {
     percents[machines.indexOf(machine)] = Math.round(percent)
