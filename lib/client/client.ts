@@ -72,7 +72,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   }
 
   /** A stream or a poll serves the rooms with which it was opened, so that other rooms need another link. */
-  const askAnew = (): void => { if (line.isHttp) line.after('rooms', 0, line.relink) }
+  const askAnew = (): void => { if (line.isUp && line.isHttp) line.after('rooms', 0, line.relink) }
 
   const roomHost: RoomHost = {
     send: (handle, type, data, how) => queue.add(handle, type, data, how),
@@ -84,7 +84,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       if (handles.size || !isAsked || !line.isUp) return resolve()
       ask('leave', name, undefined, () => {
         resolve()
-        if (line.isUp) askAnew()
+        askAnew()
       })
     }),
     ask,
@@ -110,8 +110,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
         ask('join', name, data, (answer) => {
           if (!answer || !room.handles.size) return
           if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
-          room.enter(answer.data ?? {})
-          pump()
+          enter({ [name]: answer.data ?? {} })
         })
       }
     }
@@ -131,12 +130,12 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
 
   /** Handles the answer to a message or to a request. */
   const answered = (frame: Frame): boolean => {
-    const { type, id = '', data } = frame
-    const done = calls.get(id)
-    const message = queue.waiting.get(id)
+    const { type, id, data } = frame
+    const done = calls.get(id!)
+    const message = queue.waiting.get(id!)
     const reason = data as Refused
     if (done) {
-      calls.delete(id)
+      calls.delete(id!)
       done(frame)
     } else if (message?.isSent) {
       if (type === 'ack') message.settle(undefined, data)
@@ -153,8 +152,14 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     return !!id
   }
 
-  const enter = (entered: FrameData['rooms'], isAgain?: boolean): void => {
-    for (const name in entered) rooms.get(name)?.enter(entered[name]!, isAgain)
+  const enter = (entered: FrameData['rooms']): void => {
+    for (const name in entered) {
+      // Whoever is told of a room may give up the link.
+      if (!line.isUp) return
+      const room = rooms.get(name)
+      room?.enter(entered[name]!)
+      if (!line.isUp) room?.out()
+    }
     pump()
   }
 
@@ -171,45 +176,43 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
         first: (last > 0 ? `&last=${last}` : '') + core.whereOf(asked)
       }
     },
-    up ({ limits, rooms }) {
-      take = bucket(limits?.rate ?? { messages: 50, burst: 100 })
-      enter(line.isHttp ? rooms : undefined)
-    },
+    up ({ limits }) { take = bucket(limits?.rate) },
     frame (frame) {
-      const { type, data = {} } = frame
-      const room = rooms.get(frame.room!)
-      if (type === 'rooms' && !frame.room) enter(data.rooms, true)
+      const { type, id, room: name, data = {} } = frame
+      const room = rooms.get(name!)
+      // That of a link, and of its rooms where it was opened with some.
+      if (!name && !id) enter(data.rooms)
       else if (type === 'ack' || type === 'error') {
         if (!answered(frame) && room) refuse(room, data as Refused)
       } else if (type === 'joined' || type === 'left') {
-        if (type === 'joined') room?.enter(data)
+        if (type === 'joined') enter({ [name!]: data })
         else if (room) {
           end(room, refused(data.code!, data.message!), false)
           // The query of polls that are under way still names the room.
           askAnew()
         }
-        emit({ ...data, room: frame.room }, type)
+        emit({ ...data, room: name }, type)
       } else {
         // The answer to a question for a text is a frame like those that are not asked for.
-        if (frame.id) calls.delete(frame.id)
+        calls.delete(id!)
         if (room?.isIn) room.frame(frame)
       }
     },
     down () {
       rooms.forEach((room) => { room.out() })
-      for (const message of queue.waiting.values()) message.isSent = false
+      queue.waiting.forEach((message) => { message.isSent = false })
       calls.forEach((done) => { done() })
       calls.clear()
     },
     refuse (reason) {
-      const room = rooms.get(reason.room ?? '')
+      const room = rooms.get(reason.room!)
       if (room) refuse(room, reason)
-      return !!room
+      return room
     },
     say: emit,
     fail,
     over (reason, isMeant) {
-      for (const room of rooms.values()) end(room, reason, isMeant, true)
+      rooms.forEach((room) => { end(room, reason, isMeant, true) })
       if (!isMeant) fail(reason)
     }
   }
@@ -238,8 +241,8 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       const room = known ?? core.createRoom(name, join, roomHost)
       rooms.set(name, room)
       const handle = core.createHandle(room, roomHost, signal)
-      if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
-      else if (known?.wasIn) handle.enter({ growing: known.texts?.growing() })
+      if (known?.wasIn) handle.enter({ growing: known.texts?.growing() })
+      else if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
       else pump()
       // The types of the room are those of the address: nothing of them exists at run time.
       return handle.public as never

@@ -36,8 +36,7 @@ export function createQueue (
 ): Queue {
   // Some 100 bits, by which the server knows a message that is sent again. They tell the clients of one user apart and
   // are no secret, so that they need no generator that a platform may lack.
-  let prefix = ''
-  while (prefix.length < 20) prefix += (Math.random() * 36 | 0).toString(36)
+  const prefix = Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2)
   const waiting = new Map<string, Waiting>()
   let count = 0
   let held = 0

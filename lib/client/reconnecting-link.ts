@@ -2,7 +2,7 @@ import { backoff } from './backoff.js'
 import { bytesOf } from './bytes.js'
 import { broken, LATE, refused, type Refused } from './errors.js'
 import { refusal } from './links/http.js'
-import type { Frame, FrameData, Http, Link, LinkEvents, Open, UpFrame } from './links/link.js'
+import type { Dial, Frame, FrameData, Http, Link, LinkEvents, Open, UpFrame } from './links/link.js'
 import { polling } from './links/polling.js'
 import { sse } from './links/sse.js'
 import { websocket } from './links/websocket.js'
@@ -30,16 +30,19 @@ export const BLOCKED = refused('transport_blocked', 'it never opened', 'backoff'
 /** In the order in which they are preferred. */
 const OPEN: Readonly<Record<Transport, Open>> = { websocket, sse, polling }
 
+/** What every stream and poll names in its query, and parameters that only the first request carries. */
+export type Query = Pick<Dial, 'rooms' | 'first'>
+
 export interface LinkHost {
-  /** What every stream and poll names in its query, and parameters that only the first request carries. */
-  query (): { readonly rooms: string, readonly first: string }
-  /** Called when a link has opened. */
+  query (): Query
+  /** Called when a link has opened, before the application is told. */
   up (data: FrameData): void
+  /** @param frame that of the welcome, which says the rooms of the link, comes after the application was told */
   frame (frame: Frame): void
   /** Called when the link is gone. */
   down (): void
-  /** @returns whether the reason was about a room and has been handled */
-  refuse (reason: Refused): boolean
+  /** @returns the room that the reason was about, of which it has been handled */
+  refuse (reason: Refused): object | undefined
   say: Listeners['emit']
   /** Reports a failure to the application, once. */
   fail (reason: Refused, more?: object): void
@@ -73,7 +76,7 @@ export interface ReconnectingLink {
   prepareSocket (): Promise<unknown>
   /** Gets ready to open the next link. @throws why it cannot be opened */
   prepare (): Promise<void>
-  open (events: LinkEvents): Link
+  open (events: LinkEvents, query: Query): Link
   /**
    * Finds out why a link never opened: a GET of the same URL gives the server's reason. Where the server has none, an
    * intermediary blocks this transport.
@@ -124,10 +127,11 @@ export function createReconnectingLink (
   /** Bytes of a frame that the server takes; nothing is more than `undefined`, where it does not say so. */
   let largest: number | undefined
 
-  const become = (state: Client['state'], detail?: object | false): void => {
+  // Whoever is told may call anything: what comes after it asks whether the link is still there.
+  const become = (state: Client['state']): void => {
     if (shown.state === state) return
     shown.state = state
-    host.say({ ...detail, state }, 'state')
+    host.say({ state }, 'state')
   }
   const http: Http = async (path, init) => await ask(base + path, {
     ...init,
@@ -152,11 +156,14 @@ export function createReconnectingLink (
     }
     if (turn !== mine) return
     try {
+      // It may refuse rooms, of which the application is told.
+      const query = host.query()
+      if (turn !== mine) return
       link = line.open({
         frame: ifMine(receive),
         heard: ifMine<void>(silence.heard),
         closed: ifMine((reason) => lost(final ?? reason))
-      })
+      }, query)
     } catch (cause) {
       // The platform rejects the URL, or the page may not open such a URL.
       void lost(broken(cause), fall())
@@ -190,10 +197,10 @@ export function createReconnectingLink (
   }
 
   /** @param isFallen whether there is another transport that may be tried at once */
-  const lost = async (reason?: Refused, isFallen?: boolean): Promise<void> => {
+  const lost = async (reason?: Refused, isFallen?: boolean): Promise<unknown> => {
     // A client that was connected before does not ask the first time that opening takes too long: all clients may be
     // reconnecting at once.
-    const isMute = !line.isShared && link && !line.isUp &&
+    const isMute = link && !line.isUp && !line.isShared &&
       (!reason || (reason === LATE && (!line.former || ++blocked > 0)))
     const otherwise = isDraining ? 'now' : 'backoff'
     drop()
@@ -214,7 +221,9 @@ export function createReconnectingLink (
       if (reason === BLOCKED && !isFallen && !attempt) return redial(Math.random() * AGAIN)
     }
     const { retry = otherwise, retryAfter: least = 0, code } = reason ?? {} as Partial<Refused>
-    if (reason && host.refuse(reason)) return relink()
+    // Whoever was told of either may have called anything.
+    if (reason && host.refuse(reason)) return turn === mine && relink()
+    if (turn !== mine) return
     if (retry === 'never' && code !== 'message_too_large') return stop(reason!, false)
     // A failure that a fresh credential may cure is not reported the first time.
     const isQuiet = !reason || retry === 'now' || (retry === 'refresh' && !spent)
@@ -232,8 +241,10 @@ export function createReconnectingLink (
     if (shown.state === 'closed') return
     drop()
     signal?.removeEventListener('abort', close)
+    const mine = turn
+    shown.state = 'closed'
     host.over(reason, isMeant)
-    become('closed', !isMeant && reason)
+    if (turn === mine) host.say({ ...!isMeant && reason, state: 'closed' }, 'state')
   }
 
   const silence = createLiveness(after, () => {
@@ -246,8 +257,7 @@ export function createReconnectingLink (
   /** What is too large is refused here: the server would end a WebSocket for it, and it would be sent again. */
   const send = (frame: UpFrame): void => {
     if (bytesOf(frame) > largest!) {
-      const data = refused('message_too_large', `more than ${largest} bytes`)
-      receive({ ...frame as Frame, type: 'error', data })
+      receive({ ...frame as Frame, type: 'error', data: refused('message_too_large', `more than ${largest} bytes`) })
     } else link?.send(frame)
   }
 
@@ -255,23 +265,23 @@ export function createReconnectingLink (
     const { type, id, room, data = {} } = frame
     final = type === 'error' && !room && !id ? data as Refused : undefined
     if (final) return
+    // After a long pause a poll belongs to a new connection.
+    if (!room) shown.connectionId = data?.connectionId ?? shown.connectionId
     if (type === 'ping') send({ ...frame, type: 'pong' })
     else if (type === 'drain') isDraining = true
-    else if (type === 'welcome') {
-      line.isUp = true
-      cancel()
-      blocked = -1
-      spent = undefined
-      largest = data.limits?.message
-      shown.connectionId = data.connectionId
-      shown.userId = data.userId || undefined
-      after('healthy', HEALTHY, () => { attempt = 0 })
-      silence.watch(data.heartbeat! + timeout / 2, timeout / 2)
-      become('open')
-      host.up(data)
-    } else {
-      // After a long pause a poll belongs to a new connection.
-      if (!room) shown.connectionId = data?.connectionId ?? shown.connectionId
+    else {
+      if (type === 'welcome') {
+        line.isUp = true
+        cancel()
+        blocked = -1
+        spent = undefined
+        largest = data.limits?.message
+        shown.userId = data.userId || undefined
+        after('healthy', HEALTHY, () => { attempt = 0 })
+        silence.watch(data.heartbeat! + timeout / 2, timeout / 2)
+        host.up(data)
+        become('open')
+      }
       host.frame(frame)
     }
   }
@@ -309,8 +319,8 @@ export function createReconnectingLink (
         relink()
       }
     },
-    open: (events) => OPEN[shown.transport]({
-      ...host.query(), base, token: line.token, Socket, http: line.http
+    open: (events, query) => OPEN[shown.transport]({
+      ...query, base, token: line.token, Socket, http: line.http
     }, events),
     async diagnose () {
       try {
@@ -332,9 +342,9 @@ export function createReconnectingLink (
       signal?.addEventListener('abort', close)
       spent = undefined
       attempt = 0
-      if (shown.state === 'open') become('reconnecting')
-      if (shown.state === 'closed') become('connecting')
       relink()
+      if (shown.state === 'closed') become('connecting')
+      if (shown.state === 'open') become('reconnecting')
     }
   }
   return line

@@ -76,7 +76,7 @@ export interface Room {
   emit: Listeners['emit']
   /** Tells that events were lost. @param isWhole whether anything else may have been lost as well */
   gap (isWhole?: boolean): void
-  enter (data: JoinData, isAgain?: boolean): void
+  enter (data: JoinData): void
   /** Tells that the link is gone. */
   out (): void
   /** Handles a frame that names this room. @returns what the listeners return, where it was an event for them */

@@ -25,11 +25,11 @@ export function createRoom (
       host.say({ room: name, code: 'gap' }, 'gap')
       room.emit({}, 'gap')
     },
-    enter (entered, isAgain) {
+    enter (entered) {
       const { epoch, offset, resumed, rate, growing } = room.entered = entered
       // A room without history answers each poll that nothing was resumed, so only a room with an epoch has lost
       // events.
-      const isLost = isAgain && room.isIn
+      const isLost = room.isIn
         ? resumed === false && epoch
         : resumed === false || (room.wasIn && resumed !== true)
       // Each answer of a poll says the terms again, and does not fill the bucket.

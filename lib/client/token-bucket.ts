@@ -5,9 +5,10 @@ import { now } from './timers.js'
  * Keeps the client a fifth below a rate of the server: a message that is refused for its rate would arrive behind later
  * ones.
  *
+ * @param rate by default that of a server which does not say it
  * @returns a function that takes a token and returns 0, or returns the milliseconds until there is one
  */
-export function bucket ({ messages, burst }: Rate): () => number {
+export function bucket ({ messages, burst }: Rate = { messages: 50, burst: 100 }): () => number {
   const rate = { messages, burst: Math.max(1, burst * 0.8) }
   let tokens = rate.burst
   let last = now()

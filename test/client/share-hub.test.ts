@@ -126,6 +126,25 @@ t.test('a tab that spoke before there was anybody to hear it is in its room at o
   await t.resolves(Promise.race([joined, late]))
 })
 
+t.test('tabs that share a link join and send inside the listener that is told it is open, at the first link and later ones', async (t) => {
+  const app = await start(t)
+  const open = browser(t, app)
+  for (const name of ['first', 'second']) {
+    const tab = open()
+    for (const turn of ['now', 'again']) {
+      const told = new Promise<unknown>((resolve) => {
+        const off = tab.on('state', ({ state }) => {
+          if (state !== 'open') return
+          off()
+          resolve((async () => await tab.join(`chat/${name}-${turn}`).send('say', { text: turn }))())
+        })
+      })
+      if (turn === 'again') tab.reconnect()
+      await t.resolves(told, `${name} ${turn}`)
+    }
+  }
+})
+
 t.test('a link that is cut costs the tabs that share it no event and no message', async (t) => {
   const app = await start(t)
   const { proxy, url } = await behind(t, app)

@@ -25,12 +25,12 @@ export const liveState = eachRoom((room) => {
     if (isWhole) clear()
     gap()
   }
-  room.enter = (entered, isAgain) => {
+  room.enter = (entered) => {
     if (outAt && kept && now() - outAt > kept.ttl) clear()
     outAt = 0
     kept = entered.latest ?? kept
     for (const event in kept?.keys) if (!state.has(event)) state.set(event, new Map())
-    enter(entered, isAgain)
+    enter(entered)
   }
   room.out = () => {
     outAt ||= now()

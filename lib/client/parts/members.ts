@@ -49,10 +49,10 @@ export const members = eachRoom((room, host, core) => {
     })
   }
 
-  room.enter = (entered, isAgain) => {
+  room.enter = (entered) => {
     // Before those who wait for the room are told that it is entered.
     if (entered.members) reset(entered.members)
-    enter(entered, isAgain)
+    enter(entered)
   }
   room.frame = (each) => {
     if (each.type !== 'presence') return frame(each)
