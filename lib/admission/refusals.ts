@@ -36,18 +36,22 @@ const MENDABLE: Partial<Readonly<Record<Code, string>>> = {
   unavailable: 'something that the answer depends on is away: the adapter\'s server, or what authenticates'
 }
 
+/** Codes with their fixes of which each has a line a minute; what comes beyond them has one for each code. */
+const KINDS = 100
+
 /** Lines at info level in one second: log lines that any peer can cause must not fill a disk. */
 const LINES = 20
 
 /**
  * Tells the log and the app who was refused and why. What can be mended is logged as a warning once a minute for each
- * code and limit, the rest at info level.
+ * code, limit and fix, the rest at info level.
  */
 export class Refusals {
   readonly #log: FastifyBaseLogger
   readonly #onRefused: RealtimeOptions['onRefused']
   readonly #now: () => number
   readonly #warned = new Seldom()
+  readonly #kinds = new Set<string>()
   #second = 0
   #lines = 0
   #unlogged = 0
@@ -74,9 +78,8 @@ export class Refusals {
       ...(room === undefined ? {} : { room: brief(room) })
     }
     const fix = why?.fix ?? (refusal.isOfApp ? undefined : MENDABLE[word])
-    // One code may stand for several limits, each of which has a fix of its own; their names are those of the source.
-    const kind = typeof why?.limit === 'string' ? why.limit : word
-    const suppressed = fix === undefined ? undefined : this.#warned.due(kind, this.#now())
+    const limit = typeof why?.limit === 'string' ? why.limit : word
+    const suppressed = fix === undefined ? undefined : this.#warned.due(this.#kindOf(limit, String(fix)), this.#now())
     if (suppressed !== undefined) {
       log.warn(
         { ...known, ...why, ...(suppressed === 0 ? {} : { suppressed }) },
@@ -96,6 +99,13 @@ export class Refusals {
 
   noteRequest (refusal: Refusal, request: FastifyRequest): void {
     this.note(refusal, { address: request.ip ?? '', request })
+  }
+
+  /** One code may stand for several limits and causes, and what the operator has to do is in the fix. */
+  #kindOf (limit: string, fix: string): string {
+    const kind = `${limit}: ${fix}`
+    if (this.#kinds.size < KINDS) this.#kinds.add(kind)
+    return this.#kinds.has(kind) ? kind : limit
   }
 
   #mayLog (): boolean {

@@ -28,7 +28,8 @@ export interface AuthenticationOptions {
   readonly revocations: Revocations
 }
 
-const KNOWN = 'authenticate has to return the user whose credential it is, or a promise of it'
+const KNOWN =
+  'the session is over or unknown; where it should be known, authenticate has to return its user, or a promise of it'
 /** The last time that a `Date` can express, in Unix milliseconds. */
 const MAX_TIME = 8.64e15
 interface Claims { readonly sub?: unknown, readonly exp?: unknown, readonly jti?: unknown }

@@ -42,8 +42,8 @@ export interface Running {
   /** a token for a user; expires in a minute unless said otherwise */
   token (sub: string, claims?: object, expiresIn?: number | string): string
   /**
-   * log lines at or above `warn`, but for the one in a minute that a refusal of each code and a limit may have: what a
-   * client does must never be here
+   * log lines at or above `warn`, but for the one in a minute that a refusal of each code and fix and a limit may have:
+   * what a client does must never be here
    */
   readonly loud: object[]
   readonly lines: string[]
@@ -64,10 +64,10 @@ export async function start (t: Test, { fastify, declare, before, ...options }: 
     write (chunk, _encoding, done) {
       const line = String(chunk)
       lines.push(line)
-      const parsed = JSON.parse(line) as { level: number, msg?: string, code?: string, limit?: string }
+      const parsed = JSON.parse(line) as { level: number, msg?: string, code?: string, limit?: string, fix?: string }
       // A limit has two: from 80 % on, and once all is used.
       const kind = parsed.msg?.startsWith('refused with ') === true
-        ? `${parsed.code} ${parsed.limit}`
+        ? `${parsed.code} ${parsed.limit} ${parsed.fix}`
         : /^(80 %|all) of .* is used: /.exec(parsed.msg ?? '')?.[0]
       const isFirst = kind !== undefined && !refused.has(kind)
       if (parsed.level >= 40 && !isFirst) loud.push(parsed)

@@ -62,7 +62,7 @@ const CASES: Record<string, Case> = {
     options: { authenticate: () => null },
     peer: async (server) => await ask(server, 'websocket', { token: server.token('ada') }),
     code: 'unauthorized',
-    line: { reason: 'authenticate returned null', msg: /authenticate has to return the user/ }
+    line: { reason: 'authenticate returned null', msg: /the session is over or unknown; where it should be known, authenticate has to return its user/ }
   },
   'a scraper sends another token than stats.token': {
     options: { authenticate: () => null, stats: { token: 'scraper' } },
@@ -460,6 +460,35 @@ t.test(
     t.match(levels.at(-1), { level: 'info', fields: { unlogged: 980 } })
   }
 )
+
+t.test('a refusal with another fix has a line of its own, up to 100 kinds; beyond them each code has one', async (t) => {
+  const warnings: Array<Record<string, unknown>> = []
+  let now = 0
+  const log = {
+    warn: (fields: Record<string, unknown>) => { warnings.push(fields) },
+    info: () => {},
+    debug: () => {},
+    error: () => {}
+  }
+  const refusals = new Refusals(log as never, undefined, () => now)
+  const note = (fix: string): void => {
+    refusals.note(new Refusal('unauthorized', { why: { fix } }), { address: '::1' })
+  }
+  for (let count = 0; count < 3; count++) {
+    note('the session is over')
+    note('send stats.token')
+  }
+  t.same(warnings.map(({ fix }) => fix), ['the session is over', 'send stats.token'])
+  now = 60_000
+  note('send stats.token')
+  t.match(warnings.at(-1), { fix: 'send stats.token', suppressed: 2 })
+  warnings.length = 0
+  for (let count = 0; count < 200; count++) note(`fix ${count}`)
+  t.same(warnings.map(({ fix }) => fix), Array.from({ length: 99 }, (_, index) => `fix ${index}`))
+  now = 120_000
+  note('fix 1000')
+  t.match(warnings.at(-1), { fix: 'fix 1000', suppressed: 101 })
+})
 
 t.test('the verifier\'s own words are at debug level, and no credential is in the log at any level', async (t) => {
   const token = 'a-token-that-nobody-may-read'
