@@ -180,8 +180,9 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     frame (frame) {
       const { type, id, room: name, data = {} } = frame
       const room = rooms.get(name!)
-      // That of a link, and of its rooms where it was opened with some.
-      if (!name && !id) enter(data.rooms)
+      // That of a link, and of its rooms where it was opened with some. A WebSocket asks for each by a frame, which may
+      // say more than that it is to be entered.
+      if (!name && !id) enter(line.isHttp ? data?.rooms : undefined)
       else if (type === 'ack' || type === 'error') {
         if (!answered(frame) && room) refuse(room, data as Refused)
       } else if (type === 'joined' || type === 'left') {

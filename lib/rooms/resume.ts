@@ -15,7 +15,9 @@ const RETRY = 500
 /** The stream that a follower reads. */
 export interface Source {
   read (since: Position): Awaitable<HistoryPage>
-  /** Offset of the newest event that live members of this node have been offered. */
+  /** Epoch of the events that live members of this node are offered. */
+  readonly epoch: string
+  /** Offset of the newest event that they have been offered. */
   readonly top: number
   /** Told of a follower that came back after a break and has caught up, with the number of events that it was sent. */
   resumed? (events: number): void
@@ -57,6 +59,7 @@ export function follow (
   const isOver = (): boolean => follower.isGone || follower.turn !== turn
   const resume = (): void => { follow(follower, source, turn, sent) }
   let page: Awaitable<HistoryPage>
+  const { epoch } = source
   for (;;) {
     if (isOver()) return
     page = source.read(follower.position)
@@ -64,7 +67,13 @@ export function follow (
     if (!step(follower, source, page, resume, sent)) return
   }
   page.then(
-    (read) => { if (!isOver() && step(follower, source, read, resume, sent)) resume() },
+    (read) => {
+      if (isOver()) return
+      // A page of the epoch before says nothing of what was lost between the two, of which live members were told in
+      // the meantime.
+      const isStale = source.epoch !== epoch && source.epoch !== read.top.epoch
+      if (isStale || step(follower, source, read, resume, sent)) resume()
+    },
     () => { after(resume, RETRY).unref() }
   )
 }

@@ -100,6 +100,7 @@ export class Room implements RoomOfMember {
   get members (): readonly Membership[] { return this.#members }
   get hasHistory (): boolean { return this.#source.history !== undefined }
   get position (): Position { return { epoch: this.#epoch, offset: this.#top } }
+  get epoch (): string { return this.#epoch }
   get top (): number { return this.#top }
   get latest (): Iterable<Packet> { return this.#latest.packets }
 

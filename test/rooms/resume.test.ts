@@ -43,13 +43,13 @@ function pages (first: number, last: number): (since: { offset: number }) => His
 
 t.test('a follower reads page by page up to the top, and is live then', async (t) => {
   const { follower, said } = make(1)
-  follow(follower, { read: pages(1, 4), top: 4 })
+  follow(follower, { read: pages(1, 4), top: 4, epoch: EPOCH })
   t.same(said, ['event 2', 'event 3', 'event 4', 'live'])
 })
 
 t.test('while its link lags it reads no further, and goes on when that has drained', async (t) => {
   const { follower, said, drain } = make(1, [2])
-  follow(follower, { read: pages(1, 3), top: 3 })
+  follow(follower, { read: pages(1, 3), top: 3, epoch: EPOCH })
   t.same(said, ['event 2'])
   drain()
   t.same(said, ['event 2', 'event 3', 'live'])
@@ -57,12 +57,29 @@ t.test('while its link lags it reads no further, and goes on when that has drain
 
 t.test('events that the history has lost are a gap, behind which it goes on', async (t) => {
   const { follower, said } = make(1)
-  follow(follower, { read: pages(4, 5), top: 5 })
+  follow(follower, { read: pages(4, 5), top: 5, epoch: EPOCH })
   t.same(said, ['gap 1 3', 'event 4', 'event 5', 'live'])
 })
 
 t.test('whoever has gone is told nothing more', async (t) => {
   const { follower, said } = make(1)
-  follow({ ...follower, isGone: true }, { read: pages(1, 4), top: 4 })
+  follow({ ...follower, isGone: true }, { read: pages(1, 4), top: 4, epoch: EPOCH })
   t.same(said, [])
+})
+
+t.test('a page that was read before its room got another epoch is read again, so that what was lost is told', async (t) => {
+  const { follower, said } = make(4)
+  const source = { epoch: EPOCH, top: 4, read: async () => await answers.shift()! }
+  const other = (offset: number): { epoch: string, offset: number } => ({ epoch: 'other', offset })
+  let answer: (page: HistoryPage) => void = () => undefined
+  const answers = [
+    new Promise<HistoryPage>((resolve) => { answer = resolve }),
+    Promise.resolve({ resumed: false, events: [], top: other(2), floor: other(2) }),
+    Promise.resolve({ resumed: true, events: [], top: other(2), floor: other(0) })
+  ]
+  follow(follower, source)
+  Object.assign(source, { epoch: 'other', top: 2 })
+  answer({ resumed: true, events: [], top: at(4), floor: at(0) })
+  await new Promise(setImmediate)
+  t.same(said, ['gap ? 2', 'live'])
 })
