@@ -556,3 +556,10 @@ t.test('each symptom of the page on troubleshooting has a line that the source c
     t.same(lines.flatMap(unknownIn), [], title)
   }
 })
+
+t.test('each wording of a loss that `limits.remembered` bounds is found on the page on troubleshooting', async (t) => {
+  const text = documentOf('docs/troubleshooting.md')
+  const wordings = [...SOURCE.matchAll(/'([^'\n]* were forgotten before [^'\n]*raise limits\.remembered[^'\n]*)'/g)]
+  t.ok(wordings.length >= 3, `${wordings.length} wordings`)
+  for (const [, wording] of wordings) t.ok(text.includes(`log: ${wording!}\n`), wording!)
+})

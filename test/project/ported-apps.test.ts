@@ -107,6 +107,108 @@ t.test('the server to which an app of socket.io moves has what the old one had: 
   await t.rejects(createPeer(app, { token: 'stranger' }), { code: 'unauthorized' })
 })
 
+t.test('the page that moves says who comes and goes, and says nothing of who was there before it', async (t) => {
+  const shown: string[] = []
+  const added: unknown[] = []
+  const marked: string[] = []
+  declared(t, {
+    ...PEOPLE,
+    userOf: async (token: string) => await Promise.resolve({ sub: token, name: token, rooms: ['42'] }),
+    fetchToken: async () => await Promise.resolve('ada'),
+    show: (text: string) => { shown.push(text) },
+    add: (comment: unknown) => { added.push(comment) },
+    mark: (id: string) => { marked.push(id) }
+  })
+  const app = Fastify()
+  await (await load<{ attach (app: FastifyInstance): Promise<void> }>('docs/socket-io/after')).attach(app)
+  const url = await listen(t, app)
+  t.intercept(globalThis, 'WebSocket', {
+    value: class extends WebSocket {
+      constructor (address: string, protocols: string[]) {
+        super(address.replace('wss://app.example.com', url.replace('http', 'ws')), protocols)
+      }
+    }
+  })
+  const bob = await createPeer(app, { room: 'projects/42', token: 'bob' })
+  bob.send({ type: 'join', room: 'lobby', id: '0' })
+  await bob.next('ack')
+  await load('docs/socket-io/client-after')
+  t.match(await bob.next('commented'), { data: { text: 'hello', by: 'ada' } })
+  t.match(await bob.next('told'), { data: { text: 'hello', by: 'ada' } })
+  await until('the page has the answer and the comment', () => marked.length === 1 && added.length === 1)
+  t.same(marked, ['id of hello'])
+
+  const carol = await createPeer(app, { room: 'projects/42', token: 'carol' })
+  await until('the page says that carol came', () => shown.length === 1)
+  carol.send({ type: 'leave', room: 'projects/42', id: '1' })
+  await until('the page says that carol went', () => shown.length === 2)
+  bob.send({ type: 'tell', room: 'lobby', id: '1', data: { to: 'ada', text: 'psst' } })
+  await until('the page says what it was told', () => shown.length === 3)
+  t.same(shown, ['carol is here', 'carol has left', 'bob: psst'])
+  await app.rooms.revoke({ user: 'ada' }, { message: 'the end' })
+  await until('the page is told the end', () => shown.length === 4)
+})
+
+t.test('a join that is not there in time is given up by who waits, and one that is there stays', async (t) => {
+  type JoinedWithin = (room: { readonly joined: Promise<unknown> }, ms: number) => Promise<unknown>
+  const { joinedWithin } = await load<{ joinedWithin: JoinedWithin }>('readme/join-within')
+  await t.rejects(joinedWithin({ joined: new Promise(() => {}) }, 1), { code: 'timeout', message: 'not joined within 1 ms' })
+  await t.rejects(joinedWithin({ joined: Promise.reject(new Error('forbidden')) }, 60_000), { message: 'forbidden' })
+  t.same(await joinedWithin({ joined: Promise.resolve({ resumed: true }) }, 60_000), { resumed: true })
+})
+
+t.test('a user whose WebSocket has ended is not online and still a member; one who polls is online for the grace, and a member behind it', async (t) => {
+  const chat = defineRoom('chat/:id', { events: { said: object({ text: string() }) } })
+  const open = async (grace: number, transport: 'websocket' | 'polling'): Promise<FastifyInstance> => {
+    const app = Fastify()
+    await app.register(realtime, { jwt: { secret: SECRET }, presence: { grace } })
+    app.room(chat, { presence: true })
+    const url = await listen(t, app)
+    const token = app.jwt.sign({ sub: 'ada' }, { expiresIn: '1m' })
+    const client = connect(`${url}/ws`, { token, WebSocket, transports: [transport] })
+    await client.join(chat.at({ id: '1' })).joined
+    client.close()
+    return app
+  }
+  const offline = async (app: FastifyInstance): Promise<void> => {
+    for (const end = performance.now() + 10_000; await app.rooms.isOnline('ada');) {
+      if (performance.now() > end) throw new Error('ada is still online')
+      await new Promise((resolve) => { setTimeout(resolve, 10) })
+    }
+  }
+  const app = await open(60_000, 'websocket')
+  await offline(app)
+  t.match(await app.rooms.members('chat/1'), [{ userId: 'ada' }])
+  const polled = await open(1_000, 'polling')
+  t.equal(await polled.rooms.isOnline('ada'), true)
+  t.equal((await polled.rooms.connections({ user: 'ada', room: 'chat/1' })).total, 1)
+  await offline(polled)
+  t.match(await polled.rooms.members('chat/1'), [{ userId: 'ada' }])
+})
+
+t.test('an acknowledged broadcast is acked by a page that has joined the room, with a listener or without one, and by no other', async (t) => {
+  const app = Fastify()
+  await app.register(realtime, { jwt: { secret: SECRET } })
+  app.room(defineRoom('@user/:id', { events: { told: object({ text: string() }) } }))
+  const url = await listen(t, app)
+  const client = connect(`${url}/ws`, { token: app.jwt.sign({ sub: 'ada' }, { expiresIn: '1m' }), WebSocket })
+  t.teardown(() => { client.close() })
+  await until('it is open', () => client.state === 'open')
+  const ask = async (timeout: number): Promise<unknown> =>
+    await app.rooms.broadcastWithAck('@user/ada', 'told', { text: 'hello' }, { timeout })
+  t.match(await ask(100), { acked: [], missing: ['ada'] })
+  const room = client.join('@user/ada')
+  await room.joined
+  t.match(await ask(10_000), { acked: ['ada'], missing: [] })
+  let isDone = false
+  room.on('told', async () => {
+    await new Promise((resolve) => { setTimeout(resolve, 50) })
+    isDone = true
+  })
+  t.match(await ask(10_000), { acked: ['ada'], missing: [] })
+  t.ok(isDone, 'not before its listener is done')
+})
+
 t.test('an app with JWTs gives the secret alone, and its route tells the room', async (t) => {
   declared(t, PEOPLE)
   const app = Fastify()

@@ -16,12 +16,14 @@ const room = client.join(project.at({ id: '42' }), { last: 50 })
 room.on('commented', ({ data }) => { add(data) })
 room.on('typing', ({ data }) => { show(`${data.by} is typing`) })
 room.on('presence', ({ joined, left }) => {
+  if (joined.some(({ userId }) => userId === client.userId)) return   // who is here already, this user too
   for (const { userId } of joined) show(`${userId} is here`)
   for (const { userId } of left) show(`${userId} has left`)
 })
 room.send('comment', { text: 'hello' }, { timeout: 5_000 }).then(({ id }) => { mark(id) }, fail)
 
 client.join(lobby).send('tell', { to: 'bob', text: 'hello' }).catch(fail)
-export const hear = (userId: string): void => {
-  client.join(inbox.at({ id: userId })).on('told', ({ data }) => { show(`${data.by}: ${data.text}`) })
-}
+client.on('state', ({ state }) => {
+  if (state !== 'open') return                                        // before it is, nobody knows the user
+  client.join(inbox.at({ id: client.userId! })).on('told', ({ data }) => { show(`${data.by}: ${data.text}`) })
+}, { once: true })
