@@ -51,3 +51,19 @@ t.test('a list that is refused for good, or that nobody answers because the link
   one.answers[0]!()
   t.equal(one.later.length, 0)
 })
+
+t.test('a room that has become too large to list tells of no leave, and shows nobody until somebody comes', async (t) => {
+  const one = room()
+  const told: unknown[] = []
+  one.room.emit = (event) => {
+    told.push(event)
+    return []
+  }
+  one.room.enter({ members: { sequence: 300, total: 201 } } as never)
+  one.room.frame(joined(301, 'bob'))
+  t.same(told, [
+    { joined: [], left: [], changed: [] },
+    { joined: [{ userId: 'bob' }], left: [], changed: [] }
+  ])
+  t.same(shown(one), ['bob'])
+})

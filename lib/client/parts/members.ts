@@ -18,16 +18,17 @@ export const members = eachRoom((room, host, core) => {
   ): void => {
     for (const { userId } of left) all.delete(userId)
     for (const member of [...joined, ...changed]) all.set(member.userId, member)
-    if (joined.length + left.length + changed.length) room.emit({ joined, left, changed }, 'presence')
+    if (joined.length + left.length + changed.length || !all.size) room.emit({ joined, left, changed }, 'presence')
   }
 
-  /** Takes a whole list of members. */
-  const reset = ({ sequence, list = [] }: Members): void => {
+  /** Takes a whole list of members. Without one there are too many, and nobody is known: nobody has left for that. */
+  const reset = ({ sequence, list }: Members): void => {
     room.sequence = sequence
-    const left = new Map(all)
+    const left = new Map(list && all)
+    if (!list) all.clear()
     const joined: MemberData[] = []
     const changed: MemberData[] = []
-    for (const member of list) {
+    for (const member of list ?? []) {
       const known = left.get(member.userId)
       left.delete(member.userId)
       if (!known) joined.push(member)
