@@ -95,8 +95,6 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   #link: Link | undefined
   readonly #host: ConnectionHost<H>
   #bucket: TokenBucket | undefined
-  /** The same once more, for what may not wait behind other messages. */
-  #spare: TokenBucket | undefined
   /** Bytes that were replayed and have not been charged yet. */
   #replayed = 0
   #onClosed: Array<() => void> | undefined
@@ -232,10 +230,9 @@ export class Connection<H extends Named = Named> implements LinkEvents {
    * @returns as `spend`
    */
   spendSpare (now: number): number {
-    this.#bucket?.giveBack()
-    this.#spare ??= new TokenBucket(this.#host.rate, now)
-    const wait = this.#spare.take(now)
-    if (wait > 0 && this.#spare.isFlooded) this.close('rate_limited')
+    const spare = this.#bucket!.spare(now)
+    const wait = spare.take(now)
+    if (wait > 0 && spare.isFlooded) this.close('rate_limited')
     return wait
   }
 

@@ -245,8 +245,7 @@ export class Dispatch {
       let bucket = (membership.bucket ??= new TokenBucket(rate, now))
       wait = bucket.take(now)
       if (wait > 0 && isConcurrent(connection, command)) {
-        bucket.giveBack()
-        bucket = (membership.spare ??= new TokenBucket(rate, now))
+        bucket = bucket.spare(now)
         wait = bucket.take(now)
       }
       if (wait > 0 && bucket.isFlooded) connection.close('rate_limited')

@@ -19,7 +19,7 @@ export function openingCost ({ rate, user }: {
   return Math.min(1, rate.burst / (2 * user.connections))
 }
 
-interface Spender { readonly userId: string, readonly bucket: TokenBucket, spare?: TokenBucket }
+interface Spender { readonly userId: string, readonly bucket: TokenBucket }
 
 /** The rate, by user, of what is not a connection: HTTP callers, and connections that are opening. */
 export class UserRateLimiter {
@@ -42,7 +42,7 @@ export class UserRateLimiter {
    */
   spend (userId: string, cost = 1): void {
     const now = performance.now()
-    const { bucket } = this.#of(userId, now)
+    const bucket = this.#of(userId, now)
     const wait = bucket.take(now, cost)
     if (wait > 0) throw this.#refused(wait)
     this.#limitWarnings.look('limits.rate', bucket.used, this.#rate.burst, { userId })
@@ -55,9 +55,7 @@ export class UserRateLimiter {
    */
   spendSpare (userId: string): void {
     const now = performance.now()
-    const spender = this.#of(userId, now)
-    spender.bucket.giveBack()
-    const wait = (spender.spare ??= new TokenBucket(this.#rate, now)).take(now)
+    const wait = this.#of(userId, now).spare(now).take(now)
     if (wait > 0) throw this.#refused(wait)
   }
 
@@ -69,10 +67,10 @@ export class UserRateLimiter {
   charge (userId: string, cost: number): void {
     if (cost === 0) return
     const now = performance.now()
-    this.#of(userId, now).bucket.charge(now, cost)
+    this.#of(userId, now).charge(now, cost)
   }
 
-  #of (userId: string, now: number): Spender {
+  #of (userId: string, now: number): TokenBucket {
     let link = this.#users.get(userId)
     if (link === undefined) {
       this.#makeRoom(now)
@@ -80,7 +78,7 @@ export class UserRateLimiter {
       this.#users.set(userId, link)
     }
     this.#order.push(link)
-    return link.item
+    return link.item.bucket
   }
 
   #makeRoom (now: number): void {

@@ -84,8 +84,6 @@ export class Membership implements Follower, Walked, Offered {
   #isContinued = false
   /** The bucket of the room's own rate, where the room declares one; the dispatcher keeps it. */
   bucket: TokenBucket | undefined
-  /** A bucket of the same rate that concurrent messages have besides, once the other is empty. */
-  spare: TokenBucket | undefined
 
   constructor (room: RoomOfMember, member: Member, position: Position, plan: JoinPlan) {
     const { snapshot, former, version, known, isReturn } = plan

@@ -16,6 +16,7 @@ export class TokenBucket {
   #tokens: number
   #at: number
   readonly #rate: Rate
+  #spare: TokenBucket | undefined
 
   /** @param now milliseconds of a monotonic clock, as in `take` */
   constructor (rate: Rate, now: number) {
@@ -39,8 +40,15 @@ export class TokenBucket {
     return Math.max(1, Math.ceil((cost - this.#tokens) * 1_000 / messages))
   }
 
-  /** Takes back the last refusal, which then costs nothing: what was refused is paid for elsewhere. */
-  giveBack (): void { this.#tokens++ }
+  /**
+   * Takes back the last refusal, which then costs nothing.
+   *
+   * @returns a second bucket of the same rate, for what was refused and may not wait for others
+   */
+  spare (now: number): TokenBucket {
+    this.#tokens++
+    return (this.#spare ??= new TokenBucket(this.#rate, now))
+  }
 
   /**
    * Charges a cost that became known only afterwards. The debt makes the bucket refuse the next messages, but the

@@ -1,8 +1,8 @@
-import { createServer, connect as dial, type AddressInfo } from 'node:net'
 import { Type } from '@sinclair/typebox'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Pace } from '../../lib/connection/pace.js'
 import { defineRoom } from '../../lib/index.js'
+import { narrowWay } from '../helpers/narrow-way.js'
 import { assertLedger, connect, start, statsOf, TRANSPORTS } from '../helpers/net.js'
 
 const prices = defineRoom('prices', {
@@ -63,48 +63,13 @@ t.test('a window whose values are larger than a link takes sends the newest of e
   await ada.fence()
 })
 
-/** Passes on so many bytes a second to each client, and keeps what is too fast. */
-async function narrow (t: Test, target: number, rate: number): Promise<number> {
-  const server = createServer((down) => {
-    const up = dial(target, '127.0.0.1')
-    const waiting: Buffer[] = []
-    let last = performance.now()
-    let left = 0
-    const timer = setInterval(() => {
-      const now = performance.now()
-      left = Math.min(rate / 4, Math.round(left + (now - last) * rate / 1_000))
-      last = now
-      while (left > 0 && waiting.length > 0) {
-        const next = waiting.shift()!
-        down.write(next.subarray(0, left))
-        if (next.length > left) waiting.unshift(next.subarray(left))
-        left -= Math.min(left, next.length)
-      }
-      if (waiting.length === 0) up.resume()
-    }, 20)
-    up.on('data', (bytes) => {
-      waiting.push(bytes)
-      up.pause()
-    })
-    down.pipe(up)
-    const end = (): void => {
-      clearInterval(timer)
-      down.destroy()
-      up.destroy()
-    }
-    for (const socket of [down, up]) socket.on('error', end).on('close', end)
-  })
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
-  t.teardown(() => { server.close() })
-  return (server.address() as AddressInfo).port
-}
-
 for (const transport of ['websocket', 'sse'] as const) {
   t.test(`over ${transport} what a reader at 20 kB/s sees of values that change faster is less than two seconds old, and he is not cut`, {
     timeout: 60_000
   }, async (t) => {
     const server = await start(t, { declare: (app) => { app.room(prices, { history: false }) }, heartbeat: 5_000 })
-    const port = await narrow(t, server.port, 20_000)
+    // It takes no more than the kernels on the way do.
+    const { port } = await narrowWay(t, server.port, 1, 20_000)
     const slow = await connect({ port, url: `http://127.0.0.1:${port}` }, {
       transport,
       token: server.token('ada'),

@@ -1,8 +1,8 @@
-import { connect as dial, createServer, type AddressInfo } from 'node:net'
 import { Type } from '@sinclair/typebox'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { connect } from '../../lib/client/index.js'
 import { defineRoom } from '../../lib/index.js'
+import { narrowWay } from '../helpers/narrow-way.js'
 import { eventually, start, statsOf } from '../helpers/net.js'
 
 const board = defineRoom('board', {
@@ -17,54 +17,6 @@ const board = defineRoom('board', {
 
 /** Bytes that the buffers of the way hold, as those of kernels and of a proxy do. */
 const BUFFERS = 262_144
-
-interface Way {
-  readonly port: number
-  rate: number
-  /** Bytes of one connection that have waited in the buffers at most. */
-  readonly held: number
-}
-
-/** A way to the server whose rate may change, in bytes a second; what is too fast waits in its buffers. */
-async function way (t: Test, target: number): Promise<Way> {
-  const state = { port: 0, rate: Infinity, held: 0 }
-  const server = createServer((down) => {
-    const up = dial(target, '127.0.0.1')
-    let waiting = Buffer.alloc(0)
-    let last = performance.now()
-    let left = 0
-    const pass = (): void => {
-      const now = performance.now()
-      left = Math.min(state.rate / 10, left + (now - last) * state.rate / 1_000)
-      last = now
-      const size = Math.min(waiting.length, Math.floor(left))
-      if (size === 0) return
-      down.write(waiting.subarray(0, size))
-      waiting = waiting.subarray(size)
-      left -= size
-      if (waiting.length < BUFFERS) up.resume()
-    }
-    const timer = setInterval(pass, 20)
-    up.on('data', (bytes) => {
-      waiting = Buffer.concat([waiting, bytes])
-      if (state.rate === Infinity) left = Infinity
-      pass()
-      state.held = Math.max(state.held, waiting.length)
-      if (waiting.length >= BUFFERS) up.pause()
-    })
-    down.pipe(up)
-    const end = (): void => {
-      clearInterval(timer)
-      down.destroy()
-      up.destroy()
-    }
-    for (const socket of [down, up]) socket.on('error', end).on('close', end)
-  })
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
-  t.teardown(() => { server.close() })
-  state.port = (server.address() as AddressInfo).port
-  return state
-}
 
 const wait = async (ms: number): Promise<void> => { await new Promise((resolve) => { setTimeout(resolve, ms) }) }
 
@@ -87,7 +39,7 @@ for (const transport of ['websocket', 'sse'] as const) {
       timeout: 120_000, buffered: true
     }, async (t) => {
       const server = await start(t, { declare: (app) => { app.room(board, { flush: 100 }) }, heartbeat: 5_000 })
-      const link = await way(t, server.port)
+      const link = await narrowWay(t, server.port, BUFFERS)
       const client = connect(`http://127.0.0.1:${link.port}/ws`, { transports: [transport], token: server.token('ada') })
       t.teardown(() => { client.close() })
       const newest = new Map<string, number>()

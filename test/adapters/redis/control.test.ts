@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { until } from '../../../lib/adapters/contract/until.js'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import { RedisControl } from '../../../lib/adapters/redis/control.js'
@@ -7,65 +7,18 @@ import { Unreachable, type RedisLink } from '../../../lib/adapters/redis/link.js
 
 const REVOKE = 'other-1 b\n{"type":"revoke","user":"ann"}'
 
-/** Reads that fail in a row, then all succeed. */
-async function control (failures: () => number): Promise<{ control: RedisControl, heard: string[], reads: number[] }> {
+/** Has read once by the given script, and says whom it was told to revoke. */
+async function opened (t: Test, script: () => Promise<string[]>): Promise<{ control: RedisControl, heard: string[] }> {
   const heard: string[] = []
-  const reads: number[] = []
   const link = {
     canSend: true,
     isClosed: false,
     run: 'x',
     ahead: () => 0,
     subscribe: async () => undefined,
-    script: async () => {
-      reads.push(performance.now())
-      if (reads.length > 1 && reads.length - 1 <= failures()) throw new Unreachable(true, { isBroken: true })
-      return reads.length === 1 ? ['mark'] : ['mark', '5-0', REVOKE]
-    }
+    script
   }
-  const made = new RedisControl({
-    link: link as unknown as RedisLink,
-    keys: new Keys('realtime:'),
-    tag: 'this',
-    unread: new Unread({ warn: () => undefined }),
-    deliver: ({ type }) => { heard.push(type) },
-    onForgotten: () => undefined
-  })
-  await made.start('a')
-  await made.catchUp()
-  return { control: made, heard, reads }
-}
-
-t.test('messages whose reading failed are read again at once, and not by the next look, each once', async (t) => {
-  const { control: made, heard, reads } = await control(() => 3)
-  t.teardown(() => { made.close() })
-  await made.catchUp()
-  await until('it is heard', () => heard.length > 0)
-  t.ok(reads.at(-1)! - reads[1]! < 900, `${reads.at(-1)! - reads[1]!} ms`)
-  await made.catchUp()
-  t.same(heard, ['revoke'])
-})
-
-t.test('one that was closed reads no more', async (t) => {
-  const { control: made, reads } = await control(() => Infinity)
-  await made.catchUp()
-  made.close()
-  await new Promise((resolve) => { setTimeout(resolve, 300) })
-  t.equal(reads.length, 2)
-})
-
-t.test('a message that came before others were read is taken, though the broker has lost it by then', async (t) => {
-  const heard: string[] = []
-  let entries: string[] = []
-  const link = {
-    canSend: true,
-    isClosed: false,
-    run: 'x',
-    ahead: () => 0,
-    subscribe: async () => undefined,
-    script: async () => ['mark', ...entries]
-  }
-  const made = new RedisControl({
+  const control = new RedisControl({
     link: link as unknown as RedisLink,
     keys: new Keys('realtime:'),
     tag: 'this',
@@ -73,9 +26,46 @@ t.test('a message that came before others were read is taken, though the broker 
     deliver: (message) => { heard.push((message as { user: string }).user) },
     onForgotten: () => undefined
   })
-  t.teardown(() => { made.close() })
-  await made.start('a')
+  t.teardown(() => { control.close() })
+  await control.start('a')
+  await control.catchUp()
+  return { control, heard }
+}
+
+/** Reads that fail in a row, then all succeed. */
+async function failing (
+  t: Test,
+  failures: () => number
+): Promise<{ control: RedisControl, heard: string[], reads: number[] }> {
+  const reads: number[] = []
+  const made = await opened(t, async () => {
+    reads.push(performance.now())
+    if (reads.length > 1 && reads.length - 1 <= failures()) throw new Unreachable(true, { isBroken: true })
+    return reads.length === 1 ? ['mark'] : ['mark', '5-0', REVOKE]
+  })
+  return { ...made, reads }
+}
+
+t.test('messages whose reading failed are read again at once, and not by the next look, each once', async (t) => {
+  const { control: made, heard, reads } = await failing(t, () => 3)
   await made.catchUp()
+  await until('it is heard', () => heard.length > 0)
+  t.ok(reads.at(-1)! - reads[1]! < 900, `${reads.at(-1)! - reads[1]!} ms`)
+  await made.catchUp()
+  t.same(heard, ['ann'])
+})
+
+t.test('one that was closed reads no more', async (t) => {
+  const { control: made, reads } = await failing(t, () => Infinity)
+  await made.catchUp()
+  made.close()
+  await new Promise((resolve) => { setTimeout(resolve, 300) })
+  t.equal(reads.length, 2)
+})
+
+t.test('a message that came before others were read is taken, though the broker has lost it by then', async (t) => {
+  let entries: string[] = []
+  const { control: made, heard } = await opened(t, async () => ['mark', ...entries])
   const revoke = (user: string, number: number): string => `other-${number} b\n{"type":"revoke","user":"${user}"}`
   const reading = made.catchUp()
   made.heard(`=7-0 6-0\n${revoke('ann', 2)}`)
