@@ -10,31 +10,48 @@ export async function buildApp (model: LanguageModel, options: FastifyServerOpti
   const app: FastifyInstance = Fastify(options)
   await app.register(realtime, { jwt: { secret: randomBytes(32).toString('hex') } })   // tokens end with this process
   const chats = new Map<string, UIMessage[]>()
+  /** Chats in which an answer grows. */
+  const answering = new Set<string>()
 
   app.room(ai, {
     authorize: ({ userId, params }) => userId === params.id,
     on: {
       async ask ({ data, params, room, log }) {
-        const id = randomUUID()
-        const originalMessages = data.messages as UIMessage[]
-        chats.set(params.id, originalMessages)
-        const writer = await room.stream('answer', { id })
-        const { stream } = streamText({
-          model,
-          messages: await convertToModelMessages(originalMessages),
-          abortSignal: writer.signal,
-          // A model that fails is an error in the stream, which the page is shown without its text.
-          onError: ({ error }) => { log.error(error, 'the model has failed') }
-        })
-        const chunks = toUIMessageStream({
-          stream,
-          originalMessages,
-          generateMessageId: () => id,
-          onEnd: ({ messages }) => { chats.set(params.id, messages) }
-        })
-        // Rejects where the text was stopped or could not be written.
-        pipe(chunks, writer).catch((error: unknown) => { log.info(error) })
-        return { answer: id }
+        if (answering.has(params.id)) {
+          throw Object.assign(new Error('One answer after the other.'), { statusCode: 409, code: 'answering' })
+        }
+        answering.add(params.id)
+        const over = (): void => { answering.delete(params.id) }
+        try {
+          const id = randomUUID()
+          const originalMessages = data.messages as UIMessage[]
+          const messages = await convertToModelMessages(originalMessages)
+          chats.set(params.id, originalMessages)
+          const writer = await room.stream('answer', { id })
+          const { stream } = streamText({
+            model,
+            messages,
+            abortSignal: writer.signal,
+            // An error that the model reports is a part of the answer, which the page is shown without its text.
+            onError: ({ error }) => { log.error(error, 'the model has failed') }
+          })
+          const chunks = toUIMessageStream({
+            stream,
+            originalMessages,
+            generateMessageId: () => id,
+            onEnd: ({ messages }) => { chats.set(params.id, messages) }      // before the text ends
+          })
+          // Rejects where the stream of the model breaks, the text was stopped or could not be written.
+          pipe(chunks, writer).catch((error: unknown) => {
+            const reason: unknown = writer.signal.reason ?? error
+            // Somebody pressed stop: that is no failure.
+            if (!(reason instanceof Error && reason.name === 'AbortError')) log.error(reason, 'an answer has failed')
+          }).finally(over)
+          return { answer: id }
+        } catch (error) {
+          over()
+          throw error
+        }
       },
       async stop ({ data, room }) { await room.cancel('answer', data.answer) }
     }

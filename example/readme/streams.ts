@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { Client } from 'fastify-realtime/client'
@@ -24,7 +25,7 @@ export function declareAssistant (app: FastifyInstance): void {
   app.room(assistant, {
     authorize: ({ userId, params }) => userId === params.id,   // each user has one room, and nobody else may read it
     on: {
-      async ask ({ data, messageId = 'one', room, log }) {
+      async ask ({ data, messageId = randomUUID(), room, log }) {
         const writer = await room.stream('answer', { id: messageId, model: 'fake' })
         writer.from(tokensOf(data.question, writer.signal))    // or: await writer.write(token)
           .then(() => writer.end())                            // or: writer.end({ error: { code, message } })

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { setTimeout as delay } from 'node:timers/promises'
+import { MockLanguageModelV4 } from 'ai/test'
 import { build } from 'esbuild'
 import type { FastifyInstance } from 'fastify'
+import { createPeer } from 'fastify-realtime/testing'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
@@ -56,16 +59,87 @@ t.test('the page of the guide to the AI SDK', { skip: skipWithoutChromium() }, a
     })
   }
 
-  await t.test('stops an answer that it has gone on with, and keeps what was said of it', async (t) => {
+  await t.test('shows an answer that ends between the load of its messages and its join', async (t) => {
     await ask('third?')
     await until('the answer grows', async () => (await lines()).length === 6 && await said() > 0)
+    const chat = await page.evaluate('localStorage.chat') as string
+    const token = (await app.inject({ method: 'POST', url: '/login', payload: { chat } })).json<{ token: string }>().token
+    const kept = async (): Promise<unknown[]> => {
+      return (await app.inject({ url: '/messages', headers: { authorization: `Bearer ${token}` } })).json<unknown[]>()
+    }
+    await page.route('**/messages', async (route) => {
+      const response = await route.fetch()
+      t.equal((await response.json() as unknown[]).length, 5, 'loaded without the answer')
+      await until('the answer has ended', async () => (await kept()).length === 6)
+      await route.fulfill({ response })
+    }, { times: 1 })
     await page.reload()
-    await until('it goes on', async () => (await lines()).length === 6 && await said() > 0)
+    await until('the whole answer', async () => (await lines()).length === 6 && await said() === TIMES)
+  })
+
+  await t.test('stops an answer that it has gone on with, and keeps what was said of it', async (t) => {
+    await ask('fourth?')
+    await until('the answer grows', async () => (await lines()).length === 8 && await said() > 0)
+    await page.reload()
+    await until('it goes on', async () => (await lines()).length === 8 && await said() > 0)
     await page.getByRole('button', { name: 'Stop' }).click()
     await page.locator('button:enabled', { hasText: 'Ask' }).waitFor()
     t.ok(await said() < TIMES, 'not all of it')
     await page.reload()
-    await until('the questions', async () => (await lines()).includes('third?'))
-    t.equal((await lines()).filter((line) => line.endsWith('?')).length, 3)
+    await until('the questions', async () => (await lines()).includes('fourth?'))
+    t.equal((await lines()).filter((line) => line.endsWith('?')).length, 4)
   })
+})
+
+/** A model that goes on until it is stopped; asked to break, it throws in the middle of its stream. */
+const endless = new MockLanguageModelV4({
+  doStream: async ({ prompt }) => {
+    let left = JSON.stringify(prompt).includes('break') ? 3 : Infinity
+    return {
+      stream: new ReadableStream({
+        start (controller) { controller.enqueue({ type: 'text-start', id: 't' }) },
+        async pull (controller) {
+          await delay(20)
+          if (left-- === 0) controller.error(new Error('the model is out of order'))
+          else controller.enqueue({ type: 'text-delta', id: 't', delta: 'word ' })
+        }
+      })
+    }
+  }
+})
+
+t.test('the server of the guide lets one answer of a chat grow at a time, logs a model that breaks, and no answer that is stopped', async (t) => {
+  const logged: Array<Record<string, unknown>> = []
+  const stream = { write: (line: string) => { logged.push(JSON.parse(line) as Record<string, unknown>) } }
+  const { buildApp } = await import(new URL('app.ts', FOLDER).href) as {
+    buildApp (model: unknown, options: object): Promise<FastifyInstance>
+  }
+  const app = await buildApp(endless, { logger: { level: 'error', stream } })
+  t.teardown(() => app.close())
+  await app.ready()
+  const chat = 'conversation'
+  const token = app.jwt.sign({ sub: chat }, { expiresIn: '1m' })
+  const room = `ai/${chat}`
+  const peer = await createPeer(app, { room, token })
+  const ask = (id: string, text: string): void => {
+    peer.send({ type: 'ask', room, id, data: { messages: [{ id, role: 'user', parts: [{ type: 'text', text }] }] } })
+  }
+  const endOfAnswer = async (): Promise<unknown> => {
+    for (;;) {
+      const { end } = await peer.next('answer') as { end?: unknown }
+      if (end !== undefined) return end
+    }
+  }
+  ask('1', 'go on')
+  const { answer } = (await peer.next('ack')).data as { answer: string }
+  ask('2', 'at once')
+  t.match(await peer.next('error'), { id: '2', data: { code: 'answering' } })
+  peer.send({ type: 'stop', room, id: '3', data: { answer } })
+  t.match(await endOfAnswer(), { code: 'cancelled' })
+  ask('4', 'break')
+  t.match(await endOfAnswer(), { code: 'internal' })
+  await until('it is logged', () => logged.length > 0)
+  t.match(logged, [{ level: 50, msg: 'an answer has failed', err: { message: 'the model is out of order' } }])
+  const kept = await app.inject({ url: '/messages', headers: { authorization: `Bearer ${token}` } })
+  t.match(kept.json(), [{ role: 'user' }, { role: 'assistant', parts: [{}, { type: 'text', text: 'word word word ' }] }])
 })

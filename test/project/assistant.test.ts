@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import { createPeer } from 'fastify-realtime/testing'
 import type { Browser, Page } from 'playwright-core'
@@ -131,6 +132,29 @@ t.test('the plain page of the guide: an answer grows, is still there after a rel
   await until('it says that the model has failed', async () =>
     await page.locator('section small').last().textContent() === 'The answer ends here: the source of the text failed.')
   t.equal(await page.getByRole('button', { name: 'Stop' }).isVisible(), false)
+})
+
+t.test('the plain page of the guide offers Stop before the first word of an answer for which another tab has asked', {
+  skip: skipWithoutChromium()
+}, async (t) => {
+  const { buildApp } = await import('../../example/ai/app.ts' as string) as { buildApp (): Promise<FastifyInstance> }
+  const app = await buildApp()
+  t.teardown(() => app.close())
+  app.get('/', async (_request, reply) => {
+    return await reply.type('text/html').send(readFileSync(new URL('../../example/ai/plain.html', import.meta.url), 'utf8'))
+  })
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  const page = await (await (await launchChromium(t)).newContext()).newPage()
+  page.on('pageerror', (error) => { t.fail(String(error)) })
+  await page.goto(url)
+  const room = `assistant/${await page.evaluate('localStorage.chat') as string}`
+  await until('the page is in the room', async () => (await app.rooms.connections({ room })).total === 1)
+  const writer = await app.rooms.stream(room, 'answer', { id: 'one' })
+  await app.rooms.broadcast(room, 'asked', { answer: 'one', text: 'What is a reliable stream?' })
+  await page.getByRole('button', { name: 'Stop' }).click()
+  await until('it is stopped', () => writer.signal.aborted)
+  await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'hidden' })
+  t.equal(await page.locator('section small').textContent(), 'Stopped.')
 })
 
 t.test('a server of the guide logs a model that fails, and no answer that is stopped', async (t) => {

@@ -173,6 +173,17 @@ t.test('each code that a client meets has one plain sentence for its user, and w
   }
 })
 
+t.test('each end of a text that the reference names has a sentence for the user', async (t) => {
+  const table = documentOf('docs/reference/rooms.md').split('| what happened |')[1]!.split('\n\n')[0]!
+  const ends = table.split('\n').slice(2).flatMap((row) => {
+    return [...row.split('|')[3]!.matchAll(/`'?(\w+)'?`/g)].map(([, word]) => word!)
+  })
+  const rows = rowsOf(CODES.split('\n## How a text ends\n')[1]!.split('\n## ')[0]!)
+  t.ok(ends.length > 5, `${ends.length} ends`)
+  t.same(rows.map(([word]) => bare(word!)).sort(), [...new Set(ends)].filter((end) => end !== 'code' && end !== 'statusCode').sort())
+  for (const [word, , sentence] of rows) t.match(sentence, /^[A-Z][^`]+[.]$/, word!)
+})
+
 t.test('the bounds without an option are those of the code', async (t) => {
   const text = OPTIONS.split('\n').find((line) => line.startsWith('Bounds without an option:'))!
   t.same([...text.matchAll(/`([\d_]+)`/g)].map(([, value]) => value), [

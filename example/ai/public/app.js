@@ -68,6 +68,9 @@ function change (how) {
   if (wasAtEnd) list.scrollTop = list.scrollHeight
 }
 
+const grows = new Map()
+function showStop () { $('stop').hidden = ![...grows.values()].includes(true) }
+
 room.on('asked', ({ data }) => {
   change(() => {
     const item = Object.assign(document.createElement('li'), {
@@ -77,10 +80,10 @@ room.on('asked', ({ data }) => {
     if (answer === null) $('messages').append(item)
     else answer.before(item)
   })
+  // Who is here hears of an answer with its first part, and a slow model may be stopped before that.
+  if (!grows.has(data.answer)) grows.set(data.answer, true)
+  showStop()
 })
-
-const grows = new Map()
-function showStop () { $('stop').hidden = ![...grows.values()].includes(true) }
 
 /** A word for how an answer ended, for the style sheet. */
 function wordOf (end = '') {
@@ -105,10 +108,7 @@ $('ask').addEventListener('submit', async (event) => {
   $('text').value = ''
   $('error').textContent = ''
   try {
-    const { answer } = await room.send('ask', { text })
-    // Who is here hears of an answer with its first part, and a slow model may be stopped before that.
-    if (!grows.has(answer)) grows.set(answer, true)
-    showStop()
+    await room.send('ask', { text })
   } catch (error) {
     $('error').textContent = error.message
   }

@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import type { Answers } from './database.js'
+import { assistant } from './rooms.js'
+
+/** Milliseconds between two saves of an answer that grows, and between two looks for those that nobody writes. */
+const SAVE = 1_000
+const LOOK = 60_000
+/** Milliseconds that a writer may be silent, before its text ends by itself. */
+const TTL = 600_000
+
+type Model = (question: string, signal: AbortSignal) => AsyncIterable<string>
+
+/** Call it behind the registration of the plugin: hooks of `onClose` run in reverse order, and it needs `app.rooms`. */
+export function declareAssistant (app: FastifyInstance, answers: Answers, model: Model): void {
+  const answering = new Set<string>()                  // users, each with one answer at a time
+  const growing = new Map<string, Promise<void>>()     // by the id of the answer, until it is saved with its end
+
+  app.room(assistant, {
+    append: { ttl: TTL },
+    authorize: ({ userId, params }) => userId === params.id,
+    on: {
+      async ask ({ data: { question }, userId, room, log }) {
+        if (answering.has(userId)) {
+          throw Object.assign(new Error('One answer after the other.'), { statusCode: 409, code: 'answering' })
+        }
+        answering.add(userId)
+        const id = randomUUID()
+        const over = (): void => {
+          answering.delete(userId)
+          growing.delete(id)
+        }
+        const fail = (error: unknown): void => { log.error({ err: error, answer: id }, 'an answer was not saved') }
+        try {
+          await answers.insert({ id, user: userId, question })          // first the database,
+          const writer = await room.stream('answer', { id })            // then the text and the event
+          await room.broadcast('asked', { answer: id, question })
+          const saved = async function * (): AsyncGenerator<string> {
+            let text = ''
+            let at = Date.now()
+            for await (const part of model(question, writer.signal)) {
+              text += part
+              yield part
+              if (Date.now() - at < SAVE) continue
+              await answers.save(id, text).catch(fail)                  // the next one has this one in it
+              at = Date.now()
+            }
+          }
+          growing.set(id, writer.from(saved())
+            .then(() => writer.end())
+            .catch((error: unknown) => {
+              const reason: unknown = writer.signal.reason ?? error
+              if (!(reason instanceof Error && reason.name === 'AbortError')) log.error(reason, 'an answer has failed')
+            })
+            .then(async () => {                                         // the readers have the end, now the database
+              const kept = await app.rooms.read(assistant.at({ id: userId }), 'answer', id)
+              if (kept?.end !== undefined) await answers.save(id, kept.data.text, kept.end)
+            })
+            .catch(fail)
+            .finally(over))
+          return { answer: id }
+        } catch (error) {
+          over()                                                        // `look` closes the row
+          throw error
+        }
+      },
+      async stop ({ data, room }) { await room.cancel('answer', data.answer) }
+    }
+  })
+
+  /** Closes rows that nobody writes any more: with what the room has of them, or else as lost. */
+  const look = async (): Promise<void> => {
+    for (const { id, user, text, savedAt } of await answers.open()) {
+      if (growing.has(id) || answering.has(user)) continue
+      const kept = await app.rooms.read(assistant.at({ id: user }), 'answer', id)
+      // One without an end may be written by another node, or its writer has just died.
+      if (kept !== undefined && kept.end === undefined && Date.now() - savedAt < TTL) continue
+      await answers.save(id, kept?.data.text ?? text, kept?.end ?? 'lost')
+    }
+  }
+  const looked = (): void => { look().catch((error: unknown) => { app.log.error(error) }) }
+  let timer: NodeJS.Timeout | undefined
+  app.addHook('onReady', async () => {
+    timer = setInterval(looked, LOOK).unref()
+    looked()
+  })
+  app.addHook('onClose', async () => {
+    clearInterval(timer)
+    await Promise.all(growing.values())                // the texts have ended with `draining`, and are being saved
+  })
+
+  app.get('/answers', {
+    onRequest: async (request) => { await request.jwtVerify() }
+  }, async ({ user }, reply) => {
+    const { sub } = user as { sub: string }
+    await reply.position(assistant.at({ id: sub }))    // first the position, then the database
+    return await answers.newest(sub, 100)
+  })
+}
