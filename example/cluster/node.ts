@@ -27,7 +27,7 @@ await app.register(realtime, {
   drain: { timeout: 5_000 }
 })
 
-app.room(chat, {
+app.room(chat, { // no `authorize`: every signed-in user may join
   on: {
     async say ({ data, userId, room }) {
       await room.broadcast('said', { text: data.text, by: userId, node: address() })

@@ -25,7 +25,7 @@ await app.register(realtime, {
   drain: { timeout: 5_000 }
 })
 
-app.room(chat, {
+app.room(chat, { // no `authorize`: every signed-in user may join
   presence: true,
   on: {
     async say ({ data, userId, room }) {

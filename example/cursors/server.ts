@@ -24,7 +24,7 @@ await app.register(realtime, {
   jwt: { secret: randomBytes(32).toString('hex') },        // of this process only: tokens end with it
   presence: { grace: 1_000 }
 })
-app.room(board, {
+app.room(board, { // no `authorize`: every signed-in user may join
   flush: 40,                                               // what several users point at leaves in one write
   presence: ({ userId }) => ({ name: ANIMALS[Math.floor(hueOf(userId) / 45)]!, hue: hueOf(userId) }),
   on: {

@@ -25,6 +25,7 @@ await app.register(realtime, {
   auth: { carriers: ['cookie'], cookie: 'session' },
   origins: 'same'
 })
+// no `authorize`: every signed-in user may join
 app.room(plant, { flush: 250, history: { size: 20, ttl: 3_600_000 } })
 
 // Every visitor gets a cookie with the page.

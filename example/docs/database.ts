@@ -9,7 +9,7 @@ export const auction = defineRoom('auctions/:id', {
 })
 
 export function declareAuctions (app: FastifyInstance, pool: Pool): void {
-  app.room(auction, {
+  app.room(auction, { // no `authorize`: every signed-in user may join
     on: {
       async bid ({ data, params, userId, messageId, room, log }) {
         // One statement is a transaction by itself. `messageId` is the same when the message is sent again.

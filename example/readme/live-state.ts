@@ -19,7 +19,7 @@ export const board = defineRoom('boards/:id', {
 })
 
 export function declareBoards (app: FastifyInstance): void {
-  app.room(board, {
+  app.room(board, { // no `authorize`: every signed-in user may join
     presence: { data: () => ({ colour: 'grey' }), update: true },    // room.presence({ colour: 'red' }) in the client
     on: {
       async point ({ data, userId, room }) { await room.broadcast('cursor', { by: userId, at: data }) },

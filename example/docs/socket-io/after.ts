@@ -26,7 +26,7 @@ export async function attach (app: FastifyInstance): Promise<void> {
       }
     }
   })
-  app.room(lobby, {
+  app.room(lobby, { // no `authorize`: every signed-in user may join
     on: {
       async tell ({ data, userId }) {                           // was io.to(`user:${to}`).emit
         await app.rooms.broadcast(inbox.at({ id: data.to }), 'told', { text: data.text, by: userId })

@@ -20,7 +20,7 @@ const app = Fastify({ logger: { level: 'warn' } })
 await app.register(realtime, { jwt: { secret: process.env.JWT_SECRET ?? randomBytes(32).toString('hex') } })
 
 // #region room
-app.room(conversation, {
+app.room(conversation, { // no `authorize`: every signed-in user may join
   on: {
     async say ({ data, userId, room }) {
       await room.broadcast('said', { text: data.text, by: userId })
