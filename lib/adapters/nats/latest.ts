@@ -6,7 +6,7 @@ import type { NatsClock } from './clock.js'
 import { away, isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
 import { messageIdOf } from './once.js'
-import { fetchEvery } from './reading.js'
+import { fetchCurrent, fetchEvery } from './reading.js'
 import { removeValue } from './removal.js'
 import { tokenOf } from './tokens.js'
 import type { Unread } from '../broker/unread.js'
@@ -116,7 +116,7 @@ export class NatsLatest {
     const now = clock.now()
     const oldest = now - latestTtl(settings)
     const subject = `${prefix}.latest.${tokenOf(room)}.*`
-    const { messages, life: { shift } } = await fetchEvery(this.#options, this.plan, subject, 1)
+    const { messages, life: { shift } } = await fetchCurrent(this.#options, this.plan, subject)
     const packets = messages.filter(({ time }) => time > oldest).flatMap(({ seq, time, text }) => {
       try {
         return decodePayload(room, text, { version: shift + seq, age: Math.max(0, now - time) })

@@ -55,6 +55,40 @@ export async function fetchEvery (
   }
 }
 
+/** Readings that may contradict themselves before the broker counts as unable to answer. */
+export const READINGS = 3
+
+/**
+ * Reads all messages of a subject as they are now. In a cluster each answer may be of another server, and one that led
+ * until now knows less: so what is read counts where the same server leads before and behind, with no less than this
+ * node has seen, and nothing older than the reading is found behind its end.
+ *
+ * @throws Refusal `unavailable`, also where the answers go on contradicting each other
+ */
+export async function fetchCurrent (
+  parts: { readonly link: NatsLink, readonly lives: NatsLives },
+  plan: NumberedPlan,
+  subject: string
+): Promise<{ readonly messages: readonly Kept[], readonly life: Life }> {
+  const { link, lives } = parts
+  if (!link.isClustered) return await fetchEvery(parts, plan, subject, 1)
+  for (let reading = 1; reading <= READINGS; reading++) {
+    const begun = await lives.look(plan)
+    const found = await fetchEvery(parts, plan, subject, 1)
+    const query = { seq: (found.messages.at(-1)?.seq ?? 0) + 1, next_by_subj: subject }
+    const [ended, next] = await Promise.all([
+      lives.look(plan),
+      lives.use(plan, () => link.jsm.streams.getMessage(plan.name, query))
+    ])
+    const isSame = ended.info.cluster?.leader === begun.info.cluster?.leader &&
+      [begun, ended].every(({ life }) => life.epoch === found.life.epoch)
+    const [before, after] = [begun.info.state.last_seq, ended.info.state.last_seq]
+    // What came since the beginning is on its way to this node.
+    if (isSame && after >= before && (next === null || next.seq > before)) return found
+  }
+  throw away()
+}
+
 async function readConsumer (
   link: NatsLink,
   { stream, subject, start, most, bytes = Number.POSITIVE_INFINITY }: Part

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { publishBehind } from './behind.js'
 import type { Stamp } from './clock.js'
 import { away, isConflict, isMissing, type BucketOptions, type NatsLink } from './link.js'
-import type { Asking } from '../broker/standing.js'
+import { Declined, type Asking } from '../broker/standing.js'
 import { OrderedMap } from '../../structures/ordered-map.js'
 import { subjectOf } from './tokens.js'
 import { isNewer } from '../broker/stored.js'
@@ -29,7 +29,11 @@ const MAX_WRITTEN = 20_000
 /** Characters of a value that is worth remembering; a large one is rare. */
 const MAX_REMEMBERED = 1_000
 
-interface Written { readonly value: string, readonly revision: number }
+/** Milliseconds for which a server that has accepted a message counts as the one that leads. */
+const LED = 1_000
+
+/** A change by this node; without the value where that is too large to be remembered. */
+interface Written { readonly value: string | undefined, readonly revision: number }
 
 interface Waiting {
   readonly since: number
@@ -68,6 +72,9 @@ export class NatsState {
   #bucket: Promise<KV> | undefined
   /** Number of the newest stamp. */
   #stamped = 0
+  /** When the newest message was sent that a leader has accepted as proof, by `performance.now()`. */
+  #ledAt = Number.NEGATIVE_INFINITY
+  #proving: Promise<void> | undefined
 
   /**
    * @param onForgotten called when the bucket no longer has its data
@@ -129,6 +136,32 @@ export class NatsState {
 
   async read (key: string): Promise<string | undefined> {
     return valueOf(await this.#entry(key, this.#written.get(key)))
+  }
+
+  /**
+   * Resolves when a server that leads the bucket has accepted a message within the last second, one for all who ask.
+   * One that was cut off from the others answers reads for ten seconds and more, but accepts nothing. A server that
+   * declines, since it is full, says nothing about that, and nobody is kept waiting for it.
+   *
+   * @throws Refusal `unavailable`
+   */
+  async led (): Promise<void> {
+    if (!this.#link.isClustered) return
+    const since = performance.now() - LED
+    while (this.#ledAt < since) {
+      this.#proving ??= this.#prove().finally(() => { this.#proving = undefined })
+      await this.#proving
+    }
+  }
+
+  async #prove (): Promise<void> {
+    const sentAt = performance.now()
+    try {
+      await this.#ask(() => this.#link.js.publish(subjectOf(this.#name, 'probe'), ''))
+    } catch (error) {
+      if (!(error instanceof Declined)) throw error
+    }
+    this.#ledAt = sentAt
   }
 
   /**
@@ -224,7 +257,8 @@ export class NatsState {
 
   async #apply (key: string, batch: readonly Waiting[]): Promise<void> {
     const written = this.#written.get(key)
-    if (written !== undefined && await this.#applyTo(key, batch, written)) return
+    const isKnown = written?.value !== undefined
+    if (isKnown && await this.#applyTo(key, batch, written)) return
     for (let tries = 0; tries < TRIES; tries++) {
       const entry = await this.#entry(key, written)
       if (await this.#applyTo(key, batch, { value: valueOf(entry), revision: entry?.revision ?? 0 }, true)) return
@@ -255,7 +289,7 @@ export class NatsState {
     try {
       const revision = await this.#ask((bucket) => this.#replace(bucket, key, changed, from.revision))
       if (revision === undefined) return false
-      if (changed.length <= MAX_REMEMBERED) remember(this.#written, key, { value: changed, revision })
+      remember(this.#written, key, { value: changed.length <= MAX_REMEMBERED ? changed : undefined, revision })
       return true
     } catch (error) {
       if (isConflict(error)) return false

@@ -141,10 +141,16 @@ export function natsDenials (state: NatsState, clock: NatsClock, unread: Unread)
       )
     },
     async isDenied (subjects) {
-      const read = async (key: string): Promise<string | undefined> => await state.insist('read', () => state.read(key))
-      const ends = await Promise.all(subjects.map((subject) => read(stateKey('denial', subject))))
-      // A denial in a newer form counts as a denial.
-      return ends.some((end) => (end !== undefined && isNewer(end)) || endOf(end) > clock.now())
+      return await state.insist('read', async () => {
+        // That nobody was denied counts only where the server that says so leads; a denial counts from any.
+        const led = state.led()
+        led.catch(() => {})
+        const ends = await Promise.all(subjects.map((subject) => state.read(stateKey('denial', subject))))
+        // A denial in a newer form counts as a denial.
+        if (ends.some((end) => (end !== undefined && isNewer(end)) || endOf(end) > clock.now())) return true
+        await led
+        return false
+      })
     }
   }
 }

@@ -7,7 +7,7 @@ import type { NatsClock } from './clock.js'
 import { away, type NatsLink } from './link.js'
 import type { Found as Looked, Life, NatsLives, NumberedPlan } from './lives.js'
 import type { Kept } from './pages.js'
-import { fetchAll, numberOf } from './reading.js'
+import { fetchAll, numberOf, READINGS } from './reading.js'
 import { tokenOf } from './tokens.js'
 import type { Arrival, Range } from '../broker/tail.js'
 import { decodePayload, identityOf, isClear, originOf, splitOrigin } from '../broker/payload.js'
@@ -33,8 +33,6 @@ export interface Found { readonly range: Range, readonly last: number }
  * continues from what there is.
  */
 const PAGE_TIME = 500
-/** Readings that may contradict themselves before the broker counts as unable to answer. */
-const READINGS = 3
 
 /**
  * One JetStream stream per definition that has history, with a subject per room. The server forwards accepted events

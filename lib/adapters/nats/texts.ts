@@ -18,7 +18,7 @@ import { away, isConflict, type NatsLink } from './link.js'
 import type { NatsLives, NumberedPlan } from './lives.js'
 import { piecesOf } from './pieces.js'
 import type { Kept } from './pages.js'
-import { fetchEvery } from './reading.js'
+import { fetchCurrent } from './reading.js'
 import { decoded, type NatsState } from './state.js'
 import { stateKey, tokenOf } from './tokens.js'
 
@@ -398,7 +398,7 @@ export class NatsTexts implements TextStore {
   async read (room: string, { append }: RoomSettings, which?: Which): Promise<KeptText[]> {
     const { clock, prefix } = this.#options
     const subject = which === undefined ? `${prefix}.text.${tokenOf(room)}.*` : this.#subject(room, which)
-    const { messages, life: { shift } } = await fetchEvery(this.#options, this.plan, subject, 1)
+    const { messages, life: { shift } } = await fetchCurrent(this.#options, this.plan, subject)
     const texts = new Map<string, Found>()
     for (const message of messages) this.#put(texts, message, shift)
     const now = clock.now()

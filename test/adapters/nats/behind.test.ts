@@ -1,9 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { publishBehind } from '../../../lib/adapters/nats/behind.js'
-import type { NatsLink } from '../../../lib/adapters/nats/link.js'
 import { messageIdOf } from '../../../lib/adapters/nats/once.js'
 import { NatsState } from '../../../lib/adapters/nats/state.js'
+import { natsDenials } from '../../../lib/adapters/nats/stores.js'
+import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
+import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
+import { Declined } from '../../../lib/adapters/broker/standing.js'
+import { Unread } from '../../../lib/adapters/broker/unread.js'
 import { keyOf } from '../../../lib/protocol/key.js'
 
 const BUCKET = 'realtime_state'
@@ -22,6 +26,8 @@ class Leader {
   /** ids that it knows, with the number that it gave to each */
   readonly noted = new Map<string, number>()
   last = 0
+  /** what it answers to a message that is published; absent where it accepts it */
+  refuses: Error | undefined
 
   get link (): NatsLink {
     return {
@@ -30,6 +36,7 @@ class Leader {
       timeout: 2_000,
       clock: performance,
       attempt: async (ask: () => Promise<unknown>) => await ask(),
+      insist: async (_asking: string, ask: () => Promise<unknown>) => await ask(),
       bucket: async () => ({
         get: async (key: string) => {
           const found = this.newest(`$KV.${BUCKET}.${key}`)
@@ -65,6 +72,7 @@ class Leader {
     { expect, msgID: id }: { expect?: { lastSubjectSequence: number }, msgID?: string } = {}
   ): Promise<{ stream: string, seq: number, duplicate: boolean }> {
     await sleep(1)
+    if (this.refuses !== undefined) throw this.refuses
     const before = this.newest(subject)
     if (expect !== undefined && expect.lastSubjectSequence !== (before?.seq ?? 0)) {
       throw Object.assign(new Error('wrong last sequence'), { code: 10071 })
@@ -158,4 +166,54 @@ t.test('a server that led until now says nothing by what it does not know of a v
   await t.rejects(state.read(KEY), { code: 'unavailable' })
   leader.messages.push(...left)
   t.equal(await state.read(KEY), undefined)
+})
+
+t.test('nor by what it does not know of a value that is too large to be remembered', async (t) => {
+  const leader = new Leader()
+  const state = stateOf(leader)
+  const large = 'ann,'.repeat(1_000)
+  await state.change(KEY, () => ({ value: large, result: undefined }))
+  const newest = leader.messages.splice(0)
+  const leave = async (): Promise<string | undefined> => {
+    return await state.change(KEY, (value) => ({ ...(value === undefined ? {} : { value: '' }), result: value }))
+  }
+  await t.rejects(leave(), { code: 'unavailable' })
+  leader.messages.push(...newest)
+  t.equal(await leave(), large)
+})
+
+const clock = { now: () => Date.now(), shared: (time: number) => time } as NatsClock
+const denialsOf = (leader: Leader): ReturnType<typeof natsDenials> => {
+  return natsDenials(stateOf(leader), clock, new Unread({ warn: () => undefined }))
+}
+
+t.test('a server that is cut off from the others says of nobody that he is not denied, and still who is', async (t) => {
+  const leader = new Leader()
+  await denialsOf(leader).deny('user:eve', Date.now() + 60_000)
+  const denials = denialsOf(leader)
+  leader.refuses = away()
+  await t.rejects(async () => await denials.isDenied(['user:ann']), { code: 'unavailable' })
+  t.equal(await denials.isDenied(['user:ann', 'user:eve']), true)
+  leader.refuses = undefined
+  t.equal(await denials.isDenied(['user:ann']), false)
+})
+
+t.test('one message a second proves for all who come in that the server leads', async (t) => {
+  const leader = new Leader()
+  const denials = denialsOf(leader)
+  const ask = async (): Promise<unknown> => await Promise.all(Array.from({ length: 100 }, async (_, index) => {
+    return await denials.isDenied([`user:${index}`])
+  }))
+  await ask()
+  await ask()
+  t.equal(leader.last, 1)
+  await sleep(1_010)
+  await ask()
+  t.equal(leader.last, 2)
+})
+
+t.test('a server that takes no message, since it is full, keeps nobody out', async (t) => {
+  const leader = new Leader()
+  leader.refuses = new Declined(new Error('maximum bytes exceeded'))
+  t.equal(await denialsOf(leader).isDenied(['user:ann']), false)
 })
