@@ -15,9 +15,9 @@ import { KeyBudget } from './key-budget.js'
 import { decodePresenceChange, Undecodable } from '../broker/decode.js'
 import { FollowedRooms, type Followed } from '../broker/followed-rooms.js'
 import { NatsClock } from './clock.js'
-import { Copies } from './copies.js'
 import { NatsControl } from './control.js'
 import { Doubts } from './doubts.js'
+import { Drift } from './drift.js'
 import { NatsLatest } from './latest.js'
 import { NatsLink } from './link.js'
 import { NatsLives } from './lives.js'
@@ -65,7 +65,9 @@ export interface NatsOptions {
    * start, as far as the server allows it; none is taken away.
    */
   readonly replicas?: number
-  /** Storage of streams and buckets, default `file`. */
+  /**
+   * Storage of streams and buckets, default `file`. Those that were made with another one keep it: a warning says so.
+   */
   readonly storage?: 'file' | 'memory'
   /**
    * Milliseconds that one request may take, and one attempt to connect again, default 2 000. What a start asks for has
@@ -111,7 +113,7 @@ const BATCH = 64
 /** The parts that need JetStream. */
 interface Kept extends KeptParts {
   readonly setup: NatsSetup
-  readonly copies: Copies
+  readonly drift: Drift
   readonly nodes: Nodes
   readonly states: readonly NatsState[]
   readonly presence: NatsPresence
@@ -194,14 +196,14 @@ class NatsAdapter implements Adapter {
       this.#clocks = new VersionClocks(link, this.#versions, prefix)
       return
     }
-    const copies = new Copies({ link, replicas, log })
-    const setup = new NatsSetup({ link, copies, replicas, storage })
+    const drift = new Drift({ link, replicas, storage, log })
+    const setup = new NatsSetup({ link, drift, replicas, storage })
     const bucket = (name: string, ttl: number): NatsState => new NatsState(
       link,
       `${prefix}_${name}`,
       { ttl, replicas, storage },
       () => { this.#forgotten() },
-      (stream) => { copies.look(stream) }
+      (stream) => { drift.look(stream) }
     )
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
     const clock = new NatsClock(() => values.stamp(`clock.${this.#tag}`))
@@ -240,7 +242,7 @@ class NatsAdapter implements Adapter {
     })
     this.#kept = {
       setup,
-      copies,
+      drift,
       lives,
       clock,
       nodes,
@@ -324,7 +326,7 @@ class NatsAdapter implements Adapter {
     this.#timer = every(() => { kept?.clock.measure().catch(() => {}) }, CLOCK).unref()
     this.#link.started()
     host.state(true)
-    kept?.copies.start()
+    kept?.drift.start()
   }
 
   async close (): Promise<void> {

@@ -1,5 +1,5 @@
 import type { StreamInfo } from '@nats-io/jetstream'
-import type { Copies } from './copies.js'
+import type { Drift } from './drift.js'
 import { away, isMissing, type NatsLink } from './link.js'
 import { Opened } from '../broker/opened.js'
 
@@ -18,7 +18,7 @@ export interface StreamPlan {
 
 export interface SetupOptions {
   readonly link: NatsLink
-  readonly copies: Pick<Copies, 'raise'>
+  readonly drift: Pick<Drift, 'settle'>
   readonly replicas: number
   readonly storage: 'file' | 'memory'
 }
@@ -60,7 +60,7 @@ export class NatsSetup {
   }
 
   async #open ({ name, subjects, perSubject, maxAge, duplicates, republish }: StreamPlan): Promise<StreamInfo> {
-    const { link, replicas, storage, copies } = this.#options
+    const { link, replicas, storage, drift } = this.#options
     const config = {
       name,
       subjects: [...subjects],
@@ -78,15 +78,13 @@ export class NatsSetup {
       return await link.attempt(async () => {
         try {
           const known = await link.jsm.streams.info(name)
+          const { num_replicas: copies, storage: made } = known.config
           const isSame = (perSubject === undefined || known.config.max_msgs_per_subject === perSubject) &&
             known.config.max_age === config.max_age && known.config.duplicate_window === config.duplicate_window
-          copies.raise(known.config)
-          return isSame
-            ? known
-            : await link.jsm.streams.update(name, {
-              ...config,
-              num_replicas: known.config.num_replicas
-            })
+          drift.settle(known.config)
+          // Another storage would be refused, and what else has changed with it.
+          const fixed = { num_replicas: copies, storage: made }
+          return isSame ? known : await link.jsm.streams.update(name, { ...config, ...fixed })
         } catch (error) {
           if (!isMissing(error)) throw error
           return await link.jsm.streams.add(config)

@@ -4,7 +4,7 @@ import { NatsSetup } from '../../../lib/adapters/nats/setup.js'
 
 const NANOS = 1_000_000
 const plan = { name: 'kept', subjects: ['kept.*'], perSubject: 11, maxAge: 60_000, duplicates: 30_000 }
-const known = { max_msgs_per_subject: 11, max_age: 60_000 * NANOS, duplicate_window: 30_000 * NANOS }
+const known = { max_msgs_per_subject: 11, max_age: 60_000 * NANOS, duplicate_window: 30_000 * NANOS, storage: 'file' }
 
 for (const [what, there, isUpdated] of [
   ['is as it should be', known, false],
@@ -24,7 +24,7 @@ for (const [what, there, isUpdated] of [
     const link = { attempt: async (ask: () => Promise<unknown>) => await ask(), jsm: { streams } }
     const setup = new NatsSetup({
       link: link as unknown as NatsLink,
-      copies: { raise: () => undefined },
+      drift: { settle: () => undefined },
       replicas: 1,
       storage: 'memory'
     })
