@@ -97,7 +97,9 @@ export class Leases {
     } catch (error) {
       if (this.#options.whenUnavailable === 'admit') {
         const now = performance.now()
-        this.#untold.set(nameOf(lease), lease, now + OWED, now)
+        // One that is answered late may have been given up, and the slot have been taken anew.
+        const isNewest = (this.#untold.get(nameOf(lease), now)?.fence ?? 0) <= lease.fence
+        if (isNewest) this.#untold.set(nameOf(lease), lease, now + OWED, now)
         this.#payLater()
         return true
       }

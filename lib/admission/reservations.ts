@@ -76,11 +76,12 @@ export class Reservations {
 
   async #lease (request: Caller, id: string, places: Places): Promise<void> {
     const { slots } = this.#options
+    const release = slots.releasing(id)
     try {
       await slots.lease(id, places)
       checkAlive(request)
     } catch (error) {
-      slots.release(id)
+      release()
       throw error
     }
   }

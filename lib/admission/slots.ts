@@ -17,22 +17,25 @@ export interface SlotLimits {
 
 type OnTaken = (limit: WatchedLimit, used: number, most: number, of?: object) => void
 
-/**
- * The slots of one connection. `rooms` are those with a capacity, each with the fence of the lease that is held for it,
- * 0 for none; the map is made when there is one.
- */
+/** A place in a room with a capacity. `fence` is that of the lease that is held for it, 0 for none. */
+interface Place { readonly capacity: number, fence: number }
+
+/** The slots of one connection. `rooms` are those with a capacity; the map is made when there is one. */
 interface Holder {
   readonly user: string
   readonly address: string
   isUserReleased: boolean
-  rooms: Map<string, number> | undefined
+  rooms: Map<string, Place> | undefined
   /** Fence of the lease for its user, 0 for none. */
   userFence: number
   /** The holder that this one is to replace, which has lent its user's slot and places until then. */
   replaces: string | undefined
-  /** Rooms whose places are lent to the holder that is about to replace this one, with their capacities. */
-  lent: Map<string, number> | undefined
+  /** Places that are lent to the holder that is about to replace this one. */
+  lent: Map<string, Place> | undefined
 }
+
+/** Gives back what is no slot. */
+const NOTHING = (): void => {}
 
 /**
  * Counts slots, which are held by connection id: of the server, of an address, of a user, of a room. This node's counts
@@ -87,7 +90,7 @@ export class Slots {
   * #leased (): Generator<HeldLease> {
     for (const [holder, { user, userFence, rooms }] of this.#holders) {
       if (userFence > 0) yield this.#userLease(holder, user, userFence)
-      for (const [room, fence] of rooms ?? []) if (fence > 0) yield this.#roomLease(holder, room, fence)
+      for (const [room, { fence }] of rooms ?? []) if (fence > 0) yield this.#roomLease(holder, room, fence)
     }
   }
 
@@ -96,8 +99,10 @@ export class Slots {
   }
 
   #roomLease (holder: string, room: string, fence = ++this.#fence): HeldLease {
-    return { key: roomKey(room), holder, fence, isHeld: () => this.#holders.get(holder)?.rooms?.get(room) === fence }
+    return { key: roomKey(room), holder, fence, isHeld: () => this.#placeOf(holder, room)?.fence === fence }
   }
+
+  #placeOf (holder: string, room: string): Place | undefined { return this.#holders.get(holder)?.rooms?.get(room) }
 
   /** Slots taken, those of upgrades under way included. */
   get taken (): number { return this.#holders.size }
@@ -222,27 +227,37 @@ export class Slots {
     if (capacity === undefined || this.#leases === undefined) return
     const lease = this.#roomLease(holder, name)
     if (!await this.#leases.acquire(lease, capacity)) throw roomFull(name, capacity)
-    const fence = held.rooms?.get(name)
-    if (fence === undefined) this.#leases.giveBack(lease)
+    const place = held.rooms?.get(name)
+    if (place === undefined) this.#leases.giveBack(lease)
     // It may have left and entered again meanwhile.
-    else held.rooms!.set(name, Math.max(fence, lease.fence))
+    else place.fence = Math.max(place.fence, lease.fence)
   }
 
   /**
    * Takes a place in one more room for an open connection.
    *
+   * @returns gives that place back, and none that the holder, or a later one of the same id, has taken since
    * @throws Refusal `room_full`
    */
-  async enter (holder: string, name: string, capacity: number | undefined): Promise<void> {
+  async enter (holder: string, name: string, capacity: number | undefined): Promise<() => void> {
     const held = this.#holders.get(holder)
-    if (held === undefined || held.rooms?.has(name) === true) return
-    if (!this.#hasRoomSlot(name, capacity)) throw roomFull(name, capacity)
-    this.#takeRoom(held, name, capacity)
-    if (capacity === undefined || this.#leases === undefined) return
+    if (held === undefined || capacity === undefined) return NOTHING
+    const isThere = held.rooms?.has(name) === true
+    if (!isThere) {
+      if (!this.#hasRoomSlot(name, capacity)) throw roomFull(name, capacity)
+      this.#takeRoom(held, name, capacity)
+    }
+    const place = held.rooms?.get(name)
+    const giveBack = (): void => {
+      const isMeant = held.rooms?.get(name) === place || held.lent?.get(name) === place
+      if (isMeant && this.#holders.get(holder) === held) this.leave(holder, name)
+    }
+    if (isThere || this.#leases === undefined) return giveBack
     try {
       await this.#leaseRoom(held, holder, name, capacity)
+      return giveBack
     } catch (error) {
-      this.leave(holder, name)
+      giveBack()
       throw error
     }
   }
@@ -250,10 +265,12 @@ export class Slots {
   leave (holder: string, name: string): void {
     const held = this.#holders.get(holder)
     held?.lent?.delete(name)
-    const fence = held?.rooms?.get(name)
-    if (held === undefined || fence === undefined) return
+    const place = held?.rooms?.get(name)
+    if (held === undefined || place === undefined) return
     held.rooms!.delete(name)
     bump(this.#rooms, name, -1)
+    const { fence } = place
+    place.fence = 0
     if (fence > 0) this.#leases?.giveBack({ key: roomKey(name), holder, fence })
   }
 
@@ -267,8 +284,9 @@ export class Slots {
     const held = this.#holders.get(holder)
     if (held === undefined) return
     this.#giveUserBack(holder, held)
-    for (const [name, fence] of held.rooms ?? []) {
-      held.rooms!.set(name, 0)
+    for (const [name, place] of held.rooms ?? []) {
+      const { fence } = place
+      place.fence = 0
       if (fence > 0) this.#leases?.giveBack({ key: roomKey(name), holder, fence })
     }
   }
@@ -289,11 +307,12 @@ export class Slots {
   #lend (holder: string, rooms: ReadonlyArray<{ name: string, capacity: number | undefined }>): void {
     const held = this.#holders.get(holder)
     if (held === undefined) return
-    const lent = new Map<string, number>()
-    for (const { name, capacity } of rooms) {
-      if (capacity === undefined || held.rooms?.has(name) !== true) continue
+    const lent = new Map<string, Place>()
+    for (const { name } of rooms) {
+      const place = held.rooms?.get(name)
+      if (place === undefined) continue
       this.leave(holder, name)
-      lent.set(name, capacity)
+      lent.set(name, place)
     }
     held.lent = lent
     this.#releaseUser(holder, held)
@@ -307,17 +326,18 @@ export class Slots {
     held.lent = undefined
     held.isUserReleased = false
     bump(this.#users, held.user, 1)
-    for (const [name, capacity] of lent) this.#takeRoom(held, name, capacity)
+    for (const [name, place] of lent) this.#takeRoom(held, name, place.capacity, place)
     if (this.#leases === undefined) return
     this.#leaseBack(holder, held, lent).catch((error: unknown) => {
-      if (error instanceof Refusal && error.word !== 'unavailable') this.#onLost(holder)
-      else this.#onError(error)
+      if (!(error instanceof Refusal) || error.word === 'unavailable') this.#onError(error)
+      // It may have ended meanwhile, and another one have its id.
+      else if (this.#holders.get(holder) === held) this.#onLost(holder)
     })
   }
 
-  async #leaseBack (holder: string, held: Holder, rooms: ReadonlyMap<string, number>): Promise<void> {
+  async #leaseBack (holder: string, held: Holder, rooms: ReadonlyMap<string, Place>): Promise<void> {
     await this.#leaseUser(holder, held)
-    for (const [name, capacity] of rooms) await this.#leaseRoom(held, holder, name, capacity)
+    for (const [name, { capacity }] of rooms) await this.#leaseRoom(held, holder, name, capacity)
   }
 
   #releaseUser (holder: string, held: Holder): void {
@@ -344,6 +364,12 @@ export class Slots {
     if (held.replaces !== undefined) this.#giveBackTo(held.replaces)
   }
 
+  /** Returns what releases the slots that a holder has now, and none that a later one of the same id has taken. */
+  releasing (holder: string): () => void {
+    const held = this.#holders.get(holder)
+    return () => { if (held !== undefined && this.#holders.get(holder) === held) this.release(holder) }
+  }
+
   /** Connections of a user on all nodes, as far as the adapter tells. */
   async countUser (user: string): Promise<number> {
     const here = this.#users.get(user) ?? 0
@@ -366,11 +392,11 @@ export class Slots {
     return capacity === undefined || (this.#rooms.get(name) ?? 0) < capacity
   }
 
-  #takeRoom (held: Holder, name: string, capacity: number | undefined): void {
+  #takeRoom (held: Holder, name: string, capacity: number | undefined, lent?: Place): void {
     // Only rooms with a capacity are counted; the others would cost an entry for nothing.
     if (capacity === undefined || held.rooms?.has(name) === true) return
     held.rooms ??= new Map()
-    held.rooms.set(name, 0)
+    held.rooms.set(name, lent ?? { capacity, fence: 0 })
     bump(this.#rooms, name, 1)
     this.#onTaken('capacity of the room', this.#rooms.get(name)!, capacity, { room: name })
   }

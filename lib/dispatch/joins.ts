@@ -129,8 +129,10 @@ export class Joins {
     }
     connection.entering++
     let ready: PreparedJoin | undefined
+    // Until it fails the connection may have ended, and come back by the same id.
+    let giveBack: (() => void) | undefined
     try {
-      await slots.enter(connection.id, name, found.declaration.capacity)
+      giveBack = await slots.enter(connection.id, name, found.declaration.capacity)
       ready = await preparation.enter(connection, name, found, request)
       if (allowed !== undefined && allowed !== connection.identity) await this.#askAgain(connection, name, found)
       if (!connection.isOpen || connection.isParked) {
@@ -139,7 +141,7 @@ export class Joins {
       revocations.checkRoom(since, whoIs(connection), name)
     } catch (error) {
       ready?.joining.cancel()
-      slots.leave(connection.id, name)
+      giveBack?.()
       throw error
     } finally {
       connection.entering--

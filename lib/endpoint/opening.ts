@@ -29,8 +29,8 @@ export interface OpeningsOptions {
 export class Openings {
   readonly #options: OpeningsOptions
   readonly #welcome: Welcome
-  /** Connection ids of requests that hold slots and are not connections yet. */
-  readonly #underWay = new Set<string>()
+  /** Requests that hold slots and are not connections yet, by their connection ids. */
+  readonly #underWay = new Map<string, FastifyRequest>()
 
   constructor (options: OpeningsOptions) {
     this.#options = options
@@ -42,14 +42,16 @@ export class Openings {
 
   /**
    * Releases the slots of a request that never becomes a connection. Only the end of its transport tells of that,
-   * because a later hook may refuse the request or the client may go.
+   * because a later hook may refuse the request or the client may go. A poll may be over late: its client may have come
+   * back by the same id, with slots of its own.
    */
   watch (request: FastifyRequest, id: string): void {
     const { connections, slots, upgradeOf, exchanges } = this.#options
-    this.#underWay.add(id)
+    this.#underWay.set(id, request)
+    const releaseSlots = slots.releasing(id)
     const release = (): void => {
-      this.#underWay.delete(id)
-      if (connections.get(id) === undefined) slots.release(id)
+      if (this.#underWay.get(id) === request) this.#underWay.delete(id)
+      if (connections.get(id) === undefined) releaseSlots()
     }
     if (!request.ws) return exchanges.whenOver(request.raw, release)
     const socket = upgradeOf(request)?.socket

@@ -208,6 +208,8 @@ export class PresenceKeeper {
       const name = nameOf(room, entry)
       // The member has joined again meanwhile, or the entry has expired on its own by now.
       if (this.#entries.has(name) || performance.now() - endsAt > OWED) return
+      // What is owed of a later joining ends this entry as well.
+      if ((this.#owed.get(name)?.entry.fence ?? 0) > (entry.fence ?? 0)) return
       this.#owed.set(name, { ...placed, endsAt })
       if (this.#owed.size > MAX_OWED) this.#owed.shift()
     }

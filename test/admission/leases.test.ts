@@ -268,3 +268,20 @@ t.test('what is owed of a slot that was taken anew is not forgotten for an older
   await settled()
   t.same(fences, [2])
 })
+
+t.test('a lease that is refused an answer late does not take the place of a newer one that is still to be told', async (t) => {
+  const failing: Array<() => void> = []
+  const told: unknown[] = []
+  const { leases } = make({
+    acquire: async () => await new Promise((_resolve, reject) => { failing.push(() => { reject(new Error('away')) }) }),
+    renew: async (some) => { told.push(...some.map(({ fence }) => fence)) },
+    count: async () => 0,
+    release: async () => {}
+  }, { whenUnavailable: 'admit' })
+  const taken = [1, 2].map((fence) => leases.acquire({ ...ANN, fence, isHeld: () => fence === 2 }, 1))
+  for (const fail of failing.reverse()) fail()
+  t.same(await Promise.all(taken), [true, true])
+  await leases.restore()
+  await settled()
+  t.same(told, [2])
+})

@@ -54,7 +54,7 @@ function refused (action: () => void): string | undefined {
   }
 }
 
-async function rejected (action: Promise<void>): Promise<unknown> {
+async function rejected (action: Promise<unknown>): Promise<unknown> {
   return await action.then(() => undefined, (error: unknown) => error instanceof Refusal ? error.word : error)
 }
 
@@ -371,4 +371,77 @@ t.test('a lease that is answered late is given back as itself, not as the one th
   slots.release('poll')
   await settled()
   t.same(store.sorted, [])
+})
+
+/** A store whose acquisitions wait until the test answers them, the oldest first. */
+function asked (): { readonly store: FakeStore, readonly answers: Array<(isTaken: boolean) => void> } {
+  const store = new FakeStore()
+  const answers: Array<(isTaken: boolean) => void> = []
+  store.answer = async () => await new Promise((resolve) => { answers.push(resolve) })
+  return { store, answers }
+}
+
+t.test('a join that is refused late leaves the place alone that its holder has taken since', async (t) => {
+  const { store, answers } = asked()
+  const { slots } = make({}, store)
+  slots.reserve('poll', 'ann', '', [])
+  const former = rejected(slots.enter('poll', 'chat/1', 1))
+  slots.leave('poll', 'chat/1')
+  const newer = slots.enter('poll', 'chat/1', 1)
+  answers.shift()!(false)
+  t.equal(await former, 'room_full')
+  t.equal(refused(() => { slots.checkRooms(ROOM) }), 'room_full')
+  answers.shift()!(true)
+  await newer
+  t.same(store.sorted, ['poll room:chat/1'])
+})
+
+t.test('a join that fails late leaves the place alone of a connection that has come back by the same id', async (t) => {
+  const { slots } = make({})
+  slots.reserve('poll', 'ann', '', [])
+  const giveBack = await slots.enter('poll', 'chat/1', 1)
+  slots.release('poll')
+  slots.reserve('poll', 'ann', '', ROOM)
+  giveBack()
+  t.equal(refused(() => { slots.checkRooms(ROOM) }), 'room_full')
+  ;(await slots.enter('poll', 'chat/1', 1))()
+  t.equal(refused(() => { slots.checkRooms(ROOM) }), undefined, 'one that fails in time gives it back')
+})
+
+t.test('a join that fails while its place is lent to a newer connection gives it back for good', async (t) => {
+  for (const isFirst of [true, false]) {
+    const { slots } = make({ user: 1 })
+    slots.reserve('old', 'ann', '', [])
+    const giveBack = await slots.enter('old', 'chat/1', 1)
+    slots.reserve('new', 'ann', '', ROOM, 'old')
+    if (isFirst) giveBack()
+    slots.release('new')
+    if (!isFirst) giveBack()
+    t.equal(refused(() => { slots.checkRooms(ROOM) }), undefined)
+  }
+})
+
+t.test('what ends late releases its own slots, not those of a connection that has come back by the same id', async (t) => {
+  const { slots } = make({ capacity: 1 })
+  slots.reserve('poll', 'ann', '', [])
+  const releaseFormer = slots.releasing('poll')
+  slots.release('poll')
+  slots.reserve('poll', 'ann', '', [])
+  releaseFormer()
+  t.equal(refused(() => { slots.checkServer('') }), 'server_full')
+  slots.releasing('poll')()
+  t.equal(slots.taken, 0)
+})
+
+t.test('a slot that cannot be had back ends no connection that has come back by the same id meanwhile', async (t) => {
+  const { store, answers } = asked()
+  const { slots, lost } = make({ user: 1 }, store)
+  slots.reserve('poll', 'ann', '', [])
+  slots.reserve('new', 'ann', '', [], 'poll')
+  slots.release('new')
+  slots.release('poll')
+  slots.reserve('poll', 'ann', '', [])
+  answers.shift()!(false)
+  await settled()
+  t.same(lost, [])
 })

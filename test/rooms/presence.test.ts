@@ -150,3 +150,33 @@ t.test('what a client has left behind is not renewed any more, and other nodes a
   await keeper.renew()
   t.same(renewed.sort(), ['bobs', 'old', 'present'], 'in the other room it is still held')
 })
+
+t.test('a leave that fails late does not take the place of a later one that is still to be told', async (t) => {
+  const failing: Array<() => void> = []
+  const told: unknown[] = []
+  let isAway = true
+  const keeper = new PresenceKeeper({
+    join: () => {},
+    leave: async (_room, { fence }) => {
+      if (isAway) return await new Promise<void>((_resolve, reject) => { failing.push(() => { reject(new Error('away')) }) })
+      told.push(fence)
+    },
+    snapshot: () => ({ sequence: 0, total: 0 }),
+    sweep: () => {}
+  }, { grace: 60, lease: LEASE }, () => [], () => {})
+  const poll: PresenceEntry = { userId: 'ada', connection: 'poll' }
+  const fences: unknown[] = []
+  for (let joined = 0; joined < 2; joined++) {
+    const entry = keeper.fenced(poll)
+    fences.push(entry.fence)
+    await keeper.join('chat/1', entry)
+    keeper.leave('chat/1', entry, true)
+  }
+  for (const fail of failing.reverse()) fail()
+  await new Promise(setImmediate)
+  isAway = false
+  keeper.start()
+  t.teardown(() => { keeper.stop() })
+  while (told.length === 0) await new Promise((resolve) => { setTimeout(resolve, 5) })
+  t.same(told, [fences[1]])
+})

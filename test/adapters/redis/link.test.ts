@@ -159,7 +159,10 @@ for (const declined of [
   'MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist to disk.',
   'CLUSTERDOWN The cluster is down',
   'TRYAGAIN Multiple keys request during rehashing of slot',
-  'NOREPLICAS Not enough good replicas to write.'
+  'NOREPLICAS Not enough good replicas to write.',
+  'MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to \'no\'.',
+  'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.',
+  'NOAUTH Authentication required.'
 ]) {
   t.test(`a server that answers ${declined.split(' ')[0]!} is there, and is asked again`, async (t) => {
     const { link, commands } = await open(t)

@@ -1,0 +1,34 @@
+import t from 'tap'
+import type { FastifyRequest } from 'fastify'
+import { Slots } from '../../lib/admission/slots.js'
+import { Openings, type OpeningsOptions } from '../../lib/endpoint/opening.js'
+
+t.test('a poll that is over late leaves the slots alone of the next one that comes by the same id', async (t) => {
+  const over: Array<() => void> = []
+  const slots = new Slots(
+    { capacity: 1, user: 1, address: undefined, whenUnavailable: 'admit' },
+    undefined,
+    () => {},
+    () => {}
+  )
+  const openings = new Openings({
+    slots,
+    settings: { limits: { rate: {} } },
+    connections: { get: () => undefined },
+    exchanges: { whenOver: (_request: unknown, callback: () => void) => { over.push(callback) } }
+  } as unknown as OpeningsOptions)
+  const admit = (): void => {
+    slots.reserve('poll', 'ann', '', [])
+    openings.watch({ raw: {} } as FastifyRequest, 'poll')
+  }
+  admit()
+  // Its connection has ended while the answer was still being read.
+  slots.release('poll')
+  admit()
+  over.shift()!()
+  t.equal(slots.taken, 1)
+  t.ok(openings.isUnderWay('poll'))
+  over.shift()!()
+  t.equal(slots.taken, 0)
+  t.notOk(openings.isUnderWay('poll'))
+})
