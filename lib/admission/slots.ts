@@ -213,7 +213,7 @@ export class Slots {
   }
 
   async #leaseUser (holder: string, held: Holder): Promise<void> {
-    if (!Number.isFinite(this.#limits.user) || this.#leases === undefined) return
+    if (this.#leases === undefined) return
     const lease = this.#userLease(holder, held.user)
     if (!await this.#leases.acquire(lease, this.#limits.user)) throw userLimit(this.#limits.user)
     // The slot may have been released, or lent, while its lease was being taken.

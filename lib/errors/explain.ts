@@ -42,6 +42,8 @@ function worded (schema: TSchema): string {
 
 export function show (value: unknown): string {
   if (typeof value === 'function') return 'a function'
+  // JSON has no word for `Infinity` and `NaN`.
+  if (typeof value === 'number') return String(value)
   return JSON.stringify(value) ?? 'undefined'
 }
 

@@ -9,7 +9,7 @@ import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 export function checkTime (value: unknown, path: string): number {
   if (typeof value !== 'number' || !(value >= 0)) {
     throw new REALTIME_ERR_OPTIONS(
-      `${path} is milliseconds, 0 or more, got ${typeof value === 'number' ? value : show(value)}`
+      `${path} is milliseconds, 0 or more, got ${show(value)}`
     )
   }
   return value
@@ -27,7 +27,7 @@ const LAST_DATE = 8.64e15
 export function checkMoment (value: unknown, path: string): number {
   if (typeof value !== 'number' || Number.isNaN(value)) {
     throw new REALTIME_ERR_OPTIONS(
-      `${path} is a time in Unix milliseconds, such as Date.now() + 60_000, or Infinity; got ${typeof value === 'number' ? value : show(value)}`
+      `${path} is a time in Unix milliseconds, such as Date.now() + 60_000, or Infinity; got ${show(value)}`
     )
   }
   return Math.min(Math.max(0, Math.ceil(value)), LAST_DATE)
@@ -41,7 +41,7 @@ export function checkMoment (value: unknown, path: string): number {
 export function checkCount (value: unknown, path: string): number {
   if (typeof value !== 'number' || value < 0 || (!Number.isInteger(value) && value !== Number.POSITIVE_INFINITY)) {
     throw new REALTIME_ERR_OPTIONS(
-      `${path} is a whole number, 0 or more, got ${typeof value === 'number' ? value : show(value)}`
+      `${path} is a whole number, 0 or more, got ${show(value)}`
     )
   }
   return value

@@ -198,14 +198,6 @@ t.test('the leases are those of the user and of the rooms with a capacity', asyn
   t.same(store.sorted, [])
 })
 
-t.test('no lease of a user is taken where the connections of a user have no limit', async (t) => {
-  const store = new FakeStore()
-  const { slots } = make({ user: Number.POSITIVE_INFINITY }, store)
-  slots.reserve('a', 'ann', '', [])
-  await slots.lease('a', [])
-  t.same(store.sorted, [])
-})
-
 t.test('who is over the limit on other nodes is refused by the word of what is full, and keeps no lease', async (t) => {
   for (const [full, word] of [['user:', 'user_limit'], ['room:', 'room_full']] as const) {
     const store = new FakeStore()

@@ -21,6 +21,7 @@ const CASES: ReadonlyArray<readonly [unknown, string]> = [
   [{ when: 'admits' }, 'options.when: expected "admit" or "refuse", got "admits"'],
   [{ url: 5 }, 'options.url: expected string or an array of string, got 5'],
   [{ limits: { rate: 0 } }, 'options.limits.rate: expected integer to be greater or equal to 1, got 0'],
+  [{ limits: { rate: Number.POSITIVE_INFINITY } }, 'options.limits.rate: expected integer, got Infinity'],
   [{ limit: {} }, 'options.limit is no option; did you mean "limits"?'],
   [5, 'options: expected object, got 5']
 ]
