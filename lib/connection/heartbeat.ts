@@ -93,7 +93,8 @@ export class Heartbeat<H extends Named> {
       }
       const { beat, identity: { exp } } = connection
       if (exp !== undefined && wall >= exp * 1_000 + tolerance) connection.close('token_expired')
-      else if (now >= beat.endsAt) connection.finish(connection.transport === 'polling' ? 'gone' : 'left')
+      // No peer has said goodbye: a stream has reached its age, or no poll has come.
+      else if (now >= beat.endsAt) connection.finish('gone')
       else if (connection.isLagging) {
         // No heartbeat fits into a full link. A link that accepts nothing for as long as a silent one may be silent
         // counts as dead.

@@ -43,7 +43,8 @@ const table = {
 /** A word of the table of codes. */
 export type Code = keyof typeof table
 /**
- * Why a connection has ended: a code, `left` when its peer said goodbye, or `gone` when it disappeared without a word.
+ * Why a connection has ended: a code, `left` when its peer said goodbye, or `gone` when it disappeared without a word,
+ * or its stream has reached its age and is opened anew.
  */
 export type EndReason = Code | 'left' | 'gone'
 

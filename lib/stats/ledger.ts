@@ -52,7 +52,7 @@ export class Ledger {
   errored (code: string): void { count(this.errors, isCode(code) ? code : 'other') }
   /**
    * Counts a connection that ended, by its reason: a code of the server, `left` when the peer said goodbye (any close
-   * frame, a `leave`), `gone` when it disappeared without a word.
+   * frame, a `leave`), `gone` when it disappeared without a word or its stream has reached its age.
    */
   closed (reason: EndReason): void { count(this.closes, reason) }
 }

@@ -91,13 +91,13 @@ t.test('a credential ends the connection when its tolerance is over, not before'
   t.same(ends, ['token_expired'])
 })
 
-t.test('a connection lasts until the moment that it was given', async (t) => {
+t.test('a connection lasts until the moment that it was given, and is gone then, since its peer has said no goodbye', async (t) => {
   const { connection, ends, sweep } = make('sse')
   connection.lastUntil(connection.beat.seenAt + 300)
   sweep(250)
   t.same(ends, [])
   sweep(300)
-  t.same(ends, ['left'])
+  t.same(ends, ['gone'])
 })
 
 const LONG = { code: 'internal', message: 'x'.repeat(60_000), retry: 'never' } as const

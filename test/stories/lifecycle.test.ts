@@ -173,7 +173,13 @@ t.test('a peer that answers no heartbeat is ended with 4408, one that reads is n
 })
 
 t.test('streams are sent without chunks, with a comment as heartbeat, and are ended at their age', async (t) => {
-  const server = await start(t, { sse: { comment: 30, age: 400 } })
+  const codes: string[] = []
+  const server = await start(t, {
+    sse: { comment: 30, age: 2_000 },
+    declare: (app) => {
+      app.room(chat, { on: { say: () => ({ id: '' }), type: () => {} }, onLeave: ({ code }) => { codes.push(code) } })
+    }
+  })
   const answer = await fetch(`${server.url}/ws/chat/1`, {
     headers: { accept: 'text/event-stream', authorization: `Bearer ${server.token('ada')}` }
   })
@@ -188,6 +194,9 @@ t.test('streams are sent without chunks, with a comment as heartbeat, and are en
   const text = await answer.text()
   t.match(text, /^retry: \d+\n\nid:[\w-]+\nevent:realtime\ndata:\{"type":"welcome"/)
   t.ok(text.split('\n:\n\n').length > 3 || text.split(':\n\n').length > 3, 'comments')
+  t.same(codes, ['gone'], 'its client has said no goodbye, and opens another one')
+  t.same((await statsOf(server.app)).closes, { gone: 1 })
+  t.same(server.loud, [], 'and nobody has to look at that')
 })
 
 t.test('three connections drain in milliseconds, each told its turn and closed with 1001', async (t) => {

@@ -39,7 +39,7 @@ const CONNECTION: Words = [
 
 const ENDS: Words = [
   ['left', 'the peer said goodbye'],
-  ['gone', 'the peer disappeared without a word'],
+  ['gone', 'the peer disappeared without a word, or its stream has reached its age (sse.age) and is opened anew'],
   ['other', 'codes of the application']
 ]
 
