@@ -176,7 +176,8 @@ export class TextStreams {
   }
 
   /**
-   * Reads a text from the room where it has members here, else from the adapter.
+   * Reads a text from the room where it has members here, else from the adapter. There nobody may have looked after its
+   * writer: where that one has died, the text ends as lost now.
    *
    * @throws REALTIME_ERR_EVENT for an event that is not declared
    */
@@ -184,7 +185,12 @@ export class TextStreams {
     const { declaration: { settings } } = this.#rule(name, type)
     const room = this.#options.room(name)
     if (room?.isOpened === true) return room.texts!.get(type, key)
-    return (await this.#options.adapter.texts!.read(name, settings, { type, key }))[0]
+    const store = this.#options.adapter.texts!
+    const [kept] = await store.read(name, settings, { type, key })
+    if (kept === undefined || kept.part.end !== undefined) return kept
+    const { version, begun, to } = kept.part
+    const [changed] = await store.check(name, [{ type, key, version, begun, to }], settings)
+    return changed ?? kept
   }
 
   /** Reads a text for the application. */
