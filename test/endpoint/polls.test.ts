@@ -4,6 +4,7 @@ import type { Adapter } from '../../lib/adapters/adapter.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
+import { hashRooms } from '../../lib/protocol/cursor.js'
 import { connect, declareChat, eventually, poll, start, type PollAnswer } from '../helpers/net.js'
 
 interface Held {
@@ -276,4 +277,38 @@ t.test('a poll that another one ends stands where it stood, so that a loss is to
   t.match(ended, { cursor: first.cursor, rooms: {}, frames: [] })
   t.equal((await last).resumed, false)
   t.equal((await ask(ended.cursor)).resumed, false)
+})
+
+t.test('a room that a connection enters too late keeps the place of the same connection, which has come back', async (t) => {
+  const broker = held()
+  const server = await start(t, {
+    adapter: broker.adapter,
+    declare: (app) => { declareChat(app, { capacity: 1 }) }
+  })
+  const [token, room] = [server.token('ada'), 'chat/2']
+  const { cursor, connectionId } = await poll(server, { token, rooms: ['chat/1'] })
+  const given = poll(server, { token, rooms: ['chat/1'], query: { since: cursor } }).catch((error: unknown) => error)
+  broker.hold()
+  let joined = Promise.resolve(0)
+  // It enters rooms while its poll is open.
+  await eventually('the node enters the room', async () => {
+    if (broker.waiting === 0) joined = server.app.rooms.join({ connection: connectionId }, room)
+    await sleep(20)
+    return broker.waiting
+  }, (count) => count > 0)
+  const left = await fetch(`${server.url}/ws`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-connection-id': connectionId },
+    body: JSON.stringify({ type: 'leave' })
+  })
+  t.equal(left.status, 200)
+  await given
+  const text = Buffer.from(cursor, 'base64url').toString('latin1').replace(hashRooms(['chat/1']), hashRooms([room]))
+  const since = Buffer.from(text, 'latin1').toString('base64url')
+  const back = poll(server, { token, rooms: [room], query: { since, wait: '300' } })
+  await sleep(100)
+  await broker.free()
+  t.equal(await joined, 0)
+  t.equal((await back).connectionId, connectionId)
+  await t.rejects(poll(server, { token: server.token('bob'), rooms: [room] }), { code: 'room_full' })
 })
