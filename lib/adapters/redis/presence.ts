@@ -59,6 +59,8 @@ export class RedisPresence implements PresenceStore {
   /** Time at which this node took each entry that it holds, by `nameOf`. */
   readonly #stamps = new Stamps()
   readonly #sequences = new Map<string, Heard>()
+  /** Joins under way, by `nameOf`. */
+  readonly #joining = new Map<string, Promise<string>>()
 
   constructor (link: RedisLink, keys: Keys, unread: Unread, nodes: Nodes) {
     this.#nodes = nodes
@@ -141,9 +143,16 @@ export class RedisPresence implements PresenceStore {
 
   async join (room: string, entry: PresenceEntry, lease: number): Promise<void> {
     this.#lease = Math.max(this.#lease, lease)
-    if (this.#nodes.mark(lease) !== '') this.#stamps.begin(nameOf(room, entry), entry.fence)
-    const taken = await this.#join(room, [entry], lease, false)
-    if (taken !== '') this.#stamps.set(nameOf(room, entry), Number(taken))
+    const name = nameOf(room, entry)
+    if (this.#nodes.mark(lease) !== '') this.#stamps.begin(name, entry.fence)
+    const joining = this.#join(room, [entry], lease, false)
+    this.#joining.set(name, joining)
+    try {
+      const taken = await joining
+      if (taken !== '') this.#stamps.set(name, Number(taken))
+    } finally {
+      if (this.#joining.get(name) === joining) this.#joining.delete(name)
+    }
   }
 
   async renew (
@@ -189,6 +198,12 @@ export class RedisPresence implements PresenceStore {
     const { connection, userId, fence } = entry
     const name = nameOf(room, entry)
     if (this.#stamps.isPast(name, fence)) return
+    const joining = this.#joining.get(name)
+    if (joining !== undefined) {
+      // A script that the server does not know yet is sent again, and would come behind this one.
+      await joining.catch(() => {})
+      if (this.#stamps.isPast(name, fence)) return
+    }
     const stamp = this.#stamps.get(name)
     const held = this.#rooms.get(room)
     if (held?.delete(connection) === true && held.size === 0) this.#rooms.delete(room)

@@ -48,6 +48,19 @@ else {
     t.same((await a.adapter.publish('chat/1', said('x', { idempotencyKey }), reliable)).position, again.position)
   })
 
+  t.test('redis: a leave that comes while its join is under way ends it, also where the join has to be asked for twice', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const { adapter: { presence } } = await join(t, server.url, 'a')
+    const [ann, bob] = ['ann', 'bob'].map((userId) => ({ userId, connection: userId, fence: 1 }))
+    await presence!.join('chat/1', bob!, 60_000)
+    // A server that was restarted knows no script.
+    await client.script('FLUSH')
+    await presence!.leave('chat/1', bob!, 0)
+    await Promise.all([presence!.join('chat/1', ann!, 60_000), presence!.leave('chat/1', ann!, 0)])
+    t.equal((await presence!.snapshot('chat/1', 10)).total, 0)
+  })
+
   t.test('redis: a release that is overtaken on its way frees neither the slot nor the presence taken after it', async (t) => {
     const server = await startRedis(t)
     const client = admin(t, server)
