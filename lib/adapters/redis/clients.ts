@@ -39,6 +39,7 @@ export interface Client {
     readonly options: { readonly host?: string, readonly port?: number }
     readonly status: string
     call (command: string): Promise<unknown>
+    disconnect (): void
   }>
 }
 

@@ -7,6 +7,7 @@ import { FIRST, Late, within } from '../broker/patience.js'
 import { Standing, type Asking } from '../broker/standing.js'
 import { limitAttempts, makeClients, messageOf, type Client, type Servers } from './clients.js'
 import { ServerClock } from './clock.js'
+import { isConnected, probesOf, slotOf } from './shards.js'
 import type { Script } from './scripts/script.js'
 
 export interface RedisLinkOptions extends Servers {
@@ -204,7 +205,14 @@ export class RedisLink {
   /** Resolves when `ready` has succeeded for the first time, rejects when it fails that time. */
   async #watch (client: Client, name: string, ready: () => Promise<void>): Promise<void> {
     await new Promise<void>((resolve, reject) => {
+      let greeted = (): void => undefined
+      client.on('connect', () => {
+        const greeting = new Promise<void>((resolve) => { greeted = resolve })
+        // The client would wait for ever for a server that takes its connection and says nothing.
+        within(greeting, this.#patience).catch(() => { if (!this.#isClosed) client.disconnect(true) })
+      })
       client.on('ready', () => {
+        greeted()
         ready().then(resolve, (error: Error) => {
           reject(error)
           // A connection that cannot be made ready is of no use, so the client reconnects, where it does not yet.
@@ -212,6 +220,7 @@ export class RedisLink {
         })
       })
       client.on('close', () => {
+        greeted()
         if (name === 'commands') this.#lost()
         else this.#areSubscribed = false
         reject(new Error('the connection was closed'))
@@ -315,10 +324,15 @@ export class RedisLink {
     const named = nodes.map((node) => [`${node.options.host ?? ''}:${node.options.port ?? ''}`, node] as const)
     this.#forgetShards(new Set(named.map(([name]) => name)))
     await Promise.all(named.map(async ([name, node]) => {
-      if (node.status !== 'ready') return
+      if (!isConnected(node)) return
       await this.#readClock(() => name, async () => await node.call('TIME')).then(
         () => { this.#standings.get(name)?.link.over() },
-        () => undefined
+        (error: unknown) => {
+          if (!(error instanceof Late) || this.#isClosed) return
+          // The shard had its time to answer, so no caller waits for it once more.
+          this.#standings.get(name)?.link.known()
+          node.disconnect()
+        }
       )
     }))
   }
@@ -361,7 +375,7 @@ export class RedisLink {
     if (this.#isBeating) return
     this.#isBeating = true
     if (this.#isCluster) {
-      await this.#readClocks()
+      await Promise.all([this.#readClocks(), this.#lookAtSubscriptions()])
       this.#isBeating = false
       return
     }
@@ -381,6 +395,17 @@ export class RedisLink {
       look(this.#subscriber!, () => this.#bounded(this.#subscriber!.call('PING')))
     ])
     this.#isBeating = false
+  }
+
+  /** Asks each shard through the connection that brings its messages, and makes them all anew where one is silent. */
+  async #lookAtSubscriptions (): Promise<void> {
+    const subscriber = this.#subscriber!
+    if (subscriber.status !== 'ready' || this.#channels.size === 0) return
+    const answers = probesOf(subscriber.slots ?? []).map((channel) => this.#bounded(subscriber.sunsubscribe(channel)))
+    const isSilent = (await Promise.allSettled(answers)).some((answer) => {
+      return answer.status === 'rejected' && answer.reason instanceof Late
+    })
+    if (isSilent && !this.#isClosed && subscriber.status === 'ready') subscriber.disconnect(true)
   }
 
   /**
@@ -548,17 +573,4 @@ export class RedisLink {
     this.#saidAt = now
     this.#options.log.warn({ err: error, connection }, 'Redis answered with an error or could not be reached')
   }
-}
-
-/** Slot of one of the adapter's keys: CRC-16 (XMODEM) of the part between its braces. */
-export function slotOf (key: string): number {
-  const open = key.indexOf('{')
-  const close = key.indexOf('}', open + 1)
-  let crc = 0
-  for (const byte of Buffer.from(open !== -1 && close > open + 1 ? key.slice(open + 1, close) : key)) {
-    crc ^= byte << 8
-    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021
-    crc &= 0xffff
-  }
-  return crc % 16_384
 }

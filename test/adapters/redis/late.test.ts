@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { slotOf } from '../../../lib/adapters/redis/link.js'
+import { slotOf } from '../../../lib/adapters/redis/shards.js'
 import type { PresenceEntry } from '../../../lib/adapters/adapter.js'
 import type { Refusal } from '../../../lib/errors/refusal.js'
 import { missing, startRedis, until } from '../../helpers/servers.js'

@@ -66,7 +66,7 @@ class FakeCluster extends EventEmitter {
 
   nodes (): ReturnType<NonNullable<Client['nodes']>> {
     const call = async (): Promise<unknown> => await this.#answer('TIME', this.#time)
-    return [{ options: { host: HOST, port: 1 }, status: this.connection, call }]
+    return [{ options: { host: HOST, port: 1 }, status: this.connection, call, disconnect: () => undefined }]
   }
 }
 
