@@ -196,7 +196,7 @@ const JOINED: Readonly<Record<string, string>> = {
   'adapters/redis/adapter.ts': 'the lines of a message',
   'adapters/redis/known.ts': 'an epoch is one word, the others are numbers',
   'adapters/redis/keys.ts': 'a room stands in braces, which no prefix and no room has',
-  'adapters/redis/link.ts': 'a host and its port, as the client of a cluster names a shard',
+  'adapters/redis/shards.ts': 'a host and its port, as the client of a cluster names a shard',
   'adapters/redis/publishing.ts': 'a tag is of one length',
   'adapters/broker/payload.ts': 'the lines of a message',
   'adapters/broker/text-payload.ts': 'the lines of a message, of which JSON has none',

@@ -59,6 +59,8 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'rooms with values that end': CONNECTIONS,
   'users with connections': CONNECTIONS,
   'a list of connections while': CALLS,
+  'joins of presence under way': CALLS,
+  'options that have no effect on a stream': 'two kinds, which the source names',
   'nodes that the broker names': 'kept by scripts of the broker, for which 2 000 nodes would have to live',
   'leases of presence': 'two leases, which the source names',
   'limits among whose slots': EXPIRING,

@@ -146,7 +146,8 @@ class RedisAdapter implements Adapter {
       log: { warn: (object, message) => { this.#host?.log.warn(object, message) } },
       onMessage: (channel, message) => { this.#heard(channel, message) },
       onUp: () => { this.#up() },
-      onDown: () => { this.#down() }
+      onDown: () => { this.#down() },
+      onReplaced: () => { this.#nodes.holdAnew() }
     })
     this.#link = link
     this.#nodes = new Nodes({

@@ -16,6 +16,15 @@ export interface Servers {
   readonly timeout: number
 }
 
+/** The connection to one server of a cluster. */
+export interface Shard {
+  readonly options: { readonly host?: string, readonly port?: number }
+  readonly status: string
+  on (event: 'ready', listener: () => void): unknown
+  call (command: string, ...args: string[]): Promise<unknown>
+  disconnect (): void
+}
+
 /** The part of ioredis that is used, the same for one server, Sentinel and Cluster. */
 export interface Client {
   readonly status: string
@@ -35,12 +44,7 @@ export interface Client {
   /** Only in a cluster: the shard that serves each slot, by `host:port`. */
   readonly slots?: ReadonlyArray<readonly string[] | undefined>
   /** Only in a cluster: the connections to its shards. */
-  nodes? (role: 'master'): ReadonlyArray<{
-    readonly options: { readonly host?: string, readonly port?: number }
-    readonly status: string
-    call (command: string): Promise<unknown>
-    disconnect (): void
-  }>
+  nodes? (role: 'master'): readonly Shard[]
 }
 
 /**

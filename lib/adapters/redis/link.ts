@@ -5,9 +5,9 @@ import type { Awaitable } from '../../structures/awaitable.js'
 import type { Deadline } from '../broker/deadline.js'
 import { FIRST, Late, within } from '../broker/patience.js'
 import { Standing, type Asking } from '../broker/standing.js'
-import { limitAttempts, makeClients, messageOf, type Client, type Servers } from './clients.js'
+import { limitAttempts, makeClients, messageOf, type Client, type Servers, type Shard } from './clients.js'
 import { ServerClock } from './clock.js'
-import { isConnected, probesOf, slotOf } from './shards.js'
+import { isConnected, Leaders, nameOf, probesOf, slotOf } from './shards.js'
 import type { Script } from './scripts/script.js'
 
 export interface RedisLinkOptions extends Servers {
@@ -16,6 +16,11 @@ export interface RedisLinkOptions extends Servers {
   /** Called when commands work and every subscription stands. Messages sent meanwhile may have been missed. */
   readonly onUp: () => void
   readonly onDown: () => void
+  /**
+   * Called within seconds when a server of a cluster has restarted, or has taken another's place: it may lack what
+   * was accepted last. Of a single server `run` tells that.
+   */
+  readonly onReplaced: () => void
 }
 
 /** The broker could not be reached, or did not answer. */
@@ -90,6 +95,8 @@ export class RedisLink {
   #commands: Client | undefined
   #subscriber: Client | undefined
   #run: string | undefined
+  readonly #leaders = new Leaders()
+  #isReplaced = false
   /** Clock of the single server under the name ''; in a cluster by shard. */
   readonly #clocks = new Map<string, ServerClock>()
   /** Clocks that are being asked for, by shard: commands that need one of them wait for one answer. */
@@ -169,7 +176,11 @@ export class RedisLink {
     if (this.#isCluster) {
       subscriber.on('subscribersReady', () => { this.#settleLater() })
       // A cluster has told which shard serves which slot, which is the first step of a connection.
-      commands.on('refresh', () => { if (this.#run === undefined && this.#hasOpened) this.#seen() })
+      commands.on('refresh', () => {
+        if (this.#run === undefined && this.#hasOpened) this.#seen()
+        if (this.#leaders.areNow(commands.slots ?? [])) this.#isReplaced = true
+      })
+      commands.on('+node', (shard: Shard) => { shard.on('ready', () => { void this.#meet(shard) }) })
     }
     try {
       await Promise.all([commands.connect(), subscriber.connect(), ...connected])
@@ -282,6 +293,14 @@ export class RedisLink {
     }
   }
 
+  /** Asks a server of a cluster, at each connection to it, whether it has been running since the last one. */
+  async #meet (shard: Shard): Promise<void> {
+    // Where it does not answer, the connection ends soon, and the next one is asked.
+    const info = String(await this.#bounded(shard.call('INFO', 'server')).catch(() => ''))
+    const run = /^run_id:(\w+)/m.exec(info)?.[1]
+    if (run !== undefined && this.#leaders.hasRestarted(nameOf(shard), run)) this.#isReplaced = true
+  }
+
   #settleLater (): void {
     if (this.#isClosed) return
     clearTimeout(this.#settling)
@@ -321,10 +340,11 @@ export class RedisLink {
       return
     }
     const nodes = this.#commands?.nodes?.('master') ?? []
-    const named = nodes.map((node) => [`${node.options.host ?? ''}:${node.options.port ?? ''}`, node] as const)
+    const named = nodes.map((node) => [nameOf(node), node] as const)
     this.#forgetShards(new Set(named.map(([name]) => name)))
     await Promise.all(named.map(async ([name, node]) => {
-      if (!isConnected(node)) return
+      // One that has been used is connected to again at once, since it may have lost what this node holds there.
+      if (!isConnected(node) && !this.#leaders.isKnown(name)) return
       await this.#readClock(() => name, async () => await node.call('TIME')).then(
         () => { this.#standings.get(name)?.link.over() },
         (error: unknown) => {
@@ -377,6 +397,10 @@ export class RedisLink {
     if (this.#isCluster) {
       await Promise.all([this.#readClocks(), this.#lookAtSubscriptions()])
       this.#isBeating = false
+      if (this.#isReplaced && this.isUp) {
+        this.#isReplaced = false
+        this.#options.onReplaced()
+      }
       return
     }
     const look = async (client: Client, ask: () => Promise<unknown>): Promise<void> => {

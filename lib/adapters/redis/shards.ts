@@ -1,9 +1,10 @@
-import type { Client } from './clients.js'
-
-type Shard = ReturnType<NonNullable<Client['nodes']>>[number]
+import type { Shard } from './clients.js'
 
 /** Tags that are tried for each shard until one of its slots is found; shards have some hundred slots at least. */
 const TRIES = 1_000
+
+/** Name of a shard, as `slots` of the client has it. */
+export function nameOf ({ options: { host = '', port = 0 } }: Shard): string { return `${host}:${port}` }
 
 /** Whether there is a connection to the shard, or one is being made: it has none before its first command. */
 export function isConnected ({ status }: Shard): boolean {
@@ -26,6 +27,48 @@ export function probesOf (slots: ReadonlyArray<readonly string[] | undefined>): 
     if (shard !== undefined && missing.delete(shard)) probes.push(channel)
   }
   return probes
+}
+
+/**
+ * Knows which servers lead a cluster. One that has restarted, or has taken another's place, may lack what was accepted
+ * last.
+ */
+export class Leaders {
+  #names = new Set<string>()
+  /** Those that led before, and of which it is not known yet whether another has taken their place. */
+  #gone = new Set<string>()
+  readonly #runs = new Map<string, string>()
+
+  /**
+   * @param slots the shard that serves each slot
+   * @returns whether one has taken the place of another since the last call: a master that comes, or one that goes
+   *   when its slots have been moved, has not
+   */
+  areNow (slots: ReadonlyArray<readonly string[] | undefined>): boolean {
+    const before = this.#names
+    const names = this.#names = new Set<string>()
+    for (const slot of slots) if (slot?.[0] !== undefined) names.add(slot[0])
+    for (const name of before) if (!names.has(name)) this.#gone.add(name)
+    for (const name of names) this.#gone.delete(name)
+    for (const name of this.#runs.keys()) if (!names.has(name)) this.#runs.delete(name)
+    const isReplaced = this.#gone.size > 0 && [...names].some((name) => !before.has(name))
+    // Nobody asks for those again: what is missing at all of them is missing at the one that has come.
+    if (isReplaced || this.#gone.size > names.size) this.#gone.clear()
+    return isReplaced
+  }
+
+  /** Whether it leads and has ever been connected. */
+  isKnown (name: string): boolean { return this.#runs.has(name) }
+
+  /**
+   * @param run id that the server gives itself at each start
+   * @returns whether it has restarted since it was last connected
+   */
+  hasRestarted (name: string, run: string): boolean {
+    const before = this.#runs.get(name)
+    this.#runs.set(name, run)
+    return before !== undefined && before !== run
+  }
 }
 
 /** Slot of one of the adapter's keys: CRC-16 (XMODEM) of the part between its braces. */

@@ -2,6 +2,7 @@ import { Cluster, Redis } from 'ioredis'
 import t from 'tap'
 import { redis } from '../../../lib/adapters/redis/adapter.js'
 import { Keys } from '../../../lib/adapters/redis/keys.js'
+import { slotOf } from '../../../lib/adapters/redis/shards.js'
 import { missing, REDIS_USER, redisUser, startCluster, until, type Server } from '../../helpers/servers.js'
 import { adapterContract } from '../../../lib/adapters/contract/contract.js'
 import { node, reliable, said } from '../../../lib/adapters/contract/host.js'
@@ -81,5 +82,27 @@ else {
     await publish('after')
     for (const room of rooms) t.same(await a.host.heard(room, 3, 15_000), ['before', 'meanwhile', 'after'])
     t.same(a.host.gaps, [])
+  })
+
+  t.test('redis cluster: what a node holds is held anew by another name once a shard has restarted', async (t) => {
+    const all = await startCluster(t)
+    const cluster = all.map(({ port }) => ({ host: '127.0.0.1', port }))
+    const client = new Cluster(cluster)
+    t.teardown(() => { client.disconnect() })
+    const keys = new Keys('again:')
+    const { adapter } = await node(t, redis({ cluster, prefix: 'again:' }), 'a')
+    const names = async (): Promise<string[]> => (await client.zrange(keys.nodes, '0', '-1')).sort()
+    const before = await names()
+    t.equal(before.length, 1)
+    // A server that keeps a slot of this node and does not know the node, so that nothing else tells of it.
+    const owner = (key: string): number => Number(client.slots[slotOf(key)]![0]!.split(':')[1])
+    const rooms = Array.from({ length: 100 }, (_, index) => `room:${index}`)
+    const key = rooms.find((room) => owner(keys.leases(room)[0]!) !== owner(keys.nodes))!
+    t.equal(await adapter.leases!.acquire(key, 'holder', 1, 60_000, 1), true)
+    const port = owner(keys.leases(key)[0]!)
+    const other = all.find((server) => server.port === port)!
+    await other.kill()
+    await other.start()
+    await until('it has another name', async () => (await names()).includes(`${before[0]!}.1`), 30_000)
   })
 }

@@ -66,7 +66,8 @@ class FakeCluster extends EventEmitter {
 
   nodes (): ReturnType<NonNullable<Client['nodes']>> {
     const call = async (): Promise<unknown> => await this.#answer('TIME', this.#time)
-    return [{ options: { host: HOST, port: 1 }, status: this.connection, call, disconnect: () => undefined }]
+    const [on, disconnect] = [() => undefined, () => undefined]
+    return [{ options: { host: HOST, port: 1 }, status: this.connection, call, on, disconnect }]
   }
 }
 
@@ -89,7 +90,8 @@ async function open (t: Test, slow = 0): Promise<{ link: RedisLink, commands: Fa
     log: { warn: () => undefined },
     onMessage: () => undefined,
     onUp: () => undefined,
-    onDown: () => undefined
+    onDown: () => undefined,
+    onReplaced: () => undefined
   })
   await link.open()
   if (slow === 0) link.started()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isConnected, probesOf, slotOf } from '../../../lib/adapters/redis/shards.js'
+import { isConnected, Leaders, probesOf, slotOf } from '../../../lib/adapters/redis/shards.js'
 
 const SLOTS = 16_384
 
@@ -21,8 +21,39 @@ void t.test('slots that nobody serves are asked of nobody', (t) => {
 
 void t.test('a shard that was never used, or whose connection has ended, is not asked', (t) => {
   const asked = ['wait', 'connecting', 'connect', 'ready', 'close', 'end'].filter((status) => {
-    return isConnected({ options: {}, status, call: () => Promise.resolve(), disconnect: () => undefined })
+    const nothing = (): undefined => undefined
+    return isConnected({ options: {}, status, call: () => Promise.resolve(), on: nothing, disconnect: nothing })
   })
   t.same(asked, ['connecting', 'connect', 'ready'])
+  t.end()
+})
+
+/** Slots in equal parts. */
+function led (...names: string[]): string[][] {
+  return Array.from({ length: SLOTS }, (_, slot) => [names[Math.floor(slot * names.length / SLOTS)]!])
+}
+
+for (const [title, steps, expected] of [
+  ['that stay', [led('a', 'b'), led('a', 'b')], [false, false]],
+  ['of which one is followed by its replica', [led('a', 'b'), led('a', 'c')], [false, true]],
+  ['of which one is gone for a while before its replica follows', [led('a', 'b'), led('a'), led('a', 'c')],
+    [false, false, true]],
+  ['of which one is gone and comes back', [led('a', 'b'), led('a'), led('a', 'b')], [false, false, false]],
+  ['to which one is added', [led('a', 'b'), led('a', 'b', 'c')], [false, false]],
+  ['of which one gives its slots away', [led('a', 'b', 'c'), led('a', 'b')], [false, false]],
+  ['of which one is followed, once', [led('a', 'b'), led('a', 'c'), led('a', 'c')], [false, true, false]]
+] as const) {
+  void t.test(`servers ${title} ${expected.some(Boolean) ? 'may lack something' : 'lack nothing'}`, (t) => {
+    const leaders = new Leaders()
+    t.same(steps.map((slots) => leaders.areNow(slots)), expected)
+    t.end()
+  })
+}
+
+void t.test('a server with another run id has restarted, and is told of once', (t) => {
+  const leaders = new Leaders()
+  leaders.areNow(led('a', 'b'))
+  const runs = [['a', '1'], ['b', '1'], ['a', '1'], ['a', '2'], ['a', '2'], ['b', '1']] as const
+  t.same(runs.map(([name, run]) => leaders.hasRestarted(name, run)), [false, false, false, true, false, false])
   t.end()
 })
