@@ -1,13 +1,13 @@
 import type { AnyAddress } from '../contract/types.js'
 import { backoff } from './backoff.js'
-import { bucket } from './token-bucket.js'
+import { bucket, type Take } from './token-bucket.js'
 import { failure, refused, type Refused } from './errors.js'
 import { createHandle } from './handle.js'
 import { createReconnectingLink, type LinkHost, type Shown } from './reconnecting-link.js'
 import type { Frame, FrameData } from './links/link.js'
 import { listeners } from './listeners.js'
 import type { Core, Part } from './part.js'
-import { createQueue } from './queue.js'
+import { createQueue, type Waiting } from './queue.js'
 import { createRoom } from './room.js'
 import type { Handle, Room, RoomHost } from './room-types.js'
 import { now } from './timers.js'
@@ -34,8 +34,10 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   const { on, emit } = listeners()
   let count = 0
   const shown = { state: 'connecting', transport: 'websocket' } as Shown
-  let sendAt = 0
-  let take: () => number
+  /** Times by `now()` before which messages of each weight are not sent again. */
+  const sendAt = [0, 0]
+  let take: Take
+  const queue = createQueue(options, () => { pump() })
 
   const ask: RoomHost['ask'] = (type, room, data, done) => {
     const id = `${++count}`
@@ -75,7 +77,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   const askAnew = (): void => { if (line.isUp && line.isHttp) line.after('rooms', 0, line.relink) }
 
   const roomHost: RoomHost = {
-    send: (handle, type, data, how) => queue.add(handle, type, data, how),
+    send: queue.add,
     leave: (handle) => new Promise((resolve) => {
       if (handle.end) return resolve()
       const { name, handles, isAsked } = handle.room
@@ -92,64 +94,76 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     say: emit
   }
 
-  /** Sends what may be sent now: first joins, then messages in order. */
+  /** @returns 0 for a message that waits for no other, nor any other for it; otherwise 1 */
+  const weightOf = ({ handle: { room }, frame }: Waiting): number =>
+    room.entered.concurrent?.includes(frame.type) ? 0 : 1
+
+  /** Sends what may be sent now: first joins, then messages in order, but for those that wait for no other. */
   const pump = (): void => {
     if (!line.isUp) return
     const at = now()
-    const later = (wait: number): void => { line.after('pump', wait, pump) }
+    /** Messages of one room in flight; none, once one waits for its rate. */
+    let most = line.isHttp ? 1 : WINDOW
+    const later = (wait: number, weight = 1): void => {
+      if (weight) most = 0
+      line.after(`pump ${weight}`, wait, pump)
+    }
     for (const room of rooms.values()) {
+      room.flying = 0
       if (room.isAsked) continue
-      const { name, position: since, last, wasIn, until } = room
+      const { name, last, until } = room
       if (until > at) line.after(`join ${name}`, until - at, pump)
       else if (line.isHttp) askAnew()
       else {
         const wait = take()
-        if (wait) return later(wait)
+        if (wait) {
+          later(wait)
+          break
+        }
         room.isAsked = true
-        const data = { since, last: wasIn ? undefined : last, connection: line.former, known: room.texts?.known() }
+        const data = { since: room.position, last, connection: line.former, known: room.texts?.known() }
         ask('join', name, data, (answer) => {
           if (!answer || !room.handles.size) return
           if (answer.type !== 'ack') return refuse(room, answer.data as Refused)
-          enter({ [name]: answer.data ?? {} })
+          enter({ [name]: answer.data! })
         })
       }
     }
-    if (sendAt > at) return later(sendAt - at)
     for (const message of queue.waiting.values()) {
       const { handle: { room }, isSent, frame } = message
-      const weight = room.entered.concurrent?.includes(frame.type) ? 0 : 1
-      if (isSent || !room.isIn || (weight && room.flying >= (line.isHttp ? 1 : WINDOW))) continue
-      const wait = (room.take ?? take)()
-      if (wait) return later(wait)
-      message.isSent = true
-      room.flying += message.weight = weight
-      line.send(frame)
+      const weight = weightOf(message)
+      if (!isSent) {
+        if (!room.isIn || (weight && room.flying >= most)) continue
+        const wait = sendAt[weight]! > at ? sendAt[weight]! - at : (room.take ?? take)(weight)
+        if (wait) {
+          later(wait, weight)
+          continue
+        }
+        message.isSent = true
+        line.send(frame)
+      }
+      room.flying += weight
     }
   }
-  const queue = createQueue(options, pump)
 
   /** Handles the answer to a message or to a request. */
-  const answered = (frame: Frame): boolean => {
-    const { type, id, data } = frame
+  const answered = (frame: Frame): void => {
+    const { type, id, data } = frame as Frame & { data: Refused }
     const done = calls.get(id!)
     const message = queue.waiting.get(id!)
-    const reason = data as Refused
     if (done) {
       calls.delete(id!)
       done(frame)
     } else if (message?.isSent) {
       if (type === 'ack') message.settle(undefined, data)
-      else if (reason.retry === 'refresh') line.lost(reason)
+      else if (data.retry === 'refresh') line.lost(data)
       // Sending it again is safe: either it has had no effect, or the server knows its id.
-      else if (reason.retryAfter || reason.retry === 'now' || reason.code === 'rate_limited' ||
-        reason.code === 'unavailable') {
+      else if (data.retryAfter || data.retry === 'now' || data.code === 'rate_limited' || data.code === 'unavailable') {
         message.isSent = false
-        message.handle.room.flying -= message.weight!
-        sendAt = now() + (reason.retryAfter ?? AGAIN)
+        sendAt[weightOf(message)] = now() + (data.retryAfter ?? AGAIN)
         pump()
-      } else message.settle(failure({ ...reason, room: message.frame.room! }))
+      } else message.settle(failure({ ...data, room: message.frame.room! }))
     }
-    return !!id
   }
 
   const enter = (entered: FrameData['rooms']): void => {
@@ -167,7 +181,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     query () {
       // Rooms that are refused for now are left out, because they would make the server refuse the whole request.
       const asked = [...rooms.values()].filter(({ until }) => until <= now())
-      const last = Math.max(...asked.map(({ wasIn, last = 0 }) => wasIn ? 0 : last))
+      const last = Math.max(...asked.map(({ last = 0 }) => last))
       for (const room of asked) room.isAsked = line.isHttp
       return {
         // Each poll may come to another node, which knows nothing of the polls before it.
@@ -182,9 +196,10 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       const room = rooms.get(name!)
       // That of a link, and of its rooms where it was opened with some. A WebSocket asks for each by a frame, which may
       // say more than that it is to be entered.
-      if (!name && !id) enter(line.isHttp ? data?.rooms : undefined)
+      if (!name && !id) enter(line.isHttp ? data.rooms : undefined)
       else if (type === 'ack' || type === 'error') {
-        if (!answered(frame) && room) refuse(room, data as Refused)
+        if (id) answered(frame)
+        else if (room) refuse(room, data as Refused)
       } else if (type === 'joined' || type === 'left') {
         if (type === 'joined') enter({ [name!]: data })
         else if (room) {

@@ -57,7 +57,7 @@ export function listeners (): Listeners {
       isOver = true
       all.forEach(({ off }) => { off() })
     },
-    emit: (detail, ...names) => names.flatMap((name) => [...all].filter((each) => each.name === name))
-      .map(({ call }) => call(detail))
+    emit: (detail, ...names) => names.flatMap((name) =>
+      [...all].flatMap((each) => each.name === name ? each.call(detail) : []))
   }
 }

@@ -4,10 +4,10 @@ export interface Liveness {
   /** Tells that the peer has sent something. */
   heard (): void
   /**
-   * Watches from now on: after `quiet` milliseconds of silence it asks the peer; after `answer` more it calls the link
-   * dead.
+   * Watches from now on: after `quiet` milliseconds of silence and its patience it asks the peer; after its patience
+   * once more it calls the link dead.
    */
-  watch (quiet: number, answer: number): void
+  watch (quiet: number): void
   /** Asks the peer at once. */
   probe (): void
 }
@@ -16,11 +16,12 @@ export interface Liveness {
  * Finds links that died without a close. It always asks before it gives up: the timer of a hidden page, or of a machine
  * that slept, fires long after its time, while data that arrived since then still waits to be read. It watches as long
  * as the link's timers run.
+ *
+ * @param patience milliseconds that an answer, or a frame that is due, may take
  */
-export function createLiveness (after: Timers['after'], ask: () => void, dead: () => void): Liveness {
+export function createLiveness (after: Timers['after'], patience: number, ask: () => void, dead: () => void): Liveness {
   let last = 0
   let pause = 0
-  let patience = 0
   let isAsked = false
 
   const arm = (wait: number): void => { after('ping', wait, check) }
@@ -42,11 +43,10 @@ export function createLiveness (after: Timers['after'], ask: () => void, dead: (
   }
   return {
     heard,
-    watch (quiet, answer) {
+    watch (quiet) {
       heard()
-      pause = quiet
-      patience = answer
-      arm(quiet)
+      pause = quiet + patience
+      arm(pause)
     },
     probe
   }

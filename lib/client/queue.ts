@@ -10,11 +10,8 @@ export interface Waiting {
   readonly frame: UpFrame
   /** Who sends it. */
   readonly handle: Handle
-  readonly bytes: number
   /** Whether it was written to the present link. */
   isSent?: boolean
-  /** 1 where it keeps later messages of its room waiting while it is under way, otherwise 0. */
-  weight?: number
   /** Settles the message: rejects with `error`, or resolves with `reply`. */
   settle (error?: Error, reply?: unknown): void
 }
@@ -65,11 +62,9 @@ export function createQueue (
       const message: Waiting = {
         frame,
         handle,
-        bytes,
         settle (error, reply) {
           if (!waiting.delete(id)) return
           held -= bytes
-          if (message.isSent) handle.room.flying -= message.weight!
           stop()
           signal?.removeEventListener('abort', abort)
           if (error) reject(error)

@@ -247,7 +247,7 @@ export function createReconnectingLink (
     if (turn === mine) host.say({ ...!isMeant && reason, state: 'closed' }, 'state')
   }
 
-  const silence = createLiveness(after, () => {
+  const silence = createLiveness(after, timeout / 2, () => {
     if (!line.isHttp) return send({ type: 'ping' })
     // A stream that opens and stays silent is held back by an intermediary.
     if (shown.transport === 'sse') fall()
@@ -266,7 +266,7 @@ export function createReconnectingLink (
     final = type === 'error' && !room && !id ? data as Refused : undefined
     if (final) return
     // After a long pause a poll belongs to a new connection.
-    if (!room) shown.connectionId = data?.connectionId ?? shown.connectionId
+    if (!room) shown.connectionId = data.connectionId ?? shown.connectionId
     if (type === 'ping') send({ ...frame, type: 'pong' })
     else if (type === 'drain') isDraining = true
     else {
@@ -278,7 +278,7 @@ export function createReconnectingLink (
         largest = data.limits?.message
         shown.userId = data.userId || undefined
         after('healthy', HEALTHY, () => { attempt = 0 })
-        silence.watch(data.heartbeat! + timeout / 2, timeout / 2)
+        silence.watch(data.heartbeat!)
         host.up(data)
         become('open')
       }

@@ -4,6 +4,7 @@ import type { Ending } from './event-iterator.js'
 import type { Frame, JoinData } from './links/link.js'
 import type { Listeners } from './listeners.js'
 import type { GrowingTexts } from './growing-texts.js'
+import type { Take } from './token-bucket.js'
 import type { CoreRoom, NamedMessages, SendOptions } from './types.js'
 
 /** A room whose contract is not known. */
@@ -58,7 +59,7 @@ export interface Room {
   sequence?: number
   /** Position of the last event that was delivered. */
   position: Position | undefined
-  /** Events that the first join replays. */
+  /** Events that the first join replays; absent after it. */
   last: number | undefined
   /** Whether it is joined on the present link. */
   isIn?: boolean
@@ -68,10 +69,10 @@ export interface Room {
   /** Time by `now()` before which the room is not joined again. */
   until: number
   attempt: number
-  /** Messages that were sent and not answered yet. */
+  /** Messages that are under way and keep later ones waiting, counted anew whenever some may be sent. */
   flying: number
-  /** Token bucket of the room's own rate, where it has one. */
-  take?: (() => number) | undefined
+  /** The room's own rate, where it has one. */
+  take?: Take | undefined
   /** Tells all who have joined it of an event. */
   emit: Listeners['emit']
   /** Tells that events were lost. @param isWhole whether anything else may have been lost as well */

@@ -36,13 +36,13 @@ export function createRoom (
       if (!room.isIn) room.take = rate && bucket(rate)
       room.isIn = room.isAsked = room.wasIn = true
       room.attempt = 0
+      room.last = undefined
       if (epoch) room.position = { epoch, offset: offset! }
       if (isLost) room.gap(true)
       for (const handle of handles) handle.enter({ ...resumed !== undefined && { resumed }, ...growing && { growing } })
     },
     out () {
       room.isIn = room.isAsked = false
-      room.flying = 0
     },
     frame ({ type, data, offset, timestamp }) {
       const { position } = room

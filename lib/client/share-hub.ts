@@ -93,14 +93,14 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     }
     return rooms
   }
+  const pass = (from: string, frame: UpFrame): void => {
+    if (line.isUp) {
+      sent.set(frame.id!, from)
+      line.send(frame)
+    } else post({ to: from, frame: { ...frame, type: 'error', data: AWAY } as Frame })
+  }
   const next = (): void => {
-    while (waiting.length && (client.transport === 'websocket' || !sent.size)) {
-      const [from, frame] = waiting.shift()!
-      if (line.isUp) {
-        sent.set(frame.id!, from)
-        line.send(frame)
-      } else post({ to: from, frame: { ...frame, type: 'error', data: AWAY } as Frame })
-    }
+    while (waiting.length && (client.transport === 'websocket' || !sent.size)) pass(...waiting.shift()!)
   }
 
   const client = connect((core) => {
@@ -108,14 +108,11 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     const { up, frame, down } = host
     line = core.line
     core.isHub = true
-    core.createHandle = (...given) => {
-      latest = createHandle(...given)
-      return latest
-    }
+    core.createHandle = (...given) => (latest = createHandle(...given))
     host.up = (data) => {
       const { limits, heartbeat } = data
-      const { connectionId, userId, transport } = shown
-      welcome = { connectionId, userId, transport, limits, heartbeat } as Letter['up']
+      // As JSON, which has no functions.
+      welcome = JSON.parse(JSON.stringify({ ...shown, limits, heartbeat })) as Letter['up']
       post({ up: welcome })
       up(data)
     }
@@ -124,9 +121,8 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       told = undefined
       if (id && (type === 'ack' || type === 'error')) {
         const to = sent.get(id)
-        if (to) {
-          sent.delete(id)
-          post({ to, frame: each })
+        if (sent.delete(id)) {
+          post({ to: to!, frame: each })
           next()
         }
       } else if (room) {
@@ -137,7 +133,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       frame(each)
     }
     host.down = () => {
-      for (const [id, to] of sent) post({ to, frame: { type: 'error', id, data: AWAY } })
+      sent.forEach((to, id) => { post({ to, frame: { type: 'error', id, data: AWAY } }) })
       sent.clear()
       down()
     }
@@ -262,8 +258,12 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
         answer(found?.type ?? 'error', found?.data ?? AWAY)
       })
     } else if (id) {
-      waiting.push([from, frame])
-      next()
+      // It waits for no other.
+      if (handle.room.entered.concurrent?.includes(type)) pass(from, frame)
+      else {
+        waiting.push([from, frame])
+        next()
+      }
     }
   }
 

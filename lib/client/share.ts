@@ -28,8 +28,7 @@ interface ShareOptions {
 export function share (name = ''): Part {
   return (core) => {
     // The types of Node know some of them otherwise.
-    const { navigator, BroadcastChannel } = globalThis as unknown as Platform
-    const locks = navigator?.locks
+    const { navigator: { locks } = {}, BroadcastChannel } = globalThis as unknown as Platform
     if (core.isHub || !locks || !BroadcastChannel) return
     const { url, options, line, host } = core
     const { over } = host

@@ -1,12 +1,10 @@
-import { refilled, type Rate } from './refilled.js'
+export interface Rate { /** Messages per second. */ readonly messages: number, readonly burst: number }
 
 /** Bytes of an answer that cost as much as one message. */
 const UNIT = 16_384
 
 /** Cost of an answer in messages, on top of the message that asked for it. */
 export function costOf (bytes: number): number { return Math.floor(bytes / UNIT) }
-
-export type { Rate }
 
 /**
  * A token bucket that can go into debt. A refused message costs as well, so a peer that keeps sending after its
@@ -60,9 +58,14 @@ export class TokenBucket {
   }
 
   #refill (now: number): number {
-    const filled = refilled(this.#rate, this.#tokens, now - this.#at)
+    const filled = this.#filled(now)
     this.#at = now
     return filled
+  }
+
+  #filled (now: number): number {
+    const { messages, burst } = this.#rate
+    return Math.min(burst, this.#tokens + (now - this.#at) * messages / 1_000)
   }
 
   /** Messages that are spent of the burst, by the last call; one that is half there again cannot be spent. */
@@ -73,6 +76,6 @@ export class TokenBucket {
 
   /** Whether the bucket has been idle for so long that a new one would be the same. */
   isFull (now: number): boolean {
-    return refilled(this.#rate, this.#tokens, now - this.#at) === this.#rate.burst
+    return this.#filled(now) === this.#rate.burst
   }
 }

@@ -18,13 +18,13 @@ function watching (
   ask: () => void = () => { said.push('ask') }
 ): { silence: Liveness, stop: () => void } {
   const { after, cancel } = createTimers()
-  return { silence: createLiveness(after, ask, () => { said.push('dead') }), stop: cancel }
+  return { silence: createLiveness(after, 500, ask, () => { said.push('dead') }), stop: cancel }
 }
 
 t.test('a link that says nothing is asked after its pause, and dead when it does not answer in time', async (t) => {
   const said: string[] = []
   const { silence, stop } = watching(said)
-  silence.watch(1_000, 500)
+  silence.watch(500)
   mock.timers.tick(999)
   t.same(said, [])
   mock.timers.tick(1)
@@ -39,7 +39,7 @@ t.test('a link that says nothing is asked after its pause, and dead when it does
 t.test('what is heard puts it off, also the answer to the question', async (t) => {
   const said: string[] = []
   const { silence, stop } = watching(said)
-  silence.watch(1_000, 500)
+  silence.watch(500)
   mock.timers.tick(900)
   silence.heard()
   mock.timers.tick(999)
@@ -58,7 +58,7 @@ t.test('what is heard puts it off, also the answer to the question', async (t) =
 t.test('a question out of turn has its answer in time or the link is dead, whatever was heard before', async (t) => {
   const said: string[] = []
   const { silence, stop } = watching(said)
-  silence.watch(10_000, 500)
+  silence.watch(9_500)
   mock.timers.tick(100)
   silence.heard()
   silence.probe()
@@ -70,7 +70,7 @@ t.test('a question out of turn has its answer in time or the link is dead, whate
 t.test('a timer that fires late, as in a hidden page, asks before it gives up', async (t) => {
   const said: string[] = []
   const { silence, stop } = watching(said)
-  silence.watch(1_000, 500)
+  silence.watch(500)
   mock.timers.tick(60_000)
   t.equal(said[0], 'ask')
   stop()
@@ -85,7 +85,7 @@ t.test('a question whose way is another link leaves no timer behind that would e
     said.push('ask')
     stop()
   })
-  silence.watch(1_000, 500)
+  silence.watch(500)
   mock.timers.tick(1_000)
   mock.timers.tick(10_000)
   t.same(said, ['ask'])

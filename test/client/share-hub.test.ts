@@ -205,6 +205,36 @@ t.test('a tab that shares a link sends what a tab with a link of its own sends, 
   t.same(app.loud, [])
 })
 
+const assistant = defineRoom('assistant/:id', {
+  messages: { ask: Type.Object({}), stop: { data: Type.Object({}), concurrent: true } },
+  events: {}
+})
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport}: a stop of a tab that shares a link goes past a question of another tab that is under way`, async (t) => {
+    let isAsked = false
+    let isStopped = false
+    const app = await start(t, {
+      declare: (app) => app.room(assistant, {
+        on: {
+          async ask () {
+            isAsked = true
+            await until('the stop', () => isStopped)
+          },
+          stop () { isStopped = true }
+        }
+      })
+    })
+    const open = browser(t, app)
+    const rooms = [open, open].map((open) => open({ transports: [transport] }).join('assistant/1'))
+    await Promise.all(rooms.map(async ({ joined }) => await joined))
+    const answer = rooms[0]!.send('ask', {})
+    await until('the question', () => isAsked)
+    await rooms[1]!.send('stop', {}, { timeout: 2_000 })
+    await answer
+  })
+}
+
 t.test('a token() that fails is told as such to all tabs', async (t) => {
   const app = await start(t)
   const open = browser(t, app)

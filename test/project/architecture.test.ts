@@ -84,7 +84,7 @@ const MAY: Record<string, RegExp> = {
   'react/': /^(react|views|client|contract)\//,
   'vue/': /^(vue|views|client|contract)\//,
   'views/': /^((views|client|contract)\/|protocol\/part\.ts$)/,
-  'client/': /^(client\/|contract\/|protocol\/(position|codes|close-codes|packet|part|text-check|frames|server-frames)\.ts$|structures\/refilled\.ts$)/
+  'client/': /^(client\/|contract\/|protocol\/(position|codes|close-codes|packet|part|text-check|frames|server-frames)\.ts$)/
 }
 
 for (const [place, allowed] of Object.entries(MAY)) {
@@ -171,9 +171,9 @@ t.test('the contract and the protocol load nothing at run time that a browser do
   }
 })
 
-t.test('the client loads nothing at run time but itself, the close codes, the check of texts and the law of a token bucket', async (t) => {
+t.test('the client loads nothing at run time but itself, the close codes and the check of texts', async (t) => {
   const others = [...loaded('client/index.ts')].filter((target) => !target.startsWith('client/'))
-  t.same(others.sort(), ['protocol/close-codes.ts', 'protocol/text-check.ts', 'structures/refilled.ts'])
+  t.same(others.sort(), ['protocol/close-codes.ts', 'protocol/text-check.ts'])
 })
 
 /** Files in which parts are joined by one character, and why none of these texts can be taken for another. */

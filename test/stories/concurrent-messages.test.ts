@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { defineRoom } from '../../lib/index.js'
+import { dial, until } from '../helpers/client.js'
 import { connect, start, TRANSPORTS, type StartOptions } from '../helpers/net.js'
 
 const room = defineRoom('assistant/:id', {
@@ -42,3 +43,32 @@ for (const [what, options] of Object.entries(WAYS)) {
     })
   }
 }
+
+for (const [what, options] of Object.entries(WAYS)) {
+  for (const transport of TRANSPORTS) {
+    if (transport !== 'websocket' && what === 'the rate of the room') continue
+    t.test(`over ${transport} our client sends a stop at once, though questions wait for ${what}`, async (t) => {
+      const server = await start(t, options)
+      const { client } = dial(t, server, 'ada', { transports: [transport] })
+      const joined = client.join(room.at({ id: '1' }))
+      await joined.joined
+      const ask = async (): Promise<boolean> => await joined.send('ask', {}, { timeout: 500 }).then(() => true, () => false)
+      while (await ask());
+      const waits = ask()
+      await joined.send('stop', {}, { timeout: 5_000 })
+      t.notOk(await waits, 'the others wait as before')
+    })
+  }
+}
+
+t.test('our client sends a stop at once, though rooms wait for the rate to be joined', async (t) => {
+  const server = await start(t, WAYS['the rate of the connection'])
+  const { client } = dial(t, server, 'ada', { transports: ['websocket'] })
+  const joined = client.join(room.at({ id: '1' }))
+  await joined.joined
+  let entered = 0
+  for (let id = 2; id < 20; id++) void client.join(room.at({ id: `${id}` })).joined.then(() => { entered++ }, () => {})
+  await until('some are joined', () => entered > 3)
+  await joined.send('stop', {}, { timeout: 5_000 })
+  t.ok(entered < 18, `${entered} are joined`)
+})

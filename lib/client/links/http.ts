@@ -12,14 +12,13 @@ export function retryAfter ({ headers }: Response): number | undefined {
 export async function refusal (response: Response): Promise<Refused> {
   const { status } = response
   return {
-    ...status === 404
-      ? NOT_FOUND
-      : refused(
-        'unavailable',
+    ...refused(
+      'unavailable',
         `HTTP ${status}`,
         status === 204 ? 'never' : status === 401 ? 'refresh' : 'backoff',
         retryAfter(response)
-      ),
+    ),
+    ...status === 404 && NOT_FOUND,
     ...await response.json().catch(() => undefined) as FrameData
   }
 }
