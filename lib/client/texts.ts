@@ -14,9 +14,11 @@ export const growingTexts: Part = (core) => {
     const texts = room.texts = createGrowingTexts((data, failed) => {
       const read = (): void => {
         host.ask('read', room.name, data, (refusal) => {
-          const { retry = 'never', retryAfter = backoff(0) } = refusal?.data ?? {}
-          if (retry === 'never') failed()
-          else core.line.after(data, retryAfter, read)
+          const { retry, retryAfter = backoff(0) } = refusal?.data ?? {}
+          if (retry && retry !== 'never') return core.line.after(data, retryAfter, read)
+          failed()
+          // The end of the link has no reason: the text comes again with the room.
+          if (retry) room.gap()
         })
       }
       read()

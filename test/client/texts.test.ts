@@ -61,8 +61,14 @@ t.test('where something is missing a client asks for the whole once, and goes on
   t.equal(asked.length, 3, 'what could not be had is asked for with the next frame')
 })
 
-t.test('a text that is refused for now is asked for again without another frame, and after a final refusal with the next', async (t) => {
+t.test('a text that is refused for now is asked for again without another frame; a final refusal is told as a gap at once', async (t) => {
   const { room, answers, later } = askedRoom('ai/1', growingTexts)
+  let gaps = 0
+  const { gap } = room
+  room.gap = () => {
+    gaps++
+    gap()
+  }
   room.frame(frame('ghi', 6))
   answers[0]!(refusal('backoff', 300))
   t.equal(later[0]?.wait, 300, 'as long as the server wants')
@@ -71,12 +77,15 @@ t.test('a text that is refused for now is asked for again without another frame,
   t.ok(later[1]!.wait > 0 && later[1]!.wait < 5_000, 'soon, where it does not say')
   later[1]!.run()
   t.equal(answers.length, 3)
+  t.equal(gaps, 0)
   answers[2]!(refusal('never'))
   t.equal(later.length, 2)
+  t.equal(gaps, 1)
   room.frame(frame('jkl', 9))
   t.equal(answers.length, 4)
   answers[3]!()
   t.equal(later.length, 2, 'the end of the link ends it')
+  t.equal(gaps, 1, 'after which the text comes again')
 })
 
 t.test('the parts of a text begin at its beginning, and end or throw with it', async (t) => {
