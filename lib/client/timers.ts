@@ -42,7 +42,10 @@ export function createTimers (): Timers {
   return {
     after (name, wait, callback) {
       timers.get(name)?.()
-      timers.set(name, after(wait, callback))
+      timers.set(name, after(wait, () => {
+        timers.delete(name)
+        callback()
+      }))
     },
     cancel () {
       timers.forEach((stop) => { stop() })

@@ -83,6 +83,18 @@ t.test('the handle of a long timer is one of the platform: it can be cleared and
   stop()
 })
 
+t.test('a timer of the client that has fired is not kept for as long as the link lives', async (t) => {
+  const armed = platform(t)
+  const timers = client.createTimers()
+  let calls = 0
+  for (let index = 0; index < 100; index++) timers.after({}, 1, () => { calls++ })
+  const fired = armed.slice()
+  for (const { fire } of fired) fire()
+  t.equal(calls, 100)
+  timers.cancel()
+  t.same(fired.filter(({ isCleared }) => isCleared), [])
+})
+
 t.test('a timer of the client is put off by its next one of the same name, and all end together', async (t) => {
   const armed = platform(t)
   const timers = client.createTimers()
