@@ -15,7 +15,7 @@ import type { CoreOptions, CoreClient, JoinOptions } from './types.js'
 
 /**
  * Messages of one room in flight; the server queues 64. POSTs go one after another, because nothing else keeps their
- * order.
+ * order, also those of a tab for which another one sends them.
  */
 const WINDOW = 32
 /** Milliseconds until a message that the server did not accept is sent again. */
@@ -103,7 +103,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     if (!line.isUp) return
     const at = now()
     /** Messages of one room in flight; none, once one waits for its rate. */
-    let most = line.isHttp ? 1 : WINDOW
+    let most = shown.transport === 'websocket' ? WINDOW : 1
     const later = (wait: number, weight = 1): void => {
       if (weight) most = 0
       line.after(`pump ${weight}`, wait, pump)

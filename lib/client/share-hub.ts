@@ -62,8 +62,6 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
   const sent = new Map<string, string>()
   /** On how many links nobody answers a question of the server, while others may. */
   const denials = new Map<string, number>()
-  /** Messages that wait, because POSTs go one after another. */
-  const waiting: Array<readonly [from: string, frame: UpFrame]> = []
   let welcome: Letter['up']
   let line: Core['line']
   /** The handle that was made last. */
@@ -93,15 +91,6 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     }
     return rooms
   }
-  const pass = (from: string, frame: UpFrame): void => {
-    if (line.isUp) {
-      sent.set(frame.id!, from)
-      line.send(frame)
-    } else post({ to: from, frame: { ...frame, type: 'error', data: AWAY } as Frame })
-  }
-  const next = (): void => {
-    while (waiting.length && (client.transport === 'websocket' || !sent.size)) pass(...waiting.shift()!)
-  }
 
   const client = connect((core) => {
     const { host, shown, createHandle } = core
@@ -121,10 +110,7 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       told = undefined
       if (id && (type === 'ack' || type === 'error')) {
         const to = sent.get(id)
-        if (sent.delete(id)) {
-          post({ to: to!, frame: each })
-          next()
-        }
+        if (sent.delete(id)) post({ to: to!, frame: each })
       } else if (room) {
         if (type === 'gap') told = room
         // The id is that of a question of the hub.
@@ -257,13 +243,10 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       handle.host.ask(type, room!, frame.data as object, (found) => {
         answer(found?.type ?? 'error', found?.data ?? AWAY)
       })
-    } else if (id) {
-      // It waits for no other.
-      if (handle.room.entered.concurrent?.includes(type)) pass(from, frame)
-      else {
-        waiting.push([from, frame])
-        next()
-      }
+    } else if (!line.isUp) answer('error', AWAY)
+    else if (id) {
+      sent.set(id, from)
+      line.send(frame)
     }
   }
 

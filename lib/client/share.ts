@@ -102,13 +102,13 @@ function createSharedLink ({ core: { host, shown }, locks, place, createChannel,
         events.heard()
         const { up, down, failed, frame } = data
         if (failed) host.fail(failed)
-        else if (up && !hub) {
-          hub = data.hub
+        else if (up) {
           shown.transport = up.transport
-          events.frame({ type: 'welcome', data: up as FrameData })
-        } else if (up) {
+          if (!hub) {
+            hub = data.hub
+            events.frame({ type: 'welcome', data: up as FrameData })
           // Another tab has become the hub.
-          if (hub !== data.hub) events.closed()
+          } else if (hub !== data.hub) events.closed()
         } else if (down) {
           if (hub === data.hub || down.reason) events.closed(down.reason)
         } else if (frame && hub === data.hub) events.frame(frame)

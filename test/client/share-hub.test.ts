@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import type { Client, ConnectOptions, NamedRoom } from '../../lib/client/index.js'
-import { defineRoom } from '../../lib/index.js'
+import { defineRoom, Refusal } from '../../lib/index.js'
 import { builtGlobal } from '../../scripts/build-client.mjs'
 import { behind, rejection, until } from '../helpers/client.js'
 import { start, statsOf, TRANSPORTS, type Running } from '../helpers/net.js'
@@ -204,6 +204,33 @@ t.test('a tab that shares a link sends what a tab with a link of its own sends, 
   }
   t.same(app.loud, [])
 })
+
+const list = defineRoom('lists/:id', { messages: { add: Type.Object({ item: Type.Number() }) }, events: {} })
+
+for (const transport of ['sse', 'polling'] as const) {
+  t.test(`over ${transport}: what a tab that shares a link sends is in order, also where one message is refused for now`, async (t) => {
+    const added: number[] = []
+    let isRefused = false
+    const app = await start(t, {
+      declare: (app) => app.room(list, {
+        on: {
+          add ({ data: { item } }) {
+            if (item === 2 && !isRefused) {
+              isRefused = true
+              throw new Refusal('unavailable', { retryAfter: 100 })
+            }
+            added.push(item)
+          }
+        }
+      })
+    })
+    const open = browser(t, app)
+    const [room, other] = [open, open].map((open) => open({ transports: [transport] }).join('lists/1'))
+    await Promise.all([room!.joined, other!.joined])
+    await Promise.all([1, 2, 3, 4].map(async (item) => await room!.send('add', { item })))
+    t.same(added, [1, 2, 3, 4])
+  })
+}
 
 const assistant = defineRoom('assistant/:id', {
   messages: { ask: Type.Object({}), stop: { data: Type.Object({}), concurrent: true } },
