@@ -760,8 +760,15 @@ export interface AdapterHost {
   /**
    * Events after `from` up to `to` are lost to this node (or, with `from` equal to `to`, only the epoch is new);
    * without `from` it is not known how many, or the room was cleared. Delivery continues after `to`.
+   *
+   * @param shared offset up to which an epoch that is new is the same as the epoch before it: members that came from
+   *   another node may be ahead of this one; absent: `to`
    */
-  gap (room: string, gap: { readonly epoch: string, readonly from?: number, readonly to: number }): void
+  gap (
+    room: string,
+    gap: { readonly epoch: string, readonly from?: number, readonly to: number },
+    shared?: number
+  ): void
   /** A change of who is in a subscribed room, in the order of its sequence. */
   presence (room: string, change: PresenceChange): void
   /** A message of another node. @param from id of the sending node; messages of this node do not come back */

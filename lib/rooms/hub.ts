@@ -182,10 +182,10 @@ export class Hub {
         audience?.end()
         return 0
       },
-      gap: (name, gap) => {
+      gap: (name, gap, shared) => {
         this.gapsTold++
         this.gaps += gap.from === undefined ? 0 : gap.to - gap.from
-        this.#rooms.get(name)?.gap(gap)
+        this.#rooms.get(name)?.gap(gap, shared)
       },
       presence: (name, change) => {
         const room = this.#rooms.get(name)

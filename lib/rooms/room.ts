@@ -294,7 +294,9 @@ export class Room implements RoomOfMember {
     this.texts?.close()
   }
 
-  gap (gap: GapData): void {
+  /** @param shared offset up to which a new epoch is the same as the one before */
+  gap (gap: GapData, shared = gap.to): void {
+    const before = this.#epoch
     this.#epoch = gap.epoch
     this.#top = gap.to
     const position = { epoch: gap.epoch, offset: gap.to }
@@ -303,11 +305,23 @@ export class Room implements RoomOfMember {
       // A member that still follows finds the gap by reading.
       if (membership.state !== 'live') return
       // A member that joined from the broker's history before this node knew of the gap is already past it.
-      if (membership.position.epoch === gap.epoch && membership.floor >= gap.to) return
+      const { position: { epoch }, floor } = membership
+      if (epoch === gap.epoch && floor >= gap.to) return
+      // It came from another node, which had more of the epoch before than this one, and is not offered that again.
+      if (gap.from === gap.to && epoch === before && floor > gap.to) return this.#ahead(membership, shared)
       membership.floor = gap.to
       membership.position = position
       membership.member.send(packet)
     })
+  }
+
+  /** Lets a member go on behind what both epochs share, and tells it of a loss where it has heard more. */
+  #ahead (membership: Membership, shared: number): void {
+    const offset = Math.min(membership.floor, shared)
+    const isWhole = membership.floor === offset
+    membership.floor = offset
+    membership.position = { epoch: this.#epoch, offset }
+    membership.gap({ epoch: this.#epoch, ...(isWhole ? { from: offset } : {}), to: offset })
   }
 
   presence (change: PresenceChange): void {

@@ -53,9 +53,12 @@ export interface Client {
  */
 const SLOTS_REFRESH = 2_000
 
+/** Requests' times after which a connection that brings messages, and was asked something, counts as dead. */
+const SILENT = 3
+
 /**
- * Makes two clients that are not connected yet, for commands and for subscriptions. Both reconnect on their own; their
- * caller bounds each command.
+ * Makes a client for commands, and what makes one for subscriptions; neither is connected yet. They reconnect on their
+ * own; their caller bounds each command.
  *
  * @param hasOpened whether the start has succeeded: until then a client gives up where no sentinel answers
  * @throws REALTIME_ERR_ADAPTER when the package ioredis is missing
@@ -63,7 +66,7 @@ const SLOTS_REFRESH = 2_000
 export async function makeClients (
   { url, client, cluster, sentinels, settings, timeout }: Servers,
   hasOpened: () => boolean
-): Promise<[commands: Client, subscriber: Client]> {
+): Promise<[commands: Client, makeSubscriber: () => Client]> {
   const own = {
     ...settings,
     lazyConnect: true,
@@ -95,26 +98,31 @@ export async function makeClients (
     keyPrefix: '',
     redisOptions: perNode
   }
+  // Commands have a bound of their own. A connection to a shard that brings messages is known to the client alone.
+  const subscribed = {
+    ...clustered,
+    shardedSubscribers: true,
+    redisOptions: { ...perNode, socketTimeout: timeout * SILENT }
+  }
   if (client !== undefined) {
     const copy = (isSubscriber: boolean): unknown => client.isCluster
-      ? (client as Cluster).duplicate([], { ...clustered, shardedSubscribers: isSubscriber })
+      ? (client as Cluster).duplicate([], isSubscriber ? subscribed : clustered)
       : (client as Redis).duplicate(own)
-    return [copy(false) as Client, copy(true) as Client]
+    return [copy(false) as Client, () => copy(true) as Client]
   }
   const ioredis = await import('ioredis').catch((error: unknown) => {
     throw new REALTIME_ERR_ADAPTER(`redis() needs the package ioredis: npm install ioredis (${messageOf(error)})`)
   })
   if (cluster !== undefined) {
-    const make = (isSubscriber: boolean): unknown => new ioredis.Cluster([...cluster], {
-      ...clustered,
-      shardedSubscribers: isSubscriber
-    })
-    return [make(false) as Client, make(true) as Client]
+    const make = (isSubscriber: boolean): unknown => {
+      return new ioredis.Cluster([...cluster], isSubscriber ? subscribed : clustered)
+    }
+    return [make(false) as Client, () => make(true) as Client]
   }
   const make = (): unknown => sentinels === undefined
     ? new ioredis.Redis(url ?? 'redis://127.0.0.1:6379', own)
     : new ioredis.Redis({ ...own, sentinels: [...sentinels.nodes], name: sentinels.name })
-  return [make() as Client, make() as Client]
+  return [make() as Client, () => make() as Client]
 }
 
 interface Limits { readonly each: Partial<ClientOptions>, readonly cluster: Partial<ClusterOptions> }

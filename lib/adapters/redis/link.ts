@@ -1,4 +1,3 @@
-import { Refusal } from '../../errors/refusal.js'
 import { REALTIME_ERR_ADAPTER } from '../../errors/misuse.js'
 import { after, every } from '../../structures/timers.js'
 import type { Awaitable } from '../../structures/awaitable.js'
@@ -7,8 +6,10 @@ import { FIRST, Late, within } from '../broker/patience.js'
 import { Standing, type Asking } from '../broker/standing.js'
 import { limitAttempts, makeClients, messageOf, type Client, type Servers, type Shard } from './clients.js'
 import { ServerClock } from './clock.js'
+import { ShardChannels } from './shard-channels.js'
 import { isConnected, Leaders, nameOf, probesOf, slotOf } from './shards.js'
 import type { Script } from './scripts/script.js'
+import { Unreachable, unreachableFor } from './unreachable.js'
 
 export interface RedisLinkOptions extends Servers {
   readonly log: { warn (object: object, message: string): void }
@@ -23,51 +24,19 @@ export interface RedisLinkOptions extends Servers {
   readonly onReplaced: () => void
 }
 
-/** The broker could not be reached, or did not answer. */
-export class Unreachable extends Refusal {
-  /** Whether a command was sent without an answer, so that it is not known whether it ran. */
-  readonly isUncertain: boolean
-  /** Whether the broker says that the command has not run and will not. */
-  readonly isExpired: boolean
-  /** Whether there was no connection, or it broke. */
-  readonly isBroken: boolean
-  /** Whether there was no answer in time. */
-  readonly isLate: boolean
-  /** Whether the broker says that it will not do it now: it is full, is loading, or is a replica. */
-  readonly isDeclined: boolean
-  constructor (
-    isUncertain: boolean,
-    { isExpired = false, isBroken = false, isLate = false, isDeclined = false } = {}
-  ) {
-    super('unavailable', { retryAfter: 1_000, outcome: isUncertain ? 'unknown' : undefined })
-    this.isUncertain = isUncertain
-    this.isExpired = isExpired
-    this.isBroken = isBroken
-    this.isLate = isLate
-    this.isDeclined = isDeclined
-  }
-}
-
 /** One of many items for which a script runs: its keys, and the arguments for it alone. */
 export interface Item { readonly keys: readonly string[], readonly args: ReadonlyArray<string | number> }
 
 /** Milliseconds between two checks of both connections. */
 const HEARTBEAT = 2_000
-/** What the client says of a command that it did not send. */
-const UNSENT = /^(Stream isn't writeable|Cluster isn't ready) /
-/** What the client says of a command that no shard of a cluster takes: each names another, or says to try again. */
-const REDIRECTED = /^Too many Cluster redirections/
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
 /** Items of one script. They bound the time for which a script occupies the server to less than a millisecond. */
 const MANY = 100
 /** Channels in one SSUBSCRIBE. */
 const BATCH = 500
-/**
- * Milliseconds after which subscriptions of a cluster are checked again: its connections restore them on their own and
- * do not say when.
- */
-const SETTLED = 1_000
+/** Checks in a row after which the client of a cluster has given up on a shard: it connects to one within two. */
+const UNHEARD = 3
 /** Times that a cluster is asked what it is, by whichever shard. */
 const TRIES = 3
 /** Asks the shard of a key for its time: the client finds the shard, and connects to it, as for any other command. */
@@ -87,6 +56,7 @@ export class RedisLink {
   readonly #channels = new Map<string, symbol>()
   /** Channels that were unsubscribed here and may not yet be so at the server. */
   readonly #ending = new Set<string>()
+  readonly #shardChannels: ShardChannels
   readonly #waiting = new Set<() => void>()
   /** Whether the single server is there under the name ''; in a cluster by shard. */
   readonly #standings = new Map<string, Standing>([['', new Standing()]])
@@ -94,6 +64,9 @@ export class RedisLink {
   #answeredAt = Number.NEGATIVE_INFINITY
   #commands: Client | undefined
   #subscriber: Client | undefined
+  #makeSubscriber: (() => Client) | undefined
+  /** Checks in a row that found no subscriptions to a shard that is there. */
+  #unheard = 0
   #run: string | undefined
   readonly #leaders = new Leaders()
   #isReplaced = false
@@ -107,13 +80,23 @@ export class RedisLink {
   #hasStarted = false
   #wasUp = false
   #heartbeat: NodeJS.Timeout | undefined
-  #settling: NodeJS.Timeout | undefined
   #isBeating = false
   #saidAt = -Infinity
 
   constructor (options: RedisLinkOptions) {
     this.#options = options
     this.#isCluster = options.client?.isCluster ?? options.cluster !== undefined
+    this.#shardChannels = new ShardChannels({
+      channels: this.#channels,
+      shardOf: (channel) => this.#shardOf(channel),
+      // Both in one go, so that the client does not count it twice.
+      subscribe: async (channel) => await Promise.all([
+        this.#bounded(this.#subscriber!.sunsubscribe(channel)),
+        this.#bounded(this.#subscriber!.ssubscribe(channel))
+      ]),
+      isUp: () => this.isUp,
+      onSettled: () => { this.#options.onUp() }
+    })
   }
 
   get isClosed (): boolean { return this.#isClosed }
@@ -165,16 +148,11 @@ export class RedisLink {
 
   /** @throws REALTIME_ERR_ADAPTER when the server cannot be reached or is too old */
   async open (): Promise<void> {
-    const [commands, subscriber] = await makeClients(this.#options, () => this.#hasOpened)
+    const [commands, makeSubscriber] = await makeClients(this.#options, () => this.#hasOpened)
     this.#commands = commands
-    this.#subscriber = subscriber
-    const connected = [
-      this.#watch(commands, 'commands', () => this.#commandsReady()),
-      this.#watch(subscriber, 'subscriptions', () => this.#subscriberReady())
-    ]
-    subscriber.on('smessage', (channel: string, message: string) => { this.#options.onMessage(channel, message) })
+    this.#makeSubscriber = makeSubscriber
+    const connected = this.#watch(commands, 'commands', () => this.#commandsReady())
     if (this.#isCluster) {
-      subscriber.on('subscribersReady', () => { this.#settleLater() })
       // A cluster has told which shard serves which slot, which is the first step of a connection.
       commands.on('refresh', () => {
         if (this.#run === undefined && this.#hasOpened) this.#seen()
@@ -183,7 +161,7 @@ export class RedisLink {
       commands.on('+node', (shard: Shard) => { shard.on('ready', () => { void this.#meet(shard) }) })
     }
     try {
-      await Promise.all([commands.connect(), subscriber.connect(), ...connected])
+      await Promise.all([commands.connect(), connected, this.#subscribeBy(makeSubscriber())])
     } catch (error) {
       this.close()
       throw error instanceof REALTIME_ERR_ADAPTER
@@ -197,6 +175,31 @@ export class RedisLink {
     this.#said()
   }
 
+  async #subscribeBy (subscriber: Client): Promise<void> {
+    this.#subscriber = subscriber
+    const connected = this.#watch(subscriber, 'subscriptions', () => this.#subscriberReady())
+    subscriber.on('smessage', (channel: string, message: string) => {
+      if (subscriber === this.#subscriber) this.#options.onMessage(channel, message)
+    })
+    if (this.#isCluster) subscriber.on('subscribersReady', () => { this.#shardChannels.changed() })
+    if (this.#hasStarted) limitAttempts(subscriber, this.#options.timeout)
+    await Promise.all([subscriber.connect(), connected])
+  }
+
+  /**
+   * Takes another client for subscriptions: that of a cluster never connects to a shard again when it was interrupted
+   * while it was doing so.
+   */
+  #renewSubscriber (): void {
+    const former = this.#subscriber
+    this.#warn(new Error('the client has given up on a shard that is there'), 'subscriptions')
+    this.#areSubscribed = false
+    this.#said()
+    // What fails here is tried again by the client itself.
+    this.#subscribeBy(this.#makeSubscriber!()).catch(() => {})
+    former?.disconnect()
+  }
+
   /** Called when the node has started: what it asks from now on has the time of one command. */
   started (): void {
     this.#hasStarted = true
@@ -206,7 +209,7 @@ export class RedisLink {
   close (): void {
     this.#isClosed = true
     clearInterval(this.#heartbeat)
-    clearTimeout(this.#settling)
+    this.#shardChannels.close()
     this.#commands?.disconnect()
     this.#subscriber?.disconnect()
     for (const standing of this.#standings.values()) standing.close()
@@ -220,7 +223,7 @@ export class RedisLink {
       client.on('connect', () => {
         const greeting = new Promise<void>((resolve) => { greeted = resolve })
         // The client would wait for ever for a server that takes its connection and says nothing.
-        within(greeting, this.#patience).catch(() => { if (!this.#isClosed) client.disconnect(true) })
+        within(greeting, this.#patience).catch(() => { if (!this.#isClosed) this.#reconnect(client) })
       })
       client.on('ready', () => {
         greeted()
@@ -233,7 +236,7 @@ export class RedisLink {
       client.on('close', () => {
         greeted()
         if (name === 'commands') this.#lost()
-        else this.#areSubscribed = false
+        else if (client === this.#subscriber) this.#areSubscribed = false
         reject(new Error('the connection was closed'))
         this.#said()
       })
@@ -241,6 +244,11 @@ export class RedisLink {
       client.on('node error', (error: Error) => { this.#warn(error, name) })
       client.on('nodeError', (error: Error) => { this.#warn(error, name) })
     })
+  }
+
+  #reconnect (client: Client): void {
+    if (this.#isCluster && client === this.#subscriber) this.#renewSubscriber()
+    else client.disconnect(true)
   }
 
   #lost (): void {
@@ -271,7 +279,7 @@ export class RedisLink {
   async #subscriberReady (): Promise<void> {
     const channels = [...this.#channels.keys()]
     const steps: Array<Promise<unknown>> = []
-    if (this.#isCluster) this.#settleLater()
+    if (this.#isCluster) this.#shardChannels.changed()
     else {
       for (let index = 0; index < channels.length; index += BATCH) {
         steps.push(this.#bounded(this.#subscriber!.ssubscribe(...channels.slice(index, index + BATCH))))
@@ -301,29 +309,6 @@ export class RedisLink {
     if (run !== undefined && this.#leaders.hasRestarted(nameOf(shard), run)) this.#isReplaced = true
   }
 
-  #settleLater (): void {
-    if (this.#isClosed) return
-    clearTimeout(this.#settling)
-    this.#settling = after(() => {
-      if (!this.isUp) return
-      // The client does not report what a shard refuses that is not ready yet, and never asks for it again.
-      this.#subscribeAnew().then(() => { this.#options.onUp() }, () => { this.#settleLater() })
-    }, SETTLED).unref()
-  }
-
-  /** Unsubscribes and subscribes each channel in one go, so that the client does not count it twice. */
-  async #subscribeAnew (): Promise<void> {
-    const subscriber = this.#subscriber!
-    const channels = [...this.#channels.keys()]
-    for (let index = 0; index < channels.length; index += BATCH) {
-      const some = channels.slice(index, index + BATCH).filter((channel) => this.#channels.has(channel))
-      await Promise.all(some.flatMap((channel) => [
-        this.#bounded(subscriber.sunsubscribe(channel)),
-        this.#bounded(subscriber.ssubscribe(channel))
-      ]))
-    }
-  }
-
   /** Reports a change of state, once. */
   #said (): void {
     const { isUp } = this
@@ -333,11 +318,16 @@ export class RedisLink {
     else this.#options.onDown()
   }
 
-  /** Reads the clocks of all servers that are connected. One that answers is not away, whatever was found before. */
-  async #readClocks (): Promise<void> {
+  /**
+   * Reads the clocks of all servers that are connected. One that answers is not away, whatever was found before.
+   *
+   * @returns shards of a cluster that have answered
+   */
+  async #readClocks (): Promise<ReadonlySet<string>> {
+    const there = new Set<string>()
     if (!this.#isCluster) {
       await this.#readClock(() => '', async () => await this.#commands!.call('TIME'))
-      return
+      return there
     }
     const nodes = this.#commands?.nodes?.('master') ?? []
     const named = nodes.map((node) => [nameOf(node), node] as const)
@@ -346,7 +336,10 @@ export class RedisLink {
       // One that has been used is connected to again at once, since it may have lost what this node holds there.
       if (!isConnected(node) && !this.#leaders.isKnown(name)) return
       await this.#readClock(() => name, async () => await node.call('TIME')).then(
-        () => { this.#standings.get(name)?.link.over() },
+        () => {
+          there.add(name)
+          this.#standings.get(name)?.link.over()
+        },
         (error: unknown) => {
           if (!(error instanceof Late) || this.#isClosed) return
           // The shard had its time to answer, so no caller waits for it once more.
@@ -355,6 +348,7 @@ export class RedisLink {
         }
       )
     }))
+    return there
   }
 
   /**
@@ -395,7 +389,7 @@ export class RedisLink {
     if (this.#isBeating) return
     this.#isBeating = true
     if (this.#isCluster) {
-      await Promise.all([this.#readClocks(), this.#lookAtSubscriptions()])
+      await this.#lookAtSubscriptions(await this.#readClocks())
       this.#isBeating = false
       if (this.#isReplaced && this.isUp) {
         this.#isReplaced = false
@@ -421,15 +415,24 @@ export class RedisLink {
     this.#isBeating = false
   }
 
-  /** Asks each shard through the connection that brings its messages, and makes them all anew where one is silent. */
-  async #lookAtSubscriptions (): Promise<void> {
+  /**
+   * Asks each shard through the connection that brings its messages, which the client ends where there is no answer.
+   *
+   * @param there shards that answer commands
+   */
+  async #lookAtSubscriptions (there: ReadonlySet<string>): Promise<void> {
     const subscriber = this.#subscriber!
     if (subscriber.status !== 'ready' || this.#channels.size === 0) return
-    const answers = probesOf(subscriber.slots ?? []).map((channel) => this.#bounded(subscriber.sunsubscribe(channel)))
-    const isSilent = (await Promise.allSettled(answers)).some((answer) => {
-      return answer.status === 'rejected' && answer.reason instanceof Late
-    })
-    if (isSilent && !this.#isClosed && subscriber.status === 'ready') subscriber.disconnect(true)
+    const isHeard = await Promise.all(probesOf(subscriber.slots ?? []).map(async ({ shard, channel }) => {
+      if (!there.has(shard)) return true
+      return await this.#bounded(subscriber.sunsubscribe(channel)).then(() => true, (error: unknown) => {
+        return error instanceof Late || (error as Error).name === 'ReplyError'
+      })
+    }))
+    this.#unheard = isHeard.every(Boolean) ? 0 : this.#unheard + 1
+    if (this.#unheard < UNHEARD || this.#isClosed || subscriber !== this.#subscriber) return
+    this.#unheard = 0
+    this.#renewSubscriber()
   }
 
   /**
@@ -578,17 +581,10 @@ export class RedisLink {
 
   /** @param wasSent whether it is about the command of the caller itself */
   #refused (error: unknown, wasSent = true): Unreachable {
-    const { name } = error as Error
-    const message = messageOf(error)
-    const isExpired = message.startsWith('EXPIRED')
-    // The client was between two connections.
-    const isUnsent = UNSENT.test(message)
-    const isLost = name === 'MaxRetriesPerRequestError' || name === 'AbortError' || message === 'Connection is closed.'
-    const isBroken = isLost || isUnsent
+    const unreachable = unreachableFor(error, wasSent)
+    const { isBroken, isExpired } = unreachable
     if (!isBroken && !isExpired) this.#warn(error, 'commands')
-    const isLate = error instanceof Late
-    const isDeclined = !isExpired && (name === 'ReplyError' || REDIRECTED.test(message))
-    return new Unreachable(wasSent && (isLost || isLate), { isExpired, isBroken, isLate, isDeclined })
+    return unreachable
   }
 
   #warn (error: unknown, connection: string): void {

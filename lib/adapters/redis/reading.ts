@@ -9,7 +9,8 @@ import type { Unread } from '../broker/unread.js'
 import { newEpoch } from '../history/stream.js'
 import type { Keys } from './keys.js'
 import type { KnownStreams } from './known.js'
-import { Unreachable, type RedisLink } from './link.js'
+import type { RedisLink } from './link.js'
+import { Unreachable } from './unreachable.js'
 import { READ } from './scripts/stream.js'
 
 export interface StreamReaderOptions {

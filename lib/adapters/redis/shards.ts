@@ -3,6 +3,8 @@ import type { Shard } from './clients.js'
 /** Tags that are tried for each shard until one of its slots is found; shards have some hundred slots at least. */
 const TRIES = 1_000
 
+export interface Probe { readonly shard: string, readonly channel: string }
+
 /** Name of a shard, as `slots` of the client has it. */
 export function nameOf ({ options: { host = '', port = 0 } }: Shard): string { return `${host}:${port}` }
 
@@ -17,14 +19,14 @@ export function isConnected ({ status }: Shard): boolean {
  *
  * @param slots the shard that serves each slot
  */
-export function probesOf (slots: ReadonlyArray<readonly string[] | undefined>): string[] {
+export function probesOf (slots: ReadonlyArray<readonly string[] | undefined>): Probe[] {
   const missing = new Set<string>()
   for (const slot of slots) if (slot?.[0] !== undefined) missing.add(slot[0])
-  const probes: string[] = []
+  const probes: Probe[] = []
   for (let tag = 0, most = missing.size * TRIES; tag < most && missing.size > 0; tag++) {
     const channel = `probe:{${tag}}`
     const shard = slots[slotOf(channel)]?.[0]
-    if (shard !== undefined && missing.delete(shard)) probes.push(channel)
+    if (shard !== undefined && missing.delete(shard)) probes.push({ shard, channel })
   }
   return probes
 }

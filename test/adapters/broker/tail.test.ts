@@ -39,3 +39,22 @@ t.test('an event under a key that is not remembered any more is another one', as
   t.same([1, 2].map(() => lasting.isNew('chat/1', 'daily')), [true, false])
   t.same([1, 2].map(() => over.isNew('chat/1', 'daily')), [true, true])
 })
+
+t.test('a new epoch that lost nothing is told of with all that it shares, since members may be ahead of this node', async (t) => {
+  const [OLD, NEW] = ['abcdefgh', 'ijklmnop']
+  const told: unknown[] = []
+  const tail = new FollowedStream({
+    room: 'chat/1',
+    limits: { size: 10, ttl: 60_000 },
+    streams: new Streams(1_000_000, 10),
+    host: { gap: (_room, gap, shared) => { told.push({ ...gap, shared }) } },
+    deliver: () => undefined,
+    read: async () => ({ epoch: NEW, top: 34, floor: 0, before: [{ epoch: OLD, offset: 38 }], events: [] }),
+    onRepair: () => undefined
+  })
+  t.teardown(() => { tail.close() })
+  tail.open({ epoch: OLD, offset: 34 })
+  tail.check({ epoch: NEW, offset: 34 })
+  await new Promise(setImmediate)
+  t.same(told, [{ epoch: NEW, from: 34, to: 34, shared: 38 }])
+})

@@ -3,7 +3,8 @@ import { until } from '../../../lib/adapters/contract/until.js'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import { RedisControl } from '../../../lib/adapters/redis/control.js'
 import { Keys } from '../../../lib/adapters/redis/keys.js'
-import { Unreachable, type RedisLink } from '../../../lib/adapters/redis/link.js'
+import type { RedisLink } from '../../../lib/adapters/redis/link.js'
+import { Unreachable } from '../../../lib/adapters/redis/unreachable.js'
 
 const REVOKE = 'other-1 b\n{"type":"revoke","user":"ann"}'
 

@@ -3,7 +3,8 @@ import type { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { until } from '../../../lib/adapters/contract/until.js'
 import type { Client } from '../../../lib/adapters/redis/clients.js'
-import { RedisLink, type Unreachable } from '../../../lib/adapters/redis/link.js'
+import { RedisLink } from '../../../lib/adapters/redis/link.js'
+import type { Unreachable } from '../../../lib/adapters/redis/unreachable.js'
 import { PUT } from '../../../lib/adapters/redis/scripts/stores.js'
 import { sizeOf } from '../../helpers/private-fields.js'
 
@@ -61,8 +62,13 @@ class FakeCluster extends EventEmitter {
 
   async evalsha (): Promise<unknown> { return await this.#answer('script', 1) }
   async eval (): Promise<unknown> { return await this.#answer('TIME', this.#time) }
-  async ssubscribe (): Promise<unknown> { return 1 }
-  async sunsubscribe (): Promise<unknown> { return 1 }
+  async ssubscribe (_channel: string): Promise<unknown> { return 1 }
+  /** Whether the client has no connection that brings the messages of its shard, and makes none. */
+  hasGivenUp = false
+  async sunsubscribe (): Promise<unknown> {
+    if (this.hasGivenUp) throw Object.assign(new Error('No sharded subscriber for slot: 1'), { name: 'AbortError' })
+    return 1
+  }
 
   nodes (): ReturnType<NonNullable<Client['nodes']>> {
     const call = async (): Promise<unknown> => await this.#answer('TIME', this.#time)
@@ -72,7 +78,9 @@ class FakeCluster extends EventEmitter {
 }
 
 /** @param slow milliseconds that each answer takes */
-async function open (t: Test, slow = 0): Promise<{ link: RedisLink, commands: FakeCluster }> {
+async function open (
+  t: Test, slow = 0
+): Promise<{ link: RedisLink, commands: FakeCluster, made: readonly FakeCluster[] }> {
   const made: FakeCluster[] = []
   const duplicate = (): FakeCluster => {
     const cluster = new FakeCluster()
@@ -98,7 +106,7 @@ async function open (t: Test, slow = 0): Promise<{ link: RedisLink, commands: Fa
   t.teardown(() => { link.close() })
   const commands = made[0]!
   commands.asked = []
-  return { link, commands }
+  return { link, commands, made }
 }
 
 const put = async (link: RedisLink): Promise<unknown> => await link.insist('change', KEY, () => link.script(PUT, [KEY], ARGS))
@@ -197,4 +205,27 @@ t.test('shards that are gone are forgotten, however many addresses a cluster has
   await until('a heartbeat', () => sizeOf(link, '#clocks') === 1, 5_000)
   t.equal(sizeOf(link, '#standings'), 2, 'the last one, and what is of no shard')
   t.equal(await put(link), 1)
+})
+
+t.test('a client that never connects again to a shard that is there is replaced, and its channels are subscribed', async (t) => {
+  const { link, commands, made } = await open(t)
+  commands.connection = 'ready'
+  await link.subscribe('{a}')
+  made[1]!.hasGivenUp = true
+  await until('there is another client', () => made.length === 3, 15_000)
+  t.equal(made[1]!.status, 'close')
+  await until('it is used', () => link.isUp)
+  const channels: string[] = []
+  made[2]!.ssubscribe = async (channel: string) => channels.push(channel)
+  await until('what was subscribed is subscribed', () => channels.length > 0)
+  t.same(channels, ['{a}'])
+})
+
+t.test('a client whose shard is away as well is left to connect again itself', async (t) => {
+  const { link, commands, made } = await open(t)
+  commands.connection = 'end'
+  await link.subscribe('{a}')
+  made[1]!.hasGivenUp = true
+  await new Promise((resolve) => { setTimeout(resolve, 9_000) })
+  t.equal(made.length, 2)
 })

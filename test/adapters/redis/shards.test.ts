@@ -6,7 +6,7 @@ const SLOTS = 16_384
 void t.test('each shard has one channel that it answers for, however many there are', (t) => {
   for (const count of [1, 3, 100]) {
     const slots = Array.from({ length: SLOTS }, (_, slot) => [`10.0.0.${Math.floor(slot * count / SLOTS)}:6379`])
-    const asked = probesOf(slots).map((channel) => slots[slotOf(channel)]![0]!)
+    const asked = probesOf(slots).map(({ channel }) => slots[slotOf(channel)]![0]!)
     t.equal(asked.length, count)
     t.equal(new Set(asked).size, count)
   }
