@@ -321,9 +321,11 @@ export class RedisLink {
   /**
    * Reads the clocks of all servers that are connected. One that answers is not away, whatever was found before.
    *
+   * @param isCheck whether connections that are being made are waited for, and shards that were used are connected to
+   *   again: each may have lost what this node holds there
    * @returns shards of a cluster that have answered
    */
-  async #readClocks (): Promise<ReadonlySet<string>> {
+  async #readClocks (isCheck = false): Promise<ReadonlySet<string>> {
     const there = new Set<string>()
     if (!this.#isCluster) {
       await this.#readClock(() => '', async () => await this.#commands!.call('TIME'))
@@ -333,8 +335,8 @@ export class RedisLink {
     const named = nodes.map((node) => [nameOf(node), node] as const)
     this.#forgetShards(new Set(named.map(([name]) => name)))
     await Promise.all(named.map(async ([name, node]) => {
-      // One that has been used is connected to again at once, since it may have lost what this node holds there.
-      if (!isConnected(node) && !this.#leaders.isKnown(name)) return
+      const isMeant = isCheck ? isConnected(node) || this.#leaders.isKnown(name) : node.status === 'ready'
+      if (!isMeant) return
       await this.#readClock(() => name, async () => await node.call('TIME')).then(
         () => {
           there.add(name)
@@ -389,7 +391,7 @@ export class RedisLink {
     if (this.#isBeating) return
     this.#isBeating = true
     if (this.#isCluster) {
-      await this.#lookAtSubscriptions(await this.#readClocks())
+      await this.#lookAtSubscriptions(await this.#readClocks(true))
       this.#isBeating = false
       if (this.#isReplaced && this.isUp) {
         this.#isReplaced = false
