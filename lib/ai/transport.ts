@@ -51,6 +51,8 @@ export interface ChatDefinition {
 interface ChatRoom {
   readonly joined: Promise<{ readonly growing?: readonly string[] }>
   on (event: string, listener: (event: Grown) => void): () => void
+  /** The room has ended, for whatever reason. */
+  on (event: '', listener: () => void): () => void
   send (message: string, data: unknown): Promise<unknown>
   stream (event: string, key: string): AsyncIterable<unknown>
   leave (): Promise<void>
@@ -61,11 +63,17 @@ interface Grown { readonly data: Record<string, unknown>, readonly end?: unknown
 
 interface Chat {
   readonly room: ChatRoom
-  /** Streams of its answers that are being read. */
+  /** Streams of its answers that are being read, and calls that wait for one. */
   readers: number
   /** The answer that grows at the moment. */
   growing: string | undefined
-  /** Called with each frame of an answer. */
+  /** Whether the answer may still come of which the join has told that it grows: what a join says is of its moment. */
+  isExpected: boolean
+  /** Whether a frame of any answer has come. */
+  hasHeard: boolean
+  /** Whether its room has ended. */
+  isOver: boolean
+  /** Called with each frame of an answer, and with the end of the room. */
   readonly heard: Set<() => void>
 }
 
@@ -125,20 +133,26 @@ class RoomTransport<M extends UIMessage> implements ChatTransport<M> {
     const chat = this.#chat(request.chatId)
     const { room } = chat
     const asked = room.send(ask, prepare(request)).then((reply) => answerOf(reply, ask))
-    const answer = await this.#unless(abortSignal, asked, room)
+    // The answer is stopped as soon as its key is known.
+    const stop = (): void => { asked.then((answer) => { this.#stop(room, answer) }, () => undefined) }
+    const answer = await whileUsed(chat, async () => await unlessAborted(asked, abortSignal, stop))
     return this.#read(chat, answer, abortSignal)
   }
 
   readonly reconnectToStream: ChatTransport<M>['reconnectToStream'] = async ({ chatId, abortSignal }) => {
+    abortSignal?.throwIfAborted()
     const chat = this.#chat(chatId)
-    const { growing = [] } = await chat.room.joined
-    if (chat.growing === undefined && growing.includes(this.#options.event)) await begun(chat, abortSignal)
+    const { event } = this.#options
+    await whileUsed(chat, async () => {
+      const { growing = [] } = await unlessAborted(chat.room.joined, abortSignal)
+      if (chat.growing === undefined && chat.isExpected && growing.includes(event)) await begun(chat, abortSignal)
+    })
     abortSignal?.throwIfAborted()
     return chat.growing === undefined ? null : this.#read(chat, chat.growing, abortSignal)
   }
 
   readonly close = (): void => {
-    for (const { room } of this.#chats.values()) void room.leave()
+    for (const chat of this.#chats.values()) leave(chat)
     this.#chats.clear()
   }
 
@@ -153,45 +167,35 @@ class RoomTransport<M extends UIMessage> implements ChatTransport<M> {
     this.#leaveUnused()
     // The contract's names are options of the transport, so the types of its rooms are not known here.
     const room = this.#client.join(this.#definition.at(this.#options.params(id) as never)) as unknown as ChatRoom
-    const chat: Chat = { room, readers: 0, growing: undefined, heard: new Set() }
+    const chat: Chat = {
+      room, readers: 0, growing: undefined, isExpected: true, hasHeard: false, isOver: false, heard: new Set()
+    }
     room.on(this.#options.event, ({ data, end }) => {
       // The key is the first property of an event whose text grows.
       const key = String(Object.values(data)[0])
-      if (end === undefined) chat.growing = key
-      else if (chat.growing === key) chat.growing = undefined
+      chat.hasHeard = true
+      if (end === undefined) {
+        chat.growing = key
+        chat.isExpected = false
+      } else if (chat.growing === key) chat.growing = undefined
       for (const hear of chat.heard) hear()
+    })
+    // Whoever uses the chat again joins it again: a client may go on behind a login, and a user may be let in later.
+    room.on('', () => {
+      if (this.#chats.get(id) === chat) this.#chats.delete(id)
+      end(chat)
     })
     return chat
   }
 
   #leaveUnused (): void {
     let excess = this.#chats.size - KEPT + 1
-    for (const [id, { room, readers }] of this.#chats) {
+    for (const [id, chat] of this.#chats) {
       if (excess <= 0) return
-      if (readers > 0) continue
+      if (chat.readers > 0) continue
       excess--
       this.#chats.delete(id)
-      void room.leave()
-    }
-  }
-
-  /**
-   * Waits for the answer's key. Where the request is given up first, the answer is stopped as soon as its key is known.
-   */
-  async #unless (signal: AbortSignal | undefined, asked: Promise<string>, room: ChatRoom): Promise<string> {
-    if (signal === undefined) return await asked
-    let give = (): void => undefined
-    const given = new Promise<never>((_resolve, reject) => {
-      give = () => {
-        reject(abortError(signal))
-        asked.then((answer) => { this.#stop(room, answer) }, () => undefined)
-      }
-      signal.addEventListener('abort', give, { once: true })
-    })
-    try {
-      return await Promise.race([asked, given])
-    } finally {
-      signal.removeEventListener('abort', give)
+      leave(chat)
     }
   }
 
@@ -266,9 +270,54 @@ function answerOf (reply: unknown, ask: string): string {
   throw new TypeError(`the reply to "${ask}" has no string "answer", the key of the text in which the answer grows`)
 }
 
+function leave (chat: Chat): void {
+  end(chat)
+  void chat.room.leave()
+}
+
+function end (chat: Chat): void {
+  chat.isOver = true
+  for (const hear of chat.heard) hear()
+}
+
+/** Keeps the room of a chat while a call waits in it. */
+async function whileUsed<T> (chat: Chat, wait: () => Promise<T>): Promise<T> {
+  chat.readers++
+  try {
+    return await wait()
+  } finally {
+    chat.readers--
+  }
+}
+
+/**
+ * Waits unless it is given up.
+ *
+ * @param onAbort called where that happens first
+ * @throws what the signal was aborted with
+ */
+async function unlessAborted<T> (
+  asked: Promise<T>, signal: AbortSignal | undefined, onAbort?: () => void
+): Promise<T> {
+  if (signal === undefined) return await asked
+  let give = (): void => undefined
+  const given = new Promise<never>((_resolve, reject) => {
+    give = () => {
+      reject(abortError(signal))
+      onAbort?.()
+    }
+    signal.addEventListener('abort', give, { once: true })
+  })
+  try {
+    return await Promise.race([asked, given])
+  } finally {
+    signal.removeEventListener('abort', give)
+  }
+}
+
 /**
  * Waits for the answer of which the join has told that it grows. Answers that have ended and are still kept come before
- * it, and it may have ended, too, when its turn comes.
+ * it, and it may have ended, too, when its turn comes; behind that none is expected any more.
  */
 async function begun (chat: Chat, signal: AbortSignal | undefined): Promise<void> {
   await new Promise<void>((resolve) => {
@@ -279,13 +328,18 @@ async function begun (chat: Chat, signal: AbortSignal | undefined): Promise<void
       chat.heard.delete(hear)
       resolve()
     }
+    const settled = (): void => {
+      chat.isExpected = false
+      over()
+    }
     const hear = (): void => {
-      if (chat.growing !== undefined) return over()
+      if (chat.growing !== undefined || chat.isOver) return over()
       cancel()
-      cancel = after(SETTLED, over)
+      cancel = after(SETTLED, settled)
     }
     signal?.addEventListener('abort', over)
     chat.heard.add(hear)
+    if (chat.hasHeard || chat.isOver) hear()
   })
 }
 

@@ -31,6 +31,17 @@ async function read (stream: ReadableStream<UIMessageChunk>, into: UIMessageChun
   return into
 }
 
+async function turn (): Promise<void> { await new Promise((resolve) => { setImmediate(resolve) }) }
+
+/** What a promise gives within a few turns; what never settles fails the test by its name. */
+async function within<T> (what: string, promise: Promise<T>): Promise<T> {
+  const late = async (): Promise<never> => {
+    for (let turns = 0; turns < 20; turns++) await turn()
+    throw new Error(`${what}: it does not settle`)
+  }
+  return await Promise.race([promise, late()])
+}
+
 const textOf = (chunks: readonly UIMessageChunk[]): string =>
   chunks.map((chunk) => chunk.type === 'text-delta' ? chunk.delta : '').join('')
 
@@ -95,19 +106,28 @@ t.test('another page goes on with the answer that grows, however many of the cha
   }
 })
 
-/** A page whose frames come one by one, as they do in a browser. */
-function pageThatHears (): { tell: (id: string, end?: string) => void, again: () => Promise<unknown> } {
+interface Page {
+  /** Lets the page hear a part of an answer, or its end. */
+  tell (id: string, end?: string): void
+  /** Goes on with an answer of the chat. */
+  again (abortSignal?: AbortSignal): Promise<unknown>
+  readonly transport: ReturnType<typeof createChatTransport>
+}
+
+/** A page that joins while an answer grows, and whose frames come one by one, as they do in a browser. */
+function pageThatHears (joined: Promise<object> = Promise.resolve({ growing: ['answer'] })): Page {
   let tell = (_event: { data: object, end?: string | undefined }): void => undefined
   const room = {
-    joined: Promise.resolve({ growing: ['answer'] }),
-    on: (_event: string, listener: typeof tell) => { tell = listener },
+    joined,
+    on: (event: string, listener: typeof tell) => { if (event === 'answer') tell = listener },
     stream: async function * (_event: string, key: string) { yield [{ type: 'start', messageId: key }] },
     leave: async () => undefined
   }
   const transport = createChatTransport({ join: () => room } as never, ai)
   return {
     tell: (id, end) => { tell({ data: { id, chunks: [] }, end }) },
-    again: async () => await transport.reconnectToStream({ chatId: 'c1' })
+    again: async (abortSignal) => await transport.reconnectToStream({ chatId: 'c1', ...(abortSignal === undefined ? {} : { abortSignal }) }),
+    transport
   }
 }
 
@@ -116,7 +136,7 @@ t.test('answers that have ended come before the one that grows, and are not take
   // A page may ask twice, as one of React does in its strict mode.
   const asked = [again(), again()]
   for (const [id, end] of [['a', 'done'], ['b', 'cancelled'], ['c', undefined]] as const) {
-    await new Promise((resolve) => { setImmediate(resolve) })
+    await turn()
     tell(id, end)
   }
   for (const each of asked) {
@@ -136,6 +156,59 @@ t.test('where a page hears only of answers that have ended, there is none to go 
   for (const id of ['a', 'b']) tell(id, 'done')
   mock.timers.tick(10_000)
   t.equal(await asked, null)
+})
+
+t.test('a page that comes back to a chat whose answer has ended since it joined has none to go on with', async (t) => {
+  const { tell, again } = pageThatHears()
+  const first = again()
+  await turn()
+  tell('a')
+  t.ok(await first, 'it grew when the page joined')
+  tell('a', 'done')
+  t.equal(await within('it comes back', again()), null)
+})
+
+t.test('a page that asks behind the end of the answer that grew when it joined has none to go on with', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => { mock.timers.reset() })
+  const { tell, again } = pageThatHears()
+  const first = again()
+  await turn()
+  tell('a', 'done')
+  mock.timers.tick(10_000)
+  t.equal(await first, null)
+  t.equal(await within('it asks again', again()), null)
+})
+
+t.test('a page that gives up while it waits for the join, or for the answer, has none to go on with', async (t) => {
+  const stopped = AbortSignal.abort()
+  t.equal(await within('given up before', pageThatHears().again(stopped).catch(() => null)), null)
+  for (const joined of [undefined, new Promise<object>(() => undefined)]) {
+    const stop = new AbortController()
+    const asked = pageThatHears(joined).again(stop.signal).catch(({ name }: Error) => name)
+    await turn()
+    stop.abort()
+    t.equal(await within('given up meanwhile', asked), 'AbortError')
+  }
+})
+
+t.test('a transport that is closed while a page waits for an answer has none to go on with', async (t) => {
+  const { again, transport } = pageThatHears()
+  const asked = again()
+  await turn()
+  transport.close()
+  t.equal(await within('closed', asked), null)
+})
+
+t.test('a chat whose room has ended with its client is joined again when the client has a link again', async (t) => {
+  const { server } = await serve(t)
+  const { client } = dial(t, server, 'ada')
+  const transport = createChatTransport(client, ai)
+  t.teardown(() => { transport.close() })
+  t.equal(textOf(await read(await transport.sendMessages(asks('hello')))), TOKENS.join(''))
+  client.close()
+  client.reconnect()
+  t.equal(textOf(await read(await transport.sendMessages(asks('hello again')))), TOKENS.join(''))
 })
 
 t.test('an answer that is stopped ends at the model, and for other pages too', async (t) => {
