@@ -4,7 +4,7 @@ import { memory } from '../index.js'
 import { ConfigError, type Fault } from './config/faults.js'
 import type { GatewaySettings } from './config/resolve.js'
 import { createGateway } from './gateway.js'
-import { told } from './plugin-faults.js'
+import { faultOf, told } from './plugin-faults.js'
 import { adapterOf } from './plugin-options.js'
 
 /**
@@ -18,7 +18,12 @@ export async function tryConfig (settings: GatewaySettings): Promise<void> {
   try {
     await told('adapter', async () => await adapterOf(settings))
     const app = await createGateway(settings, { logger: false, adapter: memory() })
-    await app.close()
+    try {
+      // Some of it is known once all rooms are declared.
+      await told('', async () => { await app.ready() })
+    } finally {
+      await app.close()
+    }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     faults.push(...error.faults)
@@ -40,5 +45,6 @@ export function listenFault (error: unknown, { listen: { port, host } }: Gateway
   if (code === 'EADDRINUSE') return { path: 'listen.port', says: `${port} is taken on ${host}: choose another one, or end the process that has it` }
   if (code === 'EACCES') return { path: 'listen.port', says: `${port} needs a privilege: choose one from 1024 on` }
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return { path: 'listen.host', says: `${host} is no address of this machine; 0.0.0.0 is all of them` }
-  return { path: '', says: `the gateway cannot start: ${message}` }
+  const fault = faultOf(error, '')
+  return fault.path === '' ? { path: '', says: `the gateway cannot start: ${message}` } : fault
 }

@@ -68,11 +68,11 @@ async function declare (app: FastifyInstance, settings: GatewaySettings, parts: 
 
 /** One backend for each `hooks` of the config, which end behind everything else. */
 function createBackends (
-  app: FastifyInstance, { rooms }: GatewaySettings, register: Registry, times: BackendTimes | undefined
+  app: FastifyInstance, { hooks: common, rooms }: GatewaySettings, register: Registry, times: BackendTimes | undefined
 ): ReadonlyMap<HooksSettings, Asked> {
   const counts = new HookCounts(register)
   const all = new Map<HooksSettings, Asked>()
-  for (const { hooks } of rooms) {
+  for (const hooks of [common, ...rooms.map((room) => room.hooks)]) {
     if (hooks === undefined || all.has(hooks)) continue
     const backend = new Backend(hooks, app.log, counts, times)
     const notices = new Notices(backend)

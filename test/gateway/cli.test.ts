@@ -2,10 +2,13 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
+import { CliError } from '../../lib/gateway/commands/cli-error.js'
 import { publish } from '../../lib/gateway/commands/publish.js'
 import { tail } from '../../lib/gateway/commands/tail.js'
 import { token } from '../../lib/gateway/commands/token.js'
@@ -142,4 +145,48 @@ t.test('the gateway from a shell', { skip }, async (t) => {
     tailed.stop()
     t.equal(await tailed.code, 0, tailed.notes())
   })
+})
+
+/** A server that does as it is told with each request, and keeps what it was asked. */
+async function startOther (
+  t: Test, answer: (response: ServerResponse) => void
+): Promise<{ url: string, asked: string[] }> {
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    asked.push(`${request.url!} ${request.headers.authorization!}`)
+    answer(response)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/ws`, asked }
+}
+
+const FOREIGN: ReadonlyArray<readonly [string, (response: ServerResponse) => void, RegExp]> = [
+  ['answers with a page', (response) => { response.end('<html>') }, /answered 200 without JSON; is --url right\?$/],
+  ['sends elsewhere', (response) => { response.writeHead(302, { location: '/' }).end() }, /leads elsewhere \(302\): give the URL that it leads to as --url$/],
+  ['breaks off its answer', (response) => {
+    response.writeHead(200, { 'content-length': 9 }).write('{')
+    setImmediate(() => { response.destroy() })
+  }, /\(UND_ERR_SOCKET\); is --url right\?$/]
+]
+
+for (const [what, answer, says] of FOREIGN) {
+  t.test(`nothing counts as published by a server that ${what}, and one line says so`, async (t) => {
+    const { url } = await startOther(t, answer)
+    const error = await publish(['chat/1', 'said', '{}'], { url, key: 'k' }, {}).catch((error: unknown) => error)
+    t.ok(error instanceof CliError, String(error))
+    t.match((error as Error).message, says)
+  })
+}
+
+t.test('a credential that is given is used before one of the environment', async (t) => {
+  const { url, asked } = await startOther(t, (response) => { response.end('{}') })
+  const env = { REALTIME_KEY: 'a-key', REALTIME_TOKEN: 'a-token' }
+  await publish(['chat/1', 'say', '{}'], { url, token: 'given' }, env)
+  await publish(['chat/1', 'say', '{}'], { url, key: 'given' }, env)
+  await publish(['chat/1', 'say', '{}'], { url }, env)
+  t.same(asked, ['/ws/chat/1 Bearer given', '/ws/api/publish Bearer given', '/ws/api/publish Bearer a-key'])
 })

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { Ajv } from 'ajv'
 import t from 'tap'
 import { tryConfig } from '../../lib/gateway/check.js'
+import { serve } from '../../lib/gateway/commands/serve.js'
 import { ConfigError, lineOf } from '../../lib/gateway/config/faults.js'
 import { loadConfig } from '../../lib/gateway/config/load.js'
 import { readConfig } from '../../lib/gateway/config/read.js'
@@ -77,6 +78,8 @@ const BAD: ReadonlyArray<readonly [string, Config, string | RegExp]> = [
   ['a key of the server API that is too short', { api: { keys: [{ key: 'x', name: 'a', rooms: ['*'], may: ['publish'] }] } }, /^api\.keys\[0\]\.key: is too short/],
   ['a scope that there is not', { api: { keys: [{ key: API_KEY, name: 'a', rooms: ['*'], may: ['publsh'] }] } }, /^api\.keys\[0\]\.may\[0\]: .*did you mean "publish"\?$/],
   ['rooms of a key that are none', { api: { keys: [{ key: API_KEY, name: 'a', rooms: ['a*b'], may: ['read'] }] } }, /^api\.keys\[0\]\.rooms: "a\*b" is no name of rooms/],
+  ['a key for rooms that there are not', { api: { keys: [{ key: API_KEY, name: 'a', rooms: ['orders/*'], may: ['read'] }] } }, /^api\.keys: the key "a" is for the rooms "orders\/\*", which no declared room can be/],
+  ['a message of users that nobody handles', { hooks: HOOKS, rooms: { '@user/:id': { messages: { say: { data: Text } } } } }, 'rooms["@user/:id"].messages: nobody can send to these rooms: declare the messages of a room of your own'],
   ['a message that nobody handles', { rooms: { 'chat/:id': { messages: { say: { data: Text } } } } }, 'rooms["chat/:id"].messages.say: nobody handles it: add "broadcast": "<event>", or hooks with "message"'],
   ['an event that is not declared', { rooms: { 'chat/:id': { ...ROOM, events: {} } } }, 'rooms["chat/:id"].messages.say.broadcast: the room has no event "said"; it has none'],
   ['a schema in place of what holds it', { rooms: { 'chat/:id': { events: { said: Text } } } }, 'rooms["chat/:id"].events.said: is a schema by itself: write { "data": <the schema> }'],
@@ -117,6 +120,13 @@ t.test('a port that is taken is told, and a free one is free again', async (t) =
   await once(server, 'close')
   t.same(await linesOf(config({ listen: { port } })), [])
   t.same(await linesOf(config({ listen: { port } })), [])
+})
+
+t.test('what is wrong with a config only at the start is told by its path there, too', async (t) => {
+  const keys = [{ key: API_KEY, name: 'a', rooms: ['orders/*'], may: ['read'] }]
+  await t.rejects(serve(resolveConfig(config({ api: { keys }, log: { level: 'silent' } }), sources)), {
+    message: /^api\.keys: the key "a" is for the rooms "orders\/\*"/
+  })
 })
 
 t.test('no text that may be a secret stands in what is said', async (t) => {

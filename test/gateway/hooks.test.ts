@@ -100,6 +100,22 @@ t.test('the backend decides who enters, answers messages, and hears who comes an
   t.same(backend.asked.filter((asked) => !isSigned(asked)), [])
 })
 
+t.test('a backend hears who comes and goes also where no room is of anybody else', async (t) => {
+  const backend = await startBackend(t)
+  const settings = resolveConfig({
+    jwt: { secret: 'a secret that has at least 32 bytes' },
+    presence: { grace: 0 },
+    hooks: { url: backend.url, secret: WHSEC },
+    rooms: { '@user/:id': { events: { said: { data: Text } } } }
+  }, { env: {}, directory: '.' })
+  const app = await createGateway(settings, { logger: false, times: TIMES })
+  t.teardown(async () => { await app.close() })
+  const peer = await createPeer(app, { token: app.jwt.sign({ sub: 'ada' } as object, { expiresIn: '1m' }) })
+  t.match((await backend.heard('online'))[0]!.data, { userId: 'ada' })
+  await peer.close()
+  t.match((await backend.heard('offline'))[0]!.data, { userId: 'ada' })
+})
+
 t.test('a refusal of the backend reaches the client with its code, and is not tried again', async (t) => {
   const backend = await startBackend(t)
   backend.behave = answering(() => ({ status: 422, body: { code: 'no_move', message: 'that is no move' } }))

@@ -16,7 +16,8 @@ export async function publish (
   if (event === undefined || json === undefined) throw new CliError('publish takes a room, an event and its data as JSON, such as: publish chat/42 said \'{"text":"hello"}\'')
   const data = parse(json)
   const url = endpointOf(remote, env)
-  const key = keyOf(remote, env)
+  // A token that is given means its user, whatever key the environment has.
+  const key = remote.token === undefined ? keyOf(remote, env) : remote.key
   const token = tokenOf(remote, env)
   if (key !== undefined) return await post(`${url}/api/publish`, key, { room: name, event, data })
   if (token !== undefined) return await post(`${url}/${name}`, token, { type: event, data })
@@ -32,25 +33,36 @@ function parse (json: string): unknown {
 }
 
 async function post (url: string, credential: string, body: object): Promise<unknown> {
-  let response: Response
+  const { status, ok, text } = await ask(url, credential, body)
+  const answer = parseAnswer(text)
+  const { origin } = new URL(url)
+  // A redirect is not followed: its target would be told the credential.
+  if (status >= 300 && status < 400) throw new CliError(`${origin} leads elsewhere (${status}): give the URL that it leads to as --url`)
+  if (answer === undefined) throw new CliError(`${origin} answered ${status} without JSON; is --url right?`)
+  if (ok) return answer
+  const { code = 'no code', message = 'no message' } = (answer ?? {}) as { code?: string, message?: string }
+  throw new CliError(`refused with ${status} ${code}: ${message}`)
+}
+
+/** @throws CliError where no whole answer comes in time */
+async function ask (
+  url: string, credential: string, body: object
+): Promise<{ readonly status: number, readonly ok: boolean, readonly text: string }> {
   try {
-    response = await fetch(url, {
+    const response = await fetch(url, {
       method: 'POST',
-      redirect: 'error',
+      redirect: 'manual',
       headers: { authorization: `Bearer ${credential}`, 'content-type': 'application/json' },
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(TIMEOUT)
     })
+    const { status, ok } = response
+    return { status, ok, text: await response.text() }
   } catch (error) {
     const { cause, name } = error as Error
     const { code } = (cause ?? {}) as { code?: string }
     throw new CliError(`${new URL(url).origin} does not answer (${code ?? (name === 'TimeoutError' ? 'timeout' : 'unreachable')}); is --url right?`)
   }
-  const text = await response.text()
-  const answer = parseAnswer(text)
-  if (response.ok) return answer
-  const { code = 'no code', message = 'no message' } = (answer ?? {}) as { code?: string, message?: string }
-  throw new CliError(`refused with ${response.status} ${code}: ${message}`)
 }
 
 function parseAnswer (text: string): unknown {

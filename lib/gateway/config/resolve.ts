@@ -47,6 +47,8 @@ export interface GatewaySettings {
   readonly brokerUrl: string | undefined
   readonly statsToken: string | undefined
   readonly api: ApiOptions | undefined
+  /** The backend of all rooms, which is told who comes and goes also where no room has it. */
+  readonly hooks: HooksSettings | undefined
   readonly rooms: readonly RoomSettings[]
 }
 
@@ -74,7 +76,8 @@ export function resolveConfig (value: unknown, sources: Sources): GatewaySetting
   const token = config.stats === false ? undefined : config.stats?.token
   const statsToken = token === undefined ? undefined : reading.bearer(token, 'stats.token', SECRET)
   const api = apiOf(config, reading)
-  const rooms = roomsOf(config, reading)
+  const hooks = config.hooks === undefined ? undefined : hooksOf(config.hooks, 'hooks', config, reading)
+  const rooms = roomsOf(config, hooks, reading)
   if (reading.faults.length > 0 || verification === undefined) throw new ConfigError(reading.faults)
   return {
     config,
@@ -85,6 +88,7 @@ export function resolveConfig (value: unknown, sources: Sources): GatewaySetting
     brokerUrl,
     statsToken,
     api,
+    hooks,
     rooms
   }
 }
@@ -154,8 +158,7 @@ function apiOf ({ api }: GatewayConfig, reading: Reading): ApiOptions | undefine
 
 function isHttp (url: string): boolean { return URL.canParse(url) && /^https?:$/.test(new URL(url).protocol) }
 
-function roomsOf (config: GatewayConfig, reading: Reading): RoomSettings[] {
-  const common = config.hooks === undefined ? undefined : hooksOf(config.hooks, 'hooks', config, reading)
+function roomsOf (config: GatewayConfig, common: HooksSettings | undefined, reading: Reading): RoomSettings[] {
   return Object.entries(config.rooms).map(([pattern, room]) => {
     const path = below('rooms', pattern)
     const isBuiltIn = pattern.startsWith('@')
@@ -167,7 +170,9 @@ function roomsOf (config: GatewayConfig, reading: Reading): RoomSettings[] {
       : hooksOf(room.hooks, `${path}.hooks`, config, reading)
     const own = room.hooks === undefined ? common : ofRoom()
     const hooks = isBuiltIn ? undefined : own
-    checkMessages(room, path, room.hooks === undefined ? config.hooks : room.hooks, reading)
+    if (isBuiltIn && Object.keys(room.messages ?? {}).length > 0) {
+      reading.fault(`${path}.messages`, 'nobody can send to these rooms: declare the messages of a room of your own')
+    } else checkMessages(room, path, room.hooks === undefined ? config.hooks : room.hooks, reading)
     if (room.member !== undefined && typeof room.presence !== 'object') {
       reading.fault(`${path}.member`, 'needs presence: { "claims": [...] }, the claims of the token that others see')
     }
