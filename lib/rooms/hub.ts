@@ -447,12 +447,13 @@ export class Hub {
     const subscribed = timed(this.calls.subscribe, this.#adapter.subscribe(room.name, settings))
     const position = subscribed instanceof Promise ? await subscribed : subscribed
     onSubscribed()
+    if (position !== undefined) room.stands(position)
     const latest = settings.latest ? this.#adapter.latest?.(room.name, settings) ?? [] : []
     const texts = settings.append === undefined ? [] : await this.#adapter.texts!.read(room.name, settings)
     const kept = latest instanceof Promise ? await latest : latest
     if (settings.owned === true) this.#owned.watch(room.name)
     const shown = settings.owned === true ? await this.#owned.present(room.name, room.declaration, kept) : kept
-    room.opened(position, shown, texts)
+    room.opened(shown, texts)
   }
 
   #forget (room: Room): void {

@@ -104,12 +104,18 @@ export class Room implements RoomOfMember {
   get top (): number { return this.#top }
   get latest (): Iterable<Packet> { return this.#latest.packets }
 
-  /** Called once the room is subscribed: `position` is the newest, and every event after it will arrive. */
-  opened (position: Position | undefined, latest: readonly Packet[], texts: readonly KeptText[] = []): void {
-    if (position !== undefined && position.offset >= this.#top) {
-      this.#epoch = position.epoch
-      this.#top = position.offset
-    }
+  /**
+   * Called as soon as the room is subscribed: `position` is the newest, and every event after it will arrive. Later it
+   * may be an old one.
+   */
+  stands ({ epoch, offset }: Position): void {
+    if (epoch === this.#epoch && offset < this.#top) return
+    this.#epoch = epoch
+    this.#top = offset
+  }
+
+  /** Called when all that members are told at first has been read. */
+  opened (latest: readonly Packet[], texts: readonly KeptText[] = []): void {
     for (const packet of latest) this.#latest.set(packet)
     this.texts?.opened(texts)
     this.isOpened = true
@@ -307,21 +313,24 @@ export class Room implements RoomOfMember {
       // A member that joined from the broker's history before this node knew of the gap is already past it.
       const { position: { epoch }, floor } = membership
       if (epoch === gap.epoch && floor >= gap.to) return
+      const isNew = gap.epoch !== before
       // It came from another node, which had more of the epoch before than this one, and is not offered that again.
-      if (gap.from === gap.to && epoch === before && floor > gap.to) return this.#ahead(membership, shared)
+      if (isNew && epoch === before && floor > gap.to) return this.#ahead(membership, gap, shared)
       membership.floor = gap.to
       membership.position = position
-      membership.member.send(packet)
+      // It came from a node that knew of an epoch between the two; nobody here can say what was lost since.
+      if (isNew && epoch !== before && epoch !== '') membership.gap({ epoch: gap.epoch, to: gap.to })
+      else membership.member.send(packet)
     })
   }
 
   /** Lets a member go on behind what both epochs share, and tells it of a loss where it has heard more. */
-  #ahead (membership: Membership, shared: number): void {
+  #ahead (membership: Membership, { epoch, from, to }: GapData, shared: number): void {
     const offset = Math.min(membership.floor, shared)
-    const isWhole = membership.floor === offset
+    const isWhole = from === to && membership.floor === offset
     membership.floor = offset
-    membership.position = { epoch: this.#epoch, offset }
-    membership.gap({ epoch: this.#epoch, ...(isWhole ? { from: offset } : {}), to: offset })
+    membership.position = { epoch, offset }
+    membership.gap({ epoch, ...(isWhole ? { from: offset } : {}), to: offset })
   }
 
   presence (change: PresenceChange): void {

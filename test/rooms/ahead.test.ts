@@ -5,6 +5,7 @@ import { defineRoom } from '../../lib/contract/index.js'
 import { encodeEvent, type Packet } from '../../lib/protocol/packet.js'
 import { Retention } from '../../lib/retention/retention.js'
 import { declare } from '../../lib/rooms/declaration.js'
+import type { Membership } from '../../lib/rooms/membership.js'
 import { Room } from '../../lib/rooms/room.js'
 import { Walks } from '../../lib/rooms/walks.js'
 
@@ -12,12 +13,13 @@ const definition = defineRoom('r', { events: { e: Type.Number() } })
 const [OLD, NEW] = ['abcdefgh', 'ijklmnop']
 
 /** A room of a node that has heard 34 events, and what a member is sent that has heard `heard` at another node. */
-function entered (heard: number): { room: Room, sent: unknown[] } {
+function entered (heard: number): { room: Room, membership: Membership, sent: unknown[] } {
   const declaration = declare(definition, {}, {}, { history: { size: 100, ttl: 300_000 } }, undefined)
   const history = (): HistoryPage => { throw new Error('nothing has to be read') }
   const walks = new Walks({ large: 1_000, slice: 5 })
   const room = new Room('r', declaration, {}, { retention: new Retention(1_000_000), walks, source: { history } })
-  room.opened({ epoch: OLD, offset: 34 }, [])
+  room.stands({ epoch: OLD, offset: 34 })
+  room.opened([])
   const sent: unknown[] = []
   const { membership } = room.add({
     id: 'c',
@@ -38,7 +40,7 @@ function entered (heard: number): { room: Room, sent: unknown[] } {
     isReturn: true
   })
   room.start(membership, [])
-  return { room, sent }
+  return { room, membership, sent }
 }
 
 function publish (room: Room, from: number, to: number): void {
@@ -48,7 +50,16 @@ function publish (room: Room, from: number, to: number): void {
   }
 }
 
-const cases: ReadonlyArray<{ title: string, heard: number, shared: number | undefined, sent: unknown[] }> = [
+interface Case {
+  readonly title: string
+  readonly heard: number
+  readonly shared: number | undefined
+  /** events behind those that both epochs share were lost */
+  readonly isLossy?: true
+  readonly sent: unknown[]
+}
+
+const cases: readonly Case[] = [
   {
     title: 'a member that has heard all that both epochs share goes on behind that',
     heard: 38,
@@ -74,6 +85,20 @@ const cases: ReadonlyArray<{ title: string, heard: number, shared: number | unde
     sent: [{ epoch: NEW, to: 34 }, 35, 36, 37, 38, 39, 40]
   },
   {
+    title: 'which lost events, a member that has heard all that both share is told so, and hears none of that again',
+    heard: 38,
+    shared: 38,
+    isLossy: true,
+    sent: [{ epoch: NEW, to: 38 }, 39, 40]
+  },
+  {
+    title: 'which lost events, a member that has heard as much as its node is told so by its node',
+    heard: 34,
+    shared: 38,
+    isLossy: true,
+    sent: [{ epoch: NEW, to: 34 }, 35, 36, 37, 38, 39, 40]
+  },
+  {
     title: 'a member that has heard as much as its node goes on with its node',
     heard: 34,
     shared: 38,
@@ -81,12 +106,21 @@ const cases: ReadonlyArray<{ title: string, heard: number, shared: number | unde
   }
 ]
 
-for (const { title, heard, shared, sent: expected } of cases) {
+for (const { title, heard, shared, isLossy, sent: expected } of cases) {
   void t.test(`when a room goes on in a new epoch, ${title}`, (t: Test) => {
     const { room, sent } = entered(heard)
-    room.gap({ epoch: NEW, from: 34, to: 34 }, shared)
+    room.gap({ epoch: NEW, ...(isLossy === true ? {} : { from: 34 }), to: 34 }, shared)
     publish(room, 35, 40)
     t.same(sent, expected)
     t.end()
   })
 }
+
+void t.test('a member that came in an epoch of which its node never knew is told of a loss by the next epoch', (t) => {
+  const { room, membership, sent } = entered(38)
+  membership.position = { epoch: 'mnopqrst', offset: 38 }
+  room.gap({ epoch: NEW, from: 34, to: 34 }, 38)
+  publish(room, 35, 36)
+  t.same(sent, [{ epoch: NEW, to: 34 }, 35, 36])
+  t.end()
+})

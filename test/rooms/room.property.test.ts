@@ -43,7 +43,8 @@ class Model {
     const declaration = declare(definition, {}, {}, { history: { size: 1_000, ttl: 300_000 } }, undefined)
     const source = { history: (query: HistoryQuery): HistoryPage => this.#read(query) }
     this.room = new Room('r', declaration, {}, { retention: new Retention(1_000_000), walks: this.walks, source })
-    this.room.opened({ epoch: EPOCH, offset: 0 }, [])
+    this.room.stands({ epoch: EPOCH, offset: 0 })
+    this.room.opened([])
   }
 
   #read ({ since }: HistoryQuery): HistoryPage {

@@ -380,8 +380,7 @@ export class FollowedStream {
       // part.
       const to = former === undefined ? top : Math.min(local.offset, former.offset)
       this.#restart(epoch, to)
-      if (isWhole) host.gap(room, { epoch, from: to, to }, former.offset)
-      else host.gap(room, { epoch, to })
+      host.gap(room, isWhole ? { epoch, from: to, to } : { epoch, to }, former?.offset)
       if (!isWhole) this.#settle(true)
       return false
     }
