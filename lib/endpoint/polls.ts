@@ -94,6 +94,7 @@ export class Polls {
           const packets = connection.take()
           if (connection.ending !== undefined) return finish(inHttp(connection.ending))
           for (const packet of packets) track.see(packet)
+          for (const { name, place } of connection.rooms.all()) if (place !== undefined) track.reach(name, place)
           const cost = Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER)
           connection.charge(cost)
           // A client that opens another connection for each poll would have a new bucket each time.

@@ -103,6 +103,13 @@ export class Membership implements Follower, Walked, Offered {
 
   get isContinued (): boolean { return this.#isContinued }
 
+  /** Up to where it was offered the events of a room with a history; those that leave it out count as offered. */
+  get place (): Position | undefined {
+    const { hasHistory, position } = this.room
+    if (!hasHistory) return undefined
+    return this.state === 'live' ? { epoch: position.epoch, offset: this.floor } : this.position
+  }
+
   isExcepted ({ except }: EventHead): boolean {
     return except !== undefined && isLeftOut(except, this)
   }

@@ -210,12 +210,14 @@ export class Room implements RoomOfMember {
       if (isCold && i % AHEAD === 0) this.reachable = lookAhead(members, i)
       const membership = members[i]!
       if (offset <= membership.floor) continue
-      if (event.except !== undefined && membership.isExcepted(event)) continue
+      const isExcepted = event.except !== undefined && membership.isExcepted(event)
       if (membership.state === 'live') {
+        // It has not missed an event that leaves it out.
         if (position !== undefined) membership.floor = offset
+        if (isExcepted) continue
         membership.member.send(packet, flush)
         recipients++
-      } else if (position !== undefined && membership.state === 'following') recipients++
+      } else if (position !== undefined && !isExcepted && membership.state === 'following') recipients++
     }
     this.#loops--
     // Of a small room the clock would cost as much as the loop.
@@ -273,13 +275,14 @@ export class Room implements RoomOfMember {
     await new Promise<void>((resolve) => {
       this.#walkWith(packet, (membership) => {
         if (offset !== undefined && offset <= membership.floor) return
-        if (membership.isExcepted(event)) return
+        const isExcepted = membership.isExcepted(event)
         if (membership.state === 'live') {
           if (offset !== undefined) membership.floor = offset
+          if (isExcepted) return
           audience?.add(membership.member)
           membership.member.send(packet, flush)
           recipients++
-        } else if (offset !== undefined && membership.state === 'following') recipients++
+        } else if (offset !== undefined && !isExcepted && membership.state === 'following') recipients++
       }, resolve)
     })
     audience?.end()

@@ -79,6 +79,13 @@ export class CursorTrack {
     return true
   }
 
+  /** Moves the place in a room past events of the same epoch that leave the peer out, so that none was written. */
+  reach (room: string, { epoch, offset }: Position): void {
+    const index = this.#index.get(room)
+    const entry = index === undefined ? undefined : this.#entries[index]!
+    if (entry?.position?.epoch === epoch && offset > entry.position.offset) entry.position = { epoch, offset }
+  }
+
   /**
    * Notes how much the peer has of a text. The cursor is due at the end and after each kilobyte: with every stretch it
    * would cost as much as the text.

@@ -279,6 +279,28 @@ t.test('a poll that another one ends stands where it stood, so that a loss is to
   t.equal((await ask(ended.cursor)).resumed, false)
 })
 
+t.test('who polls has lost nothing where more events than the history keeps were said with him left out', async (t) => {
+  const server = await start(t, { declare: (app) => { declareChat(app, { history: { size: 5 } }) } })
+  const token = server.token('ada')
+  const { connectionId, ...first } = await poll(server, { token, rooms: ['chat/1'] })
+  let { cursor } = first
+  const say = async (text: string, except?: string): Promise<void> => {
+    await server.app.rooms.broadcast('chat/1', 'said', { text, by: 'x' }, { except })
+  }
+  for (let round = 0; round < 3; round++) {
+    const before = server.lines.length
+    const polled = poll(server, { token, rooms: ['chat/1'], query: { since: cursor, wait: '200' } })
+    await eventually('the poll', () => server.lines.length, (count) => count > before)
+    for (let text = 0; text < 3; text++) await say(`own ${round} ${text}`, connectionId)
+    const answer = await polled
+    t.same([answer.resumed, answer.frames], [true, []], `the answer of round ${round}`)
+    cursor = answer.cursor
+  }
+  await say('news')
+  const { resumed, frames } = await poll(server, { token, rooms: ['chat/1'], query: { since: cursor, wait: '200' } })
+  t.match([resumed, frames], [true, [{ type: 'said', data: { text: 'news' } }]])
+})
+
 t.test('a room that a connection enters too late keeps the place of the same connection, which has come back', async (t) => {
   const broker = held()
   const server = await start(t, {

@@ -109,6 +109,10 @@ class Model {
   }
 
   park (guest: Guest): void {
+    guest.membership.catchUp()
+    if (guest.membership.state === 'live') {
+      assert.equal(guest.membership.place!.offset, this.top, 'what leaves it out counts as offered')
+    }
     guest.membership.park()
     guest.isWhole('what was published before it parked')
     guest.stands = this.top

@@ -35,6 +35,20 @@ t.test('a room that cannot be entered now keeps the place that its peer has name
   t.match(decodeCursor(String(track), ROOMS)!.entries[1], { position: { epoch: EPOCH, offset: 7 }, presence: 2 })
 })
 
+t.test('a place moves past events that leave the peer out, never back and never into another epoch', async (t) => {
+  const track = new CursorTrack(ID, ROOMS)
+  const places: unknown[] = []
+  track.enter('chat/1', { epoch: EPOCH, offset: 3 })
+  for (const [epoch, offset] of [[EPOCH, 9], [EPOCH, 7], ['another.', 12]] as const) {
+    track.reach('chat/1', { epoch, offset })
+    places.push(decodeCursor(String(track), ROOMS)!.entries[0]!.position)
+  }
+  t.same(places, Array(3).fill({ epoch: EPOCH, offset: 9 }))
+  track.reach('chat/2', { epoch: EPOCH, offset: 9 })
+  track.reach('chat/3', { epoch: EPOCH, offset: 9 })
+  t.equal(decodeCursor(String(track), ROOMS)!.entries[1]!.position, undefined, 'nor into a room that was not entered')
+})
+
 t.test('a cursor is the part of its stream and that of its places, for any places', async (t) => {
   const track = new CursorTrack(ID, ROOMS)
   for (let offset = 1; offset < 100; offset++) {
