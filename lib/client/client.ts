@@ -196,7 +196,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       const room = rooms.get(name!)
       // That of a link, and of its rooms where it was opened with some. A WebSocket asks for each by a frame, which may
       // say more than that it is to be entered.
-      if (!name && !id) enter(line.isHttp ? data.rooms : undefined)
+      if (!name && !id) enter(line.isHttp ? data?.rooms : undefined)
       else if (type === 'ack' || type === 'error') {
         if (id) answered(frame)
         else if (room) refuse(room, data as Refused)

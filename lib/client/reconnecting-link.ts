@@ -266,7 +266,7 @@ export function createReconnectingLink (
     final = type === 'error' && !room && !id ? data as Refused : undefined
     if (final) return
     // After a long pause a poll belongs to a new connection.
-    if (!room) shown.connectionId = data.connectionId ?? shown.connectionId
+    if (!room) shown.connectionId = data?.connectionId ?? shown.connectionId
     if (type === 'ping') send({ ...frame, type: 'pong' })
     else if (type === 'drain') isDraining = true
     else {

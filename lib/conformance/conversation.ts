@@ -45,7 +45,7 @@ export class Conversation {
    * @returns the position that it asks to be resumed at
    */
   async enter (attempt: Attempt, top?: number): Promise<Position | undefined> {
-    const link = await attempt.accept()
+    const link = await attempt.accept().catch((error: unknown) => { throw new Stray((error as Error).message) })
     this.#link = link
     const isNamed = attempt.rooms.includes(ROOM)
     const named = attempt.since(ROOM)

@@ -39,6 +39,7 @@ export interface Attempt {
   readonly rooms: readonly string[]
   /** The position of a room that the request names; `undefined` where it says none. */
   since (room: string): Position | undefined
+  /** @throws Error in words of what the client does wrong */
   accept (): Promise<ScriptedLink>
   refuse (reason: RefusedWith): void
 }
@@ -50,8 +51,9 @@ export class AskedUrl {
 
   /** @param prefix of the endpoint, such as `/ws` */
   constructor (url: string | undefined, prefix: string) {
-    const { pathname, searchParams } = new URL(url ?? '/', 'http://localhost')
-    const named = decodeURIComponent(pathname.slice(prefix.length + 1))
+    const asked = `http://localhost${url ?? '/'}`
+    const { pathname, searchParams } = new URL(URL.canParse(asked) ? asked : 'http://localhost/')
+    const named = decoded(pathname.slice(prefix.length + 1))
     this.rooms = [...named === '' ? [] : [named], ...searchParams.getAll('room')]
     this.#query = searchParams
   }
@@ -67,6 +69,15 @@ export class AskedUrl {
       if (Number(at) === index && isPosition(position)) return position
     }
     return undefined
+  }
+}
+
+/** What is no UTF-8 stays as it is, and names no room that a script has. */
+function decoded (name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
   }
 }
 

@@ -63,7 +63,14 @@ export class Upgrade implements Attempt {
 
   async accept (): Promise<ScriptedLink> {
     const server = new WebSocketServer({ noServer: true, handleProtocols: () => 'realtime.v1' })
-    const socket = await new Promise<WebSocket>((resolve) => {
+    const socket = await new Promise<WebSocket>((resolve, reject) => {
+      server.on('wsClientError', ({ message }) => {
+        reject(new Error(`its upgrade is none: ${message}`))
+        this.#socket.destroy()
+      })
+      const gone = (): void => { reject(new Error('it gave up its upgrade before it was let in')) }
+      if (this.#socket.destroyed) return gone()
+      this.#socket.once('close', gone)
       server.handleUpgrade(this.#request, this.#socket, this.#head, resolve)
     })
     return new SocketLink(socket)

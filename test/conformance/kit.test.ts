@@ -1,14 +1,20 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { createConnection } from 'node:net'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
+import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { Type } from '@sinclair/typebox'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { connect } from '../../lib/client/index.js'
 import { runConformance, type ConformanceOptions } from '../../lib/conformance/index.js'
+import { Conversation, Stray } from '../../lib/conformance/conversation.js'
 import { scriptOf } from '../../lib/conformance/script.js'
+import { ScriptedServer } from '../../lib/conformance/server.js'
+import { Upgrade } from '../../lib/conformance/socket-link.js'
 import { defineRoom } from '../../lib/index.js'
 import { behind, until } from '../helpers/client.js'
 import { start, statsOf } from '../helpers/net.js'
@@ -164,4 +170,38 @@ t.test('a client that never comes is told so when the patience is over', async (
   const { isRight, lines } = await judge(() => undefined, { patience: 50 })
   t.notOk(isRight)
   t.match(lines.join('\n'), /not ok 1 - .*\n {2}# no WebSocket was opened within 50 ms/)
+})
+
+/** Asks for an upgrade by bytes that a client may send. */
+function asks (t: Test, url: string, path: string, headers: readonly string[]): void {
+  const { port, hostname } = new URL(url)
+  const socket = createConnection(Number(port), hostname)
+  t.teardown(() => { socket.destroy() })
+  socket.on('error', () => undefined)
+  socket.write([`GET ${path} HTTP/1.1`, 'host: a', 'connection: upgrade', 'upgrade: websocket', ...headers, '', ''].join('\r\n'))
+}
+
+const KEY = 'sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA=='
+const STRANGE: ReadonlyArray<readonly [string, string, readonly string[], RegExp]> = [
+  ['without a key', '/ws/conformance/1', ['sec-websocket-version: 13'], /# its upgrade is none: .*Sec-WebSocket-Key/],
+  ['of another version', '/ws/conformance/1', ['sec-websocket-version: 1', KEY], /# its upgrade is none: .*Sec-WebSocket-Version/],
+  ['to a name that is no UTF-8', '/ws/conformance/%E0%A4', ['sec-websocket-version: 13', KEY], /# no join within 500 ms/],
+  ['to a URL that is none', '//', ['sec-websocket-version: 13', KEY], /# no join within 500 ms/]
+]
+
+for (const [what, path, headers, says] of STRANGE) {
+  t.test(`a client whose upgrade is ${what} is told so, and does not keep the kit waiting`, async (t) => {
+    const { isRight, lines } = await judge((url) => { asks(t, url, path, headers) }, { patience: 500 })
+    t.notOk(isRight)
+    t.match(lines.join('\n'), says)
+  })
+}
+
+t.test('a client that gives up before it is let in is told so, and does not keep the kit waiting', async (t) => {
+  const socket = new PassThrough()
+  const request = { url: '/ws/conformance/1', headers: {} } as IncomingMessage
+  const attempt = new Upgrade(request, socket, Buffer.alloc(0), '/ws')
+  socket.destroy()
+  const talk = new Conversation(new ScriptedServer('/ws', 'websocket'), 500)
+  await t.rejects(talk.enter(attempt), new Stray('it gave up its upgrade before it was let in'))
 })
