@@ -7,7 +7,21 @@ import { DAY, MAX_LATEST } from './bounds.js'
 /** Estimated bytes of the containers that a room needs for its values. */
 const ROOM = 512
 
-interface Value { readonly name: string, readonly packet: Packet, readonly until: number }
+interface Value {
+  readonly name: string
+  readonly packet: Packet
+  readonly until: number
+  /** Its number among the late values; 0 when it was not late. */
+  readonly late: number
+}
+
+/** What somebody who comes back has of a room's values. */
+export interface KnownValues {
+  /** Everything up to this version, but for what came late; absent when nothing is known. */
+  readonly version: number | undefined
+  /** The late values up to this number. */
+  readonly late: number
+}
 
 /** How long the values of a room are kept. */
 export interface LatestLife {
@@ -34,6 +48,9 @@ export class Latest extends Retained {
   readonly #onEmpty: (() => void) | undefined
   readonly #onShift: ((packet: Packet) => void) | undefined
   #bytes = 0
+  /** The newest version that was set. */
+  #newest = 0
+  #late = 0
 
   /**
    * @param ttl milliseconds since a value was accepted, counted by the age that came with the value and not by the
@@ -50,6 +67,8 @@ export class Latest extends Retained {
   get bytes (): number { return this.#bytes === 0 ? 0 : this.#bytes + ROOM }
   get ends (): number { return this.#oldest?.item.until ?? Number.POSITIVE_INFINITY }
   get size (): number { return this.#values.size }
+  /** Number of values so far of which a version does not tell whether they are known. */
+  get late (): number { return this.#late }
 
   get #oldest (): Link<Value> | undefined {
     const [value, removal] = [this.#order.first, this.#removed.first]
@@ -68,6 +87,19 @@ export class Latest extends Retained {
     }
   }
 
+  /**
+   * Returns the packets that somebody does not have, in the order of their versions: whoever is cut off among them
+   * knows all up to the version that came last.
+   */
+  unknown (known: KnownValues, now: number): Packet[] {
+    const found: Packet[] = []
+    for (const { packet, until, late } of this.#all()) {
+      if (until <= now || (late <= known.late && isWithin(packet, known.version))) continue
+      found.push(packet)
+    }
+    return found.sort((a, b) => orderOf(a) - orderOf(b))
+  }
+
   * #all (): Generator<Value> {
     yield * this.#removed
     yield * this.#order
@@ -79,8 +111,12 @@ export class Latest extends Retained {
     return known?.version === version && known.isRemoval !== true
   }
 
-  /** @returns false when a newer value of the key is already known */
-  set (packet: Packet, now: number): boolean {
+  /**
+   * @param isShown whether some have read the values, so that they may know a newer version than that of a value which
+   *   comes now and which they do not have
+   * @returns false when a newer value of the key is already known
+   */
+  set (packet: Packet, now: number, isShown = false): boolean {
     const { type, key, version, age = 0, isRemoval = false } = packet.event!
     const name = keyOf(type, key ?? '')
     const known = this.#values.get(name)
@@ -91,7 +127,9 @@ export class Latest extends Retained {
       if (before !== undefined && version !== undefined && before >= version) return false
       this.#drop(known)
     }
-    const link = new Link<Value>({ name, packet, until: now - age + this.#ttl })
+    const isLate = version === undefined || (isShown && version < this.#newest)
+    if (version !== undefined) this.#newest = Math.max(this.#newest, version)
+    const link = new Link<Value>({ name, packet, until: now - age + this.#ttl, late: isLate ? ++this.#late : 0 })
     this.#values.set(name, link)
     ;(isRemoval ? this.#removed : this.#order).push(link)
     this.#bytes += costOf(packet)
@@ -115,6 +153,13 @@ export class Latest extends Retained {
     this.#bytes -= costOf(link.item.packet)
   }
 }
+
+function isWithin ({ event }: Packet, known: number | undefined): boolean {
+  return known !== undefined && (event!.version === undefined || event!.version <= known)
+}
+
+/** One without a version stands last: it was set while the broker could not be reached. */
+function orderOf ({ event }: Packet): number { return event!.version ?? Number.MAX_SAFE_INTEGER }
 
 /** Estimated bytes that a retained packet takes besides its frame. */
 const OVERHEAD = 256

@@ -8,6 +8,7 @@ import type { GapData } from '../protocol/server-frames.js'
 import type { TokenBucket } from '../structures/token-bucket.js'
 import type { Declaration } from './declaration.js'
 import type { KnownTexts } from './known-texts.js'
+import type { LatestValues } from './latest-values.js'
 import type { Member } from './member.js'
 import type { Follower } from './resume.js'
 import type { RoomTexts } from './room-texts.js'
@@ -39,7 +40,7 @@ export interface RoomOfMember {
   /** Position of the newest event. */
   readonly position: Position
   /** The current `latest` values. */
-  readonly latest: Iterable<Packet>
+  readonly values: Pick<LatestValues, 'late' | 'show'>
   /** The texts of `append` events; absent where none is declared. */
   readonly texts: RoomTexts | undefined
   /** Offers a member what waits for it. */
@@ -49,6 +50,8 @@ export interface RoomOfMember {
   /** @returns false when it has left already */
   remove (membership: Membership): boolean
 }
+
+const NONE = [0, 0] as const
 
 /** One member's place in one room. */
 export class Membership implements Follower, Walked, Offered {
@@ -76,6 +79,8 @@ export class Membership implements Follower, Walked, Offered {
   /** What the application sent to the joining member; it goes out behind the replay. */
   held: Packet[] | undefined
   #known: number | undefined
+  /** Number of late `latest` values that it has been shown up to the last answer but one, and up to the last one. */
+  #late: readonly [before: number, last: number] = NONE
   /** Brings it the room's texts, where the room has such. */
   readonly texts: TextReader | undefined
   /** Whether it is told of removals. */
@@ -139,8 +144,18 @@ export class Membership implements Follower, Walked, Offered {
   park (): void {
     this.catchUp()
     if (this.state === 'left') return
+    if (this.state === 'live') this.#answered(this.room.values.late)
     this.state = 'parked'
     this.texts?.pause(undefined)
+  }
+
+  /**
+   * Late values do not move a cursor, so that the next one does not tell whether this answer was lost: each of them is
+   * in two answers.
+   */
+  #answered (late: number): void {
+    const [before, last] = this.#late
+    if (before !== late) this.#late = [last, late]
   }
 
   /** Unparks it for the next poll. */
@@ -180,13 +195,8 @@ export class Membership implements Follower, Walked, Offered {
     this.catchUp()
     this.state = 'live'
     this.floor = this.position.offset
-    for (const packet of this.room.latest) {
-      const { version, isRemoval } = packet.event!
-      if (isRemoval === true && !this.#isReturn) continue
-      if ((this.#known !== undefined && version !== undefined && version <= this.#known) ||
-        this.isExcepted(packet.event!)) {
-        continue
-      }
+    for (const packet of this.room.values.show({ version: this.#known, late: this.#late[0] })) {
+      if ((packet.event!.isRemoval === true && !this.#isReturn) || this.isExcepted(packet.event!)) continue
       this.member.replayed?.(packet.bytes.length)
       this.member.send(packet)
     }

@@ -103,6 +103,7 @@ export class Room implements RoomOfMember {
   get epoch (): string { return this.#epoch }
   get top (): number { return this.#top }
   get latest (): Iterable<Packet> { return this.#latest.packets }
+  get values (): LatestValues { return this.#latest }
 
   /**
    * Called as soon as the room is subscribed: `position` is the newest, and every event after it will arrive. Later it
