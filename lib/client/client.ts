@@ -34,8 +34,6 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   const { on, emit } = listeners()
   let count = 0
   const shown = { state: 'connecting', transport: 'websocket' } as Shown
-  /** Times by `now()` before which messages of each weight are not sent again. */
-  const sendAt = [0, 0]
   let take: Take
   const queue = createQueue(options, () => { pump() })
 
@@ -102,23 +100,20 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   const pump = (): void => {
     if (!line.isUp) return
     const at = now()
-    /** Messages of one room in flight; none, once one waits for its rate. */
-    let most = shown.transport === 'websocket' ? WINDOW : 1
-    const later = (wait: number, weight = 1): void => {
-      if (weight) most = 0
-      line.after(`pump ${weight}`, wait, pump)
-    }
+    /** Messages of one room in flight. */
+    const most = shown.transport === 'websocket' ? WINDOW : 1
+    let wait = 0
     for (const room of rooms.values()) {
       room.flying = 0
-      if (room.isAsked) continue
+      if (room.isAsked || wait) continue
       const { name, last, until } = room
       if (until > at) line.after(`join ${name}`, until - at, pump)
       else if (line.isHttp) askAnew()
       else {
-        const wait = take()
+        wait = take()
         if (wait) {
-          later(wait)
-          break
+          line.after('joins', wait, pump)
+          continue
         }
         room.isAsked = true
         const data = { since: room.position, last, connection: line.former, known: room.texts?.known() }
@@ -134,9 +129,12 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       const weight = weightOf(message)
       if (!isSent) {
         if (!room.isIn || (weight && room.flying >= most)) continue
-        const wait = sendAt[weight]! > at ? sendAt[weight]! - at : (room.take ?? take)(weight)
+        const { [weight]: sendAt = 0 } = room.sendAt
+        wait = sendAt > at ? sendAt - at : (room.take ?? take)(weight)
         if (wait) {
-          later(wait, weight)
+          // Those behind it in its room wait with it, and no other room: what it waits for may be of its room alone.
+          room.flying += weight * most
+          line.after(weight + room.name, wait, pump)
           continue
         }
         message.isSent = true
@@ -160,7 +158,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       // Sending it again is safe: either it has had no effect, or the server knows its id.
       else if (data.retryAfter || data.retry === 'now' || data.code === 'rate_limited' || data.code === 'unavailable') {
         message.isSent = false
-        sendAt[weightOf(message)] = now() + (data.retryAfter ?? AGAIN)
+        message.handle.room.sendAt[weightOf(message)] = now() + (data.retryAfter ?? AGAIN)
         pump()
       } else message.settle(failure({ ...data, room: message.frame.room! }))
     }

@@ -51,12 +51,13 @@ export function createQueue (
       const frame = { type, room: handle.room.name, id, data, traceparent: traceparent?.() }
       const bytes = bytesOf(frame)
       const full = failure(refused('queue_full', 'too many messages wait'))
+      // It would drive out all others, and then not fit.
+      if (bytes > most) return reject(full)
       for (const oldest of waiting.values()) {
         if (waiting.size < messages && held + bytes <= most) break
         if (overflow === 'reject') return reject(full)
         oldest.settle(full)
       }
-      if (bytes > most) return reject(full)
       const abort = (): void => { message.settle(signal!.reason as Error) }
       const stop = after(timeout, () => { message.settle(failure(LATE)) })
       const message: Waiting = {

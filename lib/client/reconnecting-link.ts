@@ -119,6 +119,8 @@ export function createReconnectingLink (
   let Socket: SocketClass
   /** A refusal against which only another credential helps, and the credential that was refused. */
   let spent: { readonly token: string | undefined, readonly reason: Refused } | undefined
+  /** The credential with which the last link was opened: that of `line` may have been renewed since. */
+  let used: string | undefined
   let transport = 0
   /** Links of this transport in a row that never opened and met no refusal; above 0 the transport counts as blocked. */
   let blocked = -1
@@ -227,7 +229,7 @@ export function createReconnectingLink (
     if (retry === 'never' && code !== 'message_too_large') return stop(reason!, false)
     // A failure that a fresh credential may cure is not reported the first time.
     const isQuiet = !reason || retry === 'now' || (retry === 'refresh' && !spent)
-    if (retry === 'refresh') spent = { token: line.token, reason: reason! }
+    if (retry === 'refresh') spent = { token: used, reason: reason! }
     notBefore = now() + least
     const retryIn = isFallen || line.isShared
       ? 0
@@ -310,7 +312,8 @@ export function createReconnectingLink (
       line.isHttp = shown.transport !== 'websocket'
       await line.authenticate()
       if (turn !== mine) return
-      if (spent && spent.token === line.token) return stop(spent.reason, false)
+      used = line.token
+      if (spent && spent.token === used) return stop(spent.reason, false)
       if (line.isHttp) return
       Socket = await line.prepareSocket() as SocketClass
       // Where this platform does not have the transport, there may be another one.
@@ -336,7 +339,9 @@ export function createReconnectingLink (
     },
     wake (isOnline) {
       if (!link) redial(Math.max(notBefore - now(), Math.random() * JITTER))
-      else if (line.isUp && (isOnline || !line.isHttp)) silence.probe()
+      else if (line.isUp && !line.isHttp) silence.probe()
+      // Nothing can be asked there, and nothing was silent.
+      else if (line.isUp && isOnline) relink()
     },
     reconnect () {
       signal?.addEventListener('abort', close)

@@ -71,6 +71,8 @@ export interface Room {
   attempt: number
   /** Messages that are under way and keep later ones waiting, counted anew whenever some may be sent. */
   flying: number
+  /** Times by `now()` before which messages of each weight are not sent again, once some were refused for now. */
+  readonly sendAt: number[]
   /** The room's own rate, where it has one. */
   take?: Take | undefined
   /** Tells all who have joined it of an event. */

@@ -19,6 +19,7 @@ export function createRoom (
     until: 0,
     attempt: 0,
     flying: 0,
+    sendAt: [],
     entered: {},
     emit: (detail, ...names) => [...handles].flatMap((handle) => handle.emit(detail, ...names)),
     gap () {

@@ -106,10 +106,12 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
       up(data)
     }
     host.frame = (each) => {
-      const { type, id, room } = each
+      const { type, id, room, data } = each
       told = undefined
       if (id && (type === 'ack' || type === 'error')) {
         const to = sent.get(id)
+        // The credential is that of the hub: all is sent again with a fresh one.
+        if (to && type === 'error' && data!.retry === 'refresh') return void line.lost(data as Refused)
         if (sent.delete(id)) post({ to: to!, frame: each })
       } else if (room) {
         if (type === 'gap') told = room
@@ -239,12 +241,13 @@ export function runHub ({ connect, locks, place, channel, signal }: HubOptions):
     else if (type === 'leave') {
       rooms.delete(room!)
       void handle.public.leave().then(() => { answer('ack') })
-    } else if (['members', 'history', 'read'].includes(type)) {
+    // What the server is asked while the link is replaced, or the room not joined on it, has no answer or a wrong one.
+    } else if (!handle.room.isIn) answer('error', AWAY)
+    else if (['members', 'history', 'read'].includes(type)) {
       handle.host.ask(type, room!, frame.data as object, (found) => {
         answer(found?.type ?? 'error', found?.data ?? AWAY)
       })
-    } else if (!line.isUp) answer('error', AWAY)
-    else if (id) {
+    } else if (id) {
       sent.set(id, from)
       line.send(frame)
     }

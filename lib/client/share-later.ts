@@ -5,8 +5,14 @@ import { canShare } from './platform.js'
 export const shareLater: Part = (core) => {
   if (core.isHub || !canShare()) return
   const { line } = core
-  line.isShared = true
-  // The part puts its own functions in the place of this one.
-  const loading = import('./share.js').then(({ share }) => { share()(core) })
-  line.prepare = async () => { await loading }
+  const { prepare } = line
+  // Where it cannot be loaded, as when the server has newer files than the page, nothing is shared.
+  const loading = import('./share.js').catch(() => {}).then((found) => {
+    line.prepare = prepare
+    found?.share()(core)
+  })
+  line.prepare = async () => {
+    await loading
+    await line.prepare()
+  }
 }

@@ -32,6 +32,7 @@ export function share (name = ''): Part {
     if (core.isHub || !locks || !BroadcastChannel) return
     const { url, options, line, host } = core
     const { over } = host
+    const { prepare, open } = line
     const place = `realtime ${url} ${name}`
     const createChannel = (): Channel => new BroadcastChannel(place)
     const shared = createSharedLink({
@@ -48,7 +49,17 @@ export function share (name = ''): Part {
       })
     })
     line.isShared = true
-    line.prepare = async () => {}
+    line.prepare = async () => {
+      try {
+        await shared.begin()
+      } catch {
+        // The page may not use them, as where its storage is blocked: it has a link of its own.
+        line.isShared = false
+        line.open = open
+        line.prepare = prepare
+        await prepare()
+      }
+    }
     line.open = shared.open
     host.over = (reason, isMeant) => {
       shared.over()
@@ -64,6 +75,8 @@ const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolv
 
 /** Stands in for the transports; `over` tells that this client is over. */
 function createSharedLink ({ core: { host, shown }, locks, place, createChannel, lead }: ShareOptions): {
+  /** @throws what the page may not use */
+  begin (): Promise<void>
   open (events: LinkEvents): Link
   over (): void
 } {
@@ -72,31 +85,33 @@ function createSharedLink ({ core: { host, shown }, locks, place, createChannel,
   let life: AbortController | undefined
   let isHere: Promise<void> | undefined
 
-  /** From then on this tab is seen, and may become the hub. */
-  const begin = (): void => {
-    const { signal } = life = new AbortController()
-    isHere = new Promise((resolve) => {
-      const held = (): Promise<void> => {
-        resolve()
-        return untilAborted(signal)
-      }
-      locks.request(`${place} ${tab}`, { signal }, held).catch(() => {})
-    })
-    const hub = async (): Promise<void> => {
-      const stop = lead(signal)
-      await untilAborted(signal)
-      stop()
-    }
-    locks.request(place, { signal }, hub).catch(() => {})
-  }
-
   return {
+    async begin () {
+      if (!life) {
+        const { signal } = life = new AbortController()
+        // From then on this tab is seen. The hub asks for the lock of this tab to know when the tab is gone, so the tab
+        // has to hold it before the hub hears of it.
+        isHere = new Promise((resolve, reject) => {
+          createChannel().close()
+          const held = (): Promise<void> => {
+            resolve()
+            return untilAborted(signal)
+          }
+          locks.request(`${place} ${tab}`, { signal }, held).catch((error) => { if (!signal.aborted) reject(error) })
+        })
+        const hub = async (): Promise<void> => {
+          const stop = lead(signal)
+          await untilAborted(signal)
+          stop()
+        }
+        locks.request(place, { signal }, hub).catch(() => {})
+      }
+      await isHere
+    },
     open (events) {
-      if (!life) begin()
       const channel = createChannel()
       const from = `${tab} ${++links}`
       let hub: string | undefined
-      let isClosed = false
       channel.onmessage = ({ data }: { data: Mail }) => {
         if (!data.hub || (data.to && data.to !== from)) return
         events.heard()
@@ -113,13 +128,11 @@ function createSharedLink ({ core: { host, shown }, locks, place, createChannel,
           if (hub === data.hub || down.reason) events.closed(down.reason)
         } else if (frame && hub === data.hub) events.frame(frame)
       }
-      // The hub asks for the lock of this tab to know when the tab is gone, so the tab has to hold it by then.
-      void isHere!.then(() => { if (!isClosed) channel.postMessage({ from, hello: true }) })
+      channel.postMessage({ from, hello: true })
       return {
         // As JSON, which is what a link to the server carries: a channel carries other things.
         send (frame) { channel.postMessage({ from, frame: JSON.parse(JSON.stringify(frame)) }) },
         close () {
-          isClosed = true
           channel.postMessage({ from, bye: true })
           channel.close()
         }

@@ -301,8 +301,8 @@ export interface ConnectOptions extends BaseOptions {
   /**
    * Whether the tabs of this browser share one link: `true`, or `share(name)` of `fastify-realtime/client/share`, by
    * which the tabs of one name share it. Tabs of different users must not share: give the user as the name where a tab
-   * may be signed in as another user than the next. Where the platform has no Web Locks or BroadcastChannel, nothing is
-   * shared.
+   * may be signed in as another user than the next. Where the page has no Web Locks or BroadcastChannel or may not use
+   * them, nothing is shared.
    *
    * @default false
    */

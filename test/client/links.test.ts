@@ -1,10 +1,13 @@
 import { getEventListeners } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import httpProxy from '@fastify/http-proxy'
+import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { connect } from '../../lib/client/index.js'
+import { defineRoom, Refusal } from '../../lib/index.js'
 import { behind, dial, isOpen, rejection, until } from '../helpers/client.js'
 import { chat, declareChat, start } from '../helpers/net.js'
 
@@ -245,6 +248,57 @@ t.test('a credential that is refused twice ends the client, another one does not
   t.equal(asked, 2)
 })
 
+t.test('a credential that was renewed in vain is what the next link opens with, since not it was refused', async (t) => {
+  const app = await start(t)
+  const later = app.token('ada')
+  let asked = 0
+  const renewed = dial(t, app, 'ada', {
+    token: () => ++asked === 1 ? app.token('ada', {}, 2) : later,
+    fetch: async (url, init) => {
+      if (String(url).endsWith('/ticket')) throw new TypeError('no network')
+      return await fetch(url, init)
+    }
+  })
+  await until(`it is open again; states: ${renewed.states.join()}`, () => renewed.states.length >= 3)
+  t.same(renewed.states, ['open', 'reconnecting', 'open'])
+  t.ok(asked > 2, 'it was renewed on the open link')
+})
+
+const slow = defineRoom('slow/:id', { messages: { add: Type.Object({}) }, events: {} })
+const refusing = defineRoom('refusing/:id', { messages: { add: Type.Object({}) }, events: {} })
+
+t.test('messages that wait for the rate of their room, or were refused there for now, keep no other room waiting', async (t) => {
+  const app = await start(t, {
+    declare: (app) => {
+      declareChat(app)
+      app.room(slow, { limits: { rate: { messages: 0.01, burst: 1 } }, on: { add () {} } })
+      app.room(refusing, { on: { add () { throw new Refusal('unavailable', { retryAfter: 60_000 }) } } })
+    }
+  })
+  const { client } = dial(t, app, 'ada')
+  const room = client.join(chat.at({ id: '1' }))
+  for (const other of [slow, refusing]) {
+    const waiting = client.join(other.at({ id: '1' }))
+    await waiting.joined
+    for (let count = 0; count < 3; count++) waiting.send('add', {}).catch(() => {})
+    await delay(100)
+    await t.resolves(room.send('say', { text: 'x' }, { timeout: 3_000 }), other.at({ id: '1' }).name)
+  }
+})
+
+t.test('a stream is replaced by a stream when the platform is online again', async (t) => {
+  const app = await start(t)
+  const platform = new EventTarget()
+  Object.assign(globalThis, { addEventListener: platform.addEventListener.bind(platform) })
+  t.teardown(() => { Reflect.deleteProperty(globalThis, 'addEventListener') })
+  const watched = dial(t, app, 'ada', { transports: ['sse', 'polling'] })
+  await isOpen(watched)
+  const { connectionId } = watched.client
+  platform.dispatchEvent(new Event('online'))
+  await until('another link', () => ![undefined, connectionId].includes(watched.client.connectionId))
+  t.same([watched.client.transport, watched.errors], ['sse', []])
+})
+
 t.test('a token that cannot be fetched is an error that the application hears of, and is fetched again', async (t) => {
   const app = await start(t)
   let asked = 0
@@ -352,8 +406,8 @@ t.test('a full queue refuses the new message, or drops the oldest, as it was tol
   net.proxy.isDown = false
   t.equal(
     (await Promise.allSettled(kept)).filter(({ status }) => status === 'fulfilled').length,
-    2,
-    'a message larger than the whole queue has driven out the last'
+    3,
+    'a message larger than the whole queue, which it could not hold empty, has driven out none'
   )
 })
 

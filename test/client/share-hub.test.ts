@@ -1,12 +1,15 @@
+import { setImmediate as tick, setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { createContext, runInContext } from 'node:vm'
 import { Type } from '@sinclair/typebox'
+import { build } from 'esbuild'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import type { Client, ConnectOptions, NamedRoom } from '../../lib/client/index.js'
 import { defineRoom, Refusal } from '../../lib/index.js'
 import { builtGlobal } from '../../scripts/build-client.mjs'
 import { behind, rejection, until } from '../helpers/client.js'
-import { start, statsOf, TRANSPORTS, type Running } from '../helpers/net.js'
+import { declareChat, start, statsOf, TRANSPORTS, type Running } from '../helpers/net.js'
 
 const script = await builtGlobal()
 
@@ -308,14 +311,127 @@ t.test('tabs are told of the end of their access, and none of them tries again',
   t.same(gaps, [])
 })
 
-t.test('where the platform cannot share, each tab has its own connection', async (t) => {
-  const app = await start(t)
-  const context = createContext({ AbortController, AbortSignal, URL, WebSocket, clearTimeout, fetch, setTimeout })
-  runInContext(script, context)
-  const { connect: connectHere } = runInContext('realtime', context) as { connect (url: string, options: ConnectOptions): Client }
-  for (const total of [1, 2]) {
-    const client = connectHere(`${app.url}/ws`, { token: () => app.token('ada'), share: true })
-    t.teardown(() => { client.close() })
-    await until('another connection', async () => await totalOf(app) === total)
+t.test('what a tab asks and sends while the link is replaced, or the room not joined on it, is answered', async (t) => {
+  let isHeld = false
+  let isAsked: (() => void) | undefined
+  let release = (): void => {}
+  const gate = async (): Promise<void> => {
+    if (!isHeld) return
+    await new Promise<void>((resolve) => {
+      release = resolve
+      isAsked?.()
+    })
   }
+  const held = async (): Promise<void> => await new Promise((resolve) => { isAsked = resolve })
+  const app = await start(t, {
+    declare (app) {
+      const authorize = async (): Promise<boolean> => {
+        await gate()
+        return true
+      }
+      declareChat(app, { history: { size: 10 }, authorize })
+    }
+  })
+  const { proxy, url } = await behind(t, app)
+  const open = browser(t, { ...app, url })
+  const token = async (): Promise<string> => {
+    await gate()
+    return app.token('ada')
+  }
+  const tab = open({ token })
+  const room = tab.join('chat/1')
+  const heard = hear(room)
+  await room.joined
+  for (const text of ['a', 'b', 'c']) await app.app.rooms.broadcast('chat/1', 'said', { text, by: 'server' })
+  await until('all is heard', () => heard.length === 3)
+  const { epoch, offset } = (await app.app.rooms.history('chat/1')).position
+
+  isHeld = true
+  let asked = held()
+  proxy.cut()
+  await asked
+  // The link waits for its credential.
+  const loaded = room.snapshot(async () => ({ epoch, offset: offset - 1 }))
+  const early = room.send('say', { text: 'early' })
+  asked = held()
+  release()
+  await asked
+  // The room waits for its permission.
+  const late = room.send('say', { text: 'late' })
+  await tick()
+  isHeld = false
+  release()
+  const deadline = delay(10_000, 'no answer in 10 s', { ref: false })
+  t.match(await Promise.race([Promise.all([early, late]), deadline]), [{ id: /\w/ }, { id: /\w/ }])
+  t.match(await Promise.race([loaded, deadline]), { epoch })
 })
+
+t.test('a POST whose credential is refused makes the tab that has the link take a fresh one', async (t) => {
+  const app = await start(t)
+  let asked = 0
+  let spent: string | undefined
+  let refused = 0
+  const post: typeof fetch = async (url, init) => {
+    const { authorization } = init?.headers as Record<string, string>
+    if (String(init?.body).includes('"say"') && authorization === (spent ??= authorization)) {
+      refused++
+      return Response.json({ code: 'token_expired', message: 'it has expired', retry: 'refresh' }, { status: 401 })
+    }
+    return await fetch(url, init)
+  }
+  const token = (): string => app.token('ada', { number: ++asked })
+  const open = browser(t, app)
+  const [room, other] = [open, open].map((open) => open({ transports: ['sse'], token, fetch: post }).join('chat/1'))
+  await Promise.all([room!.joined, other!.joined])
+  t.match(await room!.send('say', { text: 'x' }, { timeout: 10_000 }), { id: /\w/ })
+  t.equal(refused, 1)
+})
+
+/** What a page has that may not use what sharing needs, as where its storage is blocked. */
+const refuse = async (): Promise<never> => { throw new DOMException('denied in this context', 'SecurityError') }
+class NoChannel { constructor () { throw new DOMException('denied in this context', 'SecurityError') } }
+
+/** A page of before a release: the files that it loads later are gone. */
+const { outputFiles: [old] } = await build({
+  entryPoints: [fileURLToPath(new URL('../../lib/client/index.ts', import.meta.url))],
+  bundle: true,
+  external: ['./share.js'],
+  format: 'iife',
+  globalName: 'realtime',
+  write: false
+})
+
+const UNSHARED: ReadonlyArray<readonly [name: string, code: string, globals: object]> = [
+  ['the platform cannot share', script, {}],
+  ['the page may hold no lock', script, { BroadcastChannel, navigator: { locks: { request: refuse } } }],
+  ['the page may have no channel', script, { BroadcastChannel: NoChannel, navigator: { locks: createLocks() } }],
+  ['what shares cannot be loaded', old!.text, { BroadcastChannel, navigator: { locks: createLocks() } }]
+]
+
+for (const [name, code, globals] of UNSHARED) {
+  t.test(`where ${name}, each tab has its own connection`, async (t) => {
+    const app = await start(t)
+    const context = createContext({
+      AbortController,
+      AbortSignal,
+      URL,
+      WebSocket,
+      clearTimeout,
+      fetch,
+      setTimeout,
+      ...globals
+    })
+    runInContext(code, context)
+    const { connect } = runInContext('realtime', context) as { connect (url: string, options: ConnectOptions): Client }
+    for (const total of [1, 2]) {
+      const client = connect(`${app.url}/ws`, { token: () => app.token('ada'), share: true })
+      const errors: unknown[] = []
+      client.on('error', (error) => { errors.push(error) })
+      t.teardown(() => { client.close() })
+      await until('another connection', async () => await totalOf(app) === total)
+      client.reconnect()
+      await until('it is open again', () => client.state === 'open')
+      t.same(errors, [])
+    }
+  })
+}
