@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { NodeView } from '../../lib/stats/overview.js'
 import type { StatsSnapshot } from '../../lib/stats/snapshot.js'
+import { keyRows } from '../../lib/stats/dashboard/page/keys.js'
 import { Series, valueOf } from '../../lib/stats/dashboard/page/series.js'
 import { findings, levelOf, THRESHOLDS } from '../../lib/stats/dashboard/page/thresholds.js'
 
@@ -117,4 +118,34 @@ t.test('what has happened is a finding for a minute, with how often, and not of 
   ])
   series.samples.splice(0, 2)
   t.same(found(), [])
+})
+
+t.test('what came while nobody looked for more than a minute is not told as of the last minute', async (t) => {
+  let at = 0
+  t.intercept(performance, 'now', { value: () => at })
+  const series = new Series()
+  const found = (): string[] => findings([nodeOf('a')], series).map(({ text }) => text.replaceAll('\u00a0', ' '))
+  const look = (time: number, times: number): void => {
+    at = time
+    series.add([nodeOf('a', { times, uptime: time })])
+  }
+  look(0, 0)
+  look(3_600_000, 100_000)
+  t.same(found(), [])
+  look(3_602_000, 100_001)
+  t.match(found(), [
+    /^up to 5\.5 refusals a second, most of them unauthorized$/,
+    /^connections cut .* in the last minute: 1$/,
+    /^messages refused .* in the last minute: 2$/,
+    /^events forgotten .* in the last minute: 4$/,
+    /^gaps, .* in the last minute: 3$/
+  ])
+})
+
+t.test('what a key of the server API did on several nodes is one line', async (t) => {
+  t.same(keyRows([
+    { api: { shop: { published: 3, refused: { rate_limited: 1, forbidden: 2 } }, '': { published: 0, refused: { unauthorized: 4 } } } },
+    {},
+    { api: { shop: { published: 5, refused: {} }, '': { published: 0, refused: { unauthorized: 1 } } } }
+  ]), [['shop', 8, 3], ['(no valid key)', 0, 5]])
 })

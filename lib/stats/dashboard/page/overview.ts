@@ -4,6 +4,7 @@ import { createChart } from './chart.js'
 import type { View } from './details.js'
 import { confirm } from './dialog.js'
 import { h, link, setChildren, setText } from './elements.js'
+import { keyRows } from './keys.js'
 import { LEDGER } from './legend.js'
 import type { Frame } from './lists.js'
 import { valueOf, type Series } from './series.js'
@@ -113,10 +114,9 @@ function createTables (): { readonly element: HTMLElement, fill (all: readonly S
       errors.fill(sorted(added(all.map(({ messages }) => messages.errors))))
       adapter.fill(Object.entries(added(all.map((stats) => stats.adapter))).map(([name, n]) =>
         [name, name.endsWith('Bytes') ? scaled(n) : n]))
-      const keys = all.flatMap((stats) => Object.entries(stats.api ?? {}))
+      const keys = keyRows(all)
       api.element.hidden = keys.length === 0
-      api.fill(keys.map(([name, of]) =>
-        [name === '' ? '(no valid key)' : name, of.published, Object.values(of.refused).reduce((a, b) => a + b, 0)]))
+      api.fill(keys)
     }
   }
 }

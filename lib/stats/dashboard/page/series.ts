@@ -37,7 +37,7 @@ export interface Point {
   readonly refusals: number | undefined
   readonly bytes: number | undefined
   readonly published: number | undefined
-  /** Since the sample before; absent where there is none of the same life. */
+  /** Since the sample before; absent where there is none of the same life, or none of the last minute. */
   readonly happened: Happened | undefined
 }
 
@@ -78,8 +78,8 @@ export class Series {
     const sum = { gaps: 0, cut: 0, limited: 0, evicted: 0, refused: {} as Record<string, number>, refusals: 0 }
     for (let index = this.samples.length - 1; index >= 0 && this.samples[index]!.at > since; index--) {
       const { happened, refusals = 0 } = this.samples[index]!.points.get(node) ?? {}
-      sum.refusals = Math.max(sum.refusals, refusals)
       if (happened === undefined) continue
+      sum.refusals = Math.max(sum.refusals, refusals)
       for (const name of ['gaps', 'cut', 'limited', 'evicted'] as const) sum[name] += happened[name]
       for (const [code, n] of Object.entries(happened.refused)) sum.refused[code] = (sum.refused[code] ?? 0) + n
     }
@@ -115,7 +115,8 @@ export class Series {
       refusals: rate((from) => total(from.refusals)),
       bytes: rate((from) => from.events.bytesOut),
       published: rate((from) => from.events.published),
-      happened: isSame ? between(before.stats, stats) : undefined
+      // A page that was hidden for an hour does not know when in that hour it was.
+      happened: isSame && read.at - before.at <= RECENT ? between(before.stats, stats) : undefined
     }
   }
 }
