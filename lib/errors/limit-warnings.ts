@@ -18,7 +18,7 @@ export const LIMITS = {
   'limits.outbox': 'the peer reads too slowly, and is cut at the limit; send less, or raise it',
   'limits.remembered.bytes': 'outcomes are forgotten before their time; raise it',
   'limits.remembered.perUser': 'the oldest outcomes of this user are forgotten before their time; raise it, or lower the size of replies',
-  'history.bytes': 'rooms lose their oldest events before their time; raise it, or lower history.size or history.ttl',
+  'history.bytes': 'rooms lose their oldest events and values before their time; raise it, or lower history.size or history.ttl',
   'api.rate': 'raise it, or find out why this program says so much',
   'capacity of the room': 'raise it, or let the application make another room',
   'limits.message of the room': 'raise it, or let the client send a reference to the data',

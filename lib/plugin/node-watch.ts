@@ -8,13 +8,16 @@ const AGAIN = 60_000
 /** Looks now and then at what nobody is refused for: the adapter's broker and its budgets. */
 export class NodeWatch {
   readonly #foundation: Foundation
+  readonly #values: () => number
   #timer: NodeJS.Timeout | undefined
   #awaySince: number | undefined
   #saidAt = 0
   #evicted = 0
 
-  constructor (foundation: Foundation) {
+  /** @param values number of `latest` values that rooms here have lost before their time */
+  constructor (foundation: Foundation, values: () => number) {
     this.#foundation = foundation
+    this.#values = values
   }
 
   start (): void { this.#timer ??= every(() => { this.look(performance.now()) }, LOOK).unref() }
@@ -29,7 +32,8 @@ export class NodeWatch {
     const { adapter } = this.#foundation
     const { isUp, historyBytes, historyEvicted, rememberedBytes } = adapter.stats?.() ?? {}
     this.#lookAtBroker(isUp !== false, now)
-    this.#lookAtBudgets(Number(historyBytes ?? 0), Number(historyEvicted ?? 0), Number(rememberedBytes ?? 0))
+    const evicted = Number(historyEvicted ?? 0) + this.#values()
+    this.#lookAtBudgets(Number(historyBytes ?? 0), evicted, Number(rememberedBytes ?? 0))
   }
 
   #lookAtBroker (isUp: boolean, now: number): void {

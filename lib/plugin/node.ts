@@ -61,7 +61,7 @@ export class RealtimeNode {
     if (api !== undefined) this.api = new Api!({ ...foundation, ...core, api, rooms: this.rooms })
     this.#adapterHost = createAdapterHost(foundation, core)
     this.#contracts = createContractWatch(foundation)
-    this.#watch = new NodeWatch(foundation)
+    this.#watch = new NodeWatch(foundation, () => hub.evicted)
     this.#heartbeat = createHeartbeat(foundation, connections)
     this.#audit = createSlotAudit(foundation, { slots, connections, endpoint })
   }
@@ -81,7 +81,12 @@ export class RealtimeNode {
       gaps: hub.gaps,
       gapsTold: hub.gapsTold,
       loop: this.#loop.read(),
-      adapter: { name: adapter.name, ...facts, undecodable: Number(facts.undecodable ?? 0) + unread.count },
+      adapter: {
+        name: adapter.name,
+        ...facts,
+        historyEvicted: Number(facts.historyEvicted ?? 0) + hub.evicted,
+        undecodable: Number(facts.undecodable ?? 0) + unread.count
+      },
       uptime: Math.round(performance.now() - this.#startedAt),
       api: this.api?.read()
     })

@@ -142,6 +142,12 @@ export class Hub {
     yield * this.#hidden
   }
 
+  /**
+   * Number of `latest` values that rooms here have lost before their time, for want of bytes; who joins lacks them,
+   * also where the adapter has them.
+   */
+  get evicted (): number { return this.#latest.evicted }
+
   /** Keeps the entries of this node alive; absent where the adapter keeps no presence. */
   get presence (): PresenceKeeper | undefined { return this.#presence }
 

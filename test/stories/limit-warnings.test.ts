@@ -110,7 +110,7 @@ function watched (facts: (part: number) => object): Case {
       let told = {}
       const adapter = { name: 'memory', stats: () => told }
       const limitWarnings = new LimitWarnings(app.log)
-      const watch = new NodeWatch({ app, adapter, options: {}, settings, limitWarnings } as never)
+      const watch = new NodeWatch({ app, adapter, options: {}, settings, limitWarnings } as never, () => 0)
       return async (part) => {
         told = facts(part)
         watch.look(0)

@@ -1,10 +1,11 @@
 import t, { type Test } from 'tap'
+import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
 import { Refusal, refusalOf } from '../../lib/errors/refusal.js'
-import realtime, { type RealtimeOptions } from '../../lib/index.js'
+import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
 import { Refusals } from '../../lib/admission/refusals.js'
 import { resolveOptions } from '../../lib/options/resolve.js'
 import { findRisks } from '../../lib/plugin/guards.js'
@@ -355,7 +356,7 @@ t.test('an adapter that stays away is warned of each minute, and events that are
     options: { adapter },
     settings: resolveOptions({}),
     limitWarnings: new LimitWarnings(log as never)
-  } as never)
+  } as never, () => 0)
   watch.look(0)
   t.match(lines.splice(0), [/^all of history\.bytes is used: rooms lose their oldest/])
   facts = { isUp: false, historyEvicted: 4 }
@@ -367,6 +368,25 @@ t.test('an adapter that stays away is warned of each minute, and events that are
   watch.look(185_000)
   watch.look(240_000)
   t.same(lines, [], 'the next outage has a minute of its own')
+})
+
+t.test('latest values that rooms of a node lose to its budget, and its broker keeps, are counted and warned of', async (t) => {
+  const adapter = memory()
+  const board = defineRoom('board/:id', {
+    events: { score: { data: Type.Object({ id: Type.String() }), delivery: 'latest', key: 'id' } }
+  })
+  const server = await start(t, { adapter, history: { bytes: 4_000 }, declare: (app) => { app.room(board, {}) } })
+  const peer = await connect(server, { token: server.token('ada'), rooms: ['board/1'] })
+  for (let n = 0; n < 20; n++) await server.app.rooms.broadcast('board/1', 'score', { id: `${n}` })
+  for (let n = 0; n < 20; n++) await peer.next('score')
+  t.equal(adapter.stats!().historyEvicted, 0)
+  const { historyEvicted } = (await server.app.rooms.stats()).adapter as { historyEvicted: number }
+  t.ok(historyEvicted > 5 && historyEvicted < 20, `${historyEvicted} of 20`)
+  const line = (): Line | undefined => warned(server).find(({ limit }) => limit === 'history.bytes')
+  t.match(await eventually('a warning', line, (found) => found !== undefined, 10_000), {
+    evicted: historyEvicted,
+    msg: /^all of history\.bytes is used: rooms lose their oldest events and values before their time; raise it/
+  })
 })
 
 t.test('what starts well and goes wrong later is one warning each at start, with what helps', async (t) => {
