@@ -11,9 +11,10 @@ interface Placed { readonly declaration: { readonly pattern: { readonly source: 
 
 /** A message of a client that is about to be handled; what it says of itself is read where it is recorded. */
 export interface TracedMessage extends Placed {
+  readonly declaration: Placed['declaration'] & { readonly messages: { has (type: string): boolean } }
   /** Name of the room. */
   readonly name: string
-  /** Name of the message. */
+  /** Name of the message, as its client calls it: there may be no such message. */
   readonly type: string
   readonly bytes: number
   readonly isRequest: boolean

@@ -9,6 +9,9 @@ import { contextOf, isSampled, traceparentOf } from './traceparent.js'
 /** Codes of messages that are a fault of the server; the others are the client's, and no errors of a server's span. */
 const FAULTS: ReadonlySet<string> = new Set(['internal', 'timeout', 'unavailable'])
 
+/** Name of all messages that nobody has declared, so that clients cannot add names without end. */
+const OTHER = '_OTHER'
+
 /**
  * The span above all that `sampleRatio` has left out, so that nothing below it begins a trace of its own. A sampler
  * that does not ask for the parent, and takes a part of the traces by their ids, takes none with this one.
@@ -43,7 +46,8 @@ export class RealtimeTracer implements Tracer {
     const { active, parent, link } = originOf(message)
     const above = trace.getSpan(parent)
     if (above === undefined ? this.#isLeftOut() : !isFollowed(above)) return unfollowed(active, parent, above, run)
-    const { declaration: { pattern: { source } }, type, isRequest, bytes } = message
+    const { declaration: { pattern: { source }, messages }, isRequest, bytes } = message
+    const type = messages.has(message.type) ? message.type : OTHER
     const span = this.#spans.start(`message ${source} ${type}`, {
       links: link === undefined ? [] : [link],
       kind: isRequest ? SpanKind.INTERNAL : SpanKind.SERVER,

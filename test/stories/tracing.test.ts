@@ -254,7 +254,7 @@ for (const transport of ['websocket', 'sse'] as const) {
 
 /** A chat whose handler makes a span of its own, as that of a database does, and says what is active there. */
 async function asking (t: Test): Promise<{
-  readonly say: (id: string, more?: object) => Promise<void>
+  readonly say: (id: string, more?: { readonly type?: string, readonly traceparent?: string }) => Promise<void>
   readonly post: (id: string, traceparent?: string) => Promise<void>
   readonly active: Array<string | undefined>
 }> {
@@ -282,7 +282,7 @@ async function asking (t: Test): Promise<{
     active,
     async say (id, more = {}) {
       peer.send({ type: 'say', room: 'chat/1', id, data: { text: 'hi' }, ...more })
-      await peer.next('ack')
+      await peer.next(more.type === undefined ? 'ack' : 'error')
     },
     async post (id, traceparent) {
       const { status } = await fetch(`${server.url}/ws/chat/1`, {
@@ -381,4 +381,16 @@ t.test('a sampleRatio that is no number from 0 to 1 is refused', async (t) => {
   for (const sampleRatio of [-0.1, 1.1, Number.NaN, '0.5' as never]) {
     t.throws(() => registerRealtimeInstrumentation({ sampleRatio }), { name: 'RangeError', message: /0 to 1/ })
   }
+})
+
+t.test('messages that no room declares have one name among spans, whatever a client calls them', async (t) => {
+  tracing.disable()
+  t.teardown(registerRealtimeInstrumentation())
+  const { say } = await asking(t)
+  await say('a', { type: CANARY })
+  await say('b', { type: 'toString' })
+  const made = await spansOf(/^message/, 2)
+  t.same(made.map(({ name, attributes }) => [name, attributes['realtime.message']]), [
+    ['message chat/:id _OTHER', '_OTHER'], ['message chat/:id _OTHER', '_OTHER']
+  ])
 })
