@@ -34,6 +34,7 @@ import type { ListAnswer, OwnConnections } from './own-connections.js'
 import type { Requests } from './requests.js'
 import { nameOf } from '../rooms/room-name.js'
 import { AT_ONCE, JOINED_AT_ONCE, peersOf, subjectOf, type Meant } from './targets.js'
+import type { ToldRevocations } from './told-revocations.js'
 
 export interface AppRoomsOptions {
   readonly node: string
@@ -44,6 +45,7 @@ export interface AppRoomsOptions {
   readonly acks: BroadcastAcks
   readonly slots: Slots
   readonly denials: Denials
+  readonly told: ToldRevocations
   readonly drain: Drain
   readonly adapter: Adapter
   readonly own: OwnConnections
@@ -314,7 +316,7 @@ export class AppRooms implements Rooms {
       peer.close('revoked', message)
       closed++
     })
-    await this.#tell({
+    await this.#options.told.tell({
       type: 'revoke',
       ...target,
       ...(message === undefined ? {} : { message }),
@@ -334,7 +336,7 @@ export class AppRooms implements Rooms {
     await inTurns(connections.ofUser(user), AT_ONCE, (peer) => {
       if (dispatch.joins.leaveByServer(peer, room, 'revoked', message)) left++
     })
-    await this.#tell({ type: 'expel', user, room, ...(message === undefined ? {} : { message }), until })
+    await this.#options.told.tell({ type: 'expel', user, room, ...(message === undefined ? {} : { message }), until })
     return left
   }
 

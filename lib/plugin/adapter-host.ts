@@ -2,6 +2,7 @@ import type { AdapterHost } from '../adapters/adapter.js'
 import type { ConnectionIds } from '../admission/connection-ids.js'
 import type { Slots } from '../admission/slots.js'
 import type { RemoteControl } from '../app/control.js'
+import type { ToldRevocations } from '../app/told-revocations.js'
 import type { Denials } from '../auth/denials.js'
 import type { Roster } from '../dispatch/roster.js'
 import { isNearly } from '../errors/limit-warnings.js'
@@ -16,13 +17,14 @@ export interface AdapterHostParts {
   readonly connectionIds: ConnectionIds
   readonly slots: Slots
   readonly denials: Denials
+  readonly told: ToldRevocations
   readonly roster: Roster
 }
 
 /** Makes what the adapter calls: events for the hub, messages of other nodes, and the state of its broker. */
 export function createAdapterHost (
   { app: { log }, settings, nodeId, adapter, failed, limitWarnings }: Foundation,
-  { hub, hooks, control, connectionIds, slots, denials, roster }: AdapterHostParts
+  { hub, hooks, control, connectionIds, slots, denials, told, roster }: AdapterHostParts
 ): AdapterHost {
   const host = hub.host
   let wasUp: boolean | undefined
@@ -70,7 +72,8 @@ export function createAdapterHost (
       return Promise.all([
         held,
         said(hub.restore(), 'presence'),
-        said(denials.restore(), 'denials')
+        said(denials.restore(), 'denials'),
+        said(told.again(), 'control')
       ]).then(() => undefined)
     }
   }

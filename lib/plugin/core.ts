@@ -6,6 +6,7 @@ import { Unread } from '../adapters/broker/unread.js'
 import { RemoteControl } from '../app/control.js'
 import { OwnConnections, type ListAnswer } from '../app/own-connections.js'
 import { Requests } from '../app/requests.js'
+import { ToldRevocations } from '../app/told-revocations.js'
 import type { Authentication } from '../auth/authentication.js'
 import type { Credentials } from '../auth/credentials.js'
 import type { Denials } from '../auth/denials.js'
@@ -47,6 +48,7 @@ export interface Core {
   readonly revocations: Revocations
   readonly credentials: Credentials
   readonly denials: Denials
+  readonly told: ToldRevocations
   readonly auth: Authentication
   readonly access: Access
   readonly rates: UserRateLimiter
@@ -83,6 +85,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
   const messages = createMessages(foundation)
   const credentials = createCredentials(foundation, server)
   const denials = createDenials(foundation)
+  const told = new ToldRevocations(adapter.control)
   const auth = createAuthentication(foundation, { credentials, denials, revocations })
   const access = new Access(hub, denials)
   const rates = new UserRateLimiter(settings.limits.rate, limitWarnings)
@@ -150,6 +153,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     revocations,
     credentials,
     denials,
+    told,
     auth,
     access,
     rates,

@@ -63,6 +63,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   'options that have no effect on a stream': 'two kinds, which the source names',
   'nodes that the broker names': 'kept by scripts of the broker, for which 2 000 nodes would have to live',
   'leases of presence': 'two leases, which the source names',
+  'revocations that other nodes were told of': EXPIRING,
   'limits among whose slots': EXPIRING,
   'why connections ended': EXPIRING,
   'packets of one turn': TURN,
