@@ -98,10 +98,9 @@ export class Joins {
 
   /**
    * Moves a member within a built-in room, in which every connection is from the start: after a reconnect it resumes
-   * where it was, without a second `onJoin`.
+   * where it was, without a second `onJoin`. One that is refused stays where it is, and hears on.
    */
   async #move (membership: Membership, request: JoinRequest): Promise<Pick<Entered, 'data' | 'start'>> {
-    membership.park()
     membership.former = request.former
     this.#options.rooms.succeed(membership, request.former)
     return await this.#options.rooms.rejoin(membership, request, false)

@@ -116,7 +116,8 @@ export class Polls {
         ? this.#enter(connection, enter, isMoved)
         : joins.resume(connection, entries, since, this.#missing.get(connection), isCurrent))
       this.#take(connection, link, isCurrent, cursorRooms, work).then((taken) => {
-        if (taken === undefined) return
+        // A poll that came meanwhile has parked its rooms.
+        if (taken === undefined || !isCurrent()) return
         const isFirst = cursor === undefined
         let hasNews = isFirst
         // A room may be named `__proto__`.

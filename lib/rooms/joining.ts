@@ -1,4 +1,4 @@
-import type { Adapter, PresenceChange, PresenceEntry, PresenceSnapshot } from '../adapters/adapter.js'
+import type { Adapter, PresenceChange, PresenceEntry, PresenceSnapshot, PresenceStore } from '../adapters/adapter.js'
 import type { Position } from '../protocol/position.js'
 import type { ResolvedRoom } from './declarations.js'
 import type { KnownTexts } from './known-texts.js'
@@ -142,7 +142,7 @@ export class Joining {
   }
 
   /**
-   * Continues with a parked member at the position that its next poll names.
+   * Continues with a member at the position that its next poll names, or that its client names after a reconnect.
    *
    * @param isContinued whether it polls without a break: what it reads then counts as delivered and not as resumed
    */
@@ -152,7 +152,7 @@ export class Joining {
       ? { since: request.since, resumed: true }
       : await this.plan(room, request)
     const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
-    const snapshot = await store?.snapshot(room.name, this.#presenceList)
+    const snapshot = store && await this.#listFor(membership, store)
     const position = since ?? room.position
     const knowing = { version: versionOf(room, request, resumed), known: request.known }
     membership.unpark(position, knowing, snapshot?.sequence, isContinued)
@@ -165,6 +165,17 @@ export class Joining {
         ...(room.texts?.isGrowing === true ? { growing: room.texts.growing } : {})
       },
       start: () => { room.start(membership, []) }
+    }
+  }
+
+  /** Reads the list of members for one of them, who hears of each change behind it once he starts. */
+  async #listFor (membership: Membership, store: PresenceStore): Promise<PresenceSnapshot> {
+    membership.heard = []
+    try {
+      return await store.snapshot(membership.name, this.#presenceList)
+    } catch (error) {
+      membership.room.tellHeard(membership)
+      throw error
     }
   }
 }

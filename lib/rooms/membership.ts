@@ -47,6 +47,8 @@ export interface RoomOfMember {
   catchUp (membership: Membership): void
   /** Lets events in behind the ack, after the changes of presence that came before it. */
   start (membership: Membership, changes: readonly PresenceChange[]): void
+  /** Tells a member the changes of presence that it has heard of. */
+  tellHeard (membership: Membership): void
   /** @returns false when it has left already */
   remove (membership: Membership): boolean
 }
@@ -78,6 +80,8 @@ export class Membership implements Follower, Walked, Offered {
   lost: Refusal | undefined
   /** What the application sent to the joining member; it goes out behind the replay. */
   held: Packet[] | undefined
+  /** Changes of presence since its list of members was asked for; they go out when it starts. */
+  heard: PresenceChange[] | undefined
   #known: number | undefined
   /** Number of late `latest` values that it has been shown up to the last answer but one, and up to the last one. */
   #late: readonly [before: number, last: number] = NONE
@@ -146,6 +150,7 @@ export class Membership implements Follower, Walked, Offered {
     if (this.state === 'left') return
     if (this.state === 'live') this.#answered(this.room.values.late)
     this.state = 'parked'
+    this.heard = undefined
     this.texts?.pause(undefined)
   }
 
@@ -158,7 +163,7 @@ export class Membership implements Follower, Walked, Offered {
     if (before !== late) this.#late = [last, late]
   }
 
-  /** Unparks it for the next poll. */
+  /** Lets it begin again where its peer stands, for the next poll or behind a break; `start` must follow. */
   unpark (
     position: Position,
     { version, known }: { readonly version?: number | undefined, readonly known?: KnownTexts | undefined },

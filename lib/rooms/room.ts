@@ -147,7 +147,8 @@ export class Room implements RoomOfMember {
 
   start (membership: Membership, changes: readonly PresenceChange[]): void {
     if (membership.state === 'left') return
-    for (const change of changes) this.#tell(membership, change, encodePresence(this.name, change))
+    for (const change of changes) this.#send(membership, change, encodePresence(this.name, change))
+    this.tellHeard(membership)
     const { epoch, offset } = membership.position
     // The position may be of another epoch, because the join began while this node learned of a new epoch, or before
     // that. A read of the history tells which.
@@ -343,8 +344,24 @@ export class Room implements RoomOfMember {
     for (const changes of this.#joining) changes.push(change)
   }
 
-  #tell (membership: Membership, { sequence }: PresenceChange, packet: Packet): void {
-    if (sequence <= membership.sequence || membership.state === 'left' || membership.state === 'parked') return
+  #tell (membership: Membership, change: PresenceChange, packet: Packet): void {
+    const { state, heard } = membership
+    if (state === 'left') return
+    // Its list of members is still to come, and a newer change that overtook it would make it an old one.
+    if (heard !== undefined) heard.push(change)
+    else if (state === 'joining') membership.heard = [change]
+    else if (state !== 'parked') this.#send(membership, change, packet)
+  }
+
+  tellHeard (membership: Membership): void {
+    const { heard = [], state } = membership
+    membership.heard = undefined
+    if (state === 'left' || state === 'parked') return
+    for (const change of heard) this.#send(membership, change, encodePresence(this.name, change))
+  }
+
+  #send (membership: Membership, { sequence }: PresenceChange, packet: Packet): void {
+    if (sequence <= membership.sequence) return
     membership.sequence = sequence
     membership.member.send(packet)
   }

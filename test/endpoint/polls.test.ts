@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import type { Adapter } from '../../lib/adapters/adapter.js'
+import type { Adapter, PresenceSnapshot, PresenceStore } from '../../lib/adapters/adapter.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { hashRooms } from '../../lib/protocol/cursor.js'
 import { connect, declareChat, eventually, poll, start, type PollAnswer } from '../helpers/net.js'
+import { proxied } from '../helpers/proxied.js'
 
 interface Held {
   readonly adapter: Adapter
@@ -120,13 +121,7 @@ t.test('a poll answers with what a room missed, though another room has news bef
     }
     return await inner.history!(room, query, settings)
   }
-  const adapter = new Proxy(inner, {
-    get (target, name) {
-      if (name === 'history') return history
-      const value: unknown = Reflect.get(target, name, target)
-      return typeof value === 'function' ? value.bind(target) as unknown : value
-    }
-  })
+  const adapter = proxied(inner, { history })
   const server = await start(t, { adapter })
   const token = server.token('ada')
   const rooms = ['chat/1', 'chat/2']
@@ -299,6 +294,37 @@ t.test('who polls has lost nothing where more events than the history keeps were
   await say('news')
   const { resumed, frames } = await poll(server, { token, rooms: ['chat/1'], query: { since: cursor, wait: '200' } })
   t.match([resumed, frames], [true, [{ type: 'said', data: { text: 'news' } }]])
+})
+
+t.test('who comes while the rooms of a poll are being entered is told to that poll, in order', async (t) => {
+  const inner = memory()
+  const waiting = new Map<string, () => void>()
+  const heldRooms = new Set<string>()
+  const store = inner.presence!
+  const snapshot = async (...asked: Parameters<PresenceStore['snapshot']>): Promise<PresenceSnapshot> => {
+    const taken = await store.snapshot(...asked)
+    // The poll is the first to ask; those who come ask behind it.
+    if (heldRooms.delete(asked[0])) await new Promise<void>((resolve) => { waiting.set(asked[0], resolve) })
+    return taken
+  }
+  const server = await start(t, {
+    adapter: proxied(inner, { presence: proxied(store, { snapshot }) }),
+    declare: (app) => { declareChat(app, { presence: true }) }
+  })
+  const rooms = ['chat/1', 'chat/2']
+  const token = server.token('ada')
+  const { cursor } = await poll(server, { token, rooms })
+  for (const room of rooms) heldRooms.add(room)
+  const polled = poll(server, { token, rooms, query: { since: cursor, wait: '300' } })
+  const users = ['bob', 'eve']
+  for (const [index, userId] of users.entries()) {
+    const room = rooms[index]!
+    const free = await eventually(room, () => waiting.get(room), (resolve) => resolve !== undefined)
+    await connect(server, { token: server.token(userId), rooms: ['chat/1'] })
+    free!()
+  }
+  const { frames } = await polled
+  t.match(frames, users.map((userId) => ({ type: 'presence', room: 'chat/1', data: { joined: [{ userId }] } })))
 })
 
 t.test('a room that a connection enters too late keeps the place of the same connection, which has come back', async (t) => {
