@@ -2,7 +2,7 @@ import { codes, type Code, type EndReason } from '../protocol/codes.js'
 import { encodeFrame, type Packet } from '../protocol/packet.js'
 import { noJson, parseCommand, type Command, type ErrorData, type InvalidFrame } from '../protocol/frames.js'
 import { parseJson } from '../protocol/json.js'
-import type { LeftFrame, ServerFrame } from '../protocol/server-frames.js'
+import type { ErrorFrame, LeftFrame, ServerFrame } from '../protocol/server-frames.js'
 import { pooled } from '../protocol/websocket-frame.js'
 import { isNearly } from '../errors/limit-warnings.js'
 import { Refusal } from '../errors/refusal.js'
@@ -37,6 +37,9 @@ export interface ConnectionHost<H extends Named> {
   /** Called when its transport is gone too, so that slots can be released. */
   onReleased (connection: Connection<H>): void
 }
+
+/** What a peer is told of a room that it is not in any more. */
+type LastFrame = LeftFrame | (ErrorFrame & { readonly room: string })
 
 export interface ConnectionOptions {
   readonly id: string
@@ -99,8 +102,10 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   #replayed = 0
   #onClosed: Array<() => void> | undefined
   #pings: Pings | undefined
-  /** Frames to be sent with the next poll: at most one for each room, and `MAX_OWED` questions. */
+  /** Questions to be sent with the next poll: at most `MAX_OWED`. */
   #owed: Packet[] | undefined
+  /** The last frame of each room that its polling peer must not miss, and whether an answer with it has been made. */
+  #unheard: Map<string, { readonly packet: Packet, isTold: boolean }> | undefined
 
   constructor (host: ConnectionHost<H>, { id, address, identity }: ConnectionOptions) {
     this.#host = host
@@ -140,6 +145,11 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     if (link.transport === 'polling') {
       for (const id of this.#pings?.payloads ?? []) this.sendFrame({ type: 'ping', id })
     }
+    for (const [room, { packet }] of this.#unheard ?? []) {
+      // It may have come back meanwhile.
+      if (this.rooms.get(room) === undefined) this.send(packet)
+      else this.#unheard!.delete(room)
+    }
     const owed = this.#owed
     this.#owed = undefined
     if (owed !== undefined) for (const packet of owed) this.send(packet)
@@ -169,13 +179,27 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Takes all frames that wait, for a poll. They count as delivered, because the caller writes them now. */
   take (): Packet[] {
     this.#host.onSaying?.(this)
+    if (this.#unheard !== undefined) for (const each of this.#unheard.values()) each.isTold = true
     return this.#outbox?.take() ?? []
   }
 
-  /** Sends a frame that the peer must not miss: between two polls it is kept for the next one. */
-  sendSurely (frame: LeftFrame): void {
-    if (this.isParked) (this.#owed ??= []).push(encodeFrame(frame))
-    else this.sendFrame(frame)
+  /** Sends a frame that the peer must not miss: one that polls gets it with each answer until it has heard one. */
+  sendSurely (frame: LastFrame): void {
+    if (this.transport !== 'polling') return this.sendFrame(frame)
+    this.#host.onSaying?.(this)
+    const packet = encodeFrame(frame)
+    this.#unheard ??= new Map()
+    this.#unheard.set(frame.room, { packet, isTold: false })
+    this.send(packet)
+  }
+
+  /** Rooms whose last frame the peer may not have heard. */
+  get unheard (): Iterable<string> { return this.#unheard?.keys() ?? [] }
+
+  /** Tells that the peer has heard the last answer. */
+  heard (): void {
+    for (const [room, { isTold }] of this.#unheard ?? []) if (isTold) this.#unheard!.delete(room)
+    if (this.#unheard?.size === 0) this.#unheard = undefined
   }
 
   /**

@@ -297,7 +297,7 @@ export class Joins {
         } else if (isForNow(result.refusal)) refused.push(result)
         else {
           entered.push(result)
-          connection.sendError(result.refusal.data, undefined, name)
+          connection.sendSurely({ type: 'error', room: name, data: result.refusal.data })
         }
       }
     }

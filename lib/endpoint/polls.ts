@@ -43,6 +43,8 @@ export class Polls {
   readonly #entering = new Map<Peer, Promise<void>>()
   /** Answers that their peers have not read yet, each with a function that ends it. */
   readonly #unread = new Map<Peer, () => void>()
+  /** The cursors of answers that say of rooms that their peers are out: who polls with such a one has heard so. */
+  readonly #told = new WeakMap<Peer, string>()
   /** Rooms that refused a connection for the moment. */
   readonly #missing = new WeakMap<Peer, Set<string>>()
 
@@ -76,6 +78,7 @@ export class Polls {
       rooms: {},
       frames: []
     }
+    if (this.#told.get(connection) === before.cursor) connection.heard()
     return await new Promise<PollAnswer | Refusal>((resolve, reject) => {
       let rooms: Record<string, unknown> = {}
       let isResumed = true
@@ -94,13 +97,21 @@ export class Polls {
           const packets = connection.take()
           if (connection.ending !== undefined) return finish(inHttp(connection.ending))
           for (const packet of packets) track.see(packet)
+          let isHeard = true
+          for (const room of connection.unheard) {
+            isHeard = false
+            if (connection.rooms.get(room) === undefined) track.leave(room)
+          }
           for (const { name, place } of connection.rooms.all()) if (place !== undefined) track.reach(name, place)
           const cost = Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER)
           connection.charge(cost)
           // A client that opens another connection for each poll would have a new bucket each time.
           if (known === undefined) this.#options.charge(connection.userId, cost)
           this.#park(connection, cursorRooms)
-          finish({ connectionId: connection.id, cursor: track.toString(), resumed: isResumed, rooms, frames: packets })
+          const told = track.toString()
+          if (isHeard) this.#told.delete(connection)
+          else this.#told.set(connection, told)
+          finish({ connectionId: connection.id, cursor: told, resumed: isResumed, rooms, frames: packets })
         }
       })
       const isCurrent = (): boolean => this.#open.get(connection)?.link === link

@@ -83,7 +83,17 @@ export class CursorTrack {
   reach (room: string, { epoch, offset }: Position): void {
     const index = this.#index.get(room)
     const entry = index === undefined ? undefined : this.#entries[index]!
-    if (entry?.position?.epoch === epoch && offset > entry.position.offset) entry.position = { epoch, offset }
+    const { position } = entry ?? {}
+    // A room that the server has taken the peer out of, and put it into again, has no place yet.
+    if (position === undefined || (position.epoch === epoch && offset > position.offset)) {
+      if (entry !== undefined) entry.position = { epoch, offset }
+    }
+  }
+
+  /** Forgets the place in a room that the peer is no longer in: by the cursor one knows that it has heard so. */
+  leave (room: string): void {
+    const index = this.#index.get(room)
+    if (index !== undefined) this.#entries[index] = {}
   }
 
   /**

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Adapter, PresenceSnapshot, PresenceStore } from '../../lib/adapters/adapter.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
@@ -325,6 +325,65 @@ t.test('who comes while the rooms of a poll are being entered is told to that po
   }
   const { frames } = await polled
   t.match(frames, users.map((userId) => ({ type: 'presence', room: 'chat/1', data: { joined: [{ userId }] } })))
+})
+
+t.test('who polls again because an answer was lost is told once more that the server took him out of the room', async (t) => {
+  const server = await start(t)
+  const rooms = ['chat/1', 'chat/2']
+  const token = server.token('ada')
+  const ask = async (since?: string, signal?: AbortSignal): Promise<PollAnswer> => await poll(
+    server,
+    { token, rooms, query: since === undefined ? {} : { since, wait: '50' } },
+    signal
+  )
+  const first = await ask()
+  const takeOut = async (): Promise<void> => { await server.app.rooms.leave({ connection: first.connectionId }, 'chat/1') }
+  await takeOut()
+  const left = [{ type: 'left', room: 'chat/1', data: { code: 'left' } }]
+  for (const time of ['first', 'second']) t.match((await ask(first.cursor)).frames, left, `the ${time} time`)
+  // Nor is it told by a poll that is given up.
+  const stop = new AbortController()
+  const before = server.lines.length
+  const given = ask(first.cursor, stop.signal).catch(() => 'given up')
+  await eventually('the poll', () => server.lines.length, (count) => count > before)
+  stop.abort()
+  await given
+  const told = await ask(first.cursor)
+  t.match(told.frames, left)
+  t.same(Object.keys(told.rooms), ['chat/2'])
+  const next = await ask(told.cursor)
+  t.same([next.frames, next.resumed, Object.keys(next.rooms)], [[], true, ['chat/2']], 'who has heard it is not told again')
+  t.same((await ask(next.cursor)).frames, [])
+})
+
+t.test('who is put into a room again before he heard that he was out is told no more that he is', async (t) => {
+  const server = await start(t)
+  const token = server.token('ada')
+  const ask = async (since?: string): Promise<PollAnswer> => await poll(
+    server,
+    { token, rooms: ['chat/1'], query: since === undefined ? {} : { since, wait: '100' } }
+  )
+  const { connectionId, cursor } = await ask()
+  const target = { connection: connectionId }
+  await server.app.rooms.leave(target, 'chat/1')
+  // Only an open poll can be put into a room, and one that has something to tell is soon over.
+  const answer = await eventually('a poll in which it is in again', async () => {
+    const ending = { isOver: false }
+    const polled = ask(cursor).finally(() => { ending.isOver = true })
+    let joined = 0
+    while (joined === 0 && !ending.isOver) {
+      joined = await server.app.rooms.join(target, 'chat/1')
+      await setImmediate()
+    }
+    return { joined, ...await polled }
+  }, ({ joined }) => joined === 1)
+  t.match(answer.frames, [{ type: 'left' }, { type: 'joined' }])
+  await server.app.rooms.broadcast('chat/1', 'said', { text: 'hello', by: 'x' })
+  for (const since of [cursor, answer.cursor]) {
+    const { frames, rooms } = await ask(since)
+    t.match(frames, [{ type: 'said', data: { text: 'hello' } }])
+    t.same(Object.keys(rooms), ['chat/1'])
+  }
 })
 
 t.test('a room that a connection enters too late keeps the place of the same connection, which has come back', async (t) => {

@@ -44,9 +44,20 @@ t.test('a place moves past events that leave the peer out, never back and never 
     places.push(decodeCursor(String(track), ROOMS)!.entries[0]!.position)
   }
   t.same(places, Array(3).fill({ epoch: EPOCH, offset: 9 }))
-  track.reach('chat/2', { epoch: EPOCH, offset: 9 })
+  const before = String(track)
   track.reach('chat/3', { epoch: EPOCH, offset: 9 })
-  t.equal(decodeCursor(String(track), ROOMS)!.entries[1]!.position, undefined, 'nor into a room that was not entered')
+  t.equal(String(track), before, 'nor in a room that is not of the URL')
+})
+
+t.test('a room that the peer is out of has no place, and another one once the peer is in it again', async (t) => {
+  const track = new CursorTrack(ID, ROOMS)
+  const placeOf = (): unknown => decodeCursor(String(track), ROOMS)!.entries[0]!.position
+  track.enter('chat/1', { epoch: EPOCH, offset: 3 })
+  track.leave('chat/1')
+  track.leave('chat/3')
+  t.equal(placeOf(), undefined)
+  track.reach('chat/1', { epoch: EPOCH, offset: 2 })
+  t.same(placeOf(), { epoch: EPOCH, offset: 2 })
 })
 
 t.test('a cursor is the part of its stream and that of its places, for any places', async (t) => {
