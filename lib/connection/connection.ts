@@ -64,6 +64,8 @@ function reasonOf (code: number): EndReason {
 
 /** Questions that wait for the next poll. */
 const MAX_OWED = 16
+/** Last frames of rooms that a polling peer gets again; beyond them the oldest is not repeated. */
+const MAX_UNHEARD = 256
 
 /** One authenticated live link as the server knows it. */
 export class Connection<H extends Named = Named> implements LinkEvents {
@@ -190,6 +192,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     const packet = encodeFrame(frame)
     this.#unheard ??= new Map()
     this.#unheard.set(frame.room, { packet, isTold: false })
+    if (this.#unheard.size > MAX_UNHEARD) this.#unheard.delete(this.#unheard.keys().next().value!)
     this.send(packet)
   }
 
