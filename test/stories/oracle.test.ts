@@ -69,6 +69,18 @@ const CASES: readonly Case[] = [
     expected: {}
   },
   {
+    title: 'what a resume passes over is lost where it is of another, and a later loss that is told is none',
+    journal: [accepted('p:1', 'e', 1), accepted('said-u-1', 'e', 2), accepted('p:3', 'e', 3), accepted('p:4', 'e', 4)],
+    tell: (record) => {
+      record.entered(ROOM, { epoch: 'e', offset: 0 }, false, undefined)
+      record.event(ROOM, 'p:1', 1)
+      record.entered(ROOM, { epoch: 'e', offset: 2 }, true, { epoch: 'e', offset: 1 })
+      record.entered(ROOM, { epoch: 'e', offset: 3 }, true, { epoch: 'e', offset: 2 })
+      record.gap(ROOM, 'f', undefined, 0)
+    },
+    expected: { lost: 1 }
+  },
+  {
     title: 'an empty gap excuses nothing: all of the epoch before has to come',
     journal: [...published(2), accepted('p:3', 'f', 2)],
     tell: (record) => {

@@ -68,9 +68,10 @@ export function stretchesOf (entries: readonly Entry[]): Stretch[] {
   for (const entry of entries) {
     if (entry.is === 'entered') {
       const { asked, isResumed, position } = entry
-      const isSame: boolean = current?.epoch === position.epoch && current.to === position.offset
       if (asked === undefined || !isResumed) begin(entry, position.epoch, position.offset, true)
-      else if (!isSame) begin(entry, position.epoch, position.offset, false)
+      // What it passes over must be what it was to be left out of.
+      else if (current?.epoch === position.epoch && current.to <= position.offset) current.to = position.offset
+      else begin(entry, position.epoch, position.offset, false)
     } else if (entry.is === 'gap') {
       const { epoch, from, to } = entry
       if (from === undefined) begin(entry, epoch, to, true)
