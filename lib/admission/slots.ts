@@ -269,9 +269,7 @@ export class Slots {
     if (held === undefined || place === undefined) return
     held.rooms!.delete(name)
     bump(this.#rooms, name, -1)
-    const { fence } = place
-    place.fence = 0
-    if (fence > 0) this.#leases?.giveBack({ key: roomKey(name), holder, fence })
+    this.#givePlaceBack(holder, name, place)
   }
 
   /**
@@ -284,11 +282,7 @@ export class Slots {
     const held = this.#holders.get(holder)
     if (held === undefined) return
     this.#giveUserBack(holder, held)
-    for (const [name, place] of held.rooms ?? []) {
-      const { fence } = place
-      place.fence = 0
-      if (fence > 0) this.#leases?.giveBack({ key: roomKey(name), holder, fence })
-    }
+    for (const [name, place] of held.rooms ?? []) this.#givePlaceBack(holder, name, place)
   }
 
   /**
@@ -352,6 +346,13 @@ export class Slots {
     if (fence === 0) return
     held.userFence = 0
     this.#leases?.giveBack({ key: userKey(held.user), holder, fence })
+  }
+
+  #givePlaceBack (holder: string, name: string, place: Place): void {
+    const { fence } = place
+    if (fence === 0) return
+    place.fence = 0
+    this.#leases?.giveBack({ key: roomKey(name), holder, fence })
   }
 
   release (holder: string): void {

@@ -9,6 +9,7 @@ import { Refusal } from '../errors/refusal.js'
 import { Beat } from './beat.js'
 import type { Flusher } from './flusher.js'
 import type { Identity } from './identity.js'
+import { LastFrames } from './last-frames.js'
 import { NamedSet, type Named } from './named-set.js'
 import { LINK_BUFFER, type Link, type LinkEvents, type Transport } from './link.js'
 import { Outbox, type OutboxCounters, type Passed } from './outbox.js'
@@ -64,8 +65,6 @@ function reasonOf (code: number): EndReason {
 
 /** Questions that wait for the next poll. */
 const MAX_OWED = 16
-/** Last frames of rooms that a polling peer gets again; beyond them the oldest is not repeated. */
-const MAX_UNHEARD = 256
 
 /** One authenticated live link as the server knows it. */
 export class Connection<H extends Named = Named> implements LinkEvents {
@@ -106,8 +105,8 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   #pings: Pings | undefined
   /** Questions to be sent with the next poll: at most `MAX_OWED`. */
   #owed: Packet[] | undefined
-  /** The last frame of each room that its polling peer must not miss, and whether an answer with it has been made. */
-  #unheard: Map<string, { readonly packet: Packet, isTold: boolean }> | undefined
+  /** Made for the first room that its polling peer is told to be out of. */
+  #last: LastFrames | undefined
 
   constructor (host: ConnectionHost<H>, { id, address, identity }: ConnectionOptions) {
     this.#host = host
@@ -147,11 +146,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     if (link.transport === 'polling') {
       for (const id of this.#pings?.payloads ?? []) this.sendFrame({ type: 'ping', id })
     }
-    for (const [room, { packet }] of this.#unheard ?? []) {
-      // It may have come back meanwhile.
-      if (this.rooms.get(room) === undefined) this.send(packet)
-      else this.#unheard!.delete(room)
-    }
+    for (const packet of this.#last?.due((room) => this.rooms.get(room) !== undefined) ?? []) this.send(packet)
     const owed = this.#owed
     this.#owed = undefined
     if (owed !== undefined) for (const packet of owed) this.send(packet)
@@ -181,7 +176,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Takes all frames that wait, for a poll. They count as delivered, because the caller writes them now. */
   take (): Packet[] {
     this.#host.onSaying?.(this)
-    if (this.#unheard !== undefined) for (const each of this.#unheard.values()) each.isTold = true
+    this.#last?.told()
     return this.#outbox?.take() ?? []
   }
 
@@ -190,20 +185,15 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     if (this.transport !== 'polling') return this.sendFrame(frame)
     this.#host.onSaying?.(this)
     const packet = encodeFrame(frame)
-    this.#unheard ??= new Map()
-    this.#unheard.set(frame.room, { packet, isTold: false })
-    if (this.#unheard.size > MAX_UNHEARD) this.#unheard.delete(this.#unheard.keys().next().value!)
+    ;(this.#last ??= new LastFrames()).add(frame.room, packet)
     this.send(packet)
   }
 
   /** Rooms whose last frame the peer may not have heard. */
-  get unheard (): Iterable<string> { return this.#unheard?.keys() ?? [] }
+  get unheard (): Iterable<string> { return this.#last?.rooms ?? [] }
 
   /** Tells that the peer has heard the last answer. */
-  heard (): void {
-    for (const [room, { isTold }] of this.#unheard ?? []) if (isTold) this.#unheard!.delete(room)
-    if (this.#unheard?.size === 0) this.#unheard = undefined
-  }
+  heard (): void { this.#last?.heard() }
 
   /**
    * Sends a packet that waits for its peer's answer: between two polls it is kept for the next one.

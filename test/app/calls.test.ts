@@ -1,8 +1,8 @@
-import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import realtime, { createPublisher, defineRoom } from '../../lib/index.js'
+import realtime, { createPublisher } from '../../lib/index.js'
 import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
+import { ai } from '../helpers/growing-room.js'
 import { chat, declareChat, everyone, inbox, start } from '../helpers/net.js'
 
 const circle: Record<string, unknown> = {}
@@ -46,17 +46,6 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   cancel: ['ai/1', 'answer', 'a'],
   clear: ['chat/1']
 }
-
-const ai = defineRoom('ai/:id', {
-  events: {
-    answer: {
-      data: Type.Object({ id: Type.String(), text: Type.String() }),
-      delivery: 'append',
-      key: 'id',
-      append: 'text'
-    }
-  }
-})
 
 const CODED = /^(REALTIME_ERR_[A-Z_]+|[a-z_]+)$/
 

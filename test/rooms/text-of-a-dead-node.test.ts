@@ -1,23 +1,12 @@
-import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import type { Adapter, RoomSettings, TextStore } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { node } from '../../lib/adapters/contract/host.js'
-import { defineRoom } from '../../lib/index.js'
+import { ai } from '../helpers/growing-room.js'
 import { BROKERS, CLUSTER } from '../helpers/brokers.js'
 import { eventually, start } from '../helpers/net.js'
 import { missing } from '../helpers/servers.js'
 
-const ai = defineRoom('ai/:id', {
-  events: {
-    answer: {
-      data: Type.Object({ id: Type.String(), text: Type.String() }),
-      delivery: 'append',
-      key: 'id',
-      append: 'text'
-    }
-  }
-})
 const settings: RoomSettings = {
   history: false,
   latest: false,

@@ -1,19 +1,9 @@
-import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import { defineRoom, Refusal } from '../../lib/index.js'
+import { Refusal } from '../../lib/index.js'
+import { ai } from '../helpers/growing-room.js'
 import { behind, dial, rejection, until } from '../helpers/client.js'
 import { connect, start, TRANSPORTS, type Frame, type Running } from '../helpers/net.js'
 
-const ai = defineRoom('ai/:id', {
-  events: {
-    answer: {
-      data: Type.Object({ id: Type.String(), text: Type.String() }),
-      delivery: 'append',
-      key: 'id',
-      append: 'text'
-    }
-  }
-})
 const room = ai.at({ id: '1' })
 const declare = (app: Running['app']): void => { app.room(ai, { flush: 5 }) }
 const isEnd = ({ end }: Frame): boolean => end !== undefined

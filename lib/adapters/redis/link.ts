@@ -7,7 +7,7 @@ import { Standing, type Asking } from '../broker/standing.js'
 import { limitAttempts, makeClients, messageOf, type Client, type Servers, type Shard } from './clients.js'
 import { ServerClock } from './clock.js'
 import { ShardChannels } from './shard-channels.js'
-import { isConnected, Leaders, nameOf, probesOf, slotOf } from './shards.js'
+import { isConnected, Leaders, leadersOf, nameOf, probesOf, slotOf } from './shards.js'
 import type { Script } from './scripts/script.js'
 import { Unreachable, unreachableFor } from './unreachable.js'
 
@@ -318,25 +318,25 @@ export class RedisLink {
     else this.#options.onDown()
   }
 
+  /** Reads the clocks of all servers that are connected. */
+  async #readClocks (): Promise<void> {
+    if (this.#isCluster) await this.#askShards(({ status }) => status === 'ready')
+    else await this.#readClock(() => '', async () => await this.#commands!.call('TIME'))
+  }
+
   /**
-   * Reads the clocks of all servers that are connected. One that answers is not away, whatever was found before.
+   * Asks shards of a cluster for their time. One that answers is not away, whatever was found before; the connection to
+   * one that is silent is given up.
    *
-   * @param isCheck whether connections that are being made are waited for, and shards that were used are connected to
-   *   again: each may have lost what this node holds there
-   * @returns shards of a cluster that have answered
+   * @returns those that have answered
    */
-  async #readClocks (isCheck = false): Promise<ReadonlySet<string>> {
+  async #askShards (isMeant: (shard: Shard, name: string) => boolean): Promise<ReadonlySet<string>> {
     const there = new Set<string>()
-    if (!this.#isCluster) {
-      await this.#readClock(() => '', async () => await this.#commands!.call('TIME'))
-      return there
-    }
     const nodes = this.#commands?.nodes?.('master') ?? []
     const named = nodes.map((node) => [nameOf(node), node] as const)
     this.#forgetShards(new Set(named.map(([name]) => name)))
     await Promise.all(named.map(async ([name, node]) => {
-      const isMeant = isCheck ? isConnected(node) || this.#leaders.isKnown(name) : node.status === 'ready'
-      if (!isMeant) return
+      if (!isMeant(node, name)) return
       await this.#readClock(() => name, async () => await node.call('TIME')).then(
         () => {
           there.add(name)
@@ -362,8 +362,7 @@ export class RedisLink {
     const names = [...this.#clocks.keys(), ...this.#standings.keys()]
     const known = names.filter((name) => name !== '' && !connected.has(name))
     if (known.length === 0) return
-    const owners = new Set<string | undefined>()
-    for (const slot of this.#commands?.slots ?? []) owners.add(slot?.[0])
+    const owners = leadersOf(this.#commands?.slots ?? [])
     for (const name of known) {
       if (owners.has(name)) continue
       this.#clocks.delete(name)
@@ -391,7 +390,9 @@ export class RedisLink {
     if (this.#isBeating) return
     this.#isBeating = true
     if (this.#isCluster) {
-      await this.#lookAtSubscriptions(await this.#readClocks(true))
+      // One that has been used is connected to again at once, since it may have lost what this node holds there.
+      const there = await this.#askShards((shard, name) => isConnected(shard) || this.#leaders.isKnown(name))
+      await this.#lookAtSubscriptions(there)
       this.#isBeating = false
       if (this.#isReplaced && this.isUp) {
         this.#isReplaced = false

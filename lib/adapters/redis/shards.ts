@@ -8,6 +8,13 @@ export interface Probe { readonly shard: string, readonly channel: string }
 /** Name of a shard, as `slots` of the client has it. */
 export function nameOf ({ options: { host = '', port = 0 } }: Shard): string { return `${host}:${port}` }
 
+/** Names of the shards that serve any slot. */
+export function leadersOf (slots: ReadonlyArray<readonly string[] | undefined>): Set<string> {
+  const names = new Set<string>()
+  for (const slot of slots) if (slot?.[0] !== undefined) names.add(slot[0])
+  return names
+}
+
 /** Whether there is a connection to the shard, or one is being made: it has none before its first command. */
 export function isConnected ({ status }: Shard): boolean {
   return status === 'ready' || status === 'connect' || status === 'connecting'
@@ -20,8 +27,7 @@ export function isConnected ({ status }: Shard): boolean {
  * @param slots the shard that serves each slot
  */
 export function probesOf (slots: ReadonlyArray<readonly string[] | undefined>): Probe[] {
-  const missing = new Set<string>()
-  for (const slot of slots) if (slot?.[0] !== undefined) missing.add(slot[0])
+  const missing = leadersOf(slots)
   const probes: Probe[] = []
   for (let tag = 0, most = missing.size * TRIES; tag < most && missing.size > 0; tag++) {
     const channel = `probe:{${tag}}`
@@ -48,8 +54,7 @@ export class Leaders {
    */
   areNow (slots: ReadonlyArray<readonly string[] | undefined>): boolean {
     const before = this.#names
-    const names = this.#names = new Set<string>()
-    for (const slot of slots) if (slot?.[0] !== undefined) names.add(slot[0])
+    const names = this.#names = leadersOf(slots)
     for (const name of before) if (!names.has(name)) this.#gone.add(name)
     for (const name of names) this.#gone.delete(name)
     for (const name of this.#runs.keys()) if (!names.has(name)) this.#runs.delete(name)

@@ -14,9 +14,9 @@ export async function refusal (response: Response): Promise<Refused> {
   return {
     ...refused(
       'unavailable',
-        `HTTP ${status}`,
-        status === 204 ? 'never' : status === 401 ? 'refresh' : 'backoff',
-        retryAfter(response)
+      `HTTP ${status}`,
+      status === 204 ? 'never' : status === 401 ? 'refresh' : 'backoff',
+      retryAfter(response)
     ),
     ...status === 404 && NOT_FOUND,
     ...await response.json().catch(() => undefined) as FrameData
