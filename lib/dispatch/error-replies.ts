@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Peer } from '../admission/peer.js'
 import type { Refusals } from '../admission/refusals.js'
-import { refusalOf, type Refusal } from '../errors/refusal.js'
+import { isForNow, refusalOf, type Refusal } from '../errors/refusal.js'
 import type { Ledger } from '../stats/ledger.js'
 
 export interface ErrorRepliesOptions {
@@ -23,6 +23,14 @@ export class ErrorReplies {
     this.#options.ledger.errored(counted)
     this.note(connection, refusal, room)
     connection.sendError(refusal.data, id, room)
+  }
+
+  /** Refuses a room that a connection is opened with: surely, where the room refuses it for good. */
+  refuseRoom (connection: Peer, refusal: Refusal, room: string): void {
+    if (isForNow(refusal)) return this.refuse(connection, refusal, undefined, room)
+    this.#options.ledger.errored(refusal.word)
+    this.note(connection, refusal, room)
+    connection.sendSurely({ type: 'error', room, data: refusal.data })
   }
 
   /** Notes a refusal for the operator only. */

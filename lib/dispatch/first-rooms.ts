@@ -121,7 +121,7 @@ export class FirstRooms {
     if (packet !== undefined) connection.send(packet)
     for (const start of starts) start()
     for (const result of entered) {
-      if ('refusal' in result) replies.refuse(connection, result.refusal, undefined, result.name)
+      if ('refusal' in result) replies.refuseRoom(connection, result.refusal, result.name)
     }
   }
 }

@@ -3,7 +3,7 @@ import { whoIs, type Peer } from '../admission/peer.js'
 import type { Slots } from '../admission/slots.js'
 import type { Revocations } from '../auth/revocations.js'
 import type { Identity } from '../connection/identity.js'
-import { Refusal } from '../errors/refusal.js'
+import { isForNow, Refusal } from '../errors/refusal.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { codes, isCode, isForGood, type EndReason } from '../protocol/codes.js'
 import { formerOf } from '../protocol/cursor.js'
@@ -328,6 +328,3 @@ export class Joins {
   /** Makes the bound for the member lists of one answer. */
   #memberLists (): MemberLists { return new MemberLists(this.#options.answer) }
 }
-
-/** Whether the same request may succeed later. */
-export function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }

@@ -2,8 +2,8 @@ import type { Control } from '../adapters/adapter.js'
 import { LINK_BUFFER } from '../connection/link.js'
 import type { Admitted } from '../admission/admission.js'
 import type { Peer } from '../admission/peer.js'
-import { isForNow, type JoinResult, type Joins, type TakenRooms } from '../dispatch/joins.js'
-import { Refusal } from '../errors/refusal.js'
+import type { JoinResult, Joins, TakenRooms } from '../dispatch/joins.js'
+import { isForNow, Refusal } from '../errors/refusal.js'
 import { CursorTrack } from '../transports/cursor-track.js'
 import { PollLink } from '../transports/polling.js'
 import type { PollAnswer } from './poll-answer.js'
@@ -69,7 +69,9 @@ export class Polls {
     // A client that polls again has given up the answer before.
     this.#unread.get(connection)?.()
     const track = new CursorTrack(connection.id, cursorRooms)
-    for (const { name, request } of entries) track.begin(name, request)
+    for (const [index, { name, request }] of entries.entries()) {
+      track.begin(name, { ...request, isOut: cursor?.entries[index]?.isOut })
+    }
     // Whoever reads this has been told nothing, so it stands where it stood, though its rooms may have been entered.
     const before: PollAnswer = {
       connectionId: connection.id,
@@ -102,7 +104,7 @@ export class Polls {
             isHeard = false
             if (connection.rooms.get(room) === undefined) track.leave(room)
           }
-          for (const { name, place } of connection.rooms.all()) if (place !== undefined) track.reach(name, place)
+          for (const { name, place } of connection.rooms.all()) track.reach(name, place)
           const cost = Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER)
           connection.charge(cost)
           // A client that opens another connection for each poll would have a new bucket each time.

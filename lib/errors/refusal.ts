@@ -141,3 +141,6 @@ export function ofUser<E> (error: E, userId: string): E {
   if (error instanceof Refusal) error.userId ??= userId
   return error
 }
+
+/** Whether the same request may succeed later. */
+export function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }

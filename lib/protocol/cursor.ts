@@ -11,6 +11,8 @@ export interface CursorEntry {
   grown?: number | undefined
   /** Of the texts that grew last: how much the peer has of each, by the version with which it began. */
   lengths?: ReadonlyMap<number, number> | undefined
+  /** The server has said that the peer is out of the room; there is nothing else then. */
+  isOut?: boolean | undefined
 }
 
 /**
@@ -23,6 +25,8 @@ export interface Cursor {
 }
 
 const VERSION = '1'
+/** A room that the peer is out of; a node of an earlier version reads it as one without a place. */
+const OUT = '-:'
 
 /** Four bytes (FNV-1a) that tell the cursor of another list of rooms apart. */
 export function hashRooms (rooms: readonly string[]): string {
@@ -47,7 +51,11 @@ export function encodeStream (connection: string, rooms: string): string {
 /** Writes where a stream or poll stands in each of its rooms. */
 export function placesOf (entries: readonly CursorEntry[]): string {
   let text = ''
-  for (const { position, presence, version, grown, lengths } of entries) {
+  for (const { position, presence, version, grown, lengths, isOut } of entries) {
+    if (isOut === true) {
+      text += `.${OUT}`
+      continue
+    }
     text += position === undefined ? '.-' : `.${position.epoch}:${position.offset.toString(36)}`
     if (presence !== undefined || version !== undefined || grown !== undefined) {
       text += `:${presence?.toString(36) ?? ''}:${version?.toString(36) ?? ''}`
@@ -81,6 +89,7 @@ function parseNumber (text: string | undefined): number | undefined | null {
 }
 
 function parseEntry (text: string): CursorEntry | undefined {
+  if (text === OUT) return { isOut: true }
   const parts = text.split(':')
   const bare = parts[0] === '-'
   const [presence, version, grown, ...lengths] = parts.slice(bare ? 1 : 2)

@@ -24,7 +24,7 @@ export class CursorTrack {
   /** Sets where the peer says that it stands, so that a room that cannot be entered now keeps its place. */
   begin (
     room: string,
-    { since, sequence, version, known }: {
+    { since, sequence, version, known, isOut }: {
       readonly since?: Position | undefined
       readonly sequence?: number | undefined
       readonly version?: number | undefined
@@ -32,11 +32,13 @@ export class CursorTrack {
         readonly version?: number | undefined
         readonly lengths?: ReadonlyMap<number, number> | undefined
       } | undefined
+      readonly isOut?: boolean | undefined
     }
   ): void {
     const index = this.#index.get(room)
     if (index === undefined) return
     this.#entries[index] = {
+      isOut,
       position: since,
       presence: sequence,
       version,
@@ -59,6 +61,7 @@ export class CursorTrack {
     const { presence } = this.#entries[index]!
     this.#entries[index] = {
       ...this.#entries[index],
+      isOut: undefined,
       position: epoch === undefined ? undefined : { epoch, offset: offset! },
       presence: members?.sequence ?? presence
     }
@@ -79,21 +82,32 @@ export class CursorTrack {
     return true
   }
 
-  /** Moves the place in a room past events of the same epoch that leave the peer out, so that none was written. */
-  reach (room: string, { epoch, offset }: Position): void {
+  /**
+   * Moves the place in a room that the peer is in past events of the same epoch that leave the peer out, so that none
+   * was written.
+   *
+   * @param place absent in a room that keeps no history
+   */
+  reach (room: string, place: Position | undefined): void {
     const index = this.#index.get(room)
-    const entry = index === undefined ? undefined : this.#entries[index]!
-    const { position } = entry ?? {}
-    // A room that the server has taken the peer out of, and put it into again, has no place yet.
-    if (position === undefined || (position.epoch === epoch && offset > position.offset)) {
-      if (entry !== undefined) entry.position = { epoch, offset }
+    if (index === undefined) return
+    const entry = this.#entries[index]!
+    // The server may have taken the peer out of it, and put it into it again.
+    entry.isOut = undefined
+    const { position } = entry
+    if (place === undefined) return
+    if (position === undefined || (position.epoch === place.epoch && place.offset > position.offset)) {
+      entry.position = place
     }
   }
 
-  /** Forgets the place in a room that the peer is no longer in: by the cursor one knows that it has heard so. */
+  /**
+   * Forgets the place in a room that the peer is no longer in, and notes that it is out: by the cursor one knows that
+   * it has heard so, also of a room that keeps no history.
+   */
   leave (room: string): void {
     const index = this.#index.get(room)
-    if (index !== undefined) this.#entries[index] = {}
+    if (index !== undefined) this.#entries[index] = { isOut: true }
   }
 
   /**

@@ -1,4 +1,5 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import type { Adapter, PresenceSnapshot, PresenceStore } from '../../lib/adapters/adapter.js'
 import type { Awaitable } from '../../lib/structures/awaitable.js'
@@ -354,6 +355,49 @@ t.test('who polls again because an answer was lost is told once more that the se
   const next = await ask(told.cursor)
   t.same([next.frames, next.resumed, Object.keys(next.rooms)], [[], true, ['chat/2']], 'who has heard it is not told again')
   t.same((await ask(next.cursor)).frames, [])
+})
+
+t.test('also in a room that keeps no history is who polls told again that he is out, until he has heard so', async (t) => {
+  const server = await start(t, { declare: (app) => { declareChat(app, { history: false }) } })
+  const token = server.token('ada')
+  const ask = async (since?: string): Promise<PollAnswer> => await poll(
+    server,
+    { token, rooms: ['chat/1', 'chat/2'], query: since === undefined ? {} : { since, wait: '50' } }
+  )
+  let { connectionId, cursor } = await ask()
+  for (const room of ['chat/1', 'chat/2']) {
+    await server.app.rooms.leave({ connection: connectionId }, room)
+    let told: PollAnswer | undefined
+    for (const time of ['first', 'second', 'third']) {
+      told = await ask(cursor)
+      t.match(told.frames, [{ type: 'left', room, data: { code: 'left' } }], `the ${time} time, ${room}`)
+    }
+    cursor = told!.cursor
+    t.same((await ask(cursor)).frames, [], `${room}, heard`)
+    t.same((await ask(cursor)).frames, [], `${room}, heard long ago`)
+  }
+})
+
+t.test('a room that refuses for good who comes from another node is told of again where the answer was lost', async (t) => {
+  const declared = (isRefused: boolean) => (app: FastifyInstance): void => {
+    declareChat(app, { history: false, onJoin: () => { if (isRefused) throw new Refusal('forbidden') } })
+  }
+  const [before, server] = await Promise.all([false, true].map((isRefused) => start(t, {
+    adapter: proxied(memory(), { secret: async () => SECRET }),
+    declare: declared(isRefused)
+  })))
+  const token = server!.token('ada')
+  const { cursor } = await poll(before!, { token, rooms: ['chat/1'] })
+  const ask = async (since: string): Promise<PollAnswer> => await poll(
+    server!,
+    { token, rooms: ['chat/1'], query: { since, wait: '50' } }
+  )
+  let told: PollAnswer | undefined
+  for (const time of ['first', 'second', 'third']) {
+    told = await ask(cursor)
+    t.match(told.frames, [{ type: 'error', room: 'chat/1', data: { code: 'forbidden' } }], `the ${time} time`)
+  }
+  t.same((await ask(told!.cursor)).frames, [])
 })
 
 t.test('who is put into a room again before he heard that he was out is told no more that he is', async (t) => {

@@ -56,8 +56,26 @@ t.test('a room that the peer is out of has no place, and another one once the pe
   track.leave('chat/1')
   track.leave('chat/3')
   t.equal(placeOf(), undefined)
+  track.reach('chat/1', undefined)
+  t.equal(placeOf(), undefined)
   track.reach('chat/1', { epoch: EPOCH, offset: 2 })
   t.same(placeOf(), { epoch: EPOCH, offset: 2 })
+})
+
+t.test('the cursor of who is out of a room is another one, also where the room keeps no history', async (t) => {
+  const track = new CursorTrack(ID, ROOMS)
+  track.enter('chat/1', {})
+  const inside = String(track)
+  track.leave('chat/1')
+  const outside = String(track)
+  t.not(outside, inside)
+  const next = new CursorTrack(ID, ROOMS)
+  next.begin('chat/1', decodeCursor(outside, ROOMS)!.entries[0]!)
+  t.equal(String(next), outside, 'and stays that')
+  next.reach('chat/1', undefined)
+  t.equal(String(next), inside, 'until it is in the room again')
+  track.enter('chat/1', {})
+  t.equal(String(track), inside, 'by whatever way')
 })
 
 t.test('a cursor is the part of its stream and that of its places, for any places', async (t) => {
