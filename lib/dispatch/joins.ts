@@ -35,6 +35,9 @@ export interface JoinsOptions extends RoomLimit {
   readonly answer: number
 }
 
+/** What a poll is told whose room has too many frames waiting. */
+const TOO_MANY = { message: 'too many frames wait for this room', retryAfter: 1_000 }
+
 /** The result of entering one room. */
 export type JoinResult = { readonly name: string, readonly data: JoinData } | RefusedRoom
 
@@ -178,26 +181,39 @@ export class Joins {
     const opening = order.waitingOf(connection)
     // The connection may be entering the same room itself.
     if (opening !== undefined) await new Promise<void>((resolve) => { opening.push(resolve) })
-    return await new Promise<boolean>((resolve) => {
-      const isTaken = order.run(connection, name, async () => {
-        if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return resolve(false)
-        try {
-          const { membership, data, start } = await this.#add(connection, name, found, {}, since)
-          membership.isByServer = true
-          // The poll was answered while `onJoin` ran.
-          if (connection.isParked) {
-            this.#leave(connection, membership, 'left', true)
-            return resolve(false)
-          }
-          connection.sendFrame({ type: 'joined', room: name, data: this.#memberLists().fitJoin(data) })
-          start()
-          resolve(true)
-        } catch (error) {
-          replies.note(connection, replies.of(error, name, connection), name)
-          resolve(false)
+    return await this.#inOrder(connection, name, async () => {
+      if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return false
+      try {
+        const { membership, data, start } = await this.#add(connection, name, found, {}, since)
+        membership.isByServer = true
+        // The poll was answered while `onJoin` ran.
+        if (connection.isParked) {
+          this.#leave(connection, membership, 'left', true)
+          return false
         }
+        connection.sendFrame({ type: 'joined', room: name, data: this.#memberLists().fitJoin(data) })
+        start()
+        return true
+      } catch (error) {
+        replies.note(connection, replies.of(error, name, connection), name)
+        return false
+      }
+    }) ?? false
+  }
+
+  /**
+   * Runs a step of the server behind what is under way between the connection and the room, so that what it finds there
+   * still holds when it acts.
+   *
+   * @param step never rejects
+   * @returns `undefined` where too much waits already
+   */
+  async #inOrder<T> (connection: Peer, name: string, step: () => Promise<T>): Promise<T | undefined> {
+    return await new Promise<T | undefined>((resolve) => {
+      const isTaken = this.#options.order.run(connection, name, async () => {
+        resolve(await step())
       }, DEFAULTS.waitingFrames)
-      if (!isTaken) resolve(false)
+      if (!isTaken) resolve(undefined)
     })
   }
 
@@ -290,7 +306,8 @@ export class Joins {
         entered.push({ name, data: lists.fitJoin(data) })
         starts.push(start)
       } else if (missing?.has(name) === true) {
-        const result = await this.#enterAgain(connection, entry, since)
+        const result = await this.#enterAgain(connection, entry, since, isCurrent)
+        if (result === undefined) continue
         if ('start' in result) {
           entered.push({ name, data: lists.fitJoin(result.data) })
           starts.push(result.start)
@@ -305,16 +322,23 @@ export class Joins {
     return { entered, starts, refused }
   }
 
+  /** @returns `undefined` when the server has put it into the room meanwhile, or the poll is over */
   async #enterAgain (
     connection: Peer,
     { name, found, request }: RequestedRoom,
-    since: number
-  ): Promise<Entered | RefusedRoom> {
-    try {
-      return await this.#add(connection, name, found, request, since)
-    } catch (error) {
-      return { name, refusal: this.#options.replies.of(error, name, connection) }
-    }
+    since: number,
+    isCurrent: () => boolean
+  ): Promise<Entered | RefusedRoom | undefined> {
+    const { replies } = this.#options
+    const entered = await this.#inOrder(connection, name, async () => {
+      if (connection.rooms.get(name) !== undefined || !isCurrent()) return {}
+      try {
+        return { result: await this.#add(connection, name, found, request, since) }
+      } catch (error) {
+        return { result: { name, refusal: replies.of(error, name, connection) } }
+      }
+    })
+    return entered === undefined ? { name, refusal: new Refusal('rate_limited', TOO_MANY) } : entered.result
   }
 
   /** Gives the slots and the presence of a connection to the node that it polls now. */

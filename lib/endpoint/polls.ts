@@ -80,6 +80,7 @@ export class Polls {
       rooms: {},
       frames: []
     }
+    this.#forget(connection)
     if (this.#told.get(connection) === before.cursor) connection.heard()
     return await new Promise<PollAnswer | Refusal>((resolve, reject) => {
       let rooms: Record<string, unknown> = {}
@@ -95,7 +96,11 @@ export class Polls {
         hold,
         isReading: () => isReading(),
         answer: () => {
-          for (const { name, refusal } of refused) connection.sendError(refusal.data, undefined, name)
+          this.#forget(connection)
+          const missing = this.#missing.get(connection)
+          for (const { name, refusal } of refused) {
+            if (missing?.has(name) === true) connection.sendError(refusal.data, undefined, name)
+          }
           const packets = connection.take()
           if (connection.ending !== undefined) return finish(inHttp(connection.ending))
           for (const packet of packets) track.see(packet)
@@ -125,9 +130,11 @@ export class Polls {
         finish(before)
       })
       const isMoved = known === undefined && cursor?.connection === connection.id
-      const work = async (): Promise<TakenRooms> => await (known === undefined
-        ? this.#enter(connection, enter, isMoved)
-        : joins.resume(connection, entries, since, this.#missing.get(connection), isCurrent))
+      const work = async (): Promise<TakenRooms> => {
+        if (known === undefined) return await this.#enter(connection, enter, isMoved)
+        this.#forget(connection)
+        return await joins.resume(connection, entries, since, this.#missing.get(connection), isCurrent)
+      }
       this.#take(connection, link, isCurrent, cursorRooms, work).then((taken) => {
         // A poll that came meanwhile has parked its rooms.
         if (taken === undefined || !isCurrent()) return
@@ -219,6 +226,17 @@ export class Polls {
     for (const { name } of refused) missing.add(name)
     if (missing.size > 0) this.#missing.set(connection, missing)
     else this.#missing.delete(connection)
+  }
+
+  /**
+   * Forgets the refusals of rooms into which the server has put the connection since: it has had its way, and where the
+   * server took the connection out again, it stays out.
+   */
+  #forget (connection: Peer): void {
+    const missing = this.#missing.get(connection)
+    if (missing === undefined) return
+    for (const room of missing) if (connection.rooms.get(room) !== undefined) missing.delete(room)
+    for (const room of connection.unheard) missing.delete(room)
   }
 
   async #enter (connection: Peer, enter: () => Promise<readonly JoinResult[]>, isMoved: boolean): Promise<TakenRooms> {

@@ -430,6 +430,34 @@ t.test('who is put into a room again before he heard that he was out is told no 
   }
 })
 
+t.test('who was refused by a room, put into it by the server and taken out again does not come back into it', async (t) => {
+  const broker = held()
+  const server = await start(t, { adapter: broker.adapter })
+  const token = server.token('ada')
+  const ask = async (since?: string): Promise<PollAnswer> => await poll(
+    server,
+    { token, rooms: ['chat/1'], query: since === undefined ? {} : { since, wait: '3000' } }
+  )
+  broker.refuse(true)
+  const { connectionId, cursor, frames } = await ask()
+  t.match(frames, [{ type: 'error', room: 'chat/1', data: { code: 'unavailable' } }])
+  // Only an open poll can be put into a room: this one has tried the room again, and waits.
+  const polled = ask(cursor)
+  const target = { connection: connectionId }
+  await eventually('the join', async () => {
+    broker.refuse(false)
+    const joined = await server.app.rooms.join(target, 'chat/1')
+    broker.refuse(true)
+    return joined
+  }, (joined) => joined === 1)
+  t.equal(await server.app.rooms.leave(target, 'chat/1'), 1)
+  broker.refuse(false)
+  const answer = await polled
+  t.same(answer.frames.map(({ type }) => type), ['joined', 'left'], 'nor is told that it was refused')
+  const next = await poll(server, { token, rooms: ['chat/1'], query: { since: answer.cursor, wait: '50' } })
+  t.same([next.frames, next.rooms], [[], {}])
+})
+
 t.test('a room that a connection enters too late keeps the place of the same connection, which has come back', async (t) => {
   const broker = held()
   const server = await start(t, {
