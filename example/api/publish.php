@@ -12,7 +12,7 @@ function publish(array $events, string $idempotencyKey): array
         'ignore_errors' => true,                     // a refusal has a body too
         'timeout' => 10
     ]]);
-    $body = file_get_contents(getenv('REALTIME_URL') . '/publish', false, $context);
+    $body = file_get_contents(getenv('REALTIME_URL') . '/api/publish', false, $context);
     if ($body === false) {
         throw new RuntimeException('no answer; publish again with the same key');
     }

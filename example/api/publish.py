@@ -5,13 +5,13 @@ import time
 import urllib.error
 import urllib.request
 
-URL, KEY = os.environ['REALTIME_URL'], os.environ['REALTIME_KEY']     # https://example.com/ws/api
+URL, KEY = os.environ['REALTIME_URL'], os.environ['REALTIME_KEY']     # https://example.com/ws
 
 
 def publish(events, idempotency_key, patience=60):
     """Publishes events, and asks again until each of them is there once, in order."""
     headers = {'authorization': f'Bearer {KEY}', 'content-type': 'application/json', 'idempotency-key': idempotency_key}
-    request = urllib.request.Request(f'{URL}/publish', json.dumps(events).encode(), headers)
+    request = urllib.request.Request(f'{URL}/api/publish', json.dumps(events).encode(), headers)
     end = time.monotonic() + patience
     wait = 0.1
     while True:

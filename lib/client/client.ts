@@ -129,7 +129,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       const weight = weightOf(message)
       if (!isSent) {
         if (!room.isIn || (weight && room.flying >= most)) continue
-        const { [weight]: sendAt = 0 } = room.sendAt
+        const sendAt = room.sendAt[weight]!
         wait = sendAt > at ? sendAt - at : (room.take ?? take)(weight)
         if (wait) {
           // Those behind it in its room wait with it, and no other room: what it waits for may be of its room alone.
@@ -153,7 +153,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       calls.delete(id!)
       done(frame)
     } else if (message?.isSent) {
-      if (type === 'ack') message.settle(undefined, data)
+      if (type === 'ack') message.settle(0, frame)
       else if (data.retry === 'refresh') line.lost(data)
       // Sending it again is safe: either it has had no effect, or the server knows its id.
       else if (data.retryAfter || data.retry === 'now' || data.code === 'rate_limited' || data.code === 'unavailable') {
@@ -251,11 +251,10 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   return Object.assign(shown, {
     join (address: string | AnyAddress, { signal, ...join }: JoinOptions = {}): never {
       const name = typeof address === 'string' ? address : address.name
-      const known = rooms.get(name)
-      const room = known ?? core.createRoom(name, join, roomHost)
+      const room = rooms.get(name) ?? core.createRoom(name, join, roomHost)
       rooms.set(name, room)
       const handle = core.createHandle(room, roomHost, signal)
-      if (known?.wasIn) handle.enter({ growing: known.texts?.growing() })
+      if (room.wasIn) handle.enter({ growing: room.texts?.growing() })
       else if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
       else pump()
       // The types of the room are those of the address: nothing of them exists at run time.

@@ -1,6 +1,6 @@
 import { bytesOf } from './bytes.js'
 import { failure, LATE, refused } from './errors.js'
-import type { UpFrame } from './links/link.js'
+import type { Frame, UpFrame } from './links/link.js'
 import type { Handle } from './room-types.js'
 import { after } from './timers.js'
 import type { CoreOptions, SendOptions } from './types.js'
@@ -12,8 +12,8 @@ export interface Waiting {
   readonly handle: Handle
   /** Whether it was written to the present link. */
   isSent?: boolean
-  /** Settles the message: rejects with `error`, or resolves with `reply`. */
-  settle (error?: Error, reply?: unknown): void
+  /** Resolves with the data of `ack`, or rejects with `error` where there is none: a signal may have any reason. */
+  settle (error: unknown, ack?: Frame): void
 }
 
 export interface Queue {
@@ -58,18 +58,18 @@ export function createQueue (
         if (overflow === 'reject') return reject(full)
         oldest.settle(full)
       }
-      const abort = (): void => { message.settle(signal!.reason as Error) }
+      const abort = (): void => { message.settle(signal!.reason) }
       const stop = after(timeout, () => { message.settle(failure(LATE)) })
       const message: Waiting = {
         frame,
         handle,
-        settle (error, reply) {
+        settle (error, ack) {
           if (!waiting.delete(id)) return
           held -= bytes
           stop()
           signal?.removeEventListener('abort', abort)
-          if (error) reject(error)
-          else resolve(reply)
+          if (ack) resolve(ack.data)
+          else reject(error)
           changed()
         }
       }

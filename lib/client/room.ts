@@ -28,13 +28,12 @@ export function createRoom (
     },
     enter (entered) {
       const { epoch, offset, resumed, rate, growing } = room.entered = entered
+      const isNew = !room.isIn
       // A room without history answers each poll that nothing was resumed, so only a room with an epoch has lost
       // events.
-      const isLost = room.isIn
-        ? resumed === false && epoch
-        : resumed === false || (room.wasIn && resumed !== true)
+      const isLost = resumed === false ? isNew || epoch : isNew && room.wasIn && !resumed
       // Each answer of a poll says the terms again, and does not fill the bucket.
-      if (!room.isIn) room.take = rate && bucket(rate)
+      if (isNew) room.take = rate && bucket(rate)
       room.isIn = room.isAsked = room.wasIn = true
       room.attempt = 0
       room.last = undefined

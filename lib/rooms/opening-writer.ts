@@ -9,6 +9,8 @@ interface How { readonly error?: { readonly code: string, readonly message: stri
 /** What readers are told of a chunk that the writer has refused: what is wrong with it is for the server alone. */
 const REFUSED: TextEnd = { code: 'internal', message: 'a part of the text was refused' }
 
+const FAILED = 'the source of the text failed'
+
 /** The writer as the application has it, once its key is taken. */
 class Writer {
   readonly #writer: TextWriter
@@ -30,7 +32,8 @@ class Writer {
         isWriting = false
       }
     } catch (error) {
-      await this.#writer.stop(isWriting ? REFUSED : failureOf(error), error)
+      // Without a fault the writer would count as ended in good order.
+      await this.#writer.stop(isWriting ? REFUSED : failureOf(error), error === undefined ? new Error(FAILED) : error)
       throw error
     }
   }
@@ -45,7 +48,7 @@ class Writer {
 function failureOf (error: unknown): TextEnd {
   const isCoded = error instanceof Refusal || typeof (error as { code?: unknown } | null | undefined)?.code === 'string'
   const { refusal, cause } = refusalOf(error)
-  if (!isCoded || cause !== undefined) return { code: 'internal', message: 'the source of the text failed' }
+  if (!isCoded || cause !== undefined) return { code: 'internal', message: FAILED }
   return { code: refusal.code, message: refusal.message }
 }
 

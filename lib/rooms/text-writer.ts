@@ -124,7 +124,7 @@ export class TextWriter {
    *   its bound, and why the stream was ended where it was not by `end`
    */
   write (chunk: unknown): Promise<void> {
-    if (this.#end !== undefined || this.#isOver) return rejected(this.#fault ?? this.#ended())
+    if (this.#end !== undefined || this.#isOver) return rejected(this.#why())
     let bytes: number
     try {
       bytes = this.#take(chunk)
@@ -205,6 +205,9 @@ export class TextWriter {
     throw refusal
   }
 
+  /** Why nothing can be written any more, which may be anything where the application gave it. */
+  #why (): unknown { return this.#fault === undefined ? this.#ended() : this.#fault }
+
   #ended (): Error {
     const { room, type, key } = this.#options
     return new REALTIME_ERR_STREAM(`the stream "${key}" of event "${type}" of "${room}" has ended`)
@@ -212,7 +215,7 @@ export class TextWriter {
 
   /** Ends the text behind everything that was accepted, and resolves when the broker has it. */
   async end (end: TextEnd = 'done'): Promise<void> {
-    if (this.#end !== undefined || this.#isOver) throw this.#fault ?? this.#ended()
+    if (this.#end !== undefined || this.#isOver) throw this.#why()
     await this.stop(end)
     if (this.#fault !== undefined) throw this.#fault
   }

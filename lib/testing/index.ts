@@ -192,25 +192,28 @@ function uplink (
   queue: FrameQueue,
   connectionId: () => string
 ): Pick<Wire, 'send' | 'fence'> & { answer: (frame: ServerFrame) => boolean } {
-  const post = async (frame: object): Promise<void> => {
-    const answer = await app.inject({
-      method: 'POST',
-      url: prefix,
-      headers: { ...headers, 'x-connection-id': connectionId() },
-      payload: frame
-    })
-    const body = answer.json<Frame & { code?: string, room?: string }>()
-    const { id, room, type } = frame as Frame
-    if (type === 'pong') return
-    if (answer.statusCode === 200) queue.push(body)
-    else {
-      queue.push({
-        type: 'error',
-        ...(id === undefined ? {} : { id }),
-        ...(room === undefined ? {} : { room }),
-        data: body
-      })
+  const ask = async (frame: object): Promise<Frame> => {
+    const refused = (data: object): Frame => {
+      const { id, room } = frame as Frame
+      return { type: 'error', ...(id === undefined ? {} : { id }), ...(room === undefined ? {} : { room }), data }
     }
+    try {
+      const answer = await app.inject({
+        method: 'POST',
+        url: prefix,
+        headers: { ...headers, 'x-connection-id': connectionId() },
+        payload: frame
+      })
+      const body = answer.json<Frame>()
+      return answer.statusCode === 200 ? body : refused(body)
+    } catch (error) {
+      // The app is closed, or its answer is no JSON: the client of an application is told by such a frame, too.
+      return refused({ code: 'unavailable', message: String(error), retry: 'backoff' })
+    }
+  }
+  const post = async (frame: object): Promise<void> => {
+    const answer = await ask(frame)
+    if ((frame as Frame).type !== 'pong') queue.push(answer)
   }
   return {
     send: (frame) => { void post(frame) },

@@ -389,6 +389,25 @@ t.test('a send that nobody answers ends by its timeout, its signal, or the age o
   })
 })
 
+t.test('a send whose signal is aborted rejects whatever the reason is', async (t) => {
+  const app = await start(t)
+  const net = await behind(t, app)
+  net.proxy.isDown = true
+  const room = dial(t, net, 'ada').client.join(chat.at({ id: '1' }))
+  for (const reason of [null, false, 0, '']) {
+    const controller = new AbortController()
+    const sent = room.send('say', { text: 'a' }, { signal: controller.signal })
+    controller.abort(reason)
+    for (const each of [sent, room.send('say', { text: 'b' }, { signal: controller.signal })]) {
+      t.equal(await each.then(() => 'resolved', (error: unknown) => error), reason)
+    }
+  }
+  const controller = new AbortController()
+  const sent = room.send('say', { text: 'a' }, { signal: controller.signal })
+  controller.abort(undefined)
+  t.match(await rejection(sent), { name: 'AbortError' }, 'where none was given')
+})
+
 t.test('a full queue refuses the new message, or drops the oldest, as it was told', async (t) => {
   const app = await start(t)
   const net = await behind(t, app)

@@ -21,7 +21,7 @@ async function run (
 ): Promise<{ out: string, code: number }> {
   const child = spawn(command!, [file!], {
     cwd: DIRECTORY,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, REALTIME_URL: `${url}/ws/api`, REALTIME_KEY: key },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, REALTIME_URL: `${url}/ws`, REALTIME_KEY: key },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   let out = ''

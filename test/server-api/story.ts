@@ -139,7 +139,7 @@ export async function tell (t: Teardown, { rooms, events, kills }: StoryOptions)
     env: {
       ...process.env,
       PYTHONDONTWRITEBYTECODE: '1',
-      REALTIME_URL: `http://127.0.0.1:${await proxy.listen()}/ws/api`,
+      REALTIME_URL: `http://127.0.0.1:${await proxy.listen()}/ws`,
       REALTIME_KEY: KEY
     },
     stdio: ['ignore', 'pipe', 'pipe']

@@ -210,6 +210,29 @@ t.test('what a writer may not do is refused with a code, and changes nothing', a
   t.match(text, { data: { text: 'so far' }, end: { code: 'aborted' } })
 })
 
+t.test('a text that ends for a reason that says nothing rejects what is written behind it', async (t) => {
+  const server = await start(t, { declare })
+  const { rooms } = server.app
+  for (const [id, reason] of [['a', null], ['b', ''], ['c', 0]] as const) {
+    const stop = new AbortController()
+    const writer = await rooms.stream('ai/1', 'answer', { id }, { signal: stop.signal })
+    stop.abort(reason)
+    for (const call of [writer.write('more'), writer.end()]) {
+      t.equal(await call.then(() => 'resolved', (error: unknown) => error), reason)
+    }
+  }
+  const writer = await rooms.stream('ai/1', 'answer', { id: 'd' })
+  const { signal } = writer
+  const broken = async function * (): AsyncGenerator<string> {
+    yield 'so far'
+    const nothing: unknown = undefined
+    throw nothing
+  }
+  t.equal(await writer.from(broken()).then(() => 'resolved', (error: unknown) => error), undefined)
+  t.ok(signal.aborted, 'the signal tells of it')
+  await t.rejects(writer.write('more'), /failed/)
+})
+
 t.test('a text is forgotten some time after its end, and its key is free then', async (t) => {
   const server = await start(t, { declare: (app) => { declare(app, { append: { ttl: 50 } }) } })
   const { rooms } = server.app

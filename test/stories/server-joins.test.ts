@@ -134,6 +134,19 @@ t.test('the burst that the options allow finds room to wait', async (t) => {
   }
 })
 
+for (const transport of ['sse', 'polling'] as const) {
+  t.test(`over ${transport} a peer of the tests that sends when the app is closed is told by a frame`, async (t) => {
+    const server = await start(t)
+    const peer = await createPeer(server.app, { transport, token: server.token('ada'), room: 'chat/1' })
+    await server.app.close()
+    peer.send({ type: 'say', room: 'chat/1', id: '1', data: { text: 'late' } })
+    // A stream is told of its own end first.
+    let told = await peer.next('error')
+    if (told.id === undefined) told = await peer.next('error')
+    t.match(told, { id: '1', room: 'chat/1', data: { code: 'unavailable' } })
+  })
+}
+
 for (const transport of TRANSPORTS) {
   t.test(
     `over ${transport} a peer of the tests sends cookies as a browser does, from the app's own origin or the one that is given`,

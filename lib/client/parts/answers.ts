@@ -33,10 +33,11 @@ export const answers: Part = (core) => {
     room.frame = (each) => {
       const calls = frame(each)
       if (calls && each.ack) {
-        void Promise.allSettled(calls).then((all) => {
-          send(each.ack)
-          for (const { reason } of all as PromiseRejectedResult[]) if (reason) void Promise.reject(reason)
-        })
+        let left = calls.length
+        const done = (): void => { if (!left--) send(each.ack) }
+        done()
+        // What a listener throws goes on from here, whatever it is, and surfaces.
+        for (const call of calls) void call.finally(done)
       }
     }
   })(core)
