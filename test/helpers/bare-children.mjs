@@ -1,7 +1,6 @@
 /**
  * The runner has every process write down which files it loads, by a loader that it puts into the environment of each
- * child. Tests start hundreds of nodes, and each would spend a quarter of a second of a core on it. Which files a test
- * file itself loads is still written down, for `tap --changed`.
+ * child. Tests start hundreds of nodes, and each would spend a quarter of a second of a core on it.
  */
 import processOnSpawn from 'process-on-spawn'
 
