@@ -1,7 +1,7 @@
 import type { KeptText, RoomSettings, TextStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
 import { encodeKept, encodeLost, encodePart } from '../protocol/part-frames.js'
-import { beforeOf, grown, restOf } from '../protocol/part.js'
+import { beforeOf, grown, restOf, type KnownText } from '../protocol/part.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Retention } from '../retention/retention.js'
 import { nameOf, Texts } from '../retention/texts.js'
@@ -37,6 +37,8 @@ export class RoomTexts {
   #whole = new WeakMap<object, Packet>()
   /** Number of changes, in the order in which this node has heard of them. */
   changes = 0
+  /** The newest version of which this node has heard. */
+  newest = 0
   #isChecking = false
   #isClosed = false
 
@@ -109,9 +111,32 @@ export class RoomTexts {
     const now = performance.now()
     this.#texts.set(text, now, text.age)
     this.changes++
+    this.newest = Math.max(this.newest, text.part.version)
     if (this.#isClosed) return
     this.#host.retention.changed(this.#texts, now)
     if (!wasGrowing && this.#texts.isGrowing) this.#host.onGrowing(this)
+  }
+
+  /** Whether a member may have heard more of a text than this node, where the text is kept at all. */
+  isBehind ([type, key, length, , hasEnded]: KnownText): boolean {
+    if (!this.#host.rules.has(type)) return false
+    const known = this.get(type, key)?.part
+    return known === undefined ? hasEnded !== 1 : known.end === undefined && known.to < length
+  }
+
+  /**
+   * Takes what is kept of a text of which a member has heard more.
+   *
+   * @returns false where nobody can tell now
+   */
+  async look (type: string, key: string): Promise<boolean> {
+    try {
+      const { store, settings } = this.#host
+      this.#took(await store.read(this.#room, settings, { type, key }))
+      return true
+    } catch {
+      return false
+    }
   }
 
   /** Reads a text of which something is missing. Where that fails, the next check finds it. */

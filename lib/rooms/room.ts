@@ -164,6 +164,7 @@ export class Room implements RoomOfMember {
     if (membership.state === 'left') return false
     this.catchUp(membership)
     membership.state = 'left'
+    membership.texts?.pause(undefined)
     this.declaration.active.members--
     const members = this.#writable()
     const last = members.pop()!

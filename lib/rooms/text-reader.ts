@@ -1,9 +1,22 @@
 import type { KeptText } from '../adapters/adapter.js'
-import { startsWith, type Part } from '../protocol/part.js'
+import { keyOf } from '../protocol/key.js'
+import { startsWith, type KnownText, type Part } from '../protocol/part.js'
 import type { Packet } from '../protocol/packet.js'
+import { Pauses } from '../structures/pauses.js'
 import type { KnownTexts } from './known-texts.js'
 import type { Member } from './member.js'
 import type { RoomTexts } from './room-texts.js'
+
+/**
+ * Milliseconds for which a member that has heard more than its node is not told the less, nor that a text is lost: as
+ * long as a writer waits for a broker that is away. Then milliseconds between two looks at what is kept, and looks that
+ * have to find nothing before a text is lost: one may come in the middle of a step that is kept in pieces.
+ */
+const PATIENCE = 30_000
+const AGAIN = 500
+const LOOKS = 2
+
+interface Ahead { readonly known: KnownTexts, readonly until: number }
 
 /**
  * Brings one member the texts of a room: first of each what it does not have, in one frame and as fast as its link
@@ -20,6 +33,13 @@ export class TextReader {
   #isNew = true
   /** The changes of the room's texts that are in what it was brought. */
   #brought = 0
+  /** What it has of texts of which it may have heard more than this node, by name, until that is settled. */
+  #doubts: Map<string, KnownText> | undefined
+  /** The changes that are in what it was brought of texts that were in doubt. */
+  #settled: Map<string, number> | undefined
+  readonly #pauses = new Pauses()
+  /** What it has by its cursor, where that is ahead of this node, and until when that is heeded. */
+  #ahead: Ahead | undefined
   /** Another number each time that it begins anew, so that what waited before does nothing. */
   #turn = 0
 
@@ -34,19 +54,24 @@ export class TextReader {
     this.#isLive = false
     this.#known = known
     this.#turn++
+    this.#pauses.wake()
   }
 
   /** Sends what the member does not have, and lets in what follows. */
   live (): void {
     this.#isLive = false
     this.#sent = new Map()
+    for (const named of this.#known?.named ?? []) {
+      if (this.#texts.isBehind(named)) (this.#doubts ??= new Map()).set(nameOf(named), named)
+    }
     this.#bring(++this.#turn)
   }
 
   #bring (turn: number): void {
     if (turn !== this.#turn || !this.#member.isOpen) return
     for (const text of this.#texts.all()) {
-      const { part } = text
+      const { type, key, part } = text
+      if (this.#doubts?.has(keyOf(type, key)) === true) continue
       const from = this.#fromOf(text)
       if (from === undefined) continue
       const packet = this.#texts.frame(text, from)
@@ -57,20 +82,44 @@ export class TextReader {
       this.#member.whenDrained(() => { this.#bring(turn) })
       return
     }
-    this.#sayLost()
     this.#isLive = true
     this.#isNew = false
     this.#brought = this.#texts.changes
+    this.#settled = undefined
+    const known = this.#known
+    this.#ahead = known?.version !== undefined && known.version > this.#texts.newest
+      ? { known, until: performance.now() + PATIENCE }
+      : undefined
     this.#known = this.#sent = undefined
+    for (const named of this.#doubts?.values() ?? []) void this.#settle(turn, named)
   }
 
   /**
-   * Tells of texts that the member has without their ends and that are not kept any more: they have expired, or the
-   * data of the adapter is lost. It would wait for their rest for ever.
+   * Looks at what is kept of a text of which the member has heard more than this node: the node may be a little behind,
+   * or the text is not kept any more, because it has expired or the data of the adapter is lost. The member is told so
+   * then, because it would wait for the rest for ever.
    */
-  #sayLost (): void {
-    for (const [type, key, length, , hasEnded] of this.#known?.named ?? []) {
-      if (hasEnded === 1 || this.#texts.get(type, key) !== undefined) continue
+  async #settle (turn: number, named: KnownText): Promise<void> {
+    const [type, key, length, , hasEnded] = named
+    const until = performance.now() + PATIENCE
+    for (let looks = 0; ;) {
+      const isRead = await this.#texts.look(type, key)
+      if (turn !== this.#turn || !this.#member.isOpen) return
+      if (isRead && (this.#texts.get(type, key) !== undefined || ++looks === LOOKS)) break
+      if (performance.now() >= until) break
+      await this.#pauses.wait(AGAIN)
+      if (turn !== this.#turn || !this.#member.isOpen) return
+    }
+    const name = nameOf(named)
+    this.#doubts!.delete(name)
+    ;(this.#settled ??= new Map()).set(name, this.#texts.changes)
+    const text = this.#texts.get(type, key)
+    if (text !== undefined) {
+      const { part } = text
+      const from = length <= part.to && startsWith(part, named) ? length : 0
+      const hasAll = from === part.to && (part.end === undefined || hasEnded === 1)
+      if (!hasAll || from !== length) this.#member.send(this.#texts.frame(text, from))
+    } else {
       const packet = this.#texts.lost(type, key, length)
       if (packet !== undefined) this.#member.send(packet)
     }
@@ -84,7 +133,7 @@ export class TextReader {
     const length = this.#known?.lengths?.get(begun)
     if (version <= (this.#known?.version ?? 0)) {
       // A node that had missed a stretch sends it behind newer ones of other texts, so the length tells more.
-      return length !== undefined && (length < to || (length === to && end !== undefined)) ? length : undefined
+      return isMore(length, part) ? length : undefined
     }
     const named = namedOf(this.#known, type, key, part)
     const isNamed = named !== undefined && startsWith(part, named)
@@ -99,17 +148,37 @@ export class TextReader {
 
   /** @param change the number of the change of the room's texts that the packet is */
   offer (packet: Packet, change: number, flush: number): void {
+    if (!this.#isLive) return
+    const { type, key = '', part } = packet.event!
+    if (this.#doubts !== undefined || this.#settled !== undefined) {
+      const name = keyOf(type, key)
+      if (this.#doubts?.has(name) === true || change <= (this.#settled?.get(name) ?? 0)) return
+    }
+    if (this.#ahead !== undefined && this.#has(this.#ahead, part!)) return
     // Versions do not tell: a stretch that was found late is older than what was sent of other texts.
-    if (this.#isLive && change > this.#brought) this.#member.send(packet, flush)
+    if (change > this.#brought) this.#member.send(packet, flush)
+  }
+
+  /** Whether the member has a stretch by its cursor, so that this node only catches up with it. */
+  #has ({ known: { version = 0, lengths }, until }: Ahead, part: Part): boolean {
+    if (part.version >= version || performance.now() >= until) this.#ahead = undefined
+    return part.version <= version && !isMore(lengths?.get(part.begun), part)
   }
 }
+
+/** Whether a text has more than the length that a member has of it by its cursor. */
+function isMore (length: number | undefined, { to, end }: Part): boolean {
+  return length !== undefined && (length < to || (length === to && end !== undefined))
+}
+
+function nameOf ([type, key]: KnownText): string { return keyOf(type, key) }
 
 function namedOf (
   known: KnownTexts | undefined,
   type: string,
   key: string,
   part: Part
-): NonNullable<KnownTexts['named']>[number] | undefined {
+): KnownText | undefined {
   const named = known?.named?.find(([event, of]) => event === type && of === key)
   return named !== undefined && named[2] <= part.to ? named : undefined
 }
