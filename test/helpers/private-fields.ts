@@ -6,8 +6,10 @@ const KEY = 'realtimeLookedInto'
 /**
  * How much a private field of an object holds: the size of a map or set, the length of an array. There is no other way
  * to read it from outside, and a getter for tests alone would be code that nobody uses.
+ *
+ * @param path of private fields, the first of them of the object, such as `#shards.#channels`
  */
-export function sizeOf (object: object, field: string): number {
+export function sizeOf (object: object, path: string): number {
   const session = new Session()
   session.connect()
   try {
@@ -17,16 +19,9 @@ export function sizeOf (object: object, field: string): number {
       expression: `globalThis.${KEY}`
     })
     delete scope[KEY]
-    const { privateProperties = [] } = ask<Properties>(session, 'Runtime.getProperties', {
-      objectId: result.objectId,
-      ownProperties: true
-    })
-    const found = privateProperties.find(({ name }) => name === field)?.value
-    if (found?.objectId === undefined) {
-      throw new Error(`no field ${field} in ${privateProperties.map(({ name }) => name).join(', ')}`)
-    }
+    const found = path.split('.').reduce((objectId, field) => fieldOf(session, objectId, field), result.objectId)
     const { result: { value } } = ask<{ result: { value: number } }>(session, 'Runtime.callFunctionOn', {
-      objectId: found.objectId,
+      objectId: found,
       functionDeclaration: 'function () { return this.size ?? this.length }',
       returnByValue: true
     })
@@ -34,6 +29,16 @@ export function sizeOf (object: object, field: string): number {
   } finally {
     session.disconnect()
   }
+}
+
+/** @returns the inspector's name of what the field holds */
+function fieldOf (session: Session, objectId: string, field: string): string {
+  const { privateProperties = [] } = ask<Properties>(session, 'Runtime.getProperties', { objectId, ownProperties: true })
+  const found = privateProperties.find(({ name }) => name === field)?.value
+  if (found?.objectId === undefined) {
+    throw new Error(`no field ${field} in ${privateProperties.map(({ name }) => name).join(', ')}`)
+  }
+  return found.objectId
 }
 
 interface Properties {

@@ -5,7 +5,7 @@ import type { Deadline } from '../broker/deadline.js'
 import { FIRST, Late, within } from '../broker/patience.js'
 import { Standing, type Asking } from '../broker/standing.js'
 import { limitAttempts, makeClients, messageOf, type Client, type Servers, type Shard } from './clients.js'
-import { ServerClock } from './clock.js'
+import { ServerClocks } from './clocks.js'
 import { ShardChannels } from './shard-channels.js'
 import { isConnected, Leaders, leadersOf, nameOf, probesOf, slotOf } from './shards.js'
 import type { Script } from './scripts/script.js'
@@ -70,10 +70,7 @@ export class RedisLink {
   #run: string | undefined
   readonly #leaders = new Leaders()
   #isReplaced = false
-  /** Clock of the single server under the name ''; in a cluster by shard. */
-  readonly #clocks = new Map<string, ServerClock>()
-  /** Clocks that are being asked for, by shard: commands that need one of them wait for one answer. */
-  readonly #asked = new Map<string, Promise<ServerClock>>()
+  readonly #clocks: ServerClocks
   #areSubscribed = false
   #isClosed = false
   #hasOpened = false
@@ -86,6 +83,16 @@ export class RedisLink {
   constructor (options: RedisLinkOptions) {
     this.#options = options
     this.#isCluster = options.client?.isCluster ?? options.cluster !== undefined
+    this.#clocks = new ServerClocks({
+      shardOf: (key) => this.#shardOf(key),
+      ask: async (key) => {
+        try {
+          return await this.#bounded(this.#commands!.eval(TIME, 1, key))
+        } catch (error) {
+          throw this.#refused(error, false)
+        }
+      }
+    })
     this.#shardChannels = new ShardChannels({
       channels: this.#channels,
       shardOf: (channel) => this.#shardOf(channel),
@@ -112,35 +119,7 @@ export class RedisLink {
   /**
    * Milliseconds by which the clock of the server that keeps `key` is ahead of this machine's; 0 where it is not known.
    */
-  ahead (key: string): number { return this.#clocks.get(this.#shardOf(key))?.ahead ?? 0 }
-
-  /**
-   * Time of the server that keeps `key`, in milliseconds, at `at` by `performance.now()`. A shard whose time is unknown
-   * does not get a command that it must not execute late.
-   *
-   * @throws Unreachable, as certain as the answer of any other command about whether the server is there; the command
-   *   that needs the time was not sent
-   */
-  #serverTime (key: string, at: number): Awaitable<number> {
-    const shard = this.#shardOf(key)
-    const known = this.#clocks.get(shard)
-    if (known !== undefined) return known.at(at)
-    let asked = this.#asked.get(shard)
-    if (asked === undefined) {
-      asked = this.#askTime(key).finally(() => { this.#asked.delete(shard) })
-      this.#asked.set(shard, asked)
-    }
-    return asked.then((clock) => clock.at(at))
-  }
-
-  async #askTime (key: string): Promise<ServerClock> {
-    try {
-      // The answer may have come from another shard than the one that was taken for the key's.
-      return await this.#readClock(() => this.#shardOf(key), async () => await this.#commands!.eval(TIME, 1, key))
-    } catch (error) {
-      throw this.#refused(error, false)
-    }
-  }
+  ahead (key: string): number { return this.#clocks.ahead(key) }
 
   #shardOf (key: string): string {
     return this.#isCluster ? this.#commands?.slots?.[slotOf(key)]?.[0] ?? '' : ''
@@ -268,7 +247,7 @@ export class RedisLink {
         `redis() needs Redis 7.0 or newer for sharded publish and subscribe; this server is ${version}`
       )
     }
-    this.#clocks.clear()
+    this.#clocks.forgetAll()
     await this.#readClocks()
     this.#run = this.#isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
     for (const { link } of this.#standings.values()) link.over()
@@ -321,7 +300,7 @@ export class RedisLink {
   /** Reads the clocks of all servers that are connected. */
   async #readClocks (): Promise<void> {
     if (this.#isCluster) await this.#askShards(({ status }) => status === 'ready')
-    else await this.#readClock(() => '', async () => await this.#commands!.call('TIME'))
+    else await this.#clocks.read(() => '', () => this.#bounded(this.#commands!.call('TIME')))
   }
 
   /**
@@ -337,7 +316,7 @@ export class RedisLink {
     this.#forgetShards(new Set(named.map(([name]) => name)))
     await Promise.all(named.map(async ([name, node]) => {
       if (!isMeant(node, name)) return
-      await this.#readClock(() => name, async () => await node.call('TIME')).then(
+      await this.#clocks.read(() => name, () => this.#bounded(node.call('TIME'))).then(
         () => {
           there.add(name)
           this.#standings.get(name)?.link.over()
@@ -359,27 +338,16 @@ export class RedisLink {
    * @param connected those that are there for certain
    */
   #forgetShards (connected: ReadonlySet<string>): void {
-    const names = [...this.#clocks.keys(), ...this.#standings.keys()]
+    const names = [...this.#clocks.names, ...this.#standings.keys()]
     const known = names.filter((name) => name !== '' && !connected.has(name))
     if (known.length === 0) return
     const owners = leadersOf(this.#commands?.slots ?? [])
     for (const name of known) {
       if (owners.has(name)) continue
-      this.#clocks.delete(name)
+      this.#clocks.forget(name)
       this.#standings.get(name)?.close()
       this.#standings.delete(name)
     }
-  }
-
-  /** @param nameOf returns the shard that has answered */
-  async #readClock (nameOf: () => string, ask: () => Promise<unknown>): Promise<ServerClock> {
-    const before = performance.now()
-    const [seconds, micros] = await this.#bounded(ask()) as [string, string]
-    const name = nameOf()
-    const clock = this.#clocks.get(name) ?? new ServerClock()
-    clock.read(Number(seconds) * 1_000 + Number(micros) / 1_000, before, performance.now())
-    this.#clocks.set(name, clock)
-    return clock
   }
 
   /**
@@ -455,7 +423,7 @@ export class RedisLink {
   ): Promise<unknown> {
     if (!this.canSend) throw new Unreachable(false, { isBroken: true })
     const commands = this.#commands!
-    const read = (at: number): Awaitable<number> => this.#serverTime(keys[0]!, at)
+    const read = (at: number): Awaitable<number> => this.#clocks.timeOf(keys[0]!, at)
     const end = performance.now() + this.#options.timeout
     const time = script.isBounded ? deadline?.on(this.run, read) ?? read(end) : undefined
     const all = time === undefined ? args : [...args, time instanceof Promise ? await time : time]

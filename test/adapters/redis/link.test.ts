@@ -202,7 +202,7 @@ t.test('shards that are gone are forgotten, however many addresses a cluster has
     t.equal(await put(link), 1)
   }
   commands.asked = []
-  await until('a heartbeat', () => sizeOf(link, '#clocks') === 1, 5_000)
+  await until('a heartbeat', () => sizeOf(link, '#clocks.#known') === 1, 5_000)
   t.equal(sizeOf(link, '#standings'), 2, 'the last one, and what is of no shard')
   t.equal(await put(link), 1)
 })
