@@ -22,6 +22,9 @@ export class Absence {
   #timer: NodeJS.Timeout | undefined
   #isKnown = false
 
+  /** Whether it could not be reached, and has not answered since. */
+  get isInDoubt (): boolean { return this.#isKnown || this.#timer !== undefined }
+
   /** Reports that it could not be reached, or that its connection broke. */
   lost (): void {
     if (this.#isKnown || this.#timer !== undefined) return
@@ -87,7 +90,7 @@ export class Absence {
     for (;;) {
       try {
         const answer = await ask()
-        if (this.#isKnown || this.#timer !== undefined) this.over()
+        if (this.isInDoubt) this.over()
         return answer
       } catch (error) {
         if (!isBlink(error)) throw error

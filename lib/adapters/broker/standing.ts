@@ -38,6 +38,11 @@ export class Standing {
     })
   }
 
+  /** Lets all who wait ask again, because another than this one is to answer them. */
+  replaced (): void { for (const each of this.#all) each.over() }
+
   /** Ends all waiting, because nobody asks any more. */
-  close (): void { for (const each of [this.link, ...Object.values(this.#declined)]) each.known() }
+  close (): void { for (const each of this.#all) each.known() }
+
+  get #all (): readonly Absence[] { return [this.link, ...Object.values(this.#declined)] }
 }

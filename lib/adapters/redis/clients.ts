@@ -25,12 +25,15 @@ export interface Shard {
   disconnect (): void
 }
 
+/** Where a server is reached that names itself by another address; the client's setting `natMap`. */
+export type NatMap = ClusterOptions['natMap']
+
 /** The part of ioredis that is used, the same for one server, Sentinel and Cluster. */
 export interface Client {
   readonly status: string
   readonly isCluster?: boolean
-  /** `redisOptions` only in a cluster: settings of the connections to its shards. */
-  readonly options?: { readonly db?: number | undefined, readonly redisOptions?: object }
+  /** `redisOptions`, settings of the connections to its shards, and `natMap` only in a cluster. */
+  readonly options?: { readonly db?: number | undefined, readonly redisOptions?: object, readonly natMap?: NatMap }
   /** Only in a cluster, whose types do not show it: makes the connections to its shards, from settings of its own. */
   readonly connectionPool?: { readonly redisOptions?: object }
   on (event: string, listener: (...args: never[]) => void): unknown

@@ -7,7 +7,7 @@ import { Standing, type Asking } from '../broker/standing.js'
 import { limitAttempts, makeClients, messageOf, type Client, type Servers, type Shard } from './clients.js'
 import { ServerClocks } from './clocks.js'
 import { ShardChannels } from './shard-channels.js'
-import { isConnected, Leaders, leadersOf, nameOf, probesOf, slotOf } from './shards.js'
+import { isConnected, Leaders, leadersOf, nameOf, probesOf, shardOf } from './shards.js'
 import type { Script } from './scripts/script.js'
 import { Unreachable, unreachableFor } from './unreachable.js'
 
@@ -122,7 +122,7 @@ export class RedisLink {
   ahead (key: string): number { return this.#clocks.ahead(key) }
 
   #shardOf (key: string): string {
-    return this.#isCluster ? this.#commands?.slots?.[slotOf(key)]?.[0] ?? '' : ''
+    return this.#isCluster ? shardOf(key, this.#commands?.slots, this.#commands?.options?.natMap) : ''
   }
 
   /** @throws REALTIME_ERR_ADAPTER when the server cannot be reached or is too old */
@@ -280,12 +280,19 @@ export class RedisLink {
     }
   }
 
-  /** Asks a server of a cluster, at each connection to it, whether it has been running since the last one. */
+  /**
+   * Asks a server of a cluster, at each connection to it, whether it has been running since the last one. A connection
+   * that stands was answered: who waits for the shard waits again, also where its connections break again and again.
+   */
   async #meet (shard: Shard): Promise<void> {
+    const name = nameOf(shard)
+    const standing = this.#standings.get(name)
+    if (standing?.link.isInDoubt === true) standing.link.seen()
     // Where it does not answer, the connection ends soon, and the next one is asked.
     const info = String(await this.#bounded(shard.call('INFO', 'server')).catch(() => ''))
+    if (info !== '') this.#standings.get(name)?.link.over()
     const run = /^run_id:(\w+)/m.exec(info)?.[1]
-    if (run !== undefined && this.#leaders.hasRestarted(nameOf(shard), run)) this.#isReplaced = true
+    if (run !== undefined && this.#leaders.hasRestarted(name, run)) this.#isReplaced = true
   }
 
   /** Reports a change of state, once. */
@@ -316,6 +323,7 @@ export class RedisLink {
     this.#forgetShards(new Set(named.map(([name]) => name)))
     await Promise.all(named.map(async ([name, node]) => {
       if (!isMeant(node, name)) return
+      const wasReady = node.status === 'ready'
       await this.#clocks.read(() => name, () => this.#bounded(node.call('TIME'))).then(
         () => {
           there.add(name)
@@ -323,6 +331,8 @@ export class RedisLink {
         },
         (error: unknown) => {
           if (!(error instanceof Late) || this.#isClosed) return
+          // It has answered meanwhile, as its connection came to stand, and the time was asked for only then.
+          if (!wasReady && node.status === 'ready') return
           // The shard had its time to answer, so no caller waits for it once more.
           this.#standings.get(name)?.link.known()
           node.disconnect()
@@ -345,7 +355,8 @@ export class RedisLink {
     for (const name of known) {
       if (owners.has(name)) continue
       this.#clocks.forget(name)
-      this.#standings.get(name)?.close()
+      // Who waits asks another shard from now on, and must not decide without it.
+      this.#standings.get(name)?.replaced()
       this.#standings.delete(name)
     }
   }

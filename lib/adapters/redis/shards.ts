@@ -1,4 +1,4 @@
-import type { Shard } from './clients.js'
+import type { NatMap, Shard } from './clients.js'
 
 /** Tags that are tried for each shard until one of its slots is found; shards have some hundred slots at least. */
 const TRIES = 1_000
@@ -7,6 +7,22 @@ export interface Probe { readonly shard: string, readonly channel: string }
 
 /** Name of a shard, as `slots` of the client has it. */
 export function nameOf ({ options: { host = '', port = 0 } }: Shard): string { return `${host}:${port}` }
+
+/**
+ * Name of the shard that serves the slot of a key, '' where it is not known. The client has it by the address at which
+ * it is reached, and behind a redirection, until it looks again, by the one that the servers name.
+ *
+ * @param slots the shard that serves each slot
+ */
+export function shardOf (
+  key: string,
+  slots: ReadonlyArray<readonly string[] | undefined> | undefined,
+  natMap: NatMap
+): string {
+  const name = slots?.[slotOf(key)]?.[0] ?? ''
+  const reached = typeof natMap === 'function' ? natMap(name) : natMap?.[name]
+  return reached == null ? name : `${reached.host}:${reached.port}`
+}
 
 /** Names of the shards that serve any slot. */
 export function leadersOf (slots: ReadonlyArray<readonly string[] | undefined>): Set<string> {

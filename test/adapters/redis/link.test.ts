@@ -27,7 +27,12 @@ class FakeCluster extends EventEmitter {
   /** Milliseconds that each answer takes. */
   slow = 0
   asked: string[] = []
+  /** Whether connections to the shard never answer, and how often they did not. */
+  isSilent = false
+  silent = 0
   slots = Array.from({ length: 16_384 }, () => [SHARD])
+  /** Where servers are reached, by the addresses that they name themselves. */
+  options: { natMap?: Record<string, { host: string, port: number }> } = {}
 
   async connect (): Promise<void> {
     this.status = 'ready'
@@ -71,9 +76,22 @@ class FakeCluster extends EventEmitter {
   }
 
   nodes (): ReturnType<NonNullable<Client['nodes']>> {
-    const call = async (): Promise<unknown> => await this.#answer('TIME', this.#time)
+    const call = async (): Promise<unknown> => {
+      if (!this.isSilent) return await this.#answer('TIME', this.#time)
+      this.silent++
+      return await new Promise(() => undefined)
+    }
     const [on, disconnect] = [() => undefined, () => undefined]
-    return [{ options: { host: HOST, port: 1 }, status: this.connection, call, on, disconnect }]
+    const status = (): string => this.connection
+    return [{ options: { host: HOST, port: 1 }, get status () { return status() }, call, on, disconnect }]
+  }
+
+  /** A connection to the shard comes to stand; it breaks where answers are to break. */
+  connects (): void {
+    const { options, status, call } = this.nodes()[0]!
+    const shard = Object.assign(new EventEmitter(), { options, status, call })
+    this.emit('+node', shard)
+    shard.emit('ready')
   }
 }
 
@@ -193,6 +211,58 @@ t.test('a start waits longer for an answer than what is asked later', async (t) 
   t.ok(await link.call('TIME'), 'also for what it asks when it is connected')
   link.started()
   t.match(await link.call('TIME').catch((refusal: unknown) => refusal), { isLate: true })
+})
+
+t.test('a shard whose connections break again and again is waited for beyond the window, as it answers at each', async (t) => {
+  const { link, commands } = await open(t)
+  await put(link)
+  commands.breaks = Infinity
+  const [began, answer] = [performance.now(), put(link)]
+  const connecting = setInterval(() => { commands.connects() }, 500)
+  t.teardown(() => { clearInterval(connecting) })
+  setTimeout(() => { commands.breaks = 0 }, 3_000)
+  t.equal(await answer, 1)
+  t.ok(performance.now() - began >= 2_900, 'it was waited for')
+})
+
+t.test('a shard that is reached at another address is known by it, also behind a redirection, which names its own', async (t) => {
+  const { link, commands } = await open(t)
+  commands.options.natMap = { '10.0.0.1:6379': { host: HOST, port: 1 } }
+  await put(link)
+  commands.slots = commands.slots.map(() => ['10.0.0.1:6379'])
+  commands.asked = []
+  t.equal(await put(link), 1)
+  t.same(commands.asked, ['script'], 'its clock is known')
+})
+
+t.test('a shard that comes to answer while its time is asked for is not away, however late the time is', async (t) => {
+  const { link, commands } = await open(t)
+  await put(link)
+  commands.breaks = Infinity
+  commands.isSilent = true
+  commands.connection = 'connecting'
+  await until('a heartbeat asks for the time', () => commands.silent > 0)
+  commands.connection = 'ready'
+  await new Promise((resolve) => { setTimeout(resolve, 500) })
+  const answer = put(link)
+  // The heartbeat gives up after a second.
+  await new Promise((resolve) => { setTimeout(resolve, 800) })
+  commands.breaks = 0
+  t.equal(await answer, 1)
+})
+
+t.test('who waits for a shard that is gone asks the one that has come in its place', async (t) => {
+  const { link, commands } = await open(t)
+  commands.slots = commands.slots.map(() => ['10.0.0.1:6379'])
+  await put(link)
+  commands.breaks = Infinity
+  await new Promise((resolve) => { setTimeout(resolve, 1_000) })
+  const answer = put(link)
+  await until('it is waited for', () => commands.asked.length > 2)
+  commands.slots = commands.slots.map(() => [SHARD])
+  await until('it is forgotten', () => sizeOf(link, '#standings') === 1)
+  commands.breaks = 0
+  t.equal(await answer, 1)
 })
 
 t.test('shards that are gone are forgotten, however many addresses a cluster has had', async (t) => {

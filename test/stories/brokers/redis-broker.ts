@@ -16,11 +16,10 @@ const PREFIX = 'realtime:'
 const DELETE = `#!lua flags=allow-cross-slot-keys
 for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('UNLINK', key) end`
 
-/** One command on a connection of its own. */
-export async function command (
-  { port }: Server,
-  ...[name, ...args]: [string, ...Array<string | number>]
-): Promise<unknown> {
+type Command = (...parts: [string, ...Array<string | number>]) => Promise<unknown>
+
+/** Commands on one connection, which ends with `body`. */
+export async function commands<T> ({ port }: Server, body: (call: Command) => Promise<T>): Promise<T> {
   const client = new Redis(
     port,
     { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0, commandTimeout: 10_000 }
@@ -28,10 +27,15 @@ export async function command (
   client.on('error', () => undefined)
   try {
     await client.connect()
-    return await client.call(name, ...args)
+    return await body((name, ...args) => client.call(name, ...args))
   } finally {
     client.disconnect()
   }
+}
+
+/** One command on a connection of its own. */
+export async function command (server: Server, ...parts: Parameters<Command>): Promise<unknown> {
+  return await commands(server, (call) => call(...parts))
 }
 
 /** Nodes of `CLUSTER NODES`. */
