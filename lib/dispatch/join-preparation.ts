@@ -53,7 +53,7 @@ export class JoinPreparation {
 
   enter (entrant: Entrant, name: string, found: ResolvedRoom, request: JoinRequest): Awaitable<PreparedJoin> {
     const { declaration: { onJoin, hasPresence } } = found
-    const joining = this.#rooms.join(name, found, request)
+    const joining = this.#rooms.join(name, found, request, entrant.userId)
     if (joining instanceof Promise || onJoin !== undefined || hasPresence) {
       return this.#later(entrant, name, found, joining)
     }

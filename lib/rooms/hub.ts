@@ -23,6 +23,7 @@ import { Joining, type JoinRequest, type PendingJoin, type Rejoined } from './jo
 import type { Membership, RoomOfMember } from './membership.js'
 import { OwnedValues } from './owned-values.js'
 import { PresenceKeeper, type PresenceOptions } from './presence.js'
+import { PassedOver } from './passed-over.js'
 import { Publications, type PublishOptions } from './publications.js'
 import { Room, type Audience } from './room.js'
 import { TextStreams } from './text-streams.js'
@@ -81,6 +82,7 @@ export class Hub {
   readonly #latest: Retention
   readonly #sweep: Slices
   readonly #walks = new Walks()
+  readonly #passedOver = new PassedOver()
   /** Texts of `append` events. */
   readonly texts: TextStreams
   readonly #owned: OwnedValues
@@ -132,8 +134,12 @@ export class Hub {
       locate: (name) => this.locate(name),
       room: (name) => this.#rooms.get(name)
     })
-    this.#joining = new Joining(adapter, this.#presence, options.presenceList, ({ declaration, name }) => {
-      if (declaration.isWatched) this.occupancy?.enter(name)
+    this.#joining = new Joining({
+      adapter,
+      presence: this.#presence,
+      presenceList: options.presenceList,
+      passedOver: this.#passedOver,
+      onEntered: ({ declaration, name }) => { if (declaration.isWatched) this.occupancy?.enter(name) }
     })
   }
 
@@ -330,18 +336,18 @@ export class Hub {
   }
 
   /** Decides where a join begins, and holds the room open for it. */
-  join (name: string, found: ResolvedRoom, request: JoinRequest): Awaitable<PendingJoin> {
+  join (name: string, found: ResolvedRoom, request: JoinRequest, userId: string): Awaitable<PendingJoin> {
     const room = this.#hold(name, found)
     if (room.isOpened && request.since === undefined && request.last === undefined) {
       return this.#joining.pending(room, {}, request, this.#release)
     }
-    return this.#joinLater(room, request)
+    return this.#joinLater(room, request, userId)
   }
 
-  async #joinLater (room: Room, request: JoinRequest): Promise<PendingJoin> {
+  async #joinLater (room: Room, request: JoinRequest, userId: string): Promise<PendingJoin> {
     try {
       await room.ready
-      return this.#joining.pending(room, await this.#joining.plan(room, request), request, this.#release)
+      return this.#joining.pending(room, await this.#joining.plan(room, request, userId), request, this.#release)
     } catch (error) {
       this.#release(room)
       throw error
@@ -432,6 +438,7 @@ export class Hub {
       retention: this.#latest,
       walks: this.#walks,
       source,
+      passedOver: this.#passedOver,
       onGrowing: this.texts.grows
     })
     this.#rooms.set(name, room)

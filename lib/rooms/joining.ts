@@ -3,6 +3,7 @@ import type { Position } from '../protocol/position.js'
 import type { ResolvedRoom } from './declarations.js'
 import type { KnownTexts } from './known-texts.js'
 import type { Member } from './member.js'
+import type { PassedOver } from './passed-over.js'
 import type { JoinData } from '../protocol/server-frames.js'
 import type { JoinPlan, Membership, RoomOfMember } from './membership.js'
 import type { PresenceKeeper } from './presence.js'
@@ -37,6 +38,16 @@ export interface PendingJoin {
 /** The data for a member that continues, and a function that lets its events in behind that. */
 export interface Rejoined { readonly data: JoinData, readonly start: () => void }
 
+export interface JoiningHost {
+  readonly adapter: Adapter
+  readonly presence: PresenceKeeper | undefined
+  /** Users that one presence list holds; above that number it only has counts. */
+  readonly presenceList: number
+  readonly passedOver: PassedOver
+  /** Called for each member that enters a room. */
+  readonly onEntered: (room: Room) => void
+}
+
 /** Where a member begins. */
 interface Start { readonly since?: Position | undefined, readonly resumed?: boolean | undefined }
 
@@ -45,31 +56,28 @@ export class Joining {
   readonly #adapter: Adapter
   readonly #presence: PresenceKeeper | undefined
   readonly #presenceList: number
+  readonly #passedOver: PassedOver
   readonly #onEntered: (room: Room) => void
 
-  /**
-   * @param presenceList users that one presence list holds; above that number it only has counts
-   * @param onEntered called for each member that enters a room
-   */
-  constructor (
-    adapter: Adapter,
-    presence: PresenceKeeper | undefined,
-    presenceList: number,
-    onEntered: (room: Room) => void
-  ) {
+  constructor ({ adapter, presence, presenceList, passedOver, onEntered }: JoiningHost) {
     this.#adapter = adapter
     this.#presence = presence
     this.#presenceList = presenceList
+    this.#passedOver = passedOver
     this.#onEntered = onEntered
   }
 
-  /** Decides where a member begins: at its position where the history still has that, otherwise at the newest event. */
-  async plan (room: RoomOfMember, { since, last }: JoinRequest): Promise<Start> {
+  /**
+   * Decides where a member begins: at its position where the history still has that, or where everything that it lacks
+   * behind that left it out; otherwise at the newest event.
+   */
+  async plan (room: RoomOfMember, request: JoinRequest, userId: string): Promise<Start> {
+    const { since, last } = request
     if (!room.hasHistory || this.#adapter.history === undefined) return since === undefined ? {} : { resumed: false }
     const { settings } = room.declaration
     if (since !== undefined) {
-      const page = await this.#adapter.history(room.name, { since, limit: 1 }, settings)
-      if (page.resumed) return { since, resumed: true }
+      const place = await this.#place(room, since, request, userId)
+      if (place !== undefined) return { since: place, resumed: true }
     }
     const resumed = since === undefined ? undefined : false
     if (last === undefined || last === 0) return { resumed }
@@ -81,6 +89,21 @@ export class Joining {
     )
     const first = events[0]?.position
     return { since: first === undefined ? top : { epoch: top.epoch, offset: first.offset - 1 }, resumed }
+  }
+
+  /** Returns where a member that stands at `since` reads on, so that it loses nothing; `undefined`: it has. */
+  async #place (
+    { name, declaration: { settings } }: RoomOfMember,
+    since: Position,
+    { former }: JoinRequest,
+    userId: string
+  ): Promise<Position | undefined> {
+    const isKept = async (from: Position): Promise<boolean> => {
+      return (await this.#adapter.history!(name, { since: from, limit: 1 }, settings)).resumed
+    }
+    if (await isKept(since)) return since
+    const behind = this.#passedOver.behind(name, userId, former, since)
+    return behind.offset > since.offset && await isKept(behind) ? behind : undefined
   }
 
   /**
@@ -150,7 +173,7 @@ export class Joining {
     const { room } = membership
     const { since, resumed } = isAtTop(room, request)
       ? { since: request.since, resumed: true }
-      : await this.plan(room, request)
+      : await this.plan(room, request, membership.userId)
     const store = room.declaration.hasPresence ? this.#adapter.presence : undefined
     const snapshot = store && await this.#listFor(membership, store)
     const position = since ?? room.position

@@ -10,6 +10,7 @@ import type { Declaration } from './declaration.js'
 import type { KnownTexts } from './known-texts.js'
 import type { LatestValues } from './latest-values.js'
 import type { Member } from './member.js'
+import type { PassedOver, Stretch } from './passed-over.js'
 import type { Follower } from './resume.js'
 import type { RoomTexts } from './room-texts.js'
 import { TextReader } from './text-reader.js'
@@ -43,6 +44,8 @@ export interface RoomOfMember {
   readonly values: Pick<LatestValues, 'late' | 'show'>
   /** The texts of `append` events; absent where none is declared. */
   readonly texts: RoomTexts | undefined
+  /** Remembers which events left members out; absent where nobody asks. */
+  readonly passedOver: PassedOver | undefined
   /** Offers a member what waits for it. */
   catchUp (membership: Membership): void
   /** Lets events in behind the ack, after the changes of presence that came before it. */
@@ -85,6 +88,8 @@ export class Membership implements Follower, Walked, Offered {
   #known: number | undefined
   /** Number of late `latest` values that it has been shown up to the last answer but one, and up to the last one. */
   #late: readonly [before: number, last: number] = NONE
+  /** The last events that left it out, made for the first one. */
+  #stretch: Stretch | undefined
   /** Brings it the room's texts, where the room has such. */
   readonly texts: TextReader | undefined
   /** Whether it is told of removals. */
@@ -121,6 +126,32 @@ export class Membership implements Follower, Walked, Offered {
 
   isExcepted ({ except }: EventHead): boolean {
     return except !== undefined && isLeftOut(except, this)
+  }
+
+  /** Passes a live member over an event that leaves it out: it has not missed that. */
+  passOver (position: Position | undefined): void {
+    if (position === undefined) return
+    this.#passTo(position, this.floor)
+    this.floor = position.offset
+  }
+
+  /** @param from offset of the event before, which may be the last one that it was sent */
+  #passTo ({ epoch, offset }: Position, from: number): void {
+    const stretch = this.#stretch
+    if (stretch === undefined) {
+      this.#stretch = { userId: this.userId, epoch, from, to: offset }
+      this.room.passedOver?.add(this.name, this.member.id, this.#stretch)
+      return
+    }
+    if (stretch.to !== from || stretch.epoch !== epoch) stretch.from = from
+    stretch.epoch = epoch
+    stretch.to = offset
+  }
+
+  /** Ends it. What it was left out of is remembered from now on as what was noted last. */
+  leave (): void {
+    this.state = 'left'
+    if (this.#stretch !== undefined) this.room.passedOver?.add(this.name, this.member.id, this.#stretch)
   }
 
   get userId (): string { return this.member.userId }
@@ -185,7 +216,10 @@ export class Membership implements Follower, Walked, Offered {
   }
 
   replay (packet: Packet): boolean {
-    if (this.isExcepted(packet.event!)) return true
+    if (this.isExcepted(packet.event!)) {
+      this.#passTo(packet.position!, this.position.offset)
+      return true
+    }
     this.member.replayed?.(packet.bytes.length)
     return this.member.send(this.#isContinued ? packet : packet.replay)
   }

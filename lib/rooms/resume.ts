@@ -25,7 +25,7 @@ export interface Source {
 
 /** A member that follows a stream. */
 export interface Follower {
-  /** Its position, which moves as events are written. */
+  /** Its position, which moves behind each event that was written. */
   position: Position
   readonly isGone: boolean
   /** Whether it polls without a break, so that it does not come back. */
@@ -97,9 +97,10 @@ function step (
       follower.gap({ epoch: page.top.epoch, from: position.offset, to: position.offset })
     }
     for (const packet of page.events) {
+      const isWritable = follower.replay(packet)
       follower.position = packet.position!
       sent.events++
-      if (!follower.replay(packet)) {
+      if (!isWritable) {
         follower.whenDrained(resume)
         return false
       }

@@ -7,6 +7,7 @@ import type { Retention } from '../retention/retention.js'
 import type { Declaration } from './declaration.js'
 import { LatestValues } from './latest-values.js'
 import type { Member } from './member.js'
+import type { PassedOver } from './passed-over.js'
 import { Membership, type JoinPlan, type RoomOfMember } from './membership.js'
 import { RoomTexts } from './room-texts.js'
 import { follow, PAGE, PAGE_BYTES } from './resume.js'
@@ -33,6 +34,7 @@ export interface RoomHost {
   readonly retention: Retention
   readonly walks: Walks
   readonly source: RoomSource
+  readonly passedOver?: PassedOver | undefined
   /** Called when the first of a room's texts begins to grow. */
   readonly onGrowing?: (texts: RoomTexts) => void
 }
@@ -61,6 +63,7 @@ export class Room implements RoomOfMember {
   readonly #joining = new Set<PresenceChange[]>()
   readonly #latest: LatestValues
   readonly texts: RoomTexts | undefined
+  readonly passedOver: PassedOver | undefined
   #epoch = ''
   #top = 0
   /** Number of members, joins under way and readers that keep the subscription. */
@@ -71,7 +74,7 @@ export class Room implements RoomOfMember {
 
   constructor (
     name: string, declaration: Declaration, params: Readonly<Record<string, string>>,
-    { retention, walks, source, onGrowing = () => {} }: RoomHost
+    { retention, walks, source, passedOver, onGrowing = () => {} }: RoomHost
   ) {
     this.name = name
     this.declaration = declaration
@@ -83,6 +86,7 @@ export class Room implements RoomOfMember {
     })
     this.#walks = walks
     this.#source = source
+    this.passedOver = passedOver
     const { settings } = declaration
     this.texts = source.texts === undefined
       ? undefined
@@ -163,7 +167,7 @@ export class Room implements RoomOfMember {
   remove (membership: Membership): boolean {
     if (membership.state === 'left') return false
     this.catchUp(membership)
-    membership.state = 'left'
+    membership.leave()
     membership.texts?.pause(undefined)
     this.declaration.active.members--
     const members = this.#writable()
@@ -215,9 +219,11 @@ export class Room implements RoomOfMember {
       if (offset <= membership.floor) continue
       const isExcepted = event.except !== undefined && membership.isExcepted(event)
       if (membership.state === 'live') {
-        // It has not missed an event that leaves it out.
+        if (isExcepted) {
+          membership.passOver(position)
+          continue
+        }
         if (position !== undefined) membership.floor = offset
-        if (isExcepted) continue
         membership.member.send(packet, flush)
         recipients++
       } else if (position !== undefined && !isExcepted && membership.state === 'following') recipients++
@@ -280,8 +286,8 @@ export class Room implements RoomOfMember {
         if (offset !== undefined && offset <= membership.floor) return
         const isExcepted = membership.isExcepted(event)
         if (membership.state === 'live') {
+          if (isExcepted) return membership.passOver(packet.position)
           if (offset !== undefined) membership.floor = offset
-          if (isExcepted) return
           audience?.add(membership.member)
           membership.member.send(packet, flush)
           recipients++

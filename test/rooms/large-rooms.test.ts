@@ -136,7 +136,7 @@ class Node {
       },
       whenDrained: () => {}
     }
-    const { membership, start } = (await this.rooms.join('hall', this.rooms.locate('hall'), {})).commit(guest)
+    const { membership, start } = (await this.rooms.join('hall', this.rooms.locate('hall'), {}, 'u')).commit(guest)
     start()
     return membership
   }

@@ -253,7 +253,7 @@ t.test('the value of a user who leaves while a room is being opened is removed',
   })
   const limits = { history: { size: 10, ttl: 1_000 } }
   hub.declarations.add(declare(board, { presence: true }, limits, { history: false }, undefined))
-  await hub.join(ROOM, hub.resolve(ROOM), {})
+  await hub.join(ROOM, hub.resolve(ROOM), {}, 'ada')
   await settled()
   t.same(removed, ['a'])
 })

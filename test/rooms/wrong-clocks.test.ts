@@ -66,7 +66,7 @@ for (const [where, off] of [['behind', -HOUR], ['ahead', HOUR]] as const) {
     const [there, polling] = [new Watcher(), new Watcher()]
     const found = rooms.resolve(ROOM)
     for (const watcher of [there, polling]) {
-      const { membership, start } = (await rooms.join(ROOM, found, {})).commit(watcher)
+      const { membership, start } = (await rooms.join(ROOM, found, {}, 'ada')).commit(watcher)
       start()
       if (watcher === polling) membership.park()
     }

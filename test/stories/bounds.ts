@@ -23,6 +23,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   'acknowledged broadcasts': 'test/stories/bounded-memory.test.ts',
   slots: 'test/admission/slots.test.ts',
   'rooms that a polling peer is out of': 'test/connection/unheard.test.ts',
+  'memberships up to where': 'test/rooms/passed-over.test.ts',
   'upgrades under way': 'test/server/pending-upgrades.test.ts',
   'what upgrades were refused with': 'test/stories/bounded-memory.test.ts',
   'frames for one connection': 'test/connection/outbox.property.test.ts',

@@ -152,19 +152,19 @@ for (const [where, published] of [['below', 2], ['at', HEARD - KEPT], ['above', 
       const { rooms, tail } = node(broker)
       const listener = new Listener(HEARD)
       const found = rooms.resolve(ROOM)
-      const other = await rooms.join(ROOM, found, {})
+      const other = await rooms.join(ROOM, found, {}, 'u')
       other.commit(new Listener(HEARD)).start()
       const since = listener.position
       let begin: () => void
       if (isPoll) {
-        const { membership, start } = (await rooms.join(ROOM, found, { since })).commit(listener)
+        const { membership, start } = (await rooms.join(ROOM, found, { since }, 'u')).commit(listener)
         start()
         membership.park()
         const { data, start: again } = await rooms.rejoin(membership, { since })
         t.same(data, { ...since, resumed: true })
         begin = again
       } else {
-        const joining = await rooms.join(ROOM, found, { since })
+        const joining = await rooms.join(ROOM, found, { since }, 'u')
         t.equal(joining.resumed, true)
         begin = () => { joining.commit(listener).start() }
       }
@@ -193,7 +193,7 @@ t.test(
     const { rooms, tail } = node(broker)
     const listener = new Listener(HEARD)
     const found = rooms.resolve(ROOM)
-    const joining = await rooms.join(ROOM, found, { since: listener.position })
+    const joining = await rooms.join(ROOM, found, { since: listener.position }, 'u')
     broker.restart('epoch-2', KEPT, { isForgotten: true })
     broker.publish(10)
     tail.check({ epoch: broker.epoch, offset: broker.top })
