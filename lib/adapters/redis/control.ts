@@ -53,6 +53,8 @@ export class RedisControl implements Control {
 
   #timer: NodeJS.Timeout | undefined
   #again: NodeJS.Timeout | undefined
+  /** Waits for the link, for all who want messages read meanwhile. */
+  #back: Promise<void> | undefined
 
   constructor (options: RedisControlOptions) {
     this.#options = options
@@ -105,14 +107,29 @@ export class RedisControl implements Control {
     this.#take(message)
   }
 
-  /** Reads messages that were not received. Never rejects: what fails is tried again soon. */
+  /**
+   * Reads messages that were not received, as soon as commands can be sent: where a broker comes and goes, the next
+   * look may find it gone once more. Never rejects: what fails is tried again soon.
+   */
   async catchUp (): Promise<void> {
+    const { link } = this.#options
+    if (!link.canSend) {
+      await (this.#back ??= this.#whenBack())
+      return
+    }
     try {
       await this.#reading.run()
     } catch {
       // Where the link is away, this is called when it comes back.
-      if (!this.#options.link.isClosed) this.#catchUpSoon()
+      if (!link.isClosed) this.#catchUpSoon()
     }
+  }
+
+  async #whenBack (): Promise<void> {
+    const { link } = this.#options
+    await link.back(LOOK)
+    this.#back = undefined
+    if (link.canSend) await this.catchUp()
   }
 
   #catchUpSoon (): void {

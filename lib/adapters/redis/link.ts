@@ -240,6 +240,12 @@ export class RedisLink {
 
   async #commandsReady (): Promise<void> {
     this.#seen()
+    if (this.#isCluster && this.#hasOpened) {
+      // What it is is known, and each question more is one at which its connections may break again.
+      this.#clocks.forgetAll()
+      this.#ready('')
+      return
+    }
     const info = await this.#info()
     const version = /^redis_version:(\d+)/m.exec(info)?.[1]
     if (version !== undefined && Number(version) < 7) {
@@ -249,7 +255,11 @@ export class RedisLink {
     }
     this.#clocks.forgetAll()
     await this.#readClocks()
-    this.#run = this.#isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
+    this.#ready(this.#isCluster ? '' : /^run_id:(\w+)/m.exec(info)?.[1] ?? '')
+  }
+
+  #ready (run: string): void {
+    this.#run = run
     for (const { link } of this.#standings.values()) link.over()
     this.#wake()
     this.#said()

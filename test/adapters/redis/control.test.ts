@@ -8,12 +8,20 @@ import { Unreachable } from '../../../lib/adapters/redis/unreachable.js'
 
 const REVOKE = 'other-1 b\n{"type":"revoke","user":"ann"}'
 
+/** What `back` has made is called when commands can be sent. */
+interface FakeLink { canSend: boolean, isClosed: boolean, readonly waiting: Array<() => void> }
+
 /** Has read once by the given script, and says whom it was told to revoke. */
-async function opened (t: Test, script: () => Promise<string[]>): Promise<{ control: RedisControl, heard: string[] }> {
+async function opened (
+  t: Test,
+  script: () => Promise<string[]>
+): Promise<{ control: RedisControl, heard: string[], link: FakeLink }> {
   const heard: string[] = []
   const link = {
     canSend: true,
     isClosed: false,
+    waiting: [] as Array<() => void>,
+    back: async () => { await new Promise<void>((resolve) => { link.waiting.push(resolve) }) },
     run: 'x',
     ahead: () => 0,
     subscribe: async () => undefined,
@@ -30,7 +38,7 @@ async function opened (t: Test, script: () => Promise<string[]>): Promise<{ cont
   t.teardown(() => { control.close() })
   await control.start('a')
   await control.catchUp()
-  return { control, heard }
+  return { control, heard, link }
 }
 
 /** Reads that fail in a row, then all succeed. */
@@ -76,4 +84,22 @@ t.test('a message that came before others were read is taken, though the broker 
   made.heard(`=9-0 8-0\n${revoke('eve', 4)}`)
   await made.catchUp()
   t.same(heard, ['ann', 'bob', 'eve'], 'behind what it follows, and once')
+})
+
+t.test('messages are read as soon as commands can be sent again, once for all who wanted them read', async (t) => {
+  let reads = 0
+  const { control: made, heard, link } = await opened(t, async () => ++reads === 1 ? ['mark'] : ['mark', '5-0', REVOKE])
+  link.canSend = false
+  const calls = [made.catchUp(), made.catchUp()]
+  t.equal(link.waiting.length, 1)
+  link.canSend = true
+  link.waiting[0]!()
+  await Promise.all(calls)
+  t.same(heard, ['ann'])
+  t.equal(reads, 2)
+  link.canSend = false
+  const late = made.catchUp()
+  link.waiting[1]!()
+  await late
+  t.equal(reads, 2, 'it is not back: the next look waits again')
 })

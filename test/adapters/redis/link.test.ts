@@ -95,14 +95,18 @@ class FakeCluster extends EventEmitter {
   }
 }
 
-/** @param slow milliseconds that each answer takes */
+/**
+ * @param slow milliseconds that each answer takes
+ * @param breaks answers of the start at which the connection breaks
+ */
 async function open (
-  t: Test, slow = 0
+  t: Test, slow = 0, breaks = 0
 ): Promise<{ link: RedisLink, commands: FakeCluster, made: readonly FakeCluster[] }> {
   const made: FakeCluster[] = []
   const duplicate = (): FakeCluster => {
     const cluster = new FakeCluster()
     cluster.slow = slow
+    cluster.breaks = breaks
     made.push(cluster)
     return cluster
   }
@@ -158,12 +162,19 @@ t.test('a command that was not sent for want of a time is not in doubt', async (
 })
 
 t.test('a cluster whose connection breaks while it is asked what it is stays connected', async (t) => {
+  const { link } = await open(t, 0, 2)
+  t.equal(link.canSend, true)
+})
+
+t.test('a cluster that is connected again takes commands at once, and is not asked again what it is', async (t) => {
   const { link, commands } = await open(t)
+  await put(link)
   commands.disconnect()
   t.equal(link.canSend, false)
-  commands.breaks = 2
   await commands.connect()
-  await until('it can be sent to', () => link.canSend)
+  t.equal(link.canSend, true)
+  t.equal(await put(link), 1)
+  t.same(commands.asked.slice(2), ['TIME', 'script'], 'its time is asked for when it is needed')
 })
 
 t.test('a shard that was away is waited for again once it answers a heartbeat', async (t) => {
