@@ -8,6 +8,7 @@ import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
 import { createPeer } from '../../lib/testing/index.js'
 import { builtPage } from '../../scripts/build-page.mjs'
 import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { until } from '../helpers/servers.js'
 
 const chat = defineRoom('chat/:id', { events: { said: Type.Object({ text: Type.String() }) } })
 const STYLE = readFileSync(new URL('../../lib/stats/dashboard/page/style.css', import.meta.url), 'utf8')
@@ -237,6 +238,20 @@ t.test('in a browser', { skip: skipWithoutChromium() }, async (t) => {
     t.equal(await page.getByRole('dialog').count(), 0)
     t.ok(app.rooms.isAccepting())
     t.match(await app.rooms.stats(), { connections: { total: 1 } }, 'nothing was done')
+    let asked = false
+    let answer = (): void => undefined
+    await page.route('**/actions', async (route) => {
+      asked = true
+      await new Promise<void>((resolve) => { answer = resolve })
+      await route.fulfill({ status: 503, json: { message: 'the adapter is away' } })
+    })
+    await page.getByRole('button', { name: 'Disconnect' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Disconnect' }).click()
+    await until('it is asked', () => asked)
+    await page.keyboard.press('Escape')
+    answer()
+    await page.locator('#told').getByText('Disconnect has failed: the adapter is away').waitFor()
+    await page.unroute('**/actions')
     await page.getByRole('button', { name: 'Disconnect' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Disconnect' }).click()
     t.match((await peer.next('error')).data, { code: 'unavailable' })

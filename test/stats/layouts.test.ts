@@ -81,6 +81,17 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     overview: /does not answer/,
     connections: /silent-node does not answer/
   },
+  'a node of another version, which sends few of its figures': {
+    nodes: ({ items: [item] }) => ({
+      items: [
+        item!,
+        { node: 'older', isAnswering: true, stats: { node: 'older', api: { shop: { published: 7 } }, closes: null } },
+        { node: 'oldest', isAnswering: true }
+      ]
+    }),
+    overview: /connections33 % of 100.*older\u2713 fineconnections\u2013 of \u2013.*version\u2013.*oldest\u2713 fine.*shop70/,
+    connections: /1–3 of 3 connections/
+  },
   empty: {
     nodes: ({ items: [item] }) => ({
       items: [{

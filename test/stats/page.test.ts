@@ -3,6 +3,7 @@ import type { NodeView } from '../../lib/stats/overview.js'
 import type { StatsSnapshot } from '../../lib/stats/snapshot.js'
 import { keyRows } from '../../lib/stats/dashboard/page/keys.js'
 import { Series, valueOf } from '../../lib/stats/dashboard/page/series.js'
+import { wholeNodes } from '../../lib/stats/dashboard/page/whole.js'
 import { findings, levelOf, THRESHOLDS } from '../../lib/stats/dashboard/page/thresholds.js'
 
 interface Figures {
@@ -148,4 +149,19 @@ t.test('what a key of the server API did on several nodes is one line', async (t
     {},
     { api: { shop: { published: 5, refused: {} }, '': { published: 0, refused: { unauthorized: 1 } } } }
   ]), [['shop', 8, 3], ['(no valid key)', 0, 5]])
+})
+
+t.test('a node that leaves out any part of its stats has its other figures, and no finding for the rest', async (t) => {
+  const { stats } = nodeOf('a', { slots: 3 }) as { stats: StatsSnapshot }
+  for (const part of Object.keys(stats)) {
+    const nodes = wholeNodes([{ node: 'a', isAnswering: true, stats: { ...stats, [part]: undefined } }])
+    const series = new Series()
+    series.add(nodes)
+    await new Promise((resolve) => { setTimeout(resolve, 2) })
+    series.add(nodes)
+    t.same(findings(nodes, series), [], part)
+    const { newest } = series
+    t.equal(valueOf(newest!, 'connections', 'a'), part === 'connections' ? undefined : 3, part)
+    t.equal(valueOf(newest!, 'deliveries', 'a'), part === 'events' || part === 'uptime' ? undefined : 0, part)
+  }
 })

@@ -49,7 +49,8 @@ export function userView (frame: Frame, user: string): View {
         done: () => {
           frame.told(`${user} is kept out.`)
           void list.refresh()
-        }
+        },
+        told: frame.told
       })
     }
   }, 'Revoke access\u2026')
@@ -84,12 +85,15 @@ export function connectionView (frame: Frame, key: string): View {
         done: () => {
           frame.told(`${key} was ended.`)
           void refresh()
-        }
+        },
+        told: frame.told
       })
     }
   }, 'Disconnect\u2026')
   const actions = h('div', { class: 'actions', hidden: true }, end)
   const show = (of: ConnectionDetail): void => {
+    // Its node may be of another version.
+    const { rooms: names = [] } = of as Partial<ConnectionDetail>
     setChildren(list, facts([
       ['user', link(pathOf('users', of.userId), of.userId)],
       ['node', h('code', {}, of.node)],
@@ -103,8 +107,8 @@ export function connectionView (frame: Frame, key: string): View {
       ['in', scaled(of.bytesIn)],
       ['out', scaled(of.bytesOut)]
     ]))
-    setChildren(rooms, of.rooms.map((name) => h('li', {}, link(pathOf('rooms', name), name))))
-    setText(heading, many(of.rooms.length, 'room'))
+    setChildren(rooms, names.map((name) => h('li', {}, link(pathOf('rooms', name), name))))
+    setText(heading, many(names.length, 'room'))
     setText(note, '')
     parts.hidden = false
   }

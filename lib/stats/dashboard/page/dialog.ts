@@ -13,10 +13,12 @@ export interface Question {
   readonly action: (duration: number | undefined) => object
   /** Called when it is done. */
   readonly done: () => void
+  /** Says on the page what has failed, where the question is no longer there to say it. */
+  readonly told: (text: string) => void
 }
 
 /** Asks before something is done, and does it. The focus is on the way out, and comes back to where it was. */
-export function confirm ({ title, text, verb, typed, durations, action, done }: Question): void {
+export function confirm ({ title, text, verb, typed, durations, action, done, told }: Question): void {
   const typing = h('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', id: 'typed' })
   const choice = h('select', { id: 'duration' }, ...(durations ?? []).map(([words, ms]) => h('option', { value: ms }, words)))
   const fault = h('p', { class: 'fault', role: 'alert' })
@@ -29,7 +31,9 @@ export function confirm ({ title, text, verb, typed, durations, action, done }: 
       dialog.close()
       done()
     } catch (error) {
-      fault.textContent = (error as Error).message
+      const { message } = error as Error
+      if (!dialog.open) return told(`\u25a0 ${verb} has failed: ${message}`)
+      fault.textContent = message
       go.disabled = false
     }
   }

@@ -9,7 +9,9 @@ export function keyRows (all: ReadonlyArray<Pick<StatsSnapshot, 'api'>>): KeyRow
   for (const [key, of] of all.flatMap(({ api }) => Object.entries(api ?? {}))) {
     const name = key === '' ? '(no valid key)' : key
     const [, published, refused] = rows.get(name) ?? [name, 0, 0]
-    rows.set(name, [name, published + of.published, Object.values(of.refused).reduce((a, b) => a + b, refused)])
+    // A node of another version may not count each of them.
+    const { published: more = 0, refused: codes = {} } = of as Partial<typeof of>
+    rows.set(name, [name, published + more, Object.values(codes).reduce((a, b) => a + b, refused)])
   }
   return [...rows.values()]
 }

@@ -8,6 +8,7 @@ import type { Frame } from './lists.js'
 import { createOverview } from './overview.js'
 import { Series } from './series.js'
 import { findings } from './thresholds.js'
+import { wholeNodes } from './whole.js'
 import { many, timed } from './words.js'
 
 interface Nodes {
@@ -122,8 +123,9 @@ async function look (): Promise<void> {
   clear('look')
   const mine = ++turn
   try {
-    const answer = await get<Nodes>('/nodes')
+    const { items, ...rest } = await get<Nodes>('/nodes')
     if (mine !== turn) return
+    const answer = { ...rest, items: wholeNodes(items) }
     const isFirst = nodes === undefined
     nodes = answer
     lastAnswer = new Date()
@@ -139,8 +141,8 @@ async function look (): Promise<void> {
     else if (view !== overview && looks++ % LISTS === 0) await view?.refresh()
   } catch (error) {
     if (mine !== turn) return
-    if (!(error instanceof Failure)) throw error
-    explain(error)
+    if (!(error instanceof Failure)) reportError(error)
+    explain(error instanceof Failure ? error : new Failure('the answer of the server cannot be shown'))
   }
   if (!isStopped) later('look', () => { if (!document.hidden) void look() }, EVERY)
 }

@@ -22,8 +22,15 @@ export interface Overview extends View {
   show (nodes: readonly NodeView[]): void
 }
 
+/** Figures that are known. */
+function knownOf (all: readonly StatsSnapshot[], of: (stats: StatsSnapshot) => number): number[] {
+  return all.map(of).filter((n) => !Number.isNaN(n))
+}
+
+/** @returns no number where there are nodes and none of them tells it */
 function sum (all: readonly StatsSnapshot[], of: (stats: StatsSnapshot) => number): number {
-  return all.reduce((total, stats) => total + of(stats), 0)
+  const known = knownOf(all, of)
+  return known.length === 0 && all.length > 0 ? NaN : known.reduce((total, n) => total + n, 0)
 }
 
 function added (all: ReadonlyArray<Readonly<Record<string, unknown>>>): Record<string, number> {
@@ -50,11 +57,11 @@ function meter (percent: number, label: string): HTMLElement {
     'aria-label': label,
     'aria-valuemin': 0,
     'aria-valuemax': 100,
-    'aria-valuenow': Math.round(percent)
+    'aria-valuenow': Math.round(percent) || 0
   })
   const filled = h('i')
   // The policy of the page allows no style in markup, but what its code sets.
-  filled.style.width = `${Math.min(100, percent)}%`
+  filled.style.width = `${Math.min(100, percent) || 0}%`
   bar.append(filled)
   return bar
 }
@@ -196,7 +203,8 @@ export function createOverview (frame: Frame, series: Series, choose: (node: str
       verb: 'Drain',
       typed: node,
       action: () => ({ action: 'drain', node }),
-      done: () => { frame.told(`${node} drains.`) }
+      done: () => { frame.told(`${node} drains.`) },
+      told: frame.told
     })
   }
 
@@ -208,7 +216,8 @@ export function createOverview (frame: Frame, series: Series, choose: (node: str
     }
     const [slots, max] = [sum(all, (stats) => stats.connections.slots), sum(all, (stats) => stats.connections.max)]
     const percent = max === 0 ? 0 : slots / max * 100
-    const loop = Math.max(0, ...all.map((stats) => stats.eventLoop.p99))
+    const loops = knownOf(all, (stats) => stats.eventLoop.p99)
+    const loop = loops.length === 0 && all.length > 0 ? NaN : Math.max(0, ...loops)
     const worst = all.find((stats) => stats.eventLoop.p99 === loop)
     const waiting = sum(all, (stats) => stats.outbox.bytes)
     const refused = sum(all, (stats) => Object.values(stats.refusals).reduce((a, b) => a + b, 0))
@@ -225,7 +234,7 @@ export function createOverview (frame: Frame, series: Series, choose: (node: str
       card('sent', rate('bytes', scaled), `${scaled(sum(all, (stats) => stats.events.bytesOut))} in all`),
       card('event loop delay', brief(loop), isSum
         ? `p99 of ${worst?.node ?? NONE}, the worst`
-        : `p99; p50 ${brief(worst?.eventLoop.p50 ?? 0)}, max ${brief(worst?.eventLoop.max ?? 0)}`, levelOf(loop, THRESHOLDS.loop)),
+        : `p99; p50 ${brief(worst?.eventLoop.p50 ?? NaN)}, max ${brief(worst?.eventLoop.max ?? NaN)}`, levelOf(loop, THRESHOLDS.loop)),
       card('waiting', scaled(waiting), `${counted(sum(all, (stats) => stats.outbox.frames))} frames in outboxes`,
         levelOf(waiting / 1_048_576, THRESHOLDS.waiting)),
       card('refusals', rate('refusals', rated), `${counted(refused)} in all`,

@@ -30,8 +30,8 @@ export interface Recent extends Happened { readonly refusals: number }
 
 /** What one node said at one moment; rates are in a second, and absent until there are two samples of one life. */
 export interface Point {
-  readonly connections: number
-  readonly loop: number
+  readonly connections: number | undefined
+  readonly loop: number | undefined
   readonly messages: number | undefined
   readonly deliveries: number | undefined
   readonly refusals: number | undefined
@@ -54,6 +54,9 @@ export interface Sample {
 export type Figure = 'connections' | 'messages' | 'deliveries' | 'loop' | 'refusals' | 'bytes'
 
 interface Read { readonly stats: StatsSnapshot, readonly at: number }
+
+/** A figure, where there is one. */
+function known (figure: number | undefined): number | undefined { return Number.isNaN(figure) ? undefined : figure }
 
 function total (counts: Readonly<Record<string, number>>): number {
   return Object.values(counts).reduce((sum, n) => sum + n, 0)
@@ -106,10 +109,10 @@ export class Series {
     // A node that has started anew counts from zero.
     const isSame = before !== undefined && before.stats.uptime <= stats.uptime && read.at > before.at
     const rate = (of: (from: StatsSnapshot) => number): number | undefined =>
-      isSame ? Math.max(0, of(stats) - of(before.stats)) / ((read.at - before.at) / 1_000) : undefined
+      isSame ? known(Math.max(0, of(stats) - of(before.stats)) / ((read.at - before.at) / 1_000)) : undefined
     return {
-      connections: stats.connections.total,
-      loop: stats.eventLoop.p99,
+      connections: known(stats.connections.total),
+      loop: known(stats.eventLoop.p99),
       messages: rate((from) => from.messages.in),
       deliveries: rate((from) => from.events.out),
       refusals: rate((from) => total(from.refusals)),
@@ -124,7 +127,7 @@ export class Series {
 /** Counts what has happened between two answers of one node. */
 function between (before: StatsSnapshot, now: StatsSnapshot): Happened {
   const more = (of: (from: StatsSnapshot) => unknown): number =>
-    Math.max(0, Number(of(now) ?? 0) - Number(of(before) ?? 0))
+    Math.max(0, known(Number(of(now) ?? 0) - Number(of(before) ?? 0)) ?? 0)
   return {
     gaps: more((from) => from.events.gaps),
     cut: more((from) => from.closes.slow_consumer),

@@ -26,9 +26,9 @@ export const THRESHOLDS = {
 export const SIGNS: Readonly<Record<Level, string>> = { good: '\u2713', warn: '\u25b2', bad: '\u25a0' }
 export const LEVEL_WORDS: Readonly<Record<Level, string>> = { good: 'fine', warn: 'high', bad: 'too high' }
 
-/** How bad a value is. */
+/** How bad a value is; what is not known is not bad. */
 export function levelOf (value: number | undefined, { warn, bad }: Threshold): Level {
-  return value === undefined || value < warn ? 'good' : value < bad ? 'warn' : 'bad'
+  return value! >= bad ? 'bad' : value! >= warn ? 'warn' : 'good'
 }
 
 /** Since when a node is silent. */

@@ -7,23 +7,26 @@ const MOMENT = new Intl.DateTimeFormat('en', {
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
 const SPANS = [[86_400, 'd'], [3_600, 'h'], [60, 'min'], [1, 's']] as const
 
-/** Shown where there is no figure yet. */
+/** Shown where there is no figure. */
 export const NONE = '\u2013'
+
+/** Writes a figure, where there is one. */
+const orNone = (write: (n: number) => string) => (n: number): string => Number.isFinite(n) ? write(n) : NONE
 
 /** Keeps a figure and its unit on one line. */
 const TIED = '\u00a0'
 
 /** Writes a number with separators of thousands. */
-export function counted (n: number): string { return NUMBER.format(n) }
+export const counted = orNone((n) => NUMBER.format(n))
 
 /** Writes how often something happens in a second: small numbers with one decimal. */
-export function rated (n: number): string { return n >= 10 ? NUMBER.format(Math.round(n)) : RATE.format(n) }
+export const rated = orNone((n) => n >= 10 ? NUMBER.format(Math.round(n)) : RATE.format(n))
 
 /** Writes a number with its word, in the plural unless there is one. */
 export function many (n: number, word: string): string { return `${counted(n)} ${word}${n === 1 ? '' : 's'}` }
 
 /** Writes bytes in the largest unit in which they are at least one. */
-export function scaled (bytes: number): string {
+export const scaled = orNone((bytes) => {
   let left = bytes
   let unit = 0
   while (left >= 1024 && unit < UNITS.length - 1) {
@@ -31,16 +34,16 @@ export function scaled (bytes: number): string {
     unit++
   }
   return `${unit === 0 ? Math.round(left) : left.toFixed(1)}${TIED}${UNITS[unit]}`
-}
+})
 
 /** Writes bytes for the mark of an axis, which is round. */
 export function marked (bytes: number): string { return scaled(bytes).replace('.0', '') }
 
 /** Writes a short time with its unit, in a column of such times with as many decimals. */
-export function brief (ms: number): string { return `${ms < 100 ? ms.toFixed(1) : NUMBER.format(Math.round(ms))}${TIED}ms` }
+export const brief = orNone((ms) => `${ms < 100 ? ms.toFixed(1) : NUMBER.format(Math.round(ms))}${TIED}ms`)
 
 /** Writes milliseconds in words, with the two largest units that are not zero. */
-export function lasting (ms: number): string {
+export const lasting = orNone((ms) => {
   let left = Math.floor(ms / 1_000)
   const said: string[] = []
   for (const [size, name] of SPANS) {
@@ -49,7 +52,7 @@ export function lasting (ms: number): string {
     if (n > 0 && said.length < 2) said.push(`${n}${TIED}${name}`)
   }
   return said.join(TIED) || `0${TIED}s`
-}
+})
 
 /** Writes the time of day. */
 export function timed (at: Date): string { return TIME.format(at) }
