@@ -822,7 +822,8 @@ export interface Adapter {
   /**
    * Reads retained events. Absent: this adapter keeps none. What was kept before it was read, here and by `latest`, is
    * given with its `age`: nodes let it go when its time is over by that, and never by the `timestamp`, which is of a
-   * clock that may be wrong.
+   * clock that may be wrong. Where this node follows the room, keeps values of it and has not been given all events up
+   * to `since` yet, the answer waits for them, some seconds at most: who asks would be shown older values than before.
    */
   history? (room: string, query: HistoryQuery, settings: RoomSettings): Awaitable<HistoryPage>
   /** Current value of each `latest` key, or its removal, oldest set first. Absent: live only. */

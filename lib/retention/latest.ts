@@ -67,6 +67,8 @@ export class Latest extends Retained {
   get bytes (): number { return this.#bytes === 0 ? 0 : this.#bytes + ROOM }
   get ends (): number { return this.#oldest?.item.until ?? Number.POSITIVE_INFINITY }
   get size (): number { return this.#values.size }
+  /** The newest version that was set. */
+  get newest (): number { return this.#newest }
   /** Number of values so far of which a version does not tell whether they are known. */
   get late (): number { return this.#late }
 

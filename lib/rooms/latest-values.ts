@@ -23,6 +23,9 @@ export class LatestValues {
   /** The packets, those of removals first. */
   get packets (): Iterable<Packet> { return this.#values?.packets(performance.now()) ?? [] }
 
+  /** The newest version that was set. */
+  get newest (): number { return this.#values?.newest ?? 0 }
+
   /** Number of values so far that came late, or without a version. */
   get late (): number { return this.#values?.late ?? 0 }
 

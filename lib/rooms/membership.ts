@@ -41,7 +41,7 @@ export interface RoomOfMember {
   /** Position of the newest event. */
   readonly position: Position
   /** The current `latest` values. */
-  readonly values: Pick<LatestValues, 'late' | 'show'>
+  readonly values: Pick<LatestValues, 'late' | 'newest' | 'show'>
   /** The texts of `append` events; absent where none is declared. */
   readonly texts: RoomTexts | undefined
   /** Remembers which events left members out; absent where nobody asks. */
@@ -57,6 +57,10 @@ export interface RoomOfMember {
 }
 
 const NONE = [0, 0] as const
+/**
+ * Milliseconds for which a member is not told values that it knows by their versions, because its node had heard less.
+ */
+const BEHIND = 5_000
 
 /** One member's place in one room. */
 export class Membership implements Follower, Walked, Offered {
@@ -90,6 +94,8 @@ export class Membership implements Follower, Walked, Offered {
   #late: readonly [before: number, last: number] = NONE
   /** The last events that left it out, made for the first one. */
   #stretch: Stretch | undefined
+  /** Version up to which it knows the values, where its node had heard less, and until when that is heeded. */
+  #ahead: { readonly version: number, readonly until: number } | undefined
   /** Brings it the room's texts, where the room has such. */
   readonly texts: TextReader | undefined
   /** Whether it is told of removals. */
@@ -224,6 +230,14 @@ export class Membership implements Follower, Walked, Offered {
     return this.member.send(this.#isContinued ? packet : packet.replay)
   }
 
+  /** Whether it was told a value, or a newer one, by the node from which it comes. */
+  knows (version: number): boolean {
+    if (this.#ahead === undefined) return false
+    if (version <= this.#ahead.version && performance.now() < this.#ahead.until) return true
+    this.#ahead = undefined
+    return false
+  }
+
   whenDrained (callback: () => void): void { this.member.whenDrained(callback) }
 
   gap (gap: GapData): void {
@@ -234,6 +248,10 @@ export class Membership implements Follower, Walked, Offered {
     this.catchUp()
     this.state = 'live'
     this.floor = this.position.offset
+    const { newest } = this.room.values
+    this.#ahead = this.#known === undefined || this.#known <= newest
+      ? undefined
+      : { version: this.#known, until: performance.now() + BEHIND }
     for (const packet of this.room.values.show({ version: this.#known, late: this.#late[0] })) {
       if ((packet.event!.isRemoval === true && !this.#isReturn) || this.isExcepted(packet.event!)) continue
       this.member.replayed?.(packet.bytes.length)

@@ -19,6 +19,11 @@ export interface Source {
   readonly epoch: string
   /** Offset of the newest event that they have been offered. */
   readonly top: number
+  /**
+   * Whether the stream has a state beside it, which must not be older than what a follower has read: one that has read
+   * more than live members were offered reads on then, and the history answers when this node has as much.
+   */
+  readonly hasState?: boolean
   /** Told of a follower that came back after a break and has caught up, with the number of events that it was sent. */
   resumed? (events: number): void
 }
@@ -110,6 +115,7 @@ function step (
   if (isRead && follower.position.offset < page.top.offset) follower.position = page.top
   const { offset } = follower.position
   if (offset >= page.top.offset && offset >= source.top) {
+    if (source.hasState === true && page.resumed && !isRead && offset > source.top) return true
     follower.live()
     if (follower.isContinued !== true) source.resumed?.(sent.events)
     return false

@@ -102,6 +102,7 @@ export class Room implements RoomOfMember {
 
   get size (): number { return this.#members.length }
   get members (): readonly Membership[] { return this.#members }
+  get hasState (): boolean { return this.declaration.settings.latest }
   get hasHistory (): boolean { return this.#source.history !== undefined }
   get position (): Position { return { epoch: this.#epoch, offset: this.#top } }
   get epoch (): string { return this.#epoch }
@@ -205,6 +206,7 @@ export class Room implements RoomOfMember {
     } else if (event.part !== undefined) return this.#grow(packet)
     if (audience !== undefined || this.#isWalked) return this.#eventInParts(packet, audience)
     const offset = position?.offset ?? Number.POSITIVE_INFINITY
+    const version = event.delivery === 'latest' ? event.version : undefined
     const { flush } = this.declaration
     let recipients = 0
     this.#loops++
@@ -224,6 +226,7 @@ export class Room implements RoomOfMember {
           continue
         }
         if (position !== undefined) membership.floor = offset
+        if (version !== undefined && membership.knows(version)) continue
         membership.member.send(packet, flush)
         recipients++
       } else if (position !== undefined && !isExcepted && membership.state === 'following') recipients++
@@ -279,6 +282,7 @@ export class Room implements RoomOfMember {
     const { flush } = this.declaration
     const event = packet.event!
     const offset = packet.position?.offset
+    const version = event.delivery === 'latest' ? event.version : undefined
     const from = performance.now()
     let recipients = 0
     await new Promise<void>((resolve) => {
@@ -288,6 +292,7 @@ export class Room implements RoomOfMember {
         if (membership.state === 'live') {
           if (isExcepted) return membership.passOver(packet.position)
           if (offset !== undefined) membership.floor = offset
+          if (version !== undefined && membership.knows(version)) return
           audience?.add(membership.member)
           membership.member.send(packet, flush)
           recipients++

@@ -82,6 +82,8 @@ export interface TailOptions {
  * fetched.
  */
 const PATIENCE = 250
+/** Milliseconds for which somebody who has heard more elsewhere waits for this node. */
+const BEHIND = 5_000
 /** Milliseconds between two attempts to read a broker that answered with an error. */
 const RETRY = 1_000
 /**
@@ -245,6 +247,23 @@ export class FollowedStream {
       const timer = after(resolve, patience)
       this.#waiting.push({ offset, settle: () => { clearTimeout(timer); resolve() } })
     })
+  }
+
+  /** Whether somebody has heard more of this epoch elsewhere than this node. */
+  isBehind (heard: Position | undefined): heard is Position {
+    const top = this.#stream?.top
+    return top !== undefined && heard?.epoch === top.epoch && heard.offset > top.offset
+  }
+
+  /**
+   * Resolves when this node has what somebody has heard elsewhere, as far as the broker has it, or after `BEHIND`: the
+   * values that it shows before may be older than those that were seen there.
+   *
+   * @param top the broker's position of the room
+   */
+  async meet ({ offset }: Position, top: Position): Promise<void> {
+    this.check(top)
+    await this.reached(Math.min(offset, top.offset), BEHIND)
   }
 
   /** Returns retained events, if this node holds enough of them to answer. */

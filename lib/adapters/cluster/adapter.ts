@@ -250,7 +250,12 @@ class ClusterAdapter implements Adapter {
   }
 
   async history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
-    return this.#rooms.get(room)?.tail?.read(query) ?? await this.#page(room, query, settings)
+    const tail = this.#rooms.get(room)?.tail
+    const known = tail?.read(query)
+    if (known !== undefined) return known
+    const page = await this.#page(room, query, settings)
+    if (settings.latest && page.resumed && tail?.isBehind(query.since) === true) await tail.meet(query.since, page.top)
+    return page
   }
 
   async #page (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {

@@ -392,10 +392,17 @@ class NatsAdapter implements Adapter {
   }
 
   async #history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
-    const known = this.#rooms.get(room)?.tail?.read(query)
+    const tail = this.#rooms.get(room)?.tail
+    const known = tail?.read(query)
     if (known !== undefined) return known
-    const { range, last } = await this.#kept!.streams.read(room, settings, query)
-    return pageOf({ ...range, top: last }, query, () => { this.#unread.note('history', 0) })
+    const { streams } = this.#kept!
+    const { range, last } = await streams.read(room, settings, query)
+    const page = pageOf({ ...range, top: last }, query, () => { this.#unread.note('history', 0) })
+    if (settings.latest && page.resumed && tail?.isBehind(query.since) === true) {
+      // The end of the page is that of the stream, in which other rooms are as well.
+      await tail.meet(query.since, await streams.position(room, settings))
+    }
+    return page
   }
 
   #message (followed: Room, message: Msg): void {

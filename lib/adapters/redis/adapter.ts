@@ -268,9 +268,12 @@ class RedisAdapter implements Adapter {
   }
 
   async history (room: string, query: HistoryQuery, settings: RoomSettings): Promise<HistoryPage> {
-    const known = this.#rooms.get(room)?.tail?.read(query)
+    const tail = this.#rooms.get(room)?.tail
+    const known = tail?.read(query)
     if (known !== undefined) return known
-    return pageOf(await this.#reader.read(room, settings, query), query, () => { this.#unread.note('history', 0) })
+    const page = pageOf(await this.#reader.read(room, settings, query), query, () => { this.#unread.note('history', 0) })
+    if (settings.latest && page.resumed && tail?.isBehind(query.since) === true) await tail.meet(query.since, page.top)
+    return page
   }
 
   async latest (room: string, settings: RoomSettings): Promise<readonly Packet[]> {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Repeats } from '../../../lib/adapters/broker/repeats.js'
-import { FollowedStream } from '../../../lib/adapters/broker/tail.js'
+import { FollowedStream, type Arrival } from '../../../lib/adapters/broker/tail.js'
 import { Streams } from '../../../lib/adapters/history/stream.js'
 import { encodeEvent } from '../../../lib/protocol/packet.js'
 
@@ -57,4 +57,48 @@ t.test('a new epoch that lost nothing is told of with all that it shares, since 
   tail.check({ epoch: NEW, offset: 34 })
   await new Promise(setImmediate)
   t.same(told, [{ epoch: NEW, from: 34, to: 34, shared: 38 }])
+})
+
+t.test('who has heard more elsewhere is met when that has been delivered here, whether it came or had to be read', async (t) => {
+  const epoch = 'abcdefgh'
+  const arrivalOf = (offset: number): Arrival => {
+    const position = { epoch, offset }
+    return {
+      ...position,
+      previous: offset - 1,
+      origin: 'o',
+      size: 10,
+      packet: () => encodeEvent({ type: 'said', room: 'chat/1', delivery: 'reliable', timestamp: 1, position }, '{}')
+    }
+  }
+  const told: unknown[] = []
+  const tail = new FollowedStream({
+    room: 'chat/1',
+    limits: { size: 10, ttl: 60_000 },
+    streams: new Streams(1_000_000, 10),
+    host: { gap: (_room, gap) => { told.push(gap) } },
+    deliver: (_room, { position }) => { told.push(position!.offset) },
+    read: async (since) => {
+      told.push('read')
+      const events = [5, 6, 7].filter((offset) => offset > since).map(arrivalOf)
+      return { epoch, top: 7, floor: 0, before: [], events }
+    },
+    onRepair: () => undefined
+  })
+  t.teardown(() => { tail.close() })
+  const top = { epoch, offset: 5 }
+  t.notOk(tail.isBehind(top), 'before it is open it stands nowhere')
+  tail.open({ epoch, offset: 4 })
+  t.notOk(tail.isBehind({ epoch, offset: 4 }))
+  t.notOk(tail.isBehind({ epoch: 'ijklmnop', offset: 9 }), 'what is of another epoch is another matter')
+  t.notOk(tail.isBehind(undefined))
+  t.ok(tail.isBehind(top))
+  const met = tail.meet(top, top).then(() => { told.push('met') })
+  await new Promise(setImmediate)
+  t.same(told, [])
+  tail.accept(arrivalOf(5), true)
+  await met
+  t.same(told, [5, 'met'])
+  await tail.meet({ epoch, offset: 9 }, { epoch, offset: 7 })
+  t.same(told.slice(2), ['read', 6, 7], 'what does not come is read, what is nowhere is not waited for')
 })

@@ -12,6 +12,22 @@ const SOON = 2_500
 
 if (skip !== false) t.plan(0, skip)
 else {
+  t.test('redis: who has heard more than its node is resumed once the node has heard as much', async (t) => {
+    const server = await startRedis(t)
+    const client = admin(t, server)
+    const { adapter, host } = await join(t, server.url, 'a')
+    await adapter.subscribe('chat/1', reliable)
+    const { position } = await adapter.publish('chat/1', said('first'), reliable)
+    const [[, fields]] = await client.xrange('realtime:{chat/1}:stream', '-', '+') as [[string, string[]]]
+    // An event that the subscription has not brought yet.
+    await client.xadd('realtime:{chat/1}:stream', `2-${Date.now()}`, 'e', fields[1]!.replace('first', 'other'))
+    await client.hset('realtime:{chat/1}:meta', 'offset', 2)
+    const page = await adapter.history!('chat/1', { since: { ...position!, offset: 2 }, limit: 1 }, reliable)
+    t.match(page, { resumed: true, events: [], top: { offset: 2 } })
+    t.equal(host.order.length, 2, 'the node was told of it before')
+    t.match(host.order, [/ 1$/, / 2$/])
+  })
+
   t.test(
     'redis: a node that was cut off for a moment knows the values, the presence and the messages of that moment soon after, each once and in order',
     async (t) => {
