@@ -4,7 +4,8 @@
  * finds the next one there without a hook; a hook for each import would cost a process more than all its modules.
  */
 import {
-  lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync
+  existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync,
+  writeFileSync
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, relative, sep } from 'node:path'
@@ -12,10 +13,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const MIRROR = join(ROOT, '.cache', 'typescript')
-const FOLDERS = ['lib', 'test', 'example', 'scripts', 'bench']
+const FOLDERS = ['lib', 'test', 'example', 'scripts', 'bench', join('docs', '.vitepress')]
 const IS_TYPESCRIPT = /(?<!\.d)\.ts$/
 /** What a module may import beside TypeScript; a link leads to it, so that it is one module for all. */
-const IS_LINKED = /^node_modules$|\.(?:[cm]?js|json)$/
+const IS_LINKED = /^(?:node_modules|dist|cache)$|\.(?:[cm]?js|json)$/
 /** A mirror that was written before this file is not trusted. */
 const SELF = statSync(fileURLToPath(import.meta.url)).mtimeMs
 
@@ -23,7 +24,8 @@ const require = createRequire(import.meta.url)
 
 /** Brings the mirror up to date. Several processes may do so at once. */
 export function mirror () {
-  for (const folder of FOLDERS) mirrorFolder(folder)
+  for (const folder of FOLDERS) if (existsSync(join(ROOT, folder))) mirrorFolder(folder)
+  link('dist')
 }
 
 function mirrorFolder (folder) {
@@ -92,7 +94,7 @@ export function original (path) {
 /** The address of the mirrored module of a source, which may be named as its JavaScript is; `undefined` without one. */
 export function mirrored (path) {
   const inside = relative(ROOT, path)
-  if (!FOLDERS.includes(inside.split(sep, 1)[0]) || !/\.[jt]s$/.test(path)) return undefined
+  if (!FOLDERS.some((folder) => inside.startsWith(folder + sep)) || !/\.[jt]s$/.test(path)) return undefined
   const target = join(MIRROR, inside.replace(/\.ts$/, '.js'))
   // A link there is JavaScript itself.
   return lstatSync(target, { throwIfNoEntry: false })?.isFile() === true ? pathToFileURL(target).href : undefined

@@ -11,7 +11,7 @@ async function repository (t: Test, files: Readonly<Record<string, string>>): Pr
   remove (name: string): Promise<void>
 }> {
   const root = t.testdir()
-  for (const folder of ['lib', 'test', 'example', 'scripts', 'bench']) await mkdir(join(root, folder), { recursive: true })
+  for (const folder of ['lib', 'test', 'dist']) await mkdir(join(root, folder), { recursive: true })
   await cp(join(ROOT, 'scripts/typescript'), join(root, 'scripts/typescript'), { recursive: true })
   await symlink(join(ROOT, 'node_modules'), join(root, 'node_modules'))
   const write = async (name: string, text: string): Promise<void> => { await writeFile(join(root, name), text) }
@@ -32,16 +32,18 @@ t.test('a source runs as it stands, with the modules that it names, those that i
   const here = await repository(t, {
     'lib/number.ts': 'export const number: number = 1',
     'lib/plain.mjs': 'export const plain = 2',
+    'dist/built.js': 'export const built = 4',
     'lib/later.ts': "export { number as later } from './number.js'",
     'test/main.ts': `import { number } from '../lib/number.js'
       import { plain } from '../lib/plain.mjs'
+      import { built } from '../dist/built.js'
       const { later } = await import('../lib/later.js')
       const { later: same } = await import(new URL('../lib/later.ts', import.meta.url).href)
-      console.log(number, plain, later, later === same, import.meta.url, process.argv[1])`
+      console.log(number, plain, built, later, later === same, import.meta.url, process.argv[1])`
   })
-  t.match(await here.run('test/main.ts'), /^1 2 1 true file:\/\/\S*\/test\/main\.ts \S*\/test\/main\.ts$/)
+  t.match(await here.run('test/main.ts'), /^1 2 4 1 true file:\/\/\S*\/test\/main\.ts \S*\/test\/main\.ts$/)
   await here.write('lib/number.ts', 'export const number: number = 30')
-  t.match(await here.run('test/main.ts'), /^30 2 30 true /)
+  t.match(await here.run('test/main.ts'), /^30 2 4 30 true /)
 })
 
 t.test('a source that is gone is not found, and one whose types cannot be blanked is named', async (t) => {
