@@ -78,7 +78,9 @@ export class Joins {
       if (!connection.isOpen) return
       const known = connection.rooms.get(name)
       const request = { since, last, former: formerOf(former), ...(named === undefined ? {} : { known: { named } }) }
-      const isMoved = known?.room.declaration.builtIn !== undefined && (since !== undefined || last !== undefined)
+      // A client enters a room with the ack, and hears nothing before: what came with `welcome` comes again behind it.
+      const isMoved = known?.room.declaration.builtIn !== undefined &&
+        (since !== undefined || last !== undefined || known.state === 'live')
       if (known !== undefined && !isMoved) {
         rooms.succeed(known, request.former)
         const data = { ...(known.room.hasHistory ? known.room.position : {}), ...known.room.declaration.terms }
