@@ -156,7 +156,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       if (type === 'ack') message.settle(0, frame)
       else if (data.retry === 'refresh') line.lost(data)
       // Sending it again is safe: either it has had no effect, or the server knows its id.
-      else if (data.retryAfter || data.retry === 'now' || data.code === 'rate_limited' || data.code === 'unavailable') {
+      else if (data.retryAfter || data.retry === 'now' || ['rate_limited', 'unavailable'].includes(data.code)) {
         message.isSent = false
         message.handle.room.sendAt[weightOf(message)] = now() + (data.retryAfter ?? AGAIN)
         pump()
@@ -194,7 +194,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       const room = rooms.get(name!)
       // That of a link, and of its rooms where it was opened with some. A WebSocket asks for each by a frame, which may
       // say more than that it is to be entered.
-      if (!name && !id) enter(line.isHttp ? data?.rooms : undefined)
+      if (!name && !id) enter(line.isHttp ? data?.rooms : {})
       else if (type === 'ack' || type === 'error') {
         if (id) answered(frame)
         else if (room) refuse(room, data as Refused)
@@ -242,6 +242,11 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
     createRoom,
     createHandle,
     createClient,
+    roomOf (name, join) {
+      const room = rooms.get(name) ?? core.createRoom(name, join, roomHost)
+      rooms.set(name, room)
+      return room
+    },
     whereOf: (asked) => asked
       .map(({ position }, index) => position ? `&at=${index}:${position.epoch}:${position.offset}` : '').join('')
   }
@@ -251,10 +256,10 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
   return Object.assign(shown, {
     join (address: string | AnyAddress, { signal, ...join }: JoinOptions = {}): never {
       const name = typeof address === 'string' ? address : address.name
-      const room = rooms.get(name) ?? core.createRoom(name, join, roomHost)
-      rooms.set(name, room)
+      const room = core.roomOf(name, join)
       const handle = core.createHandle(room, roomHost, signal)
-      if (room.wasIn) handle.enter({ growing: room.texts?.growing() })
+      // Before any text is here, it is known what the server has told of them.
+      if (room.wasIn) handle.enter({ growing: room.texts?.known() ? room.texts.growing() : room.entered.growing })
       else if (shown.state === 'closed') end(room, refused('closed', 'the client was closed'), true)
       else pump()
       // The types of the room are those of the address: nothing of them exists at run time.

@@ -31,7 +31,7 @@ const methods: Part = (core) => {
 
 /** A page that is rendered on a server connects once it is in a browser, where the same code runs again. */
 const unconnected: Part = ({ line }) => {
-  line.prepare = async () => { await new Promise(() => {}) }
+  line.prepare = async () => await new Promise(() => {})
 }
 
 const PARTS = [

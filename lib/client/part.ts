@@ -10,13 +10,15 @@ export interface Core {
   readonly shown: Shown
   /** Set where the client holds the link for all tabs. */
   isHub?: boolean
-  readonly rooms: ReadonlyMap<string, Room>
+  readonly rooms: Map<string, Room>
   /** The connection, before it is opened first. */
   readonly line: ReconnectingLink
   /** What the connection tells the client. */
   readonly host: LinkHost
   /** Ends a room for all who have joined it. @param isMeant whether the application wants it: it is no error then */
   end (room: Room, reason: Refused, isMeant: boolean): void
+  /** Gives the room of this name, which is there from then on. */
+  roomOf (name: string, options: JoinOptions): Room
   createRoom (name: string, options: JoinOptions, host: RoomHost): Room
   /** Makes what `join` returns. */
   createHandle (room: Room, host: RoomHost, signal?: AbortSignal): Handle

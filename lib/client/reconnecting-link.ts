@@ -151,11 +151,7 @@ export function createReconnectingLink (
     const mine = turn = {}
     const ifMine = <T>(then: (given: T) => unknown) => (given: T): void => { if (turn === mine) then(given) }
     cancel()
-    try {
-      await line.prepare()
-    } catch (error) {
-      ifMine(lost)(error instanceof Error ? broken(error) : error as Refused)
-    }
+    await line.prepare().catch(ifMine((error) => lost(error instanceof Error ? broken(error) : error as Refused)))
     if (turn !== mine) return
     try {
       // It may refuse rooms, of which the application is told.
@@ -325,14 +321,9 @@ export function createReconnectingLink (
     open: (events, query) => OPEN[shown.transport]({
       ...query, base, token: line.token, Socket, http: line.http
     }, events),
-    async diagnose () {
-      try {
-        const response = await line.http('?verdict=1')
-        return response.status === 200 ? BLOCKED : await refusal(response)
-      } catch (error) {
-        return broken(error, 'unreachable')
-      }
-    },
+    diagnose: async () => await line.http('?verdict=1')
+      .then((response) => response.status === 200 ? BLOCKED : refusal(response))
+      .catch((error) => broken(error, 'unreachable')),
     climb () {
       transport = blocked = 0
       relink()

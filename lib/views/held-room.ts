@@ -136,6 +136,8 @@ function createHeldRoom (client: CoreClient, name: string, rooms: Map<string, He
       // A client that was closed has lost its rooms.
       if (state !== 'connecting') return
       copies.clear()
+      // What they have shown comes again to those who still read it.
+      lists.clear()
       room = undefined
       become(JOINING)
       void join()

@@ -105,3 +105,26 @@ t.test(`in Chromium ${TABS} tabs share one link, and go on when the tab that hol
   await Promise.all([...others, last].map(async (page) => { await page.close() }))
   await until('nobody is connected', async () => (await statsOf(server.app)).connections.total === 0)
 })
+
+t.test('in Chromium a tab that shares a link is in the room into which the server has put the client', {
+  skip: skipWithoutChromium()
+}, async (t) => {
+  const server = await app(t)
+  const browser = await launchChromium(t)
+  const context = await browser.newContext()
+  const pages = [await context.newPage(), await context.newPage()]
+  for (const page of pages) {
+    await page.goto(server.url)
+    await page.waitForFunction('window.client?.state === "open"')
+    await page.evaluate("void client.on('joined', ({ room }) => { window.told = room })")
+  }
+  t.equal(await server.app.rooms.join({ user: 'ada' }, 'chat/2'), 1)
+  for (const page of pages) {
+    await page.waitForFunction('window.told === "chat/2"')
+    t.same(await page.evaluate(`(async () => {
+      const room = client.join('chat/2')
+      await room.joined
+      return [await room.send('say', { text: 'x' }), [...room.members.keys()]]
+    })()`), [{ id: '1' }, ['ada']])
+  }
+})

@@ -78,6 +78,57 @@ for (const transport of ['websocket', 'sse'] as const) {
   )
 }
 
+for (const transport of ['websocket', 'sse'] as const) {
+  t.test(`over ${transport} a room that the server has put a client into is, when it is joined, as it is by then`, async (t) => {
+    const server = await start(t, {
+      declare: (app) => {
+        declareChat(app, {
+          presence: true,
+          authorize: ({ params, userId }: { params: { id: string }, userId: string }) => params.id === '1' || userId !== 'ada'
+        })
+      }
+    })
+    const { client, gaps, errors } = dial(t, server, 'ada', { transports: [transport] })
+    const told: string[] = []
+    client.on('joined', ({ room }) => { told.push(room!) })
+    const fence = client.join(chat.at({ id: '1' }))
+    const heard: string[] = []
+    fence.on('said', ({ data }) => { heard.push(data.text) })
+    await fence.joined
+    t.equal(await server.app.rooms.join({ user: 'ada' }, 'chat/2'), 1)
+    await until('it is told', () => told.length === 1)
+    const eve = dial(t, server, 'eve').client.join(chat.at({ id: '2' }))
+    await eve.joined
+    await dial(t, server, 'bob').client.join(chat.at({ id: '2' })).joined
+    await until('the presence', () => eve.members.has('bob'))
+    await server.app.rooms.broadcast('chat/2', 'score', { team: 'a', points: 1 })
+    await server.app.rooms.broadcast('chat/1', 'said', { text: 'fence', by: 'server' })
+    await until('the fence', () => heard.length === 1)
+
+    t.match(await server.app.rooms.broadcastWithAck('chat/2', 'said', { text: 'x', by: 'server' }, { timeout: 300 }), {
+      acked: ['bob', 'eve'], missing: ['ada']
+    }, 'who has not joined it handles no event')
+
+    const room = client.join(chat.at({ id: '2' }))
+    t.same([...room.members.keys()].sort(), ['ada', 'bob', 'eve'])
+    t.same([...room.state.get('score')!.values()], [{ team: 'a', points: 1 }])
+    await room.joined
+    const scores: number[] = []
+    room.on('score', ({ data }) => { scores.push(data.points) })
+    await server.app.rooms.broadcast('chat/2', 'score', { team: 'a', points: 2 })
+    await until('the event', () => scores.length === 1)
+    t.same([gaps, errors], [[], []])
+
+    t.equal(await server.app.rooms.join({ user: 'ada' }, 'chat/3'), 1)
+    await until('it is told', () => told.length === 2)
+    await server.app.rooms.leave({ user: 'ada' }, 'chat/3')
+    await server.app.rooms.broadcast('chat/1', 'said', { text: 'fence', by: 'server' })
+    await until('the fence', () => heard.length === 2)
+    t.same(errors, [], 'nor is the end of what was not joined')
+    t.match(await rejection(client.join(chat.at({ id: '3' })).joined), { code: 'forbidden' }, 'it is in no such room any more')
+  })
+}
+
 t.test('a raw peer joins where the server has put it, whatever authorize says', async (t) => {
   const server = await start(t, { declare: (app) => { declareChat(app, { authorize: () => false }) } })
   const ada = await connect(server, { token: server.token('ada') })

@@ -47,20 +47,9 @@ function uplink ({ http }: Dial, { frame }: LinkEvents): Link['send'] {
   return (up) => {
     // What is no JSON is thrown to whoever sends it, as over a WebSocket.
     const body = JSON.stringify(up)
-    void (async () => {
-      let data: Refused
-      try {
-        const response = await http('', {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body
-        })
-        if (response.ok) return frame(await response.json() as Frame)
-        data = await refusal(response)
-      } catch (error) {
-        data = broken(error)
-      }
-      frame({ ...up as Frame, type: 'error', data })
-    })()
+    const asked = http('', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+    void asked.then(async (response) => response.ok ? frame(await response.json() as Frame) : await refusal(response))
+      .catch(broken)
+      .then((data) => { if (data) frame({ ...up as Frame, type: 'error', data }) })
   }
 }

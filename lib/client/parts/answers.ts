@@ -32,7 +32,7 @@ export const answers: Part = (core) => {
     const { frame } = room
     room.frame = (each) => {
       const calls = frame(each)
-      if (calls && each.ack) {
+      if (calls && each.ack && room.handles.size) {
         let left = calls.length
         const done = (): void => { if (!left--) send(each.ack) }
         done()

@@ -1,31 +1,22 @@
-import type { FrameData } from '../links/link.js'
 import type { Part } from '../part.js'
 
 /**
- * Hears a room into which the server has put this client from the `join` on, without asking for it. Without it the
- * client asks to join such a room like every other.
+ * Keeps a room into which the server has put this client as it is, until the application joins it without asking for
+ * it, or it ends. Without it the client asks to join such a room like every other.
  */
-export const serverJoins: Part = (core) => {
-  const { host, shown, rooms, createHandle } = core
+export const serverJoins: Part = ({ host, shown, line, rooms, roomOf }) => {
   const { frame, down } = host
-  /** Rooms into which the server has put this client and that the application has not joined. */
-  const given = new Map<string, FrameData>()
+  /** Forgets a room that the application has not joined. */
+  const forget = (name: string): void => { if (!rooms.get(name)?.handles.size) rooms.delete(name) }
   host.frame = (each) => {
-    const { type, room, data } = each
-    if (type === 'joined' && !rooms.has(room!)) given.set(room!, data!)
-    if (type === 'left') given.delete(room!)
+    const { type, room } = each
+    // Such a membership ends with the answer of a poll, and what holds the link for other tabs has it for them.
+    if (type === 'joined' && shown.transport !== 'polling' && !line.isShared) roomOf(room!, {})
+    if (type === 'left') forget(room!)
     frame(each)
   }
   host.down = () => {
-    given.clear()
+    rooms.forEach((_, name) => { forget(name) })
     down()
-  }
-  core.createHandle = (room, host, signal) => {
-    const handle = createHandle(room, host, signal)
-    const data = given.get(room.name)
-    given.delete(room.name)
-    // Such a membership ends with the answer of a poll.
-    if (data && !room.wasIn && shown.transport !== 'polling') room.enter(data)
-    return handle
   }
 }
