@@ -7,6 +7,7 @@ import { Standing, type Asking } from '../broker/standing.js'
 import { limitAttempts, makeClients, messageOf, type Client, type Servers, type Shard } from './clients.js'
 import { ServerClocks } from './clocks.js'
 import { ShardChannels } from './shard-channels.js'
+import { Resting } from './resting.js'
 import { isConnected, Leaders, leadersOf, nameOf, probesOf, shardOf } from './shards.js'
 import type { Script } from './scripts/script.js'
 import { Unreachable, unreachableFor } from './unreachable.js'
@@ -67,6 +68,8 @@ export class RedisLink {
   #makeSubscriber: (() => Client) | undefined
   /** Checks in a row that found no subscriptions to a shard that is there. */
   #unheard = 0
+  readonly #restingCommands = new Resting()
+  readonly #restingSubscriber = new Resting()
   #run: string | undefined
   readonly #leaders = new Leaders()
   #isReplaced = false
@@ -177,6 +180,15 @@ export class RedisLink {
     // What fails here is tried again by the client itself.
     this.#subscribeBy(this.#makeSubscriber!()).catch(() => {})
     former?.disconnect()
+  }
+
+  /** Has each client that has stopped to connect do so again. */
+  #wakeResting (): void {
+    if (this.#restingCommands.look(this.#commands!)) {
+      this.#warn(new Error('the client had stopped to connect, and is made to do so again'), 'commands')
+      this.#commands!.connect().catch(() => {})
+    }
+    if (this.#isCluster && this.#restingSubscriber.look(this.#subscriber!)) this.#renewSubscriber()
   }
 
   /** Called when the node has started: what it asks from now on has the time of one command. */
@@ -376,6 +388,7 @@ export class RedisLink {
    * request.
    */
   async #beat (): Promise<void> {
+    this.#wakeResting()
     if (this.#isBeating) return
     this.#isBeating = true
     if (this.#isCluster) {

@@ -310,3 +310,15 @@ t.test('a client whose shard is away as well is left to connect again itself', a
   await new Promise((resolve) => { setTimeout(resolve, 9_000) })
   t.equal(made.length, 2)
 })
+
+t.test('a client that stays closed and makes no attempt is made to connect again, for commands and for subscriptions', async (t) => {
+  const { link, commands, made } = await open(t)
+  commands.connection = 'ready'
+  await link.subscribe('{a}')
+  commands.disconnect()
+  t.equal(link.isUp, false)
+  await until('it takes commands', () => link.canSend, 10_000)
+  t.equal(await put(link), 1)
+  made[1]!.disconnect()
+  await until('another has its channels', () => made.length === 3 && link.isUp, 10_000)
+})
