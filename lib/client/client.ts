@@ -156,7 +156,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
       if (type === 'ack') message.settle(0, frame)
       else if (data.retry === 'refresh') line.lost(data)
       // Sending it again is safe: either it has had no effect, or the server knows its id.
-      else if (data.retryAfter || data.retry === 'now' || ['rate_limited', 'unavailable'].includes(data.code)) {
+      else if (data.retryAfter || data.retry === 'now' || data.code === 'rate_limited' || data.code === 'unavailable') {
         message.isSent = false
         message.handle.room.sendAt[weightOf(message)] = now() + (data.retryAfter ?? AGAIN)
         pump()
@@ -255,8 +255,7 @@ export function createClient (url: string, options: CoreOptions): CoreClient {
 
   return Object.assign(shown, {
     join (address: string | AnyAddress, { signal, ...join }: JoinOptions = {}): never {
-      const name = typeof address === 'string' ? address : address.name
-      const room = core.roomOf(name, join)
+      const room = core.roomOf((address as Partial<AnyAddress>).name ?? address as string, join)
       const handle = core.createHandle(room, roomHost, signal)
       // Before any text is here, it is known what the server has told of them.
       if (room.wasIn) handle.enter({ growing: room.texts?.known() ? room.texts.growing() : room.entered.growing })

@@ -38,9 +38,6 @@ const MAX = 1_000
 /** Texts that a join names. */
 const NAMED = 16
 
-const knownOf = ({ event, key, whole, end }: Text): KnownText =>
-  [event, key, whole.length, checkOf(whole), end && 1]
-
 /**
  * Puts the texts of a room together. A frame says what it continues: what is before `from` is kept, and its part put
  * behind that. Where something is missing, the whole is asked for.
@@ -56,7 +53,7 @@ export function createGrowingTexts (read: (data: object, failed: () => void) => 
     // The key is the first property of the data, and what grows the last one.
     const names = Object.keys(data)
     const key = String(data[names[0]!])
-    const property = names.at(-1)!
+    const property = names.pop()!
     const part = data[property] as Whole
     const name = `${type} ${key}`
     // Strings and lists have the same methods.
@@ -94,7 +91,10 @@ export function createGrowingTexts (read: (data: object, failed: () => void) => 
 
   return {
     frame: put,
-    known: () => texts.size ? [...texts.values()].slice(-NAMED).map(knownOf) : undefined,
+    known: () => texts.size
+      ? [...texts.values()].slice(-NAMED).map(({ event, key, whole, end }) =>
+          [event, key, whole.length, checkOf(whole), end && 1])
+      : undefined,
     growing: () => [...texts.values()].filter(({ end }) => !end).map(({ event }) => event),
     wholes: () => [...texts.values()].map(({ last, whole, property }) =>
       ({ ...last, data: { ...last.data, [property]: whole }, from: 0, id: undefined }) as Frame),

@@ -20,7 +20,6 @@ export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal):
   const send = (type: string, data: unknown, options?: SendOptions): Promise<unknown> =>
     host.send(handle, type, data, options)
   const leave = (): Promise<void> => host.leave(handle)
-  const { name, members, state } = room
   const handle: Handle = {
     room,
     host,
@@ -28,10 +27,10 @@ export function createHandle (room: Room, host: RoomHost, signal?: AbortSignal):
     emit,
     enter: enter!,
     public: {
-      name,
+      name: room.name,
       joined,
-      members,
-      state,
+      members: room.members,
+      state: room.state,
       on,
       presence: (data: unknown, options?: SendOptions) => send('presence', data, options),
       send,

@@ -17,10 +17,17 @@ export interface Liveness {
  * that slept, fires long after its time, while data that arrived since then still waits to be read. It watches as long
  * as the link's timers run.
  *
+ * @param ask is told whether anything has been heard since the watch began
  * @param patience milliseconds that an answer, or a frame that is due, may take
  */
-export function createLiveness (after: Timers['after'], patience: number, ask: () => void, dead: () => void): Liveness {
+export function createLiveness (
+  after: Timers['after'],
+  patience: number,
+  ask: (isProven: boolean) => void,
+  dead: () => void
+): Liveness {
   let last = 0
+  let begun = 0
   let pause = 0
   let isAsked = false
 
@@ -29,7 +36,7 @@ export function createLiveness (after: Timers['after'], patience: number, ask: (
     isAsked = true
     arm(patience)
     // `ask` may replace the link, which stops this watch.
-    ask()
+    ask(last > begun)
   }
   const check = (): void => {
     const rest = last + pause - now()
@@ -45,6 +52,7 @@ export function createLiveness (after: Timers['after'], patience: number, ask: (
     heard,
     watch (quiet) {
       heard()
+      begun = last
       pause = quiet + patience
       arm(pause)
     },

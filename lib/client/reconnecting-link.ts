@@ -1,6 +1,6 @@
 import { backoff } from './backoff.js'
 import { bytesOf } from './bytes.js'
-import { broken, LATE, refused, type Refused } from './errors.js'
+import { broken, DEAD, LATE, refused, type Refused } from './errors.js'
 import { refusal } from './links/http.js'
 import type { Dial, Frame, FrameData, Http, Link, LinkEvents, Open, UpFrame } from './links/link.js'
 import { polling } from './links/polling.js'
@@ -245,12 +245,13 @@ export function createReconnectingLink (
     if (turn === mine) host.say({ ...!isMeant && reason, state: 'closed' }, 'state')
   }
 
-  const silence = createLiveness(after, timeout / 2, () => {
+  const silence = createLiveness(after, timeout / 2, (isProven) => {
     if (!line.isHttp) return send({ type: 'ping' })
-    // A stream that opens and stays silent is held back by an intermediary.
-    if (shown.transport === 'sse') fall()
+    // A stream that opens and stays silent is held back by an intermediary. One that has said more has died, as where
+    // the machine slept.
+    if (shown.transport === 'sse' && !isProven) fall()
     relink()
-  }, () => { void lost(refused('heartbeat_timeout', '', 'now')) })
+  }, () => { void lost(DEAD) })
 
   /** What is too large is refused here: the server would end a WebSocket for it, and it would be sent again. */
   const send = (frame: UpFrame): void => {
@@ -303,7 +304,9 @@ export function createReconnectingLink (
     prepareSocket: async () => await (WebSocket ?? here.WebSocket),
     async prepare () {
       const mine = turn
-      after('dial', timeout, () => { void lost(LATE) })
+      const due = now() + timeout * 2
+      // Where the machine slept, it was not the server that took so long.
+      after('dial', timeout, () => { void lost(now() > due ? DEAD : LATE) })
       shown.transport = transports[transport]!
       line.isHttp = shown.transport !== 'websocket'
       await line.authenticate()

@@ -11,18 +11,16 @@ import type { CoreRoom } from './types.js'
 export const growingTexts: Part = (core) => {
   const { whereOf } = core
   eachRoom((room, host) => {
-    const texts = room.texts = createGrowingTexts((data, failed) => {
-      const read = (): void => {
-        host.ask('read', room.name, data, (refusal) => {
-          const { retry, retryAfter = backoff(0) } = refusal?.data ?? {}
-          if (retry && retry !== 'never') return core.line.after(data, retryAfter, read)
-          failed()
-          // The end of the link has no reason: the text comes again with the room.
-          if (retry) room.gap()
-        })
-      }
-      read()
-    })
+    const read = (data: object, failed: () => void): void => {
+      host.ask('read', room.name, data, (refusal) => {
+        const { retry, retryAfter = backoff(0) } = refusal?.data ?? {}
+        if (retry && retry !== 'never') return core.line.after(data, retryAfter, () => { read(data, failed) })
+        failed()
+        // The end of the link has no reason: the text comes again with the room.
+        if (retry) room.gap()
+      })
+    }
+    const texts = room.texts = createGrowingTexts(read)
     const { frame } = room
     room.frame = (each) => {
       if (each.from === undefined) return frame(each)

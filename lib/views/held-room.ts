@@ -103,9 +103,8 @@ function createHeldRoom (client: CoreClient, name: string, rooms: Map<string, He
       setNewest(copies, `${type} ${values[0]}`, { text: values.at(-1), data, end }, COPIES)
     }
     lists.forEach((list) => {
-      const { last, names, events } = list
-      if (names?.split(',').includes(type) ?? (added === undefined && !room!.state.has(type))) {
-        list.events = [...events, event].slice(-last)
+      if (list.names?.split(',').includes(type) ?? (added === undefined && !room!.state.has(type))) {
+        list.events = [...list.events, event].slice(-list.last)
       }
     })
     change(type)

@@ -32,7 +32,7 @@ export const polling = byRequests(async ({ http, rooms, first }, { frame, heard 
     } else if (status === 504 && since && wait > LEAST) {
       heard()
       wait /= 2
-    } else return await refusal(response)
+    } else return refusal(response)
     more = `&since=${since}&wait=${wait | 0}`
   }
 })

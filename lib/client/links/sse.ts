@@ -9,7 +9,7 @@ import type { Frame } from './link.js'
  */
 export const sse = byRequests(async ({ http, rooms, first }, { frame, heard }, signal) => {
   const response = await http(`?transport=sse&events=unnamed${rooms}${first}`, { signal })
-  if (response.status !== 200) return await refusal(response)
+  if (response.status !== 200) return refusal(response)
   let least = Infinity
   const parse = sseParser((data) => {
     const up = JSON.parse(data) as Frame & { at: number }
