@@ -14,6 +14,8 @@ export type Line =
   | { readonly is: 'refused', readonly room: string, readonly id: string, readonly why: string }
   /** the newest value that was accepted of a `latest` event */
   | { readonly is: 'level', readonly room: string, readonly of: string, readonly value: number }
+  /** the broker's answer to who asked for a place was not to be had for so many milliseconds: the node decided alone */
+  | { readonly is: 'alone', readonly key: string, readonly waited: number }
   /** the handler of a message ran */
   | { readonly is: 'effect', readonly message: string, readonly node: string }
 

@@ -152,12 +152,29 @@ async function adapterOf (plan: AdapterPlan): Promise<Adapter> {
   return redis({ ...plan.options, client: new Cluster(nodes, { natMap, lazyConnect: true }) })
 }
 
+/** Notes who is let in, or not, without the broker's answer: a place counted twice is another fault than that. */
+function noteAlone ({ leases }: Adapter, journal: Journal): void {
+  if (leases === undefined) return
+  const acquire = leases.acquire.bind(leases)
+  leases.acquire = async (key, ...rest) => {
+    const began = performance.now()
+    try {
+      return await acquire(key, ...rest)
+    } catch (error) {
+      journal.write({ is: 'alone', key, waited: Math.round(performance.now() - began) })
+      throw error
+    }
+  }
+}
+
 async function serve ({ name, journal: path, adapter, lease }: NodePlan): Promise<void> {
   const app = Fastify({ logger: false, forceCloseConnections: true })
   const journal = new Journal(path)
+  const own = await adapterOf(adapter)
+  noteAlone(own, journal)
   await app.register(realtime, {
     jwt: { secret: SECRET },
-    adapter: await adapterOf(adapter),
+    adapter: own,
     limits: {
       user: { connections: 50, then: 'reject' },
       rate: { messages: 10_000, burst: 10_000 },

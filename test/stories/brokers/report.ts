@@ -37,10 +37,16 @@ export function brokenKinds (fault: Fault, result: Result): Record<string, numbe
   return Object.fromEntries(counts.filter(([, count]) => count > 0))
 }
 
+/** Nodes decide alone once a blink has lasted for too long; nobody is above the limit beyond those whom they let in. */
+function aloneIn ({ alone, lasted }: Result): string {
+  const waits = alone.length === 0 ? '' : `, after ${Math.min(...alone)} to ${Math.max(...alone)} ms`
+  return `nodes decided ${alone.length} times without the broker${waits}; the fault lasted ${Math.round(lasted)} ms`
+}
+
 /** The same, a line each. */
 export function faultsOf (fault: Fault, result: Result): string[] {
   const inWords: Readonly<Record<string, string>> = {
-    over: `${result.over} above the limit`,
+    over: `${result.over} above the limit; ${aloneIn(result)}`,
     stuck: `${result.stuck} seats could not be had again`,
     revocation: `after ${Math.round(result.revocation)} ms`
   }

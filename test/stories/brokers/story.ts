@@ -17,7 +17,7 @@ import { startNatsBroker } from './nats-broker.js'
 import { judge, type Counts, type Verdict } from './oracle.js'
 import { startRedisBroker } from './redis-broker.js'
 import { Revocations } from './revocations.js'
-import { FEEDS, SECRET } from './rooms.js'
+import { BOOTH, FEEDS, SECRET } from './rooms.js'
 import { Seats } from './seats.js'
 import { Sender, type Fate } from './sender.js'
 import { randomBy } from '../../helpers/random.js'
@@ -37,6 +37,10 @@ export interface Result extends Verdict {
   /** connections above the limit while the broker was there, and seats that could not be had again */
   readonly over: number
   readonly stuck: number
+  /** milliseconds that each waited for a seat that a node gave or refused without the broker's answer */
+  readonly alone: readonly number[]
+  /** milliseconds from the beginning of the fault to its end: on a busy machine a blink may be none */
+  readonly lasted: number
   readonly flaps: readonly string[]
   readonly ghosts: readonly string[]
   /** nodes that ended by themselves, clients that did not come back, and what else kept the story from its end */
@@ -123,6 +127,7 @@ class Story {
     await sleep(1_000)
 
     seats.isCounted = fault.isBlink === true
+    const began = performance.now()
     const harm = fault.run({ broker: this.#broker, nodes: this.#nodes, ways: this.#ways })
     await sleep(100)
     let end = Infinity
@@ -157,6 +162,8 @@ class Story {
       revocation: revocations.latency(fault.isBlink === true ? 0 : over),
       over: seats.over,
       stuck,
+      alone: journal.flatMap((line) => line.is === 'alone' && line.key.includes(BOOTH) ? line.waited : []),
+      lasted: over - began,
       flaps: guests.flaps,
       ghosts,
       broken: this.#broken,
