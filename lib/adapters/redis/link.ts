@@ -68,8 +68,7 @@ export class RedisLink {
   #makeSubscriber: (() => Client) | undefined
   /** Checks in a row that found no subscriptions to a shard that is there. */
   #unheard = 0
-  readonly #restingCommands = new Resting()
-  readonly #restingSubscriber = new Resting()
+  readonly #resting = { commands: new Resting(), subscriber: new Resting() }
   #run: string | undefined
   readonly #leaders = new Leaders()
   #isReplaced = false
@@ -184,11 +183,11 @@ export class RedisLink {
 
   /** Has each client that has stopped to connect do so again. */
   #wakeResting (): void {
-    if (this.#restingCommands.look(this.#commands!)) {
+    if (this.#resting.commands.look(this.#commands!)) {
       this.#warn(new Error('the client had stopped to connect, and is made to do so again'), 'commands')
       this.#commands!.connect().catch(() => {})
     }
-    if (this.#isCluster && this.#restingSubscriber.look(this.#subscriber!)) this.#renewSubscriber()
+    if (this.#isCluster && this.#resting.subscriber.look(this.#subscriber!)) this.#renewSubscriber()
   }
 
   /** Called when the node has started: what it asks from now on has the time of one command. */
