@@ -63,7 +63,8 @@ function mirrorFile (source) {
   // The time of the source, which is kept to the millisecond, says which state of it this is; the time of the change
   // says when it was written.
   if (known !== undefined && Math.abs(known.mtimeMs - mtimeMs) < 2 && known.ctimeMs > SELF) return
-  const written = `${target}.${process.pid}`
+  // Beside the folders, where no other process takes it for the mirror of a source that is gone.
+  const written = join(MIRROR, `${process.pid}.js`)
   writeFileSync(written, blanked(path))
   utimesSync(written, atime, mtime)
   renameSync(written, target)
