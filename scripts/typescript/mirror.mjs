@@ -8,7 +8,7 @@ import {
   writeFileSync
 } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join, relative, sep } from 'node:path'
+import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
@@ -75,7 +75,8 @@ function mirrorFile (source) {
  * cannot be blanked says so when it is loaded.
  */
 export function blanked (path) {
-  const url = JSON.stringify(pathToFileURL(path).href)
+  const url = pathToFileURL(path).href
+  const meta = JSON.stringify({ url, filename: path, dirname: dirname(path) })
   // Loading it takes longer than all the modules of the library.
   const { transformSync } = require('amaro')
   let code
@@ -84,7 +85,7 @@ export function blanked (path) {
   } catch (error) {
     code = `throw new SyntaxError(${JSON.stringify(`${path}: ${error.message}`)})`
   }
-  return `import.meta.url = ${url}; ${code}\n//# sourceURL=${pathToFileURL(path).href}\n`
+  return `Object.assign(import.meta, ${meta}); ${code}\n//# sourceURL=${url}\n`
 }
 
 /** The file of the repository that is meant by the path of a mirrored one, or the path itself. */

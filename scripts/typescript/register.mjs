@@ -1,7 +1,8 @@
 /**
  * `node --import ./scripts/typescript/register.mjs file.ts` runs the TypeScript of the repository in a third of the
  * time that tsx takes to load it. All that the file imports is found before the hooks are there: modules are found
- * first, and run afterwards, and what starts the hooks is one of them.
+ * first, and run afterwards, and what starts the hooks is one of them. The file runs within this import, so what has to
+ * be there before it is imported before.
  */
 import { MIRROR, mirror, mirrored } from './mirror.mjs'
 

@@ -39,9 +39,9 @@ t.test('a source runs as it stands, with the modules that it names, those that i
       import { built } from '../dist/built.js'
       const { later } = await import('../lib/later.js')
       const { later: same } = await import(new URL('../lib/later.ts', import.meta.url).href)
-      console.log(number, plain, built, later, later === same, import.meta.url, process.argv[1])`
+      console.log(number, plain, built, later, later === same, import.meta.url, import.meta.dirname, process.argv[1])`
   })
-  t.match(await here.run('test/main.ts'), /^1 2 4 1 true file:\/\/\S*\/test\/main\.ts \S*\/test\/main\.ts$/)
+  t.match(await here.run('test/main.ts'), /^1 2 4 1 true file:\/\/\S*\/test\/main\.ts \/test \S*\/test\/main\.ts$/)
   await here.write('lib/number.ts', 'export const number: number = 30')
   t.match(await here.run('test/main.ts'), /^30 2 4 30 true /)
 })
