@@ -46,15 +46,11 @@ export interface Client {
   sunsubscribe (...channels: string[]): Promise<unknown>
   /** Only in a cluster: the shard that serves each slot, by `host:port`. */
   readonly slots?: ReadonlyArray<readonly string[] | undefined>
+  /** Only in a cluster, whose types do not show it: asks which shard serves which slot. */
+  refreshSlotsCache? (): void
   /** Only in a cluster: the connections to its shards. */
   nodes? (role: 'master'): readonly Shard[]
 }
-
-/**
- * Milliseconds between two looks at which shard serves which slot. A shard that stands still closes no connection, so
- * only a request shows that another has taken its place.
- */
-const SLOTS_REFRESH = 2_000
 
 /** Requests' times after which a connection that brings messages, and was asked something, counts as dead. */
 const SILENT = 3
@@ -96,7 +92,8 @@ export async function makeClients (
     lazyConnect: true,
     enableOfflineQueue: true,
     retryDelayOnFailover: 0,
-    slotsRefreshInterval: SLOTS_REFRESH,
+    // The client's own timer for it goes on for ever where the client is closed while it looks: see `lookAtSlots`.
+    slotsRefreshInterval: 0,
     ...limitsOf(timeout * FIRST).cluster,
     keyPrefix: '',
     redisOptions: perNode
@@ -150,6 +147,14 @@ export function limitAttempts ({ isCluster, options = {}, connectionPool }: Clie
   Object.assign(options, isCluster === true ? cluster : each)
   Object.assign(options.redisOptions ?? {}, each)
   Object.assign(connectionPool?.redisOptions ?? {}, each)
+}
+
+/**
+ * Has clients of a cluster look which shard serves which slot. A shard that stands still closes no connection, so only
+ * a request shows that another has taken its place.
+ */
+export function lookAtSlots (...clients: readonly Client[]): void {
+  for (const client of clients) if (client.status === 'ready') client.refreshSlotsCache?.()
 }
 
 /** @returns milliseconds until the next attempt, half a second at most, so that a blink is over within two seconds */

@@ -4,7 +4,7 @@ import type { Awaitable } from '../../structures/awaitable.js'
 import type { Deadline } from '../broker/deadline.js'
 import { FIRST, Late, within } from '../broker/patience.js'
 import { Standing, type Asking } from '../broker/standing.js'
-import { limitAttempts, makeClients, messageOf, type Client, type Servers, type Shard } from './clients.js'
+import { limitAttempts, lookAtSlots, makeClients, messageOf, type Client, type Servers, type Shard } from './clients.js'
 import { ServerClocks } from './clocks.js'
 import { ShardChannels } from './shard-channels.js'
 import { Resting } from './resting.js'
@@ -388,6 +388,7 @@ export class RedisLink {
    */
   async #beat (): Promise<void> {
     this.#wakeResting()
+    if (this.#isCluster) lookAtSlots(this.#commands!, this.#subscriber!)
     if (this.#isBeating) return
     this.#isBeating = true
     if (this.#isCluster) {

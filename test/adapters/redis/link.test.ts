@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Cluster } from 'ioredis'
+import type { Cluster, ClusterOptions } from 'ioredis'
 import t, { type Test } from 'tap'
 import { until } from '../../../lib/adapters/contract/until.js'
 import type { Client } from '../../../lib/adapters/redis/clients.js'
@@ -33,6 +33,11 @@ class FakeCluster extends EventEmitter {
   slots = Array.from({ length: 16_384 }, () => [SHARD])
   /** Where servers are reached, by the addresses that they name themselves. */
   options: { natMap?: Record<string, { host: string, port: number }> } = {}
+
+  /** How often it has looked which shard serves which slot. */
+  looked = 0
+  settings: ClusterOptions = {}
+  refreshSlotsCache (): void { this.looked++ }
 
   async connect (): Promise<void> {
     this.status = 'ready'
@@ -103,8 +108,9 @@ async function open (
   t: Test, slow = 0, breaks = 0
 ): Promise<{ link: RedisLink, commands: FakeCluster, made: readonly FakeCluster[] }> {
   const made: FakeCluster[] = []
-  const duplicate = (): FakeCluster => {
+  const duplicate = (_nodes: readonly [], settings: ClusterOptions): FakeCluster => {
     const cluster = new FakeCluster()
+    cluster.settings = settings
     cluster.slow = slow
     cluster.breaks = breaks
     made.push(cluster)
@@ -321,4 +327,14 @@ t.test('a client that stays closed and makes no attempt is made to connect again
   t.equal(await put(link), 1)
   made[1]!.disconnect()
   await until('another has its channels', () => made.length === 3 && link.isUp, 10_000)
+})
+
+t.test('clients of a cluster look at its slots as long as they are open, and by no timer of their own', async (t) => {
+  const { link, made } = await open(t)
+  await until('both have looked twice', () => made.every(({ looked }) => looked > 1), 10_000)
+  for (const { settings } of made) t.equal(settings.slotsRefreshInterval, 0, 'that goes on behind a close')
+  link.close()
+  const looked = made.map((client) => client.looked)
+  await new Promise((resolve) => { setTimeout(resolve, 3_000) })
+  t.same(made.map((client) => client.looked), looked)
 })
