@@ -31,8 +31,8 @@ export class RoomTexts {
   readonly #room: string
   readonly #host: RoomTextsHost
   readonly #texts: Texts
-  /** Texts that are being read again. */
-  readonly #reading = new Set<string>()
+  /** Texts that are being read again, and whether they were. */
+  readonly #reading = new Map<string, Promise<boolean>>()
   /** The frames of whole texts that were asked for last, as members come together. */
   #whole = new WeakMap<object, Packet>()
   /** Number of changes, in the order in which this node has heard of them. */
@@ -93,7 +93,7 @@ export class RoomTexts {
     const whole = grown(known, part)
     if (whole === known && known !== undefined) return undefined
     if (whole === undefined) {
-      void this.#read(type, key)
+      void this.look(type, key)
       return undefined
     }
     const text = { type, key, timestamp, part: whole, age }
@@ -125,33 +125,29 @@ export class RoomTexts {
   }
 
   /**
-   * Takes what is kept of a text of which a member has heard more.
+   * Takes what is kept of a text of which something is missing here, or of which a member has heard more. All who ask
+   * while it is read share one answer.
    *
    * @returns false where nobody can tell now
    */
   async look (type: string, key: string): Promise<boolean> {
-    try {
-      const { store, settings } = this.#host
-      this.#took(await store.read(this.#room, settings, { type, key }))
-      return true
-    } catch {
-      return false
-    }
+    const name = keyOf(type, key)
+    const known = this.#reading.get(name)
+    if (known !== undefined) return await known
+    const reading = this.#read(type, key)
+      .finally(() => { this.#reading.delete(name) })
+      .then((found) => {
+        this.#took(found)
+        return true
+      })
+      .catch(() => false)
+    this.#reading.set(name, reading)
+    return await reading
   }
 
-  /** Reads a text of which something is missing. Where that fails, the next check finds it. */
-  async #read (type: string, key: string): Promise<void> {
-    const name = keyOf(type, key)
-    if (this.#reading.has(name)) return
-    this.#reading.add(name)
-    try {
-      const { store, settings } = this.#host
-      const found = await store.read(this.#room, settings, { type, key })
-      this.#reading.delete(name)
-      this.#took(found)
-    } catch {
-      this.#reading.delete(name)
-    }
+  async #read (type: string, key: string): Promise<readonly KeptText[]> {
+    const { store, settings } = this.#host
+    return await store.read(this.#room, settings, { type, key })
   }
 
   #took (found: readonly KeptText[]): void {

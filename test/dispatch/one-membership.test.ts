@@ -1,29 +1,21 @@
-import type { FastifyBaseLogger } from 'fastify'
 import t, { type Test } from 'tap'
 import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
-import { Access } from '../../lib/admission/access.js'
 import type { Peer } from '../../lib/admission/peer.js'
-import { Refusals } from '../../lib/admission/refusals.js'
-import { Slots } from '../../lib/admission/slots.js'
 import { Revocations } from '../../lib/auth/revocations.js'
 import { Connection } from '../../lib/connection/connection.js'
-import { Connections } from '../../lib/connection/connections.js'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { defineRoom } from '../../lib/contract/index.js'
 import { BroadcastAcks } from '../../lib/dispatch/broadcast-acks.js'
-import { Dispatch } from '../../lib/dispatch/dispatch.js'
-import { Messages } from '../../lib/dispatch/messages.js'
-import { FailureLog } from '../../lib/errors/failure-log.js'
-import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
+import type { Dispatch } from '../../lib/dispatch/dispatch.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { declare } from '../../lib/rooms/declaration.js'
 import { Hub } from '../../lib/rooms/hub.js'
 import type { Membership } from '../../lib/rooms/membership.js'
 import { Ledger } from '../../lib/stats/ledger.js'
 import { FakeLink, turn } from '../connection/fakes.js'
+import { makeDispatch, makeSlots, silent, startInside } from '../helpers/inside.js'
 import { Random } from '../helpers/random.js'
 
-const log = { info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as FastifyBaseLogger
 const definition = defineRoom('r', {})
 const ID = 'c'.padEnd(22, 'c')
 
@@ -31,12 +23,7 @@ const ID = 'c'.padEnd(22, 'c')
 class Node {
   readonly adapter = new MemoryAdapter()
   readonly rooms: Hub
-  readonly slots = new Slots(
-    { capacity: 10, user: 10, address: undefined, whenUnavailable: 'admit' },
-    undefined,
-    (error) => { throw error },
-    () => undefined
-  )
+  readonly slots = makeSlots()
 
   readonly revocations = new Revocations()
   readonly dispatch: Dispatch
@@ -68,37 +55,8 @@ class Node {
       }
     }
     const history = { size: 100, ttl: 300_000 }
-    this.rooms.declarations.add(declare(definition, hooks, { capacity: 1 }, { history }, log))
-    this.dispatch = new Dispatch({
-      rooms: this.rooms,
-      access: new Access(this.rooms, { checkRoom: () => undefined }),
-      revocations,
-      connections: new Connections<Membership>(),
-      slots,
-      messages: new Messages(adapter.claims, {
-        timeout: 30_000,
-        window: 120_000,
-        holder: 'here',
-        validateOutput: true,
-        remembered: { bytes: 1_000_000, perUser: 100_000 },
-        log,
-        failures: new FailureLog()
-      }),
-      acks,
-      ledger,
-      refusals: new Refusals(log, undefined),
-      log,
-      limitWarnings: new LimitWarnings(log),
-      roomLimit: 10,
-      message: 65_536,
-      burst: 1_000,
-      waiting: 6_553_600,
-      charge: () => undefined,
-      answer: 262_144,
-      presenceList: 200,
-      validateOutput: true,
-      redeem: async () => { throw new Error('no tickets here') }
-    })
+    this.rooms.declarations.add(declare(definition, hooks, { capacity: 1 }, { history }, silent))
+    this.dispatch = makeDispatch({ adapter, rooms: this.rooms, revocations, slots, acks, ledger })
     this.peer = new Connection<Membership>({
       flusher: new Flusher(),
       counters: ledger,
@@ -111,17 +69,7 @@ class Node {
   }
 
   async start (t: Test): Promise<this> {
-    await this.adapter.start({
-      nodeId: 'here',
-      log,
-      ...this.rooms.host,
-      control: () => undefined,
-      state: () => undefined
-    })
-    t.teardown(async () => {
-      this.rooms.stop()
-      await this.adapter.close()
-    })
+    await startInside(t, this.adapter, this.rooms)
     return this
   }
 

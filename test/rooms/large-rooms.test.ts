@@ -1,33 +1,24 @@
 import { setImmediate } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
-import type { FastifyBaseLogger } from 'fastify'
 import t, { type Test } from 'tap'
-import { Access } from '../../lib/admission/access.js'
 import { BroadcastAcks } from '../../lib/dispatch/broadcast-acks.js'
 import type { ControlMessage } from '../../lib/adapters/adapter.js'
 import { MemoryAdapter } from '../../lib/adapters/memory/adapter.js'
 import { Connection, type ConnectionHost } from '../../lib/connection/connection.js'
-import { Connections } from '../../lib/connection/connections.js'
 import { Flusher } from '../../lib/connection/flusher.js'
 import { defineRoom } from '../../lib/contract/index.js'
-import { Dispatch } from '../../lib/dispatch/dispatch.js'
-import { FailureLog } from '../../lib/errors/failure-log.js'
-import { LimitWarnings } from '../../lib/errors/limit-warnings.js'
-import { Messages } from '../../lib/dispatch/messages.js'
+import type { Dispatch } from '../../lib/dispatch/dispatch.js'
 import type { Packet } from '../../lib/protocol/packet.js'
-import { Refusals } from '../../lib/admission/refusals.js'
 import { Revocations } from '../../lib/auth/revocations.js'
 import { declare } from '../../lib/rooms/declaration.js'
 import { Hub } from '../../lib/rooms/hub.js'
-import { Slots } from '../../lib/admission/slots.js'
 import { Ledger } from '../../lib/stats/ledger.js'
 import { FakeLink } from '../connection/fakes.js'
+import { makeDispatch, makeSlots, silent, startInside } from '../helpers/inside.js'
 import type { Membership } from '../../lib/rooms/membership.js'
 
 const CROWD = 5_000
 const hall = defineRoom('hall', { messages: { say: Type.Number() }, events: { said: Type.Number() } })
-
-const log = { info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as FastifyBaseLogger
 
 interface Guest {
   readonly id: string
@@ -54,7 +45,6 @@ class Node {
         this.sent.push(message)
       }
     }, (error) => { throw error })
-    const connections = new Connections<Membership>()
     this.rooms = new Hub(adapter, {
       presence: { grace: 200, lease: 60_000 },
       presenceList: 200,
@@ -65,41 +55,14 @@ class Node {
       onOffered: (event) => this.acks.offered(event)
     })
     const hooks = { on: { say: async (context: unknown) => { await say((context as { data: number }).data) } } }
-    this.rooms.declarations.add(declare(hall, hooks, {}, { history: { size: 100, ttl: 300_000 } }, log))
-    this.#dispatch = new Dispatch({
+    this.rooms.declarations.add(declare(hall, hooks, {}, { history: { size: 100, ttl: 300_000 } }, silent))
+    this.#dispatch = makeDispatch({
+      adapter,
       rooms: this.rooms,
-      access: new Access(this.rooms, { checkRoom: () => undefined }),
       revocations: new Revocations(),
-      connections,
-      slots: new Slots(
-        { capacity: 10, user: 10, address: undefined, whenUnavailable: 'admit' },
-        undefined,
-        () => undefined,
-        () => undefined
-      ),
-      messages: new Messages(adapter.claims, {
-        timeout: 30_000,
-        window: 120_000,
-        holder: 'here',
-        validateOutput: true,
-        remembered: { bytes: 1_000_000, perUser: 100_000 },
-        log,
-        failures: new FailureLog()
-      }),
+      slots: makeSlots(),
       acks: this.acks,
-      ledger,
-      refusals: new Refusals(log, undefined),
-      log,
-      limitWarnings: new LimitWarnings(log),
-      roomLimit: 10,
-      message: 65_536,
-      burst: 100,
-      waiting: 6_553_600,
-      charge: () => undefined,
-      answer: 262_144,
-      presenceList: 200,
-      validateOutput: true,
-      redeem: async () => { throw new Error('no tickets here') }
+      ledger
     })
     this.#host = {
       flusher: new Flusher(),
@@ -111,17 +74,7 @@ class Node {
   }
 
   async start (t: Test): Promise<this> {
-    await this.adapter.start({
-      nodeId: 'here',
-      log,
-      ...this.rooms.host,
-      control: () => undefined,
-      state: () => undefined
-    })
-    t.teardown(async () => {
-      this.rooms.stop()
-      await this.adapter.close()
-    })
+    await startInside(t, this.adapter, this.rooms)
     return this
   }
 

@@ -213,3 +213,14 @@ t.test('by a cursor that is ahead of the node a reader is offered only what is b
   node.hears(stretch('a', 'f', 5, 7, { end: 'done' }))
   t.same(node.frames, ['c0:new', 'a5:f done'])
 })
+
+t.test('who asks for a text while it is read shares the answer, and who comes later asks again', async (t) => {
+  const node = new Node()
+  t.same(await Promise.all(['a', 'a', 'b'].map((key) => node.texts.look('answer', key))), [true, true, true])
+  t.equal(node.looks, 2)
+  await node.texts.look('answer', 'a')
+  t.equal(node.looks, 3)
+  node.kept = () => { throw new Error('the broker is away') }
+  t.same(await Promise.all(['a', 'a'].map((key) => node.texts.look('answer', key))), [false, false])
+  t.equal(node.looks, 4)
+})
