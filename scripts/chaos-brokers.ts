@@ -1,9 +1,10 @@
 /**
  * `npm run chaos:brokers -- --adapter redis|redis-cluster|sentinel|nats|nats-cluster|all --fault <name>|all [--runs 1]
- * [--seed n] [--jobs 1] [--write]`: three node processes, clients on three transports that move between them, and one
- * fault of the broker or of the way to it; what came of it is counted. Adapters and faults may be lists, parted by
- * commas. `--jobs` tells so many stories at a time. `--write` adds each to bench/brokers.json and writes the table of
- * them all into bench/BROKERS.md, so that many runs can be gathered in parts. Ends with 1 when a promise was broken.
+ * [--seed n] [--jobs 1] [--write] [--fill]`: three node processes, clients on three transports that move between them,
+ * and one fault of the broker or of the way to it; what came of it is counted. Adapters and faults may be lists, parted
+ * by commas. `--jobs` tells so many stories at a time. `--write` adds each to bench/brokers.json and writes the table
+ * of them all into bench/BROKERS.md, so that many runs can be gathered in parts; with `--fill` each cell is run until
+ * it has so many of this state there. Ends with 1 when a promise was broken.
  */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -12,7 +13,7 @@ import { parseArgs } from 'node:util'
 import { describeMachine } from '../bench/machine.js'
 import { ADAPTERS, missingServer, type AdapterName } from '../test/stories/brokers/broker.js'
 import { FAULTS, type Fault } from '../test/stories/brokers/faults.js'
-import { libDigest } from '../test/stories/brokers/digest.js'
+import { LibState } from '../test/stories/brokers/digest.js'
 import { faultsOf, table, type Left } from '../test/stories/brokers/report.js'
 import { Results, runOf, type Run } from '../test/stories/brokers/results.js'
 import { tell } from '../test/stories/brokers/story.js'
@@ -29,7 +30,8 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '1' },
     seed: { type: 'string' },
     jobs: { type: 'string', default: '1' },
-    write: { type: 'boolean', default: false }
+    write: { type: 'boolean', default: false },
+    fill: { type: 'boolean', default: false }
   }
 })
 
@@ -45,7 +47,7 @@ const faults = chosen('fault', values.fault, FAULTS, ({ name }) => name)
 const runs = Number(values.runs)
 const jobs = Number(values.jobs)
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
-const lib = await libDigest()
+const lib = await LibState.read()
 const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
 const results = new Results(new URL('../bench/brokers.json', import.meta.url), lib)
 let broken = 0
@@ -75,7 +77,7 @@ async function run (adapter: AdapterName, fault: Fault, own: number): Promise<Ru
   for (const line of wrong.slice(0, SHOWN)) console.log(`       ${line}`)
   if (wrong.length > SHOWN) console.log(`       and ${wrong.length - SHOWN} more`)
   if (wrong.length > 0) broken++
-  return runOf(fault, result, { adapter, seed: own, lib, commit, load })
+  return runOf(fault, result, { adapter, seed: own, lib: lib.of(adapter), commit, load })
 }
 
 const left: Left[] = []
@@ -94,7 +96,13 @@ for (const adapter of adapters) {
   }
 }
 // One of each cell before the next of any: what is ended before its time has been everywhere.
-const turns = Array.from({ length: runs }, (_, n) => planned.map((cell) => ({ ...cell, own: seed + n }))).flat()
+const known = values.fill ? results.all.filter((each) => lib.has(each)) : []
+const turns = Array.from({ length: runs }, (_, n) => {
+  const due = planned.filter(({ adapter, fault }) => {
+    return known.filter((each) => each.adapter === adapter && each.fault === fault.name).length <= n
+  })
+  return due.map((cell) => ({ ...cell, own: seed + n }))
+}).flat()
 
 /** Of what was told by now: a run that is ended before its time keeps what it had. */
 function write (told: Run): void {
@@ -105,7 +113,7 @@ function write (told: Run): void {
     return reason === undefined ? [] : [{ adapter, fault, reason }]
   }))
   const kept = all.filter((each) => Object.keys(each.broken).length === 0).length
-  const present = all.filter((each) => each.lib === lib).length
+  const present = all.filter((each) => lib.has(each)).length
   const head = [
     '# Faults of brokers',
     '',

@@ -6,8 +6,14 @@ import { Rerun } from '../structures/rerun.js'
 import { inTurns } from '../structures/slices.js'
 import { after, every } from '../structures/timers.js'
 
-/** `fence` is higher each time that this node takes a slot; of the same holder each time the key is taken anew. */
-export interface Lease { readonly key: string, readonly holder: string, readonly fence: number }
+export interface Lease {
+  readonly key: string
+  readonly holder: string
+  /** Higher each time that this node takes a slot; of the same holder each time the key is taken anew. */
+  readonly fence: number
+  /** Whether another node is said to hold it by now. */
+  readonly isMoved?: boolean
+}
 /** `isHeld` tells whether the lease is still held. */
 export interface HeldLease extends Lease { readonly isHeld: () => boolean }
 /** `until` is the time at which the lease has expired on its own, by `performance.now()`. */
@@ -30,6 +36,11 @@ const MAX_OWED = 10_000
 const OWED = 1_800_000
 /** Milliseconds until a failed release at the adapter is repeated: at first, and at most once it has failed often. */
 const AGAIN = { first: 250, most: 2_000 }
+/**
+ * Milliseconds for which a lease that was given back is remembered: longer than it takes until another server has the
+ * place of one that was lost with its last changes.
+ */
+const RETURNED = 60_000
 /** Leases in one renewal: as many are gathered in one turn of the event loop. */
 const BATCH = 100
 
@@ -41,6 +52,10 @@ export class Leases {
   readonly #owed = new ExpiringMap<OwedLease>(MAX_OWED)
   /** Leases that this node holds though its adapter could not be asked: others count them as soon as it is told. */
   readonly #untold = new ExpiringMap<HeldLease>(MAX_OWED)
+  /** Leases given back lately, of which data without the last changes knows nothing. */
+  readonly #returned = new ExpiringMap<Lease>(MAX_OWED)
+  /** Whether leases are kept as long as their node: else one that comes back so ends on its own, soon. */
+  readonly #isKeptByNode: boolean
   #isTelling = false
   readonly #renewal = new Rerun(() => this.#renewAll())
   #renewer: NodeJS.Timeout | undefined
@@ -50,11 +65,13 @@ export class Leases {
   constructor (store: LeaseStore, options: LeasesOptions) {
     this.#store = store
     this.#options = options
+    this.#isKeptByNode = this.#period > LEASE
   }
 
+  get #period (): number { return this.#store.renewal?.(LEASE) ?? LEASE / 3 }
+
   start (): void {
-    const period = this.#store.renewal?.(LEASE) ?? LEASE / 3
-    this.#renewer = every(() => { this.restore().catch(this.#options.onError) }, period).unref()
+    this.#renewer = every(() => { this.restore().catch(this.#options.onError) }, this.#period).unref()
   }
 
   stop (): void {
@@ -63,9 +80,19 @@ export class Leases {
     this.#renewer = this.#payer = undefined
   }
 
-  /** Renews what is held, and gives back what is owed. Resolves when all leases that are held are right. */
-  async restore (): Promise<void> {
+  /**
+   * Renews what is held, and gives back what is owed. Resolves when all leases that are held are right.
+   *
+   * @param mayBeOlder whether the data may lack the last changes: what was given back lately is given back once more
+   */
+  async restore (mayBeOlder = false): Promise<void> {
     this.#pay(MAX_OWED)
+    if (mayBeOlder) {
+      const now = performance.now()
+      void inTurns([...this.#returned.values(now)], BATCH, (lease) => {
+        if (this.#returned.get(nameOf(lease), now) === lease) this.#release(lease)
+      })
+    }
     await this.#renewal.run()
   }
 
@@ -92,6 +119,7 @@ export class Leases {
    */
   async acquire (lease: HeldLease, limit: number): Promise<boolean> {
     this.#owed.delete(nameOf(lease))
+    this.#returned.delete(nameOf(lease))
     try {
       return await this.#store.acquire(lease.key, lease.holder, limit, LEASE, lease.fence)
     } catch (error) {
@@ -116,11 +144,20 @@ export class Leases {
     // What is owed of a later taking frees this one as well.
     if ((this.#owed.get(nameOf(lease), performance.now())?.fence ?? 0) > lease.fence) return
     this.#owed.delete(nameOf(lease))
-    const { key, holder, fence } = lease
-    this.#store.release(key, holder, fence).then(() => { this.#again = AGAIN.first }, (error: unknown) => {
+    this.#store.release(lease.key, lease.holder, lease.fence).then(() => {
+      this.#again = AGAIN.first
+      this.#remember(lease)
+    }, (error: unknown) => {
       this.#owe(lease, until)
       this.#options.onError(error)
     })
+  }
+
+  /** What another node holds by now is left to it: data without the last changes may still have it under this node. */
+  #remember (lease: Lease): void {
+    if (!this.#isKeptByNode || lease.isMoved === true) return
+    const now = performance.now()
+    this.#returned.set(nameOf(lease), lease, now + RETURNED, now)
   }
 
   /** Leases of one key on all nodes. */

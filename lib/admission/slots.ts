@@ -84,8 +84,10 @@ export class Slots {
   /**
    * Makes the adapter's leases those of this node's holders: while its server was away, some slots were taken without a
    * lease and others were released. Resolves when all leases are right.
+   *
+   * @param mayBeOlder whether its data may lack the last changes
    */
-  async restore (): Promise<void> { await this.#leases?.restore() }
+  async restore (mayBeOlder = false): Promise<void> { await this.#leases?.restore(mayBeOlder) }
 
   * #leased (): Generator<HeldLease> {
     for (const [holder, { user, userFence, rooms }] of this.#holders) {
@@ -281,8 +283,8 @@ export class Slots {
   handOver (holder: string): void {
     const held = this.#holders.get(holder)
     if (held === undefined) return
-    this.#giveUserBack(holder, held)
-    for (const [name, place] of held.rooms ?? []) this.#givePlaceBack(holder, name, place)
+    this.#giveUserBack(holder, held, true)
+    for (const [name, place] of held.rooms ?? []) this.#givePlaceBack(holder, name, place, true)
   }
 
   /**
@@ -341,18 +343,18 @@ export class Slots {
     this.#giveUserBack(holder, held)
   }
 
-  #giveUserBack (holder: string, held: Holder): void {
+  #giveUserBack (holder: string, held: Holder, isMoved = false): void {
     const fence = held.userFence
     if (fence === 0) return
     held.userFence = 0
-    this.#leases?.giveBack({ key: userKey(held.user), holder, fence })
+    this.#leases?.giveBack({ key: userKey(held.user), holder, fence, isMoved })
   }
 
-  #givePlaceBack (holder: string, name: string, place: Place): void {
+  #givePlaceBack (holder: string, name: string, place: Place, isMoved = false): void {
     const { fence } = place
     if (fence === 0) return
     place.fence = 0
-    this.#leases?.giveBack({ key: roomKey(name), holder, fence })
+    this.#leases?.giveBack({ key: roomKey(name), holder, fence, isMoved })
   }
 
   release (holder: string): void {

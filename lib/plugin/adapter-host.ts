@@ -64,7 +64,7 @@ export function createAdapterHost (
       void connectionIds.agree()
       roster.ask()
       hub.texts.touch()
-      const held = said(slots.restore(), 'leases')
+      const held = said(slots.restore(hasForgotten), 'leases')
       if (!hasForgotten) {
         held.catch(() => undefined)
         return undefined

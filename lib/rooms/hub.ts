@@ -182,7 +182,7 @@ export class Hub {
   }
 
   /** Restores what this node holds at the adapter's server, after that has lost its data. */
-  async restore (): Promise<void> { await this.#presence?.renew() }
+  async restore (): Promise<void> { await this.#presence?.restore() }
 
   /** The part of the adapter's host that concerns rooms; the node adds the rest. */
   get host (): Pick<AdapterHost, 'event' | 'gap' | 'presence'> {

@@ -1,9 +1,11 @@
 import { setImmediate } from 'node:timers/promises'
 import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
+import { ExpiringMap } from '../structures/expiring-map.js'
 import { OrderedMap } from '../structures/ordered-map.js'
 import { Rerun } from '../structures/rerun.js'
 import { ShardedMap } from '../structures/sharded-map.js'
+import { inTurns } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
 
 export interface PresenceOptions {
@@ -27,12 +29,20 @@ const OWED = 1_800_000
 const AT_ONCE = 500
 
 /**
+ * Milliseconds for which an entry that has ended is remembered: longer than it takes until another server has the
+ * place of one that was lost with its last changes.
+ */
+const ENDED = 60_000
+
+/**
  * Milliseconds within which the node to which a connection has moved renews its entry, where the store does not know
- * that it is that node's: entries with a short lease have no node there, and each node renews those as its own.
+ * that it is that node's: entries with a short lease have no node there, and each node renews those as its own; and
+ * data that is older than the move has the former node.
  */
 const HANDED_OVER = 10_000
 
 interface Placed { readonly room: string, readonly entry: PresenceEntry }
+interface Ending extends Placed { readonly endsAt: number }
 
 /** Keeps the presence entries of this node's members alive, and sweeps the rooms that have members here. */
 export class PresenceKeeper {
@@ -42,7 +52,11 @@ export class PresenceKeeper {
   readonly #onError: (error: unknown) => void
   readonly #tell: (room: string, userId: string, former: readonly string[]) => void
   readonly #entries = new ShardedMap<Placed>()
-  readonly #owed = new OrderedMap<Placed & { readonly endsAt: number }>()
+  readonly #owed = new OrderedMap<Ending>()
+  /** Entries that ended lately, by their names: data without the last changes still shows them. */
+  readonly #ended = new ExpiringMap<Placed>(MAX_OWED)
+  /** Whether entries are kept as long as their node: else one that comes back so ends on its own, soon. */
+  readonly #isKeptByNode: boolean
   readonly #renewal = new Rerun(() => this.#renewAll())
   /** That of the newest entry. */
   #fence = 0
@@ -63,6 +77,7 @@ export class PresenceKeeper {
     this.#rooms = rooms
     this.#onError = onError
     this.#tell = tell
+    this.#isKeptByNode = (store.renewal?.(options.lease) ?? 0) > options.lease
   }
 
   start (): void {
@@ -82,6 +97,19 @@ export class PresenceKeeper {
    */
   async renew (): Promise<void> {
     await this.#renewal.run()
+  }
+
+  /**
+   * Renews, and ends what has ended lately once more, since the data may lack the last changes. The data may not know
+   * either which node holds an entry by now, so that node gets the time to renew it.
+   */
+  async restore (): Promise<void> {
+    const now = performance.now()
+    void inTurns([...this.#ended.values(now)], AT_ONCE, (placed) => {
+      const isStillEnded = this.#ended.get(nameOf(placed.room, placed.entry), now) === placed
+      if (isStillEnded) this.#end(placed, now + HANDED_OVER)
+    })
+    await this.renew()
   }
 
   stop (): void {
@@ -135,6 +163,7 @@ export class PresenceKeeper {
     const entry = given.fence === undefined ? this.fenced(given) : given
     this.#entries.set(nameOf(room, entry), { room, entry })
     this.#owed.delete(nameOf(room, entry))
+    this.#ended.delete(nameOf(room, entry))
     const joined = this.#store.join(room, entry, this.#options.lease)
     if (joined instanceof Promise) await joined
   }
@@ -160,7 +189,11 @@ export class PresenceKeeper {
   release (room: string, userId: string, former: readonly string[]): void {
     for (const id of former) {
       const name = keyOf(id, room)
-      if (this.#entries.get(name)?.entry.userId === userId) this.#entries.delete(name)
+      const held = this.#entries.get(name)
+      if (held?.entry.userId === userId) {
+        this.#entries.delete(name)
+        this.#remember(held)
+      }
       if (this.#owed.get(name)?.entry.userId === userId) this.#owed.delete(name)
     }
   }
@@ -215,10 +248,17 @@ export class PresenceKeeper {
     }
     try {
       const left = this.#store.leave(room, entry, Math.max(0, endsAt - performance.now()))
-      if (left instanceof Promise) left.catch(owe)
+      if (left instanceof Promise) left.then(() => { this.#remember(placed) }, owe)
     } catch (error) {
       owe(error)
     }
+  }
+
+  #remember (placed: Placed): void {
+    const name = nameOf(placed.room, placed.entry)
+    if (!this.#isKeptByNode || this.#entries.has(name)) return
+    const now = performance.now()
+    this.#ended.set(name, placed, now + ENDED, now)
   }
 
   #endOwed (): void {

@@ -285,3 +285,30 @@ t.test('a lease that is refused an answer late does not take the place of a newe
   await settled()
   t.same(told, [2])
 })
+
+t.test('what was given back lately is given back once more where the data may be older, unless it was taken anew or has moved', async (t) => {
+  const store = new FakeStore()
+  store.renewal = () => 600_000
+  const { leases } = make(store)
+  const lease = (key: string, isMoved = false): Lease => ({ key, holder: 'a', fence: 1, isMoved })
+  for (const each of [lease('room:goes'), lease('room:again'), lease('room:moves', true)]) leases.giveBack(each)
+  await settled()
+  await leases.acquire({ ...lease('room:again'), fence: 2, isHeld: () => true }, 1)
+  store.asked.length = 0
+  await leases.restore()
+  await settled()
+  t.same(store.asked, [], 'the data has everything')
+  await leases.restore(true)
+  await settled()
+  t.same(store.asked, [['release', 'room:goes', 'a']])
+})
+
+t.test('leases that end on their own are given back once', async (t) => {
+  const store = new FakeStore()
+  const { leases } = make(store)
+  leases.giveBack(ANN)
+  await settled()
+  await leases.restore(true)
+  await settled()
+  t.same(store.asked, [['release', 'user:ann', 'a']])
+})

@@ -180,3 +180,26 @@ t.test('a leave that fails late does not take the place of a later one that is s
   while (told.length === 0) await new Promise((resolve) => { setTimeout(resolve, 5) })
   t.same(told, [fences[1]])
 })
+
+t.test('who has left lately leaves once more where the data may be older, with the time to be renewed elsewhere', async (t) => {
+  const left: string[] = []
+  const keeper = new PresenceKeeper({
+    join: () => {},
+    leave: async (_room, { connection }, grace) => { left.push(`${connection} ${grace >= 5_000}`) },
+    snapshot: () => ({ sequence: 0, total: 0 }),
+    sweep: () => {},
+    renew: async () => {},
+    renewal: () => 10 * LEASE
+  }, { grace: 1_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) })
+  const [goes, again, succeeded] = ['goes', 'again', 'succeeded'].map((connection) => ({ userId: 'ada', connection }))
+  for (const entry of [goes, again, succeeded]) await keeper.join('chat/1', entry!)
+  for (const entry of [goes, again]) keeper.leave('chat/1', entry!, true)
+  keeper.release('chat/1', 'ada', ['succeeded'])
+  await new Promise(setImmediate)
+  await keeper.join('chat/1', again!)
+  t.same(left.splice(0), ['goes false', 'again false'])
+  await keeper.renew()
+  t.same(left, [], 'the data has everything')
+  await keeper.restore()
+  t.same(left.sort(), ['goes true', 'succeeded true'])
+})

@@ -1,4 +1,5 @@
 import { ADAPTERS, type AdapterName } from './broker.js'
+import type { LibState } from './digest.js'
 import { FAULTS, type Fault } from './faults.js'
 import type { Run } from './results.js'
 import type { Result } from './story.js'
@@ -72,8 +73,8 @@ function inMs (value: number): string { return value === Infinity ? 'never' : St
 
 const isKept = ({ broken }: Run): boolean => Object.keys(broken).length === 0
 
-function row (all: readonly Run[], lib: string): string {
-  const present = all.filter((run) => run.lib === lib)
+function row (all: readonly Run[], lib: LibState): string {
+  const present = all.filter((run) => lib.has(run))
   const cell = present.length > 0 ? present : all
   const before = all.filter((run) => !cell.includes(run))
   const { adapter, fault } = cell[0]!
@@ -97,9 +98,9 @@ function row (all: readonly Run[], lib: string): string {
 /**
  * Lines of Markdown: a row for each adapter and fault that was tried, and why others were not.
  *
- * @param lib `libDigest` of the present state; runs of another are marked
+ * @param lib the present state; runs of another are marked
  */
-export function table (runs: readonly Run[], left: readonly Left[], lib: string): string[] {
+export function table (runs: readonly Run[], left: readonly Left[], lib: LibState): string[] {
   const cells = ADAPTERS.flatMap((adapter) => FAULTS.flatMap(({ name }) => {
     const cell = runs.filter((run) => run.adapter === adapter && run.fault === name)
     return cell.length === 0 ? [] : [cell]
@@ -109,7 +110,7 @@ export function table (runs: readonly Run[], left: readonly Left[], lib: string)
     `| ${HEADINGS.join(' | ')} |`,
     `|${HEADINGS.map((heading) => WORDS.has(heading) ? '---' : '--:').join('|')}|`,
     ...cells.map((cell) => row(cell, lib)),
-    ...(runs.some((run) => run.lib !== lib)
+    ...(runs.some((run) => !lib.has(run))
       ? ['', '†: only of older states of `lib/`. `before`: kept of all runs of older states, where there are runs of this one.']
       : []),
     '',

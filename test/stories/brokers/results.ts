@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { grouped } from '../../../lib/structures/grouped.js'
 import type { AdapterName } from './broker.js'
+import type { LibState } from './digest.js'
 import type { Fault } from './faults.js'
 import { brokenKinds, faultsOf } from './report.js'
 import type { Result } from './story.js'
@@ -10,7 +11,7 @@ export interface Run {
   readonly adapter: AdapterName
   readonly fault: string
   readonly seed: number
-  /** `libDigest` of what it ran, and the commit that this stood in */
+  /** the digest of what it ran of `lib/`, and the commit that this stood in */
   readonly lib: string
   readonly commit: string
   readonly at: string
@@ -65,9 +66,9 @@ const MOST = 40
 /** All runs, in a file that grows. */
 export class Results {
   readonly #path: URL
-  readonly #lib: string
+  readonly #lib: LibState
 
-  constructor (path: URL, lib: string) {
+  constructor (path: URL, lib: LibState) {
     this.#path = path
     this.#lib = lib
   }
@@ -78,8 +79,8 @@ export class Results {
   add (run: Run): void {
     const runs = new Map([...this.all, run].map((each) => [nameOf(each), each])).values()
     const kept = [...grouped(runs, cellOf).values()].flatMap((cell) => {
-      const present = cell.filter(({ lib }) => lib === this.#lib)
-      const older = cell.filter(({ lib }) => lib !== this.#lib).sort((a, b) => a.at < b.at ? 1 : -1)
+      const present = cell.filter((each) => this.#lib.has(each))
+      const older = cell.filter((each) => !this.#lib.has(each)).sort((a, b) => a.at < b.at ? 1 : -1)
       return [...present, ...older.slice(0, Math.max(0, MOST - present.length))]
     })
     const lines = kept.sort((a, b) => nameOf(a) < nameOf(b) ? -1 : 1).map((each) => JSON.stringify(each))
