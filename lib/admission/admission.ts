@@ -346,8 +346,9 @@ export class Admission {
  * Names a client that asks for a verdict. The same token may come by another carrier, because an upgrade of a browser
  * has no header for it.
  */
-function askerOf ({ ip, headers }: FastifyRequest, credential: Credential | undefined, path: string): Asker {
-  return { address: ip ?? '', credential: credential?.token ?? headers.cookie ?? '', path }
+function askerOf (request: FastifyRequest, credential: Credential | undefined, path: string): Asker {
+  const { ip, headers: { cookie, origin = pageOf(request) } } = request
+  return { address: ip ?? '', credential: credential?.token ?? cookie ?? '', path, origin: origin ?? '' }
 }
 
 function inRoom<T> (name: string, step: () => T): T {

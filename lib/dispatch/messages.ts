@@ -191,5 +191,5 @@ function thrown (call: MessageCall, error: unknown, context?: MessageContext): O
       context === undefined ? 'the check of a message failed' : 'a message handler failed'
     )
   }
-  return refusedBy(refusal)
+  return refusedBy(refusal.ofMessage())
 }

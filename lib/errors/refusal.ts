@@ -26,6 +26,8 @@ export interface RefusalOptions {
     readonly code: string
     /** The HTTP status. */
     readonly statusCode: number
+    /** How the peer may come back, in place of the word's own. */
+    readonly retry?: ErrorData['retry'] | undefined
   } | undefined
   /** What was compared, for the log alone. */
   why?: Why | undefined
@@ -76,7 +78,7 @@ export class Refusal extends Error {
     this.data = {
       code: options.as?.code ?? word,
       message: this.message,
-      retry,
+      retry: options.as?.retry ?? retry,
       ...(options.retryAfter === undefined ? {} : { retryAfter: Math.ceil(options.retryAfter) }),
       ...(options.details === undefined ? {} : { details: options.details })
     }
@@ -86,22 +88,32 @@ export class Refusal extends Error {
   get code (): string { return this.data.code }
 
   /** Makes a refusal again of the data that it was sent as. */
-  static from ({ code, message, retryAfter, details }: ErrorData, statusCode: number, room?: string): Refusal {
+  static from ({ code, message, retry, retryAfter, details }: ErrorData, statusCode: number, room?: string): Refusal {
     return new Refusal(isCode(code) ? code : wordOfStatus(statusCode), {
       message,
       retryAfter,
       details,
       room,
-      as: { code, statusCode }
+      as: { code, statusCode, retry }
     })
   }
 
   /** Returns the same refusal, told of one room of several. */
   in (room: string): Refusal {
-    const { message, retryAfter, details } = this.data
+    const { message, retry, retryAfter, details } = this.data
     const { code, statusCode, isOfApp, why, cause } = this
-    const as = isOfApp ? { code, statusCode } : undefined
+    const as = isOfApp ? { code, statusCode, retry } : undefined
     return new Refusal(this.word, { message, retryAfter, details, room, as, why, cause })
+  }
+
+  /**
+   * Returns the same refusal, told of one message. What an application answers to a message, a 401 for example, says
+   * nothing of the credential of its connection, which a client would renew or give up for it.
+   */
+  ofMessage (): Refusal {
+    if (!this.isOfApp || this.data.retry !== 'refresh') return this
+    const { word, code, statusCode, data: { message, details }, cause } = this
+    return new Refusal(word, { message, details, as: { code, statusCode, retry: 'never' }, cause })
   }
 }
 

@@ -10,7 +10,13 @@ const MAX_REMEMBERED = 10_000
 interface Told { readonly refusal: Refusal, readonly times: number }
 
 /** What distinguishes upgrades, as far as the request that asks for the verdict has it too. */
-export interface Asker { readonly address: string, readonly credential: string, readonly path: string }
+export interface Asker {
+  readonly address: string
+  readonly credential: string
+  readonly path: string
+  /** Origin of the page; '' where it is not known. */
+  readonly origin: string
+}
 
 /**
  * Remembers why upgrades were refused. A browser does not show its page the answer to a refused upgrade, so the page
@@ -22,7 +28,7 @@ export class RefusedUpgrades {
   readonly #ofAddress = new ExpiringMap<Told>(MAX_REMEMBERED)
 
   /** Remembers the refusal of an upgrade whose credential was read. */
-  remember (asker: Asker, refusal: Refusal): void { add(this.#single, keyOf(asker), refusal) }
+  remember (asker: Asker, refusal: Refusal): void { add(this.#single, keyOf(asker, originOf(asker, refusal)), refusal) }
 
   /**
    * Remembers a refusal of the upgrade guard. It knows only the address, so whichever client of that address asks is
@@ -32,14 +38,22 @@ export class RefusedUpgrades {
 
   /** Returns the refusal of the upgrade for which this request may ask. Each refusal is told once. */
   take (asker: Asker): Refusal | undefined {
-    const single = this.#single.size === 0 ? undefined : remove(this.#single, keyOf(asker))
+    const single = this.#single.size === 0
+      ? undefined
+      : remove(this.#single, keyOf(asker, asker.origin)) ?? remove(this.#single, keyOf(asker, ''))
     return single ?? remove(this.#ofAddress, asker.address)
   }
 }
 
+/**
+ * A page whose origin was refused is told so, and no other: with a cookie, a foreign page has the credential of a page
+ * that may connect, and would end its client.
+ */
+function originOf ({ origin }: Asker, { word }: Refusal): string { return word === 'origin_refused' ? origin : '' }
+
 /** The key has the same length whatever a client sends. */
-function keyOf ({ address, credential, path }: Asker): string {
-  return createHash('sha256').update(JSON.stringify([address, credential, path])).digest('base64url')
+function keyOf ({ address, credential, path }: Asker, origin: string): string {
+  return createHash('sha256').update(JSON.stringify([address, credential, path, origin])).digest('base64url')
 }
 
 function add (told: ExpiringMap<Told>, key: string, refusal: Refusal): void {

@@ -548,3 +548,24 @@ t.test('a poll by another user of a known connection is a connection of its own'
   })
   t.not(other.connectionId, first.connectionId)
 })
+
+t.test('that the upgrade of a foreign page was refused is told to a page of that origin, and to no other', async (t) => {
+  const own = 'http://app.example'
+  const server = await start(t, { auth: { carriers: ['cookie'], cookie: 'session' }, origins: [own] })
+  const cookie = `session=${server.token('ada')}`
+  const foreign = 'http://evil.example'
+  const asked = async (page: string, headers: Record<string, string> = {}): Promise<object> => {
+    const answer = await fetch(`${server.url}/ws/chat/1?verdict=1${page}`, { headers: { cookie, ...headers } })
+    return await answer.json() as object
+  }
+  const named = (origin: string): string => `&origin=${encodeURIComponent(origin)}`
+  for (const ask of [
+    async (origin: string) => await asked('', { origin }),
+    async (origin: string) => await asked(named(origin)),
+    async (origin: string) => await asked('', { referer: `${origin}/page` })
+  ]) {
+    t.match((await refusal(server, 'websocket', { headers: { cookie, origin: foreign } })).body, { code: 'origin_refused' })
+    t.match(await ask(own), { userId: 'ada' })
+    t.match(await ask(foreign), { code: 'origin_refused' })
+  }
+})

@@ -1,5 +1,8 @@
 import t from 'tap'
-import { chat, connect, declareChat, start, statsOf, eventually, type Frame } from '../helpers/net.js'
+import { Refusal } from '../../lib/errors/refusal.js'
+import {
+  chat, connect, declareChat, eventually, start, statsOf, TRANSPORTS, type Frame
+} from '../helpers/net.js'
 
 const error = (code: string) => (frame: Frame): boolean =>
   frame.type === 'error' && (frame.data as { code?: string }).code === code
@@ -189,6 +192,35 @@ t.test('only application/json is posted, and a body too large is 413', async (t)
   t.same(await post('{"type":"join"}'), [400, 'invalid_message'])
   t.same(server.loud, [])
 })
+
+for (const transport of TRANSPORTS) {
+  t.test(`${transport}: what a handler answers with 401 is about its message, and not about the credential of its sender`, async (t) => {
+    const server = await start(t, {
+      declare: (app) => {
+        app.room(chat, {
+          on: {
+            say ({ data: { text } }) {
+              throw text === 'word'
+                ? new Refusal('unauthorized')
+                : Object.assign(new Error('sign the form'), { statusCode: Number(text), code: 'unauthorized' })
+            },
+            type () {}
+          }
+        })
+      }
+    })
+    const peer = await connect(server, { transport, rooms: ['chat/1'], token: server.token('ada') })
+    const answers: unknown[] = []
+    for (const [id, text] of ['401', '403', '401', 'word'].entries()) {
+      // The third is the first, sent again.
+      peer.send({ type: 'say', room: 'chat/1', id: `m${id % 2 === 0 ? 0 : id}`, data: { text } })
+      const { data } = await peer.next('error')
+      answers.push(`${(data as { code: string }).code} ${(data as { retry: string }).retry}`)
+    }
+    t.same(answers, ['unauthorized never', 'unauthorized never', 'unauthorized never', 'unauthorized refresh'])
+    t.same((await statsOf(server.app)).connections.total, 1)
+  })
+}
 
 t.test('a handler that throws, rejects, hangs or answers nonsense harms no other connection, nor the process', async (t) => {
   const faults: unknown[] = []

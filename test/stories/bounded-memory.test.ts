@@ -8,7 +8,7 @@ import { FollowedStream } from '../../lib/adapters/broker/tail.js'
 import { Refusal } from '../../lib/errors/refusal.js'
 import { MemoryPresence } from '../../lib/adapters/memory/presence.js'
 import { OpenTickets } from '../../lib/auth/open-tickets.js'
-import { RefusedUpgrades } from '../../lib/server/refused-upgrades.js'
+import { RefusedUpgrades, type Asker } from '../../lib/server/refused-upgrades.js'
 import { Slices } from '../../lib/structures/slices.js'
 import { Slots } from '../../lib/admission/slots.js'
 import { UnstoredOutcomes } from '../../lib/dispatch/unstored.js'
@@ -129,11 +129,7 @@ t.test('answers to a broadcast by made-up connections of other nodes are bounded
 
 t.test('of refused upgrades the newest are remembered', async (t) => {
   const refused = new RefusedUpgrades()
-  const asker = (index: number): {
-    address: string
-    credential: string
-    path: string
-  } => ({ address: '', credential: String(index), path: '' })
+  const asker = (index: number): Asker => ({ address: '', credential: String(index), path: '', origin: '' })
   for (let index = 0; index < 10_001; index++) refused.remember(asker(index), new Refusal('server_full'))
   t.equal(refused.take(asker(0)), undefined)
   t.match(refused.take(asker(1)), { word: 'server_full' })
