@@ -4,7 +4,10 @@ import type { BroadcastAcks } from '../dispatch/broadcast-acks.js'
 import type { Adapter, ControlMessage, Published } from '../adapters/adapter.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import type { Denials } from '../auth/denials.js'
-import { callOptions, checkClosed, checkGroup, checkRevoked, checkTarget, publishOptions, stringOption, type Revoked } from './call-options.js'
+import {
+  callOptions, checkClosed, checkGroup, checkRevoked, checkTarget, graceOption, publishOptions, stringOption,
+  type Revoked
+} from './call-options.js'
 import type { AnyAddress } from '../contract/types.js'
 import type { Readiness } from '../admission/readiness.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
@@ -16,6 +19,7 @@ import { checkCount, checkMoment, checkTime } from '../options/call-values.js'
 import { DEFAULTS } from '../options/defaults.js'
 import { codes, isCode, type Code } from '../protocol/codes.js'
 import { isPosition, type Position } from '../protocol/position.js'
+import type { Census } from '../rooms/census.js'
 import type { Hub } from '../rooms/hub.js'
 import type { Revocations } from '../auth/revocations.js'
 import { inBatches, inTurns } from '../structures/slices.js'
@@ -44,6 +48,8 @@ export interface AppRoomsOptions {
   readonly revocations: Revocations
   readonly acks: BroadcastAcks
   readonly slots: Slots
+  /** What the hooks `onOnline` and `onOffline` go by; absent where the app has neither. */
+  readonly online: Census | undefined
   readonly denials: Denials
   readonly told: ToldRevocations
   readonly drain: Drain
@@ -362,9 +368,16 @@ export class AppRooms implements Rooms {
     return (await this.#options.hub.members(nameOf(room), 0)).total
   }
 
-  async isOnline (userId: string): Promise<boolean> {
+  async isOnline (userId: string, options?: { grace?: boolean }): Promise<boolean> {
     this.#check()
     roomOfUser(userId)
+    if (graceOption(options)) {
+      const { online } = this.#options
+      if (online !== undefined) return await online.isThere(userId)
+      throw new REALTIME_ERR_OPTIONS(
+        'isOnline with { grace: true } says what onOnline and onOffline tell: give the plugin one of them, on all nodes'
+      )
+    }
     return await this.#options.slots.countUser(userId) > 0
   }
 

@@ -34,6 +34,18 @@ export function stringOption (value: unknown, path: string): string | undefined 
   return value
 }
 
+/** @throws REALTIME_ERR_OPTIONS, for another option too: a name that is misspelt would answer another question */
+export function graceOption (options: unknown): boolean {
+  const given = callOptions(options, 'isOnline')
+  const unknown = Object.keys(given).find((name) => name !== 'grace')
+  if (unknown !== undefined) throw new REALTIME_ERR_OPTIONS(`isOnline has the option grace alone, got ${unknown}`)
+  const { grace = false } = given
+  if (typeof grace !== 'boolean') {
+    throw new REALTIME_ERR_OPTIONS(`grace of isOnline is true or false, got ${typeof grace}`)
+  }
+  return grace
+}
+
 /** @throws REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM */
 export function publishOptions (options: unknown): PublishOptions {
   const { except, idempotencyKey } = callOptions(options, 'a broadcast')

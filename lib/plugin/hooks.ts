@@ -66,6 +66,7 @@ export class WholeHooks {
       kind,
       nodeId,
       keeper: this.#hub.presence!,
+      store: adapter.presence!,
       claims: adapter.claims!,
       subscribe: (room, roomSettings) => adapter.subscribe(room, roomSettings),
       isShared: adapter.control !== undefined,

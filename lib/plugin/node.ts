@@ -54,6 +54,7 @@ export class RealtimeNode {
       ...core,
       node: nodeId,
       adapter,
+      online: core.hooks.online,
       stats: async () => ({ ...this.read() })
     })
     const { endpoint } = this.clients = createClientInterface(foundation, core, server)

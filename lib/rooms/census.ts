@@ -1,4 +1,4 @@
-import type { ClaimStore, PresenceChange, RoomSettings } from '../adapters/adapter.js'
+import type { ClaimStore, PresenceChange, PresenceStore, RoomSettings } from '../adapters/adapter.js'
 import { keyOf, keyOfKind } from '../protocol/key.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { OrderedMap } from '../structures/ordered-map.js'
@@ -11,6 +11,8 @@ export interface CensusOptions {
   readonly kind: '@online' | '@occupied'
   readonly nodeId: string
   readonly keeper: PresenceKeeper
+  /** Where the keeper keeps the subjects. */
+  readonly store: PresenceStore
   readonly claims: ClaimStore
   readonly subscribe: (room: string, settings: RoomSettings) => Awaitable<unknown>
   /** Whether other nodes hear the same: then who holds the subject goes first. */
@@ -129,6 +131,19 @@ export class Census {
     joined.forEach(tell(true))
     left.forEach(tell(false))
     return true
+  }
+
+  /**
+   * Whether a subject is there as the hooks tell it, or are about to: who has come is, at once, and who has gone until
+   * the grace is over and its leave is announced.
+   */
+  async isThere (subject: string): Promise<boolean> {
+    if (this.#held.has(subject)) return true
+    const { store } = this.#options
+    const [room] = this.#placeOf(subject)
+    if (store.isPresent !== undefined) return await store.isPresent(room, subject)
+    const { list = [] } = await store.snapshot(room, Number.POSITIVE_INFINITY)
+    return list.some(({ userId }) => userId === subject)
   }
 
   #placeOf (subject: string): [room: string, entry: { readonly userId: string, readonly connection: string }] {

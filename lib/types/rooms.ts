@@ -307,8 +307,18 @@ export interface Rooms {
   members (room: string | AnyAddress): Promise<MemberEntry[]>
   /** The number of users in a room, on all nodes. @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
   count (room: string | AnyAddress): Promise<number>
-  /** Whether a user has a connection, on any node as far as the adapter keeps leases. */
-  isOnline (userId: string): Promise<boolean>
+  /**
+   * Whether a user has a connection, on any node as far as the adapter keeps leases. With `grace` it says instead what
+   * `onOnline` and `onOffline` have told or are about to tell, on all nodes: a user whose connection was lost is online
+   * until `onOffline` comes. Take that for a list which these hooks keep.
+   *
+   * @throws REALTIME_ERR_OPTIONS with `grace` where the app has neither hook, and for another option; Refusal
+   *   `unavailable` when the broker is away
+   */
+  isOnline (userId: string, options?: {
+    /** whether a user who may come back within `presence.grace` (milliseconds) is online. @default false */
+    grace?: boolean
+  }): Promise<boolean>
   /**
    * Events that are kept of a room.
    *

@@ -37,7 +37,7 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   connections: [{ user: 'ada', room: 'chat/1', limit: 1 }],
   members: ['chat/1'],
   count: ['chat/1'],
-  isOnline: ['ada'],
+  isOnline: ['ada', { grace: false }],
   history: ['chat/1', { limit: 1 }],
   remove: ['chat/1', 'score', 'red'],
   state: ['chat/1'],

@@ -1,6 +1,9 @@
 import t from 'tap'
-import { connect, eventually } from '../helpers/net.js'
-import { PAIRS } from '../helpers/node-pairs.js'
+import { memory } from '../../lib/adapters/memory/adapter.js'
+import { rejection } from '../helpers/client.js'
+import { Calls, settled } from '../helpers/hook-calls.js'
+import { connect, eventually, start } from '../helpers/net.js'
+import { PAIRS, without } from '../helpers/node-pairs.js'
 
 const limits = { user: { connections: 1_000_000, then: 'reject' } } as const
 
@@ -18,4 +21,58 @@ for (const { name, skip, nodes } of PAIRS) {
     await eventually('offline', async () => await b.app.rooms.isOnline('ada'), (isOnline) => !isOnline)
     t.equal(await a.app.rooms.isOnline('ada'), false)
   })
+
+  t.test(`${name}: with the grace a user whose link was cut is online on every node until onOffline has come`, {
+    skip
+  }, async (t) => {
+    const calls = new Calls()
+    const [a, b] = await nodes(t, calls.options)
+    const says = async (options?: { grace: boolean }): Promise<boolean[]> =>
+      await Promise.all([a, b].map(async ({ app }) => await app.rooms.isOnline('ada', options)))
+    const cut = async (): Promise<void> => {
+      peer.cut()
+      await eventually('no connection', says, (each) => !each.includes(true))
+    }
+    t.same(await says({ grace: true }), [false, false], 'who never came is not')
+
+    let peer = await connect(a, { token: a.token('ada') })
+    t.equal(await a.app.rooms.isOnline('ada', { grace: true }), true, 'at once where the connection is')
+    await calls.of('online ada', 1)
+    await cut()
+    t.same([await says({ grace: true }), calls.all], [[true, true], ['online ada']])
+
+    peer = await connect(b, { token: b.token('ada') })
+    await settled()
+    t.same([await says({ grace: true }), calls.all], [[true, true], ['online ada']], 'a list of that moment stays right')
+
+    await cut()
+    t.same(await says({ grace: true }), [true, true])
+    await calls.of('offline ada', 1)
+    t.same([await says({ grace: true }), calls.all], [[false, false], ['online ada', 'offline ada']])
+  })
 }
+
+t.test('with the grace isOnline works over an adapter that can only list who is there', async (t) => {
+  const calls = new Calls()
+  const whole = memory()
+  const presence = without(whole.presence!, 'isPresent')
+  const adapter = new Proxy(without(whole), {
+    get: (target, name) => name === 'presence' ? presence : Reflect.get(target, name) as unknown
+  })
+  const server = await start(t, { ...calls.options, adapter })
+  const peer = await connect(server, { token: server.token('ada') })
+  await calls.of('online ada', 1)
+  peer.cut()
+  await eventually('cut', async () => await server.app.rooms.isOnline('ada'), (isOnline) => !isOnline)
+  t.equal(await server.app.rooms.isOnline('ada', { grace: true }), true)
+  t.equal(await server.app.rooms.isOnline('bob', { grace: true }), false)
+})
+
+t.test('with the grace isOnline is refused by its fix where the app has neither hook, and so is another option', async (t) => {
+  const { app: { rooms } } = await start(t)
+  const fault = async (options: object): Promise<string> => String(await rejection(rooms.isOnline('ada', options)))
+  t.match(await fault({ grace: true }), /give the plugin one of them, on all nodes/)
+  t.match(await fault({ graec: true }), /isOnline has the option grace alone, got graec/)
+  t.match(await fault({ grace: 1 }), /grace of isOnline is true or false, got number/)
+  t.same([await rooms.isOnline('ada', { grace: false }), await rooms.isOnline('ada', {})], [false, false])
+})

@@ -31,9 +31,11 @@ export const PAIRS: ReadonlyArray<{
 ]
 
 /** An adapter without some of its capabilities. */
-export function lacking (...names: string[]): Adapter {
-  const adapter = memory()
-  return new Proxy(adapter, {
+export function lacking (...names: string[]): Adapter { return without(memory(), ...names) }
+
+/** The same object without some of its methods and properties. */
+export function without<T extends object> (whole: T, ...names: string[]): T {
+  return new Proxy(whole, {
     get (target, name) {
       if (names.includes(String(name))) return undefined
       const value: unknown = Reflect.get(target, name)

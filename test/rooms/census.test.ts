@@ -20,6 +20,7 @@ function node (t: Test, claims: ClaimStore, more: Partial<CensusOptions> = {}): 
     kind: '@online',
     nodeId: `n${Math.random()}`,
     keeper,
+    store: memory().presence!,
     claims,
     subscribe: () => undefined,
     isShared: true,

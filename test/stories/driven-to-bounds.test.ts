@@ -318,6 +318,7 @@ const CASES: readonly Case[] = [
         kind: '@online',
         nodeId: 'a',
         keeper,
+        store: memory().presence!,
         claims: memory().claims!,
         subscribe: async () => undefined,
         isShared: true,
