@@ -2,6 +2,7 @@ import type { Awaitable } from '../structures/awaitable.js'
 import { JoinContext, update, type ContextSource } from './contexts.js'
 import type { Peer } from '../admission/peer.js'
 import { Refusal } from '../errors/refusal.js'
+import { keyOf } from '../protocol/key.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
@@ -45,6 +46,8 @@ export function sourceOf (
 export class JoinPreparation {
   readonly #rooms: Hub
   readonly #validateOutput: boolean
+  /** Connections whose `onJoin` runs, with the room. */
+  readonly #greeting = new Set<string>()
 
   constructor (rooms: Hub, validateOutput: boolean) {
     this.#rooms = rooms
@@ -76,10 +79,12 @@ export class JoinPreparation {
       let early: { readonly data: unknown } | undefined
       let show = async (data: unknown): Promise<void> => { early = { data } }
       if (declaration.onJoin !== undefined) {
-        await declaration.onJoin(new JoinContext(source, joining.resumed === true, {
-          send: (packet) => { send(packet) },
-          show: (data) => show(data)
-        }))
+        await this.#greet(keyOf(entrant.id, name), () => declaration.onJoin!(
+          new JoinContext(source, joining.resumed === true, {
+            send: (packet) => { send(packet) },
+            show: (data) => show(data)
+          })
+        ))
         send = (packet) => { entrant.send(packet) }
       }
       // A connection that is gone or was removed meanwhile is not announced to the other members.
@@ -101,6 +106,18 @@ export class JoinPreparation {
     } catch (error) {
       joining.cancel()
       throw error
+    }
+  }
+
+  /** Whether `onJoin` runs for a connection in a room: it is about to be a member. */
+  isGreeting (connection: string, room: string): boolean { return this.#greeting.has(keyOf(connection, room)) }
+
+  async #greet (key: string, onJoin: () => Awaitable<unknown>): Promise<void> {
+    this.#greeting.add(key)
+    try {
+      await onJoin()
+    } finally {
+      this.#greeting.delete(key)
     }
   }
 

@@ -4,6 +4,12 @@ import { dial, rejection, until } from '../helpers/client.js'
 import { ask } from '../helpers/ask.js'
 import { chat, connect, declareChat, eventually, everyone, inbox, poll, start, TRANSPORTS } from '../helpers/net.js'
 
+interface JoinHook {
+  readonly room: { readonly name: string }
+  readonly connection: { readonly id: string }
+  readonly userId: string
+}
+
 t.test(
   'a room that the server puts a poll into ends with the answer: onLeave runs, the slot is free, and the next poll can be put there again',
   async (t) => {
@@ -217,4 +223,62 @@ for (const transport of TRANSPORTS) {
       })
     }
   )
+}
+
+for (const transport of TRANSPORTS) {
+  t.test(
+    `${transport}: what \`onJoin\` puts its connection into is told behind the welcome, and waits for nothing of that connection`,
+    async (t) => {
+      const joined: Record<string, number[]> = {}
+      const server = await start(t, {
+        declare: (app) => {
+          declareChat(app, {
+            async onJoin ({ room, connection, userId }: JoinHook) {
+              const others = room.name === 'chat/1' ? ['chat/2', 'chat/9'] : room.name === 'chat/2' ? ['chat/1', 'chat/8'] : []
+              const counts: number[] = []
+              for (const other of [room.name, ...others]) {
+                const target = other === 'chat/8' ? { user: userId } : { connection: connection.id }
+                counts.push(await app.rooms.join(target, other))
+                if (other > 'chat/7') await app.rooms.broadcast(other, 'said', { text: room.name, by: 'server' })
+              }
+              joined[room.name] = counts
+            }
+          })
+        }
+      })
+      const peer = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1', 'chat/2'] })
+      t.same(Object.keys(peer.welcome.data?.rooms ?? {}).sort(), ['chat/1', 'chat/2'])
+      t.same(joined, {
+        'chat/1': [0, 0, 1],
+        'chat/2': [0, 0, 1],
+        'chat/8': [0],
+        'chat/9': [0]
+      })
+      const told: string[] = []
+      for (let i = 0; i < 4; i++) {
+        const { type, room } = await peer.next('what it was put into', ({ type }) => type === 'joined' || type === 'said')
+        told.push(`${type} ${room}`)
+      }
+      for (const room of ['chat/8', 'chat/9']) t.ok(told.indexOf(`joined ${room}`) < told.indexOf(`said ${room}`), room)
+      t.same(told.sort(), ['joined chat/8', 'joined chat/9', 'said chat/8', 'said chat/9'])
+    }
+  )
+
+  t.test(`${transport}: rooms that \`onJoin\` puts its connection into count with those that it enters itself`, async (t) => {
+    const counts: number[] = []
+    const server = await start(t, {
+      limits: { rooms: 2 },
+      declare: (app) => {
+        declareChat(app, {
+          async onJoin ({ connection, room }: JoinHook) {
+            if (room.name === 'chat/9') return
+            counts.push(await app.rooms.join({ connection: connection.id }, 'chat/9'))
+          }
+        })
+      }
+    })
+    const peer = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1', 'chat/2'] })
+    t.same(Object.keys(peer.welcome.data?.rooms ?? {}).sort(), ['chat/1', 'chat/2'])
+    t.same(counts, [0, 0])
+  })
 }
