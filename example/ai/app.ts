@@ -29,9 +29,9 @@ export async function buildApp (options: FastifyServerOptions = {}): Promise<Fas
       async ask ({ data, room, log }) {
         const id = randomUUID()
         const writer = await room.stream('answer', { id })
-        await room.broadcast('asked', { answer: id, text: data.text })
+        await room.broadcast('asked', { answer: id, question: data.question })
         // The answer goes on when the one who asked has gone. The signal is aborted by a stop, and by a failure, too.
-        writer.from(ask(data.text, writer.signal))
+        writer.from(ask(data.question, writer.signal))
           .then(() => writer.end())
           .catch((error: unknown) => {
             const reason: unknown = writer.signal.reason ?? error

@@ -1,23 +1,17 @@
-import { Type } from '@sinclair/typebox'
-import { defineRoom } from 'fastify-realtime/contract'
+import { defineRoom, object, string } from 'fastify-realtime/contract'
 
 /** One conversation with the assistant. */
 export const assistant = defineRoom('assistant/:id', {
   messages: {
     ask: {
-      data: Type.Object({ text: Type.String({ minLength: 1, maxLength: 2000, pattern: '\\S' }) }),
-      reply: Type.Object({ answer: Type.String() })
+      data: object({ question: string({ minLength: 1, maxLength: 2_000, pattern: '\\S' }) }),
+      reply: object({ answer: string() })
     },
     // It may not wait behind what is asked.
-    stop: { data: Type.Object({ answer: Type.String({ maxLength: 64 }) }), concurrent: true }
+    stop: { data: object({ answer: string({ maxLength: 64 }) }), concurrent: true }
   },
   events: {
-    asked: Type.Object({ answer: Type.String(), text: Type.String() }),
-    answer: {
-      data: Type.Object({ id: Type.String(), text: Type.String() }),
-      delivery: 'append',
-      key: 'id',
-      append: 'text'
-    }
+    asked: object({ answer: string(), question: string() }),
+    answer: { data: object({ id: string(), text: string() }), delivery: 'append', key: 'id', append: 'text' }
   }
 })

@@ -6,7 +6,13 @@ import type { Test } from 'tap'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-export interface Example { readonly url: string, stop (): Promise<number | null> }
+export interface Example {
+  readonly url: string
+  /** Ends it by SIGTERM, and resolves with its status. */
+  stop (): Promise<number | null>
+  /** Ends it as a power cut would. */
+  kill (): Promise<void>
+}
 
 /**
  * An example as its command runs it, on a free port, but for the loader of types: this one takes half the CPU of tsx.
@@ -54,6 +60,10 @@ export async function startProgram (
     stop: async () => {
       child.kill('SIGTERM')
       return await exit
+    },
+    kill: async () => {
+      child.kill('SIGKILL')
+      await exit
     }
   }
 }

@@ -2,7 +2,10 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import realtime from 'fastify-realtime'
 import { connect, type Client } from 'fastify-realtime/client'
 import t, { type Test } from 'tap'
+import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
+import { startExample, type Example } from '../helpers/example.js'
+import { freePort } from '../helpers/servers.js'
 
 type End = string | { readonly code: string }
 
@@ -24,6 +27,9 @@ interface Room {
 class Answers {
   readonly rows = new Map<string, Row>()
   isAway = false
+  /** What the rows without an end, and a row that gets its end, wait for. */
+  openGate: Promise<unknown> = Promise.resolve()
+  endGate: Promise<unknown> = Promise.resolve()
 
   constructor (rows: Iterable<Row> = []) { for (const row of rows) this.rows.set(row.id, row) }
 
@@ -34,6 +40,7 @@ class Answers {
 
   async save (id: string, text: string, end?: End): Promise<void> {
     if (this.isAway) throw new Error('the database is away')
+    if (end !== undefined) await this.endGate
     this.rows.set(id, { ...this.rows.get(id)!, text, savedAt: Date.now(), ...end !== undefined && { end } })
   }
 
@@ -41,7 +48,11 @@ class Answers {
     return [...this.rows.values()].filter((row) => row.user === user).slice(-count)
   }
 
-  async open (): Promise<Row[]> { return [...this.rows.values()].filter(({ end }) => end === undefined) }
+  async open (): Promise<Row[]> {
+    const rows = [...this.rows.values()].filter(({ end }) => end === undefined)
+    await this.openGate
+    return rows
+  }
 }
 
 /** A page, which loads its rows by `load`. */
@@ -166,6 +177,40 @@ t.test('an answer of a process that has died is kept up to the last second, and 
   t.match(page.shown(), [{ text, end: 'lost' }])
 })
 
+t.test('a page that was loaded before a slow database closes the row of a process that has died shows its end, also where its user asks at once', async (t) => {
+  for (const asks of [false, true]) {
+    const answers = new Answers([{ id: 'left', user: 'ada', question: 'one?', text: 'word0 ', savedAt: Date.now() }])
+    let release: () => void = () => undefined
+    answers.openGate = new Promise<void>((resolve) => { release = resolve })
+    const { open } = await site(t, answers)
+    const page = open()
+    await page.start()
+    t.match(page.shown(), [{ id: 'left', text: 'word0 ' }])
+    t.equal(page.shown()[0]!.end, undefined)
+    if (asks) await page.room.send('ask', { question: 'two?' })
+    release()
+    await until('the page has the end', () => page.shown()[0]?.end)
+    t.match(page.shown()[0], { id: 'left', text: 'word0 ', end: 'lost' })
+  }
+})
+
+t.test('a database that takes long to save the end of an answer keeps nobody from the next question', async (t) => {
+  const answers = new Answers()
+  const { open, finish } = await site(t, answers)
+  const page = open()
+  await page.start()
+  let release: () => void = () => undefined
+  answers.endGate = new Promise<void>((resolve) => { release = resolve })
+  const { answer } = await page.room.send('ask', { question: 'one?' })
+  finish()
+  await until('it is shown as done', () => page.shown()[0]?.end)
+  await page.room.send('ask', { question: 'two?' })
+  await until('the next one grows', () => page.shown()[1]?.text.includes('word1'))
+  release()
+  await until('the row of the first has its end', () => answers.rows.get(answer)?.end)
+  t.ok(isWhole(answers.rows.get(answer)!))
+})
+
 t.test('an answer that grows when the server closes is saved with all that was written', async (t) => {
   const answers = new Answers()
   const { app, open } = await site(t, answers)
@@ -177,4 +222,39 @@ t.test('an answer that grows when the server closes is saved with all that was w
   await until('the page has the end', () => page.shown()[0]?.end)
   t.match(answers.rows.get(answer), { end: { code: 'draining' } })
   t.equal(answers.rows.get(answer)!.text, page.shown()[0]!.text)
+})
+
+t.test('the whole app of the guide: an answer grows, is there after a kill and a restart, and the next one is stopped', {
+  skip: skipWithoutChromium()
+}, async (t) => {
+  const DATABASE = `${t.testdir()}/answers.db`
+  const port = await freePort()
+  const start = async (): Promise<Example> => await startExample(t, 'docs/answers/app.ts', { DATABASE, PORT: `${port}` })
+  const killed = await start()
+  const page = await (await (await launchChromium(t)).newContext()).newPage()
+  page.on('pageerror', (error) => { t.fail(String(error)) })
+  await page.goto(killed.url)
+  const ask = async (question: string): Promise<void> => {
+    await page.getByLabel('Question').fill(question)
+    await page.getByRole('button', { name: 'Ask' }).click()
+  }
+  const textOf = async (n: number): Promise<string> => await page.locator('section p').nth(n).textContent() ?? ''
+  await ask('one?')
+  // The first save is a second behind the first word.
+  await until('it grows', async () => (await textOf(0)).split(' ').length > 30)
+  await page.reload()
+  await until('it goes on', async () => (await textOf(0)).split(' ').length > 35)
+  const before = await textOf(0)
+  await killed.kill()
+  const again = await start()
+  await until('it is lost', async () => (await page.locator('section small').first().textContent())?.includes('is lost'))
+  const saved = await textOf(0)
+  t.ok(saved.length > 40 && before.startsWith(saved.slice(0, before.length)), saved)
+  await until('the link is there again', async () => await page.locator('#error').textContent() === '')
+  await ask('two?')
+  await until('the next one grows', async () => await page.locator('section').count() === 2 && (await textOf(1)).length > 20)
+  await page.getByRole('button', { name: 'Stop' }).click()
+  await until('it is stopped', async () => await page.locator('section small').nth(1).textContent() === 'Stopped.')
+  await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'hidden' })
+  t.equal(await again.stop(), 0)
 })

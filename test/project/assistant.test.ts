@@ -150,7 +150,7 @@ t.test('the plain page of the guide offers Stop before the first word of an answ
   const room = `assistant/${await page.evaluate('localStorage.chat') as string}`
   await until('the page is in the room', async () => (await app.rooms.connections({ room })).total === 1)
   const writer = await app.rooms.stream(room, 'answer', { id: 'one' })
-  await app.rooms.broadcast(room, 'asked', { answer: 'one', text: 'What is a reliable stream?' })
+  await app.rooms.broadcast(room, 'asked', { answer: 'one', question: 'What is a reliable stream?' })
   await page.getByRole('button', { name: 'Stop' }).click()
   await until('it is stopped', () => writer.signal.aborted)
   await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'hidden' })
@@ -175,12 +175,12 @@ t.test('a server of the guide logs a model that fails, and no answer that is sto
       if (end !== undefined) return end
     }
   }
-  peer.send({ type: 'ask', room: `assistant/${chat}`, id: '1', data: { text: 'Say much' } })
+  peer.send({ type: 'ask', room: `assistant/${chat}`, id: '1', data: { question: 'Say much' } })
   const { answer } = (await peer.next('ack')).data as { answer: string }
   // Before its first word, too.
   peer.send({ type: 'stop', room: `assistant/${chat}`, id: '2', data: { answer } })
   t.match(await endOfAnswer(), { code: 'cancelled' })
-  peer.send({ type: 'ask', room: `assistant/${chat}`, id: '3', data: { text: 'fail' } })
+  peer.send({ type: 'ask', room: `assistant/${chat}`, id: '3', data: { question: 'fail' } })
   t.match(await endOfAnswer(), { code: 'internal' })
   await until('it is logged', () => lines.length > 0)
   t.match(lines, [{ level: 50, msg: 'an answer has failed', err: { message: 'the model is out of order' } }])

@@ -43,7 +43,8 @@ client.on('state', ({ state }) => {
   $('state').dataset.state = state
   $('state-text').textContent = { connecting: 'Connecting', open: client.transport, reconnecting: 'Reconnecting' }[state] ?? 'Closed'
 })
-client.on('error', ({ message }) => { $('error').textContent = message })
+// With `retryIn` the client tries again by itself, and the state tells it.
+client.on('error', ({ message, retryIn }) => { if (retryIn === undefined) $('error').textContent = message })
 
 const room = client.join(`assistant/${encodeURIComponent(chat)}`, { last: 100 })
 
@@ -74,7 +75,7 @@ function showStop () { $('stop').hidden = ![...grows.values()].includes(true) }
 room.on('asked', ({ data }) => {
   change(() => {
     const item = Object.assign(document.createElement('li'), {
-      id: `question-${data.answer}`, className: 'question', textContent: data.text
+      id: `question-${data.answer}`, className: 'question', textContent: data.question
     })
     const answer = document.getElementById(`answer-${data.answer}`)
     if (answer === null) $('messages').append(item)
@@ -108,7 +109,7 @@ $('ask').addEventListener('submit', async (event) => {
   $('text').value = ''
   $('error').textContent = ''
   try {
-    await room.send('ask', { text })
+    await room.send('ask', { question: text })
   } catch (error) {
     $('error').textContent = error.message
   }

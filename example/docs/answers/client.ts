@@ -28,6 +28,8 @@ export async function showAnswers (
     // The room has forgotten it, but the database may have it whole.
     if (end === 'lost' && rows.get(data.id)?.end === undefined) room.reload().catch(() => undefined)
   })
+  // A row that had no end when it was loaded, and of which the room has no text, says nothing by itself.
+  room.on('closed', () => { room.reload().catch(() => undefined) })
   await room.snapshot(async () => {
     const answer = await load()
     if (!answer.ok) throw new Error(`/answers answers ${answer.status}`)

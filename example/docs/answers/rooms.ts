@@ -4,13 +4,15 @@ import { defineRoom, object, string } from 'fastify-realtime/contract'
 export const assistant = defineRoom('assistant/:id', {
   messages: {
     ask: {
-      data: object({ question: string({ minLength: 1, maxLength: 2_000 }) }),
+      data: object({ question: string({ minLength: 1, maxLength: 2_000, pattern: '\\S' }) }),
       reply: object({ answer: string() })
     },
-    stop: { data: object({ answer: string() }), concurrent: true }
+    // It may not wait behind what is asked.
+    stop: { data: object({ answer: string({ maxLength: 64 }) }), concurrent: true }
   },
   events: {
     asked: object({ answer: string(), question: string() }),
+    closed: object({ answer: string() }),   // its row has an end now, and the room has no text of it
     answer: { data: object({ id: string(), text: string() }), delivery: 'append', key: 'id', append: 'text' }
   }
 })

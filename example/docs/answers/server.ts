@@ -14,7 +14,7 @@ type Model = (question: string, signal: AbortSignal) => AsyncIterable<string>
 /** Call it behind the registration of the plugin: hooks of `onClose` run in reverse order, and it needs `app.rooms`. */
 export function declareAssistant (app: FastifyInstance, answers: Answers, model: Model): void {
   const answering = new Set<string>()                  // users, each with one answer at a time
-  const growing = new Map<string, Promise<void>>()     // by the id of the answer, until it is saved with its end
+  const growing = new Map<string, Promise<void>>()     // by the id of the answer, from before its row to behind its end
 
   app.room(assistant, {
     append: { ttl: TTL },
@@ -26,10 +26,7 @@ export function declareAssistant (app: FastifyInstance, answers: Answers, model:
         }
         answering.add(userId)
         const id = randomUUID()
-        const over = (): void => {
-          answering.delete(userId)
-          growing.delete(id)
-        }
+        growing.set(id, Promise.resolve())                              // `look` leaves its row alone
         const fail = (error: unknown): void => { log.error({ err: error, answer: id }, 'an answer was not saved') }
         try {
           await answers.insert({ id, user: userId, question })          // first the database,
@@ -52,15 +49,17 @@ export function declareAssistant (app: FastifyInstance, answers: Answers, model:
               const reason: unknown = writer.signal.reason ?? error
               if (!(reason instanceof Error && reason.name === 'AbortError')) log.error(reason, 'an answer has failed')
             })
-            .then(async () => {                                         // the readers have the end, now the database
+            .then(async () => {
+              answering.delete(userId)                                  // the readers have the end: the user may go on,
               const kept = await app.rooms.read(assistant.at({ id: userId }), 'answer', id)
-              if (kept?.end !== undefined) await answers.save(id, kept.data.text, kept.end)
+              if (kept?.end !== undefined) await answers.save(id, kept.data.text, kept.end)   // however long this takes
             })
             .catch(fail)
-            .finally(over))
+            .finally(() => { growing.delete(id) }))
           return { answer: id }
         } catch (error) {
-          over()                                                        // `look` closes the row
+          answering.delete(userId)
+          growing.delete(id)                                            // `look` closes the row, where there is one
           throw error
         }
       },
@@ -71,11 +70,13 @@ export function declareAssistant (app: FastifyInstance, answers: Answers, model:
   /** Closes rows that nobody writes any more: with what the room has of them, or else as lost. */
   const look = async (): Promise<void> => {
     for (const { id, user, text, savedAt } of await answers.open()) {
-      if (growing.has(id) || answering.has(user)) continue
-      const kept = await app.rooms.read(assistant.at({ id: user }), 'answer', id)
+      if (growing.has(id)) continue
+      const room = assistant.at({ id: user })
+      const kept = await app.rooms.read(room, 'answer', id)
       // One without an end may be written by another node, or its writer has just died.
       if (kept !== undefined && kept.end === undefined && Date.now() - savedAt < TTL) continue
       await answers.save(id, kept?.data.text ?? text, kept?.end ?? 'lost')
+      await app.rooms.broadcast(room, 'closed', { answer: id })   // a page that has loaded the row before loads again
     }
   }
   const looked = (): void => { look().catch((error: unknown) => { app.log.error(error) }) }
