@@ -19,8 +19,8 @@ export function declareGames (app: FastifyInstance): void {
         await room.broadcast('moved', { ...data, by: userId })
         return { turn: 1 }
       },
-      async type ({ userId, room, sender }) {
-        await room.broadcast('typing', { by: userId }, { except: sender })
+      async type ({ userId, room }) {
+        await room.broadcast('typing', { by: userId }, { except: { user: userId } })   // in no tab of the typist
       }
     }
   })

@@ -2,14 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import realtime, { type RealtimeOptions, type RealtimeTypes } from 'fastify-realtime'
-import type { Messages } from './database.js'
-import { conversation, desk } from './rooms.js'
+import realtime, { type RealtimeOptions } from 'fastify-realtime'
+import type { Message, Messages } from './database.js'
+import { conversation, desk, Say } from './rooms.js'
 
-declare module 'fastify-realtime' {
-  interface RealtimeTypes { user: { sub: string, role: 'agent' | 'customer' } }
+/** What a token says of its bearer. */
+interface User { sub: string, role: 'agent' | 'customer' }
+declare module '@fastify/jwt' {
+  interface FastifyJWT { user: User }
 }
-type User = RealtimeTypes['user']
 
 /** Your app asks its own table of users here, which keeps hashes in place of passwords. */
 const USERS = new Map<string, { password: string, role: 'agent' | 'customer' }>([
@@ -48,18 +49,25 @@ export async function buildApp ({ messages, realtime: options, fastify = {} }: P
   await app.register(realtime, options)
   // #endregion
 
+  /** For the handler and for the route. First the message is stored, then it is told. */
+  async function say (line: Omit<Message, 'id' | 'at'>, sentAs: string): Promise<Message> {
+    const message = messages.add(line, sentAs)
+    const once = { idempotencyKey: `said ${message.id}` }
+    await app.rooms.broadcast(conversation.at({ customer: line.customer }), 'said', message, once)
+    await app.rooms.broadcast(desk, 'said', message, once)
+    return message
+  }
+
   app.room(desk, { authorize: ({ user }) => user.role === 'agent' })
   app.room(conversation, {
     authorize: ({ user, params }) => may(user, params.customer),
     presence: ({ user }) => ({ role: user.role }),
     on: {
-      async say ({ data, params, userId, messageId = randomUUID(), room }) {
-        const message = messages.add({ customer: params.customer, by: userId, text: data.text }, messageId)
-        await room.broadcast('said', message)
-        await this.rooms.broadcast(desk, 'said', message)
+      async say ({ data, params, userId, messageId = randomUUID() }) {
+        await say({ customer: params.customer, by: userId, text: data.text }, messageId)
       },
-      async type ({ userId, room, sender }) {
-        await room.broadcast('typing', { by: userId }, { except: sender })
+      async type ({ userId, room }) {
+        await room.broadcast('typing', { by: userId }, { except: { user: userId } })
       }
     }
   })
@@ -71,16 +79,24 @@ export async function buildApp ({ messages, realtime: options, fastify = {} }: P
   })
 
   const onRequest = async (request: { jwtVerify (): Promise<unknown> }): Promise<void> => { await request.jwtVerify() }
+  const Key = Type.Object({ 'idempotency-key': Type.String({ minLength: 1, maxLength: 64 }) })
+
+  app.post<{ Params: { customer: string }, Body: Static<typeof Say>, Headers: Static<typeof Key> }>(
+    '/conversations/:customer', { onRequest, schema: { body: Say, headers: Key } },
+    async ({ user, params: { customer }, body, headers }, reply) => {
+      if (!may(user, customer)) return await reply.code(403).send({ message: 'not yours' })
+      return await say({ customer, by: user.sub, text: body.text }, headers['idempotency-key'])
+    })
 
   app.get<{ Params: { customer: string } }>('/conversations/:customer', { onRequest }, async (request, reply) => {
     const { user, params: { customer } } = request
-    if (!may(user as User, customer)) return await reply.code(403).send({ message: 'not yours' })
+    if (!may(user, customer)) return await reply.code(403).send({ message: 'not yours' })
     await reply.position(conversation.at({ customer }))
     return messages.of(customer)
   })
 
   app.get('/conversations', { onRequest }, async ({ user }, reply) => {
-    if ((user as User).role !== 'agent') return await reply.code(403).send({ message: 'not yours' })
+    if (user.role !== 'agent') return await reply.code(403).send({ message: 'not yours' })
     await reply.position(desk)
     return messages.newest()
   })

@@ -5,10 +5,12 @@ const Said = Type.Object({
   id: Type.Integer(), customer: Type.String(), text: Type.String(), by: Type.String(), at: Type.Integer()
 })
 
+export const Say = Type.Object({ text: Type.String({ minLength: 1, maxLength: 2000, pattern: '\\S' }) })
+
 /** One conversation of a customer with the agents. */
 export const conversation = defineRoom('conversations/:customer', {
   messages: {
-    say: Type.Object({ text: Type.String({ minLength: 1, maxLength: 2000, pattern: '\\S' }) }),
+    say: Say,
     type: Type.Object({})
   },
   events: {

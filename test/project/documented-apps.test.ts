@@ -13,7 +13,7 @@ import { startProgram, type Example } from '../helpers/example.js'
 
 const SECRET = 'a secret of the tutorial, long enough'
 const PAGES_OF_STEPS = PAGES.filter((page) => /^docs\/tutorial\/[1-6]-/.test(page))
-const PACKAGES = ['fastify', '@sinclair/typebox', '@types/node', 'node-sqlite3-wasm', 'close-with-grace']
+const PACKAGES = ['fastify', '@fastify/jwt', '@sinclair/typebox', '@types/node', 'node-sqlite3-wasm', 'close-with-grace']
 
 /** A tab of its own: pages of one browser share nothing here. */
 async function tab (t: Test, browser: Browser, url: string): Promise<Page> {
@@ -85,7 +85,7 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
     ({ DATABASE: join(directory, `${name}.db`), JWT_SECRET: SECRET })
 
   const modules = join(directory, 'node_modules')
-  for (const scope of ['@sinclair', '@types']) await mkdir(join(modules, scope), { recursive: true })
+  for (const scope of ['@fastify', '@sinclair', '@types']) await mkdir(join(modules, scope), { recursive: true })
   await symlink(ROOT, join(modules, 'fastify-realtime'))
   for (const name of PACKAGES) await symlink(`${ROOT}node_modules/${name}`, join(modules, name))
   await writeFile(join(directory, 'package.json'), '{ "type": "module" }')
@@ -193,6 +193,19 @@ t.test('the app of the README, and the support chat of the tutorial', { skip: sk
       await ada.getByText('grace is typing').waitFor()
       await say(grace, 'which one?')
       await lines(ada, 'it is broken', 'which one?')
+      const post = async (path: string, body: object, more: Record<string, string> = {}): Promise<Response> =>
+        await fetch(`${url}${path}`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', ...more },
+          body: JSON.stringify(body)
+        })
+      const { token } = await (await post('/login', { name: 'bob', password: 'ladder' })).json() as { token: string }
+      const mail = async (customer: string): Promise<Response> => await post(`/conversations/${customer}`, {
+        text: 'by mail'
+      }, { authorization: `Bearer ${token}`, 'idempotency-key': 'mail 7' })
+      t.same(await (await mail('bob')).json(), await (await mail('bob')).json(), 'what is sent again is stored once')
+      t.equal((await mail('ada')).status, 403)
+      await grace.getByRole('button', { name: /by mail/ }).waitFor()
       await enter(await tab(t, browser, url), 'grace')
         .then((later) => later.getByRole('button', { name: /which one/ }).waitFor())
       if (step === 5) return

@@ -34,7 +34,7 @@ interface Deployment { readonly spec: { readonly template: { readonly spec: Pod 
 
 interface Room { readonly joined: Promise<unknown>, send (message: string, data: object): Promise<unknown> }
 
-interface Line { readonly id: string, readonly text: string }
+interface Line { readonly id: string, readonly place: number, readonly text: string }
 
 type Load = () => Promise<Response>
 
@@ -128,9 +128,10 @@ t.test('a page that loads its history while a writer never stops has each line o
   const kept: Line[] = []
   const lines = {
     mayRead: async (user: string) => user !== 'stranger',
-    async insert (_room: string, line: Line) {
+    async insert (_room: string, line: Omit<Line, 'place'>) {
       await setImmediate()
-      if (!kept.some(({ id }) => id === line.id)) kept.push(line)
+      const found = kept.find(({ id }) => id === line.id)
+      return found ?? kept[kept.push({ ...line, place: kept.length }) - 1]
     },
     async newest () {
       const answer = [...kept]
@@ -165,6 +166,41 @@ t.test('a page that loads its history while a writer never stops has each line o
   await t.rejects(joined, { code: 'forbidden' })
 })
 
+t.test('lines that are told in another order than they are stored stand in the order of the database', async (t) => {
+  const held = new Map<string, () => void>()
+  let place = 0
+  const { url, token, open, showSupport } = await supportApp(t, {
+    mayRead: async () => true,
+    async insert (_room: string, line: Omit<Line, 'place'>) {
+      const stored = { ...line, place: ++place }
+      await new Promise<void>((resolve) => { held.set(line.text, resolve) })
+      return stored
+    },
+    newest: async () => []
+  })
+  let shown: Line[] = []
+  const heard: string[] = []
+  const reader = open('reader')
+  await showSupport(reader, '1', async () => await fetch(`${url}/support/1`, {
+    headers: { authorization: `Bearer ${token('reader')}` }
+  }), (all) => {
+    shown = all
+    heard.push(...all.map(({ text }) => text).filter((text) => !heard.includes(text)))
+  })
+  const rooms = ['ada', 'bob'].map((name) => open(name).join('support/1' as never) as unknown as Room)
+  const said = []
+  for (const [at, text] of ['one', 'two'].entries()) {
+    said.push(rooms[at]!.send('say', { text }))
+    await until(`${text} is stored`, () => held.has(text))
+  }
+  for (const text of ['two', 'one']) {
+    held.get(text)!()
+    await until(`${text} is heard`, () => heard.includes(text))
+  }
+  await Promise.all(said)
+  t.same([heard, shown.map(({ text }) => text)], [['two', 'one'], ['one', 'two']])
+})
+
 t.test('a page that was away for longer than the history of its room shows the newest lines without a hole', async (t) => {
   const kept: Line[] = []
   const { app, url, token, open, showSupport } = await supportApp(t, {
@@ -174,7 +210,7 @@ t.test('a page that was away for longer than the history of its room shows the n
   })
   const write = async (count: number): Promise<void> => {
     for (let n = 0; n < count; n++) {
-      const line = { id: `${kept.length}`, by: 'writer', text: `${kept.length}` }
+      const line = { id: `${kept.length}`, place: kept.length, by: 'writer', text: `${kept.length}` }
       kept.push(line)
       await app.rooms.broadcast('support/1', 'said', line)
     }

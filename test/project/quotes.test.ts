@@ -97,7 +97,7 @@ t.test('a whole file that uses more of a user than every token has brings the ty
       if (!/^[^#]+\.tsx?$/.test(quoted ?? '') || !/\bapp\.room\(|\bauthenticate\b/.test(text)) continue
       if (!/\buser\.(?!sub\b|exp\b|id\b)[a-z]/.test(text)) continue
       count++
-      const known = /^import '.*\/types\.js'$|^declare module 'fastify-realtime'/m
+      const known = /^import '.*\/types\.js'$|^declare module '(?:fastify-realtime|@fastify\/jwt)'/m
       if (!known.test(text)) t.fail(`${page}:${line}: copied alone it does not compile; import './types.js'`)
     }
   }

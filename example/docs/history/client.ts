@@ -1,7 +1,7 @@
 import type { Client } from 'fastify-realtime/client'
 import { support } from './rooms.js'
 
-export interface Line { readonly id: string, readonly by: string, readonly text: string }
+export interface Line { readonly id: string, readonly place: number, readonly by: string, readonly text: string }
 
 /** Shows a room whole, and keeps it whole. `load` is the `fetch` of the route. */
 export async function showSupport (
@@ -13,7 +13,8 @@ export async function showSupport (
   const lines = new Map<string, Line>()                 // by id, so that a line which comes twice is one line
   const add = (more: Line[]): void => {
     for (const line of more) lines.set(line.id, line)
-    show([...lines.values()])
+    // Sorted: events need not come in the order in which the database has the lines.
+    show([...lines.values()].sort((one, other) => one.place - other.place))
   }
   const room = client.join(support.at({ id }))
   room.on('said', ({ data }) => { add([data]) })

@@ -1,8 +1,8 @@
-import { defineRoom, object, string } from 'fastify-realtime/contract'
+import { defineRoom, integer, object, string } from 'fastify-realtime/contract'
 
 export const support = defineRoom('support/:id', {
   messages: {
     say: { data: object({ text: string({ minLength: 1, maxLength: 2_000 }) }), reply: object({ id: string() }) }
   },
-  events: { said: object({ id: string(), by: string(), text: string() }) }
+  events: { said: object({ id: string(), place: integer(), by: string(), text: string() }) }
 })

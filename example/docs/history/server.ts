@@ -4,11 +4,15 @@ import { support } from './rooms.js'
 
 export interface Line { readonly id: string, readonly by: string, readonly text: string }
 
+/** A line with its place, by which pages sort: a number that your database counts up. */
+export interface Placed extends Line { readonly place: number }
+
 /** Your database. */
 export interface Lines {
   mayRead (user: string, room: string): Promise<boolean>
-  insert (room: string, line: Line): Promise<void>
-  newest (room: string, count: number): Promise<Line[]>
+  /** Stores a line once, by its id, and returns what is stored. */
+  insert (room: string, line: Line): Promise<Placed>
+  newest (room: string, count: number): Promise<Placed[]>
 }
 
 export function declareSupport (app: FastifyInstance, lines: Lines): void {
@@ -16,10 +20,10 @@ export function declareSupport (app: FastifyInstance, lines: Lines): void {
     authorize: ({ userId, params }) => lines.mayRead(userId, params.id),
     on: {
       async say ({ data, userId, params, room, messageId = randomUUID() }) {
-        const line = { id: `${userId} ${messageId}`, by: userId, text: data.text }
-        await lines.insert(params.id, line)             // first the database,
+        const id = `${userId} ${messageId}`
+        const line = await lines.insert(params.id, { id, by: userId, text: data.text })   // first the database,
         await room.broadcast('said', line)              // then the event
-        return { id: line.id }
+        return { id }
       }
     }
   })

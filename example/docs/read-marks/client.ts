@@ -28,15 +28,16 @@ export async function showTalk (
     marks.set(by, Math.max(upTo, marks.get(by) ?? 0))
     if (by === me) for (const line of unread) if (line <= upTo) unread.delete(line)   // another tab has read it, too
   }
-  room.on('said', ({ data }) => { said(data); draw([...lines.values()], unread, marks) })
-  room.on('seen', ({ data }) => { seen(data.by, data.upTo); draw([...lines.values()], unread, marks) })
+  const show = (): void => { draw([...lines.values()].sort((one, other) => one.id - other.id), unread, marks) }
+  room.on('said', ({ data }) => { said(data); show() })
+  room.on('seen', ({ data }) => { seen(data.by, data.upTo); show() })
   await room.snapshot(async () => {
     const answer = await load()
     const loaded = await read<{ lines: Line[], marks: Record<string, number> }>(answer)
     for (const kept of [lines, marks, unread]) kept.clear()
     for (const [by, upTo] of Object.entries(loaded.marks)) seen(by, upTo)             // the marks first,
     for (const line of loaded.lines) said(line)                                       // by which lines are unread
-    draw([...lines.values()], unread, marks)
+    show()
     return answer
   })
   return async (upTo) => {

@@ -22,10 +22,16 @@ export interface Talks {
 /** @param options of this plugin, such as the secret of the tokens */
 export async function build (talks: Talks, options: RealtimeOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify()
-  // What is so now, and not what the hook was told: two hooks of one user may run at the same time.
+  // As the hooks tell it: whose connection was lost is online until `onOffline` comes.
+  const isOnline = (user: string): Promise<boolean> => app.rooms.isOnline(user, { grace: true })
+  // What is so now, and asked again behind it: two hooks of one user may run at the same time.
   const tellDesk = async ({ userId: user }: { userId: string }): Promise<void> => {
     if (await talks.isAgent(user)) return
-    await app.rooms.broadcast(desk, 'online', { user, isOnline: await app.rooms.isOnline(user) })
+    let told: boolean
+    do {
+      told = await isOnline(user)
+      await app.rooms.broadcast(desk, 'online', { user, isOnline: told })
+    } while (told !== await isOnline(user))
   }
   await app.register(realtime, { ...options, onOnline: tellDesk, onOffline: tellDesk })
 
@@ -53,7 +59,7 @@ export async function build (talks: Talks, options: RealtimeOptions): Promise<Fa
     if (!await talks.isAgent((user as { sub: string }).sub)) return await reply.code(403).send()
     await reply.position(desk)                          // first the position, then who is there
     const customers = await talks.customers()
-    const there = await Promise.all(customers.map(async (customer) => await app.rooms.isOnline(customer)))
+    const there = await Promise.all(customers.map(isOnline))
     return customers.filter((_, at) => there[at])
   })
   return app

@@ -75,7 +75,8 @@ function open (customer) {
   const show = (message) => {
     if (shown.has(message.id)) return
     shown.add(message.id)
-    $('list').append(lineOf(message))
+    // In the order of the database, which need not be that in which the events come.
+    $('list').insertBefore(lineOf(message), [...$('list').children].find(({ value }) => value > message.id) ?? null)
     $('list').scrollTop = $('list').scrollHeight
   }
   const drawMembers = () => {
@@ -103,8 +104,9 @@ function open (customer) {
   drawState()
 }
 
-function lineOf ({ by, text, at }) {
+function lineOf ({ id, by, text, at }) {
   const line = document.createElement('li')
+  line.value = id
   line.className = by === me.name ? 'mine' : 'theirs'
   line.append(Object.assign(document.createElement('span'), { textContent: text }))
   const when = new Date(at).toLocaleTimeString([], { timeStyle: 'short' })

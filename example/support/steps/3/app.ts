@@ -6,8 +6,9 @@ import realtime, { defineRoom } from 'fastify-realtime'
 import { openMessages } from './database.js'
 
 /** What a token says of its bearer. */
-declare module 'fastify-realtime' {
-  interface RealtimeTypes { user: { sub: string, role: 'agent' | 'customer' } }
+interface User { sub: string, role: 'agent' | 'customer' }
+declare module '@fastify/jwt' {
+  interface FastifyJWT { user: User }
 }
 
 // #region contract

@@ -2,12 +2,13 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import realtime, { defineRoom, type RealtimeTypes } from 'fastify-realtime'
+import realtime, { defineRoom } from 'fastify-realtime'
 import { openMessages } from './database.js'
 
 /** What a token says of its bearer. */
-declare module 'fastify-realtime' {
-  interface RealtimeTypes { user: { sub: string, role: 'agent' | 'customer' } }
+interface User { sub: string, role: 'agent' | 'customer' }
+declare module '@fastify/jwt' {
+  interface FastifyJWT { user: User }
 }
 
 const conversation = defineRoom('conversations/:customer', {
@@ -50,14 +51,12 @@ app.post<{ Body: Static<typeof Login> }>('/login', { schema: { body: Login } }, 
 })
 
 // #region history
-function may ({ role, sub }: RealtimeTypes['user'], customer: string): boolean {
-  return role === 'agent' || sub === customer
-}
+function may ({ role, sub }: User, customer: string): boolean { return role === 'agent' || sub === customer }
 
 app.get<{ Params: { customer: string } }>('/conversations/:customer', {
   onRequest: async (request) => { await request.jwtVerify() }
 }, async ({ user, params: { customer } }, reply) => {
-  if (!may(user as RealtimeTypes['user'], customer)) return await reply.code(403).send({ message: 'not yours' })
+  if (!may(user, customer)) return await reply.code(403).send({ message: 'not yours' })
   await reply.position(conversation.at({ customer }))    // first the position,
   return messages.of(customer)                           // then the state
 })

@@ -2,21 +2,23 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import realtime, { defineRoom, type RealtimeTypes } from 'fastify-realtime'
-import { openMessages } from './database.js'
+import realtime, { defineRoom } from 'fastify-realtime'
+import { openMessages, type Message } from './database.js'
 
 /** What a token says of its bearer. */
-declare module 'fastify-realtime' {
-  interface RealtimeTypes { user: { sub: string, role: 'agent' | 'customer' } }
+interface User { sub: string, role: 'agent' | 'customer' }
+declare module '@fastify/jwt' {
+  interface FastifyJWT { user: User }
 }
 
 // #region contract
 const Said = Type.Object({
   id: Type.Integer(), customer: Type.String(), text: Type.String(), by: Type.String(), at: Type.Integer()
 })
+const Say = Type.Object({ text: Type.String({ minLength: 1, maxLength: 2000 }) })
 const conversation = defineRoom('conversations/:customer', {
   messages: {
-    say: Type.Object({ text: Type.String({ minLength: 1, maxLength: 2000 }) }),
+    say: Say,
     type: Type.Object({})
   },
   events: {
@@ -41,16 +43,23 @@ app.room(conversation, {
   authorize: ({ user, params }) => may(user, params.customer),
   presence: ({ user }) => ({ role: user.role }),
   on: {
-    async say ({ data, params, userId, messageId = randomUUID(), room }) {
-      const message = messages.add({ customer: params.customer, by: userId, text: data.text }, messageId)
-      await room.broadcast('said', message)
-      await this.rooms.broadcast(desk, 'said', message)
+    async say ({ data, params, userId, messageId = randomUUID() }) {
+      await say({ customer: params.customer, by: userId, text: data.text }, messageId)
     },
-    async type ({ userId, room, sender }) {
-      await room.broadcast('typing', { by: userId }, { except: sender })
+    async type ({ userId, room }) {
+      await room.broadcast('typing', { by: userId }, { except: { user: userId } })
     }
   }
 })
+
+/** For the handler and for the route. First the message is stored, then it is told. */
+async function say (line: Omit<Message, 'id' | 'at'>, sentAs: string): Promise<Message> {
+  const message = messages.add(line, sentAs)
+  const once = { idempotencyKey: `said ${message.id}` }
+  await app.rooms.broadcast(conversation.at({ customer: line.customer }), 'said', message, once)
+  await app.rooms.broadcast(desk, 'said', message, once)
+  return message
+}
 // #endregion
 
 /** Your app asks its own table of users here, which keeps hashes in place of passwords. */
@@ -70,23 +79,31 @@ app.post<{ Body: Static<typeof Login> }>('/login', { schema: { body: Login } }, 
   return { role: user.role, token: app.jwt.sign({ sub: body.name, role: user.role }, { expiresIn: '8h' }) }
 })
 
-function may ({ role, sub }: RealtimeTypes['user'], customer: string): boolean {
-  return role === 'agent' || sub === customer
-}
+function may ({ role, sub }: User, customer: string): boolean { return role === 'agent' || sub === customer }
+
+// #region post
+const onRequest = async (request: { jwtVerify (): Promise<unknown> }): Promise<void> => { await request.jwtVerify() }
+const Key = Type.Object({ 'idempotency-key': Type.String({ minLength: 1, maxLength: 64 }) })
+
+app.post<{ Params: { customer: string }, Body: Static<typeof Say>, Headers: Static<typeof Key> }>(
+  '/conversations/:customer', { onRequest, schema: { body: Say, headers: Key } },
+  async ({ user, params: { customer }, body, headers }, reply) => {
+    if (!may(user, customer)) return await reply.code(403).send({ message: 'not yours' })
+    return await say({ customer, by: user.sub, text: body.text }, headers['idempotency-key'])
+  })
+// #endregion
 
 app.get<{ Params: { customer: string } }>('/conversations/:customer', {
-  onRequest: async (request) => { await request.jwtVerify() }
+  onRequest
 }, async ({ user, params: { customer } }, reply) => {
-  if (!may(user as RealtimeTypes['user'], customer)) return await reply.code(403).send({ message: 'not yours' })
+  if (!may(user, customer)) return await reply.code(403).send({ message: 'not yours' })
   await reply.position(conversation.at({ customer }))    // first the position,
   return messages.of(customer)                           // then the state
 })
 
 // #region desk
-app.get('/conversations', {
-  onRequest: async (request) => { await request.jwtVerify() }
-}, async ({ user }, reply) => {
-  if ((user as RealtimeTypes['user']).role !== 'agent') return await reply.code(403).send({ message: 'not yours' })
+app.get('/conversations', { onRequest }, async ({ user }, reply) => {
+  if (user.role !== 'agent') return await reply.code(403).send({ message: 'not yours' })
   await reply.position(desk)
   return messages.newest()
 })
