@@ -110,7 +110,7 @@ export class Admission {
     const { settings, slots, auth, credentials, revocations } = this.#options
     const since = revocations.moment
     const isHeld = kind === 'websocket' || kind === 'sse' || kind === 'polling'
-    this.#options.readiness.check()
+    this.#checkReady(kind === 'polling' ? peek(request.query as Query) : undefined)
     this.#proxyWarning.look(request)
     const query = queryOf(request, kind)
     const credential = credentials.find(request, offered)
@@ -221,7 +221,7 @@ export class Admission {
   ): Awaitable<Admitted> {
     const { rooms } = this.#options
     const { found, cursorRooms, cursor } = place
-    this.#ask(since, identity, place.known?.id ?? cursor?.connection)
+    this.#ask(since, identity, place.known?.id ?? cursor?.connection, place.known)
     // The connection that is polled may have ended while its user was being authorised.
     const known = place.known === undefined ? undefined : this.#known(place.known.id, identity.userId)
     const entries = cursorRooms.map((name, index): RequestedRoom => ({
@@ -263,6 +263,12 @@ export class Admission {
     refusedUpgrades.remember(askerOf(request, credentials.find(request), path), refusal)
   }
 
+  /** A connection that polls is owed its last answer while the server drains: it has no other way to be told. */
+  #checkReady (polled: string | undefined): void {
+    const { readiness, find } = this.#options
+    if (!readiness.isServing || polled === undefined || find(polled)?.isOpen !== true) readiness.check()
+  }
+
   #repeat (request: FastifyRequest, credential: Credential | undefined, path: string): void {
     const refusal = this.#options.refusedUpgrades.take(askerOf(request, credential, path))
     if (refusal !== undefined) throw refusal
@@ -277,7 +283,7 @@ export class Admission {
   confirm ({ identity, since, connectionId, entries, known }: Admitted): void {
     const { revocations } = this.#options
     try {
-      this.#ask(since, identity, connectionId)
+      this.#ask(since, identity, connectionId, known)
       if (since !== revocations.moment) {
         for (const { name } of entries) revocations.checkRoom(since, { ...identity, connection: connectionId }, name)
       }
@@ -289,8 +295,13 @@ export class Admission {
     }
   }
 
-  #ask (since: number, { userId, tokenId, exp }: Identity, connection: string | undefined): void {
-    this.#options.readiness.check()
+  #ask (
+    since: number,
+    { userId, tokenId, exp }: Identity,
+    connection: string | undefined,
+    known: Peer | undefined
+  ): void {
+    this.#checkReady(known?.id)
     this.#options.revocations.check(since, { userId, tokenId, connection })
     if (isExpired(exp)) throw new Refusal('token_expired')
   }

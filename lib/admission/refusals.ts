@@ -77,7 +77,8 @@ export class Refusals {
       address,
       ...(room === undefined ? {} : { room: brief(room) })
     }
-    const fix = why?.fix ?? (refusal.isOfApp ? undefined : MENDABLE[word])
+    const closedBy = why?.closedBy
+    const fix = why?.fix ?? (refusal.isOfApp || closedBy !== undefined ? undefined : MENDABLE[word])
     const limit = typeof why?.limit === 'string' ? why.limit : word
     const suppressed = fix === undefined ? undefined : this.#warned.due(this.#kindOf(limit, String(fix)), this.#now())
     if (suppressed !== undefined) {
@@ -88,7 +89,8 @@ export class Refusals {
     } else if (this.#mayLog()) {
       const unlogged = this.#unlogged
       this.#unlogged = 0
-      log.info({ ...known, ...why, ...(unlogged === 0 ? {} : { unlogged }) }, `refused with ${code}: ${message}`)
+      const by = closedBy === undefined ? '' : `; the app has closed it, by ${closedBy}`
+      log.info({ ...known, ...why, ...(unlogged === 0 ? {} : { unlogged }) }, `refused with ${code}: ${message}${by}`)
     }
     // An internal failure (an `unavailable`) is an error of its own, which is logged where it is caught.
     if (cause !== undefined && word !== 'unavailable') {

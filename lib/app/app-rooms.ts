@@ -266,7 +266,7 @@ export class AppRooms implements Rooms {
     const message = stringOption(asked.message, 'message of close')
     let closed = 0
     await inTurns(peersOf(this.#options, target), AT_ONCE, (peer) => {
-      peer.close(code, message)
+      peer.closeForApp(code, message)
       closed++
     })
     await this.#tell({ type: 'close', ...target, code, ...(message === undefined ? {} : { message }) })

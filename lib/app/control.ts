@@ -78,7 +78,9 @@ export class RemoteControl {
         await this.#expel(message)
         return
       case 'close':
-        await inTurns(peersOf(this.#options, message), AT_ONCE, (peer) => { peer.close(message.code, message.message) })
+        await inTurns(peersOf(this.#options, message), AT_ONCE, (peer) => {
+          peer.closeForApp(message.code, message.message)
+        })
         return
       case 'cancel':
         hub.texts.cancelHere(message.room, message.event, message.key)

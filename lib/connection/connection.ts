@@ -5,7 +5,7 @@ import { parseJson } from '../protocol/json.js'
 import type { ErrorFrame, LeftFrame, ServerFrame } from '../protocol/server-frames.js'
 import { pooled } from '../protocol/websocket-frame.js'
 import { isNearly } from '../errors/limit-warnings.js'
-import { Refusal } from '../errors/refusal.js'
+import { Refusal, type Why } from '../errors/refusal.js'
 import { Beat } from './beat.js'
 import type { Flusher } from './flusher.js'
 import type { Identity } from './identity.js'
@@ -62,6 +62,8 @@ function reasonOf (code: number): EndReason {
     default: return 'left'
   }
 }
+
+const BY_APP: Why = { closedBy: 'app.rooms.close' }
 
 /** Questions that wait for the next poll. */
 const MAX_OWED = 16
@@ -150,6 +152,24 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     const owed = this.#owed
     this.#owed = undefined
     if (owed !== undefined) for (const packet of owed) this.send(packet)
+    if (this.retryAfter !== undefined) link.hurry?.()
+  }
+
+  /**
+   * Tells a connection that polls that the server drains: the poll that waits, or the next one, is answered at once
+   * with what its peer is owed, and ends it.
+   *
+   * @param retryAfter milliseconds after which its client may reconnect
+   */
+  lastPoll (retryAfter: number): void {
+    this.retryAfter = retryAfter
+    this.#link?.hurry?.()
+  }
+
+  /** Ends a connection whose last poll has not come or is not answered yet; that one is answered with what waits. */
+  endPolls (): void {
+    this.#link?.hurry?.(true)
+    this.finish('draining')
   }
 
   /** Detaches a finished poll; the connection stays. */
@@ -357,6 +377,9 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   /** Ends the connection behind everything that is queued. */
   close (word: Code, message?: string): void { this.#end(word, message, true) }
 
+  /** Ends it as `close` does, for the application: the log then says who has ended it. */
+  closeForApp (word: Code, message?: string): void { this.#end(word, message, true, word, BY_APP) }
+
   /** Ends it without a code of the server: the peer asked for it, or a stream has reached its age and may reconnect. */
   finish (reason: 'left' | 'gone' | 'draining' = 'left'): void { this.#end(undefined, undefined, true, reason) }
 
@@ -364,12 +387,13 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     word: Code | undefined,
     message: string | undefined,
     isFlushed: boolean,
-    reason: EndReason = word ?? 'left'
+    reason: EndReason = word ?? 'left',
+    why?: Why
   ): void {
     if (isFlushed && this.isOpen) this.#host.onSaying?.(this)
     // The events that were due may have overflowed its outbox and ended it already.
     if (this.#state !== 'open') return
-    if (word !== undefined) this.ending = new Refusal(word, { message })
+    if (word !== undefined) this.ending = new Refusal(word, { message, why })
     if (isFlushed) this.#outbox?.flush(true)
     this.#state = 'closing'
     const link = this.#link

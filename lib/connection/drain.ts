@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { Connections } from './connections.js'
 import type { Connection } from './connection.js'
 import type { Named } from './named-set.js'
-import { gather } from '../structures/slices.js'
+import { gather, inTurns } from '../structures/slices.js'
 import { after } from '../structures/timers.js'
 
 export interface DrainOptions {
@@ -12,7 +12,7 @@ export interface DrainOptions {
   readonly timeout: number
 }
 
-/** Milliseconds that a peer may take to answer its close. */
+/** Milliseconds that a peer may take to answer its close, or to poll for the last time. */
 const ANSWER = 1_000
 
 /** Number of connections that one turn of the event loop tells of the drain, or ends where many are due. */
@@ -21,7 +21,8 @@ const SLICE = 10
 /**
  * Ends all connections at a steady pace: each is told its own delay and is served until then, so that clients reconnect
  * to the other nodes one after another. A peer that does not answer is ended; one that does not read is cut at the
- * deadline.
+ * deadline. One that polls has its answer at once, with what it is owed and its delay; between two polls it still has
+ * the time to come for that.
  */
 export class Drain {
   readonly #connections: Connections<Named>
@@ -35,6 +36,10 @@ export class Drain {
   #endsAt = 0
   #done: Promise<void> | undefined
   #hurry: (() => void) | undefined
+  /** Ends the wait for the last polls. */
+  #enough: (() => void) | undefined
+  /** Whether no poll can come any more. */
+  #isOver = false
 
   /** @param before what is done first, while every connection can still be told of it; it never rejects */
   constructor (connections: Connections<Named>, options: DrainOptions, before: () => Promise<void>) {
@@ -58,6 +63,7 @@ export class Drain {
         this.#deadline = deadline
         this.#timeout = timeout
         this.#hurry?.()
+        if (timeout < ANSWER) this.#enough?.()
       }
       return await this.#done
     }
@@ -66,6 +72,12 @@ export class Drain {
     this.#timeout = timeout
     this.#done = this.#all(timeout)
     await this.#done
+  }
+
+  /** Tells that polls are refused from now on, so that connections between two polls need not be waited for. */
+  refusePolls (): void {
+    this.#isOver = true
+    this.#enough?.()
   }
 
   async #all (timeout: number): Promise<void> {
@@ -77,17 +89,21 @@ export class Drain {
     const start = performance.now()
     this.#endsAt = start + span + ANSWER
     const waiting: Array<{ connection: Connection<Named>, at: number }> = []
+    const polling: Array<Connection<Named>> = []
     for (const [index, connection] of all.entries()) {
       const delay = Math.round(index * step)
-      connection.retryAfter = delay
-      if (connection.transport === 'polling') connection.finish('draining')
-      else {
+      if (connection.transport === 'polling') {
+        connection.lastPoll(delay)
+        polling.push(connection)
+      } else {
+        connection.retryAfter = delay
         connection.adviseRetry(delay)
         connection.sendFrame({ type: 'drain', data: { retryAfter: delay } })
         waiting.push({ connection, at: start + delay })
       }
       if (index % SLICE === SLICE - 1) await setImmediate()
     }
+    const polled = this.#polled(polling)
     // The ends are counted: waiting for a promise of each would resolve them all in one turn of the event loop.
     let left = waiting.length
     let isOver: (() => void) | undefined
@@ -100,6 +116,28 @@ export class Drain {
       if (index % SLICE === SLICE - 1) await setImmediate()
     }
     if (left > 0) await new Promise<void>((resolve) => { isOver = resolve })
+    await polled
+  }
+
+  /** Waits until each connection that polls has had its last answer, and ends those that have not come for it. */
+  async #polled (connections: ReadonlyArray<Connection<Named>>): Promise<void> {
+    let left = connections.length
+    if (left === 0) return
+    await new Promise<void>((resolve) => {
+      const timer = after(resolve, Math.max(0, Math.min(ANSWER, this.#deadline - performance.now())))
+      this.#enough = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      for (const connection of connections) {
+        connection.whenClosed(() => {
+          left--
+          if (left === 0) this.#enough?.()
+        })
+      }
+      if (this.#isOver) this.#enough()
+    })
+    await inTurns(connections, SLICE, (connection) => { connection.endPolls() })
   }
 
   /** Waits until `at`, or until the deadline where a later call has moved it before that. */

@@ -65,6 +65,8 @@ export interface Link {
   retryAdvice? (milliseconds: number): Uint8Array
   /** Set by polling only: frames wait until they are taken, and this is called when there are some. */
   readonly pending?: () => void
+  /** Set by polling only: answers soon with what waits, or now, because the server drains. */
+  hurry? (isNow?: boolean): void
 }
 
 /** Bytes that a link may hold before it counts as lagging. */

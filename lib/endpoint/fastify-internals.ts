@@ -39,6 +39,7 @@ export function createAddressOf (app: FastifyInstance): (raw: object) => string 
 }
 
 interface Options {
+  readonly return503OnClosing?: boolean
   readonly routerOptions?: RouterOptions
   readonly rewriteUrl?: (this: unknown, raw: object) => unknown
 }
@@ -51,6 +52,9 @@ export interface RouterOptions {
 }
 
 function optionsOf (app: FastifyInstance): Options { return (kept(app, 'fastify.options') ?? {}) as Options }
+
+/** Whether every request is refused from the beginning of `app.close()`. */
+export function refusesOnClosing (app: FastifyInstance): boolean { return optionsOf(app).return503OnClosing !== false }
 
 export function routerOptionsOf (app: FastifyInstance): RouterOptions {
   return optionsOf(app).routerOptions ?? (app.initialConfig as Options).routerOptions ?? {}

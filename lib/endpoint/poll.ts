@@ -61,7 +61,7 @@ export class Poll {
     if (answer instanceof Refusal) throw ofUser(answer, connection.userId)
     if (connection.ending !== undefined) throw ofUser(connection.ending, connection.userId)
     if (cursor === undefined) void reply.header('x-user-id', encodeURIComponent(connection.userId))
-    if (connection.retryAfter !== undefined) {
+    if (connection.retryAfter !== undefined && !connection.isOpen) {
       void reply.header('retry-after', secondsOf(connection.retryAfter))
     }
     polls.answered(connection, () => {

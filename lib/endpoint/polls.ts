@@ -110,14 +110,19 @@ export class Polls {
             if (connection.rooms.get(room) === undefined) track.leave(room)
           }
           for (const { name, place } of connection.rooms.all()) track.reach(name, place)
-          const cost = Math.floor(packets.reduce((sum, { bytes }) => sum + bytes.length, 0) / LINK_BUFFER)
+          const size = packets.reduce((sum, { bytes }) => sum + bytes.length, 0)
+          const cost = Math.floor(size / LINK_BUFFER)
           connection.charge(cost)
           // A client that opens another connection for each poll would have a new bucket each time.
           if (known === undefined) this.#options.charge(connection.userId, cost)
+          // While the server drains, this is the last answer unless there is more to read.
+          const isLast = connection.retryAfter !== undefined && size < LINK_BUFFER &&
+            !connection.rooms.all().some(({ state }) => state === 'following')
           this.#park(connection, cursorRooms)
           const told = track.toString()
           if (isHeard) this.#told.delete(connection)
           else this.#told.set(connection, told)
+          if (isLast) connection.finish('draining')
           finish({ connectionId: connection.id, cursor: told, resumed: isResumed, rooms, frames: packets })
         }
       })

@@ -39,6 +39,8 @@ export interface RefusalOptions {
 export type Why = Readonly<Record<string, unknown>> & {
   /** What helps against it. */
   readonly fix?: string
+  /** What the application called to end the connection itself: there is nothing to mend then. */
+  readonly closedBy?: string
 }
 
 /** The refusal of a peer, which becomes an `error` frame or an HTTP answer. */

@@ -1,6 +1,7 @@
 import type { AdapterHost } from '../adapters/adapter.js'
 import type { SlotAudit } from '../admission/slot-audit.js'
 import { AppRooms } from '../app/app-rooms.js'
+import { refusesOnClosing } from '../endpoint/fastify-internals.js'
 import type { Heartbeat } from '../connection/heartbeat.js'
 import { Refusal } from '../errors/refusal.js'
 import type { ContractWatch } from '../rooms/contract-watch.js'
@@ -171,6 +172,8 @@ export class RealtimeNode {
     const deadline = performance.now() + this.foundation.settings.drain.timeout
     const guarded = this.#server.guard.close()
     const said = this.#contracts?.stop()
+    // Fastify answers every request from now on, unless it is told not to.
+    if (refusesOnClosing(this.foundation.app)) drain.refusePolls()
     await drain.run()
     await dispatch.departures.close(new Refusal('draining'))
     await guarded

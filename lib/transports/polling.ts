@@ -29,8 +29,10 @@ export class PollLink implements Link {
   #hasNews = false
   #isDone = false
 
-  readonly #notBefore: number
+  #notBefore: number
   #readUntil = 0
+  /** Whether it is answered as soon as what its peer has missed has been read. */
+  #isHurried = false
 
   constructor (options: PollOptions) {
     this.#options = options
@@ -57,7 +59,16 @@ export class PollLink implements Link {
   start (most = this.#options.wait): void {
     this.#isStarted = true
     this.#readUntil = performance.now() + READING
-    this.#arm(this.#hasNews ? GATHER : Math.min(most, this.#options.wait))
+    this.#arm(this.#hasNews || this.#isHurried ? GATHER : Math.min(most, this.#options.wait))
+  }
+
+  /** Waits for no more news, nor for the rate of its peer; if it has to be now, nor for what is being read. */
+  hurry (isNow = false): void {
+    this.#isHurried = true
+    this.#notBefore = 0
+    if (!this.#isStarted) return
+    if (isNow) this.#finish()
+    else this.#arm(GATHER)
   }
 
   #arm (wait: number): void {

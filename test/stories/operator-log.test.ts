@@ -645,3 +645,23 @@ t.test('a peer that closes, one that vanishes, one that is silent and one that i
   t.same(reasons, ['left', 'gone', 'heartbeat_timeout', 'slow_consumer'])
   t.match(warned(cut!).at(-1), { limit: 'limits.outbox', value: 100_000, userId: 'ada', msg: /reads too slowly/ })
 })
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} the log says of a connection that the app has closed who did it`, async (t) => {
+    const server: Running = await start(t, {
+      declare: (app) => {
+        app.room(chat, {
+          onJoin: async ({ connection }) => {
+            await app.rooms.close({ connection: connection.id }, { code: 'unavailable', message: 'come later' })
+          },
+          on: { say: async () => ({ id: '' }), type: async () => {} }
+        })
+      }
+    })
+    await ask(server, transport, { token: server.token('ada'), path: '/ws/chat/1' }).catch(() => {})
+    if (transport === 'polling') {
+      t.match(server.lines.filter((line) => line.includes('come later')), [/; the app has closed it, by app\.rooms\.close/])
+    }
+    t.same(server.lines.filter((line) => line.includes('adapter\'s server')), [])
+  })
+}
