@@ -1,6 +1,6 @@
 import cookie from '@fastify/cookie'
 import jwt from '@fastify/jwt'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import realtime from 'fastify-realtime'
 import { game } from './rooms.js'
 import './types.js'
@@ -19,17 +19,25 @@ export async function build (): Promise<FastifyInstance> {
     origins: 'same'                                     // has to be written out where a cookie counts
   })
 
-  app.post<{ Body: { user: string, password: string } }>('/login', async ({ body }, reply) => {
-    if (!await isRight(body.user, body.password)) return await reply.code(401).send()
-    const token = app.jwt.sign({ sub: body.user, name: body.user, rooms: ['7'] }, { expiresIn: HOUR })
+  async function sendSession (reply: FastifyReply, user: string): Promise<FastifyReply> {
+    const token = app.jwt.sign({ sub: user, name: user, rooms: ['7'] }, { expiresIn: HOUR })
     return await reply
       .setCookie('session', token, { path: '/', httpOnly: true, secure: true, sameSite: 'lax', maxAge: HOUR })
       .send({})
+  }
+
+  app.post<{ Body: { user: string, password: string } }>('/login', async ({ body }, reply) => {
+    if (!await isRight(body.user, body.password)) return await reply.code(401).send()
+    return await sendSession(reply, body.user)
   })
+  // The page calls it well before `exp`, such as every half of an hour.
+  app.post('/renew', {
+    onRequest: async (request) => { await request.jwtVerify() }
+  }, async ({ user }, reply) => await sendSession(reply, (user as { sub: string }).sub))
   app.post('/logout', {
     onRequest: async (request) => { await request.jwtVerify() }
   }, async ({ user }, reply) => {
-    await app.rooms.revoke({ user: (user as { sub: string }).sub }, { until: Date.now() })   // ends all tabs at once
+    await app.rooms.revoke({ user: (user as { sub: string }).sub }, { until: Date.now() })   // all devices of the user
     return await reply.clearCookie('session', { path: '/' }).send({})
   })
 
