@@ -357,10 +357,11 @@ export class AppRooms implements Rooms {
     return await this.#all.page(query)
   }
 
-  async members (room: Named): Promise<MemberEntry[]> {
+  async members (room: Named): Promise<Array<MemberEntry<never>>> {
     this.#check()
     const { list = [] } = await this.#options.hub.members(nameOf(room), Number.POSITIVE_INFINITY)
-    return list.map(({ userId, data }) => ({ userId, data }))
+    // As the events of `state`: the types are those of the address.
+    return list.map(({ userId, data }) => ({ userId, data: data as never }))
   }
 
   async count (room: Named): Promise<number> {
@@ -384,7 +385,7 @@ export class AppRooms implements Rooms {
   async history (
     room: Named,
     options?: { since?: Position, limit?: number }
-  ): Promise<History> {
+  ): Promise<History<never>> {
     this.#check()
     const { since, limit } = callOptions(options, 'history')
     if (since !== undefined && !isPosition(since)) {
@@ -405,7 +406,8 @@ export class AppRooms implements Rooms {
           data: unknown
           timestamp: number
         }
-        return { type, data, offset: packet.position!.offset, timestamp }
+        // As of `state`: the types are those of the address.
+        return { type, data, offset: packet.position!.offset, timestamp } as never
       })
     }
   }

@@ -49,9 +49,10 @@ export function patternFault (source: string): string | undefined {
   const wrong = source.split('/').find((segment, index, all) => segment.startsWith(':')
     ? !PARAM.test(segment) || all.indexOf(segment) < index
     : !STATIC.test(segment))
-  return wrong === undefined
-    ? undefined
-    : `"${wrong}" in "${source}" is no segment: it fits ${PARAM} and stands once, or without ":" in front ${STATIC}`
+  // A leading, a trailing or a doubled slash makes an empty segment.
+  return wrong === ''
+    ? `a slash too many in "${source}"`
+    : wrong && `"${wrong}" in "${source}" is no segment: ${PARAM} that stands once, or without ":" in front ${STATIC}`
 }
 
 /** Splits a pattern that `patternFault` found nothing wrong with. */

@@ -220,6 +220,29 @@ export type AskingName<R> = R extends Address<unknown, infer E, unknown>
   ? { [K in keyof E & string]: '~asks' extends keyof E[K] ? K : never }[keyof E & string]
   : string
 
+/** The type of what a room shows of a member; `unknown` where the room is given by its name alone. */
+export type MemberData<R> = R extends Address<unknown, unknown, infer D> ? Made<D> : unknown
+
+/** One event that is kept of a room: each that its contract declares, or any where the room is given by its name. */
+export type HistoryEvent<R> = R extends Address<unknown, infer E, unknown>
+  ? unknown extends E ? KeptEvent<string, unknown> : {
+    // The texts of `append` events are kept beside the history.
+    [K in Exclude<keyof E & string, GrowingName<E>>]: KeptEvent<K, Made<E[K]>>
+  }[Exclude<keyof E & string, GrowingName<E>>]
+  : KeptEvent<string, unknown>
+
+/** An event with its name and data, as a room keeps it. */
+export interface KeptEvent<K, D> {
+  /** The name of the event. */
+  type: K
+  /** What was broadcast. */
+  data: D
+  /** The number of the event in its room. */
+  offset: number
+  /** When it was accepted, in Unix milliseconds. */
+  timestamp: number
+}
+
 /** The current values of a room: by event, then by the text of the key. A key that has no value is absent. */
 export interface RoomState<E> extends ReadonlyMap<string, ReadonlyMap<string, unknown>> {
   /** The values of one event by the text of their key; `undefined` for an event that is not `latest`. */

@@ -1,4 +1,6 @@
-import type { AnyAddress, AskingName, EventData, EventName, EventReply, EventsOfRoom, RoomState } from '../contract/types.js'
+import type {
+  AnyAddress, AskingName, EventData, EventName, EventReply, EventsOfRoom, HistoryEvent, MemberData, RoomState
+} from '../contract/types.js'
 import type { ConnectionPage, ConnectionQuery } from './connections.js'
 import type { Code } from '../protocol/codes.js'
 import type { Position } from '../protocol/position.js'
@@ -44,30 +46,21 @@ export interface AckResult {
 }
 
 /** A member of a room as presence shows it. */
-export interface MemberEntry {
+export interface MemberEntry<D = unknown> {
   /** Id of the user; one entry stands for all connections of a user. */
   userId: string
   /** What the option `presence` of the room made of the user, where the contract declares member data. */
-  data: unknown
+  data: D
 }
 
 /** One page of a room's history. */
-export interface History {
+export interface History<R = string> {
   /** Where the page ends: the `since` of the next one. */
   position: Position
   /** `false` when events after `since` are lost: the page then begins with the oldest that are kept. */
   resumed: boolean
   /** The events, the oldest first. */
-  events: Array<{
-    /** The name of the event. */
-    type: string
-    /** What was broadcast. */
-    data: unknown
-    /** The number of the event in its room. */
-    offset: number
-    /** When it was accepted, in Unix milliseconds. */
-    timestamp: number
-  }>
+  events: Array<HistoryEvent<R>>
 }
 
 /** Who is meant: all connections of a user, on all nodes, or one connection. */
@@ -304,7 +297,7 @@ export interface Rooms {
     until?: number
   }): Promise<number>
   /** The users in a room, on all nodes. @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
-  members (room: string | AnyAddress): Promise<MemberEntry[]>
+  members<R extends string | AnyAddress> (room: R): Promise<Array<MemberEntry<MemberData<R>>>>
   /** The number of users in a room, on all nodes. @throws REALTIME_ERR_PRESENCE_OFF for a room without presence */
   count (room: string | AnyAddress): Promise<number>
   /**
@@ -324,12 +317,12 @@ export interface Rooms {
    *
    * @param options `limit`: events of the page, default all that are kept; the newest, or behind `since` the oldest
    */
-  history (room: string | AnyAddress, options?: {
+  history<R extends string | AnyAddress> (room: R, options?: {
     /** events behind this position. @default the newest events */
     since?: Position
     /** the most events of the page. @default all that are kept */
     limit?: number
-  }): Promise<History>
+  }): Promise<History<R>>
   /** Whether new connections are let in: `false` before the start and from the beginning of a drain. */
   isAccepting (): boolean
   /**

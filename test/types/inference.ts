@@ -217,6 +217,33 @@ export async function questions (): Promise<void> {
   await app.rooms.close(room, { code: 'odd' })
 }
 
+// What the app asks of a room: typed by its address, open by its name.
+export async function asked (): Promise<void> {
+  const room = chat.at({ id: '1' })
+  equal<Array<{ userId: string, data: { name: string } }>>()([...(await app.rooms.members(room))])
+  const [member] = await app.rooms.members(room)
+  equal<{ name: string } | undefined>()(member?.data)
+  equal<undefined>()((await app.rooms.members(board))[0]?.data)
+  const [named] = await app.rooms.members(room.name)
+  equal<unknown>()(named?.data)
+  const either: string | typeof room = room.name
+  equal<unknown>()((await app.rooms.members(either))[0]?.data)
+  const { events: [kept] } = await app.rooms.history(room, { limit: 1 })
+  if (kept?.type === 'said') equal<{ id: string, text: string }>()(kept.data)
+  else equal<{ team: string, points: number } | undefined>()(kept?.data)
+  equal<number | undefined>()(kept?.offset)
+  // @ts-expect-error no such event
+  void (kept?.type === 'nope')
+  const { events: [open] } = await app.rooms.history(room.name)
+  equal<string | undefined>()(open?.type)
+  equal<unknown>()(open?.data)
+  // Texts that grow are no events of the history.
+  equal<'said' | undefined>()((await app.rooms.history(ai.at({ id: '1' }))).events[0]?.type)
+  equal<ReadonlyMap<string, { team: string, points: number }> | undefined>()((await app.rooms.state(room)).get('score'))
+  equal<string | undefined>()((await app.rooms.read(ai.at({ id: '1' }), 'answer', 'a'))?.data.text)
+  equal<unknown>()((await app.rooms.read('by/name', 'answer', 'a'))?.data.text)
+}
+
 // Broadcasts: typed by address or definition without params, open by name.
 export async function broadcasts (): Promise<void> {
   await app.rooms.broadcast(chat.at({ id: '1' }), 'said', { id: '1', text: 'x' })
