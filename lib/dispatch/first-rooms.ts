@@ -50,7 +50,6 @@ export class FirstRooms {
     if (!attempts.some((attempt) => attempt instanceof Promise)) {
       return this.#opened(connection, attempts as Attempt[], welcome)
     }
-    this.#options.order.begin(connection, new Map(entries.map(({ name }, index) => [name, isLetIn(attempts[index]!)])))
     return this.#openLater(connection, attempts, since, welcome)
   }
 
@@ -61,9 +60,8 @@ export class FirstRooms {
     welcome: (rooms: readonly JoinResult[]) => Packet | undefined
   ): Promise<void> {
     const { order } = this.#options
-    connection.entering += attempts.length
+    order.begin(connection)
     const results = await Promise.all(attempts)
-    connection.entering -= attempts.length
     // If the connection is gone meanwhile, it no longer holds anything here.
     const waiting = order.takeWaiting(connection)
     this.#opened(connection, results.map((result) => this.#asked(connection, result, since)), welcome)
@@ -126,9 +124,4 @@ export class FirstRooms {
       if ('refusal' in result) replies.refuseRoom(connection, result.refusal, result.name)
     }
   }
-}
-
-/** Attempts never reject. */
-function isLetIn (attempt: Awaitable<Attempt>): Awaitable<boolean> {
-  return attempt instanceof Promise ? attempt.then(isLetIn) : 'joining' in attempt
 }

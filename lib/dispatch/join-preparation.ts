@@ -2,7 +2,6 @@ import type { Awaitable } from '../structures/awaitable.js'
 import { JoinContext, update, type ContextSource } from './contexts.js'
 import type { Peer } from '../admission/peer.js'
 import { Refusal } from '../errors/refusal.js'
-import { keyOf } from '../protocol/key.js'
 import type { Packet } from '../protocol/packet.js'
 import type { Declaration } from '../rooms/declaration.js'
 import type { Hub } from '../rooms/hub.js'
@@ -46,8 +45,8 @@ export function sourceOf (
 export class JoinPreparation {
   readonly #rooms: Hub
   readonly #validateOutput: boolean
-  /** Connections whose `onJoin` runs, with the room. */
-  readonly #greeting = new Set<string>()
+  /** Rooms whose `onJoin` runs, by connection. */
+  readonly #greeting = new Map<string, Set<string>>()
 
   constructor (rooms: Hub, validateOutput: boolean) {
     this.#rooms = rooms
@@ -79,7 +78,7 @@ export class JoinPreparation {
       let early: { readonly data: unknown } | undefined
       let show = async (data: unknown): Promise<void> => { early = { data } }
       if (declaration.onJoin !== undefined) {
-        await this.#greet(keyOf(entrant.id, name), () => declaration.onJoin!(
+        await this.#greet(entrant.id, name, () => declaration.onJoin!(
           new JoinContext(source, joining.resumed === true, {
             send: (packet) => { send(packet) },
             show: (data) => show(data)
@@ -109,15 +108,20 @@ export class JoinPreparation {
     }
   }
 
-  /** Whether `onJoin` runs for a connection in a room: it is about to be a member. */
-  isGreeting (connection: string, room: string): boolean { return this.#greeting.has(keyOf(connection, room)) }
+  /** Whether `onJoin` runs for a connection, in this room or, without a room, in any. */
+  isGreeting (connection: string, room?: string): boolean {
+    const rooms = this.#greeting.get(connection)
+    return rooms !== undefined && (room === undefined || rooms.has(room))
+  }
 
-  async #greet (key: string, onJoin: () => Awaitable<unknown>): Promise<void> {
-    this.#greeting.add(key)
+  async #greet (connection: string, room: string, onJoin: () => Awaitable<unknown>): Promise<void> {
+    const rooms = this.#greeting.get(connection) ?? new Set<string>()
+    this.#greeting.set(connection, rooms.add(room))
     try {
       await onJoin()
     } finally {
-      this.#greeting.delete(key)
+      rooms.delete(room)
+      if (rooms.size === 0) this.#greeting.delete(connection)
     }
   }
 

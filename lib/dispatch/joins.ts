@@ -173,16 +173,34 @@ export class Joins {
 
   // By the server
 
-  /** Puts a connection into a room for the application, without authorisation, for as long as the connection lives. */
+  /**
+   * Puts a connection into a room for the application, without authorisation, for as long as the connection lives.
+   * Resolves when it is in; while its first rooms are being entered and their `onJoin` runs, already before, because
+   * what waits for the join may be that `onJoin`: the connection is put into the room behind its welcome then.
+   *
+   * @returns false when it is in the room, or enters it by itself, or cannot be put into it
+   */
   async joinByServer (connection: Peer, name: string): Promise<boolean> {
-    const { rooms, revocations, order, replies, preparation } = this.#options
+    const { rooms, revocations, order, preparation } = this.#options
     const found = rooms.locate(name)
-    // Between two polls there is no answer for which the join could last, and none that could tell of it. What waits
-    // here may be `onJoin` itself, for which a wait for the room would never end.
-    if (connection.rooms.get(name) !== undefined || connection.isParked ||
-      preparation.isGreeting(connection.id, name)) return false
+    // Between two polls there is no answer for which the join could last, and none that could tell of it.
+    if (connection.rooms.get(name) !== undefined || connection.isParked) return false
     const since = revocations.moment
-    if (await order.isLetIn(connection, name)) return false
+    const join = (): Promise<boolean> => this.#joinInOrder(connection, name, found, since)
+    const opening = order.waitingOf(connection)
+    if (preparation.isGreeting(connection.id, opening === undefined ? name : undefined)) {
+      if (opening === undefined) void join()
+      else opening.push(() => { void join() })
+      return !preparation.isGreeting(connection.id, name)
+    }
+    // The connection may be entering the same room itself.
+    if (opening !== undefined) await new Promise<void>((resolve) => { opening.push(resolve) })
+    return await join()
+  }
+
+  /** Never rejects. */
+  async #joinInOrder (connection: Peer, name: string, found: ResolvedRoom, since: number): Promise<boolean> {
+    const { replies } = this.#options
     return await this.#inOrder(connection, name, async () => {
       if (!connection.isOpen || connection.isParked || connection.rooms.get(name) !== undefined) return false
       try {
@@ -193,29 +211,14 @@ export class Joins {
           this.#leave(connection, membership, 'left', true)
           return false
         }
-        this.#told(connection, membership, data, start)
+        connection.sendFrame({ type: 'joined', room: name, data: this.#memberLists().fitJoin(data) })
+        start()
         return true
       } catch (error) {
         replies.note(connection, replies.of(error, name, connection), name)
         return false
       }
     }) ?? false
-  }
-
-  /**
-   * Tells a connection of a room that it is in by the server's wish. What is offered to it until then is held back, so
-   * that no frame comes before its welcome.
-   */
-  #told (connection: Peer, membership: Membership, data: JoinData, start: () => void): void {
-    const { name } = membership
-    const tell = (): void => {
-      if (connection.rooms.get(name) !== membership) return
-      connection.sendFrame({ type: 'joined', room: name, data: this.#memberLists().fitJoin(data) })
-      start()
-    }
-    const opening = this.#options.order.waitingOf(connection)
-    if (opening === undefined) tell()
-    else opening.push(tell)
   }
 
   /**

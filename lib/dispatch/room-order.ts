@@ -1,13 +1,6 @@
 import type { Peer } from '../admission/peer.js'
 import { keyOf } from '../protocol/key.js'
-import type { Awaitable } from '../structures/awaitable.js'
 import { KeyedQueue } from '../structures/keyed-queue.js'
-
-interface Opening {
-  /** Those that came before the welcome, with the handshake. */
-  readonly tasks: Array<() => void>
-  readonly entering: ReadonlyMap<string, Awaitable<boolean>>
-}
 
 /**
  * Orders the tasks of a connection: in one room they run one after another as they came, in different rooms
@@ -17,31 +10,21 @@ export class RoomOrder {
   readonly #queue = new KeyedQueue()
   /** Number of tasks that run beside the queue, by connection and room. */
   readonly #beside = new Map<string, number>()
-  readonly #opening = new Map<Peer, Opening>()
+  /** Tasks that came before the welcome, with the handshake. */
+  readonly #opening = new Map<Peer, Array<() => void>>()
 
-  /**
-   * Begins to queue the tasks of a connection, until `takeWaiting` takes them.
-   *
-   * @param entering whether it is let into each of its first rooms
-   */
-  begin (connection: Peer, entering: ReadonlyMap<string, Awaitable<boolean>>): void {
-    this.#opening.set(connection, { tasks: [], entering })
-  }
+  /** Begins to queue the tasks of a connection, until `takeWaiting` takes them. */
+  begin (connection: Peer): void { this.#opening.set(connection, []) }
 
   /** Tasks that wait for the first rooms of a connection; `undefined` once these are entered. */
-  waitingOf (connection: Peer): Array<() => void> | undefined { return this.#opening.get(connection)?.tasks }
-
-  /** Whether a room is one of the first of a connection that enters them, and lets it in. */
-  async isLetIn (connection: Peer, room: string): Promise<boolean> {
-    return await this.#opening.get(connection)?.entering.get(room) ?? false
-  }
+  waitingOf (connection: Peer): Array<() => void> | undefined { return this.#opening.get(connection) }
 
   /** Takes the tasks that wait, when the first rooms are entered or the connection is gone, and ends the queueing. */
   takeWaiting (connection: Peer): ReadonlyArray<() => void> {
-    const opening = this.#opening.get(connection)
-    if (opening === undefined) return NONE
+    const waiting = this.#opening.get(connection)
+    if (waiting === undefined) return NONE
     this.#opening.delete(connection)
-    return opening.tasks
+    return waiting
   }
 
   /**

@@ -54,7 +54,7 @@ export class PresenceKeeper {
   readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new OrderedMap<Ending>()
   /** Entries that ended lately, by their names: data without the last changes still shows them. */
-  readonly #ended = new ExpiringMap<Placed>(MAX_OWED)
+  readonly #ended = new ExpiringMap<Ending>(MAX_OWED)
   /** Whether entries are kept as long as their node: else one that comes back so ends on its own, soon. */
   readonly #isKeptByNode: boolean
   readonly #renewal = new Rerun(() => this.#renewAll())
@@ -107,7 +107,7 @@ export class PresenceKeeper {
     const now = performance.now()
     void inTurns([...this.#ended.values(now)], AT_ONCE, (placed) => {
       const isStillEnded = this.#ended.get(nameOf(placed.room, placed.entry), now) === placed
-      if (isStillEnded) this.#end(placed, now + HANDED_OVER)
+      if (isStillEnded) this.#end(placed, Math.max(placed.endsAt, now + HANDED_OVER))
     })
     await this.renew()
   }
@@ -192,7 +192,7 @@ export class PresenceKeeper {
       const held = this.#entries.get(name)
       if (held?.entry.userId === userId) {
         this.#entries.delete(name)
-        this.#remember(held)
+        this.#remember({ ...held, endsAt: performance.now() })
       }
       if (this.#owed.get(name)?.entry.userId === userId) this.#owed.delete(name)
     }
@@ -248,17 +248,17 @@ export class PresenceKeeper {
     }
     try {
       const left = this.#store.leave(room, entry, Math.max(0, endsAt - performance.now()))
-      if (left instanceof Promise) left.then(() => { this.#remember(placed) }, owe)
+      if (left instanceof Promise) left.then(() => { this.#remember({ ...placed, endsAt }) }, owe)
     } catch (error) {
       owe(error)
     }
   }
 
-  #remember (placed: Placed): void {
+  #remember (placed: Ending): void {
     const name = nameOf(placed.room, placed.entry)
     if (!this.#isKeptByNode || this.#entries.has(name)) return
     const now = performance.now()
-    this.#ended.set(name, placed, now + ENDED, now)
+    this.#ended.set(name, placed, Math.max(placed.endsAt, now) + ENDED, now)
   }
 
   #endOwed (): void {

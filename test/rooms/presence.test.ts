@@ -203,3 +203,22 @@ t.test('who has left lately leaves once more where the data may be older, with t
   await keeper.restore()
   t.same(left.sort(), ['goes true', 'succeeded true'])
 })
+
+t.test('who is within the grace has all of it where the data may be older', async (t) => {
+  const graces: number[] = []
+  const keeper = new PresenceKeeper({
+    join: () => {},
+    leave: async (_room, _entry, grace) => { graces.push(grace) },
+    snapshot: () => ({ sequence: 0, total: 0 }),
+    sweep: () => {},
+    renew: async () => {},
+    renewal: () => 10 * LEASE
+  }, { grace: 50_000, lease: LEASE }, () => [], (error) => { t.fail(String(error)) })
+  const entry = { userId: 'ada', connection: 'goes' }
+  await keeper.join('chat/1', entry)
+  keeper.leave('chat/1', entry, false)
+  await new Promise(setImmediate)
+  await keeper.restore()
+  t.equal(graces.length, 2)
+  for (const grace of graces) t.ok(grace > 40_000 && grace <= 50_000, `${grace} ms`)
+})

@@ -239,7 +239,6 @@ for (const transport of TRANSPORTS) {
               for (const other of [room.name, ...others]) {
                 const target = other === 'chat/8' ? { user: userId } : { connection: connection.id }
                 counts.push(await app.rooms.join(target, other))
-                if (other > 'chat/7') await app.rooms.broadcast(other, 'said', { text: room.name, by: 'server' })
               }
               joined[room.name] = counts
             }
@@ -255,30 +254,51 @@ for (const transport of TRANSPORTS) {
         'chat/9': [0]
       })
       const told: string[] = []
-      for (let i = 0; i < 4; i++) {
-        const { type, room } = await peer.next('what it was put into', ({ type }) => type === 'joined' || type === 'said')
-        told.push(`${type} ${room}`)
-      }
-      for (const room of ['chat/8', 'chat/9']) t.ok(told.indexOf(`joined ${room}`) < told.indexOf(`said ${room}`), room)
-      t.same(told.sort(), ['joined chat/8', 'joined chat/9', 'said chat/8', 'said chat/9'])
+      for (let i = 0; i < 2; i++) told.push((await peer.next('joined')).room!)
+      t.same(told.sort(), ['chat/8', 'chat/9'])
+      for (const room of told) await server.app.rooms.broadcast(room, 'said', { text: room, by: 'server' })
+      const heard: string[] = []
+      if (transport === 'polling') return
+      for (let i = 0; i < 2; i++) heard.push((await peer.next('said')).room!)
+      t.same(heard.sort(), ['chat/8', 'chat/9'])
     }
   )
 
-  t.test(`${transport}: rooms that \`onJoin\` puts its connection into count with those that it enters itself`, async (t) => {
-    const counts: number[] = []
+  t.test(`${transport}: what \`onJoin\` puts its connection into is refused beyond the rooms that it may have`, async (t) => {
     const server = await start(t, {
       limits: { rooms: 2 },
       declare: (app) => {
         declareChat(app, {
           async onJoin ({ connection, room }: JoinHook) {
-            if (room.name === 'chat/9') return
-            counts.push(await app.rooms.join({ connection: connection.id }, 'chat/9'))
+            if (room.name !== 'chat/9') await app.rooms.join({ connection: connection.id }, 'chat/9')
           }
         })
       }
     })
     const peer = await connect(server, { transport, token: server.token('ada'), rooms: ['chat/1', 'chat/2'] })
     t.same(Object.keys(peer.welcome.data?.rooms ?? {}).sort(), ['chat/1', 'chat/2'])
-    t.same(counts, [0, 0])
+    await peer.fence()
+    t.equal((await server.app.rooms.connections({ room: 'chat/9' })).total, 0)
+  })
+
+  t.test(`${transport}: a join by the server waits for no \`onJoin\` of its connection`, async (t) => {
+    let [entered, end] = [(): void => {}, (): void => {}]
+    const isIn = new Promise<void>((resolve) => { entered = resolve })
+    const isOver = new Promise<void>((resolve) => { end = resolve })
+    const server = await start(t, {
+      declare: (app) => {
+        declareChat(app, {
+          async onJoin () {
+            entered()
+            await isOver
+          }
+        })
+      }
+    })
+    connect(server, { transport, token: server.token('ada'), rooms: ['chat/1'] }).catch(() => {})
+    await isIn
+    t.equal(await server.app.rooms.join({ user: 'ada' }, 'chat/1'), 0, 'it enters that room by itself')
+    t.equal(await server.app.rooms.join({ user: 'ada' }, 'chat/9'), 1)
+    end()
   })
 }
