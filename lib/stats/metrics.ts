@@ -1,5 +1,5 @@
 import type { Metric, Registry } from 'prom-client'
-import { isCode } from '../protocol/codes.js'
+import { codes, isCode, type Code } from '../protocol/codes.js'
 import { REALTIME_ERR_OPTIONS } from '../errors/misuse.js'
 import { collected, type Give } from './collected.js'
 import { distribution } from './distribution.js'
@@ -7,7 +7,7 @@ import { COUNTERS, DISTRIBUTIONS, type Counted } from './distributions.js'
 import type { StatsSnapshot } from './snapshot.js'
 
 const PREFIX = 'realtime_'
-const CLOSES = new Set(['gone', 'left'])
+const CLOSES: ReadonlySet<string> = new Set(['gone', 'left'])
 
 /**
  * What adapters count, by the names in their stats. An adapter of another package may count other things; those that it
@@ -41,6 +41,20 @@ const ADAPTER = [
   ],
   ['undecodable', 'counter', 'broker_undecodable_total', 'Messages and values of the broker that could not be read.']
 ] as const
+
+const CODES = Object.keys(codes) as Code[]
+const ENDS: readonly string[] = [...CODES.filter((code) => codes[code].close !== undefined), ...CLOSES]
+
+/**
+ * Counts by code, with 0 for what has not occurred: a series that begins above 0 shows no increase, so that no query
+ * and no alert would find the first of its kind.
+ */
+function byCode (
+  counts: Readonly<Record<string, number>>,
+  known: readonly string[]
+): Iterable<[code: string, count: number]> {
+  return Object.entries({ ...Object.fromEntries(known.map((code) => [code, 0])), ...counts })
+}
 
 /**
  * Labels come from closed sets: all codes of an application become one value, so that they cannot create series without
@@ -176,12 +190,12 @@ export class Metrics {
       'connections_closed_total',
       'Connections ended, by the word of their close code.',
       (add, { closes }) => {
-        for (const [code, value] of Object.entries(closes)) add(value, { code: label(code) })
+        for (const [code, value] of byCode(closes, ENDS)) add(value, { code: label(code) })
       },
       ['code']
     )
     this.#counter('admissions_refused_total', 'Connections and requests refused, by code.', (add, { refusals }) => {
-      for (const [code, value] of Object.entries(refusals)) add(value, { code: label(code) })
+      for (const [code, value] of byCode(refusals, CODES)) add(value, { code: label(code) })
     }, ['code'])
     this.#gauge('users', 'Users with at least one connection on this node.', (set, { users }) => { set(users) })
     this.#gauge('rooms', 'Rooms with members on this node, by definition.', (set, { rooms }) => {
@@ -194,7 +208,7 @@ export class Metrics {
       add(messages.in)
     })
     this.#counter('message_errors_total', 'Frames answered with an error, by code.', (add, { messages }) => {
-      for (const [code, value] of Object.entries(messages.errors)) add(value, { code: label(code) })
+      for (const [code, value] of byCode(messages.errors, [...CODES, 'other'])) add(value, { code: label(code) })
     }, ['code'])
     this.#counter('received_bytes_total', 'Payload bytes received from clients.', (add, { messages }) => {
       add(messages.bytesIn)

@@ -380,12 +380,23 @@ t.test('promtool accepts what Prometheus scrapes', async (t) => {
   t.equal(tool.status, 0, tool.stderr + tool.stdout)
 })
 
+t.test('a scrape has each code before it occurs, so that the first of its kind is an increase', async (t) => {
+  const { text } = await new Metrics(() => snapshot(new Ledger(), source(0), facts)).scrape()
+  for (const code of ['unauthorized', 'room_full', 'rate_limited', 'server_full']) {
+    t.ok(text.includes(`realtime_admissions_refused_total{code="${code}"} 0\n`), code)
+    t.ok(text.includes(`realtime_message_errors_total{code="${code}"} 0\n`), code)
+  }
+  for (const code of ['slow_consumer', 'heartbeat_timeout', 'left', 'gone']) {
+    t.ok(text.includes(`realtime_connections_closed_total{code="${code}"} 0\n`), code)
+  }
+})
+
 t.test('ten thousand rooms and users and codes of the app make no more series', async (t) => {
   const ledger = new Ledger()
   for (let i = 0; i < 1_000; i++) ledger.errored(`app_error_${i}`)
   const metrics = new Metrics(() => snapshot(ledger, source(10_000), facts))
   const lines = (await metrics.scrape()).text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
-  t.ok(lines.length < 200, `${lines.length} series`)
+  t.ok(lines.length < 300, `${lines.length} series`)
   t.ok(lines.includes('realtime_message_errors_total{code="other"} 1000'))
 })
 
