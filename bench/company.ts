@@ -14,13 +14,18 @@ export class Company {
   readonly cores: Cores
   readonly loaders: ReadonlyArray<Child<LoadApi>>
   readonly #scripts: URL
+  readonly #flags: readonly string[]
   #server: Child<ServerApi> | undefined
 
-  /** @param scripts folder of the children's scripts */
-  constructor (peer: Peer, cores: Cores, scripts: URL) {
+  /**
+   * @param scripts folder of the children's scripts
+   * @param flags more arguments of Node for a server that runs on it
+   */
+  constructor (peer: Peer, cores: Cores, scripts: URL, flags: readonly string[] = []) {
     this.peer = peer
     this.cores = cores
     this.#scripts = scripts
+    this.#flags = flags
     this.loaders = cores.load.map((core) => new Child<LoadApi>(this.#script('load/main.js'), {
       core,
       nodeArguments: [`--max-semi-space-size=${YOUNG}`]
@@ -31,7 +36,7 @@ export class Company {
     this.#server ??= new Child(this.#script('servers/main.js'), {
       core: this.cores.server,
       program: runtimeOf(this.peer),
-      nodeArguments: this.peer.runtime === undefined ? ['--expose-gc'] : []
+      nodeArguments: this.peer.runtime === undefined ? ['--expose-gc', ...this.#flags] : []
     })
     return this.#server
   }

@@ -2,7 +2,8 @@
  * Whether a server stays as it is: the chat at a fixed 20 000 deliveries a second for minutes, with the heap after each
  * of them, and W5 for a minute past the budget of history, with the tail of its latencies.
  *
- * `npm run bench:steady -- [--minutes 10] [--every 60] [--write]`
+ * `npm run bench:steady -- [--minutes 10] [--every 60] [--write]`; with `--node "<flags>"` the server is
+ * started with these flags of Node, which nothing is written of.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -26,9 +27,12 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     every: { type: 'string', default: '60' },
+    node: { type: 'string', default: '' },
     write: { type: 'boolean', default: false }
   }
 })
+const flags = values.node.split(' ').filter((flag) => flag !== '')
+if (values.write && flags.length > 0) throw new Error('--write is for a server without flags: leave --node out')
 if (values.write) requireCleanTree()
 const seconds = Number(values.minutes) * 60
 const every = Number(values.every)
@@ -41,7 +45,7 @@ const certificate = await makeCertificate()
 
 async function run (id: string, lasting: number): Promise<{ title: string, stretches: readonly Stretch[] }> {
   const workload = workloads('full').find((each) => each.id === id)!
-  const company = new Company(PEERS.find((peer) => peer.id === OURS)!, cores, scripts)
+  const company = new Company(PEERS.find((peer) => peer.id === OURS)!, cores, scripts, flags)
   const stage = new Stage({ workload, company, times: TIMES.full, certificate, profile: undefined })
   try {
     const stretches = await stage.within(async () => {
