@@ -24,7 +24,7 @@ export default [
   },
   {
     files: ['example/**/public/*.js'],
-    languageOptions: { globals: { location: 'readonly', EventSource: 'readonly', Option: 'readonly' } }
+    languageOptions: { globals: { location: 'readonly', EventSource: 'readonly', Option: 'readonly', ResizeObserver: 'readonly' } }
   },
   {
     files: ['lib/**/*.ts'],

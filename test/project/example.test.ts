@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
@@ -8,6 +9,64 @@ import { startExample } from '../helpers/example.js'
 const TRANSPORTS = ['websocket', 'sse', 'polling'] as const
 /** As the page names them. */
 const NAMES = { websocket: 'WebSocket', sse: 'Server-Sent Events', polling: 'long polling' }
+
+/** `SCREENSHOTS=/a/folder` keeps a picture of each layout, to be looked at. Two of them stand in the documents. */
+const { SCREENSHOTS } = process.env
+/** Of a phone, a tablet and a desk. */
+const SIZES = [{ width: 390, height: 844 }, { width: 768, height: 1_024 }, { width: 1_280, height: 800 }] as const
+
+/** What does not fit, is out of sight, or has less contrast than WCAG asks of text (4.5), computed as it is painted. */
+const FAULTS = `(() => {
+  const parts = (color) => color.match(/[\\d.]+/g).map(Number)
+  const over = ([r, g, b, a = 1], below, by = 1) => [r, g, b].map((of, i) => of * a * by + below[i] * (1 - a * by))
+  const ground = (of) => of === null
+    ? [255, 255, 255]
+    : over(parts(getComputedStyle(of).backgroundColor), ground(of.parentElement))
+  const dim = (of) => of === null ? 1 : Number(getComputedStyle(of).opacity) * dim(of.parentElement)
+  const light = (color) => color.map((of) => of / 255)
+    .map((of) => of <= 0.04045 ? of / 12.92 : ((of + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, of, i) => sum + of * [0.2126, 0.7152, 0.0722][i], 0)
+  const contrast = (of, pseudo) => {
+    const below = ground(of)
+    const { color, opacity } = getComputedStyle(of, pseudo)
+    const above = over(parts(color), below, dim(of) * (pseudo ? Number(opacity) : 1))
+    const [a, b] = [above, below].map(light).sort((a, b) => b - a)
+    return (a + 0.05) / (b + 0.05)
+  }
+  const isOpen = document.querySelector('#app').dataset.state === 'open'
+  const inView = ['.brand', '#rooms a', '#state-text', '#me', '#text', '#to', '#send', '.message.own p', '.message p',
+    '.message time', ...(isOpen ? [] : ['#banner'])]
+  const read = [...inView, '.message header strong', '.message header em', '#online-title', 'label', '.hint', '.links a',
+    'button']
+  const seen = (selector) => [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility())
+  const name = (each) => each.outerHTML.slice(0, 100)
+  const list = document.querySelector('#messages').getBoundingClientRect()
+  const isInView = (of, within = { left: 0, top: 0, right: innerWidth, bottom: innerHeight }) => of.left >= within.left &&
+    of.right <= within.right && of.top >= within.top && of.bottom <= within.bottom + 1
+  const text = document.querySelector('#text')
+  const placeholder = contrast(text, '::placeholder')
+  return [
+    ...(document.documentElement.scrollWidth > innerWidth ? ['scrolls sideways'] : []),
+    ...(isInView(document.querySelector('#messages > :last-child').getBoundingClientRect(), list)
+      ? [] : ['the end is out of sight']),
+    ...seen('#app *').filter((each) => each.getBoundingClientRect().right > innerWidth).map((each) => 'wide: ' + name(each)),
+    ...inView.filter((selector) => !seen(selector).some((each) => isInView(each.getBoundingClientRect())))
+      .map((selector) => 'out of sight: ' + selector),
+    ...read.flatMap(seen).filter((each) => !each.disabled && contrast(each) < 4.5)
+      .map((each) => 'hard to read, ' + contrast(each).toFixed(1) + ': ' + name(each)),
+    ...(placeholder < 4.5 ? ['a placeholder that is hard to read: ' + placeholder.toFixed(1)] : []),
+    ...(placeholder > contrast(text) / 1.5 ? ['a placeholder that looks like text: ' + placeholder.toFixed(1)] : [])
+  ]
+})()`
+
+/** The page has been laid out for the size that it has now. */
+const PAINTED = 'new Promise((r) => { requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(r))) })'
+
+/** Of an element in the page, for which no types are here. */
+interface Line {
+  readonly classList: { contains (name: string): boolean }
+  readonly firstElementChild: { readonly offsetHeight: number, checkVisibility (): boolean }
+}
 
 interface Visitor { readonly page: Page, readonly context: BrowserContext, readonly faults: string[] }
 
@@ -284,10 +343,61 @@ t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) =>
     }
   })
 
-  await t.test('no page is wider than a phone, and none has thrown', async (t) => {
-    await ada.page.setViewportSize({ width: 390, height: 844 })
-    t.equal(await ada.page.evaluate('document.documentElement.scrollWidth'), 390)
-    t.same([...ada.faults, ...bob.faults], [])
+  await t.test('the page fits, can be read and says how it is connected at every width, in light and in dark', async (t) => {
+    for (const { page } of [ada, bob]) {
+      await page.goto(`${url}/?room=garden`)
+      await connected(page)
+    }
+    const { page } = ada
+    await say(bob.page, 'Who waters the garden this week?')
+    await read(page, 'Who waters the garden')
+    await say(page, 'I do, on Monday and on Thursday.')
+    await say(page, 'The roses had enough today.')
+    await read(bob.page, 'The roses had enough')
+    await say(bob.page, 'Thank you!')
+    const hose = 'https://example.org/hoses/of-30-metres-with-a-reel-and-a-nozzle'
+    await say(bob.page, `Then I come on Saturday, and bring the new hose: ${hose}`)
+    await page.locator('#to option[value=bob]').waitFor({ state: 'attached' })
+    await say(page, 'The key is under the third pot.', 'bob')
+    await read(bob.page, 'third pot', 'direct')
+    await page.locator('#to').selectOption('')
+    await page.locator('.direct', { hasText: 'third pot' }).waitFor()
+    await read(page, 'Then I come on Saturday')
+
+    t.same(await page.locator('#messages .said').evaluateAll((lines) => lines.map((line) => {
+      const { classList, firstElementChild: head } = line as unknown as Line
+      return `${classList.contains('follows') ? 'follows' : 'begins'}, head ${head.checkVisibility() && head.offsetHeight > 0}`
+    })), ['begins, head true', 'begins, head true', 'follows, head false', 'begins, head true', 'follows, head false'])
+
+    if (SCREENSHOTS !== undefined) mkdirSync(SCREENSHOTS, { recursive: true })
+    const look = async (what: string): Promise<void> => {
+      for (const size of SIZES) {
+        await page.setViewportSize(size)
+        for (const colorScheme of ['light', 'dark'] as const) {
+          await page.emulateMedia({ colorScheme })
+          await page.evaluate(PAINTED)
+          const at = `${what}-${size.width}-${colorScheme}`
+          t.same(await page.evaluate(FAULTS), [], at)
+          if (SCREENSHOTS !== undefined) await page.screenshot({ path: `${SCREENSHOTS}/${at}.png` })
+        }
+      }
+    }
+    const opacity = "Number(getComputedStyle(document.querySelector('#online')).opacity)"
+    const opacityOfPresence = async (): Promise<number> => await page.evaluate(opacity)
+    t.equal(await page.locator('#state-text').textContent(), 'Connected by WebSocket')
+    t.equal(await opacityOfPresence(), 1)
+    await look('chat')
+
+    const plugIn = await drop(page)
+    await page.locator('#state[data-state=reconnecting]').waitFor()
+    t.ok(await page.locator('#send').isDisabled(), 'nothing can be sent')
+    t.ok(await opacityOfPresence() < 0.7, 'who was online is greyed')
+    t.equal(await page.locator('#online li').count(), 2)
+    await look('reconnecting')
+    await plugIn()
+    await connected(page)
+    t.equal(await opacityOfPresence(), 1)
+    t.same([...ada.faults, ...bob.faults], [], 'no page has thrown')
   })
 
   await t.test('SIGTERM ends the process with status 0 although pages are connected', async (t) => {

@@ -69,7 +69,8 @@ function start (user) {
   inbox.on('whispered', (event) => { showMessage('direct', event) })
   everyone.on('announced', (event) => { showMessage('announcement', event) })
   client.on('state', showState)
-  client.on('error', ({ code, message }) => { notice(`${code}: ${message ?? ''}`) })
+  // The banner says already that the server cannot be reached.
+  client.on('error', ({ code, message }) => { if (code !== 'unreachable') notice(`${code}: ${message ?? ''}`) })
   // More was missed than the server keeps: begin anew with what there is.
   client.on('gap', () => { if (!isOver) start(user) })
   stop = () => {

@@ -7,7 +7,19 @@ const TOGETHER = 300_000
 
 const list = $('messages')
 const shown = new Set()
+let isAtEnd = true
 const time = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
+
+// Who reads the end still does when a banner, a keyboard or a turned phone takes the room: that scrolls too, unmeant.
+let size
+const sizeOf = () => `${list.clientWidth} ${list.clientHeight}`
+list.addEventListener('scroll', () => {
+  if (sizeOf() === size) isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80
+})
+new ResizeObserver(() => {
+  size = sizeOf()
+  if (isAtEnd) list.scrollTop = list.scrollHeight
+}).observe(list)
 
 export function clearMessages () {
   shown.clear()
@@ -26,6 +38,7 @@ export function showMessage (kind, { data, timestamp }) {
   const head = document.createElement('header')
   head.append(text('strong', '', isOwn ? 'You' : data.name))
   if (kind === 'direct') head.append(text('em', '', isOwn ? `only to ${nameOf(data.to)}` : 'only to you'))
+  if (kind === 'direct' && isOwn) head.lastChild.dataset.to = data.to
   if (kind === 'announcement') head.append(text('em', '', 'to everybody'))
   head.append(Object.assign(text('time', '', time.format(timestamp)), { dateTime: new Date(timestamp).toISOString() }))
   if (!isOwn && wasMissed(timestamp)) head.append(text('span', 'late', 'caught up'))
@@ -49,7 +62,6 @@ export function notice (message) {
 
 /** Three rooms, each in order: the page sorts them by time. */
 function insert (line) {
-  const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80
   list.querySelector('.empty')?.remove()
   const all = list.children
   let at = all.length

@@ -35,6 +35,8 @@ export function showOnline () {
   const members = [...room.members.values()].sort((a, b) => a.data.name.localeCompare(b.data.name))
   $('online-count').textContent = members.length
   $('online').replaceChildren(...members.map(({ userId, data }) => text('li', '', isMe(userId) ? `${data.name} (you)` : data.name)))
+  // What was said to somebody may have come before the names.
+  for (const head of document.querySelectorAll('[data-to]')) head.textContent = `only to ${nameOf(head.dataset.to)}`
   const to = $('to').value
   const others = members.filter(({ userId }) => !isMe(userId))
   $('to').replaceChildren(
