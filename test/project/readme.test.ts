@@ -1,4 +1,5 @@
 import t from 'tap'
+import { llms } from '../../scripts/documents/llms.js'
 import { documentOf, PAGES } from '../helpers/documents.js'
 
 const README = documentOf('README.md')
@@ -20,5 +21,6 @@ t.test('llms.txt lists pages that are there, of each area', async (t) => {
   t.same(listed.filter((path) => !PAGES.includes(path)), [])
   const areas = (paths: readonly string[]): string[] =>
     [...new Set(paths.map((path) => /^docs\/(\w+)\//.exec(path)?.[1] ?? ''))].filter((area) => area !== '').sort()
-  t.same(areas(listed), areas(PAGES), 'npm run docs:figures brings it up to date')
+  t.same(areas(listed), areas(PAGES))
+  t.equal(documentOf('llms.txt'), llms(), 'it is what is made of the pages; npm run docs:figures brings it up to date')
 })

@@ -1,10 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import t from 'tap'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
 import ts from 'typescript'
 import * as misuse from '../../lib/errors/misuse.js'
+import realtime, { defineRoom } from '../../lib/index.js'
 import { resolveOptions } from '../../lib/options/resolve.js'
 import { DEFAULTS } from '../../lib/options/defaults.js'
 import { codes, isCode, type Retry } from '../../lib/protocol/codes.js'
+import { CLIENT_FRAMES, frameSchema, SERVER_FRAMES } from '../../lib/protocol/frame-schemas.js'
+import { RESERVED_TYPES } from '../../lib/protocol/frames.js'
+import { RESERVED_SEGMENTS } from '../../lib/rooms/declaration.js'
 import { fill } from '../../scripts/documents/fill.js'
 import { documentOf, PAGES, ROOT, rowsOf } from '../helpers/documents.js'
 
@@ -159,6 +164,153 @@ t.test('the shapes of results in the reference are those of the types', async (t
   for (const [, name, shape] of shapes) {
     t.same(shapeOf(shape!, name!), shapeOf(documentOf('lib/types/rooms.ts'), name!), name!)
   }
+})
+
+/** What a frame has: `?` behind the name of what may be absent, and what is within, where that is known. */
+interface Shape { readonly [field: string]: Shape | null }
+
+/** Reads `{ room, data?: { since? } }` as the pages write it. */
+function shapeWritten (text: string): Shape {
+  const words = text.match(/[\w<>]+\??|\.{3}|'[^']*'|[{}]/g) ?? []
+  const read = (): Shape => {
+    const shape: Record<string, Shape | null> = {}
+    for (let word = words.shift(); word !== undefined && word !== '}'; word = words.shift()) {
+      if (words[0]?.startsWith("'") === true) words.shift()
+      const isNested = words[0] === '{'
+      if (isNested) words.shift()
+      shape[word] = isNested ? read() : null
+    }
+    return shape
+  }
+  words.shift()
+  return read()
+}
+
+/** The shape that a JSON schema has. */
+function shapeOfSchema (schema: unknown): Shape | null {
+  const { properties, required = [], additionalProperties } = schema as {
+    properties?: Record<string, object>, required?: string[], additionalProperties?: unknown
+  }
+  if (properties === undefined) {
+    return typeof additionalProperties === 'object' ? { '<name>': shapeOfSchema(additionalProperties) } : null
+  }
+  return Object.fromEntries(Object.entries(properties)
+    .map(([name, each]) => [required.includes(name) ? name : `${name}?`, shapeOfSchema(each)]))
+}
+
+/** Compares what a page says with the schema, as deep as the page goes. Whoever wants an answer gives an `id`. */
+function sameShape (t: Test, written: Shape, known: Shape | null, title: string): void {
+  const names = (shape: Shape | null): string[] => Object.keys(shape ?? {}).map((name) => name.replace(/^id\?$/, 'id'))
+  const isPart = '...' in written
+  const given = names(written).filter((name) => name !== '...' && name !== 'type')
+  const all = names(known).filter((name) => name !== 'type')
+  t.same(given.sort(), (isPart ? all.filter((name) => given.includes(name)) : all).sort(), title)
+  for (const [name, inner] of Object.entries(written)) {
+    if (inner !== null) sameShape(t, inner, known![name] ?? null, `${title}: ${name}`)
+  }
+}
+
+/** The fields with which the cell of a table begins: up to its first colon, what stands in brackets left out. */
+function fieldsOf (cell: string): Shape {
+  const head = /^(?:`[^`]*`|[^:`])*/.exec(cell.replaceAll(/\([^)]*\)/g, ''))![0]
+  return shapeWritten(`{ ${[...head.matchAll(/`([^`]+)`/g)].map(([, code]) => code!).join(', ')} }`)
+}
+
+const WIRE = documentOf('docs/reference/wire-protocol.md')
+const schemaOf = (frames: typeof CLIENT_FRAMES, type: string): Shape | null =>
+  shapeOfSchema(frameSchema(type, frames[type]?.fields ?? {}))
+
+t.test('the frames to the server that the wire protocol lists, and their fields, are those of the schemas and of the types', async (t) => {
+  const table = WIRE.split('\n## Frames to the server\n')[1]!.split('\n#')[0]!
+  const frames = rowsOf(table).flatMap(([cell]) => [...cell!.matchAll(/`(\{ type: '([^']+)'.*?\})`/g)])
+    .map(([, text, type]) => [type!, shapeWritten(text!)] as const)
+  const [message, ...others] = frames
+  sameShape(t, message![1], { room: null, 'id?': null, data: null, 'traceparent?': null }, 'a message')
+  t.same(others.map(([type]) => type).sort(), Object.keys(CLIENT_FRAMES).sort())
+  for (const [type, written] of others) sameShape(t, written, schemaOf(CLIENT_FRAMES, type), type)
+  const types = [...documentOf('lib/protocol/frames.ts').matchAll(/interface \w+Command [^{]*\{\s+readonly type: ([^,\n]+)/g)]
+    .flatMap(([, words]) => [...words!.matchAll(/'(\w+)'/g)].map(([, word]) => word!))
+  t.same([...types].sort(), ['message', ...Object.keys(CLIENT_FRAMES)].sort())
+  const join = /The ack of a join has `(.+?)`/.exec(WIRE)![1]!
+  sameShape(t, shapeWritten(join), shapeOfSchema(SERVER_FRAMES.joined!.fields.data), 'the ack of a join')
+  const listed = WIRE.split('The ack of a join has ')[1]!.split('\n## ')[0]!.split('\n').filter((line) => /^- /.test(line))
+    .flatMap((line) => [...line.matchAll(/`(\w+)`(?:: | and )/g)].map(([, word]) => word!))
+  t.same(listed.filter((word) => !(`${word}?` in shapeWritten(join))), [], 'each item of the list is in it')
+})
+
+t.test('the frames from the server that the wire protocol lists, and their fields, are those of the schemas and of the types', async (t) => {
+  const table = WIRE.split('\n## Frames from the server\n\n')[1]!.split('\n\n')[0]!
+  const rows = table.split('\n').slice(2).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
+  const named = rows.flatMap(([cell, fields]) => cell!.split(', ').map((type) => [bare(type), fieldsOf(fields!)] as const))
+  const frames = named.filter(([type]) => type !== 'a declared event')
+  t.same(frames.map(([type]) => type).sort(), Object.keys(SERVER_FRAMES).sort())
+  for (const [type, written] of frames) sameShape(t, written, schemaOf(SERVER_FRAMES, type), type)
+  const source = documentOf('lib/protocol/server-frames.ts')
+  t.same([...source.matchAll(/readonly type: '(\w+)'/g)].map(([, type]) => type!).sort(), Object.keys(SERVER_FRAMES).sort())
+  const event = /interface EventFrame \{(.+?)\n\}/s.exec(source)![1]!
+  const fields = [...event.matchAll(/readonly (\w+\??):/g)].map(([, name]) => [name!, null] as const)
+  sameShape(t, named.find(([type]) => type === 'a declared event')![1],
+    Object.fromEntries([...fields, ['traceparent?', null]]), 'an event')
+})
+
+t.test('the URLs of the reference are the routes that the plugin registers', async (t) => {
+  const routes = new Set<string>()
+  const app = Fastify()
+  t.teardown(async () => { await app.close() })
+  const plain = (url: string): string => url.replace(/\?.*/, '').replace(/\/(?:<[^>]+>|:\w+|\*)$/, '/<>')
+    .replace(/^\/ws\/api\/.*/, '/ws/api/...')
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const each of [method].flat()) {
+      if (each !== 'HEAD' && each !== 'OPTIONS' && url.startsWith('/ws')) routes.add(`${each} ${plain(url)}`)
+    }
+  })
+  await app.register(realtime, {
+    jwt: { secret: 'x' },
+    stats: { token: 'scraper', actions: true },
+    api: { keys: [{ name: 'shop', key: 'k'.repeat(32), rooms: ['chat/*'], may: ['publish'] }] }
+  })
+  app.room(defineRoom('chat/:id', {}))
+  await app.ready()
+  const documented = rowsOf(documentOf('docs/reference/urls.md')).flatMap(([cell]) => {
+    let method = ''
+    return [...cell!.matchAll(/`(?:(GET|POST) )?(\/ws[^`]*)`/g)].map(([, word, url]) => {
+      method = word ?? method
+      return `${method} ${plain(url!)}`
+    })
+  })
+  const isApi = (route: string): boolean => route.endsWith('/ws/api/...')
+  t.ok([...routes].some(isApi) && documented.some(isApi), 'those of the server API have a page of their own')
+  const others = (all: Iterable<string>): string[] => [...new Set(all)].filter((each) => !isApi(each)).sort()
+  t.same(others(documented), others(routes))
+})
+
+t.test('the names that no room, message or event may have are those of the code', async (t) => {
+  const lines = documentOf('docs/reference/contracts.md').split('\n')
+  const words = (text: string): string[] => [...text.matchAll(/`([^`]+)`/g)].map(([, word]) => word!)
+  t.same(words(lines.find((line) => line.startsWith('- No message and no event has one of'))!), [...RESERVED_TYPES])
+  const urls = /one of our URLs \(([^)]+)\)/.exec(lines.join('\n'))![1]!
+  t.same(words(urls), [...RESERVED_SEGMENTS])
+})
+
+/** The names of what an interface of a file declares, without what it inherits. */
+function membersOf (path: string, name: string): string[] {
+  const file = ts.createSourceFile(path, documentOf(path), ts.ScriptTarget.Latest, true)
+  const found = file.statements.find((each): each is ts.InterfaceDeclaration =>
+    ts.isInterfaceDeclaration(each) && each.name.text === name)
+  return found!.members.map((member) => member.name!.getText())
+}
+
+t.test('the options of a room, and what a handler is given, are those of the types', async (t) => {
+  const page = documentOf('docs/reference/handlers.md')
+  const table = page.split('| option of `app.room` |')[1]!.split('\n\n')[0]!
+  const options = rowsOf(table).flatMap(([cell]) => [...cell!.matchAll(/`(\w+)/g)].map(([, word]) => word!))
+  t.same(options.sort(), [...membersOf('lib/types/room-options.ts', 'CommonRoomOptions'), 'on', 'presence'].sort())
+  const context = page.split('\n').find((line) => line.startsWith('A context holds '))!.split('. ')[0]!
+  const given = [...context.replaceAll(/\([^)]*\)/g, '').matchAll(/`(\w+)`/g)].map(([, word]) => word!)
+  t.same(given.sort(), ['RoomContext', 'MessageContext'].flatMap((name) => membersOf('lib/types/handlers.ts', name)).sort())
+  const methods = rowsOf(page.split('The `room` of a context has its `name`')[1]!.split('\nEverything else')[0]!)
+  t.same(methods.map(([call]) => /\w+/.exec(call!)![0]).sort(),
+    membersOf('lib/types/handlers.ts', 'RoomHandle').filter((name) => name !== 'name').sort())
 })
 
 t.test('each code that a client meets has one plain sentence for its user, and what to do that fits how it may come back', async (t) => {
