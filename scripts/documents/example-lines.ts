@@ -4,7 +4,7 @@ const ROOT = new URL('../../example/', import.meta.url)
 
 /** The examples with a folder and a command of their own. */
 export const EXAMPLES: ReadonlyArray<{ readonly folder: string, readonly command: string }> = [
-  { folder: 'smallest', command: 'npm run build && node example/smallest/app.js' },
+  { folder: 'smallest', command: 'npm run smallest' },
   { folder: 'chat', command: 'npm start' },
   { folder: 'support', command: 'npm run support' },
   { folder: 'ai', command: 'npm run assistant' },
@@ -18,7 +18,7 @@ export const EXAMPLES: ReadonlyArray<{ readonly folder: string, readonly command
   { folder: 'cluster', command: 'npm run cluster' },
   { folder: 'kafka', command: 'npm run bridge:kafka' },
   { folder: 'postgres', command: 'npm run bridge:postgres' },
-  { folder: 'python', command: 'python3 example/python/tail.py' }
+  { folder: 'python', command: 'npm run python' }
 ]
 
 type Side = 'server' | 'page' | 'style'
