@@ -39,13 +39,13 @@ export class DayNode {
     await exited
   }
 
-  /** The samples of a metric that match, added up; `undefined` where the node does not answer. */
+  /** The samples of a metric that match, added up; `undefined` where the node does not answer, or refuses to. */
   async metric (name: string, labels = ''): Promise<number | undefined> {
     const answer = await fetch(`${this.url}/ws/stats?format=prometheus`, {
       headers: { authorization: 'Bearer a-token-for-the-day' },
       signal: AbortSignal.timeout(5_000)
     }).catch(() => undefined)
-    if (answer === undefined) return undefined
+    if (answer?.ok !== true) return undefined
     const found = (await answer.text()).split('\n')
       .filter((line) => line.startsWith(name) && /[ {]/.test(line[name.length]!) && line.includes(labels))
     return found.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)

@@ -35,7 +35,10 @@ if (url !== undefined) {
     while (performance.now() < until) { /** What an application should not do. */ }
     return {}
   })
-  closeWithGrace({ delay: 10_000 }, async () => { await app.close() })
+  closeWithGrace({ delay: 10_000 }, async () => {
+    await app.rooms.drain()
+    await app.close()
+  })
   await app.listen({ port: 0, host: '127.0.0.1' })
   process.send?.({ port: (app.server.address() as { port: number }).port })
 }

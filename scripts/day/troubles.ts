@@ -17,8 +17,21 @@ export interface Trouble {
 const above = async (node: DayNode, most: number, name: string, labels = ''): Promise<boolean> =>
   (await node.metric(name, labels) ?? 0) > most
 
-/** In this order: the last ones take nodes away. */
+/** In this order: the last ones take nodes away, and a slow reader makes memory short as well. */
 export const TROUBLES: readonly Trouble[] = [
+  {
+    name: 'memory pressure',
+    async make ({ nodes: [one, two] }) {
+      for (let room = 10; room < 20; room++) {
+        await one.member('reader', String(room))
+        for (let each = 0; each < 3; each++) await two.post(`/say/${room}?bytes=20000`)
+      }
+    },
+    shows: /events forgotten before their time/,
+    query: 'rate(realtime_adapter_history_evicted_total[5m]) > 0',
+    holds: async ({ nodes: [one] }) => await above(one, 0, 'realtime_adapter_history_evicted_total'),
+    log: /^all of history\.bytes is used/
+  },
   {
     name: 'slow reader',
     async make ({ nodes: [one] }) {
@@ -58,19 +71,6 @@ export const TROUBLES: readonly Trouble[] = [
     query: 'rate(realtime_admissions_refused_total{code="room_full"}[5m]) > 0',
     holds: async ({ nodes: [one] }) => await above(one, 1, 'realtime_admissions_refused_total', 'code="room_full"'),
     log: /^80 % of capacity of the room is used/
-  },
-  {
-    name: 'memory pressure',
-    async make ({ nodes: [one, two] }) {
-      for (let room = 10; room < 20; room++) {
-        await one.member('reader', String(room))
-        for (let each = 0; each < 3; each++) await two.post(`/say/${room}?bytes=20000`)
-      }
-    },
-    shows: /events forgotten before their time/,
-    query: 'rate(realtime_adapter_history_evicted_total[5m]) > 0',
-    holds: async ({ nodes: [one] }) => await above(one, 0, 'realtime_adapter_history_evicted_total'),
-    log: /^all of history\.bytes is used/
   },
   {
     name: 'gap',
