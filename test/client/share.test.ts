@@ -1,4 +1,4 @@
-import type { Page } from 'playwright-core'
+import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
@@ -6,13 +6,27 @@ import { chat, start, statsOf, type Running } from '../helpers/net.js'
 
 const TABS = 10
 
-interface Tab { heard: string[], replies: number, errors: string[], state: string, user: string, shown: string[] }
+const skip = skipWithoutChromium()
+/** One for all tests: each has a context of its own, whose tabs know nothing of the others. */
+const browser = skip === false ? await launchChromium(t) : undefined
+
+interface Tab {
+  heard: string[]
+  replies: number
+  errors: string[]
+  state: string
+  user: string
+  shown: string[]
+  /** When the link was open, as `Date.now()`. */
+  opened: number[]
+}
 
 const PAGE = (options: string): string => `<!doctype html><script type="module">
   import { connect } from '/ws/client.js'
-  const tab = window.tab = { heard: [], replies: 0, errors: [], shown: [] }
+  const tab = window.tab = { heard: [], replies: 0, errors: [], shown: [], opened: [] }
   const client = window.client = connect('/ws', { ${options}, token: async () => await (await fetch('/token')).text() })
   client.on('error', ({ code, message }) => { tab.errors.push(code + ' ' + message) })
+  client.on('state', () => { if (client.state === 'open') tab.opened.push(Date.now()) })
   client.on('gap', () => { tab.errors.push('gap') })
   const room = window.room = client.join('chat/1', { last: 5 })
   room.on('said', ({ data }) => { tab.heard.push(data.text) })
@@ -43,19 +57,20 @@ const look = async (page: Page): Promise<Tab> => await page.evaluate(
   '({ ...window.tab, state: window.client.state, user: window.client.userId })'
 )
 
+async function openTab (context: BrowserContext, url: string): Promise<Page> {
+  const page = await context.newPage()
+  await page.goto(url)
+  await page.waitForFunction('window.client?.state === "open"')
+  await page.evaluate('window.room.joined')
+  return page
+}
+
 t.test(`in Chromium ${TABS} tabs share one link, and go on when the tab that holds it is gone, without a loss or a double`, {
-  skip: skipWithoutChromium()
+  skip
 }, async (t) => {
   const server = await app(t)
-  const browser = await launchChromium(t)
-  const context = await browser.newContext()
-  const open = async (): Promise<Page> => {
-    const page = await context.newPage()
-    await page.goto(server.url)
-    await page.waitForFunction('window.client?.state === "open"')
-    await page.evaluate('window.room.joined')
-    return page
-  }
+  const context = await browser!.newContext()
+  const open = async (): Promise<Page> => await openTab(context, server.url)
   const pages: Page[] = [await open()]
   await server.app.rooms.broadcast('chat/1', 'said', { text: 'before', by: 'server' })
   await server.app.rooms.broadcast('chat/1', 'score', { team: 'red', points: 1 })
@@ -106,12 +121,58 @@ t.test(`in Chromium ${TABS} tabs share one link, and go on when the tab that hol
   await until('nobody is connected', async () => (await statsOf(server.app)).connections.total === 0)
 })
 
-t.test('in Chromium a tab that shares a link is in the room into which the server has put the client', {
-  skip: skipWithoutChromium()
+t.test('in Chromium the tabs go on within a second when the one that holds their link has crashed, without a loss', {
+  skip
 }, async (t) => {
   const server = await app(t)
-  const browser = await launchChromium(t)
-  const context = await browser.newContext()
+  const context = await browser!.newContext()
+  t.teardown(async () => { await context.close() })
+  const leader = await openTab(context, server.url)
+  const others = [await openTab(context, server.url), await openTab(context, server.url)]
+  t.equal((await statsOf(server.app)).connections.total, 1, 'one connection for all')
+
+  let count = 0
+  const over = new AbortController()
+  const writing = (async () => {
+    while (!over.signal.aborted) {
+      await server.app.rooms.broadcast('chat/1', 'said', { text: `${++count}`, by: 'server' })
+      await new Promise((resolve) => { setTimeout(resolve, 5) })
+    }
+  })()
+  await until('some are heard', async () => (await look(others[0]!)).heard.length > 20)
+  const devtools = await context.newCDPSession(leader)
+  const crashed = new Promise((resolve) => { leader.once('crash', resolve) })
+  const crashedAt = Date.now()
+  // It has no answer, since nothing is left that could give one.
+  devtools.send('Page.crash').catch(() => undefined)
+  await Promise.all(others.map(async (page) => { await page.evaluate("window.say('in the break')") }))
+  await crashed
+  await until('the link has moved', async () => {
+    return (await Promise.all(others.map(look))).every(({ opened }) => opened.some((at) => at > crashedAt))
+  }, 5_000)
+  const moved = count
+  await until('more is heard', () => count > moved + 20)
+  over.abort()
+  await writing
+
+  const numbers = Array.from({ length: count }, (_, index) => `${index + 1}`)
+  for (const page of others) {
+    await until('all is heard', async () => (await look(page)).heard.includes(`${count}`))
+    const { heard, replies, errors, opened } = await look(page)
+    const took = opened.find((at) => at > crashedAt)! - crashedAt
+    t.ok(took < 1_000, `the link is back after ${took} ms`)
+    t.same(heard.filter((text) => /^\d+$/.test(text)), numbers)
+    t.same(heard.filter((text) => text === 'in the break').length, others.length, 'each message once')
+    t.same([replies, errors], [1, []])
+  }
+  t.equal((await statsOf(server.app)).connections.total, 1, 'one connection for all')
+})
+
+t.test('in Chromium a tab that shares a link is in the room into which the server has put the client', {
+  skip
+}, async (t) => {
+  const server = await app(t)
+  const context = await browser!.newContext()
   const pages = [await context.newPage(), await context.newPage()]
   for (const page of pages) {
     await page.goto(server.url)
