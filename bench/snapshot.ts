@@ -152,7 +152,7 @@ show('SNAPSHOT.md', `# A snapshot under a writer that never stops
 
 \`npm run bench:snapshot -- --rounds ${values.rounds} --seconds ${values.seconds} --write\`: ${sum} rounds in ${seconds.toFixed(0)} s, in Chromium (${browser.version()}).
 A writer stored and told ${newest.toLocaleString('en')} rows, one every ${EVERY} ms while the event loop was free: half of the pauses were
-below ${percentile(pauses, 0.5)!.toFixed(2)} ms, and 99 % below ${percentile(pauses, 0.99)!.toFixed(2)} ms. A page loads the newest ${SHOWN} rows by
+below ${percentile(pauses, 0.5)!.toFixed(2)} ms, 99 % below ${percentile(pauses, 0.99)!.toFixed(2)} ms, the longest was ${pauses.at(-1)!.toFixed(0)} ms. A page loads the newest ${SHOWN} rows by
 \`room.snapshot\`. In each round the page is loaded again, or the server clears the history of its room: then
 the page is told of a gap, and loads by itself up to 1 s later. At the end of a round, each row from the first that was loaded up to the newest
 has to be in its list, once and in order.

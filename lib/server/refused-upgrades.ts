@@ -7,6 +7,13 @@ const MEMORY = 10_000
 /** Refusals that are remembered: of as many addresses, and of as many single upgrades. */
 const MAX_REMEMBERED = 10_000
 
+/**
+ * In place of an origin: whatever page asks, and one whose origin is not known. That an origin was refused is told to a
+ * page of that origin, or of none that is known, and to no other: with a cookie, a foreign page has the credential of a
+ * page that may connect, and would end its client.
+ */
+const [ANY, UNKNOWN] = [' any', ' unknown']
+
 interface Told { readonly refusal: Refusal, readonly times: number }
 
 /** What distinguishes upgrades, as far as the request that asks for the verdict has it too. */
@@ -28,7 +35,10 @@ export class RefusedUpgrades {
   readonly #ofAddress = new ExpiringMap<Told>(MAX_REMEMBERED)
 
   /** Remembers the refusal of an upgrade whose credential was read. */
-  remember (asker: Asker, refusal: Refusal): void { add(this.#single, keyOf(asker, originOf(asker, refusal)), refusal) }
+  remember (asker: Asker, refusal: Refusal): void {
+    if (refusal.word === 'origin_refused') add(this.#single, keyOf(asker, asker.origin), refusal)
+    add(this.#single, keyOf(asker, refusal.word === 'origin_refused' ? UNKNOWN : ANY), refusal)
+  }
 
   /**
    * Remembers a refusal of the upgrade guard. It knows only the address, so whichever client of that address asks is
@@ -40,16 +50,11 @@ export class RefusedUpgrades {
   take (asker: Asker): Refusal | undefined {
     const single = this.#single.size === 0
       ? undefined
-      : remove(this.#single, keyOf(asker, asker.origin)) ?? remove(this.#single, keyOf(asker, ''))
+      : remove(this.#single, keyOf(asker, asker.origin === '' ? UNKNOWN : asker.origin)) ??
+        remove(this.#single, keyOf(asker, ANY))
     return single ?? remove(this.#ofAddress, asker.address)
   }
 }
-
-/**
- * A page whose origin was refused is told so, and no other: with a cookie, a foreign page has the credential of a page
- * that may connect, and would end its client.
- */
-function originOf ({ origin }: Asker, { word }: Refusal): string { return word === 'origin_refused' ? origin : '' }
 
 /** The key has the same length whatever a client sends. */
 function keyOf ({ address, credential, path }: Asker, origin: string): string {
