@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { LeaseStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
 import { ExpiringMap } from '../structures/expiring-map.js'
+import { Lately } from '../structures/lately.js'
 import { Rerun } from '../structures/rerun.js'
 import { inTurns } from '../structures/slices.js'
 import { after, every } from '../structures/timers.js'
@@ -36,11 +37,6 @@ const MAX_OWED = 10_000
 const OWED = 1_800_000
 /** Milliseconds until a failed release at the adapter is repeated: at first, and at most once it has failed often. */
 const AGAIN = { first: 250, most: 2_000 }
-/**
- * Milliseconds for which a lease that was given back is remembered: longer than it takes until another server has the
- * place of one that was lost with its last changes.
- */
-const RETURNED = 60_000
 /** Leases in one renewal: as many are gathered in one turn of the event loop. */
 const BATCH = 100
 
@@ -53,7 +49,7 @@ export class Leases {
   /** Leases that this node holds though its adapter could not be asked: others count them as soon as it is told. */
   readonly #untold = new ExpiringMap<HeldLease>(MAX_OWED)
   /** Leases given back lately, of which data without the last changes knows nothing. */
-  readonly #returned = new ExpiringMap<Lease>(MAX_OWED)
+  readonly #returned = new Lately<Lease>()
   /** Whether leases are kept as long as their node: else one that comes back so ends on its own, soon. */
   readonly #isKeptByNode: boolean
   #isTelling = false
@@ -87,12 +83,7 @@ export class Leases {
    */
   async restore (mayBeOlder = false): Promise<void> {
     this.#pay(MAX_OWED)
-    if (mayBeOlder) {
-      const now = performance.now()
-      void inTurns([...this.#returned.values(now)], BATCH, (lease) => {
-        if (this.#returned.get(nameOf(lease), now) === lease) this.#release(lease)
-      })
-    }
+    if (mayBeOlder) this.#returned.again((lease) => { this.#release(lease) })
     await this.#renewal.run()
   }
 
@@ -119,7 +110,7 @@ export class Leases {
    */
   async acquire (lease: HeldLease, limit: number): Promise<boolean> {
     this.#owed.delete(nameOf(lease))
-    this.#returned.delete(nameOf(lease))
+    this.#returned.forget(nameOf(lease))
     try {
       return await this.#store.acquire(lease.key, lease.holder, limit, LEASE, lease.fence)
     } catch (error) {
@@ -155,9 +146,7 @@ export class Leases {
 
   /** What another node holds by now is left to it: data without the last changes may still have it under this node. */
   #remember (lease: Lease): void {
-    if (!this.#isKeptByNode || lease.isMoved === true) return
-    const now = performance.now()
-    this.#returned.set(nameOf(lease), lease, now + RETURNED, now)
+    if (this.#isKeptByNode && lease.isMoved !== true) this.#returned.remember(nameOf(lease), lease)
   }
 
   /** Leases of one key on all nodes. */

@@ -1,11 +1,10 @@
 import { setImmediate } from 'node:timers/promises'
 import type { PresenceEntry, PresenceStore } from '../adapters/adapter.js'
 import { keyOf } from '../protocol/key.js'
-import { ExpiringMap } from '../structures/expiring-map.js'
+import { Lately } from '../structures/lately.js'
 import { OrderedMap } from '../structures/ordered-map.js'
 import { Rerun } from '../structures/rerun.js'
 import { ShardedMap } from '../structures/sharded-map.js'
-import { inTurns } from '../structures/slices.js'
 import { every } from '../structures/timers.js'
 
 export interface PresenceOptions {
@@ -29,12 +28,6 @@ const OWED = 1_800_000
 const AT_ONCE = 500
 
 /**
- * Milliseconds for which an entry that has ended is remembered: longer than it takes until another server has the
- * place of one that was lost with its last changes.
- */
-const ENDED = 60_000
-
-/**
  * Milliseconds within which the node to which a connection has moved renews its entry, where the store does not know
  * that it is that node's: entries with a short lease have no node there, and each node renews those as its own; and
  * data that is older than the move has the former node.
@@ -54,7 +47,7 @@ export class PresenceKeeper {
   readonly #entries = new ShardedMap<Placed>()
   readonly #owed = new OrderedMap<Ending>()
   /** Entries that ended lately, by their names: data without the last changes still shows them. */
-  readonly #ended = new ExpiringMap<Ending>(MAX_OWED)
+  readonly #ended = new Lately<Ending>()
   /** Whether entries are kept as long as their node: else one that comes back so ends on its own, soon. */
   readonly #isKeptByNode: boolean
   readonly #renewal = new Rerun(() => this.#renewAll())
@@ -104,11 +97,8 @@ export class PresenceKeeper {
    * either which node holds an entry by now, so that node gets the time to renew it.
    */
   async restore (): Promise<void> {
-    const now = performance.now()
-    void inTurns([...this.#ended.values(now)], AT_ONCE, (placed) => {
-      const isStillEnded = this.#ended.get(nameOf(placed.room, placed.entry), now) === placed
-      if (isStillEnded) this.#end(placed, Math.max(placed.endsAt, now + HANDED_OVER))
-    })
+    const renewed = performance.now() + HANDED_OVER
+    this.#ended.again((placed) => { this.#end(placed, Math.max(placed.endsAt, renewed)) })
     await this.renew()
   }
 
@@ -163,7 +153,7 @@ export class PresenceKeeper {
     const entry = given.fence === undefined ? this.fenced(given) : given
     this.#entries.set(nameOf(room, entry), { room, entry })
     this.#owed.delete(nameOf(room, entry))
-    this.#ended.delete(nameOf(room, entry))
+    this.#ended.forget(nameOf(room, entry))
     const joined = this.#store.join(room, entry, this.#options.lease)
     if (joined instanceof Promise) await joined
   }
@@ -256,9 +246,7 @@ export class PresenceKeeper {
 
   #remember (placed: Ending): void {
     const name = nameOf(placed.room, placed.entry)
-    if (!this.#isKeptByNode || this.#entries.has(name)) return
-    const now = performance.now()
-    this.#ended.set(name, placed, Math.max(placed.endsAt, now) + ENDED, now)
+    if (this.#isKeptByNode && !this.#entries.has(name)) this.#ended.remember(name, placed, placed.endsAt)
   }
 
   #endOwed (): void {

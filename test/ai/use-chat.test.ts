@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
 import { start, type Running } from '../helpers/net.js'
 import { declareChats, TOKENS, type Chats } from './app.js'
@@ -33,7 +33,7 @@ async function site (t: Test): Promise<Site> {
       })
     }
   })
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   const { url } = server
   return {
     chats: chats!,

@@ -65,6 +65,37 @@ async function openTab (context: BrowserContext, url: string): Promise<Page> {
   return page
 }
 
+/** Broadcasts numbers, one after another, until it is stopped. */
+class Writer {
+  count = 0
+  readonly #server: Running
+  readonly #isWriting: Promise<void>
+  #isOver = false
+
+  /** @param after runs behind each */
+  constructor (server: Running, after: () => Promise<unknown> = async () => undefined) {
+    this.#server = server
+    this.#isWriting = this.#write(after)
+  }
+
+  async #write (after: () => Promise<unknown>): Promise<void> {
+    while (!this.#isOver) {
+      await this.#server.app.rooms.broadcast('chat/1', 'said', { text: `${++this.count}`, by: 'server' })
+      await after()
+      await new Promise((resolve) => { setTimeout(resolve, 5) })
+    }
+  }
+
+  /** Writes some more. @returns all numbers that it has written, as texts */
+  async stop (): Promise<string[]> {
+    const moved = this.count
+    await until('more is heard', () => this.count > moved + 20)
+    this.#isOver = true
+    await this.#isWriting
+    return Array.from({ length: this.count }, (_, index) => `${index + 1}`)
+  }
+}
+
 t.test(`in Chromium ${TABS} tabs share one link, and go on when the tab that holds it is gone, without a loss or a double`, {
   skip
 }, async (t) => {
@@ -81,16 +112,8 @@ t.test(`in Chromium ${TABS} tabs share one link, and go on when the tab that hol
   for (const page of pages) t.match(await look(page), { heard: ['before'], shown: ['red1'], user: 'ada', errors: [] })
   t.equal((await statsOf(server.app)).connections.total, 1, 'one connection for all')
 
-  let count = 0
-  const over = new AbortController()
   const opened: number[] = []
-  const writing = (async () => {
-    while (!over.signal.aborted) {
-      await server.app.rooms.broadcast('chat/1', 'said', { text: `${++count}`, by: 'server' })
-      opened.push((await statsOf(server.app)).connections.total)
-      await new Promise((resolve) => { setTimeout(resolve, 5) })
-    }
-  })()
+  const writer = new Writer(server, async () => { opened.push((await statsOf(server.app)).connections.total) })
   const [leader, ...others] = pages
   const says = others.map(async (page, index) => {
     for (let n = 0; n < 5; n++) await page.evaluate(`window.say('of ${index}: ${n}')`)
@@ -101,14 +124,10 @@ t.test(`in Chromium ${TABS} tabs share one link, and go on when the tab that hol
   await until('the link has moved', async () => {
     return (await Promise.all(others.map(look))).every(({ state }) => state === 'open')
   })
-  const moved = count
-  await until('more is heard', () => count > moved + 20)
-  over.abort()
-  await writing
+  const numbers = await writer.stop()
 
-  const numbers = Array.from({ length: count }, (_, index) => `${index + 1}`)
   for (const page of others) {
-    await until('all is heard', async () => (await look(page)).heard.includes(`${count}`))
+    await until('all is heard', async () => (await look(page)).heard.includes(numbers.at(-1)!))
     const { heard, replies, errors } = await look(page)
     t.same(heard.filter((text) => /^\d+$/.test(text)), numbers)
     t.same(heard.filter((text) => text.startsWith('of ')).length, 5 * others.length, 'each message once')
@@ -131,14 +150,7 @@ t.test('in Chromium the tabs go on within a second when the one that holds their
   const others = [await openTab(context, server.url), await openTab(context, server.url)]
   t.equal((await statsOf(server.app)).connections.total, 1, 'one connection for all')
 
-  let count = 0
-  const over = new AbortController()
-  const writing = (async () => {
-    while (!over.signal.aborted) {
-      await server.app.rooms.broadcast('chat/1', 'said', { text: `${++count}`, by: 'server' })
-      await new Promise((resolve) => { setTimeout(resolve, 5) })
-    }
-  })()
+  const writer = new Writer(server)
   await until('some are heard', async () => (await look(others[0]!)).heard.length > 20)
   const devtools = await context.newCDPSession(leader)
   const crashed = new Promise((resolve) => { leader.once('crash', resolve) })
@@ -150,14 +162,10 @@ t.test('in Chromium the tabs go on within a second when the one that holds their
   await until('the link has moved', async () => {
     return (await Promise.all(others.map(look))).every(({ opened }) => opened.some((at) => at > crashedAt))
   }, 5_000)
-  const moved = count
-  await until('more is heard', () => count > moved + 20)
-  over.abort()
-  await writing
+  const numbers = await writer.stop()
 
-  const numbers = Array.from({ length: count }, (_, index) => `${index + 1}`)
   for (const page of others) {
-    await until('all is heard', async () => (await look(page)).heard.includes(`${count}`))
+    await until('all is heard', async () => (await look(page)).heard.includes(numbers.at(-1)!))
     const { heard, replies, errors, opened } = await look(page)
     const took = opened.find((at) => at > crashedAt)! - crashedAt
     t.ok(took < 1_000, `the link is back after ${took} ms`)

@@ -5,7 +5,7 @@ import t from 'tap'
 import { defineRoom } from '../../lib/index.js'
 import { VERSION } from '../../lib/version.js'
 import { builtGlobal, builtModule } from '../../scripts/build-client.mjs'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { chat, start } from '../helpers/net.js'
 
 const BUILT = new URL('../../lib/endpoint/client-script/built.ts', import.meta.url)
@@ -81,7 +81,7 @@ t.test('in Chromium one script tag is enough: the module, that of another origin
         const client = connect(far + '/ws', { ${token} })`)
     }
   })
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   for (const path of ['module', 'global', 'far']) {
     const tab = await browser.newPage()
     await tab.goto(`${url}/${path}`)

@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import { createPeer } from 'fastify-realtime/testing'
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
 
 const FOLDER = new URL('../../example/ai-sdk/', import.meta.url)
@@ -36,7 +36,7 @@ t.test('the page of the guide to the AI SDK', { skip: skipWithoutChromium() }, a
   })
   app.get('/main.js', async (_request, reply) => await reply.type('text/javascript').send(outputFiles[0]!.text))
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
-  const page = await (await (await launchChromium(t)).newContext()).newPage()
+  const page = await (await (await launchWindowless(t)).newContext()).newPage()
   page.on('pageerror', (error) => { t.fail(String(error)) })
   await page.goto(url)
 

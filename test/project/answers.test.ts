@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import realtime from 'fastify-realtime'
 import { connect, type Client } from 'fastify-realtime/client'
 import t, { type Test } from 'tap'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
 import { startExample, type Example } from '../helpers/example.js'
 import { freePort } from '../helpers/servers.js'
@@ -231,7 +231,7 @@ t.test('the whole app of the guide: an answer grows, is there after a kill and a
   const port = await freePort()
   const start = async (): Promise<Example> => await startExample(t, 'docs/answers/app.ts', { DATABASE, PORT: `${port}` })
   const killed = await start()
-  const page = await (await (await launchChromium(t)).newContext()).newPage()
+  const page = await (await (await launchWindowless(t)).newContext()).newPage()
   page.on('pageerror', (error) => { t.fail(String(error)) })
   await page.goto(killed.url)
   const ask = async (question: string): Promise<void> => {

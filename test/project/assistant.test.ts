@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { createPeer } from 'fastify-realtime/testing'
 import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
 import { startExample } from '../helpers/example.js'
 
@@ -36,7 +36,7 @@ async function grows (page: Page, by = 40): Promise<number> {
 
 t.test('the assistant in a browser', { skip: skipWithoutChromium() }, async (t) => {
   const { url, stop } = await startExample(t, 'ai')
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
 
   await t.test('goes on after a reload, and shows the same in a second tab and on a slow link', async (t) => {
     const { page, faults } = await open(browser, url)
@@ -112,7 +112,7 @@ t.test('the plain page of the guide: an answer grows, is still there after a rel
   skip: skipWithoutChromium()
 }, async (t) => {
   const { url } = await startExample(t, 'ai/plain.ts')
-  const page = await (await (await launchChromium(t)).newContext()).newPage()
+  const page = await (await (await launchWindowless(t)).newContext()).newPage()
   page.on('pageerror', (error) => { t.fail(String(error)) })
   await page.goto(url)
   await page.getByLabel('Question').fill('What is a reliable stream?')
@@ -144,7 +144,7 @@ t.test('the plain page of the guide offers Stop before the first word of an answ
     return await reply.type('text/html').send(readFileSync(new URL('../../example/ai/plain.html', import.meta.url), 'utf8'))
   })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
-  const page = await (await (await launchChromium(t)).newContext()).newPage()
+  const page = await (await (await launchWindowless(t)).newContext()).newPage()
   page.on('pageerror', (error) => { t.fail(String(error)) })
   await page.goto(url)
   const room = `assistant/${await page.evaluate('localStorage.chat') as string}`

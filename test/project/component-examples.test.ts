@@ -1,11 +1,11 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
 import { startExample } from '../helpers/example.js'
 
 t.test('the chats of React and Vue in a browser', { skip: skipWithoutChromium() }, async (t) => {
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   for (const name of ['react', 'vue']) {
     await t.test(`two pages of example/${name} exchange messages, and each shows who is there and who types`, async (t) => {
       const { url, stop } = await startExample(t, name)

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { run } from '../../scripts/matrix/run.js'
 import { ROOT } from '../../scripts/matrix/tarball.js'
 import { openMessages } from '../../example/support/database.js'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { blocksOf, PAGES } from '../helpers/documents.js'
 import { startProgram, type Example } from '../helpers/example.js'
 
@@ -78,7 +78,7 @@ t.test('who is killed while it writes locks nobody out of the database, and what
 })
 
 t.test('the app of the README, and the support chat of the tutorial', { skip: skipWithoutChromium() }, async (t) => {
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   const directory = await mkdtemp(join(tmpdir(), 'support-'))
   t.teardown(async () => { await rm(directory, { recursive: true }) })
   const variables = (name: string): Record<string, string> =>

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { startExample } from '../helpers/example.js'
 
 const TRANSPORTS = ['websocket', 'sse', 'polling'] as const
@@ -177,7 +177,7 @@ async function drop (page: Page): Promise<() => Promise<void>> {
 
 t.test('the example in a browser', { skip: skipWithoutChromium() }, async (t) => {
   const { url, stop } = await startExample(t, 'chat')
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   const ada = await enter(browser, url, 'Ada')
   const bob = await enter(browser, url, 'Bob')
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
 import { startExample } from '../helpers/example.js'
 
@@ -23,7 +23,7 @@ async function fitsPhone (t: Test, page: Page): Promise<void> {
 }
 
 t.test('the small examples in a browser', { skip: skipWithoutChromium() }, async (t) => {
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   const [notifications, dashboard, cursors] = await Promise.all([
     startExample(t, 'notifications'), startExample(t, 'dashboard'), startExample(t, 'cursors')
   ])

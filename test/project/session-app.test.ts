@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { startProgram } from '../helpers/example.js'
 
 /** The app and the page of docs/guides/cookies-and-sessions.md, as they stand there. */
@@ -54,7 +54,7 @@ t.test('the routes of the app with sessions ask for the session of the link, and
 })
 
 t.test('the page with sessions, in a browser', { skip: skipWithoutChromium() }, async (t) => {
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
 
   await t.test('a logout leads all tabs of its session to the login, and no other session', async (t) => {
     const { url } = await startProgram(t, APP)

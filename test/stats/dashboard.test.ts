@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
 import { createPeer } from '../../lib/testing/index.js'
 import { builtPage } from '../../scripts/build-page.mjs'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/servers.js'
 
 const chat = defineRoom('chat/:id', { events: { said: Type.Object({ text: Type.String() }) } })
@@ -137,7 +137,7 @@ async function fits (page: Page): Promise<unknown> {
 }
 
 t.test('in a browser', { skip: skipWithoutChromium() }, async (t) => {
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   const errors: string[] = []
   const openPage = async (url: string, width = 390, session?: string): Promise<Page> => {
     const context = await browser.newContext({ viewport: { width, height: 844 }, reducedMotion: 'reduce' })

@@ -6,7 +6,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import realtime, { defineRoom } from '../../lib/index.js'
 import { createPeer } from '../../lib/testing/index.js'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 
 const chat = defineRoom('chat/:id', { events: { said: Type.Object({ text: Type.String() }) } })
 
@@ -150,7 +150,7 @@ t.test('the page fits and has its names at every width, in light and in dark, wh
   timeout: 240_000
 }, async (t) => {
   const url = await serve(t)
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   if (SCREENSHOTS !== undefined) mkdirSync(SCREENSHOTS, { recursive: true })
   const context = await browser.newContext({ reducedMotion: 'reduce' })
   await context.addInitScript("sessionStorage.setItem('realtime-token', 'scrape-me')")
@@ -187,7 +187,7 @@ t.test('the page fits and has its names at every width, in light and in dark, wh
 
 t.test('in a long list and in a large room nobody gets lost', { skip: skipWithoutChromium() }, async (t) => {
   const url = await serve(t)
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   const context = await browser.newContext({ reducedMotion: 'reduce', viewport: { width: 1_280, height: 800 } })
   await context.addInitScript("sessionStorage.setItem('realtime-token', 'scrape-me')")
   const page = await context.newPage()

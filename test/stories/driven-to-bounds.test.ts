@@ -35,6 +35,7 @@ import { Walk } from '../../lib/rooms/walk.js'
 import { Cluster } from '../../lib/stats/cluster.js'
 import { ExpiringMap } from '../../lib/structures/expiring-map.js'
 import { KeyedQueue } from '../../lib/structures/keyed-queue.js'
+import { Lately } from '../../lib/structures/lately.js'
 import { FakeLink, newCounters } from '../connection/fakes.js'
 import { sizeOf } from '../helpers/private-fields.js'
 import { ELSEWHERE, UNDRIVEN } from './bounds.js'
@@ -50,7 +51,6 @@ interface Case {
 }
 
 const away = async (): Promise<never> => { throw new Error('the broker is away') }
-const done = async (): Promise<undefined> => undefined
 
 const CASES: readonly Case[] = [
   {
@@ -186,41 +186,13 @@ const CASES: readonly Case[] = [
     }
   },
   {
-    what: 'leases given back lately',
+    what: 'what was given back lately',
     row: 'leases and presence entries given back lately',
     bound: 10_000,
     drive: async () => {
-      const leases = new Leases(
-        { acquire: async () => true, renew: away, release: done, count: async () => 0, renewal: () => 600_000 },
-        { whenUnavailable: 'admit', held: () => [], onError: () => undefined }
-      )
-      for (let index = 0; index < 15_000; index++) {
-        leases.giveBack({ key: `user ${index}`, holder: `c${index}`, fence: index + 1 })
-        if (index % 1_000 === 0) await new Promise(setImmediate)
-      }
-      await new Promise(setImmediate)
-      return sizeOf(leases, '#returned')
-    }
-  },
-  {
-    what: 'presence entries that have ended lately',
-    row: 'leases and presence entries given back lately',
-    bound: 10_000,
-    drive: async () => {
-      const keeper = new PresenceKeeper(
-        { join: done, leave: done, snapshot: away, sweep: done, renewal: () => 600_000 },
-        { grace: 0, lease: 60_000 },
-        () => [],
-        () => undefined
-      )
-      for (let index = 0; index < 15_000; index++) {
-        const entry = { userId: 'ada', connection: `c${index}` }
-        await keeper.join('room', entry)
-        keeper.leave('room', entry, true)
-        if (index % 1_000 === 0) await new Promise(setImmediate)
-      }
-      await new Promise(setImmediate)
-      return sizeOf(keeper, '#ended')
+      const lately = new Lately<number>()
+      for (let index = 0; index < 15_000; index++) lately.remember(`lease ${index}`, index)
+      return sizeOf(lately, '#told')
     }
   },
   {

@@ -7,7 +7,7 @@ import vue from '@vitejs/plugin-vue'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { build, createServer, preview, type InlineConfig } from 'vite'
-import { launchChromium, skipWithoutChromium } from '../helpers/chromium.js'
+import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 import { until } from '../helpers/client.js'
 import { start, statsOf, type Running } from '../helpers/net.js'
 import { declareBoard, type Counts } from './rooms.js'
@@ -102,7 +102,7 @@ async function open (browser: Browser, address: AddressInfo): Promise<{ page: Pa
 const statusOf = async (page: Page): Promise<string | null> => await page.locator('#status').textContent()
 
 t.test('components in a browser, by Vite', { skip: skipWithoutChromium() }, async (t) => {
-  const browser = await launchChromium(t)
+  const browser = await launchWindowless(t)
   for (const variant of VARIANTS) {
     const dev = `${variant.title} in development: one join and one connection, hydrated in silence, and code is replaced under them`
     await t.test(dev, async (t) => {

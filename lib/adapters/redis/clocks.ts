@@ -4,7 +4,7 @@ import { ServerClock } from './clock.js'
 export interface ServerClocksOptions {
   /** Returns the shard that keeps a key; '' for a single server. */
   readonly shardOf: (key: string) => string
-  /** Asks the shard of a key for its time, `[seconds, microseconds]`; it rejects as any other command does. */
+  /** Asks the shard of a key for its time, `[seconds, microseconds]`; it rejects as every command does. */
   readonly ask: (key: string) => Promise<unknown>
 }
 
