@@ -287,6 +287,15 @@ export async function startNatsCluster (t: Teardown): Promise<Server[]> {
       30_000
     )
   }
+  // The leader may not know all of its peers yet.
+  const request = async (what: string, body: string): Promise<boolean> => await answers(
+    servers[0]!.port,
+    `CONNECT {"verbose":false}\r\nSUB answer 1\r\nPUB $JS.API.STREAM.${what}.probe answer ${body.length}\r\n${body}\r\n`,
+    /"(config|success)":|not found/
+  )
+  const probe = JSON.stringify({ name: 'probe', subjects: ['probe'], num_replicas: 3 })
+  await until('the cluster places a stream on all three', async () => await request('CREATE', probe), 30_000)
+  await until('the stream is gone', async () => await request('DELETE', ''), 30_000)
   return servers
 }
 

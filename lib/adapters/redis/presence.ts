@@ -23,10 +23,15 @@ interface Heard {
   seen: number
 }
 
+/** When something expires in a room, by `performance.now()`: the next, and the last that is known of. */
+interface Due { readonly next: number, readonly last: number }
+
 /** Entries of one room in one renewal, and rooms that are swept at a time. */
 const BATCH = 200
 /** Rooms in which something expires; beyond them, the oldest are found by the next check of their positions. */
 const MAX_DUE = 100_000
+/** Milliseconds after a sweep of a room at which what expires there before the last is looked for. */
+const BETWEEN = 1_000
 /** Rooms that one sweep examines because something has expired there. */
 const MAX_SWEPT = 2_000
 /** Rooms that one sweep examines although nothing is known to expire there. */
@@ -44,7 +49,7 @@ export class RedisPresence implements PresenceStore {
    * Rooms in which something expires, with or without members, and when, by `performance.now()`. No other node may be
    * there to see it.
    */
-  readonly #due = new OrderedMap<number>()
+  readonly #due = new OrderedMap<Due>()
   /** The longest lease asked for. */
   #lease = 0
   /** The leases of what lives as long as its node: that of this node's presence, and that of its contract. */
@@ -88,7 +93,9 @@ export class RedisPresence implements PresenceStore {
 
   /** Tells that something in the room has expired, or soon will. */
   look (room: string, wait: number): void {
-    this.#due.set(room, Math.min(this.#due.get(room) ?? Number.POSITIVE_INFINITY, performance.now() + wait))
+    const at = performance.now() + wait
+    const { next = at, last = at } = this.#due.get(room) ?? {}
+    this.#due.set(room, { next: Math.min(next, at), last: Math.max(last, at) })
     if (this.#due.size > MAX_DUE) this.#due.shift()
   }
 
@@ -207,12 +214,16 @@ export class RedisPresence implements PresenceStore {
     const stamp = this.#stamps.get(name)
     const held = this.#rooms.get(room)
     if (held?.delete(connection) === true && held.size === 0) this.#rooms.delete(room)
-    if (grace > 0) this.look(room, grace)
-    await this.#link.script(
-      PRESENCE_LEAVE,
-      this.#keys.presence(room),
-      [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId), stamp, fence ?? '']
-    )
+    try {
+      await this.#link.script(
+        PRESENCE_LEAVE,
+        this.#keys.presence(room),
+        [this.#link.run, Math.ceil(grace), this.#nodes.id, keyOf(connection), keyOf(userId), stamp, fence ?? '']
+      )
+    } finally {
+      // From the answer on, since a sweep before the entry has ended would be the last that looks for it.
+      if (grace > 0) this.look(room, grace)
+    }
     this.#stamps.forget(name, stamp, fence)
   }
 
@@ -275,12 +286,12 @@ export class RedisPresence implements PresenceStore {
     const now = performance.now()
     if (!this.#link.isUp || now < this.#heldUntil) return
     const due = this.#round.next(MAX_LOOKED)
-    for (const [room, at] of this.#due) {
-      if (at > now) continue
+    for (const [room, { next }] of this.#due) {
+      if (next > now) continue
       due.push(room)
       if (due.length >= MAX_SWEPT) break
     }
-    for (const room of due) this.#due.delete(room)
+    for (const room of due) this.#swept(room, now)
     try {
       await this.#sweep([...new Set(due)], '')
     } catch (error) {
@@ -288,6 +299,15 @@ export class RedisPresence implements PresenceStore {
       throw error
     }
     await this.#burial.run(this.#leases)
+  }
+
+  /** Notes that a room is swept: what expires there later still has to be. */
+  #swept (room: string, now: number): void {
+    const known = this.#due.get(room)
+    if (known === undefined) return
+    const { last } = known
+    if (last > now) this.#due.set(room, { next: Math.min(last, now + BETWEEN), last })
+    else this.#due.delete(room)
   }
 
   async #sweepAll (dead: string): Promise<void> {

@@ -1,0 +1,77 @@
+import t, { type Test } from 'tap'
+import type { Unread } from '../../../lib/adapters/broker/unread.js'
+import { Nodes } from '../../../lib/adapters/broker/nodes.js'
+import { Keys } from '../../../lib/adapters/redis/keys.js'
+import type { RedisLink } from '../../../lib/adapters/redis/link.js'
+import { RedisPresence } from '../../../lib/adapters/redis/presence.js'
+
+/** Presence whose server answers a leave when it is told to, by a clock that is told as well. */
+function make (test: Test): {
+  presence: RedisPresence
+  answer: () => Promise<void>
+  swept: () => Promise<string[]>
+  at: (ms: number) => void
+} {
+  const waiting: Array<() => void> = []
+  const swept: string[] = []
+  const link = {
+    isUp: true,
+    run: '',
+    script: async () => { await new Promise<void>((resolve) => { waiting.push(resolve) }) },
+    many: async (_script: unknown, _args: unknown, items: ReadonlyArray<{ keys: readonly string[] }>) => {
+      swept.push(...items.map(({ keys }) => keys[0]!))
+      return [[items, items.map(() => '0')]]
+    }
+  } as unknown as RedisLink
+  const nodes = new Nodes({ node: 'a', beat: async () => ({ now: 0, before: 0, others: [] }), hold: async () => undefined })
+  const presence = new RedisPresence(link, new Keys(''), {} as Unread, nodes)
+  const real = performance.now
+  test.teardown(() => { performance.now = real })
+  let now = real.call(performance)
+  const begin = now
+  performance.now = () => now
+  return {
+    presence,
+    at: (ms) => { now = begin + ms },
+    answer: async () => {
+      for (const resolve of waiting.splice(0)) resolve()
+      await new Promise(setImmediate)
+    },
+    swept: async () => {
+      swept.length = 0
+      await presence.sweep()
+      return [...swept]
+    }
+  }
+}
+
+const ann = { userId: 'ann', connection: 'c1' }
+
+t.test('a room is swept when a leave ends that its server has heard of late', async (t) => {
+  const { presence, at, answer, swept } = make(t)
+  const leaving = presence.leave('chat/1', ann, 50)
+  at(60)
+  await swept()
+  at(100)
+  await answer()
+  await leaving
+  at(149)
+  t.same(await swept(), [])
+  at(150)
+  t.equal((await swept()).length, 1)
+  at(1_000)
+  t.same(await swept(), [], 'once')
+})
+
+t.test('a room in which one leave ends sooner than another is swept for both', async (t) => {
+  const { presence, at, answer, swept } = make(t)
+  for (const [connection, grace] of [['c1', 50], ['c2', 9_000], ['c3', 2_000]] as const) {
+    const leaving = presence.leave('chat/1', { userId: connection, connection }, grace)
+    await answer()
+    await leaving
+  }
+  for (const [ms, count] of [[60, 1], [900, 0], [2_000, 1], [2_100, 0], [9_000, 1], [20_000, 0]] as const) {
+    at(ms)
+    t.equal((await swept()).length, count, `${ms} ms`)
+  }
+})
