@@ -12,7 +12,7 @@ const SHOWN = 5
  * @returns paths from there
  */
 export function localChanges (root = ROOT): string[] {
-  const question = ['status', '--porcelain', '--untracked-files=all', '--', '.', ':!bench/*.md']
+  const question = ['status', '--porcelain', '--untracked-files=all', '--', '.', ':!bench/*.md', ':!bench/*.json']
   const status = execFileSync('git', question, { cwd: root, encoding: 'utf8' })
   return status.split('\n').filter((line) => line !== '').map((line) => line.slice(3))
 }

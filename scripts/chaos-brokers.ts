@@ -105,8 +105,7 @@ const turns = Array.from({ length: runs }, (_, n) => {
 }).flat()
 
 /** Of what was told by now: a run that is ended before its time keeps what it had. */
-function write (told: Run): void {
-  results.add(told)
+function write (): void {
   const all = results.all
   const inapplicable = ADAPTERS.flatMap((adapter) => FAULTS.flatMap((fault) => {
     const reason = fault.notFor?.(adapter)
@@ -148,13 +147,17 @@ async function work (): Promise<void> {
   for (let next = turns.shift(); next !== undefined; next = turns.shift()) {
     const told = await run(next.adapter, next.fault, next.own)
     done.push(told)
-    if (values.write) write(told)
+    if (!values.write) continue
+    results.add(told)
+    write()
   }
 }
 
 const began = performance.now()
 await Promise.all(Array.from({ length: jobs }, work))
 const minutes = (performance.now() - began) / 60_000
+// Also where nothing was due: the state of lib may be another one than when the table was written.
+if (values.write) write()
 console.log(`\n${table(done, left, lib).join('\n')}`)
 console.log(`\n${done.length} runs in ${minutes.toFixed(1)} minutes, ${broken} of them broke a promise`)
 process.exit(broken === 0 ? 0 : 1)

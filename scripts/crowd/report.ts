@@ -41,13 +41,19 @@ and a lobby, some of which speak, all of it on one machine with its load generat
 ${describeMachine().join('  \n')}  
 Load average over five minutes, with all that ran beside: ${one(loadavg()[1]!)}
 
+## Answers
+
 Answers through HAProxy, as the page asks for them; milliseconds. The CPU is that of one node, above what it uses anyway.
 
 ${table(['answer', 'median', 'longest', 'bytes', 'CPU'], answered)}
 
+## In the browser
+
 Until the page shows it, in Chromium; milliseconds.
 
 ${table(['what', 'ms'], seen)}
+
+## The nodes
 
 The nodes, each. The event loop's delay holds what the machine does beside.
 

@@ -1,6 +1,8 @@
 import { gzipSync } from 'node:zlib'
 import { fileURLToPath } from 'node:url'
 import { build, type Plugin } from 'esbuild'
+import { CLIENT_MODULE } from '../../lib/endpoint/client-script/built.js'
+import { builtGlobal } from '../build-client.mjs'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const CORE = 'export * from "./lib/client/core.ts"\n'
@@ -25,7 +27,7 @@ export const OPTIONS: Readonly<Record<string, string>> = {
   share: 'share'
 }
 
-/** What both pages do. */
+/** What the pages do. */
 const USE = `
   room.on('added', ({ data }) => { console.log(data.text) })
   void room.send('add', { text: 'x', tags: [] })
@@ -36,6 +38,13 @@ export const PAGES = {
     import { board } from './example/readme/light-rooms.ts'
     const room = connect('/ws').join(board.at({ id: '1' }))
     ${USE}
+  `,
+  typebox: `
+    import { connect } from './lib/client/index.ts'
+    import { game } from './example/readme/rooms.ts'
+    const room = connect('/ws').join(game.at({ id: '1' }))
+    room.on('moved', ({ data }) => { console.log(data.from) })
+    void room.send('move', { from: 1, to: 2 })
   `,
   types: `
     import { connect } from './lib/client/index.ts'
@@ -69,10 +78,15 @@ function without (file: string): Plugin {
   }
 }
 
-/** Measures a module of a page; a bundler loads by itself what is imported when it is needed. */
-export async function sizeOf (contents: string, missing?: string): Promise<Measured> {
+/**
+ * Measures a module of a page; a bundler loads by itself what is imported when it is needed.
+ *
+ * @param resolveDir folder from which the module imports
+ * @param missing end of the path of a file that is left out
+ */
+export async function sizeOf (contents: string, resolveDir = ROOT, missing?: string): Promise<Measured> {
   const { outputFiles, metafile } = await build({
-    stdin: { contents, resolveDir: ROOT, loader: 'ts' },
+    stdin: { contents, resolveDir, loader: 'ts' },
     absWorkingDir: ROOT,
     bundle: true,
     splitting: true,
@@ -103,7 +117,10 @@ export async function sizeOf (contents: string, missing?: string): Promise<Measu
   }
 }
 
-/** The core, what each option adds to it, the whole client, and what the hooks add to that. */
+/**
+ * The core, what each option adds to it, the whole client, what the hooks add to that, pages of a bundler, and the
+ * files that a page takes without one.
+ */
 export async function clientSizes (): Promise<Record<string, Measured>> {
   const core = await sizeOf(CORE)
   const whole = await sizeOf(WHOLE)
@@ -117,6 +134,9 @@ export async function clientSizes (): Promise<Record<string, Measured>> {
     sizes[name] = { size: size - whole.size, files }
   }
   for (const [name, page] of Object.entries(PAGES)) sizes[name] = await sizeOf(page)
+  for (const [name, text] of [['/ws/client.js', CLIENT_MODULE], ['client.global.js', await builtGlobal()]] as const) {
+    sizes[name] = { size: gzipSync(text, { level: 9 }).length, files: [] }
+  }
   return sizes
 }
 
@@ -124,7 +144,10 @@ export async function clientSizes (): Promise<Record<string, Measured>> {
 export async function costsOfCore (): Promise<Array<readonly [file: string, bytes: number]>> {
   const { size, files } = await sizeOf(CORE)
   const own = files.filter((file) => file !== '<stdin>' && !/\/(core|client)\.ts$/.test(file))
-  const costs = await Promise.all(own.map(async (file) => [file, size - (await sizeOf(CORE, file)).size] as const))
+  const costs = await Promise.all(own.map(async (file) => {
+    const { size: left } = await sizeOf(CORE, ROOT, file)
+    return [file, size - left] as const
+  }))
   return costs.filter(([, bytes]) => bytes > 10).sort(([, a], [, b]) => b - a)
 }
 
@@ -132,7 +155,10 @@ const row = (...cells: ReadonlyArray<string | number>): string => `| ${cells.joi
 
 /** bench/SIZES.md: what a page loads, in the form from which documents take their figures. */
 export async function sizesDocument (): Promise<string> {
-  const { core, whole, react, vue, builders, types, ...options } = await clientSizes()
+  const {
+    core, whole, react, vue, builders, types, typebox, '/ws/client.js': module, 'client.global.js': global, ...options
+  } = await clientSizes()
+  const wholeRow = ([name, { size }]: [string, Measured]): string => row(name, size, (size / 1_000).toFixed(1))
   return [
     '# What a page loads',
     '',
@@ -143,8 +169,17 @@ export async function sizesDocument (): Promise<string> {
     '',
     row('what', 'bytes', 'kB'),
     row('---', '---', '---'),
-    ...Object.entries({ core, whole, builders, types })
-      .map(([name, each]) => row(name, each!.size, (each!.size / 1_000).toFixed(1))),
+    ...Object.entries({ core: core!, whole: whole!, builders: builders!, types: types!, typebox: typebox! })
+      .map(wholeRow),
+    '',
+    '`builders`, `types` and `typebox` are pages with the client and a contract: of the light builders, of its types',
+    'alone, of TypeBox.',
+    '',
+    '## Without a bundler',
+    '',
+    row('what', 'bytes', 'kB'),
+    row('---', '---', '---'),
+    ...Object.entries({ '`GET /ws/client.js`': module!, '`dist/client.global.js`': global! }).map(wholeRow),
     '',
     '## Added to the core',
     '',
@@ -157,6 +192,12 @@ export async function sizesDocument (): Promise<string> {
     row('what', 'bytes'),
     row('---', '---'),
     ...Object.entries({ react, vue }).map(([name, each]) => row(`\`/${name}\``, each!.size)),
+    '',
+    '## Added to a page by a contract',
+    '',
+    row('what', 'bytes', 'kB'),
+    row('---', '---', '---'),
+    wholeRow(['TypeBox', { size: typebox!.size - types!.size, files: [] }]),
     '',
     '## Files of the core',
     '',

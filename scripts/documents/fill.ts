@@ -19,6 +19,7 @@ const TABLES: Readonly<Record<string, () => string>> = {
   'options of send': () => clientTable('SendOptions'),
   'options of the core': () => sizesTable('Added to the core'),
   hooks: () => sizesTable('Added to the client'),
+  'without a bundler': () => sizesTable('Without a bundler'),
   'files of the core': () => sizesTable('Files of the core')
 }
 

@@ -5,7 +5,8 @@ import { clientSizes, OPTIONS, sizesDocument } from '../../scripts/documents/cli
 /**
  * Bytes of ES modules, minified and gzipped, that a page loads: with the core, what each option adds to it; with the
  * whole client, what the hooks of React and the composables of Vue, all of them, add to it; a page with the client and
- * a contract of light builders, which is that of docs/reference/schemas.md, and one with the types of that alone.
+ * a contract of light builders, which is that of docs/reference/schemas.md, one with the types of that alone, and one
+ * with a contract of TypeBox; and the two files for pages without a bundler.
  */
 const MOST: Readonly<Record<string, number>> = {
   core: 6_200,
@@ -28,7 +29,10 @@ const MOST: Readonly<Record<string, number>> = {
   react: 1_500,
   vue: 1_500,
   builders: 12_225,
-  types: 11_425
+  types: 11_425,
+  typebox: 24_500,
+  '/ws/client.js': 13_560,
+  'client.global.js': 13_720
 }
 const sizes = await clientSizes()
 

@@ -1,5 +1,5 @@
 import { connect, createServer, type AddressInfo } from 'node:net'
-import type { Test } from 'tap'
+import type { Teardown } from './servers.js'
 
 export interface Way {
   readonly port: number
@@ -13,7 +13,7 @@ export interface Way {
  *
  * @param buffers bytes of each connection that it takes before it reads no more
  */
-export async function narrowWay (t: Test, target: number, buffers: number, rate = Infinity): Promise<Way> {
+export async function narrowWay (t: Teardown, target: number, buffers: number, rate = Infinity): Promise<Way> {
   const state = { port: 0, rate, held: 0 }
   const server = createServer((down) => {
     const up = connect(target, '127.0.0.1')

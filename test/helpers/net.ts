@@ -6,6 +6,7 @@ import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
+import type { Teardown } from './servers.js'
 import { sseParser } from './sse-parser.js'
 import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
 import { FrameQueue, type Frame } from '../../lib/testing/frame-queue.js'
@@ -56,7 +57,10 @@ export interface StartOptions extends RealtimeOptions {
 }
 
 /** An app on a free port, closed by the test. */
-export async function start (t: Test, { fastify, declare, before, ...options }: StartOptions = {}): Promise<Running> {
+export async function start (
+  t: Teardown,
+  { fastify, declare, before, ...options }: StartOptions = {}
+): Promise<Running> {
   const loud: object[] = []
   const lines: string[] = []
   const refused = new Set<string>()
