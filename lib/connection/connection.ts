@@ -132,7 +132,7 @@ export class Connection<H extends Named = Named> implements LinkEvents {
   get bytesOut (): number { return this.#bytesOut + (this.#outbox?.written ?? 0) }
   /** Bytes that waited for it when it ended. */
   get lag (): number { return this.#outbox?.left ?? 0 }
-  /** Round trip of the last heartbeat in milliseconds. */
+  /** Milliseconds from the last heartbeat that was answered to its answer. */
   get latency (): number | undefined { return this.beat.latency }
   get isReady (): boolean { return this.#outbox?.isReady ?? false }
   get isLagging (): boolean { return this.#outbox?.isLagging ?? false }
@@ -340,15 +340,16 @@ export class Connection<H extends Named = Named> implements LinkEvents {
     return true
   }
 
-  pong (payload: string): void {
-    this.alive()
-    if (payload === PACE) {
+  pong (payload: string, now = performance.now()): void {
+    this.alive(now)
+    if (payload === '') this.beat.answered(now)
+    else if (payload === PACE) {
       this.beat.lagsSince = 0
-      this.#outbox?.taken(performance.now())
+      this.#outbox?.taken(now)
     } else if (payload === LATE) {
       // It has read a mark, however late.
       this.beat.lagsSince = 0
-      this.#outbox?.late(performance.now())
+      this.#outbox?.late(now)
     } else this.#pings?.answered(payload)
   }
 

@@ -113,14 +113,14 @@ export class Heartbeat<H extends Named> {
         }
       } else if (connection.transport === 'websocket') {
         beat.lagsSince = 0
-        if (beat.isAwaited) {
-          beat.sentAt += stalled
+        if (beat.owed !== 'nothing') beat.sentAt += stalled
+        if (beat.owed === 'life') {
           if (now - beat.sentAt > timeout) connection.close('heartbeat_timeout')
         } else if (now - Math.max(beat.sentAt, beat.sentAt === 0 ? beat.seenAt : 0) >= interval) {
-          // The answer to the beat before is known by now.
-          if (beat.latency !== undefined) this.roundTrips.observe(beat.latency / 1_000)
+          // The answer to the beat before is known by now, or comes too late to be told from that to the next one.
+          if (beat.owed === 'nothing' && beat.latency !== undefined) this.roundTrips.observe(beat.latency / 1_000)
           beat.sentAt = now
-          beat.isAwaited = connection.sendBeat()
+          beat.owed = connection.sendBeat() ? 'life' : 'nothing'
         }
       }
     }

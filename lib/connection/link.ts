@@ -19,7 +19,7 @@ export interface LinkEvents {
   control (): boolean
   /** Sends bytes that answer the peer's own control frames, in order. */
   reply (bytes: Uint8Array): void
-  /** Hands over the answer to a control ping that carried `payload`. */
+  /** Hands over the answer to a control ping that carried `payload`; a heartbeat carries none. */
   pong (payload: string): void
   /** Tells that the kernel has accepted all bytes. */
   drained (): void

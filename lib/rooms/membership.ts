@@ -121,7 +121,7 @@ export class Membership implements Follower, Walked, Offered {
   get isReady (): boolean { return this.state === 'live' && this.member.isReady === true }
   get isGone (): boolean { return this.state === 'left' || this.state === 'parked' || !this.member.isOpen }
 
-  get isContinued (): boolean { return this.#isContinued }
+  get isBack (): boolean { return this.#isReturn && !this.#isContinued }
 
   /** Up to where it was offered the events of a room with a history; those that leave it out count as offered. */
   get place (): Position | undefined {

@@ -33,8 +33,8 @@ export interface Follower {
   /** Its position, which moves behind each event that was written. */
   position: Position
   readonly isGone: boolean
-  /** Whether it polls without a break, so that it does not come back. */
-  readonly isContinued?: boolean
+  /** Whether it has come back after a break, unlike one that is new or that polls without a break. */
+  readonly isBack?: boolean
   /** Another number each time that it begins to follow, so that reads from before are ignored. */
   readonly turn: number
   /** @returns false while its link lags */
@@ -117,7 +117,7 @@ function step (
   if (offset >= page.top.offset && offset >= source.top) {
     if (source.hasState === true && page.resumed && !isRead && offset > source.top) return true
     follower.live()
-    if (follower.isContinued !== true) source.resumed?.(sent.events)
+    if (follower.isBack === true) source.resumed?.(sent.events)
     return false
   }
   if (!isRead) return true

@@ -157,8 +157,10 @@ export class Room implements RoomOfMember {
     const { epoch, offset } = membership.position
     // The position may be of another epoch, because the join began while this node learned of a new epoch, or before
     // that. A read of the history tells which.
-    if (!this.hasHistory || (epoch === this.#epoch && offset >= this.#top)) membership.live()
-    else {
+    if (!this.hasHistory || (epoch === this.#epoch && offset >= this.#top)) {
+      if (this.hasHistory && membership.isBack) this.resumed(0)
+      membership.live()
+    } else {
       membership.catchUp()
       membership.state = 'following'
       follow(membership, this)

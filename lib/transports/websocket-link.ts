@@ -58,7 +58,7 @@ export class RealtimeSocket extends WebSocket {
         return true
       case 'pong':
         events.control()
-        if ((first as Buffer).length > 0) events.pong((first as Buffer).toString('latin1'))
+        events.pong((first as Buffer).toString('latin1'))
         return true
       case 'close':
         // The verdict of `ws` is not among what this event says, since the peer's answer to it is not read any more. A

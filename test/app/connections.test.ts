@@ -1,4 +1,6 @@
-import t from 'tap'
+import { once } from 'node:events'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import type { Adapter, ControlMessage } from '../../lib/adapters/adapter.js'
 import { checkControl } from '../../lib/adapters/broker/decode.js'
 import { decodePlace, encodePlace } from '../../lib/app/connection-cursor.js'
@@ -70,6 +72,58 @@ for (const { name, skip, nodes } of PAIRS) {
       await a.app.rooms.ping({ user: 'eve' })
       return (await a.app.rooms.connections({ user: 'eve' })).connections[0]
     }, (entry) => entry !== undefined)
+  })
+}
+
+/** Milliseconds by which a slow peer answers later. */
+const SLOW = 150
+
+/** A WebSocket that answers pings by itself, late, and says something at once when one comes, as busy clients do. */
+async function slow (t: Test, { port, token }: Running, user: string): Promise<WebSocket> {
+  const ws = new WebSocket(`ws://127.0.0.1:${port}/ws/chat/1`, {
+    autoPong: false,
+    headers: { authorization: `Bearer ${token(user)}` }
+  })
+  t.teardown(() => { ws.terminate() })
+  ws.on('ping', (payload: Buffer) => {
+    ws.send('{"type":"ping"}')
+    setTimeout(() => { if (ws.readyState === WebSocket.OPEN) ws.pong(payload) }, SLOW)
+  })
+  await once(ws, 'open')
+  return ws
+}
+
+for (const { name, skip, nodes } of PAIRS) {
+  t.test(`on ${name}: each node tells the round trip of a heartbeat's answer, and what waits for a reader`, { skip }, async (t) => {
+    const [a, b] = await nodes(t, { declare, heartbeat: 1_000, limits: { outbox: 64 * 1_048_576 } })
+    for (const server of [a, b]) await slow(t, server, 'slow')
+    for (const transport of TRANSPORTS) await connect(b, { transport, token: b.token('quick') })
+    const [far, full] = [await slow(t, a, 'far'), await slow(t, a, 'full')]
+    const entries = async (user: string): Promise<ConnectionEntry[]> =>
+      (await b.app.rooms.connections({ user })).connections
+    const slowOnes = await eventually('their answers', async () => await entries('slow'), (all) =>
+      all.length === 2 && all.every(({ latency }) => latency !== undefined))
+    for (const { node, latency } of slowOnes) t.ok(latency! >= SLOW - 1 && latency! < 10 * SLOW, `${latency} ms on ${node}`)
+    t.equal(new Set(slowOnes.map(({ node }) => node)).size, new Set([a, b]).size, 'one on each node')
+    const quick = await eventually('its answer', async () => await entries('quick'), (all) =>
+      all.some(({ latency }) => latency !== undefined))
+    for (const { transport, latency, lag } of quick) {
+      if (transport === 'websocket') t.ok(latency! >= 0 && latency! < SLOW, `${latency} ms`)
+      else t.equal(latency, undefined, `${transport} has no heartbeat that is answered`)
+      t.equal(lag, 0)
+    }
+    far.close()
+    full.pause()
+    const text = 'x'.repeat(90_000)
+    let count = 0
+    const [{ lag } = { lag: 0 }] = await eventually('what waits', async () => {
+      count += 100
+      await Promise.all(Array.from({ length: 100 }, async () => await a.app.rooms.broadcast('chat/1', 'said', { text, by: 'app' })))
+      return await entries('full')
+    }, ([of]) => of!.lag > 0)
+    t.ok(lag > text.length && lag < count * (text.length + 200), `${lag} bytes of ${count} events`)
+    full.resume()
+    await eventually('its end', async () => await entries('full'), ([of]) => of!.lag === 0)
   })
 }
 

@@ -12,6 +12,7 @@ interface Made {
   readonly connection: Connection
   readonly link: FakeLink
   readonly ends: string[]
+  readonly heartbeat: Heartbeat<Named>
   sweep (at: number, wall?: number): void
   /** The process stands still until then. */
   stand (at: number): void
@@ -40,6 +41,7 @@ function make (transport: Transport, exp?: number): Made {
     connection,
     link,
     ends,
+    heartbeat,
     // As often as the timer would: a process that stood still is patient.
     sweep: (at, wall = 0) => {
       for (; last < at; last += 50) heartbeat.sweep(start + last, wall)
@@ -68,10 +70,41 @@ t.test('a silent socket is asked after the interval, and ended when its answer i
 t.test('whoever answers lives on, and its round trip is known', async (t) => {
   const { connection, ends, sweep } = make('websocket')
   sweep(1_050)
-  connection.alive(connection.beat.sentAt + 25)
+  connection.pong('', connection.beat.sentAt + 25)
   sweep(1_700)
   t.same(ends, [])
   t.equal(connection.latency, 25)
+})
+
+t.test('a frame that crosses a heartbeat says that its peer lives, and only the answer says how far it is', async (t) => {
+  const { connection, ends, heartbeat, link, sweep } = make('websocket')
+  sweep(1_050)
+  connection.alive(connection.beat.sentAt + 1)
+  t.equal(connection.latency, undefined)
+  connection.pong('', connection.beat.sentAt + 300)
+  t.equal(connection.latency, 300)
+  connection.pong('', connection.beat.sentAt + 350)
+  t.equal(connection.latency, 300, 'a beat has one answer')
+  sweep(2_100)
+  connection.alive(connection.beat.sentAt + 1)
+  connection.pong('of-the-app', connection.beat.sentAt + 2)
+  t.equal(connection.latency, 300, 'the last that is known')
+  sweep(3_150)
+  t.equal(link.writes.length, 3)
+  t.same(ends, [])
+  const { count, sum } = heartbeat.roundTrips
+  t.same([count, sum], [1, 0.3], 'the second beat had no answer')
+})
+
+t.test('the time that this process stood still is no part of a round trip', async (t) => {
+  const { connection, ends, stand, sweep } = make('websocket')
+  sweep(1_050)
+  const { sentAt } = connection.beat
+  connection.alive(sentAt + 1)
+  stand(3_100)
+  connection.pong('', sentAt + 2_110)
+  t.ok(connection.latency! > 0 && connection.latency! <= 500, `${connection.latency} ms`)
+  t.same(ends, [])
 })
 
 t.test('a stream gets its comment once in the interval of comments, and is not asked for an answer', async (t) => {

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
+import { codes } from '../../lib/protocol/codes.js'
+import { VERSION } from '../../lib/version.js'
 import { TROUBLES } from '../../scripts/day/troubles.js'
 import { documentOf } from '../helpers/documents.js'
 import { connect, start, type Running } from '../helpers/net.js'
@@ -13,7 +15,7 @@ import { freePort, missing, until } from '../helpers/servers.js'
 const FOLDER = fileURLToPath(new URL('../../example/grafana/', import.meta.url))
 const TOKEN = 'a-token-for-prometheus'
 
-interface Target { readonly expr: string, readonly refId: string }
+interface Target { readonly expr: string, readonly refId: string, readonly legendFormat?: string }
 interface Panel { readonly title: string, readonly type: string, readonly targets?: readonly Target[] }
 interface Board {
   readonly panels: ReadonlyArray<Panel & { readonly id: number, readonly gridPos: Readonly<Record<'x' | 'y' | 'w' | 'h', number>> }>
@@ -104,6 +106,121 @@ t.test('a Prometheus loads the example\'s config and rules, and answers every qu
     const found = queries.find((each) => each.title === title)!
     t.not((await query(found.expr)).data.result.length, 0, `${title} has a sample`)
   }
+})
+
+/** What a table of the page on metrics says: its first column, and the rest of the row. */
+function rowsOf (head: string): Array<readonly [name: string, rest: string]> {
+  const [, table = ''] = documentOf('docs/reference/metrics.md').split(`${head}\n`)
+  return table.split('\n\n')[0]!.split('\n').flatMap((line) => {
+    const [, names, rest] = /^\| (`.*?) \| (.*) \|$/.exec(line) ?? []
+    return names === undefined ? [] : [...names.matchAll(/`(\w+)`/g)].map(([, name]) => [name!, rest!] as const)
+  })
+}
+
+const wordsOf = (text: string): string[] => [...text.matchAll(/`([^`]+)`/g)].map(([, word]) => word!)
+
+/** Labels of each metric, by the table that is made from its registry. */
+const LABELS = new Map(rowsOf('| metric | type | labels | |').map(([name, rest]) => [name, wordsOf(rest.split(' | ')[1]!)]))
+
+/** Labels that Prometheus adds to each sample of a target. */
+const ADDED = ['instance', 'job']
+
+/** The values of each label by the same page; one label may have two rows. */
+const VALUES = rowsOf('| label | values |')
+
+/** The values that a label can have, of an app with the room `chat/:id` and no keys. */
+const CLOSED: Readonly<Record<string, readonly string[]>> = {
+  ...Object.fromEntries(VALUES.map(([label]) =>
+    [label, VALUES.flatMap(([of, values]) => of === label ? wordsOf(values) : [])])),
+  code: [...Object.keys(codes), 'left', 'gone', 'other'],
+  definition: ['chat/:id'],
+  message: ['say', 'type'],
+  event: ['said', 'typing', 'score'],
+  key: [''],
+  version: [VERSION]
+}
+
+/** The metric of a sample's name. */
+function metricOf (name: string): string { return LABELS.has(name) ? name : name.replace(/_(bucket|count|sum)$/, '') }
+
+/** What a query asks for: its metrics, the values of their labels, and the labels that a sum keeps. */
+interface Asked {
+  readonly metrics: readonly string[]
+  readonly matched: ReadonlyArray<readonly [label: string, value: string]>
+  readonly kept: readonly string[]
+}
+
+function askedOf (expr: string): Asked {
+  return {
+    metrics: [...expr.matchAll(/\brealtime_\w+/g)].map(([name]) => metricOf(name)),
+    matched: [...expr.matchAll(/(\w+)=~?"([^"]*)"/g)].map(([, label, value]) => [label!, value!] as const),
+    kept: [...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, labels]) => labels!.split(/, */))
+  }
+}
+
+t.test('the board, the rules and the troubles ask for labels that their metrics have, and for values that these can have', async (t) => {
+  const rules = readFileSync(`${FOLDER}alerts.yml`, 'utf8').split('- alert: ').slice(1)
+  const asked = [
+    ...board.panels.flatMap(({ title, targets = [] }) => targets.map(({ expr, legendFormat = '' }) => ({
+      what: title, expr, named: [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map(([, label]) => label!)
+    }))),
+    ...rules.map((text) => ({
+      what: text.split('\n')[0]!,
+      expr: /expr: (.*)/.exec(text)![1]!,
+      named: [...text.matchAll(/\$labels\.(\w+)/g)].map(([, label]) => label!)
+    })),
+    ...TROUBLES.map(({ name, query: expr }) => ({ what: name, expr, named: [] }))
+  ]
+  t.ok(asked.length > 50)
+  for (const { what, expr, named } of asked) {
+    const { metrics, matched, kept } = askedOf(expr)
+    const unknown = metrics.filter((name) => !LABELS.has(name))
+    t.same(unknown, [], `${what}: each metric is known`)
+    const own = metrics.flatMap((name) => LABELS.get(name) ?? [])
+    const has = new Set([...ADDED, ...own, ...(expr.includes('_bucket') ? ['le'] : [])])
+    const used = [...matched.map(([label]) => label), ...kept]
+    t.same(used.filter((label) => !has.has(label)), [], `${what}: each label is one of ${[...has].join()}`)
+    // A sum keeps what it names alone.
+    const left = /\bsum\b/.test(expr) ? new Set(kept) : has
+    t.same(named.filter((label) => !left.has(label)), [], `${what}: each label that is shown is left`)
+    for (const [label, value] of matched.filter(([name]) => !ADDED.includes(name))) {
+      const values = CLOSED[label] ?? []
+      t.same(value.split('|').filter((each) => !values.includes(each)), [], `${what}: ${label} can be ${value}`)
+    }
+  }
+})
+
+t.test('no label has a value that is not closed, whatever clients call rooms, messages, tokens and themselves', async (t) => {
+  const server = await start(t, { stats: { token: TOKEN }, limits: { user: { connections: 2, then: 'reject' } } })
+  const odd = 'odd-name-1'
+  const ada = await connect(server, { token: server.token(odd), rooms: ['chat/1', `chat/${odd}`] })
+  for (const [id, frame] of Object.entries({
+    a: { type: 'say', room: `chat/${odd}`, data: { text: odd } },
+    b: { type: 'say', room: 'chat/1', data: { [odd]: 1 } },
+    c: { type: odd, room: 'chat/1', data: {} },
+    d: { type: 'join', room: `${odd}/1` },
+    e: { type: 'toString', room: '__proto__' },
+    f: { type: 'auth', data: { ticket: odd } }
+  })) {
+    ada.send({ id, ...frame })
+    await ada.next(id === 'a' ? 'ack' : 'error', (each) => each.id === id).catch(() => undefined)
+  }
+  await t.rejects(connect(server, { token: odd }), /a valid credential is needed/)
+  await fetch(`${server.url}/ws/${odd}?${odd}=1`, { headers: { 'x-api-key': odd } })
+  const headers = { authorization: `Bearer ${TOKEN}`, accept: 'text/plain' }
+  const { body } = await server.app.inject({ url: '/ws/stats', headers })
+  const samples = [...body.matchAll(/^(realtime_\w+)\{(.*)\} \S+$/gm)]
+  t.ok(samples.length > 100)
+  t.notMatch(body, odd)
+  const open: string[] = []
+  for (const [line, name, labels] of samples) {
+    const own = LABELS.get(metricOf(name!)) ?? []
+    for (const [, label = '', value = ''] of labels!.matchAll(/(\w+)="([^"]*)"/g)) {
+      const isBound = label === 'le' && name!.endsWith('_bucket')
+      if (!isBound && !(own.includes(label) && CLOSED[label]?.includes(value) === true)) open.push(line)
+    }
+  }
+  t.same(open, [])
 })
 
 t.test('the board is one by the types that Grafana publishes, and its panels do not overlap', async (t) => {

@@ -21,6 +21,7 @@ import { page } from '../../lib/stats/paging.js'
 import { snapshot, type StatsSnapshot, type StatsSource } from '../../lib/stats/snapshot.js'
 import { createPeer } from '../../lib/testing/index.js'
 import { VERSION } from '../../lib/version.js'
+import { eventually } from '../helpers/net.js'
 
 const chat = defineRoom('chat/:id', {
   messages: { say: { data: Type.Object({ text: Type.String() }), reply: Type.Object({ id: Type.String() }) } },
@@ -356,6 +357,30 @@ t.test('asked deeply, health is 503 with what is over its limit, and without fig
     reason: /does not accept.*; the event loop is late by more than health\.loopDelay \(5 ms\)/
   })
   t.match(healthOf({ ...facts, isAccepting: true }, { loopDelay: 6, capacity: 100 }), { status: 'ok' })
+})
+
+t.test('a node whose event loop stands still answers 503 to a deep question over HTTP, and says what is late', async (t) => {
+  const { app } = await start(t)
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const ask = async (path: string, method = 'GET'): Promise<{ status: number, type: string | null, text: string }> => {
+    const answer = await fetch(`${url}${path}`, { method, headers: { connection: 'close' } })
+    return { status: answer.status, type: answer.headers.get('content-type'), text: await answer.text() }
+  }
+  t.equal((await ask('/ws/health?deep=1')).status, 200)
+  const until = performance.now() + 1_300
+  while (performance.now() < until);
+  const { status, type, text } = await eventually('the measurement', async () => await ask('/ws/health?deep=1'), (each) =>
+    each.status !== 200)
+  t.equal(status, 503)
+  t.equal(type, 'application/json; charset=utf-8')
+  t.same(JSON.parse(text), {
+    status: 'unavailable',
+    accepting: true,
+    checks: { adapter: 'ok', loopDelay: 'late', capacity: 'ok' },
+    reason: 'the event loop is late by more than health.loopDelay (1000 ms)'
+  })
+  t.match(await ask('/ws/health?deep=1', 'HEAD'), { status: 503, text: '' })
+  t.match(await ask('/ws/health'), { status: 200, text: '{"status":"ok","accepting":true}' }, 'a balancer is not told')
 })
 
 t.test('promtool accepts what Prometheus scrapes', async (t) => {
