@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { PresenceStore } from '../adapters/adapter.js'
+import type { PresenceStore, RoomSettings } from '../adapters/adapter.js'
 import { isFields } from '../adapters/broker/stored.js'
 import type { Declaration } from './declaration.js'
 import { after, every } from '../structures/timers.js'
@@ -17,13 +17,13 @@ export interface ContractWatchOptions {
 /**
  * Name of the presence that holds the contracts. No room can have it, because names that begin with `@` are built in.
  */
-const PLACE = '@contracts'
+export const PLACE = '@contracts'
 /** Milliseconds for which a node's entry outlives the node. */
 const LEASE = 60_000
 /** Milliseconds that a closing node waits for the broker to remove its entry. */
 const PATIENCE = 250
 /** Contracts that one node reports, and differences that it reports of each. */
-const MAX_CONTRACTS = 100
+export const MAX_CONTRACTS = 100
 const MAX_TOLD = 10
 /** Characters of a contract; of a larger one only the fingerprint is published. */
 const MAX_TEXT = 65_536
@@ -77,6 +77,7 @@ export class ContractWatch {
   readonly #options: ContractWatchOptions
   readonly #told = new Set<string>()
   #mine: ReadonlyMap<string, string> = new Map()
+  #histories: ReadonlyArray<readonly [pattern: string, history: RoomSettings['history']]> = []
   #fingerprint = ''
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> | undefined
@@ -88,7 +89,10 @@ export class ContractWatch {
   start (declarations: Iterable<Declaration>): void {
     // No room can have the name of a hook, because there are no spaces in the names of rooms.
     const hooks = this.#options.hooks.map((hook) => [`the hook ${hook}`, 'of all users'] as const)
-    const rooms = [...declarations].map((each) => [each.pattern.source, wordsOf(each)] as const)
+    const all = [...declarations]
+    const rooms = all.map((each) => [each.pattern.source, wordsOf(each)] as const)
+    // For processes that publish: see KeptByNodes.
+    this.#histories = all.map(({ pattern, settings }) => [pattern.source, settings.history])
     this.#mine = new Map([...rooms, ...hooks].sort(([a], [b]) => a < b ? -1 : 1))
     this.#fingerprint = createHash('sha256').update(JSON.stringify([...this.#mine])).digest('base64url')
     this.#timer = every(() => { this.#lookAgain() }, LEASE / 3).unref()
@@ -126,7 +130,7 @@ export class ContractWatch {
     return {
       userId: this.#fingerprint,
       connection: this.#options.nodeId,
-      ...(isShort ? { data: { rooms: data } } : {})
+      ...(isShort ? { data: { rooms: data, histories: this.#histories } } : {})
     }
   }
 

@@ -52,6 +52,7 @@ const SOCKETS = 'as many as sockets, which the system bounds'
 
 /** What cannot be driven to a bound of its own, and why. */
 export const UNDRIVEN: Readonly<Record<string, string>> = {
+  'what nodes have said that rooms keep': 'has the rooms that the publisher declares, whatever nodes say',
   'texts that are being read again': 'one for each text of a room, whose bound is driven',
   'the same on Redis': 'bounded by the memory of the server; a read makes nothing there',
   'messages whose handler runs': 'as many as frames of connections may wait, whose bound is driven',

@@ -1,6 +1,7 @@
+import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { createPublisher } from '../../lib/index.js'
+import { createPublisher, memory } from '../../lib/index.js'
 import { Keys } from '../../lib/adapters/redis/keys.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import {
@@ -214,6 +215,37 @@ run('a process that serves no connections broadcasts into rooms', async (t) => {
   t.match((await ada.next('said')).data, { text: 'from a job' })
   await publisher.sendToUser('ada', 'shipped', { order: '7' })
   t.match((await ada.next('shipped')).data, { order: '7' })
+})
+
+run('what a publisher sends leaves a room as much history as the nodes have said that it keeps', async (t) => {
+  const broker = await startRedis(t)
+  const declare = (app: FastifyInstance): void => {
+    declareChat(app, { history: { size: 300, ttl: 60_000 } })
+  }
+  const server = await start(t, { adapter: redis({ url: broker.url }), declare })
+  for (let n = 0; n < 250; n++) await server.app.rooms.broadcast('chat/1', 'said', { text: `${n}`, by: 'x' })
+  const early = await createPublisher({ adapter: redis({ url: broker.url }), rooms: [chat] })
+  t.teardown(async () => { await early.close() })
+  await early.broadcast(chat.at({ id: '1' }), 'said', { text: 'from a job', by: 'cron' })
+  const { events } = await server.app.rooms.history('chat/1', { limit: 300 })
+  t.equal(events.length, 251, 'the defaults of a plugin would have left 100 of them')
+  await server.app.close()
+  await early.broadcast(chat.at({ id: '1' }), 'said', { text: 'while no node is there', by: 'cron' })
+  const next = await start(t, { adapter: redis({ url: broker.url }), declare })
+  t.equal((await next.app.rooms.history('chat/1', { limit: 300 })).events.length, 252)
+})
+
+run('a publisher of which no node has said anything keeps what its own option says', async (t) => {
+  const broker = await startRedis(t)
+  const history = { size: 300, ttl: 60_000 }
+  const publisher = await createPublisher({ adapter: redis({ url: broker.url }), rooms: [chat], history })
+  t.teardown(async () => { await publisher.close() })
+  for (let n = 0; n < 150; n++) await publisher.broadcast('chat/1', 'said', { text: `${n}`, by: 'x' })
+  const server = await start(t, {
+    adapter: redis({ url: broker.url }), declare: (app) => { declareChat(app, { history }) }
+  })
+  t.equal((await server.app.rooms.history('chat/1', { limit: 300 })).events.length, 150)
+  await t.rejects(createPublisher({ adapter: memory(), rooms: [chat], history: { size: 0 } }), { code: 'REALTIME_ERR_OPTIONS' })
 })
 
 run(
