@@ -328,7 +328,8 @@ export interface ClaimStore {
 /**
  * What nodes tell each other apart from events. Fire and forget: nobody waits for all nodes. `revoke`, `expel`,
  * `close`, `join`, `leave`, `cancel` and `moved` must not be lost on a node whose subscription was cut for a moment:
- * they are kept for a minute at least, and read again within two seconds, each passed on once.
+ * they are kept for a minute at least, however many there are, and read again within two seconds, each passed on once.
+ * None is passed on that was sent before this node came. A node that was away for longer says so by `host.missed`.
  */
 export interface Control {
   /** To all other nodes. Resolves when the broker took it; rejects with `unavailable` when it is away. */
@@ -781,6 +782,12 @@ export interface AdapterHost {
    * @returns for `hasForgotten`, when all of it is; rejects when some of it could not be
    */
   state (isUp: boolean, hasForgotten?: boolean): Awaitable<void>
+  /**
+   * The adapter has not read what other nodes said for longer than that is kept for certain, or the broker has dropped
+   * some of it unread: the node compares whoever is connected with the denials, a few at a time. Not needed where
+   * `state` says that the broker has forgotten.
+   */
+  missed (): void
 }
 
 /**

@@ -58,7 +58,8 @@ export class RemoteControl {
       this.#options.unread.note('control', 0)
       return
     }
-    const { dispatch, acks, cluster, connections, hub, polls, elsewhere, revocations, roster, lists } = this.#options
+    const { dispatch, acks, cluster, connections, distant, hub, polls, elsewhere, revocations, roster, lists } =
+      this.#options
     switch (message.type) {
       case 'revoke':
         await this.#revoke(message)
@@ -100,10 +101,10 @@ export class RemoteControl {
         }
         return
       case 'follow':
-        this.#options.distant.followed(message)
+        distant.followed(message)
         return
       case 'departed':
-        this.#options.distant.departed(message)
+        distant.departed(message)
         return
       case 'answer':
         elsewhere.answered(message.id, message)
@@ -113,6 +114,8 @@ export class RemoteControl {
         return
       case 'node':
         roster.heard(from, message.state)
+        // It may have missed what it was asked before.
+        if (message.state === 'new') distant.askAgain()
         return
       case 'request':
         await this.#options.requests.give(message)

@@ -73,7 +73,8 @@ export async function createPublisher ({ adapter, rooms, history, limits = {} }:
     log: SILENT,
     ...hub.host,
     control: () => undefined,
-    state: () => undefined
+    state: () => undefined,
+    missed: () => undefined
   })
   const broadcast = async (
     room: unknown,

@@ -20,6 +20,16 @@ export interface DenialsOptions {
 
 interface Denied { readonly subject: string, readonly until: number }
 
+/** What of a connection is denied. */
+export interface Found {
+  readonly isUser: boolean
+  readonly isToken: boolean
+  /** Whether some room was taken from the user. */
+  readonly hasLost: boolean
+  /** Those of the asked ones that were. */
+  readonly rooms: readonly string[]
+}
+
 /** Denials that are checked for expiry when one is added. */
 const SWEEP = 8
 
@@ -93,6 +103,30 @@ export class Denials {
     const found = this.#asked(store, [subject])
     const refuse = (isDenied: boolean): void => { if (isDenied) throw new Refusal('revoked', { room }) }
     return found instanceof Promise ? found.then(refuse) : refuse(found)
+  }
+
+  /**
+   * Says what of a connection is denied by now, by what this node remembers and by the adapter. Rejects where the
+   * adapter cannot be asked.
+   *
+   * @param rooms that it is in
+   */
+  async find ({ userId, tokenId }: Identity, rooms: readonly string[]): Promise<Found> {
+    const { store } = this.#options
+    if (store === undefined) return { isUser: false, isToken: false, hasLost: false, rooms: [] }
+    const now = Date.now()
+    const isDenied = async (subject: string): Promise<boolean> => {
+      return this.#denied.get(subject, now) !== undefined || await store.isDenied([subject])
+    }
+    const [isUser, isToken, hasLost] = await Promise.all([
+      isDenied(keyOfKind('user', userId)),
+      tokenId !== undefined && isDenied(keyOfKind('token', tokenId)),
+      isDenied(keyOfKind('member', userId))
+    ])
+    const lost: string[] = []
+    // One after the other: few have lost any.
+    if (hasLost) for (const room of rooms) if (await isDenied(keyOfKind('member', userId, room))) lost.push(room)
+    return { isUser, isToken, hasLost, rooms: lost }
   }
 
   #asked (store: DenialStore, subjects: readonly string[]): Awaitable<boolean> {

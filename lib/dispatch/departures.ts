@@ -10,14 +10,25 @@ export type GiveUp = (why: Refusal) => void
 export interface Following {
   /** Moment, by `performance.now()`, since which it concerns the follower; absent: now. */
   readonly begun?: number
+  /** Whose connection on another node it is, so that it can be asked for again. */
+  readonly user?: string
   /** Ends the following in a way of its own when the connection moves to another node. */
   readonly whenMoved?: () => void
+}
+
+/** A connection of another node. */
+export interface Followed {
+  readonly connection: string
+  readonly user: string
+  /** The room in which somebody follows it. */
+  readonly room: string
 }
 
 interface Follower {
   readonly giveUp: GiveUp
   readonly room: string
   readonly begun: number
+  user: string | undefined
   readonly whenMoved: (() => void) | undefined
   among: Followers
 }
@@ -65,13 +76,13 @@ export class Departures {
     connection = '',
     room: string,
     giveUp: GiveUp,
-    { begun = performance.now(), whenMoved }: Following = {}
+    { begun = performance.now(), user, whenMoved }: Following = {}
   ): () => void {
     if (this.#closed !== undefined) {
       giveUp(this.#closed)
       return () => undefined
     }
-    const follower: Follower = { giveUp, room, begun, whenMoved, among }
+    const follower: Follower = { giveUp, room, begun, user, whenMoved, among }
     among.add(connection, follower)
     return () => { follower.among.delete(connection, follower) }
   }
@@ -113,9 +124,22 @@ export class Departures {
         continue
       }
       follower.among = this.#others
+      follower.user = connection.userId
       this.#others.add(connection.id, follower)
     }
     for (const room of new Set(waiting.map((follower) => follower.room))) this.onMoved?.(connection, room)
+  }
+
+  /** Connections of other nodes that somebody here follows, each with each room in which somebody does. */
+  * elsewhere (): Generator<Followed> {
+    for (const [connection, followers] of this.#others.all()) {
+      const rooms = new Set<string>()
+      for (const { room, user } of followers) {
+        if (user === undefined || rooms.has(room)) continue
+        rooms.add(room)
+        yield { connection, user, room }
+      }
+    }
   }
 
   /** Tells all of them, and whoever follows later. */
@@ -141,6 +165,8 @@ class Followers {
     known?.delete(follower)
     if (known?.size === 0) this.#of.delete(connection)
   }
+
+  all (): Iterable<readonly [connection: string, followers: Iterable<Follower>]> { return this.#of }
 
   take (connection: string): Follower[] {
     const known = this.#of.get(connection) ?? []

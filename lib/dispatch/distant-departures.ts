@@ -4,6 +4,8 @@ import { Refusal } from '../errors/refusal.js'
 import { keyOf } from '../protocol/key.js'
 import { DeadlineQueue } from '../structures/deadline-queue.js'
 import type { Departures } from './departures.js'
+import { inBatches } from '../structures/slices.js'
+import { after } from '../structures/timers.js'
 import { PastDepartures } from './past-departures.js'
 
 type Follow = Extract<ControlMessage, { readonly type: 'follow' }>
@@ -11,6 +13,10 @@ type Departed = Extract<ControlMessage, { readonly type: 'departed' }>
 
 /** Handlers of other nodes that are told of connections here: above it the oldest run on, at most to their timeouts. */
 const MAX_FOLLOWED = 10_000
+/** Milliseconds between a link's return and the questions that follow it. */
+const AGAIN = 500
+/** Questions under way at a time. */
+const AT_ONCE = 50
 
 /**
  * Tells handlers under way of the departure of a connection that lives on another node: a load balancer sends a POST to
@@ -27,6 +33,8 @@ export class DistantDepartures {
   readonly #followed = new Map<string, () => void>()
   readonly #ends: DeadlineQueue<string>
   readonly #past: PastDepartures
+  #again: NodeJS.Timeout | undefined
+  #isClosed = false
 
   /**
    * @param control absent where there is a single node only
@@ -61,6 +69,26 @@ export class DistantDepartures {
     this.#send(question)
   }
 
+  /**
+   * Asks for all of them again, because what was asked or told while a link was broken is lost: when this node is back,
+   * and when another one is. All who are back within a moment are asked together.
+   */
+  askAgain (): void {
+    if (this.#control === undefined || this.#isClosed) return
+    this.#again ??= after(() => {
+      this.#again = undefined
+      void this.#askAll()
+    }, AGAIN).unref()
+  }
+
+  async #askAll (): Promise<void> {
+    let asked = 0
+    await inBatches(this.#departures.elsewhere(), AT_ONCE, async (followed) => {
+      if (++asked > MAX_FOLLOWED || this.#isClosed) return
+      await this.#control!.send({ type: 'follow', ...followed }).catch(this.#onError)
+    })
+  }
+
   /** Another node asks for it. */
   followed ({ user, connection, room }: Follow): void {
     const past = this.#past.find(connection, user, room)
@@ -84,6 +112,8 @@ export class DistantDepartures {
   }
 
   close (): void {
+    this.#isClosed = true
+    clearTimeout(this.#again)
     this.#ends.stop()
     this.#followed.clear()
   }

@@ -145,7 +145,7 @@ export class HttpCaller implements Caller {
     }
     const stops = [
       peer === undefined
-        ? departures.followElsewhere(id, room, giveUp, { begun })
+        ? departures.followElsewhere(id, room, giveUp, { begun, ...(id === undefined ? {} : { user: this.userId }) })
         : departures.follow(peer.id, room, giveUp, { begun }),
       revocations.follow({ ...this.#identity, connection: id }, ({ room: taken, message, isTaken }) => {
         const isRevoked = taken === undefined || (taken === room && isTaken === true)

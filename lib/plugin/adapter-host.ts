@@ -2,8 +2,10 @@ import type { AdapterHost } from '../adapters/adapter.js'
 import type { ConnectionIds } from '../admission/connection-ids.js'
 import type { Slots } from '../admission/slots.js'
 import type { RemoteControl } from '../app/control.js'
+import type { Recheck } from '../app/recheck.js'
 import type { ToldRevocations } from '../app/told-revocations.js'
 import type { Denials } from '../auth/denials.js'
+import type { DistantDepartures } from '../dispatch/distant-departures.js'
 import type { Roster } from '../dispatch/roster.js'
 import { isNearly } from '../errors/limit-warnings.js'
 import type { Hub } from '../rooms/hub.js'
@@ -19,12 +21,14 @@ export interface AdapterHostParts {
   readonly denials: Denials
   readonly told: ToldRevocations
   readonly roster: Roster
+  readonly distant: DistantDepartures
+  readonly recheck: Recheck
 }
 
 /** Makes what the adapter calls: events for the hub, messages of other nodes, and the state of its broker. */
 export function createAdapterHost (
   { app: { log }, settings, nodeId, adapter, failed, limitWarnings }: Foundation,
-  { hub, hooks, control, connectionIds, slots, denials, told, roster }: AdapterHostParts
+  { hub, hooks, control, connectionIds, slots, denials, told, roster, distant, recheck }: AdapterHostParts
 ): AdapterHost {
   const host = hub.host
   let wasUp: boolean | undefined
@@ -63,18 +67,27 @@ export function createAdapterHost (
       if (!isUp) return undefined
       void connectionIds.agree()
       roster.ask()
+      distant.askAgain()
       hub.texts.touch()
       const held = said(slots.restore(hasForgotten), 'leases')
       if (!hasForgotten) {
         held.catch(() => undefined)
         return undefined
       }
+      void recheck.run(true)
       return Promise.all([
         held,
         said(hub.restore(), 'presence'),
         said(denials.restore(), 'denials'),
         said(told.again(), 'control')
       ]).then(() => undefined)
+    },
+    missed: () => {
+      log.warn(
+        { adapter: adapter.name },
+        'messages of other nodes may have been missed: connections are compared with what is revoked'
+      )
+      void recheck.run()
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Slots } from '../admission/slots.js'
 import { Unread } from '../adapters/broker/unread.js'
 import { RemoteControl } from '../app/control.js'
 import { OwnConnections, type ListAnswer } from '../app/own-connections.js'
+import { Recheck } from '../app/recheck.js'
 import { Requests } from '../app/requests.js'
 import { ToldRevocations } from '../app/told-revocations.js'
 import type { Authentication } from '../auth/authentication.js'
@@ -49,6 +50,7 @@ export interface Core {
   readonly credentials: Credentials
   readonly denials: Denials
   readonly told: ToldRevocations
+  readonly recheck: Recheck
   readonly auth: Authentication
   readonly access: Access
   readonly rates: UserRateLimiter
@@ -95,6 +97,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     foundation,
     { hub, access, revocations, connections, slots, messages, acks, auth, rates }
   )
+  const recheck = new Recheck({ connections, denials, revocations, joins: dispatch.joins })
   const polls = new Polls({
     joins: dispatch.joins,
     control: adapter.control,
@@ -154,6 +157,7 @@ export function createCore (foundation: Foundation, server: ServerParts): Core {
     credentials,
     denials,
     told,
+    recheck,
     auth,
     access,
     rates,

@@ -145,7 +145,7 @@ export class RealtimeNode {
 
   /** Stops what `start` has started, in the reverse order, and what runs since the node was made. */
   async stop (): Promise<void> {
-    const { hub, hooks, slots, connectionIds, readiness, messages, exchanges, roster } = this.core
+    const { hub, hooks, slots, connectionIds, readiness, messages, exchanges, roster, recheck } = this.core
     const { flusher, websocket } = this.clients
     readiness.close()
     leavePorts(this.#ports)
@@ -153,6 +153,7 @@ export class RealtimeNode {
     this.#loop.stop()
     this.#audit.stop()
     this.#heartbeat.stop()
+    recheck.stop()
     await roster.stop()
     connectionIds.stop()
     slots.stop()

@@ -5,6 +5,7 @@ import { Departures } from '../../lib/dispatch/departures.js'
 import { DistantDepartures } from '../../lib/dispatch/distant-departures.js'
 import { PastDepartures } from '../../lib/dispatch/past-departures.js'
 import { Refusal } from '../../lib/errors/refusal.js'
+import { until } from '../helpers/servers.js'
 
 const ROOM = 'chat/1'
 const taken = new Refusal('revoked', { room: ROOM, message: 'enough' })
@@ -173,4 +174,33 @@ t.test('of ten thousand departures and one more the oldest is forgotten', async 
   for (let each = 0; each <= 10_000; each++) past.add(peerOf(`c-${each}`), () => new Refusal('revoked'))
   t.equal(past.find('c-0', 'ada', ROOM), undefined)
   for (const kept of ['c-1', 'c-10000']) t.equal(past.find(kept, 'ada', ROOM)?.why.word, 'revoked', kept)
+})
+
+t.test('each connection of another node is asked for again once for all who are back within a moment, in each room of its handlers', async (t) => {
+  const sent: ControlMessage[] = []
+  const departures = new Departures()
+  const control = { send: async (message: ControlMessage) => { sent.push(message) } }
+  const distant = new DistantDepartures(departures, new Map() as unknown as Peers, control, 30_000, (error) => {
+    t.fail(String(error))
+  })
+  t.teardown(() => { distant.close() })
+  const follow = (connection: string, room: string): () => void => {
+    return departures.followElsewhere(connection, room, () => undefined, { user: 'ada' })
+  }
+  follow('one', 'chat/1')
+  follow('one', 'chat/1')
+  follow('one', 'chat/2')
+  follow('two', 'chat/1')()
+  // A caller without a connection, for whom nobody can be asked.
+  departures.followElsewhere(undefined, 'chat/1', () => undefined)
+  for (let times = 0; times < 5; times++) distant.askAgain()
+  await until('it has asked', () => sent.length >= 2)
+  t.same(sent, [
+    { type: 'follow', connection: 'one', user: 'ada', room: 'chat/1' },
+    { type: 'follow', connection: 'one', user: 'ada', room: 'chat/2' }
+  ])
+  distant.askAgain()
+  distant.close()
+  await new Promise((resolve) => { setTimeout(resolve, 600) })
+  t.equal(sent.length, 2, 'one that was closed asks no more')
 })

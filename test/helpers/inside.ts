@@ -81,7 +81,8 @@ export async function startInside (t: Test, adapter: MemoryAdapter, rooms: Hub):
     log: silent,
     ...rooms.host,
     control: () => undefined,
-    state: () => undefined
+    state: () => undefined,
+    missed: () => undefined
   })
   t.teardown(async () => {
     rooms.stop()

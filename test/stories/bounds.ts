@@ -7,6 +7,7 @@
 export const ELSEWHERE: Readonly<Record<string, string>> = {
   'texts on Redis and NATS': 'lib/adapters/contract/texts.ts',
   'kinds of refusals that': 'test/stories/operator-log.test.ts',
+  'control messages that Redis keeps for nodes': 'test/adapters/redis/kept-messages.test.ts',
   'control messages that came before others': 'test/adapters/broker/early.test.ts',
   'writers of texts': 'test/rooms/text-writer.test.ts',
   'chats of the AI SDK': 'test/ai/transport.test.ts',

@@ -4,7 +4,8 @@ import type { Adapter } from '../../lib/adapters/adapter.js'
 import { nats } from '../../lib/adapters/nats/adapter.js'
 import { redis } from '../../lib/adapters/redis/adapter.js'
 import { defineRoom } from '../../lib/index.js'
-import { connect, poll, start, type NetPeer, type Running } from '../helpers/net.js'
+import { FaultProxy } from '../helpers/fault-proxy.js'
+import { connect, poll, start, statsOf, type NetPeer, type Running } from '../helpers/net.js'
 import { missing, startNats, startRedis, until } from '../helpers/servers.js'
 
 const model = defineRoom('model/:id', {
@@ -26,16 +27,23 @@ interface Place {
   readonly statuses: Array<Promise<number>>
 }
 
-const BROKERS: ReadonlyArray<readonly [string, string | false, (t: Test) => Promise<() => Adapter>]> = [
-  ['redis', missing('redis-server'), async (t) => {
-    const { url } = await startRedis(t)
-    return () => redis({ url })
-  }],
-  ['nats', missing('nats-server'), async (t) => {
-    const { url } = await startNats(t)
-    return () => nats({ url })
-  }]
-]
+interface Broker {
+  readonly start: typeof startRedis
+  readonly make: (port: number) => Adapter
+}
+
+const BROKERS: ReadonlyArray<readonly [string, string | false, (t: Test) => Promise<() => Adapter>, Broker]> = ([
+  ['redis', 'redis-server', { start: startRedis, make: (port) => redis({ url: `redis://127.0.0.1:${port}` }) }],
+  ['nats', 'nats-server', { start: startNats, make: (port) => nats({ url: `nats://127.0.0.1:${port}` }) }]
+] as ReadonlyArray<readonly [string, string, Broker]>).map(([name, program, broker]) => [
+  name,
+  missing(program),
+  async (t) => {
+    const { port } = await broker.start(t)
+    return () => broker.make(port)
+  },
+  broker
+])
 
 /** A node whose handlers wait for a model, and another one with the connections whose messages are posted to it. */
 async function place (t: Test, make: () => Adapter): Promise<Place> {
@@ -173,6 +181,51 @@ for (const [name, skip, begin] of BROKERS) {
     t.match(await reasonOf('gone before it asked', gone), { code: 'unavailable' })
     await answerAll(own)
     t.same([...handlers.loud, ...connections.loud], [])
+  })
+}
+
+for (const [name, skip, , broker] of BROKERS) {
+  t.test(`${name}: a handler whose connection ends while a link of either node is broken is told when it is back`, { skip }, async (t) => {
+    const { port } = await broker.start(t)
+    // One for each node, in the order of their start.
+    const proxies = [new FaultProxy(port), new FaultProxy(port)] as const
+    const ports = await Promise.all(proxies.map((proxy) => proxy.listen()))
+    t.teardown(async () => { for (const proxy of proxies) await proxy.close() })
+    const left = [...ports]
+    const own = await place(t, () => broker.make(left.shift()!))
+    const [ofHandlers, ofConnections] = proxies
+    const { connections, handlers } = own
+    const enter = async (user: string): Promise<NetPeer> => {
+      const peer = await connect(connections, { transport: 'sse', rooms: ['model/1'], token: connections.token(user) })
+      t.teardown(() => { peer.cut() })
+      return peer
+    }
+    const isUp = async ({ app }: Running): Promise<boolean> => {
+      return (await app.rooms.stats() as unknown as { adapter: { isUp: boolean } }).adapter.isUp
+    }
+    const [ada, bob] = [await enter('ada'), await enter('bob')]
+
+    const told = await ask(own, 'ada', ada.id)
+    ofHandlers.isDown = true
+    ofHandlers.cut()
+    await until('the node of the handler is cut off', async () => !await isUp(handlers))
+    ada.cut()
+    await until('it has ended', async () => (await statsOf(connections.app)).connections.total === 1)
+    t.equal(told.signal.aborted, false)
+    ofHandlers.isDown = false
+    t.match(await reasonOf('what was told is asked for again', told), { code: 'unavailable' })
+
+    await until('it is back', async () => await isUp(handlers))
+    const late = await ask(own, 'bob', bob.id, 'model/1', true)
+    ofConnections.isDown = true
+    ofConnections.cut()
+    await until('the node of the connection is cut off', async () => !await isUp(connections))
+    t.equal(late.signal.aborted, false, 'it asks now, and is not heard')
+    ofConnections.isDown = false
+    await until('it is back', async () => await isUp(connections))
+    bob.cut()
+    t.match(await reasonOf('what was asked is asked again', late), { code: 'unavailable' })
+    await answerAll(own)
   })
 }
 

@@ -4,16 +4,35 @@ import { decodeControl } from './decode.js'
 
 /** Milliseconds that a message which must arrive is kept for nodes whose link is broken. */
 export const KEPT = 600_000
+/** Milliseconds that it is kept however many there are, and that one which is soon of no use is kept at all. */
+export const KEPT_SURELY = 60_000
+/**
+ * Milliseconds without a read after which a node may have missed one for good: less than they are kept, because answers
+ * take their time.
+ */
+export const CUT_OFF = KEPT_SURELY - 10_000
 
-/** Messages that are remembered, so that none is delivered twice. */
-const MAX_HEARD = 20_000
-/** The others are sent again, or counted as missing, by their sender. */
+/**
+ * Messages that are remembered of each of both kinds, so that none is delivered twice: more than a broker keeps, which
+ * may come again when another server takes its place.
+ */
+const MAX_HEARD = 120_000
+/** Milliseconds that one is remembered: clocks of two servers may differ by the rest when one follows the other. */
+const REMEMBERED = 6 * KEPT
+const REMEMBERED_BRIEFLY = 6 * KEPT_SURELY
+/** The others are sent or asked again, or counted as missing, by their sender. */
 const MUST_ARRIVE: ReadonlySet<ControlMessage['type']> = new Set([
   'revoke', 'expel', 'close', 'join', 'leave', 'cancel', 'moved'
 ])
 
 /** Whether a message is kept for nodes that cannot hear it now, and handed over there in its order. */
 export function mustArrive ({ type }: ControlMessage): boolean { return MUST_ARRIVE.has(type) }
+
+/**
+ * Whether it is soon of no use. There may be very many of these, which must not take the place of the others: pollers
+ * that move come and go by themselves, and a connection that has moved ends with its grace where it was.
+ */
+export function isBrief ({ type }: ControlMessage): boolean { return type === 'moved' }
 
 /**
  * Messages between nodes as brokers carry them: two lines, of which the first says which message it is and from which
@@ -26,6 +45,7 @@ export class Envelopes {
   readonly #tag: string
   readonly #ahead: () => number
   readonly #heard = new ExpiringMap<true>(MAX_HEARD)
+  readonly #brief = new ExpiringMap<true>(MAX_HEARD)
   #count = 0
 
   /**
@@ -43,22 +63,43 @@ export class Envelopes {
   }
 
   /**
+   * @param age milliseconds since it was sent, by the broker's clock: one that is of no use any more is passed over
    * @returns nothing for a message of this node, and for one that must arrive and has been opened before
    * @throws Undecodable
    */
-  open (text: string): { readonly message: ControlMessage, readonly from: string } | undefined {
-    const end = text.indexOf('\n')
-    const [id = '', from = ''] = text.slice(0, end).split(' ')
-    if (id === this.#tag || id.startsWith(`${this.#tag}-`)) return undefined
+  open (text: string, age = 0): { readonly message: ControlMessage, readonly from: string } | undefined {
+    const { id, from, end } = headOf(text)
+    if (this.#isOwn(id)) return undefined
     const message = decodeControl(text.slice(end + 1))
+    const areBrief = isBrief(message)
+    if (areBrief && age >= KEPT_SURELY) return undefined
     // Nodes of an earlier version do not number their messages.
-    if (mustArrive(message) && id.length > this.#tag.length) {
-      const now = performance.now()
-      if (this.#heard.get(id, now) !== undefined) return undefined
-      this.#heard.set(id, true, now + KEPT, now)
-    }
+    if (mustArrive(message) && id.length > this.#tag.length && !this.#isNew(id, areBrief)) return undefined
     return { message: shifted(message, -this.#ahead()), from }
   }
+
+  /** Remembers one that is not to be opened, neither now nor when it comes again. */
+  pass (text: string, areBrief: boolean): void {
+    const { id } = headOf(text)
+    if (!this.#isOwn(id)) this.#isNew(id, areBrief)
+  }
+
+  #isOwn (id: string): boolean { return id === this.#tag || id.startsWith(`${this.#tag}-`) }
+
+  #isNew (id: string, areBrief: boolean): boolean {
+    const now = performance.now()
+    const heard = areBrief ? this.#brief : this.#heard
+    if (heard.get(id, now) !== undefined) return false
+    heard.sweep(now)
+    heard.set(id, true, now + (areBrief ? REMEMBERED_BRIEFLY : REMEMBERED), now)
+    return true
+  }
+}
+
+function headOf (text: string): { readonly id: string, readonly from: string, readonly end: number } {
+  const end = text.indexOf('\n')
+  const [id = '', from = ''] = text.slice(0, end).split(' ')
+  return { id, from, end }
 }
 
 function shifted (message: ControlMessage, by: number): ControlMessage {

@@ -110,7 +110,8 @@ export class Space {
       // A memory loses nothing: its rooms are cleared.
       gap: (room, { epoch, to }) => { this.#cleared(room, { epoch, offset: to }) },
       control: () => {},
-      state: () => {}
+      state: () => {},
+      missed: () => {}
     })
     this.#sweeper = every(() => {
       this.#core.presence.sweep()

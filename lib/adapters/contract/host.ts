@@ -69,6 +69,10 @@ export class FakeHost implements AdapterHost {
     if (hasForgotten) this.forgotten++
   }
 
+  /** How often messages of other nodes may have been missed for good. */
+  missing = 0
+  missed (): void { this.missing++ }
+
   texts (room: string): string[] { return (this.events.get(room) ?? []).map(textOf) }
   offsets (room: string): number[] {
     return (this.events.get(room) ?? []).map(({ position }) => position?.offset ?? -1)

@@ -314,7 +314,8 @@ class NatsAdapter implements Adapter {
       tag: this.#tag,
       nodeId: host.nodeId,
       unread: this.#unread,
-      deliver: (message, from) => { host.control(message, from) }
+      deliver: (message, from) => { host.control(message, from) },
+      onMissed: () => { host.missed() }
     })
     await this.#controls.start()
     await kept?.latest.look()

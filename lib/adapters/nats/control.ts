@@ -21,9 +21,13 @@ export interface NatsControlOptions {
   readonly nodeId: string
   readonly unread: Unread
   readonly deliver: (message: ControlMessage, from: string) => void
+  /** Called when messages may have been dropped that this node has not read. */
+  readonly onMissed: () => void
 }
 
 const PAGE = 1_000
+/** Milliseconds without a read after which messages may have been past their time unread, by the server's clock. */
+const CUT_OFF = KEPT / 2
 /** Milliseconds until messages are read again after that failed although the link stood. */
 const AGAIN = 250
 
@@ -40,6 +44,10 @@ export class NatsControl implements Control {
   /** Everything up to this number has been received. */
   #top = 0
   #startedAt = 0
+  /** When all messages had been read last, by `performance.now()`. */
+  #readAt = Number.POSITIVE_INFINITY
+  /** Whether messages may have been dropped that this node has not read, which is told when the rest is read. */
+  #hasMissed = false
   #timer: NodeJS.Timeout | undefined
   readonly #early = new Early()
   readonly #reading = new Rerun(() => this.#early.behind(() => this.#read(), (text) => { this.#takeKept(text) }))
@@ -78,6 +86,7 @@ export class NatsControl implements Control {
     const { state, created } = await kept.setup.use(this.#plan, () => link.jsm.streams.info(this.#plan.name))
     this.#top = state.last_seq
     this.#created = String(created)
+    this.#readAt = performance.now()
   }
 
   async send (message: ControlMessage): Promise<void> {
@@ -133,11 +142,15 @@ export class NatsControl implements Control {
   }
 
   async #read (): Promise<void> {
-    const { link } = this.#options
+    const { link, kept, onMissed } = this.#options
     if (!link.isUp) throw away()
+    this.#hasMissed ||= performance.now() - this.#readAt > CUT_OFF
     const { state, created } = await this.#look()
     // The stream was created again, or has older data: its numbers do not tell which of its messages were received.
-    if (String(created) !== this.#created || state.last_seq < this.#top) this.#top = 0
+    if (String(created) !== this.#created || state.last_seq < this.#top) {
+      this.#top = 0
+      this.#hasMissed = true
+    }
     this.#created = String(created)
     if (state.messages === 0) this.#top = state.last_seq
     while (this.#top < state.last_seq) {
@@ -150,23 +163,27 @@ export class NatsControl implements Control {
       for (const { seq, time, text } of messages) {
         this.#top = Math.max(this.#top, seq)
         if (time < this.#startedAt) continue
-        this.#takeKept(text)
+        this.#takeKept(text, kept!.clock.now() - time)
       }
       // Age alone removes messages, the oldest first, so the newest is there: a server that has it not leads no more.
       if (messages.length === 0) throw away()
     }
+    this.#readAt = performance.now()
+    const hasMissed = this.#hasMissed
+    this.#hasMissed = false
+    if (hasMissed) onMissed()
   }
 
-  #takeKept (text: string): void {
+  #takeKept (text: string, age = 0): void {
     try {
-      this.#take(text)
+      this.#take(text, age)
     } catch (error) {
       this.#options.unread.failed(error, 'control', text.length)
     }
   }
 
-  #take (text: string): void {
-    const opened = this.#envelopes.open(text)
+  #take (text: string, age = 0): void {
+    const opened = this.#envelopes.open(text, age)
     if (opened !== undefined) this.#options.deliver(opened.message, opened.from)
   }
 

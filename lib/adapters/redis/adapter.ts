@@ -18,6 +18,7 @@ import { redisClaims, redisDenials, redisLeases } from './stores.js'
 import { KnownStreams } from './known.js'
 import { RedisLink } from './link.js'
 import { RedisPresence } from './presence.js'
+import { ShardMarks } from './shard-marks.js'
 import { RedisTexts } from './texts.js'
 import { Publishing } from './publishing.js'
 import { arrivalOf, checkedPosition, StreamReader } from './reading.js'
@@ -111,6 +112,7 @@ class RedisAdapter implements Adapter {
   readonly #reader: StreamReader
   readonly #repeats: Repeats
   readonly #nodes: Nodes
+  readonly #marks: ShardMarks
   /** Run id of the server at which this node holds its leases and entries. */
   #heldAt: string | undefined
   #publishing: Publishing | undefined
@@ -193,8 +195,10 @@ class RedisAdapter implements Adapter {
       tag: this.#tag,
       unread: this.#unread,
       deliver: (message, from) => { this.#host!.control(message, from) },
-      onForgotten: () => { this.#forgotten() }
+      onForgotten: () => { this.#forgotten() },
+      onMissed: () => { this.#host!.missed() }
     })
+    this.#marks = new ShardMarks(link, this.#keys, () => { this.#forgotten() })
   }
 
   async start (host: AdapterHost): Promise<void> {
@@ -226,7 +230,10 @@ class RedisAdapter implements Adapter {
     await this.#nodes.start()
     this.#link.started()
     this.#rooms.start(host)
-    this.#checker = every(() => { this.#check(false) }, Math.min(4_000, check / 10)).unref()
+    this.#checker = every(() => {
+      this.#check(false)
+      void this.#marks.look()
+    }, Math.min(4_000, check / 10)).unref()
   }
 
   async close (): Promise<void> {

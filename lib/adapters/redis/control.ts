@@ -1,12 +1,13 @@
 import type { Control, ControlMessage } from '../adapter.js'
 import { Early } from '../broker/early.js'
-import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
+import { CUT_OFF, Envelopes, isBrief, KEPT, KEPT_SURELY, mustArrive } from '../broker/envelopes.js'
 import type { Unread } from '../broker/unread.js'
 import { newEpoch } from '../history/stream.js'
 import { Rerun } from '../../structures/rerun.js'
 import { after, every } from '../../structures/timers.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
+import { MessageAges } from './message-ages.js'
 import { TELL, TOLD } from './scripts/stores.js'
 
 export interface RedisControlOptions {
@@ -18,6 +19,23 @@ export interface RedisControlOptions {
   readonly deliver: (message: ControlMessage, from: string) => void
   /** Called when the broker has other data than before. */
   readonly onForgotten: () => void
+  /** Called when messages may have been dropped that this node has not read. */
+  readonly onMissed: () => void
+}
+
+/** One stream of kept messages, as this node has read it. */
+class Tape {
+  readonly key: string
+  readonly label: string
+  readonly early = new Early()
+  /** Id of the newest message that this node has. */
+  top: string | undefined
+
+  /** @param label in front of the ids of its messages on the channel */
+  constructor (key: string, label: string) {
+    this.key = key
+    this.label = label
+  }
 }
 
 /** Milliseconds between two reads of messages that did not arrive. */
@@ -28,27 +46,35 @@ const AGAIN = 100
 const PAGE = 500
 /** Marks a message that is kept, in front of its own number and that of the one before it. */
 const NUMBERED = '='
+/** In front of the ids of those that are soon of no use. */
+const BRIEF = 'm:'
 /** Before every message of a stream. */
 const FIRST = '0-0'
 
 /**
  * Messages between nodes. Those that must not be lost are kept in a stream of the broker: each node knows which of them
  * it has, and reads the rest when one arrives that does not follow, after each reconnect and every second. So a join
- * and a leave keep their order on every node.
+ * and a leave keep their order on every node. Those that are soon of no use have a stream of their own.
  */
 export class RedisControl implements Control {
   readonly #options: RedisControlOptions
   readonly #envelopes: Envelopes
   #nodeId = ''
-  /** Id of the newest kept message that this node has. */
-  #top: string | undefined
+  readonly #told: Tape
+  readonly #brief: Tape
+  readonly #ages = new MessageAges()
   /** Tells the broker's data from other data. */
   #mark: string | undefined
-  /** The server that was read last. */
+  /** The server that was read last; absent until all messages from before have been passed over. */
   #run: string | undefined
-  readonly #early = new Early()
+  /** When all messages had been read last, by `performance.now()`. */
+  #readAt = Number.POSITIVE_INFINITY
+  /** Whether messages may have been dropped that this node has not read, which is told when the rest is read. */
+  #hasMissed = false
   readonly #reading = new Rerun(async () => {
-    if (this.#options.link.canSend) await this.#early.behind(() => this.#read(), (text) => { this.#takeKept(text) })
+    if (!this.#options.link.canSend) return
+    const take = (text: string): void => { this.#takeKept(text) }
+    await this.#told.early.behind(() => this.#brief.early.behind(() => this.#read(), take), take)
   })
 
   #timer: NodeJS.Timeout | undefined
@@ -59,6 +85,8 @@ export class RedisControl implements Control {
   constructor (options: RedisControlOptions) {
     this.#options = options
     const { link, keys, tag } = options
+    this.#told = new Tape(keys.told, '')
+    this.#brief = new Tape(keys.brief, BRIEF)
     this.#envelopes = new Envelopes(tag, () => link.ahead(keys.control))
   }
 
@@ -69,6 +97,8 @@ export class RedisControl implements Control {
     const { link, keys } = this.#options
     this.#nodeId = nodeId
     await link.subscribe(keys.control)
+    // What was sent before concerns nobody here, and is known as such before anybody is here.
+    await this.#reading.run()
     this.#timer = every(() => { void this.catchUp() }, LOOK).unref()
   }
 
@@ -80,7 +110,9 @@ export class RedisControl implements Control {
   async send (message: ControlMessage): Promise<void> {
     const { link, keys } = this.#options
     const { text } = this.#envelopes.seal(message, this.#nodeId)
-    await link.script(TELL, [keys.control, keys.told], [text, mustArrive(message) ? KEPT : ''])
+    const { key, label } = isBrief(message) ? this.#brief : this.#told
+    const kept = mustArrive(message) ? isBrief(message) ? KEPT_SURELY : KEPT : ''
+    await link.script(TELL, [keys.control, key], [text, kept, KEPT_SURELY, label])
   }
 
   /**
@@ -94,16 +126,22 @@ export class RedisControl implements Control {
       return
     }
     const end = text.indexOf('\n')
-    const [id = '', before = ''] = text.slice(NUMBERED.length, end).split(' ')
+    const tape = text.startsWith(BRIEF, NUMBERED.length) ? this.#brief : this.#told
+    const [id = '', before = ''] = text.slice(NUMBERED.length, end).split(' ').map((id) => id.slice(tape.label.length))
     const message = text.slice(end + 1)
+    if (this.#run === undefined) {
+      // The first read passes over all that it finds.
+      this.#take(message)
+      return
+    }
     // The first one in the stream has none before it.
-    if (this.#top === undefined || (before !== '' && before !== this.#top) || this.#reading.isRunning) {
-      const passed = this.#early.hold(message)
+    if (tape.top === undefined || (before !== '' && before !== tape.top) || this.#reading.isRunning) {
+      const passed = tape.early.hold(message)
       if (passed !== undefined) this.#take(passed)
       void this.catchUp()
       return
     }
-    this.#top = id
+    tape.top = id
     this.#take(message)
   }
 
@@ -140,41 +178,64 @@ export class RedisControl implements Control {
   }
 
   async #read (): Promise<void> {
-    const { link, keys, onForgotten } = this.#options
+    const { link, onForgotten, onMissed } = this.#options
     const { run } = link
-    // Messages from before this node's start do not concern it.
-    const isPassed = this.#mark !== undefined
+    const tapes = [this.#told, this.#brief]
     // Another server may number its messages otherwise: all of them are read, and none is handed over twice.
-    if (run !== this.#run) this.#top = undefined
+    if (run !== this.#run) for (const tape of tapes) tape.top = undefined
+    this.#hasMissed ||= performance.now() - this.#readAt > CUT_OFF
     for (let isDone = false; !isDone;) {
-      const from = this.#top === undefined ? '-' : `(${this.#top}`
-      const [mark, ...entries] = await link.script(TOLD, [keys.told, keys.mark], [from, newEpoch(), PAGE]) as string[]
-      for (let index = 0; index + 1 < entries.length; index += 2) {
-        this.#top = entries[index]!
-        if (isPassed) this.#takeKept(entries[index + 1]!)
-      }
-      isDone = entries.length < PAGE * 2
-      const isOther = this.#mark !== undefined && mark !== this.#mark
-      this.#mark = mark
-      if (isOther) {
-        this.#top = undefined
-        onForgotten()
-      }
+      const mark = this.#mark
+      const page = await this.#page(tapes)
+      this.#mark = page.mark
+      isDone = page.isLast
+      if (mark === undefined || mark === page.mark) continue
+      for (const tape of tapes) tape.top = undefined
+      isDone = false
+      onForgotten()
     }
-    this.#top ??= FIRST
+    for (const tape of tapes) tape.top ??= FIRST
     this.#run = run
+    this.#readAt = performance.now()
+    const hasMissed = this.#hasMissed
+    this.#hasMissed = false
+    if (hasMissed) onMissed()
   }
 
-  #takeKept (text: string): void {
+  async #page (tapes: readonly Tape[]): Promise<{ readonly mark: string, readonly isLast: boolean }> {
+    const { link, keys } = this.#options
+    const places = tapes.map(({ top }) => top === undefined ? '-' : `(${top}`)
+    const before = performance.now()
+    const [mark, time, ...all] = await link.script(
+      TOLD,
+      [keys.mark, ...tapes.map(({ key }) => key)],
+      [newEpoch(), PAGE, ...places]
+    ) as [string, string, ...string[][]]
+    const now = performance.now()
+    if (this.#ages.read(Number(time), before, now)) this.#hasMissed = true
+    for (const [index, tape] of tapes.entries()) {
+      const entries = all[index]!
+      for (let at = 0; at + 1 < entries.length; at += 2) {
+        const [id, text] = [entries[at]!, entries[at + 1]!]
+        tape.top = id
+        // Messages from before this node's start do not concern it.
+        if (this.#run === undefined || this.#ages.isPast(id, now)) this.#envelopes.pass(text, tape === this.#brief)
+        else this.#takeKept(text, this.#ages.of(id, now))
+      }
+    }
+    return { mark, isLast: all.every((entries) => entries.length < PAGE * 2) }
+  }
+
+  #takeKept (text: string, age = 0): void {
     try {
-      this.#take(text)
+      this.#take(text, age)
     } catch (error) {
       this.#options.unread.failed(error, 'control', text.length)
     }
   }
 
-  #take (text: string): void {
-    const opened = this.#envelopes.open(text)
+  #take (text: string, age = 0): void {
+    const opened = this.#envelopes.open(text, age)
     if (opened !== undefined) this.#options.deliver(opened.message, opened.from)
   }
 }

@@ -68,8 +68,12 @@ export class Keys {
   get control (): string { return `${this.#prefix}{control}:messages${this.#channel}` }
   /** Kept messages between nodes. */
   get told (): string { return `${this.#prefix}{control}:told` }
+  /** Those that are soon of no use, and may be very many. */
+  get brief (): string { return `${this.#prefix}{control}:brief` }
   /** Mark by which it is known whether the data is still the same. */
   get mark (): string { return `${this.#prefix}{control}:mark` }
+  /** The same of one shard of a cluster, where the hash tag is. */
+  shardMark (tag: string): string { return `${this.#prefix}{${tag}}:mark` }
 
   get nodes (): string { return `${this.#prefix}{control}:nodes` }
   get secret (): string { return `${this.#prefix}{control}:secret` }

@@ -123,6 +123,9 @@ export class RedisLink {
    */
   ahead (key: string): number { return this.#clocks.ahead(key) }
 
+  /** Which shard of a cluster serves each slot; nothing of a single server. */
+  get slots (): Client['slots'] { return this.#isCluster ? this.#commands?.slots : undefined }
+
   #shardOf (key: string): string {
     return this.#isCluster ? shardOf(key, this.#commands?.slots, this.#commands?.options?.natMap) : ''
   }

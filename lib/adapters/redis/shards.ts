@@ -3,7 +3,8 @@ import type { NatMap, Shard } from './clients.js'
 /** Tags that are tried for each shard until one of its slots is found; shards have some hundred slots at least. */
 const TRIES = 1_000
 
-export interface Probe { readonly shard: string, readonly channel: string }
+/** @property tag hash tag of the channel */
+export interface Probe { readonly shard: string, readonly tag: string, readonly channel: string }
 
 /** Name of a shard, as `slots` of the client has it. */
 export function nameOf ({ options: { host = '', port = 0 } }: Shard): string { return `${host}:${port}` }
@@ -48,7 +49,7 @@ export function probesOf (slots: ReadonlyArray<readonly string[] | undefined>): 
   for (let tag = 0, most = missing.size * TRIES; tag < most && missing.size > 0; tag++) {
     const channel = `probe:{${tag}}`
     const shard = slots[slotOf(channel)]?.[0]
-    if (shard !== undefined && missing.delete(shard)) probes.push({ shard, channel })
+    if (shard !== undefined && missing.delete(shard)) probes.push({ shard, tag: String(tag), channel })
   }
   return probes
 }

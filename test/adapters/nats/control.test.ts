@@ -20,6 +20,7 @@ class Leader {
   /** answers by a server that has not the newest message */
   stale = 0
   last = 0
+  created = 'then'
   readonly #envelopes = new Envelopes('other', () => 0)
 
   get link (): NatsLink {
@@ -44,7 +45,7 @@ class Leader {
       this.failing--
       throw away()
     }
-    return { created: 'then', state: { last_seq: this.last, messages: this.messages.length } }
+    return { created: this.created, state: { last_seq: this.last, messages: this.messages.length } }
   }
 
   async #getMessage (_stream: string, { seq: from }: { seq: number }): Promise<Kept | null> {
@@ -57,8 +58,11 @@ class Leader {
   }
 }
 
-async function heardBy (leader: Leader): Promise<{ readonly control: NatsControl, readonly heard: ControlMessage[] }> {
+async function heardBy (
+  leader: Leader
+): Promise<{ readonly control: NatsControl, readonly heard: ControlMessage[], readonly missed: ControlMessage[][] }> {
   const heard: ControlMessage[] = []
+  const missed: ControlMessage[][] = []
   const setup = { use: async (_plan: object, ask: () => Promise<unknown>) => await ask(), forget: () => undefined }
   const control = new NatsControl({
     link: leader.link,
@@ -67,11 +71,12 @@ async function heardBy (leader: Leader): Promise<{ readonly control: NatsControl
     tag: 'mine',
     nodeId: 'mine',
     unread: new Unread({ warn: () => undefined }),
-    deliver: (message) => { heard.push(message) }
+    deliver: (message) => { heard.push(message) },
+    onMissed: () => { missed.push([...heard]) }
   })
   await control.start()
   leader.asked.length = 0
-  return { control, heard }
+  return { control, heard, missed }
 }
 
 const REVOKED = { type: 'revoke', user: 'ann' } as const
@@ -120,4 +125,26 @@ t.test('messages that are past their time hold up no later ones', async (t) => {
   leader.keep(REVOKED)
   await control.catchUp()
   t.same(heard, [REVOKED])
+})
+
+t.test('a node that has not read for longer than messages are kept, or whose stream is another one, says so', async (t) => {
+  const leader = new Leader()
+  const { control, missed } = await heardBy(leader)
+  await control.catchUp()
+  t.same(missed, [])
+  leader.created = 'later'
+  leader.keep(REVOKED)
+  await control.catchUp()
+  t.same(missed, [[REVOKED]], 'behind what it has read')
+  const real = performance.now
+  let passed = 0
+  performance.now = () => real.call(performance) + passed
+  t.teardown(() => { performance.now = real })
+  leader.failing = 1
+  passed = 590_000
+  await control.catchUp()
+  t.equal(missed.length, 1, 'it is not back')
+  await control.catchUp()
+  t.equal(missed.length, 2)
+  control.close()
 })

@@ -105,4 +105,29 @@ else {
     await other.start()
     await until('it has another name', async () => (await names()).includes(`${before[0]!}.1`), 30_000)
   })
+
+  t.test('redis cluster: slots on a shard that alone lost its data are taken again within seconds, whatever else is there', async (t) => {
+    const all = await startCluster(t)
+    const cluster = all.map(({ port }) => ({ host: '127.0.0.1', port }))
+    const client = new Cluster(cluster)
+    t.teardown(() => { client.disconnect() })
+    const keys = new Keys('flushed:')
+    // The marks are looked at four times a second.
+    const { adapter, host } = await node(t, redis({ cluster, prefix: 'flushed:', check: 2_500 }), 'a')
+    const owner = (key: string): number => Number(client.slots[slotOf(key)]![0]!.split(':')[1])
+    await client.ping()
+    const flushed = all.find(({ port }) => port !== owner(keys.nodes))!
+    const tags = Array.from({ length: 1_000 }, (_, index) => `${index}`)
+    const marks = tags.map((tag) => keys.shardMark(tag))
+    const mark = marks.find((key) => owner(key) === flushed.port)!
+    await until('the shard has its mark', async () => await client.exists(mark) === 1)
+    const before = host.forgotten
+    const admin = new Redis(flushed.url)
+    t.teardown(() => { admin.disconnect() })
+    await admin.flushall()
+    await until('the node takes what it holds again', () => host.forgotten > before, 5_000)
+    t.equal(adapter.stats!().isUp, true)
+    const kept = await Promise.all(marks.map((key) => client.exists(key)))
+    t.equal(kept.filter((count) => count === 1).length, 3, 'one for each shard')
+  })
 }

@@ -14,9 +14,11 @@ interface FakeLink { canSend: boolean, isClosed: boolean, readonly waiting: Arra
 /** Has read once by the given script, and says whom it was told to revoke. */
 async function opened (
   t: Test,
-  script: () => Promise<string[]>
-): Promise<{ control: RedisControl, heard: string[], link: FakeLink }> {
+  script: () => Promise<readonly [mark: string, ...told: string[]]>
+): Promise<{ control: RedisControl, heard: string[], link: FakeLink, missed: string[][] }> {
+  const missed: string[][] = []
   const heard: string[] = []
+  const startedAt = performance.now()
   const link = {
     canSend: true,
     isClosed: false,
@@ -25,7 +27,11 @@ async function opened (
     run: 'x',
     ahead: () => 0,
     subscribe: async () => undefined,
-    script
+    // The server's clock began with the node.
+    script: async () => {
+      const [mark, ...told] = await script()
+      return [mark, String(Math.floor(performance.now() - startedAt)), told, []]
+    }
   }
   const control = new RedisControl({
     link: link as unknown as RedisLink,
@@ -33,12 +39,12 @@ async function opened (
     tag: 'this',
     unread: new Unread({ warn: () => undefined }),
     deliver: (message) => { heard.push((message as { user: string }).user) },
-    onForgotten: () => undefined
+    onForgotten: () => undefined,
+    onMissed: () => { missed.push([...heard]) }
   })
   t.teardown(() => { control.close() })
   await control.start('a')
-  await control.catchUp()
-  return { control, heard, link }
+  return { control, heard, link, missed }
 }
 
 /** Reads that fail in a row, then all succeed. */
@@ -74,7 +80,7 @@ t.test('one that was closed reads no more', async (t) => {
 
 t.test('a message that came before others were read is taken, though the broker has lost it by then', async (t) => {
   let entries: string[] = []
-  const { control: made, heard } = await opened(t, async () => ['mark', ...entries])
+  const { control: made, heard } = await opened(t, async () => ['mark', ...entries] as const)
   const revoke = (user: string, number: number): string => `other-${number} b\n{"type":"revoke","user":"${user}"}`
   const reading = made.catchUp()
   made.heard(`=7-0 6-0\n${revoke('ann', 2)}`)
@@ -102,4 +108,28 @@ t.test('messages are read as soon as commands can be sent again, once for all wh
   link.waiting[1]!()
   await late
   t.equal(reads, 2, 'it is not back: the next look waits again')
+})
+
+t.test('a node that has not read for longer than messages are kept for certain says so, behind what it has read then', async (t) => {
+  let isAway = false
+  let reads = 0
+  const { control: made, heard, missed } = await opened(t, async () => {
+    if (isAway) throw new Unreachable(true, { isBroken: true })
+    return ++reads === 1 ? ['mark'] : ['mark', '999999-0', REVOKE]
+  })
+  const real = performance.now
+  let passed = 0
+  performance.now = () => real.call(performance) + passed
+  t.teardown(() => { performance.now = real })
+  isAway = true
+  await made.catchUp()
+  passed = 59_000
+  await made.catchUp()
+  t.same(missed, [], 'it is not back')
+  isAway = false
+  await made.catchUp()
+  t.same([heard, missed], [['ann'], [['ann']]])
+  passed += 40_000
+  await made.catchUp()
+  t.equal(missed.length, 1, 'a shorter time')
 })

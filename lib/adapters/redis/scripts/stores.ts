@@ -1,8 +1,10 @@
 import { HELD, MAX_NODES, REMEMBERED } from '../../broker/nodes.js'
 import { change, CLOCK, DEAD, script } from './script.js'
 
-/** Messages between nodes that are kept for those that cannot receive them now. */
-const MAX_TOLD = 10_000
+/** Messages between nodes above which only those of the last minute are kept for those that cannot receive them now. */
+const MANY_TOLD = 10_000
+/** Messages of that minute. Above it one is refused, because an older one would be lost to a node that waits for it. */
+const MAX_TOLD = 100_000
 
 /**
  * Slots of one limit: holders by the server time at which each expires, and beside it the node of each. expire()
@@ -221,19 +223,29 @@ return 1
 
 /**
  * Sends a message to all nodes; one that must not be lost is kept for nodes that cannot receive it now. In front of
- * such a one stand `=`, its id and the id of the one before it, and a line break.
+ * such a one stand `=`, its id and the id of the one before it, and a line break; both ids behind the label, with which
+ * an earlier version takes it for one that does not follow, and reads.
  *
  * KEYS  1 channel, 2 kept messages (stream)
- * ARGV  1 message, 2 milliseconds that it is kept or '', 3 deadline
+ * ARGV  1 message, 2 milliseconds that it is kept or '', 3 milliseconds that it is kept however many there are,
+ *       4 label, 5 deadline
  */
 export const TELL = change(2, CLOCK + `
-local message = ARGV[1]
+local message, label = ARGV[1], ARGV[4]
 if ARGV[2] ~= '' then
+  local now = millis()
+  redis.call('XTRIM', KEYS[2], 'MINID', '=', text(math.max(0, now - ARGV[2])))
+  if redis.call('XLEN', KEYS[2]) >= ${MANY_TOLD} then
+    redis.call('XTRIM', KEYS[2], 'MINID', '=', text(math.max(0, now - ARGV[3])))
+    if redis.call('XLEN', KEYS[2]) >= ${MAX_TOLD} then
+      return redis.error_reply('FULL too many messages between nodes within a minute')
+    end
+  end
   local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-  local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ${MAX_TOLD}, '*', 'm', message)
-  redis.call('XTRIM', KEYS[2], 'MINID', '~', text(math.max(0, millis() - ARGV[2])))
+  local id = redis.call('XADD', KEYS[2], '*', 'm', message)
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
-  message = '=' .. id .. ' ' .. (last and last[1] or '') .. '\\n' .. message
+  local before = last and label .. last[1] or label
+  message = '=' .. label .. id .. ' ' .. before .. '\\n' .. message
 end
 return redis.call('SPUBLISH', KEYS[1], message)
 `)
@@ -243,25 +255,30 @@ return redis.call('SPUBLISH', KEYS[1], message)
  * server that has older messages but not the last one that the node has took the place of another, before it had
  * everything: by its clock it may have given newer messages lower ids, so all of them are read.
  *
- * KEYS  1 kept messages (stream), 2 mark
- * ARGV  1 '(' and the id of the last message that it has, '-' for none, 2 candidate mark, 3 most messages
- * Reply {mark, id, message, id, message, ...}
+ * KEYS  1 mark, then kept messages (streams)
+ * ARGV  1 candidate mark, 2 most messages of each, then of each 3 '(' and the id of the last message that it has, '-'
+ *       for none
+ * Reply {mark, server time in ms, {id, message, id, message, ...} of each}
  */
-export const TOLD = script(2, `
-local mark = redis.call('GET', KEYS[2])
+export const TOLD = script(3, CLOCK + `
+local mark = redis.call('GET', KEYS[1])
 if not mark then
-  mark = ARGV[2]
-  redis.call('SET', KEYS[2], mark)
+  mark = ARGV[1]
+  redis.call('SET', KEYS[1], mark)
 end
-local from = ARGV[1]
-local top = string.match(from, '^%((.+)$')
-if top and #redis.call('XRANGE', KEYS[1], top, top) == 0 then
-  if #redis.call('XRANGE', KEYS[1], '-', top, 'COUNT', 1) > 0 then from = '-' end
-end
-local reply = { mark }
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[3])) do
-  reply[#reply + 1] = entry[1]
-  reply[#reply + 1] = entry[2][2]
+local reply = { mark, text(millis()) }
+for i = 2, #KEYS do
+  local from = ARGV[i + 1]
+  local top = string.match(from, '^%((.+)$')
+  if top and #redis.call('XRANGE', KEYS[i], top, top) == 0 then
+    if #redis.call('XRANGE', KEYS[i], '-', top, 'COUNT', 1) > 0 then from = '-' end
+  end
+  local some = {}
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[i], from, '+', 'COUNT', ARGV[2])) do
+    some[#some + 1] = entry[1]
+    some[#some + 1] = entry[2][2]
+  end
+  reply[#reply + 1] = some
 end
 return reply
 `)

@@ -1,0 +1,124 @@
+import t, { type Test } from 'tap'
+import type { Adapter, AdapterHost, DenialStore } from '../../lib/adapters/adapter.js'
+import { Recheck, type RecheckOptions } from '../../lib/app/recheck.js'
+import { Revocations } from '../../lib/auth/revocations.js'
+import { memory } from '../../lib/adapters/memory/adapter.js'
+import { Refusal } from '../../lib/errors/refusal.js'
+import { keyOfKind } from '../../lib/protocol/key.js'
+import { connect, start, TRANSPORTS, type NetPeer, type Running, type TransportName } from '../helpers/net.js'
+
+interface Node extends Running {
+  readonly host: AdapterHost
+  readonly denials: DenialStore
+  /** subjects that were asked for */
+  readonly asked: string[]
+  /** questions that the broker does not answer */
+  failing: number
+}
+
+/** A node whose broker knows of denials of which the node has not heard. */
+async function node (t: Test): Promise<Node> {
+  const adapter: Adapter = memory()
+  const own: Pick<Node, 'asked' | 'failing'> & { host?: AdapterHost } = { asked: [], failing: 0 }
+  const begin = adapter.start.bind(adapter)
+  const isDenied = adapter.denials!.isDenied.bind(adapter.denials)
+  adapter.start = async (host) => {
+    own.host = host
+    await begin(host)
+  }
+  adapter.denials!.isDenied = async (subjects) => {
+    own.asked.push(...subjects)
+    if (own.failing > 0) {
+      own.failing--
+      throw new Refusal('unavailable')
+    }
+    return await isDenied(subjects)
+  }
+  const running = await start(t, { adapter, presence: { grace: 5_000 } })
+  return Object.assign(own, running, { host: own.host!, denials: adapter.denials! })
+}
+
+async function enter (t: Test, own: Running, user: string, transport: TransportName = 'websocket'): Promise<NetPeer> {
+  const peer = await connect(own, { transport, token: own.token(user, { jti: `of ${user}` }), rooms: ['chat/1', 'chat/2'] })
+  t.teardown(() => { peer.cut() })
+  return peer
+}
+
+const HOUR = 3_600_000
+
+for (const transport of TRANSPORTS) {
+  t.test(`whoever was revoked while the node was cut off for long is not served on: ${transport}`, async (t) => {
+    const own = await node(t)
+    const [ada, bob, cat] = [
+      await enter(t, own, 'ada', transport), await enter(t, own, 'bob', transport), await enter(t, own, 'cat', transport)
+    ]
+    await own.denials.deny(keyOfKind('user', 'ada'), Date.now() + HOUR)
+    await own.denials.deny(keyOfKind('token', 'of bob'), Date.now() + HOUR)
+    await own.app.rooms.broadcast('chat/1', 'said', { text: 'nobody has heard of it', by: 'app' })
+    await ada.next('said')
+    own.host.missed()
+    await Promise.all([ada.ended, bob.ended])
+    if (transport === 'websocket') await t.rejects(ada.next('nothing', undefined, 10), /4503/)
+    const { connections } = await own.app.rooms.connections()
+    t.same(connections.map(({ user }) => user), ['cat'])
+    await cat.next('said')
+    cat.cut()
+  })
+}
+
+t.test('a room that was taken from a user meanwhile is left, and is not entered again', async (t) => {
+  const own = await node(t)
+  const ada = await enter(t, own, 'ada')
+  await own.denials.deny(keyOfKind('member', 'ada'), Date.now() + HOUR)
+  await own.denials.deny(keyOfKind('member', 'ada', 'chat/2'), Date.now() + HOUR)
+  own.host.missed()
+  t.match(await ada.next('left'), { room: 'chat/2', data: { code: 'revoked' } })
+  ada.send({ type: 'join', room: 'chat/2', id: 'again' })
+  t.match(await ada.next('error'), { room: 'chat/2', data: { code: 'revoked' } })
+  const { connections: [connection] } = await own.app.rooms.connections()
+  t.same(connection!.rooms.filter((name) => name.startsWith('chat/')), ['chat/1'])
+})
+
+t.test('a broker that cannot be asked is asked again, and one that has lost its data once the others have told it', async (t) => {
+  const own = await node(t)
+  const ada = await enter(t, own, 'ada')
+  await own.denials.deny(keyOfKind('user', 'ada'), Date.now() + HOUR)
+  own.failing = 3
+  await own.host.state(true, true)
+  await ada.ended
+  t.equal(own.failing, 0)
+  t.match(own.lines.filter((line) => line.includes('may have been missed')), [])
+})
+
+t.test('very many connections are compared a few at a time', async (t) => {
+  let [open, most, asked] = [0, 0, 0]
+  const connections = Array.from({ length: 1_000 }, (_, index) => ({
+    isOpen: true,
+    userId: `user ${index}`,
+    identity: { userId: `user ${index}`, user: {} },
+    rooms: { all: () => [] }
+  }))
+  const recheck = new Recheck({
+    connections: { values: () => connections.values() } as unknown as RecheckOptions['connections'],
+    denials: {
+      find: async () => {
+        asked++
+        most = Math.max(most, ++open)
+        await Promise.resolve()
+        open--
+        return { isUser: false, isToken: false, hasLost: false, rooms: [] }
+      }
+    },
+    revocations: new Revocations(),
+    joins: { leaveByServer: () => false }
+  })
+  const began = performance.now()
+  await recheck.run()
+  t.equal(asked, 1_000)
+  t.ok(most <= 25, `${most} at a time`)
+  t.ok(performance.now() - began > 400, 'spread')
+  const running = recheck.run()
+  recheck.stop()
+  await running
+  t.ok(asked <= 1_025, 'one that was stopped asks no more')
+})
