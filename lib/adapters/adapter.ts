@@ -777,8 +777,8 @@ export interface AdapterHost {
   /**
    * The broker became reachable or unreachable.
    *
-   * @param hasForgotten it is reachable and does not have the data that it had: what this node holds there is to be
-   *   held anew
+   * @param hasForgotten it is reachable and does not have the data that it had, or may have older data: what this node
+   *   holds there is to be held anew
    * @returns for `hasForgotten`, when all of it is; rejects when some of it could not be
    */
   state (isUp: boolean, hasForgotten?: boolean): Awaitable<void>

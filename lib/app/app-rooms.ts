@@ -13,7 +13,7 @@ import type { Readiness } from '../admission/readiness.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
 import type { Gathering } from '../dispatch/gathering.js'
 import type { Drain } from '../connection/drain.js'
-import { Refusal } from '../errors/refusal.js'
+import { inPart, Refusal } from '../errors/refusal.js'
 import { REALTIME_ERR_NOT_READY, REALTIME_ERR_OPTIONS, REALTIME_ERR_ROOM } from '../errors/misuse.js'
 import { checkCount, checkMoment, checkTime } from '../options/call-values.js'
 import { DEFAULTS } from '../options/defaults.js'
@@ -61,6 +61,11 @@ export interface AppRoomsOptions {
   readonly stats: () => Promise<Record<string, unknown>>
   /** Called when a broadcast fails, because its caller may not await it. */
 }
+
+/** What is said of a call whose outcome is not known: to repeat it is the way out, and harms nothing. */
+const TOLD_HERE =
+  'done on this node; whether the other nodes hear of it is not known: the broker did not answer; call it again'
+const DENIED = 'whether the revocation is in force is not known: the broker did not answer; revoke again'
 
 type Named = string | AnyAddress
 type Broadcast = Promise<BroadcastResult>
@@ -314,7 +319,7 @@ export class AppRooms implements Rooms {
     const end = until ?? (target.tokenId !== undefined ? this.#lifeOf(target.tokenId) : undefined) ??
       Date.now() + DEFAULTS.denial
     const subject = subjectOf(target)
-    if (subject !== undefined) await denials.deny(subject, end)
+    if (subject !== undefined) await this.#keptOut(denials.deny(subject, end))
     const peers = target.tokenId === undefined ? peersOf(this.#options, target) : connections.ofToken(target.tokenId)
     revocations.add({ ...target, message })
     let closed = 0
@@ -322,12 +327,12 @@ export class AppRooms implements Rooms {
       peer.close('revoked', message)
       closed++
     })
-    await this.#options.told.tell({
+    await this.#done(this.#options.told.tell({
       type: 'revoke',
       ...target,
       ...(message === undefined ? {} : { message }),
       ...(subject === undefined ? {} : { until: end })
-    })
+    }))
     return closed
   }
 
@@ -336,13 +341,14 @@ export class AppRooms implements Rooms {
     this.#enterable(room)
     const { denials, revocations, connections, dispatch, hub } = this.#options
     hub.locate(room)
-    await denials.take(user, room, until)
+    await this.#keptOut(denials.take(user, room, until))
     revocations.add({ user, room, message, isTaken: true })
     let left = 0
     await inTurns(connections.ofUser(user), AT_ONCE, (peer) => {
       if (dispatch.joins.leaveByServer(peer, room, 'revoked', message)) left++
     })
-    await this.#options.told.tell({ type: 'expel', user, room, ...(message === undefined ? {} : { message }), until })
+    const expel = { type: 'expel', user, room, ...(message === undefined ? {} : { message }), until } as const
+    await this.#done(this.#options.told.tell(expel))
     return left
   }
 
@@ -421,7 +427,23 @@ export class AppRooms implements Rooms {
 
   async stats (): Promise<Record<string, unknown>> { return await this.#options.stats() }
 
-  async #tell (message: ControlMessage): Promise<void> { await this.#options.adapter.control?.send(message) }
+  /** Tells the other nodes what has been done on this one. */
+  async #tell (message: ControlMessage): Promise<void> {
+    const { control } = this.#options.adapter
+    if (control !== undefined) await this.#done(control.send(message))
+  }
+
+  /** @throws Refusal `unavailable` with the outcome `unknown`: on this node it has been done */
+  async #done (telling: Promise<void>): Promise<void> {
+    await telling.catch((error: unknown) => { throw inPart(error, TOLD_HERE) })
+  }
+
+  /** @throws Refusal `unavailable`, which says where the denial may be in force all the same */
+  async #keptOut (denying: Promise<void>): Promise<void> {
+    await denying.catch((error: unknown) => {
+      throw error instanceof Refusal && error.outcome === 'unknown' ? inPart(error, DENIED) : error
+    })
+  }
 }
 
 /** @throws REALTIME_ERR_OPTIONS for a code by which no client comes back */

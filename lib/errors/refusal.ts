@@ -156,5 +156,14 @@ export function ofUser<E> (error: E, userId: string): E {
   return error
 }
 
+/**
+ * Returns the refusal of a call that has had part of its effect, or may have it later. It needs no key: asked for again
+ * it has all of it.
+ */
+export function inPart<E> (error: E, message?: string): E | Refusal {
+  if (!(error instanceof Refusal) || error.word !== 'unavailable') return error
+  return new Refusal('unavailable', { message, retryAfter: error.data.retryAfter, outcome: 'unknown', cause: error.cause })
+}
+
 /** Whether the same request may succeed later. */
 export function isForNow ({ data: { retry } }: Refusal): boolean { return retry === 'backoff' || retry === 'now' }

@@ -1,5 +1,6 @@
 import type { Adapter, Publication } from '../adapters/adapter.js'
 import { REALTIME_ERR_ADAPTER } from '../errors/misuse.js'
+import { inPart, Refusal } from '../errors/refusal.js'
 import type { Awaitable } from '../structures/awaitable.js'
 import { inBatches } from '../structures/slices.js'
 import type { Declaration } from './declaration.js'
@@ -13,6 +14,7 @@ const BATCH = 50
  * and whoever comes back hears of it; then the texts and the events. What fails may be asked for again.
  *
  * @param send publishes a removal
+ * @throws Refusal `unavailable`, with the outcome `unknown` where something may have been taken away
  * @throws REALTIME_ERR_ADAPTER where the adapter cannot
  */
 export async function clearRoom (
@@ -26,10 +28,22 @@ export async function clearRoom (
   if ((areValues && adapter.removal !== true) || (isStream && adapter.clear === undefined)) {
     throw new REALTIME_ERR_ADAPTER(`the ${adapter.name} adapter cannot clear rooms`)
   }
-  if (areValues) {
-    const kept = await adapter.latest!(name, settings)
-    const values = kept.filter(({ event }) => event!.isRemoval !== true)
-    await inBatches(values, BATCH, async ({ event }) => { await send(removalOf(event!)) })
+  let isBegun = false
+  try {
+    if (areValues) {
+      const kept = await adapter.latest!(name, settings)
+      const values = kept.filter(({ event }) => event!.isRemoval !== true)
+      await inBatches(values, BATCH, async ({ event }) => {
+        await send(removalOf(event!))
+        isBegun = true
+      })
+    }
+    if (isStream) {
+      // The texts go first, and may be gone where the events are not.
+      isBegun ||= settings.append !== undefined
+      await adapter.clear!(name, settings)
+    }
+  } catch (error) {
+    throw isBegun || (error instanceof Refusal && error.outcome === 'unknown') ? inPart(error) : error
   }
-  if (isStream) await adapter.clear!(name, settings)
 }

@@ -1,8 +1,9 @@
+import { cp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Redis } from 'ioredis'
 import { connect } from '@nats-io/transport-node'
 import { Kvm, type KV } from '@nats-io/kv'
-import { redis } from '../../lib/adapters/redis/adapter.js'
 import { Keys } from '../../lib/adapters/redis/keys.js'
 import { stateKey } from '../../lib/adapters/nats/tokens.js'
 import { NATS, REDIS, type Broker } from '../helpers/brokers.js'
@@ -19,6 +20,8 @@ interface Past {
 
 interface AgeingBroker extends Broker {
   readonly past: (t: Teardown, server: Server) => Promise<Past>
+  /** Keeps a copy of what the server of a node has. @returns puts it back, while the server is down */
+  readonly keep: (server: Server, node: Node) => Promise<() => Promise<void>>
 }
 
 const LEASE = 60_000
@@ -74,13 +77,34 @@ async function natsPast (t: Teardown, { url }: Server): Promise<Past> {
   }
 }
 
+async function keepData ({ directory }: Server, data: string): Promise<() => Promise<void>> {
+  const [now, then] = [join(directory, data), join(directory, 'then')]
+  await cp(now, then, { recursive: true })
+  return async () => {
+    await rm(now, { recursive: true })
+    await cp(then, now, { recursive: true })
+  }
+}
+
 const brokers: readonly AgeingBroker[] = [
   {
     ...REDIS,
     start: async (t) => await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always'),
-    past: redisPast
+    past: redisPast,
+    keep: async (server) => await keepData(server, 'appendonlydir')
   },
-  { ...NATS, past: natsPast }
+  {
+    ...NATS,
+    past: natsPast,
+    keep: async (server, { adapter, host }) => {
+      await server.stop()
+      await until('it is away', () => adapter.stats!().isUp === false)
+      const putBack = await keepData(server, 'data')
+      await server.start()
+      await until('it is back', () => host.forgotten > 0)
+      return putBack
+    }
+  }
 ]
 
 /** A node that holds a slot and somebody's presence, and then another one. */
@@ -185,47 +209,49 @@ for (const broker of brokers) {
     await server.start()
     await until('it is told', () => a.host.forgotten > 0)
   })
-}
 
-t.test('redis: what older data brings back of connections that have ended ends with the lease, and what is held is held on', {
-  skip: missing(
-    'redis-server'
+  t.test(
+    `${name}: what older data brings back of connections that have ended ends with the lease, and what is held is held on`,
+    { skip },
+    async (t) => {
+      const server = await broker.start(t)
+      const a = await node(t, broker.make(server.port), 'a')
+      const [leases, presence] = [a.adapter.leases!, a.adapter.presence!]
+      const entry = (user: string): { userId: string, connection: string } => {
+        return { userId: user, connection: `c-${user}` }
+      }
+      await a.adapter.subscribe('chat/1', reliable)
+      for (const user of ['stays', 'goes']) {
+        await leases.acquire('user:ann', `c-${user}`, 2, LEASE)
+        await presence.join('chat/1', entry(user), LEASE)
+      }
+      const putBack = await broker.keep(server, a)
+      const before = a.host.forgotten
+      await leases.release('user:ann', 'c-goes')
+      await presence.leave('chat/1', entry('goes'), 0)
+      await server.kill()
+      await until('it is away', () => a.adapter.stats!().isUp === false)
+      await putBack()
+      await server.start()
+      await until('it is told', () => a.host.forgotten > before, 10_000)
+      await leases.renew([{ key: 'user:ann', holder: 'c-stays' }], LEASE)
+      await presence.renew!([{ room: 'chat/1', entry: entry('stays') }], LEASE)
+      t.equal((await presence.snapshot('chat/1', 10)).total, 2)
+      const past = await broker.past(t, server)
+      await past.takenLongAgo('user:ann', 'chat/1')
+      await past.silent(1)
+      // Who finds no slot looks who is heard of.
+      await until('a slot is free', () => leases.acquire('user:ann', 'c-comes', 2, LEASE))
+      t.equal(await leases.count('user:ann'), 2)
+      await leases.release('user:ann', 'c-comes')
+      await until('who went has left', async () => {
+        await presence.sweep(['chat/1'])
+        return (await presence.snapshot('chat/1', 10)).total === 1
+      })
+      t.match((await presence.snapshot('chat/1', 10)).list, [{ userId: 'stays' }])
+      // What was held by the old name is this node's to give back all the same.
+      await leases.release('user:ann', 'c-stays')
+      t.equal(await leases.count('user:ann'), 0)
+    }
   )
-}, async (t) => {
-  const server = await startRedis(t)
-  const a = await node(t, redis({ url: server.url }), 'a')
-  const [leases, presence] = [a.adapter.leases!, a.adapter.presence!]
-  const entry = (user: string): { userId: string, connection: string } => ({ userId: user, connection: `c-${user}` })
-  await a.adapter.subscribe('chat/1', reliable)
-  for (const user of ['stays', 'goes']) {
-    await leases.acquire('user:ann', `c-${user}`, 2, LEASE)
-    await presence.join('chat/1', entry(user), LEASE)
-  }
-  const client = new Redis(server.url)
-  t.teardown(() => { client.disconnect() })
-  await client.save()
-  await leases.release('user:ann', 'c-goes')
-  await presence.leave('chat/1', entry('goes'), 0)
-  await server.kill()
-  await until('it is away', () => a.adapter.stats!().isUp === false)
-  await server.start()
-  await until('it is told', () => a.host.forgotten > 0, 10_000)
-  await leases.renew([{ key: 'user:ann', holder: 'c-stays' }], LEASE)
-  await presence.renew!([{ room: 'chat/1', entry: entry('stays') }], LEASE)
-  t.equal((await presence.snapshot('chat/1', 10)).total, 2)
-  const past = await redisPast(t, server)
-  await past.takenLongAgo('user:ann', 'chat/1')
-  await past.silent(1)
-  // Who finds no slot looks who is heard of.
-  await until('a slot is free', () => leases.acquire('user:ann', 'c-comes', 2, LEASE))
-  t.equal(await leases.count('user:ann'), 2)
-  await leases.release('user:ann', 'c-comes')
-  await until('who went has left', async () => {
-    await presence.sweep(['chat/1'])
-    return (await presence.snapshot('chat/1', 10)).total === 1
-  })
-  t.match((await presence.snapshot('chat/1', 10)).list, [{ userId: 'stays' }])
-  // What was held by the old name is this node's to give back all the same.
-  await leases.release('user:ann', 'c-stays')
-  t.equal(await leases.count('user:ann'), 0)
-})
+}

@@ -2,6 +2,8 @@ import t, { type Test } from 'tap'
 import type { Adapter, AdapterHost, ControlMessage } from '../../lib/adapters/adapter.js'
 import { memory } from '../../lib/adapters/memory/adapter.js'
 import { defineRoom } from '../../lib/contract/index.js'
+import { Refusal } from '../../lib/errors/refusal.js'
+import { keyOfKind } from '../../lib/protocol/key.js'
 import { start } from '../helpers/net.js'
 
 const chat = defineRoom('chat/:id', {})
@@ -10,10 +12,14 @@ const chat = defineRoom('chat/:id', {})
 async function node (t: Test): Promise<{
   rooms: Awaited<ReturnType<typeof start>>['app']['rooms']
   sent: ControlMessage[]
+  /** What the next denial or message to the other nodes fails with. */
+  failing: { denial?: Refusal | undefined, message?: Refusal | undefined }
+  isDenied: (user: string) => Promise<boolean>
   back: (hasForgotten: boolean) => Promise<void>
 }> {
   const inner = memory()
   const sent: ControlMessage[] = []
+  const failing: { denial?: Refusal | undefined, message?: Refusal | undefined } = {}
   let host!: AdapterHost
   const adapter: Adapter = {
     name: 'broker',
@@ -27,14 +33,27 @@ async function node (t: Test): Promise<{
     publish: (room, publication, settings) => inner.publish(room, publication, settings),
     history: (room, query, settings) => inner.history!(room, query, settings),
     claims: inner.claims!,
-    denials: inner.denials!,
+    denials: {
+      deny: async (subject, until) => {
+        if (failing.denial !== undefined) throw failing.denial
+        await inner.denials!.deny(subject, until)
+      },
+      isDenied: (subjects) => inner.denials!.isDenied(subjects)
+    },
     secret: async () => Buffer.alloc(32, 7).toString('base64url'),
-    control: { send: async (message) => { sent.push(message) } }
+    control: {
+      send: async (message) => {
+        if (failing.message !== undefined) throw failing.message
+        sent.push(message)
+      }
+    }
   }
   const { app } = await start(t, { adapter, declare: (app) => { app.room(chat, {}) } })
   return {
     rooms: app.rooms,
     sent,
+    failing,
+    isDenied: async (user) => await inner.denials!.isDenied([keyOfKind('user', user)]),
     back: async (hasForgotten) => {
       sent.length = 0
       await host.state(false)
@@ -70,5 +89,31 @@ void t.test('whose connections alone were ended is not told again, since others 
   await rooms.revoke({ room: 'chat/1' })
   t.match(kept(sent), [{ type: 'revoke', of: 'chat/1' }])
   await back(true)
+  t.same(kept(sent), [])
+})
+
+void t.test('whoever revokes, puts in, takes out or ends hears that nobody knows where it was done here and the others could not be told', async (t) => {
+  const { rooms, failing, isDenied } = await node(t)
+  failing.message = new Refusal('unavailable')
+  const told = { code: 'unavailable', outcome: 'unknown', message: /done on this node.*call it again/ }
+  await t.rejects(rooms.revoke({ user: 'ada' }), told)
+  t.equal(await isDenied('ada'), true, 'it is in force')
+  await t.rejects(rooms.revoke({ user: 'bob', room: 'chat/1' }), told)
+  await t.rejects(rooms.revoke({ room: 'chat/1' }), told)
+  await t.rejects(rooms.join({ user: 'bob' }, 'chat/1'), told)
+  await t.rejects(rooms.leave({ user: 'bob' }, 'chat/1'), told)
+  await t.rejects(rooms.close({ user: 'bob' }), told)
+  failing.message = undefined
+  t.equal(await rooms.revoke({ user: 'ada' }), 0)
+})
+
+void t.test('a denial of which nobody knows whether it is in force is told so, and one that is not in force is not', async (t) => {
+  const { rooms, sent, failing } = await node(t)
+  failing.denial = new Refusal('unavailable', { outcome: 'unknown' })
+  const told = { code: 'unavailable', outcome: 'unknown', message: /in force is not known.*revoke again/ }
+  await t.rejects(rooms.revoke({ user: 'ada' }), told)
+  await t.rejects(rooms.revoke({ user: 'ada', room: 'chat/1' }), told)
+  failing.denial = new Refusal('unavailable')
+  await t.rejects(rooms.revoke({ user: 'ada' }), { code: 'unavailable', outcome: undefined })
   t.same(kept(sent), [])
 })

@@ -160,7 +160,7 @@ class NatsAdapter implements Adapter {
       throw new REALTIME_ERR_OPTIONS('nats({ prefix }) is 1 to 128 letters, digits, _ and -')
     }
     this.#repeats = new Repeats(idempotency)
-    const keys = this.#keys = new KeyBudget(idempotency)
+    this.#keys = new KeyBudget(idempotency)
     const log = { warn: (object: object, message: string) => { this.#host?.log.warn(object, message) } }
     const link = new NatsLink({
       url,
@@ -170,7 +170,7 @@ class NatsAdapter implements Adapter {
       timeout,
       log,
       unread: this.#unread,
-      onUp: () => { this.#up() },
+      onUp: (isOther) => { this.#up(isOther) },
       onDown: () => { this.#down() }
     })
     this.#link = link
@@ -202,7 +202,7 @@ class NatsAdapter implements Adapter {
       link,
       `${prefix}_${name}`,
       { ttl, replicas, storage },
-      () => { this.#forgotten() },
+      () => { this.#kept?.nodes.holdAnew() },
       (stream) => { drift.look(stream) }
     )
     const [values, denied, known] = [bucket('state', DAY), bucket('denials', MAX_DENIAL), bucket('lives', 0)]
@@ -229,7 +229,7 @@ class NatsAdapter implements Adapter {
       announce: (room, change) => { this.#announce(room, change) },
       deliver: (room, change) => { if (this.#rooms.has(room)) this.#host!.presence(room, change) }
     })
-    const latest = new NatsLatest({ link, lives, clock, prefix, idempotency, keys, unread: this.#unread })
+    const latest = new NatsLatest({ link, lives, clock, prefix, idempotency, unread: this.#unread })
     this.texts = new NatsTexts({
       link,
       lives,
@@ -521,12 +521,13 @@ class NatsAdapter implements Adapter {
     this.#host?.state(false)
   }
 
-  #up (): void {
+  /** @param isOther whether the server is one that this node has not met, and may have older data */
+  #up (isOther: boolean): void {
     const kept = this.#kept
     // A revocation may be among what was missed, so it is asked for before all else.
     void this.#controls?.catchUp()
     if (kept !== undefined) {
-      for (const state of kept.states) state.forget()
+      for (const state of kept.states) state.forget(isOther)
       kept.lives.forget()
       kept.clock.measure().catch(() => {})
       kept.nodes.beat().catch(() => {})
@@ -536,10 +537,9 @@ class NatsAdapter implements Adapter {
     this.#clocks?.tell('?')
     this.#rooms.checkAll()
     this.#host!.state(true)
+    // Under another name, so that what only older data still shows of this node ends.
+    if (isOther) kept?.nodes.holdAnew()
   }
-
-  /** Called when leases and presence of this node are gone, and older data may have taken their place. */
-  #forgotten (): void { this.#kept?.nodes.holdAnew() }
 
   /** Runs every few seconds, because a subscription may lose messages although its link stands. */
   #look (): void {

@@ -3,6 +3,7 @@ import type { Subscription } from '@nats-io/transport-node'
 import type { Control, ControlMessage } from '../adapter.js'
 import { Early } from '../broker/early.js'
 import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
+import { Refusal } from '../../errors/refusal.js'
 import { Rerun } from '../../structures/rerun.js'
 import { after } from '../../structures/timers.js'
 import type { NatsClock } from './clock.js'
@@ -94,17 +95,19 @@ export class NatsControl implements Control {
     const { id, text } = this.#envelopes.seal(message, nodeId)
     if (kept === undefined || !mustArrive(message)) {
       link.send(`${prefix}.control`, text)
-      await link.flush()
+      await link.change(() => link.flush())
       return
     }
     const until = performance.now() + link.timeout
+    let isUncertain = false
     for (let isAgain = false; ; isAgain = true) {
       try {
         const timeout = Math.ceil((until - performance.now()) / (isAgain ? 1 : 2))
         await kept.setup.use(this.#plan, () => link.publish(this.#plan.subjects[0]!, text, { msgID: id, timeout }))
         return
       } catch (error) {
-        if (isAgain || !link.isUp || performance.now() >= until) throw error
+        isUncertain ||= error instanceof Refusal && error.outcome === 'unknown'
+        if (isAgain || !link.isUp || performance.now() >= until) throw isUncertain ? away('unknown') : error
       }
     }
   }

@@ -1,11 +1,9 @@
 import type { Packet } from '../../protocol/packet.js'
 import { keyOf } from '../../protocol/key.js'
 import type { Publication, RoomSettings } from '../adapter.js'
-import type { KeyBudget } from './key-budget.js'
 import type { NatsClock } from './clock.js'
 import { away, isConflict, type NatsLink } from './link.js'
-import type { NatsLives, NumberedPlan } from './lives.js'
-import { messageIdOf } from './once.js'
+import type { Life, NatsLives, NumberedPlan } from './lives.js'
 import { fetchCurrent, fetchEvery } from './reading.js'
 import { removeValue } from './removal.js'
 import { tokenOf } from './tokens.js'
@@ -21,8 +19,6 @@ export interface NatsLatestOptions {
   readonly prefix: string
   /** Milliseconds that an idempotency key is remembered. */
   readonly idempotency: number
-  /** Bounds the keys that the server is given. */
-  readonly keys: KeyBudget
   readonly unread: Unread
 }
 
@@ -32,6 +28,14 @@ export interface MissedValue {
   readonly version: number
   readonly age: number
   readonly text: string
+}
+
+/** How a value is sent. */
+export interface Sending {
+  /** Id of the message, by which the server knows it again; absent where it may not be given another. */
+  readonly msgID: string | undefined
+  /** Milliseconds to wait for the answer. */
+  readonly patience: number
 }
 
 /** The result of setting a value. */
@@ -68,40 +72,43 @@ export class NatsLatest {
     }
   }
 
-  /** @param payload makes the payload for the epoch that is known when it is sent */
+  /**
+   * Sets or removes a value, once.
+   *
+   * @param life of the stream, as `text` has it
+   * @throws Refusal `unavailable`, with the outcome `unknown` when it may be set all the same; the error of the server
+   *   for a stream that is missing
+   */
   async set (
     room: string,
-    publication: Publication,
-    origin: string,
-    payload: (epoch: string) => string
+    { type, key = '', removes }: Publication,
+    { shift }: Pick<Life, 'shift'>,
+    text: string,
+    { msgID, patience }: Sending
   ): Promise<SetValue> {
-    const { link, lives, prefix, keys } = this.#options
-    const { type, key = '', idempotencyKey, removes } = publication
+    const { link, prefix } = this.#options
     const place = `${tokenOf(room)}.${tokenOf(keyOf(type, key))}`
     const subject = `${prefix}.latest.${place}`
-    const named = idempotencyKey === undefined ? origin : messageIdOf(room, idempotencyKey)
-    const id = idempotencyKey === undefined || keys.admits(publication) ? { msgID: named } : {}
-    return await lives.use(this.plan, async ({ life }) => {
-      const known = removes?.version === undefined ? undefined : removes.version - life.shift
-      // A value of a former life of the stream is not in this one.
-      if (known !== undefined && known <= 0) return { version: 0, isVain: true }
-      const text = payload(life.epoch)
-      try {
-        if (known !== undefined && link.isClustered) {
-          const forwarded = `${prefix}.value.${place}`
-          const { seq, isVain } = await removeValue(link, { subject, forwarded, text, known, ...id })
-          return { version: life.shift + seq, isVain }
-        }
-        const { seq, duplicate } = await link.publish(subject, text, {
-          ...id,
-          ...(known === undefined ? {} : { expect: { lastSubjectSequence: known } })
-        })
-        return { version: life.shift + seq, isVain: duplicate }
-      } catch (error) {
-        if (known === undefined || !isConflict(error)) throw error
-        return { version: 0, isVain: true }
+    const id = msgID === undefined ? {} : { msgID }
+    const known = removes?.version === undefined ? undefined : removes.version - shift
+    // A value of a former life of the stream is not in this one.
+    if (known !== undefined && known <= 0) return { version: 0, isVain: true }
+    try {
+      if (known !== undefined && link.isClustered) {
+        const forwarded = `${prefix}.value.${place}`
+        const { seq, isVain } = await removeValue(link, { subject, forwarded, text, known, patience, ...id })
+        return { version: shift + seq, isVain }
       }
-    })
+      const { seq, duplicate } = await link.publish(subject, text, {
+        ...id,
+        timeout: patience,
+        ...(known === undefined ? {} : { expect: { lastSubjectSequence: known } })
+      })
+      return { version: shift + seq, isVain: duplicate }
+    } catch (error) {
+      if (known === undefined || !isConflict(error)) throw error
+      return { version: 0, isVain: true }
+    }
   }
 
   /** Returns the version of a value that was received, if its life is the one that is known here. */

@@ -20,8 +20,12 @@ export interface NatsLinkOptions {
   readonly log: { warn (object: object, message: string): void }
   /** Is told what a callback throws: its message cannot be read. */
   readonly unread: Unread
-  /** Called when the link is connected and every subscription stands. */
-  readonly onUp: () => void
+  /**
+   * Called when the link is connected again and every subscription stands.
+   *
+   * @param isOther whether this link has not seen this run of this server before: its data may be other data
+   */
+  readonly onUp: (isOther: boolean) => void
   readonly onDown: () => void
 }
 
@@ -50,6 +54,8 @@ const WAIT = { least: 100, jitter: 100 }
 const MAX_PAYLOAD = 1_048_576
 /** Milliseconds between two log lines about a broker that is away. */
 const QUIET = 10_000
+/** Runs of servers that are known; beyond them the oldest is forgotten, and counts as another one when it is met. */
+const MAX_SERVERS = 64
 
 /**
  * One connection to NATS. The client reconnects and subscribes again on its own, but would buffer messages sent
@@ -68,6 +74,8 @@ export class NatsLink {
   #hasStarted = false
   readonly #waiting: Array<() => void> = []
   readonly #standing = new Standing()
+  /** Ids of the servers that were met. */
+  readonly #servers = new Set<string>()
   /** Number of times that the connection broke. */
   #breaks = 0
   /** Requests whose answers are lost when the connection breaks; the client would wait for them all the same. */
@@ -136,6 +144,7 @@ export class NatsLink {
       })
     }
     this.#isUp = true
+    this.#meet()
     this.clock.start()
     void this.#watch(this.#connection)
   }
@@ -156,13 +165,25 @@ export class NatsLink {
           if (this.#isClosed || this.#isUp || connection.isClosed()) return
           this.#isUp = true
           this.#standing.link.over()
-          this.#options.onUp()
+          this.#options.onUp(this.#meet())
           this.#release()
         }, () => {})
       } else if (status.type === 'staleConnection') this.#standing.link.known()
       else if (status.type === 'error') this.#warn(status.error)
     }
     if (!this.#isClosed) this.#down()
+  }
+
+  /** @returns whether it is the first time */
+  #meet (): boolean {
+    const { serverId } = this
+    if (this.#servers.has(serverId)) return false
+    this.#servers.add(serverId)
+    for (const oldest of this.#servers) {
+      if (this.#servers.size <= MAX_SERVERS) break
+      this.#servers.delete(oldest)
+    }
+    return true
   }
 
   #down (): void {
@@ -270,15 +291,30 @@ export class NatsLink {
     ask: () => Promise<T>,
     timeout = this.#options.timeout * (this.#hasStarted ? 1 : FIRST)
   ): Promise<T> {
+    return await this.#request(ask, timeout, false)
+  }
+
+  /**
+   * Makes a request that changes something.
+   *
+   * @throws Refusal `unavailable`, with the outcome `unknown` when it was sent and its answer is missing: the server
+   *   keeps no deadline, so it may do it later
+   */
+  async change<T> (ask: () => Promise<T>): Promise<T> {
+    return await this.#request(ask, this.#options.timeout * (this.#hasStarted ? 1 : FIRST), true)
+  }
+
+  async #request<T> (ask: () => Promise<T>, timeout: number, isChange: boolean): Promise<T> {
     if (!this.#isUp) throw away()
     try {
       const answer = await within(this.#unbroken(ask()), timeout)
       this.#answeredAt = performance.now()
       return answer
     } catch (error) {
-      if (error instanceof Refusal || isConflict(error) || isMissing(error)) throw error
+      if (error instanceof Refusal) throw isChange && !(error instanceof Declined) ? away('unknown') : error
+      if (isConflict(error) || isMissing(error)) throw error
       this.#warn(error)
-      throw isAnswer(error) ? new Declined(error) : away()
+      throw isAnswer(error) ? new Declined(error) : away(isChange && !isUnsent(error) ? 'unknown' : undefined)
     }
   }
 
@@ -325,6 +361,9 @@ export class NatsLink {
 export function away (outcome?: 'unknown', idempotencyKey?: string): Refusal {
   return new Refusal('unavailable', { retryAfter: 1_000, outcome, idempotencyKey })
 }
+
+/** Whether the client has refused to send a request, such as one that is too large. */
+function isUnsent (error: unknown): boolean { return nameOf(error) === 'InvalidArgumentError' }
 
 /** Codes of a conflict: the revision is another one, or another change is under way. */
 const CONFLICTS: ReadonlySet<unknown> = new Set([10071, 10158, 10164])

@@ -1,4 +1,4 @@
-import { Refusal } from '../../errors/refusal.js'
+import { inPart, Refusal } from '../../errors/refusal.js'
 import type { Position } from '../../protocol/position.js'
 import { after } from '../../structures/timers.js'
 import type { AdapterHost, Publication, Published, RoomSettings } from '../adapter.js'
@@ -7,7 +7,7 @@ import type { NatsClock } from './clock.js'
 import type { KeyBudget } from './key-budget.js'
 import type { NatsLatest } from './latest.js'
 import { away, isMissing, type NatsLink } from './link.js'
-import type { NatsLives } from './lives.js'
+import type { Life, NatsLives } from './lives.js'
 import { messageIdOf, type NatsOnce } from './once.js'
 import type { NatsStreams } from './streams.js'
 import { tokenOf } from './tokens.js'
@@ -61,6 +61,30 @@ interface Keeping {
   readonly payload: (origin: string) => string
 }
 
+/** A message that a stream knows by its id. */
+interface Repeatable<T> {
+  /** Of the stream. */
+  readonly name: string
+  /** Under which the caller may ask again. */
+  readonly key: string
+  /** Whether it may be sent once more: it has an id, and nobody waits who is served without the broker. */
+  readonly mayRepeat: boolean
+  readonly life: () => Promise<Life>
+  /** The result, where the message has come back by the subscription. */
+  readonly arrived: () => Promise<T | undefined>
+}
+
+/** One attempt to send it. */
+interface Sent extends Pick<Life, 'epoch' | 'shift'> {
+  /** Milliseconds to wait for the answer. */
+  readonly patience: number
+  /** Whether it was sent before, without an answer. */
+  readonly isAgain: boolean
+}
+
+/** A value that is set; without a version where it is known already. */
+interface ValueSet { readonly version?: number }
+
 /** Milliseconds that a live event waits for its own echo. */
 const ECHO = 1_000
 
@@ -103,16 +127,24 @@ export class NatsPublishing {
   async clear (kept: KeptParts, room: string, settings: RoomSettings): Promise<void> {
     const own: Own = { recipients: undefined, position: undefined, settle: undefined }
     const origin = `${this.#options.tag}-${(++this.#count).toString(36)}`
-    const { position } = await this.#keep(kept, room, settings, { publication: {}, origin, own, payload: encodeClear })
-    await kept.streams.purge(room, settings, position!.offset)
+    const keeping = { publication: {}, origin, own, payload: encodeClear }
+    const { position } = await this.#keep(kept, room, settings, keeping)
+    const { link } = this.#options
+    try {
+      await link.insist('change', () => kept.streams.purge(room, settings, position!.offset))
+    } catch (error) {
+      // Members go by the clear already, and what is before it is still there for who reads page by page.
+      throw inPart(error)
+    }
   }
 
   async #keep (
-    { streams, lives }: KeptParts,
+    kept: KeptParts,
     room: string,
     settings: RoomSettings,
     { publication, origin, own, payload }: Keeping
   ): Promise<Published> {
+    const { streams, lives } = kept
     const { link, timeout, tail, repeats, keys } = this.#options
     const until = performance.now() + timeout
     const { name } = streams.plan(settings)
@@ -128,38 +160,63 @@ export class NatsPublishing {
     const done = (position: Position): void => {
       if (idempotencyKey !== undefined) repeats.remember(room, idempotencyKey, { position, recipients: 0 })
     }
+    const life = async (): Promise<Life> => await streams.life(settings)
+    const arrived = async (): Promise<Published | undefined> => {
+      const { position } = own
+      if (position === undefined) return undefined
+      done(position)
+      return { position, recipients: await (own.recipients ?? 0) }
+    }
+    return await this.#sendTwice<Published>(lives, { name, key, mayRepeat: isKnown, life, arrived }, async (sent) => {
+      let { epoch } = sent
+      const top = lives.top(name)
+      const { seq, duplicate } = await link.publish(subject, payload(`${origin}@${epoch}`), {
+        ...id,
+        timeout: sent.patience
+      })
+      if (!duplicate && seq > top) lives.saw(name, epoch, seq, origin)
+      else if (!duplicate) {
+        lives.doubt(name);
+        ({ epoch } = await life().catch(() => { throw away('unknown', key) }))
+      }
+      const position = { epoch, offset: seq }
+      done(position)
+      if (duplicate && !sent.isAgain) return { position, recipients: 0 }
+      const follower = tail(room)
+      follower?.check(position)
+      await follower?.reached(seq, Math.max(0, until - performance.now()))
+      return { position, recipients: await (own.recipients ?? 0) }
+    })
+  }
+
+  /**
+   * Sends a message to a stream, and once more where its answer is missing: the stream knows it by its id.
+   *
+   * @throws Refusal `unavailable`, with the outcome `unknown` and the key where nobody can know
+   */
+  async #sendTwice<T> (
+    lives: NatsLives,
+    { name, key, mayRepeat, life, arrived }: Repeatable<T>,
+    send: (sending: Sent) => Promise<T>
+  ): Promise<T> {
+    const { link, timeout } = this.#options
+    const until = performance.now() + timeout
     let first: string | undefined
     for (let isAgain = false; ; isAgain = true) {
       let epoch: string | undefined
       try {
-        ({ epoch } = await streams.life(settings))
-        const top = lives.top(name)
+        const { shift, ...known } = await life();
+        ({ epoch } = known)
         // A stream in another life does not know whether it accepted the message in the last one.
         if (first !== undefined && epoch !== first) throw away('unknown', key)
         // NATS keeps no deadline, so a message may be accepted late. The second answer is therefore awaited longer,
         // before the result counts as unknown.
-        const { seq, duplicate } = await link.publish(subject, payload(`${origin}@${epoch}`), {
-          ...id,
-          timeout: timeout * (isAgain ? 1.5 : 0.5)
-        })
-        if (!duplicate && seq > top) lives.saw(name, epoch, seq, origin)
-        else if (!duplicate) {
-          lives.doubt(name);
-          ({ epoch } = await streams.life(settings).catch(() => { throw away('unknown', key) }))
-        }
-        const position = { epoch, offset: seq }
-        done(position)
-        if (duplicate && !isAgain) return { position, recipients: 0 }
-        const follower = tail(room)
-        follower?.check(position)
-        await follower?.reached(seq, Math.max(0, until - performance.now()))
-        return { position, recipients: await (own.recipients ?? 0) }
+        const patience = timeout * (!mayRepeat ? 1 : isAgain ? 1.5 : 0.5)
+        return await send({ epoch, shift, patience, isAgain: first !== undefined })
       } catch (error) {
-        if (own.position !== undefined) {
-          // The event came back by the subscription, so it was accepted, even if the answer is lost.
-          done(own.position)
-          return { position: own.position, recipients: await (own.recipients ?? 0) }
-        }
+        // It came back by the subscription, so it was accepted, even if the answer is lost.
+        const known = await arrived()
+        if (known !== undefined) return known
         if (isMissing(error)) {
           lives.doubt(name)
           if (isAgain) throw away()
@@ -167,7 +224,7 @@ export class NatsPublishing {
         }
         if (first === undefined && !isUncertain(error)) throw error
         // Sent again without an id it might be there twice.
-        if (!isKnown) throw away('unknown', key)
+        if (!mayRepeat) throw away('unknown', key)
         if (!isAgain) await link.back(until - performance.now())
         if (isAgain || !link.isUp) throw away('unknown', key)
         first = epoch
@@ -188,12 +245,12 @@ export class NatsPublishing {
     try {
       let version: number
       if (kept !== undefined) {
-        const set = await kept.latest.set(room, publication, origin, (epoch) => {
+        const set = await this.#setKept(kept, room, publication, origin, own, isLocal, (epoch) => {
           payload = encodePayload(`${origin}@${epoch}`, publication)
           return payload
         })
-        if (set.isVain) return { recipients: 0 }
-        version = set.version
+        if (set === undefined) return { recipients: await (own.recipients ?? 0) }
+        version = set
       } else {
         if (await this.#isRepeated(room, publication)) return { recipients: 0 }
         version = versions.next()
@@ -207,6 +264,30 @@ export class NatsPublishing {
       onLocal(room)
       return { recipients: await (own.recipients ?? this.#handOver(room, payload)) }
     }
+  }
+
+  /** @returns its version; `undefined` where it was set before, or has come back by the subscription */
+  async #setKept (
+    { latest, lives }: KeptParts,
+    room: string,
+    publication: Publication,
+    origin: string,
+    own: Own,
+    isLocal: boolean,
+    payload: (epoch: string) => string
+  ): Promise<number | undefined> {
+    const key = publication.idempotencyKey ?? origin
+    const isKnown = publication.idempotencyKey === undefined || this.#options.keys.admits(publication)
+    const msgID = isKnown ? messageIdOf(room, key) : undefined
+    const life = async (): Promise<Life> => (await lives.open(latest.plan)).life
+    const arrived = async (): Promise<ValueSet | undefined> => own.recipients === undefined ? undefined : {}
+    const set = async ({ patience, isAgain, ...sent }: Sent): Promise<ValueSet> => {
+      const { version, isVain } = await latest.set(room, publication, sent, payload(sent.epoch), { msgID, patience })
+      // What was sent again may have been set the first time.
+      return isVain && !isAgain ? {} : { version }
+    }
+    const { name } = latest.plan
+    return (await this.#sendTwice(lives, { name, key, mayRepeat: isKnown && !isLocal, life, arrived }, set)).version
   }
 
   /** Sends an event that is not kept to all subscribers. */
@@ -223,7 +304,7 @@ export class NatsPublishing {
     const payload = encodePayload(origin, publication)
     try {
       this.#send(room, 'v', payload)
-      if (!isSubscribed(room)) await link.flush()
+      if (!isSubscribed(room)) await link.change(() => link.flush())
       else if (own.recipients === undefined) await this.#echo(own)
       return { recipients: await (own.recipients ?? 0) }
     } catch (error) {

@@ -7,6 +7,8 @@ export interface Removal {
   readonly subject: string
   readonly forwarded: string
   readonly text: string
+  /** Milliseconds to wait for the answer. */
+  readonly patience: number
   /** Number of the value that is removed. */
   readonly known: number
   /** Id of the message, where it has one. */
@@ -34,7 +36,7 @@ const ECHO = 1_000
  */
 export async function removeValue (
   link: Pick<NatsLink, 'flush' | 'insist' | 'listen' | 'publish'>,
-  { subject, forwarded, text, known, msgID }: Removal
+  { subject, forwarded, text, known, patience, msgID }: Removal
 ): Promise<Removed> {
   const seen: Forwarded[] = []
   let heard: () => void = () => {}
@@ -46,7 +48,11 @@ export async function removeValue (
   try {
     await link.flush()
     const expect = { lastSubjectSequence: known }
-    const { seq, duplicate } = await link.publish(subject, text, { expect, ...(msgID === undefined ? {} : { msgID }) })
+    const { seq, duplicate } = await link.publish(subject, text, {
+      expect,
+      timeout: patience,
+      ...(msgID === undefined ? {} : { msgID })
+    })
     if (duplicate) return { seq, isVain: true }
     const own = (): Forwarded | undefined => seen.find((each) => each.seq === seq)
     if (own() === undefined) {

@@ -35,6 +35,14 @@ const LED = 1_000
 /** A change by this node; without the value where that is too large to be remembered. */
 interface Written { readonly value: string | undefined, readonly revision: number }
 
+/** What this node knows of the data of the bucket, for as long as it is the same data. */
+interface Data {
+  /** The highest number that this node was given. */
+  newest: number
+  /** This node's newest stamp that was answered: how many it had sent by then, and the stamp's number. */
+  stamp: { readonly count: number, readonly revision: number } | undefined
+}
+
 interface Waiting {
   readonly since: number
   /** Whether a caller waits for it who was promised an answer within the time of one request. */
@@ -70,8 +78,9 @@ export class NatsState {
   readonly #onForgotten: () => void
   readonly #onOpened: (stream: string) => void
   #bucket: Promise<KV> | undefined
-  /** Number of the newest stamp. */
-  #stamped = 0
+  #data: Data = { newest: 0, stamp: undefined }
+  /** Stamps that were sent, answered or not. */
+  #stamps = 0
   /** When the newest message was sent that a leader has accepted as proof, by `performance.now()`. */
   #ledAt = Number.NEGATIVE_INFINITY
   #proving: Promise<void> | undefined
@@ -94,10 +103,21 @@ export class NatsState {
     this.#plan = plan
   }
 
-  /** Forgets the bucket, which the server may have lost: it is opened again. */
-  forget (): void {
+  /**
+   * Forgets the bucket, which the server may have lost: it is opened again.
+   *
+   * @param isOther whether it is known that the data may be other data
+   */
+  forget (isOther = false): void {
     this.#bucket = undefined
     this.#written.clear()
+    if (isOther) this.#data = { newest: 0, stamp: undefined }
+  }
+
+  /** Called when the bucket was emptied, created again, or has older data than before. */
+  #wentBack (): void {
+    this.forget(true)
+    this.#onForgotten()
   }
 
   async #opened (): Promise<KV> {
@@ -116,12 +136,12 @@ export class NatsState {
    * Makes a request to the bucket. A missing bucket is created again, and the request repeated for as long as a request
    * may take, since a bucket that another node has just created in a cluster has no leader for a moment.
    */
-  async #ask<T> (ask: (bucket: KV) => Promise<T>): Promise<T> {
+  async #ask<T> (ask: (bucket: KV) => Promise<T>, how: 'attempt' | 'change' = 'attempt'): Promise<T> {
     const end = performance.now() + this.#link.timeout
     for (let isAgain = false; ; isAgain = true) {
       try {
         const bucket = await this.#opened()
-        return await this.#link.attempt(() => ask(bucket))
+        return await this.#link[how](() => ask(bucket))
       } catch (error) {
         if (!isMissing(error)) throw error
         this.forget()
@@ -129,6 +149,21 @@ export class NatsState {
         if (isAgain) await delay(AGAIN)
       }
     }
+  }
+
+  /**
+   * Makes a change. Its number is above all that this node was given before: else those were lost.
+   *
+   * @throws Refusal `unavailable`, with the outcome `unknown` when it may be made all the same
+   */
+  async #give<T extends number | undefined> (ask: (bucket: KV) => Promise<T>): Promise<T> {
+    const data = this.#data
+    const { newest } = data
+    const revision = await this.#ask(ask, 'change')
+    if (revision === undefined || data !== this.#data) return revision
+    if (revision > newest) data.newest = Math.max(data.newest, revision)
+    else this.#wentBack()
+    return revision
   }
 
   /** Asks again after a short outage of the link, see `NatsLink.insist`. */
@@ -187,20 +222,45 @@ export class NatsState {
    * @returns its number among all changes of the bucket
    */
   async write (key: string, value: string): Promise<number> {
-    return await this.#ask((bucket) => bucket.put(key, value))
+    return await this.#give((bucket) => bucket.put(key, value))
   }
 
-  /** Writes a value, and asks the server for the time of the write. */
+  /**
+   * Writes a value, and asks the server for the time of the write.
+   *
+   * @param key that only this node writes
+   */
   async stamp (key: string): Promise<Stamp> {
-    const newest = this.#stamped
-    const seq = await this.write(key, '')
+    const count = ++this.#stamps
+    const seq = await this.#stampBehind(key, count) ?? await this.write(key, String(count))
     const writtenAt = performance.now()
+    const { stamp } = this.#data
+    if (count > (stamp?.count ?? 0)) this.#data.stamp = { count, revision: seq }
     const kept = await this.#link.attempt(() => this.#link.jsm.streams.getMessage(`KV_${this.#name}`, { seq }))
     if (kept === null) throw away()
-    this.#stamped = seq
-    // The number was given before, so the bucket was emptied, created again or restored.
-    if (seq <= newest) this.#onForgotten()
     return { writtenAt, time: kept.time.getTime() }
+  }
+
+  /**
+   * Writes a stamp behind this node's newest one. Where another value is there, it is a later one of this node whose
+   * answer is missing, or the data went back, whatever other nodes have written into it since.
+   *
+   * @returns its number; `undefined` when it is to be written whatever is there
+   */
+  async #stampBehind (key: string, count: number): Promise<number | undefined> {
+    const { stamp } = this.#data
+    if (stamp === undefined) return undefined
+    const expect = { lastSubjectSequence: stamp.revision }
+    try {
+      return await this.#give(async () => {
+        return (await this.#link.js.publish(subjectOf(this.#name, key), String(count), { expect })).seq
+      })
+    } catch (error) {
+      if (!isConflict(error)) throw error
+      const found = Number(valueOf(await this.#entry(key, undefined)) ?? 0)
+      if (found <= stamp.count && this.#data.stamp === stamp) this.#wentBack()
+      return undefined
+    }
   }
 
   /**
@@ -208,7 +268,8 @@ export class NatsState {
    *
    * @param isUrgent false for one of many changes that no caller waits for: it takes its time, as long as the server
    *   answers
-   * @throws Refusal `unavailable` also when others changed the key too often meanwhile
+   * @throws Refusal `unavailable` also when others changed the key too often meanwhile; with the outcome `unknown`
+   *   when the change may be made all the same
    */
   async change<T> (key: string, step: (value: string | undefined) => Step<T>, isUrgent = true): Promise<T> {
     let result: { readonly of: T } | undefined
@@ -287,7 +348,7 @@ export class NatsState {
     this.#written.delete(key)
     this.#unsure.delete(key)
     try {
-      const revision = await this.#ask((bucket) => this.#replace(bucket, key, changed, from.revision))
+      const revision = await this.#give((bucket) => this.#replace(bucket, key, changed, from.revision))
       if (revision === undefined) return false
       remember(this.#written, key, { value: changed.length <= MAX_REMEMBERED ? changed : undefined, revision })
       return true

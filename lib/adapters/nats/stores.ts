@@ -1,4 +1,3 @@
-import { Refusal } from '../../errors/refusal.js'
 import { keyOf } from '../../protocol/key.js'
 import { grouped } from '../../structures/grouped.js'
 import type { Claim, ClaimStore, DenialStore, LeaseStore } from '../adapter.js'
@@ -8,7 +7,6 @@ import { decodeClaim, decodeHolders, decodeTime, decodeValue, encodeHolders, isN
 import type { Unread } from '../broker/unread.js'
 import type { NatsClock } from './clock.js'
 import { drop, endOf, heldName, isLiving, isTakenSince, nextStamp } from './held.js'
-import { away } from './link.js'
 import { decoded, type NatsState, type Step } from './state.js'
 import { stateKey } from './tokens.js'
 
@@ -88,7 +86,8 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
   }
   return {
     async claim (key, hash, lease, _owner, holder): Promise<Claim> {
-      const claiming = state.change<Claim>(stateKey('claim', key), (value) => {
+      // Where it may have been written all the same, the caller hears it, and releases it.
+      return await state.change<Claim>(stateKey('claim', key), (value) => {
         const known = living('claim', value, decodeClaim)
         // A holder that claims what it holds has lost the answer to its claim.
         const isOwn = holder !== undefined && known?.hash === hash && known.outcome === undefined &&
@@ -99,10 +98,6 @@ export function natsClaims (state: NatsState, clock: NatsClock, unread: Unread):
         if (known.hash !== hash) return { result: { state: 'conflict' } }
         if (known.outcome !== undefined) return { result: { state: 'settled', outcome: known.outcome } }
         return { result: { state: 'running', retryAfter: known.until - clock.now() } }
-      })
-      // The claim may have been written all the same, so the caller releases it.
-      return await claiming.catch((error: unknown) => {
-        throw error instanceof Refusal && error.word === 'unavailable' ? away('unknown') : error
       })
     },
     async settle (key, hash, outcome, ttl, _owner, holder) {

@@ -101,7 +101,7 @@ export class NatsStreams {
   async purge (room: string, settings: RoomSettings, seq: number): Promise<void> {
     const { link } = this.#options
     const filter = this.subject(room, settings)
-    await link.attempt(() => link.jsm.streams.purge(this.plan(settings).name, { filter, seq }))
+    await link.change(() => link.jsm.streams.purge(this.plan(settings).name, { filter, seq }))
   }
 
   async read (room: string, settings: RoomSettings, query: HistoryQuery): Promise<Found> {

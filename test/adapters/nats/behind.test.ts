@@ -36,6 +36,7 @@ class Leader {
       timeout: 2_000,
       clock: performance,
       attempt: async (ask: () => Promise<unknown>) => await ask(),
+      change: async (ask: () => Promise<unknown>) => await ask(),
       insist: async (_asking: string, ask: () => Promise<unknown>) => await ask(),
       bucket: async () => ({
         get: async (key: string) => {

@@ -3,7 +3,6 @@ import { encodePayload } from '../../../lib/adapters/broker/payload.js'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import { dataOf, reliable, said } from '../../../lib/adapters/contract/host.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
-import { KeyBudget } from '../../../lib/adapters/nats/key-budget.js'
 import { NatsLatest } from '../../../lib/adapters/nats/latest.js'
 import type { NatsLink } from '../../../lib/adapters/nats/link.js'
 import type { NatsLives } from '../../../lib/adapters/nats/lives.js'
@@ -63,7 +62,7 @@ class Servers {
   }
 
   async newest (): Promise<unknown> {
-    const latest = new NatsLatest({ ...this.options, idempotency: 1_000, keys: new KeyBudget(1_000) })
+    const latest = new NatsLatest({ ...this.options, idempotency: 1_000 })
     return dataOf((await latest.read('live/1', reliable)).at(-1)!)
   }
 }

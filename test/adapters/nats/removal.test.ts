@@ -6,7 +6,7 @@ import { missing, startNatsCluster, until } from '../../helpers/servers.js'
 import type { NatsLink } from '../../../lib/adapters/nats/link.js'
 import { removeValue, type Removed } from '../../../lib/adapters/nats/removal.js'
 
-const VALUE = { subject: 'latest.room.key', forwarded: 'value.room.key', text: 'removal', known: 9 }
+const VALUE = { subject: 'latest.room.key', forwarded: 'value.room.key', text: 'removal', patience: 1_000, known: 9 }
 
 /** A server whose messages get numbers from 10 on, and that forwards what it accepts. */
 class FakeServer {

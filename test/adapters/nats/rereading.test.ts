@@ -4,7 +4,6 @@ import type { Nodes } from '../../../lib/adapters/broker/nodes.js'
 import { Unread } from '../../../lib/adapters/broker/unread.js'
 import { live } from '../../../lib/adapters/contract/host.js'
 import type { NatsClock } from '../../../lib/adapters/nats/clock.js'
-import { KeyBudget } from '../../../lib/adapters/nats/key-budget.js'
 import { NatsLatest, type MissedValue } from '../../../lib/adapters/nats/latest.js'
 import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
 import type { NatsLives } from '../../../lib/adapters/nats/lives.js'
@@ -106,7 +105,6 @@ function latestOf (server: { leader: string, last: number, found: number }): Nat
     clock: { now: () => Date.now() } as NatsClock,
     prefix: 'realtime',
     idempotency: 1_000,
-    keys: new KeyBudget(1_000),
     unread
   })
 }

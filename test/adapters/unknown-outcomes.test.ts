@@ -1,0 +1,130 @@
+import t, { type Test } from 'tap'
+import { node, reliable, said, textOf, type Node } from '../../lib/adapters/contract/host.js'
+import type { Refusal } from '../../lib/errors/refusal.js'
+import type { Awaitable } from '../../lib/structures/awaitable.js'
+import { BROKERS, type Broker } from '../helpers/brokers.js'
+import { missing, until, type Server } from '../helpers/servers.js'
+
+/**
+ * What a caller was told is what happens: a server that stands still may do later what it was asked for, so nobody is
+ * told before that it was not done.
+ */
+const LEASE = 60_000
+const UNTIL = Date.now() + 3_600_000
+const entry = { userId: 'ann', connection: 'c1' }
+
+type Change = readonly [name: string, ask: (adapter: Node['adapter']) => Awaitable<unknown>]
+
+const changes: readonly Change[] = [
+  ['a denial', ({ denials }) => denials!.deny('user:eve', UNTIL)],
+  ['a slot that is taken', ({ leases }) => leases!.acquire('user:bob', 'c2', 1, LEASE)],
+  ['a slot that is given back', ({ leases }) => leases!.release('user:ann', 'c1')],
+  ['a renewal', ({ leases }) => leases!.renew([{ key: 'user:cat', holder: 'c3' }], LEASE)],
+  ['a member who joins', ({ presence }) => presence!.join('chat/1', { userId: 'bob', connection: 'c2' }, LEASE)],
+  ['a member who leaves', ({ presence }) => presence!.leave('hall/1', entry, 0)],
+  ['data of a member', ({ presence }) => presence!.update!('yard/1', { userId: 'ann', data: { n: 2 } })],
+  ['a claim', ({ claims }) => claims!.claim('ann\nm1', 'hash', LEASE, 'ann', 'a')],
+  ['an outcome', ({ claims }) => claims!.settle('ann\nm2', 'hash', '{}', LEASE)],
+  ['a ticket', ({ claims }) => claims!.put('ticket:1', 'ann', LEASE)],
+  ['a message to all nodes', ({ control }) => control!.send({ type: 'revoke', user: 'eve' })],
+  ['an event', ({ publish }) => publish('chat/1', said('kept'), reliable)],
+  [
+    'a value',
+    ({ publish }) => publish('chat/1', said('value', { type: 'score', delivery: 'latest', key: 'red' }), reliable)
+  ]
+]
+
+async function errorOf (asked: Awaitable<unknown>): Promise<Refusal | undefined> {
+  return await Promise.resolve(asked).then(() => undefined, (error: Refusal) => error)
+}
+
+async function frozen (t: Test, { start, make }: Broker): Promise<{ server: Server, a: Node, b: Node }> {
+  const server = await start(t)
+  const a = await node(t, make(server.port, { timeout: 400 }), 'a')
+  const b = await node(t, make(server.port), 'b')
+  // What a node has just written it changes without a question, so that the change is on its way at once.
+  const { claims, denials, leases, presence } = a.adapter
+  await denials!.deny('user:eve', Date.now() + 1_000)
+  for (const message of ['m1', 'm2']) await claims!.claim(`ann\n${message}`, 'hash', LEASE, 'ann', 'a')
+  await leases!.acquire('user:bob', 'c2', 1, LEASE)
+  await leases!.release('user:bob', 'c2')
+  await leases!.renew([{ key: 'user:cat', holder: 'c3' }], LEASE)
+  await leases!.acquire('user:ann', 'c1', 1, LEASE)
+  for (const room of ['chat/1', 'hall/1', 'yard/1']) await presence!.join(room, { ...entry, data: { n: 1 } }, LEASE)
+  // The streams are there.
+  await a.adapter.publish('chat/1', said('first'), reliable)
+  await a.adapter.publish('chat/1', said('0', { type: 'score', delivery: 'latest', key: 'red' }), reliable)
+  await server.pause()
+  return { server, a, b }
+}
+
+for (const broker of BROKERS) {
+  const skip = missing(broker.program)
+
+  t.test(
+    `${broker.name}: whoever asks a server that stands still for a change hears that nobody knows, and of one that is gone that it will not be`,
+    { skip },
+    async (t) => {
+      const { server, a } = await frozen(t, broker)
+      const told = await Promise.all(changes.map(async ([name, ask]) => {
+        const error = await errorOf(ask({ ...a.adapter, publish: a.adapter.publish.bind(a.adapter) }))
+        return [name, error?.data.code, error?.outcome]
+      }))
+      t.same(told, changes.map(([name]) => [name, 'unavailable', 'unknown']))
+      server.resume()
+      await server.kill()
+      await until('the node notices', () => a.host.states.at(-1) === false)
+      for (const [name, ask] of changes) {
+        const error = await errorOf(ask({ ...a.adapter, publish: a.adapter.publish.bind(a.adapter) }))
+        t.same([name, error?.data.code, error?.outcome], [name, 'unavailable', undefined])
+      }
+    }
+  )
+
+  t.test(
+    `${broker.name}: a value whose outcome is not known is set once when it is set again under the key that is told`,
+    { skip },
+    async (t) => {
+      const { server, a, b } = await frozen(t, broker)
+      const value = said('value', { type: 'score', delivery: 'latest', key: 'red' })
+      const error = await errorOf(a.adapter.publish('chat/1', value, reliable))
+      const { idempotencyKey } = error!
+      t.type(idempotencyKey, 'string')
+      server.resume()
+      const again = { ...value, idempotencyKey: idempotencyKey! }
+      await until('it is set', () => a.adapter.publish('chat/1', again, reliable))
+      t.same((await b.adapter.latest!('chat/1', reliable)).map(textOf), ['value'])
+      // Another one behind it stays: what is asked for once more is known.
+      await b.adapter.publish('chat/1', { ...value, data: said('newer').data }, reliable)
+      await a.adapter.publish('chat/1', again, reliable)
+      t.same((await b.adapter.latest!('chat/1', reliable)).map(textOf), ['newer'])
+    }
+  )
+
+  t.test(
+    `${broker.name}: what a node asked a server for that stood still holds once it is asked for again, and what it took back stays free`,
+    { skip },
+    async (t) => {
+      const { server, a, b } = await frozen(t, broker)
+      const { denials, leases, presence } = a.adapter
+      await Promise.all([
+        errorOf(denials!.deny('user:eve', UNTIL)),
+        errorOf(leases!.acquire('user:bob', 'c2', 1, LEASE)),
+        errorOf(presence!.join('chat/1', { userId: 'bob', connection: 'c2' }, LEASE))
+      ])
+      server.resume()
+      await until('she is denied', async () => {
+        await denials!.deny('user:eve', UNTIL)
+        return true
+      })
+      await until('it is given back', async () => {
+        await leases!.release('user:bob', 'c2')
+        await presence!.leave('chat/1', { userId: 'bob', connection: 'c2' }, 0)
+        return true
+      })
+      t.equal(await b.adapter.denials!.isDenied(['user:eve']), true)
+      t.equal(await b.adapter.leases!.count('user:bob'), 0)
+      t.match((await b.adapter.presence!.snapshot('chat/1', 10)).list, [{ userId: 'ann' }])
+    }
+  )
+}
