@@ -102,6 +102,9 @@ function headOf (text: string): { readonly id: string, readonly from: string, re
   return { id, from, end }
 }
 
+/** The id of a message, which no other has. */
+export function idOf (text: string): string { return text.slice(0, text.indexOf(' ')) }
+
 function shifted (message: ControlMessage, by: number): ControlMessage {
   const isTimed = message.type === 'revoke' || message.type === 'expel'
   return isTimed && message.until !== undefined ? { ...message, until: message.until + by } : message

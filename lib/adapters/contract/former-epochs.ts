@@ -1,5 +1,5 @@
 import type { Position } from '../../protocol/position.js'
-import type { Adapter } from '../adapter.js'
+import type { Adapter, RoomSettings } from '../adapter.js'
 import { node, reliable, said, textOf } from './host.js'
 import type { ContractTest } from './suite.js'
 import { until } from './until.js'
@@ -18,6 +18,9 @@ export interface Lives {
   readonly lose: () => Promise<void>
 }
 
+/** A room of which one node has published all events, and that no node follows. */
+const silent: RoomSettings = { ...reliable, definition: 'silent/:id' }
+
 /**
  * Tries when a position of a former epoch is honoured: only when the stream of today holds all up to it, and nothing
  * that was accepted behind it is lost. Every adapter whose data can go back or be lost keeps this rule, whichever node
@@ -27,9 +30,9 @@ export async function formerEpochs (t: ContractTest, { make, keep, restart, putB
   // One node has a member, one has only published, and one knows nothing but what the broker says.
   const [a, b, c] = [await node(t, make(), 'a'), await node(t, make(), 'b'), await node(t, make(), 'c')]
   await a.adapter.subscribe('chat/1', reliable)
-  const say = async (text: string): Promise<Position> => (await until(
+  const say = async (text: string, room = 'chat/1', settings = reliable): Promise<Position> => (await until(
     `"${text}" is accepted`,
-    async () => await b.adapter.publish('chat/1', said(text, { idempotencyKey: text }), reliable)
+    async () => await b.adapter.publish(room, said(text, { idempotencyKey: text }), settings)
   )).position!
   // A node with members answers from what they have heard. As soon as it knows better, it tells them by a gap.
   const isTold = async (): Promise<unknown> => await until(
@@ -63,12 +66,20 @@ export async function formerEpochs (t: ContractTest, { make, keep, restart, putB
   t.same(await read(first), all(['second']), 'the broker came back with all its data')
   t.same(await read(second), all([]))
 
+  const kept = await say('kept', 'silent/1', silent)
   await keep()
   await isUp()
+  for (const text of ['gone', 'gone as well']) await say(text, 'silent/1', silent)
   const third = await say('third')
   const lost = await say('lost')
   await a.host.heard('chat/1', 4)
   await putBack()
+  // It is asked first by the node that cannot know, of a room that no node has a reason to compare.
+  const page = await until('it is read', async () => await c.adapter.history!('silent/1', {
+    since: kept,
+    limit: 100
+  }, silent))
+  t.same([page.resumed, page.events.length], [false, 0], 'another node knows that what followed it is lost')
   await isUp()
   await isTold()
   t.same(await read(lost), all(false), 'it is not there')

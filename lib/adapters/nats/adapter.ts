@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from '@nats-io/transport-node'
+import type { Msg, Subscription } from '@nats-io/transport-node'
 import { REALTIME_ERR_ADAPTER, REALTIME_ERR_OPTIONS } from '../../errors/misuse.js'
 import type { Packet } from '../../protocol/packet.js'
 import type { Position } from '../../protocol/position.js'
@@ -23,6 +23,7 @@ import { NatsLink } from './link.js'
 import { NatsLives } from './lives.js'
 import { beatOf } from './nodes.js'
 import { NatsOnce } from './once.js'
+import { DEFAULTS, type NatsOptions } from './options.js'
 import { NatsPresence } from './presence.js'
 import { NatsPublishing, type KeptParts } from './publishing.js'
 import { NatsRereading } from './rereading.js'
@@ -40,47 +41,9 @@ import { Repeats } from '../broker/repeats.js'
 import { pageOf, type FollowedStream } from '../broker/tail.js'
 import { Unread } from '../broker/unread.js'
 import { decodePayload, originOf, splitOrigin } from '../broker/payload.js'
-import { DAY, HISTORY_BYTES, IDEMPOTENCY } from '../../retention/bounds.js'
+import { DAY } from '../../retention/bounds.js'
 
-/** Options of `nats()`. What is unknown or wrong is refused with `REALTIME_ERR_OPTIONS`. */
-export interface NatsOptions {
-  /** URL of the server, default `nats://127.0.0.1:4222`. */
-  readonly url?: string | readonly string[]
-  /** A connection of `@nats-io/transport-node` to use instead; it stays yours and is not closed. */
-  readonly connection?: NatsConnection
-  /** More settings of the client, such as `user`, `pass`, `token`, `tls`. */
-  readonly settings?: Partial<NodeConnectionOptions>
-  /**
-   * Prefix of all subjects, streams and buckets, default `realtime`; letters, digits, `_` and `-`. Each application
-   * that shares a server needs its own.
-   */
-  readonly prefix?: string
-  /**
-   * Whether to use JetStream, default true. Without it events are live only: no history, resume, latest values,
-   * presence, limits, claims and denials.
-   */
-  readonly jetstream?: boolean
-  /**
-   * Copies of streams and buckets in a NATS cluster, default 1. Those that were made with fewer get as many at the next
-   * start, as far as the server allows it; none is taken away.
-   */
-  readonly replicas?: number
-  /**
-   * Storage of streams and buckets, default `file`. Those that were made with another one keep it: a warning says so.
-   */
-  readonly storage?: 'file' | 'memory'
-  /**
-   * Milliseconds that one request may take, and one attempt to connect again, default 2 000. What a start asks for has
-   * three times as long.
-   */
-  readonly timeout?: number
-  /** Milliseconds between two position checks of a quiet room, default 40 000, varied by 20 %. */
-  readonly check?: number
-  /** Milliseconds that an idempotency key is remembered, default 120 000. */
-  readonly idempotency?: number
-  /** Bytes of retained events that are kept in this process for resumes, default 64 MiB. */
-  readonly historyBytes?: number
-}
+export type { NatsOptions } from './options.js'
 
 /** What is kept of a room besides. */
 interface Listening {
@@ -91,17 +54,6 @@ interface Listening {
 
 type Room = Followed & Listening
 
-const DEFAULTS = {
-  url: 'nats://127.0.0.1:4222' as string | readonly string[],
-  prefix: 'realtime',
-  jetstream: true,
-  replicas: 1,
-  storage: 'file' as const,
-  timeout: 2_000,
-  check: 40_000,
-  idempotency: IDEMPOTENCY,
-  historyBytes: HISTORY_BYTES
-}
 const MAX_DENIAL = 30 * DAY
 /** Milliseconds between two measurements of the broker's clock. */
 const CLOCK = 30_000
@@ -171,7 +123,8 @@ class NatsAdapter implements Adapter {
       log,
       unread: this.#unread,
       onUp: (isOther) => { this.#up(isOther) },
-      onDown: () => { this.#down() }
+      onDown: () => { this.#down() },
+      onParted: () => { this.#kept?.rereading.parted() }
     })
     this.#link = link
     this.#rooms = new FollowedRooms({
@@ -187,7 +140,7 @@ class NatsAdapter implements Adapter {
         this.#publishing!.delivered(origin, this.#host!.event(room, packet), packet.position)
       },
       read: jetstream
-        ? async (room, settings, hole) => (await this.#kept!.streams.read(room, settings, hole)).range
+        ? async (room, settings, hole) => (await this.#kept!.streams.read(room, settings, hole, true)).range
         : undefined,
       compare: (due, done) => this.#compare(due, done)
     })
@@ -255,7 +208,12 @@ class NatsAdapter implements Adapter {
         texts: this.texts,
         rooms: this.#rooms,
         unread: this.#unread,
-        host: () => this.#host!
+        host: () => this.#host!,
+        onMissed: () => {
+          void this.#controls?.catchUp()
+          presence.up().catch(() => {})
+          this.#rooms.checkAll()
+        }
       })
     }
     this.presence = presence
@@ -335,6 +293,7 @@ class NatsAdapter implements Adapter {
     clearInterval(this.#timer)
     this.#kept?.nodes.stop()
     this.#doubts.close()
+    this.#kept?.lives.close()
     this.#controls?.close()
     this.#clocks?.close()
     this.#publishing?.close()
@@ -518,6 +477,7 @@ class NatsAdapter implements Adapter {
 
   #down (): void {
     this.#kept?.lives.lost()
+    this.#controls?.lost()
     this.#host?.state(false)
   }
 
@@ -529,10 +489,11 @@ class NatsAdapter implements Adapter {
     if (kept !== undefined) {
       for (const state of kept.states) state.forget(isOther)
       kept.lives.forget()
+      void kept.lives.compareAll()
       kept.clock.measure().catch(() => {})
       kept.nodes.beat().catch(() => {})
       kept.presence.up().catch(() => {})
-      kept.rereading.all()
+      kept.rereading.up()
     }
     this.#clocks?.tell('?')
     this.#rooms.checkAll()

@@ -1,14 +1,16 @@
 import type { StreamInfo } from '@nats-io/jetstream'
 import type { Subscription } from '@nats-io/transport-node'
+import { keyOf } from '../../protocol/key.js'
 import type { Control, ControlMessage } from '../adapter.js'
 import { Early } from '../broker/early.js'
-import { Envelopes, KEPT, mustArrive } from '../broker/envelopes.js'
+import { Envelopes, idOf, KEPT, mustArrive } from '../broker/envelopes.js'
 import { Refusal } from '../../errors/refusal.js'
 import { Rerun } from '../../structures/rerun.js'
 import { after } from '../../structures/timers.js'
 import type { NatsClock } from './clock.js'
 import { away, isMissing, type NatsLink } from './link.js'
 import { fetchAll } from './reading.js'
+import type { Kept } from './pages.js'
 import type { NatsSetup, StreamPlan } from './setup.js'
 import type { Unread } from '../broker/unread.js'
 
@@ -34,7 +36,8 @@ const AGAIN = 250
 
 /**
  * Messages between nodes. Those that must not be lost are kept in a small stream: each node knows up to which number it
- * has received them, and reads the rest after each reconnect, again soon where that fails, and every few seconds.
+ * has received them, and which message has that number. It reads the rest after each reconnect, again soon where that
+ * fails, and every few seconds.
  */
 export class NatsControl implements Control {
   readonly #options: NatsControlOptions
@@ -44,6 +47,14 @@ export class NatsControl implements Control {
   #created = ''
   /** Everything up to this number has been received. */
   #top = 0
+  /** The message that had this number; empty where it is not known. */
+  #newest = ''
+  /** How the stream was when its numbers were compared last. */
+  #compared = ''
+  /** Whether the stream may be another one by now: what comes meanwhile proves nothing of the numbers before it. */
+  #isDoubted = false
+  /** How often the link was lost. */
+  #losses = 0
   #startedAt = 0
   /** When all messages had been read last, by `performance.now()`. */
   #readAt = Number.POSITIVE_INFINITY
@@ -74,20 +85,42 @@ export class NatsControl implements Control {
       const sequence = Number(message.headers?.get('Nats-Sequence'))
       // The order is kept, so that a join and a leave keep theirs: a message that is missing before this one is read
       // first.
-      if (sequence === this.#top + 1) {
-        this.#top = sequence
-        this.#take(message.string())
+      const text = message.string()
+      if (sequence === this.#top + 1 && !this.#isDoubted) {
+        this.#received(sequence, text)
+        this.#take(text)
       } else {
-        const passed = this.#early.hold(message.string())
+        const passed = this.#early.hold(text)
         if (passed !== undefined) this.#take(passed)
         void this.catchUp()
       }
     }))
     this.#startedAt = kept.clock.now()
     const { state, created } = await kept.setup.use(this.#plan, () => link.jsm.streams.info(this.#plan.name))
-    this.#top = state.last_seq
+    const newest = await this.#idAt(state.last_seq).catch(() => '')
     this.#created = String(created)
+    // More may have come meanwhile.
+    if (this.#top < state.last_seq) [this.#top, this.#newest] = [state.last_seq, newest]
     this.#readAt = performance.now()
+  }
+
+  /** Called when the link breaks: the server may come back with other messages under the same numbers. */
+  lost (): void {
+    this.#isDoubted = true
+    this.#losses++
+  }
+
+  #received (sequence: number, text: string): void {
+    this.#top = sequence
+    this.#newest = idOf(text)
+  }
+
+  /** @returns the id of a message of the stream; empty where it has none of this number */
+  async #idAt (seq: number): Promise<string> {
+    if (seq === 0) return ''
+    const { link } = this.#options
+    const message = await link.attempt(() => link.jsm.streams.getMessage(this.#plan.name, { seq }))
+    return message === null ? '' : idOf(Buffer.from(message.data).toString())
   }
 
   async send (message: ControlMessage): Promise<void> {
@@ -145,36 +178,64 @@ export class NatsControl implements Control {
   }
 
   async #read (): Promise<void> {
-    const { link, kept, onMissed } = this.#options
+    const { link, onMissed } = this.#options
     if (!link.isUp) throw away()
     this.#hasMissed ||= performance.now() - this.#readAt > CUT_OFF
+    const losses = this.#losses
     const { state, created } = await this.#look()
+    const last = state.last_seq
     // The stream was created again, or has older data: its numbers do not tell which of its messages were received.
-    if (String(created) !== this.#created || state.last_seq < this.#top) {
-      this.#top = 0
-      this.#hasMissed = true
-    }
+    if (String(created) !== this.#created || last < this.#top) this.#restart()
     this.#created = String(created)
-    if (state.messages === 0) this.#top = state.last_seq
-    while (this.#top < state.last_seq) {
-      const { messages } = await fetchAll(link, {
-        stream: this.#plan.name,
-        subject: this.#plan.subjects[0]!,
-        start: this.#top + 1,
-        most: Math.min(PAGE, state.last_seq - this.#top)
-      })
-      for (const { seq, time, text } of messages) {
-        this.#top = Math.max(this.#top, seq)
-        if (time < this.#startedAt) continue
-        this.#takeKept(text, kept!.clock.now() - time)
-      }
-      // Age alone removes messages, the oldest first, so the newest is there: a server that has it not leads no more.
-      if (messages.length === 0) throw away()
-    }
+    if (state.messages === 0 && this.#top !== last) [this.#top, this.#newest] = [last, '']
+    const compared = keyOf(link.serverId, this.#created, String(last), String(state.last_ts))
+    // Both are asked at once, since a revocation may be waiting. What is read is taken behind what is before it.
+    const [isSame, page] = await Promise.all([
+      this.#compared === compared || this.#isSame(state),
+      this.#top < last ? this.#page(last) : []
+    ])
+    if (isSame) this.#takeAll(page)
+    else this.#restart()
+    while (this.#top < last) this.#takeAll(await this.#page(last))
+    this.#compared = compared
+    this.#isDoubted = losses !== this.#losses
     this.#readAt = performance.now()
     const hasMissed = this.#hasMissed
     this.#hasMissed = false
     if (hasMissed) onMissed()
+  }
+
+  /** Reads all there is once more: what was received is passed over, and what was lost with its number is not there. */
+  #restart (): void {
+    this.#top = 0
+    this.#hasMissed = true
+  }
+
+  /** Whether the newest message that was received has its number still, as far as it can be there. */
+  async #isSame ({ first_seq: first, messages }: StreamInfo['state']): Promise<boolean> {
+    if (messages === 0 || this.#top < first) return true
+    const newest = this.#newest
+    return await this.#idAt(this.#top) === newest
+  }
+
+  /** Reads the messages behind those that were received. */
+  async #page (last: number): Promise<readonly Kept[]> {
+    const { messages } = await fetchAll(this.#options.link, {
+      stream: this.#plan.name,
+      subject: this.#plan.subjects[0]!,
+      start: this.#top + 1,
+      most: Math.min(PAGE, last - this.#top)
+    })
+    // Age alone removes messages, the oldest first, so the newest is there: a server that has it not leads no more.
+    if (messages.length === 0) throw away()
+    return messages
+  }
+
+  #takeAll (messages: readonly Kept[]): void {
+    for (const { seq, time, text } of messages) {
+      if (seq > this.#top) this.#received(seq, text)
+      if (time >= this.#startedAt) this.#takeKept(text, this.#options.kept!.clock.now() - time)
+    }
   }
 
   #takeKept (text: string, age = 0): void {

@@ -27,6 +27,8 @@ export interface NatsLinkOptions {
    */
   readonly onUp: (isOther: boolean) => void
   readonly onDown: () => void
+  /** Called when servers of the cluster have lost or found each other while the link stands. */
+  readonly onParted: () => void
 }
 
 export interface BucketOptions {
@@ -170,6 +172,10 @@ export class NatsLink {
         }, () => {})
       } else if (status.type === 'staleConnection') this.#standing.link.known()
       else if (status.type === 'error') this.#warn(status.error)
+      else if (status.type === 'update' && this.#isUp) {
+        const { added = [], deleted = [] } = status
+        if (added.length + deleted.length > 0) this.#options.onParted()
+      }
     }
     if (!this.#isClosed) this.#down()
   }

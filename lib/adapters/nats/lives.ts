@@ -8,9 +8,17 @@ import { decoded, type NatsState } from './state.js'
 import { Opened } from '../broker/opened.js'
 import { isFields, parseJson } from '../broker/stored.js'
 import { newEpoch } from '../history/stream.js'
-import type { Former } from '../broker/tail.js'
+import { after } from '../../structures/timers.js'
+import { sharedBy, type Former } from '../broker/tail.js'
 import type { Unread } from '../broker/unread.js'
 import { originOf, splitOrigin } from '../broker/payload.js'
+
+/** A server by which nodes have opened a stream. Its id is another one each time that it starts. */
+interface Seen {
+  readonly id: string
+  /** When the first node did so, by the broker's clock. */
+  readonly at: number
+}
 
 /** A life of a stream: from its creation, or from a return to older data, to the next such event. */
 export interface Life {
@@ -23,6 +31,8 @@ export interface Life {
   readonly shift: number
   /** Server that last ran the stream, where there is only one. */
   readonly run: string
+  /** Servers by which nodes have opened it. */
+  readonly servers: readonly Seen[]
 }
 
 export interface NumberedPlan extends StreamPlan {
@@ -30,8 +40,27 @@ export interface NumberedPlan extends StreamPlan {
   readonly probe: string
 }
 
-/** `brokenAt` is a number under which two different events were seen. */
-interface Known { readonly life: Life, readonly markers: Markers, brokenAt: number | undefined }
+/** What this node knew of a stream when its link broke: what comes with the next link says nothing of that. */
+interface Proof {
+  /** The newest events that it remembered. */
+  readonly newest: ReadonlyArray<{ readonly sequence: number, readonly origin: string }>
+  /** The highest number that it was told. */
+  readonly told: number
+}
+
+interface Known {
+  readonly plan: NumberedPlan
+  readonly life: Life
+  readonly markers: Markers
+  /** A number under which two different events were seen. */
+  brokenAt?: number | undefined
+  /** The highest number that the server has told. */
+  told: number
+  /** When it was asked last whether another node has found a new life, by the broker's clock. */
+  checkedAt: number
+  /** Present until the stream has been compared by the next link. */
+  proof?: Proof | undefined
+}
 
 export interface Found { readonly info: StreamInfo, readonly life: Life }
 
@@ -53,6 +82,15 @@ const RATE = 1_000
 const ASKED = 3
 /** Numbers that other nodes may have used before this node checks. */
 const LOOKED_BACK = 16
+/** Servers that are kept with a life: those of a cluster, and some that were started again. */
+const MAX_SERVERS = 32
+/**
+ * Milliseconds from the first use of a server within which every node compares the stream with what it has seen: until
+ * then no position of before is honoured.
+ */
+const SETTLED = 1_500
+/** Milliseconds until streams are compared again where that failed although the link stands. */
+const AGAIN = 250
 
 /**
  * Tells the lives of streams apart. The server keeps nothing that a restore would not take back with the rest. So each
@@ -64,13 +102,61 @@ export class NatsLives {
   readonly #known = new Map<string, Known>()
   readonly #opened = new Opened<Found>()
   #lostAt = Number.NEGATIVE_INFINITY
+  /** How often the link was lost. */
+  #losses = 0
+  #timer: NodeJS.Timeout | undefined
 
   constructor (options: LivesOptions) {
     this.#options = options
   }
 
   /** Called when the link breaks: what was kept by then is known to all members that are still here. */
-  lost (): void { this.#lostAt = this.#options.clock.now() }
+  lost (): void {
+    this.#lostAt = this.#options.clock.now()
+    this.#losses++
+    this.close()
+    for (const known of this.#known.values()) {
+      const { markers, told } = known
+      known.proof ??= { newest: markers.upTo(markers.top).slice(0, ASKED), told }
+    }
+  }
+
+  /**
+   * Compares each stream that this node has seen, although none of its rooms may need that: no other node may know what
+   * this one has seen. Runs when the link is back, and again soon where it fails. Never rejects.
+   */
+  async compareAll (): Promise<void> {
+    const losses = this.#losses
+    const all = [...this.#known.values()].map(({ plan }) => this.open(plan))
+    const isDone = (await Promise.allSettled(all)).every(({ status }) => status === 'fulfilled')
+    if (isDone || losses !== this.#losses || !this.#options.link.isUp) return
+    clearTimeout(this.#timer)
+    this.#timer = after(() => { void this.compareAll() }, AGAIN).unref()
+  }
+
+  close (): void { clearTimeout(this.#timer) }
+
+  /**
+   * Resolves when it is known whether a position of an epoch may be honoured. A server that was started may have older
+   * data than before, of which only another node may know.
+   *
+   * @param isMember whether it is that of members who are told whatever is found to be lost later
+   */
+  async settle (plan: NumberedPlan, epoch: string, isMember: boolean): Promise<void> {
+    const { link, clock } = this.#options
+    let { life } = await this.open(plan)
+    for (let known: string | undefined; known !== life.epoch;) {
+      known = life.epoch
+      const at = life.servers.find(({ id }) => id === link.serverId)?.at ?? Number.NEGATIVE_INFINITY
+      // What was numbered since the server was started cannot be missing for that.
+      const isOwn = epoch === known && (isMember || life.shift >= at * RATE)
+      if (isOwn || (epoch === known && this.#known.get(plan.name)!.checkedAt >= at + SETTLED)) return
+      const isHonoured = sharedBy({ epoch, offset: 0 }, { ...life, top: 0 })?.isWhole === true
+      const wait = Math.max(0, at + SETTLED - clock.now())
+      if (isHonoured) await new Promise<void>((resolve) => { after(resolve, wait).unref() })
+      life = (await this.verify(plan)).life
+    }
+  }
 
   forget (name?: string): void {
     this.#options.setup.forget(name)
@@ -146,7 +232,11 @@ export class NatsLives {
       const seen = this.top(plan.name)
       const found = await this.use(plan, ask)
       const { info, life } = found
-      if (String(info.created) === life.created && info.state.last_seq >= seen) return found
+      if (String(info.created) === life.created && info.state.last_seq >= seen) {
+        const known = this.#known.get(plan.name)
+        if (known?.life.epoch === life.epoch) known.told = Math.max(known.told, info.state.last_seq)
+        return found
+      }
       // A server that leads no more answers like one that has older data.
       if (isAgain) throw away()
       this.doubt(plan.name)
@@ -156,8 +246,13 @@ export class NatsLives {
   /** Does the same, and checks whether another node has found a new life. */
   async verify (plan: NumberedPlan): Promise<Found> {
     const { life, info } = await this.look(plan)
+    const now = this.#options.clock.now()
     const record = this.#decode(await this.#options.state.read(keyOfLife(plan.name)))
-    if (record?.epoch === life.epoch) return { life, info }
+    if (record?.epoch === life.epoch) {
+      const known = this.#known.get(plan.name)
+      if (known?.life.epoch === life.epoch) known.checkedAt = Math.max(known.checkedAt, now)
+      return { life, info }
+    }
     this.doubt(plan.name)
     return await this.open(plan)
   }
@@ -170,27 +265,37 @@ export class NatsLives {
     const run = link.isClustered ? '' : link.serverId
     const remembered = this.#known.get(name)
     const known = remembered?.life.created === created ? remembered : undefined
+    const losses = this.#losses
     const shared = known === undefined ? undefined : await this.#compare(plan, known, info.state.last_seq, seen)
+    const checkedAt = clock.now()
     const life = await state.change<Life>(keyOfLife(name), (text) => {
       const record = this.#decode(text)
       const former = remembered?.life.created === created ? undefined : remembered?.life ?? record
-      const found = this.#lifeOf(record?.created === created ? record : undefined, known?.life, former, shared, {
-        created,
-        run,
-        last: info.state.last_seq,
-        now: clock.now()
-      })
+      const now = clock.now()
+      const found = seenBy(
+        { id: link.serverId, at: now },
+        this.#lifeOf(record?.created === created ? record : undefined, known?.life, former, shared, {
+          created,
+          run,
+          last: info.state.last_seq,
+          now
+        }),
+        record
+      )
       return found === record ? { result: found } : { value: JSON.stringify(found), result: found }
     })
-    if (known?.life.epoch === life.epoch) this.#known.set(name, { life, markers: known.markers, brokenAt: undefined })
-    else {
+    const told = info.state.last_seq
+    if (known?.life.epoch === life.epoch) {
+      const proof = losses === this.#losses ? undefined : known.proof
+      this.#known.set(name, { plan, life, markers: known.markers, told: Math.max(known.told, told), checkedAt, proof })
+    } else {
       if (remembered !== undefined) {
         log.warn(
           { stream: name, epoch: life.epoch, before: life.before },
           'a NATS stream was made anew or has older data than before: members are told of the gap'
         )
       }
-      this.#known.set(name, { life, markers: new Markers(info.state.last_seq), brokenAt: undefined })
+      this.#known.set(name, { plan, life, markers: new Markers(told), told, checkedAt })
       if (remembered !== undefined) this.#options.onDoubt(name)
     }
     return life
@@ -210,13 +315,14 @@ export class NatsLives {
     const next = (former: Life, common: number, isLossy: boolean): Life => {
       const last: Former = { epoch: former.epoch, offset: common, ...(isLossy ? { isLossy } : {}) }
       const before = [last, ...former.before.map((each) => ({ ...each, offset: Math.min(each.offset, common) }))]
-      return { created, run, epoch: newEpoch(), before: before.slice(0, MAX_BEFORE), shift: now * RATE }
+      const { servers } = former
+      return { created, run, epoch: newEpoch(), before: before.slice(0, MAX_BEFORE), shift: now * RATE, servers }
     }
     if (known === undefined) {
       // Everything in a stream that was created again is new to members that knew the last one.
       if (record === undefined) {
         return former === undefined
-          ? { created, run, epoch: newEpoch(), before: [], shift: now * RATE }
+          ? { created, run, epoch: newEpoch(), before: [], shift: now * RATE, servers: [] }
           : next(former, 0, true)
       }
       // The server was restarted, with unknown data: this node cannot tell whether the last events before that are
@@ -225,7 +331,11 @@ export class NatsLives {
     }
     // The record is lost, or older than what this node remembers: then the record went back as well.
     const isOlder = record === undefined || known.before.some(({ epoch }) => epoch === record.epoch)
-    if (!isOlder && record.epoch !== known.epoch) return record
+    // Another node has begun a life. Where it could not see what this node misses, those whom it has resumed are told
+    // as well.
+    if (!isOlder && record.epoch !== known.epoch) {
+      return isBlind(record, known, shared) ? next(record, last, true) : record
+    }
     // It has a value only where something that this node remembers is missing.
     if (shared !== undefined) return next(known, shared, true)
     if (isOlder) return { ...known, run }
@@ -235,7 +345,7 @@ export class NatsLives {
   /** @returns the last number in common; `undefined` when the stream is the remembered one and has just continued */
   async #compare (
     plan: NumberedPlan,
-    { markers, brokenAt }: Known,
+    { markers, brokenAt, proof }: Known,
     last: number,
     seen: number
   ): Promise<number | undefined> {
@@ -250,14 +360,26 @@ export class NatsLives {
       if (seq > seen) return undefined
       end = seq - 1
     } else {
-      const newest = markers.upTo(seen).slice(0, ASKED)
+      const newest = proof?.newest ?? markers.upTo(seen).slice(0, ASKED)
       const found = await Promise.all(newest.map(async ({ sequence, origin }) => {
         const message = await this.#message(plan, sequence)
         return message === undefined || message.origin === origin
       }))
-      if (found.every(Boolean)) return undefined
+      if (found.every(Boolean) && !await this.#isAnew(plan, proof)) return undefined
+      // What came by this link is there, whatever is missing before it.
+      if (proof !== undefined) end = Math.min(end, Math.max(proof.told, proof.newest[0]?.sequence ?? 0))
     }
     return Math.max(await this.#oldUpTo(plan, end), await this.#sameUpTo(plan, markers, end))
+  }
+
+  /**
+   * Whether a number that this node was told by its last link, without the event, was given after that link broke:
+   * members may stand there, and what they have not seen has lower numbers.
+   */
+  async #isAnew (plan: NumberedPlan, proof: Proof | undefined): Promise<boolean> {
+    if (proof === undefined || proof.told <= (proof.newest[0]?.sequence ?? 0)) return false
+    const found = await this.#message(plan, proof.told)
+    return found !== undefined && found.time > this.#lostAt
   }
 
   /**
@@ -302,12 +424,39 @@ export class NatsLives {
   }
 }
 
+/**
+ * Whether a life that another node has begun honours positions that it should not, by what this node knows.
+ *
+ * @param shared last number that the stream has in common with the life that this node knows; `undefined` when nothing
+ *   of that is missing
+ */
+function isBlind (record: Life, known: Life, shared: number | undefined): boolean {
+  const own = { ...known, top: shared ?? Number.POSITIVE_INFINITY }
+  return [known.epoch, ...known.before.map(({ epoch }) => epoch)].some((epoch) => {
+    const theirs = sharedBy({ epoch, offset: 0 }, { ...record, top: Number.POSITIVE_INFINITY })
+    if (theirs?.isWhole !== true) return false
+    if (shared !== undefined) return true
+    const mine = sharedBy({ epoch, offset: 0 }, own)!
+    return !mine.isWhole || mine.offset < theirs.offset
+  })
+}
+
+/** Notes by which server a life was opened. */
+function seenBy (server: Seen, life: Life, record: Life | undefined): Life {
+  const all = new Map<string, Seen>()
+  for (const each of [...record?.servers ?? [], ...life.servers, server]) if (!all.has(each.id)) all.set(each.id, each)
+  if (all.size === life.servers.length) return life
+  const used = all.get(server.id)!
+  const others = [...all.values()].filter((each) => each !== used).sort((a, b) => b.at - a.at)
+  return { ...life, servers: [used, ...others].slice(0, MAX_SERVERS) }
+}
+
 function keyOfLife (name: string): string { return `life.${name}` }
 
 function decodeLife (text: string): Life | undefined {
   const value = parseJson(text)
   if (!isFields(value)) return undefined
-  const { created, epoch, before, shift, run } = value
+  const { created, epoch, before, shift, run, servers } = value
   if (typeof created !== 'string' || typeof epoch !== 'string' || !EPOCH.test(epoch) || !isOffset(shift) ||
     typeof run !== 'string' ||
     !Array.isArray(before)) {
@@ -318,5 +467,9 @@ function decodeLife (text: string): Life | undefined {
     if (!isFields(each) || typeof each.epoch !== 'string' || !isOffset(each.offset)) return undefined
     formers.push({ epoch: each.epoch, offset: each.offset, ...(each.isLossy === true ? { isLossy: true } : {}) })
   }
-  return { created, epoch, before: formers, shift, run }
+  // Earlier versions do not write them.
+  const seen = (Array.isArray(servers) ? servers as unknown[] : []).flatMap((each): Seen[] => {
+    return isFields(each) && typeof each.id === 'string' && isOffset(each.at) ? [{ id: each.id, at: each.at }] : []
+  })
+  return { created, epoch, before: formers, shift, run, servers: seen }
 }

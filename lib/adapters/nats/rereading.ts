@@ -20,6 +20,8 @@ export interface NatsRereadingOptions {
   }
   readonly unread: Unread
   readonly host: () => AdapterHost
+  /** Called when whatever a subscription carries may have been missed although the link stands. */
+  readonly onMissed: () => void
 }
 
 /** Rooms whose subjects are made in one turn of the event loop. */
@@ -35,6 +37,8 @@ export class NatsRereading {
   readonly #local = new Set<string>()
   /** Whether something still has to be read again. */
   #isMissing = false
+  /** Whether the servers may have been parted from each other, so that not all was forwarded to this node. */
+  #isParted = false
 
   constructor (options: NatsRereadingOptions) {
     this.#options = options
@@ -48,11 +52,38 @@ export class NatsRereading {
 
   /**
    * Runs every few seconds: reads what could not be read, else looks where the stream of values stands. A server that
-   * led it until now may have forwarded less than was accepted.
+   * led it until now may have forwarded less than was accepted. One that cannot be asked has forwarded nothing, nor has
+   * any other that is where it is.
    */
   look (): void {
     if (this.#isMissing) this.all()
-    else this.#options.latest.look().then((isMoved) => { if (isMoved) this.all() }, () => {})
+    else {
+      this.#options.latest.look().then((isMoved) => {
+        if (this.#isParted) this.#missed()
+        else if (isMoved) this.all()
+      }, () => { this.#isParted = true })
+    }
+  }
+
+  /**
+   * Called when servers of the cluster have lost or found each other. What they forward again a moment later may still
+   * leave something out, so the next look reads once more.
+   */
+  parted (): void {
+    this.#missed()
+    this.#isParted = true
+  }
+
+  #missed (): void {
+    this.#isParted = false
+    this.all()
+    this.#options.onMissed()
+  }
+
+  /** Called when the link is back, and all else that was missed is read as well. */
+  up (): void {
+    this.#isParted = false
+    this.all()
   }
 
   /** Reads all values that may have been set while the link was broken, and all texts; later where that fails. */

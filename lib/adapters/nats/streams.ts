@@ -104,7 +104,9 @@ export class NatsStreams {
     await link.change(() => link.jsm.streams.purge(this.plan(settings).name, { filter, seq }))
   }
 
-  async read (room: string, settings: RoomSettings, query: HistoryQuery): Promise<Found> {
+  /** @param isMember whether members wait for it who are told whatever is found to be lost later */
+  async read (room: string, settings: RoomSettings, query: HistoryQuery, isMember = false): Promise<Found> {
+    if (query.since !== undefined) await this.#options.lives.settle(this.plan(settings), query.since.epoch, isMember)
     for (let reading = 1; ; reading++) {
       const found = await this.#read(room, settings, query)
       if (found !== undefined) return found

@@ -115,6 +115,8 @@ class RedisAdapter implements Adapter {
   readonly #marks: ShardMarks
   /** Run id of the server at which this node holds its leases and entries. */
   #heldAt: string | undefined
+  /** Run id of the server that knows what this node had seen by then. */
+  #reportedTo: string | undefined
   #publishing: Publishing | undefined
   #host: AdapterHost | undefined
   #checker: NodeJS.Timeout | undefined
@@ -447,14 +449,19 @@ class RedisAdapter implements Adapter {
     void this.#host!.state(false)
   }
 
-  /** Reports what this node has seen of rooms without members here, because no other node may know it. */
+  /**
+   * Reports what this node has seen of rooms without members here, because no other node may know it. It is known to
+   * the server to which it was reported last; in a cluster, where no single one is, it is reported each time.
+   */
   #report (): void {
-    if (this.control.isSameServer) return
+    const { run } = this.#link
+    if (run !== '' && run === this.#reportedTo) return
     void this.#known.others()
       .then(async (rooms) => {
         for (let index = 0; index < rooms.length; index += BATCH) {
           await this.#positions(rooms.slice(index, index + BATCH))
         }
+        this.#reportedTo = run
       })
       .catch(() => undefined)
   }

@@ -90,9 +90,6 @@ export class RedisControl implements Control {
     this.#envelopes = new Envelopes(tag, () => link.ahead(keys.control))
   }
 
-  /** Whether the server is the one that was read last. In a cluster, where no single one is, that is never so. */
-  get isSameServer (): boolean { return Boolean(this.#run) && this.#run === this.#options.link.run }
-
   async start (nodeId: string): Promise<void> {
     const { link, keys } = this.#options
     this.#nodeId = nodeId

@@ -9,7 +9,13 @@ import { away, type NatsLink } from '../../../lib/adapters/nats/link.js'
 import type { NatsSetup } from '../../../lib/adapters/nats/setup.js'
 import { until } from '../../helpers/servers.js'
 
-interface Kept { readonly seq: number, readonly time: Date, readonly data: Buffer, readonly subject: string }
+interface Kept {
+  readonly id: number
+  readonly seq: number
+  readonly time: Date
+  readonly data: Buffer
+  readonly subject: string
+}
 
 /** The server that leads the stream of control messages, one of several. */
 class Leader {
@@ -21,22 +27,40 @@ class Leader {
   stale = 0
   last = 0
   created = 'then'
+  #kept = 0
   readonly #envelopes = new Envelopes('other', () => 0)
+  #tell: (message: object) => void = () => undefined
 
   get link (): NatsLink {
     return {
       isUp: true,
       isClustered: true,
       timeout: 2_000,
-      listen: () => ({ unsubscribe: () => undefined }),
+      listen: (subject: string, callback: (message: object) => void) => {
+        if (subject.endsWith('.told')) this.#tell = callback
+        return { unsubscribe: () => undefined }
+      },
       attempt: async (ask: () => Promise<unknown>) => await ask(),
       jsm: { streams: { info: this.#info.bind(this), getMessage: this.#getMessage.bind(this) } }
     } as unknown as NatsLink
   }
 
-  keep (message: ControlMessage): void {
+  keep (message: ControlMessage, time = 2_000): void {
     const data = Buffer.from(this.#envelopes.seal(message, 'other').text)
-    this.messages.push({ seq: ++this.last, time: new Date(2_000), data, subject: 'realtime.control.kept' })
+    const subject = 'realtime.control.kept'
+    this.messages.push({ id: ++this.#kept, seq: ++this.last, time: new Date(time), data, subject })
+  }
+
+  /** Forwards the newest message, as the server does when it is accepted. */
+  forward (): void {
+    const { seq, data } = this.messages.at(-1)!
+    this.#tell({ string: () => data.toString(), headers: new Map([['Nats-Sequence', String(seq)]]) })
+  }
+
+  /** Comes back with the data of a while ago. */
+  restore (last: number): void {
+    this.messages.splice(0, Infinity, ...this.messages.filter(({ seq }) => seq <= last))
+    this.last = last
   }
 
   async #info (): Promise<object> {
@@ -45,16 +69,21 @@ class Leader {
       this.failing--
       throw away()
     }
-    return { created: this.created, state: { last_seq: this.last, messages: this.messages.length } }
+    const { last, messages } = this
+    const state = { first_seq: messages[0]?.seq ?? last + 1, last_seq: last, last_ts: String(messages.at(-1)?.id) }
+    return { created: this.created, state: { ...state, messages: messages.length } }
   }
 
-  async #getMessage (_stream: string, { seq: from }: { seq: number }): Promise<Kept | null> {
+  async #getMessage (
+    _stream: string,
+    { seq: from, next_by_subj: behind }: { seq: number, next_by_subj?: string }
+  ): Promise<Kept | null> {
     this.asked.push('message')
     if (this.stale > 0) {
       this.stale--
       return null
     }
-    return this.messages.find(({ seq }) => seq >= from) ?? null
+    return this.messages.find(({ seq }) => behind === undefined ? seq === from : seq >= from) ?? null
   }
 }
 
@@ -147,4 +176,48 @@ t.test('a node that has not read for longer than messages are kept, or whose str
   await control.catchUp()
   t.equal(missed.length, 2)
   control.close()
+})
+
+/** A node that has heard 12 messages, of which its server keeps the first 10 when it comes back. */
+async function restored (): Promise<{
+  readonly leader: Leader
+  readonly control: NatsControl
+  readonly heard: ControlMessage[]
+}> {
+  const leader = new Leader()
+  leader.keep({ type: 'leave', user: 'old', room: 'chat/1' }, 500)
+  const { control, heard } = await heardBy(leader)
+  while (leader.last < 12) {
+    leader.keep({ type: 'leave', user: 'ann', room: 'chat/1' })
+    leader.forward()
+  }
+  control.lost()
+  leader.restore(10)
+  heard.length = 0
+  return { leader, control, heard }
+}
+
+const MOVED = { type: 'leave', user: 'bob', room: 'chat/1' } as const
+
+t.test('a revocation that has the number of an older message, which a server lost, is heard by a node that was away', async (t) => {
+  const { leader, control, heard } = await restored()
+  leader.keep(REVOKED)
+  leader.keep(MOVED)
+  await control.catchUp()
+  t.same(heard, [REVOKED, MOVED])
+  await control.catchUp()
+  t.same(heard, [REVOKED, MOVED], 'none comes twice, nor from before the start of the node')
+})
+
+t.test('what comes by the new link before the numbers have been compared hides no revocation before it', async (t) => {
+  const { leader, control, heard } = await restored()
+  leader.keep(REVOKED)
+  leader.keep(MOVED)
+  leader.keep({ type: 'join', user: 'bob', room: 'chat/1' })
+  leader.forward()
+  await control.catchUp()
+  t.same(heard.map(({ type }) => type), ['revoke', 'leave', 'join'])
+  leader.keep({ ...MOVED, user: 'eve' })
+  leader.forward()
+  t.equal(heard.length, 4, 'the next one is taken at once')
 })

@@ -24,7 +24,8 @@ async function opened (t: Test, timeout: number, late = 0, server = new Greeter(
     log,
     unread: new Unread(log),
     onUp: () => { ups++ },
-    onDown: () => undefined
+    onDown: () => undefined,
+    onParted: () => undefined
   })
   await link.open()
   t.teardown(() => link.close())

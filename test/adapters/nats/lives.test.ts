@@ -48,3 +48,100 @@ t.test('a server that says so again although the stream is the same is not belie
   await lives.look(plan)
   await t.rejects(lives.look(plan), { code: 'unavailable' })
 })
+
+/** A single server, whose messages have numbers, times and texts; a text of an event is its origin. */
+class Server {
+  id = 'first'
+  now = 10
+  readonly messages = new Map<number, { readonly time: Date, readonly data: Buffer }>()
+  readonly lives: NatsLives
+  readonly #values = new Map<string, string>()
+
+  constructor () {
+    const told = (): object => ({ created: 'then', state: { last_seq: Math.max(0, ...this.messages.keys()) } })
+    const serverId = (): string => this.id
+    const link = {
+      isClustered: false,
+      get serverId () { return serverId() },
+      attempt: async (ask: () => Promise<unknown>) => await ask(),
+      jsm: {
+        streams: {
+          info: async () => told(),
+          getMessage: async (_name: string, { seq }: { seq: number }) => this.messages.get(seq) ?? null
+        }
+      }
+    }
+    const state = {
+      change: async <T>(key: string, step: (value: string | undefined) => Step<T>): Promise<T> => {
+        const { value, result } = step(this.#values.get(key))
+        if (value !== undefined) this.#values.set(key, value)
+        return result
+      }
+    }
+    this.lives = new NatsLives({
+      link: link as unknown as NatsLink,
+      setup: { open: async () => told(), forget: () => undefined } as unknown as NatsSetup,
+      state: state as unknown as NatsState,
+      clock: { now: () => this.now } as NatsClock,
+      onDoubt: () => undefined,
+      unread: new Unread({ warn: () => undefined }),
+      log: { warn: () => undefined }
+    })
+  }
+
+  accept (from: number, to: number): void {
+    for (let seq = from; seq <= to; seq++) {
+      const data = Buffer.from(`${originAt(seq, this.id)}\n{}`)
+      this.messages.set(seq, { time: new Date(this.now), data })
+    }
+  }
+
+  /** Comes back with the first `last` messages, and accepts others up to `to` before the node asks. */
+  restore (last: number, to: number): void {
+    this.lives.lost()
+    this.lives.forget()
+    this.id = 'second'
+    this.now += 1_000
+    for (const seq of this.messages.keys()) if (seq > last) this.messages.delete(seq)
+    this.accept(last + 1, to)
+  }
+}
+
+function originAt (seq: number, server: string): string { return `${server}-${seq}` }
+
+t.test('events that come before a stream has been compared hide nothing that has the numbers of lost ones', async (t) => {
+  const server = new Server()
+  const { lives } = server
+  server.accept(1, 10)
+  const { life } = await lives.open(plan)
+  server.accept(11, 12)
+  for (let seq = 8; seq <= 12; seq++) lives.saw(plan.name, life.epoch, seq, originAt(seq, 'first'))
+  server.restore(10, 15)
+  for (let seq = 13; seq <= 15; seq++) lives.saw(plan.name, life.epoch, seq, originAt(seq, 'second'))
+  const { life: found } = await lives.open(plan)
+  t.same(found.before, [{ epoch: life.epoch, offset: 10, isLossy: true }])
+})
+
+t.test('a number that a node was told without its event is not taken for the same one after a restore', async (t) => {
+  const server = new Server()
+  const { lives } = server
+  server.accept(1, 5)
+  const { life } = await lives.open(plan)
+  lives.saw(plan.name, life.epoch, 5, originAt(5, 'first'))
+  server.accept(6, 12)
+  await lives.look(plan)
+  server.restore(10, 12)
+  const { life: found } = await lives.open(plan)
+  t.match(found.before, [{ epoch: life.epoch, isLossy: true }])
+})
+
+t.test('a stream whose server has restarted with all of it is the same', async (t) => {
+  const server = new Server()
+  const { lives } = server
+  server.accept(1, 12)
+  const { life } = await lives.open(plan)
+  lives.saw(plan.name, life.epoch, 12, originAt(12, 'first'))
+  await lives.look(plan)
+  server.restore(12, 20)
+  t.equal((await lives.open(plan)).life.epoch, life.epoch)
+})

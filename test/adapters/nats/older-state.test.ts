@@ -146,7 +146,8 @@ async function bucket (t: Test): Promise<Bucket> {
     log,
     unread: new Unread(log),
     onUp: () => {},
-    onDown: () => {}
+    onDown: () => {},
+    onParted: () => undefined
   })
   await link.open()
   link.started()

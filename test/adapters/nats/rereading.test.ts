@@ -20,7 +20,12 @@ class Values {
   readonly asked: string[] = []
   failing = 0
   isMoved = false
-  async look (): Promise<boolean> { return this.isMoved }
+  isCutOff = false
+  async look (): Promise<boolean> {
+    if (this.isCutOff) throw away()
+    return this.isMoved
+  }
+
   async missed (): Promise<readonly MissedValue[]> {
     this.asked.push('missed')
     return []
@@ -36,13 +41,14 @@ class Values {
   }
 }
 
-function rereadingOf (values: Values): NatsRereading {
+function rereadingOf (values: Values, onMissed = (): void => undefined): NatsRereading {
   return new NatsRereading({
     latest: values as unknown as NatsLatest,
     texts: undefined as unknown as NatsTexts,
     rooms: new Map([['live/1', { room: 'live/1', settings: live }]]),
     unread,
-    host: () => ({}) as AdapterHost
+    host: () => ({}) as AdapterHost,
+    onMissed
   })
 }
 
@@ -71,6 +77,36 @@ t.test('values are read again once another server leads their stream, which the 
   values.isMoved = false
   await turns()
   t.same(values.asked, ['missed'])
+})
+
+t.test('all that a subscription carries is read again once a server that could not ask the others can', async (t) => {
+  const values = new Values()
+  const rereading = rereadingOf(values, () => { values.asked.push('the rest') })
+  values.isCutOff = true
+  for (let look = 0; look < 2; look++) {
+    rereading.look()
+    await turns()
+  }
+  t.same(values.asked, [])
+  values.isCutOff = false
+  for (let look = 0; look < 2; look++) {
+    rereading.look()
+    await turns()
+  }
+  t.same(values.asked, ['the rest', 'missed'], 'once, by the same leader')
+})
+
+t.test('all is read again when servers have lost or found each other, and once more by the next look', async (t) => {
+  const values = new Values()
+  const rereading = rereadingOf(values, () => { values.asked.push('the rest') })
+  rereading.parted()
+  await turns()
+  t.same(values.asked, ['the rest', 'missed'])
+  for (let look = 0; look < 2; look++) {
+    rereading.look()
+    await turns()
+  }
+  t.same(values.asked, ['the rest', 'missed', 'the rest', 'missed'])
 })
 
 /** Servers of a cluster that keep the stream of values. */
