@@ -1,10 +1,10 @@
 import { mkdirSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { Type } from '@sinclair/typebox'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import realtime, { defineRoom } from '../../lib/index.js'
+import realtime, { defineRoom, type RealtimeOptions } from '../../lib/index.js'
 import { createPeer } from '../../lib/testing/index.js'
 import { launchWindowless, skipWithoutChromium } from '../helpers/chromium.js'
 
@@ -24,6 +24,7 @@ interface Nodes { readonly items: ReadonlyArray<{ node: string, stats: Stats }> 
 interface List { readonly total: number, readonly items: readonly object[] }
 
 const A_LONG_NAME = 'a-user-whose-id-is-the-e-mail-address.of-a-long-name@'.padEnd(120, 'department.')
+const A_LONG_ROOM = `chat/${'a-room-that-is-named-by-what-is-said-in-it.'.repeat(3)}${'x'.repeat(60)}`
 
 /** What the routes of the page answer with, made of what a node with three connections says. */
 interface Situation {
@@ -127,7 +128,13 @@ const FAULTS = `(() => {
   const broken = [...seen('.card b'), ...(isList ? seen('td.whole, td.number') : [])].filter((each) => linesOf(each) > 1)
   const wide = seen('body *').filter((each) => each.getBoundingClientRect().right > innerWidth + 1 &&
     !each.closest('.scroll, [tabindex="0"], svg') && getComputedStyle(each).position !== 'absolute')
+  // What hides the rest of its text, what stands outside of the page, and a table that has to be moved on a large screen.
+  const cut = seen('body *').filter((each) => !each.closest('svg, .skip') && (
+    (each.scrollWidth > each.clientWidth + 1 && ['hidden', 'clip'].includes(getComputedStyle(each).overflowX)) ||
+    (each.getBoundingClientRect().left < -1 && each.getBoundingClientRect().width > 0) ||
+    (each.matches(innerWidth > 1_200 ? '.scroll, .users' : '.users') && each.scrollWidth > each.clientWidth + 1)))
   return [
+    ...cut.map((each) => 'cut off: ' + each.outerHTML.slice(0, 100)),
     ...broken.map((each) => 'broken: ' + each.textContent),
     ...seen('button, a, input, select, [role]:not([role=status], [role=alert]), table, section, nav, dialog')
       .filter((each) => !named(each))
@@ -149,9 +156,8 @@ t.test('the page fits and has its names at every width, in light and in dark, wh
   skip: skipWithoutChromium(),
   timeout: 240_000
 }, async (t) => {
-  const url = await serve(t)
+  const { url } = await serve(t)
   const browser = await launchWindowless(t)
-  if (SCREENSHOTS !== undefined) mkdirSync(SCREENSHOTS, { recursive: true })
   const context = await browser.newContext({ reducedMotion: 'reduce' })
   await context.addInitScript("sessionStorage.setItem('realtime-token', 'scrape-me')")
   for (const [what, situation] of Object.entries(SITUATIONS)) {
@@ -168,25 +174,56 @@ t.test('the page fits and has its names at every width, in light and in dark, wh
       await body.filter({ hasText: text }).waitFor({ timeout: 20_000 }).catch(async () => {
         t.match(await body.textContent(), text)
       })
-      for (const width of [390, 768, 1_280, 1_920]) {
-        await page.setViewportSize({ width, height: 900 })
-        for (const colorScheme of ['light', 'dark'] as const) {
-          await page.emulateMedia({ colorScheme })
-          await page.evaluate(PAINTED)
-          const at = `${what}, ${place === '' ? 'overview' : 'connections'}, ${width} px, ${colorScheme}`
-          t.same(await page.evaluate(FAULTS), [], at)
-          if (SCREENSHOTS !== undefined) {
-            await page.screenshot({ path: `${SCREENSHOTS}/${at.replaceAll(/[ ,]+/g, '-')}.png`, fullPage: true })
-          }
-        }
-      }
+      await everywhere(t, page, `${what}, ${place === '' ? 'overview' : 'connections'}`)
     }
     await page.close()
   }
 })
 
+/** The views below the overview, of long names, and what has to stand there before it is looked at. */
+const VIEWS: Readonly<Record<string, { readonly hash: (key: string) => string, readonly text: RegExp }>> = {
+  rooms: { hash: () => '#rooms', text: /1\u20131 of 1 room/ },
+  room: {
+    hash: () => `#rooms/${encodeURIComponent(A_LONG_ROOM)}`,
+    text: /Present users3 users.*The newest first.*3 connections/
+  },
+  user: { hash: () => `#users/${encodeURIComponent(A_LONG_NAME)}`, text: /Revoke access.*1\u20131 of 1 connection/ },
+  connection: { hash: (key) => `#connections/${key}`, text: /Disconnect.*last sign of life.*1 room/ },
+  legend: { hash: () => '#legend', text: /a newer value of the same key/ }
+}
+
+t.test('rooms, a room, a user, a connection and the legend fit at every width, in light and in dark', {
+  skip: skipWithoutChromium(),
+  timeout: 120_000
+}, async (t) => {
+  const { app, url } = await serve(t, { stats: { actions: true } }, [A_LONG_NAME, 'bob', 'eve'], A_LONG_ROOM)
+  for (const text of ['short', 'x'.repeat(3_000)]) await app.rooms.broadcast(A_LONG_ROOM, 'said', { text })
+  const token = app.jwt.sign({ sub: 'root', role: 'admin' }, { expiresIn: 600 })
+  const { items } = (await app.inject({
+    url: '/ws/stats/connections?search=address.of',
+    headers: { authorization: `Bearer ${token}`, accept: 'application/json' }
+  })).json<{ items: Array<{ key: string }> }>()
+  const browser = await launchWindowless(t)
+  const context = await browser.newContext({ reducedMotion: 'reduce' })
+  await context.addInitScript(`sessionStorage.setItem('realtime-token', ${JSON.stringify(token)})`)
+  const page = await context.newPage()
+  for (const [what, { hash, text }] of Object.entries(VIEWS)) {
+    await page.goto('about:blank')
+    await page.goto(`${url}${hash(items[0]!.key)}`)
+    const main = page.locator('#main')
+    await main.filter({ hasText: text }).waitFor({ timeout: 20_000 }).catch(async () => {
+      t.match(await main.textContent(), text)
+    })
+    if (what === 'room') {
+      await page.getByRole('button', { name: 'Show data' }).click()
+      await page.locator('pre').first().waitFor()
+    }
+    await everywhere(t, page, what)
+  }
+})
+
 t.test('in a long list and in a large room nobody gets lost', { skip: skipWithoutChromium() }, async (t) => {
-  const url = await serve(t)
+  const { url } = await serve(t)
   const browser = await launchWindowless(t)
   const context = await browser.newContext({ reducedMotion: 'reduce', viewport: { width: 1_280, height: 800 } })
   await context.addInitScript("sessionStorage.setItem('realtime-token', 'scrape-me')")
@@ -219,16 +256,40 @@ t.test('in a long list and in a large room nobody gets lost', { skip: skipWithou
   t.equal(await page.getByRole('table', { name: 'last events' }).isVisible(), false, 'there is no head without a body')
 })
 
-async function serve (t: Test): Promise<string> {
+/** Looks for faults of what the page shows at every width, in light and in dark. */
+async function everywhere (t: Test, page: Page, what: string): Promise<void> {
+  if (SCREENSHOTS !== undefined) mkdirSync(SCREENSHOTS, { recursive: true })
+  for (const width of [390, 768, 1_280, 1_920]) {
+    await page.setViewportSize({ width, height: 900 })
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme })
+      await page.evaluate(PAINTED)
+      const at = `${what}, ${width} px, ${colorScheme}`
+      t.same(await page.evaluate(FAULTS), [], at)
+      if (SCREENSHOTS !== undefined) {
+        await page.screenshot({ path: `${SCREENSHOTS}/${at.replaceAll(/[ ,]+/g, '-')}.png`, fullPage: true })
+      }
+    }
+  }
+}
+
+async function serve (
+  t: Test,
+  options: RealtimeOptions = {},
+  users = ['ada', 'bob', 'eve'],
+  room = 'chat/1'
+): Promise<{ app: FastifyInstance, url: string }> {
   const app = Fastify({ forceCloseConnections: true })
   t.teardown(async () => { await app.close() })
-  await app.register(realtime, { jwt: { secret: 'stats' }, stats: { token: 'scrape-me' }, capacity: 100, heartbeat: 600_000 })
-  app.room(chat)
+  await app.register(realtime, {
+    jwt: { secret: 'stats' }, stats: { token: 'scrape-me' }, capacity: 100, heartbeat: 600_000, ...options
+  })
+  app.room(chat, { presence: room !== 'chat/1' })
   await app.listen({ port: 0, host: '127.0.0.1' })
-  for (const sub of ['ada', 'bob', 'eve']) {
-    await createPeer(app, { room: 'chat/1', token: app.jwt.sign({ sub }, { expiresIn: 3_600 }) })
+  for (const sub of users) {
+    await createPeer(app, { room, token: app.jwt.sign({ sub }, { expiresIn: 3_600 }) })
   }
-  return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/ws/stats`
+  return { app, url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/ws/stats` }
 }
 
 /** Stands between the page and its node. */

@@ -164,7 +164,7 @@ export function roomView (frame: Frame, name: string): View {
     h('td', { 'data-label': 'event' }, type),
     h('td', { 'data-label': 'sent', class: 'whole', title: dated(timestamp) }, momentary(timestamp)),
     h('td', { 'data-label': 'size', class: 'number' }, scaled(bytes)),
-    h('td', { 'data-label': 'data', class: 'data' }, isOpen ? h('pre', { tabindex: 0 }, dataText(data)) : h('span', { class: 'quiet' }, 'hidden')))
+    h('td', { 'data-label': 'data', class: 'data' }, isOpen ? h('pre', { tabindex: 0, 'data-key': `data ${offset ?? timestamp}` }, dataText(data)) : h('span', { class: 'quiet' }, 'hidden')))
   const show = (of: RoomDetail): void => {
     const total = of.nodes.reduce((sum, node) => sum + node.members, 0)
     setChildren(list, facts([

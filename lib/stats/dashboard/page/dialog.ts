@@ -1,5 +1,5 @@
 import { act } from './api.js'
-import { h } from './elements.js'
+import { h, keyed } from './elements.js'
 
 export interface Question {
   readonly title: string
@@ -51,7 +51,12 @@ export function confirm ({ title, text, verb, typed, durations, action, done, to
   h('div', { class: 'buttons' }, cancel, go))
   typing.addEventListener('input', () => { go.disabled = typing.value.trim() !== typed })
   const dialog = h('dialog', { 'aria-labelledby': 'question' }, form)
-  dialog.addEventListener('close', () => { dialog.remove() })
+  const key = document.activeElement?.getAttribute('data-key') ?? null
+  dialog.addEventListener('close', () => {
+    dialog.remove()
+    // What had the focus may have been made anew meanwhile.
+    if (key !== null && document.activeElement === document.body) keyed(document, key)[0]?.focus()
+  })
   document.body.append(dialog)
   dialog.showModal()
 }

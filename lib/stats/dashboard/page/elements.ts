@@ -52,8 +52,17 @@ export function setChildren (parent: Element, children: readonly Node[]): void {
   if (parent.innerHTML === wrapped.innerHTML) return
   const focused = document.activeElement
   const key = focused !== null && parent.contains(focused) ? focused.getAttribute('data-key') : null
+  // Of several with one key, as two connections of a user have, the one in the same place.
+  const place = key === null ? 0 : keyed(parent, key).indexOf(focused as HTMLElement)
   parent.replaceChildren(...wrapped.childNodes)
-  if (key !== null) parent.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)?.focus()
+  if (key === null) return
+  const same = keyed(parent, key)
+  same[Math.min(place, same.length - 1)]?.focus()
+}
+
+/** The elements with a `data-key`. */
+export function keyed (parent: ParentNode, key: string): HTMLElement[] {
+  return [...parent.querySelectorAll<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)]
 }
 
 /** A link within the page. */
